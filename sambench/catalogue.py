@@ -57,7 +57,7 @@ def _optimizers() -> Part:
     rows = [
         (
             info.name,
-            f"{info.gradient_evaluations:g}",
+            f"{info.gradient_evaluations:.3g}",
             f"{info.extra_memory:g}P",
             ", ".join(f"{n}={h.default} ({h.range})" for n, h in info.hyperparameters.items())
             or "–",

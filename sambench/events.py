@@ -58,7 +58,7 @@ class Epoch:
     validation_loss: float | None
     validation_accuracy: float | None
     lr: float
-    gradient_evaluations: int
+    gradient_evaluations: float
     train_seconds: float
     sharpness: dict[str, float] | None
 

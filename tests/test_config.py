@@ -246,12 +246,14 @@ def test_a_bad_validation_fraction(value: object, message: str) -> None:
         (
             {"name": "sam", "roh": 1},
             "sam on adam has no hyperparameter 'roh': did you mean 'rho'?; "
-            "known: rho, lr, betas, eps, weight_decay, amsgrad",
+            "known: rho, lr, betas, eps, weight_decay, amsgrad, "
+            "max_norm, loss_decay, replay_randomness, skip_nonfinite",
         ),
         (
             {"name": "adam", "rho": 1},
             "adam on adam has no hyperparameter 'rho'; "
-            "known: lr, betas, eps, weight_decay, amsgrad",
+            "known: lr, betas, eps, weight_decay, amsgrad, "
+            "max_norm, loss_decay, replay_randomness, skip_nonfinite",
         ),
     ],
 )
@@ -391,3 +393,16 @@ def test_an_unknown_hessian_setting() -> None:
         "unknown key 'sample' in hessian: did you mean 'samples'?; "
         "known: samples, tol, trace_tol, max_matvecs, seed"
     )
+
+
+def test_what_every_optimizer_takes_is_part_of_a_run_only_where_it_is_set() -> None:
+    plain = config(optimizer="sam")
+    given = {"name": "sam", "max_norm": 0.0, "replay_randomness": False}
+    assert config(optimizer=given).id == plain.id
+    clipped = config(optimizer={"name": "sam", "max_norm": 1, "skip_nonfinite": True})
+    assert clipped.optimizer["max_norm"] == 1.0
+    assert clipped.optimizer["skip_nonfinite"] is True
+    assert clipped.id != plain.id
+    assert "max_norm" not in plain.optimizer
+    message = refused(optimizer={"name": "sam", "loss_decay": -1})
+    assert message == "sam loss_decay=-1 is not allowed; allowed: >= 0"

@@ -112,7 +112,7 @@ def _ending(record: RunRecord) -> str:
     text = (
         f"test accuracy {100 * test['accuracy']:.1f} % after {record.final['epochs']} epochs "
         f"({record.final['stopped_by']}), {record.cost['train_seconds']:.1f} s, "
-        f"{record.cost['gradient_evaluations']} gradient evaluations"
+        f"{record.cost['gradient_evaluations']:,.0f} gradient evaluations"
     )
     if record.hessian:
         text += f", top eigenvalue {record.hessian['top']['value']:.3g}"

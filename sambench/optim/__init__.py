@@ -10,25 +10,31 @@ that importing this package, listing and planning need no torch.
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sambench.optim.samples import SampleClosure
     from sambench.optim.sharpness_aware import SharpnessAware, build
 
-__all__ = ["SharpnessAware", "build"]
+__all__ = ["SampleClosure", "SharpnessAware", "build"]
+_MODULES = {
+    "SampleClosure": "samples",
+    "SharpnessAware": "sharpness_aware",
+    "build": "sharpness_aware",
+}
 
 
 def __getattr__(name: str) -> Any:
-    from sambench.optim.method import optimizers
+    if name in _MODULES:
+        return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+    if not name.startswith("_"):
+        from sambench.optim.method import optimizers
 
-    if name.startswith("_"):
-        raise AttributeError(name)
-    import sambench.optim.sharpness_aware as engine
+        for info in optimizers.list():
+            if info.method.__name__ == name:
+                from sambench.optim.sharpness_aware import optimizer_class
 
-    if name in __all__:
-        return getattr(engine, name)
-    for info in optimizers.list():
-        if info.method.__name__ == name:
-            globals()[name] = engine.optimizer_class(info)
-            return globals()[name]
+                globals()[name] = optimizer_class(info)
+                return globals()[name]
     raise AttributeError(f"sambench.optim has no {name!r}")

@@ -49,8 +49,16 @@ class Oracle(Protocol):
         """What each tensor is for; known after the first pass."""
         ...
 
-    def __call__(self, at: Vector | None = None) -> Vector:
-        """Return the gradient at w, or at w + e."""
+    def copy_of(self, vector: Vector) -> Vector:
+        """Return a copy in memory kept from step to step; good until the next one."""
+        ...
+
+    def __call__(self, at: Vector | None = None, *, hardest: float = 1.0) -> Vector:
+        """Return the gradient at w, or at w + e.
+
+        With `hardest` below 1 only over that share of the samples, those whose loss has risen most
+        since the first pass, if the closure tells them apart (`SampleClosure`).
+        """
         ...
 
 
@@ -157,6 +165,18 @@ class Hyperparameter(Generic[Value]):
         if too_small or too_large or not math.isfinite(value):
             raise refused
         return float(value)
+
+
+class Mechanics:
+    """Settings that every optimizer takes beside its method's and its base optimizer's.
+
+    They change the numbers, so a run that sets one has it in its configuration.
+    """
+
+    max_norm = Hyperparameter(0.0, minimum=0.0, help="clip the direction to this norm; 0 not to")
+    loss_decay = Hyperparameter(0.0, minimum=0.0, help="weight decay as part of the loss")
+    replay_randomness = Hyperparameter(False, help="the same dropout masks in every pass")
+    skip_nonfinite = Hyperparameter(False, help="leave out steps that are not finite")
 
 
 class Method:
@@ -272,16 +292,23 @@ class OptimizerInfo:
         if base is not None and self.base not in (None, base):
             raise ConfigError(f"{self.name} is its own base optimizer; it cannot run on {base!r}")
         found = find_base(base or self.base or "adam")
-        known = {**self.hyperparameters, **found.settings}
+        mechanics = {k: v for k, v in vars(Mechanics).items() if isinstance(v, Hyperparameter)}
+        known = {**self.hyperparameters, **found.settings, **mechanics}
         for name in settings:
             if name not in known and found.settings:
                 raise ConfigError(
                     f"{self.name} on {found.name} has no hyperparameter {name!r}"
                     f"{did_you_mean(name, known)}; known: {', '.join(known)}"
                 )
-        rest = {k: v for k, v in settings.items() if k not in self.hyperparameters}
-        resolved = {"name": self.name, "base": found.name, **self.own(settings)}
-        return {**resolved, **found.complete(rest)}
+        used = {k: h.check(settings[k], self.name) for k, h in mechanics.items() if k in settings}
+        rest = {k: v for k, v in settings.items() if k not in {**self.hyperparameters, **used}}
+        return {
+            "name": self.name,
+            "base": found.name,
+            **self.own(settings),
+            **found.complete(rest),
+            **{name: value for name, value in used.items() if value != mechanics[name].default},
+        }
 
 
 optimizers: Registry[OptimizerInfo] = Registry("optimizer", "sambench.optim.methods")

@@ -11,7 +11,9 @@ from torch.amp import GradScaler
 
 from sambench.optim.modules import ModulesSeen, Role
 from sambench.optim.observation import Observation, Observer
+from sambench.optim.samples import SampleClosure
 from sambench.optim.vector import Vector
+from sambench.optim.workspace import Workspace
 
 Closure = Callable[[], Tensor]
 
@@ -41,6 +43,7 @@ class GradientOracle:
         parameters: The trainable parameters; a vector has one tensor for each.
         closure: Runs forward and backward on the mini-batch and returns the loss.
         modules: Learns in the first pass which modules there are.
+        workspace: Holds the copies that methods ask for.
         replay: Draw the same random numbers (dropout, stochastic depth) in every pass.
         observe: Measure the perturbation and what it does to the gradient.
         scaler: Scaled the losses of the closure; gradients are unscaled.
@@ -52,6 +55,7 @@ class GradientOracle:
         parameters: list[Tensor],
         closure: Closure,
         modules: ModulesSeen,
+        workspace: Workspace,
         *,
         replay: bool = False,
         observe: bool = False,
@@ -61,6 +65,7 @@ class GradientOracle:
         self._parameters = parameters
         self._closure = closure
         self._modules = modules
+        self.copy_of = workspace.copy_of
         self._replay = replay
         self._observer = Observer() if observe else None
         self._scaler = scaler
@@ -85,10 +90,14 @@ class GradientOracle:
         """The step's observation, if it was asked for and the method perturbs."""
         return self._observer.observation(self.losses) if self._observer else None
 
-    def __call__(self, at: Vector | None = None) -> Vector:
-        """Run one pass and return its gradient; `at` is consumed."""
+    def __call__(self, at: Vector | None = None, *, hardest: float = 1.0) -> Vector:
+        """Run one pass and return its gradient; `at` is consumed.
+
+        `hardest` is the share of samples to run, those whose loss has risen most since the first
+        pass; all of them where the closure cannot tell its samples apart.
+        """
         with self._context(at):
-            self._run()
+            self._run(hardest)
         gradient = self._collect()
         if self._observer:
             self._observer.gradient(gradient)
@@ -100,8 +109,7 @@ class GradientOracle:
         first = not self.losses
         if self._replay and first:
             self._random = RandomState({p.device for p in self._parameters})
-        elif self._random is not None:
-            self._random.restore()
+        self._draw_again()
         buffers = self._modules.watching() if first else self._modules.statistics_kept()
         with buffers, nullcontext() if at is None else self._moved(at):
             yield
@@ -125,11 +133,18 @@ class GradientOracle:
         # Autocast keeps low-precision copies by parameter and would not notice the change.
         torch.clear_autocast_cache()
 
-    def _run(self) -> None:
+    def _draw_again(self) -> None:
+        if self._random is not None:
+            self._random.restore()
+
+    def _run(self, hardest: float) -> None:
         for parameter in self._parameters:
             parameter.grad = None
         with torch.enable_grad():
-            loss = self._closure()
+            if hardest < 1.0 and isinstance(self._closure, SampleClosure):
+                loss = self._closure.hardest(hardest, self._draw_again)
+            else:
+                loss = self._closure()
         if not isinstance(loss, Tensor):
             raise TypeError(f"the closure must return the loss as a tensor, not {loss!r}")
         if all(parameter.grad is None for parameter in self._parameters):

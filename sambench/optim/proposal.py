@@ -20,6 +20,7 @@ class Proposal:
         direction: For the base optimizer, as a gradient.
         beside: Subtracted from the weights, times the learning rate, past the base optimizer.
         loss: Of the clean pass.
+        memory: What the method would keep to the next step.
         received: Which parameters had a gradient in some pass.
         oracles: Alive until the step ends: a scaler tells their passes apart by address.
     """
@@ -27,14 +28,18 @@ class Proposal:
     direction: Vector
     beside: Vector | None
     loss: Tensor
+    memory: dict[str, Vector]
     received: list[bool]
     oracles: list[GradientOracle]
 
     def merge(self, other: Proposal) -> Proposal:
-        """Add another mini-batch's proposal to this one."""
+        """Add another mini-batch's proposal to this one; of what is kept it is the mean."""
         self.direction.add_(other.direction)
         if self.beside is not None and other.beside is not None:
             self.beside.add_(other.beside)
+        share = len(other.oracles) / len(self.oracles + other.oracles)
+        for name, vector in self.memory.items():
+            vector.toward_(other.memory[name], share)
         self.loss = self.loss + other.loss
         self.oracles += other.oracles
         self.received = [a or b for a, b in zip(self.received, other.received, strict=True)]

@@ -24,6 +24,7 @@ from sambench.optim.observation import Observation
 from sambench.optim.oracle import Closure, GradientOracle
 from sambench.optim.proposal import Proposal
 from sambench.optim.vector import Vector
+from sambench.optim.workspace import Workspace
 
 HALF = (torch.bfloat16, torch.float16)
 
@@ -92,6 +93,7 @@ class SharpnessAware(torch.optim.Optimizer):
         self.loss_decay = loss_decay
         self.method = self.info.method(self)
         self._modules = ModulesSeen()
+        self._workspace = Workspace()
         self._aligned = self.trainable
         if any(parameter.dtype in HALF for parameter in self._aligned):
             warnings.warn(
@@ -122,16 +124,17 @@ class SharpnessAware(torch.optim.Optimizer):
         """
         closures = [closure] if callable(closure) else list(closure)
         cautious = self.skip_nonfinite or scaler is not None
-        before = self._remembered(copy=True) if cautious else None
-        apart = nullcontext() if self.per_replica is None else self.per_replica.no_sync()
         self._align_memory()
-        counters = dict(self.method.counters)
+        before = self._remembered(copy=True) if cautious or len(closures) > 1 else None
+        apart = nullcontext() if self.per_replica is None else self.per_replica.no_sync()
         proposals = []
         with torch.no_grad(), apart:
-            for each in closures:
-                self.method.counters = dict(counters)  # several closures are one step
+            for number, each in enumerate(closures):
+                if number > 0:
+                    self._remember(before)  # several closures are one step
                 proposals.append(self._propose(each, scaler))
-        proposal = functools.reduce(Proposal.merge, proposals)
+            proposal = functools.reduce(Proposal.merge, proposals)
+        self.method.memory = proposal.memory
         with torch.no_grad():
             if self.per_replica is not None:
                 proposal.average_(self.per_replica)
@@ -149,6 +152,7 @@ class SharpnessAware(torch.optim.Optimizer):
             self.trainable,
             closure,
             self._modules,
+            self._workspace,
             replay=self.replay_randomness,
             observe=self.observing,
             scaler=scaler,
@@ -158,7 +162,8 @@ class SharpnessAware(torch.optim.Optimizer):
         if self.observing:
             self.observation = gradient.observation
         beside, self.method.beside = self.method.beside, None
-        return Proposal(direction, beside, gradient.losses[0], gradient.received, [gradient])
+        loss, memory = gradient.losses[0], self.method.memory
+        return Proposal(direction, beside, loss, memory, gradient.received, [gradient])
 
     @property
     def trainable(self) -> list[Tensor]:

@@ -87,6 +87,11 @@ class Vector:
         """Return a copy with its own storage."""
         return Vector(torch._foreach_mul(self.tensors, 1.0))
 
+    def copy_(self, other: Vector) -> Vector:
+        """Take the values of another vector."""
+        torch._foreach_copy_(self.tensors, other.tensors)
+        return self
+
     def norm(self) -> Tensor:
         """Return the L2 norm over all tensors together, a zero-dimensional tensor.
 
@@ -107,7 +112,8 @@ class Vector:
 
     def mul_(self, factor: Factor) -> Vector:
         """Multiply in place, by a vector element by element."""
-        torch._foreach_mul_(self.tensors, _factor(factor))
+        if self.tensors:
+            torch._foreach_mul_(self.tensors, _factor(factor))
         return self
 
     def add_(self, other: Vector, factor: Scalar = 1.0) -> Vector:
@@ -123,26 +129,19 @@ class Vector:
         torch._foreach_lerp_(self.tensors, other.tensors, share)
         return self
 
-    def plus(self, other: Vector, factor: float) -> Vector:
-        """Return this vector plus `factor` times another."""
-        return Vector(torch._foreach_add(self.tensors, other.tensors, alpha=factor))
-
     def abs(self) -> Vector:
         """Return the absolute values of all elements."""
-        return Vector(torch._foreach_abs(self.tensors))
+        return Vector(torch._foreach_abs(self.tensors) if self.tensors else [])
 
     def shift_(self, amount: Scalar) -> Vector:
         """Add a number to every element in place."""
-        torch._foreach_add_(self.tensors, _factor(amount))
+        if self.tensors:
+            torch._foreach_add_(self.tensors, _factor(amount))
         return self
 
-    def one_where_(self, chosen: Iterable[bool]) -> Vector:
-        """Set the chosen tensors to one in place."""
-        ones = [t for t, choice in zip(self.tensors, chosen, strict=True) if choice]
-        if ones:
-            torch._foreach_zero_(ones)
-            torch._foreach_add_(ones, 1.0)
-        return self
+    def part(self, chosen: Iterable[bool]) -> Vector:
+        """Return the chosen tensors, not copies of them, as a vector; it may be empty."""
+        return Vector(t for t, choice in zip(self.tensors, chosen, strict=True) if choice)
 
     def zero_where_(self, chosen: Iterable[bool]) -> Vector:
         """Set the chosen tensors to zero in place."""

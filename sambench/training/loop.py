@@ -20,6 +20,7 @@ from sambench.data.augment import make_augmentation
 from sambench.data.batches import Images, shuffled
 from sambench.events import Epoch, Tick
 from sambench.optim.oracle import RandomState
+from sambench.optim.samples import SampleClosure
 from sambench.optim.sharpness_aware import SharpnessAware
 from sambench.training.checkpoint import load_checkpoint, save_checkpoint
 from sambench.training.clock import Clock
@@ -137,29 +138,28 @@ class Training:
         config, state = self.config, self.state
         seed = derive_seed(config.seed, "augmentation", state.epoch, state.step)
         inputs, targets = self.train.batch(indices, make_augmentation(config.augmentation, seed))
-        passes = 0
 
-        def closure() -> Tensor:
-            nonlocal passes
-            loss, logits = self._forward(inputs, targets)
-            loss.backward()
-            if passes == 0:
-                state.loss_sum += loss.detach() * len(indices)
+        def losses(some: Tensor | slice) -> Tensor:
+            found, logits = self._forward(inputs[some], targets[some])
+            if closure.evaluations == 0:
+                state.loss_sum += found.detach().sum()
                 state.hits[indices.to(logits.device)] = logits.argmax(dim=1) == targets
-            passes += 1
-            return loss
+            return found
 
+        closure = SampleClosure(losses)
         self.optimizer.step(closure)
-        state.gradient_evaluations += passes
+        state.gradient_evaluations += closure.evaluations
         if self.optimizer.observing and (observed := self.optimizer.observation):
             state.observed = asdict(observed)
         if self._scheduler is not None:
             self._scheduler.step()
 
     def _forward(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the loss of each image, and the logits."""
         with autocast(self.config.precision, inputs.device):
             logits: Tensor = self.model(inputs)
-        return functional.cross_entropy(logits.float(), targets), logits.detach()
+        losses = functional.cross_entropy(logits.float(), targets, reduction="none")
+        return losses, logits.detach()
 
     def _end_epoch(self) -> str | None:
         """Close the epoch's books; return the rule that ends the run, or None."""
@@ -257,7 +257,7 @@ class Training:
             number = min(self.config.batch_size, len(self.train))
             self.model.train()
             inputs, targets = self.train.batch(torch.arange(number))
-            self._forward(inputs, targets)[0].backward()
+            self._forward(inputs, targets)[0].mean().backward()
 
     def _interrupt(self) -> None:
         self._save()

@@ -39,7 +39,7 @@ class TrainingState:
     images: int = 0
     seen: int = 0
     observed: dict[str, float] | None = None
-    gradient_evaluations: int = 0
+    gradient_evaluations: float = 0.0
     history: list[Epoch] = field(default_factory=list)
     best: tuple[float, float] | None = None
     best_epoch: int = 0

@@ -27,7 +27,7 @@ class Standing:
 
     epochs: int
     cap: int
-    gradient_evaluations: int
+    gradient_evaluations: float
     train_seconds: float
     validation_losses: Sequence[float] = ()
     train_accuracy: float = 0.0

@@ -54,6 +54,25 @@ def test_a_closure_for_each_micro_batch_perturbs_for_each() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_micro_batches_that_are_alike_are_one(name: str) -> None:
+    """Two closures at half the loss; running means and counters must advance once a step."""
+    alone, twice = network(), network()
+    reference = build(name, alone.parameters(), lr=0.01)
+    optimizer = build(name, twice.parameters(), lr=0.01)
+
+    def halved() -> Tensor:
+        inputs, targets = batch()
+        loss = functional.cross_entropy(twice(inputs), targets) / 2
+        loss.backward()
+        return loss
+
+    for _ in range(4):
+        reference.step(closure_of(alone, *batch()))
+        optimizer.step([halved, halved])
+    torch.testing.assert_close(flat(twice), flat(alone), rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_one_closure_in_a_list_is_that_closure(name: str) -> None:
     alone, listed = network(), network()
     build(name, alone.parameters(), lr=0.01).step(closure_of(alone, *batch()))

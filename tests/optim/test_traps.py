@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim.lr_scheduler import OneCycleLR
+from torch.optim.lr_scheduler import CyclicLR, OneCycleLR
 
 from sambench.optim import SharpnessAware, build
 from sambench.optim.method import OptimizerInfo, optimizers
@@ -295,3 +295,18 @@ def test_the_radius_of_gsam_follows_one_cycle_up_and_down() -> None:
         assert optimizer.method.rho() == pytest.approx(share)  # type: ignore[attr-defined]
         optimizer.step(closure_of(model, *batch()))
         schedule.step()
+
+
+def test_the_radius_of_gsam_follows_a_cyclic_rate_whose_highest_it_is_told() -> None:
+    """CyclicLR starts at its lowest rate and leaves no other in the groups."""
+    model = network()
+    settings = {"rho_max": 1.0, "rho_min": 0.0, "lr_max": 0.2}
+    optimizer = build("gsam", model.parameters(), "sgd", lr=0.1, momentum=0.9, **settings)
+    schedule = CyclicLR(optimizer, base_lr=0.05, max_lr=0.2, step_size_up=4)
+    radii = []
+    for _ in range(8):
+        radii.append(optimizer.method.rho())  # type: ignore[attr-defined]
+        optimizer.step(closure_of(model, *batch()))
+        schedule.step()
+    assert radii[0] == pytest.approx(0.25)
+    assert max(radii) == radii[4] == pytest.approx(1.0)

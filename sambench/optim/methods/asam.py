@@ -28,7 +28,9 @@ class ASAM(Method):
     """
 
     rho = Hyperparameter(0.5, minimum=0.0, help="radius |e / T|; 2.0 by default for scope=all")
-    eta = Hyperparameter(0.01, minimum=0.0, help="added to |w|; 0 by default for scope=all")
+    eta = Hyperparameter(
+        0.01, minimum=0.0, shared=True, help="added to |w|; 0 by default for scope=all"
+    )
     scope = Hyperparameter(
         "weights", choices=("weights", "all"), help="tensors whose ball scales with them"
     )
@@ -41,15 +43,10 @@ class ASAM(Method):
     def direction(self, gradient: Oracle) -> Vector:
         """Return g(w + e)."""
         g = gradient()
-        scale = self.scale(gradient)
-        g.mul_(scale)
-        e = g.mul_(self.rho / (g.norm() + EPSILON)).mul_(scale)
+        everything = self.scope == "all"
+        scaled = [everything or role.weight for role in gradient.roles]
+        scale = gradient.weights.part(scaled).abs().shift_(self.eta)
+        g.part(scaled).mul_(scale)
+        g.mul_(self.rho / (g.norm() + EPSILON)).part(scaled).mul_(scale)
         del scale
-        return gradient(at=e)
-
-    def scale(self, gradient: Oracle) -> Vector:
-        """Return T."""
-        scale = gradient.weights.abs().shift_(self.eta)
-        if self.scope == "weights":
-            scale.one_where_(not role.weight for role in gradient.roles)
-        return scale
+        return gradient(at=g)

@@ -32,14 +32,15 @@ class FSAM(Method):
     )
 
     def direction(self, gradient: Oracle) -> Vector:
-        """Return g(w + e)."""
-        g = gradient()
+        """Return g(w + e); d takes the place of g, as m is d (1 - lambda) and a multiple of m."""
+        d = gradient()
         mean = self.memory.get("mean")
         if mean is None:
-            self.memory["mean"] = g.clone()
-            e = g
+            self.memory["mean"] = d.clone()
         else:
-            e = g.plus(mean, -self.sigma)
-            mean.toward_(g, 1.0 - self.decay)
-            del g
-        return gradient(at=e.mul_(self.rho / (e.norm() + EPSILON)))
+            d.add_(mean, -self.sigma)
+            kept = self.decay + (1.0 - self.decay) * self.sigma
+            if kept != 1.0:
+                mean.mul_(kept)
+            mean.add_(d, 1.0 - self.decay)
+        return gradient(at=d.mul_(self.rho / (d.norm() + EPSILON)))

@@ -21,8 +21,9 @@ class GSAM(Method):
 
     e = rho_t g / |g|, direction g_a - alpha g_v, where g_v is the part of the clean gradient g that
     is orthogonal to g_a = g(w + e). rho_t follows the learning rate from rho_max at lr_max down to
-    rho_min at lr_min and is clamped to that range; lr_max is the rate that the optimizer was made
-    with, so rho_t = rho_max where the rate is constant; under OneCycleLR it is the schedule's.
+    rho_min at lr_min and is clamped to that range. Unless given, lr_max is the rate that the
+    optimizer was made with, so rho_t = rho_max where the rate is constant; under OneCycleLR it is
+    the schedule's. CyclicLR starts at its lowest rate: give lr_max there.
     """
 
     rho_max = Hyperparameter(0.04, minimum=0.0, help="radius at the highest learning rate")
@@ -30,18 +31,29 @@ class GSAM(Method):
     alpha = Hyperparameter(0.01, minimum=0.0, help="weight of the orthogonal part")
     lr_min = Hyperparameter(0.0, minimum=0.0, help="learning rate at which the radius is rho_min")
 
+    lr_max = Hyperparameter(
+        0.0, minimum=0.0, shared=True, help="likewise rho_max; 0 for the rate it starts with"
+    )
+
     def direction(self, gradient: Oracle) -> Vector:
-        """Return g_a - alpha (g - <g, g_a> / |g_a|^2 g_a)."""
+        """Return g_a - alpha (g - c g_a), c = <g, g_a> / |g_a|^2.
+
+        With d = g - g_a in the memory of g: c = (1 + (|g|^2 - |d|^2) / |g_a|^2) / 2, and the
+        direction is (1 + alpha (c - 1)) g_a - alpha d.
+        """
         g = gradient()
-        g_a = gradient(at=g * (self.rho() / (g.norm() + EPSILON)))
-        along = g.dot(g_a) / (g_a.norm() ** 2 + EPSILON)
-        return g_a.mul_(along * self.alpha + 1.0).add_(g, -self.alpha)
+        norm = g.norm()
+        g_a = gradient(at=gradient.copy_of(g).mul_(self.rho() / (norm + EPSILON)))
+        difference = g.add_(g_a, -1.0)
+        excess = norm**2 - difference.norm() ** 2
+        along = (1.0 + excess / (g_a.norm() ** 2 + EPSILON)) / 2
+        return g_a.mul_((along - 1.0) * self.alpha + 1.0).add_(difference, -self.alpha)
 
     def rho(self) -> float:
         """Return the radius at the first group's learning rate."""
         group = self.optimizer.param_groups[0]
         first = group.get("initial_lr", self.optimizer.defaults["lr"])
-        highest = float(group.get("max_lr", first))
+        highest = self.lr_max or float(group.get("max_lr", first))
         span = highest - self.lr_min
         share = (float(group["lr"]) - self.lr_min) / span if span > 0 else 1.0
         return self.rho_min + (self.rho_max - self.rho_min) * min(max(share, 0.0), 1.0)

@@ -35,7 +35,10 @@ class LookSAM(Method):
         if step % round(self.k):
             kept = self.memory["sharpness"]
             return g.add_(kept, self.alpha * g.norm() / (kept.norm() + EPSILON))
-        g_a = gradient(at=g * (self.rho / (g.norm() + EPSILON)))
-        along = g.dot(g_a) / (g.norm() ** 2 + EPSILON)
+        norm = g.norm()
+        g_a = gradient(at=gradient.copy_of(g).mul_(self.rho / (norm + EPSILON)))
+        difference = gradient.copy_of(g).add_(g_a, -1.0)
+        twice_dot = norm**2 + g_a.norm() ** 2 - difference.norm() ** 2
+        along = twice_dot / (2.0 * norm**2 + EPSILON)
         self.memory["sharpness"] = g.mul_(-along).add_(g_a)
         return g_a

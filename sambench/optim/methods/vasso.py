@@ -39,5 +39,4 @@ class VaSSO(Method):
             mean = self.memory["mean"] = g.clone()
         else:
             mean.toward_(g, self.theta)
-        del g
-        return gradient(at=mean * (self.rho / (mean.norm() + EPSILON)))
+        return gradient(at=g.copy_(mean).mul_(self.rho / (mean.norm() + EPSILON)))

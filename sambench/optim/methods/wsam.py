@@ -51,8 +51,8 @@ class WSAM(Method):
     def direction(self, gradient: Oracle) -> Vector:
         """Return g if decoupled, a g_a + (1 - a) g if coupled."""
         g = gradient()
-        sharpness = gradient(at=g * (self.rho / (g.norm() + EPSILON))).add_(g, -1.0)
-        sharpness.mul_(self.gamma / (1.0 - self.gamma))
+        g_a = gradient(at=gradient.copy_of(g).mul_(self.rho / (g.norm() + EPSILON)))
+        sharpness = g_a.add_(g, -1.0).mul_(self.gamma / (1.0 - self.gamma))
         if not self.decouple:
             return g.add_(sharpness)
         self.beside = sharpness

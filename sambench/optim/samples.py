@@ -1,0 +1,72 @@
+"""A closure that tells the samples of its mini-batch apart, for methods that choose among them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.amp import GradScaler
+
+FORWARD_SHARE = 1 / 3
+"""Cost of a forward pass alone, in forward and backward passes."""
+
+
+class SampleClosure:
+    """Forward and backward on a mini-batch, or on some of its samples.
+
+    Give it to `step` in place of a plain closure; methods that choose samples (ESAM) then do:
+
+        losses = lambda some: cross_entropy(model(x[some]), y[some], reduction="none")
+        optimizer.step(SampleClosure(losses))
+
+    Args:
+        losses: Returns the loss of each sample, shape (n,), of those chosen by index or slice.
+        scaler: Of a float16 run; scales the mean loss before it goes backward.
+
+    Attributes:
+        evaluations: Forward and backward passes so far; parts of a batch count as such, a forward
+            pass alone as `FORWARD_SHARE`.
+    """
+
+    def __init__(
+        self, losses: Callable[[Tensor | slice], Tensor], scaler: GradScaler | None = None
+    ) -> None:
+        self._losses = losses
+        self._scaler = scaler
+        self._clean: Tensor | None = None
+        self.evaluations = 0.0
+
+    def __call__(self) -> Tensor:
+        """Run all samples; the losses of the first call are those that others are compared with."""
+        losses = self._losses(slice(None))
+        if self._clean is None:
+            self._clean = losses.detach()
+        return self._backward(losses, 1.0)
+
+    def hardest(self, share: float, again: Callable[[], None]) -> Tensor:
+        """Run the share of samples whose loss has risen most since the first call.
+
+        Args:
+            share: Of the samples, rounded up to a whole number of them.
+            again: Called between looking at all and running some, to restore random numbers.
+
+        Returns:
+            The mean loss of all samples.
+        """
+        assert self._clean is not None, "the first pass of a step is over all samples"
+        with torch.no_grad():
+            now = self._losses(slice(None))
+        self.evaluations += FORWARD_SHARE
+        number = math.ceil(share * len(now))
+        again()
+        self._backward(self._losses((now - self._clean).topk(number).indices), number / len(now))
+        return now.mean()
+
+    def _backward(self, losses: Tensor, share: float) -> Tensor:
+        loss = losses.mean()
+        scaled: Tensor = loss if self._scaler is None else self._scaler.scale(loss)
+        scaled.backward()
+        self.evaluations += share
+        return loss
