@@ -10,10 +10,10 @@ that are simply there, against the time of forward and backward measured in the 
 One thread, CPU time of the thread (it does not count what others do), variants in a new random
 order each round, medians. Our steps also watch which modules run in the first pass; that is
 measured on a forward pass of its own and added. Operations are those that torch dispatches in a
-step beside forward and backward, views aside; memory is the most that is alive at once of what a
-step allocates, in copies of the parameters, the gradients of a pass included. The peer is installed
-from the package index into a temporary folder if need be, and left out with a word where that
-fails. SAM-ON is left out: without a forward pass it has no layers to choose.
+step beside forward and backward, views aside; memory is the most that is alive at once, from the
+optimizer's making to the end of its second step, beyond what Adam has, in copies of the parameters.
+Peers are installed from the package index into a temporary folder if need be, and each is left out
+with a word where that fails. SAM-ON is left out: without a forward pass it has no layers to choose.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ WORKLOADS = {
     "resnet18 32px batch 32": ("timm:resnet18", 32, 32),
     "vit-tiny 64px batch 16": ("timm:vit_tiny_patch16_224", 64, 16),
 }
-Step = Callable[[Callable[[], Tensor]], None]
+Step = Callable[[Callable[[], Tensor]], object]
+Make = Callable[[nn.Module], Step]
 
 
 @dataclass
@@ -99,59 +100,96 @@ class Watch(TorchDispatchMode):
         self.alive -= size
 
 
-def ours(name: str) -> Callable[[nn.Module], Step]:
+def ours(name: str) -> Make:
     """Make steps of an optimizer of the registry."""
 
     def make(model: nn.Module) -> Step:
         optimizer = build(name, model.parameters(), "adam" if name == "adam" else None, lr=1e-4)
-
-        def step(closure: Callable[[], Tensor]) -> None:
-            optimizer.step(closure)
-
-        return step
+        return optimizer.step
 
     return make
 
 
-def peer(module: str, attribute: str, **settings: Any) -> Callable[[nn.Module], Step]:
-    """Make steps of a peer in the interface of two calls, on the same fused Adam."""
+def once(model: nn.Module, optimizer: Any) -> Step:
+    """Take a peer's step whose caller runs the clean pass."""
+
+    def step(closure: Callable[[], Tensor]) -> None:
+        closure()
+        optimizer.step(closure)
+
+    return step
+
+
+def twice(model: nn.Module, optimizer: Any) -> Step:
+    """Take a peer's step that runs both passes itself."""
+    return optimizer.step
+
+
+def peer(take: Callable[..., Step], module: str, attribute: str, **settings: Any) -> Make:
+    """Make steps of a peer that is given the class of its base, fused Adam as ours has."""
 
     def make(model: nn.Module) -> Step:
-        optimizer_class = getattr(importlib.import_module(module), attribute)
-        optimizer = optimizer_class(
-            model.parameters(), base_optimizer=torch.optim.Adam, lr=1e-4, fused=True, **settings
-        )
-
-        def step(closure: Callable[[], Tensor]) -> None:
-            closure()
-            optimizer.first_step(zero_grad=True)
-            closure()
-            optimizer.second_step(zero_grad=True)
-
-        return step
+        made = getattr(importlib.import_module(module), attribute)
+        leading = [model] if (module, attribute) == ("pytorch_optimizer", "WSAM") else []
+        arguments = [*leading, model.parameters(), torch.optim.Adam]
+        return take(model, made(*arguments, lr=1e-4, fused=True, **settings))
 
     return make
 
 
-PEERS = {
-    "pytorch_optimizer SAM": peer("pytorch_optimizer", "SAM"),
-    "pytorch_optimizer ASAM": peer("pytorch_optimizer", "SAM", adaptive=True),
-    "pytorch_optimizer GCSAM": peer("pytorch_optimizer", "SAM", use_gc=True),
+def wrapping(module: str, attribute: str) -> Make:
+    """Make steps of a peer that is given its base optimizer."""
+
+    def make(model: nn.Module) -> Step:
+        base = torch.optim.Adam(model.parameters(), lr=1e-4, fused=True)
+        made = getattr(importlib.import_module(module), attribute)
+        return twice(model, made(model.parameters(), base))
+
+    return make
+
+
+ZIJ = "zij.contrib.sharpness_aware"
+PEERS: dict[str, tuple[str, Make]] = {
+    "pytorch_optimizer SAM": ("pytorch_optimizer", peer(once, "pytorch_optimizer", "SAM")),
+    "pytorch_optimizer ASAM": (
+        "pytorch_optimizer",
+        peer(once, "pytorch_optimizer", "SAM", adaptive=True),
+    ),
+    "pytorch_optimizer GCSAM": (
+        "pytorch_optimizer",
+        peer(once, "pytorch_optimizer", "SAM", use_gc=True),
+    ),
+    "pytorch_optimizer WSAM": ("pytorch_optimizer", peer(twice, "pytorch_optimizer", "WSAM")),
+    "pytorch_optimizer F-SAM": (
+        "pytorch_optimizer",
+        peer(once, "pytorch_optimizer", "FriendlySAM"),
+    ),
+    "zij SAM": ("zij", peer(once, ZIJ, "SAM")),
+    "zij ASAM": ("zij", peer(once, ZIJ, "ASAM")),
+    "zij WSAM": ("zij", peer(twice, ZIJ, "WSAM")),
+    "sam-pytorch SAM": ("sam-pytorch", wrapping("sam", "SAM")),
 }
+"""Each with the package it comes in."""
 
 
-def available_peers(folder: str) -> dict[str, Callable[[nn.Module], Step]]:
-    """Return the peers that can be had, installing them if need be."""
+def available_peers(folder: str) -> dict[str, Make]:
+    """Return the peers that can be had and take a step, installing them if need be."""
     sys.path.append(folder)
-    if importlib.util.find_spec("pytorch_optimizer") is None:
-        install = [sys.executable, "-m", "pip", "install", "-qq", "--no-deps", "--target", folder]
-        subprocess.run([*install, "pytorch_optimizer"], check=False, capture_output=True)
-    try:
-        importlib.import_module("pytorch_optimizer")
-    except ImportError as error:
-        print(f"peers left out: {error}")
-        return {}
-    return PEERS
+    found = {}
+    for name, (package, make) in PEERS.items():
+        if importlib.util.find_spec({"sam-pytorch": "sam"}.get(package, package)) is None:
+            install = [sys.executable, "-m", "pip", "install", "-qq", "--no-deps"]
+            subprocess.run(
+                [*install, "--target", folder, package], check=False, capture_output=True
+            )
+            importlib.invalidate_caches()
+        try:
+            model = nn.Linear(3, 2)
+            make(model)(Supplied(model))
+            found[name] = make
+        except Exception as error:
+            print(f"{name} left out: {type(error).__name__}: {error}")
+    return found
 
 
 def network(name: str, size: int) -> nn.Module:
@@ -183,13 +221,13 @@ class Supplied:
         """Supply the gradients; the time this takes is kept apart."""
         start = time.thread_time()
         for parameter, gradient in zip(self.parameters, self.gradients, strict=True):
-            parameter.grad = gradient.clone()
+            parameter.grad = gradient.clone()  # a new one, as backward makes it
         self.calls += 1
         self.seconds += time.thread_time() - start
         return self.loss
 
 
-def measure(workload: str, rounds: int, variants: dict[str, Any]) -> list[Row]:
+def measure(workload: str, rounds: int, variants: dict[str, Make]) -> list[Row]:
     """Interleave all variants on one workload."""
     model_name, size, batch = WORKLOADS[workload]
     inputs = torch.randn(batch, 3, size, size)
@@ -197,10 +235,15 @@ def measure(workload: str, rounds: int, variants: dict[str, Any]) -> list[Row]:
     reference = network(model_name, size)
     bytes_of_parameters = sum(p.numel() * p.element_size() for p in reference.parameters())
     made: dict[str, tuple[Step, Supplied]] = {}
+    memory = {}
     for name, make in variants.items():
         model = network(model_name, size)
-        made[name] = (make(model), Supplied(model))
-        made[name][0](made[name][1])
+        supplied = Supplied(model)
+        with Watch() as watch:
+            made[name] = (make(model), supplied)
+            for _ in range(2):
+                made[name][0](supplied)
+        memory[name] = watch.peak
     passes, times = [], {name: [] for name in made}
     for _ in range(rounds):
         passes.append(forward_backward_ms(reference, inputs, targets))
@@ -226,7 +269,7 @@ def measure(workload: str, rounds: int, variants: dict[str, Any]) -> list[Row]:
                 step_ms=median,
                 ratio=(calls * one_pass + median) / (calls * one_pass + adam),
                 operations=watch.operations - calls * len(supplied.parameters),
-                memory_copies=watch.peak / bytes_of_parameters,
+                memory_copies=(memory[name] - memory["adam"]) / bytes_of_parameters,
             )
         )
     print(

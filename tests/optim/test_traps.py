@@ -101,6 +101,8 @@ def volumes() -> list[nn.Module]:
 
 STATEFUL: dict[str, Callable[[], list[nn.Module]]] = {
     "three dimensions": volumes,
+    "synchronised, alone": lambda: [nn.Flatten(), nn.Linear(72, 3), nn.SyncBatchNorm(3)],
+    "cumulative": lambda: [nn.Flatten(), nn.Linear(72, 3), nn.BatchNorm1d(3, momentum=None)],
     "one norm twice": lambda: [nn.Flatten(), nn.Linear(72, 3), Twice()],
     "own norm": lambda: [nn.Flatten(), nn.Linear(72, 3), MovingMean()],
     "spectral norm": lambda: [
