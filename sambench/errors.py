@@ -8,6 +8,7 @@
     │   ├── DeviceError           a device that is not there
     │   ├── StoreError            results that cannot be read or written
     │   ├── ModelError            a model that cannot be built as asked
+    │   ├── PluginError           a file of one's own that cannot be loaded
     │   └── CurvatureError        a Hessian that cannot be measured
     └── (everything else)         a bug of ours: a traceback
 
@@ -42,6 +43,10 @@ class StoreError(UserError):
 
 class ModelError(UserError):
     """A model cannot be built with this image size, or its weights cannot be had."""
+
+
+class PluginError(UserError):
+    """A plugin does not exist, fails, or takes a name that is taken."""
 
 
 class CurvatureError(UserError):

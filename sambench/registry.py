@@ -12,7 +12,7 @@ import importlib.metadata
 import pkgutil
 from typing import Generic, Protocol, TypeVar
 
-from sambench.errors import UnknownNameError
+from sambench.errors import PluginError, UnknownNameError
 
 
 class Named(Protocol):
@@ -50,10 +50,10 @@ class Registry(Generic[Entry]):
         """Add an entry.
 
         Raises:
-            ValueError: If another entry has the same name.
+            PluginError: If another entry has the same name.
         """
         if entry.name in self._entries and self._entries[entry.name] != entry:
-            raise ValueError(f"two {self.kind}s are called {entry.name!r}")
+            raise PluginError(f"two {self.kind}s are called {entry.name!r}; rename one of them")
         self._entries[entry.name] = entry
         return entry
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sambench.errors import UnknownNameError
+from sambench.errors import PluginError, UnknownNameError
 from sambench.registry import Registry
 
 
@@ -78,7 +78,7 @@ def test_an_unknown_name_like_no_other(registry: Registry[Fruit]) -> None:
 
 
 def test_two_entries_of_one_name_are_refused(registry: Registry[Fruit]) -> None:
-    with pytest.raises(ValueError, match="two fruits are called 'pear'"):
+    with pytest.raises(PluginError, match="two fruits are called 'pear'"):
         registry.register(Fruit("pear", "another one"))
 
 

@@ -13,9 +13,10 @@ from typing import Annotated, TextIO
 import typer
 
 import sambench
-from sambench.cli import compare, hessian, listing, prepare, report, train
+from sambench.cli import check, compare, hessian, listing, prepare, report, train
 from sambench.environment import yield_cores
 from sambench.errors import SambenchWarning, UserError
+from sambench.plugin import load_inherited
 
 app = typer.Typer(
     name="sambench",
@@ -40,6 +41,7 @@ def top(
 for command in (prepare.prepare, train.train, hessian.hessian, compare.compare, report.report):
     app.command()(command)
 app.command("list")(listing.list_entries)
+app.command()(check.check)
 
 
 def main() -> None:
@@ -47,6 +49,7 @@ def main() -> None:
     yield_cores()
     warnings.showwarning = _show_warning
     try:
+        load_inherited()
         app()
     except UserError as error:
         from sambench.console import Screen

@@ -17,6 +17,7 @@ from sambench.cli.options import (
     DataOption,
     DeviceOption,
     EpochsOption,
+    PluginOption,
     RateOption,
     ResultsOption,
     SetOption,
@@ -64,6 +65,7 @@ def compare(
     ] = False,
     data: DataOption = DATA,
     results: ResultsOption = RESULTS,
+    plugin: PluginOption = None,
 ) -> None:
     """Run what is missing of a comparison, then show its table.
 

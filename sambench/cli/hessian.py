@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sambench.cli.options import DATA, RESULTS, DataOption, DeviceOption, ResultsOption
+from sambench.cli.options import (
+    DATA,
+    RESULTS,
+    DataOption,
+    DeviceOption,
+    PluginOption,
+    ResultsOption,
+)
 
 if TYPE_CHECKING:
     pass
@@ -34,6 +41,7 @@ def hessian(
     device: DeviceOption = None,
     data: DataOption = DATA,
     results: ResultsOption = RESULTS,
+    plugin: PluginOption = None,
 ) -> None:
     """Measure how sharp a run's minimum is: eigenvalues and trace of the Hessian, with errors.
 

@@ -7,12 +7,15 @@ from typing import Annotated
 
 import typer
 
+from sambench.cli.options import PluginOption
+
 
 def list_entries(
     kind: Annotated[
         str | None, typer.Argument(help="optimizers, models or datasets; all by default.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    plugin: PluginOption = None,
 ) -> None:
     """Show what there is to choose from: optimizers, models, datasets."""
     from sambench.catalogue import catalogue

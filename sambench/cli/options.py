@@ -28,4 +28,24 @@ SizeOption = Annotated[
 EpochsOption = Annotated[int, typer.Option("--epochs", min=1, help="Most epochs to train.")]
 BatchSizeOption = Annotated[int, typer.Option("--batch-size", min=1, help="Images per step.")]
 RateOption = Annotated[float, typer.Option("--lr", help="Learning rate of the base optimizer.")]
+
+
+def _load_plugins(files: list[Path] | None) -> list[Path] | None:
+    from sambench.plugin import load_plugin
+
+    for file in files or ():
+        load_plugin(file)
+    return files
+
+
+PluginOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--plugin",
+        callback=_load_plugins,
+        is_eager=True,
+        metavar="FILE",
+        help="A Python file with an optimizer, model or dataset of your own. Repeatable.",
+    ),
+]
 DATA, RESULTS = Path("data/prepared"), Path("results")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sambench.arguments import parse_numbers
-from sambench.cli.options import DATA, DataOption
+from sambench.cli.options import DATA, DataOption, PluginOption
 
 
 def prepare(
@@ -37,6 +37,7 @@ def prepare(
         Path, typer.Option("--raw", help="Where datasets that make their images put them.")
     ] = Path("data/raw"),
     data: DataOption = DATA,
+    plugin: PluginOption = None,
 ) -> None:
     """Read a dataset once and keep it ready for training, with a summary and a contact sheet.
 

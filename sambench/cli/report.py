@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sambench.cli.options import RESULTS, ResultsOption
+from sambench.cli.options import RESULTS, PluginOption, ResultsOption
 from sambench.errors import UserError
 
 
@@ -18,6 +18,7 @@ def report(
         str, typer.Option("--baseline", help="The optimizer that comes first.")
     ] = "adam",
     results: ResultsOption = RESULTS,
+    plugin: PluginOption = None,
 ) -> None:
     """Make the tables of all stored runs, from their records alone: terminal, Markdown, PNG."""
     from sambench.console import Screen

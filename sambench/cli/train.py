@@ -15,6 +15,7 @@ from sambench.cli.options import (
     DataOption,
     DeviceOption,
     EpochsOption,
+    PluginOption,
     RateOption,
     ResultsOption,
     SetOption,
@@ -46,6 +47,7 @@ def train(
     settings: SetOption = None,
     data: DataOption = DATA,
     results: ResultsOption = RESULTS,
+    plugin: PluginOption = None,
 ) -> None:
     """Train one model with one optimizer and test it once, at the end.
 

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from sambench.optim import build
 from sambench.optim.method import optimizers
-from tests.optim.problems import batch, closure_of, flat, gradient_at, network
+from sambench.optim.problems import batch, closure_of, flat, gradient_at, network
 
 NAMES = [info.name for info in optimizers.list()]
 

@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 from sambench.errors import SambenchWarning
 from sambench.optim import build
 from sambench.optim.method import OptimizerInfo, optimizers
-from tests.optim.problems import batch, closure_of, flat, network
+from sambench.optim.problems import batch, closure_of, flat, network
 
 REGISTRY = optimizers.list()
 EVERY = pytest.mark.parametrize("info", REGISTRY, ids=[info.name for info in REGISTRY])

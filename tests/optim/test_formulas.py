@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from sambench.errors import ConfigError
 from sambench.optim import build
-from tests.optim.problems import Quadratic, batch, closure_of, flat, gradient_at, network
+from sambench.optim.problems import Quadratic, batch, closure_of, flat, gradient_at, network
 
 RHO = 0.3
 Gradient = Callable[[Tensor], Tensor]

@@ -13,7 +13,7 @@ import sambench.optim
 from sambench.errors import ConfigError, SambenchWarning
 from sambench.optim import build
 from sambench.optim.method import optimizers
-from tests.optim.problems import Counted, batch, closure_of, flat, gradient_at, network
+from sambench.optim.problems import Counted, batch, closure_of, flat, gradient_at, network
 
 NAMES = [info.name for info in optimizers.list()]
 

@@ -11,7 +11,7 @@ from torch import distributed, multiprocessing
 from torch.nn.parallel import DistributedDataParallel
 
 from sambench.optim import build
-from tests.optim.problems import batch, closure_of, flat, gradient_at, network
+from sambench.optim.problems import batch, closure_of, flat, gradient_at, network
 
 RHO, STEPS, HALVES = 0.3, 3, (slice(0, 4), slice(4, 8))
 

@@ -11,7 +11,7 @@ from torch.amp import GradScaler
 from torch.nn import functional
 
 from sambench.optim import SampleClosure, build
-from tests.optim.problems import batch, closure_of, flat, gradient_at, network
+from sambench.optim.problems import batch, closure_of, flat, gradient_at, network
 
 
 def losses_of(model: nn.Module, seen: list[int] | None = None) -> Callable[..., Tensor]:

@@ -15,7 +15,7 @@ from torch.optim.lr_scheduler import CyclicLR, OneCycleLR
 
 from sambench.optim import SharpnessAware, build
 from sambench.optim.method import OptimizerInfo, optimizers
-from tests.optim.problems import Quadratic, batch, closure_of, flat, network
+from sambench.optim.problems import Quadratic, batch, closure_of, flat, network
 
 REGISTRY = optimizers.list()
 WITH_RADIUS = [info for info in REGISTRY if {"rho", "rho_max"} & set(info.hyperparameters)]

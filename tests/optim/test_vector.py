@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from sambench.optim import build
+from sambench.optim.problems import batch, closure_of, flat, network
 from sambench.optim.vector import PerTensor, Vector
-from tests.optim.problems import batch, closure_of, flat, network
 
 
 def tensors(seed: int) -> list[torch.Tensor]:

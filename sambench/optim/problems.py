@@ -1,4 +1,4 @@
-"""Small problems in float64 that the optimizer tests share."""
+"""Small problems in float64 on which optimizers are checked."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ class Counted:
         self.closure, self.calls = closure, 0
 
     def __call__(self) -> Tensor:
+        """Count and run."""
         self.calls += 1
         return self.closure()
 
@@ -76,9 +77,11 @@ class Quadratic(nn.Module):
         self.weight = nn.Parameter(start.clone())
 
     def forward(self) -> Tensor:
+        """Return the loss."""
         return self.weight @ self.hessian @ self.weight / 2
 
     def closure(self) -> Tensor:
+        """Run forward and backward."""
         loss: Tensor = self()
         loss.backward()
         return loss

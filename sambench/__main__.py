@@ -1,0 +1,5 @@
+"""`python -m sambench`: the command line."""
+
+from sambench.cli import main
+
+main()

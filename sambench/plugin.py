@@ -1,0 +1,70 @@
+"""Optimizers, models and datasets of one's own, from a Python file."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+from sambench.errors import PluginError
+
+VARIABLE = "SAMBENCH_PLUGINS"
+"""Environment variable with the files in use, so that worker processes load them too."""
+
+
+def load_plugin(file: Path) -> str:
+    """Run a Python file that registers entries, once, and have worker processes do so too.
+
+    Args:
+        file: It uses the decorators and registries that sambench's own entries use.
+
+    Returns:
+        The name of the module that it became.
+
+    Raises:
+        PluginError: If it does not exist, raises, or registers a name that is taken.
+    """
+    path = file.resolve()
+    name = f"sambench_plugin_{hashlib.sha256(str(path).encode()).hexdigest()[:10]}"
+    if name in sys.modules:
+        return name
+    if not path.is_file():
+        raise PluginError(f"plugin {file} does not exist; give a Python file")
+    specification = importlib.util.spec_from_file_location(name, path)
+    if specification is None or specification.loader is None:
+        raise PluginError(f"plugin {file} is no Python file; its name must end in .py")
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[name] = module
+    try:
+        specification.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise PluginError(f"plugin {file} failed: {_place(error, path)}") from error
+    known = os.environ.get(VARIABLE, "").split(os.pathsep)
+    if str(path) not in known:
+        os.environ[VARIABLE] = os.pathsep.join(filter(None, [*known, str(path)]))
+    return name
+
+
+def load_inherited() -> None:
+    """Load the plugins that the parent process uses.
+
+    Raises:
+        PluginError: As `load_plugin`.
+    """
+    for path in filter(None, os.environ.get(VARIABLE, "").split(os.pathsep)):
+        load_plugin(Path(path))
+
+
+def _place(error: Exception, path: Path) -> str:
+    """Return what was raised and at which line of the plugin."""
+    line = getattr(error, "lineno", None) if isinstance(error, SyntaxError) else None
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == str(path):
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    where = f" in line {line}" if line else ""
+    return f"{type(error).__name__}{where}: {error}"

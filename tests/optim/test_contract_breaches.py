@@ -1,0 +1,129 @@
+"""The contract finds the optimizers that break it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from sambench.optim.contract import findings
+from sambench.optim.method import EPSILON, Hyperparameter, Method, OptimizerInfo
+
+
+def info(method: type[Method], passes: float = 2) -> OptimizerInfo:
+    return OptimizerInfo(
+        name="under-test", method=method, gradient_evaluations=passes, extra_memory=1, reference=""
+    )
+
+
+class Faithful(Method):
+    """SAM."""
+
+    rho = Hyperparameter(0.05, minimum=0.0, help="radius")
+
+    def direction(self, gradient: Any) -> Any:
+        g = gradient()
+        return gradient(at=g.mul_(self.rho / (g.norm() + EPSILON)))
+
+
+class Forgetful(Faithful):
+    """It keeps a running mean where `state_dict` does not see it."""
+
+    def __init__(self, optimizer: Any) -> None:
+        super().__init__(optimizer)
+        self.mean: Any = None
+
+    def direction(self, gradient: Any) -> Any:
+        g = gradient()
+        self.mean = g.clone() if self.mean is None else self.mean.toward_(g, 0.5)
+        return gradient(at=self.mean * (self.rho / (self.mean.norm() + EPSILON)))
+
+
+class Drifting(Faithful):
+    """It moves the weights itself and back by subtraction."""
+
+    def direction(self, gradient: Any) -> Any:
+        g = gradient()
+        e = g.mul_(self.rho / (g.norm() + EPSILON))
+        gradient.weights.add_(e)
+        g_a = gradient()
+        gradient.weights.add_(e, -1.0)
+        return g_a
+
+
+class Climbing(Faithful):
+    """It goes uphill."""
+
+    def direction(self, gradient: Any) -> Any:
+        return super().direction(gradient).mul_(-1.0)
+
+
+class Random(Faithful):
+    """It draws from the clock's generator."""
+
+    def direction(self, gradient: Any) -> Any:
+        g_a = super().direction(gradient)
+        noise = torch.rand((), generator=torch.Generator().manual_seed(id(g_a) % 2**31))
+        return g_a.mul_(1.0 + noise)
+
+
+class PerGroup(Faithful):
+    """It takes a norm of its own for each parameter group."""
+
+    def direction(self, gradient: Any) -> Any:
+        g = gradient()
+        groups, start = self.optimizer.param_groups, 0
+        for group in groups:
+            end = start + len(group["params"])
+            part = g.part([start <= place < end for place in range(len(g))])
+            part.mul_(self.rho / (part.norm() + EPSILON))
+            start = end
+        return gradient(at=g)
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Names of the rules that a method breaks."""
+    from sambench.optim.method import optimizers
+
+    def of(method: type[Method], passes: float = 2) -> set[str]:
+        entry = info(method, passes)
+        optimizers.list()
+        monkeypatch.setitem(optimizers._entries, "under-test", entry)
+        return {rule.name for rule, wrong in findings(entry) if wrong is not None}
+
+    return of
+
+
+def test_a_faithful_method_keeps_all(broken: Any) -> None:
+    assert broken(Faithful) == set()
+
+
+@pytest.mark.parametrize(
+    ("method", "rule"),
+    [
+        (Forgetful, "a resumed run gives the bits of an uninterrupted one"),
+        (Drifting, "weights are restored bit for bit after every pass"),
+        (Drifting, "a pass that raises leaves the weights alone"),
+        (Climbing, "it lowers the loss of a batch it is shown again and again"),
+        (Random, "two runs give the same bits"),
+        (PerGroup, "parameter groups with equal settings change nothing"),
+    ],
+)
+def test_a_breach_is_found(broken: Any, method: type[Method], rule: str) -> None:
+    assert rule in broken(method)
+
+
+def test_passes_are_counted(broken: Any) -> None:
+    assert "it calls the closure as often as it says" in broken(Faithful, passes=3)
+
+
+def test_an_exception_is_a_finding(broken: Any) -> None:
+    class Raising(Faithful):
+        """It raises."""
+
+        def direction(self, gradient: Any) -> Any:
+            raise KeyError("e_w")
+
+    assert len(broken(Raising)) > 5
