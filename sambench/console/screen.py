@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -16,9 +17,13 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from sambench.console.bar import progress_bar
+from sambench.data.disk import megabytes
 from sambench.data.summary import Summary
 from sambench.record import RunRecord
 from sambench.report.tables import Cell, Table
+
+if TYPE_CHECKING:
+    from sambench.data.preparation import Outlook
 
 PIPED_WIDTH = 160
 """Columns where the output is no terminal and COLUMNS is not set."""
@@ -134,6 +139,16 @@ class Screen:
             f"batches, {found['matvecs']} + {found['batch_matvecs']} products, "
             f"{found['seconds']:.1f} s\n"
         )
+
+    def outlook(self, outlook: Outlook) -> None:
+        """Show what a preparation is about to do and what it takes on the disk."""
+        room = outlook.room
+        resumed = f", {outlook.resumed:,} of them decoded before" if outlook.resumed else ""
+        text = (
+            f"preparing {outlook.images:,} images{resumed}: up to {megabytes(room.most)} in "
+            f"{room.folder}, up to {megabytes(room.kept)} of it kept; {megabytes(room.free)} free"
+        )
+        (self.warn if room.most > room.free else self.say)(text)
 
     def summary(self, summary: Summary) -> None:
         """Show what a prepared dataset consists of."""
