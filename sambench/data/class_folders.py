@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sambench.data.folders import Found, find_images, natural, subfolders, without_suffix
+from sambench.data.locating import Release
 from sambench.data.problems import Problems
-from sambench.data.source import PARTS, Sample
+from sambench.data.source import PARTS, Listing, Request, Sample
 from sambench.errors import DataError
 
 PART_NAMES = {
@@ -118,3 +119,38 @@ def present(
             f"learn to tell anything; add images of {', '.join(absent) or 'another class'}"
         )
     return there, (f"no image of class {', '.join(absent)}",) if absent else ()
+
+
+def list_classes(
+    release: Release, request: Request, folders: ClassFolders, classes: Sequence[str] | None
+) -> Listing:
+    """Return the listing of a set that is class folders and nothing else.
+
+    Args:
+        release: Where it is, and what it should hold.
+        request: What the user asked for.
+        folders: The layout.
+        classes: In label order; None for the folders' names in natural order.
+
+    Raises:
+        DataError: If the folder is not there or not this set's, or files are at fault.
+    """
+    root = release.locate(request)
+    problems = Problems()
+    found = folders.find(root, problems)
+    problems.check()
+    if not found:
+        raise release.refuse(root)
+    samples = samples_of(found)
+    if classes is None:
+        classes = sorted({sample.label for sample in samples}, key=natural)
+    there, absent = present(classes, samples, root)
+    columns = part_columns(samples)
+    return Listing(
+        root=root,
+        layout=f"a folder for each {'part and ' if columns else ''}class",
+        classes=there,
+        samples=samples,
+        columns=columns,
+        notes=(*absent, *part_notes(samples)),
+    )

@@ -1,0 +1,158 @@
+"""Anybody's own images: class folders, or a table of files and labels.
+
+    <class>/*.png                           a folder for each class
+    {train,val,test}/<class>/*.png          the same in parts
+    labels.csv or labels.xlsx               file, label [, group] [, fold]
+
+A table lists files relative to `--source`, or else to its own folder. Images of one group (a
+patient, a video) stay together in splits. A folder of its own is prepared for `--data`: two sets
+of yours need two.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from sambench.data.class_folders import ClassFolders, list_classes, present
+from sambench.data.folders import SUFFIXES, is_circle, natural, without_suffix
+from sambench.data.locating import Release
+from sambench.data.problems import Problems
+from sambench.data.source import Fact, Listing, Option, Request, Sample, Source, sources
+from sambench.data.tables import Row, Table, labelled_rows, read_table, whole_number
+
+COLUMNS = ("file", "label", "group", "fold")
+RELEASE = Release(
+    name="folder",
+    obtain="these are your own images",
+    layout="a folder for each class, or train/, val/ and test/ with one for each class",
+    takes_table=True,
+)
+
+
+def scan(request: Request) -> Listing:
+    """List the images of class folders, or those that a table names.
+
+    Raises:
+        DataError: If files, labels, groups or folds are at fault; names all that are.
+    """
+    classes = _classes(request)
+    if request.table is None:
+        labels = {label.casefold(): label for label in classes} if classes else None
+        return list_classes(RELEASE, request, ClassFolders(labels=labels), classes)
+    root = RELEASE.given(request) if request.folder else request.table.parent
+    names = {name: str(request.options[f"{name}_column"]) for name in COLUMNS}
+    table = read_table(
+        request.table, (names["file"], names["label"]), (names["group"], names["fold"])
+    )
+    return _from_table(root, table, names, classes)
+
+
+def _classes(request: Request) -> tuple[str, ...] | None:
+    """Return the classes that the user gave, in label order."""
+    given = [name.strip() for name in str(request.options["classes"]).split(",") if name.strip()]
+    return tuple(dict.fromkeys(given)) or None
+
+
+def _from_table(
+    root: Path, table: Table, names: dict[str, str], classes: tuple[str, ...] | None
+) -> Listing:
+    problems = Problems()
+    spelled = {label.casefold(): label for label in sorted(table.texts(names["label"]))[::-1]}
+    found = sorted(spelled.values(), key=natural)
+    rows = labelled_rows(table, names["file"], names["label"], classes or found, problems)
+    samples: dict[str, Sample] = {}
+    missing: list[str] = []
+    for text, (label, row) in rows.items():
+        path = _path(root, text, row, problems)
+        if path is None or not path.is_file():
+            missing += [text] if path is not None else []
+            continue
+        file = path.relative_to(root).as_posix()
+        id = without_suffix(file)
+        if id in samples:
+            thing = f"{id} ({samples[id].file} and {file})"
+            problems.add(f"ids with two image files in {root}", thing, "rename one of each")
+        facts = _facts(row, names, table, problems)
+        samples[id] = Sample(id=id, path=path, file=file, label=label, facts=facts)
+    problems.check()
+    ordered = tuple(samples[id] for id in sorted(samples, key=natural))
+    there, absent = present(classes or found, ordered, root)
+    columns = tuple(name for name in ("group", "fold") if names[name] in table.rows[0].cells)
+    renamed = {"group": "given_group", "fold": "fold"}
+    return Listing(
+        root=root,
+        layout=table.path.name,
+        classes=there,
+        samples=ordered,
+        columns=tuple(renamed[name] for name in columns),
+        grouped_by=("given_group",) if "group" in columns else (),
+        notes=(*absent, *_notes(ordered)),
+        checksums={table.path.name: table.sha256},
+        missing=tuple(missing),
+    )
+
+
+def _path(root: Path, text: str, row: Row, problems: Problems) -> Path | None:
+    """Return where a listed file should be, or None if it may not be read."""
+    path = root / Path(text.replace("\\", "/"))
+    thing = f"{text} (row {row.number})"
+    if is_circle(path):
+        problems.add(f"links in {root} that lead in a circle", thing, "remove them")
+        return None
+    if ".." in path.parts or not path.resolve().is_relative_to(root.resolve()):
+        problems.add(f"files that lead out of {root}", thing, "put them inside, or give `--source`")
+        return None
+    if path.suffix.lower() not in SUFFIXES and not path.is_file():
+        beside = [path.with_name(path.name + suffix) for suffix in sorted(SUFFIXES)]
+        return next((candidate for candidate in beside if candidate.is_file()), path)
+    return path
+
+
+def _facts(row: Row, names: dict[str, str], table: Table, problems: Problems) -> dict[str, Fact]:
+    facts: dict[str, Fact] = {}
+    if names["group"] in row.cells:
+        group = row.cells[names["group"]]
+        facts["given_group"] = None if group is None else str(group)
+    if names["fold"] in row.cells:
+        fold = whole_number(row.cells[names["fold"]])
+        if fold is None:
+            thing = (
+                f"{row.cells[names['file']]} has {row.cells[names['fold']]!r} (row {row.number})"
+            )
+            problems.add(f"folds in {table.path} that are no integer", thing, "give a whole number")
+        facts["fold"] = fold
+    return facts
+
+
+def _notes(samples: Sequence[Sample]) -> Iterator[str]:
+    folds = Counter(sample.facts["fold"] for sample in samples if "fold" in sample.facts)
+    if folds:
+        sizes = ", ".join(f"{fold} ({folds[fold]})" for fold in sorted(folds, key=str))
+        yield f"{len(folds)} folds with these numbers (and images): {sizes}"
+    groups = {sample.facts["given_group"] for sample in samples if "given_group" in sample.facts}
+    if groups:
+        yield f"{len(groups)} groups of your table"
+
+
+sources.register(
+    Source(
+        name="folder",
+        summary="your own images: a folder for each class, or `--xlsx TABLE` of files and labels",
+        scan=scan,
+        image_size=224,
+        options={
+            "classes": Option(
+                default="", help="class names in label order, with commas; all that occur otherwise"
+            ),
+            **{
+                f"{name}_column": Option(default=name, help=f"the table's column of the {name}")
+                for name in COLUMNS
+            },
+        },
+        obtain="your own",
+        reference="yours",
+        licence="yours",
+    )
+)
