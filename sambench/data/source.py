@@ -30,7 +30,8 @@ class Sample:
         path: The image file, or the archive that holds it with others.
         file: The same, relative to the listing's root, with forward slashes.
         label: Class name.
-        facts: What else the source says of it (centre, fold, reader grades, patient), by column.
+        facts: What else the source says of it, by column: "patient" keeps images together in
+            splits, "part" is one of `PARTS`, "fold" an integer; centre, reader grades ...
         pixels: (H, W) or (H, W, 3), where `path` is an archive of many images; else None.
     """
 
@@ -58,7 +59,6 @@ class Listing:
         classes: Class names in label order (label 0 first).
         samples: In a fixed order that does not depend on the file system.
         columns: Names of the facts, in the order of `samples.csv`.
-        grouped_by: Those of them whose equal values keep images together in splits (the patient).
         notes: Oddities that were kept and should be known, one sentence each.
         checksums: sha256 of each file that is not an image (workbook, CSV), by name.
         missing: Ids that are listed but have no image file; preparation refuses or records them.
@@ -69,7 +69,6 @@ class Listing:
     classes: tuple[str, ...]
     samples: tuple[Sample, ...]
     columns: tuple[str, ...] = ()
-    grouped_by: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     checksums: Mapping[str, str] = field(default_factory=dict)
     missing: tuple[str, ...] = ()

@@ -29,6 +29,9 @@ from sambench.data.prepared import (
 )
 from sambench.data.source import Fact, Listing, Sample, Setting, Source
 
+TOGETHER = ("patient",)
+"""Facts whose equal values keep images in one group."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Skipped:
@@ -87,7 +90,7 @@ def write_prepared(
         "preprocessing": PREPROCESSING,
         "layout": listing.layout,
         "options": dict(options),
-        "groups": ["identical files", *(f"same {name}" for name in listing.grouped_by)],
+        "groups": ["identical files", *(f"same {name}" for name in TOGETHER)],
         "reference": source.reference,
         "licence": source.licence,
         "checksums": dict(listing.checksums),
@@ -103,7 +106,7 @@ def write_prepared(
 
 def _write_samples(path: Path, decoded: Sequence[tuple[Sample, Entry]], listing: Listing) -> str:
     """Write `samples.csv` and return its sha256; a group is called after its first image."""
-    first = connected([_belongs_to(sample, entry, listing) for sample, entry in decoded])
+    first = connected([_belongs_to(sample, entry) for sample, entry in decoded])
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*FIXED_COLUMNS, *listing.columns])
@@ -117,10 +120,10 @@ def _write_samples(path: Path, decoded: Sequence[tuple[Sample, Entry]], listing:
     return hashlib.sha256(data).hexdigest()
 
 
-def _belongs_to(sample: Sample, entry: Entry, listing: Listing) -> Iterator[tuple[str, Fact]]:
+def _belongs_to(sample: Sample, entry: Entry) -> Iterator[tuple[str, Fact]]:
     """Yield what keeps an image together with others: its bytes, its patient."""
     yield ("sha256", entry.sha256)
-    for name in listing.grouped_by:
+    for name in TOGETHER:
         if sample.facts.get(name) is not None:
             yield (name, sample.facts[name])
 

@@ -87,7 +87,6 @@ def scan(request: Request) -> Listing:
         classes=classes,
         samples=samples,
         columns=("patient", "birads"),
-        grouped_by=("patient",),
         notes=absent,
         checksums={path.name: table.sha256},
         missing=tuple(id for id in ids if id not in images),

@@ -81,7 +81,6 @@ def scan(request: Request) -> Listing:
         classes=CLASSES,
         samples=samples,
         columns=("fold", *present),
-        grouped_by=("patient",),
         notes=(_note(samples),),
         checksums={table.path.name: table.sha256, folds.path.name: folds.sha256},
         missing=tuple(id for id in ids if id not in images),

@@ -73,7 +73,6 @@ def scan(request: Request) -> Listing:
         classes=classes,
         samples=samples,
         columns=("patient", "part"),
-        grouped_by=("patient",),
         notes=(*absent, *part_notes(samples), *([mixed] if both else [])),
         missing=tuple(sorted(masks.keys() - images.keys(), key=natural)),
     )

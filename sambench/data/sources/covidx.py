@@ -75,7 +75,6 @@ def scan(request: Request) -> Listing:
         classes=classes,
         samples=ordered,
         columns=("patient", "part", "origin"),
-        grouped_by=("patient",),
         notes=(*absent, *part_notes(ordered), _patients(ordered)),
         checksums={
             path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in tables.values()

@@ -4,9 +4,9 @@
     {train,val,test}/<class>/*.png          the same in parts
     labels.csv or labels.xlsx               file, label [, group] [, fold]
 
-A table lists files relative to `--source`, or else to its own folder. Images of one group (a
-patient, a video) stay together in splits. A folder of its own is prepared for `--data`: two sets
-of yours need two.
+A table lists files relative to `--source`, or else to its own folder. The images of a group (a
+patient, or a video) stay together in splits; it is the column "patient" of the prepared data. The
+result is `folder-<size>` whatever the images: keep several sets apart with `--data DIR`.
 """
 
 from __future__ import annotations
@@ -79,15 +79,13 @@ def _from_table(
     problems.check()
     ordered = tuple(samples[id] for id in sorted(samples, key=natural))
     there, absent = present(classes or found, ordered, root)
-    columns = tuple(name for name in ("group", "fold") if names[name] in table.rows[0].cells)
-    renamed = {"group": "given_group", "fold": "fold"}
+    facts = {"group": "patient", "fold": "fold"}
     return Listing(
         root=root,
         layout=table.path.name,
         classes=there,
         samples=ordered,
-        columns=tuple(renamed[name] for name in columns),
-        grouped_by=("given_group",) if "group" in columns else (),
+        columns=tuple(facts[n] for n in facts if names[n] in table.rows[0].cells),
         notes=(*absent, *_notes(ordered)),
         checksums={table.path.name: table.sha256},
         missing=tuple(missing),
@@ -114,7 +112,7 @@ def _facts(row: Row, names: dict[str, str], table: Table, problems: Problems) ->
     facts: dict[str, Fact] = {}
     if names["group"] in row.cells:
         group = row.cells[names["group"]]
-        facts["given_group"] = None if group is None else str(group)
+        facts["patient"] = None if group is None else str(group)
     if names["fold"] in row.cells:
         fold = whole_number(row.cells[names["fold"]])
         if fold is None:
@@ -131,7 +129,7 @@ def _notes(samples: Sequence[Sample]) -> Iterator[str]:
     if folds:
         sizes = ", ".join(f"{fold} ({folds[fold]})" for fold in sorted(folds, key=str))
         yield f"{len(folds)} folds with these numbers (and images): {sizes}"
-    groups = {sample.facts["given_group"] for sample in samples if "given_group" in sample.facts}
+    groups = {sample.facts["patient"] for sample in samples if "patient" in sample.facts}
     if groups:
         yield f"{len(groups)} groups of your table"
 
