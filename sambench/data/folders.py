@@ -70,11 +70,13 @@ def subfolders(root: Path, problems: Problems) -> dict[str, Path]:
     """Return the folders in `root` by name in lower case, without hidden ones.
 
     A link back to the folder or one above it, and two names that differ in case alone, become
-    problems.
+    problems. Names like an image's are passed over.
     """
     found: dict[str, Path] = {}
     here = root.resolve()
     for path in sorted(root.iterdir()):
+        if path.suffix.lower() in SUFFIXES:
+            continue
         if is_circle(path) or (path.is_symlink() and here.is_relative_to(path.resolve())):
             problems.add(f"links in {root} that lead in a circle", path.name, "remove them")
         elif path.is_dir() and not path.name.startswith("."):

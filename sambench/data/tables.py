@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,7 +91,13 @@ def read_csv(path: Path, columns: Sequence[str], optional: Sequence[str] = ()) -
 
 
 def labelled_rows(
-    table: Table, id_column: str, label_column: str, classes: Sequence[str], problems: Problems
+    table: Table,
+    id_column: str,
+    label_column: str,
+    classes: Sequence[str],
+    problems: Problems,
+    *,
+    id_of: Callable[[str], str] = str,
 ) -> dict[str, tuple[str, Row]]:
     """Return class and row of each id; what is wrong with a row goes to `problems`.
 
@@ -101,21 +107,24 @@ def labelled_rows(
         label_column: Holds class names in any case.
         classes: The only ones allowed.
         problems: Receives rows without an id, ids twice, and labels that are no class.
+        id_of: Makes an id of what stands in the column.
     """
     spelled = {label.casefold(): label for label in classes}
     rows: dict[str, tuple[str, Row]] = {}
     for row in table.rows:
-        id, label = row.cells[id_column], row.cells[label_column]
-        if id is None:
+        cell, label = row.cells[id_column], row.cells[label_column]
+        if cell is None:
             problems.add(f"rows of {table.path} without an id", str(row.number), "fill it in")
-        elif _plain(label) not in spelled:
+            continue
+        id = id_of(str(cell))
+        if _plain(label) not in spelled:
             kind = f"labels in {table.path} that are none of the classes {', '.join(classes)}"
             problems.add(kind, f"{id} has {label!r} (row {row.number})", "correct them")
-        elif str(id) in rows:
-            thing = f"{id} (rows {rows[str(id)][1].number} and {row.number})"
+        elif id in rows:
+            thing = f"{id} (rows {rows[id][1].number} and {row.number})"
             problems.add(f"ids twice in {table.path}", thing, "delete one row of each")
         else:
-            rows[str(id)] = (spelled[_plain(label)], row)
+            rows[id] = (spelled[_plain(label)], row)
     return rows
 
 

@@ -53,12 +53,9 @@ def scan(request: Request) -> Listing:
     problems = Problems()
     table = read_workbook(path, None, ("CaseID", "Image_filename", "Classification"), ("BIRADS",))
     keep = CLASSES if request.options["normal"] == "keep" else CLASSES[1:]
-    rows = {
-        image_id(name): row
-        for name, row in labelled_rows(
-            table, "Image_filename", "Classification", CLASSES, problems
-        ).items()
-    }
+    rows = labelled_rows(
+        table, "Image_filename", "Classification", CLASSES, problems, id_of=image_id
+    )
     folder = subfolders(root, problems).get(FOLDER.casefold(), root)
     images = find_images(root, {folder: None}, problems, keep=_is_image)
     listed = {image_id(name) for name in table.texts("Image_filename")}

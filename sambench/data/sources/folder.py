@@ -79,13 +79,13 @@ def _from_table(
     problems.check()
     ordered = tuple(samples[id] for id in sorted(samples, key=natural))
     there, absent = present(classes or found, ordered, root)
-    facts = {"group": "patient", "fold": "fold"}
+    kept = {"group": "patient", "fold": "fold"}
     return Listing(
         root=root,
         layout=table.path.name,
         classes=there,
         samples=ordered,
-        columns=tuple(facts[n] for n in facts if names[n] in table.rows[0].cells),
+        columns=tuple(kept[n] for n in kept if names[n] in table.rows[0].cells),
         notes=(*absent, *_notes(ordered)),
         checksums={table.path.name: table.sha256},
         missing=tuple(missing),

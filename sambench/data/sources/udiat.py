@@ -44,11 +44,8 @@ def scan(request: Request) -> Listing:
         _number(id): found for id, found in find_images(root, {folder: None}, problems).items()
     }
     table, id_column, label_column = _read(path)
-    rows = {
-        _number(image_id(name)): row[0]
-        for name, row in labelled_rows(table, id_column, label_column, CLASSES, problems).items()
-    }
-    listed = {_number(image_id(name)) for name in table.texts(id_column)}
+    rows = labelled_rows(table, id_column, label_column, CLASSES, problems, id_of=_number)
+    listed = {_number(name) for name in table.texts(id_column)}
     for number in sorted(images.keys() - listed, key=natural):
         thing = images[number].file
         problems.add(f"image files without a row in {path}", thing, "add the rows")
@@ -58,7 +55,7 @@ def scan(request: Request) -> Listing:
         root=root,
         layout=f"original/ with {path.name}",
         classes=CLASSES,
-        samples=tuple(_sample(images[id], rows[id]) for id in ids if id in images),
+        samples=tuple(_sample(images[id], rows[id][0]) for id in ids if id in images),
         checksums={path.name: table.sha256},
         missing=tuple(id for id in ids if id not in images),
     )
@@ -81,9 +78,9 @@ def _read(path: Path) -> tuple[Table, str, str]:
     return read_table(path, chosen), *chosen
 
 
-def _number(id: str) -> str:
-    """Return "1" for "000001" and for "1.0"."""
-    return id.removesuffix(".0").lstrip("0") or "0"
+def _number(name: str) -> str:
+    """Return "1" for "000001.png", "1" and "1.0"."""
+    return image_id(name).removesuffix(".0").lstrip("0") or "0"
 
 
 def _sample(found: Found[None], label: str) -> Sample:
