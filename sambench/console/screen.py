@@ -17,7 +17,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from sambench.console.bar import progress_bar
-from sambench.data.disk import megabytes
+from sambench.data.disk import human
 from sambench.data.summary import Summary
 from sambench.record import RunRecord
 from sambench.report.tables import Cell, Table
@@ -145,8 +145,8 @@ class Screen:
         room = outlook.room
         resumed = f", {outlook.resumed:,} of them decoded before" if outlook.resumed else ""
         text = (
-            f"preparing {outlook.images:,} images{resumed}: up to {megabytes(room.most)} in "
-            f"{room.folder}, up to {megabytes(room.kept)} of it kept; {megabytes(room.free)} free"
+            f"preparing {outlook.images:,} images{resumed}: up to {human(room.most)} in "
+            f"{room.folder}, up to {human(room.kept)} of it kept; {human(room.free)} free"
         )
         (self.warn if room.most > room.free else self.say)(text)
 

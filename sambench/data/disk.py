@@ -35,8 +35,8 @@ class Room:
         """
         if self.least > self.free:
             raise StoreError(
-                f"{what} takes {megabytes(self.least)} in {self.folder}, where "
-                f"{megabytes(self.free)} are free; {remedy}"
+                f"{what} takes {human(self.least)} in {self.folder}, where "
+                f"{human(self.free)} are free; {remedy}"
             )
 
 
@@ -48,11 +48,14 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(there).free
 
 
-def megabytes(number: int) -> str:
-    """Return a number of bytes for people.
+def human(number: int) -> str:
+    """Return a number of bytes for people, in powers of ten.
 
-    >>> megabytes(1_234_567), megabytes(81_200_000_000)
-    ('1.2 MB', '81,200 MB')
+    >>> human(999), human(1_234_567), human(81_200_000_000)
+    ('1 kB', '1.2 MB', '81 GB')
     """
-    millions = number / 1e6
-    return f"{millions:,.0f} MB" if millions >= 100 else f"{millions:.1f} MB"
+    for factor, unit in ((1e9, "GB"), (1e6, "MB")):
+        if number >= factor:
+            scaled = number / factor
+            return f"{scaled:,.1f} {unit}" if scaled < 10 else f"{scaled:,.0f} {unit}"
+    return f"{number / 1e3:.0f} kB"

@@ -176,7 +176,7 @@ def test_two_at_once(remote, tmp_path):
 def test_no_room(remote, tmp_path, monkeypatch):
     monkeypatch.setattr(download, "free_bytes", lambda folder: 200_000)
     assert failure(remote, tmp_path) == (
-        f"downloading file.bin takes 0.3 MB in {tmp_path}, where 0.2 MB are free; free some space, "
+        f"downloading file.bin takes 300 kB in {tmp_path}, where 200 kB are free; free some space, "
         "or choose another `--raw DIR`"
     )
 
@@ -220,7 +220,5 @@ def test_a_damaged_archive(tmp_path):
 def test_no_room_to_unpack(tmp_path, monkeypatch):
     monkeypatch.setattr(download, "free_bytes", lambda folder: 10)
     archive = zipped(tmp_path / "a.zip", one=b"1" * 1_000_000)
-    with pytest.raises(
-        StoreError, match=r"unpacking a\.zip takes 1\.0 MB in .*, where 0\.0 MB are"
-    ):
+    with pytest.raises(StoreError, match=r"unpacking a\.zip takes 1\.0 MB in .*, where 0 kB are"):
         unpack(archive, tmp_path / "out")

@@ -123,6 +123,6 @@ def test_no_room_is_said_before_anything_is_decoded(request_for, tmp_path, monke
     with pytest.raises(StoreError) as caught:
         prepare(sources.get("folder"), request_for, root, 64)
     assert str(caught.value) == (
-        f"preparing {IMAGES} images at 64x64 takes 3.1 MB in {root}, where 0.0 MB are free; "
+        f"preparing {IMAGES} images at 64x64 takes 3.1 MB in {root}, where 1 kB are free; "
         "free some space, or give another folder with `--data DIR`"
     )
