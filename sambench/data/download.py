@@ -100,6 +100,8 @@ def fetch(remote: Remote, folder: Path, progress: Progress) -> Path:
 def unpack(archive: Path, folder: Path) -> Path:
     """Return the folder of an archive's files, unpacked unless it is there.
 
+    Where all files of the archive lie in one folder, that becomes the folder.
+
     Raises:
         DataError: If it is no archive, leads out of the folder, or another process is at it.
         StoreError: If the disk refuses, or has not the room.
@@ -111,12 +113,18 @@ def unpack(archive: Path, folder: Path) -> Path:
         try:
             with store_errors(folder.parent):
                 _extract(archive, work)
-            replace_folder(work, folder)
+            replace_folder(_innermost(work), folder)
         except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
             raise DataError(f"{archive} cannot be unpacked: {error}; download it again") from error
         finally:
             shutil.rmtree(work, ignore_errors=True)
     return folder
+
+
+def _innermost(folder: Path) -> Path:
+    """Return the one folder that an archive has put around all its files, or the folder itself."""
+    inside = [path for path in folder.iterdir() if path.name != "__MACOSX"]
+    return inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
 
 
 def _receive(remote: Remote, part: Path, progress: Progress) -> None:

@@ -114,7 +114,8 @@ def test_it_is_downloaded_checked_and_unpacked(release, scan, tmp_path, monkeypa
         monkeypatch.setattr(breast, constant, remote)
     listing = scan("breast")
     assert len(listing.samples) == 3
-    assert listing.root == tmp_path / "raw" / "breast" / breast.FOLDER
+    assert listing.root == tmp_path / "raw" / "breast"
+    assert listing.samples[0].file == f"{breast.FOLDER}/case001.png"
     table.unlink()
     archive.unlink()
     assert scan("breast") == listing

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import hashlib
+import shutil
 from pathlib import Path
 
 import pytest
 
+from sambench.data.download import Remote
 from sambench.data.preparation import prepare
 from sambench.data.source import Request, sources
+from sambench.data.sources import bus_bra
 
 ROWS = (
     ("bus_0001-l", 1, "Fibroadenoma", "benign", 2, "LOGIQ", "left", 1),
@@ -101,6 +105,18 @@ def test_a_row_without_an_image_is_missing(release, scan):
     root = release()
     (root / "BUSBRA" / "Images" / "bus_0002-l.png").unlink()
     assert scan("bus-bra", root).missing == ("bus_0002-l",)
+
+
+def test_it_is_downloaded_checked_and_unpacked(release, scan, tmp_path, monkeypatch):
+    archive = Path(shutil.make_archive(str(tmp_path / "BUSBRA"), "zip", release()))
+    checksum = f"sha256:{hashlib.sha256(archive.read_bytes()).hexdigest()}"
+    remote = Remote(url=archive.as_uri(), name="BUSBRA.zip", checksum=checksum)
+    monkeypatch.setattr(bus_bra, "REMOTE", remote)
+    listing = scan("bus-bra")
+    assert listing.root == tmp_path / "raw" / "bus-bra" / "BUSBRA"
+    assert len(listing.samples) == 4
+    archive.unlink()
+    assert scan("bus-bra") == listing
 
 
 def test_no_table(plant, refused):

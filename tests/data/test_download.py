@@ -197,6 +197,13 @@ def test_an_archive_is_unpacked_once(tmp_path):
     assert names(tmp_path) == [".out.lock", "out"]
 
 
+def test_the_one_folder_around_all_files_is_taken_off(tmp_path):
+    files = {"release/a/one": b"1", "release/two": b"2", "__MACOSX/release/._two": b""}
+    assert names(unpack(zipped(tmp_path / "a.zip", **files), tmp_path / "out")) == ["a", "two"]
+    alone = zipped(tmp_path / "b.zip", one=b"1")
+    assert names(unpack(alone, tmp_path / "alone")) == ["one"]
+
+
 def test_an_archive_that_leads_out_is_refused(tmp_path):
     archive = tmp_path / "a.tar"
     with tarfile.open(archive, "w") as file:

@@ -19,6 +19,11 @@ def test_class_folders(plant, scan):
     assert listing.layout == "a folder for each class"
 
 
+def test_what_looks_like_masks_is_told(plant, scan):
+    listing = scan("folder", plant("cats/1.png", "cats/1_mask.png", "dogs/1.png"))
+    assert listing.notes == ("read as images, though their names are of masks: cats/1_mask",)
+
+
 def test_parts(plant, scan):
     root = plant("Train/cats/1.png", "Train/dogs/1.png", "valid/cats/1.png", "test/dogs/1.png")
     listing = scan("folder", root)

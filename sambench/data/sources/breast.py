@@ -97,7 +97,7 @@ def _locate(request: Request) -> tuple[Path, Path]:
         workbook = fetch(TABLE, place, request.progress)
         if not (place / FOLDER).is_dir():
             unpack(fetch(IMAGES, place, request.progress), place / FOLDER)
-        return _unwrapped(place), workbook
+        return place, workbook
     root = request.folder or (request.table or Path()).parent
     if not root.is_dir():
         raise RELEASE.refuse(root.parent, f"folder {root.name}/")
@@ -105,11 +105,6 @@ def _locate(request: Request) -> tuple[Path, Path]:
     if request.table is None and len(workbooks) != 1:
         raise RELEASE.refuse(root, "workbook" if not workbooks else "single workbook")
     return root, request.table or workbooks[0]
-
-
-def _unwrapped(place: Path) -> Path:
-    """Return the folder of the images' folder, which archives may have wrapped twice."""
-    return place / FOLDER if (place / FOLDER / FOLDER).is_dir() else place
 
 
 def _is_image(stem: str) -> bool:

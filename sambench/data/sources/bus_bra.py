@@ -90,9 +90,9 @@ def scan(request: Request) -> Listing:
 def _locate(request: Request) -> Path:
     """Return the folder with bus_data.csv, downloaded where the user names none."""
     place = request.raw / RELEASE.name
-    if request.folder is None and request.table is None and not (place / "BUSBRA").is_dir():
-        archive = fetch(REMOTE, place, request.progress)
-        unpack(archive, place / "BUSBRA")
+    there = (place / "BUSBRA").is_dir() or (place / "bus_data.csv").is_file()
+    if request.folder is None and request.table is None and not there:
+        unpack(fetch(REMOTE, place, request.progress), place / "BUSBRA")
     root = RELEASE.locate(request)
     if not (root / "bus_data.csv").is_file():
         raise RELEASE.refuse(root, "bus_data.csv")

@@ -103,14 +103,13 @@ def _locate(request: Request, member: Member) -> Path | None:
     root = given or request.raw / member.name
     if root.name == member.folder and root.is_dir():
         return root.parent
-    for place in (root, root / "unpacked"):
-        if (place / member.folder).is_dir():
-            return place
+    if (root / member.folder).is_dir():
+        return root
     if given is not None:
         return None
     loader = _loader(member)
     remote = Remote(url=loader.url, name=loader.filename, checksum=f"md5:{loader.tgz_md5}")
-    return unpack(fetch(remote, root, request.progress), root / "unpacked")
+    return unpack(fetch(remote, root, request.progress), root / member.folder).parent
 
 
 def _is_given(request: Request) -> bool:

@@ -11,14 +11,16 @@ result is `folder-<size>` whatever the images: keep several sets apart with `--d
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from sambench.data.class_folders import ClassFolders, list_classes, present
 from sambench.data.folders import SUFFIXES, is_circle, natural, without_suffix
 from sambench.data.locating import Release
-from sambench.data.problems import Problems
+from sambench.data.problems import Problems, some
 from sambench.data.source import Fact, Listing, Option, Request, Sample, Source, sources
 from sambench.data.tables import Row, Table, labelled_rows, read_table, whole_number
 
@@ -40,7 +42,8 @@ def scan(request: Request) -> Listing:
     classes = _classes(request)
     if request.table is None:
         labels = {label.casefold(): label for label in classes} if classes else None
-        return list_classes(RELEASE, request, ClassFolders(labels=labels), classes)
+        listing = list_classes(RELEASE, request, ClassFolders(labels=labels), classes)
+        return replace(listing, notes=(*listing.notes, *_masks(listing.samples)))
     root = RELEASE.given(request) if request.folder else request.table.parent
     names = {name: str(request.options[f"{name}_column"]) for name in COLUMNS}
     table = read_table(
@@ -122,6 +125,13 @@ def _facts(row: Row, names: dict[str, str], table: Table, problems: Problems) ->
             problems.add(f"folds in {table.path} that are no integer", thing, "give a whole number")
         facts["fold"] = fold
     return facts
+
+
+def _masks(samples: Sequence[Sample]) -> Iterator[str]:
+    """Yield a note on files that look like masks: a folder of yours may hold any names."""
+    masks = [sample.id for sample in samples if re.search(r"_(mask|seg)(_\d+)?$", sample.id)]
+    if masks:
+        yield f"read as images, though their names are of masks: {some(masks, limit=3)}"
 
 
 def _notes(samples: Sequence[Sample]) -> Iterator[str]:
