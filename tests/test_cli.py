@@ -223,6 +223,20 @@ def test_prepare_by_option_and_source(tmp_path: Path) -> None:
     assert "Al-Dhabyani" in manifest["reference"]
 
 
+def test_many_classes_are_told_in_a_line(tmp_path: Path) -> None:
+    for number in range(30):
+        folder = tmp_path / "mine" / f"class{number}"
+        folder.mkdir(parents=True)
+        Image.new("L", (8, 8), 8 * number).save(folder / "1.png")
+    done = call(tmp_path, "prepare", "folder", "--source", "mine", "--size", "8")
+    assert done.code == 0
+    assert "30 classes (and images): class0 (1), class1 (1), class2 (1), " in done.out
+    assert "class19 (1) ... and 10 more\n" in done.out
+    assert "all   30" in done.out
+    with Image.open(tmp_path / "data/prepared/folder-8/contact_sheet.png") as sheet:
+        assert sheet.height < 4000
+
+
 def test_a_dataset_that_is_not_there(tmp_path: Path) -> None:
     assert refused(tmp_path, "prepare", "udiat") == (
         "dataset 'udiat' is not on this machine: ask Moi Hoon Yap for Dataset B "
