@@ -112,10 +112,7 @@ def prepare(
         work = final.with_name(f".{final.name}.partial")
         with open_partial(work, image_size) as partial:
             found = _found(listing, states, partial)
-            outlook = _outlook(root, listing, len(found), image_size)
-            what = f"preparing {outlook.images} images at {image_size}x{image_size}"
-            outlook.room.check(what, "free some space, or give another folder with `--data DIR`")
-            on_start(outlook)
+            on_start(_outlook(root, listing, len(found), image_size))
             outcomes = _decode_all(
                 listing,
                 partial,
@@ -149,6 +146,9 @@ def _outlook(root: Path, listing: Listing, resumed: int, image_size: int) -> Out
     """Reckon the room: each image is written twice, in its slot and in the result.
 
     A grey image takes a third of what a colour image takes; which they are, decoding tells.
+
+    Raises:
+        StoreError: If there is not even the room for grey ones.
     """
     images, grey = len(listing.samples), image_size**2
     passes = 2 * images - resumed
@@ -159,6 +159,8 @@ def _outlook(root: Path, listing: Listing, resumed: int, image_size: int) -> Out
         kept=3 * images * grey,
         free=free_bytes(root),
     )
+    what = f"preparing {images} images at {image_size}x{image_size}"
+    room.check(what, "free some space, or give another folder with `--data DIR`")
     return Outlook(images=images, resumed=resumed, room=room)
 
 

@@ -149,7 +149,7 @@ def test_a_listed_file_that_is_not_there_is_missing(listed, scan):
 def test_nothing_named(refused, tmp_path):
     assert refused("folder") == (
         "dataset 'folder' is not on this machine: these are your own images; put a folder for each "
-        "class, or train/, val/ and test/ with one for each class in "
+        "class (also within train/, val/ and test/), or images that `--xlsx TABLE` lists, in "
         f"{tmp_path / 'raw' / 'folder'}, or say where it is with `--source DIR`"
     )
 

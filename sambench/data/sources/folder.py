@@ -28,7 +28,8 @@ COLUMNS = ("file", "label", "group", "fold")
 RELEASE = Release(
     name="folder",
     obtain="these are your own images",
-    layout="a folder for each class, or train/, val/ and test/ with one for each class",
+    layout="a folder for each class (also within train/, val/ and test/), or images that "
+    "`--xlsx TABLE` lists,",
     takes_table=True,
 )
 
