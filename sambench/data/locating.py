@@ -42,7 +42,7 @@ class Release:
         return self.unwrap(self.given(request))
 
     def given(self, request: Request) -> Path:
-        """Return the folder as the user named it, or `<raw>/<name>`.
+        """Return the folder as the user named it, that of the table, or `<raw>/<name>`.
 
         Raises:
             ConfigError: If a table was named that means nothing here.
@@ -54,12 +54,13 @@ class Release:
                 "with `--source DIR`"
             )
         usual = request.raw / self.name
-        if request.folder is None and not usual.is_dir():
+        named = request.folder or (request.table.parent if request.table else None)
+        if named is None and not usual.is_dir():
             raise DataError(
                 f"dataset {self.name!r} is not on this machine: {self.obtain}; put {self.layout} "
                 f"in {usual}, or say where it is with `--source DIR`"
             )
-        folder = request.folder or usual
+        folder = named or usual
         if not folder.is_dir():
             raise DataError(
                 f"no folder {folder}; give the one that holds {self.layout} with `--source DIR`"

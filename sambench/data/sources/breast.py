@@ -98,9 +98,7 @@ def _locate(request: Request) -> tuple[Path, Path]:
         if not (place / FOLDER).is_dir():
             unpack(fetch(IMAGES, place, request.progress), place / FOLDER)
         return place, workbook
-    root = request.folder or (request.table or Path()).parent
-    if not root.is_dir():
-        raise RELEASE.refuse(root.parent, f"folder {root.name}/")
+    root = RELEASE.given(request)
     workbooks = [path for path in sorted(root.glob("*.xlsx")) if not path.name.startswith("~$")]
     if request.table is None and len(workbooks) != 1:
         raise RELEASE.refuse(root, "workbook" if not workbooks else "single workbook")

@@ -45,7 +45,7 @@ def scan(request: Request) -> Listing:
         labels = {label.casefold(): label for label in classes} if classes else None
         listing = list_classes(RELEASE, request, ClassFolders(labels=labels), classes)
         return replace(listing, notes=(*listing.notes, *_masks(listing.samples)))
-    root = RELEASE.given(request) if request.folder else request.table.parent
+    root = RELEASE.given(request)
     names = {name: str(request.options[f"{name}_column"]) for name in COLUMNS}
     table = read_table(
         request.table, (names["file"], names["label"]), (names["group"], names["fold"])
