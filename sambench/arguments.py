@@ -33,19 +33,6 @@ def parse_settings(given: Sequence[str] | None) -> dict[str, Any]:
     return parsed
 
 
-def parse_numbers(given: Sequence[str] | None) -> dict[str, int | float]:
-    """Read KEY=VALUE settings whose values are numbers.
-
-    Raises:
-        ConfigError: If one is not.
-    """
-    settings = parse_settings(given)
-    for key, value in settings.items():
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ConfigError(f"--set {key}={value!r} is not a number")
-    return settings
-
-
 def sort_settings(
     given: Sequence[str] | None, optimizers: Sequence[str]
 ) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sambench.data.source import sources
+from sambench.data.source import Option, sources
 from sambench.errors import UnknownNameError
 from sambench.models.model import models
 from sambench.optim.method import optimizers
@@ -102,15 +103,18 @@ def _datasets() -> Part:
             "name": source.name,
             "summary": source.summary,
             "image_size": source.image_size,
+            "classes": list(source.classes),
             "options": {
                 name: {
                     "default": option.default,
-                    "minimum": option.minimum,
-                    "maximum": option.maximum,
+                    "minimum": option.minimum if math.isfinite(option.minimum) else None,
+                    "maximum": option.maximum if math.isfinite(option.maximum) else None,
+                    "choices": list(option.choices),
                     "help": option.help,
                 }
                 for name, option in source.options.items()
             },
+            "obtain": source.obtain,
             "reference": source.reference,
             "licence": source.licence,
         }
@@ -120,12 +124,30 @@ def _datasets() -> Part:
         (
             source.name,
             source.summary,
+            _few(source.classes),
             str(source.image_size),
-            ", ".join(f"{n}={o.default:g}" for n, o in source.options.items()) or "–",
+            ", ".join(f"{n}={_default(o)}" for n, o in source.options.items()) or "–",
+            source.licence,
         )
         for source in sources.list()
     ]
-    return Part(headings=("name", "summary", "size", "options"), rows=rows, entries=entries)
+    headings = ("name", "summary", "classes", "size", "options", "licence")
+    return Part(headings=headings, rows=rows, entries=entries)
+
+
+def _few(classes: Sequence[str]) -> str:
+    """Return the classes in label order, or how many where they are many."""
+    if not classes:
+        return "yours"
+    return ", ".join(classes) if len(classes) <= 4 else f"{len(classes)}"
+
+
+def _default(option: Option) -> str:
+    """Return an option's default, and its other values where they are few."""
+    if option.choices:
+        others = (str(choice) for choice in option.choices if choice != option.default)
+        return "|".join((str(option.default), *others))
+    return f"{option.default:g}" if isinstance(option.default, int | float) else option.default
 
 
 _PARTS: dict[str, Callable[[], Part]] = {

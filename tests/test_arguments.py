@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sambench.arguments import parse_numbers, parse_settings, sort_settings, with_settings
+from sambench.arguments import parse_settings, sort_settings, with_settings
 from sambench.errors import ConfigError, UnknownNameError
 
 
@@ -37,17 +37,6 @@ def test_a_value_that_is_no_yaml() -> None:
     with pytest.raises(ConfigError) as caught:
         parse_settings(["betas=[0.9"])
     assert str(caught.value) == "--set 'betas=[0.9': '[0.9' is no YAML value"
-
-
-def test_numbers() -> None:
-    assert parse_numbers(["images=600", "label_noise=0.1"]) == {"images": 600, "label_noise": 0.1}
-
-
-@pytest.mark.parametrize(("text", "value"), [("images=many", "'many'"), ("images=true", "True")])
-def test_no_number(text: str, value: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        parse_numbers([text])
-    assert str(caught.value) == f"--set images={value} is not a number"
 
 
 def test_settings_go_to_whom_they_belong() -> None:

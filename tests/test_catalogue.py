@@ -97,3 +97,15 @@ def test_a_dataset() -> None:
     assert phantom["image_size"] == 64
     assert isinstance(phantom["options"], dict)
     assert phantom["options"]["images"]["minimum"] == 20
+    assert row(PARTS["datasets"], "bus-uclm")["options"] == "normal=keep|drop"
+    assert row(PARTS["datasets"], "cifar100")["classes"] == "100"
+    assert row(PARTS["datasets"], "folder")["classes"] == "yours"
+    folds = entry(PARTS["datasets"], "bus-bra")["options"]["folds"]
+    assert folds["choices"] == [5, 10]
+    assert folds["minimum"] is None
+
+
+@pytest.mark.parametrize("dataset", PARTS["datasets"].entries, ids=lambda entry: entry["name"])
+def test_a_dataset_says_whose_it_is(dataset: dict[str, object]) -> None:
+    assert all(dataset[key] for key in ("summary", "obtain", "reference", "licence"))
+    assert len(str(dataset["summary"])) <= 90

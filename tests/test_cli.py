@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -160,6 +161,17 @@ def test_an_unknown_option_is_a_mistake_of_the_user(tmp_path: Path) -> None:
 # prepare ------------------------------------------------------------------------------------------
 
 
+def after_the_room(done: Outcome, images: int) -> str:
+    """Check that the room on the disk was told first; returns what was said after it."""
+    told = (
+        rf"preparing {images} images: up to \d+ kB in data/prepared, up to \d+ kB of it kept; "
+        r"[\d.,]+ [kMG]B free\n"
+    )
+    found = re.match(told, done.err)
+    assert found, done.err
+    return done.err[found.end() :]
+
+
 def prepare_bus(release: Path) -> str:
     """Return the error of preparing a release that must not be prepared."""
     table = str(release / WORKBOOK)
@@ -170,7 +182,7 @@ def test_prepare_phantom(tmp_path: Path, phantom_data: Path) -> None:
     raw = phantom_data.parent / "raw"
     options = ("--set", "images=40", "--set", "pixels=32", "--size", "32", "--raw", str(raw))
     done = call(tmp_path, "prepare", "phantom", *options)
-    assert (done.code, done.err) == (0, "")
+    assert (done.code, after_the_room(done, 40)) == (0, "")
     assert done.out.startswith("phantom: 40 images, 32x32 grey, from GDPH and SYSUCC with")
     sheet = "data/prepared/phantom-32/contact_sheet.png"
     assert done.out.endswith(f"prepared in data/prepared/phantom-32, contact sheet {sheet}\n")
@@ -188,8 +200,61 @@ def test_prepare_phantom(tmp_path: Path, phantom_data: Path) -> None:
 def test_prepare_a_release(bus_folder: BusFolder) -> None:
     release = bus_folder()
     done = call(release.parent, "prepare", "bus", "--source", str(release), "--size", "16")
-    assert (done.code, done.err) == (0, "")
+    assert (done.code, after_the_room(done, 4)) == (0, "")
     assert "bus: 4 images, 16x16 colour, from GDPH and SYSUCC with BIRADS&FOLD.xlsx" in done.out
+
+
+def test_prepare_by_option_and_source(tmp_path: Path) -> None:
+    for label in ("benign", "malignant", "normal"):
+        folder = tmp_path / "busi" / label
+        folder.mkdir(parents=True)
+        for number in (1, 2):
+            shade = Image.new("L", (20, 20), 40 * number + len(label))
+            shade.save(folder / f"{label} ({number}).png")
+            shade.save(folder / f"{label} ({number})_mask.png")
+    where = ("--source", str(tmp_path / "busi"), "--size", "16")
+    done = call(tmp_path, "prepare", "busi", *where, "--set", "normal=drop")
+    assert (done.code, after_the_room(done, 4)) == (0, "")
+    assert "busi: 4 images, 16x16 grey, from a folder for each class" in done.out
+    assert "note: 4 masks for 4 images, read as 4 images" in done.out
+    manifest = json.loads((tmp_path / "data/prepared/busi-16/manifest.json").read_text())
+    assert manifest["options"] == {"normal": "drop"}
+    assert manifest["licence"].startswith("none stated")
+    assert "Al-Dhabyani" in manifest["reference"]
+
+
+def test_many_classes_are_told_in_a_line(tmp_path: Path) -> None:
+    for number in range(30):
+        folder = tmp_path / "mine" / f"class{number}"
+        folder.mkdir(parents=True)
+        Image.new("L", (8, 8), 8 * number).save(folder / "1.png")
+    done = call(tmp_path, "prepare", "folder", "--source", "mine", "--size", "8")
+    assert done.code == 0
+    assert "30 classes (and images): class0 (1), class1 (1), class2 (1), " in done.out
+    assert "class19 (1) ... and 10 more\n" in done.out
+    assert "all   30" in done.out
+    with Image.open(tmp_path / "data/prepared/folder-8/contact_sheet.png") as sheet:
+        assert sheet.height < 4000
+
+
+def test_a_dataset_that_is_not_there(tmp_path: Path) -> None:
+    assert refused(tmp_path, "prepare", "udiat") == (
+        "dataset 'udiat' is not on this machine: ask Moi Hoon Yap for Dataset B "
+        "(helward.mmu.ac.uk/STAFF/M.Yap/dataset.php); put original/ and DatasetB.xlsx in "
+        "data/raw/udiat, or say where it is with `--source DIR`"
+    )
+
+
+def test_list_of_datasets(tmp_path: Path) -> None:
+    done = call(tmp_path, "list", "datasets")
+    words = done.out.split()
+    for name in (
+        *("bus", "busi", "bus-bra", "breast", "udiat", "bus-uclm", "bus-uc", "busc"),
+        *("covid-radiography", "covid-qu-ex", "covidx", "prashant268"),
+        *("cifar10", "cifar100", "breastmnist", "pneumoniamnist", "folder", "phantom"),
+        *("classes", "licence", "normal=keep|drop", "folds=5|10", "CC"),
+    ):
+        assert name in words
 
 
 def test_a_missing_workbook(bus_folder: BusFolder) -> None:
@@ -284,7 +349,7 @@ def test_all_images_of_zero_bytes_are_named(with_empty_files: Path) -> None:
     arguments = ("prepare", "bus", "--source", str(with_empty_files), "--size", "16")
     done = call(with_empty_files.parent, *arguments)
     assert (done.code, done.out) == (2, "")
-    assert done.err == (
+    assert after_the_room(done, 4) == (
         f"error: unusable images in {with_empty_files}: SYSUCC/benign(0).png is empty, "
         "GDPH/malignant(0).png is empty; "
         "restore the files or leave these images out with `--skip-unreadable`\n"
@@ -301,7 +366,7 @@ def test_unreadable_images_are_skipped_and_named_on_request(with_empty_files: Pa
     )
     assert done.code == 0
     assert "bus: 2 images, 16x16 colour" in done.out
-    assert done.err.splitlines() == [
+    assert after_the_room(done, 4).splitlines() == [
         "left out: SYSUCC/benign(0).png: is empty",
         "left out: GDPH/malignant(0).png: is empty",
     ]
@@ -312,7 +377,8 @@ def test_unreadable_images_are_skipped_and_named_on_request(with_empty_files: Pa
     [
         (
             ["phantm"],
-            "unknown dataset 'phantm': did you mean 'phantom'?; `sambench list datasets` shows all",
+            "unknown dataset 'phantm': did you mean 'phantom' or 'prashant268'?; "
+            "`sambench list datasets` shows all",
         ),
         (
             ["phantom", "--set", "image=40"],
@@ -323,7 +389,10 @@ def test_unreadable_images_are_skipped_and_named_on_request(with_empty_files: Pa
             ["phantom", "--set", "images=3"],
             "option images=3 of dataset 'phantom' is outside 20..1e+06",
         ),
-        (["phantom", "--set", "images=many"], "--set images='many' is not a number"),
+        (
+            ["phantom", "--set", "images=many"],
+            "option images=many of dataset 'phantom' is not allowed; allowed: a number",
+        ),
         (["phantom", "--set", "images"], "--set 'images' is not KEY=VALUE, as in rho=0.1"),
         (
             ["phantom", "--xlsx", "x.xlsx"],
@@ -353,7 +422,8 @@ def test_a_data_folder_that_cannot_be_written(bus_folder: BusFolder) -> None:
 
 def test_an_unknown_dataset(tmp_path: Path) -> None:
     assert refused(tmp_path, "train", "--dataset", "phantm") == (
-        "unknown dataset 'phantm': did you mean 'phantom'?; `sambench list datasets` shows all"
+        "unknown dataset 'phantm': did you mean 'phantom' or 'prashant268'?; "
+        "`sambench list datasets` shows all"
     )
 
 

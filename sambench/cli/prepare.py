@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sambench.arguments import parse_numbers
+from sambench.arguments import parse_settings
 from sambench.cli.options import DATA, DataOption, PluginOption
 
 
@@ -17,7 +17,7 @@ def prepare(
         Path | None, typer.Option("--xlsx", help="The workbook (or CSV) that lists the images.")
     ] = None,
     source: Annotated[
-        Path | None, typer.Option("--source", help="Folder of the images, if elsewhere.")
+        Path | None, typer.Option("--source", help="Folder that holds the dataset's files.")
     ] = None,
     size: Annotated[
         int | None, typer.Option("--size", min=8, help="Side of the prepared images in pixels.")
@@ -31,10 +31,10 @@ def prepare(
     ] = None,
     option: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A setting of the dataset (images=600)."),
+        typer.Option("--set", metavar="KEY=VALUE", help="A setting of the dataset (normal=drop)."),
     ] = None,
     raw: Annotated[
-        Path, typer.Option("--raw", help="Where datasets that make their images put them.")
+        Path, typer.Option("--raw", help="Where datasets that download or make files put them.")
     ] = Path("data/raw"),
     data: DataOption = DATA,
     plugin: PluginOption = None,
@@ -42,7 +42,7 @@ def prepare(
     """Read a dataset once and keep it ready for training, with a summary and a contact sheet.
 
     Examples: sambench prepare phantom --size 64;
-    sambench prepare bus --xlsx "BIRADS&FOLD.xlsx"
+    sambench prepare bus --xlsx "BIRADS&FOLD.xlsx"; sambench prepare busi --source DIR
     """
     from sambench.console import Screen
     from sambench.data.contact_sheet import write_contact_sheet
@@ -59,13 +59,14 @@ def prepare(
                 table=xlsx,
                 folder=source,
                 raw=raw,
-                options=found.resolve(parse_numbers(option)),
+                options=found.resolve(parse_settings(option)),
                 progress=progress,
             ),
             data,
             size or found.image_size,
             workers=workers,
             skip_unreadable=skip_unreadable,
+            on_start=screen.outlook,
             on_progress=lambda done, total, file: progress(done, total, "decoding"),
         )
         prepared = done.prepared
@@ -74,7 +75,5 @@ def prepare(
             write_contact_sheet(prepared, sheet)
     if done.reused:
         screen.say(f"{prepared.folder} was prepared before from the same files; nothing to do")
-    elif done.resumed:
-        screen.say(f"resumed: {done.resumed} images had been decoded before")
     screen.summary(summarize(prepared))
     screen.show(f"prepared in {prepared.folder}, contact sheet {sheet}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -16,9 +17,14 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from sambench.console.bar import progress_bar
+from sambench.data.disk import human
+from sambench.data.problems import some
 from sambench.data.summary import Summary
 from sambench.record import RunRecord
 from sambench.report.tables import Cell, Table
+
+if TYPE_CHECKING:
+    from sambench.data.preparation import Outlook
 
 PIPED_WIDTH = 160
 """Columns where the output is no terminal and COLUMNS is not set."""
@@ -29,6 +35,10 @@ def _console(*, stderr: bool) -> Console:
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console = Console(stderr=stderr, highlight=False, width=PIPED_WIDTH)
     return console
+
+
+MOST_CLASSES = 12
+"""Classes that get a column of their own; the images of more are told in a line."""
 
 
 class Screen:
@@ -135,6 +145,16 @@ class Screen:
             f"{found['seconds']:.1f} s\n"
         )
 
+    def outlook(self, outlook: Outlook) -> None:
+        """Show what a preparation is about to do and what it takes on the disk."""
+        room = outlook.room
+        resumed = f", {outlook.resumed:,} of them decoded before" if outlook.resumed else ""
+        text = (
+            f"preparing {outlook.images:,} images{resumed}: up to {human(room.most)} in "
+            f"{room.folder}, up to {human(room.kept)} of it kept; {human(room.free)} free"
+        )
+        (self.warn if room.most > room.free else self.say)(text)
+
     def summary(self, summary: Summary) -> None:
         """Show what a prepared dataset consists of."""
         channels = "grey" if summary.channels == 1 else "colour"
@@ -142,10 +162,15 @@ class Screen:
             f"{summary.name}: {summary.images} images, {summary.image_size}x{summary.image_size} "
             f"{channels}, from {summary.layout}"
         )
-        headings = ("", *summary.classes, "all")
-        rows = [_counts("all", summary.by_class, summary.classes)]
-        rows += [_counts(f"centre {k}", v, summary.classes) for k, v in summary.by_centre.items()]
-        rows += [_counts(f"fold {k}", v, summary.classes) for k, v in summary.by_fold.items()]
+        many = len(summary.classes) > MOST_CLASSES
+        if many:
+            each = [f"{label} ({summary.by_class[label]})" for label in summary.classes]
+            self.show(f"{len(each)} classes (and images): {some(each)}")
+        classes = () if many else summary.classes
+        headings = ("", *classes, "all")
+        rows = [_counts("all", summary.by_class, classes)]
+        rows += [_counts(f"centre {k}", v, classes) for k, v in summary.by_centre.items()]
+        rows += [_counts(f"fold {k}", v, classes) for k, v in summary.by_fold.items()]
         table = _table(None, headings)
         for column in table.columns[1:]:
             column.justify = "right"
@@ -208,5 +233,6 @@ def _table(title: str | None, headings: Sequence[str]) -> RichTable:
 
 
 def _counts(name: str, counts: Mapping[str, int], classes: Sequence[str]) -> list[str]:
+    """Return a row: the images of each of the classes shown, and of all."""
     numbers = [counts.get(label, 0) for label in classes]
-    return [name, *map(str, numbers), str(sum(numbers))]
+    return [name, *map(str, numbers), str(sum(counts.values()))]

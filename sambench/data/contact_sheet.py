@@ -14,6 +14,7 @@ from sambench.atomic import write_bytes
 from sambench.data.prepared import Prepared
 
 COLUMNS = 8
+MOST_CLASSES = 12
 TILE, GAP, MARGIN = 168, 10, 32
 HEAD, CLASS_HEAD, CAPTION = 92, 58, 26
 PAPER, INK, FAINT = "#ffffff", "#1b1f24", "#66707c"
@@ -37,9 +38,13 @@ def write_contact_sheet(prepared: Prepared, path: Path, *, seed: int = 0) -> Non
 
 
 def draw_contact_sheet(prepared: Prepared, *, seed: int = 0) -> Image.Image:
-    """Return the sheet: two rows for each class, one where there are more than four classes."""
+    """Return the sheet: two rows for each class, one where there are more than four classes.
+
+    Of many classes the first `MOST_CLASSES` are shown.
+    """
     count = COLUMNS * (2 if len(prepared.classes) <= 4 else 1)
-    chosen = [_choose(prepared, label, count, seed) for label in range(len(prepared.classes))]
+    shown = range(min(len(prepared.classes), MOST_CLASSES))
+    chosen = [_choose(prepared, label, count, seed) for label in shown]
     heights = [_block_height(len(indices)) for indices in chosen]
     width = 2 * MARGIN + COLUMNS * (TILE + GAP) - GAP
     sheet = Image.new("RGB", (width, HEAD + sum(heights) + MARGIN), PAPER)
@@ -48,6 +53,9 @@ def draw_contact_sheet(prepared: Prepared, *, seed: int = 0) -> Image.Image:
     for label, indices in enumerate(chosen):
         _draw_class(sheet, prepared, label, indices, top)
         top += heights[label]
+    if rest := len(prepared.classes) - len(shown):
+        text = f"and {rest} more classes"
+        ImageDraw.Draw(sheet).text((MARGIN, top), text, FAINT, _font(17))
     return sheet
 
 

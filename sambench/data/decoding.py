@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,10 @@ PREPROCESSING = {
     "refused": f"more than {MEGAPIXELS} megapixels",
 }
 """What `decode` does, in words, for the manifest. Changing one prepares everything anew."""
+
+
+_OPENING = threading.Lock()
+"""Held while Pillow's limit of pixels is lifted, which is one for all threads."""
 
 
 class UnreadableError(Exception):
@@ -63,21 +68,45 @@ def decode(path: Path, size: int) -> Decoded:
         raise
     except UnidentifiedImageError as error:
         raise UnreadableError("is not an image") from error
-    except Image.DecompressionBombError as error:
-        raise UnreadableError(f"has more than {MEGAPIXELS} megapixels") from error
     except Exception as error:  # on damaged files Pillow's decoders raise almost anything
         raise UnreadableError(f"is damaged: {error}") from error
     return Decoded(pixels, hashlib.sha256(data).hexdigest(), image.width, image.height)
 
 
+def shrink(pixels: NDArray[np.uint8], size: int) -> Decoded:
+    """Resize an image that came out of an archive; the checksum is that of its pixels.
+
+    Args:
+        pixels: (H, W) or (H, W, 3).
+        size: Side of the result.
+    """
+    whole = np.ascontiguousarray(pixels)
+    image = Image.fromarray(whole)
+    checksum = hashlib.sha256(whole.tobytes()).hexdigest()
+    return Decoded(_square(image, size), checksum, image.width, image.height)
+
+
 def _load(data: bytes) -> Image.Image:
-    image: Image.Image = Image.open(io.BytesIO(data))
+    image = _open(data)
     width, height = image.size
     if width * height > MEGAPIXELS * 1_000_000:
         raise UnreadableError(f"is {width} x {height}, which is more than {MEGAPIXELS} megapixels")
     image.load()
     ImageOps.exif_transpose(image, in_place=True)
     return image
+
+
+def _open(data: bytes) -> Image.Image:
+    """Read the header only, whatever size it states; Pillow's own limit would hide the size."""
+    try:
+        return Image.open(io.BytesIO(data))
+    except Image.DecompressionBombError:
+        with _OPENING:
+            limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+            try:
+                return Image.open(io.BytesIO(data))
+            finally:
+                Image.MAX_IMAGE_PIXELS = limit
 
 
 def _square(image: Image.Image, size: int) -> NDArray[np.uint8]:

@@ -2,53 +2,104 @@
 
 from __future__ import annotations
 
+import errno
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from sambench.data.problems import Problems, some
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
+Meaning = TypeVar("Meaning")
 
 
 @dataclass(frozen=True)
-class Found:
+class Found(Generic[Meaning]):
     """An image file, its path relative to the root, and what its folder stands for."""
 
     path: Path
     file: str
-    meaning: str | None
+    meaning: Meaning
 
 
 def find_images(
-    root: Path, folders: Mapping[Path, str | None], problems: Problems
-) -> dict[str, Found]:
-    """Return the image files directly in the given folders, by name without suffix.
+    root: Path,
+    folders: Mapping[Path, Meaning],
+    problems: Problems,
+    *,
+    id_of: Callable[[str], str] = lambda file: Path(file).stem,
+    keep: Callable[[str], bool] = lambda stem: True,
+) -> dict[str, Found[Meaning]]:
+    """Return the image files directly in the given folders, by id.
 
-    Hidden files and other kinds are passed over; links that lead out of the root and names that
-    occur twice become problems.
+    Hidden files and other kinds are passed over; links that lead out of the root or in a circle
+    and ids that occur twice become problems.
 
     Args:
         root: Folder that contains all others.
         folders: What each folder stands for, e.g. its centre.
         problems: Receives what is wrong.
+        id_of: The id of a file given relative to the root; its name without suffix by default.
+        keep: Whether a name without suffix is that of an image, rather than of a mask.
     """
-    images: dict[str, Found] = {}
+    images: dict[str, Found[Meaning]] = {}
     inside = root.resolve()
     for folder, meaning in folders.items():
         for path in sorted(folder.iterdir()):
             if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
                 continue
+            if not keep(path.stem):
+                continue
             found = Found(path, path.relative_to(root).as_posix(), meaning)
-            if not path.resolve().is_relative_to(inside):
+            id = id_of(found.file)
+            if is_circle(path):
+                problems.add(f"links in {root} that lead in a circle", found.file, "remove them")
+            elif not path.resolve().is_relative_to(inside):
                 problems.add(f"links that lead out of {root}", found.file, "replace by the files")
-            elif path.stem in images:
-                thing = f"{path.stem} ({images[path.stem].file} and {found.file})"
+            elif id in images:
+                thing = f"{id} ({images[id].file} and {found.file})"
                 problems.add(f"ids with two image files in {root}", thing, "keep one of each")
             else:
-                images[path.stem] = found
+                images[id] = found
     return images
+
+
+def subfolders(root: Path, problems: Problems) -> dict[str, Path]:
+    """Return the folders in `root` by name in lower case, without hidden ones.
+
+    A link back to the folder or one above it, and two names that differ in case alone, become
+    problems. Names like an image's are passed over.
+    """
+    found: dict[str, Path] = {}
+    here = root.resolve()
+    for path in sorted(root.iterdir()):
+        if path.suffix.lower() in SUFFIXES:
+            continue
+        if is_circle(path) or (path.is_symlink() and here.is_relative_to(path.resolve())):
+            problems.add(f"links in {root} that lead in a circle", path.name, "remove them")
+        elif path.is_dir() and not path.name.startswith("."):
+            name = path.name.casefold()
+            if name in found:
+                thing = f"{found[name].name}/ and {path.name}/"
+                problems.add(f"folders in {root} that differ in case alone", thing, "merge them")
+            found.setdefault(name, path)
+    return found
+
+
+def is_circle(path: Path) -> bool:
+    """Whether a link leads to itself, directly or through others."""
+    try:
+        path.stat()
+    except OSError as error:
+        return error.errno == errno.ELOOP
+    return False
+
+
+def without_suffix(file: str) -> str:
+    """Return "train/cats/1" for "train/cats/1.png": an id where names repeat between folders."""
+    return file.removesuffix(Path(file).suffix)
 
 
 def folder_names(root: Path) -> str:

@@ -33,7 +33,7 @@ class Entry:
     """One decoded image.
 
     Attributes:
-        path: The file it was made from, absolute.
+        path: The file it was made from, absolute (`Sample.place`).
         size: That file's size in bytes.
         mtime_ns: That file's modification time.
         slot: Position in the file of pixels.
@@ -65,12 +65,12 @@ class Partial:
         self._entries = {entry.path: entry for entry in self._read_journal()}
         self.next_slot = 1 + max((entry.slot for entry in self._entries.values()), default=-1)
 
-    def find(self, path: Path, state: FileState) -> Entry | None:
+    def find(self, place: str, state: FileState) -> Entry | None:
         """Return the decoded image of a file, if it was decoded and the file did not change."""
-        entry = self._entries.get(str(path.absolute()))
+        entry = self._entries.get(place)
         return entry if entry and (entry.size, entry.mtime_ns) == state else None
 
-    def fill(self, slot: int, path: Path, state: FileState, image: Decoded) -> Entry:
+    def fill(self, slot: int, source: str, state: FileState, image: Decoded) -> Entry:
         """Write an image to a slot; several threads may do so at once.
 
         Raises:
@@ -83,7 +83,7 @@ class Partial:
                 written = os.pwrite(self._pixels.fileno(), rest, place)
                 rest, place = rest[written:], place + written
         return Entry(
-            path=str(path.absolute()),
+            path=source,
             size=state[0],
             mtime_ns=state[1],
             slot=slot,

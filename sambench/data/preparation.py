@@ -8,7 +8,6 @@ into place, so no reader ever sees half a dataset.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import itertools
 import json
@@ -17,13 +16,15 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PIL import Image
 
-from sambench.atomic import replace_folder, store_errors
-from sambench.data.decoding import PREPROCESSING, UnreadableError, decode
+from sambench.atomic import replace_folder
+from sambench.data.decoding import PREPROCESSING, UnreadableError, decode, shrink
+from sambench.data.disk import Room, free_bytes
+from sambench.data.locking import lock
 from sambench.data.partial import Entry, FileState, Partial, open_partial, remove_partial
 from sambench.data.prepared import (
     FORMAT_VERSION,
@@ -54,6 +55,21 @@ class Preparation:
     resumed: int = 0
 
 
+@dataclass(frozen=True, kw_only=True)
+class Outlook:
+    """What a preparation is about to do.
+
+    Attributes:
+        images: How many there are.
+        resumed: How many of them are decoded already.
+        room: What it takes on the disk, and what is free there.
+    """
+
+    images: int
+    resumed: int
+    room: Room
+
+
 def prepare(
     source: Source,
     request: Request,
@@ -62,6 +78,7 @@ def prepare(
     *,
     workers: int | None = None,
     skip_unreadable: bool = False,
+    on_start: Callable[[Outlook], None] = lambda outlook: None,
     on_progress: Progress = lambda done, total, file: None,
 ) -> Preparation:
     """Prepare a dataset, continue a preparation that was cut, or find it already done.
@@ -73,27 +90,29 @@ def prepare(
         image_size: Side of the square images in pixels.
         workers: Threads that decode; one for each core unless told otherwise.
         skip_unreadable: Leave out missing and unreadable images, and record them.
+        on_start: Called before the first image, with what is to be done and the room it takes.
         on_progress: Called with (done, total, file) after each image.
 
     Raises:
         DataError: If the listing is at fault, images are missing or unreadable (all are named),
             or another process is preparing the same dataset.
-        StoreError: If the disk refuses.
+        StoreError: If the disk refuses, or has not the room.
     """
-    listing = source.scan(request)
+    listing = source.scan(replace(request, image_size=image_size))
     missing = [Skipped(id=id, file="", reason="has no image file") for id in listing.missing]
     if not skip_unreadable:
         _refuse(missing, listing.root)
     final = prepared_folder(root, source.name, image_size)
     states = {sample.id: _state(sample.path) for sample in listing.samples}
     key = _key(listing, states, request, image_size)
-    with _lock(final):
+    with lock(final, "preparing"):
         prepared = _same(root, source.name, image_size, key)
         if prepared and (skip_unreadable or not prepared.manifest["skipped"]):
             return Preparation(prepared=prepared, reused=True)
         work = final.with_name(f".{final.name}.partial")
         with open_partial(work, image_size) as partial:
             found = _found(listing, states, partial)
+            on_start(_outlook(root, listing, len(found), image_size))
             outcomes = _decode_all(
                 listing,
                 partial,
@@ -109,7 +128,7 @@ def prepare(
                 raise DataError(f"no usable image in {listing.root}; give another folder")
             write_prepared(
                 work / "finished",
-                source.name,
+                source,
                 listing,
                 decoded,
                 partial,
@@ -121,6 +140,28 @@ def prepare(
         remove_partial(work)
         prepared = open_prepared(root, source.name, image_size)
     return Preparation(prepared=prepared, resumed=len(found))
+
+
+def _outlook(root: Path, listing: Listing, resumed: int, image_size: int) -> Outlook:
+    """Reckon the room: each image is written twice, in its slot and in the result.
+
+    A grey image takes a third of what a colour image takes; which they are, decoding tells.
+
+    Raises:
+        StoreError: If there is not even the room for grey ones.
+    """
+    images, grey = len(listing.samples), image_size**2
+    passes = 2 * images - resumed
+    room = Room(
+        folder=root,
+        least=passes * grey,
+        most=3 * passes * grey,
+        kept=3 * images * grey,
+        free=free_bytes(root),
+    )
+    what = f"preparing {images} images at {image_size}x{image_size}"
+    room.check(what, "free some space, or give another folder with `--data DIR`")
+    return Outlook(images=images, resumed=resumed, room=room)
 
 
 def default_workers() -> int:
@@ -141,10 +182,13 @@ def _decode_all(
 
     def decode_one(sample: Sample, slot: int) -> Entry | str:
         try:
-            decoded = decode(sample.path, partial.image_size)
+            if sample.pixels is None:
+                decoded = decode(sample.path, partial.image_size)
+            else:
+                decoded = shrink(sample.pixels, partial.image_size)
         except UnreadableError as error:
             return str(error)
-        return partial.fill(slot, sample.path, states[sample.id], decoded)
+        return partial.fill(slot, sample.place, states[sample.id], decoded)
 
     outcomes: dict[str, Entry | str] = dict(found)
     todo = [sample for sample in listing.samples if sample.id not in found]
@@ -167,7 +211,7 @@ def _decode_all(
 def _found(listing: Listing, states: Mapping[str, FileState], partial: Partial) -> dict[str, Entry]:
     """Return what an earlier preparation that was cut has decoded already, by id."""
     entries = {
-        sample.id: partial.find(sample.path, states[sample.id]) for sample in listing.samples
+        sample.id: partial.find(sample.place, states[sample.id]) for sample in listing.samples
     }
     return {id: entry for id, entry in entries.items() if entry}
 
@@ -234,23 +278,6 @@ def _same(root: Path, name: str, image_size: int, key: str) -> Prepared | None:
     except DataError:
         return None  # not there, or damaged: preparing anew is the remedy
     return prepared if prepared.manifest["listing"] == key else None
-
-
-@contextmanager
-def _lock(final: Path) -> Iterator[None]:
-    """Keep other processes from preparing the same dataset; the system frees a dead one's lock."""
-    with store_errors(final.parent):
-        final.parent.mkdir(parents=True, exist_ok=True)
-        file = final.with_name(f".{final.name}.lock").open("w")
-    with file:
-        with store_errors(final.parent):
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise DataError(
-                    f"another process is preparing {final}; wait until it is done"
-                ) from error
-        yield
 
 
 @contextmanager

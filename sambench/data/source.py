@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sambench.errors import ConfigError, did_you_mean
 from sambench.registry import Registry
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 Fact = str | int | None
+Setting = bool | int | float | str
+PARTS = ("train", "validation", "test")
+"""Values of the fact "part": what the authors of a release meant an image for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,10 +27,12 @@ class Sample:
 
     Attributes:
         id: Unique in the dataset, e.g. "benign(0)".
-        path: The image file.
+        path: The image file, or the archive that holds it with others.
         file: The same, relative to the listing's root, with forward slashes.
         label: Class name.
-        facts: What else the source says of it (centre, fold, reader grades, patient), by column.
+        facts: What else the source says of it, by column: "patient" keeps images together in
+            splits, "part" is one of `PARTS`, "fold" an integer; centre, reader grades ...
+        pixels: (H, W) or (H, W, 3), where `path` is an archive of many images; else None.
     """
 
     id: str
@@ -29,6 +40,13 @@ class Sample:
     file: str
     label: str
     facts: Mapping[str, Fact] = field(default_factory=dict)
+    pixels: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def place(self) -> str:
+        """Where the image is on this machine: its file, and its id where a file holds many."""
+        whole = str(self.path.absolute())
+        return whole if self.pixels is None else f"{whole}#{self.id}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,12 +76,47 @@ class Listing:
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
-    """A setting of one source, e.g. the number of phantom images."""
+    """A setting of one source, e.g. the number of phantom images.
 
-    default: int | float
-    minimum: float
-    maximum: float
+    Attributes:
+        default: Its type is the setting's type, unless there are choices.
+        help: What it does.
+        minimum: Of a number.
+        maximum: Of a number.
+        choices: All values there are, where it is one of a few.
+    """
+
+    default: Setting
     help: str
+    minimum: float = -math.inf
+    maximum: float = math.inf
+    choices: tuple[Setting, ...] = ()
+
+    def read(self, value: Setting | None, what: str) -> Setting:
+        """Return the value in the setting's type.
+
+        Args:
+            value: As the user gave it.
+            what: Names the setting and its value in a message.
+
+        Raises:
+            ConfigError: If it is no choice, no number, or out of range.
+        """
+        if self.choices:
+            spelled = {str(choice).casefold(): choice for choice in self.choices}
+            if str(value).casefold() not in spelled:
+                raise ConfigError(
+                    f"{what} is not allowed{did_you_mean(str(value), spelled)}; "
+                    f"allowed: {', '.join(map(str, self.choices))}"
+                )
+            return spelled[str(value).casefold()]
+        if isinstance(self.default, str):
+            return "" if value is None else str(value)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ConfigError(f"{what} is not allowed; allowed: a number")
+        if not self.minimum <= value <= self.maximum:
+            raise ConfigError(f"{what} is outside {self.minimum:g}..{self.maximum:g}")
+        return value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,13 +128,15 @@ class Request:
         folder: The folder that holds the images, if the user named one.
         raw: Folder in which a source that makes or downloads its images may put them.
         options: The source's own settings, complete (see `Source.resolve`).
+        image_size: Side that the images will be prepared at, for a source that has several.
         progress: Called with (done, total, what) while the source makes or reads files.
     """
 
     table: Path | None = None
     folder: Path | None = None
     raw: Path = Path("data/raw")
-    options: Mapping[str, int | float] = field(default_factory=dict)
+    options: Mapping[str, Setting] = field(default_factory=dict)
+    image_size: int | None = None
     progress: Callable[[int, int, str], None] = lambda done, total, what: None
 
 
@@ -94,7 +149,9 @@ class Source:
         summary: One line: what it is and how many images.
         scan: Finds the images on disk (or makes them) and returns the listing.
         image_size: Side in pixels that `prepare` uses unless told otherwise.
+        classes: All classes that it can have, in label order; none where the user's files tell.
         options: Settings of this source alone, by name.
+        obtain: Where it comes from: what is downloaded, or what the user does by hand.
         reference: The paper or data release to cite.
         licence: What the release says about use.
     """
@@ -103,16 +160,19 @@ class Source:
     summary: str
     scan: Callable[[Request], Listing]
     image_size: int
+    classes: tuple[str, ...] = ()
     options: Mapping[str, Option] = field(default_factory=dict)
+    obtain: str = ""
     reference: str = ""
     licence: str = ""
 
-    def resolve(self, given: Mapping[str, int | float]) -> dict[str, int | float]:
+    def resolve(self, given: Mapping[str, Setting | None]) -> dict[str, Setting]:
         """Complete the given options with their defaults.
 
         Raises:
-            ConfigError: If an option is unknown or out of its range.
+            ConfigError: If an option is unknown or its value not allowed.
         """
+        read = {}
         for name, value in given.items():
             if name not in self.options:
                 known = ", ".join(self.options) or "none"
@@ -120,13 +180,9 @@ class Source:
                     f"dataset {self.name!r} has no option {name!r}"
                     f"{did_you_mean(name, self.options)}; its options: {known}"
                 )
-            option = self.options[name]
-            if not option.minimum <= value <= option.maximum:
-                raise ConfigError(
-                    f"option {name}={value} of dataset {self.name!r} is outside "
-                    f"{option.minimum:g}..{option.maximum:g}"
-                )
-        return {name: given.get(name, option.default) for name, option in self.options.items()}
+            what = f"option {name}={value} of dataset {self.name!r}"
+            read[name] = self.options[name].read(value, what)
+        return {name: read.get(name, option.default) for name, option in self.options.items()}
 
 
 sources: Registry[Source] = Registry("dataset", "sambench.data.sources")

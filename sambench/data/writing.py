@@ -7,7 +7,7 @@ import hashlib
 import io
 import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import PIL
 import sambench
 from sambench.atomic import replacing, write_bytes, write_json
 from sambench.data.decoding import PREPROCESSING
+from sambench.data.groups import connected
 from sambench.data.partial import Entry, Partial
 from sambench.data.prepared import (
     FIXED_COLUMNS,
@@ -26,7 +27,10 @@ from sambench.data.prepared import (
     SAMPLES,
     fingerprint,
 )
-from sambench.data.source import Listing, Sample
+from sambench.data.source import Fact, Listing, Sample, Setting, Source
+
+TOGETHER = ("patient",)
+"""Facts whose equal values keep images in one group."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,20 +44,20 @@ class Skipped:
 
 def write_prepared(
     folder: Path,
-    name: str,
+    source: Source,
     listing: Listing,
     decoded: Sequence[tuple[Sample, Entry]],
     partial: Partial,
     *,
     skipped: Sequence[Skipped],
-    options: Mapping[str, int | float],
+    options: Mapping[str, Setting],
     listing_sha256: str,
 ) -> None:
     """Write images, samples and, last, the manifest.
 
     Args:
         folder: Where to.
-        name: The dataset's name.
+        source: The dataset family.
         listing: What the source told.
         decoded: The images to write, in order.
         partial: Holds their pixels.
@@ -67,13 +71,13 @@ def write_prepared(
     entries = [entry for _, entry in decoded]
     channels = max(entry.channels for entry in entries)
     files = {
-        SAMPLES: _write_samples(folder / SAMPLES, decoded, listing.columns),
+        SAMPLES: _write_samples(folder / SAMPLES, decoded, listing),
         IMAGES: _write_images(folder / IMAGES, entries, partial, channels),
     }
     labels = Counter(sample.label for sample, _ in decoded)
     manifest = {
         "format_version": FORMAT_VERSION,
-        "name": name,
+        "name": source.name,
         "image_size": partial.image_size,
         "channels": channels,
         "images": len(entries),
@@ -86,6 +90,9 @@ def write_prepared(
         "preprocessing": PREPROCESSING,
         "layout": listing.layout,
         "options": dict(options),
+        "groups": ["identical files", *(f"same {name}" for name in TOGETHER)],
+        "reference": source.reference,
+        "licence": source.licence,
         "checksums": dict(listing.checksums),
         "notes": listing.notes,
         "skipped": [asdict(image) for image in skipped],
@@ -97,21 +104,28 @@ def write_prepared(
     write_json(folder / MANIFEST, manifest)
 
 
-def _write_samples(
-    path: Path, decoded: Sequence[tuple[Sample, Entry]], columns: Sequence[str]
-) -> str:
-    """Write `samples.csv` and return its sha256; identical files share the first one's id."""
-    groups: dict[str, str] = {}
+def _write_samples(path: Path, decoded: Sequence[tuple[Sample, Entry]], listing: Listing) -> str:
+    """Write `samples.csv` and return its sha256; a group is called after its first image."""
+    first = connected([_belongs_to(sample, entry) for sample, entry in decoded])
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*FIXED_COLUMNS, *columns])
-    for sample, entry in decoded:
-        group = groups.setdefault(entry.sha256, sample.id)
-        facts = [sample.facts.get(column) for column in columns]
-        writer.writerow([sample.id, sample.file, sample.label, group, entry.sha256, *facts])
+    writer.writerow([*FIXED_COLUMNS, *listing.columns])
+    for (sample, entry), group in zip(decoded, first, strict=True):
+        facts = [sample.facts.get(column) for column in listing.columns]
+        writer.writerow(
+            [sample.id, sample.file, sample.label, decoded[group][0].id, entry.sha256, *facts]
+        )
     data = text.getvalue().encode()
     write_bytes(path, data)
     return hashlib.sha256(data).hexdigest()
+
+
+def _belongs_to(sample: Sample, entry: Entry) -> Iterator[tuple[str, Fact]]:
+    """Yield what keeps an image together with others: its bytes, its patient."""
+    yield ("sha256", entry.sha256)
+    for name in TOGETHER:
+        if sample.facts.get(name) is not None:
+            yield (name, sample.facts[name])
 
 
 def _write_images(path: Path, entries: Sequence[Entry], partial: Partial, channels: int) -> str:

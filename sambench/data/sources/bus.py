@@ -18,7 +18,7 @@ from pathlib import Path
 from sambench.data.folders import Found, find_images, folder_names, image_id, natural
 from sambench.data.problems import Problems, some
 from sambench.data.source import Fact, Listing, Request, Sample, Source, sources
-from sambench.data.tables import Cell, Row, Table, read_csv, read_workbook
+from sambench.data.tables import Cell, Row, Table, read_csv, read_workbook, whole_number
 from sambench.errors import DataError
 
 CLASSES = ("benign", "malignant")
@@ -117,18 +117,21 @@ def _read_table(path: Path) -> Table:
     return read_csv(path, ("name", "label"))
 
 
-def _find(root: Path, problems: Problems) -> tuple[str, dict[str, Found]]:
+def _find(root: Path, problems: Problems) -> tuple[str, dict[str, Found[str | None]]]:
     """Return a phrase for the layout, and the image files by id."""
     present = {path.name.casefold(): path for path in root.iterdir() if path.is_dir()}
-    centres = {present[name.casefold()]: name for name in CENTRES if name.casefold() in present}
+    centres: dict[Path, str | None] = {
+        present[name.casefold()]: name for name in CENTRES if name.casefold() in present
+    }
     if centres:
         for name in set(CENTRES) - set(centres.values()):
             problems.add(f"no folder in {root} named", f"{name}/", "put it beside the other centre")
-        layout, images = " and ".join(CENTRES), find_images(root, centres, problems)
+        layout, folders = " and ".join(CENTRES), centres
     elif "img" in present:
-        layout, images = "img/", find_images(root, {present["img"]: None}, problems)
+        layout, folders = "img/", {present["img"]: None}
     else:
-        layout, images = "a flat folder", find_images(root, {root: None}, problems)
+        layout, folders = "a flat folder", {root: None}
+    images = find_images(root, folders, problems)
     if not images:
         problems.add(
             f"no images in {root}, which should have {'/, '.join(CENTRES)}/, img/, or the images "
@@ -170,7 +173,9 @@ def _label(id: str) -> str:
     return "".join(re.findall(r"^[A-Za-z]+", id)).lower()
 
 
-def _centres(images: Mapping[str, Found], rows: Mapping[str, Row]) -> dict[str, str | None]:
+def _centres(
+    images: Mapping[str, Found[str | None]], rows: Mapping[str, Row]
+) -> dict[str, str | None]:
     """Return the centre of each id: its folder's, or that of the complete real release."""
     by_folder = {id: found.meaning for id, found in images.items()}
     if rows.keys() == RELEASE.keys() and not any(by_folder.values()):
@@ -188,20 +193,12 @@ def _facts(
             kind = f"labels in {table.path} that are not the id's (0 benign, 1 malignant)"
             problems.add(kind, thing, "correct label or name")
         return {"centre": centre}
-    fold = _integer(row.cells["fold"])
+    fold = whole_number(row.cells["fold"])
     if fold is None:
         thing = f"{id} has {row.cells['fold']!r} (row {row.number})"
         problems.add(f"folds in {table.path} that are no integer", thing, "give a whole number")
     grades = {name: _grade(row.cells[column]) for name, column in READERS.items()}
     return {"centre": centre, "fold": fold, **grades}
-
-
-def _integer(cell: Cell) -> int | None:
-    try:
-        number = float(str(cell))
-    except ValueError:
-        return None
-    return int(number) if number.is_integer() else None
 
 
 def _grade(cell: Cell) -> str | None:
@@ -215,7 +212,7 @@ def _grade(cell: Cell) -> str | None:
 def _check_files(
     root: Path,
     table: Table,
-    images: Mapping[str, Found],
+    images: Mapping[str, Found[str | None]],
     missing: tuple[str, ...],
     problems: Problems,
 ) -> None:
@@ -254,6 +251,8 @@ sources.register(
         summary="breast ultrasound, GDPH&SYSUCC: 2,405 images, benign or malignant, two centres",
         scan=scan,
         image_size=256,
+        classes=CLASSES,
+        obtain="manual download, link at github.com/yuhaomo/HoVerTrans",
         reference="Mo et al., HoVer-Trans, IEEE Transactions on Medical Imaging 42(6), 2023",
         licence="none accompanies the release; its authors ask to cite the paper",
     )

@@ -185,7 +185,9 @@ sources.register(
         summary="simulated breast ultrasound, no download: any number of images, two centres",
         scan=scan,
         image_size=64,
+        classes=("benign", "malignant"),
         options=OPTIONS,
+        obtain="made on the spot",
         reference="simulation of sambench; speckle after Wagner et al., IEEE T-SU 30(3), 1983",
         licence="none needed: made on your machine",
     )

@@ -1,0 +1,208 @@
+"""Downloads a published file once: resumed where it was cut, checked, and renamed into place."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import shutil
+import tarfile
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+
+import sambench
+from sambench.atomic import replace_folder, store_errors, sync_folder
+from sambench.data.disk import Room, free_bytes
+from sambench.data.locking import lock
+from sambench.errors import DataError
+
+CHUNK = 1 << 20
+PATIENCE = 60.0
+"""Seconds without a byte after which a connection counts as cut."""
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Remote:
+    """A published file.
+
+    Attributes:
+        url: Where it is.
+        name: What it is called on disk.
+        checksum: "md5:..." or "sha256:...", as published.
+    """
+
+    url: str
+    name: str
+    checksum: str
+
+    def matches(self, path: Path) -> bool:
+        """Whether a file on disk is the published one."""
+        return digest(path, self.checksum.partition(":")[0]) == self.checksum
+
+
+def digest(path: Path, algorithm: str) -> str:
+    """Return "<algorithm>:<hexadecimal digest>" of a file.
+
+    Raises:
+        DataError: If it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return f"{algorithm}:{hashlib.file_digest(file, algorithm).hexdigest()}"
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}; check its permissions") from error
+
+
+def fetch(remote: Remote, folder: Path, progress: Progress) -> Path:
+    """Return the file in the folder, downloaded unless it is there.
+
+    Args:
+        remote: The file.
+        folder: Where to put it; what has come of a cut download is kept there too.
+        progress: Called with (bytes, total bytes, what).
+
+    Raises:
+        DataError: If it cannot be had, is not the published one, or another process is at it.
+        StoreError: If the disk refuses, or has not the room.
+    """
+    final = folder / remote.name
+    with lock(final, "downloading"):
+        if final.is_file():
+            if not remote.matches(final):
+                raise DataError(
+                    f"{final} is not the published file ({remote.checksum}); delete it to "
+                    "download it again"
+                )
+            return final
+        part = final.with_name(f".{final.name}.part")
+        _receive(remote, part, progress)
+        if not remote.matches(part):
+            part.unlink()
+            raise DataError(
+                f"what came from {remote.url} is not the published file ({remote.checksum}); "
+                f"try again, or put the file into {folder} yourself"
+            )
+        with store_errors(folder):
+            part.replace(final)
+            sync_folder(folder)
+    return final
+
+
+def unpack(archive: Path, folder: Path) -> Path:
+    """Return the folder of an archive's files, unpacked unless it is there.
+
+    Where all files of the archive lie in one folder, that becomes the folder.
+
+    Raises:
+        DataError: If it is no archive, leads out of the folder, or another process is at it.
+        StoreError: If the disk refuses, or has not the room.
+    """
+    with lock(folder, "unpacking into"):
+        if folder.is_dir():
+            return folder
+        work = folder.with_name(f".{folder.name}.{secrets.token_hex(6)}.tmp")
+        try:
+            with store_errors(folder.parent):
+                _extract(archive, work)
+            replace_folder(_innermost(work), folder)
+        except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
+            raise DataError(f"{archive} cannot be unpacked: {error}; download it again") from error
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+    return folder
+
+
+def _innermost(folder: Path) -> Path:
+    """Return the one folder that an archive has put around all its files, or the folder itself."""
+    inside = [path for path in folder.iterdir() if path.name != "__MACOSX"]
+    return inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
+
+
+def _receive(remote: Remote, part: Path, progress: Progress) -> None:
+    """Append to what there is of a file until all of it is there."""
+    have = part.stat().st_size if part.is_file() else 0
+    with _answers(remote, part.parent), _ask(remote.url, have) as response:
+        if response is None:
+            return  # nothing lies beyond what there is already; the checksum will tell
+        if response.status != 206:  # the whole file, also where the server knows no ranges
+            have = 0
+        rest = int(response.headers.get("Content-Length") or 0)
+        total = have + rest
+        _check_room(remote, part.parent, rest)
+        with store_errors(part.parent):
+            file = part.open("ab" if have else "wb")
+        with file:
+            while chunk := response.read(CHUNK):
+                with store_errors(part.parent):  # not around the reading: networks fail otherwise
+                    file.write(chunk)
+                have += len(chunk)
+                progress(have, max(total, have), f"downloading {remote.name}")
+            with store_errors(part.parent):
+                file.flush()
+                os.fsync(file.fileno())
+    if have < total:
+        raise DataError(
+            f"the download of {remote.url} was cut after {have:,} of {total:,} bytes; the same "
+            "command goes on from there"
+        )
+
+
+@contextmanager
+def _ask(url: str, have: int) -> Iterator[Any]:
+    """Yield the server's response from byte `have` on, or None if there is nothing."""
+    request = urllib.request.Request(
+        url, headers={"User-Agent": f"sambench/{sambench.__version__}"}
+    )
+    if have:
+        request.add_header("Range", f"bytes={have}-")
+    try:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as response:
+            yield response
+    except urllib.error.HTTPError as error:
+        if not (have and error.code == 416):
+            raise
+        yield None
+
+
+@contextmanager
+def _answers(remote: Remote, folder: Path) -> Iterator[None]:
+    """Turn what networks do into one line."""
+    try:
+        yield
+    except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
+        reason = getattr(error, "reason", None) or str(error) or type(error).__name__
+        raise DataError(
+            f"cannot download {remote.url}: {reason}; check the network (the same command goes on "
+            f"where it was cut), or put {remote.name} into {folder} yourself"
+        ) from error
+
+
+def _check_room(remote: Remote, folder: Path, rest: int) -> None:
+    room = Room(folder=folder, least=rest, most=rest, kept=rest, free=free_bytes(folder))
+    room.check(f"downloading {remote.name}", "free some space, or choose another `--raw DIR`")
+
+
+def _extract(archive: Path, folder: Path) -> None:
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as zipped:
+            _check_unpacked(archive, folder, sum(item.file_size for item in zipped.infolist()))
+            zipped.extractall(folder)  # drops what leads out of the folder
+    else:
+        with tarfile.open(archive) as tarred:
+            _check_unpacked(archive, folder, sum(item.size for item in tarred))
+            tarred.extractall(folder, filter="data")  # refuses what leads out of the folder
+
+
+def _check_unpacked(archive: Path, folder: Path, needed: int) -> None:
+    free = free_bytes(folder)
+    room = Room(folder=folder.parent, least=needed, most=needed, kept=needed, free=free)
+    room.check(f"unpacking {archive.name}", "free some space, or choose another `--raw DIR`")

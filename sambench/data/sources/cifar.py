@@ -1,0 +1,198 @@
+"""CIFAR-10 and CIFAR-100 (Krizhevsky, 2009): 60,000 colour images of 32 x 32 pixels.
+
+    cifar-10-batches-py/     data_batch_1..5, test_batch, batches.meta     the release
+    cifar-100-python/        train, test, meta
+    {train,test}/<class>/*.jpg                                             as many people keep it
+
+The release is read by torchvision, which checks the sum of every file before it unpickles it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sambench.data.class_folders import (
+    ClassFolders,
+    list_classes,
+    part_notes,
+)
+from sambench.data.download import Remote, fetch, unpack
+from sambench.data.locating import Release
+from sambench.data.source import Listing, Request, Sample, Source, sources
+from sambench.errors import DataError
+
+CIFAR10 = "airplane automobile bird cat deer dog frog horse ship truck"
+CIFAR100 = """
+apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly
+camel can castle caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup
+dinosaur dolphin elephant flatfish forest fox girl hamster house kangaroo keyboard lamp lawn_mower
+leopard lion lizard lobster man maple_tree motorcycle mountain mouse mushroom oak_tree orange
+orchid otter palm_tree pear pickup_truck pine_tree plain plate poppy porcupine possum rabbit raccoon
+ray road rocket rose sea seal shark shrew skunk skyscraper snail snake spider squirrel streetcar
+sunflower sweet_pepper table tank telephone television tiger tractor train trout tulip turtle
+wardrobe whale willow_tree wolf woman worm
+"""
+PARTS = {"train": True, "test": False}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """One of the two sets.
+
+    Attributes:
+        name: The dataset's.
+        loader: Name of torchvision's class, which knows files and checksums.
+        folder: Name of the release's folder.
+        classes: In label order.
+    """
+
+    name: str
+    loader: str
+    folder: str
+    classes: tuple[str, ...]
+
+    @property
+    def release(self) -> Release:
+        """What a user can have on disk."""
+        return Release(
+            name=self.name,
+            obtain="cs.toronto.edu/~kriz/cifar.html, downloaded where it is missing",
+            layout=f"{self.folder}/, or train/ and test/ with a folder for each class",
+        )
+
+
+def scan(request: Request, member: Member) -> Listing:
+    """List the images of the release, which stay in memory until prepared, or of class folders.
+
+    Raises:
+        DataError: If the files are damaged or cannot be downloaded.
+        StoreError: If the disk refuses.
+    """
+    root = _locate(request, member)
+    if root is None:
+        labels = {label.casefold(): label for label in member.classes}
+        return list_classes(member.release, request, ClassFolders(labels=labels), member.classes)
+    loaded = {part: _load(root, member, train=train) for part, train in PARTS.items()}
+    samples = [
+        sample
+        for part, data in loaded.items()
+        for sample in _samples(root / member.folder, part, data)
+    ]
+    return Listing(
+        root=root,
+        layout=f"{member.folder}/",
+        classes=member.classes,
+        samples=tuple(samples),
+        columns=("part",),
+        notes=tuple(part_notes(samples)),
+        checksums=dict(_checksums(root / member.folder)),
+    )
+
+
+def _locate(request: Request, member: Member) -> Path | None:
+    """Return the folder of the release's folder, downloaded where the user names none.
+
+    None stands for class folders.
+    """
+    given = member.release.given(request) if _is_given(request) else None
+    root = given or request.raw / member.name
+    if root.name == member.folder and root.is_dir():
+        return root.parent
+    if (root / member.folder).is_dir():
+        return root
+    if given is not None:
+        return None
+    loader = _loader(member)
+    remote = Remote(url=loader.url, name=loader.filename, checksum=f"md5:{loader.tgz_md5}")
+    return unpack(fetch(remote, root, request.progress), root / member.folder).parent
+
+
+def _is_given(request: Request) -> bool:
+    return request.folder is not None or request.table is not None
+
+
+def _loader(member: Member) -> Any:
+    import torchvision
+
+    return getattr(torchvision.datasets, member.loader)
+
+
+def _load(root: Path, member: Member, *, train: bool) -> Any:
+    """Return one part as torchvision reads it.
+
+    Raises:
+        DataError: If a file is missing or its checksum is not the published one.
+    """
+    loader = _loader(member)
+    try:
+        return loader(root, train=train)
+    except RuntimeError as error:
+        wrong = ", ".join(_wrong(root / member.folder, loader)) or "a file"
+        raise DataError(
+            f"not as published in {root / member.folder}: {wrong}; delete the folder and unpack "
+            f"{loader.filename} again"
+        ) from error
+
+
+def _wrong(folder: Path, loader: Any) -> Iterator[str]:
+    """Yield the files that are missing or whose checksum is wrong."""
+    meta = (loader.meta["filename"], loader.meta["md5"])
+    for name, md5 in (*loader.train_list, *loader.test_list, meta):
+        path = folder / name
+        if not path.is_file():
+            yield f"{name} is missing"
+        elif hashlib.md5(path.read_bytes()).hexdigest() != md5:
+            yield f"{name} has another checksum"
+
+
+def _samples(folder: Path, part: str, data: Any) -> Iterator[Sample]:
+    for number, (pixels, label) in enumerate(zip(data.data, data.targets, strict=True)):
+        yield Sample(
+            id=f"{part}-{number:05d}",
+            path=folder,
+            file=f"{folder.name}#{part}/{number}",
+            label=data.classes[label],
+            facts={"part": part},
+            pixels=pixels,
+        )
+
+
+def _checksums(folder: Path) -> Mapping[str, str]:
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.iterdir())
+        if path.is_file()
+    }
+
+
+for _member in (
+    Member(
+        name="cifar10",
+        loader="CIFAR10",
+        folder="cifar-10-batches-py",
+        classes=tuple(CIFAR10.split()),
+    ),
+    Member(
+        name="cifar100",
+        loader="CIFAR100",
+        folder="cifar-100-python",
+        classes=tuple(CIFAR100.split()),
+    ),
+):
+    sources.register(
+        Source(
+            name=_member.name,
+            summary=f"photographs, CIFAR-{len(_member.classes)}: 60,000 images in train and test",
+            scan=partial(scan, member=_member),
+            image_size=32,
+            classes=_member.classes,
+            obtain=_member.release.obtain,
+            reference="Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
+            licence="none stated; its author asks to cite the report",
+        )
+    )

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+TRAIN = (
+    ("3", "a.png", "pneumonia", "cohen"),
+    ("3", "b.png", "pneumonia", "cohen"),
+    ("p-7", "c d.png", "COVID-19", "ricord"),
+    ("9", "e.jpg", "normal", "rsna"),
+)
+TEST = (("9", "f.png", "normal", "rsna"), ("11", "g.png", "COVID-19", "sirm"))
+
+
+def write(path: Path, lines) -> Path:
+    path.write_text("\n".join(" ".join(line) for line in lines) + "\n")
+    return path
+
+
+@pytest.fixture
+def release(plant):
+    """Build both parts with the label files of a variant."""
+
+    def build(variant: str = "9A", train=TRAIN, test=TEST) -> Path:
+        root = plant(*(f"train/{line[1]}" for line in TRAIN), *(f"test/{line[1]}" for line in TEST))
+        write(root / f"train_COVIDx{variant}.txt", train)
+        write(root / f"test_COVIDx{variant}.txt", test)
+        return root
+
+    return build
+
+
+def test_patients_parts_and_labels(release, scan):
+    listing = scan("covidx", release())
+    assert listing.classes == ("normal", "pneumonia", "COVID-19")
+    assert [(s.id, s.label, s.facts["patient"], s.facts["part"]) for s in listing.samples] == [
+        ("test/f.png", "normal", "9", "test"),
+        ("test/g.png", "COVID-19", "11", "test"),
+        ("train/a.png", "pneumonia", "3", "train"),
+        ("train/b.png", "pneumonia", "3", "train"),
+        ("train/c d.png", "COVID-19", "p-7", "train"),
+        ("train/e.jpg", "normal", "9", "train"),
+    ]
+    assert listing.notes == (
+        "the authors' parts (and images): train (4), test (2)",
+        "4 patients; in several of the authors' parts: 9",
+    )
+    assert sorted(listing.checksums) == ["test_COVIDx9A.txt", "train_COVIDx9A.txt"]
+
+
+def test_variant_b(release, scan):
+    names = {"COVID-19": "positive"}
+    train, test = (
+        [(*line[:2], names.get(line[2], "negative"), line[3]) for line in part]
+        for part in (TRAIN, TEST)
+    )
+    listing = scan("covidx", release("9B", train, test))
+    assert listing.classes == ("negative", "positive")
+    assert sum(sample.label == "positive" for sample in listing.samples) == 2
+
+
+def test_both_variants_side_by_side(release, scan, refused):
+    root = release()
+    for part in ("train", "test"):
+        write(root / f"{part}_COVIDx9B.txt", [("1", "a.png", "negative", "x")])
+    assert refused("covidx", root) == (
+        f"label files of both variants in {root} (test_COVIDx9A.txt, train_COVIDx9A.txt, "
+        "test_COVIDx9B.txt, train_COVIDx9B.txt); choose with `--set variant=A` or "
+        "`--set variant=B`"
+    )
+    assert len(scan("covidx", root, variant="a").samples) == 6
+
+
+def test_two_label_files_of_a_part(release, refused):
+    root = release()
+    write(root / "train.txt", TRAIN)
+    assert refused("covidx", root).startswith(f"several label files for a part in {root} (")
+
+
+def test_listed_images_that_are_not_there_are_missing(release, scan):
+    root = release()
+    (root / "train" / "a.png").unlink()
+    assert scan("covidx", root).missing == ("train/a.png",)
+
+
+def test_faulty_lines_are_named_together(release, refused):
+    train = (
+        *TRAIN,
+        ("3", "a.png", "pneumonia", "cohen"),
+        ("x", "h.png", "flu", "y"),
+        ("a", "b"),
+        ("1", "../i.png", "normal", "z"),
+    )
+    root = release(train=train)
+    table = root / "train_COVIDx9A.txt"
+    assert refused("covidx", root).splitlines() == [
+        f"files twice in {table}: a.png (lines 1 and 5); delete one line of each",
+        f"labels in {table} that are none of the classes normal, pneumonia, COVID-19: h.png has "
+        "'flu' (line 6); correct them",
+        f"lines of {table} without the four words patient, file, class, source: 'a b' (line 7); "
+        "complete them",
+        f"names in {table} that lead out of the folder: '../i.png' (line 8); "
+        "give the plain file name",
+    ]
+
+
+def test_no_label_file(plant, refused):
+    root = plant("train/a.png", "test/b.png")
+    assert refused("covidx", root) == (
+        f"no label file in {root} (it has test/, train/); put train*.txt and test*.txt there"
+    )
+
+
+def test_a_label_file_without_its_folder(release, refused):
+    root = release()
+    (root / "test").rename(root / "tset")
+    assert refused("covidx", root).startswith(f"no folder test/ in {root}, which should hold ")

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sambench.data.preparation import prepare
+from sambench.data.source import Request, sources
+from sambench.data.sources import medmnist
+
+COUNTS = {"train": 6, "val": 3, "test": 4}
+
+
+def arrays(size: int = 28, *, colour: bool = False) -> dict[str, np.ndarray]:
+    """Return what a MedMNIST archive holds, with random pixels and labels 0, 1, 0, 1 ..."""
+    draw = np.random.default_rng(size)
+    shape = (size, size, 3) if colour else (size, size)
+    made = {}
+    for part, count in COUNTS.items():
+        made[f"{part}_images"] = draw.integers(0, 256, (count, *shape), dtype=np.uint8)
+        made[f"{part}_labels"] = (np.arange(count) % 2).astype(np.uint8)[:, None]
+    return made
+
+
+@pytest.fixture
+def archive(tmp_path):
+    """Write an archive; returns its folder."""
+
+    def write(name: str = "breastmnist.npz", given=None) -> Path:
+        folder = tmp_path / "medmnist"
+        folder.mkdir(exist_ok=True)
+        np.savez_compressed(folder / name, **(arrays() if given is None else given))
+        return folder
+
+    return write
+
+
+def test_breastmnist_is_turned_round(archive, scan):
+    listing = scan("breastmnist", archive())
+    assert listing.classes == ("benign", "malignant")
+    assert [sample.label for sample in listing.samples[:2]] == ["malignant", "benign"]
+    assert listing.samples[0].id == "train-0000"
+    assert listing.samples[0].file == "breastmnist.npz#train_images/0"
+    assert [s.facts["part"] for s in listing.samples] == (
+        ["train"] * 6 + ["validation"] * 3 + ["test"] * 4
+    )
+    assert (
+        listing.notes[1] == "the authors' parts (and images): train (6), validation (3), test (4)"
+    )
+    assert listing.notes[2].startswith("breastmnist.npz is not the published file (md5:750601b1")
+
+
+def test_pneumoniamnist_is_not(archive, scan):
+    listing = scan("pneumoniamnist", archive("pneumoniamnist.npz"))
+    assert [sample.label for sample in listing.samples[:2]] == ["normal", "pneumonia"]
+
+
+@pytest.mark.parametrize("colour", [False, True])
+def test_the_pixels_are_prepared(archive, tmp_path, colour):
+    given = arrays(28, colour=colour)
+    source = sources.get("breastmnist")
+    request = Request(folder=archive(given=given))
+    prepared = prepare(source, request, tmp_path / "prepared", 28).prepared
+    pixels = np.concatenate([given[f"{part}_images"] for part in COUNTS])
+    assert np.array_equal(prepared.images, pixels.reshape(13, 28, 28, -1))
+    assert prepared.labels.tolist() == [1, 0, 1, 0, 1, 0, 1, 0, 1, 1, 0, 1, 0]
+    assert prepared.column("sha256")[3] == hashlib.sha256(pixels[3].tobytes()).hexdigest()
+    assert prepare(source, request, tmp_path / "prepared", 28).reused
+
+
+def test_a_cut_preparation_of_an_archive_continues(archive, tmp_path):
+    def cut(done: int, total: int, file: str) -> None:
+        if done == 5:
+            raise KeyboardInterrupt
+
+    source, request = sources.get("breastmnist"), Request(folder=archive())
+    with pytest.raises(KeyboardInterrupt):
+        prepare(source, request, tmp_path / "prepared", 28, workers=1, on_progress=cut)
+    assert prepare(source, request, tmp_path / "prepared", 28).resumed == 5
+
+
+@pytest.mark.parametrize(
+    ("size", "taken"),
+    [(28, "breastmnist.npz"), (32, "breastmnist_64.npz"), (64, "breastmnist_64.npz"),
+     (100, "breastmnist_224.npz"), (300, "breastmnist_224.npz")],
+)  # fmt: skip
+def test_the_archive_that_fits_the_size(archive, scan, size, taken):
+    for name, side in (("", 28), ("_64", 64), ("_224", 224)):
+        folder = archive(f"breastmnist{name}.npz", arrays(side))
+    assert scan("breastmnist", folder, image_size=size).layout == taken
+
+
+def test_a_file_may_be_named_itself(archive, scan):
+    folder = archive("mine.npz")
+    assert len(scan("breastmnist", folder / "mine.npz").samples) == 13
+
+
+def test_pickled_objects_are_refused(archive, refused):
+    class Bomb:
+        def __reduce__(self):
+            return (pytest.fail, ("the pickle was executed",))
+
+    given = {**arrays(), "val_labels": np.array([Bomb()] * 3)}
+    path = archive(given=given) / "breastmnist.npz"
+    message = refused("breastmnist", path)
+    assert message.startswith(f"val_labels in {path} cannot be read as plain numbers (")
+    assert message.endswith("pickled objects can run code and are refused: give a MedMNIST archive")
+
+
+def test_what_is_no_archive_of_this_kind(archive, refused):
+    given = arrays()
+    del given["test_labels"]
+    path = archive(given=given) / "breastmnist.npz"
+    assert refused("breastmnist", path).startswith(f"no array test_labels in {path}, which has ")
+    path = archive(given={**arrays(), "val_images": np.zeros((3, 28))}) / "breastmnist.npz"
+    assert f"{path} has val images float64 (3, 28)" in refused("breastmnist", path)
+    given = {**arrays(), "train_labels": np.full((6, 1), 7, np.uint8)}
+    path = archive(given=given) / "breastmnist.npz"
+    assert refused("breastmnist", path) == (
+        f"train_labels in {path} has 7, where the classes are 0 (malignant), 1 (benign); "
+        "give the archive of this set"
+    )
+
+
+def test_a_cut_archive(archive, refused):
+    path = archive() / "breastmnist.npz"
+    whole = path.read_bytes()
+    for damaged in (whole[: len(whole) // 2], b"", whole[:200] + b"\0" * 400 + whole[600:]):
+        path.write_bytes(damaged)
+        assert refused("breastmnist", path) == (
+            f"{path} is no npz archive or cut short; download it again"
+        )
+
+
+def test_no_archive(tmp_path, refused):
+    assert refused("breastmnist", tmp_path).startswith(
+        f"no archive in {tmp_path}, which should hold breastmnist.npz or breastmnist_64.npz or "
+    )
+
+
+def test_it_is_downloaded_and_checked(archive, scan, refused, monkeypatch, tmp_path):
+    path = archive() / "breastmnist.npz"
+    md5 = hashlib.md5(path.read_bytes()).hexdigest()
+    monkeypatch.setattr(medmnist, "PLACE", f"{path.parent.as_uri()}/")
+    monkeypatch.setattr(medmnist.Member, "remote", _plain_remote(medmnist.Member.remote, md5))
+    listing = scan("breastmnist")
+    assert listing.root == tmp_path / "raw" / "breastmnist"
+    assert len(listing.notes) == 2
+    (listing.root / path.name).write_bytes(b"changed")
+    assert refused("breastmnist").endswith("; delete it to download it again")
+
+
+def _plain_remote(original, md5: str):
+    """Return `Member.remote` for files on this disk, whose address has no query."""
+
+    def remote(self, size: int):
+        found = original(self, size)
+        return replace(found, url=found.url.partition("?")[0], checksum=f"md5:{md5}")
+
+    return remote
