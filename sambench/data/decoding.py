@@ -36,12 +36,14 @@ class Decoded:
         sha256: Of the file's bytes.
         width: Native width in pixels, upright.
         height: Native height in pixels, upright.
+        mode: Of the file, as Pillow names it: L, RGB, RGBA, P, I;16 ...
     """
 
     pixels: NDArray[np.uint8]
     sha256: str
     width: int
     height: int
+    mode: str
 
 
 def decode(path: Path, size: int) -> Decoded:
@@ -67,7 +69,8 @@ def decode(path: Path, size: int) -> Decoded:
         raise UnreadableError(f"has more than {MEGAPIXELS} megapixels") from error
     except Exception as error:  # on damaged files Pillow's decoders raise almost anything
         raise UnreadableError(f"is damaged: {error}") from error
-    return Decoded(pixels, hashlib.sha256(data).hexdigest(), image.width, image.height)
+    checksum = hashlib.sha256(data).hexdigest()
+    return Decoded(pixels, checksum, image.width, image.height, image.mode)
 
 
 def _load(data: bytes) -> Image.Image:

@@ -17,7 +17,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from PIL import Image
@@ -32,6 +32,7 @@ from sambench.data.prepared import (
     prepared_folder,
 )
 from sambench.data.problems import Problems
+from sambench.data.selection import NO_DROPS, Drops, Selection, select
 from sambench.data.source import Listing, Request, Sample, Source
 from sambench.data.writing import Skipped, write_prepared
 from sambench.errors import DataError
@@ -62,6 +63,7 @@ def prepare(
     *,
     workers: int | None = None,
     skip_unreadable: bool = False,
+    drops: Drops = NO_DROPS,
     on_progress: Progress = lambda done, total, file: None,
 ) -> Preparation:
     """Prepare a dataset, continue a preparation that was cut, or find it already done.
@@ -73,6 +75,7 @@ def prepare(
         image_size: Side of the square images in pixels.
         workers: Threads that decode; one for each core unless told otherwise.
         skip_unreadable: Leave out missing and unreadable images, and record them.
+        drops: Which copies to leave out; recorded too.
         on_progress: Called with (done, total, file) after each image.
 
     Raises:
@@ -86,7 +89,7 @@ def prepare(
         _refuse(missing, listing.root)
     final = prepared_folder(root, source.name, image_size)
     states = {sample.id: _state(sample.path) for sample in listing.samples}
-    key = _key(listing, states, request, image_size)
+    key = _key(listing, states, request, image_size, drops)
     with _lock(final):
         prepared = _same(root, source.name, image_size, key)
         if prepared and (skip_unreadable or not prepared.manifest["skipped"]):
@@ -107,13 +110,16 @@ def prepare(
                 _refuse(unreadable, listing.root)
             if not decoded:
                 raise DataError(f"no usable image in {listing.root}; give another folder")
+            selection = select(decoded, partial, drops)
+            _refuse_emptied(selection, listing)
             write_prepared(
                 work / "finished",
                 source.name,
                 listing,
-                decoded,
+                selection,
                 partial,
                 skipped=[*missing, *unreadable],
+                drops=drops,
                 options=request.options,
                 listing_sha256=key,
             )
@@ -205,8 +211,22 @@ def _state(path: Path) -> FileState:
     return (status.st_size, status.st_mtime_ns)
 
 
+def _refuse_emptied(selection: Selection, listing: Listing) -> None:
+    """Stop if a class has lost all its images by the user's choice."""
+    left = {sample.label for sample, _ in selection.kept}
+    for label in sorted({sample.label for sample, _ in selection.dropped} - left):
+        raise DataError(
+            f"no image of class {label!r} in {listing.root} is left without its copies; "
+            "leave out `--drop-conflicts` and look at `--audit`"
+        )
+
+
 def _key(
-    listing: Listing, states: Mapping[str, FileState], request: Request, image_size: int
+    listing: Listing,
+    states: Mapping[str, FileState],
+    request: Request,
+    image_size: int,
+    drops: Drops,
 ) -> str:
     """Return a sha256 over all that decides what is written."""
     samples = [
@@ -218,6 +238,7 @@ def _key(
         "image_size": image_size,
         "preprocessing": PREPROCESSING,
         "options": dict(request.options),
+        "drops": asdict(drops),
         "classes": listing.classes,
         "columns": listing.columns,
         "checksums": dict(listing.checksums),

@@ -26,7 +26,8 @@ from sambench.data.prepared import (
     SAMPLES,
     fingerprint,
 )
-from sambench.data.source import Listing, Sample
+from sambench.data.selection import Drops, Selection
+from sambench.data.source import Listing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,10 +43,11 @@ def write_prepared(
     folder: Path,
     name: str,
     listing: Listing,
-    decoded: Sequence[tuple[Sample, Entry]],
+    selection: Selection,
     partial: Partial,
     *,
     skipped: Sequence[Skipped],
+    drops: Drops,
     options: Mapping[str, int | float],
     listing_sha256: str,
 ) -> None:
@@ -55,22 +57,23 @@ def write_prepared(
         folder: Where to.
         name: The dataset's name.
         listing: What the source told.
-        decoded: The images to write, in order.
+        selection: The images to write, in order, and those left out by choice.
         partial: Holds their pixels.
-        skipped: What was left out.
+        skipped: What could not be used.
+        drops: The choice.
         options: The source's settings.
         listing_sha256: By which the next preparation sees that nothing has changed.
 
     Raises:
         StoreError: If the disk refuses.
     """
-    entries = [entry for _, entry in decoded]
+    entries = [entry for _, entry in selection.kept]
     channels = max(entry.channels for entry in entries)
     files = {
-        SAMPLES: _write_samples(folder / SAMPLES, decoded, listing.columns),
+        SAMPLES: _write_samples(folder / SAMPLES, selection, listing.columns),
         IMAGES: _write_images(folder / IMAGES, entries, partial, channels),
     }
-    labels = Counter(sample.label for sample, _ in decoded)
+    labels = Counter(sample.label for sample, _ in selection.kept)
     manifest = {
         "format_version": FORMAT_VERSION,
         "name": name,
@@ -89,6 +92,11 @@ def write_prepared(
         "checksums": dict(listing.checksums),
         "notes": listing.notes,
         "skipped": [asdict(image) for image in skipped],
+        "drops": asdict(drops),
+        "dropped": [
+            {"id": sample.id, "file": sample.file, "label": sample.label, "reason": reason}
+            for sample, reason in selection.dropped
+        ],
         "written_by": {"sambench": sambench.__version__, "pillow": PIL.__version__},
         "listing": listing_sha256,
         "files": files,
@@ -97,18 +105,15 @@ def write_prepared(
     write_json(folder / MANIFEST, manifest)
 
 
-def _write_samples(
-    path: Path, decoded: Sequence[tuple[Sample, Entry]], columns: Sequence[str]
-) -> str:
-    """Write `samples.csv` and return its sha256; identical files share the first one's id."""
-    groups: dict[str, str] = {}
+def _write_samples(path: Path, selection: Selection, columns: Sequence[str]) -> str:
+    """Write `samples.csv` and return its sha256."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*FIXED_COLUMNS, *columns])
-    for sample, entry in decoded:
-        group = groups.setdefault(entry.sha256, sample.id)
+    for (sample, entry), group in zip(selection.kept, selection.groups, strict=True):
+        file = [entry.sha256, entry.size, entry.width, entry.height, entry.mode]
         facts = [sample.facts.get(column) for column in columns]
-        writer.writerow([sample.id, sample.file, sample.label, group, entry.sha256, *facts])
+        writer.writerow([sample.id, sample.file, sample.label, group, *file, *facts])
     data = text.getvalue().encode()
     write_bytes(path, data)
     return hashlib.sha256(data).hexdigest()
