@@ -12,7 +12,8 @@ import torch
 from sambench.config import RunConfig
 from sambench.data.batches import Images, Scaling
 from sambench.data.prepared import Prepared, open_prepared
-from sambench.data.splits import Population, Split, make_split
+from sambench.data.splits import Split
+from sambench.data.stored_splits import stored_split
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +22,7 @@ class Parts:
 
     prepared: Prepared
     split: Split
+    split_sha256: str
     train: Images
     validation: Images | None
     test: Images
@@ -33,6 +35,7 @@ class Parts:
             "train": len(self.split.train),
             "validation": len(self.split.validation),
             "test": len(self.split.test),
+            "split_sha256": self.split_sha256,
         }
 
 
@@ -43,8 +46,8 @@ def load_parts(config: RunConfig, data: Path, device: torch.device) -> Parts:
         UserError: If the data are not prepared or cannot be split as asked.
     """
     prepared = open_prepared(data, config.dataset, config.image_size)
-    split = make_split(
-        population(prepared),
+    split, checksum = stored_split(
+        prepared,
         config.split,
         fold=config.fold,
         seed=config.split_seed,
@@ -60,16 +63,8 @@ def load_parts(config: RunConfig, data: Path, device: torch.device) -> Parts:
     return Parts(
         prepared=prepared,
         split=split,
+        split_sha256=checksum,
         train=part(split.train),
         validation=part(split.validation) if len(split.validation) else None,
         test=part(split.test),
     )
-
-
-def population(prepared: Prepared) -> Population:
-    """Return what splits need to know of prepared images."""
-    facts = {
-        name: ["" if value is None else str(value) for value in values]
-        for name, values in prepared.columns.items()
-    }
-    return Population(ids=prepared.ids, labels=prepared.labels, groups=prepared.groups, facts=facts)

@@ -291,7 +291,8 @@ def test_a_centre_is_tested_with_models_of_the_others() -> None:
 def test_an_unknown_split(name: str, guess: str) -> None:
     message = refused(ConfigError, plain(20), name)
     assert message == (
-        f"unknown split {name!r}{guess}; splits: holdout, folds, kfold-K, grouped-K, centre:NAME"
+        f"unknown split {name!r}{guess}; splits: holdout, folds, authors, kfold-K, "
+        "grouped-K, patient-K, centre:NAME"
     )
 
 
