@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sambench.arguments import parse_numbers
 from sambench.cli.options import DATA, DataOption, PluginOption
+
+if TYPE_CHECKING:
+    from sambench.console import Screen
+    from sambench.data.prepared import Prepared
 
 
 def prepare(
@@ -25,6 +29,16 @@ def prepare(
     skip_unreadable: Annotated[
         bool,
         typer.Option("--skip-unreadable", help="Go on without images that cannot be read."),
+    ] = False,
+    audit: Annotated[
+        bool,
+        typer.Option("--audit", help="Look for copies, conflicting labels and shortcuts."),
+    ] = False,
+    drop_conflicts: Annotated[
+        bool, typer.Option("--drop-conflicts", help="Leave out copies with different labels.")
+    ] = False,
+    drop_duplicates: Annotated[
+        bool, typer.Option("--drop-duplicates", help="Keep one of each image and its copies.")
     ] = False,
     workers: Annotated[
         int | None, typer.Option("--workers", min=1, help="Decoding threads; all cores by default.")
@@ -47,11 +61,19 @@ def prepare(
     from sambench.console import Screen
     from sambench.data.contact_sheet import write_contact_sheet
     from sambench.data.preparation import prepare as prepare_dataset
+    from sambench.data.prepared import open_prepared, prepared_sizes
+    from sambench.data.selection import Drops
     from sambench.data.source import Request, sources
     from sambench.data.summary import summarize
 
     found = sources.get(dataset)
     screen = Screen()
+    side = size or found.image_size
+    drops = Drops(conflicts=drop_conflicts, duplicates=drop_duplicates)
+    nothing_new = (xlsx, source, option, drops) == (None, None, None, Drops())
+    if audit and nothing_new and side in prepared_sizes(data, dataset):
+        show_audit(screen, open_prepared(data, dataset, side))
+        return
     with screen.progress() as progress:
         done = prepare_dataset(
             found,
@@ -63,9 +85,10 @@ def prepare(
                 progress=progress,
             ),
             data,
-            size or found.image_size,
+            side,
             workers=workers,
             skip_unreadable=skip_unreadable,
+            drops=drops,
             on_progress=lambda done, total, file: progress(done, total, "decoding"),
         )
         prepared = done.prepared
@@ -78,3 +101,21 @@ def prepare(
         screen.say(f"resumed: {done.resumed} images had been decoded before")
     screen.summary(summarize(prepared))
     screen.show(f"prepared in {prepared.folder}, contact sheet {sheet}")
+    if audit:
+        show_audit(screen, prepared)
+
+
+def show_audit(screen: Screen, prepared: Prepared) -> None:
+    """Audit a prepared dataset, show what was found and keep it beside the data."""
+    from sambench.data.audit.examine import examine, write_audit
+    from sambench.data.audit.pages import sections
+
+    found = examine(prepared)
+    screen.show(f"\naudit of {prepared.folder}")
+    for section in sections(found):
+        screen.show(f"\n{section.title}")
+        for sentence in section.text:
+            screen.show(sentence)
+        if section.rows:
+            screen.listing(section.headings, section.rows)
+    screen.show(f"\nwrote {', '.join(map(str, write_audit(prepared, found)))}")
