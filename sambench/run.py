@@ -54,8 +54,7 @@ def run_one(
 ) -> RunRecord:
     """Do one run, or return its record where it is already completed.
 
-    A checkpoint left by an earlier session is resumed. The record is written at the start, when the
-    run ends, however it does, and when shifts are asked for that it was not tested under.
+    A checkpoint of an earlier session is resumed. The record is written at the start and the end.
 
     Args:
         config: The run.

@@ -6,7 +6,7 @@ and s = +1 or -1, drawn for each image:
 
     ultrasound  speckle  x (1 + a n)           multiplicative, as of coherent imaging
                 gain     x + s a / 60          a decibels on a log-compressed range of 60
-                blur     Gaussian of SD a      in pixels of an image of 256
+                blur     Gaussian of SD a      in pixels of a side of 256 (a/2 up to 128)
                 gamma    x^a or x^(1 / a)      another grey map
     xray        noise    x + n sqrt(x / a)     a photons where the image is white
                 gain     x (1 + s a)           exposure
@@ -91,7 +91,7 @@ def shifted(pixels: Tensor, family: str, name: str, severity: int, draws: Draws)
     elif name == "gamma":
         image = image ** (strength**draws.signs)
     elif name == "blur":
-        image = _blurred(image, strength * image.shape[-1] / 256)
+        image = _blurred(image, strength * max(image.shape[-1], 128) / 256)
     elif family == "ultrasound":
         image = image + draws.signs * strength / 60
     else:

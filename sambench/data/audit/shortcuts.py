@@ -12,8 +12,8 @@ from scipy.stats import chi2_contingency
 from sambench.data.prepared import FIXED_COLUMNS, Prepared
 from sambench.data.source import Fact
 
-MOST_VALUES = 30
-"""Columns of more values (patients, sizes) are no shortcut that a table can show."""
+MOST_VALUES, LEAST_IMAGES = 30, 5
+"""Columns of more values, or fewer images to a value (patients), fit the classes by chance."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,10 +36,11 @@ class Shortcut:
 def find_shortcuts(prepared: Prepared) -> tuple[Shortcut, ...]:
     """Return the columns that the source told and that have a few values, the strongest first."""
     labels = [prepared.classes[label] for label in prepared.labels]
+    most = min(MOST_VALUES, len(prepared) // LEAST_IMAGES)
     found = [
         shortcut(name, values, labels, prepared.classes)
         for name, values in prepared.columns.items()
-        if name not in FIXED_COLUMNS and 2 <= len(set(values)) <= MOST_VALUES
+        if name not in FIXED_COLUMNS and 2 <= len(set(values)) <= most
     ]
     return tuple(sorted(found, key=lambda one: -one.accuracy))
 
