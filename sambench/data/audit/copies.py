@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,7 +33,7 @@ another scale (0.22, 0.48) and neighbouring frames (0.44 to 0.57).
 SHIFT = 3
 """Pixels of the thumbnail that a copy may be shifted by: 5 % of the side."""
 
-_BLOCK = 2048
+_BLOCK, _CANDIDATES = 256, 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,27 +117,65 @@ def join(number: int, links: Sequence[tuple[int, int]]) -> Integers:
 
 def _near(thumbnails: NDArray[np.uint8], positions: Integers) -> Iterator[Pair]:
     """Yield the candidates whose fine structure agrees."""
-    fine = fine_structure(thumbnails)
+    fine = _compact(thumbnails)
     found = []
-    for pairs, distances in near_pairs(perceptual_hashes(thumbnails), DISTANCE):
-        for start in range(0, len(pairs), _BLOCK):
-            block = pairs[start : start + _BLOCK]
-            agreement = _correlations(fine[block[:, 0]], fine[block[:, 1]])
-            found += [
-                (*positions[pair].tolist(), int(distance), round(float(value), 4))
-                for pair, distance, value in zip(block, distances[start:], agreement, strict=False)
-                if value >= CORRELATION
-            ]
+    for pairs, distances in _gathered(near_pairs(perceptual_hashes(thumbnails), DISTANCE)):
+        agreement = _correlations(fine, pairs)
+        for place in np.flatnonzero(agreement >= CORRELATION).tolist():
+            first, second = positions[pairs[place]].tolist()
+            correlation = round(float(agreement[place]), 4)
+            found.append((first, second, int(distances[place]), correlation))
     for first, second, distance, correlation in sorted(found):
         yield Pair(first=first, second=second, distance=distance, correlation=correlation)
 
 
-def _correlations(one: NDArray[np.float32], two: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the largest circular cross-correlation of each two images over the small shifts."""
-    product = np.conj(rfft2(one)) * rfft2(two)
+def _compact(thumbnails: NDArray[np.uint8]) -> NDArray[np.float16]:
+    """Return the fine structure of all thumbnails in half the room: float16 errs by 0.05 %."""
+    fine = np.empty(thumbnails.shape, dtype=np.float16)
+    for start in range(0, len(thumbnails), _BLOCK):
+        fine[start : start + _BLOCK] = fine_structure(thumbnails[start : start + _BLOCK])
+    return fine
+
+
+def _gathered(
+    found: Iterable[tuple[Integers, Integers]],
+) -> Iterator[tuple[Integers, Integers]]:
+    """Join many small arrays of candidates to few large ones, sorted by the first of the pairs."""
+    pairs: list[Integers] = []
+    distances: list[Integers] = []
+    for pair, distance in found:
+        pairs.append(pair)
+        distances.append(distance)
+        if sum(map(len, distances)) >= _CANDIDATES:
+            yield _sorted(pairs, distances)
+            pairs, distances = [], []
+    if pairs:
+        yield _sorted(pairs, distances)
+
+
+def _sorted(pairs: list[Integers], distances: list[Integers]) -> tuple[Integers, Integers]:
+    together = np.concatenate(pairs)
+    order = np.argsort(together[:, 0], kind="stable")
+    return together[order], np.concatenate(distances)[order]
+
+
+def _correlations(fine: NDArray[np.float16], pairs: Integers) -> NDArray[np.float32]:
+    """Return the largest circular cross-correlation of each pair over the small shifts.
+
+    Args:
+        fine: (N, SIDE, SIDE) of norm 1.
+        pairs: (P, 2), sorted by the first, which is transformed once in each block.
+    """
+    agreement = np.empty(len(pairs), dtype=np.float32)
     shifts = np.arange(-SHIFT, SHIFT + 1)
-    correlation = irfft2(product, s=(SIDE, SIDE))[:, shifts[:, None], shifts]
-    return np.asarray(correlation.max(axis=(1, 2)), dtype=np.float32)
+    for start in range(0, len(pairs), _BLOCK):
+        block = pairs[start : start + _BLOCK]
+        firsts, place = np.unique(block[:, 0], return_inverse=True)
+        spectra = np.conj(rfft2(fine[firsts].astype(np.float32)))[place]
+        spectra *= rfft2(fine[block[:, 1]].astype(np.float32))
+        correlation = irfft2(spectra, s=(SIDE, SIDE), overwrite_x=True)
+        agreement[start : start + _BLOCK] = correlation[:, shifts[:, None], shifts].max(axis=(1, 2))
+    return agreement
 
 
 def _groups(keys: Sequence[Hashable]) -> Groups:
