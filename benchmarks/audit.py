@@ -56,8 +56,9 @@ def search(hashes: Hashes, distance: int) -> int:
 
 
 def thumbnails(number: int, generator: np.random.Generator) -> NDArray[np.uint8]:
-    """Speckle over one of 1,100 broad patterns: as of chest X-rays, the hash takes 0.09 % of all
-    pairs for copies, and their fine structure must tell that they are none.
+    """Speckle over one of 1,100 broad patterns: the hash takes 0.09 % of all pairs for copies.
+
+    That is its share among chest X-rays; the fine structure must tell that they are none.
     """
     coarse = (
         generator.normal(size=(PATTERNS, 8, 8)).repeat(SIDE // 8, axis=1).repeat(SIDE // 8, axis=2)
