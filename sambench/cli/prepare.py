@@ -8,11 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sambench.arguments import parse_numbers
-from sambench.cli.options import DATA, DataOption, PluginOption
+from sambench.cli.auditing import audit_prepared, show_audit
+from sambench.cli.options import (
+    DATA,
+    AuditOption,
+    DataOption,
+    DropConflictsOption,
+    DropDuplicatesOption,
+    PluginOption,
+)
 
 if TYPE_CHECKING:
     from sambench.console import Screen
-    from sambench.data.prepared import Prepared
+    from sambench.data.preparation import Preparation
 
 
 def prepare(
@@ -30,16 +38,9 @@ def prepare(
         bool,
         typer.Option("--skip-unreadable", help="Go on without images that cannot be read."),
     ] = False,
-    audit: Annotated[
-        bool,
-        typer.Option("--audit", help="Look for copies, conflicting labels and shortcuts."),
-    ] = False,
-    drop_conflicts: Annotated[
-        bool, typer.Option("--drop-conflicts", help="Leave out copies with different labels.")
-    ] = False,
-    drop_duplicates: Annotated[
-        bool, typer.Option("--drop-duplicates", help="Keep one of each image and its copies.")
-    ] = False,
+    audit: AuditOption = False,
+    drop_conflicts: DropConflictsOption = False,
+    drop_duplicates: DropDuplicatesOption = False,
     workers: Annotated[
         int | None, typer.Option("--workers", min=1, help="Decoding threads; all cores by default.")
     ] = None,
@@ -61,18 +62,15 @@ def prepare(
     from sambench.console import Screen
     from sambench.data.contact_sheet import write_contact_sheet
     from sambench.data.preparation import prepare as prepare_dataset
-    from sambench.data.prepared import open_prepared, prepared_sizes
     from sambench.data.selection import Drops
     from sambench.data.source import Request, sources
-    from sambench.data.summary import summarize
 
     found = sources.get(dataset)
     screen = Screen()
     side = size or found.image_size
     drops = Drops(conflicts=drop_conflicts, duplicates=drop_duplicates)
     nothing_new = (xlsx, source, option, drops) == (None, None, None, Drops())
-    if audit and nothing_new and side in prepared_sizes(data, dataset):
-        show_audit(screen, open_prepared(data, dataset, side))
+    if audit and nothing_new and audit_prepared(screen, data, dataset, side):
         return
     with screen.progress() as progress:
         done = prepare_dataset(
@@ -95,27 +93,18 @@ def prepare(
         sheet = prepared.folder / "contact_sheet.png"
         if not (done.reused and sheet.exists()):
             write_contact_sheet(prepared, sheet)
-    if done.reused:
-        screen.say(f"{prepared.folder} was prepared before from the same files; nothing to do")
-    elif done.resumed:
-        screen.say(f"resumed: {done.resumed} images had been decoded before")
-    screen.summary(summarize(prepared))
-    screen.show(f"prepared in {prepared.folder}, contact sheet {sheet}")
+    show_prepared(screen, done, sheet)
     if audit:
         show_audit(screen, prepared)
 
 
-def show_audit(screen: Screen, prepared: Prepared) -> None:
-    """Audit a prepared dataset, show what was found and keep it beside the data."""
-    from sambench.data.audit.examine import examine, write_audit
-    from sambench.data.audit.pages import sections
+def show_prepared(screen: Screen, done: Preparation, sheet: Path) -> None:
+    """Say what was done and what the dataset consists of."""
+    from sambench.data.summary import summarize
 
-    found = examine(prepared)
-    screen.show(f"\naudit of {prepared.folder}")
-    for section in sections(found):
-        screen.show(f"\n{section.title}")
-        for sentence in section.text:
-            screen.show(sentence)
-        if section.rows:
-            screen.listing(section.headings, section.rows)
-    screen.show(f"\nwrote {', '.join(map(str, write_audit(prepared, found)))}")
+    if done.reused:
+        screen.say(f"{done.prepared.folder} was prepared before from the same files; nothing to do")
+    elif done.resumed:
+        screen.say(f"resumed: {done.resumed} images had been decoded before")
+    screen.summary(summarize(done.prepared))
+    screen.show(f"prepared in {done.prepared.folder}, contact sheet {sheet}")

@@ -32,7 +32,7 @@ from sambench.data.prepared import (
     prepared_folder,
 )
 from sambench.data.problems import Problems
-from sambench.data.selection import NO_DROPS, Drops, Selection, select
+from sambench.data.selection import NO_DROPS, Decoded, Drops, Selection, select
 from sambench.data.source import Listing, Request, Sample, Source
 from sambench.data.writing import Skipped, write_prepared
 from sambench.errors import DataError
@@ -108,15 +108,11 @@ def prepare(
             decoded, unreadable = _sort_out(listing, outcomes)
             if not skip_unreadable:
                 _refuse(unreadable, listing.root)
-            if not decoded:
-                raise DataError(f"no usable image in {listing.root}; give another folder")
-            selection = select(decoded, partial, drops)
-            _refuse_emptied(selection, listing)
             write_prepared(
                 work / "finished",
                 source.name,
                 listing,
-                selection,
+                _select(listing, decoded, partial, drops),
                 partial,
                 skipped=[*missing, *unreadable],
                 drops=drops,
@@ -211,14 +207,18 @@ def _state(path: Path) -> FileState:
     return (status.st_size, status.st_mtime_ns)
 
 
-def _refuse_emptied(selection: Selection, listing: Listing) -> None:
-    """Stop if a class has lost all its images by the user's choice."""
+def _select(listing: Listing, decoded: Decoded, partial: Partial, drops: Drops) -> Selection:
+    """Group the images and leave out what was asked; stop if a class has lost all of them."""
+    if not decoded:
+        raise DataError(f"no usable image in {listing.root}; give another folder")
+    selection = select(decoded, partial, drops)
     left = {sample.label for sample, _ in selection.kept}
     for label in sorted({sample.label for sample, _ in selection.dropped} - left):
         raise DataError(
             f"no image of class {label!r} in {listing.root} is left without its copies; "
             "leave out `--drop-conflicts` and look at `--audit`"
         )
+    return selection
 
 
 def _key(
