@@ -29,10 +29,22 @@ STOP_RULES: Mapping[str, float | None] = {
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "selection": ("last", "best-validation"),
     "schedule": ("constant", "cosine"),
-    "augmentation": ("none", "flip-shift"),
-    "normalization": ("unit", "standard"),
+    "augmentation": ("none", "flip-shift", "pad-crop-flip", "standard"),
+    "normalization": ("unit", "standard", "imagenet"),
     "precision": ("fp32", "tf32", "bf16"),
+    "shifts": ("none", "ultrasound", "xray"),
 }
+
+PAPERS = "papers"
+PAPERS_AUGMENTATION: Mapping[str, str] = {"cifar10": "pad-crop-flip", "cifar100": "pad-crop-flip"}
+"""What `augmentation: papers` stands for, by dataset; "none" elsewhere: the papers name none."""
+
+_ADDED = {"added": True}
+"""Of a field that came after runs were stored: at its default it is no part of the id, so that
+these keep theirs."""
+
+_AFTERWARDS = {"afterwards": True}
+"""Of a field that says what is measured on the final weights: it is no part of the id at all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +108,8 @@ class RunConfig:
     Attributes:
         dataset: Name of a prepared dataset.
         image_size: Side of its images in pixels.
-        split: "holdout", "folds", "kfold-K", "grouped-K" or "centre:NAME".
+        split: "holdout", "folds", "authors", "kfold-K", "grouped-K", "patient-K" or
+            "centre:NAME".
         fold: Which fold is the test part, where the split has several.
         split_seed: Seed of the split; not varied with `seed`, so that all runs share test images.
         validation: Fraction of the training part set aside where a rule selects on it, else 0.
@@ -108,11 +121,16 @@ class RunConfig:
         stop: When to stop before that.
         selection: Which weights are tested: the last, or the best on validation.
         schedule: Learning rate over time.
-        augmentation: Random changes to training images.
+        augmentation: Random changes to training images; "papers" is replaced by what the papers
+            do on the dataset.
         normalization: "unit" scales to [0, 1] (the papers'); "standard" also to the training
-            images' mean 0 and SD 1.
+            images' mean 0 and SD 1; "imagenet" to what pretrained weights were trained with.
         precision: Arithmetic of forward and backward passes.
         seed: Initialisation, data order and augmentation.
+        label_noise: Share of the training images that get a wrong label, each of the other classes
+            equally likely; validation and test labels stay as they are. The same images for all
+            runs of a `split_seed`.
+        shifts: Family of disturbances under which the final weights are tested too.
     """
 
     dataset: str
@@ -133,6 +151,8 @@ class RunConfig:
     normalization: str = "unit"
     precision: str = "fp32"
     seed: int = 0
+    label_noise: float = field(default=0.0, metadata=_ADDED)
+    shifts: str = field(default="none", metadata=_AFTERWARDS)
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> RunConfig:
@@ -156,6 +176,8 @@ class RunConfig:
             _typed(name, settings[name])
         settings["optimizer"] = _optimizer(settings["optimizer"], for_optimizer)
         settings["stop"] = Stop.parse(settings.get("stop", "epochs"))
+        if settings.get("augmentation") == PAPERS:
+            settings["augmentation"] = PAPERS_AUGMENTATION.get(settings["dataset"], "none")
         config = cls(**{k: _typed(k, v) for k, v in settings.items()})
         return config._with_validation()
 
@@ -171,7 +193,11 @@ class RunConfig:
     @property
     def id(self) -> str:
         """Ten hex digits of the sha256 of the canonical form: sorted keys, no spaces."""
-        canonical = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+        plain = self.to_dict()
+        for f in fields(self):
+            if f.metadata == _AFTERWARDS or (f.metadata == _ADDED and plain[f.name] == f.default):
+                del plain[f.name]
+        canonical = json.dumps(plain, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:10]
 
     @property
@@ -258,10 +284,10 @@ def _typed(name: str, value: Any) -> Any:
     elif name == "pretrained":
         if not isinstance(value, bool):
             raise ConfigError(f"pretrained={value!r} is not allowed; allowed: true or false")
-    elif name == "validation":
+    elif name in ("validation", "label_noise"):
         value = _number(value, name)
         if not 0 <= value < 1:
-            raise ConfigError(f"validation={value:g} is not allowed; allowed: [0, 1)")
+            raise ConfigError(f"{name}={value:g} is not allowed; allowed: [0, 1)")
     elif name in CHOICES:
         if value not in CHOICES[name]:
             raise ConfigError(

@@ -62,6 +62,11 @@ class RunRecord:
         """Return the record with a curvature section."""
         return replace(self, hessian=hessian)
 
+    def has_shifts(self, family: str) -> bool:
+        """Whether the final weights were tested under a family of disturbances, "none" included."""
+        tested = (self.final or {}).get("test", {}).get("robust") or {"shifts": "none"}
+        return family in ("none", tested["shifts"])
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         sections = {f.name: getattr(self, f.name) for f in fields(self)}

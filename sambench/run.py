@@ -26,6 +26,7 @@ from sambench.events import Epoch, Event, Started
 from sambench.models.model import build_model
 from sambench.optim.sharpness_aware import SharpnessAware, build
 from sambench.record import COMPLETED, DIVERGED, FAILED, INTERRUPTED, RUNNING, RunRecord
+from sambench.robust import with_shifts
 from sambench.store import PREDICTIONS, WEIGHTS, Store
 from sambench.training.checkpoint import remove_checkpoints
 from sambench.training.evaluate import predict
@@ -53,8 +54,7 @@ def run_one(
 ) -> RunRecord:
     """Do one run, or return its record where it is already completed.
 
-    A checkpoint left by an earlier session is resumed. The record is written at the start, at the
-    end, and when the run diverges, is interrupted or fails.
+    A checkpoint of an earlier session is resumed. The record is written at the start and the end.
 
     Args:
         config: The run.
@@ -72,11 +72,11 @@ def run_one(
     store = Store(paths.results)
     done = store.load(config)
     if done is not None and done.status == COMPLETED:
-        return done
+        return with_shifts(done, config, store, paths.data, device)
     parts = load_parts(config, paths.data, device)
     with store.claim(config) as claim:
         run = _Run(config, store, parts, device, on_event, stop_requested, claim, suite)
-        return run.to_the_end()
+        return with_shifts(run.to_the_end(), config, store, paths.data, device)
 
 
 def build_network(config: RunConfig, classes: int, device: torch.device) -> nn.Module:

@@ -117,8 +117,10 @@ class Store:
         if record.status != COMPLETED:
             resumable = any(self.folder(config).glob("checkpoint*"))
             return Standing(state=state, action="resume" if resumable else "run again")
-        measured = record.hessian is not None or not curvature
-        return Standing(state=state, action="skip" if measured else "measure curvature")
+        if record.hessian is None and curvature:
+            return Standing(state=state, action="measure curvature")
+        shifted = record.has_shifts(config.shifts)
+        return Standing(state=state, action="skip" if shifted else "test under shifts")
 
     def missing(self, configs: Iterable[RunConfig], *, curvature: bool) -> tuple[RunConfig, ...]:
         """Return the runs that have something left to do, in the given order.

@@ -38,6 +38,7 @@ OTHER_VALUES: dict[str, Any] = {
     "normalization": "standard",
     "precision": "bf16",
     "seed": 1,
+    "label_noise": 0.2,
 }
 
 
@@ -80,6 +81,8 @@ def test_the_defaults() -> None:
         "normalization": "unit",
         "precision": "fp32",
         "seed": 0,
+        "label_noise": 0.0,
+        "shifts": "none",
     }
 
 
@@ -116,7 +119,27 @@ def test_every_field_changes_the_id(field: str) -> None:
 
 def test_the_test_of_fields_is_complete() -> None:
     names = {field.name for field in dataclasses.fields(RunConfig)}
-    assert names == {*OTHER_VALUES, "validation"}
+    assert names == {*OTHER_VALUES, "validation", "shifts"}
+
+
+def test_what_is_measured_afterwards_does_not_change_the_id() -> None:
+    assert config(shifts="xray").id == GOLDEN_ID
+    assert config(shifts="xray") != config()
+
+
+def test_a_setting_that_came_later_keeps_the_ids_of_runs_stored_before() -> None:
+    assert config(label_noise=0.0).id == config(label_noise=0).id == GOLDEN_ID
+    assert config(label_noise=0.1).id != config(label_noise=0.2).id != GOLDEN_ID
+
+
+@pytest.mark.parametrize(
+    ("dataset", "meant"),
+    [("bus", "none"), ("phantom", "none"), ("cifar10", "pad-crop-flip")],
+)
+def test_the_papers_augmentation_is_spelled_out(dataset: str, meant: str) -> None:
+    written, short = (config(dataset=dataset, augmentation=a) for a in (meant, "papers"))
+    assert short == written
+    assert short.id == written.id
 
 
 def test_the_validation_fraction_changes_the_id() -> None:
@@ -197,8 +220,8 @@ def test_a_missing_key(key: str) -> None:
         ("model", 18, "a name"),
         ("split", 5, "a name"),
         ("schedule", "step", "constant, cosine"),
-        ("augmentation", "crop", "none, flip-shift"),
-        ("normalization", None, "unit, standard"),
+        ("augmentation", "crop", "none, flip-shift, pad-crop-flip, standard"),
+        ("normalization", None, "unit, standard, imagenet"),
         ("precision", 64, "fp32, tf32, bf16"),
     ],
 )

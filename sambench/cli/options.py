@@ -25,6 +25,15 @@ SetOption = Annotated[
 SizeOption = Annotated[
     int | None, typer.Option("--size", min=8, help="Image size, where several are prepared.")
 ]
+AuditOption = Annotated[
+    bool, typer.Option("--audit", help="Look for copies, conflicting labels and shortcuts.")
+]
+DropConflictsOption = Annotated[
+    bool, typer.Option("--drop-conflicts", help="Leave out copies with different labels.")
+]
+DropDuplicatesOption = Annotated[
+    bool, typer.Option("--drop-duplicates", help="Keep one of each image and its copies.")
+]
 EpochsOption = Annotated[int, typer.Option("--epochs", min=1, help="Most epochs to train.")]
 BatchSizeOption = Annotated[int, typer.Option("--batch-size", min=1, help="Images per step.")]
 RateOption = Annotated[float, typer.Option("--lr", help="Learning rate of the base optimizer.")]

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sambench.arguments import parse_settings
-from sambench.cli.options import DATA, DataOption, PluginOption
+from sambench.cli.auditing import audit_prepared, show_audit
+from sambench.cli.options import (
+    DATA,
+    AuditOption,
+    DataOption,
+    DropConflictsOption,
+    DropDuplicatesOption,
+    PluginOption,
+)
+
+if TYPE_CHECKING:
+    from sambench.console import Screen
+    from sambench.data.preparation import Preparation
 
 
 def prepare(
@@ -26,6 +38,9 @@ def prepare(
         bool,
         typer.Option("--skip-unreadable", help="Go on without images that cannot be read."),
     ] = False,
+    audit: AuditOption = False,
+    drop_conflicts: DropConflictsOption = False,
+    drop_duplicates: DropDuplicatesOption = False,
     workers: Annotated[
         int | None, typer.Option("--workers", min=1, help="Decoding threads; all cores by default.")
     ] = None,
@@ -47,11 +62,16 @@ def prepare(
     from sambench.console import Screen
     from sambench.data.contact_sheet import write_contact_sheet
     from sambench.data.preparation import prepare as prepare_dataset
+    from sambench.data.selection import Drops
     from sambench.data.source import Request, sources
-    from sambench.data.summary import summarize
 
     found = sources.get(dataset)
     screen = Screen()
+    side = size or found.image_size
+    drops = Drops(conflicts=drop_conflicts, duplicates=drop_duplicates)
+    nothing_new = (xlsx, source, option, drops) == (None, None, None, Drops())
+    if audit and nothing_new and audit_prepared(screen, data, dataset, side):
+        return
     with screen.progress() as progress:
         done = prepare_dataset(
             found,
@@ -63,9 +83,10 @@ def prepare(
                 progress=progress,
             ),
             data,
-            size or found.image_size,
+            side,
             workers=workers,
             skip_unreadable=skip_unreadable,
+            drops=drops,
             on_start=screen.outlook,
             on_progress=lambda done, total, file: progress(done, total, "decoding"),
         )
@@ -73,7 +94,16 @@ def prepare(
         sheet = prepared.folder / "contact_sheet.png"
         if not (done.reused and sheet.exists()):
             write_contact_sheet(prepared, sheet)
+    show_prepared(screen, done, sheet)
+    if audit:
+        show_audit(screen, prepared)
+
+
+def show_prepared(screen: Screen, done: Preparation, sheet: Path) -> None:
+    """Say what was done and what the dataset consists of."""
+    from sambench.data.summary import summarize
+
     if done.reused:
-        screen.say(f"{prepared.folder} was prepared before from the same files; nothing to do")
-    screen.summary(summarize(prepared))
-    screen.show(f"prepared in {prepared.folder}, contact sheet {sheet}")
+        screen.say(f"{done.prepared.folder} was prepared before from the same files; nothing to do")
+    screen.summary(summarize(done.prepared))
+    screen.show(f"prepared in {done.prepared.folder}, contact sheet {sheet}")

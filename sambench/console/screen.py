@@ -77,7 +77,9 @@ class Screen:
 
             yield told
 
-    def listing(self, headings: Sequence[str], rows: Iterable[Sequence[str]], title: str) -> None:
+    def listing(
+        self, headings: Sequence[str], rows: Iterable[Sequence[str]], title: str | None = None
+    ) -> None:
         """Show rows of text under headings."""
         table = _table(title, headings)
         for row in rows:

@@ -2,45 +2,122 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 Augmentation = Callable[[Tensor], Tensor]
+Change = Callable[[Tensor, torch.Generator], Tensor]
 
 SHIFT = 1 / 8
 """Largest shift as a share of the side: CIFAR's four of 32 pixels."""
+
+ROTATION, SCALE = 10.0, 0.1
+"""Of `standard`: largest rotation in degrees, largest change of size."""
+
+BRIGHTNESS, CONTRAST = 0.1, 0.2
+"""Of `standard`: largest change as a share of the range of grey, and of the contrast."""
 
 
 def make_augmentation(name: str, seed: int) -> Augmentation | None:
     """Return the named augmentation with its own generator, or None for "none".
 
     Args:
-        name: "none" or "flip-shift" (mirrored left to right, shifted with edges repeated).
+        name: "none" or one of `AUGMENTATIONS`.
         seed: Of this batch's draws.
     """
     if name == "none":
         return None
+    change = AUGMENTATIONS[name]
     generator = torch.Generator().manual_seed(seed)
-    return lambda pixels: flip_shift(pixels, generator)
+    return lambda pixels: change(pixels, generator)
 
 
 def flip_shift(pixels: Tensor, generator: torch.Generator) -> Tensor:
     """Mirror each image with probability 1/2 and shift it by up to an eighth of its side.
 
+    What comes in from outside repeats the edge.
+
     Args:
         pixels: Shape (B, C, H, W), any type; no pixel is interpolated.
         generator: On the CPU.
     """
+    moved, _ = _mirrored_and_shifted(pixels, generator)
+    return moved
+
+
+def pad_crop_flip(pixels: Tensor, generator: torch.Generator) -> Tensor:
+    """Do as `flip_shift`, but what comes in from outside is black: CIFAR's usual augmentation.
+
+    The same as padding by an eighth of the side with zeros, cropping at random to the old size,
+    and mirroring (Krizhevsky 2012; He et al. 2016).
+    """
+    moved, inside = _mirrored_and_shifted(pixels, generator)
+    return moved * inside.to(pixels.dtype)
+
+
+def standard(pixels: Tensor, generator: torch.Generator) -> Tensor:
+    """Mirror, rotate and scale a little, change brightness and contrast a little.
+
+    Each image is mirrored with probability 1/2, rotated by up to 10 degrees and scaled by up to
+    10 % (one bilinear interpolation, edges repeated); its contrast around its own mean changes by
+    up to 20 %, its brightness by up to 10 % of the range.
+
+    Args:
+        pixels: Shape (B, C, H, W), values 0..255, square.
+        generator: On the CPU.
+
+    Returns:
+        Float32, values 0..255.
+    """
+    number, here = len(pixels), pixels.device
+    draws = torch.rand(number, 5, generator=generator)
+    mirror = torch.where(draws[:, 0] < 0.5, -1.0, 1.0)
+    angle = math.radians(ROTATION) * (2 * draws[:, 1] - 1)
+    scale = 1 + SCALE * (2 * draws[:, 2] - 1)
+    contrast = (1 + CONTRAST * (2 * draws[:, 3] - 1)).to(here)[:, None, None, None]
+    brightness = (255 * BRIGHTNESS * (2 * draws[:, 4] - 1)).to(here)[:, None, None, None]
+    cosine, sine, nothing = torch.cos(angle) / scale, torch.sin(angle) / scale, torch.zeros(number)
+    rows = [mirror * cosine, -sine, nothing, mirror * sine, cosine, nothing]
+    where = torch.stack(rows, dim=1).reshape(number, 2, 3).to(here)
+    grid = functional.affine_grid(where, list(pixels.shape), align_corners=False)
+    image = functional.grid_sample(
+        pixels.to(torch.float32), grid, padding_mode="border", align_corners=False
+    )
+    mean = image.mean(dim=(1, 2, 3), keepdim=True)
+    return ((image - mean) * contrast + mean + brightness).clamp_(0, 255)
+
+
+AUGMENTATIONS: Mapping[str, Change] = {
+    "flip-shift": flip_shift,
+    "pad-crop-flip": pad_crop_flip,
+    "standard": standard,
+}
+"""Every augmentation but "none"; each takes a batch and a generator on the CPU."""
+
+
+def _mirrored_and_shifted(pixels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Return the moved images, edges repeated, and which pixels lay inside, (B, 1, H, W)."""
     number, _, height, width = pixels.shape
     reach = max(1, round(SHIFT * width))
     shifts = torch.randint(-reach, reach + 1, (number, 2), generator=generator)
     mirrored = torch.rand(number, generator=generator) < 0.5
-    rows = (torch.arange(height) + shifts[:, :1]).clamp(0, height - 1)
-    columns = (torch.arange(width) + shifts[:, 1:]).clamp(0, width - 1)
+    rows = torch.arange(height) + shifts[:, :1]
+    columns = torch.arange(width) + shifts[:, 1:]
     columns = torch.where(mirrored[:, None], columns.flip(1), columns)
     here = pixels.device
+    inside = (
+        _within(rows, height).to(here)[:, None, :, None]
+        & _within(columns, width).to(here)[:, None, None, :]
+    )
+    rows, columns = rows.clamp(0, height - 1).to(here), columns.clamp(0, width - 1).to(here)
     image = torch.arange(number, device=here)[:, None, None]
-    picked = pixels.movedim(1, 3)[image, rows.to(here)[:, :, None], columns.to(here)[:, None, :]]
-    return picked.movedim(3, 1)
+    picked = pixels.movedim(1, 3)[image, rows[:, :, None], columns[:, None, :]]
+    return picked.movedim(3, 1), inside
+
+
+def _within(places: Tensor, length: int) -> Tensor:
+    return (places >= 0) & (places < length)

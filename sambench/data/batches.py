@@ -19,10 +19,15 @@ _RESIDENT_SHARE = 0.5
 
 @dataclass(frozen=True)
 class Scaling:
-    """Maps pixel values 0..255 to the network's input: `(pixel / 255 - mean) / std`."""
+    """Maps pixel values 0..255 to the network's input: `(pixel / 255 - mean) / std`.
 
-    mean: float = 0.0
-    std: float = 1.0
+    Attributes:
+        mean: One number, or one for each of the network's three channels.
+        std: Likewise.
+    """
+
+    mean: float | tuple[float, ...] = 0.0
+    std: float | tuple[float, ...] = 1.0
 
     @classmethod
     def of(cls, images: NDArray[np.uint8]) -> Scaling:
@@ -34,6 +39,10 @@ class Scaling:
         values = np.arange(256) / 255
         mean = float(share @ values)
         return cls(mean, float(np.sqrt(share @ (values - mean) ** 2)) or 1.0)
+
+
+IMAGENET = Scaling((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+"""Mean and SD of ImageNet's channels, which published weights of torchvision were trained with."""
 
 
 class Images:
@@ -58,10 +67,20 @@ class Images:
         self.labels = torch.from_numpy(np.array(labels)).to(device)
         self.resident = fits(pixels, device)
         self._pixels = pixels.to(device) if self.resident else pixels.pin_memory()
-        self._scaling = scaling
+        self._mean, self._std = (
+            torch.tensor(value, dtype=torch.float32, device=device).reshape(-1, 1, 1)
+            for value in (scaling.mean, scaling.std)
+        )
+        self._scaled = scaling != Scaling()
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def side(self) -> tuple[int, int]:
+        """Height and width of the images in pixels."""
+        height, width = self._pixels.shape[-2:]
+        return height, width
 
     def batch(self, indices: Tensor, augment: Augmentation | None = None) -> tuple[Tensor, Tensor]:
         """Return inputs (B, 3, H, W) float32 and labels (B,) on the device.
@@ -78,8 +97,8 @@ class Images:
         if augment is not None:
             pixels = augment(pixels)
         inputs = pixels.to(torch.float32).div_(255.0)
-        if self._scaling != Scaling():
-            inputs.sub_(self._scaling.mean).div_(self._scaling.std)
+        if self._scaled:
+            inputs = inputs.sub(self._mean).div_(self._std)
         return inputs.expand(-1, CHANNELS, -1, -1).contiguous(), self.labels[here]
 
     def in_order(

@@ -8,17 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from sambench.atomic import write_bytes
+from sambench.data.drawing import FAINT, INK, PAPER, accent, draw_head, font, shortened, tile
 from sambench.data.prepared import Prepared
 
 COLUMNS = 8
 MOST_CLASSES = 12
 TILE, GAP, MARGIN = 168, 10, 32
 HEAD, CLASS_HEAD, CAPTION = 92, 58, 26
-PAPER, INK, FAINT = "#ffffff", "#1b1f24", "#66707c"
-ACCENTS = ("#2a6fbb", "#c8553d", "#3c8d5a", "#8a5fb0", "#b58900", "#4b8f9c")
 
 
 def write_contact_sheet(prepared: Prepared, path: Path, *, seed: int = 0) -> None:
@@ -48,14 +47,14 @@ def draw_contact_sheet(prepared: Prepared, *, seed: int = 0) -> Image.Image:
     heights = [_block_height(len(indices)) for indices in chosen]
     width = 2 * MARGIN + COLUMNS * (TILE + GAP) - GAP
     sheet = Image.new("RGB", (width, HEAD + sum(heights) + MARGIN), PAPER)
-    _draw_head(sheet, prepared)
+    draw_head(sheet, prepared, prepared.name, MARGIN)
     top = HEAD
     for label, indices in enumerate(chosen):
         _draw_class(sheet, prepared, label, indices, top)
         top += heights[label]
     if rest := len(prepared.classes) - len(shown):
         text = f"and {rest} more classes"
-        ImageDraw.Draw(sheet).text((MARGIN, top), text, FAINT, _font(17))
+        ImageDraw.Draw(sheet).text((MARGIN, top), text, FAINT, font(17))
     return sheet
 
 
@@ -70,50 +69,21 @@ def _block_height(images: int) -> int:
     return CLASS_HEAD + rows * (TILE + CAPTION + GAP)
 
 
-def _draw_head(sheet: Image.Image, prepared: Prepared) -> None:
-    draw = ImageDraw.Draw(sheet)
-    draw.text((MARGIN, 24), prepared.name, INK, _font(30))
-    size, colour = prepared.image_size, "grey" if prepared.images.shape[-1] == 1 else "colour"
-    facts = f"{len(prepared):,} images  ·  {size} x {size} {colour}  ·  {prepared.fingerprint[:10]}"
-    draw.text((sheet.width - MARGIN, 34), facts, FAINT, _font(17), anchor="ra")
-    draw.line((MARGIN, 74, sheet.width - MARGIN, 74), "#d5dae0", 1)
-
-
 def _draw_class(
     sheet: Image.Image, prepared: Prepared, label: int, indices: Sequence[int], top: int
 ) -> None:
     draw = ImageDraw.Draw(sheet)
-    accent = ACCENTS[label % len(ACCENTS)]
     members = int((prepared.labels == label).sum())
-    draw.rectangle((MARGIN, top + 14, MARGIN + 5, top + 42), accent)
+    draw.rectangle((MARGIN, top + 14, MARGIN + 5, top + 42), accent(label))
     title = prepared.classes[label]
-    draw.text((MARGIN + 16, top + 14), title, INK, _font(23))
+    draw.text((MARGIN + 16, top + 14), title, INK, font(23))
     share = f"{members:,} images, {members / len(prepared):.0%}"
-    after = MARGIN + 16 + draw.textlength(title, _font(23)) + 14
-    draw.text((after, top + 20), share, FAINT, _font(17))
+    after = MARGIN + 16 + draw.textlength(title, font(23)) + 14
+    draw.text((after, top + 20), share, FAINT, font(17))
     for place, index in enumerate(indices):
         row, column = divmod(place, COLUMNS)
         left = MARGIN + column * (TILE + GAP)
         upper = top + CLASS_HEAD + row * (TILE + CAPTION + GAP)
-        sheet.paste(_tile(prepared, index), (left, upper))
-        caption = _shortened(prepared.ids[index], draw)
-        draw.text((left + TILE / 2, upper + TILE + 4), caption, FAINT, _font(14), anchor="ma")
-
-
-def _tile(prepared: Prepared, index: int) -> Image.Image:
-    pixels = np.asarray(prepared.images[index])
-    image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-    return image.resize((TILE, TILE), Image.Resampling.BICUBIC).convert("RGB")
-
-
-def _shortened(text: str, draw: ImageDraw.ImageDraw) -> str:
-    """Return the end of a text that is wider than a tile: the number tells more than the prefix."""
-    if draw.textlength(text, _font(14)) <= TILE:
-        return text
-    while draw.textlength(f"...{text}", _font(14)) > TILE:
-        text = text[1:]
-    return f"...{text}"
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)
+        sheet.paste(tile(prepared, index, TILE), (left, upper))
+        caption = shortened(prepared.ids[index], draw, 14, TILE)
+        draw.text((left + TILE / 2, upper + TILE + 4), caption, FAINT, font(14), anchor="ma")

@@ -41,12 +41,14 @@ class Decoded:
         sha256: Of the file's bytes.
         width: Native width in pixels, upright.
         height: Native height in pixels, upright.
+        mode: Of the file, as Pillow names it: L, RGB, RGBA, P, I;16 ...
     """
 
     pixels: NDArray[np.uint8]
     sha256: str
     width: int
     height: int
+    mode: str
 
 
 def decode(path: Path, size: int) -> Decoded:
@@ -70,7 +72,8 @@ def decode(path: Path, size: int) -> Decoded:
         raise UnreadableError("is not an image") from error
     except Exception as error:  # on damaged files Pillow's decoders raise almost anything
         raise UnreadableError(f"is damaged: {error}") from error
-    return Decoded(pixels, hashlib.sha256(data).hexdigest(), image.width, image.height)
+    checksum = hashlib.sha256(data).hexdigest()
+    return Decoded(pixels, checksum, image.width, image.height, image.mode)
 
 
 def shrink(pixels: NDArray[np.uint8], size: int) -> Decoded:
@@ -83,7 +86,7 @@ def shrink(pixels: NDArray[np.uint8], size: int) -> Decoded:
     whole = np.ascontiguousarray(pixels)
     image = Image.fromarray(whole)
     checksum = hashlib.sha256(whole.tobytes()).hexdigest()
-    return Decoded(_square(image, size), checksum, image.width, image.height)
+    return Decoded(_square(image, size), checksum, image.width, image.height, image.mode)
 
 
 def _load(data: bytes) -> Image.Image:

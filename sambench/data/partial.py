@@ -24,6 +24,7 @@ from sambench.atomic import store_errors
 from sambench.data.decoding import PREPROCESSING, Decoded
 
 COMMIT_EVERY = 128
+JOURNAL_VERSION = 2
 FileState = tuple[int, int]
 """Size in bytes and modification time in ns: what tells that a file did not change."""
 
@@ -41,6 +42,7 @@ class Entry:
         sha256: Of the file.
         width: Native width.
         height: Native height.
+        mode: Of the file, as Pillow names it.
     """
 
     path: str
@@ -51,6 +53,7 @@ class Entry:
     sha256: str
     width: int
     height: int
+    mode: str
 
 
 class Partial:
@@ -91,6 +94,7 @@ class Partial:
             sha256=image.sha256,
             width=image.width,
             height=image.height,
+            mode=image.mode,
         )
 
     def read(self, entry: Entry) -> NDArray[np.uint8]:
@@ -130,7 +134,11 @@ class Partial:
 
     def _read_journal(self) -> list[Entry]:
         """Return the entries up to the first line that was cut; begin anew for another format."""
-        header = {"image_size": self.image_size, "preprocessing": PREPROCESSING}
+        header = {
+            "version": JOURNAL_VERSION,
+            "image_size": self.image_size,
+            "preprocessing": PREPROCESSING,
+        }
         self._journal.seek(0)
         first, *lines = self._journal.read().splitlines(keepends=True) or [b""]
         known = _parse(first) == header

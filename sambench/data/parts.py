@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from sambench.config import RunConfig
-from sambench.data.batches import Images, Scaling
+from sambench.data.batches import IMAGENET, Images, Scaling
+from sambench.data.noise import Labels, with_wrong_labels
 from sambench.data.prepared import Prepared, open_prepared
-from sambench.data.splits import Population, Split, make_split
+from sambench.data.splits import Indices, Split
+from sambench.data.stored_splits import stored_split
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +22,8 @@ class Parts:
 
     prepared: Prepared
     split: Split
+    split_sha256: str
+    wrong_labels: int
     train: Images
     validation: Images | None
     test: Images
@@ -33,6 +36,8 @@ class Parts:
             "train": len(self.split.train),
             "validation": len(self.split.validation),
             "test": len(self.split.test),
+            "split_sha256": self.split_sha256,
+            "wrong_labels": self.wrong_labels,
         }
 
 
@@ -43,33 +48,38 @@ def load_parts(config: RunConfig, data: Path, device: torch.device) -> Parts:
         UserError: If the data are not prepared or cannot be split as asked.
     """
     prepared = open_prepared(data, config.dataset, config.image_size)
-    split = make_split(
-        population(prepared),
+    split, checksum = stored_split(
+        prepared,
         config.split,
         fold=config.fold,
         seed=config.split_seed,
         validation=config.validation,
     )
-    scaling = Scaling()
-    if config.normalization == "standard":
-        scaling = Scaling.of(prepared.images[split.train])
+    scaling = _scaling(config.normalization, prepared, split)
+    train_labels = with_wrong_labels(
+        prepared.labels[split.train],
+        [prepared.ids[index] for index in split.train],
+        len(prepared.classes),
+        config.label_noise,
+        config.split_seed,
+    )
 
-    def part(indices: np.ndarray[Any, np.dtype[np.int64]]) -> Images:
-        return Images(prepared.images[indices], prepared.labels[indices], device, scaling)
+    def part(indices: Indices, labels: Labels | None = None) -> Images:
+        chosen = prepared.labels[indices] if labels is None else labels
+        return Images(prepared.images[indices], chosen, device, scaling)
 
     return Parts(
         prepared=prepared,
         split=split,
-        train=part(split.train),
+        split_sha256=checksum,
+        wrong_labels=int((train_labels != prepared.labels[split.train]).sum()),
+        train=part(split.train, train_labels),
         validation=part(split.validation) if len(split.validation) else None,
         test=part(split.test),
     )
 
 
-def population(prepared: Prepared) -> Population:
-    """Return what splits need to know of prepared images."""
-    facts = {
-        name: ["" if value is None else str(value) for value in values]
-        for name, values in prepared.columns.items()
-    }
-    return Population(ids=prepared.ids, labels=prepared.labels, groups=prepared.groups, facts=facts)
+def _scaling(normalization: str, prepared: Prepared, split: Split) -> Scaling:
+    if normalization == "standard":
+        return Scaling.of(prepared.images[split.train])
+    return IMAGENET if normalization == "imagenet" else Scaling()

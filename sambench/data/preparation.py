@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from PIL import Image
@@ -33,6 +33,7 @@ from sambench.data.prepared import (
     prepared_folder,
 )
 from sambench.data.problems import Problems
+from sambench.data.selection import NO_DROPS, Decoded, Drops, Selection, select
 from sambench.data.source import Listing, Request, Sample, Source
 from sambench.data.writing import Skipped, write_prepared
 from sambench.errors import DataError
@@ -78,6 +79,7 @@ def prepare(
     *,
     workers: int | None = None,
     skip_unreadable: bool = False,
+    drops: Drops = NO_DROPS,
     on_start: Callable[[Outlook], None] = lambda outlook: None,
     on_progress: Progress = lambda done, total, file: None,
 ) -> Preparation:
@@ -90,6 +92,7 @@ def prepare(
         image_size: Side of the square images in pixels.
         workers: Threads that decode; one for each core unless told otherwise.
         skip_unreadable: Leave out missing and unreadable images, and record them.
+        drops: Which copies to leave out; recorded too.
         on_start: Called before the first image, with what is to be done and the room it takes.
         on_progress: Called with (done, total, file) after each image.
 
@@ -104,7 +107,7 @@ def prepare(
         _refuse(missing, listing.root)
     final = prepared_folder(root, source.name, image_size)
     states = {sample.id: _state(sample.path) for sample in listing.samples}
-    key = _key(listing, states, request, image_size)
+    key = _key(listing, states, request, image_size, drops)
     with lock(final, "preparing"):
         prepared = _same(root, source.name, image_size, key)
         if prepared and (skip_unreadable or not prepared.manifest["skipped"]):
@@ -124,15 +127,14 @@ def prepare(
             decoded, unreadable = _sort_out(listing, outcomes)
             if not skip_unreadable:
                 _refuse(unreadable, listing.root)
-            if not decoded:
-                raise DataError(f"no usable image in {listing.root}; give another folder")
             write_prepared(
                 work / "finished",
                 source,
                 listing,
-                decoded,
+                _select(listing, decoded, partial, drops),
                 partial,
                 skipped=[*missing, *unreadable],
+                drops=drops,
                 options=request.options,
                 listing_sha256=key,
             )
@@ -249,8 +251,26 @@ def _state(path: Path) -> FileState:
     return (status.st_size, status.st_mtime_ns)
 
 
+def _select(listing: Listing, decoded: Decoded, partial: Partial, drops: Drops) -> Selection:
+    """Group the images and leave out what was asked; stop if a class has lost all of them."""
+    if not decoded:
+        raise DataError(f"no usable image in {listing.root}; give another folder")
+    selection = select(decoded, partial, drops)
+    left = {sample.label for sample, _ in selection.kept}
+    for label in sorted({sample.label for sample, _ in selection.dropped} - left):
+        raise DataError(
+            f"no image of class {label!r} in {listing.root} is left without its copies; "
+            "leave out `--drop-conflicts` and look at `--audit`"
+        )
+    return selection
+
+
 def _key(
-    listing: Listing, states: Mapping[str, FileState], request: Request, image_size: int
+    listing: Listing,
+    states: Mapping[str, FileState],
+    request: Request,
+    image_size: int,
+    drops: Drops,
 ) -> str:
     """Return a sha256 over all that decides what is written."""
     samples = [
@@ -262,6 +282,7 @@ def _key(
         "image_size": image_size,
         "preprocessing": PREPROCESSING,
         "options": dict(request.options),
+        "drops": asdict(drops),
         "classes": listing.classes,
         "columns": listing.columns,
         "checksums": dict(listing.checksums),

@@ -2,7 +2,8 @@
 
 <root>/<name>-<size>/
     images.npy      uint8, N x H x W x C, C = 1 where every image is grey and 3 otherwise
-    samples.csv     id, file, label, group, sha256 and what the source told, a row for each image
+    samples.csv     a row for each image: id, file, label, group (of its copies and its patient),
+                    the file's sha256, bytes, size and mode, and what the source told
     manifest.json   everything else; written last, so its presence means that all is there
 """
 
@@ -24,9 +25,10 @@ from numpy.typing import NDArray
 from sambench.data.source import Fact
 from sambench.errors import DataError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 IMAGES, SAMPLES, MANIFEST = "images.npy", "samples.csv", "manifest.json"
-FIXED_COLUMNS = ("id", "file", "label", "group", "sha256")
+FILE_COLUMNS = ("file_bytes", "file_width", "file_height", "file_mode")
+FIXED_COLUMNS = ("id", "file", "label", "group", "sha256", *FILE_COLUMNS)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

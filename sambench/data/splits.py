@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sambench.data.prepared import Prepared
 from sambench.errors import ConfigError, DataError, did_you_mean
 
 Indices = NDArray[np.int64]
@@ -20,7 +21,8 @@ Indices = NDArray[np.int64]
 TEST_FRACTION = 0.2
 """The papers' 80/20 hold-out."""
 
-NAMES = ("holdout", "folds", "kfold-K", "grouped-K", "centre:NAME")
+NAMES = ("holdout", "folds", "authors", "kfold-K", "grouped-K", "patient-K", "centre:NAME")
+DEALT = ("kfold", "grouped", "patient")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +50,15 @@ class Population:
     groups: Sequence[str]
     facts: Mapping[str, Sequence[str]]
 
+    @classmethod
+    def of(cls, prepared: Prepared) -> Population:
+        """Return what splits need to know of prepared images."""
+        facts = {
+            name: ["" if value is None else str(value) for value in values]
+            for name, values in prepared.columns.items()
+        }
+        return cls(ids=prepared.ids, labels=prepared.labels, groups=prepared.groups, facts=facts)
+
     def __len__(self) -> int:
         return len(self.ids)
 
@@ -59,25 +70,29 @@ def make_split(
 
     Args:
         population: The images.
-        name: "holdout" (stratified, 20 % test), "folds" (the source's own), "kfold-K" (stratified),
-            "grouped-K" (stratified as far as whole groups allow) or "centre:NAME" (that centre is
-            the test part).
+        name: "holdout" (stratified, 20 % test), "folds" (the source's own), "authors" (the
+            source's own parts: trained on theirs, tested on theirs), "kfold-K" (stratified),
+            "grouped-K" (stratified as far as whole groups allow), "patient-K" (the same, and
+            refused where no patients are known) or "centre:NAME" (that centre is the test part;
+            any other column in place of `centre` likewise).
         fold: Which fold is the test part: the source's own number, or 1..K.
         seed: Changes all parts but those the source fixes.
-        validation: Fraction of the training part to set aside, whole groups at a time.
+        validation: Fraction of the training part to set aside, whole groups at a time; where
+            "authors" have a validation part, that is taken instead. Unasked, theirs is left out.
 
     Raises:
         ConfigError: If the name is unknown or the fold does not exist.
         DataError: If the data lack what the split needs, or a part would be empty.
     """
     test = _test_mask(population, name, fold, seed)
-    rest = np.flatnonzero(~test)
-    held = np.zeros(len(population), dtype=bool)
-    if validation:
+    theirs = _theirs(population, "validation" if name == "authors" else "")
+    held = theirs if validation else np.zeros_like(theirs)
+    if validation and not theirs.any():
+        rest = np.flatnonzero(~test)
         shares = (validation, 1 - validation)
         held[rest] = _grouped(population, rest, shares, seed, "validation") == 1
     parts = Split(
-        train=np.flatnonzero(~test & ~held),
+        train=np.flatnonzero(~test & ~held & ~theirs),
         validation=np.flatnonzero(held),
         test=np.flatnonzero(test),
     )
@@ -85,23 +100,33 @@ def make_split(
     return parts
 
 
-def _test_mask(population: Population, name: str, fold: int | None, seed: int) -> NDArray[np.bool_]:
+def deal(population: Population, folds: int, seed: int) -> Indices:
+    """Return the fold 1..K that "grouped-K" tests each image in, shape (N,)."""
     everything = np.arange(len(population))
-    kind, _, argument = name.partition(":" if name.startswith("centre:") else "-")
+    return _grouped(population, everything, [1 / folds] * folds, seed, "test")
+
+
+def _test_mask(population: Population, name: str, fold: int | None, seed: int) -> NDArray[np.bool_]:
+    kind, _, argument = name.partition(":" if ":" in name else "-")
     if name == "holdout":
         _refuse_fold(name, fold)
         return _stratified(population, seed, TEST_FRACTION)
-    if kind == "centre" and argument:
+    if name == "authors":
         _refuse_fold(name, fold)
-        return _equals(population, "centre", argument)
+        _column(population, "part")
+        return _theirs(population, "test")
+    if ":" in name and kind and argument:
+        _refuse_fold(name, fold)
+        return _equals(population, kind, argument)
     if name == "folds":
         known = sorted({int(value) for value in _column(population, "fold")})
         return _equals(population, "fold", str(_checked_fold(name, fold, known)))
-    if kind in ("kfold", "grouped") and argument.isdecimal() and int(argument) >= 2:
+    if kind in DEALT and argument.isdecimal() and int(argument) >= 2:
         chosen = _checked_fold(name, fold, range(1, int(argument) + 1))
-        grouped = population if kind == "grouped" else _ungrouped(population)
-        shares = [1 / int(argument)] * int(argument)
-        return np.equal(_grouped(grouped, everything, shares, seed, "test"), chosen)
+        if kind == "patient":
+            _column(population, "patient")
+        grouped = _ungrouped(population) if kind == "kfold" else population
+        return np.equal(deal(grouped, int(argument), seed), chosen)
     raise ConfigError(
         f"unknown split {name!r}{did_you_mean(name, NAMES)}; splits: {', '.join(NAMES)}"
     )
@@ -169,6 +194,12 @@ def _column(population: Population, name: str) -> Sequence[str]:
             "choose another split, e.g. holdout or grouped-5"
         )
     return column
+
+
+def _theirs(population: Population, part: str) -> NDArray[np.bool_]:
+    """Mark the images that the source's authors meant for a part."""
+    parts = np.array(population.facts.get("part", [""] * len(population)))
+    return np.asarray(parts == part, dtype=bool) if part else np.zeros(len(parts), dtype=bool)
 
 
 def _equals(population: Population, column: str, value: str) -> NDArray[np.bool_]:

@@ -7,7 +7,7 @@ import hashlib
 import io
 import statistics
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,7 +17,6 @@ import PIL
 import sambench
 from sambench.atomic import replacing, write_bytes, write_json
 from sambench.data.decoding import PREPROCESSING
-from sambench.data.groups import connected
 from sambench.data.partial import Entry, Partial
 from sambench.data.prepared import (
     FIXED_COLUMNS,
@@ -27,10 +26,8 @@ from sambench.data.prepared import (
     SAMPLES,
     fingerprint,
 )
-from sambench.data.source import Fact, Listing, Sample, Setting, Source
-
-TOGETHER = ("patient",)
-"""Facts whose equal values keep images in one group."""
+from sambench.data.selection import TOGETHER, Drops, Selection
+from sambench.data.source import Listing, Setting, Source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,10 +43,11 @@ def write_prepared(
     folder: Path,
     source: Source,
     listing: Listing,
-    decoded: Sequence[tuple[Sample, Entry]],
+    selection: Selection,
     partial: Partial,
     *,
     skipped: Sequence[Skipped],
+    drops: Drops,
     options: Mapping[str, Setting],
     listing_sha256: str,
 ) -> None:
@@ -59,22 +57,23 @@ def write_prepared(
         folder: Where to.
         source: The dataset family.
         listing: What the source told.
-        decoded: The images to write, in order.
+        selection: The images to write, in order, and those left out by choice.
         partial: Holds their pixels.
-        skipped: What was left out.
+        skipped: What could not be used.
+        drops: The choice.
         options: The source's settings.
         listing_sha256: By which the next preparation sees that nothing has changed.
 
     Raises:
         StoreError: If the disk refuses.
     """
-    entries = [entry for _, entry in decoded]
+    entries = [entry for _, entry in selection.kept]
     channels = max(entry.channels for entry in entries)
     files = {
-        SAMPLES: _write_samples(folder / SAMPLES, decoded, listing),
+        SAMPLES: _write_samples(folder / SAMPLES, selection, listing.columns),
         IMAGES: _write_images(folder / IMAGES, entries, partial, channels),
     }
-    labels = Counter(sample.label for sample, _ in decoded)
+    labels = Counter(sample.label for sample, _ in selection.kept)
     manifest = {
         "format_version": FORMAT_VERSION,
         "name": source.name,
@@ -90,12 +89,17 @@ def write_prepared(
         "preprocessing": PREPROCESSING,
         "layout": listing.layout,
         "options": dict(options),
-        "groups": ["identical files", *(f"same {name}" for name in TOGETHER)],
+        "groups": ["copies", *(f"same {name}" for name in TOGETHER)],
         "reference": source.reference,
         "licence": source.licence,
         "checksums": dict(listing.checksums),
         "notes": listing.notes,
         "skipped": [asdict(image) for image in skipped],
+        "drops": asdict(drops),
+        "dropped": [
+            {"id": sample.id, "file": sample.file, "label": sample.label, "reason": reason}
+            for sample, reason in selection.dropped
+        ],
         "written_by": {"sambench": sambench.__version__, "pillow": PIL.__version__},
         "listing": listing_sha256,
         "files": files,
@@ -104,28 +108,18 @@ def write_prepared(
     write_json(folder / MANIFEST, manifest)
 
 
-def _write_samples(path: Path, decoded: Sequence[tuple[Sample, Entry]], listing: Listing) -> str:
-    """Write `samples.csv` and return its sha256; a group is called after its first image."""
-    first = connected([_belongs_to(sample, entry) for sample, entry in decoded])
+def _write_samples(path: Path, selection: Selection, columns: Sequence[str]) -> str:
+    """Write `samples.csv` and return its sha256."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*FIXED_COLUMNS, *listing.columns])
-    for (sample, entry), group in zip(decoded, first, strict=True):
-        facts = [sample.facts.get(column) for column in listing.columns]
-        writer.writerow(
-            [sample.id, sample.file, sample.label, decoded[group][0].id, entry.sha256, *facts]
-        )
+    writer.writerow([*FIXED_COLUMNS, *columns])
+    for (sample, entry), group in zip(selection.kept, selection.groups, strict=True):
+        file = [entry.sha256, entry.size, entry.width, entry.height, entry.mode]
+        facts = [sample.facts.get(column) for column in columns]
+        writer.writerow([sample.id, sample.file, sample.label, group, *file, *facts])
     data = text.getvalue().encode()
     write_bytes(path, data)
     return hashlib.sha256(data).hexdigest()
-
-
-def _belongs_to(sample: Sample, entry: Entry) -> Iterator[tuple[str, Fact]]:
-    """Yield what keeps an image together with others: its bytes, its patient."""
-    yield ("sha256", entry.sha256)
-    for name in TOGETHER:
-        if sample.facts.get(name) is not None:
-            yield (name, sample.facts[name])
 
 
 def _write_images(path: Path, entries: Sequence[Entry], partial: Partial, channels: int) -> str:

@@ -1,10 +1,19 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from torch import Tensor
 
-from sambench.data.augment import flip_shift, make_augmentation
+from sambench.config import CHOICES
+from sambench.data.augment import (
+    AUGMENTATIONS,
+    flip_shift,
+    make_augmentation,
+    pad_crop_flip,
+    standard,
+)
 
 
 def picture(number: int = 1, side: int = 16, channels: int = 1) -> Tensor:
@@ -86,3 +95,75 @@ def test_the_global_generator_is_not_touched() -> None:
 def test_an_image_too_small_for_an_eighth_moves_by_one_pixel() -> None:
     results = {tuple(changed(picture(side=3), seed).flatten().tolist()) for seed in range(100)}
     assert len(results) == 18
+
+
+def test_every_named_augmentation_is_a_setting() -> None:
+    assert CHOICES["augmentation"] == ("none", *AUGMENTATIONS)
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_augmentation(name: str, channels: int) -> None:
+    pixels = (picture(6, channels=channels) % 256).to(torch.uint8)
+    before = pixels.clone()
+    state = torch.random.get_rng_state()
+    results = [
+        AUGMENTATIONS[name](pixels, torch.Generator().manual_seed(seed)).float()
+        for seed in (0, 0, 1)
+    ]
+    assert torch.equal(results[0], results[1])
+    assert not torch.equal(results[0], results[2])
+    assert results[0].shape == pixels.shape
+    assert results[0].min() >= 0
+    assert results[0].max() <= 255
+    assert torch.equal(pixels, before)
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_pad_crop_flip_is_what_its_name_says() -> None:
+    """Against torch's own padding and slicing: every result is a crop of the padded image."""
+    pixels = picture(channels=3) + 1
+    padded = torch.nn.functional.pad(pixels, (2, 2, 2, 2))[0]
+    expected = {}
+    for row, column in itertools.product(range(5), range(5)):
+        crop = padded[:, row : row + 16, column : column + 16]
+        expected[row, column, False], expected[row, column, True] = crop, crop.flip(-1)
+    found = set()
+    for seed in range(300):
+        result = pad_crop_flip(pixels, torch.Generator().manual_seed(seed))[0]
+        matching = [move for move, image in expected.items() if torch.equal(image, result)]
+        assert len(matching) == 1
+        found.update(matching)
+    assert len(found) > 45
+
+
+def test_standard_keeps_a_flat_image_flat_and_changes_its_brightness() -> None:
+    pixels = torch.full((500, 1, 8, 8), 100, dtype=torch.uint8)
+    result = standard(pixels, torch.Generator().manual_seed(0))
+    assert (result.amax(dim=(1, 2, 3)) - result.amin(dim=(1, 2, 3))).max() < 1e-3
+    levels = result[:, 0, 0, 0]
+    assert levels.min() >= 100 - 25.5 - 1e-3
+    assert levels.max() <= 100 + 25.5 + 1e-3
+    assert levels.mean().item() == pytest.approx(100, abs=3)  # an SD of the mean is 0.66
+    assert levels.std().item() == pytest.approx(51 / 12**0.5, rel=0.1)
+
+
+def test_standard_rotates_scales_and_mirrors_within_its_bounds() -> None:
+    """Two bright dots show where the middle and the right went."""
+    side = 101
+    pixels = torch.zeros(400, 1, side, side, dtype=torch.uint8)
+    pixels[:, :, 48:53, 48:53] = 120
+    pixels[:, :, 48:53, 78:83] = 250
+    image = standard(pixels, torch.Generator().manual_seed(0))[:, 0]
+    weight = (image - image.amin(dim=(1, 2), keepdim=True)).square()
+    weight = torch.where(weight > 0.6 * weight.amax(dim=(1, 2), keepdim=True), weight, 0.0)
+    place = torch.arange(side) - 50.0
+    total = weight.sum(dim=(1, 2))
+    right = (weight.sum(dim=1) * place).sum(dim=1) / total
+    down = (weight.sum(dim=2) * place).sum(dim=1) / total
+    distance, angle = torch.hypot(right, down) / 30, torch.atan2(down, right.abs())
+    assert 0.88 < distance.min() < 0.93
+    assert 1.07 < distance.max() < 1.12
+    degrees = angle.abs().rad2deg()
+    assert 8.5 < degrees.max() < 10.5
+    assert 150 < (right < 0).sum() < 250

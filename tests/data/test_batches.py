@@ -5,7 +5,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from sambench.data.batches import Images, Scaling, fits, shuffled
+from sambench.data.batches import IMAGENET, Images, Scaling, fits, shuffled
 
 CPU = torch.device("cpu")
 
@@ -58,6 +58,35 @@ def test_standard_scaling_gives_mean_zero_and_sd_one() -> None:
 
 def test_images_of_one_value_are_not_divided_by_zero() -> None:
     assert Scaling.of(np.full((2, 3, 3, 1), 51, np.uint8)) == Scaling(pytest.approx(0.2), 1.0)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_imagenet_scaling_is_torchvisions(channels: int) -> None:
+    from torchvision.models import ResNet18_Weights
+    from torchvision.transforms.v2.functional import normalize
+
+    preset = ResNet18_Weights.DEFAULT.transforms()
+    array = pixels(4, channels)
+    inputs, _ = images(array, IMAGENET).batch(torch.arange(4))
+    plain, _ = images(array).batch(torch.arange(4))
+    torch.testing.assert_close(inputs, normalize(plain, preset.mean, preset.std))
+    assert inputs.is_contiguous()
+
+
+def test_the_side_is_height_and_width() -> None:
+    assert images(pixels(2)[:, :3]).side == (3, 4)
+
+
+@pytest.mark.parametrize("scaling", [Scaling(), Scaling(0.4, 0.2), IMAGENET])
+def test_an_image_is_the_same_in_any_batch_and_order(scaling: Scaling) -> None:
+    part = images(pixels(20, channels=3), scaling)
+    everything, labels = part.batch(torch.arange(20))
+    order = torch.from_numpy(np.random.default_rng(0).permutation(20))
+    mixed, mixed_labels = part.batch(order)
+    assert torch.equal(mixed, everything[order])
+    assert torch.equal(mixed_labels, labels[order])
+    for size in (1, 7, 20):
+        assert torch.equal(torch.cat([x for x, _ in part.in_order(size)]), everything)
 
 
 def test_in_order_yields_everything_once() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sambench.data.preparation import prepare
-from sambench.data.prepared import Prepared, open_prepared, prepared_sizes
+from sambench.data.prepared import FORMAT_VERSION, Prepared, open_prepared, prepared_sizes
 from sambench.data.source import Request, sources
 from sambench.errors import DataError
 
@@ -54,7 +54,8 @@ def test_a_column_that_is_not_there(prepared):
         prepared.column("patient")
     assert str(caught.value) == (
         "dataset 'bus' has no column 'patient'; its columns: id, file, label, group, sha256, "
-        "centre, fold, birads_reader1, birads_reader2"
+        "file_bytes, file_width, file_height, file_mode, centre, "
+        "fold, birads_reader1, birads_reader2"
     )
 
 
@@ -80,8 +81,11 @@ def test_prepared_at_other_sizes(prepared):
 @pytest.mark.parametrize(
     ("version", "expected"),
     [
-        (2, "newer sambench (format 2, this one reads 1); upgrade sambench, or run `sambench"),
-        (0, "older sambench (format 0, this one reads 1); run `sambench prepare bus"),
+        (
+            FORMAT_VERSION + 1,
+            "newer sambench (format 3, this one reads 2); upgrade sambench, or run `sambench",
+        ),
+        (0, "older sambench (format 0, this one reads 2); run `sambench prepare bus"),
     ],
 )
 def test_another_format_version(prepared, version, expected):

@@ -2,11 +2,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from sambench.data.preparation import prepare
+from sambench.data.source import Request, sources
 from sambench.data.sources.bus import RELEASE
 from sambench.data.splits import Population, Split, make_split
 from sambench.errors import ConfigError, DataError
@@ -291,7 +296,8 @@ def test_a_centre_is_tested_with_models_of_the_others() -> None:
 def test_an_unknown_split(name: str, guess: str) -> None:
     message = refused(ConfigError, plain(20), name)
     assert message == (
-        f"unknown split {name!r}{guess}; splits: holdout, folds, kfold-K, grouped-K, centre:NAME"
+        f"unknown split {name!r}{guess}; splits: holdout, folds, authors, kfold-K, "
+        "grouped-K, patient-K, centre:NAME"
     )
 
 
@@ -365,3 +371,119 @@ def test_an_empty_validation_part() -> None:
     people = population([f"i{n}" for n in range(10)], [0, 1] * 5, groups=["same"] * 10)
     message = refused(DataError, people, "holdout", validation=0.1)
     assert message == "split holdout leaves no image for the validation part; prepare more images"
+
+
+def test_the_authors_parts() -> None:
+    people = plain(8, part=["train"] * 4 + ["validation"] * 2 + ["test"] * 2)
+    parts = split(people, "authors")
+    assert parts.test.tolist() == [6, 7]
+    assert parts.train.tolist() == [0, 1, 2, 3]
+    assert parts.validation.tolist() == []
+    selecting = split(people, "authors", validation=0.1)
+    assert selecting.train.tolist() == [0, 1, 2, 3]
+    assert selecting.validation.tolist() == [4, 5]
+
+
+def test_validation_is_carved_where_the_authors_have_none() -> None:
+    people = plain(30, part=["train"] * 20 + ["test"] * 10)
+    parts = split(people, "authors", validation=0.2)
+    assert len(parts.validation) == 4
+    assert set(parts.validation.tolist()) < set(range(20))
+    assert parts.test.tolist() == list(range(20, 30))
+
+
+def test_other_splits_do_not_care_for_the_authors_parts() -> None:
+    with_parts = plain(20, part=["validation"] * 20)
+    assert split(with_parts, validation=0.2).train.tolist() == (
+        split(plain(20), validation=0.2).train.tolist()
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "column"), [("authors", "part"), ("patient-3", "patient"), ("device:X", "device")]
+)
+@pytest.mark.parametrize("complete", [True, False])
+def test_a_column_that_is_needed(name: str, column: str, complete: bool) -> None:
+    facts = {} if complete else {column: ["a", "", *"bcde"]}
+    fold = 1 if name == "patient-3" else None
+    assert refused(DataError, plain(6, **facts), name, fold=fold) == (  # type: ignore[arg-type]
+        f"the data have no complete {column!r} column, which this split needs; "
+        "choose another split, e.g. holdout or grouped-5"
+    )
+
+
+def test_any_column_can_be_left_out_and_tested() -> None:
+    people = plain(6, device=["GE Logiq: 5", "Aplio"] * 3)
+    assert split(people, "device:GE Logiq: 5").test.tolist() == [0, 2, 4]
+
+
+@st.composite
+def populations(draw: st.DrawFn) -> Population:
+    """Images with classes, groups of any sizes and patients that the groups respect."""
+    number = draw(st.integers(12, 60))
+    group = draw(st.lists(st.integers(0, 11), min_size=number, max_size=number))
+    labels = draw(st.lists(st.integers(0, 2), min_size=number, max_size=number))
+    names = [f"image{index}" for index in range(number)]
+    return population(
+        names,
+        labels,
+        groups=[f"group{g}" for g in group],
+        patient=[f"patient{g}" for g in group],
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    populations(),
+    st.sampled_from(["grouped", "patient"]),
+    st.integers(2, 5),
+    st.integers(0, 3),
+    st.sampled_from([0.0, 0.25]),
+)
+def test_grouped_splits_share_no_group(
+    people: Population, kind: str, folds: int, seed: int, validation: float
+) -> None:
+    tested: list[int] = []
+    for fold in range(1, folds + 1):
+        try:
+            parts = split(people, f"{kind}-{folds}", fold=fold, seed=seed, validation=validation)
+        except DataError as error:
+            assert "leaves no image for the" in str(error)
+            return
+        in_parts = [groups_of(people, part) for part in (parts.train, parts.validation, parts.test)]
+        assert not in_parts[0] & in_parts[1]
+        assert not in_parts[0] & in_parts[2]
+        assert not in_parts[1] & in_parts[2]
+        tested += parts.test.tolist()
+    assert sorted(tested) == list(range(len(people)))
+
+
+@settings(max_examples=40, deadline=None)
+@given(populations(), st.sampled_from(["holdout", "kfold-3"]), st.integers(0, 3))
+def test_validation_shares_no_group_with_training(people: Population, name: str, seed: int) -> None:
+    try:
+        parts = split(
+            people, name, fold=None if name == "holdout" else 1, seed=seed, validation=0.25
+        )
+    except DataError:
+        return
+    assert not groups_of(people, parts.train) & groups_of(people, parts.validation)
+
+
+@pytest.mark.real
+def test_grouped_splits_of_the_real_images(real_data: Path, tmp_path: Path) -> None:
+    folder = real_data / "gdph_sysucc_layout" / "GDPH&SYSUCC"
+    prepared = prepare(sources.get("bus"), Request(folder=folder), tmp_path, 64).prepared
+    people = Population.of(prepared)
+    assert len(people) == 647
+    assert len(set(people.groups)) < 560
+    sizes = []
+    for fold in range(1, 6):
+        parts = split(people, "grouped-5", fold=fold, validation=0.1)
+        assert not groups_of(people, parts.train) & groups_of(people, parts.test)
+        assert not groups_of(people, parts.train) & groups_of(people, parts.validation)
+        sizes.append(len(parts.test))
+    assert sum(sizes) == 647
+    assert max(sizes) - min(sizes) <= 3
+    for fold in range(5):
+        assert len(split(people, "folds", fold=fold).test) in (129, 130)

@@ -1,0 +1,127 @@
+"""Asks all questions of the audit and keeps the answers beside the data."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sambench.atomic import write_json, write_text
+from sambench.data.audit.copies import Copies, Groups, find_copies
+from sambench.data.audit.facts import file_facts, find_leaks
+from sambench.data.audit.findings import NEAR, SAME_FILE, SAME_PIXELS, Audit, Burned, Link, Tear
+from sambench.data.audit.looks import look
+from sambench.data.audit.pages import in_markdown
+from sambench.data.audit.pictures import write_pairs
+from sambench.data.audit.shortcuts import find_shortcuts
+from sambench.data.prepared import Prepared
+from sambench.data.splits import Population, make_split
+
+BORDER, MARGIN, MARKS = 0.02, 0.05, 2e-4
+GROUPED = 5
+
+
+def examine(prepared: Prepared) -> Audit:
+    """Audit a prepared dataset; every image is read twice, nothing is written."""
+    copies = find_copies(look(prepared.images), prepared.column("sha256"))
+    labels = [prepared.classes[label] for label in prepared.labels]
+    links = sorted(_links(prepared, copies, labels), key=lambda link: link.correlation)
+    facts = file_facts(prepared)
+    counted = Counter(labels)
+    return Audit(
+        name=prepared.name,
+        image_size=prepared.image_size,
+        fingerprint=prepared.fingerprint,
+        counts={label: counted[label] for label in prepared.classes},
+        same_file=_ids(prepared, copies.same_file),
+        same_pixels=_ids(prepared, copies.same_pixels),
+        links=tuple(link for link in links if link.kind == NEAR),
+        families=_ids(prepared, copies.families()),
+        conflicts=tuple(link for link in reversed(links) if len(set(link.labels)) > 1),
+        tears=tuple(_tears(prepared, copies)),
+        shortcuts=find_shortcuts(prepared),
+        leaks=find_leaks(prepared, facts),
+        burned=tuple(_burned(prepared, facts)),
+        dropped=tuple(
+            (image["id"], image["label"], image["reason"]) for image in prepared.manifest["dropped"]
+        ),
+    )
+
+
+def write_audit(prepared: Prepared, audit: Audit) -> list[Path]:
+    """Write audit.json, audit.md and pictures of pairs; return their paths.
+
+    Raises:
+        StoreError: If the disk refuses.
+    """
+    folder = prepared.folder
+    numbers, page = folder / "audit.json", folder / "audit.md"
+    write_json(numbers, audit.to_dict())
+    write_text(page, in_markdown(audit))
+    conflicts, copies = folder / "conflicts.png", folder / "copies.png"
+    write_pairs(prepared, audit.conflicts, "copies with different labels", conflicts)
+    write_pairs(prepared, audit.links, "near-duplicates, the least sure first", copies)
+    return [path for path in (page, numbers, conflicts, copies) if path.exists()]
+
+
+def _ids(prepared: Prepared, groups: Groups) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(prepared.ids[i] for i in group) for group in groups)
+
+
+def _links(prepared: Prepared, copies: Copies, labels: Sequence[str]) -> Iterator[Link]:
+    """Yield what makes two images copies, each pair once, as the strongest kind it is of."""
+
+    def link(first: int, second: int, kind: str, *, distance: int = 0, alike: float = 1.0) -> Link:
+        return Link(
+            first=prepared.ids[first],
+            second=prepared.ids[second],
+            labels=(labels[first], labels[second]),
+            kind=kind,
+            distance=distance,
+            correlation=alike,
+        )
+
+    seen = set()
+    for kind, groups in ((SAME_FILE, copies.same_file), (SAME_PIXELS, copies.same_pixels)):
+        for first, *others in groups:
+            for other in others:
+                if (first, other) not in seen:
+                    yield link(first, other, kind)
+                seen.add((first, other))
+    for pair in copies.near:
+        yield link(pair.first, pair.second, NEAR, distance=pair.distance, alike=pair.correlation)
+
+
+def _tears(prepared: Prepared, copies: Copies) -> Iterator[Tear]:
+    """Yield how many tested images have a copy in the training part, for some splits."""
+    population = Population.of(prepared)
+    splits: list[tuple[str, Sequence[int | None]]] = [("holdout", [None])]
+    if None not in prepared.columns.get("fold", (None,)):
+        splits.append(("folds", sorted({int(fold or 0) for fold in prepared.column("fold")})))
+    if {"train", "test"} <= set(prepared.columns.get("part", ())):
+        splits.append(("authors", [None]))
+    if len(set(prepared.groups)) >= GROUPED:
+        splits.append((f"grouped-{GROUPED}", range(1, GROUPED + 1)))
+    for name, folds in splits:
+        test = leaked = 0
+        for fold in folds:
+            parts = make_split(population, name, fold=fold, seed=0, validation=0)
+            test += len(parts.test)
+            leaked += int(np.isin(copies.family[parts.test], copies.family[parts.train]).sum())
+        yield Tear(split=name, test=test, leaked=leaked)
+
+
+def _burned(prepared: Prepared, facts: dict[str, NDArray[np.float64]]) -> Iterator[Burned]:
+    nothing = np.zeros(len(prepared))
+    for label, name in enumerate(prepared.classes):
+        members = prepared.labels == label
+        if members.any():
+            yield Burned(
+                label=name,
+                border=float((facts.get("border", nothing)[members] >= BORDER).mean()),
+                margin=float((facts.get("margin", nothing)[members] >= MARGIN).mean()),
+                marks=float((facts.get("marks", nothing)[members] >= MARKS).mean()),
+            )
