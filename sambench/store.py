@@ -4,28 +4,19 @@ from __future__ import annotations
 
 import fnmatch
 import json
-import os
-import socket
-import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from sambench.atomic import write_json, write_text
+from sambench.claim import Claim, claiming
 from sambench.config import RunConfig
 from sambench.errors import StoreError, did_you_mean
 from sambench.record import COMPLETED, RunRecord
 
 RECORD, HISTORY, PREDICTIONS = "run.json", "history.jsonl", "predictions.npz"
 WEIGHTS, CLAIM = "model.safetensors", "claim.json"
-
-STALE_SECONDS = 600.0
-"""A claim whose owner cannot be asked (another machine) is dropped when untouched this long."""
-
-
-class Claimed(Exception):
-    """Another process is doing this run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +50,15 @@ class Store:
         """
         path = self.folder(config) / RECORD
         return self.read(path) if path.exists() else None
+
+    def completed(self, config: RunConfig) -> RunRecord | None:
+        """Return a run's record where it is completed.
+
+        Raises:
+            StoreError: If the record is damaged or of another schema.
+        """
+        record = self.load(config)
+        return record if record is not None and record.status == COMPLETED else None
 
     def read(self, path: Path) -> RunRecord:
         """Read one record file.
@@ -148,65 +148,23 @@ class Store:
         return list(chosen.values())
 
     @contextmanager
-    def claim(self, config: RunConfig) -> Iterator[Path]:
-        """Hold a run for this process; yields the claim file, to be touched as a sign of life.
+    def claim(self, config: RunConfig, device: str = "") -> Iterator[Claim]:
+        """Hold a run for this process.
+
+        Args:
+            config: The run.
+            device: Where it goes, for others to see.
 
         Raises:
             Claimed: If a living process holds it.
             StoreError: If the results folder cannot be written.
         """
-        path = self.folder(config) / CLAIM
-        owner = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "version": 1})
-        try:
-            if holder := _living_owner(path):
-                raise Claimed(f"{config.name} is being run by another process ({holder})")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.unlink(missing_ok=True)
-            _create(path, owner, config.name)
-        except OSError as error:
-            raise StoreError(
-                f"results folder {self.root} cannot be written ({error.strerror}); "
-                "choose another with --results"
-            ) from error
-        try:
-            yield path
-        finally:
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
-                path.parent.rmdir()  # succeeds only where the run left nothing
-
-
-def _create(claim: Path, owner: str, name: str) -> None:
-    try:
-        with claim.open("x") as file:
-            file.write(owner)
-    except FileExistsError:
-        raise Claimed(f"{name} was just claimed by another process") from None
-
-
-def _living_owner(claim: Path) -> str | None:
-    """Return a claim whose owner lives: asked of the system, or by its age from elsewhere."""
-    try:
-        text = claim.read_text(errors="replace")
-        age = time.time() - claim.stat().st_mtime
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    try:
-        owner = json.loads(text)
-        host, pid = owner["host"], int(owner["pid"])
-    except (ValueError, TypeError, KeyError):  # torn, or being written at this moment
-        lives = age < 1.0
-    else:
-        local = host == socket.gethostname()
-        lives = pid != os.getpid() and _lives(pid) if local else age < STALE_SECONDS
-    return text or "unknown" if lives else None
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+        with ExitStack() as held:
+            try:
+                claim = held.enter_context(claiming(self.folder(config) / CLAIM, device))
+            except OSError as error:
+                raise StoreError(
+                    f"results folder {self.root} cannot be written ({error.strerror}); "
+                    "choose another with --results"
+                ) from error
+            yield claim

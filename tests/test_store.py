@@ -1,10 +1,5 @@
 from __future__ import annotations
 
-import json
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +7,7 @@ import pytest
 
 from sambench.errors import StoreError
 from sambench.record import RunRecord
-from sambench.store import STALE_SECONDS, Claimed, Store
+from sambench.store import Store
 
 if TYPE_CHECKING:
     from conftest import RecordMaker
@@ -30,25 +25,6 @@ def record(make_record: RecordMaker) -> RunRecord:
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
-
-
-def dead_process() -> int:
-    done = subprocess.Popen([sys.executable, "-c", ""])
-    done.wait()
-    return done.pid
-
-
-def put_claim(store: Store, record: RunRecord, text: str, *, age: float = 0.0) -> Path:
-    path = store.folder(record.config) / "claim.json"
-    path.parent.mkdir(parents=True)
-    path.write_text(text)
-    then = path.stat().st_mtime - age
-    os.utime(path, (then, then))
-    return path
-
-
-def owner(pid: int, host: str | None = None) -> str:
-    return json.dumps({"host": host or socket.gethostname(), "pid": pid, "version": 1})
 
 
 def test_save_and_load(store: Store, record: RunRecord) -> None:
@@ -181,90 +157,6 @@ def test_find_is_exact_about_case_and_ids(store: Store, record: RunRecord) -> No
     for asked in (record.id[:5], "PHANTOM-*"):
         with pytest.raises(StoreError, match=r"no run '.*' in "):
             store.find([asked])
-
-
-def test_a_claim_is_held_and_released(store: Store, record: RunRecord) -> None:
-    with store.claim(record.config) as path:
-        assert json.loads(path.read_text()) == {
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "version": 1,
-        }
-        store.save(record)
-    assert names(store.folder(record.config)) == ["run.json"]
-
-
-def test_a_claim_that_led_to_nothing_leaves_nothing(store: Store, record: RunRecord) -> None:
-    with store.claim(record.config):
-        pass
-    assert names(store.runs) == []
-
-
-def test_a_claim_is_released_when_the_run_raises(store: Store, record: RunRecord) -> None:
-    with pytest.raises(ZeroDivisionError), store.claim(record.config):
-        raise ZeroDivisionError
-    assert names(store.runs) == []
-
-
-def test_a_living_process_keeps_its_claim(store: Store, record: RunRecord) -> None:
-    code = (
-        "import json, sys\n"
-        "from pathlib import Path\n"
-        "from sambench.config import RunConfig\n"
-        "from sambench.store import Store\n"
-        "config = RunConfig.from_dict(json.loads(sys.argv[2]))\n"
-        "with Store(Path(sys.argv[1])).claim(config):\n"
-        "    print('held', flush=True)\n"
-        "    sys.stdin.read()\n"
-    )
-    arguments = [str(store.root), json.dumps(record.config.to_dict())]
-    with subprocess.Popen(
-        [sys.executable, "-c", code, *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    ) as other:
-        assert other.stdout is not None
-        assert other.stdout.readline() == "held\n"
-        with pytest.raises(Claimed) as caught, store.claim(record.config):
-            pytest.fail("claimed although a living process holds it")
-        assert f"{record.name} is being run by another process" in str(caught.value)
-        assert f'"pid": {other.pid}' in str(caught.value)
-        other.communicate()
-    with store.claim(record.config) as path:
-        assert json.loads(path.read_text())["pid"] == os.getpid()
-
-
-def test_the_claim_of_a_dead_process_is_taken(store: Store, record: RunRecord) -> None:
-    put_claim(store, record, owner(dead_process()))
-    with store.claim(record.config) as path:
-        assert json.loads(path.read_text())["pid"] == os.getpid()
-
-
-def test_a_claim_of_another_machine_holds_while_it_is_touched(
-    store: Store, record: RunRecord
-) -> None:
-    path = put_claim(store, record, owner(1, "another"), age=STALE_SECONDS - 60)
-    with pytest.raises(Claimed), store.claim(record.config):
-        pytest.fail("claimed although the other machine is at it")
-    assert json.loads(path.read_text())["host"] == "another"
-
-
-def test_a_claim_of_another_machine_that_is_old_is_taken(store: Store, record: RunRecord) -> None:
-    put_claim(store, record, owner(1, "another"), age=STALE_SECONDS + 60)
-    with store.claim(record.config) as path:
-        assert json.loads(path.read_text())["host"] == socket.gethostname()
-
-
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"host": "x"}', '{"host": "x", "pid": "y"}'])
-def test_a_torn_claim_holds_for_a_moment_only(store: Store, record: RunRecord, text: str) -> None:
-    path = put_claim(store, record, text, age=-60)
-    with pytest.raises(Claimed), store.claim(record.config):
-        pytest.fail("claimed while another process was writing its claim")
-    os.utime(path, (path.stat().st_mtime - 120,) * 2)
-    with store.claim(record.config):
-        assert json.loads(path.read_text())["pid"] == os.getpid()
 
 
 @pytest.mark.parametrize("in_the_way", ["results", "results/runs"])

@@ -11,12 +11,12 @@ from types import FrameType
 
 import torch
 
+from sambench.claim import Claimed
 from sambench.config import HessianSettings, RunConfig
 from sambench.errors import StoreError
 from sambench.events import Event
 from sambench.record import COMPLETED, INTERRUPTED, RunRecord
 from sambench.run import Paths, measure_hessian, run_one
-from sambench.store import Claimed
 
 
 @dataclass(frozen=True, kw_only=True)
