@@ -6,10 +6,9 @@ import fnmatch
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-from sambench.atomic import write_json, write_text
+from sambench.atomic import store_errors, write_json, write_text
 from sambench.claim import Claim, claiming
 from sambench.config import RunConfig
 from sambench.errors import StoreError, did_you_mean
@@ -17,14 +16,6 @@ from sambench.record import COMPLETED, RunRecord
 
 RECORD, HISTORY, PREDICTIONS = "run.json", "history.jsonl", "predictions.npz"
 WEIGHTS, CLAIM = "model.safetensors", "claim.json"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Standing:
-    """What there is of a run, and what a launch would do with it."""
-
-    state: str
-    action: str
 
 
 class Store:
@@ -100,33 +91,25 @@ class Store:
                 damaged.append(str(error))
         return found, damaged
 
-    def standing(self, config: RunConfig, *, curvature: bool) -> Standing:
-        """Return what there is of a run and what is left to do.
+    def retire(self, config: RunConfig) -> Path:
+        """Move what there is of a run out of the way, so that it can be done anew.
 
-        Args:
-            config: The run.
-            curvature: Whether its curvature is wanted too.
-
-        Raises:
-            StoreError: If its record is damaged.
-        """
-        record = self.load(config)
-        state = "missing" if record is None else record.status
-        if record is None:
-            return Standing(state=state, action="run")
-        if record.status != COMPLETED:
-            resumable = any(self.folder(config).glob("checkpoint*"))
-            return Standing(state=state, action="resume" if resumable else "run again")
-        measured = record.hessian is not None or not curvature
-        return Standing(state=state, action="skip" if measured else "measure curvature")
-
-    def missing(self, configs: Iterable[RunConfig], *, curvature: bool) -> tuple[RunConfig, ...]:
-        """Return the runs that have something left to do, in the given order.
+        Returns:
+            Where it lies now.
 
         Raises:
-            StoreError: If a record is damaged.
+            Claimed: If a living process is at the run.
+            StoreError: If the results folder cannot be written.
         """
-        return tuple(c for c in configs if self.standing(c, curvature=curvature).action != "skip")
+        with self.claim(config) as claim, store_errors(self.root):
+            aside = self.root / "retired" / config.name
+            number = 1 + sum(1 for _ in aside.glob("*"))
+            target = aside / str(number)
+            target.mkdir(parents=True)
+            for path in self.folder(config).iterdir():
+                if path != claim.path:
+                    path.rename(target / path.name)
+        return target
 
     def find(self, patterns: Sequence[str]) -> list[RunRecord]:
         """Return the records whose name or id matches one of the patterns (shell globs).

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sambench.claim import Claimed
 from sambench.errors import StoreError
 from sambench.record import RunRecord
 from sambench.store import Store
@@ -72,63 +73,20 @@ def test_no_results_at_all(store: Store) -> None:
     assert store.records() == ([], [])
 
 
-@pytest.mark.parametrize(
-    ("status", "curvature", "expected"),
-    [
-        (None, False, ("missing", "run")),
-        ("completed", False, ("completed", "skip")),
-        ("completed", True, ("completed", "measure curvature")),
-        ("failed", False, ("failed", "run again")),
-        ("diverged", True, ("diverged", "run again")),
-        ("running", False, ("running", "run again")),
-    ],
-)
-def test_what_a_launch_would_do(
-    store: Store,
-    make_record: RecordMaker,
-    status: str | None,
-    curvature: bool,
-    expected: tuple[str, str],
-) -> None:
-    config = make_record().config
-    if status is not None:
-        store.save(make_record(status=status))
-    standing = store.standing(config, curvature=curvature)
-    assert (standing.state, standing.action) == expected
+def test_a_retired_run_is_kept_aside_and_missing(store: Store, record: RunRecord) -> None:
+    for number in (1, 2):
+        store.save(record)
+        assert store.retire(record.config) == store.root / "retired" / record.name / str(number)
+        assert store.load(record.config) is None
+        assert names(store.runs) == []
+    assert names(store.root / "retired" / record.name / "2") == ["run.json"]
 
 
-def test_a_measured_run_is_skipped(store: Store, make_record: RecordMaker) -> None:
-    record = make_record(hessian={"median": 1.0})
+def test_a_run_that_somebody_is_at_is_not_retired(store: Store, record: RunRecord) -> None:
     store.save(record)
-    assert store.standing(record.config, curvature=True).action == "skip"
-
-
-def test_a_run_with_a_checkpoint_is_resumed(store: Store, make_record: RecordMaker) -> None:
-    record = make_record(status="interrupted")
-    store.save(record)
-    (store.folder(record.config) / "checkpoint.pt").touch()
-    standing = store.standing(record.config, curvature=False)
-    assert (standing.state, standing.action) == ("interrupted", "resume")
-
-
-def test_missing_keeps_the_order(store: Store, make_record: RecordMaker) -> None:
-    done, failed, absent = (
-        make_record("adam"),
-        make_record("sam", status="failed"),
-        make_record("gcsam"),
-    )
-    store.save(done)
-    store.save(failed)
-    configs = [absent.config, done.config, failed.config]
-    assert store.missing(configs, curvature=False) == (absent.config, failed.config)
-    assert store.missing(configs, curvature=True) == tuple(configs)
-
-
-def test_a_damaged_record_stops_a_launch(store: Store, record: RunRecord) -> None:
-    store.save(record)
-    (store.folder(record.config) / "run.json").write_text("{")
-    with pytest.raises(StoreError, match="is not a run record"):
-        store.missing([record.config], curvature=False)
+    with store.claim(record.config), pytest.raises(Claimed):
+        store.retire(record.config)
+    assert store.load(record.config) == record
 
 
 def test_find(store: Store, make_record: RecordMaker) -> None:

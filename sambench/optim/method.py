@@ -90,6 +90,8 @@ class Hyperparameter(Generic[Value]):
         below: Values must be smaller than this.
         shared: It must be the same in all parameter groups; choices always are.
         choices: The values allowed, where it is a choice.
+        grid: Values worth trying in a search, those its authors tried where known; empty where it
+            is not tuned.
     """
 
     name: str
@@ -104,8 +106,10 @@ class Hyperparameter(Generic[Value]):
         below: float | None = None,
         choices: tuple[Value, ...] = (),
         shared: bool = False,
+        grid: tuple[Value, ...] = (),
     ) -> None:
         self.default = default
+        self.grid = grid
         self.help = help
         self.minimum = minimum
         self.maximum = maximum
