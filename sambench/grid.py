@@ -10,10 +10,14 @@ from typing import Any
 from sambench.config import RunConfig, Stop
 from sambench.errors import ConfigError, UserError, did_you_mean
 from sambench.optim.base import BASES
+from sambench.optim.method import optimizers
 from sambench.yaml_text import Path
 
 BESIDE_OPTIMIZER = ("base", "lr", "weight_decay")
 """Settings of the optimizer that may stand beside it."""
+
+EVERY = "all"
+"""In place of optimizers: every registered one."""
 
 SETTINGS = (*(f.name for f in fields(RunConfig)), *BESIDE_OPTIMIZER)
 
@@ -42,7 +46,7 @@ def product(grid: Mapping[str, Any], path: Path) -> tuple[Combination, ...]:
     """Return every combination of a grid whose values may be lists.
 
     Within an optimizer written as a mapping a list is a choice too, as in
-    `{name: sam, rho: [0.05, 0.1]}`.
+    `{name: sam, rho: [0.05, 0.1]}`; `optimizer: all` stands for every registered one.
 
     Args:
         grid: Settings, each a value or a list of values.
@@ -63,6 +67,8 @@ def product(grid: Mapping[str, Any], path: Path) -> tuple[Combination, ...]:
 
 def _values(key: str, given: Any, path: Path) -> Iterable[tuple[Any, Path]]:
     items = given if isinstance(given, list | tuple) else [given]
+    if key == "optimizer" and given == EVERY:
+        items = [info.name for info in optimizers.list()]
     for position, item in enumerate(items):
         place = (*path, position) if items is given else path
         if key == "optimizer" and isinstance(item, Mapping):

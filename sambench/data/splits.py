@@ -91,33 +91,37 @@ def folds_of(name: str) -> tuple[int, ...] | None:
     Raises:
         ConfigError: If there is no such split.
     """
-    kind, _, argument = name.partition("-")
-    if name == "holdout" or (name.startswith("centre:") and name != "centre:"):
-        return ()
+    kind, _, number = name.partition("-")
     if name == "folds":
         return None
-    if kind in ("kfold", "grouped") and argument.isdecimal() and int(argument) >= 2:
-        return tuple(range(1, int(argument) + 1))
+    if f"{kind}-K" in NAMES and number.isdecimal() and int(number) >= 2:
+        return tuple(range(1, int(number) + 1))
+    if name in NAMES or all(name.partition(":")):
+        return ()
     raise ConfigError(
         f"unknown split {name!r}{did_you_mean(name, NAMES)}; splits: {', '.join(NAMES)}"
     )
 
 
 def _test_mask(population: Population, name: str, fold: int | None, seed: int) -> NDArray[np.bool_]:
-    known = folds_of(name)
-    if known == ():
-        _refuse_fold(name, fold)
-        if name == "holdout":
-            return _stratified(population, seed, TEST_FRACTION)
-        return _equals(population, "centre", name.removeprefix("centre:"))
-    if known is None:
-        known = tuple(sorted({int(value) for value in _column(population, "fold")}))
-        return _equals(population, "fold", str(_checked_fold(name, fold, known)))
-    chosen = _checked_fold(name, fold, known)
-    grouped = population if name.startswith("grouped") else _ungrouped(population)
     everything = np.arange(len(population))
-    return np.equal(
-        _grouped(grouped, everything, [1 / len(known)] * len(known), seed, "test"), chosen
+    kind, _, argument = name.partition(":" if name.startswith("centre:") else "-")
+    if name == "holdout":
+        _refuse_fold(name, fold)
+        return _stratified(population, seed, TEST_FRACTION)
+    if kind == "centre" and argument:
+        _refuse_fold(name, fold)
+        return _equals(population, "centre", argument)
+    if name == "folds":
+        known = sorted({int(value) for value in _column(population, "fold")})
+        return _equals(population, "fold", str(_checked_fold(name, fold, known)))
+    if kind in ("kfold", "grouped") and argument.isdecimal() and int(argument) >= 2:
+        chosen = _checked_fold(name, fold, range(1, int(argument) + 1))
+        grouped = population if kind == "grouped" else _ungrouped(population)
+        shares = [1 / int(argument)] * int(argument)
+        return np.equal(_grouped(grouped, everything, shares, seed, "test"), chosen)
+    raise ConfigError(
+        f"unknown split {name!r}{did_you_mean(name, NAMES)}; splits: {', '.join(NAMES)}"
     )
 
 

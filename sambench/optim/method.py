@@ -7,6 +7,7 @@ suite and naming its runs need no torch.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -261,7 +262,7 @@ class OptimizerInfo:
         """First line of the method's docstring."""
         return (self.method.__doc__ or "").strip().splitlines()[0]
 
-    @property
+    @functools.cached_property
     def hyperparameters(self) -> dict[str, Hyperparameter[Any]]:
         """The method's own hyperparameters, by name."""
         return {
