@@ -2,12 +2,12 @@
 
     python benchmarks/kill_storm.py [--kills 200] [--minutes 10] [--machines] [--seed 0]
 
-Prepares 40 simulated images and does a small suite (seven optimizers, curvature too) undisturbed.
+Prepares 40 simulated images and does a small suite (of seven optimizers, with curvature) at peace.
 Then two processes do the same suite in another results folder, as `sambench compare` would but
 forked from one that has imported everything, so that a kill does not cost seconds; each is killed
 after a random time and started again at once, until the suite is done. Then everything is compared
 with the undisturbed results bit for bit: weights, predictions, history, metrics, curvature. Rounds
-follow until the kills or the minutes are used up.
+follow until the kills or the minutes are used up, and at least one.
 
 With `--machines` the two take each other for processes of different machines, which know of each
 other's death by the heartbeat alone.
@@ -50,11 +50,11 @@ SUITE = """
 name: storm
 defaults: {dataset: phantom, image_size: 32, model: small-cnn, epochs: 6, batch_size: 4, lr: 1e-3,
            schedule: cosine, augmentation: flip-shift, selection: best-validation, validation: 0.2}
-matrix: {optimizer: [adam, sam, gcsam, esam, looksam, vasso, {name: sgd, momentum: 0.9}]}
-seeds: 2
+matrix: {optimizer: [OPTIMIZERS]}
+seeds: SEEDS
 hessian: {samples: 8, max_matvecs: 8, tol: 0.5, trace_tol: 1.0}
 """
-RUNS = 14
+OPTIMIZERS = "adam,sam,gcsam,esam,looksam,vasso,sgd"
 MEAN_SECONDS = 0.7  # from the beginning of a process's first run to its death
 STALE_SECONDS = 3.0  # of the heartbeat, with --machines; three minutes for users
 
@@ -187,20 +187,20 @@ class Target:
             self.due = time.monotonic() + self.chance.expovariate(1 / MEAN_SECONDS)
 
 
-def storm(folder: Path, kills: int, until: float, machines: bool, chance: random.Random) -> Deaths:
+def storm(folder: Path, runs: int, kills: int, machines: bool, chance: random.Random) -> Deaths:
     """Do the suite under fire; return who was killed when."""
     names = ["machine 0", "machine 1"] if machines else [None, None]
     targets = [Target(folder, name, chance) for name in names]
     for target in targets:
         target.start()
     deaths: Deaths = {}
-    while not complete(folder / "storm"):
+    while not complete(folder / "storm", runs):
         working = {pid for _, pid, what, _ in _notes(folder / "storm.log") if what == "begin"}
         for target in targets:
             if target.child in working:
                 target.begun()
             now = time.monotonic()
-            hit = now > target.due and len(deaths) < kills and now < until
+            hit = now > target.due and len(deaths) < kills
             if hit:
                 os.kill(target.child, signal.SIGKILL)
                 deaths[target.child] = time.monotonic()
@@ -216,13 +216,13 @@ def storm(folder: Path, kills: int, until: float, machines: bool, chance: random
 Deaths = dict[int, float]
 
 
-def complete(results: Path) -> bool:
+def complete(results: Path, runs: int) -> bool:
     """Whether all runs of the suite are there, measured."""
     found = 0
     for path in (results / "runs").glob("*/run.json"):
         record = json.loads(path.read_text())
         found += record["status"] == "completed" and record["hessian"] is not None
-    return found == RUNS
+    return found == runs
 
 
 def judge(folder: Path, deaths: Deaths, expected: dict[str, Any], tally: Tally) -> None:
@@ -265,22 +265,24 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--machines", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--optimizers", default=OPTIMIZERS)
+    parser.add_argument("--seeds", type=int, default=1)
     given = parser.parse_args()
     begin, chance, tally = time.monotonic(), random.Random(given.seed), Tally()
     until = begin + 60 * given.minutes
     catalogue()  # imports what the registries hold, once for all processes
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        (folder / "storm.yaml").write_text(SUITE)
+        text = SUITE.replace("OPTIMIZERS", given.optimizers).replace("SEEDS", str(given.seeds))
+        (folder / "storm.yaml").write_text(text)
         phantom = sources.get("phantom")
         options = phantom.resolve({"images": 40, "pixels": 32})
         prepare(phantom, Request(raw=folder / "raw", options=options), folder / "data", 32)
         wait_for(start(folder, "whole", None))
         expected = {p.name: outcome(p) for p in sorted((folder / "whole" / "runs").iterdir())}
-        assert len(expected) == RUNS
-        while tally.kills < given.kills and time.monotonic() < until:
+        while not tally.rounds or (tally.kills < given.kills and time.monotonic() < until):
             left = given.kills - tally.kills
-            deaths = storm(folder, left, until, given.machines, chance)
+            deaths = storm(folder, len(expected), left, given.machines, chance)
             tally.kills += len(deaths)
             tally.rounds += 1
             judge(folder, deaths, expected, tally)
