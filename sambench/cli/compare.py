@@ -156,7 +156,7 @@ def _states(text: str) -> tuple[str, ...]:
     for state in states:
         if state not in REPEATABLE:
             raise ConfigError(
-                f"--retry {state!r} is no such state{did_you_mean(state, REPEATABLE)}; "
+                f"--retry: no state {state!r}{did_you_mean(state, REPEATABLE)}; "
                 f"states: {', '.join(REPEATABLE)}"
             )
     return states
