@@ -28,7 +28,7 @@ _REMEDIES = {
 }
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def write_bytes(path: Path, data: bytes | memoryview) -> None:
     """Write a whole file, creating its folder.
 
     Raises:

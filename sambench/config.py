@@ -5,6 +5,7 @@ Device, paths, workers and display are not here: they must not change what a run
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import math
@@ -112,7 +113,8 @@ class RunConfig:
             "centre:NAME".
         fold: Which fold is the test part, where the split has several.
         split_seed: Seed of the split; not varied with `seed`, so that all runs share test images.
-        validation: Fraction of the training part set aside where a rule selects on it, else 0.
+        validation: Fraction of the training part set aside; by default 0.1 where a rule selects on
+            it, else 0.
         model: Name of a model.
         pretrained: Start from published weights instead of a random initialisation.
         optimizer: Name, base and every hyperparameter, flat.
@@ -190,7 +192,7 @@ class RunConfig:
         }
         return plain
 
-    @property
+    @functools.cached_property
     def id(self) -> str:
         """Ten hex digits of the sha256 of the canonical form: sorted keys, no spaces."""
         plain = self.to_dict()
@@ -200,16 +202,16 @@ class RunConfig:
         canonical = json.dumps(plain, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:10]
 
-    @property
+    @functools.cached_property
     def name(self) -> str:
         """Folder name of the run: `<dataset>-<model>-<optimizer>-s<seed>-<id>`."""
         parts = (self.dataset, self.model, str(self.optimizer["name"]), f"s{self.seed}", self.id)
         return re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(parts))
 
     def _with_validation(self) -> RunConfig:
-        """Set the validation fraction that the rules need: 0.1 by default, 0 where none selects."""
+        """Set the validation fraction that the rules need, where none is given."""
         needed = self.selection == "best-validation" or self.stop.rule == "patience"
-        fraction = (self.validation or 0.1) if needed else 0.0
+        fraction = self.validation or (0.1 if needed else 0.0)
         return RunConfig(
             **{**{f.name: getattr(self, f.name) for f in fields(self)}, "validation": fraction}
         )

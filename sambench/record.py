@@ -12,6 +12,10 @@ from sambench.errors import StoreError, UserError
 
 SCHEMA_VERSION = 1
 
+NUMERICS = 1
+"""Raised by a change to this package that gives runs of the same configuration other numbers. Runs
+recorded under another are stale; commits that change no number leave them valid."""
+
 COMPLETED, RUNNING, FAILED = "completed", "running", "failed"
 DIVERGED, INTERRUPTED = "diverged", "interrupted"
 STATUSES = (COMPLETED, RUNNING, FAILED, DIVERGED, INTERRUPTED)
@@ -35,6 +39,7 @@ class RunRecord:
         cost: Seconds, passes, memory.
         sharpness: What the optimizer saw in its last observed step.
         hessian: Curvature of the selected weights, once measured.
+        numerics: `NUMERICS` of the code that did the run.
     """
 
     config: RunConfig
@@ -47,6 +52,7 @@ class RunRecord:
     cost: Section | None = None
     sharpness: Section | None = None
     hessian: Section | None = None
+    numerics: int = NUMERICS
 
     @property
     def id(self) -> str:
@@ -64,8 +70,7 @@ class RunRecord:
 
     def has_shifts(self, family: str) -> bool:
         """Whether the final weights were tested under a family of disturbances, "none" included."""
-        tested = (self.final or {}).get("test", {}).get("robust") or {"shifts": "none"}
-        return family in ("none", tested["shifts"])
+        return tested_under(self.final, family)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -109,6 +114,7 @@ class RunRecord:
         known = {f.name for f in fields(cls)}
         identity = given.pop("id", None)
         given.pop("name", None)
+        given.setdefault("numerics", 1)
         try:
             config = RunConfig.from_dict(given.pop("config"))
             record = cls(config=config, **{k: v for k, v in given.items() if k in known})
@@ -127,3 +133,9 @@ class RunRecord:
                 "altered; move it away and run it again"
             )
         return record
+
+
+def tested_under(final: Section | None, family: str) -> bool:
+    """Whether the final section of a record has a test under a family of disturbances."""
+    tested = (final or {}).get("test", {}).get("robust") or {"shifts": "none"}
+    return family in ("none", tested["shifts"])

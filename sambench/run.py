@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -16,7 +15,8 @@ from torch import nn
 from torch.nn import functional
 
 from sambench import environment
-from sambench.atomic import write_bytes
+from sambench.artifacts import load_weights, write_predictions, write_weights
+from sambench.claim import Claim, Claimed
 from sambench.config import HessianSettings, RunConfig
 from sambench.curvature.measure import measure
 from sambench.data.batches import Images, shuffled
@@ -27,7 +27,7 @@ from sambench.models.model import build_model
 from sambench.optim.sharpness_aware import SharpnessAware, build
 from sambench.record import COMPLETED, DIVERGED, FAILED, INTERRUPTED, RUNNING, RunRecord
 from sambench.robust import with_shifts
-from sambench.store import PREDICTIONS, WEIGHTS, Store
+from sambench.store import WEIGHTS, Store
 from sambench.training.checkpoint import remove_checkpoints
 from sambench.training.evaluate import predict
 from sambench.training.loop import Diverged, Interrupted, Outcome, Training
@@ -70,13 +70,16 @@ def run_one(
         Exception: If the run fails; its record says `failed` and holds the traceback.
     """
     store = Store(paths.results)
-    done = store.load(config)
-    if done is not None and done.status == COMPLETED:
-        return with_shifts(done, config, store, paths.data, device)
+    done = store.completed(config)
+    if done and done.has_shifts(config.shifts):
+        return done
     parts = load_parts(config, paths.data, device)
-    with store.claim(config) as claim:
-        run = _Run(config, store, parts, device, on_event, stop_requested, claim, suite)
-        return with_shifts(run.to_the_end(), config, store, paths.data, device)
+    with store.claim(config, str(device)) as claim:
+        done = store.completed(config)  # perhaps by another process, meanwhile
+        if done is None:
+            run = _Run(config, store, parts, device, on_event, stop_requested, claim, suite)
+            done = run.to_the_end()
+        return with_shifts(done, config, store, paths.data, device)
 
 
 def build_network(config: RunConfig, classes: int, device: torch.device) -> nn.Module:
@@ -112,21 +115,42 @@ def measure_hessian(
 ) -> RunRecord:
     """Measure the curvature of a completed run's weights and write it into its record.
 
+    A run that another process has measured since the record was read is not measured again.
+
     The images are the run's training images, unaugmented, in one fixed random order (training
     batches are mixed; the order of the files is by class), cut into batches of the training size.
     They are the same for all runs of a comparison, whatever their seed.
 
     Raises:
+        Claimed: If another process is at this run.
         CurvatureError: If the run has no weights or the Hessian cannot be measured.
         UserError: If its data are not prepared any more.
     """
     config = record.config
     store = Store(paths.results)
-    weights = store.folder(config) / WEIGHTS
-    if record.status != COMPLETED or not weights.exists():
+    if record.status != COMPLETED or not (store.folder(config) / WEIGHTS).exists():
         raise CurvatureError(
             f"run {config.name} is {record.status} and has no weights; complete it first"
         )
+    with store.claim(config, str(device)) as claim:
+        stored = store.load(config) or record
+        if stored.hessian is not None and record.hessian is None:
+            return stored
+        section = _curvature(record, settings, paths, device, on_progress)
+        claim.check()
+        measured = record.with_hessian(section)
+        store.save(measured)
+        return measured
+
+
+def _curvature(
+    record: RunRecord,
+    settings: HessianSettings,
+    paths: Paths,
+    device: torch.device,
+    on_progress: Callable[[str, int, int], None],
+) -> Mapping[str, Any]:
+    config = record.config
     parts = load_parts(config, paths.data, device)
     if record.data and record.data["fingerprint"] != parts.prepared.fingerprint:
         raise CurvatureError(
@@ -134,12 +158,12 @@ def measure_hessian(
             "prepare the data as it was, or train again"
         )
     model = build_network(config, len(parts.prepared.classes), device)
-    _load_weights(model, weights)
+    load_weights(Store(paths.results).folder(config), model)
     chosen = shuffled(
         len(parts.train), config.batch_size, derive_seed(config.split_seed, "hessian")
     )
     images = torch.cat(chosen)[: settings.samples]
-    section = measure(
+    return measure(
         model,
         functional.cross_entropy,
         [parts.train.batch(indices) for indices in images.split(config.batch_size)],
@@ -149,21 +173,6 @@ def measure_hessian(
         seed=settings.seed,
         on_progress=on_progress,
     )
-    measured = record.with_hessian(section)
-    store.save(measured)
-    return measured
-
-
-def _load_weights(model: nn.Module, path: Path) -> None:
-    from safetensors.torch import load_file
-
-    try:
-        model.load_state_dict(load_file(path))
-    except (RuntimeError, OSError) as error:
-        raise CurvatureError(
-            f"the weights {path} do not fit their model ({' '.join(str(error).split())[:150]}); "
-            "train the run again"
-        ) from error
 
 
 class _Run:
@@ -177,7 +186,7 @@ class _Run:
         device: torch.device,
         on_event: Callable[[Event], None],
         stop_requested: Callable[[], bool],
-        claim: Path,
+        claim: Claim,
         suite: str | None,
     ) -> None:
         self.config = config
@@ -198,9 +207,11 @@ class _Run:
             parts.train,
             parts.validation,
             folder=self.folder,
+            identity=f"{config.id} on {parts.prepared.fingerprint}",
+            before_save=claim.check,
             on_tick=on_event,
             on_epoch=self._epoch_done,
-            stop_requested=stop_requested,
+            stop_requested=lambda: claim.lost or stop_requested(),
         )
         self.record = RunRecord(
             config=config,
@@ -221,9 +232,11 @@ class _Run:
             remove_checkpoints(self.folder)
         except (Interrupted, KeyboardInterrupt) as error:
             self._save(INTERRUPTED, str(error) or "stopped")
+        except Claimed:
+            raise  # the run is another's now, and so is its record
         except Exception as error:
             kept = str(error) if isinstance(error, UserError) else traceback.format_exc()
-            with suppress(StoreError):
+            with suppress(StoreError, Claimed):
                 self._save(FAILED, kept)
             raise
         return self.record
@@ -237,8 +250,10 @@ class _Run:
             probabilities = predict(self.model, self.parts.test)
         labels = self.parts.prepared.labels[self.parts.split.test]
         test = classification_metrics(probabilities, labels)
-        self._write_predictions(probabilities, labels)
-        self._write_weights()
+        self.claim.check()
+        ids = [self.parts.prepared.ids[index] for index in self.parts.split.test]
+        write_predictions(self.folder, ids, probabilities, labels)
+        write_weights(self.folder, self.model)
         state = self.training.state
         final = {
             "epochs": state.epoch,
@@ -259,6 +274,7 @@ class _Run:
         return {"loss": metrics["loss"], "accuracy": metrics["accuracy"]}
 
     def _save(self, status: str, error: str | None, final: Mapping[str, Any] | None = None) -> None:
+        self.claim.check()
         self.record = replace(
             self.record,
             status=status,
@@ -289,9 +305,9 @@ class _Run:
         return observed if finite else None
 
     def _epoch_done(self, epoch: Epoch) -> None:
+        self.claim.check()
         history = self.training.state.history
         self.store.save_history(self.config, [asdict(line) for line in history])
-        self.claim.touch()
         self.on_event(epoch)
 
     def _started(self) -> Started:
@@ -306,15 +322,3 @@ class _Run:
             device=str(self.device),
             resumed_at=state.epoch + 1 if self.training.resumed else None,
         )
-
-    def _write_predictions(self, probabilities: np.ndarray[Any, Any], labels: Any) -> None:
-        ids = np.array([self.parts.prepared.ids[index] for index in self.parts.split.test])
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, version=1, ids=ids, probabilities=probabilities, labels=labels)
-        write_bytes(self.folder / PREDICTIONS, buffer.getvalue())
-
-    def _write_weights(self) -> None:
-        from safetensors.torch import save
-
-        weights = {k: v.detach().cpu().contiguous() for k, v in self.model.state_dict().items()}
-        write_bytes(self.folder / WEIGHTS, save(weights, metadata={"version": "1"}))

@@ -4,36 +4,18 @@ from __future__ import annotations
 
 import fnmatch
 import json
-import os
-import socket
-import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from sambench.atomic import write_json, write_text
+from sambench.atomic import store_errors, write_json, write_text
+from sambench.claim import Claim, claiming
 from sambench.config import RunConfig
 from sambench.errors import StoreError, did_you_mean
 from sambench.record import COMPLETED, RunRecord
 
 RECORD, HISTORY, PREDICTIONS = "run.json", "history.jsonl", "predictions.npz"
 WEIGHTS, CLAIM = "model.safetensors", "claim.json"
-
-STALE_SECONDS = 600.0
-"""A claim whose owner cannot be asked (another machine) is dropped when untouched this long."""
-
-
-class Claimed(Exception):
-    """Another process is doing this run."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Standing:
-    """What there is of a run, and what a launch would do with it."""
-
-    state: str
-    action: str
 
 
 class Store:
@@ -59,6 +41,15 @@ class Store:
         """
         path = self.folder(config) / RECORD
         return self.read(path) if path.exists() else None
+
+    def completed(self, config: RunConfig) -> RunRecord | None:
+        """Return a run's record where it is completed.
+
+        Raises:
+            StoreError: If the record is damaged or of another schema.
+        """
+        record = self.load(config)
+        return record if record is not None and record.status == COMPLETED else None
 
     def read(self, path: Path) -> RunRecord:
         """Read one record file.
@@ -100,35 +91,25 @@ class Store:
                 damaged.append(str(error))
         return found, damaged
 
-    def standing(self, config: RunConfig, *, curvature: bool) -> Standing:
-        """Return what there is of a run and what is left to do.
+    def retire(self, config: RunConfig) -> Path:
+        """Move what there is of a run out of the way, so that it can be done anew.
 
-        Args:
-            config: The run.
-            curvature: Whether its curvature is wanted too.
-
-        Raises:
-            StoreError: If its record is damaged.
-        """
-        record = self.load(config)
-        state = "missing" if record is None else record.status
-        if record is None:
-            return Standing(state=state, action="run")
-        if record.status != COMPLETED:
-            resumable = any(self.folder(config).glob("checkpoint*"))
-            return Standing(state=state, action="resume" if resumable else "run again")
-        if record.hessian is None and curvature:
-            return Standing(state=state, action="measure curvature")
-        shifted = record.has_shifts(config.shifts)
-        return Standing(state=state, action="skip" if shifted else "test under shifts")
-
-    def missing(self, configs: Iterable[RunConfig], *, curvature: bool) -> tuple[RunConfig, ...]:
-        """Return the runs that have something left to do, in the given order.
+        Returns:
+            Where it lies now.
 
         Raises:
-            StoreError: If a record is damaged.
+            Claimed: If a living process is at the run.
+            StoreError: If the results folder cannot be written.
         """
-        return tuple(c for c in configs if self.standing(c, curvature=curvature).action != "skip")
+        with self.claim(config) as claim, store_errors(self.root):
+            aside = self.root / "retired" / config.name
+            number = 1 + sum(1 for _ in aside.glob("*"))
+            target = aside / str(number)
+            target.mkdir(parents=True)
+            for path in self.folder(config).iterdir():
+                if path != claim.path:
+                    path.rename(target / path.name)
+        return target
 
     def find(self, patterns: Sequence[str]) -> list[RunRecord]:
         """Return the records whose name or id matches one of the patterns (shell globs).
@@ -150,65 +131,23 @@ class Store:
         return list(chosen.values())
 
     @contextmanager
-    def claim(self, config: RunConfig) -> Iterator[Path]:
-        """Hold a run for this process; yields the claim file, to be touched as a sign of life.
+    def claim(self, config: RunConfig, device: str = "") -> Iterator[Claim]:
+        """Hold a run for this process.
+
+        Args:
+            config: The run.
+            device: Where it goes, for others to see.
 
         Raises:
             Claimed: If a living process holds it.
             StoreError: If the results folder cannot be written.
         """
-        path = self.folder(config) / CLAIM
-        owner = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "version": 1})
-        try:
-            if holder := _living_owner(path):
-                raise Claimed(f"{config.name} is being run by another process ({holder})")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.unlink(missing_ok=True)
-            _create(path, owner, config.name)
-        except OSError as error:
-            raise StoreError(
-                f"results folder {self.root} cannot be written ({error.strerror}); "
-                "choose another with --results"
-            ) from error
-        try:
-            yield path
-        finally:
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
-                path.parent.rmdir()  # succeeds only where the run left nothing
-
-
-def _create(claim: Path, owner: str, name: str) -> None:
-    try:
-        with claim.open("x") as file:
-            file.write(owner)
-    except FileExistsError:
-        raise Claimed(f"{name} was just claimed by another process") from None
-
-
-def _living_owner(claim: Path) -> str | None:
-    """Return a claim whose owner lives: asked of the system, or by its age from elsewhere."""
-    try:
-        text = claim.read_text(errors="replace")
-        age = time.time() - claim.stat().st_mtime
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    try:
-        owner = json.loads(text)
-        host, pid = owner["host"], int(owner["pid"])
-    except (ValueError, TypeError, KeyError):  # torn, or being written at this moment
-        lives = age < 1.0
-    else:
-        local = host == socket.gethostname()
-        lives = pid != os.getpid() and _lives(pid) if local else age < STALE_SECONDS
-    return text or "unknown" if lives else None
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+        with ExitStack() as held:
+            try:
+                claim = held.enter_context(claiming(self.folder(config) / CLAIM, device))
+            except OSError as error:
+                raise StoreError(
+                    f"results folder {self.root} cannot be written ({error.strerror}); "
+                    "choose another with --results"
+                ) from error
+            yield claim

@@ -1,20 +1,39 @@
-"""A suite of runs: read from YAML, checked, and expanded in full before anything runs."""
+"""A suite of runs: what is compared, expanded in full before anything runs."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import yaml
-
 from sambench.config import HessianSettings, RunConfig
-from sambench.errors import ConfigError, did_you_mean
-from sambench.yaml_text import read_yaml
+from sambench.data.splits import folds_of
+from sambench.errors import ConfigError, UserError, did_you_mean
+from sambench.grid import Combination, Pattern, guilty, product
+from sambench.search import Search
+from sambench.yaml_text import Path
 
-KEYS = ("name", "defaults", "matrix", "seeds", "hessian", "report")
+SizeOf = Callable[[str], int]
+FoldsIn = Callable[[str, int], Sequence[int]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableReference:
+    """A published table or figure that some of a suite's runs stand beside.
+
+    Attributes:
+        paper: Id of the paper.
+        table: Number or name of the table or figure in it.
+        where: Which runs.
+    """
+
+    paper: str
+    table: str
+    where: Pattern = field(default_factory=Pattern)
+
+
+def _no_folds(dataset: str, image_size: int) -> Sequence[int]:
+    raise ConfigError(f"the folds of {dataset!r} are not known here; list them: folds: [1, 2]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,122 +44,139 @@ class Suite:
         name: Names its reports.
         defaults: Settings shared by all runs.
         matrix: Settings that vary; every combination is run.
+        include: Further grids beside the matrix, each over the defaults.
+        exclude: Combinations of matrix and include to leave out.
         seeds: Each combination is run with each.
+        folds: Combinations whose split has folds are run on each; "all" for all there are.
+        search: How hyperparameters are chosen before the final runs; None to run as given.
         hessian: How curvature is measured after each run; None to leave it out.
+        tables: What the runs stand beside.
         baseline: The optimizer that the others are compared with; None for no particular one.
+        places: File and line of what was written, for messages.
     """
 
     name: str
     defaults: Mapping[str, Any] = field(default_factory=dict)
-    matrix: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    matrix: Mapping[str, Any] = field(default_factory=dict)
+    include: tuple[Mapping[str, Any], ...] = ()
+    exclude: tuple[Pattern, ...] = ()
     seeds: tuple[int, ...] = (0,)
+    folds: str | tuple[int, ...] | None = None
+    search: Search | None = None
     hessian: HessianSettings | None = None
+    tables: tuple[TableReference, ...] = ()
     baseline: str | None = None
+    places: Mapping[Path, str] = field(default_factory=dict, compare=False, repr=False)
 
-    @classmethod
-    def from_dict(cls, given: Mapping[str, Any], where: str) -> Suite:
-        """Check the content of a suite file.
+    def place(self, *path: str | int) -> str:
+        """Return file and line of what was written there, or of what that is a part of."""
+        while path not in self.places and path:
+            path = path[:-1]
+        return self.places.get(path, f"suite {self.name}")
 
-        Raises:
-            ConfigError: If a key is unknown or a value of the wrong type; names the place.
-        """
-        for key in given:
-            if key not in KEYS:
-                raise ConfigError(
-                    f"{where}: unknown key {str(key)!r}{did_you_mean(str(key), KEYS)}; "
-                    f"known: {', '.join(KEYS)}"
-                )
-        if not isinstance(given.get("name"), str):
-            raise ConfigError(f"{where}: a suite needs a name, as in `name: demo`")
-        report = _mapping(given, "report", where)
-        for key in report:
-            if key != "baseline":
-                raise ConfigError(f"{where}: unknown key {key!r} in report; known: baseline")
-        matrix = _mapping(given, "matrix", where)
-        for key, value in matrix.items():
-            if value == []:
-                raise ConfigError(f"{where}: matrix {key} is empty; give at least one value")
-        hessian = given.get("hessian")
-        return cls(
-            name=given["name"],
-            defaults=_mapping(given, "defaults", where),
-            matrix={
-                key: tuple(value) if isinstance(value, list) else (value,)
-                for key, value in matrix.items()
-            },
-            seeds=_seeds(given.get("seeds", 1), where),
-            hessian=(
-                None
-                if hessian in (None, False)
-                else HessianSettings.from_dict(_mapping(given, "hessian", where))
-            ),
-            baseline=None if (name := report.get("baseline")) is None else str(name),
-        )
-
-    def expand(self, image_size: Callable[[str], int]) -> tuple[RunConfig, ...]:
-        """Return every run, seeds outermost so that complete comparisons come early.
+    def expand(self, image_size: SizeOf, folds_in: FoldsIn = _no_folds) -> tuple[RunConfig, ...]:
+        """Return every run, seeds and folds outermost so that whole comparisons come early.
 
         Args:
             image_size: The side to use for a dataset where the suite names none.
+            folds_in: The folds that a dataset of that size brings itself; asked where `folds: all`
+                meets `split: folds`.
 
         Raises:
-            ConfigError: If a setting is unknown or out of range; nothing has run then.
-            UnknownNameError: If an optimizer does not exist.
+            ConfigError: If a setting is unknown or out of range, or something picks no run; names
+                the place. Nothing has run then.
         """
-        runs: dict[str, RunConfig] = {}
-        for seed in self.seeds:
-            for values in itertools.product(*self.matrix.values()):
-                settings = {**self.defaults, **dict(zip(self.matrix, values, strict=True))}
-                settings.setdefault("seed", seed)
-                dataset = settings.get("dataset")
-                if settings.get("image_size") is None and isinstance(dataset, str):
-                    settings["image_size"] = image_size(dataset)
-                config = RunConfig.from_dict(settings)
-                runs[config.id] = config
-        names = {str(config.optimizer["name"]) for config in runs.values()}
+        runs: dict[str, tuple[tuple[int, int], RunConfig]] = {}
+        for combination in self._combinations():
+            for number, seed in enumerate(self.seeds):
+                for config in self._configs(combination, seed, image_size, folds_in):
+                    runs.setdefault(config.id, ((number, config.fold or 0), config))
+        ordered = [config for _, config in sorted(runs.values(), key=lambda item: item[0])]
+        kept = self._without_excluded(ordered)
+        self._check_baseline(kept)
+        self._check_tables(kept)
+        return tuple(kept)
+
+    def _combinations(self) -> Iterable[Combination]:
+        if self.matrix or not self.include:
+            yield from self._over_defaults(self.matrix, ("matrix",))
+        for number, grid in enumerate(self.include):
+            yield from self._over_defaults(grid, ("include", number))
+
+    def _over_defaults(self, grid: Mapping[str, Any], path: Path) -> Iterable[Combination]:
+        defaults = {k: v for k, v in self.defaults.items() if k not in grid}
+        for combination in product(grid, path):
+            yield combination.over(defaults, ("defaults",))
+
+    def _configs(
+        self, combination: Combination, seed: int, image_size: SizeOf, folds_in: FoldsIn
+    ) -> Iterable[RunConfig]:
+        settings = {"seed": seed, **combination.settings}
+        dataset = settings.get("dataset")
+        if settings.get("image_size") is None and isinstance(dataset, str):
+            settings["image_size"] = image_size(dataset)
+        try:
+            config = RunConfig.from_dict(settings)
+        except UserError as error:
+            path = guilty(combination, str(error))
+            place = f"suite {self.name}" if path is None else self.place(*path)
+            raise ConfigError(f"{place}: {error}") from error
+        for fold in self._folds(config, combination, folds_in):
+            yield config if fold is None else RunConfig.from_dict({**settings, "fold": fold})
+
+    def _folds(
+        self, config: RunConfig, combination: Combination, folds_in: FoldsIn
+    ) -> Sequence[int | None]:
+        """Return the folds to run a combination on; None for the split as it is."""
+        try:
+            there = folds_of(config.split)
+        except ConfigError as error:
+            place = self.place(*combination.paths.get("split", ("defaults",)))
+            raise ConfigError(f"{place}: {error}") from error
+        if there == () or config.fold is not None:
+            if config.fold is not None and self.folds is not None:
+                place = self.place(*combination.paths["fold"])
+                raise ConfigError(f"{place}: fold={config.fold} beside folds; leave one out")
+            return [None]
+        if self.folds is None:
+            place = self.place(*combination.paths["split"])
+            raise ConfigError(
+                f"{place}: split {config.split} needs folds; add `folds: all` to the suite"
+            )
+        if there is None:
+            there = tuple(folds_in(config.dataset, config.image_size))
+        chosen = there if self.folds == "all" else self.folds
+        for fold in chosen:
+            if fold not in there:
+                raise ConfigError(
+                    f"{self.place('folds')}: split {config.split} has no fold {fold}; folds: "
+                    f"{', '.join(map(str, there))}"
+                )
+        return [int(fold) for fold in chosen]
+
+    def _without_excluded(self, configs: Sequence[RunConfig]) -> list[RunConfig]:
+        for number, pattern in enumerate(self.exclude):
+            if not any(map(pattern.matches, configs)):
+                place = self.place("exclude", number)
+                raise ConfigError(f"{place}: exclude {pattern} fits no run of the suite")
+        kept = [c for c in configs if not any(p.matches(c) for p in self.exclude)]
+        if not kept:
+            raise ConfigError(f"{self.place('exclude')}: exclude leaves no run")
+        return kept
+
+    def _check_baseline(self, configs: Sequence[RunConfig]) -> None:
+        names = {str(config.optimizer["name"]) for config in configs}
         if self.baseline is not None and self.baseline not in names:
             raise ConfigError(
-                f"suite {self.name}: baseline {self.baseline!r} is not among its optimizers"
-                f"{did_you_mean(self.baseline, names)}; they are: {', '.join(sorted(names))}"
+                f"{self.place('report', 'baseline')}: baseline {self.baseline!r} is not among the "
+                f"optimizers{did_you_mean(self.baseline, names)}; they are: "
+                f"{', '.join(sorted(names))}"
             )
-        return tuple(runs.values())
 
-
-def load_suite(path: Path) -> Suite:
-    """Read a suite file.
-
-    Raises:
-        ConfigError: If it is missing, no YAML, or not a suite.
-    """
-    try:
-        content = read_yaml(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        beside = sorted(p.name for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
-        there = f"; in {path.parent}: {', '.join(beside)}" if beside else ""
-        raise ConfigError(f"suite {path} does not exist{there}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"suite {path} cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(
-            f"suite {path} is no valid YAML: {' '.join(str(error).split())}"
-        ) from error
-    if not isinstance(content, dict):
-        raise ConfigError(f"suite {path} must be a mapping with: {', '.join(KEYS)}")
-    return Suite.from_dict(content, str(path))
-
-
-def _mapping(given: Mapping[str, Any], key: str, where: str) -> dict[str, Any]:
-    value = given.get(key)
-    if value is None or value is True:
-        return {}
-    if not isinstance(value, dict):
-        raise ConfigError(f"{where}: {key} must be a mapping, not {value!r}")
-    return {str(name): item for name, item in value.items()}
-
-
-def _seeds(value: object, where: str) -> tuple[int, ...]:
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
-        return tuple(range(value))
-    if isinstance(value, list) and value and all(type(v) is int and v >= 0 for v in value):
-        return tuple(value)
-    raise ConfigError(f"{where}: seeds={value!r} must be a number of seeds or a list of them")
+    def _check_tables(self, configs: Sequence[RunConfig]) -> None:
+        for number, table in enumerate(self.tables):
+            if not any(map(table.where.matches, configs)):
+                raise ConfigError(
+                    f"{self.place('tables', number)}: table {table.table} of {table.paper} is fed "
+                    f"by no run ({table.where})"
+                )

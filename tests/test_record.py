@@ -51,6 +51,7 @@ def test_what_outsiders_read(plain: dict[str, Any]) -> None:
         "cost",
         "sharpness",
         "hessian",
+        "numerics",
     ]
     assert plain["schema_version"] == 1
     assert plain["name"] == f"phantom-small-cnn-sam-s2-{plain['id']}"
@@ -67,6 +68,11 @@ def test_curvature_is_added_to_a_copy(make_record: RecordMaker) -> None:
 
 def test_fields_that_a_later_version_added_are_passed_over(plain: dict[str, Any]) -> None:
     assert parse({**plain, "notes": "new"}) == parse(plain)
+
+
+def test_a_record_from_before_numerics_were_counted_has_the_first(plain: dict[str, Any]) -> None:
+    del plain["numerics"]
+    assert parse(plain).numerics == 1
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from sambench.data.parts import load_parts
 from sambench.errors import StoreError
 from sambench.launch.local import Watcher, run_all
 from sambench.run import Paths, run_one
+from sambench.status import Survey
 from sambench.store import Store
 
 CPU = torch.device("cpu")
@@ -58,8 +59,8 @@ def test_a_completed_run_is_tested_without_a_second_training(
     weights = (folder / "model.safetensors").read_bytes()
     asking = config_of(shifts="xray")
     assert store.folder(asking) == folder
-    assert store.standing(config_of(), curvature=False).action == "skip"
-    assert store.standing(asking, curvature=False).action == "test under shifts"
+    assert Survey(store=store).of([config_of()])[0].action == "skip"
+    assert Survey(store=store).of([asking])[0].action == "test under shifts"
 
     def refuse(*given: object, **settings: object) -> None:
         raise AssertionError("it was trained again")
@@ -81,7 +82,7 @@ def test_a_completed_run_is_tested_without_a_second_training(
     left = {key: value for key, value in record.final["test"].items() if key != "robust"}
     assert left == plain.final["test"]
     assert (folder / "model.safetensors").read_bytes() == weights
-    assert store.standing(asking, curvature=False).action == "skip"
+    assert Survey(store=store).of([asking])[0].action == "skip"
 
 
 def test_later_is_the_same_as_at_once(paths: Paths, phantom_data: Path, tmp_path: Path) -> None:

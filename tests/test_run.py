@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import sambench.run
+from sambench.claim import Claimed
 from sambench.config import HessianSettings, RunConfig
 from sambench.errors import CurvatureError, DataError, ModelError
 from sambench.launch.local import Watcher, run_all
@@ -188,6 +189,75 @@ def test_a_failing_run_is_recorded_and_does_not_stop_the_others(
     assert first.status == "failed"
     assert "ZeroDivisionError" in (first.error or "")
     assert (second.status, second.suite) == ("completed", "study")
+
+
+def test_the_first_failure_ends_it_where_asked(paths: Paths) -> None:
+    diverging = config_of(optimizer={"name": "sgd", "lr": 1e30})
+    tally = run_all(
+        [diverging, config_of()],
+        paths,
+        device=CPU,
+        suite=None,
+        hessian=None,
+        watcher=Watcher(),
+        fail_fast=True,
+    )
+    assert [record.status for record in tally.records] == ["diverged"]
+    assert Store(paths.results).load(config_of()) is None
+
+
+def test_a_run_that_another_process_completes_meanwhile_is_not_done_again(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is completed between our first look and our claim."""
+    original = sambench.run.load_parts
+    done: list[Any] = []
+
+    def slow(*given: Any) -> Any:
+        if not done:
+            done.append(None)
+            done[0] = run_one(config_of(), paths, device=CPU)
+        return original(*given)
+
+    monkeypatch.setattr(sambench.run, "load_parts", slow)
+    events: list[object] = []
+    assert run_one(config_of(), paths, device=CPU, on_event=events.append) == done[0]
+    assert events == []
+
+
+def test_a_run_that_was_taken_over_is_left_to_the_other(paths: Paths) -> None:
+    """A process that was suspended for long finds another's claim when it goes on."""
+    config = config_of()
+    claim = Store(paths.results).folder(config) / "claim.json"
+    steps = iter(range(100))
+
+    def taken_over() -> bool:
+        if next(steps) == 2:
+            claim.write_text(claim.read_text().replace('"token": "', '"token": "other'))
+        return False
+
+    with pytest.raises(Claimed, match="was taken over by another process"):
+        run_one(config, paths, device=CPU, stop_requested=taken_over)
+    record = Store(paths.results).load(config)
+    assert record is not None
+    assert record.status == "running"
+    assert claim.exists()
+
+
+def test_curvature_that_another_process_measured_meanwhile_is_taken(paths: Paths) -> None:
+    record = run_one(config_of(), paths, device=CPU)
+    first = measure_hessian(record, TINY, paths, device=CPU)
+    assert measure_hessian(record, TINY, paths, device=CPU) == first
+    again = measure_hessian(first, TINY, paths, device=CPU)
+    assert again.hessian is not None
+    assert first.hessian is not None
+    assert again.hessian["seconds"] != first.hessian["seconds"]
+
+
+def test_curvature_is_not_measured_by_two(paths: Paths) -> None:
+    record = run_one(config_of(), paths, device=CPU)
+    with Store(paths.results).claim(record.config), pytest.raises(Claimed):
+        measure_hessian(record, TINY, paths, device=CPU)
 
 
 def test_curvature_is_written_into_the_record(paths: Paths) -> None:

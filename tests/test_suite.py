@@ -5,13 +5,16 @@ from typing import Any
 
 import pytest
 
-import sambench
 from sambench.config import HessianSettings, RunConfig
 from sambench.data.source import sources
-from sambench.errors import ConfigError, UnknownNameError
-from sambench.suite import Suite, load_suite
+from sambench.errors import ConfigError
+from sambench.optim.method import optimizers
+from sambench.search import plan_search
+from sambench.suite import Suite
+from sambench.suite_file import load_suite, shipped_suites
+from sambench.suite_reader import KEYS, read_suite
 
-SHIPPED = sorted((Path(sambench.__file__).parents[1] / "suites").glob("*.yaml"))
+SHIPPED = list(shipped_suites().values())
 DEMO = """
 name: demo
 defaults: {dataset: phantom, model: small-cnn, epochs: 2, lr: 1e-3}
@@ -36,7 +39,7 @@ def refused(folder: Path, text: str) -> str:
 
 
 def expand(**given: Any) -> tuple[RunConfig, ...]:
-    suite = Suite.from_dict({"name": "test", "defaults": DEFAULTS, **given}, "here")
+    suite = read_suite({"name": "test", "defaults": DEFAULTS, **given}, "here")
     return suite.expand(lambda dataset: 64)
 
 
@@ -44,7 +47,7 @@ def test_what_a_file_says(tmp_path: Path) -> None:
     assert load_suite(write(tmp_path, DEMO)) == Suite(
         name="demo",
         defaults={"dataset": "phantom", "model": "small-cnn", "epochs": 2, "lr": 0.001},
-        matrix={"optimizer": ("adam", {"name": "sam", "rho": 0.1}), "batch_size": (16, 32)},
+        matrix={"optimizer": ["adam", {"name": "sam", "rho": 0.1}], "batch_size": [16, 32]},
         seeds=(0, 1),
         hessian=HessianSettings(samples=64),
         baseline="sam",
@@ -133,8 +136,7 @@ def test_curvature(tmp_path: Path, text: str, hessian: HessianSettings | None) -
     [
         (
             "name: demo\nmatrx: {}",
-            "unknown key 'matrx': did you mean 'matrix'?; "
-            "known: name, defaults, matrix, seeds, hessian, report",
+            f"unknown key 'matrx': did you mean 'matrix'?; known: {', '.join(KEYS)}",
         ),
         ("seeds: 3", "a suite needs a name, as in `name: demo`"),
         ("name: 3", "a suite needs a name, as in `name: demo`"),
@@ -144,7 +146,10 @@ def test_curvature(tmp_path: Path, text: str, hessian: HessianSettings | None) -
             "name: demo\nmatrix: {optimizer: []}",
             "matrix optimizer is empty; give at least one value",
         ),
-        ("name: demo\nreport: {base: sam}", "unknown key 'base' in report; known: baseline"),
+        (
+            "name: demo\nreport: {base: sam}",
+            "unknown key 'base' in report: did you mean 'baseline'?; known: baseline",
+        ),
         ("name: demo\nseeds: 0", "seeds=0 must be a number of seeds or a list of them"),
         ("name: demo\nseeds: []", "seeds=[] must be a number of seeds or a list of them"),
         ("name: demo\nseeds: [0, -1]", "seeds=[0, -1] must be a number of seeds or a list of them"),
@@ -153,12 +158,14 @@ def test_curvature(tmp_path: Path, text: str, hessian: HessianSettings | None) -
     ],
 )
 def test_a_bad_file_is_named_with_its_fault(tmp_path: Path, text: str, message: str) -> None:
-    assert refused(tmp_path, text) == f"{tmp_path / 'suite.yaml'}: {message}"
+    line = text.count("\n") + 1 if text.startswith("name: ") else 0
+    where = f"{tmp_path / 'suite.yaml'}" + (f":{line}" if line else "")
+    assert refused(tmp_path, text) == f"{where}: {message}"
 
 
 def test_a_bad_hessian_key(tmp_path: Path) -> None:
     assert refused(tmp_path, "name: demo\nhessian: {sampels: 3}") == (
-        "unknown key 'sampels' in hessian: did you mean 'samples'?; "
+        f"{tmp_path / 'suite.yaml'}:2: unknown key 'sampels' in hessian: did you mean 'samples'?; "
         "known: samples, tol, trace_tol, max_matvecs, seed"
     )
 
@@ -173,8 +180,7 @@ def test_a_text_that_is_no_yaml(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "- adam", "demo"])
 def test_a_text_that_is_no_mapping(tmp_path: Path, text: str) -> None:
     assert refused(tmp_path, text) == (
-        f"suite {tmp_path / 'suite.yaml'} must be a mapping with: "
-        "name, defaults, matrix, seeds, hessian, report"
+        f"suite {tmp_path / 'suite.yaml'} must be a mapping with: " + ", ".join(KEYS)
     )
 
 
@@ -209,7 +215,7 @@ def test_an_unknown_setting_in_the_defaults() -> None:
 
 
 def test_an_unknown_optimizer() -> None:
-    with pytest.raises(UnknownNameError, match="unknown optimizer 'sma': did you mean 'sam'"):
+    with pytest.raises(ConfigError, match="unknown optimizer 'sma': did you mean 'sam'"):
         expand(matrix={"optimizer": ["adam", "sma"]})
 
 
@@ -217,7 +223,7 @@ def test_an_unknown_optimizer() -> None:
 def test_a_dataset_that_is_no_name(dataset: object) -> None:
     with pytest.raises(ConfigError) as caught:
         expand(defaults={**DEFAULTS, "dataset": dataset})
-    assert str(caught.value) == f"dataset={dataset!r} is not allowed; allowed: a name"
+    assert str(caught.value) == f"here: dataset={dataset!r} is not allowed; allowed: a name"
 
 
 def test_a_suite_without_a_dataset() -> None:
@@ -234,4 +240,332 @@ def test_a_shipped_suite_expands(path: Path) -> None:
 
 
 def test_there_are_shipped_suites() -> None:
-    assert "demo" in {path.stem for path in SHIPPED}
+    shipped = {path.stem for path in SHIPPED}
+    assert shipped >= {"demo", "paper-bus", "gcsam", "bus-folds", "equal-compute", "tuned"}
+
+
+def shipped(name: str) -> tuple[Suite, tuple[RunConfig, ...]]:
+    suite = load_suite(Path(name))
+    return suite, suite.expand(lambda dataset: sources.get(dataset).image_size)
+
+
+@pytest.mark.parametrize("name", ["paper-bus", "gcsam", "bus-folds", "equal-compute"])
+def test_a_shipped_suite_says_how_many_runs_it_has(name: str) -> None:
+    _, runs = shipped(name)
+    comment = shipped_suites()[name].read_text().partition("name:")[0].replace("\n# ", " ")
+    assert f" {len(runs)} runs." in comment
+
+
+def test_paper_bus_is_the_papers_protocol() -> None:
+    suite, runs = shipped("paper-bus")
+    names = {"adam", "sam", "asam", "gsam", "wsam", "crsam"}
+    assert {run.optimizer["name"] for run in runs} == names
+    assert {run.model for run in runs} == {"resnet50", "vgg16", "vit", "swin"}
+    for run in runs:
+        assert (run.dataset, run.split, run.validation) == ("bus", "holdout", 0.0)
+        assert (run.optimizer["base"], run.optimizer["lr"], run.batch_size) == ("adam", 1e-4, 16)
+        assert (run.stop.rule, run.stop.value) == ("train-accuracy", 1.0)
+        assert (run.pretrained, run.augmentation, run.schedule) == (False, "none", "constant")
+    fed = {table.table: sum(map(table.where.matches, runs)) for table in suite.tables}
+    assert fed == {"1": 4 * 6, "2": 6 * 6, "3": 6 * 6, "4": 6 * 6, "5": 6 * 6}
+
+
+def test_gcsam_is_the_authors_script() -> None:
+    _, runs = shipped("gcsam")
+    assert {run.optimizer["name"] for run in runs} == {"adam", "sam", "gcsam"}
+    assert {run.optimizer.get("rho", 0.05) for run in runs} == {0.05}
+    assert {(run.model, run.epochs, run.stop.rule, run.stop.value) for run in runs} == {
+        ("resnet50", 120, "patience", 10.0)
+    }
+    assert {(run.dataset, run.image_size, run.batch_size) for run in runs} == {
+        ("cifar10", 224, 128),
+        ("cifar100", 224, 128),
+        ("bus", 256, 32),
+        ("covid-radiography", 224, 32),
+    }
+
+
+@pytest.mark.parametrize("name", ["bus-folds", "equal-compute"])
+def test_every_optimizer_takes_part_once(name: str) -> None:
+    _, runs = shipped(name)
+    each = [run.optimizer["name"] for run in runs if run.seed == 0 and run.fold in (None, 1)]
+    assert sorted(map(str, each)) == [info.name for info in optimizers.list()]
+    assert {run.optimizer["lr"] for run in runs if run.optimizer["name"] == "sgd"} == {0.01}
+
+
+def test_equal_compute_is_a_hundred_epochs_of_adam() -> None:
+    """2,405 images, 481 of them for the test; 121 batches of 16."""
+    _, runs = shipped("equal-compute")
+    batches = -(-(2405 - round(0.2 * 2405)) // 16)
+    assert {run.stop.value for run in runs} == {100 * batches}
+    assert {run.epochs for run in runs} == {100}
+
+
+def test_tuned_is_as_many_trials_for_everybody() -> None:
+    suite, runs = shipped("tuned")
+    assert suite.search is not None
+    tunings = plan_search(suite.search, runs)
+    assert [len(tuning.runs) for tuning in tunings] == [12] * 7
+    assert len(runs) == 42
+
+
+# grids --------------------------------------------------------------------------------------------
+
+
+def settings_of(runs: tuple[RunConfig, ...], *names: str) -> list[tuple[Any, ...]]:
+    return [
+        tuple(run.optimizer[n] if n in run.optimizer else getattr(run, n) for n in names)
+        for run in runs
+    ]
+
+
+def complaint(**given: Any) -> str:
+    with pytest.raises(ConfigError) as caught:
+        expand(**given)
+    return str(caught.value)
+
+
+def test_a_list_within_an_optimizer_is_a_choice_too() -> None:
+    runs = expand(matrix={"optimizer": ["adam", {"name": "sam", "rho": [0.1, 0.2]}]})
+    assert [(r.optimizer["name"], r.optimizer.get("rho")) for r in runs] == [
+        ("adam", None),
+        ("sam", 0.1),
+        ("sam", 0.2),
+    ]
+
+
+def test_a_hyperparameter_that_is_a_list_is_one_value() -> None:
+    one = expand(matrix={"optimizer": {"name": "sam", "betas": [0.8, 0.9]}})
+    assert settings_of(one, "betas") == [((0.8, 0.9),)]
+    two = expand(matrix={"optimizer": {"name": "sam", "betas": [[0.8, 0.9], [0.9, 0.99]]}})
+    assert settings_of(two, "betas") == [((0.8, 0.9),), ((0.9, 0.99),)]
+
+
+def test_all_optimizers() -> None:
+    names = [run.optimizer["name"] for run in expand(matrix={"optimizer": "all"})]
+    assert names == [info.name for info in optimizers.list()]
+
+
+def test_include_adds_grids_over_the_defaults() -> None:
+    runs = expand(
+        matrix={"optimizer": ["adam", "sam"]},
+        include=[{"optimizer": "sgd", "lr": [0.1, 0.2]}, {"model": "resnet18", "epochs": 3}],
+    )
+    assert [(r.optimizer["name"], r.model, r.optimizer["lr"], r.epochs) for r in runs] == [
+        ("adam", "small-cnn", 1e-4, 50),
+        ("sam", "small-cnn", 1e-4, 50),
+        ("sgd", "small-cnn", 0.1, 50),
+        ("sgd", "small-cnn", 0.2, 50),
+        ("adam", "resnet18", 1e-4, 3),
+    ]
+
+
+def test_include_alone() -> None:
+    runs = expand(include=[{"optimizer": "sgd"}])
+    assert [run.optimizer["name"] for run in runs] == ["sgd"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "left"),
+    [
+        ({"optimizer": "sam"}, [("adam", 16), ("adam", 32)]),
+        ({"optimizer": "sam", "batch_size": 32}, [("adam", 16), ("sam", 16), ("adam", 32)]),
+        ({"optimizer": {"name": "sam", "rho": 0.05}}, [("adam", 16), ("adam", 32)]),
+        ({"batch_size": [32, 64]}, [("adam", 16), ("sam", 16)]),
+        ({"lr": 1e-4, "batch_size": 16, "stop": "epochs"}, [("adam", 32), ("sam", 32)]),
+    ],
+)
+def test_exclude(pattern: dict[str, Any], left: list[tuple[str, int]]) -> None:
+    runs = expand(matrix={"batch_size": [16, 32], "optimizer": ["adam", "sam"]}, exclude=[pattern])
+    assert sorted((r.optimizer["name"], r.batch_size) for r in runs) == sorted(left)
+
+
+def test_exclude_that_fits_nothing_or_everything() -> None:
+    assert complaint(exclude=[{"optimizer": "sam"}]) == (
+        "here: exclude optimizer: sam fits no run of the suite"
+    )
+    assert complaint(exclude=[{"optimizer": "adam"}]) == "here: exclude leaves no run"
+    assert complaint(exclude=[{"optimiser": "sam"}]).startswith(
+        "here: unknown key 'optimiser' in exclude: did you mean 'optimizer'?; known: dataset"
+    )
+    assert complaint(exclude=["sam"]) == (
+        "here: exclude must name settings, as in {optimizer: sam}, not 'sam'"
+    )
+
+
+def test_folds_of_a_numbered_split() -> None:
+    runs = expand(defaults={**DEFAULTS, "split": "kfold-3"}, folds="all", seeds=2)
+    assert [(run.seed, run.fold) for run in runs] == [
+        (0, 1),
+        (0, 2),
+        (0, 3),
+        (1, 1),
+        (1, 2),
+        (1, 3),
+    ]
+    some = expand(defaults={**DEFAULTS, "split": "kfold-3"}, folds=[3, 1])
+    assert [run.fold for run in some] == [1, 3]
+
+
+def test_folds_that_the_data_bring_are_asked_for() -> None:
+    suite = read_suite(
+        {"name": "t", "defaults": {**DEFAULTS, "split": "folds"}, "folds": "all"}, "here"
+    )
+    asked: list[tuple[str, int]] = []
+
+    def folds_in(dataset: str, size: int) -> tuple[int, ...]:
+        asked.append((dataset, size))
+        return (1, 2)
+
+    assert [run.fold for run in suite.expand(lambda dataset: 64, folds_in)] == [1, 2]
+    assert asked == [("phantom", 64)]
+    with pytest.raises(ConfigError, match="the folds of 'phantom' are not known here"):
+        suite.expand(lambda dataset: 64)
+
+
+def test_folds_are_for_the_splits_that_have_some() -> None:
+    runs = expand(matrix={"split": ["holdout", "kfold-2"]}, folds="all")
+    assert [(run.split, run.fold) for run in runs] == [
+        ("holdout", None),
+        ("kfold-2", 1),
+        ("kfold-2", 2),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("split", "more", "message"),
+    [
+        ("kfold-3", {}, "split kfold-3 needs folds; add `folds: all` to the suite"),
+        ("kfold-3", {"folds": [4]}, "split kfold-3 has no fold 4; folds: 1, 2, 3"),
+        ("kfold-3", {"folds": 3}, "folds=3 must be all or a list, as in [1, 2]"),
+        (
+            "kfol-3",
+            {"folds": "all"},
+            "unknown split 'kfol-3': did you mean 'kfold-K' or 'folds'?; splits: ",
+        ),
+    ],
+)
+def test_folds_that_do_not_fit(split: str, more: dict[str, Any], message: str) -> None:
+    said = complaint(defaults={**DEFAULTS, "split": split}, **more)
+    assert said.startswith(f"here: {message}")
+
+
+def test_a_fold_beside_folds() -> None:
+    said = complaint(defaults={**DEFAULTS, "split": "kfold-3", "fold": 1}, folds="all")
+    assert said == "here: fold=1 beside folds; leave one out"
+    runs = expand(defaults={**DEFAULTS, "split": "kfold-3"}, matrix={"fold": [1, 3]})
+    assert [run.fold for run in runs] == [1, 3]
+
+
+def test_tables_say_which_runs_feed_them() -> None:
+    suite = read_suite(
+        {
+            "name": "t",
+            "defaults": DEFAULTS,
+            "matrix": {"optimizer": ["adam", "sam"]},
+            "tables": [
+                {"paper": "a", "table": 2, "where": {"optimizer": "sam"}},
+                {"paper": "b", "table": "F1"},
+            ],
+        },
+        "here",
+    )
+    runs = suite.expand(lambda dataset: 64)
+    first, second = suite.tables
+    assert (first.paper, first.table) == ("a", "2")
+    assert [first.where.matches(run) for run in runs] == [False, True]
+    assert [second.where.matches(run) for run in runs] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [
+        ([{"paper": "a"}], "a table needs its table, as in {paper: ID, table: 1}"),
+        (["1"], "a table is given as {paper: ID, table: 1}, not '1'"),
+        ([{"paper": "a", "tabel": 1}], "unknown key 'tabel' in tables: did you mean 'table'?; "),
+        (
+            [{"paper": "a", "table": 1, "where": {"model": "vgg16"}}],
+            "table 1 of a is fed by no run (model: vgg16)",
+        ),
+    ],
+)
+def test_bad_tables(tables: Any, message: str) -> None:
+    assert complaint(tables=tables).startswith(f"here: {message}")
+
+
+# files that build on others -----------------------------------------------------------------------
+
+
+def test_extends_merges_mappings_and_replaces_the_rest(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text(DEMO)
+    suite = load_suite(
+        write(
+            tmp_path,
+            "name: child\nextends: base.yaml\nseeds: [5]\nhessian: null\n"
+            "defaults: {epochs: 7, lr: null}\nmatrix: {optimizer: [adam, sam]}\n"
+            "report: {baseline: adam}",
+        )
+    )
+    assert suite == Suite(
+        name="child",
+        defaults={"dataset": "phantom", "model": "small-cnn", "epochs": 7},
+        matrix={"optimizer": ["adam", "sam"], "batch_size": [16, 32]},
+        seeds=(5,),
+        baseline="adam",
+    )
+
+
+def test_extends_a_shipped_suite(tmp_path: Path) -> None:
+    suite = load_suite(write(tmp_path, "name: mine\nextends: demo\nseeds: 1"))
+    assert suite.seeds == (0,)
+    assert suite.defaults == load_suite(Path("demo")).defaults
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("extends: demo", "1: a suite that extends another needs a name of its own"),
+        ("name: x\nextends: [demo]", "2: extends must name one suite, not ['demo']"),
+        ("name: x\nextends: dmo", "2: suite 'dmo' does not exist: did you mean 'demo'?; shipped: "),
+        ("name: x\nextends: suite.yaml", "2: {file} extends itself by way of {file}"),
+    ],
+)
+def test_extends_that_cannot_be(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "suite.yaml"
+    assert refused(tmp_path, text).startswith(f"{file}:{message.format(file=file)}")
+
+
+def test_a_circle_of_files(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text("name: b\nextends: suite.yaml")
+    assert "extends itself by way of" in refused(tmp_path, "name: x\nextends: base.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        ("matrix:\n  optimizer:\n    - adam\n    - {name: sam, rho: -1}", 6, "sam rho=-1 is not"),
+        ("matrix:\n  epochs: [3, -3]\n  optimizer: [adam]", 4, "epochs=-3 is not allowed"),
+        ("include:\n  - optimizer: sam\n  - {optimzer: sam}", 5, "unknown key 'optimzer' in run"),
+        ("search:\n  trails: 3", 3, "unknown key 'trails' in search: did you mean 'trials'"),
+    ],
+)
+def test_complaints_name_the_line(tmp_path: Path, text: str, line: int, message: str) -> None:
+    path = write(tmp_path, f"name: x\ndefaults: {DEFAULTS}\n{text}")
+    with pytest.raises(ConfigError) as caught:
+        load_suite(path).expand(lambda dataset: 64)
+    found, _, said = str(caught.value).partition(": ")
+    assert said.startswith(message)
+    assert found == f"{path}:{line}"
+
+
+def test_complaints_name_the_file_that_was_extended(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text(f"name: b\ndefaults: {DEFAULTS}\nmatrix: {{epoch: 1}}")
+    path = write(tmp_path, "name: x\nextends: base.yaml\nseeds: 2")
+    with pytest.raises(ConfigError, match=r"base\.yaml:3: unknown key 'epoch'"):
+        load_suite(path).expand(lambda dataset: 64)
+
+
+def test_a_key_given_twice(tmp_path: Path) -> None:
+    said = refused(tmp_path, "name: x\nseeds: 1\nseeds: 2")
+    assert "key 'seeds' is given twice" in said
+    assert "line 3" in said

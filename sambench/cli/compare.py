@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sambench.arguments import sort_settings, with_settings
-from sambench.cli.launching import check_models, image_size, launch, show_table
 from sambench.cli.options import (
     DATA,
     RESULTS,
@@ -23,11 +22,10 @@ from sambench.cli.options import (
     SetOption,
     SizeOption,
 )
-from sambench.errors import ConfigError
+from sambench.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
-    from sambench.config import HessianSettings, RunConfig
-    from sambench.console import Screen
+    from sambench.suite import Suite
 
 
 DESCRIBING = (
@@ -40,7 +38,8 @@ DESCRIBING = (
 def compare(
     context: typer.Context,
     suite: Annotated[
-        Path | None, typer.Argument(help="A suite file, or none with --model and --opt.")
+        Path | None,
+        typer.Argument(help="A suite file or a shipped suite, or none with --model and --opt."),
     ] = None,
     dataset: Annotated[str, typer.Option("--dataset", help="A prepared dataset.")] = "bus",
     model: Annotated[
@@ -61,7 +60,24 @@ def compare(
         bool, typer.Option("--hessian", help="Measure curvature too (a suite file says so itself).")
     ] = False,
     plan: Annotated[
-        bool, typer.Option("--plan", help="Show what would run, and run nothing.")
+        bool,
+        typer.Option("--plan", help="Show what is done, what would run and how long; run nothing."),
+    ] = False,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", metavar="PATTERN", help="Runs by name (shell pattern) or id."),
+    ] = None,
+    retry: Annotated[
+        str,
+        typer.Option(
+            "--retry",
+            metavar="STATES",
+            help="Do these again: failed, diverged, stale, separated by commas. Interrupted runs "
+            "are resumed in any case.",
+        ),
+    ] = "",
+    fail_fast: Annotated[
+        bool, typer.Option("--fail-fast", help="End with the first run that fails or diverges.")
     ] = False,
     data: DataOption = DATA,
     results: ResultsOption = RESULTS,
@@ -69,40 +85,81 @@ def compare(
 ) -> None:
     """Run what is missing of a comparison, then show its table.
 
-    Examples: sambench compare suites/demo.yaml;
+    Examples: sambench compare suites/demo.yaml; sambench compare paper-bus --plan;
     sambench compare --dataset phantom --model small-cnn --opt adam,sam,gcsam --seeds 3
     """
-    from sambench.config import HessianSettings
+    from sambench.cli.study import Request, Study
     from sambench.console import Screen
-    from sambench.suite import Suite, load_suite
 
     if suite is not None:
         _refuse_beside_suite(context)
-        study = load_suite(suite)
+        from sambench.suite_file import load_suite
+
+        chosen = load_suite(suite)
     else:
         names, models = _names(opt, "--opt"), _names(model, "--model")
         run, for_optimizer = sort_settings(settings, names)
         common: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "lr": lr, **run}
-        study = Suite(
-            name="comparison",
+        chosen = _suite(
             defaults={"dataset": dataset, "image_size": size, **common},
-            matrix={
-                "model": models,
-                "optimizer": tuple(with_settings(name, for_optimizer) for name in names),
-            },
-            seeds=tuple(range(seeds)),
-            hessian=HessianSettings() if curvature else None,
-            baseline=names[0],
+            models=models,
+            optimizers=[with_settings(name, for_optimizer) for name in names],
+            seeds=seeds,
+            curvature=curvature,
         )
-    configs = study.expand(lambda name: image_size(data, name))
-    screen = Screen()
+    request = Request(
+        data=data,
+        results=results,
+        device=device,
+        only=only or (),
+        retry=_states(retry),
+        fail_fast=fail_fast,
+    )
+    study = Study(chosen, request, Screen())
     if plan:
-        check_models(configs)
-        _show_plan(screen, configs, results, study.hessian)
+        study.plan()
         return
-    code = launch(screen, configs, data, results, device, study.name, study.hessian)
-    show_table(screen, results, configs, study.baseline)
-    raise typer.Exit(code)
+    raise typer.Exit(study.carry_out())
+
+
+def _suite(
+    *,
+    defaults: dict[str, Any],
+    models: Sequence[str],
+    optimizers: Sequence[dict[str, Any]],
+    seeds: int,
+    curvature: bool,
+) -> Suite:
+    """Return the suite that the options describe."""
+    from sambench.config import HessianSettings
+    from sambench.suite import Suite
+
+    return Suite(
+        name="comparison",
+        defaults=defaults,
+        matrix={"model": tuple(models), "optimizer": tuple(optimizers)},
+        seeds=tuple(range(seeds)),
+        hessian=HessianSettings() if curvature else None,
+        baseline=optimizers[0]["name"],
+    )
+
+
+def _states(text: str) -> tuple[str, ...]:
+    """Read the states to do again.
+
+    Raises:
+        ConfigError: If one is none or cannot be done again.
+    """
+    from sambench.status import REPEATABLE
+
+    states = tuple(state.strip() for state in text.split(",") if state.strip())
+    for state in states:
+        if state not in REPEATABLE:
+            raise ConfigError(
+                f"--retry: no state {state!r}{did_you_mean(state, REPEATABLE)}; "
+                f"states: {', '.join(REPEATABLE)}"
+            )
+    return states
 
 
 def _names(text: str, option: str) -> tuple[str, ...]:
@@ -129,21 +186,3 @@ def _refuse_beside_suite(context: typer.Context) -> None:
             option = "--set" if parameter == "settings" else f"--{parameter.replace('_', '-')}"
             option = "--hessian" if parameter == "curvature" else option
             raise ConfigError(f"{option} does not go with a suite file; write it into the file")
-
-
-def _show_plan(
-    screen: Screen,
-    configs: Sequence[RunConfig],
-    results: Path,
-    hessian: HessianSettings | None,
-) -> None:
-    from sambench.store import Store
-
-    store = Store(results)
-    states = {
-        config.name: store.standing(config, curvature=hessian is not None) for config in configs
-    }
-    rows = [(name, standing.state, standing.action) for name, standing in states.items()]
-    screen.listing(("run", "state", "would"), rows, f"{len(rows)} runs")
-    open_runs = sum(standing.action != "skip" for standing in states.values())
-    screen.show(f"{open_runs} of {len(rows)} runs have something to do; nothing was run")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sambench.config import HessianSettings, RunConfig
     from sambench.console import Screen
+    from sambench.status import Standing, Survey
+    from sambench.store import Store
 
 
 def launch(
@@ -19,32 +21,51 @@ def launch(
     device: str | None,
     suite: str | None,
     hessian: HessianSettings | None,
+    *,
+    retry: Collection[str] = (),
+    fail_fast: bool = False,
 ) -> int:
-    """Do what is missing of the runs and return the exit code."""
+    """Do what is missing of the runs and return the exit code.
+
+    Args:
+        screen: Where to show how it goes.
+        configs: The runs.
+        data: Folder of the prepared datasets.
+        results: Folder of the results.
+        device: Name of the device, or None to choose.
+        suite: Name of the suite, if any.
+        hessian: How to measure curvature, or None to leave it out.
+        retry: States of finished runs that are done again (`sambench.status.REPEATABLE`).
+        fail_fast: End with the first run that fails or diverges.
+    """
+    from sambench.status import STALE, pending
     from sambench.store import Store
 
     store = Store(results)
-    pending = store.missing(configs, curvature=hessian is not None)
-    if len(pending) < len(configs):
-        screen.say(f"{len(configs) - len(pending)} of {len(configs)} runs are done already")
-    if not pending:
-        return 0
+    standings = survey(store, data, hessian, retry).of(configs)
+    left = pending(standings)
+    failures = _say_what_is_left_alone(screen, standings)
+    if not left:
+        return int(failures > 0)
     from sambench.console import RunDisplay
     from sambench.environment import choose_device
     from sambench.launch.local import Watcher, run_all
     from sambench.run import Paths
 
+    todo = [standing.config for standing in left]
     where, reason = choose_device(device)
-    check_data(pending, data)
-    check_models(pending)
+    check_data(todo, data)
+    check_models(todo)
+    _retire(store, [standing.config for standing in left if standing.state == STALE])
     screen.say(f"device {where} ({reason})")
-    with RunDisplay(screen, len(pending)) as display:
+    with RunDisplay(screen, len(todo)) as display:
         tally = run_all(
-            pending,
+            todo,
             Paths(data=data, results=results),
             device=where,
             suite=suite,
             hessian=hessian,
+            fail_fast=fail_fast,
             watcher=Watcher(
                 event=display.event,
                 curvature=display.curvature,
@@ -57,7 +78,49 @@ def launch(
         raise tally.errors[0]
     if tally.interrupted:
         screen.warn("interrupted; the same command goes on from here")
-    return tally.exit_code
+    return tally.exit_code or int(failures > 0)
+
+
+def survey(
+    store: Store, data: Path, hessian: HessianSettings | None, retry: Collection[str] = ()
+) -> Survey:
+    """Return who tells the standing of runs on these data."""
+    from sambench.data.prepared import prepared_fingerprint
+    from sambench.status import Survey
+
+    return Survey(
+        store=store,
+        curvature=hessian is not None,
+        retry=retry,
+        fingerprint=lambda name, side: prepared_fingerprint(data, name, side),
+    )
+
+
+def _say_what_is_left_alone(screen: Screen, standings: Sequence[Standing]) -> int:
+    """Tell which runs are not done (again); return how many of them have failed or diverged."""
+    from sambench.status import DIVERGED, DONE, FAILED, STALE, counts
+
+    left_alone = [standing for standing in standings if standing.action == "skip"]
+    numbers = counts(left_alone)
+    if done := numbers.get(DONE):
+        screen.say(f"{done} of {len(standings)} runs are done already")
+    for state in (FAILED, DIVERGED, STALE):
+        if number := numbers.get(state):
+            reasons = sorted({s.note for s in left_alone if s.state == state and s.note})
+            why = f" ({'; '.join(reasons)})" if reasons else ""
+            screen.warn(f"{number} {state}{why}; `--retry {state}` does them again")
+    return numbers.get(FAILED, 0) + numbers.get(DIVERGED, 0)
+
+
+def _retire(store: Store, configs: Sequence[RunConfig]) -> None:
+    """Move stale runs out of the way; those that another process is at are left to it."""
+    from contextlib import suppress
+
+    from sambench.claim import Claimed
+
+    for config in configs:
+        with suppress(Claimed):
+            store.retire(config)
 
 
 def check_data(configs: Sequence[RunConfig], data: Path) -> None:
@@ -108,3 +171,15 @@ def image_size(data: Path, dataset: str) -> int:
     default = sources.get(dataset).image_size
     sizes = prepared_sizes(data, dataset)
     return sizes[0] if len(sizes) == 1 else default
+
+
+def folds_in(data: Path, dataset: str, image_size: int) -> tuple[int, ...]:
+    """Return the folds that a prepared dataset brings itself.
+
+    Raises:
+        DataError: If it is not prepared or has no folds.
+    """
+    from sambench.data.prepared import open_prepared
+
+    folds = open_prepared(data, dataset, image_size).column("fold")
+    return tuple(sorted({int(fold) for fold in folds if fold is not None}))

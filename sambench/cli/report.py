@@ -25,13 +25,14 @@ def report(
     from sambench.optim.method import optimizers
     from sambench.report.page import write_report
     from sambench.report.tables import build_tables
+    from sambench.search import is_trial
     from sambench.store import Store
 
     optimizers.get(baseline)
     store, screen = Store(results), Screen()
     records, damaged = store.records()
-    if patterns:
-        records = store.find(patterns)
+    shown = [record for record in records if not is_trial(record)]
+    records = store.find(patterns) if patterns else shown
     for message in damaged:
         screen.warn(message)
     if not records:

@@ -75,6 +75,7 @@ def train(
         }
     )
     screen = Screen()
-    code = launch(screen, [config], data, results, device, None, None)
+    again = ("failed", "diverged", "stale")
+    code = launch(screen, [config], data, results, device, None, None, retry=again)
     show_table(screen, results, [config], baseline=opt)
     raise typer.Exit(code)

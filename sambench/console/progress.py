@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import traceback
+
 from rich.markup import escape
 from rich.progress import (
     TextColumn,
@@ -11,6 +13,7 @@ from rich.progress import (
 from sambench.config import RunConfig
 from sambench.console.bar import progress_bar
 from sambench.console.screen import Screen
+from sambench.errors import UserError
 from sambench.events import Epoch, Event, Started, Tick
 from sambench.record import COMPLETED, RunRecord
 
@@ -75,8 +78,9 @@ class RunDisplay:
         self._bar.reset(self._task, description="", total=None, numbers="")
 
     def failed(self, config: RunConfig, error: Exception) -> None:
-        """Show the last line of what went wrong in a run."""
-        said = " ".join(str(error).split()) or type(error).__name__
+        """Show the last line of what went wrong in a run, as its traceback would end."""
+        lines = traceback.format_exception_only(error)
+        said = str(error) if isinstance(error, UserError) else " ".join("".join(lines).split())
         self._screen.warn(f"{config.name}: failed: {said}")
 
     def elsewhere(self, config: RunConfig) -> None:

@@ -132,6 +132,19 @@ def prepared_sizes(root: Path, dataset: str) -> tuple[int, ...]:
     return tuple(sorted(int(match[1]) for match in found if match))
 
 
+def prepared_fingerprint(root: Path, dataset: str, image_size: int) -> str | None:
+    """Return the fingerprint of a prepared dataset; None where it is not prepared.
+
+    Raises:
+        DataError: If it is damaged or of another format version.
+    """
+    folder = prepared_folder(root, dataset, image_size)
+    if not (folder / MANIFEST).is_file():
+        return None
+    manifest = _read_manifest(folder, f"run `{prepare_command(dataset, image_size)}`")
+    return str(manifest["fingerprint"])
+
+
 def prepare_command(dataset: str, image_size: int) -> str:
     """Return the command that prepares a dataset at this size."""
     return f"sambench prepare {dataset} --size {image_size}"

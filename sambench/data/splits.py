@@ -106,6 +106,24 @@ def deal(population: Population, folds: int, seed: int) -> Indices:
     return _grouped(population, everything, [1 / folds] * folds, seed, "test")
 
 
+def folds_of(name: str) -> tuple[int, ...] | None:
+    """Return the folds of a split: () where it has none, None where the data bring their own.
+
+    Raises:
+        ConfigError: If there is no such split.
+    """
+    kind, _, number = name.partition("-")
+    if name == "folds":
+        return None
+    if f"{kind}-K" in NAMES and number.isdecimal() and int(number) >= 2:
+        return tuple(range(1, int(number) + 1))
+    if name in NAMES or all(name.partition(":")):
+        return ()
+    raise ConfigError(
+        f"unknown split {name!r}{did_you_mean(name, NAMES)}; splits: {', '.join(NAMES)}"
+    )
+
+
 def _test_mask(population: Population, name: str, fold: int | None, seed: int) -> NDArray[np.bool_]:
     kind, _, argument = name.partition(":" if ":" in name else "-")
     if name == "holdout":

@@ -11,12 +11,12 @@ from types import FrameType
 
 import torch
 
+from sambench.claim import Claimed
 from sambench.config import HessianSettings, RunConfig
 from sambench.errors import StoreError
 from sambench.events import Event
 from sambench.record import COMPLETED, INTERRUPTED, RunRecord
 from sambench.run import Paths, measure_hessian, run_one
-from sambench.store import Claimed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +63,7 @@ def run_all(
     suite: str | None,
     hessian: HessianSettings | None,
     watcher: Watcher,
+    fail_fast: bool = False,
 ) -> Tally:
     """Do the runs that are not done, with their curvature; one that fails does not stop the rest.
 
@@ -73,6 +74,7 @@ def run_all(
         suite: Name of the suite that asks for them.
         hessian: How to measure curvature, or None to leave it out.
         watcher: Told what happens.
+        fail_fast: End with the first run that fails or diverges.
 
     Raises:
         StoreError: If the results folder cannot be written.
@@ -114,6 +116,8 @@ def run_all(
                 watcher.failed(config, error)
             if tally.interrupted or stop_requested():
                 tally.interrupted = True
+                break
+            if fail_fast and tally.exit_code:
                 break
     return tally
 

@@ -25,12 +25,16 @@ class Base:
         path: Dotted name of the class.
         settings: Its settings; empty where they are not known, and then not checked here.
         fused: Whether torch has a fused implementation (same mathematics, fewer memory passes).
+        grid: Values worth trying in a search.
+        factors: Multiples of the given value worth trying.
     """
 
     name: str
     path: str
     settings: Mapping[str, Setting] = field(default_factory=dict)
     fused: bool = False
+    grid: Mapping[str, tuple[Setting, ...]] = field(default_factory=dict)
+    factors: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     def complete(self, given: Mapping[str, object]) -> dict[str, Setting]:
         """Return all settings, the given ones checked against the type of the default.
@@ -92,17 +96,34 @@ _SGD: dict[str, Setting] = {
     "weight_decay": 0.0,
     "nesterov": False,
 }
+_RATES = {"lr": (0.1, 0.3, 1.0, 3.0, 10.0)}
 BASES = {
     base.name: base
     for base in (
-        Base(name="adam", path="torch.optim.Adam", settings=_ADAM, fused=True),
+        Base(
+            name="adam",
+            path="torch.optim.Adam",
+            settings=_ADAM,
+            fused=True,
+            grid={"weight_decay": (0.0, 1e-5, 1e-4)},
+            factors=_RATES,
+        ),
         Base(
             name="adamw",
             path="torch.optim.AdamW",
             settings={**_ADAM, "weight_decay": 1e-2},
             fused=True,
+            grid={"weight_decay": (0.0, 1e-2, 1e-1)},
+            factors=_RATES,
         ),
-        Base(name="sgd", path="torch.optim.SGD", settings=_SGD, fused=True),
+        Base(
+            name="sgd",
+            path="torch.optim.SGD",
+            settings=_SGD,
+            fused=True,
+            grid={"weight_decay": (0.0, 5e-4, 1e-3)},
+            factors=_RATES,
+        ),
     )
 }
 

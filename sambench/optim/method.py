@@ -7,6 +7,7 @@ suite and naming its runs need no torch.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -90,6 +91,8 @@ class Hyperparameter(Generic[Value]):
         below: Values must be smaller than this.
         shared: It must be the same in all parameter groups; choices always are.
         choices: The values allowed, where it is a choice.
+        grid: Values worth trying in a search, those its authors tried where known; empty where it
+            is not tuned.
     """
 
     name: str
@@ -104,8 +107,10 @@ class Hyperparameter(Generic[Value]):
         below: float | None = None,
         choices: tuple[Value, ...] = (),
         shared: bool = False,
+        grid: tuple[Value, ...] = (),
     ) -> None:
         self.default = default
+        self.grid = grid
         self.help = help
         self.minimum = minimum
         self.maximum = maximum
@@ -257,7 +262,7 @@ class OptimizerInfo:
         """First line of the method's docstring."""
         return (self.method.__doc__ or "").strip().splitlines()[0]
 
-    @property
+    @functools.cached_property
     def hyperparameters(self) -> dict[str, Hyperparameter[Any]]:
         """The method's own hyperparameters, by name."""
         return {

@@ -24,7 +24,7 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
     """
     buffer = io.BytesIO()
     torch.save({"format_version": FORMAT_VERSION, **state}, buffer)
-    data = buffer.getvalue()
+    data = buffer.getbuffer()
     latest, previous = folder / NAME, folder / PREVIOUS
     if _digest(latest).exists():  # it is written last, so the latest is whole
         if latest.exists():

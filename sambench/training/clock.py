@@ -44,6 +44,19 @@ class Clock:
             self._running = None
 
     @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave a part out of a stretch of training, as the writing of a checkpoint."""
+        if self._running is None:
+            yield
+            return
+        self._training += self._now() - self._running
+        self._running = None
+        try:
+            yield
+        finally:
+            self._running = self._now()
+
+    @contextmanager
     def evaluation(self) -> Iterator[None]:
         """Measure a stretch of evaluation."""
         start = self._now()

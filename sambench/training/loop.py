@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,20 +21,17 @@ from sambench.events import Epoch, Tick
 from sambench.optim.oracle import RandomState
 from sambench.optim.samples import SampleClosure
 from sambench.optim.sharpness_aware import SharpnessAware
-from sambench.training.checkpoint import load_checkpoint, save_checkpoint
 from sambench.training.clock import Clock
 from sambench.training.evaluate import predict, reaches_accuracy
 from sambench.training.metrics import classification_metrics
 from sambench.training.precision import autocast, numerics
 from sambench.training.seeding import derive_seed
+from sambench.training.snapshot import Snapshots
 from sambench.training.state import TrainingState
 from sambench.training.stopping import Standing, after_epoch, within_epoch
 
 TICK_SECONDS = 0.25
 """How often running numbers are read from the device for the progress display."""
-
-CHECKPOINT_SECONDS = 60.0
-"""Least time between two checkpoints at ends of epochs."""
 
 
 class Diverged(Exception):
@@ -64,6 +60,8 @@ class Training:
         train: Training images.
         validation: Images to select on, or None.
         folder: Where checkpoints lie.
+        identity: What the run is and what it is trained on; only its own checkpoint is resumed.
+        before_save: Asked before a checkpoint is written; may raise to keep it from being written.
         on_tick: Told running numbers a few times a second.
         on_epoch: Told each epoch when it is done.
         stop_requested: Asked after each step; when true, the run is saved and ends.
@@ -78,6 +76,8 @@ class Training:
         validation: Images | None,
         *,
         folder: Path,
+        identity: str,
+        before_save: Callable[[], None] = lambda: None,
         on_tick: Callable[[Tick], None],
         on_epoch: Callable[[Epoch], None],
         stop_requested: Callable[[], bool],
@@ -87,15 +87,19 @@ class Training:
         self.optimizer = optimizer
         self.train = train
         self.validation = validation
-        self._folder = folder
+        self._before_save = before_save
         self._on_tick = on_tick
         self._on_epoch = on_epoch
         self._stop_requested = stop_requested
         self._scheduler = self._make_scheduler()
-        self._last_tick = self._last_save = time.monotonic()
-        self.clock = Clock(train.device)
-        self.state = TrainingState.fresh(len(train), train.device)
-        self.resumed = self._resume()
+        self._last_tick = time.monotonic()
+        self._snapshots = Snapshots(
+            folder, identity, model, optimizer, self._scheduler, train.device
+        )
+        restored = self._snapshots.restore()
+        fresh = TrainingState.fresh(len(train), train.device), Clock(train.device)
+        self.state, self.clock = restored or fresh
+        self.resumed = restored is not None
 
     def run(self) -> Outcome:
         """Train to the end and leave the selected weights in the model.
@@ -122,6 +126,8 @@ class Training:
         self.model.train()
         with self.clock.training():
             for indices in batches[state.step :]:
+                if within_epoch(config.stop, self._standing()):
+                    break
                 self.optimizer.observing = state.step + 1 == len(batches)
                 self._step(indices)
                 state.step += 1
@@ -131,8 +137,8 @@ class Training:
                 self._tick(len(batches))
                 if self._stop_requested():
                     self._interrupt()
-                if within_epoch(config.stop, self._standing()):
-                    break
+                if self._snapshots.due:
+                    self._save()
 
     def _step(self, indices: Tensor) -> None:
         config, state = self.config, self.state
@@ -185,7 +191,7 @@ class Training:
         self._on_epoch(epoch)
         with self.clock.evaluation():
             ended = after_epoch(self.config.stop, self._standing(), self._confirm)
-        if ended is None and time.monotonic() - self._last_save > CHECKPOINT_SECONDS:
+        if ended is None and self._snapshots.due:
             self._save()
         return ended
 
@@ -264,43 +270,9 @@ class Training:
         raise Interrupted(f"stopped in epoch {self.state.epoch + 1}, step {self.state.step}")
 
     def _save(self) -> None:
-        self._last_save = time.monotonic()
-        device = self.train.device
-        save_checkpoint(
-            self._folder,
-            {
-                "run": self.config.id,
-                "model": self.model.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "scheduler": self._scheduler.state_dict() if self._scheduler else None,
-                "state": self.state.to_dict(),
-                "seconds": [
-                    self.clock.train_seconds,
-                    self.clock.evaluation_seconds,
-                    self.clock.overhead_seconds,
-                ],
-                "random": torch.get_rng_state(),
-                "random_device": (
-                    torch.cuda.get_rng_state(device) if device.type == "cuda" else None
-                ),
-            },
-        )
-
-    def _resume(self) -> bool:
-        saved: dict[str, Any] | None = load_checkpoint(self._folder)
-        if saved is None or saved["run"] != self.config.id:
-            return False
-        device = self.train.device
-        self.model.load_state_dict(saved["model"])
-        self.optimizer.load_state_dict(saved["optimizer"])
-        if self._scheduler is not None:
-            self._scheduler.load_state_dict(saved["scheduler"])
-        self.state = TrainingState.from_dict(saved["state"], device)
-        self.clock = Clock(device, *saved["seconds"])
-        torch.set_rng_state(saved["random"])
-        if saved["random_device"] is not None and device.type == "cuda":
-            torch.cuda.set_rng_state(saved["random_device"], device)
-        return True
+        with self.clock.paused():
+            self._before_save()
+            self._snapshots.save(self.state, self.clock)
 
 
 @contextmanager

@@ -61,6 +61,7 @@ def training(folder: Path, stop_after: int | None = None, **settings: Any) -> Tr
         images(),
         images(1) if config.validation else None,
         folder=folder,
+        identity=config.id,
         on_tick=lambda tick: None,
         on_epoch=lambda epoch: None,
         stop_requested=stop_requested,

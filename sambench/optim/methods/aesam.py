@@ -26,7 +26,12 @@ class AESAM(Method):
     step; the choice waits for the device.
     """
 
-    rho = Hyperparameter(0.05, minimum=0.0, help="radius of the ball, L2 norm over all weights")
+    rho = Hyperparameter(
+        0.05,
+        minimum=0.0,
+        help="radius of the ball, L2 norm over all weights",
+        grid=(0.01, 0.02, 0.05, 0.1, 0.2, 0.5),
+    )
     decay = Hyperparameter(
         0.9, minimum=0.0, below=1.0, shared=True, help="of the running mean and variance"
     )

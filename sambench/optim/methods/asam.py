@@ -27,7 +27,12 @@ class ASAM(Method):
     eta = 0.
     """
 
-    rho = Hyperparameter(0.5, minimum=0.0, help="radius |e / T|; 2.0 by default for scope=all")
+    rho = Hyperparameter(
+        0.5,
+        minimum=0.0,
+        help="radius |e / T|; 2.0 by default for scope=all",
+        grid=(0.1, 0.2, 0.5, 1.0, 2.0),
+    )
     eta = Hyperparameter(
         0.01, minimum=0.0, shared=True, help="added to |w|; 0 by default for scope=all"
     )

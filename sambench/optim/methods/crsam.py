@@ -29,9 +29,13 @@ class CRSAM(Method):
 
     FLOOR = 1e-6
 
-    rho = Hyperparameter(0.1, minimum=0.0, help="radius of the ball, L2 norm over all weights")
-    gamma = Hyperparameter(0.1, minimum=0.0, help="weight of the curvature (the paper's alpha)")
-    beta = Hyperparameter(0.01, minimum=0.0, help="weight of the slope")
+    rho = Hyperparameter(
+        0.1, minimum=0.0, help="radius of the ball, L2 norm over all weights", grid=(0.05, 0.1, 0.2)
+    )
+    gamma = Hyperparameter(
+        0.1, minimum=0.0, help="weight of the curvature (the paper's alpha)", grid=(0.01, 0.1, 0.5)
+    )
+    beta = Hyperparameter(0.01, minimum=0.0, help="weight of the slope", grid=(0.01, 0.1))
     form = Hyperparameter(
         "code", choices=("code", "log"), help="linear as the code, or logarithmic"
     )

@@ -27,7 +27,12 @@ class ESAM(Method):
     a step costs 1 + 1/3 + 1/2 passes. A closure that cannot tell its samples apart runs them all.
     """
 
-    rho = Hyperparameter(0.05, minimum=0.0, help="radius of the ball, L2 norm over all weights")
+    rho = Hyperparameter(
+        0.05,
+        minimum=0.0,
+        help="radius of the ball, L2 norm over all weights",
+        grid=(0.01, 0.02, 0.05, 0.1, 0.2, 0.5),
+    )
     share = Hyperparameter(
         0.5,
         minimum=0.05,

@@ -23,9 +23,18 @@ class FSAM(Method):
     the first step m = d = g, as in the authors' code.
     """
 
-    rho = Hyperparameter(0.2, minimum=0.0, help="radius of the ball, L2 norm over all weights")
+    rho = Hyperparameter(
+        0.2,
+        minimum=0.0,
+        help="radius of the ball, L2 norm over all weights",
+        grid=(0.05, 0.1, 0.2, 0.5),
+    )
     sigma = Hyperparameter(
-        1.0, minimum=0.0, shared=True, help="share of the running mean that is removed"
+        1.0,
+        minimum=0.0,
+        shared=True,
+        help="share of the running mean that is removed",
+        grid=(0.5, 1.0),
     )
     decay = Hyperparameter(
         0.9, minimum=0.0, below=1.0, shared=True, help="lambda of the running mean"

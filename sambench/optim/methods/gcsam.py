@@ -26,7 +26,12 @@ class GCSAM(Method):
     authors' code (`norm="raw"`, so |e| <= rho), |GC(g)| in the paper (`norm="centered"`).
     """
 
-    rho = Hyperparameter(0.05, minimum=0.0, help="radius of the ball, L2 norm over all weights")
+    rho = Hyperparameter(
+        0.05,
+        minimum=0.0,
+        help="radius of the ball, L2 norm over all weights",
+        grid=(0.01, 0.02, 0.05, 0.1, 0.2, 0.5),
+    )
     norm = Hyperparameter(
         "raw", choices=("raw", "centered"), help="|g| as in the code, or |GC(g)| as in the paper"
     )

@@ -26,9 +26,13 @@ class GSAM(Method):
     the schedule's. CyclicLR starts at its lowest rate: give lr_max there.
     """
 
-    rho_max = Hyperparameter(0.04, minimum=0.0, help="radius at the highest learning rate")
+    rho_max = Hyperparameter(
+        0.04, minimum=0.0, help="radius at the highest learning rate", grid=(0.04, 0.1, 0.2, 0.6)
+    )
     rho_min = Hyperparameter(0.02, minimum=0.0, help="radius at the lowest learning rate")
-    alpha = Hyperparameter(0.01, minimum=0.0, help="weight of the orthogonal part")
+    alpha = Hyperparameter(
+        0.01, minimum=0.0, help="weight of the orthogonal part", grid=(0.005, 0.01, 0.1, 0.4)
+    )
     lr_min = Hyperparameter(0.0, minimum=0.0, help="learning rate at which the radius is rho_min")
 
     lr_max = Hyperparameter(

@@ -24,8 +24,12 @@ class LookSAM(Method):
     the mean is 1.2 passes a step.
     """
 
-    rho = Hyperparameter(0.1, minimum=0.0, help="radius of the ball, L2 norm over all weights")
-    alpha = Hyperparameter(0.7, minimum=0.0, help="weight of the reused sharpness")
+    rho = Hyperparameter(
+        0.1, minimum=0.0, help="radius of the ball, L2 norm over all weights", grid=(0.05, 0.1, 0.2)
+    )
+    alpha = Hyperparameter(
+        0.7, minimum=0.0, help="weight of the reused sharpness", grid=(0.2, 0.5, 0.7, 1.0)
+    )
     k = Hyperparameter(5.0, minimum=1.0, shared=True, help="steps from one SAM step to the next")
 
     def direction(self, gradient: Oracle) -> Vector:

@@ -32,7 +32,12 @@ class MSAM(Method):
     step's loss are those of the only pass, at w + e.
     """
 
-    rho = Hyperparameter(3.0, minimum=0.0, help="length of the perturbation, L2 over all weights")
+    rho = Hyperparameter(
+        3.0,
+        minimum=0.0,
+        help="length of the perturbation, L2 over all weights",
+        grid=(0.3, 1.0, 3.0, 10.0),
+    )
 
     def __init__(self, optimizer: Parameterized) -> None:
         super().__init__(optimizer)

@@ -22,7 +22,12 @@ class SAM(Method):
     e = rho g / |g|, direction g(w + e); |.| is one L2 norm over all trainable tensors.
     """
 
-    rho = Hyperparameter(0.05, minimum=0.0, help="radius of the ball, L2 norm over all weights")
+    rho = Hyperparameter(
+        0.05,
+        minimum=0.0,
+        help="radius of the ball, L2 norm over all weights",
+        grid=(0.01, 0.02, 0.05, 0.1, 0.2, 0.5),
+    )
 
     def direction(self, gradient: Oracle) -> Vector:
         """Return g(w + e)."""

@@ -24,7 +24,12 @@ class SAMON(Method):
     type, not by their name.
     """
 
-    rho = Hyperparameter(0.5, minimum=0.0, help="radius of the ball, L2 norm over their weights")
+    rho = Hyperparameter(
+        0.5,
+        minimum=0.0,
+        help="radius of the ball, L2 norm over their weights",
+        grid=(0.1, 0.5, 1.0, 5.0, 10.0),
+    )
 
     def direction(self, gradient: Oracle) -> Vector:
         """Return g(w + e).

@@ -22,7 +22,12 @@ class StableSAM(Method):
     e = rho g / |g|, direction |g| / |g_a| g_a with g_a = g(w + e).
     """
 
-    rho = Hyperparameter(0.05, minimum=0.0, help="radius of the ball, L2 norm over all weights")
+    rho = Hyperparameter(
+        0.05,
+        minimum=0.0,
+        help="radius of the ball, L2 norm over all weights",
+        grid=(0.01, 0.02, 0.05, 0.1, 0.2, 0.5),
+    )
 
     def direction(self, gradient: Oracle) -> Vector:
         """Return g_a with the norm of g."""

@@ -22,13 +22,19 @@ class VaSSO(Method):
     d <- (1 - theta) d + theta g (d = g at first), e = rho d / |d|, direction g(w + e).
     """
 
-    rho = Hyperparameter(0.2, minimum=0.0, help="radius of the ball, L2 norm over all weights")
+    rho = Hyperparameter(
+        0.2,
+        minimum=0.0,
+        help="radius of the ball, L2 norm over all weights",
+        grid=(0.05, 0.1, 0.2, 0.5),
+    )
     theta = Hyperparameter(
         0.9,
         minimum=0.0,
         maximum=1.0,
         shared=True,
         help="weight of the newest gradient; 1 gives SAM",
+        grid=(0.2, 0.4, 0.9),
     )
 
     def direction(self, gradient: Oracle) -> Vector:

@@ -34,8 +34,15 @@ class WSAM(Method):
     a g_a + (1 - a) g, to first order SAM of radius a rho: nine times rho at gamma = 0.9.
     """
 
-    rho = Hyperparameter(0.05, minimum=0.0, help="radius of the ball, L2 norm over all weights")
-    gamma = Hyperparameter(0.9, minimum=0.0, below=1.0, help="weight of the sharpness")
+    rho = Hyperparameter(
+        0.05,
+        minimum=0.0,
+        help="radius of the ball, L2 norm over all weights",
+        grid=(0.02, 0.05, 0.1, 0.2),
+    )
+    gamma = Hyperparameter(
+        0.9, minimum=0.0, below=1.0, help="weight of the sharpness", grid=(0.5, 0.8, 0.9, 0.95)
+    )
     decouple = Hyperparameter(True, help="apply the sharpness term beside the base optimizer")
 
     def __init__(self, optimizer: Parameterized) -> None:

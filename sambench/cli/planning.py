@@ -1,0 +1,65 @@
+"""`sambench compare --plan`: what there is, what would run, and how long it would take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sambench.console import Screen
+    from sambench.forecast import Forecast
+    from sambench.status import Standing
+
+
+def show_plan(screen: Screen, standings: Sequence[Standing], coming: int) -> None:
+    """Show the standing of each run, the number in each state, and the time left.
+
+    Args:
+        screen: Where to show it.
+        standings: Of all runs that are known.
+        coming: Tuned runs that become known when their search is done.
+    """
+    from sambench.environment import git_state
+    from sambench.forecast import forecast
+    from sambench.status import counts, pending
+
+    rows = [(s.config.name, s.state, s.action, s.note) for s in standings]
+    headings = ("run", "state", "would", "") if any(s.note for s in standings) else _HEADINGS
+    screen.listing(headings, [row[: len(headings)] for row in rows], f"{len(rows)} runs")
+    states = ", ".join(f"{number} {state}" for state, number in counts(standings).items())
+    screen.show(f"{states}" + (f"; {coming} tuned runs follow the search" if coming else ""))
+    left = len(pending(standings))
+    if left:
+        screen.show(_time_left(forecast(standings)))
+    codes = sorted({s.code for s in standings if s.code})
+    here = git_state()
+    if len(codes) > 1 or (codes and here and not codes[0].endswith(here)):
+        screen.show(f"note: made by sambench {', '.join(codes)}; this is {here or 'no checkout'}")
+    screen.show(f"{left} of {len(rows)} runs have something to do; nothing was run")
+
+
+_HEADINGS = ("run", "state", "would")
+
+
+def _time_left(left: Forecast) -> str:
+    if not left.known:
+        return "time left: not known before a run like these is finished"
+    others = f"; {left.unknown} more runs have no finished one like them" if left.unknown else ""
+    return (
+        f"time left: about {duration(left.seconds)} on one device for {left.known} runs, at the "
+        f"pace of {left.finished} finished ones{others}"
+    )
+
+
+def duration(seconds: float) -> str:
+    """Write seconds as people say them: `40 s`, `12 min`, `3 h 20 min`, `2 d 5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 36:
+        return f"{hours} h {minutes} min"
+    days, hours = divmod(round(hours + minutes / 60), 24)
+    return f"{days} d {hours} h"

@@ -1,0 +1,148 @@
+"""A study from its suite to its table: trials first where it has a search, then the final runs."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sambench.cli.launching import (
+    check_models,
+    folds_in,
+    image_size,
+    launch,
+    show_table,
+    survey,
+)
+from sambench.cli.planning import show_plan
+from sambench.cli.searching import tuned_runs
+from sambench.errors import ConfigError, did_you_mean
+from sambench.search import plan_search, trials_of
+
+if TYPE_CHECKING:
+    from sambench.config import RunConfig
+    from sambench.console import Screen
+    from sambench.suite import Suite
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What the user asks of a study.
+
+    Attributes:
+        data: Folder of the prepared datasets.
+        results: Folder of the results.
+        device: Name of the device, or None to choose.
+        only: Patterns of names, or ids, of the runs to do; none for all.
+        retry: States of runs that are done again.
+        fail_fast: End with the first run that fails or diverges.
+    """
+
+    data: Path
+    results: Path
+    device: str | None = None
+    only: Sequence[str] = ()
+    retry: Sequence[str] = ()
+    fail_fast: bool = False
+
+
+class Study:
+    """A suite with all its runs.
+
+    Args:
+        suite: What is compared.
+        request: What is asked of it.
+        screen: Where to show how it goes.
+
+    Raises:
+        UserError: If the suite does not expand or a pattern fits no run.
+    """
+
+    def __init__(self, suite: Suite, request: Request, screen: Screen) -> None:
+        data = request.data
+        self.suite = suite
+        self.request = request
+        self.screen = screen
+        self.finals = suite.expand(
+            lambda name: image_size(data, name), lambda name, side: folds_in(data, name, side)
+        )
+        self.tunings = plan_search(suite.search, self.finals) if suite.search else ()
+        self.trials = tuple(run for tuning in self.tunings for run in tuning.runs)
+
+    def plan(self) -> None:
+        """Show what is done and what would run."""
+        from sambench.store import Store
+
+        check_models(self.finals)
+        tuned = self._tuned(keep=False)
+        finals = tuple({run.id: run for run in (*self.finals, *tuned)}.values())
+        trials, finals = self._only(self.trials, finals)
+        store, request = Store(self.request.results), self.request
+        standings = survey(store, request.data, None, request.retry).of(trials)
+        standings += survey(store, request.data, self.suite.hessian, request.retry).of(finals)
+        coming = 0 if self.request.only or tuned else len(self.finals) * bool(self.tunings)
+        show_plan(self.screen, standings, coming)
+
+    def carry_out(self) -> int:
+        """Do what is missing, show the table, return the exit code."""
+        trials, finals = self._only(self.trials, self.finals)
+        code = self._launch(trials, trials_of(self.suite.name), 0, curvature=False)
+        code = self._launch(finals, self.suite.name, code, curvature=True)
+        tuned = self._tuned(keep=True)
+        if tuned:
+            tuned = tuple(run for run in tuned if run not in finals and self._wanted(run))
+            code = self._launch(tuned, self.suite.name, code, curvature=True)
+        show_table(self.screen, self.request.results, (*finals, *tuned), self.suite.baseline)
+        return code
+
+    def _launch(self, runs: Sequence[RunConfig], name: str, before: int, *, curvature: bool) -> int:
+        """Do runs unless what was done before ended the command; return the exit code of both."""
+        request = self.request
+        if not runs or before == INTERRUPTED or (before and request.fail_fast):
+            return before
+        code = launch(
+            self.screen,
+            runs,
+            request.data,
+            request.results,
+            request.device,
+            name,
+            self.suite.hessian if curvature else None,
+            retry=request.retry,
+            fail_fast=request.fail_fast,
+        )
+        return code or before
+
+    def _tuned(self, *, keep: bool) -> tuple[RunConfig, ...]:
+        if not self.tunings:
+            return ()
+        return tuned_runs(self.screen, self.request.results, self.suite, self.tunings, keep=keep)
+
+    def _wanted(self, run: RunConfig) -> bool:
+        patterns = self.request.only
+        return not patterns or any(
+            run.id == pattern or fnmatch.fnmatchcase(run.name, pattern) for pattern in patterns
+        )
+
+    def _only(self, *parts: Iterable[RunConfig]) -> list[tuple[RunConfig, ...]]:
+        """Return the wanted runs of each part.
+
+        Raises:
+            ConfigError: If no part has one.
+        """
+        listed = [tuple(part) for part in parts]
+        chosen = [tuple(filter(self._wanted, part)) for part in listed]
+        if not any(chosen):
+            names = [run.name for part in listed for run in part]
+            pattern = ", ".join(self.request.only)
+            raise ConfigError(
+                f"--only {pattern} fits no run of suite {self.suite.name}"
+                f"{did_you_mean(pattern, names)}; --plan shows all"
+            )
+        return chosen
+
+
+INTERRUPTED = 130
+"""Exit code of a launch that was stopped by the user."""
