@@ -44,6 +44,7 @@ TORCH_FREE = (
     "sambench.optim.method",
     "sambench.optim.methods",
     "sambench.models",
+    "sambench.launch",
     "sambench.cli",
 )
 
