@@ -142,6 +142,8 @@ def conclude(manifest: Manifest, index: int, watcher: Watcher, tally: Tally, rea
     """
     config, store = manifest.configs[index], Store(manifest.results)
     record = store.load(config)
+    if record is None and tally.interrupted:
+        return  # it was never begun
     if record is None or record.status == RUNNING:
         mark_failed(store, config, reason)
         record = store.load(config)
