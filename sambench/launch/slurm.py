@@ -25,7 +25,7 @@ from sambench.errors import ConfigError, LaunchError
 from sambench.launch.launcher import Launcher, launchers
 from sambench.launch.manifest import LAUNCHES, Manifest
 from sambench.launch.signals import stop_on_signal
-from sambench.launch.unit import conclude, perform_alone
+from sambench.launch.unit import CLUSTER_PATIENCE, conclude, perform_alone
 from sambench.launch.watcher import Tally, Watcher
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class ClusterUnit:
             caught.append(number)
 
         before = {number: signal.signal(number, note) for number in (cut, signal.SIGTERM)}
-        code = perform_alone(Path(manifest), index, lambda: bool(caught))
+        code = perform_alone(Path(manifest), index, lambda: bool(caught), patience=CLUSTER_PATIENCE)
         for number, handler in before.items():
             signal.signal(number, handler)
         requeue = before[cut]

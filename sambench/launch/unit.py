@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sambench.claim import Claimed
+from sambench.claim import HEARTBEAT_SECONDS, STALE_SECONDS, Claimed
 from sambench.config import RunConfig
 from sambench.errors import LaunchError, UserError
 from sambench.launch.manifest import Manifest
@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 STOP_FILE = "stop"
 """A file beside a manifest that asks all units of the launch to stop after their step."""
 
-_LOOK_SECONDS = 1.0
+CLUSTER_PATIENCE = STALE_SECONDS + 2 * HEARTBEAT_SECONDS
+"""For runs that a cluster starts again because the machine that did them is lost."""
+
+_LOOK_SECONDS, _PATIENT_SECONDS = 1.0, 5.0
 
 
 class WorkerDied(Exception):
@@ -73,8 +76,17 @@ def perform(
     return record
 
 
-def perform_alone(path: Path, index: int, stop_requested: Callable[[], bool]) -> int:
+def perform_alone(
+    path: Path, index: int, stop_requested: Callable[[], bool], *, patience: float = 0.0
+) -> int:
     """Do one unit in a process that nobody listens to; whatever happens, the run's record tells.
+
+    Args:
+        path: The manifest.
+        index: The run.
+        stop_requested: Asked after each step.
+        patience: Seconds to wait for a run that another process holds: a machine that was lost
+            holds its claim for `sambench.claim.STALE_SECONDS`.
 
     Returns:
         The exit code: 0 done or being done elsewhere, 1 failed or diverged, 130 interrupted.
@@ -91,12 +103,20 @@ def perform_alone(path: Path, index: int, stop_requested: Callable[[], bool]) ->
     stopping = _or_stop_file(path.with_name(STOP_FILE), stop_requested)
     if stopping():
         return 130
+    give_up = time.monotonic() + patience
     try:
         device, _ = choose_device(manifest.device)
-        record = perform(manifest, index, device=device, watcher=Watcher(), stop_requested=stopping)
-    except Claimed as reason:
-        _log(str(reason))
-        return 0
+        while True:
+            try:
+                record = perform(
+                    manifest, index, device=device, watcher=Watcher(), stop_requested=stopping
+                )
+                break
+            except Claimed as reason:
+                if time.monotonic() > give_up or stopping():
+                    _log(str(reason))
+                    return 0
+                time.sleep(min(_PATIENT_SECONDS, patience))
     except KeyboardInterrupt:
         return 130
     except Exception as error:
