@@ -202,6 +202,8 @@ class Pool:
 
     def _conclude(self, member: Member, index: int, reason: str) -> None:
         conclude(self._manifest, index, member.watcher, self._tally, reason)
+        if self._manifest.fail_fast and self._tally.exit_code:
+            self._open.clear()  # those that are at work finish theirs
 
     def _next(self, member: Member) -> None:
         if self._open:

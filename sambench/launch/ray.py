@@ -102,6 +102,8 @@ def _work(ray: Any, manifest: Manifest, gpus: float, cpus: int, watcher: Watcher
                 if stop_requested() and not tally.interrupted:
                     tally.interrupted = True
                     path.with_name(STOP_FILE).touch()
+                if manifest.fail_fast and tally.exit_code == 1:
+                    path.with_name(STOP_FILE).touch()
     except KeyboardInterrupt:
         tally.interrupted = True
         for one in left:

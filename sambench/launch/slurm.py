@@ -158,7 +158,7 @@ def _queued_earlier(manifest: Manifest) -> dict[str, int]:
 
 def _wait(manifest: Manifest, jobs: dict[str, int], watcher: Watcher) -> Tally:
     """Tell of each run as its job leaves the queue; Ctrl-C cancels those that are left."""
-    tally, total, left = Tally(), len(jobs), dict(jobs)
+    tally, total, left, ended = Tally(), len(jobs), dict(jobs), False
     try:
         with stop_on_signal((signal.SIGINT,)) as stop_requested:
             while left:
@@ -170,6 +170,9 @@ def _wait(manifest: Manifest, jobs: dict[str, int], watcher: Watcher) -> Tally:
                 gone = [] if queue is None else [job for job in left if job not in queue]
                 for job in gone:
                     _end(manifest, job, left.pop(job), watcher, tally)
+                if manifest.fail_fast and tally.exit_code == 1 and left and not ended:
+                    ended = True
+                    _cancel(left)
                 if left:
                     watcher.waiting(_summary(queue or {}, left), total - len(left), total)
                     _sleep(lambda: stop_requested() and not tally.interrupted)

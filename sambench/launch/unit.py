@@ -35,8 +35,8 @@ CLUSTER_PATIENCE = STALE_SECONDS + 2 * HEARTBEAT_SECONDS
 _LOOK_SECONDS, _PATIENT_SECONDS = 1.0, 5.0
 
 
-class WorkerDied(Exception):
-    """The process that did a run ended without a word: killed, out of memory, crashed."""
+class RunFailed(LaunchError):
+    """A run of another process failed, or its process died: killed, out of memory, crashed."""
 
 
 def perform(
@@ -162,24 +162,24 @@ def conclude(manifest: Manifest, index: int, watcher: Watcher, tally: Tally, rea
     """
     config, store = manifest.configs[index], Store(manifest.results)
     record = store.load(config)
-    if record is None and tally.interrupted:
+    ending = tally.interrupted or (manifest.fail_fast and tally.exit_code)
+    if record is None and ending:
         return  # it was never begun
     if record is None or record.status == RUNNING:
         mark_failed(store, config, reason)
         record = store.load(config)
     error: Exception | None = None
     if record is None or record.status == RUNNING:
-        error = WorkerDied(reason)
+        error = RunFailed(reason)
     elif record.status == FAILED:
-        error = WorkerDied((record.error or reason).strip().splitlines()[-1])
+        error = RunFailed((record.error or reason).strip().splitlines()[-1])
     elif _unmeasured(record, manifest) and not tally.interrupted:
-        error = WorkerDied(f"trained, but its curvature was not measured: {reason}")
+        error = RunFailed(f"trained, but its curvature was not measured: {reason}")
     if error is not None:
         tally.errors.append(error)
         watcher.failed(config, error)
     elif record is not None:
         tally.records.append(record)
-        tally.interrupted |= record.status == INTERRUPTED
         watcher.finished(record)
 
 
