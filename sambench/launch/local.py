@@ -10,6 +10,7 @@ from sambench.launch.launcher import Launcher, launchers
 from sambench.launch.manifest import Manifest
 from sambench.launch.pool import Pool
 from sambench.launch.signals import stop_on_signal
+from sambench.launch.together import processes
 from sambench.launch.unit import perform
 from sambench.launch.watcher import Tally, Watcher
 from sambench.record import INTERRUPTED
@@ -64,7 +65,7 @@ def run_all(manifest: Manifest, device: str | None, watcher: Watcher) -> Tally:
     where, reason = choose_device(device)
     watcher.say(f"device {where} ({reason})")
     tally = Tally()
-    with stop_on_signal() as stop_requested:
+    with stop_on_signal(insist=processes() == 1) as stop_requested:
         for index, config in enumerate(manifest.configs):
             try:
                 record = perform(

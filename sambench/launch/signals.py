@@ -11,7 +11,7 @@ from types import FrameType
 
 @contextmanager
 def stop_on_signal(
-    numbers: Sequence[int] = (signal.SIGINT, signal.SIGTERM),
+    numbers: Sequence[int] = (signal.SIGINT, signal.SIGTERM), *, insist: bool = True
 ) -> Iterator[Callable[[], bool]]:
     """Turn the first Ctrl-C or SIGTERM into a request that the loop honours after its step.
 
@@ -19,6 +19,7 @@ def stop_on_signal(
 
     Args:
         numbers: The signals that ask to stop.
+        insist: Whether a second one interrupts at once.
     """
     requested = threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -26,7 +27,7 @@ def stop_on_signal(
         return
 
     def request(number: int, frame: FrameType | None) -> None:
-        if requested.is_set():
+        if requested.is_set() and insist:
             raise KeyboardInterrupt
         requested.set()
 
