@@ -1,4 +1,4 @@
-"""What a launcher costs a run beyond the run itself: workers that are kept, in-line, a process each.
+"""What a launcher costs a run beyond the run itself: kept workers, in-line, a process each.
 
 The cost is wall time times workers, less the seconds that the records own up to (training,
 evaluation, overhead), for each run; the start of the workers and their imports are counted in. The
