@@ -116,7 +116,19 @@ def test_every_field_changes_the_id(field: str) -> None:
 
 def test_the_test_of_fields_is_complete() -> None:
     names = {field.name for field in dataclasses.fields(RunConfig)}
-    assert names == {*OTHER_VALUES, "validation"}
+    assert names == {*OTHER_VALUES, "validation", "replicas", "perturbation", "batch_norm"}
+
+
+def test_replicas_change_the_id_and_one_alone_does_not() -> None:
+    together = [
+        config(replicas=2),
+        config(replicas=3),
+        config(replicas=2, perturbation="per-replica"),
+        config(replicas=2, batch_norm="synchronized"),
+    ]
+    assert len({GOLDEN_ID, *(run.id for run in together)}) == 5
+    assert config(replicas=1).id == GOLDEN_ID
+    assert [RunConfig.from_dict(run.to_dict()) for run in together] == together
 
 
 def test_the_validation_fraction_changes_the_id() -> None:

@@ -21,7 +21,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from sambench.atomic import write_json
-from sambench.errors import ConfigError, LaunchError
+from sambench.errors import ConfigError, LaunchError, did_you_mean
 from sambench.launch.launcher import Launcher, launchers
 from sambench.launch.manifest import LAUNCHES, Manifest
 from sambench.launch.signals import stop_on_signal
@@ -120,6 +120,13 @@ def _submit(manifest: Manifest, part: Sequence[int], given: Mapping[str, Any]) -
         ) from None
     path = replace(manifest, configs=tuple(manifest.configs[n] for n in part)).write()
     name = f"sambench-{path.parent.name}"
+    known = {*SHARED, *submitit.SlurmExecutor._valid_parameters()}
+    for key in given:
+        if key not in known:
+            raise ConfigError(
+                f"launcher slurm has no option {key!r}{did_you_mean(key, known)}; it has wait and "
+                f"submitit's: {', '.join(sorted(known))}"
+            )
     parameters = {key if key in SHARED else f"slurm_{key}": v for key, v in given.items()}
     setup = [*SETUP, *([str(given["setup"])] if "setup" in given else [])]
     try:
