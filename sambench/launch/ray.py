@@ -17,6 +17,7 @@ from sambench.launch.manifest import Manifest
 from sambench.launch.signals import stop_on_signal
 from sambench.launch.unit import CLUSTER_PATIENCE, STOP_FILE, conclude, perform_alone
 from sambench.launch.watcher import Tally, Watcher
+from sambench.plugin import VARIABLE
 
 RETRIES = 3
 LOOK_SECONDS = 0.2
@@ -83,12 +84,14 @@ def _resources(ray: Any, options: Mapping[str, str], device: str | None) -> tupl
 
 def _work(ray: Any, manifest: Manifest, gpus: float, cpus: int, watcher: Watcher) -> Tally:
     path, tally = manifest.write(), Tally()
-    threads = {"OMP_NUM_THREADS": str(cpus), "OMP_WAIT_POLICY": "PASSIVE"}
+    variables = {"OMP_NUM_THREADS": str(cpus), "OMP_WAIT_POLICY": "PASSIVE"}
+    if plugins := os.environ.get(VARIABLE):
+        variables[VARIABLE] = plugins
     task = ray.remote(do_unit).options(
         num_gpus=gpus,
         num_cpus=cpus,
         max_retries=RETRIES,
-        runtime_env={"env_vars": threads},
+        runtime_env={"env_vars": variables},
     )
     left = {task.remote(str(path), index, cpus): index for index in range(len(manifest.configs))}
     total = len(left)

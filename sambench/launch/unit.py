@@ -20,6 +20,7 @@ from sambench.errors import LaunchError, UserError
 from sambench.launch.manifest import Manifest
 from sambench.launch.signals import stop_on_signal
 from sambench.launch.watcher import Tally, Watcher
+from sambench.plugin import load_inherited
 from sambench.record import COMPLETED, DIVERGED, FAILED, INTERRUPTED, RUNNING, RunRecord
 from sambench.store import Store
 
@@ -96,6 +97,7 @@ def perform_alone(
     """
     from sambench.environment import choose_device
 
+    load_inherited()
     manifest = Manifest.read(path)
     if not 0 <= index < len(manifest.configs):
         raise LaunchError(f"{path} has units 0 to {len(manifest.configs) - 1}, not {index}")

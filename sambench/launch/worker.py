@@ -24,6 +24,7 @@ from sambench.launch.manifest import Manifest
 from sambench.launch.unit import mark_failed, perform
 from sambench.launch.watcher import Watcher
 from sambench.launch.wire import encode, event_to_dict
+from sambench.plugin import load_inherited
 from sambench.store import Store
 
 
@@ -49,6 +50,7 @@ class Worker:
         """Do runs until the orders end."""
         first = json.loads(self._orders.readline())
         try:
+            load_inherited()
             device, _ = choose_device(first["device"])
         except UserError as error:
             self._tell("refused", error=str(error))
