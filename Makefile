@@ -28,6 +28,7 @@ bench: $(INSTALLED)
 	.venv/bin/python benchmarks/prepare.py
 	.venv/bin/python benchmarks/audit.py
 	.venv/bin/python benchmarks/optimizer_overhead.py
+	.venv/bin/python benchmarks/dispatch.py
 
 # The pins are exact versions; with uv the same install takes half the time. Running one operator
 # of torchvision catches a torch that it was not built for.

@@ -9,6 +9,7 @@ from typing import Any
 
 from sambench.data.source import Option, sources
 from sambench.errors import UnknownNameError
+from sambench.launch.launcher import launchers
 from sambench.models.model import models
 from sambench.optim.method import optimizers
 
@@ -150,8 +151,31 @@ def _default(option: Option) -> str:
     return f"{option.default:g}" if isinstance(option.default, int | float) else option.default
 
 
+def _launchers() -> Part:
+    entries = [
+        {
+            "name": launcher.name,
+            "summary": launcher.summary,
+            "options": dict(launcher.options),
+            "reference": launcher.reference,
+        }
+        for launcher in launchers.list()
+    ]
+    rows = [
+        (
+            launcher.name,
+            launcher.summary,
+            "; ".join(f"{name}: {said}" for name, said in launcher.options.items()) or "–",
+            launcher.reference or "–",
+        )
+        for launcher in launchers.list()
+    ]
+    return Part(headings=("name", "summary", "options", "needs"), rows=rows, entries=entries)
+
+
 _PARTS: dict[str, Callable[[], Part]] = {
     "optimizers": _optimizers,
     "models": _models,
     "datasets": _datasets,
+    "launchers": _launchers,
 }

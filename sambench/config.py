@@ -34,6 +34,8 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "normalization": ("unit", "standard", "imagenet"),
     "precision": ("fp32", "tf32", "bf16"),
     "shifts": ("none", "ultrasound", "xray"),
+    "perturbation": ("synchronized", "per-replica"),
+    "batch_norm": ("per-replica", "synchronized"),
 }
 
 PAPERS = "papers"
@@ -133,6 +135,10 @@ class RunConfig:
             equally likely; validation and test labels stay as they are. The same images for all
             runs of a `split_seed`.
         shifts: Family of disturbances under which the final weights are tested too.
+        replicas: Processes that train the run together, each on its share of every batch.
+        perturbation: Of several replicas: "synchronized" perturbs all by the gradient of the whole
+            batch, "per-replica" each by that of its share (m-sharpness): another algorithm.
+        batch_norm: Of several replicas: statistics of each one's share, or of the whole batch.
     """
 
     dataset: str
@@ -155,6 +161,9 @@ class RunConfig:
     seed: int = 0
     label_noise: float = field(default=0.0, metadata=_ADDED)
     shifts: str = field(default="none", metadata=_AFTERWARDS)
+    replicas: int = 1
+    perturbation: str = "synchronized"
+    batch_norm: str = "per-replica"
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> RunConfig:
@@ -181,11 +190,13 @@ class RunConfig:
         if settings.get("augmentation") == PAPERS:
             settings["augmentation"] = PAPERS_AUGMENTATION.get(settings["dataset"], "none")
         config = cls(**{k: _typed(k, v) for k, v in settings.items()})
+        config._check_replicas()
         return config._with_validation()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON, in field order."""
-        plain = {f.name: getattr(self, f.name) for f in fields(self)}
+        """Return plain values for JSON, in field order; what concerns replicas if there are any."""
+        left_out = ("replicas", "perturbation", "batch_norm") if self.replicas == 1 else ()
+        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in left_out}
         plain["stop"] = {"rule": self.stop.rule, "value": self.stop.value}
         plain["optimizer"] = {
             k: list(v) if isinstance(v, tuple) else v for k, v in self.optimizer.items()
@@ -207,6 +218,16 @@ class RunConfig:
         """Folder name of the run: `<dataset>-<model>-<optimizer>-s<seed>-<id>`."""
         parts = (self.dataset, self.model, str(self.optimizer["name"]), f"s{self.seed}", self.id)
         return re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(parts))
+
+    def _check_replicas(self) -> None:
+        together = (self.perturbation, self.batch_norm) != ("synchronized", "per-replica")
+        if self.replicas == 1 and together:
+            raise ConfigError("perturbation and batch_norm are for several replicas; set them too")
+        if self.batch_size < 2 * self.replicas > 2:
+            raise ConfigError(
+                f"batch_size={self.batch_size} is not allowed with replicas={self.replicas}; "
+                f"allowed: {2 * self.replicas} or more, two images for each"
+            )
 
     def _with_validation(self) -> RunConfig:
         """Set the validation fraction that the rules need, where none is given."""
@@ -271,7 +292,15 @@ def _optimizer(given: object, beside: Mapping[str, object]) -> dict[str, Setting
     return info.resolve(info.base or (None if base is None else str(base)), settings)
 
 
-_MINIMUM = {"image_size": 8, "batch_size": 1, "epochs": 1, "seed": 0, "split_seed": 0, "fold": 0}
+_MINIMUM = {
+    "image_size": 8,
+    "batch_size": 1,
+    "epochs": 1,
+    "seed": 0,
+    "split_seed": 0,
+    "fold": 0,
+    "replicas": 1,
+}
 
 
 def _typed(name: str, value: Any) -> Any:

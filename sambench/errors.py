@@ -9,6 +9,7 @@
     │   ├── StoreError            results that cannot be read or written
     │   ├── ModelError            a model that cannot be built as asked
     │   ├── PluginError           a file of one's own that cannot be loaded
+    │   ├── LaunchError           workers or a cluster that cannot be had
     │   └── CurvatureError        a Hessian that cannot be measured
     └── (everything else)         a bug of ours: a traceback
 
@@ -47,6 +48,10 @@ class ModelError(UserError):
 
 class PluginError(UserError):
     """A plugin does not exist, fails, or takes a name that is taken."""
+
+
+class LaunchError(UserError):
+    """Runs cannot be handed to workers or to a cluster as asked."""
 
 
 class CurvatureError(UserError):

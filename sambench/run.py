@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.nn.parallel import DistributedDataParallel
 
 from sambench import environment
 from sambench.artifacts import load_weights, write_predictions, write_weights
@@ -21,7 +22,7 @@ from sambench.config import HessianSettings, RunConfig
 from sambench.curvature.measure import measure
 from sambench.data.batches import Images, shuffled
 from sambench.data.parts import Parts, load_parts
-from sambench.errors import CurvatureError, StoreError, UserError
+from sambench.errors import ConfigError, CurvatureError, StoreError, UserError
 from sambench.events import Epoch, Event, Started
 from sambench.models.model import build_model
 from sambench.optim.sharpness_aware import SharpnessAware, build
@@ -32,6 +33,7 @@ from sambench.training.checkpoint import remove_checkpoints
 from sambench.training.evaluate import predict
 from sambench.training.loop import Diverged, Interrupted, Outcome, Training
 from sambench.training.metrics import classification_metrics
+from sambench.training.replicas import Replicas
 from sambench.training.seeding import derive_seed
 
 
@@ -77,6 +79,7 @@ def run_one(
     with store.claim(config, str(device)) as claim:
         done = store.completed(config)  # perhaps by another process, meanwhile
         if done is None:
+            Replicas.of_this_process().first(True)  # those who train it with us begin too
             run = _Run(config, store, parts, device, on_event, stop_requested, claim, suite)
             done = run.to_the_end()
         return with_shifts(done, config, store, paths.data, device)
@@ -98,11 +101,65 @@ def build_network(config: RunConfig, classes: int, device: torch.device) -> nn.M
     return model.to(device)
 
 
-def build_optimizer(config: RunConfig, model: nn.Module) -> SharpnessAware:
-    """Build the run's optimizer over the network's parameters."""
+def build_optimizer(
+    config: RunConfig, model: nn.Module, parallel: DistributedDataParallel | None = None
+) -> SharpnessAware:
+    """Build the run's optimizer over the network's parameters; `parallel` has them too."""
     settings = dict(config.optimizer)
     name, base = str(settings.pop("name")), str(settings.pop("base"))
-    return build(name, model.parameters(), base, **settings)
+    apart = parallel if config.perturbation == "per-replica" else None
+    return build(name, model.parameters(), base, per_replica=apart, **settings)
+
+
+def _training(
+    config: RunConfig, parts: Parts, device: torch.device, folder: Path, **told: Any
+) -> Training:
+    """Put network, optimizer and images of a run together, by as many replicas as there are."""
+    replicas = Replicas.of_this_process()
+    if replicas.number != config.replicas:
+        raise ConfigError(
+            f"run {config.name} is for {config.replicas} processes, not {replicas.number}; start "
+            f"it with `torchrun --nproc-per-node {config.replicas} -m sambench train ...`"
+        )
+    model = build_network(config, len(parts.prepared.classes), device)
+    if config.batch_norm == "synchronized":
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    parallel = replicas.wrap(model, config.batch_norm)
+    torch.manual_seed(derive_seed(config.seed, "training", *replicas.axis))
+    return Training(
+        config,
+        model,
+        build_optimizer(config, model, parallel) if parallel else build_optimizer(config, model),
+        parts.train,
+        parts.validation,
+        folder=folder,
+        identity=f"{config.id} on {parts.prepared.fingerprint}",
+        replicas=replicas,
+        parallel=parallel,
+        **told,
+    )
+
+
+def train_beside(
+    config: RunConfig,
+    paths: Paths,
+    *,
+    device: torch.device,
+    stop_requested: Callable[[], bool] = lambda: False,
+) -> None:
+    """Train a run together with the first replica, which tests and writes."""
+    environment.make_deterministic(device)
+    training = _training(
+        config,
+        load_parts(config, paths.data, device),
+        device,
+        Store(paths.results).folder(config),
+        on_tick=lambda tick: None,
+        on_epoch=lambda epoch: None,
+        stop_requested=stop_requested,
+    )
+    with suppress(Diverged, Interrupted):
+        training.run()
 
 
 def measure_hessian(
@@ -198,21 +255,17 @@ class _Run:
         self.claim = claim
         deterministic = environment.make_deterministic(device)
         environment.start_memory_peak(device)
-        self.model = build_network(config, len(parts.prepared.classes), device)
-        torch.manual_seed(derive_seed(config.seed, "training"))
-        self.training = Training(
+        self.training = _training(
             config,
-            self.model,
-            build_optimizer(config, self.model),
-            parts.train,
-            parts.validation,
-            folder=self.folder,
-            identity=f"{config.id} on {parts.prepared.fingerprint}",
+            parts,
+            device,
+            self.folder,
             before_save=claim.check,
             on_tick=on_event,
             on_epoch=self._epoch_done,
             stop_requested=lambda: claim.lost or stop_requested(),
         )
+        self.model = self.training.model
         self.record = RunRecord(
             config=config,
             status=RUNNING,

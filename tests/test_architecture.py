@@ -48,6 +48,7 @@ TORCH_FREE = (
     "sambench.optim.method",
     "sambench.optim.methods",
     "sambench.models",
+    "sambench.launch",
     "sambench.cli",
 )
 

@@ -20,7 +20,7 @@ def row(part: Part, name: str) -> dict[str, str]:
 
 
 def test_the_kinds() -> None:
-    assert list(PARTS) == ["optimizers", "models", "datasets"]
+    assert list(PARTS) == ["optimizers", "models", "datasets", "launchers"]
 
 
 def test_one_kind_only() -> None:
@@ -31,7 +31,8 @@ def test_an_unknown_kind() -> None:
     with pytest.raises(UnknownNameError) as caught:
         catalogue("model")
     assert str(caught.value) == (
-        "unknown kind 'model': did you mean 'models'?; kinds: optimizers, models, datasets"
+        "unknown kind 'model': did you mean 'models'?; kinds: optimizers, models, datasets, "
+        "launchers"
     )
 
 

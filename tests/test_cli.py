@@ -138,7 +138,7 @@ def test_list(tmp_path: Path) -> None:
 
 def test_list_as_json(tmp_path: Path) -> None:
     listed = json.loads(call(tmp_path, "list", "--json").out)
-    assert list(listed) == ["optimizers", "models", "datasets"]
+    assert list(listed) == ["optimizers", "models", "datasets", "launchers"]
     assert "gcsam" in [entry["name"] for entry in listed["optimizers"]]
 
 
@@ -148,7 +148,8 @@ def test_list_of_one_kind_as_json(tmp_path: Path) -> None:
 
 def test_list_of_an_unknown_kind(tmp_path: Path) -> None:
     assert refused(tmp_path, "list", "optimiser") == (
-        "unknown kind 'optimiser': did you mean 'optimizers'?; kinds: optimizers, models, datasets"
+        "unknown kind 'optimiser': did you mean 'optimizers'?; kinds: optimizers, models, "
+        "datasets, launchers"
     )
 
 

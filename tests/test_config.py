@@ -119,7 +119,8 @@ def test_every_field_changes_the_id(field: str) -> None:
 
 def test_the_test_of_fields_is_complete() -> None:
     names = {field.name for field in dataclasses.fields(RunConfig)}
-    assert names == {*OTHER_VALUES, "validation", "shifts"}
+    replicas = {"replicas", "perturbation", "batch_norm"}
+    assert names == {*OTHER_VALUES, *replicas, "validation", "shifts"}
 
 
 def test_what_is_measured_afterwards_does_not_change_the_id() -> None:
@@ -140,6 +141,18 @@ def test_the_papers_augmentation_is_spelled_out(dataset: str, meant: str) -> Non
     written, short = (config(dataset=dataset, augmentation=a) for a in (meant, "papers"))
     assert short == written
     assert short.id == written.id
+
+
+def test_replicas_change_the_id_and_one_alone_does_not() -> None:
+    together = [
+        config(replicas=2),
+        config(replicas=3),
+        config(replicas=2, perturbation="per-replica"),
+        config(replicas=2, batch_norm="synchronized"),
+    ]
+    assert len({GOLDEN_ID, *(run.id for run in together)}) == 5
+    assert config(replicas=1).id == GOLDEN_ID
+    assert [RunConfig.from_dict(run.to_dict()) for run in together] == together
 
 
 def test_the_validation_fraction_changes_the_id() -> None:

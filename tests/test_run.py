@@ -15,7 +15,9 @@ import sambench.run
 from sambench.claim import Claimed
 from sambench.config import HessianSettings, RunConfig
 from sambench.errors import CurvatureError, DataError, ModelError
-from sambench.launch.local import Watcher, run_all
+from sambench.launch.local import run_all
+from sambench.launch.manifest import Manifest
+from sambench.launch.watcher import Watcher
 from sambench.run import Paths, build_network, measure_hessian, run_one
 from sambench.store import Store
 from sambench.training.metrics import classification_metrics
@@ -173,14 +175,9 @@ def test_a_failing_run_is_recorded_and_does_not_stop_the_others(
     monkeypatch.setattr(sambench.run, "build_optimizer", broken)
     configs = [config_of(seed=0), config_of(seed=1)]
     failed: list[str] = []
-    tally = run_all(
-        configs,
-        paths,
-        device=CPU,
-        suite="study",
-        hessian=None,
-        watcher=Watcher(failed=lambda config, error: failed.append(config.name)),
-    )
+    manifest = Manifest(configs=configs, data=paths.data, results=paths.results, suite="study")
+    watcher = Watcher(failed=lambda config, error: failed.append(config.name))
+    tally = run_all(manifest, "cpu", watcher)
     assert failed == [configs[0].name]
     assert tally.exit_code == 1
     first, second = (Store(paths.results).load(config) for config in configs)

@@ -15,12 +15,17 @@ from sambench.cli.options import (
     BatchSizeOption,
     DataOption,
     DeviceOption,
+    DevicesOption,
     EpochsOption,
+    LauncherOption,
     PluginOption,
     RateOption,
     ResultsOption,
     SetOption,
     SizeOption,
+    SlurmOption,
+    WithOption,
+    WorkersOption,
 )
 from sambench.errors import ConfigError, did_you_mean
 
@@ -79,6 +84,11 @@ def compare(
     fail_fast: Annotated[
         bool, typer.Option("--fail-fast", help="End with the first run that fails or diverges.")
     ] = False,
+    devices: DevicesOption = None,
+    workers: WorkersOption = None,
+    launcher: LauncherOption = "local",
+    given: WithOption = None,
+    slurm: SlurmOption = None,
     data: DataOption = DATA,
     results: ResultsOption = RESULTS,
     plugin: PluginOption = None,
@@ -88,6 +98,7 @@ def compare(
     Examples: sambench compare suites/demo.yaml; sambench compare paper-bus --plan;
     sambench compare --dataset phantom --model small-cnn --opt adam,sam,gcsam --seeds 3
     """
+    from sambench.cli.launching import launch_options
     from sambench.cli.study import Request, Study
     from sambench.console import Screen
 
@@ -114,6 +125,7 @@ def compare(
         only=only or (),
         retry=_states(retry),
         fail_fast=fail_fast,
+        launcher=launch_options(launcher, given, slurm, devices, workers),
     )
     study = Study(chosen, request, Screen())
     if plan:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sambench.errors import ConfigError
+
 if TYPE_CHECKING:
     from sambench.config import HessianSettings, RunConfig
-    from sambench.console import Screen
+    from sambench.console import RunDisplay, Screen
+    from sambench.launch.watcher import Watcher
     from sambench.status import Standing, Survey
     from sambench.store import Store
 
@@ -24,6 +27,7 @@ def launch(
     *,
     retry: Collection[str] = (),
     fail_fast: bool = False,
+    launcher: tuple[str, Mapping[str, str]] = ("local", {}),
 ) -> int:
     """Do what is missing of the runs and return the exit code.
 
@@ -37,6 +41,7 @@ def launch(
         hessian: How to measure curvature, or None to leave it out.
         retry: States of finished runs that are done again (`sambench.status.REPEATABLE`).
         fail_fast: End with the first run that fails or diverges.
+        launcher: Who does the runs, and its options.
     """
     from sambench.status import STALE, pending
     from sambench.store import Store
@@ -48,37 +53,70 @@ def launch(
     if not left:
         return int(failures > 0)
     from sambench.console import RunDisplay
-    from sambench.environment import choose_device
-    from sambench.launch.local import Watcher, run_all
-    from sambench.run import Paths
+    from sambench.launch.launcher import launchers
+    from sambench.launch.manifest import Manifest
 
+    name, options = launcher
+    chosen = launchers.get(name)
     todo = [standing.config for standing in left]
-    where, reason = choose_device(device)
     check_data(todo, data)
     check_models(todo)
     _retire(store, [standing.config for standing in left if standing.state == STALE])
-    screen.say(f"device {where} ({reason})")
+    manifest = Manifest(
+        configs=todo,
+        data=data,
+        results=results,
+        suite=suite,
+        hessian=hessian,
+        device=device,
+        fail_fast=fail_fast,
+    )
     with RunDisplay(screen, len(todo)) as display:
-        tally = run_all(
-            todo,
-            Paths(data=data, results=results),
-            device=where,
-            suite=suite,
-            hessian=hessian,
-            fail_fast=fail_fast,
-            watcher=Watcher(
-                event=display.event,
-                curvature=display.curvature,
-                finished=display.finished,
-                failed=display.failed if len(configs) > 1 else lambda config, error: None,
-                elsewhere=display.elsewhere,
-            ),
-        )
+        tally = chosen.start(manifest, options, _watching(display, one=len(configs) == 1))
     if len(configs) == 1 and tally.errors:
         raise tally.errors[0]
     if tally.interrupted:
         screen.warn("interrupted; the same command goes on from here")
     return tally.exit_code or int(failures > 0)
+
+
+def launch_options(
+    launcher: str, given: str | None, slurm: str | None, devices: str | None, workers: int | None
+) -> tuple[str, dict[str, str]]:
+    """Return the launcher and its options from what the command line says.
+
+    Raises:
+        ConfigError: If an option is not KEY=VALUE or contradicts another.
+    """
+    from sambench.launch.launcher import read_options
+
+    options = read_options(given or "", "--with")
+    if slurm is not None:
+        if launcher not in ("local", "slurm"):
+            raise ConfigError(f"--slurm contradicts --launcher {launcher}; give one of them")
+        launcher = "slurm"
+        options |= read_options(slurm, "--slurm")
+    if devices is not None:
+        options["devices"] = devices
+    if workers is not None:
+        options["workers"] = str(workers)
+    return launcher, options
+
+
+def _watching(display: RunDisplay, *, one: bool) -> Watcher:
+    """Return a watcher that shows everything; an error of a single run is shown at the end."""
+    from sambench.launch.watcher import Watcher
+
+    return Watcher(
+        event=display.event,
+        curvature=display.curvature,
+        finished=display.finished,
+        failed=(lambda config, error: None) if one else display.failed,
+        elsewhere=display.elsewhere,
+        say=display.say,
+        waiting=display.waiting,
+        lane=lambda: _watching(display.lane(), one=one),
+    )
 
 
 def survey(

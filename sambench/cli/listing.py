@@ -12,7 +12,7 @@ from sambench.cli.options import PluginOption
 
 def list_entries(
     kind: Annotated[
-        str | None, typer.Argument(help="optimizers, models or datasets; all by default.")
+        str | None, typer.Argument(help="optimizers, models, datasets or launchers; all.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
     plugin: PluginOption = None,

@@ -57,4 +57,26 @@ PluginOption = Annotated[
         help="A Python file with an optimizer, model or dataset of your own. Repeatable.",
     ),
 ]
+DevicesOption = Annotated[
+    str | None,
+    typer.Option("--devices", help="Several devices at once, as cuda:0,cuda:1; a worker each."),
+]
+WorkersOption = Annotated[
+    int | None, typer.Option("--workers", min=1, help="Processes for each device.")
+]
+LauncherOption = Annotated[
+    str, typer.Option("--launcher", help="Who does the runs; see `sambench list launchers`.")
+]
+WithOption = Annotated[
+    str | None,
+    typer.Option("--with", metavar="KEY=VALUE,...", help="Options of the launcher."),
+]
+SlurmOption = Annotated[
+    str | None,
+    typer.Option(
+        "--slurm",
+        metavar="KEY=VALUE,...",
+        help="Launch on Slurm, as partition=gpu,gpus_per_node=1,timeout_min=600.",
+    ),
+]
 DATA, RESULTS = Path("data/prepared"), Path("results")

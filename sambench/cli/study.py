@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,6 +38,7 @@ class Request:
         only: Patterns of names, or ids, of the runs to do; none for all.
         retry: States of runs that are done again.
         fail_fast: End with the first run that fails or diverges.
+        launcher: Who does the runs, and its options.
     """
 
     data: Path
@@ -46,6 +47,7 @@ class Request:
     only: Sequence[str] = ()
     retry: Sequence[str] = ()
     fail_fast: bool = False
+    launcher: tuple[str, Mapping[str, str]] = ("local", {})
 
 
 class Study:
@@ -112,6 +114,7 @@ class Study:
             self.suite.hessian if curvature else None,
             retry=request.retry,
             fail_fast=request.fail_fast,
+            launcher=request.launcher,
         )
         return code or before
 

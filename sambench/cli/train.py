@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -14,6 +15,7 @@ from sambench.cli.options import (
     BatchSizeOption,
     DataOption,
     DeviceOption,
+    DevicesOption,
     EpochsOption,
     PluginOption,
     RateOption,
@@ -28,6 +30,7 @@ def train(
     model: Annotated[str, typer.Option("--model", help="See `sambench list models`.")] = "resnet50",
     opt: Annotated[str, typer.Option("--opt", help="See `sambench list optimizers`.")] = "adam",
     device: DeviceOption = None,
+    devices: DevicesOption = None,
     size: SizeOption = None,
     epochs: EpochsOption = 50,
     batch_size: BatchSizeOption = 16,
@@ -53,11 +56,18 @@ def train(
 
     Ctrl-C keeps a checkpoint; the same command resumes it.
 
+    Several --devices train the run together, each on its share of every batch, as
+    torchrun --nproc-per-node 2 -m sambench train does.
+
     Example: sambench train --opt gcsam --model resnet50 --device cuda:0
     """
     from sambench.config import RunConfig
     from sambench.console import Screen
+    from sambench.launch import together
 
+    names = [name.strip() for name in (devices or "").split(",") if name.strip()]
+    if len(names) > 1 and together.processes() == 1:
+        raise typer.Exit(together.start(len(names), sys.argv[1:]))
     run, for_optimizer = sort_settings(settings, [opt])
     config = RunConfig.from_dict(
         {
@@ -71,11 +81,16 @@ def train(
             "stop": stop,
             "seed": seed,
             "pretrained": pretrained,
+            "replicas": together.processes(),
             **run,
         }
     )
     screen = Screen()
     again = ("failed", "diverged", "stale")
-    code = launch(screen, [config], data, results, device, None, None, retry=again)
+    with together.joined(names, device) as (place, leads):
+        if not leads:
+            together.follow(config, data, results, place)
+            return
+        code = launch(screen, [config], data, results, place, None, None, retry=again)
     show_table(screen, results, [config], baseline=opt)
     raise typer.Exit(code)

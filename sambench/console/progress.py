@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import traceback
+from dataclasses import dataclass
 
 from rich.markup import escape
 from rich.progress import (
+    Progress,
     TextColumn,
     TimeRemainingColumn,
 )
@@ -18,23 +20,30 @@ from sambench.events import Epoch, Event, Started, Tick
 from sambench.record import COMPLETED, RunRecord
 
 
+@dataclass
+class Counts:
+    """Runs begun and ended, counted together where several go at once."""
+
+    begun: int = 0
+    ended: int = 0
+
+
 class RunDisplay:
     """Shows runs as they go: a bar for the current one, a line for each that has ended.
 
     Args:
         screen: Where to show.
         total: How many runs there are.
+        beside: The display below whose bar this one has its own, where several runs go at once.
     """
 
-    def __init__(self, screen: Screen, total: int) -> None:
+    def __init__(self, screen: Screen, total: int, beside: RunDisplay | None = None) -> None:
         self._screen = screen
         self._total = total
-        self._number = 0
         self._name = ""
-        self._bar = progress_bar(
-            screen.err, TextColumn("{task.fields[numbers]}"), TimeRemainingColumn()
-        )
-        self._task = self._bar.add_task("", total=None, numbers="")
+        self._counts: Counts = beside._counts if beside else Counts()
+        self._bar: Progress = beside._bar if beside else _bar(screen)
+        self._task = self._bar.add_task("", total=None, numbers="", visible=beside is None)
 
     def __enter__(self) -> RunDisplay:
         self._bar.start()
@@ -72,25 +81,40 @@ class RunDisplay:
 
     def finished(self, record: RunRecord) -> None:
         """Show how a run ended."""
-        counter = f"{self._number}/{self._total} " if self._total > 1 else ""
-        line = f"{counter}{record.name}: {_ending(record)}"
+        line = f"{self._count()}{record.name}: {_ending(record)}"
         (self._screen.say if record.status == COMPLETED else self._screen.warn)(line)
-        self._bar.reset(self._task, description="", total=None, numbers="")
+        self._clear()
 
     def failed(self, config: RunConfig, error: Exception) -> None:
         """Show the last line of what went wrong in a run, as its traceback would end."""
         lines = traceback.format_exception_only(error)
         said = str(error) if isinstance(error, UserError) else " ".join("".join(lines).split())
-        self._screen.warn(f"{config.name}: failed: {said}")
+        self._screen.warn(f"{self._count()}{config.name}: failed: {said}")
+        self._clear()
 
     def elsewhere(self, config: RunConfig) -> None:
         """Show that another process does a run."""
-        self._screen.say(f"{config.name}: being run by another process")
+        self._screen.say(f"{self._count()}{config.name}: being run by another process")
+        self._clear()
+
+    def say(self, text: str) -> None:
+        """Show what a launcher chose or did."""
+        self._screen.say(text)
+
+    def waiting(self, what: str, done: int, total: int) -> None:
+        """Show how far runs are that are done elsewhere."""
+        self._name = ""
+        self._update(what, done, total, f"{done} of {total}")
+
+    def lane(self) -> RunDisplay:
+        """Return a display with a bar of its own below this one's, for one more worker."""
+        self._bar.update(self._task, visible=False)
+        return RunDisplay(self._screen, self._total, beside=self)
 
     def _started(self, event: Started) -> None:
-        self._number += 1
+        self._counts.begun += 1
         self._name = event.config.name
-        if self._number == 1:
+        if self._counts.begun == 1:
             validation = f", {event.validation} validation" if event.validation else ""
             self._screen.say(
                 f"{event.config.model} with {event.parameters:,} parameters on {event.device}: "
@@ -101,11 +125,27 @@ class RunDisplay:
             self._screen.say(f"{event.config.name}: resumed in epoch {event.resumed_at}")
         self._update("starting", 0, None, "")
 
+    def _count(self) -> str:
+        self._counts.ended += 1
+        return f"{self._counts.ended}/{self._total} " if self._total > 1 else ""
+
+    def _clear(self) -> None:
+        self._bar.reset(self._task, description="", total=None, numbers="")
+
     def _update(self, what: str, done: int, total: int | None, numbers: str) -> None:
         description = f"{escape(self._name)} {what}"
         self._bar.update(
-            self._task, description=description, completed=done, total=total, numbers=numbers
+            self._task,
+            description=description,
+            completed=done,
+            total=total,
+            numbers=numbers,
+            visible=True,
         )
+
+
+def _bar(screen: Screen) -> Progress:
+    return progress_bar(screen.err, TextColumn("{task.fields[numbers]}"), TimeRemainingColumn())
 
 
 def _ending(record: RunRecord) -> str:

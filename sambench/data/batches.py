@@ -118,13 +118,14 @@ def fits(pixels: Tensor, device: torch.device) -> bool:
     return pixels.numel() <= _RESIDENT_SHARE * free
 
 
-def shuffled(number: int, batch_size: int, seed: int) -> tuple[Tensor, ...]:
+def shuffled(number: int, batch_size: int, seed: int, *, least: int = 2) -> tuple[Tensor, ...]:
     """Return the indices 0..number-1 in random order, in batches.
 
-    A last batch of one image joins the one before it: batch normalisation cannot train on one.
+    A last batch of fewer than `least` images joins the one before it: batch normalisation cannot
+    train on one.
     """
     generator = torch.Generator().manual_seed(seed)
     batches = list(torch.randperm(number, generator=generator).split(batch_size))
-    if len(batches) > 1 and len(batches[-1]) == 1:
+    if len(batches) > 1 and len(batches[-1]) < least:
         batches[-2:] = [torch.cat(batches[-2:])]
     return tuple(batches)

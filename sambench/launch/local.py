@@ -1,106 +1,76 @@
-"""Runs on this machine, one after another, stopped cleanly by Ctrl-C."""
+"""Runs on this machine: in-line on one device, or by workers, each with a device of its own."""
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from types import FrameType
-
-import torch
+from collections.abc import Mapping
 
 from sambench.claim import Claimed
-from sambench.config import HessianSettings, RunConfig
-from sambench.errors import StoreError
-from sambench.events import Event
-from sambench.record import COMPLETED, INTERRUPTED, RunRecord
-from sambench.run import Paths, measure_hessian, run_one
+from sambench.errors import ConfigError, StoreError
+from sambench.launch.launcher import Launcher, launchers
+from sambench.launch.manifest import Manifest
+from sambench.launch.pool import Pool
+from sambench.launch.signals import stop_on_signal
+from sambench.launch.together import processes
+from sambench.launch.unit import perform
+from sambench.launch.watcher import Tally, Watcher
+from sambench.record import INTERRUPTED
 
 
-@dataclass(frozen=True, kw_only=True)
-class Watcher:
-    """Who is told what happens, for display.
-
-    Attributes:
-        event: A run's own events.
-        curvature: Stage of a curvature measurement, what is done of it, the most it may take.
-        finished: A run ended, well or not.
-        failed: A run raised; its record holds the traceback.
-        elsewhere: A run is being done by another process.
-    """
-
-    event: Callable[[Event], None] = lambda event: None
-    curvature: Callable[[str, int, int], None] = lambda what, done, most: None
-    finished: Callable[[RunRecord], None] = lambda record: None
-    failed: Callable[[RunConfig, Exception], None] = lambda config, error: None
-    elsewhere: Callable[[RunConfig], None] = lambda config: None
-
-
-@dataclass(kw_only=True)
-class Tally:
-    """How the runs of a launch ended."""
-
-    records: list[RunRecord] = field(default_factory=list)
-    errors: list[Exception] = field(default_factory=list)
-    elsewhere: int = 0
-    interrupted: bool = False
-
-    @property
-    def exit_code(self) -> int:
-        """130 interrupted, 1 some run failed or diverged, 0 all well."""
-        if self.interrupted:
-            return 130
-        return int(bool(self.errors) or any(r.status != COMPLETED for r in self.records))
-
-
-def run_all(
-    configs: Iterable[RunConfig],
-    paths: Paths,
-    *,
-    device: torch.device,
-    suite: str | None,
-    hessian: HessianSettings | None,
-    watcher: Watcher,
-    fail_fast: bool = False,
-) -> Tally:
-    """Do the runs that are not done, with their curvature; one that fails does not stop the rest.
-
-    Args:
-        configs: The runs.
-        paths: Where prepared data and results lie.
-        device: Where to train.
-        suite: Name of the suite that asks for them.
-        hessian: How to measure curvature, or None to leave it out.
-        watcher: Told what happens.
-        fail_fast: End with the first run that fails or diverges.
+def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> Tally:
+    """Do the runs in-line, or by workers where `devices` or `workers` ask for several.
 
     Raises:
+        ConfigError: If the options contradict each other.
+        DeviceError: If a device is not there.
         StoreError: If the results folder cannot be written.
     """
+    devices = worker_devices(options, manifest.device)
+    if len(devices) > 1 and len(manifest.configs) > 1:
+        return Pool(manifest, devices[: len(manifest.configs)], watcher).run()
+    one = devices[0] if devices else manifest.device
+    return run_all(manifest, one, watcher)
+
+
+def worker_devices(options: Mapping[str, str], device: str | None) -> list[str]:
+    """Return a device for each worker: the devices of `devices`, each with `workers` of them.
+
+    Raises:
+        ConfigError: If `workers` is no number above 0, or `devices` contradicts the device.
+    """
+    given = [name.strip() for name in options.get("devices", "").split(",") if name.strip()]
+    if given and device is not None:
+        raise ConfigError("--device and --devices contradict each other; give one of them")
+    text = options.get("workers", "1")
+    if not text.isdecimal() or int(text) < 1:
+        raise ConfigError(f"workers={text!r} is not allowed; allowed: a whole number >= 1")
+    if not given and int(text) == 1:
+        return []
+    return [name for name in given or [device or "cpu"] for _ in range(int(text))]
+
+
+def run_all(manifest: Manifest, device: str | None, watcher: Watcher) -> Tally:
+    """Do the runs in this process, one after another; one that fails does not stop the rest.
+
+    Args:
+        manifest: The runs.
+        device: Where to train; None for the best there is.
+        watcher: Told what happens.
+
+    Raises:
+        DeviceError: If the device is not there.
+        StoreError: If the results folder cannot be written.
+    """
+    from sambench.environment import choose_device
+
+    where, reason = choose_device(device)
+    watcher.say(f"device {where} ({reason})")
     tally = Tally()
-    with stop_on_signal() as stop_requested:
-
-        def measuring(what: str, done: int, most: int) -> None:
-            watcher.curvature(what, done, most)
-            if stop_requested():
-                raise KeyboardInterrupt
-
-        for config in configs:
+    with stop_on_signal(insist=processes() == 1) as stop_requested:
+        for index, config in enumerate(manifest.configs):
             try:
-                record = run_one(
-                    config,
-                    paths,
-                    device=device,
-                    suite=suite,
-                    on_event=watcher.event,
-                    stop_requested=stop_requested,
+                record = perform(
+                    manifest, index, device=where, watcher=watcher, stop_requested=stop_requested
                 )
-                if hessian is not None and record.status == COMPLETED and record.hessian is None:
-                    record = measure_hessian(
-                        record, hessian, paths, device=device, on_progress=measuring
-                    )
                 tally.records.append(record)
                 watcher.finished(record)
                 tally.interrupted = record.status == INTERRUPTED
@@ -117,30 +87,19 @@ def run_all(
             if tally.interrupted or stop_requested():
                 tally.interrupted = True
                 break
-            if fail_fast and tally.exit_code:
+            if manifest.fail_fast and tally.exit_code:
                 break
     return tally
 
 
-@contextmanager
-def stop_on_signal() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C or SIGTERM into a request that the loop honours after its step.
-
-    A second one interrupts at once. Outside the main thread signals are left alone.
-    """
-    requested = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield requested.is_set
-        return
-
-    def request(number: int, frame: FrameType | None) -> None:
-        if requested.is_set():
-            raise KeyboardInterrupt
-        requested.set()
-
-    before = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield requested.is_set
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+launchers.register(
+    Launcher(
+        name="local",
+        summary="this machine: in-line, or a worker for each device",
+        launch=launch,
+        options={
+            "devices": "devices to use at once, as cuda:0,cuda:1",
+            "workers": "processes for each device",
+        },
+    )
+)

@@ -25,10 +25,12 @@ from sambench.training.clock import Clock
 from sambench.training.evaluate import predict, reaches_accuracy
 from sambench.training.metrics import classification_metrics
 from sambench.training.precision import autocast, numerics
+from sambench.training.replicas import ALONE, Replicas
 from sambench.training.seeding import derive_seed
 from sambench.training.snapshot import Snapshots
 from sambench.training.state import TrainingState
 from sambench.training.stopping import Standing, after_epoch, within_epoch
+from sambench.training.tallies import Tallies
 
 TICK_SECONDS = 0.25
 """How often running numbers are read from the device for the progress display."""
@@ -65,6 +67,8 @@ class Training:
         on_tick: Told running numbers a few times a second.
         on_epoch: Told each epoch when it is done.
         stop_requested: Asked after each step; when true, the run is saved and ends.
+        replicas: The processes that train it together.
+        parallel: The network as they run it.
     """
 
     def __init__(
@@ -81,6 +85,8 @@ class Training:
         on_tick: Callable[[Tick], None],
         on_epoch: Callable[[Epoch], None],
         stop_requested: Callable[[], bool],
+        replicas: Replicas = ALONE,
+        parallel: nn.Module | None = None,
     ) -> None:
         self.config = config
         self.model = model
@@ -91,6 +97,8 @@ class Training:
         self._on_tick = on_tick
         self._on_epoch = on_epoch
         self._stop_requested = stop_requested
+        self._replicas = replicas
+        self._network = parallel or model
         self._scheduler = self._make_scheduler()
         self._last_tick = time.monotonic()
         self._snapshots = Snapshots(
@@ -100,6 +108,10 @@ class Training:
         fresh = TrainingState.fresh(len(train), train.device), Clock(train.device)
         self.state, self.clock = restored or fresh
         self.resumed = restored is not None
+        self._tallies = Tallies(self.state, replicas)
+        if self.resumed and replicas.rank:  # the checkpoint holds the first one's generator
+            again = derive_seed(config.seed, "training", replicas.rank, self.state.steps)
+            torch.manual_seed(again)
 
     def run(self) -> Outcome:
         """Train to the end and leave the selected weights in the model.
@@ -122,11 +134,13 @@ class Training:
     def _epoch(self) -> None:
         config, state = self.config, self.state
         order = derive_seed(config.seed, "order", state.epoch)
-        batches = shuffled(len(self.train), config.batch_size, order)
+        batches = shuffled(
+            len(self.train), config.batch_size, order, least=2 * self._replicas.number
+        )
         self.model.train()
         with self.clock.training():
             for indices in batches[state.step :]:
-                if within_epoch(config.stop, self._standing()):
+                if self._replicas.first(within_epoch(config.stop, self._standing())):
                     break
                 self.optimizer.observing = state.step + 1 == len(batches)
                 self._step(indices)
@@ -135,14 +149,16 @@ class Training:
                 state.images += len(indices)
                 state.seen += len(indices)
                 self._tick(len(batches))
-                if self._stop_requested():
+                if self._replicas.any(self._stop_requested()):
                     self._interrupt()
-                if self._snapshots.due:
+                if self._replicas.first(self._snapshots.due):
                     self._save()
 
-    def _step(self, indices: Tensor) -> None:
-        config, state = self.config, self.state
-        seed = derive_seed(config.seed, "augmentation", state.epoch, state.step)
+    def _step(self, batch: Tensor) -> None:
+        config, state, replicas = self.config, self.state, self._replicas
+        indices = replicas.share(batch)
+        weight = replicas.weight(indices, batch)
+        seed = derive_seed(config.seed, "augmentation", state.epoch, state.step, *replicas.axis)
         inputs, targets = self.train.batch(indices, make_augmentation(config.augmentation, seed))
 
         def losses(some: Tensor | slice) -> Tensor:
@@ -150,7 +166,7 @@ class Training:
             if closure.evaluations == 0:
                 state.loss_sum += found.detach().sum()
                 state.hits[indices.to(logits.device)] = logits.argmax(dim=1) == targets
-            return found
+            return found if weight == 1.0 else found * weight
 
         closure = SampleClosure(losses)
         self.optimizer.step(closure)
@@ -163,14 +179,17 @@ class Training:
     def _forward(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss of each image, and the logits."""
         with autocast(self.config.precision, inputs.device):
-            logits: Tensor = self.model(inputs)
-        losses = functional.cross_entropy(logits.float(), targets, reduction="none")
+            logits: Tensor = self._network(inputs)
+        wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        losses = functional.cross_entropy(wide, targets, reduction="none")
         return losses, logits.detach()
 
     def _end_epoch(self) -> str | None:
         """Close the epoch's books; return the rule that ends the run, or None."""
         state = self.state
+        self._tallies.merge()
         self._refuse_divergence()
+        self._replicas.average_statistics(self.model)
         with self.clock.evaluation():
             validation = self._validate()
         epoch = Epoch(
@@ -191,7 +210,11 @@ class Training:
         self._on_epoch(epoch)
         with self.clock.evaluation():
             ended = after_epoch(self.config.stop, self._standing(), self._confirm)
-        if ended is None and self._snapshots.due:
+        if not self._replicas.first(ended is not None):
+            ended = None
+        elif ended is None:
+            ended = self.config.stop.rule
+        if ended is None and self._replicas.first(self._snapshots.due):
             self._save()
         return ended
 
@@ -232,14 +255,15 @@ class Training:
         if now - self._last_tick < TICK_SECONDS:
             return
         self._last_tick = now
-        self._refuse_divergence()
+        if self._replicas.alone:  # several find out together, at the end of the epoch
+            self._refuse_divergence()
         self._on_tick(
             Tick(
                 epoch=self.state.epoch + 1,
                 epochs=self.config.epochs,
                 step=self.state.step,
                 steps=steps,
-                loss=float(self.state.loss_sum) / self.state.seen,
+                loss=float(self.state.loss_sum) * self._replicas.number / self.state.seen,
                 accuracy=float(self.state.hits.sum()) / len(self.train),
                 images_per_second=self.state.images / max(self.clock.train_seconds, 1e-9),
             )
@@ -254,7 +278,8 @@ class Training:
     def _make_scheduler(self) -> LRScheduler | None:
         if self.config.schedule == "constant":
             return None
-        steps = len(shuffled(len(self.train), self.config.batch_size, 0))
+        least = 2 * self._replicas.number
+        steps = len(shuffled(len(self.train), self.config.batch_size, 0, least=least))
         return CosineAnnealingLR(self.optimizer, T_max=steps * self.config.epochs)
 
     def _warm_up(self) -> None:
@@ -271,8 +296,11 @@ class Training:
 
     def _save(self) -> None:
         with self.clock.paused():
-            self._before_save()
-            self._snapshots.save(self.state, self.clock)
+            self._tallies.merge()
+            if self._replicas.rank == 0:
+                self._before_save()
+                self._snapshots.save(self.state, self.clock)
+            self._tallies.keep_on_first()
 
 
 @contextmanager

@@ -1,0 +1,106 @@
+"""What a launch is to do, as a file that every process of it reads."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sambench.atomic import write_json
+from sambench.config import HessianSettings, RunConfig
+from sambench.errors import LaunchError, UserError
+
+VERSION = 1
+LAUNCHES, MANIFEST = "launches", "manifest.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """Runs, where their files lie, and what is measured after them.
+
+    Attributes:
+        configs: The runs; a unit of work is named by its place here.
+        data: Folder of the prepared datasets.
+        results: Folder of the results.
+        suite: Name of the suite that asks for the runs.
+        hessian: How to measure curvature, or None to leave it out.
+        device: Where to train; None for the best device of whichever machine does it.
+        fail_fast: Begin no further run once one has failed or diverged.
+    """
+
+    configs: Sequence[RunConfig]
+    data: Path
+    results: Path
+    suite: str | None = None
+    hessian: HessianSettings | None = None
+    device: str | None = None
+    fail_fast: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON; the folders from the root of the file system."""
+        return {
+            "version": VERSION,
+            "suite": self.suite,
+            "data": str(self.data.resolve()),
+            "results": str(self.results.resolve()),
+            "device": self.device,
+            "fail_fast": self.fail_fast,
+            "hessian": None if self.hessian is None else asdict(self.hessian),
+            "runs": [config.to_dict() for config in self.configs],
+        }
+
+    @classmethod
+    def from_dict(cls, given: dict[str, Any], where: str) -> Manifest:
+        """Read what `to_dict` returned.
+
+        Raises:
+            LaunchError: If it is no manifest, of another version, or incomplete.
+        """
+        try:
+            if given["version"] != VERSION:
+                raise LaunchError(
+                    f"{where} has version {given['version']}, not {VERSION}; launch again with "
+                    "this sambench"
+                )
+            hessian = given["hessian"]
+            return cls(
+                configs=tuple(RunConfig.from_dict(run) for run in given["runs"]),
+                data=Path(given["data"]),
+                results=Path(given["results"]),
+                suite=given["suite"],
+                hessian=None if hessian is None else HessianSettings.from_dict(hessian),
+                device=given["device"],
+                fail_fast=given["fail_fast"],
+            )
+        except LaunchError:
+            raise
+        except (KeyError, TypeError, UserError) as error:
+            raise LaunchError(f"{where} is no manifest ({error}); launch again") from error
+
+    @classmethod
+    def read(cls, path: Path) -> Manifest:
+        """Read a manifest's file.
+
+        Raises:
+            LaunchError: If it cannot be read.
+        """
+        try:
+            given = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise LaunchError(f"{path} cannot be read ({error}); launch again") from error
+        return cls.from_dict(given, str(path))
+
+    def write(self) -> Path:
+        """Write the manifest into a new folder `<results>/launches/<time>-<token>/`.
+
+        Raises:
+            StoreError: If the results folder cannot be written.
+        """
+        name = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+        path = self.results.resolve() / LAUNCHES / name / MANIFEST
+        write_json(path, self.to_dict())
+        return path

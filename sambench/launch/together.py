@@ -1,0 +1,96 @@
+"""One run by several processes that torchrun starts: the first writes, the others follow it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from sambench.config import RunConfig
+from sambench.errors import DeviceError
+from sambench.launch.signals import stop_on_signal
+
+
+def processes() -> int:
+    """Return how many processes torchrun has started together with this one; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def start(number: int, arguments: Sequence[str]) -> int:
+    """Run this program by several processes; return the exit code.
+
+    Args:
+        number: How many.
+        arguments: Of the command line, without the program.
+    """
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += [f"--nproc-per-node={number}", "-m", "sambench", *arguments]
+    share = max(1, len(os.sched_getaffinity(0)) // number)
+    environment = {"OMP_NUM_THREADS": str(share), **os.environ}
+    with stop_on_signal(insist=False), subprocess.Popen(command, env=environment) as together:
+        return together.wait()
+
+
+@contextmanager
+def joined(devices: Sequence[str], device: str | None) -> Iterator[tuple[str | None, bool]]:
+    """Join the other processes, if there are any.
+
+    Yields the name of this process's device and whether it leads: does the run as one alone would,
+    while the others `follow`. They are dismissed when its block ends.
+
+    Args:
+        devices: A device for each process of this machine; none to take a GPU each.
+        device: The device of one process alone, or the type of device that each takes.
+
+    Raises:
+        DeviceError: If there are fewer devices than processes.
+    """
+    if processes() == 1:
+        yield (devices[0] if devices else device), True
+        return
+    from torch import distributed
+
+    from sambench.training.replicas import Replicas
+
+    name = _device_of_this_process(devices, device)
+    distributed.init_process_group("gloo" if name == "cpu" else "cpu:gloo,cuda:nccl")
+    replicas = Replicas.of_this_process()
+    try:
+        yield name, replicas.rank == 0
+    finally:
+        if replicas.rank == 0:
+            replicas.first(False)  # there is no more; those who follow wait for this
+        distributed.destroy_process_group()
+
+
+def follow(config: RunConfig, data: Path, results: Path, device: str | None) -> None:
+    """Train with the leader whenever it begins the run, until it has no more."""
+    from sambench.environment import choose_device
+    from sambench.run import Paths, train_beside
+    from sambench.training.replicas import Replicas
+
+    replicas, (where, _) = Replicas.of_this_process(), choose_device(device)
+    paths = Paths(data=data, results=results)
+    with stop_on_signal(insist=False) as stop_requested:
+        while replicas.first(False):
+            train_beside(config, paths, device=where, stop_requested=stop_requested)
+
+
+def _device_of_this_process(devices: Sequence[str], device: str | None) -> str:
+    import torch
+
+    place = int(os.environ.get("LOCAL_RANK", "0"))
+    if devices and place >= len(devices):
+        raise DeviceError(f"process {place} has no device; name one for each with --devices")
+    if devices:
+        name = devices[place]
+    elif device == "cpu" or not torch.cuda.is_available():
+        name = "cpu"
+    else:
+        name = f"cuda:{place}"
+    if name.startswith("cuda"):
+        torch.cuda.set_device(name)
+    return name

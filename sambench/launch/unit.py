@@ -1,0 +1,230 @@
+"""The one idempotent unit of work that every launcher starts: a manifest and an index.
+
+What is finished is skipped, what was cut is resumed, and no result is handed back: whoever wants to
+know how a run stands reads its files. `python -m sambench.launch.unit MANIFEST INDEX` does one.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sambench.claim import HEARTBEAT_SECONDS, STALE_SECONDS, Claimed
+from sambench.config import RunConfig
+from sambench.errors import LaunchError, UserError
+from sambench.launch.manifest import Manifest
+from sambench.launch.signals import stop_on_signal
+from sambench.launch.watcher import Tally, Watcher
+from sambench.plugin import load_inherited
+from sambench.record import COMPLETED, DIVERGED, FAILED, INTERRUPTED, RUNNING, RunRecord
+from sambench.store import Store
+
+if TYPE_CHECKING:
+    import torch
+
+STOP_FILE = "stop"
+"""A file beside a manifest that asks all units of the launch to stop after their step."""
+
+CLUSTER_PATIENCE = STALE_SECONDS + 2 * HEARTBEAT_SECONDS
+"""For runs that a cluster starts again because the machine that did them is lost."""
+
+_LOOK_SECONDS, _PATIENT_SECONDS = 1.0, 5.0
+
+
+class RunFailed(LaunchError):
+    """A run of another process failed, or its process died: killed, out of memory, crashed."""
+
+
+def perform(
+    manifest: Manifest,
+    index: int,
+    *,
+    device: torch.device,
+    watcher: Watcher,
+    stop_requested: Callable[[], bool],
+) -> RunRecord:
+    """Do one run of a manifest and its curvature, as far as they are not done.
+
+    Raises:
+        Claimed: If another process is doing it.
+        Exception: If it fails; the record says so and holds the traceback.
+    """
+    from sambench.run import Paths, measure_hessian, run_one
+
+    def measuring(what: str, done: int, most: int) -> None:
+        watcher.curvature(what, done, most)
+        if stop_requested():
+            raise KeyboardInterrupt
+
+    paths = Paths(data=manifest.data, results=manifest.results)
+    record = run_one(
+        manifest.configs[index],
+        paths,
+        device=device,
+        suite=manifest.suite,
+        on_event=watcher.event,
+        stop_requested=stop_requested,
+    )
+    if manifest.hessian is not None and _unmeasured(record, manifest):
+        record = measure_hessian(
+            record, manifest.hessian, paths, device=device, on_progress=measuring
+        )
+    return record
+
+
+def perform_alone(
+    path: Path, index: int, stop_requested: Callable[[], bool], *, patience: float = 0.0
+) -> int:
+    """Do one unit in a process that nobody listens to; whatever happens, the run's record tells.
+
+    Args:
+        path: The manifest.
+        index: The run.
+        stop_requested: Asked after each step.
+        patience: Seconds to wait for a run that another process holds: a machine that was lost
+            holds its claim for `sambench.claim.STALE_SECONDS`.
+
+    Returns:
+        The exit code: 0 done or being done elsewhere, 1 failed or diverged, 130 interrupted.
+
+    Raises:
+        LaunchError: If there is no such manifest or unit.
+    """
+    from sambench.environment import choose_device
+
+    load_inherited()
+    manifest = Manifest.read(path)
+    if not 0 <= index < len(manifest.configs):
+        raise LaunchError(f"{path} has units 0 to {len(manifest.configs) - 1}, not {index}")
+    config = manifest.configs[index]
+    stopping = _or_stop_file(path.with_name(STOP_FILE), stop_requested)
+    if stopping():
+        return 130
+    give_up = time.monotonic() + patience
+    try:
+        device, _ = choose_device(manifest.device)
+        while True:
+            try:
+                record = perform(
+                    manifest, index, device=device, watcher=Watcher(), stop_requested=stopping
+                )
+                break
+            except Claimed as reason:
+                if time.monotonic() > give_up or stopping():
+                    _log(str(reason))
+                    return 0
+                time.sleep(min(_PATIENT_SECONDS, patience))
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        _log(traceback.format_exc())
+        said = str(error) if isinstance(error, UserError) else traceback.format_exc()
+        mark_failed(Store(manifest.results), config, said)
+        return 1
+    _log(f"{record.name}: {record.status}")
+    return {COMPLETED: 0, INTERRUPTED: 130}.get(record.status, 1)
+
+
+def mark_failed(store: Store, config: RunConfig, reason: str) -> bool:
+    """Write into a run's record that its process failed or died, unless the record knows better.
+
+    Its checkpoints stay: doing the run again resumes it.
+
+    Returns:
+        Whether the record now tells how the run ended; False while the claim of a process on
+        another machine may still be alive.
+    """
+    try:
+        with store.claim(config):
+            record = store.load(config)
+            if record is None:
+                record = RunRecord(config=config, status=RUNNING)
+            elif record.status in (COMPLETED, DIVERGED):
+                return True
+            store.save(replace(record, status=FAILED, error=reason))
+            return True
+    except Claimed:
+        return False
+
+
+def conclude(manifest: Manifest, index: int, watcher: Watcher, tally: Tally, reason: str) -> None:
+    """Read from its files how a run ended whose process is gone, tell it and count it.
+
+    Args:
+        manifest: Of the launch.
+        index: The run.
+        watcher: Told how it ended.
+        tally: Counts it.
+        reason: What is known of the end of its process, for a run whose files do not say.
+    """
+    config, store = manifest.configs[index], Store(manifest.results)
+    record = store.load(config)
+    ending = tally.interrupted or (manifest.fail_fast and tally.exit_code)
+    if record is None and ending:
+        return  # it was never begun
+    if record is None or record.status == RUNNING:
+        mark_failed(store, config, reason)
+        record = store.load(config)
+    error: Exception | None = None
+    if record is None or record.status == RUNNING:
+        error = RunFailed(reason)
+    elif record.status == FAILED:
+        error = RunFailed((record.error or reason).strip().splitlines()[-1])
+    elif _unmeasured(record, manifest) and not tally.interrupted:
+        error = RunFailed(f"trained, but its curvature was not measured: {reason}")
+    if error is not None:
+        tally.errors.append(error)
+        watcher.failed(config, error)
+    elif record is not None:
+        tally.records.append(record)
+        watcher.finished(record)
+
+
+def _unmeasured(record: RunRecord, manifest: Manifest) -> bool:
+    wanted = record.status == COMPLETED and manifest.hessian is not None
+    return wanted and record.hessian is None
+
+
+def _or_stop_file(file: Path, stop_requested: Callable[[], bool]) -> Callable[[], bool]:
+    """Return a function that also looks for a stop file, at most once a second."""
+    looked = float("-inf")
+    found = False
+
+    def stopping() -> bool:
+        nonlocal looked, found
+        now = time.monotonic()
+        if not found and now - looked > _LOOK_SECONDS:
+            looked, found = now, file.exists()
+        return found or stop_requested()
+
+    return stopping
+
+
+def _log(text: str) -> None:
+    sys.stderr.write(text.rstrip() + "\n")
+    sys.stderr.flush()
+
+
+def main() -> int:
+    """Do the unit that the command line names."""
+    from sambench.environment import yield_cores
+
+    if len(sys.argv) != 3 or not sys.argv[2].isdecimal():
+        _log("usage: python -m sambench.launch.unit MANIFEST INDEX")
+        return 2
+    yield_cores()
+    try:
+        with stop_on_signal() as stop_requested:
+            return perform_alone(Path(sys.argv[1]), int(sys.argv[2]), stop_requested)
+    except UserError as error:
+        _log(f"error: {error}")
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

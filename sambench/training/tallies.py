@@ -1,0 +1,36 @@
+"""Sums over the images of an epoch, put together where several replicas saw a part each."""
+
+from __future__ import annotations
+
+from sambench.training.replicas import Replicas
+from sambench.training.state import TrainingState
+
+
+class Tallies:
+    """The loss and the hits of a state; of several replicas the first keeps what was merged.
+
+    Args:
+        state: Holds them.
+        replicas: Each adds its own images.
+    """
+
+    def __init__(self, state: TrainingState, replicas: Replicas) -> None:
+        self._state = state
+        self._replicas = replicas
+        self._before = state.hits.clone()
+        self.keep_on_first()
+
+    def merge(self) -> None:
+        """Have every replica know the whole; an image is seen by one of them in an epoch."""
+        if self._replicas.alone:
+            return
+        state = self._state
+        self._replicas.sum_(state.loss_sum)
+        changed = self._replicas.sum_(state.hits.int() - self._before.int())
+        state.hits.copy_((self._before.int() + changed).bool())
+        self._before = state.hits.clone()
+
+    def keep_on_first(self) -> None:
+        """Leave the sum with the first replica, so that the next merge counts it once."""
+        if self._replicas.rank:
+            self._state.loss_sum.zero_()

@@ -1,0 +1,39 @@
+"""The file that tells every process of a launch what to do."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from sambench.errors import LaunchError
+from sambench.launch.manifest import Manifest
+from tests.launch.conftest import TINY, ManifestMaker
+
+
+def test_what_is_written_is_read(make_manifest: ManifestMaker) -> None:
+    manifest = make_manifest(3, hessian=TINY, stop="patience=3")
+    path = manifest.write()
+    assert Manifest.read(path) == manifest
+    assert path.parent.parent == manifest.results / "launches"
+    assert manifest.write() != path
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [({"version": 2}, "version 2, not 1"), ({"runs": [{"model": 3}]}, "is no manifest")],
+)
+def test_what_is_no_manifest(
+    make_manifest: ManifestMaker, change: dict[str, object], said: str
+) -> None:
+    path = make_manifest().write()
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(LaunchError, match=said):
+        Manifest.read(path)
+
+
+def test_a_manifest_that_is_gone(make_manifest: ManifestMaker) -> None:
+    path = make_manifest().write()
+    path.unlink()
+    with pytest.raises(LaunchError, match="cannot be read"):
+        Manifest.read(path)

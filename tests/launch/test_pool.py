@@ -1,0 +1,215 @@
+"""Workers on this machine: persistent, replaced when they die, stopped with a checkpoint."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sambench.config import RunConfig
+from sambench.errors import ConfigError, LaunchError
+from sambench.events import Epoch, Event, Started, Tick
+from sambench.launch.local import launch, worker_devices
+from sambench.launch.manifest import Manifest
+from sambench.launch.pool import Pool, threads_each
+from sambench.launch.watcher import Watcher
+from sambench.launch.wire import event_from_dict, event_to_dict
+from sambench.store import CLAIM, Store
+from tests.launch.conftest import TINY, ManifestMaker
+
+
+def owner(manifest: Manifest, config: RunConfig) -> int:
+    """Return the process that does a run."""
+    claim = Store(manifest.results).folder(config) / CLAIM
+    return int(json.loads(claim.read_text())["pid"])
+
+
+def settled(manifest: Manifest, index: int) -> dict[str, object]:
+    """Return what of a record does not depend on when and where it was done."""
+    record = Store(manifest.results).load(manifest.configs[index])
+    assert record is not None
+    assert record.hessian is not None
+    hessian = {k: v for k, v in record.hessian.items() if "seconds" not in k and k != "memory"}
+    return {"final": record.final, "status": record.status, "hessian": hessian}
+
+
+def test_workers_are_kept_and_change_no_number(
+    make_manifest: ManifestMaker, tmp_path: Path
+) -> None:
+    manifest = make_manifest(5, hessian=TINY)
+    events: list[Event] = []
+    pids: set[int] = set()
+
+    def note(event: Event) -> None:
+        events.append(event)
+        if isinstance(event, Started):
+            pids.add(owner(manifest, event.config))
+
+    tally = launch(manifest, {"workers": "2"}, Watcher(event=note))
+    assert (len(tally.records), tally.exit_code) == (5, 0)
+    assert len(pids) == 2
+    assert os.getpid() not in pids
+    assert sum(isinstance(event, Epoch) for event in events) == 10
+    inline = replace(manifest, results=tmp_path / "inline")
+    assert launch(inline, {}, Watcher()).exit_code == 0
+    assert [settled(manifest, n) for n in range(5)] == [settled(inline, n) for n in range(5)]
+    record = Store(manifest.results).load(manifest.configs[0])
+    assert record is not None
+    assert record.environment is not None
+    assert record.environment["threads"] == threads_each(2)
+
+
+def test_a_killed_worker_is_one_failed_run(make_manifest: ManifestMaker) -> None:
+    manifest = make_manifest(4, epochs=3)
+    victim, failures = manifest.configs[1], []
+
+    def shoot(event: Event) -> None:
+        if isinstance(event, Started) and event.config == victim:
+            os.kill(owner(manifest, victim), signal.SIGKILL)
+
+    watcher = Watcher(
+        event=shoot, failed=lambda config, error: failures.append((config, str(error)))
+    )
+    tally = launch(manifest, {"workers": "2"}, watcher)
+    assert (len(tally.records), len(tally.errors), tally.exit_code) == (3, 1, 1)
+    assert [config for config, _ in failures] == [victim]
+    assert "killed by signal 9 (SIGKILL" in failures[0][1]
+    record = Store(manifest.results).load(victim)
+    assert record is not None
+    assert record.status == "failed"
+    assert "SIGKILL" in (record.error or "")
+    assert launch(manifest, {"workers": "2"}, Watcher()).exit_code == 0
+
+
+def test_a_run_that_raises_leaves_its_worker_alive(make_manifest: ManifestMaker) -> None:
+    good, bad = make_manifest(2), make_manifest(1, split="centre:nowhere")
+    manifest = replace(good, configs=(*bad.configs, *good.configs))
+    said: list[str] = []
+    watcher = Watcher(failed=lambda config, error: said.append(str(error)))
+    tally = launch(manifest, {"workers": "2"}, watcher)
+    assert (len(tally.records), len(tally.errors)) == (2, 1)
+    assert "nowhere" in said[0]
+
+
+def test_a_run_of_another_process_is_left_to_it(make_manifest: ManifestMaker) -> None:
+    manifest = make_manifest(2)
+    with Store(manifest.results).claim(manifest.configs[0]):
+        tally = launch(manifest, {"workers": "2"}, Watcher())
+    assert (tally.elsewhere, len(tally.records), tally.exit_code) == (1, 1, 0)
+
+
+def test_a_device_that_is_not_there(make_manifest: ManifestMaker) -> None:
+    with pytest.raises(LaunchError, match="device cuda:9 is not there"):
+        Pool(make_manifest(2), ["cuda:9", "cuda:9"], Watcher()).run()
+
+
+COMMAND = (
+    "import sys\n"
+    "from pathlib import Path\n"
+    "from sambench.launch.local import launch\n"
+    "from sambench.launch.manifest import Manifest\n"
+    "from sambench.launch.watcher import Watcher\n"
+    "told = Watcher(event=lambda event: print(type(event).__name__, flush=True))\n"
+    "sys.exit(launch(Manifest.read(Path(sys.argv[1])), {'workers': '2'}, told).exit_code)\n"
+)
+
+
+def started(manifest: Manifest) -> subprocess.Popen[str]:
+    """Start a pool in a process of its own and wait until both its workers train."""
+    command = [sys.executable, "-c", COMMAND, str(manifest.write())]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    kinds: list[str] = []
+    while kinds.count("Started") < 2 or kinds[-1] != "Tick":
+        kinds.append(process.stdout.readline().strip())
+        assert kinds[-1], "the pool ended early"
+    threading.Thread(target=process.stdout.read, daemon=True).start()
+    return process
+
+
+def test_one_interrupt_saves_all_and_the_next_launch_goes_on(make_manifest: ManifestMaker) -> None:
+    manifest = make_manifest(3, epochs=600)
+    process = started(manifest)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=30) == 130
+    store = Store(manifest.results)
+    for config in manifest.configs[:2]:
+        record = store.load(config)
+        assert record is not None
+        assert record.status == "interrupted"
+        assert (store.folder(config) / "checkpoint.pt").exists()
+    assert store.load(manifest.configs[2]) is None
+    resumed: list[int | None] = []
+
+    def note(event: Event) -> None:
+        if isinstance(event, Started):
+            resumed.append(event.resumed_at)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    assert launch(manifest, {"workers": "2"}, Watcher(event=note)).interrupted
+    assert resumed[0] is not None
+
+
+def test_workers_of_a_killed_pool_save_and_end(make_manifest: ManifestMaker) -> None:
+    manifest = make_manifest(2, epochs=600)
+    process = started(manifest)
+    process.kill()
+    process.wait()
+    store = Store(manifest.results)
+    for config in manifest.configs:
+        deadline = time.monotonic() + 30
+        while (record := store.load(config)) is None or record.status == "running":
+            assert time.monotonic() < deadline, "the worker goes on"
+            time.sleep(0.05)
+        assert record.status == "interrupted"
+        assert (store.folder(config) / "checkpoint.pt").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "device", "expected"),
+    [
+        ({}, None, []),
+        ({"workers": "3"}, None, ["cpu"] * 3),
+        ({"workers": "2"}, "cuda:1", ["cuda:1"] * 2),
+        ({"devices": "cuda:0, cuda:1"}, None, ["cuda:0", "cuda:1"]),
+        ({"devices": "cpu,cuda:0", "workers": "2"}, None, ["cpu", "cpu", "cuda:0", "cuda:0"]),
+    ],
+)
+def test_devices_of_the_workers(
+    options: dict[str, str], device: str | None, expected: list[str]
+) -> None:
+    assert worker_devices(options, device) == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "device"), [({"workers": "0"}, None), ({"devices": "cuda:0"}, "cpu")]
+)
+def test_devices_that_make_no_sense(options: dict[str, str], device: str | None) -> None:
+    with pytest.raises(ConfigError):
+        worker_devices(options, device)
+
+
+def test_threads_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert [threads_each(n) for n in (1, 2, 3, 16)] == [8, 4, 2, 1]
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert threads_each(2) == 3
+
+
+def test_events_survive_the_wire(make_manifest: ManifestMaker) -> None:
+    (config,) = make_manifest().configs
+    sizes = {"train": 5, "validation": 0, "test": 2, "classes": 2, "parameters": 7}
+    told: list[Event] = [
+        Started(config=config, device="cpu", resumed_at=None, **sizes),
+        Tick(epoch=1, epochs=2, step=3, steps=4, loss=0.5, accuracy=0.25, images_per_second=9.0),
+    ]
+    assert [event_from_dict(json.loads(json.dumps(event_to_dict(e)))) for e in told] == told

@@ -1,0 +1,97 @@
+"""The Ray launcher on a real local cluster of two nodes; skipped where Ray is absent."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sambench.errors import ConfigError
+from sambench.launch.launcher import launchers
+from sambench.launch.ray import launch
+from sambench.launch.watcher import Tally, Watcher
+from sambench.store import CLAIM, Store
+from tests.launch.conftest import ManifestMaker
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def ray() -> Iterator[Any]:
+    ray = pytest.importorskip("ray", reason="Ray is not installed (extra `ray`)")
+    from ray.cluster_utils import Cluster
+
+    before = dict(os.environ)
+    os.environ.update(
+        RAY_USAGE_STATS_ENABLED="0",
+        PYTHONPATH=str(Path(__file__).parents[2]),
+        RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0",
+    )
+    size = {"num_cpus": 1, "object_store_memory": 80 * 1024 * 1024, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=size)
+    cluster.add_node(**{k: v for k, v in size.items() if k != "include_dashboard"})
+    ray.init(address=cluster.address, log_to_driver=False, logging_level="error")
+    yield ray
+    ray.shutdown()
+    cluster.shutdown()
+    os.environ.clear()
+    os.environ.update(before)
+
+
+def test_two_nodes_do_the_runs_and_a_killed_worker_is_retried(
+    ray: Any, make_manifest: ManifestMaker
+) -> None:
+    manifest = make_manifest(3, epochs=40)
+    said: list[str] = []
+    tallies: list[Tally] = []
+
+    def launching() -> None:
+        tallies.append(launch(manifest, {}, Watcher(say=said.append)))
+
+    thread = threading.Thread(target=launching, daemon=True)
+    thread.start()
+    folder = Store(manifest.results).folder(manifest.configs[0])
+    deadline = time.monotonic() + 60
+    while not (folder / "history.jsonl").exists():
+        assert time.monotonic() < deadline, "the run does not start"
+        time.sleep(0.05)
+    os.kill(json.loads((folder / CLAIM).read_text())["pid"], signal.SIGKILL)
+    thread.join(timeout=120)
+    assert said == ["Ray on 2 node(s): 0 GPU and 1 CPU for each run"]
+    assert (len(tallies[0].records), tallies[0].exit_code) == (3, 0)
+    for record in tallies[0].records:
+        assert record.environment is not None
+        assert record.environment["threads"] == 1
+
+
+def test_an_interrupt_saves_the_runs(ray: Any, make_manifest: ManifestMaker) -> None:
+    manifest = make_manifest(3, epochs=5000)
+    folder = Store(manifest.results).folder(manifest.configs[0])
+
+    sent: list[int] = []
+
+    def interrupt(what: str, done: int, total: int) -> None:
+        if (folder / "history.jsonl").exists() and not sent:
+            sent.append(done)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    tally = launch(manifest, {}, Watcher(waiting=interrupt))
+    assert tally.exit_code == 130
+    record = Store(manifest.results).load(manifest.configs[0])
+    assert record is not None
+    assert record.status == "interrupted"
+    assert (folder / "checkpoint.pt").exists()
+
+
+def test_what_the_cluster_has_not(ray: Any, make_manifest: ManifestMaker) -> None:
+    with pytest.raises(ConfigError, match="a run cannot have 7 GPU: the Ray cluster has 0"):
+        launch(make_manifest(), {"num_gpus": "7"}, Watcher())
+    with pytest.raises(ConfigError, match="has no option 'num_gpu': did you mean"):
+        launchers.get("ray").start(make_manifest(), {"num_gpu": "1"}, Watcher())

@@ -1,0 +1,189 @@
+"""The Slurm launcher against a real Slurm on this machine; skipped where there is none."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from sambench.errors import ConfigError, LaunchError
+from sambench.launch import slurm
+from sambench.launch.manifest import Manifest
+from sambench.launch.watcher import Tally, Watcher
+from sambench.record import RunRecord
+from sambench.store import CLAIM, Store
+from tests.launch import slurm_cluster
+from tests.launch.conftest import ManifestMaker
+
+pytestmark = pytest.mark.slow
+EPOCHS = 150
+OPTIONS = {"cpus_per_task": "1", "timeout_min": "10"}
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    pytest.importorskip("submitit", reason="submitit is not installed (extra `slurm`)")
+    if reason := slurm_cluster.missing():
+        pytest.skip(reason)
+    with slurm_cluster.cluster(tmp_path_factory.mktemp("slurm")) as environment:
+        yield environment
+
+
+@pytest.fixture(autouse=True)
+def here(cluster: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in cluster.items():
+        monkeypatch.setenv(name, value)
+    root = str(Path(__file__).parents[2])
+    monkeypatch.setenv("PYTHONPATH", root)
+    monkeypatch.setattr(slurm, "POLL_SECONDS", 0.5)
+
+
+def await_(what: str, condition: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited too long until {what}"
+        time.sleep(0.1)
+
+
+def record(manifest: Manifest, index: int = 0) -> RunRecord | None:
+    return Store(manifest.results).load(manifest.configs[index])
+
+
+def epochs(manifest: Manifest, index: int = 0) -> int:
+    path = Store(manifest.results).folder(manifest.configs[index]) / "history.jsonl"
+    return len(path.read_text().splitlines()) if path.exists() else 0
+
+
+def in_background(manifest: Manifest, **options: str) -> tuple[threading.Thread, list[Tally]]:
+    """Launch in a thread, where the main process's signals do not matter."""
+    tallies: list[Tally] = []
+
+    def launching() -> None:
+        tallies.append(slurm.launch(manifest, {**OPTIONS, **options}, Watcher()))
+
+    thread = threading.Thread(target=launching, daemon=True)
+    thread.start()
+    return thread, tallies
+
+
+def logs(manifest: Manifest) -> str:
+    return "\n".join(path.read_text() for path in manifest.results.glob("launches/*/slurm/*_log.*"))
+
+
+def test_an_array_does_what_is_missing_once(make_manifest: ManifestMaker) -> None:
+    manifest = make_manifest(3)
+    said: list[str] = []
+    tally = slurm.launch(manifest, OPTIONS, Watcher(say=said.append))
+    assert (len(tally.records), tally.exit_code) == (3, 0), logs(manifest)
+    assert said[0].startswith("submitted 3 runs to Slurm as job ")
+    first = record(manifest)
+    assert first is not None
+    assert first.environment is not None
+    assert first.environment["threads"] == 1
+
+
+def test_a_preempted_run_is_saved_requeued_and_resumed(make_manifest: ManifestMaker) -> None:
+    manifest = make_manifest(1, epochs=EPOCHS)
+    thread, tallies = in_background(manifest, cpus_per_task=str(slurm_cluster.CORES))
+    await_("the run trains", lambda: epochs(manifest) > 2)
+    urgent = ["srun", "--partition=urgent", f"--cpus-per-task={slurm_cluster.CORES}", "true"]
+    subprocess.run(urgent, check=True, timeout=60)
+    cut = record(manifest)
+    assert cut is not None
+    assert cut.status == "interrupted"
+    assert cut.cost is not None
+    thread.join(timeout=90)
+    assert tallies, subprocess.getoutput("squeue --me -o '%i %T %r'") + logs(manifest)
+    done = record(manifest)
+    assert done is not None
+    assert done.cost is not None
+    assert tallies[0].exit_code == 0, logs(manifest)
+    assert done.cost["steps"] == 4 * EPOCHS
+    assert done.cost["train_seconds"] > cut.cost["train_seconds"]
+    assert "this job is" in logs(manifest)
+    assert "Requeued job" in logs(manifest)
+
+
+def test_a_time_limit_requeues_too(make_manifest: ManifestMaker) -> None:
+    """Slurm's limits are minutes; the signal that it sends before them can come earlier."""
+    manifest = make_manifest(1, epochs=EPOCHS)
+    thread, tallies = in_background(manifest, timeout_min="1", signal_delay_s="52")
+    thread.join(timeout=120)
+    done = record(manifest)
+    assert done is not None
+    assert (tallies[0].exit_code, done.status) == (0, "completed"), logs(manifest)
+    assert "Requeued job" in logs(manifest)
+
+
+def test_a_killed_run_is_one_failed_run(make_manifest: ManifestMaker) -> None:
+    manifest = make_manifest(2, epochs=60)
+    thread, tallies = in_background(manifest)
+    claim = Store(manifest.results).folder(manifest.configs[0]) / CLAIM
+    await_("the run trains", lambda: epochs(manifest) > 0)
+    os.kill(json.loads(claim.read_text())["pid"], signal.SIGKILL)
+    thread.join(timeout=90)
+    assert (len(tallies[0].records), len(tallies[0].errors)) == (1, 1)
+    killed, other = record(manifest, 0), record(manifest, 1)
+    assert killed is not None
+    assert other is not None
+    assert (killed.status, other.status) == ("failed", "completed")
+    assert "ended without finishing it" in (killed.error or "")
+
+
+COMMAND = (
+    "import sys\n"
+    "from pathlib import Path\n"
+    "from sambench.launch.manifest import Manifest\n"
+    "from sambench.launch.slurm import launch\n"
+    "from sambench.launch.watcher import Watcher\n"
+    "said = Watcher(say=lambda text: print(text, flush=True))\n"
+    "options = {'cpus_per_task': '1', 'timeout_min': '10'}\n"
+    "sys.exit(launch(Manifest.read(Path(sys.argv[1])), options, said).exit_code)\n"
+)
+
+
+def launched(manifest: Manifest) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", COMMAND, str(manifest.write())]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def test_a_lost_shell_leaves_the_jobs_and_an_interrupt_cancels_them(
+    make_manifest: ManifestMaker,
+) -> None:
+    manifest = make_manifest(3, epochs=2000)
+    shell = launched(manifest)
+    await_("the run trains", lambda: epochs(manifest) > 0)
+    shell.send_signal(signal.SIGHUP)
+    shell.wait(timeout=10)
+    again = launched(manifest)
+    assert again.stdout is not None
+    assert again.stdout.readline().startswith("3 of the runs are in the queue already: ")
+    time.sleep(0.5)
+    again.send_signal(signal.SIGINT)
+    rest = again.communicate(timeout=60)[0]
+    assert (again.returncode, "submitted" in rest) == (130, False)
+    first = record(manifest)
+    assert first is not None
+    assert first.status == "interrupted"
+    folder = Store(manifest.results).folder(manifest.configs[0])
+    assert (folder / "checkpoint.pt").exists()
+    assert record(manifest, 2) is None
+    assert slurm._queue() == {}
+
+
+def test_a_parameter_that_submitit_does_not_know(make_manifest: ManifestMaker) -> None:
+    with pytest.raises(ConfigError, match="partitoin"):
+        slurm.launch(make_manifest(), {"partitoin": "main"}, Watcher())
+
+
+def test_what_slurm_refuses(make_manifest: ManifestMaker) -> None:
+    with pytest.raises(LaunchError, match="invalid partition specified: nowhere"):
+        slurm.launch(make_manifest(), {"partition": "nowhere"}, Watcher())
