@@ -294,12 +294,8 @@ def _optimizer(given: object, beside: Mapping[str, object]) -> dict[str, Setting
 
 _MINIMUM = {
     "image_size": 8,
-    "batch_size": 1,
-    "epochs": 1,
-    "seed": 0,
-    "split_seed": 0,
-    "fold": 0,
-    "replicas": 1,
+    **dict.fromkeys(("batch_size", "epochs", "replicas"), 1),
+    **dict.fromkeys(("seed", "split_seed", "fold"), 0),
 }
 
 

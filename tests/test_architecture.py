@@ -184,6 +184,7 @@ def test_what_stands_alone(family: str, allowed: tuple[str, ...]) -> None:
         ("sambench.models", ("training", "run", "optim", "data", "store", "launch", "config")),
         ("sambench.store", ("run", "launch", "suite", "console", "report", "analysis")),
         ("sambench.run", ("launch", "console", "report", "analysis", "suite")),
+        ("sambench.run_curvature", ("launch", "console", "report", "analysis", "suite")),
         ("sambench.launch", ("console", "report", "analysis", "suite")),
     ],
 )

@@ -18,7 +18,8 @@ from sambench.errors import CurvatureError, DataError, ModelError
 from sambench.launch.local import run_all
 from sambench.launch.manifest import Manifest
 from sambench.launch.watcher import Watcher
-from sambench.run import Paths, build_network, measure_hessian, run_one
+from sambench.run import Paths, build_network, run_one
+from sambench.run_curvature import measure_hessian
 from sambench.store import Store
 from sambench.training.metrics import classification_metrics
 

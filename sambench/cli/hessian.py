@@ -64,7 +64,8 @@ def hessian(
     screen = Screen()
     chosen = Store(results).find(runs)
     from sambench.environment import choose_device
-    from sambench.run import Paths, measure_hessian
+    from sambench.run import Paths
+    from sambench.run_curvature import measure_hessian
 
     paths = Paths(data=data, results=results)
     where, _ = choose_device(device)

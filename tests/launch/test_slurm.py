@@ -114,13 +114,17 @@ def test_a_preempted_run_is_saved_requeued_and_resumed(make_manifest: ManifestMa
 
 def test_a_time_limit_requeues_too(make_manifest: ManifestMaker) -> None:
     """Slurm's limits are minutes; the signal that it sends before them can come earlier."""
-    manifest = make_manifest(1, epochs=EPOCHS)
-    thread, tallies = in_background(manifest, timeout_min="1", signal_delay_s="52")
-    thread.join(timeout=120)
-    done = record(manifest)
-    assert done is not None
-    assert (tallies[0].exit_code, done.status) == (0, "completed"), logs(manifest)
-    assert "Requeued job" in logs(manifest)
+    manifest = make_manifest(1, epochs=50_000)
+    thread, tallies = in_background(manifest, timeout_min="1", signal_delay_s="50")
+    await_("the job is requeued", lambda: "Requeued job" in logs(manifest))
+    cut = record(manifest)
+    assert cut is not None
+    assert cut.status == "interrupted"
+    before = epochs(manifest)
+    await_("the run goes on", lambda: epochs(manifest) > before)
+    subprocess.run(["scancel", "--me"], check=True)
+    thread.join(timeout=60)
+    assert [done.status for done in tallies[0].records] == ["interrupted"], logs(manifest)
 
 
 def test_a_killed_run_is_one_failed_run(make_manifest: ManifestMaker) -> None:
