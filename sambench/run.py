@@ -115,9 +115,8 @@ def measure_hessian(
 ) -> RunRecord:
     """Measure the curvature of a completed run's weights and write it into its record.
 
-    A run that another process has measured since the record was read is not measured again.
-
-    The images are the run's training images, unaugmented, in one fixed random order (training
+    A run that another process has measured since the record was read is not measured again. The
+    images are the run's training images, unaugmented, in one fixed random order (training
     batches are mixed; the order of the files is by class), cut into batches of the training size.
     They are the same for all runs of a comparison, whatever their seed.
 
@@ -136,9 +135,8 @@ def measure_hessian(
         stored = store.load(config) or record
         if stored.hessian is not None and record.hessian is None:
             return stored
-        section = _curvature(record, settings, paths, device, on_progress)
+        measured = record.with_hessian(_curvature(record, settings, paths, device, on_progress))
         claim.check()
-        measured = record.with_hessian(section)
         store.save(measured)
         return measured
 
