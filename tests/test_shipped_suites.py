@@ -1,0 +1,94 @@
+"""The suites that come with the package: they expand, and ask for what they say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sambench.config import RunConfig
+from sambench.data.source import sources
+from sambench.optim.method import optimizers
+from sambench.search import plan_search
+from sambench.suite import Suite
+from sambench.suite_file import load_suite, shipped_suites
+
+SHIPPED = list(shipped_suites().values())
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_a_shipped_suite_expands(path: Path) -> None:
+    suite = load_suite(path)
+    runs = suite.expand(lambda dataset: sources.get(dataset).image_size)
+    assert len({run.id for run in runs}) == len(runs) >= len(suite.seeds)
+    assert suite.baseline in {run.optimizer["name"] for run in runs}
+
+
+def test_there_are_shipped_suites() -> None:
+    shipped = {path.stem for path in SHIPPED}
+    assert shipped >= {"demo", "paper-bus", "gcsam", "bus-folds", "equal-compute", "tuned"}
+
+
+def shipped(name: str) -> tuple[Suite, tuple[RunConfig, ...]]:
+    suite = load_suite(Path(name))
+    return suite, suite.expand(lambda dataset: sources.get(dataset).image_size)
+
+
+@pytest.mark.parametrize("name", ["paper-bus", "gcsam", "bus-folds", "equal-compute"])
+def test_a_shipped_suite_says_how_many_runs_it_has(name: str) -> None:
+    _, runs = shipped(name)
+    comment = shipped_suites()[name].read_text().partition("name:")[0].replace("\n# ", " ")
+    assert f" {len(runs)} runs." in comment
+
+
+def test_paper_bus_is_the_papers_protocol() -> None:
+    suite, runs = shipped("paper-bus")
+    names = {"adam", "sam", "asam", "gsam", "wsam", "crsam"}
+    assert {run.optimizer["name"] for run in runs} == names
+    assert {run.model for run in runs} == {"resnet50", "vgg16", "vit", "swin"}
+    for run in runs:
+        assert (run.dataset, run.split, run.validation) == ("bus", "holdout", 0.0)
+        assert (run.optimizer["base"], run.optimizer["lr"], run.batch_size) == ("adam", 1e-4, 16)
+        assert (run.stop.rule, run.stop.value) == ("train-accuracy", 1.0)
+        assert (run.pretrained, run.augmentation, run.schedule) == (False, "none", "constant")
+    fed = {table.table: sum(map(table.where.matches, runs)) for table in suite.tables}
+    assert fed == {"1": 4 * 6, "2": 6 * 6, "3": 6 * 6, "4": 6 * 6, "5": 6 * 6}
+
+
+def test_gcsam_is_the_authors_script() -> None:
+    _, runs = shipped("gcsam")
+    assert {run.optimizer["name"] for run in runs} == {"adam", "sam", "gcsam"}
+    assert {run.optimizer.get("rho", 0.05) for run in runs} == {0.05}
+    assert {(run.model, run.epochs, run.stop.rule, run.stop.value) for run in runs} == {
+        ("resnet50", 120, "patience", 10.0)
+    }
+    assert {(run.dataset, run.image_size, run.batch_size) for run in runs} == {
+        ("cifar10", 224, 128),
+        ("cifar100", 224, 128),
+        ("bus", 256, 32),
+        ("covid-radiography", 224, 32),
+    }
+
+
+@pytest.mark.parametrize("name", ["bus-folds", "equal-compute"])
+def test_every_optimizer_takes_part_once(name: str) -> None:
+    _, runs = shipped(name)
+    each = [run.optimizer["name"] for run in runs if run.seed == 0 and run.fold in (None, 1)]
+    assert sorted(map(str, each)) == [info.name for info in optimizers.list()]
+    assert {run.optimizer["lr"] for run in runs if run.optimizer["name"] == "sgd"} == {0.01}
+
+
+def test_equal_compute_is_a_hundred_epochs_of_adam() -> None:
+    """2,405 images, 481 of them for the test; 121 batches of 16."""
+    _, runs = shipped("equal-compute")
+    batches = -(-(2405 - round(0.2 * 2405)) // 16)
+    assert {run.stop.value for run in runs} == {100 * batches}
+    assert {run.epochs for run in runs} == {100}
+
+
+def test_tuned_is_as_many_trials_for_everybody() -> None:
+    suite, runs = shipped("tuned")
+    assert suite.search is not None
+    tunings = plan_search(suite.search, runs)
+    assert [len(tuning.runs) for tuning in tunings] == [12] * 7
+    assert len(runs) == 42
