@@ -13,7 +13,7 @@ from torch import Tensor
 Progress = Callable[[int, int], None]
 """Called with what is done and the most there can be, in the units of the caller's docstring."""
 
-CHUNK = 1 << 24
+CHUNK = 1 << 20  # 8 MiB in float64: memory that the allocator has at hand, where more is fresh
 EIGENVALUE_STREAM, TRACE_STREAM = 0, 1
 
 
@@ -35,8 +35,8 @@ class SymmetricOperator(Protocol):
     def dtype(self) -> torch.dtype:
         """Their type."""
 
-    def matvec(self, vector: Tensor) -> Tensor:
-        """Return the product with a vector of shape (size,), as a fresh tensor."""
+    def matvec(self, vector: Tensor, out: Tensor | None = None) -> Tensor:
+        """Return the product with a vector of shape (size,), written to `out` or a fresh tensor."""
 
     def matmat(self, vectors: Tensor) -> Tensor:
         """Return the products with the columns of a matrix of shape (size, k)."""
