@@ -13,15 +13,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 
 from sambench import environment
 from sambench.atomic import write_bytes
-from sambench.config import HessianSettings, RunConfig
-from sambench.curvature.measure import measure
-from sambench.data.batches import Images, shuffled
+from sambench.config import RunConfig
+from sambench.data.batches import Images
 from sambench.data.parts import Parts, load_parts
-from sambench.errors import CurvatureError, StoreError, UserError
+from sambench.errors import StoreError, UserError
 from sambench.events import Epoch, Event, Started
 from sambench.models.model import build_model
 from sambench.optim.sharpness_aware import SharpnessAware, build
@@ -100,70 +98,6 @@ def build_optimizer(config: RunConfig, model: nn.Module) -> SharpnessAware:
     settings = dict(config.optimizer)
     name, base = str(settings.pop("name")), str(settings.pop("base"))
     return build(name, model.parameters(), base, **settings)
-
-
-def measure_hessian(
-    record: RunRecord,
-    settings: HessianSettings,
-    paths: Paths,
-    *,
-    device: torch.device,
-    on_progress: Callable[[str, int, int], None] = lambda what, done, most: None,
-) -> RunRecord:
-    """Measure the curvature of a completed run's weights and write it into its record.
-
-    The images are the run's training images, unaugmented, in one fixed random order (training
-    batches are mixed; the order of the files is by class), cut into batches of the training size.
-    They are the same for all runs of a comparison, whatever their seed.
-
-    Raises:
-        CurvatureError: If the run has no weights or the Hessian cannot be measured.
-        UserError: If its data are not prepared any more.
-    """
-    config = record.config
-    store = Store(paths.results)
-    weights = store.folder(config) / WEIGHTS
-    if record.status != COMPLETED or not weights.exists():
-        raise CurvatureError(
-            f"run {config.name} is {record.status} and has no weights; complete it first"
-        )
-    parts = load_parts(config, paths.data, device)
-    if record.data and record.data["fingerprint"] != parts.prepared.fingerprint:
-        raise CurvatureError(
-            f"run {config.name} was trained on other data than {parts.prepared.folder} holds now; "
-            "prepare the data as it was, or train again"
-        )
-    model = build_network(config, len(parts.prepared.classes), device)
-    _load_weights(model, weights)
-    chosen = shuffled(
-        len(parts.train), config.batch_size, derive_seed(config.split_seed, "hessian")
-    )
-    images = torch.cat(chosen)[: settings.samples]
-    section = measure(
-        model,
-        functional.cross_entropy,
-        [parts.train.batch(indices) for indices in images.split(config.batch_size)],
-        tol=settings.tol,
-        trace_tol=settings.trace_tol,
-        max_matvecs=settings.max_matvecs,
-        seed=settings.seed,
-        on_progress=on_progress,
-    )
-    measured = record.with_hessian(section)
-    store.save(measured)
-    return measured
-
-
-def _load_weights(model: nn.Module, path: Path) -> None:
-    from safetensors.torch import load_file
-
-    try:
-        model.load_state_dict(load_file(path))
-    except (RuntimeError, OSError) as error:
-        raise CurvatureError(
-            f"the weights {path} do not fit their model ({' '.join(str(error).split())[:150]}); "
-            "train the run again"
-        ) from error
 
 
 class _Run:

@@ -131,13 +131,16 @@ class Store:
     def find(self, patterns: Sequence[str]) -> list[RunRecord]:
         """Return the records whose name or id matches one of the patterns (shell globs).
 
+        The name of a suite stands for the runs that were first made for it.
+
         Raises:
             StoreError: If a pattern matches no run; offers the closest names.
         """
         records, _ = self.records()
         chosen: dict[str, RunRecord] = {}
         for pattern in patterns:
-            hits = [r for r in records if r.id == pattern or fnmatch.fnmatchcase(r.name, pattern)]
+            hits = [r for r in records if pattern in (r.id, r.suite)]
+            hits = hits or [r for r in records if fnmatch.fnmatchcase(r.name, pattern)]
             if not hits:
                 names = [record.name for record in records]
                 raise StoreError(

@@ -10,8 +10,9 @@ from typing import Any
 
 import yaml
 
-from sambench.config import HessianSettings, RunConfig
+from sambench.config import RunConfig
 from sambench.errors import ConfigError, did_you_mean
+from sambench.hessian_settings import HessianSettings
 from sambench.yaml_text import read_yaml
 
 KEYS = ("name", "defaults", "matrix", "seeds", "hessian", "report")

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 import sambench
-from sambench.config import HessianSettings, RunConfig
+from sambench.config import RunConfig
 from sambench.data.source import sources
 from sambench.errors import ConfigError, UnknownNameError
+from sambench.hessian_settings import HessianSettings
 from sambench.suite import Suite, load_suite
 
 SHIPPED = sorted((Path(sambench.__file__).parents[1] / "suites").glob("*.yaml"))

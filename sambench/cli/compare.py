@@ -25,8 +25,9 @@ from sambench.cli.options import (
 from sambench.errors import ConfigError
 
 if TYPE_CHECKING:
-    from sambench.config import HessianSettings, RunConfig
+    from sambench.config import RunConfig
     from sambench.console import Screen
+    from sambench.hessian_settings import HessianSettings
 
 
 DESCRIBING = (
@@ -70,8 +71,8 @@ def compare(
     Examples: sambench compare suites/demo.yaml;
     sambench compare --dataset phantom --model small-cnn --opt adam,sam,gcsam --seeds 3
     """
-    from sambench.config import HessianSettings
     from sambench.console import Screen
+    from sambench.hessian_settings import HessianSettings
     from sambench.suite import Suite, load_suite
 
     if suite is not None:

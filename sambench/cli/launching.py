@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sambench.config import HessianSettings, RunConfig
+    from sambench.config import RunConfig
     from sambench.console import Screen
+    from sambench.hessian_settings import HessianSettings
 
 
 def launch(

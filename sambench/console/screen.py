@@ -16,6 +16,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from sambench.console.bar import progress_bar
+from sambench.console.curvature import curvature_method, curvature_rows
 from sambench.data.summary import Summary
 from sambench.record import RunRecord
 from sambench.report.tables import Cell, Table
@@ -93,47 +94,14 @@ class Screen:
 
     def curvature(self, record: RunRecord) -> None:
         """Show a run's curvature, each number with its error."""
-        found = record.hessian
-        if found is None:
+        if record.hessian is None:
             return
-        top, trace = found["top"], found["trace"]
-        low, high = trace["interval"]
-        rows = [
-            (
-                "top eigenvalue",
-                f"{top['value']:.4g}",
-                f"residual {top['residual']:.2g}, none above {top['upper_bound']:.4g} (99.9 %)",
-                _yes(top["converged"]),
-            ),
-            ("lowest eigenvalue", f"{top['lowest']:.4g}", "", ""),
-            (
-                "trace",
-                f"{trace['value']:.4g}",
-                f"95 % interval {low:.4g} .. {high:.4g}",
-                _yes(trace["converged"]),
-            ),
-            (
-                "batches: median",
-                f"{found['median']:.4g}",
-                "95 % interval {:.4g} .. {:.4g}".format(
-                    *found["batch_spectrum"]["median_interval"]
-                ),
-                _yes(found["batch_spectrum"]["converged"]),
-            ),
-            (
-                "batches: mean ± SD",
-                f"{found['mean']:.4g} ± {found['std'] or 0:.4g}",
-                f"{found['min']:.4g} .. {found['max']:.4g}, "
-                f"{100 * found['fraction_negative']:.0f} % negative",
-                "",
-            ),
-        ]
-        self.listing(("quantity", "value", "error", "converged"), rows, record.name)
-        self.show(
-            f"{found['definition']}; {found['samples']} training images in {found['batches']} "
-            f"batches, {found['matvecs']} + {found['batch_matvecs']} products, "
-            f"{found['seconds']:.1f} s\n"
-        )
+        headings = ("quantity", "value", "error", "converged")
+        self.listing(headings, curvature_rows(record.hessian), record.name)
+        self.show(curvature_method(record.hessian))
+        for note in record.hessian.get("notes", ()):
+            self.warn(note)
+        self.show("")
 
     def summary(self, summary: Summary) -> None:
         """Show what a prepared dataset consists of."""
@@ -178,10 +146,6 @@ class Screen:
 
 def _groups(number: int) -> str:
     return f"{number} group{'' if number == 1 else 's'}"
-
-
-def _yes(converged: bool) -> str:
-    return "yes" if converged else "NO"
 
 
 def _styled(cell: Cell) -> str:

@@ -11,11 +11,13 @@ from types import FrameType
 
 import torch
 
-from sambench.config import HessianSettings, RunConfig
+from sambench.config import RunConfig
 from sambench.errors import StoreError
 from sambench.events import Event
+from sambench.hessian_settings import HessianSettings
+from sambench.minimum import measure_hessian
 from sambench.record import COMPLETED, INTERRUPTED, RunRecord
-from sambench.run import Paths, measure_hessian, run_one
+from sambench.run import Paths, run_one
 from sambench.store import Claimed
 
 
