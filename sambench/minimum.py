@@ -95,11 +95,24 @@ def measure_hessian(
             journal=journal,
             on_progress=told,
         )
-        about = {"available_samples": subject.available, "settings": settings.to_dict()}
-        measured = current.with_hessian({**section, **about})
+        section |= {"available_samples": subject.available, "settings": settings.to_dict()}
+        section["notes"] = [*section["notes"], *_about_samples(section)]
+        measured = current.with_hessian(section)
         store.save(measured)
         journal.remove()
     return measured
+
+
+def _about_samples(section: dict[str, Any]) -> list[str]:
+    """Return what measuring on a part of the training images does to the errors."""
+    used, available = section["samples"], section["available_samples"]
+    if used == available:
+        return []
+    return [
+        f"samples: {used} of {available} training images, in a fixed random order; eigenvalues and "
+        "trace are exact to their errors for these, and only the intervals over batches cover "
+        "which images they are"
+    ]
 
 
 def _plan(record: RunRecord, settings: HessianSettings) -> Plan:

@@ -639,8 +639,38 @@ def test_curvature_of_a_run_measured_already_is_shown(
     done = call(folder, "hessian", "*-gcsam-s0-*", "--data", str(phantom_data))
     assert (done.code, done.err) == (0, "")
     assert "top eigenvalue" in done.out
-    assert "16 training images in 1 batches" in done.out
+    assert "16 of 32 training images in 1 batches" in done.out
+    assert "batch-dominant-eigenvalue; " in done.out
+    assert "stopped by the budget of products" in done.out  # not converged is never hidden
     assert everything(folder / "results" / "runs") == before
+
+
+def test_curvature_of_a_suite_by_its_file_or_name(
+    study: tuple[Path, Sequence[str], Outcome], phantom_data: Path
+) -> None:
+    folder = study[0]
+    before = everything(folder / "results" / "runs")
+    data = ("--data", str(phantom_data))
+    by_file = call(folder, "hessian", "tiny.yaml", *data)
+    by_name = call(folder, "hessian", "tiny", *data)
+    assert (by_file.code, by_name.code) == (0, 0)
+    assert by_file.out == by_name.out
+    assert by_file.out.count("top eigenvalue  ") == len(records_of(folder))
+    other = call(folder, "hessian", "tiny", *data, "--batch-stat", "top")
+    assert "has been measured with batch_stat=dominant; --again measures it anew" in other.err
+    assert everything(folder / "results" / "runs") == before
+
+
+def test_curvature_of_a_suite_that_has_not_run(tmp_path: Path, phantom_data: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(SUITE)
+    said = refused(tmp_path, "hessian", "tiny.yaml", "--data", str(phantom_data))
+    assert "runs of tiny.yaml is completed in results; `sambench compare tiny.yaml`" in said
+
+
+def test_a_bad_curvature_option_names_what_is_allowed(tmp_path: Path) -> None:
+    assert refused(tmp_path, "hessian", "x", "--hvp", "forward") == (
+        "hessian hvp='forward' is not allowed; allowed: reverse, finite-difference"
+    )
 
 
 def test_train_and_measure(tmp_path: Path, phantom_data: Path) -> None:

@@ -100,6 +100,7 @@ def _groups(
     from sambench.hessian_settings import HessianSettings
     from sambench.store import Store
 
+    alone = HessianSettings.from_dict(given)  # refused, if at all, before anything is looked up
     store = Store(results)
     files = [name for name in runs if name.endswith((".yaml", ".yml"))]
     patterns = [name for name in runs if name not in files]
@@ -109,7 +110,7 @@ def _groups(
         base = {} if settings is None else settings.to_dict()
         groups.append((records, HessianSettings.from_dict({**base, **given})))
     if patterns:
-        groups.append((store.find(patterns), HessianSettings.from_dict(given)))
+        groups.append((store.find(patterns), alone))
     return groups
 
 

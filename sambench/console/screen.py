@@ -100,7 +100,7 @@ class Screen:
         self.listing(headings, curvature_rows(record.hessian), record.name)
         self.show(curvature_method(record.hessian))
         for note in record.hessian.get("notes", ()):
-            self.warn(note)
+            self.show(note)
         self.show("")
 
     def summary(self, summary: Summary) -> None:

@@ -79,11 +79,12 @@ def budget_notes(section: Mapping[str, Any]) -> list[str]:
     spectrum = section.get("batch_spectrum")
     if spectrum is not None and not spectrum["converged"]:
         low, high = spectrum["median_interval"]
+        interval = f"95 % interval of the median is {low:.4g} .. {high:.4g}"
         notes.append(
             f"batches: stopped by {BUDGETS[spectrum['ended_by']]}: "
             f"{spectrum['measured_batches']} of {spectrum['wanted_batches']} batches measured, "
             f"{spectrum['not_converged']} of them short of the tolerance; "
-            f"95 % interval of the median is {low:.4g} .. {high:.4g}"
+            + (interval if spectrum["measured_batches"] > 1 else "one batch gives no interval")
         )
     if "adaptive" in section:
         notes += _extremes_notes(section["adaptive"], " of relative changes")
@@ -94,7 +95,13 @@ def budget_notes(section: Mapping[str, Any]) -> list[str]:
 
 def _extremes_notes(section: Mapping[str, Any], of: str) -> Iterator[str]:
     top, trace = section["top"], section["trace"]
-    if not top["converged"]:
+    if not top["converged"] and len(top["values"]) > 1:
+        yield (
+            f"top {len(top['values'])} eigenvalues{of}: stopped by {_budget(top)}: residuals are "
+            f"{', '.join(f'{residual:.2g}' for residual in top['residuals'])}, none is above "
+            f"{top['upper_bound']:.4g} (wanted: {100 * top['tol']:g} %)"
+        )
+    elif not top["converged"]:
         yield (
             f"top eigenvalue{of}: stopped by {_budget(top)}: interval is "
             f"{top['value'] - top['residual']:.4g} .. {top['upper_bound']:.4g} "

@@ -152,14 +152,15 @@ class _Pool:
         context = multiprocessing.get_context("spawn")  # CUDA does not survive a fork
         self._task, self._tell = task, tell
         self._told = context.Queue()
-        waiting = context.Queue()
-        for index in (*range(len(task.records)), *[None] * len(devices)):
-            waiting.put(index)
+        self._waiting = context.Queue()
+        self._open = set(range(len(task.records)))
+        for index in (*self._open, *[None] * len(devices)):
+            self._waiting.put(index)
         threads = max(1, (os.cpu_count() or 1) // len(devices))
         self._workers: dict[int, BaseProcess] = {}
         self._busy: dict[int, int] = {}
         for number, device in enumerate(devices):
-            arguments = (number, task, device, threads, waiting, self._told)
+            arguments = (number, task, device, threads, self._waiting, self._told)
             self._workers[number] = context.Process(target=_work, args=arguments, daemon=True)
 
     def run(self) -> None:
@@ -167,8 +168,10 @@ class _Pool:
         for worker in self._workers.values():
             worker.start()
         try:
-            while self._workers:
+            while self._workers and self._open:
                 self._hear()
+            for index in sorted(self._open):
+                self._tell("failed", index, CurvatureError("no process was left to measure it"))
         finally:
             for worker in self._workers.values():
                 worker.terminate()
@@ -186,7 +189,7 @@ class _Pool:
         if kind == "started":
             self._busy[number] = index
         elif kind != "progress":
-            del self._busy[number]
+            self._open.remove(self._busy.pop(number))
         self._tell(kind, index, what)
 
     def _bury(self) -> None:
@@ -196,7 +199,9 @@ class _Pool:
                 del self._workers[number]
                 said = f"its process ended with code {worker.exitcode}; the same command goes on"
                 if number in self._busy:
-                    self._tell("failed", self._busy.pop(number), CurvatureError(said))
+                    index = self._busy.pop(number)
+                    self._open.remove(index)
+                    self._tell("failed", index, CurvatureError(said))
 
 
 def _work(number: int, task: Task, device: str, threads: int, waiting: Any, told: Any) -> None:
