@@ -160,37 +160,53 @@ class Objective:
         return inputs.to(self.device, kind), targets.to(self.device, target_kind)
 
     def _evaluate(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        train = self.batch_norm == "train"
         with self._isolation():
-            buffers = self._buffers
-            if train:  # the pass writes to its buffers
-                buffers = {name: buffer.clone() for name, buffer in buffers.items()}
-                for layer in tracking_layers(self._model):
-                    layer.training = True
-            try:
-                outputs = functional_call(self._model, {**self.parameters, **buffers}, (inputs,))
-            except ValueError as error:
-                if not train or ONE_VALUE not in str(error):
-                    raise
-                raise CurvatureError(
-                    f"batch normalisation in train mode cannot take a batch of {len(inputs)} "
-                    "sample: leave the batch out, or use batch_norm='eval'"
-                ) from error
+            outputs = self._outputs(inputs, self.parameters, self._buffers)
             return self._loss(outputs.double(), targets)
 
-    def recalibrate(self) -> None:
-        """Measure the running statistics on the batches at the present weights, where asked for.
+    def _outputs(
+        self, inputs: Tensor, weights: Mapping[str, Tensor], buffers: Mapping[str, Tensor]
+    ) -> Tensor:
+        """Run the network at given weights; called in isolation."""
+        if self.batch_norm == "train":  # the pass writes to its buffers
+            buffers = {name: buffer.clone() for name, buffer in buffers.items()}
+            for layer in tracking_layers(self._model):
+                layer.training = True
+        return self._run(inputs, {**weights, **buffers})
 
-        One pass; means over the batches weighted by samples. Nothing but in mode "recalibrate".
+    def _run(self, inputs: Tensor, state: Mapping[str, Tensor]) -> Tensor:
+        try:
+            outputs: Tensor = functional_call(self._model, dict(state), (inputs,))
+        except ValueError as error:
+            if ONE_VALUE not in str(error):
+                raise
+            raise CurvatureError(
+                f"batch normalisation has no statistics of a batch of {len(inputs)} "
+                "sample: leave the batch out, or use batch_norm='eval'"
+            ) from error
+        return outputs
+
+    def recalibrate(self) -> None:
+        """Measure the running statistics at the present weights, in mode "recalibrate" only."""
+        if self.batch_norm == "recalibrate":
+            self._buffers = self.statistics_at(self.parameters)
+
+    def statistics_at(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the buffers, with running statistics measured on the batches at these weights.
+
+        One pass; means over the batches weighted by samples.
+
+        Raises:
+            CurvatureError: If a batch has a single value per channel, which has no variance.
         """
-        if self.batch_norm != "recalibrate":
-            return
+        buffers = {name: buffer.clone() for name, buffer in self._buffers.items()}
         layers, seen = tracking_layers(self._model), 0
         for index, count in enumerate(self.batch_sizes if layers else ()):
             inputs, _ = self._load(index)
             seen += count
             with self._isolation(), torch.no_grad(), accumulating(layers, count / seen):
-                functional_call(self._model, {**self.parameters, **self._buffers}, (inputs,))
+                self._run(inputs, {**weights, **buffers})
+        return buffers
 
     @contextmanager
     def _isolation(self) -> Iterator[None]:
