@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ from torch import nn
 from torch.nn import functional
 
 from sambench.curvature.measure import Plan, measure
-from sambench.curvature.objective import Batch
 from sambench.data.batches import shuffled
 from sambench.data.parts import load_parts
 from sambench.errors import CurvatureError
@@ -22,26 +20,10 @@ from sambench.journal import Journal
 from sambench.record import COMPLETED, RunRecord
 from sambench.run import Paths, build_network
 from sambench.store import WEIGHTS, Store
+from sambench.studies import Subject, studies_in
 from sambench.training.seeding import derive_seed
 
 JOURNAL = "hessian-progress.json"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Subject:
-    """What is measured: a network at its minimum, and the images that its loss is taken over.
-
-    Attributes:
-        model: With the run's weights.
-        batches: Unaugmented training images, cut as in training.
-        available: How many training images there are.
-        folder: The run's.
-    """
-
-    model: nn.Module
-    batches: list[Batch]
-    available: int
-    folder: Path
 
 
 def measure_hessian(
@@ -75,12 +57,12 @@ def measure_hessian(
         UserError: If its data are not prepared any more.
     """
     store, config = Store(paths.results), record.config
-    weights = _weights(record, store)
+    weights = weights_of(record, store)
     with store.claim(config) as claim:
         current = store.load(config) or record
         if current.hessian is not None and record.hessian is None and not again:
             return current
-        subject = _subject(record, settings, weights, paths, device)
+        subject = subject_of(record, settings, weights, paths, device)
         journal = Journal(weights.parent / JOURNAL, _identity(settings, weights))
 
         def told(what: str, done: int, most: int) -> None:
@@ -89,7 +71,7 @@ def measure_hessian(
 
         section = measure(
             subject.model,
-            functional.cross_entropy,
+            subject.loss,
             subject.batches,
             _plan(record, settings),
             journal=journal,
@@ -97,7 +79,7 @@ def measure_hessian(
         )
         section |= {"available_samples": subject.available, "settings": settings.to_dict()}
         section["notes"] = [*section["notes"], *_about_samples(section)]
-        measured = current.with_hessian(section)
+        measured = current.with_hessian({**section, **studies_in(current.hessian)})
         store.save(measured)
         journal.remove()
     return measured
@@ -133,7 +115,12 @@ def _identity(settings: HessianSettings, weights: Path) -> dict[str, Any]:
     }
 
 
-def _weights(record: RunRecord, store: Store) -> Path:
+def weights_of(record: RunRecord, store: Store) -> Path:
+    """Return the file of a completed run's weights.
+
+    Raises:
+        CurvatureError: If the run has none.
+    """
     weights = store.folder(record.config) / WEIGHTS
     if record.status != COMPLETED or not weights.exists():
         raise CurvatureError(
@@ -142,14 +129,19 @@ def _weights(record: RunRecord, store: Store) -> Path:
     return weights
 
 
-def _subject(
+def subject_of(
     record: RunRecord,
     settings: HessianSettings,
     weights: Path,
     paths: Paths,
     device: torch.device,
 ) -> Subject:
-    """Return a run's network with its weights, and the images that its curvature is measured on."""
+    """Return a run's network with its weights, and the images that its curvature is measured on.
+
+    Raises:
+        CurvatureError: If the weights do not fit, or the run was trained on other data.
+        UserError: If its data are not prepared any more.
+    """
     config = record.config
     parts = load_parts(config, paths.data, device)
     if record.data and record.data["fingerprint"] != parts.prepared.fingerprint:
@@ -165,20 +157,30 @@ def _subject(
     images = torch.cat(chosen)[: settings.samples]
     return Subject(
         model=model.double() if settings.dtype == "float64" else model,
+        loss=functional.cross_entropy,
         batches=[parts.train.batch(indices) for indices in images.split(config.batch_size)],
         available=len(parts.train),
         folder=weights.parent,
     )
 
 
-def _load_weights(model: nn.Module, path: Path) -> None:
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """Return a network's stored state.
+
+    Raises:
+        CurvatureError: If the file cannot be read.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
-        stored = load_file(path)
+        return load_file(path)
     except (SafetensorError, OSError) as error:
         raise CurvatureError(f"the weights {path} cannot be read; train the run again") from error
+
+
+def _load_weights(model: nn.Module, path: Path) -> None:
+    stored = read_weights(path)
     try:
         model.load_state_dict(stored)
     except RuntimeError as error:

@@ -150,6 +150,19 @@ class Store:
             chosen.update({record.id: record for record in hits})
         return list(chosen.values())
 
+    def find_one(self, pattern: str) -> RunRecord:
+        """Return the only record whose name or id matches.
+
+        Raises:
+            StoreError: If none or several do.
+        """
+        found = self.find([pattern])
+        if len(found) > 1:
+            names = ", ".join(record.name for record in found[:3])
+            more = ", ..." if len(found) > 3 else ""
+            raise StoreError(f"{len(found)} runs are {pattern!r} ({names}{more}); name one")
+        return found[0]
+
     @contextmanager
     def claim(self, config: RunConfig) -> Iterator[Path]:
         """Hold a run for this process; yields the claim file, to be touched as a sign of life.

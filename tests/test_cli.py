@@ -704,3 +704,30 @@ def test_train_and_measure(tmp_path: Path, phantom_data: Path) -> None:
     (once_more,) = records_of(tmp_path)
     assert again.code == 0
     assert once_more["hessian"]["top"] == after["hessian"]["top"]
+
+
+def test_study_a_minimum(tmp_path: Path, phantom_data: Path) -> None:
+    data = ("--data", str(phantom_data))
+    for optimizer in ("adam", "sam"):
+        assert call(tmp_path, "train", *SMALL, *data, "--opt", optimizer).code == 0
+    options = ("--samples", "8", "--max-matvecs", "8", "--device", "cpu", "--landscape-points", "3")
+    studies = ("--sharpness", "--landscape", "--landscape-with", "*-sam-*")
+    done = call(tmp_path, "hessian", "*-adam-*", *options, *data, *studies)
+    assert (done.code, done.err) == (0, "")
+    assert "worst-case-l2, rho 0.05, a lower bound" in " ".join(done.out.split())
+    adam, sam = records_of(tmp_path)
+    assert list(adam["hessian"]["landscape"]["interpolations"]) == [sam["id"]]
+    assert sam["hessian"] is None
+    folder = tmp_path / "results" / "runs" / adam["name"]
+    pictures = sorted(path.name for path in folder.glob("*.png"))
+    assert pictures == [
+        f"interpolation-{sam['id']}.png",
+        "landscape-eigenvectors.png",
+        "landscape-line.png",
+        "landscape-plane.png",
+        "landscape-surface.png",
+    ]
+    assert all(f"wrote results/runs/{adam['name']}/{picture}" in done.out for picture in pictures)
+    assert refused(tmp_path, "hessian", "*-adam-*", *data, "--landscape-with", "*-small-*") == (
+        f"2 runs are '*-small-*' ({adam['name']}, {sam['name']}); name one"
+    )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sambench.cli import hessian_options as options
+from sambench.cli import study_options
 from sambench.cli.launching import image_size
 from sambench.cli.options import DATA, RESULTS, DataOption, ResultsOption
 from sambench.errors import ConfigError
@@ -45,6 +46,11 @@ def hessian(
     hvp: options.ProductOption = None,
     trace_method: options.TraceMethodOption = None,
     dtype: options.TypeOption = None,
+    density: study_options.DensityOption = False,
+    sharpness: study_options.SharpnessOption = False,
+    landscape: study_options.LandscapeOption = False,
+    landscape_with: study_options.LandscapeWithOption = None,
+    landscape_points: study_options.LandscapePointsOption = 21,
     again: Annotated[
         bool, typer.Option("--again", help="Measure runs that have a measurement too.")
     ] = False,
@@ -86,9 +92,19 @@ def hessian(
     from sambench.run import Paths
 
     paths = Paths(data=data, results=results)
+    around = {"density": density, "sharpness": sharpness, "landscape": landscape}
+    other = study_options.other_run(results, landscape_with)
     code = 0
     for records, settings in groups:
-        task = Task(records=records, settings=settings, paths=paths, again=again)
+        studies = study_options.studies(settings, points=landscape_points, **around)
+        task = Task(
+            records=records,
+            settings=settings,
+            paths=paths,
+            again=again,
+            studies=studies,
+            other=other,
+        )
         code = max(code, _measure(screen, task, given, device))
     raise typer.Exit(code)
 
@@ -150,18 +166,18 @@ def _measure(screen: Screen, task: Task, given: dict[str, Any], device: str | No
     for record in task.records:
         if record.status != COMPLETED and len(task.records) > 1:
             screen.warn(f"{record.name}: {record.status}, so there is nothing to measure")
-        elif record.hessian is None or task.again:
+        elif not task.is_done(record):
             missing.append(record)
         else:
             _warn_of_difference(screen, record, given)
-            screen.curvature(record)
+            _show(screen, record, task.paths.results)
     if not missing:
         return 0
     with RunDisplay(screen, len(missing)) as display:
         listener = Listener(
             started=lambda record: display.measuring(record.config),
             progress=display.curvature,
-            finished=screen.curvature,
+            finished=lambda record: _show(screen, record, task.paths.results),
             failed=lambda record, error: display.failed(record.config, error),
             elsewhere=lambda record: display.elsewhere(record.config),
         )
@@ -171,6 +187,11 @@ def _measure(screen: Screen, task: Task, given: dict[str, Any], device: str | No
     if len(missing) == 1 and measured.errors:
         raise measured.errors[0]
     return int(bool(measured.errors))
+
+
+def _show(screen: Screen, record: RunRecord, results: Path) -> None:
+    screen.curvature(record)
+    study_options.show_studies(screen, record, results)
 
 
 def _warn_of_difference(screen: Screen, record: RunRecord, given: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from sambench.console.bar import progress_bar
 from sambench.console.curvature import curvature_method, curvature_rows
+from sambench.console.studies import HEADINGS, study_rows
 from sambench.data.summary import Summary
 from sambench.record import RunRecord
 from sambench.report.tables import Cell, Table
@@ -102,6 +103,12 @@ class Screen:
         for note in record.hessian.get("notes", ()):
             self.show(note)
         self.show("")
+
+    def studies(self, record: RunRecord) -> None:
+        """Show what was studied of a run's minimum beyond eigenvalues, if anything was."""
+        rows = list(study_rows(record.hessian or {}))
+        if rows:
+            self.listing(HEADINGS, rows, "")
 
     def summary(self, summary: Summary) -> None:
         """Show what a prepared dataset consists of."""

@@ -19,6 +19,8 @@ from sambench.minimum import measure_hessian
 from sambench.record import RunRecord
 from sambench.run import Paths
 from sambench.store import Claimed
+from sambench.studies import Studies
+from sambench.surroundings import is_studied, study_curvature
 
 LOOK_SECONDS = 0.2
 """How often it is looked whether the processes live, while none of them says anything."""
@@ -33,12 +35,21 @@ class Task:
         settings: How.
         paths: Where prepared data and results lie.
         again: Also runs that have been measured meanwhile.
+        studies: What lies around the minimum is studied too, as far as asked for.
+        other: A run of the same model, to look at the loss on the way to it.
     """
 
     records: Sequence[RunRecord]
     settings: HessianSettings
     paths: Paths
     again: bool = False
+    studies: Studies = field(default_factory=Studies)
+    other: RunRecord | None = None
+
+    def is_done(self, record: RunRecord) -> bool:
+        """Whether a run's record holds all that is asked for."""
+        measured = record.hessian is not None and not self.again
+        return measured and is_studied(record, self.studies, self.other)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,14 +133,17 @@ class _Teller:
 def _measure(task: Task, index: int, device: str, tell: Callable[[str, int, Any], None]) -> None:
     """Measure one run, and tell what happens."""
     tell("started", index, None)
+    how: Any = {
+        "device": torch.device(device),
+        "again": task.again,
+        "on_progress": lambda *stage: tell("progress", index, stage),
+    }
+    record = task.records[index]
     try:
-        record = measure_hessian(
-            task.records[index],
-            task.settings,
-            task.paths,
-            device=torch.device(device),
-            again=task.again,
-            on_progress=lambda *stage: tell("progress", index, stage),
+        if record.hessian is None or task.again:
+            record = measure_hessian(record, task.settings, task.paths, **how)
+        record = study_curvature(
+            record, task.studies, task.settings, task.paths, other=task.other, **how
         )
     except Claimed:
         tell("elsewhere", index, None)
