@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 HEADINGS = ("study", "value", "error", "of what")
@@ -13,20 +13,28 @@ Section = Mapping[str, Any]
 def study_rows(hessian: Section) -> Iterator[Row]:
     """Yield a row for every number of the studies that a record's hessian section holds."""
     if "density" in hessian:
-        yield from _density(hessian["density"])
-    for name, measure in hessian.get("sharpness", {}).get("measures", {}).items():
-        yield _sharpness(name, measure)
+        yield from _with_data(_density(hessian["density"]), hessian["density"])
+    if "sharpness" in hessian:
+        measures = hessian["sharpness"]["measures"].items()
+        rows = (_sharpness(name, measure) for name, measure in measures)
+        yield from _with_data(rows, hessian["sharpness"])
     landscape = hessian.get("landscape", {})
     for name in ("line", "plane", "eigenvectors"):
         if name in landscape:
-            yield _landscape(name, landscape[name])
+            yield from _with_data([_landscape(name, landscape[name])], landscape[name])
     for found in landscape.get("interpolations", {}).values():
-        yield (
-            "interpolation",
-            _number(found["barrier"]),
-            "",
-            f"highest loss above the straight line to {found['with']}",
-        )
+        what = f"highest loss above the straight line to {found['with']}"
+        row = ("interpolation", _number(found["barrier"]), "", what)
+        yield from _with_data([row], found)
+
+
+def _with_data(rows: Iterable[Row], found: Section) -> Iterator[Row]:
+    """Say in the last column what was looked at: studies of one run may differ in it."""
+    data = f"{found['samples']} images, batch norm {found['batch_norm']}"
+    return (
+        (study, value, error, f"{what}; {data}" if place == 0 else what)
+        for place, (study, value, error, what) in enumerate(rows)
+    )
 
 
 def _density(found: Section) -> Iterator[Row]:

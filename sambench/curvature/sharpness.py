@@ -141,15 +141,7 @@ def worst_case_sharpness(
     surface = LossSurface(
         model, chosen, batches if m is None else recut(batches, m), batch_norm=batch_norm
     )
-    scale, p = _ball(surface.center, ball)
-    losses, rises = [], []
-    for index in range(len(surface.batch_sizes)):
-        source = generator(surface.device, seed + index, ASCENT_STREAM)
-        clean, top = _ascend(surface, index, scale, p, rho, steps, restarts, source)
-        losses.append(clean)
-        rises.append(top - clean)
-        if on_progress is not None:
-            on_progress(index + 1, len(surface.batch_sizes))
+    losses, rises = _ascents(surface, ball, rho, steps, restarts, seed, on_progress)
     value, stderr = _weighted(rises, surface.batch_sizes)
     return Sharpness(
         definition=f"worst-case-{ball}" + ("-normalised-logits" if normalise_logits else ""),
@@ -241,6 +233,28 @@ def recut(batches: Iterable[Batch], size: int) -> list[Batch]:
     """Return the same samples in the same order, in batches of `size`; the last may be smaller."""
     inputs, targets = zip(*batches, strict=True)
     return list(zip(torch.cat(inputs).split(size), torch.cat(targets).split(size), strict=True))
+
+
+def _ascents(
+    surface: LossSurface,
+    ball: Ball,
+    rho: float,
+    steps: int,
+    restarts: int,
+    seed: int,
+    on_progress: Progress | None,
+) -> tuple[list[float], list[float]]:
+    """Return every batch's loss at the weights, and its rise to the largest found in the ball."""
+    scale, p = _ball(surface.center, ball)
+    losses, rises = list[float](), list[float]()
+    for index in range(len(surface.batch_sizes)):
+        source = generator(surface.device, seed + index, ASCENT_STREAM)
+        clean, top = _ascend(surface, index, scale, p, rho, steps, restarts, source)
+        losses.append(clean)
+        rises.append(top - clean)
+        if on_progress is not None:
+            on_progress(index + 1, len(surface.batch_sizes))
+    return losses, rises
 
 
 def _ascend(
