@@ -117,7 +117,7 @@ def test_a_batch_of_one_has_no_statistics() -> None:
     data = batches((8, 1), (1, 1, 1))
     model = build(lambda: nn.Sequential(nn.Flatten(), nn.BatchNorm1d(1), nn.Linear(1, 4)))
     operator = HessianOperator(model, functional.cross_entropy, data, batch_norm="train")
-    with pytest.raises(CurvatureError, match="train mode cannot take a batch of 1 sample"):
+    with pytest.raises(CurvatureError, match="no statistics of a batch of 1 sample"):
         operator.matvec(random_vector(operator.size))
 
 
