@@ -238,50 +238,6 @@ class RunConfig:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class HessianSettings:
-    """How curvature is measured after training; it does not change what a run is called.
-
-    Attributes:
-        samples: Training images used, None for all.
-        tol: Relative error asked of the top eigenvalue.
-        trace_tol: Relative half width asked of the trace's 95 % interval.
-        max_matvecs: Most Hessian-vector products for the eigenvalue, for the trace and per batch.
-        seed: Of start vectors and probes.
-    """
-
-    samples: int | None = 512
-    tol: float = 1e-2
-    trace_tol: float = 0.05
-    max_matvecs: int = 100
-    seed: int = 0
-
-    @classmethod
-    def from_dict(cls, given: Mapping[str, Any]) -> HessianSettings:
-        """Check settings.
-
-        Raises:
-            ConfigError: If a key is unknown or a value out of range.
-        """
-        known = {f.name: f.default for f in fields(cls)}
-        for key, value in given.items():
-            if key not in known:
-                raise ConfigError(
-                    f"unknown key {key!r} in hessian{did_you_mean(key, known)}; "
-                    f"known: {', '.join(known)}"
-                )
-            optional = value is None and key == "samples"
-            wanted = float if isinstance(known[key], float) else int
-            if not optional and (
-                isinstance(value, bool)
-                or not isinstance(value, int | float if wanted is float else int)
-                or not 0 <= value < math.inf
-                or (value == 0 and key != "seed")
-            ):
-                raise ConfigError(f"hessian {key}={value!r} is not allowed; allowed: above 0")
-        return cls(**given)
-
-
 def _optimizer(given: object, beside: Mapping[str, object]) -> dict[str, Setting]:
     named = {"name": given} if isinstance(given, str) else given
     if not isinstance(named, Mapping) or not isinstance(named.get("name"), str):

@@ -114,13 +114,16 @@ class Store:
     def find(self, patterns: Sequence[str]) -> list[RunRecord]:
         """Return the records whose name or id matches one of the patterns (shell globs).
 
+        The name of a suite stands for the runs that were first made for it.
+
         Raises:
             StoreError: If a pattern matches no run; offers the closest names.
         """
         records, _ = self.records()
         chosen: dict[str, RunRecord] = {}
         for pattern in patterns:
-            hits = [r for r in records if r.id == pattern or fnmatch.fnmatchcase(r.name, pattern)]
+            hits = [r for r in records if pattern in (r.id, r.suite)]
+            hits = hits or [r for r in records if fnmatch.fnmatchcase(r.name, pattern)]
             if not hits:
                 names = [record.name for record in records]
                 raise StoreError(
@@ -129,6 +132,19 @@ class Store:
                 )
             chosen.update({record.id: record for record in hits})
         return list(chosen.values())
+
+    def find_one(self, pattern: str) -> RunRecord:
+        """Return the only record whose name or id matches.
+
+        Raises:
+            StoreError: If none or several do.
+        """
+        found = self.find([pattern])
+        if len(found) > 1:
+            names = ", ".join(record.name for record in found[:3])
+            more = ", ..." if len(found) > 3 else ""
+            raise StoreError(f"{len(found)} runs are {pattern!r} ({names}{more}); name one")
+        return found[0]
 
     @contextmanager
     def claim(self, config: RunConfig, device: str = "") -> Iterator[Claim]:

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sambench.config import HessianSettings, RunConfig
+from sambench.config import RunConfig
 from sambench.data.splits import folds_of
 from sambench.errors import ConfigError, UserError, did_you_mean
 from sambench.grid import Combination, Pattern, guilty, product
+from sambench.hessian_settings import HessianSettings
 from sambench.search import Search
 from sambench.yaml_text import Path
 

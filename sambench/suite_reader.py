@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from sambench.config import HessianSettings
 from sambench.errors import ConfigError, UserError, did_you_mean
 from sambench.grid import Pattern
+from sambench.hessian_settings import HessianSettings
 from sambench.search import Search
 from sambench.suite import Suite, TableReference
 from sambench.yaml_text import Path

@@ -28,6 +28,7 @@ TORCH_FREE = (
     "sambench.record",
     "sambench.store",
     "sambench.registry",
+    "sambench.arrays",
     "sambench.errors",
     "sambench.events",
     "sambench.environment",
@@ -184,7 +185,9 @@ def test_what_stands_alone(family: str, allowed: tuple[str, ...]) -> None:
         ("sambench.models", ("training", "run", "optim", "data", "store", "launch", "config")),
         ("sambench.store", ("run", "launch", "suite", "console", "report", "analysis")),
         ("sambench.run", ("launch", "console", "report", "analysis", "suite")),
-        ("sambench.run_curvature", ("launch", "console", "report", "analysis", "suite")),
+        ("sambench.minimum", ("launch", "console", "report", "analysis", "suite")),
+        ("sambench.surroundings", ("launch", "console", "report", "analysis", "suite")),
+        ("sambench.studies", ("run", "minimum", "store", "record", "config", "data", "report")),
         ("sambench.launch", ("console", "report", "analysis", "suite")),
     ],
 )

@@ -709,8 +709,38 @@ def test_curvature_of_a_run_measured_already_is_shown(
     done = call(folder, "hessian", "*-gcsam-s0-*", "--data", str(phantom_data))
     assert (done.code, done.err) == (0, "")
     assert "top eigenvalue" in done.out
-    assert "16 training images in 1 batches" in done.out
+    assert "16 of 32 training images in 1 batches" in done.out
+    assert "batch-dominant-eigenvalue; " in done.out
+    assert "stopped by the budget of products" in done.out  # not converged is never hidden
     assert everything(folder / "results" / "runs") == before
+
+
+def test_curvature_of_a_suite_by_its_file_or_name(
+    study: tuple[Path, Sequence[str], Outcome], phantom_data: Path
+) -> None:
+    folder = study[0]
+    before = everything(folder / "results" / "runs")
+    data = ("--data", str(phantom_data))
+    by_file = call(folder, "hessian", "tiny.yaml", *data)
+    by_name = call(folder, "hessian", "tiny", *data)
+    assert (by_file.code, by_name.code) == (0, 0)
+    assert by_file.out == by_name.out
+    assert by_file.out.count("top eigenvalue  ") == len(records_of(folder))
+    other = call(folder, "hessian", "tiny", *data, "--batch-stat", "top")
+    assert "has been measured with batch_stat=dominant; --again measures it anew" in other.err
+    assert everything(folder / "results" / "runs") == before
+
+
+def test_curvature_of_a_suite_that_has_not_run(tmp_path: Path, phantom_data: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(SUITE)
+    said = refused(tmp_path, "hessian", "tiny.yaml", "--data", str(phantom_data))
+    assert "runs of tiny.yaml is completed in results; `sambench compare tiny.yaml`" in said
+
+
+def test_a_bad_curvature_option_names_what_is_allowed(tmp_path: Path) -> None:
+    assert refused(tmp_path, "hessian", "x", "--hvp", "forward") == (
+        "hessian hvp='forward' is not allowed; allowed: reverse, finite-difference"
+    )
 
 
 def test_train_and_measure(tmp_path: Path, phantom_data: Path) -> None:
@@ -744,3 +774,30 @@ def test_train_and_measure(tmp_path: Path, phantom_data: Path) -> None:
     (once_more,) = records_of(tmp_path)
     assert again.code == 0
     assert once_more["hessian"]["top"] == after["hessian"]["top"]
+
+
+def test_study_a_minimum(tmp_path: Path, phantom_data: Path) -> None:
+    data = ("--data", str(phantom_data))
+    for optimizer in ("adam", "sam"):
+        assert call(tmp_path, "train", *SMALL, *data, "--opt", optimizer).code == 0
+    options = ("--samples", "8", "--max-matvecs", "8", "--device", "cpu", "--landscape-points", "3")
+    studies = ("--sharpness", "--landscape", "--landscape-with", "*-sam-*")
+    done = call(tmp_path, "hessian", "*-adam-*", *options, *data, *studies)
+    assert done.code == 0
+    assert "worst-case-l2, rho 0.05, a lower bound" in " ".join(done.out.split())
+    adam, sam = records_of(tmp_path)
+    assert list(adam["hessian"]["landscape"]["interpolations"]) == [sam["id"]]
+    assert sam["hessian"] is None
+    folder = tmp_path / "results" / "runs" / adam["name"]
+    pictures = sorted(path.name for path in folder.glob("*.png"))
+    assert pictures == [
+        f"interpolation-{sam['id']}.png",
+        "landscape-eigenvectors.png",
+        "landscape-line.png",
+        "landscape-plane.png",
+        "landscape-surface.png",
+    ]
+    assert all(f"wrote results/runs/{adam['name']}/{picture}" in done.out for picture in pictures)
+    assert refused(tmp_path, "hessian", "*-adam-*", *data, "--landscape-with", "*-small-*") == (
+        f"2 runs are '*-small-*' ({adam['name']}, {sam['name']}); name one"
+    )

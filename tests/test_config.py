@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sambench.config import STOP_RULES, HessianSettings, RunConfig, Stop
+from sambench.config import STOP_RULES, RunConfig, Stop
 from sambench.errors import ConfigError, UnknownNameError
 
 MINIMAL: dict[str, Any] = {
@@ -387,44 +387,6 @@ def test_images_are_set_aside_where_a_rule_selects_or_one_asks(
 def test_a_config_is_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         config().seed = 3  # type: ignore[misc]
-
-
-def test_hessian_settings() -> None:
-    made = HessianSettings.from_dict({"samples": None, "tol": 1, "seed": 0})
-    assert made == HessianSettings(samples=None, tol=1, seed=0)
-    assert HessianSettings.from_dict({}) == HessianSettings(
-        samples=512, tol=0.01, trace_tol=0.05, max_matvecs=100, seed=0
-    )
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("samples", 0),
-        ("samples", 1.5),
-        ("samples", True),
-        ("max_matvecs", None),
-        ("tol", 0),
-        ("tol", -0.1),
-        ("tol", "1"),
-        ("tol", float("nan")),
-        ("trace_tol", float("inf")),
-        ("seed", -1),
-    ],
-)
-def test_bad_hessian_settings(key: str, value: object) -> None:
-    with pytest.raises(ConfigError) as caught:
-        HessianSettings.from_dict({key: value})
-    assert str(caught.value) == f"hessian {key}={value!r} is not allowed; allowed: above 0"
-
-
-def test_an_unknown_hessian_setting() -> None:
-    with pytest.raises(ConfigError) as caught:
-        HessianSettings.from_dict({"sample": 3})
-    assert str(caught.value) == (
-        "unknown key 'sample' in hessian: did you mean 'samples'?; "
-        "known: samples, tol, trace_tol, max_matvecs, seed"
-    )
 
 
 def test_what_every_optimizer_takes_is_part_of_a_run_only_where_it_is_set() -> None:

@@ -11,15 +11,17 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+import sambench.minimum
 import sambench.run
 from sambench.claim import Claimed
-from sambench.config import HessianSettings, RunConfig
+from sambench.config import RunConfig
 from sambench.errors import CurvatureError, DataError, ModelError
+from sambench.hessian_settings import HessianSettings
 from sambench.launch.local import run_all
 from sambench.launch.manifest import Manifest
 from sambench.launch.watcher import Watcher
+from sambench.minimum import measure_hessian
 from sambench.run import Paths, build_network, run_one
-from sambench.run_curvature import measure_hessian
 from sambench.store import Store
 from sambench.training.metrics import classification_metrics
 
@@ -280,8 +282,8 @@ def test_curvature_is_that_of_the_exact_hessian_of_the_linear_layer(paths: Paths
     model = build_network(config, 2, CPU)
     model.load_state_dict(load_file(Store(paths.results).folder(config) / "model.safetensors"))
     model = model.double().eval()
-    order = sambench.run.derive_seed(config.split_seed, "hessian")
-    chosen = torch.cat(sambench.run.shuffled(len(parts.train), 8, order))[:16]
+    order = sambench.minimum.derive_seed(config.split_seed, "hessian")
+    chosen = torch.cat(sambench.minimum.shuffled(len(parts.train), 8, order))[:16]
     inputs, targets = parts.train.batch(chosen)
     features = model[:-1](inputs.double()).detach()
     head = model[-1]

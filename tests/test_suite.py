@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from sambench.config import HessianSettings, RunConfig
+from sambench.config import RunConfig
 from sambench.errors import ConfigError
+from sambench.hessian_settings import HessianSettings
 from sambench.optim.method import optimizers
 from sambench.suite import Suite
 from sambench.suite_file import load_suite

@@ -143,7 +143,7 @@ def _suite(
     curvature: bool,
 ) -> Suite:
     """Return the suite that the options describe."""
-    from sambench.config import HessianSettings
+    from sambench.hessian_settings import HessianSettings
     from sambench.suite import Suite
 
     return Suite(

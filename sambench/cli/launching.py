@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from sambench.errors import ConfigError
 
 if TYPE_CHECKING:
-    from sambench.config import HessianSettings, RunConfig
+    from sambench.config import RunConfig
     from sambench.console import RunDisplay, Screen
+    from sambench.hessian_settings import HessianSettings
     from sambench.launch.watcher import Watcher
     from sambench.status import Standing, Survey
     from sambench.store import Store

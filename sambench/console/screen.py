@@ -17,6 +17,8 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from sambench.console.bar import progress_bar
+from sambench.console.curvature import curvature_method, curvature_rows
+from sambench.console.studies import HEADINGS, study_rows
 from sambench.data.disk import human
 from sambench.data.problems import some
 from sambench.data.summary import Summary
@@ -113,47 +115,20 @@ class Screen:
 
     def curvature(self, record: RunRecord) -> None:
         """Show a run's curvature, each number with its error."""
-        found = record.hessian
-        if found is None:
+        if record.hessian is None:
             return
-        top, trace = found["top"], found["trace"]
-        low, high = trace["interval"]
-        rows = [
-            (
-                "top eigenvalue",
-                f"{top['value']:.4g}",
-                f"residual {top['residual']:.2g}, none above {top['upper_bound']:.4g} (99.9 %)",
-                _yes(top["converged"]),
-            ),
-            ("lowest eigenvalue", f"{top['lowest']:.4g}", "", ""),
-            (
-                "trace",
-                f"{trace['value']:.4g}",
-                f"95 % interval {low:.4g} .. {high:.4g}",
-                _yes(trace["converged"]),
-            ),
-            (
-                "batches: median",
-                f"{found['median']:.4g}",
-                "95 % interval {:.4g} .. {:.4g}".format(
-                    *found["batch_spectrum"]["median_interval"]
-                ),
-                _yes(found["batch_spectrum"]["converged"]),
-            ),
-            (
-                "batches: mean ± SD",
-                f"{found['mean']:.4g} ± {found['std'] or 0:.4g}",
-                f"{found['min']:.4g} .. {found['max']:.4g}, "
-                f"{100 * found['fraction_negative']:.0f} % negative",
-                "",
-            ),
-        ]
-        self.listing(("quantity", "value", "error", "converged"), rows, record.name)
-        self.show(
-            f"{found['definition']}; {found['samples']} training images in {found['batches']} "
-            f"batches, {found['matvecs']} + {found['batch_matvecs']} products, "
-            f"{found['seconds']:.1f} s\n"
-        )
+        headings = ("quantity", "value", "error", "converged")
+        self.listing(headings, curvature_rows(record.hessian), record.name)
+        self.show(curvature_method(record.hessian))
+        for note in record.hessian.get("notes", ()):
+            self.show(note)
+        self.show("")
+
+    def studies(self, record: RunRecord) -> None:
+        """Show what was studied of a run's minimum beyond eigenvalues, if anything was."""
+        rows = list(study_rows(record.hessian or {}))
+        if rows:
+            self.listing(HEADINGS, rows, "")
 
     def outlook(self, outlook: Outlook) -> None:
         """Show what a preparation is about to do and what it takes on the disk."""
@@ -220,10 +195,6 @@ def _lines(title: str | None, rows: Sequence[Sequence[str]]) -> str:
 
 def _groups(number: int) -> str:
     return f"{number} group{'' if number == 1 else 's'}"
-
-
-def _yes(converged: bool) -> str:
-    return "yes" if converged else "NO"
 
 
 def _styled(cell: Cell) -> str:

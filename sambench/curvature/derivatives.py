@@ -56,8 +56,9 @@ def require_second_derivatives(loss: Tensor, edges: Iterable[GradientEdge]) -> N
 
 def _not_twice(operation: str) -> CurvatureError:
     return CurvatureError(
-        f"no second derivative: {operation} cannot be differentiated twice; replace it in the "
-        "model by an equivalent made of ordinary PyTorch operations"
+        f"no second derivative: {operation} cannot be differentiated twice; measure with "
+        "hvp='finite-difference' (--hvp finite-difference), or replace it in the model by "
+        "ordinary PyTorch operations"
     )
 
 

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.autograd.graph import GradientEdge
 
 from sambench.curvature.derivatives import naming_the_operation
+
+
+class BatchProduct(Protocol):
+    """What multiplies vectors by the Hessian of one batch's loss."""
+
+    @property
+    def num_bytes(self) -> int:
+        """What it keeps alive."""
+
+    def accumulate(
+        self, direction: Sequence[Tensor], total: Sequence[Tensor], weight: float
+    ) -> None:
+        """Add the weighted product to `total`, in place."""
+
+    def restricted(self, names: Collection[str]) -> BatchProduct:
+        """Return the product of the diagonal block of some of the weights."""
 
 
 class BatchGraph:
@@ -23,9 +40,8 @@ class BatchGraph:
     def __init__(
         self, edges: Mapping[str, GradientEdge], parameters: Mapping[str, Tensor], num_bytes: int
     ) -> None:
-        self._edges = tuple(edges.values())
-        self._rows = [row for row, name in enumerate(parameters) if name in edges]
-        self._parameters = tuple(parameters.values())
+        self._edges = edges
+        self._parameters = parameters
         self.num_bytes = num_bytes
 
     def accumulate(
@@ -36,20 +52,33 @@ class BatchGraph:
         Reverse over reverse, :math:`Hv = \nabla_w (\nabla_w L \cdot v)` (Pearlmutter, "Fast exact
         multiplication by the Hessian", 1994). The forward modes of differentiation are silently
         wrong through layer and batch normalisation in current PyTorch and are not used.
+
+        The weights are the objective's own copies, so that their `grad` is free to point into
+        `total` for as long as the pass takes: each term is added as soon as it is known, in memory
+        that is still at hand, and the product is never held twice.
         """
-        if not self._edges:  # a loss that is linear in its weights
+        rows = [row for row, name in enumerate(self._parameters) if name in self._edges]
+        if not rows:  # a loss that is linear in its weights
             return
-        with naming_the_operation():
-            products = torch.autograd.grad(
-                self._edges,
-                self._parameters,
-                [direction[row] for row in self._rows],
-                retain_graph=True,
-                allow_unused=True,
-            )
-        used = [row for row, product in enumerate(products) if product is not None]
-        terms = [product for product in products if product is not None]
-        torch._foreach_add_([total[row] for row in used], terms, alpha=weight)
+        along = [direction[row] for row in rows]
+        if weight != 1.0:
+            along = list(torch._foreach_mul(along, weight))
+        weights = tuple(self._parameters.values())
+        edges = [self._edges[name] for name in self._parameters if name in self._edges]
+        for parameter, term in zip(weights, total, strict=True):
+            parameter.grad = term
+        try:
+            with naming_the_operation():
+                torch.autograd.backward(edges, along, retain_graph=True, inputs=weights)
+        finally:
+            for parameter in weights:
+                parameter.grad = None
+
+    def restricted(self, names: Collection[str]) -> BatchGraph:
+        """Return the graph of the diagonal block of some of the weights."""
+        edges = {name: edge for name, edge in self._edges.items() if name in names}
+        weights = {name: weight for name, weight in self._parameters.items() if name in names}
+        return BatchGraph(edges, weights, self.num_bytes)
 
 
 class GraphStore:
@@ -62,17 +91,17 @@ class GraphStore:
         budget: Bytes that kept graphs may hold together; the graph in use comes on top.
     """
 
-    def __init__(self, build: Callable[[int], BatchGraph], budget: float) -> None:
+    def __init__(self, build: Callable[[int], BatchProduct], budget: float) -> None:
         self._build = build
         self._budget = budget
-        self._graphs: dict[int, BatchGraph] = {}
+        self._graphs: dict[int, BatchProduct] = {}
 
     @property
     def num_bytes(self) -> int:
         """The bytes that the kept graphs hold."""
         return sum(graph.num_bytes for graph in self._graphs.values())
 
-    def get(self, index: int) -> BatchGraph:
+    def get(self, index: int) -> BatchProduct:
         """Return the graph of a batch, kept or fresh."""
         if index in self._graphs:
             return self._graphs[index]

@@ -104,6 +104,7 @@ class Lanczos:
         self.basis = Basis(max_basis)
         self._epsilon = torch.finfo(H.dtype).eps
         self._previous: Tensor | None = None
+        self._spare: Tensor | None = None
         self._current = start / norm(start)
 
     @property
@@ -124,7 +125,7 @@ class Lanczos:
         """
         if self.complete and len(self.basis) < self.basis.limit:
             self.basis.append(self._current)
-        remainder = self._H.matvec(self._current)
+        remainder = self._H.matvec(self._current, self._spare)
         alpha = dot(self._current, remainder)
         remainder.sub_(self._current, alpha=alpha)
         if self._previous is not None:
@@ -137,7 +138,7 @@ class Lanczos:
 
     def restart(self, direction: Tensor) -> None:
         """Go on, after exhaustion, in the complement of the basis."""
-        self._previous = None
+        self._previous = self._spare = None
         self.basis.project_out(direction)
         self._current = direction / norm(direction)
 
@@ -158,4 +159,5 @@ class Lanczos:
             self.betas.append(0.0)
             return
         self.betas.append(beta)
+        self._spare = self._previous  # its memory, for the next product
         self._previous, self._current = self._current, remainder.div_(beta)

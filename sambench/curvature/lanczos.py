@@ -16,10 +16,13 @@ from sambench.curvature.memory import spare_bytes
 from sambench.curvature.result import DeflationBasis, Eigenpairs
 from sambench.curvature.vectors import (
     EIGENVALUE_STREAM,
+    EndedBy,
     Progress,
+    Stop,
     SymmetricOperator,
     gaussian,
     generator,
+    never,
     norm,
 )
 
@@ -39,6 +42,7 @@ def eigenvalues(
     which: Which = "top",
     certify: bool = True,
     max_basis: int | None = None,
+    out_of_time: Stop = never,
     on_progress: Progress | None = None,
 ) -> Eigenpairs:
     """Return the top eigenvalues of H, by Lanczos from a random start.
@@ -60,6 +64,7 @@ def eigenvalues(
         certify: Wait for the bound, and confirm each residual by a product of its own (k in all).
         max_basis: Most Lanczos vectors kept in memory, by default what fits. A longer run with k=1
             goes on without them, and returns no vector; with k > 1 it ends there.
+        out_of_time: Asked after each step; when true the run ends with what it has.
         on_progress: Called after each step with the products made and `max_matvecs`.
 
     Returns:
@@ -72,7 +77,7 @@ def eigenvalues(
     products_before = H.matvecs
     rounding = ROUNDING * torch.finfo(H.dtype).eps
     rule = _StopRule(k, tol, which, certify, max_matvecs, H.size, rounding)
-    run = _run(H, rule, seed, max_basis, on_progress)
+    run, ended_by = _run(H, rule, seed, max_basis, out_of_time, on_progress)
     ritz = run.ritz()
     chosen = rule.choose(ritz)
     vectors = run.basis.combine(ritz.coefficients[:, chosen]) if run.complete else None
@@ -89,10 +94,12 @@ def eigenvalues(
         lower_bound=lower,
         lowest=float(ritz.values[0]),
         lowest_residual=float(ritz.residuals[0]),
+        lowest_converged=bool(ritz.residuals[0] <= rule.tolerances(ritz, ritz.values[:1])[0]),
         dominant=float(ritz.values[dominant]),
         dominant_residual=float(ritz.residuals[dominant]),
         matvecs=H.matvecs - products_before,
         converged=rule.accepts(ritz, residuals) and rule.satisfied(run, ritz),
+        ended_by=ended_by,
         basis=DeflationBasis(vectors=run.basis, projected_trace=run.projected_trace()),
     )
 
@@ -102,9 +109,10 @@ def _run(
     rule: _StopRule,
     seed: int,
     max_basis: int | None,
+    out_of_time: Stop,
     on_progress: Progress | None,
-) -> Lanczos:
-    """Take Lanczos steps until the rule is satisfied or something runs out."""
+) -> tuple[Lanczos, EndedBy]:
+    """Take Lanczos steps until the rule is satisfied or something runs out, and say which."""
     source = generator(H.device, seed, EIGENVALUE_STREAM)
     room = spare_bytes(H.device) // (H.size * H.dtype.itemsize) if max_basis is None else max_basis
     run = Lanczos(H, gaussian(H, source), max(rule.k, min(rule.max_steps, H.size, room)))
@@ -113,12 +121,14 @@ def _run(
         if on_progress is not None:
             on_progress(len(run.alphas), rule.max_matvecs)
         if rule.satisfied(run, run.ritz()):
-            break
+            return run, "tolerance"
+        if out_of_time() and len(run.alphas) >= rule.k:
+            return run, "minutes"
         if run.exhausted:
             run.restart(gaussian(H, source))
-        if rule.k > 1 and len(run.basis) == run.basis.limit:
-            break
-    return run
+        if rule.k > 1 and len(run.basis) == run.basis.limit < rule.max_steps:
+            return run, "memory"
+    return run, "max_matvecs"
 
 
 def _true_residuals(H: SymmetricOperator, values: Floats, vectors: Tensor) -> list[float]:
@@ -165,7 +175,12 @@ class _StopRule:
 
     def accepts(self, ritz: RitzValues, residuals: Floats) -> bool:
         """Whether these residuals of the chosen values are small enough."""
-        return bool(np.all(residuals <= self._tolerances(ritz)))
+        return bool(np.all(residuals <= self.tolerances(ritz, ritz.values[self.choose(ritz)])))
+
+    def tolerances(self, ritz: RitzValues, values: Floats) -> Floats:
+        """Return what the residuals of these eigenvalues may be."""
+        magnitudes = np.maximum(np.abs(values), self.tol * ritz.scale)
+        return np.maximum(self.tol * magnitudes, self.rounding * ritz.scale)
 
     def bounds(self, run: Lanczos, ritz: RitzValues) -> tuple[float, float]:
         """Return the certified lower and upper bounds of the spectrum."""
@@ -173,10 +188,6 @@ class _StopRule:
         mirrored = [-alpha for alpha in run.alphas]
         lower = upper_bound(mirrored, run.betas, -smallest, self.size, FAILURE_PROBABILITY)
         return -lower, upper_bound(run.alphas, run.betas, largest, self.size, FAILURE_PROBABILITY)
-
-    def _tolerances(self, ritz: RitzValues) -> Floats:
-        magnitudes = np.maximum(np.abs(ritz.values[self.choose(ritz)]), self.tol * ritz.scale)
-        return np.maximum(self.tol * magnitudes, self.rounding * ritz.scale)
 
     def _sign_is_settled(self, ritz: RitzValues) -> bool:
         """Whether both ends differ in magnitude by more than their residuals, or are exact ties."""
@@ -188,7 +199,8 @@ class _StopRule:
 
     def _certified(self, run: Lanczos, ritz: RitzValues) -> bool:
         lower, upper = self.bounds(run, ritz)
-        first, tolerance = float(ritz.values[self.choose(ritz)[0]]), self._tolerances(ritz)[0]
+        chosen = ritz.values[self.choose(ritz)[:1]]
+        first, tolerance = float(chosen[0]), self.tolerances(ritz, chosen)[0]
         if self.which == "top":
             return bool(upper - first <= tolerance)
         return bool(max(upper, -lower) - abs(first) <= tolerance)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import copy
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -14,10 +16,13 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from sambench.curvature.derivatives import require_second_derivatives
 from sambench.curvature.memory import SavedBytes
 from sambench.curvature.precision import exact_arithmetic
+from sambench.curvature.statistics import accumulating, tracking_layers
 from sambench.errors import CurvatureError
 
 Batch = tuple[Tensor, Tensor]
 Loss = Callable[[Tensor, Tensor], Tensor]
+BatchNorm = Literal["eval", "train", "recalibrate"]
+ONE_VALUE = "more than 1 value per channel"
 
 
 class Objective:
@@ -31,12 +36,26 @@ class Objective:
         model: The network; evaluated in eval mode, its own training flags restored after.
         loss: Mean loss of a batch, from float64 outputs and targets.
         batches: Pairs (inputs, targets); kept if a sequence, otherwise collected into one.
+        batch_norm: What batch normalisation normalises by: "eval", the running statistics; "train",
+            those of the batch, another function with another Hessian; "recalibrate", running
+            statistics measured anew on these batches, once.
 
     Raises:
         CurvatureError: If nothing is trainable, weights are not float32 or float64, or data lacks.
+        ValueError: If `batch_norm` is none of the three.
     """
 
-    def __init__(self, model: nn.Module, loss: Loss, batches: Iterable[Batch]) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: Loss,
+        batches: Iterable[Batch],
+        *,
+        batch_norm: BatchNorm = "eval",
+    ) -> None:
+        if batch_norm not in get_args(BatchNorm):
+            raise ValueError(f"batch_norm={batch_norm!r}: one of {', '.join(get_args(BatchNorm))}")
+        self.batch_norm = batch_norm
         self._model: nn.Module = getattr(model, "_orig_mod", model)  # compiled: no double backward
         self._loss = loss
         self._batches = batches if isinstance(batches, Sequence) else tuple(batches)
@@ -51,6 +70,43 @@ class Objective:
         self.batch_sizes = _batch_sizes(self._batches)
         self._has_recurrence = any(isinstance(m, nn.RNNBase) for m in self._model.modules())
         self._graph_bytes: dict[torch.Size, int] = {}
+        self.recalibrate()
+
+    def displaced(self, direction: Mapping[str, Tensor], step: float) -> Objective:
+        """Return the objective at w + step · direction, over the same batches.
+
+        Args:
+            direction: By the name of the weight; those not named stay where they are.
+            step: How far to go.
+        """
+        other = copy.copy(self)
+        with torch.inference_mode(False), torch.no_grad():
+            other.parameters = {
+                name: torch.add(weight, direction[name], alpha=step)
+                if name in direction
+                else weight.clone()
+                for name, weight in self.parameters.items()
+            }
+            other._buffers = {name: buffer.clone() for name, buffer in self._buffers.items()}
+        for weight in other.parameters.values():
+            weight.requires_grad_()
+        return other
+
+    def first_order(self, index: int) -> tuple[float, list[Tensor]]:
+        """Return the mean loss of one batch and its gradient, one tensor for each weight.
+
+        Raises:
+            CurvatureError: If the loss is not finite.
+        """
+        inputs, targets = self._load(index)
+        weights = list(self.parameters.values())
+        loss = self._evaluate(inputs, targets)
+        self._check(loss, inputs, index)
+        with exact_arithmetic(self.device):
+            gradients = torch.autograd.grad(
+                loss, weights, allow_unused=True, materialize_grads=True
+            )
+        return float(loss.detach()), list(gradients)
 
     def gradient(self, index: int) -> tuple[dict[str, GradientEdge], int]:
         r"""Return the differentiable gradient of one batch's mean loss, and the bytes it holds.
@@ -73,7 +129,7 @@ class Objective:
         is_new = inputs.shape not in self._graph_bytes  # counting costs half a gradient: once
         with SavedBytes(weights) if is_new else nullcontext() as saved:
             loss = self._evaluate(inputs, targets)
-            _check_loss(loss, index)
+            self._check(loss, inputs, index)
             with exact_arithmetic(self.device):
                 gradients = torch.autograd.grad(loss, weights, create_graph=True, allow_unused=True)
         edges = {
@@ -86,6 +142,17 @@ class Objective:
             self._graph_bytes[inputs.shape] = saved.total
         return edges, self._graph_bytes[inputs.shape]
 
+    def _check(self, loss: Tensor, inputs: Tensor, index: int) -> None:
+        if not bool(torch.isfinite(loss)):
+            culprit = "the weights have diverged"
+            if inputs.is_floating_point() and not bool(torch.isfinite(inputs).all()):
+                culprit = "its inputs are not finite; leave it out or repair them"
+            raise CurvatureError(f"the loss of batch {index} is {float(loss.detach())}: {culprit}")
+        if not loss.requires_grad:
+            raise CurvatureError(
+                f"the loss of batch {index} does not depend on a trainable parameter"
+            )
+
     def _load(self, index: int) -> Batch:
         inputs, targets = self._batches[index]
         kind = self.dtype if inputs.is_floating_point() else inputs.dtype
@@ -94,8 +161,52 @@ class Objective:
 
     def _evaluate(self, inputs: Tensor, targets: Tensor) -> Tensor:
         with self._isolation():
-            outputs = functional_call(self._model, {**self.parameters, **self._buffers}, (inputs,))
+            outputs = self._outputs(inputs, self.parameters, self._buffers)
             return self._loss(outputs.double(), targets)
+
+    def _outputs(
+        self, inputs: Tensor, weights: Mapping[str, Tensor], buffers: Mapping[str, Tensor]
+    ) -> Tensor:
+        """Run the network at given weights; called in isolation."""
+        if self.batch_norm == "train":  # the pass writes to its buffers
+            buffers = {name: buffer.clone() for name, buffer in buffers.items()}
+            for layer in tracking_layers(self._model):
+                layer.training = True
+        return self._run(inputs, {**weights, **buffers})
+
+    def _run(self, inputs: Tensor, state: Mapping[str, Tensor]) -> Tensor:
+        try:
+            outputs: Tensor = functional_call(self._model, dict(state), (inputs,))
+        except ValueError as error:
+            if ONE_VALUE not in str(error):
+                raise
+            raise CurvatureError(
+                f"batch normalisation has no statistics of a batch of {len(inputs)} "
+                "sample: leave the batch out, or use batch_norm='eval'"
+            ) from error
+        return outputs
+
+    def recalibrate(self) -> None:
+        """Measure the running statistics at the present weights, in mode "recalibrate" only."""
+        if self.batch_norm == "recalibrate":
+            self._buffers = self.statistics_at(self.parameters)
+
+    def statistics_at(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the buffers, with running statistics measured on the batches at these weights.
+
+        One pass; means over the batches weighted by samples.
+
+        Raises:
+            CurvatureError: If a batch has a single value per channel, which has no variance.
+        """
+        buffers = {name: buffer.clone() for name, buffer in self._buffers.items()}
+        layers, seen = tracking_layers(self._model), 0
+        for index, count in enumerate(self.batch_sizes if layers else ()):
+            inputs, _ = self._load(index)
+            seen += count
+            with self._isolation(), torch.no_grad(), accumulating(layers, count / seen):
+                self._run(inputs, {**weights, **buffers})
+        return buffers
 
     @contextmanager
     def _isolation(self) -> Iterator[None]:
@@ -147,13 +258,3 @@ def _batch_sizes(batches: Sequence[Batch]) -> tuple[int, ...]:
     if 0 in sizes:
         raise CurvatureError(f"batch {sizes.index(0)} has no samples: leave it out")
     return sizes
-
-
-def _check_loss(loss: Tensor, index: int) -> None:
-    if not bool(torch.isfinite(loss)):
-        raise CurvatureError(
-            f"the loss of batch {index} is {float(loss.detach())}: the weights have diverged "
-            "or the inputs are not finite"
-        )
-    if not loss.requires_grad:
-        raise CurvatureError(f"the loss of batch {index} does not depend on a trainable parameter")

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
-from sambench.curvature.graph import BatchGraph, GraphStore
+from sambench.curvature.difference import DifferenceProduct
+from sambench.curvature.graph import BatchGraph, BatchProduct, GraphStore
 from sambench.curvature.memory import spare_bytes
-from sambench.curvature.objective import Batch, Loss, Objective
+from sambench.curvature.objective import Batch, BatchNorm, Loss, Objective
 from sambench.curvature.precision import exact_arithmetic
+
+HVP = Literal["reverse", "finite-difference"]
 
 
 class HessianOperator:
@@ -24,15 +28,23 @@ class HessianOperator:
     be alive at once. Use it as a context manager, or `close()` it, to release the graphs.
 
     Args:
-        model: The network, in any mode; evaluated in eval mode (dropout off, running statistics).
+        model: The network, in any mode; evaluated in eval mode (dropout off).
         loss: Called as `loss(outputs.double(), targets)`; must be a mean over samples. Floating
             targets come as float64, and so must class weights.
         batches: Pairs (inputs, targets), the same at every pass: not augmented, not shuffled.
         graph_bytes: Memory for graphs that are kept between products; 0 rebuilds each one. By
             default half of the free device memory, or a quarter of the available host memory.
+        batch_norm: "eval" normalises by the running statistics, as the network is deployed;
+            "train" by those of each batch; "recalibrate" by running statistics that are measured
+            anew on the batches.
+        hvp: "reverse" differentiates twice and is exact; "finite-difference" takes central
+            differences of gradients, for operations that have no second derivative.
+        l2: Weight of a penalty :math:`\frac{l_2}{2} \|w\|^2` on the loss; adds itself to each
+            eigenvalue.
 
     Raises:
         CurvatureError: If nothing is trainable or there is no data.
+        ValueError: If `batch_norm` or `hvp` is none of its choices.
 
     Example:
         >>> import torch
@@ -50,13 +62,21 @@ class HessianOperator:
         batches: Iterable[Batch],
         *,
         graph_bytes: int | None = None,
+        batch_norm: BatchNorm = "eval",
+        hvp: HVP = "reverse",
+        l2: float = 0.0,
     ) -> None:
-        self._objective = Objective(model, loss, batches)
+        if hvp not in get_args(HVP):
+            raise ValueError(f"hvp={hvp!r}: one of {', '.join(get_args(HVP))}")
+        self.hvp, self.l2 = hvp, l2
+        self._objective = Objective(model, loss, batches, batch_norm=batch_norm)
         budget = spare_bytes(self.device) if graph_bytes is None else graph_bytes
+        self._budget = budget
         self._graphs = GraphStore(self._build, budget)
         self._indices = tuple(range(len(self._objective.batch_sizes)))
-        self._shapes = [weight.shape for weight in self._objective.parameters.values()]
-        self._lengths = [weight.numel() for weight in self._objective.parameters.values()]
+        self._names = tuple(self._objective.parameters)
+        self._scale: Tensor | None = None
+        self._measure_weights()
         self.matvecs = 0
 
     @property
@@ -90,21 +110,41 @@ class HessianOperator:
         return sum(self.batch_sizes)
 
     @property
+    def batch_norm(self) -> BatchNorm:
+        """What batch normalisation normalises by."""
+        return self._objective.batch_norm
+
+    @property
     def graph_bytes(self) -> int:
         """The bytes that the kept graphs hold now."""
         return self._graphs.num_bytes
 
-    def matvec(self, vector: Tensor) -> Tensor:
+    @property
+    def layers(self) -> dict[str, tuple[str, ...]]:
+        """The names of the weights of each module that owns any, in order."""
+        found: dict[str, list[str]] = {}
+        for name in self._names:
+            found.setdefault(name.rpartition(".")[0] or name, []).append(name)
+        return {layer: tuple(names) for layer, names in found.items()}
+
+    def matvec(self, vector: Tensor, out: Tensor | None = None) -> Tensor:
         """Return Hv.
 
         Args:
             vector: Flat, of shape (size,).
+            out: Where to write the product, contiguous and of the same kind; not `vector` itself.
+                A loop that gives back memory it has used saves asking for it anew.
 
         Raises:
             ValueError: If the shape is another.
             CurvatureError: If a loss is not finite or an operation has no second derivative.
         """
-        return self.matmat(vector.unsqueeze(-1)).squeeze(-1)
+        self._check_rows(vector, 1)
+        with torch.inference_mode(False):
+            row = vector.detach().to(self.device, self.dtype).contiguous()
+            product = torch.zeros_like(row) if out is None else out.zero_()
+            self._multiply([row], [product])
+        return product
 
     def matmat(self, vectors: Tensor) -> Tensor:
         """Return HV, one pass over the batches for all columns of V.
@@ -116,16 +156,34 @@ class HessianOperator:
             ValueError: If the shape is another.
             CurvatureError: If a loss is not finite or an operation has no second derivative.
         """
-        if vectors.ndim != 2 or len(vectors) != self.size:
-            raise ValueError(f"expected {self.size} rows, got shape {tuple(vectors.shape)}")
-        with torch.inference_mode(False), exact_arithmetic(self.device):
+        self._check_rows(vectors, 2)
+        with torch.inference_mode(False):
             rows = vectors.detach().T.to(self.device, self.dtype).contiguous()
             products = torch.zeros_like(rows)
-            pairs = [(self._split(v), self._split(p)) for v, p in zip(rows, products, strict=True)]
-            for index, count in zip(self._indices, self.batch_sizes, strict=True):
-                self._accumulate(index, count / self.num_samples, pairs)
-        self.matvecs += len(rows)
+            self._multiply(list(rows), list(products))
         return products.T
+
+    def gradient(self) -> tuple[float, Tensor]:
+        """Return the function whose Hessian this is, and its gradient: one pass over the batches.
+
+        With `l2` its penalty is part of both; the gradient is in the operator's own coordinates.
+
+        Raises:
+            CurvatureError: If a loss is not finite.
+        """
+        with torch.inference_mode(False), torch.no_grad():
+            weights = self._flat_weights()
+            loss, gradient = 0.5 * self.l2 * float(weights.double().square().sum()), weights
+            gradient = gradient.mul_(self.l2)
+            for index, count in zip(self._indices, self.batch_sizes, strict=True):
+                share = count / self.num_samples
+                with torch.enable_grad():
+                    value, parts = self._objective.first_order(index)
+                loss += share * value
+                named = dict(zip(self._objective.parameters, parts, strict=True))
+                terms = [named[name] for name in self._names]
+                torch._foreach_add_(self._split(gradient), terms, alpha=share)
+            return loss, gradient if self._scale is None else gradient.mul_(self._scale)
 
     def batch(self, index: int) -> HessianOperator:
         """Return the Hessian of one batch's mean loss.
@@ -139,6 +197,58 @@ class HessianOperator:
         view.matvecs = 0
         return view
 
+    def block(self, names: Iterable[str]) -> HessianOperator:
+        """Return the diagonal block of some weights, such as one layer's (see `layers`).
+
+        It shares the kept graphs and counts its own products, which cost less: only the part of the
+        graph between these weights is gone through.
+
+        Args:
+            names: As in `model.named_parameters()`.
+
+        Raises:
+            ValueError: If a name is none of the operator's weights, or there is none.
+        """
+        wanted = set(names)
+        if not wanted or not wanted <= set(self._names):
+            raise ValueError(f"no weights {sorted(wanted - set(self._names))}")
+        view = copy.copy(self)
+        view._names = tuple(name for name in self._names if name in wanted)
+        view._graphs = GraphStore(lambda index: self._graphs.get(index).restricted(wanted), 0)
+        view._measure_weights()
+        view.matvecs = 0
+        return view
+
+    def adaptive(self) -> HessianOperator:
+        r"""Return :math:`DHD` with :math:`D = \operatorname{diag} |w|`.
+
+        The Hessian with respect to relative changes of the weights: scaling a layer up and the next
+        one down, which leaves a ReLU network the same function, does not change it.
+        """
+        view = copy.copy(self)
+        view._scale = torch.empty(0)
+        view._measure_weights()
+        view.matvecs = 0
+        return view
+
+    def displaced(self, direction: Mapping[str, Tensor], step: float) -> HessianOperator:
+        """Return the Hessian of the same function at w + step · direction.
+
+        Args:
+            direction: By the name of the weight; those not named stay where they are.
+            step: How far to go.
+        """
+        other = copy.copy(self)
+        other._objective = self._objective.displaced(direction, step)
+        other._objective.recalibrate()
+        other._graphs = GraphStore(other._build, self._budget)
+        if len(self._names) < len(self._objective.parameters):
+            every, names = other._graphs, self._names
+            other._graphs = GraphStore(lambda index: every.get(index).restricted(names), 0)
+        other._measure_weights()
+        other.matvecs = 0
+        return other
+
     def close(self) -> None:
         """Release the graphs. They are rebuilt if the operator is used again."""
         self._graphs.clear()
@@ -149,17 +259,55 @@ class HessianOperator:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _build(self, index: int) -> BatchGraph:
+    def _build(self, index: int) -> BatchProduct:
+        if self.hvp == "finite-difference":
+            return DifferenceProduct(self._objective, index)
         edges, num_bytes = self._objective.gradient(index)
         return BatchGraph(edges, self._objective.parameters, num_bytes)
+
+    def _multiply(self, rows: Sequence[Tensor], products: Sequence[Tensor]) -> None:
+        """Write the products of `rows` to `products`, which are zero.
+
+        Batches are outside and vectors inside; a graph that is not kept is gone before the next is
+        built. The batches' common weight is multiplied in once, at the end.
+        """
+        along = [row if self._scale is None else row * self._scale for row in rows]
+        common = self.batch_sizes[0]
+        pairs = [(self._split(v), self._split(p)) for v, p in zip(along, products, strict=True)]
+        with exact_arithmetic(self.device):
+            for index, count in zip(self._indices, self.batch_sizes, strict=True):
+                self._accumulate(index, count / common, pairs)
+        for direction, product in zip(along, products, strict=True):
+            if common != self.num_samples:
+                product.mul_(common / self.num_samples)
+            if self.l2:
+                product.add_(direction, alpha=self.l2)
+            if self._scale is not None:
+                product.mul_(self._scale)
+        self.matvecs += len(rows)
 
     def _accumulate(
         self, index: int, weight: float, pairs: Iterable[tuple[list[Tensor], list[Tensor]]]
     ) -> None:
-        """Add one batch's products; a graph that is not kept is gone before the next is built."""
         graph = self._graphs.get(index)
         for direction, total in pairs:
             graph.accumulate(direction, total, weight)
+
+    def _measure_weights(self) -> None:
+        """Take shapes and, where it is scaled, the scale from the weights that are covered."""
+        weights = [self._objective.parameters[name] for name in self._names]
+        self._shapes = [weight.shape for weight in weights]
+        self._lengths = [weight.numel() for weight in weights]
+        if self._scale is not None:
+            self._scale = self._flat_weights().abs_()
+
+    def _flat_weights(self) -> Tensor:
+        weights = [self._objective.parameters[name].detach() for name in self._names]
+        return torch.cat([weight.reshape(-1) for weight in weights])
+
+    def _check_rows(self, given: Tensor, dimensions: int) -> None:
+        if given.ndim != dimensions or len(given) != self.size:
+            raise ValueError(f"expected {self.size} rows, got shape {tuple(given.shape)}")
 
     def _split(self, vector: Tensor) -> list[Tensor]:
         chunks = torch.split(vector, self._lengths)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
+
+from sambench.curvature.vectors import EndedBy
 
 if TYPE_CHECKING:
     from sambench.curvature.krylov import Basis
@@ -41,6 +44,8 @@ class Eigenpairs:
     lowest: float
     """The most negative eigenvalue; converged only as far as its residual says."""
     lowest_residual: float
+    lowest_converged: bool
+    """Whether that residual meets the tolerance too, which the run does not wait for."""
     dominant: float
     """The eigenvalue of largest magnitude, with its sign."""
     dominant_residual: float
@@ -48,6 +53,7 @@ class Eigenpairs:
     """Products used, the checks of the residuals included."""
     converged: bool
     """The residuals, and the bounds if certified, met the tolerance."""
+    ended_by: EndedBy
     basis: DeflationBasis = field(repr=False)
     """The Lanczos vectors, as long as they fit the memory, for `trace`."""
 
@@ -63,23 +69,50 @@ class TraceEstimate:
     interval: tuple[float, float]
     """Student-t 95 % confidence interval."""
     samples: Tensor = field(repr=False)
-    """(s,) float64, on the CPU: independent, each an unbiased estimate of tr(H)."""
+    """(s,) float64, on the CPU: each an unbiased estimate of tr(H), independent unless the method
+    is "xtrace"."""
+    method: str
+    """"hutchinson" or "xtrace"."""
     matvecs: int
     """Products used; those of the basis are not counted again."""
     converged: bool
     """Half the interval is at most the tolerance times |estimate|."""
+    ended_by: EndedBy
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchValues:
+    """What was found of one batch, in plain numbers that can be stored."""
+
+    values: tuple[float, ...]
+    residuals: tuple[float, ...]
+    """Of eigenvalues |Hv - theta v|, of traces the standard error, else zero."""
+    matvecs: int
+    converged: bool
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> BatchValues:
+        """Read what `dataclasses.asdict` has made, JSON's lists included."""
+        return cls(
+            values=tuple(stored["values"]),
+            residuals=tuple(stored["residuals"]),
+            matvecs=stored["matvecs"],
+            converged=stored["converged"],
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class BatchSpectrum:
-    """Distribution of one eigenvalue per batch."""
+    """Distribution over batches of numbers that belong to each batch's Hessian."""
 
     definition: str
-    """Which eigenvalue of which matrix."""
-    values: tuple[float, ...] = field(repr=False)
-    """One per batch, in the order of the batches."""
-    residuals: tuple[float, ...] = field(repr=False)
+    """Which numbers of which matrix."""
+    batches: tuple[BatchValues, ...] = field(repr=False)
+    """In the order of the batches; fewer than `num_batches` if the time ran out."""
     batch_sizes: tuple[int, ...] = field(repr=False)
+    """Samples of each measured batch."""
+    num_batches: int
+    """How many there were to measure."""
     median: float
     median_interval: tuple[float, float]
     """Bootstrap 95 % confidence interval over batches."""
@@ -87,10 +120,21 @@ class BatchSpectrum:
     mean_interval: tuple[float, float]
     """Bootstrap 95 % confidence interval over batches."""
     std: float
-    """Sample standard deviation (ddof 1); NaN for a single batch."""
+    """Sample standard deviation (ddof 1); NaN for a single value."""
     min: float
     max: float
     fraction_negative: float
     matvecs: int
     """Products with a single batch's Hessian."""
     all_converged: bool
+    ended_by: EndedBy
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """All values, batch after batch."""
+        return tuple(value for batch in self.batches for value in batch.values)
+
+    @property
+    def residuals(self) -> tuple[float, ...]:
+        """Their residuals."""
+        return tuple(residual for batch in self.batches for residual in batch.residuals)

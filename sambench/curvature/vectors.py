@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -13,8 +13,20 @@ from torch import Tensor
 Progress = Callable[[int, int], None]
 """Called with what is done and the most there can be, in the units of the caller's docstring."""
 
-CHUNK = 1 << 24
+Stop = Callable[[], bool]
+"""Asked after each step whether the time is up; what was found so far is returned then."""
+
+EndedBy = Literal["tolerance", "max_matvecs", "minutes", "memory"]
+"""Why an algorithm ended: the accuracy was reached, or the products, the time or the room for
+Lanczos vectors ran out before."""
+
+CHUNK = 1 << 20  # 8 MiB in float64: memory that the allocator has at hand, where more is fresh
 EIGENVALUE_STREAM, TRACE_STREAM = 0, 1
+
+
+def never() -> bool:
+    """Return False: time does not run out."""
+    return False
 
 
 class SymmetricOperator(Protocol):
@@ -35,8 +47,8 @@ class SymmetricOperator(Protocol):
     def dtype(self) -> torch.dtype:
         """Their type."""
 
-    def matvec(self, vector: Tensor) -> Tensor:
-        """Return the product with a vector of shape (size,), as a fresh tensor."""
+    def matvec(self, vector: Tensor, out: Tensor | None = None) -> Tensor:
+        """Return the product with a vector of shape (size,), written to `out` or a fresh tensor."""
 
     def matmat(self, vectors: Tensor) -> Tensor:
         """Return the products with the columns of a matrix of shape (size, k)."""

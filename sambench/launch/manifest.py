@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from sambench.atomic import write_json
-from sambench.config import HessianSettings, RunConfig
+from sambench.config import RunConfig
 from sambench.errors import LaunchError, UserError
+from sambench.hessian_settings import HessianSettings
 
 VERSION = 1
 LAUNCHES, MANIFEST = "launches", "manifest.json"

@@ -54,8 +54,8 @@ def perform(
         Claimed: If another process is doing it.
         Exception: If it fails; the record says so and holds the traceback.
     """
+    from sambench.minimum import measure_hessian
     from sambench.run import Paths, run_one
-    from sambench.run_curvature import measure_hessian
 
     def measuring(what: str, done: int, most: int) -> None:
         watcher.curvature(what, done, most)

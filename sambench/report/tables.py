@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sambench.analysis.frame import Comparison, Line, comparisons
 from sambench.analysis.statistics import Summary
-from sambench.record import COMPLETED, RunRecord
+from sambench.record import COMPLETED, RunRecord, Section
 
 COLLAPSED, UNCONVERGED = "‡", "†"
 
@@ -228,9 +228,29 @@ def _curvature_note(done: list[RunRecord]) -> Iterable[str]:
         samples = sorted({int(s["samples"]) for s in sections if s["definition"] == definition})
         yield (
             "Top eigenvalue and trace: Hessian of the mean loss over "
-            f"{' or '.join(map(str, samples))} training images, evaluation mode. Median, mean and "
-            f"SD: over their batches ({definition})."
+            f"{' or '.join(map(str, samples))} training images, {_arithmetic(sections)}. Median, "
+            f"mean and SD: over their batches ({definition})."
         )
+
+
+def _arithmetic(sections: Iterable[Section]) -> str:
+    """Return what else sets Hessians apart, of those that were not measured as usual too."""
+    ways = {
+        "batch_norm": {str(s.get("batch_norm", "eval")) for s in sections},
+        "hvp": {str(s.get("hvp", "reverse")) for s in sections},
+        "l2": {f"{s.get('l2', 0.0):g}" for s in sections},
+    }
+    named = {
+        "eval": "evaluation mode",
+        "train": "batch normalisation in train mode",
+        "recalibrate": "evaluation mode with recalibrated statistics",
+    }
+    text = " or ".join(named[mode] for mode in sorted(ways["batch_norm"]))
+    if ways["hvp"] != {"reverse"}:
+        text += ", products by finite differences"
+    if ways["l2"] != {"0"}:
+        text += f", with an L2 penalty of {' or '.join(sorted(ways['l2']))}"
+    return text
 
 
 def to_markdown(table: Table) -> str:

@@ -31,9 +31,9 @@ class DenseOperator:
     def dtype(self) -> torch.dtype:
         return self.matrix.dtype
 
-    def matvec(self, vector: Tensor) -> Tensor:
+    def matvec(self, vector: Tensor, out: Tensor | None = None) -> Tensor:
         self.matvecs += 1
-        return self.matrix @ vector
+        return torch.mv(self.matrix, vector, out=out)
 
     def matmat(self, vectors: Tensor) -> Tensor:
         self.matvecs += vectors.shape[1]

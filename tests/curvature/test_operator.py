@@ -23,7 +23,9 @@ from .cases import (
     build,
     difference_product,
     exact_hessian,
+    flat_weights,
     joined,
+    loss_of_weights,
     mlp,
     random_vector,
 )
@@ -244,3 +246,101 @@ def _margins(logits: Tensor) -> Tensor:
 
 def test_the_documented_example_runs() -> None:
     assert doctest.testmod(sambench.curvature.operator).failed == 0
+
+
+# Cost ---------------------------------------------------------------------------------------------
+
+
+def test_a_product_is_written_where_it_is_asked_for() -> None:
+    operator, v = mlp_operator(), random_vector(92)
+    expected = operator.matvec(v)
+    out = torch.full_like(v, 7.0)  # what was there is forgotten
+    assert operator.matvec(v, out) is out
+    assert torch.equal(out, expected)
+
+
+# Views --------------------------------------------------------------------------------------------
+
+
+def test_layers_are_the_diagonal_blocks() -> None:
+    model, data = build(mlp), batches(SIZES, (6,))
+    operator = HessianOperator(model, functional.cross_entropy, data)
+    assert operator.layers == {"0": ("0.weight", "0.bias"), "2": ("2.weight", "2.bias")}
+    full, v = exact_hessian(model, data), random_vector(36)
+    block = operator.block(operator.layers["2"])
+    assert (block.size, block.num_samples) == (36, 22)
+    torch.testing.assert_close(block.matvec(v), full[56:, 56:] @ v, rtol=1e-11, atol=1e-13)
+    torch.testing.assert_close(
+        block.batch(1).matvec(v), operator.batch(1).block(("2.bias", "2.weight")).matvec(v)
+    )
+    assert (block.matvecs, operator.matvecs) == (1, 0)
+
+
+@pytest.mark.parametrize("names", [(), ("2.weight", "3.weight")])
+def test_a_block_of_no_weights_is_refused(names: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match="no weights"):
+        mlp_operator().block(names)
+
+
+def test_relative_changes_and_a_penalty_are_products_of_matrices() -> None:
+    model, data, v = build(mlp), batches(SIZES, (6,)), random_vector(92)
+    d, full = flat_weights(model).abs(), exact_hessian(model, data)
+    plain = HessianOperator(model, functional.cross_entropy, data)
+    torch.testing.assert_close(
+        plain.adaptive().matvec(v), d * (full @ (d * v)), rtol=1e-11, atol=1e-13
+    )
+    penalised = HessianOperator(model, functional.cross_entropy, data, l2=0.3)
+    torch.testing.assert_close(penalised.matvec(v), full @ v + 0.3 * v, rtol=1e-11, atol=1e-13)
+    torch.testing.assert_close(
+        penalised.adaptive().block(("2.bias",)).matvec(v[:4]),
+        (d[-4:] * (full[-4:, -4:] @ (d[-4:] * v[:4]) + 0.3 * d[-4:] * v[:4])),
+        rtol=1e-11,
+        atol=1e-13,
+    )
+
+
+def test_adaptive_curvature_does_not_see_a_rescaling_between_layers() -> None:
+    def network(factor: float) -> nn.Module:
+        model = build(lambda: nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 4)))
+        with torch.no_grad():
+            model[0].weight.mul_(factor)
+            model[0].bias.mul_(factor)
+            model[2].weight.div_(factor)
+        return model
+
+    data, v = batches(SIZES, (6,)), random_vector(92)
+    one, ten = (HessianOperator(network(f), functional.cross_entropy, data) for f in (1, 10))
+    torch.testing.assert_close(
+        one.adaptive().matvec(v), ten.adaptive().matvec(v), rtol=1e-10, atol=1e-12
+    )
+    assert float((one.matvec(v) - ten.matvec(v)).norm()) > 0.1 * float(one.matvec(v).norm())
+
+
+def test_displaced_is_the_hessian_elsewhere() -> None:
+    model, data, v = build(mlp), batches(SIZES, (6,)), random_vector(92)
+    operator = HessianOperator(model, functional.cross_entropy, data)
+    before = operator.matvec(v)
+    moved = operator.displaced({"0.weight": torch.ones(8, 6).double()}, 0.1)
+    with torch.no_grad():
+        model[0].weight.add_(0.1)
+    torch.testing.assert_close(
+        moved.matvec(v), exact_hessian(model, data) @ v, rtol=1e-11, atol=1e-13
+    )
+    assert torch.equal(operator.matvec(v), before)
+    names = operator.layers["2"]
+    part = operator.block(names).displaced({"0.weight": torch.ones(8, 6).double()}, 0.1)
+    assert torch.equal(part.matvec(v[:36]), moved.block(names).matvec(v[:36]))
+
+
+def test_the_gradient_is_that_of_the_function() -> None:
+    model, data = build(mlp), batches(SIZES, (6,))
+    weights = flat_weights(model).requires_grad_()
+    function = loss_of_weights(model, functional.cross_entropy, data)
+    value = function(weights) + 0.15 * weights.square().sum()
+    (expected,) = torch.autograd.grad(value, weights)
+    operator = HessianOperator(model, functional.cross_entropy, data, l2=0.3)
+    loss, gradient = operator.gradient()
+    assert loss == pytest.approx(float(value.detach()), rel=1e-12)
+    torch.testing.assert_close(gradient, expected, rtol=1e-12, atol=1e-14)
+    relative = operator.adaptive().gradient()[1]
+    torch.testing.assert_close(relative, expected * weights.detach().abs(), rtol=1e-12, atol=1e-14)

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from sambench.config import HessianSettings, RunConfig
+from sambench.config import RunConfig
+from sambench.hessian_settings import HessianSettings
 from sambench.launch.manifest import Manifest
 
 ManifestMaker = Callable[..., Manifest]

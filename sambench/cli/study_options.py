@@ -1,0 +1,88 @@
+"""Options of `sambench hessian` for what lies around a minimum, and how it is shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from sambench.console import Screen
+    from sambench.hessian_settings import HessianSettings
+    from sambench.record import RunRecord
+    from sambench.studies import Studies
+
+AROUND = "Around the minimum"
+
+DensityOption = Annotated[
+    bool,
+    typer.Option("--density", help="Also the density of all eigenvalues.", rich_help_panel=AROUND),
+]
+SharpnessOption = Annotated[
+    bool,
+    typer.Option(
+        "--sharpness",
+        help="Also how the loss rises: one step, worst case, average case.",
+        rich_help_panel=AROUND,
+    ),
+]
+LandscapeOption = Annotated[
+    bool,
+    typer.Option(
+        "--landscape",
+        help="Also the loss on a line, on a plane and on that of the top two eigenvectors.",
+        rich_help_panel=AROUND,
+    ),
+]
+LandscapeWithOption = Annotated[
+    str | None,
+    typer.Option(
+        "--landscape-with",
+        metavar="RUN",
+        help="Also the loss on the way to another run of the same model.",
+        rich_help_panel=AROUND,
+    ),
+]
+LandscapePointsOption = Annotated[
+    int,
+    typer.Option(
+        "--landscape-points",
+        min=3,
+        help="Values on each axis of a plane, an odd number.",
+        rich_help_panel=AROUND,
+    ),
+]
+
+
+def studies(settings: HessianSettings, *, points: int, **wanted: Any) -> Studies:
+    """Return what is to be studied: as the Hessian is measured, with its seed.
+
+    Raises:
+        ConfigError: If the number of points is even.
+    """
+    from sambench.studies import Studies
+
+    shared: Any = {"seed": settings.seed, "batch_norm": settings.batch_norm, "hvp": settings.hvp}
+    return Studies(points=points, **wanted, **shared)
+
+
+def other_run(results: Path, name: str | None) -> RunRecord | None:
+    """Return the other end of an interpolation, if one is asked for.
+
+    Raises:
+        StoreError: If there is no such run, or several.
+    """
+    from sambench.store import Store
+
+    return None if name is None else Store(results).find_one(name)
+
+
+def show_studies(screen: Screen, record: RunRecord, results: Path) -> None:
+    """Show what was studied of a run, and draw it into the run's folder."""
+    from sambench.report.curvature_plots import write_figures
+    from sambench.store import Store
+
+    screen.studies(record)
+    for figure in write_figures(record, Store(results).folder(record.config)):
+        screen.show(f"wrote {figure}")

@@ -1,0 +1,238 @@
+"""The spectral density of a symmetric operator, by stochastic Lanczos quadrature."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sambench.curvature.krylov import Floats, Lanczos, RitzValues
+from sambench.curvature.memory import spare_bytes
+from sambench.curvature.vectors import (
+    Progress,
+    SymmetricOperator,
+    gaussian,
+    generator,
+    rademacher,
+)
+
+Start = Literal["sphere", "rademacher"]
+DENSITY_STREAM = 2
+DECADES = 3.0  # of |eigenvalue| below the largest that the logarithmic part of the axis shows
+MARGIN = 4.0  # kernel widths that the grid reaches beyond the outermost nodes
+RESOLVED = 1e-2  # residual over |value| of a Ritz value that is called an eigenvalue
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpectralDensity:
+    r"""The distribution of the eigenvalues of H, as :math:`\frac1N \sum_i \delta(\lambda_i)`.
+
+    Every quantity is a mean over independent probes, and its error the standard error over them.
+    """
+
+    size: int
+    """N, the number of eigenvalues."""
+    nodes: tuple[Floats, ...] = field(repr=False)
+    """For each probe the quadrature nodes, ascending: Ritz values."""
+    weights: tuple[Floats, ...] = field(repr=False)
+    """For each probe their weights; they sum to one."""
+    grid: Floats = field(repr=False)
+    """(g,) eigenvalues, evenly spaced in asinh(eigenvalue / scale)."""
+    density: Floats = field(repr=False)
+    """(g,) smoothed density per unit of eigenvalue; integrates to one."""
+    density_stderr: Floats = field(repr=False)
+    """(g,)"""
+    scale: float
+    """Where the axis turns from linear to logarithmic, and the threshold of `zero_mass`."""
+    width: float
+    """Standard deviation of the kernel, in units of asinh(eigenvalue / scale)."""
+    mean: float
+    """First moment, tr(H)/N."""
+    mean_stderr: float
+    second: float
+    """Second moment, |H|_F^2/N."""
+    second_stderr: float
+    zero_mass: float
+    """Share of eigenvalues of magnitude at most `scale`, to within the weight of a node."""
+    zero_mass_stderr: float
+    negative_mass: float
+    """Share of eigenvalues below -`scale`."""
+    negative_mass_stderr: float
+    resolved: Floats = field(repr=False)
+    """Single eigenvalues beyond `scale` that one probe found to 1 %, ascending."""
+    resolved_residuals: Floats = field(repr=False)
+    """|Hv - theta v| of each."""
+    start: Start
+    steps: int
+    """Lanczos steps of the longest probe."""
+    reorthogonalised: bool
+    """Whether every basis fitted the memory; otherwise converged nodes have copies."""
+    matvecs: int
+
+    @property
+    def trace(self) -> float:
+        """Hutchinson's estimate of tr(H)."""
+        return self.size * self.mean
+
+    @property
+    def trace_stderr(self) -> float:
+        """Its standard error."""
+        return self.size * self.mean_stderr
+
+
+@torch.no_grad()
+def density(
+    H: SymmetricOperator,
+    probes: int = 5,
+    steps: int = 80,
+    seed: int = 0,
+    *,
+    start: Start = "sphere",
+    grid_points: int = 1024,
+    width: float = 0.2,
+    max_basis: int | None = None,
+    on_progress: Progress | None = None,
+) -> SpectralDensity:
+    r"""Estimate the density of the eigenvalues of H with a standard error at every point.
+
+    For a start v, uniform on the sphere or of random signs over :math:`\sqrt N`, m Lanczos steps
+    give a tridiagonal :math:`T = U \Theta U^T` whose Gauss quadrature
+
+    .. math:: v^T f(H) v \approx \sum_i \tau_i f(\theta_i), \qquad \tau_i = U_{1i}^2,
+
+    is exact for polynomials up to degree 2m - 1; its mean over starts is :math:`\frac1N
+    \operatorname{tr} f(H)` (Golub & Welsch, 1969; Lin, Saad & Yang, "Approximating spectral
+    densities of large matrices", 2016; Ghorbani, Krishnan & Xiao, 2019). The basis is fully
+    reorthogonalised and T solved in float64 by a symmetric solver.
+
+    A network's bulk and outliers differ by orders of magnitude, so nodes are smoothed by a Gaussian
+    in :math:`t = \operatorname{asinh}(\lambda / s)` with s a thousandth of the largest magnitude:
+    its width is :math:`h \sqrt{\lambda^2 + s^2}`, always relative to the spectrum's range, so a
+    flat minimum is resolved as well as a sharp one. The density is per unit of eigenvalue.
+
+    Args:
+        H: The operator.
+        probes: Random starts, at least 2; five or more for an error band worth the name.
+        steps: Lanczos steps of each, at least 2.
+        seed: Of the starts; independent of eigenvalue and trace runs with the same seed.
+        start: How starts are drawn.
+        grid_points: Length of the grid.
+        width: The kernel's standard deviation h.
+        max_basis: Most Lanczos vectors kept in memory, by default what fits.
+        on_progress: Called after each step with the products made and the most there can be.
+
+    Raises:
+        ValueError: If `probes` or `steps` is below 2.
+        CurvatureError: If a product is not finite.
+    """
+    if probes < 2 or steps < 2:
+        raise ValueError(f"probes={probes}, steps={steps}: an error needs 2 probes of 2 steps")
+    products_before = H.matvecs
+    source = generator(H.device, seed, DENSITY_STREAM)
+    room = spare_bytes(H.device) // (H.size * H.dtype.itemsize) if max_basis is None else max_basis
+    steps = min(steps, H.size)
+    found: list[RitzValues] = []
+    complete = True
+    for probe in range(probes):
+        run = Lanczos(H, _draw(H, start, source), max(2, min(steps, room)))
+        for step in range(steps):
+            run.step()
+            if on_progress is not None:
+                on_progress(probe * steps + step + 1, probes * steps)
+            if run.exhausted:  # the quadrature is exact for this start
+                break
+        found.append(run.ritz())
+        complete = complete and run.complete
+    return _summarise(found, H, start, grid_points, width, complete, products_before)
+
+
+def _draw(H: SymmetricOperator, start: Start, source: torch.Generator) -> Tensor:
+    if start == "sphere":
+        return gaussian(H, source)
+    return rademacher(H, source, 1)[0]
+
+
+def _summarise(
+    found: Sequence[RitzValues],
+    H: SymmetricOperator,
+    start: Start,
+    grid_points: int,
+    width: float,
+    complete: bool,
+    products_before: int,
+) -> SpectralDensity:
+    nodes = tuple(ritz.values for ritz in found)
+    weights = tuple(ritz.coefficients[0] ** 2 for ritz in found)
+    scale = max(ritz.scale for ritz in found) * 10**-DECADES or 1.0  # H = 0 has no scale
+    grid = _grid(nodes, scale, width, grid_points)
+    smooth = [_smooth(grid, n, w, scale, width) for n, w in zip(nodes, weights, strict=True)]
+    density, density_stderr = _over_probes(np.stack(smooth))
+
+    def moment(function: Callable[[Floats], Floats]) -> tuple[float, float]:
+        values = [float(w @ function(n)) for n, w in zip(nodes, weights, strict=True)]
+        mean, stderr = _over_probes(np.asarray(values))
+        return float(mean), float(stderr)
+
+    mean, mean_stderr = moment(lambda n: n)
+    second, second_stderr = moment(np.square)
+    zero, zero_stderr = moment(lambda n: (np.abs(n) <= scale).astype(float))
+    negative, negative_stderr = moment(lambda n: (n < -scale).astype(float))
+    resolved, residuals = _resolved(found, scale)
+    return SpectralDensity(
+        size=H.size,
+        nodes=nodes,
+        weights=weights,
+        grid=grid,
+        density=density,
+        density_stderr=density_stderr,
+        scale=scale,
+        width=width,
+        mean=mean,
+        mean_stderr=mean_stderr,
+        second=second,
+        second_stderr=second_stderr,
+        zero_mass=zero,
+        zero_mass_stderr=zero_stderr,
+        negative_mass=negative,
+        negative_mass_stderr=negative_stderr,
+        resolved=resolved,
+        resolved_residuals=residuals,
+        start=start,
+        steps=max(len(n) for n in nodes),
+        reorthogonalised=complete,
+        matvecs=H.matvecs - products_before,
+    )
+
+
+def _over_probes(values: Floats) -> tuple[Floats, Floats]:
+    """Return mean and standard error over the first axis."""
+    return values.mean(0), values.std(0, ddof=1) / math.sqrt(len(values))
+
+
+def _grid(nodes: Sequence[Floats], scale: float, width: float, points: int) -> Floats:
+    ends = np.arcsinh(np.array([min(n[0] for n in nodes), max(n[-1] for n in nodes)]) / scale)
+    low, high = min(ends[0], 0.0) - MARGIN * width, max(ends[1], 0.0) + MARGIN * width
+    return np.asarray(scale * np.sinh(np.linspace(low, high, points)))
+
+
+def _smooth(grid: Floats, nodes: Floats, weights: Floats, scale: float, width: float) -> Floats:
+    """Return the nodes' Gaussian mixture in asinh(x / scale), as a density in x."""
+    t = np.arcsinh(grid / scale)
+    z = (t[:, None] - np.arcsinh(nodes / scale)) / width
+    per_t = np.exp(-0.5 * z * z) @ weights / (width * math.sqrt(2 * math.pi))
+    return np.asarray(per_t / np.hypot(grid, scale))
+
+
+def _resolved(found: Sequence[RitzValues], scale: float) -> tuple[Floats, Floats]:
+    """Return the eigenvalues, and their residuals, of the probe that pinned down most of them."""
+    kept = [
+        (np.abs(ritz.values) > scale) & (ritz.residuals <= RESOLVED * np.abs(ritz.values))
+        for ritz in found
+    ]
+    best = int(np.argmax([mask.sum() for mask in kept]))
+    return found[best].values[kept[best]], found[best].residuals[kept[best]]

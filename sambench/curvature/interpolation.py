@@ -1,0 +1,125 @@
+"""The loss between the weights of two networks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sambench.curvature.grid import Rows, finish
+from sambench.curvature.krylov import Floats
+from sambench.curvature.objective import Batch, Loss
+from sambench.curvature.statistics import tracking_layers
+from sambench.curvature.surface import Cost, LossSurface
+from sambench.curvature.vectors import Progress, norm
+from sambench.errors import CurvatureError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interpolation:
+    """Loss and accuracy on the segment between two sets of weights."""
+
+    alphas: Floats = field(repr=False)
+    """(n,) from 0, the model, to 1, the other."""
+    loss: Floats = field(repr=False)
+    """(n,) with batch statistics recomputed at every point."""
+    accuracy: Floats = field(repr=False)
+    kept_loss: Floats = field(repr=False)
+    """(n,) in eval mode, the running statistics interpolated like the weights."""
+    kept_accuracy: Floats = field(repr=False)
+    has_statistics: bool
+    """Whether there is batch normalisation; without it both losses are the same."""
+    distance: float
+    """Euclidean, between the two."""
+    num_samples: int
+    cost: Cost
+
+    @property
+    def barrier(self) -> float:
+        r"""The highest rise of the loss above the straight line between its ends.
+
+        :math:`\max_\alpha L(\alpha) - (1 - \alpha) L(0) - \alpha L(1)`, with recomputed statistics
+        (Frankle et al., "Linear mode connectivity and the lottery ticket hypothesis", 2020).
+        """
+        chord = (1 - self.alphas) * self.loss[0] + self.alphas * self.loss[-1]
+        return float(np.max(self.loss - chord))
+
+
+def interpolation(
+    model: nn.Module,
+    other: Mapping[str, Tensor],
+    loss: Loss,
+    batches: Iterable[Batch],
+    *,
+    points: int = 25,
+    rows: Rows | None = None,
+    on_progress: Progress | None = None,
+) -> Interpolation:
+    r"""Return the loss on the way from a model to another state of it, L((1 - a) w + a w').
+
+    Between two networks the statistics that batch normalisation remembers fit neither, so they are
+    recomputed on the data at every point; the loss with the remembered ones interpolated is beside
+    it, and equals the networks' own at the ends.
+
+    Args:
+        model: The network at a = 0, in any mode; left as it is.
+        other: The state at a = 1, as its `state_dict()`.
+        loss: Mean loss of a batch, from float64 outputs and targets.
+        batches: Pairs (inputs, targets).
+        points: Values of a, both ends included.
+        rows: Where finished points are kept, by number.
+        on_progress: Called after each point with the points done and their number.
+
+    Raises:
+        ValueError: If `points` is below 2.
+        CurvatureError: If the state is that of another architecture.
+    """
+    if points < 2:
+        raise ValueError(f"points={points}: a segment has two ends")
+    surface = LossSurface(model, loss, batches)
+    _check_same_architecture(model, other)
+    end = surface.flatten({name: other[name].to(surface.center) for name in surface.parameters})
+    buffers = {name: other.get(name, buffer) for name, buffer in surface.buffers.items()}
+    has_statistics = bool(tracking_layers(model))
+
+    def evaluate(index: int) -> Floats:
+        alpha = float(alphas[index])
+        weights = torch.lerp(surface.center, end, alpha)
+        mixed = {n: _mixed(b, buffers[n].to(b.device), alpha) for n, b in surface.buffers.items()}
+        kept = surface.at(weights, mixed)
+        again = surface.at(weights, surface.recalibrated(weights)) if has_statistics else kept
+        return np.array([again.loss, again.accuracy, kept.loss, kept.accuracy])
+
+    alphas = np.linspace(0, 1, points)
+    finished = finish(points, evaluate, rows, on_progress)
+    return Interpolation(
+        alphas=alphas,
+        loss=finished[:, 0],
+        accuracy=finished[:, 1],
+        kept_loss=finished[:, 2],
+        kept_accuracy=finished[:, 3],
+        has_statistics=has_statistics,
+        distance=norm(end - surface.center),
+        num_samples=surface.num_samples,
+        cost=surface.cost,
+    )
+
+
+def _mixed(start: Tensor, end: Tensor, alpha: float) -> Tensor:
+    if start.is_floating_point():
+        return torch.lerp(start, end.to(start.dtype), alpha)
+    return start if alpha < 0.5 else end
+
+
+def _check_same_architecture(model: nn.Module, other: Mapping[str, Tensor]) -> None:
+    wanted = {name: tuple(p.shape) for name, p in model.named_parameters()}
+    given = {name: tuple(tensor.shape) for name, tensor in other.items()}
+    for name, shape in wanted.items():
+        if given.get(name) != shape:
+            raise CurvatureError(
+                f"the other weights are of another model: {name} is {given.get(name, 'missing')}, "
+                f"here {shape}; interpolate between two runs of one model"
+            )

@@ -1,0 +1,312 @@
+"""How much the loss rises around a network's weights: one step, worst case, average case."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from sambench.curvature.ascent import Norm, maximise, random_in_ball
+from sambench.curvature.objective import Batch, BatchNorm, Loss
+from sambench.curvature.surface import Cost, LossSurface
+from sambench.curvature.vectors import Progress, generator, norm
+
+Ball = Literal["l2", "adaptive-l2", "adaptive-linf"]
+ASCENT_STREAM, NOISE_STREAM = 3, 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sharpness:
+    """A rise of the mean loss above that of the weights themselves."""
+
+    definition: str
+    """What was perturbed, how, and within which ball."""
+    value: float
+    stderr: float | None
+    """Standard error of the value: over draws (average case) or over batches (worst case)."""
+    is_lower_bound: bool
+    """The maximum may be larger: an ascent proves no maximum."""
+    rho: float
+    """Radius of the ball, or standard deviation of the noise."""
+    loss: float
+    """At the weights themselves."""
+    samples: tuple[float, ...] = field(repr=False)
+    """What `value` is the mean of: one rise per batch (worst case) or per draw (average case)."""
+    batch_sizes: tuple[int, ...] = field(repr=False)
+    cost: Cost
+
+
+def step_sharpness(
+    model: nn.Module,
+    loss: Loss,
+    batches: Iterable[Batch],
+    rho: float = 0.05,
+    *,
+    adaptive: bool = False,
+    batch_norm: BatchNorm = "eval",
+) -> Sharpness:
+    r"""Return :math:`L(w + \rho g / |g|) - L(w)`, the rise that SAM descends.
+
+    To first order it is :math:`\rho |g|` (Foret et al., "Sharpness-aware minimization", 2021), the
+    worst case within the ball of that radius; where the gradient vanishes, as at a minimum, it
+    says little. With `adaptive` ASAM's step :math:`\rho\, T^2 g / |T g|`, :math:`T =
+    \operatorname{diag}|w|` (Kwon et al., 2021).
+
+    Args:
+        model: The network, in any mode; evaluated in eval mode and left as it is.
+        loss: Mean loss of a batch, from float64 outputs and targets.
+        batches: Pairs (inputs, targets); g and L are means over all samples.
+        rho: Length of the step.
+        adaptive: Take ASAM's step.
+        batch_norm: "eval" normalises by the running statistics, "recalibrate" by statistics
+            measured anew at the weights, "train" by those of each batch.
+
+    Raises:
+        ValueError: If `rho` is not positive.
+        CurvatureError: If a loss is not finite.
+    """
+    _check_positive(rho=rho)
+    surface = LossSurface(model, loss, batches, batch_norm=batch_norm)
+    clean, gradient = surface.value_and_gradient(surface.center)
+    scale = surface.center.abs() if adaptive else torch.ones_like(gradient)
+    scaled = scale * gradient
+    length = norm(scaled)
+    step = scale * scaled * (rho / length) if length > 0 else torch.zeros_like(scaled)
+    rise = surface.loss(surface.center + step) - clean
+    return Sharpness(
+        definition="asam-step" if adaptive else "sam-step",
+        value=rise,
+        stderr=None,
+        is_lower_bound=False,
+        rho=rho,
+        loss=clean,
+        samples=(rise,),
+        batch_sizes=surface.batch_sizes,
+        cost=surface.cost,
+    )
+
+
+def worst_case_sharpness(
+    model: nn.Module,
+    loss: Loss,
+    batches: Iterable[Batch],
+    rho: float = 0.05,
+    *,
+    ball: Ball = "l2",
+    m: int | None = None,
+    steps: int = 20,
+    restarts: int = 1,
+    seed: int = 0,
+    normalise_logits: bool = False,
+    batch_norm: BatchNorm = "eval",
+    on_progress: Progress | None = None,
+) -> Sharpness:
+    r"""Return m-sharpness, the mean over batches of the largest rise within a ball.
+
+    .. math:: \sum_b \frac{n_b}{N} \max_{\|\delta / c\|_p \le \rho} L_b(w + \delta) - L_b(w)
+
+    with c = 1 for "l2" and the elementwise c = \|w\| for "adaptive-l2" and "adaptive-linf"
+    (Foret et al., 2021; Kwon et al., 2021; Andriushchenko et al., "A modern look at the
+    relationship between sharpness and generalization", 2023). The maximum is sought by
+    `ascent.maximise`, from the weights themselves and then from random points of the ball, and the
+    best value seen, the weights' own included, is kept: a lower bound, never negative. In an
+    adaptive ball a weight of zero cannot move.
+
+    Args:
+        model: The network, in any mode; evaluated in eval mode and left as it is.
+        loss: Mean loss of a batch, from float64 outputs and targets.
+        batches: Pairs (inputs, targets).
+        rho: Radius of the ball.
+        ball: Which ball.
+        m: Samples that share a perturbation; the data are cut anew, the last cut may be smaller.
+            By default the batches as they are.
+        steps: Ascent steps from each start.
+        restarts: Starts; the first is the weights themselves.
+        seed: Of the random starts.
+        normalise_logits: Divide each sample's outputs by their standard deviation over classes,
+            which takes the scale of the outputs out of the measure (and changes the clean loss).
+        batch_norm: As in `step_sharpness`.
+        on_progress: Called after each batch with the batches done and their number.
+
+    Raises:
+        ValueError: If a number is not positive or the ball is unknown.
+        CurvatureError: If a loss is not finite.
+    """
+    _check_positive(rho=rho, steps=steps, restarts=restarts, **({} if m is None else {"m": m}))
+    chosen = on_normalised_logits(loss) if normalise_logits else loss
+    surface = LossSurface(
+        model, chosen, batches if m is None else recut(batches, m), batch_norm=batch_norm
+    )
+    losses, rises = _ascents(surface, ball, rho, steps, restarts, seed, on_progress)
+    value, stderr = _weighted(rises, surface.batch_sizes)
+    return Sharpness(
+        definition=f"worst-case-{ball}" + ("-normalised-logits" if normalise_logits else ""),
+        value=value,
+        stderr=stderr,
+        is_lower_bound=True,
+        rho=rho,
+        loss=_weighted(losses, surface.batch_sizes)[0],
+        samples=tuple(rises),
+        batch_sizes=surface.batch_sizes,
+        cost=surface.cost,
+    )
+
+
+def average_sharpness(
+    model: nn.Module,
+    loss: Loss,
+    batches: Iterable[Batch],
+    rho: float = 0.01,
+    *,
+    adaptive: bool = False,
+    pairs: int = 20,
+    seed: int = 0,
+    batch_norm: BatchNorm = "eval",
+    on_progress: Progress | None = None,
+) -> Sharpness:
+    r"""Return :math:`E[L(w + \delta) - L(w)]` for Gaussian noise on the weights.
+
+    :math:`\delta \sim N(0, \rho^2 D^2)` with D the identity, or :math:`\operatorname{diag}|w|` if
+    `adaptive`. Noise is drawn in pairs :math:`\pm\delta`, in whose mean the odd orders cancel, and
+    is the same for all batches. To second order the result is :math:`\frac{\rho^2}{2}
+    \operatorname{tr}(DHD)`, an estimate of the trace that needs no derivative. Here rho is the
+    standard deviation of *each* weight: the length of the noise is about
+    :math:`\rho \sqrt N`.
+
+    Args:
+        model: The network, in any mode; evaluated in eval mode and left as it is.
+        loss: Mean loss of a batch, from float64 outputs and targets.
+        batches: Pairs (inputs, targets).
+        rho: Standard deviation of the noise on each weight, relative to it if `adaptive`.
+        adaptive: Scale the noise by the weights.
+        pairs: Draws, at least 2, two passes over the data each.
+        seed: Of the noise.
+        batch_norm: As in `step_sharpness`.
+        on_progress: Called after each pair with the pairs done and their number.
+
+    Raises:
+        ValueError: If `rho` is not positive or `pairs` below 2.
+        CurvatureError: If a loss is not finite.
+    """
+    _check_positive(rho=rho)
+    if pairs < 2:
+        raise ValueError(f"pairs={pairs}: a standard error needs at least 2")
+    surface = LossSurface(model, loss, batches, batch_norm=batch_norm)
+    source = generator(surface.device, seed, NOISE_STREAM)
+    center = surface.center
+    clean, rises = surface.loss(center), list[float]()
+    for number in range(pairs):
+        noise = torch.randn(len(center), generator=source, device=center.device, dtype=center.dtype)
+        noise *= rho * center.abs() if adaptive else rho
+        rises.append(0.5 * (surface.loss(center + noise) + surface.loss(center - noise)) - clean)
+        if on_progress is not None:
+            on_progress(number + 1, pairs)
+    value, stderr = _weighted(rises, [1] * pairs)
+    return Sharpness(
+        definition="average-case-adaptive" if adaptive else "average-case",
+        value=value,
+        stderr=stderr,
+        is_lower_bound=False,
+        rho=rho,
+        loss=clean,
+        samples=tuple(rises),
+        batch_sizes=surface.batch_sizes,
+        cost=surface.cost,
+    )
+
+
+def on_normalised_logits(loss: Loss) -> Loss:
+    """Return the loss of outputs divided by their standard deviation over classes, per sample."""
+
+    def normalised(outputs: Tensor, targets: Tensor) -> Tensor:
+        deviation = outputs.std(1, correction=0, keepdim=True)
+        return loss(outputs / deviation.clamp_min(torch.finfo(outputs.dtype).tiny), targets)
+
+    return normalised
+
+
+def recut(batches: Iterable[Batch], size: int) -> list[Batch]:
+    """Return the same samples in the same order, in batches of `size`; the last may be smaller."""
+    inputs, targets = zip(*batches, strict=True)
+    return list(zip(torch.cat(inputs).split(size), torch.cat(targets).split(size), strict=True))
+
+
+def _ascents(
+    surface: LossSurface,
+    ball: Ball,
+    rho: float,
+    steps: int,
+    restarts: int,
+    seed: int,
+    on_progress: Progress | None,
+) -> tuple[list[float], list[float]]:
+    """Return every batch's loss at the weights, and its rise to the largest found in the ball."""
+    scale, p = _ball(surface.center, ball)
+    losses, rises = list[float](), list[float]()
+    for index in range(len(surface.batch_sizes)):
+        source = generator(surface.device, seed + index, ASCENT_STREAM)
+        clean, top = _ascend(surface, index, scale, p, rho, steps, restarts, source)
+        losses.append(clean)
+        rises.append(top - clean)
+        if on_progress is not None:
+            on_progress(index + 1, len(surface.batch_sizes))
+    return losses, rises
+
+
+def _ascend(
+    surface: LossSurface,
+    index: int,
+    scale: Tensor,
+    p: Norm,
+    rho: float,
+    steps: int,
+    restarts: int,
+    source: torch.Generator,
+) -> tuple[float, float]:
+    """Return one batch's loss at the weights and the largest found in the ball."""
+
+    def function(point: Tensor) -> tuple[float, Tensor]:
+        value, gradient = surface.value_and_gradient(surface.center + scale * point, index)
+        return value, scale * gradient
+
+    def random() -> Tensor:
+        return random_in_ball(scale, rho, p, source)
+
+    start = torch.zeros_like(scale)
+    clean = surface.loss(start + surface.center, index)
+    tops = [clean]
+    for attempt in range(restarts):
+        start = random() if attempt else start
+        tops.append(maximise(function, start, rho, p, steps, random)[0])
+    return clean, max(tops)
+
+
+def _ball(center: Tensor, ball: Ball) -> tuple[Tensor, Norm]:
+    """Return the elementwise scale of the ball and its norm."""
+    if ball == "l2":
+        return torch.ones_like(center), 2
+    if ball == "adaptive-l2":
+        return center.abs(), 2
+    if ball == "adaptive-linf":
+        return center.abs(), "inf"
+    raise ValueError(f"unknown ball {ball!r}: l2, adaptive-l2 or adaptive-linf")
+
+
+def _weighted(values: Sequence[float], sizes: Sequence[int]) -> tuple[float, float | None]:
+    """Return the mean weighted by sizes and its standard error; None for a single value."""
+    total = sum(sizes)
+    mean = math.fsum(n * x for n, x in zip(sizes, values, strict=True)) / total
+    if len(values) < 2:
+        return mean, None
+    squares = math.fsum((n * (x - mean)) ** 2 for n, x in zip(sizes, values, strict=True))
+    return mean, math.sqrt(squares * len(values) / (len(values) - 1)) / total
+
+
+def _check_positive(**settings: float) -> None:
+    for name, value in settings.items():
+        if not (value > 0 and math.isfinite(value)):
+            raise ValueError(f"{name}={value!r} must be positive")

@@ -1,0 +1,64 @@
+"""The look of a figure in a paper's column: its size, its type, its colours, its title."""
+
+from __future__ import annotations
+
+import io
+import textwrap
+from collections.abc import Iterable, Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+COLUMN = 3.5
+"""Width of a column in inches."""
+DPI = 300
+TEXT, SMALL = 8.0, 7.0
+"""Sizes of type in points."""
+BLUE, VERMILION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
+"""Colours that the colour-blind tell apart (Okabe & Ito, 2008)."""
+GREY = "#555555"
+LINE = 1.2
+CHARACTERS = 68
+"""How many of the small size fit the column."""
+
+
+def column_figure(
+    height: float, ratios: Sequence[float] = (1,), *, sharex: bool = True
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure one column wide, of panels one above the other.
+
+    Args:
+        height: In inches.
+        ratios: Relative heights of the panels.
+        sharex: Whether the panels have one x axis.
+    """
+    figure = Figure(figsize=(COLUMN, height), dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)  # without it, saving would ask pyplot for one
+    panels = figure.subplots(
+        len(ratios), 1, sharex=sharex, squeeze=False, gridspec_kw={"height_ratios": list(ratios)}
+    )
+    return figure, list(panels[:, 0])
+
+
+def finish(axes: Iterable[Axes]) -> None:
+    """Set type and rules of all axes."""
+    for ax in axes:
+        ax.tick_params(which="both", labelsize=SMALL, width=0.6, length=2.5)
+        ax.tick_params(which="minor", length=1.5)
+        for spine in ax.spines.values():
+            spine.set_linewidth(0.6)
+        for label in (ax.xaxis.label, ax.yaxis.label):
+            label.set_fontsize(TEXT)
+        ax.yaxis.get_offset_text().set_fontsize(SMALL)
+
+
+def png(figure: Figure, title: str, subtitle: str) -> bytes:
+    """Put the title above a figure and return it as a PNG file; what is too long is broken."""
+    parts = [subtitle] if len(subtitle) <= CHARACTERS else subtitle.split("; ")
+    lines = [line for text in (title, *parts) for line in textwrap.wrap(text, CHARACTERS)]
+    text = "\n".join(lines).replace("$", r"\$")
+    figure.suptitle(text, size=SMALL, linespacing=1.35, color="black")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI)
+    return buffer.getvalue()
