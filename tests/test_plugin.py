@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from sambench.errors import PluginError
+from sambench.optim.method import optimizers
 from sambench.plugin import VARIABLE, load_plugin
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "my_optimizer.py"
@@ -87,6 +88,7 @@ def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
 
 def test_worker_processes_load_it_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "")
+    monkeypatch.setattr(optimizers, "_entries", {})
     load_plugin(EXAMPLE)
     assert os.environ[VARIABLE] == str(EXAMPLE)
     monkeypatch.setenv(VARIABLE, str(EXAMPLE))

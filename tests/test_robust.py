@@ -14,7 +14,9 @@ import sambench.run
 from sambench.config import RunConfig
 from sambench.data.parts import load_parts
 from sambench.errors import StoreError
-from sambench.launch.local import Watcher, run_all
+from sambench.launch.local import run_all
+from sambench.launch.manifest import Manifest
+from sambench.launch.watcher import Watcher
 from sambench.run import Paths, run_one
 from sambench.status import Survey
 from sambench.store import Store
@@ -66,14 +68,8 @@ def test_a_completed_run_is_tested_without_a_second_training(
         raise AssertionError("it was trained again")
 
     monkeypatch.setattr(sambench.run, "_Run", refuse)
-    tally = run_all(
-        [asking],
-        paths,
-        device=CPU,
-        suite=None,
-        hessian=None,
-        watcher=_watcher(),
-    )
+    manifest = Manifest(configs=[asking], data=paths.data, results=paths.results)
+    tally = run_all(manifest, "cpu", Watcher())
     (record,) = tally.records
     assert tally.exit_code == 0
     assert robust_of(record)["shifts"] == "xray"
@@ -142,16 +138,3 @@ def test_the_split_of_a_run_is_kept_and_recorded(paths: Paths) -> None:
     assert path.exists()
     assert record.data is not None
     assert len(record.data["split_sha256"]) == 64
-
-
-def _watcher() -> Watcher:
-    def ignore(*told: object) -> None:
-        return None
-
-    return Watcher(
-        event=ignore,
-        curvature=ignore,
-        finished=ignore,
-        failed=ignore,
-        elsewhere=ignore,
-    )

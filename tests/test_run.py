@@ -193,15 +193,10 @@ def test_a_failing_run_is_recorded_and_does_not_stop_the_others(
 
 def test_the_first_failure_ends_it_where_asked(paths: Paths) -> None:
     diverging = config_of(optimizer={"name": "sgd", "lr": 1e30})
-    tally = run_all(
-        [diverging, config_of()],
-        paths,
-        device=CPU,
-        suite=None,
-        hessian=None,
-        watcher=Watcher(),
-        fail_fast=True,
+    manifest = Manifest(
+        configs=[diverging, config_of()], data=paths.data, results=paths.results, fail_fast=True
     )
+    tally = run_all(manifest, "cpu", Watcher())
     assert [record.status for record in tally.records] == ["diverged"]
     assert Store(paths.results).load(config_of()) is None
 

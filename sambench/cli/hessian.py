@@ -18,7 +18,7 @@ from sambench.errors import ConfigError
 if TYPE_CHECKING:
     from sambench.console import Screen
     from sambench.hessian_settings import HessianSettings
-    from sambench.launch.measuring import Task
+    from sambench.measuring import Task
     from sambench.record import RunRecord
     from sambench.store import Store
 
@@ -89,7 +89,7 @@ def hessian(
 
     screen = Screen()
     groups = _groups(screen, runs, given, data, results)
-    from sambench.launch.measuring import Task
+    from sambench.measuring import Task
     from sambench.run import Paths
 
     paths = Paths(data=data, results=results)
@@ -148,6 +148,7 @@ def _suite_runs(
     )
     records = [record for config in configs if (record := store.load(config)) is not None]
     completed = [record for record in records if record.status == COMPLETED]
+    completed.sort(key=lambda record: record.name)
     if not completed:
         raise ConfigError(
             f"none of the {len(configs)} runs of {file} is completed in {store.root}; "
@@ -161,7 +162,7 @@ def _suite_runs(
 def _measure(screen: Screen, task: Task, given: dict[str, Any], device: str | None) -> int:
     """Measure what is missing, show all, and return the exit code."""
     from sambench.console import RunDisplay
-    from sambench.launch.measuring import Listener, measure_all
+    from sambench.measuring import Listener, measure_all
     from sambench.record import COMPLETED
 
     devices = [None] if device is None else [name.strip() for name in device.split(",")]

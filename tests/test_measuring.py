@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from pathlib import Path
 
 import pytest
@@ -13,7 +11,7 @@ from safetensors.torch import save_file
 from sambench.config import RunConfig
 from sambench.errors import CurvatureError, DeviceError
 from sambench.hessian_settings import HessianSettings
-from sambench.launch.measuring import Listener, Task, measure_all
+from sambench.measuring import Listener, Task, measure_all
 from sambench.minimum import JOURNAL, measure_hessian
 from sambench.record import RunRecord
 from sambench.run import Paths, run_one
@@ -78,10 +76,7 @@ def test_what_another_process_has_measured_meanwhile_is_not_repeated(paths: Path
 
 def test_a_run_that_a_living_process_holds_is_left_to_it(paths: Paths) -> None:
     record = train(paths, 6)
-    claim = Store(paths.results).folder(record.config) / "claim.json"
     with Store(paths.results).claim(record.config):
-        held = json.loads(claim.read_text())
-        claim.write_text(json.dumps({**held, "pid": os.getppid()}))
         elsewhere: list[str] = []
         measured = measure_all(
             Task(records=[record], settings=TINY, paths=paths),
