@@ -19,38 +19,27 @@ from the package index into a temporary folder and left out with a word where th
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import math
 import platform
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import timm
 import torch
+from curvature_cases import NETWORKS, Case, Dense, exact_hessian, trained
+from curvature_peers import CountedPyHessian, available_peers, pyhessian_product
 from scipy.sparse.linalg import LinearOperator, eigsh
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional
 
 from sambench.curvature import HessianOperator, eigenvalues, trace
-
-PEERS = {
-    "pyhessian": ["pyhessian==0.1"],
-    "hessian_eigenthings": ["hessian-eigenthings==1.0.0a5"],
-    "curvlinops": [
-        *("curvlinops-for-pytorch==3.0.1", "linear_operator", "einconv", "einops"),
-        *("jaxtyping", "wadler-lindig", "mpmath", "opt_einsum"),
-    ],
-}
-Batches = list[tuple[Tensor, Tensor]]
 
 
 @dataclass
@@ -63,144 +52,6 @@ class Row:
     products: float | None
     error: float | None
     note: str = ""
-
-
-@dataclass
-class Case:
-    """A trained network and its exact Hessian."""
-
-    name: str
-    model: nn.Module
-    batches: Batches
-    matrix: Tensor
-    eigenvalues: Tensor = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Find the exact spectrum."""
-        self.eigenvalues = torch.linalg.eigvalsh(self.matrix)
-
-
-class Dense:
-    """The exact Hessian as an operator that counts."""
-
-    def __init__(self, matrix: Tensor) -> None:
-        self.matrix = matrix
-        self.matvecs = 0
-        self.size, self.device, self.dtype = len(matrix), matrix.device, matrix.dtype
-
-    def matvec(self, vector: Tensor, out: Tensor | None = None) -> Tensor:
-        """Return the product with a vector."""
-        self.matvecs += 1
-        return torch.mv(self.matrix, vector, out=out)
-
-    def matmat(self, vectors: Tensor) -> Tensor:
-        """Return the products with columns."""
-        self.matvecs += vectors.shape[1]
-        return self.matrix @ vectors
-
-
-# Networks -----------------------------------------------------------------------------------------
-
-
-def convolutions() -> nn.Module:
-    """A convolutional network of 57 thousand weights."""
-    return nn.Sequential(
-        *(nn.Conv2d(3, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(), nn.MaxPool2d(2)),
-        *(nn.Conv2d(32, 64, 3, padding=1), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(2)),
-        *(nn.Conv2d(64, 64, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
-        nn.Linear(64, 10),
-    )
-
-
-def timm_model(name: str, **settings: Any) -> Callable[[], nn.Module]:
-    """A network of timm with ten classes."""
-    return lambda: timm.create_model(name, num_classes=10, **settings)
-
-
-NETWORKS: dict[str, tuple[Callable[[], nn.Module], int, int]] = {
-    "conv 57k, batch 64": (convolutions, 64, 32),
-    "vit_tiny 64px, batch 16": (timm_model("vit_tiny_patch16_224", img_size=64), 16, 64),
-    "resnet18 64px, batch 16": (timm_model("resnet18"), 16, 64),
-    "swin_tiny 56px, batch 4": (
-        timm_model("swin_tiny_patch4_window7_224", img_size=56, window_size=7),
-        *(4, 56),
-    ),
-}
-
-
-def trained(classes: int, seed: int = 0) -> tuple[nn.Module, Batches]:
-    """A small convolutional network fitted to noisy templates, and its data, in float64."""
-    torch.manual_seed(seed)
-    model = nn.Sequential(
-        *(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
-        *(nn.Conv2d(8, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
-        *(nn.Flatten(), nn.Linear(64, classes)),
-    )
-    targets = torch.arange(240) % classes
-    inputs = torch.randn(classes, 1, 8, 8)[targets] + 1.5 * torch.randn(240, 1, 8, 8)
-    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
-    for _ in range(60):
-        order = torch.randperm(240)
-        for part in order.split(32):
-            optimizer.zero_grad()
-            functional.cross_entropy(model(inputs[part]), targets[part]).backward()
-            optimizer.step()
-    data = [(inputs[i : i + 64].double(), targets[i : i + 64]) for i in range(0, 240, 64)]
-    return model.double().eval(), data
-
-
-def exact_hessian(model: nn.Module, data: Batches) -> Tensor:
-    """The Hessian by forward over reverse in float64: not how any of the tools does it."""
-    inputs, targets = (torch.cat(parts) for parts in zip(*data, strict=True))
-    named = {name: p.detach() for name, p in model.named_parameters()}
-    sizes = [p.numel() for p in named.values()]
-
-    def loss(weights: Tensor) -> Tensor:
-        parts = weights.split(sizes)
-        values = {n: part.view_as(p) for (n, p), part in zip(named.items(), parts, strict=True)}
-        return functional.cross_entropy(torch.func.functional_call(model, values, inputs), targets)
-
-    weights = torch.cat([p.reshape(-1) for p in named.values()])
-    gradient = torch.func.grad(loss)
-    column = torch.func.vmap(lambda v: torch.func.jvp(gradient, (weights,), (v,))[1])
-    unit = torch.eye(len(weights), dtype=weights.dtype)
-    matrix = torch.cat([column(part) for part in unit.split(32)]).detach()
-    return 0.5 * (matrix + matrix.T)
-
-
-# Peers --------------------------------------------------------------------------------------------
-
-
-def available_peers(folder: str) -> dict[str, Any]:
-    """Return the peers that can be had, by name; say of the others why not."""
-    sys.path.append(folder)
-    found = {}
-    for name, packages in PEERS.items():
-        install = [sys.executable, "-m", "pip", "install", "-qq", "--no-deps", "--target", folder]
-        subprocess.run([*install, *packages], check=False, capture_output=True)
-        try:
-            found[name] = importlib.import_module(name)
-        except Exception as error:
-            print(f"{name} is left out: {type(error).__name__}: {error}", file=sys.stderr)
-    return found
-
-
-class CountedPyHessian:
-    """PyHessian on all batches of a case, its products counted."""
-
-    def __init__(self, module: Any, case: Case) -> None:
-        self.products = 0
-        self._made = importlib.import_module(f"{module.__name__}.hessian")
-        original = self._made.hessian.dataloader_hv_product
-
-        def counted(this: Any, v: Any) -> Any:
-            self.products += 1
-            return original(this, v)
-
-        kind = type("Counted", (self._made.hessian,), {"dataloader_hv_product": counted})
-        self.hessian = kind(
-            case.model, functional.cross_entropy, dataloader=case.batches, cuda=False
-        )
 
 
 # 1. Gradients per product -------------------------------------------------------------------------
@@ -318,15 +169,20 @@ def _arpack_top(dense: Dense) -> Callable[[int], tuple[int, float]]:
 
 def trace_error(case: Case, peers: dict[str, Any], seeds: int, budget: int = 24) -> list[Row]:
     """Measure the error of the trace at equal products."""
-    dense, half = Dense(case.matrix), budget // 2
+    dense = Dense(case.matrix)
 
-    def deflated(seed: int) -> float:
-        lanczos = eigenvalues(dense, tol=0.0, max_matvecs=half, seed=seed, certify=False)
-        found = trace(dense, 0.0, seed, basis=lanczos.basis, max_matvecs=half)
-        return found.estimate
+    def deflated(steps: int) -> Callable[[int], float]:
+        def run(seed: int) -> float:
+            lanczos = eigenvalues(dense, tol=0.0, max_matvecs=steps, seed=seed, certify=False)
+            probes = budget - steps
+            found = trace(dense, 0.0, seed, basis=lanczos.basis, max_matvecs=probes)
+            return found.estimate
+
+        return run
 
     tools: dict[str, Callable[[int], float]] = {
-        "sambench, 12 Lanczos + 12 probes": deflated,
+        "sambench, 12 Lanczos + 12 probes": deflated(12),
+        "sambench, 16 Lanczos + 8 probes": deflated(16),
         "sambench, xtrace": lambda seed: (
             trace(dense, 0.0, seed, method="xtrace", max_matvecs=budget).estimate
         ),
@@ -388,7 +244,7 @@ def product_error(case: Case, peers: dict[str, Any]) -> list[Row]:
     loss = functional.cross_entropy
     products = {"sambench": lambda: HessianOperator(single, loss, floats).matvec(v)}
     if "pyhessian" in peers:
-        products["pyhessian"] = lambda: _pyhessian_product(peers["pyhessian"], single, floats, v)
+        products["pyhessian"] = lambda: pyhessian_product(peers["pyhessian"], single, floats, v)
     if "hessian_eigenthings" in peers:
         module = peers["hessian_eigenthings"]
         products["hessian-eigenthings"] = lambda: module.HessianOperator(
@@ -405,20 +261,12 @@ def product_error(case: Case, peers: dict[str, Any]) -> list[Row]:
     rows = []
     for tool, product in products.items():
         error = float((product().detach().double() - expected).norm() / expected.norm())
-        rows.append(Row("product", case.name, tool, 1, error, "float32, random vector"))
+        note = "float32, random vector"
+        if tool == "hessian-eigenthings":
+            note += "; weighs an incomplete last batch like a full one"
+        rows.append(Row("product", case.name, tool, 1, error, note))
     case.model.double()
     return rows
-
-
-def _pyhessian_product(module: Any, model: nn.Module, batches: Batches, v: Tensor) -> Tensor:
-    made = importlib.import_module(f"{module.__name__}.hessian")
-    hessian = made.hessian(model, functional.cross_entropy, dataloader=batches, cuda=False)
-    parts = v.split([p.numel() for p in model.parameters()])
-    named = [part.view_as(p) for part, p in zip(parts, model.parameters(), strict=True)]
-    _, product = hessian.dataloader_hv_product(named)
-    for parameter in model.parameters():
-        parameter.grad = None  # what it leaves behind
-    return torch.cat([part.reshape(-1) for part in product])
 
 
 def attempt(what: str, work: Callable[[], list[Row]]) -> list[Row]:
