@@ -1,7 +1,7 @@
 # make demo    install, prepare simulated ultrasound, compare three optimizers, print the table
 # make test    install, run all tests
 # make check   lint, types, tests
-# make bench   measure preparation, audit and optimizers against bare loops and peers
+# make bench   measure preparation, audit, optimizers and curvature against bare loops and peers
 
 PYTHON ?= python3
 PIP = .venv/bin/python -m pip --disable-pip-version-check
@@ -29,6 +29,7 @@ bench: $(INSTALLED)
 	.venv/bin/python benchmarks/audit.py
 	.venv/bin/python benchmarks/optimizer_overhead.py
 	.venv/bin/python benchmarks/dispatch.py
+	.venv/bin/python benchmarks/curvature.py
 
 # The pins are exact versions; with uv the same install takes half the time. Running one operator
 # of torchvision catches a torch that it was not built for.

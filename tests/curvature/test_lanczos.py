@@ -178,6 +178,28 @@ def test_without_room_for_the_basis_several_values_are_not_claimed() -> None:
     assert len(found.values) == 3
 
 
+# Budgets ------------------------------------------------------------------------------------------
+
+
+def test_says_why_it_ended() -> None:
+    operator = with_spectrum(SPECTRA["slow decay"])
+    assert eigenvalues(operator, tol=0.1).ended_by == "tolerance"
+    assert eigenvalues(operator, tol=1e-9, max_matvecs=5).ended_by == "max_matvecs"
+    assert eigenvalues(operator, k=3, tol=1e-9, max_basis=6).ended_by == "memory"
+    found = eigenvalues(operator, k=2, out_of_time=lambda: True)
+    assert (found.ended_by, found.converged, len(found.values)) == ("minutes", False, 2)
+
+
+def test_the_lowest_eigenvalue_has_its_own_verdict() -> None:
+    values = SPECTRA["network-like"]
+    operator = with_spectrum(values)
+    early, late = eigenvalues(operator, tol=1e-3), eigenvalues(operator, k=60)
+    assert early.converged
+    assert not early.lowest_converged
+    assert late.lowest_converged
+    assert late.lowest == pytest.approx(float(values.min()), rel=1e-9)
+
+
 # Randomness ---------------------------------------------------------------------------------------
 
 

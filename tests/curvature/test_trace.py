@@ -9,7 +9,13 @@ import pytest
 import torch
 from torch.nn import functional
 
-from sambench.curvature import DeflationBasis, HessianOperator, eigenvalues, trace
+from sambench.curvature import (
+    DeflationBasis,
+    HessianOperator,
+    TraceEstimate,
+    eigenvalues,
+    trace,
+)
 from sambench.curvature.krylov import Basis
 
 from .cases import (
@@ -49,10 +55,16 @@ def test_is_unbiased_on_an_indefinite_matrix(deflated: bool) -> None:
     assert error < 3 * float(estimates.std()) / math.sqrt(len(runs))
 
 
+@pytest.mark.parametrize("deflated", [False, True])
 @pytest.mark.parametrize("max_matvecs", [8, 32])
-def test_the_interval_covers_the_truth(max_matvecs: int) -> None:
+def test_the_interval_covers_the_truth(max_matvecs: int, deflated: bool) -> None:
     operator = with_spectrum(INDEFINITE)
-    runs = [trace(operator, seed=s, max_matvecs=max_matvecs, block=32) for s in range(200)]
+
+    def run(seed: int) -> TraceEstimate:
+        basis = eigenvalues(operator, max_matvecs=8, seed=seed).basis if deflated else None
+        return trace(operator, seed=seed, basis=basis, max_matvecs=max_matvecs, block=32)
+
+    runs = [run(seed) for seed in range(200)]
     covered = sum(low <= 5 <= high for low, high in (run.interval for run in runs))
     assert covered / len(runs) >= 0.9  # 95 % nominal; 0.90 is three standard errors below
 
@@ -163,3 +175,12 @@ def test_progress_is_told() -> None:
         on_progress=lambda done, total: told.append((done, total)),
     )
     assert told == [(8, 20), (16, 20), (20, 20)]
+
+
+def test_says_why_it_ended() -> None:
+    operator = with_spectrum(SPECTRA["network-like"])
+    assert trace(operator, tol=0.5).ended_by == "tolerance"
+    assert trace(operator, tol=0, max_matvecs=16).ended_by == "max_matvecs"
+    for method in ("hutchinson", "xtrace"):
+        found = trace(operator, tol=0, method=method, out_of_time=lambda: True)
+        assert (found.matvecs, found.ended_by, found.converged) == (8, "minutes", False)
