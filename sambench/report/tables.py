@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from sambench.analysis.frame import Comparison, Line, comparisons
+from sambench.analysis.groups import Group, Line, groups
 from sambench.analysis.statistics import Summary
 from sambench.record import COMPLETED, RunRecord
 
@@ -112,10 +112,10 @@ def columns(in_minutes: bool) -> tuple[Column, ...]:
 
 def build_tables(records: Iterable[RunRecord], baseline: str | None = None) -> tuple[Table, ...]:
     """Return a table for each dataset, model and protocol among the records."""
-    return tuple(_table(comparison) for comparison in comparisons(records, baseline))
+    return tuple(_table(comparison) for comparison in groups(records, baseline))
 
 
-def _table(comparison: Comparison) -> Table:
+def _table(comparison: Group) -> Table:
     done = [record for line in comparison.lines for record in line.completed]
     chosen = columns(in_minutes=any((_seconds(record) or 0) > 120 for record in done))
     rows = [
@@ -177,7 +177,7 @@ def _with_bold(
     )
 
 
-def _notes(comparison: Comparison, done: list[RunRecord]) -> Iterable[str]:
+def _notes(comparison: Group, done: list[RunRecord]) -> Iterable[str]:
     setting = comparison.setting
     yield "Cells are mean ± SD (number of runs); bold is the best mean of its column."
     yield _protocol(comparison, done)
@@ -195,7 +195,7 @@ def _notes(comparison: Comparison, done: list[RunRecord]) -> Iterable[str]:
         yield f"Stop rule {setting.stop.rule} was met by {met} of {len(done)} runs."
 
 
-def _protocol(comparison: Comparison, done: list[RunRecord]) -> str:
+def _protocol(comparison: Group, done: list[RunRecord]) -> str:
     setting = comparison.setting
     sizes = sorted({(r.data["train"], r.data["test"]) for r in done if r.data})
     parts = (

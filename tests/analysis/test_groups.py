@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sambench.analysis.frame import Comparison, comparisons
+from sambench.analysis.groups import Group, groups
 from sambench.record import RunRecord
 
 if TYPE_CHECKING:
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
 
 
 def labels(records: list[RunRecord], baseline: str = "adam") -> list[str]:
-    (comparison,) = comparisons(records, baseline)
+    (comparison,) = groups(records, baseline)
     return [line.label for line in comparison.lines]
 
 
 def test_nothing() -> None:
-    assert comparisons([], "adam") == ()
+    assert groups([], "adam") == ()
 
 
 def test_runs_that_differ_in_the_seed_repeat_each_other(make_record: RecordMaker) -> None:
     records = [make_record("sam", seed=seed) for seed in (2, 0, 1)]
-    (comparison,) = comparisons(records, "adam")
+    (comparison,) = groups(records, "adam")
     (line,) = comparison.lines
     assert [record.config.seed for record in line.records] == [0, 1, 2]
     assert line.optimizer["rho"] == 0.05
@@ -31,7 +31,7 @@ def test_runs_that_differ_in_the_seed_repeat_each_other(make_record: RecordMaker
 def test_runs_that_differ_in_the_fold_repeat_each_other(make_record: RecordMaker) -> None:
     pairs = [(1, 1), (0, 2), (1, 2), (0, 1)]
     records = [make_record(split="kfold-2", seed=seed, fold=fold) for seed, fold in pairs]
-    (comparison,) = comparisons(records, "adam")
+    (comparison,) = groups(records, "adam")
     (line,) = comparison.lines
     found = [(record.config.seed, record.config.fold) for record in line.records]
     assert found == [(0, 1), (0, 2), (1, 1), (1, 2)]
@@ -60,7 +60,7 @@ def test_runs_that_differ_in_the_fold_repeat_each_other(make_record: RecordMaker
 def test_runs_under_other_settings_are_not_compared(
     make_record: RecordMaker, change: dict[str, object]
 ) -> None:
-    made = comparisons([make_record("adam"), make_record("sam", **change)], "adam")
+    made = groups([make_record("adam"), make_record("sam", **change)], "adam")
     assert len(made) == 2
     assert all(len(comparison.lines) == 1 for comparison in made)
 
@@ -78,10 +78,10 @@ def test_a_baseline_that_is_not_there(make_record: RecordMaker) -> None:
 def test_the_order_of_the_records_does_not_matter(make_record: RecordMaker) -> None:
     records = [make_record(name, seed=seed) for name in ("adam", "sam") for seed in (0, 1)]
 
-    def shown(made: tuple[Comparison, ...]) -> list[list[str]]:
+    def shown(made: tuple[Group, ...]) -> list[list[str]]:
         return [[r.name for line in c.lines for r in line.records] for c in made]
 
-    assert shown(comparisons(records, "adam")) == shown(comparisons(records[::-1], "adam"))
+    assert shown(groups(records, "adam")) == shown(groups(records[::-1], "adam"))
 
 
 def test_namesakes_are_told_apart_by_what_differs(make_record: RecordMaker) -> None:
@@ -121,7 +121,7 @@ def test_only_completed_runs_count(make_record: RecordMaker) -> None:
         make_record(seed=seed, status=status)
         for seed, status in enumerate(["completed", "failed", "running", "completed"])
     ]
-    (comparison,) = comparisons(records, "adam")
+    (comparison,) = groups(records, "adam")
     (line,) = comparison.lines
     assert [record.config.seed for record in line.completed] == [0, 3]
     assert len(line.records) == 4
@@ -130,5 +130,5 @@ def test_only_completed_runs_count(make_record: RecordMaker) -> None:
 def test_comparisons_are_in_order_of_dataset_and_model(make_record: RecordMaker) -> None:
     places = [("phantom", "small-cnn"), ("bus", "vgg16"), ("bus", "resnet18")]
     records = [make_record(dataset=dataset, model=model) for dataset, model in places]
-    made = comparisons(records, "adam")
+    made = groups(records, "adam")
     assert [(c.setting.dataset, c.setting.model) for c in made] == sorted(places)
