@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sambench.arguments import sort_settings, with_settings
+from sambench.cli.contrast import contrast
 from sambench.cli.launching import check_models, image_size, launch, show_table
 from sambench.cli.options import (
     DATA,
@@ -42,6 +43,13 @@ def compare(
     suite: Annotated[
         Path | None, typer.Argument(help="A suite file, or none with --model and --opt.")
     ] = None,
+    other: Annotated[
+        str | None,
+        typer.Argument(
+            help="Compare stored runs of two suites, optimizers, commits or results folders, or "
+            "one of these with `published`; nothing is run."
+        ),
+    ] = None,
     dataset: Annotated[str, typer.Option("--dataset", help="A prepared dataset.")] = "bus",
     model: Annotated[
         str, typer.Option("--model", help="Models, separated by commas.")
@@ -70,12 +78,17 @@ def compare(
     """Run what is missing of a comparison, then show its table.
 
     Examples: sambench compare suites/demo.yaml;
-    sambench compare --dataset phantom --model small-cnn --opt adam,sam,gcsam --seeds 3
+    sambench compare --dataset phantom --model small-cnn --opt adam,sam,gcsam --seeds 3;
+    sambench compare adam sam; sambench compare suites/demo.yaml published
     """
     from sambench.config import HessianSettings
     from sambench.console import Screen
     from sambench.suite import Suite, load_suite
 
+    screen = Screen()
+    if suite is not None and other is not None:
+        contrast(screen, str(suite), other, data, results)
+        return
     if suite is not None:
         _refuse_beside_suite(context)
         study = load_suite(suite)
@@ -95,7 +108,6 @@ def compare(
             baseline=names[0],
         )
     configs = study.expand(lambda name: image_size(data, name))
-    screen = Screen()
     if plan:
         check_models(configs)
         _show_plan(screen, configs, results, study.hessian)

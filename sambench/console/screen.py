@@ -217,10 +217,10 @@ def _styled(cell: Cell) -> str:
 
 def _width(table: Table) -> int:
     """Columns that a table takes where no cell is broken, headings at their words."""
-    texts = zip(*[[label, *(c.text for c in cells)] for label, cells in table.rows], strict=True)
+    rows = [[label, *(cell.text for cell in cells)] for label, cells in table.rows]
     return sum(
-        2 + max(map(len, [*heading.split(), *column]))
-        for heading, column in zip(table.headings, texts, strict=True)
+        2 + max(map(len, [*(heading.split() or [""]), *(row[place] for row in rows)]))
+        for place, heading in enumerate(table.headings)
     )
 
 
