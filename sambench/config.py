@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Any
 
 from sambench.errors import ConfigError, did_you_mean
@@ -190,7 +191,7 @@ class RunConfig:
         }
         return plain
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Ten hex digits of the sha256 of the canonical form: sorted keys, no spaces."""
         plain = self.to_dict()

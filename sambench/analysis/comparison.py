@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import pandas as pd
 
 from sambench.analysis import paired
 from sambench.analysis.effects import cohens_dz, probability_of_improvement
-from sambench.analysis.frame import COLLAPSED, FOLD, NAME, SEED, SPLIT_SEED, TEST, TRAIN, column
-from sambench.analysis.inference import Part, infer
+from sambench.analysis.frame import COLLAPSED, FOLD, NAME, SEED, SPLIT_SEED
+from sambench.analysis.inference import infer
 from sambench.analysis.intervals import Interval, bootstrap_interval
 from sambench.analysis.metrics import Metric
 from sambench.analysis.multiplicity import holm
@@ -182,10 +181,8 @@ def with_holm(comparisons: Iterable[Comparison]) -> tuple[Comparison, ...]:
 
 
 def _compared(pairing: Pairing, metric: Metric, names: tuple[str, str], setting: str) -> Comparison:
-    left, right = pairing.baseline, pairing.candidate
-    values = list(zip(column(left, metric.column), column(right, metric.column), strict=True))
-    runs = list(zip(column(left, NAME), column(right, NAME), strict=True))
-    flat = list(zip(column(left, COLLAPSED), column(right, COLLAPSED), strict=True))
+    values, runs = pairing.both(metric.column), pairing.both(NAME)
+    flat = pairing.both(COLLAPSED)
     used = [
         place
         for place, (before, after) in enumerate(values)
@@ -194,7 +191,7 @@ def _compared(pairing: Pairing, metric: Metric, names: tuple[str, str], setting:
     unused = [place for place in range(len(values)) if place not in used]
     old, new = (tuple(metric.scale * float(values[i][side]) for i in used) for side in (0, 1))
     differences = [after - before for before, after in zip(old, new, strict=True)]
-    tested = infer(differences, *_parts(left.iloc[used]))
+    tested = infer(differences, *pairing.parts(used))
     return Comparison(
         baseline=names[0],
         candidate=names[1],
@@ -241,20 +238,8 @@ def _unconverged(pairing: Pairing, metric: Metric, used: list[int]) -> tuple[str
     if metric.converged is None:
         return ()
     return tuple(
-        str(name)
-        for runs in (pairing.baseline.iloc[used], pairing.candidate.iloc[used])
-        for name, sure in zip(column(runs, NAME), column(runs, metric.converged), strict=True)
-        if sure is False
+        str(side[NAME][place])
+        for side in (pairing.baseline, pairing.candidate)
+        for place in used
+        if side[metric.converged][place] is False
     )
-
-
-def _parts(runs: pd.DataFrame) -> tuple[list[Part], float]:
-    """Return the test part of each run, and n_test / n_train.
-
-    The sizes are in the records; where they are not, k folds have 1 / (k - 1).
-    """
-    parts = list(zip(column(runs, SPLIT_SEED), column(runs, FOLD), strict=True))
-    sizes = zip(column(runs, TEST), column(runs, TRAIN), strict=True)
-    known = [float(test) / float(train) for test, train in sizes if test and train]
-    folds = len({fold for _, fold in parts})
-    return parts, float(np.mean(known)) if known else 1 / max(folds - 1, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from typing import Any
 
 import pandas as pd
@@ -27,16 +28,20 @@ def frame(records: Iterable[RunRecord]) -> pd.DataFrame:
         records: Any runs, of any status.
     """
     records = list(records)
-    rows = [flatten(record.to_dict()) for record in records]
-    index = pd.Index([record.id for record in records], name="id")
-    return pd.DataFrame(rows, index=index).drop(columns="id", errors="ignore")
+    rows = [_row(record) for record in records]
+    return pd.DataFrame(rows, index=pd.Index([record.id for record in records], name="id"))
+
+
+def _row(record: RunRecord) -> dict[str, Any]:
+    held = {f.name: getattr(record, f.name) for f in fields(record)}
+    return {NAME: record.name, **flatten({**held, "config": record.config.to_dict()})}
 
 
 def flatten(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return the leaves of nested mappings under their paths, joined by points."""
     leaves: dict[str, Any] = {}
     for key, value in section.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             leaves.update(flatten(value, f"{prefix}{key}."))
         else:
             leaves[prefix + key] = tuple(value) if isinstance(value, list) else value
@@ -51,3 +56,20 @@ def column(runs: pd.DataFrame, name: str) -> list[Any]:
         None if isinstance(value, float) and math.isnan(value) else value
         for value in runs[name].tolist()
     ]
+
+
+class Columns:
+    """A frame's columns as lists, each converted once.
+
+    Args:
+        runs: The frame.
+    """
+
+    def __init__(self, runs: pd.DataFrame) -> None:
+        self._runs = runs
+        self._lists: dict[str, list[Any]] = {}
+
+    def __getitem__(self, name: str) -> list[Any]:
+        if name not in self._lists:
+            self._lists[name] = column(self._runs, name)
+        return self._lists[name]

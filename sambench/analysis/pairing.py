@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from sambench.analysis.frame import NAME, STATUS, column
+from sambench.analysis.frame import FOLD, NAME, SPLIT_SEED, STATUS, TEST, TRAIN, Columns, column
+from sambench.analysis.inference import Part
 from sambench.record import COMPLETED
 
 
@@ -17,14 +19,30 @@ class Pairing:
     """Two sides of a comparison, run by run.
 
     Attributes:
-        baseline: Completed runs that have a counterpart, a row each.
-        candidate: Their counterparts, in the same order.
+        baseline: Columns of the completed runs that have a counterpart.
+        candidate: Columns of their counterparts, in the same order.
         unpaired: A line for each run left over: its name and why.
     """
 
-    baseline: pd.DataFrame
-    candidate: pd.DataFrame
+    baseline: Columns
+    candidate: Columns
     unpaired: tuple[str, ...]
+
+    def both(self, name: str) -> list[tuple[Any, Any]]:
+        """Return a column's two values for each pair."""
+        return list(zip(self.baseline[name], self.candidate[name], strict=True))
+
+    def parts(self, used: Sequence[int]) -> tuple[list[Part], float]:
+        """Return the test part of each pair used, and n_test / n_train.
+
+        The sizes are in the records; where they are not, k folds have 1 / (k - 1).
+        """
+        runs = self.baseline
+        parts = [(runs[SPLIT_SEED][place], runs[FOLD][place]) for place in used]
+        sizes = [(runs[TEST][place], runs[TRAIN][place]) for place in used]
+        known = [float(test) / float(train) for test, train in sizes if test and train]
+        folds = len({fold for _, fold in parts})
+        return parts, math.fsum(known) / len(known) if known else 1 / max(folds - 1, 1)
 
 
 def pair(baseline: pd.DataFrame, candidate: pd.DataFrame, on: Sequence[str]) -> Pairing:
@@ -47,8 +65,8 @@ def pair(baseline: pd.DataFrame, candidate: pd.DataFrame, on: Sequence[str]) -> 
         for name in _names(runs, [row for key, row in found.items() if key not in others])
     ]
     return Pairing(
-        baseline=baseline.iloc[[left[key] for key in shared]],
-        candidate=candidate.iloc[[right[key] for key in shared]],
+        baseline=Columns(baseline.iloc[[left[key] for key in shared]]),
+        candidate=Columns(candidate.iloc[[right[key] for key in shared]]),
         unpaired=(*left_over, *right_over, *alone),
     )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
 
 from sambench.errors import ConfigError, did_you_mean
@@ -257,7 +258,7 @@ class OptimizerInfo:
         """First line of the method's docstring."""
         return (self.method.__doc__ or "").strip().splitlines()[0]
 
-    @property
+    @cached_property
     def hyperparameters(self) -> dict[str, Hyperparameter[Any]]:
         """The method's own hyperparameters, by name."""
         return {
