@@ -106,10 +106,11 @@ def write_records(folder: Path, number: int) -> None:
 
 def timed(what: str, stage: Callable[[], Result]) -> Result:
     """Run a stage and print its seconds and the peak of memory so far."""
-    start = time.perf_counter()
+    start, busy = time.perf_counter(), time.process_time()
     result = stage()
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{what:<44}{time.perf_counter() - start:7.2f} s   peak {memory:6.0f} MB")
+    wall, busy = time.perf_counter() - start, time.process_time() - busy
+    print(f"{what:<28}{wall:7.2f} s   of a core {busy:7.2f} s   peak {memory:6.0f} MB", flush=True)
     return result
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from sambench.analysis import paired
 from sambench.analysis.effects import cohens_dz, probability_of_improvement
-from sambench.analysis.frame import COLLAPSED, FOLD, NAME, SEED, SPLIT_SEED
+from sambench.analysis.frame import COLLAPSED, FOLD, NAME, SEED, SPLIT_SEED, STATUS, TEST, TRAIN
 from sambench.analysis.inference import infer
 from sambench.analysis.intervals import Interval, bootstrap_interval
 from sambench.analysis.metrics import Metric
@@ -159,6 +159,13 @@ def compare(
     """
     pairing = pair(baseline, candidate, on)
     return tuple(_compared(pairing, metric, names, setting) for metric in metrics)
+
+
+def columns_of(metrics: Sequence[Metric]) -> tuple[str, ...]:
+    """Return the columns that comparing runs by these metrics, paired by repeats, looks at."""
+    sure = [metric.converged for metric in metrics if metric.converged is not None]
+    always = (NAME, STATUS, *REPEATS, COLLAPSED, TRAIN, TEST)
+    return tuple(dict.fromkeys([*always, *(metric.column for metric in metrics), *sure]))
 
 
 def with_holm(comparisons: Iterable[Comparison]) -> tuple[Comparison, ...]:

@@ -13,7 +13,7 @@ from sambench.errors import ConfigError, did_you_mean
 if TYPE_CHECKING:
     from sambench.console import Screen
     from sambench.record import RunRecord
-    from sambench.report.tables import Table
+    from sambench.report.table import Table
     from sambench.store import Store
 
 PUBLISHED, OPTIMIZER, RUNS = "published", "optimizer", "runs"

@@ -21,7 +21,7 @@ from sambench.data.disk import human
 from sambench.data.problems import some
 from sambench.data.summary import Summary
 from sambench.record import RunRecord
-from sambench.report.tables import Cell, Table
+from sambench.report.table import Cell, Table
 
 if TYPE_CHECKING:
     from sambench.data.preparation import Outlook

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from sambench.analysis.comparison import Comparison
 from sambench.analysis.contrast import Contrast
 from sambench.analysis.replication import Replication
-from sambench.report.tables import COLLAPSED, Cell, Table, format_summary
+from sambench.report.table import COLLAPSED, Cell, Table, format_summary
 
 HEADINGS = (
     *("Metric", "Baseline", "Candidate", "Difference", "95 % interval", "Pairs", "p (Holm)"),

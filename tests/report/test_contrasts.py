@@ -8,7 +8,7 @@ from sambench.analysis.metrics import find_metrics
 from sambench.analysis.published import published_frame
 from sambench.analysis.replication import replications
 from sambench.report.contrasts import contrast_tables, replication_table
-from sambench.report.tables import to_markdown
+from sambench.report.markdown import to_markdown
 
 if TYPE_CHECKING:
     from conftest import RecordMaker
