@@ -131,7 +131,7 @@ def _side(text: str, records: Sequence[RunRecord], data: Path, results: Path) ->
     if text == PUBLISHED:
         return Side(name=text, kind=PUBLISHED)
     if path.suffix in (".yaml", ".yml"):
-        return Side(name=text, kind=RUNS, records=_of_suite(path, Store(results), data))
+        return Side(name=text, kind=RUNS, records=of_suite(path, Store(results), data))
     if (path / "runs").is_dir():
         return Side(name=text, kind=RUNS, records=tuple(Store(path).records()[0]))
     if text.partition(" (")[0] in known:
@@ -149,7 +149,12 @@ def _side(text: str, records: Sequence[RunRecord], data: Path, results: Path) ->
     )
 
 
-def _of_suite(path: Path, store: Store, data: Path) -> tuple[RunRecord, ...]:
+def of_suite(path: Path, store: Store, data: Path) -> tuple[RunRecord, ...]:
+    """Return the stored runs of a suite file.
+
+    Raises:
+        ConfigError: If it is no suite or none of its runs is stored.
+    """
     from sambench.cli.launching import image_size
     from sambench.suite import load_suite
 
