@@ -79,8 +79,8 @@ def _published(records: Sequence[RunRecord]) -> list[Table]:
     from sambench.analysis.metrics import METRICS
     from sambench.analysis.published import published_frame
     from sambench.analysis.replication import replications
+    from sambench.report.claims import claims_table
     from sambench.report.contrasts import replication_table
-    from sambench.report.published import claims_table
 
     runs = frame(records)
     found = replications(runs, published_frame(), METRICS)

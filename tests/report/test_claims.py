@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from sambench.analysis.findings import examine
 from sambench.analysis.frame import frame
 from sambench.analysis.published import FAMILIES
-from sambench.report.published import claims_table
+from sambench.report.claims import claims_table
 
 if TYPE_CHECKING:
     from conftest import RecordMaker
