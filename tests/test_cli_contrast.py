@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from sambench.cli import main
@@ -138,3 +139,24 @@ def test_a_damaged_record_costs_no_other(compare, tmp_path: Path, make_record: R
     assert code == 0
     assert "upgrade sambench" in err
     assert "sam against adam" in out
+
+
+def test_the_same_test_images(compare, tmp_path: Path, make_record: RecordMaker) -> None:
+    """Of ten images, Adam's run has one right that SAM's has not, and SAM's six that Adam's not."""
+    store(tmp_path / "results", make_record, "demo", "abc123")
+    labels = np.arange(10) % 2
+    for name, wrong in (("adam", range(6)), ("sam", (9,))):
+        guesses = labels.copy()
+        guesses[list(wrong)] ^= 1
+        (folder,) = (tmp_path / "results" / "runs").glob(f"*-{name}-s0-*")
+        np.savez(
+            folder / "predictions.npz",
+            version=1,
+            ids=np.array([str(k) for k in range(10)]),
+            probabilities=np.eye(2)[guesses],
+            labels=labels,
+        )
+    code, out, _ = compare("adam", "sam")
+    assert code == 0
+    row = next(line for line in out.splitlines() if line.startswith("phantom-small-cnn-sam-s0"))
+    assert row.split()[3:7] == ["10", "1", "6", "0.125"]

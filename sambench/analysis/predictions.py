@@ -37,6 +37,13 @@ class Predictions:
         right: NDArray[np.bool_] = self.probabilities.argmax(axis=1) == self.labels
         return right
 
+    @property
+    def ranks_two_classes(self) -> bool:
+        """Whether there are two classes of two images or more, as DeLong's test needs."""
+        positives = int((self.labels == 1).sum())
+        two = self.probabilities.shape[1] == 2
+        return two and min(positives, len(self.labels) - positives) >= 2
+
 
 def read_predictions(path: Path) -> Predictions:
     """Read the `predictions.npz` beside a record.
@@ -143,12 +150,12 @@ def delong(baseline: Predictions, candidate: Predictions) -> DeLong:
             least two images each.
     """
     before, after = _aligned(baseline, candidate)
-    positive = before.labels == 1
-    if before.probabilities.shape[1] != 2 or min(positive.sum(), (~positive).sum()) < 2:
+    if not before.ranks_two_classes:
         raise StoreError(
             "DeLong's test needs two classes with at least two test images each; "
             "compare accuracies by McNemar's test instead"
         )
+    positive = before.labels == 1
     scores = np.stack([before.probabilities[:, 1], after.probabilities[:, 1]])
     areas, covariance = _auroc_covariance(scores, positive)
     difference = float(areas[1] - areas[0])

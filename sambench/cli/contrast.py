@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from sambench.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
+    from sambench.analysis.contrast import Contrast
     from sambench.console import Screen
     from sambench.record import RunRecord
     from sambench.report.table import Table
@@ -54,7 +55,8 @@ def contrast(screen: Screen, first: str, second: str, data: Path, results: Path)
     if PUBLISHED in kinds:
         tables: tuple[Table, ...] = (_beside_the_papers(sides),)
     elif kinds == {OPTIMIZER}:
-        tables = contrast_tables(contrast_optimizers(records, first, second, metrics))
+        found = contrast_optimizers(records, first, second, metrics)
+        tables = (*contrast_tables(found), *_on_the_same_images(found, results))
     elif kinds == {RUNS}:
         one, other = _apart(screen, sides)
         tables = contrast_tables(
@@ -100,6 +102,23 @@ def _beside_the_papers(sides: Sequence[Side]) -> Table:
             "vgg16, vit and swin on bus"
         )
     return replication_table(found)
+
+
+def _on_the_same_images(contrast: Contrast, results: Path) -> list[Table]:
+    """Return McNemar's and DeLong's tests of each pair whose predictions are stored."""
+    from sambench.analysis.predictions import delong, mcnemar, read_predictions
+    from sambench.report.contrasts import predictions_table
+    from sambench.store import PREDICTIONS, Store
+
+    rows = []
+    for found in contrast.comparisons:
+        for names in found.pairs if found.metric.name == "accuracy" else ():
+            paths = [Store(results).runs / name / PREDICTIONS for name in names]
+            if all(path.exists() for path in paths):
+                before, after = (read_predictions(path) for path in paths)
+                ranking = delong(before, after) if before.ranks_two_classes else None
+                rows.append((f"{names[1]} against {names[0]}", mcnemar(before, after), ranking))
+    return [predictions_table(rows)] if rows else []
 
 
 def _article(side: Side) -> str:

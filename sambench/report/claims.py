@@ -40,8 +40,9 @@ def _sentence(evidence: Evidence) -> str:
     )
     p = "" if found.p is None else f", p = {found.p:.2g}"
     printed = "" if evidence.printed is None else f"; printed {evidence.printed:+.3g}"
+    factor = f" (by a factor of {expectation.factor:g})" if expectation.factor else ""
     return (
-        f"{evidence.standing}: {expectation.candidate} {expectation.expected} than "
+        f"{evidence.standing}: {expectation.candidate} {expectation.expected}{factor} than "
         f"{expectation.baseline} by {found.metric.title}: {found.difference:+.3g}{unit}{interval}, "
         f"{found.n} pairs{p}{printed}."
     )

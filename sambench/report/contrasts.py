@@ -6,12 +6,17 @@ from collections.abc import Iterable, Sequence
 
 from sambench.analysis.comparison import Comparison
 from sambench.analysis.contrast import Contrast
+from sambench.analysis.predictions import DeLong, McNemar
 from sambench.analysis.replication import Replication
-from sambench.report.table import COLLAPSED, Cell, Table, format_summary
+from sambench.report.table import COLLAPSED, MISSING, Cell, Table, format_summary
 
 HEADINGS = (
     *("Metric", "Baseline", "Candidate", "Difference", "95 % interval", "Pairs", "p (Holm)"),
     *("Cohen's dz", "P(better)", "Verdict"),
+)
+IMAGES = (
+    *("Pair", "Images", "Baseline right once", "Candidate right once", "McNemar p"),
+    *("AUROC difference (points)", "DeLong p"),
 )
 PRINTED = (
     *("Cell", "Metric", "Printed", "Ours", "Difference", "95 % of further runs"),
@@ -49,6 +54,32 @@ def replication_table(found: Sequence[Replication]) -> Table:
     return Table(title=f"Beside {papers}", headings=PRINTED, rows=rows, notes=tuple(notes))
 
 
+def predictions_table(found: Sequence[tuple[str, McNemar, DeLong | None]]) -> Table:
+    """Return what two runs of each pair say of the same test images, a row for each pair."""
+    rows = tuple(
+        (label, tuple(Cell(text=text) for text in _on_images(errors, ranking)))
+        for label, errors, ranking in found
+    )
+    notes = (
+        "Right once: test images that only the baseline's or only the candidate's run classifies "
+        "rightly; McNemar's exact test of accuracy, DeLong's of AUROC.",
+        "A row is one run a side: it speaks of other images, not of other seeds; p is not "
+        "corrected for the number of rows.",
+    )
+    return Table(title="On the same test images", headings=IMAGES, rows=rows, notes=notes)
+
+
+def _on_images(errors: McNemar, ranking: DeLong | None) -> tuple[str, ...]:
+    return (
+        str(errors.n),
+        str(errors.only_baseline),
+        str(errors.only_candidate),
+        f"{errors.p:.3g}",
+        MISSING if ranking is None else _signed(100 * ranking.difference),
+        MISSING if ranking is None else f"{ranking.p:.3g}",
+    )
+
+
 def _setting_table(chosen: Sequence[Comparison], contrast: Contrast) -> Table:
     first = chosen[0]
     measured = [found for found in chosen if found.n]
@@ -66,14 +97,14 @@ def _cells(found: Comparison) -> tuple[Cell, ...]:
     interval, effect = found.interval, found.effect_size
     better = found.probability_of_improvement
     texts = (
-        "–" if before is None else format_summary(before, None),
-        "–" if after is None else format_summary(after, None),
-        "–" if found.difference is None else _signed(found.difference),
-        "–" if interval is None else f"{_signed(interval.low)} .. {_signed(interval.high)}",
+        MISSING if before is None else format_summary(before, None),
+        MISSING if after is None else format_summary(after, None),
+        MISSING if found.difference is None else _signed(found.difference),
+        MISSING if interval is None else f"{_signed(interval.low)} .. {_signed(interval.high)}",
         str(found.n),
-        "–" if p is None else f"{p:.3g}",
-        "–" if effect is None else f"{effect:+.2f}",
-        "–" if better is None else f"{better:.2f}",
+        MISSING if p is None else f"{p:.3g}",
+        MISSING if effect is None else f"{effect:+.2f}",
+        MISSING if better is None else f"{better:.2f}",
         found.verdict,
     )
     return tuple(Cell(text=text) for text in texts)
@@ -121,7 +152,7 @@ def _replicated(found: Replication) -> tuple[Cell, ...]:
         f"{found.published:.4g}",
         format_summary(found.ours, None) + (COLLAPSED if found.collapsed else ""),
         _signed(found.difference),
-        "–" if interval is None else f"{interval.low:.3g} .. {interval.high:.3g}",
+        MISSING if interval is None else f"{interval.low:.3g} .. {interval.high:.3g}",
         found.verdict,
     )
     return tuple(Cell(text=text) for text in texts)
