@@ -673,8 +673,9 @@ def test_a_report_of_the_comparison(study: tuple[Path, Sequence[str], Outcome]) 
     assert (done.code, done.err) == (0, "")
     reports = folder / "results" / "reports"
     names = sorted(path.name for path in reports.iterdir())
-    assert names == ["report.md", "small-cnn-on-phantom.png"]
-    assert done.out.splitlines()[-2:] == [f"wrote results/reports/{name}" for name in names]
+    assert names == ["report.html", "report.md", "small-cnn-on-phantom.png", "tables"]
+    said = done.out.splitlines()[-len(names) :]
+    assert sorted(said) == [f"wrote results/reports/{name}" for name in names]
     assert done.out.startswith(first.out)
     assert (reports / "report.md").read_text().count("\n| ") == 5
     with Image.open(reports / "small-cnn-on-phantom.png") as image:

@@ -1,1 +1,15 @@
-"""From records to comparisons, without torch."""
+"""From records to comparisons, without torch.
+
+groups, frame     records by setting and optimizer; records as one DataFrame
+metrics           what is compared, and which direction is better
+pairing           which run belongs to which; what is left over
+paired, intervals, effects, multiplicity, inference
+tests, intervals, effect sizes, Holm; which test a design gets
+comparison        two sides by one metric: difference, interval, p, verdict
+contrast          two optimizers or two sets of runs, setting by setting
+predictions       two runs on the same test images: McNemar, DeLong
+ranks, profiles, targets
+many data sets; cost within a factor of the best; cost to a target
+published, replication, claims, findings
+the papers' numbers and claims, and what our runs say of them
+"""

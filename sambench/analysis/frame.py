@@ -1,102 +1,75 @@
-"""Records as comparable cells: which runs repeat each other, and which belong in one table."""
+"""Records as one DataFrame: a row for each run, a column for each field."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any
 
-from sambench.config import RunConfig
-from sambench.optim.base import Setting
-from sambench.record import COMPLETED, RunRecord
+import pandas as pd
 
-REPEATS = ("seed", "fold")
-"""Settings that make runs repetitions of each other."""
+from sambench.record import RunRecord
 
-
-@dataclass(frozen=True, kw_only=True)
-class Line:
-    """Runs that differ in seed and fold only.
-
-    Attributes:
-        label: The optimizer's name, with the settings that tell it from others of its name.
-        optimizer: All its settings.
-        records: In order of seed and fold; not only completed ones.
-    """
-
-    label: str
-    optimizer: Mapping[str, Setting]
-    records: tuple[RunRecord, ...]
-
-    @property
-    def completed(self) -> tuple[RunRecord, ...]:
-        """The runs that count."""
-        return tuple(record for record in self.records if record.status == COMPLETED)
+NAME, STATUS = "name", "status"
+SEED, FOLD, SPLIT_SEED = "config.seed", "config.fold", "config.split_seed"
+DATASET, MODEL, OPTIMIZER = "config.dataset", "config.model", "config.optimizer.name"
+COLLAPSED, TRAIN, TEST = "final.test.collapsed", "data.train", "data.test"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """Optimizers compared under settings that are otherwise the same.
+def frame(records: Iterable[RunRecord]) -> pd.DataFrame:
+    """Return a row for each run, indexed by its id, in the given order.
 
-    Attributes:
-        setting: The configuration shared by all runs, seed, fold and optimizer aside.
-        lines: The baseline first, the others by name.
-    """
-
-    setting: RunConfig
-    lines: tuple[Line, ...]
-
-
-def comparisons(records: Iterable[RunRecord], baseline: str | None) -> tuple[Comparison, ...]:
-    """Sort records into comparisons, in order of dataset and model.
+    Columns are the record's fields with a point at each level: `status`, `config.model`,
+    `config.optimizer.rho`, `final.test.accuracy`, `hessian.top.value` ... Lists become tuples. A
+    field that a run lacks is missing (None or NaN) in its row.
 
     Args:
-        records: Any runs.
-        baseline: Name of the optimizer that comes first.
+        records: Any runs, of any status.
     """
-    groups: dict[str, list[RunRecord]] = {}
-    for record in records:
-        groups.setdefault(_shared(record.config), []).append(record)
-    made = [_comparison(group, baseline) for group in groups.values()]
-    return tuple(sorted(made, key=lambda c: (c.setting.dataset, c.setting.model, c.setting.name)))
+    records = list(records)
+    rows = [_row(record) for record in records]
+    return pd.DataFrame(rows, index=pd.Index([record.id for record in records], name="id"))
 
 
-def _shared(config: RunConfig) -> str:
-    """A key of all settings but the optimizer and what makes a repetition."""
-    left_out = {"optimizer", *REPEATS}
-    return repr(
-        [(f.name, getattr(config, f.name)) for f in fields(config) if f.name not in left_out]
-    )
+def _row(record: RunRecord) -> dict[str, Any]:
+    held = {f.name: getattr(record, f.name) for f in fields(record)}
+    return {NAME: record.name, **flatten({**held, "config": record.config.to_dict()})}
 
 
-def _comparison(records: list[RunRecord], baseline: str | None) -> Comparison:
-    lines: dict[str, list[RunRecord]] = {}
-    for record in records:
-        lines.setdefault(repr(sorted(record.config.optimizer.items())), []).append(record)
-    optimizers = [runs[0].config.optimizer for runs in lines.values()]
-    made = [
-        Line(
-            label=_label(runs[0].config.optimizer, optimizers),
-            optimizer=runs[0].config.optimizer,
-            records=tuple(sorted(runs, key=lambda r: (r.config.seed, r.config.fold or 0))),
-        )
-        for runs in lines.values()
+def flatten(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the leaves of nested mappings under their paths, joined by points."""
+    leaves: dict[str, Any] = {}
+    for key, value in section.items():
+        if isinstance(value, dict):
+            leaves.update(flatten(value, f"{prefix}{key}."))
+        else:
+            leaves[prefix + key] = tuple(value) if isinstance(value, list) else value
+    return leaves
+
+
+def column(runs: pd.DataFrame, name: str) -> list[Any]:
+    """Return a column's values, None where one is missing or there is no such column."""
+    if name not in runs.columns:
+        return [None] * len(runs)
+    return [
+        None if isinstance(value, float) and math.isnan(value) else value
+        for value in runs[name].tolist()
     ]
-    made.sort(key=lambda line: (line.optimizer["name"] != baseline, line.label))
-    return Comparison(setting=records[0].config, lines=tuple(made))
 
 
-def _label(optimizer: Mapping[str, Setting], others: Iterable[Mapping[str, Setting]]) -> str:
-    """Name an optimizer, with the settings in which it differs from its namesakes."""
-    name = str(optimizer["name"])
-    namesakes = [other for other in others if other["name"] == name]
-    differing = [
-        f"{key}={_short(value)}"
-        for key, value in optimizer.items()
-        if any(other.get(key) != value for other in namesakes)
-    ]
-    return f"{name} ({', '.join(differing)})" if differing else name
+class Columns:
+    """A frame's columns as lists, each converted once.
 
+    Args:
+        runs: The frame.
+    """
 
-def _short(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    def __init__(self, runs: pd.DataFrame) -> None:
+        self._runs = runs
+        self._lists: dict[str, list[Any]] = {}
+
+    def __getitem__(self, name: str) -> list[Any]:
+        if name not in self._lists:
+            self._lists[name] = column(self._runs, name)
+        return self._lists[name]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sambench.arguments import sort_settings, with_settings
+from sambench.cli.contrast import contrast
 from sambench.cli.options import (
     DATA,
     RESULTS,
@@ -45,6 +46,13 @@ def compare(
     suite: Annotated[
         Path | None,
         typer.Argument(help="A suite file or a shipped suite, or none with --model and --opt."),
+    ] = None,
+    other: Annotated[
+        str | None,
+        typer.Argument(
+            help="Compare stored runs of two suites, optimizers, commits or results folders, or "
+            "one of these with `published`; nothing is run."
+        ),
     ] = None,
     dataset: Annotated[str, typer.Option("--dataset", help="A prepared dataset.")] = "bus",
     model: Annotated[
@@ -96,12 +104,17 @@ def compare(
     """Run what is missing of a comparison, then show its table.
 
     Examples: sambench compare suites/demo.yaml; sambench compare paper-bus --plan;
-    sambench compare --dataset phantom --model small-cnn --opt adam,sam,gcsam --seeds 3
+    sambench compare --dataset phantom --model small-cnn --opt adam,sam,gcsam --seeds 3;
+    sambench compare adam sam; sambench compare suites/demo.yaml published
     """
     from sambench.cli.launching import launch_options
     from sambench.cli.study import Request, Study
     from sambench.console import Screen
 
+    screen = Screen()
+    if suite is not None and other is not None:
+        contrast(screen, str(suite), other, data, results)
+        return
     if suite is not None:
         _refuse_beside_suite(context)
         from sambench.suite_file import load_suite
@@ -127,7 +140,7 @@ def compare(
         fail_fast=fail_fast,
         launcher=launch_options(launcher, given, slurm, devices, workers),
     )
-    study = Study(chosen, request, Screen())
+    study = Study(chosen, request, screen)
     if plan:
         study.plan()
         return

@@ -2,45 +2,88 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sambench.cli.options import RESULTS, PluginOption, ResultsOption
+from sambench.cli.options import DATA, RESULTS, DataOption, PluginOption, ResultsOption
 from sambench.errors import UserError
+
+if TYPE_CHECKING:
+    from sambench.record import RunRecord
+    from sambench.report.table import Table
 
 
 def report(
     patterns: Annotated[
-        list[str] | None, typer.Argument(help="Runs by name, id or pattern; all by default.")
+        list[str] | None,
+        typer.Argument(help="A suite (file or name), or runs by name, id or pattern; all else."),
     ] = None,
     baseline: Annotated[
-        str, typer.Option("--baseline", help="The optimizer that comes first.")
-    ] = "adam",
+        str | None,
+        typer.Option("--baseline", help="The optimizer that comes first; the suite's, or adam."),
+    ] = None,
+    published: Annotated[
+        bool, typer.Option("--published", help="The papers' numbers and claims beside ours.")
+    ] = False,
+    data: DataOption = DATA,
     results: ResultsOption = RESULTS,
     plugin: PluginOption = None,
 ) -> None:
-    """Make the tables of all stored runs, from their records alone: terminal, Markdown, PNG."""
+    """Make tables from stored records alone: terminal, Markdown, HTML, PNG, LaTeX, CSV, xlsx.
+
+    Example: sambench report suites/demo.yaml
+    """
+    from sambench.cli.contrast import of_suite
     from sambench.console import Screen
     from sambench.optim.method import optimizers
     from sambench.report.page import write_report
     from sambench.report.tables import build_tables
     from sambench.search import is_trial
     from sambench.store import Store
+    from sambench.suite_file import load_suite
 
-    optimizers.get(baseline)
     store, screen = Store(results), Screen()
     records, damaged = store.records()
-    shown = [record for record in records if not is_trial(record)]
-    records = store.find(patterns) if patterns else shown
+    records = [record for record in records if not is_trial(record)]
     for message in damaged:
         screen.warn(message)
+    name: str | None = None
+    if patterns:
+        alone = patterns[0] if len(patterns) == 1 else ""
+        named = [record for record in records if alone and record.suite == alone]
+        if alone.endswith((".yaml", ".yml")):
+            suite = load_suite(Path(alone))
+            name, baseline = suite.name, baseline or suite.baseline
+            records = list(of_suite(Path(alone), store, data))
+        else:
+            name = alone if named else None
+            records = named or store.find(patterns)
     if not records:
         raise UserError(
             f"no runs in {store.runs}; `sambench train` or `sambench compare` makes some"
         )
-    tables = build_tables(records, baseline)
+    baseline = optimizers.get(baseline or "adam").name
+    tables = [*build_tables(records, baseline), *(_published(records) if published else ())]
     for table in tables:
         screen.table(table)
-    for path in write_report(tables, results / "reports"):
+    folder = results / "reports" / (name or "")
+    for path in write_report(tables, folder, f"sambench report {name or ''}".rstrip()):
         screen.show(f"wrote {path}")
+
+
+def _published(records: Sequence[RunRecord]) -> list[Table]:
+    """Return the papers' numbers beside ours, where there are any of a cell, and their claims."""
+    from sambench.analysis.findings import examine
+    from sambench.analysis.frame import frame
+    from sambench.analysis.metrics import METRICS
+    from sambench.analysis.published import published_frame
+    from sambench.analysis.replication import replications
+    from sambench.report.claims import claims_table
+    from sambench.report.contrasts import replication_table
+
+    runs = frame(records)
+    found = replications(runs, published_frame(), METRICS)
+    return [*([replication_table(found)] if found else []), claims_table(examine(runs))]

@@ -23,7 +23,7 @@ from sambench.data.disk import human
 from sambench.data.problems import some
 from sambench.data.summary import Summary
 from sambench.record import RunRecord
-from sambench.report.tables import Cell, Table
+from sambench.report.table import Cell, Table
 
 if TYPE_CHECKING:
     from sambench.data.preparation import Outlook
@@ -203,10 +203,10 @@ def _styled(cell: Cell) -> str:
 
 def _width(table: Table) -> int:
     """Columns that a table takes where no cell is broken, headings at their words."""
-    texts = zip(*[[label, *(c.text for c in cells)] for label, cells in table.rows], strict=True)
+    rows = [[label, *(cell.text for cell in cells)] for label, cells in table.rows]
     return sum(
-        2 + max(map(len, [*heading.split(), *column]))
-        for heading, column in zip(table.headings, texts, strict=True)
+        2 + max(map(len, [*(heading.split() or [""]), *(row[place] for row in rows)]))
+        for place, heading in enumerate(table.headings)
     )
 
 

@@ -1,34 +1,78 @@
-"""The report on disk: tables as Markdown and as pictures."""
+"""The report on disk: one Markdown file, one HTML file, and each table in every form."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sambench.atomic import write_bytes, write_text
+from sambench.report.html import to_html
+from sambench.report.latex import to_latex
+from sambench.report.markdown import to_markdown
 from sambench.report.plots import table_png
-from sambench.report.tables import Table, to_markdown
+from sambench.report.spreadsheet import to_csv, to_xlsx
+from sambench.report.table import Table
+
+MOST_TABLES = 24
+"""Of more tables than these only the two pages are written."""
 
 
-def write_report(tables: Sequence[Table], folder: Path) -> tuple[Path, ...]:
-    """Write `report.md` and a PNG for each table; return the files.
+def write_report(
+    tables: Sequence[Table], folder: Path, title: str = "sambench report"
+) -> tuple[Path, ...]:
+    """Write `report.md`, `report.html`, a PNG for each table, and `tables/` with LaTeX, CSV, xlsx.
+
+    Returns:
+        The pages, the pictures, and the folder of tables.
 
     Raises:
         StoreError: If the folder cannot be written.
     """
+    stems = _stems(tables)
+    if len(tables) > MOST_TABLES:
+        return _write_pages(tables, stems, {}, folder, title)
+    drawn = {stem: table_png(table) for table, stem in zip(tables, stems, strict=True)}
+    pages = _write_pages(tables, stems, drawn, folder, title)
+    for stem, picture in drawn.items():
+        write_bytes(folder / f"{stem}.png", picture)
+    for table, stem in zip(tables, stems, strict=True):
+        write_text(folder / "tables" / f"{stem}.tex", to_latex(table))
+        write_text(folder / "tables" / f"{stem}.csv", to_csv(table))
+        write_bytes(folder / "tables" / f"{stem}.xlsx", to_xlsx(table))
+    return (*pages, *(folder / f"{stem}.png" for stem in stems), folder / "tables")
+
+
+def _stems(tables: Sequence[Table]) -> list[str]:
+    """Return a file name for each table, without ending, no two alike."""
     names: list[str] = []
     for table in tables:
         stem = re.sub(r"[^a-z0-9]+", "-", table.title.lower()).strip("-")
         same = sum(name == stem or name.startswith(f"{stem}--") for name in names)
         names.append(f"{stem}--{same + 1}" if same else stem)
-    pages = [
-        f"{to_markdown(table)}\n![{table.title}]({name}.png)\n"
-        for table, name in zip(tables, names, strict=True)
+    return names
+
+
+def _write_pages(
+    tables: Sequence[Table],
+    stems: Sequence[str],
+    drawn: Mapping[str, bytes],
+    folder: Path,
+    title: str,
+) -> tuple[Path, Path]:
+    sections = []
+    for table, stem in zip(tables, stems, strict=True):
+        picture = f"\n![{table.title}]({stem}.png)\n" if stem in drawn else ""
+        sections.append(to_markdown(table) + picture)
+    if len(tables) > MOST_TABLES:
+        sections.append(
+            f"More than {MOST_TABLES} tables: pictures and files of each are left out; name a "
+            "suite or runs to have them.\n"
+        )
+    markdown, html = folder / "report.md", folder / "report.html"
+    write_text(markdown, f"# {title}\n\n" + "\n".join(sections))
+    captions = [
+        (table.title, drawn[s]) for table, s in zip(tables, stems, strict=True) if s in drawn
     ]
-    report = folder / "report.md"
-    write_text(report, "# sambench report\n\n" + "\n".join(pages))
-    pictures = [folder / f"{name}.png" for name in names]
-    for table, picture in zip(tables, pictures, strict=True):
-        write_bytes(picture, table_png(table))
-    return (report, *pictures)
+    write_text(html, to_html(title, tables, captions))
+    return markdown, html

@@ -8,7 +8,7 @@ import textwrap
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from sambench.report.tables import Table
+from sambench.report.table import Table
 
 FONT_SIZE = 9.0
 ROW = 0.26

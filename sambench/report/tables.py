@@ -1,16 +1,36 @@
-"""The paper's table from stored records: one object, and its Markdown."""
+"""The paper's tables from stored records."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
-from sambench.analysis.frame import Comparison, Line, comparisons
+import pandas as pd
+
+from sambench.analysis.comparison import (
+    BETTER,
+    WORSE,
+    Comparison,
+    columns_of,
+    compare,
+    with_holm,
+)
+from sambench.analysis.frame import frame
+from sambench.analysis.groups import Group, Line, groups
+from sambench.analysis.metrics import Metric, find_metrics
 from sambench.analysis.statistics import Summary
-from sambench.record import COMPLETED, RunRecord, Section
-
-COLLAPSED, UNCONVERGED = "‡", "†"
+from sambench.record import RunRecord
+from sambench.report.notes import table_notes
+from sambench.report.table import (
+    COLLAPSED,
+    DIFFERENT,
+    MISSING,
+    UNCONVERGED,
+    Cell,
+    Table,
+    format_summary,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +39,7 @@ class Column:
 
     Attributes:
         title: Heading.
+        metric: What comparisons call it.
         value: Takes a completed record; None where it was not measured.
         best: Picks the mean to print in bold; None where no value is better than another.
         decimals: Digits after the point; None for three significant ones.
@@ -26,36 +47,11 @@ class Column:
     """
 
     title: str
+    metric: str
     value: Callable[[RunRecord], float | None]
     best: Callable[[Iterable[float]], float] | None = None
     decimals: int | None = None
     converged: Callable[[RunRecord], bool] = lambda record: True
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cell:
-    """One printed cell and the summary behind it."""
-
-    text: str
-    summary: Summary | None = None
-    bold: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Table:
-    """A comparison ready to be shown in any form.
-
-    Attributes:
-        title: One line.
-        headings: Of each column; the first is the optimizer's.
-        rows: A label and a cell for each further heading.
-        notes: What a reader must know, one sentence each.
-    """
-
-    title: str
-    headings: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
-    notes: tuple[str, ...]
 
 
 def _hessian(*path: str) -> Callable[[RunRecord], float | None]:
@@ -99,56 +95,129 @@ def columns(in_minutes: bool) -> tuple[Column, ...]:
 
     top, trace, batches = (_hessian_converged(key) for key in ("top", "trace", "batch_spectrum"))
     return (
-        Column(title="Test accuracy (%)", value=_accuracy, best=max, decimals=1),
-        Column(title=f"Training time ({unit})", value=time, best=min, decimals=1),
-        Column(title="Gradient evaluations", value=_passes, best=min, decimals=0),
-        Column(title="Top eigenvalue", value=_hessian("top", "value"), best=min, converged=top),
-        Column(title="Median", value=_hessian("median"), best=min, converged=batches),
-        Column(title="Mean", value=_hessian("mean"), best=min, converged=batches),
-        Column(title="SD", value=_hessian("std"), best=min, converged=batches),
-        Column(title="Trace", value=_hessian("trace", "value"), best=min, converged=trace),
+        Column(title="Test accuracy (%)", metric="accuracy", value=_accuracy, best=max, decimals=1),
+        Column(
+            title=f"Training time ({unit})",
+            metric="train_seconds",
+            value=time,
+            best=min,
+            decimals=1,
+        ),
+        Column(
+            title="Gradient evaluations",
+            metric="gradient_evaluations",
+            value=_passes,
+            best=min,
+            decimals=0,
+        ),
+        Column(
+            title="Top eigenvalue",
+            metric="top",
+            value=_hessian("top", "value"),
+            best=min,
+            converged=top,
+        ),
+        Column(
+            title="Median", metric="median", value=_hessian("median"), best=min, converged=batches
+        ),
+        Column(title="Mean", metric="mean", value=_hessian("mean"), best=min, converged=batches),
+        Column(title="SD", metric="sd", value=_hessian("std"), best=min, converged=batches),
+        Column(
+            title="Trace",
+            metric="trace",
+            value=_hessian("trace", "value"),
+            best=min,
+            converged=trace,
+        ),
     )
 
 
 def build_tables(records: Iterable[RunRecord], baseline: str | None = None) -> tuple[Table, ...]:
-    """Return a table for each dataset, model and protocol among the records."""
-    return tuple(_table(comparison) for comparison in comparisons(records, baseline))
+    """Return a table for each dataset, model and protocol among the records.
 
-
-def _table(comparison: Comparison) -> Table:
-    done = [record for line in comparison.lines for record in line.completed]
-    chosen = columns(in_minutes=any((_seconds(record) or 0) > 120 for record in done))
-    rows = [
-        (line.label, tuple(_cell(line, column) for column in chosen)) for line in comparison.lines
-    ]
-    return Table(
-        title=f"{comparison.setting.model} on {comparison.setting.dataset}",
-        headings=("Optimizer", *(column.title for column in chosen)),
-        rows=_with_bold(rows, chosen),
-        notes=tuple(_notes(comparison, done)),
+    Args:
+        records: Any runs.
+        baseline: The optimizer that comes first, and that the others are compared with where a
+            table has it.
+    """
+    sorted_runs = groups(records, baseline)
+    lines = [line for group in sorted_runs for line in group.lines]
+    runs = frame(record for line in lines for record in line.records)
+    runs = runs[[name for name in columns_of(_metrics()) if name in runs.columns]]
+    ends = list(itertools.accumulate(len(line.records) for line in lines))
+    starts = [0, *ends[:-1]]
+    sides = iter(runs.iloc[start:end] for start, end in zip(starts, ends, strict=True))
+    return tuple(
+        _table(
+            group,
+            against_baseline(group, list(itertools.islice(sides, len(group.lines))), baseline),
+        )
+        for group in sorted_runs
     )
 
 
-def _cell(line: Line, column: Column) -> Cell:
+def against_baseline(
+    group: Group, sides: Sequence[pd.DataFrame], baseline: str | None
+) -> tuple[Comparison, ...]:
+    """Compare a group's lines with the baseline's by the table's columns, with Holm's p.
+
+    Nothing is compared where the group has no run of the baseline.
+
+    Args:
+        group: The lines.
+        sides: The frame of each line's runs.
+        baseline: Name of the optimizer that the first line must be of.
+    """
+    if group.lines[0].optimizer["name"] != baseline:
+        return ()
+    names = [line.label for line in group.lines]
+    return with_holm(
+        found
+        for side, name in zip(sides[1:], names[1:], strict=True)
+        for found in compare(sides[0], side, _metrics(), names=(names[0], name))
+    )
+
+
+def _metrics() -> tuple[Metric, ...]:
+    return find_metrics(column.metric for column in columns(in_minutes=False))
+
+
+def _table(group: Group, comparisons: Sequence[Comparison]) -> Table:
+    done = [record for line in group.lines for record in line.completed]
+    chosen = columns(in_minutes=any((_seconds(record) or 0) > 120 for record in done))
+    different = {
+        (found.candidate, found.metric.name)
+        for found in comparisons
+        if found.verdict in (BETTER, WORSE)
+    }
+    rows = [
+        (
+            line.label,
+            tuple(_cell(line, c, (line.label, c.metric) in different) for c in chosen),
+        )
+        for line in group.lines
+    ]
+    return Table(
+        title=f"{group.setting.model} on {group.setting.dataset}",
+        headings=("Optimizer", *(column.title for column in chosen)),
+        rows=_with_bold(rows, chosen),
+        notes=tuple(table_notes(group, rows, comparisons)),
+    )
+
+
+def _cell(line: Line, column: Column, different: bool) -> Cell:
     values = [(r, value) for r in line.completed if (value := column.value(r)) is not None]
     summary = Summary.of([value for _, value in values])
     if summary is None:
-        return Cell(text="–")
+        return Cell(text=MISSING)
     flags = "" if all(column.converged(r) for r, _ in values) else UNCONVERGED
     flags += COLLAPSED if any(r.final and r.final["test"]["collapsed"] for r, _ in values) else ""
-    return Cell(text=format_summary(summary, column.decimals) + flags, summary=summary)
-
-
-def format_summary(summary: Summary, decimals: int | None) -> str:
-    """Write `mean ± SD (n)`; without decimals given, the mean has three significant digits."""
-    if decimals is None:
-        magnitude = math.floor(math.log10(abs(summary.mean))) if summary.mean else 0
-        form = f".{max(0, 2 - magnitude)}f" if magnitude >= -3 else ".2e"
-    else:
-        form = f".{decimals}f"
-    mean = f"{summary.mean:{form}}"
-    spread = "" if summary.sd is None else f" ± {summary.sd:{form}}"
-    return f"{mean}{spread} ({summary.n})"
+    mark = DIFFERENT if different else ""
+    return Cell(
+        text=format_summary(summary, column.decimals) + flags + mark,
+        summary=summary,
+        flagged=bool(flags),
+    )
 
 
 def _with_bold(
@@ -160,7 +229,7 @@ def _with_bold(
         means = {
             index: cells[place].summary.mean  # type: ignore[union-attr]
             for index, (_, cells) in enumerate(rows)
-            if cells[place].summary and not cells[place].text.endswith((COLLAPSED, UNCONVERGED))
+            if cells[place].summary and not cells[place].flagged
         }
         if column.best is not None and len(set(means.values())) > 1:
             best = column.best(means.values())
@@ -168,101 +237,7 @@ def _with_bold(
     return tuple(
         (
             label,
-            tuple(
-                Cell(text=cell.text, summary=cell.summary, bold=(index, place) in bold)
-                for place, cell in enumerate(cells)
-            ),
+            tuple(replace(cell, bold=(index, place) in bold) for place, cell in enumerate(cells)),
         )
         for index, (label, cells) in enumerate(rows)
     )
-
-
-def _notes(comparison: Comparison, done: list[RunRecord]) -> Iterable[str]:
-    setting = comparison.setting
-    yield "Cells are mean ± SD (number of runs); bold is the best mean of its column."
-    yield _protocol(comparison, done)
-    yield from _curvature_note(done)
-    missing = [r for line in comparison.lines for r in line.records if r.status != COMPLETED]
-    for status in sorted({record.status for record in missing}):
-        names = [record.name for record in missing if record.status == status]
-        yield f"Not counted, {status}: {', '.join(names)}."
-    if any(record.final and record.final["test"]["collapsed"] for record in done):
-        yield f"{COLLAPSED} a run predicts one class for every test image (collapsed)."
-    if any(not column.converged(r) for r in done for column in columns(in_minutes=False)):
-        yield f"{UNCONVERGED} not converged within its budget; its error is in the record."
-    if setting.stop.rule != "epochs":
-        met = sum(bool(record.final and record.final["target_met"]) for record in done)
-        yield f"Stop rule {setting.stop.rule} was met by {met} of {len(done)} runs."
-
-
-def _protocol(comparison: Comparison, done: list[RunRecord]) -> str:
-    setting = comparison.setting
-    sizes = sorted({(r.data["train"], r.data["test"]) for r in done if r.data})
-    parts = (
-        f" ({'; '.join(f'{train} train, {test} test' for train, test in sizes)})" if sizes else ""
-    )
-    rates = sorted(
-        {float(str(line.optimizer["lr"])) for line in comparison.lines if "lr" in line.optimizer}
-    )
-    stop = setting.stop.rule + ("" if setting.stop.value is None else f" {setting.stop.value:g}")
-    until = (
-        f"{setting.epochs} epochs"
-        if stop == "epochs"
-        else f"until {stop}, at most {setting.epochs} epochs"
-    )
-    start = "pretrained" if setting.pretrained else "from scratch"
-    hardware = sorted(
-        {str(r.environment["gpu"] or r.environment["cpu"]) for r in done if r.environment}
-    )
-    return (
-        f"{setting.image_size} px images, split {setting.split}{parts}, {start}, batch "
-        f"{setting.batch_size}, lr {', '.join(f'{rate:g}' for rate in rates)} "
-        f"({setting.schedule}), {until}, {setting.selection} weights, {setting.precision}, "
-        f"on {'; '.join(hardware) or 'no finished run'}."
-    )
-
-
-def _curvature_note(done: list[RunRecord]) -> Iterable[str]:
-    sections = [record.hessian for record in done if record.hessian]
-    for definition in sorted({str(section["definition"]) for section in sections}):
-        samples = sorted({int(s["samples"]) for s in sections if s["definition"] == definition})
-        yield (
-            "Top eigenvalue and trace: Hessian of the mean loss over "
-            f"{' or '.join(map(str, samples))} training images, {_arithmetic(sections)}. Median, "
-            f"mean and SD: over their batches ({definition})."
-        )
-
-
-def _arithmetic(sections: Iterable[Section]) -> str:
-    """Return what else sets Hessians apart, of those that were not measured as usual too."""
-    ways = {
-        "batch_norm": {str(s.get("batch_norm", "eval")) for s in sections},
-        "hvp": {str(s.get("hvp", "reverse")) for s in sections},
-        "l2": {f"{s.get('l2', 0.0):g}" for s in sections},
-    }
-    named = {
-        "eval": "evaluation mode",
-        "train": "batch normalisation in train mode",
-        "recalibrate": "evaluation mode with recalibrated statistics",
-    }
-    text = " or ".join(named[mode] for mode in sorted(ways["batch_norm"]))
-    if ways["hvp"] != {"reverse"}:
-        text += ", products by finite differences"
-    if ways["l2"] != {"0"}:
-        text += f", with an L2 penalty of {' or '.join(sorted(ways['l2']))}"
-    return text
-
-
-def to_markdown(table: Table) -> str:
-    """Return the table as GitHub Markdown with its notes."""
-
-    def line(cells: Iterable[str]) -> str:
-        return "| " + " | ".join(cells) + " |"
-
-    body = [
-        line([label, *(f"**{c.text}**" if c.bold else c.text for c in cells)])
-        for label, cells in table.rows
-    ]
-    rule = line(["---", *["---:"] * (len(table.headings) - 1)])
-    notes = [f"- {note}" for note in table.notes]
-    return "\n".join([f"## {table.title}", "", line(table.headings), rule, *body, "", *notes, ""])

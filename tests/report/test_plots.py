@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sambench.report.plots import table_png
-from sambench.report.tables import Cell, Table
+from sambench.report.table import Cell, Table
 
 HEADINGS = (
     "Optimizer",

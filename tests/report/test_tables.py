@@ -6,7 +6,9 @@ import pytest
 
 from sambench.analysis.statistics import Summary
 from sambench.record import RunRecord
-from sambench.report.tables import Cell, Table, build_tables, format_summary, to_markdown
+from sambench.report.markdown import to_markdown
+from sambench.report.table import Cell, Table, format_summary
+from sambench.report.tables import build_tables
 
 if TYPE_CHECKING:
     from conftest import RecordMaker
@@ -69,6 +71,7 @@ def test_the_whole_text(make_record: RecordMaker) -> None:
 - Top eigenvalue and trace: Hessian of the mean loss over 32 training images, evaluation mode. \
 Median, mean and SD: over their batches (per batch of 16).
 - Not counted, failed: {failed}.
+- No difference to adam is marked: 1 pair of runs can show none at p < 0.05; 6 are the least.
 """
     )
 
@@ -261,3 +264,79 @@ def test_markdown_of_any_table() -> None:
         "## T\n\n| Optimizer | A |\n| --- | ---: |\n| adam | **1** |\n| sam | 2 |\n\n"
         "- one.\n- two.\n"
     )
+
+
+def marked(table: Table) -> dict[str, list[str]]:
+    """The headings of the marked cells of each line that has one."""
+    return {
+        label: found
+        for label, cells in table.rows
+        if (found := [h for h, c in zip(table.headings[1:], cells, strict=True) if "*" in c.text])
+    }
+
+
+def test_a_difference_that_the_runs_show_is_marked(make_record: RecordMaker) -> None:
+    records = [
+        make_record(name, seed=seed, accuracy=accuracy + seed / 1000, passes=100)
+        for name, accuracy in (("adam", 0.7), ("sam", 0.8), ("gcsam", 0.7))
+        for seed in range(8)
+    ]
+    table = table_of(records)
+    assert marked(table) == {"sam": ["Test accuracy (%)"]}
+    assert texts(table, "sam")["Test accuracy (%)"] == "80.4 ± 0.2 (8)*"
+    assert bold(table, "Test accuracy (%)") == ["sam"]
+    assert (
+        "* differs from adam, p < 0.05 after Holm's correction over 2 optimizers; runs paired by "
+        "seed and fold; sign-flip permutation, exact (256 flips); smallest possible p 0.0078."
+    ) in table.notes
+
+
+def test_a_worse_one_is_marked_too(make_record: RecordMaker) -> None:
+    records = [
+        make_record(name, seed=seed, seconds=seconds)
+        for name, seconds in (("adam", 10.0), ("sam", 20.0))
+        for seed in range(6)
+    ]
+    assert marked(table_of(records)) == {"sam": ["Training time (s)"]}
+
+
+def test_five_pairs_are_never_marked(make_record: RecordMaker) -> None:
+    records = [
+        make_record(name, seed=seed, accuracy=accuracy)
+        for name, accuracy in (("adam", 0.1), ("sam", 0.9))
+        for seed in range(5)
+    ]
+    table = table_of(records)
+    assert marked(table) == {}
+    assert table.notes[-2] == (
+        "No difference to adam is marked: 5 pairs of runs can show none at p < 0.05; 6 are the "
+        "least."
+    )
+
+
+def test_a_family_too_large_for_its_pairs_is_said(make_record: RecordMaker) -> None:
+    records = [
+        make_record(name, seed=seed, accuracy=accuracy)
+        for name, accuracy in (("adam", 0.1), ("sam", 0.9), ("gcsam", 0.9))
+        for seed in range(6)
+    ]
+    table = table_of(records)
+    assert marked(table) == {}
+    assert table.notes[-2].endswith("smallest possible p 0.031, too large for so many optimizers.")
+
+
+def test_without_a_baseline_nothing_is_marked(make_record: RecordMaker) -> None:
+    records = [
+        make_record(name, seed=seed, accuracy=accuracy)
+        for name, accuracy in (("sgd", 0.1), ("sam", 0.9))
+        for seed in range(8)
+    ]
+    table = table_of(records, "adam")
+    assert marked(table) == {}
+    assert not any("differs" in note for note in table.notes)
+
+
+def test_missing_cells_are_said_to_be_missing(make_record: RecordMaker) -> None:
+    note = "– missing: no completed run of this optimizer measured it."
+    assert note in table_of([make_record(hessian=hessian()), make_record("sam")]).notes
+    assert note not in table_of([make_record(hessian=hessian())]).notes

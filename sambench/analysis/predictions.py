@@ -1,0 +1,207 @@
+"""Two models on the same test images: exact McNemar for accuracy, DeLong for AUROC."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr
+
+from sambench.analysis.intervals import LEVEL, Interval
+from sambench.errors import StoreError
+
+VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predictions:
+    """What a run said of its test images.
+
+    Attributes:
+        ids: Of the images, shape (N,).
+        probabilities: Shape (N, K).
+        labels: Shape (N,).
+    """
+
+    ids: NDArray[np.str_]
+    probabilities: NDArray[np.float64]
+    labels: NDArray[np.int64]
+
+    @property
+    def correct(self) -> NDArray[np.bool_]:
+        """Whether each image's most probable class is its label."""
+        right: NDArray[np.bool_] = self.probabilities.argmax(axis=1) == self.labels
+        return right
+
+    @property
+    def ranks_two_classes(self) -> bool:
+        """Whether there are two classes of two images or more, as DeLong's test needs."""
+        positives = int((self.labels == 1).sum())
+        two = self.probabilities.shape[1] == 2
+        return two and min(positives, len(self.labels) - positives) >= 2
+
+
+def read_predictions(path: Path) -> Predictions:
+    """Read the `predictions.npz` beside a record.
+
+    Raises:
+        StoreError: If it is missing, damaged or of another version.
+    """
+    remedy = "run it again to have its predictions"
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            version = int(stored["version"])
+            found = Predictions(
+                ids=stored["ids"],
+                probabilities=stored["probabilities"].astype(np.float64),
+                labels=stored["labels"].astype(np.int64),
+            )
+    except FileNotFoundError:
+        raise StoreError(f"{path} does not exist; {remedy}") from None
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise StoreError(f"{path} is damaged ({error}); {remedy}") from None
+    if version != VERSION:
+        raise StoreError(f"{path} has version {version}, not {VERSION}; {remedy}")
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class McNemar:
+    """Exact McNemar test.
+
+    Attributes:
+        only_baseline: Images that only the baseline got right.
+        only_candidate: Images that only the candidate got right.
+        n: All images.
+        difference: Accuracy of the candidate minus that of the baseline, a fraction.
+        p: Two-sided.
+        smallest_p: The least that p can be with so many images told apart.
+    """
+
+    only_baseline: int
+    only_candidate: int
+    n: int
+    difference: float
+    p: float
+    smallest_p: float
+
+
+def mcnemar(baseline: Predictions, candidate: Predictions) -> McNemar:
+    """Test whether two models err equally often on the same images.
+
+    Of the m images that one alone got right, each model should have half: p is the two-sided
+    binomial probability of a split at least as uneven (McNemar 1947, exact).
+
+    Raises:
+        StoreError: If the predictions are not of the same images.
+    """
+    before, after = _aligned(baseline, candidate)
+    right, now = before.correct, after.correct
+    lost, won = int((right & ~now).sum()), int((~right & now).sum())
+    discordant = lost + won
+    tail = sum(math.comb(discordant, k) for k in range(min(lost, won) + 1))
+    return McNemar(
+        only_baseline=lost,
+        only_candidate=won,
+        n=len(right),
+        difference=(won - lost) / len(right),
+        p=float(min(1.0, 2 * tail / 2**discordant)),
+        smallest_p=min(1.0, 2.0 ** (1 - discordant)),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeLong:
+    """DeLong's test of two correlated AUROCs.
+
+    Attributes:
+        baseline: AUROC of the baseline.
+        candidate: AUROC of the candidate.
+        standard_errors: Of the two.
+        difference: Candidate minus baseline.
+        standard_error: Of the difference; 0 where both rank alike.
+        interval: 95 % interval of the difference.
+        p: Two-sided.
+    """
+
+    baseline: float
+    candidate: float
+    standard_errors: tuple[float, float]
+    difference: float
+    standard_error: float
+    interval: Interval
+    p: float
+
+
+def delong(baseline: Predictions, candidate: Predictions) -> DeLong:
+    """Test whether two models rank the same images of two classes equally well.
+
+    For each positive i and negative j the placements V10_i (share of negatives ranked below i) and
+    V01_j (share of positives ranked above j) have the AUROC as their mean; its covariance is
+    S10 / m + S01 / n (DeLong, DeLong and Clarke-Pearson 1988), the placements from midranks (Sun
+    and Xu 2014).
+
+    Raises:
+        StoreError: If the predictions are not of the same images, or not of two classes with at
+            least two images each.
+    """
+    before, after = _aligned(baseline, candidate)
+    if not before.ranks_two_classes:
+        raise StoreError(
+            "DeLong's test needs two classes with at least two test images each; "
+            "compare accuracies by McNemar's test instead"
+        )
+    positive = before.labels == 1
+    scores = np.stack([before.probabilities[:, 1], after.probabilities[:, 1]])
+    areas, covariance = _auroc_covariance(scores, positive)
+    difference = float(areas[1] - areas[0])
+    variance = float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
+    error = math.sqrt(variance) if variance > 1e-15 else 0.0
+    half = 1.959963984540054 * error
+    return DeLong(
+        baseline=float(areas[0]),
+        candidate=float(areas[1]),
+        standard_errors=(math.sqrt(covariance[0, 0]), math.sqrt(covariance[1, 1])),
+        difference=difference,
+        standard_error=error,
+        interval=Interval(
+            low=difference - half, high=difference + half, level=LEVEL, method="DeLong"
+        ),
+        p=float(2 * ndtr(-abs(difference) / error)) if error else float(difference == 0),
+    )
+
+
+def _auroc_covariance(
+    scores: NDArray[np.float64], positive: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the AUROCs (R,) of score rows (R, N) and their covariance (R, R)."""
+    from scipy.stats import rankdata
+
+    ranks = rankdata(scores, axis=1)
+    above, below = ranks[:, positive], ranks[:, ~positive]
+    m, n = above.shape[1], below.shape[1]
+    v10 = (above - rankdata(scores[:, positive], axis=1)) / n
+    v01 = 1 - (below - rankdata(scores[:, ~positive], axis=1)) / m
+    return v10.mean(axis=1), np.cov(v10) / m + np.cov(v01) / n
+
+
+def _aligned(first: Predictions, second: Predictions) -> tuple[Predictions, Predictions]:
+    """Return both in the order of their ids."""
+    orders = [np.argsort(side.ids, kind="stable") for side in (first, second)]
+    sorted_sides = [
+        Predictions(
+            ids=side.ids[order], probabilities=side.probabilities[order], labels=side.labels[order]
+        )
+        for side, order in zip((first, second), orders, strict=True)
+    ]
+    one, other = sorted_sides
+    same = np.array_equal(one.ids, other.ids) and np.array_equal(one.labels, other.labels)
+    if not same or not len(one.ids):
+        raise StoreError(
+            "the two runs were not tested on the same images; compare runs of one split and fold"
+        )
+    return one, other

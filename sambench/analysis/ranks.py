@@ -1,0 +1,136 @@
+"""Several optimizers on several data sets: Friedman's test, Nemenyi's critical difference."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import chdtrc, fdtrc
+
+LEAST_BLOCKS = 6
+"""From so many data sets on, ranks are worth a diagram."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Friedman:
+    """Friedman's test and what a critical-difference diagram shows.
+
+    Attributes:
+        names: Optimizers, in the given order.
+        ranks: Their average ranks; 1 is best.
+        blocks: Number of data sets (or other blocks).
+        statistic: Friedman's chi-square, corrected for ties.
+        p: Of the chi-square with k - 1 degrees of freedom.
+        f_statistic: Iman and Davenport's F, which is less conservative; infinite where every block
+            ranks alike.
+        f_p: Of F with k - 1 and (k - 1)(blocks - 1) degrees of freedom.
+        critical_difference: Nemenyi: average ranks further apart than this differ at `alpha`.
+        alpha: Level of the critical difference.
+        cliques: Largest sets of optimizers, best first, that do not differ: the diagram's bars.
+    """
+
+    names: tuple[str, ...]
+    ranks: tuple[float, ...]
+    blocks: int
+    statistic: float
+    p: float
+    f_statistic: float
+    f_p: float
+    critical_difference: float
+    alpha: float
+    cliques: tuple[tuple[str, ...], ...]
+
+    def nemenyi(self) -> NDArray[np.float64]:
+        """Return Nemenyi's p for each pair of optimizers, shape (k, k); 1 on the diagonal."""
+        from scipy.stats import studentized_range
+
+        count = len(self.names)
+        gaps = np.abs(np.subtract.outer(np.array(self.ranks), np.array(self.ranks)))
+        q = gaps / math.sqrt(count * (count + 1) / (6 * self.blocks))
+        p: NDArray[np.float64] = studentized_range.sf(q * math.sqrt(2), count, np.inf)
+        np.fill_diagonal(p, 1.0)
+        return p
+
+
+def friedman(
+    scores: ArrayLike, names: Sequence[str], *, higher_is_better: bool, alpha: float = 0.05
+) -> Friedman:
+    """Test whether optimizers rank alike over blocks (Friedman 1937; Demsar 2006).
+
+    Args:
+        scores: Shape (blocks, k); a block is a data set, or any setting in which all were run.
+        names: Of the k optimizers.
+        higher_is_better: Whether the highest score has rank 1.
+        alpha: Level of the critical difference.
+
+    Raises:
+        ValueError: If there are fewer than two blocks or optimizers, or a score is missing.
+    """
+    table: NDArray[np.float64] = np.asarray(scores, dtype=np.float64)
+    if table.ndim != 2 or min(table.shape) < 2 or table.shape[1] != len(names):
+        raise ValueError("Friedman's test needs scores of two optimizers in two blocks at least")
+    if not np.isfinite(table).all():
+        raise ValueError("Friedman's test needs a score of every optimizer in every block")
+    from scipy.stats import rankdata
+
+    ranked: NDArray[np.float64] = rankdata(-table if higher_is_better else table, axis=1)
+    blocks, count = table.shape
+    average = ranked.mean(axis=0)
+    statistic = _chi_square(ranked)
+    room = blocks * (count - 1) - statistic
+    f_statistic = (blocks - 1) * statistic / room if room > 1e-9 else math.inf
+    difference = critical_difference(count, blocks, alpha)
+    return Friedman(
+        names=tuple(names),
+        ranks=tuple(average.tolist()),
+        blocks=blocks,
+        statistic=statistic,
+        p=float(chdtrc(count - 1, statistic)),
+        f_statistic=f_statistic,
+        f_p=(
+            0.0
+            if math.isinf(f_statistic)
+            else float(fdtrc(count - 1, (count - 1) * (blocks - 1), f_statistic))
+        ),
+        critical_difference=difference,
+        alpha=alpha,
+        cliques=_cliques(average, names, difference),
+    )
+
+
+def critical_difference(optimizers: int, blocks: int, alpha: float = 0.05) -> float:
+    """Return Nemenyi's critical difference of average ranks, q sqrt(k (k + 1) / (6 N)).
+
+    q is the upper alpha quantile of the studentized range of k values with infinite degrees of
+    freedom, over sqrt(2).
+    """
+    from scipy.stats import studentized_range
+
+    q = float(studentized_range.ppf(1 - alpha, optimizers, np.inf)) / math.sqrt(2)
+    return q * math.sqrt(optimizers * (optimizers + 1) / (6 * blocks))
+
+
+def _chi_square(ranked: NDArray[Any]) -> float:
+    """Friedman's statistic as a ratio of rank variances, which accounts for ties."""
+    blocks, count = ranked.shape
+    within = float(((ranked - (count + 1) / 2) ** 2).sum())
+    between = float(((ranked.mean(axis=0) - (count + 1) / 2) ** 2).sum())
+    return blocks**2 * (count - 1) * between / within if within else 0.0
+
+
+def _cliques(
+    ranks: NDArray[np.float64], names: Sequence[str], difference: float
+) -> tuple[tuple[str, ...], ...]:
+    order = np.argsort(ranks, kind="stable")
+    found: list[tuple[int, int]] = []
+    for start in range(len(order)):
+        end = start
+        while end + 1 < len(order) and ranks[order[end + 1]] - ranks[order[start]] <= difference:
+            end += 1
+        if end > start and (not found or end > found[-1][1]):
+            found.append((start, end))
+    return tuple(tuple(names[place] for place in order[a : b + 1]) for a, b in found)

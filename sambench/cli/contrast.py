@@ -1,0 +1,188 @@
+"""`sambench compare A B`: two suites, optimizers, commits or results folders, or the papers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sambench.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from sambench.analysis.contrast import Contrast
+    from sambench.console import Screen
+    from sambench.record import RunRecord
+    from sambench.report.table import Table
+    from sambench.store import Store
+
+PUBLISHED, OPTIMIZER, RUNS = "published", "optimizer", "runs"
+METRICS = ("accuracy", "auroc", "train_seconds", "gradient_evaluations", "top", "trace")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """One of the two things compared.
+
+    Attributes:
+        name: As it was given.
+        kind: "published", "optimizer" or "runs".
+        records: Its runs; those of every optimizer where it is one.
+    """
+
+    name: str
+    kind: str
+    records: tuple[RunRecord, ...] = ()
+
+
+def contrast(screen: Screen, first: str, second: str, data: Path, results: Path) -> None:
+    """Compare two sides from stored records alone and show what the runs say.
+
+    Raises:
+        UserError: If a side is nothing known, or the two are not of a kind.
+    """
+    from sambench.analysis.contrast import contrast_optimizers, contrast_runs
+    from sambench.analysis.frame import frame
+    from sambench.analysis.metrics import find_metrics
+    from sambench.report.contrasts import contrast_tables
+
+    records, damaged = _stored(results)
+    for message in damaged:
+        screen.warn(message)
+    sides = [_side(text, records, data, results) for text in (first, second)]
+    metrics, kinds = find_metrics(METRICS), {side.kind for side in sides}
+    if PUBLISHED in kinds:
+        tables: tuple[Table, ...] = (_beside_the_papers(sides),)
+    elif kinds == {OPTIMIZER}:
+        found = contrast_optimizers(records, first, second, metrics)
+        tables = (*contrast_tables(found), *_on_the_same_images(found, results))
+    elif kinds == {RUNS}:
+        one, other = _apart(screen, sides)
+        tables = contrast_tables(
+            contrast_runs(frame(one), frame(other), metrics, names=(first, second))
+        )
+    else:
+        raise ConfigError(
+            f"{first} is {_article(sides[0])} and {second} {_article(sides[1])}; compare two "
+            "optimizers, two sets of runs (suites, commits, results folders), or one of either "
+            "with `published`"
+        )
+    for table in tables:
+        screen.table(table)
+
+
+def _apart(screen: Screen, sides: Sequence[Side]) -> list[list[RunRecord]]:
+    """Return both sides' runs without those that are the same run on both sides."""
+    here = {record.id: record for record in sides[0].records}
+    twice = {r.id for r in sides[1].records if here.get(r.id) == r}
+    if twice:
+        screen.warn(f"{len(twice)} runs belong to both sides and are not compared")
+    return [[r for r in side.records if r.id not in twice] for side in sides]
+
+
+def _beside_the_papers(sides: Sequence[Side]) -> Table:
+    from sambench.analysis.frame import OPTIMIZER as NAME_OF_OPTIMIZER
+    from sambench.analysis.frame import frame
+    from sambench.analysis.metrics import METRICS as EVERY
+    from sambench.analysis.published import published_frame
+    from sambench.analysis.replication import replications
+    from sambench.report.contrasts import replication_table
+
+    ours = next((side for side in sides if side.kind != PUBLISHED), None)
+    if ours is None:
+        raise ConfigError("`published` is both sides; name a suite or an optimizer as one")
+    runs = frame(ours.records)
+    if ours.kind == OPTIMIZER:
+        runs = runs[runs[NAME_OF_OPTIMIZER] == ours.name]
+    found = replications(runs, published_frame(), EVERY)
+    if not found:
+        raise ConfigError(
+            f"{ours.name} has no completed run of a printed cell; the papers' cells are resnet50, "
+            "vgg16, vit and swin on bus"
+        )
+    return replication_table(found)
+
+
+def _on_the_same_images(contrast: Contrast, results: Path) -> list[Table]:
+    """Return McNemar's and DeLong's tests of each pair whose predictions are stored."""
+    from sambench.analysis.predictions import delong, mcnemar, read_predictions
+    from sambench.report.contrasts import predictions_table
+    from sambench.store import PREDICTIONS, Store
+
+    rows = []
+    for found in contrast.comparisons:
+        for names in found.pairs if found.metric.name == "accuracy" else ():
+            paths = [Store(results).runs / name / PREDICTIONS for name in names]
+            if all(path.exists() for path in paths):
+                before, after = (read_predictions(path) for path in paths)
+                ranking = delong(before, after) if before.ranks_two_classes else None
+                rows.append((f"{names[1]} against {names[0]}", mcnemar(before, after), ranking))
+    return [predictions_table(rows)] if rows else []
+
+
+def _article(side: Side) -> str:
+    return "an optimizer" if side.kind == OPTIMIZER else "a set of runs"
+
+
+def _stored(results: Path) -> tuple[list[RunRecord], list[str]]:
+    """Return the records of the results folder and of the studies published below it."""
+    from sambench.store import Store
+
+    records: list[RunRecord] = []
+    damaged: list[str] = []
+    for root in (results, *sorted((results / "published").glob("*"))):
+        found, broken = Store(root).records()
+        records, damaged = records + found, damaged + broken
+    return records, damaged
+
+
+def _side(text: str, records: Sequence[RunRecord], data: Path, results: Path) -> Side:
+    """Find out what a side is.
+
+    Raises:
+        UserError: If it is nothing known.
+    """
+    from sambench.optim.method import optimizers
+    from sambench.store import Store
+
+    path, known = Path(text), [info.name for info in optimizers.list()]
+    if text == PUBLISHED:
+        return Side(name=text, kind=PUBLISHED)
+    if path.suffix in (".yaml", ".yml"):
+        return Side(name=text, kind=RUNS, records=of_suite(path, Store(results), data))
+    if (path / "runs").is_dir():
+        return Side(name=text, kind=RUNS, records=tuple(Store(path).records()[0]))
+    if text.partition(" (")[0] in known:
+        return Side(name=text, kind=OPTIMIZER, records=tuple(records))
+    named = tuple(record for record in records if record.suite == text)
+    if not named and re.fullmatch(r"[0-9a-f]{4,40}(\+changes)?", text):
+        named = tuple(r for r in records if str((r.environment or {}).get("git")).startswith(text))
+    if named:
+        return Side(name=text, kind=RUNS, records=named)
+    suites = sorted({str(record.suite) for record in records if record.suite})
+    raise ConfigError(
+        f"{text!r} is no optimizer, suite, commit or results folder"
+        f"{did_you_mean(text, [*suites, *known])}; suites with runs in {results}: "
+        f"{', '.join(suites) or 'none'}; optimizers: `sambench list optimizers`"
+    )
+
+
+def of_suite(path: Path, store: Store, data: Path) -> tuple[RunRecord, ...]:
+    """Return the stored runs of a suite file.
+
+    Raises:
+        ConfigError: If it is no suite or none of its runs is stored.
+    """
+    from sambench.cli.launching import folds_in, image_size
+    from sambench.suite_file import load_suite
+
+    configs = load_suite(path).expand(
+        lambda name: image_size(data, name), lambda name, side: folds_in(data, name, side)
+    )
+    found = tuple(record for config in configs if (record := store.load(config)) is not None)
+    if not found:
+        raise ConfigError(
+            f"no run of {path} is in {store.runs}; `sambench compare {path}` makes them"
+        )
+    return found

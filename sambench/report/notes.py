@@ -1,0 +1,122 @@
+"""What a reader of a table must know: protocol, marks, tests, and what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from sambench.analysis.comparison import ALPHA, LEAST_PAIRS, Comparison
+from sambench.analysis.groups import Group
+from sambench.record import COMPLETED, RunRecord, Section
+from sambench.report.table import COLLAPSED, DIFFERENT, MISSING, UNCONVERGED, Cell
+
+Rows = Sequence[tuple[str, tuple[Cell, ...]]]
+
+
+def table_notes(group: Group, rows: Rows, comparisons: Sequence[Comparison]) -> Iterable[str]:
+    """Return the sentences below a table, the protocol first.
+
+    Args:
+        group: The runs behind the table.
+        rows: As printed.
+        comparisons: Of its lines with the baseline; empty where there is none.
+    """
+    setting = group.setting
+    done = [record for line in group.lines for record in line.completed]
+    yield "Cells are mean ± SD (number of runs); bold is the best mean of its column."
+    yield _protocol(group, done)
+    yield from _curvature_note(done)
+    missing = [r for line in group.lines for r in line.records if r.status != COMPLETED]
+    for status in sorted({record.status for record in missing}):
+        names = [record.name for record in missing if record.status == status]
+        yield f"Not counted, {status}: {', '.join(names)}."
+    if any(record.final and record.final["test"]["collapsed"] for record in done):
+        yield f"{COLLAPSED} a run predicts one class for every test image (collapsed)."
+    if any(UNCONVERGED in cell.text for _, cells in rows for cell in cells):
+        yield f"{UNCONVERGED} not converged within its budget; its error is in the record."
+    if setting.stop.rule != "epochs":
+        met = sum(bool(record.final and record.final["target_met"]) for record in done)
+        yield f"Stop rule {setting.stop.rule} was met by {met} of {len(done)} runs."
+    yield from _evidence(group, comparisons)
+    if done and any(cell.summary is None for _, cells in rows for cell in cells):
+        yield f"{MISSING} missing: no completed run of this optimizer measured it."
+
+
+def _protocol(group: Group, done: list[RunRecord]) -> str:
+    setting = group.setting
+    sizes = sorted({(r.data["train"], r.data["test"]) for r in done if r.data})
+    parts = (
+        f" ({'; '.join(f'{train} train, {test} test' for train, test in sizes)})" if sizes else ""
+    )
+    rates = sorted(
+        {float(str(line.optimizer["lr"])) for line in group.lines if "lr" in line.optimizer}
+    )
+    stop = setting.stop.rule + ("" if setting.stop.value is None else f" {setting.stop.value:g}")
+    until = (
+        f"{setting.epochs} epochs"
+        if stop == "epochs"
+        else f"until {stop}, at most {setting.epochs} epochs"
+    )
+    start = "pretrained" if setting.pretrained else "from scratch"
+    hardware = sorted(
+        {str(r.environment["gpu"] or r.environment["cpu"]) for r in done if r.environment}
+    )
+    return (
+        f"{setting.image_size} px images, split {setting.split}{parts}, {start}, batch "
+        f"{setting.batch_size}, lr {', '.join(f'{rate:g}' for rate in rates)} "
+        f"({setting.schedule}), {until}, {setting.selection} weights, {setting.precision}, "
+        f"on {'; '.join(hardware) or 'no finished run'}."
+    )
+
+
+def _curvature_note(done: list[RunRecord]) -> Iterable[str]:
+    sections = [record.hessian for record in done if record.hessian]
+    for definition in sorted({str(section["definition"]) for section in sections}):
+        samples = sorted({int(s["samples"]) for s in sections if s["definition"] == definition})
+        yield (
+            "Top eigenvalue and trace: Hessian of the mean loss over "
+            f"{' or '.join(map(str, samples))} training images, {_arithmetic(sections)}. Median, "
+            f"mean and SD: over their batches ({definition})."
+        )
+
+
+def _arithmetic(sections: Iterable[Section]) -> str:
+    """Return what else sets Hessians apart, of those that were not measured as usual too."""
+    ways = {
+        "batch_norm": {str(s.get("batch_norm", "eval")) for s in sections},
+        "hvp": {str(s.get("hvp", "reverse")) for s in sections},
+        "l2": {f"{s.get('l2', 0.0):g}" for s in sections},
+    }
+    named = {
+        "eval": "evaluation mode",
+        "train": "batch normalisation in train mode",
+        "recalibrate": "evaluation mode with recalibrated statistics",
+    }
+    text = " or ".join(named[mode] for mode in sorted(ways["batch_norm"]))
+    if ways["hvp"] != {"reverse"}:
+        text += ", products by finite differences"
+    if ways["l2"] != {"0"}:
+        text += f", with an L2 penalty of {' or '.join(sorted(ways['l2']))}"
+    return text
+
+
+def _evidence(group: Group, comparisons: Sequence[Comparison]) -> Iterable[str]:
+    """Say which test the marks are of, or why there can be none."""
+    tested = [found for found in comparisons if found.n]
+    if not tested:
+        return
+    baseline, most = tested[0].baseline, max(found.n for found in tested)
+    if most < LEAST_PAIRS:
+        yield (
+            f"No difference to {baseline} is marked: {most} pair{'s' * (most != 1)} of runs can "
+            f"show none at p < {ALPHA:g}; {LEAST_PAIRS} are the least."
+        )
+        return
+    names = "; ".join(dict.fromkeys(found.test for found in tested))
+    least = max(found.smallest_p or 0.0 for found in tested)
+    family = len(group.lines) - 1
+    reach = ", too large for so many optimizers" if least * family >= ALPHA else ""
+    yield (
+        f"{DIFFERENT} differs from {baseline}, p < {ALPHA:g} after Holm's correction over "
+        f"{family} optimizer{'s' * (family != 1)}; runs paired by seed and fold; {names}; "
+        f"smallest possible p {least:.2g}{reach}."
+    )

@@ -1,0 +1,57 @@
+"""One table object, whatever it is printed as."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from sambench.analysis.statistics import Summary
+
+COLLAPSED, UNCONVERGED, DIFFERENT = "‡", "†", "*"
+MISSING = "–"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One printed cell and the summary behind it.
+
+    Attributes:
+        text: All that is printed, marks included.
+        summary: Of the runs behind it; None where there are none.
+        bold: Whether its mean is the best of its column.
+        flagged: Whether a run behind it collapsed or did not converge, so that it cannot be best.
+    """
+
+    text: str
+    summary: Summary | None = None
+    bold: bool = False
+    flagged: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A comparison ready to be shown in any form.
+
+    Attributes:
+        title: One line.
+        headings: Of each column; the first is the optimizer's.
+        rows: A label and a cell for each further heading.
+        notes: What a reader must know, one sentence each.
+    """
+
+    title: str
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
+    notes: tuple[str, ...]
+
+
+def format_summary(summary: Summary, decimals: int | None) -> str:
+    """Write `mean ± SD (n)`; without decimals given, the mean has three significant digits."""
+    if decimals is None:
+        magnitude = math.floor(math.log10(abs(summary.mean))) if summary.mean else 0
+        form = f".{max(0, 2 - magnitude)}f" if magnitude >= -3 else ".2e"
+    else:
+        form = f".{decimals}f"
+    mean = f"{summary.mean:{form}}"
+    spread = "" if summary.sd is None else f" ± {summary.sd:{form}}"
+    return f"{mean}{spread} ({summary.n})"

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from sambench.analysis.targets import TargetCost, cost_to_target, read_history, summarize_targets
+from sambench.errors import StoreError
+
+HISTORY = [
+    {
+        "epoch": epoch,
+        "train_accuracy": accuracy,
+        "validation_accuracy": None,
+        "gradient_evaluations": 20 * epoch,
+        "train_seconds": 1.5 * epoch,
+    }
+    for epoch, accuracy in [(1, 0.5), (2, 0.8), (3, 0.7), (4, 0.9)]
+]
+
+
+@pytest.mark.parametrize(("target", "epoch"), [(0.5, 1), (0.6, 2), (0.8, 2), (0.85, 4)])
+def test_the_first_epoch_that_reaches_it(target: float, epoch: int) -> None:
+    found = cost_to_target(HISTORY, target, "train_accuracy")
+    assert found == TargetCost(
+        epochs=epoch, gradient_evaluations=20 * epoch, train_seconds=1.5 * epoch
+    )
+
+
+def test_never() -> None:
+    assert cost_to_target(HISTORY, 0.95, "train_accuracy") is None
+    assert cost_to_target(HISTORY, 0.5) is None  # no validation part
+
+
+def test_runs_that_never_reach_it_do_not_flatter_the_median() -> None:
+    costs = [TargetCost(epochs=e, gradient_evaluations=e, train_seconds=e) for e in (3, 1)]
+    found = summarize_targets([*costs, None])
+    assert (found.runs, found.reached, found.epochs, found.train_seconds) == (3, 2, 3.0, 3.0)
+    assert summarize_targets([*costs, None, None]).epochs == math.inf
+    assert summarize_targets(costs).gradient_evaluations == 2.0
+    with pytest.raises(ValueError, match="at least one run"):
+        summarize_targets([])
+
+
+def test_reading(tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in HISTORY))
+    assert read_history(path) == HISTORY
+    path.write_text('{"epoch": 1')
+    with pytest.raises(StoreError, match=r"history\.jsonl cannot be read"):
+        read_history(path)
+    with pytest.raises(StoreError, match="cannot be read"):
+        read_history(tmp_path / "none.jsonl")
