@@ -802,3 +802,22 @@ def test_study_a_minimum(tmp_path: Path, phantom_data: Path) -> None:
     assert refused(tmp_path, "hessian", "*-adam-*", *data, "--landscape-with", "*-small-*") == (
         f"2 runs are '*-small-*' ({adam['name']}, {sam['name']}); name one"
     )
+
+
+def test_sets_of_ones_own_have_names_of_their_own(tmp_path: Path) -> None:
+    for kind, shade in (("cats", 40), ("dogs", 200)):
+        folder = tmp_path / "pets" / kind
+        folder.mkdir(parents=True)
+        for index in range(10):
+            Image.new("L", (20, 20), shade + index).save(folder / f"{index}.png")
+    made = call(tmp_path, "prepare", "folder", "--source", "pets", "--name", "pets", "--size", "16")
+    assert made.code == 0, made.err
+    assert "prepared in data/prepared/pets-16" in made.out
+    small = ("--model", "small-cnn", "--epochs", "1", "--device", "cpu")
+    done = call(tmp_path, "train", "--dataset", "pets", *small)
+    assert done.code == 0, done.err
+    (record,) = records_of(tmp_path)
+    assert record["name"].startswith("pets-small-cnn-adam")
+    for name in ("../pets", "phantom"):
+        message = refused(tmp_path, "prepare", "folder", "--source", "pets", "--name", name)
+        assert message.startswith(f"--name {name!r} is not allowed")

@@ -207,9 +207,8 @@ def image_size(data: Path, dataset: str) -> int:
     from sambench.data.prepared import prepared_sizes
     from sambench.data.source import sources
 
-    default = sources.get(dataset).image_size
     sizes = prepared_sizes(data, dataset)
-    return sizes[0] if len(sizes) == 1 else default
+    return sizes[0] if len(sizes) == 1 else sources.get(dataset).image_size
 
 
 def folds_in(data: Path, dataset: str, image_size: int) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,7 @@ from sambench.cli.options import (
     DropDuplicatesOption,
     PluginOption,
 )
+from sambench.errors import ConfigError
 
 if TYPE_CHECKING:
     from sambench.console import Screen
@@ -33,6 +35,10 @@ def prepare(
     ] = None,
     size: Annotated[
         int | None, typer.Option("--size", min=8, help="Side of the prepared images in pixels.")
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option("--name", help="What to call it, where there are several sets of one kind."),
     ] = None,
     skip_unreadable: Annotated[
         bool,
@@ -66,11 +72,12 @@ def prepare(
     from sambench.data.source import Request, sources
 
     found = sources.get(dataset)
+    _check_name(name, dataset)
     screen = Screen()
     side = size or found.image_size
     drops = Drops(conflicts=drop_conflicts, duplicates=drop_duplicates)
     nothing_new = (xlsx, source, option, drops) == (None, None, None, Drops())
-    if audit and nothing_new and audit_prepared(screen, data, dataset, side):
+    if audit and nothing_new and audit_prepared(screen, data, name or dataset, side):
         return
     with screen.progress() as progress:
         done = prepare_dataset(
@@ -84,6 +91,7 @@ def prepare(
             ),
             data,
             side,
+            name=name,
             workers=workers,
             skip_unreadable=skip_unreadable,
             drops=drops,
@@ -97,6 +105,21 @@ def prepare(
     show_prepared(screen, done, sheet)
     if audit:
         show_audit(screen, prepared)
+
+
+def _check_name(name: str | None, dataset: str) -> None:
+    """Refuse a name that is no folder's, or another dataset's.
+
+    Raises:
+        ConfigError: If it is.
+    """
+    from sambench.data.source import sources
+
+    others = {source.name for source in sources.list()} - {dataset}
+    if name is not None and (name in others or not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name)):
+        raise ConfigError(
+            f"--name {name!r} is not allowed; allowed: letters, digits and ._- , no other dataset's"
+        )
 
 
 def show_prepared(screen: Screen, done: Preparation, sheet: Path) -> None:

@@ -77,6 +77,7 @@ def prepare(
     root: Path,
     image_size: int,
     *,
+    name: str | None = None,
     workers: int | None = None,
     skip_unreadable: bool = False,
     drops: Drops = NO_DROPS,
@@ -90,6 +91,7 @@ def prepare(
         request: Where its files are, and its settings.
         root: Folder of the prepared datasets.
         image_size: Side of the square images in pixels.
+        name: What to call it; the family's name unless told otherwise.
         workers: Threads that decode; one for each core unless told otherwise.
         skip_unreadable: Leave out missing and unreadable images, and record them.
         drops: Which copies to leave out; recorded too.
@@ -105,11 +107,12 @@ def prepare(
     missing = [Skipped(id=id, file="", reason="has no image file") for id in listing.missing]
     if not skip_unreadable:
         _refuse(missing, listing.root)
-    final = prepared_folder(root, source.name, image_size)
+    name = name or source.name
+    final = prepared_folder(root, name, image_size)
     states = {sample.id: _state(sample.path) for sample in listing.samples}
     key = _key(listing, states, request, image_size, drops)
     with lock(final, "preparing"):
-        prepared = _same(root, source.name, image_size, key)
+        prepared = _same(root, name, image_size, key)
         if prepared and (skip_unreadable or not prepared.manifest["skipped"]):
             return Preparation(prepared=prepared, reused=True)
         work = final.with_name(f".{final.name}.partial")
@@ -129,7 +132,7 @@ def prepare(
                 _refuse(unreadable, listing.root)
             write_prepared(
                 work / "finished",
-                source,
+                replace(source, name=name),
                 listing,
                 _select(listing, decoded, partial, drops),
                 partial,
@@ -140,7 +143,7 @@ def prepare(
             )
         replace_folder(work / "finished", final)
         remove_partial(work)
-        prepared = open_prepared(root, source.name, image_size)
+        prepared = open_prepared(root, name, image_size)
     return Preparation(prepared=prepared, resumed=len(found))
 
 
