@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from sambench.config import RunConfig
 from sambench.errors import ConfigError, LaunchError
@@ -59,7 +60,12 @@ def test_workers_are_kept_and_change_no_number(
     assert os.getpid() not in pids
     assert sum(isinstance(event, Epoch) for event in events) == 10
     inline = replace(manifest, results=tmp_path / "inline")
-    assert launch(inline, {}, Watcher()).exit_code == 0
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads_each(2))  # sums are rounded by how many share them
+    try:
+        assert launch(inline, {}, Watcher()).exit_code == 0
+    finally:
+        torch.set_num_threads(threads)
     assert [settled(manifest, n) for n in range(5)] == [settled(inline, n) for n in range(5)]
     record = Store(manifest.results).load(manifest.configs[0])
     assert record is not None
