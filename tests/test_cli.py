@@ -21,6 +21,7 @@ from PIL import Image
 import sambench
 from sambench.cli import main
 from sambench.data.prepared import open_prepared
+from sambench.hessian_settings import HessianSettings
 from sambench.store import Store
 
 if TYPE_CHECKING:
@@ -736,6 +737,15 @@ def test_curvature_of_a_suite_that_has_not_run(tmp_path: Path, phantom_data: Pat
     (tmp_path / "tiny.yaml").write_text(SUITE)
     said = refused(tmp_path, "hessian", "tiny.yaml", "--data", str(phantom_data))
     assert "runs of tiny.yaml is completed in results; `sambench compare tiny.yaml`" in said
+
+
+def test_help_of_curvature_says_the_defaults(tmp_path: Path) -> None:
+    said = " ".join(call(tmp_path, "hessian", "--help").out.split())
+    settings = HessianSettings()
+    for value in (settings.samples, settings.tol, settings.trace_tol, settings.max_matvecs):
+        assert f"(default {value:g})" in said
+    for word in (settings.batch_stat, settings.batch_norm, settings.hvp, settings.dtype):
+        assert f"(default {word})" in said
 
 
 def test_a_bad_curvature_option_names_what_is_allowed(tmp_path: Path) -> None:

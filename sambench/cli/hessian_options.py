@@ -13,7 +13,7 @@ SamplesOption = Annotated[
     typer.Option(
         "--samples",
         min=1,
-        help="Training images to use, in a fixed order. [default: 512]",
+        help="Training images to use, in a fixed order. (default 512)",
         rich_help_panel=ACCURACY,
     ),
 ]
@@ -21,7 +21,7 @@ ToleranceOption = Annotated[
     float | None,
     typer.Option(
         "--tol",
-        help="Relative error of the eigenvalues. [default: 0.01]",
+        help="Relative error of the eigenvalues. (default 0.01)",
         rich_help_panel=ACCURACY,
     ),
 ]
@@ -29,7 +29,7 @@ TraceToleranceOption = Annotated[
     float | None,
     typer.Option(
         "--trace-tol",
-        help="Relative half width of the trace's interval. [default: 0.05]",
+        help="Relative half width of the trace's interval. (default 0.05)",
         rich_help_panel=ACCURACY,
     ),
 ]
@@ -38,14 +38,14 @@ MatvecsOption = Annotated[
     typer.Option(
         "--max-matvecs",
         min=8,
-        help="Most Hessian-vector products for each quantity, and each batch. [default: 100]",
+        help="Most Hessian-vector products for each quantity, and each batch. (default 100)",
         rich_help_panel=ACCURACY,
     ),
 ]
 MinutesOption = Annotated[
     float | None,
     typer.Option(
-        "--minutes", help="Most minutes for a run. [default: no limit]", rich_help_panel=ACCURACY
+        "--minutes", help="Most minutes for a run. (default no limit)", rich_help_panel=ACCURACY
     ),
 ]
 SeedOption = Annotated[
@@ -53,14 +53,14 @@ SeedOption = Annotated[
     typer.Option(
         "--seed",
         min=0,
-        help="Of start vectors, probes and noise. [default: 0]",
+        help="Of start vectors, probes and noise. (default 0)",
         rich_help_panel=ACCURACY,
     ),
 ]
 CountOption = Annotated[
     int | None,
     typer.Option(
-        "--k", min=1, help="How many top eigenvalues. [default: 1]", rich_help_panel=QUANTITY
+        "--k", min=1, help="How many top eigenvalues. (default 1)", rich_help_panel=QUANTITY
     ),
 ]
 BatchStatOption = Annotated[
@@ -68,7 +68,7 @@ BatchStatOption = Annotated[
     typer.Option(
         "--batch-stat",
         help="Of each batch: its dominant eigenvalue (of largest magnitude, sign kept), top, topk, "
-        "trace, rayleigh, vhv or none. [default: dominant]",
+        "trace, rayleigh, vhv or none. (default dominant)",
         rich_help_panel=QUANTITY,
     ),
 ]
@@ -77,7 +77,7 @@ BatchesOption = Annotated[
     typer.Option(
         "--batches",
         min=1,
-        help="Batches to measure that on. [default: all]",
+        help="Batches to measure that on. (default all)",
         rich_help_panel=QUANTITY,
     ),
 ]
@@ -86,7 +86,7 @@ PerturbationsOption = Annotated[
     typer.Option(
         "--perturbations",
         min=0,
-        help="Measure that at so many randomly perturbed weights a batch. [default: 0]",
+        help="Measure that at so many randomly perturbed weights a batch. (default 0)",
         rich_help_panel=QUANTITY,
     ),
 ]
@@ -94,7 +94,7 @@ SigmaOption = Annotated[
     float | None,
     typer.Option(
         "--sigma",
-        help="Their perturbation, beside the norm of each filter. [default: 0.01]",
+        help="Their perturbation, beside the norm of each filter. (default 0.01)",
         rich_help_panel=QUANTITY,
     ),
 ]
@@ -123,7 +123,7 @@ BatchNormOption = Annotated[
     typer.Option(
         "--batch-norm",
         help="Normalise by running statistics (eval), by each batch's (train), or by running "
-        "statistics measured anew (recalibrate). [default: eval]",
+        "statistics measured anew (recalibrate). (default eval)",
         rich_help_panel=ARITHMETIC,
     ),
 ]
@@ -132,7 +132,7 @@ ProductOption = Annotated[
     typer.Option(
         "--hvp",
         help="Exact products (reverse), or finite-difference for operations without a second "
-        "derivative. [default: reverse]",
+        "derivative. (default reverse)",
         rich_help_panel=ARITHMETIC,
     ),
 ]
@@ -140,14 +140,14 @@ TraceMethodOption = Annotated[
     str | None,
     typer.Option(
         "--trace-method",
-        help="hutchinson or xtrace. [default: hutchinson]",
+        help="hutchinson or xtrace. (default hutchinson)",
         rich_help_panel=ARITHMETIC,
     ),
 ]
 TypeOption = Annotated[
     str | None,
     typer.Option(
-        "--dtype", help="float32 or float64. [default: float32]", rich_help_panel=ARITHMETIC
+        "--dtype", help="float32 or float64. (default float32)", rich_help_panel=ARITHMETIC
     ),
 ]
 DevicesOption = Annotated[
