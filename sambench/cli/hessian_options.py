@@ -154,6 +154,7 @@ DevicesOption = Annotated[
     str | None,
     typer.Option(
         "--device",
+        "--devices",
         help="cpu, cuda:0, mps; several, as cuda:0,cuda:1, have a process each. By default a GPU "
         "if there is one.",
     ),
