@@ -400,3 +400,10 @@ def test_what_every_optimizer_takes_is_part_of_a_run_only_where_it_is_set() -> N
     assert "max_norm" not in plain.optimizer
     message = refused(optimizer={"name": "sam", "loss_decay": -1})
     assert message == "sam loss_decay=-1 is not allowed; allowed: >= 0"
+
+
+def test_a_hyperparameter_that_came_later_keeps_the_ids_of_runs_stored_before() -> None:
+    plain = config(optimizer="gsam")
+    assert "lr_max" not in plain.optimizer
+    assert config(optimizer={"name": "gsam", "lr_max": 0.0}).id == plain.id
+    assert config(optimizer={"name": "gsam", "lr_max": 0.1}).id != plain.id

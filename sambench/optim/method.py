@@ -91,6 +91,8 @@ class Hyperparameter(Generic[Value]):
         below: Values must be smaller than this.
         shared: It must be the same in all parameter groups; choices always are.
         choices: The values allowed, where it is a choice.
+        later: It came after runs had been stored, so a run names it only where it is not at its
+            default: ids of those runs stay theirs.
         grid: Values worth trying in a search, those its authors tried where known; empty where it
             is not tuned.
     """
@@ -107,11 +109,13 @@ class Hyperparameter(Generic[Value]):
         below: float | None = None,
         choices: tuple[Value, ...] = (),
         shared: bool = False,
+        later: bool = False,
         grid: tuple[Value, ...] = (),
     ) -> None:
         self.default = default
         self.grid = grid
         self.help = help
+        self.later = later
         self.minimum = minimum
         self.maximum = maximum
         self.below = below
@@ -310,9 +314,18 @@ class OptimizerInfo:
         return {
             "name": self.name,
             "base": found.name,
-            **self.own(settings),
+            **self._named(self.own(settings)),
             **found.complete(rest),
             **{name: value for name, value in used.items() if value != mechanics[name].default},
+        }
+
+    def _named(self, own: Mapping[str, Setting]) -> dict[str, Setting]:
+        """Leave out what came later and is at its default."""
+        declared = self.hyperparameters
+        return {
+            name: value
+            for name, value in own.items()
+            if not (declared[name].later and value == declared[name].default)
         }
 
 

@@ -36,7 +36,11 @@ class GSAM(Method):
     lr_min = Hyperparameter(0.0, minimum=0.0, help="learning rate at which the radius is rho_min")
 
     lr_max = Hyperparameter(
-        0.0, minimum=0.0, shared=True, help="likewise rho_max; 0 for the rate it starts with"
+        0.0,
+        minimum=0.0,
+        shared=True,
+        later=True,
+        help="likewise rho_max; 0 for the rate it starts with",
     )
 
     def direction(self, gradient: Oracle) -> Vector:
