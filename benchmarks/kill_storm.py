@@ -38,7 +38,7 @@ import sambench.console
 import sambench.launch.local
 import sambench.report.tables
 import sambench.run
-import sambench.suite_file
+import sambench.suite.file
 import sambench.training.snapshot
 from sambench.catalogue import catalogue
 from sambench.cli import app

@@ -22,7 +22,7 @@ from typing import Any
 
 from sambench.record import COMPLETED, RunRecord
 from sambench.store import Store
-from sambench.suite_file import load_suite
+from sambench.suite.file import load_suite
 
 SUITE = """
 name: scale

@@ -186,8 +186,10 @@ def test_what_stands_alone(family: str, allowed: tuple[str, ...]) -> None:
         ("sambench.store", ("run", "launch", "suite", "console", "report", "analysis")),
         ("sambench.run", ("launch", "console", "report", "analysis", "suite")),
         ("sambench.minimum", ("launch", "console", "report", "analysis", "suite")),
-        ("sambench.surroundings", ("launch", "console", "report", "analysis", "suite")),
-        ("sambench.studies", ("run", "minimum", "store", "record", "config", "data", "report")),
+        (
+            "sambench.minimum.studies",
+            ("run", "minimum.hessian", "store", "record", "config", "data", "report"),
+        ),
         ("sambench.launch", ("console", "report", "analysis", "suite")),
     ],
 )

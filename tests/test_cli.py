@@ -21,7 +21,7 @@ from PIL import Image
 import sambench
 from sambench.cli import main
 from sambench.data.prepared import open_prepared
-from sambench.hessian_settings import HessianSettings
+from sambench.minimum.settings import HessianSettings
 from sambench.store import Store
 
 if TYPE_CHECKING:

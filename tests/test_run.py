@@ -11,16 +11,16 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-import sambench.minimum
+import sambench.minimum.hessian
 import sambench.run
 from sambench.claim import Claimed
 from sambench.config import RunConfig
 from sambench.errors import CurvatureError, DataError, ModelError
-from sambench.hessian_settings import HessianSettings
 from sambench.launch.local import run_all
 from sambench.launch.manifest import Manifest
 from sambench.launch.watcher import Watcher
-from sambench.minimum import measure_hessian
+from sambench.minimum.hessian import measure_hessian
+from sambench.minimum.settings import HessianSettings
 from sambench.run import Paths, build_network, run_one
 from sambench.store import Store
 from sambench.training.metrics import classification_metrics
@@ -277,8 +277,8 @@ def test_curvature_is_that_of_the_exact_hessian_of_the_linear_layer(paths: Paths
     model = build_network(config, 2, CPU)
     model.load_state_dict(load_file(Store(paths.results).folder(config) / "model.safetensors"))
     model = model.double().eval()
-    order = sambench.minimum.derive_seed(config.split_seed, "hessian")
-    chosen = torch.cat(sambench.minimum.shuffled(len(parts.train), 8, order))[:16]
+    order = sambench.minimum.hessian.derive_seed(config.split_seed, "hessian")
+    chosen = torch.cat(sambench.minimum.hessian.shuffled(len(parts.train), 8, order))[:16]
     inputs, targets = parts.train.batch(chosen)
     features = model[:-1](inputs.double()).detach()
     head = model[-1]

@@ -31,7 +31,7 @@ from sambench.cli.options import (
 from sambench.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
-    from sambench.suite import Suite
+    from sambench.suite.suite import Suite
 
 
 DESCRIBING = (
@@ -117,7 +117,7 @@ def compare(
         return
     if suite is not None:
         _refuse_beside_suite(context)
-        from sambench.suite_file import load_suite
+        from sambench.suite.file import load_suite
 
         chosen = load_suite(suite)
     else:
@@ -156,8 +156,8 @@ def _suite(
     curvature: bool,
 ) -> Suite:
     """Return the suite that the options describe."""
-    from sambench.hessian_settings import HessianSettings
-    from sambench.suite import Suite
+    from sambench.minimum.settings import HessianSettings
+    from sambench.suite.suite import Suite
 
     return Suite(
         name="comparison",

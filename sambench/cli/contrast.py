@@ -175,7 +175,7 @@ def of_suite(path: Path, store: Store, data: Path) -> tuple[RunRecord, ...]:
         ConfigError: If it is no suite or none of its runs is stored.
     """
     from sambench.cli.launching import folds_in, image_size
-    from sambench.suite_file import load_suite
+    from sambench.suite.file import load_suite
 
     configs = load_suite(path).expand(
         lambda name: image_size(data, name), lambda name, side: folds_in(data, name, side)

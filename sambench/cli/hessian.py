@@ -17,8 +17,8 @@ from sambench.errors import ConfigError
 
 if TYPE_CHECKING:
     from sambench.console import Screen
-    from sambench.hessian_settings import HessianSettings
-    from sambench.measuring import Task
+    from sambench.minimum.measuring import Task
+    from sambench.minimum.settings import HessianSettings
     from sambench.record import RunRecord
     from sambench.store import Store
 
@@ -89,7 +89,7 @@ def hessian(
 
     screen = Screen()
     groups = _groups(screen, runs, given, data, results)
-    from sambench.measuring import Task
+    from sambench.minimum.measuring import Task
     from sambench.run import Paths
 
     paths = Paths(data=data, results=results)
@@ -114,7 +114,7 @@ def _groups(
     screen: Screen, runs: Sequence[str], given: dict[str, Any], data: Path, results: Path
 ) -> list[tuple[list[RunRecord], HessianSettings]]:
     """Return the runs with their settings: those of a suite file have the file's."""
-    from sambench.hessian_settings import HessianSettings
+    from sambench.minimum.settings import HessianSettings
     from sambench.store import Store
 
     alone = HessianSettings.from_dict(given)  # refused, if at all, before anything is looked up
@@ -140,7 +140,7 @@ def _suite_runs(
         ConfigError: If none is completed.
     """
     from sambench.record import COMPLETED
-    from sambench.suite_file import load_suite
+    from sambench.suite.file import load_suite
 
     suite = load_suite(file)
     configs = suite.expand(
@@ -162,7 +162,7 @@ def _suite_runs(
 def _measure(screen: Screen, task: Task, given: dict[str, Any], device: str | None) -> int:
     """Measure what is missing, show all, and return the exit code."""
     from sambench.console import RunDisplay
-    from sambench.measuring import Listener, measure_all
+    from sambench.minimum.measuring import Listener, measure_all
     from sambench.record import COMPLETED
 
     devices = [None] if device is None else [name.strip() for name in device.split(",")]

@@ -11,8 +11,8 @@ from sambench.errors import ConfigError
 if TYPE_CHECKING:
     from sambench.config import RunConfig
     from sambench.console import RunDisplay, Screen
-    from sambench.hessian_settings import HessianSettings
     from sambench.launch.watcher import Watcher
+    from sambench.minimum.settings import HessianSettings
     from sambench.status import Standing, Survey
     from sambench.store import Store
 

@@ -41,9 +41,9 @@ def report(
     from sambench.optim.method import optimizers
     from sambench.report.page import write_report
     from sambench.report.tables import build_tables
-    from sambench.search import is_trial
     from sambench.store import Store
-    from sambench.suite_file import load_suite
+    from sambench.suite.file import load_suite
+    from sambench.suite.search import is_trial
 
     store, screen = Store(results), Screen()
     records, damaged = store.records()

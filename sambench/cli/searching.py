@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sambench.config import RunConfig
     from sambench.console import Screen
-    from sambench.search import Tuning
-    from sambench.suite import Suite
+    from sambench.suite.search import Tuning
+    from sambench.suite.suite import Suite
 
 
 def tuned_runs(
@@ -25,8 +25,8 @@ def tuned_runs(
         tunings: Its searches.
         keep: Write what was found for the report, and show it.
     """
-    from sambench.search_record import search_path, write_search
     from sambench.store import Store
+    from sambench.suite.search_record import search_path, write_search
 
     if study.search is None:
         return ()

@@ -19,12 +19,12 @@ from sambench.cli.launching import (
 from sambench.cli.planning import show_plan
 from sambench.cli.searching import tuned_runs
 from sambench.errors import ConfigError, did_you_mean
-from sambench.search import plan_search, trials_of
+from sambench.suite.search import plan_search, trials_of
 
 if TYPE_CHECKING:
     from sambench.config import RunConfig
     from sambench.console import Screen
-    from sambench.suite import Suite
+    from sambench.suite.suite import Suite
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,9 +9,9 @@ import typer
 
 if TYPE_CHECKING:
     from sambench.console import Screen
-    from sambench.hessian_settings import HessianSettings
+    from sambench.minimum.settings import HessianSettings
+    from sambench.minimum.studies import Studies
     from sambench.record import RunRecord
-    from sambench.studies import Studies
 
 AROUND = "Around the minimum"
 
@@ -61,7 +61,7 @@ def studies(settings: HessianSettings, *, points: int, **wanted: Any) -> Studies
     Raises:
         ConfigError: If the number of points is even.
     """
-    from sambench.studies import Studies
+    from sambench.minimum.studies import Studies
 
     shared: Any = {"seed": settings.seed, "batch_norm": settings.batch_norm, "hvp": settings.hvp}
     return Studies(points=points, **wanted, **shared)

@@ -13,7 +13,7 @@ from typing import Any
 from sambench.atomic import write_json
 from sambench.config import RunConfig
 from sambench.errors import LaunchError, UserError
-from sambench.hessian_settings import HessianSettings
+from sambench.minimum.settings import HessianSettings
 
 VERSION = 1
 LAUNCHES, MANIFEST = "launches", "manifest.json"

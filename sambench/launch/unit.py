@@ -54,7 +54,7 @@ def perform(
         Claimed: If another process is doing it.
         Exception: If it fails; the record says so and holds the traceback.
     """
-    from sambench.minimum import measure_hessian
+    from sambench.minimum.hessian import measure_hessian
     from sambench.run import Paths, run_one
 
     def measuring(what: str, done: int, most: int) -> None:

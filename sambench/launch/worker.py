@@ -57,7 +57,7 @@ class Worker:
             return
         import torch
 
-        import sambench.minimum  # noqa: F401  (once, before the first run)
+        import sambench.minimum.hessian  # noqa: F401  (once, before the first run)
 
         torch.set_num_threads(first["threads"])
         if device.type == "cuda":

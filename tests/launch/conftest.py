@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from sambench.config import RunConfig
-from sambench.hessian_settings import HessianSettings
 from sambench.launch.manifest import Manifest
+from sambench.minimum.settings import HessianSettings
 
 ManifestMaker = Callable[..., Manifest]
 TINY = HessianSettings(samples=24, max_matvecs=8, tol=0.5, trace_tol=1.0)

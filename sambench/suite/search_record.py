@@ -9,7 +9,7 @@ from typing import Any
 from sambench.atomic import write_json
 from sambench.config import RunConfig
 from sambench.record import RunRecord
-from sambench.search import Search, Trial, Tuning, score_of
+from sambench.suite.search import Search, Trial, Tuning, score_of
 
 SCHEMA_VERSION = 1
 

@@ -8,11 +8,11 @@ import pytest
 
 from sambench.config import RunConfig
 from sambench.errors import ConfigError
-from sambench.hessian_settings import HessianSettings
+from sambench.minimum.settings import HessianSettings
 from sambench.optim.method import optimizers
-from sambench.suite import Suite
-from sambench.suite_file import load_suite
-from sambench.suite_reader import KEYS, read_suite
+from sambench.suite.file import load_suite
+from sambench.suite.reader import KEYS, read_suite
+from sambench.suite.suite import Suite
 
 DEMO = """
 name: demo

@@ -14,8 +14,8 @@ from sambench import curvature
 from sambench.arrays import PartialRows, write_arrays
 from sambench.curvature import Landscape
 from sambench.curvature.vectors import Progress as CountProgress
-from sambench.studies.settings import Section, Studies
-from sambench.studies.subject import (
+from sambench.minimum.studies.settings import Section, Studies
+from sambench.minimum.studies.subject import (
     Progress,
     Subject,
     cost_section,

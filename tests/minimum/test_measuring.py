@@ -10,9 +10,9 @@ from safetensors.torch import save_file
 
 from sambench.config import RunConfig
 from sambench.errors import CurvatureError, DeviceError
-from sambench.hessian_settings import HessianSettings
-from sambench.measuring import Listener, Task, measure_all
-from sambench.minimum import JOURNAL, measure_hessian
+from sambench.minimum.hessian import JOURNAL, measure_hessian
+from sambench.minimum.measuring import Listener, Task, measure_all
+from sambench.minimum.settings import HessianSettings
 from sambench.record import RunRecord
 from sambench.run import Paths, run_one
 from sambench.store import Store

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from sambench.studies.density import study_density
-from sambench.studies.landscape import study_interpolation, study_picture
-from sambench.studies.settings import (
+from sambench.minimum.studies.density import study_density
+from sambench.minimum.studies.landscape import study_interpolation, study_picture
+from sambench.minimum.studies.settings import (
     DENSITY,
     INTERPOLATIONS,
     LANDSCAPE,
@@ -23,8 +23,8 @@ from sambench.studies.settings import (
     merged,
     studies_in,
 )
-from sambench.studies.sharpness import study_sharpness
-from sambench.studies.subject import Progress, Subject
+from sambench.minimum.studies.sharpness import study_sharpness
+from sambench.minimum.studies.subject import Progress, Subject
 
 __all__ = [
     "INTERPOLATIONS",

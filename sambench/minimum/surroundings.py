@@ -7,12 +7,9 @@ from typing import Any
 
 import torch
 
-from sambench.hessian_settings import HessianSettings
-from sambench.minimum import measure_hessian, read_weights, subject_of, weights_of
-from sambench.record import RunRecord
-from sambench.run import Paths
-from sambench.store import Store
-from sambench.studies import (
+from sambench.minimum.hessian import measure_hessian, read_weights, subject_of, weights_of
+from sambench.minimum.settings import HessianSettings
+from sambench.minimum.studies import (
     INTERPOLATIONS,
     LANDSCAPE,
     Studies,
@@ -21,6 +18,9 @@ from sambench.studies import (
     study,
     study_interpolation,
 )
+from sambench.record import RunRecord
+from sambench.run import Paths
+from sambench.store import Store
 
 
 def study_curvature(

@@ -16,8 +16,8 @@ import yaml
 import sambench
 from sambench import yaml_text
 from sambench.errors import ConfigError, did_you_mean
-from sambench.suite import Suite
-from sambench.suite_reader import KEYS, read_suite
+from sambench.suite.reader import KEYS, read_suite
+from sambench.suite.suite import Suite
 
 Places = dict[yaml_text.Path, str]
 

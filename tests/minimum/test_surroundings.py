@@ -16,13 +16,13 @@ from torch.nn import functional
 from sambench.arrays import read_arrays
 from sambench.config import RunConfig
 from sambench.errors import CurvatureError
-from sambench.hessian_settings import HessianSettings
+from sambench.minimum.settings import HessianSettings
+from sambench.minimum.studies import Studies, Subject, merged
+from sambench.minimum.surroundings import study_curvature
 from sambench.record import RunRecord
 from sambench.report.curvature_plots import write_figures
 from sambench.run import Paths, run_one
 from sambench.store import Store
-from sambench.studies import Studies, Subject, merged
-from sambench.surroundings import study_curvature
 
 CPU = torch.device("cpu")
 TINY = HessianSettings(samples=20, max_matvecs=8, tol=0.5, trace_tol=1.0)

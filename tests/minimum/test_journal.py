@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sambench.journal import Journal
+from sambench.minimum.journal import Journal
 
 
 def test_what_is_set_is_there_the_next_time(tmp_path: Path) -> None:

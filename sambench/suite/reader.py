@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from sambench.errors import ConfigError, UserError, did_you_mean
-from sambench.grid import Pattern
-from sambench.hessian_settings import HessianSettings
-from sambench.search import Search
-from sambench.suite import Suite, TableReference
+from sambench.minimum.settings import HessianSettings
+from sambench.suite.grid import Pattern
+from sambench.suite.search import Search
+from sambench.suite.suite import Suite, TableReference
 from sambench.yaml_text import Path
 
 KEYS = (

@@ -9,9 +9,9 @@ from typing import Any
 from sambench.config import RunConfig
 from sambench.data.splits import folds_of
 from sambench.errors import ConfigError, UserError, did_you_mean
-from sambench.grid import Combination, Pattern, guilty, product
-from sambench.hessian_settings import HessianSettings
-from sambench.search import Search
+from sambench.minimum.settings import HessianSettings
+from sambench.suite.grid import Combination, Pattern, guilty, product
+from sambench.suite.search import Search
 from sambench.yaml_text import Path
 
 SizeOf = Callable[[str], int]

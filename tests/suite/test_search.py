@@ -16,8 +16,8 @@ from sambench.errors import ConfigError, UnknownNameError
 from sambench.optim.method import optimizers
 from sambench.record import RunRecord
 from sambench.run import Paths, run_one
-from sambench.search import Search, Tuning, declared_grid, is_trial, plan_search, trials_of
-from sambench.search_record import search_path, write_search
+from sambench.suite.search import Search, Tuning, declared_grid, is_trial, plan_search, trials_of
+from sambench.suite.search_record import search_path, write_search
 
 
 def config_of(optimizer: object = "sam", **settings: Any) -> RunConfig:

@@ -8,7 +8,7 @@ import pytest
 
 from sambench.curvature.measure import Plan
 from sambench.errors import ConfigError
-from sambench.hessian_settings import CHOICES, HessianSettings
+from sambench.minimum.settings import CHOICES, HessianSettings
 
 
 def test_what_is_not_given_has_its_default() -> None:

@@ -15,12 +15,12 @@ from sambench.curvature.measure import Plan, measure
 from sambench.data.batches import shuffled
 from sambench.data.parts import load_parts
 from sambench.errors import CurvatureError
-from sambench.hessian_settings import HessianSettings
-from sambench.journal import Journal
+from sambench.minimum.journal import Journal
+from sambench.minimum.settings import HessianSettings
+from sambench.minimum.studies import Subject, studies_in
 from sambench.record import COMPLETED, RunRecord
 from sambench.run import Paths, build_network
 from sambench.store import WEIGHTS, Store
-from sambench.studies import Subject, studies_in
 from sambench.training.seeding import derive_seed
 
 JOURNAL = "hessian-progress.json"

@@ -9,9 +9,9 @@ import pytest
 from sambench.config import RunConfig
 from sambench.data.source import sources
 from sambench.optim.method import optimizers
-from sambench.search import plan_search
-from sambench.suite import Suite
-from sambench.suite_file import load_suite, shipped_suites
+from sambench.suite.file import load_suite, shipped_suites
+from sambench.suite.search import plan_search
+from sambench.suite.suite import Suite
 
 SHIPPED = list(shipped_suites().values())
 

@@ -15,12 +15,12 @@ import torch
 from sambench.claim import Claimed
 from sambench.environment import choose_device
 from sambench.errors import CurvatureError, StoreError, UserError
-from sambench.hessian_settings import HessianSettings
-from sambench.minimum import measure_hessian
+from sambench.minimum.hessian import measure_hessian
+from sambench.minimum.settings import HessianSettings
+from sambench.minimum.studies import Studies
+from sambench.minimum.surroundings import is_studied, study_curvature
 from sambench.record import RunRecord
 from sambench.run import Paths
-from sambench.studies import Studies
-from sambench.surroundings import is_studied, study_curvature
 
 LOOK_SECONDS = 0.2
 """How often it is looked whether the processes live, while none of them says anything."""

@@ -1,0 +1,1 @@
+"""What a study consists of: a suite file, read, checked and expanded into runs."""
