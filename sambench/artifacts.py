@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from sambench.atomic import write_bytes
 from sambench.errors import CurvatureError
@@ -43,18 +43,31 @@ def write_weights(folder: Path, model: nn.Module) -> None:
     write_bytes(folder / WEIGHTS, save(weights, metadata={"version": "1"}))
 
 
-def load_weights(folder: Path, model: nn.Module) -> None:
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Return a network's stored state.
+
+    Raises:
+        CurvatureError: If the file cannot be read.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise CurvatureError(f"the weights {path} cannot be read; train the run again") from error
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
     """Load what `write_weights` wrote into a network.
 
     Raises:
-        CurvatureError: If the weights are another network's or damaged.
+        CurvatureError: If the weights are another network's or cannot be read.
     """
-    from safetensors.torch import load_file
-
-    path = folder / WEIGHTS
+    stored = read_weights(path)
     try:
-        model.load_state_dict(load_file(path))
-    except (RuntimeError, OSError) as error:
+        model.load_state_dict(stored)
+    except RuntimeError as error:
         raise CurvatureError(
             f"the weights {path} do not fit their model ({' '.join(str(error).split())[:150]}); "
             "train the run again"

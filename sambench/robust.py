@@ -7,9 +7,10 @@ from pathlib import Path
 
 import torch
 
+from sambench.artifacts import load_weights
 from sambench.config import RunConfig
 from sambench.data.parts import load_parts
-from sambench.errors import StoreError
+from sambench.errors import CurvatureError, StoreError
 from sambench.models.model import build_model
 from sambench.record import COMPLETED, RunRecord
 from sambench.store import WEIGHTS, Store
@@ -49,22 +50,16 @@ def with_shifts(
         image_size=config.image_size,
         pretrained=False,
     )
-    _load(model, path)
+    try:
+        load_weights(model, path)
+    except CurvatureError as error:
+        raise StoreError(
+            f"the weights {path} are missing or do not fit their model "
+            f"({' '.join(str(error.__cause__).split())[:150]}); train the run again"
+        ) from error
     ids = [parts.prepared.ids[index] for index in parts.split.test]
     robust = robust_accuracy(model.to(device), parts.test, ids, config.shifts)
     final = {**record.final, "test": {**record.final["test"], "robust": robust}}
     tested = replace(record, config=config, final=final)
     store.save(tested)
     return tested
-
-
-def _load(model: torch.nn.Module, path: Path) -> None:
-    from safetensors.torch import load_file
-
-    try:
-        model.load_state_dict(load_file(path))
-    except (RuntimeError, OSError) as error:
-        raise StoreError(
-            f"the weights {path} are missing or do not fit their model "
-            f"({' '.join(str(error).split())[:150]}); train the run again"
-        ) from error

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 from torch.nn import functional
 
+from sambench.artifacts import load_weights
 from sambench.curvature.measure import Plan, measure
 from sambench.data.batches import shuffled
 from sambench.data.parts import load_parts
@@ -146,7 +146,7 @@ def subject_of(
             "prepare the data as it was, or train again"
         )
     model = build_network(config, len(parts.prepared.classes), device)
-    _load_weights(model, weights)
+    load_weights(model, weights)
     chosen = shuffled(
         len(parts.train), config.batch_size, derive_seed(config.split_seed, "hessian")
     )
@@ -158,29 +158,3 @@ def subject_of(
         available=len(parts.train),
         folder=weights.parent,
     )
-
-
-def read_weights(path: Path) -> dict[str, torch.Tensor]:
-    """Return a network's stored state.
-
-    Raises:
-        CurvatureError: If the file cannot be read.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise CurvatureError(f"the weights {path} cannot be read; train the run again") from error
-
-
-def _load_weights(model: nn.Module, path: Path) -> None:
-    stored = read_weights(path)
-    try:
-        model.load_state_dict(stored)
-    except RuntimeError as error:
-        raise CurvatureError(
-            f"the weights {path} do not fit their model ({' '.join(str(error).split())[:150]}); "
-            "train the run again"
-        ) from error

@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from sambench.minimum.hessian import measure_hessian, read_weights, subject_of, weights_of
+from sambench.artifacts import read_weights
+from sambench.minimum.hessian import measure_hessian, subject_of, weights_of
 from sambench.minimum.settings import HessianSettings
 from sambench.minimum.studies import (
     INTERPOLATIONS,

@@ -55,12 +55,6 @@ def near_pairs(hashes: NDArray[np.uint64], distance: int) -> Iterator[tuple[Inte
                     yield pairs[near], apart.sum(axis=0)[near]
 
 
-def _bands(hashes: NDArray[np.uint64]) -> Integers:
-    """Return the four bands of each hash, shape (BANDS, N)."""
-    shifts = np.arange(BANDS, dtype=np.uint64)[:, None] * np.uint64(BITS)
-    return ((hashes >> shifts) & np.uint64(0xFFFF)).astype(np.int64)
-
-
 def _ones() -> Integers:
     """Return the number of ones in each 16-bit value."""
     values = np.arange(1 << BITS)
