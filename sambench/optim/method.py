@@ -157,23 +157,23 @@ class Hyperparameter(Generic[Value]):
         Raises:
             ConfigError: If it has the wrong type or lies outside the range.
         """
-        refused = ConfigError(
-            f"{method} {self.name}={value!r} is not allowed; allowed: {self.range}"
-        )
         if self.choices:
             if value not in self.choices or isinstance(value, bool) != isinstance(
                 self.default, bool
             ):
-                raise refused
+                raise self._refused(value, method)
             return value  # type: ignore[return-value]  # it is one of the choices
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise refused
+            raise self._refused(value, method)
         too_small = self.minimum is not None and not value >= self.minimum
         too_large = self.below is not None and not value < self.below
         too_large |= self.maximum is not None and not value <= self.maximum
         if too_small or too_large or not math.isfinite(value):
-            raise refused
+            raise self._refused(value, method)
         return float(value)
+
+    def _refused(self, value: object, method: str) -> ConfigError:
+        return ConfigError(f"{method} {self.name}={value!r} is not allowed; allowed: {self.range}")
 
 
 class Mechanics:
