@@ -21,12 +21,12 @@ from sambench.console.curvature import curvature_method, curvature_rows
 from sambench.console.studies import HEADINGS, study_rows
 from sambench.data.disk import human
 from sambench.data.problems import some
-from sambench.data.summary import Summary
-from sambench.record import RunRecord
-from sambench.report.table import Cell, Table
 
 if TYPE_CHECKING:
     from sambench.data.preparation import Outlook
+    from sambench.data.summary import Summary
+    from sambench.record import RunRecord
+    from sambench.report.table import Cell, Table
 
 PIPED_WIDTH = 160
 """Columns where the output is no terminal and COLUMNS is not set."""
