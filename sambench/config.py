@@ -237,7 +237,9 @@ class RunConfig:
 
 _FIELDS = tuple(f.name for f in fields(RunConfig))
 _UNNAMED = {
-    f.name: None if f.metadata == _AFTERWARDS else f.default for f in fields(RunConfig) if f.metadata
+    f.name: None if f.metadata == _AFTERWARDS else f.default
+    for f in fields(RunConfig)
+    if f.metadata
 }
 """Fields that the id leaves out: at this default, or always where it is None."""
 

@@ -9,20 +9,17 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import (
-    TaskID,
-    TimeRemainingColumn,
-)
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from sambench.console.bar import progress_bar
 from sambench.console.curvature import curvature_method, curvature_rows
 from sambench.console.studies import HEADINGS, study_rows
 from sambench.data.disk import human
 from sambench.data.problems import some
 
 if TYPE_CHECKING:
+    from rich.progress import TaskID
+
     from sambench.data.preparation import Outlook
     from sambench.data.summary import Summary
     from sambench.record import RunRecord
@@ -73,6 +70,10 @@ class Screen:
     @contextmanager
     def progress(self) -> Iterator[Callable[[int, int, str], None]]:
         """Yield a function to be told (done, total, what); a bar for each `what`."""
+        from rich.progress import TimeRemainingColumn
+
+        from sambench.console.bar import progress_bar
+
         with progress_bar(self.err, TimeRemainingColumn(compact=True)) as bar:
             tasks: dict[str, TaskID] = {}
 

@@ -218,7 +218,9 @@ def test_comparisons_of_as_many_pairs_share_one_draw(monkeypatch: pytest.MonkeyP
     drawn: list[int] = []
     generator = np.random.default_rng
     paired._drawn_flips.cache_clear()
-    monkeypatch.setattr(np.random, "default_rng", lambda seed: drawn.append(seed) or generator(seed))
+    monkeypatch.setattr(
+        np.random, "default_rng", lambda seed: drawn.append(seed) or generator(seed)
+    )
     for scale in (1.0, 2.0, -3.0):
         sign_flip([scale * (k - 9.0) for k in range(30)])
     assert drawn == [0]
