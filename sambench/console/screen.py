@@ -13,6 +13,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from sambench.console.curvature import curvature_method, curvature_rows
+from sambench.console.layout import Entry, laid_out
 from sambench.console.studies import HEADINGS, study_rows
 from sambench.data.disk import human
 from sambench.data.problems import some
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from sambench.data.preparation import Outlook
     from sambench.data.summary import Summary
     from sambench.record import RunRecord
-    from sambench.report.table import Cell, Table
+    from sambench.report.table import Table
 
 PIPED_WIDTH = 160
 """Columns where the output is no terminal and COLUMNS is not set."""
@@ -99,17 +100,12 @@ class Screen:
 
     def table(self, table: Table) -> None:
         """Show a comparison, on its side where the terminal is too narrow."""
-        grid = [[escape(heading) for heading in table.headings]]
-        for label, cells in table.rows:
-            grid.append([escape(label), *(_styled(cell) for cell in cells)])
-        if _width(table) > self.out.width:
-            grid = [list(column) for column in zip(*grid, strict=True)]
-        rich = _table(table.title, grid[0])
-        for column in rich.columns[1:]:
-            column.justify = "right"
-        for row in grid[1:]:
-            rich.add_row(*row)
-        self.out.print(rich)
+        rows = [[(label, False), *((c.text, c.bold) for c in cells)] for label, cells in table.rows]
+        grid: list[list[Entry]] = [[(heading, False) for heading in table.headings], *rows]
+        turned = [list(column) for column in zip(*grid, strict=True)]
+        lines = laid_out(table.title, grid, self.out.width)
+        lines = lines or laid_out(table.title, turned, self.out.width)
+        self.out.print(lines or _fitted(table.title, turned), soft_wrap=lines is not None)
         for note in table.notes:
             self.out.print(Text(note, style="dim"))
         self.out.print()
@@ -198,17 +194,14 @@ def _groups(number: int) -> str:
     return f"{number} group{'' if number == 1 else 's'}"
 
 
-def _styled(cell: Cell) -> str:
-    return f"[bold]{escape(cell.text)}[/]" if cell.bold else escape(cell.text)
-
-
-def _width(table: Table) -> int:
-    """Columns that a table takes where no cell is broken, headings at their words."""
-    rows = [[label, *(cell.text for cell in cells)] for label, cells in table.rows]
-    return sum(
-        2 + max(map(len, [*(heading.split() or [""]), *(row[place] for row in rows)]))
-        for place, heading in enumerate(table.headings)
-    )
+def _fitted(title: str, grid: Sequence[Sequence[Entry]]) -> RichTable:
+    """Return a table whose cells are broken where the terminal is too narrow."""
+    table = _table(title, [escape(text) for text, _ in grid[0]])
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for row in grid[1:]:
+        table.add_row(*(Text(text, style="bold" if bold else "") for text, bold in row))
+    return table
 
 
 def _table(title: str | None, headings: Sequence[str]) -> RichTable:
