@@ -135,15 +135,21 @@ class Store:
                     path.rename(target / path.name)
         return target
 
-    def find(self, patterns: Sequence[str]) -> list[RunRecord]:
+    def find(
+        self, patterns: Sequence[str], records: Sequence[RunRecord] | None = None
+    ) -> list[RunRecord]:
         """Return the records whose name or id matches one of the patterns (shell globs).
 
         The name of a suite stands for the runs that were first made for it.
 
+        Args:
+            patterns: What to look for.
+            records: Where to look; all that can be read if they are not read yet.
+
         Raises:
             StoreError: If a pattern matches no run; offers the closest names.
         """
-        records, _ = self.records()
+        records = self.records()[0] if records is None else records
         chosen: dict[str, RunRecord] = {}
         for pattern in patterns:
             hits = [r for r in records if pattern in (r.id, r.suite)]

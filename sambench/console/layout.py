@@ -54,7 +54,9 @@ def _append(lines: Text, row: Sequence[Entry], widths: Sequence[int]) -> None:
     blanks = 0
     for place, ((text, bold), width) in enumerate(zip(row, widths, strict=True)):
         room = width - cell_len(text)
-        before = blanks + (room if place else 0)
-        lines.append(" " * before)
-        lines.append(text, "bold" if bold else None)
-        blanks = GAP + (0 if place else room)
+        blanks += room if place else 0
+        if text:
+            lines.append(" " * blanks)
+            lines.append(text, "bold" if bold else None)
+            blanks = 0
+        blanks += GAP + (0 if place else room)

@@ -30,6 +30,9 @@ PIPED_WIDTH = 160
 """Columns where the output is no terminal and COLUMNS is not set."""
 
 
+MOST_WARNINGS = 20
+"""Warnings of a kind that are shown one by one."""
+
 LONG_LISTING = 500
 """Rows from which on a listing is no longer fitted to the terminal."""
 
@@ -59,6 +62,13 @@ class Screen:
     def warn(self, text: str) -> None:
         """Show something that the user should look at."""
         self.err.print(f"[yellow]{escape(text)}[/]", soft_wrap=True)
+
+    def warn_of(self, texts: Sequence[str], what: str) -> None:
+        """Show the first of several warnings, and how many more there are."""
+        for text in texts[:MOST_WARNINGS]:
+            self.warn(text)
+        if len(texts) > MOST_WARNINGS:
+            self.warn(f"... and {len(texts) - MOST_WARNINGS} more {what}")
 
     def fail(self, text: str) -> None:
         """Show why the command ends without its result."""
