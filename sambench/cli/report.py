@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -47,6 +48,7 @@ def report(
 
     store, screen = Store(results), Screen()
     stored, damaged = store.records()
+    gc.freeze()  # they stay to the end: no need to look for garbage among them again and again
     records = [record for record in stored if not is_trial(record)]
     screen.warn_of(damaged, "records that cannot be read")
     name: str | None = None

@@ -301,7 +301,7 @@ class OptimizerInfo:
         if base is not None and self.base not in (None, base):
             raise ConfigError(f"{self.name} is its own base optimizer; it cannot run on {base!r}")
         found = find_base(base or self.base or "adam")
-        mechanics = {k: v for k, v in vars(Mechanics).items() if isinstance(v, Hyperparameter)}
+        mechanics = _mechanics()
         known = {**self.hyperparameters, **found.settings, **mechanics}
         for name in settings:
             if name not in known and found.settings:
@@ -310,7 +310,8 @@ class OptimizerInfo:
                     f"{did_you_mean(name, known)}; known: {', '.join(known)}"
                 )
         used = {k: h.check(settings[k], self.name) for k, h in mechanics.items() if k in settings}
-        rest = {k: v for k, v in settings.items() if k not in {**self.hyperparameters, **used}}
+        taken = {*self.hyperparameters, *used}
+        rest = {k: v for k, v in settings.items() if k not in taken}
         return {
             "name": self.name,
             "base": found.name,
@@ -327,6 +328,11 @@ class OptimizerInfo:
             for name, value in own.items()
             if not (declared[name].later and value == declared[name].default)
         }
+
+
+@functools.cache
+def _mechanics() -> dict[str, Hyperparameter[Any]]:
+    return {k: v for k, v in vars(Mechanics).items() if isinstance(v, Hyperparameter)}
 
 
 optimizers: Registry[OptimizerInfo] = Registry("optimizer", "sambench.optim.methods")
