@@ -74,7 +74,7 @@ def stages(folder: Path) -> dict[str, Any]:
 
     taken["start and imports"] = round(time.process_time(), 2)
     records, damaged = timed("records read", Store(folder).records)
-    tables = timed("tables", lambda: build_tables(records, "adam"))
+    tables = timed("tables made", lambda: build_tables(records, "adam"))
     megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     counts = {"records": len(records), "unreadable": len(damaged), "tables": len(tables)}
     return {**counts, **taken, "peak_megabytes": megabytes}
