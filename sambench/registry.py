@@ -7,12 +7,15 @@ asked, so nothing is imported at start-up and adding an entry is adding a file.
 from __future__ import annotations
 
 import fnmatch
+import functools
 import importlib
-import importlib.metadata
 import pkgutil
-from typing import Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from sambench.errors import PluginError, UnknownNameError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoints
 
 
 class Named(Protocol):
@@ -82,6 +85,14 @@ class Registry(Generic[Entry]):
         package = importlib.import_module(self._package)
         for module in pkgutil.iter_modules(package.__path__, f"{self._package}."):
             importlib.import_module(module.name)
-        for point in importlib.metadata.entry_points(group=f"sambench.{self.kind}s"):
+        for point in installed().select(group=f"sambench.{self.kind}s"):
             point.load()
         self._discovered = True
+
+
+@functools.cache
+def installed() -> EntryPoints:
+    """Return the entry points of all installed packages, whose files are read once."""
+    from importlib.metadata import entry_points
+
+    return entry_points()

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sambench.arguments import sort_settings, with_settings
 from sambench.cli.contrast import contrast
 from sambench.cli.options import (
     DATA,
@@ -107,6 +106,7 @@ def compare(
     sambench compare --dataset phantom --model small-cnn --opt adam,sam,gcsam --seeds 3;
     sambench compare adam sam; sambench compare suites/demo.yaml published
     """
+    from sambench.arguments import sort_settings, with_settings
     from sambench.cli.launching import launch_options
     from sambench.cli.study import Request, Study
     from sambench.console import Screen

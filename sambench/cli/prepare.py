@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sambench.arguments import parse_settings
 from sambench.cli.auditing import audit_prepared, show_audit
 from sambench.cli.options import (
     DATA,
@@ -65,6 +64,7 @@ def prepare(
     Examples: sambench prepare phantom --size 64;
     sambench prepare bus --xlsx "BIRADS&FOLD.xlsx"; sambench prepare busi --source DIR
     """
+    from sambench.arguments import parse_settings
     from sambench.console import Screen
     from sambench.data.contact_sheet import write_contact_sheet
     from sambench.data.preparation import prepare as prepare_dataset

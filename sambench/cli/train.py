@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from sambench.arguments import sort_settings
 from sambench.cli.launching import image_size, launch, show_table
 from sambench.cli.options import (
     DATA,
@@ -61,6 +60,7 @@ def train(
 
     Example: sambench train --opt gcsam --model resnet50 --device cuda:0
     """
+    from sambench.arguments import sort_settings
     from sambench.config import RunConfig
     from sambench.console import Screen
     from sambench.launch import together
