@@ -18,14 +18,25 @@ class Cell:
     Attributes:
         text: All that is printed, marks included.
         summary: Of the runs behind it; None where there are none.
+        value: The number that it is, where it is one but no mean of runs.
         bold: Whether its mean is the best of its column.
         flagged: Whether a run behind it collapsed or did not converge, so that it cannot be best.
     """
 
     text: str
     summary: Summary | None = None
+    value: float | None = None
     bold: bool = False
     flagged: bool = False
+
+    @property
+    def number(self) -> float | None:
+        """What the cell sorts by: its mean, or its value."""
+        return self.value if self.summary is None else self.summary.mean
+
+
+Row = tuple[str, tuple[Cell, ...]]
+"""A label and a cell for each further heading."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,14 +45,14 @@ class Table:
 
     Attributes:
         title: One line.
-        headings: Of each column; the first is the optimizer's.
+        headings: Of each column; the first is that of the labels.
         rows: A label and a cell for each further heading.
         notes: What a reader must know, one sentence each.
     """
 
     title: str
     headings: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
+    rows: tuple[Row, ...]
     notes: tuple[str, ...]
 
 
@@ -55,3 +66,8 @@ def format_summary(summary: Summary, decimals: int | None) -> str:
     mean = f"{summary.mean:{form}}"
     spread = "" if summary.sd is None else f" ± {summary.sd:{form}}"
     return f"{mean}{spread} ({summary.n})"
+
+
+def signed(value: float) -> str:
+    """Write a difference with its sign and three significant digits."""
+    return f"{value:+.0f}" if abs(value) >= 1000 else f"{value:+.3g}"
