@@ -39,7 +39,7 @@ class Metric:
 
         Several numbers, as of the severities of a shift, count by their mean.
         """
-        found = _at(record, self.column)
+        found = value_at(record, self.column)
         if isinstance(found, list | tuple) and found:
             found = math.fsum(found) / len(found)
         if isinstance(found, bool) or not isinstance(found, int | float):
@@ -52,15 +52,15 @@ class Metric:
 
     def trusted(self, record: RunRecord) -> bool:
         """Whether a run's measurement converged, as far as it says."""
-        return self.converged is None or _at(record, self.converged) is not False
+        return self.converged is None or value_at(record, self.converged) is not False
 
 
 def collapsed(record: RunRecord) -> bool:
     """Whether a run predicts one class for every test image."""
-    return _at(record, "final.test.collapsed") is True
+    return value_at(record, "final.test.collapsed") is True
 
 
-def _at(record: RunRecord, path: str) -> object:
+def value_at(record: RunRecord, path: str) -> object:
     """Return what stands at a path of the frame's columns, None where there is nothing."""
     section, *keys = path.split(".")
     found: object = getattr(record, section)

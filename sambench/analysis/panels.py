@@ -35,6 +35,7 @@ class Panel:
     Attributes:
         title: Model and dataset, and what tells the setting from others of theirs.
         group: The runs.
+        part: 1, or from 2 on for runs of other images than most runs of the same setting.
         comparisons: Of each further line with the first, by every measured metric; Holm's p over
             the lines. Empty where no run is of the baseline.
     """
@@ -42,6 +43,12 @@ class Panel:
     title: str
     group: Group
     comparisons: tuple[Comparison, ...]
+    part: int = 1
+
+    @property
+    def records(self) -> tuple[RunRecord, ...]:
+        """All runs, line by line."""
+        return tuple(_records(self.group))
 
     @property
     def baseline(self) -> Line | None:
@@ -70,7 +77,12 @@ def build_panels(
         baseline: Name of the optimizer that the others are compared with.
         metrics: What to compare them by; those that no run has are passed over.
     """
-    sorted_runs = [part for group in groups(records, baseline) for part in on_the_same_images(group)]
+    parted = [
+        numbered
+        for group in groups(records, baseline)
+        for numbered in enumerate(on_the_same_images(group), start=1)
+    ]
+    sorted_runs = [group for _, group in parted]
     lines = [line for group in sorted_runs for line in group.lines]
     runs = [record for line in lines for record in line.records]
     table = frame(runs)
@@ -82,11 +94,12 @@ def build_panels(
         Panel(
             title=title,
             group=group,
+            part=part,
             comparisons=_against_baseline(
                 group, list(itertools.islice(sides, len(group.lines))), baseline, there
             ),
         )
-        for group, title in zip(sorted_runs, titles(sorted_runs), strict=True)
+        for (part, group), title in zip(parted, titles(sorted_runs), strict=True)
     )
 
 

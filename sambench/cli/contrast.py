@@ -29,11 +29,13 @@ class Side:
         name: As it was given.
         kind: "published", "optimizer" or "runs".
         records: Its runs; those of every optimizer where it is one.
+        damaged: A message for each of its records that cannot be counted.
     """
 
     name: str
     kind: str
     records: tuple[RunRecord, ...] = ()
+    damaged: tuple[str, ...] = ()
 
 
 def contrast(screen: Screen, first: str, second: str, data: Path, results: Path) -> None:
@@ -48,9 +50,9 @@ def contrast(screen: Screen, first: str, second: str, data: Path, results: Path)
     from sambench.report.contrasts import contrast_tables
 
     records, damaged = _stored(results)
-    for message in damaged:
-        screen.warn(message)
     sides = [_side(text, records, data, results) for text in (first, second)]
+    for message in dict.fromkeys((*damaged, *(text for side in sides for text in side.damaged))):
+        screen.warn(message)
     metrics, kinds = find_metrics(METRICS), {side.kind for side in sides}
     if PUBLISHED in kinds:
         tables: tuple[Table, ...] = (_beside_the_papers(sides),)
@@ -127,13 +129,15 @@ def _article(side: Side) -> str:
 
 def _stored(results: Path) -> tuple[list[RunRecord], list[str]]:
     """Return the records of the results folder and of the studies published below it."""
+    from sambench.analysis.soundness import sound
     from sambench.store import Store
 
     records: list[RunRecord] = []
     damaged: list[str] = []
     for root in (results, *sorted((results / "published").glob("*"))):
         found, broken = Store(root).records()
-        records, damaged = records + found, damaged + broken
+        kept, unsound = sound(found)
+        records, damaged = records + kept, [*damaged, *broken, *unsound]
     return records, damaged
 
 
@@ -143,6 +147,8 @@ def _side(text: str, records: Sequence[RunRecord], data: Path, results: Path) ->
     Raises:
         UserError: If it is nothing known.
     """
+    from sambench.analysis.soundness import sound
+    from sambench.cli.gathering import of_suite
     from sambench.optim.method import optimizers
     from sambench.store import Store
 
@@ -150,9 +156,14 @@ def _side(text: str, records: Sequence[RunRecord], data: Path, results: Path) ->
     if text == PUBLISHED:
         return Side(name=text, kind=PUBLISHED)
     if path.suffix in (".yaml", ".yml"):
-        return Side(name=text, kind=RUNS, records=of_suite(path, Store(results), data))
+        found = of_suite(path, Store(results), data)
+        return Side(name=text, kind=RUNS, records=found.records, damaged=found.damaged)
     if (path / "runs").is_dir():
-        return Side(name=text, kind=RUNS, records=tuple(Store(path).records()[0]))
+        there, damaged = Store(path).records()
+        kept, unsound = sound(there)
+        return Side(
+            name=text, kind=RUNS, records=tuple(kept), damaged=(*damaged, *unsound)
+        )
     if text.partition(" (")[0] in known:
         return Side(name=text, kind=OPTIMIZER, records=tuple(records))
     named = tuple(record for record in records if record.suite == text)
@@ -166,23 +177,3 @@ def _side(text: str, records: Sequence[RunRecord], data: Path, results: Path) ->
         f"{did_you_mean(text, [*suites, *known])}; suites with runs in {results}: "
         f"{', '.join(suites) or 'none'}; optimizers: `sambench list optimizers`"
     )
-
-
-def of_suite(path: Path, store: Store, data: Path) -> tuple[RunRecord, ...]:
-    """Return the stored runs of a suite file.
-
-    Raises:
-        ConfigError: If it is no suite or none of its runs is stored.
-    """
-    from sambench.cli.launching import folds_in, image_size
-    from sambench.suite.file import load_suite
-
-    configs = load_suite(path).expand(
-        lambda name: image_size(data, name), lambda name, side: folds_in(data, name, side)
-    )
-    found = tuple(record for config in configs if (record := store.load(config)) is not None)
-    if not found:
-        raise ConfigError(
-            f"no run of {path} is in {store.runs}; `sambench compare {path}` makes them"
-        )
-    return found

@@ -58,11 +58,7 @@ class Table:
 
 def format_summary(summary: Summary, decimals: int | None) -> str:
     """Write `mean ± SD (n)`; without decimals given, the mean has three significant digits."""
-    if decimals is None:
-        magnitude = math.floor(math.log10(abs(summary.mean))) if summary.mean else 0
-        form = f".{max(0, 2 - magnitude)}f" if magnitude >= -3 else ".2e"
-    else:
-        form = f".{decimals}f"
+    form = _form(summary.mean, 3) if decimals is None else f".{decimals}f"
     mean = f"{summary.mean:{form}}"
     spread = "" if summary.sd is None else f" ± {summary.sd:{form}}"
     return f"{mean}{spread} ({summary.n})"
@@ -70,4 +66,10 @@ def format_summary(summary: Summary, decimals: int | None) -> str:
 
 def signed(value: float) -> str:
     """Write a difference with its sign and three significant digits."""
-    return f"{value:+.0f}" if abs(value) >= 1000 else f"{value:+.3g}"
+    return f"{value:+{_form(value, 3)}}"
+
+
+def _form(value: float, digits: int) -> str:
+    """Return the format of so many significant digits: no exponent from 0.001 on."""
+    magnitude = math.floor(math.log10(abs(value))) if value else 0
+    return f".{max(0, digits - 1 - magnitude)}f" if magnitude >= -3 else f".{digits - 1}e"
