@@ -119,13 +119,11 @@ def _standing(
         return NO_RUN
     if all_collapsed:
         return ALL_COLLAPSED
-    first = lines[0]
-    if first.optimizer["name"] != baseline or not first.completed:
-        return NO_BASELINE
-    if len(lines) == 1:
-        return ALONE
     if not ranked:
-        return NO_PAIR
+        first = lines[0]
+        if first.optimizer["name"] != baseline or not first.completed:
+            return NO_BASELINE
+        return NO_PAIR if len(lines) > 1 else ALONE
     if any(found.verdict == BETTER for found in ranked):
         return SHOWN
     return NOT_SHOWN if any(_within_reach(found, len(ranked)) for found in ranked) else OUT_OF_REACH

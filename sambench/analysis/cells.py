@@ -50,9 +50,9 @@ def find_cell(query: str, panels: Sequence[Panel]) -> CellOf:
     if len(found) == 1:
         return found[0]
     if found:
-        names = "; ".join(cell.name for cell in found[:MOST_NAMED])
+        some = "; ".join(cell.name for cell in found[:MOST_NAMED])
         more = "; ..." if len(found) > MOST_NAMED else ""
-        raise UserError(f"{len(found)} cells are {query!r}; name one: {names}{more}")
+        raise UserError(f"{len(found)} cells are {query!r}; name one: {some}{more}")
     every = [cell for panel in panels for line in panel.group.lines for cell in _cells(panel, line)]
     short = {f"{cell.line.label}/{bare(cell.metric.title)}": None for cell in every}
     names = [*short, *(cell.name for cell in every)]
@@ -69,8 +69,20 @@ def bare(title: str) -> str:
 
 
 def _find(query: str, panels: Sequence[Panel]) -> list[CellOf]:
-    *setting, label, metric = ["", *query.split("/")] if "/" not in query else query.split("/")
-    title = "/".join(setting).strip()
+    if "/" not in query:
+        return [
+            cell
+            for panel in panels
+            for line in closest(query, panel.group.lines, _names_of_line)
+            for cell in _cells(panel, line)
+        ] or [
+            cell
+            for panel in panels
+            for line in panel.group.lines
+            for cell in _named(panel, line, query)
+        ]
+    parts = query.split("/")
+    title, label, metric = "/".join(parts[:-2]).strip(), parts[-2], parts[-1]
     chosen = closest(title, panels, lambda panel: [panel.title]) if title else list(panels)
     found = [
         cell

@@ -1,4 +1,4 @@
-"""The comparisons behind a report: a panel for each setting, every optimizer against the baseline."""
+"""The comparisons behind a report: each optimizer against the baseline, setting by setting."""
 
 from __future__ import annotations
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from sambench.analysis.comparison import ALPHA, LEAST_PAIRS
 from sambench.analysis.groups import Group, Line, groups
-from sambench.analysis.panels import titles
 from sambench.analysis.paired import EXACT_PAIRS, FLIPS
+from sambench.analysis.panels import titles
 from sambench.config import RunConfig
 from sambench.record import RUNNING, RunRecord
 
@@ -48,7 +48,7 @@ class Reach:
 
 
 def smallest(pairs: int) -> float:
-    """Return the least p of the sign-flip test of so many pairs: 2 of 2^n flips, or of the draws."""
+    """Return the least p of the sign-flip test of so many pairs: 2 of 2^n flips, or 1 draw."""
     return 2.0 ** (1 - pairs) if pairs <= EXACT_PAIRS else 1 / (1 + FLIPS)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from sambench.analysis.metrics import METRICS, value_at
 from sambench.record import COMPLETED, RunRecord
@@ -40,19 +40,19 @@ def _wrong(record: RunRecord) -> str:
             return f"it is completed but has no {path}"
     for path in (*(metric.column for metric in METRICS), *COUNTS):
         found = value_at(record, path)
-        if not _numbers(found):
+        if not _numbers(_each(found)):
             return f"its {path} is {found!r}, no number"
-        if path in FRACTIONS and not all(0 <= value <= 1 for value in _each(found)):
+        if path in FRACTIONS and any(value < 0 or value > 1 for value in _each(found)):
             return f"its {path} is {found!r}, no fraction"
     return ""
 
 
-def _numbers(found: object) -> bool:
-    """Whether this is a number, some numbers, or nothing."""
-    each = found if isinstance(found, list | tuple) else [] if found is None else [found]
-    return all(isinstance(v, int | float) and not isinstance(v, bool) for v in each)
+def _numbers(values: Sequence[object]) -> bool:
+    return all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
 
 
-def _each(found: object) -> Sequence[float]:
-    values = found if isinstance(found, list | tuple) else [] if found is None else [found]
-    return [value for value in values if not math.isnan(value)]
+def _each(found: object) -> Sequence[Any]:
+    """Return one value or several as several, and none for nothing."""
+    if isinstance(found, list | tuple):
+        return found
+    return [] if found is None else [found]

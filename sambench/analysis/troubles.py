@@ -87,8 +87,8 @@ def _doubtful(records: Sequence[RunRecord]) -> Iterable[Trouble]:
     yield Trouble(
         kind="Collapsed: one class is predicted for every test image",
         runs=chosen(collapsed),
-        remedy="Another learning rate or rho, or more epochs. They count for accuracy and cost, and "
-        "are left out of curvature.",
+        remedy="Another learning rate or rho, or more epochs. They count for accuracy and cost, "
+        "and are left out of curvature.",
     )
     yield Trouble(
         kind="The stop rule's target was not met",
@@ -113,8 +113,8 @@ def _unlike(panels: Sequence[Panel]) -> Iterable[Trouble]:
     yield Trouble(
         kind="Other images, another split or another code than most runs of the same setting",
         runs=tuple(r.name for panel in panels if panel.part > 1 for r in panel.records),
-        remedy="They stand in tables of their own. `sambench compare SUITE --retry stale` makes all "
-        "alike.",
+        remedy="They stand in tables of their own. `sambench compare SUITE --retry stale` makes "
+        "all alike.",
     )
     odd, ways = [], []
     for panel in panels:

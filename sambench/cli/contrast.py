@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from sambench.console import Screen
     from sambench.record import RunRecord
     from sambench.report.table import Table
-    from sambench.store import Store
 
 PUBLISHED, OPTIMIZER, RUNS = "published", "optimizer", "runs"
 METRICS = ("accuracy", "auroc", "train_seconds", "gradient_evaluations", "top", "trace")
@@ -161,9 +160,7 @@ def _side(text: str, records: Sequence[RunRecord], data: Path, results: Path) ->
     if (path / "runs").is_dir():
         there, damaged = Store(path).records()
         kept, unsound = sound(there)
-        return Side(
-            name=text, kind=RUNS, records=tuple(kept), damaged=(*damaged, *unsound)
-        )
+        return Side(name=text, kind=RUNS, records=tuple(kept), damaged=(*damaged, *unsound))
     if text.partition(" (")[0] in known:
         return Side(name=text, kind=OPTIMIZER, records=tuple(records))
     named = tuple(record for record in records if record.suite == text)

@@ -1,4 +1,4 @@
-"""The answer in words: two sentences for each setting, two more over all where there are several."""
+"""The answer in words: two sentences for each setting, and two over all of several."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sambench.analysis.answer import (
     Answer,
 )
 from sambench.analysis.comparison import ALPHA, BETTER, WORSE, Comparison
-from sambench.report.table import format_summary
+from sambench.report.table import format_summary, significant
 
 
 def answer_text(found: Sequence[Answer], baseline: str) -> tuple[str, ...]:
@@ -118,8 +118,10 @@ def _alone(one: Answer, baseline: str) -> str:
 
 
 def _all_collapsed(one: Answer, baseline: str) -> str:
-    runs = "the one completed run predicts" if one.collapsed == 1 else (
-        f"all {one.collapsed} completed runs predict"
+    runs = (
+        "the one completed run predicts"
+        if one.collapsed == 1
+        else (f"all {one.collapsed} completed runs predict")
     )
     return (
         f"On {one.panel.title}, {runs} one class for every test image, so neither accuracy nor "
@@ -163,9 +165,10 @@ def _second(one: Answer, baseline: str) -> str:
         )
         if ratio is not None
     ]
-    cost = f"It takes {' and '.join(ratios)} of {one.accuracy.baseline}, and " if ratios else ""
-    text = f"{cost}{_flatness(one)}{_flatter(one)}{_collapsed(one)}."
-    return text[0].upper() + text[1:]
+    named = one.accuracy
+    takes = f"takes {' and '.join(ratios)} of {named.baseline}, and " if ratios else ""
+    text = f"{takes}{_flatness(one)}{_flatter(one)}{_collapsed(one)}."
+    return f"{named.candidate} {text}" if takes else text[0].upper() + text[1:]
 
 
 def _flatness(one: Answer) -> str:
@@ -180,8 +183,8 @@ def _flatness(one: Answer) -> str:
     )
     sure = "" if p is None else f", adjusted p = {p:.2g}"
     return (
-        f"its minimum {said} ({found.metric.title.lower()} {after.mean:.3g} against "
-        f"{before.mean:.3g}{sure}, {_pairs(found.n)})"
+        f"its minimum {said} ({found.metric.title.lower()} {significant(after.mean)} against "
+        f"{significant(before.mean)}{sure}, {_pairs(found.n)})"
     )
 
 
@@ -204,7 +207,9 @@ def _difference(found: Comparison) -> str:
     before, after = found.baseline_summary, found.candidate_summary
     assert before is not None and after is not None and found.difference is not None
     interval = found.interval
-    parts = [] if interval is None else [f"95 % interval {interval.low:+.1f} to {interval.high:+.1f}"]
+    parts = (
+        [] if interval is None else [f"95 % interval {interval.low:+.1f} to {interval.high:+.1f}"]
+    )
     if found.p_holm is not None:
         parts.append(f"adjusted p = {found.p_holm:.2g}")
     parts.append(_pairs(found.n))

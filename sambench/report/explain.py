@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sambench.analysis.cells import CellOf
 from sambench.analysis.comparison import Comparison
-from sambench.analysis.metrics import Metric, collapsed
+from sambench.analysis.metrics import Metric
 from sambench.analysis.panels import Panel
 from sambench.analysis.statistics import Summary
 from sambench.record import COMPLETED, RunRecord
@@ -30,7 +30,9 @@ def explain(cell: CellOf, path_of: PathOf) -> tuple[str, ...]:
     times = "" if metric.scale == 1 else f" x {metric.scale:g}"
     lines = [cell.name, f"field of the record: {metric.column}{times}", ""]
     lines += [f"  {value:<12.6g} {path_of(record)}" for record, value in used]
-    lines += [f"  {'not counted':<12} {path_of(r)}: {why}" for r in records if (why := _why(metric, r))]
+    lines += [
+        f"  {'not counted':<12} {path_of(r)}: {why}" for r in records if (why := _why(metric, r))
+    ]
     lines += ["", *_summary([value for _, value in used])]
     found = cell.panel.comparison(cell.line.label, metric.name)
     if found is not None:
@@ -67,9 +69,7 @@ def _summary(values: Sequence[float]) -> Iterable[str]:
         yield f"SD = sqrt(sum of (value - mean)^2 / (n - 1)) = {found.sd:.6g}, n = {found.n}"
 
 
-def _comparison(
-    found: Comparison, panel: Panel, by_name: dict[str, RunRecord]
-) -> Iterable[str]:
+def _comparison(found: Comparison, panel: Panel, by_name: dict[str, RunRecord]) -> Iterable[str]:
     unit = f" {found.metric.unit}" if found.metric.unit else ""
     yield f"difference to {found.baseline}, by pairs of runs of the same seed and fold:"
     rows = zip(
@@ -85,7 +85,8 @@ def _comparison(
     parts = _part_means(found, by_name)
     terms = list(parts) if found.partitions > 1 else list(found.differences)
     averaged = " (the seeds of each test part averaged first)" if found.partitions > 1 else ""
-    yield f"mean difference = {_sum(terms)} / {len(terms)} = {found.difference:+.6g}{unit}{averaged}"
+    mean = f"{found.difference:+.6g}{unit}"
+    yield f"mean difference = {_sum(terms)} / {len(terms)} = {mean}{averaged}"
     yield from _interval(found, terms)
     yield from _test(found, terms)
     yield from _holm(found, panel)
@@ -144,8 +145,9 @@ def _holm(found: Comparison, panel: Panel) -> Iterable[str]:
     family = sorted(c.p for c in panel.by(found.metric.name) if c.p is not None)
     place = sum(p < found.p for p in family) + 1
     yield (
-        f"adjusted p = {found.p_holm:.6g}: Holm over {len(family)} optimizers, p is number {place} "
-        f"from the smallest; the largest of ({len(family)} - i + 1) p(i) for i = 1 .. {place}, at most 1"
+        f"adjusted p = {found.p_holm:.6g}: Holm over {len(family)} optimizers; p is number {place} "
+        f"from the smallest, so it is the largest of ({len(family)} - i + 1) p(i) for i = 1 .. "
+        f"{place}, at most 1"
     )
 
 

@@ -108,7 +108,8 @@ def to_html_table(table: Table) -> str:
     return (
         f'<h3>{escape(table.title)}</h3>\n<div class="wide" tabindex="0" role="region" '
         f'aria-label="{escape(table.title)}"><table><thead><tr>{head}</tr></thead>\n'
-        f"<tbody>{body}</tbody></table></div>\n" + (f'<ul class="notes">{notes}</ul>' if notes else "")
+        f"<tbody>{body}</tbody></table></div>\n"
+        + (f'<ul class="notes">{notes}</ul>' if notes else "")
     )
 
 
@@ -135,9 +136,10 @@ def _figures(document: Document) -> str:
 
 def _figure(picture: Picture) -> str:
     data = base64.b64encode(picture.png).decode()
+    title, caption = escape(picture.title), escape(picture.caption)
     return (
-        f'<figure><img alt="{escape(picture.title)}" src="data:image/png;base64,{data}">'
-        f"<figcaption><b>{escape(picture.title)}.</b> {escape(picture.caption)}</figcaption></figure>"
+        f'<figure><img alt="{title}" src="data:image/png;base64,{data}">'
+        f"<figcaption><b>{title}.</b> {caption}</figcaption></figure>"
     )
 
 

@@ -148,22 +148,25 @@ def _curvature(runs: Sequence[RunRecord]) -> Iterable[str]:
     if not measured:
         return
 
-    def setting(key: str) -> Callable[[RunRecord], object]:
-        return lambda record: ((record.hessian or {}).get("settings") or {}).get(key)
+    def asked(key: str) -> str:
+        return said(measured, lambda r: ((r.hessian or {}).get("settings") or {}).get(key))
+
+    def of(key: str) -> str:
+        return said(measured, _at("hessian", key))
 
     yield (
         f"Curvature, of {len(measured)} runs. The Hessian of the mean training loss over "
-        f"{said(measured, _at('hessian', 'samples'))} training images at the tested weights, batch "
-        f"normalisation in mode {said(measured, _at('hessian', 'batch_norm'))}, products by "
-        f"{said(measured, _at('hessian', 'hvp'))} differentiation in "
-        f"{said(measured, _at('hessian', 'dtype'))}, L2 penalty {said(measured, _at('hessian', 'l2'))}. "
-        f"Top eigenvalue by Lanczos to a relative error of {said(measured, setting('tol'))}; trace by "
-        f"{said(measured, setting('trace_method'))} to a relative half width of "
-        f"{said(measured, setting('trace_tol'))} of its 95 % interval; at most "
-        f"{said(measured, setting('max_matvecs'))} products each; seed "
-        f"{said(measured, _at('hessian', 'seed'))}. Median, mean and SD: "
-        f"{said(measured, _at('hessian', 'definition'))}, over "
-        f"{said(measured, _at('hessian', 'batches'))} batches. Runs that predict one class for "
+        f"{of('samples')} training images at the tested weights, batch "
+        f"normalisation in mode {of('batch_norm')}, products by "
+        f"{of('hvp')} differentiation in "
+        f"{of('dtype')}, L2 penalty {of('l2')}. "
+        f"Top eigenvalue by Lanczos to a relative error of {asked('tol')}; trace by "
+        f"{asked('trace_method')} to a relative half width of "
+        f"{asked('trace_tol')} of its 95 % interval; at most "
+        f"{asked('max_matvecs')} products each; seed "
+        f"{of('seed')}. Median, mean and SD: "
+        f"{of('definition')}, over "
+        f"{of('batches')} batches. Runs that predict one class for "
         "every test image are left out of curvature."
     )
 
@@ -176,11 +179,11 @@ def _statistics(panels: Sequence[Panel]) -> str:
     intervals = "; ".join(dict.fromkeys(c.interval.method for c in compared if c.interval))
     return (
         f"Statistics. Cells are mean ± SD (n - 1) over runs. Each optimizer is compared with "
-        f"{compared[0].baseline} by pairs of runs of the same seed and fold; two-sided tests: {tests}; "
-        f"95 % intervals: {intervals or 'none, for want of pairs'}; p is corrected by Holm's method over the "
-        f"optimizers of a table, for each metric by itself. A difference is called shown at adjusted "
-        f"p < {ALPHA:g} and from {LEAST_PAIRS} pairs on. Effect size: Cohen's dz; probability of "
-        "improvement: Mann-Whitney's U over the number of pairs of runs."
+        f"{compared[0].baseline} by pairs of runs of the same seed and fold; two-sided tests: "
+        f"{tests}; 95 % intervals: {intervals or 'none, for want of pairs'}; p is corrected by "
+        "Holm's method over the optimizers of a table, for each metric by itself. A difference is "
+        f"called shown at adjusted p < {ALPHA:g} and from {LEAST_PAIRS} pairs on. Effect size: "
+        "Cohen's dz; probability of improvement: Mann-Whitney's U over the number of pairs of runs."
     )
 
 
@@ -217,7 +220,9 @@ def _command(record: RunRecord) -> object:
     text = (record.environment or {}).get("command")
     if text is None:
         return None
-    return " ".join(word.rpartition("/")[2] if word.startswith("/") else word for word in text.split())
+    return " ".join(
+        word.rpartition("/")[2] if word.startswith("/") else word for word in text.split()
+    )
 
 
 def _optimizers(panels: Sequence[Panel]) -> Iterable[str]:
@@ -246,5 +251,3 @@ def _ranges(numbers: Sequence[int]) -> str:
         else:
             parts.append([number])
     return ", ".join(f"{p[0]}-{p[-1]}" if len(p) > 2 else ", ".join(map(str, p)) for p in parts)
-
-

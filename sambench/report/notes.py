@@ -58,9 +58,7 @@ def _protocol(group: Group, done: list[RunRecord]) -> str:
     parts = (
         f" ({'; '.join(f'{train} train, {test} test' for train, test in sizes)})" if sizes else ""
     )
-    rates = sorted(
-        {float(str(line.optimizer["lr"])) for line in group.lines if "lr" in line.optimizer}
-    )
+    rates = _rates(group)
     stop = setting.stop.rule + ("" if setting.stop.value is None else f" {setting.stop.value:g}")
     until = (
         f"{setting.epochs} epochs"
@@ -73,10 +71,23 @@ def _protocol(group: Group, done: list[RunRecord]) -> str:
     )
     return (
         f"{setting.image_size} px images, split {setting.split}{parts}, {start}, batch "
-        f"{setting.batch_size}, lr {', '.join(f'{rate:g}' for rate in rates)} "
+        f"{setting.batch_size}, lr {rates} "
         f"({setting.schedule}), {until}, {setting.selection} weights, {setting.precision}, "
         f"on {'; '.join(hardware) or 'no finished run'}."
     )
+
+
+def _rates(group: Group) -> str:
+    """Return the learning rate, and whose are others where few have them."""
+    owners: dict[float, list[str]] = {}
+    for line in group.lines:
+        if "lr" in line.optimizer:
+            owners.setdefault(float(str(line.optimizer["lr"])), []).append(line.label)
+    if not owners:
+        return "not recorded"
+    usual, *others = sorted(owners, key=lambda rate: (-len(owners[rate]), rate))
+    told = [f"{', '.join(owners[rate])} {rate:g}" for rate in others]
+    return f"{usual:g}" + (f" (but {'; '.join(told)})" if told else "")
 
 
 def _curvature_note(done: list[RunRecord]) -> Iterable[str]:

@@ -19,14 +19,16 @@ MOST_TABLES = 24
 """Of more tables than these only the two pages are written."""
 
 MANY = (
-    f"More than {MOST_TABLES} tables: pictures and files of each are left out; name a suite or runs "
-    "to have them."
+    f"More than {MOST_TABLES} tables: pictures and files of each are left out; name a suite or "
+    "runs to have them."
 )
 
 
 def write_report(document: Document, folder: Path) -> tuple[Path, ...]:
-    """Write `report.md`, `report.html`, `figures/`, a PNG of each table of the sections that are
-    drawn, and `tables/` with LaTeX, CSV and xlsx of all.
+    """Write a report in every form.
+
+    These are `report.md`, `report.html`, `figures/`, `tables/` with LaTeX, CSV and xlsx of every
+    table, and a PNG of each table of the sections that are drawn.
 
     Returns:
         The pages, the tables' pictures, and the folders of tables and figures.

@@ -28,9 +28,9 @@ def search_table(found: Mapping[str, Any], where: str) -> Table:
         rows=tuple(_row(tuning, several=several) for tuning in found["tunings"]),
         notes=(
             f"Every optimizer has {search['trials']} trials with seeds "
-            f"{', '.join(map(str, search['seeds']))}; the values of the highest validation accuracy "
-            f"({100 * search['validation']:g} % of the training images) are chosen, and the test "
-            "images play no role.",
+            f"{', '.join(map(str, search['seeds']))}; the values of the highest validation "
+            f"accuracy ({100 * search['validation']:g} % of the training images) are chosen, and "
+            "the test images play no role.",
             f"Trials, their runs and values: {where}.",
         ),
     )
@@ -61,7 +61,9 @@ def _row(tuning: Mapping[str, Any], *, several: bool) -> Row:
 
 
 def _values(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}" for k, v in values.items())
+    return ", ".join(
+        f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}" for k, v in values.items()
+    )
 
 
 def _percentage(share: float | None) -> Cell:

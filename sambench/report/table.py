@@ -64,6 +64,11 @@ def format_summary(summary: Summary, decimals: int | None) -> str:
     return f"{mean}{spread} ({summary.n})"
 
 
+def significant(value: float) -> str:
+    """Write a number with three significant digits, and all of those before the point."""
+    return f"{value:{_form(value, 3)}}"
+
+
 def signed(value: float) -> str:
     """Write a difference with its sign and three significant digits."""
     return f"{value:+{_form(value, 3)}}"

@@ -76,9 +76,7 @@ def baseline_tables(panels: Sequence[Panel]) -> tuple[Table, ...]:
 
 
 def _baseline_table(panels: Sequence[Panel]) -> Table:
-    lines = [
-        replace(panel.group.lines[0], label=panel.group.setting.model) for panel in panels
-    ]
+    lines = [replace(panel.group.lines[0], label=panel.group.setting.model) for panel in panels]
     setting = panels[0].group.setting
     group = Group(setting=setting, lines=tuple(lines))
     name = panels[0].group.lines[0].label
@@ -103,7 +101,9 @@ def _table(panel: Panel, title: str, columns: Sequence[Column]) -> Table:
     rows = [
         (
             line.label,
-            tuple(cell(line, c, different=(line.label, c.metric.name) in different) for c in columns),
+            tuple(
+                cell(line, c, different=(line.label, c.metric.name) in different) for c in columns
+            ),
         )
         for line in panel.group.lines
     ]

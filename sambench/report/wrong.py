@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from sambench.analysis.comparison import ALPHA
 from sambench.analysis.reach import Reach
 from sambench.analysis.troubles import Trouble
 from sambench.report.document import Section
@@ -31,14 +32,20 @@ def went_wrong(found: Sequence[Trouble], damaged: Sequence[str], reach: Sequence
 
 
 def beyond_reach(found: Sequence[Reach]) -> tuple[str, ...]:
-    """Return a sentence for each setting whose runs can never show a difference."""
-    return tuple(
-        f"{one.title}: {one.pairs} pair{'s' * (one.pairs != 1)} of runs for each of {one.family} "
-        f"optimizer{'s' * (one.family != 1)} can never reach p < 0.05 against {one.baseline}"
-        + (f" (smallest possible {one.smallest_p:.2g} after Holm)" if one.parts == 1 else "")
-        + f"; the least are {one.needed} pairs."
-        for one in found
-        if not one.possible
+    """Return a sentence for the settings whose runs can never show a difference."""
+    alike: dict[str, list[str]] = {}
+    for one in found:
+        if not one.possible:
+            alike.setdefault(_short_of(one), []).append(one.title)
+    return tuple(f"{', '.join(titles)}: {sentence}" for sentence, titles in alike.items())
+
+
+def _short_of(one: Reach) -> str:
+    each = f"each of {one.family} optimizers" if one.family > 1 else "the other optimizer"
+    bound = f" (smallest possible {one.smallest_p:.2g} after Holm)" if one.parts == 1 else ""
+    return (
+        f"{one.pairs} pair{'s' * (one.pairs != 1)} of runs of {each} and {one.baseline} can never "
+        f"reach p < {ALPHA:g}{bound}; {one.needed} pairs are the least."
     )
 
 

@@ -54,7 +54,7 @@ def write_search(
     write_json(path, content)
 
 
-def read_search(path: Path) -> Mapping[str, Any] | None:
+def read_search(path: Path) -> dict[str, Any] | None:
     """Return what `write_search` wrote, or None where no search was made.
 
     Raises:
@@ -65,13 +65,13 @@ def read_search(path: Path) -> Mapping[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise StoreError(f"{path} cannot be read ({error}); `sambench compare` makes it anew") from (
-            error
-        )
-    whole = isinstance(found, dict) and {"suite", "search", "tunings"} <= found.keys()
-    if not whole or found.get("schema_version") != SCHEMA_VERSION:
-        raise StoreError(f"{path} is no search of this sambench; `sambench compare` makes it anew")
-    return found
+        raise StoreError(
+            f"{path} cannot be read ({error}); `sambench compare` makes it anew"
+        ) from error
+    keys = {"suite", "search", "tunings"}
+    if isinstance(found, dict) and keys <= found.keys() and found.get("schema_version") == 1:
+        return found
+    raise StoreError(f"{path} is no search of this sambench; `sambench compare` makes it anew")
 
 
 def _tuning(tuning: Tuning, records: Mapping[str, RunRecord]) -> dict[str, Any]:
