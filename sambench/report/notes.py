@@ -45,9 +45,7 @@ def table_notes(
         met = sum(bool(record.final and record.final["target_met"]) for record in done)
         yield f"Stop rule {setting.stop.rule} was met by {met} of {len(done)} runs."
     yield from _evidence(group, comparisons)
-    tested = {found.metric.name for found in comparisons if found.n}
-    if untested := [c.title for c in columns if tested and c.metric.name not in tested]:
-        yield f"Not tested: {', '.join(untested)}."
+    yield from _untested(columns, rows, comparisons)
     if done and any(cell.summary is None for _, cells in rows for cell in cells):
         yield f"{MISSING} missing: no completed run that counts measured it."
 
@@ -119,6 +117,20 @@ def _arithmetic(sections: Iterable[Section]) -> str:
     if ways["l2"] != {"0"}:
         text += f", with an L2 penalty of {' or '.join(sorted(ways['l2']))}"
     return text
+
+
+def _untested(
+    columns: Sequence[Column], rows: Sequence[Row], comparisons: Sequence[Comparison]
+) -> Iterable[str]:
+    """Name the columns of which there are numbers but no test beside those of others."""
+    tested = {found.metric.name for found in comparisons if found.n}
+    titles = [
+        chosen.title
+        for place, chosen in enumerate(columns)
+        if chosen.metric.name not in tested and any(cells[place].summary for _, cells in rows)
+    ]
+    if tested and titles:
+        yield f"Not tested: {', '.join(titles)}."
 
 
 def _evidence(group: Group, comparisons: Sequence[Comparison]) -> Iterable[str]:
