@@ -51,7 +51,7 @@ def _overall(found: Sequence[Answer], baseline: str) -> str:
     )
     costs = [one.gradient_evaluations for one in shown or found if one.gradient_evaluations]
     cost = (
-        f"What is named below costs {_between(costs)} times {baseline}'s gradient evaluations"
+        f"What is named below costs {_between(costs)} {baseline}'s gradient evaluations"
         if costs
         else "No cost can be compared"
     )
@@ -158,7 +158,7 @@ def _second(one: Answer, baseline: str) -> str:
     if one.accuracy is None:
         return _REMEDIES[one.standing]
     ratios = [
-        f"{ratio:.2g} times the {what}"
+        f"{_times(ratio)} the {what}"
         for ratio, what in (
             (one.gradient_evaluations, "gradient evaluations"),
             (one.train_seconds, "training time"),
@@ -169,6 +169,10 @@ def _second(one: Answer, baseline: str) -> str:
     takes = f"takes {' and '.join(ratios)} of {named.baseline}, and " if ratios else ""
     text = f"{takes}{_flatness(one)}{_flatter(one)}{_collapsed(one)}."
     return f"{named.candidate} {text}" if takes else text[0].upper() + text[1:]
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.0f} times" if ratio >= 10 else f"{ratio:.1f} times"
 
 
 def _flatness(one: Answer) -> str:
@@ -260,5 +264,5 @@ def _range(gains: Sequence[float]) -> str:
 
 
 def _between(values: Sequence[float]) -> str:
-    low, high = f"{min(values):.2g}", f"{max(values):.2g}"
-    return low if low == high else f"{low} to {high}"
+    low, high = _times(min(values)), _times(max(values))
+    return low if low == high else f"{low.removesuffix(' times')} to {high}"
