@@ -36,8 +36,8 @@ def find_cell(query: str, panels: Sequence[Panel]) -> CellOf:
     """Return the cell of that name.
 
     A cell is named `optimizer/metric`, with `setting/` in front where several have it; a metric
-    goes by its heading or its short name, and every part may be shortened. A setting in place of
-    the optimizer stands for the baseline's line.
+    goes by its heading or its short name, and every part may be shortened. A model's name in place
+    of the optimizer's stands for the baseline's line.
 
     Args:
         query: As in "sam/test accuracy" or "resnet50 on bus/sam/top".
@@ -94,8 +94,9 @@ def _find(query: str, panels: Sequence[Panel]) -> list[CellOf]:
         return found
     return [
         cell
-        for panel in closest(label, panels, lambda panel: [panel.title])
+        for panel in panels
         if panel.baseline is not None
+        and _plain(label) in (_plain(panel.title), _plain(panel.group.setting.model))
         for cell in _named(panel, panel.baseline, metric)
     ]
 

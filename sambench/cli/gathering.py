@@ -134,7 +134,13 @@ def _read(names: Sequence[str], store: Store) -> tuple[list[RunRecord], list[str
 
 def _tuned(suite: Suite, store: Store) -> list[str]:
     """Return the names of the runs with chosen values."""
+    from sambench.errors import StoreError
     from sambench.suite.search_record import read_search, search_path
 
-    found = read_search(search_path(store.root, suite.name)) if suite.search else None
-    return [str(name) for tuning in (found or {}).get("tunings", ()) for name in tuning["tuned"]]
+    if suite.search is None:
+        return []
+    try:
+        found = read_search(search_path(store.root, suite.name)) or {}
+    except StoreError:  # said where the search itself is shown
+        return []
+    return [str(name) for tuning in found.get("tunings", ()) for name in tuning["tuned"]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -70,9 +71,10 @@ def report(
     if explain is not None:
         _explain(screen, explain, panels, store)
         return
+    found, search = _with_search(found, store)
     for message in found.damaged:
         screen.warn(message)
-    document = _document(found, panels, first, store, published=published)
+    document = _document(found, panels, first, search, published=published)
     written = write_report(document, results / "reports" / (found.name or ""))
     if as_json:
         from sambench.report.plain import to_plain
@@ -112,7 +114,12 @@ def _explain(screen: Screen, query: str, panels: Sequence[Panel], store: Store) 
 
 
 def _document(
-    found: Gathered, panels: Sequence[Panel], baseline: str, store: Store, *, published: bool
+    found: Gathered,
+    panels: Sequence[Panel],
+    baseline: str,
+    search: Table | None,
+    *,
+    published: bool,
 ) -> Document:
     from sambench.analysis.answer import answers
     from sambench.analysis.reach import reach
@@ -132,27 +139,36 @@ def _document(
         answer=answer_text(answers(panels, baseline), baseline),
         results=(
             *result_sections(panels),
-            *_further(found, store, published=published),
+            *_further(found, search, published=published),
         ),
         pictures=(),
         rest=(methods(panels), wrong),
     )
 
 
-def _further(found: Gathered, store: Store, *, published: bool) -> list[Section]:
-    """Return what was searched, and the papers' numbers beside ours, as far as there are any."""
-    from sambench.report.document import Section
+def _with_search(found: Gathered, store: Store) -> tuple[Gathered, Table | None]:
+    """Return the table of a suite's search, if it has one; a damaged one is said and left out."""
+    from sambench.errors import StoreError
     from sambench.report.searches import search_table
     from sambench.suite.search_record import read_search, search_path
 
-    sections = []
-    if found.name is not None:
-        path = search_path(store.root, found.name)
+    if found.name is None:
+        return found, None
+    path = search_path(store.root, found.name)
+    try:
         search = read_search(path)
-        if search is not None:
-            sections.append(
-                Section(title="Hyperparameter search", tables=(search_table(search, str(path)),))
-            )
+    except StoreError as error:
+        return replace(found, damaged=(*found.damaged, str(error))), None
+    return found, None if search is None else search_table(search, str(path))
+
+
+def _further(found: Gathered, search: Table | None, *, published: bool) -> list[Section]:
+    """Return what was searched, and the papers' numbers beside ours, as far as there are any."""
+    from sambench.report.document import Section
+
+    sections = []
+    if search is not None:
+        sections.append(Section(title="Hyperparameter search", tables=(search,)))
     if published or (found.suite is not None and found.suite.tables):
         sections.append(Section(title="Beside the papers", tables=_published(found), drawn=True))
     return sections

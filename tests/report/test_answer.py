@@ -59,8 +59,8 @@ def test_a_tie(make_record: RecordMaker) -> None:
         "On small-cnn on phantom, no optimizer can be told from adam as the more accurate one: of "
         "1 compared, none gains anything, and the least loss is sam's, 70.5 against 70.5 % of test "
         "images, +0.0 points (95 % interval -0.9 to +0.9, adjusted p = 1, 8 pairs of runs). sam "
-        "takes 1.0 times the gradient evaluations and 1.0 times the training time of adam, and whether "
-        "its minimum is flatter was not measured."
+        "takes 1.0 times the gradient evaluations and 1.0 times the training time of adam, and "
+        "whether its minimum is flatter was not measured."
     )
 
 
@@ -113,10 +113,10 @@ def test_several_settings_have_one_answer_above_theirs(make_record: RecordMaker)
     ]
     found = text([*records, make_record("sam", dataset="bus")])
     assert found[0] == (
-        "In 2 of 4 settings an optimizer is shown to be more accurate than adam: sam in 2 (+10.0 to "
-        "+20.0 points), and 1 of the settings cannot show any difference. What is named below costs "
-        "1.0 times adam's gradient evaluations, and flatness was not measured; p is corrected within "
-        "each setting, not across them."
+        "In 2 of 4 settings an optimizer is shown to be more accurate than adam: sam in 2 (+10.0 "
+        "to +20.0 points), and 1 of the settings cannot show any difference. What is named below "
+        "costs 1.0 times adam's gradient evaluations, and flatness was not measured; p is corrected "
+        "within each setting, not across them."
     )
     assert [re.match(r"On ([^,]*),", paragraph)[1] for paragraph in found[1:]] == [  # type: ignore[index]
         *("small-cnn on bus", "resnet50 on phantom"),
