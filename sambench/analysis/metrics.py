@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 
 from sambench.errors import UnknownNameError
 from sambench.record import RunRecord
@@ -57,16 +58,22 @@ class Metric:
 
 def collapsed(record: RunRecord) -> bool:
     """Whether a run predicts one class for every test image."""
-    return value_at(record, "final.test.collapsed") is True
+    return (record.final or {}).get("test", {}).get("collapsed") is True
 
 
 def value_at(record: RunRecord, path: str) -> object:
     """Return what stands at a path of the frame's columns, None where there is nothing."""
-    section, *keys = path.split(".")
+    section, keys = _steps(path)
     found: object = getattr(record, section)
     for key in keys:
-        found = found.get(key) if isinstance(found, Mapping) else None
+        found = found.get(key) if isinstance(found, dict) else None
     return found
+
+
+@cache
+def _steps(path: str) -> tuple[str, tuple[str, ...]]:
+    section, *keys = path.split(".")
+    return section, tuple(keys)
 
 
 def _percentage(name: str, title: str, column: str, *, higher: bool = True) -> Metric:
@@ -162,6 +169,7 @@ METRICS = (
 """Every metric, in the order of tables."""
 
 
+@cache
 def find_metric(name: str) -> Metric:
     """Return a metric by its name.
 

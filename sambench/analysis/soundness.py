@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sambench.analysis.metrics import METRICS, value_at
 from sambench.record import COMPLETED, RunRecord
 
 REQUIRED = ("final.test.accuracy", "cost.train_seconds", "cost.gradient_evaluations")
-FRACTIONS = tuple(m.column for m in METRICS if m.column.startswith("final.test") and m.scale == 100)
+FRACTIONS = {m.column for m in METRICS if m.column.startswith("final.test") and m.scale == 100}
 COUNTS = ("data.train", "data.test", "hessian.samples")
 
 
@@ -34,25 +34,41 @@ def sound(records: Iterable[RunRecord]) -> tuple[list[RunRecord], list[str]]:
 
 def _wrong(record: RunRecord) -> str:
     """Say what is wrong with a record; nothing if nothing is."""
-    done = record.status == COMPLETED
-    for path in REQUIRED:
-        if done and value_at(record, path) is None:
+    for path in REQUIRED if record.status == COMPLETED else ():
+        if value_at(record, path) is None:
             return f"it is completed but has no {path}"
-    for path in (*(metric.column for metric in METRICS), *COUNTS):
-        found = value_at(record, path)
-        if not _numbers(_each(found)):
+    for parent, keys in _BY_PARENT.items():
+        section = value_at(record, parent)
+        if not isinstance(section, dict):
+            if section is not None:
+                return f"its {parent} is {section!r}, no object"
+            continue
+        if why := _wrong_in(section, parent, keys):
+            return why
+    return ""
+
+
+def _wrong_in(section: Mapping[str, Any], parent: str, keys: Sequence[str]) -> str:
+    for key in keys:
+        found = section.get(key)
+        if found is None:
+            continue
+        each = found if isinstance(found, list | tuple) else (found,)
+        path = f"{parent}.{key}"
+        if not all(type(value) in (int, float) for value in each):
             return f"its {path} is {found!r}, no number"
-        if path in FRACTIONS and any(value < 0 or value > 1 for value in _each(found)):
+        if path in FRACTIONS and any(value < 0 or value > 1 for value in each):
             return f"its {path} is {found!r}, no fraction"
     return ""
 
 
-def _numbers(values: Sequence[object]) -> bool:
-    return all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+def _by_parent(paths: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Return the keys of each section that numbers stand under."""
+    found: dict[str, list[str]] = {}
+    for path in paths:
+        parent, _, key = path.rpartition(".")
+        found.setdefault(parent, []).append(key)
+    return {parent: tuple(keys) for parent, keys in found.items()}
 
 
-def _each(found: object) -> Sequence[Any]:
-    """Return one value or several as several, and none for nothing."""
-    if isinstance(found, list | tuple):
-        return found
-    return [] if found is None else [found]
+_BY_PARENT = _by_parent((*(metric.column for metric in METRICS), *COUNTS))

@@ -58,9 +58,10 @@ def further_tables(panel: Panel) -> tuple[Table, ...]:
     done = [record for line in panel.group.lines for record in line.completed]
     tables = []
     for title, names in found:
-        there = [n for n in names if any(find_metric(n).of(record) is not None for record in done)]
+        chosen = [column(name) for name in names]
+        there = [c for c in chosen if any(c.metric.of(record) is not None for record in done)]
         if there:
-            tables.append(_table(panel, title, tuple(map(column, there))))
+            tables.append(_table(panel, title, there))
     return tuple(tables)
 
 

@@ -115,8 +115,8 @@ def test_several_settings_have_one_answer_above_theirs(make_record: RecordMaker)
     assert found[0] == (
         "In 2 of 4 settings an optimizer is shown to be more accurate than adam: sam in 2 (+10.0 "
         "to +20.0 points), and 1 of the settings cannot show any difference. What is named below "
-        "costs 1.0 times adam's gradient evaluations, and flatness was not measured; p is corrected "
-        "within each setting, not across them."
+        "costs 1.0 times adam's gradient evaluations, and flatness was not measured; p is "
+        "corrected within each setting, not across them."
     )
     assert [re.match(r"On ([^,]*),", paragraph)[1] for paragraph in found[1:]] == [  # type: ignore[index]
         *("small-cnn on bus", "resnet50 on phantom"),
