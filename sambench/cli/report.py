@@ -87,12 +87,12 @@ def report(
 
 
 def _show(screen: Screen, document: Document, written: Sequence[Path]) -> None:
-    """Show the answer, the main tables, what went wrong, and the paths of the rest."""
+    """Show the answer, the main tables, what went wrong, and the paths of everything."""
     for paragraph in document.answer:
         screen.show(paragraph)
         screen.show("")
     for section in document.results:
-        if section.drawn:
+        if section.shown:
             for table in section.tables:
                 screen.table(table)
     wrong = document.rest[-1]
@@ -170,7 +170,9 @@ def _further(found: Gathered, search: Table | None, *, published: bool) -> list[
     if search is not None:
         sections.append(Section(title="Hyperparameter search", tables=(search,)))
     if published or (found.suite is not None and found.suite.tables):
-        sections.append(Section(title="Beside the papers", tables=_published(found), drawn=True))
+        sections.append(
+            Section(title="Beside the papers", tables=_published(found), drawn=True, shown=True)
+        )
     return sections
 
 

@@ -97,18 +97,14 @@ class Screen:
         self.out.print(table)
 
     def table(self, table: Table) -> None:
-        """Show a comparison, on its side where the terminal is too narrow."""
-        grid = [[escape(heading) for heading in table.headings]]
-        for label, cells in table.rows:
-            grid.append([escape(label), *(_styled(cell) for cell in cells)])
-        if _width(table) > self.out.width:
-            grid = [list(column) for column in zip(*grid, strict=True)]
-        rich = _table(table.title, grid[0])
-        for column in rich.columns[1:]:
-            column.justify = "right"
-        for row in grid[1:]:
-            rich.add_row(*row)
-        self.out.print(rich)
+        """Show a comparison: on its side, or in parts, where the terminal is too narrow."""
+        for title, grid in _grids(table, self.out.width):
+            rich = _table(title, grid[0])
+            for column in rich.columns[1:]:
+                column.justify = "right"
+            for row in grid[1:]:
+                rich.add_row(*row)
+            self.out.print(rich)
         for note in table.notes:
             self.out.print(Text(note, style="dim"))
         self.out.print()
@@ -201,13 +197,44 @@ def _styled(cell: Cell) -> str:
     return f"[bold]{escape(cell.text)}[/]" if cell.bold else escape(cell.text)
 
 
-def _width(table: Table) -> int:
-    """Columns that a table takes where no cell is broken, headings at their words."""
-    rows = [[label, *(cell.text for cell in cells)] for label, cells in table.rows]
-    return sum(
-        2 + max(map(len, [*(heading.split() or [""]), *(row[place] for row in rows)]))
-        for place, heading in enumerate(table.headings)
-    )
+Grid = list[list[str]]
+
+
+def _grids(table: Table, room: int) -> list[tuple[str | None, Grid]]:
+    """Return a table as one grid, as one on its side, or by as many columns as fit at a time."""
+    plain = [list(table.headings)]
+    plain += [[label, *(cell.text for cell in cells)] for label, cells in table.rows]
+    shown = [[escape(heading) for heading in table.headings]]
+    shown += [[escape(label), *map(_styled, cells)] for label, cells in table.rows]
+    widths = _widths(plain)
+    if sum(widths) <= room:
+        return [(table.title, shown)]
+    if sum(_widths(_turned(plain))) <= room:
+        return [(table.title, _turned(shown))]
+    blocks: list[list[int]] = []
+    left = 0
+    for place in range(1, len(widths)):
+        if not blocks or widths[place] > left:
+            blocks.append([0])
+            left = room - widths[0]
+        blocks[-1].append(place)
+        left -= widths[place]
+    titles = [table.title, *[None] * (len(blocks) - 1)]
+    return [
+        (title, [[row[place] for place in block] for row in shown])
+        for title, block in zip(titles, blocks, strict=True)
+    ]
+
+
+def _widths(grid: Grid) -> list[int]:
+    """Return what each column takes where no cell is broken, the headings at their words."""
+    return [
+        2 + max(map(len, [*(column[0].split() or [""]), *column[1:]])) for column in _turned(grid)
+    ]
+
+
+def _turned(grid: Grid) -> Grid:
+    return [list(column) for column in zip(*grid, strict=True)]
 
 
 def _table(title: str | None, headings: Sequence[str]) -> RichTable:

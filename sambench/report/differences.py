@@ -8,17 +8,16 @@ from sambench.analysis.comparison import ALPHA, BETTER, LEAST_PAIRS, Comparison
 from sambench.analysis.panels import Panel
 from sambench.report.table import MISSING, Cell, Row, Table, signed
 
-SHOWN = ("accuracy", "auroc", "train_seconds", "top", "trace", "robust_accuracy")
 HEADINGS = (
     *("Optimizer", "Difference", "95 % interval", "Pairs", "p", "p (Holm)", "Cohen's dz"),
     *("P(better)", "Verdict"),
 )
 
 
-def difference_tables(panel: Panel) -> tuple[Table, ...]:
-    """Return a table of paired differences for each main metric that was measured in pairs."""
-    found = ((name, panel.by(name)) for name in SHOWN)
-    return tuple(_table(panel, chosen) for _, chosen in found if any(c.n for c in chosen))
+def difference_tables(panel: Panel, metrics: Iterable[str]) -> tuple[Table, ...]:
+    """Return a table of paired differences for each of the metrics that was measured in pairs."""
+    found = (panel.by(name) for name in metrics)
+    return tuple(_table(panel, chosen) for chosen in found if any(c.n for c in chosen))
 
 
 def _table(panel: Panel, found: Sequence[Comparison]) -> Table:

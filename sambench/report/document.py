@@ -19,6 +19,7 @@ class Section:
         items: A list below the paragraphs.
         tables: In order.
         drawn: Whether its tables are drawn as pictures too.
+        shown: Whether the terminal shows its tables.
     """
 
     title: str
@@ -26,6 +27,7 @@ class Section:
     items: tuple[str, ...] = ()
     tables: tuple[Table, ...] = ()
     drawn: bool = False
+    shown: bool = False
 
     @property
     def empty(self) -> bool:

@@ -17,7 +17,7 @@ STYLE = """
 @media (prefers-color-scheme: dark) { :root { --ink: #e8e8e8; --soft: #aaa; --line: #555;
   --page: #16181b; --mark: #22272e; } }
 body { font: 15px/1.55 system-ui, sans-serif; color: var(--ink); background: var(--page);
-  margin: 2rem auto; max-width: 78rem; padding: 0 1rem; overflow-wrap: break-word; }
+  margin: 2rem auto; max-width: 84rem; padding: 0 1rem; overflow-wrap: break-word; }
 h1 { font-size: 1.6rem; } h2 { margin-top: 2.5rem; border-bottom: 1px solid var(--line); }
 h3 { margin-top: 1.8rem; } p, li { max-width: 62rem; }
 .answer { background: var(--mark); padding: .6rem 1rem; border-left: 4px solid #0072B2; }
@@ -28,11 +28,11 @@ table { border-collapse: collapse; border-top: 2px solid; border-bottom: 2px sol
   font-variant-numeric: tabular-nums; }
 thead th { border-bottom: 1px solid; vertical-align: bottom; padding: 0; }
 th button { all: unset; box-sizing: border-box; cursor: pointer; width: 100%;
-  padding: .25rem .7rem; text-align: inherit; font-weight: bold; }
+  padding: .25rem .5rem; text-align: inherit; font-weight: bold; }
 th button:focus-visible { outline: 2px solid #0072B2; }
 th[aria-sort=ascending] button::after { content: " \\2191"; }
 th[aria-sort=descending] button::after { content: " \\2193"; }
-th, td { text-align: right; white-space: nowrap; } td, tbody th { padding: .25rem .7rem; }
+th, td { text-align: right; white-space: nowrap; } td, tbody th { padding: .25rem .5rem; }
 thead th { white-space: normal; }
 th:first-child { text-align: left; } tbody th { font-weight: normal; }
 tbody tr:hover { background: var(--mark); }

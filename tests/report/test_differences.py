@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from conftest import RecordMaker
 
 
+NAMES = ("accuracy", "train_seconds", "top")
+
+
 def lines(table: Table) -> dict[str, list[str]]:
     return {label: [cell.text for cell in cells] for label, cells in table.rows}
 
@@ -22,7 +25,7 @@ def test_differences_with_everything_that_is_known(make_record: RecordMaker) -> 
         *(make_record("gsam", seed=s, accuracy=0.5) for s in range(8)),
     ]
     (panel,) = build_panels(records, "adam")
-    accuracy, seconds = difference_tables(panel)
+    accuracy, seconds = difference_tables(panel, NAMES)
     assert accuracy.title == "small-cnn on phantom: Test accuracy (%), difference to adam"
     assert seconds.title == "small-cnn on phantom: Training time (s), difference to adam"
     assert accuracy.headings[1] == "Difference (points)"
@@ -46,7 +49,7 @@ def test_lower_times_come_first(make_record: RecordMaker) -> None:
         for s in range(8)
     ]
     (panel,) = build_panels(records, "adam")
-    table = difference_tables(panel)[1]
+    table = difference_tables(panel, NAMES)[1]
     assert [label for label, _ in table.rows] == ["gsam", "sam"]
     assert lines(table)["gsam"][-1] == "better"
 
@@ -55,7 +58,7 @@ def test_who_cannot_be_paired_is_named(make_record: RecordMaker) -> None:
     adam = [make_record(seed=s) for s in range(2)]
     sam = [make_record("sam", seed=0), make_record("sam", seed=1, status="failed")]
     (panel,) = build_panels([*adam, *sam], "adam")
-    notes = difference_tables(panel)[0].notes
+    notes = difference_tables(panel, NAMES)[0].notes
     assert f"Unpaired: {sam[1].name}: failed." in notes
     assert f"Unpaired: {adam[1].name}: no counterpart." in notes
     assert "Under 6 pairs nothing is called better or worse." in notes
@@ -68,7 +71,7 @@ def test_collapsed_runs_are_left_out_of_curvature_and_named(make_record: RecordM
         for s in range(3)
     ]
     (panel,) = build_panels(records, "adam")
-    table = difference_tables(panel)[-1]
+    table = difference_tables(panel, NAMES)[-1]
     assert table.rows[0][1][2].text == "2"
     flat = next(record for record in records if record.final and record.final["test"]["collapsed"])
     assert f"Left out: {flat.name}: collapsed, so its curvature says nothing." in table.notes
@@ -77,9 +80,9 @@ def test_collapsed_runs_are_left_out_of_curvature_and_named(make_record: RecordM
 def test_a_long_list_of_the_unpaired_is_cut(make_record: RecordMaker) -> None:
     adam = [make_record(seed=s) for s in range(MOST_LINES + 4)]
     (panel,) = build_panels([*adam, make_record("sam")], "adam")
-    assert difference_tables(panel)[0].notes[-1] == "And 3 more such runs."
+    assert difference_tables(panel, NAMES)[0].notes[-1] == "And 3 more such runs."
 
 
 def test_a_single_line_has_no_differences(make_record: RecordMaker) -> None:
     (panel,) = build_panels([make_record()], "adam")
-    assert difference_tables(panel) == ()
+    assert difference_tables(panel, NAMES) == ()
