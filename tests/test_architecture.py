@@ -266,8 +266,7 @@ def test_commands_that_start_at_once(
 def test_a_plan_imports_no_torch(tmp_path: Path, phantom_data: Path) -> None:
     arguments = ["compare", "--plan", "--dataset", "phantom", "--model", "small-cnn"]
     done = run_python(COMMAND, *arguments, "--data", str(phantom_data), folder=tmp_path)
-    assert (done.returncode, done.stderr.splitlines()[-1]) == (0, "False")
-    assert "1 pair of runs of each of 2 optimizers and adam can never reach p < 0.05" in done.stderr
+    assert (done.returncode, done.stderr) == (0, "False\n")
     assert "3 of 3 runs have something to do; nothing was run" in done.stdout
     assert list(tmp_path.iterdir()) == []
 

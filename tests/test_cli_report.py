@@ -250,3 +250,16 @@ def test_a_damaged_search_is_a_trouble_and_no_end(
     path.write_text(text)
     assert report("tiny", monkeypatch=monkeypatch) == 0
     assert "`sambench compare` makes it anew" in capsys.readouterr().err
+
+
+def test_a_suite_that_can_never_show_anything_says_so_before_it_runs(
+    results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["sambench", "compare", "tiny.yaml", "--plan"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    assert capsys.readouterr().err == (
+        "small-cnn on phantom: 2 pairs of runs of the other optimizer and sam can never reach "
+        "p < 0.05 (smallest possible 0.5 after Holm); 6 pairs are the least.\n"
+    )

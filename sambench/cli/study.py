@@ -102,7 +102,12 @@ class Study:
         return code
 
     def _warn_of_reach(self) -> None:
-        """Say of each setting whose runs can never show a difference that they cannot."""
+        """Say of each setting of a suite file whose runs can never show a difference.
+
+        A comparison given by options is a quick look; its table says so.
+        """
+        if not self.suite.places:
+            return
         from sambench.analysis.reach import reach
         from sambench.report.wrong import beyond_reach
 
