@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 WORKBOOK = "BIRADS&FOLD.xlsx"
 SMALL = ("--dataset", "phantom", "--model", "small-cnn", "--epochs", "1", "--device", "cpu")
 BEYOND_REACH = (
-    "small-cnn on phantom: 2 pairs of runs of each of 2 optimizers and adam can never reach p < 0.05 "
-    "(smallest possible 1 after Holm); 7 pairs are the least.\n"
+    "small-cnn on phantom: 2 pairs of runs of each of 2 optimizers and adam can never reach "
+    "p < 0.05 (smallest possible 1 after Holm); 7 pairs are the least.\n"
 )
 """What is said of the suite below before it runs."""
 
