@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 
 WORKBOOK = "BIRADS&FOLD.xlsx"
 SMALL = ("--dataset", "phantom", "--model", "small-cnn", "--epochs", "1", "--device", "cpu")
+BEYOND_REACH = (
+    "small-cnn on phantom: 2 pairs of runs of each of 2 optimizers and adam can never reach "
+    "p < 0.05 (smallest possible 1 after Holm); 7 pairs are the least.\n"
+)
+"""What is said of the suite below before it runs."""
+
 SUITE = """
 name: tiny
 defaults: {dataset: phantom, model: small-cnn, epochs: 1, lr: 1e-3}
@@ -602,7 +608,7 @@ def test_the_exit_code_of_the_program(tmp_path: Path, arguments: list[str], mess
 def test_a_plan_runs_nothing(tmp_path: Path, phantom_data: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(SUITE)
     done = call(tmp_path, "compare", "tiny.yaml", "--plan", "--data", str(phantom_data))
-    assert (done.code, done.err) == (0, "")
+    assert (done.code, done.err) == (0, BEYOND_REACH)
     assert done.out.count(" missing  run") == 6
     assert done.out.endswith("6 of 6 runs have something to do; nothing was run\n")
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.yaml"]
@@ -656,7 +662,7 @@ def test_a_second_comparison_skips_everything(study: tuple[Path, Sequence[str], 
     folder, command, first = study
     before = everything(folder)
     again = call(folder, *command)
-    assert (again.code, again.err) == (0, "6 of 6 runs are done already\n")
+    assert (again.code, again.err) == (0, BEYOND_REACH + "6 of 6 runs are done already\n")
     assert again.out == first.out
     assert everything(folder) == before
 
@@ -677,8 +683,9 @@ def test_a_report_of_the_comparison(study: tuple[Path, Sequence[str], Outcome]) 
     assert names == ["report.html", "report.md", "small-cnn-on-phantom.png", "tables"]
     said = done.out.splitlines()[-len(names) :]
     assert sorted(said) == [f"wrote results/reports/{name}" for name in names]
-    assert done.out.startswith(first.out)
-    assert (reports / "report.md").read_text().count("\n| ") == 5
+    assert first.out in done.out
+    results = (reports / "report.md").read_text().partition("## Differences")[0]
+    assert results.count("\n| ") == 5
     with Image.open(reports / "small-cnn-on-phantom.png") as image:
         image.load()
 

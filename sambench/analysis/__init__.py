@@ -6,6 +6,11 @@ pairing           which run belongs to which; what is left over
 paired, intervals, effects, multiplicity, inference
 tests, intervals, effect sizes, Holm; which test a design gets
 comparison        two sides by one metric: difference, interval, p, verdict
+panels            a report's settings, each optimizer against the baseline
+answer, reach     what a panel says in the end; what a suite can say at most
+cells             a number of a report by its name
+soundness, troubles
+records that cannot be believed; what went wrong with the others
 contrast          two optimizers or two sets of runs, setting by setting
 predictions       two runs on the same test images: McNemar, DeLong
 ranks, profiles, targets

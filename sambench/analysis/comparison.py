@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -209,7 +210,7 @@ def _compared(pairing: Pairing, metric: Metric, names: tuple[str, str], setting:
     used = [
         place
         for place, (before, after) in enumerate(values)
-        if before is not None and after is not None and not (metric.curvature and any(flat[place]))
+        if _finite(before) and _finite(after) and not (metric.curvature and any(flat[place]))
     ]
     unused = sorted(set(range(len(values))).difference(used))
     old, new = (tuple(metric.scale * float(values[i][side]) for i in used) for side in (0, 1))
@@ -236,10 +237,14 @@ def _compared(pairing: Pairing, metric: Metric, names: tuple[str, str], setting:
     )
 
 
+def _finite(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
 def _reason(
     names: tuple[str, str], values: tuple[object, object], collapsed: tuple[object, object]
 ) -> str:
-    lacking = [name for name, value in zip(names, values, strict=True) if value is None]
+    lacking = [name for name, value in zip(names, values, strict=True) if not _finite(value)]
     if lacking:
         return f"{' and '.join(lacking)}: not measured"
     flat = [name for name, flag in zip(names, collapsed, strict=True) if flag]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 
 from sambench.errors import UnknownNameError
+from sambench.record import RunRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +34,46 @@ class Metric:
     scale: float = 1.0
     curvature: bool = False
     converged: str | None = None
+
+    def of(self, record: RunRecord) -> float | None:
+        """Return a run's number on the printed scale; None where there is no finite one.
+
+        Several numbers, as of the severities of a shift, count by their mean.
+        """
+        found = value_at(record, self.column)
+        if isinstance(found, list | tuple) and found:
+            found = math.fsum(found) / len(found)
+        if isinstance(found, bool) or not isinstance(found, int | float):
+            return None
+        return self.scale * float(found) if math.isfinite(found) else None
+
+    def counts(self, record: RunRecord) -> bool:
+        """Whether a run's number speaks of the optimizer: curvature of a collapsed run does not."""
+        return not (self.curvature and collapsed(record))
+
+    def trusted(self, record: RunRecord) -> bool:
+        """Whether a run's measurement converged, as far as it says."""
+        return self.converged is None or value_at(record, self.converged) is not False
+
+
+def collapsed(record: RunRecord) -> bool:
+    """Whether a run predicts one class for every test image."""
+    return (record.final or {}).get("test", {}).get("collapsed") is True
+
+
+def value_at(record: RunRecord, path: str) -> object:
+    """Return what stands at a path of the frame's columns, None where there is nothing."""
+    section, keys = _steps(path)
+    found: object = getattr(record, section)
+    for key in keys:
+        found = found.get(key) if isinstance(found, dict) else None
+    return found
+
+
+@cache
+def _steps(path: str) -> tuple[str, tuple[str, ...]]:
+    section, *keys = path.split(".")
+    return section, tuple(keys)
 
 
 def _percentage(name: str, title: str, column: str, *, higher: bool = True) -> Metric:
@@ -61,6 +104,20 @@ def _curvature(name: str, title: str, column: str, converged: str) -> Metric:
     )
 
 
+def _study(
+    name: str, title: str, column: str, scale: float = 1.0, *, higher: bool = False
+) -> Metric:
+    return Metric(
+        name=name,
+        title=title,
+        column=f"hessian.{column}",
+        higher_is_better=higher,
+        unit="points" if scale == 100 else "",
+        scale=scale,
+        curvature=True,
+    )
+
+
 METRICS = (
     _percentage("accuracy", "Test accuracy", "final.test.accuracy"),
     _percentage("balanced_accuracy", "Balanced accuracy", "final.test.balanced_accuracy"),
@@ -81,10 +138,38 @@ METRICS = (
     _curvature("mean", "Mean", "mean", "batch_spectrum"),
     _curvature("sd", "SD", "std", "batch_spectrum"),
     _curvature("trace", "Trace", "trace.value", "trace"),
+    _percentage("robust_accuracy", "Accuracy under shifts", "final.test.robust.mean"),
+    *(
+        _percentage(f"{name}_accuracy", f"Under {name}", f"final.test.robust.{name}")
+        for name in ("speckle", "noise", "gain", "blur", "gamma")
+    ),
+    _study("zero_mass", "Eigenvalues at zero (%)", "density.zero_mass.value", 100.0, higher=True),
+    _study("negative_mass", "Eigenvalues below zero (%)", "density.negative_mass.value", 100.0),
+    _study("sam_step", "Rise after SAM's step", "sharpness.measures.sam-step.value"),
+    _study("worst_case", "Worst-case rise", "sharpness.measures.worst-case-l2.value"),
+    _study(
+        "worst_case_adaptive",
+        "Adaptive worst-case rise",
+        "sharpness.measures.worst-case-adaptive-l2.value",
+    ),
+    _study("average_case", "Average-case rise", "sharpness.measures.average-case.value"),
+    _study(
+        "average_case_adaptive",
+        "Adaptive average-case rise",
+        "sharpness.measures.average-case-adaptive.value",
+    ),
+    _study("line_loss", "Highest loss on a random line", "landscape.line.highest_loss"),
+    _study("plane_loss", "Highest loss on a random plane", "landscape.plane.highest_loss"),
+    _study(
+        "eigenvector_loss",
+        "Highest loss on the eigenvectors' plane",
+        "landscape.eigenvectors.highest_loss",
+    ),
 )
 """Every metric, in the order of tables."""
 
 
+@cache
 def find_metric(name: str) -> Metric:
     """Return a metric by its name.
 

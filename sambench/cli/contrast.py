@@ -28,11 +28,13 @@ class Side:
         name: As it was given.
         kind: "published", "optimizer" or "runs".
         records: Its runs; those of every optimizer where it is one.
+        damaged: A message for each of its records that cannot be counted.
     """
 
     name: str
     kind: str
     records: tuple[RunRecord, ...] = ()
+    damaged: tuple[str, ...] = ()
 
 
 def contrast(screen: Screen, first: str, second: str, data: Path, results: Path) -> None:
@@ -47,8 +49,9 @@ def contrast(screen: Screen, first: str, second: str, data: Path, results: Path)
     from sambench.report.contrasts import contrast_tables
 
     records, damaged = _stored(results)
-    screen.warn_of(damaged, "records that cannot be read")
     sides = [_side(text, records, data, results) for text in (first, second)]
+    unread = dict.fromkeys((*damaged, *(text for side in sides for text in side.damaged)))
+    screen.warn_of(list(unread), "records that cannot be read")
     metrics, kinds = find_metrics(METRICS), {side.kind for side in sides}
     if PUBLISHED in kinds:
         tables: tuple[Table, ...] = (_beside_the_papers(sides),)
@@ -125,13 +128,15 @@ def _article(side: Side) -> str:
 
 def _stored(results: Path) -> tuple[list[RunRecord], list[str]]:
     """Return the records of the results folder and of the studies published below it."""
+    from sambench.analysis.soundness import sound
     from sambench.store import Store
 
     records: list[RunRecord] = []
     damaged: list[str] = []
     for root in (results, *sorted((results / "published").glob("*"))):
         found, broken = Store(root).records()
-        records, damaged = records + found, damaged + broken
+        kept, unsound = sound(found)
+        records, damaged = records + kept, [*damaged, *broken, *unsound]
     return records, damaged
 
 
@@ -141,6 +146,8 @@ def _side(text: str, records: Sequence[RunRecord], data: Path, results: Path) ->
     Raises:
         UserError: If it is nothing known.
     """
+    from sambench.analysis.soundness import sound
+    from sambench.cli.gathering import of_suite
     from sambench.optim.method import optimizers
     from sambench.store import Store
 
@@ -148,9 +155,12 @@ def _side(text: str, records: Sequence[RunRecord], data: Path, results: Path) ->
     if text == PUBLISHED:
         return Side(name=text, kind=PUBLISHED)
     if path.suffix in (".yaml", ".yml"):
-        return Side(name=text, kind=RUNS, records=of_suite(path, records, data, results))
+        found = of_suite(path, Store(results), data)
+        return Side(name=text, kind=RUNS, records=found.records, damaged=found.damaged)
     if (path / "runs").is_dir():
-        return Side(name=text, kind=RUNS, records=tuple(Store(path).records()[0]))
+        there, damaged = Store(path).records()
+        kept, unsound = sound(there)
+        return Side(name=text, kind=RUNS, records=tuple(kept), damaged=(*damaged, *unsound))
     if text.partition(" (")[0] in known:
         return Side(name=text, kind=OPTIMIZER, records=tuple(records))
     named = tuple(record for record in records if record.suite == text)
@@ -164,26 +174,3 @@ def _side(text: str, records: Sequence[RunRecord], data: Path, results: Path) ->
         f"{did_you_mean(text, [*suites, *known])}; suites with runs in {results}: "
         f"{', '.join(suites) or 'none'}; optimizers: `sambench list optimizers`"
     )
-
-
-def of_suite(
-    path: Path, records: Sequence[RunRecord], data: Path, results: Path
-) -> tuple[RunRecord, ...]:
-    """Return the runs of a suite file that are among the stored records.
-
-    Raises:
-        ConfigError: If it is no suite or none of its runs is stored.
-    """
-    from sambench.cli.launching import folds_in, image_size
-    from sambench.suite.file import load_suite
-
-    configs = load_suite(path).expand(
-        lambda name: image_size(data, name), lambda name, side: folds_in(data, name, side)
-    )
-    stored = {record.id: record for record in reversed(records)}
-    found = tuple(stored[config.id] for config in configs if config.id in stored)
-    if not found:
-        raise ConfigError(
-            f"no run of {path} is in {results / 'runs'}; `sambench compare {path}` makes them"
-        )
-    return found

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import gc
+import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sambench.cli.options import DATA, RESULTS, DataOption, PluginOption, ResultsOption
-from sambench.errors import UserError
 
 if TYPE_CHECKING:
-    from sambench.record import RunRecord
+    from sambench.analysis.panels import Panel
+    from sambench.cli.gathering import Gathered
+    from sambench.console import Screen
+    from sambench.report.document import Document, Section
     from sambench.report.table import Table
+    from sambench.store import Store
 
 
 def report(
@@ -29,53 +34,150 @@ def report(
     published: Annotated[
         bool, typer.Option("--published", help="The papers' numbers and claims beside ours.")
     ] = False,
+    explain: Annotated[
+        str | None,
+        typer.Option(
+            "--explain",
+            metavar="CELL",
+            help="Show the record files and the arithmetic of one cell, as in 'sam/test accuracy' "
+            "or 'resnet50 on bus/sam/top eigenvalue'; write nothing.",
+        ),
+    ] = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Show only the paths of what is written.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Show answer, tables and paths as JSON.")
+    ] = False,
     data: DataOption = DATA,
     results: ResultsOption = RESULTS,
     plugin: PluginOption = None,
 ) -> None:
-    """Make tables from stored records alone: terminal, Markdown, HTML, PNG, LaTeX, CSV, xlsx.
+    """Answer, tables, figures and methods from stored records alone: Markdown, HTML, PNG, LaTeX ...
 
-    Example: sambench report suites/demo.yaml
+    Examples: sambench report suites/demo.yaml; sambench report demo --explain sam/accuracy
     """
-    from sambench.cli.contrast import of_suite
+    from sambench.analysis.panels import build_panels
+    from sambench.cli.gathering import gather
     from sambench.console import Screen
     from sambench.optim.method import optimizers
     from sambench.report.page import write_report
-    from sambench.report.tables import build_tables
     from sambench.store import Store
-    from sambench.suite.file import load_suite
-    from sambench.suite.search import is_trial
 
     store, screen = Store(results), Screen()
-    stored, damaged = store.records()
+    found = gather(patterns or (), store, data)
     gc.freeze()  # they stay to the end: no need to look for garbage among them again and again
-    records = [record for record in stored if not is_trial(record)]
-    screen.warn_of(damaged, "records that cannot be read")
-    name: str | None = None
-    if patterns:
-        alone = patterns[0] if len(patterns) == 1 else ""
-        named = [record for record in records if alone and record.suite == alone]
-        if alone.endswith((".yaml", ".yml")):
-            suite = load_suite(Path(alone))
-            name, baseline = suite.name, baseline or suite.baseline
-            records = list(of_suite(Path(alone), stored, data, results))
-        else:
-            name = alone if named else None
-            records = named or store.find(patterns, stored)
-    if not records:
-        raise UserError(
-            f"no runs in {store.runs}; `sambench train` or `sambench compare` makes some"
-        )
-    baseline = optimizers.get(baseline or "adam").name
-    tables = [*build_tables(records, baseline), *(_published(records) if published else ())]
-    for table in tables:
-        screen.table(table)
-    folder = results / "reports" / (name or "")
-    for path in write_report(tables, folder, f"sambench report {name or ''}".rstrip()):
+    first = baseline or (found.suite.baseline if found.suite else None) or "adam"
+    first = optimizers.get(first).name
+    panels = build_panels(found.records, first)
+    if explain is not None:
+        _explain(screen, explain, panels, store)
+        return
+    found, search = _with_search(found, store)
+    screen.warn_of(found.damaged, "records that cannot be read")
+    document = _document(found, panels, first, search, published=published)
+    written = write_report(document, results / "reports" / (found.name or ""))
+    if as_json:
+        from sambench.report.plain import to_plain
+
+        screen.out.file.write(json.dumps(to_plain(document, written), indent=2) + "\n")
+    elif quiet:
+        screen.out.file.writelines(f"{path}\n" for path in written)
+    else:
+        _show(screen, document, written)
+
+
+def _show(screen: Screen, document: Document, written: Sequence[Path]) -> None:
+    """Show the answer, the main tables, what went wrong, and the paths of everything."""
+    for paragraph in document.answer:
+        screen.show(paragraph)
+        screen.show("")
+    for section in document.results:
+        if section.shown:
+            for table in section.tables:
+                screen.table(table)
+    wrong = document.rest[-1]
+    screen.show(wrong.title)
+    for text in (*wrong.paragraphs, *wrong.items):
+        screen.show(f"- {text}")
+    screen.show("")
+    for path in written:
         screen.show(f"wrote {path}")
 
 
-def _published(records: Sequence[RunRecord]) -> list[Table]:
+def _explain(screen: Screen, query: str, panels: Sequence[Panel], store: Store) -> None:
+    from sambench.analysis.cells import find_cell
+    from sambench.report.explain import explain
+    from sambench.store import RECORD
+
+    for line in explain(find_cell(query, panels), lambda r: store.runs / r.name / RECORD):
+        screen.show(line)
+
+
+def _document(
+    found: Gathered,
+    panels: Sequence[Panel],
+    baseline: str,
+    search: Table | None,
+    *,
+    published: bool,
+) -> Document:
+    from sambench.analysis.answer import answers
+    from sambench.analysis.reach import reach
+    from sambench.analysis.troubles import troubles
+    from sambench.report.answer import answer_text
+    from sambench.report.compose import result_sections
+    from sambench.report.document import Document
+    from sambench.report.methods import methods
+    from sambench.report.wrong import went_wrong
+
+    planned = found.planned or tuple(record.config for record in found.records)
+    wrong = went_wrong(
+        troubles(panels, found.planned, found.given), found.damaged, reach(planned, baseline)
+    )
+    return Document(
+        title=f"sambench report {found.name or ''}".rstrip(),
+        answer=answer_text(answers(panels, baseline), baseline),
+        results=(
+            *result_sections(panels),
+            *_further(found, search, published=published),
+        ),
+        pictures=(),
+        rest=(methods(panels), wrong),
+    )
+
+
+def _with_search(found: Gathered, store: Store) -> tuple[Gathered, Table | None]:
+    """Return the table of a suite's search, if it has one; a damaged one is said and left out."""
+    from sambench.errors import StoreError
+    from sambench.report.searches import search_table
+    from sambench.suite.search_record import read_search, search_path
+
+    if found.name is None:
+        return found, None
+    path = search_path(store.root, found.name)
+    try:
+        search = read_search(path)
+    except StoreError as error:
+        return replace(found, damaged=(*found.damaged, str(error))), None
+    return found, None if search is None else search_table(search, str(path))
+
+
+def _further(found: Gathered, search: Table | None, *, published: bool) -> list[Section]:
+    """Return what was searched, and the papers' numbers beside ours, as far as there are any."""
+    from sambench.report.document import Section
+
+    sections = []
+    if search is not None:
+        sections.append(Section(title="Hyperparameter search", tables=(search,)))
+    if published or (found.suite is not None and found.suite.tables):
+        sections.append(
+            Section(title="Beside the papers", tables=_published(found), drawn=True, shown=True)
+        )
+    return sections
+
+
+def _published(found: Gathered) -> tuple[Table, ...]:
     """Return the papers' numbers beside ours, where there are any of a cell, and their claims."""
     from sambench.analysis.findings import examine
     from sambench.analysis.frame import frame
@@ -85,6 +187,6 @@ def _published(records: Sequence[RunRecord]) -> list[Table]:
     from sambench.report.claims import claims_table
     from sambench.report.contrasts import replication_table
 
-    runs = frame(records)
-    found = replications(runs, published_frame(), METRICS)
-    return [*([replication_table(found)] if found else []), claims_table(examine(runs))]
+    runs = frame(found.records)
+    beside = replications(runs, published_frame(), METRICS)
+    return (*((replication_table(beside),) if beside else ()), claims_table(examine(runs)))

@@ -86,10 +86,12 @@ class Study:
         standings += survey(store, request.data, self.suite.hessian, request.retry).of(finals)
         coming = 0 if self.request.only or tuned else len(self.finals) * bool(self.tunings)
         show_plan(self.screen, standings, coming)
+        self._warn_of_reach()
 
     def carry_out(self) -> int:
         """Do what is missing, show the table, return the exit code."""
         trials, finals = self._only(self.trials, self.finals)
+        self._warn_of_reach()
         code = self._launch(trials, trials_of(self.suite.name), 0, curvature=False)
         code = self._launch(finals, self.suite.name, code, curvature=True)
         tuned = self._tuned(keep=True)
@@ -98,6 +100,19 @@ class Study:
             code = self._launch(tuned, self.suite.name, code, curvature=True)
         show_table(self.screen, self.request.results, (*finals, *tuned), self.suite.baseline)
         return code
+
+    def _warn_of_reach(self) -> None:
+        """Say of each setting of a suite file whose runs can never show a difference.
+
+        A comparison given by options is a quick look; its table says so.
+        """
+        if not self.suite.places:
+            return
+        from sambench.analysis.reach import reach
+        from sambench.report.wrong import beyond_reach
+
+        for sentence in beyond_reach(reach(self.finals, self.suite.baseline)):
+            self.screen.warn(sentence)
 
     def _launch(self, runs: Sequence[RunConfig], name: str, before: int, *, curvature: bool) -> int:
         """Do runs unless what was done before ended the command; return the exit code of both."""

@@ -13,7 +13,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from sambench.console.curvature import curvature_method, curvature_rows
-from sambench.console.layout import Entry, laid_out
+from sambench.console.layout import Entry, in_parts
 from sambench.console.studies import HEADINGS, study_rows
 from sambench.data.disk import human
 from sambench.data.problems import some
@@ -109,13 +109,11 @@ class Screen:
         self.out.print(table)
 
     def table(self, table: Table) -> None:
-        """Show a comparison, on its side where the terminal is too narrow."""
+        """Show a comparison: on its side, or in parts, where the terminal is too narrow."""
         rows = [[(label, False), *((c.text, c.bold) for c in cells)] for label, cells in table.rows]
         grid: list[list[Entry]] = [[(heading, False) for heading in table.headings], *rows]
-        turned = [list(column) for column in zip(*grid, strict=True)]
-        lines = laid_out(table.title, grid, self.out.width)
-        lines = lines or laid_out(table.title, turned, self.out.width)
-        self.out.print(lines or _fitted(table.title, turned), soft_wrap=lines is not None)
+        for lines in in_parts(table.title, grid, self.out.width):
+            self.out.print(lines, soft_wrap=True)
         for note in table.notes:
             self.out.print(Text(note, style="dim"))
         self.out.print()
@@ -202,16 +200,6 @@ def _lines(title: str | None, rows: Sequence[Sequence[str]]) -> str:
 
 def _groups(number: int) -> str:
     return f"{number} group{'' if number == 1 else 's'}"
-
-
-def _fitted(title: str, grid: Sequence[Sequence[Entry]]) -> RichTable:
-    """Return a table whose cells are broken where the terminal is too narrow."""
-    table = _table(title, [escape(text) for text, _ in grid[0]])
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for row in grid[1:]:
-        table.add_row(*(Text(text, style="bold" if bold else "") for text, bold in row))
-    return table
 
 
 def _table(title: str | None, headings: Sequence[str]) -> RichTable:

@@ -8,7 +8,7 @@ from sambench.analysis.comparison import Comparison
 from sambench.analysis.contrast import Contrast
 from sambench.analysis.predictions import DeLong, McNemar
 from sambench.analysis.replication import Replication
-from sambench.report.table import COLLAPSED, MISSING, Cell, Table, format_summary
+from sambench.report.table import COLLAPSED, MISSING, Cell, Table, format_summary, signed
 
 HEADINGS = (
     *("Metric", "Baseline", "Candidate", "Difference", "95 % interval", "Pairs", "p (Holm)"),
@@ -75,7 +75,7 @@ def _on_images(errors: McNemar, ranking: DeLong | None) -> tuple[str, ...]:
         str(errors.only_baseline),
         str(errors.only_candidate),
         f"{errors.p:.3g}",
-        MISSING if ranking is None else _signed(100 * ranking.difference),
+        MISSING if ranking is None else signed(100 * ranking.difference),
         MISSING if ranking is None else f"{ranking.p:.3g}",
     )
 
@@ -99,8 +99,8 @@ def _cells(found: Comparison) -> tuple[Cell, ...]:
     texts = (
         MISSING if before is None else format_summary(before, None),
         MISSING if after is None else format_summary(after, None),
-        MISSING if found.difference is None else _signed(found.difference),
-        MISSING if interval is None else f"{_signed(interval.low)} .. {_signed(interval.high)}",
+        MISSING if found.difference is None else signed(found.difference),
+        MISSING if interval is None else f"{signed(interval.low)} .. {signed(interval.high)}",
         str(found.n),
         MISSING if p is None else f"{p:.3g}",
         MISSING if effect is None else f"{effect:+.2f}",
@@ -151,12 +151,8 @@ def _replicated(found: Replication) -> tuple[Cell, ...]:
         found.metric.title,
         f"{found.published:.4g}",
         format_summary(found.ours, None) + (COLLAPSED if found.collapsed else ""),
-        _signed(found.difference),
+        signed(found.difference),
         MISSING if interval is None else f"{interval.low:.3g} .. {interval.high:.3g}",
         found.verdict,
     )
     return tuple(Cell(text=text) for text in texts)
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.0f}" if abs(value) >= 1000 else f"{value:+.3g}"

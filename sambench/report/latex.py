@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from sambench.report.table import Cell, Table
@@ -25,25 +26,29 @@ _ESCAPES = str.maketrans(
 
 
 def to_latex(table: Table) -> str:
-    r"""Return a `table` environment that needs `\usepackage{booktabs}` and no other package.
+    r"""Return a `table` environment that needs `\usepackage{booktabs,graphicx}`.
 
-    The notes are set below the rules, one line each; bold cells are `\textbf`.
+    A table wider than the line is shrunk to it. The notes are set below the rules, one line each;
+    bold cells are `\textbf`.
     """
     alignment = "l" + "r" * (len(table.headings) - 1)
     body = [_line([escape(label), *map(_cell, cells)]) for label, cells in table.rows]
-    notes = [rf"  \par\footnotesize {escape(note)}" for note in table.notes]
+    notes = [rf"  \par\raggedright\footnotesize {escape(note)}" for note in table.notes]
+    gap = [r"  \par\smallskip"] if notes else []
     return "\n".join(
         [
             r"\begin{table}",
             r"  \centering",
             rf"  \caption{{{escape(table.title)}}}",
+            r"  \resizebox{\ifdim\width>\linewidth \linewidth\else\width\fi}{!}{%",
             rf"  \begin{{tabular}}{{{alignment}}}",
             r"    \toprule",
             _line(escape(heading) for heading in table.headings),
             r"    \midrule",
             *body,
             r"    \bottomrule",
-            r"  \end{tabular}",
+            r"  \end{tabular}}",
+            *gap,
             *notes,
             r"\end{table}",
             "",
@@ -61,5 +66,5 @@ def _line(cells: Iterable[str]) -> str:
 
 
 def _cell(cell: Cell) -> str:
-    text = escape(cell.text)
+    text = re.sub(r"(?<!\w)-(?=\d)", "$-$", escape(cell.text))
     return rf"\textbf{{{text}}}" if cell.bold else text

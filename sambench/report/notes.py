@@ -6,39 +6,48 @@ from collections.abc import Iterable, Sequence
 
 from sambench.analysis.comparison import ALPHA, LEAST_PAIRS, Comparison
 from sambench.analysis.groups import Group
+from sambench.analysis.metrics import collapsed
 from sambench.record import COMPLETED, RunRecord, Section
-from sambench.report.table import COLLAPSED, DIFFERENT, MISSING, UNCONVERGED, Cell
+from sambench.report.cells import Column
+from sambench.report.table import COLLAPSED, DIFFERENT, MISSING, UNCONVERGED, Row
 
-Rows = Sequence[tuple[str, tuple[Cell, ...]]]
 
-
-def table_notes(group: Group, rows: Rows, comparisons: Sequence[Comparison]) -> Iterable[str]:
+def table_notes(
+    group: Group, columns: Sequence[Column], rows: Sequence[Row], comparisons: Sequence[Comparison]
+) -> Iterable[str]:
     """Return the sentences below a table, the protocol first.
 
     Args:
         group: The runs behind the table.
+        columns: Of the table.
         rows: As printed.
-        comparisons: Of its lines with the baseline; empty where there is none.
+        comparisons: Of its lines with the baseline by its columns; empty where there is none.
     """
     setting = group.setting
     done = [record for line in group.lines for record in line.completed]
     yield "Cells are mean ± SD (number of runs); bold is the best mean of its column."
     yield _protocol(group, done)
-    yield from _curvature_note(done)
+    if any(chosen.metric.curvature for chosen in columns):
+        yield from _curvature_note(done)
     missing = [r for line in group.lines for r in line.records if r.status != COMPLETED]
     for status in sorted({record.status for record in missing}):
         names = [record.name for record in missing if record.status == status]
         yield f"Not counted, {status}: {', '.join(names)}."
-    if any(record.final and record.final["test"]["collapsed"] for record in done):
-        yield f"{COLLAPSED} a run predicts one class for every test image (collapsed)."
+    if any(map(collapsed, done)):
+        left_out = any(chosen.metric.curvature for chosen in columns)
+        yield (
+            f"{COLLAPSED} a run predicts one class for every test image (collapsed)"
+            + ("; curvature is of the other runs, whose number is given." if left_out else ".")
+        )
     if any(UNCONVERGED in cell.text for _, cells in rows for cell in cells):
         yield f"{UNCONVERGED} not converged within its budget; its error is in the record."
     if setting.stop.rule != "epochs":
         met = sum(bool(record.final and record.final["target_met"]) for record in done)
         yield f"Stop rule {setting.stop.rule} was met by {met} of {len(done)} runs."
     yield from _evidence(group, comparisons)
+    yield from _untested(columns, rows, comparisons)
     if done and any(cell.summary is None for _, cells in rows for cell in cells):
-        yield f"{MISSING} missing: no completed run of this optimizer measured it."
+        yield f"{MISSING} missing: no completed run that counts measured it."
 
 
 def _protocol(group: Group, done: list[RunRecord]) -> str:
@@ -47,9 +56,7 @@ def _protocol(group: Group, done: list[RunRecord]) -> str:
     parts = (
         f" ({'; '.join(f'{train} train, {test} test' for train, test in sizes)})" if sizes else ""
     )
-    rates = sorted(
-        {float(str(line.optimizer["lr"])) for line in group.lines if "lr" in line.optimizer}
-    )
+    rates = _rates(group)
     stop = setting.stop.rule + ("" if setting.stop.value is None else f" {setting.stop.value:g}")
     until = (
         f"{setting.epochs} epochs"
@@ -58,14 +65,27 @@ def _protocol(group: Group, done: list[RunRecord]) -> str:
     )
     start = "pretrained" if setting.pretrained else "from scratch"
     hardware = sorted(
-        {str(r.environment["gpu"] or r.environment["cpu"]) for r in done if r.environment}
+        {str(r.environment.get("gpu") or r.environment.get("cpu")) for r in done if r.environment}
     )
     return (
         f"{setting.image_size} px images, split {setting.split}{parts}, {start}, batch "
-        f"{setting.batch_size}, lr {', '.join(f'{rate:g}' for rate in rates)} "
+        f"{setting.batch_size}, lr {rates} "
         f"({setting.schedule}), {until}, {setting.selection} weights, {setting.precision}, "
         f"on {'; '.join(hardware) or 'no finished run'}."
     )
+
+
+def _rates(group: Group) -> str:
+    """Return the learning rate, and whose are others where few have them."""
+    owners: dict[float, list[str]] = {}
+    for line in group.lines:
+        if "lr" in line.optimizer:
+            owners.setdefault(float(str(line.optimizer["lr"])), []).append(line.label)
+    if not owners:
+        return "not recorded"
+    usual, *others = sorted(owners, key=lambda rate: (-len(owners[rate]), rate))
+    told = [f"{', '.join(owners[rate])} {rate:g}" for rate in others]
+    return f"{usual:g}" + (f" (but {'; '.join(told)})" if told else "")
 
 
 def _curvature_note(done: list[RunRecord]) -> Iterable[str]:
@@ -97,6 +117,20 @@ def _arithmetic(sections: Iterable[Section]) -> str:
     if ways["l2"] != {"0"}:
         text += f", with an L2 penalty of {' or '.join(sorted(ways['l2']))}"
     return text
+
+
+def _untested(
+    columns: Sequence[Column], rows: Sequence[Row], comparisons: Sequence[Comparison]
+) -> Iterable[str]:
+    """Name the columns of which there are numbers but no test beside those of others."""
+    tested = {found.metric.name for found in comparisons if found.n}
+    titles = [
+        chosen.title
+        for place, chosen in enumerate(columns)
+        if chosen.metric.name not in tested and any(cells[place].summary for _, cells in rows)
+    ]
+    if tested and titles:
+        yield f"Not tested: {', '.join(titles)}."
 
 
 def _evidence(group: Group, comparisons: Sequence[Comparison]) -> Iterable[str]:

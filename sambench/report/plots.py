@@ -5,8 +5,11 @@ from __future__ import annotations
 import io
 import textwrap
 
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
 
 from sambench.report.table import Table
 
@@ -15,6 +18,11 @@ ROW = 0.26
 """Height of a row in inches."""
 CHARACTER = 0.075
 """Width of a character in inches at this font size."""
+TITLE_CHARACTER = 0.095
+"""Likewise in the title, which is larger and bold."""
+MARGIN = 0.1
+"""Inches of empty paper around a table."""
+WHITE = 255
 
 
 def table_png(table: Table, dpi: int = 200) -> bytes:
@@ -33,12 +41,12 @@ def table_png(table: Table, dpi: int = 200) -> bytes:
         max(len(text) for text in [*lines, *(row[place] for row in body)]) * CHARACTER + 0.22
         for place, lines in enumerate(headings)
     ]
-    total = sum(widths)
+    total = max(sum(widths), TITLE_CHARACTER * len(table.title))
     notes = [line for note in table.notes for line in textwrap.wrap(note, int(total / 0.058))]
     heading_rows = max(map(len, headings))
     height = ROW * (1.9 + heading_rows * 0.75 + len(body) + 0.72 * len(notes))
     figure = Figure(figsize=(total + 0.2, height), dpi=dpi)
-    FigureCanvasAgg(figure)  # without it, saving would ask pyplot for one
+    canvas = FigureCanvasAgg(figure)
     pen = _Pen(figure, total + 0.2, height)
     pen.write(0.1, table.title, weight="bold", size=FONT_SIZE + 1)
     pen.down(1.1)
@@ -52,8 +60,26 @@ def table_png(table: Table, dpi: int = 200) -> bytes:
     for note in notes:
         pen.write(0.1, note, size=FONT_SIZE - 2, color="#444444")
         pen.down(0.72)
+    return _cropped(canvas, round(MARGIN * dpi))
+
+
+def _cropped(canvas: FigureCanvasAgg, margin: int) -> bytes:
+    """Return the drawing without the empty paper around it, as a PNG file.
+
+    matplotlib's own way to do so draws twice.
+    """
+    canvas.draw()
+    paper: NDArray[np.uint8] = np.asarray(canvas.buffer_rgba())[..., :3]
+    ink: NDArray[np.bool_] = np.any(paper < WHITE, axis=2)
+    rows, columns = (np.flatnonzero(np.any(ink, axis=axis)) for axis in (1, 0))
+    framed = np.pad(
+        paper[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1],
+        ((margin, margin), (margin, margin), (0, 0)),
+        constant_values=WHITE,
+    )
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi, bbox_inches="tight", pad_inches=0.1)
+    dots = canvas.figure.dpi
+    Image.fromarray(framed).save(buffer, format="PNG", dpi=(dots, dots))
     return buffer.getvalue()
 
 

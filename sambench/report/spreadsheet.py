@@ -24,7 +24,7 @@ def to_csv(table: Table) -> str:
 
 
 def to_xlsx(table: Table) -> bytes:
-    """Return a workbook: the printed table, and a second sheet with mean, SD and n as numbers.
+    """Return a workbook: the printed table, and a second sheet with the numbers behind it.
 
     Text that begins like a formula stays text.
     """
@@ -49,6 +49,8 @@ def to_xlsx(table: Table) -> bytes:
             if cell.summary is not None:
                 summary = cell.summary
                 numbers.append([label, heading, summary.mean, summary.sd, summary.n])
+            elif cell.value is not None:
+                numbers.append([label, heading, cell.value])
     buffer = io.BytesIO()
     book.save(buffer)
     return buffer.getvalue()

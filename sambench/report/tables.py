@@ -2,132 +2,28 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import fields, replace
 
-from sambench.analysis.comparison import (
-    BETTER,
-    WORSE,
-    Comparison,
-    columns_of,
-    compare,
-    with_holm,
-)
-from sambench.analysis.frame import Columns
-from sambench.analysis.groups import Group, Line, groups
-from sambench.analysis.metrics import Metric, find_metrics
-from sambench.analysis.statistics import Summary
+from sambench.analysis.comparison import BETTER, WORSE
+from sambench.analysis.groups import Group, Line
+from sambench.analysis.metrics import find_metric
+from sambench.analysis.panels import Panel, build_panels
 from sambench.record import RunRecord
+from sambench.report.cells import Column, cell, column, time_column, with_bold
 from sambench.report.notes import table_notes
-from sambench.report.table import (
-    COLLAPSED,
-    DIFFERENT,
-    MISSING,
-    UNCONVERGED,
-    Cell,
-    Table,
-    format_summary,
-)
+from sambench.report.table import Table
 
-
-@dataclass(frozen=True, kw_only=True)
-class Column:
-    """A measured quantity.
-
-    Attributes:
-        title: Heading.
-        metric: What comparisons call it.
-        value: Takes a completed record; None where it was not measured.
-        best: Picks the mean to print in bold; None where no value is better than another.
-        decimals: Digits after the point; None for three significant ones.
-        converged: Whether the value can be trusted.
-    """
-
-    title: str
-    metric: str
-    value: Callable[[RunRecord], float | None]
-    best: Callable[[Iterable[float]], float] | None = None
-    decimals: int | None = None
-    converged: Callable[[RunRecord], bool] = lambda record: True
-
-
-def _hessian(*path: str) -> Callable[[RunRecord], float | None]:
-    def value(record: RunRecord) -> float | None:
-        found: object = record.hessian
-        for key in path:
-            found = found.get(key) if isinstance(found, dict) else None
-        return float(found) if isinstance(found, int | float) else None
-
-    return value
-
-
-def _hessian_converged(key: str) -> Callable[[RunRecord], bool]:
-    def converged(record: RunRecord) -> bool:
-        section = record.hessian or {}
-        found = section.get(key)
-        return bool(found.get("converged", True)) if isinstance(found, dict) else True
-
-    return converged
-
-
-def _accuracy(record: RunRecord) -> float | None:
-    return 100 * float(record.final["test"]["accuracy"]) if record.final else None
-
-
-def _seconds(record: RunRecord) -> float | None:
-    return float(record.cost["train_seconds"]) if record.cost else None
-
-
-def _passes(record: RunRecord) -> float | None:
-    return float(record.cost["gradient_evaluations"]) if record.cost else None
-
-
-def columns(in_minutes: bool) -> tuple[Column, ...]:
-    """Return the paper's columns, and gradient evaluations, the cost that no machine changes."""
-    unit, scale = ("min", 60.0) if in_minutes else ("s", 1.0)
-
-    def time(record: RunRecord) -> float | None:
-        seconds = _seconds(record)
-        return None if seconds is None else seconds / scale
-
-    top, trace, batches = (_hessian_converged(key) for key in ("top", "trace", "batch_spectrum"))
-    return (
-        Column(title="Test accuracy (%)", metric="accuracy", value=_accuracy, best=max, decimals=1),
-        Column(
-            title=f"Training time ({unit})",
-            metric="train_seconds",
-            value=time,
-            best=min,
-            decimals=1,
-        ),
-        Column(
-            title="Gradient evaluations",
-            metric="gradient_evaluations",
-            value=_passes,
-            best=min,
-            decimals=0,
-        ),
-        Column(
-            title="Top eigenvalue",
-            metric="top",
-            value=_hessian("top", "value"),
-            best=min,
-            converged=top,
-        ),
-        Column(
-            title="Median", metric="median", value=_hessian("median"), best=min, converged=batches
-        ),
-        Column(title="Mean", metric="mean", value=_hessian("mean"), best=min, converged=batches),
-        Column(title="SD", metric="sd", value=_hessian("std"), best=min, converged=batches),
-        Column(
-            title="Trace",
-            metric="trace",
-            value=_hessian("trace", "value"),
-            best=min,
-            converged=trace,
-        ),
-    )
+CURVATURE = ("top", "median", "mean", "sd", "trace")
+METRICS = ("auroc", "balanced_accuracy", "sensitivity", "specificity", "f1", "generalization_gap")
+ERRORS = ("loss", "ece", "brier")
+ROBUST = ("robust_accuracy", "speckle_accuracy", "noise_accuracy", "gain_accuracy")
+ROBUST_TOO = ("blur_accuracy", "gamma_accuracy")
+DENSITY = ("zero_mass", "negative_mass")
+RISES = ("sam_step", "worst_case", "worst_case_adaptive", "average_case", "average_case_adaptive")
+LANDSCAPES = ("line_loss", "plane_loss", "eigenvector_loss")
+MINUTES_FROM = 120.0
+"""Seconds of training from which on a table is in minutes."""
 
 
 def build_tables(records: Iterable[RunRecord], baseline: str | None = None) -> tuple[Table, ...]:
@@ -138,51 +34,66 @@ def build_tables(records: Iterable[RunRecord], baseline: str | None = None) -> t
         baseline: The optimizer that comes first, and that the others are compared with where a
             table has it.
     """
-    sorted_runs = groups(records, baseline)
-    lines = [line for group in sorted_runs for line in group.lines]
-    ordered = [record for line in lines for record in line.records]
-    runs = Columns.of_records(ordered, columns_of(_metrics()))
-    ends = list(itertools.accumulate(len(line.records) for line in lines))
-    starts = [0, *ends[:-1]]
-    sides = map(runs.part, starts, ends)
-    return tuple(
-        _table(
-            group,
-            against_baseline(group, list(itertools.islice(sides, len(group.lines))), baseline),
-        )
-        for group in sorted_runs
+    return tuple(main_table(panel) for panel in build_panels(records, baseline))
+
+
+def main_table(panel: Panel) -> Table:
+    """Return the paper's columns, and gradient evaluations, the cost that no machine changes."""
+    columns = (
+        column("accuracy"),
+        time_column(minutes=_long(panel.group.lines)),
+        column("gradient_evaluations", 0),
+        *map(column, CURVATURE),
     )
+    return _table(panel, panel.title, columns)
 
 
-def against_baseline(
-    group: Group, sides: Sequence[Columns], baseline: str | None
-) -> tuple[Comparison, ...]:
-    """Compare a group's lines with the baseline's by the table's columns, with Holm's p.
-
-    Nothing is compared where the group has no run of the baseline.
-
-    Args:
-        group: The lines.
-        sides: The columns of each line's runs.
-        baseline: Name of the optimizer that the first line must be of.
-    """
-    if group.lines[0].optimizer["name"] != baseline:
-        return ()
-    names = [line.label for line in group.lines]
-    return with_holm(
-        found
-        for side, name in zip(sides[1:], names[1:], strict=True)
-        for found in compare(sides[0], side, _metrics(), names=(names[0], name))
+def further_tables(panel: Panel) -> tuple[Table, ...]:
+    """Return what else the runs measured: test metrics, shifts, studies of the minimum."""
+    found = (
+        (f"{panel.title}: test metrics", (*METRICS, *ERRORS)),
+        (f"{panel.title}: disturbed test images", (*ROBUST, *ROBUST_TOO)),
+        (f"{panel.title}: around the minimum", (*DENSITY, *RISES, *LANDSCAPES)),
     )
+    done = [record for line in panel.group.lines for record in line.completed]
+    tables = []
+    for title, names in found:
+        chosen = [column(name) for name in names]
+        there = [c for c in chosen if any(c.metric.of(record) is not None for record in done)]
+        if there:
+            tables.append(_table(panel, title, there))
+    return tuple(tables)
 
 
-def _metrics() -> tuple[Metric, ...]:
-    return find_metrics(column.metric for column in columns(in_minutes=False))
+def baseline_tables(panels: Sequence[Panel]) -> tuple[Table, ...]:
+    """Return the baseline on several models, for each setting that has more than one: table 1."""
+    alike: dict[str, list[Panel]] = {}
+    for panel in panels:
+        if panel.baseline is not None:
+            setting, own = panel.group.setting, ("model", "optimizer", "seed", "fold")
+            shared = [(f.name, getattr(setting, f.name)) for f in fields(setting)]
+            alike.setdefault(repr([s for s in shared if s[0] not in own]), []).append(panel)
+    return tuple(_baseline_table(found) for found in alike.values() if len(found) > 1)
 
 
-def _table(group: Group, comparisons: Sequence[Comparison]) -> Table:
-    done = [record for line in group.lines for record in line.completed]
-    chosen = columns(in_minutes=any((_seconds(record) or 0) > 120 for record in done))
+def _baseline_table(panels: Sequence[Panel]) -> Table:
+    lines = [replace(panel.group.lines[0], label=panel.group.setting.model) for panel in panels]
+    setting = panels[0].group.setting
+    group = Group(setting=setting, lines=tuple(lines))
+    name = panels[0].group.lines[0].label
+    panel = Panel(title=f"{name} on {setting.dataset}", group=group, comparisons=())
+    columns = (
+        column("accuracy"),
+        time_column(minutes=_long(lines)),
+        column("gradient_evaluations", 0),
+        *map(column, CURVATURE),
+    )
+    return replace(_table(panel, panel.title, columns), headings=_headings("Model", columns))
+
+
+def _table(panel: Panel, title: str, columns: Sequence[Column]) -> Table:
+    shown = {chosen.metric.name for chosen in columns}
+    comparisons = [found for found in panel.comparisons if found.metric.name in shown]
     different = {
         (found.candidate, found.metric.name)
         for found in comparisons
@@ -191,51 +102,24 @@ def _table(group: Group, comparisons: Sequence[Comparison]) -> Table:
     rows = [
         (
             line.label,
-            tuple(_cell(line, c, (line.label, c.metric) in different) for c in chosen),
+            tuple(
+                cell(line, c, different=(line.label, c.metric.name) in different) for c in columns
+            ),
         )
-        for line in group.lines
+        for line in panel.group.lines
     ]
     return Table(
-        title=f"{group.setting.model} on {group.setting.dataset}",
-        headings=("Optimizer", *(column.title for column in chosen)),
-        rows=_with_bold(rows, chosen),
-        notes=tuple(table_notes(group, rows, comparisons)),
+        title=title,
+        headings=_headings("Optimizer", columns),
+        rows=with_bold(rows, columns),
+        notes=tuple(table_notes(panel.group, columns, rows, comparisons)),
     )
 
 
-def _cell(line: Line, column: Column, different: bool) -> Cell:
-    values = [(r, value) for r in line.completed if (value := column.value(r)) is not None]
-    summary = Summary.of([value for _, value in values])
-    if summary is None:
-        return Cell(text=MISSING)
-    flags = "" if all(column.converged(r) for r, _ in values) else UNCONVERGED
-    flags += COLLAPSED if any(r.final and r.final["test"]["collapsed"] for r, _ in values) else ""
-    mark = DIFFERENT if different else ""
-    return Cell(
-        text=format_summary(summary, column.decimals) + flags + mark,
-        summary=summary,
-        flagged=bool(flags),
-    )
+def _headings(first: str, columns: Sequence[Column]) -> tuple[str, ...]:
+    return (first, *(chosen.title for chosen in columns))
 
 
-def _with_bold(
-    rows: list[tuple[str, tuple[Cell, ...]]], chosen: tuple[Column, ...]
-) -> tuple[tuple[str, tuple[Cell, ...]], ...]:
-    """Print the best mean of each column in bold, unless a flagged cell has it or all are equal."""
-    bold: set[tuple[int, int]] = set()
-    for place, column in enumerate(chosen):
-        means = {
-            index: cells[place].summary.mean  # type: ignore[union-attr]
-            for index, (_, cells) in enumerate(rows)
-            if cells[place].summary and not cells[place].flagged
-        }
-        if column.best is not None and len(set(means.values())) > 1:
-            best = column.best(means.values())
-            bold |= {(index, place) for index, mean in means.items() if mean == best}
-    return tuple(
-        (
-            label,
-            tuple(replace(cell, bold=(index, place) in bold) for place, cell in enumerate(cells)),
-        )
-        for index, (label, cells) in enumerate(rows)
-    )
+def _long(lines: Sequence[Line]) -> bool:
+    seconds = find_metric("train_seconds")
+    return any((seconds.of(r) or 0) > MINUTES_FROM for line in lines for r in line.completed)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sambench.atomic import write_json
 from sambench.config import RunConfig
+from sambench.errors import StoreError
 from sambench.record import RunRecord
 from sambench.suite.search import Search, Trial, Tuning, score_of
 
@@ -50,6 +52,26 @@ def write_search(
         "tunings": [_tuning(tuning, records) for tuning in tunings],
     }
     write_json(path, content)
+
+
+def read_search(path: Path) -> dict[str, Any] | None:
+    """Return what `write_search` wrote, or None where no search was made.
+
+    Raises:
+        StoreError: If the file is damaged or of another schema.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise StoreError(
+            f"{path} cannot be read ({error}); `sambench compare` makes it anew"
+        ) from error
+    keys = {"suite", "search", "tunings"}
+    if isinstance(found, dict) and keys <= found.keys() and found.get("schema_version") == 1:
+        return found
+    raise StoreError(f"{path} is no search of this sambench; `sambench compare` makes it anew")
 
 
 def _tuning(tuning: Tuning, records: Mapping[str, RunRecord]) -> dict[str, Any]:

@@ -240,7 +240,9 @@ def test_every_metric_has_its_own_name_and_column() -> None:
     assert len({metric.column for metric in METRICS}) == len(METRICS)
     higher = {metric.name for metric in METRICS if metric.higher_is_better}
     assert higher == {
-        *("accuracy", "balanced_accuracy", "auroc", "sensitivity", "specificity", "f1")
+        *("accuracy", "balanced_accuracy", "auroc", "sensitivity", "specificity", "f1"),
+        *("robust_accuracy", "speckle_accuracy", "noise_accuracy", "gain_accuracy"),
+        *("blur_accuracy", "gamma_accuracy", "zero_mass"),
     }
 
 

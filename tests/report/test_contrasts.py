@@ -22,14 +22,14 @@ def test_the_whole_text(make_record: RecordMaker) -> None:
     assert (
         to_markdown(table)
         == f"""\
-## sam against adam: small-cnn on phantom
+### sam against adam: small-cnn on phantom
 
 | Metric | Baseline | Candidate | Difference | 95 % interval | Pairs | p (Holm) | Cohen's dz \
 | P(better) | Verdict |
 | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
-| Test accuracy (%) | 70.0 ± 0.0 (6) | 73.5 ± 1.9 (6) | +3.5 | +1.54 .. +5.46 | 6 | 0.0312 \
+| Test accuracy (%) | 70.0 ± 0.0 (6) | 73.5 ± 1.9 (6) | +3.50 | +1.54 .. +5.46 | 6 | 0.0312 \
 | +1.87 | 1.00 | better |
-| Training time (s) | 10.0 ± 0.0 (6) | 20.0 ± 0.0 (6) | +10 | +10 .. +10 | 6 | 0.0312 \
+| Training time (s) | 10.0 ± 0.0 (6) | 20.0 ± 0.0 (6) | +10.0 | +10.0 .. +10.0 | 6 | 0.0312 \
 | – | 0.00 | worse |
 
 - All: sign-flip permutation, exact (64 flips); the smallest p that so many pairs allow is 0.031.
@@ -92,7 +92,7 @@ def test_our_runs_beside_printed_numbers(make_record: RecordMaker) -> None:
     ((label, cells),) = table.rows
     assert table.title == "Beside hassan2024sharpness"
     assert [label, *(cell.text for cell in cells)] == [
-        *("sam on vit", "Test accuracy (%)", "82.5", "80.0 ± 0.0 (2)‡", "-2.5", "80 .. 80"),
+        *("sam on vit", "Test accuracy (%)", "82.5", "80.0 ± 0.0 (2)‡", "-2.50", "80 .. 80"),
         "too few runs",
     ]
     assert runs[1].name in table.notes[-1]

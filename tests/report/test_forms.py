@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import openpyxl
 import pytest
 
 from sambench.analysis.statistics import Summary
+from sambench.report.document import Document, Section
 from sambench.report.html import to_html
 from sambench.report.latex import escape, to_latex
 from sambench.report.markdown import to_markdown
+from sambench.report.picture import Picture
+from sambench.report.plain import to_plain
 from sambench.report.spreadsheet import to_csv, to_xlsx
 from sambench.report.table import Cell, Table
 
@@ -31,6 +36,13 @@ TABLE = Table(
         ),
     ),
     notes=("* differs, p < 0.05 & so on.", "– missing."),
+)
+DOCUMENT = Document(
+    title="A <report>",
+    answer=("Yes & no.",),
+    results=(Section(title="Results", tables=(TABLE,)),),
+    pictures=(Picture(stem="a", title="a figure", caption="of <it>", png=b"PNG"),),
+    rest=(Section(title="Methods", paragraphs=("As usual.",), items=("adam: lr < 1.",)),),
 )
 TEXTS = [
     ["Optimizer", "Test accuracy (%)", "Trace"],
@@ -87,22 +99,49 @@ def unescaped(text: str) -> str:
 
 def test_html() -> None:
     reader = Reader()
-    reader.feed(to_html("A <report>", [TABLE], [("a figure", b"PNG")]))
+    reader.feed(to_html(DOCUMENT))
     assert reader.open == []
     assert reader.cells == TEXTS
-    assert reader.notes == list(TABLE.notes)
+    assert reader.notes == [*TABLE.notes, "adam: lr < 1."]
     assert [value for value in reader.values if value] == ["80.1", "84.0", "12.0"]
 
 
 def test_html_needs_no_other_file() -> None:
-    page = to_html("A <report>", [TABLE], [("a figure", b"PNG")])
+    page = to_html(DOCUMENT)
     assert "http" not in page
     assert set(re.findall(r'(?:src|href)="([^"]*)"', page)) == {
-        "data:,",
+        *("data:,", "#results", "#figures", "#methods"),
         "data:image/png;base64,UE5H",
     }
     assert "<h1>A &lt;report&gt;</h1>" in page
     assert "<b>84.0 ± 0.9 (6)*</b>" in page
+    assert page.index("<p>Yes &amp; no.</p>") < page.index("<table>") < page.index("<figure>")
+    assert page.index("<figure>") < page.index('id="methods"')
+
+
+def test_every_link_of_the_page_leads_somewhere() -> None:
+    page = to_html(DOCUMENT)
+    targets = re.findall(r'href="#([^"]*)"', page)
+    assert targets
+    assert set(targets) == set(re.findall(r'id="([^"]*)"', page))
+
+
+def test_every_heading_is_a_button_that_the_keyboard_reaches() -> None:
+    page = to_html(DOCUMENT)
+    assert page.count('<th scope="col"><button type="button">') == len(TABLE.headings)
+
+
+def test_plain_values() -> None:
+    plain = json.loads(json.dumps(to_plain(DOCUMENT, [Path("report.md")])))
+    assert (plain["answer"], plain["written"]) == (["Yes & no."], ["report.md"])
+    (table,) = plain["results"][0]["tables"]
+    rows = [[row["label"], *(cell["text"] for cell in row["cells"])] for row in table["rows"]]
+    assert [table["headings"], *rows] == TEXTS
+    assert table["rows"][1]["cells"][1] == {
+        **{"text": "12.0 (1)†‡", "best": False, "flagged": True},
+        **{"value": 12.0, "mean": 12.0, "sd": None, "n": 1},
+    }
+    assert "value" not in table["rows"][0]["cells"][1]
 
 
 def test_latex() -> None:

@@ -55,7 +55,7 @@ def test_the_whole_text(make_record: RecordMaker) -> None:
     assert (
         to_markdown(table_of(records))
         == f"""\
-## small-cnn on phantom
+### small-cnn on phantom
 
 | Optimizer | Test accuracy (%) | Training time (s) | Gradient evaluations | Top eigenvalue \
 | Median | Mean | SD | Trace |
@@ -127,10 +127,23 @@ def test_a_collapsed_run_is_flagged_and_never_best(make_record: RecordMaker) -> 
     ]
     table = table_of(records)
     assert texts(table, "gcsam")["Test accuracy (%)"] == "80.0 (1)‡"
-    assert texts(table, "gcsam")["Top eigenvalue"] == "0.100 (1)‡"
+    assert texts(table, "gcsam")["Top eigenvalue"] == "–‡"
     assert bold(table, "Test accuracy (%)") == ["sam"]
     assert bold(table, "Top eigenvalue") == ["sam"]
-    assert "‡ a run predicts one class for every test image (collapsed)." in table.notes
+    assert (
+        "‡ a run predicts one class for every test image (collapsed); curvature is of the other "
+        "runs, whose number is given."
+    ) in table.notes
+
+
+def test_curvature_is_of_the_runs_that_did_not_collapse(make_record: RecordMaker) -> None:
+    records = [
+        make_record(seed=seed, collapsed=seed == 1, hessian=hessian(top))
+        for seed, top in enumerate((10.0, 0.1, 20.0))
+    ]
+    found = texts(table_of(records), "adam")
+    assert found["Test accuracy (%)"] == "75.0 ± 0.0 (3)‡"
+    assert found["Top eigenvalue"] == "15.0 ± 7.1 (2)‡"
 
 
 def test_one_collapsed_run_of_several_flags_the_cell(make_record: RecordMaker) -> None:
@@ -162,8 +175,9 @@ def test_what_did_not_converge_is_flagged_and_never_best(
 
 
 def test_both_flags(make_record: RecordMaker) -> None:
-    record = make_record(collapsed=True, hessian=hessian(2, unconverged="top"))
-    assert texts(table_of([record]), "adam")["Top eigenvalue"] == "2.00 (1)†‡"
+    flat = make_record(collapsed=True, hessian=hessian(2))
+    unsure = make_record(seed=1, hessian=hessian(3, unconverged="top"))
+    assert texts(table_of([flat, unsure]), "adam")["Top eigenvalue"] == "3.00 (1)†‡"
 
 
 def test_the_best_is_the_highest_accuracy_and_the_lowest_cost(make_record: RecordMaker) -> None:
@@ -226,7 +240,7 @@ def test_how_often_a_stop_rule_was_met(make_record: RecordMaker) -> None:
 
 def test_the_protocol_names_every_learning_rate(make_record: RecordMaker) -> None:
     table = table_of([make_record("adam", lr=0.001), make_record("sam", lr=0.01)])
-    assert ", lr 0.001, 0.01 (constant), " in table.notes[1]
+    assert ", lr 0.001 (but sam 0.01) (constant), " in table.notes[1]
 
 
 def test_the_protocol_of_pretrained_models(make_record: RecordMaker) -> None:
@@ -261,7 +275,7 @@ def test_markdown_of_any_table() -> None:
         notes=("one.", "two."),
     )
     assert to_markdown(table) == (
-        "## T\n\n| Optimizer | A |\n| --- | ---: |\n| adam | **1** |\n| sam | 2 |\n\n"
+        "### T\n\n| Optimizer | A |\n| --- | ---: |\n| adam | **1** |\n| sam | 2 |\n\n"
         "- one.\n- two.\n"
     )
 
@@ -337,6 +351,6 @@ def test_without_a_baseline_nothing_is_marked(make_record: RecordMaker) -> None:
 
 
 def test_missing_cells_are_said_to_be_missing(make_record: RecordMaker) -> None:
-    note = "– missing: no completed run of this optimizer measured it."
+    note = "– missing: no completed run that counts measured it."
     assert note in table_of([make_record(hessian=hessian()), make_record("sam")]).notes
     assert note not in table_of([make_record(hessian=hessian())]).notes

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sambench.analysis.panels import build_panels
+from sambench.analysis.troubles import Trouble, troubles
+from sambench.config import RunConfig
+from sambench.record import RunRecord
+
+if TYPE_CHECKING:
+    from conftest import RecordMaker
+
+
+def found(records: Sequence[RunRecord], planned: Sequence[RunConfig] = ()) -> tuple[Trouble, ...]:
+    return troubles(build_panels(records, "adam"), planned, "study.yaml")
+
+
+def only(records: Sequence[RunRecord], planned: Sequence[RunConfig] = ()) -> Trouble:
+    (trouble,) = found(records, planned)
+    return trouble
+
+
+def test_none(make_record: RecordMaker) -> None:
+    assert found([make_record()], [make_record().config]) == ()
+
+
+def test_failed_runs_with_their_errors_and_the_way_out(make_record: RecordMaker) -> None:
+    run = make_record(seed=1, status="failed", error="out of memory")
+    trouble = only([make_record(), run])
+    assert (trouble.runs, trouble.details) == ((run.name,), ("out of memory",))
+    assert "`sambench compare study.yaml --retry failed`" in trouble.remedy
+
+
+def test_every_status_is_a_trouble_of_its_own(make_record: RecordMaker) -> None:
+    statuses = ("failed", "diverged", "interrupted", "running")
+    runs = [make_record(seed=s, status=status) for s, status in enumerate(statuses)]
+    assert [trouble.kind for trouble in found(runs)] == [
+        *("Failed, not counted", "Diverged, not counted"),
+        *("Interrupted, not counted", "Running, not counted"),
+    ]
+
+
+def test_runs_of_the_suite_that_are_not_there(make_record: RecordMaker) -> None:
+    planned = [make_record(seed=s).config for s in range(3)]
+    trouble = only([make_record(seed=1)], planned)
+    assert trouble.runs == (planned[0].name, planned[2].name)
+    assert trouble.remedy == "`sambench compare study.yaml` makes them."
+
+
+def test_collapse_and_a_missed_target(make_record: RecordMaker) -> None:
+    runs = [
+        make_record(collapsed=True),
+        make_record(seed=1, target_met=False),
+        make_record(seed=2),
+    ]
+    flat, missed = found(runs)
+    assert (flat.runs, missed.runs) == ((runs[0].name,), (runs[1].name,))
+
+
+def test_curvature_that_did_not_converge_says_which(make_record: RecordMaker) -> None:
+    hessian = {"top": {"value": 1.0, "converged": False}, "trace": {"value": 1, "converged": True}}
+    assert only([make_record(hessian=hessian)]).details == ("top eigenvalue",)
+
+
+def test_curvature_that_only_some_have(make_record: RecordMaker) -> None:
+    bare = make_record(seed=1)
+    assert only([make_record(hessian={"top": {"value": 1.0}}), bare]).runs == (bare.name,)
+
+
+def test_curvature_measured_in_another_way(make_record: RecordMaker) -> None:
+    usual = [make_record(seed=s, hessian={"samples": 512}) for s in range(2)]
+    odd = make_record(seed=2, hessian={"samples": 64})
+    trouble = only([odd, *usual])
+    assert (trouble.runs, trouble.details) == ((odd.name,), ("samples 64",))
+
+
+def test_runs_of_other_images(make_record: RecordMaker) -> None:
+    odd = replace(make_record(seed=2), data={"fingerprint": "another"})
+    trouble = only([make_record(), make_record(seed=1), odd])
+    assert trouble.runs == (odd.name,)
+    assert "stale" in trouble.remedy
