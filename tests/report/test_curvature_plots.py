@@ -22,7 +22,7 @@ from sambench.arrays import write_arrays
 from sambench.errors import StoreError
 from sambench.report.captions import significant
 from sambench.report.curvature_plots import density_png, write_figures
-from sambench.report.figures import png
+from sambench.report.figures.style import png
 from sambench.report.landscape_plots import (
     eigenvectors_png,
     interpolation_png,

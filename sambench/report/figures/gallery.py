@@ -1,0 +1,112 @@
+"""All figures of a report, and what could not be drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from sambench.record import RunRecord
+from sambench.report.figures import (
+    accuracy,
+    batches,
+    confusion,
+    cost,
+    densities,
+    flatness,
+    landscapes,
+    learning,
+    paired,
+    profiles,
+    ranks,
+    reliability,
+    roc,
+    targets,
+)
+from sambench.report.figures.material import LeftOut, Material, Runs, Setting
+from sambench.report.picture import Picture
+
+MOST_RUNS = 2_000
+"""Of more runs than these no figure is drawn: one that shows so many shows none."""
+MOST_SETTINGS = 12
+"""Of more settings than these only the figures over all of them are drawn."""
+
+Drawn = Iterator[Picture | LeftOut]
+OVER_ALL: tuple[Callable[[Material], Drawn], ...] = (accuracy.draw,)
+OF_A_SETTING: tuple[Callable[[Material, Setting], Drawn], ...] = (
+    paired.draw,
+    cost.draw,
+    targets.draw,
+    learning.draw,
+    flatness.draw,
+    batches.draw,
+    densities.draw,
+    landscapes.draw,
+    roc.draw,
+    reliability.draw,
+    confusion.draw,
+)
+OVER_ALL_LAST: tuple[Callable[[Material], Drawn], ...] = (ranks.draw, profiles.draw)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gallery:
+    """The figures of a report.
+
+    Attributes:
+        pictures: In the order of a report.
+        left_out: What was not drawn and why: kinds of figures, then files that are damaged.
+    """
+
+    pictures: tuple[Picture, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+def draw_figures(records: Sequence[RunRecord], store: Runs, baseline: str) -> tuple[Picture, ...]:
+    """Draw every figure that the records, and the files beside them, have the numbers of.
+
+    Args:
+        records: Any runs; only completed ones are drawn.
+        store: Where their files lie.
+        baseline: Name of the optimizer that the others are compared with.
+    """
+    return draw_gallery(records, store, baseline).pictures
+
+
+def draw_gallery(records: Sequence[RunRecord], store: Runs, baseline: str) -> Gallery:
+    """Draw the same figures, and say what was left out and why.
+
+    Args:
+        records: Any runs; only completed ones are drawn.
+        store: Where their files lie.
+        baseline: Name of the optimizer that the others are compared with.
+    """
+    if len(records) > MOST_RUNS:
+        why = f"{len(records)} runs are too many for figures; name a suite or runs to have them"
+        return Gallery(pictures=(), left_out=(LeftOut(what="Figures", why=why),))
+    material = Material(records, store, baseline)
+    drawn = list(_draw(material))
+    damaged = [
+        LeftOut(what=path.parent.name, why=message.rstrip("."))
+        for path, message in material.damaged.items()
+    ]
+    return Gallery(
+        pictures=tuple(one for one in drawn if isinstance(one, Picture)),
+        left_out=(*(one for one in drawn if isinstance(one, LeftOut)), *damaged),
+    )
+
+
+def _draw(material: Material) -> Drawn:
+    if not material.settings:
+        yield LeftOut(what="Figures", why="no run is completed")
+        return
+    for over_all in OVER_ALL:
+        yield from over_all(material)
+    if len(material.settings) > MOST_SETTINGS:
+        why = f"there are {len(material.settings)}, more than {MOST_SETTINGS}; name a suite or runs"
+        yield LeftOut(what="Figures of each setting", why=why)
+    else:
+        for setting in material.settings:
+            for of_setting in OF_A_SETTING:
+                yield from of_setting(material, setting)
+    for over_all in OVER_ALL_LAST:
+        yield from over_all(material)
