@@ -109,7 +109,7 @@ def density_png(record: RunRecord, section: Section, arrays: Arrays) -> bytes:
     ax.set_yscale("log")
     ax.set_xlim(grid[0], grid[-1])
     ax.set_ylim(floor, 5 * float(mean.max()))
-    mark_decades(ax, scale, float(grid[0]), float(grid[-1]))
+    _decades(ax, scale, float(grid[0]), float(grid[-1]))
     ax.set_xlabel(r"Eigenvalue $\lambda$ of the Hessian (nats per unit weight$^2$)")
     ax.set_ylabel(r"Density (per unit $\lambda$)")
     for what, share in (
@@ -124,10 +124,9 @@ def density_png(record: RunRecord, section: Section, arrays: Arrays) -> bytes:
     return png(figure, title(record), subtitle(section, "Hessian spectral density"))
 
 
-def mark_decades(ax: Axes, scale: float, low: float, high: float, step: int = 1) -> None:
-    """Mark zero and every so many powers of ten on an x axis that is linear within `scale`."""
-    last = math.floor(math.log10(max(-low, high)))
-    exponents = range(last, math.ceil(math.log10(scale)) - 1, -step)
+def _decades(ax: Axes, scale: float, low: float, high: float) -> None:
+    """Mark zero and powers of ten on an axis that is linear within `scale`."""
+    exponents = range(math.ceil(math.log10(scale)), math.floor(math.log10(max(-low, high))) + 1)
     ticks = [0.0, *(sign * 10.0**e for sign in (-1, 1) for e in exponents)]
     ax.xaxis.set_major_locator(FixedLocator(sorted(tick for tick in ticks if low <= tick <= high)))
     ax.xaxis.set_minor_locator(NullLocator())

@@ -12,7 +12,7 @@ from sambench.analysis.comparison import BETTER, WORSE
 from sambench.analysis.metrics import find_metric
 from sambench.report.figures.axes import focus
 from sambench.report.figures.material import LeftOut, Material, Setting
-from sambench.report.figures.rows import RUNS_BELOW, beyond_edge, rows
+from sambench.report.figures.rows import RUNS_BELOW, beyond_edge, name_below, rows
 from sambench.report.figures.style import BLUE, GREY, VERMILION, plain_png
 from sambench.report.figures.wording import intervals
 from sambench.report.picture import Picture
@@ -46,7 +46,7 @@ def _figure(material: Material, dataset: str, settings: list[Setting]) -> Pictur
         _panel(ax, labels, cells, setting.baseline, verdicts)
         most = 6 if len(settings) == 1 else 3
         ax.xaxis.set_major_locator(MaxNLocator(most, steps=[1, 2, 5, 10]))
-        ax.set_xlabel("Test accuracy (%)" if len(settings) < 3 else "Accuracy (%)")
+    name_below(made, "Test accuracy (%)")
     every = [cell for cells in tables for cell in cells.values()]
     return Picture(
         stem=f"figure-accuracy-{dataset}",

@@ -56,6 +56,31 @@ def log_axis(ax: Axes, which: str, low: float, high: float, most: int = 5) -> No
     axis.set_minor_locator(NullLocator())
 
 
+def asinh_axis(ax: Axes, low: float, high: float, width: float, apart: float = 0.2) -> None:
+    """Make an x axis linear within a width around zero and logarithmic beyond.
+
+    Args:
+        ax: The panel.
+        low: Its lower limit.
+        high: Its upper limit.
+        width: Where the one goes over into the other.
+        apart: Least distance of two numbers, in widths of the panel.
+    """
+    ax.set_xscale("asinh", linear_width=width)
+    ax.set_xlim(low, high)
+    ends = np.arcsinh(np.array([low, high]) / width)
+    last = math.floor(math.log10(max(abs(low), abs(high))))
+    powers = [10.0**exponent for exponent in range(last, math.floor(math.log10(width)), -1)]
+    ticks: list[float] = []
+    for tick in (0.0, *powers, *(-power for power in powers)):
+        gaps = np.abs(np.arcsinh(np.array(ticks) / width) - np.arcsinh(tick / width))
+        if low <= tick <= high and (gaps >= apart * (ends[1] - ends[0])).all():
+            ticks.append(tick)
+    ax.xaxis.set_major_locator(FixedLocator(sorted(ticks)))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value).replace("-", "−")))
+    ax.xaxis.set_minor_locator(NullLocator())
+
+
 def round_numbers(low: float, high: float, most: int = 5) -> list[float]:
     """Return at most so many of 1, 2, 5 times powers of ten (or of the powers) within a range."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sambench.analysis.cells import is_collapsed
 from sambench.analysis.groups import Line
 from sambench.record import RunRecord
-from sambench.report.figures.axes import log_axis
+from sambench.report.figures.axes import asinh_axis, log_axis
 from sambench.report.figures.material import LeftOut, Material, Setting
 from sambench.report.figures.rows import rows
 from sambench.report.figures.style import BLUE, PALE, plain_png
@@ -109,6 +109,6 @@ def _panel(ax: Axes, of_rows: list[Floats]) -> None:
         log_axis(ax, "x", least / room, most * room)
         ax.set_xlim(least / room, most * room)
     else:
-        ax.set_xscale("asinh", linear_width=float(np.median(np.abs(every))) / 10 or 1.0)
-        ax.locator_params(axis="x", numticks=5)
+        width = float(np.median(np.abs(every))) / 10 or 1.0
+        asinh_axis(ax, 1.3 * least - width, 1.3 * most + width, width)
         ax.axvline(0, color=PALE, lw=0.6, zorder=0)

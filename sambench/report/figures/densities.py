@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from sambench.arrays import Arrays
 from sambench.record import RunRecord
-from sambench.report.curvature_plots import FAINTEST, mark_decades
-from sambench.report.figures.axes import short
+from sambench.report.curvature_plots import FAINTEST
+from sambench.report.figures.axes import asinh_axis, short
 from sambench.report.figures.material import LeftOut, Material, Setting
 from sambench.report.figures.panels import panels
 from sambench.report.figures.style import BLUE, GREY, LINE, SMALL, VERMILION, plain_png
@@ -82,7 +82,6 @@ def _png(densities: Mapping[str, Density]) -> bytes:
     peak = max(float(density.arrays["density"].max()) for density in densities.values())
     first = next(iter(densities.values()))
     for ax, density in zip(grid, densities.values(), strict=True):
-        ax.set_xscale("asinh", linear_width=scale)
         ax.set_yscale("log")
         x, mean, error = (density.arrays[name] for name in NEEDS[:3])
         if density is not first:
@@ -96,15 +95,10 @@ def _png(densities: Mapping[str, Density]) -> bytes:
         if len(resolved):
             ax.text(0.97, 0.95, short(float(f"{resolved.max():.3g}")), size=SMALL, ha="right",
                     va="top", transform=ax.transAxes)  # fmt: skip
-        ax.set(xlim=(low, high), ylim=(floor, 5 * peak))
-        mark_decades(ax, scale, low, high, step=_decades_apart(scale, low, high))
+        asinh_axis(ax, low, high, scale, apart=0.24)
+        ax.set_ylim(floor, 5 * peak)
     return plain_png(figure)
 
 
 def _above(mean: Floats, floor: float) -> Floats:
     return np.where(mean > floor, mean, np.nan)
-
-
-def _decades_apart(scale: float, low: float, high: float) -> int:
-    """Return every how many decades a narrow axis has room for a number."""
-    return max(1, round(math.log10(max(-low, high) / scale) / 2))

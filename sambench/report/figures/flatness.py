@@ -15,7 +15,7 @@ from sambench.analysis.correlation import RankCorrelation, rank_correlation
 from sambench.analysis.groups import Line
 from sambench.analysis.metrics import Metric, find_metric, find_metrics
 from sambench.record import RunRecord
-from sambench.report.figures.axes import focus, log_axis
+from sambench.report.figures.axes import asinh_axis, focus, log_axis
 from sambench.report.figures.labels import height_for, label_points
 from sambench.report.figures.material import LeftOut, Material, Setting
 from sambench.report.figures.style import (
@@ -147,8 +147,7 @@ def _scale(ax: Axes, values: Sequence[float]) -> None:
         ax.set_xlim(low / room, high * room)
     else:
         width = float(np.median(np.abs(values))) / 10 or 1.0
-        ax.set_xscale("asinh", linear_width=width)
-        ax.locator_params(axis="x", numticks=5)
+        asinh_axis(ax, 1.3 * low - width, 1.3 * high + width, width)
 
 
 def _said(found: RankCorrelation) -> str:

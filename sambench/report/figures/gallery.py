@@ -27,8 +27,8 @@ from sambench.report.picture import Picture
 
 MOST_RUNS = 2_000
 """Of more runs than these no figure is drawn: one that shows so many shows none."""
-MOST_SETTINGS = 12
-"""Of more settings than these only the figures over all of them are drawn."""
+MOST_LINES = 80
+"""Of more optimizers than these, over all settings, only the figures over all are drawn."""
 
 Drawn = Iterator[Picture | LeftOut]
 OVER_ALL: tuple[Callable[[Material], Drawn], ...] = (accuracy.draw,)
@@ -101,8 +101,12 @@ def _draw(material: Material) -> Drawn:
         return
     for over_all in OVER_ALL:
         yield from over_all(material)
-    if len(material.settings) > MOST_SETTINGS:
-        why = f"there are {len(material.settings)}, more than {MOST_SETTINGS}; name a suite or runs"
+    lines = sum(len(setting.lines) for setting in material.settings)
+    if lines > MOST_LINES:
+        why = (
+            f"{lines} optimizers over {len(material.settings)} settings are more than {MOST_LINES}; "
+            "name a suite or runs to have them"
+        )
         yield LeftOut(what="Figures of each setting", why=why)
     else:
         for setting in material.settings:

@@ -9,18 +9,19 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator
 
 from sambench.arrays import Arrays
 from sambench.report.figures.axes import log_axis, round_numbers, short
 from sambench.report.figures.material import LeftOut, Material, Setting
 from sambench.report.figures.panels import panels
-from sambench.report.figures.style import BLUE, GREY, LINE, SMALL, TEXT, place, plain_png
+from sambench.report.figures.style import BLUE, GREY, LINE, SMALL, place, plain_png
 from sambench.report.landscape_plots import LEVELS, LOSS, WIDE_RANGE
 from sambench.report.picture import Picture
 
 TITLE = "Loss landscapes"
 KINDS = {"line": ("x", "loss"), "plane": ("x", "y", "loss")}
-BAR = 0.5
+BAR = 0.56
 """Room for the bar of colours in inches."""
 
 
@@ -104,7 +105,9 @@ def _planes(planes: Mapping[str, Arrays]) -> bytes:
         ax.contourf(arrays["x"], arrays["y"], loss, levels, cmap="viridis", norm=norm)
         ax.plot(0, 0, "+", color="white", ms=5, mew=1.6)
         ax.plot(0, 0, "+", color="black", ms=4.5, mew=0.8)
-        ax.locator_params(nbins=3)
+        for axis, coordinates in ((ax.xaxis, arrays["x"]), (ax.yaxis, arrays["y"])):
+            half = float(f"{coordinates[-1] / 2:.1g}")
+            axis.set_major_locator(FixedLocator([-half, 0, half]))
     _bar(figure, norm, levels, logarithmic=logarithmic)
     return plain_png(figure)
 
@@ -112,7 +115,7 @@ def _planes(planes: Mapping[str, Arrays]) -> bytes:
 def _bar(figure: Figure, norm: Normalize, levels: object, *, logarithmic: bool) -> None:
     wide, tall = figure.get_size_inches()
     high = min(2.0, tall - 0.9)
-    ax = place(figure, wide - BAR + 0.06, (tall - 0.4 - high) / 2 + 0.1, 0.09, high)
+    ax = place(figure, wide - BAR + 0.14, (tall - 0.4 - high) / 2 + 0.1, 0.09, high)
     bar = figure.colorbar(ScalarMappable(norm, "viridis"), cax=ax)
     bar.outline.set_linewidth(0.4)
     if logarithmic and norm.vmin is not None and norm.vmax is not None:
@@ -120,7 +123,7 @@ def _bar(figure: Figure, norm: Normalize, levels: object, *, logarithmic: bool) 
         bar.set_ticks(ticks, labels=[short(tick) for tick in ticks])
         bar.ax.minorticks_off()
     bar.ax.tick_params(labelsize=SMALL, width=0.5, length=2, pad=1.5)
-    bar.ax.set_title("Loss", size=TEXT, pad=4)
+    bar.ax.set_title("Loss", size=SMALL, pad=4)
 
 
 def _range(studied: Mapping[str, Arrays]) -> tuple[float, float]:

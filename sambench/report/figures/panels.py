@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from sambench.report.figures.style import COLUMN, SMALL, TEXT, bare, place, sheet
 
 COLUMNS = 3
-LEFT, RIGHT, BELOW, BETWEEN = 0.46, 0.06, 0.4, 0.09
+LEFT, RIGHT, BELOW, BETWEEN = 0.46, 0.08, 0.4, 0.14
 LINE_OF_TITLE = 0.115
 
 

@@ -49,7 +49,7 @@ def _png(found: Profiles) -> bytes:
     figure, grid = panels(
         found.names, x="Gradient evaluations over the least", y="Share of problems", shape=0.8
     )
-    most = max(float(found.factors[-1]) * 1.1, 1.5)
+    most = max(float(found.factors[-1]) * 1.3, 1.5)
     x = [*found.factors, most]
     for ax, shares in zip(grid, found.shares, strict=True):
         ax.step(x, [*found.shares[0], found.shares[0][-1]], where="post", color=GREY, lw=0.8)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from sambench.analysis.cells import cell_mean
 from sambench.analysis.metrics import find_metric
@@ -60,6 +61,7 @@ def _png(found: Friedman) -> bytes:
     best = ranks[0]
     ax.axvspan(best, best + found.critical_difference, color=GREY, alpha=0.12, lw=0)
     ax.set_xlim(1, max(len(ranks), best + found.critical_difference))
+    ax.xaxis.set_major_locator(MaxNLocator(7, integer=True))
     ax.set_xlabel("Average rank (1 is best)")
     _cliques(ax, columns)
     return plain_png(made.figure)

@@ -85,6 +85,14 @@ def rows(
     return Rows(figure=figure, panels=tuple(panels))
 
 
+def name_below(made: Rows, name: str) -> None:
+    """Write one name for the x axes of all panels below them."""
+    _, tall = made.figure.get_size_inches()
+    places = [ax.get_position() for ax in made.panels]
+    middle = (min(place.x0 for place in places) + max(place.x1 for place in places)) / 2
+    made.figure.text(middle, 0.05 / tall, name, size=TEXT, ha="center", va="bottom")
+
+
 def beyond_edge(ax: Axes, y: float, value: float, collapsed: bool) -> None:
     """Mark a row whose value lies outside of the limits: a triangle at the edge, and the number."""
     left = value < ax.get_xlim()[0]
