@@ -104,8 +104,8 @@ def _draw(material: Material) -> Drawn:
     lines = sum(len(setting.lines) for setting in material.settings)
     if lines > MOST_LINES:
         why = (
-            f"{lines} optimizers over {len(material.settings)} settings are more than {MOST_LINES}; "
-            "name a suite or runs to have them"
+            f"{lines} optimizers in {len(material.settings)} settings are more than "
+            f"{MOST_LINES}; name a suite or runs to have them"
         )
         yield LeftOut(what="Figures of each setting", why=why)
     else:

@@ -13,6 +13,7 @@ from sambench.report.figures.style import (
     BLUE,
     COLUMN,
     SMALL,
+    TEXT,
     VERMILION,
     bare,
     place,
