@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from sambench.arrays import Arrays
 from sambench.report.figures.axes import log_axis, round_numbers, short
@@ -108,8 +108,13 @@ def _planes(planes: Mapping[str, Arrays]) -> bytes:
         for axis, coordinates in ((ax.xaxis, arrays["x"]), (ax.yaxis, arrays["y"])):
             half = float(f"{coordinates[-1] / 2:.1g}")
             axis.set_major_locator(FixedLocator([-half, 0, half]))
+            axis.set_major_formatter(FuncFormatter(lambda value, _: _brief(value)))
     _bar(figure, norm, levels, logarithmic=logarithmic)
     return plain_png(figure)
+
+
+def _brief(value: float) -> str:
+    return f"{value:g}".replace("0.", ".").replace("-", "−")
 
 
 def _bar(figure: Figure, norm: Normalize, levels: object, *, logarithmic: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ from sambench.arrays import Arrays, read_arrays
 from sambench.config import RunConfig
 from sambench.errors import StoreError
 from sambench.record import RunRecord
+
+DRAWN = ("train_loss", "train_accuracy", "validation_accuracy")
+"""What else of an epoch is drawn, where it is known."""
 
 
 class Runs(Protocol):
@@ -184,15 +188,22 @@ def classes_of(lines: Iterable[Line]) -> Sequence[str]:
 def _checked_history(path: Path) -> Epochs:
     epochs = read_history(path)
     for epoch in epochs:
-        if not isinstance(epoch, Mapping) or not all(_is_number(epoch.get(a)) for a in AXES):
+        sound = (
+            isinstance(epoch, Mapping)
+            and all(_is_number(epoch.get(axis)) for axis in AXES)
+            and all(epoch.get(key) is None or _is_number(epoch[key]) for key in DRAWN)
+        )
+        if not sound:
             raise StoreError(
-                f"{path} is damaged (an epoch lacks {' or '.join(AXES)}); run it again"
+                f"{path} is damaged (an epoch without {', '.join(AXES)}, or with no number among "
+                f"{', '.join(DRAWN)}); run it again"
             )
     return epochs
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and math.isfinite(value)  # type: ignore[arg-type]
 
 
 def _checked(path: Path) -> Predictions:

@@ -17,7 +17,9 @@ from sambench.arrays import write_arrays
 from sambench.config import RunConfig
 from sambench.record import RunRecord
 from sambench.report.figures import gallery
+from sambench.report.figures.material import LeftOut, Material
 from sambench.report.figures.style import plain_png
+from sambench.report.picture import Picture
 from sambench.store import Store
 
 Runs = list[RunRecord]
@@ -140,15 +142,23 @@ def _with_studies(store: Store, record: RunRecord) -> RunRecord:
     return studied
 
 
+@pytest.fixture
+def rendered() -> None:
+    """Asked for by tests that need the PNG files; others look at the axes alone."""
+
+
 @pytest.fixture(autouse=True)
-def drawn(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, list[Figure]]]:
+def drawn(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[dict[str, list[Figure]]]:
     """The figures that each kind has drawn, and a check that no global setting is touched."""
     figures: dict[str, list[Figure]] = {name: [] for name in MODULES}
+    render = "rendered" in request.fixturenames
 
     def keeping(name: str) -> Callable[[Figure], bytes]:
         def keep(figure: Figure) -> bytes:
             figures[name].append(figure)
-            return plain_png(figure)
+            return plain_png(figure) if render else b""
 
         return keep
 
@@ -157,6 +167,15 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, list[Figure]]]:
     before = dict(mpl.rcParams)
     yield figures
     assert dict(mpl.rcParams) == before
+
+
+def draw(kind: str, runs: Runs, store: Store) -> tuple[Picture | LeftOut, ...]:
+    """Draw one kind of figure of runs, adam being the baseline."""
+    material, module = Material(runs, store, "adam"), getattr(gallery, kind)
+    if module.draw in gallery.OF_A_SETTING:
+        settings = material.settings
+        return tuple(one for setting in settings for one in module.draw(material, setting))
+    return tuple(module.draw(material))
 
 
 def points(ax: Axes, gid: str) -> list[tuple[float, float]]:
