@@ -1,8 +1,8 @@
 """Figures of a report, from stored records and what lies beside them.
 
-style          size, type, colours
-rows, panels, labels
-               a line for each optimizer; a panel for each; labels that do not touch
+axes, rows, panels, labels, wording
+               scales and ticks; a row for each optimizer; a panel for each; names of points that do
+               not touch; sentences (size, type and colours are in `report.style`)
 material       the runs by setting, and their files, each read once
 ↑
 accuracy, paired, cost, flatness, learning, targets, profiles, ranks

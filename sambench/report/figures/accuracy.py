@@ -13,9 +13,9 @@ from sambench.analysis.metrics import find_metric
 from sambench.report.figures.axes import focus
 from sambench.report.figures.material import LeftOut, Material, Setting
 from sambench.report.figures.rows import RUNS_BELOW, beyond_edge, name_below, rows
-from sambench.report.figures.style import BLUE, GREY, VERMILION, plain_png
 from sambench.report.figures.wording import intervals
 from sambench.report.picture import Picture
+from sambench.report.style import BLUE, GREY, VERMILION, plain_png
 
 TITLE = "Accuracy by optimizer and model"
 MOST_PANELS = 12

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from sambench.analysis.reliability import confusion_matrix
 from sambench.report.figures.material import LeftOut, Material, Setting, classes_of
 from sambench.report.figures.panels import panels
-from sambench.report.figures.style import SMALL, plain_png
 from sambench.report.figures.wording import number_of_runs
 from sambench.report.picture import Picture
+from sambench.report.style import SMALL, plain_png
 
 TITLE = "Confusion matrices"
 MOST_NUMBERS = 3

@@ -14,7 +14,9 @@ from sambench.analysis.pareto import pareto_front
 from sambench.report.figures.axes import cost_axis, focus
 from sambench.report.figures.labels import height_for, label_points
 from sambench.report.figures.material import LeftOut, Material, Setting
-from sambench.report.figures.style import (
+from sambench.report.figures.wording import number_of_runs
+from sambench.report.picture import Picture
+from sambench.report.style import (
     BLUE,
     COLUMN,
     GREY,
@@ -25,8 +27,6 @@ from sambench.report.figures.style import (
     sheet,
     text_width,
 )
-from sambench.report.figures.wording import number_of_runs
-from sambench.report.picture import Picture
 
 TITLE = "Accuracy against cost"
 LEFT, ABOVE, BELOW = 0.52, 0.08, 0.42

@@ -15,8 +15,8 @@ from sambench.report.curvature_plots import FAINTEST
 from sambench.report.figures.axes import asinh_axis, short
 from sambench.report.figures.material import LeftOut, Material, Setting
 from sambench.report.figures.panels import panels
-from sambench.report.figures.style import BLUE, GREY, LINE, SMALL, VERMILION, plain_png
 from sambench.report.picture import Picture
+from sambench.report.style import BLUE, GREY, LINE, SMALL, VERMILION, plain_png
 
 TITLE = "Spectral densities"
 Floats = NDArray[np.float64]

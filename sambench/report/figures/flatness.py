@@ -18,7 +18,9 @@ from sambench.record import RunRecord
 from sambench.report.figures.axes import asinh_axis, focus, log_axis
 from sambench.report.figures.labels import height_for, label_points
 from sambench.report.figures.material import LeftOut, Material, Setting
-from sambench.report.figures.style import (
+from sambench.report.figures.wording import signed
+from sambench.report.picture import Picture
+from sambench.report.style import (
     BLUE,
     COLUMN,
     PALE,
@@ -30,8 +32,6 @@ from sambench.report.figures.style import (
     sheet,
     text_width,
 )
-from sambench.report.figures.wording import signed
-from sambench.report.picture import Picture
 
 TITLE = "Accuracy against sharpness"
 ACCURACY = find_metric("accuracy")

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from numpy.typing import NDArray
 
-from sambench.report.figures.style import GREY, PALE, SMALL
+from sambench.report.style import GREY, PALE, SMALL
 
 Floats = NDArray[np.float64]
 STEP = 0.125

@@ -15,9 +15,9 @@ from sambench.arrays import Arrays
 from sambench.report.figures.axes import log_axis, round_numbers, short
 from sambench.report.figures.material import LeftOut, Material, Setting
 from sambench.report.figures.panels import panels
-from sambench.report.figures.style import BLUE, GREY, LINE, SMALL, place, plain_png
 from sambench.report.landscape_plots import LEVELS, LOSS, WIDE_RANGE
 from sambench.report.picture import Picture
+from sambench.report.style import BLUE, GREY, LINE, SMALL, place, plain_png
 
 TITLE = "Loss landscapes"
 KINDS = {"line": ("x", "loss"), "plane": ("x", "y", "loss")}

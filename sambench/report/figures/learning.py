@@ -16,7 +16,9 @@ from sambench.analysis.metrics import find_metric
 from sambench.report.figures.axes import log_axis
 from sambench.report.figures.material import LeftOut, Material, Setting
 from sambench.report.figures.panels import panels
-from sambench.report.figures.style import (
+from sambench.report.figures.wording import number_of_runs
+from sambench.report.picture import Picture
+from sambench.report.style import (
     BLUE,
     COLUMN,
     GREEN,
@@ -33,8 +35,6 @@ from sambench.report.figures.style import (
     plain_png,
     sheet,
 )
-from sambench.report.figures.wording import number_of_runs
-from sambench.report.picture import Picture
 
 TITLE = "Learning curves"
 COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY)

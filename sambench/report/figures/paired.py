@@ -11,9 +11,9 @@ from sambench.analysis.comparison import ALPHA, LEAST_PAIRS, Comparison
 from sambench.report.figures.axes import focus
 from sambench.report.figures.material import LeftOut, Material, Setting
 from sambench.report.figures.rows import RUNS_BELOW, beyond_edge, rows
-from sambench.report.figures.style import BLUE, GREY, SMALL, VERMILION, plain_png
 from sambench.report.figures.wording import number_of_runs
 from sambench.report.picture import Picture
+from sambench.report.style import BLUE, GREY, SMALL, VERMILION, plain_png
 
 TITLE = "Paired differences"
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sambench.report.figures.style import COLUMN, SMALL, TEXT, bare, place, sheet
+from sambench.report.style import COLUMN, SMALL, TEXT, bare, place, sheet
 
 COLUMNS = 3
 LEFT, RIGHT, BELOW, BETWEEN = 0.46, 0.08, 0.4, 0.14

@@ -10,9 +10,9 @@ from sambench.analysis.targets import cost_to_target
 from sambench.report.figures.axes import log_axis
 from sambench.report.figures.material import LeftOut, Material, Setting
 from sambench.report.figures.panels import panels
-from sambench.report.figures.style import BLUE, GREY, LINE, plain_png
 from sambench.report.figures.targets import target_of
 from sambench.report.picture import Picture
+from sambench.report.style import BLUE, GREY, LINE, plain_png
 
 TITLE = "Performance profiles"
 LEAST_PROBLEMS = 6

@@ -12,8 +12,8 @@ from sambench.analysis.metrics import find_metric
 from sambench.analysis.ranks import LEAST_BLOCKS, Friedman, friedman
 from sambench.report.figures.material import LeftOut, Material
 from sambench.report.figures.rows import rows
-from sambench.report.figures.style import BLUE, GREY, VERMILION, plain_png
 from sambench.report.picture import Picture
+from sambench.report.style import BLUE, GREY, VERMILION, plain_png
 
 TITLE = "Critical-difference diagram"
 BAR = 0.07

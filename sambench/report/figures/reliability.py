@@ -12,9 +12,9 @@ from sambench.analysis.metrics import find_metric
 from sambench.analysis.reliability import BINS, Reliability, reliability
 from sambench.report.figures.material import LeftOut, Material, Setting
 from sambench.report.figures.panels import panels
-from sambench.report.figures.style import BLUE, GREY, LINE, SMALL, plain_png
 from sambench.report.figures.wording import number_of_runs
 from sambench.report.picture import Picture
+from sambench.report.style import BLUE, GREY, LINE, SMALL, plain_png
 
 TITLE = "Reliability curves"
 Floats = NDArray[np.float64]

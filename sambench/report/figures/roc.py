@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from sambench.analysis.roc import MeanRoc, mean_roc
 from sambench.report.figures.material import LeftOut, Material, Setting, classes_of
 from sambench.report.figures.panels import panels
-from sambench.report.figures.style import BLUE, GREY, LINE, SMALL, plain_png
 from sambench.report.figures.wording import number_of_runs
 from sambench.report.picture import Picture
+from sambench.report.style import BLUE, GREY, LINE, SMALL, plain_png
 
 TITLE = "ROC curves"
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sambench.report.figures.style import (
+from sambench.report.style import (
     BLUE,
     COLUMN,
     SMALL,

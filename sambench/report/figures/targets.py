@@ -19,8 +19,8 @@ from sambench.analysis.targets import (
 from sambench.report.figures.axes import cost_axis
 from sambench.report.figures.material import LeftOut, Material, Setting
 from sambench.report.figures.rows import RUNS_BELOW, rows
-from sambench.report.figures.style import BLUE, GREY, SMALL, plain_png
 from sambench.report.picture import Picture
+from sambench.report.style import BLUE, GREY, SMALL, plain_png
 
 TITLE = "Cost to a target accuracy"
 PANELS = (("gradient_evaluations", "Gradient evaluations"), ("train_seconds", "Training time (s)"))

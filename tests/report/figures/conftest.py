@@ -18,8 +18,8 @@ from sambench.config import RunConfig
 from sambench.record import RunRecord
 from sambench.report.figures import gallery
 from sambench.report.figures.material import LeftOut, Material
-from sambench.report.figures.style import plain_png
 from sambench.report.picture import Picture
+from sambench.report.style import plain_png
 from sambench.store import Store
 
 Runs = list[RunRecord]

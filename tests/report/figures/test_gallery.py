@@ -13,7 +13,7 @@ from PIL import Image
 
 from sambench.record import RunRecord
 from sambench.report.figures import Gallery, draw_figures, draw_gallery, gallery
-from sambench.report.figures.style import COLUMN, DPI
+from sambench.report.style import COLUMN, DPI
 from sambench.store import Store
 from tests.report.figures.conftest import RunMaker, damage_last_epoch, truncate
 
