@@ -8,6 +8,11 @@ tests, intervals, effect sizes, Holm; which test a design gets
 comparison        two sides by one metric: difference, interval, p, verdict
 contrast          two optimizers or two sets of runs, setting by setting
 predictions       two runs on the same test images: McNemar, DeLong
+cells             one optimizer's runs by one metric: mean and interval
+correlation, pareto
+rank correlation of two numbers of runs; who is beaten in neither of two
+roc, reliability, learning
+mean curves over runs: of predictions, and of training
 ranks, profiles, targets
 many data sets; cost within a factor of the best; cost to a target
 published, replication, claims, findings

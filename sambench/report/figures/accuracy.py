@@ -92,6 +92,7 @@ def _panel(
         cell = cells[label]
         flat = [is_collapsed(record) for record in cell.records]
         sound = [value for value, mark in zip(cell.values, flat, strict=True) if not mark]
+        sound = sound if len(cell.values) > 1 else []
         gone = [value for value, mark in zip(cell.values, flat, strict=True) if mark]
         beside = y + RUNS_BELOW
         ax.plot(sound, [beside] * len(sound), "o", color=GREY, alpha=0.6, ms=2, mew=0, zorder=2)

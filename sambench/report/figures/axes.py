@@ -9,7 +9,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
+from sambench.report.style import DPI
+
 FAR = 5.0
+"""How many widths of the middle half away from it a value is left outside."""
+APART = 0.3
+"""Least distance of two numbers of an axis in inches."""
 WIDE = 4.0
 """Largest over smallest cost from which on factors say more than differences."""
 
@@ -21,7 +26,8 @@ def cost_axis(ax: Axes, values: Sequence[float]) -> None:
         return
     low, high = min(known), max(known)
     if high / low < WIDE or len(known) < len(values):
-        ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+        most = max(2, int(inches_wide(ax) / 0.36))
+        ax.xaxis.set_major_locator(MaxNLocator(min(5, most), steps=[1, 2, 2.5, 5, 10]))
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
         ax.margins(x=0.06)
         return
@@ -56,7 +62,7 @@ def log_axis(ax: Axes, which: str, low: float, high: float, most: int = 5) -> No
     axis.set_minor_locator(NullLocator())
 
 
-def asinh_axis(ax: Axes, low: float, high: float, width: float, apart: float = 0.2) -> None:
+def asinh_axis(ax: Axes, low: float, high: float, width: float) -> None:
     """Make an x axis linear within a width around zero and logarithmic beyond.
 
     Args:
@@ -64,10 +70,10 @@ def asinh_axis(ax: Axes, low: float, high: float, width: float, apart: float = 0
         low: Its lower limit.
         high: Its upper limit.
         width: Where the one goes over into the other.
-        apart: Least distance of two numbers, in widths of the panel.
     """
     ax.set_xscale("asinh", linear_width=width)
     ax.set_xlim(low, high)
+    apart = APART / inches_wide(ax)
     ends = np.arcsinh(np.array([low, high]) / width)
     last = math.floor(math.log10(max(abs(low), abs(high))))
     powers = [10.0**exponent for exponent in range(last, math.floor(math.log10(width)), -1)]
@@ -79,6 +85,11 @@ def asinh_axis(ax: Axes, low: float, high: float, width: float, apart: float = 0
     ax.xaxis.set_major_locator(FixedLocator(sorted(ticks)))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value).replace("-", "−")))
     ax.xaxis.set_minor_locator(NullLocator())
+
+
+def inches_wide(ax: Axes) -> float:
+    """Return the width of a panel in inches."""
+    return float(ax.bbox.width) / DPI
 
 
 def round_numbers(low: float, high: float, most: int = 5) -> list[float]:

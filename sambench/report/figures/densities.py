@@ -95,7 +95,7 @@ def _png(densities: Mapping[str, Density]) -> bytes:
         if len(resolved):
             ax.text(0.97, 0.95, short(float(f"{resolved.max():.3g}")), size=SMALL, ha="right",
                     va="top", transform=ax.transAxes)  # fmt: skip
-        asinh_axis(ax, low, high, scale, apart=0.24)
+        asinh_axis(ax, low, high, scale)
         ax.set_ylim(floor, 5 * peak)
     return plain_png(figure)
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from numpy.typing import NDArray
 
-from sambench.report.style import GREY, PALE, SMALL
+from sambench.report.style import DPI, GREY, PALE, SMALL
 
 Floats = NDArray[np.float64]
 STEP = 0.125
@@ -41,9 +41,7 @@ def label_points(
     inside = ax.transAxes.inverted()
     at = inside.transform(ax.transData.transform(np.column_stack([x, y])))
     order = np.lexsort((at[:, 0], at[:, 1]))
-    figure = ax.get_figure()
-    assert figure is not None
-    step = STEP / (ax.get_position().height * figure.get_figure(root=True).get_size_inches()[1])
+    step = STEP * DPI / ax.bbox.height
     places = _spread(at[order, 1], step)
     ends = [[at[point], (GAP, height)] for point, height in zip(order, places, strict=True)]
     ax.add_collection(

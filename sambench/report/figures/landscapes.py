@@ -15,7 +15,7 @@ from sambench.arrays import Arrays
 from sambench.report.figures.axes import log_axis, round_numbers, short
 from sambench.report.figures.material import LeftOut, Material, Setting
 from sambench.report.figures.panels import panels
-from sambench.report.landscape_plots import LEVELS, LOSS, WIDE_RANGE
+from sambench.report.landscape_plots import LEVELS, WIDE_RANGE
 from sambench.report.picture import Picture
 from sambench.report.style import BLUE, GREY, LINE, SMALL, place, plain_png
 
@@ -73,7 +73,9 @@ def _studied(material: Material, setting: Setting, kind: str) -> dict[str, Array
 
 
 def _lines(lines: Mapping[str, Arrays]) -> bytes:
-    figure, grid = panels(list(lines), x="Step (filter norms)", y=LOSS, shape=0.8, left=0.5)
+    figure, grid = panels(
+        list(lines), x="Step (filter norms)", y="Loss (nats)", shape=0.8, left=0.5
+    )
     first = next(iter(lines.values()))
     low, high = _range(lines)
     for ax, arrays in zip(grid, lines.values(), strict=True):

@@ -13,6 +13,8 @@ from sambench.report.style import COLUMN, SMALL, TEXT, bare, place, sheet
 COLUMNS = 3
 LEFT, RIGHT, BELOW, BETWEEN = 0.46, 0.08, 0.4, 0.14
 LINE_OF_TITLE = 0.115
+WIDEST = 2.4
+"""A panel is no higher than one of this width would be."""
 
 
 def panels(
@@ -38,12 +40,12 @@ def panels(
         columns: Most panels in a row.
         ticks: Whether the inner panels have tick marks.
     """
-    columns = min(columns, max(len(titles), 2))
+    columns = min(columns, len(titles))
     width = (COLUMN - left - right - BETWEEN * (columns - 1)) / columns
     characters = max(8, int(width / 0.057))
     wrapped = [textwrap.wrap(title, characters) or [""] for title in titles]
     above = 0.06 + LINE_OF_TITLE * max(map(len, wrapped))
-    high = width * shape
+    high = min(width, WIDEST) * shape
     count = -(-len(titles) // columns)
     figure = sheet(count * (above + high + 0.02) + BELOW)
     grid = []

@@ -10,6 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from sambench.analysis.cells import cell_mean
 from sambench.analysis.metrics import find_metric
 from sambench.analysis.ranks import LEAST_BLOCKS, Friedman, friedman
+from sambench.report.figures.axes import inches_wide
 from sambench.report.figures.material import LeftOut, Material
 from sambench.report.figures.rows import rows
 from sambench.report.picture import Picture
@@ -84,9 +85,7 @@ def _columns(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int, int]]:
 
 
 def _cliques(ax: Axes, columns: Sequence[tuple[int, int, int]]) -> None:
-    figure = ax.get_figure()
-    assert figure is not None
-    width = ax.get_position().width * figure.get_figure(root=True).get_size_inches()[0]
+    width = inches_wide(ax)
     for start, end, column in columns:
         x = 1 + (0.06 + BAR * column) / width
         ax.plot([x, x], [start - 0.25, end + 0.25], color=VERMILION, lw=2, gid="clique",
