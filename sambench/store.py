@@ -47,6 +47,14 @@ class Store:
         """Where a run's files lie, existing or not."""
         return self.runs / config.name
 
+    def history(self, config: RunConfig) -> Path:
+        """Where a run's epochs lie, existing or not."""
+        return self.folder(config) / HISTORY
+
+    def predictions(self, config: RunConfig) -> Path:
+        """Where a run's test predictions lie, existing or not."""
+        return self.folder(config) / PREDICTIONS
+
     def load(self, config: RunConfig) -> RunRecord | None:
         """Return a run's record, or None where there is none.
 
@@ -92,7 +100,7 @@ class Store:
             StoreError: If the folder cannot be written.
         """
         text = "".join(json.dumps(line) + "\n" for line in lines)
-        write_text(self.folder(config) / HISTORY, text)
+        write_text(self.history(config), text)
 
     def records(self) -> tuple[list[RunRecord], list[str]]:
         """Return all readable records in order of name, and a message for each unreadable one."""

@@ -149,6 +149,8 @@ def test_it_begins_with_the_answer_and_ends_with_what_went_wrong(
         "### small-cnn on phantom: Test accuracy (%), difference to adam",
         "## Differences in cost and flatness",
         "### small-cnn on phantom: Training time (s), difference to adam",
+        "## Figures",
+        "## Figures left out",
         "## Methods",
         "## What went wrong",
     ]
@@ -319,3 +321,14 @@ def test_a_suite_that_can_never_show_anything_says_so_before_it_runs(
         "small-cnn on phantom: 2 pairs of runs of the other optimizer and sam can never reach "
         "p < 0.05 (smallest possible 0.5 after Holm); 6 pairs are the least.\n"
     )
+
+
+def test_too_many_runs_for_figures(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sambench.cli.report.MOST_RUNS_DRAWN", 3)
+    assert report("tiny", monkeypatch=monkeypatch) == 0
+    text = (results / "reports" / "tiny" / "report.md").read_text()
+    assert (
+        "- 4 runs in 1 settings are too many for figures; name a suite or runs to have them."
+        in text
+    )
+    assert not (results / "reports" / "tiny" / "figures").exists()

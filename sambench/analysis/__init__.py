@@ -13,6 +13,11 @@ soundness, troubles
 records that cannot be believed; what went wrong with the others
 contrast          two optimizers or two sets of runs, setting by setting
 predictions       two runs on the same test images: McNemar, DeLong
+cells             one optimizer's runs by one metric: mean and interval
+correlation, pareto
+rank correlation of two numbers of runs; who is beaten in neither of two
+roc, reliability, learning
+mean curves over runs: of predictions, and of training
 ranks, profiles, targets
 many data sets; cost within a factor of the best; cost to a target
 published, replication, claims, findings

@@ -99,3 +99,38 @@ def summarize_targets(costs: Iterable[TargetCost | None]) -> TargetSummary:
         gradient_evaluations=median([*(float(c.gradient_evaluations) for c in reached), *never]),
         train_seconds=median([*(cost.train_seconds for cost in reached), *never]),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """An accuracy to be reached.
+
+    Attributes:
+        field: Which of an epoch's numbers must reach it.
+        accuracy: A fraction.
+    """
+
+    field: str
+    accuracy: float
+
+    @property
+    def name(self) -> str:
+        """In words, with the number."""
+        return f"{100 * self.accuracy:.1f} % {self.field.replace('_', ' ')}"
+
+
+def choose_target(baseline: Iterable[Epochs], share: float = 0.99) -> Target | None:
+    """Return a target that the baseline sets: a share of what its median run reached.
+
+    It is one of validation where every run has a validation part, of training otherwise.
+
+    Args:
+        baseline: The epochs of each of its runs.
+        share: Of the median over runs of their best accuracy.
+    """
+    histories = [epochs for epochs in baseline if epochs]
+    for field in ("validation_accuracy", "train_accuracy"):
+        best = [[epoch[field] for epoch in h if epoch.get(field) is not None] for h in histories]
+        if best and all(best):
+            return Target(field=field, accuracy=share * median(max(found) for found in best))
+    return None

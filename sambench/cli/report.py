@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sambench.cli.gathering import Gathered
     from sambench.console import Screen
     from sambench.report.document import Document, Section
+    from sambench.report.picture import Picture
     from sambench.report.table import Table
     from sambench.store import Store
 
@@ -75,7 +76,10 @@ def report(
         return
     found, search = _with_search(found, store)
     screen.warn_of(found.damaged, "records that cannot be read")
-    document = _document(found, panels, first, search, published=published)
+    pictures, left_out = _figures(found, len(panels), store, first)
+    document = _document(
+        found, panels, first, search, published=published, pictures=pictures, left_out=left_out
+    )
     written = write_report(document, results / "reports" / (found.name or ""))
     if as_json:
         from sambench.report.plain import to_plain
@@ -121,13 +125,15 @@ def _document(
     search: Table | None,
     *,
     published: bool,
+    pictures: Sequence[Picture],
+    left_out: Sequence[str],
 ) -> Document:
     from sambench.analysis.answer import answers
     from sambench.analysis.reach import reach
     from sambench.analysis.troubles import troubles
     from sambench.report.answer import answer_text
     from sambench.report.compose import result_sections
-    from sambench.report.document import Document
+    from sambench.report.document import Document, Section
     from sambench.report.methods import methods
     from sambench.report.wrong import went_wrong
 
@@ -142,9 +148,32 @@ def _document(
             *result_sections(panels),
             *_further(found, search, published=published),
         ),
-        pictures=(),
-        rest=(methods(panels), wrong),
+        pictures=pictures,
+        rest=(
+            *([Section(title="Figures left out", items=tuple(left_out))] if left_out else []),
+            methods(panels),
+            wrong,
+        ),
     )
+
+
+MOST_RUNS_DRAWN = 2_000
+"""Of more runs (or of more settings than tables are drawn of) no figure shows anything."""
+
+
+def _figures(
+    found: Gathered, settings: int, store: Store, baseline: str
+) -> tuple[tuple[Picture, ...], tuple[str, ...]]:
+    """Return the figures, and what was left out and why."""
+    from sambench.report.page import MOST_TABLES
+
+    if len(found.records) > MOST_RUNS_DRAWN or settings > MOST_TABLES:
+        why = "are too many for figures; name a suite or runs to have them"
+        return (), (f"{len(found.records)} runs in {settings} settings {why}.",)
+    from sambench.report.figures import draw_gallery
+
+    gallery = draw_gallery(found.records, store, baseline)
+    return gallery.pictures, tuple(map(str, gallery.left_out))
 
 
 def _with_search(found: Gathered, store: Store) -> tuple[Gathered, Table | None]:

@@ -15,7 +15,14 @@ from sambench.arrays import Arrays, read_arrays
 from sambench.atomic import write_bytes
 from sambench.record import RunRecord
 from sambench.report.captions import Section, significant, subtitle, title
-from sambench.report.figures import (
+from sambench.report.landscape_plots import (
+    eigenvectors_png,
+    interpolation_png,
+    line_png,
+    plane_png,
+    surface_png,
+)
+from sambench.report.style import (
     BLUE,
     LINE,
     SMALL,
@@ -23,13 +30,6 @@ from sambench.report.figures import (
     column_figure,
     finish,
     png,
-)
-from sambench.report.landscape_plots import (
-    eigenvectors_png,
-    interpolation_png,
-    line_png,
-    plane_png,
-    surface_png,
 )
 
 Floats = NDArray[np.float64]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sambench.arrays import Arrays
 from sambench.record import RunRecord
 from sambench.report.captions import Section, significant, subtitle, title
-from sambench.report.figures import (
+from sambench.report.style import (
     BLUE,
     GREY,
     LINE,

@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from sambench.analysis.targets import TargetCost, cost_to_target, read_history, summarize_targets
+from sambench.analysis.targets import (
+    TargetCost,
+    choose_target,
+    cost_to_target,
+    read_history,
+    summarize_targets,
+)
 from sambench.errors import StoreError
 
 HISTORY = [
@@ -53,3 +59,18 @@ def test_reading(tmp_path: Path) -> None:
         read_history(path)
     with pytest.raises(StoreError, match="cannot be read"):
         read_history(tmp_path / "none.jsonl")
+
+
+def test_the_baseline_sets_the_target() -> None:
+    def run(*accuracies: float | None) -> list[dict[str, object]]:
+        return [{"validation_accuracy": a, "train_accuracy": 0.5} for a in accuracies]
+
+    target = choose_target([run(0.2, 0.9, 0.7), run(0.8), run(0.1, None)])
+    assert target is not None
+    assert (target.field, target.accuracy) == ("validation_accuracy", pytest.approx(0.99 * 0.8))
+    assert target.name == "79.2 % validation accuracy"
+    unvalidated = choose_target([run(0.9), run(None)])
+    assert unvalidated is not None
+    assert (unvalidated.field, unvalidated.accuracy) == ("train_accuracy", pytest.approx(0.495))
+    assert choose_target([]) is None
+    assert choose_target([[]]) is None

@@ -22,7 +22,6 @@ from sambench.arrays import write_arrays
 from sambench.errors import StoreError
 from sambench.report.captions import significant
 from sambench.report.curvature_plots import density_png, write_figures
-from sambench.report.figures import png
 from sambench.report.landscape_plots import (
     eigenvectors_png,
     interpolation_png,
@@ -30,6 +29,7 @@ from sambench.report.landscape_plots import (
     plane_png,
     surface_png,
 )
+from sambench.report.style import png
 
 if TYPE_CHECKING:
     from conftest import RecordMaker

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 
 COLUMN = 3.5
 """Width of a column in inches."""
@@ -17,7 +18,8 @@ TEXT, SMALL = 8.0, 7.0
 """Sizes of type in points."""
 BLUE, VERMILION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 """Colours that the colour-blind tell apart (Okabe & Ito, 2008)."""
-GREY = "#555555"
+PURPLE, SKY = "#CC79A7", "#56B4E9"
+GREY, PALE = "#555555", "#B8B8B8"
 LINE = 1.2
 CHARACTERS = 68
 """How many of the small size fit the column."""
@@ -39,6 +41,51 @@ def column_figure(
         len(ratios), 1, sharex=sharex, squeeze=False, gridspec_kw={"height_ratios": list(ratios)}
     )
     return figure, list(panels[:, 0])
+
+
+def sheet(height: float) -> Figure:
+    """Return an empty figure one column wide, for axes placed by hand.
+
+    Args:
+        height: In inches.
+    """
+    figure = Figure(figsize=(COLUMN, height), dpi=DPI)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def place(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
+    """Put axes on a figure; all in inches, from its left and upper edges."""
+    wide, high = figure.get_size_inches()
+    return figure.add_axes((left / wide, 1 - (top + height) / high, width / wide, height / high))
+
+
+def text_width(figure: Figure, text: str, size: float = SMALL) -> float:
+    """Return how wide a line of text is, in inches."""
+    canvas = figure.canvas
+    assert isinstance(canvas, FigureCanvasAgg)
+    width, _, _ = canvas.get_renderer().get_text_width_height_descent(
+        text, FontProperties(size=size), ismath=False
+    )
+    return float(width) / figure.dpi
+
+
+def bare(axes: Iterable[Axes]) -> None:
+    """Set type and rules of axes without minor ticks; no upper and right rule."""
+    for ax in axes:
+        ax.tick_params(labelsize=SMALL, width=0.6, length=2.5)
+        for side, spine in ax.spines.items():
+            spine.set_linewidth(0.6)
+            spine.set_visible(side in ("left", "bottom"))
+        for label in (ax.xaxis.label, ax.yaxis.label):
+            label.set_fontsize(TEXT)
+
+
+def plain_png(figure: Figure) -> bytes:
+    """Return a figure as a PNG file, as it is."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI)
+    return buffer.getvalue()
 
 
 def finish(axes: Iterable[Axes]) -> None:

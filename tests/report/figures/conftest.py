@@ -1,0 +1,205 @@
+"""Stored runs made by hand, with everything beside them that figures are drawn from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from sambench.arrays import write_arrays
+from sambench.config import RunConfig
+from sambench.record import RunRecord
+from sambench.report.figures import gallery
+from sambench.report.figures.material import LeftOut, Material
+from sambench.report.picture import Picture
+from sambench.report.style import plain_png
+from sambench.store import Store
+
+Runs = list[RunRecord]
+RunMaker = Callable[..., RunRecord]
+EPOCHS = 4
+MODULES = (
+    *("accuracy", "batches", "confusion", "cost", "densities", "flatness", "landscapes"),
+    *("learning", "paired", "profiles", "ranks", "reliability", "roc", "targets"),
+)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "results")
+
+
+@pytest.fixture
+def add(store: Store) -> RunMaker:
+    """Store a run; its numbers follow from `accuracy`, its seed and the keywords."""
+
+    def make(
+        optimizer: str = "adam",
+        seed: int = 0,
+        *,
+        accuracy: float = 0.75,
+        passes: float = 100.0,
+        seconds: float = 10.0,
+        top: float | None = 100.0,
+        trace: float = 200.0,
+        collapsed: bool = False,
+        converged: bool = True,
+        classes: int = 2,
+        validation: bool = False,
+        files: Sequence[str] = ("history", "predictions"),
+        status: str = "completed",
+        **settings: object,
+    ) -> RunRecord:
+        given = {"dataset": "phantom", "image_size": 32, "model": "small-cnn", "epochs": EPOCHS}
+        config = RunConfig.from_dict(
+            {**given, "optimizer": optimizer, "seed": seed, **settings}  # type: ignore[dict-item]
+        )
+        record = RunRecord(
+            config=config,
+            status=status,
+            environment={"gpu": None, "cpu": "a CPU"},
+            data={"train": 32, "test": 8, "classes": [f"class {k}" for k in range(classes)]},
+            final={
+                "test": {"n": 8, "accuracy": accuracy, "ece": 0.125, "collapsed": collapsed},
+                "target_met": None,
+            },
+            cost={"train_seconds": seconds, "gradient_evaluations": passes},
+            hessian=None if top is None else _hessian(top, trace, converged),
+        )
+        store.save(record)
+        if "history" in files:
+            store.save_history(config, _epochs(accuracy, passes, seconds, validation))
+        if "predictions" in files:
+            _write_predictions(store.predictions(config), seed, classes, accuracy)
+        if "studies" in files:
+            record = _with_studies(store, record)
+        return record
+
+    return make
+
+
+def _hessian(top: float, trace: float, converged: bool) -> dict[str, Any]:
+    return {
+        "definition": "batch-dominant-eigenvalue",
+        "top": {"value": top, "converged": converged},
+        "trace": {"value": trace, "converged": converged},
+        "batch_spectrum": {"values": [0.5 * top, top, 2 * top], "converged": converged},
+    }
+
+
+def _epochs(
+    accuracy: float, passes: float, seconds: float, validation: bool
+) -> Iterator[dict[str, object]]:
+    for epoch in range(1, EPOCHS + 1):
+        share = epoch / EPOCHS
+        yield {
+            "epoch": epoch,
+            "train_loss": 1.0 - 0.9 * accuracy * share,
+            "train_accuracy": accuracy * share,
+            "validation_accuracy": 0.9 * accuracy * share if validation else None,
+            "gradient_evaluations": passes * share,
+            "train_seconds": seconds * share,
+        }
+
+
+def _write_predictions(path: Path, seed: int, classes: int, accuracy: float) -> None:
+    source, number = np.random.default_rng(seed), 60
+    labels = np.arange(number) % classes
+    right = np.eye(classes)[labels] * 4 * accuracy
+    logits = right + source.normal(size=(number, classes))
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    ids = np.array([f"image {k}" for k in range(number)])
+    np.savez_compressed(path, version=1, ids=ids, probabilities=probabilities, labels=labels)
+
+
+def _with_studies(store: Store, record: RunRecord) -> RunRecord:
+    folder = store.folder(record.config)
+    grid = np.linspace(-5.0, 50.0, 111)
+    density = np.exp(-0.5 * grid**2) + 1e-4
+    arrays = {"density": density, "density_stderr": 0.1 * density, "resolved": np.array([40.0])}
+    write_arrays(folder / "density.npz", "spectral density", {"grid": grid, "scale": 0.1, **arrays})
+    x = np.linspace(-1, 1, 5)
+    write_arrays(folder / "landscape-line.npz", "line", {"x": x, "loss": 0.1 + x**2})
+    plane = {"x": x, "y": x, "loss": 0.1 + np.add.outer(x**2, x**2)}
+    write_arrays(folder / "landscape-plane.npz", "plane", plane)
+    studied = record.with_hessian(
+        {
+            **(record.hessian or {}),
+            "density": {"file": "density.npz", "parameters": 1000, "kernel_width": 0.1},
+            "landscape": {
+                name: {"file": f"landscape-{name}.npz", "kind": name} for name in ("line", "plane")
+            },
+        }
+    )
+    store.save(studied)
+    return studied
+
+
+@pytest.fixture
+def rendered() -> None:
+    """Asked for by tests that need the PNG files; others look at the axes alone."""
+
+
+@pytest.fixture(autouse=True)
+def drawn(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[dict[str, list[Figure]]]:
+    """The figures that each kind has drawn, and a check that no global setting is touched."""
+    figures: dict[str, list[Figure]] = {name: [] for name in MODULES}
+    render = "rendered" in request.fixturenames
+
+    def keeping(name: str) -> Callable[[Figure], bytes]:
+        def keep(figure: Figure) -> bytes:
+            figures[name].append(figure)
+            return plain_png(figure) if render else b""
+
+        return keep
+
+    for name in MODULES:
+        monkeypatch.setattr(getattr(gallery, name), "plain_png", keeping(name))
+    before = dict(mpl.rcParams)
+    yield figures
+    assert dict(mpl.rcParams) == before
+
+
+def draw(kind: str, runs: Runs, store: Store) -> tuple[Picture | LeftOut, ...]:
+    """Draw one kind of figure of runs, adam being the baseline."""
+    material, module = Material(runs, store, "adam"), getattr(gallery, kind)
+    if module.draw in gallery.OF_A_SETTING:
+        settings = material.settings
+        return tuple(one for setting in settings for one in module.draw(material, setting))
+    return tuple(module.draw(material))
+
+
+def points(ax: Axes, gid: str) -> list[tuple[float, float]]:
+    """Return the points of all lines of a kind, in order of drawing."""
+    found: list[tuple[float, float]] = []
+    for line in ax.lines:
+        if line.get_gid() == gid:
+            found += [(float(x), float(y)) for x, y in line.get_xydata()]  # type: ignore[union-attr]
+    return found
+
+
+def labels(ax: Axes) -> list[str]:
+    """Return the names of the rows, from the top."""
+    return [label.get_text() for label in ax.get_yticklabels()]
+
+
+def truncate(path: Path) -> None:
+    """Cut a file in the middle."""
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def damage_last_epoch(path: Path) -> None:
+    """Take from the last epoch of a history what it had spent."""
+    lines = path.read_text().splitlines()
+    last = json.loads(lines[-1])
+    del last["gradient_evaluations"]
+    path.write_text("\n".join([*lines[:-1], json.dumps(last)]) + "\n")

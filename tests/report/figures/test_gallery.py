@@ -1,0 +1,174 @@
+"""All figures together: which are drawn, which are left out, and that nothing breaks a report."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sambench.record import RunRecord
+from sambench.report.figures import Gallery, draw_gallery, gallery
+from sambench.report.style import COLUMN, DPI
+from sambench.store import Store
+from tests.report.figures.conftest import RunMaker, damage_last_epoch, truncate
+
+PLACE = "small-cnn-on-phantom"
+OF_RECORDS = ["accuracy-phantom", *(f"{kind}-{PLACE}" for kind in ("paired", "cost"))]
+OF_CURVATURE = [f"flatness-{PLACE}", f"batches-{PLACE}"]
+OF_STUDIES = [f"{kind}-{PLACE}" for kind in ("densities", "landscape-lines", "landscape-planes")]
+OF_HISTORY = [f"targets-{PLACE}", f"learning-{PLACE}"]
+OF_PREDICTIONS = [f"{kind}-{PLACE}" for kind in ("roc", "reliability", "confusion")]
+EVERY = {*OF_RECORDS, *OF_CURVATURE, *OF_STUDIES, *OF_HISTORY, *OF_PREDICTIONS}
+
+
+def stems(made: Gallery) -> set[str]:
+    return {picture.stem.removeprefix("figure-") for picture in made.pictures}
+
+
+def said(made: Gallery) -> list[str]:
+    return [str(one) for one in made.left_out]
+
+
+def study(add: RunMaker, optimizers: Sequence[str], seeds: int, **settings: Any) -> list[RunRecord]:
+    return [
+        add(name, seed, accuracy=0.7 + 0.02 * place + 0.01 * (seed % 3), **settings)
+        for place, name in enumerate(optimizers)
+        for seed in range(seeds)
+    ]
+
+
+@pytest.mark.usefixtures("rendered")
+def test_every_kind_that_one_setting_can_have(add: RunMaker, store: Store) -> None:
+    files = ("history", "predictions", "studies")
+    runs = study(add, ["adam", "sam", "asam"], 6, files=files)
+    made = draw_gallery(runs, store, "adam")
+    assert stems(made) == {*EVERY, "profiles"}
+    assert said(made) == [
+        "Critical-difference diagram: 1 settings (data set and model); ranks need 6 at least."
+    ]
+
+
+@pytest.mark.usefixtures("rendered")
+def test_pictures_are_a_column_wide(add: RunMaker, store: Store) -> None:
+    for picture in draw_gallery(study(add, ["adam", "sam"], 2), store, "adam").pictures:
+        with Image.open(io.BytesIO(picture.png)) as image:
+            assert image.format == "PNG"
+            assert image.width == round(COLUMN * DPI)
+        assert picture.caption.endswith(".")
+        assert picture.title
+
+
+def test_records_alone(add: RunMaker, store: Store) -> None:
+    runs = study(add, ["adam", "sam"], 3, files=(), top=None)
+    made = draw_gallery(runs, store, "adam")
+    assert stems(made) == set(OF_RECORDS)
+    lines = said(made)
+    assert len(lines) == 11
+    assert "sambench hessian RUN --density" in "".join(lines)
+    assert any(line.startswith("ROC curves, small-cnn on phantom: no completed") for line in lines)
+
+
+@pytest.mark.usefixtures("rendered")
+def test_one_run(add: RunMaker, store: Store) -> None:
+    made = draw_gallery([add()], store, "adam")
+    assert f"learning-{PLACE}" in stems(made)
+    assert any("fewer than two optimizers" in line for line in said(made))
+    assert any("no run has a counterpart of adam" in line for line in said(made))
+
+
+def test_no_run_is_completed(add: RunMaker, store: Store) -> None:
+    made = draw_gallery([add(status="failed")], store, "adam")
+    assert made.pictures == ()
+    assert said(made) == ["Figures: no run is completed."]
+    assert draw_gallery([], store, "adam") == made
+
+
+def test_without_the_baseline(add: RunMaker, store: Store) -> None:
+    made = draw_gallery(study(add, ["sam", "asam"], 2), store, "adam")
+    assert "accuracy-phantom" in stems(made)
+    assert f"paired-{PLACE}" not in stems(made)
+    assert any("the baseline has no completed run" in line for line in said(made))
+
+
+@pytest.mark.parametrize("damage", [truncate, damage_last_epoch])
+def test_a_damaged_history_is_named_and_the_others_drawn(
+    add: RunMaker, store: Store, damage: Any
+) -> None:
+    runs = study(add, ["adam", "sam"], 3)
+    damage(store.history(runs[4].config))
+    made = draw_gallery(runs, store, "adam")
+    assert set(OF_HISTORY) <= stems(made)
+    (line,) = (line for line in said(made) if runs[4].name in line)
+    assert "history.jsonl" in line
+    assert "run it again" in line
+
+
+@pytest.mark.parametrize(
+    "lines", ["3\n", "[]\n", '{"epoch": "one"}\n', "null\n", '{"epoch": 1, "train_loss": NaN}\n']
+)
+def test_a_history_of_something_else(add: RunMaker, store: Store, lines: str) -> None:
+    runs = study(add, ["adam", "sam"], 2)
+    store.history(runs[0].config).write_text(lines)
+    assert any("history.jsonl" in line for line in said(draw_gallery(runs, store, "adam")))
+
+
+def test_an_empty_history(add: RunMaker, store: Store) -> None:
+    runs = study(add, ["adam", "sam"], 2)
+    store.history(runs[0].config).write_text("")
+    assert set(OF_RECORDS) <= stems(draw_gallery(runs, store, "adam"))
+
+
+def test_damaged_predictions(add: RunMaker, store: Store) -> None:
+    runs = study(add, ["adam", "sam"], 3)
+    truncate(store.predictions(runs[0].config))
+    odd = {"version": 1, "ids": np.array(["a"]), "labels": np.array([7])}
+    np.savez(store.predictions(runs[1].config), probabilities=np.array([[0.5, 0.5]]), **odd)
+    made = draw_gallery(runs, store, "adam")
+    assert set(OF_PREDICTIONS) <= stems(made)
+    assert sum("predictions.npz is damaged" in line for line in said(made)) == 2
+
+
+def test_damaged_studies(add: RunMaker, store: Store) -> None:
+    runs = study(add, ["adam", "sam"], 1, files=("studies",))
+    for run in runs:
+        for file in ("density.npz", "landscape-line.npz", "landscape-plane.npz"):
+            truncate(store.folder(run.config) / file)
+    made = draw_gallery(runs, store, "adam")
+    assert not stems(made) & set(OF_STUDIES)
+    assert sum("measure it again" in line for line in said(made)) == 6
+
+
+def test_sections_that_are_not_what_they_should_be(add: RunMaker, store: Store) -> None:
+    """A record's sections are checked to be objects; what they hold may be anything."""
+    path = store.folder(add().config) / "run.json"
+    given = json.loads(path.read_text())
+    for hessian in (
+        {"density": 3, "landscape": {"line": []}, "batch_spectrum": {"values": "many"}},
+        {"density": {"file": None}, "landscape": [], "batch_spectrum": {"values": [None]}},
+        {"top": {"value": "high"}, "trace": 7, "batch_spectrum": []},
+        {"density": {"file": "../../x", "parameters": 0, "kernel_width": "1"}},
+    ):
+        path.write_text(json.dumps({**given, "hessian": hessian}))
+        records, damaged = store.records()
+        assert damaged == []
+        assert "accuracy-phantom" in stems(draw_gallery(records, store, "adam"))
+
+
+def test_too_many_runs(add: RunMaker, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = study(add, ["adam", "sam"], 2)
+    monkeypatch.setattr(gallery, "MOST_LINES", 1)
+    made = draw_gallery(runs, store, "adam")
+    assert stems(made) == {"accuracy-phantom"}
+    assert "Figures of each setting: 2 optimizers in 1 settings are more than 1" in said(made)[0]
+
+
+def test_settings_of_one_name_have_files_of_their_own(add: RunMaker, store: Store) -> None:
+    runs = [*study(add, ["adam", "sam"], 2), *study(add, ["adam", "sam"], 2, batch_size=64)]
+    made = draw_gallery(runs, store, "adam")
+    assert {f"paired-{PLACE}", f"paired-{PLACE}-2"} <= stems(made)
+    assert len(stems(made)) == len(made.pictures)

@@ -1,0 +1,327 @@
+"""The numbers that are drawn, read back from the axes, are those of the analysis."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from sambench.analysis.predictions import read_predictions
+from sambench.analysis.reliability import confusion_matrix
+from sambench.analysis.roc import mean_roc
+from sambench.report.figures import LeftOut
+from sambench.report.picture import Picture
+from sambench.store import Store
+from tests.report.figures.conftest import RunMaker, draw, labels, points
+
+Drawn = dict[str, list[Figure]]
+ADAM, SAM = [0.70, 0.72, 0.74, 0.71, 0.73, 0.75], [0.80, 0.81, 0.85, 0.82, 0.83, 0.84]
+
+
+def pair(add: RunMaker, **settings: Any) -> list[Any]:
+    return [
+        *(add("adam", k, accuracy=v, top=100.0 + k, **settings) for k, v in enumerate(ADAM)),
+        *(
+            add("sam", k, accuracy=v, passes=200.0, seconds=21.0, top=10.0 + k, **settings)
+            for k, v in enumerate(SAM)
+        ),
+    ]
+
+
+def only(figures: list[Figure]) -> Axes:
+    (figure,) = figures
+    (ax,) = figure.axes
+    return ax
+
+
+def caption(made: tuple[Picture | LeftOut, ...]) -> str:
+    """Return the only picture's caption."""
+    (found,) = made
+    assert isinstance(found, Picture)
+    return found.caption
+
+
+def segments(ax: Axes) -> list[list[float]]:
+    """Return ends of all horizontal lines that intervals are drawn as."""
+    return [
+        path.vertices[:, 0].tolist()
+        for lines in ax.collections
+        if lines.get_transform() is not ax.get_yaxis_transform()
+        for path in lines.get_paths()
+        if len(path.vertices) == 2
+    ]
+
+
+def test_accuracy(add: RunMaker, store: Store, drawn: Drawn) -> None:
+    made = draw("accuracy", pair(add), store)
+    ax = only(drawn["accuracy"])
+    assert labels(ax) == ["sam", "adam"]
+    np.testing.assert_allclose(points(ax, "mean"), [(82.5, 0), (72.5, 1)])
+    half = 2.5705818 * 100 * np.std(SAM, ddof=1) / np.sqrt(6)  # t with 5 degrees of freedom
+    assert any(np.allclose(ends, [82.5 - half, 82.5 + half], atol=1e-4) for ends in segments(ax))
+    filled = [line.get_markerfacecolor() for line in ax.lines if line.get_gid() == "mean"]
+    assert filled[0] != "white"  # sam differs: p = 1/32
+    assert filled[1] == "white"
+    assert "over 6 runs of each optimizer" in caption(made)
+
+
+def test_a_collapsed_run_is_crossed_and_does_not_stretch_the_axis(
+    add: RunMaker, store: Store, drawn: Drawn
+) -> None:
+    runs = [*pair(add), *(add("asam", k, accuracy=0.2, collapsed=True) for k in range(6))]
+    made = draw("accuracy", runs, store)
+    ax = only(drawn["accuracy"])
+    assert labels(ax)[-1] == "asam"
+    low, high = ax.get_xlim()
+    assert 60 < low < 70
+    assert 85 < high < 95
+    assert len(points(ax, "beyond")) == 1
+    assert "20.0" in [text.get_text() for text in ax.texts]
+    assert "Crosses: collapsed runs" in caption(made)
+
+
+def test_one_seed_has_no_interval(add: RunMaker, store: Store, drawn: Drawn) -> None:
+    runs = [add("adam"), add("sam", accuracy=0.8)]
+    made = draw("accuracy", runs, store)
+    assert segments(only(drawn["accuracy"])) == []
+    assert "one run of each optimizer, so no interval" in caption(made)
+    assert "none is tested" in caption(draw("paired", runs, store))
+    assert [text.get_text() for text in only(drawn["paired"]).texts] == ["n = 1"]
+
+
+def test_a_panel_for_each_model_in_one_order(add: RunMaker, store: Store, drawn: Drawn) -> None:
+    models = ["resnet18", "small-cnn", "vgg16"]
+    runs = [
+        add(name, k, accuracy=0.7 + 0.1 * (name == "sam") + 0.01 * k, model=model)
+        for model in models
+        for name in ("adam", "sam")
+        for k in range(2)
+        if (model, name) != ("vgg16", "adam")
+    ]
+    draw("accuracy", runs, store)
+    (figure,) = drawn["accuracy"]
+    assert [ax.get_title() for ax in figure.axes] == models
+    assert labels(figure.axes[0]) == ["sam", "adam"]
+    assert [len(points(ax, "mean")) for ax in figure.axes] == [2, 2, 1]
+
+
+def test_paired(add: RunMaker, store: Store, drawn: Drawn) -> None:
+    made = draw("paired", pair(add), store)
+    ax = only(drawn["paired"])
+    assert labels(ax) == ["sam"]
+    differences = 100 * (np.array(SAM) - np.array(ADAM))
+    np.testing.assert_allclose([x for x, _ in points(ax, "pairs")], differences)
+    np.testing.assert_allclose(points(ax, "mean"), [(differences.mean(), 0)])
+    assert [text.get_text() for text in ax.texts] == ["p = .031"]
+    assert "sign-flip permutation" in caption(made)
+
+
+def test_cost_and_its_front(add: RunMaker, store: Store, drawn: Drawn) -> None:
+    runs = [*pair(add), add("asam", accuracy=0.71, passes=300.0, seconds=5.0)]
+    draw("cost", runs, store)
+    (figure,) = drawn["cost"]
+    passes, seconds = figure.axes
+    expected = [(100, 72.5), (300, 71), (200, 82.5)]
+    np.testing.assert_allclose(points(passes, "points"), expected)
+    np.testing.assert_allclose(points(passes, "front"), [(100, 72.5), (200, 82.5)])
+    np.testing.assert_allclose(points(seconds, "front"), [(5, 71), (10, 72.5), (21, 82.5)])
+    bold = {text.get_text() for text in passes.texts if text.get_weight() == "bold"}
+    assert bold == {"adam", "sam"}
+
+
+def test_names_of_points_do_not_touch(add: RunMaker, store: Store, drawn: Drawn) -> None:
+    names = ("adam", "sam", "asam", "gsam", "wsam", "crsam", "gcsam", "fsam", "vasso", "esam")
+    runs = [add(name, k) for name in names for k in range(2)]
+    for kind in ("cost", "flatness"):
+        draw(kind, runs, store)
+        (figure,) = drawn[kind]
+        for ax in figure.axes:
+            boxes = sorted(
+                (text.get_window_extent().y0, text.get_window_extent().y1) for text in ax.texts
+            )
+            assert len(boxes) == len(names)
+            assert all(low[1] <= high[0] + 1 for low, high in itertools.pairwise(boxes))
+            assert boxes[-1][1] <= figure.bbox.y1
+
+
+def test_targets(add: RunMaker, store: Store, drawn: Drawn) -> None:
+    """Histories rise by a quarter of the final accuracy each epoch."""
+    runs = [
+        *(add("adam", k, accuracy=0.8) for k in range(3)),
+        *(add("sam", k, accuracy=v, passes=200.0) for k, v in enumerate([0.8, 1.06, 0.5])),
+    ]
+    made = draw("targets", runs, store)
+    (figure,) = drawn["targets"]
+    passes, seconds = figure.axes
+    assert labels(passes) == ["adam", "sam"]
+    assert points(passes, "median") == [(100.0, 0.0), (200.0, 1.0)]
+    assert [x for x, _ in points(passes, "runs")] == [100.0] * 3 + [200.0, 150.0]
+    assert [text.get_text() for text in seconds.texts] == ["3/3", "2/3"]
+    assert "79.2 % train accuracy" in caption(made)
+
+
+def test_learning_curves_on_three_axes(add: RunMaker, store: Store, drawn: Drawn) -> None:
+    runs = [add("adam", k, accuracy=v, validation=True) for k, v in enumerate([0.6, 0.8])]
+    made = draw("learning", runs, store)
+    (figure,) = drawn["learning"]
+    for ax, ends in zip(figure.axes, (4, 100, 10), strict=True):
+        (line,) = ax.lines
+        np.testing.assert_allclose(line.get_xdata(), np.arange(1, 5) / 4 * ends)
+        np.testing.assert_allclose(line.get_ydata(), 63 * np.arange(1, 5) / 4)
+        assert len(ax.collections) == 1  # the band
+    assert "Validation accuracy" in caption(made)
+
+
+def test_learning_curves_of_many_optimizers(add: RunMaker, store: Store, drawn: Drawn) -> None:
+    names = ("adam", "sam", "asam", "gsam", "wsam", "crsam", "gcsam", "fsam", "vasso")
+    runs = [add(name, accuracy=0.5 + 0.05 * place) for place, name in enumerate(names)]
+    draw("learning", runs, store)
+    overlay, each = drawn["learning"]
+    (legend,) = overlay.legends
+    named = [text.get_text() for text in legend.get_texts()]
+    assert named == ["adam", "vasso", "fsam", "gcsam"]  # the baseline and the most accurate
+    assert len(overlay.axes[0].lines) == len(names)
+    assert [ax.get_title() for ax in each.axes] == ["adam", *sorted(names[1:])]
+
+
+def test_flatness_leaves_out_what_cannot_be_trusted(
+    add: RunMaker, store: Store, drawn: Drawn
+) -> None:
+    runs = [
+        *pair(add),
+        add("asam", 0, accuracy=0.5, top=1e6, collapsed=True),
+        add("asam", 1, accuracy=0.99, top=1e6, converged=False),
+    ]
+    made = draw("flatness", runs, store)
+    (figure,) = drawn["flatness"]
+    ax = figure.axes[0]
+    assert len(points(ax, "runs")) == 12
+    assert len(points(ax, "untrusted")) == 2
+    from scipy.stats import kendalltau
+
+    top = [*(100.0 + k for k in range(6)), *(10.0 + k for k in range(6))]
+    tau = kendalltau(top, [*ADAM, *SAM]).statistic
+    assert f"all runs: τ = {tau:+.2f}".replace("-", "−") in ax.get_title(loc="left")
+    assert ax.get_xscale() == "log"
+    assert {text.get_text() for text in ax.texts} == {"adam", "sam"}
+    assert "neither is counted" in caption(made)
+
+
+def test_a_negative_trace_is_drawn(add: RunMaker, store: Store, drawn: Drawn) -> None:
+    runs = [add("adam", k, trace=v) for k, v in enumerate([-192.55, 30.0, 2.84])]
+    draw("flatness", runs, store)
+    ((_, trace),) = [figure.axes for figure in drawn["flatness"]]
+    assert trace.get_xscale() == "asinh"
+    assert sorted(x for x, _ in points(trace, "runs")) == [-192.55, 2.84, 30.0]
+    assert 0.0 in trace.get_xticks()
+
+
+def test_batches(add: RunMaker, store: Store, drawn: Drawn) -> None:
+    runs = [
+        *(add("adam", k, top=100.0 * (k + 1)) for k in range(2)),
+        add("sam", top=10.0),
+        add("sam", 1, top=1.0, collapsed=True),
+    ]
+    made = draw("batches", runs, store)
+    ax = only(drawn["batches"])
+    assert labels(ax) == ["sam", "adam"]
+    pooled = [50.0, 100.0, 200.0, 100.0, 200.0, 400.0]
+    assert points(ax, "median") == [(10.0, 0.0), (float(np.median(pooled)), 1.0)]
+    low, high = np.percentile(pooled, [25, 75])
+    assert any(np.allclose(ends, [low, high]) for ends in segments(ax))
+    assert "Dominant eigenvalue" in caption(made)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_roc(add: RunMaker, store: Store, drawn: Drawn, classes: int) -> None:
+    runs = [add("adam", k, classes=classes) for k in range(3)]
+    made = draw("roc", runs, store)
+    expected = mean_roc([read_predictions(store.predictions(run.config)) for run in runs])
+    assert expected is not None
+    ax = only(drawn["roc"])
+    np.testing.assert_allclose([y for _, y in points(ax, "mean")], expected.mean)
+    assert ax.texts[0].get_text() == f"{expected.area.mean:.3f}\n± {expected.area.sd:.3f}"
+    words = "class 1 against class 0" if classes == 2 else "each class against the rest, averaged"
+    assert words in caption(made)
+
+
+def test_reliability(add: RunMaker, store: Store, drawn: Drawn) -> None:
+    runs = [add("adam", k) for k in range(3)]
+    draw("reliability", runs, store)
+    ax = only(drawn["reliability"])
+    drawn_points = points(ax, "curve")
+    found = [read_predictions(store.predictions(run.config)) for run in runs]
+    confidence = np.concatenate([one.probabilities.max(axis=1) for one in found])
+    correct = np.concatenate([one.correct for one in found])
+    inside = (confidence > 0.9) & (confidence <= 1.0)
+    assert drawn_points[-1] == pytest.approx((confidence[inside].mean(), correct[inside].mean()))
+    assert ax.texts[0].get_text() == "ECE 0.125"
+
+
+def test_confusion(add: RunMaker, store: Store, drawn: Drawn) -> None:
+    runs = [add("adam", k, classes=3) for k in range(2)]
+    made = draw("confusion", runs, store)
+    ax = only(drawn["confusion"])
+    counts = sum(confusion_matrix(read_predictions(store.predictions(r.config))) for r in runs)
+    percent = 100 * counts / counts.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(ax.images[0].get_array(), percent)
+    assert [text.get_text() for text in ax.texts] == [f"{value:.0f}" for value in percent.ravel()]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["class 0", "class 1", "class 2"]
+    assert "over 2 runs" in caption(made)
+
+
+def test_many_classes_are_told_by_shade(add: RunMaker, store: Store, drawn: Drawn) -> None:
+    draw("confusion", [add("adam", classes=20)], store)
+    ax = only(drawn["confusion"])
+    assert len(ax.texts) == 0
+    assert len(ax.get_xticks()) == 10
+
+
+def test_studies(add: RunMaker, store: Store, drawn: Drawn) -> None:
+    runs = [add(name, k, files=("studies",)) for name in ("adam", "sam") for k in range(2)]
+    draw("densities", runs, store)
+    draw("landscapes", runs, store)
+    (densities,) = drawn["densities"]
+    assert [ax.get_title() for ax in densities.axes] == ["adam", "sam"]
+    middle = [y for x, y in points(densities.axes[0], "density") if x == 0.0]
+    assert middle == [pytest.approx(1.0001)]
+    assert densities.axes[0].texts[0].get_text() == "40"
+    lines, planes = drawn["landscapes"]
+    assert len(lines.axes) == 2
+    assert len(planes.axes) == 3  # and the bar of colours
+    curve = lines.axes[0].lines[0]
+    np.testing.assert_allclose(curve.get_ydata(), 0.1 + np.linspace(-1, 1, 5) ** 2)
+
+
+def test_ranks_from_six_settings_on(add: RunMaker, store: Store, drawn: Drawn) -> None:
+    names = ("adam", "sam", "asam")
+    runs = [
+        add(name, accuracy=0.7 + 0.05 * place, batch_size=2**size, files=(), top=None)
+        for size in range(3, 9)
+        for place, name in enumerate(names)
+    ]
+    made = draw("ranks", runs, store)
+    ax = only(drawn["ranks"])
+    assert labels(ax) == ["asam", "sam", "adam"]
+    assert points(ax, "ranks") == [(1.0, 0.0), (2.0, 1.0), (3.0, 2.0)]
+    assert len([line for line in ax.lines if line.get_gid() == "clique"]) == 2  # CD is 1.35
+    said = caption(made)
+    assert "critical difference 1.35" in said
+    assert "are of 1 data set, and so not independent" in said
+
+
+def test_profiles(add: RunMaker, store: Store, drawn: Drawn) -> None:
+    runs = [
+        add(name, k, accuracy=0.8, passes=passes)
+        for k in range(6)
+        for name, passes in (("adam", 100.0 if k else 400.0), ("sam", 200.0))
+    ]
+    draw("profiles", runs, store)
+    (figure,) = drawn["profiles"]
+    adam, sam = figure.axes
+    assert points(adam, "profile")[0] == (1.0, pytest.approx(5 / 6))
+    assert points(sam, "profile")[:2] == [(1.0, pytest.approx(1 / 6)), (2.0, 1.0)]
