@@ -123,7 +123,7 @@ def peak_in_copies_of_the_weights(name: str, **settings: Any) -> float:
         with torch.no_grad():
             model[0](inputs)
         for index, parameter in enumerate(parameters):
-            parameter.grad = torch.cos(parameter.detach() * (index + 1))
+            parameter.grad = torch.cos(parameter.detach()).mul_(index + 1)
         return torch.tensor(1.0)
 
     optimizer = build(name, parameters, "sgd", lr=0.1, momentum=0.9, **settings)
