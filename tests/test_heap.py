@@ -16,7 +16,7 @@ import torch
 kept = len(sys.argv) > 1 and keep_freed_memory()
 def passes(number):
     for _ in range(number):
-        tensors = [torch.ones(3_000_000) for _ in range(4)]
+        tensors = [torch.ones(10_000_000) for _ in range(2)]
         del tensors
 passes(5)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -37,8 +37,8 @@ def test_a_pass_maps_no_page_that_an_earlier_one_had() -> None:
     if not arranged:
         pytest.skip("the C library has no mallopt")
     handed_back, _ = faults()
-    assert handed_back > 10_000
-    assert kept < 100
+    assert handed_back > 300  # blocks over 32 MB are never kept otherwise; pages may be huge ones
+    assert kept < 30
 
 
 def test_elsewhere_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
