@@ -18,7 +18,7 @@ def passes(number):
     for _ in range(number):
         tensors = [torch.ones(10_000_000) for _ in range(2)]
         del tensors
-passes(5)
+passes(20)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 passes(10)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before, bool(kept))
@@ -38,7 +38,7 @@ def test_a_pass_maps_no_page_that_an_earlier_one_had() -> None:
         pytest.skip("the C library has no mallopt")
     handed_back, _ = faults()
     assert handed_back > 300  # blocks over 32 MB are never kept otherwise; pages may be huge ones
-    assert kept < 30
+    assert kept < 0.2 * handed_back
 
 
 def test_elsewhere_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
