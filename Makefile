@@ -1,11 +1,14 @@
 # make demo    install, prepare simulated ultrasound, compare three optimizers, print the table
 # make test    install, run all tests
 # make check   lint, types, tests
-# make bench   measure preparation, audit, optimizers and curvature against bare loops and peers
+# make bench   measure preparation, audit, optimizers, epochs, suites and curvature on the CPU against
+#              bare loops and peers; QUICK=--quick RESULTS=/tmp for a look in minutes
 
 PYTHON ?= python3
 PIP = .venv/bin/python -m pip --disable-pip-version-check
 INSTALLED = .venv/.installed
+RESULTS = benchmarks/results
+QUICK =
 
 .PHONY: install demo test check bench
 
@@ -25,11 +28,11 @@ check: $(INSTALLED)
 	.venv/bin/python -m pytest
 
 bench: $(INSTALLED)
-	.venv/bin/python benchmarks/prepare.py
-	.venv/bin/python benchmarks/audit.py
-	.venv/bin/python benchmarks/optimizer_overhead.py
-	.venv/bin/python benchmarks/dispatch.py
-	.venv/bin/python benchmarks/curvature.py
+	@for script in prepare audit optimizer_overhead epoch dispatch curvature; do \
+	  file=$(RESULTS)/$$(date +%F)-$$(echo $$script | tr _ -).json; \
+	  .venv/bin/python benchmarks/$$script.py $(QUICK) --json $$file || exit 1; \
+	done
+	.venv/bin/python benchmarks/summary.py --results $(RESULTS)
 
 # The pins are exact versions; with uv the same install takes half the time. Running one operator
 # of torchvision catches a torch that it was not built for.

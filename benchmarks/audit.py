@@ -10,8 +10,10 @@ compared with comparing all pairs in numpy, block by block, and must find the sa
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -22,6 +24,9 @@ from sambench.data.audit.looks import SIDE, Looks, look, perceptual_hashes
 from sambench.data.audit.neighbours import near_pairs
 
 Hashes = NDArray[np.uint64]
+SECONDS: dict[str, float] = {}
+"""Of the processor, by what was done."""
+
 PATTERNS = 1100
 T = TypeVar("T")
 
@@ -77,6 +82,7 @@ def timed(what: str, work: Callable[[], T]) -> T:
     start, used = time.perf_counter(), time.process_time()
     result = work()
     seconds, own = time.perf_counter() - start, time.process_time() - used
+    SECONDS[what] = own
     print(f"{what:<60} {seconds:8.2f} s, {own:8.2f} s of the processor", flush=True)
     return result
 
@@ -85,7 +91,10 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description="Measure the search for copies.")
     parser.add_argument("--images", type=int, default=35_000)
-    number = parser.parse_args().images
+    parser.add_argument("--quick", action="store_true", help="few images, for a look")
+    parser.add_argument("--json", type=Path, help="write the seconds to this file too")
+    asked = parser.parse_args()
+    number = 2000 if asked.quick else asked.images
     generator = np.random.default_rng(0)
     for make in (uniform, alike):
         hashes = make(number, generator)
@@ -105,6 +114,9 @@ def main() -> None:
         lambda: find_copies(looks, range(number)),
     )
     print(f"  {len(copies.near):,} near-duplicates")
+    if asked.json:
+        found = {"quick": asked.quick, "images": number, "seconds": SECONDS}
+        asked.json.write_text(json.dumps(found, indent=2) + "\n")
 
 
 if __name__ == "__main__":

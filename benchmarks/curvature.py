@@ -294,8 +294,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15, help="timings of each kind")
     parser.add_argument("--starts", type=int, default=20, help="random starts of an eigenvalue")
     parser.add_argument("--seeds", type=int, default=100, help="seeds of a trace")
+    parser.add_argument("--quick", action="store_true", help="few repetitions, for a look")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
+    if given.quick:
+        given.rounds, given.starts, given.seeds = 3, 2, 5
     torch.set_num_threads(1)
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -313,6 +316,7 @@ def main() -> None:
     show(rows)
     if given.json:
         about = {"torch": torch.__version__, "machine": platform.processor() or platform.machine()}
+        about["quick"] = given.quick
         given.json.write_text(json.dumps({**about, "rows": list(map(asdict, rows))}, indent=2))
 
 

@@ -136,8 +136,11 @@ def main() -> None:
     parser.add_argument("--distinct", type=int, default=200, help="really different images")
     parser.add_argument("--workers", type=int, default=default_workers())
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="few images, once, for a look")
     parser.add_argument("--json", type=Path, help="write the numbers to this file too")
     asked = parser.parse_args()
+    if asked.quick:
+        asked.images, asked.distinct, asked.rounds = 60, 20, 1
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         paths = make_release(root, asked.images, min(asked.distinct, asked.images))
@@ -148,6 +151,7 @@ def main() -> None:
         f"({min(asked.distinct, asked.images)} distinct), to {SIZE}x{SIZE}, {asked.rounds} rounds"
     )
     result: dict[str, object] = {
+        "quick": asked.quick,
         "images": asked.images,
         "distinct": asked.distinct,
         "megabytes": megabytes,

@@ -22,6 +22,7 @@ from sambench.data.batches import Images
 from sambench.data.parts import Parts, load_parts
 from sambench.errors import ConfigError, StoreError, UserError
 from sambench.events import Epoch, Event, Started
+from sambench.heap import keep_freed_memory
 from sambench.models.model import build_model
 from sambench.optim.sharpness_aware import SharpnessAware, build
 from sambench.record import COMPLETED, DIVERGED, FAILED, INTERRUPTED, RUNNING, RunRecord
@@ -119,6 +120,8 @@ def _training(
             f"run {config.name} is for {config.replicas} processes, not {replicas.number}; start "
             f"it with `torchrun --nproc-per-node {config.replicas} -m sambench train ...`"
         )
+    if device.type == "cpu":
+        keep_freed_memory()
     model = build_network(config, len(parts.prepared.classes), device)
     if config.batch_norm == "synchronized":
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)

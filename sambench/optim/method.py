@@ -20,8 +20,9 @@ from sambench.registry import Registry
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from sambench.optim.beside import Beside
     from sambench.optim.modules import Role
-    from sambench.optim.vector import PerTensor, Vector
+    from sambench.optim.vector import PerTensor, Scalar, Vector
 
 EPSILON = 1e-12
 """Added to a norm before dividing by it, as the authors of SAM, GSAM, WSAM and GCSAM do."""
@@ -34,7 +35,9 @@ class Oracle(Protocol):
 
     `gradient()` is the gradient at the weights w, `gradient(at=e)` at w + e. The oracle takes
     ownership of `e`: its tensors become the perturbed weights, so it cannot be used afterwards.
-    Each call is one forward and backward pass over the same mini-batch.
+    `gradient(along=v, by=s)` is the gradient at w + s v and leaves v to be used again;
+    `gradient(to=p)` is the gradient at the weights p, consumed likewise. Each call is one forward
+    and backward pass over the same mini-batch.
     """
 
     losses: list[Tensor]
@@ -54,8 +57,16 @@ class Oracle(Protocol):
         """Return a copy in memory kept from step to step; good until the next one."""
         ...
 
-    def __call__(self, at: Vector | None = None, *, hardest: float = 1.0) -> Vector:
-        """Return the gradient at w, or at w + e.
+    def __call__(
+        self,
+        at: Vector | None = None,
+        *,
+        along: Vector | None = None,
+        by: Scalar = 1.0,
+        to: Vector | None = None,
+        hardest: float = 1.0,
+    ) -> Vector:
+        """Return the gradient at w, at w + `at`, `along` a vector, or at `to`.
 
         With `hardest` below 1 only over that share of the samples, those whose loss has risen most
         since the first pass, if the closure tells them apart (`SampleClosure`).
@@ -195,15 +206,14 @@ class Method:
         optimizer: Whose method this is.
         memory: Vectors kept from step to step; part of the optimizer's state.
         counters: Numbers kept from step to step; likewise.
-        beside: Set by `direction` to have it subtracted from the weights, times the learning rate,
-            past the base optimizer.
+        beside: Set by `direction` to have it subtracted from the weights past the base optimizer.
     """
 
     def __init__(self, optimizer: Parameterized) -> None:
         self.optimizer = optimizer
         self.memory: dict[str, Vector] = {}
         self.counters: dict[str, float] = {}
-        self.beside: Vector | None = None
+        self.beside: Beside | None = None
 
     @property
     def lr(self) -> float | PerTensor:

@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.module import register_module_forward_pre_hook
+
+from sambench.optim.spare_buffers import SpareBuffers
 
 NORMALIZATIONS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
@@ -42,6 +43,7 @@ class ModulesSeen:
 
     def __init__(self) -> None:
         self._modules: dict[nn.Module, None] = {}
+        self._plan: SpareBuffers | None = None
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -60,27 +62,24 @@ class ModulesSeen:
 
     @contextmanager
     def statistics_kept(self) -> Iterator[None]:
-        """Put the buffers of modules in training mode back as they were when this is left.
+        """Give modules in training mode other buffers inside this context, their own back after.
 
-        All their buffers are kept, by copy: means, variances, counters, of any normalisation
-        layer, torch's or one's own, with any momentum, and also where a pass raises or gives NaN.
+        So no pass inside leaves a trace on means, variances and counters, of any normalisation
+        layer, torch's or one's own, with any momentum, and also where it raises or gives NaN.
+        torch's batch normalisation only writes to its buffers while training, so what is in the
+        spare ones does not matter; all other modules get copies of their own. The spare buffers
+        are the same in every step: a captured CUDA graph goes on writing to them.
         """
-        buffers = [
-            (module, name, buffer)
-            for module in self._modules
-            for name, buffer in module._buffers.items()
-            if buffer is not None and module.training
-        ]
-        originals = [buffer for _, _, buffer in buffers]
-        copies = [torch.empty_like(buffer) for buffer in originals]
-        _copy(copies, originals)
+        training = [module for module in self._modules if module.training and module._buffers]
+        plan = self._plan
+        if plan is None or not plan.fits(training):
+            plan = self._plan = SpareBuffers(training, plan)
+        plan.refresh()
         try:
+            plan.put_in()
             yield
         finally:
-            with torch.no_grad():
-                for module, name, buffer in buffers:
-                    module._buffers[name] = buffer
-                _copy(originals, copies)
+            plan.put_back()
 
     def roles(self, parameters: Iterable[Tensor]) -> list[Role]:
         """Return the role of each parameter, told by the module that owns it.
@@ -107,10 +106,3 @@ def _role(parameter: Tensor, module: nn.Module | None, name: str) -> Role:
         weight="weight" in name or parametrized,
         normalization=isinstance(module, NORMALIZATIONS),
     )
-
-
-def _copy(targets: list[Tensor], sources: list[Tensor]) -> None:
-    """Copy lists of tensors, one multi-tensor operation for each kind of number."""
-    for dtype in {target.dtype for target in targets}:
-        pairs = [(t, s) for t, s in zip(targets, sources, strict=True) if t.dtype == dtype]
-        torch._foreach_copy_([t for t, _ in pairs], [s for _, s in pairs])

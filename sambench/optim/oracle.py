@@ -12,7 +12,7 @@ from torch.amp import GradScaler
 from sambench.optim.modules import ModulesSeen, Role
 from sambench.optim.observation import Observation, Observer
 from sambench.optim.samples import SampleClosure
-from sambench.optim.vector import Vector
+from sambench.optim.vector import Scalar, Vector
 from sambench.optim.workspace import Workspace
 
 Closure = Callable[[], Tensor]
@@ -37,7 +37,8 @@ class GradientOracle:
 
     A pass at w + e points the parameters at the tensors of e, to which w has been added, and points
     them back afterwards, whatever happens in between: the weights are never written, so they are
-    restored exactly and for free, and e's own memory is all that a perturbation costs.
+    restored exactly and for free, and e's own memory is all that a perturbation costs. A pass along
+    a vector that is needed afterwards takes the memory of the workspace.
 
     Args:
         parameters: The trainable parameters; a vector has one tensor for each.
@@ -65,6 +66,7 @@ class GradientOracle:
         self._parameters = parameters
         self._closure = closure
         self._modules = modules
+        self._workspace = workspace
         self.copy_of = workspace.copy_of
         self._replay = replay
         self._observer = Observer() if observe else None
@@ -90,39 +92,59 @@ class GradientOracle:
         """The step's observation, if it was asked for and the method perturbs."""
         return self._observer.observation(self.losses) if self._observer else None
 
-    def __call__(self, at: Vector | None = None, *, hardest: float = 1.0) -> Vector:
-        """Run one pass and return its gradient; `at` is consumed.
+    def __call__(
+        self,
+        at: Vector | None = None,
+        *,
+        along: Vector | None = None,
+        by: Scalar = 1.0,
+        to: Vector | None = None,
+        hardest: float = 1.0,
+    ) -> Vector:
+        """Run one pass at w, at w + `at`, at w + `by` v `along` v, or at `to`; return its gradient.
 
+        `at` and `to` are consumed, `along` is left as it is.
         `hardest` is the share of samples to run, those whose loss has risen most since the first
         pass; all of them where the closure cannot tell its samples apart.
         """
-        with self._context(at):
+        with self._context(self._point(at, along, by, to)):
             self._run(hardest)
         gradient = self._collect()
         if self._observer:
             self._observer.gradient(gradient)
         return gradient
 
+    def _point(
+        self, at: Vector | None, along: Vector | None, by: Scalar, to: Vector | None
+    ) -> list[Tensor] | None:
+        """Return the weights of the pass; None for those that are."""
+        weights = self.weights
+        if self._observer:
+            for moved in (at, along and along * by, to and to - weights):
+                if moved is not None:
+                    self._observer.perturbation(moved)
+        if at is not None:
+            return at.add_(weights).release()
+        if along is not None:
+            return self._workspace.point(weights.tensors, along, by)
+        return None if to is None else to.release()
+
     @contextmanager
-    def _context(self, at: Vector | None) -> Iterator[None]:
+    def _context(self, point: list[Tensor] | None) -> Iterator[None]:
         """Set the scene for a pass: clean first pass, or without trace on the model's buffers."""
         first = not self.losses
         if self._replay and first:
             self._random = RandomState({p.device for p in self._parameters})
         self._draw_again()
         buffers = self._modules.watching() if first else self._modules.statistics_kept()
-        with buffers, nullcontext() if at is None else self._moved(at):
+        with buffers, nullcontext() if point is None else self._moved(point):
             yield
 
     @contextmanager
-    def _moved(self, at: Vector) -> Iterator[None]:
+    def _moved(self, point: list[Tensor]) -> Iterator[None]:
         weights = [parameter.data for parameter in self._parameters]
-        if self._observer:
-            self._observer.perturbation(at)
-        perturbed = at.release()
-        torch._foreach_add_(perturbed, weights)
         try:
-            self._point_to(perturbed)
+            self._point_to(point)
             yield
         finally:
             self._point_to(weights)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
+from sambench.optim.beside import Beside
 from sambench.optim.oracle import GradientOracle
 from sambench.optim.replicas import average_
 from sambench.optim.vector import Vector
@@ -18,7 +19,7 @@ class Proposal:
 
     Attributes:
         direction: For the base optimizer, as a gradient.
-        beside: Subtracted from the weights, times the learning rate, past the base optimizer.
+        beside: Subtracted from the weights past the base optimizer.
         loss: Of the clean pass.
         memory: What the method would keep to the next step.
         received: Which parameters had a gradient in some pass.
@@ -26,7 +27,7 @@ class Proposal:
     """
 
     direction: Vector
-    beside: Vector | None
+    beside: Beside | None
     loss: Tensor
     memory: dict[str, Vector]
     received: list[bool]
@@ -36,7 +37,7 @@ class Proposal:
         """Add another mini-batch's proposal to this one; of what is kept it is the mean."""
         self.direction.add_(other.direction)
         if self.beside is not None and other.beside is not None:
-            self.beside.add_(other.beside)
+            self.beside.vector.add_(other.beside.vector)
         share = len(other.oracles) / len(self.oracles + other.oracles)
         for name, vector in self.memory.items():
             vector.toward_(other.memory[name], share)
@@ -47,14 +48,16 @@ class Proposal:
 
     def clip_(self, max_norm: float) -> None:
         """Scale both vectors alike so that their sum is no longer than this."""
-        whole = self.direction if self.beside is None else self.direction + self.beside
+        whole = self.direction
+        if self.beside is not None:
+            whole = self.beside.vector * self.beside.factor + whole
         factor = (max_norm / (whole.norm() + 1e-6)).clamp(max=1.0)
         self.direction.mul_(factor)
         if self.beside is not None:
-            self.beside.mul_(factor)
+            self.beside.vector.mul_(factor)
 
     def average_(self, replicas: DistributedDataParallel) -> None:
         """Replace the vectors by their means over the replicas."""
         average_(self.direction, replicas)
         if self.beside is not None:
-            average_(self.beside, replicas)
+            average_(self.beside.vector, replicas)

@@ -219,7 +219,8 @@ class SharpnessAware(torch.optim.Optimizer):
             parameter.grad = gradient if seen else None
         self.base.step()
         if proposal.beside is not None:
-            self.weights.add_(proposal.beside, -self.method.lr)
+            beside = proposal.beside
+            self.weights.add_(beside.vector, -self.method.lr * beside.factor)
 
     def _align_memory(self) -> None:
         """Fit what the method remembers to the trainable parameters, if those have changed."""

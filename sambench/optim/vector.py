@@ -124,10 +124,16 @@ class Vector:
             torch._foreach_add_(self.tensors, (other * factor).tensors)
         return self
 
-    def toward_(self, other: Vector, share: float) -> Vector:
-        """Move a share of the way to another vector in place: a step of a running mean."""
+    def toward_(self, other: Vector, share: float | PerTensor) -> Vector:
+        """Move a share of the way to another vector, or beyond it, in place."""
+        if isinstance(share, PerTensor):
+            return self.add_(other - self, share)
         torch._foreach_lerp_(self.tensors, other.tensors, share)
         return self
+
+    def plus_product(self, one: Vector, other: Vector) -> Vector:
+        """Return this vector plus the product of two others, element by element."""
+        return Vector(torch._foreach_addcmul(self.tensors, one.tensors, other.tensors))
 
     def abs(self) -> Vector:
         """Return the absolute values of all elements."""

@@ -247,7 +247,6 @@ class Training:
             gradient_evaluations=self.state.gradient_evaluations,
             train_seconds=self.clock.train_seconds,
             validation_losses=losses,
-            train_accuracy=history[-1].train_accuracy if history else 0.0,
         )
 
     def _tick(self, steps: int) -> None:

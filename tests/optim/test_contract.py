@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils._python_dispatch import TorchDispatchMode
 
 import sambench.optim
 from sambench.optim import SharpnessAware, build
@@ -164,49 +163,3 @@ def test_clipping_bounds_the_final_direction(info: OptimizerInfo) -> None:
         assert gradients.norm().item() < 1e-3
     else:
         assert gradients.norm().item() == pytest.approx(1e-3, rel=1e-3)
-
-
-VIEWS = ("aten.detach", "aten.promote_types", "profiler.")
-"""Bookkeeping that launches nothing on a device."""
-
-
-class Operations(TorchDispatchMode):
-    """Notes the operations that are dispatched while it is active."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.names: list[str] = []
-
-    def __torch_dispatch__(
-        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
-        if not str(function).startswith(VIEWS):
-            self.names.append(str(function))
-        return function(*args, **(kwargs or {}))
-
-
-@pytest.mark.parametrize(("name", "most"), [("sam", 12), ("gcsam", 12 + 2 * 30)])
-def test_few_operations_beside_forward_and_backward_and_no_wait_for_the_device(
-    name: str, most: int
-) -> None:
-    """12 operations beyond Adam for SAM however many tensors; GCSAM two more per matrix."""
-    torch.manual_seed(0)
-    model = nn.Sequential(*[nn.Linear(4, 4) for _ in range(30)])
-    parameters = list(model.parameters())
-    fixed = [torch.randn_like(p) for p in parameters]
-    counts: dict[str, list[str]] = {}
-    for optimizer_name in ("adam", name):
-        optimizer = build(optimizer_name, parameters, "adam", lr=1e-3)
-        loss = torch.tensor(1.0)
-
-        def closure(loss: Tensor = loss) -> Tensor:
-            for parameter, gradient in zip(parameters, fixed, strict=True):
-                parameter.grad = gradient
-            return loss
-
-        optimizer.step(closure)
-        with Operations() as operations:
-            optimizer.step(closure)
-        counts[optimizer_name] = operations.names
-    assert len(counts[name]) - len(counts["adam"]) <= most
-    assert not [found for found in counts[name] if "_local_scalar_dense" in found]

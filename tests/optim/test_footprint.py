@@ -9,9 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
+from benchmarks.meter import Meter
 from sambench.errors import SambenchWarning
 from sambench.optim import build
 from sambench.optim.method import OptimizerInfo, optimizers
@@ -90,29 +89,6 @@ def test_the_graph_of_a_pass_is_gone_before_the_next_and_after_the_step(
     assert all(token() is None for token in Followed.tokens)
 
 
-class Allocations(TorchDispatchMode):
-    """Follows the memory that tensors made while it is active hold at the same time."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.held: dict[int, int] = {}
-        self.peak = 0
-
-    def __torch_dispatch__(
-        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
-        result = function(*args, **(kwargs or {}))
-        for tensor in tree_leaves(result):
-            if not isinstance(tensor, Tensor):
-                continue
-            storage = tensor.untyped_storage()
-            if storage._cdata not in self.held:
-                self.held[storage._cdata] = storage.nbytes()
-                weakref.finalize(storage, self.held.pop, storage._cdata)
-        self.peak = max(self.peak, sum(self.held.values()))
-        return result
-
-
 def peak_in_copies_of_the_weights(name: str, **settings: Any) -> float:
     """The largest amount of memory at a time in some steps, gradients and momentum included."""
     model = nn.Sequential(*[nn.LayerNorm(5000) for _ in range(3)])
@@ -123,15 +99,15 @@ def peak_in_copies_of_the_weights(name: str, **settings: Any) -> float:
         with torch.no_grad():
             model[0](inputs)
         for index, parameter in enumerate(parameters):
-            parameter.grad = torch.cos(parameter.detach() * (index + 1))
+            parameter.grad = torch.cos(parameter.detach()).mul_(index + 1)
         return torch.tensor(1.0)
 
     optimizer = build(name, parameters, "sgd", lr=0.1, momentum=0.9, **settings)
-    with Allocations() as allocations:
+    with Meter() as meter:
         for _ in range(4):
             optimizer.step(closure)
     size = sum(4 * parameter.numel() for parameter in parameters)
-    return float(allocations.peak / size)
+    return float(meter.peak / size)
 
 
 PERTURBING = [info for info in REGISTRY if info.base is None]

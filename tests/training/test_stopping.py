@@ -55,7 +55,8 @@ def test_a_spent_budget_is_the_reason_at_the_last_epoch_too() -> None:
 @pytest.mark.parametrize(("epochs", "expected"), [(9, None), (10, "epochs"), (11, "epochs")])
 @pytest.mark.parametrize("stop", ["epochs", "minutes=5", "patience=5", "train-accuracy"])
 def test_the_cap_ends_every_run(stop: str, epochs: int, expected: str | None) -> None:
-    assert after_epoch(Stop.parse(stop), standing(epochs=epochs), never) == expected
+    confirm = answer(False, []) if stop == "train-accuracy" else never
+    assert after_epoch(Stop.parse(stop), standing(epochs=epochs), confirm) == expected
 
 
 @pytest.mark.parametrize(
@@ -79,29 +80,27 @@ def test_patience_counts_epochs_since_the_lowest_loss(
 
 
 @pytest.mark.parametrize(
-    ("accuracy", "confirmed", "expected", "asked"),
+    ("stop", "confirmed", "expected", "asked"),
     [
-        (0.70, True, None, []),
-        (0.80, True, "train-accuracy", [0.8]),
-        (0.77, True, "train-accuracy", [0.8]),
-        (0.80, False, None, [0.8]),
+        ("train-accuracy=0.8", True, "train-accuracy", [0.8]),
+        ("train-accuracy=0.8", False, None, [0.8]),
+        ("train-accuracy", True, "train-accuracy", [1.0]),
     ],
 )
-def test_train_accuracy_is_confirmed_by_a_clean_evaluation(
-    accuracy: float, confirmed: bool, expected: str | None, asked: list[float]
+def test_train_accuracy_is_that_of_a_clean_evaluation(
+    stop: str, confirmed: bool, expected: str | None, asked: list[float]
 ) -> None:
     told: list[float] = []
-    here = standing(train_accuracy=accuracy)
-    found = after_epoch(Stop.parse("train-accuracy=0.8"), here, answer(confirmed, told))
+    found = after_epoch(Stop.parse(stop), standing(), answer(confirmed, told))
     assert (found, told) == (expected, asked)
 
 
 def test_a_target_met_at_the_last_epoch_is_met() -> None:
-    here = standing(epochs=10, train_accuracy=1.0)
+    here = standing(epochs=10)
     found = after_epoch(Stop.parse("train-accuracy"), here, answer(True, []))
     assert found == "train-accuracy"
 
 
 def test_a_target_missed_at_the_last_epoch() -> None:
-    here = standing(epochs=10, train_accuracy=1.0)
+    here = standing(epochs=10)
     assert after_epoch(Stop.parse("train-accuracy"), here, answer(False, [])) == "epochs"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from sambench.optim.method import EPSILON, Hyperparameter, Method, Oracle, optimizer
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 @optimizer(
     "asam",
     gradient_evaluations=2,
-    extra_memory=1,
+    extra_memory=2,
     reference="Kwon et al., 2021, ASAM, arXiv 2102.11600",
 )
 class ASAM(Method):
@@ -48,10 +48,18 @@ class ASAM(Method):
     def direction(self, gradient: Oracle) -> Vector:
         """Return g(w + e)."""
         g = gradient()
-        everything = self.scope == "all"
-        scaled = [everything or role.weight for role in gradient.roles]
-        scale = gradient.weights.part(scaled).abs().shift_(self.eta)
-        g.part(scaled).mul_(scale)
-        g.mul_(self.rho / (g.norm() + EPSILON)).part(scaled).mul_(scale)
-        del scale
-        return gradient(at=g)
+        weights = gradient.weights
+        scale = self.ball(weights, [not role.weight for role in gradient.roles])
+        norm = g.mul_(scale).norm()
+        point = weights.plus_product(g.mul_(self.rho / (norm + EPSILON)), scale)
+        del g, scale
+        return gradient(to=point)
+
+    def ball(self, weights: Vector, others: Sequence[bool]) -> Vector:
+        """Return T, up to a sign in each element: it is only ever used squared or in a norm."""
+        if self.scope == "all" and self.eta == 0.0:
+            return weights
+        scale = weights.abs().shift_(self.eta)
+        if self.scope == "weights":
+            scale.zero_where_(others).part(others).shift_(1.0)
+        return scale

@@ -51,7 +51,7 @@ class GSAM(Method):
         """
         g = gradient()
         norm = g.norm()
-        g_a = gradient(at=gradient.copy_of(g).mul_(self.rho() / (norm + EPSILON)))
+        g_a = gradient(along=g, by=self.rho() / (norm + EPSILON))
         difference = g.add_(g_a, -1.0)
         excess = norm**2 - difference.norm() ** 2
         along = (1.0 + excess / (g_a.norm() ** 2 + EPSILON)) / 2

@@ -40,7 +40,7 @@ class LookSAM(Method):
             kept = self.memory["sharpness"]
             return g.add_(kept, self.alpha * g.norm() / (kept.norm() + EPSILON))
         norm = g.norm()
-        g_a = gradient(at=gradient.copy_of(g).mul_(self.rho / (norm + EPSILON)))
+        g_a = gradient(along=g, by=self.rho / (norm + EPSILON))
         difference = gradient.copy_of(g).add_(g_a, -1.0)
         twice_dot = norm**2 + g_a.norm() ** 2 - difference.norm() ** 2
         along = twice_dot / (2.0 * norm**2 + EPSILON)

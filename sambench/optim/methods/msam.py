@@ -50,4 +50,4 @@ class MSAM(Method):
         v = self.optimizer.momentum()
         if v is None:
             return gradient()
-        return gradient(at=gradient.copy_of(v).mul_(-self.rho / (v.norm() + EPSILON)))
+        return gradient(along=v, by=-self.rho / (v.norm() + EPSILON))

@@ -45,4 +45,5 @@ class VaSSO(Method):
             mean = self.memory["mean"] = g.clone()
         else:
             mean.toward_(g, self.theta)
-        return gradient(at=g.copy_(mean).mul_(self.rho / (mean.norm() + EPSILON)))
+        del g
+        return gradient(along=mean, by=self.rho / (mean.norm() + EPSILON))

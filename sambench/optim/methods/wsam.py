@@ -6,6 +6,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 from sambench.errors import SambenchWarning
+from sambench.optim.beside import Beside
 from sambench.optim.method import (
     EPSILON,
     Hyperparameter,
@@ -58,9 +59,9 @@ class WSAM(Method):
     def direction(self, gradient: Oracle) -> Vector:
         """Return g if decoupled, a g_a + (1 - a) g if coupled."""
         g = gradient()
-        g_a = gradient(at=gradient.copy_of(g).mul_(self.rho / (g.norm() + EPSILON)))
-        sharpness = g_a.add_(g, -1.0).mul_(self.gamma / (1.0 - self.gamma))
+        g_a = gradient(along=g, by=self.rho / (g.norm() + EPSILON))
+        weight = self.gamma / (1.0 - self.gamma)
         if not self.decouple:
-            return g.add_(sharpness)
-        self.beside = sharpness
+            return g.toward_(g_a, weight)
+        self.beside = Beside(g_a.add_(g, -1.0), weight)
         return g

@@ -1,0 +1,228 @@
+"""What a step costs beside its passes, counted: operations, launches, traffic, waits.
+
+N is the size of all weights. A sweep over one vector reads N; an operation in place on one vector
+moves 2N, on one with another 3N. What is not about whole vectors is a handful of scalars.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import _disable_current_modes
+
+from benchmarks.meter import CHUNK, Meter, multi_tensor_launches
+from sambench.optim import build
+from sambench.optim.method import optimizers
+
+MATRICES = 12
+NETWORKS = {
+    "few": lambda: [nn.Linear(512, 512, bias=False), nn.BatchNorm1d(512)],
+    "many": lambda: [
+        m for _ in range(MATRICES) for m in (nn.Linear(256, 256), nn.BatchNorm1d(256))
+    ],
+}
+
+
+class Most(NamedTuple):
+    """The most that a step may cost beyond Adam's own, and the settings of its dearest step."""
+
+    operations: int
+    launches: int
+    traffic: float
+    settings: dict[str, Any]
+    waits: int = 0
+
+
+NORM, RADIUS = 3, 3
+"""Operations: the parts of a norm, their stack, its norm; epsilon, reciprocal, product. A norm of
+parts is three launches on a GPU."""
+
+LOSS = 1
+"""The loss of every pass is kept by a copy."""
+
+SAM = LOSS + NORM + RADIUS + 2
+"""g to e, e to w + e: |g| N, g s 2N, + w 3N."""
+
+COSTS = {
+    "sam": Most(SAM, SAM + 2, 6, {}),
+    # as SAM; the means read N, subtracting them moves 2N
+    "gcsam": Most(SAM + 2 * MATRICES, SAM + 2 + 2 * MATRICES, 9, {}),
+    # T = w: g T 3N, |g T| N, s 2N, w + T (T g) 3N, where w is read once
+    "asam scope=all": Most(SAM + 1, SAM + 3, 9, {"scope": "all"}),
+    # T = |w| + eta 4N, of which w + T (T g) now reads both: 14N; and T = 1 on biases, two more
+    "asam": Most(SAM + 5, SAM + 7, 14, {}),
+    # |g| N, w + s g 5N, g + a (g_a - g) 3N
+    "wsam decouple=false": Most(SAM + 1, SAM + 3, 9, {"decouple": False}),
+    # |g| N, w + s g 5N, g_a - g 3N, w - lr a (g_a - g) 3N
+    "wsam": Most(SAM + 2, SAM + 4, 12, {}),
+    # |g| N, w - s g and w + s g 5N each, a g_b + b g 5N, + c g_a 3N
+    "crsam": Most(SAM + LOSS + 6, SAM + 9, 19, {}),
+    # |g| N, w + s g 5N, d = g - g_a 3N, |d| and |g_a| 2N, a g_a 2N, + b d 3N
+    "gsam": Most(SAM + 20, SAM + 26, 16, {}),
+    # SAM's, on some tensors zeroed before
+    "esam": Most(SAM + 1, SAM + 3, 7, {}),
+    "sam-on": Most(SAM + 1, SAM + 3, 7, {}),
+    # SAM's; |g_a| N, scaled 2N
+    "stablesam": Most(SAM + 6, SAM + 10, 9, {}),
+    # SAM's; d = g - m 3N, m + d 3N
+    "fsam": Most(SAM + 2, SAM + 4, 12, {}),
+    # m towards g 3N, |m| N, w + s m 5N
+    "vasso": Most(SAM + 1, SAM + 3, 9, {}),
+    # |v| N, w - s v 5N
+    "msam": Most(SAM - LOSS, SAM + 1, 6, {}),
+    # every second step SAM's, and the choice of AE-SAM waits for the norm
+    "aesam": Most(SAM + 1, SAM + 3, 6, {"first": -9.0, "last": -9.0}, waits=1),
+    "interval-sam": Most(SAM, SAM + 2, 6, {"k": 2.0}),
+    # as GSAM's up to d, which has its own memory, 2N more; -c g + g_a 5N less the mixing's 5N
+    "looksam": Most(SAM + 20, SAM + 26, 18, {"k": 2.0}),
+}
+PERTURBING = [info.name for info in optimizers.list() if info.base is None]
+
+
+class Steps:
+    """Steps of an optimizer on Adam with forward and backward off the books."""
+
+    def __init__(self, name: str, network: str, device: str, **settings: Any) -> None:
+        torch.manual_seed(0)
+        self.model = nn.Sequential(*NETWORKS[network]()).to(device)
+        self.inputs = torch.randn(4, 512 if network == "few" else 256).to(device)
+        self.loss = torch.ones((), device=device)
+        base = {"base": "adam"} if device == "cpu" else {"base": "sgd", "fused": False}
+        if device != "cpu":
+            base |= {"momentum": 0.9, "foreach": True}
+        self.optimizer = build(name, self.model.parameters(), **{**base, "lr": 1e-3, **settings})
+        self.size = sum(4 * p.numel() for p in self.model.parameters())
+
+    def closure(self) -> Tensor:
+        """Run the modules, so that they are seen, and supply gradients."""
+        with _disable_current_modes():
+            self.model(self.inputs)
+            found = [torch.randn_like(p) for p in self.model.parameters()]
+        for parameter, gradient in zip(self.model.parameters(), found, strict=True):
+            parameter.grad = gradient
+        return self.loss
+
+    def metered(self) -> list[Meter]:
+        """Meter two steps, after two that fill momentum and memory."""
+        for _ in range(2):
+            self.optimizer.step(self.closure)
+        meters = []
+        for _ in range(2):
+            with Meter() as meter:
+                self.optimizer.step(self.closure)
+            meters.append(meter)
+        return meters
+
+
+def test_every_optimizer_has_its_costs_stated() -> None:
+    assert {name.split()[0] for name in COSTS} == set(PERTURBING)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("case", COSTS)
+def test_operations_traffic_and_waits_of_a_step(case: str, network: str) -> None:
+    most = COSTS[case]
+    (base, _) = Steps("adam", network, "cpu").metered()
+    steps = Steps(case.split(maxsplit=1)[0], network, "cpu", **most.settings)
+    for meter in steps.metered():
+        assert len(meter.operations) - len(base.operations) <= most.operations
+        traffic = (meter.traffic - base.traffic) / steps.size
+        assert traffic <= most.traffic + 0.03  # biases, norms of parts, scalars
+        assert len(meter.waits) <= most.waits
+
+
+@pytest.mark.parametrize("case", [case for case, most in COSTS.items() if not most.waits])
+def test_launches_that_a_gpu_is_predicted_to_run(case: str) -> None:
+    """Counted on tensors without memory, which take the path of a GPU."""
+    most = COSTS[case]
+    (base, _) = Steps("sgd", "many", "meta").metered()
+    for meter in Steps(case.split(maxsplit=1)[0], "many", "meta", **most.settings).metered():
+        assert meter.launches - base.launches <= most.launches
+
+
+def test_the_targets_hold_for_any_number_of_tensors() -> None:
+    """No count but GCSAM's grows with the model."""
+    targets = {"sam": 12, "asam": 15, "wsam": 16, "crsam": 20, "gsam": 40, "gcsam": 12}
+    for name, target in targets.items():
+        for network, matrices in (("few", 1), ("many", MATRICES)):
+            (base, _) = Steps("adam", network, "cpu").metered()
+            (meter, _) = Steps(name, network, "cpu").metered()
+            allowed = target + (2 * matrices if name == "gcsam" else 0)
+            assert len(meter.operations) - len(base.operations) <= allowed
+
+
+@pytest.mark.parametrize("case", COSTS)
+def test_weights_are_bit_for_bit_where_they_were(case: str) -> None:
+    settings = {**COSTS[case].settings, "lr": 0.0}
+    steps = Steps(case.split(maxsplit=1)[0], "many", "cpu", **settings)
+    parameters = list(steps.model.parameters())
+    before = [parameter.detach().clone() for parameter in parameters]
+    places = [parameter.data_ptr() for parameter in parameters]
+    for _ in range(4):
+        steps.optimizer.step(steps.closure)
+    assert all(map(torch.equal, parameters, before))
+    assert [parameter.data_ptr() for parameter in parameters] == places
+
+
+def test_bytes_and_operations_are_counted_by_hand() -> None:
+    x, y = [torch.ones(1000), torch.ones(24)], [torch.ones(1000), torch.ones(24)]
+    with Meter() as meter:
+        torch._foreach_mul_(x, 2.0)
+        torch._foreach_add_(x, y)
+        torch._foreach_copy_(x, y)
+        torch._foreach_norm(x)
+        torch._foreach_addcmul(x, x, y)
+        x[0].reshape(10, 100).split(5)
+        x[0].sum().item()
+    moved = [(o.read // 1024, o.written // 1024) for o in meter.operations[:5]]
+    assert moved == [(4, 4), (8, 4), (4, 4), (4, 0), (8, 4)]
+    assert [o.launches for o in meter.operations[:5]] == [1, 1, 1, 3, 1]
+    assert len(meter.operations) == 7
+    assert meter.waits == ["aten._local_scalar_dense.default"]
+
+
+def test_the_peak_counts_what_is_alive_together() -> None:
+    with Meter() as meter:
+        for _ in range(3):
+            one = torch.zeros(1000)
+            del one
+        two = torch.zeros(500), torch.zeros(250)
+    assert meter.peak == 4000
+    assert len(two) == 2
+
+
+@pytest.mark.parametrize(
+    ("sizes", "lists", "expected"),
+    [
+        ([10] * 770, 1, 1),
+        ([10] * 771, 1, 2),
+        ([10] * 161, 3, 1),
+        ([CHUNK * 2240], 1, 1),
+        ([CHUNK * 2240 + 1], 1, 2),
+        ([0, 5], 1, 1),
+        ([], 1, 0),
+    ],
+)
+def test_launches_of_a_multi_tensor_operation(sizes: list[int], lists: int, expected: int) -> None:
+    assert multi_tensor_launches(sizes, lists) == expected
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("name", ["sam", "gsam", "crsam"])
+def test_predicted_launches_are_those_that_run(name: str) -> None:
+    steps = Steps(name, "many", "cuda")
+    (meter, _) = steps.metered()
+    kinds = [torch.profiler.ProfilerActivity.CUDA]
+    with torch.profiler.profile(activities=kinds) as profile:
+        steps.model(steps.inputs)
+    forward = sum("Memcpy" not in event.name for event in profile.events())
+    with torch.profiler.profile(activities=kinds) as profile:
+        steps.optimizer.step(steps.closure)
+    passes = optimizers.get(name).gradient_evaluations
+    drawn = len(list(steps.model.parameters()))
+    ran = sum("Memcpy" not in event.name for event in profile.events())
+    # copies of scalars are launches here and memcpy there
+    assert abs(ran - passes * (forward + drawn) - meter.launches) <= 6
