@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sambench.config import RunConfig
     from sambench.console import RunDisplay, Screen
     from sambench.launch.watcher import Watcher
-    from sambench.minimum.settings import HessianSettings
+    from sambench.minimum.measurement import Measurement
     from sambench.status import Standing, Survey
     from sambench.store import Store
 
@@ -24,7 +24,7 @@ def launch(
     results: Path,
     device: str | None,
     suite: str | None,
-    hessian: HessianSettings | None,
+    hessian: Measurement | None,
     *,
     retry: Collection[str] = (),
     fail_fast: bool = False,
@@ -39,7 +39,7 @@ def launch(
         results: Folder of the results.
         device: Name of the device, or None to choose.
         suite: Name of the suite, if any.
-        hessian: How to measure curvature, or None to leave it out.
+        hessian: What to measure of each minimum, or None to leave it out.
         retry: States of finished runs that are done again (`sambench.status.REPEATABLE`).
         fail_fast: End with the first run that fails or diverges.
         launcher: Who does the runs, and its options.
@@ -68,7 +68,7 @@ def launch(
         data=data,
         results=results,
         suite=suite,
-        hessian=hessian,
+        curvature=hessian,
         device=device,
         fail_fast=fail_fast,
     )
@@ -110,6 +110,7 @@ def _watching(display: RunDisplay, *, one: bool) -> Watcher:
 
     return Watcher(
         event=display.event,
+        measuring=display.measuring,
         curvature=display.curvature,
         finished=display.finished,
         failed=(lambda config, error: None) if one else display.failed,
@@ -121,7 +122,7 @@ def _watching(display: RunDisplay, *, one: bool) -> Watcher:
 
 
 def survey(
-    store: Store, data: Path, hessian: HessianSettings | None, retry: Collection[str] = ()
+    store: Store, data: Path, hessian: Measurement | None, retry: Collection[str] = ()
 ) -> Survey:
     """Return who tells the standing of runs on these data."""
     from sambench.data.prepared import prepared_fingerprint
@@ -129,7 +130,7 @@ def survey(
 
     return Survey(
         store=store,
-        curvature=hessian is not None,
+        curvature=hessian,
         retry=retry,
         fingerprint=lambda name, side: prepared_fingerprint(data, name, side),
     )

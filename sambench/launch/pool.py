@@ -184,8 +184,10 @@ class Pool:
             member.watcher.event(event_from_dict(message["event"]))
         elif kind == "curvature":
             member.watcher.curvature(*message["stage"])
-        elif kind == "warning":
-            self._watcher.say(f"warning: {message['text']}")
+        elif kind == "measuring" and member.index is not None:
+            member.watcher.measuring(self._manifest.configs[member.index])
+        elif kind == "say":
+            self._watcher.say(message["text"])
         elif kind == "refused":
             raise (StoreError if member.ready else LaunchError)(message["error"])
         elif kind == "ready":
@@ -201,7 +203,7 @@ class Pool:
             self._next(member)
 
     def _conclude(self, member: Member, index: int, reason: str) -> None:
-        conclude(self._manifest, index, member.watcher, self._tally, reason)
+        conclude(self._manifest, index, member.watcher, self._tally, reason, raised=bool(reason))
         if self._manifest.fail_fast and self._tally.exit_code:
             self._open.clear()  # those that are at work finish theirs
 

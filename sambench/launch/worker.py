@@ -43,7 +43,9 @@ class Worker:
         self._stopping = threading.Event()
         self._watcher = Watcher(
             event=lambda event: self._tell("event", event=event_to_dict(event)),
+            measuring=lambda config: self._tell("measuring"),
             curvature=lambda what, done, most: self._tell("curvature", stage=[what, done, most]),
+            say=lambda text: self._tell("say", text=text),
         )
 
     def work(self) -> None:
@@ -57,7 +59,7 @@ class Worker:
             return
         import torch
 
-        import sambench.minimum.hessian  # noqa: F401  (once, before the first run)
+        import sambench.minimum.measuring  # noqa: F401  (once, before the first run)
 
         torch.set_num_threads(first["threads"])
         if device.type == "cuda":
@@ -94,7 +96,7 @@ class Worker:
         self._waiting.put(None)
 
     def _warn(self, message: Warning | str, *rest: Any, **more: Any) -> None:
-        self._tell("warning", text=str(message))
+        self._tell("say", text=f"warning: {message}")
 
     def _tell(self, kind: str, **content: Any) -> None:
         data = encode(kind, **content)

@@ -17,7 +17,8 @@ from sambench.data.parts import load_parts
 from sambench.errors import CurvatureError
 from sambench.minimum.journal import Journal
 from sambench.minimum.settings import HessianSettings
-from sambench.minimum.studies import Subject, studies_in
+from sambench.minimum.studies import Subject
+from sambench.minimum.study_settings import studies_in
 from sambench.record import COMPLETED, RunRecord
 from sambench.run import Paths, build_network
 from sambench.store import WEIGHTS, Store
