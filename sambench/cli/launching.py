@@ -82,7 +82,7 @@ def launch(
 
 
 def launch_options(
-    launcher: str, given: str | None, slurm: str | None, devices: str | None, workers: int | None
+    launcher: str, given: str | None, slurm: str | None, devices: str | None, workers: str | None
 ) -> tuple[str, dict[str, str]]:
     """Return the launcher and its options from what the command line says.
 
@@ -90,6 +90,7 @@ def launch_options(
         ConfigError: If an option is not KEY=VALUE or contradicts another.
     """
     from sambench.launch.launcher import read_options
+    from sambench.launch.packing import RUNS_PER_DEVICE
 
     options = read_options(given or "", "--with")
     if slurm is not None:
@@ -100,7 +101,7 @@ def launch_options(
     if devices is not None:
         options["devices"] = devices
     if workers is not None:
-        options["workers"] = str(workers)
+        options[RUNS_PER_DEVICE] = workers
     return launcher, options
 
 

@@ -108,7 +108,7 @@ def test_a_killed_worker_costs_one_measurement_and_the_next_launch_goes_on(
     slow = replace(manifest, curvature=Measurement(hessian=replace(TINY, perturbations=10)))
     tally = launch(
         slow,
-        {"workers": "2"},
+        {"runs_per_device": "2"},
         Watcher(curvature=shoot, failed=lambda config, error: failed.append(str(error))),
     )
     assert (len(killed), len(tally.records), tally.exit_code) == (1, 2, 1)
@@ -124,11 +124,11 @@ def test_a_killed_worker_costs_one_measurement_and_the_next_launch_goes_on(
 def test_measuring_again_is_known_to_fail(trained: Callable[..., Manifest]) -> None:
     """The record holds the first measurement: only the worker knows of the second."""
     manifest = trained(2)
-    assert launch(manifest, {"workers": "2"}, Watcher()).exit_code == 0
+    assert launch(manifest, {"runs_per_device": "2"}, Watcher()).exit_code == 0
     anew = replace(manifest, curvature=Measurement(hessian=replace(TINY, seed=1), again=True))
     weights = Store(manifest.results).folder(manifest.configs[0]) / "model.safetensors"
     weights.write_bytes(b"x")
-    tally = launch(anew, {"workers": "2"}, Watcher())
+    tally = launch(anew, {"runs_per_device": "2"}, Watcher())
     assert [len(tally.records), len(tally.errors), tally.exit_code] == [1, 1, 1]
     seeds = [hessian_of(stored(manifest, n))["seed"] for n in range(2)]
     assert seeds == [TINY.seed, 1]
@@ -153,7 +153,7 @@ def test_what_the_minutes_leave_is_told_and_done_the_next_time(
     brief = HessianSettings(**{**TINY.to_dict(), "minutes": 1e-9})
     manifest = trained(2, hessian=brief, studies=studies)
     said: list[str] = []
-    tally = launch(manifest, {"workers": "2"}, Watcher(say=said.append))
+    tally = launch(manifest, {"runs_per_device": "2"}, Watcher(say=said.append))
     assert tally.exit_code == 0
     left = "left to measure: density, line, plane, eigenvectors; the same command goes on"
     assert sum(line.endswith(left) for line in said) == 2
@@ -181,7 +181,7 @@ COMMAND = (
     "from sambench.launch.manifest import Manifest\n"
     "from sambench.launch.watcher import Watcher\n"
     "told = Watcher(curvature=lambda what, *_: print(what, flush=True))\n"
-    "options = {'workers': sys.argv[2]}\n"
+    "options = {'runs_per_device': sys.argv[2]}\n"
     "sys.exit(launch(Manifest.read(Path(sys.argv[1])), options, told).exit_code)\n"
 )
 
