@@ -182,6 +182,7 @@ def test_what_stands_alone(family: str, allowed: tuple[str, ...]) -> None:
         ("sambench.data", ("training", "run", "optim", "store", "launch")),
         ("sambench.data.audit", ("config", "record", "report", "models", "cli", "console")),
         ("sambench.robust", ("run", "optim", "curvature", "launch", "cli", "console", "report")),
+        ("sambench.restored", ("run", "optim", "curvature", "launch", "cli", "console", "report")),
         ("sambench.models", ("training", "run", "optim", "data", "store", "launch", "config")),
         ("sambench.store", ("run", "launch", "suite", "console", "report", "analysis")),
         ("sambench.run", ("launch", "console", "report", "analysis", "suite")),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from sambench.config import RunConfig
-from sambench.errors import CurvatureError
+from sambench.errors import CurvatureError, DataError
 from sambench.minimum.hessian import JOURNAL, measure_hessian
 from sambench.minimum.settings import HessianSettings
 from sambench.record import RunRecord
@@ -92,3 +93,10 @@ def test_weights_that_are_no_weights_are_refused(paths: Paths) -> None:
     (Store(paths.results).folder(record.config) / "model.safetensors").write_bytes(b"x")
     with pytest.raises(CurvatureError, match="cannot be read; train the run again"):
         measure_hessian(record, TINY, paths, device=CPU)
+
+
+def test_other_data_than_the_run_was_trained_on(paths: Paths) -> None:
+    record = train(paths, 9)
+    other = replace(record, data={**(record.data or {}), "fingerprint": "0" * 64})
+    with pytest.raises(DataError, match="was trained on other data"):
+        measure_hessian(other, TINY, paths, device=CPU)
