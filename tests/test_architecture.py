@@ -46,6 +46,7 @@ TORCH_FREE = (
     "sambench.data.noise",
     "sambench.data.audit",
     "sambench.optim.base",
+    "sambench.optim.hyperparameter",
     "sambench.optim.method",
     "sambench.optim.methods",
     "sambench.models",

@@ -6,9 +6,9 @@ import warnings
 from typing import TYPE_CHECKING
 
 from sambench.errors import SambenchWarning
+from sambench.optim.hyperparameter import Hyperparameter
 from sambench.optim.method import (
     EPSILON,
-    Hyperparameter,
     Method,
     Oracle,
     Parameterized,
