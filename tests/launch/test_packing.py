@@ -17,6 +17,7 @@ from sambench.launch.local import launch
 from sambench.launch.manifest import Manifest
 from sambench.launch.packing import CONTEXT_BYTES, MARGIN, SHARE, Packing, Room, runs_that_fit
 from sambench.launch.pool import Pool
+from sambench.launch.ray import _resources
 from sambench.launch.watcher import Watcher
 from sambench.record import RunRecord
 from sambench.store import CLAIM, Store
@@ -129,3 +130,19 @@ def test_what_cannot_be_packed(
 ) -> None:
     with pytest.raises(ConfigError, match=said):
         launchers.get(launcher).start(make_manifest(2), options, Watcher())
+
+
+class RayWithTwoGpus:
+    """Answers what the launcher asks a cluster."""
+
+    def cluster_resources(self) -> dict[str, float]:
+        return {"GPU": 2.0, "CPU": 8.0}
+
+
+def test_ray_gives_each_run_its_share_of_a_gpu() -> None:
+    ray = RayWithTwoGpus()
+    assert _resources(ray, {"runs_per_device": "4"}, None) == (0.25, 1)
+    assert _resources(ray, {}, None) == (1.0, 1)
+    for wrong in ({"runs_per_device": "auto"}, {"runs_per_device": "2", "num_gpus": "1"}):
+        with pytest.raises(ConfigError, match="not allowed with the ray launcher"):
+            _resources(ray, wrong, None)
