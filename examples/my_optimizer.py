@@ -4,7 +4,8 @@ sambench check examples/my_optimizer.py
 sambench train --plugin examples/my_optimizer.py --opt half-sam --dataset phantom
 """
 
-from sambench.optim.method import EPSILON, Hyperparameter, Method, optimizer
+from sambench.optim.hyperparameter import Hyperparameter
+from sambench.optim.method import EPSILON, Method, optimizer
 
 
 @optimizer("half-sam", gradient_evaluations=2, extra_memory=2, reference="an example")

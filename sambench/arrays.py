@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +55,13 @@ class PartialRows(MutableMapping[int, NDArray[np.float64]]):
     Args:
         path: The file; one of another grid, or a damaged one, is begun anew.
         grid: Names everything that the rows depend on.
+        on_kept: Called when a row is on disk; what it raises ends the work there.
     """
 
-    def __init__(self, path: Path, grid: str) -> None:
+    def __init__(self, path: Path, grid: str, on_kept: Callable[[], None] = lambda: None) -> None:
         self._path = path
         self._grid = grid
+        self._on_kept = on_kept
         try:
             arrays = read_arrays(path, "partial grid")
         except StoreError:
@@ -77,6 +79,7 @@ class PartialRows(MutableMapping[int, NDArray[np.float64]]):
     def __setitem__(self, index: int, row: NDArray[np.float64]) -> None:
         self._rows[index] = row
         self._save()
+        self._on_kept()
 
     def __delitem__(self, index: int) -> None:
         del self._rows[index]

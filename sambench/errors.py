@@ -11,9 +11,11 @@
     │   ├── PluginError           a file of one's own that cannot be loaded
     │   ├── LaunchError           workers or a cluster that cannot be had
     │   └── CurvatureError        a Hessian that cannot be measured
+    ├── RunFailed                 a run failed in another process: one line, exit code 1
     └── (everything else)         a bug of ours: a traceback
 
-Each message names the thing, the place and the remedy. The command line catches `UserError` once.
+Each message names the thing, the place and the remedy. The command line catches `UserError` and
+`RunFailed` once.
 """
 
 from __future__ import annotations
@@ -56,6 +58,10 @@ class LaunchError(UserError):
 
 class CurvatureError(UserError):
     """The Hessian of this model, data or run cannot be measured."""
+
+
+class RunFailed(Exception):
+    """A run of another process failed, or its process died: killed, out of memory, crashed."""
 
 
 class UnknownNameError(UserError):

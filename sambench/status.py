@@ -11,6 +11,7 @@ from typing import Any
 
 from sambench.claim import Owner, file_system_time
 from sambench.config import RunConfig
+from sambench.minimum.measurement import Measurement
 from sambench.record import COMPLETED, NUMERICS, RUNNING, SCHEMA_VERSION, tested_under
 from sambench.store import CLAIM, RECORD, Store
 
@@ -32,7 +33,7 @@ class Standing:
         state: One of `STATES`.
         action: "run", "resume", "run again", "measure curvature", "test under shifts", "wait"
             (another process is at it) or "skip".
-        note: Who does it, or why it is stale.
+        note: Who does it, why it is stale, or which studies of its minimum are left.
         cost: Of the record; empty without one.
         images: Training images, where known.
         curvature_seconds: What measuring the curvature took, where it was measured.
@@ -55,14 +56,14 @@ class Survey:
 
     Attributes:
         store: Where they lie.
-        curvature: Whether their curvature is wanted too.
+        curvature: What is wanted of their minima too; None for nothing.
         retry: States to do again besides interrupted.
         fingerprint: Of a dataset's prepared images as they are now, by name and size; None where
             they are not prepared.
     """
 
     store: Store
-    curvature: bool = False
+    curvature: Measurement | None = None
     retry: Collection[str] = ()
     fingerprint: Fingerprint = lambda dataset, image_size: None
 
@@ -93,8 +94,8 @@ class Survey:
         folder = self.store.runs / config.name
         record = self._record(config, folder)
         status = record.get("status")
-        measured = record.get("hessian") is not None or not self.curvature
-        if not (status == COMPLETED and measured) and (owner := self._owner(folder, clock)):
+        left = self._left(config, record)
+        if not (status == COMPLETED and not left) and (owner := self._owner(folder, clock)):
             return _told(config, record, RUNNING, "wait", str(owner))
         if not record:
             return Standing(config=config, state=MISSING, action="run")
@@ -104,10 +105,16 @@ class Survey:
         if why := _outdated(record, now):
             action = "run again" if STALE in self.retry else "skip"
             return _told(config, record, STALE, action, why)
-        if not measured:
-            return _told(config, record, DONE, "measure curvature", "")
+        if left:
+            studies = "" if left[0] == "hessian" else ", ".join(left)
+            return _told(config, record, DONE, "measure curvature", studies)
         shifted = tested_under(record.get("final"), config.shifts)
         return _told(config, record, DONE, "skip" if shifted else "test under shifts", "")
+
+    def _left(self, config: RunConfig, record: Mapping[str, Any]) -> Sequence[str]:
+        """Return what is not measured of a run's minimum."""
+        wanted = self.curvature
+        return () if wanted is None else wanted.missing(config, record.get("hessian"))
 
     def _again(self, folder: Path, state: str) -> str:
         if state != INTERRUPTED and state not in self.retry:

@@ -13,7 +13,7 @@ import torch
 import sambench.run
 from sambench.config import RunConfig
 from sambench.data.parts import load_parts
-from sambench.errors import StoreError
+from sambench.errors import CurvatureError, DataError
 from sambench.launch.local import run_all
 from sambench.launch.manifest import Manifest
 from sambench.launch.watcher import Watcher
@@ -93,7 +93,7 @@ def test_weights_that_are_gone(paths: Paths) -> None:
     run_one(config_of(), paths, device=CPU)
     path = Store(paths.results).folder(config_of()) / "model.safetensors"
     path.unlink()
-    with pytest.raises(StoreError, match=r"the weights .* are missing or do not fit their model"):
+    with pytest.raises(CurvatureError, match=r"the weights .* cannot be read; train the run again"):
         run_one(config_of(shifts="xray"), paths, device=CPU)
 
 
@@ -101,7 +101,7 @@ def test_other_data_than_the_run_was_trained_on(paths: Paths) -> None:
     record = run_one(config_of(), paths, device=CPU)
     path = Store(paths.results).folder(config_of()) / "run.json"
     path.write_text(path.read_text().replace(str((record.data or {})["fingerprint"]), "0" * 64))
-    with pytest.raises(StoreError, match="was trained on other data"):
+    with pytest.raises(DataError, match="was trained on other data"):
         run_one(config_of(shifts="xray"), paths, device=CPU)
 
 

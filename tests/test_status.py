@@ -14,6 +14,7 @@ import pytest
 from sambench import status
 from sambench.claim import STALE_SECONDS, Owner
 from sambench.errors import StoreError
+from sambench.minimum.measurement import Measurement
 from sambench.record import RunRecord
 from sambench.status import Survey, counts, pending
 from sambench.store import Store
@@ -65,13 +66,16 @@ def test_what_a_launch_would_do(
     record = make_record() if recorded is None else make_record(status=recorded)
     if recorded is not None:
         store.save(record)
-    assert standing(store, record, curvature=curvature, retry=retry) == expected
+    assert (
+        standing(store, record, curvature=Measurement() if curvature else None, retry=retry)
+        == expected
+    )
 
 
 def test_a_measured_run_is_skipped(store: Store, make_record: RecordMaker) -> None:
     record = make_record(hessian={"median": 1.0})
     store.save(record)
-    assert standing(store, record, curvature=True) == ("done", "skip")
+    assert standing(store, record, curvature=Measurement()) == ("done", "skip")
 
 
 @pytest.mark.parametrize("recorded", ["interrupted", "running", "failed"])
@@ -92,7 +96,7 @@ def test_a_claimed_run_is_running_and_says_where(
     if recorded is not None:
         store.save(record)
     put_claim(store, record, Owner.this_process("cuda:2"))
-    found = Survey(store=store, curvature=True).of([record.config])[0]
+    found = Survey(store=store, curvature=Measurement()).of([record.config])[0]
     assert (found.state, found.action) == ("running", "wait")
     assert found.note.endswith(f"process {os.getpid()} on cuda:2")
 

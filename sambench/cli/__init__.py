@@ -15,7 +15,7 @@ import typer
 import sambench
 from sambench.cli import check, compare, hessian, listing, prepare, report, train
 from sambench.environment import yield_cores
-from sambench.errors import SambenchWarning, UserError
+from sambench.errors import RunFailed, SambenchWarning, UserError
 from sambench.plugin import load_inherited
 
 app = typer.Typer(
@@ -45,17 +45,17 @@ app.command()(check.check)
 
 
 def main() -> None:
-    """Run the command line; a user's mistake is one line and exit code 2."""
+    """Run the command line; a user's mistake is one line and exit code 2, a failed run 1."""
     yield_cores()
     warnings.showwarning = _show_warning
     try:
         load_inherited()
         app()
-    except UserError as error:
+    except (UserError, RunFailed) as error:
         from sambench.console import Screen
 
         Screen().fail(str(error))
-        sys.exit(2)
+        sys.exit(2 if isinstance(error, UserError) else 1)
 
 
 def _show_warning(

@@ -156,7 +156,7 @@ def _suite(
     curvature: bool,
 ) -> Suite:
     """Return the suite that the options describe."""
-    from sambench.minimum.settings import HessianSettings
+    from sambench.minimum.measurement import Measurement
     from sambench.suite.suite import Suite
 
     return Suite(
@@ -164,7 +164,7 @@ def _suite(
         defaults=defaults,
         matrix={"model": tuple(models), "optimizer": tuple(optimizers)},
         seeds=tuple(range(seeds)),
-        hessian=HessianSettings() if curvature else None,
+        hessian=Measurement() if curvature else None,
         baseline=optimizers[0]["name"],
     )
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,14 +13,25 @@ from sambench.cli import hessian_options as options
 from sambench.cli import study_options
 from sambench.cli.launching import folds_in, image_size
 from sambench.cli.options import DATA, RESULTS, DataOption, PluginOption, ResultsOption
+from sambench.cli.study import INTERRUPTED
 from sambench.errors import ConfigError
 
 if TYPE_CHECKING:
     from sambench.console import Screen
-    from sambench.minimum.measuring import Task
-    from sambench.minimum.settings import HessianSettings
+    from sambench.console.progress import RunDisplay
+    from sambench.launch.watcher import Watcher
+    from sambench.minimum.measurement import Measurement
     from sambench.record import RunRecord
     from sambench.store import Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where is measured: devices by name, and the folders of data and results."""
+
+    device: str | None
+    data: Path
+    results: Path
 
 
 def hessian(
@@ -50,7 +61,7 @@ def hessian(
     sharpness: study_options.SharpnessOption = False,
     landscape: study_options.LandscapeOption = False,
     landscape_with: study_options.LandscapeWithOption = None,
-    landscape_points: study_options.LandscapePointsOption = 21,
+    landscape_points: study_options.LandscapePointsOption = None,
     again: Annotated[
         bool, typer.Option("--again", help="Measure runs that have a measurement too.")
     ] = False,
@@ -89,43 +100,35 @@ def hessian(
 
     screen = Screen()
     groups = _groups(screen, runs, given, data, results)
-    from sambench.minimum.measuring import Task
-    from sambench.run import Paths
-
-    paths = Paths(data=data, results=results)
     around = {"density": density, "sharpness": sharpness, "landscape": landscape}
     other = study_options.other_run(results, landscape_with)
+    place = Place(device=device, data=data, results=results)
     code = 0
-    for records, settings in groups:
-        studies = study_options.studies(settings, points=landscape_points, **around)
-        task = Task(
-            records=records,
-            settings=settings,
-            paths=paths,
-            again=again,
-            studies=studies,
-            other=other,
-        )
-        code = max(code, _measure(screen, task, given, device))
+    for records, wanted in groups:
+        full = study_options.with_studies(wanted, points=landscape_points, **around)
+        asked = replace(full, other=other, again=again)
+        code = max(code, _measure(screen, records, asked, given, place))
+        if code == INTERRUPTED:
+            break
     raise typer.Exit(code)
 
 
 def _groups(
     screen: Screen, runs: Sequence[str], given: dict[str, Any], data: Path, results: Path
-) -> list[tuple[list[RunRecord], HessianSettings]]:
+) -> list[tuple[list[RunRecord], Measurement]]:
     """Return the runs with their settings: those of a suite file have the file's."""
-    from sambench.minimum.settings import HessianSettings
+    from sambench.minimum.measurement import Measurement
     from sambench.store import Store
 
-    alone = HessianSettings.from_dict(given)  # refused, if at all, before anything is looked up
+    alone = Measurement.parse(given)  # refused, if at all, before anything is looked up
     store = Store(results)
     files = [name for name in runs if name.endswith((".yaml", ".yml"))]
     patterns = [name for name in runs if name not in files]
     groups = []
     for file in files:
-        records, settings = _suite_runs(screen, Path(file), store, data)
-        base = {} if settings is None else settings.to_dict()
-        groups.append((records, HessianSettings.from_dict({**base, **given})))
+        records, wanted = _suite_runs(screen, Path(file), store, data)
+        base = {} if wanted is None else wanted.settings()
+        groups.append((records, Measurement.parse({**base, **given})))
     if patterns:
         groups.append((store.find(patterns), alone))
     return groups
@@ -133,8 +136,8 @@ def _groups(
 
 def _suite_runs(
     screen: Screen, file: Path, store: Store, data: Path
-) -> tuple[list[RunRecord], HessianSettings | None]:
-    """Return the completed runs of a suite file, and how it measures curvature.
+) -> tuple[list[RunRecord], Measurement | None]:
+    """Return the completed runs of a suite file, and what it measures of their minima.
 
     Raises:
         ConfigError: If none is completed.
@@ -159,38 +162,82 @@ def _suite_runs(
     return completed, suite.hessian
 
 
-def _measure(screen: Screen, task: Task, given: dict[str, Any], device: str | None) -> int:
+def _measure(
+    screen: Screen,
+    records: Sequence[RunRecord],
+    wanted: Measurement,
+    given: dict[str, Any],
+    place: Place,
+) -> int:
     """Measure what is missing, show all, and return the exit code."""
     from sambench.console.progress import RunDisplay
-    from sambench.minimum.measuring import Listener, measure_all
-    from sambench.record import COMPLETED
+    from sambench.launch.local import launch
+    from sambench.launch.manifest import Manifest
 
-    devices = [None] if device is None else [name.strip() for name in device.split(",")]
     missing = []
-    for record in task.records:
-        if record.status != COMPLETED and len(task.records) > 1:
-            screen.warn(f"{record.name}: {record.status}, so there is nothing to measure")
-        elif not task.is_done(record):
-            missing.append(record)
-        else:
+    for record in _completed(screen, records, place.results):
+        if wanted.is_done(record.config, record.hessian):
             _warn_of_difference(screen, record, given)
-            _show(screen, record, task.paths.results)
+            _show(screen, record, place.results)
+        else:
+            missing.append(record.config)
     if not missing:
         return 0
+    several = place.device is not None and "," in place.device
+    manifest = Manifest(
+        configs=missing,
+        data=place.data,
+        results=place.results,
+        curvature=wanted,
+        device=None if several else place.device,
+    )
+    options = {"devices": str(place.device)} if several else {}
     with RunDisplay(screen, len(missing)) as display:
-        listener = Listener(
-            started=lambda record: display.measuring(record.config),
-            progress=display.curvature,
-            finished=lambda record: _show(screen, record, task.paths.results),
-            failed=lambda record, error: display.failed(record.config, error),
-            elsewhere=lambda record: display.elsewhere(record.config),
+        watcher = _watching(
+            display,
+            lambda record: _show(screen, record, place.results),
+            one=len(missing) == 1,
         )
-        if len(missing) == 1:
-            listener = replace(listener, failed=lambda record, error: None)
-        measured = measure_all(replace(task, records=missing), devices, listener)
-    if len(missing) == 1 and measured.errors:
-        raise measured.errors[0]
-    return int(bool(measured.errors))
+        tally = launch(manifest, options, watcher)
+    if len(missing) == 1 and tally.errors:
+        raise tally.errors[0]
+    if tally.interrupted:
+        screen.warn("interrupted; the same command goes on from here")
+    return tally.exit_code
+
+
+def _completed(screen: Screen, records: Sequence[RunRecord], results: Path) -> list[RunRecord]:
+    """Return the runs that have a minimum.
+
+    Raises:
+        CurvatureError: If a single run has none.
+    """
+    from sambench.record import COMPLETED
+
+    if len(records) == 1 and records[0].status != COMPLETED:
+        from sambench.minimum.hessian import weights_of
+        from sambench.store import Store
+
+        weights_of(records[0], Store(results))
+    for record in records:
+        if record.status != COMPLETED:
+            screen.warn(f"{record.name}: {record.status}, so there is nothing to measure")
+    return [record for record in records if record.status == COMPLETED]
+
+
+def _watching(display: RunDisplay, show: Callable[[RunRecord], None], *, one: bool) -> Watcher:
+    """Return a watcher that shows what is measured; an error of a single run comes at the end."""
+    from sambench.launch.watcher import Watcher
+
+    return Watcher(
+        measuring=display.measuring,
+        curvature=display.curvature,
+        finished=show,
+        failed=(lambda config, error: None) if one else display.failed,
+        elsewhere=display.elsewhere,
+        say=display.say,
+        lane=lambda: _watching(display.lane(), show, one=one),
+    )
 
 
 def _show(screen: Screen, record: RunRecord, results: Path) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sambench.console import Screen
     from sambench.console.progress import RunDisplay
     from sambench.launch.watcher import Watcher
-    from sambench.minimum.settings import HessianSettings
+    from sambench.minimum.measurement import Measurement
     from sambench.status import Standing, Survey
     from sambench.store import Store
 
@@ -25,7 +25,7 @@ def launch(
     results: Path,
     device: str | None,
     suite: str | None,
-    hessian: HessianSettings | None,
+    hessian: Measurement | None,
     *,
     retry: Collection[str] = (),
     fail_fast: bool = False,
@@ -40,7 +40,7 @@ def launch(
         results: Folder of the results.
         device: Name of the device, or None to choose.
         suite: Name of the suite, if any.
-        hessian: How to measure curvature, or None to leave it out.
+        hessian: What to measure of each minimum, or None to leave it out.
         retry: States of finished runs that are done again (`sambench.status.REPEATABLE`).
         fail_fast: End with the first run that fails or diverges.
         launcher: Who does the runs, and its options.
@@ -69,7 +69,7 @@ def launch(
         data=data,
         results=results,
         suite=suite,
-        hessian=hessian,
+        curvature=hessian,
         device=device,
         fail_fast=fail_fast,
     )
@@ -83,7 +83,7 @@ def launch(
 
 
 def launch_options(
-    launcher: str, given: str | None, slurm: str | None, devices: str | None, workers: int | None
+    launcher: str, given: str | None, slurm: str | None, devices: str | None, workers: str | None
 ) -> tuple[str, dict[str, str]]:
     """Return the launcher and its options from what the command line says.
 
@@ -91,6 +91,7 @@ def launch_options(
         ConfigError: If an option is not KEY=VALUE or contradicts another.
     """
     from sambench.launch.launcher import read_options
+    from sambench.launch.packing import RUNS_PER_DEVICE
 
     options = read_options(given or "", "--with")
     if slurm is not None:
@@ -101,7 +102,7 @@ def launch_options(
     if devices is not None:
         options["devices"] = devices
     if workers is not None:
-        options["workers"] = str(workers)
+        options[RUNS_PER_DEVICE] = workers
     return launcher, options
 
 
@@ -111,6 +112,7 @@ def _watching(display: RunDisplay, *, one: bool) -> Watcher:
 
     return Watcher(
         event=display.event,
+        measuring=display.measuring,
         curvature=display.curvature,
         finished=display.finished,
         failed=(lambda config, error: None) if one else display.failed,
@@ -122,7 +124,7 @@ def _watching(display: RunDisplay, *, one: bool) -> Watcher:
 
 
 def survey(
-    store: Store, data: Path, hessian: HessianSettings | None, retry: Collection[str] = ()
+    store: Store, data: Path, hessian: Measurement | None, retry: Collection[str] = ()
 ) -> Survey:
     """Return who tells the standing of runs on these data."""
     from sambench.data.prepared import prepared_fingerprint
@@ -130,7 +132,7 @@ def survey(
 
     return Survey(
         store=store,
-        curvature=hessian is not None,
+        curvature=hessian,
         retry=retry,
         fingerprint=lambda name, side: prepared_fingerprint(data, name, side),
     )

@@ -62,7 +62,13 @@ DevicesOption = Annotated[
     typer.Option("--devices", help="Several devices at once, as cuda:0,cuda:1; a worker each."),
 ]
 WorkersOption = Annotated[
-    int | None, typer.Option("--workers", min=1, help="Processes for each device.")
+    str | None,
+    typer.Option(
+        "--runs-per-device",
+        "--workers",
+        metavar="N|auto",
+        help="Runs packed on each device at once; auto: as many as fit on a GPU.",
+    ),
 ]
 LauncherOption = Annotated[
     str, typer.Option("--launcher", help="Who does the runs; see `sambench list launchers`.")

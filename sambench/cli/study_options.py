@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from sambench.config import RunConfig
     from sambench.console import Screen
-    from sambench.minimum.settings import HessianSettings
-    from sambench.minimum.studies import Studies
+    from sambench.minimum.measurement import Measurement
     from sambench.record import RunRecord
 
 AROUND = "Around the minimum"
@@ -45,29 +46,29 @@ LandscapeWithOption = Annotated[
     ),
 ]
 LandscapePointsOption = Annotated[
-    int,
+    int | None,
     typer.Option(
         "--landscape-points",
         min=3,
-        help="Values on each axis of a plane, an odd number.",
+        help="Values on each axis of a plane, an odd number. (default 21)",
         rich_help_panel=AROUND,
     ),
 ]
 
 
-def studies(settings: HessianSettings, *, points: int, **wanted: Any) -> Studies:
-    """Return what is to be studied: as the Hessian is measured, with its seed.
+def with_studies(wanted: Measurement, *, points: int | None, **studies: bool) -> Measurement:
+    """Return a measurement with more studies: those that are asked for.
 
     Raises:
         ConfigError: If the number of points is even.
     """
-    from sambench.minimum.studies import Studies
+    asked: Any = {name: True for name, is_asked in studies.items() if is_asked}
+    if points is not None:
+        asked["points"] = points
+    return replace(wanted, studies=replace(wanted.studies, **asked))
 
-    shared: Any = {"seed": settings.seed, "batch_norm": settings.batch_norm, "hvp": settings.hvp}
-    return Studies(points=points, **wanted, **shared)
 
-
-def other_run(results: Path, name: str | None) -> RunRecord | None:
+def other_run(results: Path, name: str | None) -> RunConfig | None:
     """Return the other end of an interpolation, if one is asked for.
 
     Raises:
@@ -75,7 +76,7 @@ def other_run(results: Path, name: str | None) -> RunRecord | None:
     """
     from sambench.store import Store
 
-    return None if name is None else Store(results).find_one(name)
+    return None if name is None else Store(results).find_one(name).config
 
 
 def show_studies(screen: Screen, record: RunRecord, results: Path) -> None:

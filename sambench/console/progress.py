@@ -15,7 +15,7 @@ from rich.progress import (
 from sambench.config import RunConfig
 from sambench.console.bar import progress_bar
 from sambench.console.screen import Screen
-from sambench.errors import UserError
+from sambench.errors import RunFailed, UserError
 from sambench.events import Epoch, Event, Started, Tick
 from sambench.record import COMPLETED, RunRecord
 
@@ -88,7 +88,8 @@ class RunDisplay:
     def failed(self, config: RunConfig, error: Exception) -> None:
         """Show the last line of what went wrong in a run, as its traceback would end."""
         lines = traceback.format_exception_only(error)
-        said = str(error) if isinstance(error, UserError) else " ".join("".join(lines).split())
+        plain = isinstance(error, UserError | RunFailed)
+        said = str(error) if plain else " ".join("".join(lines).split())
         self._screen.warn(f"{self._count()}{config.name}: failed: {said}")
         self._clear()
 

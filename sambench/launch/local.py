@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 from sambench.claim import Claimed
 from sambench.errors import ConfigError, StoreError
 from sambench.launch.launcher import Launcher, launchers
 from sambench.launch.manifest import Manifest
+from sambench.launch.packing import AUTO, RUNS_PER_DEVICE, Packing
 from sambench.launch.pool import Pool
 from sambench.launch.signals import stop_on_signal
 from sambench.launch.together import processes
@@ -17,35 +19,54 @@ from sambench.record import INTERRUPTED
 
 
 def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> Tally:
-    """Do the runs in-line, or by workers where `devices` or `workers` ask for several.
+    """Do the runs in-line, or by workers where several devices or runs on one are asked for.
 
     Raises:
         ConfigError: If the options contradict each other.
         DeviceError: If a device is not there.
         StoreError: If the results folder cannot be written.
     """
-    devices = worker_devices(options, manifest.device)
-    if len(devices) > 1 and len(manifest.configs) > 1:
-        return Pool(manifest, devices[: len(manifest.configs)], watcher).run()
-    one = devices[0] if devices else manifest.device
-    return run_all(manifest, one, watcher)
+    devices = named_devices(options, manifest.device)
+    number = runs_per_device(options)
+    if number != 1 and not devices:
+        from sambench.environment import choose_device
+
+        devices = [str(choose_device(manifest.device)[0])]
+    packing = None
+    if number == AUTO and any(name.startswith("cuda") for name in devices):
+        packing = Packing(manifest, len(devices))
+    workers = [name for name in devices for _ in range(number if isinstance(number, int) else 1)]
+    if (len(workers) > 1 or packing) and len(manifest.configs) > 1:
+        return Pool(manifest, workers[: len(manifest.configs)], watcher, packing).run()
+    return run_all(manifest, workers[0] if workers else manifest.device, watcher)
 
 
-def worker_devices(options: Mapping[str, str], device: str | None) -> list[str]:
-    """Return a device for each worker: the devices of `devices`, each with `workers` of them.
+def named_devices(options: Mapping[str, str], device: str | None) -> list[str]:
+    """Return the devices of `devices`.
 
     Raises:
-        ConfigError: If `workers` is no number above 0, or `devices` contradicts the device.
+        ConfigError: If it contradicts the device.
     """
     given = [name.strip() for name in options.get("devices", "").split(",") if name.strip()]
     if given and device is not None:
         raise ConfigError("--device and --devices contradict each other; give one of them")
-    text = options.get("workers", "1")
+    return given
+
+
+def runs_per_device(options: Mapping[str, str]) -> int | Literal["auto"]:
+    """Return how many runs go on each device at once.
+
+    Raises:
+        ConfigError: If it is neither `auto` nor a whole number above 0.
+    """
+    text = options.get(RUNS_PER_DEVICE, "1")
+    if text == AUTO:
+        return AUTO
     if not text.isdecimal() or int(text) < 1:
-        raise ConfigError(f"workers={text!r} is not allowed; allowed: a whole number >= 1")
-    if not given and int(text) == 1:
-        return []
-    return [name for name in given or [device or "cpu"] for _ in range(int(text))]
+        raise ConfigError(
+            f"{RUNS_PER_DEVICE}={text!r} is not allowed; allowed: a whole number >= 1, or auto"
+        )
+    return int(text)
 
 
 def run_all(manifest: Manifest, device: str | None, watcher: Watcher) -> Tally:
@@ -99,7 +120,7 @@ launchers.register(
         launch=launch,
         options={
             "devices": "devices to use at once, as cuda:0,cuda:1",
-            "workers": "processes for each device",
+            RUNS_PER_DEVICE: "runs packed on each device at once; auto: as many as fit on a GPU",
         },
     )
 )

@@ -6,16 +6,16 @@ import json
 import secrets
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sambench.atomic import write_json
 from sambench.config import RunConfig
 from sambench.errors import LaunchError, UserError
-from sambench.minimum.settings import HessianSettings
+from sambench.minimum.measurement import Measurement
 
-VERSION = 1
+VERSION = 2
 LAUNCHES, MANIFEST = "launches", "manifest.json"
 
 
@@ -28,7 +28,7 @@ class Manifest:
         data: Folder of the prepared datasets.
         results: Folder of the results.
         suite: Name of the suite that asks for the runs.
-        hessian: How to measure curvature, or None to leave it out.
+        curvature: What is measured of each minimum, or None to leave it out.
         device: Where to train; None for the best device of whichever machine does it.
         fail_fast: Begin no further run once one has failed or diverged.
     """
@@ -37,7 +37,7 @@ class Manifest:
     data: Path
     results: Path
     suite: str | None = None
-    hessian: HessianSettings | None = None
+    curvature: Measurement | None = None
     device: str | None = None
     fail_fast: bool = False
 
@@ -50,7 +50,7 @@ class Manifest:
             "results": str(self.results.resolve()),
             "device": self.device,
             "fail_fast": self.fail_fast,
-            "hessian": None if self.hessian is None else asdict(self.hessian),
+            "curvature": None if self.curvature is None else self.curvature.to_dict(),
             "runs": [config.to_dict() for config in self.configs],
         }
 
@@ -67,13 +67,13 @@ class Manifest:
                     f"{where} has version {given['version']}, not {VERSION}; launch again with "
                     "this sambench"
                 )
-            hessian = given["hessian"]
+            curvature = given["curvature"]
             return cls(
                 configs=tuple(RunConfig.from_dict(run) for run in given["runs"]),
                 data=Path(given["data"]),
                 results=Path(given["results"]),
                 suite=given["suite"],
-                hessian=None if hessian is None else HessianSettings.from_dict(hessian),
+                curvature=None if curvature is None else Measurement.from_dict(curvature),
                 device=given["device"],
                 fail_fast=given["fail_fast"],
             )

@@ -20,6 +20,7 @@ from typing import Any
 
 from sambench.errors import LaunchError, StoreError
 from sambench.launch.manifest import Manifest
+from sambench.launch.packing import Packing, Room, cores
 from sambench.launch.signals import stop_on_signal
 from sambench.launch.unit import conclude, mark_failed
 from sambench.launch.watcher import Tally, Watcher
@@ -35,7 +36,7 @@ def threads_each(workers: int) -> int:
     given = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
     if given.isdecimal() and int(given) > 0:
         return int(given)
-    return max(1, len(os.sched_getaffinity(0)) // workers)
+    return max(1, cores() // workers)
 
 
 class Member:
@@ -46,10 +47,14 @@ class Member:
         device: Where this worker trains.
         threads: How many threads it computes with.
         watcher: Told what its runs tell.
+        packing: It tells what its device has left, between two runs.
     """
 
-    def __init__(self, manifest: Manifest, device: str, threads: int, watcher: Watcher) -> None:
+    def __init__(
+        self, manifest: Manifest, device: str, threads: int, watcher: Watcher, *, packing: bool
+    ) -> None:
         self.device = device
+        self.threads = threads
         self.watcher = watcher
         self.index: int | None = None
         self.ready = False
@@ -67,6 +72,7 @@ class Member:
         )
         os.close(writing)
         first = {"manifest": manifest.to_dict(), "device": device, "threads": threads}
+        first["packing"] = packing
         self._order(json.dumps(first))
 
     def do(self, index: int) -> None:
@@ -117,12 +123,21 @@ class Pool:
         manifest: The runs.
         devices: One for each worker.
         watcher: Told what happens.
+        packing: Tells how many workers a device has in the end; None to leave it at `devices`.
     """
 
-    def __init__(self, manifest: Manifest, devices: Sequence[str], watcher: Watcher) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        devices: Sequence[str],
+        watcher: Watcher,
+        packing: Packing | None = None,
+    ) -> None:
         self._manifest = manifest
         self._devices = devices
         self._watcher = watcher
+        self._packing = packing
+        self._packed: set[str] = set()
         self._threads = threads_each(len(devices))
         self._open = deque(range(len(manifest.configs)))
         self._members = selectors.DefaultSelector()
@@ -135,16 +150,12 @@ class Pool:
             LaunchError: If workers cannot be started.
             StoreError: If the results folder cannot be written.
         """
-        plural = "" if self._threads == 1 else "s"
-        self._watcher.say(
-            f"{len(self._devices)} workers on {', '.join(dict.fromkeys(self._devices))}, "
-            f"{self._threads} thread{plural} each"
-        )
+        self._watcher.say(_crew(self._devices, self._threads))
         stopping = False
         try:
             with stop_on_signal() as stop_requested:
                 for device in self._devices:
-                    self._hire(device, self._watcher.another())
+                    self._hire(device, self._threads, self._watcher.another())
                 while self._members.get_map():
                     for key, _ in self._members.select(LOOK_SECONDS):
                         self._hear(key.data)
@@ -160,8 +171,9 @@ class Pool:
                 self._dismiss(member, kill=True)
         return self._tally
 
-    def _hire(self, device: str, watcher: Watcher) -> None:
-        member = Member(self._manifest, device, self._threads, watcher)
+    def _hire(self, device: str, threads: int, watcher: Watcher) -> None:
+        asked = self._packing is not None
+        member = Member(self._manifest, device, threads, watcher, packing=asked)
         self._members.register(member.told, selectors.EVENT_READ, member)
 
     def _all(self) -> list[Member]:
@@ -184,13 +196,16 @@ class Pool:
             member.watcher.event(event_from_dict(message["event"]))
         elif kind == "curvature":
             member.watcher.curvature(*message["stage"])
-        elif kind == "warning":
-            self._watcher.say(f"warning: {message['text']}")
+        elif kind == "measuring" and member.index is not None:
+            member.watcher.measuring(self._manifest.configs[member.index])
+        elif kind == "say":
+            self._watcher.say(message["text"])
         elif kind == "refused":
             raise (StoreError if member.ready else LaunchError)(message["error"])
         elif kind == "ready":
             member.ready = True
             self._next(member)
+            self._pack(member.device, message["room"])
         else:  # over, elsewhere
             index, member.index = member.index, None
             if index is not None and kind == "elsewhere":
@@ -199,11 +214,28 @@ class Pool:
             elif index is not None:
                 self._conclude(member, index, message["reason"])
             self._next(member)
+            if kind == "over":
+                self._pack(member.device, message["room"])
 
     def _conclude(self, member: Member, index: int, reason: str) -> None:
-        conclude(self._manifest, index, member.watcher, self._tally, reason)
+        conclude(self._manifest, index, member.watcher, self._tally, reason, raised=bool(reason))
         if self._manifest.fail_fast and self._tally.exit_code:
             self._open.clear()  # those that are at work finish theirs
+
+    def _pack(self, device: str, told: dict[str, Any] | None) -> None:
+        """Hire further workers for a device, once it is known how many runs it holds."""
+        if self._packing is None or device in self._packed or not self._open:
+            return
+        number = self._packing.runs_on(device, None if told is None else Room(**told))
+        if number is None:
+            return
+        self._packed.add(device)
+        crew = [device] * min(number, 1 + len(self._open))
+        everyone = len(self._all()) + len(crew) - 1
+        if len(crew) > 1:
+            self._watcher.say(f"packing: {_crew(crew, threads_each(everyone))}")
+        for _ in crew[1:]:
+            self._hire(device, threads_each(everyone), self._watcher.another())
 
     def _next(self, member: Member) -> None:
         if self._open:
@@ -220,4 +252,11 @@ class Pool:
         elif not member.ready and not self._tally.interrupted:
             raise LaunchError(f"a worker for {member.device} could not start: {how}")
         if self._open and not self._tally.interrupted:
-            self._hire(member.device, member.watcher)
+            self._hire(member.device, member.threads, member.watcher)
+
+
+def _crew(devices: Sequence[str], threads: int) -> str:
+    """Say how many workers there are, where, and with how many threads."""
+    workers = f"{len(devices)} worker{'' if len(devices) == 1 else 's'}"
+    plural = "" if threads == 1 else "s"
+    return f"{workers} on {', '.join(dict.fromkeys(devices))}, {threads} thread{plural} each"

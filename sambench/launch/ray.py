@@ -14,6 +14,7 @@ from typing import Any
 from sambench.errors import ConfigError, LaunchError
 from sambench.launch.launcher import Launcher, launchers
 from sambench.launch.manifest import Manifest
+from sambench.launch.packing import RUNS_PER_DEVICE
 from sambench.launch.signals import stop_on_signal
 from sambench.launch.unit import CLUSTER_PATIENCE, STOP_FILE, conclude, perform_alone
 from sambench.launch.watcher import Tally, Watcher
@@ -69,7 +70,7 @@ def _connect(ray: Any, address: str | None) -> bool:
 
 def _resources(ray: Any, options: Mapping[str, str], device: str | None) -> tuple[float, int]:
     there = ray.cluster_resources()
-    wanted = 0 if device == "cpu" or not there.get("GPU") else 1
+    wanted = 0 if device == "cpu" or not there.get("GPU") else 1 / _together(options)
     try:
         gpus, cpus = float(options.get("num_gpus", wanted)), int(options.get("num_cpus", 1))
     except ValueError:
@@ -80,6 +81,21 @@ def _resources(ray: Any, options: Mapping[str, str], device: str | None) -> tupl
                 f"a run cannot have {number:g} {name}: the Ray cluster has {there.get(name, 0):g}"
             )
     return gpus, cpus
+
+
+def _together(options: Mapping[str, str]) -> int:
+    """Return how many runs share a GPU.
+
+    Raises:
+        ConfigError: If that is no number, or stated in two ways.
+    """
+    text = options.get(RUNS_PER_DEVICE, "1")
+    if not text.isdecimal() or int(text) < 1 or {RUNS_PER_DEVICE, "num_gpus"} <= options.keys():
+        raise ConfigError(
+            f"{RUNS_PER_DEVICE}={text!r} is not allowed with the ray launcher; allowed: a whole "
+            "number >= 1, without num_gpus"
+        )
+    return int(text)
 
 
 def _work(ray: Any, manifest: Manifest, gpus: float, cpus: int, watcher: Watcher) -> Tally:
@@ -139,6 +155,7 @@ launchers.register(
         options={
             "address": "of the cluster; by default the one that runs here, else a new one",
             "num_gpus": "GPUs of each run; 1, or 0 where the cluster has none",
+            RUNS_PER_DEVICE: "runs that share a GPU: num_gpus is one over it",
             "num_cpus": "cores and threads of each run; 1",
         },
         reference="pip install 'sambench[ray]'",

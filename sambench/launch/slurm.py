@@ -24,6 +24,7 @@ from sambench.atomic import write_json
 from sambench.errors import ConfigError, LaunchError, did_you_mean
 from sambench.launch.launcher import Launcher, launchers
 from sambench.launch.manifest import LAUNCHES, Manifest
+from sambench.launch.packing import RUNS_PER_DEVICE
 from sambench.launch.signals import stop_on_signal
 from sambench.launch.unit import CLUSTER_PATIENCE, conclude, perform_alone
 from sambench.launch.watcher import Tally, Watcher
@@ -90,6 +91,11 @@ def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> 
         ConfigError: If an option is not one of submitit's.
         LaunchError: If Slurm or submitit is not there, or the jobs are refused.
     """
+    if RUNS_PER_DEVICE in options:
+        raise ConfigError(
+            "the slurm launcher gives each run a device of its own; to pack several, start "
+            "`compare --launcher local --runs-per-device N` in one job"
+        )
     given = {key: _value(text) for key, text in options.items()}
     wait = given.pop("wait", True)
     if shutil.which("sbatch") is None or shutil.which("squeue") is None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from sambench.claim import HEARTBEAT_SECONDS, STALE_SECONDS, Claimed
 from sambench.config import RunConfig
-from sambench.errors import LaunchError, UserError
+from sambench.errors import LaunchError, RunFailed, UserError
 from sambench.launch.manifest import Manifest
 from sambench.launch.signals import stop_on_signal
 from sambench.launch.watcher import Tally, Watcher
@@ -36,10 +36,6 @@ CLUSTER_PATIENCE = STALE_SECONDS + 2 * HEARTBEAT_SECONDS
 _LOOK_SECONDS, _PATIENT_SECONDS = 1.0, 5.0
 
 
-class RunFailed(LaunchError):
-    """A run of another process failed, or its process died: killed, out of memory, crashed."""
-
-
 def perform(
     manifest: Manifest,
     index: int,
@@ -48,32 +44,42 @@ def perform(
     watcher: Watcher,
     stop_requested: Callable[[], bool],
 ) -> RunRecord:
-    """Do one run of a manifest and its curvature, as far as they are not done.
+    """Do one run of a manifest and measure its minimum, as far as they are not done.
+
+    Of a run that is completed only the measurement is left, or nothing.
 
     Raises:
         Claimed: If another process is doing it.
         Exception: If it fails; the record says so and holds the traceback.
     """
-    from sambench.minimum.hessian import measure_hessian
     from sambench.run import Paths, run_one
 
-    def measuring(what: str, done: int, most: int) -> None:
+    def on_progress(what: str, done: int, most: int) -> None:
         watcher.curvature(what, done, most)
         if stop_requested():
             raise KeyboardInterrupt
 
+    config, wanted = manifest.configs[index], manifest.curvature
     paths = Paths(data=manifest.data, results=manifest.results)
     record = run_one(
-        manifest.configs[index],
+        config,
         paths,
         device=device,
         suite=manifest.suite,
         on_event=watcher.event,
         stop_requested=stop_requested,
     )
-    if manifest.hessian is not None and _unmeasured(record, manifest):
-        record = measure_hessian(
-            record, manifest.hessian, paths, device=device, on_progress=measuring
+    if wanted is None or record.status != COMPLETED or wanted.is_done(config, record.hessian):
+        return record
+    from sambench.minimum.measuring import measure_minimum
+
+    watcher.measuring(config)
+    record = measure_minimum(record, wanted, paths, device=device, on_progress=on_progress)
+    minutes, left = wanted.hessian.minutes, wanted.missing(config, record.hessian)
+    if minutes is not None and left:
+        watcher.say(
+            f"{record.name}: {minutes:g} minutes are over; left to measure: "
+            f"{', '.join(left)}; the same command goes on"
         )
     return record
 
@@ -111,8 +117,9 @@ def perform_alone(
         device, _ = choose_device(manifest.device)
         while True:
             try:
+                told = Watcher(say=_log)
                 record = perform(
-                    manifest, index, device=device, watcher=Watcher(), stop_requested=stopping
+                    manifest, index, device=device, watcher=told, stop_requested=stopping
                 )
                 break
             except Claimed as reason:
@@ -153,7 +160,15 @@ def mark_failed(store: Store, config: RunConfig, reason: str) -> bool:
         return False
 
 
-def conclude(manifest: Manifest, index: int, watcher: Watcher, tally: Tally, reason: str) -> None:
+def conclude(
+    manifest: Manifest,
+    index: int,
+    watcher: Watcher,
+    tally: Tally,
+    reason: str,
+    *,
+    raised: bool = False,
+) -> None:
     """Read from its files how a run ended whose process is gone, tell it and count it.
 
     Args:
@@ -162,6 +177,7 @@ def conclude(manifest: Manifest, index: int, watcher: Watcher, tally: Tally, rea
         watcher: Told how it ended.
         tally: Counts it.
         reason: What is known of the end of its process, for a run whose files do not say.
+        raised: The process is known to have failed, in measuring where the run is completed.
     """
     config, store = manifest.configs[index], Store(manifest.results)
     record = store.load(config)
@@ -176,8 +192,10 @@ def conclude(manifest: Manifest, index: int, watcher: Watcher, tally: Tally, rea
         error = RunFailed(reason)
     elif record.status == FAILED:
         error = RunFailed((record.error or reason).strip().splitlines()[-1])
-    elif _unmeasured(record, manifest) and not tally.interrupted:
-        error = RunFailed(f"trained, but its curvature was not measured: {reason}")
+    elif _unmeasured(record, manifest, raised):
+        if tally.interrupted:
+            return
+        error = RunFailed(f"its minimum was not measured: {reason}")
     if error is not None:
         tally.errors.append(error)
         watcher.failed(config, error)
@@ -186,9 +204,17 @@ def conclude(manifest: Manifest, index: int, watcher: Watcher, tally: Tally, rea
         watcher.finished(record)
 
 
-def _unmeasured(record: RunRecord, manifest: Manifest) -> bool:
-    wanted = record.status == COMPLETED and manifest.hessian is not None
-    return wanted and record.hessian is None
+def _unmeasured(record: RunRecord, manifest: Manifest, raised: bool) -> bool:
+    """Whether the minimum of a completed run is not measured, by failure and not for its minutes.
+
+    Of a minimum that is to be measured again the record cannot tell.
+    """
+    wanted = manifest.curvature
+    if wanted is None or record.status != COMPLETED:
+        return False
+    failed = raised or wanted.hessian.minutes is None or record.hessian is None
+    left = wanted.missing(record.config, record.hessian)
+    return bool(failed and left) or (raised and wanted.again)
 
 
 def _or_stop_file(file: Path, stop_requested: Callable[[], bool]) -> Callable[[], bool]:

@@ -16,6 +16,7 @@ class Watcher:
 
     Attributes:
         event: A run's own events.
+        measuring: The minimum of a run that is trained begins to be measured.
         curvature: Stage of a curvature measurement, what is done of it, the most it may take.
         finished: A run ended, well or not.
         failed: A run raised or its process died; its record says why.
@@ -26,6 +27,7 @@ class Watcher:
     """
 
     event: Callable[[Event], None] = lambda event: None
+    measuring: Callable[[RunConfig], None] = lambda config: None
     curvature: Callable[[str, int, int], None] = lambda what, done, most: None
     finished: Callable[[RunRecord], None] = lambda record: None
     failed: Callable[[RunConfig, Exception], None] = lambda config, error: None

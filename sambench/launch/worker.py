@@ -1,8 +1,9 @@
 """A process that does one run after another for a pool, and imports torch once.
 
-Orders come as JSON lines on standard input: first the manifest, device and threads, then the number
-of each run. The end of the input means: save the run after its step and stop, so a worker also
-stops when its pool is killed. What happens is told as JSON lines on another pipe.
+Orders come as JSON lines on standard input: first the manifest, device, threads and whether the
+pool packs runs by what the device has left, then the number of each run. The end of the input
+means: save the run after its step and stop, so a worker also stops when its pool is killed. What
+happens is told as JSON lines on another pipe.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from sambench.claim import Claimed
 from sambench.environment import choose_device, yield_cores
 from sambench.errors import StoreError, UserError
 from sambench.launch.manifest import Manifest
+from sambench.launch.packing import room_on
 from sambench.launch.unit import mark_failed, perform
 from sambench.launch.watcher import Watcher
 from sambench.launch.wire import encode, event_to_dict
@@ -41,9 +43,13 @@ class Worker:
         self._told = told
         self._waiting: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
+        self._device: Any = None
+        self._packing = False
         self._watcher = Watcher(
             event=lambda event: self._tell("event", event=event_to_dict(event)),
+            measuring=lambda config: self._tell("measuring"),
             curvature=lambda what, done, most: self._tell("curvature", stage=[what, done, most]),
+            say=lambda text: self._tell("say", text=text),
         )
 
     def work(self) -> None:
@@ -57,7 +63,7 @@ class Worker:
             return
         import torch
 
-        import sambench.minimum.hessian  # noqa: F401  (once, before the first run)
+        import sambench.minimum.measuring  # noqa: F401  (once, before the first run)
 
         torch.set_num_threads(first["threads"])
         if device.type == "cuda":
@@ -65,12 +71,13 @@ class Worker:
         manifest = Manifest.from_dict(first["manifest"], "the order")
         warnings.showwarning = self._warn
         threading.Thread(target=self._listen, daemon=True).start()
-        self._tell("ready", threads=torch.get_num_threads())
+        self._packing, self._device = first["packing"], device
+        self._tell("ready", room=self._room())
         while (index := self._waiting.get()) is not None:
-            self._do(manifest, index, device)
+            self._do(manifest, index)
 
-    def _do(self, manifest: Manifest, index: int, device: Any) -> None:
-        stop = self._stopping.is_set
+    def _do(self, manifest: Manifest, index: int) -> None:
+        stop, device = self._stopping.is_set, self._device
         try:
             perform(manifest, index, device=device, watcher=self._watcher, stop_requested=stop)
         except Claimed:
@@ -78,14 +85,20 @@ class Worker:
         except StoreError as error:
             self._tell("refused", error=str(error))
         except KeyboardInterrupt:
-            self._tell("over", reason="stopped")
+            self._tell("over", reason="stopped", room=None)
         except Exception as error:
             user = isinstance(error, UserError)
             said = str(error) if user else traceback.format_exc()
             mark_failed(Store(manifest.results), manifest.configs[index], said)
-            self._tell("over", reason=" ".join(str(error).split()) or type(error).__name__)
+            reason = " ".join(str(error).split()) or type(error).__name__
+            self._tell("over", reason=reason, room=self._room())
         else:
-            self._tell("over", reason="")
+            self._tell("over", reason="", room=self._room())
+
+    def _room(self) -> dict[str, Any] | None:
+        """Return what the device has left, between two runs, where the pool wants to know."""
+        room = room_on(self._device) if self._packing else None
+        return None if room is None else room.to_dict()
 
     def _listen(self) -> None:
         for line in self._orders:
@@ -94,7 +107,7 @@ class Worker:
         self._waiting.put(None)
 
     def _warn(self, message: Warning | str, *rest: Any, **more: Any) -> None:
-        self._tell("warning", text=str(message))
+        self._tell("say", text=f"warning: {message}")
 
     def _tell(self, kind: str, **content: Any) -> None:
         data = encode(kind, **content)

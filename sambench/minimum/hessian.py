@@ -10,16 +10,16 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from sambench.artifacts import load_weights
 from sambench.curvature.measure import Plan, measure
 from sambench.data.batches import shuffled
-from sambench.data.parts import load_parts
 from sambench.errors import CurvatureError
 from sambench.minimum.journal import Journal
 from sambench.minimum.settings import HessianSettings
-from sambench.minimum.studies import Subject, studies_in
+from sambench.minimum.studies import Subject
+from sambench.minimum.study_settings import studies_in
 from sambench.record import COMPLETED, RunRecord
-from sambench.run import Paths, build_network
+from sambench.restored import restore
+from sambench.run import Paths
 from sambench.store import WEIGHTS, Store
 from sambench.training.seeding import derive_seed
 
@@ -135,18 +135,11 @@ def subject_of(
     """Return a run's network with its weights, and the images that its curvature is measured on.
 
     Raises:
-        CurvatureError: If the weights do not fit, or the run was trained on other data.
-        UserError: If its data are not prepared any more.
+        CurvatureError: If the weights do not fit.
+        UserError: If its data are not prepared any more, or differ.
     """
     config = record.config
-    parts = load_parts(config, paths.data, device)
-    if record.data and record.data["fingerprint"] != parts.prepared.fingerprint:
-        raise CurvatureError(
-            f"run {config.name} was trained on other data than {parts.prepared.folder} holds now; "
-            "prepare the data as it was, or train again"
-        )
-    model = build_network(config, len(parts.prepared.classes), device)
-    load_weights(model, weights)
+    model, parts = restore(record, weights, paths.data, device)
     chosen = shuffled(
         len(parts.train), config.batch_size, derive_seed(config.split_seed, "hessian")
     )

@@ -81,7 +81,7 @@ class HessianSettings:
                     f"unknown key {key!r} in hessian{did_you_mean(key, known)}; "
                     f"known: {', '.join(known)}"
                 )
-            allowed = _refusal(key, value, known[key])
+            allowed = refusal(key, value, known[key])
             if allowed is not None:
                 close = did_you_mean(str(value), CHOICES.get(key, ()))
                 raise ConfigError(f"hessian {key}={value!r} is not allowed{close}; {allowed}")
@@ -95,7 +95,7 @@ class HessianSettings:
         return asdict(self)
 
 
-def _refusal(key: str, value: object, default: object) -> str | None:
+def refusal(key: str, value: object, default: object) -> str | None:
     """Return what is allowed, where the value is not."""
     if key in CHOICES:
         return None if value in CHOICES[key] else f"allowed: {', '.join(CHOICES[key])}"

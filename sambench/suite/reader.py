@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from sambench.errors import ConfigError, UserError, did_you_mean
-from sambench.minimum.settings import HessianSettings
+from sambench.minimum.measurement import Measurement
 from sambench.suite.grid import Pattern
 from sambench.suite.search import Search
 from sambench.suite.suite import Suite, TableReference
@@ -110,11 +110,11 @@ class _Reader:
         except UserError as error:
             raise self._error(str(error), "search") from error
 
-    def _hessian(self) -> HessianSettings | None:
+    def _hessian(self) -> Measurement | None:
         if self.given.get("hessian") in (None, False):
             return None
         try:
-            return HessianSettings.from_dict(self._mapping("hessian"))
+            return Measurement.parse(self._mapping("hessian"))
         except UserError as error:
             raise self._error(str(error), "hessian") from error
 

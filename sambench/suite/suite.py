@@ -9,7 +9,7 @@ from typing import Any
 from sambench.config import RunConfig
 from sambench.data.splits import folds_of
 from sambench.errors import ConfigError, UserError, did_you_mean
-from sambench.minimum.settings import HessianSettings
+from sambench.minimum.measurement import Measurement
 from sambench.suite.grid import Combination, Pattern, guilty, product
 from sambench.suite.search import Search
 from sambench.yaml_text import Path
@@ -50,7 +50,7 @@ class Suite:
         seeds: Each combination is run with each.
         folds: Combinations whose split has folds are run on each; "all" for all there are.
         search: How hyperparameters are chosen before the final runs; None to run as given.
-        hessian: How curvature is measured after each run; None to leave it out.
+        hessian: What is measured of each run's minimum; None to leave it out.
         tables: What the runs stand beside.
         baseline: The optimizer that the others are compared with; None for no particular one.
         places: File and line of what was written, for messages.
@@ -64,7 +64,7 @@ class Suite:
     seeds: tuple[int, ...] = (0,)
     folds: str | tuple[int, ...] | None = None
     search: Search | None = None
-    hessian: HessianSettings | None = None
+    hessian: Measurement | None = None
     tables: tuple[TableReference, ...] = ()
     baseline: str | None = None
     places: Mapping[Path, str] = field(default_factory=dict, compare=False, repr=False)

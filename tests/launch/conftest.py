@@ -10,6 +10,7 @@ import pytest
 
 from sambench.config import RunConfig
 from sambench.launch.manifest import Manifest
+from sambench.minimum.measurement import Measurement
 from sambench.minimum.settings import HessianSettings
 
 ManifestMaker = Callable[..., Manifest]
@@ -31,7 +32,7 @@ def make_manifest(phantom_data: Path, tmp_path: Path) -> ManifestMaker:
             data=phantom_data,
             results=tmp_path / "results",
             suite="study",
-            hessian=hessian,
+            curvature=None if hessian is None else Measurement(hessian=hessian),
             device="cpu",
         )
 

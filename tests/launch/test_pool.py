@@ -18,10 +18,11 @@ import torch
 from sambench.config import RunConfig
 from sambench.errors import ConfigError, LaunchError
 from sambench.events import Epoch, Event, Started, Tick
-from sambench.launch.local import launch, worker_devices
+from sambench.launch import local
+from sambench.launch.local import launch
 from sambench.launch.manifest import Manifest
 from sambench.launch.pool import Pool, threads_each
-from sambench.launch.watcher import Watcher
+from sambench.launch.watcher import Tally, Watcher
 from sambench.launch.wire import event_from_dict, event_to_dict
 from sambench.store import CLAIM, Store
 from tests.launch.conftest import TINY, ManifestMaker
@@ -54,7 +55,7 @@ def test_workers_are_kept_and_change_no_number(
         if isinstance(event, Started):
             pids.add(owner(manifest, event.config))
 
-    tally = launch(manifest, {"workers": "2"}, Watcher(event=note))
+    tally = launch(manifest, {"runs_per_device": "2"}, Watcher(event=note))
     assert (len(tally.records), tally.exit_code) == (5, 0)
     assert len(pids) == 2
     assert os.getpid() not in pids
@@ -84,7 +85,7 @@ def test_a_killed_worker_is_one_failed_run(make_manifest: ManifestMaker) -> None
     watcher = Watcher(
         event=shoot, failed=lambda config, error: failures.append((config, str(error)))
     )
-    tally = launch(manifest, {"workers": "2"}, watcher)
+    tally = launch(manifest, {"runs_per_device": "2"}, watcher)
     assert (len(tally.records), len(tally.errors), tally.exit_code) == (3, 1, 1)
     assert [config for config, _ in failures] == [victim]
     assert "killed by signal 9 (SIGKILL" in failures[0][1]
@@ -92,7 +93,7 @@ def test_a_killed_worker_is_one_failed_run(make_manifest: ManifestMaker) -> None
     assert record is not None
     assert record.status == "failed"
     assert "SIGKILL" in (record.error or "")
-    assert launch(manifest, {"workers": "2"}, Watcher()).exit_code == 0
+    assert launch(manifest, {"runs_per_device": "2"}, Watcher()).exit_code == 0
 
 
 def test_a_run_that_raises_leaves_its_worker_alive(make_manifest: ManifestMaker) -> None:
@@ -100,7 +101,7 @@ def test_a_run_that_raises_leaves_its_worker_alive(make_manifest: ManifestMaker)
     manifest = replace(good, configs=(*bad.configs, *good.configs))
     said: list[str] = []
     watcher = Watcher(failed=lambda config, error: said.append(str(error)))
-    tally = launch(manifest, {"workers": "2"}, watcher)
+    tally = launch(manifest, {"runs_per_device": "2"}, watcher)
     assert (len(tally.records), len(tally.errors)) == (2, 1)
     assert "nowhere" in said[0]
 
@@ -108,7 +109,7 @@ def test_a_run_that_raises_leaves_its_worker_alive(make_manifest: ManifestMaker)
 def test_a_run_of_another_process_is_left_to_it(make_manifest: ManifestMaker) -> None:
     manifest = make_manifest(2)
     with Store(manifest.results).claim(manifest.configs[0]):
-        tally = launch(manifest, {"workers": "2"}, Watcher())
+        tally = launch(manifest, {"runs_per_device": "2"}, Watcher())
     assert (tally.elsewhere, len(tally.records), tally.exit_code) == (1, 1, 0)
 
 
@@ -122,9 +123,9 @@ COMMAND = (
     "from pathlib import Path\n"
     "from sambench.launch.local import launch\n"
     "from sambench.launch.manifest import Manifest\n"
-    "from sambench.launch.watcher import Watcher\n"
+    "from sambench.launch.watcher import Tally, Watcher\n"
     "told = Watcher(event=lambda event: print(type(event).__name__, flush=True))\n"
-    "sys.exit(launch(Manifest.read(Path(sys.argv[1])), {'workers': '2'}, told).exit_code)\n"
+    "sys.exit(launch(Manifest.read(Path(sys.argv[1])), {'runs_per_device': '2'}, told).exit_code)\n"
 )
 
 
@@ -160,7 +161,7 @@ def test_one_interrupt_saves_all_and_the_next_launch_goes_on(make_manifest: Mani
             resumed.append(event.resumed_at)
             os.kill(os.getpid(), signal.SIGINT)
 
-    assert launch(manifest, {"workers": "2"}, Watcher(event=note)).interrupted
+    assert launch(manifest, {"runs_per_device": "2"}, Watcher(event=note)).interrupted
     assert resumed[0] is not None
 
 
@@ -182,25 +183,54 @@ def test_workers_of_a_killed_pool_save_and_end(make_manifest: ManifestMaker) -> 
 @pytest.mark.parametrize(
     ("options", "device", "expected"),
     [
-        ({}, None, []),
-        ({"workers": "3"}, None, ["cpu"] * 3),
-        ({"workers": "2"}, "cuda:1", ["cuda:1"] * 2),
+        ({}, None, None),
+        ({"runs_per_device": "3"}, "cpu", ["cpu"] * 3),
+        ({"runs_per_device": "auto"}, "cpu", None),
         ({"devices": "cuda:0, cuda:1"}, None, ["cuda:0", "cuda:1"]),
-        ({"devices": "cpu,cuda:0", "workers": "2"}, None, ["cpu", "cpu", "cuda:0", "cuda:0"]),
+        (
+            {"devices": "cpu,cuda:0", "runs_per_device": "2"},
+            None,
+            ["cpu", "cpu", "cuda:0", "cuda:0"],
+        ),
+        ({"devices": "cuda:0", "runs_per_device": "auto"}, None, ["cuda:0"]),
     ],
 )
-def test_devices_of_the_workers(
-    options: dict[str, str], device: str | None, expected: list[str]
+def test_who_does_the_runs(
+    make_manifest: ManifestMaker,
+    monkeypatch: pytest.MonkeyPatch,
+    options: dict[str, str],
+    device: str | None,
+    expected: list[str] | None,
 ) -> None:
-    assert worker_devices(options, device) == expected
+    """Workers for these devices, or None for in-line."""
+    crews: list[list[str] | None] = []
+
+    class Crew:
+        def __init__(self, manifest: Manifest, devices: list[str], *rest: object) -> None:
+            crews.append(devices)
+
+        def run(self) -> Tally:
+            return Tally()
+
+    def inline(manifest: Manifest, device: str | None, watcher: Watcher) -> Tally:
+        crews.append(None)
+        return Tally()
+
+    monkeypatch.setattr(local, "Pool", Crew)
+    monkeypatch.setattr(local, "run_all", inline)
+    launch(replace(make_manifest(5), device=device), options, Watcher())
+    assert crews == [expected]
 
 
 @pytest.mark.parametrize(
-    ("options", "device"), [({"workers": "0"}, None), ({"devices": "cuda:0"}, "cpu")]
+    ("options", "device"),
+    [({"runs_per_device": "0"}, None), ({"devices": "cuda:0"}, "cpu"), ({"devices": "x"}, "cpu")],
 )
-def test_devices_that_make_no_sense(options: dict[str, str], device: str | None) -> None:
+def test_devices_that_make_no_sense(
+    make_manifest: ManifestMaker, options: dict[str, str], device: str | None
+) -> None:
     with pytest.raises(ConfigError):
-        worker_devices(options, device)
+        launch(replace(make_manifest(2), device=device), options, Watcher())
 
 
 def test_threads_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,7 +106,7 @@ def test_how_a_run_ended_is_read_from_its_files(make_manifest: ManifestMaker) ->
     for index in range(5):
         conclude(manifest, index, watcher, tally, "gone")
     assert said == [
-        "trained, but its curvature was not measured: gone",
+        "its minimum was not measured: gone",
         "ValueError: no",
         "interrupted",
         "gone",

@@ -1,147 +1,205 @@
-"""Many runs on several devices: each measured once, and what fails does not stop the rest."""
+"""All that is wanted of a run's minimum, from its weights to its record and its pictures."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from PIL import Image
+from torch.nn import functional
 
+from sambench.arrays import read_arrays
 from sambench.config import RunConfig
-from sambench.errors import CurvatureError, DeviceError
-from sambench.minimum.hessian import JOURNAL, measure_hessian
-from sambench.minimum.measuring import Listener, Task, measure_all
+from sambench.errors import CurvatureError
+from sambench.minimum.measurement import Measurement
+from sambench.minimum.measuring import Progress, measure_minimum
 from sambench.minimum.settings import HessianSettings
+from sambench.minimum.studies import Subject
+from sambench.minimum.study_settings import Studies, merged
 from sambench.record import RunRecord
+from sambench.report.curvature_plots import write_figures
 from sambench.run import Paths, run_one
 from sambench.store import Store
 
 CPU = torch.device("cpu")
-TINY = HessianSettings(samples=16, max_matvecs=8, batch_stat="top")
+TINY = HessianSettings(samples=20, max_matvecs=8, tol=0.5, trace_tol=1.0)
+ALL = Studies(density=True, sharpness=True, landscape=True, probes=2, steps=6, points=3)
 
 
-@pytest.fixture(scope="module")
-def paths(phantom_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Paths:
-    return Paths(data=phantom_data, results=tmp_path_factory.mktemp("measuring"))
-
-
-def train(paths: Paths, seed: int) -> RunRecord:
-    given = {"dataset": "phantom", "image_size": 32, "model": "small-cnn", "optimizer": "adam"}
-    config = RunConfig.from_dict({**given, "epochs": 1, "batch_size": 8, "seed": seed})
-    return run_one(config, paths, device=CPU)
-
-
-def told(task: Task, devices: list[str]) -> tuple[list[str], list[str]]:
-    """Measure, and return the names of the runs that were measured and what failed."""
-    names: list[str] = []
-    failed: list[str] = []
-    listener = Listener(
-        finished=lambda record: names.append(record.name),
-        failed=lambda record, error: failed.append(f"{record.name}: {error}"),
+def config_of(**settings: Any) -> RunConfig:
+    given = {"epochs": 1, "batch_size": 8, "optimizer": "sam", "lr": 1e-3, **settings}
+    return RunConfig.from_dict(
+        {"dataset": "phantom", "image_size": 32, "model": "small-cnn", **given}
     )
-    measured = measure_all(task, devices, listener)
-    assert [record.name for record in measured.records] == names
-    assert len(measured.errors) == len(failed)
-    return names, failed
 
 
-def test_two_processes_measure_each_run_once(paths: Paths) -> None:
-    records = [train(paths, seed) for seed in range(3)]
-    damaged = Store(paths.results).folder(records[1].config) / "model.safetensors"
-    kept = damaged.read_bytes()
-    save_file({"0.weight": torch.zeros(1)}, damaged)
-    task = Task(records=records, settings=TINY, paths=paths)
-    names, failed = told(task, ["cpu", "cpu"])
-    damaged.write_bytes(kept)
-    assert sorted(names) == sorted([records[0].name, records[2].name])
-    assert len(failed) == 1
-    assert failed[0].startswith(f"{records[1].name}: the weights ")
-    assert "do not fit their model" in failed[0]
-    alone = measure_hessian(records[0], TINY, paths, device=CPU, again=True).hessian
-    stored = Store(paths.results).load(records[0].config)
-    assert stored is not None
-    assert stored.hessian is not None
-    assert alone is not None
-    assert {**stored.hessian, "seconds": 0} == {**alone, "seconds": 0}
+@pytest.fixture
+def paths(phantom_data: Path, tmp_path: Path) -> Paths:
+    return Paths(data=phantom_data, results=tmp_path / "results")
 
 
-def test_what_another_process_has_measured_meanwhile_is_not_repeated(paths: Paths) -> None:
-    record = train(paths, 5)
-    first = measure_hessian(record, TINY, paths, device=CPU)
-    assert measure_hessian(record, TINY, paths, device=CPU) == first  # by its old record
-    anew = measure_hessian(record, TINY, paths, device=CPU, again=True)
-    assert anew.hessian != first.hessian  # the seconds
+def study_curvature(
+    record: RunRecord,
+    studies: Studies,
+    paths: Paths,
+    *,
+    settings: HessianSettings = TINY,
+    other: RunRecord | None = None,
+    again: bool = False,
+    on_progress: Progress = lambda what, done, most: None,
+) -> RunRecord:
+    """Measure what is missing."""
+    end = None if other is None else other.config
+    wanted = Measurement(hessian=settings, studies=studies, other=end, again=again)
+    return measure_minimum(record, wanted, paths, device=CPU, on_progress=on_progress)
 
 
-def test_a_run_that_a_living_process_holds_is_left_to_it(paths: Paths) -> None:
-    record = train(paths, 6)
-    with Store(paths.results).claim(record.config):
-        elsewhere: list[str] = []
-        measured = measure_all(
-            Task(records=[record], settings=TINY, paths=paths),
-            ["cpu"],
-            Listener(elsewhere=lambda record: elsewhere.append(record.name)),
-        )
-    assert (measured.elsewhere, elsewhere, measured.records) == (1, [record.name], [])
-
-
-def test_a_measurement_that_was_cut_goes_on_and_tidies_up(paths: Paths) -> None:
-    record = train(paths, 7)
+def files(paths: Paths, record: RunRecord) -> dict[str, int]:
     folder = Store(paths.results).folder(record.config)
-    stages: list[str] = []
+    return {path.name: path.stat().st_mtime_ns for path in sorted(folder.iterdir())}
 
-    def cut(what: str, done: int, most: int) -> None:
-        if what == "batches" and done == 2:
+
+def test_all_studies_of_a_run(paths: Paths) -> None:
+    record = run_one(config_of(), paths, device=CPU)
+    other = run_one(config_of(optimizer="adam"), paths, device=CPU)
+    stages = set[str]()
+    studied = study_curvature(
+        record, ALL, paths, other=other,
+        on_progress=lambda what, done, most: stages.add(what),
+    )  # fmt: skip
+    store = Store(paths.results)
+    folder = store.folder(record.config)
+    assert store.load(record.config) == studied
+    assert studied.hessian is not None
+    assert studied.hessian["top"]["value"] > 0  # the Hessian was measured on the way
+    assert {
+        "density",
+        "worst case",
+        "landscape, plane",
+        f"interpolation to {other.name}",
+    } <= stages
+
+    density = studied.hessian["density"]
+    arrays = read_arrays(folder / density["file"], "spectral density")
+    assert (density["samples"], density["matvecs"], density["probes"]) == (20, 12, 2)
+    assert np.bincount(arrays["probe"], arrays["weights"]) == pytest.approx([1, 1])
+    shares = [density[key]["value"] for key in ("zero_mass", "negative_mass")]
+    assert all(0 <= share <= 1 for share in shares)
+
+    measures = studied.hessian["sharpness"]["measures"]
+    assert measures["worst-case-l2"]["lower_bound"]
+    assert measures["worst-case-l2"]["value"] >= 0
+    assert not measures["average-case"]["lower_bound"]
+    assert measures["average-case"]["stderr"] > 0
+
+    landscape = studied.hessian["landscape"]
+    line = read_arrays(folder / landscape["line"]["file"], "filter-normalised-line")
+    plane = read_arrays(folder / landscape["plane"]["file"], "filter-normalised-plane")
+    assert line["loss"].shape == (5,)
+    assert plane["loss"].shape == (3, 3)
+    np.testing.assert_allclose(plane["loss"][1], line["loss"][::2], rtol=1e-6)
+    assert landscape["line"]["loss"] == pytest.approx(measures["sam-step"]["loss"], rel=1e-6)
+    way = landscape["interpolations"][other.id]
+    assert way["with"] == other.name
+    assert way["kept_loss"][0] == pytest.approx(landscape["line"]["loss"], rel=1e-5)
+    assert json.loads((folder / "run.json").read_text())["hessian"] == studied.hessian
+
+    pictures = write_figures(studied, folder)
+    assert [path.name for path in pictures] == [
+        "density.png",
+        "landscape-line.png",
+        "landscape-plane.png",
+        "landscape-eigenvectors.png",
+        "landscape-surface.png",
+        f"interpolation-{other.id}.png",
+    ]
+    for picture in pictures:
+        with Image.open(picture) as image:
+            assert image.width == round(3.5 * 300)
+    assert not any("partial" in name for name in files(paths, studied))
+
+
+def test_only_what_is_missing_is_studied(paths: Paths) -> None:
+    record = run_one(config_of(), paths, device=CPU)
+    first = study_curvature(record, replace(ALL, landscape=False), paths)
+    before = files(paths, first)
+    wanted = replace(ALL, landscape=False)
+    same = study_curvature(first, wanted, paths, other=first)
+    assert same == first
+    assert files(paths, first) == before
+    more = study_curvature(first, ALL, paths)
+    after = files(paths, more)
+    assert more.hessian is not None
+    assert first.hessian is not None
+    assert more.hessian["density"] == first.hessian["density"]
+    assert after["density.npz"] == before["density.npz"]
+    assert "landscape-plane.npz" in after
+    again = study_curvature(more, replace(ALL, sharpness=False, landscape=False), paths, again=True)
+    assert files(paths, again)["density.npz"] > after["density.npz"]
+    assert again.hessian is not None
+    assert again.hessian["landscape"] == more.hessian["landscape"]
+
+
+def test_an_interrupted_plane_goes_on(paths: Paths) -> None:
+    record = run_one(config_of(), paths, device=CPU)
+    wanted = Studies(landscape=True, points=3)
+
+    def interrupt(what: str, done: int, most: int) -> None:
+        if what == "landscape, plane" and done == 6:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        measure_hessian(record, TINY, paths, device=CPU, on_progress=cut)
-    assert (folder / JOURNAL).exists()
-    measured = measure_hessian(
-        record, TINY, paths, device=CPU, on_progress=lambda what, *_: stages.append(what)
+        study_curvature(record, wanted, paths, on_progress=interrupt)
+    halfway = Store(paths.results).load(record.config)
+    assert halfway is not None
+    assert halfway.hessian is not None
+    assert list(halfway.hessian["landscape"]) == ["line"]  # what was finished is kept
+    assert "landscape-plane.partial.npz" in files(paths, record)
+    done = study_curvature(halfway, wanted, paths)
+    assert done.hessian is not None
+    assert done.hessian["landscape"]["plane"]["forward_passes"] == 3
+    assert "landscape-plane.partial.npz" not in files(paths, record)
+
+
+def test_another_model_is_refused(paths: Paths) -> None:
+    record = run_one(config_of(), paths, device=CPU)
+    other = run_one(config_of(model="resnet18"), paths, device=CPU)
+    with pytest.raises(CurvatureError, match="weights are of another model"):
+        study_curvature(record, Studies(), paths, other=other)
+    unfinished = replace(other, status="interrupted")
+    Store(paths.results).save(unfinished)
+    with pytest.raises(CurvatureError, match="has no weights; complete it first"):
+        study_curvature(record, Studies(), paths, other=unfinished)
+
+
+def test_sections_are_joined() -> None:
+    held = {"top": 1, "landscape": {"line": 1, "interpolations": {"a": 1}}}
+    found = {"density": 2, "landscape": {"plane": 2, "interpolations": {"b": 2}}}
+    assert merged(held, found) == {
+        "top": 1,
+        "density": 2,
+        "landscape": {"line": 1, "plane": 2, "interpolations": {"a": 1, "b": 2}},
+    }
+    assert merged(None, {"density": 1}) == {"density": 1}
+    assert merged(held, {"top": 3})["landscape"] == held["landscape"]
+
+
+def test_a_picture_is_named_by_what_it_depends_on(tmp_path: Path) -> None:
+    """Rows of other weights, or of other images, are never taken over."""
+    model = torch.nn.Linear(2, 2)
+    batch = (torch.zeros(3, 2), torch.zeros(3).long())
+    subject = Subject(
+        model=model, loss=functional.cross_entropy, batches=[batch], available=3, folder=tmp_path
     )
-    assert stages == []  # both batches were done; only the record was missing
-    assert not (folder / JOURNAL).exists()
-    other = HessianSettings.from_dict({**TINY.to_dict(), "seed": 1})
-    whole = measure_hessian(record, TINY, paths, device=CPU, again=True)
-    assert whole.hessian is not None
-    assert measured.hessian is not None
-    assert {**whole.hessian, "seconds": 0} == {**measured.hessian, "seconds": 0}
-    with pytest.raises(KeyboardInterrupt):
-        measure_hessian(record, other, paths, device=CPU, again=True, on_progress=cut)
-    measure_hessian(
-        record, TINY, paths, device=CPU, again=True, on_progress=lambda w, *_: stages.append(w)
-    )
-    assert "top eigenvalue" in stages  # other settings: nothing of that is used
-
-
-def test_the_run_s_weight_decay_and_the_share_of_images_are_recorded(paths: Paths) -> None:
-    given = {"dataset": "phantom", "image_size": 32, "model": "small-cnn", "epochs": 1}
-    optimizer = {"name": "adam", "weight_decay": 0.25}
-    config = RunConfig.from_dict({**given, "optimizer": optimizer, "batch_size": 8})
-    record = run_one(config, paths, device=CPU)
-    settings = {**TINY.to_dict(), "max_matvecs": 60, "batch_stat": "none", "dtype": "float64"}
-    tops = []
-    for include in (False, True):
-        wanted = HessianSettings.from_dict({**settings, "include_l2": include})
-        found = measure_hessian(record, wanted, paths, device=CPU, again=True).hessian
-        assert found is not None
-        tops.append(found["top"]["value"])
-        assert found["l2"] == (0.25 if include else 0.0)
-        assert found["dtype"] == "float64"
-    assert tops[1] - tops[0] == pytest.approx(0.25, abs=1e-6)
-    assert found["notes"][-1].startswith(f"samples: 16 of {found['available_samples']} training")
-    assert found["settings"]["include_l2"] is True
-
-
-def test_weights_that_are_no_weights_are_refused(paths: Paths) -> None:
-    record = train(paths, 8)
-    (Store(paths.results).folder(record.config) / "model.safetensors").write_bytes(b"x")
-    with pytest.raises(CurvatureError, match="cannot be read; train the run again"):
-        measure_hessian(record, TINY, paths, device=CPU)
-
-
-def test_a_device_that_is_not_there_is_refused_at_once(paths: Paths) -> None:
-    with pytest.raises(DeviceError, match="cuda:99 is not there"):
-        measure_all(Task(records=[], settings=TINY, paths=paths), ["cpu", "cuda:99"], Listener())
+    first = subject.fingerprint()
+    assert subject.fingerprint() == first
+    with torch.no_grad():
+        model.weight[0, 0] += 1
+    second = subject.fingerprint()
+    batch[0][0, 0] += 1
+    assert len({first, second, subject.fingerprint()}) == 3

@@ -8,7 +8,9 @@ import pytest
 
 from sambench.config import RunConfig
 from sambench.errors import ConfigError
+from sambench.minimum.measurement import Measurement
 from sambench.minimum.settings import HessianSettings
+from sambench.minimum.study_settings import Studies
 from sambench.optim.method import optimizers
 from sambench.suite.file import load_suite
 from sambench.suite.reader import KEYS, read_suite
@@ -48,7 +50,7 @@ def test_what_a_file_says(tmp_path: Path) -> None:
         defaults={"dataset": "phantom", "model": "small-cnn", "epochs": 2, "lr": 0.001},
         matrix={"optimizer": ["adam", {"name": "sam", "rho": 0.1}], "batch_size": [16, 32]},
         seeds=(0, 1),
-        hessian=HessianSettings(samples=64),
+        hessian=Measurement(hessian=HessianSettings(samples=64)),
         baseline="sam",
     )
 
@@ -119,14 +121,21 @@ def test_the_image_size_is_asked_for_where_none_is_given() -> None:
 @pytest.mark.parametrize(
     ("text", "hessian"),
     [
-        ("hessian: true", HessianSettings()),
-        ("hessian: {}", HessianSettings()),
+        ("hessian: true", Measurement()),
+        ("hessian: {}", Measurement()),
         ("hessian: false", None),
         ("hessian:", None),
-        ("hessian: {tol: 1e-3}", HessianSettings(tol=0.001)),
+        ("hessian: {tol: 1e-3}", Measurement(hessian=HessianSettings(tol=0.001))),
+        (
+            "hessian: {seed: 3, density: true, sharpness: {rho: 0.1}, landscape: false}",
+            Measurement(
+                hessian=HessianSettings(seed=3),
+                studies=Studies(density=True, sharpness=True, rho=0.1, seed=3),
+            ),
+        ),
     ],
 )
-def test_curvature(tmp_path: Path, text: str, hessian: HessianSettings | None) -> None:
+def test_curvature(tmp_path: Path, text: str, hessian: Measurement | None) -> None:
     assert load_suite(write(tmp_path, f"name: demo\n{text}")).hessian == hessian
 
 
@@ -164,9 +173,24 @@ def test_a_bad_file_is_named_with_its_fault(tmp_path: Path, text: str, message: 
 
 def test_a_bad_hessian_key(tmp_path: Path) -> None:
     assert refused(tmp_path, "name: demo\nhessian: {sampels: 3}") == (
-        f"{tmp_path / 'suite.yaml'}:2: unknown key 'sampels' in hessian: did you mean 'samples'?; "
-        f"known: {', '.join(field.name for field in fields(HessianSettings))}"
+        f"{tmp_path / 'suite.yaml'}:2: unknown key 'sampels' in hessian: did you mean 'samples' "
+        "or 'sharpness'?; "
+        f"known: {', '.join(field.name for field in fields(HessianSettings))}, "
+        "density, sharpness, landscape"
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("density: 3", "hessian density=3 is not allowed; allowed: true, false or a mapping with"),
+        ("density: {step: 3}", "unknown key 'step' in hessian density: did you mean 'steps'?"),
+        ("sharpness: {rho: -1}", "hessian sharpness rho=-1 is not allowed; allowed: above 0"),
+        ("landscape: {points: 4}", "4 landscape points are not allowed; allowed: an odd number"),
+    ],
+)
+def test_a_bad_study(tmp_path: Path, text: str, said: str) -> None:
+    assert f"suite.yaml:2: {said}" in refused(tmp_path, f"name: demo\nhessian: {{{text}}}")
 
 
 def test_a_text_that_is_no_yaml(tmp_path: Path) -> None:

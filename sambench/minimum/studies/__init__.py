@@ -1,6 +1,5 @@
 """Studies of a minimum beyond its eigenvalues: spectral density, sharpness, loss landscape.
 
-settings     which are wanted, and where their numbers go
 subject      what is studied
 ↑
 density, sharpness, landscape      one study each: arrays into the folder, numbers returned
@@ -10,37 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from sambench.minimum.deadline import Deadline
 from sambench.minimum.studies.density import study_density
 from sambench.minimum.studies.landscape import study_interpolation, study_picture
-from sambench.minimum.studies.settings import (
-    DENSITY,
-    INTERPOLATIONS,
-    LANDSCAPE,
-    SHARPNESS,
-    Section,
-    Studies,
-    holds_interpolation,
-    merged,
-    studies_in,
-)
 from sambench.minimum.studies.sharpness import study_sharpness
 from sambench.minimum.studies.subject import Progress, Subject
+from sambench.minimum.study_settings import DENSITY, LANDSCAPE, SHARPNESS, Section, Studies
 
-__all__ = [
-    "INTERPOLATIONS",
-    "LANDSCAPE",
-    "Studies",
-    "Subject",
-    "holds_interpolation",
-    "merged",
-    "studies_in",
-    "study",
-    "study_interpolation",
-]
+__all__ = ["Subject", "study", "study_interpolation"]
 
 
 def study(
-    subject: Subject, settings: Studies, names: Iterable[str], on_progress: Progress
+    subject: Subject,
+    settings: Studies,
+    names: Iterable[str],
+    on_progress: Progress,
+    deadline: Deadline,
 ) -> Iterator[Section]:
     """Do the named studies one after the other.
 
@@ -49,6 +33,7 @@ def study(
         settings: Of the studies.
         names: Of studies and pictures, as `Studies.missing` gives them.
         on_progress: Told the stage, what is done of it and the most it may take.
+        deadline: After which no study and no row of a picture is begun.
 
     Yields:
         After each study, what it adds to the record's hessian section.
@@ -56,11 +41,15 @@ def study(
     Raises:
         CurvatureError: If the model cannot be studied.
         StoreError: If the run's folder cannot be written.
+        OutOfTime: If the deadline is over before all is done.
     """
-    for name in names:
+    for place, name in enumerate(names):
+        if place:  # however short the time, every call gets something done
+            deadline.check()
         if name == DENSITY:
             yield {DENSITY: study_density(subject, settings, on_progress)}
         elif name == SHARPNESS:
             yield {SHARPNESS: study_sharpness(subject, settings, on_progress)}
         else:
-            yield {LANDSCAPE: {name: study_picture(subject, settings, name, on_progress)}}
+            picture = study_picture(subject, settings, name, on_progress, deadline)
+            yield {LANDSCAPE: {name: picture}}

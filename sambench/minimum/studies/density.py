@@ -6,8 +6,8 @@ import numpy as np
 
 from sambench import curvature
 from sambench.arrays import write_arrays
-from sambench.minimum.studies.settings import Section, Studies
 from sambench.minimum.studies.subject import Progress, Subject, seconds, stage
+from sambench.minimum.study_settings import Section, Studies
 
 FILE = "density.npz"
 

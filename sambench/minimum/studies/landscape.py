@@ -14,7 +14,7 @@ from sambench import curvature
 from sambench.arrays import PartialRows, write_arrays
 from sambench.curvature import Landscape
 from sambench.curvature.vectors import Progress as CountProgress
-from sambench.minimum.studies.settings import Section, Studies
+from sambench.minimum.deadline import Deadline
 from sambench.minimum.studies.subject import (
     Progress,
     Subject,
@@ -24,9 +24,12 @@ from sambench.minimum.studies.subject import (
     seconds,
     stage,
 )
+from sambench.minimum.study_settings import Section, Studies
 
 
-def study_picture(subject: Subject, settings: Studies, name: str, on_progress: Progress) -> Section:
+def study_picture(
+    subject: Subject, settings: Studies, name: str, on_progress: Progress, deadline: Deadline
+) -> Section:
     """Compute the line, the plane or the plane of eigenvectors.
 
     Returns:
@@ -35,9 +38,10 @@ def study_picture(subject: Subject, settings: Studies, name: str, on_progress: P
     Raises:
         CurvatureError: If the model cannot be evaluated, or has no two eigenvectors.
         StoreError: If the run's folder cannot be written.
+        OutOfTime: If the deadline is over; finished rows are kept.
     """
     file = f"landscape-{name}.npz"
-    with seconds() as clock, _partial(subject, file, settings, name) as rows:
+    with seconds() as clock, _partial(subject, file, settings, name, deadline) as rows:
         on_point = stage(on_progress, f"landscape, {name}")
         found = _draw(subject, settings, name, rows, on_point)
         axes = dict(zip("xy", found.coordinates, strict=False))
@@ -87,6 +91,7 @@ def study_interpolation(
     id: str,
     settings: Studies,
     on_progress: Progress,
+    deadline: Deadline,
 ) -> Section:
     """Look at the segment from the subject's weights to another run's.
 
@@ -97,6 +102,7 @@ def study_interpolation(
         id: Of that run; names the file.
         settings: How many points.
         on_progress: Told the stage, what is done of it and the most it may take.
+        deadline: After which no further point is looked at.
 
     Returns:
         The entry of the record's `hessian.landscape.interpolations`.
@@ -104,9 +110,11 @@ def study_interpolation(
     Raises:
         CurvatureError: If the other run is of another model.
         StoreError: If the run's folder cannot be written.
+        OutOfTime: If the deadline is over; finished rows are kept.
     """
     file = f"interpolation-{id}.npz"
-    with seconds() as clock, _partial(subject, file, settings, fingerprint(other.values())) as rows:
+    end = fingerprint(other.values())
+    with seconds() as clock, _partial(subject, file, settings, end, deadline) as rows:
         found = curvature.interpolation(
             subject.model,
             other,
@@ -136,10 +144,13 @@ def study_interpolation(
 
 
 @contextmanager
-def _partial(subject: Subject, file: str, settings: Studies, what: str) -> Iterator[PartialRows]:
+def _partial(
+    subject: Subject, file: str, settings: Studies, what: str, deadline: Deadline
+) -> Iterator[PartialRows]:
     """Keep finished rows beside `file`, for as long as it is not written itself."""
     settled = [settings.points, settings.seed, settings.batch_norm]
     grid = json.dumps([what, subject.fingerprint(), *settled])
-    rows = PartialRows(subject.folder / file.replace(".npz", ".partial.npz"), grid)
+    path = subject.folder / file.replace(".npz", ".partial.npz")
+    rows = PartialRows(path, grid, on_kept=deadline.check)
     yield rows
     rows.discard()

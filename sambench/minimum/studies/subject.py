@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from sambench.curvature.objective import Batch, Loss
 from sambench.curvature.surface import Cost
-from sambench.minimum.studies.settings import Section
+from sambench.minimum.study_settings import Section
 
 Progress = Callable[[str, int, int], None]
 

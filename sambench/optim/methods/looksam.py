@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sambench.optim.method import EPSILON, Hyperparameter, Method, Oracle, optimizer
+from sambench.optim.hyperparameter import Hyperparameter
+from sambench.optim.method import EPSILON, Method, Oracle, optimizer
 
 if TYPE_CHECKING:
     from sambench.optim.vector import Vector

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sambench.errors import ConfigError
+from sambench.optim.hyperparameter import Hyperparameter
 from sambench.optim.method import (
     EPSILON,
-    Hyperparameter,
     Method,
     Oracle,
     Parameterized,

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from sambench.errors import SambenchWarning
 from sambench.optim.beside import Beside
+from sambench.optim.hyperparameter import Hyperparameter
 from sambench.optim.method import (
     EPSILON,
-    Hyperparameter,
     Method,
     Oracle,
     Parameterized,

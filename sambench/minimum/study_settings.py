@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sambench.curvature.objective import BatchNorm
-from sambench.curvature.operator import HVP
-from sambench.errors import ConfigError
+from sambench.errors import ConfigError, did_you_mean
+from sambench.minimum.settings import refusal
+
+if TYPE_CHECKING:
+    from sambench.curvature.objective import BatchNorm
+    from sambench.curvature.operator import HVP
 
 DENSITY, SHARPNESS, LANDSCAPE, INTERPOLATIONS = (
     "density",
@@ -18,6 +21,14 @@ DENSITY, SHARPNESS, LANDSCAPE, INTERPOLATIONS = (
 )
 PICTURES = ("line", "plane", "eigenvectors")
 """What a landscape consists of."""
+
+OWN: Mapping[str, tuple[str, ...]] = {
+    DENSITY: ("probes", "steps"),
+    SHARPNESS: ("rho", "relative_rho", "noise", "relative_noise"),
+    LANDSCAPE: ("points",),
+}
+"""Settings that each study has for itself; it shares seed and arithmetic with the Hessian."""
+
 Section = dict[str, Any]
 
 
@@ -61,6 +72,28 @@ class Studies:
                 f"{self.points} landscape points are not allowed; allowed: an odd number from 3 on"
             )
 
+    @classmethod
+    def from_dict(cls, given: Mapping[str, Any], **shared: Any) -> Studies:
+        """Check which studies are wanted, each as true, false or a mapping of its settings.
+
+        Args:
+            given: By the name of the study.
+            shared: Settings that all have from the Hessian: seed, batch_norm, hvp.
+
+        Raises:
+            ConfigError: If a key is unknown or a value out of range.
+        """
+        own = {key: value for name, wish in given.items() for key, value in _own(name, wish)}
+        wanted: Any = {name: wish is not False for name, wish in given.items()}
+        return cls(**wanted, **own, **shared)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `from_dict` takes."""
+        return {
+            name: {key: getattr(self, key) for key in keys} if getattr(self, name) else False
+            for name, keys in OWN.items()
+        }
+
     def missing(self, hessian: Mapping[str, Any] | None) -> tuple[str, ...]:
         """Return what is wanted and not in a record's hessian section: studies and pictures."""
         held = hessian or {}
@@ -73,6 +106,28 @@ class Studies:
     def _whole(self) -> tuple[str, ...]:
         wanted = {DENSITY: self.density, SHARPNESS: self.sharpness}
         return tuple(name for name, is_wanted in wanted.items() if is_wanted)
+
+
+def _own(name: str, wish: object) -> list[tuple[str, Any]]:
+    """Return a study's own settings, checked."""
+    if isinstance(wish, bool):
+        return []
+    known = OWN[name]
+    if not isinstance(wish, Mapping):
+        raise ConfigError(
+            f"hessian {name}={wish!r} is not allowed; allowed: true, false or a mapping with "
+            f"{', '.join(known)}"
+        )
+    for key, value in wish.items():
+        if key not in known:
+            raise ConfigError(
+                f"unknown key {key!r} in hessian {name}{did_you_mean(str(key), known)}; "
+                f"known: {', '.join(known)}"
+            )
+        allowed = refusal(key, value, getattr(Studies, key))
+        if allowed is not None:
+            raise ConfigError(f"hessian {name} {key}={value!r} is not allowed; {allowed}")
+    return list(wish.items())
 
 
 def studies_in(hessian: Mapping[str, Any] | None) -> Section:

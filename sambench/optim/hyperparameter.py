@@ -1,0 +1,124 @@
+"""The numbers and choices of an optimizer: declared once, with range, default and values to try."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Generic, TypeVar, overload
+
+from sambench.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sambench.optim.method import Method
+
+Value = TypeVar("Value", bound="float | str | bool")
+
+
+class Hyperparameter(Generic[Value]):
+    """A hyperparameter of a method, stored in the optimizer's parameter groups.
+
+    Reading it from the method gives its value, or, where the groups differ, one value for each
+    trainable tensor (`PerTensor`), which arithmetic with vectors understands.
+
+    Args:
+        default: The authors' default.
+        help: What it is, with its unit.
+        minimum: Smallest value allowed.
+        maximum: Largest value allowed.
+        below: Values must be smaller than this.
+        shared: It must be the same in all parameter groups; choices always are.
+        choices: The values allowed, where it is a choice.
+        later: It came after runs had been stored, so a run names it only where it is not at its
+            default: ids of those runs stay theirs.
+        grid: Values worth trying in a search, those its authors tried where known; empty where it
+            is not tuned.
+    """
+
+    name: str
+
+    def __init__(
+        self,
+        default: Value,
+        *,
+        help: str,
+        minimum: float | None = None,
+        maximum: float | None = None,
+        below: float | None = None,
+        choices: tuple[Value, ...] = (),
+        shared: bool = False,
+        later: bool = False,
+        grid: tuple[Value, ...] = (),
+    ) -> None:
+        self.default = default
+        self.grid = grid
+        self.help = help
+        self.later = later
+        self.minimum = minimum
+        self.maximum = maximum
+        self.below = below
+        self.choices: tuple[object, ...] = choices
+        if isinstance(default, bool):
+            self.choices = (False, True)
+        self.shared = shared or bool(self.choices)
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, method: None, owner: type) -> Hyperparameter[Value]: ...
+    @overload
+    def __get__(self, method: Method, owner: type) -> Value: ...
+    def __get__(self, method: Method | None, owner: type) -> Hyperparameter[Value] | Value:
+        """Return the value, from the optimizer's groups; of the class, the declaration."""
+        if method is None:
+            return self
+        value = method._setting(self.name)
+        if self.shared and isinstance(value, tuple):
+            raise ConfigError(f"{self.name} must be the same in all parameter groups")
+        return value  # type: ignore[no-any-return]
+
+    @property
+    def range(self) -> str:
+        """The values allowed, as people write them: `>= 0`, `[0, 1)`, `raw | centered`."""
+        if self.choices:
+            return " | ".join(str(choice).lower() for choice in self.choices)
+        if self.below is not None:
+            return f"[{self.minimum:g}, {self.below:g})"
+        if self.maximum is not None:
+            return f"[{self.minimum:g}, {self.maximum:g}]"
+        return "any" if self.minimum is None else f">= {self.minimum:g}"
+
+    def check(self, value: object, method: str) -> float | str | bool:
+        """Return the value with the default's type.
+
+        Raises:
+            ConfigError: If it has the wrong type or lies outside the range.
+        """
+        if self.choices:
+            if value not in self.choices or isinstance(value, bool) != isinstance(
+                self.default, bool
+            ):
+                raise self._refused(value, method)
+            return value  # type: ignore[return-value]  # it is one of the choices
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self._refused(value, method)
+        too_small = self.minimum is not None and not value >= self.minimum
+        too_large = self.below is not None and not value < self.below
+        too_large |= self.maximum is not None and not value <= self.maximum
+        if too_small or too_large or not math.isfinite(value):
+            raise self._refused(value, method)
+        return float(value)
+
+    def _refused(self, value: object, method: str) -> ConfigError:
+        return ConfigError(f"{method} {self.name}={value!r} is not allowed; allowed: {self.range}")
+
+
+class Mechanics:
+    """Settings that every optimizer takes beside its method's and its base optimizer's.
+
+    They change the numbers, so a run that sets one has it in its configuration.
+    """
+
+    max_norm = Hyperparameter(0.0, minimum=0.0, help="clip the direction to this norm; 0 not to")
+    loss_decay = Hyperparameter(0.0, minimum=0.0, help="weight decay as part of the loss")
+    replay_randomness = Hyperparameter(False, help="the same dropout masks in every pass")
+    skip_nonfinite = Hyperparameter(False, help="leave out steps that are not finite")

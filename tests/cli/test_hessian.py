@@ -1,0 +1,37 @@
+"""`sambench hessian` as its user sees it: several devices, and a suite that asks for studies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.test_cli import call, records_of
+
+SUITE = """
+name: tiny
+defaults: {dataset: phantom, model: small-cnn, epochs: 1, batch_size: 8}
+matrix: {optimizer: [adam, sam]}
+hessian: {samples: 8, max_matvecs: 8, batch_stat: none, density: {probes: 2, steps: 4}}
+"""
+
+
+def test_a_suite_s_studies_are_planned_done_and_shown(tmp_path: Path, phantom_data: Path) -> None:
+    file, data = tmp_path / "tiny.yaml", ("--data", str(phantom_data))
+    file.write_text(SUITE.replace(", density: {probes: 2, steps: 4}", ""))
+    assert call(tmp_path, "compare", "tiny.yaml", *data, "--device", "cpu").code == 0
+    before = records_of(tmp_path)
+    file.write_text(SUITE)
+    plan = call(tmp_path, "compare", "tiny.yaml", *data, "--plan")
+    assert plan.out.count("done   measure curvature  density") == 2
+    done = call(tmp_path, "hessian", "tiny.yaml", *data, "--devices", "cpu,cpu")
+    assert done.code == 0
+    assert "2 workers on cpu" in done.err
+    assert done.out.count("trace from 2 probes of 4 steps") == 2
+    after = records_of(tmp_path)
+    assert [record["id"] for record in after] == [record["id"] for record in before]
+    assert all(
+        {**record, "hessian": None} == {**old, "hessian": None}
+        for record, old in zip(after, before, strict=True)
+    )
+    assert [record["hessian"]["density"]["probes"] for record in after] == [2, 2]
+    plan = call(tmp_path, "compare", "tiny.yaml", *data, "--plan")
+    assert "0 of 2 runs have something to do" in plan.out
