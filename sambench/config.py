@@ -33,6 +33,9 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "augmentation": ("none", "flip-shift", "pad-crop-flip", "standard"),
     "normalization": ("unit", "standard", "imagenet"),
     "precision": ("fp32", "tf32", "bf16"),
+    "kernels": ("deterministic", "fastest"),
+    "capture": ("auto", "always", "never"),
+    "compile": ("auto", "always", "never"),
     "shifts": ("none", "ultrasound", "xray"),
     "perturbation": ("synchronized", "per-replica"),
     "batch_norm": ("per-replica", "synchronized"),
@@ -48,6 +51,10 @@ these keep theirs."""
 
 _AFTERWARDS = {"afterwards": True}
 """Of a field that says what is measured on the final weights: it is no part of the id at all."""
+
+_EXECUTION = {"execution": True}
+"""Of a field that says how steps are executed, not what they compute: it is no part of the id. What
+was really done is in the record's environment."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +137,10 @@ class RunConfig:
         normalization: "unit" scales to [0, 1] (the papers'); "standard" also to the training
             images' mean 0 and SD 1; "imagenet" to what pretrained weights were trained with.
         precision: Arithmetic of forward and backward passes.
+        kernels: "deterministic" gives the same bits again where torch can; "fastest" lets cuDNN
+            choose by timing, and may round otherwise each time.
+        capture: Whether steps are recorded as CUDA graphs: "auto" where that is possible and pays.
+        compile: Whether the network goes through torch.compile: likewise.
         seed: Initialisation, data order and augmentation.
         label_noise: Share of the training images that get a wrong label, each of the other classes
             equally likely; validation and test labels stay as they are. The same images for all
@@ -161,6 +172,9 @@ class RunConfig:
     seed: int = 0
     label_noise: float = field(default=0.0, metadata=_ADDED)
     shifts: str = field(default="none", metadata=_AFTERWARDS)
+    kernels: str = field(default="deterministic", metadata=_ADDED)
+    capture: str = field(default="auto", metadata=_EXECUTION)
+    compile: str = field(default="auto", metadata=_EXECUTION)
     replicas: int = 1
     perturbation: str = "synchronized"
     batch_norm: str = "per-replica"
@@ -203,6 +217,11 @@ class RunConfig:
         }
         return plain
 
+    @classmethod
+    def of_execution(cls) -> frozenset[str]:
+        """Return the fields that change how steps are executed and not what they compute."""
+        return frozenset(f.name for f in fields(cls) if f.metadata == _EXECUTION)
+
     @functools.cached_property
     def id(self) -> str:
         """Ten hex digits of the sha256 of the canonical form: sorted keys, no spaces."""
@@ -237,7 +256,7 @@ class RunConfig:
 
 _FIELDS = tuple(f.name for f in fields(RunConfig))
 _UNNAMED = {
-    f.name: None if f.metadata == _AFTERWARDS else f.default
+    f.name: None if f.metadata in (_AFTERWARDS, _EXECUTION) else f.default
     for f in fields(RunConfig)
     if f.metadata
 }

@@ -63,8 +63,9 @@ def groups(records: Iterable[RunRecord], baseline: str | None) -> tuple[Group, .
 
 
 def _without(*names: str) -> Callable[[RunConfig], tuple[object, ...]]:
-    """Return what tells a configuration's other settings."""
-    return operator.attrgetter(*(f.name for f in fields(RunConfig) if f.name not in names))
+    """Return what tells a configuration's other settings that affect its numbers."""
+    left_out = {*names, *RunConfig.of_execution()}
+    return operator.attrgetter(*(f.name for f in fields(RunConfig) if f.name not in left_out))
 
 
 _SHARED, _SHARED_BY_FOLDS = _without("optimizer", "seed"), _without("optimizer", *REPEATS)

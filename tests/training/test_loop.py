@@ -14,7 +14,8 @@ from sambench.config import RunConfig
 from sambench.data.batches import Images, Scaling
 from sambench.events import Epoch
 from sambench.optim import build
-from sambench.training.loop import Diverged, Interrupted, Training, undisturbed
+from sambench.training.loop import Diverged, Interrupted, Training
+from sambench.training.rewind import undisturbed
 
 CPU = torch.device("cpu")
 IMAGES = 21
@@ -39,7 +40,9 @@ def network() -> nn.Sequential:
     )
 
 
-def training(folder: Path, stop_after: int | None = None, **settings: Any) -> Training:
+def training(
+    folder: Path, stop_after: int | None = None, graphs: Any = None, **settings: Any
+) -> Training:
     """A run on 21 images in batches of 4; the last batch of an epoch has 5."""
     given = {"epochs": 3, "batch_size": 4, "optimizer": "sam", "lr": 0.01, **settings}
     config = RunConfig.from_dict({"dataset": "none", "image_size": 8, "model": "none", **given})
@@ -65,6 +68,7 @@ def training(folder: Path, stop_after: int | None = None, **settings: Any) -> Tr
         on_tick=lambda tick: None,
         on_epoch=lambda epoch: None,
         stop_requested=stop_requested,
+        graphs=graphs,
     )
 
 
