@@ -68,6 +68,22 @@ class Rates:
                 self._written[place] = group["lr"]
 
 
+def make_capturable(optimizer: SharpnessAware, wanted: bool) -> None:
+    """Have the base optimizer count its steps on the device, or not.
+
+    Torch asks for that before a capture and warns where steps run outside of one, as some do here.
+    """
+    optimizer.base._warned_capturable_if_run_uncaptured = True  # type: ignore[attr-defined]
+    for group in optimizer.param_groups:
+        if "capturable" not in group:
+            continue
+        group["capturable"] = wanted
+        for parameter in group["params"] if wanted else ():
+            state = optimizer.state.get(parameter, {})
+            if isinstance(state.get("step"), Tensor):
+                state["step"] = state["step"].to(parameter.device)
+
+
 class CapturedStep:
     """The step on batches of one shape, replayed.
 

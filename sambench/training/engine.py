@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sambench.config import RunConfig
-from sambench.training.captured import CapturedStep, Rates, Refused
+from sambench.training.captured import CapturedStep, Rates, Refused, make_capturable
 from sambench.training.compiled import PAYS_AFTER, compile_network, forget_compiled, seconds_of
 from sambench.training.graph import Graph
 from sambench.training.rewind import Rewindable, undisturbed
@@ -68,10 +68,12 @@ class Engine:
         self._steps = steps
         self._alone = alone
         self._usual = 0
+        self._most = 0
         self._recorded: dict[tuple[object, ...], CapturedStep] = {}
         self._rates = Rates(step.optimizer, rewindable.device)
         refusal = self._refusal()
         self._capturing = refusal is None
+        make_capturable(step.optimizer, self._capturing and rewindable.device.type == "cuda")
         self.captured = Choice(False, refusal or "no step was captured yet")
         self.compiled = Choice(False, "not compiled yet")
 
@@ -180,8 +182,9 @@ class Engine:
         if not self._capturing or self._usual < USUAL_STEPS:
             return False
         if self._config.capture != ALWAYS and remaining < LEAST_STEPS:
+            self._most = max(self._most, remaining)
             if not self._recorded:
-                few = f"{remaining} steps of one shape to come, it pays from {LEAST_STEPS}"
+                few = f"{self._most} steps of one shape to come, it pays from {LEAST_STEPS}"
                 self.captured = Choice(False, few)
             return False
         return True
