@@ -73,7 +73,7 @@ def make_capturable(optimizer: SharpnessAware, wanted: bool) -> None:
 
     Torch asks for that before a capture and warns where steps run outside of one, as some do here.
     """
-    optimizer.base._warned_capturable_if_run_uncaptured = True  # type: ignore[attr-defined]
+    optimizer.base._warned_capturable_if_run_uncaptured = True
     for group in optimizer.param_groups:
         if "capturable" not in group:
             continue

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from test_loop import training
 from torch.utils._python_dispatch import TorchDispatchMode
 
