@@ -21,11 +21,11 @@ CPU = torch.device("cpu")
 IMAGES = 21
 
 
-def images(seed: int = 0) -> Images:
+def images(seed: int = 0, device: torch.device = CPU) -> Images:
     generator = np.random.default_rng(seed)
     pixels = generator.integers(0, 256, (IMAGES, 8, 8, 1), dtype=np.uint8)
     labels = (pixels.mean(axis=(1, 2, 3)) > 127).astype(np.int64)
-    return Images(pixels, labels, CPU, Scaling())
+    return Images(pixels, labels, device, Scaling())
 
 
 def network() -> nn.Sequential:
@@ -41,12 +41,16 @@ def network() -> nn.Sequential:
 
 
 def training(
-    folder: Path, stop_after: int | None = None, graphs: Any = None, **settings: Any
+    folder: Path,
+    stop_after: int | None = None,
+    graphs: Any = None,
+    device: torch.device = CPU,
+    **settings: Any,
 ) -> Training:
     """A run on 21 images in batches of 4; the last batch of an epoch has 5."""
     given = {"epochs": 3, "batch_size": 4, "optimizer": "sam", "lr": 0.01, **settings}
     config = RunConfig.from_dict({"dataset": "none", "image_size": 8, "model": "none", **given})
-    model = network()
+    model = network().to(device)
     wanted = dict(config.optimizer)
     name, base = str(wanted.pop("name")), str(wanted.pop("base"))
     torch.manual_seed(1)
@@ -61,8 +65,8 @@ def training(
         config,
         model,
         build(name, model.parameters(), base, **wanted),
-        images(),
-        images(1) if config.validation else None,
+        images(device=device),
+        images(1, device) if config.validation else None,
         folder=folder,
         identity=config.id,
         on_tick=lambda tick: None,
