@@ -2,12 +2,13 @@
 # make test    install, run all tests
 # make check   lint, types, tests
 # make bench   measure preparation, audit, optimizers and curvature against bare loops and peers
+# make bench-gpu   check and time training steps on a GPU, in ten minutes; without one it says so
 
 PYTHON ?= python3
 PIP = .venv/bin/python -m pip --disable-pip-version-check
 INSTALLED = .venv/.installed
 
-.PHONY: install demo test check bench
+.PHONY: install demo test check bench bench-gpu
 
 install: $(INSTALLED)
 
@@ -30,6 +31,9 @@ bench: $(INSTALLED)
 	.venv/bin/python benchmarks/optimizer_overhead.py
 	.venv/bin/python benchmarks/dispatch.py
 	.venv/bin/python benchmarks/curvature.py
+
+bench-gpu: $(INSTALLED)
+	.venv/bin/python benchmarks/gpu.py --json benchmarks/results/$$(date +%F)-gpu.json
 
 # The pins are exact versions; with uv the same install takes half the time. Running one operator
 # of torchvision catches a torch that it was not built for.
