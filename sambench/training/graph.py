@@ -36,7 +36,8 @@ class CudaGraphs:
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self.stream = torch.cuda.Stream(device)
-        self.pool = torch.cuda.graph_pool_handle()
+        with torch.cuda.device(device):
+            self.pool = torch.cuda.graph_pool_handle()
 
     def __call__(self) -> CudaGraph:
         """Return a graph without work."""
@@ -66,24 +67,23 @@ class CudaGraph:
         """Record the work.
 
         Only this thread is kept from calls that a capture forbids: others may go on with theirs.
-        A capture that breaks off leaves torch's generator believing that it is still under way, so
-        it then gets a state that was copied before.
+        A capture that breaks off leaves torch on the graph's stream, and its generator believing
+        that the capture is still under way; so both are put back here.
         """
-        index = self._device.index
-        number = torch.cuda.current_device() if index is None else index
-        generator = torch.cuda.default_generators[number]
-        before = generator.clone_state()
-        try:
-            with torch.cuda.graph(
-                self._graph,
-                pool=self._pool,
-                stream=self._stream,
-                capture_error_mode="thread_local",
-            ):
-                work()
-        except BaseException:
-            generator.graphsafe_set_state(before)
-            raise
+        with torch.cuda.device(self._device), torch.cuda.stream(torch.cuda.current_stream()):
+            generator = torch.cuda.default_generators[torch.cuda.current_device()]
+            before = generator.clone_state()
+            try:
+                with torch.cuda.graph(
+                    self._graph,
+                    pool=self._pool,
+                    stream=self._stream,
+                    capture_error_mode="thread_local",
+                ):
+                    work()
+            except BaseException:
+                generator.graphsafe_set_state(before)
+                raise
 
     def replay(self) -> None:
         """Launch the graph."""

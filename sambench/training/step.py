@@ -17,6 +17,7 @@ from sambench.optim.sharpness_aware import SharpnessAware
 from sambench.training.precision import autocast
 from sambench.training.rounding import RoundingWatch
 from sambench.training.state import TrainingState
+from sambench.training.tallies import note_hits
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class Step:
             found, logits = self.forward(batch.inputs[some], batch.targets[some])
             if closure.evaluations == 0:
                 state.loss_sum += found.detach().sum()
-                state.hits[batch.places] = logits.argmax(dim=1) == batch.targets
+                note_hits(state.hits, batch.places, logits.argmax(dim=1) == batch.targets)
             return found if batch.weight == 1.0 else found * batch.weight
 
         closure = SampleClosure(losses)

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from test_loop import training
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sambench.optim.method import optimizers
+from sambench.training.tallies import note_hits
 
 ALIKE = sorted(info.name for info in optimizers.list() if info.name != "aesam")
 
@@ -68,3 +70,13 @@ def test_what_the_last_step_of_an_epoch_learned_is_read_after_it(tmp_path: Path)
     assert run.optimizer.observed is not None
     assert [*run.state.observed.values()] == run.optimizer.observed.tolist()
     assert run.state.observed["epsilon_norm"] == pytest.approx(0.05, rel=1e-5)
+
+
+def test_hits_are_noted_in_any_mode_and_the_mode_stays() -> None:
+    for mode in (0, 1):
+        torch.set_deterministic_debug_mode(mode)
+        hits = torch.zeros(5, dtype=torch.bool)
+        hits[0] = True
+        note_hits(hits, torch.tensor([3, 0]), torch.tensor([True, False]))
+        assert hits.tolist() == [False, False, False, True, False]
+        assert torch.get_deterministic_debug_mode() == mode
