@@ -52,9 +52,8 @@ these keep theirs."""
 _AFTERWARDS = {"afterwards": True}
 """Of a field that says what is measured on the final weights: it is no part of the id at all."""
 
-_EXECUTION = {"execution": True}
-"""Of a field that says how steps are executed, not what they compute: it is no part of the id. What
-was really done is in the record's environment."""
+EXECUTION = ("capture", "compile")
+"""Fields that say how steps are executed, not what they compute: they are no part of the id."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,10 +136,9 @@ class RunConfig:
         normalization: "unit" scales to [0, 1] (the papers'); "standard" also to the training
             images' mean 0 and SD 1; "imagenet" to what pretrained weights were trained with.
         precision: Arithmetic of forward and backward passes.
-        kernels: "deterministic" gives the same bits again where torch can; "fastest" lets cuDNN
-            choose by timing, and may round otherwise each time.
-        capture: Whether steps are recorded as CUDA graphs: "auto" where that is possible and pays.
-        compile: Whether the network goes through torch.compile: likewise.
+        kernels: "deterministic" repeats bits where torch can; "fastest" is chosen by timing.
+        capture: Record steps as CUDA graphs: "auto" where that is possible and pays.
+        compile: Put the network through torch.compile: likewise.
         seed: Initialisation, data order and augmentation.
         label_noise: Share of the training images that get a wrong label, each of the other classes
             equally likely; validation and test labels stay as they are. The same images for all
@@ -173,8 +171,8 @@ class RunConfig:
     label_noise: float = field(default=0.0, metadata=_ADDED)
     shifts: str = field(default="none", metadata=_AFTERWARDS)
     kernels: str = field(default="deterministic", metadata=_ADDED)
-    capture: str = field(default="auto", metadata=_EXECUTION)
-    compile: str = field(default="auto", metadata=_EXECUTION)
+    capture: str = "auto"
+    compile: str = "auto"
     replicas: int = 1
     perturbation: str = "synchronized"
     batch_norm: str = "per-replica"
@@ -217,11 +215,6 @@ class RunConfig:
         }
         return plain
 
-    @classmethod
-    def of_execution(cls) -> frozenset[str]:
-        """Return the fields that change how steps are executed and not what they compute."""
-        return frozenset(f.name for f in fields(cls) if f.metadata == _EXECUTION)
-
     @functools.cached_property
     def id(self) -> str:
         """Ten hex digits of the sha256 of the canonical form: sorted keys, no spaces."""
@@ -256,9 +249,9 @@ class RunConfig:
 
 _FIELDS = tuple(f.name for f in fields(RunConfig))
 _UNNAMED = {
-    f.name: None if f.metadata in (_AFTERWARDS, _EXECUTION) else f.default
+    f.name: f.default if f.metadata == _ADDED else None
     for f in fields(RunConfig)
-    if f.metadata
+    if f.metadata or f.name in EXECUTION
 }
 """Fields that the id leaves out: at this default, or always where it is None."""
 

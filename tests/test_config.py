@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sambench.config import STOP_RULES, RunConfig, Stop
+from sambench.config import EXECUTION, STOP_RULES, RunConfig, Stop
 from sambench.errors import ConfigError, UnknownNameError
 
 MINIMAL: dict[str, Any] = {
@@ -124,7 +124,7 @@ def test_every_field_changes_the_id(field: str) -> None:
 def test_the_test_of_fields_is_complete() -> None:
     names = {field.name for field in dataclasses.fields(RunConfig)}
     replicas = {"replicas", "perturbation", "batch_norm"}
-    assert names == {*OTHER_VALUES, *replicas, "validation", "shifts", *RunConfig.of_execution()}
+    assert names == {*OTHER_VALUES, *replicas, "validation", "shifts", *EXECUTION}
 
 
 def test_what_is_measured_afterwards_does_not_change_the_id() -> None:
@@ -420,6 +420,5 @@ def test_how_steps_are_executed_does_not_rename_a_run() -> None:
     assert other.id == usual.id
     assert other.to_dict()["compile"] == "always"
     assert RunConfig.from_dict({**given, "kernels": "fastest"}).id != usual.id
-    assert RunConfig.of_execution() == {"capture", "compile"}
     with pytest.raises(ConfigError, match="capture='yes' is not allowed; allowed: auto"):
         RunConfig.from_dict({**given, "capture": "yes"})
