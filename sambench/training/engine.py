@@ -168,11 +168,14 @@ class Engine:
     def _refusal(self) -> str | None:
         """Say why no step can be captured, as far as it is known beforehand."""
         optimizer = self._step.optimizer
+        base = type(optimizer.base).__name__
+        known = all("capturable" in g or g.get("fused") for g in optimizer.param_groups)
         reasons = {
             "as asked": self._config.capture == NEVER,
             "no CUDA device": self._graphs is None,
             "several replicas train the run": not self._alone,
             f"{optimizer.info.name} decides in each step what to compute": optimizer.info.adaptive,
+            f"the base optimizer {base} cannot be captured": not known,
             "skip_nonfinite looks at each step's gradient": optimizer.skip_nonfinite,
             "replay_randomness sets the generator in each step": optimizer.replay_randomness,
         }

@@ -167,6 +167,7 @@ def test_a_network_that_reads_the_device_is_refused(tmp_path: Path) -> None:
         ({"optimizer": {"name": "sam", "skip_nonfinite": True}}, "skip_nonfinite looks"),
         ({"optimizer": {"name": "sam", "replay_randomness": True}}, "replay_randomness sets"),
         ({"optimizer": {"name": "sam", "base": "torch.optim.ASGD"}}, "not permitted"),
+        ({"optimizer": {"name": "sam", "base": "torch.optim.Adagrad"}}, "Adagrad cannot be"),
     ],
 )
 def test_the_reason_is_said(tmp_path: Path, given: dict[str, Any], said: str) -> None:
