@@ -178,6 +178,7 @@ def test_git_state_without_git(checkout: Path, monkeypatch: pytest.MonkeyPatch) 
     assert environment.git_state() is None
 
 
+@pytest.mark.usefixtures("as_before")
 def test_the_fastest_kernels_repeat_nothing_and_memory_is_never_filled() -> None:
     try:
         assert environment.choose_kernels("fastest", CPU) == "no: kernels=fastest"
