@@ -3,6 +3,7 @@
 # make check   lint, types, tests
 # make bench   measure preparation, audit, optimizers, epochs, suites and curvature on the CPU against
 #              bare loops and peers; QUICK=--quick RESULTS=/tmp for a look in minutes
+# make bench-gpu   check and time training steps on a GPU, in ten minutes; without one it says so
 
 PYTHON ?= python3
 PIP = .venv/bin/python -m pip --disable-pip-version-check
@@ -10,7 +11,7 @@ INSTALLED = .venv/.installed
 RESULTS = benchmarks/results
 QUICK =
 
-.PHONY: install demo test check bench
+.PHONY: install demo test check bench bench-gpu
 
 install: $(INSTALLED)
 
@@ -33,6 +34,9 @@ bench: $(INSTALLED)
 	  .venv/bin/python benchmarks/$$script.py $(QUICK) --json $$file || exit 1; \
 	done
 	.venv/bin/python benchmarks/summary.py --results $(RESULTS)
+
+bench-gpu: $(INSTALLED)
+	.venv/bin/python benchmarks/gpu.py --json $(RESULTS)/$$(date +%F)-gpu.json
 
 # The pins are exact versions; with uv the same install takes half the time. Running one operator
 # of torchvision catches a torch that it was not built for.

@@ -33,6 +33,9 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "augmentation": ("none", "flip-shift", "pad-crop-flip", "standard"),
     "normalization": ("unit", "standard", "imagenet"),
     "precision": ("fp32", "tf32", "bf16"),
+    "kernels": ("deterministic", "fastest"),
+    "capture": ("auto", "always", "never"),
+    "compile": ("auto", "always", "never"),
     "shifts": ("none", "ultrasound", "xray"),
     "perturbation": ("synchronized", "per-replica"),
     "batch_norm": ("per-replica", "synchronized"),
@@ -48,6 +51,9 @@ these keep theirs."""
 
 _AFTERWARDS = {"afterwards": True}
 """Of a field that says what is measured on the final weights: it is no part of the id at all."""
+
+EXECUTION = ("capture", "compile")
+"""Fields that say how steps are executed, not what they compute: they are no part of the id."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +136,9 @@ class RunConfig:
         normalization: "unit" scales to [0, 1] (the papers'); "standard" also to the training
             images' mean 0 and SD 1; "imagenet" to what pretrained weights were trained with.
         precision: Arithmetic of forward and backward passes.
+        kernels: "deterministic" repeats bits where torch can; "fastest" is chosen by timing.
+        capture: Record steps as CUDA graphs: "auto" where that is possible and pays.
+        compile: Put the network through torch.compile: likewise.
         seed: Initialisation, data order and augmentation.
         label_noise: Share of the training images that get a wrong label, each of the other classes
             equally likely; validation and test labels stay as they are. The same images for all
@@ -161,6 +170,9 @@ class RunConfig:
     seed: int = 0
     label_noise: float = field(default=0.0, metadata=_ADDED)
     shifts: str = field(default="none", metadata=_AFTERWARDS)
+    kernels: str = field(default="deterministic", metadata=_ADDED)
+    capture: str = "auto"
+    compile: str = "auto"
     replicas: int = 1
     perturbation: str = "synchronized"
     batch_norm: str = "per-replica"
@@ -237,9 +249,9 @@ class RunConfig:
 
 _FIELDS = tuple(f.name for f in fields(RunConfig))
 _UNNAMED = {
-    f.name: None if f.metadata == _AFTERWARDS else f.default
+    f.name: f.default if f.metadata == _ADDED else None
     for f in fields(RunConfig)
-    if f.metadata
+    if f.metadata or f.name in EXECUTION
 }
 """Fields that the id leaves out: at this default, or always where it is None."""
 

@@ -57,13 +57,29 @@ def choose_device(name: str | None) -> tuple[torch.device, str]:
     return device, "as asked"
 
 
+def choose_kernels(kernels: str, device: torch.device) -> str:
+    """Have torch use the kernels that a run asks for; return how far its bits will repeat."""
+    if kernels == "deterministic":
+        return make_deterministic(device)
+    import torch
+
+    torch.use_deterministic_algorithms(False)
+    torch.backends.cudnn.benchmark = True
+    return "no: kernels=fastest"
+
+
 def make_deterministic(device: torch.device) -> str:
-    """Make repeated runs give the same bits where torch can; return what was achieved."""
+    """Make repeated runs give the same bits where torch can; return what was achieved.
+
+    Torch would also fill all memory it hands out, against programs that read what nobody wrote:
+    hundreds of extra operations in each step.
+    """
     import torch
 
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.backends.cudnn.benchmark = False
     torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return "bitwise" if device.type == "cpu" else "where an operation has a deterministic kernel"
 
 

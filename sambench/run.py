@@ -149,7 +149,7 @@ def train_beside(
     stop_requested: Callable[[], bool] = lambda: False,
 ) -> None:
     """Train a run together with the first replica, which tests and writes."""
-    environment.make_deterministic(device)
+    environment.choose_kernels(config.kernels, device)
     training = _training(
         config,
         load_parts(config, paths.data, device),
@@ -184,7 +184,7 @@ class _Run:
         self.device = device
         self.on_event = on_event
         self.claim = claim
-        deterministic = environment.make_deterministic(device)
+        deterministic = environment.choose_kernels(config.kernels, device)
         environment.start_memory_peak(device)
         self.training = _training(
             config,
@@ -263,6 +263,7 @@ class _Run:
             self.record,
             status=status,
             error=error,
+            environment={**(self.record.environment or {}), "engine": self._engine()},
             cost=self._cost(),
             sharpness=self._sharpness(),
             final=final,
@@ -284,9 +285,16 @@ class _Run:
         }
 
     def _sharpness(self) -> dict[str, Any] | None:
-        observed = self.training.state.observed
-        finite = observed is not None and np.isfinite(list(observed.values())).all()
-        return observed if finite else None
+        observed: dict[str, Any] | None = self.training.state.observed
+        if observed is None or not np.isfinite(list(observed.values())).all():
+            return None
+        rounding = self.training.state.rounding
+        return {**observed, "rounding": rounding} if rounding else observed
+
+    def _engine(self) -> dict[str, Any]:
+        """Return how the steps were executed, and why so."""
+        resident = self.parts.train.resident
+        return {**self.training.engine.described(), "images": "resident" if resident else "read"}
 
     def _epoch_done(self, epoch: Epoch) -> None:
         self.claim.check()

@@ -307,3 +307,26 @@ def test_a_report_imports_no_torch(tmp_path: Path, make_record: RecordMaker) -> 
     assert (done.returncode, done.stderr) == (0, "False\n")
     assert "75.0 (1)" in done.stdout
     assert "wrote results/reports/small-cnn-on-phantom.png" in done.stdout
+
+
+def test_training_needs_neither_pandas_nor_a_workbook_reader(
+    tmp_path: Path, phantom_data: Path
+) -> None:
+    """A machine that only trains may have neither."""
+    code = (
+        "import sys\n"
+        "for name in ('pandas', 'openpyxl', 'matplotlib'):\n"
+        "    sys.modules[name] = None\n"
+        "from pathlib import Path\n"
+        "import torch\n"
+        "from sambench.config import RunConfig\n"
+        "from sambench.run import Paths, run_one\n"
+        "import sambench.launch.unit, sambench.launch.worker\n"
+        "given = dict(dataset='phantom', image_size=32, model='small-cnn', optimizer='sam')\n"
+        "paths = Paths(data=Path(sys.argv[1]), results=Path('results'))\n"
+        "record = run_one(RunConfig.from_dict({**given, 'epochs': 1}), paths,\n"
+        "                 device=torch.device('cpu'))\n"
+        "print(record.status, record.environment['engine']['captured_reason'])\n"
+    )
+    done = run_python(code, str(phantom_data), folder=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "completed no CUDA device\n"), done.stderr

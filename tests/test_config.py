@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sambench.config import STOP_RULES, RunConfig, Stop
+from sambench.config import EXECUTION, STOP_RULES, RunConfig, Stop
 from sambench.errors import ConfigError, UnknownNameError
 
 MINIMAL: dict[str, Any] = {
@@ -21,6 +21,7 @@ GOLDEN_ID = "e4c8311ca0"
 """Of MINIMAL. If this changes, every stored run gets another name: raise the schema version."""
 
 OTHER_VALUES: dict[str, Any] = {
+    "kernels": "fastest",
     "dataset": "bus",
     "image_size": 32,
     "model": "resnet18",
@@ -83,6 +84,9 @@ def test_the_defaults() -> None:
         "seed": 0,
         "label_noise": 0.0,
         "shifts": "none",
+        "kernels": "deterministic",
+        "capture": "auto",
+        "compile": "auto",
     }
 
 
@@ -120,7 +124,7 @@ def test_every_field_changes_the_id(field: str) -> None:
 def test_the_test_of_fields_is_complete() -> None:
     names = {field.name for field in dataclasses.fields(RunConfig)}
     replicas = {"replicas", "perturbation", "batch_norm"}
-    assert names == {*OTHER_VALUES, *replicas, "validation", "shifts"}
+    assert names == {*OTHER_VALUES, *replicas, "validation", "shifts", *EXECUTION}
 
 
 def test_what_is_measured_afterwards_does_not_change_the_id() -> None:
@@ -407,3 +411,14 @@ def test_a_hyperparameter_that_came_later_keeps_the_ids_of_runs_stored_before() 
     assert "lr_max" not in plain.optimizer
     assert config(optimizer={"name": "gsam", "lr_max": 0.0}).id == plain.id
     assert config(optimizer={"name": "gsam", "lr_max": 0.1}).id != plain.id
+
+
+def test_how_steps_are_executed_does_not_rename_a_run() -> None:
+    given = {"dataset": "d", "image_size": 32, "model": "small-cnn", "optimizer": "sam"}
+    usual = RunConfig.from_dict(given)
+    other = RunConfig.from_dict({**given, "capture": "never", "compile": "always"})
+    assert other.id == usual.id
+    assert other.to_dict()["compile"] == "always"
+    assert RunConfig.from_dict({**given, "kernels": "fastest"}).id != usual.id
+    with pytest.raises(ConfigError, match="capture='yes' is not allowed; allowed: auto"):
+        RunConfig.from_dict({**given, "capture": "yes"})

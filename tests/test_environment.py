@@ -176,3 +176,16 @@ def test_git_state_outside_a_checkout(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_git_state_without_git(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     assert environment.git_state() is None
+
+
+@pytest.mark.usefixtures("as_before")
+def test_the_fastest_kernels_repeat_nothing_and_memory_is_never_filled() -> None:
+    try:
+        assert environment.choose_kernels("fastest", CPU) == "no: kernels=fastest"
+        assert torch.backends.cudnn.benchmark
+        assert not torch.are_deterministic_algorithms_enabled()
+    finally:
+        assert environment.choose_kernels("deterministic", CPU) == "bitwise"
+    assert not torch.backends.cudnn.benchmark
+    assert torch.are_deterministic_algorithms_enabled()
+    assert not torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]

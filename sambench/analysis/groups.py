@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from sambench.config import RunConfig
+from sambench.config import EXECUTION, RunConfig
 from sambench.optim.base import Setting
 from sambench.record import COMPLETED, RunRecord
 
@@ -63,8 +63,9 @@ def groups(records: Iterable[RunRecord], baseline: str | None) -> tuple[Group, .
 
 
 def _without(*names: str) -> Callable[[RunConfig], tuple[object, ...]]:
-    """Return what tells a configuration's other settings."""
-    return operator.attrgetter(*(f.name for f in fields(RunConfig) if f.name not in names))
+    """Return what tells a configuration's other settings that affect its numbers."""
+    left_out = {*names, *EXECUTION}
+    return operator.attrgetter(*(f.name for f in fields(RunConfig) if f.name not in left_out))
 
 
 _SHARED, _SHARED_BY_FOLDS = _without("optimizer", "seed"), _without("optimizer", *REPEATS)

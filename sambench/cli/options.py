@@ -85,4 +85,22 @@ SlurmOption = Annotated[
         help="Launch on Slurm, as partition=gpu,gpus_per_node=1,timeout_min=600.",
     ),
 ]
+CaptureOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--capture/--no-capture",
+        help="Record whole steps as CUDA graphs; by default where that is possible and pays.",
+    ),
+]
+CompileOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--compile/--no-compile",
+        help="Put the network through torch.compile; by default in long runs on a GPU that ask "
+        "for the fastest kernels (--set kernels=fastest).",
+    ),
+]
+EXECUTION = {None: "auto", True: "always", False: "never"}
+"""What a run's configuration calls these answers."""
+
 DATA, RESULTS = Path("data/prepared"), Path("results")

@@ -10,8 +10,11 @@ import typer
 from sambench.cli.launching import image_size, launch, show_table
 from sambench.cli.options import (
     DATA,
+    EXECUTION,
     RESULTS,
     BatchSizeOption,
+    CaptureOption,
+    CompileOption,
     DataOption,
     DeviceOption,
     DevicesOption,
@@ -46,6 +49,8 @@ def train(
     pretrained: Annotated[
         bool, typer.Option("--pretrained", help="Start from published weights.")
     ] = False,
+    capture: CaptureOption = None,
+    compiled: CompileOption = None,
     settings: SetOption = None,
     data: DataOption = DATA,
     results: ResultsOption = RESULTS,
@@ -82,6 +87,8 @@ def train(
             "seed": seed,
             "pretrained": pretrained,
             "replicas": together.processes(),
+            "capture": EXECUTION[capture],
+            "compile": EXECUTION[compiled],
             **run,
         }
     )

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from sambench.data.transfer import sent
+
 Augmentation = Callable[[Tensor], Tensor]
 Change = Callable[[Tensor, torch.Generator], Tensor]
 
@@ -78,11 +80,11 @@ def standard(pixels: Tensor, generator: torch.Generator) -> Tensor:
     mirror = torch.where(draws[:, 0] < 0.5, -1.0, 1.0)
     angle = math.radians(ROTATION) * (2 * draws[:, 1] - 1)
     scale = 1 + SCALE * (2 * draws[:, 2] - 1)
-    contrast = (1 + CONTRAST * (2 * draws[:, 3] - 1)).to(here)[:, None, None, None]
-    brightness = (255 * BRIGHTNESS * (2 * draws[:, 4] - 1)).to(here)[:, None, None, None]
+    contrast = sent(1 + CONTRAST * (2 * draws[:, 3] - 1), here)[:, None, None, None]
+    brightness = sent(255 * BRIGHTNESS * (2 * draws[:, 4] - 1), here)[:, None, None, None]
     cosine, sine, nothing = torch.cos(angle) / scale, torch.sin(angle) / scale, torch.zeros(number)
     rows = [mirror * cosine, -sine, nothing, mirror * sine, cosine, nothing]
-    where = torch.stack(rows, dim=1).reshape(number, 2, 3).to(here)
+    where = sent(torch.stack(rows, dim=1).reshape(number, 2, 3), here)
     grid = functional.affine_grid(where, list(pixels.shape), align_corners=False)
     image = functional.grid_sample(
         pixels.to(torch.float32), grid, padding_mode="border", align_corners=False
@@ -110,10 +112,10 @@ def _mirrored_and_shifted(pixels: Tensor, generator: torch.Generator) -> tuple[T
     columns = torch.where(mirrored[:, None], columns.flip(1), columns)
     here = pixels.device
     inside = (
-        _within(rows, height).to(here)[:, None, :, None]
-        & _within(columns, width).to(here)[:, None, None, :]
+        sent(_within(rows, height), here)[:, None, :, None]
+        & sent(_within(columns, width), here)[:, None, None, :]
     )
-    rows, columns = rows.clamp(0, height - 1).to(here), columns.clamp(0, width - 1).to(here)
+    rows, columns = sent(rows.clamp(0, height - 1), here), sent(columns.clamp(0, width - 1), here)
     image = torch.arange(number, device=here)[:, None, None]
     picked = pixels.movedim(1, 3)[image, rows[:, :, None], columns[:, None, :]]
     return picked.movedim(3, 1), inside

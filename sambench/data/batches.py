@@ -1,4 +1,4 @@
-"""Images as batches of float tensors: kept as uint8 on the device where they fit."""
+"""Images as batches of float tensors: kept as uint8 on the device where they fit, else read."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sambench.data.augment import Augmentation
+from sambench.data.transfer import sent
 from sambench.models.model import CHANNELS
 
 _RESIDENT_SHARE = 0.5
-"""Share of a device's free memory that images may take; beyond it they stay in pinned memory."""
+"""Share of a device's free memory that images may take; beyond it each batch is read from disk."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,16 @@ class Images:
     """One part of a dataset.
 
     Args:
-        images: Shape (N, H, W, C) with C = 1 or 3, values 0..255.
-        labels: Shape (N,).
+        images: Shape (N, H, W, C) with C = 1 or 3, values 0..255; perhaps a memory map.
+        labels: Shape (n,), of the part.
         device: Where the batches are wanted.
         scaling: How pixels become network input.
+        rows: Which of the images are the part, shape (n,); all where not given.
+        resident: Keep them on the device; where not told, if they fit there.
+
+    Attributes:
+        resident: Whether they lie on the device. Otherwise each batch is read from the array, so a
+            memory map is never loaded as a whole.
     """
 
     def __init__(
@@ -61,12 +68,18 @@ class Images:
         labels: NDArray[np.int64],
         device: torch.device,
         scaling: Scaling,
+        rows: NDArray[np.int64] | None = None,
+        *,
+        resident: bool | None = None,
     ) -> None:
-        pixels = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
         self.device = device
         self.labels = torch.from_numpy(np.array(labels)).to(device)
-        self.resident = fits(pixels, device)
-        self._pixels = pixels.to(device) if self.resident else pixels.pin_memory()
+        self._images = images
+        self._rows = np.arange(len(images)) if rows is None else rows
+        self._side = (images.shape[1], images.shape[2])
+        size = len(self._rows) * int(np.prod(images.shape[1:]))
+        self.resident = fits(size, device) if resident is None else resident
+        self._pixels = self._read(slice(None)).to(device) if self.resident else None
         self._mean, self._std = (
             torch.tensor(value, dtype=torch.float32, device=device).reshape(-1, 1, 1)
             for value in (scaling.mean, scaling.std)
@@ -79,8 +92,7 @@ class Images:
     @property
     def side(self) -> tuple[int, int]:
         """Height and width of the images in pixels."""
-        height, width = self._pixels.shape[-2:]
-        return height, width
+        return self._side
 
     def batch(self, indices: Tensor, augment: Augmentation | None = None) -> tuple[Tensor, Tensor]:
         """Return inputs (B, 3, H, W) float32 and labels (B,) on the device.
@@ -89,11 +101,11 @@ class Images:
             indices: Which images, shape (B,), on the CPU.
             augment: Random changes, drawn for this batch.
         """
-        here = indices.to(self.device, non_blocking=True)
-        if self.resident:
+        here = sent(indices, self.device)
+        if self._pixels is not None:
             pixels = self._pixels[here]
         else:
-            pixels = self._pixels[indices].pin_memory().to(self.device, non_blocking=True)
+            pixels = sent(self._read(indices.numpy()), self.device)
         if augment is not None:
             pixels = augment(pixels)
         inputs = pixels.to(torch.float32).div_(255.0)
@@ -109,13 +121,18 @@ class Images:
         for indices in torch.arange(number).split(batch_size):
             yield self.batch(indices)
 
+    def _read(self, which: slice | NDArray[np.int64]) -> Tensor:
+        """Return some images from the array, shape (n, C, H, W), in memory of their own."""
+        chosen = self._images[self._rows[which]]
+        return torch.from_numpy(np.ascontiguousarray(chosen.transpose(0, 3, 1, 2)))
 
-def fits(pixels: Tensor, device: torch.device) -> bool:
-    """Whether images may live on the device: always on the CPU, by free memory on a GPU."""
+
+def fits(size: int, device: torch.device) -> bool:
+    """Whether images of so many bytes may live on the device, on a GPU by its free memory."""
     if device.type != "cuda":
         return True
     free, _ = torch.cuda.mem_get_info(device)
-    return pixels.numel() <= _RESIDENT_SHARE * free
+    return size <= _RESIDENT_SHARE * free
 
 
 def shuffled(number: int, batch_size: int, seed: int, *, least: int = 2) -> tuple[Tensor, ...]:

@@ -66,7 +66,7 @@ def load_parts(config: RunConfig, data: Path, device: torch.device) -> Parts:
 
     def part(indices: Indices, labels: Labels | None = None) -> Images:
         chosen = prepared.labels[indices] if labels is None else labels
-        return Images(prepared.images[indices], chosen, device, scaling)
+        return Images(prepared.images, chosen, device, scaling, rows=indices)
 
     return Parts(
         prepared=prepared,

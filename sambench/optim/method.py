@@ -127,13 +127,21 @@ class Method:
         """Return a group setting: one value, or one for each trainable tensor where they differ."""
         groups = self.optimizer.param_groups
         first = groups[0][name]
-        if all(group[name] == first for group in groups):
+        if all(_same(group[name], first) for group in groups):
             return first
         from sambench.optim.vector import PerTensor
 
         return PerTensor(
             group[name] for group in groups for p in group["params"] if p.requires_grad
         )
+
+
+def _same(one: object, other: object) -> bool:
+    """Whether two settings are equal; tensors are told by identity, without reading the device."""
+    if one is other:
+        return True
+    plain = isinstance(one, int | float | str) and isinstance(other, int | float | str)
+    return plain and one == other
 
 
 @dataclass(frozen=True, kw_only=True)

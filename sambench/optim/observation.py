@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from sambench.optim.vector import Vector
@@ -28,6 +29,11 @@ class Observation:
     gradient_norm_ratio: float
     sharpness: float
 
+    @classmethod
+    def of(cls, observed: Tensor) -> Observation:
+        """Read what an `Observer` returned; waits for the device."""
+        return cls(*observed.tolist())
+
 
 class Observer:
     """Watches the passes of one step; of several perturbed ones the last counts."""
@@ -49,16 +55,20 @@ class Observer:
         else:
             self._perturbed = found.clone()
 
-    def observation(self, losses: Sequence[Tensor]) -> Observation | None:
-        """Return what was seen, or None where a clean or a perturbed pass is missing."""
+    def observed(self, losses: Sequence[Tensor]) -> Tensor | None:
+        """Return an observation's numbers, in order and still on the device.
+
+        None where a clean or a perturbed pass is missing.
+        """
         if self._clean is None or self._perturbed is None or self._norms is None:
             return None
         whole, flat = self._norms
         clean, perturbed = self._clean.norm(), self._perturbed.norm()
-        return Observation(
-            epsilon_norm=float(whole),
-            one_dimensional_share=float((flat / whole) ** 2) if flat is not None else 0.0,
-            gradient_cosine=float(self._clean.dot(self._perturbed) / (clean * perturbed)),
-            gradient_norm_ratio=float(perturbed / clean),
-            sharpness=float(losses[-1] - losses[0]),
+        numbers = (
+            whole,
+            torch.zeros_like(whole) if flat is None else (flat / whole) ** 2,
+            self._clean.dot(self._perturbed) / (clean * perturbed),
+            perturbed / clean,
+            losses[-1] - losses[0],
         )
+        return torch.stack([number.double() for number in numbers])

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.amp import GradScaler
 
 from sambench.optim.modules import ModulesSeen, Role
-from sambench.optim.observation import Observation, Observer
+from sambench.optim.observation import Observer
 from sambench.optim.samples import SampleClosure
 from sambench.optim.vector import Scalar, Vector
 from sambench.optim.workspace import Workspace
@@ -88,9 +88,9 @@ class GradientOracle:
         return self._modules.roles(self._parameters)
 
     @property
-    def observation(self) -> Observation | None:
-        """The step's observation, if it was asked for and the method perturbs."""
-        return self._observer.observation(self.losses) if self._observer else None
+    def observed(self) -> Tensor | None:
+        """The step's observation, if it was asked for and the method perturbs; on the device."""
+        return self._observer.observed(self.losses) if self._observer else None
 
     def __call__(
         self,

@@ -61,7 +61,9 @@ class SharpnessAware(torch.optim.Optimizer):
 
     info: ClassVar[OptimizerInfo]
     observing: bool
-    """Set it before a step to have its `observation` afterwards; waits for the device."""
+    """Set it before a step to have its `observation` afterwards."""
+    observed: Tensor | None
+    """The numbers of `observation`, on the device."""
 
     def __init__(
         self,
@@ -103,7 +105,7 @@ class SharpnessAware(torch.optim.Optimizer):
                 stacklevel=2,
             )
         self.observing = False
-        self.observation: Observation | None = None
+        self.observed: Tensor | None = None
 
     def step(  # type: ignore[override]
         self, closure: Closure | Sequence[Closure], *, scaler: GradScaler | None = None
@@ -160,7 +162,7 @@ class SharpnessAware(torch.optim.Optimizer):
         )
         direction = self.method.direction(gradient)
         if self.observing:
-            self.observation = gradient.observation
+            self.observed = gradient.observed
         beside, self.method.beside = self.method.beside, None
         loss, memory = gradient.losses[0], self.method.memory
         return Proposal(direction, beside, loss, memory, gradient.received, [gradient])
@@ -174,6 +176,11 @@ class SharpnessAware(torch.optim.Optimizer):
     def weights(self) -> Vector:
         """The trainable weights, not a copy."""
         return Vector(parameter.data for parameter in self.trainable)
+
+    @property
+    def observation(self) -> Observation | None:
+        """What the last observed step learned of its perturbation; waits for the device."""
+        return None if self.observed is None else Observation.of(self.observed)
 
     def momentum(self) -> Vector | None:
         """Return the base optimizer's momentum, live: `momentum_buffer` or `exp_avg`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from statistics import fmean
 
 from sambench.analysis.comparison import ALPHA, LEAST_PAIRS, Comparison
 from sambench.analysis.groups import Group
@@ -10,6 +11,9 @@ from sambench.analysis.metrics import collapsed
 from sambench.record import COMPLETED, RunRecord, Section
 from sambench.report.cells import Column
 from sambench.report.table import COLLAPSED, DIFFERENT, MISSING, UNCONVERGED, Row
+
+FAITHFUL = 0.9
+"""Cosine of a perturbation with what rounding leaves of it, below which a reader is warned."""
 
 
 def table_notes(
@@ -29,6 +33,7 @@ def table_notes(
     yield _protocol(group, done)
     if any(chosen.metric.curvature for chosen in columns):
         yield from _curvature_note(done)
+    yield from _rounding_notes(group)
     missing = [r for line in group.lines for r in line.records if r.status != COMPLETED]
     for status in sorted({record.status for record in missing}):
         names = [record.name for record in missing if record.status == status]
@@ -48,6 +53,23 @@ def table_notes(
     yield from _untested(columns, rows, comparisons)
     if done and any(cell.summary is None for _, cells in rows for cell in cells):
         yield f"{MISSING} missing: no completed run that counts measured it."
+
+
+def _rounding_notes(group: Group) -> Iterable[str]:
+    """Warn of optimizers whose perturbation the precision's rounding has turned aside."""
+    for line in group.lines:
+        found = [(r.sharpness or {}).get("rounding") for r in line.completed]
+        seen = [rounding for rounding in found if rounding]
+        if not seen:
+            continue
+        cosine = fmean(rounding["cosine"] for rounding in seen)
+        if cosine < FAITHFUL:
+            changed = fmean(rounding["changed"] for rounding in seen)
+            yield (
+                f"{line.label}: rounding to {seen[0]['precision']} left its perturbation "
+                f"{changed:.0%} of the weights and a cosine of {cosine:.2f} with the one asked for "
+                "(mean of the runs); only fp32 perturbs exactly."
+            )
 
 
 def _protocol(group: Group, done: list[RunRecord]) -> str:

@@ -4,31 +4,34 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
 
 from sambench.config import RunConfig
-from sambench.data.augment import make_augmentation
+from sambench.data.augment import Augmentation, make_augmentation
 from sambench.data.batches import Images, shuffled
 from sambench.events import Epoch, Tick
-from sambench.optim.oracle import RandomState
-from sambench.optim.samples import SampleClosure
 from sambench.optim.sharpness_aware import SharpnessAware
 from sambench.training.clock import Clock
+from sambench.training.engine import Engine
 from sambench.training.evaluate import predict, reaches_accuracy
+from sambench.training.feed import Feed
+from sambench.training.graph import Graph, graphs_of
+from sambench.training.layout import align_moments, layout_of
 from sambench.training.metrics import classification_metrics
-from sambench.training.precision import autocast, numerics
+from sambench.training.precision import numerics
 from sambench.training.replicas import ALONE, Replicas
+from sambench.training.rewind import Rewindable
+from sambench.training.rounding import RoundingWatch, rounds
 from sambench.training.seeding import derive_seed
 from sambench.training.snapshot import Snapshots
 from sambench.training.state import TrainingState
+from sambench.training.step import Batch, Step
 from sambench.training.stopping import Standing, after_epoch, within_epoch
 from sambench.training.tallies import Tallies
 
@@ -69,6 +72,7 @@ class Training:
         stop_requested: Asked after each step; when true, the run is saved and ends.
         replicas: The processes that train it together.
         parallel: The network as they run it.
+        graphs: Makes graphs to record steps in; where not told, the device's.
     """
 
     def __init__(
@@ -87,6 +91,7 @@ class Training:
         stop_requested: Callable[[], bool],
         replicas: Replicas = ALONE,
         parallel: nn.Module | None = None,
+        graphs: Callable[[], Graph] | None = None,
     ) -> None:
         self.config = config
         self.model = model
@@ -99,16 +104,31 @@ class Training:
         self._stop_requested = stop_requested
         self._replicas = replicas
         self._network = parallel or model
+        least = 2 * replicas.number
+        self._steps_per_epoch = len(shuffled(len(train), config.batch_size, 0, least=least))
         self._scheduler = self._make_scheduler()
         self._last_tick = time.monotonic()
         self._snapshots = Snapshots(
             folder, identity, model, optimizer, self._scheduler, train.device
         )
+        layout = layout_of(model, train.device)
+        model.to(memory_format=layout)
         restored = self._snapshots.restore()
+        align_moments(optimizer)
         fresh = TrainingState.fresh(len(train), train.device), Clock(train.device)
         self.state, self.clock = restored or fresh
         self.resumed = restored is not None
         self._tallies = Tallies(self.state, replicas)
+        self._feed = Feed(train, replicas, self._augmentation)
+        self._take = Step(self._network, optimizer, self.state, config.precision, layout)
+        self.engine = Engine(
+            self._take,
+            Rewindable(model, optimizer, self.state, train.device),
+            config,
+            graphs=graphs_of(train.device) if graphs is None else graphs,
+            alone=replicas.alone,
+            steps=self._steps_per_epoch * config.epochs - self.state.steps,
+        )
         if self.resumed and replicas.rank:  # the checkpoint holds the first one's generator
             again = derive_seed(config.seed, "training", replicas.rank, self.state.steps)
             torch.manual_seed(again)
@@ -139,50 +159,42 @@ class Training:
         )
         self.model.train()
         with self.clock.training():
-            for indices in batches[state.step :]:
+            for batch in self._feed(batches, state.step):
                 if self._replicas.first(within_epoch(config.stop, self._standing())):
                     break
-                self.optimizer.observing = state.step + 1 == len(batches)
-                self._step(indices)
+                self._step(batch, last=state.step + 1 == len(batches))
+                number = len(batches[state.step])
                 state.step += 1
                 state.steps += 1
-                state.images += len(indices)
-                state.seen += len(indices)
+                state.images += number
+                state.seen += number
                 self._tick(len(batches))
                 if self._replicas.any(self._stop_requested()):
                     self._interrupt()
                 if self._replicas.first(self._snapshots.due):
                     self._save()
 
-    def _step(self, batch: Tensor) -> None:
-        config, state, replicas = self.config, self.state, self._replicas
-        indices = replicas.share(batch)
-        weight = replicas.weight(indices, batch)
-        seed = derive_seed(config.seed, "augmentation", state.epoch, state.step, *replicas.axis)
-        inputs, targets = self.train.batch(indices, make_augmentation(config.augmentation, seed))
-
-        def losses(some: Tensor | slice) -> Tensor:
-            found, logits = self._forward(inputs[some], targets[some])
-            if closure.evaluations == 0:
-                state.loss_sum += found.detach().sum()
-                state.hits[indices.to(logits.device)] = logits.argmax(dim=1) == targets
-            return found if weight == 1.0 else found * weight
-
-        closure = SampleClosure(losses)
-        self.optimizer.step(closure)
-        state.gradient_evaluations += closure.evaluations
-        if self.optimizer.observing and (observed := self.optimizer.observation):
+    def _step(self, batch: Batch, *, last: bool) -> None:
+        """Take a step; what the last of an epoch does to its gradient is observed."""
+        state, optimizer = self.state, self.optimizer
+        optimizer.observing = last
+        epochs = self.config.epochs - state.epoch
+        remaining = epochs if last else epochs * (self._steps_per_epoch - 1) - state.step
+        look = last and state.rounding is None and rounds(self.config.precision, self.train.device)
+        watch = RoundingWatch(optimizer, self.config.precision) if look else None
+        self._take.rounding = watch
+        state.gradient_evaluations += self.engine(batch, remaining, self.clock.paused)
+        if watch is not None and (rounding := watch.rounding):
+            state.rounding = rounding.to_dict()
+        if last and (observed := optimizer.observation):
             state.observed = asdict(observed)
         if self._scheduler is not None:
             self._scheduler.step()
 
-    def _forward(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the loss of each image, and the logits."""
-        with autocast(self.config.precision, inputs.device):
-            logits: Tensor = self._network(inputs)
-        wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        losses = functional.cross_entropy(wide, targets, reduction="none")
-        return losses, logits.detach()
+    def _augmentation(self, step: int) -> Augmentation | None:
+        config, axis = self.config, self._replicas.axis
+        seed = derive_seed(config.seed, "augmentation", self.state.epoch, step, *axis)
+        return make_augmentation(config.augmentation, seed)
 
     def _end_epoch(self) -> str | None:
         """Close the epoch's books; return the rule that ends the run, or None."""
@@ -277,17 +289,15 @@ class Training:
     def _make_scheduler(self) -> LRScheduler | None:
         if self.config.schedule == "constant":
             return None
-        least = 2 * self._replicas.number
-        steps = len(shuffled(len(self.train), self.config.batch_size, 0, least=least))
-        return CosineAnnealingLR(self.optimizer, T_max=steps * self.config.epochs)
+        return CosineAnnealingLR(self.optimizer, T_max=self._steps_per_epoch * self.config.epochs)
 
     def _warm_up(self) -> None:
-        """Run one forward and backward pass off the clock and leave no trace of it."""
-        with undisturbed(self.model, self.train.device):
-            number = min(self.config.batch_size, len(self.train))
-            self.model.train()
-            inputs, targets = self.train.batch(torch.arange(number))
-            self._forward(inputs, targets)[0].mean().backward()
+        """Run passes off the clock that leave no trace, and compile the network where it pays."""
+        number = min(self.config.batch_size, len(self.train))
+        inputs, targets = self.train.batch(torch.arange(number))
+        self.model.train()
+        self.engine.warm_up(self.model, self._network, inputs, targets, self.state.compiled)
+        self.state.compiled = self.engine.compiled.done
 
     def _interrupt(self) -> None:
         self._save()
@@ -300,19 +310,3 @@ class Training:
                 self._before_save()
                 self._snapshots.save(self.state, self.clock)
             self._tallies.keep_on_first()
-
-
-@contextmanager
-def undisturbed(model: nn.Module, device: torch.device) -> Iterator[None]:
-    """Put the network's buffers, gradients and torch's generators back as they were."""
-    random = RandomState({device})
-    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    try:
-        yield
-    finally:
-        random.restore()
-        for parameter in model.parameters():
-            parameter.grad = None
-        with torch.no_grad():
-            for name, buffer in model.named_buffers():
-                buffer.copy_(buffers[name])

@@ -24,6 +24,8 @@ class TrainingState:
         history: A line for each epoch done.
         seen: Images trained on in the current epoch.
         observed: What the step last observed learned of its perturbation.
+        rounding: What the precision's rounding left of the first perturbation observed, if it does.
+        compiled: Whether the network runs compiled; a resumed run goes on so.
         loss_sum: Sum of the images' losses in the current epoch, on the device.
         hits: For each training image, whether it was classified right when last seen.
         best: Validation accuracy and negated validation loss of the best epoch so far.
@@ -39,6 +41,8 @@ class TrainingState:
     images: int = 0
     seen: int = 0
     observed: dict[str, float] | None = None
+    rounding: dict[str, float | str] | None = None
+    compiled: bool = False
     gradient_evaluations: float = 0.0
     history: list[Epoch] = field(default_factory=list)
     best: tuple[float, float] | None = None

@@ -137,7 +137,7 @@ def test_images_live_on_a_gpu_if_they_take_half_of_its_memory_at_most(
     monkeypatch: pytest.MonkeyPatch, free: int, expected: bool
 ) -> None:
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 1000))
-    assert fits(torch.zeros(100, dtype=torch.uint8), torch.device("cuda:0")) is expected
+    assert fits(100, torch.device("cuda:0")) is expected
 
 
 @pytest.mark.parametrize(

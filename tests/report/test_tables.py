@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -354,3 +355,21 @@ def test_missing_cells_are_said_to_be_missing(make_record: RecordMaker) -> None:
     note = "– missing: no completed run that counts measured it."
     assert note in table_of([make_record(hessian=hessian()), make_record("sam")]).notes
     assert note not in table_of([make_record(hessian=hessian())]).notes
+
+
+def test_a_perturbation_that_rounding_turned_aside_is_warned_of(make_record: RecordMaker) -> None:
+    records = [make_record("adam")]
+    for seed, cosine in enumerate((0.58, 0.62)):
+        rounding = {"precision": "bf16", "changed": 0.016, "cosine": cosine}
+        records.append(replace(make_record("sam", seed=seed), sharpness={"rounding": rounding}))
+    (warning,) = [note for note in table_of(records).notes if "rounding" in note]
+    assert warning == (
+        "sam: rounding to bf16 left its perturbation 2% of the weights and a cosine of 0.60 with "
+        "the one asked for (mean of the runs); only fp32 perturbs exactly."
+    )
+
+
+def test_a_perturbation_that_survives_rounding_is_not_warned_of(make_record: RecordMaker) -> None:
+    kept = {"rounding": {"precision": "tf32", "changed": 0.3, "cosine": 0.98}}
+    records = [replace(make_record("sam"), sharpness=kept), make_record("adam")]
+    assert not any("rounding" in note for note in table_of(records).notes)

@@ -331,7 +331,7 @@ def test_exclude_that_fits_nothing_or_everything() -> None:
     )
     assert complaint(exclude=[{"optimizer": "adam"}]) == "here: exclude leaves no run"
     assert complaint(exclude=[{"optimiser": "sam"}]).startswith(
-        "here: unknown key 'optimiser' in exclude: did you mean 'optimizer'?; known: dataset"
+        "here: unknown key 'optimiser' in exclude: did you mean 'optimizer' or 'compile'?; known"
     )
     assert complaint(exclude=["sam"]) == (
         "here: exclude must name settings, as in {optimizer: sam}, not 'sam'"

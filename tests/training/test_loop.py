@@ -14,17 +14,18 @@ from sambench.config import RunConfig
 from sambench.data.batches import Images, Scaling
 from sambench.events import Epoch
 from sambench.optim import build
-from sambench.training.loop import Diverged, Interrupted, Training, undisturbed
+from sambench.training.loop import Diverged, Interrupted, Training
+from sambench.training.rewind import undisturbed
 
 CPU = torch.device("cpu")
 IMAGES = 21
 
 
-def images(seed: int = 0) -> Images:
+def images(seed: int = 0, device: torch.device = CPU) -> Images:
     generator = np.random.default_rng(seed)
     pixels = generator.integers(0, 256, (IMAGES, 8, 8, 1), dtype=np.uint8)
     labels = (pixels.mean(axis=(1, 2, 3)) > 127).astype(np.int64)
-    return Images(pixels, labels, CPU, Scaling())
+    return Images(pixels, labels, device, Scaling())
 
 
 def network() -> nn.Sequential:
@@ -39,11 +40,17 @@ def network() -> nn.Sequential:
     )
 
 
-def training(folder: Path, stop_after: int | None = None, **settings: Any) -> Training:
+def training(
+    folder: Path,
+    stop_after: int | None = None,
+    graphs: Any = None,
+    device: torch.device = CPU,
+    **settings: Any,
+) -> Training:
     """A run on 21 images in batches of 4; the last batch of an epoch has 5."""
     given = {"epochs": 3, "batch_size": 4, "optimizer": "sam", "lr": 0.01, **settings}
     config = RunConfig.from_dict({"dataset": "none", "image_size": 8, "model": "none", **given})
-    model = network()
+    model = network().to(device)
     wanted = dict(config.optimizer)
     name, base = str(wanted.pop("name")), str(wanted.pop("base"))
     torch.manual_seed(1)
@@ -58,13 +65,14 @@ def training(folder: Path, stop_after: int | None = None, **settings: Any) -> Tr
         config,
         model,
         build(name, model.parameters(), base, **wanted),
-        images(),
-        images(1) if config.validation else None,
+        images(device=device),
+        images(1, device) if config.validation else None,
         folder=folder,
         identity=config.id,
         on_tick=lambda tick: None,
         on_epoch=lambda epoch: None,
         stop_requested=stop_requested,
+        graphs=graphs,
     )
 
 

@@ -8,6 +8,8 @@ from sambench.optim.hyperparameter import Hyperparameter
 from sambench.optim.method import EPSILON, Method, Oracle, optimizer
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from sambench.optim.vector import Vector
 
 
@@ -58,11 +60,15 @@ class GSAM(Method):
         along = (1.0 + excess / (g_a.norm() ** 2 + EPSILON)) / 2
         return g_a.mul_((along - 1.0) * self.alpha + 1.0).add_(difference, -self.alpha)
 
-    def rho(self) -> float:
-        """Return the radius at the first group's learning rate."""
+    def rho(self) -> float | Tensor:
+        """Return the radius at the first group's learning rate; on the device where that is."""
         group = self.optimizer.param_groups[0]
+        rate: float | Tensor = group["lr"]
         first = group.get("initial_lr", self.optimizer.defaults["lr"])
         highest = self.lr_max or float(group.get("max_lr", first))
         span = highest - self.lr_min
-        share = (float(group["lr"]) - self.lr_min) / span if span > 0 else 1.0
-        return self.rho_min + (self.rho_max - self.rho_min) * min(max(share, 0.0), 1.0)
+        if span <= 0:
+            return self.rho_max
+        share = (rate - self.lr_min) / span
+        inside = min(max(share, 0.0), 1.0) if isinstance(share, float) else share.clamp(0.0, 1.0)
+        return self.rho_min + (self.rho_max - self.rho_min) * inside

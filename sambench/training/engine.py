@@ -1,0 +1,209 @@
+"""How a run's steps are executed: as they are, compiled, or captured; chosen, and said why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sambench.config import RunConfig
+from sambench.training.captured import CapturedStep, Rates, Refused, make_capturable
+from sambench.training.compiled import PAYS_AFTER, compile_network, forget_compiled, seconds_of
+from sambench.training.graph import Graph
+from sambench.training.rewind import Rewindable, undisturbed
+from sambench.training.step import Batch, Step
+
+LEAST_STEPS = 50
+"""Steps of one shape from which capturing pays by itself: it costs three steps and some tenths of a
+second once, and saves a third of a step or more each time."""
+
+USUAL_STEPS = 3
+"""Steps taken as usual before one is captured: the optimizer's state is made and torch has chosen
+its kernels then."""
+
+ALWAYS, NEVER = "always", "never"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One decision: whether something is done, and why."""
+
+    done: bool
+    reason: str
+
+
+class Engine:
+    """Executes the steps of a run.
+
+    A captured step is the usual one, recorded; the two give the same numbers. The odd last batch of
+    an epoch is a recording of its own where it comes often enough.
+
+    Args:
+        step: Takes a step as usual.
+        rewindable: All that it changes.
+        config: The run; its `capture` and `compile` are "auto", "always" or "never".
+        graphs: Makes a graph; None where the device has none.
+        alone: One process trains the run.
+        steps: Of the whole run.
+    """
+
+    def __init__(
+        self,
+        step: Step,
+        rewindable: Rewindable,
+        config: RunConfig,
+        *,
+        graphs: Callable[[], Graph] | None,
+        alone: bool,
+        steps: int,
+    ) -> None:
+        self._step = step
+        self._rewindable = rewindable
+        self._config = config
+        self._graphs = graphs
+        self._steps = steps
+        self._alone = alone
+        self._usual = 0
+        self._most = 0
+        self._recorded: dict[tuple[object, ...], CapturedStep] = {}
+        self._rates = Rates(step.optimizer, rewindable.device)
+        refusal = self._refusal()
+        self._capturing = refusal is None
+        make_capturable(step.optimizer, self._capturing and rewindable.device.type == "cuda")
+        self.captured = Choice(False, refusal or "no step was captured yet")
+        self.compiled = Choice(False, "not compiled yet")
+
+    def __call__(
+        self, batch: Batch, remaining: int, paused: Callable[[], AbstractContextManager[None]]
+    ) -> float:
+        """Take a step; return its passes.
+
+        Args:
+            batch: On the device.
+            remaining: How many steps of this shape the run has left, this one included.
+            paused: Stops the clock of training while a step is recorded.
+        """
+        key = (tuple(batch.inputs.shape), batch.weight, self._step.optimizer.observing)
+        if self._step.rounding is None:
+            if key in self._recorded:
+                return self._recorded[key].replay(batch)
+            if self._worth_recording(remaining):
+                with paused():
+                    return self._record(key, batch, remaining)
+        self._usual += 1
+        with self._rates.in_place() if self._capturing else nullcontext():
+            return self._step(batch)
+
+    def warm_up(
+        self, model: nn.Module, network: nn.Module, inputs: Tensor, targets: Tensor, before: bool
+    ) -> None:
+        """Run passes that leave no trace, so that kernels are chosen and compiled off the clock.
+
+        Args:
+            model: Whose buffers and gradients are put back.
+            network: To compile, if that is wished or pays.
+            inputs: As many images as a step has.
+            targets: Their labels.
+            before: The run is resumed and was compiled when it was left.
+        """
+        device = inputs.device
+
+        def passes() -> None:
+            self._step.forward(inputs, targets)[0].mean().backward()
+
+        with undisturbed(model, device):
+            passes()
+        self.compiled = self._wish_to_compile(lambda: self._expected(model, passes), before)
+        if not self.compiled.done:
+            return
+        try:
+            self._step.compiled = compile_network(network)
+            self._step.compiled_for = len(inputs)
+            with undisturbed(model, device):
+                passes()
+        except Exception as error:
+            self._step.compiled = None
+            forget_compiled()
+            told = " ".join(str(error).split())[:150] or type(error).__name__
+            self.compiled = Choice(False, f"torch.compile failed: {told}")
+
+    def described(self) -> dict[str, Any]:
+        """Return the record's `environment.engine`."""
+        groups = self._step.optimizer.param_groups
+        return {
+            "captured": self.captured.done,
+            "captured_reason": self.captured.reason,
+            "compiled": self.compiled.done,
+            "compiled_reason": self.compiled.reason,
+            "channels_last": self._step.layout == torch.channels_last,
+            "fused": all(bool(group.get("fused")) for group in groups),
+        }
+
+    def _expected(self, model: nn.Module, passes: Callable[[], None]) -> float:
+        """Return the seconds that the run's passes will take."""
+        with undisturbed(model, self._rewindable.device):
+            each = seconds_of(passes, self._rewindable.device)
+        return each * self._step.optimizer.info.gradient_evaluations * self._steps
+
+    def _wish_to_compile(self, expected: Callable[[], float], before: bool) -> Choice:
+        config, device = self._config, self._rewindable.device
+        if config.compile != "auto":
+            return Choice(config.compile == ALWAYS, "as asked")
+        if before:
+            return Choice(True, "as before the run was resumed")
+        if device.type != "cuda":
+            return Choice(False, "no CUDA device")
+        if not self._alone:
+            return Choice(False, "several replicas train the run")
+        if config.kernels == "deterministic":
+            return Choice(False, "kernels=deterministic: what is compiled may differ next time")
+        seconds = expected()
+        shown = f"about {seconds:.0f} s of passes to come, it pays from {PAYS_AFTER:.0f} s"
+        return Choice(seconds >= PAYS_AFTER, shown)
+
+    def _refusal(self) -> str | None:
+        """Say why no step can be captured, as far as it is known beforehand."""
+        optimizer = self._step.optimizer
+        base = type(optimizer.base).__name__
+        known = all("capturable" in g or g.get("fused") for g in optimizer.param_groups)
+        reasons = {
+            "as asked": self._config.capture == NEVER,
+            "no CUDA device": self._graphs is None,
+            "several replicas train the run": not self._alone,
+            f"{optimizer.info.name} decides in each step what to compute": optimizer.info.adaptive,
+            f"the base optimizer {base} cannot be captured": not known,
+            "skip_nonfinite looks at each step's gradient": optimizer.skip_nonfinite,
+            "replay_randomness sets the generator in each step": optimizer.replay_randomness,
+        }
+        return next((reason for reason, holds in reasons.items() if holds), None)
+
+    def _worth_recording(self, remaining: int) -> bool:
+        if not self._capturing or self._usual < USUAL_STEPS:
+            return False
+        if self._config.capture != ALWAYS and remaining < LEAST_STEPS:
+            self._most = max(self._most, remaining)
+            if not self._recorded:
+                few = f"{self._most} steps of one shape to come, it pays from {LEAST_STEPS}"
+                self.captured = Choice(False, few)
+            return False
+        return True
+
+    def _record(self, key: tuple[object, ...], batch: Batch, remaining: int) -> float:
+        """Take a step and record it, or only take it where recording is refused."""
+        assert self._graphs is not None, "it was worth recording"
+        new = CapturedStep(self._step, self._rewindable, self._rates, self._graphs(), batch)
+        try:
+            new.establish(batch)
+        except Refused as refused:
+            self._capturing = False
+            if not self._recorded:
+                self.captured = Choice(False, str(refused))
+        else:
+            if not self._recorded:
+                self.captured = Choice(True, f"{remaining} steps of one shape to come")
+            self._recorded[key] = new
+        return new.passes

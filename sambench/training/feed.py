@@ -1,0 +1,90 @@
+"""An epoch's batches, each on its way to the device while the step before is computed."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor
+
+from sambench.data.augment import Augmentation
+from sambench.data.batches import Images
+from sambench.data.transfer import sent
+from sambench.training.replicas import Replicas
+from sambench.training.step import Batch
+
+AHEAD = 2
+"""Steps that may be under way when a batch is read: enough that the device never waits for Python,
+and few batches in its memory at once."""
+
+
+class Feed:
+    """Makes batches of training images.
+
+    Resident images are indexed on the device, in order with everything else. Others are read,
+    pinned and sent on a stream of their own; since Python runs ahead of the device, a batch travels
+    while the step before it is still computed.
+
+    Args:
+        images: To train on.
+        replicas: Each gets its share of every batch.
+        augmentation: Of a step's images, by the number of the step in the epoch.
+    """
+
+    def __init__(
+        self,
+        images: Images,
+        replicas: Replicas,
+        augmentation: Callable[[int], Augmentation | None],
+    ) -> None:
+        self._images = images
+        self._replicas = replicas
+        self._augmentation = augmentation
+        apart = images.device.type == "cuda" and not images.resident
+        self._stream = torch.cuda.Stream(images.device) if apart else None
+        self._computed: deque[torch.cuda.Event] = deque()
+
+    def __call__(self, batches: Sequence[Tensor], first: int) -> Iterator[Batch]:
+        """Yield the batches of an epoch.
+
+        Args:
+            batches: Of indices, on the CPU.
+            first: Where to begin: steps done already.
+        """
+        for step in range(first, len(batches)):
+            self._wait_for_room()
+            with self._apart():
+                batch = self._batch(batches[step], step)
+            self._hand_over(batch)
+            yield batch
+            self._note_computed()
+
+    def _batch(self, whole: Tensor, step: int) -> Batch:
+        indices = self._replicas.share(whole)
+        weight = self._replicas.weight(indices, whole)
+        inputs, targets = self._images.batch(indices, self._augmentation(step))
+        return Batch(inputs, targets, sent(indices, self._images.device), weight)
+
+    def _apart(self) -> AbstractContextManager[object]:
+        return nullcontext() if self._stream is None else torch.cuda.stream(self._stream)
+
+    def _hand_over(self, batch: Batch) -> None:
+        """Have the step wait for its batch, and the batch's memory for its step."""
+        if self._stream is None:
+            return
+        here = torch.cuda.current_stream(self._images.device)
+        here.wait_stream(self._stream)
+        for tensor in (batch.inputs, batch.targets, batch.places):
+            tensor.record_stream(here)
+
+    def _note_computed(self) -> None:
+        if self._stream is not None:
+            event = torch.cuda.Event()
+            event.record(torch.cuda.current_stream(self._images.device))
+            self._computed.append(event)
+
+    def _wait_for_room(self) -> None:
+        if len(self._computed) >= AHEAD:
+            self._computed.popleft().synchronize()

@@ -1,0 +1,107 @@
+"""Going back: everything that a training step changes, copied, and put back where it lies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from sambench.optim.oracle import RandomState
+from sambench.optim.sharpness_aware import SharpnessAware
+from sambench.training.state import TrainingState
+
+WEIGHTS, STATISTICS, MOMENTS, TALLIES = "weights", "statistics", "moments", "tallies"
+
+
+class Rewindable:
+    """All that a step changes on the device, by kind, and the generators it draws from.
+
+    Args:
+        model: Its weights and buffers.
+        optimizer: Its base optimizer's state and what its method remembers.
+        state: The tallies of the epoch.
+        device: Whose generator is drawn from too.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: SharpnessAware,
+        state: TrainingState,
+        device: torch.device,
+    ) -> None:
+        self._model = model
+        self._optimizer = optimizer
+        self._state = state
+        self.device = device
+
+    def live(self) -> dict[tuple[str, str], Tensor]:
+        """Return the tensors themselves, by kind and name."""
+        found = {(WEIGHTS, name): p.data for name, p in self._model.named_parameters()}
+        found |= {(STATISTICS, name): buffer for name, buffer in self._model.named_buffers()}
+        for number, state in enumerate(self._optimizer.state.values()):
+            found |= {
+                (MOMENTS, f"{number}.{name}"): value
+                for name, value in state.items()
+                if isinstance(value, Tensor)
+            }
+        for name, vector in self._optimizer.method.memory.items():
+            found |= {(MOMENTS, f"{name}.{n}"): t for n, t in enumerate(vector.tensors)}
+        found[TALLIES, "loss_sum"] = self._state.loss_sum
+        found[TALLIES, "hits"] = self._state.hits
+        return found
+
+    def on_host(self) -> str:
+        """Return every number that the optimizer keeps in Python, written out for comparison."""
+        groups = [
+            {k: v for k, v in group.items() if k != "params" and not isinstance(v, Tensor)}
+            for group in self._optimizer.param_groups
+        ]
+        states = [
+            {k: v for k, v in state.items() if not isinstance(v, Tensor)}
+            for state in self._optimizer.state.values()
+        ]
+        return repr((groups, states, self._optimizer.method.counters))
+
+    def moment(self) -> Moment:
+        """Return a copy of how things stand."""
+        return Moment(self)
+
+
+class Moment:
+    """How things stood: copies of all tensors, the generators' states, the method's counters."""
+
+    def __init__(self, of: Rewindable) -> None:
+        self._of = of
+        self.tensors: Mapping[tuple[str, str], Tensor] = {
+            name: tensor.detach().clone() for name, tensor in of.live().items()
+        }
+        self._random = RandomState({of.device})
+        self._counters = dict(of._optimizer.method.counters)
+
+    def restore(self) -> None:
+        """Copy everything back into the memory that it lies in."""
+        live = self._of.live()
+        with torch.no_grad():
+            for name, tensor in self.tensors.items():
+                live[name].copy_(tensor)
+        self._random.restore()
+        self._of._optimizer.method.counters = dict(self._counters)
+
+
+@contextmanager
+def undisturbed(model: nn.Module, device: torch.device) -> Iterator[None]:
+    """Put the network's buffers, gradients and torch's generators back as they were."""
+    random = RandomState({device})
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    try:
+        yield
+    finally:
+        random.restore()
+        for parameter in model.parameters():
+            parameter.grad = None
+        with torch.no_grad():
+            for name, buffer in model.named_buffers():
+                buffer.copy_(buffers[name])

@@ -1,0 +1,71 @@
+"""Channels last where it belongs; moments lie as their weights do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from test_loop import training, weights
+from torch import nn
+
+from sambench.models.model import build_model
+from sambench.optim import build
+from sambench.training.layout import align_moments, layout_of
+
+CPU, GPU = torch.device("cpu"), torch.device("cuda:0")
+
+
+@pytest.mark.parametrize(
+    ("model", "last"),
+    [("small-cnn", True), ("resnet50", True), ("vgg16", True), ("vit", False), ("swin", False)],
+)
+def test_convolutional_networks_go_channels_last_on_a_gpu(model: str, last: bool) -> None:
+    with torch.device("meta"):
+        network = build_model(model, classes=2, image_size=32, pretrained=False)
+    assert (layout_of(network, GPU) == torch.channels_last) is last
+    assert layout_of(network, CPU) == torch.contiguous_format
+
+
+@pytest.mark.parametrize("optimizer", ["sam", "fsam", "gcsam", "crsam"])
+def test_the_layout_changes_rounding_and_nothing_else(
+    tmp_path: Path, optimizer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the CPU, on SGD: both layouts sum the same products in another order."""
+    given = {"optimizer": {"name": optimizer, "base": "sgd"}, "lr": 0.01}
+    usual = training(tmp_path / "usual", **given)
+    usual.run()
+    monkeypatch.setattr(
+        "sambench.training.loop.layout_of", lambda model, device: torch.channels_last
+    )
+    other = training(tmp_path / "other", **given)
+    assert other.engine.described()["channels_last"]
+    other.run()
+    assert other.model[0].weight.is_contiguous(memory_format=torch.channels_last)
+    expected = weights(usual)
+    for name, found in weights(other).items():
+        torch.testing.assert_close(found, expected[name], rtol=1e-4, atol=1e-5)
+
+
+def test_moments_of_another_layout_are_laid_out_anew() -> None:
+    model = nn.Conv2d(2, 3, 3)
+    inputs = torch.randn(4, 2, 6, 6)
+    optimizer = build("fsam", model.parameters(), lr=0.1)
+
+    def closure() -> torch.Tensor:
+        loss = model(inputs).square().mean()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    before = {k: v.clone() for k, v in optimizer.state[model.weight].items()}
+    mean = optimizer.method.memory["mean"].tensors[0].clone()
+    model.to(memory_format=torch.channels_last)
+    align_moments(optimizer)
+    for name, value in optimizer.state[model.weight].items():
+        assert torch.equal(value, before[name])
+        assert value.dim() == 0 or value.stride() == model.weight.stride()
+    kept = optimizer.method.memory["mean"].tensors[0]
+    assert torch.equal(kept, mean)
+    assert kept.stride() == model.weight.stride()
+    optimizer.step(closure)

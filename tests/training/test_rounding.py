@@ -1,0 +1,111 @@
+"""What rounding leaves of a perturbation: exact on made-up weights, told in the record."""
+
+from __future__ import annotations
+
+import math
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from test_loop import training
+from torch import Tensor, nn
+
+from sambench.optim import build
+from sambench.training.rounding import RoundingWatch, rounds, to_bf16, to_tf32
+
+
+def by_hand(value: float, kept: int) -> float:
+    """Round a float32 to so many bits of mantissa with exact arithmetic, ties away from zero."""
+    if value == 0.0:
+        return 0.0
+    fraction, exponent = math.frexp(value)
+    scaled = abs(fraction) * 2 ** (kept + 1)
+    return math.copysign(math.ldexp(math.floor(scaled + 0.5), exponent - kept - 1), value)
+
+
+def test_tf32_keeps_ten_bits() -> None:
+    values = np.random.default_rng(0).normal(size=1000).astype(np.float32)
+    ties = [struct.unpack("f", struct.pack("I", 0x3F801000))[0], 1.9999999, -1.9999999, 0.0]
+    given = torch.tensor([*values.tolist(), *ties], dtype=torch.float32)
+    expected = [by_hand(value, 10) for value in given.tolist()]
+    assert to_tf32(given).tolist() == expected
+
+
+def test_bf16_keeps_seven_bits_and_the_sign() -> None:
+    given = torch.tensor([1.0, 1.0 + 2**-8, 1.0 + 3 * 2**-8, -(1.0 + 2**-7)])
+    assert to_bf16(given).tolist() == [1.0, 1.0, 1.0 + 2**-6, -(1.0 + 2**-7)]
+
+
+def rounding_of(step: Tensor, weight: float, precision: str = "bf16") -> tuple[float, ...]:
+    """Perturb two tensors of equal weights by hand, as an optimizer does; return what is left."""
+    model = nn.Linear(4, 2)
+    nn.init.constant_(model.weight, weight)
+    optimizer = build("sam", model.parameters(), lr=0.1)
+    watch = RoundingWatch(optimizer, precision)
+    watch.look()
+    assert watch.rounding is None
+    before = model.weight.data
+    model.weight.data = before + step
+    watch.look()
+    model.weight.data = before
+    found = watch.rounding
+    assert found is not None
+    return found.changed, found.cosine, found.norm_ratio
+
+
+def test_what_is_left_of_a_perturbation() -> None:
+    """At 1, bfloat16's spacing is 2^-7: of two steps of a half and of one spacing one survives."""
+    step = torch.zeros(2, 4)
+    step[0, 0], step[0, 1] = 2**-7, 2**-9
+    changed, cosine, ratio = rounding_of(step, 1.0)
+    length = math.hypot(2**-7, 2**-9)
+    assert changed == 1 / 8
+    assert cosine == pytest.approx(2**-7 / length, rel=1e-6)
+    assert ratio == pytest.approx(2**-7 / length, rel=1e-6)
+
+
+def test_small_steps_vanish_and_large_ones_do_not() -> None:
+    direction = torch.randn(2, 4, generator=torch.Generator().manual_seed(0))
+    assert rounding_of(direction * 1e-5, 1.0) == (0.0, 0.0, 0.0)
+    changed, cosine, ratio = rounding_of(direction, 1.0)
+    assert changed == 1.0
+    assert cosine > 0.999
+    assert ratio == pytest.approx(1.0, abs=0.01)
+
+
+def test_where_precisions_round() -> None:
+    cpu, gpu = torch.device("cpu"), torch.device("cuda:0")
+    assert [rounds(p, cpu) for p in ("fp32", "tf32", "bf16")] == [False, False, True]
+    assert [rounds(p, gpu) for p in ("fp32", "tf32", "bf16")] == [False, True, True]
+
+
+def test_a_run_in_bf16_tells_once_and_one_in_fp32_has_nothing_to_tell(tmp_path: Path) -> None:
+    run = training(tmp_path / "bf16", optimizer="sam", precision="bf16")
+    run.run()
+    rounding = run.state.rounding
+    assert rounding is not None
+    assert rounding["precision"] == "bf16"
+    assert 0.0 < float(rounding["changed"]) < 1.0
+    assert -1.0 <= float(rounding["cosine"]) <= 1.0
+    exact = training(tmp_path / "fp32", optimizer="sam")
+    exact.run()
+    assert exact.state.rounding is None
+
+
+def test_watching_changes_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    watched = training(tmp_path / "watched", optimizer="gsam", precision="bf16")
+    watched.run()
+    monkeypatch.setattr("sambench.training.loop.rounds", lambda precision, device: False)
+    plain = training(tmp_path / "plain", optimizer="gsam", precision="bf16")
+    plain.run()
+    assert plain.state.rounding is None
+    pairs = zip(watched.model.parameters(), plain.model.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_a_method_without_a_perturbation_has_nothing_to_lose(tmp_path: Path) -> None:
+    run = training(tmp_path, optimizer="adam", precision="bf16")
+    run.run()
+    assert run.state.rounding is None
