@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from sambench.data.source import Option, sources
@@ -12,6 +14,8 @@ from sambench.errors import UnknownNameError
 from sambench.launch.launcher import launchers
 from sambench.models.model import models
 from sambench.optim.method import optimizers
+from sambench.settings import optimizer_settings, run_settings
+from sambench.suite.file import shipped_suites
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,9 +177,54 @@ def _launchers() -> Part:
     return Part(headings=("name", "summary", "options", "needs"), rows=rows, entries=entries)
 
 
+def _suites() -> Part:
+    entries = [
+        {"name": name, "summary": _first_comment(path)} for name, path in shipped_suites().items()
+    ]
+    rows = [(entry["name"], entry["summary"]) for entry in entries]
+    return Part(headings=("name", "summary"), rows=rows, entries=entries)
+
+
+def _first_comment(path: Path) -> str:
+    """Return the first sentence of the comment that a suite file begins with."""
+    lines = itertools.takewhile(lambda line: line.startswith("#"), path.read_text().splitlines())
+    return " ".join(line.lstrip("# ") for line in lines).partition(". ")[0].rstrip(".")
+
+
+def _settings() -> Part:
+    entries = [asdict(setting) for setting in (*run_settings(), *optimizer_settings())]
+    rows = [
+        (
+            entry["key"],
+            entry["type"],
+            _shown(entry["default"]),
+            entry["unit"],
+            entry["meaning"] + (f" ({', '.join(entry['of'])})" if entry["of"] else ""),
+        )
+        for entry in entries
+    ]
+    return Part(
+        headings=("setting", "type", "default", "unit", "meaning"), rows=rows, entries=entries
+    )
+
+
+def _shown(default: object) -> str:
+    """Return a default as it is written after --set."""
+    if default is None:
+        return "–"
+    if isinstance(default, bool):
+        return str(default).lower()
+    if isinstance(default, tuple):
+        return str(list(default))
+    return f"{default:g}" if isinstance(default, float) else str(default)
+
+
 _PARTS: dict[str, Callable[[], Part]] = {
     "optimizers": _optimizers,
     "models": _models,
     "datasets": _datasets,
     "launchers": _launchers,
+    "suites": _suites,
+    "settings": _settings,
 }
+KINDS = tuple(_PARTS)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
+from sambench.cli import completion
 from sambench.cli import hessian_options as options
-from sambench.cli import study_options
+from sambench.cli.answers import runs_answer
+from sambench.cli.grouping import grouped
 from sambench.cli.launching import folds_in, image_size
-from sambench.cli.options import DATA, RESULTS, DataOption, PluginOption, ResultsOption
+from sambench.cli.options import PLACE, Output, Place
+from sambench.cli.study_options import Around, show_studies
 from sambench.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,90 +26,74 @@ if TYPE_CHECKING:
     from sambench.store import Store
 
 
+@dataclass(frozen=True, kw_only=True)
+class Doing:
+    """Where it is measured, and whether again."""
+
+    panel: ClassVar[str] = PLACE
+    device: Annotated[
+        str | None,
+        typer.Option(
+            "--device",
+            "--devices",
+            metavar="DEVICE,...",
+            help="cpu, cuda:0, mps; several have a process each.",
+            show_default="a GPU if there is one",
+            autocompletion=completion.devices_in_list,
+        ),
+    ] = None
+    again: Annotated[
+        bool, typer.Option("--again", help="Measure runs that have a measurement too.")
+    ] = False
+
+
+@grouped
 def hessian(
     runs: Annotated[
         list[str],
-        typer.Argument(help="Runs by name, id or shell pattern, or suites by name or file."),
+        typer.Argument(
+            metavar="RUN",
+            help="Runs by name, id or shell pattern, or suites by name or file.",
+            autocompletion=completion.runs_and_suites,
+        ),
     ],
-    samples: options.SamplesOption = None,
-    tol: options.ToleranceOption = None,
-    trace_tol: options.TraceToleranceOption = None,
-    max_matvecs: options.MatvecsOption = None,
-    minutes: options.MinutesOption = None,
-    seed: options.SeedOption = None,
-    k: options.CountOption = None,
-    batch_stat: options.BatchStatOption = None,
-    batches: options.BatchesOption = None,
-    perturbations: options.PerturbationsOption = None,
-    sigma: options.SigmaOption = None,
-    adaptive: options.AdaptiveOption = False,
-    per_layer: options.PerLayerOption = False,
-    include_l2: options.PenaltyOption = False,
-    batch_norm: options.BatchNormOption = None,
-    hvp: options.ProductOption = None,
-    trace_method: options.TraceMethodOption = None,
-    dtype: options.TypeOption = None,
-    density: study_options.DensityOption = False,
-    sharpness: study_options.SharpnessOption = False,
-    landscape: study_options.LandscapeOption = False,
-    landscape_with: study_options.LandscapeWithOption = None,
-    landscape_points: study_options.LandscapePointsOption = 21,
-    again: Annotated[
-        bool, typer.Option("--again", help="Measure runs that have a measurement too.")
-    ] = False,
-    device: options.DevicesOption = None,
-    data: DataOption = DATA,
-    results: ResultsOption = RESULTS,
-    plugin: PluginOption = None,
+    accuracy: options.Accuracy,
+    quantity: options.Quantity,
+    arithmetic: options.Arithmetic,
+    around: Around,
+    doing: Doing,
+    place: Place,
+    output: Output,
 ) -> None:
     """Measure how sharp a run's minimum is: eigenvalues and trace of the Hessian, with errors.
 
     Runs that have been measured are shown. Ctrl-C keeps what is finished; the same command goes on
     from there.
 
-    Examples: sambench hessian 'phantom-small-cnn-*'; sambench hessian suites/demo.yaml
+    Examples:
+      sambench hessian 'phantom-small-cnn-*' --samples 128
+      sambench hessian suites/demo.yaml
     """
-    numbers: dict[str, Any] = {
-        "samples": samples,
-        "tol": tol,
-        "trace_tol": trace_tol,
-        "max_matvecs": max_matvecs,
-    }
-    numbers |= {"minutes": minutes, "seed": seed, "k": k, "batches": batches, "sigma": sigma}
-    choices: dict[str, Any] = {
-        "batch_stat": batch_stat,
-        "batch_norm": batch_norm,
-        "hvp": hvp,
-        "dtype": dtype,
-    }
-    choices |= {"perturbations": perturbations, "trace_method": trace_method}
-    flags = {"adaptive": adaptive, "per_layer": per_layer, "include_l2": include_l2}
-    given: dict[str, Any] = {
-        **{key: value for key, value in (numbers | choices).items() if value is not None},
-        **{key: True for key, value in flags.items() if value},
-    }
-    from sambench.console import Screen
-
-    screen = Screen()
-    groups = _groups(screen, runs, given, data, results)
+    given = options.given_settings(accuracy, quantity, arithmetic)
+    screen, results = output.screen(), place.results
+    groups = _groups(screen, runs, given, place.data, results)
     from sambench.minimum.measuring import Task
     from sambench.run import Paths
+    from sambench.store import Store
 
-    paths = Paths(data=data, results=results)
-    around = {"density": density, "sharpness": sharpness, "landscape": landscape}
-    other = study_options.other_run(results, landscape_with)
+    paths, other = Paths(data=place.data, results=results), around.other_run(results)
     code = 0
     for records, settings in groups:
-        studies = study_options.studies(settings, points=landscape_points, **around)
         task = Task(
             records=records,
             settings=settings,
             paths=paths,
-            again=again,
-            studies=studies,
+            again=doing.again,
+            studies=around.studies(settings),
             other=other,
         )
-        code = max(code, _measure(screen, task, given, device))
+        code = max(code, _measure(screen, task, given, doing.device))
+    output.answer(runs_answer(Store(results), (r for records, _ in groups for r in records)))
     raise typer.Exit(code)
 
 
@@ -195,7 +182,7 @@ def _measure(screen: Screen, task: Task, given: dict[str, Any], device: str | No
 
 def _show(screen: Screen, record: RunRecord, results: Path) -> None:
     screen.curvature(record)
-    study_options.show_studies(screen, record, results)
+    show_studies(screen, record, results)
 
 
 def _warn_of_difference(screen: Screen, record: RunRecord, given: dict[str, Any]) -> None:

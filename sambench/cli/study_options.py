@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
+
+from sambench.cli import completion
 
 if TYPE_CHECKING:
     from sambench.console import Screen
@@ -13,69 +16,77 @@ if TYPE_CHECKING:
     from sambench.minimum.studies import Studies
     from sambench.record import RunRecord
 
-AROUND = "Around the minimum"
 
-DensityOption = Annotated[
-    bool,
-    typer.Option("--density", help="Also the density of all eigenvalues.", rich_help_panel=AROUND),
-]
-SharpnessOption = Annotated[
-    bool,
-    typer.Option(
-        "--sharpness",
-        help="Also how the loss rises: one step, worst case, average case.",
-        rich_help_panel=AROUND,
-    ),
-]
-LandscapeOption = Annotated[
-    bool,
-    typer.Option(
-        "--landscape",
-        help="Also the loss on a line, on a plane and on that of the top two eigenvectors.",
-        rich_help_panel=AROUND,
-    ),
-]
-LandscapeWithOption = Annotated[
-    str | None,
-    typer.Option(
-        "--landscape-with",
-        metavar="RUN",
-        help="Also the loss on the way to another run of the same model.",
-        rich_help_panel=AROUND,
-    ),
-]
-LandscapePointsOption = Annotated[
-    int,
-    typer.Option(
-        "--landscape-points",
-        min=3,
-        help="Values on each axis of a plane, an odd number.",
-        rich_help_panel=AROUND,
-    ),
-]
+@dataclass(frozen=True, kw_only=True)
+class Around:
+    """What is studied besides the Hessian's eigenvalues and trace."""
 
+    panel: ClassVar[str] = "Around the minimum"
+    density: Annotated[
+        bool, typer.Option("--density", help="Also the density of all eigenvalues.")
+    ] = False
+    sharpness: Annotated[
+        bool,
+        typer.Option(
+            "--sharpness", help="Also how the loss rises: one step, worst case, average case."
+        ),
+    ] = False
+    landscape: Annotated[
+        bool,
+        typer.Option(
+            "--landscape",
+            help="Also the loss on a line, on a plane and on that of the top two eigenvectors.",
+        ),
+    ] = False
+    landscape_with: Annotated[
+        str | None,
+        typer.Option(
+            "--landscape-with",
+            metavar="RUN",
+            help="Also the loss on the way to another run of the same model.",
+            autocompletion=completion.runs,
+        ),
+    ] = None
+    landscape_points: Annotated[
+        int,
+        typer.Option(
+            "--landscape-points",
+            min=3,
+            metavar="N",
+            help="Values on each axis of a plane, an odd number.",
+        ),
+    ] = 21
 
-def studies(settings: HessianSettings, *, points: int, **wanted: Any) -> Studies:
-    """Return what is to be studied: as the Hessian is measured, with its seed.
+    def studies(self, settings: HessianSettings) -> Studies:
+        """Return what is to be studied: as the Hessian is measured, with its seed.
 
-    Raises:
-        ConfigError: If the number of points is even.
-    """
-    from sambench.minimum.studies import Studies
+        Raises:
+            ConfigError: If the number of points is even.
+        """
+        from sambench.minimum.studies import Studies
 
-    shared: Any = {"seed": settings.seed, "batch_norm": settings.batch_norm, "hvp": settings.hvp}
-    return Studies(points=points, **wanted, **shared)
+        shared: Any = {
+            "seed": settings.seed,
+            "batch_norm": settings.batch_norm,
+            "hvp": settings.hvp,
+        }
+        return Studies(
+            points=self.landscape_points,
+            density=self.density,
+            sharpness=self.sharpness,
+            landscape=self.landscape,
+            **shared,
+        )
 
+    def other_run(self, results: Path) -> RunRecord | None:
+        """Return the other end of an interpolation, if one is asked for.
 
-def other_run(results: Path, name: str | None) -> RunRecord | None:
-    """Return the other end of an interpolation, if one is asked for.
+        Raises:
+            StoreError: If there is no such run, or several.
+        """
+        from sambench.store import Store
 
-    Raises:
-        StoreError: If there is no such run, or several.
-    """
-    from sambench.store import Store
-
-    return None if name is None else Store(results).find_one(name)
+        return None if self.landscape_with is None else Store(results).find_one(self.landscape_with)
 
 
 def show_studies(screen: Screen, record: RunRecord, results: Path) -> None:

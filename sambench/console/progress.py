@@ -13,7 +13,7 @@ from rich.progress import (
 )
 
 from sambench.config import RunConfig
-from sambench.console.bar import progress_bar
+from sambench.console.bar import SlowLines, progress_bar
 from sambench.console.screen import Screen
 from sambench.errors import UserError
 from sambench.events import Epoch, Event, Started, Tick
@@ -43,7 +43,8 @@ class RunDisplay:
         self._name = ""
         self._counts: Counts = beside._counts if beside else Counts()
         self._bar: Progress = beside._bar if beside else _bar(screen)
-        self._task = self._bar.add_task("", total=None, numbers="", visible=beside is None)
+        self._lines: SlowLines = beside._lines if beside else SlowLines(screen.err)
+        self._task = self._bar.add_task("starting", total=None, numbers="", visible=beside is None)
 
     def __enter__(self) -> RunDisplay:
         self._bar.start()
@@ -134,6 +135,7 @@ class RunDisplay:
 
     def _update(self, what: str, done: int, total: int | None, numbers: str) -> None:
         description = f"{escape(self._name)} {what}"
+        self._lines.tell(" ".join(filter(None, (self._name, what, numbers or _share(done, total)))))
         self._bar.update(
             self._task,
             description=description,
@@ -146,6 +148,10 @@ class RunDisplay:
 
 def _bar(screen: Screen) -> Progress:
     return progress_bar(screen.err, TextColumn("{task.fields[numbers]}"), TimeRemainingColumn())
+
+
+def _share(done: int, total: int | None) -> str:
+    return f"{done} of {total}" if total else ""
 
 
 def _ending(record: RunRecord) -> str:

@@ -31,6 +31,7 @@ class Manifest:
         hessian: How to measure curvature, or None to leave it out.
         device: Where to train; None for the best device of whichever machine does it.
         fail_fast: Begin no further run once one has failed or diverged.
+        log: Sinks that follow each run (`sambench.sinks`).
     """
 
     configs: Sequence[RunConfig]
@@ -40,6 +41,7 @@ class Manifest:
     hessian: HessianSettings | None = None
     device: str | None = None
     fail_fast: bool = False
+    log: Sequence[str] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; the folders from the root of the file system."""
@@ -50,6 +52,7 @@ class Manifest:
             "results": str(self.results.resolve()),
             "device": self.device,
             "fail_fast": self.fail_fast,
+            "log": list(self.log),
             "hessian": None if self.hessian is None else asdict(self.hessian),
             "runs": [config.to_dict() for config in self.configs],
         }
@@ -76,6 +79,7 @@ class Manifest:
                 hessian=None if hessian is None else HessianSettings.from_dict(hessian),
                 device=given["device"],
                 fail_fast=given["fail_fast"],
+                log=tuple(given.get("log", ())),
             )
         except LaunchError:
             raise

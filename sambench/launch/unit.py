@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING
 from sambench.claim import HEARTBEAT_SECONDS, STALE_SECONDS, Claimed
 from sambench.config import RunConfig
 from sambench.errors import LaunchError, UserError
+from sambench.events import Event
 from sambench.launch.manifest import Manifest
 from sambench.launch.signals import stop_on_signal
 from sambench.launch.watcher import Tally, Watcher
 from sambench.plugin import load_inherited
 from sambench.record import COMPLETED, DIVERGED, FAILED, INTERRUPTED, RUNNING, RunRecord
+from sambench.sinks import Following
 from sambench.store import Store
 
 if TYPE_CHECKING:
@@ -62,20 +64,29 @@ def perform(
         if stop_requested():
             raise KeyboardInterrupt
 
-    paths = Paths(data=manifest.data, results=manifest.results)
-    record = run_one(
-        manifest.configs[index],
-        paths,
-        device=device,
-        suite=manifest.suite,
-        on_event=watcher.event,
-        stop_requested=stop_requested,
-    )
-    if manifest.hessian is not None and _unmeasured(record, manifest):
-        record = measure_hessian(
-            record, manifest.hessian, paths, device=device, on_progress=measuring
+    def told(event: Event) -> None:
+        watcher.event(event)
+        following.event(event)
+
+    config, paths = manifest.configs[index], Paths(data=manifest.data, results=manifest.results)
+    following = Following(manifest.log, Store(manifest.results).folder(config))
+    record: RunRecord | None = None
+    try:
+        record = run_one(
+            config,
+            paths,
+            device=device,
+            suite=manifest.suite,
+            on_event=told,
+            stop_requested=stop_requested,
         )
-    return record
+        if manifest.hessian is not None and _unmeasured(record, manifest):
+            record = measure_hessian(
+                record, manifest.hessian, paths, device=device, on_progress=measuring
+            )
+        return record
+    finally:
+        following.end(record)
 
 
 def perform_alone(
