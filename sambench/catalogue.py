@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -17,10 +18,12 @@ from sambench.optim.method import optimizers
 from sambench.settings import optimizer_settings, run_settings
 from sambench.suite.file import shipped_suites
 
+SETTINGS = "settings"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """One registry.
+    """One kind of things, most often a registry.
 
     Attributes:
         headings: Of the rows.
@@ -34,14 +37,15 @@ class Part:
 
 
 def catalogue(kind: str | None = None) -> dict[str, Part]:
-    """Return the registry of that kind, or all.
+    """Return what there is of that kind, or of all kinds but the many settings.
 
     Raises:
         UnknownNameError: If there is no such kind.
     """
     if kind is not None and kind not in _PARTS:
         raise UnknownNameError("kind", kind, _PARTS, f"kinds: {', '.join(_PARTS)}")
-    return {name: part() for name, part in _PARTS.items() if kind in (None, name)}
+    chosen = [name for name in _PARTS if name != SETTINGS] if kind is None else [kind]
+    return {name: _PARTS[name]() for name in chosen}
 
 
 def _optimizers() -> Part:
@@ -192,20 +196,19 @@ def _first_comment(path: Path) -> str:
 
 
 def _settings() -> Part:
-    entries = [asdict(setting) for setting in (*run_settings(), *optimizer_settings())]
+    found = (*run_settings(), *optimizer_settings())
     rows = [
         (
-            entry["key"],
-            entry["type"],
-            _shown(entry["default"]),
-            entry["unit"],
-            entry["meaning"] + (f" ({', '.join(entry['of'])})" if entry["of"] else ""),
+            setting.name,
+            setting.type + (f", {setting.unit}" if setting.unit else ""),
+            _shown(setting.default),
+            setting.meaning + (f" ({', '.join(setting.of)})" if setting.of else ""),
         )
-        for entry in entries
+        for setting in found
     ]
-    return Part(
-        headings=("setting", "type", "default", "unit", "meaning"), rows=rows, entries=entries
-    )
+    entries = [json.loads(json.dumps(asdict(setting))) for setting in found]
+    headings = ("setting", "type, unit", "default", "meaning")
+    return Part(headings=headings, rows=rows, entries=entries)
 
 
 def _shown(default: object) -> str:
@@ -225,6 +228,6 @@ _PARTS: dict[str, Callable[[], Part]] = {
     "datasets": _datasets,
     "launchers": _launchers,
     "suites": _suites,
-    "settings": _settings,
+    SETTINGS: _settings,
 }
 KINDS = tuple(_PARTS)

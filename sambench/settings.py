@@ -21,7 +21,7 @@ class Setting:
     """What `--set KEY=VALUE` takes.
 
     Attributes:
-        key: As on the command line.
+        name: As on the command line.
         type: "number", "whole number", "text", "true | false", or the values that there are.
         default: None where there is none, or it follows from others.
         unit: Of a number; empty where it has none.
@@ -29,7 +29,7 @@ class Setting:
         of: The optimizers or base optimizers that have it; empty for a setting of the run.
     """
 
-    key: str
+    name: str
     type: str
     default: Any
     unit: str
@@ -43,7 +43,7 @@ def run_settings() -> Iterator[Setting]:
     for f in fields(RunConfig):
         unit = next(iter(getattr(hints[f.name], "__metadata__", ())), "")
         yield Setting(
-            key=f.name,
+            name=f.name,
             type=_type(f.name, hints[f.name]),
             default=_default(f),
             unit=unit,
@@ -51,7 +51,7 @@ def run_settings() -> Iterator[Setting]:
         )
     for rule, unit, meaning in _rules(_attributes(Stop)["value"]):
         yield Setting(
-            key=f"stop.{rule}",
+            name=f"stop.{rule}",
             type="number above 0",
             default=STOP_RULES[rule],
             unit=unit,
@@ -74,7 +74,7 @@ def optimizer_settings() -> Iterator[Setting]:
     found[("base", " | ".join(BASES), "adam", "turns the direction into an update")] = [ALL]
     for (name, kind, default, meaning), of in sorted(found.items(), key=lambda item: item[0][0]):
         yield Setting(
-            key=f"optimizer.{name}",
+            name=f"optimizer.{name}",
             type=kind,
             default=default,
             unit="",

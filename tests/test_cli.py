@@ -139,7 +139,7 @@ def test_list(tmp_path: Path) -> None:
 
 def test_list_as_json(tmp_path: Path) -> None:
     listed = json.loads(call(tmp_path, "list", "--json").out)
-    assert list(listed) == ["optimizers", "models", "datasets", "launchers"]
+    assert list(listed) == ["optimizers", "models", "datasets", "launchers", "suites"]
     assert "gcsam" in [entry["name"] for entry in listed["optimizers"]]
 
 
@@ -150,7 +150,7 @@ def test_list_of_one_kind_as_json(tmp_path: Path) -> None:
 def test_list_of_an_unknown_kind(tmp_path: Path) -> None:
     assert refused(tmp_path, "list", "optimiser") == (
         "unknown kind 'optimiser': did you mean 'optimizers'?; kinds: optimizers, models, "
-        "datasets, launchers"
+        "datasets, launchers, suites, settings"
     )
 
 
@@ -743,9 +743,9 @@ def test_help_of_curvature_says_the_defaults(tmp_path: Path) -> None:
     said = " ".join(call(tmp_path, "hessian", "--help").out.split())
     settings = HessianSettings()
     for value in (settings.samples, settings.tol, settings.trace_tol, settings.max_matvecs):
-        assert f"(default {value:g})" in said
+        assert f"[default: {value:g}]" in said
     for word in (settings.batch_stat, settings.batch_norm, settings.hvp, settings.dtype):
-        assert f"(default {word})" in said
+        assert f"[default: {word}]" in said
 
 
 def test_a_bad_curvature_option_names_what_is_allowed(tmp_path: Path) -> None:

@@ -131,12 +131,12 @@ def settings(context: typer.Context, incomplete: str) -> Iterator[Named]:
 
     for setting in (*run_settings(), *optimizer_settings()):
         values = setting.type.split(" | ") if " | " in setting.type else []
-        values = list(SPLITS) if setting.key == "split" else values
+        values = list(SPLITS) if setting.name == "split" else values
         yield from (
-            (f"{key}={value}", setting.meaning) for key in [setting.key] for value in values
+            (f"{key}={value}", setting.meaning) for key in [setting.name] for value in values
         )
         if not values:
-            yield f"{setting.key}=", setting.meaning
+            yield f"{setting.name}=", setting.meaning
 
 
 @_silent

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from copy import copy
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
@@ -64,9 +65,9 @@ def _parameters(group: Any) -> Iterator[inspect.Parameter]:
 
 
 def _filled(text: str) -> str:
-    """Join the lines of each paragraph but of lists of examples, which are indented."""
-    paragraphs = text.split("\n\n")
-    return "\n\n".join(p if "\n  " in p else " ".join(p.split()) for p in paragraphs)
+    """Join the lines of each paragraph; examples, which are indented, keep theirs."""
+    paragraphs = (re.sub(r"\s*\n(?! )", " ", paragraph) for paragraph in text.split("\n\n"))
+    return "\n\n".join(re.sub(r"\n +", "\n", paragraph) for paragraph in paragraphs)
 
 
 def _titled(annotation: Any, title: str | None) -> Any:
@@ -85,7 +86,7 @@ def _titled(annotation: Any, title: str | None) -> Any:
 class Command(TyperCommand):
     """A command whose help shows no type beside flags, and itself among the output options."""
 
-    def get_params(self, ctx: typer.Context) -> list[Any]:
+    def get_params(self, ctx: Any) -> list[Any]:
         """Return the parameters with what the help shows of them."""
         parameters = _without_type_of_flags(super().get_params(ctx))
         for parameter in parameters:
@@ -97,7 +98,7 @@ class Command(TyperCommand):
 class Group(TyperGroup):
     """The commands together; its help shows no type beside flags."""
 
-    def get_params(self, ctx: typer.Context) -> list[Any]:
+    def get_params(self, ctx: Any) -> list[Any]:
         """Return the parameters with what the help shows of them."""
         return _without_type_of_flags(super().get_params(ctx))
 
