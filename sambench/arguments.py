@@ -107,11 +107,21 @@ def sort_settings(given: Sequence[str] | None, optimizers: Sequence[str]) -> Sor
                 f"of the run: {', '.join(sorted(own))}; of {', '.join(optimizers)}: "
                 f"{', '.join(sorted(known))}; {SEE}"
             )
+        if name == "base" and not of_optimizer:
+            _refuse_base(str(value), optimizers)
         if name in found.spelled:
             raise ConfigError(f"--set {found.spelled[name]} and --set {key} are one; keep one")
         found.spelled[name] = key
         (found.optimizer if of_optimizer else found.run)[name] = value
     return found
+
+
+def _refuse_base(base: str, optimizers: Sequence[str]) -> None:
+    """Refuse a base optimizer that does not exist or that none of the optimizers takes."""
+    find_base(base)
+    own = {name: registry.get(name).base for name in optimizers}
+    if all(its not in (None, base) for its in own.values()):
+        raise ConfigError(f"--set base={base}: {', '.join(own)} has its own base optimizer")
 
 
 def _stop(rule: str, value: Any) -> dict[str, Any]:

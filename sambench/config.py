@@ -260,6 +260,11 @@ MINIMUM = {
 """Least values of whole numbers."""
 
 
+def choices_of(name: str) -> tuple[str, ...]:
+    """Return what a user may write for a setting of `CHOICES`."""
+    return (*CHOICES[name], *([PAPERS] if name == "augmentation" else []))
+
+
 def _typed(name: str, value: Any) -> Any:
     """Check a value against its field's type and range."""
     if name in MINIMUM:
@@ -278,9 +283,10 @@ def _typed(name: str, value: Any) -> Any:
             raise ConfigError(f"{name}={value:g} is not allowed; allowed: [0, 1)")
     elif name in CHOICES:
         if value not in CHOICES[name]:
+            allowed = choices_of(name)
             raise ConfigError(
-                f"{name}={value!r} is not allowed{did_you_mean(str(value), CHOICES[name])}"
-                f"; allowed: {', '.join(CHOICES[name])}"
+                f"{name}={value!r} is not allowed{did_you_mean(str(value), allowed)}"
+                f"; allowed: {', '.join(allowed)}"
             )
     elif name in ("dataset", "model", "split") and not (isinstance(value, str) and value):
         raise ConfigError(f"{name}={value!r} is not allowed; allowed: a name")

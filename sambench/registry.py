@@ -83,5 +83,22 @@ class Registry(Generic[Entry]):
         for module in pkgutil.iter_modules(package.__path__, f"{self._package}."):
             importlib.import_module(module.name)
         for point in importlib.metadata.entry_points(group=f"sambench.{self.kind}s"):
-            point.load()
+            self._load(point)
         self._discovered = True
+
+    def _load(self, point: importlib.metadata.EntryPoint) -> None:
+        """Import what an installed package brings; importing it registers it.
+
+        Raises:
+            PluginError: If it cannot be imported, or its name is taken.
+        """
+        package = point.dist.name if point.dist else point.value
+        try:
+            point.load()
+        except PluginError as error:
+            raise PluginError(f"package {package}: {error}") from error
+        except Exception as error:
+            raise PluginError(
+                f"package {package} fails as it brings {self.kind} {point.name!r} "
+                f"({type(error).__name__}: {error}); repair or uninstall it"
+            ) from error

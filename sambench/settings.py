@@ -9,7 +9,15 @@ from collections.abc import Iterator
 from dataclasses import MISSING, Field, dataclass, fields
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
-from sambench.config import CHOICES, LEARNING_RATE, MINIMUM, PAPERS, STOP_RULES, RunConfig, Stop
+from sambench.config import (
+    CHOICES,
+    LEARNING_RATE,
+    MINIMUM,
+    STOP_RULES,
+    RunConfig,
+    Stop,
+    choices_of,
+)
 from sambench.optim.base import BASES
 from sambench.optim.method import Hyperparameter, Mechanics, optimizers
 
@@ -104,7 +112,7 @@ def _default(f: Field[Any]) -> Any:
 
 def _type(name: str, hint: Any) -> str:
     if name in CHOICES:
-        return " | ".join((*CHOICES[name], *([PAPERS] if name == "augmentation" else [])))
+        return " | ".join(choices_of(name))
     if name in MINIMUM:
         return f"whole number >= {MINIMUM[name]}"
     plain = get_args(hint)[0] if get_origin(hint) is Annotated else hint

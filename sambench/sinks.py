@@ -44,11 +44,13 @@ class TensorBoard:
         from torch.utils.tensorboard import SummaryWriter
 
         self._writer = SummaryWriter(str(folder / "tensorboard"))
+        self._last = 0
 
     def numbers(self, values: Mapping[str, float], step: int | None) -> None:
-        """Write scalars."""
+        """Write scalars; those of the whole run at its last epoch."""
+        self._last = self._last if step is None else step
         for name, value in values.items():
-            self._writer.add_scalar(name, value, step)
+            self._writer.add_scalar(name, value, self._last)
 
     def close(self) -> None:
         """Close the event file."""

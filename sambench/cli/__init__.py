@@ -52,7 +52,7 @@ def main() -> None:
     warnings.showwarning = _show_warning
     try:
         load_inherited()
-        app()
+        app(prog_name="sambench")
     except UserError as error:
         from sambench.console import Screen
 

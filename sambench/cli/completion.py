@@ -144,7 +144,8 @@ def options_of_source(context: typer.Context, incomplete: str) -> Iterator[Named
     """Keys of `prepare --set`, for the dataset that is named before."""
     from sambench.data.source import sources as registry
 
-    options = registry.get(context.params["dataset"]).options
+    named = context.params.get("dataset") or context.args[0]  # a line that breaks off is not parsed
+    options = registry.get(named).options
     return ((f"{name}=", option.help) for name, option in options.items())
 
 
