@@ -197,6 +197,7 @@ def test_wandb_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     following.event(epoch(2, train_loss=0.25))
     assert run.summary["train/loss"] == 0.5  # of the last step that is complete
     following.end(None)
+    wandb.teardown()  # as the end of the process does: its service writes what is left
     (file,) = tmp_path.glob(f"wandb/offline-run-*-{config.id}/run-{config.id}.wandb")
     content = file.read_bytes()
     assert config.name.encode() in content
