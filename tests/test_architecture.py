@@ -33,6 +33,8 @@ TORCH_FREE = (
     "sambench.events",
     "sambench.environment",
     "sambench.arguments",
+    "sambench.settings",
+    "sambench.sinks",
     "sambench.catalogue",
     "sambench.console",
     "sambench.analysis",
@@ -250,6 +252,9 @@ COMMAND = (
         (["--help"], 0, "compare"),
         (["list"], 0, "gcsam"),
         (["list", "--json"], 0, '"optimizers"'),
+        (["list", "settings"], 0, "label_noise"),
+        (["train", "--help"], 0, "--opt"),
+        (["compare", "--help"], 0, "--plan"),
     ],
 )
 def test_commands_that_start_at_once(

@@ -24,7 +24,7 @@ def check(
       sambench check examples/my_optimizer.py
     """
     from sambench.errors import PluginError
-    from sambench.optim.contract import findings
+    from sambench.optim.contract import RULES, findings
     from sambench.optim.method import optimizers
     from sambench.plugin import load_plugin
 
@@ -38,7 +38,11 @@ def check(
     screen = output.screen()
     answers = []
     for info in own:
-        found = [(rule.name, wrong) for rule, wrong in findings(info)]
+        with screen.progress() as progress:
+            found = []
+            for rule, wrong in findings(info):
+                found.append((rule.name, wrong))
+                progress(len(found), len(RULES), info.name)
         kept = sum(wrong is None for _, wrong in found)
         rows = [(name, "kept" if wrong is None else wrong) for name, wrong in found]
         caption = f"{info.name}: {kept} of {len(found)} rules kept"

@@ -8,12 +8,15 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
 
+WIDE = 100
+"""Columns from which on there is room for a long bar."""
+
 
 def progress_bar(console: Console, *columns: ProgressColumn) -> Progress:
     """Return a bar that is gone when it is done, and absent where there is no terminal."""
     return Progress(
         TextColumn("{task.description}"),
-        BarColumn(bar_width=20),
+        BarColumn(bar_width=20 if console.width >= WIDE else 8),
         *columns,
         console=console,
         transient=True,
