@@ -59,8 +59,7 @@ def launch(
     from sambench.launch.launcher import launchers
     from sambench.launch.manifest import Manifest
 
-    name, options = launcher
-    chosen = launchers.get(name)
+    chosen, options = launchers.get(launcher[0]), launcher[1]
     todo = [standing.config for standing in left]
     check_data(todo, data)
     check_models(todo)
