@@ -15,8 +15,6 @@ from sambench.errors import UnknownNameError
 from sambench.launch.launcher import launchers
 from sambench.models.model import models
 from sambench.optim.method import optimizers
-from sambench.settings import optimizer_settings, run_settings
-from sambench.suite.file import shipped_suites
 
 SETTINGS = "settings"
 
@@ -182,6 +180,8 @@ def _launchers() -> Part:
 
 
 def _suites() -> Part:
+    from sambench.suite.file import shipped_suites
+
     entries = [
         {"name": name, "summary": _first_comment(path)} for name, path in shipped_suites().items()
     ]
@@ -196,6 +196,8 @@ def _first_comment(path: Path) -> str:
 
 
 def _settings() -> Part:
+    from sambench.settings import optimizer_settings, run_settings
+
     found = (*run_settings(), *optimizer_settings())
     rows = [
         (

@@ -138,4 +138,4 @@ class Output:
     def answer(self, content: Mapping[str, Any]) -> None:
         """Write what a program reads (`sambench.cli.answers`), if it asked for it."""
         if self.as_json:
-            typer.echo(json.dumps(content, indent=2))
+            typer.echo(json.dumps(content, indent=2, allow_nan=False))
