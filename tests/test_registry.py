@@ -104,6 +104,8 @@ def test_an_installed_entry_point_registers(
     asked: list[str] = []
 
     class Point:
+        name, value, dist = "mango", "orchard:mango", None
+
         def load(self) -> None:
             registry.register(Fruit("mango"))
 
