@@ -1,153 +1,126 @@
-"""How long records take from disk to a report: 10,000 made-up runs, in a folder of their own.
+"""What a report of 10,000 stored runs takes: processor time and memory, whole and by stage.
 
-    python benchmarks/report_scale.py [--runs 10000] [--keep FOLDER]
+    python benchmarks/report_scale.py [--runs 10000] [--shapes protocols seeds] [--json FILE]
 
-Prints seconds and peak memory of each stage; nothing is asserted.
+Writes made-up runs to a temporary folder and reports on them as their user would, in a new process
+each time, start and imports included. What counts is the least processor time of three, user and
+system: it is what is left where other programs use the machine too. The stages are measured
+in a process of their own. `damaged` is the first shape again with four records that cannot be read.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
-import random
+import os
 import resource
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from sambench.analysis.comparison import compare, with_holm
-from sambench.analysis.frame import frame
-from sambench.analysis.groups import groups
-from sambench.analysis.metrics import METRICS
-from sambench.config import RunConfig
-from sambench.record import COMPLETED, RunRecord
-from sambench.report.page import write_report
-from sambench.report.tables import build_tables
-from sambench.store import Store
+from made_up_runs import SHAPES, damage, write_runs
 
-OPTIMIZERS = ("adam", "sam", "asam", "gsam", "wsam", "crsam", "gcsam")
-MODELS = ("resnet50", "vgg16", "vit", "swin")
-SEEDS = 10
+DEMO_RUNS = 9
+MACHINE = "2 cores, shared with other work"
 
 Result = TypeVar("Result")
 
 
-def made_up(config: RunConfig, draw: random.Random) -> RunRecord:
-    """Return a completed record with every section filled in."""
-    top = draw.lognormvariate(3, 1)
-    sure = {"converged": True, "residual": 0.001, "upper_bound": 1.1 * top, "lowest": -0.1}
-    return RunRecord(
-        config=config,
-        status=COMPLETED,
-        suite="scale",
-        environment={"sambench": "0", "python": "3", "gpu": None, "cpu": "a CPU", "git": "0" * 12},
-        data={
-            "fingerprint": "f",
-            "classes": ["a", "b"],
-            "train": 1924,
-            "validation": 0,
-            "test": 481,
-        },
-        final={
-            "epochs": 10,
-            "stopped_by": "epochs",
-            "target_met": None,
-            "selection": "last",
-            "train": {"loss": 0.1, "accuracy": 1.0},
-            "validation": None,
-            "test": {
-                "n": 481,
-                "loss": draw.random(),
-                "accuracy": draw.gauss(0.82, 0.02),
-                "balanced_accuracy": draw.gauss(0.8, 0.02),
-                "auroc": draw.gauss(0.9, 0.02),
-                "sensitivity": draw.random(),
-                "specificity": draw.random(),
-                "f1": draw.random(),
-                "ece": draw.random() / 10,
-                "brier": draw.random() / 5,
-                "majority_accuracy": 0.63,
-                "collapsed": False,
-            },
-            "generalization_gap": 0.18,
-        },
-        cost={
-            "train_seconds": draw.gauss(600, 30),
-            "steps": 1200,
-            "gradient_evaluations": 2400,
-            "peak_memory_bytes": 2**30,
-            "energy_joules": None,
-        },
-        hessian={
-            "definition": "batch-dominant-eigenvalue",
-            "samples": 512,
-            "top": {"value": top, **sure},
-            "trace": {"value": 3 * top, "interval": [top, 5 * top], "converged": True},
-            **{name: draw.random() for name in ("median", "mean", "std")},
-            "batch_spectrum": {"values": [draw.random() for _ in range(32)], "converged": True},
-        },
-    )
+def used_by(command: list[str], folder: Path, log: Path) -> dict[str, float]:
+    """Run a command in a new process; return what it took."""
+    start = time.perf_counter()
+    with log.open("w") as said:
+        child = subprocess.Popen(command, cwd=folder, stdout=said, stderr=subprocess.STDOUT)
+        _, status, taken = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        sys.exit(f"{' '.join(command)} ended with {child.returncode}; see {log}")
+    return {
+        "wall": round(time.perf_counter() - start, 2),
+        "processor": round(taken.ru_utime + taken.ru_stime, 2),
+        "peak_megabytes": round(taken.ru_maxrss / 1024),
+    }
 
 
-def write_records(folder: Path, number: int) -> None:
-    """Write so many records; each further protocol is another batch size."""
-    draw = random.Random(0)
-    cells = itertools.product(range(1, number + 1), MODELS, OPTIMIZERS, range(SEEDS))
-    for batch, model, optimizer, seed in itertools.islice(cells, number):
-        given = {"dataset": "bus", "image_size": 256, "batch_size": batch, "seed": seed}
-        config = RunConfig.from_dict({**given, "model": model, "optimizer": optimizer})
-        path = folder / "runs" / config.name / "run.json"
-        path.parent.mkdir(parents=True)
-        path.write_text(json.dumps(made_up(config, draw).to_dict()))
+def reported(folder: Path, times: int = 3) -> dict[str, Any]:
+    """Report on a results folder; return what each time took, and the least."""
+    command = [sys.executable, "-m", "sambench", "report", "--results", "."]
+    found = [used_by(command, folder, folder / "report.log") for _ in range(times)]
+    return {
+        "wall": [one["wall"] for one in found],
+        "processor": [one["processor"] for one in found],
+        "least_processor": min(one["processor"] for one in found),
+        "peak_megabytes": max(one["peak_megabytes"] for one in found),
+    }
 
 
-def timed(what: str, stage: Callable[[], Result]) -> Result:
-    """Run a stage and print its seconds and the peak of memory so far."""
-    start, busy = time.perf_counter(), time.process_time()
-    result = stage()
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    wall, busy = time.perf_counter() - start, time.process_time() - busy
-    print(f"{what:<28}{wall:7.2f} s   of a core {busy:7.2f} s   peak {memory:6.0f} MB", flush=True)
-    return result
+def stages(folder: Path) -> dict[str, Any]:
+    """Read records and make tables in this process; return the processor time of each stage."""
+    taken: dict[str, Any] = {}
+
+    def timed(what: str, stage: Callable[[], Result]) -> Result:
+        start = time.process_time()
+        result = stage()
+        taken[what] = round(time.process_time() - start, 2)
+        return result
+
+    from sambench.report.tables import build_tables
+    from sambench.store import Store
+
+    taken["start and imports"] = round(time.process_time(), 2)
+    records, damaged = timed("records read", Store(folder).records)
+    tables = timed("tables made", lambda: build_tables(records, "adam"))
+    megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    counts = {"records": len(records), "unreadable": len(damaged), "tables": len(tables)}
+    return {**counts, **taken, "peak_megabytes": megabytes}
 
 
-def compare_everything(records: list[RunRecord]) -> int:
-    """Compare every optimizer with its baseline by every metric; return how many comparisons."""
-    rows = frame(records)
-    count = 0
-    for group in groups(records, "adam"):
-        sides = [rows.loc[[record.id for record in line.records]] for line in group.lines]
-        names = [line.label for line in group.lines]
-        made = [
-            found
-            for side, name in zip(sides[1:], names[1:], strict=True)
-            for found in compare(sides[0], side, METRICS, names=(names[0], name))
-        ]
-        count += len(with_holm(made))
-    return count
+def measured(folder: Path) -> dict[str, Any]:
+    """Report on a results folder, and take its stages apart."""
+    command = [sys.executable, __file__, "--stages", "."]
+    used_by(command, folder, folder / "stages.json")
+    return {
+        "report": reported(folder),
+        "stages": json.loads((folder / "stages.json").read_text()),
+    }
 
 
 def main() -> None:
-    """Measure each stage."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Make the trees, report on each, print and keep the figures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--runs", type=int, default=10_000)
-    parser.add_argument("--keep", type=Path, help="write the records here and leave them")
-    arguments = parser.parse_args()
+    parser.add_argument("--shapes", nargs="+", choices=SHAPES, default=("protocols", "seeds"))
+    parser.add_argument("--json", type=Path, help="keep the figures here")
+    parser.add_argument("--keep", type=Path, help="make the trees here and leave them there")
+    parser.add_argument("--stages", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.stages:
+        print(json.dumps(stages(given.stages)))
+        return
+    found: dict[str, Any] = {
+        "date": f"{datetime.now(tz=UTC):%Y-%m-%d}",
+        "machine": f"{MACHINE} (load {os.getloadavg()[1]:.0f})",
+        "command": f"python benchmarks/report_scale.py --runs {given.runs}",
+        "runs": given.runs,
+    }
     with tempfile.TemporaryDirectory() as temporary:
-        folder = arguments.keep or Path(temporary)
-        if not (folder / "runs").exists():
-            timed(
-                f"{arguments.runs} records written", lambda: write_records(folder, arguments.runs)
-            )
-        records, _ = timed("records read", lambda: Store(folder).records())
-        timed("one frame", lambda: frame(records))
-        tables = timed("tables", lambda: build_tables(records, "adam"))
-        count = timed("all comparisons", lambda: compare_everything(records))
-        timed("report written", lambda: write_report(tables, folder / "reports"))
-        print(f"{len(records)} records, {len(tables)} tables, {count} comparisons")
+        root = given.keep or Path(temporary)
+        for shape, number in (*((name, given.runs) for name in given.shapes), ("demo", DEMO_RUNS)):
+            folder = root / shape
+            if not folder.exists():
+                found["record_bytes"] = write_runs(folder, shape, number)
+            found[shape] = measured(folder)
+        damage(root / given.shapes[0])
+        found["damaged"] = measured(root / given.shapes[0])
+    text = json.dumps(found, indent=2)
+    print(text)
+    if given.json:
+        given.json.write_text(text + "\n")
 
 
 if __name__ == "__main__":

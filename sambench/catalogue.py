@@ -16,7 +16,7 @@ from sambench.launch.launcher import launchers
 from sambench.models.model import models
 from sambench.optim.method import optimizers
 
-SETTINGS = "settings"
+SUITES, SETTINGS = ASKED_FOR = "suites", "settings"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,14 +35,14 @@ class Part:
 
 
 def catalogue(kind: str | None = None) -> dict[str, Part]:
-    """Return what there is of that kind, or of all kinds but the many settings.
+    """Return what there is of that kind, or of all but suites and settings.
 
     Raises:
         UnknownNameError: If there is no such kind.
     """
     if kind is not None and kind not in _PARTS:
         raise UnknownNameError("kind", kind, _PARTS, f"kinds: {', '.join(_PARTS)}")
-    chosen = [name for name in _PARTS if name != SETTINGS] if kind is None else [kind]
+    chosen = [name for name in _PARTS if name not in ASKED_FOR] if kind is None else [kind]
     return {name: _PARTS[name]() for name in chosen}
 
 
@@ -229,7 +229,7 @@ _PARTS: dict[str, Callable[[], Part]] = {
     "models": _models,
     "datasets": _datasets,
     "launchers": _launchers,
-    "suites": _suites,
+    SUITES: _suites,
     SETTINGS: _settings,
 }
 KINDS = tuple(_PARTS)

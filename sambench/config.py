@@ -11,7 +11,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any
 
 from sambench.errors import ConfigError, did_you_mean
@@ -184,7 +184,7 @@ class RunConfig:
         for_optimizer: dict[str, object] = {
             k: settings.pop(k) for k in ("base", "lr", "weight_decay") if k in settings
         }
-        _refuse_unknown(settings, [f.name for f in fields(cls)], "run")
+        _refuse_unknown(settings, _FIELDS, "run")
         for name in ("dataset", "image_size", "model", "optimizer"):
             if settings.get(name) is None:
                 raise ConfigError(f"a run needs {name!r}")
@@ -200,7 +200,7 @@ class RunConfig:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON, in field order; what concerns replicas if there are any."""
         left_out = ("replicas", "perturbation", "batch_norm") if self.replicas == 1 else ()
-        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in left_out}
+        plain = {name: getattr(self, name) for name in _FIELDS if name not in left_out}
         plain["stop"] = {"rule": self.stop.rule, "value": self.stop.value}
         plain["optimizer"] = {
             k: list(v) if isinstance(v, tuple) else v for k, v in self.optimizer.items()
@@ -211,9 +211,9 @@ class RunConfig:
     def id(self) -> str:
         """Ten hex digits of the sha256 of the canonical form: sorted keys, no spaces."""
         plain = self.to_dict()
-        for f in fields(self):
-            if f.metadata == _AFTERWARDS or (f.metadata == _ADDED and plain[f.name] == f.default):
-                del plain[f.name]
+        for name, default in _UNNAMED.items():
+            if default is None or plain[name] == default:
+                del plain[name]
         canonical = json.dumps(plain, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:10]
 
@@ -236,10 +236,16 @@ class RunConfig:
     def _with_validation(self) -> RunConfig:
         """Set the validation fraction that the rules need, where none is given."""
         needed = self.selection == "best-validation" or self.stop.rule == "patience"
-        fraction = self.validation or (0.1 if needed else 0.0)
-        return RunConfig(
-            **{**{f.name: getattr(self, f.name) for f in fields(self)}, "validation": fraction}
-        )
+        return replace(self, validation=0.1) if needed and not self.validation else self
+
+
+_FIELDS = tuple(f.name for f in fields(RunConfig))
+_UNNAMED = {
+    f.name: None if f.metadata == _AFTERWARDS else f.default
+    for f in fields(RunConfig)
+    if f.metadata
+}
+"""Fields that the id leaves out: at this default, or always where it is None."""
 
 
 def _optimizer(given: object, beside: Mapping[str, object]) -> dict[str, Setting]:

@@ -74,7 +74,7 @@ class RunRecord:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        sections = {f.name: getattr(self, f.name) for f in fields(self)}
+        sections = {name: getattr(self, name) for name in _FIELDS}
         return {
             "schema_version": SCHEMA_VERSION,
             "id": self.id,
@@ -111,13 +111,12 @@ class RunRecord:
 
     @classmethod
     def _checked(cls, given: dict[str, Any], where: str) -> RunRecord:
-        known = {f.name for f in fields(cls)}
         identity = given.pop("id", None)
         given.pop("name", None)
         given.setdefault("numerics", 1)
         try:
             config = RunConfig.from_dict(given.pop("config"))
-            record = cls(config=config, **{k: v for k, v in given.items() if k in known})
+            record = cls(config=config, **{k: v for k, v in given.items() if k in _FIELDS})
             for name in SECTIONS:
                 if not isinstance(getattr(record, name), dict | None):
                     raise ValueError(f"{name!r} is no object")
@@ -133,6 +132,9 @@ class RunRecord:
                 "altered; move it away and run it again"
             )
         return record
+
+
+_FIELDS = tuple(f.name for f in fields(RunRecord))
 
 
 def tested_under(final: Section | None, family: str) -> bool:

@@ -7,12 +7,15 @@ asked, so nothing is imported at start-up and adding an entry is adding a file.
 from __future__ import annotations
 
 import fnmatch
+import functools
 import importlib
-import importlib.metadata
 import pkgutil
-from typing import Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from sambench.errors import PluginError, UnknownNameError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint, EntryPoints
 
 
 class Named(Protocol):
@@ -82,11 +85,11 @@ class Registry(Generic[Entry]):
         package = importlib.import_module(self._package)
         for module in pkgutil.iter_modules(package.__path__, f"{self._package}."):
             importlib.import_module(module.name)
-        for point in importlib.metadata.entry_points(group=f"sambench.{self.kind}s"):
+        for point in installed().select(group=f"sambench.{self.kind}s"):
             self._load(point)
         self._discovered = True
 
-    def _load(self, point: importlib.metadata.EntryPoint) -> None:
+    def _load(self, point: EntryPoint) -> None:
         """Import what an installed package brings; importing it registers it.
 
         Raises:
@@ -102,3 +105,11 @@ class Registry(Generic[Entry]):
                 f"package {package} fails as it brings {self.kind} {point.name!r} "
                 f"({type(error).__name__}: {error}); repair or uninstall it"
             ) from error
+
+
+@functools.cache
+def installed() -> EntryPoints:
+    """Return the entry points of all installed packages, whose files are read once."""
+    from importlib.metadata import entry_points
+
+    return entry_points()  # type: ignore[return-value,unused-ignore]

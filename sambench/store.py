@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import fnmatch
+import gc
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -16,6 +18,18 @@ from sambench.record import COMPLETED, RunRecord
 
 RECORD, HISTORY, PREDICTIONS = "run.json", "history.jsonl", "predictions.npz"
 WEIGHTS, CLAIM = "model.safetensors", "claim.json"
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Put off the search for garbage in cycles: it walks all that was read, again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 class Store:
@@ -58,7 +72,7 @@ class Store:
             StoreError: If it cannot be read or is damaged.
         """
         try:
-            text = path.read_text(encoding="utf-8")
+            text = path.read_bytes().decode()
         except (OSError, UnicodeDecodeError) as error:
             raise StoreError(f"{path} cannot be read: {error}") from error
         return RunRecord.parse(text, str(path))
@@ -84,12 +98,22 @@ class Store:
         """Return all readable records in order of name, and a message for each unreadable one."""
         found: list[RunRecord] = []
         damaged: list[str] = []
-        for path in sorted(self.runs.glob(f"*/{RECORD}")):
-            try:
-                found.append(self.read(path))
-            except StoreError as error:
-                damaged.append(str(error))
+        with _no_collection():
+            for name in self._names():
+                path = self.runs / name / RECORD
+                try:
+                    found.append(self.read(path))
+                except StoreError as error:
+                    if path.exists():
+                        damaged.append(str(error))
         return found, damaged
+
+    def _names(self) -> list[str]:
+        """What lies in the folder of runs, in order."""
+        try:
+            return sorted(os.listdir(self.runs))  # noqa: PTH208
+        except OSError:
+            return []
 
     def retire(self, config: RunConfig) -> Path:
         """Move what there is of a run out of the way, so that it can be done anew.
@@ -111,15 +135,21 @@ class Store:
                     path.rename(target / path.name)
         return target
 
-    def find(self, patterns: Sequence[str]) -> list[RunRecord]:
+    def find(
+        self, patterns: Sequence[str], records: Sequence[RunRecord] | None = None
+    ) -> list[RunRecord]:
         """Return the records whose name or id matches one of the patterns (shell globs).
 
         The name of a suite stands for the runs that were first made for it.
 
+        Args:
+            patterns: What to look for.
+            records: Where to look; all that can be read if they are not read yet.
+
         Raises:
             StoreError: If a pattern matches no run; offers the closest names.
         """
-        records, _ = self.records()
+        records = self.records()[0] if records is None else records
         chosen: dict[str, RunRecord] = {}
         for pattern in patterns:
             hits = [r for r in records if pattern in (r.id, r.suite)]

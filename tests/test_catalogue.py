@@ -20,7 +20,7 @@ def row(part: Part, name: str) -> dict[str, str]:
 
 
 def test_the_kinds() -> None:
-    assert list(PARTS) == ["optimizers", "models", "datasets", "launchers", "suites"]
+    assert list(PARTS) == ["optimizers", "models", "datasets", "launchers"]
     assert list(catalogue("settings")) == ["settings"]
 
 

@@ -139,7 +139,7 @@ def test_list(tmp_path: Path) -> None:
 
 def test_list_as_json(tmp_path: Path) -> None:
     listed = json.loads(call(tmp_path, "list", "--json").out)
-    assert list(listed) == ["optimizers", "models", "datasets", "launchers", "suites"]
+    assert list(listed) == ["optimizers", "models", "datasets", "launchers"]
     assert "gcsam" in [entry["name"] for entry in listed["optimizers"]]
 
 

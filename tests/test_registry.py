@@ -3,12 +3,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 
 import pytest
 
 from sambench.errors import PluginError, UnknownNameError
-from sambench.registry import Registry
+from sambench.registry import Registry, installed
 
 
 @dataclass(frozen=True)
@@ -101,18 +102,28 @@ def test_a_new_file_is_a_new_entry(orchard: Registry[Fruit], tmp_path: Path) -> 
 def test_an_installed_entry_point_registers(
     registry: Registry[Fruit], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[str] = []
+    loaded: list[str] = []
 
-    class Point:
-        name, value, dist = "mango", "orchard:mango", None
-
+    class Point(EntryPoint):
         def load(self) -> None:
-            registry.register(Fruit("mango"))
+            loaded.append(self.name)
+            registry.register(Fruit(self.name))
 
-    def entry_points(group: str) -> list[Point]:
-        asked.append(group)
-        return [Point()]
+    points = [Point("mango", "a", "sambench.fruits"), Point("leek", "a", "sambench.vegetables")]
+    monkeypatch.setattr("sambench.registry.installed", lambda: EntryPoints(points))
+    assert registry.get("mango") == Fruit("mango")
+    assert loaded == ["mango"]
+
+
+def test_the_files_of_installed_packages_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def entry_points() -> EntryPoints:
+        read.append("all")
+        return EntryPoints()
 
     monkeypatch.setattr("importlib.metadata.entry_points", entry_points)
-    assert registry.get("mango") == Fruit("mango")
-    assert asked == ["sambench.fruits"]
+    installed.cache_clear()
+    assert [len(installed()) for _ in range(3)] == [0, 0, 0]
+    installed.cache_clear()
+    assert read == ["all"]

@@ -4,18 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from sambench.analysis import paired
 from sambench.analysis.effects import cohens_dz, probability_of_improvement
-from sambench.analysis.frame import COLLAPSED, FOLD, NAME, SEED, SPLIT_SEED, STATUS, TEST, TRAIN
+from sambench.analysis.frame import (
+    COLLAPSED,
+    FOLD,
+    NAME,
+    SEED,
+    SPLIT_SEED,
+    STATUS,
+    TEST,
+    TRAIN,
+    Columns,
+)
 from sambench.analysis.inference import infer
 from sambench.analysis.intervals import Interval, bootstrap_interval
 from sambench.analysis.metrics import Metric
 from sambench.analysis.multiplicity import holm
 from sambench.analysis.pairing import Pairing, pair
 from sambench.analysis.statistics import Summary
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ALPHA = 0.05
 LEAST_PAIRS = 6
@@ -135,8 +147,8 @@ class Comparison:
 
 
 def compare(
-    baseline: pd.DataFrame,
-    candidate: pd.DataFrame,
+    baseline: pd.DataFrame | Columns,
+    candidate: pd.DataFrame | Columns,
     metrics: Sequence[Metric],
     *,
     names: tuple[str, str],
@@ -150,14 +162,19 @@ def compare(
     resampled t over the parts, the seeds of each part averaged first.
 
     Args:
-        baseline: Frame of the one side.
-        candidate: Frame of the other.
+        baseline: Runs of the one side, as a frame or as the `columns_of` the metrics.
+        candidate: Likewise of the other.
         metrics: What to compare them by.
         names: Of baseline and candidate.
         setting: What they share.
         on: Columns in which the runs of a pair agree.
     """
-    pairing = pair(baseline, candidate, on)
+    wanted = (*columns_of(metrics), *on)
+    left, right = (
+        side if isinstance(side, Columns) else Columns.of(side, wanted)
+        for side in (baseline, candidate)
+    )
+    pairing = pair(left, right, on)
     return tuple(_compared(pairing, metric, names, setting) for metric in metrics)
 
 
@@ -188,14 +205,13 @@ def with_holm(comparisons: Iterable[Comparison]) -> tuple[Comparison, ...]:
 
 
 def _compared(pairing: Pairing, metric: Metric, names: tuple[str, str], setting: str) -> Comparison:
-    values, runs = pairing.both(metric.column), pairing.both(NAME)
-    flat = pairing.both(COLLAPSED)
+    values, runs, flat = pairing.both(metric.column), pairing.names, pairing.collapsed
     used = [
         place
         for place, (before, after) in enumerate(values)
         if before is not None and after is not None and not (metric.curvature and any(flat[place]))
     ]
-    unused = [place for place in range(len(values)) if place not in used]
+    unused = sorted(set(range(len(values))).difference(used))
     old, new = (tuple(metric.scale * float(values[i][side]) for i in used) for side in (0, 1))
     differences = [after - before for before, after in zip(old, new, strict=True)]
     tested = infer(differences, *pairing.parts(used))
@@ -244,9 +260,8 @@ def _flagged(
 def _unconverged(pairing: Pairing, metric: Metric, used: list[int]) -> tuple[str, ...]:
     if metric.converged is None:
         return ()
+    sides = (pairing.baseline, pairing.candidate)
+    marks = [(side[NAME], side[metric.converged]) for side in sides]
     return tuple(
-        str(side[NAME][place])
-        for side in (pairing.baseline, pairing.candidate)
-        for place in used
-        if side[metric.converged][place] is False
+        str(names[place]) for names, sure in marks for place in used if sure[place] is False
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import operator
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -54,19 +55,24 @@ def groups(records: Iterable[RunRecord], baseline: str | None) -> tuple[Group, .
         records: Any runs.
         baseline: Name of the optimizer that comes first.
     """
-    alike: dict[str, list[RunRecord]] = {}
+    alike: dict[tuple[object, ...], list[RunRecord]] = {}
     for record in records:
         alike.setdefault(_shared(record.config), []).append(record)
     made = [_group(runs, baseline) for runs in alike.values()]
     return tuple(sorted(made, key=lambda c: (c.setting.dataset, c.setting.model, c.setting.name)))
 
 
-def _shared(config: RunConfig) -> str:
+def _without(*names: str) -> Callable[[RunConfig], tuple[object, ...]]:
+    """Return what tells a configuration's other settings."""
+    return operator.attrgetter(*(f.name for f in fields(RunConfig) if f.name not in names))
+
+
+_SHARED, _SHARED_BY_FOLDS = _without("optimizer", "seed"), _without("optimizer", *REPEATS)
+
+
+def _shared(config: RunConfig) -> tuple[object, ...]:
     """A key of all settings but the optimizer and what makes a repetition."""
-    left_out = {"optimizer", "seed"} if config.fold is None else {"optimizer", *REPEATS}
-    return repr(
-        [(f.name, getattr(config, f.name)) for f in fields(config) if f.name not in left_out]
-    )
+    return (_SHARED if config.fold is None else _SHARED_BY_FOLDS)(config)
 
 
 def _repeat(record: RunRecord) -> tuple[int, int, int]:

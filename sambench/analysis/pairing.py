@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
-
-from sambench.analysis.frame import FOLD, NAME, SPLIT_SEED, STATUS, TEST, TRAIN, Columns, column
+from sambench.analysis.frame import (
+    COLLAPSED,
+    FOLD,
+    NAME,
+    SPLIT_SEED,
+    STATUS,
+    TEST,
+    TRAIN,
+    Columns,
+)
 from sambench.analysis.inference import Part
 from sambench.record import COMPLETED
 
@@ -28,6 +36,16 @@ class Pairing:
     candidate: Columns
     unpaired: tuple[str, ...]
 
+    @functools.cached_property
+    def names(self) -> list[tuple[str, str]]:
+        """The two runs of each pair."""
+        return self.both(NAME)
+
+    @functools.cached_property
+    def collapsed(self) -> list[tuple[Any, Any]]:
+        """Which of the two runs of each pair predict one class for every image."""
+        return self.both(COLLAPSED)
+
     def both(self, name: str) -> list[tuple[Any, Any]]:
         """Return a column's two values for each pair."""
         return list(zip(self.baseline[name], self.candidate[name], strict=True))
@@ -37,24 +55,24 @@ class Pairing:
 
         The sizes are in the records; where they are not, k folds have 1 / (k - 1).
         """
-        runs = self.baseline
-        parts = [(runs[SPLIT_SEED][place], runs[FOLD][place]) for place in used]
-        sizes = [(runs[TEST][place], runs[TRAIN][place]) for place in used]
+        runs = self.baseline if len(used) == len(self.baseline) else self.baseline.rows(used)
+        parts = list(zip(runs[SPLIT_SEED], runs[FOLD], strict=True))
+        sizes = zip(runs[TEST], runs[TRAIN], strict=True)
         known = [float(test) / float(train) for test, train in sizes if test and train]
         folds = len({fold for _, fold in parts})
         return parts, math.fsum(known) / len(known) if known else 1 / max(folds - 1, 1)
 
 
-def pair(baseline: pd.DataFrame, candidate: pd.DataFrame, on: Sequence[str]) -> Pairing:
+def pair(baseline: Columns, candidate: Columns, on: Sequence[str]) -> Pairing:
     """Pair completed runs that agree in some settings.
 
     Runs that are not completed, have no counterpart, or share their settings with another run of
     their side are left over; no pair is made up.
 
     Args:
-        baseline: Frame of one side.
-        candidate: Frame of the other.
-        on: Columns that must agree; a column that a frame lacks counts as missing everywhere.
+        baseline: Runs of one side.
+        candidate: Runs of the other.
+        on: Columns that must agree; a column that a side lacks counts as missing everywhere.
     """
     left, left_over = _by_key(baseline, on)
     right, right_over = _by_key(candidate, on)
@@ -62,19 +80,19 @@ def pair(baseline: pd.DataFrame, candidate: pd.DataFrame, on: Sequence[str]) -> 
     alone = [
         f"{name}: no counterpart"
         for runs, found, others in ((baseline, left, right), (candidate, right, left))
-        for name in _names(runs, [row for key, row in found.items() if key not in others])
+        for name in [runs[NAME][row] for key, row in found.items() if key not in others]
     ]
     return Pairing(
-        baseline=Columns(baseline.iloc[[left[key] for key in shared]]),
-        candidate=Columns(candidate.iloc[[right[key] for key in shared]]),
+        baseline=baseline.rows([left[key] for key in shared]),
+        candidate=candidate.rows([right[key] for key in shared]),
         unpaired=(*left_over, *right_over, *alone),
     )
 
 
-def _by_key(runs: pd.DataFrame, on: Sequence[str]) -> tuple[dict[tuple[Any, ...], int], list[str]]:
+def _by_key(runs: Columns, on: Sequence[str]) -> tuple[dict[tuple[Any, ...], int], list[str]]:
     """Return the row of each key in order of keys, and a line for each run that cannot be used."""
-    statuses, names = column(runs, STATUS), column(runs, NAME)
-    keys = list(zip(*(column(runs, name) for name in on), strict=True))
+    statuses, names = runs[STATUS], runs[NAME]
+    keys = list(zip(*(runs[name] for name in on), strict=True))
     rows: dict[tuple[Any, ...], list[int]] = {}
     over: list[str] = []
     for row, status in enumerate(statuses):
@@ -95,8 +113,3 @@ def _sortable(key: tuple[Any, ...]) -> list[tuple[bool, bool, Any]]:
         else (True, True, str(value))
         for value in key
     ]
-
-
-def _names(runs: pd.DataFrame, rows: Sequence[int]) -> list[str]:
-    names = column(runs, NAME)
-    return [str(names[row]) for row in rows]

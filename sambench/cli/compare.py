@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
-from sambench.arguments import sort_settings, with_settings
 from sambench.cli import completion
 from sambench.cli.answers import tables_answer
 from sambench.cli.contrast import contrast
@@ -89,6 +88,7 @@ class Described:
         Raises:
             UserError: If a setting is unknown or given twice.
         """
+        from sambench.arguments import sort_settings, with_settings
         from sambench.minimum.settings import HessianSettings
         from sambench.suite.suite import Suite
 

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from sambench.console import Screen
     from sambench.record import RunRecord
     from sambench.report.table import Table
-    from sambench.store import Store
 
 PUBLISHED, OPTIMIZER, RUNS = "published", "optimizer", "runs"
 METRICS = ("accuracy", "auroc", "train_seconds", "gradient_evaluations", "top", "trace")
@@ -48,8 +47,7 @@ def contrast(screen: Screen, first: str, second: str, data: Path, results: Path)
     from sambench.report.contrasts import contrast_tables
 
     records, damaged = _stored(results)
-    for message in damaged:
-        screen.warn(message)
+    screen.warn_of(damaged, "records that cannot be read")
     sides = [_side(text, records, data, results) for text in (first, second)]
     metrics, kinds = find_metrics(METRICS), {side.kind for side in sides}
     if PUBLISHED in kinds:
@@ -150,7 +148,7 @@ def _side(text: str, records: Sequence[RunRecord], data: Path, results: Path) ->
     if text == PUBLISHED:
         return Side(name=text, kind=PUBLISHED)
     if path.suffix in (".yaml", ".yml"):
-        return Side(name=text, kind=RUNS, records=of_suite(path, Store(results), data))
+        return Side(name=text, kind=RUNS, records=of_suite(path, records, data, results))
     if (path / "runs").is_dir():
         return Side(name=text, kind=RUNS, records=tuple(Store(path).records()[0]))
     if text.partition(" (")[0] in known:
@@ -168,8 +166,10 @@ def _side(text: str, records: Sequence[RunRecord], data: Path, results: Path) ->
     )
 
 
-def of_suite(path: Path, store: Store, data: Path) -> tuple[RunRecord, ...]:
-    """Return the stored runs of a suite file.
+def of_suite(
+    path: Path, records: Sequence[RunRecord], data: Path, results: Path
+) -> tuple[RunRecord, ...]:
+    """Return the runs of a suite file that are among the stored records.
 
     Raises:
         ConfigError: If it is no suite or none of its runs is stored.
@@ -180,9 +180,10 @@ def of_suite(path: Path, store: Store, data: Path) -> tuple[RunRecord, ...]:
     configs = load_suite(path).expand(
         lambda name: image_size(data, name), lambda name, side: folds_in(data, name, side)
     )
-    found = tuple(record for config in configs if (record := store.load(config)) is not None)
+    stored = {record.id: record for record in reversed(records)}
+    found = tuple(stored[config.id] for config in configs if config.id in stored)
     if not found:
         raise ConfigError(
-            f"no run of {path} is in {store.runs}; `sambench compare {path}` makes them"
+            f"no run of {path} is in {results / 'runs'}; `sambench compare {path}` makes them"
         )
     return found

@@ -148,7 +148,7 @@ def _suite_runs(
 
 def _measure(screen: Screen, task: Task, given: dict[str, Any], device: str | None) -> int:
     """Measure what is missing, show all, and return the exit code."""
-    from sambench.console import RunDisplay
+    from sambench.console.progress import RunDisplay
     from sambench.minimum.measuring import Listener, measure_all
     from sambench.record import COMPLETED
 

@@ -10,7 +10,8 @@ from sambench.errors import ConfigError, UnknownNameError
 
 if TYPE_CHECKING:
     from sambench.config import RunConfig
-    from sambench.console import RunDisplay, Screen
+    from sambench.console import Screen
+    from sambench.console.progress import RunDisplay
     from sambench.launch.watcher import Watcher
     from sambench.minimum.settings import HessianSettings
     from sambench.status import Standing, Survey
@@ -55,7 +56,7 @@ def launch(
     failures = _say_what_is_left_alone(screen, standings)
     if not left:
         return int(failures > 0)
-    from sambench.console import RunDisplay
+    from sambench.console.progress import RunDisplay
     from sambench.launch.launcher import launchers
     from sambench.launch.manifest import Manifest
 

@@ -19,7 +19,7 @@ def list_entries(
         typer.Argument(
             metavar="KIND",
             help="optimizers, models, datasets, launchers, suites or settings.",
-            show_default="all but settings",
+            show_default="all but suites and settings",
             autocompletion=completion.kinds,
         ),
     ] = None,

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
-from sambench.arguments import parse_settings
 from sambench.cli import completion
 from sambench.cli.answers import prepared_answer
 from sambench.cli.auditing import CONTACT_SHEET, audit_prepared, show_audit
@@ -155,6 +154,7 @@ def _prepare(
     screen: Screen, found: Source, files: Files, making: Making, data: Path, side: int
 ) -> tuple[Preparation, Path]:
     """Decode what is not decoded yet; return what was done and where the contact sheet is."""
+    from sambench.arguments import parse_settings
     from sambench.data.contact_sheet import write_contact_sheet
     from sambench.data.preparation import prepare as prepare_dataset
     from sambench.data.source import Request

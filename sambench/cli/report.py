@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -46,10 +47,10 @@ def report(
     from sambench.suite.search import is_trial
 
     store, screen = Store(results), Screen()
-    records, damaged = store.records()
-    records = [record for record in records if not is_trial(record)]
-    for message in damaged:
-        screen.warn(message)
+    stored, damaged = store.records()
+    gc.freeze()  # they stay to the end: no need to look for garbage among them again and again
+    records = [record for record in stored if not is_trial(record)]
+    screen.warn_of(damaged, "records that cannot be read")
     name: str | None = None
     if patterns:
         alone = patterns[0] if len(patterns) == 1 else ""
@@ -57,10 +58,10 @@ def report(
         if alone.endswith((".yaml", ".yml")):
             suite = load_suite(Path(alone))
             name, baseline = suite.name, baseline or suite.baseline
-            records = list(of_suite(Path(alone), store, data))
+            records = list(of_suite(Path(alone), stored, data, results))
         else:
             name = alone if named else None
-            records = named or store.find(patterns)
+            records = named or store.find(patterns, stored)
     if not records:
         raise UserError(
             f"no runs in {store.runs}; `sambench train` or `sambench compare` makes some"

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
-from sambench.arguments import OPTIMIZER, sort_settings
 from sambench.cli import completion
 from sambench.cli.answers import run_answer
 from sambench.cli.given import given_options
@@ -93,6 +92,7 @@ class Run:
         Raises:
             UserError: If a setting is unknown, not allowed, or given twice.
         """
+        from sambench.arguments import OPTIMIZER, sort_settings
         from sambench.config import RunConfig
 
         found = sort_settings(self.settings, [self.optimizer])

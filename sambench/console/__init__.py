@@ -4,7 +4,6 @@ Results go to standard output; progress and messages go to standard error. Where
 terminal there is no colour and no moving bar, but a plain line for each thing that ends.
 """
 
-from sambench.console.progress import RunDisplay
 from sambench.console.screen import Screen
 
-__all__ = ["RunDisplay", "Screen"]
+__all__ = ["Screen"]

@@ -9,28 +9,29 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import (
-    TaskID,
-    TimeRemainingColumn,
-)
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from sambench.console.bar import SlowLines, progress_bar
 from sambench.console.curvature import curvature_method, curvature_rows
+from sambench.console.layout import Entry, laid_out
 from sambench.console.studies import HEADINGS, study_rows
 from sambench.data.disk import human
 from sambench.data.problems import some
-from sambench.data.summary import Summary
-from sambench.record import RunRecord
-from sambench.report.table import Cell, Table
 
 if TYPE_CHECKING:
+    from rich.progress import TaskID
+
     from sambench.data.preparation import Outlook
+    from sambench.data.summary import Summary
+    from sambench.record import RunRecord
+    from sambench.report.table import Table
 
 PIPED_WIDTH = 160
 """Columns where the output is no terminal and COLUMNS is not set."""
 
+
+MOST_WARNINGS = 20
+"""Warnings of a kind that are shown one by one."""
 
 LONG_LISTING = 500
 """Rows from which on a listing is no longer fitted to the terminal."""
@@ -69,6 +70,13 @@ class Screen:
         """Show something that the user should look at."""
         self.err.print(f"[yellow]{escape(text)}[/]", soft_wrap=True)
 
+    def warn_of(self, texts: Sequence[str], what: str) -> None:
+        """Show the first of several warnings, and how many more there are."""
+        for text in texts[:MOST_WARNINGS]:
+            self.warn(text)
+        if len(texts) > MOST_WARNINGS:
+            self.warn(f"... and {len(texts) - MOST_WARNINGS} more {what}")
+
     def fail(self, text: str) -> None:
         """Show why the command ends without its result."""
         _console(stderr=True, quiet=False).print(
@@ -82,6 +90,10 @@ class Screen:
     @contextmanager
     def progress(self) -> Iterator[Callable[[int, int, str], None]]:
         """Yield a function to be told (done, total, what); a bar for each `what`."""
+        from rich.progress import TimeRemainingColumn
+
+        from sambench.console.bar import SlowLines, progress_bar
+
         with progress_bar(self.err, TimeRemainingColumn(compact=True)) as bar:
             tasks: dict[str, TaskID] = {}
             lines = SlowLines(self.err)
@@ -110,17 +122,12 @@ class Screen:
     def table(self, table: Table) -> None:
         """Show a comparison, on its side where the terminal is too narrow."""
         self.tables.append(table)
-        grid = [[escape(heading) for heading in table.headings]]
-        for label, cells in table.rows:
-            grid.append([escape(label), *(_styled(cell) for cell in cells)])
-        if _width(table) > self.out.width:
-            grid = [list(column) for column in zip(*grid, strict=True)]
-        rich = _table(table.title, grid[0])
-        for column in rich.columns[1:]:
-            column.justify = "right"
-        for row in grid[1:]:
-            rich.add_row(*row)
-        self.out.print(rich)
+        rows = [[(label, False), *((c.text, c.bold) for c in cells)] for label, cells in table.rows]
+        grid: list[list[Entry]] = [[(heading, False) for heading in table.headings], *rows]
+        turned = [list(column) for column in zip(*grid, strict=True)]
+        lines = laid_out(table.title, grid, self.out.width)
+        lines = lines or laid_out(table.title, turned, self.out.width)
+        self.out.print(lines or _fitted(table.title, turned), soft_wrap=lines is not None)
         for note in table.notes:
             self.out.print(Text(note, style="dim"))
         self.out.print()
@@ -209,17 +216,14 @@ def _groups(number: int) -> str:
     return f"{number} group{'' if number == 1 else 's'}"
 
 
-def _styled(cell: Cell) -> str:
-    return f"[bold]{escape(cell.text)}[/]" if cell.bold else escape(cell.text)
-
-
-def _width(table: Table) -> int:
-    """Columns that a table takes where no cell is broken, headings at their words."""
-    rows = [[label, *(cell.text for cell in cells)] for label, cells in table.rows]
-    return sum(
-        2 + max(map(len, [*(heading.split() or [""]), *(row[place] for row in rows)]))
-        for place, heading in enumerate(table.headings)
-    )
+def _fitted(title: str, grid: Sequence[Sequence[Entry]]) -> RichTable:
+    """Return a table whose cells are broken where the terminal is too narrow."""
+    table = _table(title, [escape(text) for text, _ in grid[0]])
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for row in grid[1:]:
+        table.add_row(*(Text(text, style="bold" if bold else "") for text, bold in row))
+    return table
 
 
 def _table(title: str | None, headings: Sequence[str]) -> RichTable:

@@ -7,13 +7,10 @@ import os
 import secrets
 import shutil
 import tarfile
-import urllib.error
-import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -159,16 +156,16 @@ def _receive(remote: Remote, part: Path, progress: Progress) -> None:
 @contextmanager
 def _ask(url: str, have: int) -> Iterator[Any]:
     """Yield the server's response from byte `have` on, or None if there is nothing."""
-    request = urllib.request.Request(
-        url, headers={"User-Agent": f"sambench/{sambench.__version__}"}
-    )
+    from urllib import error, request
+
+    asked = request.Request(url, headers={"User-Agent": f"sambench/{sambench.__version__}"})
     if have:
-        request.add_header("Range", f"bytes={have}-")
+        asked.add_header("Range", f"bytes={have}-")
     try:
-        with urllib.request.urlopen(request, timeout=PATIENCE) as response:
+        with request.urlopen(asked, timeout=PATIENCE) as response:
             yield response
-    except urllib.error.HTTPError as error:
-        if not (have and error.code == 416):
+    except error.HTTPError as refused:
+        if not (have and refused.code == 416):
             raise
         yield None
 
@@ -176,9 +173,12 @@ def _ask(url: str, have: int) -> Iterator[Any]:
 @contextmanager
 def _answers(remote: Remote, folder: Path) -> Iterator[None]:
     """Turn what networks do into one line."""
+    from http.client import HTTPException
+    from urllib.error import URLError
+
     try:
         yield
-    except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
+    except (URLError, HTTPException, TimeoutError, ConnectionError) as error:
         reason = getattr(error, "reason", None) or str(error) or type(error).__name__
         raise DataError(
             f"cannot download {remote.url}: {reason}; check the network (the same command goes on "

@@ -157,23 +157,23 @@ class Hyperparameter(Generic[Value]):
         Raises:
             ConfigError: If it has the wrong type or lies outside the range.
         """
-        refused = ConfigError(
-            f"{method} {self.name}={value!r} is not allowed; allowed: {self.range}"
-        )
         if self.choices:
             if value not in self.choices or isinstance(value, bool) != isinstance(
                 self.default, bool
             ):
-                raise refused
+                raise self._refused(value, method)
             return value  # type: ignore[return-value]  # it is one of the choices
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise refused
+            raise self._refused(value, method)
         too_small = self.minimum is not None and not value >= self.minimum
         too_large = self.below is not None and not value < self.below
         too_large |= self.maximum is not None and not value <= self.maximum
         if too_small or too_large or not math.isfinite(value):
-            raise refused
+            raise self._refused(value, method)
         return float(value)
+
+    def _refused(self, value: object, method: str) -> ConfigError:
+        return ConfigError(f"{method} {self.name}={value!r} is not allowed; allowed: {self.range}")
 
 
 class Mechanics:
@@ -301,7 +301,7 @@ class OptimizerInfo:
         if base is not None and self.base not in (None, base):
             raise ConfigError(f"{self.name} is its own base optimizer; it cannot run on {base!r}")
         found = find_base(base or self.base or "adam")
-        mechanics = {k: v for k, v in vars(Mechanics).items() if isinstance(v, Hyperparameter)}
+        mechanics = _mechanics()
         known = {**self.hyperparameters, **found.settings, **mechanics}
         for name in settings:
             if name not in known and found.settings:
@@ -310,7 +310,8 @@ class OptimizerInfo:
                     f"{did_you_mean(name, known)}; known: {', '.join(known)}"
                 )
         used = {k: h.check(settings[k], self.name) for k, h in mechanics.items() if k in settings}
-        rest = {k: v for k, v in settings.items() if k not in {**self.hyperparameters, **used}}
+        taken = {*self.hyperparameters, *used}
+        rest = {k: v for k, v in settings.items() if k not in taken}
         return {
             "name": self.name,
             "base": found.name,
@@ -327,6 +328,11 @@ class OptimizerInfo:
             for name, value in own.items()
             if not (declared[name].later and value == declared[name].default)
         }
+
+
+@functools.cache
+def _mechanics() -> dict[str, Hyperparameter[Any]]:
+    return {k: v for k, v in vars(Mechanics).items() if isinstance(v, Hyperparameter)}
 
 
 optimizers: Registry[OptimizerInfo] = Registry("optimizer", "sambench.optim.methods")

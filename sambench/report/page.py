@@ -10,8 +10,6 @@ from sambench.atomic import write_bytes, write_text
 from sambench.report.html import to_html
 from sambench.report.latex import to_latex
 from sambench.report.markdown import to_markdown
-from sambench.report.plots import table_png
-from sambench.report.spreadsheet import to_csv, to_xlsx
 from sambench.report.table import Table
 
 MOST_TABLES = 24
@@ -32,6 +30,9 @@ def write_report(
     stems = _stems(tables)
     if len(tables) > MOST_TABLES:
         return _write_pages(tables, stems, {}, folder, title)
+    from sambench.report.plots import table_png
+    from sambench.report.spreadsheet import to_csv, to_xlsx
+
     drawn = {stem: table_png(table) for table, stem in zip(tables, stems, strict=True)}
     pages = _write_pages(tables, stems, drawn, folder, title)
     for stem, picture in drawn.items():

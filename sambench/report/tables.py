@@ -6,8 +6,6 @@ import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-import pandas as pd
-
 from sambench.analysis.comparison import (
     BETTER,
     WORSE,
@@ -16,7 +14,7 @@ from sambench.analysis.comparison import (
     compare,
     with_holm,
 )
-from sambench.analysis.frame import frame
+from sambench.analysis.frame import Columns
 from sambench.analysis.groups import Group, Line, groups
 from sambench.analysis.metrics import Metric, find_metrics
 from sambench.analysis.statistics import Summary
@@ -142,11 +140,11 @@ def build_tables(records: Iterable[RunRecord], baseline: str | None = None) -> t
     """
     sorted_runs = groups(records, baseline)
     lines = [line for group in sorted_runs for line in group.lines]
-    runs = frame(record for line in lines for record in line.records)
-    runs = runs[[name for name in columns_of(_metrics()) if name in runs.columns]]
+    ordered = [record for line in lines for record in line.records]
+    runs = Columns.of_records(ordered, columns_of(_metrics()))
     ends = list(itertools.accumulate(len(line.records) for line in lines))
     starts = [0, *ends[:-1]]
-    sides = iter(runs.iloc[start:end] for start, end in zip(starts, ends, strict=True))
+    sides = map(runs.part, starts, ends)
     return tuple(
         _table(
             group,
@@ -157,7 +155,7 @@ def build_tables(records: Iterable[RunRecord], baseline: str | None = None) -> t
 
 
 def against_baseline(
-    group: Group, sides: Sequence[pd.DataFrame], baseline: str | None
+    group: Group, sides: Sequence[Columns], baseline: str | None
 ) -> tuple[Comparison, ...]:
     """Compare a group's lines with the baseline's by the table's columns, with Holm's p.
 
@@ -165,7 +163,7 @@ def against_baseline(
 
     Args:
         group: The lines.
-        sides: The frame of each line's runs.
+        sides: The columns of each line's runs.
         baseline: Name of the optimizer that the first line must be of.
     """
     if group.lines[0].optimizer["name"] != baseline:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from sambench.analysis import paired
 from sambench.analysis.paired import (
     FLIPS,
     mean_difference,
@@ -202,6 +203,29 @@ def test_type_one_error_over_repeated_folds() -> None:
     corrected = np.mean([(resampled_difference(s, 1 / 4).p or 0) < 0.05 for s in studies])
     assert plain > 0.20
     assert corrected < 0.095
+
+
+@pytest.mark.parametrize("number", [21, 24, 40, 61])
+def test_drawn_flips_are_those_of_the_generator(number: int) -> None:
+    differences = np.random.default_rng(number).normal(0.3, 1, number)
+    generator = np.random.default_rng(3)
+    signs = generator.integers(0, 2, size=(FLIPS, number), dtype=np.int8) * 2.0 - 1.0
+    hits = int((np.abs(signs @ differences) >= abs(differences.sum()) - 1e-9).sum())
+    assert sign_flip(differences.tolist(), seed=3).p == (1 + hits) / (1 + FLIPS)
+
+
+def test_comparisons_of_as_many_pairs_share_one_draw(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[int] = []
+    generator = np.random.default_rng
+    paired._drawn_flips.cache_clear()
+    monkeypatch.setattr(
+        np.random, "default_rng", lambda seed: drawn.append(seed) or generator(seed)
+    )
+    for scale in (1.0, 2.0, -3.0):
+        sign_flip([scale * (k - 9.0) for k in range(30)])
+    assert drawn == [0]
+    sign_flip([k - 9.0 for k in range(31)])
+    assert drawn == [0, 0]
 
 
 def test_type_one_error_of_sign_flips() -> None:

@@ -53,7 +53,7 @@ def complete(
         (("compare", "--opt", "gcsam,gc"), []),
         (("train", "--model", "small"), ["small-cnn"]),
         (("prepare", "phan"), ["phantom"]),
-        (("compare", "paper"), ["paper-bus"]),
+        (("compare", "paper-b"), ["paper-bus"]),
         (("compare", "paper-bus", "publ"), ["published"]),
         (("compare", "--retry", "failed,st"), ["failed,stale"]),
         (("compare", "--launcher", "slu"), ["slurm"]),

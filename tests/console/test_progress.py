@@ -8,8 +8,9 @@ import pytest
 from rich.console import Console
 
 from sambench.config import RunConfig
-from sambench.console import RunDisplay, Screen
+from sambench.console import Screen
 from sambench.console.bar import SlowLines
+from sambench.console.progress import RunDisplay
 from sambench.events import Tick
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,7 @@ def test_a_shipped_suite_expands(path: Path) -> None:
 def test_there_are_shipped_suites() -> None:
     shipped = {path.stem for path in SHIPPED}
     assert shipped >= {"demo", "paper-bus", "gcsam", "bus-folds", "equal-compute", "tuned"}
+    assert shipped >= {"small-study", "paper-phantom"}
 
 
 def shipped(name: str) -> tuple[Suite, tuple[RunConfig, ...]]:
@@ -34,7 +36,10 @@ def shipped(name: str) -> tuple[Suite, tuple[RunConfig, ...]]:
     return suite, suite.expand(lambda dataset: sources.get(dataset).image_size)
 
 
-@pytest.mark.parametrize("name", ["paper-bus", "gcsam", "bus-folds", "equal-compute"])
+COUNTED = ["paper-bus", "gcsam", "bus-folds", "equal-compute", "small-study", "paper-phantom"]
+
+
+@pytest.mark.parametrize("name", COUNTED)
 def test_a_shipped_suite_says_how_many_runs_it_has(name: str) -> None:
     _, runs = shipped(name)
     comment = shipped_suites()[name].read_text().partition("name:")[0].replace("\n# ", " ")
@@ -55,6 +60,16 @@ def test_paper_bus_is_the_papers_protocol() -> None:
     assert fed == {"1": 4 * 6, "2": 6 * 6, "3": 6 * 6, "4": 6 * 6, "5": 6 * 6}
 
 
+def test_paper_phantom_is_paper_bus_on_phantom_images() -> None:
+    _, runs = shipped("paper-phantom")
+    _, theirs = shipped("paper-bus")
+    assert {run.optimizer["name"] for run in runs} - {r.optimizer["name"] for r in theirs} == {
+        "gcsam"
+    }
+    same = {replace(run, dataset="bus").id for run in runs if run.optimizer["name"] != "gcsam"}
+    assert same == {run.id for run in theirs}
+
+
 def test_gcsam_is_the_authors_script() -> None:
     _, runs = shipped("gcsam")
     assert {run.optimizer["name"] for run in runs} == {"adam", "sam", "gcsam"}
@@ -70,12 +85,14 @@ def test_gcsam_is_the_authors_script() -> None:
     }
 
 
-@pytest.mark.parametrize("name", ["bus-folds", "equal-compute"])
-def test_every_optimizer_takes_part_once(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "rate"), [("bus-folds", 0.01), ("equal-compute", 0.01), ("small-study", 0.1)]
+)
+def test_every_optimizer_takes_part_once(name: str, rate: float) -> None:
     _, runs = shipped(name)
     each = [run.optimizer["name"] for run in runs if run.seed == 0 and run.fold in (None, 1)]
     assert sorted(map(str, each)) == [info.name for info in optimizers.list()]
-    assert {run.optimizer["lr"] for run in runs if run.optimizer["name"] == "sgd"} == {0.01}
+    assert {run.optimizer["lr"] for run in runs if run.optimizer["name"] == "sgd"} == {rate}
 
 
 def test_equal_compute_is_a_hundred_epochs_of_adam() -> None:

@@ -9,11 +9,7 @@ The label is the colour of the mask, the patient the four letters in front.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-
-import numpy as np
-from PIL import Image
 
 from sambench.data.class_folders import part_notes, present
 from sambench.data.folders import Found, find_images, natural, subfolders
@@ -87,6 +83,8 @@ def _labels(
     masks: Mapping[str, Found[None]], request: Request, problems: Problems
 ) -> tuple[dict[str, str], list[str]]:
     """Return the class of each mask by id, and the ids of those that show two."""
+    from concurrent.futures import ThreadPoolExecutor
+
     labels, both = {}, []
     with ThreadPoolExecutor() as pool:
         for done, (id, found) in enumerate(
@@ -105,6 +103,9 @@ def _labels(
 
 def _classes_in(mask: Path) -> set[str] | str:
     """Return the classes of the lesions in a mask, or why it cannot be read."""
+    import numpy as np
+    from PIL import Image
+
     try:
         with Image.open(mask) as image:
             lit = np.asarray(image.convert("RGB")) >= 128

@@ -17,16 +17,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from sambench.data.class_folders import part_notes
 from sambench.data.download import Remote, digest, fetch
 from sambench.data.locating import Release
 from sambench.data.source import Listing, Request, Sample, Source, sources
 from sambench.errors import DataError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 PARTS = {"train": "train", "val": "validation", "test": "test"}
 SIZES = (28, 64, 128, 224)
@@ -148,6 +148,8 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
     Raises:
         DataError: If one is missing, not of numbers, or of the wrong shape.
     """
+    import numpy as np
+
     names = [f"{part}_{kind}" for part in PARTS for kind in ("images", "labels")]
     damaged = f"{path} is no npz archive or cut short; download it again"
     if not zipfile.is_zipfile(path):
