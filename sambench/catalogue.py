@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from sambench.data.source import Option, sources
@@ -13,10 +16,12 @@ from sambench.launch.launcher import launchers
 from sambench.models.model import models
 from sambench.optim.method import optimizers
 
+SUITES, SETTINGS = ASKED_FOR = "suites", "settings"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """One registry.
+    """One kind of things, most often a registry.
 
     Attributes:
         headings: Of the rows.
@@ -30,14 +35,15 @@ class Part:
 
 
 def catalogue(kind: str | None = None) -> dict[str, Part]:
-    """Return the registry of that kind, or all.
+    """Return what there is of that kind, or of all but suites and settings.
 
     Raises:
         UnknownNameError: If there is no such kind.
     """
     if kind is not None and kind not in _PARTS:
         raise UnknownNameError("kind", kind, _PARTS, f"kinds: {', '.join(_PARTS)}")
-    return {name: part() for name, part in _PARTS.items() if kind in (None, name)}
+    chosen = [name for name in _PARTS if name not in ASKED_FOR] if kind is None else [kind]
+    return {name: _PARTS[name]() for name in chosen}
 
 
 def _optimizers() -> Part:
@@ -173,9 +179,57 @@ def _launchers() -> Part:
     return Part(headings=("name", "summary", "options", "needs"), rows=rows, entries=entries)
 
 
+def _suites() -> Part:
+    from sambench.suite.file import shipped_suites
+
+    entries = [
+        {"name": name, "summary": _first_comment(path)} for name, path in shipped_suites().items()
+    ]
+    rows = [(entry["name"], entry["summary"]) for entry in entries]
+    return Part(headings=("name", "summary"), rows=rows, entries=entries)
+
+
+def _first_comment(path: Path) -> str:
+    """Return the first sentence of the comment that a suite file begins with."""
+    lines = itertools.takewhile(lambda line: line.startswith("#"), path.read_text().splitlines())
+    return " ".join(line.lstrip("# ") for line in lines).partition(". ")[0].rstrip(".")
+
+
+def _settings() -> Part:
+    from sambench.settings import optimizer_settings, run_settings
+
+    found = (*run_settings(), *optimizer_settings())
+    rows = [
+        (
+            setting.name,
+            setting.type + (f", {setting.unit}" if setting.unit else ""),
+            _shown(setting.default),
+            setting.meaning + (f" ({', '.join(setting.of)})" if setting.of else ""),
+        )
+        for setting in found
+    ]
+    entries = [json.loads(json.dumps(asdict(setting))) for setting in found]
+    headings = ("setting", "type, unit", "default", "meaning")
+    return Part(headings=headings, rows=rows, entries=entries)
+
+
+def _shown(default: object) -> str:
+    """Return a default as it is written after --set."""
+    if default is None:
+        return "–"
+    if isinstance(default, bool):
+        return str(default).lower()
+    if isinstance(default, tuple):
+        return str(list(default))
+    return f"{default:g}" if isinstance(default, float) else str(default)
+
+
 _PARTS: dict[str, Callable[[], Part]] = {
     "optimizers": _optimizers,
     "models": _models,
     "datasets": _datasets,
     "launchers": _launchers,
+    SUITES: _suites,
+    SETTINGS: _settings,
 }
+KINDS = tuple(_PARTS)

@@ -12,7 +12,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Annotated, Any
 
 from sambench.errors import ConfigError, did_you_mean
 from sambench.optim.base import Setting
@@ -41,6 +41,9 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "batch_norm": ("per-replica", "synchronized"),
 }
 
+LEARNING_RATE = 1e-4
+"""The papers'; of every optimizer that is given none."""
+
 PAPERS = "papers"
 PAPERS_AUGMENTATION: Mapping[str, str] = {"cifar10": "pad-crop-flip", "cifar100": "pad-crop-flip"}
 """What `augmentation: papers` stands for, by dataset; "none" elsewhere: the papers name none."""
@@ -62,8 +65,9 @@ class Stop:
 
     Attributes:
         rule: One of `STOP_RULES`.
-        value: `train-accuracy`: the fraction to reach; `patience`: epochs without a better
-            validation loss; `gradient-evaluations` and `minutes`: the budget.
+        value: `train-accuracy` (fraction): as good as that; `patience` (epochs): so long without a
+            better validation loss; `gradient-evaluations` (passes) and `minutes` (minutes): the
+            budget is spent.
     """
 
     rule: str = "epochs"
@@ -112,7 +116,7 @@ def _stop_value(rule: str, value: object) -> float | None:
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """One training run.
+    """One training run. A number is annotated with its unit.
 
     Attributes:
         dataset: Name of a prepared dataset.
@@ -151,16 +155,16 @@ class RunConfig:
     """
 
     dataset: str
-    image_size: int
+    image_size: Annotated[int, "pixels"]
     model: str
     optimizer: Mapping[str, Setting]
     split: str = "holdout"
     fold: int | None = None
     split_seed: int = 0
-    validation: float = 0.0
+    validation: Annotated[float, "fraction"] = 0.0
     pretrained: bool = False
-    batch_size: int = 16
-    epochs: int = 50
+    batch_size: Annotated[int, "images"] = 16
+    epochs: Annotated[int, "epochs"] = 50
     stop: Stop = field(default_factory=Stop)
     selection: str = "last"
     schedule: str = "constant"
@@ -168,12 +172,12 @@ class RunConfig:
     normalization: str = "unit"
     precision: str = "fp32"
     seed: int = 0
-    label_noise: float = field(default=0.0, metadata=_ADDED)
+    label_noise: Annotated[float, "fraction"] = field(default=0.0, metadata=_ADDED)
     shifts: str = field(default="none", metadata=_AFTERWARDS)
     kernels: str = field(default="deterministic", metadata=_ADDED)
     capture: str = "auto"
     compile: str = "auto"
-    replicas: int = 1
+    replicas: Annotated[int, "processes"] = 1
     perturbation: str = "synchronized"
     batch_norm: str = "per-replica"
 
@@ -260,27 +264,33 @@ def _optimizer(given: object, beside: Mapping[str, object]) -> dict[str, Setting
     named = {"name": given} if isinstance(given, str) else given
     if not isinstance(named, Mapping) or not isinstance(named.get("name"), str):
         raise ConfigError(f"optimizer={given!r} needs a name, as in {{name: sam, rho: 0.05}}")
-    settings = {"lr": 1e-4, **beside, **{k: v for k, v in named.items() if k != "name"}}
+    settings = {"lr": LEARNING_RATE, **beside, **{k: v for k, v in named.items() if k != "name"}}
     base = settings.pop("base", None)
     info = optimizers.get(named["name"])
     return info.resolve(info.base or (None if base is None else str(base)), settings)
 
 
-_MINIMUM = {
+MINIMUM = {
     "image_size": 8,
     **dict.fromkeys(("batch_size", "epochs", "replicas"), 1),
     **dict.fromkeys(("seed", "split_seed", "fold"), 0),
 }
+"""Least values of whole numbers."""
+
+
+def choices_of(name: str) -> tuple[str, ...]:
+    """Return what a user may write for a setting of `CHOICES`."""
+    return (*CHOICES[name], *([PAPERS] if name == "augmentation" else []))
 
 
 def _typed(name: str, value: Any) -> Any:
     """Check a value against its field's type and range."""
-    if name in _MINIMUM:
+    if name in MINIMUM:
         if name == "fold" and value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, int) or value < _MINIMUM[name]:
+        if isinstance(value, bool) or not isinstance(value, int) or value < MINIMUM[name]:
             raise ConfigError(
-                f"{name}={value!r} is not allowed; allowed: a whole number >= {_MINIMUM[name]}"
+                f"{name}={value!r} is not allowed; allowed: a whole number >= {MINIMUM[name]}"
             )
     elif name == "pretrained":
         if not isinstance(value, bool):
@@ -291,9 +301,10 @@ def _typed(name: str, value: Any) -> Any:
             raise ConfigError(f"{name}={value:g} is not allowed; allowed: [0, 1)")
     elif name in CHOICES:
         if value not in CHOICES[name]:
+            allowed = choices_of(name)
             raise ConfigError(
-                f"{name}={value!r} is not allowed{did_you_mean(str(value), CHOICES[name])}"
-                f"; allowed: {', '.join(CHOICES[name])}"
+                f"{name}={value!r} is not allowed{did_you_mean(str(value), allowed)}"
+                f"; allowed: {', '.join(allowed)}"
             )
     elif name in ("dataset", "model", "split") and not (isinstance(value, str) and value):
         raise ConfigError(f"{name}={value!r} is not allowed; allowed: a name")

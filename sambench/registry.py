@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 from sambench.errors import PluginError, UnknownNameError
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoints
+    from importlib.metadata import EntryPoint, EntryPoints
 
 
 class Named(Protocol):
@@ -86,8 +86,25 @@ class Registry(Generic[Entry]):
         for module in pkgutil.iter_modules(package.__path__, f"{self._package}."):
             importlib.import_module(module.name)
         for point in installed().select(group=f"sambench.{self.kind}s"):
-            point.load()
+            self._load(point)
         self._discovered = True
+
+    def _load(self, point: EntryPoint) -> None:
+        """Import what an installed package brings; importing it registers it.
+
+        Raises:
+            PluginError: If it cannot be imported, or its name is taken.
+        """
+        package = point.dist.name if point.dist else point.value
+        try:
+            point.load()
+        except PluginError as error:
+            raise PluginError(f"package {package}: {error}") from error
+        except Exception as error:
+            raise PluginError(
+                f"package {package} fails as it brings {self.kind} {point.name!r} "
+                f"({type(error).__name__}: {error}); repair or uninstall it"
+            ) from error
 
 
 @functools.cache
@@ -95,4 +112,4 @@ def installed() -> EntryPoints:
     """Return the entry points of all installed packages, whose files are read once."""
     from importlib.metadata import entry_points
 
-    return entry_points()
+    return entry_points()  # type: ignore[return-value,unused-ignore]

@@ -33,6 +33,8 @@ TORCH_FREE = (
     "sambench.events",
     "sambench.environment",
     "sambench.arguments",
+    "sambench.settings",
+    "sambench.sinks",
     "sambench.catalogue",
     "sambench.console",
     "sambench.analysis",

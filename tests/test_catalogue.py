@@ -21,6 +21,7 @@ def row(part: Part, name: str) -> dict[str, str]:
 
 def test_the_kinds() -> None:
     assert list(PARTS) == ["optimizers", "models", "datasets", "launchers"]
+    assert list(catalogue("settings")) == ["settings"]
 
 
 def test_one_kind_only() -> None:
@@ -32,7 +33,7 @@ def test_an_unknown_kind() -> None:
         catalogue("model")
     assert str(caught.value) == (
         "unknown kind 'model': did you mean 'models'?; kinds: optimizers, models, datasets, "
-        "launchers"
+        "launchers, suites, settings"
     )
 
 

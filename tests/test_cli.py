@@ -156,7 +156,7 @@ def test_list_of_one_kind_as_json(tmp_path: Path) -> None:
 def test_list_of_an_unknown_kind(tmp_path: Path) -> None:
     assert refused(tmp_path, "list", "optimiser") == (
         "unknown kind 'optimiser': did you mean 'optimizers'?; kinds: optimizers, models, "
-        "datasets, launchers"
+        "datasets, launchers, suites, settings"
     )
 
 
@@ -680,7 +680,7 @@ def test_a_report_of_the_comparison(study: tuple[Path, Sequence[str], Outcome]) 
     assert (done.code, done.err) == (0, "")
     reports = folder / "results" / "reports"
     names = sorted(path.name for path in reports.iterdir())
-    assert names == ["report.html", "report.md", "small-cnn-on-phantom.png", "tables"]
+    assert names == ["figures", "report.html", "report.md", "small-cnn-on-phantom.png", "tables"]
     said = done.out.splitlines()[-len(names) :]
     assert sorted(said) == [f"wrote results/reports/{name}" for name in names]
     assert first.out in done.out
@@ -750,9 +750,9 @@ def test_help_of_curvature_says_the_defaults(tmp_path: Path) -> None:
     said = " ".join(call(tmp_path, "hessian", "--help").out.split())
     settings = HessianSettings()
     for value in (settings.samples, settings.tol, settings.trace_tol, settings.max_matvecs):
-        assert f"(default {value:g})" in said
+        assert f"[default: {value:g}]" in said
     for word in (settings.batch_stat, settings.batch_norm, settings.hvp, settings.dtype):
-        assert f"(default {word})" in said
+        assert f"[default: {word}]" in said
 
 
 def test_a_bad_curvature_option_names_what_is_allowed(tmp_path: Path) -> None:

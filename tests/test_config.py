@@ -237,7 +237,7 @@ def test_a_missing_key(key: str) -> None:
         ("model", 18, "a name"),
         ("split", 5, "a name"),
         ("schedule", "step", "constant, cosine"),
-        ("augmentation", "crop", "none, flip-shift, pad-crop-flip, standard"),
+        ("augmentation", "crop", "none, flip-shift, pad-crop-flip, standard, papers"),
         ("normalization", None, "unit, standard, imagenet"),
         ("precision", 64, "fp32, tf32, bf16"),
     ],

@@ -14,12 +14,14 @@ import typer
 
 import sambench
 from sambench.cli import check, compare, hessian, listing, prepare, report, train
+from sambench.cli.grouping import Command, Group
 from sambench.environment import yield_cores
 from sambench.errors import RunFailed, SambenchWarning, UserError
 from sambench.plugin import load_inherited
 
 app = typer.Typer(
     name="sambench",
+    cls=Group,
     help="Which sharpness-aware optimizer should I train my image classifier with, what does it "
     "cost, and is the minimum it finds really flatter?",
     no_args_is_help=True,
@@ -39,9 +41,9 @@ def top(
 
 
 for command in (prepare.prepare, train.train, hessian.hessian, compare.compare, report.report):
-    app.command()(command)
-app.command("list")(listing.list_entries)
-app.command()(check.check)
+    app.command(cls=Command)(command)
+app.command("list", cls=Command)(listing.list_entries)
+app.command(cls=Command)(check.check)
 
 
 def main() -> None:
@@ -50,7 +52,7 @@ def main() -> None:
     warnings.showwarning = _show_warning
     try:
         load_inherited()
-        app()
+        app(prog_name="sambench")
     except (UserError, RunFailed) as error:
         from sambench.console import Screen
 

@@ -7,17 +7,24 @@ from typing import Annotated
 
 import typer
 
+from sambench.cli.grouping import grouped
+from sambench.cli.options import Output
 
+
+@grouped
 def check(
-    plugin: Annotated[Path, typer.Argument(help="A Python file that registers an optimizer.")],
+    plugin: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A Python file that registers an optimizer.")
+    ],
+    output: Output,
 ) -> None:
     """Run the contract of all optimizers on those of a file, and say what they do not keep.
 
-    Example: sambench check examples/my_optimizer.py
+    Example:
+      sambench check examples/my_optimizer.py
     """
-    from sambench.console import Screen
     from sambench.errors import PluginError
-    from sambench.optim.contract import findings
+    from sambench.optim.contract import RULES, findings
     from sambench.optim.method import optimizers
     from sambench.plugin import load_plugin
 
@@ -28,13 +35,20 @@ def check(
             f"{plugin} registers no optimizer; decorate its class with "
             "@optimizer(...) from sambench.optim.method"
         )
-    screen = Screen()
-    broken = 0
+    screen = output.screen()
+    answers = []
     for info in own:
-        found = list(findings(info))
-        rows = [(rule.name, "kept" if wrong is None else wrong) for rule, wrong in found]
-        failed = sum(wrong is not None for _, wrong in found)
-        caption = f"{info.name}: {len(found) - failed} of {len(found)} rules kept"
+        with screen.progress() as progress:
+            found = []
+            for rule, wrong in findings(info):
+                found.append((rule.name, wrong))
+                progress(len(found), len(RULES), info.name)
+        kept = sum(wrong is None for _, wrong in found)
+        rows = [(name, "kept" if wrong is None else wrong) for name, wrong in found]
+        caption = f"{info.name}: {kept} of {len(found)} rules kept"
         screen.listing(("rule", "found"), rows, caption)
-        broken += failed
-    raise typer.Exit(int(broken > 0))
+        rules = [{"rule": name, "kept": wrong is None, "found": wrong} for name, wrong in found]
+        answers.append({"name": info.name, "kept": kept == len(found), "rules": rules})
+    kept_all = all(answer["kept"] for answer in answers)
+    output.answer({"file": str(plugin), "kept": kept_all, "optimizers": answers})
+    raise typer.Exit(int(not kept_all))

@@ -2,171 +2,214 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
+from sambench.cli import completion
+from sambench.cli.answers import tables_answer
 from sambench.cli.contrast import contrast
+from sambench.cli.given import given_options
+from sambench.cli.grouping import grouped
+from sambench.cli.launch_options import Launching
 from sambench.cli.options import (
-    DATA,
-    RESULTS,
     BatchSizeOption,
-    DataOption,
-    DeviceOption,
-    DevicesOption,
     EpochsOption,
-    LauncherOption,
-    PluginOption,
+    LogOption,
+    Output,
+    Place,
     RateOption,
-    ResultsOption,
     SetOption,
     SizeOption,
-    SlurmOption,
-    WithOption,
-    WorkersOption,
 )
 from sambench.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
     from sambench.suite.suite import Suite
 
+LISTED = {
+    "model": "--model",
+    "optimizer": "--opt",
+    "seed": "--seeds",
+    "replicas": "train --devices",
+}
+"""Settings that a comparison varies, or cannot have."""
 
-DESCRIBING = (
-    *("dataset", "model", "opt", "seeds", "size", "epochs", "batch_size", "lr"),
-    *("settings", "curvature"),
-)
-"""Parameters of `compare` that a suite file makes meaningless."""
 
+@dataclass(frozen=True, kw_only=True)
+class Described:
+    """A comparison without a suite file."""
 
-def compare(
-    context: typer.Context,
-    suite: Annotated[
-        Path | None,
-        typer.Argument(help="A suite file or a shipped suite, or none with --model and --opt."),
-    ] = None,
-    other: Annotated[
-        str | None,
-        typer.Argument(
-            help="Compare stored runs of two suites, optimizers, commits or results folders, or "
-            "one of these with `published`; nothing is run."
+    panel: ClassVar[str] = "The comparison, without a suite file"
+    dataset: Annotated[
+        str,
+        typer.Option(
+            "--dataset",
+            metavar="NAME",
+            help="A prepared dataset.",
+            autocompletion=completion.datasets,
         ),
-    ] = None,
-    dataset: Annotated[str, typer.Option("--dataset", help="A prepared dataset.")] = "bus",
+    ] = "bus"
     model: Annotated[
-        str, typer.Option("--model", help="Models, separated by commas.")
-    ] = "resnet50",
+        str,
+        typer.Option(
+            "--model",
+            metavar="NAME,...",
+            help="Models; `sambench list models` has all.",
+            autocompletion=completion.models_in_list,
+        ),
+    ] = "resnet50"
     opt: Annotated[
         str,
-        typer.Option("--opt", help="Optimizers, separated by commas; the first is the baseline."),
-    ] = "adam,sam,gcsam",
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Runs of each combination.")] = 1,
-    device: DeviceOption = None,
-    size: SizeOption = None,
-    epochs: EpochsOption = 50,
-    batch_size: BatchSizeOption = 16,
-    lr: RateOption = 1e-4,
-    settings: SetOption = None,
+        typer.Option(
+            "--opt",
+            metavar="NAME,...",
+            help="Optimizers; the first is the baseline.",
+            autocompletion=completion.optimizers_in_list,
+        ),
+    ] = "adam,sam,gcsam"
+    seeds: Annotated[
+        int, typer.Option("--seeds", min=1, metavar="N", help="Runs of each combination.")
+    ] = 1
+    size: SizeOption = None
+    epochs: EpochsOption = 50
+    batch_size: BatchSizeOption = 16
+    lr: RateOption = 1e-4
+    settings: SetOption = None
     curvature: Annotated[
         bool, typer.Option("--hessian", help="Measure curvature too (a suite file says so itself).")
-    ] = False,
+    ] = False
+
+    def suite(self, context: typer.Context) -> Suite:
+        """Return the suite that the options describe.
+
+        Raises:
+            UserError: If a setting is unknown or given twice.
+        """
+        from sambench.arguments import sort_settings, with_settings
+        from sambench.minimum.measurement import Measurement
+        from sambench.suite.suite import Suite
+
+        names, models = _names(self.opt, "--opt"), _names(self.model, "--model")
+        found = sort_settings(self.settings, names)
+        options = {"dataset": "--dataset", "epochs": "--epochs", "lr": "--lr"}
+        given = given_options(context, {**options, "batch_size": "--batch-size", "size": "--size"})
+        found.refuse_beside({"image_size" if k == "size" else k: o for k, o in given.items()})
+        found.refuse(LISTED)
+        defaults: dict[str, Any] = {key: getattr(self, key) for key in (*options, "batch_size")}
+        return Suite(
+            name="comparison",
+            defaults={**defaults, "image_size": self.size, **found.run},
+            matrix={
+                "model": models,
+                "optimizer": tuple(with_settings(name, found.optimizer) for name in names),
+            },
+            seeds=tuple(range(self.seeds)),
+            hessian=Measurement() if self.curvature else None,
+            baseline=names[0],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """Which of the runs are done."""
+
+    panel: ClassVar[str] = "Which runs"
     plan: Annotated[
         bool,
         typer.Option("--plan", help="Show what is done, what would run and how long; run nothing."),
-    ] = False,
+    ] = False
     only: Annotated[
         list[str] | None,
-        typer.Option("--only", metavar="PATTERN", help="Runs by name (shell pattern) or id."),
-    ] = None,
+        typer.Option(
+            "--only",
+            metavar="PATTERN",
+            help="Runs by name (shell pattern) or id. Repeatable.",
+            show_default="all",
+            autocompletion=completion.runs,
+        ),
+    ] = None
     retry: Annotated[
         str,
         typer.Option(
             "--retry",
-            metavar="STATES",
-            help="Do these again: failed, diverged, stale, separated by commas. Interrupted runs "
-            "are resumed in any case.",
+            metavar="STATE,...",
+            help="Do these again: failed, diverged, stale. Interrupted runs are resumed anyway.",
+            show_default="none",
+            autocompletion=completion.states_in_list,
         ),
-    ] = "",
+    ] = ""
     fail_fast: Annotated[
         bool, typer.Option("--fail-fast", help="End with the first run that fails or diverges.")
-    ] = False,
-    devices: DevicesOption = None,
-    workers: WorkersOption = None,
-    launcher: LauncherOption = "local",
-    given: WithOption = None,
-    slurm: SlurmOption = None,
-    data: DataOption = DATA,
-    results: ResultsOption = RESULTS,
-    plugin: PluginOption = None,
+    ] = False
+
+
+@grouped
+def compare(
+    context: typer.Context,
+    described: Described,
+    choice: Choice,
+    launching: Launching,
+    place: Place,
+    output: Output,
+    suite: Annotated[
+        Path | None,
+        typer.Argument(
+            help="A suite file or a shipped suite; none with --model and --opt.",
+            metavar="SUITE",
+            autocompletion=completion.suites_and_optimizers,
+        ),
+    ] = None,
+    other: Annotated[
+        str | None,
+        typer.Argument(
+            help="Set the stored runs of two suites, optimizers, commits or results folders side "
+            "by side, or one of these and `published`; nothing is run.",
+            metavar="OTHER",
+            autocompletion=completion.suites_and_optimizers,
+        ),
+    ] = None,
+    log: LogOption = None,
 ) -> None:
     """Run what is missing of a comparison, then show its table.
 
-    Examples: sambench compare suites/demo.yaml; sambench compare paper-bus --plan;
-    sambench compare --dataset phantom --model small-cnn --opt adam,sam,gcsam --seeds 3;
-    sambench compare adam sam; sambench compare suites/demo.yaml published
+    Examples:
+      sambench compare suites/demo.yaml
+      sambench compare paper-bus --plan
+      sambench compare --dataset phantom --model small-cnn --opt adam,sam
+      sambench compare adam sam
+      sambench compare suites/demo.yaml published
     """
-    from sambench.arguments import sort_settings, with_settings
-    from sambench.cli.launching import launch_options
     from sambench.cli.study import Request, Study
-    from sambench.console import Screen
+    from sambench.sinks import check_sinks
+    from sambench.suite.file import load_suite
 
-    screen = Screen()
+    screen = output.screen()
     if suite is not None and other is not None:
-        contrast(screen, str(suite), other, data, results)
+        contrast(screen, str(suite), other, place.data, place.results)
+        output.answer(tables_answer(screen.tables))
         return
     if suite is not None:
         _refuse_beside_suite(context)
-        from sambench.suite.file import load_suite
-
-        chosen = load_suite(suite)
-    else:
-        names, models = _names(opt, "--opt"), _names(model, "--model")
-        run, for_optimizer = sort_settings(settings, names)
-        common: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "lr": lr, **run}
-        chosen = _suite(
-            defaults={"dataset": dataset, "image_size": size, **common},
-            models=models,
-            optimizers=[with_settings(name, for_optimizer) for name in names],
-            seeds=seeds,
-            curvature=curvature,
-        )
     request = Request(
-        data=data,
-        results=results,
-        device=device,
-        only=only or (),
-        retry=_states(retry),
-        fail_fast=fail_fast,
-        launcher=launch_options(launcher, given, slurm, devices, workers),
+        data=place.data,
+        results=place.results,
+        device=launching.device,
+        only=choice.only or (),
+        retry=_states(choice.retry),
+        fail_fast=choice.fail_fast,
+        launcher=launching.chosen(),
+        log=check_sinks(log or ()),
     )
-    study = Study(chosen, request, screen)
-    if plan:
-        study.plan()
+    study = Study(described.suite(context) if suite is None else load_suite(suite), request, screen)
+    if choice.plan:
+        output.answer(study.plan())
         return
-    raise typer.Exit(study.carry_out())
-
-
-def _suite(
-    *,
-    defaults: dict[str, Any],
-    models: Sequence[str],
-    optimizers: Sequence[dict[str, Any]],
-    seeds: int,
-    curvature: bool,
-) -> Suite:
-    """Return the suite that the options describe."""
-    from sambench.minimum.measurement import Measurement
-    from sambench.suite.suite import Suite
-
-    return Suite(
-        name="comparison",
-        defaults=defaults,
-        matrix={"model": tuple(models), "optimizer": tuple(optimizers)},
-        seeds=tuple(range(seeds)),
-        hessian=Measurement() if curvature else None,
-        baseline=optimizers[0]["name"],
-    )
+    code = study.carry_out()
+    output.answer(study.answer())
+    raise typer.Exit(code)
 
 
 def _states(text: str) -> tuple[str, ...]:
@@ -205,9 +248,9 @@ def _refuse_beside_suite(context: typer.Context) -> None:
     Raises:
         ConfigError: Names the first.
     """
-    for parameter in DESCRIBING:
-        source = context.get_parameter_source(parameter)
-        if source is not None and source.name == "COMMANDLINE":
-            option = "--set" if parameter == "settings" else f"--{parameter.replace('_', '-')}"
-            option = "--hessian" if parameter == "curvature" else option
-            raise ConfigError(f"{option} does not go with a suite file; write it into the file")
+    spelled = {"settings": "--set", "curvature": "--hessian"}
+    names = {
+        f.name: spelled.get(f.name, f"--{f.name.replace('_', '-')}") for f in fields(Described)
+    }
+    for option in given_options(context, names).values():
+        raise ConfigError(f"{option} does not go with a suite file; write it into the file")

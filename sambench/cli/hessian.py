@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
+from sambench.cli import completion
 from sambench.cli import hessian_options as options
-from sambench.cli import study_options
+from sambench.cli.answers import runs_answer
+from sambench.cli.grouping import grouped
 from sambench.cli.launching import folds_in, image_size
-from sambench.cli.options import DATA, RESULTS, DataOption, PluginOption, ResultsOption
-from sambench.cli.study import INTERRUPTED
+from sambench.cli.options import PLACE, Output, Place
+from sambench.cli.study_options import Around, show_studies
 from sambench.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -26,90 +28,66 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where is measured: devices by name, and the folders of data and results."""
+class Doing:
+    """Where it is measured, and whether again."""
 
-    device: str | None
-    data: Path
-    results: Path
+    panel: ClassVar[str] = PLACE
+    device: Annotated[
+        str | None,
+        typer.Option(
+            "--device",
+            "--devices",
+            metavar="DEVICE,...",
+            help="cpu, cuda:0, mps; several have a process each.",
+            show_default="a GPU if there is one",
+            autocompletion=completion.devices_in_list,
+        ),
+    ] = None
+    again: Annotated[
+        bool, typer.Option("--again", help="Measure runs that have a measurement too.")
+    ] = False
 
 
+@grouped
 def hessian(
     runs: Annotated[
         list[str],
-        typer.Argument(help="Runs by name, id or shell pattern, or suites by name or file."),
+        typer.Argument(
+            metavar="RUN",
+            help="Runs by name, id or shell pattern, or suites by name or file.",
+            autocompletion=completion.runs_and_suites,
+        ),
     ],
-    samples: options.SamplesOption = None,
-    tol: options.ToleranceOption = None,
-    trace_tol: options.TraceToleranceOption = None,
-    max_matvecs: options.MatvecsOption = None,
-    minutes: options.MinutesOption = None,
-    seed: options.SeedOption = None,
-    k: options.CountOption = None,
-    batch_stat: options.BatchStatOption = None,
-    batches: options.BatchesOption = None,
-    perturbations: options.PerturbationsOption = None,
-    sigma: options.SigmaOption = None,
-    adaptive: options.AdaptiveOption = False,
-    per_layer: options.PerLayerOption = False,
-    include_l2: options.PenaltyOption = False,
-    batch_norm: options.BatchNormOption = None,
-    hvp: options.ProductOption = None,
-    trace_method: options.TraceMethodOption = None,
-    dtype: options.TypeOption = None,
-    density: study_options.DensityOption = False,
-    sharpness: study_options.SharpnessOption = False,
-    landscape: study_options.LandscapeOption = False,
-    landscape_with: study_options.LandscapeWithOption = None,
-    landscape_points: study_options.LandscapePointsOption = None,
-    again: Annotated[
-        bool, typer.Option("--again", help="Measure runs that have a measurement too.")
-    ] = False,
-    device: options.DevicesOption = None,
-    data: DataOption = DATA,
-    results: ResultsOption = RESULTS,
-    plugin: PluginOption = None,
+    accuracy: options.Accuracy,
+    quantity: options.Quantity,
+    arithmetic: options.Arithmetic,
+    around: Around,
+    doing: Doing,
+    place: Place,
+    output: Output,
 ) -> None:
     """Measure how sharp a run's minimum is: eigenvalues and trace of the Hessian, with errors.
 
     Runs that have been measured are shown. Ctrl-C keeps what is finished; the same command goes on
     from there.
 
-    Examples: sambench hessian 'phantom-small-cnn-*'; sambench hessian suites/demo.yaml
+    Examples:
+      sambench hessian 'phantom-small-cnn-*' --samples 128
+      sambench hessian suites/demo.yaml
     """
-    numbers: dict[str, Any] = {
-        "samples": samples,
-        "tol": tol,
-        "trace_tol": trace_tol,
-        "max_matvecs": max_matvecs,
-    }
-    numbers |= {"minutes": minutes, "seed": seed, "k": k, "batches": batches, "sigma": sigma}
-    choices: dict[str, Any] = {
-        "batch_stat": batch_stat,
-        "batch_norm": batch_norm,
-        "hvp": hvp,
-        "dtype": dtype,
-    }
-    choices |= {"perturbations": perturbations, "trace_method": trace_method}
-    flags = {"adaptive": adaptive, "per_layer": per_layer, "include_l2": include_l2}
-    given: dict[str, Any] = {
-        **{key: value for key, value in (numbers | choices).items() if value is not None},
-        **{key: True for key, value in flags.items() if value},
-    }
-    from sambench.console import Screen
+    given = options.given_settings(accuracy, quantity, arithmetic)
+    screen, results = output.screen(), place.results
+    groups = _groups(screen, runs, given, place.data, results)
+    from sambench.cli.study import INTERRUPTED
+    from sambench.store import Store
 
-    screen = Screen()
-    groups = _groups(screen, runs, given, data, results)
-    around = {"density": density, "sharpness": sharpness, "landscape": landscape}
-    other = study_options.other_run(results, landscape_with)
-    place = Place(device=device, data=data, results=results)
-    code = 0
+    other, code = around.other_run(results), 0
     for records, wanted in groups:
-        full = study_options.with_studies(wanted, points=landscape_points, **around)
-        asked = replace(full, other=other, again=again)
-        code = max(code, _measure(screen, records, asked, given, place))
+        asked = replace(around.with_studies(wanted), other=other, again=doing.again)
+        code = max(code, _measure(screen, records, asked, given, place, doing.device))
         if code == INTERRUPTED:
             break
+    output.answer(runs_answer(Store(results), (r for records, _ in groups for r in records)))
     raise typer.Exit(code)
 
 
@@ -168,6 +146,7 @@ def _measure(
     wanted: Measurement,
     given: dict[str, Any],
     place: Place,
+    device: str | None,
 ) -> int:
     """Measure what is missing, show all, and return the exit code."""
     from sambench.console.progress import RunDisplay
@@ -183,15 +162,15 @@ def _measure(
             missing.append(record.config)
     if not missing:
         return 0
-    several = place.device is not None and "," in place.device
+    several = device is not None and "," in device
     manifest = Manifest(
         configs=missing,
         data=place.data,
         results=place.results,
         curvature=wanted,
-        device=None if several else place.device,
+        device=None if several else device,
     )
-    options = {"devices": str(place.device)} if several else {}
+    options = {"devices": str(device)} if several else {}
     with RunDisplay(screen, len(missing)) as display:
         watcher = _watching(
             display,
@@ -242,7 +221,7 @@ def _watching(display: RunDisplay, show: Callable[[RunRecord], None], *, one: bo
 
 def _show(screen: Screen, record: RunRecord, results: Path) -> None:
     screen.curvature(record)
-    study_options.show_studies(screen, record, results)
+    show_studies(screen, record, results)
 
 
 def _warn_of_difference(screen: Screen, record: RunRecord, given: dict[str, Any]) -> None:

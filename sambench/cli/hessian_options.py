@@ -2,160 +2,144 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, ClassVar
 
 import typer
 
-ACCURACY, QUANTITY, ARITHMETIC = "Accuracy and budget", "What is measured", "Arithmetic"
+from sambench.cli import completion
+from sambench.minimum.settings import CHOICES, HessianSettings
 
-SamplesOption = Annotated[
-    int | None,
-    typer.Option(
-        "--samples",
-        min=1,
-        help="Training images to use, in a fixed order. (default 512)",
-        rich_help_panel=ACCURACY,
-    ),
-]
-ToleranceOption = Annotated[
-    float | None,
-    typer.Option(
-        "--tol",
-        help="Relative error of the eigenvalues. (default 0.01)",
-        rich_help_panel=ACCURACY,
-    ),
-]
-TraceToleranceOption = Annotated[
-    float | None,
-    typer.Option(
-        "--trace-tol",
-        help="Relative half width of the trace's interval. (default 0.05)",
-        rich_help_panel=ACCURACY,
-    ),
-]
-MatvecsOption = Annotated[
-    int | None,
-    typer.Option(
-        "--max-matvecs",
-        min=8,
-        help="Most Hessian-vector products for each quantity, and each batch. (default 100)",
-        rich_help_panel=ACCURACY,
-    ),
-]
-MinutesOption = Annotated[
-    float | None,
-    typer.Option(
-        "--minutes", help="Most minutes for a run. (default no limit)", rich_help_panel=ACCURACY
-    ),
-]
-SeedOption = Annotated[
-    int | None,
-    typer.Option(
-        "--seed",
-        min=0,
-        help="Of start vectors, probes and noise. (default 0)",
-        rich_help_panel=ACCURACY,
-    ),
-]
-CountOption = Annotated[
-    int | None,
-    typer.Option(
-        "--k", min=1, help="How many top eigenvalues. (default 1)", rich_help_panel=QUANTITY
-    ),
-]
-BatchStatOption = Annotated[
-    str | None,
-    typer.Option(
-        "--batch-stat",
-        help="Of each batch: its dominant eigenvalue (of largest magnitude, sign kept), top, topk, "
-        "trace, rayleigh, vhv or none. (default dominant)",
-        rich_help_panel=QUANTITY,
-    ),
-]
-BatchesOption = Annotated[
-    int | None,
-    typer.Option(
-        "--batches",
-        min=1,
-        help="Batches to measure that on. (default all)",
-        rich_help_panel=QUANTITY,
-    ),
-]
-PerturbationsOption = Annotated[
-    int | None,
-    typer.Option(
-        "--perturbations",
-        min=0,
-        help="Measure that at so many randomly perturbed weights a batch. (default 0)",
-        rich_help_panel=QUANTITY,
-    ),
-]
-SigmaOption = Annotated[
-    float | None,
-    typer.Option(
-        "--sigma",
-        help="Their perturbation, beside the norm of each filter. (default 0.01)",
-        rich_help_panel=QUANTITY,
-    ),
-]
-AdaptiveOption = Annotated[
-    bool,
-    typer.Option(
-        "--adaptive",
-        help="Also with respect to relative changes of the weights.",
-        rich_help_panel=QUANTITY,
-    ),
-]
-PerLayerOption = Annotated[
-    bool,
-    typer.Option("--per-layer", help="Also of each layer alone.", rich_help_panel=QUANTITY),
-]
-PenaltyOption = Annotated[
-    bool,
-    typer.Option(
-        "--include-l2",
-        help="Of the loss with the run's weight decay as a penalty.",
-        rich_help_panel=QUANTITY,
-    ),
-]
-BatchNormOption = Annotated[
-    str | None,
-    typer.Option(
-        "--batch-norm",
-        help="Normalise by running statistics (eval), by each batch's (train), or by running "
-        "statistics measured anew (recalibrate). (default eval)",
-        rich_help_panel=ARITHMETIC,
-    ),
-]
-ProductOption = Annotated[
-    str | None,
-    typer.Option(
-        "--hvp",
-        help="Exact products (reverse), or finite-difference for operations without a second "
-        "derivative. (default reverse)",
-        rich_help_panel=ARITHMETIC,
-    ),
-]
-TraceMethodOption = Annotated[
-    str | None,
-    typer.Option(
-        "--trace-method",
-        help="hutchinson or xtrace. (default hutchinson)",
-        rich_help_panel=ARITHMETIC,
-    ),
-]
-TypeOption = Annotated[
-    str | None,
-    typer.Option(
-        "--dtype", help="float32 or float64. (default float32)", rich_help_panel=ARITHMETIC
-    ),
-]
-DevicesOption = Annotated[
-    str | None,
-    typer.Option(
-        "--device",
-        "--devices",
-        help="cpu, cuda:0, mps; several, as cuda:0,cuda:1, have a process each. By default a GPU "
-        "if there is one.",
-    ),
-]
+DEFAULTS = {field.name: field.default for field in fields(HessianSettings)}
+UNLIMITED = {"minutes": "no limit", "batches": "all"}
+"""What None stands for."""
+
+
+def _measured(name: str, help: str, **more: Any) -> Any:
+    """Return the option of a field of `HessianSettings`; the help shows the default of the field.
+
+    Args:
+        name: Of the option, which is that of the field.
+        help: One sentence.
+        more: As `typer.Option` takes it.
+    """
+    field = name.removeprefix("--").replace("-", "_")
+    default = DEFAULTS[field]
+    shown = UNLIMITED.get(field, "") if default is None else f"{default}"
+    if field in CHOICES:
+        more["metavar"], more["autocompletion"] = "NAME", completion.among(CHOICES[field])
+    return typer.Option(name, help=help, show_default=shown, **more)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accuracy:
+    """How exact, and at what cost."""
+
+    panel: ClassVar[str] = "Accuracy and budget"
+    samples: Annotated[
+        int | None,
+        _measured("--samples", "Training images to use.", min=1, metavar="IMAGES"),
+    ] = None
+    tol: Annotated[
+        float | None,
+        _measured("--tol", "Relative error of the eigenvalues.", metavar="FRACTION"),
+    ] = None
+    trace_tol: Annotated[
+        float | None,
+        _measured(
+            "--trace-tol", "Relative half width of the trace's 95 % interval.", metavar="FRACTION"
+        ),
+    ] = None
+    max_matvecs: Annotated[
+        int | None,
+        _measured(
+            "--max-matvecs",
+            "Most Hessian-vector products for each quantity, and each batch.",
+            min=8,
+            metavar="PRODUCTS",
+        ),
+    ] = None
+    minutes: Annotated[
+        float | None, _measured("--minutes", "Most time for a run.", metavar="MINUTES")
+    ] = None
+    seed: Annotated[
+        int | None, _measured("--seed", "Of start vectors, probes and noise.", min=0, metavar="N")
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantity:
+    """What is measured."""
+
+    panel: ClassVar[str] = "What is measured"
+    k: Annotated[int | None, _measured("--k", "How many top eigenvalues.", min=1, metavar="N")] = (
+        None
+    )
+    batch_stat: Annotated[
+        str | None,
+        _measured(
+            "--batch-stat",
+            "Of each batch: its eigenvalue of largest magnitude with its sign (dominant), top, "
+            "topk, trace, rayleigh, vhv, or none.",
+        ),
+    ] = None
+    batches: Annotated[
+        int | None, _measured("--batches", "Batches to measure that on.", min=1, metavar="N")
+    ] = None
+    perturbations: Annotated[
+        int | None,
+        _measured(
+            "--perturbations",
+            "Measure that at so many randomly perturbed weights a batch.",
+            min=0,
+            metavar="N",
+        ),
+    ] = None
+    sigma: Annotated[
+        float | None,
+        _measured(
+            "--sigma", "Their perturbation, beside the norm of each filter.", metavar="FRACTION"
+        ),
+    ] = None
+    adaptive: Annotated[
+        bool,
+        typer.Option("--adaptive", help="Also with respect to relative changes of the weights."),
+    ] = False
+    per_layer: Annotated[bool, typer.Option("--per-layer", help="Also of each layer alone.")] = (
+        False
+    )
+    include_l2: Annotated[
+        bool,
+        typer.Option("--include-l2", help="Of the loss with the run's weight decay as a penalty."),
+    ] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arithmetic:
+    """How it is computed."""
+
+    panel: ClassVar[str] = "Arithmetic"
+    batch_norm: Annotated[
+        str | None,
+        _measured(
+            "--batch-norm",
+            "Normalise by running statistics (eval), each batch's (train), or running statistics "
+            "measured anew (recalibrate).",
+        ),
+    ] = None
+    hvp: Annotated[
+        str | None,
+        _measured(
+            "--hvp",
+            "Exact products (reverse), or finite-difference for operations without a second "
+            "derivative.",
+        ),
+    ] = None
+    trace_method: Annotated[str | None, _measured("--trace-method", "hutchinson or xtrace.")] = None
+    dtype: Annotated[str | None, _measured("--dtype", "float32 or float64.")] = None
+
+
+def given_settings(*groups: Any) -> dict[str, Any]:
+    """Return the fields of `HessianSettings` that the user gave, from groups of options."""
+    named = {f.name: getattr(group, f.name) for group in groups for f in fields(group)}
+    return {key: value for key, value in named.items() if value not in (None, False)}

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sambench.errors import ConfigError
+from sambench.errors import ConfigError, UnknownNameError
 
 if TYPE_CHECKING:
     from sambench.config import RunConfig
@@ -30,6 +30,7 @@ def launch(
     retry: Collection[str] = (),
     fail_fast: bool = False,
     launcher: tuple[str, Mapping[str, str]] = ("local", {}),
+    log: Sequence[str] = (),
 ) -> int:
     """Do what is missing of the runs and return the exit code.
 
@@ -44,6 +45,7 @@ def launch(
         retry: States of finished runs that are done again (`sambench.status.REPEATABLE`).
         fail_fast: End with the first run that fails or diverges.
         launcher: Who does the runs, and its options.
+        log: Sinks that follow each run (`sambench.sinks`).
     """
     from sambench.status import STALE, pending
     from sambench.store import Store
@@ -58,8 +60,7 @@ def launch(
     from sambench.launch.launcher import launchers
     from sambench.launch.manifest import Manifest
 
-    name, options = launcher
-    chosen = launchers.get(name)
+    chosen, options = launchers.get(launcher[0]), launcher[1]
     todo = [standing.config for standing in left]
     check_data(todo, data)
     check_models(todo)
@@ -72,6 +73,7 @@ def launch(
         curvature=hessian,
         device=device,
         fail_fast=fail_fast,
+        log=log,
     )
     with RunDisplay(screen, len(todo)) as display:
         tally = chosen.start(manifest, options, _watching(display, one=len(configs) == 1))
@@ -206,12 +208,25 @@ def show_table(
 
 
 def image_size(data: Path, dataset: str) -> int:
-    """Return the prepared size if there is one only, else the dataset's own."""
-    from sambench.data.prepared import prepared_sizes
+    """Return the prepared size if there is one only, else the dataset's own.
+
+    Raises:
+        UnknownNameError: If there is no such dataset.
+        ConfigError: If it has no size of its own and is prepared at several.
+    """
+    from sambench.data.prepared import prepared_datasets, prepared_sizes
     from sambench.data.source import sources
 
-    sizes = prepared_sizes(data, dataset)
-    return sizes[0] if len(sizes) == 1 else sources.get(dataset).image_size
+    sizes, known = prepared_sizes(data, dataset), [source.name for source in sources.list()]
+    if len(sizes) == 1:
+        return sizes[0]
+    if dataset in known:
+        return sources.get(dataset).image_size
+    if sizes:
+        listed = ", ".join(map(str, sizes))
+        raise ConfigError(f"dataset {dataset!r} is prepared at {listed} pixels; choose by --size")
+    remedy = "`sambench list datasets` shows all"
+    raise UnknownNameError("dataset", dataset, {*known, *prepared_datasets(data)}, remedy)
 
 
 def folds_in(data: Path, dataset: str, image_size: int) -> tuple[int, ...]:

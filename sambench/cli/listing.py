@@ -7,23 +7,46 @@ from typing import Annotated
 
 import typer
 
-from sambench.cli.options import PluginOption
+from sambench.cli import completion
+from sambench.cli.grouping import grouped
+from sambench.cli.options import OUTPUT, PluginOption
 
 
+@grouped
 def list_entries(
     kind: Annotated[
-        str | None, typer.Argument(help="optimizers, models, datasets or launchers; all.")
+        str | None,
+        typer.Argument(
+            metavar="KIND",
+            help="optimizers, models, datasets, launchers, suites or settings.",
+            show_default="all but suites and settings",
+            autocompletion=completion.kinds,
+        ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object.", rich_help_panel=OUTPUT)
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Names alone.", rich_help_panel=OUTPUT)
+    ] = False,
     plugin: PluginOption = None,
 ) -> None:
-    """Show what there is to choose from: optimizers, models, datasets."""
+    """Show what there is to choose from.
+
+    Examples:
+      sambench list optimizers
+      sambench list settings --json
+    """
     from sambench.catalogue import catalogue
     from sambench.console import Screen
 
     shown = catalogue(kind)
     if as_json:
         typer.echo(json.dumps({name: part.entries for name, part in shown.items()}, indent=2))
+        return
+    if quiet:
+        for part in shown.values():
+            typer.echo("\n".join(dict.fromkeys(row[0] for row in part.rows)))
         return
     screen = Screen()
     for name, part in shown.items():

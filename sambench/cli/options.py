@@ -1,42 +1,77 @@
-"""Options that several commands share."""
+"""Options that several commands share, alone and in groups."""
 
 from __future__ import annotations
 
+import json
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
-DataOption = Annotated[Path, typer.Option("--data", help="Folder of the prepared datasets.")]
-ResultsOption = Annotated[Path, typer.Option("--results", help="Folder of the results.")]
+from sambench.cli import completion
+from sambench.cli.grouping import HELP_PANEL
+from sambench.errors import SambenchWarning
+
+if TYPE_CHECKING:
+    from sambench.console import Screen
+
+DATA, RESULTS = Path("data/prepared"), Path("results")
+
+RUN, PLACE, OUTPUT = "The run", "Where", HELP_PANEL
+"""Titles of groups of options in the help."""
+
+DataOption = Annotated[
+    Path,
+    typer.Option(
+        "--data", metavar="DIR", help="Folder of the prepared datasets.", rich_help_panel=PLACE
+    ),
+]
+ResultsOption = Annotated[
+    Path,
+    typer.Option("--results", metavar="DIR", help="Folder of the results.", rich_help_panel=PLACE),
+]
 DeviceOption = Annotated[
     str | None,
-    typer.Option("--device", help="cpu, cuda, cuda:0, mps. By default a GPU if there is one."),
+    typer.Option(
+        "--device",
+        metavar="DEVICE",
+        help="cpu, cuda, cuda:0 or mps.",
+        show_default="a GPU if there is one",
+        autocompletion=completion.devices,
+    ),
 ]
 SetOption = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Any other setting: a hyperparameter of the optimizer (rho=0.1) or of the run "
-        "(selection=best-validation, split=folds, fold=1, schedule=cosine ...). Repeatable.",
+        help="Any other setting, as rho=0.1 or schedule=cosine; `sambench list settings` has all. "
+        "Repeatable.",
+        autocompletion=completion.settings,
     ),
 ]
 SizeOption = Annotated[
-    int | None, typer.Option("--size", min=8, help="Image size, where several are prepared.")
+    int | None,
+    typer.Option(
+        "--size",
+        min=8,
+        metavar="PIXELS",
+        help="Side of the images, where several sizes are prepared.",
+        show_default="the one prepared",
+    ),
 ]
-AuditOption = Annotated[
-    bool, typer.Option("--audit", help="Look for copies, conflicting labels and shortcuts.")
+EpochsOption = Annotated[
+    int, typer.Option("--epochs", min=1, metavar="EPOCHS", help="Most epochs to train.")
 ]
-DropConflictsOption = Annotated[
-    bool, typer.Option("--drop-conflicts", help="Leave out copies with different labels.")
+BatchSizeOption = Annotated[
+    int, typer.Option("--batch-size", min=1, metavar="IMAGES", help="Images per step.")
 ]
-DropDuplicatesOption = Annotated[
-    bool, typer.Option("--drop-duplicates", help="Keep one of each image and its copies.")
+RateOption = Annotated[
+    float, typer.Option("--lr", metavar="RATE", help="Learning rate of the base optimizer.")
 ]
-EpochsOption = Annotated[int, typer.Option("--epochs", min=1, help="Most epochs to train.")]
-BatchSizeOption = Annotated[int, typer.Option("--batch-size", min=1, help="Images per step.")]
-RateOption = Annotated[float, typer.Option("--lr", help="Learning rate of the base optimizer.")]
 
 
 def _load_plugins(files: list[Path] | None) -> list[Path] | None:
@@ -54,53 +89,74 @@ PluginOption = Annotated[
         callback=_load_plugins,
         is_eager=True,
         metavar="FILE",
-        help="A Python file with an optimizer, model or dataset of your own. Repeatable.",
+        help="A Python file with optimizers, models or datasets of your own. Repeatable.",
+        rich_help_panel=PLACE,
     ),
 ]
-DevicesOption = Annotated[
-    str | None,
-    typer.Option("--devices", help="Several devices at once, as cuda:0,cuda:1; a worker each."),
-]
-WorkersOption = Annotated[
-    str | None,
+LogOption = Annotated[
+    list[str] | None,
     typer.Option(
-        "--runs-per-device",
-        "--workers",
-        metavar="N|auto",
-        help="Runs packed on each device at once; auto: as many as fit on a GPU.",
-    ),
-]
-LauncherOption = Annotated[
-    str, typer.Option("--launcher", help="Who does the runs; see `sambench list launchers`.")
-]
-WithOption = Annotated[
-    str | None,
-    typer.Option("--with", metavar="KEY=VALUE,...", help="Options of the launcher."),
-]
-SlurmOption = Annotated[
-    str | None,
-    typer.Option(
-        "--slurm",
-        metavar="KEY=VALUE,...",
-        help="Launch on Slurm, as partition=gpu,gpus_per_node=1,timeout_min=600.",
+        "--log",
+        metavar="SINK",
+        help="Follow the training in tensorboard or wandb too. Repeatable.",
+        rich_help_panel=OUTPUT,
+        autocompletion=completion.sinks,
     ),
 ]
 CaptureOption = Annotated[
     bool | None,
     typer.Option(
         "--capture/--no-capture",
-        help="Record whole steps as CUDA graphs; by default where that is possible and pays.",
+        help="Record whole steps as CUDA graphs.",
+        show_default="where it pays",
+        rich_help_panel=PLACE,
     ),
 ]
 CompileOption = Annotated[
     bool | None,
     typer.Option(
         "--compile/--no-compile",
-        help="Put the network through torch.compile; by default in long runs on a GPU that ask "
-        "for the fastest kernels (--set kernels=fastest).",
+        help="Put the network through torch.compile; by default in long runs on a GPU with "
+        "kernels=fastest.",
+        show_default="where it pays",
+        rich_help_panel=PLACE,
     ),
 ]
 EXECUTION = {None: "auto", True: "always", False: "never"}
 """What a run's configuration calls these answers."""
 
-DATA, RESULTS = Path("data/prepared"), Path("results")
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where files lie, and code of one's own."""
+
+    panel: ClassVar[str] = PLACE
+    data: DataOption = DATA
+    results: ResultsOption = RESULTS
+    plugin: PluginOption = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """What a command says, and in which form."""
+
+    panel: ClassVar[str] = OUTPUT
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object on standard output, no tables.")
+    ] = False
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Say nothing but errors; exit codes stay.")
+    ] = False
+
+    def screen(self) -> Screen:
+        """Return where the command shows things: results only where they are not JSON."""
+        from sambench.console import Screen
+
+        if self.quiet:
+            warnings.simplefilter("ignore", SambenchWarning)
+        return Screen(quiet=self.quiet, results=not self.as_json)
+
+    def answer(self, content: Mapping[str, Any]) -> None:
+        """Write what a program reads (`sambench.cli.answers`), if it asked for it."""
+        if self.as_json:
+            typer.echo(json.dumps(content, indent=2, allow_nan=False))

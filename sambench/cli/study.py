@@ -6,8 +6,9 @@ import fnmatch
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from sambench.cli.answers import plan_answer, run_answer, tables_answer
 from sambench.cli.launching import (
     check_models,
     folds_in,
@@ -39,6 +40,7 @@ class Request:
         retry: States of runs that are done again.
         fail_fast: End with the first run that fails or diverges.
         launcher: Who does the runs, and its options.
+        log: Sinks that follow each run (`sambench.sinks`).
     """
 
     data: Path
@@ -48,6 +50,7 @@ class Request:
     retry: Sequence[str] = ()
     fail_fast: bool = False
     launcher: tuple[str, Mapping[str, str]] = ("local", {})
+    log: Sequence[str] = ()
 
 
 class Study:
@@ -72,9 +75,10 @@ class Study:
         )
         self.tunings = plan_search(suite.search, self.finals) if suite.search else ()
         self.trials = tuple(run for tuning in self.tunings for run in tuning.runs)
+        self._shown: tuple[RunConfig, ...] = ()
 
-    def plan(self) -> None:
-        """Show what is done and what would run."""
+    def plan(self) -> dict[str, Any]:
+        """Show what is done and what would run, and return it for a program."""
         from sambench.store import Store
 
         check_models(self.finals)
@@ -87,6 +91,15 @@ class Study:
         coming = 0 if self.request.only or tuned else len(self.finals) * bool(self.tunings)
         show_plan(self.screen, standings, coming)
         self._warn_of_reach()
+        return plan_answer(self.suite.name, standings, coming)
+
+    def answer(self) -> dict[str, Any]:
+        """Return, for a program, the runs that were carried out and the tables shown of them."""
+        from sambench.store import Store
+
+        store = Store(self.request.results)
+        runs = [run_answer(store, config) for config in self._shown]
+        return {"suite": self.suite.name, "runs": runs, **tables_answer(self.screen.tables)}
 
     def carry_out(self) -> int:
         """Do what is missing, show the table, return the exit code."""
@@ -98,7 +111,8 @@ class Study:
         if tuned:
             tuned = tuple(run for run in tuned if run not in finals and self._wanted(run))
             code = self._launch(tuned, self.suite.name, code, curvature=True)
-        show_table(self.screen, self.request.results, (*finals, *tuned), self.suite.baseline)
+        self._shown = (*finals, *tuned)
+        show_table(self.screen, self.request.results, self._shown, self.suite.baseline)
         return code
 
     def _warn_of_reach(self) -> None:
@@ -130,6 +144,7 @@ class Study:
             retry=request.retry,
             fail_fast=request.fail_fast,
             launcher=request.launcher,
+            log=request.log,
         )
         return code or before
 

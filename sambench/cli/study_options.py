@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
+
+from sambench.cli import completion
 
 if TYPE_CHECKING:
     from sambench.config import RunConfig
@@ -14,69 +16,70 @@ if TYPE_CHECKING:
     from sambench.minimum.measurement import Measurement
     from sambench.record import RunRecord
 
-AROUND = "Around the minimum"
 
-DensityOption = Annotated[
-    bool,
-    typer.Option("--density", help="Also the density of all eigenvalues.", rich_help_panel=AROUND),
-]
-SharpnessOption = Annotated[
-    bool,
-    typer.Option(
-        "--sharpness",
-        help="Also how the loss rises: one step, worst case, average case.",
-        rich_help_panel=AROUND,
-    ),
-]
-LandscapeOption = Annotated[
-    bool,
-    typer.Option(
-        "--landscape",
-        help="Also the loss on a line, on a plane and on that of the top two eigenvectors.",
-        rich_help_panel=AROUND,
-    ),
-]
-LandscapeWithOption = Annotated[
-    str | None,
-    typer.Option(
-        "--landscape-with",
-        metavar="RUN",
-        help="Also the loss on the way to another run of the same model.",
-        rich_help_panel=AROUND,
-    ),
-]
-LandscapePointsOption = Annotated[
-    int | None,
-    typer.Option(
-        "--landscape-points",
-        min=3,
-        help="Values on each axis of a plane, an odd number. (default 21)",
-        rich_help_panel=AROUND,
-    ),
-]
+@dataclass(frozen=True, kw_only=True)
+class Around:
+    """What is studied besides the Hessian's eigenvalues and trace."""
 
+    panel: ClassVar[str] = "Around the minimum"
+    density: Annotated[
+        bool, typer.Option("--density", help="Also the density of all eigenvalues.")
+    ] = False
+    sharpness: Annotated[
+        bool,
+        typer.Option(
+            "--sharpness", help="Also how the loss rises: one step, worst case, average case."
+        ),
+    ] = False
+    landscape: Annotated[
+        bool,
+        typer.Option(
+            "--landscape",
+            help="Also the loss on a line, on a plane and on that of the top two eigenvectors.",
+        ),
+    ] = False
+    landscape_with: Annotated[
+        str | None,
+        typer.Option(
+            "--landscape-with",
+            metavar="RUN",
+            help="Also the loss on the way to another run of the same model.",
+            autocompletion=completion.runs,
+        ),
+    ] = None
+    landscape_points: Annotated[
+        int | None,
+        typer.Option(
+            "--landscape-points",
+            min=3,
+            metavar="N",
+            help="Values on each axis of a plane, an odd number.",
+            show_default="21",
+        ),
+    ] = None
 
-def with_studies(wanted: Measurement, *, points: int | None, **studies: bool) -> Measurement:
-    """Return a measurement with more studies: those that are asked for.
+    def with_studies(self, wanted: Measurement) -> Measurement:
+        """Return a measurement with more studies: those that are asked for.
 
-    Raises:
-        ConfigError: If the number of points is even.
-    """
-    asked: Any = {name: True for name, is_asked in studies.items() if is_asked}
-    if points is not None:
-        asked["points"] = points
-    return replace(wanted, studies=replace(wanted.studies, **asked))
+        Raises:
+            ConfigError: If the number of points is even.
+        """
+        names = ("density", "sharpness", "landscape")
+        asked: Any = {name: True for name in names if getattr(self, name)}
+        if self.landscape_points is not None:
+            asked["points"] = self.landscape_points
+        return replace(wanted, studies=replace(wanted.studies, **asked))
 
+    def other_run(self, results: Path) -> RunConfig | None:
+        """Return the other end of an interpolation, if one is asked for.
 
-def other_run(results: Path, name: str | None) -> RunConfig | None:
-    """Return the other end of an interpolation, if one is asked for.
+        Raises:
+            StoreError: If there is no such run, or several.
+        """
+        from sambench.store import Store
 
-    Raises:
-        StoreError: If there is no such run, or several.
-    """
-    from sambench.store import Store
-
-    return None if name is None else Store(results).find_one(name).config
+        name = self.landscape_with
+        return None if name is None else Store(results).find_one(name).config
 
 
 def show_studies(screen: Screen, record: RunRecord, results: Path) -> None:

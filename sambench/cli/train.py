@@ -3,101 +3,159 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
+from sambench.cli import completion
+from sambench.cli.answers import run_answer
+from sambench.cli.given import given_options
+from sambench.cli.grouping import grouped
 from sambench.cli.launching import image_size, launch, show_table
 from sambench.cli.options import (
     DATA,
     EXECUTION,
+    PLACE,
     RESULTS,
+    RUN,
     BatchSizeOption,
     CaptureOption,
     CompileOption,
-    DataOption,
     DeviceOption,
-    DevicesOption,
     EpochsOption,
+    LogOption,
+    Output,
     PluginOption,
     RateOption,
-    ResultsOption,
     SetOption,
-    SizeOption,
 )
 
+if TYPE_CHECKING:
+    from sambench.config import RunConfig
 
-def train(
-    dataset: Annotated[str, typer.Option("--dataset", help="A prepared dataset.")] = "bus",
-    model: Annotated[str, typer.Option("--model", help="See `sambench list models`.")] = "resnet50",
-    opt: Annotated[str, typer.Option("--opt", help="See `sambench list optimizers`.")] = "adam",
-    device: DeviceOption = None,
-    devices: DevicesOption = None,
-    size: SizeOption = None,
-    epochs: EpochsOption = 50,
-    batch_size: BatchSizeOption = 16,
-    lr: RateOption = 1e-4,
-    stop: Annotated[
+OPTIONS = {
+    **{key: f"--{key}" for key in ("dataset", "model", "epochs", "lr", "seed", "stop")},
+    **{"optimizer": "--opt", "batch_size": "--batch-size", "image_size": "--size"},
+    **{"pretrained": "--pretrained", "capture": "--capture", "compile": "--compile"},
+}
+"""The options of the run by the setting that each stands for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What is trained, on what, and how."""
+
+    panel: ClassVar[str] = RUN
+    dataset: Annotated[
         str,
         typer.Option(
-            "--stop",
-            help="epochs, train-accuracy[=1.0], patience[=10], gradient-evaluations=N or "
-            "minutes=N; --epochs caps them all.",
+            "--dataset",
+            metavar="NAME",
+            help="A prepared dataset.",
+            autocompletion=completion.datasets,
         ),
-    ] = "epochs",
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of weights, order, draws.")] = 0,
-    pretrained: Annotated[
-        bool, typer.Option("--pretrained", help="Start from published weights.")
-    ] = False,
-    capture: CaptureOption = None,
-    compiled: CompileOption = None,
-    settings: SetOption = None,
-    data: DataOption = DATA,
-    results: ResultsOption = RESULTS,
-    plugin: PluginOption = None,
+    ] = "bus"
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model",
+            metavar="NAME",
+            help="One of `sambench list models`, or timm:NAME.",
+            autocompletion=completion.models,
+        ),
+    ] = "resnet50"
+    optimizer: Annotated[
+        str,
+        typer.Option(
+            "--opt",
+            metavar="NAME",
+            help="One of `sambench list optimizers`.",
+            autocompletion=completion.optimizers,
+        ),
+    ] = "adam"
+    epochs: EpochsOption = 50
+    batch_size: BatchSizeOption = 16
+    lr: RateOption = 1e-4
+    seed: Annotated[
+        int,
+        typer.Option(
+            "--seed", min=0, metavar="N", help="Of initial weights, data order and augmentation."
+        ),
+    ] = 0
+    settings: SetOption = None
+    capture: CaptureOption = None
+    compile: CompileOption = None
+    stop: Annotated[str, typer.Option("--stop", hidden=True)] = "epochs"
+    pretrained: Annotated[bool, typer.Option("--pretrained", hidden=True)] = False
+    image_size: Annotated[int | None, typer.Option("--size", min=8, hidden=True)] = None
+
+    def config(self, context: typer.Context, data: Path, replicas: int) -> RunConfig:
+        """Return the run that the options describe.
+
+        Raises:
+            UserError: If a setting is unknown, not allowed, or given twice.
+        """
+        from sambench.arguments import OPTIMIZER, sort_settings
+        from sambench.config import RunConfig
+
+        found = sort_settings(self.settings, [self.optimizer])
+        found.refuse_beside(given_options(context, OPTIONS))
+        found.refuse({OPTIMIZER: "--opt", "replicas": "--devices"})
+        values: dict[str, Any] = {key: getattr(self, key) for key in OPTIONS}
+        values |= {key: EXECUTION[values[key]] for key in ("capture", "compile")} | found.run
+        values["image_size"] = values["image_size"] or image_size(data, values["dataset"])
+        values[OPTIMIZER] = {"name": self.optimizer, **found.optimizer}
+        return RunConfig.from_dict({**values, "replicas": replicas})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where it is trained, and where its files lie."""
+
+    panel: ClassVar[str] = PLACE
+    device: DeviceOption = None
+    plugin: PluginOption = None
+    devices: Annotated[str | None, typer.Option("--devices", hidden=True)] = None
+    data: Annotated[Path, typer.Option("--data", hidden=True)] = DATA
+    results: Annotated[Path, typer.Option("--results", hidden=True)] = RESULTS
+
+
+@grouped
+def train(
+    context: typer.Context, run: Run, place: Place, output: Output, log: LogOption = None
 ) -> None:
     """Train one model with one optimizer and test it once, at the end.
 
     Ctrl-C keeps a checkpoint; the same command resumes it.
 
-    Several --devices train the run together, each on its share of every batch, as
-    torchrun --nproc-per-node 2 -m sambench train does.
+    Examples:
+      sambench train --dataset phantom --model small-cnn --opt gcsam
+      sambench train --opt sam --set rho=0.1 --set stop.patience=5
 
-    Example: sambench train --opt gcsam --model resnet50 --device cuda:0
+    Not listed below: --devices cuda:0,cuda:1 trains on several devices together; --data and
+    --results name folders other than data/prepared and results; --stop, --size and --pretrained
+    are short for settings.
     """
-    from sambench.arguments import sort_settings
-    from sambench.config import RunConfig
-    from sambench.console import Screen
     from sambench.launch import together
+    from sambench.sinks import check_sinks
+    from sambench.store import Store
 
-    names = [name.strip() for name in (devices or "").split(",") if name.strip()]
+    names = [name.strip() for name in (place.devices or "").split(",") if name.strip()]
     if len(names) > 1 and together.processes() == 1:
         raise typer.Exit(together.start(len(names), sys.argv[1:]))
-    run, for_optimizer = sort_settings(settings, [opt])
-    config = RunConfig.from_dict(
-        {
-            "dataset": dataset,
-            "image_size": size or image_size(data, dataset),
-            "model": model,
-            "optimizer": {"name": opt, **for_optimizer},
-            "lr": lr,
-            "batch_size": batch_size,
-            "epochs": epochs,
-            "stop": stop,
-            "seed": seed,
-            "pretrained": pretrained,
-            "replicas": together.processes(),
-            "capture": EXECUTION[capture],
-            "compile": EXECUTION[compiled],
-            **run,
-        }
-    )
-    screen = Screen()
+    config = run.config(context, place.data, together.processes())
+    sinks = check_sinks(log or ())
+    screen = output.screen()
     again = ("failed", "diverged", "stale")
-    with together.joined(names, device) as (place, leads):
+    with together.joined(names, place.device) as (device, leads):
         if not leads:
-            together.follow(config, data, results, place)
+            together.follow(config, place.data, place.results, device)
             return
-        code = launch(screen, [config], data, results, place, None, None, retry=again)
-    show_table(screen, results, [config], baseline=opt)
+        code = launch(
+            screen, [config], place.data, place.results, device, None, None, retry=again, log=sinks
+        )
+    show_table(screen, place.results, [config], baseline=run.optimizer)
+    output.answer(run_answer(Store(place.results), config))
     raise typer.Exit(code)

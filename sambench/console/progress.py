@@ -11,9 +11,10 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 
 from sambench.config import RunConfig
-from sambench.console.bar import progress_bar
+from sambench.console.bar import SlowLines, progress_bar
 from sambench.console.screen import Screen
 from sambench.errors import RunFailed, UserError
 from sambench.events import Epoch, Event, Started, Tick
@@ -43,7 +44,10 @@ class RunDisplay:
         self._name = ""
         self._counts: Counts = beside._counts if beside else Counts()
         self._bar: Progress = beside._bar if beside else _bar(screen)
-        self._task = self._bar.add_task("", total=None, numbers="", visible=beside is None)
+        self._lines: SlowLines = beside._lines if beside else SlowLines(screen.err)
+        self._task = self._bar.add_task(
+            "starting", total=None, numbers="", name="", visible=beside is None
+        )
 
     def __enter__(self) -> RunDisplay:
         self._bar.start()
@@ -131,22 +135,31 @@ class RunDisplay:
         return f"{self._counts.ended}/{self._total} " if self._total > 1 else ""
 
     def _clear(self) -> None:
-        self._bar.reset(self._task, description="", total=None, numbers="")
+        self._bar.reset(self._task, description="", total=None, numbers="", name="")
 
     def _update(self, what: str, done: int, total: int | None, numbers: str) -> None:
-        description = f"{escape(self._name)} {what}"
+        self._lines.tell(" ".join(filter(None, (self._name, what, numbers or _share(done, total)))))
         self._bar.update(
             self._task,
-            description=description,
+            description=escape(what),
             completed=done,
             total=total,
             numbers=numbers,
+            name=escape(self._name),
             visible=True,
         )
 
 
 def _bar(screen: Screen) -> Progress:
-    return progress_bar(screen.err, TextColumn("{task.fields[numbers]}"), TimeRemainingColumn())
+    """Return a bar whose last column, the run's name, is what gives way on a narrow terminal."""
+    name = TextColumn("{task.fields[name]}", table_column=Column(overflow="ellipsis"))
+    return progress_bar(
+        screen.err, TextColumn("{task.fields[numbers]}"), TimeRemainingColumn(compact=True), name
+    )
+
+
+def _share(done: int, total: int | None) -> str:
+    return f"{done} of {total}" if total else ""
 
 
 def _ending(record: RunRecord) -> str:

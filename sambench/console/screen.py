@@ -37,10 +37,10 @@ LONG_LISTING = 500
 """Rows from which on a listing is no longer fitted to the terminal."""
 
 
-def _console(*, stderr: bool) -> Console:
-    console = Console(stderr=stderr, highlight=False, soft_wrap=False)
+def _console(*, stderr: bool, quiet: bool) -> Console:
+    console = Console(stderr=stderr, highlight=False, soft_wrap=False, quiet=quiet)
     if not console.is_terminal and "COLUMNS" not in os.environ:
-        console = Console(stderr=stderr, highlight=False, width=PIPED_WIDTH)
+        console = Console(stderr=stderr, highlight=False, width=PIPED_WIDTH, quiet=quiet)
     return console
 
 
@@ -49,11 +49,18 @@ MOST_CLASSES = 12
 
 
 class Screen:
-    """Where the command line shows things; made for each command."""
+    """Where the command line shows things; made for each command.
 
-    def __init__(self) -> None:
-        self.out = _console(stderr=False)
-        self.err = _console(stderr=True)
+    Args:
+        quiet: Show nothing but failures.
+        results: Show results; False where standard output is for a program. `tables` keeps the
+            comparisons that would have been shown.
+    """
+
+    def __init__(self, *, quiet: bool = False, results: bool = True) -> None:
+        self.out = _console(stderr=False, quiet=quiet or not results)
+        self.err = _console(stderr=True, quiet=quiet)
+        self.tables: list[Table] = []
 
     def say(self, text: str) -> None:
         """Show a message."""
@@ -72,7 +79,9 @@ class Screen:
 
     def fail(self, text: str) -> None:
         """Show why the command ends without its result."""
-        self.err.print(f"[bold red]error:[/] {escape(text)}", soft_wrap=True)
+        _console(stderr=True, quiet=False).print(
+            f"[bold red]error:[/] {escape(text)}", soft_wrap=True
+        )
 
     def show(self, text: str) -> None:
         """Show a result."""
@@ -83,15 +92,17 @@ class Screen:
         """Yield a function to be told (done, total, what); a bar for each `what`."""
         from rich.progress import TimeRemainingColumn
 
-        from sambench.console.bar import progress_bar
+        from sambench.console.bar import SlowLines, progress_bar
 
         with progress_bar(self.err, TimeRemainingColumn(compact=True)) as bar:
             tasks: dict[str, TaskID] = {}
+            lines = SlowLines(self.err)
 
             def told(done: int, total: int, what: str) -> None:
                 if what not in tasks:
                     tasks[what] = bar.add_task(what, total=total)
                 bar.update(tasks[what], completed=done, total=total)
+                lines.tell(f"{what}: {done:,} of {total:,}")
 
             yield told
 
@@ -100,7 +111,7 @@ class Screen:
     ) -> None:
         """Show rows of text under headings; very many as plain lines, in a tenth of the time."""
         listed = list(rows)
-        if len(listed) > LONG_LISTING:
+        if len(listed) > LONG_LISTING and not self.out.quiet:
             self.out.file.write(_lines(title, [headings, *listed]))
             return
         table = _table(title, headings)
@@ -110,6 +121,7 @@ class Screen:
 
     def table(self, table: Table) -> None:
         """Show a comparison: on its side, or in parts, where the terminal is too narrow."""
+        self.tables.append(table)
         rows = [[(label, False), *((c.text, c.bold) for c in cells)] for label, cells in table.rows]
         grid: list[list[Entry]] = [[(heading, False) for heading in table.headings], *rows]
         for lines in in_parts(table.title, grid, self.out.width):

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sambench.data.source import Fact
-from sambench.errors import DataError
+from sambench.errors import DataError, did_you_mean
 
 FORMAT_VERSION = 2
 IMAGES, SAMPLES, MANIFEST = "images.npy", "samples.csv", "manifest.json"
@@ -98,10 +98,10 @@ def open_prepared(root: Path, dataset: str, image_size: int) -> Prepared:
     folder = prepared_folder(root, dataset, image_size)
     remedy = f"run `{prepare_command(dataset, image_size)}`"
     if not (folder / MANIFEST).is_file():
-        sizes = prepared_sizes(root, dataset)
+        sizes, close = prepared_sizes(root, dataset), did_you_mean(dataset, prepared_datasets(root))
         raise DataError(
             f"dataset {dataset!r} is not prepared at {image_size} pixels in {root}"
-            f"{f' (only at {_listed(sizes)})' if sizes else ''}; {remedy}"
+            f"{f' (only at {_listed(sizes)})' if sizes else close}; {remedy}"
         )
     manifest = _read_manifest(folder, remedy)
     columns = _read_columns(folder, manifest, remedy)
@@ -130,6 +130,13 @@ def prepared_sizes(root: Path, dataset: str) -> tuple[int, ...]:
     pattern = re.compile(rf"{re.escape(dataset)}-(\d+)")
     found = (pattern.fullmatch(path.parent.name) for path in root.glob(f"*/{MANIFEST}"))
     return tuple(sorted(int(match[1]) for match in found if match))
+
+
+def prepared_datasets(root: Path) -> dict[str, tuple[int, ...]]:
+    """Return the datasets that are prepared, in order of name, with their image sizes."""
+    folders = (path.parent.name.rpartition("-") for path in root.glob(f"*/{MANIFEST}"))
+    names = sorted({name for name, _, size in folders if name and size.isdecimal()})
+    return {name: prepared_sizes(root, name) for name in names}
 
 
 def prepared_fingerprint(root: Path, dataset: str, image_size: int) -> str | None:

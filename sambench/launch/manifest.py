@@ -31,6 +31,7 @@ class Manifest:
         curvature: What is measured of each minimum, or None to leave it out.
         device: Where to train; None for the best device of whichever machine does it.
         fail_fast: Begin no further run once one has failed or diverged.
+        log: Sinks that follow each run (`sambench.sinks`).
     """
 
     configs: Sequence[RunConfig]
@@ -40,6 +41,7 @@ class Manifest:
     curvature: Measurement | None = None
     device: str | None = None
     fail_fast: bool = False
+    log: Sequence[str] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; the folders from the root of the file system."""
@@ -51,6 +53,7 @@ class Manifest:
             "device": self.device,
             "fail_fast": self.fail_fast,
             "curvature": None if self.curvature is None else self.curvature.to_dict(),
+            "log": list(self.log),
             "runs": [config.to_dict() for config in self.configs],
         }
 
@@ -76,6 +79,7 @@ class Manifest:
                 curvature=None if curvature is None else Measurement.from_dict(curvature),
                 device=given["device"],
                 fail_fast=given["fail_fast"],
+                log=tuple(given.get("log", ())),
             )
         except LaunchError:
             raise

@@ -17,15 +17,20 @@ from typing import TYPE_CHECKING
 from sambench.claim import HEARTBEAT_SECONDS, STALE_SECONDS, Claimed
 from sambench.config import RunConfig
 from sambench.errors import LaunchError, RunFailed, UserError
+from sambench.events import Event
 from sambench.launch.manifest import Manifest
 from sambench.launch.signals import stop_on_signal
 from sambench.launch.watcher import Tally, Watcher
 from sambench.plugin import load_inherited
 from sambench.record import COMPLETED, DIVERGED, FAILED, INTERRUPTED, RUNNING, RunRecord
+from sambench.sinks import Following
 from sambench.store import Store
 
 if TYPE_CHECKING:
     import torch
+
+    from sambench.minimum.measurement import Measurement
+    from sambench.run import Paths
 
 STOP_FILE = "stop"
 """A file beside a manifest that asks all units of the launch to stop after their step."""
@@ -59,20 +64,43 @@ def perform(
         if stop_requested():
             raise KeyboardInterrupt
 
-    config, wanted = manifest.configs[index], manifest.curvature
-    paths = Paths(data=manifest.data, results=manifest.results)
-    record = run_one(
-        config,
-        paths,
-        device=device,
-        suite=manifest.suite,
-        on_event=watcher.event,
-        stop_requested=stop_requested,
-    )
-    if wanted is None or record.status != COMPLETED or wanted.is_done(config, record.hessian):
+    def told(event: Event) -> None:
+        watcher.event(event)
+        following.event(event)
+
+    config, paths = manifest.configs[index], Paths(data=manifest.data, results=manifest.results)
+    following = Following(manifest.log, Store(manifest.results).folder(config))
+    record: RunRecord | None = None
+    try:
+        record = run_one(
+            config,
+            paths,
+            device=device,
+            suite=manifest.suite,
+            on_event=told,
+            stop_requested=stop_requested,
+        )
+        if record.status == COMPLETED and manifest.curvature is not None:
+            record = _measured(record, manifest.curvature, paths, device, watcher, on_progress)
         return record
+    finally:
+        following.end(record)
+
+
+def _measured(
+    record: RunRecord,
+    wanted: Measurement,
+    paths: Paths,
+    device: torch.device,
+    watcher: Watcher,
+    on_progress: Callable[[str, int, int], None],
+) -> RunRecord:
+    """Return the record with what is wanted of its minimum, as far as the time allows."""
     from sambench.minimum.measuring import measure_minimum
 
+    config = record.config
+    if wanted.is_done(config, record.hessian):
+        return record
     watcher.measuring(config)
     record = measure_minimum(record, wanted, paths, device=device, on_progress=on_progress)
     minutes, left = wanted.hessian.minutes, wanted.missing(config, record.hessian)

@@ -59,8 +59,9 @@ def find_suite(given: Path) -> Path:
         beside = (
             sorted(p.name for p in given.parent.glob("*.yaml")) if given.parent.is_dir() else []
         )
+        close = did_you_mean(given.name, beside) or did_you_mean(given.stem, shipped)
         there = f"; in {given.parent}: {', '.join(beside)}" if beside else ""
-        raise ConfigError(f"suite {given} does not exist{there}")
+        raise ConfigError(f"suite {given} does not exist{close}{there}")
     raise ConfigError(
         f"suite {str(given)!r} does not exist{did_you_mean(str(given), shipped)}; "
         f"shipped: {', '.join(shipped)}"

@@ -212,7 +212,8 @@ def test_a_file_that_is_not_there_shows_those_beside(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load_suite(tmp_path / "demo.yaml")
     assert str(caught.value) == (
-        f"suite {tmp_path / 'demo.yaml'} does not exist; in {tmp_path}: suite.yaml"
+        f"suite {tmp_path / 'demo.yaml'} does not exist: did you mean 'suite.yaml'?; "
+        f"in {tmp_path}: suite.yaml"
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +24,22 @@ BORDER, MARGIN, MARKS = 0.02, 0.05, 2e-4
 GROUPED = 5
 
 
-def examine(prepared: Prepared) -> Audit:
-    """Audit a prepared dataset; every image is read twice, nothing is written."""
-    copies = find_copies(look(prepared.images), prepared.column("sha256"))
+def examine(
+    prepared: Prepared, progress: Callable[[int, int, str], None] = lambda done, total, what: None
+) -> Audit:
+    """Audit a prepared dataset; every image is read twice, nothing is written.
+
+    Args:
+        prepared: The dataset.
+        progress: Called with (done, total, what).
+    """
+    looks = look(_counted(prepared.images, "looking at images", progress))
+    progress(0, 1, "comparing images")
+    copies = find_copies(looks, prepared.column("sha256"))
+    progress(1, 1, "comparing images")
     labels = [prepared.classes[label] for label in prepared.labels]
     links = sorted(_links(prepared, copies, labels), key=lambda link: link.correlation)
-    facts = file_facts(prepared)
+    facts = file_facts(prepared, _counted(prepared.images, "measuring images", progress))
     counted = Counter(labels)
     return Audit(
         name=prepared.name,
@@ -65,6 +75,18 @@ def write_audit(prepared: Prepared, audit: Audit) -> list[Path]:
     write_pairs(prepared, audit.conflicts, "copies with different labels", conflicts)
     write_pairs(prepared, audit.links, "near-duplicates, the least sure first", copies)
     return [path for path in (page, numbers, conflicts, copies) if path.exists()]
+
+
+def _counted(
+    images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8],
+    what: str,
+    progress: Callable[[int, int, str], None],
+) -> Iterator[NDArray[np.uint8]]:
+    """Yield images, telling how many have been taken."""
+    for done, image in enumerate(images):
+        progress(done, len(images), what)
+        yield image
+    progress(len(images), len(images), what)
 
 
 def _ids(prepared: Prepared, groups: Groups) -> tuple[tuple[str, ...], ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,8 +33,12 @@ class Leak:
     rule: str
 
 
-def file_facts(prepared: Prepared) -> dict[str, NDArray[np.float64]]:
+def file_facts(
+    prepared: Prepared, images: Iterable[NDArray[np.uint8]]
+) -> dict[str, NDArray[np.float64]]:
     """Return each fact of all images, shape (N,), by name; facts that never vary are left out.
+
+    `images` are those of the dataset, perhaps counted by somebody on the way.
 
     Size and mode are the file's; brightness, contrast and edges are measured on the prepared
     image, which every file has been resized to.
@@ -47,7 +52,7 @@ def file_facts(prepared: Prepared) -> dict[str, NDArray[np.float64]]:
         "height": height,
         "aspect": width / height,
         "mode": np.array([known.index(mode) for mode in modes], dtype=np.float64),
-        **_pixels(prepared),
+        **_pixels(images),
     }
     return {name: values for name, values in facts.items() if np.ptp(values) > 0}
 
@@ -79,9 +84,9 @@ def _leak(
     )
 
 
-def _pixels(prepared: Prepared) -> dict[str, NDArray[np.float64]]:
+def _pixels(images: Iterable[NDArray[np.uint8]]) -> dict[str, NDArray[np.float64]]:
     rows = []
-    for image in prepared.images:
+    for image in images:
         # the mean of the channels, rounded down: exact for grey, and integers are fast
         grey = (image.sum(axis=2, dtype=np.uint16) // image.shape[2]).astype(np.uint8)
         share = np.bincount(grey.reshape(-1), minlength=256) / grey.size

@@ -1,0 +1,109 @@
+"""What `--json` answers: one object for each command, with everything a program needs to go on.
+
+    train            a run: id, name, path (its folder), status, error, final, cost, sharpness,
+                     hessian; as in the run's record, whose path is <path>/run.json
+    hessian          {"runs": [a run, ...]}
+    compare          {"suite", "runs": [a run, ...], "tables": [a table, ...]}
+    compare --plan   {"suite", "runs": [{id, name, state, action, note}, ...], "states": {state:
+                     number}, "pending", "tuned_runs_to_come", "forecast": {seconds, known, unknown,
+                     finished}}
+    compare A B      {"tables": [a table, ...]}
+    prepare          {"path", "contact_sheet", "reused", "summary": {...}, "audit": [paths]}
+    check            {"file", "kept": whether all, "optimizers": [{name, rules: [{rule, kept,
+                     found}]}]}
+    list             {kind: [an entry, ...]}
+
+A table is {"title", "headings", "rows": [[text, ...], ...], "notes"}; paths are relative as the
+folders were given; numbers are as stored: accuracies 0..1, seconds, bytes. The object is written at
+the end, so it also tells of failed, diverged and interrupted runs; a mistake of the user leaves
+standard output empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sambench.config import RunConfig
+    from sambench.data.prepared import Prepared
+    from sambench.record import RunRecord
+    from sambench.report.table import Table
+    from sambench.status import Standing
+    from sambench.store import Store
+
+SECTIONS = ("final", "cost", "sharpness", "hessian")
+
+
+def run_answer(store: Store, config: RunConfig) -> dict[str, Any]:
+    """Return what is stored of a run."""
+    record = store.load(config)
+    return {
+        "id": config.id,
+        "name": config.name,
+        "path": str(store.folder(config)),
+        "status": "missing" if record is None else record.status,
+        "error": None if record is None else record.error,
+        **{name: None if record is None else getattr(record, name) for name in SECTIONS},
+    }
+
+
+def runs_answer(store: Store, records: Iterable[RunRecord]) -> dict[str, Any]:
+    """Return what is stored of several runs."""
+    return {"runs": [run_answer(store, record.config) for record in records]}
+
+
+def plan_answer(suite: str, standings: Sequence[Standing], coming: int) -> dict[str, Any]:
+    """Return the standing of each run of a suite, and what is left."""
+    from sambench.forecast import forecast
+    from sambench.status import counts, pending
+
+    return {
+        "suite": suite,
+        "runs": [
+            {
+                "id": standing.config.id,
+                "name": standing.config.name,
+                "state": standing.state,
+                "action": standing.action,
+                "note": standing.note or None,
+            }
+            for standing in standings
+        ],
+        "states": counts(standings),
+        "pending": len(pending(standings)),
+        "tuned_runs_to_come": coming,
+        "forecast": asdict(forecast(standings)),
+    }
+
+
+def tables_answer(tables: Iterable[Table]) -> dict[str, Any]:
+    """Return comparisons as they would be printed."""
+    return {
+        "tables": [
+            {
+                "title": table.title,
+                "headings": list(table.headings),
+                "rows": [[label, *(cell.text for cell in cells)] for label, cells in table.rows],
+                "notes": list(table.notes),
+            }
+            for table in tables
+        ]
+    }
+
+
+def prepared_answer(
+    prepared: Prepared, sheet: Path, audit: Sequence[Path], *, reused: bool
+) -> dict[str, Any]:
+    """Return where a dataset was prepared, what it consists of and what an audit wrote."""
+    from sambench.data.summary import summarize
+
+    return {
+        "path": str(prepared.folder),
+        "contact_sheet": str(sheet),
+        "reused": reused,
+        "summary": asdict(summarize(prepared)),
+        "audit": [str(path) for path in audit],
+    }

@@ -1,0 +1,182 @@
+"""Names that the shell completes. Without torch, and silent where something cannot be read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from functools import wraps
+from pathlib import Path
+
+import typer
+
+Named = tuple[str, str]
+"""A name and what the shell shows beside it."""
+
+SPLITS = ("holdout", "folds", "authors", "kfold-5", "grouped-5", "patient-5")
+DEVICES = ("cpu", "cuda", "mps")
+
+
+def _silent(names: Callable[..., Iterable[Named]]) -> Callable[[typer.Context, str], list[Named]]:
+    """Return a completion that offers what begins as typed, and nothing where it fails."""
+
+    @wraps(names)
+    def complete(context: typer.Context, incomplete: str) -> list[Named]:
+        found: list[Named] = []
+        with suppress(Exception):  # a traceback in the middle of a line helps nobody
+            found.extend(n for n in names(context, incomplete) if n[0].startswith(incomplete))
+        return found
+
+    del complete.__wrapped__  # Typer reads the signature
+    complete.__annotations__ = {"context": typer.Context, "incomplete": str}
+    return complete
+
+
+def _in_list(names: Callable[..., Iterable[Named]]) -> Callable[..., Iterable[Named]]:
+    """Return what completes the last of several names with commas between them."""
+
+    @wraps(names)
+    def complete(context: typer.Context, incomplete: str) -> Iterator[Named]:
+        before, comma, _ = incomplete.rpartition(",")
+        taken = before.split(",")
+        for name, text in names(context, incomplete):
+            if name not in taken:
+                yield f"{before}{comma}{name}", text
+
+    return complete
+
+
+def among(names: Iterable[str]) -> Callable[[typer.Context, str], list[Named]]:
+    """Return the completion of an option that takes one of a few names."""
+    return _silent(lambda context, incomplete: [(name, "") for name in names])
+
+
+def _optimizers(context: typer.Context, incomplete: str) -> Iterator[Named]:
+    from sambench.optim.method import optimizers as registry
+
+    return ((entry.name, entry.summary) for entry in registry.list())
+
+
+def _models(context: typer.Context, incomplete: str) -> Iterator[Named]:
+    from sambench.models.model import models as registry
+
+    return ((entry.name, entry.summary) for entry in registry.list())
+
+
+@_silent
+def sources(context: typer.Context, incomplete: str) -> Iterator[Named]:
+    """Datasets that can be prepared."""
+    from sambench.data.source import sources as registry
+
+    return ((entry.name, entry.summary) for entry in registry.list())
+
+
+@_silent
+def datasets(context: typer.Context, incomplete: str) -> Iterator[Named]:
+    """Datasets that are prepared in the folder of the command."""
+    from sambench.data.prepared import prepared_datasets
+
+    found = prepared_datasets(_folder(context, "data", "data/prepared"))
+    return ((name, f"{' and '.join(map(str, sizes))} pixels") for name, sizes in found.items())
+
+
+@_silent
+def launchers(context: typer.Context, incomplete: str) -> Iterator[Named]:
+    """Who does runs."""
+    from sambench.launch.launcher import launchers as registry
+
+    return ((entry.name, entry.summary) for entry in registry.list())
+
+
+@_silent
+def sinks(context: typer.Context, incomplete: str) -> Iterator[Named]:
+    """Where training can be followed."""
+    from sambench.sinks import SINKS
+
+    return ((name, "") for name in SINKS)
+
+
+def _states(context: typer.Context, incomplete: str) -> Iterator[Named]:
+    from sambench.status import REPEATABLE
+
+    return ((state, "") for state in REPEATABLE)
+
+
+def _suites(context: typer.Context, incomplete: str) -> Iterator[Named]:
+    from sambench.suite.file import shipped_suites
+
+    yield from ((name, "shipped") for name in shipped_suites())
+    beside = Path(incomplete).parent if "/" in incomplete else Path()
+    for path in sorted((*beside.glob("*.yaml"), *Path().glob("suites/*.yaml"))):
+        yield str(path), "a file"
+
+
+def _runs(context: typer.Context, incomplete: str) -> Iterator[Named]:
+    """Offer runs by the names of their folders: records are not read."""
+    runs = _folder(context, "results", "results") / "runs"
+    return ((path.name, "") for path in sorted(runs.iterdir()))
+
+
+def _devices(context: typer.Context, incomplete: str) -> Iterator[Named]:
+    """Offer the devices of this machine without asking torch, which takes seconds."""
+    yield from ((name, "") for name in DEVICES)
+    present = Path("/dev").glob("nvidia[0-9]*")
+    numbers = sorted(int(path.name.removeprefix("nvidia")) for path in present)
+    yield from ((f"cuda:{number}", "") for number in numbers)
+
+
+@_silent
+def settings(context: typer.Context, incomplete: str) -> Iterator[Named]:
+    """Keys of `--set`, and the values of those that have few."""
+    from sambench.settings import optimizer_settings, run_settings
+
+    for setting in (*run_settings(), *optimizer_settings()):
+        values = setting.type.split(" | ") if " | " in setting.type else []
+        values = list(SPLITS) if setting.name == "split" else values
+        yield from (
+            (f"{key}={value}", setting.meaning) for key in [setting.name] for value in values
+        )
+        if not values:
+            yield f"{setting.name}=", setting.meaning
+
+
+@_silent
+def options_of_source(context: typer.Context, incomplete: str) -> Iterator[Named]:
+    """Keys of `prepare --set`, for the dataset that is named before."""
+    from sambench.data.source import sources as registry
+
+    named = context.params.get("dataset") or context.args[0]  # a line that breaks off is not parsed
+    options = registry.get(named).options
+    return ((f"{name}=", option.help) for name, option in options.items())
+
+
+@_silent
+def suites_and_optimizers(context: typer.Context, incomplete: str) -> Iterator[Named]:
+    """What `compare` takes as sides."""
+    yield from _suites(context, incomplete)
+    yield from _optimizers(context, incomplete)
+    yield "published", "the papers' numbers"
+
+
+@_silent
+def runs_and_suites(context: typer.Context, incomplete: str) -> Iterator[Named]:
+    """What `hessian` and `report` take."""
+    yield from _runs(context, incomplete)
+    yield from _suites(context, incomplete)
+
+
+@_silent
+def kinds(context: typer.Context, incomplete: str) -> Iterator[Named]:
+    """What `list` takes."""
+    from sambench.catalogue import KINDS
+
+    return ((kind, "") for kind in KINDS)
+
+
+def _folder(context: typer.Context, parameter: str, default: str) -> Path:
+    return Path(context.params.get(parameter) or default)
+
+
+optimizers, optimizers_in_list = _silent(_optimizers), _silent(_in_list(_optimizers))
+models, models_in_list = _silent(_models), _silent(_in_list(_models))
+devices, devices_in_list = _silent(_devices), _silent(_in_list(_devices))
+runs, states_in_list = _silent(_runs), _silent(_in_list(_states))

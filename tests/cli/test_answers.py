@@ -1,0 +1,155 @@
+"""What programs read: one JSON object on standard output, or nothing at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sambench.store import Store
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Call, Outcome
+    from tests.conftest import RecordMaker
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "my_optimizer.py"
+SMALL = ("--dataset", "phantom", "--model", "small-cnn", "--epochs", "1", "--device", "cpu")
+CURVATURE = ("--samples", "16", "--max-matvecs", "8", "--device", "cpu")
+RUN = {"id", "name", "path", "status", "error", "final", "cost", "sharpness", "hessian"}
+
+
+def answer(done: Outcome) -> dict[str, Any]:
+    assert done.code == 0, done.err
+    found: dict[str, Any] = json.loads(done.out)
+    return found
+
+
+def test_train_and_hessian(call: Call, tmp_path: Path, phantom_data: Path) -> None:
+    data = ("--data", phantom_data)
+    run = answer(call("train", *SMALL, *data, "--opt", "sam", "--json"))
+    assert set(run) == RUN
+    assert (run["status"], run["hessian"]) == ("completed", None)
+    stored = json.loads((tmp_path / run["path"] / "run.json").read_text())
+    assert {key: stored[key] for key in RUN - {"path"}} == {key: run[key] for key in RUN - {"path"}}
+    again = answer(call("train", *SMALL, *data, "--opt", "sam", "--json"))
+    assert again == run
+    (measured,) = answer(call("hessian", run["id"], *CURVATURE, *data, "--json"))["runs"]
+    assert measured["hessian"]["samples"] == 16
+
+
+def test_compare_and_its_plan(call: Call, phantom_data: Path) -> None:
+    words = ("compare", *SMALL, "--opt", "adam,sam", "--data", phantom_data)
+    plan = answer(call(*words, "--plan", "--json"))
+    assert plan["states"] == {"missing": 2}
+    assert plan["pending"] == 2
+    assert {run["action"] for run in plan["runs"]} == {"run"}
+    done = answer(call(*words, "--json"))
+    assert [run["status"] for run in done["runs"]] == ["completed"] * 2
+    assert [run["id"] for run in done["runs"]] == [run["id"] for run in plan["runs"]]
+    (table, *_) = done["tables"]
+    assert table["headings"][0] == "Optimizer"
+    assert [row[0] for row in table["rows"]] == ["adam", "sam"]
+    assert all(len(row) == len(table["headings"]) for row in table["rows"])
+    assert answer(call(*words, "--plan", "--json"))["states"] == {"done": 2}
+
+
+def test_a_run_that_diverged_is_told_too(
+    call: Call, tmp_path: Path, phantom_data: Path, make_record: RecordMaker
+) -> None:
+    words = ("compare", *SMALL, "--opt", "adam", "--data", phantom_data, "--json")
+    (run,) = answer(call(*words, "--plan"))["runs"]
+    record = make_record("adam", status="diverged", error="loss nan", epochs=1)
+    assert record.id == run["id"]
+    Store(tmp_path / "results").save(record)
+    done = call(*words)
+    assert done.code == 1
+    (told,) = json.loads(done.out)["runs"]
+    assert (told["status"], told["error"], told["final"]) == ("diverged", "loss nan", None)
+
+
+def test_two_sides(call: Call, tmp_path: Path, make_record: RecordMaker) -> None:
+    for name in ("adam", "sam"):
+        for seed in (0, 1):
+            Store(tmp_path / "results").save(make_record(name, seed=seed))
+    (table, *_) = answer(call("compare", "adam", "sam", "--json"))["tables"]
+    assert "sam against adam" in table["title"]
+
+
+def test_prepare_and_its_audit(call: Call, tmp_path: Path) -> None:
+    words = ("prepare", "phantom", "--size", "16", "--set", "images=40", "--json")
+    made = answer(call(*words))
+    assert (made["path"], made["reused"], made["audit"]) == ("data/prepared/phantom-16", False, [])
+    assert sum(made["summary"]["by_class"].values()) == 40
+    audited = answer(call("prepare", "phantom", "--size", "16", "--audit", "--json"))
+    assert audited["reused"]
+    assert "data/prepared/phantom-16/audit.json" in audited["audit"]
+    assert all((tmp_path / path).exists() for path in audited["audit"])
+
+
+def test_check(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "sambench", "check", str(EXAMPLE), "--json"]
+    root = {"PYTHONPATH": str(EXAMPLE.parents[1]), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(  # a process of its own: what a plug-in registers stays
+        command, cwd=tmp_path, env={**os.environ, **root}, capture_output=True, check=True
+    )
+    found = json.loads(done.stdout)
+    (half,) = found["optimizers"]
+    assert (found["kept"], half["name"], half["kept"]) == (True, "half-sam", True)
+    assert all(rule["kept"] and rule["found"] is None for rule in half["rules"])
+
+
+def test_settings(call: Call) -> None:
+    listed = answer(call("list", "settings", "--json"))["settings"]
+    by_name = {setting["name"]: setting for setting in listed if not setting["of"]}
+    assert by_name["batch_size"] == {
+        "name": "batch_size",
+        "type": "whole number >= 1",
+        "default": 16,
+        "unit": "images",
+        "meaning": "Images per step.",
+        "of": [],
+    }
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("train", "--opt", "sma", "--json"),
+        ("compare", "nosuch", "--json"),
+        ("hessian", "nosuch", "--json", "--quiet"),
+        ("check", "nosuch.py", "--json"),
+    ],
+)
+def test_a_mistake_leaves_standard_output_empty(call: Call, words: tuple[str, ...]) -> None:
+    done = call(*words)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("error: ")
+    assert done.err.count("\n") == 1
+
+
+def test_quiet_says_nothing_and_ends_as_before(
+    call: Call, tmp_path: Path, phantom_data: Path, make_record: RecordMaker
+) -> None:
+    words = ("compare", *SMALL, "--opt", "adam", "--data", phantom_data, "-q")
+    assert (call(*words).code, call(*words).out, call(*words).err) == (0, "", "")
+    record = make_record("sam", status="diverged", error="loss nan", epochs=1)
+    Store(tmp_path / "results").save(record)
+    done = call("compare", *SMALL, "--opt", "sam", "--data", phantom_data, "--quiet")
+    assert (done.code, done.out, done.err) == (1, "", "")
+
+
+def test_a_quiet_list_is_names(call: Call) -> None:
+    done = call("list", "models", "-q")
+    assert "small-cnn" in done.out.splitlines()
+    assert all(" " not in line for line in done.out.splitlines())
+
+
+def test_a_quiet_answer(call: Call, phantom_data: Path) -> None:
+    done = call("compare", *SMALL, "--data", phantom_data, "--plan", "--json", "--quiet")
+    assert json.loads(done.out)["pending"] == 3
+    assert done.err == ""

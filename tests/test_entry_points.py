@@ -1,0 +1,135 @@
+"""A package of one's own, installed by pip, brings an optimizer, a model and a dataset."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+MODULE = '''
+from torch import nn
+
+from sambench.data.source import Listing, Request, Sample, Source, sources
+from sambench.models.model import Model, models
+from sambench.optim.method import Method, optimizer
+
+
+@optimizer("twice-adam", gradient_evaluations=1, extra_memory=0, reference="a test")
+class Twice(Method):
+    """Twice the gradient."""
+
+    def direction(self, gradient):
+        return gradient().mul_(2.0)
+
+
+def build(classes, image_size, pretrained):
+    return nn.Sequential(nn.Flatten(), nn.Linear(3 * image_size**2, classes))
+
+
+linear = models.register(Model(name="linear", summary="one layer", build=build))
+
+
+def scan(request: Request) -> Listing:
+    from PIL import Image
+
+    request.raw.mkdir(parents=True, exist_ok=True)
+    samples = []
+    for number in range(40):
+        label = ("dark", "light")[number % 2]
+        path = request.raw / f"{number}.png"
+        Image.new("L", (16, 16), 100 * (number % 2) + number).save(path)
+        samples.append(Sample(id=str(number), path=path, file=path.name, label=label))
+    return Listing(
+        root=request.raw, layout="made", classes=("dark", "light"), samples=tuple(samples)
+    )
+
+
+shades = sources.register(
+    Source(name="shades", summary="40 squares", scan=scan, image_size=16, classes=("dark", "light"))
+)
+'''
+ENTRY_POINTS = """
+[sambench.optimizers]
+twice-adam = shady:Twice
+[sambench.models]
+linear = shady:linear
+[sambench.datasets]
+shades = shady:shades
+"""
+WHEEL = "Wheel-Version: 1.0\nGenerator: a test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+RUN = ("--dataset", "shades", "--model", "linear", "--epochs", "1", "--device", "cpu")
+
+
+def install(folder: Path, module: str, entry_points: str) -> Path:
+    """Build a wheel and install it with pip into a folder of its own; return that."""
+    pytest.importorskip("pip")
+    wheel, told = folder / "shady-1.0-py3-none-any.whl", "shady-1.0.dist-info"
+    with zipfile.ZipFile(wheel, "w") as file:
+        file.writestr("shady.py", module)
+        file.writestr(f"{told}/METADATA", "Metadata-Version: 2.1\nName: shady\nVersion: 1.0\n")
+        file.writestr(f"{told}/WHEEL", WHEEL)
+        file.writestr(f"{told}/entry_points.txt", entry_points)
+        names = ["shady.py", *(f"{told}/{n}" for n in ("METADATA", "WHEEL", "entry_points.txt"))]
+        file.writestr(f"{told}/RECORD", "".join(f"{n},,\n" for n in (*names, f"{told}/RECORD")))
+    target = folder / "installed"
+    options = ("--no-deps", "--no-index", "--quiet", "--disable-pip-version-check")
+    command = [sys.executable, "-m", "pip", "install", *options, "--target", str(target)]
+    subprocess.run([*command, str(wheel)], check=True)
+    return target
+
+
+def sambench(folder: Path, *arguments: object, beside: Path | None = None) -> tuple[int, str, str]:
+    """Run the command line with the packages of another folder."""
+    places = [str(Path(__file__).parents[1]), *([str(beside)] if beside else [])]
+    environment = {"PYTHONPATH": os.pathsep.join(places), "COLUMNS": "160", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "sambench", *map(str, arguments)],
+        **{"cwd": folder, "env": {**os.environ, **environment}},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_an_installed_package_brings_all_three(tmp_path: Path) -> None:
+    there = install(tmp_path, MODULE, ENTRY_POINTS)
+    code, listed, error = sambench(tmp_path, "list", "--quiet", beside=there)
+    assert (code, error) == (0, "")
+    assert {"twice-adam", "linear", "shades"} <= set(listed.split())
+    assert "twice-adam" not in sambench(tmp_path, "list", "--quiet")[1]
+    code, _, error = sambench(tmp_path, "prepare", "shades", beside=there)
+    assert code == 0, error
+    words = ("compare", *RUN, "--opt", "adam,twice-adam", "--runs-per-device", "2")
+    code, table, error = sambench(tmp_path, *words, beside=there)
+    assert code == 0, error
+    assert "linear on shades" in table
+    assert "twice-adam" in table
+
+
+def test_a_package_that_fails_is_named(tmp_path: Path) -> None:
+    there = install(tmp_path, "1 / 0", "[sambench.models]\nlinear = shady:linear\n")
+    code, out, error = sambench(tmp_path, "list", "models", beside=there)
+    assert (code, out) == (2, "")
+    assert error == (
+        "error: package shady fails as it brings model 'linear' (ZeroDivisionError: division by "
+        "zero); repair or uninstall it\n"
+    )
+
+
+def test_a_file_brings_a_dataset_and_a_model(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(MODULE)
+    plugin = ("--plugin", "mine.py")
+    code, out, error = sambench(tmp_path, "prepare", "shades", *plugin)
+    assert code == 0, error
+    assert "shades: 40 images, 16x16 grey, from made" in out
+    code, out, error = sambench(tmp_path, "train", *RUN, *plugin, "--opt", "twice-adam")
+    assert code == 0, error
+    assert "linear on shades" in out
+    code, _, error = sambench(tmp_path, "train", *RUN)
+    assert code == 2
+    assert error == "error: unknown model 'linear'; `sambench list models` shows all\n"
