@@ -26,7 +26,7 @@ SECTIONS = ("environment", "data", "final", "cost", "sharpness", "hessian")
 
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
-    """One run, as `run.json` holds it (DESIGN.md section 4 lists the fields of each section).
+    """One run, as `run.json` holds it (`sambench.schema` lists the fields of each section).
 
     Attributes:
         config: What was asked.

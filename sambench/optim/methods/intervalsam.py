@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     reference="MosaicML Composer, 2022, SAM algorithm with interval",
 )
 class IntervalSAM(Method):
-    """SAM in every k-th step, with k times the radius; plain gradients in between.
+    r"""SAM in every k-th step, with k times the radius; plain gradients in between.
+
+    .. math:: d = g\Big( w + k \rho \, \frac{g}{\|g\|} \Big) \text{ in every k-th step and the first,}
+              \qquad d = g \text{ in the others}
 
     At the default k = 10 the mean is 1.1 passes a step.
     """
