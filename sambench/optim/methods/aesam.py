@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 class AESAM(Method):
     r"""SAM only where the gradient is large compared with its recent past.
 
-    .. math:: d = \begin{cases} g(w + \rho \, g / \|g\|) & \text{if } \|g\|^2 \ge \mu + c_t \sigma \\
+    .. math:: d = \begin{cases}
+              g(w + \rho \, g / \|g\|) & \text{if } \|g\|^2 \ge \mu + c_t \sigma \\
               g & \text{otherwise} \end{cases}
 
     with running mean :math:`\mu` and variance :math:`\sigma^2` of :math:`\|g\|^2`. The threshold
-    :math:`c_t` goes linearly from `first` to `last` over `steps` steps. One or two passes a step; the
-    choice waits for the device.
+    :math:`c_t` goes linearly from `first` to `last` over `steps` steps. One or two passes a step;
+    the choice waits for the device.
     """
 
     rho = Hyperparameter(

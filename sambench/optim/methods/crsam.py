@@ -25,15 +25,15 @@ class CRSAM(Method):
 
     .. math:: d = g_a + \gamma \, (g_a + g_b - 2 g) + \beta \, (g_a - g_b) .
 
-    In the paper (`form="log"`) the penalty is the logarithm of the trace and that of the slope, read
-    off :math:`L_a + L_b - 2 L` and :math:`L_a - L_b`, so each bracket is divided by its own difference
-    of losses, here clamped at 1e-6:
+    In the paper (`form="log"`) the penalty is the logarithm of the trace and that of the slope,
+    read off :math:`L_a + L_b - 2 L` and :math:`L_a - L_b`, so each bracket is divided by its own
+    difference of losses, here clamped at 1e-6:
 
     .. math:: d = g_a + \gamma \, \frac{g_a + g_b - 2 g}{L_a + L_b - 2 L}
               + \beta \, \frac{g_a - g_b}{L_a - L_b} .
 
-    The paper's :math:`\alpha` is `gamma`. The coefficients of the two forms are not interchangeable.
-    The curvature is that of one direction, not a trace.
+    The paper's :math:`\alpha` is `gamma`. The coefficients of the two forms are not
+    interchangeable. The curvature is that of one direction, not a trace.
     """
 
     FLOOR = 1e-6

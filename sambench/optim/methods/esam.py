@@ -25,8 +25,8 @@ class ESAM(Method):
 
     where m keeps each tensor with probability s = `share`, so that :math:`E[e]` is SAM's, and
     :math:`g_{hard}` is the gradient over the share `samples` of the mini-batch whose loss e raises
-    most. Finding them takes a forward pass over all, a third of a pass, so that at the default half a
-    step costs 1 + 1/3 + 1/2 passes. A closure that cannot tell its samples apart runs them all.
+    most. Finding them takes a forward pass over all, a third of a pass, so that at the default half
+    a step costs 1 + 1/3 + 1/2 passes. A closure that cannot tell its samples apart runs them all.
     """
 
     rho = Hyperparameter(

@@ -23,9 +23,10 @@ class GCSAM(Method):
 
     .. math:: e = \rho \, \frac{GC(g)}{N}, \qquad d = g(w + e)
 
-    GC subtracts from each tensor of two or more dimensions its mean over all dimensions but the first
-    (Yong et al., 2020, arXiv 2004.01461). :math:`N = \|g\|` in the authors' code (`norm="raw"`, so
-    :math:`\|e\| \le \rho`), :math:`N = \|GC(g)\|` in the paper (`norm="centered"`).
+    GC subtracts from each tensor of two or more dimensions its mean over all dimensions but the
+    first (Yong et al., 2020, arXiv 2004.01461). :math:`N = \|g\|` in the authors' code
+    (`norm="raw"`, so :math:`\|e\| \le \rho`), :math:`N = \|GC(g)\|` in the paper
+    (`norm="centered"`).
     """
 
     rho = Hyperparameter(

@@ -25,11 +25,11 @@ class GSAM(Method):
     .. math:: \rho_t = \rho_{\min} + (\rho_{\max} - \rho_{\min}) \,
               \frac{\eta_t - \eta_{\min}}{\eta_{\max} - \eta_{\min}}
 
-    The bracket is the part of the clean gradient that is orthogonal to :math:`g_a`. The radius follows
-    the learning rate :math:`\eta_t` from `rho_max` at `lr_max` down to `rho_min` at `lr_min` and is
-    clamped to that range. Unless given, `lr_max` is the rate that the optimizer was made with, so the
-    radius is `rho_max` where the rate is constant; under OneCycleLR it is the schedule's. CyclicLR
-    starts at its lowest rate: give `lr_max` there.
+    The bracket is the part of the clean gradient that is orthogonal to :math:`g_a`. The radius
+    follows the learning rate :math:`\eta_t` from `rho_max` at `lr_max` down to `rho_min` at
+    `lr_min` and is clamped to that range. Unless given, `lr_max` is the rate that the optimizer was
+    made with, so the radius is `rho_max` where the rate is constant; under OneCycleLR it is the
+    schedule's. CyclicLR starts at its lowest rate: give `lr_max` there.
     """
 
     rho_max = Hyperparameter(

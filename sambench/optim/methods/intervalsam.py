@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class IntervalSAM(Method):
     r"""SAM in every k-th step, with k times the radius; plain gradients in between.
 
-    .. math:: d = g\Big( w + k \rho \, \frac{g}{\|g\|} \Big) \text{ in every k-th step and the first,}
-              \qquad d = g \text{ in the others}
+    .. math:: d = g(w + k \rho \, g / \|g\|) \text{ in the first and every k-th step,}
+              \qquad d = g \text{ in others}
 
     At the default k = 10 the mean is 1.1 passes a step.
     """

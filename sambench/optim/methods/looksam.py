@@ -28,7 +28,8 @@ class LookSAM(Method):
 
     .. math:: d = g + \alpha \, \frac{\|g\|}{\|g_v\|} \, g_v
 
-    Norms and projection are over the whole vector. At the default k = 5 the mean is 1.2 passes a step.
+    Norms and projection are over the whole vector. At the default k = 5 the mean is 1.2 passes a
+    step.
     """
 
     rho = Hyperparameter(

@@ -30,8 +30,8 @@ class MSAM(Method):
     .. math:: e = -\rho \, \frac{v}{\|v\|}, \qquad d = g(w + e)
 
     with v the base optimizer's momentum buffer or exp_avg before the step, as in the authors' code;
-    :math:`e = 0` in the first step. Batch statistics and the step's loss are those of the only pass,
-    at :math:`w + e`.
+    :math:`e = 0` in the first step. Batch statistics and the step's loss are those of the only
+    pass, at :math:`w + e`.
     """
 
     rho = Hyperparameter(

@@ -29,13 +29,14 @@ class WSAM(Method):
     r"""SAM whose sharpness is a weighted part of the loss.
 
     .. math:: L + \frac{\gamma}{1 - \gamma} \, (L_{SAM} - L), \qquad
-              e = \rho \, \frac{g}{\|g\|}, \qquad g_a = g(w + e), \qquad a = \frac{\gamma}{1 - \gamma}
+              e = \rho \, \frac{g}{\|g\|}, \qquad g_a = g(w + e), \qquad
+              a = \frac{\gamma}{1 - \gamma}
 
     Coupled, the direction is :math:`d = a \, g_a + (1 - a) \, g`, to first order SAM of radius
-    :math:`a \rho`: nine times :math:`\rho` at :math:`\gamma = 0.9`. Decoupled (the authors' default)
-    the base optimizer sees :math:`d = g` alone, and then w loses :math:`\eta \, a \, (g_a - g)`,
-    :math:`\eta` the learning rate, which neither Adam's preconditioning nor momentum touches: on Adam
-    that term is small.
+    :math:`a \rho`: nine times :math:`\rho` at :math:`\gamma = 0.9`. Decoupled (the authors'
+    default) the base optimizer sees :math:`d = g` alone, and then w loses
+    :math:`\eta \, a \, (g_a - g)`, :math:`\eta` the learning rate, which neither Adam's
+    preconditioning nor momentum touches: on Adam that term is small.
     """
 
     rho = Hyperparameter(
