@@ -1,13 +1,14 @@
 # make demo    install, prepare simulated ultrasound, compare three optimizers, print the table
 # make test    install, run all tests
 # make check   lint, types, tests
+# make docs    write the pages under docs/ anew from the package
 # make bench   measure preparation, audit, optimizers and curvature against bare loops and peers
 
 PYTHON ?= python3
 PIP = .venv/bin/python -m pip --disable-pip-version-check
 INSTALLED = .venv/.installed
 
-.PHONY: install demo test check bench
+.PHONY: install demo test check docs bench
 
 install: $(INSTALLED)
 
@@ -23,6 +24,9 @@ check: $(INSTALLED)
 	.venv/bin/python -m ruff format --check .
 	.venv/bin/python -m mypy
 	.venv/bin/python -m pytest
+
+docs: $(INSTALLED)
+	.venv/bin/python -m docs.generator
 
 bench: $(INSTALLED)
 	.venv/bin/python benchmarks/prepare.py

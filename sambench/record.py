@@ -30,7 +30,7 @@ class RunRecord:
 
     Attributes:
         config: What was asked.
-        status: One of `STATUSES`; only `completed` counts as done.
+        status: How it stands; only `completed` counts as done.
         error: What went wrong, for failed, diverged and interrupted runs.
         suite: Name of the suite that asked for it first, if any.
         environment: Versions, hardware, command.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NotRequired, TypedDict
 
-from sambench.schema.surroundings import Density, Landscape, Sharpness
+from sambench.schema.surroundings import Density, Landscape, Rises
 
 EndedBy = Literal["tolerance", "max_matvecs", "minutes", "memory"]
 
@@ -111,14 +111,20 @@ class Extremes(TypedDict):
     trace: Trace
 
 
-class Layer(Extremes):
+class Layer(TypedDict):
     """Eigenvalues and trace of one layer's diagonal block.
 
     Attributes:
         parameters: Weights of the layer.
+        matvecs: Hessian-vector products of both.
+        top: Extreme eigenvalues.
+        trace: The trace.
     """
 
     parameters: int
+    matvecs: int
+    top: Top
+    trace: Trace
 
 
 class Hessian(TypedDict):
@@ -196,5 +202,5 @@ class Hessian(TypedDict):
     notes: list[str]
     settings: dict[str, str | float | bool | None]
     density: NotRequired[Density]
-    sharpness: NotRequired[Sharpness]
+    sharpness: NotRequired[Rises]
     landscape: NotRequired[Landscape]

@@ -85,7 +85,7 @@ class Rise(TypedDict):
     gradient_equivalents: float
 
 
-class Sharpness(TypedDict):
+class Rises(TypedDict):
     """How the loss rises around the weights; each batch and draw in the file.
 
     Attributes:
