@@ -1,4 +1,4 @@
-"""The README's commands, run one after the other as a reader would, on fewer images.
+"""The README's commands, run one after the other as a reader would, on fewer images and epochs.
 
 A block after `<!-- not run: why -->` is left out. What a block of text shows must be what the
 commands before it print, but for the numbers; `...` stands for lines left out.
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from sambench.data.source import sources
 from sambench.optim.method import optimizers
@@ -98,11 +99,20 @@ SHOWN = [
 ]
 
 
+def reduced_demo() -> dict[str, Any]:
+    """Return the demo with less to train and to measure; YAML reads JSON."""
+    suite: dict[str, Any] = yaml.safe_load((ROOT / "suites" / "demo.yaml").read_text())
+    suite["defaults"]["epochs"] = 1
+    suite["hessian"] = {"samples": 8, "max_matvecs": 8}
+    return suite
+
+
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Any, str]]:
     """Run all commands in one folder, in one process of their own; return how each ended."""
     folder = tmp_path_factory.mktemp("reader")
     (folder / "commands.json").write_text(json.dumps(COMMANDS))
+    (folder / "demo").write_text(json.dumps(reduced_demo()))
     (folder / "examples").mkdir()
     example = ROOT / "examples" / "my_optimizer.py"
     (folder / "examples" / example.name).write_bytes(example.read_bytes())
