@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from sambench.config import RunConfig
-from sambench.errors import StoreError, UserError
+from sambench.errors import StoreError, UnknownNameError, UserError
 
 SCHEMA_VERSION = 1
 
@@ -92,7 +92,8 @@ class RunRecord:
             where: The file, for messages.
 
         Raises:
-            StoreError: If it is not JSON, of another schema, incomplete or altered by hand.
+            StoreError: If it is not JSON, of another schema, incomplete or altered by hand, or if
+                its optimizer is not registered.
         """
         try:
             given = json.loads(text)
@@ -120,6 +121,11 @@ class RunRecord:
             for name in SECTIONS:
                 if not isinstance(getattr(record, name), dict | None):
                     raise ValueError(f"{name!r} is no object")
+        except UnknownNameError as error:
+            raise StoreError(
+                f"{where} is of a name that is not known here ({error}); if it is of a file of "
+                "your own, give it by --plugin"
+            ) from None
         except (UserError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise StoreError(
                 f"{where} is damaged ({error}); move it away and run it again"
