@@ -1,6 +1,7 @@
 # make demo    install, prepare simulated ultrasound, compare three optimizers, print the table
 # make test    install, run all tests
 # make check   lint, types, tests
+# make docs    write the pages under docs/ anew from the package
 # make bench   measure preparation, audit, optimizers, epochs, suites and curvature on the CPU against
 #              bare loops and peers; QUICK=--quick RESULTS=/tmp for a look in minutes
 # make bench-gpu   check and time training steps on a GPU, in ten minutes; without one it says so
@@ -11,7 +12,7 @@ INSTALLED = .venv/.installed
 RESULTS = benchmarks/results
 QUICK =
 
-.PHONY: install demo test check bench bench-gpu
+.PHONY: install demo test check docs bench bench-gpu
 
 install: $(INSTALLED)
 
@@ -27,6 +28,9 @@ check: $(INSTALLED)
 	.venv/bin/python -m ruff format --check .
 	.venv/bin/python -m mypy
 	.venv/bin/python -m pytest
+
+docs: $(INSTALLED)
+	.venv/bin/python -m docs.generator
 
 bench: $(INSTALLED)
 	@for script in prepare audit optimizer_overhead epoch dispatch curvature; do \

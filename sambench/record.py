@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from sambench.config import RunConfig
-from sambench.errors import StoreError, UserError
+from sambench.errors import StoreError, UnknownNameError, UserError
 
 SCHEMA_VERSION = 1
 
@@ -26,11 +26,11 @@ SECTIONS = ("environment", "data", "final", "cost", "sharpness", "hessian")
 
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
-    """One run, as `run.json` holds it (DESIGN.md section 4 lists the fields of each section).
+    """One run, as `run.json` holds it (`sambench.schema` lists the fields of each section).
 
     Attributes:
         config: What was asked.
-        status: One of `STATUSES`; only `completed` counts as done.
+        status: How it stands; only `completed` counts as done.
         error: What went wrong, for failed, diverged and interrupted runs.
         suite: Name of the suite that asked for it first, if any.
         environment: Versions, hardware, command.
@@ -92,7 +92,8 @@ class RunRecord:
             where: The file, for messages.
 
         Raises:
-            StoreError: If it is not JSON, of another schema, incomplete or altered by hand.
+            StoreError: If it is not JSON, of another schema, incomplete or altered by hand, or if
+                its optimizer is not registered.
         """
         try:
             given = json.loads(text)
@@ -120,6 +121,11 @@ class RunRecord:
             for name in SECTIONS:
                 if not isinstance(getattr(record, name), dict | None):
                     raise ValueError(f"{name!r} is no object")
+        except UnknownNameError as error:
+            raise StoreError(
+                f"{where} is of a name that is not known here ({error}); if it is of a file of "
+                "your own, give it by --plugin"
+            ) from None
         except (UserError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise StoreError(
                 f"{where} is damaged ({error}); move it away and run it again"

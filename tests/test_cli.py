@@ -437,9 +437,10 @@ def test_an_unknown_dataset(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", ["train", "compare"])
 def test_a_dataset_that_is_not_prepared(tmp_path: Path, command: str) -> None:
-    assert refused(tmp_path, command, *SMALL) == (
-        "dataset 'phantom' is not prepared at 64 pixels in data/prepared; "
-        "run `sambench prepare phantom --size 64`"
+    arguments = (*SMALL, "--dataset", "busi", "--size", "64")
+    assert refused(tmp_path, command, *arguments) == (
+        "dataset 'busi' is not prepared at 64 pixels in data/prepared; "
+        "run `sambench prepare busi --size 64`"
     )
 
 

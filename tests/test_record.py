@@ -145,4 +145,6 @@ def test_an_unknown_status(plain: dict[str, Any]) -> None:
 def test_an_optimizer_that_is_not_installed_here(plain: dict[str, Any]) -> None:
     plain["config"]["optimizer"]["name"] = "sammy"
     message = refused(json.dumps(plain))
-    assert message.startswith("run.json is damaged (unknown optimizer 'sammy': did you mean 'sam'")
+    assert message.startswith(
+        "run.json is of a name that is not known here (unknown optimizer 'sammy'"
+    )

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sambench.cli.making import make_data
 from sambench.errors import ConfigError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -62,8 +63,8 @@ def launch(
 
     chosen, options = launchers.get(launcher[0]), launcher[1]
     todo = [standing.config for standing in left]
-    check_data(todo, data)
     check_models(todo)
+    check_data(screen, todo, data)
     _retire(store, [standing.config for standing in left if standing.state == STALE])
     manifest = Manifest(
         configs=todo,
@@ -167,8 +168,8 @@ def _retire(store: Store, configs: Sequence[RunConfig]) -> None:
             store.retire(config)
 
 
-def check_data(configs: Sequence[RunConfig], data: Path) -> None:
-    """Refuse runs whose data are not prepared, before any runs.
+def check_data(screen: Screen, configs: Sequence[RunConfig], data: Path) -> None:
+    """Make data that are simulated; refuse runs whose data are not prepared, before any runs.
 
     Raises:
         DataError: Names the first.
@@ -176,6 +177,7 @@ def check_data(configs: Sequence[RunConfig], data: Path) -> None:
     from sambench.data.prepared import open_prepared
 
     for name, side in sorted({(config.dataset, config.image_size) for config in configs}):
+        make_data(screen, data, name, side)
         open_prepared(data, name, side)
 
 

@@ -154,6 +154,7 @@ class Source:
         obtain: Where it comes from: what is downloaded, or what the user does by hand.
         reference: The paper or data release to cite.
         licence: What the release says about use.
+        simulated: Its images are made on the spot, so a run that asks for them may make them.
     """
 
     name: str
@@ -165,6 +166,7 @@ class Source:
     obtain: str = ""
     reference: str = ""
     licence: str = ""
+    simulated: bool = False
 
     def resolve(self, given: Mapping[str, Setting | None]) -> dict[str, Setting]:
         """Complete the given options with their defaults.

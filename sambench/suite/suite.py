@@ -46,9 +46,9 @@ class Suite:
         defaults: Settings shared by all runs.
         matrix: Settings that vary; every combination is run.
         include: Further grids beside the matrix, each over the defaults.
-        exclude: Combinations of matrix and include to leave out.
-        seeds: Each combination is run with each.
-        folds: Combinations whose split has folds are run on each; "all" for all there are.
+        exclude: Combinations of matrix and include to leave out, each a pattern.
+        seeds: Each combination is run with each; in a file a list, or how many from 0 on.
+        folds: A list; combinations whose split has folds are run on each. "all" for all there are.
         search: How hyperparameters are chosen before the final runs; None to run as given.
         hessian: What is measured of each run's minimum; None to leave it out.
         tables: What the runs stand beside.

@@ -190,5 +190,6 @@ sources.register(
         obtain="made on the spot",
         reference="simulation of sambench; speckle after Wagner et al., IEEE T-SU 30(3), 1983",
         licence="none needed: made on your machine",
+        simulated=True,
     )
 )

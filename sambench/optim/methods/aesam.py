@@ -20,11 +20,15 @@ if TYPE_CHECKING:
     adaptive=True,
 )
 class AESAM(Method):
-    """SAM only where the gradient is large compared with its recent past.
+    r"""SAM only where the gradient is large compared with its recent past.
 
-    With running mean m and variance s^2 of |g|^2, a step is SAM's if |g|^2 >= m + c s, else plain.
-    The threshold c goes linearly from `first` to `last` over `steps` steps. One or two passes a
-    step; the choice waits for the device.
+    .. math:: d = \begin{cases}
+              g(w + \rho \, g / \|g\|) & \text{if } \|g\|^2 \ge \mu + c_t \sigma \\
+              g & \text{otherwise} \end{cases}
+
+    with running mean :math:`\mu` and variance :math:`\sigma^2` of :math:`\|g\|^2`. The threshold
+    :math:`c_t` goes linearly from `first` to `last` over `steps` steps. One or two passes a step;
+    the choice waits for the device.
     """
 
     rho = Hyperparameter(

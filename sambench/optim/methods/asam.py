@@ -19,13 +19,14 @@ if TYPE_CHECKING:
     reference="Kwon et al., 2021, ASAM, arXiv 2102.11600",
 )
 class ASAM(Method):
-    """SAM in a ball that scales with the weights, so that rescaling layers changes little.
+    r"""SAM in a ball that scales with the weights, so that rescaling layers changes little.
 
-    e = rho T^2 g / |T g|, direction g(w + e). With `scope="weights"`, the authors' code, T is
-    |w| + eta on weights (told by their role in a module) and 1 on biases, tokens and embeddings;
-    with `scope="all"`, the widespread port, T is |w| + eta on every tensor. The two radii are not
-    interchangeable: 0.5 and 2.0 by default. Invariance under rescaling is exact only for "all" with
-    eta = 0.
+    .. math:: e = \rho \, \frac{T^2 g}{\|T g\|}, \qquad d = g(w + e)
+
+    With `scope="weights"`, the authors' code, T is :math:`|w| + \eta` on weights (told by their
+    role in a module) and 1 on biases, tokens and embeddings; with `scope="all"`, the widespread
+    port, T is :math:`|w| + \eta` on every tensor. The two radii are not interchangeable: 0.5 and
+    2.0 by default. Invariance under rescaling is exact only for "all" with :math:`\eta = 0`.
     """
 
     rho = Hyperparameter(

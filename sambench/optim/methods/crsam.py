@@ -18,13 +18,22 @@ if TYPE_CHECKING:
     reference="Wu et al., 2024, CR-SAM: Curvature Regularized SAM, arXiv 2312.13555",
 )
 class CRSAM(Method):
-    """SAM with a penalty on the curvature along the gradient, by finite differences.
+    r"""SAM with a penalty on the curvature along the gradient, by finite differences.
 
-    e = rho g / |g|, g_a = g(w + e), g_b = g(w - e). In the authors' code (`form="code"`) the
-    direction is g_a + gamma (g_a + g_b - 2 g) + beta (g_a - g_b). In the paper
-    (`form="log"`) the penalty is alpha log(trace) + beta log(slope) with the trace read off
-    L_a + L_b - 2 L and the slope off L_a - L_b, so each bracket is divided by its own difference of
-    losses, here clamped at `FLOOR`; the paper's alpha is `gamma`. The two coefficients are not
+    .. math:: e = \rho \, \frac{g}{\|g\|}, \qquad g_a = g(w + e), \qquad g_b = g(w - e)
+
+    In the authors' code (`form="code"`) the direction is
+
+    .. math:: d = g_a + \gamma \, (g_a + g_b - 2 g) + \beta \, (g_a - g_b) .
+
+    In the paper (`form="log"`) the penalty is the logarithm of the trace and that of the slope,
+    read off :math:`L_a + L_b - 2 L` and :math:`L_a - L_b`, so each bracket is divided by its own
+    difference of losses, here clamped at 1e-6:
+
+    .. math:: d = g_a + \gamma \, \frac{g_a + g_b - 2 g}{L_a + L_b - 2 L}
+              + \beta \, \frac{g_a - g_b}{L_a - L_b} .
+
+    The paper's :math:`\alpha` is `gamma`. The coefficients of the two forms are not
     interchangeable. The curvature is that of one direction, not a trace.
     """
 

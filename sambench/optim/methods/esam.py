@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     adaptive=True,
 )
 class ESAM(Method):
-    """SAM that perturbs some tensors and, where it can, learns from some samples.
+    r"""SAM that perturbs some tensors and, where it can, learns from some samples.
 
-    e = rho m g / (|g| share), where m keeps each tensor with probability `share`, so that E[e] is
-    SAM's. The direction is g(w + e) over the share `samples` of the mini-batch whose loss e raises
+    .. math:: e = \frac{\rho}{s} \, \frac{m \odot g}{\|g\|}, \qquad d = g_{hard}(w + e)
+
+    where m keeps each tensor with probability s = `share`, so that :math:`E[e]` is SAM's, and
+    :math:`g_{hard}` is the gradient over the share `samples` of the mini-batch whose loss e raises
     most. Finding them takes a forward pass over all, a third of a pass, so that at the default half
     a step costs 1 + 1/3 + 1/2 passes. A closure that cannot tell its samples apart runs them all.
     """

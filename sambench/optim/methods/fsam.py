@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     reference="Li et al., 2024, Friendly Sharpness-Aware Minimization, arXiv 2403.12350",
 )
 class FSAM(Method):
-    """SAM that climbs along the batch noise: the gradient less its running mean.
+    r"""SAM that climbs along the batch noise: the gradient less its running mean.
 
-    d = g - sigma m, e = rho d / |d|, direction g(w + e), then m <- lambda m + (1 - lambda) g; in
-    the first step m = d = g, as in the authors' code.
+    .. math:: u = g - \sigma m, \qquad e = \rho \, \frac{u}{\|u\|}, \qquad d = g(w + e), \qquad
+              m \leftarrow \lambda m + (1 - \lambda) \, g
+
+    with :math:`\lambda` = `decay`; in the first step :math:`m = u = g`, as in the authors' code.
     """
 
     rho = Hyperparameter(

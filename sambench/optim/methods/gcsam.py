@@ -20,11 +20,14 @@ if TYPE_CHECKING:
     reference="Hassan et al., 2025, GCSAM, doi 10.1109/ACCESS.2025.3624332",
 )
 class GCSAM(Method):
-    """SAM whose ascent follows the centralized gradient.
+    r"""SAM whose ascent follows the centralized gradient.
 
-    e = rho GC(g) / N, direction g(w + e). GC subtracts from each tensor of two or more dimensions
-    its mean over all dimensions but the first (Yong et al., 2020, arXiv 2004.01461). N = |g| in the
-    authors' code (`norm="raw"`, so |e| <= rho), |GC(g)| in the paper (`norm="centered"`).
+    .. math:: e = \rho \, \frac{GC(g)}{N}, \qquad d = g(w + e)
+
+    GC subtracts from each tensor of two or more dimensions its mean over all dimensions but the
+    first (Yong et al., 2020, arXiv 2004.01461). :math:`N = \|g\|` in the authors' code
+    (`norm="raw"`, so :math:`\|e\| \le \rho`), :math:`N = \|GC(g)\|` in the paper
+    (`norm="centered"`).
     """
 
     rho = Hyperparameter(

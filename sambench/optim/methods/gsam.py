@@ -20,13 +20,19 @@ if TYPE_CHECKING:
     reference="Zhuang et al., 2022, Surrogate Gap Guided SAM, arXiv 2203.08065",
 )
 class GSAM(Method):
-    """SAM that also narrows the gap between the perturbed and the clean loss.
+    r"""SAM that also narrows the gap between the perturbed and the clean loss.
 
-    e = rho_t g / |g|, direction g_a - alpha g_v, where g_v is the part of the clean gradient g that
-    is orthogonal to g_a = g(w + e). rho_t follows the learning rate from rho_max at lr_max down to
-    rho_min at lr_min and is clamped to that range. Unless given, lr_max is the rate that the
-    optimizer was made with, so rho_t = rho_max where the rate is constant; under OneCycleLR it is
-    the schedule's. CyclicLR starts at its lowest rate: give lr_max there.
+    .. math:: e = \rho_t \, \frac{g}{\|g\|}, \qquad g_a = g(w + e), \qquad
+              d = g_a - \alpha \Big( g - \frac{\langle g, g_a \rangle}{\|g_a\|^2} \, g_a \Big)
+
+    .. math:: \rho_t = \rho_{\min} + (\rho_{\max} - \rho_{\min}) \,
+              \frac{\eta_t - \eta_{\min}}{\eta_{\max} - \eta_{\min}}
+
+    The bracket is the part of the clean gradient that is orthogonal to :math:`g_a`. The radius
+    follows the learning rate :math:`\eta_t` from `rho_max` at `lr_max` down to `rho_min` at
+    `lr_min` and is clamped to that range. Unless given, `lr_max` is the rate that the optimizer was
+    made with, so the radius is `rho_max` where the rate is constant; under OneCycleLR it is the
+    schedule's. CyclicLR starts at its lowest rate: give `lr_max` there.
     """
 
     rho_max = Hyperparameter(

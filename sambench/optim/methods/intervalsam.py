@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     reference="MosaicML Composer, 2022, SAM algorithm with interval",
 )
 class IntervalSAM(Method):
-    """SAM in every k-th step, with k times the radius; plain gradients in between.
+    r"""SAM in every k-th step, with k times the radius; plain gradients in between.
+
+    .. math:: d = g(w + k \rho \, g / \|g\|) \text{ in the first and every k-th step,}
+              \qquad d = g \text{ in others}
 
     At the default k = 10 the mean is 1.1 passes a step.
     """

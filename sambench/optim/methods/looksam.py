@@ -18,11 +18,19 @@ if TYPE_CHECKING:
     reference="Liu et al., 2022, Towards Efficient and Scalable SAM, arXiv 2203.02714",
 )
 class LookSAM(Method):
-    """SAM in every k-th step only; the steps between reuse its sharpness at one pass each.
+    r"""SAM in every k-th step only; the steps between reuse its sharpness at one pass each.
 
-    Every k steps: e = rho g / |g|, direction g_a = g(w + e), and g_v, the part of g_a orthogonal to
-    g over the whole vector, is kept. Other steps: g + alpha |g| / |g_v| g_v. At the default k = 5
-    the mean is 1.2 passes a step.
+    In every k-th step, and the first, the part of :math:`g_a` that is orthogonal to g is kept:
+
+    .. math:: e = \rho \, \frac{g}{\|g\|}, \qquad d = g_a = g(w + e), \qquad
+              g_v = g_a - \frac{\langle g, g_a \rangle}{\|g\|^2} \, g
+
+    In the others it is added at the length of the gradient:
+
+    .. math:: d = g + \alpha \, \frac{\|g\|}{\|g_v\|} \, g_v
+
+    Norms and projection are over the whole vector. At the default k = 5 the mean is 1.2 passes a
+    step.
     """
 
     rho = Hyperparameter(

@@ -25,11 +25,13 @@ if TYPE_CHECKING:
     reference="Becker et al., 2024, Momentum-SAM, arXiv 2401.12033",
 )
 class MSAM(Method):
-    """SAM at one pass a step: the perturbation is the base optimizer's momentum.
+    r"""SAM at one pass a step: the perturbation is the base optimizer's momentum.
 
-    e = -rho v / |v|, direction g(w + e), with v the base optimizer's momentum buffer or exp_avg
-    before the step, as in the authors' code; none in the first step. Batch statistics and the
-    step's loss are those of the only pass, at w + e.
+    .. math:: e = -\rho \, \frac{v}{\|v\|}, \qquad d = g(w + e)
+
+    with v the base optimizer's momentum buffer or exp_avg before the step, as in the authors' code;
+    :math:`e = 0` in the first step. Batch statistics and the step's loss are those of the only
+    pass, at :math:`w + e`.
     """
 
     rho = Hyperparameter(

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     reference="Foret et al., 2021, Sharpness-Aware Minimization, arXiv 2010.01412",
 )
 class SAM(Method):
-    """Sharpness-aware minimization: the gradient at the worst point of a ball around w.
+    r"""Sharpness-aware minimization: the gradient at the worst point of a ball around w.
 
-    e = rho g / |g|, direction g(w + e); |.| is one L2 norm over all trainable tensors.
+    .. math:: e = \rho \, \frac{g}{\|g\|}, \qquad d = g(w + e)
+
+    with :math:`g = g(w)`; the norm is one L2 norm over all trainable tensors.
     """
 
     rho = Hyperparameter(

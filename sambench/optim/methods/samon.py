@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     reference="Mueller et al., 2023, Normalization Layers Are All That SAM Needs, arXiv 2306.04226",
 )
 class SAMON(Method):
-    """SAM that perturbs the parameters of normalisation layers only.
+    r"""SAM that perturbs the parameters of normalisation layers only.
 
-    e = rho g_n / |g_n| on them and 0 elsewhere, direction g(w + e). The layers are told by their
-    type, not by their name.
+    .. math:: e = \rho \, \frac{g_n}{\|g_n\|} \text{ on them and } 0 \text{ elsewhere}, \qquad
+              d = g(w + e)
+
+    with :math:`g_n` their part of g. The layers are told by their type, not by their name.
     """
 
     rho = Hyperparameter(

@@ -18,7 +18,14 @@ if TYPE_CHECKING:
     reference="Robbins & Monro, 1951",
 )
 class SGD(Method):
-    """Stochastic gradient descent, with momentum where set."""
+    r"""Stochastic gradient descent, with momentum where set.
+
+    .. math:: v \leftarrow \mu v + (1 - \tau) \, d, \qquad w \leftarrow w - \eta \, v,
+              \qquad d = g(w) + \lambda w
+
+    with momentum :math:`\mu`, dampening :math:`\tau`, learning rate :math:`\eta` and weight decay
+    :math:`\lambda`; :math:`v = d` in the first step.
+    """
 
     def direction(self, gradient: Oracle) -> Vector:
         """Return g, the gradient at w."""

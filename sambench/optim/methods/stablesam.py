@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     reference="Tan et al., 2024, Stabilizing Sharpness-Aware Minimization, arXiv 2401.07250",
 )
 class StableSAM(Method):
-    """SAM whose direction keeps the length of the clean gradient.
+    r"""SAM whose direction keeps the length of the clean gradient.
 
-    e = rho g / |g|, direction |g| / |g_a| g_a with g_a = g(w + e).
+    .. math:: e = \rho \, \frac{g}{\|g\|}, \qquad g_a = g(w + e), \qquad
+              d = \frac{\|g\|}{\|g_a\|} \, g_a
     """
 
     rho = Hyperparameter(

@@ -18,9 +18,12 @@ if TYPE_CHECKING:
     reference="Li & Giannakis, 2023, Enhancing Sharpness-Aware Optimization, NeurIPS",
 )
 class VaSSO(Method):
-    """SAM whose ascent follows a running mean of gradients, which suppresses its noise.
+    r"""SAM whose ascent follows a running mean of gradients, which suppresses its noise.
 
-    d <- (1 - theta) d + theta g (d = g at first), e = rho d / |d|, direction g(w + e).
+    .. math:: m \leftarrow (1 - \theta) \, m + \theta g, \qquad e = \rho \, \frac{m}{\|m\|}, \qquad
+              d = g(w + e)
+
+    with :math:`m = g` in the first step.
     """
 
     rho = Hyperparameter(

@@ -27,12 +27,17 @@ if TYPE_CHECKING:
     reference="Yue et al., 2023, Sharpness-Aware Minimization Revisited, arXiv 2305.15817",
 )
 class WSAM(Method):
-    """SAM whose sharpness is a weighted part of the loss: L + gamma / (1 - gamma) (L_SAM - L).
+    r"""SAM whose sharpness is a weighted part of the loss.
 
-    e = rho g / |g|, g_a = g(w + e), a = gamma / (1 - gamma). Decoupled (the authors' default) the
-    base optimizer sees g alone and then w loses lr a (g_a - g), which neither Adam's
-    preconditioning nor momentum touches: on Adam that term is small. Coupled the direction is
-    a g_a + (1 - a) g, to first order SAM of radius a rho: nine times rho at gamma = 0.9.
+    .. math:: L + \frac{\gamma}{1 - \gamma} \, (L_{SAM} - L), \qquad
+              e = \rho \, \frac{g}{\|g\|}, \qquad g_a = g(w + e), \qquad
+              a = \frac{\gamma}{1 - \gamma}
+
+    Coupled, the direction is :math:`d = a \, g_a + (1 - a) \, g`, to first order SAM of radius
+    :math:`a \rho`: nine times :math:`\rho` at :math:`\gamma = 0.9`. Decoupled (the authors'
+    default) the base optimizer sees :math:`d = g` alone, and then w loses
+    :math:`\eta \, a \, (g_a - g)`, :math:`\eta` the learning rate, which neither Adam's
+    preconditioning nor momentum touches: on Adam that term is small.
     """
 
     rho = Hyperparameter(

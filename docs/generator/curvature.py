@@ -1,0 +1,161 @@
+"""The page of curvature: what each number is, its error, and the settings."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import fields
+from typing import Any
+
+from docs.generator.docstrings import docstring, field_meanings
+from docs.generator.markdown import Page, code
+from sambench import curvature
+from sambench.curvature.batch_spectrum import DEFINITIONS
+from sambench.curvature.certificate import upper_bound
+from sambench.curvature.result import BatchSpectrum, Eigenpairs, TraceEstimate
+from sambench.curvature.weight_noise import weight_noise
+from sambench.curvature.xtrace import XTrace
+from sambench.errors import ConfigError
+from sambench.minimum.hessian import measure_hessian
+from sambench.minimum.settings import HessianSettings
+from sambench.minimum.study_settings import Studies
+
+INTRODUCTION = """
+`sambench hessian RUN`, or `hessian:` in a suite, measures the Hessian of the mean cross-entropy at
+the weights that were tested. Each number says how far it can be trusted:
+"""
+NUMBERS = (
+    (
+        "Top eigenvalue",
+        "The largest curvature of the loss in any direction, over all measured images",
+        "A residual, and a bound that no eigenvalue exceeds with 99.9 % confidence",
+    ),
+    (
+        "Trace",
+        "The sum of all eigenvalues: the mean curvature times the number of weights",
+        "A Student-t 95 % interval",
+    ),
+    (
+        "Median, Mean, SD",
+        "Of one eigenvalue for each batch, the one of largest magnitude: how much the curvature "
+        "depends on which images are looked at",
+        "Bootstrap 95 % intervals over batches",
+    ),
+    (
+        "†",
+        "A budget ran out before the accuracy that was asked for",
+        "The record's `notes` say by how much",
+    ),
+)
+CAUTION = """
+They are curvature with respect to the weights as they are, so they change when layers are rescaled
+although the network computes the same: compare runs of one network, not networks. A network that
+names one class for everything may have almost none; ‡ marks it in the tables.
+"""
+BATCHES = """
+Papers print a median, a mean and an SD of "eigenvalues" without saying of what. They cannot be of
+one Hessian: their mean exceeds its largest eigenvalue. Two readings fit the printed numbers: D1,
+the dominant eigenvalue of each batch's own Hessian, and D2, the same at randomly perturbed weights.
+D1 is measured unless told otherwise, `--perturbations` measures D2, and the record's `definition`
+says which it was.
+"""
+
+
+def page() -> str:
+    """Return the page."""
+    page = Page("Curvature")
+    page.text(INTRODUCTION)
+    page.table(("In a table", "What it is", "Its error"), NUMBERS)
+    page.text(CAUTION)
+    page.heading("The loss")
+    _describe(page, measure_hessian)
+    _describe(page, curvature.HessianOperator)
+    page.heading("Top eigenvalue")
+    _describe(page, curvature.eigenvalues)
+    _describe(page, upper_bound)
+    _fields(page, Eigenpairs)
+    page.heading("Trace")
+    _describe(page, curvature.trace)
+    page.text("With `--trace-method xtrace`:")
+    _describe(page, XTrace)
+    _fields(page, TraceEstimate)
+    page.heading("Median, mean and SD over batches")
+    page.text(BATCHES)
+    _describe(page, curvature.batch_spectrum)
+    page.table(
+        ("`--batch-stat`", "`definition` in a record"),
+        [(f"`{name}`", f"`{stored}`") for name, stored in DEFINITIONS.items()],
+    )
+    page.text("With `--perturbations` the definition ends in `-under-weight-noise`:")
+    _describe(page, weight_noise)
+    _fields(page, BatchSpectrum)
+    _around(page)
+    page.heading("Settings")
+    page.text("Options of `sambench hessian` (`--trace-tol`) and keys of a suite (`trace_tol`).")
+    _settings(page, HessianSettings)
+    page.text("Of the studies around the minimum:")
+    _settings(page, Studies)
+    return str(page)
+
+
+def _around(page: Page) -> None:
+    """Add what lies around the minimum."""
+    page.heading("Density of all eigenvalues")
+    _describe(page, curvature.density)
+    page.heading("Rise of the loss")
+    for measure in (
+        curvature.step_sharpness,
+        curvature.worst_case_sharpness,
+        curvature.average_sharpness,
+    ):
+        page.heading(f"`{measure.__name__}`", depth=3)
+        _describe(page, measure)
+    page.heading("Pictures of the loss")
+    for picture in (
+        curvature.filter_normalised,
+        curvature.random_line,
+        curvature.random_plane,
+        curvature.eigenvector_plane,
+        curvature.interpolation,
+    ):
+        page.heading(f"`{picture.__name__}`", depth=3)
+        _describe(page, picture)
+
+
+def _describe(page: Page, of: object) -> None:
+    said = docstring(of)
+    summary = said.summary.removeprefix("Return ")
+    page.text(summary[0].upper() + summary[1:])
+    page.text(said.body)
+
+
+def _fields(page: Page, of: type) -> None:
+    said = docstring(of)
+    page.text(f"`{of.__name__}`: {said.summary[0].lower()}{said.summary[1:]} {said.body}".strip())
+    rows = [(f"`{name}`", meaning) for name, meaning in field_meanings(of).items() if meaning]
+    page.table(("Field", "Meaning"), rows)
+
+
+def _settings(page: Page, of: Any) -> None:
+    meanings = docstring(of).meanings
+    checked = hasattr(of, "from_dict")
+    page.table(
+        ("Setting", "Default", *(["Allowed"] if checked else []), "Meaning"),
+        [
+            (
+                f"`{f.name}`",
+                code(f.default),
+                *([_allowed(f.name)] if checked else []),
+                meanings[f.name],
+            )
+            for f in fields(of)
+        ],
+    )
+
+
+def _allowed(name: str) -> str:
+    """Return what a setting may be, as its own complaint says it."""
+    try:
+        HessianSettings.from_dict({name: inspect.Parameter.empty})
+    except ConfigError as error:
+        return str(error).rpartition("allowed: ")[2]
+    raise ValueError(f"{name} takes anything")

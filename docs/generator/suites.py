@@ -1,0 +1,103 @@
+"""The page of suites: the YAML of a study."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, fields
+
+from docs.generator.docstrings import docstring
+from docs.generator.markdown import Page, anchor, code
+from sambench.suite import file, grid, search
+from sambench.suite.file import load_suite, shipped_suites
+from sambench.suite.reader import KEYS
+from sambench.suite.search import Search
+from sambench.suite.suite import Suite, TableReference
+
+INTRODUCTION = """
+A suite is a YAML file that `sambench compare` runs, or the name of one that comes with the package.
+Everything is expanded and checked before anything runs; a complaint names file and line, and
+`sambench compare FILE --plan` shows what would run.
+"""
+EXAMPLE = """
+name: demo
+defaults: {dataset: phantom, model: small-cnn, epochs: 10, batch_size: 32, lr: 0.001}
+matrix:
+  optimizer: [adam, sam, {name: gcsam, rho: [0.05, 0.1]}]
+seeds: 3
+hessian: {samples: 256}
+report: {baseline: adam}
+"""
+ELSEWHERE = {
+    "extends": "Another suite that this one changes.",
+    "report": "`baseline`: the optimizer that the others are compared with.",
+}
+"""Keys of the file that are no field of a suite of the same name."""
+LINKS = {
+    "defaults": "[settings](settings.md)",
+    "matrix": "[below](#grids)",
+    "search": "[below](#search)",
+    "hessian": "[curvature](curvature.md#settings)",
+    "tables": "[below](#tables)",
+    "extends": "[below](#extends)",
+}
+
+
+def page() -> str:
+    """Return the page."""
+    page = Page("Suites")
+    page.text(INTRODUCTION)
+    page.code(EXAMPLE, "yaml")
+    meanings = {**docstring(Suite).meanings, **ELSEWHERE}
+    page.table(
+        ("Key", "Meaning", "More"),
+        [(f"`{key}`", _in_a_file(meanings[key]), LINKS.get(key, "")) for key in KEYS],
+    )
+    page.heading("Grids")
+    page.text("Values of `matrix` and of each grid under `include` may be lists.")
+    page.text(docstring(grid.product).body)
+    page.text(f"Runs are left out, or picked for a table, by patterns. {_text(grid.Pattern)}")
+    page.heading("Extends")
+    page.text(docstring(file).body)
+    page.heading("Search")
+    page.text(docstring(search).body)
+    defaults = {
+        f.name: code(f.default) if f.default is not MISSING else "–" for f in fields(Search)
+    }
+    page.table(
+        ("Key", "Default", "Meaning"),
+        [(f"`{k}`", defaults[k], meaning) for k, meaning in docstring(Search).meanings.items()],
+    )
+    page.heading("Tables")
+    page.text(docstring(TableReference).summary)
+    page.table(
+        ("Key", "Meaning"),
+        [(f"`{k}`", meaning) for k, meaning in docstring(TableReference).meanings.items()],
+    )
+    _shipped(page)
+    return str(page)
+
+
+def _in_a_file(meaning: str) -> str:
+    """Return what a field means, for those who leave a key out rather than write None."""
+    return meaning.replace("None ", "leave it out ")
+
+
+def _text(of: object) -> str:
+    said = docstring(of)
+    return f"{said.summary} {said.body}"
+
+
+def _shipped(page: Page) -> None:
+    """Add the suites of the package, each with what its file says of it."""
+    page.heading("Shipped suites")
+    shipped = shipped_suites()
+    page.bullets(f"[`{name}`](#{anchor(name)})" for name in shipped)
+    for name, path in shipped.items():
+        page.heading(name, depth=3)
+        comments = []
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if not line.startswith("#"):
+                break
+            comments.append(line.removeprefix("#").removeprefix(" "))
+        page.text("\n".join(comments))
+        where = f"[suites/{path.name}](../suites/{path.name})"
+        page.text(f"`sambench compare {load_suite(path).name}`: {where}")

@@ -1,0 +1,44 @@
+"""Simulated data are made when a run first asks for them; other data are asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from sambench.cli import app
+from sambench.data.prepared import open_prepared
+from sambench.data.source import Option
+from sambench.data.sources import phantom
+
+RUN = ["--model", "small-cnn", "--opt", "adam", "--epochs", "1", "--device", "cpu"]
+FEW = Option(default=24, minimum=20, maximum=100, help="number of images")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(phantom.OPTIONS, "images", FEW)
+    return tmp_path
+
+
+@pytest.mark.parametrize("command", ["train", "compare"])
+def test_the_phantom_is_made_for_the_run_that_asks_for_it(folder: Path, command: str) -> None:
+    done = CliRunner().invoke(app, [command, "--dataset", "phantom", "--size", "32", *RUN])
+    assert done.exit_code == 0, done.output
+    assert "dataset 'phantom' is not prepared; making it in data/prepared" in done.output
+    assert len(open_prepared(folder / "data" / "prepared", "phantom", 32)) == 24
+    assert (folder / "data" / "raw").is_dir()
+
+
+def test_a_plan_makes_nothing(folder: Path) -> None:
+    done = CliRunner().invoke(app, ["compare", "--dataset", "phantom", *RUN, "--plan"])
+    assert done.exit_code == 0, done.output
+    assert list(folder.iterdir()) == []
+
+
+def test_nothing_is_made_for_a_run_that_cannot_be_done(folder: Path) -> None:
+    done = CliRunner().invoke(app, ["train", "--dataset", "phantom", *RUN, "--model", "smal-cnn"])
+    assert done.exit_code != 0
+    assert list(folder.iterdir()) == []

@@ -1,0 +1,122 @@
+"""The committed pages are those that the package makes, and their links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from docs.generator.docstrings import docstring, field_meanings
+from docs.generator.identities import identities
+from docs.generator.markdown import Page, anchor
+from docs.generator.pages import pages
+from sambench.optim.method import optimizers
+
+DOCS = Path(__file__).parents[2] / "docs"
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+PAGES = pages()
+
+
+def test_the_pages_are_those_that_the_package_makes() -> None:
+    differing = [
+        name
+        for name, text in PAGES.items()
+        if not (DOCS / name).exists() or (DOCS / name).read_text(encoding="utf-8") != text
+    ]
+    assert differing == [], "run `make docs` and commit"
+
+
+def test_no_page_is_left_of_what_is_no_more() -> None:
+    found = {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")}
+    found |= {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.json")}
+    assert found == set(PAGES)
+
+
+def headings(text: str) -> list[str]:
+    without_code = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    return [anchor(line.lstrip("#").strip()) for line in re.findall(r"^#+ .*$", without_code, re.M)]
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if name.endswith(".md")])
+def test_links_lead_somewhere(name: str) -> None:
+    for link in LINK.findall(PAGES[name]):
+        if link.startswith("https://"):
+            continue
+        file, _, fragment = link.partition("#")
+        target = (DOCS / name).parent / file if file else DOCS / name
+        assert target.exists(), f"{name} links to {link}"
+        if fragment:
+            assert Counter(headings(target.read_text(encoding="utf-8")))[fragment] == 1, link
+
+
+@pytest.mark.parametrize("name", [info.name for info in optimizers.list()])
+def test_an_optimizers_page_has_its_equation_its_reference_and_its_tests(name: str) -> None:
+    info, page = optimizers.get(name), PAGES[f"optimizers/{name}.md"]
+    assert page.count("```math") >= 1
+    assert info.reference.split(",")[0] in page
+    for hyperparameter in info.hyperparameters:
+        assert f"| `{hyperparameter}` |" in page
+    assert f"]({name}.md)" in PAGES["optimizers/README.md"]
+
+
+def test_identities_are_read_off_the_tests() -> None:
+    found = {
+        name: {(identity.says, identity.cases) for identity in tested}
+        for name, tested in identities().items()
+    }
+    assert ("asam", "eta = 0, 0.01; scope = weights, all") in found["asam"]
+    assert "on sgd, adam; sigma = 0" in dict(found["fsam"])["what is sam in a limit"]
+    assert "baselines are torchs own" in {says for says, _ in found["sgd"]}
+    own = {says for says, _ in found["adam"]}
+    assert not any("sam" in says.split() for says in own), "tests of others that run on Adam"
+    assert all(found.values())
+
+
+def test_docstrings_become_markdown() -> None:
+    class Example:
+        r"""Its first line, with :math:`x^2`.
+
+        .. math:: y = \|x\|
+                  + 1
+
+        Text goes on.
+
+        Attributes:
+            one: The first, a: b,
+                on two lines.
+            two: The second.
+        """
+
+    said = docstring(Example)
+    assert said.summary == "Its first line, with $`x^2`$."
+    assert said.body == "```math\ny = \\|x\\|\n+ 1\n```\n\nText goes on."
+    assert said.meanings == {"one": "The first, a: b, on two lines.", "two": "The second."}
+
+
+def test_what_has_no_docstring_is_named() -> None:
+    with pytest.raises(ValueError, match="has no docstring"):
+        docstring(type("Silent", (), {}))
+
+
+class Commented:
+    """A class whose fields are commented below."""
+
+    first: int
+    """The first."""
+    second: int
+    third: int = 3
+    """The third."""
+
+
+def test_strings_below_fields_are_their_meaning() -> None:
+    meanings = {"first": "The first.", "second": "", "third": "The third."}
+    assert field_meanings(Commented) == meanings
+
+
+def test_a_table_escapes_what_would_end_its_cells() -> None:
+    page = Page("Title")
+    page.table(("a",), [("|x|\ny",)])
+    page.table(("none",), [])
+    assert str(page) == "# Title\n\n| a |\n| --- |\n| \\|x\\| y |\n"
