@@ -20,11 +20,12 @@ CPU, GPU = torch.device("cpu"), torch.device("cuda:0")
     ("model", "last"),
     [("small-cnn", True), ("resnet50", True), ("vgg16", True), ("vit", False), ("swin", False)],
 )
-def test_convolutional_networks_go_channels_last_on_a_gpu(model: str, last: bool) -> None:
+def test_convolutional_networks_go_channels_last(model: str, last: bool) -> None:
     with torch.device("meta"):
         network = build_model(model, classes=2, image_size=32, pretrained=False)
     assert (layout_of(network, GPU) == torch.channels_last) is last
-    assert layout_of(network, CPU) == torch.contiguous_format
+    assert (layout_of(network, CPU) == torch.channels_last) is last
+    assert layout_of(network, torch.device("mps")) == torch.contiguous_format
 
 
 @pytest.mark.parametrize("optimizer", ["sam", "fsam", "gcsam", "crsam"])
@@ -34,6 +35,7 @@ def test_the_layout_changes_rounding_and_nothing_else(
     """On the CPU, on SGD: both layouts sum the same products in another order."""
     given = {"optimizer": {"name": optimizer, "base": "sgd"}, "lr": 0.01}
     usual = training(tmp_path / "usual", **given)
+    assert not usual.engine.described()["channels_last"]  # its network has one convolution
     usual.run()
     monkeypatch.setattr(
         "sambench.training.loop.layout_of", lambda model, device: torch.channels_last

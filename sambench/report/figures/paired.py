@@ -88,6 +88,8 @@ def _p(one: Comparison) -> str:
     p = one.p if one.p_holm is None else one.p_holm
     if p is None or one.n < LEAST_PAIRS:
         return f"n = {one.n}"
+    if p >= 0.9995:
+        return "p = 1"
     return "p < .001" if p < 0.001 else f"p = {p:.3f}".replace("0.", ".")
 
 
