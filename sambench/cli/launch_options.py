@@ -8,8 +8,8 @@ from typing import Annotated, ClassVar
 import typer
 
 from sambench.cli import completion
-from sambench.cli.launching import launch_options
 from sambench.cli.options import DeviceOption
+from sambench.errors import ConfigError
 
 DevicesOption = Annotated[
     str | None,
@@ -27,6 +27,15 @@ RunsOption = Annotated[
         metavar="N|auto",
         help="Runs packed on each device at once; auto: as many as fit on a GPU.",
         show_default="1",
+    ),
+]
+MinutesOption = Annotated[
+    float | None,
+    typer.Option(
+        "--minutes",
+        metavar="MINUTES",
+        help="Save what is at hand and stop after so long; the same command goes on.",
+        show_default="no limit",
     ),
 ]
 LauncherOption = Annotated[
@@ -60,6 +69,7 @@ class Launching:
     device: DeviceOption = None
     devices: DevicesOption = None
     runs_per_device: RunsOption = None
+    minutes: MinutesOption = None
     launcher: LauncherOption = "local"
     given: WithOption = None
     slurm: SlurmOption = None
@@ -70,6 +80,20 @@ class Launching:
         Raises:
             ConfigError: If an option is not KEY=VALUE or contradicts another.
         """
-        return launch_options(
-            self.launcher, self.given, self.slurm, self.devices, self.runs_per_device
-        )
+        from sambench.launch.launcher import read_options
+        from sambench.launch.local import MINUTES
+        from sambench.launch.packing import RUNS_PER_DEVICE
+
+        launcher, options = self.launcher, read_options(self.given or "", "--with")
+        if self.slurm is not None:
+            if launcher not in ("local", "slurm"):
+                raise ConfigError(f"--slurm contradicts --launcher {launcher}; give one of them")
+            launcher = "slurm"
+            options |= read_options(self.slurm, "--slurm")
+        if self.devices is not None:
+            options["devices"] = self.devices
+        if self.runs_per_device is not None:
+            options[RUNS_PER_DEVICE] = self.runs_per_device
+        if self.minutes is not None:
+            options[MINUTES] = f"{self.minutes!r}"
+        return launcher, options

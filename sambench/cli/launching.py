@@ -85,30 +85,6 @@ def launch(
     return tally.exit_code or int(failures > 0)
 
 
-def launch_options(
-    launcher: str, given: str | None, slurm: str | None, devices: str | None, workers: str | None
-) -> tuple[str, dict[str, str]]:
-    """Return the launcher and its options from what the command line says.
-
-    Raises:
-        ConfigError: If an option is not KEY=VALUE or contradicts another.
-    """
-    from sambench.launch.launcher import read_options
-    from sambench.launch.packing import RUNS_PER_DEVICE
-
-    options = read_options(given or "", "--with")
-    if slurm is not None:
-        if launcher not in ("local", "slurm"):
-            raise ConfigError(f"--slurm contradicts --launcher {launcher}; give one of them")
-        launcher = "slurm"
-        options |= read_options(slurm, "--slurm")
-    if devices is not None:
-        options["devices"] = devices
-    if workers is not None:
-        options[RUNS_PER_DEVICE] = workers
-    return launcher, options
-
-
 def _watching(display: RunDisplay, *, one: bool) -> Watcher:
     """Return a watcher that shows everything; an error of a single run is shown at the end."""
     from sambench.launch.watcher import Watcher

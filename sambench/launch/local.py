@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from typing import Literal
 
@@ -17,6 +18,8 @@ from sambench.launch.unit import perform
 from sambench.launch.watcher import Tally, Watcher
 from sambench.record import INTERRUPTED
 
+MINUTES = "minutes"
+
 
 def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> Tally:
     """Do the runs in-line, or by workers where several devices or runs on one are asked for.
@@ -27,7 +30,7 @@ def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> 
         StoreError: If the results folder cannot be written.
     """
     devices = named_devices(options, manifest.device)
-    number = runs_per_device(options)
+    number, seconds = runs_per_device(options), seconds_allowed(options)
     if number != 1 and not devices:
         from sambench.environment import choose_device
 
@@ -37,8 +40,9 @@ def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> 
         packing = Packing(manifest, len(devices))
     workers = [name for name in devices for _ in range(number if isinstance(number, int) else 1)]
     if (len(workers) > 1 or packing) and len(manifest.configs) > 1:
-        return Pool(manifest, workers[: len(manifest.configs)], watcher, packing).run()
-    return run_all(manifest, workers[0] if workers else manifest.device, watcher)
+        return Pool(manifest, workers[: len(manifest.configs)], watcher, packing, seconds).run()
+    device = workers[0] if workers else manifest.device
+    return run_all(manifest, device, watcher, seconds)
 
 
 def named_devices(options: Mapping[str, str], device: str | None) -> list[str]:
@@ -69,13 +73,34 @@ def runs_per_device(options: Mapping[str, str]) -> int | Literal["auto"]:
     return int(text)
 
 
-def run_all(manifest: Manifest, device: str | None, watcher: Watcher) -> Tally:
+def seconds_allowed(options: Mapping[str, str]) -> float | None:
+    """Return the seconds after which to stop; None for as long as it takes.
+
+    Raises:
+        ConfigError: If `minutes` is no number above 0.
+    """
+    text = options.get(MINUTES)
+    if text is None:
+        return None
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = 0.0
+    if not 0 < minutes < threading.TIMEOUT_MAX / 60:
+        raise ConfigError(f"{MINUTES}={text!r} is not allowed; allowed: a number above 0")
+    return 60 * minutes
+
+
+def run_all(
+    manifest: Manifest, device: str | None, watcher: Watcher, seconds: float | None = None
+) -> Tally:
     """Do the runs in this process, one after another; one that fails does not stop the rest.
 
     Args:
         manifest: The runs.
         device: Where to train; None for the best there is.
         watcher: Told what happens.
+        seconds: Save the run at hand and stop after so long; None for never.
 
     Raises:
         DeviceError: If the device is not there.
@@ -86,7 +111,7 @@ def run_all(manifest: Manifest, device: str | None, watcher: Watcher) -> Tally:
     where, reason = choose_device(device)
     watcher.say(f"device {where} ({reason})")
     tally = Tally()
-    with stop_on_signal(insist=processes() == 1) as stop_requested:
+    with stop_on_signal(insist=processes() == 1, seconds=seconds) as stop_requested:
         for index, config in enumerate(manifest.configs):
             try:
                 record = perform(
@@ -120,6 +145,7 @@ launchers.register(
         launch=launch,
         options={
             "devices": "devices to use at once, as cuda:0,cuda:1",
+            MINUTES: "save what is at hand and stop after so long",
             RUNS_PER_DEVICE: "runs packed on each device at once; auto: as many as fit on a GPU",
         },
     )

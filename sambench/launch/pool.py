@@ -124,6 +124,7 @@ class Pool:
         devices: One for each worker.
         watcher: Told what happens.
         packing: Tells how many workers a device has in the end; None to leave it at `devices`.
+        seconds: Save the runs at hand and stop after so long; None for never.
     """
 
     def __init__(
@@ -132,7 +133,9 @@ class Pool:
         devices: Sequence[str],
         watcher: Watcher,
         packing: Packing | None = None,
+        seconds: float | None = None,
     ) -> None:
+        self._seconds = seconds
         self._manifest = manifest
         self._devices = devices
         self._watcher = watcher
@@ -153,7 +156,7 @@ class Pool:
         self._watcher.say(_crew(self._devices, self._threads))
         stopping = False
         try:
-            with stop_on_signal() as stop_requested:
+            with stop_on_signal(seconds=self._seconds) as stop_requested:
                 for device in self._devices:
                     self._hire(device, self._threads, self._watcher.another())
                 while self._members.get_map():

@@ -1,4 +1,4 @@
-"""Signals as requests that a run honours after its step."""
+"""Signals, and time that is over, as requests that a run honours after its step."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from types import FrameType
 
 @contextmanager
 def stop_on_signal(
-    numbers: Sequence[int] = (signal.SIGINT, signal.SIGTERM), *, insist: bool = True
+    numbers: Sequence[int] = (signal.SIGINT, signal.SIGTERM),
+    *,
+    insist: bool = True,
+    seconds: float | None = None,
 ) -> Iterator[Callable[[], bool]]:
     """Turn the first Ctrl-C or SIGTERM into a request that the loop honours after its step.
 
@@ -20,11 +23,33 @@ def stop_on_signal(
     Args:
         numbers: The signals that ask to stop.
         insist: Whether a second one interrupts at once.
+        seconds: Request it by itself after so long; None for never.
     """
     requested = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield requested.is_set
+    with _alarm(requested, seconds):
+        if threading.current_thread() is threading.main_thread():
+            with _handled(requested, numbers, insist=insist):
+                yield requested.is_set
+        else:
+            yield requested.is_set
+
+
+@contextmanager
+def _alarm(requested: threading.Event, seconds: float | None) -> Iterator[None]:
+    if seconds is None:
+        yield
         return
+    timer = threading.Timer(seconds, requested.set)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+@contextmanager
+def _handled(requested: threading.Event, numbers: Sequence[int], *, insist: bool) -> Iterator[None]:
 
     def request(number: int, frame: FrameType | None) -> None:
         if requested.is_set() and insist:
@@ -33,7 +58,7 @@ def stop_on_signal(
 
     before = {number: signal.signal(number, request) for number in numbers}
     try:
-        yield requested.is_set
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
