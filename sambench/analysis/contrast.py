@@ -12,9 +12,11 @@ from sambench.analysis.comparison import REPEATS, Comparison, compare, with_holm
 from sambench.analysis.frame import DATASET, MODEL, OPTIMIZER, column, frame
 from sambench.analysis.groups import Group, Line, groups
 from sambench.analysis.metrics import Metric
+from sambench.analysis.panels import on_the_same_images
 from sambench.record import RunRecord
 
 KIND = (DATASET, MODEL, OPTIMIZER)
+IMAGES = "data.fingerprint"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +35,7 @@ class Contrast:
 def contrast_optimizers(
     records: Iterable[RunRecord], baseline: str, candidate: str, metrics: Sequence[Metric]
 ) -> Contrast:
-    """Compare two optimizers under every setting in which both were run.
+    """Compare two optimizers under every setting in which both were run, on the same images.
 
     Args:
         records: Any runs.
@@ -44,7 +46,8 @@ def contrast_optimizers(
     """
     compared: list[Comparison] = []
     unmatched: list[str] = []
-    for group in groups(records, baseline):
+    alike = (part for group in groups(records, baseline) for part in on_the_same_images(group))
+    for group in alike:
         sides = [_called(group, name) for name in (baseline, candidate)]
         if not all(sides):
             here = [name for name, found in zip((baseline, candidate), sides, strict=True) if found]
@@ -66,8 +69,8 @@ def contrast_runs(
     """Compare two sets of runs, optimizer by optimizer.
 
     Runs belong together if data set, model and optimizer are the same. What is constant on each
-    side but differs between them (20 epochs here, 50 there) is what is compared, and is named;
-    every other setting must agree.
+    side but differs between them (20 epochs here, 50 there; data prepared anew) is what is
+    compared, and is named; every other setting must agree.
 
     Args:
         baseline: Frame of the one set.
@@ -136,7 +139,8 @@ def _split(runs: pd.DataFrame, columns: Sequence[str]) -> dict[tuple[Any, ...], 
 
 
 def _settings(left: pd.DataFrame, right: pd.DataFrame) -> list[str]:
-    return [name for name in left.columns.union(right.columns) if name.startswith("config.")]
+    names = left.columns.union(right.columns)
+    return [name for name in names if name.startswith("config.") or name == IMAGES]
 
 
 def _separating(left: pd.DataFrame, right: pd.DataFrame) -> list[str]:
@@ -150,5 +154,7 @@ def _separating(left: pd.DataFrame, right: pd.DataFrame) -> list[str]:
 
 
 def _told(name: str, left: pd.DataFrame, right: pd.DataFrame) -> str:
+    if name == IMAGES:
+        return "other images"
     here, there = column(left, name)[0], column(right, name)[0]
     return f"{name.removeprefix('config.')} {here} against {there}"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sambench.analysis.contrast import Contrast, contrast_optimizers, contrast_runs
@@ -95,3 +96,24 @@ def test_settings_of_one_side_only(make_record: RecordMaker) -> None:
         "gcsam, small-cnn on phantom: only in new",
         "sam, small-cnn on phantom: 1 runs of old under settings of their own",
     )
+
+
+def on_images(record: RunRecord, fingerprint: str) -> RunRecord:
+    return replace(record, data={**(record.data or {}), "fingerprint": fingerprint})
+
+
+def test_optimizers_on_other_images_are_never_paired(make_record: RecordMaker) -> None:
+    records = [on_images(make_record("adam", seed=s), "old") for s in range(3)]
+    records += [on_images(make_record("sam", seed=s), "new") for s in range(3)]
+    found = contrast_optimizers(records, "adam", "sam", METRICS)
+    assert found.comparisons == ()
+    assert found.unmatched == (
+        "small-cnn on phantom: only adam",
+        "small-cnn on phantom: only sam",
+    )
+
+
+def test_sets_of_runs_on_other_images_say_so(make_record: RecordMaker) -> None:
+    runs = [make_record(seed=s) for s in range(3)]
+    found = between(runs, [on_images(run, "new") for run in runs])
+    assert [c.setting for c in found.comparisons] == ["sam, small-cnn on phantom (other images)"]
