@@ -116,4 +116,4 @@ def test_optimizers_on_other_images_are_never_paired(make_record: RecordMaker) -
 def test_sets_of_runs_on_other_images_say_so(make_record: RecordMaker) -> None:
     runs = [make_record(seed=s) for s in range(3)]
     found = between(runs, [on_images(run, "new") for run in runs])
-    assert [c.setting for c in found.comparisons] == ["sam, small-cnn on phantom (other images)"]
+    assert [c.setting for c in found.comparisons] == ["adam, small-cnn on phantom (other images)"]
