@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import gc
-import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
-from sambench.cli.options import DATA, RESULTS, DataOption, PluginOption, ResultsOption
+from sambench.cli import completion
+from sambench.cli.grouping import grouped
+from sambench.cli.options import Output, Place
 
 if TYPE_CHECKING:
     from sambench.analysis.panels import Panel
@@ -23,72 +24,82 @@ if TYPE_CHECKING:
     from sambench.store import Store
 
 
-def report(
-    patterns: Annotated[
-        list[str] | None,
-        typer.Argument(help="A suite (file or name), or runs by name, id or pattern; all else."),
-    ] = None,
+@dataclass(frozen=True, kw_only=True)
+class Content:
+    """What the report says."""
+
+    panel: ClassVar[str] = "What it says"
     baseline: Annotated[
         str | None,
-        typer.Option("--baseline", help="The optimizer that comes first; the suite's, or adam."),
-    ] = None,
+        typer.Option(
+            "--baseline",
+            metavar="NAME",
+            help="The optimizer that the others are compared with.",
+            show_default="the suite's, or adam",
+            autocompletion=completion.optimizers,
+        ),
+    ] = None
     published: Annotated[
         bool, typer.Option("--published", help="The papers' numbers and claims beside ours.")
-    ] = False,
+    ] = False
     explain: Annotated[
         str | None,
         typer.Option(
             "--explain",
             metavar="CELL",
-            help="Show the record files and the arithmetic of one cell, as in 'sam/test accuracy' "
-            "or 'resnet50 on bus/sam/top eigenvalue'; write nothing.",
+            help="Show the record files and the arithmetic of one cell, as sam/accuracy or "
+            "resnet50/sam/top; write nothing.",
+        ),
+    ] = None
+
+
+@grouped
+def report(
+    content: Content,
+    place: Place,
+    output: Output,
+    patterns: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="SUITE or RUN",
+            help="A suite (name or file), or runs by name, id or pattern; all else.",
+            autocompletion=completion.runs_and_suites,
         ),
     ] = None,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Show only the paths of what is written.")
-    ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Show answer, tables and paths as JSON.")
-    ] = False,
-    data: DataOption = DATA,
-    results: ResultsOption = RESULTS,
-    plugin: PluginOption = None,
 ) -> None:
-    """Answer, tables, figures and methods from stored records alone: Markdown, HTML, PNG, LaTeX ...
+    """Write answer, tables, figures and methods from stored records alone.
 
-    Examples: sambench report suites/demo.yaml; sambench report demo --explain sam/accuracy
+    Examples:
+      sambench report suites/demo.yaml
+      sambench report demo --explain sam/accuracy
     """
     from sambench.analysis.panels import build_panels
     from sambench.cli.gathering import gather
-    from sambench.console import Screen
     from sambench.optim.method import optimizers
     from sambench.report.page import write_report
+    from sambench.report.plain import to_plain
     from sambench.store import Store
 
-    store, screen = Store(results), Screen()
-    found = gather(patterns or (), store, data)
+    store, screen = Store(place.results), output.screen()
+    found = gather(patterns or (), store, place.data)
     gc.freeze()  # they stay to the end: no need to look for garbage among them again and again
-    first = baseline or (found.suite.baseline if found.suite else None) or "adam"
+    first = content.baseline or (found.suite.baseline if found.suite else None) or "adam"
     first = optimizers.get(first).name
     panels = build_panels(found.records, first)
-    if explain is not None:
-        _explain(screen, explain, panels, store)
+    if content.explain is not None:
+        lines = _explanation(content.explain, panels, store)
+        for line in lines:
+            screen.show(line)
+        output.answer({"explanation": lines})
         return
     found, search = _with_search(found, store)
     screen.warn_of(found.damaged, "records that cannot be read")
     pictures, left_out = _figures(found, len(panels), store, first)
-    document = _document(
-        found, panels, first, search, published=published, pictures=pictures, left_out=left_out
-    )
-    written = write_report(document, results / "reports" / (found.name or ""))
-    if as_json:
-        from sambench.report.plain import to_plain
-
-        screen.out.file.write(json.dumps(to_plain(document, written), indent=2) + "\n")
-    elif quiet:
-        screen.out.file.writelines(f"{path}\n" for path in written)
-    else:
-        _show(screen, document, written)
+    sections = _further(found, search, published=content.published)
+    document = _document(found, panels, first, sections, pictures, left_out)
+    written = write_report(document, place.results / "reports" / (found.name or ""))
+    _show(screen, document, written)
+    output.answer(to_plain(document, written))
 
 
 def _show(screen: Screen, document: Document, written: Sequence[Path]) -> None:
@@ -109,22 +120,19 @@ def _show(screen: Screen, document: Document, written: Sequence[Path]) -> None:
         screen.show(f"wrote {path}")
 
 
-def _explain(screen: Screen, query: str, panels: Sequence[Panel], store: Store) -> None:
+def _explanation(query: str, panels: Sequence[Panel], store: Store) -> list[str]:
     from sambench.analysis.cells import find_cell
     from sambench.report.explain import explain
     from sambench.store import RECORD
 
-    for line in explain(find_cell(query, panels), lambda r: store.runs / r.name / RECORD):
-        screen.show(line)
+    return list(explain(find_cell(query, panels), lambda r: store.runs / r.name / RECORD))
 
 
 def _document(
     found: Gathered,
     panels: Sequence[Panel],
     baseline: str,
-    search: Table | None,
-    *,
-    published: bool,
+    further: Sequence[Section],
     pictures: Sequence[Picture],
     left_out: Sequence[str],
 ) -> Document:
@@ -144,10 +152,7 @@ def _document(
     return Document(
         title=f"sambench report {found.name or ''}".rstrip(),
         answer=answer_text(answers(panels, baseline), baseline),
-        results=(
-            *result_sections(panels),
-            *_further(found, search, published=published),
-        ),
+        results=(*result_sections(panels), *further),
         pictures=pictures,
         rest=(
             *([Section(title="Figures left out", items=tuple(left_out))] if left_out else []),

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 GROUP: Any = typer.main.get_command(app)
 COMMANDS = tuple(GROUP.commands)
-GROUPED = tuple(name for name in COMMANDS if name != "report")
 ESCAPE = "\x1b"
 
 
@@ -52,7 +51,7 @@ def test_every_word_of_the_help_of_each_option_is_shown(call: Call, command: str
             assert word in shown, (parameter.name, word)
 
 
-@pytest.mark.parametrize("command", GROUPED)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_option_has_a_group_and_one_line(command: str) -> None:
     for parameter in visible(command):
         if parameter.param_type_name == "option":
@@ -60,7 +59,7 @@ def test_every_option_has_a_group_and_one_line(command: str) -> None:
             assert len(parameter.help) <= 160, parameter.name
 
 
-@pytest.mark.parametrize("command", GROUPED)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_value_has_a_unit_or_kind(command: str) -> None:
     for parameter in visible(command):
         flag = getattr(parameter, "is_flag", False)
@@ -81,7 +80,7 @@ def test_the_examples_are_commands(command: str) -> None:
 
 
 def test_every_command_can_be_quiet_and_speak_to_a_program() -> None:
-    for command in GROUPED:
+    for command in COMMANDS:
         names = {name for parameter in visible(command) for name in parameter.opts}
         assert {"--quiet", "--json"} <= names, command
 
