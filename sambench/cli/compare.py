@@ -16,6 +16,7 @@ from sambench.cli.grouping import grouped
 from sambench.cli.launch_options import Launching
 from sambench.cli.options import (
     BatchSizeOption,
+    DatasetOption,
     EpochsOption,
     LogOption,
     Output,
@@ -43,15 +44,7 @@ class Described:
     """A comparison without a suite file."""
 
     panel: ClassVar[str] = "The comparison, without a suite file"
-    dataset: Annotated[
-        str,
-        typer.Option(
-            "--dataset",
-            metavar="NAME",
-            help="A prepared dataset.",
-            autocompletion=completion.datasets,
-        ),
-    ] = "bus"
+    dataset: DatasetOption = "bus"
     model: Annotated[
         str,
         typer.Option(

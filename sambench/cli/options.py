@@ -66,6 +66,15 @@ SizeOption = Annotated[
 EpochsOption = Annotated[
     int, typer.Option("--epochs", min=1, metavar="EPOCHS", help="Most epochs to train.")
 ]
+DatasetOption = Annotated[
+    str,
+    typer.Option(
+        "--dataset",
+        metavar="NAME",
+        help="A prepared dataset.",
+        autocompletion=completion.datasets,
+    ),
+]
 BatchSizeOption = Annotated[
     int, typer.Option("--batch-size", min=1, metavar="IMAGES", help="Images per step.")
 ]

@@ -23,6 +23,7 @@ from sambench.cli.options import (
     BatchSizeOption,
     CaptureOption,
     CompileOption,
+    DatasetOption,
     DeviceOption,
     EpochsOption,
     LogOption,
@@ -48,15 +49,7 @@ class Run:
     """What is trained, on what, and how."""
 
     panel: ClassVar[str] = RUN
-    dataset: Annotated[
-        str,
-        typer.Option(
-            "--dataset",
-            metavar="NAME",
-            help="A prepared dataset.",
-            autocompletion=completion.datasets,
-        ),
-    ] = "bus"
+    dataset: DatasetOption = "bus"
     model: Annotated[
         str,
         typer.Option(
