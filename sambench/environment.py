@@ -9,6 +9,7 @@ import re
 import resource
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,9 @@ from sambench.errors import DeviceError
 
 if TYPE_CHECKING:
     import torch
+
+COMMAND = "SAMBENCH_COMMAND"
+"""Environment variable with the command that the user gave, for worker processes to record."""
 
 
 def yield_cores() -> None:
@@ -167,6 +171,11 @@ def _version(package: str) -> str | None:
     return None
 
 
+def note_command(words: Sequence[str]) -> None:
+    """Have runs record this command, also those that processes started from here on do."""
+    os.environ[COMMAND] = " ".join(words)
+
+
 def _command() -> str:
-    """The command line without the path of the program."""
-    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    """The command that asked for the run, without the path of the program."""
+    return os.environ.get(COMMAND) or " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])

@@ -110,6 +110,7 @@ def test_determinism_on_a_gpu_is_not_promised() -> None:
 
 
 def test_what_a_record_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(environment.COMMAND, raising=False)
     monkeypatch.setattr(sys, "argv", ["/somewhere/bin/sambench", "train", "--opt", "sam"])
     found = environment.describe(CPU, "bitwise")
     assert found["sambench"] == sambench.__version__

@@ -15,7 +15,7 @@ import typer
 import sambench
 from sambench.cli import check, compare, hessian, listing, prepare, report, train
 from sambench.cli.grouping import Command, Group
-from sambench.environment import yield_cores
+from sambench.environment import note_command, yield_cores
 from sambench.errors import RunFailed, SambenchWarning, UserError
 from sambench.plugin import load_inherited
 
@@ -52,6 +52,7 @@ def main() -> None:
     warnings.showwarning = _show_warning
     try:
         load_inherited()
+        note_command(["sambench", *sys.argv[1:]])
         app(prog_name="sambench")
     except (UserError, RunFailed) as error:
         from sambench.console import Screen

@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from sambench.config import RunConfig
+from sambench.environment import COMMAND as TYPED
 from sambench.errors import ConfigError, LaunchError
 from sambench.events import Epoch, Event, Started, Tick
 from sambench.launch import local
@@ -44,8 +45,9 @@ def settled(manifest: Manifest, index: int) -> dict[str, object]:
 
 
 def test_workers_are_kept_and_change_no_number(
-    make_manifest: ManifestMaker, tmp_path: Path
+    make_manifest: ManifestMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv(TYPED, "sambench compare what-the-user-typed")
     manifest = make_manifest(5, hessian=TINY)
     events: list[Event] = []
     pids: set[int] = set()
@@ -72,6 +74,7 @@ def test_workers_are_kept_and_change_no_number(
     assert record is not None
     assert record.environment is not None
     assert record.environment["threads"] == threads_each(2)
+    assert record.environment["command"] == "sambench compare what-the-user-typed"
 
 
 def test_a_killed_worker_is_one_failed_run(make_manifest: ManifestMaker) -> None:
