@@ -155,7 +155,7 @@ def test_it_begins_with_the_answer_and_ends_with_what_went_wrong(
         "## What went wrong",
     ]
     answer = text.splitlines()[2]
-    assert answer.startswith("On small-cnn on phantom, 2 pairs of runs say nothing about which ")
+    assert answer.startswith("For small-cnn on phantom, 2 pairs of runs say nothing about which ")
     assert "can never reach p < 0.05" in text[text.index("## What went wrong") :]
 
 

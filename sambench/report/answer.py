@@ -74,14 +74,14 @@ def _shown(one: Answer, baseline: str) -> str:
     gain = f"{named.candidate} is more accurate than {named.baseline}: {_difference(named)}"
     others = [label for label in one.better if label != named.candidate]
     also = f"; so {_are(others)}" if others else ""
-    return f"On {one.panel.title}, {gain}{also}{_worse(one)}."
+    return f"For {one.panel.title}, {gain}{also}{_worse(one)}."
 
 
 def _not_shown(one: Answer, baseline: str) -> str:
     named = _named(one)
     number = len(one.panel.by("accuracy"))
     return (
-        f"On {one.panel.title}, no optimizer can be told from {named.baseline} as the more "
+        f"For {one.panel.title}, no optimizer can be told from {named.baseline} as the more "
         f"accurate one: of {number} compared, {_largest(named)} {named.candidate}'s, "
         f"{_difference(named)}{_worse(one)}."
     )
@@ -93,7 +93,7 @@ def _out_of_reach(one: Answer, baseline: str) -> str:
     over = f" after Holm's correction over {number} optimizers" if number > 1 else ""
     few = "one seed says" if pairs == 1 else f"{pairs} pairs of runs say"
     return (
-        f"On {one.panel.title}, {few} nothing about which optimizer is better than "
+        f"For {one.panel.title}, {few} nothing about which optimizer is better than "
         f"{named.baseline}, since p < {ALPHA:g}{over} takes {one.needed} pairs: {_largest(named)} "
         f"{named.candidate}'s, {_difference(named)}, and is no evidence."
     )
@@ -101,20 +101,20 @@ def _out_of_reach(one: Answer, baseline: str) -> str:
 
 def _no_pair(one: Answer, baseline: str) -> str:
     return (
-        f"On {one.panel.title}, no completed run shares seed and fold with one of {baseline}, so "
+        f"For {one.panel.title}, no completed run shares seed and fold with one of {baseline}, so "
         f"nothing can be compared{_best(one)}."
     )
 
 
 def _no_baseline(one: Answer, baseline: str) -> str:
     return (
-        f"On {one.panel.title}, there is no completed run of the baseline {baseline}, so no "
+        f"For {one.panel.title}, there is no completed run of the baseline {baseline}, so no "
         f"optimizer can be compared with it{_best(one)}."
     )
 
 
 def _alone(one: Answer, baseline: str) -> str:
-    return f"On {one.panel.title}, only {baseline} was run{_best(one)}."
+    return f"For {one.panel.title}, only {baseline} was run{_best(one)}."
 
 
 def _all_collapsed(one: Answer, baseline: str) -> str:
@@ -124,13 +124,13 @@ def _all_collapsed(one: Answer, baseline: str) -> str:
         else (f"all {one.collapsed} completed runs predict")
     )
     return (
-        f"On {one.panel.title}, {runs} one class for every test image, so neither accuracy nor "
+        f"For {one.panel.title}, {runs} one class for every test image, so neither accuracy nor "
         "flatness says anything about the optimizers."
     )
 
 
 def _no_run(one: Answer, baseline: str) -> str:
-    return f"On {one.panel.title}, no run is completed."
+    return f"For {one.panel.title}, no run is completed."
 
 
 _FIRST: dict[str, Callable[[Answer, str], str]] = {
@@ -211,9 +211,9 @@ def _difference(found: Comparison) -> str:
     before, after = found.baseline_summary, found.candidate_summary
     assert before is not None and after is not None and found.difference is not None
     interval = found.interval
-    parts = (
-        [] if interval is None else [f"95 % interval {interval.low:+.1f} to {interval.high:+.1f}"]
-    )
+    parts = []
+    if interval is not None:
+        parts.append(f"95 % interval {_points(interval.low)} to {_points(interval.high)}")
     if found.p_holm is not None:
         parts.append(f"adjusted p = {found.p_holm:.2g}")
     parts.append(_pairs(found.n))
@@ -221,6 +221,11 @@ def _difference(found: Comparison) -> str:
         f"{after.mean:.1f} against {before.mean:.1f} % of test images, {found.difference:+.1f} "
         f"points ({', '.join(parts)})"
     )
+
+
+def _points(value: float) -> str:
+    """Return a difference to a tenth, or finer where a tenth would hide its sign."""
+    return f"{value:+.1f}" if abs(value) >= 0.05 or value == 0 else f"{value:+.2g}"
 
 
 def _largest(found: Comparison) -> str:

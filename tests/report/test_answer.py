@@ -11,7 +11,7 @@ import pytest
 from sambench.analysis.answer import answers
 from sambench.analysis.panels import build_panels
 from sambench.record import RunRecord
-from sambench.report.answer import answer_text
+from sambench.report.answer import _points, answer_text
 
 if TYPE_CHECKING:
     from conftest import RecordMaker
@@ -42,7 +42,7 @@ def test_a_clear_win(make_record: RecordMaker) -> None:
         ]
     )
     assert found == (
-        "On small-cnn on phantom, sam is more accurate than adam: 80.7 against 70.7 % of test "
+        "For small-cnn on phantom, sam is more accurate than adam: 80.7 against 70.7 % of test "
         "images, +10.0 points (95 % interval +10.0 to +10.0, adjusted p = 0.023, 8 pairs of runs); "
         "so is gsam; less accurate is asam. sam takes 2.0 times the gradient evaluations and 1.9 "
         "times the training time of adam, and its minimum is flatter (top eigenvalue 50.0 against "
@@ -56,7 +56,7 @@ def test_a_tie(make_record: RecordMaker) -> None:
     adam = [make_record("adam", seed=s, accuracy=(0.70, 0.71)[s % 2]) for s in range(8)]
     (found,) = text([*adam, *sam])
     assert found == (
-        "On small-cnn on phantom, no optimizer can be told from adam as the more accurate one: of "
+        "For small-cnn on phantom, no optimizer can be told from adam as the more accurate one: of "
         "1 compared, none gains anything, and the least loss is sam's, 70.5 against 70.5 % of test "
         "images, +0.0 points (95 % interval -0.9 to +0.9, adjusted p = 1, 8 pairs of runs). sam "
         "takes 1.0 times the gradient evaluations and 1.0 times the training time of adam, and "
@@ -67,8 +67,8 @@ def test_a_tie(make_record: RecordMaker) -> None:
 def test_one_seed(make_record: RecordMaker) -> None:
     (found,) = text([make_record(), make_record("sam", accuracy=0.9), make_record("gsam")])
     assert found.startswith(
-        "On small-cnn on phantom, one seed says nothing about which optimizer is better than adam, "
-        "since p < 0.05 after Holm's correction over 2 optimizers takes 7 pairs: the largest gain "
+        "For small-cnn on phantom, one seed says nothing about which optimizer is better than "
+        "adam, since p < 0.05 after Holm's correction over 2 optimizers takes 7 pairs: the largest gain "
         "is sam's, 90.0 against 75.0 % of test images, +15.0 points (adjusted p = 1, one pair of "
         "runs), and is no evidence. "
     )
@@ -118,7 +118,7 @@ def test_several_settings_have_one_answer_above_theirs(make_record: RecordMaker)
         "costs 1.0 times adam's gradient evaluations, and flatness was not measured; p is "
         "corrected within each setting, not across them."
     )
-    assert [re.match(r"On ([^,]*),", paragraph)[1] for paragraph in found[1:]] == [  # type: ignore[index]
+    assert [re.match(r"For ([^,]*),", paragraph)[1] for paragraph in found[1:]] == [  # type: ignore[index]
         *("small-cnn on bus", "resnet50 on phantom"),
         *("small-cnn on phantom", "vgg16 on phantom"),
     ]
@@ -134,3 +134,10 @@ def test_none_of_several_settings(make_record: RecordMaker) -> None:
     assert text(records)[0].startswith(
         "In none of 2 settings is an optimizer shown to be more accurate than adam. "
     )
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(1.26, "+1.3"), (-0.04, "-0.04"), (0.0049, "+0.0049"), (0.0, "+0.0")]
+)
+def test_a_small_difference_keeps_its_sign(value: float, text: str) -> None:
+    assert _points(value) == text
