@@ -38,6 +38,7 @@ from sambench.heap import keep_freed_memory
 from sambench.models.model import build_model
 from sambench.optim import build
 from sambench.optim.method import optimizers
+from sambench.training.layout import layout_of
 from sambench.training.loop import Training
 
 CPU = torch.device("cpu")
@@ -109,7 +110,8 @@ class Bare:
         self.optimizer = build(case.optimizer, self.model.parameters(), "adam", lr=1e-3)
         self.adam = torch.optim.Adam(self.model.parameters(), lr=1e-3, fused=True)
         self.passes = round(optimizers.get(case.optimizer).gradient_evaluations)
-        self.inputs, self.targets = pictures(case).batch(torch.arange(case.batch))
+        inputs, self.targets = pictures(case).batch(torch.arange(case.batch))
+        self.inputs = inputs.contiguous(memory_format=layout_of(self.model, CPU))
 
     def closure(self) -> Tensor:
         """Run forward and backward."""
@@ -130,9 +132,10 @@ class Bare:
 
 
 def network(case: Case) -> nn.Module:
-    """Build the case's network with the same weights each time."""
+    """Build the case's network with the same weights each time, laid out as for training."""
     torch.manual_seed(0)
-    return build_model(case.model, classes=2, image_size=case.size, pretrained=False)
+    model = build_model(case.model, classes=2, image_size=case.size, pretrained=False)
+    return model.to(memory_format=layout_of(model, CPU))  # type: ignore[call-overload]
 
 
 def seconds_of(work: Any, times: int) -> float:

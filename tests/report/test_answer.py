@@ -68,9 +68,9 @@ def test_one_seed(make_record: RecordMaker) -> None:
     (found,) = text([make_record(), make_record("sam", accuracy=0.9), make_record("gsam")])
     assert found.startswith(
         "For small-cnn on phantom, one seed says nothing about which optimizer is better than "
-        "adam, since p < 0.05 after Holm's correction over 2 optimizers takes 7 pairs: the largest gain "
-        "is sam's, 90.0 against 75.0 % of test images, +15.0 points (adjusted p = 1, one pair of "
-        "runs), and is no evidence. "
+        "adam, since p < 0.05 after Holm's correction over 2 optimizers takes 7 pairs: the largest "
+        "gain is sam's, 90.0 against 75.0 % of test images, +15.0 points (adjusted p = 1, one "
+        "pair of runs), and is no evidence. "
     )
 
 
