@@ -25,19 +25,22 @@ h3 { margin-top: 1.8rem; } p, li { max-width: 62rem; }
 nav { color: var(--soft); } nav a { color: inherit; margin-right: 1rem; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; border-top: 2px solid; border-bottom: 2px solid;
-  font-variant-numeric: tabular-nums; }
+  font-variant-numeric: tabular-nums; font-size: .82rem; }
 thead th { border-bottom: 1px solid; vertical-align: bottom; padding: 0; }
 th button { all: unset; box-sizing: border-box; cursor: pointer; width: 100%;
-  padding: .25rem .5rem; text-align: inherit; font-weight: bold; }
+  padding: .25rem .4rem; text-align: inherit; font-weight: bold; }
 th button:focus-visible { outline: 2px solid #0072B2; }
 th[aria-sort=ascending] button::after { content: " \\2191"; }
 th[aria-sort=descending] button::after { content: " \\2193"; }
-th, td { text-align: right; white-space: nowrap; } td, tbody th { padding: .25rem .5rem; }
+th, td { text-align: right; white-space: nowrap; } td, tbody th { padding: .25rem .4rem; }
 thead th { white-space: normal; }
 th:first-child { text-align: left; } tbody th { font-weight: normal; }
 tbody tr:hover { background: var(--mark); }
 .notes { color: var(--soft); font-size: .85em; }
-figure { margin: 1.5rem 0; } figure img { max-width: min(100%, 46rem); background: #fff; }
+#figures { display: grid; gap: 0 2rem;
+  grid-template-columns: repeat(auto-fill, minmax(min(100%, 24rem), 1fr)); }
+#figures h2 { grid-column: 1 / -1; }
+figure { margin: 1rem 0; } figure img { max-width: 100%; background: #fff; }
 figcaption { color: var(--soft); font-size: .9em; max-width: 62rem; }
 @media print { body { max-width: none; margin: 0; font-size: 9pt; } nav { display: none; }
   .wide { overflow: visible; } table { font-size: 7.5pt; } th button { padding: .1rem .3rem; }
