@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
+from operator import attrgetter
 
 from sambench.errors import UnknownNameError
 from sambench.record import RunRecord
@@ -63,17 +64,23 @@ def collapsed(record: RunRecord) -> bool:
 
 def value_at(record: RunRecord, path: str) -> object:
     """Return what stands at a path of the frame's columns, None where there is nothing."""
-    section, keys = _steps(path)
-    found: object = getattr(record, section)
-    for key in keys:
-        found = found.get(key) if isinstance(found, dict) else None
-    return found
+    return _reader(path)(record)
 
 
 @cache
-def _steps(path: str) -> tuple[str, tuple[str, ...]]:
+def _reader(path: str) -> Callable[[RunRecord], object]:
     section, *keys = path.split(".")
-    return section, tuple(keys)
+    find = attrgetter(section)
+
+    def read(record: RunRecord) -> object:
+        found = find(record)
+        for key in keys:
+            if not isinstance(found, dict):
+                return None
+            found = found.get(key)
+        return found
+
+    return read
 
 
 def _percentage(name: str, title: str, column: str, *, higher: bool = True) -> Metric:

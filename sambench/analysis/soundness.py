@@ -39,10 +39,10 @@ def _wrong(record: RunRecord) -> str:
             return f"it is completed but has no {path}"
     for parent, keys in _BY_PARENT.items():
         section = value_at(record, parent)
-        if not isinstance(section, dict):
-            if section is not None:
-                return f"its {parent} is {section!r}, no object"
+        if section is None:
             continue
+        if not isinstance(section, dict):
+            return f"its {parent} is {section!r}, no object"
         if why := _wrong_in(section, parent, keys):
             return why
     return ""
@@ -51,7 +51,7 @@ def _wrong(record: RunRecord) -> str:
 def _wrong_in(section: Mapping[str, Any], parent: str, keys: Sequence[str]) -> str:
     for key in keys:
         found = section.get(key)
-        if found is None:
+        if found is None or (type(found) is float and 0.0 <= found <= 1.0):
             continue
         each = found if isinstance(found, list | tuple) else (found,)
         path = f"{parent}.{key}"

@@ -99,7 +99,8 @@ def report(
     document = _document(found, panels, first, sections, pictures, left_out)
     written = write_report(document, place.results / "reports" / (found.name or ""))
     _show(screen, document, written)
-    output.answer(to_plain(document, written))
+    if output.as_json:
+        output.answer(to_plain(document, written))
 
 
 def _show(screen: Screen, document: Document, written: Sequence[Path]) -> None:

@@ -43,13 +43,24 @@ def methods(panels: Sequence[Panel]) -> Section:
 
 def said(runs: Sequence[RunRecord], value: Callable[[RunRecord], object]) -> str:
     """Return the value that all runs share, or each value with the number of runs that have it."""
-    counted = Counter(str(found) for run in runs if (found := value(run)) is not None)
+    values = [found for run in runs if (found := value(run)) is not None]
+    counted: Counter[str] = Counter()
+    for (_, found), number in _alike(values):
+        counted[str(found)] += number
     if len(counted) <= 1:
         return next(iter(counted), "not recorded")
     common = counted.most_common(MOST_VALUES)
     text = ", ".join(f"{found} ({number} runs)" for found, number in common)
     left = len(counted) - len(common)
     return text + (f" and {left} more values" if left else "")
+
+
+def _alike(values: Sequence[object]) -> Iterable[tuple[tuple[type, object], int]]:
+    """Return each different value, beside its type, with its number."""
+    try:
+        return Counter(zip(map(type, values), values, strict=True)).items()
+    except TypeError:  # a list or a mapping among them
+        return Counter((str, str(value)) for value in values).items()
 
 
 def _of(name: str) -> Callable[[RunRecord], object]:

@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from sambench.analysis.comparison import Comparison, compare, with_holm
-from sambench.analysis.frame import frame
+from sambench.analysis.comparison import Comparison, columns_of, compare, with_holm
+from sambench.analysis.frame import Columns
 from sambench.analysis.groups import Group, Line, groups
 from sambench.analysis.learning import AXES
 from sambench.analysis.metrics import find_metric
@@ -120,10 +120,12 @@ class Material:
             found: list[Comparison] = []
             if setting.baseline is not None:
                 first, *others = setting.lines
-                metric, runs = find_metric("accuracy"), frame(first.records)
+                metrics = [find_metric("accuracy")]
+                runs = Columns.of_records(first.records, columns_of(metrics))
                 for line in others:
                     names = (first.label, line.label)
-                    found += compare(runs, frame(line.records), [metric], names=names)
+                    theirs = Columns.of_records(line.records, columns_of(metrics))
+                    found += compare(runs, theirs, metrics, names=names)
             self._compared[setting.name] = {c.candidate: c for c in with_holm(found)}
         return self._compared[setting.name]
 
