@@ -215,7 +215,7 @@ def test_who_does_the_runs(
         def run(self) -> Tally:
             return Tally()
 
-    def inline(manifest: Manifest, device: str | None, watcher: Watcher) -> Tally:
+    def inline(manifest: Manifest, device: str | None, *rest: object) -> Tally:
         crews.append(None)
         return Tally()
 
