@@ -17,6 +17,7 @@ from sambench.analysis.frame import Columns
 from sambench.analysis.groups import Group, Line, groups
 from sambench.analysis.learning import AXES
 from sambench.analysis.metrics import find_metric
+from sambench.analysis.panels import on_the_same_images
 from sambench.analysis.predictions import Predictions, read_predictions
 from sambench.analysis.targets import Epochs, read_history
 from sambench.arrays import Arrays, read_arrays
@@ -77,7 +78,7 @@ class Setting:
 
 
 class Material:
-    """Runs by setting, with their files.
+    """Runs by setting, those on other images apart, with their files.
 
     Args:
         records: Any runs.
@@ -87,7 +88,8 @@ class Material:
 
     def __init__(self, records: Sequence[RunRecord], runs: Runs, baseline: str) -> None:
         self._runs = runs
-        self._sorted = groups(records, baseline)
+        alike = groups(records, baseline)
+        self._sorted = tuple(part for group in alike for part in on_the_same_images(group))
         self._baseline = baseline
         self._read: dict[Path, Any] = {}
         self._compared: dict[str, Mapping[str, Comparison]] = {}

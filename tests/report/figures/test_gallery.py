@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -172,3 +173,10 @@ def test_settings_of_one_name_have_files_of_their_own(add: RunMaker, store: Stor
     made = draw_gallery(runs, store, "adam")
     assert {f"paired-{PLACE}", f"paired-{PLACE}-2"} <= stems(made)
     assert len(stems(made)) == len(made.pictures)
+
+
+def test_runs_on_other_images_are_never_in_one_figure(add: RunMaker, store: Store) -> None:
+    before, after = study(add, ["adam", "sam"], 2), study(add, ["adam", "sam"], 2)
+    after = [replace(run, data={**(run.data or {}), "fingerprint": "anew"}) for run in after]
+    made = draw_gallery([*before, *after], store, "adam")
+    assert {f"paired-{PLACE}", f"paired-{PLACE}-2"} <= stems(made)
