@@ -30,6 +30,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sambench.atomic import write_text
 from sambench.config import RunConfig
 from sambench.data.augment import make_augmentation
 from sambench.data.batches import Images, Scaling
@@ -223,11 +224,15 @@ def main() -> None:
             f"{row.step_ms:9.2f}{row.batch_ms:9.2f}  {case.augmentation}, {case.stop}",
             flush=True,
         )
-    if given.json:
-        about = {"torch": torch.__version__, "cpu": platform.processor(), "quick": given.quick}
-        about |= {"load_average": os.getloadavg()}
-        found = {**about, "rows": [asdict(row) for row in rows]}
-        given.json.write_text(json.dumps(found, indent=1) + "\n")
+        if given.json:  # after each, so that one that is cut keeps what it has measured
+            keep(rows, given.json, quick=given.quick)
+
+
+def keep(rows: list[Row], file: Path, *, quick: bool) -> None:
+    """Write what has been measured."""
+    about = {"torch": torch.__version__, "cpu": platform.processor(), "quick": quick}
+    found = {**about, "load_average": os.getloadavg(), "rows": [asdict(row) for row in rows]}
+    write_text(file, json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":
