@@ -10,9 +10,9 @@ import pandas as pd
 
 from sambench.analysis.comparison import REPEATS, Comparison, compare, with_holm
 from sambench.analysis.frame import DATASET, MODEL, OPTIMIZER, column, frame
-from sambench.analysis.groups import Group, Line, groups
+from sambench.analysis.groups import Group, Line
 from sambench.analysis.metrics import Metric
-from sambench.analysis.panels import on_the_same_images
+from sambench.analysis.panels import image_groups
 from sambench.record import RunRecord
 
 KIND = (DATASET, MODEL, OPTIMIZER)
@@ -46,12 +46,11 @@ def contrast_optimizers(
     """
     compared: list[Comparison] = []
     unmatched: list[str] = []
-    alike = (part for group in groups(records, baseline) for part in on_the_same_images(group))
-    for group in alike:
+    for group in image_groups(records, baseline):
         sides = [_called(group, name) for name in (baseline, candidate)]
         if not all(sides):
             here = [name for name, found in zip((baseline, candidate), sides, strict=True) if found]
-            unmatched += [f"{_place(group)}: only {name}" for name in here]
+            unmatched += [f"{group.place}: only {name}" for name in here]
             continue
         for one in sides[0]:
             for other in sides[1]:
@@ -111,10 +110,6 @@ def _called(group: Group, name: str) -> list[Line]:
     return exact or [line for line in group.lines if line.optimizer["name"] == name]
 
 
-def _place(group: Group) -> str:
-    return f"{group.setting.model} on {group.setting.dataset}"
-
-
 def _lines(
     group: Group, one: Line, other: Line, metrics: Sequence[Metric]
 ) -> tuple[Comparison, ...]:
@@ -125,7 +120,7 @@ def _lines(
         frame(other.records),
         metrics,
         names=(one.label, other.label),
-        setting=_place(group),
+        setting=group.place,
     )
 
 

@@ -47,6 +47,11 @@ class Group:
     setting: RunConfig
     lines: tuple[Line, ...]
 
+    @property
+    def place(self) -> str:
+        """Model and dataset, as people name the setting."""
+        return f"{self.setting.model} on {self.setting.dataset}"
+
 
 def groups(records: Iterable[RunRecord], baseline: str | None) -> tuple[Group, ...]:
     """Sort records into groups, in order of dataset and model.

@@ -92,7 +92,7 @@ def build_panels(
             title=title,
             group=group,
             part=part,
-            comparisons=_against_baseline(
+            comparisons=against_baseline(
                 group, list(itertools.islice(sides, len(group.lines))), baseline, there
             ),
         )
@@ -100,9 +100,17 @@ def build_panels(
     )
 
 
-def _against_baseline(
+def against_baseline(
     group: Group, sides: Sequence[Columns], baseline: str | None, metrics: Sequence[Metric]
 ) -> tuple[Comparison, ...]:
+    """Compare each further line of a group with the first, with Holm's p over the lines.
+
+    Args:
+        group: The lines; nothing is compared where the first is not of the baseline.
+        sides: The columns of each line's runs.
+        baseline: Name of the optimizer that the others are compared with.
+        metrics: What to compare them by.
+    """
     if group.lines[0].optimizer["name"] != baseline:
         return ()
     names = [line.label for line in group.lines]
@@ -111,6 +119,17 @@ def _against_baseline(
         for side, name in zip(sides[1:], names[1:], strict=True)
         for found in compare(sides[0], side, metrics, names=(names[0], name))
     )
+
+
+def image_groups(records: Iterable[RunRecord], baseline: str | None) -> tuple[Group, ...]:
+    """Sort records into groups as `groups` does, with runs of other images in groups of their own.
+
+    Args:
+        records: Any runs.
+        baseline: Name of the optimizer that comes first.
+    """
+    alike = groups(records, baseline)
+    return tuple(part for group in alike for part in on_the_same_images(group))
 
 
 def on_the_same_images(group: Group) -> tuple[Group, ...]:
@@ -142,7 +161,7 @@ def on_the_same_images(group: Group) -> tuple[Group, ...]:
 
 def titles(among: Sequence[Group]) -> list[str]:
     """Name each group by model and dataset, and by the settings that tell it from its namesakes."""
-    plain = [f"{group.setting.model} on {group.setting.dataset}" for group in among]
+    plain = [group.place for group in among]
     return [
         _told_apart(title, group, [g for g, t in zip(among, plain, strict=True) if t == title])
         for group, title in zip(among, plain, strict=True)

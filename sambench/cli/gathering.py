@@ -91,13 +91,11 @@ def of_suite(path: Path, store: Store, data: Path) -> Gathered:
         ConfigError: If it is no suite or none of its runs is stored.
     """
     from sambench.analysis.soundness import sound
-    from sambench.cli.launching import folds_in, image_size
+    from sambench.cli.launching import expanded
     from sambench.suite.file import load_suite
 
     suite = load_suite(path)
-    planned = suite.expand(
-        lambda name: image_size(data, name), lambda name, side: folds_in(data, name, side)
-    )
+    planned = expanded(suite, data)
     names = dict.fromkeys((*(config.name for config in planned), *_tuned(suite, store)))
     there, damaged = _read(list(names), store)
     records, unsound = sound(there)

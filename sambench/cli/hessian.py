@@ -13,7 +13,7 @@ from sambench.cli import completion
 from sambench.cli import hessian_options as options
 from sambench.cli.answers import runs_answer
 from sambench.cli.grouping import grouped
-from sambench.cli.launching import folds_in, image_size
+from sambench.cli.launching import expanded
 from sambench.cli.options import PLACE, Output, Place
 from sambench.cli.study_options import Around, show_studies
 from sambench.errors import ConfigError
@@ -124,9 +124,7 @@ def _suite_runs(
     from sambench.suite.file import load_suite
 
     suite = load_suite(file)
-    configs = suite.expand(
-        lambda name: image_size(data, name), lambda name, side: folds_in(data, name, side)
-    )
+    configs = expanded(suite, data)
     records = [record for config in configs if (record := store.load(config)) is not None]
     completed = [record for record in records if record.status == COMPLETED]
     completed.sort(key=lambda record: record.name)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sambench.minimum.measurement import Measurement
     from sambench.status import Standing, Survey
     from sambench.store import Store
+    from sambench.suite.suite import Suite
 
 
 def launch(
@@ -183,6 +184,17 @@ def show_table(
         return
     for table in build_tables(records, baseline):
         screen.table(table)
+
+
+def expanded(suite: Suite, data: Path) -> tuple[RunConfig, ...]:
+    """Return the runs of a suite, with the sizes and folds of the prepared datasets.
+
+    Raises:
+        UserError: If it does not expand.
+    """
+    return suite.expand(
+        lambda name: image_size(data, name), lambda name, side: folds_in(data, name, side)
+    )
 
 
 def image_size(data: Path, dataset: str) -> int:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sambench.cli.answers import plan_answer, run_answer, tables_answer
 from sambench.cli.launching import (
     check_models,
-    folds_in,
-    image_size,
+    expanded,
     launch,
     show_table,
     survey,
@@ -66,13 +65,10 @@ class Study:
     """
 
     def __init__(self, suite: Suite, request: Request, screen: Screen) -> None:
-        data = request.data
         self.suite = suite
         self.request = request
         self.screen = screen
-        self.finals = suite.expand(
-            lambda name: image_size(data, name), lambda name, side: folds_in(data, name, side)
-        )
+        self.finals = expanded(suite, request.data)
         self.tunings = plan_search(suite.search, self.finals) if suite.search else ()
         self.trials = tuple(run for tuning in self.tunings for run in tuning.runs)
         self._shown: tuple[RunConfig, ...] = ()

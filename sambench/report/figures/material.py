@@ -5,19 +5,19 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from sambench.analysis.comparison import Comparison, columns_of, compare, with_holm
+from sambench.analysis.comparison import Comparison, columns_of
 from sambench.analysis.frame import Columns
-from sambench.analysis.groups import Group, Line, groups
+from sambench.analysis.groups import Group, Line
 from sambench.analysis.learning import AXES
 from sambench.analysis.metrics import find_metric
-from sambench.analysis.panels import on_the_same_images
+from sambench.analysis.panels import against_baseline, image_groups
 from sambench.analysis.predictions import Predictions, read_predictions
 from sambench.analysis.targets import Epochs, read_history
 from sambench.arrays import Arrays, read_arrays
@@ -88,8 +88,7 @@ class Material:
 
     def __init__(self, records: Sequence[RunRecord], runs: Runs, baseline: str) -> None:
         self._runs = runs
-        alike = groups(records, baseline)
-        self._sorted = tuple(part for group in alike for part in on_the_same_images(group))
+        self._sorted = image_groups(records, baseline)
         self._baseline = baseline
         self._read: dict[Path, Any] = {}
         self._compared: dict[str, Mapping[str, Comparison]] = {}
@@ -103,7 +102,7 @@ class Material:
         for group in self._sorted:
             if not any(line.completed for line in group.lines):
                 continue
-            name = f"{group.setting.model} on {group.setting.dataset}"
+            name = group.place
             names[name] = names.get(name, 0) + 1
             first = group.lines[0]
             ours = first.optimizer["name"] == self._baseline and bool(first.completed)
@@ -119,16 +118,16 @@ class Material:
     def against_baseline(self, setting: Setting) -> Mapping[str, Comparison]:
         """Return each other line's test accuracy compared with the baseline's, p corrected."""
         if setting.name not in self._compared:
-            found: list[Comparison] = []
+            found: tuple[Comparison, ...] = ()
             if setting.baseline is not None:
-                first, *others = setting.lines
-                metrics = [find_metric("accuracy")]
-                runs = Columns.of_records(first.records, columns_of(metrics))
-                for line in others:
-                    names = (first.label, line.label)
-                    theirs = Columns.of_records(line.records, columns_of(metrics))
-                    found += compare(runs, theirs, metrics, names=names)
-            self._compared[setting.name] = {c.candidate: c for c in with_holm(found)}
+                group, metrics = (
+                    replace(setting.group, lines=setting.lines),
+                    [find_metric("accuracy")],
+                )
+                names = columns_of(metrics)
+                sides = [Columns.of_records(line.records, names) for line in group.lines]
+                found = against_baseline(group, sides, self._baseline, metrics)
+            self._compared[setting.name] = {c.candidate: c for c in found}
         return self._compared[setting.name]
 
     def histories(self, line: Line) -> list[Epochs]:
