@@ -128,7 +128,8 @@ def _operation(function: Any, args: Any, kwargs: Any, result: Any) -> Operation:
     values = dict(zip((a.name for a in schema.arguments), args, strict=False)) | kwargs
     changed = [a.name for a in schema.arguments if a.alias_info and a.alias_info.is_write]
     base = name.split(".")[1]
-    unread = changed if base.endswith(BLIND) else []
+    blind = base.endswith(BLIND) or name.endswith(".out")
+    unread = changed if blind else []
     read = {
         _place(tensor): _bytes(tensor)
         for key, value in values.items()

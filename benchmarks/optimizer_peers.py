@@ -53,7 +53,11 @@ def twice(model: nn.Module, optimizer: Any) -> Step:
 
 
 class LoopSAM:
-    """SAM as most training scripts have it, after davda54/sam: a loop over the parameters."""
+    """SAM as most training scripts have it: the loop of davda54/sam, operation by operation.
+
+    That is no package of the index. Its two products with 1.0 are there for ASAM, and cost what
+    they cost: 12 sweeps over the weights, six operations for each parameter.
+    """
 
     def __init__(self, parameters: Any, base: torch.optim.Optimizer, rho: float = 0.05) -> None:
         self.parameters, self.base, self.rho = list(parameters), base, rho
@@ -63,7 +67,7 @@ class LoopSAM:
         """Take a step; gradients are cleared by setting them to None, weights kept as copies."""
         closure()
         gradients = [p.grad for p in self.parameters if p.grad is not None]
-        norm = torch.stack([gradient.norm() for gradient in gradients]).norm()
+        norm = torch.stack([(1.0 * gradient).norm() for gradient in gradients]).norm()
         scale, kept = self.rho / (norm + 1e-12), []
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
             kept.append(parameter.data.clone())
@@ -128,7 +132,7 @@ PEERS: dict[str, tuple[str, Make]] = {
 }
 """Each with the package it comes in."""
 
-LOOP = "loop over parameters SAM"
+LOOP = "davda54/sam's loop"
 
 
 def available_peers(folder: str) -> tuple[dict[str, Make], dict[str, str]]:

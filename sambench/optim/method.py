@@ -31,11 +31,11 @@ EPSILON = 1e-12
 class Oracle(Protocol):
     """Answers with the gradient of the mini-batch loss.
 
-    `gradient()` is the gradient at the weights w, `gradient(at=e)` at w + e. The oracle takes
-    ownership of `e`: its tensors become the perturbed weights, so it cannot be used afterwards.
-    `gradient(along=v, by=s)` is the gradient at w + s v and leaves v to be used again;
-    `gradient(to=p)` is the gradient at the weights p, consumed likewise. Each call is one forward
-    and backward pass over the same mini-batch.
+    `gradient()` is the gradient at the weights w, `gradient(at=v, by=s)` at w + s v. The oracle
+    takes ownership of `v`: its tensors become the perturbed weights, so it cannot be used
+    afterwards. `gradient(along=v, by=s)` leaves v to be used again; `gradient(to=p)` is the
+    gradient at the weights p, consumed likewise. Each call is one forward and backward pass over
+    the same mini-batch.
     """
 
     losses: list[Tensor]
@@ -64,7 +64,7 @@ class Oracle(Protocol):
         to: Vector | None = None,
         hardest: float = 1.0,
     ) -> Vector:
-        """Return the gradient at w, at w + `at`, `along` a vector, or at `to`.
+        """Return the gradient at w, at w + `by` times `at` or `along`, or at `to`.
 
         With `hardest` below 1 only over that share of the samples, those whose loss has risen most
         since the first pass, if the closure tells them apart (`SampleClosure`).

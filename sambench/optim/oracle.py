@@ -101,7 +101,7 @@ class GradientOracle:
         to: Vector | None = None,
         hardest: float = 1.0,
     ) -> Vector:
-        """Run one pass at w, at w + `at`, at w + `by` v `along` v, or at `to`; return its gradient.
+        """Run one pass at w, at w + `by` times `at` or `along`, or at `to`; return its gradient.
 
         `at` and `to` are consumed, `along` is left as it is.
         `hardest` is the share of samples to run, those whose loss has risen most since the first
@@ -120,11 +120,11 @@ class GradientOracle:
         """Return the weights of the pass; None for those that are."""
         weights = self.weights
         if self._observer:
-            for moved in (at, along and along * by, to and to - weights):
+            for moved in (at and at * by, along and along * by, to and to - weights):
                 if moved is not None:
                     self._observer.perturbation(moved)
         if at is not None:
-            return at.add_(weights).release()
+            return at.times_plus_(by, weights).release()
         if along is not None:
             return self._workspace.point(weights.tensors, along, by)
         return None if to is None else to.release()
@@ -184,9 +184,15 @@ class GradientOracle:
         """Take the gradients; a parameter that the loss does not depend on counts as zero."""
         gradients = []
         for index, parameter in enumerate(self._parameters):
-            gradient, parameter.grad = parameter.grad, None
-            self.received[index] |= gradient is not None
-            gradients.append(torch.zeros_like(parameter) if gradient is None else _dense(gradient))
+            gradient = parameter.grad
+            if gradient is None:
+                gradient = torch.zeros_like(parameter)
+            else:
+                self.received[index] = True
+                parameter.grad = None
+                if gradient.is_sparse:
+                    gradient = gradient.to_dense()
+            gradients.append(gradient)
         return Vector(gradients)
 
 
@@ -198,7 +204,3 @@ class _Unscalable:
 
     def __init__(self, parameters: list[Tensor]) -> None:
         self.param_groups = [{"params": parameters}]
-
-
-def _dense(gradient: Tensor) -> Tensor:
-    return gradient.to_dense() if gradient.is_sparse else gradient

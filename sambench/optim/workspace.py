@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sambench.optim.vector import PerTensor, Scalar, Vector
+from sambench.optim.vector import Scalar, Vector, add_into, number_of
 
 
 class Workspace:
@@ -30,20 +30,15 @@ class Workspace:
     def point(self, weights: list[Tensor], along: Vector, by: Scalar) -> list[Tensor]:
         """Return w + by v, good until the next vector is asked for.
 
-        On the CPU in the kept memory by one copy and one multiply-add, whose factor may stand for a
-        whole tensor there; on a GPU that would cost a launch for each tensor.
+        In the kept memory on the CPU, in one sweep.
         """
-        given = by if isinstance(by, PerTensor) else [by] * len(weights)
-        factors = [
-            factor
-            for w, factor in zip(weights, given, strict=True)
-            if isinstance(factor, Tensor) and w.device.type == "cpu" and w.dtype == factor.dtype
-        ]
-        if len(factors) < len(weights):
-            return (along * by).add_(Vector(weights)).release()
-        points = self.copy_of(Vector(weights)).tensors
-        torch._foreach_addcmul_(points, along.tensors, factors)
-        return points
+        number = number_of(by)
+        if not isinstance(number, int | float) or weights[0].device.type != "cpu":
+            return (along * number).add_(Vector(weights)).release()
+        if not self._fits(weights):
+            self._tensors = [torch.empty_like(tensor) for tensor in weights]
+        add_into(weights, along.tensors, number, self._tensors)
+        return self._tensors
 
     def _fits(self, tensors: list[Tensor]) -> bool:
         return list(map(_layout, self._tensors)) == list(map(_layout, tensors))

@@ -25,7 +25,7 @@ class Faithful(Method):
 
     def direction(self, gradient: Any) -> Any:
         g = gradient()
-        return gradient(at=g.mul_(self.rho / (g.norm() + EPSILON)))
+        return gradient(at=g, by=self.rho / (g.norm() + EPSILON))
 
 
 class Forgetful(Faithful):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from benchmarks.meter import Meter
 from sambench.optim import build
 from sambench.optim.problems import batch, closure_of, flat, network
 from sambench.optim.vector import PerTensor, Vector
@@ -62,6 +63,50 @@ def test_a_factor_for_each_tensor() -> None:
     found = a * (PerTensor((1.0, 2.0, 3.0)) / torch.tensor(2.0))
     for tensor, original, factor in zip(found.tensors, tensors(0), (0.5, 1.0, 1.5), strict=True):
         torch.testing.assert_close(tensor, factor * original)
+
+
+@pytest.mark.parametrize(
+    "factor",
+    [-1.5, torch.tensor(-1.5), PerTensor((-1.5,) * 3), PerTensor((torch.tensor(-1.5),) * 3)],
+)
+def test_sums_with_factors_of_any_kind(factor: float | torch.Tensor | PerTensor) -> None:
+    a, b, c = (Vector(tensors(seed)) for seed in range(3))
+    x, y, z = joined(a), joined(b), joined(c)
+    torch.testing.assert_close(joined(a.clone().times_plus_(factor, b)), -1.5 * x + y)
+    torch.testing.assert_close(joined(a.clone().add_(b, factor)), x - 1.5 * y)
+    torch.testing.assert_close(joined(a.plus_product(b.clone(), c, factor)), x - 1.5 * y * z)
+
+
+def images(size: int, *, last: bool) -> torch.Tensor:
+    values = torch.randn(size, 64, 9, 9, generator=torch.Generator().manual_seed(size))
+    return values.contiguous(memory_format=torch.channels_last) if last else values
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("one_last", "other_last"), [(True, True), (True, False), (False, False)])
+def test_products_of_tensors_in_any_order_of_memory(
+    one_last: bool, other_last: bool, dtype: torch.dtype
+) -> None:
+    """Three pieces and one, against float64; bfloat16 keeps 8 bits."""
+    a = Vector([images(100, last=one_last).to(dtype), images(3, last=one_last).to(dtype)])
+    b = a.map_(torch.Tensor.abs_) * 0.3 + Vector(
+        [images(101, last=other_last)[:100].to(dtype), images(4, last=other_last)[:3].to(dtype)]
+    )
+    x, y = joined(a).double(), joined(b).double()
+    inner, square = a.products(b)
+    rel = 1e-5 if dtype == torch.float32 else 1e-2
+    assert inner.item() == pytest.approx((x @ y).item(), rel=rel)
+    assert square.item() == pytest.approx((y @ y).item(), rel=rel)
+    known, _ = a.products(b, norm=a.norm())
+    assert known.item() == pytest.approx(inner.item(), rel=1e-6)
+
+
+def test_norms_and_products_of_channels_last_tensors_copy_nothing() -> None:
+    a, b = Vector([images(100, last=True)]), Vector([images(101, last=True)[:100]])
+    with Meter() as meter:
+        a.norm()
+        a.products(b)
+    assert sum(operation.written for operation in meter.operations) < 10_000
 
 
 def test_groups_may_have_their_own_radius() -> None:

@@ -54,7 +54,7 @@ class AESAM(Method):
         norm = g.norm()
         if not self.worth_it(float(norm) ** 2):
             return g
-        return gradient(at=g.mul_(self.rho / (norm + EPSILON)))
+        return gradient(at=g, by=self.rho / (norm + EPSILON))
 
     def worth_it(self, squared_norm: float) -> bool:
         """Update mean and variance of |g|^2, and compare with them."""

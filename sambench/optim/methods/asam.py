@@ -53,8 +53,8 @@ class ASAM(Method):
         weights = gradient.weights
         scale = self.ball(weights, [not role.weight for role in gradient.roles])
         norm = g.mul_(scale).norm()
-        point = weights.plus_product(g.mul_(self.rho / (norm + EPSILON)), scale)
-        del g, scale
+        point = weights.plus_product(g, scale, self.rho / (norm + EPSILON))
+        del scale
         return gradient(to=point)
 
     def ball(self, weights: Vector, others: Sequence[bool]) -> Vector:

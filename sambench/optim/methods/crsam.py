@@ -57,7 +57,7 @@ class CRSAM(Method):
         best = gradient(at=g * -step)
         if self.form == "code":
             rest = best.mul_(self.gamma - self.beta).add_(g, -2.0 * self.gamma)
-            return rest.add_(gradient(at=g.mul_(step)), 1.0 + self.gamma + self.beta)
+            return rest.add_(gradient(at=g, by=step), 1.0 + self.gamma + self.beta)
         worst = gradient(at=g * step)
         clean_loss, best_loss, worst_loss = gradient.losses
         curvature = self.gamma / (worst_loss + best_loss - 2 * clean_loss).clamp(min=self.FLOOR)

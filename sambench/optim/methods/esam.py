@@ -55,5 +55,5 @@ class ESAM(Method):
         norm = g.norm()
         draw = random.Random(f"{self.seed}:{step}")
         g.zero_where_([draw.random() >= self.share for _ in range(len(g))])
-        e = g.mul_(self.rho / self.share / (norm + EPSILON))
-        return gradient(at=e, hardest=self.samples)
+        radius = self.rho / self.share
+        return gradient(at=g, by=radius / (norm + EPSILON), hardest=self.samples)

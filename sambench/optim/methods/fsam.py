@@ -55,4 +55,4 @@ class FSAM(Method):
             if kept != 1.0:
                 mean.mul_(kept)
             mean.add_(d, 1.0 - self.decay)
-        return gradient(at=d.mul_(self.rho / (d.norm() + EPSILON)))
+        return gradient(at=d, by=self.rho / (d.norm() + EPSILON))

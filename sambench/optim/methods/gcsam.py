@@ -48,7 +48,7 @@ class GCSAM(Method):
         raw_norm = g.norm()
         g.map_(self.centralize)
         norm = raw_norm if self.norm == "raw" else g.norm()
-        g_a = gradient(at=g.mul_(self.rho / (norm + EPSILON)))
+        g_a = gradient(at=g, by=self.rho / (norm + EPSILON))
         return g_a.map_(self.centralize) if self.center_descent else g_a
 
     def centralize(self, tensor: Tensor) -> None:

@@ -53,18 +53,13 @@ class GSAM(Method):
     )
 
     def direction(self, gradient: Oracle) -> Vector:
-        """Return g_a - alpha (g - c g_a), c = <g, g_a> / |g_a|^2.
-
-        With d = g - g_a in the memory of g: c = (1 + (|g|^2 - |d|^2) / |g_a|^2) / 2, and the
-        direction is (1 + alpha (c - 1)) g_a - alpha d.
-        """
+        """Return g_a - alpha (g - c g_a), c = <g, g_a> / |g_a|^2."""
         g = gradient()
         norm = g.norm()
         g_a = gradient(along=g, by=self.rho() / (norm + EPSILON))
-        difference = g.add_(g_a, -1.0)
-        excess = norm**2 - difference.norm() ** 2
-        along = (1.0 + excess / (g_a.norm() ** 2 + EPSILON)) / 2
-        return g_a.mul_((along - 1.0) * self.alpha + 1.0).add_(difference, -self.alpha)
+        inner, square = g.products(g_a, norm)
+        along = inner / (square + EPSILON)
+        return g_a.mul_(along * self.alpha + 1.0).add_(g, -self.alpha)
 
     def rho(self) -> float | Tensor:
         """Return the radius at the first group's learning rate; on the device where that is."""

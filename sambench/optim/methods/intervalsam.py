@@ -40,4 +40,4 @@ class IntervalSAM(Method):
         g = gradient()
         if step % round(self.k):
             return g
-        return gradient(at=g.mul_(self.k * self.rho / (g.norm() + EPSILON)))
+        return gradient(at=g, by=self.k * self.rho / (g.norm() + EPSILON))

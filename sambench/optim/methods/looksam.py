@@ -48,10 +48,7 @@ class LookSAM(Method):
         if step % round(self.k):
             kept = self.memory["sharpness"]
             return g.add_(kept, self.alpha * g.norm() / (kept.norm() + EPSILON))
-        norm = g.norm()
-        g_a = gradient(along=g, by=self.rho / (norm + EPSILON))
-        difference = gradient.copy_of(g).add_(g_a, -1.0)
-        twice_dot = norm**2 + g_a.norm() ** 2 - difference.norm() ** 2
-        along = twice_dot / (2.0 * norm**2 + EPSILON)
-        self.memory["sharpness"] = g.mul_(-along).add_(g_a)
+        g_a = gradient(along=g, by=self.rho / (g.norm() + EPSILON))
+        inner, square = g_a.products(g)
+        self.memory["sharpness"] = g.times_plus_(-inner / (square + EPSILON), g_a)
         return g_a

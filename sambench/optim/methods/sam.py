@@ -35,4 +35,4 @@ class SAM(Method):
     def direction(self, gradient: Oracle) -> Vector:
         """Return g(w + e)."""
         g = gradient()
-        return gradient(at=g.mul_(self.rho / (g.norm() + EPSILON)))
+        return gradient(at=g, by=self.rho / (g.norm() + EPSILON))

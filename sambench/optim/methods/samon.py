@@ -45,4 +45,4 @@ class SAMON(Method):
         if all(elsewhere):
             raise ConfigError("sam-on: the model has no normalisation layer; use sam")
         g.zero_where_(elsewhere)
-        return gradient(at=g.mul_(self.rho / (g.norm() + EPSILON)))
+        return gradient(at=g, by=self.rho / (g.norm() + EPSILON))

@@ -35,5 +35,5 @@ class StableSAM(Method):
         """Return g_a with the norm of g."""
         g = gradient()
         norm = g.norm()
-        g_a = gradient(at=g.mul_(self.rho / (norm + EPSILON)))
+        g_a = gradient(at=g, by=self.rho / (norm + EPSILON))
         return g_a.mul_(norm / (g_a.norm() + EPSILON))
