@@ -47,8 +47,7 @@ def flip_shift(pixels: Tensor, generator: torch.Generator) -> Tensor:
         pixels: Shape (B, C, H, W), any type; no pixel is interpolated.
         generator: On the CPU.
     """
-    moved, _ = _mirrored_and_shifted(pixels, generator)
-    return moved
+    return _mirrored_and_shifted(pixels, generator, _with_edges_repeated)
 
 
 def pad_crop_flip(pixels: Tensor, generator: torch.Generator) -> Tensor:
@@ -57,8 +56,7 @@ def pad_crop_flip(pixels: Tensor, generator: torch.Generator) -> Tensor:
     The same as padding by an eighth of the side with zeros, cropping at random to the old size,
     and mirroring (Krizhevsky 2012; He et al. 2016).
     """
-    moved, inside = _mirrored_and_shifted(pixels, generator)
-    return moved * inside.to(pixels.dtype)
+    return _mirrored_and_shifted(pixels, generator, _with_black_around)
 
 
 def standard(pixels: Tensor, generator: torch.Generator) -> Tensor:
@@ -101,25 +99,35 @@ AUGMENTATIONS: Mapping[str, Change] = {
 """Every augmentation but "none"; each takes a batch and a generator on the CPU."""
 
 
-def _mirrored_and_shifted(pixels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Return the moved images, edges repeated, and which pixels lay inside, (B, 1, H, W)."""
+def _mirrored_and_shifted(
+    pixels: Tensor, generator: torch.Generator, surrounded: Callable[[Tensor, int], Tensor]
+) -> Tensor:
+    """Return a window of each image and what surrounds it, or of its mirror image.
+
+    Windows are copied row by row, which is several times as fast as pixel by pixel.
+    """
     number, _, height, width = pixels.shape
     reach = max(1, round(SHIFT * width))
     shifts = torch.randint(-reach, reach + 1, (number, 2), generator=generator)
     mirrored = torch.rand(number, generator=generator) < 0.5
-    rows = torch.arange(height) + shifts[:, :1]
-    columns = torch.arange(width) + shifts[:, 1:]
-    columns = torch.where(mirrored[:, None], columns.flip(1), columns)
-    here = pixels.device
-    inside = (
-        sent(_within(rows, height), here)[:, None, :, None]
-        & sent(_within(columns, width), here)[:, None, None, :]
-    )
-    rows, columns = sent(rows.clamp(0, height - 1), here), sent(columns.clamp(0, width - 1), here)
-    image = torch.arange(number, device=here)[:, None, None]
-    picked = pixels.movedim(1, 3)[image, rows[:, :, None], columns[:, None, :]]
-    return picked.movedim(3, 1), inside
+    down, right = shifts.unbind(1)
+    across = torch.where(mirrored, -right, right)
+    image = surrounded(pixels, reach)
+    windows = torch.stack([image, image.flip(3)]).unfold(3, height, 1).unfold(4, width, 1)
+    places = [mirrored.long(), torch.arange(number), down + reach, across + reach]
+    side, which, top, left = sent(torch.stack(places), pixels.device)
+    return windows[side, which, :, top, left]
 
 
-def _within(places: Tensor, length: int) -> Tensor:
-    return (places >= 0) & (places < length)
+def _with_black_around(pixels: Tensor, reach: int) -> Tensor:
+    return functional.pad(pixels, [reach] * 4)
+
+
+def _with_edges_repeated(pixels: Tensor, reach: int) -> Tensor:
+    """Do what torch's own padding does not for bytes."""
+    padded = _with_black_around(pixels, reach)
+    padded[:, :, :reach] = padded[:, :, reach, None]
+    padded[:, :, -reach:] = padded[:, :, -reach - 1, None]
+    padded[..., :reach] = padded[..., reach, None]
+    padded[..., -reach:] = padded[..., -reach - 1, None]
+    return padded

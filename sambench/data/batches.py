@@ -81,10 +81,9 @@ class Images:
         self.resident = fits(size, device) if resident is None else resident
         self._pixels = self._read(slice(None)).to(device) if self.resident else None
         self._mean, self._std = (
-            torch.tensor(value, dtype=torch.float32, device=device).reshape(-1, 1, 1)
+            255 * torch.tensor(value, dtype=torch.float32, device=device).reshape(-1, 1, 1)
             for value in (scaling.mean, scaling.std)
         )
-        self._scaled = scaling != Scaling()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -94,12 +93,19 @@ class Images:
         """Height and width of the images in pixels."""
         return self._side
 
-    def batch(self, indices: Tensor, augment: Augmentation | None = None) -> tuple[Tensor, Tensor]:
+    def batch(
+        self,
+        indices: Tensor,
+        augment: Augmentation | None = None,
+        layout: torch.memory_format = torch.contiguous_format,
+    ) -> tuple[Tensor, Tensor]:
         """Return inputs (B, 3, H, W) float32 and labels (B,) on the device.
 
         Args:
             indices: Which images, shape (B,), on the CPU.
             augment: Random changes, drawn for this batch.
+            layout: How the inputs shall lie in memory; laying bytes out anew costs a fraction of
+                what it costs for numbers.
         """
         here = sent(indices, self.device)
         if self._pixels is not None:
@@ -108,10 +114,11 @@ class Images:
             pixels = sent(self._read(indices.numpy()), self.device)
         if augment is not None:
             pixels = augment(pixels)
-        inputs = pixels.to(torch.float32).div_(255.0)
-        if self._scaled:
-            inputs = inputs.sub(self._mean).div_(self._std)
-        return inputs.expand(-1, CHANNELS, -1, -1).contiguous(), self.labels[here]
+        values = pixels.to(torch.float32, memory_format=layout)
+        if len(self._mean) > 1:
+            values = _in_all_channels(values, layout)
+        values.sub_(self._mean).div_(self._std)
+        return _in_all_channels(values, layout), self.labels[here]
 
     def in_order(
         self, batch_size: int, limit: int | None = None
@@ -125,6 +132,10 @@ class Images:
         """Return some images from the array, shape (n, C, H, W), in memory of their own."""
         chosen = self._images[self._rows[which]]
         return torch.from_numpy(np.ascontiguousarray(chosen.transpose(0, 3, 1, 2)))
+
+
+def _in_all_channels(values: Tensor, layout: torch.memory_format) -> Tensor:
+    return values.expand(-1, CHANNELS, -1, -1).contiguous(memory_format=layout)
 
 
 def fits(size: int, device: torch.device) -> bool:

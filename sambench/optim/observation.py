@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sambench.optim.vector import Vector
+from sambench.optim.vector import PerTensor, Scalar, Vector
 
 
 @dataclass(frozen=True)
@@ -40,35 +40,38 @@ class Observer:
 
     def __init__(self) -> None:
         self._clean: Vector | None = None
-        self._perturbed: Vector | None = None
-        self._norms: tuple[Tensor, Tensor | None] | None = None
+        self._length: Tensor | None = None
+        self._moved: tuple[Tensor, Tensor] | None = None
+        self._turned: tuple[Tensor, Tensor] | None = None
 
-    def perturbation(self, e: Vector) -> None:
-        """See the perturbation before it is used."""
-        flat = [tensor for tensor in e.tensors if tensor.dim() <= 1]
-        self._norms = (e.norm(), Vector(flat).norm() if flat else None)
+    def perturbation(self, direction: Vector, by: Scalar = 1.0) -> None:
+        """See the perturbation, `by` times a direction, before it is used."""
+        if isinstance(by, PerTensor):
+            direction, times = direction * by, 1.0
+        else:
+            times = abs(by)
+        norm = direction.norm()
+        flat = Vector(tensor for tensor in direction.tensors if tensor.dim() <= 1)
+        share = (flat.norm() / norm) ** 2 if len(flat) else torch.zeros_like(norm)
+        self._moved = norm * times, share
 
     def gradient(self, found: Vector) -> None:
-        """See the gradient of a pass; it is copied, since methods change theirs in place."""
-        if self._norms is None:
-            self._clean = found.clone()
+        """See the gradient of a pass; the clean one is copied, since methods change theirs."""
+        if self._moved is None or self._clean is None:
+            self._clean, self._length = found.clone(), found.norm()
         else:
-            self._perturbed = found.clone()
+            inner, square = self._clean.products(found, self._length)
+            self._turned = inner, square.sqrt()
 
     def observed(self, losses: Sequence[Tensor]) -> Tensor | None:
         """Return an observation's numbers, in order and still on the device.
 
         None where a clean or a perturbed pass is missing.
         """
-        if self._clean is None or self._perturbed is None or self._norms is None:
+        if self._length is None or self._moved is None or self._turned is None:
             return None
-        whole, flat = self._norms
-        clean, perturbed = self._clean.norm(), self._perturbed.norm()
-        numbers = (
-            whole,
-            torch.zeros_like(whole) if flat is None else (flat / whole) ** 2,
-            self._clean.dot(self._perturbed) / (clean * perturbed),
-            perturbed / clean,
-            losses[-1] - losses[0],
-        )
+        norm, share = self._moved
+        inner, perturbed = self._turned
+        cosine, ratio = inner / (self._length * perturbed), perturbed / self._length
+        numbers = norm, share, cosine, ratio, losses[-1] - losses[0]
         return torch.stack([number.double() for number in numbers])

@@ -120,9 +120,10 @@ class GradientOracle:
         """Return the weights of the pass; None for those that are."""
         weights = self.weights
         if self._observer:
-            for moved in (at and at * by, along and along * by, to and to - weights):
-                if moved is not None:
-                    self._observer.perturbation(moved)
+            if (direction := at or along) is not None:
+                self._observer.perturbation(direction, by)
+            elif to is not None:
+                self._observer.perturbation(to - weights)
         if at is not None:
             return at.times_plus_(by, weights).release()
         if along is not None:

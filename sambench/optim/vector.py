@@ -120,22 +120,22 @@ class Vector:
 
     def add_(self, other: Vector, factor: Scalar = 1.0) -> Vector:
         """Add `factor` times another vector in place."""
-        number = number_of(factor)
-        if isinstance(number, int | float):
-            torch._foreach_add_(self.tensors, other.tensors, alpha=number)
+        if isinstance(factor, int | float):
+            torch._foreach_add_(self.tensors, other.tensors, alpha=factor)
+        elif factors := factors_on_cpu(factor, self.tensors):
+            add_into(self.tensors, other.tensors, factors, self.tensors)
         else:
-            torch._foreach_add_(self.tensors, (other * number).tensors)
+            torch._foreach_add_(self.tensors, (other * factor).tensors)
         return self
 
     def times_plus_(self, factor: Scalar, other: Vector) -> Vector:
         """Multiply by `factor` and add another vector in place: one sweep on the CPU."""
-        number = number_of(factor)
-        if not isinstance(number, int | float):
-            return self.mul_(number).add_(other)
-        if self.tensors[0].device.type == "cpu":
-            add_into(other.tensors, self.tensors, number, self.tensors)
+        if factors := factors_on_cpu(factor, self.tensors):
+            add_into(other.tensors, self.tensors, factors, self.tensors)
             return self
-        return (self if number == 1.0 else self.mul_(number)).add_(other)
+        if isinstance(factor, int | float) and factor == 1.0:
+            return self.add_(other)
+        return self.mul_(factor).add_(other)
 
     def toward_(self, other: Vector, share: float | PerTensor) -> Vector:
         """Move a share of the way to another vector, or beyond it, in place."""
@@ -144,16 +144,19 @@ class Vector:
         torch._foreach_lerp_(self.tensors, other.tensors, share)
         return self
 
-    def plus_product(self, one: Vector, other: Vector, factor: Scalar = 1.0) -> Vector:
+    def plus_product(self, one: Vector, other: Vector, factor: Tensor | PerTensor) -> Vector:
         """Return this vector plus `factor` times the product of two, element by element.
 
         `one` is consumed.
         """
-        number = number_of(factor)
-        if not isinstance(number, int | float):
-            one, number = one.mul_(number), 1.0
-        products = one.release(), other.tensors
-        return Vector(torch._foreach_addcmul(self.tensors, *products, value=number))
+        if isinstance(factor, Tensor) and factors_on_cpu(factor, self.tensors):
+            factors, scaled = factor.repeat(len(self)), one
+        else:
+            factors, scaled = None, one.mul_(factor)
+        products = scaled.release(), other.tensors
+        if factors is None:
+            return Vector(torch._foreach_addcmul(self.tensors, *products))
+        return Vector(torch._foreach_addcmul(self.tensors, *products, factors))
 
     def abs(self) -> Vector:
         """Return the absolute values of all elements."""
@@ -224,19 +227,31 @@ class Vector:
         return len(self.tensors)
 
 
-def number_of(factor: Scalar) -> Scalar:
-    """Return a scalar that lies on the CPU as a Python number, which torch's sums take along."""
-    if isinstance(factor, Tensor) and factor.device.type == "cpu":
-        return float(factor)
-    return factor
+def factors_on_cpu(factor: Scalar, tensors: Sequence[Tensor]) -> list[float | Tensor] | None:
+    """Return a factor for each tensor, if all of both lie on the CPU and are of one precision.
+
+    There, and nowhere else, a factor in memory may be part of the sum that it is for at no cost.
+    """
+    factors = list(factor) if isinstance(factor, PerTensor) else [factor] * len(tensors)
+    for value, tensor in zip(factors, tensors, strict=True):
+        there = not isinstance(value, Tensor) or (value.is_cpu and value.dtype == tensor.dtype)
+        if not (there and tensor.is_cpu):
+            return None
+    return factors
 
 
 def add_into(
-    one: Sequence[Tensor], other: Sequence[Tensor], factor: float, results: Sequence[Tensor]
+    one: Sequence[Tensor],
+    other: Sequence[Tensor],
+    factors: Sequence[float | Tensor],
+    results: Sequence[Tensor],
 ) -> None:
-    """Compute `one` + `factor` x `other` into memory that may be either's."""
-    for a, b, result in zip(one, other, results, strict=True):
-        torch.add(a, b, alpha=factor, out=result)
+    """Compute `one` + factor x `other` on the CPU, into memory that may be either's."""
+    for a, b, factor, result in zip(one, other, factors, results, strict=True):
+        if isinstance(factor, Tensor):
+            torch.addcmul(a, b, factor, out=result)
+        else:
+            torch.add(a, b, alpha=factor, out=result)
 
 
 def _pieces(tensors: Sequence[Tensor]) -> list[Tensor]:
@@ -270,7 +285,7 @@ def _factor(factor: Factor) -> float | Tensor | list[float] | list[Tensor]:
     return [float(value) for value in factor]
 
 
-def _on_one_device(norms: list[Tensor]) -> list[Tensor]:
+def _on_one_device(norms: Sequence[Tensor]) -> list[Tensor]:
     if len({norm.device for norm in norms}) == 1:
-        return norms
+        return list(norms)
     return [norm.to(norms[0].device, non_blocking=True) for norm in norms]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sambench.optim.vector import Scalar, Vector, add_into, number_of
+from sambench.optim.vector import Scalar, Vector, add_into, factors_on_cpu
 
 
 class Workspace:
@@ -32,12 +32,12 @@ class Workspace:
 
         In the kept memory on the CPU, in one sweep.
         """
-        number = number_of(by)
-        if not isinstance(number, int | float) or weights[0].device.type != "cpu":
-            return (along * number).add_(Vector(weights)).release()
+        factors = factors_on_cpu(by, weights)
+        if factors is None:
+            return (along * by).add_(Vector(weights)).release()
         if not self._fits(weights):
             self._tensors = [torch.empty_like(tensor) for tensor in weights]
-        add_into(weights, along.tensors, number, self._tensors)
+        add_into(weights, along.tensors, factors, self._tensors)
         return self._tensors
 
     def _fits(self, tensors: list[Tensor]) -> bool:

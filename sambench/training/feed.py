@@ -31,6 +31,7 @@ class Feed:
         images: To train on.
         replicas: Each gets its share of every batch.
         augmentation: Of a step's images, by the number of the step in the epoch.
+        layout: How a batch shall lie in memory.
     """
 
     def __init__(
@@ -38,10 +39,12 @@ class Feed:
         images: Images,
         replicas: Replicas,
         augmentation: Callable[[int], Augmentation | None],
+        layout: torch.memory_format = torch.contiguous_format,
     ) -> None:
         self._images = images
         self._replicas = replicas
         self._augmentation = augmentation
+        self._layout = layout
         apart = images.device.type == "cuda" and not images.resident
         self._stream = torch.cuda.Stream(images.device) if apart else None
         self._computed: deque[torch.cuda.Event] = deque()
@@ -64,7 +67,7 @@ class Feed:
     def _batch(self, whole: Tensor, step: int) -> Batch:
         indices = self._replicas.share(whole)
         weight = self._replicas.weight(indices, whole)
-        inputs, targets = self._images.batch(indices, self._augmentation(step))
+        inputs, targets = self._images.batch(indices, self._augmentation(step), self._layout)
         return Batch(inputs, targets, sent(indices, self._images.device), weight)
 
     def _apart(self) -> AbstractContextManager[object]:

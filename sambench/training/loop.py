@@ -119,7 +119,7 @@ class Training:
         self.state, self.clock = restored or fresh
         self.resumed = restored is not None
         self._tallies = Tallies(self.state, replicas)
-        self._feed = Feed(train, replicas, self._augmentation)
+        self._feed = Feed(train, replicas, self._augmentation, layout)
         self._take = Step(self._network, optimizer, self.state, config.precision, layout)
         self.engine = Engine(
             self._take,

@@ -115,7 +115,7 @@ class Forgetful(Tape):
     ("left_out", "said"),
     [
         ("aten._fused_adam", "off by 1 of the step in the weights"),
-        ("aten._foreach_add_.List", "in the"),  # the perturbation: SAM would be Adam
+        ("aten.addcmul.out", "in the"),  # the perturbation: SAM would be Adam
     ],
 )
 def test_a_wrong_recording_is_found_out_and_not_used(

@@ -117,10 +117,10 @@ def test_optimizers_share_initialisation_and_order_of_images(tmp_path: Path) -> 
         original = run.train.batch
 
         def spy(
-            indices: torch.Tensor, augment: Any = None, order: Any = order, original: Any = original
+            indices: torch.Tensor, *rest: Any, order: Any = order, original: Any = original
         ) -> Any:
             order.append(indices.tolist())
-            return original(indices, augment)
+            return original(indices, *rest)
 
         run.train.batch = spy  # type: ignore[method-assign]
         run.run()
