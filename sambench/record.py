@@ -12,7 +12,7 @@ from sambench.errors import StoreError, UnknownNameError, UserError
 
 SCHEMA_VERSION = 1
 
-NUMERICS = 2
+NUMERICS = 3
 """Raised by a change to this package that gives runs of the same configuration other numbers. Runs
 recorded under another are stale; commits that change no number leave them valid."""
 

@@ -46,10 +46,11 @@ class Observer:
 
     def perturbation(self, direction: Vector, by: Scalar = 1.0) -> None:
         """See the perturbation, `by` times a direction, before it is used."""
+        times: float | Tensor = 1.0
         if isinstance(by, PerTensor):
-            direction, times = direction * by, 1.0
+            direction = direction * by
         else:
-            times = abs(by)
+            times = by.abs() if isinstance(by, Tensor) else abs(by)
         norm = direction.norm()
         flat = Vector(tensor for tensor in direction.tensors if tensor.dim() <= 1)
         share = (flat.norm() / norm) ** 2 if len(flat) else torch.zeros_like(norm)
