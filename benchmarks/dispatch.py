@@ -20,7 +20,7 @@ from pathlib import Path
 from sambench.config import RunConfig
 from sambench.data.preparation import prepare
 from sambench.data.source import Request, sources
-from sambench.launch.local import launch
+from sambench.launch.launchers.local import launch
 from sambench.launch.manifest import Manifest
 from sambench.launch.watcher import Watcher
 from sambench.store import Store

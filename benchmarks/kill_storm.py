@@ -35,7 +35,7 @@ import numpy as np
 
 import sambench.claim
 import sambench.console
-import sambench.launch.local
+import sambench.launch.launchers.local
 import sambench.report.tables
 import sambench.run
 import sambench.suite.file

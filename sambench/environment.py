@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 COMMAND = "SAMBENCH_COMMAND"
 """Environment variable with the command that the user gave, for worker processes to record."""
 
+RUNS_ON_DEVICE = "SAMBENCH_RUNS_ON_DEVICE"
+"""Environment variable with the number of runs that a launch has on this process's device."""
+
 
 def yield_cores() -> None:
     """Let idle OpenMP threads sleep instead of spin; takes effect only before torch is imported.
@@ -101,6 +104,7 @@ def describe(device: torch.device, deterministic: str) -> dict[str, Any]:
         "device": str(device),
         "cpu": _cpu_name(),
         "threads": torch.get_num_threads(),
+        "runs_on_device": int(os.environ.get(RUNS_ON_DEVICE, "1")),
         "platform": platform.platform(),
         "git": git_state(),
         "command": _command(),

@@ -14,7 +14,7 @@ import sambench.run
 from sambench.config import RunConfig
 from sambench.data.parts import load_parts
 from sambench.errors import CurvatureError, DataError
-from sambench.launch.local import run_all
+from sambench.launch.launchers.local import run_all
 from sambench.launch.manifest import Manifest
 from sambench.launch.watcher import Watcher
 from sambench.run import Paths, run_one

@@ -16,7 +16,7 @@ import sambench.run
 from sambench.claim import Claimed
 from sambench.config import RunConfig
 from sambench.errors import CurvatureError, DataError, ModelError
-from sambench.launch.local import run_all
+from sambench.launch.launchers.local import run_all
 from sambench.launch.manifest import Manifest
 from sambench.launch.watcher import Watcher
 from sambench.minimum.hessian import measure_hessian

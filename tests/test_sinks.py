@@ -13,7 +13,7 @@ from sambench import sinks
 from sambench.config import RunConfig
 from sambench.errors import ConfigError, SambenchWarning
 from sambench.events import Epoch, Started
-from sambench.launch.local import launch
+from sambench.launch.launchers.local import launch
 from sambench.launch.manifest import Manifest
 from sambench.launch.watcher import Watcher
 from sambench.record import COMPLETED, RunRecord

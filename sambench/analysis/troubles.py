@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sambench.analysis.metrics import METRICS, collapsed
@@ -116,21 +116,43 @@ def _unlike(panels: Sequence[Panel]) -> Iterable[Trouble]:
         remedy="They stand in tables of their own. `sambench compare SUITE --retry stale` makes "
         "all alike.",
     )
-    odd, ways = [], []
-    for panel in panels:
-        measured = {r.name: _way(r) for r in panel.records if r.hessian}
-        usual = Counter(measured.values()).most_common(1)
-        for name, way in measured.items():
-            if way != usual[0][0]:
-                odd.append(name)
-                ways.append(way)
+    measured = [{r.name: _way(r) for r in panel.records if r.hessian} for panel in panels]
     yield Trouble(
         kind="Curvature was measured in another way than of most runs in the same table",
-        runs=tuple(odd),
+        **_odd(measured),
         remedy="Means over both are of no one quantity: `sambench hessian RUN` with the same "
         "options for all.",
-        details=tuple(ways),
     )
+    trained = [{r.name: _place(r) for r in panel.records if r.cost} for panel in panels]
+    yield Trouble(
+        kind="Trained on another machine or beside other runs than most of the same table",
+        **_odd(trained),
+        remedy="Their times are not comparable with the others'; accuracy and curvature are. "
+        "Remove their folders and make them again as the others were made.",
+    )
+
+
+def _odd(panels: Sequence[Mapping[str, str]]) -> dict[str, tuple[str, ...]]:
+    """Return the runs whose trait is not the usual one of their panel, and the traits."""
+    odd = [
+        (name, trait)
+        for traits in panels
+        for usual, _ in Counter(traits.values()).most_common(1)
+        for name, trait in traits.items()
+        if trait != usual
+    ]
+    return {
+        "runs": tuple(name for name, _ in odd),
+        "details": tuple(trait for _, trait in odd),
+    }
+
+
+def _place(record: RunRecord) -> str:
+    """Say what of a run's surroundings sets how long it takes."""
+    section = record.environment or {}
+    machine = section.get("gpu") or section.get("cpu") or "unknown"
+    threads, together = section.get("threads", "unknown"), section.get("runs_on_device", 1)
+    return f"{machine}, {threads} threads, runs on the device {together}"
 
 
 def _way(record: RunRecord) -> str:

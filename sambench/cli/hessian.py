@@ -148,7 +148,7 @@ def _measure(
 ) -> int:
     """Measure what is missing, show all, and return the exit code."""
     from sambench.console.progress import RunDisplay
-    from sambench.launch.local import launch
+    from sambench.launch.launchers.local import launch
     from sambench.launch.manifest import Manifest
 
     missing = []

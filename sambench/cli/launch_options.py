@@ -80,9 +80,8 @@ class Launching:
         Raises:
             ConfigError: If an option is not KEY=VALUE or contradicts another.
         """
-        from sambench.launch.launcher import read_options
-        from sambench.launch.local import MINUTES
-        from sambench.launch.packing import RUNS_PER_DEVICE
+        from sambench.launch.launcher import RUNS_PER_DEVICE, read_options
+        from sambench.launch.launchers.local import MINUTES
 
         launcher, options = self.launcher, read_options(self.given or "", "--with")
         if self.slurm is not None:

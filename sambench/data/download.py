@@ -6,7 +6,6 @@ import hashlib
 import os
 import secrets
 import shutil
-import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -103,6 +102,8 @@ def unpack(archive: Path, folder: Path) -> Path:
         DataError: If it is no archive, leads out of the folder, or another process is at it.
         StoreError: If the disk refuses, or has not the room.
     """
+    import tarfile
+
     with lock(folder, "unpacking into"):
         if folder.is_dir():
             return folder
@@ -192,6 +193,8 @@ def _check_room(remote: Remote, folder: Path, rest: int) -> None:
 
 
 def _extract(archive: Path, folder: Path) -> None:
+    import tarfile
+
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as zipped:
             _check_unpacked(archive, folder, sum(item.file_size for item in zipped.infolist()))

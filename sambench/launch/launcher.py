@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from sambench.errors import ConfigError, did_you_mean
 from sambench.launch.manifest import Manifest
 from sambench.launch.watcher import Tally, Watcher
 from sambench.registry import Registry
+
+RUNS_PER_DEVICE: Final = "runs_per_device"
+"""Name of an option that more launchers than one have, or refuse."""
+
+AUTO: Final = "auto"
+"""Its value for as many as the device holds."""
 
 Launch = Callable[[Manifest, Mapping[str, str], Watcher], Tally]
 """Does the runs of a manifest with the launcher's options, and returns when they are over."""
@@ -52,7 +59,7 @@ class Launcher:
         return self.launch(manifest, options, watcher)
 
 
-launchers: Registry[Launcher] = Registry("launcher", "sambench.launch")
+launchers: Registry[Launcher] = Registry("launcher", "sambench.launch.launchers")
 
 
 def read_options(text: str, where: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Hashable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from sambench.config import RunConfig
 from sambench.launch.manifest import Manifest
@@ -20,11 +20,6 @@ from sambench.store import Store
 
 if TYPE_CHECKING:
     import torch
-
-RUNS_PER_DEVICE: Final = "runs_per_device"
-"""Name of the launchers' option."""
-
-AUTO: Final = "auto"
 
 CONTEXT_BYTES = 600 * 1024**2
 """What a process holds on a GPU beside its tensors: the CUDA context and its libraries."""

@@ -75,10 +75,10 @@ class Member:
         first["packing"] = packing
         self._order(json.dumps(first))
 
-    def do(self, index: int) -> None:
-        """Give it a run."""
+    def do(self, index: int, together: int) -> None:
+        """Give it a run, which shares the device with others: so many together."""
         self.index = index
-        self._order(str(index))
+        self._order(json.dumps([index, together]))
 
     def stop(self) -> None:
         """Have it save its run after the step and end."""
@@ -242,7 +242,8 @@ class Pool:
 
     def _next(self, member: Member) -> None:
         if self._open:
-            member.do(self._open.popleft())
+            together = [other for other in self._all() if other.device == member.device]
+            member.do(self._open.popleft(), len(together))
         else:
             member.stop()
 

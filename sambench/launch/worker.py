@@ -1,7 +1,8 @@
 """A process that does one run after another for a pool, and imports torch once.
 
 Orders come as JSON lines on standard input: first the manifest, device, threads and whether the
-pool packs runs by what the device has left, then the number of each run. The end of the input
+pool packs runs by what the device has left, then the number of each run with how many runs are on
+the device. The end of the input
 means: save the run after its step and stop, so a worker also stops when its pool is killed. What
 happens is told as JSON lines on another pipe.
 """
@@ -19,7 +20,7 @@ import warnings
 from typing import IO, Any
 
 from sambench.claim import Claimed
-from sambench.environment import choose_device, yield_cores
+from sambench.environment import RUNS_ON_DEVICE, choose_device, yield_cores
 from sambench.errors import StoreError, UserError
 from sambench.launch.manifest import Manifest
 from sambench.launch.packing import room_on
@@ -41,7 +42,7 @@ class Worker:
     def __init__(self, orders: IO[str], told: int) -> None:
         self._orders = orders
         self._told = told
-        self._waiting: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[tuple[int, int] | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._device: Any = None
         self._packing = False
@@ -73,7 +74,9 @@ class Worker:
         threading.Thread(target=self._listen, daemon=True).start()
         self._packing, self._device = first["packing"], device
         self._tell("ready", room=self._room())
-        while (index := self._waiting.get()) is not None:
+        while (order := self._waiting.get()) is not None:
+            index, together = order
+            os.environ[RUNS_ON_DEVICE] = str(together)
             self._do(manifest, index)
 
     def _do(self, manifest: Manifest, index: int) -> None:
@@ -102,7 +105,8 @@ class Worker:
 
     def _listen(self) -> None:
         for line in self._orders:
-            self._waiting.put(int(line))
+            index, together = json.loads(line)
+            self._waiting.put((index, together))
         self._stopping.set()
         self._waiting.put(None)
 

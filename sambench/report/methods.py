@@ -203,11 +203,15 @@ def _machines(runs: Sequence[RunRecord]) -> str:
         section = record.environment or {}
         return section.get("gpu") or section.get("cpu")
 
+    def together(record: RunRecord) -> object:
+        return (record.environment or {}).get("runs_on_device", 1)
+
     seconds = sum(float((run.cost or {}).get("train_seconds") or 0.0) for run in runs)
     curvature = sum(float((run.hessian or {}).get("seconds") or 0.0) for run in runs)
     return (
         f"Hardware. {said(runs, device)}, device {said(runs, _at('environment', 'device'))}, "
-        f"{said(runs, _at('environment', 'threads'))} threads, "
+        f"{said(runs, _at('environment', 'threads'))} threads, runs on it at a time: "
+        f"{said(runs, together)}, "
         f"{said(runs, _at('environment', 'platform'))}. Reproducible: "
         f"{said(runs, _at('environment', 'deterministic'))}. In all {len(runs)} runs with "
         f"{seconds / 3600:.2f} h of training and {curvature / 3600:.2f} h of curvature."

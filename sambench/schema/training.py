@@ -42,6 +42,8 @@ class Environment(TypedDict):
         device: As torch names it, "cpu" or "cuda:0".
         cpu: Its name.
         threads: That torch used within an operation.
+        runs_on_device: Runs of the launch that were on the device when this one began, itself
+            among them; where not told, nobody counted.
         platform: Operating system and machine.
         git: Commit of the checkout, with "+changes" where files differed; null outside of one.
         command: The command line, without the path of the program.
@@ -60,6 +62,7 @@ class Environment(TypedDict):
     device: str
     cpu: str
     threads: int
+    runs_on_device: NotRequired[int]
     platform: str
     git: str | None
     command: str

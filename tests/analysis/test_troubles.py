@@ -81,3 +81,19 @@ def test_runs_of_other_images(make_record: RecordMaker) -> None:
     trouble = only([make_record(), make_record(seed=1), odd])
     assert trouble.runs == (odd.name,)
     assert "stale" in trouble.remedy
+
+
+def test_times_of_another_machine_or_of_shared_ones(make_record: RecordMaker) -> None:
+    runs = [make_record(seed=seed) for seed in range(4)]
+    shared = {**(runs[1].environment or {}), "threads": 2, "runs_on_device": 3, "cpu": "a CPU"}
+    other = {**shared, "runs_on_device": 1, "gpu": "a GPU"}
+    usual = {**shared, "runs_on_device": 1}
+    places = (usual, shared, other, usual)
+    given = [replace(run, environment=place) for run, place in zip(runs, places, strict=True)]
+    trouble = only(given)
+    assert trouble.runs == (given[1].name, given[2].name)
+    assert trouble.details == (
+        "a CPU, 2 threads, runs on the device 3",
+        "a GPU, 2 threads, runs on the device 1",
+    )
+    assert "times are not comparable" in trouble.remedy

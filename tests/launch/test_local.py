@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sambench.errors import ConfigError
-from sambench.launch.local import launch, seconds_allowed
+from sambench.launch.launchers.local import launch, seconds_allowed
 from sambench.launch.watcher import Watcher
 from sambench.record import INTERRUPTED
 from sambench.store import Store

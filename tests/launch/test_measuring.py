@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 
 from sambench.config import RunConfig
 from sambench.errors import DeviceError
-from sambench.launch.local import launch
+from sambench.launch.launchers.local import launch
 from sambench.launch.manifest import Manifest
 from sambench.launch.watcher import Watcher
 from sambench.minimum.hessian import JOURNAL, measure_hessian
@@ -177,7 +177,7 @@ def test_what_the_minutes_leave_is_told_and_done_the_next_time(
 COMMAND = (
     "import sys\n"
     "from pathlib import Path\n"
-    "from sambench.launch.local import launch\n"
+    "from sambench.launch.launchers.local import launch\n"
     "from sambench.launch.manifest import Manifest\n"
     "from sambench.launch.watcher import Watcher\n"
     "told = Watcher(curvature=lambda what, *_: print(what, flush=True))\n"

@@ -13,11 +13,11 @@ from sambench.claim import Owner
 from sambench.errors import ConfigError
 from sambench.events import Event, Started, Tick
 from sambench.launch.launcher import launchers
-from sambench.launch.local import launch
+from sambench.launch.launchers.local import launch
+from sambench.launch.launchers.ray import _resources
 from sambench.launch.manifest import Manifest
 from sambench.launch.packing import CONTEXT_BYTES, MARGIN, SHARE, Packing, Room, runs_that_fit
 from sambench.launch.pool import Pool
-from sambench.launch.ray import _resources
 from sambench.launch.watcher import Watcher
 from sambench.record import RunRecord
 from sambench.store import CLAIM, Store

@@ -20,7 +20,7 @@ from sambench.environment import COMMAND as TYPED
 from sambench.errors import ConfigError, LaunchError
 from sambench.events import Epoch, Event, Started, Tick
 from sambench.launch import local
-from sambench.launch.local import launch
+from sambench.launch.launchers.local import launch
 from sambench.launch.manifest import Manifest
 from sambench.launch.pool import Pool, threads_each
 from sambench.launch.watcher import Tally, Watcher
@@ -74,6 +74,10 @@ def test_workers_are_kept_and_change_no_number(
     assert record is not None
     assert record.environment is not None
     assert record.environment["threads"] == threads_each(2)
+    assert record.environment["runs_on_device"] == 2
+    alone = Store(inline.results).load(manifest.configs[0])
+    assert alone is not None
+    assert (alone.environment or {})["runs_on_device"] == 1
     assert record.environment["command"] == "sambench compare what-the-user-typed"
 
 
@@ -124,7 +128,7 @@ def test_a_device_that_is_not_there(make_manifest: ManifestMaker) -> None:
 COMMAND = (
     "import sys\n"
     "from pathlib import Path\n"
-    "from sambench.launch.local import launch\n"
+    "from sambench.launch.launchers.local import launch\n"
     "from sambench.launch.manifest import Manifest\n"
     "from sambench.launch.watcher import Tally, Watcher\n"
     "told = Watcher(event=lambda event: print(type(event).__name__, flush=True))\n"

@@ -15,7 +15,7 @@ import pytest
 
 from sambench.errors import ConfigError
 from sambench.launch.launcher import launchers
-from sambench.launch.ray import launch
+from sambench.launch.launchers.ray import launch
 from sambench.launch.watcher import Tally, Watcher
 from sambench.store import CLAIM, Store
 from tests.launch.conftest import ManifestMaker

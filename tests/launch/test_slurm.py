@@ -146,7 +146,7 @@ COMMAND = (
     "import sys\n"
     "from pathlib import Path\n"
     "from sambench.launch.manifest import Manifest\n"
-    "from sambench.launch.slurm import launch\n"
+    "from sambench.launch.launchers.slurm import launch\n"
     "from sambench.launch.watcher import Watcher\n"
     "said = Watcher(say=lambda text: print(text, flush=True))\n"
     "options = {'cpus_per_task': '1', 'timeout_min': '10'}\n"

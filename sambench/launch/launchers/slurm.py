@@ -22,11 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 from sambench.atomic import write_json
 from sambench.errors import ConfigError, LaunchError, did_you_mean
-from sambench.launch.launcher import Launcher, launchers
+from sambench.launch.launcher import RUNS_PER_DEVICE, Launcher, launchers
 from sambench.launch.manifest import LAUNCHES, Manifest
-from sambench.launch.packing import RUNS_PER_DEVICE
-from sambench.launch.signals import stop_on_signal
-from sambench.launch.unit import CLUSTER_PATIENCE, conclude, perform_alone
 from sambench.launch.watcher import Tally, Watcher
 
 if TYPE_CHECKING:
@@ -61,6 +58,8 @@ class ClusterUnit:
     def __call__(self, manifest: str, index: int) -> None:
         """Do a unit; requeue the job if a time limit or a preemption cut it."""
         from submitit.core.job_environment import JobEnvironment
+
+        from sambench.launch.unit import CLUSTER_PATIENCE, perform_alone
 
         cut = JobEnvironment._usr_sig()
         caught: list[int] = []
@@ -171,6 +170,8 @@ def _queued_earlier(manifest: Manifest) -> dict[str, int]:
 
 def _wait(manifest: Manifest, jobs: dict[str, int], watcher: Watcher) -> Tally:
     """Tell of each run as its job leaves the queue; Ctrl-C cancels those that are left."""
+    from sambench.launch.signals import stop_on_signal
+
     tally, total, left, ended = Tally(), len(jobs), dict(jobs), False
     try:
         with stop_on_signal((signal.SIGINT,)) as stop_requested:
@@ -195,6 +196,8 @@ def _wait(manifest: Manifest, jobs: dict[str, int], watcher: Watcher) -> Tally:
 
 
 def _end(manifest: Manifest, job: str, index: int, watcher: Watcher, tally: Tally) -> None:
+    from sambench.launch.unit import conclude
+
     reason = (
         f"its Slurm job {job} ended without finishing it (killed, out of memory, node lost); "
         f"see the logs below {manifest.results / LAUNCHES}"

@@ -11,12 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sambench.environment import RUNS_ON_DEVICE
 from sambench.errors import ConfigError, LaunchError
-from sambench.launch.launcher import Launcher, launchers
+from sambench.launch.launcher import RUNS_PER_DEVICE, Launcher, launchers
 from sambench.launch.manifest import Manifest
-from sambench.launch.packing import RUNS_PER_DEVICE
-from sambench.launch.signals import stop_on_signal
-from sambench.launch.unit import CLUSTER_PATIENCE, STOP_FILE, conclude, perform_alone
 from sambench.launch.watcher import Tally, Watcher
 from sambench.plugin import VARIABLE
 
@@ -99,8 +97,13 @@ def _together(options: Mapping[str, str]) -> int:
 
 
 def _work(ray: Any, manifest: Manifest, gpus: float, cpus: int, watcher: Watcher) -> Tally:
+    from sambench.launch.signals import stop_on_signal
+    from sambench.launch.unit import STOP_FILE, conclude
+
     path, tally = manifest.write(), Tally()
     variables = {"OMP_NUM_THREADS": str(cpus), "OMP_WAIT_POLICY": "PASSIVE"}
+    if gpus:
+        variables[RUNS_ON_DEVICE] = str(max(1, round(1 / gpus)))
     if plugins := os.environ.get(VARIABLE):
         variables[VARIABLE] = plugins
     task = ray.remote(do_unit).options(
@@ -142,6 +145,8 @@ def _end(ray: Any, task: Any) -> str:
 def do_unit(manifest: str, index: int, threads: int) -> None:
     """Do a unit as a Ray task; only a number and a path travel."""
     import torch
+
+    from sambench.launch.unit import CLUSTER_PATIENCE, perform_alone
 
     torch.set_num_threads(threads)
     perform_alone(Path(manifest), index, lambda: False, patience=CLUSTER_PATIENCE)

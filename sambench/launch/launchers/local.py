@@ -6,15 +6,9 @@ import threading
 from collections.abc import Mapping
 from typing import Literal
 
-from sambench.claim import Claimed
 from sambench.errors import ConfigError, StoreError
-from sambench.launch.launcher import Launcher, launchers
+from sambench.launch.launcher import AUTO, RUNS_PER_DEVICE, Launcher, launchers
 from sambench.launch.manifest import Manifest
-from sambench.launch.packing import AUTO, RUNS_PER_DEVICE, Packing
-from sambench.launch.pool import Pool
-from sambench.launch.signals import stop_on_signal
-from sambench.launch.together import processes
-from sambench.launch.unit import perform
 from sambench.launch.watcher import Tally, Watcher
 from sambench.record import INTERRUPTED
 
@@ -29,6 +23,9 @@ def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> 
         DeviceError: If a device is not there.
         StoreError: If the results folder cannot be written.
     """
+    from sambench.launch.packing import Packing
+    from sambench.launch.pool import Pool
+
     devices = named_devices(options, manifest.device)
     number, seconds = runs_per_device(options), seconds_allowed(options)
     if number != 1 and not devices:
@@ -106,7 +103,11 @@ def run_all(
         DeviceError: If the device is not there.
         StoreError: If the results folder cannot be written.
     """
+    from sambench.claim import Claimed
     from sambench.environment import choose_device
+    from sambench.launch.signals import stop_on_signal
+    from sambench.launch.together import processes
+    from sambench.launch.unit import perform
 
     where, reason = choose_device(device)
     watcher.say(f"device {where} ({reason})")
