@@ -17,5 +17,5 @@ class HalfSAM(Method):
     def direction(self, gradient):
         """Return (g + g(w + e)) / 2."""
         g = gradient()
-        e = gradient.copy_of(g).mul_(self.rho / (g.norm() + EPSILON))
-        return g.add_(gradient(at=e)).mul_(0.5)
+        g_a = gradient(along=g, by=self.rho / (g.norm() + EPSILON))
+        return g.add_(g_a).mul_(0.5)

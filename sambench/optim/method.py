@@ -51,10 +51,6 @@ class Oracle(Protocol):
         """What each tensor is for; known after the first pass."""
         ...
 
-    def copy_of(self, vector: Vector) -> Vector:
-        """Return a copy in memory kept from step to step; good until the next one."""
-        ...
-
     def __call__(
         self,
         at: Vector | None = None,

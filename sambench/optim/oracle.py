@@ -67,7 +67,6 @@ class GradientOracle:
         self._closure = closure
         self._modules = modules
         self._workspace = workspace
-        self.copy_of = workspace.copy_of
         self._replay = replay
         self._observer = Observer() if observe else None
         self._scaler = scaler

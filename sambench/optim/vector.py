@@ -90,11 +90,6 @@ class Vector:
         """Return a copy with its own storage."""
         return Vector(torch._foreach_mul(self.tensors, 1.0))
 
-    def copy_(self, other: Vector) -> Vector:
-        """Take the values of another vector."""
-        torch._foreach_copy_(self.tensors, other.tensors)
-        return self
-
     def norm(self) -> Tensor:
         """Return the L2 norm over all tensors together, a zero-dimensional tensor.
 

@@ -1,4 +1,4 @@
-"""Memory for a perturbation beside the gradient, kept from step to step."""
+"""Memory for perturbed weights beside the gradient, kept from step to step."""
 
 from __future__ import annotations
 
@@ -19,19 +19,8 @@ class Workspace:
     def __init__(self) -> None:
         self._tensors: list[Tensor] = []
 
-    def copy_of(self, vector: Vector) -> Vector:
-        """Return a copy that is good until the next vector is asked for."""
-        if self._fits(vector.tensors):
-            torch._foreach_copy_(self._tensors, vector.tensors)
-        else:
-            self._tensors = vector.clone().tensors
-        return Vector(self._tensors)
-
     def point(self, weights: list[Tensor], along: Vector, by: Scalar) -> list[Tensor]:
-        """Return w + by v, good until the next vector is asked for.
-
-        In the kept memory on the CPU, in one sweep.
-        """
+        """Return w + by v, good until the next point is asked for; on the CPU in one sweep."""
         factors = factors_on_cpu(by, weights)
         if factors is None:
             return (along * by).add_(Vector(weights)).release()
