@@ -168,9 +168,12 @@ def _evidence(group: Group, comparisons: Sequence[Comparison]) -> Iterable[str]:
         )
         return
     names = "; ".join(dict.fromkeys(found.test for found in tested))
-    least = max(found.smallest_p or 0.0 for found in tested)
+    possible = [found.smallest_p or 0.0 for found in tested]
+    least, greatest = min(possible), max(possible)
     family = len(group.lines) - 1
-    reach = ", too large for so many optimizers" if least * family >= ALPHA else ""
+    reach = f", with the fewest pairs {greatest:.2g}" if greatest > least else ""
+    if least * family >= ALPHA:
+        reach += ", too large for so many optimizers"
     yield (
         f"{DIFFERENT} differs from {baseline}, p < {ALPHA:g} after Holm's correction over "
         f"{family} optimizer{'s' * (family != 1)}; runs paired by seed and fold; {names}; "

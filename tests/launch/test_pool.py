@@ -19,7 +19,8 @@ from sambench.config import RunConfig
 from sambench.environment import COMMAND as TYPED
 from sambench.errors import ConfigError, LaunchError
 from sambench.events import Epoch, Event, Started, Tick
-from sambench.launch import local
+from sambench.launch import pool
+from sambench.launch.launchers import local
 from sambench.launch.launchers.local import launch
 from sambench.launch.manifest import Manifest
 from sambench.launch.pool import Pool, threads_each
@@ -223,7 +224,7 @@ def test_who_does_the_runs(
         crews.append(None)
         return Tally()
 
-    monkeypatch.setattr(local, "Pool", Crew)
+    monkeypatch.setattr(pool, "Pool", Crew)
     monkeypatch.setattr(local, "run_all", inline)
     launch(replace(make_manifest(5), device=device), options, Watcher())
     assert crews == [expected]

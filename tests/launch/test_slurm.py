@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from sambench.errors import ConfigError, LaunchError
-from sambench.launch import slurm
+from sambench.launch.launchers import slurm
 from sambench.launch.manifest import Manifest
 from sambench.launch.watcher import Tally, Watcher
 from sambench.record import RunRecord

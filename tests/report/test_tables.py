@@ -340,6 +340,19 @@ def test_a_family_too_large_for_its_pairs_is_said(make_record: RecordMaker) -> N
     assert table.notes[-2].endswith("smallest possible p 0.031, too large for so many optimizers.")
 
 
+def test_an_optimizer_with_fewer_pairs_does_not_hide_what_the_others_can_show(
+    make_record: RecordMaker,
+) -> None:
+    records = [
+        make_record(name, seed=seed, accuracy=accuracy)
+        for name, accuracy, seeds in (("adam", 0.1, 10), ("sam", 0.9, 10), ("gcsam", 0.9, 5))
+        for seed in range(seeds)
+    ]
+    table = table_of(records)
+    assert marked(table) == {"sam": ["Test accuracy (%)"]}
+    assert table.notes[-2].endswith("smallest possible p 0.002, with the fewest pairs 0.062.")
+
+
 def test_without_a_baseline_nothing_is_marked(make_record: RecordMaker) -> None:
     records = [
         make_record(name, seed=seed, accuracy=accuracy)
