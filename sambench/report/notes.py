@@ -8,6 +8,7 @@ from statistics import fmean
 from sambench.analysis.comparison import ALPHA, LEAST_PAIRS, Comparison
 from sambench.analysis.groups import Group
 from sambench.analysis.metrics import collapsed
+from sambench.analysis.reach import pairs_needed
 from sambench.record import COMPLETED, RunRecord, Section
 from sambench.report.cells import Column
 from sambench.report.table import COLLAPSED, DIFFERENT, MISSING, UNCONVERGED, Row
@@ -161,16 +162,18 @@ def _evidence(group: Group, comparisons: Sequence[Comparison]) -> Iterable[str]:
     if not tested:
         return
     baseline, most = tested[0].baseline, max(found.n for found in tested)
+    family = len(group.lines) - 1
     if most < LEAST_PAIRS:
+        same_images = any(found.partitions == 1 for found in tested)
+        needed = pairs_needed(family) if same_images else LEAST_PAIRS
         yield (
             f"No difference to {baseline} is marked: {most} pair{'s' * (most != 1)} of runs can "
-            f"show none at p < {ALPHA:g}; {LEAST_PAIRS} are the least."
+            f"show none at p < {ALPHA:g} after Holm's correction; {needed} are the least."
         )
         return
     names = "; ".join(dict.fromkeys(found.test for found in tested))
     possible = [found.smallest_p or 0.0 for found in tested]
     least, greatest = min(possible), max(possible)
-    family = len(group.lines) - 1
     reach = f", with the fewest pairs {greatest:.2g}" if greatest > least else ""
     if least * family >= ALPHA:
         reach += ", too large for so many optimizers"

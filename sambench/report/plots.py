@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import textwrap
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from PIL import Image
 
+from sambench.report.style import drawn, png_file
 from sambench.report.table import Table
 
 FONT_SIZE = 9.0
@@ -46,7 +45,7 @@ def table_png(table: Table, dpi: int = 200) -> bytes:
     heading_rows = max(map(len, headings))
     height = ROW * (1.9 + heading_rows * 0.75 + len(body) + 0.72 * len(notes))
     figure = Figure(figsize=(total + 0.2, height), dpi=dpi)
-    canvas = FigureCanvasAgg(figure)
+    FigureCanvasAgg(figure)
     pen = _Pen(figure, total + 0.2, height)
     pen.write(0.1, table.title, weight="bold", size=FONT_SIZE + 1)
     pen.down(1.1)
@@ -60,27 +59,21 @@ def table_png(table: Table, dpi: int = 200) -> bytes:
     for note in notes:
         pen.write(0.1, note, size=FONT_SIZE - 2, color="#444444")
         pen.down(0.72)
-    return _cropped(canvas, round(MARGIN * dpi))
+    return png_file(_cropped(drawn(figure), round(MARGIN * dpi)), dpi)
 
 
-def _cropped(canvas: FigureCanvasAgg, margin: int) -> bytes:
-    """Return the drawing without the empty paper around it, as a PNG file.
+def _cropped(paper: NDArray[np.uint8], margin: int) -> NDArray[np.uint8]:
+    """Return the drawing with no more empty paper around it than a margin.
 
     matplotlib's own way to do so draws twice.
     """
-    canvas.draw()
-    paper: NDArray[np.uint8] = np.asarray(canvas.buffer_rgba())[..., :3]
     ink: NDArray[np.bool_] = np.any(paper < WHITE, axis=2)
     rows, columns = (np.flatnonzero(np.any(ink, axis=axis)) for axis in (1, 0))
-    framed = np.pad(
+    return np.pad(
         paper[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1],
         ((margin, margin), (margin, margin), (0, 0)),
         constant_values=WHITE,
     )
-    buffer = io.BytesIO()
-    dots = canvas.figure.dpi
-    Image.fromarray(framed).save(buffer, format="PNG", dpi=(dots, dots))
-    return buffer.getvalue()
 
 
 class _Pen:

@@ -6,10 +6,13 @@ import io
 import textwrap
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
+from numpy.typing import NDArray
+from PIL import Image
 
 COLUMN = 3.5
 """Width of a column in inches."""
@@ -23,6 +26,8 @@ GREY, PALE = "#555555", "#B8B8B8"
 LINE = 1.2
 CHARACTERS = 68
 """How many of the small size fit the column."""
+COMPRESSION = 3
+"""zlib's level: two thirds of the default's time for a tenth more bytes."""
 
 
 def column_figure(
@@ -81,11 +86,26 @@ def bare(axes: Iterable[Axes]) -> None:
             label.set_fontsize(TEXT)
 
 
+def drawn(figure: Figure) -> NDArray[np.uint8]:
+    """Return the pixels of a figure, shape (height, width, 3); paper has no transparency."""
+    canvas = figure.canvas
+    assert isinstance(canvas, FigureCanvasAgg)
+    canvas.draw()
+    pixels: NDArray[np.uint8] = np.asarray(canvas.buffer_rgba())[..., :3]
+    return pixels
+
+
+def png_file(pixels: NDArray[np.uint8], dpi: float) -> bytes:
+    """Return pixels, shape (height, width, 3), as a PNG file."""
+    buffer = io.BytesIO()
+    image = Image.fromarray(pixels)
+    image.save(buffer, format="PNG", dpi=(dpi, dpi), compress_level=COMPRESSION)
+    return buffer.getvalue()
+
+
 def plain_png(figure: Figure) -> bytes:
     """Return a figure as a PNG file, as it is."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI)
-    return buffer.getvalue()
+    return png_file(drawn(figure), figure.dpi)
 
 
 def finish(axes: Iterable[Axes]) -> None:
@@ -106,6 +126,4 @@ def png(figure: Figure, title: str, subtitle: str) -> bytes:
     lines = [line for text in (title, *parts) for line in textwrap.wrap(text, CHARACTERS)]
     text = "\n".join(lines).replace("$", r"\$")
     figure.suptitle(text, size=SMALL, linespacing=1.35, color="black")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI)
-    return buffer.getvalue()
+    return plain_png(figure)
