@@ -1,6 +1,7 @@
 # make demo    install, prepare simulated ultrasound, compare three optimizers, print the table
 # make test    install, run all tests
 # make check   lint, types, tests
+# make test-lowest   all tests with the lowest versions that pyproject.toml allows, in .venv-lowest
 # make docs    write the pages under docs/ anew from the package
 # make bench   measure preparation, audit, optimizers, epochs, suites and curvature on the CPU against
 #              bare loops and peers; QUICK=--quick RESULTS=/tmp for a look in minutes
@@ -12,7 +13,7 @@ INSTALLED = .venv/.installed
 RESULTS = benchmarks/results
 QUICK =
 
-.PHONY: install demo test check docs bench bench-gpu
+.PHONY: install demo test test-lowest check docs bench bench-gpu
 
 install: $(INSTALLED)
 
@@ -22,6 +23,15 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	.venv/bin/python -m pytest
+
+test-lowest:
+	"$(PYTHON)" -m venv .venv-lowest
+	.venv-lowest/bin/python -c 'import tomllib; \
+	  project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+	  needed = project["dependencies"] + project["optional-dependencies"]["test"]; \
+	  print(*(each.replace(">=", "==") for each in needed), sep="\n")' > .venv-lowest/lowest.txt
+	$(PIP:.venv/%=.venv-lowest/%) install -qq -c .venv-lowest/lowest.txt -e '.[test]'
+	.venv-lowest/bin/python -m pytest
 
 check: $(INSTALLED)
 	.venv/bin/python -m ruff check .

@@ -146,8 +146,7 @@ class _Work:
         """Return a stage's result, from the journal if it is there."""
         if name not in self._journal:
             found = work()
-            self._journal["seconds"] = self.seconds
-            self._journal[name] = found
+            self._journal.update({"seconds": self.seconds, name: found})
         result: dict[str, Any] = self._journal[name]
         return dict(result)
 
@@ -187,8 +186,8 @@ class _Work:
         done = [BatchValues.from_dict(stored) for stored in journal.get("batches", ())]
 
         def keep(new: BatchValues) -> None:
-            journal["seconds"] = self.seconds
-            journal["batches"] = [*journal.get("batches", ()), asdict(new)]
+            known = journal.get("batches", ())
+            journal.update({"seconds": self.seconds, "batches": [*known, asdict(new)]})
 
         found = batch_spectrum(
             self._H,

@@ -39,6 +39,11 @@ class Journal(MutableMapping[str, Any]):
         self._entries[key] = value
         self._write()
 
+    def update(self, *given: Any, **entries: Any) -> None:
+        """Take entries that belong together in one write, so that no kill comes between them."""
+        self._entries.update(*given, **entries)
+        self._write()
+
     def __delitem__(self, key: str) -> None:
         del self._entries[key]
         self._write()

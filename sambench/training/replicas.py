@@ -61,7 +61,10 @@ class Replicas:
                 "use batch_norm=per-replica"
             )
         places = [device] if device.type == "cuda" else None
-        return DistributedDataParallel(model, device_ids=places, forward_sync_buffers=False)
+        parallel = DistributedDataParallel(model, device_ids=places)
+        # The attribute: torch renamed the argument after 2.7.
+        parallel.broadcast_buffers = False
+        return parallel
 
     def share(self, batch: Tensor) -> Tensor:
         """Return this replica's part of a batch's indices; parts differ by one image at most."""

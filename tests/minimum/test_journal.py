@@ -43,3 +43,16 @@ def test_what_cannot_be_used_is_not(tmp_path: Path, change: dict[str, object]) -
     assert len(Journal(path, {})) == 0
     path.write_text("{")
     assert len(Journal(path, {})) == 0
+
+
+def test_entries_that_belong_together_come_in_one_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A measurement that is killed between two writes would count its seconds twice."""
+    written: list[dict[str, object]] = []
+    monkeypatch.setattr(
+        "sambench.minimum.journal.write_json",
+        lambda path, kept: written.append(json.loads(json.dumps(kept["entries"]))),
+    )
+    Journal(tmp_path / "progress.json", {}).update({"seconds": 2.5, "whole": {"trace": 1.0}})
+    assert written == [{"seconds": 2.5, "whole": {"trace": 1.0}}]
