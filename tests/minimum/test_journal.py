@@ -48,7 +48,7 @@ def test_what_cannot_be_used_is_not(tmp_path: Path, change: dict[str, object]) -
 def test_entries_that_belong_together_come_in_one_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A measurement that is killed between two writes would count its seconds twice."""
+    """A measurement that is killed between two writes would keep the time and lose the result."""
     written: list[dict[str, object]] = []
     monkeypatch.setattr(
         "sambench.minimum.journal.write_json",
