@@ -1,7 +1,7 @@
 # make demo    install, prepare simulated ultrasound, compare three optimizers, print the table
 # make test    install, run all tests
+# make test-lowest   the same with the lowest versions that pyproject.toml allows, in .venv-lowest
 # make check   lint, types, tests
-# make test-lowest   all tests with the lowest versions that pyproject.toml allows, in .venv-lowest
 # make docs    write the pages under docs/ anew from the package
 # make bench   measure preparation, audit, optimizers, epochs, suites and curvature on the CPU against
 #              bare loops and peers; QUICK=--quick RESULTS=/tmp for a look in minutes

@@ -116,26 +116,24 @@ class Bare:
         images, layout = pictures(case), layout_of(self.model, CPU)
         ready = torch.arange(case.images).split(case.batch)
         self.batches = itertools.cycle([images.batch(which, None, layout) for which in ready])
-        self.batch = next(self.batches)
 
-    def closure(self) -> Tensor:
+    def passed(self, inputs: Tensor, targets: Tensor) -> Tensor:
         """Run forward and backward."""
-        inputs, targets = self.batch
         loss = functional.cross_entropy(self.model(inputs), targets)
         loss.backward()
         return loss
 
     def step(self) -> None:
         """Take a step of the optimizer on the next batch."""
-        self.batch = next(self.batches)
-        self.optimizer.step(self.closure)
+        batch = next(self.batches)
+        self.optimizer.step(lambda: self.passed(*batch))
 
     def floor(self) -> None:
         """Take the passes on the next batch, and a step of Adam."""
-        self.batch = next(self.batches)
+        batch = next(self.batches)
         for _ in range(self.passes):
             self.adam.zero_grad()
-            self.closure()
+            self.passed(*batch)
         self.adam.step()
 
 

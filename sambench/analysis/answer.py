@@ -105,7 +105,7 @@ def _answer(panel: Panel, baseline: str | None) -> Answer:
         better=tuple(found.candidate for found in better),
         worse=tuple(found.candidate for found in ranked if found.verdict == WORSE),
         flatter=tuple(found.candidate for found in by_measure if found.verdict == BETTER),
-        needed=pairs_needed(len(ranked)) if named.partitions == 1 else LEAST_PAIRS,
+        needed=pairs_needed(len(ranked), named.partitions),
         highest=highest,
         collapsed=flat,
     )

@@ -44,7 +44,7 @@ class Reach:
     @property
     def needed(self) -> int:
         """The least number of pairs with which one can."""
-        return LEAST_PAIRS if self.parts > 1 else pairs_needed(self.family)
+        return pairs_needed(self.family, self.parts)
 
 
 def smallest(pairs: int) -> float:
@@ -52,9 +52,19 @@ def smallest(pairs: int) -> float:
     return 2.0 ** (1 - pairs) if pairs <= EXACT_PAIRS else 1 / (1 + FLIPS)
 
 
-def pairs_needed(family: int) -> int:
-    """Return the least n with family * 2^(1 - n) < 0.05, and no less than six."""
+def pairs_needed(family: int, parts: int = 1) -> int:
+    """Return the least number of pairs with which a difference can come out as shown.
+
+    The least n with family * 2^(1 - n) < 0.05, and no less than six; six over several test parts,
+    whose t test has no bound.
+
+    Args:
+        family: Number of optimizers compared, over which Holm corrects.
+        parts: Number of different test parts among the pairs.
+    """
     pairs = LEAST_PAIRS
+    if parts > 1:
+        return pairs
     while family * smallest(pairs) >= ALPHA and pairs <= EXACT_PAIRS:
         pairs += 1
     return pairs

@@ -145,10 +145,13 @@ class _Work:
     def stage(self, name: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Return a stage's result, from the journal if it is there."""
         if name not in self._journal:
-            found = work()
-            self._journal.update({"seconds": self.seconds, name: found})
+            self._keep(name, work())
         result: dict[str, Any] = self._journal[name]
         return dict(result)
+
+    def _keep(self, name: str, found: object) -> None:
+        """Put a result into the journal, with the time spent so far, in one write."""
+        self._journal.update({"seconds": self.seconds, name: found})
 
     def extremes(self, H: HessianOperator, of: str, k: int = 1) -> dict[str, Any]:
         """Measure eigenvalues and trace of an operator."""
@@ -186,8 +189,7 @@ class _Work:
         done = [BatchValues.from_dict(stored) for stored in journal.get("batches", ())]
 
         def keep(new: BatchValues) -> None:
-            known = journal.get("batches", ())
-            journal.update({"seconds": self.seconds, "batches": [*known, asdict(new)]})
+            self._keep("batches", [*journal.get("batches", ()), asdict(new)])
 
         found = batch_spectrum(
             self._H,

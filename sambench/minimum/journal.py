@@ -36,8 +36,7 @@ class Journal(MutableMapping[str, Any]):
         return self._entries[key]
 
     def __setitem__(self, key: str, value: Any) -> None:
-        self._entries[key] = value
-        self._write()
+        self.update({key: value})
 
     def update(self, *given: Any, **entries: Any) -> None:
         """Take entries that belong together in one write, so that no kill comes between them."""

@@ -164,8 +164,7 @@ def _evidence(group: Group, comparisons: Sequence[Comparison]) -> Iterable[str]:
     baseline, most = tested[0].baseline, max(found.n for found in tested)
     family = len(group.lines) - 1
     if most < LEAST_PAIRS:
-        same_images = any(found.partitions == 1 for found in tested)
-        needed = pairs_needed(family) if same_images else LEAST_PAIRS
+        needed = pairs_needed(family, min(found.partitions for found in tested))
         yield (
             f"No difference to {baseline} is marked: {most} pair{'s' * (most != 1)} of runs can "
             f"show none at p < {ALPHA:g} after Holm's correction; {needed} are the least."

@@ -247,7 +247,7 @@ def test_devices_train_together_and_an_interrupt_saves(phantom_data: Path, tmp_p
     process = subprocess.Popen(
         command(tmp_path, phantom_data, 5000), stderr=subprocess.PIPE, start_new_session=True
     )
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 60
     while not list(tmp_path.glob("runs/*/history.jsonl")):
         assert process.poll() is None, process.communicate()[1].decode()
         assert time.monotonic() < deadline, "the run does not start"
