@@ -17,13 +17,13 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from sambench.config import RunConfig
+from sambench.config.run_config import RunConfig
 from sambench.data.preparation import prepare
 from sambench.data.source import Request, sources
 from sambench.launch.launchers.local import launch
 from sambench.launch.manifest import Manifest
 from sambench.launch.watcher import Watcher
-from sambench.store import Store
+from sambench.store.tree import Store
 
 
 def manifest_of(folder: Path, runs: int) -> Manifest:

@@ -32,15 +32,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sambench.atomic import write_text
-from sambench.config import RunConfig
+from sambench.config.run_config import RunConfig
 from sambench.data.augment import make_augmentation
 from sambench.data.batches import Images, Scaling
-from sambench.events import Epoch
-from sambench.heap import keep_freed_memory
+from sambench.files.atomic import write_text
 from sambench.models.model import build_model
 from sambench.optim import build
 from sambench.optim.method import optimizers
+from sambench.training.events import Epoch
+from sambench.training.heap import keep_freed_memory
 from sambench.training.layout import layout_of
 from sambench.training.loop import Training
 

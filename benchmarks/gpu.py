@@ -24,7 +24,7 @@ import torch
 from gpu_sections import SECTIONS, Bench
 from gpu_table import to_markdown
 
-from sambench.environment import git_state
+from sambench.store.environment import git_state
 
 
 def about(device: torch.device) -> dict[str, Any]:

@@ -15,11 +15,11 @@ from gpu_steps import Ours, Workload
 from gpu_timing import measure, stretch_ms, synchronize
 from torch.nn import functional
 
-from sambench.config import RunConfig
+from sambench.config.run_config import RunConfig
 from sambench.curvature import HessianOperator
 from sambench.data.batches import Images, Scaling
-from sambench.environment import choose_kernels
 from sambench.optim import build
+from sambench.store.environment import choose_kernels
 from sambench.training.loop import Training
 from sambench.training.precision import numerics
 

@@ -17,7 +17,7 @@ from gpu_floor import ceilings, pass_roof
 from gpu_steps import Bare, Ours, UsualSAM, Workload, library_sam
 from gpu_timing import Timing, measure
 
-from sambench.atomic import write_json
+from sambench.files.atomic import write_json
 from sambench.optim.method import optimizers
 from sambench.training.precision import numerics
 

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sambench.config import RunConfig
-from sambench.environment import choose_kernels
+from sambench.config.run_config import RunConfig
 from sambench.models.model import build_model
 from sambench.optim import build
+from sambench.store.environment import choose_kernels
 from sambench.training.engine import Engine
 from sambench.training.graph import CudaGraphs, Graph
 from sambench.training.layout import layout_of

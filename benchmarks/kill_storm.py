@@ -33,18 +33,18 @@ from typing import Any
 
 import numpy as np
 
-import sambench.claim
-import sambench.console
+import sambench.cli.screen
+import sambench.config.suite_file
+import sambench.files.claim
 import sambench.launch.launchers.local
 import sambench.report.tables
-import sambench.run
-import sambench.suite.file
+import sambench.run.single_run
 import sambench.training.snapshot
-from sambench.catalogue import catalogue
 from sambench.cli import app
+from sambench.cli.catalogue import catalogue
 from sambench.data.preparation import prepare
 from sambench.data.source import Request, sources
-from sambench.store import Store
+from sambench.store.tree import Store
 
 SUITE = """
 name: storm
@@ -88,9 +88,9 @@ def start(folder: Path, results: str, machine: str | None) -> int:
     try:
         _watch(folder / f"{results}.log")
         if machine:
-            sambench.claim._machine = lambda: machine  # type: ignore[assignment]
-            sambench.claim.STALE_SECONDS = STALE_SECONDS
-            sambench.claim.HEARTBEAT_SECONDS = STALE_SECONDS / 30
+            sambench.files.claim._machine = lambda: machine  # type: ignore[assignment]
+            sambench.files.claim.STALE_SECONDS = STALE_SECONDS
+            sambench.files.claim.HEARTBEAT_SECONDS = STALE_SECONDS / 30
         sambench.training.snapshot.CHECKPOINT_SECONDS = 0.01
         sambench.training.snapshot.LARGEST_SHARE = 0.5
         import torch
@@ -116,7 +116,7 @@ def _watch(log: Path) -> None:
     def note(what: str, name: str) -> None:
         os.write(handle, f"{time.monotonic()} {os.getpid()} {what} {name}\n".encode())
 
-    whole, save = sambench.run._Run.to_the_end, Store.save
+    whole, save = sambench.run.single_run._Run.to_the_end, Store.save
 
     def to_the_end(run: Any) -> Any:
         note("begin", run.config.name)
@@ -130,7 +130,7 @@ def _watch(log: Path) -> None:
         if record.status == "completed":
             note("measured" if record.hessian else "completed", record.name)
 
-    sambench.run._Run.to_the_end = to_the_end  # type: ignore[method-assign]
+    sambench.run.single_run._Run.to_the_end = to_the_end  # type: ignore[method-assign]
     Store.save = saved  # type: ignore[method-assign]
 
 

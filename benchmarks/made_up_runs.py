@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from sambench.config import RunConfig
-from sambench.record import COMPLETED, RunRecord
-from sambench.store import HISTORY, PREDICTIONS, RECORD, Store
+from sambench.config.run_config import RunConfig
+from sambench.store.record import COMPLETED, RunRecord
+from sambench.store.tree import HISTORY, PREDICTIONS, RECORD, Store
 
 OPTIMIZERS = ("adam", "sam", "asam", "gsam", "wsam", "crsam", "gcsam")
 MODELS = ("resnet50", "vgg16", "vit", "swin")

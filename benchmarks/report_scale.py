@@ -70,7 +70,7 @@ def stages(folder: Path) -> dict[str, Any]:
         return result
 
     from sambench.report.tables import build_tables
-    from sambench.store import Store
+    from sambench.store.tree import Store
 
     taken["start and imports"] = round(time.process_time(), 2)
     records, damaged = timed("records read", Store(folder).records)

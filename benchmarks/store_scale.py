@@ -20,9 +20,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sambench.record import COMPLETED, RunRecord
-from sambench.store import Store
-from sambench.suite.file import load_suite
+from sambench.config.suite_file import load_suite
+from sambench.store.record import COMPLETED, RunRecord
+from sambench.store.tree import Store
 
 SUITE = """
 name: scale

@@ -14,10 +14,10 @@ import openpyxl
 import pytest
 from PIL import Image
 
-from sambench.config import RunConfig
+from sambench.config.run_config import RunConfig
 from sambench.data.preparation import prepare
 from sambench.data.source import Request, sources
-from sambench.record import COMPLETED, RunRecord
+from sambench.store.record import COMPLETED, RunRecord
 
 HEADER = ("ID", "BIRADS-reader1", "BIRADS-reader2", "fold")
 BusFolder = Callable[..., Path]

@@ -9,15 +9,15 @@ from typing import Any
 from docs.generator.docstrings import docstring, field_meanings
 from docs.generator.markdown import Page, code
 from sambench import curvature
+from sambench.config.curvature_settings import HessianSettings
+from sambench.config.study_settings import Studies
 from sambench.curvature.batch_spectrum import DEFINITIONS
 from sambench.curvature.certificate import upper_bound
 from sambench.curvature.result import BatchSpectrum, Eigenpairs, TraceEstimate
 from sambench.curvature.weight_noise import weight_noise
 from sambench.curvature.xtrace import XTrace
 from sambench.errors import ConfigError
-from sambench.minimum.hessian import measure_hessian
-from sambench.minimum.settings import HessianSettings
-from sambench.minimum.study_settings import Studies
+from sambench.run.curvature import measure_hessian
 
 INTRODUCTION = """
 `sambench hessian RUN`, or `hessian:` in a suite, measures the Hessian of the mean cross-entropy at

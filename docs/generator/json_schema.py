@@ -9,10 +9,10 @@ from dataclasses import fields
 from typing import Any, NotRequired, get_args, get_origin, get_type_hints
 
 from docs.generator.docstrings import docstring
-from sambench.config import CHOICES, STOP_RULES, RunConfig, Stop
+from sambench.config.run_config import CHOICES, STOP_RULES, RunConfig, Stop
 from sambench.optim.base import Setting
-from sambench.record import COMPLETED, SCHEMA_VERSION, STATUSES, RunRecord
-from sambench.schema import SECTIONS
+from sambench.store.record import COMPLETED, SCHEMA_VERSION, STATUSES, RunRecord
+from sambench.store.schema import SECTIONS
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 OF_REPLICAS = ("replicas", "perturbation", "batch_norm")

@@ -10,9 +10,9 @@ from typing import Any, NotRequired, get_args, get_origin, get_type_hints
 
 from docs.generator.docstrings import docstring
 from docs.generator.markdown import Page, anchor
-from sambench.config import RunConfig
-from sambench.record import NUMERICS, SCHEMA_VERSION, STATUSES, RunRecord
-from sambench.schema import SECTIONS
+from sambench.config.run_config import RunConfig
+from sambench.store.record import NUMERICS, SCHEMA_VERSION, STATUSES, RunRecord
+from sambench.store.schema import SECTIONS
 
 NAMES = {
     str: "text",

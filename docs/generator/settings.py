@@ -6,7 +6,7 @@ from dataclasses import MISSING, Field, fields
 
 from docs.generator.docstrings import docstring
 from docs.generator.markdown import Page, code
-from sambench.config import STOP_RULES, RunConfig, Stop
+from sambench.config.run_config import STOP_RULES, RunConfig, Stop
 from sambench.errors import ConfigError
 
 INTRODUCTION = """

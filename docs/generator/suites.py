@@ -6,11 +6,12 @@ from dataclasses import MISSING, fields
 
 from docs.generator.docstrings import docstring
 from docs.generator.markdown import Page, anchor, code
-from sambench.suite import file, grid, search
-from sambench.suite.file import load_suite, shipped_suites
-from sambench.suite.reader import KEYS
-from sambench.suite.search import Search
-from sambench.suite.suite import Suite, TableReference
+from sambench.config import grid, search
+from sambench.config import suite_file as file
+from sambench.config.search import Search
+from sambench.config.suite import Suite, TableReference
+from sambench.config.suite_file import load_suite, shipped_suites
+from sambench.config.suite_reader import KEYS
 
 INTRODUCTION = """
 A suite is a YAML file that `sambench compare` runs, or the name of one that comes with the package.

@@ -13,7 +13,7 @@ from sambench.analysis.frame import DATASET, MODEL, OPTIMIZER, column, frame
 from sambench.analysis.groups import Group, Line
 from sambench.analysis.metrics import Metric
 from sambench.analysis.panels import image_groups
-from sambench.record import RunRecord
+from sambench.store.record import RunRecord
 
 KIND = (DATASET, MODEL, OPTIMIZER)
 IMAGES = "data.fingerprint"

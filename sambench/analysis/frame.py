@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from sambench.config import RunConfig, Stop
-from sambench.record import RunRecord
+from sambench.config.run_config import RunConfig, Stop
+from sambench.store.record import RunRecord
 
 if TYPE_CHECKING:
     import pandas as pd

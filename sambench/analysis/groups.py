@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from sambench.config import EXECUTION, RunConfig
+from sambench.config.run_config import EXECUTION, RunConfig
 from sambench.optim.base import Setting
-from sambench.record import COMPLETED, RunRecord
+from sambench.store.record import COMPLETED, RunRecord
 
 REPEATS = ("split_seed", "fold", "seed")
 """Settings that make runs repetitions of each other (`split_seed` where the split has folds)."""

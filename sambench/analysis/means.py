@@ -10,7 +10,7 @@ from sambench.analysis.inference import Part
 from sambench.analysis.intervals import Interval, student_interval
 from sambench.analysis.metrics import Metric
 from sambench.analysis.paired import mean_difference, resampled_difference
-from sambench.record import RunRecord
+from sambench.store.record import RunRecord
 
 
 @dataclass(frozen=True, kw_only=True)

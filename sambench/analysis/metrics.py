@@ -9,7 +9,7 @@ from functools import cache
 from operator import attrgetter
 
 from sambench.errors import UnknownNameError
-from sambench.record import RunRecord
+from sambench.store.record import RunRecord
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,7 @@ from sambench.analysis.frame import (
     Columns,
 )
 from sambench.analysis.inference import Part
-from sambench.record import COMPLETED
+from sambench.store.record import COMPLETED
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from sambench.analysis.comparison import Comparison, columns_of, compare, with_h
 from sambench.analysis.frame import Columns
 from sambench.analysis.groups import REPEATS, Group, Line, groups
 from sambench.analysis.metrics import METRICS, Metric
-from sambench.record import RunRecord
+from sambench.store.record import RunRecord
 
 Images = tuple[object, ...]
 """What tells the training and test images of runs apart: prepared data, split, code."""

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from sambench.analysis.frame import DATASET, MODEL, NAME, OPTIMIZER, STATUS
-from sambench.yaml_text import read_yaml
+from sambench.files.yaml_text import read_yaml
 
 PUBLISHED = "published"
 """Status of a printed row: no run of ours."""

@@ -9,8 +9,8 @@ from sambench.analysis.comparison import ALPHA, LEAST_PAIRS
 from sambench.analysis.groups import Group, Line, groups
 from sambench.analysis.paired import EXACT_PAIRS, FLIPS
 from sambench.analysis.panels import titles
-from sambench.config import RunConfig
-from sambench.record import RUNNING, RunRecord
+from sambench.config.run_config import RunConfig
+from sambench.store.record import RUNNING, RunRecord
 
 
 @dataclass(frozen=True, kw_only=True)

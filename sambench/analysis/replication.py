@@ -15,7 +15,7 @@ from sambench.analysis.intervals import LEVEL, Interval
 from sambench.analysis.metrics import Metric
 from sambench.analysis.published import PAPER, TABLE, family
 from sambench.analysis.statistics import Summary
-from sambench.record import COMPLETED
+from sambench.store.record import COMPLETED
 
 WITHIN, ABOVE, BELOW, TOO_FEW = "within our runs", "above", "below", "too few runs"
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sambench.analysis.metrics import METRICS, value_at
-from sambench.record import COMPLETED, RunRecord
+from sambench.store.record import COMPLETED, RunRecord
 
 REQUIRED = ("final.test.accuracy", "cost.train_seconds", "cost.gradient_evaluations")
 FRACTIONS = {m.column for m in METRICS if m.column.startswith("final.test") and m.scale == 100}

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from sambench.analysis.metrics import METRICS, collapsed
 from sambench.analysis.panels import Panel
-from sambench.config import RunConfig
-from sambench.record import COMPLETED, DIVERGED, FAILED, INTERRUPTED, RUNNING, RunRecord
+from sambench.config.run_config import RunConfig
+from sambench.store.record import COMPLETED, DIVERGED, FAILED, INTERRUPTED, RUNNING, RunRecord
 
 
 @dataclass(frozen=True, kw_only=True)

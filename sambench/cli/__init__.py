@@ -15,9 +15,9 @@ import typer
 import sambench
 from sambench.cli import check, compare, hessian, listing, prepare, report, train
 from sambench.cli.grouping import Command, Group
-from sambench.environment import note_command, yield_cores
 from sambench.errors import RunFailed, SambenchWarning, UserError
 from sambench.plugin import load_inherited
+from sambench.store.environment import note_command, yield_cores
 
 app = typer.Typer(
     name="sambench",
@@ -55,7 +55,7 @@ def main() -> None:
         note_command(["sambench", *sys.argv[1:]])
         app(prog_name="sambench")
     except (UserError, RunFailed) as error:
-        from sambench.console import Screen
+        from sambench.cli.screen import Screen
 
         Screen().fail(str(error))
         sys.exit(2 if isinstance(error, UserError) else 1)
@@ -71,7 +71,7 @@ def _show_warning(
 ) -> None:
     """Show our own warnings as one line, others as Python does."""
     if issubclass(category, SambenchWarning):
-        from sambench.console import Screen
+        from sambench.cli.screen import Screen
 
         Screen().warn(f"warning: {message}")
     else:

@@ -27,12 +27,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sambench.config import RunConfig
+    from sambench.config.run_config import RunConfig
     from sambench.data.prepared import Prepared
-    from sambench.record import RunRecord
     from sambench.report.table import Table
-    from sambench.status import Standing
-    from sambench.store import Store
+    from sambench.store.record import RunRecord
+    from sambench.store.status import Standing
+    from sambench.store.tree import Store
 
 SECTIONS = ("final", "cost", "sharpness", "hessian")
 
@@ -57,8 +57,8 @@ def runs_answer(store: Store, records: Iterable[RunRecord]) -> dict[str, Any]:
 
 def plan_answer(suite: str, standings: Sequence[Standing], coming: int) -> dict[str, Any]:
     """Return the standing of each run of a suite, and what is left."""
-    from sambench.forecast import forecast
-    from sambench.status import counts, pending
+    from sambench.analysis.time_estimates import forecast
+    from sambench.store.status import counts, pending
 
     return {
         "suite": suite,

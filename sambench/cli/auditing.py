@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sambench.cli.answers import prepared_answer
 
 if TYPE_CHECKING:
-    from sambench.console import Screen
+    from sambench.cli.screen import Screen
     from sambench.data.prepared import Prepared
 
 CONTACT_SHEET = "contact_sheet.png"

@@ -28,7 +28,7 @@ from sambench.cli.options import (
 from sambench.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
-    from sambench.suite.suite import Suite
+    from sambench.config.suite import Suite
 
 LISTED = {
     "model": "--model",
@@ -81,9 +81,9 @@ class Described:
         Raises:
             UserError: If a setting is unknown or given twice.
         """
-        from sambench.arguments import sort_settings, with_settings
-        from sambench.minimum.measurement import Measurement
-        from sambench.suite.suite import Suite
+        from sambench.config.arguments import sort_settings, with_settings
+        from sambench.config.measurement import Measurement
+        from sambench.config.suite import Suite
 
         names, models = _names(self.opt, "--opt"), _names(self.model, "--model")
         found = sort_settings(self.settings, names)
@@ -176,8 +176,8 @@ def compare(
       sambench compare suites/demo.yaml published
     """
     from sambench.cli.study import Request, Study
-    from sambench.sinks import check_sinks
-    from sambench.suite.file import load_suite
+    from sambench.config.suite_file import load_suite
+    from sambench.run.sinks import check_sinks
 
     screen = output.screen()
     if suite is not None and other is not None:
@@ -211,7 +211,7 @@ def _states(text: str) -> tuple[str, ...]:
     Raises:
         ConfigError: If one is none or cannot be done again.
     """
-    from sambench.status import REPEATABLE
+    from sambench.store.status import REPEATABLE
 
     states = tuple(state.strip() for state in text.split(",") if state.strip())
     for state in states:

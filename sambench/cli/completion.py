@@ -90,19 +90,19 @@ def launchers(context: typer.Context, incomplete: str) -> Iterator[Named]:
 @_silent
 def sinks(context: typer.Context, incomplete: str) -> Iterator[Named]:
     """Where training can be followed."""
-    from sambench.sinks import SINKS
+    from sambench.run.sinks import SINKS
 
     return ((name, "") for name in SINKS)
 
 
 def _states(context: typer.Context, incomplete: str) -> Iterator[Named]:
-    from sambench.status import REPEATABLE
+    from sambench.store.status import REPEATABLE
 
     return ((state, "") for state in REPEATABLE)
 
 
 def _suites(context: typer.Context, incomplete: str) -> Iterator[Named]:
-    from sambench.suite.file import shipped_suites
+    from sambench.config.suite_file import shipped_suites
 
     yield from ((name, "shipped") for name in shipped_suites())
     beside = Path(incomplete).parent if "/" in incomplete else Path()
@@ -127,7 +127,7 @@ def _devices(context: typer.Context, incomplete: str) -> Iterator[Named]:
 @_silent
 def settings(context: typer.Context, incomplete: str) -> Iterator[Named]:
     """Keys of `--set`, and the values of those that have few."""
-    from sambench.settings import optimizer_settings, run_settings
+    from sambench.config.settings import optimizer_settings, run_settings
 
     for setting in (*run_settings(), *optimizer_settings()):
         values = setting.type.split(" | ") if " | " in setting.type else []
@@ -167,7 +167,7 @@ def runs_and_suites(context: typer.Context, incomplete: str) -> Iterator[Named]:
 @_silent
 def kinds(context: typer.Context, incomplete: str) -> Iterator[Named]:
     """What `list` takes."""
-    from sambench.catalogue import KINDS
+    from sambench.cli.catalogue import KINDS
 
     return ((kind, "") for kind in KINDS)
 

@@ -12,9 +12,9 @@ from sambench.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
     from sambench.analysis.contrast import Contrast
-    from sambench.console import Screen
-    from sambench.record import RunRecord
+    from sambench.cli.screen import Screen
     from sambench.report.table import Table
+    from sambench.store.record import RunRecord
 
 PUBLISHED, OPTIMIZER, RUNS = "published", "optimizer", "runs"
 METRICS = ("accuracy", "auroc", "train_seconds", "gradient_evaluations", "top", "trace")
@@ -109,7 +109,7 @@ def _on_the_same_images(contrast: Contrast, results: Path) -> list[Table]:
     """Return McNemar's and DeLong's tests of each pair whose predictions are stored."""
     from sambench.analysis.predictions import delong, mcnemar, read_predictions
     from sambench.report.contrasts import predictions_table
-    from sambench.store import PREDICTIONS, Store
+    from sambench.store.tree import PREDICTIONS, Store
 
     rows = []
     for found in contrast.comparisons:
@@ -129,7 +129,7 @@ def _article(side: Side) -> str:
 def _stored(results: Path) -> tuple[list[RunRecord], list[str]]:
     """Return the records of the results folder and of the studies published below it."""
     from sambench.analysis.soundness import sound
-    from sambench.store import Store
+    from sambench.store.tree import Store
 
     records: list[RunRecord] = []
     damaged: list[str] = []
@@ -149,7 +149,7 @@ def _side(text: str, records: Sequence[RunRecord], data: Path, results: Path) ->
     from sambench.analysis.soundness import sound
     from sambench.cli.gathering import of_suite
     from sambench.optim.method import optimizers
-    from sambench.store import Store
+    from sambench.store.tree import Store
 
     path, known = Path(text), [info.name for info in optimizers.list()]
     if text == PUBLISHED:

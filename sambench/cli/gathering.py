@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from sambench.errors import ConfigError, UserError
 
 if TYPE_CHECKING:
-    from sambench.config import RunConfig
-    from sambench.record import RunRecord
-    from sambench.store import Store
-    from sambench.suite.suite import Suite
+    from sambench.config.run_config import RunConfig
+    from sambench.config.suite import Suite
+    from sambench.store.record import RunRecord
+    from sambench.store.tree import Store
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ def gather(patterns: Sequence[str], store: Store, data: Path) -> Gathered:
     Raises:
         UserError: If nothing is found.
     """
-    from sambench.suite.file import shipped_suites
+    from sambench.config.suite_file import shipped_suites
 
     alone = patterns[0] if len(patterns) == 1 else ""
     if alone.endswith((".yaml", ".yml")):
@@ -63,7 +63,7 @@ def gather(patterns: Sequence[str], store: Store, data: Path) -> Gathered:
 
 def _of_records(patterns: Sequence[str], alone: str, store: Store) -> Gathered:
     from sambench.analysis.soundness import sound
-    from sambench.suite.search import is_trial
+    from sambench.store.search_record import is_trial
 
     there, damaged = store.records()
     records, unsound = sound(record for record in there if not is_trial(record))
@@ -92,7 +92,7 @@ def of_suite(path: Path, store: Store, data: Path) -> Gathered:
     """
     from sambench.analysis.soundness import sound
     from sambench.cli.launching import expanded
-    from sambench.suite.file import load_suite
+    from sambench.config.suite_file import load_suite
 
     suite = load_suite(path)
     planned = expanded(suite, data)
@@ -117,7 +117,7 @@ def of_suite(path: Path, store: Store, data: Path) -> Gathered:
 def _read(names: Sequence[str], store: Store) -> tuple[list[RunRecord], list[str]]:
     """Return the records of these runs that are there, and a message for each damaged one."""
     from sambench.errors import StoreError
-    from sambench.store import RECORD
+    from sambench.store.tree import RECORD
 
     records, damaged = [], []
     for name in names:
@@ -133,7 +133,7 @@ def _read(names: Sequence[str], store: Store) -> tuple[list[RunRecord], list[str
 def _tuned(suite: Suite, store: Store) -> list[str]:
     """Return the names of the runs with chosen values."""
     from sambench.errors import StoreError
-    from sambench.suite.search_record import read_search, search_path
+    from sambench.store.search_record import read_search, search_path
 
     if suite.search is None:
         return []

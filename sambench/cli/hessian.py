@@ -19,12 +19,12 @@ from sambench.cli.study_options import Around, show_studies
 from sambench.errors import ConfigError
 
 if TYPE_CHECKING:
-    from sambench.console import Screen
-    from sambench.console.progress import RunDisplay
+    from sambench.cli.progress import RunDisplay
+    from sambench.cli.screen import Screen
+    from sambench.config.measurement import Measurement
     from sambench.launch.watcher import Watcher
-    from sambench.minimum.measurement import Measurement
-    from sambench.record import RunRecord
-    from sambench.store import Store
+    from sambench.store.record import RunRecord
+    from sambench.store.tree import Store
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +79,7 @@ def hessian(
     screen, results = output.screen(), place.results
     groups = _groups(screen, runs, given, place.data, results)
     from sambench.cli.study import INTERRUPTED
-    from sambench.store import Store
+    from sambench.store.tree import Store
 
     other, code = around.other_run(results), 0
     for records, wanted in groups:
@@ -95,8 +95,8 @@ def _groups(
     screen: Screen, runs: Sequence[str], given: dict[str, Any], data: Path, results: Path
 ) -> list[tuple[list[RunRecord], Measurement]]:
     """Return the runs with their settings: those of a suite file have the file's."""
-    from sambench.minimum.measurement import Measurement
-    from sambench.store import Store
+    from sambench.config.measurement import Measurement
+    from sambench.store.tree import Store
 
     alone = Measurement.parse(given)  # refused, if at all, before anything is looked up
     store = Store(results)
@@ -120,8 +120,8 @@ def _suite_runs(
     Raises:
         ConfigError: If none is completed.
     """
-    from sambench.record import COMPLETED
-    from sambench.suite.file import load_suite
+    from sambench.config.suite_file import load_suite
+    from sambench.store.record import COMPLETED
 
     suite = load_suite(file)
     configs = expanded(suite, data)
@@ -147,7 +147,7 @@ def _measure(
     device: str | None,
 ) -> int:
     """Measure what is missing, show all, and return the exit code."""
-    from sambench.console.progress import RunDisplay
+    from sambench.cli.progress import RunDisplay
     from sambench.launch.launchers.local import launch
     from sambench.launch.manifest import Manifest
 
@@ -189,11 +189,11 @@ def _completed(screen: Screen, records: Sequence[RunRecord], results: Path) -> l
     Raises:
         CurvatureError: If a single run has none.
     """
-    from sambench.record import COMPLETED
+    from sambench.store.record import COMPLETED
 
     if len(records) == 1 and records[0].status != COMPLETED:
-        from sambench.minimum.hessian import weights_of
-        from sambench.store import Store
+        from sambench.run.curvature import weights_of
+        from sambench.store.tree import Store
 
         weights_of(records[0], Store(results))
     for record in records:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 import typer
 
 from sambench.cli import completion
-from sambench.minimum.settings import CHOICES, HessianSettings
+from sambench.config.curvature_settings import CHOICES, HessianSettings
 
 DEFAULTS = {field.name: field.default for field in fields(HessianSettings)}
 UNLIMITED = {"minutes": "no limit", "batches": "all"}

@@ -10,14 +10,14 @@ from sambench.cli.making import make_data
 from sambench.errors import ConfigError, UnknownNameError
 
 if TYPE_CHECKING:
-    from sambench.config import RunConfig
-    from sambench.console import Screen
-    from sambench.console.progress import RunDisplay
+    from sambench.cli.progress import RunDisplay
+    from sambench.cli.screen import Screen
+    from sambench.config.measurement import Measurement
+    from sambench.config.run_config import RunConfig
+    from sambench.config.suite import Suite
     from sambench.launch.watcher import Watcher
-    from sambench.minimum.measurement import Measurement
-    from sambench.status import Standing, Survey
-    from sambench.store import Store
-    from sambench.suite.suite import Suite
+    from sambench.store.status import Standing, Survey
+    from sambench.store.tree import Store
 
 
 def launch(
@@ -44,13 +44,13 @@ def launch(
         device: Name of the device, or None to choose.
         suite: Name of the suite, if any.
         hessian: What to measure of each minimum, or None to leave it out.
-        retry: States of finished runs that are done again (`sambench.status.REPEATABLE`).
+        retry: States of finished runs that are done again (`sambench.store.status.REPEATABLE`).
         fail_fast: End with the first run that fails or diverges.
         launcher: Who does the runs, and its options.
-        log: Sinks that follow each run (`sambench.sinks`).
+        log: Sinks that follow each run (`sambench.run.sinks`).
     """
-    from sambench.status import STALE, pending
-    from sambench.store import Store
+    from sambench.store.status import STALE, pending
+    from sambench.store.tree import Store
 
     store = Store(results)
     standings = survey(store, data, hessian, retry).of(configs)
@@ -58,7 +58,7 @@ def launch(
     failures = _say_what_is_left_alone(screen, standings)
     if not left:
         return int(failures > 0)
-    from sambench.console.progress import RunDisplay
+    from sambench.cli.progress import RunDisplay
     from sambench.launch.launcher import launchers
     from sambench.launch.manifest import Manifest
 
@@ -108,7 +108,7 @@ def survey(
 ) -> Survey:
     """Return who tells the standing of runs on these data."""
     from sambench.data.prepared import prepared_fingerprint
-    from sambench.status import Survey
+    from sambench.store.status import Survey
 
     return Survey(
         store=store,
@@ -120,7 +120,7 @@ def survey(
 
 def _say_what_is_left_alone(screen: Screen, standings: Sequence[Standing]) -> int:
     """Tell which runs are not done (again); return how many of them have failed or diverged."""
-    from sambench.status import DIVERGED, DONE, FAILED, STALE, counts
+    from sambench.store.status import DIVERGED, DONE, FAILED, STALE, counts
 
     left_alone = [standing for standing in standings if standing.action == "skip"]
     numbers = counts(left_alone)
@@ -138,7 +138,7 @@ def _retire(store: Store, configs: Sequence[RunConfig]) -> None:
     """Move stale runs out of the way; those that another process is at are left to it."""
     from contextlib import suppress
 
-    from sambench.claim import Claimed
+    from sambench.files.claim import Claimed
 
     for config in configs:
         with suppress(Claimed):
@@ -174,9 +174,9 @@ def show_table(
     screen: Screen, results: Path, configs: Sequence[RunConfig], baseline: str | None
 ) -> None:
     """Show the comparison of the runs that have a record, once one is completed."""
-    from sambench.record import COMPLETED
     from sambench.report.tables import build_tables
-    from sambench.store import Store
+    from sambench.store.record import COMPLETED
+    from sambench.store.tree import Store
 
     store = Store(results)
     records = [record for config in configs if (record := store.load(config)) is not None]

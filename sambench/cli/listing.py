@@ -37,8 +37,8 @@ def list_entries(
       sambench list optimizers
       sambench list settings --json
     """
-    from sambench.catalogue import catalogue
-    from sambench.console import Screen
+    from sambench.cli.catalogue import catalogue
+    from sambench.cli.screen import Screen
 
     shown = catalogue(kind)
     if as_json:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sambench.console import Screen
+    from sambench.cli.screen import Screen
 
 
 def make_data(screen: Screen, data: Path, dataset: str, image_size: int) -> None:

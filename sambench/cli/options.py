@@ -16,7 +16,7 @@ from sambench.cli.grouping import HELP_PANEL
 from sambench.errors import SambenchWarning
 
 if TYPE_CHECKING:
-    from sambench.console import Screen
+    from sambench.cli.screen import Screen
 
 DATA, RESULTS = Path("data/prepared"), Path("results")
 
@@ -159,7 +159,7 @@ class Output:
 
     def screen(self) -> Screen:
         """Return where the command shows things: results only where they are not JSON."""
-        from sambench.console import Screen
+        from sambench.cli.screen import Screen
 
         if self.quiet:
             warnings.simplefilter("ignore", SambenchWarning)

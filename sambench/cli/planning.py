@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sambench.console import Screen
-    from sambench.forecast import Forecast
-    from sambench.status import Standing
+    from sambench.analysis.time_estimates import Forecast
+    from sambench.cli.screen import Screen
+    from sambench.store.status import Standing
 
 
 def show_plan(screen: Screen, standings: Sequence[Standing], coming: int) -> None:
@@ -19,9 +19,9 @@ def show_plan(screen: Screen, standings: Sequence[Standing], coming: int) -> Non
         standings: Of all runs that are known.
         coming: Tuned runs that become known when their search is done.
     """
-    from sambench.environment import git_state
-    from sambench.forecast import forecast
-    from sambench.status import counts, pending
+    from sambench.analysis.time_estimates import forecast
+    from sambench.store.environment import git_state
+    from sambench.store.status import counts, pending
 
     rows = [(s.config.name, s.state, s.action, s.note) for s in standings]
     headings = ("run", "state", "would", "") if any(s.note for s in standings) else _HEADINGS

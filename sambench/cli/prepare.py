@@ -17,7 +17,7 @@ from sambench.cli.options import DATA, DataOption, Output, PluginOption
 from sambench.errors import ConfigError
 
 if TYPE_CHECKING:
-    from sambench.console import Screen
+    from sambench.cli.screen import Screen
     from sambench.data.preparation import Preparation
     from sambench.data.selection import Drops
     from sambench.data.source import Source
@@ -154,7 +154,7 @@ def _prepare(
     screen: Screen, found: Source, files: Files, making: Making, data: Path, side: int
 ) -> tuple[Preparation, Path]:
     """Decode what is not decoded yet; return what was done and where the contact sheet is."""
-    from sambench.arguments import parse_settings
+    from sambench.config.arguments import parse_settings
     from sambench.data.contact_sheet import write_contact_sheet
     from sambench.data.preparation import prepare as prepare_dataset
     from sambench.data.source import Request

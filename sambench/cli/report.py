@@ -17,11 +17,11 @@ from sambench.cli.options import Output, Place
 if TYPE_CHECKING:
     from sambench.analysis.panels import Panel
     from sambench.cli.gathering import Gathered
-    from sambench.console import Screen
+    from sambench.cli.screen import Screen
     from sambench.report.document import Document, Section
     from sambench.report.picture import Picture
     from sambench.report.table import Table
-    from sambench.store import Store
+    from sambench.store.tree import Store
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +78,7 @@ def report(
     from sambench.optim.method import optimizers
     from sambench.report.page import write_report
     from sambench.report.plain import to_plain
-    from sambench.store import Store
+    from sambench.store.tree import Store
 
     store, screen = Store(place.results), output.screen()
     found = gather(patterns or (), store, place.data)
@@ -124,7 +124,7 @@ def _show(screen: Screen, document: Document, written: Sequence[Path]) -> None:
 def _explanation(query: str, panels: Sequence[Panel], store: Store) -> list[str]:
     from sambench.analysis.cells import find_cell
     from sambench.report.explain import explain
-    from sambench.store import RECORD
+    from sambench.store.tree import RECORD
 
     return list(explain(find_cell(query, panels), lambda r: store.runs / r.name / RECORD))
 
@@ -186,7 +186,7 @@ def _with_search(found: Gathered, store: Store) -> tuple[Gathered, Table | None]
     """Return the table of a suite's search, if it has one; a damaged one is said and left out."""
     from sambench.errors import StoreError
     from sambench.report.searches import search_table
-    from sambench.suite.search_record import read_search, search_path
+    from sambench.store.search_record import read_search, search_path
 
     if found.name is None:
         return found, None

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sambench.config import RunConfig
-    from sambench.console import Screen
-    from sambench.suite.search import Tuning
-    from sambench.suite.suite import Suite
+    from sambench.cli.screen import Screen
+    from sambench.config.run_config import RunConfig
+    from sambench.config.search import Tuning
+    from sambench.config.suite import Suite
 
 
 def tuned_runs(
@@ -25,15 +25,15 @@ def tuned_runs(
         tunings: Its searches.
         keep: Write what was found for the report, and show it.
     """
-    from sambench.store import Store
-    from sambench.suite.search_record import search_path, write_search
+    from sambench.store.search_record import choose_trial, search_path, write_search
+    from sambench.store.tree import Store
 
     if study.search is None:
         return ()
     store = Store(results)
     loaded = (store.load(run) for tuning in tunings for run in tuning.runs)
     records = {record.id: record for record in loaded if record is not None}
-    choices = [(tuning, tuning.choose(records)) for tuning in tunings]
+    choices = [(tuning, choose_trial(tuning, records)) for tuning in tunings]
     if keep:
         path = search_path(results, study.name)
         write_search(path, study.name, study.search, tunings, records)

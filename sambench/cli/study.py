@@ -18,13 +18,13 @@ from sambench.cli.launching import (
 )
 from sambench.cli.planning import show_plan
 from sambench.cli.searching import tuned_runs
+from sambench.config.search import plan_search, trials_of
 from sambench.errors import ConfigError, did_you_mean
-from sambench.suite.search import plan_search, trials_of
 
 if TYPE_CHECKING:
-    from sambench.config import RunConfig
-    from sambench.console import Screen
-    from sambench.suite.suite import Suite
+    from sambench.cli.screen import Screen
+    from sambench.config.run_config import RunConfig
+    from sambench.config.suite import Suite
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class Request:
         retry: States of runs that are done again.
         fail_fast: End with the first run that fails or diverges.
         launcher: Who does the runs, and its options.
-        log: Sinks that follow each run (`sambench.sinks`).
+        log: Sinks that follow each run (`sambench.run.sinks`).
     """
 
     data: Path
@@ -75,7 +75,7 @@ class Study:
 
     def plan(self) -> dict[str, Any]:
         """Show what is done and what would run, and return it for a program."""
-        from sambench.store import Store
+        from sambench.store.tree import Store
 
         check_models(self.finals)
         tuned = self._tuned(keep=False)
@@ -91,7 +91,7 @@ class Study:
 
     def answer(self) -> dict[str, Any]:
         """Return, for a program, the runs that were carried out and the tables shown of them."""
-        from sambench.store import Store
+        from sambench.store.tree import Store
 
         store = Store(self.request.results)
         runs = [run_answer(store, config) for config in self._shown]

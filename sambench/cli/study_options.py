@@ -11,10 +11,10 @@ import typer
 from sambench.cli import completion
 
 if TYPE_CHECKING:
-    from sambench.config import RunConfig
-    from sambench.console import Screen
-    from sambench.minimum.measurement import Measurement
-    from sambench.record import RunRecord
+    from sambench.cli.screen import Screen
+    from sambench.config.measurement import Measurement
+    from sambench.config.run_config import RunConfig
+    from sambench.store.record import RunRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,7 @@ class Around:
         Raises:
             StoreError: If there is no such run, or several.
         """
-        from sambench.store import Store
+        from sambench.store.tree import Store
 
         name = self.landscape_with
         return None if name is None else Store(results).find_one(name).config
@@ -85,7 +85,7 @@ class Around:
 def show_studies(screen: Screen, record: RunRecord, results: Path) -> None:
     """Show what was studied of a run, and draw it into the run's folder."""
     from sambench.report.curvature_plots import write_figures
-    from sambench.store import Store
+    from sambench.store.tree import Store
 
     screen.studies(record)
     for figure in write_figures(record, Store(results).folder(record.config)):

@@ -34,7 +34,7 @@ from sambench.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from sambench.config import RunConfig
+    from sambench.config.run_config import RunConfig
 
 OPTIONS = {
     **{key: f"--{key}" for key in ("dataset", "model", "epochs", "lr", "seed", "stop")},
@@ -90,8 +90,8 @@ class Run:
         Raises:
             UserError: If a setting is unknown, not allowed, or given twice.
         """
-        from sambench.arguments import OPTIMIZER, sort_settings
-        from sambench.config import RunConfig
+        from sambench.config.arguments import OPTIMIZER, sort_settings
+        from sambench.config.run_config import RunConfig
 
         found = sort_settings(self.settings, [self.optimizer])
         found.refuse_beside(given_options(context, OPTIONS))
@@ -132,8 +132,8 @@ def train(
     are short for settings.
     """
     from sambench.launch import together
-    from sambench.sinks import check_sinks
-    from sambench.store import Store
+    from sambench.run.sinks import check_sinks
+    from sambench.store.tree import Store
 
     names = [name.strip() for name in (place.devices or "").split(",") if name.strip()]
     if len(names) > 1 and together.processes() == 1:

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from sambench.atomic import write_bytes
 from sambench.data.drawing import FAINT, INK, PAPER, accent, draw_head, font, shortened, tile
 from sambench.data.prepared import Prepared
+from sambench.files.atomic import write_bytes
 
 COLUMNS = 8
 MOST_CLASSES = 12

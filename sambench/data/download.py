@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import sambench
-from sambench.atomic import replace_folder, store_errors, sync_folder
-from sambench.data.disk import Room, free_bytes
-from sambench.data.locking import lock
 from sambench.errors import DataError
+from sambench.files.atomic import replace_folder, store_errors, sync_folder
+from sambench.files.disk_space import Room, free_bytes
+from sambench.files.locks import lock
 
 CHUNK = 1 << 20
 PATIENCE = 60.0

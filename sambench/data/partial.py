@@ -20,8 +20,8 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from sambench.atomic import store_errors
 from sambench.data.decoding import PREPROCESSING, Decoded
+from sambench.files.atomic import store_errors
 
 COMMIT_EVERY = 128
 JOURNAL_VERSION = 2

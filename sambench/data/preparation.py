@@ -21,10 +21,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from sambench.atomic import replace_folder
 from sambench.data.decoding import PREPROCESSING, UnreadableError, decode, shrink
-from sambench.data.disk import Room, free_bytes
-from sambench.data.locking import lock
 from sambench.data.partial import Entry, FileState, Partial, open_partial, remove_partial
 from sambench.data.prepared import (
     FORMAT_VERSION,
@@ -37,6 +34,9 @@ from sambench.data.selection import NO_DROPS, Decoded, Drops, Selection, select
 from sambench.data.source import Listing, Request, Sample, Source
 from sambench.data.writing import Skipped, write_prepared
 from sambench.errors import DataError
+from sambench.files.atomic import replace_folder
+from sambench.files.disk_space import Room, free_bytes
+from sambench.files.locks import lock
 
 Progress = Callable[[int, int, str], None]
 

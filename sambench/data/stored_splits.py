@@ -13,10 +13,10 @@ import warnings
 from pathlib import Path
 from urllib.parse import quote
 
-from sambench.atomic import write_bytes
 from sambench.data.prepared import Prepared
 from sambench.data.splits import Population, Split, make_split
 from sambench.errors import DataError, SambenchWarning, StoreError
+from sambench.files.atomic import write_bytes
 
 FOLDER = "splits"
 

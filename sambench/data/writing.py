@@ -15,7 +15,6 @@ import numpy as np
 import PIL
 
 import sambench
-from sambench.atomic import replacing, write_bytes, write_json
 from sambench.data.decoding import PREPROCESSING
 from sambench.data.partial import Entry, Partial
 from sambench.data.prepared import (
@@ -28,6 +27,7 @@ from sambench.data.prepared import (
 )
 from sambench.data.selection import TOGETHER, Drops, Selection
 from sambench.data.source import Listing, Setting, Source
+from sambench.files.atomic import replacing, write_bytes, write_json
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sambench.atomic import write_json
-from sambench.config import RunConfig
+from sambench.config.measurement import Measurement
+from sambench.config.run_config import RunConfig
 from sambench.errors import LaunchError, UserError
-from sambench.minimum.measurement import Measurement
+from sambench.files.atomic import write_json
 
 VERSION = 2
 LAUNCHES, MANIFEST = "launches", "manifest.json"
@@ -31,7 +31,7 @@ class Manifest:
         curvature: What is measured of each minimum, or None to leave it out.
         device: Where to train; None for the best device of whichever machine does it.
         fail_fast: Begin no further run once one has failed or diverged.
-        log: Sinks that follow each run (`sambench.sinks`).
+        log: Sinks that follow each run (`sambench.run.sinks`).
     """
 
     configs: Sequence[RunConfig]

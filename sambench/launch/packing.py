@@ -13,10 +13,10 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from sambench.config import RunConfig
+from sambench.config.run_config import RunConfig
 from sambench.launch.manifest import Manifest
-from sambench.record import COMPLETED, RunRecord
-from sambench.store import Store
+from sambench.store.record import COMPLETED, RunRecord
+from sambench.store.tree import Store
 
 if TYPE_CHECKING:
     import torch

@@ -25,7 +25,7 @@ from sambench.launch.signals import stop_on_signal
 from sambench.launch.unit import conclude, mark_failed
 from sambench.launch.watcher import Tally, Watcher
 from sambench.launch.wire import event_from_dict
-from sambench.store import Store
+from sambench.store.tree import Store
 
 LOOK_SECONDS = 0.2
 """How often a request to stop is looked for while all workers are silent."""

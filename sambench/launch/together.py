@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from sambench.config import RunConfig
+from sambench.config.run_config import RunConfig
 from sambench.errors import DeviceError
 from sambench.launch.signals import stop_on_signal
 
@@ -68,8 +68,8 @@ def joined(devices: Sequence[str], device: str | None) -> Iterator[tuple[str | N
 
 def follow(config: RunConfig, data: Path, results: Path, device: str | None) -> None:
     """Train with the leader whenever it begins the run, until it has no more."""
-    from sambench.environment import choose_device
-    from sambench.run import Paths, train_beside
+    from sambench.run.single_run import Paths, train_beside
+    from sambench.store.environment import choose_device
     from sambench.training.replicas import Replicas
 
     replicas, (where, _) = Replicas.of_this_process(), choose_device(device)

@@ -14,23 +14,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sambench.claim import HEARTBEAT_SECONDS, STALE_SECONDS, Claimed
-from sambench.config import RunConfig
+from sambench.config.run_config import RunConfig
 from sambench.errors import LaunchError, RunFailed, UserError
-from sambench.events import Event
+from sambench.files.claim import HEARTBEAT_SECONDS, STALE_SECONDS, Claimed
 from sambench.launch.manifest import Manifest
 from sambench.launch.signals import stop_on_signal
 from sambench.launch.watcher import Tally, Watcher
 from sambench.plugin import load_inherited
-from sambench.record import COMPLETED, DIVERGED, FAILED, INTERRUPTED, RUNNING, RunRecord
-from sambench.sinks import Following
-from sambench.store import Store
+from sambench.run.sinks import Following
+from sambench.store.record import COMPLETED, DIVERGED, FAILED, INTERRUPTED, RUNNING, RunRecord
+from sambench.store.tree import Store
+from sambench.training.events import Event
 
 if TYPE_CHECKING:
     import torch
 
-    from sambench.minimum.measurement import Measurement
-    from sambench.run import Paths
+    from sambench.config.measurement import Measurement
+    from sambench.run.single_run import Paths
 
 STOP_FILE = "stop"
 """A file beside a manifest that asks all units of the launch to stop after their step."""
@@ -57,7 +57,7 @@ def perform(
         Claimed: If another process is doing it.
         Exception: If it fails; the record says so and holds the traceback.
     """
-    from sambench.run import Paths, run_one
+    from sambench.run.single_run import Paths, run_one
 
     def on_progress(what: str, done: int, most: int) -> None:
         watcher.curvature(what, done, most)
@@ -96,7 +96,7 @@ def _measured(
     on_progress: Callable[[str, int, int], None],
 ) -> RunRecord:
     """Return the record with what is wanted of its minimum, as far as the time allows."""
-    from sambench.minimum.measuring import measure_minimum
+    from sambench.run.measure import measure_minimum
 
     config = record.config
     if wanted.is_done(config, record.hessian):
@@ -122,7 +122,7 @@ def perform_alone(
         index: The run.
         stop_requested: Asked after each step.
         patience: Seconds to wait for a run that another process holds: a machine that was lost
-            holds its claim for `sambench.claim.STALE_SECONDS`.
+            holds its claim for `sambench.files.claim.STALE_SECONDS`.
 
     Returns:
         The exit code: 0 done or being done elsewhere, 1 failed or diverged, 130 interrupted.
@@ -130,7 +130,7 @@ def perform_alone(
     Raises:
         LaunchError: If there is no such manifest or unit.
     """
-    from sambench.environment import choose_device
+    from sambench.store.environment import choose_device
 
     load_inherited()
     manifest = Manifest.read(path)
@@ -267,7 +267,7 @@ def _log(text: str) -> None:
 
 def main() -> int:
     """Do the unit that the command line names."""
-    from sambench.environment import yield_cores
+    from sambench.store.environment import yield_cores
 
     if len(sys.argv) != 3 or not sys.argv[2].isdecimal():
         _log("usage: python -m sambench.launch.unit MANIFEST INDEX")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from sambench.config import RunConfig
-from sambench.events import Event
-from sambench.record import COMPLETED, RunRecord
+from sambench.config.run_config import RunConfig
+from sambench.store.record import COMPLETED, RunRecord
+from sambench.training.events import Event
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,8 +6,8 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from sambench.config import RunConfig
-from sambench.events import Epoch, Event, Started, Tick
+from sambench.config.run_config import RunConfig
+from sambench.training.events import Epoch, Event, Started, Tick
 
 _KINDS = {kind.__name__: kind for kind in (Started, Tick, Epoch)}
 

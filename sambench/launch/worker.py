@@ -19,16 +19,16 @@ import traceback
 import warnings
 from typing import IO, Any
 
-from sambench.claim import Claimed
-from sambench.environment import RUNS_ON_DEVICE, choose_device, yield_cores
 from sambench.errors import StoreError, UserError
+from sambench.files.claim import Claimed
 from sambench.launch.manifest import Manifest
 from sambench.launch.packing import room_on
 from sambench.launch.unit import mark_failed, perform
 from sambench.launch.watcher import Watcher
 from sambench.launch.wire import encode, event_to_dict
 from sambench.plugin import load_inherited
-from sambench.store import Store
+from sambench.store.environment import RUNS_ON_DEVICE, choose_device, yield_cores
+from sambench.store.tree import Store
 
 
 class Worker:
@@ -64,7 +64,7 @@ class Worker:
             return
         import torch
 
-        import sambench.minimum.measuring  # noqa: F401  (once, before the first run)
+        import sambench.run.measure  # noqa: F401  (once, before the first run)
 
         torch.set_num_threads(first["threads"])
         if device.type == "cuda":

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Generic, TypeVar, overload
+from typing import Any, Generic, Protocol, TypeVar, overload
 
 from sambench.errors import ConfigError
 
-if TYPE_CHECKING:
-    from sambench.optim.method import Method
-
 Value = TypeVar("Value", bound="float | str | bool")
+
+
+class Configured(Protocol):
+    """What holds the values of hyperparameters: a method, whose optimizer has parameter groups."""
+
+    def setting(self, name: str) -> Any:
+        """Return a group setting: one value, or one for each trainable tensor."""
+        ...
 
 
 class Hyperparameter(Generic[Value]):
@@ -66,12 +71,12 @@ class Hyperparameter(Generic[Value]):
     @overload
     def __get__(self, method: None, owner: type) -> Hyperparameter[Value]: ...
     @overload
-    def __get__(self, method: Method, owner: type) -> Value: ...
-    def __get__(self, method: Method | None, owner: type) -> Hyperparameter[Value] | Value:
+    def __get__(self, method: Configured, owner: type) -> Value: ...
+    def __get__(self, method: Configured | None, owner: type) -> Hyperparameter[Value] | Value:
         """Return the value, from the optimizer's groups; of the class, the declaration."""
         if method is None:
             return self
-        value = method._setting(self.name)
+        value = method.setting(self.name)
         if self.shared and isinstance(value, tuple):
             raise ConfigError(f"{self.name} must be the same in all parameter groups")
         return value  # type: ignore[no-any-return]

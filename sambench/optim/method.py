@@ -101,7 +101,7 @@ class Method:
     @property
     def lr(self) -> float | PerTensor:
         """The learning rate of this step."""
-        rate: float | PerTensor = self._setting("lr")
+        rate: float | PerTensor = self.setting("lr")
         return rate
 
     def direction(self, gradient: Oracle) -> Vector:
@@ -119,7 +119,7 @@ class Method:
         """Return the defaults that depend on other hyperparameters, by name."""
         return {}
 
-    def _setting(self, name: str) -> Any:
+    def setting(self, name: str) -> Any:
         """Return a group setting: one value, or one for each trainable tensor where they differ."""
         groups = self.optimizer.param_groups
         first = groups[0][name]

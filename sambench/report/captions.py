@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sambench.record import RunRecord
+from sambench.store.record import RunRecord
 
 Section = Mapping[str, Any]
 

@@ -11,9 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from numpy.typing import NDArray
 
-from sambench.arrays import Arrays, read_arrays
-from sambench.atomic import write_bytes
-from sambench.record import RunRecord
+from sambench.files.arrays import Arrays, read_arrays
+from sambench.files.atomic import write_bytes
 from sambench.report.captions import Section, significant, subtitle, title
 from sambench.report.landscape_plots import (
     eigenvectors_png,
@@ -31,6 +30,7 @@ from sambench.report.style import (
     finish,
     png,
 )
+from sambench.store.record import RunRecord
 
 Floats = NDArray[np.float64]
 FAINTEST = 0.1

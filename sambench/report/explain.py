@@ -11,7 +11,7 @@ from sambench.analysis.comparison import Comparison
 from sambench.analysis.metrics import Metric
 from sambench.analysis.panels import Panel
 from sambench.analysis.statistics import Summary
-from sambench.record import COMPLETED, RunRecord
+from sambench.store.record import COMPLETED, RunRecord
 
 PathOf = Callable[[RunRecord], Path]
 MOST_TERMS = 12

@@ -12,8 +12,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
-from sambench.arrays import Arrays
-from sambench.record import RunRecord
+from sambench.files.arrays import Arrays
 from sambench.report.captions import Section, significant, subtitle, title
 from sambench.report.style import (
     BLUE,
@@ -26,6 +25,7 @@ from sambench.report.style import (
     finish,
     png,
 )
+from sambench.store.record import RunRecord
 
 Floats = NDArray[np.float64]
 LOSS = "Cross-entropy loss (nats)"

@@ -11,8 +11,8 @@ from typing import Any
 
 from sambench.analysis.comparison import ALPHA, LEAST_PAIRS
 from sambench.analysis.panels import Panel
-from sambench.record import COMPLETED, RunRecord
 from sambench.report.document import Section
+from sambench.store.record import COMPLETED, RunRecord
 
 SCALED = {
     "unit": "scaled to [0, 1]",

@@ -9,9 +9,9 @@ from sambench.analysis.comparison import ALPHA, LEAST_PAIRS, Comparison
 from sambench.analysis.groups import Group
 from sambench.analysis.metrics import collapsed
 from sambench.analysis.reach import pairs_needed
-from sambench.record import COMPLETED, RunRecord, Section
 from sambench.report.cells import Column
 from sambench.report.table import COLLAPSED, DIFFERENT, MISSING, UNCONVERGED, Row
+from sambench.store.record import COMPLETED, RunRecord, Section
 
 FAITHFUL = 0.9
 """Cosine of a perturbation with what rounding leaves of it, below which a reader is warned."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from sambench.atomic import write_bytes, write_text
+from sambench.files.atomic import write_bytes, write_text
 from sambench.report.document import Document
 from sambench.report.html import to_html
 from sambench.report.latex import to_latex

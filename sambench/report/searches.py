@@ -17,7 +17,7 @@ def search_table(found: Mapping[str, Any], where: str) -> Table:
     """Return a row for each optimizer and setting.
 
     Args:
-        found: Content of the file that `sambench.suite.search_record.write_search` wrote.
+        found: Content of the file that `sambench.store.search_record.write_search` wrote.
         where: That file, to be named below.
     """
     several = len({_setting(tuning) for tuning in found["tunings"]}) > 1

@@ -9,10 +9,10 @@ from sambench.analysis.comparison import BETTER, WORSE
 from sambench.analysis.groups import Group, Line
 from sambench.analysis.metrics import find_metric
 from sambench.analysis.panels import Panel, build_panels
-from sambench.record import RunRecord
 from sambench.report.cells import Column, cell, column, time_column, with_bold
 from sambench.report.notes import table_notes
 from sambench.report.table import Table
+from sambench.store.record import RunRecord
 
 CURVATURE = ("top", "median", "mean", "sd", "trace")
 METRICS = ("auroc", "balanced_accuracy", "sensitivity", "specificity", "f1", "generalization_gap")

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from sambench.atomic import write_bytes
+from sambench.files.atomic import write_bytes
 
 NAME = "checkpoint.pt"
 PREVIOUS = "checkpoint.previous.pt"

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sambench.config import RunConfig
+from sambench.config.run_config import RunConfig
 from sambench.training.captured import CapturedStep, Rates, Refused, make_capturable
 from sambench.training.compiled import PAYS_AFTER, compile_network, forget_compiled, seconds_of
 from sambench.training.graph import Graph

@@ -12,14 +12,14 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
 
-from sambench.config import RunConfig
+from sambench.config.run_config import RunConfig
 from sambench.data.augment import Augmentation, make_augmentation
 from sambench.data.batches import Images, shuffled
-from sambench.events import Epoch, Tick
 from sambench.optim.sharpness_aware import SharpnessAware
 from sambench.training.clock import Clock
 from sambench.training.engine import Engine
 from sambench.training.evaluate import predict, reaches_accuracy
+from sambench.training.events import Epoch, Tick
 from sambench.training.feed import Feed
 from sambench.training.graph import Graph, graphs_of
 from sambench.training.layout import align_moments, layout_of

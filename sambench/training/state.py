@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sambench.events import Epoch
+from sambench.training.events import Epoch
 
 
 @dataclass(kw_only=True)

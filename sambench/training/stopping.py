@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from sambench.config import Stop
+from sambench.config.run_config import Stop
 
 
 @dataclass(frozen=True, kw_only=True)

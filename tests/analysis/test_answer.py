@@ -20,10 +20,10 @@ from sambench.analysis.answer import (
     answers,
 )
 from sambench.analysis.panels import build_panels
-from sambench.record import RunRecord
+from sambench.store.record import RunRecord
 
 if TYPE_CHECKING:
-    from conftest import RecordMaker
+    from tests.conftest import RecordMaker
 
 
 def runs(

@@ -11,7 +11,7 @@ from sambench.analysis.panels import Panel, build_panels
 from sambench.errors import UserError
 
 if TYPE_CHECKING:
-    from conftest import RecordMaker
+    from tests.conftest import RecordMaker
 
 TOP = {"top": {"value": 3.0}}
 

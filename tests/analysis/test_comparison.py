@@ -9,10 +9,10 @@ from sambench.analysis.comparison import LEAST_PAIRS, Comparison, compare, with_
 from sambench.analysis.frame import frame
 from sambench.analysis.metrics import METRICS, find_metric, find_metrics
 from sambench.errors import UnknownNameError
-from sambench.record import RunRecord
+from sambench.store.record import RunRecord
 
 if TYPE_CHECKING:
-    from conftest import RecordMaker
+    from tests.conftest import RecordMaker
 
 
 def compared(

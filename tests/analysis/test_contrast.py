@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 from sambench.analysis.contrast import Contrast, contrast_optimizers, contrast_runs
 from sambench.analysis.frame import frame
 from sambench.analysis.metrics import find_metrics
-from sambench.record import RunRecord
+from sambench.store.record import RunRecord
 
 if TYPE_CHECKING:
-    from conftest import RecordMaker
+    from tests.conftest import RecordMaker
 
 METRICS = find_metrics(["accuracy"])
 

@@ -9,10 +9,10 @@ from sambench.analysis.findings import Finding, examine
 from sambench.analysis.frame import frame
 from sambench.analysis.metrics import find_metric
 from sambench.analysis.published import FAMILIES
-from sambench.record import RunRecord
+from sambench.store.record import RunRecord
 
 if TYPE_CHECKING:
-    from conftest import RecordMaker
+    from tests.conftest import RecordMaker
 
 BY_NAME = {claim.name: claim for claim in CLAIMS}
 

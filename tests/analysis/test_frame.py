@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from sambench.analysis.frame import column, flatten, frame
 
 if TYPE_CHECKING:
-    from conftest import RecordMaker
+    from tests.conftest import RecordMaker
 
 
 def test_a_row_for_each_run_and_a_column_for_each_field(make_record: RecordMaker) -> None:

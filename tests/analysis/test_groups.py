@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sambench.analysis.groups import Group, groups
-from sambench.record import RunRecord
+from sambench.store.record import RunRecord
 
 if TYPE_CHECKING:
-    from conftest import RecordMaker
+    from tests.conftest import RecordMaker
 
 
 def labels(records: list[RunRecord], baseline: str = "adam") -> list[str]:

@@ -10,7 +10,7 @@ from sambench.analysis.means import cell_mean
 from sambench.analysis.metrics import find_metric
 
 if TYPE_CHECKING:
-    from conftest import RecordMaker
+    from tests.conftest import RecordMaker
 
 ACCURACY, TOP = find_metric("accuracy"), find_metric("top")
 

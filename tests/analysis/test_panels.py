@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sambench.analysis.panels import build_panels
-from sambench.record import NUMERICS, RunRecord
+from sambench.store.record import NUMERICS, RunRecord
 
 if TYPE_CHECKING:
-    from conftest import RecordMaker
+    from tests.conftest import RecordMaker
 
 
 def on_images(record: RunRecord, **data: object) -> RunRecord:

@@ -9,10 +9,10 @@ from sambench.analysis.frame import DATASET, MODEL, OPTIMIZER, STATUS, frame
 from sambench.analysis.metrics import METRICS, find_metrics
 from sambench.analysis.published import COLUMNS, FAMILIES, family, papers, published_frame
 from sambench.analysis.replication import prediction_interval, replications
-from sambench.record import RunRecord
+from sambench.store.record import RunRecord
 
 if TYPE_CHECKING:
-    from conftest import RecordMaker
+    from tests.conftest import RecordMaker
 
 
 def test_every_printed_row_once() -> None:

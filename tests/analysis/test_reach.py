@@ -12,7 +12,7 @@ from sambench.analysis.paired import sign_flip
 from sambench.analysis.reach import pairs_needed, reach, smallest
 
 if TYPE_CHECKING:
-    from conftest import RecordMaker
+    from tests.conftest import RecordMaker
 
 
 @pytest.mark.parametrize("pairs", [1, 2, 5, 6, 10, 20, 21, 40])

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sambench.analysis.soundness import sound
-from sambench.record import RunRecord
+from sambench.store.record import RunRecord
 
 if TYPE_CHECKING:
-    from conftest import RecordMaker
+    from tests.conftest import RecordMaker
 
 
 def altered(record: RunRecord, section: str, **values: Any) -> RunRecord:

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from sambench.analysis.panels import build_panels
 from sambench.analysis.troubles import Trouble, troubles
-from sambench.config import RunConfig
-from sambench.record import RunRecord
+from sambench.config.run_config import RunConfig
+from sambench.store.record import RunRecord
 
 if TYPE_CHECKING:
-    from conftest import RecordMaker
+    from tests.conftest import RecordMaker
 
 
 def found(records: Sequence[RunRecord], planned: Sequence[RunConfig] = ()) -> tuple[Trouble, ...]:

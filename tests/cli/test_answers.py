@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sambench.store import Store
+from sambench.store.tree import Store
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Call, Outcome

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sambench.cli import main
-from sambench.store import Store
+from sambench.store.tree import Store
 
 Complete = Callable[..., list[str]]
 FAILING = """

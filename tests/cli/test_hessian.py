@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.test_cli import call, records_of
+from tests.cli.test_commands import call, records_of
 
 SUITE = """
 name: tiny

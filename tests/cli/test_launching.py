@@ -9,7 +9,7 @@ import pytest
 from sambench.errors import RunFailed
 from sambench.launch.launcher import Launcher, launchers
 from sambench.launch.watcher import Tally
-from tests.test_cli import call
+from tests.cli.test_commands import call
 
 ONE = ("compare", "--dataset", "phantom", "--model", "small-cnn", "--opt", "adam")
 

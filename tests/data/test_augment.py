@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sambench.config import CHOICES
+from sambench.config.run_config import CHOICES
 from sambench.data.augment import (
     AUGMENTATIONS,
     flip_shift,

@@ -17,8 +17,8 @@ import pytest
 
 from sambench.data import download
 from sambench.data.download import Remote, fetch, unpack
-from sambench.data.locking import lock
 from sambench.errors import DataError, StoreError
+from sambench.files.locks import lock
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
 MD5 = f"md5:{hashlib.md5(CONTENT).hexdigest()}"

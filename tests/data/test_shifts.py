@@ -8,7 +8,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from sambench.config import CHOICES
+from sambench.config.run_config import CHOICES
 from sambench.data.shifts import SEVERITIES, STRENGTHS, Draws, shifted
 
 CPU = torch.device("cpu")

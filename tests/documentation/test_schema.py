@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from sambench.config import RunConfig
-from sambench.minimum.hessian import measure_hessian
-from sambench.minimum.measurement import Measurement
-from sambench.minimum.measuring import measure_minimum
-from sambench.minimum.settings import HessianSettings
-from sambench.minimum.study_settings import Studies
-from sambench.record import STATUSES
-from sambench.run import Paths, run_one
-from sambench.store import Store
+from sambench.config.curvature_settings import HessianSettings
+from sambench.config.measurement import Measurement
+from sambench.config.run_config import RunConfig
+from sambench.config.study_settings import Studies
+from sambench.run.curvature import measure_hessian
+from sambench.run.measure import measure_minimum
+from sambench.run.single_run import Paths, run_one
+from sambench.store.record import STATUSES
+from sambench.store.tree import Store
 
 if TYPE_CHECKING:
-    from conftest import RecordMaker
+    from tests.conftest import RecordMaker
 
 jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed")
 

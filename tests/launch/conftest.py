@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from sambench.config import RunConfig
+from sambench.config.curvature_settings import HessianSettings
+from sambench.config.measurement import Measurement
+from sambench.config.run_config import RunConfig
 from sambench.launch.manifest import Manifest
-from sambench.minimum.measurement import Measurement
-from sambench.minimum.settings import HessianSettings
 
 ManifestMaker = Callable[..., Manifest]
 TINY = HessianSettings(samples=24, max_matvecs=8, tol=0.5, trace_tol=1.0)

@@ -7,8 +7,8 @@ import pytest
 from sambench.errors import ConfigError
 from sambench.launch.launchers.local import launch, seconds_allowed
 from sambench.launch.watcher import Watcher
-from sambench.record import INTERRUPTED
-from sambench.store import Store
+from sambench.store.record import INTERRUPTED
+from sambench.store.tree import Store
 from tests.launch.conftest import ManifestMaker
 
 

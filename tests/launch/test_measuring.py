@@ -16,18 +16,18 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from sambench.config import RunConfig
+from sambench.config.curvature_settings import HessianSettings
+from sambench.config.measurement import Measurement
+from sambench.config.run_config import RunConfig
+from sambench.config.study_settings import Studies
 from sambench.errors import DeviceError
 from sambench.launch.launchers.local import launch
 from sambench.launch.manifest import Manifest
 from sambench.launch.watcher import Watcher
-from sambench.minimum.hessian import JOURNAL, measure_hessian
-from sambench.minimum.measurement import Measurement
-from sambench.minimum.settings import HessianSettings
-from sambench.minimum.study_settings import Studies
-from sambench.record import RunRecord
-from sambench.run import Paths, run_one
-from sambench.store import Store
+from sambench.run.curvature import JOURNAL, measure_hessian
+from sambench.run.single_run import Paths, run_one
+from sambench.store.record import RunRecord
+from sambench.store.tree import Store
 from tests.launch.conftest import TINY, ManifestMaker
 from tests.launch.test_pool import owner
 

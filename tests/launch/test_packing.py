@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from sambench.claim import Owner
 from sambench.errors import ConfigError
-from sambench.events import Event, Started, Tick
+from sambench.files.claim import Owner
 from sambench.launch.launcher import launchers
 from sambench.launch.launchers.local import launch
 from sambench.launch.launchers.ray import _resources
@@ -19,8 +18,9 @@ from sambench.launch.manifest import Manifest
 from sambench.launch.packing import CONTEXT_BYTES, MARGIN, SHARE, Packing, Room, runs_that_fit
 from sambench.launch.pool import Pool
 from sambench.launch.watcher import Watcher
-from sambench.record import RunRecord
-from sambench.store import CLAIM, Store
+from sambench.store.record import RunRecord
+from sambench.store.tree import CLAIM, Store
+from sambench.training.events import Event, Started, Tick
 from tests.launch.conftest import ManifestMaker
 
 GB = 1024**3

@@ -15,10 +15,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from sambench.config import RunConfig
-from sambench.environment import COMMAND as TYPED
+from sambench.config.run_config import RunConfig
 from sambench.errors import ConfigError, LaunchError
-from sambench.events import Epoch, Event, Started, Tick
 from sambench.launch import pool
 from sambench.launch.launchers import local
 from sambench.launch.launchers.local import launch
@@ -26,7 +24,9 @@ from sambench.launch.manifest import Manifest
 from sambench.launch.pool import Pool, threads_each
 from sambench.launch.watcher import Tally, Watcher
 from sambench.launch.wire import event_from_dict, event_to_dict
-from sambench.store import CLAIM, Store
+from sambench.store.environment import COMMAND as TYPED
+from sambench.store.tree import CLAIM, Store
+from sambench.training.events import Epoch, Event, Started, Tick
 from tests.launch.conftest import TINY, ManifestMaker
 
 

@@ -17,7 +17,7 @@ from sambench.errors import ConfigError
 from sambench.launch.launcher import launchers
 from sambench.launch.launchers.ray import launch
 from sambench.launch.watcher import Tally, Watcher
-from sambench.store import CLAIM, Store
+from sambench.store.tree import CLAIM, Store
 from tests.launch.conftest import ManifestMaker
 
 pytestmark = pytest.mark.slow

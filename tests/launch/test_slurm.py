@@ -18,8 +18,8 @@ from sambench.errors import ConfigError, LaunchError
 from sambench.launch.launchers import slurm
 from sambench.launch.manifest import Manifest
 from sambench.launch.watcher import Tally, Watcher
-from sambench.record import RunRecord
-from sambench.store import CLAIM, Store
+from sambench.store.record import RunRecord
+from sambench.store.tree import CLAIM, Store
 from tests.launch import slurm_cluster
 from tests.launch.conftest import ManifestMaker
 

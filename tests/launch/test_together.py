@@ -20,13 +20,13 @@ from safetensors.torch import load_file
 from torch import distributed, multiprocessing, nn
 from torch.nn import functional
 
-import sambench.run
-from sambench.config import RunConfig
+import sambench.run.single_run
+from sambench.config.run_config import RunConfig
 from sambench.data.batches import Images, shuffled
-from sambench.data.parts import load_parts
 from sambench.errors import ConfigError
-from sambench.run import Paths, run_one, train_beside
-from sambench.store import Store
+from sambench.run.images import load_parts
+from sambench.run.single_run import Paths, run_one, train_beside
+from sambench.store.tree import Store
 from sambench.training.replicas import Replicas
 from sambench.training.seeding import derive_seed
 
@@ -73,7 +73,7 @@ def in_float64() -> Iterator[None]:
         return inputs.double(), targets
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sambench.run, "build_network", network)
+        patch.setattr(sambench.run.single_run, "build_network", network)
         patch.setattr(Images, "batch", double)
         yield
 

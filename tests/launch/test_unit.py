@@ -10,8 +10,8 @@ import pytest
 
 from sambench.launch.unit import STOP_FILE, conclude, mark_failed, perform_alone
 from sambench.launch.watcher import Tally, Watcher
-from sambench.record import RunRecord
-from sambench.store import Store
+from sambench.store.record import RunRecord
+from sambench.store.tree import Store
 from tests.launch.conftest import TINY, ManifestMaker
 
 

@@ -10,11 +10,11 @@ import pytest
 
 from sambench.analysis.answer import answers
 from sambench.analysis.panels import build_panels
-from sambench.record import RunRecord
 from sambench.report.answer import _points, answer_text
+from sambench.store.record import RunRecord
 
 if TYPE_CHECKING:
-    from conftest import RecordMaker
+    from tests.conftest import RecordMaker
 
 
 def text(records: Sequence[RunRecord]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from sambench.analysis.published import FAMILIES
 from sambench.report.claims import claims_table
 
 if TYPE_CHECKING:
-    from conftest import RecordMaker
+    from tests.conftest import RecordMaker
 
 
 def test_claims_with_their_numbers(make_record: RecordMaker) -> None:

@@ -11,7 +11,7 @@ from sambench.report.contrasts import contrast_tables, replication_table
 from sambench.report.markdown import to_markdown
 
 if TYPE_CHECKING:
-    from conftest import RecordMaker
+    from tests.conftest import RecordMaker
 
 
 def test_the_whole_text(make_record: RecordMaker) -> None:

@@ -18,8 +18,8 @@ from PIL import Image
 
 import sambench.report.curvature_plots
 import sambench.report.landscape_plots
-from sambench.arrays import write_arrays
 from sambench.errors import StoreError
+from sambench.files.arrays import write_arrays
 from sambench.report.captions import significant
 from sambench.report.curvature_plots import density_png, write_figures
 from sambench.report.landscape_plots import (
@@ -32,7 +32,7 @@ from sambench.report.landscape_plots import (
 from sambench.report.style import png
 
 if TYPE_CHECKING:
-    from conftest import RecordMaker
+    from tests.conftest import RecordMaker
 
 COMMON = {"samples": 512, "batch_norm": "eval"}
 X = np.linspace(-1, 1, 5)

@@ -7,7 +7,7 @@ from sambench.report.differences import MOST_LINES, difference_tables
 from sambench.report.table import Table
 
 if TYPE_CHECKING:
-    from conftest import RecordMaker
+    from tests.conftest import RecordMaker
 
 
 NAMES = ("accuracy", "train_seconds", "top")

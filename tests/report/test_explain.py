@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from sambench.analysis.cells import find_cell
 from sambench.analysis.panels import build_panels
-from sambench.record import RunRecord
 from sambench.report.explain import explain
+from sambench.store.record import RunRecord
 
 if TYPE_CHECKING:
-    from conftest import RecordMaker
+    from tests.conftest import RecordMaker
 
 
 def explained(records: Sequence[RunRecord], query: str) -> tuple[str, ...]:

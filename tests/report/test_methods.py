@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sambench.analysis.panels import build_panels
-from sambench.record import RunRecord
 from sambench.report.document import Section
 from sambench.report.methods import methods, said
+from sambench.store.record import RunRecord
 
 if TYPE_CHECKING:
-    from conftest import RecordMaker
+    from tests.conftest import RecordMaker
 
 HESSIAN: dict[str, Any] = {
     **{

@@ -16,7 +16,7 @@ from sambench.report.table import Cell, Table
 from sambench.report.tables import build_tables
 
 if TYPE_CHECKING:
-    from conftest import RecordMaker
+    from tests.conftest import RecordMaker
 
 
 def table(title: str = "small-cnn on phantom") -> Table:

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sambench.analysis.statistics import Summary
-from sambench.record import RunRecord
 from sambench.report.markdown import to_markdown
 from sambench.report.table import Cell, Table, format_summary
 from sambench.report.tables import build_tables
+from sambench.store.record import RunRecord
 
 if TYPE_CHECKING:
-    from conftest import RecordMaker
+    from tests.conftest import RecordMaker
 
 
 def hessian(top: float = 10.0, *, std: float | None = 0.5, unconverged: str = "") -> dict[str, Any]:

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 import torch
-from tape import Tape
-from test_loop import told, training, weights
 from torch import nn
 
 from sambench.optim.method import optimizers
 from sambench.training.loop import Interrupted, Training
+from tests.training.tape import Tape
+from tests.training.test_loop import told, training, weights
 
 EPOCHS = 4
 DIFFERING = {"looksam", "interval-sam", "esam", "aesam"}

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import torch
-from test_loop import training, weights
 from torch import nn
 
 from sambench.training import compiled, engine
+from tests.training.test_loop import training, weights
 
 
 @pytest.fixture

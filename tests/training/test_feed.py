@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_loop import training, weights
 
 from sambench.data.augment import make_augmentation
 from sambench.data.batches import IMAGENET, Images, Scaling, shuffled
 from sambench.training.feed import AHEAD, Feed
 from sambench.training.replicas import ALONE, Replicas
+from tests.training.test_loop import training, weights
 
 CPU = torch.device("cpu")
 

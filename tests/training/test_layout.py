@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_loop import training, weights
 from torch import nn
 
 from sambench.models.model import build_model
 from sambench.optim import build
 from sambench.training.layout import align_moments, layout_of
+from tests.training.test_loop import training, weights
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda:0")
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import nn
 
-from sambench.config import RunConfig
+from sambench.config.run_config import RunConfig
 from sambench.data.batches import Images, Scaling
-from sambench.events import Epoch
 from sambench.optim import build
+from sambench.training.events import Epoch
 from sambench.training.loop import Diverged, Interrupted, Training
 from sambench.training.rewind import undisturbed
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 import torch
-from test_captured import ALIKE, DIFFERING, Reading, settings
-from test_loop import training, weights
 
-from sambench.environment import make_deterministic
+from sambench.store.environment import make_deterministic
 from sambench.training.loop import Interrupted, Training
+from tests.training.test_captured import ALIKE, DIFFERING, Reading, settings
+from tests.training.test_loop import training, weights
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 

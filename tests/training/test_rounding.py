@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_loop import training
 from torch import Tensor, nn
 
 from sambench.optim import build
 from sambench.training.rounding import RoundingWatch, rounds, to_bf16, to_tf32
+from tests.training.test_loop import training
 
 
 def by_hand(value: float, kept: int) -> float:

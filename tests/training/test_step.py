@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import torch
-from test_loop import training
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sambench.optim.method import optimizers
 from sambench.training.tallies import note_hits
+from tests.training.test_loop import training
 
 ALIKE = sorted(info.name for info in optimizers.list() if info.name != "aesam")
 

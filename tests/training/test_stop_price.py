@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sambench.config import RunConfig
+from sambench.config.run_config import RunConfig
 from sambench.data.batches import Images, Scaling
 from sambench.optim import build
 from sambench.training import loop

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from sambench.config import Stop
+from sambench.config.run_config import Stop
 from sambench.training.stopping import Standing, after_epoch, within_epoch
 
 

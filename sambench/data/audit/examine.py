@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sambench.atomic import write_json, write_text
 from sambench.data.audit.copies import Copies, Groups, find_copies
 from sambench.data.audit.facts import file_facts, find_leaks
 from sambench.data.audit.findings import NEAR, SAME_FILE, SAME_PIXELS, Audit, Burned, Link, Tear
@@ -19,6 +18,7 @@ from sambench.data.audit.pictures import write_pairs
 from sambench.data.audit.shortcuts import find_shortcuts
 from sambench.data.prepared import Prepared
 from sambench.data.splits import Population, make_split
+from sambench.files.atomic import write_json, write_text
 
 BORDER, MARGIN, MARKS = 0.02, 0.05, 2e-4
 GROUPED = 5

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from sambench.atomic import write_bytes
 from sambench.data.audit.findings import NEAR, Link
 from sambench.data.drawing import FAINT, INK, PAPER, accent, draw_head, font, shortened, tile
 from sambench.data.prepared import Prepared
+from sambench.files.atomic import write_bytes
 
 COLUMNS, MOST = 3, 24
 TILE, INNER, OUTER, MARGIN = 214, 4, 34, 32

@@ -70,8 +70,8 @@ def scan(request: Request) -> Listing:
 
 def make(request: Request) -> Path:
     """Write what is missing of the images and, last, the workbook; return their folder."""
-    from sambench.atomic import write_bytes
     from sambench.data.phantom.cohort import plan
+    from sambench.files.atomic import write_bytes
 
     images, seed, pixels = (_whole(request, name) for name in ("images", "seed", "pixels"))
     duplicates, label_noise = (float(request.options[n]) for n in ("duplicates", "label_noise"))
@@ -113,8 +113,8 @@ def _write_images(
     """
     from concurrent.futures import ThreadPoolExecutor, as_completed
 
-    from sambench.atomic import write_bytes
     from sambench.data.phantom.cohort import render
+    from sambench.files.atomic import write_bytes
 
     def write(picture: Picture) -> Path:
         path = image_path(folder, picture)

@@ -10,7 +10,7 @@ from sambench.errors import ConfigError, StoreError
 from sambench.launch.launcher import AUTO, RUNS_PER_DEVICE, Launcher, launchers
 from sambench.launch.manifest import Manifest
 from sambench.launch.watcher import Tally, Watcher
-from sambench.record import INTERRUPTED
+from sambench.store.record import INTERRUPTED
 
 MINUTES = "minutes"
 
@@ -29,7 +29,7 @@ def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> 
     devices = named_devices(options, manifest.device)
     number, seconds = runs_per_device(options), seconds_allowed(options)
     if number != 1 and not devices:
-        from sambench.environment import choose_device
+        from sambench.store.environment import choose_device
 
         devices = [str(choose_device(manifest.device)[0])]
     packing = None
@@ -103,11 +103,11 @@ def run_all(
         DeviceError: If the device is not there.
         StoreError: If the results folder cannot be written.
     """
-    from sambench.claim import Claimed
-    from sambench.environment import choose_device
+    from sambench.files.claim import Claimed
     from sambench.launch.signals import stop_on_signal
     from sambench.launch.together import processes
     from sambench.launch.unit import perform
+    from sambench.store.environment import choose_device
 
     where, reason = choose_device(device)
     watcher.say(f"device {where} ({reason})")

@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sambench.environment import RUNS_ON_DEVICE
 from sambench.errors import ConfigError, LaunchError
 from sambench.launch.launcher import RUNS_PER_DEVICE, Launcher, launchers
 from sambench.launch.manifest import Manifest
 from sambench.launch.watcher import Tally, Watcher
 from sambench.plugin import VARIABLE
+from sambench.store.environment import RUNS_ON_DEVICE
 
 RETRIES = 3
 LOOK_SECONDS = 0.2

@@ -20,8 +20,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from sambench.atomic import write_json
 from sambench.errors import ConfigError, LaunchError, did_you_mean
+from sambench.files.atomic import write_json
 from sambench.launch.launcher import RUNS_PER_DEVICE, Launcher, launchers
 from sambench.launch.manifest import LAUNCHES, Manifest
 from sambench.launch.watcher import Tally, Watcher

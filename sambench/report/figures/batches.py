@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from sambench.analysis.groups import Line
 from sambench.analysis.metrics import collapsed
-from sambench.record import RunRecord
 from sambench.report.figures.axes import asinh_axis, log_axis
 from sambench.report.figures.material import LeftOut, Material, Setting
 from sambench.report.figures.rows import rows
 from sambench.report.picture import Picture
 from sambench.report.style import BLUE, PALE, plain_png
+from sambench.store.record import RunRecord
 
 TITLE = "Curvature of single batches"
 PERCENTILES = (5, 25, 50, 75, 95)

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sambench.arrays import Arrays
-from sambench.record import RunRecord
+from sambench.files.arrays import Arrays
 from sambench.report.curvature_plots import FAINTEST
 from sambench.report.figures.axes import asinh_axis, short
 from sambench.report.figures.material import LeftOut, Material, Setting
 from sambench.report.figures.panels import panels
 from sambench.report.picture import Picture
 from sambench.report.style import BLUE, GREY, LINE, SMALL, VERMILION, plain_png
+from sambench.store.record import RunRecord
 
 TITLE = "Spectral densities"
 Floats = NDArray[np.float64]

@@ -13,7 +13,6 @@ from matplotlib.ticker import MaxNLocator
 from sambench.analysis.correlation import RankCorrelation, rank_correlation
 from sambench.analysis.groups import Line
 from sambench.analysis.metrics import Metric, collapsed, find_metric, find_metrics
-from sambench.record import RunRecord
 from sambench.report.figures.axes import asinh_axis, focus, log_axis
 from sambench.report.figures.labels import height_for, label_points
 from sambench.report.figures.material import LeftOut, Material, Setting
@@ -31,6 +30,7 @@ from sambench.report.style import (
     sheet,
     text_width,
 )
+from sambench.store.record import RunRecord
 
 TITLE = "Accuracy against sharpness"
 ACCURACY = find_metric("accuracy")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from sambench.record import RunRecord
 from sambench.report.figures import (
     accuracy,
     batches,
@@ -24,6 +23,7 @@ from sambench.report.figures import (
 )
 from sambench.report.figures.material import LeftOut, Material, Runs, Setting
 from sambench.report.picture import Picture
+from sambench.store.record import RunRecord
 
 MOST_LINES = 80
 """Of more optimizers than these, over all settings, only the figures over all are drawn."""

@@ -11,7 +11,7 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
-from sambench.arrays import Arrays
+from sambench.files.arrays import Arrays
 from sambench.report.figures.axes import log_axis, round_numbers, short
 from sambench.report.figures.material import LeftOut, Material, Setting
 from sambench.report.figures.panels import panels

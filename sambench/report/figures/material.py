@@ -20,10 +20,10 @@ from sambench.analysis.metrics import find_metric
 from sambench.analysis.panels import against_baseline, image_groups
 from sambench.analysis.predictions import Predictions, read_predictions
 from sambench.analysis.targets import Epochs, read_history
-from sambench.arrays import Arrays, read_arrays
-from sambench.config import RunConfig
+from sambench.config.run_config import RunConfig
 from sambench.errors import StoreError
-from sambench.record import RunRecord
+from sambench.files.arrays import Arrays, read_arrays
+from sambench.store.record import RunRecord
 
 DRAWN = ("train_loss", "train_accuracy", "validation_accuracy")
 """What else of an epoch is drawn, where it is known."""

@@ -13,14 +13,14 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sambench.arrays import write_arrays
-from sambench.config import RunConfig
-from sambench.record import RunRecord
+from sambench.config.run_config import RunConfig
+from sambench.files.arrays import write_arrays
 from sambench.report.figures import gallery
 from sambench.report.figures.material import LeftOut, Material
 from sambench.report.picture import Picture
 from sambench.report.style import plain_png
-from sambench.store import Store
+from sambench.store.record import RunRecord
+from sambench.store.tree import Store
 
 Runs = list[RunRecord]
 RunMaker = Callable[..., RunRecord]

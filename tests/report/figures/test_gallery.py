@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sambench.record import RunRecord
 from sambench.report.figures import Gallery, draw_gallery, gallery
 from sambench.report.style import COLUMN, DPI
-from sambench.store import Store
+from sambench.store.record import RunRecord
+from sambench.store.tree import Store
 from tests.report.figures.conftest import RunMaker, damage_last_epoch, truncate
 
 PLACE = "small-cnn-on-phantom"

@@ -15,7 +15,7 @@ from sambench.analysis.reliability import confusion_matrix
 from sambench.analysis.roc import mean_roc
 from sambench.report.figures import LeftOut
 from sambench.report.picture import Picture
-from sambench.store import Store
+from sambench.store.tree import Store
 from tests.report.figures.conftest import RunMaker, draw, labels, points
 
 Drawn = dict[str, list[Figure]]

@@ -1,0 +1,123 @@
+"""How long the rest of a suite takes, from the finished runs that are most like each."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sambench.config.run_config import RunConfig
+from sambench.optim.method import optimizers
+from sambench.store.status import DONE, Standing, pending
+
+Likeness = Callable[[RunConfig], Hashable]
+
+
+def _same_but_for_seed(config: RunConfig) -> Hashable:
+    optimizer = tuple(sorted(config.optimizer.items()))
+    return (*_same_images(config), config.epochs, config.stop, config.validation, optimizer)
+
+
+def _same_optimizer(config: RunConfig) -> Hashable:
+    return (*_same_images(config), config.optimizer["name"])
+
+
+def _same_images(config: RunConfig) -> tuple[Hashable, ...]:
+    return (config.dataset, config.image_size, config.model, config.batch_size, config.precision)
+
+
+def _same_model(config: RunConfig) -> Hashable:
+    return (config.model, config.image_size)
+
+
+LIKENESS: Sequence[Likeness] = (_same_but_for_seed, _same_optimizer, _same_images, _same_model)
+"""From the closest on; the first that a finished run shares with an open one is used."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """What is left to do, on one device at the pace of the finished runs.
+
+    Attributes:
+        seconds: For the open runs that a finished one is like.
+        known: How many those are.
+        unknown: How many others are open.
+        finished: How many runs this was learned from.
+    """
+
+    seconds: float
+    known: int
+    unknown: int
+    finished: int
+
+
+def forecast(standings: Iterable[Standing]) -> Forecast:
+    """Estimate the time left.
+
+    A run's time is its gradient evaluations times the median seconds (training, evaluation and
+    all else) that like runs took for one, and the median time of their curvature measurement.
+    """
+    everything = list(standings)
+    finished = [s for s in everything if s.state == DONE and s.cost.get("gradient_evaluations")]
+    pace = _Medians((s.config, _seconds(s) / s.cost["gradient_evaluations"]) for s in finished)
+    length = _Medians((s.config, float(s.cost["gradient_evaluations"])) for s in finished)
+    images = _Medians((s.config, float(s.images)) for s in finished if s.images)
+    curvature = _Medians(
+        (s.config, s.curvature_seconds) for s in finished if s.curvature_seconds is not None
+    )
+    total, known, unknown = 0.0, 0, 0
+    for standing in pending(everything):
+        config = standing.config
+        seconds = curvature.like(config) or 0.0
+        if standing.action != "measure curvature":
+            per_evaluation, evaluations = pace.like(config), _evaluations(config, length, images)
+            if per_evaluation is None or evaluations is None:
+                unknown += 1
+                continue
+            done = standing.cost.get("gradient_evaluations", 0)
+            seconds += per_evaluation * max(0.0, evaluations - done)
+        known += 1
+        total += seconds
+    return Forecast(seconds=total, known=known, unknown=unknown, finished=len(finished))
+
+
+class _Medians:
+    """Medians of a quantity over the runs that are alike, for each kind of likeness."""
+
+    def __init__(self, values: Iterable[tuple[RunConfig, float]]) -> None:
+        groups: list[dict[Hashable, list[float]]] = [defaultdict(list) for _ in LIKENESS]
+        for config, value in values:
+            for group, likeness in zip(groups, LIKENESS, strict=True):
+                group[likeness(config)].append(value)
+        self._medians: list[Mapping[Hashable, float]] = [
+            {key: statistics.median(found) for key, found in group.items()} for group in groups
+        ]
+
+    def like(self, config: RunConfig, closest_only: bool = False) -> float | None:
+        """Return the median over the runs most like this one, if there are any."""
+        for medians, likeness in zip(self._medians, LIKENESS, strict=True):
+            if (median := medians.get(likeness(config))) is not None:
+                return median
+            if closest_only:
+                return None
+        return None
+
+
+def _evaluations(config: RunConfig, length: _Medians, images: _Medians) -> float | None:
+    """Return the gradient evaluations that a run will take."""
+    if (alike := length.like(config, closest_only=True)) is not None:
+        return alike
+    number = images.like(config)
+    if number is None:
+        return None
+    info = optimizers.get(str(config.optimizer["name"]))
+    steps = math.ceil(number / config.batch_size) * config.epochs
+    budget = config.stop.value if config.stop.rule == "gradient-evaluations" else None
+    return min(steps * info.gradient_evaluations, budget or math.inf)
+
+
+def _seconds(standing: Standing) -> float:
+    names = ("train_seconds", "evaluation_seconds", "overhead_seconds")
+    return sum(float(standing.cost.get(name) or 0.0) for name in names)

@@ -1,0 +1,154 @@
+"""KEY=VALUE settings as people write them, sorted by whom they belong to.
+
+A key names a field of the run (`schedule`), a hyperparameter of the optimizer (`rho`, in full
+`optimizer.rho`) or a stop rule (`stop.patience`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import yaml
+
+from sambench.config.run_config import STOP_RULES, RunConfig
+from sambench.errors import ConfigError, did_you_mean
+from sambench.files.yaml_text import read_yaml
+from sambench.optim.base import BASES, find_base
+from sambench.optim.hyperparameter import Hyperparameter, Mechanics
+from sambench.optim.method import optimizers as registry
+
+OPTIMIZER, STOP = "optimizer", "stop"
+SEE = "`sambench list settings` explains all"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sorted:
+    """Settings by whom they belong to.
+
+    Attributes:
+        run: Fields of `RunConfig`, and the base optimizer.
+        optimizer: Hyperparameters.
+        spelled: How each was written, by the field that it sets: `lr` for `optimizer.lr` too.
+    """
+
+    run: dict[str, Any] = field(default_factory=dict)
+    optimizer: dict[str, Any] = field(default_factory=dict)
+    spelled: dict[str, str] = field(default_factory=dict)
+
+    def refuse_beside(self, options: Mapping[str, str]) -> None:
+        """Refuse settings that an option gives too.
+
+        Args:
+            options: The option that was given, by the field that it sets.
+
+        Raises:
+            ConfigError: Names the first.
+        """
+        for key, option in options.items():
+            if key in self.spelled:
+                raise ConfigError(
+                    f"{option} and --set {self.spelled[key]} are both given; keep one"
+                )
+
+    def refuse(self, keys: Mapping[str, str]) -> None:
+        """Refuse settings that have an option of their own; each key comes with it.
+
+        Raises:
+            ConfigError: Names the first.
+        """
+        for key, option in keys.items():
+            if key in self.spelled:
+                raise ConfigError(f"--set {self.spelled[key]}: give it by {option} instead")
+
+
+def parse_settings(given: Sequence[str] | None) -> dict[str, Any]:
+    """Read KEY=VALUE settings; values are written as in YAML.
+
+    Raises:
+        ConfigError: If a text has no key or no equals sign, its value is no YAML, or a key comes
+            twice.
+    """
+    parsed: dict[str, Any] = {}
+    for text in given or ():
+        key, equals, value = text.partition("=")
+        if not (equals and key):
+            raise ConfigError(f"--set {text!r} is not KEY=VALUE, as in rho=0.1")
+        if key in parsed:
+            raise ConfigError(f"--set {key} is given twice; keep one")
+        try:
+            parsed[key] = read_yaml(value)
+        except yaml.YAMLError:
+            raise ConfigError(f"--set {text!r}: {value!r} is no YAML value") from None
+    return parsed
+
+
+def sort_settings(given: Sequence[str] | None, optimizers: Sequence[str]) -> Sorted:
+    """Sort settings into the run's own and those of the optimizers.
+
+    Raises:
+        ConfigError: If a setting is neither, or is given twice in different words.
+    """
+    known = {name for optimizer in optimizers for name in hyperparameters_of(optimizer)}
+    own = {f.name for f in fields(RunConfig)} | {"base"}
+    found = Sorted()
+    for key, as_given in parse_settings(given).items():
+        head, dot, rest = key.partition(".")
+        name, of_optimizer, value = key, key not in own, as_given
+        if dot and head == STOP:
+            name, of_optimizer, value = STOP, False, _stop(rest, value)
+        elif dot and head == OPTIMIZER:
+            _refuse_unknown(key, rest, known | {"base"}, optimizers)
+            name, of_optimizer = rest, rest != "base"
+        elif key not in own | known:
+            raise ConfigError(
+                f"unknown setting {key!r}{did_you_mean(key, own | known)}; "
+                f"of the run: {', '.join(sorted(own))}; of {', '.join(optimizers)}: "
+                f"{', '.join(sorted(known))}; {SEE}"
+            )
+        if name == "base" and not of_optimizer:
+            _refuse_base(str(value), optimizers)
+        if name in found.spelled:
+            raise ConfigError(f"--set {found.spelled[name]} and --set {key} are one; keep one")
+        found.spelled[name] = key
+        (found.optimizer if of_optimizer else found.run)[name] = value
+    return found
+
+
+def _refuse_base(base: str, optimizers: Sequence[str]) -> None:
+    """Refuse a base optimizer that does not exist or that none of the optimizers takes."""
+    find_base(base)
+    own = {name: registry.get(name).base for name in optimizers}
+    if all(its not in (None, base) for its in own.values()):
+        raise ConfigError(f"--set base={base}: {', '.join(own)} has its own base optimizer")
+
+
+def _stop(rule: str, value: Any) -> dict[str, Any]:
+    if rule not in STOP_RULES:
+        raise ConfigError(
+            f"unknown setting {f'{STOP}.{rule}'!r}{did_you_mean(rule, STOP_RULES)}; "
+            f"rules of {STOP}: {', '.join(STOP_RULES)}; {SEE}"
+        )
+    return {"rule": rule, "value": value}
+
+
+def _refuse_unknown(key: str, name: str, known: set[str], optimizers: Sequence[str]) -> None:
+    if name not in known:
+        raise ConfigError(
+            f"unknown setting {key!r}{did_you_mean(name, known)}; "
+            f"of {', '.join(optimizers)}: {', '.join(sorted(known))}; {SEE}"
+        )
+
+
+def with_settings(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an optimizer with those of the settings that it has."""
+    return {"name": name, **{k: v for k, v in settings.items() if k in hyperparameters_of(name)}}
+
+
+def hyperparameters_of(optimizer: str) -> set[str]:
+    """Return the names of an optimizer's hyperparameters and of all bases that it can run on."""
+    info = registry.get(optimizer)
+    bases = BASES.values() if info.base is None else [find_base(info.base)]
+    mechanics = (name for name, h in vars(Mechanics).items() if isinstance(h, Hyperparameter))
+    return {*info.hyperparameters, *mechanics, *(name for base in bases for name in base.settings)}

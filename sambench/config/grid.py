@@ -1,0 +1,156 @@
+"""Grids of settings: their products, and patterns that pick runs out of them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from sambench.config.run_config import RunConfig, Stop
+from sambench.errors import ConfigError, UserError, did_you_mean
+from sambench.files.yaml_text import Path
+from sambench.optim.base import BASES
+from sambench.optim.method import optimizers
+
+BESIDE_OPTIMIZER = ("base", "lr", "weight_decay")
+"""Settings of the optimizer that may stand beside it."""
+
+EVERY = "all"
+"""In place of optimizers: every registered one."""
+
+SETTINGS = (*(f.name for f in fields(RunConfig)), *BESIDE_OPTIMIZER)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Combination:
+    """One point of a grid.
+
+    Attributes:
+        settings: Of a run.
+        paths: Where each was written.
+    """
+
+    settings: Mapping[str, Any]
+    paths: Mapping[str, Path]
+
+    def over(self, defaults: Mapping[str, Any], path: Path) -> Combination:
+        """Return the point with what it leaves out taken from the defaults, written at a path."""
+        return Combination(
+            settings={**defaults, **self.settings},
+            paths={**{key: (*path, key) for key in defaults}, **self.paths},
+        )
+
+
+def product(grid: Mapping[str, Any], path: Path) -> tuple[Combination, ...]:
+    """Return every combination of a grid whose values may be lists.
+
+    Within an optimizer written as a mapping a list is a choice too, as in
+    `{name: sam, rho: [0.05, 0.1]}`; `optimizer: all` stands for every registered one.
+
+    Args:
+        grid: Settings, each a value or a list of values.
+        path: Where the grid was written.
+    """
+    axes = [
+        [(key, value, place) for value, place in _values(key, given, (*path, key))]
+        for key, given in grid.items()
+    ]
+    return tuple(
+        Combination(
+            settings={key: value for key, value, _ in point},
+            paths={key: place for key, _, place in point},
+        )
+        for point in itertools.product(*axes)
+    )
+
+
+def _values(key: str, given: Any, path: Path) -> Iterable[tuple[Any, Path]]:
+    items = given if isinstance(given, list | tuple) else [given]
+    if key == "optimizer" and given == EVERY:
+        items = [info.name for info in optimizers.list()]
+    for position, item in enumerate(items):
+        place = (*path, position) if items is given else path
+        if key == "optimizer" and isinstance(item, Mapping):
+            choices = [
+                [(name, value) for value in _choices(name, values)] for name, values in item.items()
+            ]
+            yield from ((dict(point), place) for point in itertools.product(*choices))
+        else:
+            yield item, place
+
+
+def _choices(name: str, given: Any) -> Iterable[Any]:
+    """Return the values of a hyperparameter, of which some (betas) are lists themselves."""
+    one_is_a_list = any(isinstance(base.settings.get(name), tuple) for base in BASES.values())
+    if isinstance(given, list) and (not one_is_a_list or isinstance(given[0], list)):
+        yield from given
+    else:
+        yield given
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """Picks runs by their settings, each a value or one of several; all must fit.
+
+    An optimizer fits by name, or by the name and hyperparameters of a mapping.
+    """
+
+    wanted: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return ", ".join(
+            f"{key}: {' or '.join(map(str, values))}" for key, values in self.wanted.items()
+        )
+
+    @classmethod
+    def parse(cls, given: object, what: str) -> Pattern:
+        """Read a pattern.
+
+        Raises:
+            ConfigError: If it is no mapping or has an unknown key.
+        """
+        if not isinstance(given, Mapping) or not given:
+            raise ConfigError(f"{what} must name settings, as in {{optimizer: sam}}, not {given!r}")
+        for key in given:
+            if key not in SETTINGS:
+                raise ConfigError(
+                    f"unknown key {str(key)!r} in {what}{did_you_mean(str(key), SETTINGS)}; "
+                    f"known: {', '.join(SETTINGS)}"
+                )
+        return cls(wanted={k: tuple(v) if isinstance(v, list) else (v,) for k, v in given.items()})
+
+    def matches(self, config: RunConfig) -> bool:
+        """Whether a run fits."""
+        return all(
+            any(_fits(config, key, value) for value in values)
+            for key, values in self.wanted.items()
+        )
+
+
+def _fits(config: RunConfig, key: str, wanted: Any) -> bool:
+    if key == "optimizer":
+        named = wanted if isinstance(wanted, Mapping) else {"name": wanted}
+        return all(config.optimizer.get(name) == value for name, value in named.items())
+    if key in BESIDE_OPTIMIZER:
+        return bool(config.optimizer.get(key) == wanted)
+    if key == "stop":
+        try:
+            return config.stop == Stop.parse(wanted)
+        except UserError:
+            return False
+    return bool(getattr(config, key) == wanted)
+
+
+def guilty(combination: Combination, message: str) -> Path | None:
+    """Return where the setting was written that alone causes an error, if one does."""
+    sound = {"dataset": "any", "image_size": 64, "model": "any", "optimizer": "adam"}
+    for key, value in combination.settings.items():
+        beside = key in BESIDE_OPTIMIZER
+        optimizer = {"optimizer": combination.settings.get("optimizer", "adam")} if beside else {}
+        try:
+            RunConfig.from_dict({**sound, **optimizer, key: value})
+        except UserError as error:
+            if str(error) == message:
+                return combination.paths.get(key)
+    return None

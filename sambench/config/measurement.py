@@ -1,0 +1,97 @@
+"""What is to be measured of a run's minimum; it does not change what the run is called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from sambench.config.curvature_settings import HessianSettings
+from sambench.config.run_config import RunConfig
+from sambench.config.study_settings import OWN, Studies, holds_interpolation
+from sambench.errors import ConfigError, did_you_mean
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """What is wanted of the minimum that a run has found.
+
+    Attributes:
+        hessian: How its curvature is measured.
+        studies: What is studied around it.
+        other: A run of the same model: the loss is looked at on the way to it.
+        again: Also what has been measured is measured anew.
+    """
+
+    hessian: HessianSettings = field(default_factory=HessianSettings)
+    studies: Studies = field(default_factory=Studies)
+    other: RunConfig | None = None
+    again: bool = False
+
+    @classmethod
+    def parse(cls, given: Mapping[str, Any]) -> Measurement:
+        """Check the `hessian` of a suite file: its own settings, and the studies by their names.
+
+        Raises:
+            ConfigError: If a key is unknown or a value out of range.
+        """
+        known = (*(f.name for f in fields(HessianSettings)), *OWN)
+        for key in given:
+            if key not in known:
+                raise ConfigError(
+                    f"unknown key {key!r} in hessian{did_you_mean(key, known)}; "
+                    f"known: {', '.join(known)}"
+                )
+        hessian = HessianSettings.from_dict({k: v for k, v in given.items() if k not in OWN})
+        shared = {key: getattr(hessian, key) for key in ("seed", "batch_norm", "hvp")}
+        studies = Studies.from_dict({k: v for k, v in given.items() if k in OWN}, **shared)
+        return cls(hessian=hessian, studies=studies)
+
+    def settings(self) -> dict[str, Any]:
+        """Return what `parse` takes."""
+        return {**self.hessian.to_dict(), **self.studies.to_dict()}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        other = None if self.other is None else self.other.to_dict()
+        return {"settings": self.settings(), "other": other, "again": self.again}
+
+    @classmethod
+    def from_dict(cls, given: Mapping[str, Any]) -> Measurement:
+        """Read what `to_dict` returned.
+
+        Raises:
+            UserError: If it is not that.
+            KeyError: If something is missing.
+        """
+        parsed, other = cls.parse(given["settings"]), given["other"]
+        return cls(
+            hessian=parsed.hessian,
+            studies=parsed.studies,
+            other=None if other is None else RunConfig.from_dict(other),
+            again=given["again"],
+        )
+
+    def missing(self, config: RunConfig, hessian: Mapping[str, Any] | None) -> tuple[str, ...]:
+        """Return what is wanted and not in the hessian section of a run's record.
+
+        Args:
+            config: The run.
+            hessian: The section, or None where there is none.
+        """
+        curvature = ("hessian",) if hessian is None else ()
+        way: tuple[str, ...] = ()
+        if self.other is not None and self.leads_elsewhere(config, hessian):
+            way = (f"way to {self.other.name}",)
+        return (*curvature, *self.studies.missing(hessian), *way)
+
+    def is_done(self, config: RunConfig, hessian: Mapping[str, Any] | None) -> bool:
+        """Whether there is nothing left to measure of a run."""
+        return not (self.again or self.missing(config, hessian))
+
+    def leads_elsewhere(self, config: RunConfig, hessian: Mapping[str, Any] | None) -> bool:
+        """Whether the way to the other run is wanted, is one, and not in the section."""
+        other = self.other
+        if other is None or other.id == config.id:
+            return False
+        return not holds_interpolation(hessian, other.id)

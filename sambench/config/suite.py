@@ -1,0 +1,183 @@
+"""A suite of runs: what is compared, expanded in full before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sambench.config.grid import Combination, Pattern, guilty, product
+from sambench.config.measurement import Measurement
+from sambench.config.run_config import RunConfig
+from sambench.config.search import Search
+from sambench.data.splits import folds_of
+from sambench.errors import ConfigError, UserError, did_you_mean
+from sambench.files.yaml_text import Path
+
+SizeOf = Callable[[str], int]
+FoldsIn = Callable[[str, int], Sequence[int]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableReference:
+    """A published table or figure that some of a suite's runs stand beside.
+
+    Attributes:
+        paper: Id of the paper.
+        table: Number or name of the table or figure in it.
+        where: Which runs.
+    """
+
+    paper: str
+    table: str
+    where: Pattern = field(default_factory=Pattern)
+
+
+def _no_folds(dataset: str, image_size: int) -> Sequence[int]:
+    raise ConfigError(f"the folds of {dataset!r} are not known here; list them: folds: [1, 2]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suite:
+    """A named study.
+
+    Attributes:
+        name: Names its reports.
+        defaults: Settings shared by all runs.
+        matrix: Settings that vary; every combination is run.
+        include: Further grids beside the matrix, each over the defaults.
+        exclude: Combinations of matrix and include to leave out, each a pattern.
+        seeds: Each combination is run with each; in a file a list, or how many from 0 on.
+        folds: A list; combinations whose split has folds are run on each. "all" for all there are.
+        search: How hyperparameters are chosen before the final runs; None to run as given.
+        hessian: What is measured of each run's minimum; None to leave it out.
+        tables: What the runs stand beside.
+        baseline: The optimizer that the others are compared with; None for no particular one.
+        places: File and line of what was written, for messages.
+    """
+
+    name: str
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    matrix: Mapping[str, Any] = field(default_factory=dict)
+    include: tuple[Mapping[str, Any], ...] = ()
+    exclude: tuple[Pattern, ...] = ()
+    seeds: tuple[int, ...] = (0,)
+    folds: str | tuple[int, ...] | None = None
+    search: Search | None = None
+    hessian: Measurement | None = None
+    tables: tuple[TableReference, ...] = ()
+    baseline: str | None = None
+    places: Mapping[Path, str] = field(default_factory=dict, compare=False, repr=False)
+
+    def place(self, *path: str | int) -> str:
+        """Return file and line of what was written there, or of what that is a part of."""
+        while path not in self.places and path:
+            path = path[:-1]
+        return self.places.get(path, f"suite {self.name}")
+
+    def expand(self, image_size: SizeOf, folds_in: FoldsIn = _no_folds) -> tuple[RunConfig, ...]:
+        """Return every run, seeds and folds outermost so that whole comparisons come early.
+
+        Args:
+            image_size: The side to use for a dataset where the suite names none.
+            folds_in: The folds that a dataset of that size brings itself; asked where `folds: all`
+                meets `split: folds`.
+
+        Raises:
+            ConfigError: If a setting is unknown or out of range, or something picks no run; names
+                the place. Nothing has run then.
+        """
+        runs: dict[str, tuple[tuple[int, int], RunConfig]] = {}
+        for combination in self._combinations():
+            for number, seed in enumerate(self.seeds):
+                for config in self._configs(combination, seed, image_size, folds_in):
+                    runs.setdefault(config.id, ((number, config.fold or 0), config))
+        ordered = [config for _, config in sorted(runs.values(), key=lambda item: item[0])]
+        kept = self._without_excluded(ordered)
+        self._check_baseline(kept)
+        self._check_tables(kept)
+        return tuple(kept)
+
+    def _combinations(self) -> Iterable[Combination]:
+        if self.matrix or not self.include:
+            yield from self._over_defaults(self.matrix, ("matrix",))
+        for number, grid in enumerate(self.include):
+            yield from self._over_defaults(grid, ("include", number))
+
+    def _over_defaults(self, grid: Mapping[str, Any], path: Path) -> Iterable[Combination]:
+        defaults = {k: v for k, v in self.defaults.items() if k not in grid}
+        for combination in product(grid, path):
+            yield combination.over(defaults, ("defaults",))
+
+    def _configs(
+        self, combination: Combination, seed: int, image_size: SizeOf, folds_in: FoldsIn
+    ) -> Iterable[RunConfig]:
+        settings = {"seed": seed, **combination.settings}
+        dataset = settings.get("dataset")
+        if settings.get("image_size") is None and isinstance(dataset, str):
+            settings["image_size"] = image_size(dataset)
+        try:
+            config = RunConfig.from_dict(settings)
+        except UserError as error:
+            path = guilty(combination, str(error))
+            place = f"suite {self.name}" if path is None else self.place(*path)
+            raise ConfigError(f"{place}: {error}") from error
+        for fold in self._folds(config, combination, folds_in):
+            yield config if fold is None else RunConfig.from_dict({**settings, "fold": fold})
+
+    def _folds(
+        self, config: RunConfig, combination: Combination, folds_in: FoldsIn
+    ) -> Sequence[int | None]:
+        """Return the folds to run a combination on; None for the split as it is."""
+        try:
+            there = folds_of(config.split)
+        except ConfigError as error:
+            place = self.place(*combination.paths.get("split", ("defaults",)))
+            raise ConfigError(f"{place}: {error}") from error
+        if there == () or config.fold is not None:
+            if config.fold is not None and self.folds is not None:
+                place = self.place(*combination.paths["fold"])
+                raise ConfigError(f"{place}: fold={config.fold} beside folds; leave one out")
+            return [None]
+        if self.folds is None:
+            place = self.place(*combination.paths["split"])
+            raise ConfigError(
+                f"{place}: split {config.split} needs folds; add `folds: all` to the suite"
+            )
+        if there is None:
+            there = tuple(folds_in(config.dataset, config.image_size))
+        chosen = there if self.folds == "all" else self.folds
+        for fold in chosen:
+            if fold not in there:
+                raise ConfigError(
+                    f"{self.place('folds')}: split {config.split} has no fold {fold}; folds: "
+                    f"{', '.join(map(str, there))}"
+                )
+        return [int(fold) for fold in chosen]
+
+    def _without_excluded(self, configs: Sequence[RunConfig]) -> list[RunConfig]:
+        for number, pattern in enumerate(self.exclude):
+            if not any(map(pattern.matches, configs)):
+                place = self.place("exclude", number)
+                raise ConfigError(f"{place}: exclude {pattern} fits no run of the suite")
+        kept = [c for c in configs if not any(p.matches(c) for p in self.exclude)]
+        if not kept:
+            raise ConfigError(f"{self.place('exclude')}: exclude leaves no run")
+        return kept
+
+    def _check_baseline(self, configs: Sequence[RunConfig]) -> None:
+        names = {str(config.optimizer["name"]) for config in configs}
+        if self.baseline is not None and self.baseline not in names:
+            raise ConfigError(
+                f"{self.place('report', 'baseline')}: baseline {self.baseline!r} is not among the "
+                f"optimizers{did_you_mean(self.baseline, names)}; they are: "
+                f"{', '.join(sorted(names))}"
+            )
+
+    def _check_tables(self, configs: Sequence[RunConfig]) -> None:
+        for number, table in enumerate(self.tables):
+            if not any(map(table.where.matches, configs)):
+                raise ConfigError(
+                    f"{self.place('tables', number)}: table {table.table} of {table.paper} is fed "
+                    f"by no run ({table.where})"
+                )

@@ -1,0 +1,1 @@
+"""What touches a disk: atomic writes, arrays, YAML text, claims, locks and free space."""

@@ -1,0 +1,85 @@
+"""The images of a run: prepared, split, and on their device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sambench.config.run_config import RunConfig
+from sambench.data.batches import IMAGENET, Images, Scaling
+from sambench.data.noise import Labels, with_wrong_labels
+from sambench.data.prepared import Prepared, open_prepared
+from sambench.data.splits import Indices, Split
+from sambench.data.stored_splits import stored_split
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """The prepared images of a run, split and on their device."""
+
+    prepared: Prepared
+    split: Split
+    split_sha256: str
+    wrong_labels: int
+    train: Images
+    validation: Images | None
+    test: Images
+
+    def describe(self) -> dict[str, Any]:
+        """Return the record's data section."""
+        return {
+            "fingerprint": self.prepared.fingerprint,
+            "classes": list(self.prepared.classes),
+            "train": len(self.split.train),
+            "validation": len(self.split.validation),
+            "test": len(self.split.test),
+            "split_sha256": self.split_sha256,
+            "wrong_labels": self.wrong_labels,
+        }
+
+
+def load_parts(config: RunConfig, data: Path, device: torch.device) -> Parts:
+    """Open the prepared images of a run, split them and put them on the device.
+
+    Raises:
+        UserError: If the data are not prepared or cannot be split as asked.
+    """
+    prepared = open_prepared(data, config.dataset, config.image_size)
+    split, checksum = stored_split(
+        prepared,
+        config.split,
+        fold=config.fold,
+        seed=config.split_seed,
+        validation=config.validation,
+    )
+    scaling = _scaling(config.normalization, prepared, split)
+    train_labels = with_wrong_labels(
+        prepared.labels[split.train],
+        [prepared.ids[index] for index in split.train],
+        len(prepared.classes),
+        config.label_noise,
+        config.split_seed,
+    )
+
+    def part(indices: Indices, labels: Labels | None = None) -> Images:
+        chosen = prepared.labels[indices] if labels is None else labels
+        return Images(prepared.images, chosen, device, scaling, rows=indices)
+
+    return Parts(
+        prepared=prepared,
+        split=split,
+        split_sha256=checksum,
+        wrong_labels=int((train_labels != prepared.labels[split.train]).sum()),
+        train=part(split.train, train_labels),
+        validation=part(split.validation) if len(split.validation) else None,
+        test=part(split.test),
+    )
+
+
+def _scaling(normalization: str, prepared: Prepared, split: Split) -> Scaling:
+    if normalization == "standard":
+        return Scaling.of(prepared.images[split.train])
+    return IMAGENET if normalization == "imagenet" else Scaling()

@@ -1,0 +1,316 @@
+"""One run from its configuration to its record: where data, model, optimizer and training meet."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from sambench.config.run_config import RunConfig
+from sambench.data.batches import Images
+from sambench.errors import ConfigError, StoreError, UserError
+from sambench.files.claim import Claim, Claimed
+from sambench.models.model import build_model
+from sambench.optim.sharpness_aware import SharpnessAware, build
+from sambench.run.images import Parts, load_parts
+from sambench.run.robustness import with_shifts
+from sambench.store import environment
+from sambench.store.artifacts import write_predictions, write_weights
+from sambench.store.record import COMPLETED, DIVERGED, FAILED, INTERRUPTED, RUNNING, RunRecord
+from sambench.store.tree import Store
+from sambench.training.checkpoint import remove_checkpoints
+from sambench.training.evaluate import predict
+from sambench.training.events import Epoch, Event, Started
+from sambench.training.heap import keep_freed_memory
+from sambench.training.loop import Diverged, Interrupted, Outcome, Training
+from sambench.training.metrics import classification_metrics
+from sambench.training.replicas import Replicas
+from sambench.training.seeding import derive_seed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paths:
+    """Where prepared data and results lie."""
+
+    data: Path = Path("data/prepared")
+    results: Path = Path("results")
+
+
+def run_one(
+    config: RunConfig,
+    paths: Paths,
+    *,
+    device: torch.device,
+    suite: str | None = None,
+    on_event: Callable[[Event], None] = lambda event: None,
+    stop_requested: Callable[[], bool] = lambda: False,
+) -> RunRecord:
+    """Do one run, or return its record where it is already completed.
+
+    A checkpoint of an earlier session is resumed. The record is written at the start and the end.
+
+    Args:
+        config: The run.
+        paths: Where prepared data and results lie.
+        device: Where to train.
+        suite: Name of the suite that asks for it.
+        on_event: Told what happens, for display.
+        stop_requested: Asked after each step; when true the run is saved and ends `interrupted`.
+
+    Raises:
+        UserError: If data, model or settings do not fit; nothing is written then.
+        Claimed: If another process is doing this run.
+        Exception: If the run fails; its record says `failed` and holds the traceback.
+    """
+    store = Store(paths.results)
+    done = store.completed(config)
+    if done and done.has_shifts(config.shifts):
+        return done
+    parts = load_parts(config, paths.data, device)
+    with store.claim(config, str(device)) as claim:
+        done = store.completed(config)  # perhaps by another process, meanwhile
+        if done is None:
+            Replicas.of_this_process().first(True)  # those who train it with us begin too
+            run = _Run(config, store, parts, device, on_event, stop_requested, claim, suite)
+            done = run.to_the_end()
+        return with_shifts(done, config, store, paths.data, device)
+
+
+def build_network(config: RunConfig, classes: int, device: torch.device) -> nn.Module:
+    """Build the run's network with the initialisation of its seed.
+
+    Raises:
+        UserError: If there is no such model or it does not fit the images.
+    """
+    torch.manual_seed(derive_seed(config.seed, "initialisation"))
+    model = build_model(
+        config.model,
+        classes=classes,
+        image_size=config.image_size,
+        pretrained=config.pretrained,
+    )
+    return model.to(device)
+
+
+def build_optimizer(
+    config: RunConfig, model: nn.Module, parallel: DistributedDataParallel | None = None
+) -> SharpnessAware:
+    """Build the run's optimizer over the network's parameters; `parallel` has them too."""
+    settings = dict(config.optimizer)
+    name, base = str(settings.pop("name")), str(settings.pop("base"))
+    apart = parallel if config.perturbation == "per-replica" else None
+    return build(name, model.parameters(), base, per_replica=apart, **settings)
+
+
+def _training(
+    config: RunConfig, parts: Parts, device: torch.device, folder: Path, **told: Any
+) -> Training:
+    """Put network, optimizer and images of a run together, by as many replicas as there are."""
+    replicas = Replicas.of_this_process()
+    if replicas.number != config.replicas:
+        raise ConfigError(
+            f"run {config.name} is for {config.replicas} processes, not {replicas.number}; start "
+            f"it with `torchrun --nproc-per-node {config.replicas} -m sambench train ...`"
+        )
+    if device.type == "cpu":
+        keep_freed_memory()
+    model = build_network(config, len(parts.prepared.classes), device)
+    if config.batch_norm == "synchronized":
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    parallel = replicas.wrap(model, config.batch_norm)
+    torch.manual_seed(derive_seed(config.seed, "training", *replicas.axis))
+    return Training(
+        config,
+        model,
+        build_optimizer(config, model, parallel) if parallel else build_optimizer(config, model),
+        parts.train,
+        parts.validation,
+        folder=folder,
+        identity=f"{config.id} on {parts.prepared.fingerprint}",
+        replicas=replicas,
+        parallel=parallel,
+        **told,
+    )
+
+
+def train_beside(
+    config: RunConfig,
+    paths: Paths,
+    *,
+    device: torch.device,
+    stop_requested: Callable[[], bool] = lambda: False,
+) -> None:
+    """Train a run together with the first replica, which tests and writes."""
+    environment.choose_kernels(config.kernels, device)
+    training = _training(
+        config,
+        load_parts(config, paths.data, device),
+        device,
+        Store(paths.results).folder(config),
+        on_tick=lambda tick: None,
+        on_epoch=lambda epoch: None,
+        stop_requested=stop_requested,
+    )
+    with suppress(Diverged, Interrupted):
+        training.run()
+
+
+class _Run:
+    """A claimed run, from its first step to its record."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        store: Store,
+        parts: Parts,
+        device: torch.device,
+        on_event: Callable[[Event], None],
+        stop_requested: Callable[[], bool],
+        claim: Claim,
+        suite: str | None,
+    ) -> None:
+        self.config = config
+        self.store = store
+        self.folder = store.folder(config)
+        self.parts = parts
+        self.device = device
+        self.on_event = on_event
+        self.claim = claim
+        deterministic = environment.choose_kernels(config.kernels, device)
+        environment.start_memory_peak(device)
+        self.training = _training(
+            config,
+            parts,
+            device,
+            self.folder,
+            before_save=claim.check,
+            on_tick=on_event,
+            on_epoch=self._epoch_done,
+            stop_requested=lambda: claim.lost or stop_requested(),
+        )
+        self.model = self.training.model
+        self.record = RunRecord(
+            config=config,
+            status=RUNNING,
+            suite=suite,
+            environment=environment.describe(device, deterministic),
+            data=parts.describe(),
+        )
+
+    def to_the_end(self) -> RunRecord:
+        self.store.save(self.record)
+        self.on_event(self._started())
+        try:
+            outcome = self.training.run()
+            self._complete(outcome)
+        except Diverged as error:
+            self._save(DIVERGED, str(error))
+            remove_checkpoints(self.folder)
+        except (Interrupted, KeyboardInterrupt) as error:
+            self._save(INTERRUPTED, str(error) or "stopped")
+        except Claimed:
+            raise  # the run is another's now, and so is its record
+        except Exception as error:
+            kept = str(error) if isinstance(error, UserError) else traceback.format_exc()
+            with suppress(StoreError, Claimed):
+                self._save(FAILED, kept)
+            raise
+        return self.record
+
+    def _complete(self, outcome: Outcome) -> None:
+        """Test once, write weights, predictions and the record, then drop the checkpoints."""
+        with self.training.clock.evaluation():
+            train = self._metrics(self.parts.train)
+            held = self.parts.validation
+            validation = self._metrics(held) if held is not None else None
+            probabilities = predict(self.model, self.parts.test)
+        labels = self.parts.prepared.labels[self.parts.split.test]
+        test = classification_metrics(probabilities, labels)
+        self.claim.check()
+        ids = [self.parts.prepared.ids[index] for index in self.parts.split.test]
+        write_predictions(self.folder, ids, probabilities, labels)
+        write_weights(self.folder, self.model)
+        state = self.training.state
+        final = {
+            "epochs": state.epoch,
+            "stopped_by": outcome.stopped_by,
+            "target_met": outcome.target_met,
+            "selection": self.config.selection,
+            "selected_epoch": state.best_epoch or state.epoch,
+            "train": train,
+            "validation": validation,
+            "test": test,
+            "generalization_gap": float(train["accuracy"]) - float(test["accuracy"] or 0.0),
+        }
+        self._save(COMPLETED, None, final=final)
+        remove_checkpoints(self.folder)
+
+    def _metrics(self, images: Images) -> dict[str, Any]:
+        metrics = classification_metrics(predict(self.model, images), images.labels.cpu().numpy())
+        return {"loss": metrics["loss"], "accuracy": metrics["accuracy"]}
+
+    def _save(self, status: str, error: str | None, final: Mapping[str, Any] | None = None) -> None:
+        self.claim.check()
+        self.record = replace(
+            self.record,
+            status=status,
+            error=error,
+            environment={**(self.record.environment or {}), "engine": self._engine()},
+            cost=self._cost(),
+            sharpness=self._sharpness(),
+            final=final,
+        )
+        self.store.save(self.record)
+
+    def _cost(self) -> dict[str, Any]:
+        clock, state = self.training.clock, self.training.state
+        seconds = clock.train_seconds
+        return {
+            "train_seconds": seconds,
+            "evaluation_seconds": clock.evaluation_seconds,
+            "overhead_seconds": clock.overhead_seconds,
+            "steps": state.steps,
+            "gradient_evaluations": state.gradient_evaluations,
+            "images_per_second": state.images / seconds if seconds else None,
+            "peak_memory_bytes": environment.memory_peak(self.device),
+            "energy_joules": None,
+        }
+
+    def _sharpness(self) -> dict[str, Any] | None:
+        observed: dict[str, Any] | None = self.training.state.observed
+        if observed is None or not np.isfinite(list(observed.values())).all():
+            return None
+        rounding = self.training.state.rounding
+        return {**observed, "rounding": rounding} if rounding else observed
+
+    def _engine(self) -> dict[str, Any]:
+        """Return how the steps were executed, and why so."""
+        resident = self.parts.train.resident
+        return {**self.training.engine.described(), "images": "resident" if resident else "read"}
+
+    def _epoch_done(self, epoch: Epoch) -> None:
+        self.claim.check()
+        history = self.training.state.history
+        self.store.save_history(self.config, [asdict(line) for line in history])
+        self.on_event(epoch)
+
+    def _started(self) -> Started:
+        split, state = self.parts.split, self.training.state
+        return Started(
+            config=self.config,
+            train=len(split.train),
+            validation=len(split.validation),
+            test=len(split.test),
+            classes=len(self.parts.prepared.classes),
+            parameters=sum(p.numel() for p in self.model.parameters()),
+            device=str(self.device),
+            resumed_at=state.epoch + 1 if self.training.resumed else None,
+        )

@@ -1,1 +1,0 @@
-"""What a study consists of: a suite file, read, checked and expanded into runs."""

@@ -1,0 +1,101 @@
+"""The time left: gradient evaluations times the pace of like runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sambench.analysis.time_estimates import Forecast, forecast
+from sambench.cli.planning import duration
+from sambench.store.status import Standing
+
+if TYPE_CHECKING:
+    from tests.conftest import RecordMaker
+
+
+def done(
+    make_record: RecordMaker,
+    optimizer: str = "sam",
+    *,
+    seconds: float,
+    evaluations: int,
+    **more: Any,
+) -> Standing:
+    cost = {
+        **{"train_seconds": seconds - 1.0, "evaluation_seconds": 0.5, "overhead_seconds": 0.5},
+        "gradient_evaluations": evaluations,
+    }
+    config = make_record(optimizer, **more).config
+    return Standing(config=config, state="done", action="skip", cost=cost, images=30)
+
+
+def left(
+    make_record: RecordMaker, optimizer: str = "sam", action: str = "run", **more: Any
+) -> Standing:
+    config = make_record(optimizer, **more).config
+    return Standing(config=config, state="missing", action=action)
+
+
+def test_another_seed_takes_as_long_as_the_median(make_record: RecordMaker) -> None:
+    finished = [
+        done(make_record, seed=seed, seconds=seconds, evaluations=100)
+        for seed, seconds in enumerate((10.0, 12.0, 90.0))
+    ]
+    open_runs = [left(make_record, seed=seed) for seed in (7, 8)]
+    assert forecast([*finished, *open_runs]) == Forecast(
+        seconds=pytest.approx(24.0), known=2, unknown=0, finished=3
+    )
+
+
+def test_another_optimizer_by_its_passes(make_record: RecordMaker) -> None:
+    """2 batches of 16 in 30 images, 5 epochs, three passes: 30 evaluations of 0.1 s."""
+    finished = [done(make_record, seconds=10.0, evaluations=100)]
+    found = forecast([*finished, left(make_record, "crsam")])
+    assert found.seconds == pytest.approx(3.0)
+
+
+def test_a_budget_of_gradient_evaluations(make_record: RecordMaker) -> None:
+    finished = [done(make_record, seconds=10.0, evaluations=100)]
+    found = forecast([*finished, left(make_record, "crsam", stop="gradient-evaluations=12")])
+    assert found.seconds == pytest.approx(1.2)
+
+
+def test_what_an_interrupted_run_has_done_is_taken_off(make_record: RecordMaker) -> None:
+    cut = Standing(
+        config=make_record("sam", seed=3).config,
+        state="interrupted",
+        action="resume",
+        cost={"gradient_evaluations": 40},
+    )
+    finished = [done(make_record, seconds=10.0, evaluations=100)]
+    assert forecast([*finished, cut]).seconds == pytest.approx(6.0)
+
+
+def test_curvature_that_is_wanted_still(make_record: RecordMaker) -> None:
+    measured = done(make_record, seconds=10.0, evaluations=100)
+    object.__setattr__(measured, "curvature_seconds", 4.0)
+    found = forecast(
+        [measured, left(make_record, seed=1), left(make_record, action="measure curvature", seed=2)]
+    )
+    assert found.seconds == pytest.approx(10.0 + 4.0 + 4.0)
+
+
+def test_runs_that_no_finished_one_is_like(make_record: RecordMaker) -> None:
+    finished = [done(make_record, seconds=10.0, evaluations=100)]
+    found = forecast([*finished, left(make_record, model="resnet18")])
+    assert found == Forecast(seconds=0.0, known=0, unknown=1, finished=1)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.4, "0 s"),
+        (75, "75 s"),
+        (600, "10 min"),
+        (12000, "3 h 20 min"),
+        (200000, "2 d 8 h"),
+    ],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

@@ -1,0 +1,162 @@
+"""`sambench compare A B`: two sides, from stored records alone."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from sambench.cli import main
+from sambench.store.record import RunRecord
+from sambench.store.tree import Store
+
+if TYPE_CHECKING:
+    from tests.conftest import RecordMaker
+
+
+@pytest.fixture
+def compare(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> object:
+    """Call `compare` in a folder of its own; returns exit code, output and errors."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def call(*arguments: str) -> tuple[object, str, str]:
+        monkeypatch.setattr(sys, "argv", ["sambench", "compare", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        return ended.value.code or 0, said.out, said.err
+
+    return call
+
+
+def of(record: RunRecord, suite: str, commit: str) -> RunRecord:
+    return replace(record, suite=suite, environment={"gpu": None, "cpu": "a CPU", "git": commit})
+
+
+def store(folder: Path, make_record: RecordMaker, suite: str, commit: str, **made: object) -> None:
+    for name in ("adam", "sam"):
+        for seed in range(2):
+            record = make_record(name, seed=seed, **made)
+            Store(folder).save(of(record, suite, commit))
+
+
+def test_two_optimizers(compare, tmp_path: Path, make_record: RecordMaker) -> None:
+    store(tmp_path / "results", make_record, "demo", "abc123")
+    code, out, _ = compare("adam", "sam")
+    assert code == 0
+    assert "sam against adam: small-cnn on phantom" in out
+    assert "too few pairs" in out
+    assert not (tmp_path / "results" / "reports").exists()
+
+
+def test_two_suites_by_name(compare, tmp_path: Path, make_record: RecordMaker) -> None:
+    store(tmp_path / "results", make_record, "short", "abc123", epochs=5)
+    store(tmp_path / "results", make_record, "long", "abc123", epochs=50)
+    code, out, _ = compare("short", "long")
+    assert code == 0
+    assert "long against short: sam, small-cnn on phantom (epochs 5 against 50)" in out
+
+
+def test_a_suite_file_beside_a_suite(compare, tmp_path: Path, make_record: RecordMaker) -> None:
+    store(tmp_path / "results", make_record, "short", "abc123", epochs=5)
+    store(tmp_path / "results", make_record, "long", "abc123", epochs=50)
+    (tmp_path / "short.yaml").write_text(
+        "name: short\n"
+        "defaults: {dataset: phantom, image_size: 32, model: small-cnn, epochs: 5}\n"
+        "matrix: {optimizer: [adam, sam]}\n"
+        "seeds: 2\n"
+    )
+    code, out, _ = compare("short.yaml", "long")
+    assert code == 0
+    assert "long against short.yaml: adam, small-cnn on phantom (epochs 5 against 50)" in out
+    code, _, err = compare("short.yaml", "short")
+    assert code == 0
+    assert "4 runs belong to both sides and are not compared" in err
+
+
+def test_two_commits(compare, tmp_path: Path, make_record: RecordMaker) -> None:
+    results = tmp_path / "results"
+    store(results, make_record, "study", "0123abcd4567", accuracy=0.8)
+    store(results / "published" / "2026_0aaabbbb", make_record, "study", "0aaabbbb1111")
+    code, out, _ = compare("0aaabbbb", "0123abc")
+    assert code == 0
+    assert "0123abc against 0aaabbbb: adam, small-cnn on phantom" in out
+    assert "+5" in out
+
+
+def test_two_folders(compare, tmp_path: Path, make_record: RecordMaker) -> None:
+    store(tmp_path / "old", make_record, "study", "a")
+    store(tmp_path / "new", make_record, "study", "b", accuracy=0.9)
+    code, out, _ = compare("old", "new")
+    assert code == 0
+    assert "+15" in out
+
+
+def test_the_published_numbers(compare, tmp_path: Path, make_record: RecordMaker) -> None:
+    store(tmp_path / "results", make_record, "bus", "a", dataset="bus", model="resnet50")
+    for sides in (("published", "bus"), ("bus", "published")):
+        code, out, _ = compare(*sides)
+        assert code == 0
+        assert "sam on resnet50" in out
+        assert "adam on resnet50" in out
+    code, out, _ = compare("sam", "published")
+    assert "adam on resnet50" not in out
+
+
+@pytest.mark.parametrize(
+    ("sides", "said"),
+    [
+        (("adam", "demo"), "adam is an optimizer and demo a set of runs; compare two"),
+        (("adam", "smm"), "'smm' is no optimizer, suite, commit or results folder: did you mean"),
+        (("published", "published"), "`published` is both sides"),
+        (("demo", "published"), "demo has no completed run of a printed cell"),
+        (("none.yaml", "demo"), "suite none.yaml does not exist"),
+    ],
+)
+def test_what_cannot_be_compared(
+    compare, tmp_path: Path, make_record: RecordMaker, sides: tuple[str, str], said: str
+) -> None:
+    store(tmp_path / "results", make_record, "demo", "abc123")
+    code, out, err = compare(*sides)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: {said}")
+    assert err.count("\n") == 1
+
+
+def test_a_damaged_record_costs_no_other(compare, tmp_path: Path, make_record: RecordMaker) -> None:
+    store(tmp_path / "results", make_record, "demo", "abc123")
+    broken = tmp_path / "results" / "runs" / "broken" / "run.json"
+    broken.parent.mkdir()
+    broken.write_text('{"schema_version": 99}')
+    code, out, err = compare("adam", "sam")
+    assert code == 0
+    assert "upgrade sambench" in err
+    assert "sam against adam" in out
+
+
+def test_the_same_test_images(compare, tmp_path: Path, make_record: RecordMaker) -> None:
+    """Of ten images, Adam's run has one right that SAM's has not, and SAM's six that Adam's not."""
+    store(tmp_path / "results", make_record, "demo", "abc123")
+    labels = np.arange(10) % 2
+    for name, wrong in (("adam", range(6)), ("sam", (9,))):
+        guesses = labels.copy()
+        guesses[list(wrong)] ^= 1
+        (folder,) = (tmp_path / "results" / "runs").glob(f"*-{name}-s0-*")
+        np.savez(
+            folder / "predictions.npz",
+            version=1,
+            ids=np.array([str(k) for k in range(10)]),
+            probabilities=np.eye(2)[guesses],
+            labels=labels,
+        )
+    code, out, _ = compare("adam", "sam")
+    assert code == 0
+    row = next(line for line in out.splitlines() if line.startswith("phantom-small-cnn-sam-s0"))
+    assert row.split()[3:7] == ["10", "1", "6", "0.125"]

@@ -1,0 +1,82 @@
+"""What stands for a moving bar where there is no terminal."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from sambench.cli.progress import RunDisplay
+from sambench.cli.progress_bar import SlowLines
+from sambench.cli.screen import Screen
+from sambench.config.run_config import RunConfig
+from sambench.training.events import Tick
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_line_now_and_then() -> None:
+    said, clock = io.StringIO(), Clock()
+    lines = SlowLines(Console(file=said, width=80), clock)
+    for second in range(95):
+        clock.now = float(second)
+        lines.tell(f"[step] {second}")
+    assert said.getvalue().splitlines() == ["[step] 30", "[step] 60", "[step] 90"]
+
+
+def test_none_on_a_terminal() -> None:
+    said, clock = io.StringIO(), Clock()
+    lines = SlowLines(Console(file=said, force_terminal=True), clock)
+    clock.now = 1000.0
+    lines.tell("far")
+    assert said.getvalue() == ""
+
+
+def test_many_steps_of_a_run_are_no_line_each() -> None:
+    screen, said = Screen(), io.StringIO()
+    screen.err = Console(file=said, width=80)
+    tick = Tick(epoch=1, epochs=2, step=1, steps=9, loss=0.5, accuracy=0.5, images_per_second=9.0)
+    with RunDisplay(screen, 1) as display:
+        for _ in range(100):
+            display.event(tick)
+    assert said.getvalue() == ""
+
+
+def test_the_name_of_a_run_gives_way_on_a_narrow_terminal() -> None:
+    said = io.StringIO()
+    screen = Screen()
+    screen.err = Console(file=said, width=80, force_terminal=True, color_system=None)
+    optimizer = {"dataset": "phantom", "image_size": 32, "model": "resnet50", "optimizer": "gcsam"}
+    tick = Tick(
+        epoch=37, epochs=50, step=1, steps=9, loss=0.5, accuracy=0.5, images_per_second=1234.0
+    )
+    with RunDisplay(screen, 1) as display:
+        display.measuring(RunConfig.from_dict(optimizer))
+        display.event(tick)
+    last = next(line for line in reversed(said.getvalue().splitlines()) if "epoch" in line)
+    assert "epoch 37/50" in last
+    assert "acc 50.0 %  1234 images/s" in last
+
+
+def test_a_quiet_screen_shows_failures_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    screen = Screen(quiet=True)
+    for show in (screen.say, screen.warn, screen.show):
+        show("nothing")
+    screen.listing(("a",), [("b",)] * 600)
+    screen.fail("this")
+    told = capsys.readouterr()
+    assert (told.out, told.err) == ("", "error: this\n")
+
+
+def test_a_screen_without_results_keeps_messages(capsys: pytest.CaptureFixture[str]) -> None:
+    screen = Screen(results=False)
+    screen.show("result")
+    screen.say("message")
+    told = capsys.readouterr()
+    assert (told.out, told.err) == ("", "message\n")

@@ -1,0 +1,333 @@
+"""`sambench report` of a suite, from stored records alone."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sambench.cli import main
+from sambench.store.record import RunRecord
+from sambench.store.tree import Store
+
+if TYPE_CHECKING:
+    from tests.conftest import RecordMaker
+
+SUITE = """
+name: tiny
+defaults: {dataset: phantom, image_size: 32, model: small-cnn, epochs: 5}
+matrix: {optimizer: [adam, sam]}
+seeds: 2
+report: {baseline: sam}
+"""
+
+
+@pytest.fixture
+def results(tmp_path: Path, make_record: RecordMaker, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    (tmp_path / "tiny.yaml").write_text(SUITE)
+    for name in ("adam", "sam"):
+        for seed in range(2):
+            record = replace(make_record(name, seed=seed), suite="tiny")
+            Store(tmp_path / "results").save(record)
+    Store(tmp_path / "results").save(replace(make_record("gcsam"), suite="another"))
+    return tmp_path / "results"
+
+
+def report(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> object:
+    monkeypatch.setattr(sys, "argv", ["sambench", "report", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return ended.value.code or 0
+
+
+@pytest.mark.parametrize("suite", ["tiny", "tiny.yaml"])
+def test_a_suite_has_a_folder_of_its_own(
+    results: Path,
+    suite: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert report(suite, monkeypatch=monkeypatch) == 0
+    text = (results / "reports" / "tiny" / "report.md").read_text()
+    assert text.startswith("# sambench report tiny\n")
+    assert "gcsam" not in text
+    first = next(line for line in text.splitlines() if line.startswith(("| adam", "| sam")))
+    assert first.startswith("| sam" if suite.endswith("yaml") else "| adam")
+    assert (results / "reports" / "tiny" / "tables" / "small-cnn-on-phantom.tex").exists()
+    assert "wrote results/reports/tiny/report.html" in capsys.readouterr().out
+
+
+def test_the_claims_on_request(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert report("--published", monkeypatch=monkeypatch) == 0
+    text = (results / "reports" / "report.md").read_text()
+    assert "## Claims of hassan2024sharpness" in text
+    assert "| SAM is more accurate than Adam on all four models. | undecided |" in text
+
+
+def test_a_suite_that_never_ran(
+    results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (results.parent / "other.yaml").write_text(SUITE.replace("epochs: 5", "epochs: 6"))
+    assert report("other.yaml", monkeypatch=monkeypatch) == 2
+    assert "no run of other.yaml is in results/runs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("patterns", [[], ["tiny"], ["tiny.yaml"], ["*-sam-*"]])
+def test_every_record_is_read_once(
+    results: Path, patterns: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    parse = RunRecord.parse
+
+    def counted(text: str, where: str) -> RunRecord:
+        read.append(where)
+        return parse(text, where)
+
+    monkeypatch.setattr(RunRecord, "parse", counted)
+    assert report(*patterns, monkeypatch=monkeypatch) == 0
+    assert sorted(read) == sorted(set(read))
+    if patterns != ["tiny.yaml"]:  # of a suite file only its own runs are read
+        assert set(read) == {f"results/runs/{path.name}/run.json" for path in runs(results)}
+
+
+@pytest.mark.parametrize("patterns", [[], ["tiny.yaml"]])
+def test_good_records_are_not_lost_for_bad_ones(
+    results: Path,
+    patterns: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    truncated, newer = [run / "run.json" for run in runs(results) if "-s1-" in run.name]
+    truncated.write_text(truncated.read_text()[:400])
+    newer.write_text(newer.read_text().replace('"schema_version": 1', '"schema_version": 2'))
+    assert report(*patterns, monkeypatch=monkeypatch) == 0
+    shown = capsys.readouterr()
+    assert "75.0 (1)" in shown.out
+    assert shown.err.splitlines() == [
+        f"results/runs/{truncated.parent.name}/run.json is not a run record; move it away and run "
+        "it again",
+        f"results/runs/{newer.parent.name}/run.json has schema version 2, not 1; upgrade sambench",
+    ]
+
+
+def test_very_many_bad_records_are_counted(
+    results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(50):
+        (results / "runs" / f"bad-{number:02d}").mkdir()
+        (results / "runs" / f"bad-{number:02d}" / "run.json").write_text("{")
+    assert report(monkeypatch=monkeypatch) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 21
+    assert lines[0].startswith("results/runs/bad-00/run.json is not a run record")
+    assert lines[-1] == "... and 30 more records that cannot be read"
+
+
+def runs(results: Path) -> list[Path]:
+    return sorted((results / "runs").iterdir())
+
+
+def test_it_begins_with_the_answer_and_ends_with_what_went_wrong(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert report("tiny", monkeypatch=monkeypatch) == 0
+    text = (results / "reports" / "tiny" / "report.md").read_text()
+    headings = [line for line in text.splitlines() if line.startswith("#")]
+    assert headings == [
+        "# sambench report tiny",
+        "## Results",
+        "### small-cnn on phantom",
+        "## Differences in accuracy",
+        "### small-cnn on phantom: Test accuracy (%), difference to adam",
+        "## Differences in cost and flatness",
+        "### small-cnn on phantom: Training time (s), difference to adam",
+        "## Figures",
+        "## Figures left out",
+        "## Methods",
+        "## What went wrong",
+    ]
+    answer = text.splitlines()[2]
+    assert answer.startswith("For small-cnn on phantom, 2 pairs of runs say nothing about which ")
+    assert "can never reach p < 0.05" in text[text.index("## What went wrong") :]
+
+
+def test_where_a_number_comes_from(
+    results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert report("tiny", "--explain", "sam/test accuracy", monkeypatch=monkeypatch) == 0
+    out = capsys.readouterr().out
+    paths = [word for word in out.split() if word.endswith("run.json")]
+    assert len(paths) == 2
+    assert all(Path(path).exists() for path in paths)
+    assert "mean = (75 + 75) / 2 = 75" in out
+    assert not (results / "reports").exists()
+
+
+def test_a_cell_that_is_not_there(
+    results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert report("tiny", "--explain", "sma/test accuracy", monkeypatch=monkeypatch) == 2
+    assert "did you mean 'sam/test accuracy'" in capsys.readouterr().err
+
+
+def test_quiet_says_nothing(
+    results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert report("tiny", "--quiet", monkeypatch=monkeypatch) == 0
+    assert capsys.readouterr() == ("", "")
+    assert (results / "reports" / "tiny" / "report.html").exists()
+
+
+def test_json_for_programs(
+    results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert report("tiny", "--json", monkeypatch=monkeypatch) == 0
+    found = json.loads(capsys.readouterr().out)
+    (table,) = found["results"][0]["tables"]
+    row = next(row for row in table["rows"] if row["label"] == "sam")
+    assert (row["cells"][0]["mean"], row["cells"][0]["n"]) == (75.0, 2)
+    assert found["written"][0] == "results/reports/tiny/report.md"
+
+
+def record_file(results: Path, optimizer: str, seed: int) -> Path:
+    (found,) = results.glob(f"runs/phantom-small-cnn-{optimizer}-s{seed}-*/run.json")
+    return found
+
+
+def truncated(text: str) -> str:
+    return text[: len(text) // 2]
+
+
+def newer(text: str) -> str:
+    return text.replace('"schema_version": 1', '"schema_version": 99')
+
+
+def by_hand(text: str) -> str:
+    return text.replace('"accuracy": 0.75', '"accuracy": "very good"')
+
+
+def another_seed(text: str) -> str:
+    return text.replace('"seed": 1', '"seed": 7')
+
+
+@pytest.mark.parametrize("asked", ["tiny", "tiny.yaml", "*-sam-*"])
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (truncated, "is not a run record"),
+        (newer, "has schema version 99, not 1; upgrade sambench"),
+        (by_hand, "is left out: its final.test.accuracy is 'very good', no number"),
+        (another_seed, "it was altered"),
+    ],
+)
+def test_one_bad_record_costs_no_good_one(
+    results: Path,
+    asked: str,
+    harm: Callable[[str], str],
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = record_file(results, "sam", 1)
+    path.write_text(harm(path.read_text()))
+    assert report(asked, monkeypatch=monkeypatch) == 0
+    out, err = capsys.readouterr()
+    assert said in err
+    assert re.search(r"sam +75\.0 \(1\)", out)
+    folder = results / "reports" / ("" if "*" in asked else "tiny")
+    text = (folder / "report.md").read_text()
+    assert said in text[text.index("## What went wrong") :]
+
+
+def test_nothing_but_bad_records(
+    results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in results.glob("runs/*/run.json"):
+        path.write_text("{}")
+    assert report("tiny.yaml", monkeypatch=monkeypatch) == 2
+    assert "is not a run record" in capsys.readouterr().err
+    assert report(monkeypatch=monkeypatch) == 2
+    assert "no runs in results/runs" in capsys.readouterr().err
+
+
+def test_runs_of_other_images_are_in_a_table_of_their_own(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = record_file(results, "sam", 1)
+    path.write_text(path.read_text().replace('"fingerprint": "f"', '"fingerprint": "g"'))
+    assert report("tiny", monkeypatch=monkeypatch) == 0
+    text = (results / "reports" / "tiny" / "report.md").read_text()
+    assert "### small-cnn on phantom (images 1 of 2)" in text
+    assert "### small-cnn on phantom (images 2 of 2)" in text
+    assert "Other images, another split or another code than most runs" in text
+
+
+def test_missing_runs_of_a_suite_are_named(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = record_file(results, "sam", 1)
+    path.unlink()
+    assert report("tiny.yaml", monkeypatch=monkeypatch) == 0
+    text = (results / "reports" / "tiny" / "report.md").read_text()
+    assert (
+        "Missing runs of the suite: 1 run. `sambench compare tiny.yaml` makes them. Runs: "
+        f"{path.parent.name}."
+    ) in text
+
+
+def test_the_search_of_a_suite_is_in_its_report(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = {
+        **{"schema_version": 1, "suite": "tiny", "tunings": []},
+        "search": {"trials": 2, "seeds": [1000], "validation": 0.1, "grids": {}},
+    }
+    path = results / "searches" / "tiny.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps(content))
+    assert report("tiny", monkeypatch=monkeypatch) == 0
+    assert "### Search of tiny" in (results / "reports" / "tiny" / "report.md").read_text()
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"schema_version": 2}'])
+def test_a_damaged_search_is_a_trouble_and_no_end(
+    results: Path,
+    text: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = results / "searches" / "tiny.json"
+    path.parent.mkdir()
+    path.write_text(text)
+    assert report("tiny", monkeypatch=monkeypatch) == 0
+    assert "`sambench compare` makes it anew" in capsys.readouterr().err
+
+
+def test_a_suite_that_can_never_show_anything_says_so_before_it_runs(
+    results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["sambench", "compare", "tiny.yaml", "--plan"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    assert capsys.readouterr().err == (
+        "small-cnn on phantom: 2 pairs of runs of the other optimizer and sam can never reach "
+        "p < 0.05 (smallest possible 0.5 after Holm); 6 pairs are the least.\n"
+    )
+
+
+def test_too_many_runs_for_figures(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sambench.cli.report.MOST_RUNS_DRAWN", 3)
+    assert report("tiny", monkeypatch=monkeypatch) == 0
+    text = (results / "reports" / "tiny" / "report.md").read_text()
+    assert (
+        "- 4 runs in 1 settings are too many for figures; name a suite or runs to have them."
+        in text
+    )
+    assert not (results / "reports" / "tiny" / "figures").exists()

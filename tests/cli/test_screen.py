@@ -1,0 +1,57 @@
+"""Tables on terminals of any width."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from sambench.cli.screen import Screen
+from sambench.report.table import Cell, Table
+
+
+def table(rows: int, columns: int) -> Table:
+    cells = tuple(Cell(text=f"{column}.00 ± 0.10 (3)") for column in range(columns))
+    return Table(
+        title="A title",
+        headings=("Optimizer", *(f"Column {column}" for column in range(columns))),
+        rows=tuple((f"optimizer-{row}", cells) for row in range(rows)),
+        notes=(),
+    )
+
+
+def lines(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], width: int, shown: Table
+) -> list[str]:
+    monkeypatch.setenv("COLUMNS", str(width))
+    Screen().table(shown)
+    return [line.rstrip() for line in capsys.readouterr().out.splitlines() if line.strip()]
+
+
+def test_a_table_that_fits(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = lines(monkeypatch, capsys, 200, table(2, 8))
+    assert len(found) == 1 + 1 + 2
+    assert found[1].startswith("Optimizer")
+
+
+def test_a_wide_table_of_few_rows_lies_on_its_side(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = lines(monkeypatch, capsys, 80, table(2, 8))
+    assert re.split(r"\s{2,}", found[1]) == ["Optimizer", "optimizer-0", "optimizer-1"]
+    assert len(found) == 1 + 1 + 8
+
+
+def test_a_wide_table_of_many_rows_comes_in_parts(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = lines(monkeypatch, capsys, 80, table(18, 8))
+    heads = [line for line in found if line.startswith("Optimizer")]
+    assert len(heads) > 1
+    assert [name for head in heads for name in re.findall(r"Column \d", head)] == [
+        f"Column {column}" for column in range(8)
+    ]
+    assert len(found) == 1 + len(heads) * (1 + 18)
+    assert all(len(line) <= 80 for line in found)

@@ -1,0 +1,162 @@
+"""`sambench compare` on studies: plans, choices of runs, repetitions, searches."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from sambench.cli import app
+from sambench.errors import ConfigError, UserError
+from sambench.store.tree import Store
+
+SUITE = """
+name: study
+defaults: {dataset: phantom, model: small-cnn, epochs: 1, batch_size: 16, lr: 1e-3}
+matrix: {optimizer: [adam, {name: sgd, lr: 1e30}, sam]}
+seeds: 2
+report: {baseline: adam}
+"""
+SEARCH = """
+name: tuned
+defaults: {dataset: phantom, model: small-cnn, epochs: 1, batch_size: 16, lr: 1e-3}
+matrix: {optimizer: [adam, sam]}
+seeds: 2
+search: {trials: 3, validation: 0.25}
+"""
+
+
+@pytest.fixture(autouse=True)
+def torch_as_before() -> Iterator[None]:
+    before = torch.are_deterministic_algorithms_enabled()
+    yield
+    torch.use_deterministic_algorithms(before)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, phantom_data: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "study.yaml").write_text(SUITE)
+    (tmp_path / "tuned.yaml").write_text(SEARCH)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "prepared").symlink_to(phantom_data)
+    return tmp_path
+
+
+def compare(arguments: str) -> tuple[int, str, str]:
+    done = CliRunner().invoke(app, ["compare", *shlex.split(arguments)], env={"COLUMNS": "200"})
+    if isinstance(done.exception, UserError):
+        raise done.exception
+    return done.exit_code, done.stdout, done.stderr
+
+
+def statuses(folder: Path) -> dict[str, str]:
+    records, _ = Store(folder / "results").records()
+    return {f"{r.config.optimizer['name']}-{r.config.seed}": r.status for r in records}
+
+
+def test_one_failing_run_does_not_stop_the_others_and_is_left_alone_after(folder: Path) -> None:
+    code, _, said = compare("study.yaml --device cpu")
+    assert code == 1
+    assert "diverged: the training loss became nan" in said
+    done = {"adam-0": "completed", "adam-1": "completed", "sam-0": "completed"}
+    expected = {**done, "sam-1": "completed", "sgd-0": "diverged", "sgd-1": "diverged"}
+    assert statuses(folder) == expected
+    code, _, said = compare("study.yaml --device cpu")
+    assert code == 1
+    assert said == (
+        "small-cnn on phantom: 2 pairs of runs of each of 2 optimizers and adam can never reach "
+        "p < 0.05 (smallest possible 1 after Holm); 7 pairs are the least.\n"
+        "4 of 6 runs are done already\n2 diverged; `--retry diverged` does them again\n"
+    )
+    code, shown, _ = compare("study.yaml --plan")
+    assert code == 0
+    assert "2 diverged, 4 done\n" in shown
+    assert "0 of 6 runs have something to do; nothing was run" in shown
+    code, shown, _ = compare("study.yaml --plan --retry diverged,failed")
+    assert "2 of 6 runs have something to do; nothing was run" in shown
+    assert "time left: about 0 s on one device for 2 runs, at the pace of 4 finished ones" in shown
+
+
+def test_only_some(folder: Path) -> None:
+    code, _, _ = compare("study.yaml --device cpu --only '*-sam-s1-*' --only '*-adam-s0-*'")
+    assert code == 0
+    assert statuses(folder) == {"adam-0": "completed", "sam-1": "completed"}
+    with pytest.raises(ConfigError, match=r"--only \*-smm-\* fits no run of suite study; --plan"):
+        compare("study.yaml --only '*-smm-*'")
+
+
+def test_fail_fast(folder: Path) -> None:
+    code, _, _ = compare("study.yaml --device cpu --fail-fast")
+    assert code == 1
+    assert statuses(folder) == {"adam-0": "completed", "sgd-0": "diverged"}
+
+
+def test_a_state_that_cannot_be_retried(folder: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        compare("study.yaml --retry faild")
+    assert str(caught.value) == (
+        "--retry: no state 'faild': did you mean 'failed'?; "
+        "states: failed, diverged, interrupted, stale"
+    )
+
+
+def test_stale_runs_are_kept_until_asked_for_and_then_put_aside(folder: Path) -> None:
+    compare("study.yaml --device cpu --only '*-adam-s0-*'")
+    path = next((folder / "results" / "runs").glob("*/run.json"))
+    record = json.loads(path.read_text())
+    record["data"]["fingerprint"] = "of other images"
+    path.write_text(json.dumps(record))
+    code, _, said = compare("study.yaml --device cpu --only '*-adam-s0-*'")
+    assert code == 0
+    assert said == (
+        "small-cnn on phantom: 2 pairs of runs of each of 2 optimizers and adam can never reach "
+        "p < 0.05 (smallest possible 1 after Holm); 7 pairs are the least.\n"
+        "1 stale (the data were prepared anew and differ); `--retry stale` does them again\n"
+    )
+    code, _, _ = compare("study.yaml --device cpu --only '*-adam-s0-*' --retry stale")
+    assert code == 0
+    assert json.loads(path.read_text())["data"]["fingerprint"] != "of other images"
+    aside = folder / "results" / "retired" / path.parent.name / "1"
+    assert json.loads((aside / "run.json").read_text()) == record
+    assert (aside / "model.safetensors").exists()
+
+
+def test_a_search_and_its_final_runs(folder: Path) -> None:
+    _, shown, _ = compare("tuned.yaml --plan")
+    assert "10 missing; 4 tuned runs follow the search\n" in shown
+    code, shown, _ = compare("tuned.yaml --device cpu")
+    assert code == 0
+    assert "chosen on validation" in shown
+    found = json.loads((folder / "results" / "searches" / "tuned.json").read_text())
+    assert [tuning["optimizer"]["name"] for tuning in found["tunings"]] == ["adam", "sam"]
+    for tuning in found["tunings"]:
+        assert tuning["budget"]["trials"] == 3
+        best = max(
+            tuning["trials"], key=lambda t: (t["validation_accuracy"], -t["validation_loss"])
+        )
+        assert tuning["chosen"]["values"] == best["values"]
+        assert len(tuning["untuned"]) == len(tuning["tuned"]) == 2
+    there = {path.name for path in (folder / "results" / "runs").iterdir()}
+    finals = {name for t in found["tunings"] for name in (*t["untuned"], *t["tuned"])}
+    trials = {name for t in found["tunings"] for trial in t["trials"] for name in trial["runs"]}
+    assert there == finals | trials
+    assert not finals & trials
+    assert compare("tuned.yaml --device cpu")[0] == 0
+    done = CliRunner().invoke(app, ["report"], env={"COLUMNS": "200"})
+    assert (
+        done.stdout.count("\nsmall-cnn on phantom\n") == 1
+    )  # trials would be a table of their own
+
+
+def test_a_shipped_suite_by_name(folder: Path) -> None:
+    code, shown, _ = compare("bus-folds --plan")
+    assert code == 0
+    assert "180 of 180 runs have something to do; nothing was run" in shown
+    with pytest.raises(ConfigError, match=r"suite 'bus-fold' does not exist: did you mean 'bus-fo"):
+        compare("bus-fold --plan")

@@ -1,0 +1,71 @@
+"""Settings of a curvature measurement: defaults, ranges, and that the measurement takes them."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+
+from sambench.config.curvature_settings import CHOICES, HessianSettings
+from sambench.curvature.measure import Plan
+from sambench.errors import ConfigError
+
+
+def test_what_is_not_given_has_its_default() -> None:
+    made = HessianSettings.from_dict({"samples": None, "tol": 1, "seed": 0, "minutes": 2})
+    assert made == HessianSettings(samples=None, tol=1, seed=0, minutes=2)
+    assert HessianSettings.from_dict(made.to_dict()) == made
+    assert HessianSettings.from_dict({}) == HessianSettings()
+
+
+NUMBER = "allowed: above 0"
+WHOLE = "allowed: a whole number >= 1"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "allowed"),
+    [
+        ("samples", 0, WHOLE),
+        ("samples", 1.5, WHOLE),
+        ("samples", True, WHOLE),
+        ("max_matvecs", None, "allowed: a whole number >= 8"),
+        ("max_matvecs", 7, "allowed: a whole number >= 8"),
+        ("tol", 0, NUMBER),
+        ("tol", -0.1, NUMBER),
+        ("tol", "1", NUMBER),
+        ("tol", float("nan"), NUMBER),
+        ("trace_tol", float("inf"), NUMBER),
+        ("minutes", 0, NUMBER),
+        ("minutes", True, NUMBER),
+        ("sigma", 0.0, NUMBER),
+        ("seed", -1, "allowed: a whole number >= 0"),
+        ("adaptive", 1, "allowed: true or false"),
+        ("hvp", "forward", "allowed: reverse, finite-difference"),
+    ],
+)
+def test_what_is_not_allowed_is_refused(key: str, value: object, allowed: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        HessianSettings.from_dict({key: value})
+    assert str(caught.value) == f"hessian {key}={value!r} is not allowed; {allowed}"
+
+
+def test_a_choice_nearly_right_is_offered() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'rayleigh'"):
+        HessianSettings.from_dict({"batch_stat": "raleigh"})
+
+
+def test_an_unknown_setting_is_refused() -> None:
+    with pytest.raises(ConfigError, match="unknown key 'sample' in hessian: did you mean"):
+        HessianSettings.from_dict({"sample": 3})
+
+
+def test_noise_of_nothing_is_refused() -> None:
+    with pytest.raises(ConfigError, match="perturbations need a batch_stat"):
+        HessianSettings.from_dict({"perturbations": 2, "batch_stat": "none"})
+
+
+def test_defaults_are_choices_and_the_measurement_takes_every_setting() -> None:
+    settings = HessianSettings().to_dict()
+    assert all(settings[key] in choices for key, choices in CHOICES.items())
+    about_the_run = {"samples", "dtype", "include_l2"}  # decided before the measurement begins
+    assert {f.name for f in fields(Plan)} == (set(settings) - about_the_run) | {"l2"}

@@ -1,0 +1,65 @@
+"""Arrays on disk: whole, versioned, of one kind; rows that outlive an interruption."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sambench.errors import StoreError
+from sambench.files.arrays import PartialRows, read_arrays, write_arrays
+from sambench.files.atomic import write_bytes
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "run" / "a.npz"
+    write_arrays(path, "curve", {"x": np.arange(3), "loss": np.array([1.0, np.inf, np.nan])})
+    arrays = read_arrays(path, "curve")
+    assert sorted(arrays) == ["loss", "x"]
+    np.testing.assert_array_equal(arrays["loss"], [1.0, np.inf, np.nan])
+
+
+def test_what_cannot_be_used_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    with pytest.raises(StoreError, match=r"a\.npz cannot be read .*; measure it again"):
+        read_arrays(path, "curve")
+    write_arrays(path, "curve", {})
+    with pytest.raises(StoreError, match="holds curve of version 1, not plane of version 1"):
+        read_arrays(path, "plane")
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(StoreError, match="cannot be read"):
+        read_arrays(path, "curve")
+    buffer = io.BytesIO()
+    np.savez(buffer, version=2, kind="curve")
+    write_bytes(path, buffer.getvalue())
+    with pytest.raises(StoreError, match="holds curve of version 2"):
+        read_arrays(path, "curve")
+    buffer = io.BytesIO()
+    np.savez(buffer, version=1, kind="curve", x=np.array([{}], dtype=object))
+    write_bytes(path, buffer.getvalue())
+    with pytest.raises(StoreError, match="cannot be read"):
+        read_arrays(path, "curve")
+
+
+def test_rows_are_there_again(tmp_path: Path) -> None:
+    path = tmp_path / ".rows.npz"
+    rows = PartialRows(path, "a plane")
+    rows[0], rows[2] = np.array([1.0, np.inf]), np.array([3.0, 4.0])
+    again = PartialRows(path, "a plane")
+    assert list(again) == [0, 2]
+    np.testing.assert_array_equal(again[0], [1.0, np.inf])
+    del again[0]
+    assert list(PartialRows(path, "a plane")) == [2]
+    again.discard()
+    assert not path.exists()
+    again.discard()
+
+
+def test_rows_of_another_grid_are_forgotten(tmp_path: Path) -> None:
+    path = tmp_path / ".rows.npz"
+    PartialRows(path, "one plane")[0] = np.zeros(2)
+    assert len(PartialRows(path, "another plane")) == 0
+    path.write_bytes(b"torn")
+    assert len(PartialRows(path, "one plane")) == 0

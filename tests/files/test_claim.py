@@ -1,0 +1,309 @@
+"""Claims: who holds one, who may take one over, and that of many only one does."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from sambench.files import claim as claims
+from sambench.files.claim import STALE_SECONDS, Claimed, Owner, claiming, file_system_time
+
+needs_proc = pytest.mark.skipif(
+    not Path("/proc/self/stat").exists(), reason="the start of a process is told by Linux's /proc"
+)
+HOLD = """
+import sys
+from pathlib import Path
+from sambench.claim import claiming
+with claiming(Path(sys.argv[1]), "cuda:1"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+RACE = """
+import sys, time
+from pathlib import Path
+from sambench.claim import Claimed, claiming
+print("ready", flush=True)
+for line in sys.stdin:
+    path = Path(line.strip())
+    while not path.with_name("go").exists():
+        pass
+    try:
+        with claiming(path):
+            print("won", flush=True)
+            while not path.with_name("over").exists():
+                time.sleep(0.001)
+    except Claimed:
+        print("lost", flush=True)
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "runs" / "a-run" / "claim.json"
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def elsewhere() -> Owner:
+    return replace(Owner.this_process("cuda:0"), machine="another", host="another", pid=1)
+
+
+def dead() -> Owner:
+    done = subprocess.Popen([sys.executable, "-c", ""])
+    done.wait()
+    return replace(Owner.this_process("cpu"), pid=done.pid)
+
+
+def put(path: Path, owner: Owner, *, age: float = 0.0) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"version": 2, **asdict(owner)}))
+    then = path.stat().st_mtime - age
+    os.utime(path, (then, then))
+
+
+def python(code: str, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+
+
+@contextmanager
+def other_process(path: Path) -> Iterator[subprocess.Popen[str]]:
+    with python(HOLD, str(path)) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        yield other
+        other.kill()
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(Claimed) as caught, claiming(path):
+        pytest.fail("claimed although somebody is at it")
+    return str(caught.value)
+
+
+def test_a_claim_says_who_and_where_and_is_released(path: Path) -> None:
+    with claiming(path, "cuda:3") as claim:
+        found = Owner.read(path)
+        assert found is not None
+        assert found[0] == claim.owner
+        assert (found[0].pid, found[0].device) == (os.getpid(), "cuda:3")
+        assert names(path.parent) == ["claim.json"]
+        (path.parent / "run.json").touch()
+    assert names(path.parent) == ["run.json"]
+
+
+def test_a_claim_that_led_to_nothing_leaves_nothing(path: Path) -> None:
+    with claiming(path):
+        pass
+    assert names(path.parents[1]) == []
+
+
+def test_a_claim_is_released_when_the_run_raises(path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), claiming(path):
+        raise ZeroDivisionError
+    assert names(path.parents[1]) == []
+
+
+def test_two_threads_cannot_have_it(path: Path) -> None:
+    with claiming(path):
+        assert "is being run by another process" in refused(path)
+
+
+@needs_proc
+def test_a_living_process_keeps_its_claim_and_a_killed_one_does_not(path: Path) -> None:
+    with other_process(path) as other:
+        said = refused(path)
+        assert said.startswith("a-run is being run by another process (")
+        assert said.endswith(f"process {other.pid} on cuda:1)")
+        other.kill()
+        while True:  # killed but not waited for: it has ended all the same
+            state = Path(f"/proc/{other.pid}/stat").read_text().rpartition(")")[2].split()[0]
+            if state == "Z":
+                break
+            time.sleep(0.01)
+        with claiming(path) as claim:
+            assert claim.owner.pid == os.getpid()
+
+
+@needs_proc
+def test_a_process_number_that_is_used_again_is_not_the_owner(path: Path) -> None:
+    put(path, replace(Owner.this_process("cpu"), started="1"))
+    with claiming(path):
+        pass
+
+
+def test_another_machine_holds_while_it_touches(path: Path) -> None:
+    put(path, elsewhere(), age=STALE_SECONDS - 60)
+    assert "(another, process 1 on cuda:0)" in refused(path)
+    put(path, elsewhere(), age=STALE_SECONDS + 60)
+    with claiming(path) as claim:
+        assert claim.owner.host != "another"
+
+
+def test_ages_are_by_the_clock_of_the_file_system(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(path, elsewhere())
+    monkeypatch.setattr(time, "time", lambda: 1e12)
+    assert "another" in refused(path)
+
+
+def test_the_clock_of_a_file_system_that_cannot_be_written(tmp_path: Path) -> None:
+    assert file_system_time(tmp_path / "nothing") == pytest.approx(time.time(), abs=5)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"host": "x"}', '{"host": "x", "pid": 1, "version": 1}']
+)
+def test_a_claim_that_cannot_be_understood_is_judged_by_its_age(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    refused(path)
+    os.utime(path, (0, 0))
+    with claiming(path):
+        pass
+
+
+def test_the_heartbeat_touches(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims, "HEARTBEAT_SECONDS", 0.01)
+    with claiming(path):
+        os.utime(path, (0, 0))
+        deadline = time.monotonic() + 60
+        while path.stat().st_mtime == 0:
+            assert time.monotonic() < deadline, "nothing touches the claim"
+            time.sleep(0.01)
+
+
+def test_who_was_taken_over_learns_it_and_leaves_the_other_alone(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "HEARTBEAT_SECONDS", 0.01)
+    with claiming(path) as claim:
+        claim.check()
+        assert not claim.lost
+        temporary = path.with_name("new")
+        put(temporary, elsewhere())
+        temporary.replace(path)
+        while not claim.lost:
+            time.sleep(0.01)
+        with pytest.raises(Claimed, match="was taken over by another process"):
+            claim.check()
+    found = Owner.read(path)
+    assert found is not None
+    assert found[0].host == "another"
+
+
+def test_the_heart_stops_with_the_claim(path: Path) -> None:
+    with claiming(path):
+        assert "claim a-run" in {thread.name for thread in threading.enumerate()}
+    for thread in threading.enumerate():
+        if thread.name == "claim a-run":
+            thread.join(timeout=10)
+            assert not thread.is_alive()
+
+
+def test_who_dies_while_taking_over_is_succeeded(path: Path) -> None:
+    """The right to take over is a claim itself, so a second death is handled as the first."""
+    first, second = dead(), dead()
+    put(path, first)
+    put(path.with_name(f"claim.json.after-{first.token}"), second)
+    put(path.with_name(f"claim.json.after-{second.token}"), dead())
+    with claiming(path) as claim:
+        assert claim.owner.pid == os.getpid()
+        assert names(path.parent) == ["claim.json"]
+
+
+def test_an_old_observation_takes_nothing(path: Path) -> None:
+    old = dead()
+    with claiming(path) as claim:
+        assert not claims._succeed(path, old, Owner.this_process("cpu"))
+        claim.check()
+        assert names(path.parent) == ["claim.json"]
+
+
+def test_a_takeover_that_another_is_at_is_left_to_it(path: Path) -> None:
+    first = dead()
+    put(path, first)
+    put(path.with_name(f"claim.json.after-{first.token}"), elsewhere())
+    refused(path)
+
+
+def test_what_a_killed_process_left_is_removed(path: Path) -> None:
+    path.parent.mkdir(parents=True)
+    for name in (".run.json.0a.tmp", ".claim.json.0b", "claim.json.after-0c", "checkpoint.pt"):
+        (path.parent / name).touch()
+    with claiming(path):
+        assert names(path.parent) == ["checkpoint.pt", "claim.json"]
+
+
+def test_without_hard_links(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*given: object) -> None:
+        raise OSError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    with claiming(path):
+        refused(path)
+    put(path, dead())
+    with claiming(path) as claim:
+        assert claim.owner.pid == os.getpid()
+
+
+def test_a_link_whose_answer_was_lost_counts(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    link = os.link
+
+    def twice(source: Path, target: Path) -> None:
+        link(source, target)
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", twice)
+    with claiming(path) as claim:
+        claim.check()
+
+
+@pytest.mark.parametrize("stale", [False, True])
+def test_of_many_processes_one_wins(tmp_path: Path, stale: bool) -> None:
+    """All rush at a free claim, or at that of a dead owner, ten times over."""
+    racers = [python(RACE) for _ in range(6)]
+    gone = dead()
+    try:
+        for racer in racers:
+            assert racer.stdout is not None
+            assert racer.stdout.readline() == "ready\n"
+        for number in range(10):
+            path = tmp_path / str(number) / "claim.json"
+            path.parent.mkdir()
+            if stale:
+                put(path, replace(gone, token=f"{number}"))
+            for racer in racers:
+                assert racer.stdin is not None
+                print(path, file=racer.stdin, flush=True)
+            path.with_name("go").touch()
+            said = []
+            for racer in racers:
+                assert racer.stdout is not None
+                said.append(racer.stdout.readline().strip())
+            path.with_name("over").touch()
+            assert sorted(said) == ["lost"] * 5 + ["won"]
+    finally:
+        for racer in racers:
+            racer.kill()
+            racer.communicate()

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from sambench.files.yaml_text import read_yaml
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-4", 0.0001),
+        ("1E5", 100_000.0),
+        ("-2.e+3", -2000.0),
+        ("0.05", 0.05),
+        ("3", 3),
+        ("true", True),
+        ("null", None),
+        ("e5", "e5"),
+        ("1e", "1e"),
+        ("1e-4x", "1e-4x"),
+        ("'1e-4'", "1e-4"),
+        ("[0.9, 1e-1]", [0.9, 0.1]),
+    ],
+)
+def test_scalars(text: str, value: object) -> None:
+    found = read_yaml(text)
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_nothing_is_executed() -> None:
+    with pytest.raises(yaml.YAMLError, match="could not determine a constructor"):
+        read_yaml("!!python/object/apply:os.getcwd []")
+
+
+def test_pyyaml_itself_is_left_alone() -> None:
+    assert yaml.safe_load("1e-4") == "1e-4"

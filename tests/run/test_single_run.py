@@ -1,0 +1,319 @@
+"""A run from configuration to record, on disk."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import sambench.run.curvature
+import sambench.run.single_run
+from sambench.config.curvature_settings import HessianSettings
+from sambench.config.run_config import RunConfig
+from sambench.errors import CurvatureError, DataError, ModelError
+from sambench.files.claim import Claimed
+from sambench.launch.launchers.local import run_all
+from sambench.launch.manifest import Manifest
+from sambench.launch.watcher import Watcher
+from sambench.run.curvature import measure_hessian
+from sambench.run.single_run import Paths, build_network, run_one
+from sambench.store.tree import Store
+from sambench.training.metrics import classification_metrics
+
+CPU = torch.device("cpu")
+TINY = HessianSettings(samples=24, max_matvecs=8, tol=0.5, trace_tol=1.0)
+
+
+def config_of(**settings: Any) -> RunConfig:
+    given = {"epochs": 2, "batch_size": 8, "optimizer": "sam", "lr": 1e-3, **settings}
+    return RunConfig.from_dict(
+        {"dataset": "phantom", "image_size": 32, "model": "small-cnn", **given}
+    )
+
+
+@pytest.fixture
+def paths(phantom_data: Path, tmp_path: Path) -> Paths:
+    return Paths(data=phantom_data, results=tmp_path / "results")
+
+
+def test_a_completed_run_leaves_record_history_predictions_and_weights(paths: Paths) -> None:
+    config = config_of()
+    record = run_one(config, paths, device=CPU)
+    folder = Store(paths.results).folder(config)
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "history.jsonl",
+        "model.safetensors",
+        "predictions.npz",
+        "run.json",
+    ]
+    assert Store(paths.results).load(config) == record
+    lines = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [1, 2]
+    assert record.cost is not None
+    assert record.cost["gradient_evaluations"] == 2 * record.cost["steps"] == 16
+    assert record.sharpness is not None
+    assert record.sharpness["epsilon_norm"] == pytest.approx(0.05, rel=1e-4)
+
+
+def test_the_metrics_can_be_computed_again_from_the_stored_predictions(paths: Paths) -> None:
+    config = config_of()
+    record = run_one(config, paths, device=CPU)
+    stored = np.load(Store(paths.results).folder(config) / "predictions.npz", allow_pickle=False)
+    assert record.final is not None
+    again = classification_metrics(stored["probabilities"], stored["labels"])
+    assert again == record.final["test"]
+    assert len(set(stored["ids"])) == record.final["test"]["n"] == 8
+
+
+def test_the_stored_weights_give_the_stored_predictions(paths: Paths) -> None:
+    config = config_of()
+    run_one(config, paths, device=CPU)
+    folder = Store(paths.results).folder(config)
+    model = build_network(config, 2, CPU)
+    model.load_state_dict(load_file(folder / "model.safetensors"))
+    parts = sambench.run.single_run.load_parts(config, paths.data, CPU)
+    found = sambench.run.single_run.predict(model, parts.test)
+    stored = np.load(folder / "predictions.npz", allow_pickle=False)
+    # the run's tensors lay channels last: its float32 sums were in another order
+    np.testing.assert_allclose(found, stored["probabilities"], rtol=0, atol=1e-6)
+
+
+def test_two_runs_give_the_same_record_but_for_time(tmp_path: Path, phantom_data: Path) -> None:
+    finals = []
+    for name in ("a", "b"):
+        paths = Paths(data=phantom_data, results=tmp_path / name)
+        finals.append(run_one(config_of(), paths, device=CPU).final)
+    assert finals[0] == finals[1]
+
+
+def test_seeds_share_the_test_images_and_differ_in_weights(paths: Paths) -> None:
+    ids, weights = [], []
+    for seed in (0, 1):
+        config = config_of(seed=seed, epochs=1)
+        run_one(config, paths, device=CPU)
+        folder = Store(paths.results).folder(config)
+        ids.append(np.load(folder / "predictions.npz")["ids"].tolist())
+        weights.append(load_file(folder / "model.safetensors")["0.weight"])
+    assert ids[0] == ids[1]
+    assert not torch.equal(*weights)
+
+
+def test_the_test_images_are_read_once_and_last(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[int] = []
+    original = sambench.run.single_run.predict
+
+    def spy(model: torch.nn.Module, images: Any) -> Any:
+        order.append(len(images))
+        return original(model, images)
+
+    monkeypatch.setattr(sambench.run.single_run, "predict", spy)
+    monkeypatch.setattr(sambench.training.loop, "predict", spy)
+    record = run_one(config_of(selection="best-validation"), paths, device=CPU)
+    assert record.data is not None
+    assert order.count(record.data["test"]) == 1
+    assert order[-1] == record.data["test"]
+
+
+def test_a_completed_run_is_not_done_again(paths: Paths) -> None:
+    record = run_one(config_of(), paths, device=CPU)
+    events: list[object] = []
+    assert run_one(config_of(), paths, device=CPU, on_event=events.append) == record
+    assert events == []
+
+
+def test_a_run_that_diverges_is_recorded(paths: Paths) -> None:
+    config = config_of(optimizer={"name": "sgd", "lr": 1e30})
+    record = run_one(config, paths, device=CPU)
+    assert record.status == "diverged"
+    assert record.error is not None
+    assert record.error.startswith("the training loss became")
+    assert Store(paths.results).load(config) == record
+
+
+def test_an_interrupted_run_resumes_to_the_same_record(tmp_path: Path, phantom_data: Path) -> None:
+    whole = Paths(data=phantom_data, results=tmp_path / "whole")
+    cut = Paths(data=phantom_data, results=tmp_path / "cut")
+    expected = run_one(config_of(), whole, device=CPU)
+    requests = iter([False, False, True])
+    record = run_one(config_of(), cut, device=CPU, stop_requested=lambda: next(requests))
+    assert record.status == "interrupted"
+    assert (Store(cut.results).folder(config_of()) / "checkpoint.pt").exists()
+    resumed = run_one(config_of(), cut, device=CPU)
+    assert resumed.status == "completed"
+    assert resumed.final == expected.final
+    files = [Store(p.results).folder(config_of()) / "model.safetensors" for p in (whole, cut)]
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_data_that_are_not_prepared_leave_nothing_behind(tmp_path: Path) -> None:
+    paths = Paths(data=tmp_path / "nothing", results=tmp_path / "results")
+    with pytest.raises(DataError, match="not prepared at 32 pixels"):
+        run_one(config_of(), paths, device=CPU)
+    assert not paths.results.exists()
+
+
+def test_a_model_that_does_not_fit_leaves_nothing_behind(paths: Paths) -> None:
+    with pytest.raises(ModelError, match="'small-cnn' has no published weights"):
+        run_one(config_of(pretrained=True), paths, device=CPU)
+    assert not any((paths.results / "runs").iterdir())
+
+
+def test_a_failing_run_is_recorded_and_does_not_stop_the_others(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = sambench.run.single_run.build_optimizer
+
+    def broken(config: RunConfig, model: torch.nn.Module) -> Any:
+        optimizer = original(config, model)
+        if config.seed == 0:
+            monkeypatch.setattr(optimizer, "step", lambda closure: 1 / 0)
+        return optimizer
+
+    monkeypatch.setattr(sambench.run.single_run, "build_optimizer", broken)
+    configs = [config_of(seed=0), config_of(seed=1)]
+    failed: list[str] = []
+    manifest = Manifest(configs=configs, data=paths.data, results=paths.results, suite="study")
+    watcher = Watcher(failed=lambda config, error: failed.append(config.name))
+    tally = run_all(manifest, "cpu", watcher)
+    assert failed == [configs[0].name]
+    assert tally.exit_code == 1
+    first, second = (Store(paths.results).load(config) for config in configs)
+    assert first is not None
+    assert second is not None
+    assert first.status == "failed"
+    assert "ZeroDivisionError" in (first.error or "")
+    assert (second.status, second.suite) == ("completed", "study")
+
+
+def test_the_first_failure_ends_it_where_asked(paths: Paths) -> None:
+    diverging = config_of(optimizer={"name": "sgd", "lr": 1e30})
+    manifest = Manifest(
+        configs=[diverging, config_of()], data=paths.data, results=paths.results, fail_fast=True
+    )
+    tally = run_all(manifest, "cpu", Watcher())
+    assert [record.status for record in tally.records] == ["diverged"]
+    assert Store(paths.results).load(config_of()) is None
+
+
+def test_a_run_that_another_process_completes_meanwhile_is_not_done_again(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is completed between our first look and our claim."""
+    original = sambench.run.single_run.load_parts
+    done: list[Any] = []
+
+    def slow(*given: Any) -> Any:
+        if not done:
+            done.append(None)
+            done[0] = run_one(config_of(), paths, device=CPU)
+        return original(*given)
+
+    monkeypatch.setattr(sambench.run.single_run, "load_parts", slow)
+    events: list[object] = []
+    assert run_one(config_of(), paths, device=CPU, on_event=events.append) == done[0]
+    assert events == []
+
+
+def test_a_run_that_was_taken_over_is_left_to_the_other(paths: Paths) -> None:
+    """A process that was suspended for long finds another's claim when it goes on."""
+    config = config_of()
+    claim = Store(paths.results).folder(config) / "claim.json"
+    steps = iter(range(100))
+
+    def taken_over() -> bool:
+        if next(steps) == 2:
+            claim.write_text(claim.read_text().replace('"token": "', '"token": "other'))
+        return False
+
+    with pytest.raises(Claimed, match="was taken over by another process"):
+        run_one(config, paths, device=CPU, stop_requested=taken_over)
+    record = Store(paths.results).load(config)
+    assert record is not None
+    assert record.status == "running"
+    assert claim.exists()
+
+
+def test_curvature_that_another_process_measured_meanwhile_is_taken(paths: Paths) -> None:
+    record = run_one(config_of(), paths, device=CPU)
+    first = measure_hessian(record, TINY, paths, device=CPU)
+    assert measure_hessian(record, TINY, paths, device=CPU) == first
+    again = measure_hessian(first, TINY, paths, device=CPU)
+    assert again.hessian is not None
+    assert first.hessian is not None
+    assert again.hessian["seconds"] != first.hessian["seconds"]
+
+
+def test_curvature_is_not_measured_by_two(paths: Paths) -> None:
+    record = run_one(config_of(), paths, device=CPU)
+    with Store(paths.results).claim(record.config), pytest.raises(Claimed):
+        measure_hessian(record, TINY, paths, device=CPU)
+
+
+def test_curvature_is_written_into_the_record(paths: Paths) -> None:
+    record = run_one(config_of(), paths, device=CPU)
+    measured = measure_hessian(record, TINY, paths, device=CPU)
+    assert Store(paths.results).load(record.config) == measured
+    assert measured.hessian is not None
+    assert measured.hessian["samples"] == 24
+    assert measured.hessian["batches"] == 3
+    assert measured.hessian["top"]["upper_bound"] >= measured.hessian["top"]["value"]
+    low, high = measured.hessian["trace"]["interval"]
+    assert low <= measured.hessian["trace"]["value"] <= high
+
+
+def test_curvature_is_that_of_the_exact_hessian_of_the_linear_layer(paths: Paths) -> None:
+    """The bound must hold for a block of the Hessian that torch.func computes exactly."""
+    config = config_of(epochs=1)
+    record = run_one(config, paths, device=CPU)
+    settings = HessianSettings(samples=16, max_matvecs=60, tol=1e-3)
+    measured = measure_hessian(record, settings, paths, device=CPU)
+    parts = sambench.run.single_run.load_parts(config, paths.data, CPU)
+    model = build_network(config, 2, CPU)
+    model.load_state_dict(load_file(Store(paths.results).folder(config) / "model.safetensors"))
+    model = model.double().eval()
+    order = sambench.run.curvature.derive_seed(config.split_seed, "hessian")
+    chosen = torch.cat(sambench.run.curvature.shuffled(len(parts.train), 8, order))[:16]
+    inputs, targets = parts.train.batch(chosen)
+    features = model[:-1](inputs.double()).detach()
+    head = model[-1]
+
+    def loss(weight: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.cross_entropy(features @ weight.T + head.bias, targets)
+
+    block = torch.func.hessian(loss)(head.weight.detach()).reshape(192, 192)
+    top = torch.linalg.eigvalsh(block)[-1].item()
+    assert measured.hessian is not None
+    assert measured.hessian["top"]["upper_bound"] >= top * (1 - 1e-5)
+
+
+def test_a_run_without_weights_cannot_be_measured(paths: Paths) -> None:
+    record = run_one(config_of(), paths, device=CPU)
+    (Store(paths.results).folder(record.config) / "model.safetensors").unlink()
+    with pytest.raises(CurvatureError, match="has no weights"):
+        measure_hessian(record, TINY, paths, device=CPU)
+
+
+def test_weights_of_another_model_are_refused(paths: Paths) -> None:
+    record = run_one(config_of(), paths, device=CPU)
+    weights = Store(paths.results).folder(record.config) / "model.safetensors"
+    save_file({"0.weight": torch.zeros(1)}, weights)
+    with pytest.raises(CurvatureError, match="do not fit their model"):
+        measure_hessian(record, TINY, paths, device=CPU)
+
+
+def test_other_data_than_the_run_was_trained_on_are_refused(paths: Paths) -> None:
+    record = run_one(config_of(), paths, device=CPU)
+    path = Store(paths.results).folder(record.config) / "run.json"
+    text = path.read_text().replace(str((record.data or {})["fingerprint"]), "0" * 64)
+    path.write_text(text)
+    altered = Store(paths.results).load(record.config)
+    assert altered is not None
+    with pytest.raises(DataError, match="was trained on other data"):
+        measure_hessian(altered, TINY, paths, device=CPU)

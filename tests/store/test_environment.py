@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import importlib.metadata
+import mmap
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+import sambench
+from sambench.errors import DeviceError
+from sambench.store import environment
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+
+
+@pytest.fixture
+def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+
+
+@pytest.fixture
+def as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Put torch's switches back after a test that turns them."""
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    benchmark = torch.backends.cudnn.benchmark
+    yield
+    torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+    torch.backends.cudnn.benchmark = benchmark
+
+
+def test_idle_threads_sleep_unless_the_user_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    environment.yield_cores()
+    assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
+    monkeypatch.delenv("OMP_WAIT_POLICY")
+    environment.yield_cores()
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_the_best_device_without_a_gpu() -> None:
+    assert environment.choose_device(None) == (CPU, "no CUDA device here")
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_the_best_device_with_gpus() -> None:
+    chosen = environment.choose_device(None)
+    assert chosen == (torch.device("cuda:0"), "the first CUDA device")
+
+
+@pytest.mark.usefixtures("two_gpus")
+@pytest.mark.parametrize("name", ["cpu", "cuda", "cuda:0", "cuda:1"])
+def test_a_device_that_is_there(name: str) -> None:
+    assert environment.choose_device(name) == (torch.device(name), "as asked")
+
+
+@pytest.mark.usefixtures("no_gpu")
+@pytest.mark.parametrize("name", ["cuda", "cuda:7", "mps", "meta"])
+def test_a_device_that_is_not_there(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(DeviceError) as caught:
+        environment.choose_device(name)
+    assert str(caught.value) == f"device {name} is not there; use --device cpu"
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_a_gpu_beyond_the_last() -> None:
+    with pytest.raises(DeviceError) as caught:
+        environment.choose_device("cuda:2")
+    assert str(caught.value) == ("device cuda:2 is not there; use --device cuda:0 or cuda:1 or cpu")
+
+
+@pytest.mark.parametrize("name", ["gpu", "", "cuda:x", "0"])
+def test_a_name_that_is_no_device(name: str) -> None:
+    with pytest.raises(DeviceError) as caught:
+        environment.choose_device(name)
+    assert str(caught.value) == f"{name!r} is no device name; use cpu, cuda or cuda:0"
+
+
+@pytest.mark.usefixtures("as_before")
+def test_determinism_on_the_cpu() -> None:
+    torch.backends.cudnn.benchmark = True
+    assert environment.make_deterministic(CPU) == "bitwise"
+    assert torch.are_deterministic_algorithms_enabled()
+    assert torch.is_deterministic_algorithms_warn_only_enabled()
+    assert not torch.backends.cudnn.benchmark
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+
+
+@pytest.mark.usefixtures("as_before")
+def test_determinism_on_a_gpu_is_not_promised() -> None:
+    said = environment.make_deterministic(torch.device("cuda:0"))
+    assert said == "where an operation has a deterministic kernel"
+
+
+def test_what_a_record_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(environment.COMMAND, raising=False)
+    monkeypatch.setattr(sys, "argv", ["/somewhere/bin/sambench", "train", "--opt", "sam"])
+    found = environment.describe(CPU, "bitwise")
+    assert found["sambench"] == sambench.__version__
+    assert found["python"] == platform.python_version()
+    assert found["torch"] == importlib.metadata.version("torch")
+    assert found["timm"] == importlib.metadata.version("timm")
+    assert (found["device"], found["cuda"], found["gpu"]) == ("cpu", None, None)
+    assert found["cpu"]
+    assert found["threads"] == torch.get_num_threads()
+    assert found["command"] == "sambench train --opt sam"
+    assert found["deterministic"] == "bitwise"
+
+
+def test_the_path_of_the_program_is_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["/somewhere/bin/sambench"])
+    assert "/somewhere" not in str(environment.describe(CPU, "bitwise"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak cannot be reset there")
+def test_the_memory_peak_holds_what_was_allocated() -> None:
+    environment.start_memory_peak(CPU)
+    before = environment.memory_peak(CPU)
+    with mmap.mmap(-1, 64 << 20) as block:  # new pages: a heap may have old ones to give
+        block[:] = b"x" * len(block)
+    grown = environment.memory_peak(CPU) - before
+    assert 40 << 20 <= grown <= 128 << 20
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A git checkout of one committed file that passes for sambench's."""
+    (tmp_path / "sambench").mkdir()
+    (tmp_path / "file").write_text("old")
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=n", "-c", "user.email=e@x"]
+    for command in (["init", "-q"], ["add", "file"], ["commit", "-q", "-m", "first"]):
+        subprocess.run([*git, *command], check=True, capture_output=True)
+    monkeypatch.setattr(sambench, "__file__", str(tmp_path / "sambench" / "__init__.py"))
+    environment.git_state.cache_clear()
+    yield tmp_path
+    environment.git_state.cache_clear()
+
+
+def test_git_state_of_a_clean_checkout(checkout: Path) -> None:
+    state = environment.git_state()
+    assert state is not None
+    assert len(state) == 12
+    assert int(state, 16) >= 0
+
+
+def test_git_state_of_a_changed_checkout(checkout: Path) -> None:
+    (checkout / "file").write_text("new")
+    state = environment.git_state()
+    assert state is not None
+    assert state.endswith("+changes")
+
+
+def test_git_state_outside_a_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sambench, "__file__", str(tmp_path / "sambench" / "__init__.py"))
+    environment.git_state.cache_clear()
+    assert environment.git_state() is None
+    environment.git_state.cache_clear()
+
+
+def test_git_state_without_git(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    assert environment.git_state() is None
+
+
+@pytest.mark.usefixtures("as_before")
+def test_the_fastest_kernels_repeat_nothing_and_memory_is_never_filled() -> None:
+    try:
+        assert environment.choose_kernels("fastest", CPU) == "no: kernels=fastest"
+        assert torch.backends.cudnn.benchmark
+        assert not torch.are_deterministic_algorithms_enabled()
+    finally:
+        assert environment.choose_kernels("deterministic", CPU) == "bitwise"
+    assert not torch.backends.cudnn.benchmark
+    assert torch.are_deterministic_algorithms_enabled()
+    assert not torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]

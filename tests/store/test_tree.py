@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sambench.errors import StoreError
+from sambench.files.claim import Claimed
+from sambench.store.record import RunRecord
+from sambench.store.tree import Store
+
+if TYPE_CHECKING:
+    from tests.conftest import RecordMaker
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "results")
+
+
+@pytest.fixture
+def record(make_record: RecordMaker) -> RunRecord:
+    return make_record()
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_save_and_load(store: Store, record: RunRecord) -> None:
+    assert store.load(record.config) is None
+    store.save(record)
+    assert store.load(record.config) == record
+    assert names(store.root / "runs" / record.name) == ["run.json"]
+
+
+def test_the_history_is_a_line_for_each_epoch(store: Store, record: RunRecord) -> None:
+    store.save_history(record.config, [{"epoch": 1, "lr": 0.1}, {"epoch": 2, "lr": 0.05}])
+    text = (store.folder(record.config) / "history.jsonl").read_text()
+    assert text == '{"epoch": 1, "lr": 0.1}\n{"epoch": 2, "lr": 0.05}\n'
+
+
+def test_a_record_that_is_no_text(store: Store, record: RunRecord) -> None:
+    store.save(record)
+    path = store.folder(record.config) / "run.json"
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(StoreError, match=r"run\.json cannot be read: 'utf-8' codec"):
+        store.load(record.config)
+
+
+def test_good_records_are_kept_beside_damaged_ones(store: Store, make_record: RecordMaker) -> None:
+    good = [make_record("adam", seed=seed) for seed in (0, 1)]
+    for each in good:
+        store.save(each)
+    truncated, newer = make_record("sam"), make_record("gcsam")
+    for each in (truncated, newer):
+        store.save(each)
+    path = store.folder(truncated.config) / "run.json"
+    path.write_text(path.read_text()[:50])
+    other = store.folder(newer.config) / "run.json"
+    other.write_text(other.read_text().replace('"schema_version": 1', '"schema_version": 2'))
+    (store.runs / "empty").mkdir()
+    found, damaged = store.records()
+    assert found == good
+    assert damaged == [
+        f"{other} has schema version 2, not 1; upgrade sambench",
+        f"{path} is not a run record; move it away and run it again",
+    ]
+
+
+def test_no_results_at_all(store: Store) -> None:
+    assert store.records() == ([], [])
+
+
+def test_a_retired_run_is_kept_aside_and_missing(store: Store, record: RunRecord) -> None:
+    for number in (1, 2):
+        store.save(record)
+        assert store.retire(record.config) == store.root / "retired" / record.name / str(number)
+        assert store.load(record.config) is None
+        assert names(store.runs) == []
+    assert names(store.root / "retired" / record.name / "2") == ["run.json"]
+
+
+def test_a_run_that_somebody_is_at_is_not_retired(store: Store, record: RunRecord) -> None:
+    store.save(record)
+    with store.claim(record.config), pytest.raises(Claimed):
+        store.retire(record.config)
+    assert store.load(record.config) == record
+
+
+def test_find(store: Store, make_record: RecordMaker) -> None:
+    adam, sam, again = make_record("adam"), make_record("sam"), make_record("sam", seed=1)
+    for each in (adam, sam, again):
+        store.save(each)
+    assert store.find([adam.id]) == [adam]
+    assert store.find([sam.name]) == [sam]
+    assert store.find(["*-sam-*"]) == [sam, again]
+    assert store.find(["*-s1-*", "*"]) == [again, adam, sam]
+
+
+def test_find_nothing_offers_the_closest(store: Store, record: RunRecord) -> None:
+    store.save(record)
+    asked = record.name.replace("adam", "adan")
+    with pytest.raises(StoreError) as caught:
+        store.find([asked])
+    assert str(caught.value) == (
+        f"no run '{asked}' in {store.runs}: did you mean '{record.name}'?; "
+        f"`ls {store.runs}` shows all"
+    )
+
+
+def test_find_is_exact_about_case_and_ids(store: Store, record: RunRecord) -> None:
+    store.save(record)
+    for asked in (record.id[:5], "PHANTOM-*"):
+        with pytest.raises(StoreError, match=r"no run '.*' in "):
+            store.find([asked])
+
+
+@pytest.mark.parametrize("in_the_way", ["results", "results/runs"])
+def test_a_results_folder_that_cannot_be_claimed_in(
+    store: Store, record: RunRecord, in_the_way: str
+) -> None:
+    path = store.root.parent / in_the_way
+    path.parent.mkdir(exist_ok=True)
+    path.touch()
+    assert store.load(record.config) is None
+    with pytest.raises(StoreError) as caught, store.claim(record.config):
+        pytest.fail("claimed in a folder that is none")
+    assert str(caught.value) == (
+        f"results folder {store.root} cannot be written (Not a directory); "
+        "choose another with --results"
+    )
+
+
+def test_a_results_folder_that_cannot_be_saved_in(store: Store, record: RunRecord) -> None:
+    store.root.touch()
+    with pytest.raises(StoreError, match="a file is in the way of a folder"):
+        store.save(record)
