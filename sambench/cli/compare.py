@@ -11,8 +11,7 @@ import typer
 from sambench.cli import completion
 from sambench.cli.answers import tables_answer
 from sambench.cli.contrast import contrast
-from sambench.cli.given import given_options
-from sambench.cli.grouping import grouped
+from sambench.cli.grouping import given_options, grouped
 from sambench.cli.launch_options import Launching
 from sambench.cli.options import (
     BatchSizeOption,
