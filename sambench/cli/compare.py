@@ -49,7 +49,7 @@ class Described:
         typer.Option(
             "--model",
             metavar="NAME,...",
-            help="Models; `sambench list models` has all.",
+            help="Models; see `sambench list models`.",
             autocompletion=completion.models_in_list,
         ),
     ] = "resnet50"
@@ -128,7 +128,7 @@ class Choice:
         typer.Option(
             "--retry",
             metavar="STATE,...",
-            help="Do these again: failed, diverged, stale. Interrupted runs are resumed anyway.",
+            help="Run these states again: failed, diverged, stale. Interrupted runs always resume.",
             show_default="none",
             autocompletion=completion.states_in_list,
         ),

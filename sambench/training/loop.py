@@ -44,7 +44,7 @@ class Diverged(Exception):
 
 
 class Interrupted(Exception):
-    """Somebody asked the run to stop; its checkpoint is saved."""
+    """The run was asked to stop; its checkpoint is saved."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,7 +197,7 @@ class Training:
         return make_augmentation(config.augmentation, seed)
 
     def _end_epoch(self) -> str | None:
-        """Close the epoch's books; return the rule that ends the run, or None."""
+        """Record the epoch and validate; return the rule that ends the run, or None."""
         state = self.state
         self._tallies.merge()
         self._refuse_divergence()
