@@ -25,7 +25,7 @@ needs_proc = pytest.mark.skipif(
 HOLD = """
 import sys
 from pathlib import Path
-from sambench.claim import claiming
+from sambench.files.claim import claiming
 with claiming(Path(sys.argv[1]), "cuda:1"):
     print("held", flush=True)
     sys.stdin.read()
@@ -33,7 +33,7 @@ with claiming(Path(sys.argv[1]), "cuda:1"):
 RACE = """
 import sys, time
 from pathlib import Path
-from sambench.claim import Claimed, claiming
+from sambench.files.claim import Claimed, claiming
 print("ready", flush=True)
 for line in sys.stdin:
     path = Path(line.strip())
