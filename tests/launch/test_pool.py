@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,12 +27,19 @@ from sambench.store.environment import COMMAND as TYPED
 from sambench.store.tree import CLAIM, Store
 from sambench.training.events import Epoch, Event, Started, Tick
 from tests.launch.conftest import TINY, ManifestMaker
+from tests.patience import PATIENCE, wait_until
 
 
 def owner(manifest: Manifest, config: RunConfig) -> int:
     """Return the process that does a run."""
     claim = Store(manifest.results).folder(config) / CLAIM
     return int(json.loads(claim.read_text())["pid"])
+
+
+def status(manifest: Manifest, config: RunConfig) -> str | None:
+    """Return how a run stands, or None where there is no record of it."""
+    record = Store(manifest.results).load(config)
+    return None if record is None else record.status
 
 
 def settled(manifest: Manifest, index: int) -> dict[str, object]:
@@ -154,7 +160,7 @@ def test_one_interrupt_saves_all_and_the_next_launch_goes_on(make_manifest: Mani
     manifest = make_manifest(3, epochs=600)
     process = started(manifest)
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=30) == 130
+    assert process.wait(timeout=PATIENCE) == 130
     store = Store(manifest.results)
     for config in manifest.configs[:2]:
         record = store.load(config)
@@ -180,11 +186,8 @@ def test_workers_of_a_killed_pool_save_and_end(make_manifest: ManifestMaker) -> 
     process.wait()
     store = Store(manifest.results)
     for config in manifest.configs:
-        deadline = time.monotonic() + 30
-        while (record := store.load(config)) is None or record.status == "running":
-            assert time.monotonic() < deadline, "the worker goes on"
-            time.sleep(0.05)
-        assert record.status == "interrupted"
+        wait_until("the worker stops", lambda: status(manifest, config) not in (None, "running"))
+        assert status(manifest, config) == "interrupted"
         assert (store.folder(config) / "checkpoint.pt").exists()
 
 
