@@ -136,9 +136,8 @@ def test_a_living_process_keeps_its_claim_and_a_killed_one_does_not(path: Path) 
         assert said.startswith("a-run is being run by another process (")
         assert said.endswith(f"process {other.pid} on cuda:1)")
         other.kill()
-        stat = Path(
-            f"/proc/{other.pid}/stat"
-        )  # killed but not waited for: it has ended all the same
+        stat = Path(f"/proc/{other.pid}/stat")
+        # killed but not waited for: it has ended all the same
         wait_until("it is a zombie", lambda: stat.read_text().rpartition(")")[2].split()[0] == "Z")
         with claiming(path) as claim:
             assert claim.owner.pid == os.getpid()

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,9 @@ from sambench.training.events import Epoch, Event, Started, Tick
 from tests.launch.conftest import TINY, ManifestMaker
 from tests.patience import PATIENCE, wait_until
 
+LONG = 1_000_000
+"""Epochs of a run that is interrupted before it ends, however late that comes."""
+
 
 def owner(manifest: Manifest, config: RunConfig) -> int:
     """Return the process that does a run."""
@@ -36,10 +40,10 @@ def owner(manifest: Manifest, config: RunConfig) -> int:
     return int(json.loads(claim.read_text())["pid"])
 
 
-def status(manifest: Manifest, config: RunConfig) -> str | None:
-    """Return how a run stands, or None where there is no record of it."""
+def has_ended(manifest: Manifest, config: RunConfig) -> bool:
+    """Whether a run was begun and is no longer running."""
     record = Store(manifest.results).load(config)
-    return None if record is None else record.status
+    return record is not None and record.status != "running"
 
 
 def settled(manifest: Manifest, index: int) -> dict[str, object]:
@@ -157,7 +161,7 @@ def started(manifest: Manifest) -> subprocess.Popen[str]:
 
 
 def test_one_interrupt_saves_all_and_the_next_launch_goes_on(make_manifest: ManifestMaker) -> None:
-    manifest = make_manifest(3, epochs=600)
+    manifest = make_manifest(3, epochs=LONG)
     process = started(manifest)
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=PATIENCE) == 130
@@ -180,14 +184,16 @@ def test_one_interrupt_saves_all_and_the_next_launch_goes_on(make_manifest: Mani
 
 
 def test_workers_of_a_killed_pool_save_and_end(make_manifest: ManifestMaker) -> None:
-    manifest = make_manifest(2, epochs=600)
+    manifest = make_manifest(2, epochs=LONG)
     process = started(manifest)
     process.kill()
     process.wait()
     store = Store(manifest.results)
     for config in manifest.configs:
-        wait_until("the worker stops", lambda: status(manifest, config) not in (None, "running"))
-        assert status(manifest, config) == "interrupted"
+        wait_until("the worker stops", partial(has_ended, manifest, config))
+        record = store.load(config)
+        assert record is not None
+        assert record.status == "interrupted"
         assert (store.folder(config) / "checkpoint.pt").exists()
 
 

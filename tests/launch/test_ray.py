@@ -69,7 +69,7 @@ def test_two_nodes_do_the_runs_and_a_killed_worker_is_retried(
 
 
 def test_an_interrupt_saves_the_runs(ray: Any, make_manifest: ManifestMaker) -> None:
-    manifest = make_manifest(3, epochs=5000)
+    manifest = make_manifest(3, epochs=1_000_000)
     folder = Store(manifest.results).folder(manifest.configs[0])
 
     sent: list[int] = []

@@ -108,7 +108,7 @@ def test_a_preempted_run_is_saved_requeued_and_resumed(make_manifest: ManifestMa
 
 def test_a_time_limit_requeues_too(make_manifest: ManifestMaker) -> None:
     """Slurm's limits are minutes; the signal that it sends before them can come earlier."""
-    manifest = make_manifest(1, epochs=50_000)
+    manifest = make_manifest(1, epochs=1_000_000)
     thread, tallies = in_background(manifest, timeout_min="1", signal_delay_s="50")
     wait_until("the job is requeued", lambda: "Requeued job" in logs(manifest))
     cut = record(manifest)
@@ -156,7 +156,7 @@ def launched(manifest: Manifest) -> subprocess.Popen[str]:
 def test_a_lost_shell_leaves_the_jobs_and_an_interrupt_cancels_them(
     make_manifest: ManifestMaker,
 ) -> None:
-    manifest = make_manifest(3, epochs=2000)
+    manifest = make_manifest(3, epochs=1_000_000)
     shell = launched(manifest)
     wait_until("the run trains", lambda: epochs(manifest) > 0)
     shell.send_signal(signal.SIGHUP)

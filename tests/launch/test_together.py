@@ -245,7 +245,7 @@ def command(folder: Path, data: Path, epochs: int) -> list[str]:
 
 def test_devices_train_together_and_an_interrupt_saves(phantom_data: Path, tmp_path: Path) -> None:
     process = subprocess.Popen(
-        command(tmp_path, phantom_data, 5000), stderr=subprocess.PIPE, start_new_session=True
+        command(tmp_path, phantom_data, 1_000_000), stderr=subprocess.PIPE, start_new_session=True
     )
     wait_until(
         "the run trains or ends",
