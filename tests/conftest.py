@@ -32,7 +32,7 @@ settings.register_profile(
 settings.register_profile("repeated", settings.get_profile("anew"), derandomize=True)
 settings.load_profile("repeated")  # `make test-all` draws other examples each time
 
-ARITHMETIC = ("analysis", "curvature", "models", "optim", "run", "training")
+ARITHMETIC = ("analysis", "curvature", "data", "models", "optim", "run", "training")
 """The rooms whose tests depend on how a processor rounds: `make test-processors` runs them."""
 
 HEADER = ("ID", "BIRADS-reader1", "BIRADS-reader2", "fold")
