@@ -47,7 +47,7 @@ class Doing:
     workers: WorkersOption = None
     threads: ThreadsOption = None
     again: Annotated[
-        bool, typer.Option("--again", help="Measure runs that have a measurement too.")
+        bool, typer.Option("--again", help="Measure again runs that already have a measurement.")
     ] = False
 
 
