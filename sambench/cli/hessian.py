@@ -13,6 +13,7 @@ from sambench.cli import completion
 from sambench.cli import hessian_options as options
 from sambench.cli.answers import runs_answer
 from sambench.cli.grouping import grouped
+from sambench.cli.launch_options import ThreadsOption, WorkersOption
 from sambench.cli.launching import expanded
 from sambench.cli.options import PLACE, Output, Place
 from sambench.cli.study_options import Around, show_studies
@@ -43,6 +44,8 @@ class Doing:
             autocompletion=completion.devices_in_list,
         ),
     ] = None
+    workers: WorkersOption = None
+    threads: ThreadsOption = None
     again: Annotated[
         bool, typer.Option("--again", help="Measure again runs that already have a measurement.")
     ] = False
@@ -84,7 +87,7 @@ def hessian(
     other, code = around.other_run(results), 0
     for records, wanted in groups:
         asked = replace(around.with_studies(wanted), other=other, again=doing.again)
-        code = max(code, _measure(screen, records, asked, given, place, doing.device))
+        code = max(code, _measure(screen, records, asked, given, place, doing))
         if code == INTERRUPTED:
             break
     output.answer(runs_answer(Store(results), (r for records, _ in groups for r in records)))
@@ -144,7 +147,7 @@ def _measure(
     wanted: Measurement,
     given: dict[str, Any],
     place: Place,
-    device: str | None,
+    doing: Doing,
 ) -> int:
     """Measure what is missing, show all, and return the exit code."""
     from sambench.cli.progress import RunDisplay
@@ -160,15 +163,17 @@ def _measure(
             missing.append(record.config)
     if not missing:
         return 0
-    several = device is not None and "," in device
+    several = doing.device is not None and "," in doing.device
     manifest = Manifest(
         configs=missing,
         data=place.data,
         results=place.results,
         curvature=wanted,
-        device=None if several else device,
+        device=None if several else doing.device,
     )
-    options = {"devices": str(device)} if several else {}
+    options = {"devices": str(doing.device)} if several else {}
+    given_numbers = {"workers": doing.workers, "threads": doing.threads}
+    options |= {name: f"{value}" for name, value in given_numbers.items() if value is not None}
     with RunDisplay(screen, len(missing)) as display:
         watcher = _watching(
             display,

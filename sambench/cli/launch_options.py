@@ -21,12 +21,32 @@ DevicesOption = Annotated[
     ),
 ]
 RunsOption = Annotated[
-    str | None,
+    int | None,
     typer.Option(
         "--runs-per-device",
-        metavar="N|auto",
-        help="Runs packed on each device at once; auto: as many as fit on a GPU.",
-        show_default="1",
+        min=1,
+        metavar="RUNS",
+        help="Runs at once on each device.",
+        show_default="1 on a GPU",
+    ),
+]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        min=1,
+        metavar="RUNS",
+        help="Runs at once on this machine.",
+        show_default="on CPUs one a core, as far as the memory allows",
+    ),
+]
+ThreadsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--threads",
+        metavar="N|all",
+        help="Threads of each run on a CPU; another number gives other rounding.",
+        show_default="OMP_NUM_THREADS, or 1",
     ),
 ]
 MinutesOption = Annotated[
@@ -70,6 +90,8 @@ class Launching:
     device: DeviceOption = None
     devices: DevicesOption = None
     runs_per_device: RunsOption = None
+    workers: WorkersOption = None
+    threads: ThreadsOption = None
     minutes: MinutesOption = None
     launcher: LauncherOption = "local"
     given: WithOption = None
@@ -81,8 +103,7 @@ class Launching:
         Raises:
             ConfigError: If an option is not KEY=VALUE or contradicts another.
         """
-        from sambench.launch.launcher import RUNS_PER_DEVICE, read_options
-        from sambench.launch.launchers.local import MINUTES
+        from sambench.launch.launcher import read_options
 
         launcher, options = self.launcher, read_options(self.given or "", "--with")
         if self.slurm is not None:
@@ -90,10 +111,9 @@ class Launching:
                 raise ConfigError(f"--slurm contradicts --launcher {launcher}; give one of them")
             launcher = "slurm"
             options |= read_options(self.slurm, "--slurm")
-        if self.devices is not None:
-            options["devices"] = self.devices
-        if self.runs_per_device is not None:
-            options[RUNS_PER_DEVICE] = self.runs_per_device
-        if self.minutes is not None:
-            options[MINUTES] = f"{self.minutes!r}"
-        return launcher, options
+        given = {name: getattr(self, name) for name in LOCAL}
+        return launcher, options | {k: f"{v}" for k, v in given.items() if v is not None}
+
+
+LOCAL = ("devices", "runs_per_device", "workers", "threads", "minutes")
+"""The fields that stand for options of the launcher of the same name."""

@@ -14,9 +14,6 @@ from sambench.registry import Registry
 RUNS_PER_DEVICE: Final = "runs_per_device"
 """Name of an option that more launchers than one have, or refuse."""
 
-AUTO: Final = "auto"
-"""Its value for as many as the device holds."""
-
 Launch = Callable[[Manifest, Mapping[str, str], Watcher], Tally]
 """Does the runs of a manifest with the launcher's options, and returns when they are over."""
 

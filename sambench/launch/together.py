@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sambench.config.run_config import RunConfig
 from sambench.errors import DeviceError
+from sambench.launch.crew import cores
 from sambench.launch.signals import stop_on_signal
 
 
@@ -28,7 +29,7 @@ def start(number: int, arguments: Sequence[str]) -> int:
     """
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += [f"--nproc-per-node={number}", "-m", "sambench", *arguments]
-    share = max(1, len(os.sched_getaffinity(0)) // number)
+    share = max(1, cores() // number)
     environment = {"OMP_NUM_THREADS": str(share), **os.environ}
     with stop_on_signal(insist=False), subprocess.Popen(command, env=environment) as together:
         return together.wait()

@@ -197,11 +197,13 @@ class _Run:
             stop_requested=lambda: claim.lost or stop_requested(),
         )
         self.model = self.training.model
+        last = store.load(config) if self.training.resumed else None
+        before = last.environment if last else None
         self.record = RunRecord(
             config=config,
             status=RUNNING,
             suite=suite,
-            environment=environment.describe(device, deterministic),
+            environment=environment.describe(device, deterministic, before),
             data=parts.describe(),
         )
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from sambench.launch.packing import CONTEXT_BYTES, MARGIN, SHARE, Packing, Room, runs_that_fit
 
 from sambench.errors import ConfigError
 from sambench.files.claim import Owner
@@ -15,7 +16,6 @@ from sambench.launch.launcher import launchers
 from sambench.launch.launchers.local import launch
 from sambench.launch.launchers.ray import _resources
 from sambench.launch.manifest import Manifest
-from sambench.launch.packing import CONTEXT_BYTES, MARGIN, SHARE, Packing, Room, runs_that_fit
 from sambench.launch.pool import Pool
 from sambench.launch.watcher import Watcher
 from sambench.store.record import RunRecord
