@@ -16,7 +16,7 @@ PIP = .venv/bin/python -m pip --disable-pip-version-check
 INSTALLED = .venv/.installed
 RESULTS = benchmarks/results
 QUICK =
-PARALLEL = -n auto --maxprocesses 8 --dist worksteal
+PARALLEL = -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 WAYS = default-1 default-2 default-4 avx2-1 avx2-2 avx2-4 avx512-1 avx512-2 avx512-4
 TESTS = tests
 

@@ -41,11 +41,17 @@ RecordMaker = Callable[..., RunRecord]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of the rooms that calculate."""
+    """Mark the tests of the rooms that calculate; begin with the slow files.
+
+    Workers take whole files (what a file prepares is prepared once), so that short ones at the end
+    keep all of them busy.
+    """
     for item in items:
         room = item.path.relative_to(Path(__file__).parent).parts[0]
         if room in ARITHMETIC:
             item.add_marker("arithmetic")
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session")

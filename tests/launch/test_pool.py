@@ -30,6 +30,7 @@ from sambench.training.events import Epoch, Event, Started, Tick
 from tests.launch.conftest import TINY, ManifestMaker
 from tests.patience import PATIENCE, wait_until
 
+pytestmark = pytest.mark.slow
 LONG = 1_000_000
 """Epochs of a run that is interrupted before it ends, however late that comes."""
 
