@@ -17,11 +17,18 @@ from PIL import Image
 from sambench.config.run_config import RunConfig
 from sambench.data.preparation import prepare
 from sambench.data.source import Request, sources
+from sambench.launch import crew
 from sambench.store.record import COMPLETED, RunRecord
 
 HEADER = ("ID", "BIRADS-reader1", "BIRADS-reader2", "fold")
 BusFolder = Callable[..., Path]
 RecordMaker = Callable[..., RunRecord]
+
+
+@pytest.fixture(autouse=True)
+def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a launch do its runs in this process, unless its test asks for workers."""
+    monkeypatch.setattr(crew, "cores", lambda: 1)
 
 
 @pytest.fixture(scope="session")
