@@ -15,7 +15,13 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the storm forks its processes")
-@pytest.mark.parametrize("more", [["--kills", "3"], ["--kills", "2", "--machines"]])
+@pytest.mark.parametrize(
+    "more",
+    [
+        ["--kills", "3"],
+        pytest.param(["--kills", "2", "--machines"], marks=pytest.mark.exhaustive),
+    ],
+)
 def test_no_record_is_lost_wrong_or_made_twice(more: list[str]) -> None:
     options = ["--minutes", "0.1", "--optimizers", "sam,esam", *more]
     done = subprocess.run(
