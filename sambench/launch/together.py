@@ -11,8 +11,8 @@ from pathlib import Path
 
 from sambench.config.run_config import RunConfig
 from sambench.errors import DeviceError
-from sambench.launch.crew import cores
 from sambench.launch.signals import stop_on_signal
+from sambench.store.machine import cores
 
 
 def processes() -> int:

@@ -18,10 +18,11 @@ import torch
 from sambench.config.run_config import RunConfig
 from sambench.errors import ConfigError, LaunchError
 from sambench.launch import pool
+from sambench.launch.crew import Crew
 from sambench.launch.launchers import local
 from sambench.launch.launchers.local import launch
 from sambench.launch.manifest import Manifest
-from sambench.launch.pool import Pool, threads_each
+from sambench.launch.pool import Pool
 from sambench.launch.watcher import Tally, Watcher
 from sambench.launch.wire import event_from_dict, event_to_dict
 from sambench.store.environment import COMMAND as TYPED
@@ -61,6 +62,7 @@ def test_workers_are_kept_and_change_no_number(
     make_manifest: ManifestMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(TYPED, "sambench compare what-the-user-typed")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     manifest = make_manifest(5, hessian=TINY)
     events: list[Event] = []
     pids: set[int] = set()
@@ -76,17 +78,14 @@ def test_workers_are_kept_and_change_no_number(
     assert os.getpid() not in pids
     assert sum(isinstance(event, Epoch) for event in events) == 10
     inline = replace(manifest, results=tmp_path / "inline")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(threads_each(2))  # sums are rounded by how many share them
-    try:
-        assert launch(inline, {}, Watcher()).exit_code == 0
-    finally:
-        torch.set_num_threads(threads)
+    before = torch.get_num_threads()
+    assert launch(inline, {}, Watcher()).exit_code == 0
+    assert torch.get_num_threads() == before
     assert [settled(manifest, n) for n in range(5)] == [settled(inline, n) for n in range(5)]
     record = Store(manifest.results).load(manifest.configs[0])
     assert record is not None
     assert record.environment is not None
-    assert record.environment["threads"] == threads_each(2)
+    assert record.environment["threads"] == 1
     assert record.environment["runs_on_device"] == 2
     alone = Store(inline.results).load(manifest.configs[0])
     assert alone is not None
@@ -135,7 +134,7 @@ def test_a_run_of_another_process_is_left_to_it(make_manifest: ManifestMaker) ->
 
 def test_a_device_that_is_not_there(make_manifest: ManifestMaker) -> None:
     with pytest.raises(LaunchError, match="device cuda:9 is not there"):
-        Pool(make_manifest(2), ["cuda:9", "cuda:9"], Watcher()).run()
+        Pool(make_manifest(2), Crew(devices=["cuda:9"] * 2, threads=1), Watcher()).run()
 
 
 COMMAND = (
@@ -204,14 +203,15 @@ def test_workers_of_a_killed_pool_save_and_end(make_manifest: ManifestMaker) -> 
     [
         ({}, None, None),
         ({"runs_per_device": "3"}, "cpu", ["cpu"] * 3),
-        ({"runs_per_device": "auto"}, "cpu", None),
+        ({"workers": "3"}, "cpu", ["cpu"] * 3),
+        ({"threads": "all"}, "cpu", None),
         ({"devices": "cuda:0, cuda:1"}, None, ["cuda:0", "cuda:1"]),
         (
             {"devices": "cpu,cuda:0", "runs_per_device": "2"},
             None,
-            ["cpu", "cpu", "cuda:0", "cuda:0"],
+            ["cpu", "cuda:0", "cpu", "cuda:0"],
         ),
-        ({"devices": "cuda:0", "runs_per_device": "auto"}, None, ["cuda:0"]),
+        ({"devices": "cuda:0"}, None, None),
     ],
 )
 def test_who_does_the_runs(
@@ -224,9 +224,9 @@ def test_who_does_the_runs(
     """Workers for these devices, or None for in-line."""
     crews: list[list[str] | None] = []
 
-    class Crew:
-        def __init__(self, manifest: Manifest, devices: list[str], *rest: object) -> None:
-            crews.append(devices)
+    class Workers:
+        def __init__(self, manifest: Manifest, crew: Crew, *rest: object) -> None:
+            crews.append([*crew.devices])
 
         def run(self) -> Tally:
             return Tally()
@@ -235,7 +235,7 @@ def test_who_does_the_runs(
         crews.append(None)
         return Tally()
 
-    monkeypatch.setattr(pool, "Pool", Crew)
+    monkeypatch.setattr(pool, "Pool", Workers)
     monkeypatch.setattr(local, "run_all", inline)
     launch(replace(make_manifest(5), device=device), options, Watcher())
     assert crews == [expected]
@@ -250,14 +250,6 @@ def test_devices_that_make_no_sense(
 ) -> None:
     with pytest.raises(ConfigError):
         launch(replace(make_manifest(2), device=device), options, Watcher())
-
-
-def test_threads_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    assert [threads_each(n) for n in (1, 2, 3, 16)] == [8, 4, 2, 1]
-    monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    assert threads_each(2) == 3
 
 
 def test_events_survive_the_wire(make_manifest: ManifestMaker) -> None:

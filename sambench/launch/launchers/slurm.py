@@ -90,7 +90,7 @@ def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> 
         ConfigError: If an option is not one of submitit's.
         LaunchError: If Slurm or submitit is not there, or the jobs are refused.
     """
-    if RUNS_PER_DEVICE in options:
+    if options.keys() & {RUNS_PER_DEVICE, "workers", "threads"}:
         raise ConfigError(
             "the slurm launcher gives each run a device of its own; to pack several, start "
             "`compare --launcher local --runs-per-device N` in one job"
