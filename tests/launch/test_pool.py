@@ -57,6 +57,7 @@ def settled(manifest: Manifest, index: int) -> dict[str, object]:
     return {"final": record.final, "status": record.status, "hessian": hessian}
 
 
+@pytest.mark.not_nudged
 @pytest.mark.arithmetic
 def test_workers_are_kept_and_change_no_number(
     make_manifest: ManifestMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
