@@ -129,7 +129,8 @@ class Choice:
         typer.Option(
             "--retry",
             metavar="STATE,...",
-            help="Do these again: failed, diverged, stale. Interrupted runs are resumed anyway.",
+            help="Do these again: failed, diverged, damaged, stale. Interrupted runs are resumed "
+            "anyway.",
             show_default="none",
             autocompletion=completion.states_in_list,
         ),
