@@ -192,7 +192,7 @@ def _measure(
         raise tally.errors[0]
     if tally.interrupted:
         screen.warn("interrupted; the same command goes on from here")
-    return tally.exit_code
+    return tally.exit_code or int(tally.elsewhere > 0)
 
 
 def _completed(screen: Screen, records: Sequence[RunRecord], results: Path) -> list[RunRecord]:

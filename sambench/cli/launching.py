@@ -150,8 +150,8 @@ def _say_what_others_do(screen: Screen, store: Store, configs: Sequence[RunConfi
     missing = [s.config.name for s in Survey(store=store).of(configs) if s.state == RUNNING]
     if missing:
         screen.warn(
-            f"{len(missing)} of {len(configs)} runs are being done by another process and are "
-            f"missing here: {', '.join(missing)}; the same command shows them when they are done"
+            f"being done by another process, and missing here: {', '.join(missing)}; the same "
+            "command shows them when they are done"
         )
     return len(missing)
 

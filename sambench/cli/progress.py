@@ -19,7 +19,7 @@ from rich.text import Text
 from sambench.cli.progress_bar import WIDE, SlowLines, progress_bar
 from sambench.cli.screen import Screen
 from sambench.config.run_config import RunConfig
-from sambench.errors import DamagedError, RunFailed, UserError, is_of_surroundings
+from sambench.errors import ClaimError, DamagedError, RunFailed, UserError, is_of_surroundings
 from sambench.store.record import COMPLETED, FAILED, RunRecord
 from sambench.training.events import Epoch, Event, Started, Tick
 
@@ -102,6 +102,7 @@ class RunDisplay:
         said = str(error) if plain else " ".join("".join(lines).split())
         ended = "interrupted" if is_of_surroundings(error) else FAILED
         ended = "damaged" if isinstance(error, DamagedError) else ended
+        ended = "not done" if isinstance(error, ClaimError) else ended
         self._screen.warn(f"{self._count()}{config.name}: {ended}: {said}")
         self._clear()
 

@@ -140,7 +140,7 @@ def train(
     config = run.config(context, place.data, together.processes())
     sinks = check_sinks(log or ())
     screen = output.screen()
-    again = ("failed", "diverged", "stale")
+    again = ("failed", "diverged", "damaged", "stale")
     with together.joined(names, place.device) as (device, leads):
         if not leads:
             together.follow(config, place.data, place.results, device)

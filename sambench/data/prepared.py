@@ -146,7 +146,8 @@ def check_pixels(prepared: Prepared) -> None:
     ):
         raise UnpreparedError(
             f"{path} is damaged: its checksum is not the one that preparation wrote down; run "
-            f"`{prepare_command(prepared.name, prepared.image_size)}` again, which mends it"
+            f"`{prepare_command(prepared.name, prepared.image_size)}` again, with the options that "
+            "it was prepared with, which mends it"
         )
 
 

@@ -162,7 +162,7 @@ class Survey:
         try:
             self.store.load(config)  # says what is wrong with it
         except DamagedError as error:
-            return {}, in_one_line(error)
+            return {}, _without_remedy(error)
         return {}, ""
 
     def _damage_beside(self, record: Mapping[str, Any], folder: Path) -> str:
@@ -174,7 +174,7 @@ class Survey:
             except FileNotFoundError:  # weights need not be kept
                 continue
             except (DamagedError, OSError) as error:
-                return in_one_line(error)
+                return _without_remedy(error)
         return ""
 
     def _owner(self, folder: Path, clock: list[float]) -> str:
@@ -195,6 +195,11 @@ def in_one_line(error: object) -> str:
     """Return what went wrong in one line: of a traceback its last, of nothing nothing."""
     lines = str(error or "").strip().splitlines()
     return " ".join(lines[-1].split()) if lines else ""
+
+
+def _without_remedy(error: Exception) -> str:
+    """Return what is damaged; what to do about it is said once for all damaged runs."""
+    return in_one_line(error).partition("; ")[0]
 
 
 def _told(

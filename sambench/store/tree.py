@@ -141,7 +141,8 @@ class Store:
             for pattern in patterns
             if fnmatch.fnmatchcase(name, pattern) or name.endswith(f"-{pattern}")
         ]
-        return self.records(dict.fromkeys(names))[1]
+        messages = self.records(dict.fromkeys(names))[1]
+        return [text if "damaged" in text else f"damaged: {text}" for text in messages]
 
     def _names(self) -> list[str]:
         """What lies in the folder of runs, in order."""

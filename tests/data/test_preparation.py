@@ -141,7 +141,8 @@ def test_a_flipped_bit_of_the_pixels_is_mended_from_the_source(bus_folder, old):
             check_pixels(damaged)
         assert str(caught.value) == (
             f"{first.folder / 'images.npy'} is damaged: its checksum is not the one that "
-            "preparation wrote down; run `sambench prepare bus --size 16` again, which mends it"
+            "preparation wrote down; run `sambench prepare bus --size 16` again, with the options "
+            "that it was prepared with, which mends it"
         )
         mended = run(release)
         assert not mended.reused
