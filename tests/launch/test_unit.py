@@ -16,7 +16,7 @@ from tests.launch.conftest import TINY, ManifestMaker
 
 
 def unit(path: Path, index: int | str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "sambench.launch.unit", str(path), str(index)]
+    command = [sys.executable, "-m", "sambench.launch.job", str(path), str(index)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
