@@ -90,7 +90,10 @@ class Study:
         standings += survey(store, request.data, self.suite.hessian, request.retry).of(finals)
         coming = 0 if self.request.only or tuned else len(self.finals) * bool(self.tunings)
         queued = chosen.describe_queued(request.results, [s.config for s in standings])
-        standings = [replace(s, note=queued.get(s.config.id, s.note)) for s in standings]
+        standings = [
+            replace(s, action="wait", note=queued[s.config.id]) if s.config.id in queued else s
+            for s in standings
+        ]
         show_plan(self.screen, standings, coming)
         self._warn_of_reach()
         return plan_answer(self.suite.name, standings, coming)

@@ -14,19 +14,21 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from sambench.config.run_config import RunConfig
 from sambench.errors import LaunchError
 from sambench.files.atomic import write_json, write_text
+from sambench.files.claim import Claimed
 from sambench.launch import slurm_queue
 from sambench.launch.launcher import RUNS_PER_DEVICE, Launcher, launchers
 from sambench.launch.manifest import LAUNCHES, MANIFEST, Manifest
 from sambench.launch.slurm_queue import End, Job
 from sambench.launch.slurm_script import JobOptions, job_options, job_script
 from sambench.launch.watcher import Tally, Watcher
-from sambench.store.record import COMPLETED
+from sambench.store.record import COMPLETED, FAILED
 from sambench.store.tree import Store
 
 SUBMISSION, SCRIPT = "slurm.json", "job.sh"
@@ -75,7 +77,7 @@ def check(options: Mapping[str, str]) -> None:
         ConfigError: If the options contradict each other.
         LaunchError: If Slurm refuses them.
     """
-    script = job_script(job_options(options), Path(MANIFEST), 1, "sambench")
+    script = job_script(job_options(options), Path("launch") / MANIFEST, 1, "sambench")
     if shutil.which("sbatch"):
         slurm_queue.sbatch(script, test=True)
 
@@ -164,6 +166,8 @@ class _Launch:
         self._given = given
         self._watcher = watcher
         self._total = len(manifest.configs)
+        self._store = Store(manifest.results)
+        self._before = [self._store.load(config) for config in manifest.configs]
         self._tries: Counter[int] = Counter()
         self._tally = Tally()
         self._ended = False
@@ -214,21 +218,29 @@ class _Launch:
             reason = f"its Slurm job {job} is over ({end}); see {log}"
             if last := slurm_queue.last_line(log):
                 reason += f", which ends: {last}"
+            self._correct(place, reason)
             conclude(self._manifest, place, self._watcher, self._tally, reason)
         if lost:
             self._tries.update(lost)
             self._watcher.say(f"job {job} was lost ({end}); {len(lost)} of its runs go on anew")
             self._left |= _submit(self._manifest, lost, self._given, self._watcher)
 
+    def _correct(self, place: int, reason: str) -> None:
+        """Replace the reason of an earlier failure in the record of a run that was never begun."""
+        config, before = self._manifest.configs[place], self._before[place]
+        if before and before.status == FAILED and before == self._store.load(config):
+            with suppress(Claimed), self._store.claim(config):
+                self._store.save(replace(before, error=reason))
+
     def _lost(self, places: Sequence[int], end: End) -> list[int]:
         """Return those of a job's runs that are not done, through no fault of theirs."""
         if not end.lost:
             return []
-        store, wanted = Store(self._manifest.results), self._manifest.curvature
+        wanted = self._manifest.curvature
         lost = []
         for place in places:
             config = self._manifest.configs[place]
-            record = store.load(config)
+            record = self._store.load(config)
             done = record is not None and record.status == COMPLETED
             if done and record is not None and wanted is not None:
                 done = wanted.is_done(config, record.hessian)
