@@ -66,7 +66,7 @@ def test_a_table(listed, scan):
     ]
     assert listing.classes == ("sick", "well")
     assert listing.columns == ("patient", "fold")
-    assert listing.notes[0] == "2 folds with these numbers (and images): 1 (2), 2 (2)"
+    assert listing.notes == ("columns of labels.csv that were used: file, label, group, fold",)
     assert list(listing.checksums) == ["labels.csv"]
     assert scan("folder", table.parent, table) == listing
 
@@ -97,18 +97,17 @@ def test_a_workbook_of_file_and_label_alone(plant, sheet, scan):
 
 
 def test_a_missing_column(listed, refused):
-    table = listed("name,label\na/1.png,sick\n")
+    table = listed("photo,label\na/1.png,sick\n")
     assert refused("folder", None, table) == (
-        f"no column 'file' in {table}, which has 'name', 'label'; "
-        "name the columns so in its first row"
+        f"no column 'file' in {table}, which has 'photo', 'label'; "
+        "name the column so in its first row"
     )
 
 
 def test_a_label_that_is_no_class(listed, refused):
     table = listed()
     assert refused("folder", None, table, classes="well,ill") == (
-        f"labels in {table} that are none of the classes well, ill: a/1.png has 'sick' (row 2), "
-        "b/3.png has 'sick' (row 4); correct them"
+        f"classes without a row in {table}, which has sick, well: ill; correct `--set classes`"
     )
 
 
@@ -129,8 +128,7 @@ def test_faults_are_named_together(listed, refused, plant):
     assert sorted(refused("folder", None, table).splitlines()) == sorted(
         [
             f"rows of {table} without an id: 6; fill it in",
-            f"labels in {table} that are none of the classes p, q: b/3.png has None (row 7); "
-            "correct them",
+            f"rows of {table} without a label: b/3.png has None (row 7); fill it in or delete them",
             f"ids twice in {table}: 4.jpg (rows 8 and 9); delete one row of each",
             f"ids with two image files in {root}: a/1 (a/1.png and a/1.jpg); rename one of each",
             f"folds in {table} that are no integer: a/2.png has 'one' (row 4); give a whole number",
@@ -149,7 +147,7 @@ def test_a_listed_file_that_is_not_there_is_missing(listed, scan):
 def test_nothing_named(refused, tmp_path):
     assert refused("folder") == (
         "dataset 'folder' is not on this machine: these are your own images; put a folder for each "
-        "class (also within train/, val/ and test/), or images that `--xlsx TABLE` lists, in "
+        "class (also within train/, val/ and test/) or images that `--xlsx TABLE` lists in "
         f"{tmp_path / 'raw' / 'folder'}, or say where it is with `--source DIR`"
     )
 
