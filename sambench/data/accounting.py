@@ -58,7 +58,7 @@ def take_stock(listing: Listing, top: Path) -> Account:
     empty: list[Path] = []
     files = {*_walk(base, empty), *images}
     tables = {path for path in files - images if path.name in listing.checksums}
-    folders = {path.parent for path in images}
+    folders = {path.parent for path in (*images, *said)}
     passed: dict[str, list[str]] = {}
     for path in sorted(files - images - tables):
         file = path.relative_to(base)
@@ -90,7 +90,7 @@ def grouped_reasons(images: Sequence[Mapping[str, str]]) -> Iterator[str]:
         kind = image["reason"].partition(":")[0]
         kinds.setdefault(kind, []).append(image["file"] or image["id"])
     for kind, names in sorted(kinds.items(), key=lambda item: -len(item[1])):
-        yield f"left out: {len(names):,} {kind}: {some(names, limit=3)}"
+        yield f"left out, {kind}: {len(names):,} ({some(names, limit=3)})"
 
 
 def pages_passed(frames: Mapping[str, int]) -> str | None:

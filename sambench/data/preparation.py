@@ -25,7 +25,7 @@ from sambench.data.prepared import (
 from sambench.data.problems import Problems
 from sambench.data.reading import decode_all, default_workers
 from sambench.data.selection import NO_DROPS, Decoded, Drops, Selection, select
-from sambench.data.source import Listing, Request, Sample, Setting, Source
+from sambench.data.source import COMMON, Listing, Request, Sample, Setting, Source
 from sambench.data.writing import Skipped, write_prepared
 from sambench.errors import DataError
 from sambench.files.atomic import replace_folder
@@ -134,7 +134,7 @@ def prepare(
                 account,
                 skipped=[*missing, *unreadable],
                 drops=drops,
-                options=request.options,
+                options=_own(request.options),
                 listing_sha256=key,
             )
         replace_folder(work / "finished", final)
@@ -163,6 +163,12 @@ def _outlook(root: Path, listing: Listing, resumed: int, image_size: int) -> Out
     what = f"preparing {images} images at {image_size}x{image_size}"
     room.check(what, "free some space, or give another folder with `--data DIR`")
     return Outlook(images=images, resumed=resumed, room=room)
+
+
+def _own(options: Mapping[str, Setting]) -> dict[str, Setting]:
+    """Return the settings without those of every dataset that are at their default."""
+    usual = {name: option.default for name, option in COMMON.items()}
+    return {name: value for name, value in options.items() if usual.get(name) != value}
 
 
 def recipe_of(options: Mapping[str, Setting]) -> Recipe:
@@ -246,7 +252,7 @@ def _key(
         "image_size": image_size,
         "preprocessing": recipe_of(request.options).in_words,
         "account": account.to_dict(),
-        "options": dict(request.options),
+        "options": _own(request.options),
         "drops": asdict(drops),
         "classes": listing.classes,
         "columns": listing.columns,

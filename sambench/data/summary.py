@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from sambench.data.accounting import grouped_reasons, pages_passed, sentences
 from sambench.data.prepared import Prepared
 from sambench.data.source import Fact
 from sambench.data.splits import Population, leak_warning
+from sambench.errors import DataError
 
 Counts = Mapping[str, int]
 
@@ -132,9 +134,8 @@ def _warnings(prepared: Prepared) -> Iterator[str]:
             f"{possible:,} pairs of images may be copies, too unsure to act on: "
             "`--audit` shows them"
         )
-    population = Population.of(prepared)
-    if len(population) > 1:
-        yield from leak_warning(population, "holdout", [None], seed=0)
+    with suppress(DataError):  # too few images to split
+        yield from leak_warning(Population.of(prepared), "holdout", [None], seed=0)
 
 
 def find_duplicates(

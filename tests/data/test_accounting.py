@@ -143,8 +143,8 @@ def test_thousands_that_cannot_be_read_are_one_line():
     images = [{"id": str(n), "file": f"{n}.png", "reason": "is damaged: x"} for n in range(3000)]
     images.append({"id": "y", "file": "", "reason": "has no image file"})
     assert [*grouped_reasons(images)] == [
-        "left out: 3,000 is damaged: 0.png, 1.png, 2.png ... and 2997 more",
-        "left out: 1 has no image file: y",
+        "left out, is damaged: 3,000 (0.png, 1.png, 2.png ... and 2997 more)",
+        "left out, has no image file: 1 (y)",
     ]
 
 
@@ -158,7 +158,7 @@ def test_what_is_dropped_is_said_and_the_notes_are_of_what_is_kept(plant, tmp_pa
     summary = summarize(done)
     assert "the authors' parts (and images): train (4), test (6)" in summary.notes
     assert summary.warnings == (
-        "left out: 2 copies with conflicting labels: train/a/3.png, train/b/3.png",
+        "left out, copies with conflicting labels: 2 (train/a/3.png, train/b/3.png)",
     )
     assert [id for id, _ in summary.dropped] == ["train/a/3", "train/b/3"]
 

@@ -121,3 +121,13 @@ def test_a_label_file_without_its_folder(release, refused):
     root = release()
     (root / "test").rename(root / "tset")
     assert refused("covidx", root).startswith(f"no folder test/ in {root}, which should hold ")
+
+
+def test_label_files_without_a_source_are_read(release, scan):
+    """Those of versions 1 to 5 and of 7A have three words in a line."""
+    lines = [(patient, file, label) for patient, file, label, _ in TRAIN]
+    listing = scan("covidx", release(train=lines, test=[line[:3] for line in TEST]))
+    assert {sample.id: sample.label for sample in listing.samples if "train" in sample.id} == {
+        f"train/{file}": label for _, file, label in lines
+    }
+    assert {sample.facts["origin"] for sample in listing.samples} == {None}

@@ -72,7 +72,7 @@ def scan(request: Request) -> Listing:
         notes=(*absent, *([mixed] if both else [])),
         missing=tuple(sorted(masks.keys() - images.keys(), key=natural)),
         passed={
-            images[id].file: f"{label}, not wanted"
+            images[id].file: f"of class {label}, not wanted"
             for id, label in labels.items()
             if label not in keep
         },

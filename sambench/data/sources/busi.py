@@ -58,7 +58,7 @@ def scan(request: Request) -> Listing:
         columns=("masks",),
         notes=(*absent, *_notes(samples)),
         passed={
-            f.file: f"{f.meaning.label}, not wanted"
+            f.file: f"of class {f.meaning.label}, not wanted"
             for f in found.values()
             if f.meaning.label not in keep
         },

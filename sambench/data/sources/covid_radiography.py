@@ -78,7 +78,7 @@ def scan(request: Request) -> Listing:
         notes=(*absent, f"this copy has {counts}; cite the version, the set has grown"),
         checksums=checksums,
         passed={
-            f.file: f"{f.meaning.label}, not wanted"
+            f.file: f"of class {f.meaning.label}, not wanted"
             for f in found.values()
             if f.meaning.label not in wanted
         },

@@ -193,7 +193,7 @@ MEMBERS = (
     ),
     _member(
         "chestmnist",
-        "chest X-rays with fourteen labels each, which is not supported",
+        "chest X-rays with 14 labels each (not supported)",
         "atelectasis, cardiomegaly, effusion, infiltration, mass, nodule, pneumonia, "
         "pneumothorax, consolidation, edema, emphysema, fibrosis, pleural, hernia",
         (78468, 11219, 22433),
