@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import openpyxl
 import pytest
+from msgspec.structs import replace
 from PIL import Image
 
 from sambench.config.run_config import RunConfig
@@ -66,25 +67,41 @@ def make_record() -> RecordMaker:
         config = RunConfig.from_dict({**given, "optimizer": optimizer, **settings})
         done = status == COMPLETED
         final = {
-            "epochs": 5,
-            "stopped_by": "epochs",
-            "target_met": target_met,
-            "train": {"loss": 0.1, "accuracy": 1.0},
-            "validation": None,
-            "test": {"n": 8, "accuracy": accuracy, "collapsed": collapsed},
+            **{"epochs": 5, "stopped_by": "epochs", "target_met": target_met},
+            **{"selection": "last", "selected_epoch": 5, "generalization_gap": 1.0 - accuracy},
+            **{"train": {"loss": 0.1, "accuracy": 1.0}, "validation": None},
+            "test": {**TESTED, "accuracy": accuracy, "collapsed": collapsed},
         }
-        return RunRecord(
-            config=config,
-            status=status,
-            error=error,
-            environment={"gpu": None, "cpu": "a CPU"},
-            data={"fingerprint": "f", "train": 32, "validation": 0, "test": 8},
+        cost = {**COST, "train_seconds": seconds, "gradient_evaluations": passes}
+        record = RunRecord(config=config, status=status, error=error).with_sections(
+            environment=ENVIRONMENT,
+            data=DATA,
             final=final if done else None,
-            cost={"train_seconds": seconds, "gradient_evaluations": passes} if done else None,
-            hessian=hessian,
+            cost=cost if done else None,
         )
+        return replace(record, hessian=hessian)
 
     return make
+
+
+ENVIRONMENT = {
+    **dict.fromkeys(("sambench", "python", "git", "command", "platform", "deterministic"), "x"),
+    **dict.fromkeys(("torch", "torchvision", "timm", "numpy", "cuda", "gpu"), None),
+    **{"device": "cpu", "cpu": "a CPU", "threads": 1},
+}
+DATA = {
+    **{"fingerprint": "f", "classes": ["benign", "malignant"], "split_sha256": "s"},
+    **{"train": 32, "validation": 0, "test": 8, "wrong_labels": 0},
+}
+TESTED = {
+    **dict.fromkeys(("auroc", "sensitivity", "specificity", "f1"), None),
+    **{"n": 8, "loss": 0.5, "balanced_accuracy": 0.5, "ece": 0.1, "brier": 0.5},
+    **{"majority_accuracy": 0.5},
+}
+COST = {
+    **{"evaluation_seconds": 0.0, "overhead_seconds": 0.0, "steps": 20},
+    **{"images_per_second": None, "peak_memory_bytes": 0, "energy_joules": None},
+}
 
 
 @pytest.fixture

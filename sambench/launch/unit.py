@@ -10,9 +10,10 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from sambench.config.run_config import RunConfig
 from sambench.errors import LaunchError, RunFailed, UserError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 from pathlib import Path
 
 import torch
@@ -40,6 +40,6 @@ def with_shifts(
     ids = [parts.prepared.ids[index] for index in parts.split.test]
     robust = robust_accuracy(model, parts.test, ids, config.shifts)
     final = {**record.final, "test": {**record.final["test"], "robust": robust}}
-    tested = replace(record, config=config, final=final)
+    tested = replace(record, config=config).with_sections(final=final)
     store.save(tested)
     return tested

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,8 +10,9 @@ from typing import Any
 
 from sambench.config.measurement import Measurement
 from sambench.config.run_config import RunConfig
+from sambench.errors import StoreError
 from sambench.files.claim import Owner, file_system_time
-from sambench.store.record import COMPLETED, NUMERICS, RUNNING, SCHEMA_VERSION, tested_under
+from sambench.store.record import COMPLETED, NUMERICS, RUNNING, RunRecord, tested_under
 from sambench.store.tree import CLAIM, RECORD, Store
 
 MISSING, DONE, STALE = "missing", "done", "stale"
@@ -122,21 +122,15 @@ class Survey:
         return "resume" if any(folder.glob("checkpoint*.pt")) else "run again"
 
     def _record(self, config: RunConfig, folder: Path) -> Mapping[str, Any]:
-        """Return what a record says, checked no further than that it is this run's."""
+        """Return the fields of a run's record; none where there is none."""
+        path = folder / RECORD
         try:
-            text = (folder / RECORD).read_bytes()
+            record = RunRecord.parse(path.read_bytes(), str(path), expected=config)
         except FileNotFoundError:
             return {}
-        except OSError:
-            text = b""
-        try:
-            given = json.loads(text)
-            if given["schema_version"] == SCHEMA_VERSION and given["id"] == config.id:
-                return dict(given)
-        except (ValueError, TypeError, KeyError):
-            pass
-        self.store.load(config)  # says what is wrong with it
-        return {}
+        except OSError as error:
+            raise StoreError(f"{path} cannot be read: {error}") from error
+        return {name: getattr(record, name) for name in record.__struct_fields__}
 
     def _owner(self, folder: Path, clock: list[float]) -> Owner | None:
         found = Owner.read(folder / CLAIM)

@@ -80,10 +80,10 @@ class Store:
             StoreError: If it cannot be read or is damaged.
         """
         try:
-            text = path.read_bytes().decode()
-        except (OSError, UnicodeDecodeError) as error:
+            data = path.read_bytes()
+        except OSError as error:
             raise StoreError(f"{path} cannot be read: {error}") from error
-        return RunRecord.parse(text, str(path))
+        return RunRecord.parse(data, str(path))
 
     def save(self, record: RunRecord) -> None:
         """Write a run's record.

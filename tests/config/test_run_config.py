@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 import json
 import subprocess
 import sys
@@ -122,7 +121,7 @@ def test_every_field_changes_the_id(field: str) -> None:
 
 
 def test_the_test_of_fields_is_complete() -> None:
-    names = {field.name for field in dataclasses.fields(RunConfig)}
+    names = set(RunConfig.__struct_fields__)
     replicas = {"replicas", "perturbation", "batch_norm"}
     assert names == {*OTHER_VALUES, *replicas, "validation", "shifts", *EXECUTION}
 
@@ -389,7 +388,7 @@ def test_images_are_set_aside_where_a_rule_selects_or_one_asks(
 
 
 def test_a_config_is_frozen() -> None:
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    with pytest.raises(AttributeError, match="immutable"):
         config().seed = 3  # type: ignore[misc]
 
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,7 @@ from sambench.config.measurement import Measurement
 from sambench.config.run_config import RunConfig
 from sambench.config.study_settings import Studies
 from sambench.config.suite import Suite
-from sambench.config.suite_file import load_suite
-from sambench.config.suite_reader import KEYS, read_suite
+from sambench.config.suite_file import KEYS, load_suite, read_suite
 from sambench.errors import ConfigError
 from sambench.optim.method import optimizers
 
@@ -175,7 +173,7 @@ def test_a_bad_hessian_key(tmp_path: Path) -> None:
     assert refused(tmp_path, "name: demo\nhessian: {sampels: 3}") == (
         f"{tmp_path / 'suite.yaml'}:2: unknown key 'sampels' in hessian: did you mean 'samples' "
         "or 'sharpness'?; "
-        f"known: {', '.join(field.name for field in fields(HessianSettings))}, "
+        f"known: {', '.join(HessianSettings.__struct_fields__)}, "
         "density, sharpness, landscape"
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from msgspec.structs import replace
 from typing import Any
 
 import numpy as np
