@@ -45,7 +45,7 @@ class Doing:
         ),
     ] = None
     again: Annotated[
-        bool, typer.Option("--again", help="Measure runs that have a measurement too.")
+        bool, typer.Option("--again", help="Measure again runs that already have a measurement.")
     ] = False
 
 

@@ -34,7 +34,8 @@ MinutesOption = Annotated[
     typer.Option(
         "--minutes",
         metavar="MINUTES",
-        help="Save what is at hand and stop after so long; the same command goes on.",
+        help="Stop after this many minutes and save progress; run the same command again to "
+        "continue.",
         show_default="no limit",
     ),
 ]
@@ -43,7 +44,7 @@ LauncherOption = Annotated[
     typer.Option(
         "--launcher",
         metavar="NAME",
-        help="Who does the runs; `sambench list launchers` has all.",
+        help="Where runs execute: local, slurm or ray; see `sambench list launchers`.",
         autocompletion=completion.launchers,
     ),
 ]
@@ -63,7 +64,7 @@ SlurmOption = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class Launching:
-    """Who does the runs, and on what."""
+    """Where runs execute, and on which devices."""
 
     panel: ClassVar[str] = "Devices and launchers"
     device: DeviceOption = None

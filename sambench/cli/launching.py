@@ -46,7 +46,7 @@ def launch(
         hessian: What to measure of each minimum, or None to leave it out.
         retry: States of finished runs that are done again (`sambench.store.status.REPEATABLE`).
         fail_fast: End with the first run that fails or diverges.
-        launcher: Who does the runs, and its options.
+        launcher: Where runs execute, and its options.
         log: Sinks that follow each run (`sambench.run.sinks`).
     """
     from sambench.store.status import STALE, pending
@@ -82,7 +82,7 @@ def launch(
     if len(configs) == 1 and tally.errors:
         raise tally.errors[0]
     if tally.interrupted:
-        screen.warn("interrupted; the same command goes on from here")
+        screen.warn("interrupted; run the same command again to continue from here")
     return tally.exit_code or int(failures > 0)
 
 

@@ -47,7 +47,7 @@ class Files:
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="A setting of the dataset, as normal=drop; `sambench list datasets` has all. "
+            help="A setting of the dataset, as normal=drop; see `sambench list datasets`. "
             "Repeatable.",
             autocompletion=completion.options_of_source,
         ),

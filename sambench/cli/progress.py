@@ -1,4 +1,4 @@
-"""Bars that move on a terminal, and the lines that stay when a run has ended."""
+"""Progress bars, and the line printed when a run ends."""
 
 from __future__ import annotations
 

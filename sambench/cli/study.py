@@ -38,7 +38,7 @@ class Request:
         only: Patterns of names, or ids, of the runs to do; none for all.
         retry: States of runs that are done again.
         fail_fast: End with the first run that fails or diverges.
-        launcher: Who does the runs, and its options.
+        launcher: Where runs execute, and its options.
         log: Sinks that follow each run (`sambench.run.sinks`).
     """
 

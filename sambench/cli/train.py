@@ -11,8 +11,7 @@ import typer
 
 from sambench.cli import completion
 from sambench.cli.answers import run_answer
-from sambench.cli.given import given_options
-from sambench.cli.grouping import grouped
+from sambench.cli.grouping import given_options, grouped
 from sambench.cli.launching import image_size, launch, show_table
 from sambench.cli.options import (
     DATA,

@@ -31,7 +31,7 @@ def compile_network(network: nn.Module, backend: str = "inductor") -> nn.Module:
 
 
 def seconds_of(work: Callable[[], object], device: torch.device) -> float:
-    """Return how long some work takes the second time, the device waited for."""
+    """Return the seconds that some work takes when it runs a second time, device included."""
     taken = 0.0
     for _ in range(2):
         if device.type == "cuda":
@@ -45,7 +45,7 @@ def seconds_of(work: Callable[[], object], device: torch.device) -> float:
 
 
 def forget_compiled() -> None:
-    """Drop what a failed compilation has left in torch."""
+    """Remove what a failed compilation has left in torch."""
     import torch._dynamo
 
     torch._dynamo.reset()

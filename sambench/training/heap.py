@@ -1,4 +1,4 @@
-"""The C library's heap: freed memory is kept for the next pass instead of handed back."""
+"""Keeps memory that was freed for the next pass, in place of returning it to the system."""
 
 from __future__ import annotations
 

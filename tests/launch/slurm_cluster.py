@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.patience import PATIENCE, wait_until
+
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol")
 ADMINISTRATION = "/usr/sbin:/sbin"
 CORES = 2
@@ -95,7 +97,7 @@ def cluster(folder: Path) -> Iterator[dict[str, str]]:
         subprocess.run(["scancel", "--user=root"], env=environment, check=False)
         for process in reversed(started):
             process.terminate()
-            process.wait(timeout=30)
+            process.wait(timeout=PATIENCE)
 
 
 def _configure(folder: Path, environment: dict[str, str]) -> None:
@@ -119,13 +121,11 @@ def _configure(folder: Path, environment: dict[str, str]) -> None:
 
 
 def _await_idle(folder: Path, environment: dict[str, str]) -> None:
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        command = ["sinfo", "--noheader", "--partition=main", "--format=%T"]
-        if _answer(command, environment).strip() == "idle":
-            return
-        time.sleep(0.2)
-    raise RuntimeError(f"Slurm did not come up; see the logs in {folder}")
+    command = ["sinfo", "--noheader", "--partition=main", "--format=%T"]
+    wait_until(
+        f"Slurm is up (its logs are in {folder})",
+        lambda: _answer(command, environment).strip() == "idle",
+    )
 
 
 def _answer(command: list[str], environment: dict[str, str]) -> str:

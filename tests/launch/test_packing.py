@@ -34,7 +34,7 @@ def owners(manifest: Manifest) -> set[int]:
 
 
 def test_two_runs_are_on_one_device_at_once(make_manifest: ManifestMaker) -> None:
-    manifest = make_manifest(3, epochs=3000)
+    manifest = make_manifest(3, epochs=1_000_000)
     begun: list[str] = []
     claims: list[set[int]] = []
 

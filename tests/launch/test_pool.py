@@ -8,8 +8,8 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -28,12 +28,22 @@ from sambench.store.environment import COMMAND as TYPED
 from sambench.store.tree import CLAIM, Store
 from sambench.training.events import Epoch, Event, Started, Tick
 from tests.launch.conftest import TINY, ManifestMaker
+from tests.patience import PATIENCE, wait_until
+
+LONG = 1_000_000
+"""Epochs of a run that is interrupted before it ends, however late that comes."""
 
 
 def owner(manifest: Manifest, config: RunConfig) -> int:
     """Return the process that does a run."""
     claim = Store(manifest.results).folder(config) / CLAIM
     return int(json.loads(claim.read_text())["pid"])
+
+
+def has_ended(manifest: Manifest, config: RunConfig) -> bool:
+    """Whether a run was begun and is no longer running."""
+    record = Store(manifest.results).load(config)
+    return record is not None and record.status != "running"
 
 
 def settled(manifest: Manifest, index: int) -> dict[str, object]:
@@ -151,10 +161,10 @@ def started(manifest: Manifest) -> subprocess.Popen[str]:
 
 
 def test_one_interrupt_saves_all_and_the_next_launch_goes_on(make_manifest: ManifestMaker) -> None:
-    manifest = make_manifest(3, epochs=600)
+    manifest = make_manifest(3, epochs=LONG)
     process = started(manifest)
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=30) == 130
+    assert process.wait(timeout=PATIENCE) == 130
     store = Store(manifest.results)
     for config in manifest.configs[:2]:
         record = store.load(config)
@@ -174,16 +184,15 @@ def test_one_interrupt_saves_all_and_the_next_launch_goes_on(make_manifest: Mani
 
 
 def test_workers_of_a_killed_pool_save_and_end(make_manifest: ManifestMaker) -> None:
-    manifest = make_manifest(2, epochs=600)
+    manifest = make_manifest(2, epochs=LONG)
     process = started(manifest)
     process.kill()
     process.wait()
     store = Store(manifest.results)
     for config in manifest.configs:
-        deadline = time.monotonic() + 30
-        while (record := store.load(config)) is None or record.status == "running":
-            assert time.monotonic() < deadline, "the worker goes on"
-            time.sleep(0.05)
+        wait_until("the worker stops", partial(has_ended, manifest, config))
+        record = store.load(config)
+        assert record is not None
         assert record.status == "interrupted"
         assert (store.folder(config) / "checkpoint.pt").exists()
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +22,7 @@ from sambench.store.record import RunRecord
 from sambench.store.tree import CLAIM, Store
 from tests.launch import slurm_cluster
 from tests.launch.conftest import ManifestMaker
+from tests.patience import PATIENCE, wait_until
 
 pytestmark = pytest.mark.slow
 EPOCHS = 150
@@ -44,13 +45,6 @@ def here(cluster: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     root = str(Path(__file__).parents[2])
     monkeypatch.setenv("PYTHONPATH", root)
     monkeypatch.setattr(slurm, "POLL_SECONDS", 0.5)
-
-
-def await_(what: str, condition: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"waited too long until {what}"
-        time.sleep(0.1)
 
 
 def record(manifest: Manifest, index: int = 0) -> RunRecord | None:
@@ -93,14 +87,14 @@ def test_an_array_does_what_is_missing_once(make_manifest: ManifestMaker) -> Non
 def test_a_preempted_run_is_saved_requeued_and_resumed(make_manifest: ManifestMaker) -> None:
     manifest = make_manifest(1, epochs=EPOCHS)
     thread, tallies = in_background(manifest, cpus_per_task=str(slurm_cluster.CORES))
-    await_("the run trains", lambda: epochs(manifest) > 2)
+    wait_until("the run trains", lambda: epochs(manifest) > 2)
     urgent = ["srun", "--partition=urgent", f"--cpus-per-task={slurm_cluster.CORES}", "true"]
-    subprocess.run(urgent, check=True, timeout=60)
+    subprocess.run(urgent, check=True, timeout=PATIENCE)
     cut = record(manifest)
     assert cut is not None
     assert cut.status == "interrupted"
     assert cut.cost is not None
-    thread.join(timeout=90)
+    thread.join(timeout=PATIENCE)
     assert tallies, subprocess.getoutput("squeue --me -o '%i %T %r'") + logs(manifest)
     done = record(manifest)
     assert done is not None
@@ -114,16 +108,16 @@ def test_a_preempted_run_is_saved_requeued_and_resumed(make_manifest: ManifestMa
 
 def test_a_time_limit_requeues_too(make_manifest: ManifestMaker) -> None:
     """Slurm's limits are minutes; the signal that it sends before them can come earlier."""
-    manifest = make_manifest(1, epochs=50_000)
+    manifest = make_manifest(1, epochs=1_000_000)
     thread, tallies = in_background(manifest, timeout_min="1", signal_delay_s="50")
-    await_("the job is requeued", lambda: "Requeued job" in logs(manifest))
+    wait_until("the job is requeued", lambda: "Requeued job" in logs(manifest))
     cut = record(manifest)
     assert cut is not None
     assert cut.status == "interrupted"
     before = epochs(manifest)
-    await_("the run goes on", lambda: epochs(manifest) > before)
+    wait_until("the run goes on", lambda: epochs(manifest) > before)
     subprocess.run(["scancel", "--me"], check=True)
-    thread.join(timeout=60)
+    thread.join(timeout=PATIENCE)
     assert [done.status for done in tallies[0].records] == ["interrupted"], logs(manifest)
 
 
@@ -131,9 +125,9 @@ def test_a_killed_run_is_one_failed_run(make_manifest: ManifestMaker) -> None:
     manifest = make_manifest(2, epochs=60)
     thread, tallies = in_background(manifest)
     claim = Store(manifest.results).folder(manifest.configs[0]) / CLAIM
-    await_("the run trains", lambda: epochs(manifest) > 0)
+    wait_until("the run trains", lambda: epochs(manifest) > 0)
     os.kill(json.loads(claim.read_text())["pid"], signal.SIGKILL)
-    thread.join(timeout=90)
+    thread.join(timeout=PATIENCE)
     assert (len(tallies[0].records), len(tallies[0].errors)) == (1, 1)
     killed, other = record(manifest, 0), record(manifest, 1)
     assert killed is not None
@@ -162,17 +156,17 @@ def launched(manifest: Manifest) -> subprocess.Popen[str]:
 def test_a_lost_shell_leaves_the_jobs_and_an_interrupt_cancels_them(
     make_manifest: ManifestMaker,
 ) -> None:
-    manifest = make_manifest(3, epochs=2000)
+    manifest = make_manifest(3, epochs=1_000_000)
     shell = launched(manifest)
-    await_("the run trains", lambda: epochs(manifest) > 0)
+    wait_until("the run trains", lambda: epochs(manifest) > 0)
     shell.send_signal(signal.SIGHUP)
-    shell.wait(timeout=10)
+    shell.wait(timeout=PATIENCE)
     again = launched(manifest)
     assert again.stdout is not None
     assert again.stdout.readline().startswith("3 of the runs are in the queue already: ")
     time.sleep(0.5)
     again.send_signal(signal.SIGINT)
-    rest = again.communicate(timeout=60)[0]
+    rest = again.communicate(timeout=PATIENCE)[0]
     assert (again.returncode, "submitted" in rest) == (130, False)
     first = record(manifest)
     assert first is not None
