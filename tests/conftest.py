@@ -6,8 +6,10 @@ import os
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read once, when torch is imported
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openpyxl
@@ -84,6 +86,33 @@ def make_record() -> RecordMaker:
     return make
 
 
+def measured(given: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return a whole curvature section, as a record on the disk has it, with other values."""
+    found = copy.deepcopy(MEASURED)
+    for name, value in (given or {}).items():
+        inner = found.get(name)
+        found[name] = {**inner, **value} if isinstance(inner, dict) else value
+    return found
+
+
+MEASURED: dict[str, Any] = {
+    **{"definition": "dominant-of-each-batch", "samples": 16, "available_samples": 32},
+    **{"batches": 2, "batch_sizes": [8], "parameters": 100, "batch_norm": "eval", "l2": 0.0},
+    **{"hvp": "reverse", "dtype": "float32", "seed": 0, "matvecs": 20, "loss": 0.1},
+    "top": {
+        **{"value": 2.0, "residual": 0.01, "upper_bound": 2.1, "values": [2.0]},
+        **{"residuals": [0.01], "lowest": -0.5, "lowest_residual": 0.1, "lower_bound": -0.7},
+        **{"lowest_converged": False, "matvecs": 10, "converged": True, "tol": 0.01},
+        "ended_by": "tolerance",
+    },
+    "trace": {
+        **{"value": 5.0, "stderr": 0.1, "interval": [4.8, 5.2], "samples": 10},
+        **{"method": "hutchinson", "matvecs": 10, "converged": True, "tol": 0.05},
+        "ended_by": "tolerance",
+    },
+    **{"gradient_norm": 0.1, "gradient_top_cosine": None, "seconds": 1.0, "notes": []},
+    "settings": {"samples": 16},
+}
 ENVIRONMENT = {
     **dict.fromkeys(("sambench", "python", "git", "command", "platform", "deterministic"), "x"),
     **dict.fromkeys(("torch", "torchvision", "timm", "numpy", "cuda", "gpu"), None),

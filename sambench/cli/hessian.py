@@ -125,7 +125,7 @@ def _suite_runs(
     from sambench.store.record import COMPLETED
 
     suite = load_suite(file)
-    configs = expanded(suite, data)
+    configs = expanded(suite, data, store)
     records = [record for config in configs if (record := store.load(config)) is not None]
     completed = [record for record in records if record.status == COMPLETED]
     completed.sort(key=lambda record: record.name)

@@ -29,7 +29,7 @@ Products = Annotated[
 ]
 
 
-class HessianSettings(Definition, forbid_unknown_fields=True):
+class HessianSettings(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How curvature is measured after training."""
 
     samples: Annotated[Whole | None, about("Training images used, None for all.")] = 512
@@ -67,16 +67,14 @@ class HessianSettings(Definition, forbid_unknown_fields=True):
     sigma: Annotated[Positive, about("The noise, relative to the norm of each filter.")] = 0.01
     batch_norm: BatchNorm = "eval"
     hvp: Products = "reverse"
-    dtype: Annotated[Literal["float32", "float64"], about("Arithmetic of the network.")] = (
-        "float32"
-    )
+    dtype: Annotated[Literal["float32", "float64"], about("Arithmetic of the network.")] = "float32"
     adaptive: Annotated[
         bool, about("Also of the Hessian with respect to relative changes of the weights.")
     ] = False
     per_layer: Annotated[bool, about("Also of each layer's block of the Hessian.")] = False
-    include_l2: Annotated[
-        bool, about("Of the loss with the run's weight decay as a penalty.")
-    ] = False
+    include_l2: Annotated[bool, about("Of the loss with the run's weight decay as a penalty.")] = (
+        False
+    )
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> HessianSettings:

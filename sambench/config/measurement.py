@@ -12,7 +12,7 @@ from sambench.errors import ConfigError, did_you_mean, shown
 from sambench.files.definition import Definition, about
 
 
-class Measurement(Definition):
+class Measurement(Definition, frozen=True, kw_only=True):
     """What is wanted of the minimum that a run has found."""
 
     hessian: Annotated[HessianSettings, about("How its curvature is measured.")] = HessianSettings()

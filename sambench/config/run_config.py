@@ -34,6 +34,7 @@ from sambench.files.definition import (
 from sambench.optim.base import Setting
 from sambench.optim.method import optimizers
 
+
 @dataclass(frozen=True, kw_only=True)
 class StopRule:
     """A rule that ends training before the cap on epochs.
@@ -94,10 +95,11 @@ ModelName = Annotated[
 SplitName = Annotated[
     str, Meta(pattern=r"^[^\x00-\x1f]+$(?!\n)", max_length=100, extra={"allowed": "a name"})
 ]
+Settings = dict[str, Setting]
 Choice = Literal["auto", "always", "never"]
 
 
-class Stop(Definition, forbid_unknown_fields=True):
+class Stop(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When training ends, besides the cap on epochs."""
 
     rule: Annotated[
@@ -119,9 +121,7 @@ class Stop(Definition, forbid_unknown_fields=True):
             rule, _, text = given.partition("=")
             given = {"rule": rule, **({"value": _number(text, "stop")} if text else {})}
         if not isinstance(given, Mapping):
-            raise ConfigError(
-                f"stop={shown(given)} is not a rule; rules: {', '.join(STOP_RULES)}"
-            )
+            raise ConfigError(f"stop={shown(given)} is not a rule; rules: {', '.join(STOP_RULES)}")
         return build(cls, {k: v for k, v in given.items() if v is not None}, "stop")._completed()
 
     def _completed(self) -> Stop:
@@ -140,7 +140,7 @@ class Stop(Definition, forbid_unknown_fields=True):
         return self if value == self.value else replace(self, value=value)
 
 
-class RunConfig(Definition, forbid_unknown_fields=True, dict=True):
+class RunConfig(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
     """One training run: everything that affects its numbers."""
 
     dataset: Annotated[Name, about("Name of a prepared dataset.")]
@@ -148,11 +148,9 @@ class RunConfig(Definition, forbid_unknown_fields=True, dict=True):
         Annotated[int, Meta(ge=8, le=LARGEST)],
         about("Side of its images in pixels.", unit="pixels"),
     ]
-    model: Annotated[
-        ModelName, about("Name of a model.")
-    ]
+    model: Annotated[ModelName, about("Name of a model.")]
     optimizer: Annotated[
-        dict[str, Setting],
+        Settings,
         about(
             "Name, base and every hyperparameter, flat.",
             schema={
@@ -210,8 +208,8 @@ class RunConfig(Definition, forbid_unknown_fields=True, dict=True):
     normalization: Annotated[
         Literal["unit", "standard", "imagenet"],
         about(
-            '"unit" scales to [0, 1] (the papers\'); "standard" also to the training images\' mean 0 '
-            'and SD 1; "imagenet" to what pretrained weights were trained with.'
+            '"unit" scales to [0, 1] (the papers\'); "standard" also to mean 0 and SD 1 of the '
+            'training images; "imagenet" to what pretrained weights were trained with.'
         ),
     ] = "unit"
     precision: Annotated[
@@ -281,7 +279,7 @@ class RunConfig(Definition, forbid_unknown_fields=True, dict=True):
         if "stop" in settings:
             settings["stop"] = Stop.parse(settings["stop"])
         config = build(cls, settings, what="a run")
-        config.check_replicas()
+        config._check_replicas()
         return config._with_validation()
 
     def to_dict(self) -> dict[str, Any]:
@@ -312,12 +310,18 @@ class RunConfig(Definition, forbid_unknown_fields=True, dict=True):
         parts = (self.dataset, self.model, str(self.optimizer["name"]), f"s{self.seed}", self.id)
         return re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(parts))
 
-    def check_replicas(self) -> None:
-        """Refuse settings that do not go together.
+    def checked(self) -> RunConfig:
+        """Return a stored configuration with its optimizer's settings checked and complete.
 
         Raises:
-            ConfigError: If they are for other numbers of replicas.
+            ConfigError: If settings do not go together or a hyperparameter is not allowed.
+            UnknownNameError: If the optimizer does not exist.
         """
+        self._check_replicas()
+        complete = _resolved(tuple(self.optimizer.items()))
+        return self if complete == self.optimizer else replace(self, optimizer=complete)
+
+    def _check_replicas(self) -> None:
         together = (self.perturbation, self.batch_norm) != ("synchronized", "per-replica")
         if self.replicas == 1 and together:
             raise ConfigError("perturbation and batch_norm are for several replicas; set them too")
@@ -342,7 +346,7 @@ DEFAULTS = dict(
 )
 
 
-def _optimizer(given: object, beside: Mapping[str, object]) -> dict[str, Setting]:
+def _optimizer(given: object, beside: Mapping[str, object]) -> Settings:
     named = {"name": given} if isinstance(given, str) else given
     if not isinstance(named, Mapping) or not isinstance(named.get("name"), str):
         raise ConfigError(f"optimizer={shown(given)} needs a name, as in {{name: sam, rho: 0.05}}")
@@ -353,7 +357,16 @@ def _optimizer(given: object, beside: Mapping[str, object]) -> dict[str, Setting
     try:
         return info.resolve(info.base or (None if base is None else str(base)), settings)
     except (OverflowError, RecursionError):
-        raise ConfigError(f"optimizer={shown(given)} is not allowed: no number is that large") from None
+        raise ConfigError(
+            f"optimizer={shown(given)} is not allowed: no number is that large"
+        ) from None
+
+
+@functools.lru_cache(maxsize=4096)
+def _resolved(stored: tuple[tuple[str, Setting], ...]) -> Settings:
+    settings = dict(stored)
+    name, base = settings.pop("name", None), settings.pop("base", None)
+    return optimizers.get(str(name)).resolve(None if base is None else str(base), settings)
 
 
 def _number(value: object, what: str) -> float:

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+import msgspec
 from msgspec import Meta
 from msgspec.structs import replace
 
@@ -33,7 +34,7 @@ MOST_POINTS = 10_000
 Grid = Mapping[str, tuple[Setting, ...]]
 
 
-class Search(Definition, forbid_unknown_fields=True):
+class Search(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How hyperparameters are chosen."""
 
     trials: Annotated[
@@ -51,7 +52,7 @@ class Search(Definition, forbid_unknown_fields=True):
     grids: Annotated[
         dict[str, dict[str, tuple[Setting, ...]]],
         about("By optimizer, the grid to use in place of the declared one."),
-    ] = {}
+    ] = msgspec.field(default_factory=dict)
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> Search:

@@ -31,7 +31,7 @@ OWN: Mapping[str, tuple[str, ...]] = {
 Section = dict[str, Any]
 
 
-class Studies(Definition):
+class Studies(Definition, frozen=True, kw_only=True):
     """Which studies are wanted, and their settings."""
 
     density: Annotated[bool, about("Spectral density.")] = False
@@ -47,9 +47,7 @@ class Studies(Definition):
     relative_noise: Annotated[Positive, about("The same, relative to each weight.")] = 0.1
     points: Annotated[
         Whole,
-        about(
-            "Values on each axis of a plane, an odd number from 3 on; a line has twice as many."
-        ),
+        about("Values on each axis of a plane, an odd number from 3 on; a line has twice as many."),
     ] = 21
     seed: Annotated[Count, about("Of probes, noise and directions.")] = 0
     batch_norm: BatchNorm = "eval"
@@ -106,7 +104,7 @@ class Studies(Definition):
 
 
 @functools.cache
-def _own_settings(study: str) -> type[Definition]:
+def _own_settings(study: str) -> type[msgspec.Struct]:
     """Return the definition of a study's own settings, which are fields of `Studies`."""
     own = [
         (field.name, field.type, field.default)

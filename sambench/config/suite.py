@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
+import msgspec
+
 from sambench.config.grid import MOST_RUNS, Combination, Pattern, guilty, product
 from sambench.config.measurement import Measurement
 from sambench.config.run_config import RunConfig
 from sambench.config.search import Search
+from sambench.data.source import default_size
 from sambench.data.splits import folds_of
 from sambench.errors import ConfigError, UserError, did_you_mean
 from sambench.files.definition import Count, Definition, Fault, Name, Path, about
@@ -17,7 +20,7 @@ SizeOf = Callable[[str], int]
 FoldsIn = Callable[[str, int], Sequence[int]]
 
 
-class TableReference(Definition, forbid_unknown_fields=True):
+class TableReference(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A published table or figure that some of a suite's runs stand beside."""
 
     paper: Annotated[str, about("Id of the paper.")]
@@ -27,27 +30,29 @@ class TableReference(Definition, forbid_unknown_fields=True):
     )
 
 
-class ReportSettings(Definition, forbid_unknown_fields=True):
+class ReportSettings(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a suite is reported."""
 
-    baseline: Annotated[
-        str | None, about("The optimizer that the others are compared with.")
-    ] = None
+    baseline: Annotated[str | None, about("The optimizer that the others are compared with.")] = (
+        None
+    )
 
 
 def _no_folds(dataset: str, image_size: int) -> Sequence[int]:
     raise ConfigError(f"the folds of {dataset!r} are not known here; list them: folds: [1, 2]")
 
 
-class Suite(Definition, forbid_unknown_fields=True, dict=True):
+class Suite(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
     """A named study: the content of a suite file."""
 
     name: Annotated[Name, about("Names its reports.")]
     extends: Annotated[str | None, about("Another suite that this one changes.")] = None
-    defaults: Annotated[dict[str, Any], about("Settings shared by all runs.")] = {}
-    matrix: Annotated[
-        dict[str, Any], about("Settings that vary; every combination is run.")
-    ] = {}
+    defaults: Annotated[dict[str, Any], about("Settings shared by all runs.")] = msgspec.field(
+        default_factory=dict
+    )
+    matrix: Annotated[dict[str, Any], about("Settings that vary; every combination is run.")] = (
+        msgspec.field(default_factory=dict)
+    )
     include: Annotated[
         tuple[dict[str, Any], ...],
         about("Further grids beside the matrix, each over the defaults."),
@@ -63,13 +68,12 @@ class Suite(Definition, forbid_unknown_fields=True, dict=True):
     folds: Annotated[
         Literal["all"] | tuple[Count, ...] | None,
         about(
-            "A list; combinations whose split has folds are run on each. "
-            '"all" for all there are.'
+            'A list; combinations whose split has folds are run on each. "all" for all there are.'
         ),
     ] = None
     search: Annotated[
         Search | None,
-        about("How hyperparameters are chosen before the final runs; leave it out to run as given."),
+        about("How hyperparameters are chosen before the final runs; leave it out for none."),
     ] = None
     hessian: Annotated[
         Measurement | None,
@@ -101,7 +105,9 @@ class Suite(Definition, forbid_unknown_fields=True, dict=True):
             path = path[:-1]
         return self.places.get(path, f"suite {self.name}")
 
-    def expand(self, image_size: SizeOf, folds_in: FoldsIn = _no_folds) -> tuple[RunConfig, ...]:
+    def expand(
+        self, image_size: SizeOf = default_size, folds_in: FoldsIn = _no_folds
+    ) -> tuple[RunConfig, ...]:
         """Return every run, seeds and folds outermost so that whole comparisons come early.
 
         Args:

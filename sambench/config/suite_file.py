@@ -20,9 +20,10 @@ from sambench.config.suite import Suite
 from sambench.errors import ConfigError, UserError, did_you_mean, shown
 from sambench.files import yaml_text
 from sambench.files.definition import Fault, build
+from sambench.files.definition import Path as Keys
 
 T = TypeVar("T")
-Places = dict[yaml_text.Path, str]
+Places = dict[Keys, str]
 KEYS = Suite.__struct_fields__
 
 MOST_SEEDS = 10_000
@@ -43,9 +44,7 @@ def load_suite(given: Path) -> Suite:
     return read_suite(content, str(path), places)
 
 
-def read_suite(
-    given: Mapping[str, Any], where: str, places: Places | None = None
-) -> Suite:
+def read_suite(given: Mapping[str, Any], where: str, places: Places | None = None) -> Suite:
     """Check the content of a suite file.
 
     Args:
@@ -122,7 +121,7 @@ def _named_table(item: object) -> object:
 
 
 def _refuse_empty(suite: Suite) -> None:
-    grids: list[tuple[yaml_text.Path, Mapping[str, Any]]] = [(("matrix",), suite.matrix)]
+    grids: list[tuple[Keys, Mapping[str, Any]]] = [(("matrix",), suite.matrix)]
     grids += [(("include", number), grid) for number, grid in enumerate(suite.include)]
     for path, grid in grids:
         if not grid and path[0] == "include":
@@ -200,7 +199,7 @@ def _merge(
     base_places: Places,
     over: Mapping[str, Any],
     places: Places,
-    path: yaml_text.Path,
+    path: Keys,
 ) -> None:
     """Put one mapping over another, in place."""
     for key, value in over.items():
@@ -217,7 +216,7 @@ def _merge(
         base_places.update({p: at for p, at in places.items() if p[: len(inside)] == inside})
 
 
-def _parse(path: Path) -> tuple[dict[str, Any], dict[yaml_text.Path, int]]:
+def _parse(path: Path) -> tuple[dict[str, Any], dict[Keys, int]]:
     try:
         content, lines = yaml_text.read_yaml_with_lines(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:

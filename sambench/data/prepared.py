@@ -101,7 +101,7 @@ def open_prepared(root: Path, dataset: str, image_size: int) -> Prepared:
         sizes, close = prepared_sizes(root, dataset), did_you_mean(dataset, prepared_datasets(root))
         raise DataError(
             f"dataset {dataset!r} is not prepared at {image_size} pixels in {root}"
-            f"{f' (only at {_listed(sizes)})' if sizes else close}; {remedy}"
+            + (f" ({only_at(sizes)}); or {remedy}" if sizes else f"{close}; {remedy}")
         )
     manifest = _read_manifest(folder, remedy)
     columns = _read_columns(folder, manifest, remedy)
@@ -224,5 +224,7 @@ def _read(path: Path) -> bytes:
         raise DataError(f"cannot read {path}: {error.strerror}; check its permissions") from error
 
 
-def _listed(sizes: tuple[int, ...]) -> str:
-    return ", ".join(map(str, sizes))
+def only_at(sizes: tuple[int, ...]) -> str:
+    """Say at which sizes a dataset is prepared, and how to ask for one of them."""
+    listed = ", ".join(map(str, sizes))
+    return f"only at {listed}: choose --size {sizes[0]}, or image_size: {sizes[0]} in a suite"

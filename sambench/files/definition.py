@@ -2,7 +2,7 @@
 
 A structure is a class. Each field has its type, range, default, unit and meaning at one place:
 
-    class Stop(Definition, forbid_unknown_fields=True):
+    class Stop(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
         rule: Annotated[Literal["epochs", "minutes"], about("What ends training.")] = "epochs"
         value: Annotated[Positive | None, about("The rule's budget.", unit="minutes")] = None
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, cast
 
 import msgspec
 from msgspec import UNSET, Meta, Struct
@@ -77,7 +77,7 @@ class Definition(Struct, frozen=True, kw_only=True):
     """A structure that is stored or given."""
 
 
-class Section(Definition):
+class Section(Definition, frozen=True, kw_only=True):
     """A part of a stored file; it is read by attributes or as the mapping that the file has."""
 
     def __getitem__(self, key: str) -> Any:
@@ -110,11 +110,7 @@ class Section(Definition):
 
     def items(self) -> list[tuple[str, Any]]:
         """Return the fields that there are, with their values."""
-        return [(name, self[name]) for name in self.keys()]  # noqa: SIM118
-
-    def values(self) -> list[Any]:
-        """Return the values of the fields that there are."""
-        return [value for _, value in self.items()]
+        return [(name, self[name]) for name in self.keys()]
 
     def get(self, key: str, default: Any = None) -> Any:
         """Return a field, or the default where the file does not have it."""
@@ -171,7 +167,8 @@ def decode(of: type[T], data: bytes | str) -> T:
         ValueError: If it is no JSON at all.
     """
     try:
-        return _decoder(of).decode(data)
+        decoded: T = _decoder(cast("Any", of)).decode(data)
+        return decoded
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         try:
             given = msgspec.json.decode(data)
@@ -188,7 +185,7 @@ def plain(structure: Struct) -> dict[str, Any]:
 
 
 @functools.cache
-def _decoder(of: type[T]) -> msgspec.json.Decoder[T]:
+def _decoder(of: Any) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(of, dec_hook=_parse)
 
 

@@ -118,7 +118,8 @@ def _words(hint: Any) -> str:
     if bare in (int, float):
         return _number(bare, metas)
     if origin in (list, tuple):
-        return f"a list of {allowed(arguments[0])}"
+        each = allowed(arguments[0])
+        return "a list of values" if " or " in each else f"a list, each {each}"
     if origin is dict or (isinstance(bare, type) and issubclass(bare, Struct)):
         return "a mapping"
     return NAMES.get(bare, getattr(bare, "__name__", str(bare)))

@@ -8,7 +8,6 @@ from typing import Any
 import yaml
 
 from sambench.errors import shown
-
 from sambench.files.definition import Path
 
 LARGEST_TEXT = 256 * 1024

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sambench.report.table import MISSING, Cell, Row, Table
+from sambench.store.search_record import SearchRecord, TuningRecord
 
 HEADINGS = (
     *("Optimizer", "Trials", "Validation accuracy as given (%)", "Best trial (%)", "Chosen"),
@@ -13,11 +14,11 @@ HEADINGS = (
 )
 
 
-def search_table(found: Mapping[str, Any], where: str) -> Table:
+def search_table(found: SearchRecord, where: str) -> Table:
     """Return a row for each optimizer and setting.
 
     Args:
-        found: Content of the file that `sambench.store.search_record.write_search` wrote.
+        found: What the search found.
         where: That file, to be named below.
     """
     several = len({_setting(tuning) for tuning in found["tunings"]}) > 1
@@ -36,13 +37,13 @@ def search_table(found: Mapping[str, Any], where: str) -> Table:
     )
 
 
-def _setting(tuning: Mapping[str, Any]) -> str:
+def _setting(tuning: TuningRecord) -> str:
     setting = tuning["setting"]
     fold = "" if setting.get("fold") is None else f", fold {setting['fold']}"
     return f"{setting['model']} on {setting['dataset']}{fold}"
 
 
-def _row(tuning: Mapping[str, Any], *, several: bool) -> Row:
+def _row(tuning: TuningRecord, *, several: bool) -> Row:
     trials, budget, chosen = tuning["trials"], tuning["budget"], tuning["chosen"]
     scores = [t["validation_accuracy"] for t in trials if t["validation_accuracy"] is not None]
     given = trials[0]["validation_accuracy"] if trials else None

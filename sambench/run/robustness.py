@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from msgspec.structs import replace
 from pathlib import Path
 
 import torch
+from msgspec.structs import replace
 
 from sambench.config.run_config import RunConfig
 from sambench.run.restore import restore

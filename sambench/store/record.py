@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from sambench.config.run_config import RunConfig
 from sambench.errors import StoreError, UnknownNameError, UserError, shown
 from sambench.files.definition import Count, Definition, about, decode, hints_of, plain
 from sambench.files.description import choices
-from sambench.optim.base import Setting
-from sambench.optim.method import optimizers
-from sambench.store.sections.curvature import Hessian
-from sambench.store.sections.training import Cost, Data, Environment, Final, Perturbation
 
 SCHEMA_VERSION = 1
 
@@ -25,13 +20,29 @@ NUMERICS = 3
 """Raised by a change to this package that gives runs of the same configuration other numbers. Runs
 recorded under another are stale; commits that change no number leave them valid."""
 
-COMPLETED, RUNNING, FAILED = "completed", "running", "failed"
-DIVERGED, INTERRUPTED = "diverged", "interrupted"
+Section = Mapping[str, Any]
+
+if TYPE_CHECKING:  # readers take a section for the mapping that the file has
+    Cost = Section
+    Data = Section
+    Environment = Section
+    Final = Section
+    Hessian = Section
+    Perturbation = Section
+else:
+    from sambench.store.sections.curvature import Hessian
+    from sambench.store.sections.training import Cost, Data, Environment, Final, Perturbation
+
+COMPLETED: Literal["completed"] = "completed"
+RUNNING: Literal["running"] = "running"
+FAILED: Literal["failed"] = "failed"
+DIVERGED: Literal["diverged"] = "diverged"
+INTERRUPTED: Literal["interrupted"] = "interrupted"
 WHEN_COMPLETED = ("environment", "data", "final", "cost")
 """Sections that a completed run has."""
 
 
-class RunRecord(Definition):
+class RunRecord(Definition, frozen=True, kw_only=True):
     """One run, as `run.json` holds it."""
 
     config: Annotated[RunConfig, about("What was asked.")]
@@ -42,9 +53,7 @@ class RunRecord(Definition):
     error: Annotated[
         str | None, about("What went wrong, for failed, diverged and interrupted runs.")
     ] = None
-    suite: Annotated[
-        str | None, about("Name of the suite that asked for it first, if any.")
-    ] = None
+    suite: Annotated[str | None, about("Name of the suite that asked for it first, if any.")] = None
     environment: Annotated[Environment | None, about("Versions, hardware, command.")] = None
     data: Annotated[
         Data | None, about("Fingerprint of the prepared data and the sizes of the parts.")
@@ -122,7 +131,7 @@ class RunRecord(Definition):
             if head.numerics is UNSET:
                 record = replace(record, numerics=1)
             same = expected is not None and record.config == expected
-            config = expected if same else _registered(record.config)
+            config = expected if same else record.config.checked()
             record = replace(record, config=config)
         except UnknownNameError as error:
             raise StoreError(
@@ -147,32 +156,18 @@ class RunRecord(Definition):
         return self
 
 
-class _Head(Definition):
+class _Head(Definition, frozen=True, kw_only=True):
     """What says how to read the rest of a record."""
 
     schema_version: Any
-    id: str = ""
-    numerics: Count | UnsetType = UNSET
+    id: Any = ""
+    numerics: Any = UNSET
 
 
 STATUSES = choices(RunRecord, "status")
 
 
-def _registered(config: RunConfig) -> RunConfig:
-    """Return a stored configuration with its optimizer's settings checked and complete."""
-    config.check_replicas()
-    complete = _resolved(tuple(config.optimizer.items()))
-    return config if complete == config.optimizer else replace(config, optimizer=complete)
-
-
-@functools.lru_cache(maxsize=4096)
-def _resolved(stored: tuple[tuple[str, Setting], ...]) -> dict[str, Setting]:
-    settings = dict(stored)
-    name, base = settings.pop("name", None), settings.pop("base", None)
-    return optimizers.get(str(name)).resolve(None if base is None else str(base), settings)
-
-
-def tested_under(final: Mapping[str, Any] | Final | None, family: str) -> bool:
+def tested_under(final: Section | None, family: str) -> bool:
     """Whether the final section of a record has a test under a family of disturbances."""
     tested = (final or {}).get("test", {}).get("robust") or {}
     return family in ("none", tested.get("shifts"))

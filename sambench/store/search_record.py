@@ -6,18 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from sambench.config.run_config import RunConfig
+from sambench.config.run_config import RunConfig, Settings
 from sambench.config.search import TRIALS, Search, Trial, Tuning
 from sambench.errors import StoreError, UserError
 from sambench.files.atomic import write_json
 from sambench.files.definition import Amount, Count, Fraction, Section, about, decode, plain
-from sambench.optim.base import Setting
 from sambench.store.record import COMPLETED, DIVERGED, FAILED, RunRecord
 
-Settings = dict[str, Setting]
 
-
-class TrialRecord(Section):
+class TrialRecord(Section, frozen=True, kw_only=True):
     """One point of a grid."""
 
     values: Annotated[Settings, about("What it changes of the optimizer as given.")]
@@ -29,7 +26,7 @@ class TrialRecord(Section):
     validation_loss: Annotated[float | None, about("Likewise.", unit="nats")]
 
 
-class Budget(Section):
+class Budget(Section, frozen=True, kw_only=True):
     """What the trials of an optimizer took."""
 
     trials: Annotated[Count, about("Points tried.")]
@@ -38,7 +35,7 @@ class Budget(Section):
     train_seconds: Annotated[Amount, about("Of all runs.", unit="seconds")]
 
 
-class Chosen(Section):
+class Chosen(Section, frozen=True, kw_only=True):
     """The trial that was chosen."""
 
     values: Annotated[Settings, about("What it changes of the optimizer as given.")]
@@ -46,7 +43,7 @@ class Chosen(Section):
     optimizer: Annotated[Settings, about("All settings with these changes.")]
 
 
-class TuningRecord(Section):
+class TuningRecord(Section, frozen=True, kw_only=True):
     """The search for one optimizer under one setting."""
 
     setting: Annotated[dict[str, Any], about("Of the runs, without optimizer and seed.")]
@@ -58,14 +55,13 @@ class TuningRecord(Section):
     tuned: Annotated[list[str], about("Names of the final runs with the chosen values.")]
 
 
-class SearchRecord(Section, kw_only=True):
+class SearchRecord(Section, frozen=True, kw_only=True):
     """What a search found: what each optimizer was given, what it cost and what was chosen."""
 
     schema_version: Annotated[Literal[1], about("Of this file.")] = 1
     suite: Annotated[str, about("Name of the suite.")]
     search: Annotated[Search, about("How hyperparameters are chosen.")]
     tunings: Annotated[list[TuningRecord], about("For each optimizer and setting.")]
-
 
 
 def search_path(results: Path, suite: str) -> Path:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from msgspec.structs import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from sambench.cli import main
 from sambench.store.record import RunRecord

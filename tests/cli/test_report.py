@@ -6,11 +6,11 @@ import json
 import re
 import sys
 from collections.abc import Callable
-from msgspec.structs import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from sambench.cli import main
 from sambench.store.record import RunRecord

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from sambench.config.run_config import RunConfig
-from sambench.files.description import choices
 from sambench.data.augment import (
     AUGMENTATIONS,
     flip_shift,
@@ -15,6 +14,7 @@ from sambench.data.augment import (
     pad_crop_flip,
     standard,
 )
+from sambench.files.description import choices
 
 
 def picture(number: int = 1, side: int = 16, channels: int = 1) -> Tensor:

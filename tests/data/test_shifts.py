@@ -9,8 +9,8 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from sambench.config.run_config import RunConfig
-from sambench.files.description import choices
 from sambench.data.shifts import SEVERITIES, STRENGTHS, Draws, shifted
+from sambench.files.description import choices
 
 CPU = torch.device("cpu")
 IDS = [f"image{number}" for number in range(24)]

@@ -9,13 +9,12 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-
-from msgspec.structs import replace as changed
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from msgspec.structs import replace as changed
 from safetensors.torch import save_file
 
 from sambench.config.curvature_settings import HessianSettings

@@ -18,6 +18,7 @@ from sambench.store import status
 from sambench.store.record import RunRecord
 from sambench.store.status import Survey, counts, pending
 from sambench.store.tree import Store
+from tests.conftest import measured
 
 if TYPE_CHECKING:
     from tests.conftest import RecordMaker
@@ -73,7 +74,7 @@ def test_what_a_launch_would_do(
 
 
 def test_a_measured_run_is_skipped(store: Store, make_record: RecordMaker) -> None:
-    record = make_record(hessian={"median": 1.0})
+    record = make_record(hessian=measured())
     store.save(record)
     assert standing(store, record, curvature=Measurement()) == ("done", "skip")
 
@@ -171,7 +172,7 @@ def test_a_damaged_record_stops_a_launch(
     store.save(record)
     path = store.folder(record.config) / "run.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
-    with pytest.raises(StoreError, match=r"run\.json (has schema version 2|says id 0000000000)"):
+    with pytest.raises(StoreError, match=r"run\.json (has schema version 2|says id '0000000000')"):
         Survey(store=store).of([record.config])
     path.write_text("{")
     with pytest.raises(StoreError, match="is not a run record"):

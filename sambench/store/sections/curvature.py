@@ -12,7 +12,7 @@ from sambench.store.sections.surroundings import Density, Landscape, Rises
 EndedBy = Literal["tolerance", "max_matvecs", "minutes", "memory"]
 
 
-class Top(Section):
+class Top(Section, frozen=True, kw_only=True):
     """Extreme eigenvalues by Lanczos; some eigenvalue lies within a residual of each value."""
 
     value: Annotated[float, about("The most positive eigenvalue.")]
@@ -33,7 +33,7 @@ class Top(Section):
     tol: Annotated[Amount, about("The relative error that was asked for.")]
 
 
-class Trace(Section):
+class Trace(Section, frozen=True, kw_only=True):
     """The trace, estimated."""
 
     value: Annotated[float, about("The estimate.")]
@@ -50,7 +50,7 @@ class Trace(Section):
     tol: Annotated[Amount, about("The relative half width that was asked for.")]
 
 
-class BatchSpectrum(Section):
+class BatchSpectrum(Section, frozen=True, kw_only=True):
     """One or some numbers of every batch's Hessian."""
 
     values: Annotated[list[float], about("Batch after batch.")]
@@ -71,7 +71,7 @@ class BatchSpectrum(Section):
     ended_by: Annotated[EndedBy, about("Why it ended.")]
 
 
-class Extremes(Section):
+class Extremes(Section, frozen=True, kw_only=True):
     """Eigenvalues and trace of one operator."""
 
     matvecs: Annotated[Count, about("Hessian-vector products of both.")]
@@ -79,7 +79,7 @@ class Extremes(Section):
     trace: Annotated[Trace, about("The trace.")]
 
 
-class Layer(Section):
+class Layer(Section, frozen=True, kw_only=True):
     """Eigenvalues and trace of one layer's diagonal block."""
 
     parameters: Annotated[Count, about("Weights of the layer.")]
@@ -88,7 +88,7 @@ class Layer(Section):
     trace: Annotated[Trace, about("The trace.")]
 
 
-class Hessian(Section, kw_only=True):
+class Hessian(Section, frozen=True, kw_only=True):
     """Curvature of the mean loss over some training images at the tested weights."""
 
     definition: Annotated[

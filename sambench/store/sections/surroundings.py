@@ -6,10 +6,10 @@ from typing import Annotated
 
 from msgspec import UNSET, UnsetType
 
-from sambench.files.definition import Amount, Count, Section, about
+from sambench.files.definition import Amount, Count, Name, Section, about
 
 
-class Measured(Section):
+class Measured(Section, frozen=True, kw_only=True):
     """A number with its standard error."""
 
     value: Annotated[float, about("The number.")]
@@ -19,11 +19,11 @@ class Measured(Section):
     ]
 
 
-class Density(Section):
+class Density(Section, frozen=True, kw_only=True):
     """The distribution of all eigenvalues, by stochastic Lanczos quadrature; curves in the file."""
 
     file: Annotated[
-        str,
+        Name,
         about("Beside the record: nodes, weights, smoothed density and its error."),
     ]
     samples: Annotated[Count, about("Images.")]
@@ -45,7 +45,7 @@ class Density(Section):
     seconds: Annotated[Amount, about("Time it took.", unit="seconds")]
 
 
-class Rise(Section):
+class Rise(Section, frozen=True, kw_only=True):
     """A rise of the mean loss above that of the weights themselves."""
 
     value: Annotated[float, about("The rise, in nats.")]
@@ -61,10 +61,10 @@ class Rise(Section):
     gradient_equivalents: Annotated[Count | Amount, about("Both, a forward pass counting a third.")]
 
 
-class Rises(Section):
+class Rises(Section, frozen=True, kw_only=True):
     """How the loss rises around the weights; each batch and draw in the file."""
 
-    file: Annotated[str, about("Beside the record.")]
+    file: Annotated[Name, about("Beside the record.")]
     samples: Annotated[Count, about("Images.")]
     batch_norm: Annotated[str, about("What batch normalisation normalised by.")]
     seed: Annotated[Count, about("Of noise and restarts.")]
@@ -76,10 +76,10 @@ class Rises(Section):
     seconds: Annotated[Amount, about("Time it took.", unit="seconds")]
 
 
-class Picture(Section):
+class Picture(Section, frozen=True, kw_only=True):
     """The loss on a line or a plane through the weights; its values in the file."""
 
-    file: Annotated[str, about("Beside the record.")]
+    file: Annotated[Name, about("Beside the record.")]
     kind: Annotated[str, about("Which directions.")]
     samples: Annotated[Count, about("Images.")]
     batch_norm: Annotated[str, about("What batch normalisation normalised by.")]
@@ -101,10 +101,10 @@ class Picture(Section):
     seconds: Annotated[Amount, about("Time it took.", unit="seconds")]
 
 
-class Way(Section, rename={"with_": "with"}):
+class Way(Section, frozen=True, kw_only=True, rename={"with_": "with"}):
     """The loss on the segment from these weights to another run's."""
 
-    file: Annotated[str, about("Beside the record.")]
+    file: Annotated[Name, about("Beside the record.")]
     with_: Annotated[str, about("The other run's name.")]
     points: Annotated[Count, about("Values on the segment.")]
     samples: Annotated[Count, about("Images.")]
@@ -128,7 +128,7 @@ class Way(Section, rename={"with_": "with"}):
     seconds: Annotated[Amount, about("Time it took.", unit="seconds")]
 
 
-class Landscape(Section):
+class Landscape(Section, frozen=True, kw_only=True):
     """Pictures of the loss around the weights."""
 
     line: Annotated[

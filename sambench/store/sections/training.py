@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType
 from sambench.files.definition import Amount, Count, Fraction, Section, about
 
 
-class Engine(Section):
+class Engine(Section, frozen=True, kw_only=True):
     """How the steps were executed, which changes their rounding and nothing else."""
 
     captured: Annotated[bool, about("Whether whole steps were replayed as CUDA graphs.")]
@@ -21,7 +21,7 @@ class Engine(Section):
     images: Annotated[str, about('"resident" on the device, or "read" batch by batch.')]
 
 
-class Environment(Section, kw_only=True):
+class Environment(Section, frozen=True, kw_only=True):
     """Where and with what a run was done."""
 
     sambench: Annotated[str, about("Version of this package.")]
@@ -55,7 +55,7 @@ class Environment(Section, kw_only=True):
     ] = UNSET
 
 
-class Data(Section):
+class Data(Section, frozen=True, kw_only=True):
     """Which images a run saw."""
 
     fingerprint: Annotated[str, about("sha256 over the prepared dataset: pixels, labels, groups.")]
@@ -70,14 +70,14 @@ class Data(Section):
     ]
 
 
-class Fit(Section):
+class Fit(Section, frozen=True, kw_only=True):
     """How the tested weights do on images that were trained on or held out, in evaluation mode."""
 
     loss: Annotated[float, about("Mean negative log likelihood, in nats.", unit="nats")]
     accuracy: Annotated[Fraction, about("Fraction classified right.")]
 
 
-class Test(Section):
+class Test(Section, frozen=True, kw_only=True):
     """How the tested weights do on the test images, which are read once.
 
     For two classes sensitivity, specificity, F1 and AUROC are those of class 1; for more they are
@@ -124,7 +124,7 @@ class Test(Section):
     ] = UNSET
 
 
-class Final(Section):
+class Final(Section, frozen=True, kw_only=True):
     """What became of the weights that were tested."""
 
     epochs: Annotated[Count, about("Epochs trained.")]
@@ -141,7 +141,7 @@ class Final(Section):
     generalization_gap: Annotated[float, about("Training accuracy less test accuracy.")]
 
 
-class Cost(Section):
+class Cost(Section, frozen=True, kw_only=True):
     """What a run cost, sessions before an interruption included."""
 
     train_seconds: Annotated[
@@ -175,7 +175,7 @@ class Cost(Section):
     energy_joules: Annotated[Amount | None, about("Null where it was not measured.", unit="joules")]
 
 
-class Rounding(Section):
+class Rounding(Section, frozen=True, kw_only=True):
     """What the arithmetic's rounding of the weights leaves of a perturbation e: d.
 
     Over the tensors of two or more dimensions, in one step.
@@ -187,7 +187,7 @@ class Rounding(Section):
     norm_ratio: Annotated[Amount, about("Length of d by that of e.")]
 
 
-class Perturbation(Section):
+class Perturbation(Section, frozen=True, kw_only=True):
     """What the last observed step learned of its perturbation e, on its mini-batch."""
 
     epsilon_norm: Annotated[Amount, about("|e|, L2 over all trainable tensors.")]
