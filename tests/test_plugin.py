@@ -51,7 +51,18 @@ def test_its_results_are_in_the_table_beside_the_others(tmp_path: Path) -> None:
     plugin = ["--plugin", str(EXAMPLE)]
     made = run(tmp_path, "prepare", "phantom", "--size", "16", "--set", "images=40")
     assert made.returncode == 0, made.stderr
-    small = ["--dataset", "phantom", "--model", "small-cnn", "--epochs", "1", "--device", "cpu"]
+    small = [
+        "--dataset",
+        "phantom",
+        "--size",
+        "32",
+        "--model",
+        "small-cnn",
+        "--epochs",
+        "1",
+        "--device",
+        "cpu",
+    ]
     done = run(tmp_path, "compare", *plugin, *small, "--opt", "adam,half-sam")
     assert done.returncode == 0, done.stderr
     assert "half-sam" in done.stdout.split("Optimizer")[-1]

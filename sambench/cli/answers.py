@@ -40,13 +40,14 @@ SECTIONS = ("final", "cost", "sharpness", "hessian")
 def run_answer(store: Store, config: RunConfig) -> dict[str, Any]:
     """Return what is stored of a run."""
     record = store.load(config)
+    stored = {} if record is None else record.to_dict()
     return {
         "id": config.id,
         "name": config.name,
         "path": str(store.folder(config)),
         "status": "missing" if record is None else record.status,
         "error": None if record is None else record.error,
-        **{name: None if record is None else getattr(record, name) for name in SECTIONS},
+        **{name: stored.get(name) for name in SECTIONS},
     }
 
 

@@ -22,6 +22,7 @@ class Setting:
     Attributes:
         name: As on the command line.
         type: What values there are, in words.
+        choices: All values, where they are a few.
         default: None where there is none, or it follows from others.
         unit: Of a number; empty where it has none.
         meaning: One sentence or two.
@@ -30,6 +31,7 @@ class Setting:
 
     name: str
     type: str
+    choices: tuple[str, ...]
     default: Any
     unit: str
     meaning: str
@@ -43,6 +45,7 @@ def run_settings() -> Iterator[Setting]:
         yield Setting(
             name=field.name,
             type="a rule" if stop else field.allowed,
+            choices=field.choices,
             default=field.default.rule if stop else field.default,
             unit=field.unit,
             meaning=field.meaning,
@@ -52,6 +55,7 @@ def run_settings() -> Iterator[Setting]:
             yield Setting(
                 name=f"stop.{name}",
                 type=rule.allowed,
+                choices=(),
                 default=rule.default,
                 unit=rule.unit,
                 meaning=f"Stop as soon as this holds: {rule.meaning}",
@@ -70,11 +74,12 @@ def optimizer_settings() -> Iterator[Setting]:
             meaning = "of the base optimizer, as in torch.optim"
             value = LEARNING_RATE if name == "lr" else default
             found.setdefault((name, _kind(value), value, meaning), []).append(f"base {base.name}")
-    found[("base", ", ".join(BASES), "adam", "turns the direction into an update")] = [ALL]
+    found[("base", " | ".join(BASES), "adam", "turns the direction into an update")] = [ALL]
     for (name, kind, default, meaning), of in sorted(found.items(), key=lambda item: item[0][0]):
         yield Setting(
             name=f"optimizer.{name}",
             type=kind,
+            choices=tuple(kind.split(" | ")) if " | " in kind else (),
             default=default,
             unit="",
             meaning=meaning,
@@ -92,4 +97,4 @@ def _declared() -> Iterator[tuple[str, dict[str, Hyperparameter[Any]]]]:
 def _kind(default: object) -> str:
     if isinstance(default, tuple):
         return f"{len(default)} numbers"
-    return "true or false" if isinstance(default, bool) else "a number >= 0"
+    return "false | true" if isinstance(default, bool) else "a number >= 0"

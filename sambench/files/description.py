@@ -23,6 +23,7 @@ class Described:
         name: In the file.
         type: Its annotation.
         allowed: The type in words, with its range.
+        choices: All that a user may write, where that is a few.
         default: None where there is none.
         required: It has to be given.
         optional: A stored file may lack it.
@@ -33,6 +34,7 @@ class Described:
     name: str
     type: Any
     allowed: str
+    choices: tuple[str, ...]
     default: Any
     required: bool
     optional: bool
@@ -49,11 +51,6 @@ def choices(of: type[Struct], name: str) -> tuple[str, ...]:
     """Return all values that a field can have, in order; none where they are not a few."""
     hint = next(f.type for f in msgspec.structs.fields(of) if f.encode_name == name)
     return tuple(v for p in parts_of(hint) if get_origin(p) is Literal for v in get_args(p))
-
-
-def meaning(of: type[Struct], name: str) -> str:
-    """Return what a field means."""
-    return next(field.meaning for field in described(of) if field.name == name)
 
 
 def allowed(hint: Any) -> str:
@@ -76,13 +73,20 @@ def _described(field: msgspec.structs.FieldInfo) -> Described:
     return Described(
         name=field.encode_name,
         type=field.type,
-        allowed=allowed(field.type),
+        allowed=(said := allowed(field.type)),
+        choices=_choices(field.type, said),
         default=None if default is NODEFAULT or unset else default,
         required=field.required,
         optional=unset,
         unit=str(_extra(metas, "unit", "")),
         meaning=next((m.description for m in metas if m.description), ""),
     )
+
+
+def _choices(hint: Any, said: str) -> tuple[str, ...]:
+    if any(get_origin(part) is Literal for part in parts_of(hint)):
+        return tuple(said.split(", "))
+    return ("true", "false") if parts_of(hint) == (bool,) else ()
 
 
 def _annotated_parts(hint: Any) -> tuple[Any, ...]:

@@ -22,15 +22,15 @@ def search_table(found: SearchRecord, where: str) -> Table:
         where: That file, to be named below.
     """
     several = len({_setting(tuning) for tuning in found["tunings"]}) > 1
-    search = found["search"]
+    search = found.search
     return Table(
         title=f"Search of {found['suite']}",
         headings=HEADINGS,
         rows=tuple(_row(tuning, several=several) for tuning in found["tunings"]),
         notes=(
-            f"Every optimizer has {search['trials']} trials with seeds "
-            f"{', '.join(map(str, search['seeds']))}; the values of the highest validation "
-            f"accuracy ({100 * search['validation']:g} % of the training images) are chosen, and "
+            f"Every optimizer has {search.trials} trials with seeds "
+            f"{', '.join(map(str, search.seeds))}; the values of the highest validation "
+            f"accuracy ({100 * search.validation:g} % of the training images) are chosen, and "
             "the test images play no role.",
             f"Trials, their runs and values: {where}.",
         ),

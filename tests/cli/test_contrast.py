@@ -37,7 +37,7 @@ def compare(
 
 
 def of(record: RunRecord, suite: str, commit: str) -> RunRecord:
-    return replace(record, suite=suite, environment={"gpu": None, "cpu": "a CPU", "git": commit})
+    return replace(record, suite=suite, environment={**(record.environment or {}), "git": commit})
 
 
 def store(folder: Path, make_record: RecordMaker, suite: str, commit: str, **made: object) -> None:

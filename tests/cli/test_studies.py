@@ -17,14 +17,14 @@ from sambench.store.tree import Store
 
 SUITE = """
 name: study
-defaults: {dataset: phantom, model: small-cnn, epochs: 1, batch_size: 16, lr: 1e-3}
+defaults: {dataset: phantom, image_size: 32, model: small-cnn, epochs: 1, batch_size: 16, lr: 1e-3}
 matrix: {optimizer: [adam, {name: sgd, lr: 1e30}, sam]}
 seeds: 2
 report: {baseline: adam}
 """
 SEARCH = """
 name: tuned
-defaults: {dataset: phantom, model: small-cnn, epochs: 1, batch_size: 16, lr: 1e-3}
+defaults: {dataset: phantom, image_size: 32, model: small-cnn, epochs: 1, batch_size: 16, lr: 1e-3}
 matrix: {optimizer: [adam, sam]}
 seeds: 2
 search: {trials: 3, validation: 0.25}
