@@ -36,6 +36,7 @@ import numpy as np
 import sambench.cli.screen
 import sambench.config.suite_file
 import sambench.files.claim
+import sambench.files.owner
 import sambench.launch.launchers.local
 import sambench.report.tables
 import sambench.run.single_run
@@ -88,8 +89,8 @@ def start(folder: Path, results: str, machine: str | None) -> int:
     try:
         _watch(folder / f"{results}.log")
         if machine:
-            sambench.files.claim._machine = lambda: machine  # type: ignore[assignment]
-            sambench.files.claim.STALE_SECONDS = STALE_SECONDS
+            sambench.files.owner._machine = lambda: machine  # type: ignore[assignment]
+            sambench.files.owner.STALE_SECONDS = STALE_SECONDS
             sambench.files.claim.HEARTBEAT_SECONDS = STALE_SECONDS / 30
         sambench.training.snapshot.CHECKPOINT_SECONDS = 0.01
         sambench.training.snapshot.LARGEST_SHARE = 0.5

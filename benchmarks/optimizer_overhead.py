@@ -39,7 +39,7 @@ from sambench.models.model import build_model
 from sambench.optim import build
 from sambench.optim.method import optimizers
 from sambench.optim.modules import ModulesSeen
-from sambench.training.heap import keep_freed_memory
+from sambench.store.environment import keep_freed_memory
 
 WORKLOADS = {
     "resnet18 32px batch 32": ("timm:resnet18", 32, 32),

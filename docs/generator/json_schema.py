@@ -13,6 +13,11 @@ DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 Schema = dict[str, Any]
 
+SEAL: Schema = {
+    "type": "string",
+    "description": "Checksum of all lines before this one; not in records of before.",
+}
+
 
 def record_schema() -> Schema:
     """Return the schema of `run.json`."""
@@ -29,7 +34,7 @@ def record_schema() -> Schema:
         "$schema": DRAFT,
         **record,
         "title": "Record of a sambench run",
-        "properties": {**head, **record["properties"]},
+        "properties": {**head, **record["properties"], "sha256": SEAL},
         "required": [*head, *record["required"]],
         "if": {"properties": {"status": {"const": COMPLETED}}},
         "then": {"properties": {name: {"type": "object"} for name in WHEN_COMPLETED}},

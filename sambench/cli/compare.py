@@ -128,7 +128,8 @@ class Choice:
         typer.Option(
             "--retry",
             metavar="STATE,...",
-            help="Run these states again: failed, diverged, stale. Interrupted runs always resume.",
+            help="Run these states again: failed, diverged, damaged, stale. Interrupted runs "
+            "always resume.",
             show_default="none",
             autocompletion=completion.states_in_list,
         ),

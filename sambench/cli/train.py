@@ -142,7 +142,7 @@ def train(
     sinks = check_sinks(log or ())
     screen = output.screen()
     check_datasets([config], place.data)
-    again = ("failed", "diverged", "stale")
+    again = ("failed", "diverged", "damaged", "stale")
     with together.joined(names, place.device) as (device, leads):
         if not leads:
             together.follow(config, place.data, place.results, device)

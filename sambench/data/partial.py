@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sambench.data.decoding import PREPROCESSING, Decoded
+from sambench.errors import DataError
 from sambench.files.atomic import store_errors
 
 COMMIT_EVERY = 128
@@ -154,6 +155,9 @@ class Partial:
 def open_partial(folder: Path, image_size: int) -> Iterator[Partial]:
     """Open the decoded images of an earlier, cut preparation, or begin.
 
+    They are kept for the next one unless the images are refused (`DataError`): what is left then
+    would lie there for ever.
+
     Raises:
         StoreError: If the disk refuses.
     """
@@ -166,7 +170,11 @@ def open_partial(folder: Path, image_size: int) -> Iterator[Partial]:
     with pixels, journal:
         with store_errors(folder.parent):
             partial = Partial(folder, image_size, pixels, journal)
-        yield partial
+        try:
+            yield partial
+        except DataError:
+            remove_partial(folder)
+            raise
 
 
 def remove_partial(folder: Path) -> None:

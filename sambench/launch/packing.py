@@ -131,8 +131,7 @@ class Packing:
             self._peaks = {}
             self._learn(self._store.records()[0])
         elif self._kinds - self._peaks.keys():
-            found = (self._store.load(config) for config in self._manifest.configs)
-            self._learn([record for record in found if record is not None])
+            self._learn(self._store.records(c.name for c in self._manifest.configs)[0])
         if self._kinds - self._peaks.keys():
             return None
         return max(self._peaks[kind] for kind in self._kinds)

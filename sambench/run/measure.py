@@ -18,7 +18,7 @@ from sambench.run.single_run import Paths
 from sambench.run.studies import study, study_interpolation
 from sambench.store.artifacts import read_weights
 from sambench.store.record import RunRecord
-from sambench.store.tree import Store
+from sambench.store.tree import WEIGHTS, Store
 
 Progress = Callable[[str, int, int], None]
 
@@ -95,7 +95,8 @@ def _study(
         if other is not None:
             if missing:
                 deadline.check()
-            end = read_weights(weights_of(_completed(store, other), store))
+            there = _completed(store, other)
+            end = read_weights(weights_of(there, store), there.sha256_of(WEIGHTS))
             found = study_interpolation(
                 subject, end, other.name, other.id, wanted.studies, on_progress, deadline
             )

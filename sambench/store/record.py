@@ -67,6 +67,10 @@ class RunRecord(Definition, frozen=True, kw_only=True):
         Hessian | None, about("Curvature of the selected weights, once measured.")
     ] = None
     numerics: Annotated[Count, about("`NUMERICS` of the code that did the run.")] = NUMERICS
+    artifacts: Annotated[
+        dict[str, str] | None,
+        about("sha256 of each file that the completed run left, by name; null in older records."),
+    ] = None
 
     @property
     def id(self) -> str:
@@ -77,6 +81,10 @@ class RunRecord(Definition, frozen=True, kw_only=True):
     def name(self) -> str:
         """The run's folder name."""
         return self.config.name
+
+    def sha256_of(self, file: str) -> str | None:
+        """Return the checksum of a file that the run left; None where it wrote down none."""
+        return (self.artifacts or {}).get(file)
 
     def with_sections(self, **sections: Mapping[str, Any] | None) -> RunRecord:
         """Return the record with other sections, given as mappings.

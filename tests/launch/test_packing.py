@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sambench.errors import ConfigError
-from sambench.files.claim import Owner
+from sambench.files.owner import Owner
 from sambench.launch.launcher import launchers
 from sambench.launch.launchers.local import launch
 from sambench.launch.launchers.ray import _resources

@@ -7,11 +7,11 @@ import sys
 
 import pytest
 
-from sambench.training.heap import keep_freed_memory
+from sambench.store.environment import keep_freed_memory
 
 FAULTS = """
 import resource, sys
-from sambench.training.heap import keep_freed_memory
+from sambench.store.environment import keep_freed_memory
 import torch
 kept = len(sys.argv) > 1 and keep_freed_memory()
 def passes(number):
