@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
+from msgspec.structs import replace
 
 from sambench.cli import completion
 from sambench.cli import hessian_options as options
@@ -133,7 +134,7 @@ def _suite_runs(
     from sambench.store.record import COMPLETED
 
     suite = load_suite(file)
-    configs = expanded(suite, data)
+    configs = expanded(suite, data, store)
     records, damaged = store.records(config.name for config in configs)
     completed = [record for record in records if record.status == COMPLETED]
     completed.sort(key=lambda record: record.name)

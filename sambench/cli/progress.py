@@ -100,7 +100,7 @@ class RunDisplay:
         lines = traceback.format_exception_only(error)
         plain = isinstance(error, UserError | RunFailed)
         said = str(error) if plain else " ".join("".join(lines).split())
-        ended = "interrupted" if is_of_surroundings(error) else FAILED
+        ended: str = "interrupted" if is_of_surroundings(error) else FAILED
         ended = "damaged" if isinstance(error, DamagedError) else ended
         ended = "not done" if isinstance(error, ClaimError) else ended
         self._screen.warn(f"{self._count()}{config.name}: {ended}: {said}")

@@ -217,3 +217,16 @@ class Source:
 
 
 sources: Registry[Source] = Registry("dataset", "sambench.data.sources")
+
+OF_ONES_OWN = "folder"
+"""The source whose size a dataset has by default that was prepared under a name of one's own."""
+
+
+def default_size(dataset: str) -> int:
+    """Return the side in pixels of a dataset's images unless told otherwise.
+
+    It is a fact of the dataset, not of what happens to be prepared: what a suite means must not
+    change with the files that lie around.
+    """
+    names = {source.name for source in sources.list()}
+    return sources.get(dataset if dataset in names else OF_ONES_OWN).image_size

@@ -23,6 +23,8 @@ TEST_FRACTION = 0.2
 
 NAMES = ("holdout", "folds", "authors", "kfold-K", "grouped-K", "patient-K", "centre:NAME")
 DEALT = ("kfold", "grouped", "patient")
+MOST_FOLDS = 1000
+"""Far more than anybody trains on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,7 +170,7 @@ def folds_of(name: str) -> tuple[int, ...] | None:
     kind, _, number = name.partition("-")
     if name == "folds":
         return None
-    if f"{kind}-K" in NAMES and number.isdecimal() and int(number) >= 2:
+    if f"{kind}-K" in NAMES and number.isdecimal() and 2 <= int(number) <= MOST_FOLDS:
         return tuple(range(1, int(number) + 1))
     if name in NAMES or all(name.partition(":")):
         return ()
@@ -192,7 +194,7 @@ def _test_mask(population: Population, name: str, fold: int | None, seed: int) -
     if name == "folds":
         known = sorted({int(value) for value in _column(population, "fold")})
         return _equals(population, "fold", str(_checked_fold(name, fold, known)))
-    if kind in DEALT and argument.isdecimal() and int(argument) >= 2:
+    if kind in DEALT and argument.isdecimal() and 2 <= int(argument) <= MOST_FOLDS:
         chosen = _checked_fold(name, fold, range(1, int(argument) + 1))
         if kind == "patient":
             _column(population, "patient")

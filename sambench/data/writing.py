@@ -99,6 +99,7 @@ def write_prepared(
             "height": _spread([entry.height for entry in entries]),
         },
         "preprocessing": recipe.in_words,
+        "changed": partial.recipe.changed,
         "layout": listing.layout,
         "options": dict(options),
         "groups": ["copies", *(f"same {name}" for name in TOGETHER)],

@@ -124,6 +124,6 @@ def _completed(store: Store, config: RunConfig) -> RunRecord:
 def _added(store: Store, record: RunRecord, section: dict[str, Any]) -> RunRecord:
     """Save what was found beside what the record holds by now."""
     current = store.load(record.config) or record
-    studied = current.with_hessian(merged(current.hessian, section))
+    studied = current.with_sections(hessian=merged(current.hessian, section))
     store.save(studied)
     return studied

@@ -158,8 +158,8 @@ def _list_other_places(before: Mapping[str, Any], now: Mapping[str, Any]) -> lis
 
     Warns where the last session's differ: the run then ends with the bits of neither.
     """
-    last, here = ({key: section.get(key) for key in ROUNDING} for section in (before, now))
-    earlier = list(before.get("resumed_from", ()))
+    last, here = ({key: section[key] for key in ROUNDING} for section in (before, now))
+    earlier = [{key: one[key] for key in ROUNDING} for one in before.get("resumed_from", ())]
     if last != here:
         told = [f"{key} {last[key]}, now {here[key]}" for key in ROUNDING if last[key] != here[key]]
         warnings.warn(

@@ -12,11 +12,11 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import asdict, replace
 
 from sambench.errors import ClaimError, DataError
 from sambench.files import claim as claims
@@ -75,7 +75,7 @@ def dead() -> Owner:
 
 def put(path: Path, owner: Owner, *, age: float = 0.0) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"version": 2, **asdict(owner)}))
+    path.write_text(json.dumps({**asdict(owner)}))
     then = path.stat().st_mtime - age
     os.utime(path, (then, then))
 

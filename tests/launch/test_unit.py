@@ -5,11 +5,11 @@ from __future__ import annotations
 import errno
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from sambench.errors import (
     CurvatureError,
