@@ -17,6 +17,8 @@ from sambench.store.schema import SECTIONS
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 OF_REPLICAS = ("replicas", "perturbation", "batch_norm")
 """Settings that a record has only where a run was trained by several processes."""
+SINCE_CHECKSUMS = ("artifacts", "sha256")
+"""Fields that records of before there were checksums lack."""
 WHEN_COMPLETED = ("environment", "data", "final", "cost")
 
 Schema = dict[str, Any]
@@ -37,11 +39,12 @@ def record_schema() -> Schema:
             "description": said.meanings[field.name],
             **_field(field.name, hints[field.name], definitions),
         }
+    properties["sha256"] = {"type": "string", "description": "Of all lines of the file before it."}
     return {
         "$schema": DRAFT,
         "title": "Record of a sambench run",
         "description": said.summary,
-        **_object(properties, list(properties)),
+        **_object(properties, [name for name in properties if name not in SINCE_CHECKSUMS]),
         "if": {"properties": {"status": {"const": COMPLETED}}},
         "then": {"properties": {name: {"type": "object"} for name in WHEN_COMPLETED}},
         "$defs": dict(sorted(definitions.items())),

@@ -55,7 +55,7 @@ class RunRecord:
     sharpness: Section | None = None
     hessian: Section | None = None
     numerics: int = NUMERICS
-    artifacts: Section | None = None
+    artifacts: Mapping[str, str] | None = None
 
     @property
     def id(self) -> str:
