@@ -84,7 +84,7 @@ def test_two_workers_measure_each_run_once(trained: Callable[..., Manifest]) -> 
     assert sorted(began) == sorted(config.name for config in manifest.configs)
     assert {"top eigenvalue", "trace", "batches"} <= stages
     assert [config for config, _ in failed] == [manifest.configs[1]]
-    assert "do not fit their model" in failed[0][1]
+    assert "model.safetensors is not the file that its run wrote" in failed[0][1]
     assert stored(manifest, 1) == before[1]  # completed, though it cannot be measured
     weights.write_bytes(kept)
     assert launch(manifest, {"devices": "cpu,cpu"}, Watcher()).exit_code == 0
