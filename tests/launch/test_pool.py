@@ -113,7 +113,7 @@ def test_a_killed_worker_is_one_failed_run(make_manifest: ManifestMaker) -> None
     assert record is not None
     assert record.status == "failed"
     assert "SIGKILL" in (record.error or "")
-    assert launch(manifest, {"runs_per_device": "2"}, Watcher()).exit_code == 0
+    assert launch(manifest, {}, Watcher()).exit_code == 0
 
 
 def test_a_run_that_raises_leaves_its_worker_alive(make_manifest: ManifestMaker) -> None:
@@ -181,7 +181,7 @@ def test_one_interrupt_saves_all_and_the_next_launch_goes_on(make_manifest: Mani
             resumed.append(event.resumed_at)
             os.kill(os.getpid(), signal.SIGINT)
 
-    assert launch(manifest, {"runs_per_device": "2"}, Watcher(event=note)).interrupted
+    assert launch(manifest, {}, Watcher(event=note)).interrupted
     assert resumed[0] is not None
 
 
