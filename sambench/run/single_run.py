@@ -105,7 +105,7 @@ def build_optimizer(
     settings = dict(config.optimizer)
     name, base = str(settings.pop("name")), str(settings.pop("base"))
     apart = parallel if config.perturbation == "per-replica" else None
-    return build(name, model.parameters(), base, per_replica=apart, **settings)
+    return build(name, model.parameters(), base, model=model, per_replica=apart, **settings)
 
 
 def _training(
