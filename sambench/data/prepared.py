@@ -200,9 +200,15 @@ def prepare_command(dataset: str, image_size: int) -> str:
     return f"sambench prepare {dataset} --size {image_size}"
 
 
-def fingerprint(samples_sha256: str, images_sha256: str) -> str:
-    """Return the sha256 over the checksums of `samples.csv` and `images.npy`."""
-    return sha256_of(f"{samples_sha256}\n{images_sha256}\n".encode())
+def fingerprint(
+    samples_sha256: str, images_sha256: str, changed: Mapping[str, str | int] | None = None
+) -> str:
+    """Return the sha256 over the checksums of `samples.csv` and `images.npy`.
+
+    Settings of the preprocessing that are not at their default are part of it.
+    """
+    settings = f"{json.dumps(changed, sort_keys=True)}\n" if changed else ""
+    return sha256_of(f"{samples_sha256}\n{images_sha256}\n{settings}".encode())
 
 
 def _read_manifest(folder: Path, remedy: str) -> dict[str, Any]:

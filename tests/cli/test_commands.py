@@ -223,7 +223,8 @@ def test_prepare_by_option_and_source(tmp_path: Path) -> None:
             shade.save(folder / f"{label} ({number})_mask.png")
     where = ("--source", str(tmp_path / "busi"), "--size", "16")
     done = call(tmp_path, "prepare", "busi", *where, "--set", "normal=drop")
-    assert (done.code, after_the_room(done, 4)) == (0, "")
+    assert done.code == 0
+    assert after_the_room(done, 4) == "passed over: 6 masks, 2 of class normal, not wanted\n"
     assert "busi: 4 images, 16x16 grey, from a folder for each class" in done.out
     assert "note: 4 masks for 4 images, read as 4 images" in done.out
     manifest = json.loads((tmp_path / "data/prepared/busi-16/manifest.json").read_text())
@@ -302,7 +303,7 @@ def test_a_workbook_without_a_column(bus_folder: BusFolder) -> None:
     release = bus_folder(header=("ID", "BIRADS-reader1", "BIRADS-reader2", "part"))
     assert prepare_bus(release) == (
         f"no column 'fold' in sheet 'prediction' of {release / WORKBOOK}, which has "
-        "'ID', 'BIRADS-reader1', 'BIRADS-reader2', 'part'; name the columns so in its first row"
+        "'ID', 'BIRADS-reader1', 'BIRADS-reader2', 'part'; name the column so in its first row"
     )
 
 
@@ -376,8 +377,7 @@ def test_unreadable_images_are_skipped_and_named_on_request(with_empty_files: Pa
     assert done.code == 0
     assert "bus: 2 images, 16x16 colour" in done.out
     assert after_the_room(done, 4).splitlines() == [
-        "left out: SYSUCC/benign(0).png: is empty",
-        "left out: GDPH/malignant(0).png: is empty",
+        "left out, is empty: 2 (SYSUCC/benign(0).png, GDPH/malignant(0).png)",
     ]
 
 
@@ -386,13 +386,13 @@ def test_unreadable_images_are_skipped_and_named_on_request(with_empty_files: Pa
     [
         (
             ["phantm"],
-            "unknown dataset 'phantm': did you mean 'phantom' or 'prashant268'?; "
+            "unknown dataset 'phantm': did you mean 'phantom' or 'prashant268' or 'pathmnist'?; "
             "`sambench list datasets` shows all",
         ),
         (
             ["phantom", "--set", "image=40"],
-            "dataset 'phantom' has no option 'image': did you mean 'images'?; "
-            "its options: images, seed, duplicates, label_noise, pixels",
+            "dataset 'phantom' has no option 'image': did you mean 'images' or 'pages'?; "
+            "its options: images, seed, duplicates, label_noise, pixels, fit, depth, pages",
         ),
         (
             ["phantom", "--set", "images=3"],
@@ -431,7 +431,7 @@ def test_a_data_folder_that_cannot_be_written(bus_folder: BusFolder) -> None:
 
 def test_an_unknown_dataset(tmp_path: Path) -> None:
     assert refused(tmp_path, "train", "--dataset", "phantm") == (
-        "unknown dataset 'phantm': did you mean 'phantom' or 'prashant268'?; "
+        "unknown dataset 'phantm': did you mean 'phantom' or 'prashant268' or 'pathmnist'?; "
         "`sambench list datasets` shows all"
     )
 
