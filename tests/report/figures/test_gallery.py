@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -146,15 +145,14 @@ def test_damaged_studies(add: RunMaker, store: Store) -> None:
 
 def test_sections_that_are_not_what_they_should_be(add: RunMaker, store: Store) -> None:
     """A record's sections are checked to be objects; what they hold may be anything."""
-    path = store.folder(add().config) / "run.json"
-    given = json.loads(path.read_text())
+    given = add()
     for hessian in (
         {"density": 3, "landscape": {"line": []}, "batch_spectrum": {"values": "many"}},
         {"density": {"file": None}, "landscape": [], "batch_spectrum": {"values": [None]}},
         {"top": {"value": "high"}, "trace": 7, "batch_spectrum": []},
         {"density": {"file": "../../x", "parameters": 0, "kernel_width": "1"}},
     ):
-        path.write_text(json.dumps({**given, "hessian": hessian}))
+        store.save(replace(given, hessian=hessian))
         records, damaged = store.records()
         assert damaged == []
         assert "accuracy-phantom" in stems(draw_gallery(records, store, "adam"))
