@@ -25,6 +25,7 @@ Each message names the thing, the place and the remedy. The command line catches
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Iterable
 
 
@@ -115,5 +116,21 @@ class SambenchWarning(UserWarning):
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return `": did you mean 'sam'?"` for the closest known names, or an empty string."""
+    if len(name) > LONGEST_NAME:
+        return ""
     close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
     return f": did you mean {' or '.join(repr(match) for match in close)}?" if close else ""
+
+
+LONGEST_NAME = 200
+"""Letters up to which it is worth looking for a name that is alike."""
+
+
+def shown(value: object) -> str:
+    """Return a value as a message shows it: on one line, shortened, however deep it is nested."""
+    return _SHORTENED.repr(value)
+
+
+_SHORTENED = reprlib.Repr()
+_SHORTENED.maxstring = _SHORTENED.maxother = _SHORTENED.maxlong = 100
+_SHORTENED.maxlevel = 4

@@ -48,13 +48,14 @@ def run_answer(store: Store, config: RunConfig) -> dict[str, Any]:
             status, error = record.status, record.error
     except DamagedError as damage:
         status, error = DAMAGED, str(damage)
+    stored = {} if record is None else record.to_dict()
     return {
         "id": config.id,
         "name": config.name,
         "path": str(store.folder(config)),
         "status": status,
         "error": error,
-        **{name: None if record is None else getattr(record, name) for name in SECTIONS},
+        **{name: stored.get(name) for name in SECTIONS},
     }
 
 

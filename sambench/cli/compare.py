@@ -11,8 +11,7 @@ import typer
 from sambench.cli import completion
 from sambench.cli.answers import tables_answer
 from sambench.cli.contrast import contrast
-from sambench.cli.given import given_options
-from sambench.cli.grouping import grouped
+from sambench.cli.grouping import given_options, grouped
 from sambench.cli.launch_options import Launching
 from sambench.cli.options import (
     BatchSizeOption,
@@ -50,7 +49,7 @@ class Described:
         typer.Option(
             "--model",
             metavar="NAME,...",
-            help="Models; `sambench list models` has all.",
+            help="Models; see `sambench list models`.",
             autocompletion=completion.models_in_list,
         ),
     ] = "resnet50"
@@ -83,7 +82,7 @@ class Described:
         """
         from sambench.config.arguments import sort_settings, with_settings
         from sambench.config.measurement import Measurement
-        from sambench.config.suite import Suite
+        from sambench.config.suite import ReportSettings, Suite
 
         names, models = _names(self.opt, "--opt"), _names(self.model, "--model")
         found = sort_settings(self.settings, names)
@@ -101,7 +100,7 @@ class Described:
             },
             seeds=tuple(range(self.seeds)),
             hessian=Measurement() if self.curvature else None,
-            baseline=names[0],
+            report=ReportSettings(baseline=names[0]),
         )
 
 
@@ -129,8 +128,8 @@ class Choice:
         typer.Option(
             "--retry",
             metavar="STATE,...",
-            help="Do these again: failed, diverged, damaged, stale. Interrupted runs are resumed "
-            "anyway.",
+            help="Run these states again: failed, diverged, damaged, stale. Interrupted runs "
+            "always resume.",
             show_default="none",
             autocompletion=completion.states_in_list,
         ),

@@ -95,7 +95,7 @@ def of_suite(path: Path, store: Store, data: Path) -> Gathered:
     from sambench.config.suite_file import load_suite
 
     suite = load_suite(path)
-    planned = expanded(suite, data)
+    planned = expanded(suite, data, store)
     names = dict.fromkeys((*(config.name for config in planned), *_tuned(suite, store)))
     there, damaged = store.records(names)
     records, unsound = sound(there)
@@ -122,7 +122,7 @@ def _tuned(suite: Suite, store: Store) -> list[str]:
     if suite.search is None:
         return []
     try:
-        found = read_search(search_path(store.root, suite.name)) or {}
+        found = read_search(search_path(store.root, suite.name))
     except StoreError:  # said where the search itself is shown
         return []
-    return [str(name) for tuning in found.get("tunings", ()) for name in tuning["tuned"]]
+    return [name for tuning in (found.tunings if found else ()) for name in tuning.tuned]

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
+from msgspec.structs import replace
 
 from sambench.cli import completion
 from sambench.cli import hessian_options as options
 from sambench.cli.answers import runs_answer
 from sambench.cli.grouping import grouped
+from sambench.cli.launch_options import ThreadsOption, WorkersOption
 from sambench.cli.launching import expanded
 from sambench.cli.options import PLACE, Output, Place
 from sambench.cli.study_options import Around, show_studies
@@ -43,8 +45,10 @@ class Doing:
             autocompletion=completion.devices_in_list,
         ),
     ] = None
+    workers: WorkersOption = None
+    threads: ThreadsOption = None
     again: Annotated[
-        bool, typer.Option("--again", help="Measure runs that have a measurement too.")
+        bool, typer.Option("--again", help="Measure again runs that already have a measurement.")
     ] = False
 
 
@@ -84,7 +88,7 @@ def hessian(
     other, code = around.other_run(results), int(bool(damaged))
     for records, wanted in groups:
         asked = replace(around.with_studies(wanted), other=other, again=doing.again)
-        code = max(code, _measure(screen, records, asked, given, place, doing.device))
+        code = max(code, _measure(screen, records, asked, given, place, doing))
         if code == INTERRUPTED:
             break
     output.answer(runs_answer(Store(results), (r for records, _ in groups for r in records)))
@@ -130,7 +134,7 @@ def _suite_runs(
     from sambench.store.record import COMPLETED
 
     suite = load_suite(file)
-    configs = expanded(suite, data)
+    configs = expanded(suite, data, store)
     records, damaged = store.records(config.name for config in configs)
     completed = [record for record in records if record.status == COMPLETED]
     completed.sort(key=lambda record: record.name)
@@ -150,7 +154,7 @@ def _measure(
     wanted: Measurement,
     given: dict[str, Any],
     place: Place,
-    device: str | None,
+    doing: Doing,
 ) -> int:
     """Measure what is missing, show all, and return the exit code."""
     from sambench.cli.progress import RunDisplay
@@ -167,15 +171,17 @@ def _measure(
             missing.append(record.config)
     if not missing:
         return 0
-    several = device is not None and "," in device
+    several = doing.device is not None and "," in doing.device
     manifest = Manifest(
         configs=missing,
         data=place.data,
         results=place.results,
         curvature=wanted,
-        device=None if several else device,
+        device=None if several else doing.device,
     )
-    options = {"devices": str(device)} if several else {}
+    options = {"devices": str(doing.device)} if several else {}
+    given_numbers = {"workers": doing.workers, "threads": doing.threads}
+    options |= {name: f"{value}" for name, value in given_numbers.items() if value is not None}
     with RunDisplay(screen, len(missing)) as display:
         watcher = _watching(
             display,

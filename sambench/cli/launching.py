@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sambench.cli.making import make_data
-from sambench.errors import ConfigError, UnknownNameError
+from sambench.errors import DataError, UnknownNameError
 
 if TYPE_CHECKING:
     from sambench.cli.progress import RunDisplay
@@ -46,7 +46,7 @@ def launch(
         hessian: What to measure of each minimum, or None to leave it out.
         retry: States of finished runs that are done again (`sambench.store.status.REPEATABLE`).
         fail_fast: End with the first run that fails or diverges.
-        launcher: Who does the runs, and its options.
+        launcher: Where runs execute, and its options.
         log: Sinks that follow each run (`sambench.run.sinks`).
     """
     from sambench.store.status import pending
@@ -84,7 +84,7 @@ def launch(
     if len(configs) == 1 and tally.errors:
         raise tally.errors[0]
     if tally.interrupted:
-        screen.warn("interrupted; the same command goes on from here")
+        screen.warn("interrupted; run the same command again to continue from here")
     elsewhere = _say_what_others_do(screen, store, todo) if tally.elsewhere else 0
     return tally.exit_code or int(failures + elsewhere > 0)
 
@@ -187,14 +187,25 @@ def _check_devices(device: str | None, options: Mapping[str, str]) -> None:
 def check_data(screen: Screen, configs: Sequence[RunConfig], data: Path) -> None:
     """Make data that are simulated; refuse runs whose data are not sound, before any runs.
 
+    Warns where a split tears patients or copies apart.
+
     Raises:
-        DataError: Names the first.
+        ConfigError: If a split or a fold does not exist.
+        DataError: Names the first that is not prepared, or lacks what a split needs.
     """
     from sambench.data.prepared import check_pixels, open_prepared
+    from sambench.data.splits import Population, leak_warning
 
     for name, side in sorted({(config.dataset, config.image_size) for config in configs}):
         make_data(screen, data, name, side)
-        check_pixels(open_prepared(data, name, side))
+        prepared = open_prepared(data, name, side)
+        check_pixels(prepared)
+        mine = [config for config in configs if (config.dataset, config.image_size) == (name, side)]
+        for split, seed in sorted({(config.split, config.split_seed) for config in mine}):
+            folds = {config.fold for config in mine if config.split == split}
+            known = sorted(folds, key=lambda fold: (fold is None, fold))
+            for warning in leak_warning(Population.of(prepared), split, known, seed=seed):
+                screen.warn(f"{name}: {warning}")
 
 
 def check_models(configs: Sequence[RunConfig]) -> None:
@@ -244,37 +255,53 @@ _ABSENT = {
 """Why a run is not in a table, by its state."""
 
 
-def expanded(suite: Suite, data: Path) -> tuple[RunConfig, ...]:
-    """Return the runs of a suite, with the sizes and folds of the prepared datasets.
+def expanded(suite: Suite, data: Path, store: Store | None = None) -> tuple[RunConfig, ...]:
+    """Return the runs of a suite, with the folds that the datasets bring themselves.
+
+    Args:
+        suite: The suite.
+        data: Folder of the prepared datasets.
+        store: Whose records tell the folds of a dataset that is not prepared any more.
 
     Raises:
         UserError: If it does not expand.
     """
-    return suite.expand(
-        lambda name: image_size(data, name), lambda name, side: folds_in(data, name, side)
-    )
+
+    def folds(name: str, side: int) -> Sequence[int]:
+        try:
+            return folds_in(data, name, side)
+        except DataError:
+            configs = [record.config for record in store.records()[0]] if store else []
+            there = {c.fold for c in configs if (c.dataset, c.image_size) == (name, side)}
+            if found := sorted(fold for fold in there if fold is not None):
+                return found
+            raise
+
+    return suite.expand(folds_in=folds)
 
 
-def image_size(data: Path, dataset: str) -> int:
-    """Return the prepared size if there is one only, else the dataset's own.
+def check_datasets(configs: Sequence[RunConfig], data: Path) -> None:
+    """Refuse a dataset that nobody knows.
 
     Raises:
-        UnknownNameError: If there is no such dataset.
-        ConfigError: If it has no size of its own and is prepared at several.
+        UnknownNameError: Names the first that is neither listed nor prepared.
     """
-    from sambench.data.prepared import prepared_datasets, prepared_sizes
+    from sambench.data.prepared import prepared_datasets
     from sambench.data.source import sources
 
-    sizes, known = prepared_sizes(data, dataset), [source.name for source in sources.list()]
-    if len(sizes) == 1:
-        return sizes[0]
-    if dataset in known:
-        return sources.get(dataset).image_size
-    if sizes:
-        listed = ", ".join(map(str, sizes))
-        raise ConfigError(f"dataset {dataset!r} is prepared at {listed} pixels; choose by --size")
-    remedy = "`sambench list datasets` shows all"
-    raise UnknownNameError("dataset", dataset, {*known, *prepared_datasets(data)}, remedy)
+    known = {*(source.name for source in sources.list()), *prepared_datasets(data)}
+    for name in sorted({config.dataset for config in configs} - known):
+        raise UnknownNameError("dataset", name, known, "`sambench list datasets` shows all")
+
+
+def warn_of_sizes(screen: Screen, configs: Sequence[RunConfig], data: Path) -> None:
+    """Say of which datasets only other sizes are prepared than the runs need."""
+    from sambench.data.prepared import only_at, prepared_sizes
+
+    for name, side in sorted({(config.dataset, config.image_size) for config in configs}):
+        sizes = prepared_sizes(data, name)
+        if sizes and side not in sizes:
+            screen.warn(f"{name} is needed at {side} pixels but prepared {only_at(sizes)}")
 
 
 def folds_in(data: Path, dataset: str, image_size: int) -> tuple[int, ...]:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sambench.cli.answers import plan_answer, run_answer, tables_answer
 from sambench.cli.launching import (
+    check_datasets,
     check_models,
     expanded,
     launch,
     show_table,
     survey,
+    warn_of_sizes,
 )
 from sambench.cli.planning import show_plan
 from sambench.cli.searching import tuned_runs
@@ -38,7 +40,7 @@ class Request:
         only: Patterns of names, or ids, of the runs to do; none for all.
         retry: States of runs that are done again.
         fail_fast: End with the first run that fails or diverges.
-        launcher: Who does the runs, and its options.
+        launcher: Where runs execute, and its options.
         log: Sinks that follow each run (`sambench.run.sinks`).
     """
 
@@ -69,14 +71,19 @@ class Study:
         self.request = request
         self.screen = screen
         self.finals = expanded(suite, request.data)
+        check_datasets(self.finals, request.data)
         self.tunings = plan_search(suite.search, self.finals) if suite.search else ()
         self.trials = tuple(run for tuning in self.tunings for run in tuning.runs)
         self._shown: tuple[RunConfig, ...] = ()
 
     def plan(self) -> dict[str, Any]:
         """Show what is done and what would run, and return it for a program."""
+        from sambench.launch.launcher import launchers
         from sambench.store.tree import Store
 
+        chosen, options = launchers.get(self.request.launcher[0]), self.request.launcher[1]
+        chosen.refuse_unknown(options)
+        chosen.check(options)
         check_models(self.finals)
         tuned = self._tuned(keep=False)
         finals = tuple({run.id: run for run in (*self.finals, *tuned)}.values())
@@ -85,7 +92,14 @@ class Study:
         standings = survey(store, request.data, None, request.retry).of(trials)
         standings += survey(store, request.data, self.suite.hessian, request.retry).of(finals)
         coming = 0 if self.request.only or tuned else len(self.finals) * bool(self.tunings)
+        queued = chosen.describe_queued(request.results, [s.config for s in standings])
+        standings = [
+            replace(s, action="wait", note=queued[s.config.id]) if s.config.id in queued else s
+            for s in standings
+        ]
         show_plan(self.screen, standings, coming)
+        undone = [s.config for s in standings if s.action in ("run", "resume", "run again")]
+        warn_of_sizes(self.screen, undone, request.data)
         self._warn_of_reach()
         return plan_answer(self.suite.name, standings, coming)
 

@@ -15,36 +15,37 @@ import secrets
 import socket
 import tempfile
 import time
-from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated, Literal
 
-VERSION = 2
+from sambench.errors import UserError
+from sambench.files.definition import Count, Definition, about, decode, plain
+
+VERSION: Literal[2] = 2
 
 STALE_SECONDS = 180.0
 """A claim of another machine is dropped when untouched this long: many heartbeats, and more than
 the minute for which NFS clients may keep a file's age to themselves."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Owner:
-    """Who holds a claim.
+class Owner(Definition, frozen=True, kw_only=True):
+    """Who holds a claim: the content of its file."""
 
-    Attributes:
-        token: Of this claim alone.
-        host: Name of the machine, for people.
-        machine: Where process numbers mean the same: a boot and a process namespace; empty where
-            the claim's file cannot be understood.
-        pid: Number of the process.
-        started: When the system started that process, since numbers are used again.
-        device: Where the run goes.
-    """
-
-    token: str
-    host: str
-    machine: str
-    pid: int
-    started: str
-    device: str
+    version: Annotated[Literal[2], about("Of the format of claims.")]
+    token: Annotated[str, about("Of this claim alone.")]
+    host: Annotated[str, about("Name of the machine, for people.")]
+    machine: Annotated[
+        str,
+        about(
+            "Where process numbers mean the same: a boot and a process namespace; empty where the "
+            "claim's file cannot be understood."
+        ),
+    ]
+    pid: Annotated[Count, about("Number of the process.")]
+    started: Annotated[
+        str, about("When the system started that process, since numbers are used again.")
+    ]
+    device: Annotated[str, about("Where the run goes.")]
 
     def __str__(self) -> str:
         return f"{self.host}, process {self.pid}" + (f" on {self.device}" if self.device else "")
@@ -53,6 +54,7 @@ class Owner:
     def this_process(cls, device: str) -> Owner:
         """Return ourselves, with a new token."""
         return cls(
+            version=VERSION,
             token=secrets.token_hex(8),
             host=socket.gethostname(),
             machine=_machine(),
@@ -72,19 +74,15 @@ class Owner:
             return None
         text, touched = found
         try:
-            given = json.loads(text)
-            texts = {name: str(given[name]) for name in ("token", "host", "machine", "started")}
-            owner = cls(**texts, pid=int(given["pid"]), device=str(given["device"]))
-            understood = given["version"] == VERSION
-        except (ValueError, TypeError, KeyError, RecursionError):
-            understood = False
-        if not understood:
-            owner = cls(token="unknown", host="?", machine="", pid=0, started="", device="")
+            owner = decode(cls, text)
+        except (UserError, ValueError):
+            unknown = dict.fromkeys(("machine", "started", "device"), "")
+            owner = cls(version=VERSION, token="unknown", host="?", pid=0, **unknown)
         return owner, touched
 
     def to_json(self) -> str:
         """Return the content of a claim's file."""
-        return json.dumps({"version": VERSION, **asdict(self)})
+        return json.dumps(plain(self))
 
     def lives(self, touched: float, now: float) -> bool:
         """Whether the owner is at work, or may be.

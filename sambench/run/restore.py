@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import torch
+from msgspec.structs import replace
 from torch import nn
 
 from sambench.config.run_config import RunConfig
@@ -79,6 +79,6 @@ def with_shifts(
     ids = [parts.prepared.ids[index] for index in parts.split.test]
     robust = robust_accuracy(model, parts.test, ids, config.shifts)
     final = {**record.final, "test": {**record.final["test"], "robust": robust}}
-    tested = replace(record, config=config, final=final)
+    tested = replace(record, config=config).with_sections(final=final)
     store.save(tested)
     return tested

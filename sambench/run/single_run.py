@@ -5,12 +5,13 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from msgspec.structs import replace
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -105,7 +106,7 @@ def build_optimizer(
     settings = dict(config.optimizer)
     name, base = str(settings.pop("name")), str(settings.pop("base"))
     apart = parallel if config.perturbation == "per-replica" else None
-    return build(name, model.parameters(), base, per_replica=apart, **settings)
+    return build(name, model.parameters(), base, model=model, per_replica=apart, **settings)
 
 
 def _training(
@@ -195,11 +196,10 @@ class _Run:
             stop_requested=lambda: claim.lost or stop_requested(),
         )
         self.model = self.training.model
-        self.record = RunRecord(
-            config=config,
-            status=RUNNING,
-            suite=suite,
-            environment=environment.describe(device, deterministic),
+        last = store.load(config) if self.training.resumed else None
+        before = last.environment if last else None
+        self.record = RunRecord(config=config, status=RUNNING, suite=suite).with_sections(
+            environment=environment.describe(device, deterministic, before),
             data=parts.describe(),
         )
 
@@ -261,10 +261,7 @@ class _Run:
 
     def _save(self, status: str, error: str | None, final: Mapping[str, Any] | None = None) -> None:
         self.claim.check()
-        self.record = replace(
-            self.record,
-            status=status,
-            error=error,
+        self.record = replace(self.record, status=status, error=error).with_sections(
             environment={**(self.record.environment or {}), "engine": self._engine()},
             cost=self._cost(),
             sharpness=self._sharpness(),

@@ -5,16 +5,18 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from sambench.errors import CurvatureError
 from sambench.files.atomic import write_bytes
 from sambench.files.checksums import read_checked, sha256_of
 from sambench.store.tree import PREDICTIONS, WEIGHTS
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 def write_predictions(

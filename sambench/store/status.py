@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from typing import Any
 from sambench.config.measurement import Measurement
 from sambench.config.run_config import RunConfig
 from sambench.errors import DamagedError
-from sambench.files.checksums import read_checked, unsealed
+from sambench.files.checksums import read_checked
 from sambench.files.owner import Owner, file_system_time
 from sambench.store.record import (
     COMPLETED,
@@ -21,12 +20,9 @@ from sambench.store.record import (
     INTERRUPTED,
     NUMERICS,
     RUNNING,
-    SCHEMA_VERSION,
-    fault_in,
-    refuse_constant,
     tested_under,
 )
-from sambench.store.tree import CLAIM, RECORD, SEALED, Store
+from sambench.store.tree import CLAIM, RECORD, Store
 
 MISSING, DONE, STALE, DAMAGED = "missing", "done", "stale", "damaged"
 STATES = (MISSING, RUNNING, INTERRUPTED, FAILED, DIVERGED, DAMAGED, STALE, DONE)
@@ -144,26 +140,14 @@ class Survey:
         return "resume" if any(folder.glob("checkpoint*.pt")) else "run again"
 
     def _record(self, config: RunConfig, folder: Path) -> tuple[Mapping[str, Any], str]:
-        """Return what a record says, checked no further than it counts, and how it is damaged.
-
-        A record that is damaged says nothing.
-        """
+        """Return the fields of a run's record, and how it is damaged; then it says nothing."""
+        path = folder / RECORD
         try:
-            text, intact = unsealed((folder / RECORD).read_bytes().decode(), SEALED)
-            given = json.loads(text, parse_constant=refuse_constant)
-            sound = intact and given["schema_version"] == SCHEMA_VERSION
-            fault = fault_in(given["status"], given["final"], given["cost"])
-            if sound and given["id"] == config.id and not fault:
-                return dict(given), self._damage_beside(given, folder)
-        except FileNotFoundError:
-            return {}, ""
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
-            pass
-        try:
-            self.store.load(config)  # says what is wrong with it
+            record = self.store.read(path, expected=config)
         except DamagedError as error:
-            return {}, _without_remedy(error)
-        return {}, ""
+            return {}, _without_remedy(error) if path.exists() else ""
+        fields = {name: getattr(record, name) for name in record.__struct_fields__}
+        return fields, self._damage_beside(fields, folder)
 
     def _damage_beside(self, record: Mapping[str, Any], folder: Path) -> str:
         """Say which file beside a record is damaged, where damaged runs are to be done again."""

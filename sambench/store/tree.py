@@ -15,7 +15,7 @@ from sambench.errors import DamagedError, StoreError, did_you_mean
 from sambench.files.atomic import store_errors, write_text
 from sambench.files.checksums import sealed, sha256_of, unsealed
 from sambench.files.claim import Claim, claiming
-from sambench.store.record import COMPLETED, RunRecord, fault_in
+from sambench.store.record import COMPLETED, RunRecord
 
 RECORD, HISTORY, PREDICTIONS = "run.json", "history.jsonl", "predictions.npz"
 SEALED = '"artifacts":'
@@ -77,8 +77,12 @@ class Store:
         record = self.load(config)
         return record if record is not None and record.status == COMPLETED else None
 
-    def read(self, path: Path) -> RunRecord:
+    def read(self, path: Path, expected: RunConfig | None = None) -> RunRecord:
         """Read one record file.
+
+        Args:
+            path: The file.
+            expected: The run that it should be of, where that is known.
 
         Raises:
             DamagedError: If it cannot be read, is damaged or altered, or lacks what counts.
@@ -88,12 +92,14 @@ class Store:
         except (OSError, UnicodeDecodeError) as error:
             raise DamagedError(f"{path} cannot be read: {error}") from error
         try:
-            record = RunRecord.parse(text, str(path))
+            record = RunRecord.parse(text, str(path), expected)
         except StoreError as error:
             raise DamagedError(str(error)) from error
-        why = fault_in(record.status, record.final, record.cost)
-        if why := why or ("" if intact else "it was altered: its checksum does not fit"):
-            raise DamagedError(f"{path} is damaged ({why}); `--retry damaged` does the run again")
+        if not intact:
+            raise DamagedError(
+                f"{path} is damaged (it was altered: its checksum does not fit); "
+                "`--retry damaged` does the run again"
+            )
         return record
 
     def save(self, record: RunRecord) -> None:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +15,18 @@ if TYPE_CHECKING:
     from tests.conftest import RecordMaker
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "my_optimizer.py"
-SMALL = ("--dataset", "phantom", "--model", "small-cnn", "--epochs", "1", "--device", "cpu")
+SMALL = (
+    "--dataset",
+    "phantom",
+    "--size",
+    "32",
+    "--model",
+    "small-cnn",
+    "--epochs",
+    "1",
+    "--device",
+    "cpu",
+)
 CURVATURE = ("--samples", "16", "--max-matvecs", "8", "--device", "cpu")
 RUN = {"id", "name", "path", "status", "error", "final", "cost", "sharpness", "hessian"}
 
@@ -91,13 +99,9 @@ def test_prepare_and_its_audit(call: Call, tmp_path: Path) -> None:
     assert all((tmp_path / path).exists() for path in audited["audit"])
 
 
-def test_check(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "sambench", "check", str(EXAMPLE), "--json"]
-    root = {"PYTHONPATH": str(EXAMPLE.parents[1]), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(  # a process of its own: what a plug-in registers stays
-        command, cwd=tmp_path, env={**os.environ, **root}, capture_output=True, check=True
-    )
-    found = json.loads(done.stdout)
+@pytest.mark.usefixtures("plugins_forgotten")
+def test_check(call: Call) -> None:
+    found = answer(call("check", EXAMPLE, "--json"))
     (half,) = found["optimizers"]
     assert (found["kept"], half["name"], half["kept"]) == (True, "half-sam", True)
     assert all(rule["kept"] and rule["found"] is None for rule in half["rules"])
@@ -108,7 +112,8 @@ def test_settings(call: Call) -> None:
     by_name = {setting["name"]: setting for setting in listed if not setting["of"]}
     assert by_name["batch_size"] == {
         "name": "batch_size",
-        "type": "whole number >= 1",
+        "type": "a whole number >= 1",
+        "choices": [],
         "default": 16,
         "unit": "images",
         "meaning": "Images per step.",

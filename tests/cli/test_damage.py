@@ -6,12 +6,12 @@ import json
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from msgspec.structs import asdict, replace
 
 from sambench.config.suite_file import load_suite
 from sambench.files.checksums import sealed
@@ -250,7 +250,7 @@ def put_claim(folder: Path, content: str, age: float) -> None:
 
 def other_machine() -> str:
     owner = replace(Owner.this_process("cpu"), machine="another", host="another", pid=1)
-    return json.dumps({"version": 2, **asdict(owner)})
+    return json.dumps({**asdict(owner)})
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from tests.cli.test_commands import call, records_of
 
 SUITE = """
 name: tiny
-defaults: {dataset: phantom, model: small-cnn, epochs: 1, batch_size: 8}
+defaults: {dataset: phantom, image_size: 32, model: small-cnn, epochs: 1, batch_size: 8}
 matrix: {optimizer: [adam, sam]}
 hessian: {samples: 8, max_matvecs: 8, batch_stat: none, density: {probes: 2, steps: 4}}
 """

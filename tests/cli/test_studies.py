@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from msgspec.structs import replace
 from typer.testing import CliRunner
 
 from sambench.cli import app
@@ -18,14 +18,14 @@ from sambench.store.tree import Store
 
 SUITE = """
 name: study
-defaults: {dataset: phantom, model: small-cnn, epochs: 1, batch_size: 16, lr: 1e-3}
+defaults: {dataset: phantom, image_size: 32, model: small-cnn, epochs: 1, batch_size: 16, lr: 1e-3}
 matrix: {optimizer: [adam, {name: sgd, lr: 1e30}, sam]}
 seeds: 2
 report: {baseline: adam}
 """
 SEARCH = """
 name: tuned
-defaults: {dataset: phantom, model: small-cnn, epochs: 1, batch_size: 16, lr: 1e-3}
+defaults: {dataset: phantom, image_size: 32, model: small-cnn, epochs: 1, batch_size: 16, lr: 1e-3}
 matrix: {optimizer: [adam, sam]}
 seeds: 2
 search: {trials: 3, validation: 0.25}

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sambench.data import decoding
 from sambench.data.partial import COMMIT_EVERY
 from sambench.data.preparation import Preparation, prepare
 from sambench.data.prepared import check_pixels, open_prepared
@@ -208,7 +209,7 @@ def test_what_was_decoded_for_another_preprocessing_is_not_used(bus_folder, monk
     release = bus_folder(IDS)
     with pytest.raises(KeyboardInterrupt):
         run(release, on_progress=cut_after(5))
-    monkeypatch.setattr("sambench.data.partial.PREPROCESSING", {"filter": "another"})
+    monkeypatch.setitem(decoding.PREPROCESSING, "filter", "another")
     assert run(release).resumed == 0
 
 
@@ -336,7 +337,11 @@ def test_the_summary_counts(bus_folder):
     assert summary.width == Spread(min=28, median=28, max=50)
     assert summary.height == Spread(min=10, median=24, max=24)
     assert summary.skipped == (("malignant(5)", "has no image file"),)
-    assert summary.notes == ("2 folds with these numbers (and images): 0 (6), 1 (5)",)
+    assert summary.notes == (
+        "11 of 2,405 images of the release (benign 886, malignant 1,519): is it complete, and is "
+        "it this dataset?",
+        "2 folds with these numbers (and images): 0 (6), 1 (5)",
+    )
 
 
 @pytest.mark.real

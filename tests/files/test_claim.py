@@ -12,16 +12,17 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import asdict, replace
 
 from sambench.errors import ClaimError, DataError
 from sambench.files import claim as claims
 from sambench.files.claim import Claimed, claiming, lock
 from sambench.files.owner import STALE_SECONDS, Owner, file_system_time
+from tests.patience import PATIENCE, wait_until
 
 needs_proc = pytest.mark.skipif(
     not Path("/proc/self/stat").exists(), reason="the start of a process is told by Linux's /proc"
@@ -74,7 +75,7 @@ def dead() -> Owner:
 
 def put(path: Path, owner: Owner, *, age: float = 0.0) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"version": 2, **asdict(owner)}))
+    path.write_text(json.dumps({**asdict(owner)}))
     then = path.stat().st_mtime - age
     os.utime(path, (then, then))
 
@@ -139,11 +140,9 @@ def test_a_living_process_keeps_its_claim_and_a_killed_one_does_not(path: Path) 
         assert said.startswith("a-run is being run by another process (")
         assert said.endswith(f"process {other.pid} on cuda:1)")
         other.kill()
-        while True:  # killed but not waited for: it has ended all the same
-            state = Path(f"/proc/{other.pid}/stat").read_text().rpartition(")")[2].split()[0]
-            if state == "Z":
-                break
-            time.sleep(0.01)
+        stat = Path(f"/proc/{other.pid}/stat")
+        # killed but not waited for: it has ended all the same
+        wait_until("it is a zombie", lambda: stat.read_text().rpartition(")")[2].split()[0] == "Z")
         with claiming(path) as claim:
             assert claim.owner.pid == os.getpid()
 
@@ -156,9 +155,9 @@ def test_a_process_number_that_is_used_again_is_not_the_owner(path: Path) -> Non
 
 
 def test_another_machine_holds_while_it_touches(path: Path) -> None:
-    put(path, elsewhere(), age=STALE_SECONDS - 60)
+    put(path, elsewhere(), age=STALE_SECONDS / 2)
     assert "(another, process 1 on cuda:0)" in refused(path)
-    put(path, elsewhere(), age=STALE_SECONDS + 60)
+    put(path, elsewhere(), age=STALE_SECONDS + 1)
     with claiming(path) as claim:
         assert claim.owner.host != "another"
 
@@ -172,7 +171,9 @@ def test_ages_are_by_the_clock_of_the_file_system(
 
 
 def test_the_clock_of_a_file_system_that_cannot_be_written(tmp_path: Path) -> None:
-    assert file_system_time(tmp_path / "nothing") == pytest.approx(time.time(), abs=5)
+    before = time.time()
+    found = file_system_time(tmp_path / "nothing")
+    assert before <= found <= time.time()
 
 
 @pytest.mark.parametrize(
@@ -333,10 +334,7 @@ def test_the_heartbeat_touches(path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(claims, "HEARTBEAT_SECONDS", 0.01)
     with claiming(path):
         os.utime(path, (0, 0))
-        deadline = time.monotonic() + 60
-        while path.stat().st_mtime == 0:
-            assert time.monotonic() < deadline, "nothing touches the claim"
-            time.sleep(0.01)
+        wait_until("the claim is touched", lambda: path.stat().st_mtime > 0)
 
 
 def test_who_was_taken_over_learns_it_and_leaves_the_other_alone(
@@ -349,8 +347,7 @@ def test_who_was_taken_over_learns_it_and_leaves_the_other_alone(
         temporary = path.with_name("new")
         put(temporary, elsewhere())
         temporary.replace(path)
-        while not claim.lost:
-            time.sleep(0.01)
+        wait_until("the loss is noticed", lambda: claim.lost)
         with pytest.raises(Claimed, match="was taken over by another process"):
             claim.check()
     found = Owner.read(path)
@@ -363,7 +360,7 @@ def test_the_heart_stops_with_the_claim(path: Path) -> None:
         assert "claim a-run" in {thread.name for thread in threading.enumerate()}
     for thread in threading.enumerate():
         if thread.name == "claim a-run":
-            thread.join(timeout=10)
+            thread.join(timeout=PATIENCE)
             assert not thread.is_alive()
 
 

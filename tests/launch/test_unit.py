@@ -5,11 +5,11 @@ from __future__ import annotations
 import errno
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from sambench.errors import (
     CurvatureError,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def unit(path: Path, index: int | str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "sambench.launch.unit", str(path), str(index)]
+    command = [sys.executable, "-m", "sambench.launch.job", str(path), str(index)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

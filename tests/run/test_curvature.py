@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from msgspec.structs import replace
 
 from sambench.config.curvature_settings import HessianSettings
 from sambench.config.run_config import RunConfig

@@ -281,7 +281,9 @@ def _die_before(operation: int) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.parametrize("first", range(3))
+@pytest.mark.parametrize(
+    "first", [0, *(pytest.param(first, marks=pytest.mark.exhaustive) for first in (1, 2))]
+)
 def test_kill_9_before_any_change_to_the_file_system(
     first: int, tmp_path: Path, phantom_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

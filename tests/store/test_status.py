@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import asdict, replace
 
 from sambench.config.measurement import Measurement
 from sambench.files.owner import STALE_SECONDS, Owner
@@ -17,6 +17,7 @@ from sambench.store import status
 from sambench.store.record import RunRecord
 from sambench.store.status import Survey, counts, pending
 from sambench.store.tree import Store
+from tests.conftest import measured
 
 if TYPE_CHECKING:
     from tests.conftest import RecordMaker
@@ -35,7 +36,7 @@ def standing(store: Store, record: RunRecord, **options: Any) -> tuple[str, str]
 def put_claim(store: Store, record: RunRecord, owner: Owner, age: float = 0.0) -> None:
     path = store.folder(record.config) / "claim.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"version": 2, **asdict(owner)}))
+    path.write_text(json.dumps({**asdict(owner)}))
     then = path.stat().st_mtime - age
     os.utime(path, (then, then))
 
@@ -72,7 +73,7 @@ def test_what_a_launch_would_do(
 
 
 def test_a_measured_run_is_skipped(store: Store, make_record: RecordMaker) -> None:
-    record = make_record(hessian={"median": 1.0})
+    record = make_record(hessian=measured())
     store.save(record)
     assert standing(store, record, curvature=Measurement()) == ("done", "skip")
 
@@ -166,8 +167,8 @@ def test_the_order_is_kept_and_counted(store: Store, make_record: RecordMaker) -
     ("change", "why"),
     [
         ({"schema_version": 2}, "has schema version 2, not 1"),
-        ({"id": "0000000000"}, "says id 0000000000 but its configuration has"),
-        ({"final": None}, "its final.test.accuracy is None, no fraction"),
+        ({"id": "0000000000"}, "says id '0000000000' but its configuration has"),
+        ({"final": None}, "it is completed but has no final"),
         ({"suite": "another"}, "it was altered: its checksum does not fit"),
     ],
 )

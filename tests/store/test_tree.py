@@ -160,7 +160,7 @@ def test_a_completed_record_without_a_true_accuracy_is_damaged(
 ) -> None:
     write_json(store.folder(record.config) / "run.json", before_seals(record))
     edited(store, record, '"accuracy": 0.75', f'"accuracy": {value}')
-    with pytest.raises(DamagedError, match=r"run\.json is (damaged \(its final|not a run record)"):
+    with pytest.raises(DamagedError, match=r"run\.json is (damaged \(final|not a run record)"):
         store.load(record.config)
 
 
