@@ -3,7 +3,8 @@
 # make test-all      the same with every case of what make test samples, and other random examples
 # make test-processors   what depends on arithmetic, in nine ways: the instructions that torch, MKL,
 #              oneDNN and OpenBLAS use (plain, AVX2, AVX-512) by one, two and four threads;
-#              WAYS="avx2-1 avx512-4" and TESTS=tests/curvature take some of it
+#              and once with other processors simulated (tests/nudge.py);
+#              WAYS="avx2-1 nudged-1" and TESTS=tests/curvature take some of it
 # make test-lowest   make test with the lowest versions that pyproject.toml allows, in .venv-lowest
 # make check   lint, types, tests
 # make docs    write the pages under docs/ anew from the package
@@ -16,8 +17,8 @@ PIP = .venv/bin/python -m pip --disable-pip-version-check
 INSTALLED = .venv/.installed
 RESULTS = benchmarks/results
 QUICK =
-PARALLEL = -n auto --maxprocesses 8 --dist worksteal
-WAYS = default-1 default-2 default-4 avx2-1 avx2-2 avx2-4 avx512-1 avx512-2 avx512-4
+PARALLEL = -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+WAYS = default-1 default-2 default-4 avx2-1 avx2-2 avx2-4 avx512-1 avx512-2 avx512-4 nudged-1
 TESTS = tests
 
 .PHONY: install demo test test-all test-processors $(WAYS) test-lowest check docs bench bench-gpu
@@ -46,12 +47,16 @@ avx512-%: FLAG = avx512vl
 avx512-%: INSTRUCTIONS = ATEN_CPU_CAPABILITY=avx512 MKL_CBWR=AVX512 \
   ONEDNN_MAX_CPU_ISA=AVX512_CORE OPENBLAS_CORETYPE=SkylakeX
 
+nudged-%: FLAG = processor
+nudged-%: PLUGIN = -p tests.nudge
+
 test-processors: $(WAYS)
 
 $(WAYS): $(INSTALLED)
 	@if grep -qw $(FLAG) /proc/cpuinfo; then \
 	  echo "== $@ threads" && OMP_NUM_THREADS=$(lastword $(subst -, ,$@)) $(INSTRUCTIONS) \
-	  .venv/bin/python -m pytest $(PARALLEL) -m 'arithmetic and not exhaustive' $(TESTS); \
+	  .venv/bin/python -m pytest $(PARALLEL) $(PLUGIN) -m 'arithmetic and not exhaustive' \
+	  $(TESTS); \
 	else \
 	  echo "== $@ threads: left out, this processor has no $(FLAG)"; \
 	fi

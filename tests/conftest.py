@@ -8,14 +8,17 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read once, when torch is 
 if "PYTEST_XDIST_WORKER" in os.environ:  # a process for each core, and so one thread for each
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import copy
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openpyxl
 import pytest
 from hypothesis import HealthCheck, settings
+from msgspec.structs import replace
 from PIL import Image
 
 from sambench.config.run_config import RunConfig
@@ -48,11 +51,17 @@ def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of the rooms that calculate."""
+    """Mark the tests of the rooms that calculate; begin with the slow files.
+
+    Workers take whole files (what a file prepares is prepared once), so that short ones at the end
+    keep all of them busy.
+    """
     for item in items:
         room = item.path.relative_to(Path(__file__).parent).parts[0]
         if room in ARITHMETIC:
             item.add_marker("arithmetic")
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session")
@@ -111,25 +120,68 @@ def make_record() -> RecordMaker:
         config = RunConfig.from_dict({**given, "optimizer": optimizer, **settings})
         done = status == COMPLETED
         final = {
-            "epochs": 5,
-            "stopped_by": "epochs",
-            "target_met": target_met,
-            "train": {"loss": 0.1, "accuracy": 1.0},
-            "validation": None,
-            "test": {"n": 8, "accuracy": accuracy, "collapsed": collapsed},
+            **{"epochs": 5, "stopped_by": "epochs", "target_met": target_met},
+            **{"selection": "last", "selected_epoch": 5, "generalization_gap": 1.0 - accuracy},
+            **{"train": {"loss": 0.1, "accuracy": 1.0}, "validation": None},
+            "test": {**TESTED, "accuracy": accuracy, "collapsed": collapsed},
         }
-        return RunRecord(
-            config=config,
-            status=status,
-            error=error,
-            environment={"gpu": None, "cpu": "a CPU"},
-            data={"fingerprint": "f", "train": 32, "validation": 0, "test": 8},
+        cost = {**COST, "train_seconds": seconds, "gradient_evaluations": passes}
+        record = RunRecord(config=config, status=status, error=error).with_sections(
+            environment=ENVIRONMENT,
+            data=DATA,
             final=final if done else None,
-            cost={"train_seconds": seconds, "gradient_evaluations": passes} if done else None,
-            hessian=hessian,
+            cost=cost if done else None,
         )
+        return replace(record, hessian=hessian)
 
     return make
+
+
+def measured(given: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return a whole curvature section, as a record on the disk has it, with other values."""
+    found = copy.deepcopy(MEASURED)
+    for name, value in (given or {}).items():
+        inner = found.get(name)
+        found[name] = {**inner, **value} if isinstance(inner, dict) else value
+    return found
+
+
+MEASURED: dict[str, Any] = {
+    **{"definition": "dominant-of-each-batch", "samples": 16, "available_samples": 32},
+    **{"batches": 2, "batch_sizes": [8], "parameters": 100, "batch_norm": "eval", "l2": 0.0},
+    **{"hvp": "reverse", "dtype": "float32", "seed": 0, "matvecs": 20, "loss": 0.1},
+    "top": {
+        **{"value": 2.0, "residual": 0.01, "upper_bound": 2.1, "values": [2.0]},
+        **{"residuals": [0.01], "lowest": -0.5, "lowest_residual": 0.1, "lower_bound": -0.7},
+        **{"lowest_converged": False, "matvecs": 10, "converged": True, "tol": 0.01},
+        "ended_by": "tolerance",
+    },
+    "trace": {
+        **{"value": 5.0, "stderr": 0.1, "interval": [4.8, 5.2], "samples": 10},
+        **{"method": "hutchinson", "matvecs": 10, "converged": True, "tol": 0.05},
+        "ended_by": "tolerance",
+    },
+    **{"gradient_norm": 0.1, "gradient_top_cosine": None, "seconds": 1.0, "notes": []},
+    "settings": {"samples": 16},
+}
+ENVIRONMENT = {
+    **dict.fromkeys(("sambench", "python", "git", "command", "platform", "deterministic"), "x"),
+    **dict.fromkeys(("torch", "torchvision", "timm", "numpy", "cuda", "gpu"), None),
+    **{"device": "cpu", "cpu": "a CPU", "threads": 1},
+}
+DATA = {
+    **{"fingerprint": "f", "classes": ["benign", "malignant"], "split_sha256": "s"},
+    **{"train": 32, "validation": 0, "test": 8, "wrong_labels": 0},
+}
+TESTED = {
+    **dict.fromkeys(("auroc", "sensitivity", "specificity", "f1"), None),
+    **{"n": 8, "loss": 0.5, "balanced_accuracy": 0.5, "ece": 0.1, "brier": 0.5},
+    **{"majority_accuracy": 0.5},
+}
+COST = {
+    **{"evaluation_seconds": 0.0, "overhead_seconds": 0.0, "steps": 20},
+    **{"images_per_second": None, "peak_memory_bytes": 0, "energy_joules": None},
+}
 
 
 @pytest.fixture

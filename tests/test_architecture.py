@@ -31,7 +31,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "optim": ("errors", "registry"),
     "models": ("errors", "registry"),
     "data": ("errors", "registry", "files", "models"),
-    "config": ("errors", "files", "curvature", "optim", "data"),
+    "config": ("errors", "files", "optim", "data"),
     "store": ("errors", "files", "config"),
     "training": ("errors", "files", "optim", "data", "config"),
     "run": (
@@ -274,7 +274,16 @@ def test_what_commands_that_start_at_once_do_not_import(
 
 
 def test_a_plan_imports_no_torch(tmp_path: Path, phantom_data: Path) -> None:
-    arguments = ["compare", "--plan", "--dataset", "phantom", "--model", "small-cnn"]
+    arguments = [
+        "compare",
+        "--plan",
+        "--dataset",
+        "phantom",
+        "--size",
+        "32",
+        "--model",
+        "small-cnn",
+    ]
     done = run_python(COMMAND, *arguments, "--data", str(phantom_data), folder=tmp_path)
     assert (done.returncode, done.stderr) == (0, "False\n")
     assert "3 of 3 runs have something to do; nothing was run" in done.stdout

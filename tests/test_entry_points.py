@@ -12,6 +12,7 @@ import pytest
 
 from sambench.optim.method import optimizers
 
+pytestmark = pytest.mark.slow
 MODULE = '''
 from torch import nn
 

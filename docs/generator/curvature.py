@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-from dataclasses import fields
-from typing import Any
+from msgspec import Struct
 
 from docs.generator.docstrings import docstring, field_meanings
 from docs.generator.markdown import Page, code
@@ -16,7 +14,7 @@ from sambench.curvature.certificate import upper_bound
 from sambench.curvature.result import BatchSpectrum, Eigenpairs, TraceEstimate
 from sambench.curvature.weight_noise import weight_noise
 from sambench.curvature.xtrace import XTrace
-from sambench.errors import ConfigError
+from sambench.files.description import described
 from sambench.run.curvature import measure_hessian
 
 INTRODUCTION = """
@@ -135,27 +133,8 @@ def _fields(page: Page, of: type) -> None:
     page.table(("Field", "Meaning"), rows)
 
 
-def _settings(page: Page, of: Any) -> None:
-    meanings = docstring(of).meanings
-    checked = hasattr(of, "from_dict")
+def _settings(page: Page, of: type[Struct]) -> None:
     page.table(
-        ("Setting", "Default", *(["Allowed"] if checked else []), "Meaning"),
-        [
-            (
-                f"`{f.name}`",
-                code(f.default),
-                *([_allowed(f.name)] if checked else []),
-                meanings[f.name],
-            )
-            for f in fields(of)
-        ],
+        ("Setting", "Default", "Allowed", "Meaning"),
+        [(f"`{f.name}`", code(f.default), f.allowed, f.meaning) for f in described(of)],
     )
-
-
-def _allowed(name: str) -> str:
-    """Return what a setting may be, as its own complaint says it."""
-    try:
-        HessianSettings.from_dict({name: inspect.Parameter.empty})
-    except ConfigError as error:
-        return str(error).rpartition("allowed: ")[2]
-    raise ValueError(f"{name} takes anything")

@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import builtins
-import types
-import typing
-from dataclasses import fields
-from typing import Any, NotRequired, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin
+
+from msgspec import Struct
 
 from docs.generator.docstrings import docstring
 from docs.generator.markdown import Page, anchor
-from sambench.config.run_config import RunConfig
-from sambench.store.record import NUMERICS, SCHEMA_VERSION, STATUSES, RunRecord
-from sambench.store.schema import SECTIONS
+from sambench.files.description import allowed, described, parts_of
+from sambench.store.record import NUMERICS, SCHEMA_VERSION, RunRecord
 
-NAMES = {
-    str: "text",
-    int: "whole number",
-    float: "number",
-    bool: "true or false",
-    type(None): "null",
-}
 INTRODUCTION = f"""
 `results/runs/<run>/run.json` is one JSON object with the fields below, beside `schema_version`
 ({SCHEMA_VERSION}), `id` and `name`, which follow from the configuration. Everything that reports
@@ -43,84 +33,65 @@ def page() -> str:
     """Return the page."""
     page = Page("Records")
     page.text(INTRODUCTION)
-    meanings = docstring(RunRecord).meanings
-    page.table(
-        ("Field", "Type", "Meaning"),
-        [(f"`{f.name}`", _field_type(f.name), meanings[f.name]) for f in fields(RunRecord)],
-    )
-    page.heading("config")
-    page.text("What was asked; the [settings](settings.md) say what each may be.")
-    hints = get_type_hints(RunConfig)
-    page.table(
-        ("Field", "Type", "Meaning"),
-        [
-            (f"`{name}`", spelled(hints[name]), meaning)
-            for name, meaning in docstring(RunConfig).meanings.items()
-        ],
-    )
-    for name, section in SECTIONS.items():
-        page.heading(name)
-        _section(page, section, [])
+    _fields(page, RunRecord)
+    shown: list[type[Struct]] = []
+    for field in described(RunRecord):
+        for section in _sections_in(field.type):
+            page.heading(section.__name__)
+            _section(page, section, shown)
     return str(page)
 
 
-def _section(page: Page, section: Any, shown: list[Any]) -> None:
+def _section(page: Page, section: type[Struct], shown: list[type[Struct]]) -> None:
     """Add a section's fields, then the sections within it."""
     said = docstring(section)
     page.text(said.summary)
     page.text(said.body)
-    hints = get_type_hints(section, include_extras=True)
-    meanings = said.meanings
-    page.table(
-        ("Field", "Type", "Meaning"),
-        [
-            (f"`{name}`", spelled(hint), meanings[name] + _absence(hint))
-            for name, hint in hints.items()
-        ],
-    )
+    _fields(page, section)
     shown.append(section)
-    for inner in (part for hint in hints.values() for part in _sections_in(hint)):
+    for inner in (part for field in described(section) for part in _sections_in(field.type)):
         if inner not in shown:
             page.heading(inner.__name__, depth=3)
             _section(page, inner, shown)
 
 
-def _absence(hint: Any) -> str:
-    return " *May be missing.*" if get_origin(hint) is NotRequired else ""
+def _fields(page: Page, of: type[Struct]) -> None:
+    page.table(
+        ("Field", "Type", "Unit", "Meaning"),
+        [
+            (
+                f"`{field.name}`",
+                spelled(field.type),
+                field.unit,
+                field.meaning + (" *May be missing.*" if field.optional else ""),
+            )
+            for field in described(of)
+        ],
+    )
 
 
-def _sections_in(hint: Any) -> list[Any]:
-    if hasattr(hint, "__required_keys__"):
+def _sections_in(hint: Any) -> list[type[Struct]]:
+    if isinstance(hint, type) and issubclass(hint, Struct):
         return [hint]
-    return [found for part in get_args(hint) for found in _sections_in(part)]
-
-
-def _field_type(name: str) -> str:
-    if name in SECTIONS:
-        return f"[{name}](#{name}) or null"
-    if name == "config":
-        return "[config](#config)"
-    if name == "status":
-        return ", ".join(STATUSES)
-    return spelled(get_type_hints(RunRecord)[name])
+    inner = () if get_origin(hint) is Literal else get_args(hint)
+    return [found for part in inner for found in _sections_in(part)]
 
 
 def spelled(hint: Any) -> str:
-    """Return a type as a reader of JSON says it."""
-    if hasattr(hint, "__required_keys__"):
-        return f"[{hint.__name__}](#{anchor(hint.__name__)})"
-    arguments = get_args(hint)
-    match get_origin(hint):
-        case None:
-            said = NAMES.get(hint, "object")
-        case typing.NotRequired:
-            said = spelled(arguments[0])
-        case typing.Union | types.UnionType:
-            said = " or ".join(dict.fromkeys(map(spelled, arguments)))
-        case typing.Literal:
-            said = ", ".join(f'"{value}"' for value in arguments)
-        case builtins.list | builtins.tuple:
-            said = f"list of {spelled(arguments[0])}"
-        case _:
-            said = f"object of {spelled(arguments[1])}"
-    return said
+    """Return a type as a reader of JSON says it, with links to sections."""
+    said = [_part(part) for part in parts_of(hint) if part is not type(None)]
+    if not any(said):
+        said = [allowed(hint)]
+    return " or ".join([*filter(None, said), *(["null"] if type(None) in parts_of(hint) else [])])
+
+
+def _part(part: Any) -> str:
+    origin, arguments = get_origin(part), get_args(part)
+    if isinstance(part, type) and issubclass(part, Struct):
+        return f"[{part.__name__}](#{anchor(part.__name__)})"
+    if origin in (dict, list, tuple):
+        each = arguments[1] if origin is dict else arguments[0]
+        kind = "object" if origin is dict else "list"
+        several = len(parts_of(each)) > 1 and type(None) not in parts_of(each)
+        return f"{kind} of {'values' if several else spelled(each)}"
+    return ""

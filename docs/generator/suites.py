@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, fields
-
 from docs.generator.docstrings import docstring
 from docs.generator.markdown import Page, anchor, code
 from sambench.config import grid, search
@@ -11,7 +9,7 @@ from sambench.config import suite_file as file
 from sambench.config.search import Search
 from sambench.config.suite import Suite, TableReference
 from sambench.config.suite_file import load_suite, shipped_suites
-from sambench.config.suite_reader import KEYS
+from sambench.files.description import described
 
 INTRODUCTION = """
 A suite is a YAML file that `sambench compare` runs, or the name of one that comes with the package.
@@ -27,11 +25,6 @@ seeds: 3
 hessian: {samples: 256}
 report: {baseline: adam}
 """
-ELSEWHERE = {
-    "extends": "Another suite that this one changes.",
-    "report": "`baseline`: the optimizer that the others are compared with.",
-}
-"""Keys of the file that are no field of a suite of the same name."""
 LINKS = {
     "defaults": "[settings](settings.md)",
     "matrix": "[below](#grids)",
@@ -47,10 +40,9 @@ def page() -> str:
     page = Page("Suites")
     page.text(INTRODUCTION)
     page.code(EXAMPLE, "yaml")
-    meanings = {**docstring(Suite).meanings, **ELSEWHERE}
     page.table(
         ("Key", "Meaning", "More"),
-        [(f"`{key}`", _in_a_file(meanings[key]), LINKS.get(key, "")) for key in KEYS],
+        [(f"`{f.name}`", f.meaning, LINKS.get(f.name, "")) for f in described(Suite)],
     )
     page.heading("Grids")
     page.text("Values of `matrix` and of each grid under `include` may be lists.")
@@ -60,26 +52,18 @@ def page() -> str:
     page.text(docstring(file).body)
     page.heading("Search")
     page.text(docstring(search).body)
-    defaults = {
-        f.name: code(f.default) if f.default is not MISSING else "–" for f in fields(Search)
-    }
     page.table(
-        ("Key", "Default", "Meaning"),
-        [(f"`{k}`", defaults[k], meaning) for k, meaning in docstring(Search).meanings.items()],
+        ("Key", "Default", "Allowed", "Meaning"),
+        [(f"`{f.name}`", code(f.default), f.allowed, f.meaning) for f in described(Search)],
     )
     page.heading("Tables")
     page.text(docstring(TableReference).summary)
     page.table(
         ("Key", "Meaning"),
-        [(f"`{k}`", meaning) for k, meaning in docstring(TableReference).meanings.items()],
+        [(f"`{f.name}`", f.meaning) for f in described(TableReference)],
     )
     _shipped(page)
     return str(page)
-
-
-def _in_a_file(meaning: str) -> str:
-    """Return what a field means, for those who leave a key out rather than write None."""
-    return meaning.replace("None ", "leave it out ")
 
 
 def _text(of: object) -> str:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from sambench.config.run_config import RunConfig, Stop
+from msgspec import UNSET
+
+from sambench.files.definition import Definition
 from sambench.store.record import RunRecord
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def frame(records: Iterable[RunRecord]) -> pd.DataFrame:
 
 
 def _row(record: RunRecord) -> dict[str, Any]:
-    held = {f.name: getattr(record, f.name) for f in fields(record)}
+    held = {name: getattr(record, name) for name in record.__struct_fields__}
     return {NAME: record.name, **flatten({**held, "config": record.config.to_dict()})}
 
 
@@ -50,7 +51,7 @@ def flatten(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return the leaves of nested mappings under their paths, joined by points."""
     leaves: dict[str, Any] = {}
     for key, value in section.items():
-        if isinstance(value, dict):
+        if isinstance(value, Mapping):
             leaves.update(flatten(value, f"{prefix}{key}."))
         else:
             leaves[prefix + key] = tuple(value) if isinstance(value, list) else value
@@ -125,7 +126,8 @@ def _at(records: Sequence[RunRecord], path: str, held: dict[str, list[Any]]) -> 
 def _member(section: object, key: str) -> Any:
     if isinstance(section, dict):
         return section.get(key)
-    return getattr(section, key, None) if isinstance(section, RunConfig | Stop) else None
+    found = getattr(section, key, None) if isinstance(section, Definition) else None
+    return None if found is UNSET else found
 
 
 def _plain(leaf: Any) -> Any:
@@ -133,4 +135,4 @@ def _plain(leaf: Any) -> Any:
         return None if math.isnan(leaf) else leaf
     if isinstance(leaf, list):
         return tuple(leaf)
-    return None if isinstance(leaf, dict) else leaf
+    return None if isinstance(leaf, Mapping) else leaf

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from sambench.config.run_config import EXECUTION, RunConfig
@@ -70,7 +70,9 @@ def groups(records: Iterable[RunRecord], baseline: str | None) -> tuple[Group, .
 def _without(*names: str) -> Callable[[RunConfig], tuple[object, ...]]:
     """Return what tells a configuration's other settings that affect its numbers."""
     left_out = {*names, *EXECUTION}
-    return operator.attrgetter(*(f.name for f in fields(RunConfig) if f.name not in left_out))
+    return operator.attrgetter(
+        *(name for name in RunConfig.__struct_fields__ if name not in left_out)
+    )
 
 
 _SHARED, _SHARED_BY_FOLDS = _without("optimizer", "seed"), _without("optimizer", *REPEATS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from operator import attrgetter
@@ -75,7 +75,7 @@ def _reader(path: str) -> Callable[[RunRecord], object]:
     def read(record: RunRecord) -> object:
         found = find(record)
         for key in keys:
-            if not isinstance(found, dict):
+            if not isinstance(found, Mapping):
                 return None
             found = found.get(key)
         return found

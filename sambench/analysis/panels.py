@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 from sambench.analysis.comparison import Comparison, columns_of, compare, with_holm
 from sambench.analysis.frame import Columns
 from sambench.analysis.groups import REPEATS, Group, Line, groups
 from sambench.analysis.metrics import METRICS, Metric
+from sambench.config.run_config import RunConfig
 from sambench.store.record import RunRecord
 
 Images = tuple[object, ...]
@@ -174,10 +175,10 @@ def _told_apart(title: str, group: Group, namesakes: Sequence[Group]) -> str:
     differing = []
     folds = group.setting.fold is not None
     repeated = ("optimizer", *REPEATS) if folds else ("optimizer", "seed")
-    for f in fields(group.setting):
-        values = [getattr(other.setting, f.name) for other in namesakes]
-        if f.name not in repeated and any(v != values[0] for v in values):
-            differing.append(f"{f.name}={_plain(getattr(group.setting, f.name))}")
+    for name in RunConfig.__struct_fields__:
+        values = [getattr(other.setting, name) for other in namesakes]
+        if name not in repeated and any(v != values[0] for v in values):
+            differing.append(f"{name}={_plain(getattr(group.setting, name))}")
     alike = [other for other in namesakes if other.setting == group.setting or not differing]
     if len(alike) > 1:
         part = next(place for place, other in enumerate(alike, start=1) if other is group)

@@ -82,7 +82,7 @@ class Described:
         """
         from sambench.config.arguments import sort_settings, with_settings
         from sambench.config.measurement import Measurement
-        from sambench.config.suite import Suite
+        from sambench.config.suite import ReportSettings, Suite
 
         names, models = _names(self.opt, "--opt"), _names(self.model, "--model")
         found = sort_settings(self.settings, names)
@@ -100,7 +100,7 @@ class Described:
             },
             seeds=tuple(range(self.seeds)),
             hessian=Measurement() if self.curvature else None,
-            baseline=names[0],
+            report=ReportSettings(baseline=names[0]),
         )
 
 
@@ -128,7 +128,8 @@ class Choice:
         typer.Option(
             "--retry",
             metavar="STATE,...",
-            help="Run these states again: failed, diverged, stale. Interrupted runs always resume.",
+            help="Run these states again: failed, diverged, damaged, stale. Interrupted runs "
+            "always resume.",
             show_default="none",
             autocompletion=completion.states_in_list,
         ),

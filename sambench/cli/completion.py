@@ -130,8 +130,7 @@ def settings(context: typer.Context, incomplete: str) -> Iterator[Named]:
     from sambench.config.settings import optimizer_settings, run_settings
 
     for setting in (*run_settings(), *optimizer_settings()):
-        values = setting.type.split(" | ") if " | " in setting.type else []
-        values = list(SPLITS) if setting.name == "split" else values
+        values = tuple(SPLITS) if setting.name == "split" else setting.choices
         yield from (
             (f"{key}={value}", setting.meaning) for key in [setting.name] for value in values
         )

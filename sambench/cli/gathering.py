@@ -95,9 +95,9 @@ def of_suite(path: Path, store: Store, data: Path) -> Gathered:
     from sambench.config.suite_file import load_suite
 
     suite = load_suite(path)
-    planned = expanded(suite, data)
+    planned = expanded(suite, data, store)
     names = dict.fromkeys((*(config.name for config in planned), *_tuned(suite, store)))
-    there, damaged = _read(list(names), store)
+    there, damaged = store.records(names)
     records, unsound = sound(there)
     if not records:
         raise ConfigError(
@@ -114,22 +114,6 @@ def of_suite(path: Path, store: Store, data: Path) -> Gathered:
     )
 
 
-def _read(names: Sequence[str], store: Store) -> tuple[list[RunRecord], list[str]]:
-    """Return the records of these runs that are there, and a message for each damaged one."""
-    from sambench.errors import StoreError
-    from sambench.store.tree import RECORD
-
-    records, damaged = [], []
-    for name in names:
-        path = store.runs / name / RECORD
-        try:
-            if path.exists():
-                records.append(store.read(path))
-        except StoreError as error:
-            damaged.append(str(error))
-    return records, damaged
-
-
 def _tuned(suite: Suite, store: Store) -> list[str]:
     """Return the names of the runs with chosen values."""
     from sambench.errors import StoreError
@@ -138,7 +122,7 @@ def _tuned(suite: Suite, store: Store) -> list[str]:
     if suite.search is None:
         return []
     try:
-        found = read_search(search_path(store.root, suite.name)) or {}
+        found = read_search(search_path(store.root, suite.name))
     except StoreError:  # said where the search itself is shown
         return []
-    return [str(name) for tuning in found.get("tunings", ()) for name in tuning["tuned"]]
+    return [name for tuning in (found.tunings if found else ()) for name in tuning.tuned]

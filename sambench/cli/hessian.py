@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
+from msgspec.structs import replace
 
 from sambench.cli import completion
 from sambench.cli import hessian_options as options
@@ -90,11 +91,11 @@ def hessian(
     """
     given = options.given_settings(accuracy, quantity, arithmetic)
     screen, results = output.screen(), place.results
-    groups = _groups(screen, runs, given, place.data, results)
+    groups, damaged = _groups(screen, runs, given, place.data, results)
     from sambench.cli.study import INTERRUPTED
     from sambench.store.tree import Store
 
-    other, code = around.other_run(results), 0
+    other, code = around.other_run(results), int(bool(damaged))
     for records, wanted in groups:
         asked = replace(around.with_studies(wanted), other=other, again=doing.again)
         code = max(code, _measure(screen, records, asked, given, place, doing))
@@ -106,8 +107,11 @@ def hessian(
 
 def _groups(
     screen: Screen, runs: Sequence[str], given: dict[str, Any], data: Path, results: Path
-) -> list[tuple[list[RunRecord], Measurement]]:
-    """Return the runs with their settings: those of a suite file have the file's."""
+) -> tuple[list[tuple[list[RunRecord], Measurement]], list[str]]:
+    """Return the runs with their settings, those of a suite file with the file's.
+
+    A message for each damaged run is shown, and returned too.
+    """
     from sambench.config.measurement import Measurement
     from sambench.store.tree import Store
 
@@ -115,20 +119,23 @@ def _groups(
     store = Store(results)
     files = [name for name in runs if name.endswith((".yaml", ".yml"))]
     patterns = [name for name in runs if name not in files]
-    groups = []
+    groups, damaged = [], store.damaged(patterns)
     for file in files:
-        records, wanted = _suite_runs(screen, Path(file), store, data)
+        records, wanted, broken = _suite_runs(screen, Path(file), store, data)
+        damaged += broken
         base = {} if wanted is None else wanted.settings()
         groups.append((records, Measurement.parse({**base, **given})))
     if patterns:
         groups.append((store.find(patterns), alone))
-    return groups
+    for message in damaged:
+        screen.warn(message)
+    return groups, damaged
 
 
 def _suite_runs(
     screen: Screen, file: Path, store: Store, data: Path
-) -> tuple[list[RunRecord], Measurement | None]:
-    """Return the completed runs of a suite file, and what it measures of their minima.
+) -> tuple[list[RunRecord], Measurement | None, list[str]]:
+    """Return the completed runs of a suite file, what it measures of their minima, and damage.
 
     Raises:
         ConfigError: If none is completed.
@@ -137,8 +144,8 @@ def _suite_runs(
     from sambench.store.record import COMPLETED
 
     suite = load_suite(file)
-    configs = expanded(suite, data)
-    records = [record for config in configs if (record := store.load(config)) is not None]
+    configs = expanded(suite, data, store)
+    records, damaged = store.records(config.name for config in configs)
     completed = [record for record in records if record.status == COMPLETED]
     completed.sort(key=lambda record: record.name)
     if not completed:
@@ -148,7 +155,7 @@ def _suite_runs(
         )
     if len(completed) < len(configs):
         screen.warn(f"{len(completed)} of {len(configs)} runs of {file} are completed")
-    return completed, suite.hessian
+    return completed, suite.hessian, damaged
 
 
 def _measure(
@@ -166,6 +173,7 @@ def _measure(
 
     missing = []
     for record in _completed(screen, records, place.results):
+        _check_place(record, place.results)
         if wanted.is_done(record.config, record.hessian):
             _warn_of_difference(screen, record, given)
             _show(screen, record, place.results)
@@ -196,7 +204,7 @@ def _measure(
         raise tally.errors[0]
     if tally.interrupted:
         screen.warn("interrupted; the same command goes on from here")
-    return tally.exit_code
+    return tally.exit_code or int(tally.elsewhere > 0)
 
 
 def _completed(screen: Screen, records: Sequence[RunRecord], results: Path) -> list[RunRecord]:
@@ -216,6 +224,23 @@ def _completed(screen: Screen, records: Sequence[RunRecord], results: Path) -> l
         if record.status != COMPLETED:
             screen.warn(f"{record.name}: {record.status}, so there is nothing to measure")
     return [record for record in records if record.status == COMPLETED]
+
+
+def _check_place(record: RunRecord, results: Path) -> None:
+    """Refuse a run whose folder was renamed: its files would be looked for, and made, elsewhere.
+
+    Raises:
+        StoreError: Says how to put it right.
+    """
+    from sambench.errors import StoreError
+    from sambench.store.tree import RECORD, Store
+
+    folder = Store(results).folder(record.config)
+    if not (folder / RECORD).exists():
+        raise StoreError(
+            f"run {record.name} lies in a folder of another name than its own; rename that folder "
+            f"to {folder} (`grep -l {record.id} {folder.parent}/*/{RECORD}` finds it)"
+        )
 
 
 def _watching(display: RunDisplay, show: Callable[[RunRecord], None], *, one: bool) -> Watcher:

@@ -8,9 +8,10 @@ from typing import Annotated, Any, ClassVar
 import typer
 
 from sambench.cli import completion
-from sambench.config.curvature_settings import CHOICES, HessianSettings
+from sambench.config.curvature_settings import HessianSettings
+from sambench.files.description import choices
 
-DEFAULTS = {field.name: field.default for field in fields(HessianSettings)}
+DEFAULTS = HessianSettings().to_dict()
 UNLIMITED = {"minutes": "no limit", "batches": "all"}
 """What None stands for."""
 
@@ -26,8 +27,8 @@ def _measured(name: str, help: str, **more: Any) -> Any:
     field = name.removeprefix("--").replace("-", "_")
     default = DEFAULTS[field]
     shown = UNLIMITED.get(field, "") if default is None else f"{default}"
-    if field in CHOICES:
-        more["metavar"], more["autocompletion"] = "NAME", completion.among(CHOICES[field])
+    if known := choices(HessianSettings, field):
+        more["metavar"], more["autocompletion"] = "NAME", completion.among(known)
     return typer.Option(name, help=help, show_default=shown, **more)
 
 

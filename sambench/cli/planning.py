@@ -26,6 +26,8 @@ def show_plan(screen: Screen, standings: Sequence[Standing], coming: int) -> Non
     rows = [(s.config.name, s.state, s.action, s.note) for s in standings]
     headings = ("run", "state", "would", "") if any(s.note for s in standings) else _HEADINGS
     screen.listing(headings, [row[: len(headings)] for row in rows], f"{len(rows)} runs")
+    sizes = sorted({(s.config.dataset, s.config.image_size) for s in standings})
+    screen.show("images: " + ", ".join(f"{name} at {side} px" for name, side in sizes))
     states = ", ".join(f"{number} {state}" for state, number in counts(standings).items())
     screen.show(f"{states}" + (f"; {coming} tuned runs follow the search" if coming else ""))
     left = len(pending(standings))

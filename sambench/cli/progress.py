@@ -19,8 +19,8 @@ from rich.text import Text
 from sambench.cli.progress_bar import WIDE, SlowLines, progress_bar
 from sambench.cli.screen import Screen
 from sambench.config.run_config import RunConfig
-from sambench.errors import RunFailed, UserError
-from sambench.store.record import COMPLETED, RunRecord
+from sambench.errors import ClaimError, DamagedError, RunFailed, UserError, is_of_surroundings
+from sambench.store.record import COMPLETED, FAILED, RunRecord
 from sambench.training.events import Epoch, Event, Started, Tick
 
 
@@ -100,7 +100,10 @@ class RunDisplay:
         lines = traceback.format_exception_only(error)
         plain = isinstance(error, UserError | RunFailed)
         said = str(error) if plain else " ".join("".join(lines).split())
-        self._screen.warn(f"{self._count()}{config.name}: failed: {said}")
+        ended: str = "interrupted" if is_of_surroundings(error) else FAILED
+        ended = "damaged" if isinstance(error, DamagedError) else ended
+        ended = "not done" if isinstance(error, ClaimError) else ended
+        self._screen.warn(f"{self._count()}{config.name}: {ended}: {said}")
         self._clear()
 
     def elsewhere(self, config: RunConfig) -> None:

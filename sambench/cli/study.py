@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from sambench.cli.answers import plan_answer, run_answer, tables_answer
 from sambench.cli.launching import (
+    check_datasets,
     check_models,
     expanded,
     launch,
     show_table,
     survey,
+    warn_of_sizes,
 )
 from sambench.cli.planning import show_plan
 from sambench.cli.searching import tuned_runs
@@ -69,6 +71,7 @@ class Study:
         self.request = request
         self.screen = screen
         self.finals = expanded(suite, request.data)
+        check_datasets(self.finals, request.data)
         self.tunings = plan_search(suite.search, self.finals) if suite.search else ()
         self.trials = tuple(run for tuning in self.tunings for run in tuning.runs)
         self._shown: tuple[RunConfig, ...] = ()
@@ -95,6 +98,8 @@ class Study:
             for s in standings
         ]
         show_plan(self.screen, standings, coming)
+        undone = [s.config for s in standings if s.action in ("run", "resume", "run again")]
+        warn_of_sizes(self.screen, undone, request.data)
         self._warn_of_reach()
         return plan_answer(self.suite.name, standings, coming)
 

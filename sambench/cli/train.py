@@ -12,7 +12,7 @@ import typer
 from sambench.cli import completion
 from sambench.cli.answers import run_answer
 from sambench.cli.grouping import given_options, grouped
-from sambench.cli.launching import image_size, launch, show_table
+from sambench.cli.launching import check_datasets, launch, show_table
 from sambench.cli.options import (
     DATA,
     EXECUTION,
@@ -91,13 +91,14 @@ class Run:
         """
         from sambench.config.arguments import OPTIMIZER, sort_settings
         from sambench.config.run_config import RunConfig
+        from sambench.data.source import default_size
 
         found = sort_settings(self.settings, [self.optimizer])
         found.refuse_beside(given_options(context, OPTIONS))
         found.refuse({OPTIMIZER: "--opt", "replicas": "--devices"})
         values: dict[str, Any] = {key: getattr(self, key) for key in OPTIONS}
         values |= {key: EXECUTION[values[key]] for key in ("capture", "compile")} | found.run
-        values["image_size"] = values["image_size"] or image_size(data, values["dataset"])
+        values["image_size"] = values["image_size"] or default_size(values["dataset"])
         values[OPTIMIZER] = {"name": self.optimizer, **found.optimizer}
         return RunConfig.from_dict({**values, "replicas": replicas})
 
@@ -140,7 +141,8 @@ def train(
     config = run.config(context, place.data, together.processes())
     sinks = check_sinks(log or ())
     screen = output.screen()
-    again = ("failed", "diverged", "stale")
+    check_datasets([config], place.data)
+    again = ("failed", "diverged", "damaged", "stale")
     with together.joined(names, place.device) as (device, leads):
         if not leads:
             together.follow(config, place.data, place.results, device)

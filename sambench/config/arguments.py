@@ -7,7 +7,7 @@ A key names a field of the run (`schedule`), a hyperparameter of the optimizer (
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
@@ -91,7 +91,7 @@ def sort_settings(given: Sequence[str] | None, optimizers: Sequence[str]) -> Sor
         ConfigError: If a setting is neither, or is given twice in different words.
     """
     known = {name for optimizer in optimizers for name in hyperparameters_of(optimizer)}
-    own = {f.name for f in fields(RunConfig)} | {"base"}
+    own = set(RunConfig.__struct_fields__) | {"base"}
     found = Sorted()
     for key, as_given in parse_settings(given).items():
         head, dot, rest = key.partition(".")

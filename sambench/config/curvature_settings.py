@@ -2,70 +2,79 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from sambench.errors import ConfigError, did_you_mean
+from msgspec import Meta
 
-CHOICES: Mapping[str, tuple[str, ...]] = {
-    "batch_norm": ("eval", "train", "recalibrate"),
-    "hvp": ("reverse", "finite-difference"),
-    "dtype": ("float32", "float64"),
-    "trace_method": ("hutchinson", "xtrace"),
-    "batch_stat": ("dominant", "top", "topk", "trace", "rayleigh", "vhv", "none"),
-}
-MINIMUM = {"max_matvecs": 8, "seed": 0, "perturbations": 0}
-"""Least values of whole numbers; 1 for the others."""
+from sambench.errors import ConfigError
+from sambench.files.definition import (
+    LARGEST,
+    Count,
+    Definition,
+    Positive,
+    Whole,
+    about,
+    build,
+    plain,
+)
 
-OPTIONAL = ("samples", "batches", "minutes")
+BatchNorm = Annotated[
+    Literal["eval", "train", "recalibrate"],
+    about("What batch normalisation normalises by."),
+]
+Products = Annotated[
+    Literal["reverse", "finite-difference"],
+    about("Exact second derivatives, or central differences of gradients."),
+]
 
 
-@dataclass(frozen=True, kw_only=True)
-class HessianSettings:
-    """How curvature is measured after training.
+class HessianSettings(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How curvature is measured after training."""
 
-    Attributes:
-        samples: Training images used, None for all.
-        tol: Relative error asked of the eigenvalues.
-        trace_tol: Relative half width asked of the trace's 95 % interval.
-        max_matvecs: Most Hessian-vector products for the eigenvalues, for the trace and per batch.
-        minutes: Most minutes for one run's measurement, None for as long as it takes.
-        seed: Of start vectors and probes.
-        k: How many of the most positive eigenvalues.
-        trace_method: "hutchinson", on the complement of the Lanczos vectors, or "xtrace".
-        batch_stat: What is measured of each batch: see `sambench.curvature.batch_spectrum`; "none"
-            leaves the batches out.
-        batches: Batches to measure it on, None for all.
-        perturbations: Measure each batch that often under weight noise instead.
-        sigma: The noise, beside the norm of each filter.
-        batch_norm: What batch normalisation normalises by.
-        hvp: Exact second derivatives, or central differences of gradients.
-        dtype: Arithmetic of the network.
-        adaptive: Also of the Hessian with respect to relative changes of the weights.
-        per_layer: Also of each layer's block of the Hessian.
-        include_l2: Of the loss with the run's weight decay as a penalty.
-    """
-
-    samples: int | None = 512
-    tol: float = 1e-2
-    trace_tol: float = 0.05
-    max_matvecs: int = 100
-    minutes: float | None = None
-    seed: int = 0
-    k: int = 1
-    trace_method: str = "hutchinson"
-    batch_stat: str = "dominant"
-    batches: int | None = None
-    perturbations: int = 0
-    sigma: float = 0.01
-    batch_norm: str = "eval"
-    hvp: str = "reverse"
-    dtype: str = "float32"
-    adaptive: bool = False
-    per_layer: bool = False
-    include_l2: bool = False
+    samples: Annotated[Whole | None, about("Training images used, None for all.")] = 512
+    tol: Annotated[Positive, about("Relative error asked of the eigenvalues.")] = 1e-2
+    trace_tol: Annotated[
+        Positive, about("Relative half width asked of the trace's 95 % interval.")
+    ] = 0.05
+    max_matvecs: Annotated[
+        Annotated[int, Meta(ge=8, le=LARGEST)],
+        about(
+            "Most Hessian-vector products for the eigenvalues, for the trace and for each batch."
+        ),
+    ] = 100
+    minutes: Annotated[
+        Positive | None,
+        about("Most minutes for one run's measurement, None for no limit.", unit="minutes"),
+    ] = None
+    seed: Annotated[Count, about("Of start vectors and probes.")] = 0
+    k: Annotated[Whole, about("How many of the most positive eigenvalues.")] = 1
+    trace_method: Annotated[
+        Literal["hutchinson", "xtrace"],
+        about('"hutchinson", on the complement of the Lanczos vectors, or "xtrace".'),
+    ] = "hutchinson"
+    batch_stat: Annotated[
+        Literal["dominant", "top", "topk", "trace", "rayleigh", "vhv", "none"],
+        about(
+            "What is measured of each batch: see `sambench.curvature.batch_spectrum`; "
+            '"none" leaves the batches out.'
+        ),
+    ] = "dominant"
+    batches: Annotated[Whole | None, about("Batches to measure it on, None for all.")] = None
+    perturbations: Annotated[
+        Count, about("Measure each batch this many times under weight noise instead.")
+    ] = 0
+    sigma: Annotated[Positive, about("The noise, relative to the norm of each filter.")] = 0.01
+    batch_norm: BatchNorm = "eval"
+    hvp: Products = "reverse"
+    dtype: Annotated[Literal["float32", "float64"], about("Arithmetic of the network.")] = "float32"
+    adaptive: Annotated[
+        bool, about("Also of the Hessian with respect to relative changes of the weights.")
+    ] = False
+    per_layer: Annotated[bool, about("Also of each layer's block of the Hessian.")] = False
+    include_l2: Annotated[bool, about("Of the loss with the run's weight decay as a penalty.")] = (
+        False
+    )
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> HessianSettings:
@@ -74,38 +83,11 @@ class HessianSettings:
         Raises:
             ConfigError: If a key is unknown or a value out of range.
         """
-        known = {f.name: f.default for f in fields(cls)}
-        for key, value in given.items():
-            if key not in known:
-                raise ConfigError(
-                    f"unknown key {key!r} in hessian{did_you_mean(key, known)}; "
-                    f"known: {', '.join(known)}"
-                )
-            allowed = refusal(key, value, known[key])
-            if allowed is not None:
-                close = did_you_mean(str(value), CHOICES.get(key, ()))
-                raise ConfigError(f"hessian {key}={value!r} is not allowed{close}; {allowed}")
-        settings = cls(**given)
+        settings = build(cls, given, "hessian")
         if settings.perturbations and settings.batch_stat == "none":
             raise ConfigError("hessian perturbations need a batch_stat other than none")
         return settings
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON, in field order."""
-        return asdict(self)
-
-
-def refusal(key: str, value: object, default: object) -> str | None:
-    """Return what is allowed, where the value is not."""
-    if key in CHOICES:
-        return None if value in CHOICES[key] else f"allowed: {', '.join(CHOICES[key])}"
-    if isinstance(default, bool):
-        return None if isinstance(value, bool) else "allowed: true or false"
-    if value is None and key in OPTIONAL:
-        return None
-    if isinstance(default, float) or key == "minutes":
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        return None if number and 0 < float(str(value)) < math.inf else "allowed: above 0"
-    least = MINIMUM.get(key, 1)
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    return None if whole and int(str(value)) >= least else f"allowed: a whole number >= {least}"
+        return plain(self)

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from typing import Any
 
 from sambench.config.run_config import RunConfig, Stop
-from sambench.errors import ConfigError, UserError, did_you_mean
-from sambench.files.yaml_text import Path
+from sambench.errors import ConfigError, UserError, did_you_mean, shown
+from sambench.files.definition import Fault, Path
 from sambench.optim.base import BASES
 from sambench.optim.method import optimizers
 
 BESIDE_OPTIMIZER = ("base", "lr", "weight_decay")
 """Settings of the optimizer that may stand beside it."""
 
+MOST_RUNS = 100_000
+"""Of one grid: what a slip of the pen asks for beyond this would only be waited for."""
+
 EVERY = "all"
 """In place of optimizers: every registered one."""
 
-SETTINGS = (*(f.name for f in fields(RunConfig)), *BESIDE_OPTIMIZER)
+SETTINGS = (*RunConfig.__struct_fields__, *BESIDE_OPTIMIZER)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,11 +55,12 @@ def product(grid: Mapping[str, Any], path: Path) -> tuple[Combination, ...]:
     Args:
         grid: Settings, each a value or a list of values.
         path: Where the grid was written.
+
+    Raises:
+        Fault: If a list is empty, or there are too many combinations.
     """
-    axes = [
-        [(key, value, place) for value, place in _values(key, given, (*path, key))]
-        for key, given in grid.items()
-    ]
+    axes = [_axis(key, given, (*path, key)) for key, given in grid.items()]
+    _refuse_size(map(len, axes), path)
     return tuple(
         Combination(
             settings={key: value for key, value, _ in point},
@@ -65,6 +70,16 @@ def product(grid: Mapping[str, Any], path: Path) -> tuple[Combination, ...]:
     )
 
 
+def _axis(key: str, given: Any, path: Path) -> list[tuple[str, Any, Path]]:
+    return [(key, value, place) for value, place in _values(key, given, path)]
+
+
+def _refuse_size(lengths: Iterable[int], path: Path) -> None:
+    number = math.prod(lengths)
+    if number > MOST_RUNS:
+        raise Fault(f"{number} combinations are asked for; allowed: at most {MOST_RUNS}", path)
+
+
 def _values(key: str, given: Any, path: Path) -> Iterable[tuple[Any, Path]]:
     items = given if isinstance(given, list | tuple) else [given]
     if key == "optimizer" and given == EVERY:
@@ -72,31 +87,38 @@ def _values(key: str, given: Any, path: Path) -> Iterable[tuple[Any, Path]]:
     for position, item in enumerate(items):
         place = (*path, position) if items is given else path
         if key == "optimizer" and isinstance(item, Mapping):
-            choices = [
-                [(name, value) for value in _choices(name, values)] for name, values in item.items()
-            ]
+            choices = [_choices(name, values, place) for name, values in item.items()]
+            _refuse_size(map(len, choices), place)
             yield from ((dict(point), place) for point in itertools.product(*choices))
         else:
             yield item, place
 
 
-def _choices(name: str, given: Any) -> Iterable[Any]:
+def _choices(name: str, given: Any, path: Path) -> list[tuple[str, Any]]:
     """Return the values of a hyperparameter, of which some (betas) are lists themselves."""
+    if given == []:
+        raise Fault(f"optimizer {shown(name)} is empty; give at least one value", path)
     one_is_a_list = any(isinstance(base.settings.get(name), tuple) for base in BASES.values())
-    if isinstance(given, list) and (not one_is_a_list or isinstance(given[0], list)):
-        yield from given
-    else:
-        yield given
+    several = isinstance(given, list) and (not one_is_a_list or isinstance(given[0], list))
+    return [(name, value) for value in (given if several else [given])]
 
 
-@dataclass(frozen=True)
 class Pattern:
     """Picks runs by their settings, each a value or one of several; all must fit.
 
     An optimizer fits by name, or by the name and hyperparameters of a mapping.
+
+    Args:
+        wanted: The values of each setting that fit; every run fits where there is none.
     """
 
-    wanted: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    def __init__(self, wanted: Mapping[str, tuple[Any, ...]] | None = None) -> None:
+        self.wanted = wanted or {}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Pattern) and self.wanted == other.wanted
+
+    __hash__ = None  # type: ignore[assignment]
 
     def __str__(self) -> str:
         return ", ".join(
@@ -104,18 +126,20 @@ class Pattern:
         )
 
     @classmethod
-    def parse(cls, given: object, what: str) -> Pattern:
+    def parse(cls, given: object) -> Pattern:
         """Read a pattern.
 
         Raises:
             ConfigError: If it is no mapping or has an unknown key.
         """
         if not isinstance(given, Mapping) or not given:
-            raise ConfigError(f"{what} must name settings, as in {{optimizer: sam}}, not {given!r}")
+            raise ConfigError(
+                f"a pattern must name settings, as in {{optimizer: sam}}, not {shown(given)}"
+            )
         for key in given:
             if key not in SETTINGS:
                 raise ConfigError(
-                    f"unknown key {str(key)!r} in {what}{did_you_mean(str(key), SETTINGS)}; "
+                    f"unknown key {shown(key)} in a pattern{did_you_mean(str(key), SETTINGS)}; "
                     f"known: {', '.join(SETTINGS)}"
                 )
         return cls(wanted={k: tuple(v) if isinstance(v, list) else (v,) for k, v in given.items()})

@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Annotated, Any
 
 from sambench.config.curvature_settings import HessianSettings
 from sambench.config.run_config import RunConfig
 from sambench.config.study_settings import OWN, Studies, holds_interpolation
-from sambench.errors import ConfigError, did_you_mean
+from sambench.errors import ConfigError, did_you_mean, shown
+from sambench.files.definition import Definition, about
 
 
-@dataclass(frozen=True, kw_only=True)
-class Measurement:
-    """What is wanted of the minimum that a run has found.
+class Measurement(Definition, frozen=True, kw_only=True):
+    """What is wanted of the minimum that a run has found."""
 
-    Attributes:
-        hessian: How its curvature is measured.
-        studies: What is studied around it.
-        other: A run of the same model: the loss is looked at on the way to it.
-        again: Also what has been measured is measured anew.
-    """
-
-    hessian: HessianSettings = field(default_factory=HessianSettings)
-    studies: Studies = field(default_factory=Studies)
-    other: RunConfig | None = None
-    again: bool = False
+    hessian: Annotated[HessianSettings, about("How its curvature is measured.")] = HessianSettings()
+    studies: Annotated[Studies, about("What is studied around it.")] = Studies()
+    other: Annotated[
+        RunConfig | None,
+        about("A run of the same model: the loss is looked at on the way to it."),
+    ] = None
+    again: Annotated[bool, about("Measure anew what has been measured.")] = False
 
     @classmethod
     def parse(cls, given: Mapping[str, Any]) -> Measurement:
@@ -35,11 +30,11 @@ class Measurement:
         Raises:
             ConfigError: If a key is unknown or a value out of range.
         """
-        known = (*(f.name for f in fields(HessianSettings)), *OWN)
-        for key in given:
+        known = (*HessianSettings.__struct_fields__, *OWN)
+        for key in map(str, given):
             if key not in known:
                 raise ConfigError(
-                    f"unknown key {key!r} in hessian{did_you_mean(key, known)}; "
+                    f"unknown key {shown(key)} in hessian{did_you_mean(key, known)}; "
                     f"known: {', '.join(known)}"
                 )
         hessian = HessianSettings.from_dict({k: v for k, v in given.items() if k not in OWN})

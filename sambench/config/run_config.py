@@ -11,34 +11,62 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
-from sambench.errors import ConfigError, did_you_mean
+from msgspec import Meta
+from msgspec.structs import replace
+
+from sambench.errors import ConfigError, shown
+from sambench.files.definition import (
+    HUGE,
+    LARGEST,
+    Count,
+    Definition,
+    Name,
+    Positive,
+    Share,
+    Whole,
+    about,
+    build,
+    plain,
+)
 from sambench.optim.base import Setting
 from sambench.optim.method import optimizers
 
-STOP_RULES: Mapping[str, float | None] = {
-    "epochs": None,
-    "train-accuracy": 1.0,
-    "patience": 10.0,
-    "gradient-evaluations": None,
-    "minutes": None,
-}
-"""Stop rules with the default of their value; None where there is no default."""
 
-CHOICES: Mapping[str, tuple[str, ...]] = {
-    "selection": ("last", "best-validation"),
-    "schedule": ("constant", "cosine"),
-    "augmentation": ("none", "flip-shift", "pad-crop-flip", "standard"),
-    "normalization": ("unit", "standard", "imagenet"),
-    "precision": ("fp32", "tf32", "bf16"),
-    "kernels": ("deterministic", "fastest"),
-    "capture": ("auto", "always", "never"),
-    "compile": ("auto", "always", "never"),
-    "shifts": ("none", "ultrasound", "xray"),
-    "perturbation": ("synchronized", "per-replica"),
-    "batch_norm": ("per-replica", "synchronized"),
+@dataclass(frozen=True, kw_only=True)
+class StopRule:
+    """A rule that ends training before the cap on epochs.
+
+    Attributes:
+        default: Of its value; None where there is none.
+        unit: Of its value; empty where it takes none.
+        meaning: When it ends training.
+        maximum: Of its value.
+    """
+
+    default: float | None = None
+    unit: str = ""
+    meaning: str
+    maximum: float = HUGE
+
+    @property
+    def allowed(self) -> str:
+        """What its value may be, in words."""
+        return "a number above 0" if self.maximum == HUGE else f"a number in (0, {self.maximum:g}]"
+
+
+STOP_RULES: Mapping[str, StopRule] = {
+    "epochs": StopRule(meaning="All `epochs` are trained."),
+    "train-accuracy": StopRule(
+        default=1.0, unit="fraction", maximum=1.0, meaning="The training accuracy reaches this."
+    ),
+    "patience": StopRule(
+        default=10.0, unit="epochs", meaning="No better validation loss for this long."
+    ),
+    "gradient-evaluations": StopRule(unit="passes", meaning="This budget of passes is spent."),
+    "minutes": StopRule(unit="minutes", meaning="This time for training steps is spent."),
 }
 
 LEARNING_RATE = 1e-4
@@ -48,30 +76,37 @@ PAPERS = "papers"
 PAPERS_AUGMENTATION: Mapping[str, str] = {"cifar10": "pad-crop-flip", "cifar100": "pad-crop-flip"}
 """What `augmentation: papers` stands for, by dataset; "none" elsewhere: the papers name none."""
 
-_ADDED = {"added": True}
-"""Of a field that came after runs were stored: at its default it is no part of the id, so that
-these keep theirs."""
-
-_AFTERWARDS = {"afterwards": True}
-"""Of a field that says what is measured on the final weights: it is no part of the id at all."""
-
 EXECUTION = ("capture", "compile")
 """Fields that say how steps are executed, not what they compute: they are no part of the id."""
 
+AFTERWARDS = ("shifts",)
+"""Fields that say what is measured on the final weights: they are no part of the id."""
 
-@dataclass(frozen=True, kw_only=True)
-class Stop:
-    """When training ends, besides the cap on epochs.
+ADDED = ("label_noise", "kernels")
+"""Fields that came after runs were stored: at their default they are no part of the id, so that
+these keep theirs."""
 
-    Attributes:
-        rule: One of `STOP_RULES`.
-        value: `train-accuracy` (fraction): as good as that; `patience` (epochs): so long without a
-            better validation loss; `gradient-evaluations` (passes) and `minutes` (minutes): the
-            budget is spent.
-    """
+OF_REPLICAS = ("replicas", "perturbation", "batch_norm")
+"""Fields that a stored run has only where several processes trained it."""
 
-    rule: str = "epochs"
-    value: float | None = None
+ModelName = Annotated[
+    str, Meta(pattern=r"^[ -~]+$(?!\n)", max_length=100, extra={"allowed": "a name"})
+]
+SplitName = Annotated[
+    str, Meta(pattern=r"^[^\x00-\x1f]+$(?!\n)", max_length=100, extra={"allowed": "a name"})
+]
+Settings = dict[str, Setting]
+Choice = Literal["auto", "always", "never"]
+
+
+class Stop(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When training ends, besides the cap on epochs."""
+
+    rule: Annotated[
+        Literal["epochs", "train-accuracy", "patience", "gradient-evaluations", "minutes"],
+        about("Which of the stop rules."),
+    ] = "epochs"
+    value: Annotated[Positive | None, about("Its value; null for a rule without one.")] = None
 
     @classmethod
     def parse(cls, given: object) -> Stop:
@@ -86,100 +121,140 @@ class Stop:
             rule, _, text = given.partition("=")
             given = {"rule": rule, **({"value": _number(text, "stop")} if text else {})}
         if not isinstance(given, Mapping):
-            raise ConfigError(f"stop={given!r} is not a rule; rules: {', '.join(STOP_RULES)}")
-        _refuse_unknown(given, ("rule", "value"), "stop")
-        rule = str(given.get("rule", "epochs"))
-        if rule not in STOP_RULES:
+            raise ConfigError(f"stop={shown(given)} is not a rule; rules: {', '.join(STOP_RULES)}")
+        return build(cls, {k: v for k, v in given.items() if v is not None}, "stop")._completed()
+
+    def _completed(self) -> Stop:
+        rule = STOP_RULES[self.rule]
+        if not rule.unit:
+            if self.value is not None:
+                raise ConfigError("stop rule epochs takes no value; set `epochs` itself")
+            return self
+        value = rule.default if self.value is None else self.value
+        if value is None:
+            raise ConfigError(f"stop rule {self.rule} needs a value, as in {self.rule}=100")
+        if value > rule.maximum:
             raise ConfigError(
-                f"unknown stop rule {rule!r}{did_you_mean(rule, STOP_RULES)}; "
-                f"rules: {', '.join(STOP_RULES)}"
+                f"stop rule {self.rule}={value:g} is not allowed; allowed: {rule.allowed}"
             )
-        value = given.get("value")
-        return cls(rule=rule, value=_stop_value(rule, STOP_RULES[rule] if value is None else value))
+        return self if value == self.value else replace(self, value=value)
 
 
-def _stop_value(rule: str, value: object) -> float | None:
-    if rule == "epochs":
-        if value is not None:
-            raise ConfigError("stop rule epochs takes no value; set `epochs` itself")
-        return None
-    if value is None:
-        raise ConfigError(f"stop rule {rule} needs a value, as in {rule}=100")
-    number = _number(value, f"stop rule {rule}")
-    if number <= 0 or (rule == "train-accuracy" and number > 1):
-        raise ConfigError(
-            f"stop rule {rule}={number:g} is not allowed; allowed: above 0"
-            + (", at most 1" if rule == "train-accuracy" else "")
-        )
-    return number
+class RunConfig(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
+    """One training run: everything that affects its numbers."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class RunConfig:
-    """One training run. A number is annotated with its unit.
-
-    Attributes:
-        dataset: Name of a prepared dataset.
-        image_size: Side of its images in pixels.
-        split: "holdout", "folds", "authors", "kfold-K", "grouped-K", "patient-K" or
-            "centre:NAME".
-        fold: Which fold is the test part, where the split has several.
-        split_seed: Seed of the split; not varied with `seed`, so that all runs share test images.
-        validation: Fraction of the training part set aside; by default 0.1 where a rule selects on
-            it, else 0.
-        model: Name of a model.
-        pretrained: Start from published weights instead of a random initialisation.
-        optimizer: Name, base and every hyperparameter, flat.
-        batch_size: Images per step.
-        epochs: Epochs to train, and the cap of every other stop rule.
-        stop: When to stop before that.
-        selection: Which weights are tested: the last, or the best on validation.
-        schedule: Learning rate over time.
-        augmentation: Random changes to training images; "papers" is replaced by what the papers
-            do on the dataset.
-        normalization: "unit" scales to [0, 1] (the papers'); "standard" also to the training
-            images' mean 0 and SD 1; "imagenet" to what pretrained weights were trained with.
-        precision: Arithmetic of forward and backward passes.
-        kernels: "deterministic" repeats bits where torch can; "fastest" is chosen by timing.
-        capture: Record steps as CUDA graphs: "auto" where that is possible and pays.
-        compile: Put the network through torch.compile: likewise.
-        seed: Initialisation, data order and augmentation.
-        label_noise: Share of the training images that get a wrong label, each of the other classes
-            equally likely; validation and test labels stay as they are. The same images for all
-            runs of a `split_seed`.
-        shifts: Family of disturbances under which the final weights are tested too.
-        replicas: Processes that train the run together, each on its share of every batch.
-        perturbation: Of several replicas: "synchronized" perturbs all by the gradient of the whole
-            batch, "per-replica" each by that of its share (m-sharpness): another algorithm.
-        batch_norm: Of several replicas: statistics of each one's share, or of the whole batch.
-    """
-
-    dataset: str
-    image_size: Annotated[int, "pixels"]
-    model: str
-    optimizer: Mapping[str, Setting]
-    split: str = "holdout"
-    fold: int | None = None
-    split_seed: int = 0
-    validation: Annotated[float, "fraction"] = 0.0
-    pretrained: bool = False
-    batch_size: Annotated[int, "images"] = 16
-    epochs: Annotated[int, "epochs"] = 50
-    stop: Stop = field(default_factory=Stop)
-    selection: str = "last"
-    schedule: str = "constant"
-    augmentation: str = "none"
-    normalization: str = "unit"
-    precision: str = "fp32"
-    seed: int = 0
-    label_noise: Annotated[float, "fraction"] = field(default=0.0, metadata=_ADDED)
-    shifts: str = field(default="none", metadata=_AFTERWARDS)
-    kernels: str = field(default="deterministic", metadata=_ADDED)
-    capture: str = "auto"
-    compile: str = "auto"
-    replicas: Annotated[int, "processes"] = 1
-    perturbation: str = "synchronized"
-    batch_norm: str = "per-replica"
+    dataset: Annotated[Name, about("Name of a prepared dataset.")]
+    image_size: Annotated[
+        Annotated[int, Meta(ge=8, le=LARGEST)],
+        about("Side of its images in pixels.", unit="pixels"),
+    ]
+    model: Annotated[ModelName, about("Name of a model.")]
+    optimizer: Annotated[
+        Settings,
+        about(
+            "Name, base and every hyperparameter, flat.",
+            schema={
+                "required": ["name", "base"],
+                "properties": {"name": {"type": "string"}, "base": {"type": "string"}},
+            },
+        ),
+    ]
+    split: Annotated[
+        SplitName,
+        about(
+            '"holdout", "folds", "authors", "kfold-K", "grouped-K", "patient-K" or "centre:NAME".'
+        ),
+    ] = "holdout"
+    fold: Annotated[
+        Count | None, about("Which fold is the test part, where the split has several.")
+    ] = None
+    split_seed: Annotated[
+        Count,
+        about(
+            "Seed of the split; not varied with `seed`, so that all runs share their test images."
+        ),
+    ] = 0
+    validation: Annotated[
+        Share,
+        about(
+            "Share of the training part that is set aside; by default 0.1 where a rule selects on "
+            "it, else 0.",
+            unit="fraction",
+        ),
+    ] = 0.0
+    pretrained: Annotated[
+        bool, about("Start from published weights instead of a random initialisation.")
+    ] = False
+    batch_size: Annotated[Whole, about("Images per step.", unit="images")] = 16
+    epochs: Annotated[
+        Whole, about("Epochs to train, and the cap of every other stop rule.", unit="epochs")
+    ] = 50
+    stop: Annotated[Stop, about("When to stop before that.")] = Stop()
+    selection: Annotated[
+        Literal["last", "best-validation"],
+        about("Which weights are tested: the last, or the best on validation."),
+    ] = "last"
+    schedule: Annotated[Literal["constant", "cosine"], about("Learning rate over time.")] = (
+        "constant"
+    )
+    augmentation: Annotated[
+        Literal["none", "flip-shift", "pad-crop-flip", "standard"],
+        about(
+            'Random changes to training images; "papers" is replaced by what the papers do on the '
+            "dataset.",
+            also=[PAPERS],
+        ),
+    ] = "none"
+    normalization: Annotated[
+        Literal["unit", "standard", "imagenet"],
+        about(
+            '"unit" scales to [0, 1] (the papers\'); "standard" also to mean 0 and SD 1 of the '
+            'training images; "imagenet" to what pretrained weights were trained with.'
+        ),
+    ] = "unit"
+    precision: Annotated[
+        Literal["fp32", "tf32", "bf16"], about("Arithmetic of forward and backward passes.")
+    ] = "fp32"
+    seed: Annotated[Count, about("Initialisation, data order and augmentation.")] = 0
+    label_noise: Annotated[
+        Share,
+        about(
+            "Share of the training images that get a wrong label, each of the other classes "
+            "equally likely; validation and test labels stay as they are. The same images for all "
+            "runs of a `split_seed`.",
+            unit="fraction",
+        ),
+    ] = 0.0
+    shifts: Annotated[
+        Literal["none", "ultrasound", "xray"],
+        about("Family of disturbances under which the final weights are tested too."),
+    ] = "none"
+    kernels: Annotated[
+        Literal["deterministic", "fastest"],
+        about('"deterministic" repeats bits where torch can; "fastest" is chosen by timing.'),
+    ] = "deterministic"
+    capture: Annotated[
+        Choice, about('Record steps as CUDA graphs: "auto" where that is possible and pays.')
+    ] = "auto"
+    compile: Annotated[Choice, about("Put the network through torch.compile: likewise.")] = "auto"
+    replicas: Annotated[
+        Whole,
+        about(
+            "Processes that train the run together, each on its share of every batch.",
+            unit="processes",
+        ),
+    ] = 1
+    perturbation: Annotated[
+        Literal["synchronized", "per-replica"],
+        about(
+            'Of several replicas: "synchronized" perturbs all by the gradient of the whole batch, '
+            '"per-replica" each by that of its share (m-sharpness): another algorithm.'
+        ),
+    ] = "synchronized"
+    batch_norm: Annotated[
+        Literal["per-replica", "synchronized"],
+        about("Of several replicas: statistics of each one's share, or of the whole batch."),
+    ] = "per-replica"
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> RunConfig:
@@ -192,41 +267,41 @@ class RunConfig:
             ConfigError: If a key is unknown or missing, or a value of the wrong type or range.
             UnknownNameError: If the optimizer does not exist.
         """
-        settings = dict(given)
+        settings = {str(name): value for name, value in given.items()}
         for_optimizer: dict[str, object] = {
             k: settings.pop(k) for k in ("base", "lr", "weight_decay") if k in settings
         }
-        _refuse_unknown(settings, _FIELDS, "run")
-        for name in ("dataset", "image_size", "model", "optimizer"):
-            if settings.get(name) is None:
-                raise ConfigError(f"a run needs {name!r}")
-            _typed(name, settings[name])
-        settings["optimizer"] = _optimizer(settings["optimizer"], for_optimizer)
-        settings["stop"] = Stop.parse(settings.get("stop", "epochs"))
         if settings.get("augmentation") == PAPERS:
-            settings["augmentation"] = PAPERS_AUGMENTATION.get(settings["dataset"], "none")
-        config = cls(**{k: _typed(k, v) for k, v in settings.items()})
+            dataset = str(settings.get("dataset"))
+            settings["augmentation"] = PAPERS_AUGMENTATION.get(dataset, "none")
+        if settings.get("optimizer") is not None:
+            settings["optimizer"] = _optimizer(settings["optimizer"], for_optimizer)
+        if "stop" in settings:
+            settings["stop"] = Stop.parse(settings["stop"])
+        config = build(cls, settings, what="a run")
         config._check_replicas()
         return config._with_validation()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON, in field order; what concerns replicas if there are any."""
-        left_out = ("replicas", "perturbation", "batch_norm") if self.replicas == 1 else ()
-        plain = {name: getattr(self, name) for name in _FIELDS if name not in left_out}
-        plain["stop"] = {"rule": self.stop.rule, "value": self.stop.value}
-        plain["optimizer"] = {
+        found = plain(self)
+        found["optimizer"] = {
             k: list(v) if isinstance(v, tuple) else v for k, v in self.optimizer.items()
         }
-        return plain
+        for name in OF_REPLICAS if self.replicas == 1 else ():
+            del found[name]
+        return found
 
     @functools.cached_property
     def id(self) -> str:
         """Ten hex digits of the sha256 of the canonical form: sorted keys, no spaces."""
-        plain = self.to_dict()
-        for name, default in _UNNAMED.items():
-            if default is None or plain[name] == default:
-                del plain[name]
-        canonical = json.dumps(plain, sort_keys=True, separators=(",", ":"))
+        named = self.to_dict()
+        for name in (*EXECUTION, *AFTERWARDS):
+            del named[name]
+        for name in ADDED:
+            if named[name] == DEFAULTS[name]:
+                del named[name]
+        canonical = json.dumps(named, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:10]
 
     @functools.cached_property
@@ -234,6 +309,17 @@ class RunConfig:
         """Folder name of the run: `<dataset>-<model>-<optimizer>-s<seed>-<id>`."""
         parts = (self.dataset, self.model, str(self.optimizer["name"]), f"s{self.seed}", self.id)
         return re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(parts))
+
+    def checked(self) -> RunConfig:
+        """Return a stored configuration with its optimizer's settings checked and complete.
+
+        Raises:
+            ConfigError: If settings do not go together or a hyperparameter is not allowed.
+            UnknownNameError: If the optimizer does not exist.
+        """
+        self._check_replicas()
+        complete = _resolved(tuple(self.optimizer.items()))
+        return self if complete == self.optimizer else replace(self, optimizer=complete)
 
     def _check_replicas(self) -> None:
         together = (self.perturbation, self.batch_norm) != ("synchronized", "per-replica")
@@ -251,64 +337,36 @@ class RunConfig:
         return replace(self, validation=0.1) if needed and not self.validation else self
 
 
-_FIELDS = tuple(f.name for f in fields(RunConfig))
-_UNNAMED = {
-    f.name: f.default if f.metadata == _ADDED else None
-    for f in fields(RunConfig)
-    if f.metadata or f.name in EXECUTION
-}
-"""Fields that the id leaves out: at this default, or always where it is None."""
+DEFAULTS = dict(
+    zip(
+        RunConfig.__struct_fields__[-len(RunConfig.__struct_defaults__) :],
+        RunConfig.__struct_defaults__,
+        strict=True,
+    )
+)
 
 
-def _optimizer(given: object, beside: Mapping[str, object]) -> dict[str, Setting]:
+def _optimizer(given: object, beside: Mapping[str, object]) -> Settings:
     named = {"name": given} if isinstance(given, str) else given
     if not isinstance(named, Mapping) or not isinstance(named.get("name"), str):
-        raise ConfigError(f"optimizer={given!r} needs a name, as in {{name: sam, rho: 0.05}}")
-    settings = {"lr": LEARNING_RATE, **beside, **{k: v for k, v in named.items() if k != "name"}}
+        raise ConfigError(f"optimizer={shown(given)} needs a name, as in {{name: sam, rho: 0.05}}")
+    own = {str(k): v for k, v in named.items() if k != "name"}
+    settings = {"lr": LEARNING_RATE, **beside, **own}
     base = settings.pop("base", None)
     info = optimizers.get(named["name"])
-    return info.resolve(info.base or (None if base is None else str(base)), settings)
+    try:
+        return info.resolve(info.base or (None if base is None else str(base)), settings)
+    except (OverflowError, RecursionError):
+        raise ConfigError(
+            f"optimizer={shown(given)} is not allowed: no number is that large"
+        ) from None
 
 
-MINIMUM = {
-    "image_size": 8,
-    **dict.fromkeys(("batch_size", "epochs", "replicas"), 1),
-    **dict.fromkeys(("seed", "split_seed", "fold"), 0),
-}
-"""Least values of whole numbers."""
-
-
-def choices_of(name: str) -> tuple[str, ...]:
-    """Return what a user may write for a setting of `CHOICES`."""
-    return (*CHOICES[name], *([PAPERS] if name == "augmentation" else []))
-
-
-def _typed(name: str, value: Any) -> Any:
-    """Check a value against its field's type and range."""
-    if name in MINIMUM:
-        if name == "fold" and value is None:
-            return None
-        if isinstance(value, bool) or not isinstance(value, int) or value < MINIMUM[name]:
-            raise ConfigError(
-                f"{name}={value!r} is not allowed; allowed: a whole number >= {MINIMUM[name]}"
-            )
-    elif name == "pretrained":
-        if not isinstance(value, bool):
-            raise ConfigError(f"pretrained={value!r} is not allowed; allowed: true or false")
-    elif name in ("validation", "label_noise"):
-        value = _number(value, name)
-        if not 0 <= value < 1:
-            raise ConfigError(f"{name}={value:g} is not allowed; allowed: [0, 1)")
-    elif name in CHOICES:
-        if value not in CHOICES[name]:
-            allowed = choices_of(name)
-            raise ConfigError(
-                f"{name}={value!r} is not allowed{did_you_mean(str(value), allowed)}"
-                f"; allowed: {', '.join(allowed)}"
-            )
-    elif name in ("dataset", "model", "split") and not (isinstance(value, str) and value):
-        raise ConfigError(f"{name}={value!r} is not allowed; allowed: a name")
-    return value
+@functools.lru_cache(maxsize=4096)
+def _resolved(stored: tuple[tuple[str, Setting], ...]) -> Settings:
+    settings = dict(stored)
+    name, base = settings.pop("name", None), settings.pop("base", None)
+    return optimizers.get(str(name)).resolve(None if base is None else str(base), settings)
 
 
 def _number(value: object, what: str) -> float:
@@ -317,14 +375,5 @@ def _number(value: object, what: str) -> float:
         if isinstance(value, bool) or not math.isfinite(number):
             raise ValueError
     except (TypeError, ValueError, OverflowError):
-        raise ConfigError(f"{what}: {value!r} is not a finite number") from None
+        raise ConfigError(f"{what}: {shown(value)} is not a finite number") from None
     return number
-
-
-def _refuse_unknown(given: Mapping[str, Any], known: Any, where: str) -> None:
-    for key in given:
-        if key not in known:
-            raise ConfigError(
-                f"unknown key {str(key)!r} in {where}{did_you_mean(str(key), known)}; "
-                f"known: {', '.join(known)}"
-            )

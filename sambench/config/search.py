@@ -11,35 +11,48 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+from msgspec.structs import replace
 
 from sambench.config.run_config import RunConfig
-from sambench.errors import ConfigError, did_you_mean
+from sambench.errors import ConfigError, shown
+from sambench.files.definition import LARGEST, Count, Definition, about, build
 from sambench.optim.base import Setting, find_base
 from sambench.optim.method import optimizers
 
 TRIALS = " (search)"
+MOST_POINTS = 10_000
+"""Of one grid, of which a search tries a few."""
+
 Grid = Mapping[str, tuple[Setting, ...]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Search:
-    """How hyperparameters are chosen.
+class Search(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How hyperparameters are chosen."""
 
-    Attributes:
-        trials: Points tried for each optimizer, the given one among them.
-        seeds: Each point is tried with each; no final run may have one of them.
-        validation: Fraction of the training part set aside where the runs have none of their own.
-        grids: By optimizer, the grid to use in place of the declared one.
-    """
-
-    trials: int = 8
-    seeds: tuple[int, ...] = (1000,)
-    validation: float = 0.1
-    grids: Mapping[str, Grid] = field(default_factory=dict)
+    trials: Annotated[
+        Annotated[int, Meta(ge=2, le=LARGEST)],
+        about("Points tried for each optimizer, the given one among them."),
+    ] = 8
+    seeds: Annotated[
+        tuple[Count, ...],
+        about("Each point is tried with each; no final run may have one of them."),
+    ] = (1000,)
+    validation: Annotated[
+        Annotated[float, Meta(gt=0, lt=1)],
+        about("Share of the training part set aside where the runs have none of their own."),
+    ] = 0.1
+    grids: Annotated[
+        dict[str, dict[str, tuple[Setting, ...]]],
+        about("By optimizer, the grid to use in place of the declared one."),
+    ] = msgspec.field(default_factory=dict)
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> Search:
@@ -49,24 +62,10 @@ class Search:
             ConfigError: If a key is unknown or a value out of range.
             UnknownNameError: If a grid is of an optimizer that does not exist.
         """
-        known = [f.name for f in fields(cls)]
-        for key in given:
-            if key not in known:
-                raise ConfigError(
-                    f"unknown key {key!r} in search{did_you_mean(key, known)}; "
-                    f"known: {', '.join(known)}"
-                )
-        trials, share = given.get("trials", cls.trials), given.get("validation", cls.validation)
-        if type(trials) is not int or trials < 2:
-            raise ConfigError(f"search trials={trials!r} is not allowed; allowed: from 2 on")
-        if not isinstance(share, float) or not 0 < share < 1:
-            raise ConfigError(f"search validation={share!r} is not allowed; allowed: (0, 1)")
-        grids = given.get("grids") or {}
-        if not isinstance(grids, Mapping):
-            raise ConfigError(f"search grids must be a mapping of optimizers, not {grids!r}")
-        return cls(
-            **{**given, "grids": {str(k): _checked_grid(str(k), v) for k, v in grids.items()}}
-        )
+        search = build(cls, {k: v for k, v in given.items() if v is not None}, "search")
+        for name, grid in search.grids.items():
+            _check_grid(name, grid)
+        return search
 
     def candidates(self, given: Mapping[str, Setting]) -> tuple[dict[str, Setting], ...]:
         """Return what each trial of an optimizer changes of its settings; the first nothing.
@@ -76,6 +75,10 @@ class Search:
         """
         name = str(given["name"])
         grid = self.grids.get(name) or declared_grid(given)
+        if (number := math.prod(map(len, grid.values()))) > MOST_POINTS:
+            raise ConfigError(
+                f"the grid of {name} has {number} points; allowed: at most {MOST_POINTS}"
+            )
         points = [
             dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())
         ]
@@ -191,14 +194,13 @@ def _balanced(points: Sequence[dict[str, Setting]], number: int) -> Iterable[dic
         yield best
 
 
-def _checked_grid(name: str, given: object) -> Grid:
+def _check_grid(name: str, grid: Grid) -> None:
     info = optimizers.get(name)
-    if not isinstance(given, Mapping) or not given:
+    if not grid:
         raise ConfigError(f"the grid of {name} must be a mapping, as in {{rho: [0.05, 0.1]}}")
-    for key, values in given.items():
-        if not isinstance(values, list) or not values:
-            raise ConfigError(f"the grid of {name} needs a list of values for {key}")
+    for key, values in grid.items():
+        if not values:
+            raise ConfigError(f"the grid of {name} needs a list of values for {shown(key)}")
         if key in info.hyperparameters:
             for value in values:
                 info.hyperparameters[key].check(value, name)
-    return {str(key): tuple(values) for key, values in given.items()}

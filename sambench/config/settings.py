@@ -1,23 +1,13 @@
-"""Every setting of a run: type, default, unit and meaning, read from where each is defined."""
+"""Every setting of a run: what it takes, default, unit and meaning, from where each is defined."""
 
 from __future__ import annotations
 
-import inspect
-import re
-import types
 from collections.abc import Iterator
-from dataclasses import MISSING, Field, dataclass, fields
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from dataclasses import dataclass
+from typing import Any
 
-from sambench.config.run_config import (
-    CHOICES,
-    LEARNING_RATE,
-    MINIMUM,
-    STOP_RULES,
-    RunConfig,
-    Stop,
-    choices_of,
-)
+from sambench.config.run_config import LEARNING_RATE, STOP_RULES, RunConfig
+from sambench.files.description import described
 from sambench.optim.base import BASES
 from sambench.optim.hyperparameter import Hyperparameter, Mechanics
 from sambench.optim.method import optimizers
@@ -31,7 +21,8 @@ class Setting:
 
     Attributes:
         name: As on the command line.
-        type: "number", "whole number", "text", "true | false", or the values that there are.
+        type: What values there are, in words.
+        choices: All values, where they are a few.
         default: None where there is none, or it follows from others.
         unit: Of a number; empty where it has none.
         meaning: One sentence or two.
@@ -40,6 +31,7 @@ class Setting:
 
     name: str
     type: str
+    choices: tuple[str, ...]
     default: Any
     unit: str
     meaning: str
@@ -48,24 +40,26 @@ class Setting:
 
 def run_settings() -> Iterator[Setting]:
     """Yield the settings of the run itself, in the order of `RunConfig`, then the stop rules."""
-    meanings, hints = _attributes(RunConfig), get_type_hints(RunConfig, include_extras=True)
-    for f in fields(RunConfig):
-        unit = next(iter(getattr(hints[f.name], "__metadata__", ())), "")
+    for field in described(RunConfig):
+        stop = field.name == "stop"
         yield Setting(
-            name=f.name,
-            type=_type(f.name, hints[f.name]),
-            default=_default(f),
-            unit=unit,
-            meaning=meanings[f.name],
+            name=field.name,
+            type="a rule" if stop else field.allowed,
+            choices=field.choices,
+            default=field.default.rule if stop else field.default,
+            unit=field.unit,
+            meaning=field.meaning,
         )
-    for rule, unit, meaning in _rules(_attributes(Stop)["value"]):
-        yield Setting(
-            name=f"stop.{rule}",
-            type="number above 0",
-            default=STOP_RULES[rule],
-            unit=unit,
-            meaning=f"Stop then: {meaning}.",
-        )
+    for name, rule in STOP_RULES.items():
+        if rule.unit:
+            yield Setting(
+                name=f"stop.{name}",
+                type=rule.allowed,
+                choices=(),
+                default=rule.default,
+                unit=rule.unit,
+                meaning=f"Stop as soon as this holds: {rule.meaning}",
+            )
 
 
 def optimizer_settings() -> Iterator[Setting]:
@@ -73,7 +67,7 @@ def optimizer_settings() -> Iterator[Setting]:
     found: dict[tuple[str, str, Any, str], list[str]] = {}
     for owner, hyperparameters in _declared():
         for name, h in hyperparameters.items():
-            kind = "number" if h.range == "any" else h.range
+            kind = "a number" if h.range == "any" else h.range
             found.setdefault((name, kind, h.default, h.help), []).append(owner)
     for base in BASES.values():
         for name, default in base.settings.items():
@@ -85,6 +79,7 @@ def optimizer_settings() -> Iterator[Setting]:
         yield Setting(
             name=f"optimizer.{name}",
             type=kind,
+            choices=tuple(kind.split(" | ")) if " | " in kind else (),
             default=default,
             unit="",
             meaning=meaning,
@@ -102,37 +97,4 @@ def _declared() -> Iterator[tuple[str, dict[str, Hyperparameter[Any]]]]:
 def _kind(default: object) -> str:
     if isinstance(default, tuple):
         return f"{len(default)} numbers"
-    return "true | false" if isinstance(default, bool) else "number >= 0"
-
-
-def _default(f: Field[Any]) -> Any:
-    if f.default is not MISSING:
-        return f.default
-    return "epochs" if f.name == "stop" else None
-
-
-def _type(name: str, hint: Any) -> str:
-    if name in CHOICES:
-        return " | ".join(choices_of(name))
-    if name in MINIMUM:
-        return f"whole number >= {MINIMUM[name]}"
-    plain = get_args(hint)[0] if get_origin(hint) is Annotated else hint
-    if isinstance(plain, types.UnionType):
-        plain = get_args(plain)[0]
-    return {bool: "true | false", float: "number in [0, 1)", Stop: "rule"}.get(plain, "name")
-
-
-def _attributes(described: type) -> dict[str, str]:
-    """Return what the section "Attributes" of a docstring says of each, on one line."""
-    section = inspect.getdoc(described) or ""
-    _, _, section = section.partition("Attributes:\n")
-    found = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", section, flags=re.MULTILINE)
-    return {name: " ".join(text.split()) for name, text in found}
-
-
-def _rules(text: str) -> Iterator[tuple[str, str, str]]:
-    """Yield name, unit and meaning from "`a` (s): this; `b` (m) and `c` (kg): that."."""
-    for clause in text.rstrip(".").split("; "):
-        names, _, meaning = clause.partition(": ")
-        for name, unit in re.findall(r"`([\w-]+)` \((\w+)\)", names):
-            yield name, unit, meaning
+    return "false | true" if isinstance(default, bool) else "a number >= 0"

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Any
 
-from sambench.config.curvature_settings import refusal
-from sambench.errors import ConfigError, did_you_mean
+import msgspec
 
-if TYPE_CHECKING:
-    from sambench.curvature.objective import BatchNorm
-    from sambench.curvature.operator import HVP
+from sambench.config.curvature_settings import BatchNorm, Products
+from sambench.errors import ConfigError, shown
+from sambench.files.definition import Count, Definition, Positive, Whole, about, build, plain
 
 DENSITY, SHARPNESS, LANDSCAPE, INTERPOLATIONS = (
     "density",
@@ -32,39 +31,27 @@ OWN: Mapping[str, tuple[str, ...]] = {
 Section = dict[str, Any]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Studies:
-    """Which studies are wanted, and their settings.
+class Studies(Definition, frozen=True, kw_only=True):
+    """Which studies are wanted, and their settings."""
 
-    Attributes:
-        density: Spectral density.
-        sharpness: One step, worst case, average case.
-        landscape: Line, plane and eigenvector plane.
-        probes: Starts of the density.
-        steps: Lanczos steps of each.
-        rho: Radius of the ball around the weights.
-        relative_rho: Radius relative to each weight, of the adaptive ball.
-        noise: Standard deviation of the average case's noise.
-        relative_noise: The same, relative to each weight.
-        points: Values on each axis of a plane, an odd number; a line has twice as many.
-        seed: Of probes, noise and directions.
-        batch_norm: "eval", "train" or "recalibrate": what batch normalisation normalises by.
-        hvp: How products with the Hessian are made.
-    """
-
-    density: bool = False
-    sharpness: bool = False
-    landscape: bool = False
-    probes: int = 5
-    steps: int = 80
-    rho: float = 0.05
-    relative_rho: float = 0.5
-    noise: float = 0.01
-    relative_noise: float = 0.1
-    points: int = 21
-    seed: int = 0
+    density: Annotated[bool, about("Spectral density.")] = False
+    sharpness: Annotated[bool, about("One step, worst case, average case.")] = False
+    landscape: Annotated[bool, about("Line, plane and eigenvector plane.")] = False
+    probes: Annotated[Whole, about("Random starts of the density.")] = 5
+    steps: Annotated[Whole, about("Lanczos steps of each.")] = 80
+    rho: Annotated[Positive, about("Radius of the ball around the weights.")] = 0.05
+    relative_rho: Annotated[
+        Positive, about("Radius relative to each weight, of the adaptive ball.")
+    ] = 0.5
+    noise: Annotated[Positive, about("Standard deviation of the average case's noise.")] = 0.01
+    relative_noise: Annotated[Positive, about("The same, relative to each weight.")] = 0.1
+    points: Annotated[
+        Whole,
+        about("Values on each axis of a plane, an odd number from 3 on; a line has twice as many."),
+    ] = 21
+    seed: Annotated[Count, about("Of probes, noise and directions.")] = 0
     batch_norm: BatchNorm = "eval"
-    hvp: HVP = "reverse"
+    hvp: Products = "reverse"
 
     def __post_init__(self) -> None:
         if self.points < 3 or self.points % 2 == 0:
@@ -83,7 +70,15 @@ class Studies:
         Raises:
             ConfigError: If a key is unknown or a value out of range.
         """
-        own = {key: value for name, wish in given.items() for key, value in _own(name, wish)}
+        own: dict[str, Any] = {}
+        for name, wish in given.items():
+            if isinstance(wish, Mapping):
+                own |= plain(build(_own_settings(name), wish, "hessian", name))
+            elif not isinstance(wish, bool):
+                raise ConfigError(
+                    f"hessian {name}={shown(wish)} is not allowed; allowed: true, false or a "
+                    f"mapping with {', '.join(OWN[name])}"
+                )
         wanted: Any = {name: wish is not False for name, wish in given.items()}
         return cls(**wanted, **own, **shared)
 
@@ -108,26 +103,15 @@ class Studies:
         return tuple(name for name, is_wanted in wanted.items() if is_wanted)
 
 
-def _own(name: str, wish: object) -> list[tuple[str, Any]]:
-    """Return a study's own settings, checked."""
-    if isinstance(wish, bool):
-        return []
-    known = OWN[name]
-    if not isinstance(wish, Mapping):
-        raise ConfigError(
-            f"hessian {name}={wish!r} is not allowed; allowed: true, false or a mapping with "
-            f"{', '.join(known)}"
-        )
-    for key, value in wish.items():
-        if key not in known:
-            raise ConfigError(
-                f"unknown key {key!r} in hessian {name}{did_you_mean(str(key), known)}; "
-                f"known: {', '.join(known)}"
-            )
-        allowed = refusal(key, value, getattr(Studies, key))
-        if allowed is not None:
-            raise ConfigError(f"hessian {name} {key}={value!r} is not allowed; {allowed}")
-    return list(wish.items())
+@functools.cache
+def _own_settings(study: str) -> type[msgspec.Struct]:
+    """Return the definition of a study's own settings, which are fields of `Studies`."""
+    own = [
+        (field.name, field.type, field.default)
+        for field in msgspec.structs.fields(Studies)
+        if field.name in OWN[study]
+    ]
+    return msgspec.defstruct(study, own, bases=(Definition,), forbid_unknown_fields=True)
 
 
 def studies_in(hessian: Mapping[str, Any] | None) -> Section:

@@ -3,71 +3,101 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any, ClassVar, Literal
 
-from sambench.config.grid import Combination, Pattern, guilty, product
+import msgspec
+
+from sambench.config.grid import MOST_RUNS, Combination, Pattern, guilty, product
 from sambench.config.measurement import Measurement
 from sambench.config.run_config import RunConfig
 from sambench.config.search import Search
+from sambench.data.source import default_size
 from sambench.data.splits import folds_of
 from sambench.errors import ConfigError, UserError, did_you_mean
-from sambench.files.yaml_text import Path
+from sambench.files.definition import Count, Definition, Fault, Name, Path, about
 
 SizeOf = Callable[[str], int]
 FoldsIn = Callable[[str, int], Sequence[int]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class TableReference:
-    """A published table or figure that some of a suite's runs stand beside.
+class TableReference(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A published table or figure that some of a suite's runs stand beside."""
 
-    Attributes:
-        paper: Id of the paper.
-        table: Number or name of the table or figure in it.
-        where: Which runs.
-    """
+    paper: Annotated[str, about("Id of the paper.")]
+    table: Annotated[str, about("Number or name of the table or figure in it.")]
+    where: Annotated[Pattern, about("Which runs, as a pattern; all where it is left out.")] = (
+        Pattern()
+    )
 
-    paper: str
-    table: str
-    where: Pattern = field(default_factory=Pattern)
+
+class ReportSettings(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a suite is reported."""
+
+    baseline: Annotated[str | None, about("The optimizer that the others are compared with.")] = (
+        None
+    )
 
 
 def _no_folds(dataset: str, image_size: int) -> Sequence[int]:
     raise ConfigError(f"the folds of {dataset!r} are not known here; list them: folds: [1, 2]")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Suite:
-    """A named study.
+class Suite(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
+    """A named study: the content of a suite file."""
 
-    Attributes:
-        name: Names its reports.
-        defaults: Settings shared by all runs.
-        matrix: Settings that vary; every combination is run.
-        include: Further grids beside the matrix, each over the defaults.
-        exclude: Combinations of matrix and include to leave out, each a pattern.
-        seeds: Each combination is run with each; in a file a list, or how many from 0 on.
-        folds: A list; combinations whose split has folds are run on each. "all" for all there are.
-        search: How hyperparameters are chosen before the final runs; None to run as given.
-        hessian: What is measured of each run's minimum; None to leave it out.
-        tables: What the runs stand beside.
-        baseline: The optimizer that the others are compared with; None for no particular one.
-        places: File and line of what was written, for messages.
-    """
+    name: Annotated[Name, about("Names its reports.")]
+    extends: Annotated[str | None, about("Another suite that this one changes.")] = None
+    defaults: Annotated[dict[str, Any], about("Settings shared by all runs.")] = msgspec.field(
+        default_factory=dict
+    )
+    matrix: Annotated[dict[str, Any], about("Settings that vary; every combination is run.")] = (
+        msgspec.field(default_factory=dict)
+    )
+    include: Annotated[
+        tuple[dict[str, Any], ...],
+        about("Further grids beside the matrix, each over the defaults."),
+    ] = ()
+    exclude: Annotated[
+        tuple[Pattern, ...],
+        about("Combinations of matrix and include to leave out, each a pattern."),
+    ] = ()
+    seeds: Annotated[
+        tuple[Count, ...],
+        about("Each combination is run with each: a list, or how many from 0 on."),
+    ] = (0,)
+    folds: Annotated[
+        Literal["all"] | tuple[Count, ...] | None,
+        about(
+            'A list; combinations whose split has folds are run on each. "all" for all there are.'
+        ),
+    ] = None
+    search: Annotated[
+        Search | None,
+        about("How hyperparameters are chosen before the final runs; leave it out for none."),
+    ] = None
+    hessian: Annotated[
+        Measurement | None,
+        about("What is measured of each run's minimum; leave it out to measure nothing."),
+    ] = None
+    tables: Annotated[
+        tuple[TableReference, ...], about("Published tables that the runs stand beside.")
+    ] = ()
+    report: Annotated[
+        ReportSettings, about("`baseline`: the optimizer that the others are compared with.")
+    ] = ReportSettings()
 
-    name: str
-    defaults: Mapping[str, Any] = field(default_factory=dict)
-    matrix: Mapping[str, Any] = field(default_factory=dict)
-    include: tuple[Mapping[str, Any], ...] = ()
-    exclude: tuple[Pattern, ...] = ()
-    seeds: tuple[int, ...] = (0,)
-    folds: str | tuple[int, ...] | None = None
-    search: Search | None = None
-    hessian: Measurement | None = None
-    tables: tuple[TableReference, ...] = ()
-    baseline: str | None = None
-    places: Mapping[Path, str] = field(default_factory=dict, compare=False, repr=False)
+    places: ClassVar[Mapping[Path, str]] = {}
+    """File and line of what was written, for messages; no part of what the suite is."""
+
+    @property
+    def baseline(self) -> str | None:
+        """The optimizer that the others are compared with; None for no particular one."""
+        return self.report.baseline
+
+    def written_at(self, places: Mapping[Path, str]) -> Suite:
+        """Return the suite, which knows from now on where it was written."""
+        self.__dict__["places"] = places
+        return self
 
     def place(self, *path: str | int) -> str:
         """Return file and line of what was written there, or of what that is a part of."""
@@ -75,7 +105,9 @@ class Suite:
             path = path[:-1]
         return self.places.get(path, f"suite {self.name}")
 
-    def expand(self, image_size: SizeOf, folds_in: FoldsIn = _no_folds) -> tuple[RunConfig, ...]:
+    def expand(
+        self, image_size: SizeOf = default_size, folds_in: FoldsIn = _no_folds
+    ) -> tuple[RunConfig, ...]:
         """Return every run, seeds and folds outermost so that whole comparisons come early.
 
         Args:
@@ -98,11 +130,20 @@ class Suite:
         self._check_tables(kept)
         return tuple(kept)
 
-    def _combinations(self) -> Iterable[Combination]:
+    def _combinations(self) -> list[Combination]:
+        grids: list[tuple[Path, Mapping[str, Any]]] = []
         if self.matrix or not self.include:
-            yield from self._over_defaults(self.matrix, ("matrix",))
-        for number, grid in enumerate(self.include):
-            yield from self._over_defaults(grid, ("include", number))
+            grids.append((("matrix",), self.matrix))
+        grids += [(("include", number), grid) for number, grid in enumerate(self.include)]
+        try:
+            found = [c for path, grid in grids for c in self._over_defaults(grid, path)]
+        except Fault as fault:
+            raise ConfigError(f"{self.place(*fault.path)}: {fault}") from None
+        if (runs := len(found) * len(self.seeds)) > MOST_RUNS:
+            raise ConfigError(
+                f"{self.place('seeds')}: {runs} runs are asked for; allowed: at most {MOST_RUNS}"
+            )
+        return found
 
     def _over_defaults(self, grid: Mapping[str, Any], path: Path) -> Iterable[Combination]:
         defaults = {k: v for k, v in self.defaults.items() if k not in grid}

@@ -7,19 +7,27 @@ takes a key away. The name is not taken over.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
 import sambench
+from sambench.config.measurement import Measurement
+from sambench.config.search import Search
 from sambench.config.suite import Suite
-from sambench.config.suite_reader import KEYS, read_suite
-from sambench.errors import ConfigError, did_you_mean
+from sambench.errors import ConfigError, UserError, did_you_mean, shown
 from sambench.files import yaml_text
+from sambench.files.definition import Fault, build
+from sambench.files.definition import Path as Keys
 
-Places = dict[yaml_text.Path, str]
+T = TypeVar("T")
+Places = dict[Keys, str]
+KEYS = Suite.__struct_fields__
+
+MOST_SEEDS = 10_000
+"""More seeds than anybody has time for; a list may have as many as its writer likes."""
 
 
 def load_suite(given: Path) -> Suite:
@@ -34,6 +42,95 @@ def load_suite(given: Path) -> Suite:
     path = find_suite(given)
     content, places = _read(path, ())
     return read_suite(content, str(path), places)
+
+
+def read_suite(given: Mapping[str, Any], where: str, places: Places | None = None) -> Suite:
+    """Check the content of a suite file.
+
+    Args:
+        given: The content.
+        where: The file, for messages.
+        places: File and line of each key and list item, where known.
+
+    Raises:
+        ConfigError: If a key is unknown or a value of the wrong type; names the place.
+    """
+    located = {(): where, **(places or {})}
+    try:
+        suite = build(Suite, _normalised(given), what="a suite")
+        _refuse_empty(suite)
+    except Fault as fault:
+        path = fault.path
+        while path not in located:
+            path = path[:-1]
+        raise ConfigError(f"{located[path]}: {fault}") from None
+    return suite.written_at(located)
+
+
+def _normalised(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content without short forms, its measurement and its search checked."""
+    content = {key: value for key, value in given.items() if value is not None}
+    if "seeds" in content:
+        content["seeds"] = _seeds(content["seeds"], "seeds")
+    for key, read in (("search", _search), ("hessian", Measurement.parse)):
+        if content.get(key) is False:
+            del content[key]
+        elif key in content:
+            block = {} if content[key] is True else content[key]
+            if not isinstance(block, dict):
+                raise Fault(f"{key} must be a mapping, not {shown(block)}", (key,))
+            content[key] = _inside(key, read, block)
+    if isinstance(content.get("tables"), list):
+        content["tables"] = [_named_table(item) for item in content["tables"]]
+    return content
+
+
+def _inside(key: str, read: Callable[[dict[str, Any]], T], block: dict[str, Any]) -> T:
+    try:
+        return read(block)
+    except Fault:
+        raise
+    except UserError as error:
+        raise Fault(str(error), (key,)) from None
+
+
+def _search(block: dict[str, Any]) -> Search:
+    if block.get("seeds") is not None:
+        seeds = _seeds(block["seeds"], "search", "seeds", first=1000)
+        return Search.from_dict({**block, "seeds": seeds})
+    return Search.from_dict(block)
+
+
+def _seeds(value: object, *path: str, first: int = 0) -> tuple[int, ...]:
+    if type(value) is int and 1 <= value <= MOST_SEEDS:
+        return tuple(range(first, first + value))
+    if isinstance(value, list) and value and all(type(v) is int and v >= 0 for v in value):
+        return tuple(dict.fromkeys(value))
+    raise Fault(
+        f"{' '.join(path)}={shown(value)} must be a number of seeds, at most {MOST_SEEDS}, or a "
+        "list of them",
+        path,
+    )
+
+
+def _named_table(item: object) -> object:
+    """Return a table with its paper and number as text, which YAML may take for numbers."""
+    if not isinstance(item, dict):
+        return item
+    return {k: str(v) if type(v) is int and k != "where" else v for k, v in item.items()}
+
+
+def _refuse_empty(suite: Suite) -> None:
+    grids: list[tuple[Keys, Mapping[str, Any]]] = [(("matrix",), suite.matrix)]
+    grids += [(("include", number), grid) for number, grid in enumerate(suite.include)]
+    for path, grid in grids:
+        if not grid and path[0] == "include":
+            raise Fault("include must list settings, not {}", path)
+        for key, value in grid.items():
+            if value == []:
+                raise Fault(f"{path[0]} {key} is empty; give at least one value", (*path, key))
+    if suite.folds == ():
+        raise Fault("folds=[] must be all or a list, as in [1, 2]", ("folds",))
 
 
 def shipped_suites() -> dict[str, Path]:
@@ -102,7 +199,7 @@ def _merge(
     base_places: Places,
     over: Mapping[str, Any],
     places: Places,
-    path: yaml_text.Path,
+    path: Keys,
 ) -> None:
     """Put one mapping over another, in place."""
     for key, value in over.items():
@@ -119,7 +216,7 @@ def _merge(
         base_places.update({p: at for p, at in places.items() if p[: len(inside)] == inside})
 
 
-def _parse(path: Path) -> tuple[dict[str, Any], dict[yaml_text.Path, int]]:
+def _parse(path: Path) -> tuple[dict[str, Any], dict[Keys, int]]:
     try:
         content, lines = yaml_text.read_yaml_with_lines(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:

@@ -7,7 +7,7 @@ on the order of the files nor on a library's version.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,8 @@ TEST_FRACTION = 0.2
 
 NAMES = ("holdout", "folds", "authors", "kfold-K", "grouped-K", "patient-K", "centre:NAME")
 DEALT = ("kfold", "grouped", "patient")
+MOST_FOLDS = 1000
+"""Far more than anybody trains on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +108,59 @@ def deal(population: Population, folds: int, seed: int) -> Indices:
     return _grouped(population, everything, [1 / folds] * folds, seed, "test")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Leak:
+    """What a split tears apart, counted over some of its folds.
+
+    Attributes:
+        test: Images tested.
+        group: Those of them of whose group (a patient, or copies) others train.
+    """
+
+    test: int
+    group: int
+
+
+def find_leak(population: Population, name: str, folds: Sequence[int | None], *, seed: int) -> Leak:
+    """Count the images of a split that are tested while others of their group train.
+
+    Raises:
+        ConfigError: If the name is unknown or a fold does not exist.
+        DataError: If the data lack what the split needs.
+    """
+    _, group = np.unique(population.groups, return_inverse=True)
+    test = leaked = 0
+    for fold in folds:
+        parts = make_split(population, name, fold=fold, seed=seed, validation=0)
+        test += len(parts.test)
+        leaked += int(np.isin(group[parts.test], group[parts.train]).sum())
+    return Leak(test=test, group=leaked)
+
+
+def leak_warning(
+    population: Population, name: str, folds: Sequence[int | None], *, seed: int
+) -> Iterator[str]:
+    """Yield one line if a split leaks, with the split that does not.
+
+    Raises:
+        ConfigError: If the name is unknown or a fold does not exist.
+        DataError: If the data lack what the split needs.
+    """
+    leak = find_leak(population, name, folds, seed=seed)
+    if not leak.group:
+        return
+    patients = any(population.facts.get("patient", ()))
+    remedy = "patient-5" if all(population.facts.get("patient", [""])) else "grouped-5"
+    what = "a patient or a copy" if patients else "a copy"
+    if len(set(population.groups)) < 5:
+        remedy = f"grouped-{max(2, len(set(population.groups)))}"
+    yield (
+        f"split {name}: {leak.group:,} of {leak.test:,} test images "
+        f"({leak.group / leak.test:.1%}) share {what} with training, so its accuracy is too "
+        f"good; `--set split={remedy}` keeps them together"
+    )
+
+
 def folds_of(name: str) -> tuple[int, ...] | None:
     """Return the folds of a split: () where it has none, None where the data bring their own.
 
@@ -115,7 +170,7 @@ def folds_of(name: str) -> tuple[int, ...] | None:
     kind, _, number = name.partition("-")
     if name == "folds":
         return None
-    if f"{kind}-K" in NAMES and number.isdecimal() and int(number) >= 2:
+    if f"{kind}-K" in NAMES and number.isdecimal() and 2 <= int(number) <= MOST_FOLDS:
         return tuple(range(1, int(number) + 1))
     if name in NAMES or all(name.partition(":")):
         return ()
@@ -139,7 +194,7 @@ def _test_mask(population: Population, name: str, fold: int | None, seed: int) -
     if name == "folds":
         known = sorted({int(value) for value in _column(population, "fold")})
         return _equals(population, "fold", str(_checked_fold(name, fold, known)))
-    if kind in DEALT and argument.isdecimal() and int(argument) >= 2:
+    if kind in DEALT and argument.isdecimal() and 2 <= int(argument) <= MOST_FOLDS:
         chosen = _checked_fold(name, fold, range(1, int(argument) + 1))
         if kind == "patient":
             _column(population, "patient")

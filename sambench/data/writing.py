@@ -7,17 +7,19 @@ import hashlib
 import io
 import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import PIL
 
 import sambench
-from sambench.data.decoding import PREPROCESSING
+from sambench.data.accounting import Account
 from sambench.data.partial import Entry, Partial
 from sambench.data.prepared import (
+    BLOCK_BYTES,
+    BLOCKS,
     FIXED_COLUMNS,
     FORMAT_VERSION,
     IMAGES,
@@ -25,9 +27,14 @@ from sambench.data.prepared import (
     SAMPLES,
     fingerprint,
 )
+from sambench.data.problems import some
 from sambench.data.selection import TOGETHER, Drops, Selection
-from sambench.data.source import Listing, Setting, Source
+from sambench.data.source import PARTS, Fact, Listing, Sample, Setting, Source
 from sambench.files.atomic import replacing, write_bytes, write_json
+from sambench.files.checksums import sha256_of
+
+FIXED = {"part": "of the authors' parts", "fold": "folds"}
+"""Facts that say which images train and which test."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +52,7 @@ def write_prepared(
     listing: Listing,
     selection: Selection,
     partial: Partial,
+    account: Account,
     *,
     skipped: Sequence[Skipped],
     drops: Drops,
@@ -59,6 +67,7 @@ def write_prepared(
         listing: What the source told.
         selection: The images to write, in order, and those left out by choice.
         partial: Holds their pixels.
+        account: What became of every file.
         skipped: What could not be used.
         drops: The choice.
         options: The source's settings.
@@ -69,11 +78,14 @@ def write_prepared(
     """
     entries = [entry for _, entry in selection.kept]
     channels = max(entry.channels for entry in entries)
+    images = _write_images(folder / IMAGES, entries, partial, channels)
     files = {
         SAMPLES: _write_samples(folder / SAMPLES, selection, listing.columns),
-        IMAGES: _write_images(folder / IMAGES, entries, partial, channels),
+        IMAGES: images.whole.hexdigest(),
     }
     labels = Counter(sample.label for sample, _ in selection.kept)
+    recipe = replace(partial.recipe, depth=max(entry.depth for entry in entries))
+    paged = options.get("pages") == "all"
     manifest = {
         "format_version": FORMAT_VERSION,
         "name": source.name,
@@ -86,15 +98,19 @@ def write_prepared(
             "width": _spread([entry.width for entry in entries]),
             "height": _spread([entry.height for entry in entries]),
         },
-        "preprocessing": PREPROCESSING,
+        "preprocessing": recipe.in_words,
+        "changed": partial.recipe.changed,
         "layout": listing.layout,
         "options": dict(options),
         "groups": ["copies", *(f"same {name}" for name in TOGETHER)],
         "reference": source.reference,
         "licence": source.licence,
         "checksums": dict(listing.checksums),
-        "notes": listing.notes,
+        "notes": [*listing.notes, *notes_on([s for s, _ in selection.kept]), *_depth_note(entries)],
+        "account": account.to_dict(),
+        "pages": {s.file: e.frames for s, e in selection.kept if e.frames > 1 and not paged},
         "skipped": [asdict(image) for image in skipped],
+        "possible_copies": selection.possible,
         "drops": asdict(drops),
         "dropped": [
             {"id": sample.id, "file": sample.file, "label": sample.label, "reason": reason}
@@ -103,9 +119,41 @@ def write_prepared(
         "written_by": {"sambench": sambench.__version__, "pillow": PIL.__version__},
         "listing": listing_sha256,
         "files": files,
-        "fingerprint": fingerprint(files[SAMPLES], files[IMAGES]),
+        BLOCKS: images.blocks(),
+        "fingerprint": fingerprint(files[SAMPLES], files[IMAGES], partial.recipe.changed),
     }
     write_json(folder / MANIFEST, manifest)
+
+
+def notes_on(samples: Sequence[Sample]) -> Iterator[str]:
+    """Yield the sizes of parts and folds of the images that are kept, and their patients."""
+    parts, folds = (Counter(sample.facts.get(fact) for sample in samples) for fact in FIXED)
+    if parts.keys() & set(PARTS):
+        told = ", ".join(f"{part} ({parts[part]})" for part in PARTS if parts[part])
+        yield f"the authors' parts (and images): {told}"
+    if known := sorted((fold for fold in folds if fold is not None), key=str):
+        told = ", ".join(f"{fold} ({folds[fold]})" for fold in known)
+        yield f"{len(known)} folds with these numbers (and images): {told}"
+    for fact, name in FIXED.items():
+        sides: dict[Fact, set[Fact]] = {}
+        for sample in samples:
+            if sample.facts.get("patient") is not None:
+                sides.setdefault(sample.facts["patient"], set()).add(sample.facts.get(fact))
+        torn = [str(patient) for patient, places in sides.items() if len(places) > 1]
+        if torn:
+            yield f"{len(torn)} of {len(sides):,} patients are in several {name}: {some(torn, 5)}"
+    if sides:
+        yield f"{len(sides):,} patients or groups"
+
+
+def _depth_note(entries: Sequence[Entry]) -> list[str]:
+    peak, depth = max((entry.peak, entry.depth) for entry in entries)
+    if not peak:
+        return []
+    return [
+        f"16-bit images read as {depth} bits of grey, by their brightest pixel, {peak:,}; "
+        "another range: `--set depth=BITS`"
+    ]
 
 
 def _write_samples(path: Path, selection: Selection, columns: Sequence[str]) -> str:
@@ -119,23 +167,53 @@ def _write_samples(path: Path, selection: Selection, columns: Sequence[str]) -> 
         writer.writerow([sample.id, sample.file, sample.label, group, *file, *facts])
     data = text.getvalue().encode()
     write_bytes(path, data)
-    return hashlib.sha256(data).hexdigest()
+    return sha256_of(data)
 
 
-def _write_images(path: Path, entries: Sequence[Entry], partial: Partial, channels: int) -> str:
-    """Write `images.npy` and return its sha256."""
+def _write_images(
+    path: Path, entries: Sequence[Entry], partial: Partial, channels: int
+) -> _Checksums:
+    """Write `images.npy` and return its checksums."""
     shape = (partial.image_size, partial.image_size, channels)
     header = io.BytesIO()
     description = {"descr": "|u1", "fortran_order": False, "shape": (len(entries), *shape)}
     np.lib.format.write_array_header_1_0(header, description)
-    checksum = hashlib.sha256(header.getbuffer())
+    checksums = _Checksums()
+    checksums.update(header.getvalue())
     with replacing(path) as file:
-        file.write(header.getbuffer())
+        file.write(header.getvalue())
         for entry in entries:
             pixels = np.broadcast_to(partial.read(entry), shape).tobytes()
-            checksum.update(pixels)
+            checksums.update(pixels)
             file.write(pixels)
-    return checksum.hexdigest()
+    return checksums
+
+
+class _Checksums:
+    """sha256 of a file that is written in pieces: of the whole, and of each block."""
+
+    def __init__(self) -> None:
+        self.whole = hashlib.sha256()
+        self._full: list[str] = []
+        self._block = hashlib.sha256()
+        self._room = BLOCK_BYTES
+
+    def update(self, piece: bytes) -> None:
+        """Take the next piece of the file."""
+        self.whole.update(piece)
+        rest = memoryview(piece)
+        while rest:
+            part, rest = rest[: self._room], rest[self._room :]
+            self._block.update(part)
+            self._room -= len(part)
+            if not self._room:
+                self._full.append(self._block.hexdigest())
+                self._block, self._room = hashlib.sha256(), BLOCK_BYTES
+
+    def blocks(self) -> list[str]:
+        """Return the checksum of each block, the last of which may be shorter."""
+        last = [self._block.hexdigest()] if self._room < BLOCK_BYTES else []
+        return [*self._full, *last]
 
 
 def _spread(values: Sequence[int]) -> dict[str, int]:

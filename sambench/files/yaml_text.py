@@ -7,12 +7,31 @@ from typing import Any
 
 import yaml
 
-Path = tuple[str | int, ...]
-"""Keys and positions that lead from the top of a text to a value."""
+from sambench.errors import shown
+from sambench.files.definition import Path
+
+LARGEST_TEXT = 256 * 1024
+"""Bytes of a text that somebody has written; PyYAML reads about as much in a second or two."""
+
+DEEPEST, MOST_VALUES = 30, 20_000
+"""How deep values may be nested, and how many there may be, those that aliases repeat included."""
 
 
 class _Loader(yaml.SafeLoader):
     """PyYAML follows YAML 1.1, where a number with an exponent needs a point."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """Make a value; one that only looks like a date or a number is refused with its line."""
+        try:
+            return super().construct_object(node, deep=deep)
+        except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
+            if isinstance(error, yaml.YAMLError):
+                raise
+            text = shown(node.value) if isinstance(node, yaml.ScalarNode) else "this"
+            kind = node.tag.rpartition(":")[2]
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{text} is no {kind}", node.start_mark
+            ) from None
 
 
 _Loader.add_implicit_resolver(
@@ -28,15 +47,18 @@ def read_yaml(text: str) -> Any:
     Raises:
         yaml.YAMLError: If it is no YAML.
     """
-    return yaml.load(text, Loader=_Loader)
+    return read_yaml_with_lines(text)[0]
 
 
 def read_yaml_with_lines(text: str) -> tuple[Any, dict[Path, int]]:
     """Return the content of a YAML text and the line of each key and list item, counted from 1.
 
     Raises:
-        yaml.YAMLError: If it is no YAML, or a key is given twice in one mapping.
+        yaml.YAMLError: If it is no YAML, too large or nested too deep, or a key is given twice in
+            one mapping.
     """
+    if len(text) > LARGEST_TEXT:
+        raise yaml.YAMLError(f"it is larger than {LARGEST_TEXT // 1024} kB")
     loader = _Loader(text)
     try:
         node = loader.get_single_node()
@@ -45,17 +67,29 @@ def read_yaml_with_lines(text: str) -> tuple[Any, dict[Path, int]]:
         lines: dict[Path, int] = {}
         _walk(node, (), lines)
         return loader.construct_document(node), lines
+    except RecursionError:
+        raise yaml.YAMLError(f"it is nested deeper than {DEEPEST} levels") from None
     finally:
         loader.dispose()
 
 
 def _walk(node: yaml.Node, path: Path, lines: dict[Path, int]) -> None:
+    """Note the lines of all values; it goes into an alias again each time, so a bomb goes off."""
+    if len(path) > DEEPEST or len(lines) > MOST_VALUES:
+        most = f"{DEEPEST} levels" if len(path) > DEEPEST else f"{MOST_VALUES} values"
+        raise yaml.constructor.ConstructorError(
+            None, None, f"there are more than {most}", node.start_mark
+        )
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a key must be a word", key.start_mark
+                )
             inside = (*path, str(key.value))
             if inside in lines and key.value != "<<":
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key.value!r} is given twice", key.start_mark
+                    None, None, f"key {shown(key.value)} is given twice", key.start_mark
                 )
             lines[inside] = key.start_mark.line + 1
             _walk(value, inside, lines)

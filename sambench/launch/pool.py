@@ -21,13 +21,18 @@ from sambench.errors import LaunchError, StoreError
 from sambench.launch.crew import Crew
 from sambench.launch.manifest import Manifest
 from sambench.launch.signals import stop_on_signal
-from sambench.launch.unit import conclude, mark_failed
+from sambench.launch.unit import conclude, mark_ended
 from sambench.launch.watcher import Tally, Watcher
 from sambench.launch.wire import event_from_dict
+from sambench.store.record import FAILED, INTERRUPTED
 from sambench.store.tree import Store
 
 LOOK_SECONDS = 0.2
 """How often a request to stop is looked for while all workers are silent."""
+
+KILLED = [-n for n in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGBUS)]
+"""Exit codes of workers that something outside of their run ended: a person, the system that has no
+memory left, a disk or a file that went away under a memory map. Others are faults of the run."""
 
 
 class Member:
@@ -47,6 +52,7 @@ class Member:
         self.watcher = watcher
         self.index: int | None = None
         self.ready = False
+        self.code: int | None = None
         self._rest = b""
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the worker)
         self.told, writing = os.pipe()
@@ -87,7 +93,7 @@ class Member:
         if kill:
             self._process.kill()
         self.stop()
-        code = self._process.wait()
+        code = self.code = self._process.wait()
         os.close(self.told)
         with self._log:
             self._log.seek(0)
@@ -215,7 +221,9 @@ class Pool:
         """Count the run of a worker that hung up, if it had one, and hire another for the rest."""
         how = self._dismiss(member)
         if member.index is not None:
-            mark_failed(Store(self._manifest.results), self._manifest.configs[member.index], how)
+            config = self._manifest.configs[member.index]
+            status = INTERRUPTED if member.code in KILLED else FAILED
+            mark_ended(Store(self._manifest.results), config, how, status)
             self._conclude(member, member.index, how)
         elif not member.ready and not self._tally.interrupted:
             raise LaunchError(f"a worker for {member.device} could not start: {how}")

@@ -14,14 +14,13 @@ import queue
 import signal
 import sys
 import threading
-import traceback
 import warnings
 from typing import IO, Any
 
-from sambench.errors import StoreError, UserError
+from sambench.errors import DamagedError, StoreError, UserError
 from sambench.files.claim import Claimed
 from sambench.launch.manifest import Manifest
-from sambench.launch.unit import mark_failed, perform
+from sambench.launch.unit import mark_error, perform
 from sambench.launch.watcher import Watcher
 from sambench.launch.wire import encode, event_to_dict
 from sambench.plugin import load_inherited
@@ -83,14 +82,13 @@ class Worker:
             perform(manifest, index, device=device, watcher=self._watcher, stop_requested=stop)
         except Claimed:
             self._tell("elsewhere")
-        except StoreError as error:
-            self._tell("refused", error=str(error))
         except KeyboardInterrupt:
             self._tell("over", reason="stopped")
         except Exception as error:
-            user = isinstance(error, UserError)
-            said = str(error) if user else traceback.format_exc()
-            mark_failed(Store(manifest.results), manifest.configs[index], said)
+            if isinstance(error, StoreError) and not isinstance(error, DamagedError):
+                self._tell("refused", error=str(error))
+                return
+            mark_error(Store(manifest.results), manifest.configs[index], error)
             reason = " ".join(str(error).split()) or type(error).__name__
             self._tell("over", reason=reason)
         else:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sambench.report.table import MISSING, Cell, Row, Table
+from sambench.store.search_record import SearchRecord, TuningRecord
 
 HEADINGS = (
     *("Optimizer", "Trials", "Validation accuracy as given (%)", "Best trial (%)", "Chosen"),
@@ -13,36 +14,36 @@ HEADINGS = (
 )
 
 
-def search_table(found: Mapping[str, Any], where: str) -> Table:
+def search_table(found: SearchRecord, where: str) -> Table:
     """Return a row for each optimizer and setting.
 
     Args:
-        found: Content of the file that `sambench.store.search_record.write_search` wrote.
+        found: What the search found.
         where: That file, to be named below.
     """
     several = len({_setting(tuning) for tuning in found["tunings"]}) > 1
-    search = found["search"]
+    search = found.search
     return Table(
         title=f"Search of {found['suite']}",
         headings=HEADINGS,
         rows=tuple(_row(tuning, several=several) for tuning in found["tunings"]),
         notes=(
-            f"Every optimizer has {search['trials']} trials with seeds "
-            f"{', '.join(map(str, search['seeds']))}; the values of the highest validation "
-            f"accuracy ({100 * search['validation']:g} % of the training images) are chosen, and "
+            f"Every optimizer has {search.trials} trials with seeds "
+            f"{', '.join(map(str, search.seeds))}; the values of the highest validation "
+            f"accuracy ({100 * search.validation:g} % of the training images) are chosen, and "
             "the test images play no role.",
             f"Trials, their runs and values: {where}.",
         ),
     )
 
 
-def _setting(tuning: Mapping[str, Any]) -> str:
+def _setting(tuning: TuningRecord) -> str:
     setting = tuning["setting"]
     fold = "" if setting.get("fold") is None else f", fold {setting['fold']}"
     return f"{setting['model']} on {setting['dataset']}{fold}"
 
 
-def _row(tuning: Mapping[str, Any], *, several: bool) -> Row:
+def _row(tuning: TuningRecord, *, several: bool) -> Row:
     trials, budget, chosen = tuning["trials"], tuning["budget"], tuning["chosen"]
     scores = [t["validation_accuracy"] for t in trials if t["validation_accuracy"] is not None]
     given = trials[0]["validation_accuracy"] if trials else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 
 from sambench.analysis.comparison import BETTER, WORSE
 from sambench.analysis.groups import Group, Line
@@ -71,7 +71,7 @@ def baseline_tables(panels: Sequence[Panel]) -> tuple[Table, ...]:
     for panel in panels:
         if panel.baseline is not None:
             setting, own = panel.group.setting, ("model", "optimizer", "seed", "fold")
-            shared = [(f.name, getattr(setting, f.name)) for f in fields(setting)]
+            shared = [(name, getattr(setting, name)) for name in setting.__struct_fields__]
             alike.setdefault(repr([s for s in shared if s[0] not in own]), []).append(panel)
     return tuple(_baseline_table(found) for found in alike.values() if len(found) > 1)
 

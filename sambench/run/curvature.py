@@ -74,7 +74,7 @@ def measure_hessian(
         )
         section |= {"available_samples": subject.available, "settings": settings.to_dict()}
         section["notes"] = [*section["notes"], *_about_samples(section)]
-        measured = current.with_hessian({**section, **studies_in(current.hessian)})
+        measured = current.with_sections(hessian={**section, **studies_in(current.hessian)})
         claim.check()
         store.save(measured)
         journal.remove()

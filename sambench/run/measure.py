@@ -20,7 +20,7 @@ from sambench.run.studies import study, study_interpolation
 from sambench.store.artifacts import read_weights
 from sambench.store.environment import count_runs_on_device
 from sambench.store.record import RunRecord
-from sambench.store.tree import Store
+from sambench.store.tree import WEIGHTS, Store
 
 Progress = Callable[[str, int, int], None]
 
@@ -98,7 +98,8 @@ def _study(
         if other is not None:
             if missing:
                 deadline.check()
-            end = read_weights(weights_of(_completed(store, other), store))
+            there = _completed(store, other)
+            end = read_weights(weights_of(there, store), there.sha256_of(WEIGHTS))
             found = study_interpolation(
                 subject, end, other.name, other.id, wanted.studies, on_progress, deadline
             )
@@ -123,6 +124,6 @@ def _completed(store: Store, config: RunConfig) -> RunRecord:
 def _added(store: Store, record: RunRecord, section: dict[str, Any]) -> RunRecord:
     """Save what was found beside what the record holds by now."""
     current = store.load(record.config) or record
-    studied = current.with_hessian(merged(current.hessian, section))
+    studied = current.with_sections(hessian=merged(current.hessian, section))
     store.save(studied)
     return studied

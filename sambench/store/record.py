@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET
+from msgspec.structs import replace
 
 from sambench.config.run_config import RunConfig
-from sambench.errors import StoreError, UnknownNameError, UserError
+from sambench.errors import StoreError, UnknownNameError, UserError, shown
+from sambench.files.definition import Count, Definition, about, decode, hints_of, plain
+from sambench.files.description import choices
 
 SCHEMA_VERSION = 1
 
@@ -16,43 +20,57 @@ NUMERICS = 3
 """Raised by a change to this package that gives runs of the same configuration other numbers. Runs
 recorded under another are stale; commits that change no number leave them valid."""
 
-COMPLETED, RUNNING, FAILED = "completed", "running", "failed"
-DIVERGED, INTERRUPTED = "diverged", "interrupted"
-STATUSES = (COMPLETED, RUNNING, FAILED, DIVERGED, INTERRUPTED)
-
 Section = Mapping[str, Any]
-SECTIONS = ("environment", "data", "final", "cost", "sharpness", "hessian")
+
+if TYPE_CHECKING:  # readers take a section for the mapping that the file has
+    Cost = Section
+    Data = Section
+    Environment = Section
+    Final = Section
+    Hessian = Section
+    Perturbation = Section
+else:
+    from sambench.store.sections.curvature import Hessian
+    from sambench.store.sections.training import Cost, Data, Environment, Final, Perturbation
+
+COMPLETED: Literal["completed"] = "completed"
+RUNNING: Literal["running"] = "running"
+FAILED: Literal["failed"] = "failed"
+DIVERGED: Literal["diverged"] = "diverged"
+INTERRUPTED: Literal["interrupted"] = "interrupted"
+WHEN_COMPLETED = ("environment", "data", "final", "cost")
+"""Sections that a completed run has."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class RunRecord:
-    """One run, as `run.json` holds it (`sambench.store.schema` lists the fields of each section).
+class RunRecord(Definition, frozen=True, kw_only=True):
+    """One run, as `run.json` holds it."""
 
-    Attributes:
-        config: What was asked.
-        status: How it stands; only `completed` counts as done.
-        error: What went wrong, for failed, diverged and interrupted runs.
-        suite: Name of the suite that asked for it first, if any.
-        environment: Versions, hardware, command.
-        data: Fingerprint of the prepared data and the sizes of the parts.
-        final: Metrics of the selected weights.
-        cost: Seconds, passes, memory.
-        sharpness: What the optimizer saw in its last observed step.
-        hessian: Curvature of the selected weights, once measured.
-        numerics: `NUMERICS` of the code that did the run.
-    """
-
-    config: RunConfig
-    status: str
-    error: str | None = None
-    suite: str | None = None
-    environment: Section | None = None
-    data: Section | None = None
-    final: Section | None = None
-    cost: Section | None = None
-    sharpness: Section | None = None
-    hessian: Section | None = None
-    numerics: int = NUMERICS
+    config: Annotated[RunConfig, about("What was asked.")]
+    status: Annotated[
+        Literal["completed", "running", "failed", "diverged", "interrupted"],
+        about("How it stands; only `completed` counts as done."),
+    ]
+    error: Annotated[
+        str | None, about("What went wrong, for failed, diverged and interrupted runs.")
+    ] = None
+    suite: Annotated[str | None, about("Name of the suite that asked for it first, if any.")] = None
+    environment: Annotated[Environment | None, about("Versions, hardware, command.")] = None
+    data: Annotated[
+        Data | None, about("Fingerprint of the prepared data and the sizes of the parts.")
+    ] = None
+    final: Annotated[Final | None, about("Metrics of the selected weights.")] = None
+    cost: Annotated[Cost | None, about("Seconds, passes, memory.")] = None
+    sharpness: Annotated[
+        Perturbation | None, about("What the optimizer saw in its last observed step.")
+    ] = None
+    hessian: Annotated[
+        Hessian | None, about("Curvature of the selected weights, once measured.")
+    ] = None
+    numerics: Annotated[Count, about("`NUMERICS` of the code that did the run.")] = NUMERICS
+    artifacts: Annotated[
+        dict[str, str] | None,
+        about("sha256 of each file that the completed run left, by name; null in older records."),
+    ] = None
 
     @property
     def id(self) -> str:
@@ -64,9 +82,18 @@ class RunRecord:
         """The run's folder name."""
         return self.config.name
 
-    def with_hessian(self, hessian: Section) -> RunRecord:
-        """Return the record with a curvature section."""
-        return replace(self, hessian=hessian)
+    def sha256_of(self, file: str) -> str | None:
+        """Return the checksum of a file that the run left; None where it wrote down none."""
+        return (self.artifacts or {}).get(file)
+
+    def with_sections(self, **sections: Mapping[str, Any] | None) -> RunRecord:
+        """Return the record with other sections, given as mappings.
+
+        Raises:
+            msgspec.ValidationError: If one is not what its definition says.
+        """
+        hints = hints_of(RunRecord)
+        return replace(self, **{k: msgspec.convert(v, hints[k]) for k, v in sections.items()})
 
     def has_shifts(self, family: str) -> bool:
         """Whether the final weights were tested under a family of disturbances, "none" included."""
@@ -74,76 +101,81 @@ class RunRecord:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        sections = {name: getattr(self, name) for name in _FIELDS}
         return {
             "schema_version": SCHEMA_VERSION,
             "id": self.id,
             "name": self.name,
-            **sections,
+            **plain(self),
             "config": self.config.to_dict(),
         }
 
     @classmethod
-    def parse(cls, text: str, where: str) -> RunRecord:
+    def parse(cls, data: bytes | str, where: str, expected: RunConfig | None = None) -> RunRecord:
         """Read a record.
 
         Args:
-            text: The JSON text.
+            data: The JSON text.
             where: The file, for messages.
+            expected: The run that it should be of, where that is known: the same configuration
+                need not be checked again.
 
         Raises:
             StoreError: If it is not JSON, of another schema, incomplete or altered by hand, or if
                 its optimizer is not registered.
         """
+        remedy = "move it away and run it again"
         try:
-            given = json.loads(text)
-            version = given.pop("schema_version")
-        except (ValueError, AttributeError, KeyError, TypeError):
-            raise StoreError(
-                f"{where} is not a run record; move it away and run it again"
-            ) from None
-        if version != SCHEMA_VERSION:
+            head = decode(_Head, data)
+        except (UserError, ValueError):
+            raise StoreError(f"{where} is not a run record; {remedy}") from None
+        if (version := head.schema_version) != SCHEMA_VERSION:
             newer = isinstance(version, int) and version > SCHEMA_VERSION
-            remedy = "upgrade sambench" if newer else "run it again with this sambench"
+            way = "upgrade sambench" if newer else "run it again with this sambench"
             raise StoreError(
-                f"{where} has schema version {version}, not {SCHEMA_VERSION}; {remedy}"
+                f"{where} has schema version {shown(version)}, not {SCHEMA_VERSION}; {way}"
             )
-        return cls._checked(given, where)
-
-    @classmethod
-    def _checked(cls, given: dict[str, Any], where: str) -> RunRecord:
-        identity = given.pop("id", None)
-        given.pop("name", None)
-        given.setdefault("numerics", 1)
         try:
-            config = RunConfig.from_dict(given.pop("config"))
-            record = cls(config=config, **{k: v for k, v in given.items() if k in _FIELDS})
-            for name in SECTIONS:
-                if not isinstance(getattr(record, name), dict | None):
-                    raise ValueError(f"{name!r} is no object")
+            record = decode(cls, data)
+            if head.numerics is UNSET:
+                record = replace(record, numerics=1)
+            same = expected is not None and record.config == expected
+            config = expected if same else record.config.checked()
+            record = replace(record, config=config)
         except UnknownNameError as error:
             raise StoreError(
                 f"{where} is of a name that is not known here ({error}); if it is of a file of "
                 "your own, give it by --plugin"
             ) from None
-        except (UserError, KeyError, TypeError, ValueError, AttributeError) as error:
+        except (UserError, ValueError) as error:
+            raise StoreError(f"{where} is damaged ({error}); {remedy}") from None
+        if head.id != record.id:
             raise StoreError(
-                f"{where} is damaged ({error}); move it away and run it again"
-            ) from None
-        if record.status not in STATUSES:
-            raise StoreError(f"{where} has status {record.status!r}; move it away and run it again")
-        if identity != config.id:
-            raise StoreError(
-                f"{where} says id {identity} but its configuration has {config.id}: it was "
-                "altered; move it away and run it again"
+                f"{where} says id {shown(head.id)} but its configuration has {record.id}: it was "
+                f"altered; {remedy}"
             )
-        return record
+        return record._complete(where, remedy)
+
+    def _complete(self, where: str, remedy: str) -> RunRecord:
+        for name in WHEN_COMPLETED if self.status == COMPLETED else ():
+            if getattr(self, name) is None:
+                raise StoreError(
+                    f"{where} is damaged (it is completed but has no {name}); {remedy}"
+                )
+        return self
 
 
-_FIELDS = tuple(f.name for f in fields(RunRecord))
+class _Head(Definition, frozen=True, kw_only=True):
+    """What says how to read the rest of a record."""
+
+    schema_version: Any
+    id: Any = ""
+    numerics: Any = UNSET
+
+
+STATUSES = choices(RunRecord, "status")
 
 
 def tested_under(final: Section | None, family: str) -> bool:
     """Whether the final section of a record has a test under a family of disturbances."""
-    tested = (final or {}).get("test", {}).get("robust") or {"shifts": "none"}
-    return family in ("none", tested["shifts"])
+    tested = (final or {}).get("test", {}).get("robust") or {}
+    return family in ("none", tested.get("shifts"))

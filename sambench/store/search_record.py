@@ -2,18 +2,66 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from sambench.config.run_config import RunConfig
+from sambench.config.run_config import RunConfig, Settings
 from sambench.config.search import TRIALS, Search, Trial, Tuning
-from sambench.errors import StoreError
+from sambench.errors import StoreError, UserError
 from sambench.files.atomic import write_json
+from sambench.files.definition import Amount, Count, Fraction, Section, about, decode, plain
 from sambench.store.record import COMPLETED, DIVERGED, FAILED, RunRecord
 
-SCHEMA_VERSION = 1
+
+class TrialRecord(Section, frozen=True, kw_only=True):
+    """One point of a grid."""
+
+    values: Annotated[Settings, about("What it changes of the optimizer as given.")]
+    runs: Annotated[list[str], about("Names of its runs.")]
+    status: Annotated[list[str], about('Of each, "missing" without a record.')]
+    validation_accuracy: Annotated[
+        Fraction | None, about("Mean over its runs; null unless all completed.")
+    ]
+    validation_loss: Annotated[float | None, about("Likewise.", unit="nats")]
+
+
+class Budget(Section, frozen=True, kw_only=True):
+    """What the trials of an optimizer took."""
+
+    trials: Annotated[Count, about("Points tried.")]
+    runs: Annotated[Count, about("Runs of all points.")]
+    gradient_evaluations: Annotated[Count | Amount, about("Of all runs.", unit="passes")]
+    train_seconds: Annotated[Amount, about("Of all runs.", unit="seconds")]
+
+
+class Chosen(Section, frozen=True, kw_only=True):
+    """The trial that was chosen."""
+
+    values: Annotated[Settings, about("What it changes of the optimizer as given.")]
+    changed: Annotated[bool, about("Whether it changes anything.")]
+    optimizer: Annotated[Settings, about("All settings with these changes.")]
+
+
+class TuningRecord(Section, frozen=True, kw_only=True):
+    """The search for one optimizer under one setting."""
+
+    setting: Annotated[dict[str, Any], about("Of the runs, without optimizer and seed.")]
+    optimizer: Annotated[Settings, about("As given.")]
+    trials: Annotated[list[TrialRecord], about("In order; the first is the optimizer as given.")]
+    budget: Annotated[Budget, about("What they took.")]
+    chosen: Annotated[Chosen | None, about("Null until all trials are done.")]
+    untuned: Annotated[list[str], about("Names of the final runs as given.")]
+    tuned: Annotated[list[str], about("Names of the final runs with the chosen values.")]
+
+
+class SearchRecord(Section, frozen=True, kw_only=True):
+    """What a search found: what each optimizer was given, what it cost and what was chosen."""
+
+    schema_version: Annotated[Literal[1], about("Of this file.")] = 1
+    suite: Annotated[str, about("Name of the suite.")]
+    search: Annotated[Search, about("How hyperparameters are chosen.")]
+    tunings: Annotated[list[TuningRecord], about("For each optimizer and setting.")]
 
 
 def search_path(results: Path, suite: str) -> Path:
@@ -30,48 +78,30 @@ def write_search(
 ) -> None:
     """Write what each optimizer was given, what it cost and what was chosen.
 
-    The file has `schema_version`, `suite`, the `search` block, and `tunings`: for each optimizer
-    and setting its `setting`, `optimizer` as given, `trials` (what each changes, its runs, their
-    status, validation accuracy and loss, null unless all completed), `budget` (trials, runs,
-    gradient evaluations, training seconds), `chosen` (null until all trials are done) and the names
-    of the final runs, `untuned` and `tuned`.
-
     Raises:
         StoreError: If the folder cannot be written.
     """
-    given = {
-        "trials": search.trials,
-        "seeds": list(search.seeds),
-        "validation": search.validation,
-        "grids": {k: {n: list(v) for n, v in grid.items()} for k, grid in search.grids.items()},
-    }
-    content = {
-        "schema_version": SCHEMA_VERSION,
-        "suite": suite,
-        "search": given,
-        "tunings": [_tuning(tuning, records) for tuning in tunings],
-    }
-    write_json(path, content)
+    found = SearchRecord(
+        suite=suite, search=search, tunings=[_tuning(tuning, records) for tuning in tunings]
+    )
+    write_json(path, plain(found))
 
 
-def read_search(path: Path) -> dict[str, Any] | None:
+def read_search(path: Path) -> SearchRecord | None:
     """Return what `write_search` wrote, or None where no search was made.
 
     Raises:
         StoreError: If the file is damaged or of another schema.
     """
+    remedy = "`sambench compare` makes it anew"
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        return decode(SearchRecord, path.read_bytes())
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
-        raise StoreError(
-            f"{path} cannot be read ({error}); `sambench compare` makes it anew"
-        ) from error
-    keys = {"suite", "search", "tunings"}
-    if isinstance(found, dict) and keys <= found.keys() and found.get("schema_version") == 1:
-        return found
-    raise StoreError(f"{path} is no search of this sambench; `sambench compare` makes it anew")
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read ({error}); {remedy}") from error
+    except (UserError, ValueError) as error:
+        raise StoreError(f"{path} is no search of this sambench ({error}); {remedy}") from error
 
 
 def is_trial(record: RunRecord) -> bool:
@@ -106,50 +136,46 @@ def choose_trial(tuning: Tuning, records: Mapping[str, RunRecord]) -> Trial | No
     return max(scored, key=lambda item: item[0])[1] if scored else tuning.trials[0]
 
 
-def _tuning(tuning: Tuning, records: Mapping[str, RunRecord]) -> dict[str, Any]:
+def _tuning(tuning: Tuning, records: Mapping[str, RunRecord]) -> TuningRecord:
     first = tuning.untuned[0]
     chosen = choose_trial(tuning, records)
     setting = {k: v for k, v in first.to_dict().items() if k not in ("optimizer", "seed")}
-    return {
-        "setting": setting,
-        "optimizer": first.to_dict()["optimizer"],
-        "trials": [_trial(trial, records) for trial in tuning.trials],
-        "budget": _budget(tuning, records),
-        "chosen": None if chosen is None else _optimizer(chosen, first),
-        "untuned": [run.name for run in tuning.untuned],
-        "tuned": [] if chosen is None else [run.name for run in tuning.finals(chosen)],
-    }
+    return TuningRecord(
+        setting=setting,
+        optimizer=first.to_dict()["optimizer"],
+        trials=[_trial(trial, records) for trial in tuning.trials],
+        budget=_budget(tuning, records),
+        chosen=None if chosen is None else _chosen(chosen, first),
+        untuned=[run.name for run in tuning.untuned],
+        tuned=[] if chosen is None else [run.name for run in tuning.finals(chosen)],
+    )
 
 
-def _trial(trial: Trial, records: Mapping[str, RunRecord]) -> dict[str, Any]:
+def _trial(trial: Trial, records: Mapping[str, RunRecord]) -> TrialRecord:
     score = score_of(trial, records)
     found = [records.get(run.id) for run in trial.runs]
-    return {
-        "values": dict(trial.values),
-        "runs": [run.name for run in trial.runs],
-        "status": ["missing" if record is None else record.status for record in found],
-        "validation_accuracy": score and score[0],
-        "validation_loss": score and -score[1],
-    }
+    return TrialRecord(
+        values=dict(trial.values),
+        runs=[run.name for run in trial.runs],
+        status=["missing" if record is None else record.status for record in found],
+        validation_accuracy=score and score[0],
+        validation_loss=score and -score[1],
+    )
 
 
-def _budget(tuning: Tuning, records: Mapping[str, RunRecord]) -> dict[str, Any]:
+def _budget(tuning: Tuning, records: Mapping[str, RunRecord]) -> Budget:
     costs = [r.cost or {} for run in tuning.runs if (r := records.get(run.id)) is not None]
-    return {
-        "trials": len(tuning.trials),
-        "runs": len(tuning.runs),
-        "gradient_evaluations": sum(cost.get("gradient_evaluations", 0) for cost in costs),
-        "train_seconds": sum(cost.get("train_seconds", 0.0) for cost in costs),
-    }
+    return Budget(
+        trials=len(tuning.trials),
+        runs=len(tuning.runs),
+        gradient_evaluations=sum(cost.get("gradient_evaluations", 0) for cost in costs),
+        train_seconds=sum(cost.get("train_seconds", 0.0) for cost in costs),
+    )
 
 
-def _optimizer(chosen: Trial, first: RunConfig) -> dict[str, Any]:
-    return {
-        "values": dict(chosen.values),
-        "changed": bool(chosen.values),
-        "optimizer": {
-            key: list(value) if isinstance(value, tuple) else value
-            for key, value in chosen.optimizer.items()
-            if key in first.optimizer
-        },
-    }
+def _chosen(chosen: Trial, first: RunConfig) -> Chosen:
+    return Chosen(
+        values=dict(chosen.values),
+        changed=bool(chosen.values),
+        optimizer={k: v for k, v in chosen.optimizer.items() if k in first.optimizer},
+    )

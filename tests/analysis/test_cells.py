@@ -34,7 +34,7 @@ def several(make_record: RecordMaker) -> tuple[Panel, ...]:
     "query",
     [
         *("sam/test accuracy", "sam/Test accuracy (%)", "sam/accuracy", "SAM/acc"),
-        *("small-cnn on phantom/sam/accuracy", "small/sam/test", " sam / accuracy "),
+        *("small-cnn on phantom/sam/accuracy", "small/sam/test acc", " sam / accuracy "),
     ],
 )
 def test_names_of_one_cell(one: tuple[Panel, ...], query: str) -> None:
@@ -61,7 +61,7 @@ def test_a_label_with_its_settings(one: tuple[Panel, ...]) -> None:
     ("query", "number", "one_of_them"),
     [
         ("gsam/top", 2, "small-cnn on phantom/gsam (rho_max=0.04)/top eigenvalue"),
-        ("sam", 4, "small-cnn on phantom/sam/training time"),
+        ("sam", 10, "small-cnn on phantom/sam/training time"),
         ("accuracy", 5, "small-cnn on phantom/adam/test accuracy"),
     ],
 )

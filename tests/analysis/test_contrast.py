@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from sambench.analysis.contrast import Contrast, contrast_optimizers, contrast_runs
 from sambench.analysis.frame import frame

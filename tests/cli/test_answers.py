@@ -15,7 +15,18 @@ if TYPE_CHECKING:
     from tests.conftest import RecordMaker
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "my_optimizer.py"
-SMALL = ("--dataset", "phantom", "--model", "small-cnn", "--epochs", "1", "--device", "cpu")
+SMALL = (
+    "--dataset",
+    "phantom",
+    "--size",
+    "32",
+    "--model",
+    "small-cnn",
+    "--epochs",
+    "1",
+    "--device",
+    "cpu",
+)
 CURVATURE = ("--samples", "16", "--max-matvecs", "8", "--device", "cpu")
 RUN = {"id", "name", "path", "status", "error", "final", "cost", "sharpness", "hessian"}
 
@@ -101,7 +112,8 @@ def test_settings(call: Call) -> None:
     by_name = {setting["name"]: setting for setting in listed if not setting["of"]}
     assert by_name["batch_size"] == {
         "name": "batch_size",
-        "type": "whole number >= 1",
+        "type": "a whole number >= 1",
+        "choices": [],
         "default": 16,
         "unit": "images",
         "meaning": "Images per step.",

@@ -24,11 +24,23 @@ from sambench.config.curvature_settings import HessianSettings
 from sambench.data.prepared import open_prepared
 from sambench.store.tree import Store
 
+pytestmark = pytest.mark.slow
 if TYPE_CHECKING:
     from tests.conftest import BusFolder, RecordMaker
 
 WORKBOOK = "BIRADS&FOLD.xlsx"
-SMALL = ("--dataset", "phantom", "--model", "small-cnn", "--epochs", "1", "--device", "cpu")
+SMALL = (
+    "--dataset",
+    "phantom",
+    "--size",
+    "32",
+    "--model",
+    "small-cnn",
+    "--epochs",
+    "1",
+    "--device",
+    "cpu",
+)
 BEYOND_REACH = (
     "small-cnn on phantom: 2 pairs of runs of each of 2 optimizers and adam can never reach "
     "p < 0.05 (smallest possible 1 after Holm); 7 pairs are the least.\n"
@@ -37,7 +49,7 @@ BEYOND_REACH = (
 
 SUITE = """
 name: tiny
-defaults: {dataset: phantom, model: small-cnn, epochs: 1, lr: 1e-3}
+defaults: {dataset: phantom, image_size: 32, model: small-cnn, epochs: 1, lr: 1e-3}
 matrix: {optimizer: [adam, sam, gcsam]}
 seeds: 2
 hessian: {samples: 16, max_matvecs: 8}
@@ -222,7 +234,8 @@ def test_prepare_by_option_and_source(tmp_path: Path) -> None:
             shade.save(folder / f"{label} ({number})_mask.png")
     where = ("--source", str(tmp_path / "busi"), "--size", "16")
     done = call(tmp_path, "prepare", "busi", *where, "--set", "normal=drop")
-    assert (done.code, after_the_room(done, 4)) == (0, "")
+    assert done.code == 0
+    assert after_the_room(done, 4) == "passed over: 6 masks, 2 of class normal, not wanted\n"
     assert "busi: 4 images, 16x16 grey, from a folder for each class" in done.out
     assert "note: 4 masks for 4 images, read as 4 images" in done.out
     manifest = json.loads((tmp_path / "data/prepared/busi-16/manifest.json").read_text())
@@ -301,7 +314,7 @@ def test_a_workbook_without_a_column(bus_folder: BusFolder) -> None:
     release = bus_folder(header=("ID", "BIRADS-reader1", "BIRADS-reader2", "part"))
     assert prepare_bus(release) == (
         f"no column 'fold' in sheet 'prediction' of {release / WORKBOOK}, which has "
-        "'ID', 'BIRADS-reader1', 'BIRADS-reader2', 'part'; name the columns so in its first row"
+        "'ID', 'BIRADS-reader1', 'BIRADS-reader2', 'part'; name the column so in its first row"
     )
 
 
@@ -375,8 +388,7 @@ def test_unreadable_images_are_skipped_and_named_on_request(with_empty_files: Pa
     assert done.code == 0
     assert "bus: 2 images, 16x16 colour" in done.out
     assert after_the_room(done, 4).splitlines() == [
-        "left out: SYSUCC/benign(0).png: is empty",
-        "left out: GDPH/malignant(0).png: is empty",
+        "left out, is empty: 2 (SYSUCC/benign(0).png, GDPH/malignant(0).png)",
     ]
 
 
@@ -385,13 +397,13 @@ def test_unreadable_images_are_skipped_and_named_on_request(with_empty_files: Pa
     [
         (
             ["phantm"],
-            "unknown dataset 'phantm': did you mean 'phantom' or 'prashant268'?; "
+            "unknown dataset 'phantm': did you mean 'phantom' or 'prashant268' or 'pathmnist'?; "
             "`sambench list datasets` shows all",
         ),
         (
             ["phantom", "--set", "image=40"],
-            "dataset 'phantom' has no option 'image': did you mean 'images'?; "
-            "its options: images, seed, duplicates, label_noise, pixels",
+            "dataset 'phantom' has no option 'image': did you mean 'images' or 'pages'?; "
+            "its options: images, seed, duplicates, label_noise, pixels, fit, depth, pages",
         ),
         (
             ["phantom", "--set", "images=3"],
@@ -430,7 +442,7 @@ def test_a_data_folder_that_cannot_be_written(bus_folder: BusFolder) -> None:
 
 def test_an_unknown_dataset(tmp_path: Path) -> None:
     assert refused(tmp_path, "train", "--dataset", "phantm") == (
-        "unknown dataset 'phantm': did you mean 'phantom' or 'prashant268'?; "
+        "unknown dataset 'phantm': did you mean 'phantom' or 'prashant268' or 'pathmnist'?; "
         "`sambench list datasets` shows all"
     )
 
@@ -446,8 +458,9 @@ def test_a_dataset_that_is_not_prepared(tmp_path: Path, command: str) -> None:
 
 def test_a_size_that_is_not_prepared(small: Callable[..., str], phantom_data: Path) -> None:
     assert small("train", "--size", "64") == (
-        f"dataset 'phantom' is not prepared at 64 pixels in {phantom_data} (only at 32); "
-        "run `sambench prepare phantom --size 64`"
+        f"dataset 'phantom' is not prepared at 64 pixels in {phantom_data} (only at 32: "
+        "choose --size 32, or image_size: 32 in a suite); or run "
+        "`sambench prepare phantom --size 64`"
     )
 
 
@@ -461,7 +474,9 @@ def test_an_unknown_model(small: Callable[..., str], command: str) -> None:
 def test_a_model_that_does_not_take_the_images(bus_folder: BusFolder) -> None:
     folder = bus_folder().parent
     call(folder, "prepare", "bus", "--source", "release", "--size", "24")
-    assert refused(folder, "compare", "--model", "vit-small", "--device", "cpu") == (
+    assert refused(
+        folder, "compare", "--model", "vit-small", "--size", "24", "--device", "cpu"
+    ) == (
         "model 'vit-small' cannot take 24x24 images (needs at least 16 pixels and a multiple "
         "of 16); prepare the data at another --size or choose another model"
     )
@@ -488,8 +503,8 @@ def test_an_unknown_hyperparameter(small: Callable[..., str], command: str) -> N
         (["--set", "fold"], "--set 'fold' is not KEY=VALUE, as in rho=0.1"),
         (
             ["--stop", "patient"],
-            "unknown stop rule 'patient': did you mean 'patience'?; "
-            "rules: epochs, train-accuracy, patience, gradient-evaluations, minutes",
+            "stop rule='patient' is not allowed: did you mean 'patience'?; "
+            "allowed: epochs, train-accuracy, patience, gradient-evaluations, minutes",
         ),
         (["--stop", "minutes=inf"], "stop: 'inf' is not a finite number"),
         (
@@ -543,11 +558,11 @@ def test_a_results_folder_that_cannot_be_written(tmp_path: Path, phantom_data: P
     [
         (
             "name: x\nmatrx: {}",
-            "x.yaml:2: unknown key 'matrx': did you mean 'matrix'?; known: name, extends, ",
+            "x.yaml:2: unknown key 'matrx' in a suite: did you mean 'matrix'?; known: ",
         ),
         (
             "name: x\ndefaults: {dataset: phantom, model: small-cnn, optimizer: adam, epoch: 3}",
-            "x.yaml:2: unknown key 'epoch' in run: did you mean 'epochs'?; known: ",
+            "x.yaml:2: unknown key 'epoch' in a run: did you mean 'epochs'?; known: ",
         ),
         ("[", "suite x.yaml is no valid YAML: "),
     ],
@@ -832,7 +847,7 @@ def test_sets_of_ones_own_have_names_of_their_own(tmp_path: Path) -> None:
     assert made.code == 0, made.err
     assert "prepared in data/prepared/pets-16" in made.out
     small = ("--model", "small-cnn", "--epochs", "1", "--device", "cpu")
-    done = call(tmp_path, "train", "--dataset", "pets", *small)
+    done = call(tmp_path, "train", "--dataset", "pets", "--size", "16", *small)
     assert done.code == 0, done.err
     (record,) = records_of(tmp_path)
     assert record["name"].startswith("pets-small-cnn-adam")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from sambench.cli import main
 from sambench.store.record import RunRecord
@@ -37,7 +37,7 @@ def compare(
 
 
 def of(record: RunRecord, suite: str, commit: str) -> RunRecord:
-    return replace(record, suite=suite, environment={"gpu": None, "cpu": "a CPU", "git": commit})
+    return replace(record, suite=suite, environment={**(record.environment or {}), "git": commit})
 
 
 def store(folder: Path, make_record: RecordMaker, suite: str, commit: str, **made: object) -> None:

@@ -11,7 +11,7 @@ from sambench.launch.launcher import Launcher, launchers
 from sambench.launch.watcher import Tally
 from tests.cli.test_commands import call
 
-ONE = ("compare", "--dataset", "phantom", "--model", "small-cnn", "--opt", "adam")
+ONE = ("compare", "--dataset", "phantom", "--size", "32", "--model", "small-cnn", "--opt", "adam")
 
 
 def test_a_run_that_failed_in_another_process_is_exit_code_1(

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 import json
 import subprocess
 import sys
@@ -41,6 +40,8 @@ OTHER_VALUES: dict[str, Any] = {
     "seed": 1,
     "label_noise": 0.2,
 }
+
+NAME = "a name of at most 80 letters, digits and ._-"
 
 
 def config(**settings: object) -> RunConfig:
@@ -123,7 +124,7 @@ def test_every_field_changes_the_id(field: str) -> None:
 
 
 def test_the_test_of_fields_is_complete() -> None:
-    names = {field.name for field in dataclasses.fields(RunConfig)}
+    names = set(RunConfig.__struct_fields__)
     replicas = {"replicas", "perturbation", "batch_norm"}
     assert names == {*OTHER_VALUES, *replicas, "validation", "shifts", *EXECUTION}
 
@@ -211,7 +212,7 @@ def test_a_name_that_is_safe_as_a_folder() -> None:
 
 def test_an_unknown_key() -> None:
     assert refused(epoch=3).startswith(
-        "unknown key 'epoch' in run: did you mean 'epochs'?; known: dataset, image_size, model,"
+        "unknown key 'epoch' in a run: did you mean 'epochs'?; known: dataset, image_size, model,"
     )
 
 
@@ -233,8 +234,11 @@ def test_a_missing_key(key: str) -> None:
         ("split_seed", None, "a whole number >= 0"),
         ("fold", -1, "a whole number >= 0"),
         ("pretrained", 1, "true or false"),
-        ("dataset", "", "a name"),
-        ("dataset", ["phantom", "bus"], "a name"),
+        ("dataset", "", NAME),
+        ("dataset", "../x", NAME),
+        ("dataset", "a\n", NAME),
+        ("dataset", "x" * 81, NAME),
+        ("dataset", ["phantom", "bus"], NAME),
         ("model", 18, "a name"),
         ("split", 5, "a name"),
         ("schedule", "step", "constant, cosine"),
@@ -257,10 +261,10 @@ def test_a_misspelt_choice_offers_the_closest() -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (1, "validation=1 is not allowed; allowed: [0, 1)"),
-        (-0.1, "validation=-0.1 is not allowed; allowed: [0, 1)"),
-        ("some", "validation: 'some' is not a finite number"),
-        (float("nan"), "validation: nan is not a finite number"),
+        (1, "validation=1 is not allowed; allowed: a number in [0, 1)"),
+        (-0.1, "validation=-0.1 is not allowed; allowed: a number in [0, 1)"),
+        ("some", "validation='some' is not allowed; allowed: a number in [0, 1)"),
+        (float("nan"), "validation=nan is not allowed; allowed: a number in [0, 1)"),
     ],
 )
 def test_a_bad_validation_fraction(value: object, message: str) -> None:
@@ -341,19 +345,25 @@ def test_stop_rules(given: object, rule: str, value: float | None) -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("patient", "unknown stop rule 'patient': did you mean 'patience'?; rules: epochs,"),
+        (
+            "patient",
+            "stop rule='patient' is not allowed: did you mean 'patience'?; allowed: ",
+        ),
         ("epochs=5", "stop rule epochs takes no value; set `epochs` itself"),
         ("minutes", "stop rule minutes needs a value, as in minutes=100"),
-        ("minutes=0", "stop rule minutes=0 is not allowed; allowed: above 0"),
+        ("minutes=0", "stop value=0.0 is not allowed; allowed: a number above 0"),
         ("minutes=nan", "stop: 'nan' is not a finite number"),
         ("minutes=inf", "stop: 'inf' is not a finite number"),
-        ("patience=-1", "stop rule patience=-1 is not allowed; allowed: above 0"),
+        ("patience=-1", "stop value=-1.0 is not allowed; allowed: a number above 0"),
         ("patience=x", "stop: 'x' is not a finite number"),
         (
             "train-accuracy=1.1",
-            "stop rule train-accuracy=1.1 is not allowed; allowed: above 0, at most 1",
+            "stop rule train-accuracy=1.1 is not allowed; allowed: a number in (0, 1]",
         ),
-        ({"rule": "patience", "value": True}, "stop rule patience: True is not a finite number"),
+        (
+            {"rule": "patience", "value": True},
+            "stop value=True is not allowed; allowed: a number",
+        ),
         ({"rule": "patience", "epochs": 3}, "unknown key 'epochs' in stop; known: rule, value"),
         (3, "stop=3 is not a rule; rules: epochs, train-accuracy, patience, gradient-evalu"),
         (None, "stop=None is not a rule; rules: epochs"),
@@ -390,7 +400,7 @@ def test_images_are_set_aside_where_a_rule_selects_or_one_asks(
 
 
 def test_a_config_is_frozen() -> None:
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    with pytest.raises(AttributeError, match="immutable"):
         config().seed = 3  # type: ignore[misc]
 
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +9,13 @@ from sambench.config.curvature_settings import HessianSettings
 from sambench.config.measurement import Measurement
 from sambench.config.run_config import RunConfig
 from sambench.config.study_settings import Studies
-from sambench.config.suite import Suite
-from sambench.config.suite_file import load_suite
-from sambench.config.suite_reader import KEYS, read_suite
+from sambench.config.suite import ReportSettings, Suite
+from sambench.config.suite_file import KEYS, load_suite, read_suite
 from sambench.errors import ConfigError
 from sambench.optim.method import optimizers
+
+NAME = "a name of at most 80 letters, digits and ._-"
+SEEDS = "must be a number of seeds, at most 10000, or a list of them"
 
 DEMO = """
 name: demo
@@ -51,13 +52,13 @@ def test_what_a_file_says(tmp_path: Path) -> None:
         matrix={"optimizer": ["adam", {"name": "sam", "rho": 0.1}], "batch_size": [16, 32]},
         seeds=(0, 1),
         hessian=Measurement(hessian=HessianSettings(samples=64)),
-        baseline="sam",
+        report=ReportSettings(baseline="sam"),
     )
 
 
 def test_what_a_file_may_leave_out(tmp_path: Path) -> None:
     assert load_suite(write(tmp_path, "name: bare")) == Suite(
-        name="bare", defaults={}, matrix={}, seeds=(0,), hessian=None, baseline=None
+        name="bare", defaults={}, matrix={}, seeds=(0,), hessian=None
     )
 
 
@@ -144,12 +145,17 @@ def test_curvature(tmp_path: Path, text: str, hessian: Measurement | None) -> No
     [
         (
             "name: demo\nmatrx: {}",
-            f"unknown key 'matrx': did you mean 'matrix'?; known: {', '.join(KEYS)}",
+            f"unknown key 'matrx' in a suite: did you mean 'matrix'?; known: {', '.join(KEYS)}",
         ),
-        ("seeds: 3", "a suite needs a name, as in `name: demo`"),
-        ("name: 3", "a suite needs a name, as in `name: demo`"),
-        ("name: demo\ndefaults: [adam]", "defaults must be a mapping, not ['adam']"),
-        ("name: demo\nmatrix: 3", "matrix must be a mapping, not 3"),
+        ("seeds: 3", "a suite needs 'name'"),
+        ("name: 3", f"name=3 is not allowed; allowed: {NAME}"),
+        ("name: ../../esc", f"name='../../esc' is not allowed; allowed: {NAME}"),
+        ("name: /abs", f"name='/abs' is not allowed; allowed: {NAME}"),
+        ('name: "a\\nb"', f"name='a\\nb' is not allowed; allowed: {NAME}"),
+        ('name: "a\\0b"', f"name='a\\x00b' is not allowed; allowed: {NAME}"),
+        (f"name: {'x' * 81}", f"name='{'x' * 81}' is not allowed; allowed: {NAME}"),
+        ("name: demo\ndefaults: [adam]", "defaults=['adam'] is not allowed; allowed: a mapping"),
+        ("name: demo\nmatrix: 3", "matrix=3 is not allowed; allowed: a mapping"),
         (
             "name: demo\nmatrix: {optimizer: []}",
             "matrix optimizer is empty; give at least one value",
@@ -158,11 +164,12 @@ def test_curvature(tmp_path: Path, text: str, hessian: Measurement | None) -> No
             "name: demo\nreport: {base: sam}",
             "unknown key 'base' in report: did you mean 'baseline'?; known: baseline",
         ),
-        ("name: demo\nseeds: 0", "seeds=0 must be a number of seeds or a list of them"),
-        ("name: demo\nseeds: []", "seeds=[] must be a number of seeds or a list of them"),
-        ("name: demo\nseeds: [0, -1]", "seeds=[0, -1] must be a number of seeds or a list of them"),
-        ("name: demo\nseeds: true", "seeds=True must be a number of seeds or a list of them"),
-        ("name: demo\nseeds: x", "seeds='x' must be a number of seeds or a list of them"),
+        ("name: demo\nseeds: 0", f"seeds=0 {SEEDS}"),
+        ("name: demo\nseeds: []", f"seeds=[] {SEEDS}"),
+        ("name: demo\nseeds: [0, -1]", f"seeds=[0, -1] {SEEDS}"),
+        ("name: demo\nseeds: true", f"seeds=True {SEEDS}"),
+        ("name: demo\nseeds: x", f"seeds='x' {SEEDS}"),
+        ("name: demo\nseeds: 1000000000", f"seeds=1000000000 {SEEDS}"),
     ],
 )
 def test_a_bad_file_is_named_with_its_fault(tmp_path: Path, text: str, message: str) -> None:
@@ -175,7 +182,7 @@ def test_a_bad_hessian_key(tmp_path: Path) -> None:
     assert refused(tmp_path, "name: demo\nhessian: {sampels: 3}") == (
         f"{tmp_path / 'suite.yaml'}:2: unknown key 'sampels' in hessian: did you mean 'samples' "
         "or 'sharpness'?; "
-        f"known: {', '.join(field.name for field in fields(HessianSettings))}, "
+        f"known: {', '.join(HessianSettings.__struct_fields__)}, "
         "density, sharpness, landscape"
     )
 
@@ -185,7 +192,10 @@ def test_a_bad_hessian_key(tmp_path: Path) -> None:
     [
         ("density: 3", "hessian density=3 is not allowed; allowed: true, false or a mapping with"),
         ("density: {step: 3}", "unknown key 'step' in hessian density: did you mean 'steps'?"),
-        ("sharpness: {rho: -1}", "hessian sharpness rho=-1 is not allowed; allowed: above 0"),
+        (
+            "sharpness: {rho: -1}",
+            "hessian sharpness rho=-1 is not allowed; allowed: a number above 0",
+        ),
         ("landscape: {points: 4}", "4 landscape points are not allowed; allowed: an odd number"),
     ],
 )
@@ -234,7 +244,7 @@ def test_one_bad_combination_refuses_the_whole_suite() -> None:
 
 
 def test_an_unknown_setting_in_the_defaults() -> None:
-    with pytest.raises(ConfigError, match="unknown key 'epoch' in run: did you mean 'epochs'"):
+    with pytest.raises(ConfigError, match="unknown key 'epoch' in a run: did you mean 'epochs'"):
         expand(defaults={**DEFAULTS, "epoch": 3})
 
 
@@ -247,7 +257,7 @@ def test_an_unknown_optimizer() -> None:
 def test_a_dataset_that_is_no_name(dataset: object) -> None:
     with pytest.raises(ConfigError) as caught:
         expand(defaults={**DEFAULTS, "dataset": dataset})
-    assert str(caught.value) == f"here: dataset={dataset!r} is not allowed; allowed: a name"
+    assert str(caught.value) == f"here: dataset={dataset!r} is not allowed; allowed: {NAME}"
 
 
 def test_a_suite_without_a_dataset() -> None:
@@ -332,10 +342,10 @@ def test_exclude_that_fits_nothing_or_everything() -> None:
     )
     assert complaint(exclude=[{"optimizer": "adam"}]) == "here: exclude leaves no run"
     assert complaint(exclude=[{"optimiser": "sam"}]).startswith(
-        "here: unknown key 'optimiser' in exclude: did you mean 'optimizer' or 'compile'?; known"
+        "here: unknown key 'optimiser' in a pattern: did you mean 'optimizer' or 'compile'?; known"
     )
     assert complaint(exclude=["sam"]) == (
-        "here: exclude must name settings, as in {optimizer: sam}, not 'sam'"
+        "here: a pattern must name settings, as in {optimizer: sam}, not 'sam'"
     )
 
 
@@ -383,7 +393,11 @@ def test_folds_are_for_the_splits_that_have_some() -> None:
     [
         ("kfold-3", {}, "split kfold-3 needs folds; add `folds: all` to the suite"),
         ("kfold-3", {"folds": [4]}, "split kfold-3 has no fold 4; folds: 1, 2, 3"),
-        ("kfold-3", {"folds": 3}, "folds=3 must be all or a list, as in [1, 2]"),
+        (
+            "kfold-3",
+            {"folds": 3},
+            "folds=3 is not allowed; allowed: all or a list, each a whole number >= 0",
+        ),
         (
             "kfol-3",
             {"folds": "all"},
@@ -426,9 +440,9 @@ def test_tables_say_which_runs_feed_them() -> None:
 @pytest.mark.parametrize(
     ("tables", "message"),
     [
-        ([{"paper": "a"}], "a table needs its table, as in {paper: ID, table: 1}"),
-        (["1"], "a table is given as {paper: ID, table: 1}, not '1'"),
-        ([{"paper": "a", "tabel": 1}], "unknown key 'tabel' in tables: did you mean 'table'?; "),
+        ([{"paper": "a"}], "tables 0 needs 'table'"),
+        (["1"], "tables 0='1' is not allowed; allowed: a mapping"),
+        ([{"paper": "a", "tabel": 1}], "unknown key 'tabel' in tables 0: did you mean 'table'?; "),
         (
             [{"paper": "a", "table": 1, "where": {"model": "vgg16"}}],
             "table 1 of a is fed by no run (model: vgg16)",
@@ -457,7 +471,7 @@ def test_extends_merges_mappings_and_replaces_the_rest(tmp_path: Path) -> None:
         defaults={"dataset": "phantom", "model": "small-cnn", "epochs": 7},
         matrix={"optimizer": ["adam", "sam"], "batch_size": [16, 32]},
         seeds=(5,),
-        baseline="adam",
+        report=ReportSettings(baseline="adam"),
     )
 
 
@@ -491,8 +505,8 @@ def test_a_circle_of_files(tmp_path: Path) -> None:
     [
         ("matrix:\n  optimizer:\n    - adam\n    - {name: sam, rho: -1}", 6, "sam rho=-1 is not"),
         ("matrix:\n  epochs: [3, -3]\n  optimizer: [adam]", 4, "epochs=-3 is not allowed"),
-        ("include:\n  - optimizer: sam\n  - {optimzer: sam}", 5, "unknown key 'optimzer' in run"),
-        ("search:\n  trails: 3", 3, "unknown key 'trails' in search: did you mean 'trials'"),
+        ("include:\n  - optimizer: sam\n  - {optimzer: sam}", 5, "unknown key 'optimzer' in a run"),
+        ("search:\n  trails: 3", 4, "unknown key 'trails' in search: did you mean 'trials'"),
     ],
 )
 def test_complaints_name_the_line(tmp_path: Path, text: str, line: int, message: str) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sambench.config.run_config import CHOICES
+from sambench.config.run_config import RunConfig
 from sambench.data.augment import (
     AUGMENTATIONS,
     flip_shift,
@@ -14,6 +14,7 @@ from sambench.data.augment import (
     pad_crop_flip,
     standard,
 )
+from sambench.files.description import choices
 
 
 def picture(number: int = 1, side: int = 16, channels: int = 1) -> Tensor:
@@ -98,7 +99,7 @@ def test_an_image_too_small_for_an_eighth_moves_by_one_pixel() -> None:
 
 
 def test_every_named_augmentation_is_a_setting() -> None:
-    assert CHOICES["augmentation"] == ("none", *AUGMENTATIONS)
+    assert choices(RunConfig, "augmentation") == ("none", *AUGMENTATIONS)
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sambench.data import decoding
 from sambench.data.partial import COMMIT_EVERY
 from sambench.data.preparation import Preparation, prepare
+from sambench.data.prepared import check_pixels, open_prepared
 from sambench.data.source import Request, sources
 from sambench.data.summary import Duplicates, Spread, summarize
-from sambench.errors import DataError, StoreError
+from sambench.errors import DataError, StoreError, UnpreparedError
 
 WORKBOOK = "BIRADS&FOLD.xlsx"
 IDS = tuple(f"{label}({number})" for label in ("benign", "malignant") for number in range(6))
@@ -64,7 +66,7 @@ def test_the_folder_is_complete_and_nothing_else_is_left(bus_folder):
     release = bus_folder(IDS)
     prepared = run(release).prepared
     assert names(prepared.folder) == ["images.npy", "manifest.json", "samples.csv"]
-    assert names(prepared.folder.parent) == [".bus-16.lock", "bus-16"]
+    assert names(prepared.folder.parent) == ["bus-16"]
     manifest = json.loads((prepared.folder / "manifest.json").read_text())
     assert manifest["counts"] == {"benign": 6, "malignant": 6}
     assert manifest["preprocessing"]["filter"].startswith("bilinear")
@@ -121,12 +123,67 @@ def test_a_damaged_result_is_prepared_anew(bus_folder):
     assert again.prepared.fingerprint == first.fingerprint
 
 
+@pytest.mark.parametrize("old", [False, True])
+def test_a_flipped_bit_of_the_pixels_is_mended_from_the_source(bus_folder, old):
+    """Of a set prepared before blocks had checksums, the one of the whole file tells."""
+    release = bus_folder(IDS)
+    first = run(release).prepared
+    manifest = first.folder / "manifest.json"
+    if old:
+        content = json.loads(manifest.read_text())
+        del content["image_blocks"]
+        manifest.write_text(json.dumps(content))
+    assert run(release).reused
+    pixels = (first.folder / "images.npy").read_bytes()
+    for place in (128, len(pixels) // 2, len(pixels) - 1):
+        flip(first.folder / "images.npy", place)
+        damaged = open_prepared(release.parent / "prepared", "bus", 16)
+        with pytest.raises(UnpreparedError) as caught:
+            check_pixels(damaged)
+        assert str(caught.value) == (
+            f"{first.folder / 'images.npy'} is damaged: its checksum is not the one that "
+            "preparation wrote down; run `sambench prepare bus --size 16` again, with the options "
+            "that it was prepared with, which mends it"
+        )
+        mended = run(release)
+        assert not mended.reused
+        assert mended.prepared.fingerprint == first.fingerprint
+        assert (first.folder / "images.npy").read_bytes() == pixels
+        check_pixels(mended.prepared)
+
+
+def test_every_block_of_the_pixels_has_a_checksum(bus_folder, monkeypatch):
+    monkeypatch.setattr("sambench.data.writing.BLOCK_BYTES", 1000)
+    prepared = run(bus_folder(IDS)).prepared
+    pixels = (prepared.folder / "images.npy").read_bytes()
+    parts = [pixels[start : start + 1000] for start in range(0, len(pixels), 1000)]
+    assert prepared.manifest["image_blocks"] == [hashlib.sha256(p).hexdigest() for p in parts]
+    assert prepared.manifest["files"]["images.npy"] == hashlib.sha256(pixels).hexdigest()
+    assert len(parts) > 9
+    assert 0 < len(parts[-1]) < 1000
+
+
+def flip(path: Path, place: int) -> None:
+    """Turn one bit of a file over."""
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+def test_what_has_no_room_leaves_nothing(bus_folder, monkeypatch):
+    release = bus_folder(IDS)
+    monkeypatch.setattr("sambench.data.preparation.free_bytes", lambda root: 0)
+    with pytest.raises(StoreError, match="free some space"):
+        run(release)
+    assert names(release.parent / "prepared") == []
+
+
 def test_a_cut_preparation_continues(bus_folder):
     release = bus_folder(IDS)
     with pytest.raises(KeyboardInterrupt):
         run(release, workers=1, on_progress=cut_after(5))
     root = release.parent / "prepared"
-    assert names(root) == [".bus-16.lock", ".bus-16.partial"]
+    assert names(root) == [".bus-16.partial"]
     with (root / ".bus-16.partial" / "journal.jsonl").open("a") as journal:
         journal.write('{"path": "cut in the mid')
     resumed = run(release)
@@ -152,7 +209,7 @@ def test_what_was_decoded_for_another_preprocessing_is_not_used(bus_folder, monk
     release = bus_folder(IDS)
     with pytest.raises(KeyboardInterrupt):
         run(release, on_progress=cut_after(5))
-    monkeypatch.setattr("sambench.data.partial.PREPROCESSING", {"filter": "another"})
+    monkeypatch.setitem(decoding.PREPROCESSING, "filter", "another")
     assert run(release).resumed == 0
 
 
@@ -161,7 +218,7 @@ def test_more_images_than_one_commit(bus_folder):
     assert run(bus_folder(ids, side=4), size=4).prepared.ids == tuple(ids)
 
 
-def test_all_unusable_images_are_named_and_repair_is_cheap(bus_folder):
+def test_all_unusable_images_are_named_and_nothing_is_left(bus_folder):
     release = bus_folder(IDS)
     empty, cut = release / "SYSUCC/benign(0).png", release / "GDPH/malignant(5).png"
     whole = cut.read_bytes()
@@ -175,10 +232,10 @@ def test_all_unusable_images_are_named_and_repair_is_cheap(bus_folder):
     assert message.endswith(
         "; restore the files or leave these images out with `--skip-unreadable`"
     )
-    assert "bus-16" not in names(release.parent / "prepared")
+    assert names(release.parent / "prepared") == []
     for path in (empty, cut):
         path.write_bytes(whole)
-    assert run(release).resumed == 10
+    assert run(release).prepared.ids == IDS
 
 
 def test_missing_images_are_named(bus_folder):
@@ -280,7 +337,11 @@ def test_the_summary_counts(bus_folder):
     assert summary.width == Spread(min=28, median=28, max=50)
     assert summary.height == Spread(min=10, median=24, max=24)
     assert summary.skipped == (("malignant(5)", "has no image file"),)
-    assert summary.notes == ("2 folds with these numbers (and images): 0 (6), 1 (5)",)
+    assert summary.notes == (
+        "11 of 2,405 images of the release (benign 886, malignant 1,519): is it complete, and is "
+        "it this dataset?",
+        "2 folds with these numbers (and images): 0 (6), 1 (5)",
+    )
 
 
 @pytest.mark.real

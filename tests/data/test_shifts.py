@@ -8,8 +8,9 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from sambench.config.run_config import CHOICES
+from sambench.config.run_config import RunConfig
 from sambench.data.shifts import SEVERITIES, STRENGTHS, Draws, shifted
+from sambench.files.description import choices
 
 CPU = torch.device("cpu")
 IDS = [f"image{number}" for number in range(24)]
@@ -32,7 +33,7 @@ def picture(side: int = 64) -> Tensor:
 
 
 def test_the_settings_name_every_family() -> None:
-    assert CHOICES["shifts"] == ("none", *STRENGTHS)
+    assert choices(RunConfig, "shifts") == ("none", *STRENGTHS)
     assert all(len(a) == len(SEVERITIES) for names in STRENGTHS.values() for a in names.values())
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
+from docs.generator.json_schema import record_schema
 from sambench.config.curvature_settings import HessianSettings
 from sambench.config.measurement import Measurement
 from sambench.config.run_config import RunConfig
@@ -28,7 +29,7 @@ jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not install
 
 CPU = torch.device("cpu")
 ROOT = Path(__file__).parents[2]
-SCHEMA = json.loads((ROOT / "docs" / "record.schema.json").read_text(encoding="utf-8"))
+SCHEMA = record_schema()
 PLAIN = HessianSettings(samples=16, max_matvecs=8, tol=0.5, trace_tol=1.0)
 WHOLE = HessianSettings(
     samples=16, max_matvecs=8, tol=0.5, trace_tol=1.0, perturbations=1, adaptive=True,

@@ -5,19 +5,23 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from msgspec.structs import asdict, replace
 
+from sambench.errors import ClaimError, DataError
 from sambench.files import claim as claims
-from sambench.files.claim import STALE_SECONDS, Claimed, Owner, claiming, file_system_time
+from sambench.files.claim import Claimed, claiming, lock
+from sambench.files.owner import STALE_SECONDS, Owner, file_system_time
 from tests.patience import PATIENCE, wait_until
 
 needs_proc = pytest.mark.skipif(
@@ -71,7 +75,7 @@ def dead() -> Owner:
 
 def put(path: Path, owner: Owner, *, age: float = 0.0) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"version": 2, **asdict(owner)}))
+    path.write_text(json.dumps({**asdict(owner)}))
     then = path.stat().st_mtime - age
     os.utime(path, (then, then))
 
@@ -176,11 +180,153 @@ def test_the_clock_of_a_file_system_that_cannot_be_written(tmp_path: Path) -> No
     "text", ["", "{", "[]", '{"host": "x"}', '{"host": "x", "pid": 1, "version": 1}']
 )
 def test_a_claim_that_cannot_be_understood_is_judged_by_its_age(path: Path, text: str) -> None:
+    """Nobody can tell whether its owner lives while it may; nobody is waited for in silence."""
     path.parent.mkdir(parents=True)
     path.write_text(text)
-    refused(path)
+    with pytest.raises(ClaimError) as caught, claiming(path):
+        pytest.fail("claimed although somebody may be at it")
+    assert str(caught.value) == (
+        f"{path} cannot be read as a claim of this version of sambench, so nobody can tell "
+        "whether a process works there; if none does, remove this file and give the same command "
+        "again"
+    )
     os.utime(path, (0, 0))
     with claiming(path):
+        pass
+
+
+def test_a_claim_of_a_newer_sambench_is_not_guessed_at(path: Path) -> None:
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({**json.loads(elsewhere().to_json()), "version": 3}))
+    with pytest.raises(ClaimError, match="cannot be read as a claim"), claiming(path):
+        pass
+
+
+def test_a_claim_that_may_not_be_read_is_said_so(path: Path) -> None:
+    path.mkdir(parents=True)  # a folder can be read by nobody, root included
+    with pytest.raises(ClaimError, match="cannot be read as a claim"), claiming(path):
+        pass
+
+
+def test_a_claim_from_the_future_would_be_waited_for_for_ever(path: Path) -> None:
+    put(path, elsewhere(), age=-STALE_SECONDS - 3600)
+    future = r"is dated 3[67]\d\d seconds in the future, so nobody"
+    with pytest.raises(ClaimError, match=future), claiming(path):
+        pass
+    put(path, elsewhere(), age=60 - STALE_SECONDS)  # clocks of servers and clients differ a little
+    assert "another" in refused(path)
+
+
+@needs_proc
+def test_a_claim_of_a_dead_process_of_this_machine_may_have_any_date(path: Path) -> None:
+    put(path, dead(), age=-1e6)
+    with claiming(path):
+        pass
+
+
+def test_a_claim_that_is_removed_under_its_owner(path: Path) -> None:
+    with claiming(path) as claim:
+        shutil.rmtree(path.parent)
+        with pytest.raises(ClaimError, match="was removed, alone or with its folder, while this"):
+            claim.check()
+        assert claim.lost
+    assert names(path.parents[1]) == []
+
+
+def test_a_neighbour_that_removes_the_folder_between_two_looks(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`Path.mkdir` finds the folder, looks whether it is one, and it is gone: FileExistsError."""
+    path.parent.mkdir(parents=True)
+    plain, removed = os.mkdir, []
+
+    def mkdir(folder: Path, *mode: int) -> None:
+        try:
+            plain(folder, *mode)
+        except FileExistsError:
+            if not removed:
+                removed.append(path.parent.rmdir())
+            raise
+
+    monkeypatch.setattr(os, "mkdir", mkdir)
+    with claiming(path) as claim:
+        claim.check()
+    assert removed
+
+
+def test_a_stale_handle_of_a_file_server_is_asked_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ESTALE: another machine has removed the folder, or replaced the file, just now."""
+    link, opened, stale = os.link, Path.open, {"link": 1, "open": 2}
+
+    def once(name: str) -> None:
+        if stale[name]:
+            stale[name] -= 1
+            raise OSError(errno.ESTALE, "Stale file handle")
+
+    def stale_link(source: Path, target: Path) -> None:
+        once("link")
+        link(source, target)
+
+    def stale_open(self: Path, mode: str = "r", **rest: Any) -> Any:
+        if mode == "rb":
+            once("open")
+        return opened(self, mode, **rest)
+
+    monkeypatch.setattr(os, "link", stale_link)
+    monkeypatch.setattr(Path, "open", stale_open)
+    with claiming(path) as claim:
+        stale["open"] = 2
+        claim.check()
+        stale["open"] = 3
+        with pytest.raises(ClaimError, match="was removed"):
+            claim.check()
+    assert stale == {"link": 0, "open": 0}
+
+
+def test_a_disk_that_fails_is_not_taken_for_a_removed_claim(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*given: object, **more: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with claiming(path) as claim:
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "open", fail)
+            with pytest.raises(OSError, match="Input/output"):
+                claim.check()
+        assert not claim.lost
+
+
+def test_a_full_disk_leaves_no_half_claim(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Path, text: str) -> None:  # as `write_text`
+        self.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space left"), claiming(path):
+        pass
+    assert names(path.parents[1]) == []
+
+
+def test_a_lock_is_a_claim_beside_what_is_made(tmp_path: Path) -> None:
+    final = tmp_path / "data" / "set-32"
+    with lock(final, "preparing"):
+        assert names(final.parent) == [".set-32.claim"]
+        (final.parent / ".other.tmp").touch()  # of a neighbour that makes something else there
+        with pytest.raises(DataError) as caught, lock(final, "preparing"):
+            pytest.fail("locked twice")
+        with lock(final.with_name("set-64"), "preparing"):
+            pass
+    assert str(caught.value) == f"another process is preparing {final}; wait until it is done"
+    assert names(final.parent) == [".other.tmp"]
+
+
+@needs_proc
+def test_a_lock_of_a_killed_process_is_taken_over(tmp_path: Path) -> None:
+    put(tmp_path / ".set-32.claim", dead())
+    with lock(tmp_path / "set-32", "preparing"):
         pass
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+from msgspec.structs import replace as changed
 from safetensors.torch import save_file
 
 from sambench.config.curvature_settings import HessianSettings
@@ -32,6 +33,7 @@ from tests.launch.conftest import TINY, ManifestMaker
 from tests.launch.test_pool import owner
 from tests.patience import PATIENCE
 
+pytestmark = pytest.mark.slow
 CPU = torch.device("cpu")
 
 
@@ -82,14 +84,14 @@ def test_two_workers_measure_each_run_once(trained: Callable[..., Manifest]) -> 
     assert sorted(began) == sorted(config.name for config in manifest.configs)
     assert {"top eigenvalue", "trace", "batches"} <= stages
     assert [config for config, _ in failed] == [manifest.configs[1]]
-    assert "do not fit their model" in failed[0][1]
+    assert "model.safetensors is not the file that its run wrote" in failed[0][1]
     assert stored(manifest, 1) == before[1]  # completed, though it cannot be measured
     weights.write_bytes(kept)
     assert launch(manifest, {"devices": "cpu,cpu"}, Watcher()).exit_code == 0
     alone = measure_hessian(before[0], TINY, paths_of(manifest), device=CPU, again=True)
     again = [stored(manifest, n) for n in range(3)]
     assert hessian_of(again[0]) == hessian_of(alone)
-    assert [replace(r, hessian=None) for r in again] == before  # nothing was trained again
+    assert [changed(r, hessian=None) for r in again] == before  # nothing was trained again
 
 
 def test_a_killed_worker_costs_one_measurement_and_the_next_launch_goes_on(
@@ -106,7 +108,7 @@ def test_a_killed_worker_costs_one_measurement_and_the_next_launch_goes_on(
             killed.append(owner(manifest, victim))
             os.kill(killed[0], signal.SIGKILL)
 
-    slow = replace(manifest, curvature=Measurement(hessian=replace(TINY, perturbations=10)))
+    slow = replace(manifest, curvature=Measurement(hessian=changed(TINY, perturbations=10)))
     tally = launch(
         slow,
         {"runs_per_device": "2"},
@@ -126,7 +128,7 @@ def test_measuring_again_is_known_to_fail(trained: Callable[..., Manifest]) -> N
     """The record holds the first measurement: only the worker knows of the second."""
     manifest = trained(2)
     assert launch(manifest, {"runs_per_device": "2"}, Watcher()).exit_code == 0
-    anew = replace(manifest, curvature=Measurement(hessian=replace(TINY, seed=1), again=True))
+    anew = replace(manifest, curvature=Measurement(hessian=changed(TINY, seed=1), again=True))
     weights = Store(manifest.results).folder(manifest.configs[0]) / "model.safetensors"
     weights.write_bytes(b"x")
     tally = launch(anew, {"runs_per_device": "2"}, Watcher())
@@ -191,7 +193,7 @@ COMMAND = (
 def test_one_interrupt_keeps_what_is_finished(
     trained: Callable[..., Manifest], workers: str
 ) -> None:
-    manifest = trained(2, hessian=replace(TINY, perturbations=20))
+    manifest = trained(2, hessian=changed(TINY, perturbations=20))
     command = [sys.executable, "-c", COMMAND, str(manifest.write()), workers]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -208,7 +210,7 @@ def test_one_interrupt_keeps_what_is_finished(
 def test_a_manifest_tells_all_that_is_wanted(make_manifest: ManifestMaker, tmp_path: Path) -> None:
     (config,) = make_manifest().configs
     wanted = Measurement(
-        hessian=replace(TINY, seed=4, batch_norm="train"),
+        hessian=changed(TINY, seed=4, batch_norm="train"),
         studies=Studies(sharpness=True, rho=0.2, seed=4, batch_norm="train"),
         other=config,
         again=True,

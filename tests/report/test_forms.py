@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import re
+import time
+import zipfile
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -171,6 +173,20 @@ def test_csv() -> None:
     rows = list(csv.reader(io.StringIO(to_csv(TABLE))))
     assert rows[:3] == TEXTS
     assert rows[3:] == [[], *([note] for note in TABLE.notes)]
+
+
+def test_equal_tables_are_equal_workbooks_whenever_they_are_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A workbook is a zip file with a time for each part and two more in its properties."""
+    first = to_xlsx(TABLE)
+    monkeypatch.setattr(time, "time", lambda: 2e9)
+    monkeypatch.setattr(time, "localtime", lambda *given: time.gmtime(2e9))
+    assert to_xlsx(TABLE) == first
+    with zipfile.ZipFile(io.BytesIO(first)) as archive:
+        assert {part.date_time for part in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+        assert archive.testzip() is None
+        assert b"1980-01-01T00:00:00Z</dcterms:modified>" in archive.read("docProps/core.xml")
 
 
 def test_xlsx() -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from sambench.analysis.panels import build_panels
 from sambench.report.document import Section
@@ -46,8 +47,8 @@ def test_every_setting_and_version(make_record: RecordMaker) -> None:
     ]
     text = text_of(records)
     for expected in (
-        "phantom: not recorded, 32 px, split holdout (split seed 0) into training / validation / "
-        "test images 32 / 0 / 8;",
+        "phantom: 2 classes (benign, malignant), 32 px, split holdout (split seed 0) into ",
+        "into training / validation / test images 32 / 0 / 8;",
         "Pixels are scaled to [0, 1]; augmentation: none;",
         "small-cnn from scratch, 79,378 parameters.",
         "Batches of 16, at most 5 epochs, learning rate schedule constant, precision fp32, seeds "

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from msgspec.structs import replace
 from PIL import Image
 from torch.nn import functional
 
@@ -26,6 +26,7 @@ from sambench.run.studies import Subject
 from sambench.store.record import RunRecord
 from sambench.store.tree import Store
 
+pytestmark = pytest.mark.slow
 CPU = torch.device("cpu")
 TINY = HessianSettings(samples=20, max_matvecs=8, tol=0.5, trace_tol=1.0)
 ALL = Studies(density=True, sharpness=True, landscape=True, probes=2, steps=6, points=3)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
+import shutil
 import signal
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,10 +20,12 @@ from torch import nn
 
 import sambench.run.single_run
 from sambench.config.run_config import RunConfig
+from sambench.data.prepared import fingerprint
 from sambench.errors import StoreError
 from sambench.optim.method import optimizers
 from sambench.run.single_run import Paths, run_one
 from sambench.store.record import RunRecord
+from sambench.store.status import Survey
 from sambench.store.tree import Store
 from sambench.training import checkpoint, snapshot
 
@@ -70,6 +75,11 @@ def outcome(paths: Paths, config: RunConfig) -> dict[str, Any]:
     folder = Store(paths.results).folder(config)
     record = json.loads((folder / "run.json").read_text())
     record.pop("environment")
+    record.pop("sha256")
+    assert record.pop("artifacts") == {
+        name: hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        for name in ("predictions.npz", "model.safetensors", "history.jsonl")
+    }
     record["cost"] = {k: record["cost"][k] for k in ("steps", "gradient_evaluations")}
     lines = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
     predictions = np.load(folder / "predictions.npz", allow_pickle=False)
@@ -139,11 +149,14 @@ def test_a_checkpoint_of_other_data_is_not_resumed(
     run_one(config, paths, device=CPU, stop_requested=stopping_at(5))
     manifest = next(phantom_data.glob("*/manifest.json"))
     changed = tmp_path / "changed" / manifest.parent.name
-    changed.mkdir(parents=True)
-    for path in manifest.parent.iterdir():
-        (changed / path.name).symlink_to(path)
-    (changed / "manifest.json").unlink()
-    content = {**json.loads(manifest.read_text()), "fingerprint": "another"}
+    shutil.copytree(manifest.parent, changed)
+    content, pixels = json.loads(manifest.read_text()), np.load(changed / "images.npy")
+    pixels[0, 0, 0] ^= 1
+    np.save(changed / "images.npy", pixels)
+    files = content["files"]
+    files["images.npy"] = hashlib.sha256((changed / "images.npy").read_bytes()).hexdigest()
+    content["fingerprint"] = fingerprint(files["samples.csv"], files["images.npy"])
+    del content["image_blocks"]
     (changed / "manifest.json").write_text(json.dumps(content))
     starts: list[object] = []
     other = Paths(data=changed.parent, results=paths.results)
@@ -187,20 +200,24 @@ def test_slow_checkpoints_are_farther_apart(
     assert kept == [1]
 
 
+@pytest.mark.parametrize("room", [0, 16_384])
 def test_a_full_disk_ends_the_run_and_leaves_its_last_checkpoint(
-    tmp_path: Path, phantom_data: Path, monkeypatch: pytest.MonkeyPatch
+    room: int, tmp_path: Path, phantom_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From the third checkpoint on nothing can be written, not even that the run failed."""
+    """From the third checkpoint on nothing can be written, or only so small a file as a record."""
     monkeypatch.setattr(snapshot, "CHECKPOINT_SECONDS", 0.0)
     monkeypatch.setattr(snapshot, "LARGEST_SHARE", float("inf"))
     config = config_of()
     paths = Paths(data=phantom_data, results=tmp_path / "cut")
     with monkeypatch.context() as patched:
-        _fill_disk(patched, after=3)
+        _fill_disk(patched, after=3, room=room)
         with pytest.raises(StoreError, match="free some space there"):
             run_one(config, paths, device=CPU)
     folder = Store(paths.results).folder(config)
     assert not list(folder.glob(".*.tmp"))
+    (standing,) = Survey(store=Store(paths.results)).of([config])
+    assert (standing.state, standing.action) == ("interrupted", "resume")
+    assert ("free some space there" in standing.note) == bool(room)
     state = checkpoint.load_checkpoint(folder)
     assert state is not None
     assert state["state"]["steps"] == 3
@@ -208,8 +225,8 @@ def test_a_full_disk_ends_the_run_and_leaves_its_last_checkpoint(
     assert outcome(paths, config) == whole(config, phantom_data, tmp_path)
 
 
-def _fill_disk(patched: pytest.MonkeyPatch, after: int) -> None:
-    """Let the disk be full once that many checkpoints are there."""
+def _fill_disk(patched: pytest.MonkeyPatch, after: int, room: int) -> None:
+    """Let the disk be full, but for files of so many bytes, after that many checkpoints."""
     sync, written = os.fsync, 0
 
     def count(folder: Path, state: dict[str, Any]) -> None:
@@ -218,7 +235,8 @@ def _fill_disk(patched: pytest.MonkeyPatch, after: int) -> None:
         written += 1
 
     def refuse_when_full(handle: int) -> None:
-        if written >= after:
+        small = not stat.S_ISDIR(os.fstat(handle).st_mode) and os.fstat(handle).st_size <= room
+        if written >= after and not small:
             raise OSError(errno.ENOSPC, "No space left on device")
         sync(handle)
 

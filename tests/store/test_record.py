@@ -7,6 +7,7 @@ import pytest
 
 from sambench.errors import StoreError
 from sambench.store.record import STATUSES, RunRecord
+from tests.conftest import measured
 
 if TYPE_CHECKING:
     from tests.conftest import RecordMaker
@@ -17,7 +18,7 @@ REMEDY = "move it away and run it again"
 @pytest.fixture
 def plain(make_record: RecordMaker) -> dict[str, Any]:
     """A record as plain values."""
-    return make_record("sam", seed=2, hessian={"median": 1.5}).to_dict()
+    return make_record("sam", seed=2, hessian=measured({"median": 1.5})).to_dict()
 
 
 def parse(plain: object) -> RunRecord:
@@ -52,18 +53,22 @@ def test_what_outsiders_read(plain: dict[str, Any]) -> None:
         "sharpness",
         "hessian",
         "numerics",
+        "artifacts",
     ]
     assert plain["schema_version"] == 1
     assert plain["name"] == f"phantom-small-cnn-sam-s2-{plain['id']}"
     assert plain["config"]["optimizer"]["rho"] == 0.05
-    assert plain["hessian"] == {"median": 1.5}
+    assert plain["hessian"] == measured({"median": 1.5})
 
 
 def test_curvature_is_added_to_a_copy(make_record: RecordMaker) -> None:
     record = make_record()
-    measured = record.with_hessian({"median": 2.0})
-    assert (record.hessian, measured.hessian) == (None, {"median": 2.0})
-    assert measured.final == record.final
+    after = record.with_sections(hessian=measured({"median": 2.0}))
+    assert record.hessian is None
+    assert after.hessian is not None
+    assert after.hessian.median == after.hessian["median"] == 2.0
+    assert "mean" not in after.hessian
+    assert after.final == record.final
 
 
 def test_fields_that_a_later_version_added_are_passed_over(plain: dict[str, Any]) -> None:
@@ -80,7 +85,7 @@ def test_a_record_from_before_numerics_were_counted_has_the_first(plain: dict[st
     [
         (2, "run.json has schema version 2, not 1; upgrade sambench"),
         (0, "run.json has schema version 0, not 1; run it again with this sambench"),
-        ("1", "run.json has schema version 1, not 1; run it again with this sambench"),
+        ("1", "run.json has schema version '1', not 1; run it again with this sambench"),
     ],
 )
 def test_another_schema(plain: dict[str, Any], version: object, message: str) -> None:
@@ -101,25 +106,30 @@ def test_a_truncated_file(plain: dict[str, Any], share: float) -> None:
 def test_a_configuration_changed_by_hand(plain: dict[str, Any]) -> None:
     plain["config"]["seed"] = 3
     message = refused(json.dumps(plain))
-    assert message.startswith(f"run.json says id {plain['id']} but its configuration has ")
+    assert message.startswith(f"run.json says id '{plain['id']}' but its configuration has ")
     assert message.endswith(f": it was altered; {REMEDY}")
 
 
 def test_an_id_changed_by_hand(plain: dict[str, Any]) -> None:
     right = plain["id"]
     assert refused(json.dumps({**plain, "id": "0123456789"})) == (
-        f"run.json says id 0123456789 but its configuration has {right}: it was altered; {REMEDY}"
+        f"run.json says id '0123456789' but its configuration has {right}: it was altered; {REMEDY}"
     )
 
 
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"config": {"dataset": "phantom"}}, "a run needs 'image_size'"),
-        ({"config": "sam"}, "dictionary update sequence"),
-        ({"config": 3}, "'int' object is not iterable"),
-        ({"final": 3}, "'final' is no object"),
-        ({"hessian": ["x"]}, "'hessian' is no object"),
+        ({"config": {"dataset": "phantom"}}, "config needs 'image_size'"),
+        ({"config": "sam"}, "config='sam' is not allowed; allowed: a mapping"),
+        ({"final": 3}, "final=3 is not allowed; allowed: a mapping"),
+        ({"final": None}, "it is completed but has no final"),
+        ({"cost": None}, "it is completed but has no cost"),
+        ({"hessian": ["x"]}, "hessian=['x'] is not allowed"),
+        ({"hessian": {}}, "hessian needs 'definition'"),
+        ({"suite": 5}, "suite=5 is not allowed; allowed: text"),
+        ({"numerics": -1}, "numerics=-1 is not allowed; allowed: a whole number >= 0"),
+        ({"status": "done"}, "status='done' is not allowed; allowed: completed, running"),
     ],
 )
 def test_a_damaged_part(plain: dict[str, Any], changes: dict[str, Any], reason: str) -> None:
@@ -128,18 +138,66 @@ def test_a_damaged_part(plain: dict[str, Any], changes: dict[str, Any], reason: 
     assert message.endswith(f"); {REMEDY}")
 
 
+@pytest.mark.parametrize(
+    ("path", "value", "reason"),
+    [
+        ("final.test", "x", "is not allowed; allowed: a mapping"),
+        ("final.test.accuracy", "0.9", "is not allowed; allowed: a number in [0, 1]"),
+        ("final.test.accuracy", 91.7, "is not allowed; allowed: a number in [0, 1]"),
+        ("final.test.accuracy", True, "is not allowed; allowed: a number in [0, 1]"),
+        ("final.test.accuracy", None, ""),
+        ("final.test.auroc", -0.1, "is not allowed; allowed: a number in [0, 1]"),
+        ("final.test.robust", {"gain": [0.5, "x"]}, "final.test.robust.gain.1='x' is not"),
+        ("data.test", "8", "is not allowed; allowed: a whole number >= 0"),
+        ("cost.train_seconds", {}, "is not allowed; allowed: a number >= 0"),
+        ("cost.train_seconds", -1.0, "is not allowed; allowed: a number >= 0"),
+        ("hessian.samples", "many", "is not allowed; allowed: a whole number >= 0"),
+        ("hessian.top.value", [], "is not allowed; allowed: a number"),
+        ("hessian.top.ended_by", "luck", "is not allowed; allowed: tolerance, max_matvecs"),
+        ("config.sede", 3, "unknown key 'sede' in config: did you mean 'seed'"),
+    ],
+)
+def test_what_cannot_be_believed_is_named_with_its_path(
+    plain: dict[str, Any], path: str, value: object, reason: str
+) -> None:
+    *parents, key = path.split(".")
+    section = plain
+    for parent in parents:
+        section = section[parent]
+    section[key] = value
+    message = refused(json.dumps(plain))
+    said = reason if reason.startswith(("unknown", "final")) else f"{path}={value!r} {reason}"
+    if value is None:
+        said = f"{path.rpartition('.')[0]} needs '{key}'"
+    assert message.startswith(f"run.json is damaged ({said}")
+    assert message.endswith(f"; {REMEDY}")
+
+
+def test_a_key_nearly_right_is_offered(plain: dict[str, Any]) -> None:
+    plain["cost"]["step"] = plain["cost"].pop("steps")
+    assert "(cost needs 'steps': did you mean 'step'?)" in refused(json.dumps(plain))
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999"])
+def test_what_is_no_number_in_json(plain: dict[str, Any], number: str) -> None:
+    plain["final"]["test"]["accuracy"] = 0.1234
+    assert "damaged" in refused(json.dumps(plain).replace("0.1234", number)).replace(
+        "is not a run record", "damaged"
+    )
+
+
+@pytest.mark.parametrize("where", ["suite", "error", "cost"])
+def test_what_is_nested_deep(plain: dict[str, Any], where: str) -> None:
+    text = json.dumps({**plain, where: "DEEP"}).replace('"DEEP"', "[" * 100_000 + "]" * 100_000)
+    assert "damaged" in refused(text).replace("is not a run record", "damaged")
+
+
 @pytest.mark.parametrize("key", ["config", "status"])
 def test_a_missing_part(plain: dict[str, Any], key: str) -> None:
     del plain[key]
     message = refused(json.dumps(plain))
     assert message.startswith("run.json is damaged (")
     assert f"'{key}'" in message
-
-
-def test_an_unknown_status(plain: dict[str, Any]) -> None:
-    assert refused(json.dumps({**plain, "status": "done"})) == (
-        f"run.json has status 'done'; {REMEDY}"
-    )
 
 
 def test_an_optimizer_that_is_not_installed_here(plain: dict[str, Any]) -> None:

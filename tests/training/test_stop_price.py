@@ -21,6 +21,7 @@ from sambench.training import loop
 from sambench.training.evaluate import FIRST_LOOK, predict, reaches_accuracy
 from sambench.training.loop import Training
 
+pytestmark = pytest.mark.slow
 IMAGES, BATCH = 320, 16
 CPU = torch.device("cpu")
 

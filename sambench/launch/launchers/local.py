@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from sambench.errors import ConfigError, StoreError
+from sambench.errors import ConfigError, DamagedError, StoreError
 from sambench.launch.launcher import RUNS_PER_DEVICE, Launcher, launchers
 from sambench.launch.manifest import Manifest
 from sambench.launch.watcher import Tally, Watcher
@@ -146,9 +146,9 @@ def run_all(
                 watcher.elsewhere(config)
             except KeyboardInterrupt:
                 tally.interrupted = True
-            except StoreError:
-                raise  # no other run could be written either
             except Exception as error:
+                if isinstance(error, StoreError) and not isinstance(error, DamagedError):
+                    raise  # no other run could be written either
                 tally.errors.append(error)
                 watcher.failed(config, error)
             if tally.interrupted or stop_requested():

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from msgspec.structs import replace
 
 from sambench.config.run_config import RunConfig
 from sambench.files.arrays import write_arrays
@@ -129,14 +130,15 @@ def _with_studies(store: Store, record: RunRecord) -> RunRecord:
     write_arrays(folder / "landscape-line.npz", "line", {"x": x, "loss": 0.1 + x**2})
     plane = {"x": x, "y": x, "loss": 0.1 + np.add.outer(x**2, x**2)}
     write_arrays(folder / "landscape-plane.npz", "plane", plane)
-    studied = record.with_hessian(
-        {
+    studied = replace(
+        record,
+        hessian={
             **(record.hessian or {}),
             "density": {"file": "density.npz", "parameters": 1000, "kernel_width": 0.1},
             "landscape": {
                 name: {"file": f"landscape-{name}.npz", "kind": name} for name in ("line", "plane")
             },
-        }
+        },
     )
     store.save(studied)
     return studied

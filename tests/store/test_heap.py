@@ -7,11 +7,11 @@ import sys
 
 import pytest
 
-from sambench.training.heap import keep_freed_memory
+from sambench.store.environment import keep_freed_memory
 
 FAULTS = """
 import resource
-from sambench.training.heap import keep_freed_memory
+from sambench.store.environment import keep_freed_memory
 import torch
 def passes(number):
     for _ in range(number):
