@@ -14,7 +14,14 @@ from sambench.cli import completion
 from sambench.cli import hessian_options as options
 from sambench.cli.answers import runs_answer
 from sambench.cli.grouping import grouped
-from sambench.cli.launch_options import ThreadsOption, WorkersOption
+from sambench.cli.launch_options import (
+    LauncherOption,
+    SlurmOption,
+    ThreadsOption,
+    WithOption,
+    WorkersOption,
+    choose_launcher,
+)
 from sambench.cli.launching import expanded
 from sambench.cli.options import PLACE, Output, Place
 from sambench.cli.study_options import Around, show_studies
@@ -47,6 +54,9 @@ class Doing:
     ] = None
     workers: WorkersOption = None
     threads: ThreadsOption = None
+    launcher: LauncherOption = "local"
+    given: WithOption = None
+    slurm: SlurmOption = None
     again: Annotated[
         bool, typer.Option("--again", help="Measure again runs that already have a measurement.")
     ] = False
@@ -158,7 +168,7 @@ def _measure(
 ) -> int:
     """Measure what is missing, show all, and return the exit code."""
     from sambench.cli.progress import RunDisplay
-    from sambench.launch.launchers.local import launch
+    from sambench.launch.launcher import launchers
     from sambench.launch.manifest import Manifest
 
     missing = []
@@ -179,16 +189,17 @@ def _measure(
         curvature=wanted,
         device=None if several else doing.device,
     )
-    options = {"devices": str(doing.device)} if several else {}
-    given_numbers = {"workers": doing.workers, "threads": doing.threads}
-    options |= {name: f"{value}" for name, value in given_numbers.items() if value is not None}
+    numbers = {"workers": doing.workers, "threads": doing.threads}
+    numbers |= {"devices": doing.device} if several else {}
+    more = {name: f"{value}" for name, value in numbers.items() if value is not None}
+    name, options = choose_launcher(doing.launcher, doing.given or (), doing.slurm, more)
     with RunDisplay(screen, len(missing)) as display:
         watcher = _watching(
             display,
             lambda record: _show(screen, record, place.results),
             one=len(missing) == 1,
         )
-        tally = launch(manifest, options, watcher)
+        tally = launchers.get(name).start(manifest, options, watcher)
     if len(missing) == 1 and tally.errors:
         raise tally.errors[0]
     if tally.interrupted:
@@ -243,6 +254,7 @@ def _watching(display: RunDisplay, show: Callable[[RunRecord], None], *, one: bo
         failed=(lambda config, error: None) if one else display.failed,
         elsewhere=display.elsewhere,
         say=display.say,
+        waiting=display.waiting,
         lane=lambda: _watching(display.lane(), show, one=one),
     )
 

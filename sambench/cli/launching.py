@@ -83,6 +83,8 @@ def launch(
         tally = chosen.start(manifest, options, _watching(display, one=len(configs) == 1))
     if len(configs) == 1 and tally.errors:
         raise tally.errors[0]
+    if tally.errors:
+        screen.warn(f"{len(tally.errors)} failed; `--retry failed` does them again")
     if tally.interrupted:
         screen.warn("interrupted; run the same command again to continue from here")
     elsewhere = _say_what_others_do(screen, store, todo) if tally.elsewhere else 0

@@ -84,9 +84,7 @@ def job_options(options: Mapping[str, str]) -> JobOptions:
             f"a time limit of {limit} s leaves no time before a run is asked to save itself, "
             f"{lead} s before its end; give a longer limit, or a smaller signal_delay_s"
         )
-    retries = options.get("retries", "2")
-    if not retries.isdecimal():
-        raise ConfigError(f"retries={retries!r} is not allowed; allowed: a whole number >= 0")
+    retries = whole_number(options, "retries", least=0)
     return JobOptions(
         sbatch=sbatch,
         setup=options.get("setup", ""),
@@ -94,7 +92,7 @@ def job_options(options: Mapping[str, str]) -> JobOptions:
         runs_per_job=whole_number(options, "runs_per_job") or 1,
         at_once=whole_number(options, RUNS_PER_DEVICE) or 1,
         parallel=whole_number(options, "array_parallelism"),
-        retries=int(retries),
+        retries=2 if retries is None else retries,
         wait=options.get("wait", "yes").lower() not in ("no", "false", "0"),
         file=Path(options["sbatch"]) if "sbatch" in options else None,
         lead=lead,

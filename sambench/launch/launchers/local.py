@@ -61,17 +61,17 @@ def named_devices(options: Mapping[str, str], device: str | None) -> list[str]:
     return given
 
 
-def whole_number(options: Mapping[str, str], name: str) -> int | None:
-    """Return an option that is a whole number above 0; None where it is not given.
+def whole_number(options: Mapping[str, str], name: str, least: int = 1) -> int | None:
+    """Return an option that is a whole number; None where it is not given.
 
     Raises:
-        ConfigError: If it is anything else.
+        ConfigError: If it is anything else, or less than `least`.
     """
     text = options.get(name)
     if text is None:
         return None
-    if not text.isdecimal() or int(text) < 1:
-        raise ConfigError(f"{name}={text!r} is not allowed; allowed: a whole number >= 1")
+    if not text.isdecimal() or int(text) < least:
+        raise ConfigError(f"{name}={text!r} is not allowed; allowed: a whole number >= {least}")
     return int(text)
 
 
