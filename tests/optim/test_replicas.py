@@ -16,14 +16,16 @@ from sambench.optim.problems import batch, closure_of, flat, gradient_at, networ
 RHO, STEPS, HALVES = 0.3, 3, (slice(0, 4), slice(4, 8))
 
 
-def replica(rank: int, folder: str, name: str, apart: bool, settings: dict[str, Any]) -> None:
+def replica(
+    rank: int, folder: str, name: str, apart: bool, views: bool, settings: dict[str, Any]
+) -> None:
     """What each process does: train on its half of each batch and save its weights."""
     torch.set_num_threads(1)
     distributed.init_process_group(
         "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2
     )
     model = network()
-    replicas = DistributedDataParallel(model)
+    replicas = DistributedDataParallel(model, gradient_as_bucket_view=views)
     optimizer = build(
         name,
         replicas.parameters(),
@@ -33,15 +35,19 @@ def replica(rank: int, folder: str, name: str, apart: bool, settings: dict[str, 
         **settings,
     )
     for step in range(STEPS):
-        inputs, targets = batch(step)
-        half = HALVES[rank]
-        optimizer.step(closure_of(replicas, inputs[half], targets[half]))
+        closures = [
+            closure_of(replicas, inputs[HALVES[rank]], targets[HALVES[rank]])
+            for inputs, targets in (batch(step), batch(step + 9))
+        ]
+        optimizer.step(closures if views else closures[0])
     torch.save(flat(model), f"{folder}/{rank}.pt")
     distributed.barrier()  # nobody hangs up while another still listens
     distributed.destroy_process_group()
 
 
-def trained(tmp_path: Path, name: str, apart: bool, **settings: Any) -> list[torch.Tensor]:
+def trained(
+    tmp_path: Path, name: str, apart: bool, views: bool = False, **settings: Any
+) -> list[torch.Tensor]:
     """Run two processes and return the weights that each saved.
 
     How they exit does not matter: gloo sometimes aborts a process that has already finished, when
@@ -51,7 +57,7 @@ def trained(tmp_path: Path, name: str, apart: bool, **settings: Any) -> list[tor
         pytest.skip("torch was built without gloo")
     start = multiprocessing.get_context("spawn").Process
     processes = [
-        start(target=replica, args=(rank, str(tmp_path), name, apart, settings), daemon=True)
+        start(target=replica, args=(rank, str(tmp_path), name, apart, views, settings), daemon=True)
         for rank in range(2)
     ]
     for process in processes:
@@ -94,3 +100,16 @@ def test_replicas_apart_perturb_by_their_own_half(tmp_path: Path, name: str) -> 
         weights = weights - 0.1 * mean
     assert torch.equal(*found)
     torch.testing.assert_close(found[0], weights, rtol=0, atol=1e-12)
+
+
+@pytest.mark.slow
+def test_gradients_that_are_views_of_buckets_are_kept_as_copies(tmp_path: Path) -> None:
+    """The next pass, of the same closure or of the next one, writes to those buckets again."""
+    settings = {"rho_max": RHO, "rho_min": RHO, "alpha": 0.4}
+    found = trained(tmp_path, "gsam", apart=False, views=True, **settings)
+    model = network()
+    optimizer = build("gsam", model.parameters(), "sgd", lr=0.1, **settings)
+    for step in range(STEPS):
+        optimizer.step([closure_of(model, *batch(step)), closure_of(model, *batch(step + 9))])
+    assert torch.equal(*found)
+    torch.testing.assert_close(found[0], flat(model), rtol=0, atol=1e-12)
