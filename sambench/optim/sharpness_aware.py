@@ -198,20 +198,18 @@ class SharpnessAware(AroundBase):
         if self._before is None:
             self._before = Remembered(self.method)
         oracle, gradients = self._oracle(scaler), list[Vector]()
-        request: dict[str, Any] = {}
         proposal = None
         with self._apart():
             while proposal is None:
-                with oracle.pass_at(**request):
-                    yield len(gradients)
-                    with torch.no_grad():
-                        gradients.append(oracle.collect())
                 self._before.restore(self.method)
                 try:
                     with torch.no_grad():
                         proposal = self._propose(oracle, RecordedOracle(oracle, gradients))
                 except NextPass as asked:
-                    request = asked.request
+                    with oracle.pass_at(**asked.request):
+                        yield len(gradients)
+                        with torch.no_grad():
+                            gradients.append(oracle.collect())
         with torch.no_grad():
             if scaler is not None:
                 scaled = scaler.scale(proposal.direction.tensors)
