@@ -39,8 +39,8 @@ from sambench.files.atomic import write_text
 from sambench.models.model import build_model
 from sambench.optim import build
 from sambench.optim.method import optimizers
+from sambench.store.environment import keep_freed_memory
 from sambench.training.events import Epoch
-from sambench.training.heap import keep_freed_memory
 from sambench.training.layout import layout_of
 from sambench.training.loop import Training
 

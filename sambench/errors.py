@@ -5,13 +5,17 @@
     │   ├── ConfigError           a setting, a YAML key, a combination of settings
     │   ├── UnknownNameError      no dataset, model, optimizer ... of that name
     │   ├── DataError             images, workbook, labels or prepared data
+    │   │   └── UnpreparedError   prepared data that are missing or damaged
     │   ├── DeviceError           a device that is not there
     │   ├── StoreError            results that cannot be read or written
+    │   │   └── DamagedError      a record, or a file beside it, that is not what was written
     │   ├── ModelError            a model that cannot be built as asked
     │   ├── PluginError           a file of one's own that cannot be loaded
     │   ├── LaunchError           workers or a cluster that cannot be had
     │   └── CurvatureError        a Hessian that cannot be measured
     ├── RunFailed                 a run failed in another process: one line, exit code 1
+    │   ├── RunInterrupted        something outside of the run ended it; it can go on
+    │   └── ClaimError            who works on a run is unclear, or its folder was removed
     └── (everything else)         a bug of ours: a traceback
 
 Each message names the thing, the place and the remedy. The command line catches `UserError` and
@@ -36,12 +40,20 @@ class DataError(UserError):
     """Images, a workbook, labels or prepared data are missing or unusable."""
 
 
+class UnpreparedError(DataError):
+    """Prepared data are missing, damaged or of another format version; preparing is the remedy."""
+
+
 class DeviceError(UserError):
     """The requested device does not exist on this machine."""
 
 
 class StoreError(UserError):
     """The results folder or a record in it cannot be read or written."""
+
+
+class DamagedError(StoreError):
+    """A run's record, or a file beside it, is damaged, altered, incomplete or another run's."""
 
 
 class ModelError(UserError):
@@ -64,6 +76,14 @@ class RunFailed(Exception):
     """A run of another process failed, or its process died: killed, out of memory, crashed."""
 
 
+class RunInterrupted(RunFailed):
+    """Something outside of a run ended its process; the run can go on from its checkpoint."""
+
+
+class ClaimError(RunFailed):
+    """A claim on a run cannot be understood, or was removed while the run was being done."""
+
+
 class UnknownNameError(UserError):
     """No entry of that name; the message offers the closest names and where all are listed.
 
@@ -76,6 +96,17 @@ class UnknownNameError(UserError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str], remedy: str) -> None:
         super().__init__(f"unknown {kind} {name!r}{did_you_mean(name, known)}; {remedy}")
+
+
+def is_of_surroundings(error: BaseException | None) -> bool:
+    """Whether an error is a fault of the disk, the network or other people's files, not of a run.
+
+    A full disk, a folder that is gone, a missing permission, prepared data that are missing or
+    damaged: the run itself may be in order and can go on when they are.
+    """
+    if isinstance(error, OSError | StoreError | UnpreparedError | RunInterrupted | ClaimError):
+        return True
+    return error is not None and is_of_surroundings(error.__cause__)
 
 
 class SambenchWarning(UserWarning):

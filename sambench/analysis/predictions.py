@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import zipfile
 from dataclasses import dataclass
@@ -12,7 +13,9 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from sambench.analysis.intervals import LEVEL, Interval
-from sambench.errors import StoreError
+from sambench.errors import DamagedError, StoreError
+from sambench.files.checksums import read_checked
+from sambench.store.record import COMPLETED, RunRecord
 
 VERSION = 1
 
@@ -45,15 +48,21 @@ class Predictions:
         return two and min(positives, len(self.labels) - positives) >= 2
 
 
-def read_predictions(path: Path) -> Predictions:
+def read_predictions(path: Path, record: RunRecord | None = None) -> Predictions:
     """Read the `predictions.npz` beside a record.
 
+    Args:
+        path: The file.
+        record: Of its run: the file must be the one that the record is bound to, and give the
+            accuracy that the record has.
+
     Raises:
-        StoreError: If it is missing, damaged or of another version.
+        StoreError: If it is missing, damaged, of another version or does not fit the record.
     """
     remedy = "run it again to have its predictions"
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        data = read_checked(path, record.sha256_of(path.name) if record else None)
+        with np.load(io.BytesIO(data), allow_pickle=False) as stored:
             version = int(stored["version"])
             found = Predictions(
                 ids=stored["ids"],
@@ -66,7 +75,25 @@ def read_predictions(path: Path) -> Predictions:
         raise StoreError(f"{path} is damaged ({error}); {remedy}") from None
     if version != VERSION:
         raise StoreError(f"{path} has version {version}, not {VERSION}; {remedy}")
+    if record is not None:
+        _check_accuracy(found, record, path)
     return found
+
+
+def _check_accuracy(found: Predictions, record: RunRecord, path: Path) -> None:
+    """Compare the accuracy of a record with that of its predictions.
+
+    Raises:
+        DamagedError: If they differ.
+    """
+    stated = ((record.final or {}).get("test") or {}).get("accuracy")
+    counted = float(found.correct.mean())
+    # both are hits over images: one hit more or less is 1e-6 of a million images
+    if record.status == COMPLETED and stated is not None and abs(stated - counted) > 1e-7:
+        raise DamagedError(
+            f"run {record.name} has test accuracy {stated:.4f} in its record and {counted:.4f} by "
+            f"{path}: one of them was altered; `--retry damaged` does the run again"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sambench.analysis.metrics import METRICS, value_at
-from sambench.store.record import COMPLETED, RunRecord
+from sambench.store.record import RunRecord, fault_in
 
-REQUIRED = ("final.test.accuracy", "cost.train_seconds", "cost.gradient_evaluations")
 FRACTIONS = {m.column for m in METRICS if m.column.startswith("final.test") and m.scale == 100}
 COUNTS = ("data.train", "data.test", "hessian.samples")
 
@@ -34,9 +33,8 @@ def sound(records: Iterable[RunRecord]) -> tuple[list[RunRecord], list[str]]:
 
 def _wrong(record: RunRecord) -> str:
     """Say what is wrong with a record; nothing if nothing is."""
-    for path in REQUIRED if record.status == COMPLETED else ():
-        if value_at(record, path) is None:
-            return f"it is completed but has no {path}"
+    if why := fault_in(record.status, record.final, record.cost):
+        return why
     for parent, keys in _BY_PARENT.items():
         section = value_at(record, parent)
         if section is None:

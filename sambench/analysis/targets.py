@@ -11,6 +11,7 @@ from statistics import median
 from typing import Any
 
 from sambench.errors import StoreError
+from sambench.files.checksums import read_checked
 
 Epochs = Sequence[Mapping[str, Any]]
 
@@ -24,14 +25,18 @@ class TargetCost:
     train_seconds: float
 
 
-def read_history(path: Path) -> Epochs:
+def read_history(path: Path, sha256: str | None = None) -> Epochs:
     """Read a run's epochs.
 
+    Args:
+        path: The file.
+        sha256: What the run's record has of it; None where it has nothing.
+
     Raises:
-        StoreError: If the file is missing or damaged.
+        StoreError: If the file is missing, damaged or not the one that the run wrote.
     """
     try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        return [json.loads(line) for line in read_checked(path, sha256).decode().splitlines()]
     except (OSError, ValueError) as error:
         raise StoreError(f"{path} cannot be read ({error}); run it again") from error
 

@@ -39,13 +39,21 @@ SECTIONS = ("final", "cost", "sharpness", "hessian")
 
 def run_answer(store: Store, config: RunConfig) -> dict[str, Any]:
     """Return what is stored of a run."""
-    record = store.load(config)
+    from sambench.errors import DamagedError
+    from sambench.store.status import DAMAGED, MISSING
+
+    record, status, error = None, MISSING, None
+    try:
+        if (record := store.load(config)) is not None:
+            status, error = record.status, record.error
+    except DamagedError as damage:
+        status, error = DAMAGED, str(damage)
     return {
         "id": config.id,
         "name": config.name,
         "path": str(store.folder(config)),
-        "status": "missing" if record is None else record.status,
-        "error": None if record is None else record.error,
+        "status": status,
+        "error": error,
         **{name: None if record is None else getattr(record, name) for name in SECTIONS},
     }
 

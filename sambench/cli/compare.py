@@ -11,8 +11,7 @@ import typer
 from sambench.cli import completion
 from sambench.cli.answers import tables_answer
 from sambench.cli.contrast import contrast
-from sambench.cli.given import given_options
-from sambench.cli.grouping import grouped
+from sambench.cli.grouping import given_options, grouped
 from sambench.cli.launch_options import Launching
 from sambench.cli.options import (
     BatchSizeOption,
@@ -50,7 +49,7 @@ class Described:
         typer.Option(
             "--model",
             metavar="NAME,...",
-            help="Models; `sambench list models` has all.",
+            help="Models; see `sambench list models`.",
             autocompletion=completion.models_in_list,
         ),
     ] = "resnet50"
@@ -129,7 +128,8 @@ class Choice:
         typer.Option(
             "--retry",
             metavar="STATE,...",
-            help="Do these again: failed, diverged, stale. Interrupted runs are resumed anyway.",
+            help="Run these states again: failed, diverged, damaged, stale. Interrupted runs "
+            "always resume.",
             show_default="none",
             autocompletion=completion.states_in_list,
         ),

@@ -109,14 +109,17 @@ def _on_the_same_images(contrast: Contrast, results: Path) -> list[Table]:
     """Return McNemar's and DeLong's tests of each pair whose predictions are stored."""
     from sambench.analysis.predictions import delong, mcnemar, read_predictions
     from sambench.report.contrasts import predictions_table
-    from sambench.store.tree import PREDICTIONS, Store
+    from sambench.store.tree import PREDICTIONS, RECORD, Store
 
-    rows = []
+    store, rows = Store(results), []
     for found in contrast.comparisons:
         for names in found.pairs if found.metric.name == "accuracy" else ():
-            paths = [Store(results).runs / name / PREDICTIONS for name in names]
-            if all(path.exists() for path in paths):
-                before, after = (read_predictions(path) for path in paths)
+            folders = [store.runs / name for name in names]
+            if all((folder / PREDICTIONS).exists() for folder in folders):
+                before, after = (
+                    read_predictions(folder / PREDICTIONS, store.read(folder / RECORD))
+                    for folder in folders
+                )
                 ranking = delong(before, after) if before.ranks_two_classes else None
                 rows.append((f"{names[1]} against {names[0]}", mcnemar(before, after), ranking))
     return [predictions_table(rows)] if rows else []

@@ -97,7 +97,7 @@ def of_suite(path: Path, store: Store, data: Path) -> Gathered:
     suite = load_suite(path)
     planned = expanded(suite, data)
     names = dict.fromkeys((*(config.name for config in planned), *_tuned(suite, store)))
-    there, damaged = _read(list(names), store)
+    there, damaged = store.records(names)
     records, unsound = sound(there)
     if not records:
         raise ConfigError(
@@ -112,22 +112,6 @@ def of_suite(path: Path, store: Store, data: Path) -> Gathered:
         suite=suite,
         planned=planned,
     )
-
-
-def _read(names: Sequence[str], store: Store) -> tuple[list[RunRecord], list[str]]:
-    """Return the records of these runs that are there, and a message for each damaged one."""
-    from sambench.errors import StoreError
-    from sambench.store.tree import RECORD
-
-    records, damaged = [], []
-    for name in names:
-        path = store.runs / name / RECORD
-        try:
-            if path.exists():
-                records.append(store.read(path))
-        except StoreError as error:
-            damaged.append(str(error))
-    return records, damaged
 
 
 def _tuned(suite: Suite, store: Store) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from copy import copy
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
@@ -108,3 +108,13 @@ def _without_type_of_flags(parameters: Any) -> list[Any]:
         if getattr(parameter, "is_flag", False) and parameter.metavar is None:
             parameter.metavar = ""
     return list(parameters)
+
+
+def given_options(context: typer.Context, options: Mapping[str, str]) -> dict[str, str]:
+    """Return those of the options, by parameter, that stand on the command line."""
+    sources = {name: context.get_parameter_source(name) for name in options}
+    return {
+        name: options[name]
+        for name, source in sources.items()
+        if source is not None and source.name == "COMMANDLINE"
+    }

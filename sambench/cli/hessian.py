@@ -13,6 +13,7 @@ from sambench.cli import completion
 from sambench.cli import hessian_options as options
 from sambench.cli.answers import runs_answer
 from sambench.cli.grouping import grouped
+from sambench.cli.launch_options import ThreadsOption, WorkersOption
 from sambench.cli.launching import expanded
 from sambench.cli.options import PLACE, Output, Place
 from sambench.cli.study_options import Around, show_studies
@@ -43,8 +44,10 @@ class Doing:
             autocompletion=completion.devices_in_list,
         ),
     ] = None
+    workers: WorkersOption = None
+    threads: ThreadsOption = None
     again: Annotated[
-        bool, typer.Option("--again", help="Measure runs that have a measurement too.")
+        bool, typer.Option("--again", help="Measure again runs that already have a measurement.")
     ] = False
 
 
@@ -77,14 +80,14 @@ def hessian(
     """
     given = options.given_settings(accuracy, quantity, arithmetic)
     screen, results = output.screen(), place.results
-    groups = _groups(screen, runs, given, place.data, results)
+    groups, damaged = _groups(screen, runs, given, place.data, results)
     from sambench.cli.study import INTERRUPTED
     from sambench.store.tree import Store
 
-    other, code = around.other_run(results), 0
+    other, code = around.other_run(results), int(bool(damaged))
     for records, wanted in groups:
         asked = replace(around.with_studies(wanted), other=other, again=doing.again)
-        code = max(code, _measure(screen, records, asked, given, place, doing.device))
+        code = max(code, _measure(screen, records, asked, given, place, doing))
         if code == INTERRUPTED:
             break
     output.answer(runs_answer(Store(results), (r for records, _ in groups for r in records)))
@@ -93,8 +96,11 @@ def hessian(
 
 def _groups(
     screen: Screen, runs: Sequence[str], given: dict[str, Any], data: Path, results: Path
-) -> list[tuple[list[RunRecord], Measurement]]:
-    """Return the runs with their settings: those of a suite file have the file's."""
+) -> tuple[list[tuple[list[RunRecord], Measurement]], list[str]]:
+    """Return the runs with their settings, those of a suite file with the file's.
+
+    A message for each damaged run is shown, and returned too.
+    """
     from sambench.config.measurement import Measurement
     from sambench.store.tree import Store
 
@@ -102,20 +108,23 @@ def _groups(
     store = Store(results)
     files = [name for name in runs if name.endswith((".yaml", ".yml"))]
     patterns = [name for name in runs if name not in files]
-    groups = []
+    groups, damaged = [], store.damaged(patterns)
     for file in files:
-        records, wanted = _suite_runs(screen, Path(file), store, data)
+        records, wanted, broken = _suite_runs(screen, Path(file), store, data)
+        damaged += broken
         base = {} if wanted is None else wanted.settings()
         groups.append((records, Measurement.parse({**base, **given})))
     if patterns:
         groups.append((store.find(patterns), alone))
-    return groups
+    for message in damaged:
+        screen.warn(message)
+    return groups, damaged
 
 
 def _suite_runs(
     screen: Screen, file: Path, store: Store, data: Path
-) -> tuple[list[RunRecord], Measurement | None]:
-    """Return the completed runs of a suite file, and what it measures of their minima.
+) -> tuple[list[RunRecord], Measurement | None, list[str]]:
+    """Return the completed runs of a suite file, what it measures of their minima, and damage.
 
     Raises:
         ConfigError: If none is completed.
@@ -125,7 +134,7 @@ def _suite_runs(
 
     suite = load_suite(file)
     configs = expanded(suite, data)
-    records = [record for config in configs if (record := store.load(config)) is not None]
+    records, damaged = store.records(config.name for config in configs)
     completed = [record for record in records if record.status == COMPLETED]
     completed.sort(key=lambda record: record.name)
     if not completed:
@@ -135,7 +144,7 @@ def _suite_runs(
         )
     if len(completed) < len(configs):
         screen.warn(f"{len(completed)} of {len(configs)} runs of {file} are completed")
-    return completed, suite.hessian
+    return completed, suite.hessian, damaged
 
 
 def _measure(
@@ -144,7 +153,7 @@ def _measure(
     wanted: Measurement,
     given: dict[str, Any],
     place: Place,
-    device: str | None,
+    doing: Doing,
 ) -> int:
     """Measure what is missing, show all, and return the exit code."""
     from sambench.cli.progress import RunDisplay
@@ -153,6 +162,7 @@ def _measure(
 
     missing = []
     for record in _completed(screen, records, place.results):
+        _check_place(record, place.results)
         if wanted.is_done(record.config, record.hessian):
             _warn_of_difference(screen, record, given)
             _show(screen, record, place.results)
@@ -160,15 +170,17 @@ def _measure(
             missing.append(record.config)
     if not missing:
         return 0
-    several = device is not None and "," in device
+    several = doing.device is not None and "," in doing.device
     manifest = Manifest(
         configs=missing,
         data=place.data,
         results=place.results,
         curvature=wanted,
-        device=None if several else device,
+        device=None if several else doing.device,
     )
-    options = {"devices": str(device)} if several else {}
+    options = {"devices": str(doing.device)} if several else {}
+    given_numbers = {"workers": doing.workers, "threads": doing.threads}
+    options |= {name: f"{value}" for name, value in given_numbers.items() if value is not None}
     with RunDisplay(screen, len(missing)) as display:
         watcher = _watching(
             display,
@@ -180,7 +192,7 @@ def _measure(
         raise tally.errors[0]
     if tally.interrupted:
         screen.warn("interrupted; the same command goes on from here")
-    return tally.exit_code
+    return tally.exit_code or int(tally.elsewhere > 0)
 
 
 def _completed(screen: Screen, records: Sequence[RunRecord], results: Path) -> list[RunRecord]:
@@ -200,6 +212,23 @@ def _completed(screen: Screen, records: Sequence[RunRecord], results: Path) -> l
         if record.status != COMPLETED:
             screen.warn(f"{record.name}: {record.status}, so there is nothing to measure")
     return [record for record in records if record.status == COMPLETED]
+
+
+def _check_place(record: RunRecord, results: Path) -> None:
+    """Refuse a run whose folder was renamed: its files would be looked for, and made, elsewhere.
+
+    Raises:
+        StoreError: Says how to put it right.
+    """
+    from sambench.errors import StoreError
+    from sambench.store.tree import RECORD, Store
+
+    folder = Store(results).folder(record.config)
+    if not (folder / RECORD).exists():
+        raise StoreError(
+            f"run {record.name} lies in a folder of another name than its own; rename that folder "
+            f"to {folder} (`grep -l {record.id} {folder.parent}/*/{RECORD}` finds it)"
+        )
 
 
 def _watching(display: RunDisplay, show: Callable[[RunRecord], None], *, one: bool) -> Watcher:

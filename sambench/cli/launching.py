@@ -46,10 +46,10 @@ def launch(
         hessian: What to measure of each minimum, or None to leave it out.
         retry: States of finished runs that are done again (`sambench.store.status.REPEATABLE`).
         fail_fast: End with the first run that fails or diverges.
-        launcher: Who does the runs, and its options.
+        launcher: Where runs execute, and its options.
         log: Sinks that follow each run (`sambench.run.sinks`).
     """
-    from sambench.store.status import STALE, pending
+    from sambench.store.status import pending
     from sambench.store.tree import Store
 
     store = Store(results)
@@ -65,8 +65,10 @@ def launch(
     chosen, options = launchers.get(launcher[0]), launcher[1]
     todo = [standing.config for standing in left]
     check_models(todo)
+    if launcher[0] == "local":
+        _check_devices(device, options)
     check_data(screen, todo, data)
-    _retire(store, [standing.config for standing in left if standing.state == STALE])
+    _retire(store, left)
     manifest = Manifest(
         configs=todo,
         data=data,
@@ -82,8 +84,9 @@ def launch(
     if len(configs) == 1 and tally.errors:
         raise tally.errors[0]
     if tally.interrupted:
-        screen.warn("interrupted; the same command goes on from here")
-    return tally.exit_code or int(failures > 0)
+        screen.warn("interrupted; run the same command again to continue from here")
+    elsewhere = _say_what_others_do(screen, store, todo) if tally.elsewhere else 0
+    return tally.exit_code or int(failures + elsewhere > 0)
 
 
 def _watching(display: RunDisplay, *, one: bool) -> Watcher:
@@ -119,34 +122,70 @@ def survey(
 
 
 def _say_what_is_left_alone(screen: Screen, standings: Sequence[Standing]) -> int:
-    """Tell which runs are not done (again); return how many of them have failed or diverged."""
-    from sambench.store.status import DIVERGED, DONE, FAILED, STALE, counts
+    """Tell which runs are not done (again), and of each that is no result why; return how many."""
+    from sambench.store.record import DIVERGED, FAILED
+    from sambench.store.status import DAMAGED, DONE, STALE, counts
 
     left_alone = [standing for standing in standings if standing.action == "skip"]
     numbers = counts(left_alone)
     if done := numbers.get(DONE):
         screen.say(f"{done} of {len(standings)} runs are done already")
-    for state in (FAILED, DIVERGED, STALE):
+    bad = (FAILED, DIVERGED, DAMAGED)
+    for standing in left_alone:
+        if standing.state in bad:
+            screen.warn(f"{standing.config.name} {standing.state}: {standing.note or 'no reason'}")
+    for state in (*bad, STALE):
         if number := numbers.get(state):
-            reasons = sorted({s.note for s in left_alone if s.state == state and s.note})
+            reasons = sorted({s.note for s in left_alone if s.state == state == STALE})
             why = f" ({'; '.join(reasons)})" if reasons else ""
             screen.warn(f"{number} {state}{why}; `--retry {state}` does them again")
-    return numbers.get(FAILED, 0) + numbers.get(DIVERGED, 0)
+    return sum(numbers.get(state, 0) for state in bad)
 
 
-def _retire(store: Store, configs: Sequence[RunConfig]) -> None:
-    """Move stale runs out of the way; those that another process is at are left to it."""
+def _say_what_others_do(screen: Screen, store: Store, configs: Sequence[RunConfig]) -> int:
+    """Say which runs other processes still do, so that they are missing here; return how many."""
+    from sambench.store.record import RUNNING
+    from sambench.store.status import Survey
+
+    missing = [s.config.name for s in Survey(store=store).of(configs) if s.state == RUNNING]
+    if missing:
+        screen.warn(
+            f"being done by another process, and missing here: {', '.join(missing)}; the same "
+            "command shows them when they are done"
+        )
+    return len(missing)
+
+
+def _retire(store: Store, standings: Sequence[Standing]) -> None:
+    """Move stale and damaged runs out of the way; those that another process is at are left."""
     from contextlib import suppress
 
+    from sambench.errors import ClaimError
     from sambench.files.claim import Claimed
+    from sambench.store.status import DAMAGED, STALE
 
-    for config in configs:
-        with suppress(Claimed):
-            store.retire(config)
+    for standing in standings:
+        if standing.state in (STALE, DAMAGED):
+            with suppress(Claimed, ClaimError):
+                store.retire(standing.config, f"{standing.state}, {standing.note}")
+
+
+def _check_devices(device: str | None, options: Mapping[str, str]) -> None:
+    """Refuse a device that is not there, before anything is prepared or run.
+
+    Raises:
+        DeviceError: Names the first.
+    """
+    from sambench.launch.launchers.local import named_devices
+    from sambench.store.environment import choose_device
+
+    named: list[str | None] = [*named_devices(options, device)]
+    for name in named or [device]:
+        choose_device(name)
 
 
 def check_data(screen: Screen, configs: Sequence[RunConfig], data: Path) -> None:
-    """Make data that are simulated; refuse runs whose data are not prepared, before any runs.
+    """Make data that are simulated; refuse runs whose data are not sound, before any runs.
 
     Warns where a split tears patients or copies apart.
 
@@ -154,12 +193,13 @@ def check_data(screen: Screen, configs: Sequence[RunConfig], data: Path) -> None
         ConfigError: If a split or a fold does not exist.
         DataError: Names the first that is not prepared, or lacks what a split needs.
     """
-    from sambench.data.prepared import open_prepared
+    from sambench.data.prepared import check_pixels, open_prepared
     from sambench.data.splits import Population, leak_warning
 
     for name, side in sorted({(config.dataset, config.image_size) for config in configs}):
         make_data(screen, data, name, side)
         prepared = open_prepared(data, name, side)
+        check_pixels(prepared)
         mine = [config for config in configs if (config.dataset, config.image_size) == (name, side)]
         for split, seed in sorted({(config.split, config.split_seed) for config in mine}):
             folds = {config.fold for config in mine if config.split == split}
@@ -183,17 +223,36 @@ def check_models(configs: Sequence[RunConfig]) -> None:
 def show_table(
     screen: Screen, results: Path, configs: Sequence[RunConfig], baseline: str | None
 ) -> None:
-    """Show the comparison of the runs that have a record, once one is completed."""
+    """Show the comparison of the runs that have a sound record, once one is completed.
+
+    A note under the first table says how many others the comparison has.
+    """
+    from dataclasses import replace
+
     from sambench.report.tables import build_tables
-    from sambench.store.record import COMPLETED
+    from sambench.store.record import COMPLETED, RUNNING
+    from sambench.store.status import DAMAGED, MISSING, Survey, counts
     from sambench.store.tree import Store
 
     store = Store(results)
-    records = [record for config in configs if (record := store.load(config)) is not None]
+    records, _ = store.records(config.name for config in configs)
     if not any(record.status == COMPLETED for record in records):
         return
-    for table in build_tables(records, baseline):
+    states = counts(Survey(store=store).of(configs))
+    absent = {state: states[state] for state in (MISSING, RUNNING, DAMAGED) if state in states}
+    said = ", ".join(f"{number} {_ABSENT[state]}" for state, number in absent.items())
+    note = f"{sum(absent.values())} of {len(configs)} runs are not in the tables: {said}."
+    first, *rest = build_tables(records, baseline)
+    for table in (replace(first, notes=(*first.notes, *[note] * bool(absent))), *rest):
         screen.table(table)
+
+
+_ABSENT = {
+    "missing": "not done",
+    "running": "being done by another process",
+    "damaged": "damaged",
+}
+"""Why a run is not in a table, by its state."""
 
 
 def expanded(suite: Suite, data: Path) -> tuple[RunConfig, ...]:

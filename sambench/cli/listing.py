@@ -27,11 +27,11 @@ def list_entries(
         bool, typer.Option("--json", help="One JSON object.", rich_help_panel=OUTPUT)
     ] = False,
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Names alone.", rich_help_panel=OUTPUT)
+        bool, typer.Option("--quiet", "-q", help="Print only names.", rich_help_panel=OUTPUT)
     ] = False,
     plugin: PluginOption = None,
 ) -> None:
-    """Show what there is to choose from.
+    """List optimizers, models, datasets, launchers, suites or settings.
 
     Examples:
       sambench list optimizers

@@ -48,7 +48,7 @@ SetOption = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Any other setting, as rho=0.1 or schedule=cosine; `sambench list settings` has all. "
+        help="Any other setting, as rho=0.1 or schedule=cosine; see `sambench list settings`. "
         "Repeatable.",
         autocompletion=completion.settings,
     ),
@@ -64,7 +64,7 @@ SizeOption = Annotated[
     ),
 ]
 EpochsOption = Annotated[
-    int, typer.Option("--epochs", min=1, metavar="EPOCHS", help="Most epochs to train.")
+    int, typer.Option("--epochs", min=1, metavar="EPOCHS", help="Maximum number of epochs.")
 ]
 DatasetOption = Annotated[
     str,
@@ -76,7 +76,7 @@ DatasetOption = Annotated[
     ),
 ]
 BatchSizeOption = Annotated[
-    int, typer.Option("--batch-size", min=1, metavar="IMAGES", help="Images per step.")
+    int, typer.Option("--batch-size", min=1, metavar="IMAGES", help="Batch size.")
 ]
 RateOption = Annotated[
     float, typer.Option("--lr", metavar="RATE", help="Learning rate of the base optimizer.")
@@ -107,7 +107,7 @@ LogOption = Annotated[
     typer.Option(
         "--log",
         metavar="SINK",
-        help="Follow the training in tensorboard or wandb too. Repeatable.",
+        help="Also log the training to tensorboard or wandb. Repeatable.",
         rich_help_panel=OUTPUT,
         autocompletion=completion.sinks,
     ),
@@ -116,7 +116,7 @@ CaptureOption = Annotated[
     bool | None,
     typer.Option(
         "--capture/--no-capture",
-        help="Record whole steps as CUDA graphs.",
+        help="Record training steps as CUDA graphs.",
         show_default="where it pays",
         rich_help_panel=PLACE,
     ),
@@ -125,7 +125,7 @@ CompileOption = Annotated[
     bool | None,
     typer.Option(
         "--compile/--no-compile",
-        help="Put the network through torch.compile; by default in long runs on a GPU with "
+        help="Compile the network with torch.compile; by default in long runs on a GPU with "
         "kernels=fastest.",
         show_default="where it pays",
         rich_help_panel=PLACE,
@@ -151,10 +151,10 @@ class Output:
 
     panel: ClassVar[str] = OUTPUT
     as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object on standard output, no tables.")
+        bool, typer.Option("--json", help="Print one JSON object in place of tables.")
     ] = False
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Say nothing but errors; exit codes stay.")
+        bool, typer.Option("--quiet", "-q", help="Print errors only; exit codes stay the same.")
     ] = False
 
     def screen(self) -> Screen:

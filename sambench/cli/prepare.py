@@ -60,7 +60,7 @@ class Files:
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="A setting of the dataset, as normal=drop; `sambench list datasets` has all. "
+            help="A setting of the dataset, as normal=drop; see `sambench list datasets`. "
             "Every dataset has fit=squash|letterbox|crop and depth=auto|8|10|12|14|16. Repeatable.",
             autocompletion=completion.options_of_source,
         ),

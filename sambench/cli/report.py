@@ -147,8 +147,10 @@ def _document(
     from sambench.report.wrong import went_wrong
 
     planned = found.planned or tuple(record.config for record in found.records)
+    damaged = "\n".join(found.damaged)
+    whole = [config for config in found.planned if config.name not in damaged]
     wrong = went_wrong(
-        troubles(panels, found.planned, found.given), found.damaged, reach(planned, baseline)
+        troubles(panels, whole, found.given), found.damaged, reach(planned, baseline)
     )
     return Document(
         title=f"sambench report {found.name or ''}".rstrip(),

@@ -16,7 +16,7 @@ from sambench.cli.column_widths import Entry, in_parts
 from sambench.cli.curvature_table import curvature_method, curvature_rows
 from sambench.cli.studies_table import HEADINGS, study_rows
 from sambench.data.problems import some
-from sambench.files.disk_space import human
+from sambench.files.atomic import human
 
 if TYPE_CHECKING:
     from rich.progress import TaskID

@@ -31,8 +31,8 @@ def tuned_runs(
     if study.search is None:
         return ()
     store = Store(results)
-    loaded = (store.load(run) for tuning in tunings for run in tuning.runs)
-    records = {record.id: record for record in loaded if record is not None}
+    loaded, _ = store.records(run.name for tuning in tunings for run in tuning.runs)
+    records = {record.id: record for record in loaded}
     choices = [(tuning, choose_trial(tuning, records)) for tuning in tunings]
     if keep:
         path = search_path(results, study.name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +38,7 @@ class Request:
         only: Patterns of names, or ids, of the runs to do; none for all.
         retry: States of runs that are done again.
         fail_fast: End with the first run that fails or diverges.
-        launcher: Who does the runs, and its options.
+        launcher: Where runs execute, and its options.
         log: Sinks that follow each run (`sambench.run.sinks`).
     """
 
@@ -75,8 +75,12 @@ class Study:
 
     def plan(self) -> dict[str, Any]:
         """Show what is done and what would run, and return it for a program."""
+        from sambench.launch.launcher import launchers
         from sambench.store.tree import Store
 
+        chosen, options = launchers.get(self.request.launcher[0]), self.request.launcher[1]
+        chosen.refuse_unknown(options)
+        chosen.check(options)
         check_models(self.finals)
         tuned = self._tuned(keep=False)
         finals = tuple({run.id: run for run in (*self.finals, *tuned)}.values())
@@ -85,6 +89,11 @@ class Study:
         standings = survey(store, request.data, None, request.retry).of(trials)
         standings += survey(store, request.data, self.suite.hessian, request.retry).of(finals)
         coming = 0 if self.request.only or tuned else len(self.finals) * bool(self.tunings)
+        queued = chosen.describe_queued(request.results, [s.config for s in standings])
+        standings = [
+            replace(s, action="wait", note=queued[s.config.id]) if s.config.id in queued else s
+            for s in standings
+        ]
         show_plan(self.screen, standings, coming)
         self._warn_of_reach()
         return plan_answer(self.suite.name, standings, coming)

@@ -11,8 +11,7 @@ import typer
 
 from sambench.cli import completion
 from sambench.cli.answers import run_answer
-from sambench.cli.given import given_options
-from sambench.cli.grouping import grouped
+from sambench.cli.grouping import given_options, grouped
 from sambench.cli.launching import image_size, launch, show_table
 from sambench.cli.options import (
     DATA,
@@ -141,13 +140,16 @@ def train(
     config = run.config(context, place.data, together.processes())
     sinks = check_sinks(log or ())
     screen = output.screen()
-    again = ("failed", "diverged", "stale")
+    again = ("failed", "diverged", "damaged", "stale")
     with together.joined(names, place.device) as (device, leads):
         if not leads:
             together.follow(config, place.data, place.results, device)
             return
         code = launch(
-            screen, [config], place.data, place.results, device, None, None, retry=again, log=sinks
+            *(screen, [config], place.data, place.results, device, None, None),
+            retry=again,
+            launcher=("local", {"threads": "all"}),
+            log=sinks,
         )
     show_table(screen, place.results, [config], baseline=run.optimizer)
     output.answer(run_answer(Store(place.results), config))

@@ -15,9 +15,8 @@ from typing import Any
 
 import sambench
 from sambench.errors import DataError
-from sambench.files.atomic import replace_folder, store_errors, sync_folder
-from sambench.files.disk_space import Room, free_bytes
-from sambench.files.locks import lock
+from sambench.files.atomic import Room, free_bytes, replace_folder, store_errors, sync_folder
+from sambench.files.claim import lock
 
 CHUNK = 1 << 20
 PATIENCE = 60.0

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sambench.data.decoding import Decoded, Recipe
+from sambench.errors import DataError
 from sambench.files.atomic import store_errors
 
 COMMIT_EVERY = 128
@@ -168,6 +169,9 @@ class Partial:
 def open_partial(folder: Path, image_size: int, recipe: Recipe) -> Iterator[Partial]:
     """Open the decoded images of an earlier, cut preparation, or begin.
 
+    They are kept for the next one unless the images are refused (`DataError`): what is left then
+    would lie there for ever.
+
     Raises:
         StoreError: If the disk refuses.
     """
@@ -180,7 +184,11 @@ def open_partial(folder: Path, image_size: int, recipe: Recipe) -> Iterator[Part
     with pixels, journal:
         with store_errors(folder.parent):
             partial = Partial(folder, image_size, recipe, pixels, journal)
-        yield partial
+        try:
+            yield partial
+        except DataError:
+            remove_partial(folder)
+            raise
 
 
 def remove_partial(folder: Path) -> None:

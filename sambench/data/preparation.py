@@ -19,6 +19,7 @@ from sambench.data.partial import Entry, FileState, Partial, open_partial, remov
 from sambench.data.prepared import (
     FORMAT_VERSION,
     Prepared,
+    check_pixels,
     open_prepared,
     prepared_folder,
 )
@@ -27,10 +28,9 @@ from sambench.data.reading import decode_all, default_workers
 from sambench.data.selection import NO_DROPS, Decoded, Drops, Selection, select
 from sambench.data.source import COMMON, Listing, Request, Sample, Setting, Source
 from sambench.data.writing import Skipped, write_prepared
-from sambench.errors import DataError
-from sambench.files.atomic import replace_folder
-from sambench.files.disk_space import Room, free_bytes
-from sambench.files.locks import lock
+from sambench.errors import DataError, UnpreparedError
+from sambench.files.atomic import Room, free_bytes, replace_folder
+from sambench.files.claim import lock
 
 Progress = Callable[[int, int, str], None]
 
@@ -111,6 +111,8 @@ def prepare(
         if prepared and (skip_unreadable or not prepared.manifest["skipped"]):
             return Preparation(prepared=prepared, reused=True)
         work = final.with_name(f".{final.name}.partial")
+        if not work.exists():
+            _outlook(root, listing, 0, image_size)  # what has no room leaves nothing
         with open_partial(work, image_size, recipe) as partial:
             found = _found(listing, states, partial)
             on_start(_outlook(root, listing, len(found), image_size))
@@ -267,6 +269,9 @@ def _same(root: Path, name: str, image_size: int, key: str) -> Prepared | None:
     """Return the dataset as prepared before, if it is whole and made from the same files."""
     try:
         prepared = open_prepared(root, name, image_size)
-    except DataError:
+        if prepared.manifest["listing"] != key:
+            return None
+        check_pixels(prepared)
+    except UnpreparedError:
         return None  # not there, or damaged: preparing anew is the remedy
-    return prepared if prepared.manifest["listing"] == key else None
+    return prepared

@@ -13,9 +13,12 @@ import csv
 import hashlib
 import io
 import json
+import os
 import re
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +26,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sambench.data.source import Fact
-from sambench.errors import DataError, did_you_mean
+from sambench.errors import DataError, UnpreparedError, did_you_mean
+from sambench.files.checksums import sha256_of
 
 FORMAT_VERSION = 2
 IMAGES, SAMPLES, MANIFEST = "images.npy", "samples.csv", "manifest.json"
+BLOCKS, BLOCK_BYTES = "image_blocks", 2**22
+"""Name in the manifest of the checksums of each so many bytes of `images.npy`."""
+
 FILE_COLUMNS = ("file_bytes", "file_width", "file_height", "file_mode")
 FIXED_COLUMNS = ("id", "file", "label", "group", "sha256", *FILE_COLUMNS)
 
@@ -85,7 +92,7 @@ class Prepared:
 
 
 def open_prepared(root: Path, dataset: str, image_size: int) -> Prepared:
-    """Open a prepared dataset; no image is read yet.
+    """Open a prepared dataset; no image is read yet (`check_pixels` reads all).
 
     Args:
         root: Folder of the prepared datasets.
@@ -93,13 +100,13 @@ def open_prepared(root: Path, dataset: str, image_size: int) -> Prepared:
         image_size: Side of the images in pixels.
 
     Raises:
-        DataError: If it is not prepared at this size, damaged, or of another format version.
+        UnpreparedError: If it is not prepared at this size, damaged, or of another format version.
     """
     folder = prepared_folder(root, dataset, image_size)
     remedy = f"run `{prepare_command(dataset, image_size)}`"
     if not (folder / MANIFEST).is_file():
         sizes, close = prepared_sizes(root, dataset), did_you_mean(dataset, prepared_datasets(root))
-        raise DataError(
+        raise UnpreparedError(
             f"dataset {dataset!r} is not prepared at {image_size} pixels in {root}"
             f"{f' (only at {_listed(sizes)})' if sizes else close}; {remedy}"
         )
@@ -118,6 +125,42 @@ def open_prepared(root: Path, dataset: str, image_size: int) -> Prepared:
         fingerprint=manifest["fingerprint"],
         manifest=manifest,
     )
+
+
+def check_pixels(prepared: Prepared) -> None:
+    """Compare every byte of the images with the checksums that preparation wrote down.
+
+    Done once in a process for each state of the file (its time, size and number), in blocks by as
+    many threads as there are cores. Sets that were prepared before blocks were written down have
+    one checksum for the whole file, which takes one thread.
+
+    Raises:
+        UnpreparedError: If one differs.
+    """
+    path, manifest = prepared.folder / IMAGES, prepared.manifest
+    status = path.stat()
+    state = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+    blocks = tuple(manifest.get(BLOCKS) or ())
+    if _pixels_sha256(path, state, in_blocks=bool(blocks)) != (
+        blocks or (manifest["files"][IMAGES],)
+    ):
+        raise UnpreparedError(
+            f"{path} is damaged: its checksum is not the one that preparation wrote down; run "
+            f"`{prepare_command(prepared.name, prepared.image_size)}` again, with the options that "
+            "it was prepared with, which mends it"
+        )
+
+
+@lru_cache(maxsize=64)
+def _pixels_sha256(path: Path, state: tuple[int, ...], *, in_blocks: bool) -> tuple[str, ...]:
+    """Return the checksums of a file's blocks, or of the whole; `state` names what was read."""
+    with path.open("rb") as file:
+        if not in_blocks:
+            return (hashlib.file_digest(file, "sha256").hexdigest(),)
+        handle, size = file.fileno(), state[2]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            starts = range(0, size, BLOCK_BYTES)
+            return tuple(pool.map(lambda at: sha256_of(os.pread(handle, BLOCK_BYTES, at)), starts))
 
 
 def prepared_folder(root: Path, dataset: str, image_size: int) -> Path:
@@ -143,7 +186,7 @@ def prepared_fingerprint(root: Path, dataset: str, image_size: int) -> str | Non
     """Return the fingerprint of a prepared dataset; None where it is not prepared.
 
     Raises:
-        DataError: If it is damaged or of another format version.
+        UnpreparedError: If it is damaged or of another format version.
     """
     folder = prepared_folder(root, dataset, image_size)
     if not (folder / MANIFEST).is_file():
@@ -165,24 +208,31 @@ def fingerprint(
     Settings of the preprocessing that are not at their default are part of it.
     """
     settings = f"{json.dumps(changed, sort_keys=True)}\n" if changed else ""
-    return hashlib.sha256(f"{samples_sha256}\n{images_sha256}\n{settings}".encode()).hexdigest()
+    return sha256_of(f"{samples_sha256}\n{images_sha256}\n{settings}".encode())
 
 
 def _read_manifest(folder: Path, remedy: str) -> dict[str, Any]:
     try:
         manifest = json.loads(_read(folder / MANIFEST))
-        version = int(manifest["format_version"])
-    except (ValueError, TypeError, KeyError) as error:
-        raise DataError(f"{folder / MANIFEST} is damaged; {remedy} again") from error
+        version, files = int(manifest["format_version"]), manifest["files"]
+        told = fingerprint(files[SAMPLES], files[IMAGES], manifest.get("changed"))
+        bound = told == manifest["fingerprint"]
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise UnpreparedError(f"{folder / MANIFEST} is damaged; {remedy} again") from error
     if version > FORMAT_VERSION:
-        raise DataError(
+        raise UnpreparedError(
             f"{folder} was prepared by a newer sambench (format {version}, this one reads "
             f"{FORMAT_VERSION}); upgrade sambench, or {remedy} again"
         )
     if version < FORMAT_VERSION:
-        raise DataError(
+        raise UnpreparedError(
             f"{folder} was prepared by an older sambench (format {version}, this one reads "
             f"{FORMAT_VERSION}); {remedy} again"
+        )
+    if not bound:
+        raise UnpreparedError(
+            f"{folder / MANIFEST} is damaged: its fingerprint does not follow from its checksums; "
+            f"{remedy} again"
         )
     return dict(manifest)
 
@@ -191,8 +241,8 @@ def _read_columns(
     folder: Path, manifest: Mapping[str, Any], remedy: str
 ) -> dict[str, tuple[Fact, ...]]:
     data = _read(folder / SAMPLES)
-    if hashlib.sha256(data).hexdigest() != manifest["files"][SAMPLES]:
-        raise DataError(f"{folder / SAMPLES} was changed after preparation; {remedy} again")
+    if sha256_of(data) != manifest["files"][SAMPLES]:
+        raise UnpreparedError(f"{folder / SAMPLES} was changed after preparation; {remedy} again")
     header, *rows = csv.reader(io.StringIO(data.decode(), newline=""))
     return {
         name: tuple(_value(name, row[place]) for row in rows) for place, name in enumerate(header)
@@ -213,10 +263,10 @@ def _open_images(
     try:
         images: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path} is missing or truncated; {remedy} again") from error
+        raise UnpreparedError(f"{path} is missing or truncated; {remedy} again") from error
     expected = (count, image_size, image_size, channels)
     if images.shape != expected or images.dtype != np.uint8:
-        raise DataError(
+        raise UnpreparedError(
             f"{path} holds {images.dtype} {images.shape} where {SAMPLES} asks for uint8 "
             f"{expected}; {remedy} again"
         )
@@ -227,7 +277,9 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}; check its permissions") from error
+        raise UnpreparedError(
+            f"cannot read {path}: {error.strerror}; check its permissions"
+        ) from error
 
 
 def _listed(sizes: tuple[int, ...]) -> str:

@@ -18,6 +18,8 @@ import sambench
 from sambench.data.accounting import Account
 from sambench.data.partial import Entry, Partial
 from sambench.data.prepared import (
+    BLOCK_BYTES,
+    BLOCKS,
     FIXED_COLUMNS,
     FORMAT_VERSION,
     IMAGES,
@@ -29,6 +31,7 @@ from sambench.data.problems import some
 from sambench.data.selection import TOGETHER, Drops, Selection
 from sambench.data.source import PARTS, Fact, Listing, Sample, Setting, Source
 from sambench.files.atomic import replacing, write_bytes, write_json
+from sambench.files.checksums import sha256_of
 
 FIXED = {"part": "of the authors' parts", "fold": "folds"}
 """Facts that say which images train and which test."""
@@ -75,9 +78,10 @@ def write_prepared(
     """
     entries = [entry for _, entry in selection.kept]
     channels = max(entry.channels for entry in entries)
+    images = _write_images(folder / IMAGES, entries, partial, channels)
     files = {
         SAMPLES: _write_samples(folder / SAMPLES, selection, listing.columns),
-        IMAGES: _write_images(folder / IMAGES, entries, partial, channels),
+        IMAGES: images.whole.hexdigest(),
     }
     labels = Counter(sample.label for sample, _ in selection.kept)
     recipe = replace(partial.recipe, depth=max(entry.depth for entry in entries))
@@ -114,6 +118,8 @@ def write_prepared(
         "written_by": {"sambench": sambench.__version__, "pillow": PIL.__version__},
         "listing": listing_sha256,
         "files": files,
+        BLOCKS: images.blocks(),
+        "changed": partial.recipe.changed,
         "fingerprint": fingerprint(files[SAMPLES], files[IMAGES], partial.recipe.changed),
     }
     write_json(folder / MANIFEST, manifest)
@@ -161,23 +167,53 @@ def _write_samples(path: Path, selection: Selection, columns: Sequence[str]) -> 
         writer.writerow([sample.id, sample.file, sample.label, group, *file, *facts])
     data = text.getvalue().encode()
     write_bytes(path, data)
-    return hashlib.sha256(data).hexdigest()
+    return sha256_of(data)
 
 
-def _write_images(path: Path, entries: Sequence[Entry], partial: Partial, channels: int) -> str:
-    """Write `images.npy` and return its sha256."""
+def _write_images(
+    path: Path, entries: Sequence[Entry], partial: Partial, channels: int
+) -> _Checksums:
+    """Write `images.npy` and return its checksums."""
     shape = (partial.image_size, partial.image_size, channels)
     header = io.BytesIO()
     description = {"descr": "|u1", "fortran_order": False, "shape": (len(entries), *shape)}
     np.lib.format.write_array_header_1_0(header, description)
-    checksum = hashlib.sha256(header.getbuffer())
+    checksums = _Checksums()
+    checksums.update(header.getvalue())
     with replacing(path) as file:
-        file.write(header.getbuffer())
+        file.write(header.getvalue())
         for entry in entries:
             pixels = np.broadcast_to(partial.read(entry), shape).tobytes()
-            checksum.update(pixels)
+            checksums.update(pixels)
             file.write(pixels)
-    return checksum.hexdigest()
+    return checksums
+
+
+class _Checksums:
+    """sha256 of a file that is written in pieces: of the whole, and of each block."""
+
+    def __init__(self) -> None:
+        self.whole = hashlib.sha256()
+        self._full: list[str] = []
+        self._block = hashlib.sha256()
+        self._room = BLOCK_BYTES
+
+    def update(self, piece: bytes) -> None:
+        """Take the next piece of the file."""
+        self.whole.update(piece)
+        rest = memoryview(piece)
+        while rest:
+            part, rest = rest[: self._room], rest[self._room :]
+            self._block.update(part)
+            self._room -= len(part)
+            if not self._room:
+                self._full.append(self._block.hexdigest())
+                self._block, self._room = hashlib.sha256(), BLOCK_BYTES
+
+    def blocks(self) -> list[str]:
+        """Return the checksum of each block, the last of which may be shorter."""
+        last = [self._block.hexdigest()] if self._room < BLOCK_BYTES else []
+        return [*self._full, *last]
 
 
 def _spread(values: Sequence[int]) -> dict[str, int]:

@@ -1,38 +1,32 @@
-"""One process for a run, on one machine or on several that share a file system.
+"""The one rule for who may work where: of several processes only one, on any number of machines.
 
-A claim is a file that says who does a run. It is made whole by linking it into place, which only
-one process can; its owner touches it every few seconds. Whether an owner lives is asked of the
-system where the owner ran on this machine, and judged by the claim's age elsewhere: the time since
-its last touch by the file system's own clock, so that machines need not agree on the hour.
+A claim is a file that says who does a piece of work: a run (`claiming`, in the run's own folder), a
+dataset that is prepared or downloaded (`lock`, beside what is made). It is made whole by linking it
+into place, which only one process can; its owner touches it every few seconds. `owner.py` tells
+whether an owner still works.
 
 Each claim has a token of its own. Whoever would replace the claim of a dead owner must first hold a
 second claim named after that token and then find the token still in place, so that of many who see
 the same dead owner one succeeds, and none can displace a newer claim by an old observation. Only
-link, exclusive creation and rename are used: they are atomic on NFS too, where locks may not be.
+link, exclusive creation and rename are used: they are atomic on NFS too, where `flock` may lock
+nothing or only the processes of one machine.
 """
 
 from __future__ import annotations
 
 import errno
-import functools
-import json
 import os
-import secrets
-import socket
-import tempfile
 import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+
+from sambench.errors import ClaimError, DataError
+from sambench.files.atomic import store_errors
+from sambench.files.owner import Owner, file_system_time
 
 HEARTBEAT_SECONDS = 15.0
 """Time between two touches of a claim."""
-
-STALE_SECONDS = 180.0
-"""A claim of another machine is dropped when untouched this long: many heartbeats, and more than
-the minute for which NFS clients may keep a file's age to themselves."""
 
 ATTEMPTS = 20
 """Tries where the claim comes and goes under our hands."""
@@ -41,73 +35,7 @@ _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
 
 
 class Claimed(Exception):
-    """Another process is doing this run."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Owner:
-    """Who holds a claim.
-
-    Attributes:
-        token: Of this claim alone.
-        host: Name of the machine, for people.
-        machine: Where process numbers mean the same: a boot and a process namespace.
-        pid: Number of the process.
-        started: When the system started that process, since numbers are used again.
-        device: Where the run goes.
-    """
-
-    token: str
-    host: str
-    machine: str
-    pid: int
-    started: str
-    device: str
-
-    def __str__(self) -> str:
-        return f"{self.host}, process {self.pid}" + (f" on {self.device}" if self.device else "")
-
-    @classmethod
-    def this_process(cls, device: str) -> Owner:
-        """Return ourselves, with a new token."""
-        return cls(
-            token=secrets.token_hex(8),
-            host=socket.gethostname(),
-            machine=_machine(),
-            pid=os.getpid(),
-            started=_start_of(os.getpid()) or "",
-            device=device,
-        )
-
-    @classmethod
-    def read(cls, claim: Path) -> tuple[Owner, float] | None:
-        """Return a claim's owner and the time of its last touch; None where there is no claim.
-
-        A claim that cannot be understood has an unknown owner on no machine.
-        """
-        try:
-            with claim.open("rb") as file:  # opening makes NFS ask the server for the file's age
-                text, touched = file.read(), os.fstat(file.fileno()).st_mtime
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        try:
-            given = json.loads(text)
-            texts = {name: str(given[name]) for name in ("token", "host", "machine", "started")}
-            owner = cls(**texts, pid=int(given["pid"]), device=str(given["device"]))
-        except (ValueError, TypeError, KeyError):
-            owner = cls(token="unknown", host="?", machine="", pid=0, started="", device="")
-        return owner, touched
-
-    def lives(self, touched: float, now: float) -> bool:
-        """Whether the owner is at work, or may be.
-
-        Args:
-            touched: When its claim was touched last.
-            now: The time, by the same clock: that of the file system.
-        """
-        if self.machine == _machine():
-            return _runs(self.pid, self.started)
-        return now - touched < STALE_SECONDS
+    """Another process is doing this work."""
 
 
 class Claim:
@@ -121,20 +49,26 @@ class Claim:
 
     @property
     def lost(self) -> bool:
-        """Whether another process was seen to have taken the run; costs nothing to ask."""
+        """Whether the claim was seen to be gone or another's; costs nothing to ask."""
         return self._lost.is_set()
 
     def check(self) -> None:
-        """Make sure that the run is still ours, to be asked before writing.
+        """Make sure that the work is still ours, to be asked before writing.
 
         Raises:
             Claimed: If another process has taken it, as after this one was long suspended.
+            ClaimError: If the claim, or the folder that it was in, was removed.
         """
         found = Owner.read(self.path)
-        if found is None or found[0].token != self.owner.token:
-            self._lost.set()
-            taker = f"another process ({found[0]})" if found else "somebody"
-            raise Claimed(f"{self.path.parent.name} was taken over by {taker}")
+        if found is not None and found[0].token == self.owner.token:
+            return
+        self._lost.set()
+        if found is None:
+            raise ClaimError(
+                f"{self.path} was removed, alone or with its folder, while this process worked "
+                "there; nothing more was written, and the same command does it again"
+            )
+        raise Claimed(f"{self.path.parent.name} was taken over by another process ({found[0]})")
 
     def beat(self) -> None:
         """Touch the claim every few seconds until it is released or lost."""
@@ -142,7 +76,7 @@ class Claim:
             try:
                 self.check()
                 os.utime(self.path)
-            except Claimed:
+            except (Claimed, ClaimError):
                 return
             except OSError:  # a file server that is away for a while
                 continue
@@ -150,61 +84,106 @@ class Claim:
     def release(self) -> None:
         """Stop the heartbeat and remove the claim, if it is still ours."""
         self._released.set()
-        with suppress(OSError, Claimed):
+        with suppress(OSError, Claimed, ClaimError):
             self.check()
             self.path.unlink()
 
 
 @contextmanager
 def claiming(path: Path, device: str = "") -> Iterator[Claim]:
-    """Hold a claim while the block runs, with a heartbeat.
+    """Hold a claim in a folder that is for this work alone while the block runs.
 
     Args:
-        path: The claim's file. Its folder is made, and removed where nothing was left in it.
-        device: Where the run goes, for others to see.
+        path: The claim's file. Its folder is made, cleared of what killed processes left in the
+            middle of a write, and removed at the end where nothing was left in it.
+        device: Where the work is done, for others to see.
 
     Raises:
         Claimed: If a living process holds it.
+        ClaimError: If nobody can tell whether a living process holds it.
         OSError: If the folder cannot be written.
     """
+    try:
+        with _held(path, device, leftovers=(".*.tmp",)) as claim:
+            yield claim
+    finally:
+        with suppress(OSError):
+            path.parent.rmdir()  # succeeds only where the work left nothing
+
+
+@contextmanager
+def lock(final: Path, doing: str) -> Iterator[None]:
+    """Hold the right to make a file or folder while the block runs; a hidden claim lies beside it.
+
+    Args:
+        final: What is being made; its folder is created.
+        doing: What the holder does, e.g. "preparing".
+
+    Raises:
+        DataError: If another process holds it.
+        ClaimError: If nobody can tell whether another process holds it.
+        StoreError: If the disk refuses.
+    """
+    with ExitStack() as held:
+        try:
+            with store_errors(final.parent):
+                held.enter_context(_held(final.with_name(f".{final.name}.claim")))
+        except Claimed as error:
+            raise DataError(f"another process is {doing} {final}; wait until it is done") from error
+        yield
+
+
+@contextmanager
+def _held(path: Path, device: str = "", leftovers: tuple[str, ...] = ()) -> Iterator[Claim]:
+    """Hold a claim with a heartbeat; `leftovers` of the folder are nobody's once it is ours."""
     claim = Claim(path, _acquire(path, device))
-    _sweep(claim)
+    _sweep(claim, leftovers)
     heart = threading.Thread(target=claim.beat, name=f"claim {path.parent.name}", daemon=True)
     heart.start()
     try:
         yield claim
     finally:
         claim.release()
-        with suppress(OSError):
-            path.parent.rmdir()  # succeeds only where the run left nothing
-
-
-def file_system_time(folder: Path) -> float:
-    """Return what a folder's file system takes for the time, or ours where it cannot be asked."""
-    try:
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".now-") as file:
-            os.utime(file.name)
-            return os.stat(file.name).st_mtime  # noqa: PTH116
-    except OSError:
-        return time.time()
 
 
 def _acquire(path: Path, device: str) -> Owner:
     own = Owner.this_process(device)
     for _ in range(ATTEMPTS):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(FileNotFoundError):  # the folder was removed by one that left nothing
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             if _create(path, own):
                 return own
+        except OSError as error:
+            if not _removed_meanwhile(error, path.parent):
+                raise
         found = Owner.read(path)
         if found is None:
             continue
         holder, touched = found
-        if holder.lives(touched, file_system_time(path.parent)):
+        if holder.token == own.token:
+            return own  # it was linked, and the answer was lost
+        now = file_system_time(path.parent)
+        if holder.lives(touched, now):
+            if doubt := holder.doubt(touched, now):
+                raise ClaimError(
+                    f"{path} {doubt}, so nobody can tell whether a process works there; if none "
+                    "does, remove this file and give the same command again"
+                )
             raise Claimed(f"{path.parent.name} is being run by another process ({holder})")
         if _succeed(path, holder, own):
             return own
     raise Claimed(f"{path.parent.name} is claimed and released by other processes all the time")
+
+
+def _removed_meanwhile(error: OSError, folder: Path) -> bool:
+    """Whether a claim failed since a neighbour that left nothing removed the folder: try again.
+
+    Python's `mkdir` says that a folder exists which a neighbour removes before it looks closer; an
+    NFS client says that its handle is stale (ESTALE).
+    """
+    if error.errno == errno.EEXIST:
+        return not folder.exists() or folder.is_dir()
+    return error.errno in (errno.ENOENT, errno.ESTALE)
 
 
 def _succeed(path: Path, dead: Owner, own: Owner) -> bool:
@@ -222,6 +201,10 @@ def _succeed(path: Path, dead: Owner, own: Owner) -> bool:
         temporary = _write(path, own)
         temporary.replace(path)
         return True
+    except OSError as error:
+        if not _removed_meanwhile(error, path.parent):
+            raise
+        return False
     finally:
         Claim(right, holder).release()
 
@@ -245,7 +228,7 @@ def _create(path: Path, own: Owner) -> bool:
 def _create_without_links(path: Path, own: Owner) -> bool:
     try:
         with path.open("x") as file:
-            file.write(json.dumps({"version": 2, **asdict(own)}))
+            file.write(own.to_json())
         return True
     except FileExistsError:
         return False
@@ -253,50 +236,24 @@ def _create_without_links(path: Path, own: Owner) -> bool:
 
 def _write(path: Path, own: Owner) -> Path:
     temporary = path.with_name(f".{path.name}.{own.token}")
-    temporary.write_text(json.dumps({"version": 2, **asdict(own)}))
+    try:
+        temporary.write_text(own.to_json())
+    except OSError:
+        with suppress(OSError):
+            temporary.unlink()  # of a full disk
+        raise
     return temporary
 
 
-def _sweep(claim: Claim) -> None:
+def _sweep(claim: Claim, leftovers: tuple[str, ...]) -> None:
     """Remove what killed processes left in the middle of a write.
 
-    The folder is ours now. Another process that is just trying to claim it may lose its temporary
+    The work is ours now. Another process that is just trying to claim it may lose its temporary
     file by this, and then tries again.
     """
     folder, name, own = claim.path.parent, claim.path.name, claim.owner.token
-    for pattern in (".*.tmp", f".{name}*", f"{name}.after-*"):
+    for pattern in (*leftovers, f".{name}*", f"{name}.after-*"):
         for path in folder.glob(pattern):
             if not path.name.endswith(own):
                 with suppress(OSError):
                     path.unlink()
-
-
-@functools.cache
-def _machine() -> str:
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot} {os.readlink('/proc/self/ns/pid')}"  # noqa: PTH115
-    except OSError:
-        return socket.gethostname()
-
-
-def _runs(pid: int, started: str) -> bool:
-    """Whether that process of this machine still runs."""
-    if found := _start_of(pid):
-        return found == started
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return _start_of(os.getpid()) is None  # it has ended but was not yet waited for
-
-
-def _start_of(pid: int) -> str | None:
-    """Return when a process was started; None if it has ended or the system does not tell."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] in "ZX" else fields[19]

@@ -11,14 +11,15 @@ from types import FrameType
 
 @contextmanager
 def stop_on_signal(
-    numbers: Sequence[int] = (signal.SIGINT, signal.SIGTERM),
+    numbers: Sequence[int] = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP),
     *,
     insist: bool = True,
     seconds: float | None = None,
 ) -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C or SIGTERM into a request that the loop honours after its step.
+    """Turn the first Ctrl-C, SIGTERM or hang-up into a request that is honoured after a step.
 
-    A second one interrupts at once. Outside the main thread signals are left alone.
+    A second one interrupts at once. Outside the main thread signals are left alone, and so is a
+    hang-up that is ignored, as under `nohup`.
 
     Args:
         numbers: The signals that ask to stop.
@@ -56,7 +57,12 @@ def _handled(requested: threading.Event, numbers: Sequence[int], *, insist: bool
             raise KeyboardInterrupt
         requested.set()
 
-    before = {number: signal.signal(number, request) for number in numbers}
+    heeded = [
+        number
+        for number in numbers
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN
+    ]
+    before = {number: signal.signal(number, request) for number in heeded}
     try:
         yield
     finally:

@@ -1,7 +1,7 @@
 """The one idempotent unit of work that every launcher starts: a manifest and an index.
 
 What is finished is skipped, what was cut is resumed, and no result is handed back: whoever wants to
-know how a run stands reads its files. `python -m sambench.launch.unit MANIFEST INDEX` does one.
+know how a run stands reads its files. `python -m sambench.launch.job MANIFEST INDEX` does one.
 """
 
 from __future__ import annotations
@@ -10,19 +10,31 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sambench.config.run_config import RunConfig
-from sambench.errors import LaunchError, RunFailed, UserError
-from sambench.files.claim import HEARTBEAT_SECONDS, STALE_SECONDS, Claimed
+from sambench.errors import (
+    ClaimError,
+    DamagedError,
+    DeviceError,
+    LaunchError,
+    RunFailed,
+    RunInterrupted,
+    StoreError,
+    UserError,
+    is_of_surroundings,
+)
+from sambench.files.claim import HEARTBEAT_SECONDS, Claimed
+from sambench.files.owner import STALE_SECONDS
 from sambench.launch.manifest import Manifest
-from sambench.launch.signals import stop_on_signal
 from sambench.launch.watcher import Tally, Watcher
 from sambench.plugin import load_inherited
 from sambench.run.sinks import Following
-from sambench.store.record import COMPLETED, DIVERGED, FAILED, INTERRUPTED, RUNNING, RunRecord
+from sambench.store.record import COMPLETED, FAILED, INTERRUPTED, RUNNING, RunRecord
+from sambench.store.status import in_one_line
 from sambench.store.tree import Store
 from sambench.training.events import Event
 
@@ -55,6 +67,7 @@ def perform(
 
     Raises:
         Claimed: If another process is doing it.
+        ClaimError: If nobody can tell who does it, or its folder is removed under it.
         Exception: If it fails; the record says so and holds the traceback.
     """
     from sambench.run.single_run import Paths, run_one
@@ -115,14 +128,14 @@ def _measured(
 def perform_alone(
     path: Path, index: int, stop_requested: Callable[[], bool], *, patience: float = 0.0
 ) -> int:
-    """Do one unit in a process that nobody listens to; whatever happens, the run's record tells.
+    """Do one unit in a process that nobody listens to: how it ended is in the run's record alone.
 
     Args:
         path: The manifest.
         index: The run.
         stop_requested: Asked after each step.
         patience: Seconds to wait for a run that another process holds: a machine that was lost
-            holds its claim for `sambench.files.claim.STALE_SECONDS`.
+            holds its claim for `sambench.files.owner.STALE_SECONDS`.
 
     Returns:
         The exit code: 0 done or being done elsewhere, 1 failed or diverged, 130 interrupted.
@@ -145,46 +158,61 @@ def perform_alone(
         device, _ = choose_device(manifest.device)
         while True:
             try:
-                told = Watcher(say=_log)
+                told = Watcher(say=log)
                 record = perform(
                     manifest, index, device=device, watcher=told, stop_requested=stopping
                 )
                 break
             except Claimed as reason:
                 if time.monotonic() > give_up or stopping():
-                    _log(str(reason))
+                    log(str(reason))
                     return 0
                 time.sleep(min(_PATIENT_SECONDS, patience))
     except KeyboardInterrupt:
         return 130
-    except Exception as error:
-        _log(traceback.format_exc())
-        said = str(error) if isinstance(error, UserError) else traceback.format_exc()
-        mark_failed(Store(manifest.results), config, said)
+    except DeviceError as error:  # no fault of the run
+        log(f"error: {error}; a job that asked for a GPU finds none: look at its setup and driver")
         return 1
-    _log(f"{record.name}: {record.status}")
+    except Exception as error:
+        log(traceback.format_exc())
+        mark_error(Store(manifest.results), config, error)
+        return 1
+    log(f"{record.name}: {record.status}")
     return {COMPLETED: 0, INTERRUPTED: 130}.get(record.status, 1)
 
 
-def mark_failed(store: Store, config: RunConfig, reason: str) -> bool:
-    """Write into a run's record that its process failed or died, unless the record knows better.
+def mark_error(store: Store, config: RunConfig, error: Exception) -> None:
+    """Write into a run's record what ended it: `failed` for its own fault, else `interrupted`."""
+    plain = isinstance(error, UserError | RunFailed)
+    said = str(error) if plain else "".join(traceback.format_exception(error))
+    status = INTERRUPTED if is_of_surroundings(error) else FAILED
+    with suppress(StoreError):  # of a disk that has no room for this either
+        mark_ended(store, config, said, status)
+
+
+def mark_ended(store: Store, config: RunConfig, reason: str, status: str) -> bool:
+    """Write into a run's record how its process ended, unless the record knows better.
 
     Its checkpoints stay: doing the run again resumes it.
 
     Returns:
         Whether the record now tells how the run ended; False while the claim of a process on
         another machine may still be alive.
+
+    Raises:
+        StoreError: If it cannot be written.
     """
     try:
         with store.claim(config):
             record = store.load(config)
             if record is None:
                 record = RunRecord(config=config, status=RUNNING)
-            elif record.status in (COMPLETED, DIVERGED):
-                return True
-            store.save(replace(record, status=FAILED, error=reason))
+            if record.status in (RUNNING, INTERRUPTED, FAILED):
+                store.save(replace(record, status=status, error=reason))
             return True
-    except Claimed:
+    except DamagedError:  # said wherever the run is looked at
+        return True
+    except (Claimed, ClaimError):
         return False
 
 
@@ -208,18 +236,21 @@ def conclude(
         raised: The process is known to have failed, in measuring where the run is completed.
     """
     config, store = manifest.configs[index], Store(manifest.results)
-    record = store.load(config)
+    record, damage = _loaded(store, config)
     ending = tally.interrupted or (manifest.fail_fast and tally.exit_code)
-    if record is None and ending:
+    if record is None and not damage and ending:
         return  # it was never begun
-    if record is None or record.status == RUNNING:
-        mark_failed(store, config, reason)
-        record = store.load(config)
+    if not damage and (record is None or record.status == RUNNING):
+        mark_ended(store, config, reason, INTERRUPTED)
+        record, damage = _loaded(store, config)
+        raised = True
     error: Exception | None = None
     if record is None or record.status == RUNNING:
-        error = RunFailed(reason)
+        error = RunFailed(damage or reason)
     elif record.status == FAILED:
-        error = RunFailed((record.error or reason).strip().splitlines()[-1])
+        error = RunFailed(in_one_line(record.error or reason))
+    elif record.status == INTERRUPTED and raised and not ending:
+        error = RunInterrupted(in_one_line(record.error or reason))
     elif _unmeasured(record, manifest, raised):
         if tally.interrupted:
             return
@@ -230,6 +261,14 @@ def conclude(
     elif record is not None:
         tally.records.append(record)
         watcher.finished(record)
+
+
+def _loaded(store: Store, config: RunConfig) -> tuple[RunRecord | None, str]:
+    """Return a run's record, or how it is damaged."""
+    try:
+        return store.load(config), ""
+    except DamagedError as error:
+        return None, str(error)
 
 
 def _unmeasured(record: RunRecord, manifest: Manifest, raised: bool) -> bool:
@@ -260,26 +299,7 @@ def _or_stop_file(file: Path, stop_requested: Callable[[], bool]) -> Callable[[]
     return stopping
 
 
-def _log(text: str) -> None:
+def log(text: str) -> None:
+    """Write to where a job's log is."""
     sys.stderr.write(text.rstrip() + "\n")
     sys.stderr.flush()
-
-
-def main() -> int:
-    """Do the unit that the command line names."""
-    from sambench.store.environment import yield_cores
-
-    if len(sys.argv) != 3 or not sys.argv[2].isdecimal():
-        _log("usage: python -m sambench.launch.unit MANIFEST INDEX")
-        return 2
-    yield_cores()
-    try:
-        with stop_on_signal() as stop_requested:
-            return perform_alone(Path(sys.argv[1]), int(sys.argv[2]), stop_requested)
-    except UserError as error:
-        _log(f"error: {error}")
-        return 2
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -116,7 +116,7 @@ def _(info: OptimizerInfo) -> None:
     radii: dict[str, Any] = {
         name: 0.05 for name in ("rho", "rho_max") if name in info.hyperparameters
     }
-    optimizer = build(info.name, model.parameters(), "adam", lr=0.02, **radii)
+    optimizer = build(info.name, model.parameters(), lr=0.02, **radii)
     first = optimizer.step(closure).item()
     for _ in range(60):
         last = optimizer.step(closure).item()

@@ -87,15 +87,23 @@ def _protocol(group: Group, done: list[RunRecord]) -> str:
         else f"until {stop}, at most {setting.epochs} epochs"
     )
     start = "pretrained" if setting.pretrained else "from scratch"
-    hardware = sorted(
-        {str(r.environment.get("gpu") or r.environment.get("cpu")) for r in done if r.environment}
-    )
+    hardware = sorted({_place(record.environment) for record in done if record.environment})
     return (
         f"{setting.image_size} px images, split {setting.split}{parts}, {start}, batch "
         f"{setting.batch_size}, lr {rates} "
         f"({setting.schedule}), {until}, {setting.selection} weights, {setting.precision}, "
         f"on {'; '.join(hardware) or 'no finished run'}."
     )
+
+
+def _place(environment: Section) -> str:
+    """Say where a run was timed: on a CPU with how many threads, and beside how many others."""
+    threads, at_once = environment.get("threads"), environment.get("runs_on_device", 1)
+    told = [f"{at_once} runs at once"] if at_once > 1 else []
+    if threads and not environment.get("gpu"):
+        told.append(f"{threads} thread{'' if threads == 1 else 's'} each")
+    place = str(environment.get("gpu") or environment.get("cpu"))
+    return f"{place} ({', '.join(told)})" if told else place
 
 
 def _rates(group: Group) -> str:

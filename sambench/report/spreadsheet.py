@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+from datetime import datetime
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from openpyxl import Workbook
 from openpyxl.styles import Font
+from openpyxl.writer.excel import ExcelWriter
 
 from sambench.report.table import Table
 
@@ -51,6 +54,20 @@ def to_xlsx(table: Table) -> bytes:
                 numbers.append([label, heading, summary.mean, summary.sd, summary.n])
             elif cell.value is not None:
                 numbers.append([label, heading, cell.value])
-    buffer = io.BytesIO()
-    book.save(buffer)
-    return buffer.getvalue()
+    return _without_the_time(book)
+
+
+def _without_the_time(book: Workbook) -> bytes:
+    """Return a workbook's file with one date for all, so that equal tables are equal files."""
+    written, dated = io.BytesIO(), io.BytesIO()
+    book.properties.created = book.properties.modified = datetime(*_DATE)
+    with ZipFile(written, "w") as archive:
+        ExcelWriter(book, archive).save()
+    with ZipFile(written) as archive, ZipFile(dated, "w") as copy:
+        for name in archive.namelist():
+            copy.writestr(ZipInfo(name, _DATE), archive.read(name), ZIP_DEFLATED)
+    return dated.getvalue()
+
+
+_DATE = (1980, 1, 1, 0, 0, 0)
+"""The first that a zip file, which a workbook is, can have."""

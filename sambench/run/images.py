@@ -11,7 +11,7 @@ import torch
 from sambench.config.run_config import RunConfig
 from sambench.data.batches import IMAGENET, Images, Scaling
 from sambench.data.noise import Labels, with_wrong_labels
-from sambench.data.prepared import Prepared, open_prepared
+from sambench.data.prepared import Prepared, check_pixels, open_prepared
 from sambench.data.splits import Indices, Split
 from sambench.data.stored_splits import stored_split
 
@@ -45,9 +45,11 @@ def load_parts(config: RunConfig, data: Path, device: torch.device) -> Parts:
     """Open the prepared images of a run, split them and put them on the device.
 
     Raises:
-        UserError: If the data are not prepared or cannot be split as asked.
+        UnpreparedError: If the data are not prepared, or damaged: every byte is checked.
+        UserError: If they cannot be split as asked.
     """
     prepared = open_prepared(data, config.dataset, config.image_size)
+    check_pixels(prepared)
     split, checksum = stored_split(
         prepared,
         config.split,

@@ -1,17 +1,21 @@
-"""A completed run as it was left: its network with its weights, and the data it was trained on."""
+"""A completed run as it was left, and tests of it under the disturbances that it asks for."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import nn
 
+from sambench.config.run_config import RunConfig
 from sambench.errors import DataError
 from sambench.models.model import build_model
 from sambench.run.images import Parts, load_parts
 from sambench.store.artifacts import load_weights
-from sambench.store.record import RunRecord
+from sambench.store.record import COMPLETED, RunRecord
+from sambench.store.tree import WEIGHTS, Store
+from sambench.training.robustness import robust_accuracy
 
 
 def restore(
@@ -27,7 +31,8 @@ def restore(
 
     Raises:
         DataError: If the run was trained on other data than are prepared now.
-        CurvatureError: If the weights are gone, damaged or another network's.
+        DamagedError: If the weights are not those that the run wrote.
+        CurvatureError: If the weights are gone, unreadable or another network's.
         UserError: If its data are not prepared any more.
     """
     config = record.config
@@ -43,5 +48,37 @@ def restore(
         image_size=config.image_size,
         pretrained=False,
     ).to(device)
-    load_weights(model, weights)
+    load_weights(model, weights, record.sha256_of(WEIGHTS))
     return model, parts
+
+
+def with_shifts(
+    record: RunRecord, config: RunConfig, store: Store, data: Path, device: torch.device
+) -> RunRecord:
+    """Return a record whose `final.test.robust` is what the configuration asks for.
+
+    A record that has it, asks for none or is not completed is returned as it is. The stored final
+    weights are tested: no run is trained again for this.
+
+    Args:
+        record: Of a run.
+        config: Of the same run, with the disturbances that are wanted now.
+        store: Where its weights lie and its record is written.
+        data: Folder of the prepared datasets.
+        device: Where to compute.
+
+    Raises:
+        DataError: If the run was trained on other data than are prepared now.
+        DamagedError: If the weights are not those that the run wrote.
+        CurvatureError: If the weights are gone.
+        StoreError: If the record cannot be written.
+    """
+    if record.status != COMPLETED or record.final is None or record.has_shifts(config.shifts):
+        return record
+    model, parts = restore(record, store.folder(config) / WEIGHTS, data, device)
+    ids = [parts.prepared.ids[index] for index in parts.split.test]
+    robust = robust_accuracy(model, parts.test, ids, config.shifts)
+    final = {**record.final, "test": {**record.final["test"], "robust": robust}}
+    tested = replace(record, config=config, final=final)
+    store.save(tested)
+    return tested

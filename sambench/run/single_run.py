@@ -16,20 +16,19 @@ from torch.nn.parallel import DistributedDataParallel
 
 from sambench.config.run_config import RunConfig
 from sambench.data.batches import Images
-from sambench.errors import ConfigError, StoreError, UserError
+from sambench.errors import ClaimError, ConfigError, StoreError, UserError, is_of_surroundings
 from sambench.files.claim import Claim, Claimed
 from sambench.models.model import build_model
 from sambench.optim.sharpness_aware import SharpnessAware, build
 from sambench.run.images import Parts, load_parts
-from sambench.run.robustness import with_shifts
+from sambench.run.restore import with_shifts
 from sambench.store import environment
 from sambench.store.artifacts import write_predictions, write_weights
 from sambench.store.record import COMPLETED, DIVERGED, FAILED, INTERRUPTED, RUNNING, RunRecord
-from sambench.store.tree import Store
+from sambench.store.tree import HISTORY, PREDICTIONS, WEIGHTS, Store
 from sambench.training.checkpoint import remove_checkpoints
 from sambench.training.evaluate import predict
 from sambench.training.events import Epoch, Event, Started
-from sambench.training.heap import keep_freed_memory
 from sambench.training.loop import Diverged, Interrupted, Outcome, Training
 from sambench.training.metrics import classification_metrics
 from sambench.training.replicas import Replicas
@@ -68,7 +67,9 @@ def run_one(
     Raises:
         UserError: If data, model or settings do not fit; nothing is written then.
         Claimed: If another process is doing this run.
-        Exception: If the run fails; its record says `failed` and holds the traceback.
+        ClaimError: If nobody can tell who does this run, or its folder is removed under it.
+        Exception: If the run fails; its record says `failed` and holds the traceback. Of a fault of
+            its surroundings it says `interrupted`, where it can still be written.
     """
     store = Store(paths.results)
     done = store.completed(config)
@@ -92,10 +93,7 @@ def build_network(config: RunConfig, classes: int, device: torch.device) -> nn.M
     """
     torch.manual_seed(derive_seed(config.seed, "initialisation"))
     model = build_model(
-        config.model,
-        classes=classes,
-        image_size=config.image_size,
-        pretrained=config.pretrained,
+        config.model, classes=classes, image_size=config.image_size, pretrained=config.pretrained
     )
     return model.to(device)
 
@@ -107,7 +105,7 @@ def build_optimizer(
     settings = dict(config.optimizer)
     name, base = str(settings.pop("name")), str(settings.pop("base"))
     apart = parallel if config.perturbation == "per-replica" else None
-    return build(name, model.parameters(), base, per_replica=apart, **settings)
+    return build(name, model.parameters(), base, model=model, per_replica=apart, **settings)
 
 
 def _training(
@@ -121,7 +119,7 @@ def _training(
             f"it with `torchrun --nproc-per-node {config.replicas} -m sambench train ...`"
         )
     if device.type == "cpu":
-        keep_freed_memory()
+        environment.keep_freed_memory()
     model = build_network(config, len(parts.prepared.classes), device)
     if config.batch_norm == "synchronized":
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
@@ -197,11 +195,13 @@ class _Run:
             stop_requested=lambda: claim.lost or stop_requested(),
         )
         self.model = self.training.model
+        last = store.load(config) if self.training.resumed else None
+        before = last.environment if last else None
         self.record = RunRecord(
             config=config,
             status=RUNNING,
             suite=suite,
-            environment=environment.describe(device, deterministic),
+            environment=environment.describe(device, deterministic, before),
             data=parts.describe(),
         )
 
@@ -216,12 +216,12 @@ class _Run:
             remove_checkpoints(self.folder)
         except (Interrupted, KeyboardInterrupt) as error:
             self._save(INTERRUPTED, str(error) or "stopped")
-        except Claimed:
-            raise  # the run is another's now, and so is its record
+        except (Claimed, ClaimError):
+            raise  # the run is another's now or gone, and so is its record
         except Exception as error:
             kept = str(error) if isinstance(error, UserError) else traceback.format_exc()
-            with suppress(StoreError, Claimed):
-                self._save(FAILED, kept)
+            with suppress(StoreError, Claimed, ClaimError):
+                self._save(INTERRUPTED if is_of_surroundings(error) else FAILED, kept)
             raise
         return self.record
 
@@ -232,13 +232,16 @@ class _Run:
             held = self.parts.validation
             validation = self._metrics(held) if held is not None else None
             probabilities = predict(self.model, self.parts.test)
-        labels = self.parts.prepared.labels[self.parts.split.test]
+        prepared, tested = self.parts.prepared, self.parts.split.test
+        labels, ids = prepared.labels[tested], [prepared.ids[index] for index in tested]
         test = classification_metrics(probabilities, labels)
         self.claim.check()
-        ids = [self.parts.prepared.ids[index] for index in self.parts.split.test]
-        write_predictions(self.folder, ids, probabilities, labels)
-        write_weights(self.folder, self.model)
         state = self.training.state
+        artifacts = {
+            PREDICTIONS: write_predictions(self.folder, ids, probabilities, labels),
+            WEIGHTS: write_weights(self.folder, self.model),
+            HISTORY: self._save_history(),
+        }
         final = {
             "epochs": state.epoch,
             "stopped_by": outcome.stopped_by,
@@ -250,6 +253,7 @@ class _Run:
             "test": test,
             "generalization_gap": float(train["accuracy"]) - float(test["accuracy"] or 0.0),
         }
+        self.record = replace(self.record, artifacts=artifacts)
         self._save(COMPLETED, None, final=final)
         remove_checkpoints(self.folder)
 
@@ -272,9 +276,8 @@ class _Run:
 
     def _cost(self) -> dict[str, Any]:
         clock, state = self.training.clock, self.training.state
-        seconds = clock.train_seconds
         return {
-            "train_seconds": seconds,
+            "train_seconds": (seconds := clock.train_seconds),
             "evaluation_seconds": clock.evaluation_seconds,
             "overhead_seconds": clock.overhead_seconds,
             "steps": state.steps,
@@ -289,18 +292,21 @@ class _Run:
         if observed is None or not np.isfinite(list(observed.values())).all():
             return None
         rounding = self.training.state.rounding
-        return {**observed, "rounding": rounding} if rounding else observed
+        return observed | ({"rounding": rounding} if rounding else {})
 
     def _engine(self) -> dict[str, Any]:
         """Return how the steps were executed, and why so."""
-        resident = self.parts.train.resident
-        return {**self.training.engine.described(), "images": "resident" if resident else "read"}
+        images = "resident" if self.parts.train.resident else "read"
+        return {**self.training.engine.described(), "images": images}
 
     def _epoch_done(self, epoch: Epoch) -> None:
         self.claim.check()
-        history = self.training.state.history
-        self.store.save_history(self.config, [asdict(line) for line in history])
+        self._save_history()
         self.on_event(epoch)
+
+    def _save_history(self) -> str:
+        history = self.training.state.history
+        return self.store.save_history(self.config, [asdict(line) for line in history])
 
     def _started(self) -> Started:
         split, state = self.parts.split, self.training.state

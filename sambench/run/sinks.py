@@ -1,4 +1,4 @@
-"""Where training can be followed besides the terminal: TensorBoard, Weights & Biases.
+"""Logs of the training besides the terminal: TensorBoard, Weights & Biases.
 
 A sink is told the events of one run and, at the end, its record. One that fails is left out of the
 rest of the run: following a run must not end it.

@@ -5,21 +5,27 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from sambench.errors import CurvatureError
 from sambench.files.atomic import write_bytes
+from sambench.files.checksums import read_checked, sha256_of
 from sambench.store.tree import PREDICTIONS, WEIGHTS
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 def write_predictions(
     folder: Path, ids: Sequence[str], probabilities: NDArray[Any], labels: NDArray[Any]
-) -> None:
+) -> str:
     """Write each test image's id, probabilities (a column for each class) and label.
+
+    Returns:
+        The file's sha256.
 
     Raises:
         StoreError: If the folder cannot be written.
@@ -29,10 +35,14 @@ def write_predictions(
         buffer, version=1, ids=np.array(ids), probabilities=probabilities, labels=labels
     )
     write_bytes(folder / PREDICTIONS, buffer.getvalue())
+    return sha256_of(buffer.getvalue())
 
 
-def write_weights(folder: Path, model: nn.Module) -> None:
+def write_weights(folder: Path, model: nn.Module) -> str:
     """Write the network's weights and buffers.
+
+    Returns:
+        The file's sha256.
 
     Raises:
         StoreError: If the folder cannot be written.
@@ -40,31 +50,44 @@ def write_weights(folder: Path, model: nn.Module) -> None:
     from safetensors.torch import save
 
     weights = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
-    write_bytes(folder / WEIGHTS, save(weights, metadata={"version": "1"}))
+    data = save(weights, metadata={"version": "1"})
+    write_bytes(folder / WEIGHTS, data)
+    return sha256_of(data)
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
+def read_weights(path: Path, sha256: str | None) -> dict[str, Tensor]:
     """Return a network's stored state.
 
+    Args:
+        path: The file.
+        sha256: What the run's record has of it; None where it has nothing.
+
     Raises:
+        DamagedError: If it is not the file that the run wrote.
         CurvatureError: If the file cannot be read.
     """
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors.torch import load
 
     try:
-        return load_file(path)
+        return load(read_checked(path, sha256))
     except (SafetensorError, OSError) as error:
         raise CurvatureError(f"the weights {path} cannot be read; train the run again") from error
 
 
-def load_weights(model: nn.Module, path: Path) -> None:
+def load_weights(model: nn.Module, path: Path, sha256: str | None) -> None:
     """Load what `write_weights` wrote into a network.
 
+    Args:
+        model: The network.
+        path: The file.
+        sha256: What the run's record has of it; None where it has nothing.
+
     Raises:
+        DamagedError: If it is not the file that the run wrote.
         CurvatureError: If the weights are another network's or cannot be read.
     """
-    stored = read_weights(path)
+    stored = read_weights(path, sha256)
     try:
         model.load_state_dict(stored)
     except RuntimeError as error:

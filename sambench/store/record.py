@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -21,7 +22,7 @@ DIVERGED, INTERRUPTED = "diverged", "interrupted"
 STATUSES = (COMPLETED, RUNNING, FAILED, DIVERGED, INTERRUPTED)
 
 Section = Mapping[str, Any]
-SECTIONS = ("environment", "data", "final", "cost", "sharpness", "hessian")
+SECTIONS = ("environment", "data", "final", "cost", "sharpness", "hessian", "artifacts")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +41,7 @@ class RunRecord:
         sharpness: What the optimizer saw in its last observed step.
         hessian: Curvature of the selected weights, once measured.
         numerics: `NUMERICS` of the code that did the run.
+        artifacts: sha256 of each file that the completed run left, by name; None in older records.
     """
 
     config: RunConfig
@@ -53,6 +55,7 @@ class RunRecord:
     sharpness: Section | None = None
     hessian: Section | None = None
     numerics: int = NUMERICS
+    artifacts: Section | None = None
 
     @property
     def id(self) -> str:
@@ -63,6 +66,10 @@ class RunRecord:
     def name(self) -> str:
         """The run's folder name."""
         return self.config.name
+
+    def sha256_of(self, file: str) -> str | None:
+        """Return the checksum of a file that the run left; None where it wrote down none."""
+        return (self.artifacts or {}).get(file)
 
     def with_hessian(self, hessian: Section) -> RunRecord:
         """Return the record with a curvature section."""
@@ -96,9 +103,9 @@ class RunRecord:
                 its optimizer is not registered.
         """
         try:
-            given = json.loads(text)
+            given = json.loads(text, parse_constant=refuse_constant)
             version = given.pop("schema_version")
-        except (ValueError, AttributeError, KeyError, TypeError):
+        except (ValueError, AttributeError, KeyError, TypeError, RecursionError):
             raise StoreError(
                 f"{where} is not a run record; move it away and run it again"
             ) from None
@@ -141,6 +148,35 @@ class RunRecord:
 
 
 _FIELDS = tuple(f.name for f in fields(RunRecord))
+
+
+def refuse_constant(name: str) -> float:
+    """Refuse NaN and infinities, which Python reads and JSON does not have.
+
+    Raises:
+        ValueError: Always.
+    """
+    raise ValueError(f"{name} is no number in JSON")
+
+
+def fault_in(status: object, final: Section | None, cost: Section | None) -> str:
+    """Say what a completed record lacks without which it counts nowhere; nothing if nothing."""
+    if status != COMPLETED:
+        return ""
+    test = (final or {}).get("test")
+    accuracy = test.get("accuracy") if isinstance(test, dict) else None
+    if not _in_range(accuracy, 1.0):
+        return f"its final.test.accuracy is {accuracy!r}, no fraction"
+    for name in ("train_seconds", "gradient_evaluations"):
+        found = (cost or {}).get(name)
+        if not _in_range(found, math.inf):
+            return f"its cost.{name} is {found!r}, no amount"
+    return ""
+
+
+def _in_range(value: object, most: float) -> bool:
+    """Whether something is a number from 0 on and, unlike NaN, not above the most."""
+    return isinstance(value, int | float) and type(value) is not bool and 0 <= value <= most
 
 
 def tested_under(final: Section | None, family: str) -> bool:

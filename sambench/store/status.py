@@ -11,14 +11,26 @@ from typing import Any
 
 from sambench.config.measurement import Measurement
 from sambench.config.run_config import RunConfig
-from sambench.files.claim import Owner, file_system_time
-from sambench.store.record import COMPLETED, NUMERICS, RUNNING, SCHEMA_VERSION, tested_under
-from sambench.store.tree import CLAIM, RECORD, Store
+from sambench.errors import DamagedError
+from sambench.files.checksums import read_checked, unsealed
+from sambench.files.owner import Owner, file_system_time
+from sambench.store.record import (
+    COMPLETED,
+    DIVERGED,
+    FAILED,
+    INTERRUPTED,
+    NUMERICS,
+    RUNNING,
+    SCHEMA_VERSION,
+    fault_in,
+    refuse_constant,
+    tested_under,
+)
+from sambench.store.tree import CLAIM, RECORD, SEALED, Store
 
-MISSING, DONE, STALE = "missing", "done", "stale"
-FAILED, DIVERGED, INTERRUPTED = "failed", "diverged", "interrupted"
-STATES = (MISSING, RUNNING, INTERRUPTED, FAILED, DIVERGED, STALE, DONE)
-REPEATABLE = (FAILED, DIVERGED, INTERRUPTED, STALE)
+MISSING, DONE, STALE, DAMAGED = "missing", "done", "stale", "damaged"
+STATES = (MISSING, RUNNING, INTERRUPTED, FAILED, DIVERGED, DAMAGED, STALE, DONE)
+REPEATABLE = (FAILED, DIVERGED, DAMAGED, INTERRUPTED, STALE)
 """States that a launch can be told to do again; interrupted runs are resumed untold."""
 
 Fingerprint = Callable[[str, int], str | None]
@@ -33,7 +45,8 @@ class Standing:
         state: One of `STATES`.
         action: "run", "resume", "run again", "measure curvature", "test under shifts", "wait"
             (another process is at it) or "skip".
-        note: Who does it, why it is stale, or which studies of its minimum are left.
+        note: Who does it, why it failed or is stale or damaged, or which studies of its minimum
+            are left; one line.
         cost: Of the record; empty without one.
         images: Training images, where known.
         curvature_seconds: What measuring the curvature took, where it was measured.
@@ -57,7 +70,8 @@ class Survey:
     Attributes:
         store: Where they lie.
         curvature: What is wanted of their minima too; None for nothing.
-        retry: States to do again besides interrupted.
+        retry: States to do again besides interrupted. With `DAMAGED` among them the files beside
+            the records are read too, and checked.
         fingerprint: Of a dataset's prepared images as they are now, by name and size; None where
             they are not prepared.
     """
@@ -68,11 +82,7 @@ class Survey:
     fingerprint: Fingerprint = lambda dataset, image_size: None
 
     def of(self, configs: Iterable[RunConfig]) -> list[Standing]:
-        """Return the standing of each run.
-
-        Raises:
-            StoreError: If a record is damaged.
-        """
+        """Return the standing of each run."""
         try:
             there = set(os.listdir(self.store.runs))  # noqa: PTH208
         except OSError:
@@ -92,16 +102,28 @@ class Survey:
 
     def _standing(self, config: RunConfig, now: str | None, clock: list[float]) -> Standing:
         folder = self.store.runs / config.name
-        record = self._record(config, folder)
-        status = record.get("status")
+        record, damage = self._record(config, folder)
         left = self._left(config, record)
-        if not (status == COMPLETED and not left) and (owner := self._owner(folder, clock)):
-            return _told(config, record, RUNNING, "wait", str(owner))
+        done = record.get("status") == COMPLETED
+        if not (done and not left) and (owner := self._owner(folder, clock)):
+            return _told(config, record, RUNNING, "wait", owner)
+        if damage:
+            action = "run again" if DAMAGED in self.retry else "skip"
+            return _told(config, record, DAMAGED, action, damage)
         if not record:
             return Standing(config=config, state=MISSING, action="run")
-        if status != COMPLETED:
-            state = INTERRUPTED if status == RUNNING else str(status)
-            return _told(config, record, state, self._again(folder, state), "")
+        return self._done(config, record, now, left) if done else self._cut(config, record, folder)
+
+    def _cut(self, config: RunConfig, record: Mapping[str, Any], folder: Path) -> Standing:
+        """Return the standing of a run that did not come to its end, or to a bad one."""
+        status = str(record.get("status"))
+        state = INTERRUPTED if status == RUNNING else status
+        action = self._again(folder, state)
+        return _told(config, record, state, action, in_one_line(record.get("error")))
+
+    def _done(
+        self, config: RunConfig, record: Mapping[str, Any], now: str | None, left: Sequence[str]
+    ) -> Standing:
         if why := _outdated(record, now):
             action = "run again" if STALE in self.retry else "skip"
             return _told(config, record, STALE, action, why)
@@ -121,31 +143,63 @@ class Survey:
             return "skip"
         return "resume" if any(folder.glob("checkpoint*.pt")) else "run again"
 
-    def _record(self, config: RunConfig, folder: Path) -> Mapping[str, Any]:
-        """Return what a record says, checked no further than that it is this run's."""
-        try:
-            text = (folder / RECORD).read_bytes()
-        except FileNotFoundError:
-            return {}
-        except OSError:
-            text = b""
-        try:
-            given = json.loads(text)
-            if given["schema_version"] == SCHEMA_VERSION and given["id"] == config.id:
-                return dict(given)
-        except (ValueError, TypeError, KeyError):
-            pass
-        self.store.load(config)  # says what is wrong with it
-        return {}
+    def _record(self, config: RunConfig, folder: Path) -> tuple[Mapping[str, Any], str]:
+        """Return what a record says, checked no further than it counts, and how it is damaged.
 
-    def _owner(self, folder: Path, clock: list[float]) -> Owner | None:
+        A record that is damaged says nothing.
+        """
+        try:
+            text, intact = unsealed((folder / RECORD).read_bytes().decode(), SEALED)
+            given = json.loads(text, parse_constant=refuse_constant)
+            sound = intact and given["schema_version"] == SCHEMA_VERSION
+            fault = fault_in(given["status"], given["final"], given["cost"])
+            if sound and given["id"] == config.id and not fault:
+                return dict(given), self._damage_beside(given, folder)
+        except FileNotFoundError:
+            return {}, ""
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            pass
+        try:
+            self.store.load(config)  # says what is wrong with it
+        except DamagedError as error:
+            return {}, _without_remedy(error)
+        return {}, ""
+
+    def _damage_beside(self, record: Mapping[str, Any], folder: Path) -> str:
+        """Say which file beside a record is damaged, where damaged runs are to be done again."""
+        bound = (record.get("artifacts") or {}) if DAMAGED in self.retry else {}
+        for name, sha256 in bound.items():
+            try:
+                read_checked(folder / name, sha256)
+            except FileNotFoundError:  # weights need not be kept
+                continue
+            except (DamagedError, OSError) as error:
+                return _without_remedy(error)
+        return ""
+
+    def _owner(self, folder: Path, clock: list[float]) -> str:
+        """Say who is at a run, or why nobody can tell; nothing where nobody is."""
         found = Owner.read(folder / CLAIM)
         if found is None:
-            return None
+            return ""
         if not clock:
             clock.append(file_system_time(self.store.runs))
         owner, touched = found
-        return owner if owner.lives(touched, clock[0]) else None
+        if not owner.lives(touched, clock[0]):
+            return ""
+        doubt = owner.doubt(touched, clock[0])
+        return f"{folder / CLAIM} {doubt}; remove it if nobody is at it" if doubt else str(owner)
+
+
+def in_one_line(error: object) -> str:
+    """Return what went wrong in one line: of a traceback its last, of nothing nothing."""
+    lines = str(error or "").strip().splitlines()
+    return " ".join(lines[-1].split()) if lines else ""
+
+
+def _without_remedy(error: Exception) -> str:
+    """Return what is damaged; what to do about it is said once for all damaged runs."""
+    return in_one_line(error).partition("; ")[0]
 
 
 def _told(

@@ -11,13 +11,17 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from sambench.config.run_config import RunConfig
-from sambench.errors import StoreError, did_you_mean
-from sambench.files.atomic import store_errors, write_json, write_text
+from sambench.errors import DamagedError, StoreError, did_you_mean
+from sambench.files.atomic import store_errors, write_text
+from sambench.files.checksums import sealed, sha256_of, unsealed
 from sambench.files.claim import Claim, claiming
-from sambench.store.record import COMPLETED, RunRecord
+from sambench.store.record import COMPLETED, RunRecord, fault_in
 
 RECORD, HISTORY, PREDICTIONS = "run.json", "history.jsonl", "predictions.npz"
-WEIGHTS, CLAIM = "model.safetensors", "claim.json"
+SEALED = '"artifacts":'
+"""A member that every record with a checksum of its own has, and no older one."""
+
+WEIGHTS, CLAIM, NOTE = "model.safetensors", "claim.json", "note.txt"
 
 
 @contextmanager
@@ -59,7 +63,7 @@ class Store:
         """Return a run's record, or None where there is none.
 
         Raises:
-            StoreError: If the record is damaged or of another schema.
+            DamagedError: If the record is damaged, altered or of another schema.
         """
         path = self.folder(config) / RECORD
         return self.read(path) if path.exists() else None
@@ -68,7 +72,7 @@ class Store:
         """Return a run's record where it is completed.
 
         Raises:
-            StoreError: If the record is damaged or of another schema.
+            DamagedError: If the record is damaged, altered or of another schema.
         """
         record = self.load(config)
         return record if record is not None and record.status == COMPLETED else None
@@ -77,44 +81,68 @@ class Store:
         """Read one record file.
 
         Raises:
-            StoreError: If it cannot be read or is damaged.
+            DamagedError: If it cannot be read, is damaged or altered, or lacks what counts.
         """
         try:
-            text = path.read_bytes().decode()
+            text, intact = unsealed(path.read_bytes().decode(), SEALED)
         except (OSError, UnicodeDecodeError) as error:
-            raise StoreError(f"{path} cannot be read: {error}") from error
-        return RunRecord.parse(text, str(path))
+            raise DamagedError(f"{path} cannot be read: {error}") from error
+        try:
+            record = RunRecord.parse(text, str(path))
+        except StoreError as error:
+            raise DamagedError(str(error)) from error
+        why = fault_in(record.status, record.final, record.cost)
+        if why := why or ("" if intact else "it was altered: its checksum does not fit"):
+            raise DamagedError(f"{path} is damaged ({why}); `--retry damaged` does the run again")
+        return record
 
     def save(self, record: RunRecord) -> None:
-        """Write a run's record.
+        """Write a run's record, sealed with its own checksum.
 
         Raises:
             StoreError: If the folder cannot be written.
         """
-        write_json(self.folder(record.config) / RECORD, record.to_dict())
+        text = json.dumps(record.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
+        write_text(self.folder(record.config) / RECORD, sealed(text + "\n"))
 
-    def save_history(self, config: RunConfig, lines: Iterable[dict[str, object]]) -> None:
-        """Write a run's epochs, a JSON object on each line.
+    def save_history(self, config: RunConfig, lines: Iterable[dict[str, object]]) -> str:
+        """Write a run's epochs, a JSON object on each line; return the file's sha256.
 
         Raises:
             StoreError: If the folder cannot be written.
         """
         text = "".join(json.dumps(line) + "\n" for line in lines)
         write_text(self.history(config), text)
+        return sha256_of(text.encode())
 
-    def records(self) -> tuple[list[RunRecord], list[str]]:
-        """Return all readable records in order of name, and a message for each unreadable one."""
+    def records(self, names: Iterable[str] | None = None) -> tuple[list[RunRecord], list[str]]:
+        """Return the sound records there are, and a message for each damaged one.
+
+        Args:
+            names: Of the runs to read; all, in order of name, unless told otherwise.
+        """
         found: list[RunRecord] = []
         damaged: list[str] = []
         with _no_collection():
-            for name in self._names():
+            for name in self._names() if names is None else names:
                 path = self.runs / name / RECORD
                 try:
                     found.append(self.read(path))
-                except StoreError as error:
+                except DamagedError as error:
                     if path.exists():
                         damaged.append(str(error))
         return found, damaged
+
+    def damaged(self, patterns: Sequence[str]) -> list[str]:
+        """Return a message for each damaged record of runs with such a name or id."""
+        names = [
+            name
+            for name in self._names()
+            for pattern in patterns
+            if fnmatch.fnmatchcase(name, pattern) or name.endswith(f"-{pattern}")
+        ]
+        messages = self.records(dict.fromkeys(names))[1]
+        return [text if "damaged" in text else f"damaged: {text}" for text in messages]
 
     def _names(self) -> list[str]:
         """What lies in the folder of runs, in order."""
@@ -123,8 +151,12 @@ class Store:
         except OSError:
             return []
 
-    def retire(self, config: RunConfig) -> Path:
+    def retire(self, config: RunConfig, why: str) -> Path:
         """Move what there is of a run out of the way, so that it can be done anew.
+
+        Args:
+            config: The run.
+            why: Written beside what was moved, into `note.txt`.
 
         Returns:
             Where it lies now.
@@ -141,6 +173,7 @@ class Store:
             for path in self.folder(config).iterdir():
                 if path != claim.path:
                     path.rename(target / path.name)
+            write_text(target / NOTE, f"{config.name} was moved here and done anew: {why}\n")
         return target
 
     def find(
@@ -155,6 +188,7 @@ class Store:
             records: Where to look; all that can be read if they are not read yet.
 
         Raises:
+            DamagedError: If the only runs that a pattern matches are damaged.
             StoreError: If a pattern matches no run; offers the closest names.
         """
         records = self.records()[0] if records is None else records
@@ -162,6 +196,8 @@ class Store:
         for pattern in patterns:
             hits = [r for r in records if pattern in (r.id, r.suite)]
             hits = hits or [r for r in records if fnmatch.fnmatchcase(r.name, pattern)]
+            if not hits and (damaged := self.damaged([pattern])):
+                raise DamagedError("; ".join(damaged))
             if not hits:
                 names = [record.name for record in records]
                 raise StoreError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -22,16 +21,14 @@ def compile_network(network: nn.Module, backend: str = "inductor") -> nn.Module:
     """Return the network in compiled form, sharing its parameters; compiled at its first pass.
 
     One shape only, so without dynamic sizes; no CUDA graphs of its own: whole steps are captured.
-    Torch warns of hooks on all modules: the optimizer's notes who runs, twice does no harm.
     """
-    warnings.filterwarnings("ignore", message=".*global hooks on modules")
     options: dict[str, Any] | None = FIXED if backend == "inductor" else None
     compiled: Any = torch.compile(network, dynamic=False, backend=backend, options=options)
     return compiled  # type: ignore[no-any-return]
 
 
 def seconds_of(work: Callable[[], object], device: torch.device) -> float:
-    """Return how long some work takes the second time, the device waited for."""
+    """Return the seconds that some work takes when it runs a second time, device included."""
     taken = 0.0
     for _ in range(2):
         if device.type == "cuda":
@@ -45,7 +42,7 @@ def seconds_of(work: Callable[[], object], device: torch.device) -> float:
 
 
 def forget_compiled() -> None:
-    """Drop what a failed compilation has left in torch."""
+    """Remove what a failed compilation has left in torch."""
     import torch._dynamo
 
     torch._dynamo.reset()

@@ -1,4 +1,4 @@
-"""How a run's steps are executed: as they are, compiled, or captured; chosen, and said why."""
+"""How a run's steps are executed: plain, compiled or captured; chosen, with the reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run tells while it goes, for display and its history; without torch."""
+"""Events of a run while it trains, for the display and its history; without torch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sambench.config.run_config import RunConfig
 
 @dataclass(frozen=True, kw_only=True)
 class Started:
-    """A run begins: told before its first step."""
+    """A run begins; emitted before its first step."""
 
     config: RunConfig
     train: int
@@ -47,7 +47,7 @@ class Epoch:
         lr: Learning rate of the last step.
         gradient_evaluations: Since the start of the run.
         train_seconds: Since the start of the run.
-        sharpness: What the last step learned of its perturbation (`sambench.optim.observation`):
+        sharpness: Measures of the last step's perturbation (`sambench.optim.observation`):
             epsilon_norm, one_dimensional_share, gradient_cosine, gradient_norm_ratio, sharpness;
             None for methods without one.
     """

@@ -1,4 +1,4 @@
-"""A graph of a device's work: recorded once, launched as a whole from then on."""
+"""CUDA graphs: work of a device that is recorded once and then launched as a whole."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Graph(Protocol):
     """Records work on a device without doing it, and does it as often as asked."""
 
     def warm_up(self, work: Work) -> None:
-        """Do the work once, as it will be recorded."""
+        """Run the work once, in the way it will be recorded."""
         ...
 
     def record(self, work: Work) -> None:

@@ -1,4 +1,4 @@
-"""How tensors of a network lie in memory: channels last where convolutions want that."""
+"""Memory layout of a network's tensors: channels last where that speeds up convolutions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def layout_of(model: nn.Module, device: torch.device) -> torch.memory_format:
 
 
 def align_moments(optimizer: SharpnessAware) -> None:
-    """Lay moments and what the method remembers out as their weights are.
+    """Give moments and the method's stored vectors the memory layout of their weights.
 
     A checkpoint keeps the layout of the device that it was written on.
     """

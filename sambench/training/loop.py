@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
 
 from sambench.config.run_config import RunConfig
@@ -44,7 +44,7 @@ class Diverged(Exception):
 
 
 class Interrupted(Exception):
-    """Somebody asked the run to stop; its checkpoint is saved."""
+    """The run was asked to stop; its checkpoint is saved."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +106,7 @@ class Training:
         self._network = parallel or model
         least = 2 * replicas.number
         self._steps_per_epoch = len(shuffled(len(train), config.batch_size, 0, least=least))
+        optimizer.total_steps = self._steps_per_epoch * config.epochs
         self._scheduler = self._make_scheduler()
         self._last_tick = time.monotonic()
         self._snapshots = Snapshots(
@@ -168,7 +169,7 @@ class Training:
                 state.steps += 1
                 state.images += number
                 state.seen += number
-                self._tick(len(batches))
+                self._tick(batches)
                 if self._replicas.any(self._stop_requested()):
                     self._interrupt()
                 if self._replicas.first(self._snapshots.due):
@@ -197,7 +198,7 @@ class Training:
         return make_augmentation(config.augmentation, seed)
 
     def _end_epoch(self) -> str | None:
-        """Close the epoch's books; return the rule that ends the run, or None."""
+        """Record the epoch and validate; return the rule that ends the run, or None."""
         state = self.state
         self._tallies.merge()
         self._refuse_divergence()
@@ -261,7 +262,7 @@ class Training:
             validation_losses=losses,
         )
 
-    def _tick(self, steps: int) -> None:
+    def _tick(self, batches: Sequence[Tensor]) -> None:
         now = time.monotonic()
         if now - self._last_tick < TICK_SECONDS:
             return
@@ -273,12 +274,20 @@ class Training:
                 epoch=self.state.epoch + 1,
                 epochs=self.config.epochs,
                 step=self.state.step,
-                steps=steps,
+                steps=len(batches),
                 loss=float(self.state.loss_sum) * self._replicas.number / self.state.seen,
-                accuracy=float(self.state.hits.sum()) / len(self.train),
+                accuracy=self._running_accuracy(batches),
                 images_per_second=self.state.images / max(self.clock.train_seconds, 1e-9),
             )
         )
+
+    def _running_accuracy(self, batches: Sequence[Tensor]) -> float:
+        """Return the share of right images among those of this epoch that were seen so far.
+
+        `hits` still has the last epoch's answer for every image that this one has not reached.
+        """
+        seen = torch.cat([self._replicas.share(batch) for batch in batches[: self.state.step]])
+        return float(self.state.hits[seen.to(self.state.hits.device)].float().mean())
 
     def _refuse_divergence(self) -> None:
         total = float(self.state.loss_sum)

@@ -17,7 +17,7 @@ from sambench.errors import ConfigError
 
 @dataclass(frozen=True)
 class Replicas:
-    """All processes of a run, as one of them sees them.
+    """The processes of a run, seen from one of them.
 
     Attributes:
         rank: Which one this is; 0 writes and speaks.
@@ -29,7 +29,7 @@ class Replicas:
 
     @classmethod
     def of_this_process(cls) -> Replicas:
-        """Return those of the process group that torch was told of; one alone without it."""
+        """Return the replicas of torch's process group; a single one where there is none."""
         if not (distributed.is_available() and distributed.is_initialized()):
             return cls()
         return cls(distributed.get_rank(), distributed.get_world_size())
@@ -41,7 +41,7 @@ class Replicas:
 
     @property
     def axis(self) -> tuple[int, ...]:
-        """What distinguishes this replica's seeds; nothing for the first, as for one alone."""
+        """What makes this replica's seeds differ; empty for the first, as for a single one."""
         return (self.rank,) if self.rank else ()
 
     def wrap(self, model: nn.Module, batch_norm: str) -> DistributedDataParallel | None:

@@ -1,4 +1,4 @@
-"""Going back: everything that a training step changes, copied, and put back where it lies."""
+"""Copies of everything that a training step changes, and putting them back in place."""
 
 from __future__ import annotations
 
@@ -66,12 +66,12 @@ class Rewindable:
         return repr((groups, states, self._optimizer.method.counters))
 
     def moment(self) -> Moment:
-        """Return a copy of how things stand."""
+        """Return a copy of the present state."""
         return Moment(self)
 
 
 class Moment:
-    """How things stood: copies of all tensors, the generators' states, the method's counters."""
+    """A copy of the state: all tensors, the generators' states, the method's counters."""
 
     def __init__(self, of: Rewindable) -> None:
         self._of = of

@@ -1,4 +1,4 @@
-"""What an arithmetic's rounding of the weights leaves of a perturbation.
+"""How much of a perturbation is left after reduced precision has rounded the weights.
 
 A pass in bfloat16 or TensorFloat-32 sees round(w + e), not w + e: with 8 or 11 bits of precision
 most weights do not change at all, and those that do jump by a whole unit in the last place. What

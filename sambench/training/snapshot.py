@@ -1,4 +1,4 @@
-"""All that a run needs to go on exactly where it was, kept on disk between steps."""
+"""Everything that a run needs to resume exactly where it stopped, saved between steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run knows of itself between steps, besides its model and optimizer."""
+"""The state of a run between steps, besides its model and optimizer."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ class TrainingState:
         steps: Steps done in all.
         images: Images trained on in all.
         gradient_evaluations: Forward and backward passes done.
-        history: A line for each epoch done.
+        history: One entry for each epoch done.
         seen: Images trained on in the current epoch.
-        observed: What the step last observed learned of its perturbation.
-        rounding: What the precision's rounding left of the first perturbation observed, if it does.
-        compiled: Whether the network runs compiled; a resumed run goes on so.
+        observed: Measures of the perturbation in the step that was last observed.
+        rounding: How much of the first observed perturbation the precision's rounding leaves,
+            if it rounds.
+        compiled: Whether the network runs compiled; a resumed run keeps that.
         loss_sum: Sum of the images' losses in the current epoch, on the device.
         hits: For each training image, whether it was classified right when last seen.
         best: Validation accuracy and negated validation loss of the best epoch so far.

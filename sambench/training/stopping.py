@@ -1,4 +1,4 @@
-"""When a run ends: stop rules over what a run has done so far."""
+"""Stop rules: when a run ends, from what it has done so far."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sambench.config.run_config import Stop
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """How far a run is.
+    """The progress of a run, as far as stop rules need it.
 
     Attributes:
         epochs: Epochs done.

@@ -1,4 +1,4 @@
-"""Sums over the images of an epoch, put together where several replicas saw a part each."""
+"""Sums over the images of an epoch, merged where several replicas each saw a part."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def note_hits(hits: Tensor, places: Tensor, right: Tensor) -> None:
 
 
 class Tallies:
-    """The loss and the hits of a state; of several replicas the first keeps what was merged.
+    """The summed loss and the hits of a state; the first of several replicas keeps the merged sum.
 
     Args:
         state: Holds them.
@@ -43,7 +43,7 @@ class Tallies:
         self.keep_on_first()
 
     def merge(self) -> None:
-        """Have every replica know the whole; an image is seen by one of them in an epoch."""
+        """Give every replica the sums over all; each image is seen by one replica in an epoch."""
         if self._replicas.alone:
             return
         state = self._state

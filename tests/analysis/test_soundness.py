@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,23 +26,24 @@ def with_test(record: RunRecord, **values: Any) -> RunRecord:
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        (lambda r: with_test(r, accuracy="0.9"), "its final.test.accuracy is '0.9', no number"),
+        (lambda r: with_test(r, accuracy="0.9"), "its final.test.accuracy is '0.9', no fraction"),
         (lambda r: with_test(r, accuracy=91.7), "its final.test.accuracy is 91.7, no fraction"),
-        (lambda r: with_test(r, accuracy=True), "its final.test.accuracy is True, no number"),
-        (lambda r: with_test(r, accuracy=None), "it is completed but has no final.test.accuracy"),
+        (lambda r: with_test(r, accuracy=True), "its final.test.accuracy is True, no fraction"),
+        (lambda r: with_test(r, accuracy=None), "its final.test.accuracy is None, no fraction"),
         (lambda r: with_test(r, auroc=-0.1), "its final.test.auroc is -0.1, no fraction"),
         (
             lambda r: with_test(r, robust={"gain": [0.5, "x"]}),
             "its final.test.robust.gain is [0.5, 'x'], no number",
         ),
-        (lambda r: replace(r, final=None), "it is completed but has no final.test.accuracy"),
-        (lambda r: replace(r, cost=None), "it is completed but has no cost.train_seconds"),
+        (lambda r: with_test(r, accuracy=math.nan), "its final.test.accuracy is nan, no fraction"),
+        (lambda r: replace(r, final=None), "its final.test.accuracy is None, no fraction"),
+        (lambda r: replace(r, cost=None), "its cost.train_seconds is None, no amount"),
         (
             lambda r: replace(r, hessian={"top": {"value": [], "x": 1}, "samples": "many"}),
             "its hessian.samples is 'many', no number",
         ),
         (lambda r: altered(r, "data", test="8"), "its data.test is '8', no number"),
-        (lambda r: altered(r, "cost", train_seconds={}), "its cost.train_seconds is {}, no number"),
+        (lambda r: altered(r, "cost", train_seconds={}), "its cost.train_seconds is {}, no amount"),
     ],
 )
 def test_what_cannot_be_believed_is_left_out(

@@ -24,6 +24,7 @@ from sambench.config.curvature_settings import HessianSettings
 from sambench.data.prepared import open_prepared
 from sambench.store.tree import Store
 
+pytestmark = pytest.mark.slow
 if TYPE_CHECKING:
     from tests.conftest import BusFolder, RecordMaker
 

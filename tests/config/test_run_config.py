@@ -105,7 +105,8 @@ def test_the_id_is_golden() -> None:
 
 def test_the_id_does_not_depend_on_the_hash_seed_or_the_order_of_keys() -> None:
     settings = dict(reversed(MINIMAL.items()))
-    code = f"from sambench.config import RunConfig; print(RunConfig.from_dict({settings!r}).id)"
+    imports = "from sambench.config.run_config import RunConfig"
+    code = f"{imports}; print(RunConfig.from_dict({settings!r}).id)"
     done = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,

@@ -86,7 +86,10 @@ def test_the_top_five_of_a_network() -> None:
     found = eigenvalues(HessianOperator(model, functional.cross_entropy, data), k=5, tol=1e-4)
     assert found.converged
     torch.testing.assert_close(found.values, exact[:5], rtol=1e-6, atol=0)  # residual² / gap
-    assert found.lower_bound <= float(exact[-1]) <= found.lowest + found.lowest_residual
+    # two ways to one Hessian, and LAPACK's eigenvalues, differ by some n eps |H| on any processor
+    rounding = len(exact) * torch.finfo(exact.dtype).eps * float(exact.abs().max())
+    assert found.lower_bound <= float(exact[-1]) + rounding
+    assert float(exact[-1]) <= found.lowest + found.lowest_residual + rounding
     assert float(found.residuals.max()) <= 1e-4 * float(found.values.max())
 
 

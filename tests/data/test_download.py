@@ -18,7 +18,7 @@ import pytest
 from sambench.data import download
 from sambench.data.download import Remote, fetch, unpack
 from sambench.errors import DataError, StoreError
-from sambench.files.locks import lock
+from sambench.files.claim import lock
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
 MD5 = f"md5:{hashlib.md5(CONTENT).hexdigest()}"
@@ -105,7 +105,7 @@ def test_a_file_is_fetched_once_with_progress(server, remote, tmp_path, monkeypa
     told: list[tuple[int, int, str]] = []
     path = fetch(remote, tmp_path / "raw", lambda *what: told.append(what))
     assert path.read_bytes() == CONTENT
-    assert names(tmp_path / "raw") == [".file.bin.lock", "file.bin"]
+    assert names(tmp_path / "raw") == ["file.bin"]
     assert told == [(n, 300_000, "downloading file.bin") for n in (100_000, 200_000, 300_000)]
     assert quietly(remote, tmp_path / "raw") == path
     assert server.asked == [None]
@@ -117,7 +117,7 @@ def test_a_cut_download_goes_on(server, remote, tmp_path):
         f"the download of {server.url} was cut after 120,000 of 300,000 bytes; the same command "
         "goes on from there"
     )
-    assert names(tmp_path) == [".file.bin.lock", ".file.bin.part"]
+    assert names(tmp_path) == [".file.bin.part"]
     server.cut_after = None
     assert quietly(remote, tmp_path).read_bytes() == CONTENT
     assert server.asked == [None, "bytes=120000-"]
@@ -141,7 +141,7 @@ def test_another_content_is_refused_and_not_kept(server, remote, tmp_path):
         f"what came from {server.url} is not the published file ({MD5}); try again, or put the "
         f"file into {tmp_path} yourself"
     )
-    assert names(tmp_path) == [".file.bin.lock"]
+    assert names(tmp_path) == []
 
 
 def test_a_wrong_file_that_is_there_already_is_not_overwritten(remote, tmp_path):
@@ -194,7 +194,7 @@ def test_an_archive_is_unpacked_once(tmp_path):
     assert names(folder) == ["one", "two"]
     archive.unlink()
     assert unpack(archive, folder) == folder
-    assert names(tmp_path) == [".out.lock", "out"]
+    assert names(tmp_path) == ["out"]
 
 
 def test_the_one_folder_around_all_files_is_taken_off(tmp_path):
@@ -221,7 +221,7 @@ def test_a_damaged_archive(tmp_path):
     archive.write_bytes(archive.read_bytes()[:500])
     with pytest.raises(DataError, match=r"a\.zip cannot be unpacked"):
         unpack(archive, tmp_path / "out")
-    assert names(tmp_path) == [".out.lock", "a.zip"]
+    assert names(tmp_path) == ["a.zip"]
 
 
 def test_no_room_to_unpack(tmp_path, monkeypatch):

@@ -19,7 +19,7 @@ from sambench.errors import DataError, StoreError
 
 IMAGES = 3 * COMMIT_EVERY
 SLOWLY = """
-import sys, time
+import sys
 from pathlib import Path
 from sambench.data.preparation import prepare
 from sambench.data.source import Request, sources
@@ -30,7 +30,7 @@ request = Request(folder=Path(sys.argv[1]), options=source.resolve({}))
 def on_progress(done, total, file):
     if done == total - 20:
         print("nearly", flush=True)
-        time.sleep(60)
+        sys.stdin.read()  # until it is killed
 
 prepare(source, request, Path(sys.argv[2]), 8, workers=1, on_progress=on_progress)
 """
@@ -48,6 +48,7 @@ def running(request_for, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(Path(sambench.__file__).parents[1])}
     process = subprocess.Popen(
         [sys.executable, "-c", SLOWLY, str(request_for.folder), str(tmp_path / "prepared")],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         env=environment,
@@ -56,8 +57,7 @@ def running(request_for, tmp_path):
     assert process.stdout.readline() == "nearly\n"
     yield process
     process.kill()
-    process.wait()
-    process.stdout.close()
+    process.communicate()
 
 
 def test_a_killed_preparation_continues(running, request_for, tmp_path):

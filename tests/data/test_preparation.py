@@ -14,9 +14,10 @@ from PIL import Image
 from sambench.data import decoding
 from sambench.data.partial import COMMIT_EVERY
 from sambench.data.preparation import Preparation, prepare
+from sambench.data.prepared import Prepared, check_pixels, open_prepared
 from sambench.data.source import Request, sources
 from sambench.data.summary import Duplicates, Spread, summarize
-from sambench.errors import DataError, StoreError
+from sambench.errors import DataError, StoreError, UnpreparedError
 
 WORKBOOK = "BIRADS&FOLD.xlsx"
 IDS = tuple(f"{label}({number})" for label in ("benign", "malignant") for number in range(6))
@@ -65,7 +66,7 @@ def test_the_folder_is_complete_and_nothing_else_is_left(bus_folder):
     release = bus_folder(IDS)
     prepared = run(release).prepared
     assert names(prepared.folder) == ["images.npy", "manifest.json", "samples.csv"]
-    assert names(prepared.folder.parent) == [".bus-16.lock", "bus-16"]
+    assert names(prepared.folder.parent) == ["bus-16"]
     manifest = json.loads((prepared.folder / "manifest.json").read_text())
     assert manifest["counts"] == {"benign": 6, "malignant": 6}
     assert manifest["preprocessing"]["filter"].startswith("bilinear")
@@ -122,12 +123,67 @@ def test_a_damaged_result_is_prepared_anew(bus_folder):
     assert again.prepared.fingerprint == first.fingerprint
 
 
+@pytest.mark.parametrize("old", [False, True])
+def test_a_flipped_bit_of_the_pixels_is_mended_from_the_source(bus_folder, old):
+    """Of a set prepared before blocks had checksums, the one of the whole file tells."""
+    release = bus_folder(IDS)
+    first = run(release).prepared
+    manifest = first.folder / "manifest.json"
+    if old:
+        content = json.loads(manifest.read_text())
+        del content["image_blocks"]
+        manifest.write_text(json.dumps(content))
+    assert run(release).reused
+    pixels = (first.folder / "images.npy").read_bytes()
+    for place in (128, len(pixels) // 2, len(pixels) - 1):
+        flip(first.folder / "images.npy", place)
+        damaged = open_prepared(release.parent / "prepared", "bus", 16)
+        with pytest.raises(UnpreparedError) as caught:
+            check_pixels(damaged)
+        assert str(caught.value) == (
+            f"{first.folder / 'images.npy'} is damaged: its checksum is not the one that "
+            "preparation wrote down; run `sambench prepare bus --size 16` again, with the options "
+            "that it was prepared with, which mends it"
+        )
+        mended = run(release)
+        assert not mended.reused
+        assert mended.prepared.fingerprint == first.fingerprint
+        assert (first.folder / "images.npy").read_bytes() == pixels
+        check_pixels(mended.prepared)
+
+
+def test_every_block_of_the_pixels_has_a_checksum(bus_folder, monkeypatch):
+    monkeypatch.setattr("sambench.data.writing.BLOCK_BYTES", 1000)
+    prepared = run(bus_folder(IDS)).prepared
+    pixels = (prepared.folder / "images.npy").read_bytes()
+    parts = [pixels[start : start + 1000] for start in range(0, len(pixels), 1000)]
+    assert prepared.manifest["image_blocks"] == [hashlib.sha256(p).hexdigest() for p in parts]
+    assert prepared.manifest["files"]["images.npy"] == hashlib.sha256(pixels).hexdigest()
+    assert len(parts) > 9
+    assert 0 < len(parts[-1]) < 1000
+
+
+def flip(path: Path, place: int) -> None:
+    """Turn one bit of a file over."""
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+def test_what_has_no_room_leaves_nothing(bus_folder, monkeypatch):
+    release = bus_folder(IDS)
+    monkeypatch.setattr("sambench.data.preparation.free_bytes", lambda root: 0)
+    with pytest.raises(StoreError, match="free some space"):
+        run(release)
+    assert names(release.parent / "prepared") == []
+
+
 def test_a_cut_preparation_continues(bus_folder):
     release = bus_folder(IDS)
     with pytest.raises(KeyboardInterrupt):
         run(release, workers=1, on_progress=cut_after(5))
     root = release.parent / "prepared"
-    assert names(root) == [".bus-16.lock", ".bus-16.partial"]
+    assert names(root) == [".bus-16.partial"]
     with (root / ".bus-16.partial" / "journal.jsonl").open("a") as journal:
         journal.write('{"path": "cut in the mid')
     resumed = run(release)
@@ -162,7 +218,7 @@ def test_more_images_than_one_commit(bus_folder):
     assert run(bus_folder(ids, side=4), size=4).prepared.ids == tuple(ids)
 
 
-def test_all_unusable_images_are_named_and_repair_is_cheap(bus_folder):
+def test_all_unusable_images_are_named_and_nothing_is_left(bus_folder):
     release = bus_folder(IDS)
     empty, cut = release / "SYSUCC/benign(0).png", release / "GDPH/malignant(5).png"
     whole = cut.read_bytes()
@@ -176,10 +232,10 @@ def test_all_unusable_images_are_named_and_repair_is_cheap(bus_folder):
     assert message.endswith(
         "; restore the files or leave these images out with `--skip-unreadable`"
     )
-    assert "bus-16" not in names(release.parent / "prepared")
+    assert names(release.parent / "prepared") == []
     for path in (empty, cut):
         path.write_bytes(whole)
-    assert run(release).resumed == 10
+    assert run(release).prepared.ids == IDS
 
 
 def test_missing_images_are_named(bus_folder):
@@ -303,3 +359,53 @@ def test_the_real_images(real_data, tmp_path):
     assert benign.startswith("benign")
     assert malignant.startswith("malignant")
     assert groups[benign] == groups[malignant] == benign
+
+
+def test_settings_that_are_not_usual_are_part_of_the_fingerprint(bus_folder):
+    """Also where they change no byte, as the shape of images that are square already."""
+    release = bus_folder(IDS, side=16)
+    for path in release.glob("*/*.png"):
+        Image.open(path).crop((0, 0, 12, 12)).save(path)
+    source = sources.get("bus")
+
+    def fitted(fit: str) -> Prepared:
+        request = Request(folder=release, options=source.resolve({"fit": fit}))
+        return prepare(source, request, release.parent / f"prepared-{fit}", 16).prepared
+
+    usual, boxed = fitted("squash"), fitted("letterbox")
+    assert np.array_equal(usual.images, boxed.images)
+    assert usual.manifest["files"] == boxed.manifest["files"]
+    assert usual.fingerprint != boxed.fingerprint
+    assert usual.fingerprint == run(release).prepared.fingerprint
+    assert boxed.manifest["preprocessing"]["resize"].endswith("aspect ratio kept and black bars")
+    assert boxed.manifest["options"] == {"fit": "letterbox"}
+
+
+def test_the_range_of_deep_images_is_that_of_the_whole_set(tmp_path):
+    """A cut preparation that goes on with a brighter image decodes the others again."""
+    root = tmp_path / "images"
+    for number in range(6):
+        folder = root / "ab"[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        level = 100 * (number + 1)
+        Image.fromarray(np.full((9, 9), level, np.uint16)).save(folder / f"{number}.png")
+    source = sources.get("folder")
+    request = Request(folder=root, options=source.resolve({}))
+
+    def levels() -> list[int]:
+        done = prepare(source, request, tmp_path / "p", 8).prepared
+        told = [note for note in done.manifest["notes"] if "16-bit" in note]
+        assert len(told) == 1
+        return sorted(int(image.mean()) for image in done.images)
+
+    assert levels() == [round(100 * n * 255 / 1023) for n in range(1, 7)]
+    with pytest.raises(KeyboardInterrupt):
+        prepare(source, request, tmp_path / "q", 8, workers=1, on_progress=cut_after(5))
+    Image.fromarray(np.full((9, 9), 4000, np.uint16)).save(root / "a" / "9.png")
+    done = prepare(source, request, tmp_path / "q", 8)
+    assert sorted(int(image.mean()) for image in done.prepared.images) == [
+        *(round(100 * n * 255 / 4095) for n in range(1, 7)),
+        round(4000 * 255 / 4095),
+    ]
+    named = Request(folder=root, options=source.resolve({"depth": 16}))
+    assert prepare(source, named, tmp_path / "p", 8).prepared.images.max() == round(4000 / 257)

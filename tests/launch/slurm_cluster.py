@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.patience import PATIENCE, wait_until
+
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol")
 ADMINISTRATION = "/usr/sbin:/sbin"
 CORES = 2
@@ -45,7 +47,8 @@ SchedulerParameters=batch_sched_delay=0,sched_interval=1,bf_interval=2,sched_min
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 SlurmctldParameters=preempt_send_user_signal
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cores} CoresPerSocket={cores} RealMemory=1000
+GresTypes=gpu
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cores} CoresPerSocket={cores} RealMemory=1000 Gres=gpu:1
 PartitionName=main Nodes={host} Default=YES PriorityTier=1 PreemptMode=REQUEUE GraceTime=10
 PartitionName=urgent Nodes={host} PriorityTier=10 PreemptMode=OFF
 """
@@ -95,7 +98,7 @@ def cluster(folder: Path) -> Iterator[dict[str, str]]:
         subprocess.run(["scancel", "--user=root"], env=environment, check=False)
         for process in reversed(started):
             process.terminate()
-            process.wait(timeout=30)
+            process.wait(timeout=PATIENCE)
 
 
 def _configure(folder: Path, environment: dict[str, str]) -> None:
@@ -112,6 +115,7 @@ def _configure(folder: Path, environment: dict[str, str]) -> None:
         cores=min(CORES, os.cpu_count() or 1),
     )
     (folder / "slurm.conf").write_text(text)
+    (folder / "gres.conf").write_text("Name=gpu File=/dev/null\n")  # stands for one
     version = _answer(["slurmd", "-V"], environment)
     modern = int(version.split()[-1].partition(".")[0]) >= 24
     plugin = "disabled" if modern else "cgroup/v1"
@@ -119,13 +123,11 @@ def _configure(folder: Path, environment: dict[str, str]) -> None:
 
 
 def _await_idle(folder: Path, environment: dict[str, str]) -> None:
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        command = ["sinfo", "--noheader", "--partition=main", "--format=%T"]
-        if _answer(command, environment).strip() == "idle":
-            return
-        time.sleep(0.2)
-    raise RuntimeError(f"Slurm did not come up; see the logs in {folder}")
+    command = ["sinfo", "--noheader", "--partition=main", "--format=%T"]
+    wait_until(
+        f"Slurm is up (its logs are in {folder})",
+        lambda: _answer(command, environment).strip() == "idle",
+    )
 
 
 def _answer(command: list[str], environment: dict[str, str]) -> str:

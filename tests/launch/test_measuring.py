@@ -30,7 +30,9 @@ from sambench.store.record import RunRecord
 from sambench.store.tree import Store
 from tests.launch.conftest import TINY, ManifestMaker
 from tests.launch.test_pool import owner
+from tests.patience import PATIENCE
 
+pytestmark = pytest.mark.slow
 CPU = torch.device("cpu")
 
 
@@ -198,7 +200,7 @@ def test_one_interrupt_keeps_what_is_finished(
         assert process.poll() is None
     threading.Thread(target=process.stdout.read, daemon=True).start()
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=60) == 130
+    assert process.wait(timeout=PATIENCE) == 130
     folders = [Store(manifest.results).folder(config) for config in manifest.configs]
     assert any((folder / JOURNAL).exists() for folder in folders)
     assert all(stored(manifest, n).status == "completed" for n in range(2))

@@ -8,8 +8,8 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,22 +18,34 @@ import torch
 from sambench.config.run_config import RunConfig
 from sambench.errors import ConfigError, LaunchError
 from sambench.launch import pool
+from sambench.launch.crew import Crew
 from sambench.launch.launchers import local
 from sambench.launch.launchers.local import launch
 from sambench.launch.manifest import Manifest
-from sambench.launch.pool import Pool, threads_each
+from sambench.launch.pool import Pool
 from sambench.launch.watcher import Tally, Watcher
 from sambench.launch.wire import event_from_dict, event_to_dict
 from sambench.store.environment import COMMAND as TYPED
 from sambench.store.tree import CLAIM, Store
 from sambench.training.events import Epoch, Event, Started, Tick
 from tests.launch.conftest import TINY, ManifestMaker
+from tests.patience import PATIENCE, wait_until
+
+pytestmark = pytest.mark.slow
+LONG = 1_000_000
+"""Epochs of a run that is interrupted before it ends, however late that comes."""
 
 
 def owner(manifest: Manifest, config: RunConfig) -> int:
     """Return the process that does a run."""
     claim = Store(manifest.results).folder(config) / CLAIM
     return int(json.loads(claim.read_text())["pid"])
+
+
+def has_ended(manifest: Manifest, config: RunConfig) -> bool:
+    """Whether a run was begun and is no longer running."""
+    record = Store(manifest.results).load(config)
+    return record is not None and record.status != "running"
 
 
 def settled(manifest: Manifest, index: int) -> dict[str, object]:
@@ -45,10 +57,13 @@ def settled(manifest: Manifest, index: int) -> dict[str, object]:
     return {"final": record.final, "status": record.status, "hessian": hessian}
 
 
+@pytest.mark.not_nudged
+@pytest.mark.arithmetic
 def test_workers_are_kept_and_change_no_number(
     make_manifest: ManifestMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(TYPED, "sambench compare what-the-user-typed")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     manifest = make_manifest(5, hessian=TINY)
     events: list[Event] = []
     pids: set[int] = set()
@@ -64,17 +79,14 @@ def test_workers_are_kept_and_change_no_number(
     assert os.getpid() not in pids
     assert sum(isinstance(event, Epoch) for event in events) == 10
     inline = replace(manifest, results=tmp_path / "inline")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(threads_each(2))  # sums are rounded by how many share them
-    try:
-        assert launch(inline, {}, Watcher()).exit_code == 0
-    finally:
-        torch.set_num_threads(threads)
+    before = torch.get_num_threads()
+    assert launch(inline, {}, Watcher()).exit_code == 0
+    assert torch.get_num_threads() == before
     assert [settled(manifest, n) for n in range(5)] == [settled(inline, n) for n in range(5)]
     record = Store(manifest.results).load(manifest.configs[0])
     assert record is not None
     assert record.environment is not None
-    assert record.environment["threads"] == threads_each(2)
+    assert record.environment["threads"] == 1
     assert record.environment["runs_on_device"] == 2
     alone = Store(inline.results).load(manifest.configs[0])
     assert alone is not None
@@ -123,7 +135,7 @@ def test_a_run_of_another_process_is_left_to_it(make_manifest: ManifestMaker) ->
 
 def test_a_device_that_is_not_there(make_manifest: ManifestMaker) -> None:
     with pytest.raises(LaunchError, match="device cuda:9 is not there"):
-        Pool(make_manifest(2), ["cuda:9", "cuda:9"], Watcher()).run()
+        Pool(make_manifest(2), Crew(devices=["cuda:9"] * 2, threads=1), Watcher()).run()
 
 
 COMMAND = (
@@ -151,10 +163,10 @@ def started(manifest: Manifest) -> subprocess.Popen[str]:
 
 
 def test_one_interrupt_saves_all_and_the_next_launch_goes_on(make_manifest: ManifestMaker) -> None:
-    manifest = make_manifest(3, epochs=600)
+    manifest = make_manifest(3, epochs=LONG)
     process = started(manifest)
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=30) == 130
+    assert process.wait(timeout=PATIENCE) == 130
     store = Store(manifest.results)
     for config in manifest.configs[:2]:
         record = store.load(config)
@@ -174,16 +186,15 @@ def test_one_interrupt_saves_all_and_the_next_launch_goes_on(make_manifest: Mani
 
 
 def test_workers_of_a_killed_pool_save_and_end(make_manifest: ManifestMaker) -> None:
-    manifest = make_manifest(2, epochs=600)
+    manifest = make_manifest(2, epochs=LONG)
     process = started(manifest)
     process.kill()
     process.wait()
     store = Store(manifest.results)
     for config in manifest.configs:
-        deadline = time.monotonic() + 30
-        while (record := store.load(config)) is None or record.status == "running":
-            assert time.monotonic() < deadline, "the worker goes on"
-            time.sleep(0.05)
+        wait_until("the worker stops", partial(has_ended, manifest, config))
+        record = store.load(config)
+        assert record is not None
         assert record.status == "interrupted"
         assert (store.folder(config) / "checkpoint.pt").exists()
 
@@ -193,14 +204,15 @@ def test_workers_of_a_killed_pool_save_and_end(make_manifest: ManifestMaker) -> 
     [
         ({}, None, None),
         ({"runs_per_device": "3"}, "cpu", ["cpu"] * 3),
-        ({"runs_per_device": "auto"}, "cpu", None),
+        ({"workers": "3"}, "cpu", ["cpu"] * 3),
+        ({"threads": "all"}, "cpu", None),
         ({"devices": "cuda:0, cuda:1"}, None, ["cuda:0", "cuda:1"]),
         (
             {"devices": "cpu,cuda:0", "runs_per_device": "2"},
             None,
-            ["cpu", "cpu", "cuda:0", "cuda:0"],
+            ["cpu", "cuda:0", "cpu", "cuda:0"],
         ),
-        ({"devices": "cuda:0", "runs_per_device": "auto"}, None, ["cuda:0"]),
+        ({"devices": "cuda:0"}, None, None),
     ],
 )
 def test_who_does_the_runs(
@@ -213,9 +225,9 @@ def test_who_does_the_runs(
     """Workers for these devices, or None for in-line."""
     crews: list[list[str] | None] = []
 
-    class Crew:
-        def __init__(self, manifest: Manifest, devices: list[str], *rest: object) -> None:
-            crews.append(devices)
+    class Workers:
+        def __init__(self, manifest: Manifest, crew: Crew, *rest: object) -> None:
+            crews.append([*crew.devices])
 
         def run(self) -> Tally:
             return Tally()
@@ -224,7 +236,7 @@ def test_who_does_the_runs(
         crews.append(None)
         return Tally()
 
-    monkeypatch.setattr(pool, "Pool", Crew)
+    monkeypatch.setattr(pool, "Pool", Workers)
     monkeypatch.setattr(local, "run_all", inline)
     launch(replace(make_manifest(5), device=device), options, Watcher())
     assert crews == [expected]
@@ -239,14 +251,6 @@ def test_devices_that_make_no_sense(
 ) -> None:
     with pytest.raises(ConfigError):
         launch(replace(make_manifest(2), device=device), options, Watcher())
-
-
-def test_threads_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    assert [threads_each(n) for n in (1, 2, 3, 16)] == [8, 4, 2, 1]
-    monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    assert threads_each(2) == 3
 
 
 def test_events_survive_the_wire(make_manifest: ManifestMaker) -> None:

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from sambench.launch.launchers.ray import launch
 from sambench.launch.watcher import Tally, Watcher
 from sambench.store.tree import CLAIM, Store
 from tests.launch.conftest import ManifestMaker
+from tests.patience import PATIENCE, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -58,12 +58,9 @@ def test_two_nodes_do_the_runs_and_a_killed_worker_is_retried(
     thread = threading.Thread(target=launching, daemon=True)
     thread.start()
     folder = Store(manifest.results).folder(manifest.configs[0])
-    deadline = time.monotonic() + 60
-    while not (folder / "history.jsonl").exists():
-        assert time.monotonic() < deadline, "the run does not start"
-        time.sleep(0.05)
+    wait_until("the run trains", (folder / "history.jsonl").exists)
     os.kill(json.loads((folder / CLAIM).read_text())["pid"], signal.SIGKILL)
-    thread.join(timeout=120)
+    thread.join(timeout=PATIENCE)
     assert said == ["Ray on 2 node(s): 0 GPU and 1 CPU for each run"]
     assert (len(tallies[0].records), tallies[0].exit_code) == (3, 0)
     for record in tallies[0].records:
@@ -72,7 +69,7 @@ def test_two_nodes_do_the_runs_and_a_killed_worker_is_retried(
 
 
 def test_an_interrupt_saves_the_runs(ray: Any, make_manifest: ManifestMaker) -> None:
-    manifest = make_manifest(3, epochs=5000)
+    manifest = make_manifest(3, epochs=1_000_000)
     folder = Store(manifest.results).folder(manifest.configs[0])
 
     sent: list[int] = []

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from sambench.launch.unit import STOP_FILE, conclude, mark_failed, perform_alone
+from sambench.errors import (
+    CurvatureError,
+    DataError,
+    StoreError,
+    UnpreparedError,
+    is_of_surroundings,
+)
+from sambench.launch.launchers.local import run_all
+from sambench.launch.unit import STOP_FILE, conclude, mark_ended, mark_error, perform_alone
 from sambench.launch.watcher import Tally, Watcher
 from sambench.store.record import RunRecord
 from sambench.store.tree import Store
 from tests.launch.conftest import TINY, ManifestMaker
 
+if TYPE_CHECKING:
+    from tests.conftest import RecordMaker
+
 
 def unit(path: Path, index: int | str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "sambench.launch.unit", str(path), str(index)]
+    command = [sys.executable, "-m", "sambench.launch.job", str(path), str(index)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -59,21 +73,68 @@ def test_a_stop_file_stops_before_the_first_step(make_manifest: ManifestMaker) -
 
 
 def test_a_death_is_told_by_the_record_unless_that_knows_better(
-    make_manifest: ManifestMaker,
+    make_manifest: ManifestMaker, make_record: RecordMaker
 ) -> None:
     manifest = make_manifest()
-    config, store = manifest.configs[0], Store(manifest.results)
+    store = Store(manifest.results)
     for status, after in [
         ("running", "failed"),
+        ("interrupted", "failed"),
         ("completed", "completed"),
         ("diverged", "diverged"),
     ]:
-        store.save(RunRecord(config=config, status=status))
-        assert mark_failed(store, config, "killed")
-        record = store.load(config)
-        assert record is not None
-        assert record.status == after
-        assert record.error == ("killed" if after == "failed" else None)
+        record = make_record(status=status)
+        store.save(record)
+        assert mark_ended(store, record.config, "killed", "failed")
+        found = store.load(record.config)
+        assert found is not None
+        assert found.status == after
+        assert found.error == ("killed" if after == "failed" else None)
+
+
+def test_a_damaged_record_is_left_as_evidence(
+    make_manifest: ManifestMaker, make_record: RecordMaker
+) -> None:
+    record, store = make_record(status="running"), Store(make_manifest().results)
+    store.save(record)
+    path = store.folder(record.config) / "run.json"
+    path.write_text("{")
+    assert mark_ended(store, record.config, "killed", "failed")
+    assert path.read_text() == "{"
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "interrupted"),
+        (StoreError("cannot write in results"), "interrupted"),
+        (UnpreparedError("images.npy is damaged"), "interrupted"),
+        (DataError("split 'centre:nowhere' leaves no test image"), "failed"),
+        (ZeroDivisionError("division by zero"), "failed"),
+        (MemoryError(), "failed"),
+    ],
+)
+def test_only_a_fault_of_the_run_makes_it_failed(
+    make_manifest: ManifestMaker, error: Exception, status: str
+) -> None:
+    manifest = make_manifest()
+    config, store = manifest.configs[0], Store(manifest.results)
+    mark_error(store, config, error)
+    record = store.load(config)
+    assert record is not None
+    assert record.status == status
+    assert str(error) in (record.error or "")
+
+
+def test_a_fault_of_the_surroundings_below_another_error() -> None:
+    try:
+        try:
+            raise OSError(errno.EIO, "Input/output error")
+        except OSError as cause:
+            raise CurvatureError("the weights cannot be read") from cause
+    except CurvatureError as error:
+        assert is_of_surroundings(error)
+    assert not is_of_surroundings(CurvatureError("the Hessian is not symmetric"))
 
 
 def test_a_run_held_by_a_living_process_is_not_marked(make_manifest: ManifestMaker) -> None:
@@ -81,13 +142,15 @@ def test_a_run_held_by_a_living_process_is_not_marked(make_manifest: ManifestMak
     config, store = manifest.configs[0], Store(manifest.results)
     store.save(RunRecord(config=config, status="running"))
     with store.claim(config):
-        assert not mark_failed(store, config, "killed")
+        assert not mark_ended(store, config, "killed", "failed")
     record = store.load(config)
     assert record is not None
     assert record.status == "running"
 
 
-def test_how_a_run_ended_is_read_from_its_files(make_manifest: ManifestMaker) -> None:
+def test_how_a_run_ended_is_read_from_its_files(
+    make_manifest: ManifestMaker, make_record: RecordMaker
+) -> None:
     manifest = make_manifest(5, hessian=TINY)
     store = Store(manifest.results)
     for config, status, error in zip(
@@ -96,7 +159,8 @@ def test_how_a_run_ended_is_read_from_its_files(make_manifest: ManifestMaker) ->
         [None, "Traceback\n  here\nValueError: no", None, None],
         strict=False,
     ):
-        store.save(RunRecord(config=config, status=status, error=error))
+        done = make_record(status=status, error=error)
+        store.save(replace(done, config=config))
     said: list[str] = []
     tally = Tally()
     watcher = Watcher(
@@ -114,4 +178,22 @@ def test_how_a_run_ended_is_read_from_its_files(make_manifest: ManifestMaker) ->
     ]
     assert (len(tally.errors), len(tally.records), tally.exit_code) == (4, 1, 1)
     records = [store.load(config) for config in manifest.configs]
-    assert [record and record.status for record in records[3:]] == ["failed", "failed"]
+    ends = [record and (record.status, record.error) for record in records[3:]]
+    assert ends == [("interrupted", "gone"), ("interrupted", "gone")]
+
+
+def test_a_run_whose_record_was_damaged_stops_no_other(make_manifest: ManifestMaker) -> None:
+    manifest = make_manifest(2)
+    store, said = Store(manifest.results), []
+    path = store.folder(manifest.configs[0]) / "run.json"
+    path.parent.mkdir(parents=True)
+    path.write_text("{")
+    watcher = Watcher(failed=lambda config, error: said.append(str(error)))
+    tally = run_all(manifest, "cpu", watcher)
+    assert [record.name for record in tally.records] == [manifest.configs[1].name]
+    assert tally.exit_code == 1
+    assert said == [f"{path} is not a run record; move it away and run it again"]
+    again = Tally()
+    conclude(manifest, 0, watcher, again, "gone")
+    assert said[1] == said[0]
+    assert path.read_text() == "{"

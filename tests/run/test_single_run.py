@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
+import os
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +20,24 @@ import sambench.run.curvature
 import sambench.run.single_run
 from sambench.config.curvature_settings import HessianSettings
 from sambench.config.run_config import RunConfig
-from sambench.errors import CurvatureError, DataError, ModelError
+from sambench.errors import (
+    CurvatureError,
+    DamagedError,
+    DataError,
+    ModelError,
+    StoreError,
+    UnpreparedError,
+)
 from sambench.files.claim import Claimed
 from sambench.launch.launchers.local import run_all
 from sambench.launch.manifest import Manifest
 from sambench.launch.watcher import Watcher
 from sambench.run.curvature import measure_hessian
+from sambench.run.images import load_parts
 from sambench.run.single_run import Paths, build_network, run_one
+from sambench.store.status import Survey
 from sambench.store.tree import Store
+from sambench.training.events import Epoch
 from sambench.training.metrics import classification_metrics
 
 CPU = torch.device("cpu")
@@ -301,19 +316,152 @@ def test_a_run_without_weights_cannot_be_measured(paths: Paths) -> None:
 
 
 def test_weights_of_another_model_are_refused(paths: Paths) -> None:
-    record = run_one(config_of(), paths, device=CPU)
+    """Of a record that was written before the checksums of the files were."""
+    record = replace(run_one(config_of(), paths, device=CPU), artifacts=None)
     weights = Store(paths.results).folder(record.config) / "model.safetensors"
     save_file({"0.weight": torch.zeros(1)}, weights)
     with pytest.raises(CurvatureError, match="do not fit their model"):
         measure_hessian(record, TINY, paths, device=CPU)
 
 
+def test_weights_that_the_run_did_not_write_are_refused(paths: Paths) -> None:
+    """One flipped bit, and the whole file of another run of the same network."""
+    first, second = (run_one(config_of(seed=seed), paths, device=CPU) for seed in (0, 1))
+    store = Store(paths.results)
+    weights = store.folder(first.config) / "model.safetensors"
+    whole = bytearray(weights.read_bytes())
+    measure_hessian(first, TINY, paths, device=CPU)
+    whole[-1] ^= 1
+    others = (store.folder(second.config) / weights.name).read_bytes()
+    for content in (bytes(whole), others):
+        weights.write_bytes(content)
+        with pytest.raises(DamagedError, match="is not the file that its run wrote") as caught:
+            measure_hessian(first, TINY, paths, device=CPU, again=True)
+        assert str(weights) in str(caught.value)
+        with pytest.raises(DamagedError, match="is not the file that its run wrote"):
+            run_one(config_of(seed=0, shifts="xray"), paths, device=CPU)
+    assert store.load(first.config) is not None  # the record itself is sound
+
+
+def test_a_record_is_bound_to_its_files_and_to_itself(paths: Paths) -> None:
+    config = config_of()
+    record = run_one(config, paths, device=CPU)
+    folder = Store(paths.results).folder(config)
+    assert record.artifacts == {
+        name: hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        for name in ("predictions.npz", "model.safetensors", "history.jsonl")
+    }
+    body, _, seal = (folder / "run.json").read_text().rpartition(',\n  "sha256": "')
+    assert seal == hashlib.sha256(body.encode()).hexdigest() + '"\n}\n'
+    measured = measure_hessian(record, TINY, paths, device=CPU)
+    assert measured.artifacts == record.artifacts
+
+
+def test_every_byte_of_the_pixels_is_checked_before_training(
+    paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = Paths(data=tmp_path / "data", results=paths.results)
+    shutil.copytree(paths.data, copy.data)
+    pixels = copy.data / "phantom-32" / "images.npy"
+    whole = pixels.read_bytes()
+    for place in (127, 1000, len(whole) - 1):
+        pixels.write_bytes(whole[:place] + bytes([whole[place] ^ 128]) + whole[place + 1 :])
+        with pytest.raises(UnpreparedError, match=r"images\.npy is (damaged|missing|truncated)"):
+            run_one(config_of(), copy, device=CPU)
+    assert not paths.results.exists()
+    pixels.write_bytes(whole)
+    record = run_one(config_of(), copy, device=CPU)
+    pixels.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(UnpreparedError, match="which mends it"):
+        measure_hessian(record, TINY, copy, device=CPU)
+    pixels.write_bytes(whole)
+    read, pread = [], os.pread
+
+    def counted(handle: int, length: int, place: int) -> bytes:
+        read.append(place)
+        return pread(handle, length, place)
+
+    monkeypatch.setattr(os, "pread", counted)
+    for _ in range(3):  # once in a process for each state of the file
+        load_parts(config_of(), copy.data, CPU)
+    assert read == [0]
+
+
+def test_a_set_prepared_before_blocks_had_checksums_is_trained_on(
+    paths: Paths, tmp_path: Path
+) -> None:
+    copy = Paths(data=tmp_path / "data", results=paths.results)
+    shutil.copytree(paths.data, copy.data)
+    manifest = copy.data / "phantom-32" / "manifest.json"
+    content = json.loads(manifest.read_text())
+    del content["image_blocks"]
+    manifest.write_text(json.dumps(content))
+    assert run_one(config_of(), copy, device=CPU).status == "completed"
+    pixels = manifest.with_name("images.npy")
+    pixels.write_bytes(pixels.read_bytes()[:-1] + b"\x07")
+    with pytest.raises(UnpreparedError, match="is damaged"):
+        run_one(config_of(seed=1), copy, device=CPU)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (OSError(errno.EIO, "Input/output error"), "interrupted"),
+        (StoreError("cannot write in results: No space left on device"), "interrupted"),
+        (PermissionError(errno.EACCES, "Permission denied"), "interrupted"),
+        (ZeroDivisionError("division by zero"), "failed"),
+    ],
+)
+def test_a_fault_of_the_surroundings_leaves_a_run_to_be_resumed(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch, error: Exception, status: str
+) -> None:
+    """It fails at its third step; where the disk takes it, the record says why."""
+    config, steps = config_of(), iter(range(1, 100))
+
+    def failing() -> bool:
+        if next(steps) == 3:
+            raise error
+        return False
+
+    with pytest.raises(type(error)):
+        run_one(config, paths, device=CPU, stop_requested=failing)
+    record = Store(paths.results).load(config)
+    assert record is not None
+    assert record.status == status
+    assert str(error) in (record.error or "")
+    (standing,) = Survey(store=Store(paths.results)).of([config])
+    assert standing.action == ("skip" if status == "failed" else "run again")
+    assert str(error) in standing.note
+    if status == "interrupted":
+        assert run_one(config, paths, device=CPU).status == "completed"
+
+
+@pytest.mark.parametrize("what", ["results", "claim"])
+def test_a_run_whose_folder_is_removed_says_so_and_stops_no_other(paths: Paths, what: str) -> None:
+    configs = [config_of(seed=0), config_of(seed=1)]
+    folder = Store(paths.results).folder(configs[0])
+    said: list[str] = []
+
+    def removed(event: object) -> None:
+        if isinstance(event, Epoch) and not said and folder.exists():
+            shutil.rmtree(paths.results) if what == "results" else (folder / "claim.json").unlink()
+
+    manifest = Manifest(configs=configs, data=paths.data, results=paths.results)
+    watcher = Watcher(event=removed, failed=lambda config, error: said.append(str(error)))
+    tally = run_all(manifest, "cpu", watcher)
+    assert tally.exit_code == 1
+    assert said == [
+        f"{folder / 'claim.json'} was removed, alone or with its folder, while this process worked "
+        "there; nothing more was written, and the same command does it again"
+    ]
+    assert [record.name for record in tally.records] == [configs[1].name]
+    assert (folder / "run.json").exists() == (what == "claim")
+    assert run_one(configs[0], paths, device=CPU).status == "completed"
+
+
 def test_other_data_than_the_run_was_trained_on_are_refused(paths: Paths) -> None:
     record = run_one(config_of(), paths, device=CPU)
-    path = Store(paths.results).folder(record.config) / "run.json"
-    text = path.read_text().replace(str((record.data or {})["fingerprint"]), "0" * 64)
-    path.write_text(text)
-    altered = Store(paths.results).load(record.config)
-    assert altered is not None
+    altered = replace(record, data={**(record.data or {}), "fingerprint": "0" * 64})
+    Store(paths.results).save(altered)
     with pytest.raises(DataError, match="was trained on other data"):
         measure_hessian(altered, TINY, paths, device=CPU)

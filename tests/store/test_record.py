@@ -52,6 +52,7 @@ def test_what_outsiders_read(plain: dict[str, Any]) -> None:
         "sharpness",
         "hessian",
         "numerics",
+        "artifacts",
     ]
     assert plain["schema_version"] == 1
     assert plain["name"] == f"phantom-small-cnn-sam-s2-{plain['id']}"

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sambench.config.measurement import Measurement
-from sambench.errors import StoreError
-from sambench.files.claim import STALE_SECONDS, Owner
+from sambench.files.owner import STALE_SECONDS, Owner
 from sambench.store import status
 from sambench.store.record import RunRecord
 from sambench.store.status import Survey, counts, pending
@@ -163,19 +162,78 @@ def test_the_order_is_kept_and_counted(store: Store, make_record: RecordMaker) -
     assert [s.config for s in pending(found)] == [configs[0], configs[2]]
 
 
-@pytest.mark.parametrize("change", [{"schema_version": 2}, {"id": "0000000000"}])
-def test_a_damaged_record_stops_a_launch(
-    store: Store, make_record: RecordMaker, change: Mapping[str, object]
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"schema_version": 2}, "has schema version 2, not 1"),
+        ({"id": "0000000000"}, "says id 0000000000 but its configuration has"),
+        ({"final": None}, "its final.test.accuracy is None, no fraction"),
+        ({"suite": "another"}, "it was altered: its checksum does not fit"),
+    ],
+)
+def test_a_damaged_record_is_a_state_and_stops_no_other(
+    store: Store, make_record: RecordMaker, change: Mapping[str, object], why: str
 ) -> None:
-    record = make_record()
+    record, other = make_record(), make_record("sam")
     store.save(record)
+    store.save(other)
     path = store.folder(record.config) / "run.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
-    with pytest.raises(StoreError, match=r"run\.json (has schema version 2|says id 0000000000)"):
-        Survey(store=store).of([record.config])
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}, indent=2) + "\n")
+    found = Survey(store=store).of([record.config, other.config])
+    assert [(s.state, s.action) for s in found] == [("damaged", "skip"), ("done", "skip")]
+    assert why in found[0].note
+    assert "\n" not in found[0].note
+    assert standing(store, record, retry=("damaged",)) == ("damaged", "run again")
     path.write_text("{")
-    with pytest.raises(StoreError, match="is not a run record"):
-        Survey(store=store).of([record.config])
+    assert standing(store, record) == ("damaged", "skip")
+
+
+def test_files_beside_a_record_are_checked_where_damage_is_to_be_repaired(
+    store: Store, make_record: RecordMaker
+) -> None:
+    """Reading the weights of thousands of runs is no part of a plan; where they are used, it is."""
+    record = make_record()
+    folder = store.folder(record.config)
+    history = store.save_history(record.config, [{"epoch": 1}])
+    bound = {"history.jsonl": history, "model.safetensors": "not kept"}
+    store.save(replace(record, artifacts=bound))
+    retry = ("damaged",)
+    assert standing(store, record, retry=retry) == ("done", "skip")
+    (folder / "history.jsonl").write_text('{"epoch": 2}\n')
+    assert standing(store, record) == ("done", "skip")
+    found = Survey(store=store, retry=retry).of([record.config])[0]
+    assert (found.state, found.action) == ("damaged", "run again")
+    assert found.note.startswith(f"{folder / 'history.jsonl'} is not the file that its run wrote")
+
+
+@pytest.mark.parametrize(
+    ("error", "note"),
+    [
+        ("Traceback\n  here\nValueError:   no\n", "ValueError: no"),
+        ("its worker was killed", "its worker was killed"),
+        (None, ""),
+    ],
+)
+def test_the_reason_is_told_in_one_line(
+    store: Store, make_record: RecordMaker, error: str | None, note: str
+) -> None:
+    for ended in ("failed", "diverged", "interrupted"):
+        record = make_record(status=ended, error=error)
+        store.save(record)
+        assert Survey(store=store).of([record.config])[0].note == note
+
+
+def test_a_claim_that_tells_nothing_is_said_so(store: Store, make_record: RecordMaker) -> None:
+    record = make_record(status="running")
+    store.save(record)
+    claim = store.folder(record.config) / "claim.json"
+    claim.write_text("{")
+    found = Survey(store=store).of([record.config])[0]
+    assert (found.state, found.action) == ("running", "wait")
+    assert found.note == (
+        f"{claim} cannot be read as a claim of this version of sambench; remove it if nobody is at "
+        "it"
+    )
 
 
 def test_a_plan_of_runs_that_have_a_claim_writes_nothing(

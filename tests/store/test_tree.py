@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sambench.errors import StoreError
+from sambench.errors import DamagedError, StoreError
+from sambench.files.atomic import write_json
 from sambench.files.claim import Claimed
 from sambench.store.record import RunRecord
 from sambench.store.tree import Store
@@ -76,17 +77,91 @@ def test_no_results_at_all(store: Store) -> None:
 def test_a_retired_run_is_kept_aside_and_missing(store: Store, record: RunRecord) -> None:
     for number in (1, 2):
         store.save(record)
-        assert store.retire(record.config) == store.root / "retired" / record.name / str(number)
+        aside = store.root / "retired" / record.name / str(number)
+        assert store.retire(record.config, "stale, the code gives other numbers now") == aside
         assert store.load(record.config) is None
         assert names(store.runs) == []
-    assert names(store.root / "retired" / record.name / "2") == ["run.json"]
+    assert names(aside) == ["note.txt", "run.json"]
+    assert (aside / "note.txt").read_text() == (
+        f"{record.name} was moved here and done anew: stale, the code gives other numbers now\n"
+    )
 
 
 def test_a_run_that_somebody_is_at_is_not_retired(store: Store, record: RunRecord) -> None:
     store.save(record)
     with store.claim(record.config), pytest.raises(Claimed):
-        store.retire(record.config)
+        store.retire(record.config, "stale")
     assert store.load(record.config) == record
+
+
+def before_seals(record: RunRecord) -> dict[str, object]:
+    """The record as this package wrote it before it wrote checksums."""
+    return {name: value for name, value in record.to_dict().items() if name != "artifacts"}
+
+
+def edited(store: Store, record: RunRecord, old: str, new: str) -> Path:
+    path = store.folder(record.config) / "run.json"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"accuracy": 0.75', '"accuracy": 0.99'),
+        ('"train_seconds": 10.0', '"train_seconds": 9.0'),
+        ('"status": "completed"', '"status": "failed"'),
+        ('"suite": null', '"suite": "another"'),
+        ('"sha256": "', '"sha256": "0'),
+        ("\n}\n", ', "more": 1}\n'),
+    ],
+)
+def test_an_edit_by_hand_is_noticed(store: Store, record: RunRecord, old: str, new: str) -> None:
+    store.save(record)
+    path = edited(store, record, old, new)
+    said = (
+        f"{path} is damaged (it was altered: its checksum does not fit); `--retry damaged` does "
+        "the run again"
+    )
+    with pytest.raises(DamagedError) as caught:
+        store.load(record.config)
+    assert str(caught.value) == said
+    assert store.records() == ([], [said])
+    with pytest.raises(DamagedError) as caught:
+        store.find([record.name])
+    assert str(caught.value) == said
+    assert store.damaged([record.id]) == [said]
+    assert store.damaged(["another"]) == []
+
+
+def test_every_bit_of_a_record_counts(store: Store, record: RunRecord) -> None:
+    """Each flipped bit is noticed, or leaves what is read as it was (as in white space)."""
+    store.save(record)
+    path = store.folder(record.config) / "run.json"
+    whole = path.read_bytes()
+    for place in range(0, len(whole), 7):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(DamagedError):
+            store.load(record.config)
+    path.write_bytes(whole.replace(b"\n", b"\r\n"))  # as git may write it
+    assert store.load(record.config) == record
+
+
+def test_a_record_of_before_there_were_seals_is_read(store: Store, record: RunRecord) -> None:
+    write_json(store.folder(record.config) / "run.json", before_seals(record))
+    assert store.load(record.config) == record
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "null", '"0.9"', "1.5", "true"])
+def test_a_completed_record_without_a_true_accuracy_is_damaged(
+    store: Store, record: RunRecord, value: str
+) -> None:
+    write_json(store.folder(record.config) / "run.json", before_seals(record))
+    edited(store, record, '"accuracy": 0.75', f'"accuracy": {value}')
+    with pytest.raises(DamagedError, match=r"run\.json is (damaged \(its final|not a run record)"):
+        store.load(record.config)
 
 
 def test_find(store: Store, make_record: RecordMaker) -> None:

@@ -64,7 +64,7 @@ def training(
     return Training(
         config,
         model,
-        build(name, model.parameters(), base, **wanted),
+        build(name, model.parameters(), base, model=model, **wanted),
         images(device=device),
         images(1, device) if config.validation else None,
         folder=folder,
@@ -76,6 +76,18 @@ def training(
     )
 
 
+def running_accuracies(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, lr: float
+) -> tuple[list[list[tuple[int, float]]], Training]:
+    """Train with every step reported; return by epoch the images seen and the accuracy told."""
+    monkeypatch.setattr("sambench.training.loop.TICK_SECONDS", -1.0)
+    run = training(folder, optimizer="adam", lr=lr)
+    ticks: list[list[tuple[int, float]]] = [[] for _ in range(3)]
+    run._on_tick = lambda tick: ticks[tick.epoch - 1].append((run.state.seen, tick.accuracy))
+    run.run()
+    return ticks, run
+
+
 def weights(run: Training) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
 
@@ -83,6 +95,38 @@ def weights(run: Training) -> dict[str, torch.Tensor]:
 def told(epoch: Epoch) -> dict[str, Any]:
     """What must repeat exactly: everything but the time."""
     return {k: v for k, v in vars(epoch).items() if k != "train_seconds"}
+
+
+def test_the_running_accuracy_is_of_the_images_seen_in_this_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After each step the number of right images grows by those of the step's own batch."""
+    ticks, run = running_accuracies(tmp_path, monkeypatch, lr=0.01)
+    assert [[seen for seen, _ in epoch] for epoch in ticks] == [[4, 8, 12, 16, 21]] * 3
+    for epoch, line in zip(ticks, run.state.history, strict=True):
+        right = [seen * accuracy for seen, accuracy in epoch]
+        assert right == pytest.approx([round(number) for number in right], abs=1e-4)
+        grown = np.diff([0.0, *right])
+        sizes = np.diff([0, *(seen for seen, _ in epoch)])
+        assert np.all((grown > -1e-4) & (grown < sizes + 1e-4))
+        assert epoch[-1][1] == pytest.approx(line.train_accuracy, abs=1e-6)
+        assert epoch[0][1] in (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+def test_a_network_that_is_always_right_is_told_so_from_the_first_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = training(tmp_path, optimizer="adam", lr=0.01)
+    run.train.labels.zero_()
+    last = run.model[-1]
+    assert isinstance(last, nn.Linear)
+    with torch.no_grad():
+        last.bias.copy_(torch.tensor([1e3, -1e3]))
+    told_accuracies: list[float] = []
+    monkeypatch.setattr("sambench.training.loop.TICK_SECONDS", -1.0)
+    run._on_tick = lambda tick: told_accuracies.append(tick.accuracy)
+    run.run()
+    assert told_accuracies == [1.0] * 15
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sam", "gcsam", "sgd"])

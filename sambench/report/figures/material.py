@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -137,13 +137,17 @@ class Material:
 
     def history(self, record: RunRecord) -> Epochs | None:
         """Return a run's epochs, or None where there is no sound file of them."""
-        found: Epochs | None = self._file(self._runs.history(record.config), _checked_history)
+        found: Epochs | None = self._file(
+            self._runs.history(record.config), partial(_checked_history, record)
+        )
         return found
 
     def predictions(self, line: Line) -> list[Predictions]:
         """Return the predictions of the completed runs that have a sound file of them."""
         where = self._runs.predictions
-        found = (self._file(where(record.config), _checked) for record in line.completed)
+        found = (
+            self._file(where(record.config), partial(_checked, record)) for record in line.completed
+        )
         return [predictions for predictions in found if predictions is not None]
 
     def arrays(self, record: RunRecord, file: object, kind: str, needs: Sequence[str]) -> Arrays:
@@ -188,8 +192,8 @@ def classes_of(lines: Iterable[Line]) -> Sequence[str]:
     return ()
 
 
-def _checked_history(path: Path) -> Epochs:
-    epochs = read_history(path)
+def _checked_history(record: RunRecord, path: Path) -> Epochs:
+    epochs = read_history(path, record.sha256_of(path.name))
     for epoch in epochs:
         sound = (
             isinstance(epoch, Mapping)
@@ -209,8 +213,8 @@ def _is_number(value: object) -> bool:
     return number and math.isfinite(value)  # type: ignore[arg-type]
 
 
-def _checked(path: Path) -> Predictions:
-    found = read_predictions(path)
+def _checked(record: RunRecord, path: Path) -> Predictions:
+    found = read_predictions(path, record)
     shape, labels = found.probabilities.shape, found.labels
     sound = (
         len(shape) == 2

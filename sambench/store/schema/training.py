@@ -49,6 +49,8 @@ class Environment(TypedDict):
         command: The command line, without the path of the program.
         deterministic: "bitwise", or how far the device allows.
         engine: How the steps were executed; of runs that came to their end.
+        resumed_from: Device, gpu, cpu, threads and torch of the earlier sessions of a run that was
+            resumed where one of these was another.
     """
 
     sambench: str
@@ -68,6 +70,7 @@ class Environment(TypedDict):
     command: str
     deterministic: str
     engine: NotRequired[Engine]
+    resumed_from: NotRequired[list[dict[str, str | int | None]]]
 
 
 class Data(TypedDict):

@@ -1,0 +1,62 @@
+"""Checksums by which a stored file is known to be what was written: sha256, in hex digits.
+
+A JSON file can be sealed: its last line is the checksum of all lines before. That finds damage and
+edits by hand; it does not find an edit by somebody who makes a new seal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from sambench.errors import DamagedError
+
+_SEAL = ',\n  "sha256": "'
+_END = '"\n}\n'
+
+
+def sha256_of(data: bytes | memoryview) -> str:
+    """Return the checksum of some bytes."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def read_checked(path: Path, sha256: str | None) -> bytes:
+    """Return the content of a file that a run has written; the bytes checked are those returned.
+
+    Args:
+        path: The file.
+        sha256: What its run wrote down of it; None where it wrote down nothing.
+
+    Raises:
+        DamagedError: If it is another.
+        OSError: If it cannot be read.
+    """
+    data = path.read_bytes()
+    if sha256 is not None and sha256_of(data) != sha256:
+        raise DamagedError(
+            f"{path} is not the file that its run wrote (its checksum is not the record's): it is "
+            "damaged or another run's; `--retry damaged` does the run again"
+        )
+    return data
+
+
+def sealed(text: str) -> str:
+    """Return an indented JSON object with its checksum as one more member."""
+    body = text.removesuffix("\n}\n")
+    return f"{body}{_SEAL}{sha256_of(body.encode())}{_END}"
+
+
+def unsealed(text: str, mark: str) -> tuple[str, bool]:
+    """Return a JSON text without its seal, and whether it is as it was when it was sealed.
+
+    Ends of lines may have been changed, as by git.
+
+    Args:
+        text: Of the file.
+        mark: What every text that was ever sealed has in it. One that has neither mark nor seal is
+            older than seals and taken as it is.
+    """
+    body, found, seal = text.replace("\r\n", "\n").rpartition(_SEAL)
+    if not found:
+        return text, mark not in text
+    return body + "\n}\n", seal == sha256_of(body.encode()) + _END

@@ -1,0 +1,183 @@
+"""Weights from a file of one's own: the backbone is loaded, the head starts anew."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sambench.errors import ModelError, did_you_mean
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+WRAPPERS = ("state_dict", "model", "model_state_dict", "net", "network", "teacher", "student")
+"""Keys under which training scripts put a network's state in a checkpoint."""
+
+LEAST_SHARE = 0.9
+"""Smallest share of the backbone's numbers that a file must hold to be taken for its weights."""
+
+COUNTER = "num_batches_tracked"
+"""Buffer of batch normalisation that files of old versions of torch lack; it changes no output."""
+
+State = Mapping[str, "Tensor"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedWeights:
+    """What of a file went into a network.
+
+    Attributes:
+        sha256: Of the file.
+        tensors: Tensors of the network, the counters of batch normalisation left out.
+        new: Names of those that kept their random initialisation: the head, and what the file
+            lacks.
+        unused: Names in the file that the network has no place for.
+    """
+
+    sha256: str
+    tensors: int
+    new: tuple[str, ...]
+    unused: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """Say what was loaded and what was not, by module: "245 of 247 tensors; new: fc"."""
+        modules = dict.fromkeys(name.rpartition(".")[0] or name for name in self.new)
+        return (
+            f"{self.tensors - len(self.new)} of {self.tensors} tensors; new: {', '.join(modules)}"
+        )
+
+
+def load_backbone(network: nn.Module, path: Path) -> LoadedWeights:
+    """Load a file's weights into a network, except into its last layer, and say what fitted.
+
+    Names may have a prefix that the network's lack, as `module.` or `backbone.`; the one under
+    which most tensors fit is taken off. Position embeddings of transformers are interpolated to
+    the network's image size.
+
+    Args:
+        network: Freshly initialised; changed in place.
+        path: A safetensors file, or one of torch that holds tensors and plain values only.
+
+    Raises:
+        ModelError: If the file cannot be read or holds another network's weights.
+    """
+    import torch
+
+    own = network.state_dict()
+    given = _resized(network, own, _without_prefix(read_state(path), own))
+    head = _head_of(network)
+    fitting = {
+        name: tensor
+        for name, tensor in given.items()
+        if name in own and own[name].shape == tensor.shape and not name.startswith(head)
+    }
+    backbone = [k for k in own if not k.startswith(head) and not k.endswith(COUNTER)]
+    held = sum(own[name].numel() for name in backbone if name in fitting)
+    share = held / max(1, sum(own[name].numel() for name in backbone))
+    if share < LEAST_SHARE:
+        missing = next(name for name in backbone if name not in fitting)
+        raise ModelError(
+            f"the weights {path} are another network's: they fill {share:.0%} of its backbone; "
+            f"it has no {missing!r} of shape {tuple(own[missing].shape)}"
+            f"{did_you_mean(missing, given)}"
+        )
+    with torch.no_grad():
+        network.load_state_dict({**own, **fitting})
+    counted = [name for name in own if not name.endswith(COUNTER)]
+    return LoadedWeights(
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        tensors=len(counted),
+        new=tuple(name for name in counted if name not in fitting),
+        unused=tuple(k for k in given if k not in own),
+    )
+
+
+def read_state(path: Path) -> State:
+    """Return the tensors of a file by name.
+
+    Raises:
+        ModelError: If the file cannot be read without running code from it, or holds no tensors.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise ModelError(f"the weights {path} are not there; check --weights") from None
+    except pickle.UnpicklingError:
+        raise ModelError(
+            f"the weights {path} hold Python objects that could run code; save the state_dict "
+            "alone, best with safetensors"
+        ) from None
+    except (SafetensorError, OSError, RuntimeError, EOFError, ValueError) as error:
+        reason = " ".join(str(error).split())[:150]
+        raise ModelError(f"the weights {path} cannot be read ({reason})") from error
+    for found in _candidates(content):
+        return found
+    raise ModelError(
+        f"the weights {path} hold no state_dict; looked at its top and under {', '.join(WRAPPERS)}"
+    )
+
+
+def _candidates(content: Any) -> Iterator[State]:
+    """Yield the states in a checkpoint: the content itself, or what lies under a known key."""
+    from torch import Tensor
+
+    if not isinstance(content, Mapping):
+        return
+    tensors = {k: v for k, v in content.items() if isinstance(k, str) and isinstance(v, Tensor)}
+    if tensors:
+        yield tensors
+    for key in WRAPPERS:
+        yield from _candidates(content.get(key))
+
+
+def _without_prefix(given: State, own: State) -> State:
+    """Take off the prefix under which most tensors of the file are the network's."""
+
+    def stripped(prefix: str) -> State:
+        return {k.removeprefix(prefix): v for k, v in given.items() if k.startswith(prefix)}
+
+    parts = [name.split(".") for name in given]
+    prefixes = {"": None} | {
+        ".".join(names[:depth]) + ".": None
+        for names in parts
+        for depth in range(1, min(4, len(names)))
+    }
+    return stripped(max(prefixes, key=lambda prefix: len(own.keys() & stripped(prefix).keys())))
+
+
+def _head_of(network: nn.Module) -> str:
+    """Return the name, with a dot, of the module that has a network's last parameter."""
+    *_, last = (name for name, _ in network.named_parameters())
+    return last.rpartition(".")[0] + "."
+
+
+def _resized(network: nn.Module, own: State, given: State) -> State:
+    """Interpolate position embeddings to the number of patches that the network has."""
+    resized = dict(given)
+    if "pos_embed" in own and "pos_embed" in given:  # timm
+        from timm.layers.pos_embed import resample_abs_pos_embed
+
+        grid: Any = getattr(network, "patch_embed", None)
+        prefix: Any = getattr(network, "num_prefix_tokens", 1)
+        if given["pos_embed"].shape != own["pos_embed"].shape and grid is not None:
+            resized["pos_embed"] = resample_abs_pos_embed(
+                given["pos_embed"], new_size=grid.grid_size, num_prefix_tokens=prefix
+            )
+    name = "encoder.pos_embedding"
+    if name in own and name in given and own[name].shape != given[name].shape:  # torchvision
+        from torchvision.models.vision_transformer import interpolate_embeddings
+
+        size: Any = network.image_size
+        patch: Any = network.patch_size
+        resized.update(interpolate_embeddings(size, patch, {name: given[name]}))
+    return resized

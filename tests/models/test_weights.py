@@ -1,0 +1,135 @@
+"""Weights of one's own: whatever script they come from, the backbone is loaded or it is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from sambench.errors import ModelError
+from sambench.models.model import build_model
+from sambench.models.weights import load_backbone
+
+Save = Callable[[Path, dict[str, Tensor]], Path]
+
+
+def network(seed: int, name: str = "small-cnn", classes: int = 2, size: int = 32) -> nn.Module:
+    torch.manual_seed(seed)
+    return build_model(name, classes=classes, image_size=size, pretrained=False)
+
+
+def as_safetensors(folder: Path, state: dict[str, Tensor]) -> Path:
+    path = folder / "w.safetensors"
+    save_file(state, path)
+    return path
+
+
+def as_checkpoint(folder: Path, state: dict[str, Tensor]) -> Path:
+    path = folder / "w.pt"
+    torch.save({"epoch": 3, "model_state_dict": state, "optimizer": {"lr": 0.1}}, path)
+    return path
+
+
+def as_state(folder: Path, state: dict[str, Tensor]) -> Path:
+    path = folder / "w.pth"
+    torch.save(state, path)
+    return path
+
+
+@pytest.mark.parametrize("save", [as_safetensors, as_checkpoint, as_state])
+@pytest.mark.parametrize("prefix", ["", "module.", "backbone.", "module.encoder."])
+def test_the_backbone_is_loaded_and_the_head_is_new(
+    tmp_path: Path, save: Save, prefix: str
+) -> None:
+    """The file has 1,000 classes, as ImageNet's have; a head of a script lies beside it."""
+    source, target = network(1, classes=1000), network(2)
+    before = {k: v.clone() for k, v in target.state_dict().items()}
+    state = {prefix + k: v for k, v in source.state_dict().items()}
+    loaded = load_backbone(target, save(tmp_path, {**state, "projector.weight": torch.ones(3)}))
+    *backbone, weight, bias = dict(target.named_parameters())
+    for name in backbone:
+        assert torch.equal(target.state_dict()[name], source.state_dict()[name]), name
+    for name in (weight, bias):
+        assert torch.equal(target.state_dict()[name], before[name]), name
+    assert loaded.new == (weight, bias)
+    head = weight.rpartition(".")[0]
+    counted = len([name for name in before if not name.endswith("num_batches_tracked")])
+    assert str(loaded) == f"{counted - 2} of {counted} tensors; new: {head}"
+
+
+def test_the_head_is_new_even_where_its_shape_is_the_file_s(tmp_path: Path) -> None:
+    source, target = network(1), network(2)
+    before = [p.clone() for p in target.parameters()][-2]
+    load_backbone(target, as_safetensors(tmp_path, source.state_dict()))
+    assert torch.equal([*target.parameters()][-2], before)
+
+
+def test_files_of_old_versions_have_no_batch_counters(tmp_path: Path) -> None:
+    state = {
+        k: v for k, v in network(1).state_dict().items() if not k.endswith("num_batches_tracked")
+    }
+    loaded = load_backbone(network(2), as_safetensors(tmp_path, state))
+    assert len(loaded.new) == 2
+
+
+@pytest.mark.parametrize("name", ["timm:vit_tiny_patch16_224", "vit"])
+def test_position_embeddings_are_interpolated(tmp_path: Path, name: str) -> None:
+    """A constant embedding stays constant at any number of patches."""
+    source, target = network(1, name, size=64), network(2, name, size=96)
+    key = next(k for k in source.state_dict() if k.endswith(("pos_embed", "pos_embedding")))
+    state = {k: v.clone() for k, v in source.state_dict().items()}
+    state[key][:] = 0.25
+    loaded = load_backbone(target, as_safetensors(tmp_path, state))
+    assert len(loaded.new) == 2
+    torch.testing.assert_close(
+        target.state_dict()[key], torch.full_like(target.state_dict()[key], 0.25)
+    )
+
+
+def test_another_network_s_weights_are_refused(tmp_path: Path) -> None:
+    path = as_safetensors(tmp_path, network(1, "resnet18").state_dict())
+    with pytest.raises(ModelError, match=r"are another network's: they fill 0% .* it has no '.*'"):
+        load_backbone(network(2), path)
+
+
+class Payload:
+    """What a pickle may run; it must not be."""
+
+    def __reduce__(self) -> Any:
+        return (print, ("run",))
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda path: None, "are not there; check --weights"),
+        (lambda path: path.write_bytes(b"no weights"), "cannot be read|could run code"),
+        (lambda path: torch.save(Payload(), path), "could run code"),
+        (lambda path: torch.save({"epoch": 3}, path), "hold no state_dict"),
+    ],
+    ids=["missing", "damaged", "code", "empty"],
+)
+def test_files_that_are_no_weights(
+    tmp_path: Path, make: Callable[[Path], Any], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "w.pt"
+    make(path)
+    with pytest.raises(ModelError, match=said) as refused:
+        load_backbone(network(0), path)
+    assert "\n" not in str(refused.value)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.real
+def test_real_imagenet_weights(real_data: Path) -> None:
+    path = real_data.parent / "weights" / "tf_efficientnet_lite0.safetensors"
+    if not path.is_file():
+        pytest.skip("no weights beside the real images")
+    loaded = load_backbone(network(0, "timm:tf_efficientnet_lite0", size=64), path)
+    assert str(loaded) == "245 of 247 tensors; new: classifier"
+    assert loaded.sha256 == "2b4a5f7e9a1870e2c41efd811c5b04f7e5843b32900a338e3f181204a324f9c6"
