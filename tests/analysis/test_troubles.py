@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sambench.analysis.panels import build_panels
+from sambench.analysis.groups import build_groups
 from sambench.analysis.troubles import Trouble, troubles
 from sambench.config.run_config import RunConfig
 from sambench.store.record import RunRecord
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def found(records: Sequence[RunRecord], planned: Sequence[RunConfig] = ()) -> tuple[Trouble, ...]:
-    return troubles(build_panels(records, "adam"), planned, "study.yaml")
+    return troubles(build_groups(records, "adam"), planned, "study.yaml")
 
 
 def only(records: Sequence[RunRecord], planned: Sequence[RunConfig] = ()) -> Trouble:

@@ -70,8 +70,8 @@ def test_one_failing_run_does_not_stop_the_others_and_is_left_alone_after(folder
     code, _, said = compare("study.yaml --device cpu")
     assert code == 1
     assert said == (
-        "small-cnn on phantom: 2 pairs of runs of each of 2 optimizers and adam can never reach "
-        "p < 0.05 (smallest possible 1 after Holm); 7 pairs are the least.\n"
+        "small-cnn on phantom: 2 seeds cannot show any difference between optimizers; it takes "
+        "6 (`--seeds 6`, or `seeds: 6` in the suite).\n"
         "4 of 6 runs are done already\n2 diverged; `--retry diverged` does them again\n"
     )
     code, shown, _ = compare("study.yaml --plan")
@@ -115,8 +115,8 @@ def test_stale_runs_are_kept_until_asked_for_and_then_put_aside(folder: Path) ->
     code, _, said = compare("study.yaml --device cpu --only '*-adam-s0-*'")
     assert code == 0
     assert said == (
-        "small-cnn on phantom: 2 pairs of runs of each of 2 optimizers and adam can never reach "
-        "p < 0.05 (smallest possible 1 after Holm); 7 pairs are the least.\n"
+        "small-cnn on phantom: 2 seeds cannot show any difference between optimizers; it takes "
+        "6 (`--seeds 6`, or `seeds: 6` in the suite).\n"
         "1 stale (the data were prepared anew and differ); `--retry stale` does them again\n"
     )
     code, _, _ = compare("study.yaml --device cpu --only '*-adam-s0-*' --retry stale")
