@@ -182,7 +182,7 @@ def show_table(
     records = [record for config in configs if (record := store.load(config)) is not None]
     if not any(record.status == COMPLETED for record in records):
         return
-    for table in build_tables(records, baseline):
+    for table in build_tables(records, baseline, configs):
         screen.table(table)
 
 

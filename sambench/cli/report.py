@@ -46,8 +46,7 @@ class Content:
         typer.Option(
             "--baseline",
             metavar="NAME",
-            help="The optimizer that the others are compared with; where it was run with several "
-            "settings, one of them, as in 'adam (lr=0.001)'.",
+            help="The optimizer that the others are compared with, as adam or 'adam (lr=0.001)'.",
             show_default="the suite's, or adam",
             autocompletion=completion.optimizers,
         ),

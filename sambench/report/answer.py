@@ -106,6 +106,7 @@ def _which(study: Study) -> str:
         by_verdict.setdefault(one.verdict, []).append(one)
     sentences = []
     better = by_verdict.get(BETTER, [])
+    largest = better[0] if better else max(found, key=lambda one: one.estimate or 0.0)
     if better:
         names = [study.title_of(one.candidate) for one in better]
         were = "was" if len(names) == 1 else "were"
@@ -116,7 +117,6 @@ def _which(study: Study) -> str:
     elif not any(one.enough for one in found):
         return _too_few(study, found, where)
     else:
-        largest = max(found, key=lambda one: one.estimate or 0.0)
         gains = (largest.estimate or 0.0) > 0
         title = study.title_of(largest.candidate)
         what = (
@@ -128,11 +128,18 @@ def _which(study: Study) -> str:
         sentences.append(
             f"{where}, no optimizer was shown to be more accurate than {baseline}. {what}."
         )
+    if largest.images is not None:
+        ends = " to ".join(signed(end, 1) for end in largest.images)
+        title = study.title_of(largest.candidate)
+        sentences.append(
+            f"Over other seeds and other test images alike, {title}'s difference lies between "
+            f"{ends.replace(' to ', ' and ')} points (95 %, by itself)."
+        )
     worse = by_verdict.get(WORSE, [])
     if worse:
         names = [study.title_of(one.candidate) for one in worse]
         were = "was" if len(names) == 1 else "were"
-        last = f" ({_short(worse[-1])})" if len(worse) == 1 else ""
+        last = f": {_short(worse[-1])}" if len(worse) == 1 else ""
         sentences.append(f"{listed(names, MOST_NAMED)} {were} shown to be less accurate{last}.")
     same = by_verdict.get(EQUIVALENT, [])
     if same:
@@ -187,9 +194,6 @@ def _short(one: Comparison) -> str:
     parts = []
     if one.low is not None and one.high is not None:
         parts.append(f"95 % interval {interval(one)}")
-    if one.images is not None:
-        ends = " to ".join(signed(end, 1) for end in one.images)
-        parts.append(f"over other test images too, by itself, {ends}")
     if one.p is not None:
         p = p_value(one.p)
         parts.append(f"p {p}" if p.startswith("<") else f"p = {p}")
@@ -287,9 +291,10 @@ def _cost(study: Study, decision: Decision) -> str:
     for times_more, labels in sorted(groups.items(), key=lambda item: float(item[0])):
         times = [t for label in labels if (t := ratios[label][1]) is not None]
         names = [study.title_of(label) for label in labels]
-        spent = f" ({_span(times)} times the training time)" if times else ""
-        parts.append(f"{listed(names, MOST_NAMED)} {times_more} times{spent}")
-    return f"Cost, in gradient evaluations beside {first}: {'; '.join(parts)}."
+        parts.append(
+            f"{listed(names, MOST_NAMED)} {times_more}{f' ({_span(times)})' if times else ''}"
+        )
+    return f"Gradient evaluations over {first}'s, and training time: {'; '.join(parts)}."
 
 
 def _span(values: Sequence[float]) -> str:
@@ -376,7 +381,7 @@ def _cautions(study: Study) -> Iterable[str]:
     ):
         yield (
             "What is undecided stays open because of the spread between seeds: "
-            f"{_settled(found.units, found.margin, found.seconds, f'--seeds {found.units}')}."
+            f"{_settled(found.units, found.margin, found.seconds, f'`--seeds {found.units}`')}."
         )
 
 

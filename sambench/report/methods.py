@@ -221,7 +221,8 @@ def _machines(runs: Sequence[RunRecord]) -> str:
         f"{said(runs, together)}, "
         f"{said(runs, _at('environment', 'platform'))}. Reproducible: "
         f"{said(runs, _at('environment', 'deterministic'))}. In all "
-        f"{counted(len(runs), 'run')} with {seconds / 3600:.2f} h of training and {curvature / 3600:.2f} h of curvature."
+        f"{counted(len(runs), 'run')} with {seconds / 3600:.2f} h of training and "
+        f"{curvature / 3600:.2f} h of curvature."
     )
 
 

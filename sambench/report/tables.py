@@ -13,6 +13,7 @@ from sambench.analysis.metrics import SHIFTS, Metric, find_metric, measured
 from sambench.analysis.study import Panel, Study, build_study
 from sambench.analysis.units import Cell as Summary
 from sambench.analysis.units import cell_of
+from sambench.config.run_config import RunConfig
 from sambench.report.document import Section
 from sambench.report.notes import legend, protocol
 from sambench.report.table import (
@@ -146,16 +147,19 @@ def with_bold(
     )
 
 
-def build_tables(records: Iterable[RunRecord], baseline: str | None = None) -> tuple[Table, ...]:
+def build_tables(
+    records: Iterable[RunRecord], baseline: str | None = None, planned: Sequence[RunConfig] = ()
+) -> tuple[Table, ...]:
     """Return a table for each dataset, model and protocol among the records.
 
     Args:
         records: Any runs.
         baseline: The optimizer that comes first, and that the others are compared with where a
             table has it.
+        planned: Runs in the order of a suite, which the rows follow.
     """
     metrics = [find_metric(name) for name in MAIN]
-    study = build_study(records, baseline, metrics=metrics)
+    study = build_study(records, baseline, planned=planned, metrics=metrics)
     return tuple(main_table(panel) for panel in study.panels)
 
 

@@ -1,0 +1,147 @@
+"""Every sentence of the answer against an independent recomputation, on random studies."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sambench.analysis.decision import decide
+from sambench.analysis.study import build_study
+from sambench.report.answer import answer_text, duration
+from tests.analysis.conftest import StudyMaker
+from tests.analysis.test_wrong_statements import EIGHT, up
+
+NAMES = ("adam", "sam", "asam", "gsam")
+TITLES = {"adam": "Adam", "sam": "SAM", "asam": "ASAM", "gsam": "GSAM"}
+MAJORITY = 60.0
+Accuracies = Mapping[str, Sequence[float | None]]
+
+
+@st.composite
+def studies(draw: st.DrawFn) -> Accuracies:
+    """Draw a study: gains from none to large, ties, diverged runs and missing ones."""
+    seeds = draw(st.integers(1, 8))
+    names = NAMES[: draw(st.integers(2, 4))]
+    level = [80.0 + draw(st.integers(-2, 2)) for _ in range(seeds)]
+    found: dict[str, list[float | None]] = {}
+    for name in names:
+        gain = draw(st.sampled_from([-30.0, 0.0, 1.0, 4.0, 8.0]))
+        spread = draw(st.sampled_from([0, 1, 3]))
+        found[name] = [
+            None if draw(st.integers(0, 19)) == 0 else
+            value + gain + draw(st.integers(-spread, spread))
+            for value in level[: seeds if name == "adam" else draw(st.integers(1, seeds))]
+        ]  # fmt: skip
+    return found
+
+
+def independent(study: Accuracies) -> dict[str, str]:
+    """Return each optimizer's verdict by plain loops: flips, step-down maxima, lost at majority."""
+    columns: dict[str, dict[int, float]] = {}
+    shown: dict[str, float] = {}
+    for name in list(study)[1:]:
+        pairs = list(enumerate(itertools.zip_longest(study[name], study["adam"], fillvalue="none")))
+        both = {k: (a, b) for k, (a, b) in pairs if "none" not in (a, b)}
+        done = [a - b for a, b in both.values() if a is not None and b is not None]
+        counted = {
+            k: (MAJORITY if a is None else a) - (MAJORITY if b is None else b)
+            for k, (a, b) in both.items()
+        }
+        if len(done) >= 6:
+            columns[name], shown[name] = counted, float(np.mean(done))
+    seeds = sorted({k for column in columns.values() for k in column})
+
+    def t(column: Mapping[int, float], signs: Mapping[int, int]) -> float:
+        values = np.array([signs[k] * v for k, v in column.items()])
+        if not np.any(values):
+            return 0.0
+        share = values.sum() ** 2 / (len(values) * (values**2).sum())
+        return float(np.sqrt((len(values) - 1) * share / max(1 - share, 1e-12)))
+
+    plain = dict.fromkeys(seeds, 1)
+    order = sorted(columns, key=lambda name: -t(columns[name], plain))
+    verdicts, least = dict.fromkeys(list(study)[1:], ""), 0.0
+    for rank, name in enumerate(order):
+        reached, hits, every = t(columns[name], plain), 0, 0
+        for signs in itertools.product((1, -1), repeat=len(seeds)):
+            flipped = dict(zip(seeds, signs, strict=True))
+            largest = max(t(columns[other], flipped) for other in order[rank:])
+            hits += largest >= reached * (1 - 1e-6) - 1e-9
+            every += 1
+        least = max(least, hits / every)
+        mean = float(np.mean(list(columns[name].values())))
+        if least < 0.05 and np.sign(mean) == np.sign(shown[name]) != 0:
+            verdicts[name] = "more" if mean > 0 else "less"
+    return verdicts
+
+
+@given(study=studies())
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_the_answer_says_what_a_recomputation_finds(
+    make_runs: StudyMaker, study: Accuracies
+) -> None:
+    runs = make_runs(study, majority=MAJORITY / 100)
+    made = build_study(runs, "adam")
+    text = " ".join(answer_text(made))
+    if not any(one.n for one in made.every()):
+        assert "shown" not in text
+        return
+    verdicts = independent(study)
+    for way in ("more", "less"):
+        found = re.search(rf"([A-Za-z, -]+?) (?:was|were) shown to be {way} accurate", text)
+        said = set() if found is None else set(re.findall(r"\b(?:ASAM|GSAM|SAM)\b", found.group(1)))
+        said -= {"optimizer"}
+        expected = {TITLES[name] for name, verdict in verdicts.items() if verdict == way}
+        assert said == expected, (text, verdicts)
+    for name, values in study.items():
+        lost = sum(value is None for value in values)
+        sentence = f"{TITLES[name]} diverged in {lost} of {len(values)} seed"
+        assert (sentence in text) == (lost > 0)
+    decision = decide(made)
+    if decision is not None and len(decision.best) > 1:
+        assert f"{TITLES[decision.choice[0]]}" in text
+        counted = {
+            name: np.mean([MAJORITY if v is None else v for v in values])
+            for name, values in study.items()
+            if len(values) == len(study["adam"]) and any(v is not None for v in values)
+        }
+        if len(counted) == len(study):
+            assert max(counted, key=lambda name: counted[name]) in decision.best
+
+
+def test_nothing_to_compare(make_runs: StudyMaker) -> None:
+    alone = answer_text(build_study(make_runs({"adam": [80.0]}), "adam"))
+    assert alone == (
+        "small-cnn on phantom: only Adam was run; the highest mean test accuracy is Adam's, 80.0 % "
+        "(1). Run another optimizer to compare it with.",
+    )
+    (none,) = answer_text(build_study(make_runs({"sam": [80.0], "asam": [81.0]}), "adam"))
+    assert "there is no completed run of the baseline" in none
+    (lost,) = answer_text(build_study(make_runs({"adam": [None], "sam": [None]}), "adam"))
+    assert "no run is completed" in lost
+
+
+def test_too_few_seeds_are_said_with_the_remedy_and_its_price(make_runs: StudyMaker) -> None:
+    runs = make_runs({"adam": EIGHT[:3], "sam": up(EIGHT[:3], 1.0, 0.5)}, seconds={"adam": 600.0})
+    (first, *_) = answer_text(build_study(runs, "adam"))
+    assert first.startswith(
+        "For small-cnn on phantom, 3 seeds cannot show any difference to Adam; it takes 6; about "
+    )
+    assert re.search(r"`--seeds \d+`, about [\d.]+ (minutes|hours) more", first)
+    assert "no evidence: SAM " in first
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(30, "one minute"), (2400, "40 minutes"), (9000, "2.5 hours"), (10**6, "12 days")],
+)
+def test_times_in_words(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
