@@ -76,6 +76,7 @@ class Evidence:
         expectation: The inequality.
         standing: One of this module's.
         comparison: Our runs, corrected over the claim; None where there are none.
+        alone: p of the inequality by itself, which is what "held" asks for.
         correlation: Likewise of a claim about ranks.
         why: Why nothing is said, where that is so.
     """
@@ -83,6 +84,7 @@ class Evidence:
     expectation: Expectation
     standing: str
     comparison: Comparison | None = None
+    alone: float | None = None
     correlation: RankCorrelation | None = None
     why: str = ""
 
@@ -205,6 +207,7 @@ def _examine(claim: Claim, groups: Sequence[Group]) -> Finding:
                 expectation=expectation,
                 standing=_standing(expectation, alone, corrected),
                 comparison=corrected,
+                alone=alone.p,
             )
     return Finding(claim=claim, evidence=tuple(evidence[p] for p in sorted(evidence)))
 

@@ -177,7 +177,8 @@ def claims_table(findings: Sequence[Finding]) -> Table:
     rows = tuple((found.claim.sentence, tuple(_claim(found))) for found in findings)
     notes = [
         "A claim is judged on runs of the paper's own data, models and protocol alone. It is held "
-        "if each of its inequalities is shown, refuted if the opposite or equivalence of one is, "
+        "if each of its inequalities is shown by itself, refuted if the opposite or equivalence of "
+        "one is shown after the correction over the claim, "
         "not reproduced if our interval excludes a printed difference, and else undecided.",
         *(
             _sentence(one)
@@ -229,7 +230,8 @@ def _sentence(evidence: Evidence) -> str:
     times = f" (by a factor of {expectation.factor:g})" if expectation.factor > 1 else ""
     return (
         f"{evidence.standing}: {said}{times}, {metric}: {amount(found)} ({interval(found)}), "
-        f"p = {p_value(found.p)}, {found.design.units(found.n)}; printed {told}."
+        f"p = {p_value(evidence.alone)} by itself, {p_value(found.p)} corrected, "
+        f"{found.design.units(found.n)}; printed {told}."
     )
 
 

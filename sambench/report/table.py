@@ -80,8 +80,9 @@ def significant(value: float) -> str:
 
 def signed(value: float, decimals: int | None = None) -> str:
     """Write a difference with its sign, to so many decimals, or finer where they would hide it."""
-    if decimals is not None and (value == 0 or abs(value) >= 0.5 * 10**-decimals):
-        return f"{value:+.{decimals}f}"
+    if decimals is not None:
+        hidden = value != 0 and abs(value) < 0.5 * 10**-decimals
+        return f"{value:+.1g}" if hidden else f"{value:+.{decimals}f}"
     return f"{value:+{_form(value)}}"
 
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from sambench.analysis.decision import decide
 from sambench.analysis.study import build_study
 from sambench.report.answer import answer_text, duration
 from tests.analysis.conftest import StudyMaker
 from tests.analysis.test_wrong_statements import EIGHT, up
+from tests.conftest import RecordMaker
 
 NAMES = ("adam", "sam", "asam", "gsam")
 TITLES = {"adam": "Adam", "sam": "SAM", "asam": "ASAM", "gsam": "GSAM"}
@@ -145,3 +148,78 @@ def test_too_few_seeds_are_said_with_the_remedy_and_its_price(make_runs: StudyMa
 )
 def test_times_in_words(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+@given(
+    gains=st.lists(st.sampled_from([-6.0, 0.0, 3.0, 9.0]), min_size=1, max_size=3),
+    folds=st.integers(2, 6),
+    seeds=st.integers(1, 3),
+    source=st.integers(0, 10_000),
+)
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_over_folds_too(
+    make_record: RecordMaker, gains: list[float], folds: int, seeds: int, source: int
+) -> None:
+    """Nadeau and Bengio's t over folds, their seeds averaged first, and Holm, by scipy."""
+    draw = np.random.default_rng(source)
+    values = {
+        name: 70 + gain + draw.normal(0, 0.7, (folds, seeds))
+        for name, gain in zip(NAMES, [0.0, *gains], strict=False)
+    }
+    runs = [
+        make_record(name, accuracy=of[f, s] / 100, fold=f, seed=s, split=f"kfold-{folds}")
+        for name, of in values.items()
+        for f in range(folds)
+        for s in range(seeds)
+    ]
+    text = " ".join(answer_text(build_study(runs, "adam")))
+    means = {name: of.mean(axis=1) - values["adam"].mean(axis=1) for name, of in values.items()}
+    del means["adam"]
+    if folds < 3:
+        assert "cannot show any difference" in text
+        return
+    ratio = 8 / 32  # the test and training images of every record
+    p = {}
+    for name, of in means.items():
+        error = np.sqrt((1 / folds + ratio) * of.var(ddof=1))
+        p[name] = 2 * float(stats.t.sf(abs(of.mean()) / error, folds - 1))
+    ordered, least = sorted(p, key=lambda name: p[name]), 0.0
+    expected = set()
+    for rank, name in enumerate(ordered):
+        least = max(least, (len(p) - rank) * p[name])
+        if least < 0.05 and means[name].mean() > 0:
+            expected.add(TITLES[name])
+    found = re.search(r"([A-Za-z, -]+?) (?:was|were) shown to be more accurate", text)
+    said = set() if found is None else set(re.findall(r"\b(?:ASAM|GSAM|SAM)\b", found.group(1)))
+    assert said == expected, (text, p)
+    assert f"{folds} folds" in text
+
+
+def test_collapsed_runs_count_and_are_said(make_record: RecordMaker) -> None:
+    runs = [make_record("adam", seed=s, accuracy=v / 100) for s, v in enumerate(EIGHT)]
+    runs += [
+        make_record("sam", seed=s, accuracy=0.6 if s < 3 else 0.9, collapsed=s < 3)
+        for s in range(8)
+    ]
+    text = " ".join(answer_text(build_study(runs, "adam")))
+    assert "SAM collapsed in 3 of 8 seeds" in text
+    assert "SAM was shown to be more accurate" not in text
+
+
+def test_runs_of_other_images_are_a_setting_of_their_own(make_record: RecordMaker) -> None:
+    runs = [
+        make_record(name, seed=s, accuracy=(v + 4 * (name == "sam") + 0.1 * (s % 3)) / 100)
+        for name in ("adam", "sam")
+        for s, v in enumerate(EIGHT)
+    ]
+    other = [
+        replace(run, data={**(run.data or {}), "fingerprint": "g"}) for run in runs if
+        run.config.seed < 3
+    ]  # fmt: skip
+    study = build_study([*runs, *other], "adam")
+    assert [len(panel.group.records) for panel in study.panels] == [16, 6]
+    text = answer_text(study)
+    assert text[0].startswith("Over 2 settings, SAM was shown to be more accurate than Adam")
+    assert any(part.startswith("small-cnn on phantom (images 1 of 2): SAM more") for part in text)

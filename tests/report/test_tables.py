@@ -208,7 +208,7 @@ def test_names_of_ones_own(tmp_path: Path, make_runs: StudyMaker) -> None:
     ("written", "expected"),
     [
         (signed(1.234, 1), "+1.2"),
-        (signed(-0.01, 1), "-0.0100"),
+        (signed(-0.0123, 1), "-0.01"),
         (signed(0.0, 1), "+0.0"),
         (factor(0.312), "0.31"),
         (factor(2.04), "2.0"),
