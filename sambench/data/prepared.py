@@ -108,7 +108,7 @@ def open_prepared(root: Path, dataset: str, image_size: int) -> Prepared:
         sizes, close = prepared_sizes(root, dataset), did_you_mean(dataset, prepared_datasets(root))
         raise UnpreparedError(
             f"dataset {dataset!r} is not prepared at {image_size} pixels in {root}"
-            f"{f' (only at {_listed(sizes)})' if sizes else close}; {remedy}"
+            + (f" ({only_at(sizes)}); or {remedy}" if sizes else f"{close}; {remedy}")
         )
     manifest = _read_manifest(folder, remedy)
     columns = _read_columns(folder, manifest, remedy)
@@ -205,7 +205,8 @@ def fingerprint(
 ) -> str:
     """Return the sha256 over the checksums of `samples.csv` and `images.npy`.
 
-    Settings of the preprocessing that are not at their default are part of it.
+    Settings of the preprocessing that are not at their default are part of it; the manifest has
+    them under `changed`.
     """
     settings = f"{json.dumps(changed, sort_keys=True)}\n" if changed else ""
     return sha256_of(f"{samples_sha256}\n{images_sha256}\n{settings}".encode())
@@ -215,8 +216,8 @@ def _read_manifest(folder: Path, remedy: str) -> dict[str, Any]:
     try:
         manifest = json.loads(_read(folder / MANIFEST))
         version, files = int(manifest["format_version"]), manifest["files"]
-        told = fingerprint(files[SAMPLES], files[IMAGES], manifest.get("changed"))
-        bound = told == manifest["fingerprint"]
+        expected = fingerprint(files[SAMPLES], files[IMAGES], manifest.get("changed"))
+        bound = expected == manifest["fingerprint"]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise UnpreparedError(f"{folder / MANIFEST} is damaged; {remedy} again") from error
     if version > FORMAT_VERSION:
@@ -282,5 +283,7 @@ def _read(path: Path) -> bytes:
         ) from error
 
 
-def _listed(sizes: tuple[int, ...]) -> str:
-    return ", ".join(map(str, sizes))
+def only_at(sizes: tuple[int, ...]) -> str:
+    """Say at which sizes a dataset is prepared, and how to ask for one of them."""
+    listed = ", ".join(map(str, sizes))
+    return f"only at {listed}: choose --size {sizes[0]}, or image_size: {sizes[0]} in a suite"
