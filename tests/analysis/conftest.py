@@ -41,7 +41,8 @@ def make_runs(make_record: RecordMaker) -> StudyMaker:
                     **{"seed": seed, **settings},
                 )
                 if record.final is not None:
-                    record.final["test"]["majority_accuracy"] = majority  # type: ignore[index]
+                    test = {**record.final["test"], "majority_accuracy": majority}
+                    record = record.with_sections(final={**record.final, "test": test})
                 records.append(record)
         return records
 

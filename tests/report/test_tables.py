@@ -115,8 +115,10 @@ def test_two_classes_have_the_clinical_brier_score(make_record: RecordMaker) -> 
     record = make_record()
     assert record.final is not None
     assert record.data is not None
-    record.final["test"]["brier"] = 0.25
-    record.data["classes"] = ["benign", "malignant"]  # type: ignore[index]
+    record = record.with_sections(
+        final={**record.final, "test": {**record.final["test"], "brier": 0.25}},
+        data={**record.data, "classes": ["benign", "malignant"]},
+    )
     (table,) = further_tables(build_study([record], "adam").panels[0], {"brier"})
     assert cell(table, "Adam", "Brier score").number == 0.125
 
