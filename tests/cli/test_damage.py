@@ -146,8 +146,13 @@ def test_damaged_runs_are_moved_aside_and_done_again(runs: tuple[Path, Path], ca
 def test_train_does_a_damaged_run_again(runs: tuple[Path, Path], call: Call) -> None:
     _, sam = runs
     (sam / "run.json").write_text("{")
-    options = ("--dataset", "phantom", "--model", "small-cnn", "--opt", "sam", "--epochs", 1)
-    assert call("train", *options, "--batch-size", 16, "--lr", "1e-3", "--device", "cpu").code == 0
+    options = ("--dataset", "phantom", "--size", 32, "--model", "small-cnn", "--opt", "sam")
+    assert (
+        call(
+            "train", *options, "--epochs", 1, "--batch-size", 16, "--lr", "1e-3", "--device", "cpu"
+        ).code
+        == 0
+    )
     assert json.loads((sam / "run.json").read_text())["status"] == "completed"
 
 
@@ -203,7 +208,7 @@ def test_flipped_pixels_stop_all_that_read_them(runs: tuple[Path, Path], call: C
     pixels = Path("data/prepared/phantom-32/images.npy")
     whole = pixels.read_bytes()
     flip(pixels, 5000)
-    sgd = ("--dataset", "phantom", "--model", "small-cnn", "--opt", "sgd", "--epochs", 1)
+    sgd = ("--dataset", "phantom", "--size", 32, "--model", "small-cnn", "--opt", "sgd")
     for command in (
         ("train", *sgd, "--device", "cpu"),
         ("hessian", runs[0].name, "--device", "cpu"),

@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from msgspec.structs import replace
@@ -87,9 +87,9 @@ def test_every_record_is_read_once(
     read: list[str] = []
     parse = RunRecord.parse
 
-    def counted(text: str, where: str) -> RunRecord:
+    def counted(text: str, where: str, *expected: Any) -> RunRecord:
         read.append(where)
-        return parse(text, where)
+        return parse(text, where, *expected)
 
     monkeypatch.setattr(RunRecord, "parse", counted)
     assert report(*patterns, monkeypatch=monkeypatch) == 0
@@ -262,8 +262,9 @@ def test_nothing_but_bad_records(
 def test_runs_of_other_images_are_in_a_table_of_their_own(
     results: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = record_file(results, "sam", 1)
-    path.write_text(path.read_text().replace('"fingerprint": "f"', '"fingerprint": "g"'))
+    store = Store(results)
+    record = store.read(record_file(results, "sam", 1))
+    store.save(replace(record, data={**(record.data or {}), "fingerprint": "g"}))
     assert report("tiny", monkeypatch=monkeypatch) == 0
     text = (results / "reports" / "tiny" / "report.md").read_text()
     assert "### small-cnn on phantom (images 1 of 2)" in text
