@@ -34,7 +34,9 @@ def ray() -> Iterator[Any]:
     before = dict(os.environ)
     os.environ.update(
         RAY_USAGE_STATS_ENABLED="0",
-        PYTHONPATH=str(Path(__file__).parents[2]),
+        PYTHONPATH=os.pathsep.join(
+            filter(None, (str(Path(__file__).parents[2]), before.get("PYTHONPATH")))
+        ),
         RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0",
     )
     size = {"num_cpus": 1, "object_store_memory": 80 * 1024 * 1024, "include_dashboard": False}

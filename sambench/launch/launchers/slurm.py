@@ -18,6 +18,8 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from msgspec import structs
+
 from sambench.config.run_config import RunConfig
 from sambench.errors import DamagedError, LaunchError
 from sambench.files.atomic import write_json, write_text
@@ -241,7 +243,7 @@ class _Launch:
         if before is None or before.status == COMPLETED or before != self._load(place):
             return False
         with suppress(Claimed), self._store.claim(config):
-            self._store.save(replace(before, error=reason))
+            self._store.save(structs.replace(before, error=reason))
         return True
 
     def _lost(self, places: Sequence[int], end: End) -> list[int]:
