@@ -101,7 +101,8 @@ def start(folder: Path, results: str, machine: str | None, stale: float = 0.0) -
         silent = os.open(folder / f"{results}.err", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(silent, 1)
         os.dup2(silent, 2)
-        app(["compare", "storm.yaml", "--device", "cpu", "--data", "data", "--results", results])
+        words = ["compare", "storm.yaml", "--device", "cpu", "--workers", "1"]
+        app([*words, "--data", "data", "--results", results])
     except SystemExit:
         pass
     except BaseException as error:
