@@ -54,7 +54,7 @@ def with_workers(manifest: Manifest, workers: int) -> dict[str, float]:
     begun: list[float] = []
     watcher = Watcher(event=lambda event: begun.append(time.perf_counter()))
     start = time.perf_counter()
-    launch(manifest, {"runs_per_device": str(workers)} if workers else {}, watcher)
+    launch(manifest, {"workers": str(max(1, workers))}, watcher)
     wall = time.perf_counter() - start
     return costs(manifest, wall, max(workers, 1), begun[0] - start)
 

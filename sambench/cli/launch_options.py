@@ -181,6 +181,8 @@ def _site_options() -> dict[str, str]:
     Raises:
         ConfigError: If it is no mapping of names to values.
     """
+    from yaml import YAMLError
+
     from sambench.files.yaml_text import read_yaml
 
     folder = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
@@ -191,7 +193,7 @@ def _site_options() -> dict[str, str]:
         found = read_yaml(file.read_text(encoding="utf-8")) or {}
         if not isinstance(found, dict):
             raise ConfigError("it has no KEY: VALUE lines")
-    except (OSError, ValueError, UserError) as error:
+    except (OSError, ValueError, YAMLError, UserError) as error:
         raise ConfigError(f"{file} cannot be read: {' '.join(str(error).split())}") from None
     lines = {key: value if isinstance(value, list) else [value] for key, value in found.items()}
     return {f"{k}".replace("-", "_"): "\n".join(map(str, v)) for k, v in lines.items()}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sambench.cli.making import make_data
-from sambench.errors import DataError, UnknownNameError
+from sambench.errors import DataError, RunInterrupted, UnknownNameError
 
 if TYPE_CHECKING:
     from sambench.cli.progress import RunDisplay
@@ -83,9 +83,9 @@ def launch(
         tally = chosen.start(manifest, options, _watching(display, one=len(configs) == 1))
     if len(configs) == 1 and tally.errors:
         raise tally.errors[0]
-    if tally.errors:
-        screen.warn(f"{len(tally.errors)} failed; `--retry failed` does them again")
-    if tally.interrupted:
+    if failed := sum(not isinstance(error, RunInterrupted) for error in tally.errors):
+        screen.warn(f"{failed} failed; `--retry failed` does them again")
+    if tally.interrupted or len(tally.errors) > failed:
         screen.warn("interrupted; run the same command again to continue from here")
     elsewhere = _say_what_others_do(screen, store, todo) if tally.elsewhere else 0
     return tally.exit_code or int(failures + elsewhere > 0)

@@ -133,8 +133,8 @@ def test_idle_cores_are_said(make_manifest: ManifestMaker, monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("launcher", "options", "said"),
     [
-        ("slurm", {"runs_per_device": "2"}, "gives each run a device of its own"),
-        ("slurm", {"workers": "2"}, "gives each run a device of its own"),
+        ("slurm", {"workers": "2"}, "workers is no option of the slurm launcher"),
+        ("ray", {"workers": "2"}, "launcher ray has no option 'workers'"),
         ("local", {"runs_per_device": "auto"}, "allowed: a whole number >= 1"),
         ("local", {"threads": "most"}, "allowed: a whole number >= 1"),
         ("local", {"workers": "2", "runs_per_device": "2"}, "contradict each other"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from sambench.errors import ConfigError
+from sambench.errors import ConfigError, LaunchError
 from sambench.launch.launcher import launchers
+from sambench.launch.launchers import ray as ray_launcher
 from sambench.launch.launchers.ray import launch
 from sambench.launch.watcher import Tally, Watcher
 from sambench.store.tree import CLAIM, Store
@@ -31,7 +34,9 @@ def ray() -> Iterator[Any]:
     before = dict(os.environ)
     os.environ.update(
         RAY_USAGE_STATS_ENABLED="0",
-        PYTHONPATH=str(Path(__file__).parents[2]),
+        PYTHONPATH=os.pathsep.join(
+            filter(None, (str(Path(__file__).parents[2]), before.get("PYTHONPATH")))
+        ),
         RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0",
     )
     size = {"num_cpus": 1, "object_store_memory": 80 * 1024 * 1024, "include_dashboard": False}
@@ -92,3 +97,72 @@ def test_what_the_cluster_has_not(ray: Any, make_manifest: ManifestMaker) -> Non
         launch(make_manifest(), {"num_gpus": "7"}, Watcher())
     with pytest.raises(ConfigError, match="has no option 'num_gpu': did you mean"):
         launchers.get("ray").start(make_manifest(), {"num_gpu": "1"}, Watcher())
+
+
+def test_an_address_where_nobody_listens_is_refused_at_once() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+        for spelled in (address, f"ray://{address}"):
+            with pytest.raises(LaunchError, match=f"no Ray cluster at {spelled} .*refused"):
+                ray_launcher._probe(spelled)
+    for searched in ("auto", "local", "ray://somewhere"):
+        ray_launcher._probe(searched)
+
+
+def test_who_listens_and_is_no_cluster_is_left_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray itself would try for ten minutes."""
+    over = threading.Event()
+
+    class Waiting:
+        class _private:  # noqa: N801
+            worker = None
+
+        def is_initialized(self) -> bool:
+            return False
+
+        def init(self, **options: object) -> None:
+            over.wait()
+
+    monkeypatch.setattr(ray_launcher, "CONNECT_SECONDS", 0.01)
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    with pytest.raises(LaunchError, match="auto does not answer as a Ray cluster does"):
+        ray_launcher._connect(Waiting(), None)
+    over.set()
+
+
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        (
+            ConnectionError("Failed to connect"),
+            "there is a Ray cluster at auto, which does not let",
+        ),
+        (RuntimeError("Version mismatch: 2.1\n2.2"), "cannot be joined: Version mismatch: 2.1 2.2"),
+    ],
+)
+def test_a_cluster_that_does_not_let_us_in(
+    monkeypatch: pytest.MonkeyPatch, raised: Exception, said: str
+) -> None:
+    class Refusing:
+        __version__ = "2.60.0"
+
+        class _private:  # noqa: N801
+            worker = None
+
+        def is_initialized(self) -> bool:
+            return False
+
+        def init(self, **options: object) -> None:
+            raise raised
+
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    with pytest.raises(LaunchError, match=said):
+        ray_launcher._connect(Refusing(), None)
+
+
+def test_an_interpreter_with_a_space_is_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/a b/python")
+    assert ray_launcher._interpreter() == {"py_executable": "'/a b/python'"}
+    monkeypatch.setattr(sys, "executable", "/ab/python")
+    assert ray_launcher._interpreter() == {}

@@ -186,9 +186,10 @@ def test_jobs_of_any_name_are_found_and_a_damaged_file_stops_nobody(
     assert said[0] == f"warning: {damaged} is damaged, so jobs that it names are not found again"
     assert said[1].startswith("2 of the runs are in the queue already: ")
     assert len(said) == 2
-    monkeypatch.setattr(slurm_queue, "read_queue", lambda: None)
-    with pytest.raises(LaunchError, match="squeue does not answer"):
-        slurm.launch(manifest, held, Watcher())
+    for answer, complaint in ((None, "squeue does not answer"), ({}, "though Slurm knows of some")):
+        monkeypatch.setattr(slurm_queue, "read_queue", lambda answer=answer: answer)
+        with pytest.raises(LaunchError, match=complaint):
+            slurm.launch(manifest, held, Watcher())
     subprocess.run(["scancel", "--me"], check=True)
 
 

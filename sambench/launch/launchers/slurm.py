@@ -18,8 +18,10 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from msgspec import structs
+
 from sambench.config.run_config import RunConfig
-from sambench.errors import LaunchError
+from sambench.errors import DamagedError, LaunchError
 from sambench.files.atomic import write_json, write_text
 from sambench.files.claim import Claimed
 from sambench.launch import slurm_queue
@@ -28,7 +30,7 @@ from sambench.launch.manifest import LAUNCHES, MANIFEST, Manifest
 from sambench.launch.slurm_queue import End, Job
 from sambench.launch.slurm_script import JobOptions, job_options, job_script
 from sambench.launch.watcher import Tally, Watcher
-from sambench.store.record import COMPLETED, FAILED
+from sambench.store.record import COMPLETED, RunRecord
 from sambench.store.tree import Store
 
 SUBMISSION, SCRIPT = "slurm.json", "job.sh"
@@ -134,12 +136,14 @@ def _queued(results: Path, say: Callable[[str], None]) -> Iterator[tuple[Job, Pa
     queue = slurm_queue.read_queue()
     if queue is None:
         raise LaunchError("squeue does not answer, so nobody knows what is queued; try again later")
-    for path in sorted((results / LAUNCHES).glob(f"*/{SUBMISSION}")):
+    for path in sorted((results / LAUNCHES).glob(f"*/{SUBMISSION}"), reverse=True):
         try:
             runs = dict(json.loads(path.read_text())["runs"])
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             say(f"warning: {path} is damaged, so jobs that it names are not found again")
             continue
+        if not queue and any(slurm_queue.read_end(job) is None for job in list(runs)[-1:]):
+            raise LaunchError("squeue shows no job, though Slurm knows of some; try again later")
         for job, ids in runs.items():
             if (found := queue.get(job)) and path.parent.name in f"{found.comment} {found.name}":
                 yield found, path.parent, [ids] if isinstance(ids, str) else ids
@@ -167,7 +171,7 @@ class _Launch:
         self._watcher = watcher
         self._total = len(manifest.configs)
         self._store = Store(manifest.results)
-        self._before = [self._store.load(config) for config in manifest.configs]
+        self._before = [self._load(place) for place in range(self._total)]
         self._tries: Counter[int] = Counter()
         self._tally = Tally()
         self._ended = False
@@ -218,19 +222,29 @@ class _Launch:
             reason = f"its Slurm job {job} is over ({end}); see {log}"
             if last := slurm_queue.last_line(log):
                 reason += f", which ends: {last}"
-            self._correct(place, reason)
-            conclude(self._manifest, place, self._watcher, self._tally, reason)
+            told = (self._manifest, place, self._watcher, self._tally, reason)
+            conclude(*told, raised=self._never_began(place, reason))
         if lost:
             self._tries.update(lost)
             self._watcher.say(f"job {job} was lost ({end}); {len(lost)} of its runs go on anew")
             self._left |= _submit(self._manifest, lost, self._given, self._watcher)
 
-    def _correct(self, place: int, reason: str) -> None:
-        """Replace the reason of an earlier failure in the record of a run that was never begun."""
+    def _load(self, place: int) -> RunRecord | None:
+        with suppress(DamagedError):  # said wherever the run is looked at
+            return self._store.load(self._manifest.configs[place])
+        return None
+
+    def _never_began(self, place: int, reason: str) -> bool:
+        """Whether a job ended before it did anything for a run that has a record of earlier.
+
+        The record then tells why, instead of what ended the run before.
+        """
         config, before = self._manifest.configs[place], self._before[place]
-        if before and before.status == FAILED and before == self._store.load(config):
-            with suppress(Claimed), self._store.claim(config):
-                self._store.save(replace(before, error=reason))
+        if before is None or before.status == COMPLETED or before != self._load(place):
+            return False
+        with suppress(Claimed), self._store.claim(config):
+            self._store.save(structs.replace(before, error=reason))
+        return True
 
     def _lost(self, places: Sequence[int], end: End) -> list[int]:
         """Return those of a job's runs that are not done, through no fault of theirs."""
@@ -239,8 +253,7 @@ class _Launch:
         wanted = self._manifest.curvature
         lost = []
         for place in places:
-            config = self._manifest.configs[place]
-            record = self._store.load(config)
+            config, record = self._manifest.configs[place], self._load(place)
             done = record is not None and record.status == COMPLETED
             if done and record is not None and wanted is not None:
                 done = wanted.is_done(config, record.hessian)
