@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import PIL
 
@@ -19,18 +20,19 @@ from sambench.data.decoding import PREPROCESSING
 from sambench.data.partial import Entry, Partial
 from sambench.data.prepared import (
     BLOCK_BYTES,
-    BLOCKS,
     FIXED_COLUMNS,
     FORMAT_VERSION,
     IMAGES,
     MANIFEST,
     SAMPLES,
+    Manifest,
     fingerprint,
 )
 from sambench.data.selection import TOGETHER, Drops, Selection
 from sambench.data.source import Listing, Setting, Source
 from sambench.files.atomic import replacing, write_bytes, write_json
 from sambench.files.checksums import sha256_of
+from sambench.files.definition import plain
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,10 +109,10 @@ def write_prepared(
         "written_by": {"sambench": sambench.__version__, "pillow": PIL.__version__},
         "listing": listing_sha256,
         "files": files,
-        BLOCKS: images.blocks(),
+        "image_blocks": images.blocks(),
         "fingerprint": fingerprint(files[SAMPLES], files[IMAGES]),
     }
-    write_json(folder / MANIFEST, manifest)
+    write_json(folder / MANIFEST, plain(msgspec.convert(manifest, Manifest)))
 
 
 def _write_samples(path: Path, selection: Selection, columns: Sequence[str]) -> str:

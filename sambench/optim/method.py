@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sambench.errors import ConfigError, did_you_mean
+from sambench.errors import ConfigError, did_you_mean, shown
 from sambench.optim.base import Setting, find_base
 from sambench.optim.hyperparameter import Hyperparameter, Mechanics
 from sambench.registry import Registry
@@ -207,7 +207,7 @@ class OptimizerInfo:
         for name in settings:
             if name not in known and found.settings:
                 raise ConfigError(
-                    f"{self.name} on {found.name} has no hyperparameter {name!r}"
+                    f"{self.name} on {found.name} has no hyperparameter {shown(name)}"
                     f"{did_you_mean(name, known)}; known: {', '.join(known)}"
                 )
         used = {k: h.check(settings[k], self.name) for k, h in mechanics.items() if k in settings}
