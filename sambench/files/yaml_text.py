@@ -25,11 +25,9 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         """Read a value with all that is in it; what is nested too deep is not read to its end."""
         if self.depth > DEEPEST:
+            here = self.peek_event().start_mark  # type: ignore[no-untyped-call]
             raise yaml.composer.ComposerError(
-                None,
-                None,
-                f"it is nested deeper than {DEEPEST} levels",
-                self.peek_event().start_mark,
+                None, None, f"it is nested deeper than {DEEPEST} levels", here
             )
         self.depth += 1
         try:
