@@ -64,7 +64,7 @@ def process_each(manifest: Manifest) -> dict[str, float]:
     path = manifest.write()
     start = time.perf_counter()
     for index in range(len(manifest.configs)):
-        command = [sys.executable, "-m", "sambench.launch.unit", str(path), str(index)]
+        command = [sys.executable, "-m", "sambench.launch.job", str(path), str(index)]
         subprocess.run(command, check=True, capture_output=True)
     return costs(manifest, time.perf_counter() - start, 1, 0.0)
 

@@ -1,6 +1,6 @@
 """Kill -9 at random while two processes do one suite; look for records lost, wrong or done twice.
 
-    python benchmarks/kill_storm.py [--kills 200] [--minutes 10] [--machines] [--seed 0]
+    python benchmarks/kill_storm.py [--kills 200] [--minutes 10] [--machines] [--stale 3] [--seed 0]
 
 Prepares 40 simulated images and does a small suite (of seven optimizers, with curvature) at peace.
 Then two processes do the same suite in another results folder, as `sambench compare` would but
@@ -10,7 +10,8 @@ with the undisturbed results bit for bit: weights, predictions, history, metrics
 follow until the kills or the minutes are used up, and at least one.
 
 With `--machines` the two take each other for processes of different machines, which know of each
-other's death by the heartbeat alone.
+other's death by the heartbeat alone: after `--stale` seconds without one. A living process that a
+busy machine lets rest for longer is taken for dead, and its run is done twice.
 """
 
 from __future__ import annotations
@@ -57,7 +58,6 @@ hessian: {samples: 8, max_matvecs: 8, tol: 0.5, trace_tol: 1.0}
 """
 OPTIMIZERS = "adam,sam,gcsam,esam,looksam,vasso,sgd"
 MEAN_SECONDS = 0.7  # from the beginning of a process's first run to its death
-STALE_SECONDS = 3.0  # of the heartbeat, with --machines; three minutes for users
 
 
 @dataclass
@@ -81,7 +81,7 @@ class Tally:
         return bool(self.lost or self.wrong or self.done_twice or self.at_once)
 
 
-def start(folder: Path, results: str, machine: str | None) -> int:
+def start(folder: Path, results: str, machine: str | None, stale: float = 0.0) -> int:
     """Fork a process that does the suite as the command line does; return its number."""
     child = os.fork()
     if child:
@@ -90,8 +90,8 @@ def start(folder: Path, results: str, machine: str | None) -> int:
         _watch(folder / f"{results}.log")
         if machine:
             sambench.files.owner._machine = lambda: machine  # type: ignore[assignment]
-            sambench.files.owner.STALE_SECONDS = STALE_SECONDS
-            sambench.files.claim.HEARTBEAT_SECONDS = STALE_SECONDS / 30
+            sambench.files.owner.STALE_SECONDS = stale
+            sambench.files.claim.HEARTBEAT_SECONDS = stale / 30
         sambench.training.snapshot.CHECKPOINT_SECONDS = 0.01
         sambench.training.snapshot.LARGEST_SHARE = 0.5
         import torch
@@ -101,7 +101,8 @@ def start(folder: Path, results: str, machine: str | None) -> int:
         silent = os.open(folder / f"{results}.err", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(silent, 1)
         os.dup2(silent, 2)
-        app(["compare", "storm.yaml", "--device", "cpu", "--data", "data", "--results", results])
+        options = ["--device", "cpu", "--workers", "1", "--data", "data", "--results", results]
+        app(["compare", "storm.yaml", *options])  # in this process, which is the one to kill
     except SystemExit:
         pass
     except BaseException as error:
@@ -138,7 +139,8 @@ def _watch(log: Path) -> None:
 def outcome(folder: Path) -> dict[str, Any]:
     """Return all that a run left, without its seconds and what is said of the machine."""
     record = json.loads((folder / "run.json").read_text())
-    del record["environment"]
+    for changing in ("environment", "sha256", "artifacts"):  # the history's has the seconds in it
+        record.pop(changing, None)
     record["cost"] = {k: record["cost"][k] for k in ("steps", "gradient_evaluations")}
     record["hessian"] = {k: v for k, v in record["hessian"].items() if "seconds" not in k}
     record["hessian"].pop("peak_memory_bytes", None)
@@ -172,13 +174,14 @@ class Target:
 
     folder: Path
     machine: str | None
+    stale: float
     chance: random.Random
     child: int = 0
     due: float = 0.0
 
     def start(self) -> None:
         """Start it (again)."""
-        self.child = start(self.folder, "storm", self.machine)
+        self.child = start(self.folder, "storm", self.machine, self.stale)
         early = self.chance.random() < 0.2
         self.due = time.monotonic() + self.chance.random() if early else float("inf")
 
@@ -188,10 +191,12 @@ class Target:
             self.due = time.monotonic() + self.chance.expovariate(1 / MEAN_SECONDS)
 
 
-def storm(folder: Path, runs: int, kills: int, machines: bool, chance: random.Random) -> Deaths:
+def storm(
+    folder: Path, runs: int, kills: int, machines: bool, stale: float, chance: random.Random
+) -> Deaths:
     """Do the suite under fire; return who was killed when."""
     names = ["machine 0", "machine 1"] if machines else [None, None]
-    targets = [Target(folder, name, chance) for name in names]
+    targets = [Target(folder, name, stale, chance) for name in names]
     for target in targets:
         target.start()
     deaths: Deaths = {}
@@ -265,6 +270,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--machines", action="store_true")
+    parser.add_argument("--stale", type=float, default=3.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--optimizers", default=OPTIMIZERS)
     parser.add_argument("--seeds", type=int, default=1)
@@ -283,7 +289,7 @@ def main() -> None:
         expected = {p.name: outcome(p) for p in sorted((folder / "whole" / "runs").iterdir())}
         while not tally.rounds or (tally.kills < given.kills and time.monotonic() < until):
             left = given.kills - tally.kills
-            deaths = storm(folder, len(expected), left, given.machines, chance)
+            deaths = storm(folder, len(expected), left, given.machines, given.stale, chance)
             tally.kills += len(deaths)
             tally.rounds += 1
             judge(folder, deaths, expected, tally)

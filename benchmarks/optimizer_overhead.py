@@ -38,7 +38,7 @@ from torch.nn import functional
 from sambench.models.model import build_model
 from sambench.optim import build
 from sambench.optim.method import optimizers
-from sambench.optim.modules import ModulesSeen
+from sambench.optim.modules import Modules
 from sambench.store.environment import keep_freed_memory
 
 WORKLOADS = {
@@ -172,14 +172,14 @@ def wrapper_ratios(rows: list[Row]) -> list[dict[str, Any]]:
 
 def watching_ms(model: nn.Module, size: int) -> float:
     """Time what watching the modules adds to one forward pass of one image."""
-    image, seen = torch.randn(2, 3, size, size), ModulesSeen()
+    image, seen = torch.randn(2, 3, size, size), Modules()
     added = []
     with torch.no_grad():
         for _ in range(30):
             start = time.thread_time()
             model(image)
             between = time.thread_time()
-            with seen.watching():
+            with seen.watching([]):
                 model(image)
             added.append(1e3 * (time.thread_time() - between - (between - start)))
     return max(0.0, statistics.median(added))

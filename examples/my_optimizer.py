@@ -17,5 +17,5 @@ class HalfSAM(Method):
     def direction(self, gradient):
         """Return (g + g(w + e)) / 2."""
         g = gradient()
-        g_a = gradient(along=g, by=self.rho / (g.norm() + EPSILON))
+        g_a = gradient(at=g, by=self.rho / (g.norm() + EPSILON), keep=True)  # g is used again
         return g.add_(g_a).mul_(0.5)

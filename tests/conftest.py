@@ -1,30 +1,67 @@
-"""Fixtures that more than one test module needs."""
+"""Fixtures that more than one test module needs, and which tests `make` chooses from."""
 
 from __future__ import annotations
 
 import os
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read once, when torch is imported
+if "PYTEST_XDIST_WORKER" in os.environ:  # a process for each core, and so one thread for each
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import openpyxl
 import pytest
+from hypothesis import HealthCheck, settings
 from msgspec.structs import replace
 from PIL import Image
 
 from sambench.config.run_config import RunConfig
 from sambench.data.preparation import prepare
 from sambench.data.source import Request, sources
+from sambench.launch import crew
+from sambench.models.model import models
+from sambench.optim.method import optimizers
+from sambench.plugin import VARIABLE
 from sambench.store.record import COMPLETED, RunRecord
+
+settings.register_profile(
+    "anew", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.register_profile("repeated", settings.get_profile("anew"), derandomize=True)
+settings.load_profile("repeated")  # `make test-all` draws other examples each time
+
+ARITHMETIC = ("analysis", "curvature", "data", "models", "optim", "run", "training")
+"""The rooms whose tests depend on how a processor rounds: `make test-processors` runs them."""
 
 HEADER = ("ID", "BIRADS-reader1", "BIRADS-reader2", "fold")
 BusFolder = Callable[..., Path]
 RecordMaker = Callable[..., RunRecord]
+
+
+@pytest.fixture(autouse=True)
+def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a launch do its runs in this process, unless its test asks for workers."""
+    monkeypatch.setattr(crew, "cores", lambda: 1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of the rooms that calculate; begin with the slow files.
+
+    Workers take whole files (what a file prepares is prepared once), so that short ones at the end
+    keep all of them busy.
+    """
+    for item in items:
+        room = item.path.relative_to(Path(__file__).parent).parts[0]
+        if room in ARITHMETIC:
+            item.add_marker("arithmetic")
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +83,20 @@ def phantom_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     request = Request(raw=folder / "raw", options=options)
     prepare(source, request, folder / "prepared", 32)
     return folder / "prepared"
+
+
+@pytest.fixture
+def plugins_forgotten(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Undo afterwards what a plug-in that is loaded in this process registers."""
+    for registry in (optimizers, models, sources):
+        registry.list()
+        monkeypatch.setattr(registry, "_entries", {**registry._entries})
+    monkeypatch.setenv(VARIABLE, "")
+    before = {*sys.modules}
+    yield
+    for name in {*sys.modules} - before:
+        if name.startswith("sambench_plugin_"):
+            del sys.modules[name]
 
 
 @pytest.fixture

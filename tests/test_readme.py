@@ -23,6 +23,7 @@ import yaml
 from sambench.data.source import sources
 from sambench.optim.method import optimizers
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 FENCE = re.compile(

@@ -14,6 +14,14 @@ from sambench.cli import completion
 from sambench.cli import hessian_options as options
 from sambench.cli.answers import runs_answer
 from sambench.cli.grouping import grouped
+from sambench.cli.launch_options import (
+    LauncherOption,
+    SlurmOption,
+    ThreadsOption,
+    WithOption,
+    WorkersOption,
+    choose_launcher,
+)
 from sambench.cli.launching import expanded
 from sambench.cli.options import PLACE, Output, Place
 from sambench.cli.study_options import Around, show_studies
@@ -44,6 +52,11 @@ class Doing:
             autocompletion=completion.devices_in_list,
         ),
     ] = None
+    workers: WorkersOption = None
+    threads: ThreadsOption = None
+    launcher: LauncherOption = "local"
+    given: WithOption = None
+    slurm: SlurmOption = None
     again: Annotated[
         bool, typer.Option("--again", help="Measure again runs that already have a measurement.")
     ] = False
@@ -85,7 +98,7 @@ def hessian(
     other, code = around.other_run(results), int(bool(damaged))
     for records, wanted in groups:
         asked = replace(around.with_studies(wanted), other=other, again=doing.again)
-        code = max(code, _measure(screen, records, asked, given, place, doing.device))
+        code = max(code, _measure(screen, records, asked, given, place, doing))
         if code == INTERRUPTED:
             break
     output.answer(runs_answer(Store(results), (r for records, _ in groups for r in records)))
@@ -151,11 +164,11 @@ def _measure(
     wanted: Measurement,
     given: dict[str, Any],
     place: Place,
-    device: str | None,
+    doing: Doing,
 ) -> int:
     """Measure what is missing, show all, and return the exit code."""
     from sambench.cli.progress import RunDisplay
-    from sambench.launch.launchers.local import launch
+    from sambench.launch.launcher import launchers
     from sambench.launch.manifest import Manifest
 
     missing = []
@@ -168,22 +181,25 @@ def _measure(
             missing.append(record.config)
     if not missing:
         return 0
-    several = device is not None and "," in device
+    several = doing.device is not None and "," in doing.device
     manifest = Manifest(
         configs=missing,
         data=place.data,
         results=place.results,
         curvature=wanted,
-        device=None if several else device,
+        device=None if several else doing.device,
     )
-    options = {"devices": str(device)} if several else {}
+    numbers = {"workers": doing.workers, "threads": doing.threads}
+    numbers |= {"devices": doing.device} if several else {}
+    more = {name: f"{value}" for name, value in numbers.items() if value is not None}
+    name, options = choose_launcher(doing.launcher, doing.given or (), doing.slurm, more)
     with RunDisplay(screen, len(missing)) as display:
         watcher = _watching(
             display,
             lambda record: _show(screen, record, place.results),
             one=len(missing) == 1,
         )
-        tally = launch(manifest, options, watcher)
+        tally = launchers.get(name).start(manifest, options, watcher)
     if len(missing) == 1 and tally.errors:
         raise tally.errors[0]
     if tally.interrupted:
@@ -238,6 +254,7 @@ def _watching(display: RunDisplay, show: Callable[[RunRecord], None], *, one: bo
         failed=(lambda config, error: None) if one else display.failed,
         elsewhere=display.elsewhere,
         say=display.say,
+        waiting=display.waiting,
         lane=lambda: _watching(display.lane(), show, one=one),
     )
 

@@ -83,6 +83,8 @@ def launch(
         tally = chosen.start(manifest, options, _watching(display, one=len(configs) == 1))
     if len(configs) == 1 and tally.errors:
         raise tally.errors[0]
+    if tally.errors:
+        screen.warn(f"{len(tally.errors)} failed; `--retry failed` does them again")
     if tally.interrupted:
         screen.warn("interrupted; run the same command again to continue from here")
     elsewhere = _say_what_others_do(screen, store, todo) if tally.elsewhere else 0
@@ -187,14 +189,25 @@ def _check_devices(device: str | None, options: Mapping[str, str]) -> None:
 def check_data(screen: Screen, configs: Sequence[RunConfig], data: Path) -> None:
     """Make data that are simulated; refuse runs whose data are not sound, before any runs.
 
+    Warns where a split tears patients or copies apart.
+
     Raises:
-        DataError: Names the first.
+        ConfigError: If a split or a fold does not exist.
+        DataError: Names the first that is not prepared, or lacks what a split needs.
     """
     from sambench.data.prepared import check_pixels, open_prepared
+    from sambench.data.splits import Population, leak_warning
 
     for name, side in sorted({(config.dataset, config.image_size) for config in configs}):
         make_data(screen, data, name, side)
-        check_pixels(open_prepared(data, name, side))
+        prepared = open_prepared(data, name, side)
+        check_pixels(prepared)
+        mine = [config for config in configs if (config.dataset, config.image_size) == (name, side)]
+        for split, seed in sorted({(config.split, config.split_seed) for config in mine}):
+            folds = {config.fold for config in mine if config.split == split}
+            known = sorted(folds, key=lambda fold: (fold is None, fold))
+            for warning in leak_warning(Population.of(prepared), split, known, seed=seed):
+                screen.warn(f"{name}: {warning}")
 
 
 def check_models(configs: Sequence[RunConfig]) -> None:
@@ -231,7 +244,7 @@ def show_table(
     absent = {state: states[state] for state in (MISSING, RUNNING, DAMAGED) if state in states}
     said = ", ".join(f"{number} {_ABSENT[state]}" for state, number in absent.items())
     note = f"{sum(absent.values())} of {len(configs)} runs are not in the tables: {said}."
-    first, *rest = build_tables(records, baseline)
+    first, *rest = build_tables(records, baseline, configs)
     for table in (replace(first, notes=(*first.notes, *[note] * bool(absent))), *rest):
         screen.table(table)
 

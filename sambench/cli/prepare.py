@@ -37,6 +37,19 @@ class Files:
         Path | None,
         typer.Option("--source", metavar="DIR", help="Folder that holds the dataset's files."),
     ] = None
+    test_source: Annotated[
+        Path | None,
+        typer.Option("--test-source", metavar="DIR", help="Another folder, of the test images."),
+    ] = None
+    pages: Annotated[
+        str | None,
+        typer.Option(
+            "--pages",
+            metavar="first|all",
+            help="Of files with several pages or frames.",
+            show_default="first",
+        ),
+    ] = None
     raw: Annotated[
         Path,
         typer.Option(
@@ -49,7 +62,7 @@ class Files:
             "--set",
             metavar="KEY=VALUE",
             help="A setting of the dataset, as normal=drop; see `sambench list datasets`. "
-            "Repeatable.",
+            "Every dataset has fit=squash|letterbox|crop and depth=auto|8|10|12|14|16. Repeatable.",
             autocompletion=completion.options_of_source,
         ),
     ] = None
@@ -139,7 +152,7 @@ def prepare(
     found, screen = sources.get(dataset), output.screen()
     _check_name(making.name, dataset)
     side = making.size or found.image_size
-    nothing_new = (files.xlsx, files.source, files.settings) == (None, None, None)
+    nothing_new = not any((files.xlsx, files.source, files.settings, files.pages))
     if making.audit and nothing_new and not any(astuple(making.drops)):
         already = audit_prepared(screen, data, making.name or dataset, side)
         if already is not None:
@@ -160,14 +173,16 @@ def _prepare(
     from sambench.data.preparation import prepare as prepare_dataset
     from sambench.data.source import Request
 
+    settings = {**parse_settings(files.settings), **({"pages": files.pages} if files.pages else {})}
     with screen.progress() as progress:
         done = prepare_dataset(
             found,
             Request(
                 table=files.xlsx,
                 folder=files.source,
+                test=files.test_source,
                 raw=files.raw,
-                options=found.resolve(parse_settings(files.settings)),
+                options=found.resolve(settings),
                 progress=progress,
             ),
             data,

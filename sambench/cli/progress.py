@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from rich.markup import escape
 from rich.progress import (
     Progress,
+    Task,
+    TaskID,
     TextColumn,
     TimeRemainingColumn,
 )
 from rich.table import Column
+from rich.text import Text
 
-from sambench.cli.progress_bar import SlowLines, progress_bar
+from sambench.cli.progress_bar import WIDE, SlowLines, progress_bar
 from sambench.cli.screen import Screen
 from sambench.config.run_config import RunConfig
 from sambench.errors import ClaimError, DamagedError, RunFailed, UserError, is_of_surroundings
@@ -23,10 +26,11 @@ from sambench.training.events import Epoch, Event, Started, Tick
 
 @dataclass
 class Counts:
-    """Runs begun and ended, counted together where several go at once."""
+    """Runs begun and ended, counted together where several go at once, and the bar of all."""
 
     begun: int = 0
     ended: int = 0
+    overall: TaskID | None = None
 
 
 class RunDisplay:
@@ -42,6 +46,7 @@ class RunDisplay:
         self._screen = screen
         self._total = total
         self._name = ""
+        self._beside = beside is not None
         self._counts: Counts = beside._counts if beside else Counts()
         self._bar: Progress = beside._bar if beside else _bar(screen)
         self._lines: SlowLines = beside._lines if beside else SlowLines(screen.err)
@@ -61,10 +66,11 @@ class RunDisplay:
         if isinstance(event, Started):
             self._started(event)
         elif isinstance(event, Tick):
-            numbers = (
-                f"loss {event.loss:.3f}  acc {100 * event.accuracy:.1f} %  "
-                f"{event.images_per_second:.0f} images/s"
-            )
+            numbers = f"acc {100 * event.accuracy:.1f} %"
+            if not self._beside or self._screen.err.width >= WIDE:
+                numbers = (
+                    f"loss {event.loss:.3f}  {numbers}  {event.images_per_second:.0f} images/s"
+                )
             done = (event.epoch - 1) * event.steps + event.step
             self._update(
                 f"epoch {event.epoch}/{event.epochs}", done, event.steps * event.epochs, numbers
@@ -76,7 +82,7 @@ class RunDisplay:
 
     def curvature(self, what: str, done: int, most: int) -> None:
         """Show the progress of a curvature measurement."""
-        self._update(f"curvature: {what}", done, most, "")
+        self._update(what if self._beside else f"curvature: {what}", done, most, "")
 
     def measuring(self, config: RunConfig) -> None:
         """Show that the curvature of a finished run is being measured."""
@@ -115,8 +121,12 @@ class RunDisplay:
         self._update(what, done, total, f"{done} of {total}")
 
     def lane(self) -> RunDisplay:
-        """Return a display with a bar of its own below this one's, for one more worker."""
-        self._bar.update(self._task, visible=False)
+        """Return a display with a bar of its own below this one's, for one more worker.
+
+        This one's bar is then that of all runs together.
+        """
+        self._counts.overall = self._task
+        self._show_all()
         return RunDisplay(self._screen, self._total, beside=self)
 
     def _started(self, event: Started) -> None:
@@ -133,32 +143,61 @@ class RunDisplay:
             self._screen.say(f"{event.config.name}: resumed in epoch {event.resumed_at}")
         self._update("starting", 0, None, "")
 
+    def _show_all(self) -> None:
+        if (task := self._counts.overall) is not None:
+            done = self._counts.ended
+            text = f"{done} of {self._total} runs"
+            self._bar.update(
+                task, description=text, completed=done, total=self._total, visible=True
+            )
+
     def _count(self) -> str:
         self._counts.ended += 1
+        self._show_all()
         return f"{self._counts.ended}/{self._total} " if self._total > 1 else ""
 
     def _clear(self) -> None:
-        self._bar.reset(self._task, description="", total=None, numbers="", name="")
+        if self._task != self._counts.overall:
+            hidden = self._beside
+            self._bar.reset(
+                self._task, description="", total=None, numbers="", name="", visible=not hidden
+            )
 
     def _update(self, what: str, done: int, total: int | None, numbers: str) -> None:
         self._lines.tell(" ".join(filter(None, (self._name, what, numbers or _share(done, total)))))
+        name = self._name
+        if self._beside:  # the name first, since the bars are many
+            what, numbers, name = self._short_name(), f"{what}  {numbers}".strip(), ""
         self._bar.update(
             self._task,
             description=escape(what),
             completed=done,
             total=total,
-            numbers=numbers,
-            name=escape(self._name),
+            numbers=escape(numbers),
+            name=escape(name),
             visible=True,
         )
+
+    def _short_name(self) -> str:
+        """Return the end of the run's name but for its id, as much as the terminal has room for."""
+        name = self._name.rpartition("-")[0]
+        width = self._screen.err.width
+        room = max(8, width - (80 if width >= WIDE else 40))
+        return name if len(name) <= room else f"…{name[1 - room :]}"
 
 
 def _bar(screen: Screen) -> Progress:
     """Return a bar whose last column, the run's name, is what gives way on a narrow terminal."""
     name = TextColumn("{task.fields[name]}", table_column=Column(overflow="ellipsis"))
-    return progress_bar(
-        screen.err, TextColumn("{task.fields[numbers]}"), TimeRemainingColumn(compact=True), name
-    )
+    numbers = TextColumn("{task.fields[numbers]}")
+    return progress_bar(screen.err, numbers, _TimeLeft(compact=True), name)
+
+
+class _TimeLeft(TimeRemainingColumn):
+    """The time left of a run; none for all runs together, which end in bursts."""
+
+    def render(self, task: Task) -> Text:
+        return super().render(task) if task.fields["numbers"] else Text()
 
 
 def _share(done: int, total: int | None) -> str:

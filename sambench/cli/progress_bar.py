@@ -39,10 +39,12 @@ class SlowLines:
         self._console = console
         self._clock = clock
         self._last = clock()
+        self._said = ""
 
     def tell(self, text: str) -> None:
-        """Say it, if the last line is long ago."""
-        if self._console.is_terminal or self._clock() - self._last < self.SECONDS:
+        """Say it, if the last line is long ago and was another."""
+        early = self._clock() - self._last < self.SECONDS
+        if self._console.is_terminal or early or text == self._said:
             return
-        self._last = self._clock()
+        self._last, self._said = self._clock(), text
         self._console.print(text, markup=False, soft_wrap=True)

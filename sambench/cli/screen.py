@@ -187,8 +187,8 @@ class Screen:
         self._duplicates(summary)
         for note in summary.notes:
             self.show(f"note: {note}")
-        for image, reason in summary.skipped:
-            self.warn(f"left out: {image}: {reason}")
+        for warning in summary.warnings:
+            self.warn(warning)
 
     def _duplicates(self, summary: Summary) -> None:
         found = summary.duplicates

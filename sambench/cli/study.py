@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,8 +78,12 @@ class Study:
 
     def plan(self) -> dict[str, Any]:
         """Show what is done and what would run, and return it for a program."""
+        from sambench.launch.launcher import launchers
         from sambench.store.tree import Store
 
+        chosen, options = launchers.get(self.request.launcher[0]), self.request.launcher[1]
+        chosen.refuse_unknown(options)
+        chosen.check(options)
         check_models(self.finals)
         tuned = self._tuned(keep=False)
         finals = tuple({run.id: run for run in (*self.finals, *tuned)}.values())
@@ -88,6 +92,11 @@ class Study:
         standings = survey(store, request.data, None, request.retry).of(trials)
         standings += survey(store, request.data, self.suite.hessian, request.retry).of(finals)
         coming = 0 if self.request.only or tuned else len(self.finals) * bool(self.tunings)
+        queued = chosen.describe_queued(request.results, [s.config for s in standings])
+        standings = [
+            replace(s, action="wait", note=queued[s.config.id]) if s.config.id in queued else s
+            for s in standings
+        ]
         show_plan(self.screen, standings, coming)
         undone = [s.config for s in standings if s.action in ("run", "resume", "run again")]
         warn_of_sizes(self.screen, undone, request.data)
@@ -123,10 +132,9 @@ class Study:
         """
         if not self.suite.places:
             return
-        from sambench.analysis.reach import reach
-        from sambench.report.wrong import beyond_reach
+        from sambench.report.problems import planned_groups, too_few
 
-        for sentence in beyond_reach(reach(self.finals, self.suite.baseline)):
+        for sentence in too_few(planned_groups(self.finals, self.suite.baseline)):
             self.screen.warn(sentence)
 
     def _launch(self, runs: Sequence[RunConfig], name: str, before: int, *, curvature: bool) -> int:

@@ -148,7 +148,10 @@ def train(
             together.follow(config, place.data, place.results, device)
             return
         code = launch(
-            screen, [config], place.data, place.results, device, None, None, retry=again, log=sinks
+            *(screen, [config], place.data, place.results, device, None, None),
+            retry=again,
+            launcher=("local", {"threads": "all"}),
+            log=sinks,
         )
     show_table(screen, place.results, [config], baseline=run.optimizer)
     output.answer(run_answer(Store(place.results), config))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextvars import ContextVar
 from pathlib import Path
 
 import torch
@@ -12,9 +13,20 @@ CUDA_SHARE = 0.5  # of the free device memory; a single batch in flight needs th
 HOST_SHARE = 0.25  # of the available host memory, which other processes share
 UNKNOWN_HOST_BYTES = 4 << 30
 
+_processes: ContextVar[int] = ContextVar("processes that measure at once", default=1)
+
+
+def share_memory(processes: int) -> None:
+    """Give this process its part of the spare memory only, where so many measure at once."""
+    _processes.set(processes)
+
 
 def spare_bytes(device: torch.device) -> int:
     """Return the bytes on `device` that may be filled with what is only kept for speed."""
+    return _spare_bytes(device) // _processes.get()
+
+
+def _spare_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)

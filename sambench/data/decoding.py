@@ -1,31 +1,79 @@
-"""From an image file to a small square of bytes."""
+"""From an image file to a small square of bytes.
+
+Deep images (10 to 16 bits of grey in 16-bit files) are scaled by the range that the whole set
+uses, so the first look at one only tells its brightest pixel; `preparation` decodes it again when
+it knows the range.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import threading
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from sambench.data.dicom import DicomError, is_dicom, read_frame, read_header
+from sambench.data.source import FITS
+
 MEGAPIXELS = 100
 PREPROCESSING = {
-    "resize": "to a square whatever the aspect ratio",
+    "resize": FITS["squash"],
     "filter": "bilinear with antialiasing (Pillow BILINEAR, no reducing gap, no JPEG draft)",
     "orientation": "EXIF applied",
     "modes": "palettes expanded, alpha dropped, 16-bit grey divided by 257",
     "grey": "images whose three channels are equal after resizing count as grey",
     "refused": f"more than {MEGAPIXELS} megapixels",
 }
-"""What `decode` does, in words, for the manifest. Changing one prepares everything anew."""
+"""What `decode` does by default, in words, for the manifest. Changing one prepares all anew."""
 
+DEPTHS = (8, 10, 12, 14, 16)
+SEVERAL = frozenset({"TIFF", "GIF", "WEBP", "PNG"})
+"""Formats, as Pillow names them, whose files may hold several pages or frames."""
 
 _OPENING = threading.Lock()
 """Held while Pillow's limit of pixels is lifted, which is one for all threads."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How images become squares of bytes.
+
+    Attributes:
+        fit: One of `FITS`.
+        depth: Bits of grey that count as white in 16-bit images; 0 to find it.
+    """
+
+    fit: str = "squash"
+    depth: int = 0
+
+    @property
+    def changed(self) -> dict[str, str | int]:
+        """What is not at its default."""
+        return {k: v for k, v in asdict(self).items() if v != getattr(Recipe(), k)}
+
+    @property
+    def in_words(self) -> dict[str, str]:
+        """What is done, for the manifest."""
+        if self.depth in (0, 16):
+            return {**PREPROCESSING, "resize": FITS[self.fit]}
+        modes = PREPROCESSING["modes"].replace("divided by 257", f"of {self.depth} bits to 8")
+        return {**PREPROCESSING, "resize": FITS[self.fit], "modes": modes}
+
+
+@dataclass(frozen=True)
+class Deep:
+    """An image of more than 8 bits, whose set's range must be known first.
+
+    Attributes:
+        peak: Its brightest pixel.
+    """
+
+    peak: int
 
 
 class UnreadableError(Exception):
@@ -38,10 +86,13 @@ class Decoded:
 
     Attributes:
         pixels: (size, size, C) uint8, C = 1 for grey and 3 for colour.
-        sha256: Of the file's bytes.
+        sha256: Of the file's bytes, and the page if it is not the first.
         width: Native width in pixels, upright.
         height: Native height in pixels, upright.
-        mode: Of the file, as Pillow names it: L, RGB, RGBA, P, I;16 ...
+        mode: Of the file, as Pillow names it: L, RGB, RGBA, P, I;16 ...; DICOM's photometric
+            interpretation.
+        frames: Pages or frames that the file has.
+        peak: Brightest pixel of a deep image, else 0.
     """
 
     pixels: NDArray[np.uint8]
@@ -49,10 +100,23 @@ class Decoded:
     width: int
     height: int
     mode: str
+    frames: int = 1
+    peak: int = 0
 
 
-def decode(path: Path, size: int) -> Decoded:
+def bits_for(peak: int) -> int:
+    """Return the smallest depth whose range holds a pixel value."""
+    return next(depth for depth in DEPTHS if peak < 1 << depth)
+
+
+def decode(path: Path, size: int, recipe: Recipe = Recipe(), page: int = 0) -> Decoded | Deep:
     """Read a file once, decode it and resize it to a square.
+
+    Args:
+        path: The file.
+        size: Side of the square.
+        recipe: How; of unknown depth, a deep image is returned as its peak.
+        page: Which of its pages or frames.
 
     Raises:
         UnreadableError: If the file cannot be read, is no image, is cut short, or is too large.
@@ -64,39 +128,71 @@ def decode(path: Path, size: int) -> Decoded:
     if not data:
         raise UnreadableError("is empty")
     try:
-        image = _load(data)
-        pixels = _square(image, size)
+        image, mode, frames = _load(data, page)
+        peak = 0
+        if image.mode.startswith(("I", "F")):
+            peak = _peak(image)
+            if not recipe.depth:
+                return Deep(peak)
+            if peak >= 1 << recipe.depth:
+                raise UnreadableError(f"has a pixel of {peak}, beyond depth={recipe.depth}")
+        pixels = _square(image, size, recipe)
     except UnreadableError:
         raise
     except UnidentifiedImageError as error:
         raise UnreadableError("is not an image") from error
     except Exception as error:  # on damaged files Pillow's decoders raise almost anything
         raise UnreadableError(f"is damaged: {error}") from error
-    checksum = hashlib.sha256(data).hexdigest()
-    return Decoded(pixels, checksum, image.width, image.height, image.mode)
+    checksum = hashlib.sha256(data + (f"#{page}".encode() if page else b"")).hexdigest()
+    return Decoded(pixels, checksum, image.width, image.height, mode, frames, peak)
 
 
-def shrink(pixels: NDArray[np.uint8], size: int) -> Decoded:
+def shrink(pixels: NDArray[np.uint8], size: int, recipe: Recipe = Recipe()) -> Decoded:
     """Resize an image that came out of an archive; the checksum is that of its pixels.
 
     Args:
         pixels: (H, W) or (H, W, 3).
         size: Side of the result.
+        recipe: How.
     """
     whole = np.ascontiguousarray(pixels)
     image = Image.fromarray(whole)
     checksum = hashlib.sha256(whole.tobytes()).hexdigest()
-    return Decoded(_square(image, size), checksum, image.width, image.height, image.mode)
+    return Decoded(_square(image, size, recipe), checksum, image.width, image.height, image.mode)
 
 
-def _load(data: bytes) -> Image.Image:
+def count_frames(path: Path) -> int:
+    """Return how many pages or frames a file has; 1 where it cannot be read."""
+    try:
+        if is_dicom(path):
+            return read_header(path).frames
+        with Image.open(path) as image:
+            return _frames(image)
+    except Exception:  # decoding it will tell what is wrong
+        return 1
+
+
+def _load(data: bytes, page: int) -> tuple[Image.Image, str, int]:
+    """Return an upright picture, the mode of its file and the number of its frames."""
+    if data[128:132] == b"DICM":
+        try:
+            return read_frame(data, page, MEGAPIXELS)
+        except DicomError as error:
+            raise UnreadableError(str(error)) from error
     image = _open(data)
     width, height = image.size
     if width * height > MEGAPIXELS * 1_000_000:
         raise UnreadableError(f"is {width} x {height}, which is more than {MEGAPIXELS} megapixels")
+    frames = _frames(image)
+    if page:
+        image.seek(page)
     image.load()
     ImageOps.exif_transpose(image, in_place=True)
-    return image
+    return image, image.mode, frames
+
+
+def _frames(image: Image.Image) -> int:
+    return int(getattr(image, "n_frames", 1)) if image.format in SEVERAL else 1
 
 
 def _open(data: bytes) -> Image.Image:
@@ -112,19 +208,27 @@ def _open(data: bytes) -> Image.Image:
                 Image.MAX_IMAGE_PIXELS = limit
 
 
-def _square(image: Image.Image, size: int) -> NDArray[np.uint8]:
+def _square(image: Image.Image, size: int, recipe: Recipe) -> NDArray[np.uint8]:
     """Return the image as (size, size, 1) if it is grey and (size, size, 3) if not."""
-    shape, bilinear = (size, size), Image.Resampling.BILINEAR
     if image.mode.startswith(("I", "F")):
-        deep: NDArray[np.float32] = np.asarray(_deep(image).resize(shape, bilinear))
+        scale = ((1 << recipe.depth) - 1) / 255
+        whole = Image.fromarray(np.asarray(image).astype(np.float32) / np.float32(scale))
+        deep: NDArray[np.float32] = np.asarray(_resized(whole, size, recipe.fit))
         return np.rint(deep).astype(np.uint8)[..., np.newaxis]
     if image.mode in ("1", "L", "LA", "La"):
-        return _array(image.convert("L").resize(shape, bilinear))
+        return _array(_resized(image.convert("L"), size, recipe.fit))
     if "transparency" in image.info:
         image = image.convert("RGBA")  # else Pillow warns of a palette with transparency
-    image = image.convert("RGB").resize(shape, bilinear)
+    image = _resized(image.convert("RGB"), size, recipe.fit)
     red, green, blue = image.split()
     return _array(red if red.tobytes() == green.tobytes() == blue.tobytes() else image)
+
+
+def _resized(image: Image.Image, size: int, fit: str) -> Image.Image:
+    shape, bilinear = (size, size), Image.Resampling.BILINEAR
+    if fit == "letterbox":
+        return ImageOps.pad(image, shape, bilinear)
+    return ImageOps.fit(image, shape, bilinear) if fit == "crop" else image.resize(shape, bilinear)
 
 
 def _array(image: Image.Image) -> NDArray[np.uint8]:
@@ -132,9 +236,9 @@ def _array(image: Image.Image) -> NDArray[np.uint8]:
     return pixels.reshape(*pixels.shape[:2], -1)
 
 
-def _deep(image: Image.Image) -> Image.Image:
-    """Return 16-bit grey as floating point in 0..255."""
+def _peak(image: Image.Image) -> int:
+    """Return the brightest pixel of 16-bit grey."""
     pixels = np.asarray(image)
     if image.mode == "F" or pixels.min() < 0 or pixels.max() > 65535:
         raise UnreadableError(f"has pixels beyond 16 bits (mode {image.mode})")
-    return Image.fromarray(pixels.astype(np.float32) / 257)
+    return int(pixels.max())

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from sambench.data.problems import Problems, some
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
+DICOM = frozenset({".dcm", ".dicom"})
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}) | DICOM
+MOST_FOLDERS = 8
 Meaning = TypeVar("Meaning")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Found(Generic[Meaning]):
     """An image file, its path relative to the root, and what its folder stands for."""
 
@@ -47,16 +51,19 @@ def find_images(
     images: dict[str, Found[Meaning]] = {}
     inside = root.resolve()
     for folder, meaning in folders.items():
-        for path in sorted(folder.iterdir()):
-            if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
+        outside = not folder.resolve().is_relative_to(inside)
+        for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+            path = folder / entry.name
+            if path.suffix.lower() not in SUFFIXES or entry.name.startswith("."):
                 continue
             if not keep(path.stem):
                 continue
             found = Found(path, path.relative_to(root).as_posix(), meaning)
             id = id_of(found.file)
-            if is_circle(path):
+            link = entry.is_symlink()
+            if link and is_circle(path):
                 problems.add(f"links in {root} that lead in a circle", found.file, "remove them")
-            elif not path.resolve().is_relative_to(inside):
+            elif outside or (link and not path.resolve().is_relative_to(inside)):
                 problems.add(f"links that lead out of {root}", found.file, "replace by the files")
             elif id in images:
                 thing = f"{id} ({images[id].file} and {found.file})"
@@ -64,6 +71,13 @@ def find_images(
             else:
                 images[id] = found
     return images
+
+
+def find_files(root: Path, *, deep: bool = False) -> Iterator[Path]:
+    """Yield the image files in a folder, or anywhere below it, whatever their state."""
+    for path in root.rglob("*") if deep else root.iterdir():
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file():
+            yield path
 
 
 def subfolders(root: Path, problems: Problems) -> dict[str, Path]:
@@ -102,9 +116,37 @@ def without_suffix(file: str) -> str:
     return file.removesuffix(Path(file).suffix)
 
 
-def folder_names(root: Path) -> str:
-    """Return the names of the folders in `root`, for a message."""
-    return some(sorted(f"{path.name}/" for path in root.iterdir() if path.is_dir())) or "no folder"
+def printable(name: str) -> str:
+    """Return a name with control characters, and bytes that are no UTF-8, as escapes."""
+    text = name.encode("utf-8", "backslashreplace").decode()
+    return "".join(repr(c)[1:-1] if ord(c) < 32 or 127 <= ord(c) < 160 else c for c in text)
+
+
+def describe(root: Path) -> str:
+    """Return what is in a folder, two levels deep, for a message: names and counts."""
+    shown: list[str] = []
+    beside: Counter[str] = Counter()
+    for path in sorted(root.iterdir()):
+        if path.name.startswith(".") or path.name == "__MACOSX":
+            continue
+        if not path.is_dir():
+            beside[path.suffix.lower() or "file without suffix"] += 1
+            continue
+        try:
+            inside = [inner for inner in path.iterdir() if not inner.name.startswith(".")]
+        except OSError:
+            inside = []
+        folders = [inner for inner in inside if inner.is_dir()]
+        kinds = Counter(inner.suffix.lower() for inner in inside if not inner.is_dir())
+        for folder in folders[:200]:
+            if os.access(folder, os.R_OK):
+                kinds.update(inner.suffix.lower() for inner in folder.iterdir() if inner.suffix)
+        names = some([f"{folder.name}/" for folder in sorted(folders)], limit=3)
+        what = [names if len(folders) <= 3 else f"{len(folders)} folders"] if folders else []
+        what += [f"{count:,} {suffix or 'without suffix'}" for suffix, count in kinds.most_common()]
+        shown.append(f"{printable(path.name)}/ ({', '.join(what) or 'empty'})")
+    shown += [f"{count:,} {suffix}" for suffix, count in beside.most_common(4)]
+    return some(shown, limit=MOST_FOLDERS) or "nothing"
 
 
 def image_id(name: str) -> str:

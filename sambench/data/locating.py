@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sambench.data.folders import folder_names, subfolders
+from sambench.data.folders import describe, subfolders
 from sambench.data.problems import Problems
 from sambench.data.source import Request
 from sambench.errors import ConfigError, DataError
@@ -78,9 +78,20 @@ class Release:
             folder = wrapper
         return folder
 
+    def workbook(self, root: Path) -> Path:
+        """Return the one workbook in a folder.
+
+        Raises:
+            DataError: If there is none, or several.
+        """
+        found = [path for path in sorted(root.glob("*.xlsx")) if not path.name.startswith("~$")]
+        if len(found) != 1:
+            raise self.refuse(root, "single workbook" if found else "workbook")
+        return found[0]
+
     def refuse(self, root: Path, lacking: str = "images") -> DataError:
         """Return the error for a folder that is not this dataset's."""
         return DataError(
             f"no {lacking} in {root}, which should hold {self.layout}, but has: "
-            f"{folder_names(root)}; give its folder with `--source DIR`"
+            f"{describe(root)}; give its folder with `--source DIR`"
         )

@@ -20,17 +20,17 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from sambench.data.decoding import PREPROCESSING, Decoded
+from sambench.data.decoding import Decoded, Recipe
 from sambench.errors import DataError
 from sambench.files.atomic import store_errors
 
 COMMIT_EVERY = 128
-JOURNAL_VERSION = 2
+JOURNAL_VERSION = 3
 FileState = tuple[int, int]
 """Size in bytes and modification time in ns: what tells that a file did not change."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
     """One decoded image.
 
@@ -44,6 +44,9 @@ class Entry:
         width: Native width.
         height: Native height.
         mode: Of the file, as Pillow names it.
+        frames: Pages or frames that the file has.
+        peak: Brightest pixel of a deep image, else 0.
+        depth: Bits by which a deep image was scaled, else 0.
     """
 
     path: str
@@ -55,14 +58,20 @@ class Entry:
     width: int
     height: int
     mode: str
+    frames: int
+    peak: int
+    depth: int
 
 
 class Partial:
     """Slots of decoded images with their journal."""
 
-    def __init__(self, folder: Path, image_size: int, pixels: BinaryIO, journal: BinaryIO) -> None:
+    def __init__(
+        self, folder: Path, image_size: int, recipe: Recipe, pixels: BinaryIO, journal: BinaryIO
+    ) -> None:
         self.folder = folder
         self.image_size = image_size
+        self.recipe = recipe
         self._pixels = pixels
         self._journal = journal
         self._pending: list[Entry] = []
@@ -74,7 +83,9 @@ class Partial:
         entry = self._entries.get(place)
         return entry if entry and (entry.size, entry.mtime_ns) == state else None
 
-    def fill(self, slot: int, source: str, state: FileState, image: Decoded) -> Entry:
+    def fill(
+        self, slot: int, source: str, state: FileState, image: Decoded, depth: int = 0
+    ) -> Entry:
         """Write an image to a slot; several threads may do so at once.
 
         Raises:
@@ -96,6 +107,9 @@ class Partial:
             width=image.width,
             height=image.height,
             mode=image.mode,
+            frames=image.frames,
+            peak=image.peak,
+            depth=depth if image.peak else 0,
         )
 
     def read(self, entry: Entry) -> NDArray[np.uint8]:
@@ -138,7 +152,7 @@ class Partial:
         header = {
             "version": JOURNAL_VERSION,
             "image_size": self.image_size,
-            "preprocessing": PREPROCESSING,
+            "preprocessing": self.recipe.in_words,
         }
         self._journal.seek(0)
         first, *lines = self._journal.read().splitlines(keepends=True) or [b""]
@@ -152,7 +166,7 @@ class Partial:
 
 
 @contextmanager
-def open_partial(folder: Path, image_size: int) -> Iterator[Partial]:
+def open_partial(folder: Path, image_size: int, recipe: Recipe) -> Iterator[Partial]:
     """Open the decoded images of an earlier, cut preparation, or begin.
 
     They are kept for the next one unless the images are refused (`DataError`): what is left then
@@ -169,7 +183,7 @@ def open_partial(folder: Path, image_size: int) -> Iterator[Partial]:
         pixels, journal = pixels_path.open("r+b"), journal_path.open("r+b")
     with pixels, journal:
         with store_errors(folder.parent):
-            partial = Partial(folder, image_size, pixels, journal)
+            partial = Partial(folder, image_size, recipe, pixels, journal)
         try:
             yield partial
         except DataError:

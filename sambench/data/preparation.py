@@ -1,27 +1,20 @@
 """Turns a listing of image files into the prepared format.
 
-Threads decode: Pillow releases the interpreter lock while it decodes and resizes, so they are as
-fast as processes and cost nothing to start (`benchmarks/prepare.py` measures it). What is decoded
-is kept beside the result until that is complete (`partial.py`); the finished folder is renamed
-into place, so no reader ever sees half a dataset.
+What is decoded is kept beside the result until that is complete (`partial.py`); the finished
+folder is renamed into place, so no reader ever sees half a dataset.
 """
 
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
-import os
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from PIL import Image
-
-from sambench.data.decoding import PREPROCESSING, UnreadableError, decode, shrink
+from sambench.data.accounting import Account
+from sambench.data.assembling import assemble
+from sambench.data.decoding import Recipe
 from sambench.data.partial import Entry, FileState, Partial, open_partial, remove_partial
 from sambench.data.prepared import (
     FORMAT_VERSION,
@@ -31,8 +24,9 @@ from sambench.data.prepared import (
     prepared_folder,
 )
 from sambench.data.problems import Problems
+from sambench.data.reading import decode_all, default_workers
 from sambench.data.selection import NO_DROPS, Decoded, Drops, Selection, select
-from sambench.data.source import Listing, Request, Sample, Source
+from sambench.data.source import COMMON, Listing, Request, Sample, Setting, Source
 from sambench.data.writing import Skipped, write_prepared
 from sambench.errors import DataError, UnpreparedError
 from sambench.files.atomic import Room, free_bytes, replace_folder
@@ -103,14 +97,15 @@ def prepare(
             or another process is preparing the same dataset.
         StoreError: If the disk refuses, or has not the room.
     """
-    listing = source.scan(replace(request, image_size=image_size))
+    listing, account = assemble(source, replace(request, image_size=image_size))
+    recipe = recipe_of(request.options)
     missing = [Skipped(id=id, file="", reason="has no image file") for id in listing.missing]
     if not skip_unreadable:
         _refuse(missing, listing.root)
     name = name or source.name
     final = prepared_folder(root, name, image_size)
     states = {sample.id: _state(sample.path) for sample in listing.samples}
-    key = _key(listing, states, request, image_size, drops)
+    key = _key(listing, states, request, image_size, drops, account)
     with lock(final, "preparing"):
         prepared = _same(root, name, image_size, key)
         if prepared and (skip_unreadable or not prepared.manifest["skipped"]):
@@ -118,10 +113,10 @@ def prepare(
         work = final.with_name(f".{final.name}.partial")
         if not work.exists():
             _outlook(root, listing, 0, image_size)  # what has no room leaves nothing
-        with open_partial(work, image_size) as partial:
+        with open_partial(work, image_size, recipe) as partial:
             found = _found(listing, states, partial)
             on_start(_outlook(root, listing, len(found), image_size))
-            outcomes = _decode_all(
+            outcomes = decode_all(
                 listing,
                 partial,
                 states=states,
@@ -136,11 +131,12 @@ def prepare(
                 work / "finished",
                 replace(source, name=name),
                 listing,
-                _select(listing, decoded, partial, drops),
+                _select(listing, decoded, partial, drops, request.progress),
                 partial,
+                account,
                 skipped=[*missing, *unreadable],
                 drops=drops,
-                options=request.options,
+                options=_own(request.options),
                 listing_sha256=key,
             )
         replace_folder(work / "finished", final)
@@ -171,48 +167,16 @@ def _outlook(root: Path, listing: Listing, resumed: int, image_size: int) -> Out
     return Outlook(images=images, resumed=resumed, room=room)
 
 
-def default_workers() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _own(options: Mapping[str, Setting]) -> dict[str, Setting]:
+    """Return the settings without those of every dataset that are at their default."""
+    usual = {name: option.default for name, option in COMMON.items()}
+    return {name: value for name, value in options.items() if usual.get(name) != value}
 
 
-def _decode_all(
-    listing: Listing,
-    partial: Partial,
-    *,
-    states: Mapping[str, FileState],
-    found: Mapping[str, Entry],
-    workers: int,
-    on_progress: Progress,
-) -> dict[str, Entry | str]:
-    """Return the entry of each sample or the reason why it cannot be used, by id."""
-
-    def decode_one(sample: Sample, slot: int) -> Entry | str:
-        try:
-            if sample.pixels is None:
-                decoded = decode(sample.path, partial.image_size)
-            else:
-                decoded = shrink(sample.pixels, partial.image_size)
-        except UnreadableError as error:
-            return str(error)
-        return partial.fill(slot, sample.place, states[sample.id], decoded)
-
-    outcomes: dict[str, Entry | str] = dict(found)
-    todo = [sample for sample in listing.samples if sample.id not in found]
-    slots = itertools.count(partial.next_slot)
-    with _no_size_warnings(), ThreadPoolExecutor(workers) as pool:
-        futures = {pool.submit(decode_one, sample, next(slots)): sample for sample in todo}
-        try:
-            for future in as_completed(futures):
-                sample, outcome = futures[future], future.result()
-                outcomes[sample.id] = outcome
-                if isinstance(outcome, Entry):
-                    partial.add(outcome)
-                on_progress(len(outcomes), len(listing.samples), sample.file)
-        finally:
-            pool.shutdown(cancel_futures=True)
-            partial.commit()
-    return outcomes
+def recipe_of(options: Mapping[str, Setting]) -> Recipe:
+    """Return how images become squares by the settings of a request."""
+    depth = options.get("depth", "auto")
+    return Recipe(fit=str(options.get("fit", "squash")), depth=0 if depth == "auto" else int(depth))
 
 
 def _found(listing: Listing, states: Mapping[str, FileState], partial: Partial) -> dict[str, Entry]:
@@ -256,11 +220,13 @@ def _state(path: Path) -> FileState:
     return (status.st_size, status.st_mtime_ns)
 
 
-def _select(listing: Listing, decoded: Decoded, partial: Partial, drops: Drops) -> Selection:
+def _select(
+    listing: Listing, decoded: Decoded, partial: Partial, drops: Drops, progress: Progress
+) -> Selection:
     """Group the images and leave out what was asked; stop if a class has lost all of them."""
     if not decoded:
         raise DataError(f"no usable image in {listing.root}; give another folder")
-    selection = select(decoded, partial, drops)
+    selection = select(decoded, partial, drops, progress)
     left = {sample.label for sample, _ in selection.kept}
     for label in sorted({sample.label for sample, _ in selection.dropped} - left):
         raise DataError(
@@ -276,25 +242,27 @@ def _key(
     request: Request,
     image_size: int,
     drops: Drops,
+    account: Account,
 ) -> str:
     """Return a sha256 over all that decides what is written."""
-    samples = [
-        [sample.id, sample.file, sample.label, dict(sample.facts), states[sample.id]]
-        for sample in listing.samples
-    ]
     key = {
         "format_version": FORMAT_VERSION,
         "image_size": image_size,
-        "preprocessing": PREPROCESSING,
-        "options": dict(request.options),
+        "preprocessing": recipe_of(request.options).in_words,
+        "account": account.to_dict(),
+        "options": _own(request.options),
         "drops": asdict(drops),
         "classes": listing.classes,
         "columns": listing.columns,
         "checksums": dict(listing.checksums),
         "missing": listing.missing,
-        "samples": samples,
     }
-    return hashlib.sha256(json.dumps(key).encode()).hexdigest()
+    digest = hashlib.sha256(json.dumps(key).encode())
+    for sample in listing.samples:
+        state = states[sample.id]
+        one = [sample.id, sample.file, sample.label, dict(sample.facts), state]
+        digest.update(json.dumps(one).encode())
+    return digest.hexdigest()
 
 
 def _same(root: Path, name: str, image_size: int, key: str) -> Prepared | None:
@@ -307,11 +275,3 @@ def _same(root: Path, name: str, image_size: int, key: str) -> Prepared | None:
     except UnpreparedError:
         return None  # not there, or damaged: preparing anew is the remedy
     return prepared
-
-
-@contextmanager
-def _no_size_warnings() -> Iterator[None]:
-    """Silence Pillow's warnings of large images: `decode` refuses them with a reason."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        yield

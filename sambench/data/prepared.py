@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -94,6 +95,9 @@ class Manifest(Section, frozen=True, kw_only=True):
     image_blocks: Annotated[
         list[str], about("sha256 of each block of `images.npy`; none in older sets.")
     ] = msgspec.field(default_factory=list)
+    changed: Annotated[
+        dict[str, str | int], about("Settings of the preprocessing that are not at their default.")
+    ] = msgspec.field(default_factory=dict)
     fingerprint: Annotated[str, about("sha256 that stands for images, labels and columns.")]
 
 
@@ -263,9 +267,16 @@ def prepare_command(dataset: str, image_size: int) -> str:
     return f"sambench prepare {dataset} --size {image_size}"
 
 
-def fingerprint(samples_sha256: str, images_sha256: str) -> str:
-    """Return the sha256 over the checksums of `samples.csv` and `images.npy`."""
-    return sha256_of(f"{samples_sha256}\n{images_sha256}\n".encode())
+def fingerprint(
+    samples_sha256: str, images_sha256: str, changed: Mapping[str, str | int] | None = None
+) -> str:
+    """Return the sha256 over the checksums of `samples.csv` and `images.npy`.
+
+    Settings of the preprocessing that are not at their default are part of it; the manifest has
+    them under `changed`.
+    """
+    settings = f"{json.dumps(changed, sort_keys=True)}\n" if changed else ""
+    return sha256_of(f"{samples_sha256}\n{images_sha256}\n{settings}".encode())
 
 
 def _read_manifest(folder: Path, remedy: str) -> Manifest:
@@ -283,7 +294,8 @@ def _read_manifest(folder: Path, remedy: str) -> Manifest:
             f"{folder} was prepared by {age} sambench (format {version}, this one reads "
             f"{FORMAT_VERSION}); {upgrade}{remedy} again"
         )
-    bound = fingerprint(manifest.files.get(SAMPLES, ""), manifest.files.get(IMAGES, ""))
+    files = manifest.files
+    bound = fingerprint(files.get(SAMPLES, ""), files.get(IMAGES, ""), manifest.changed)
     if bound != manifest.fingerprint:
         raise UnpreparedError(
             f"{path} is damaged: its fingerprint does not follow from its checksums; {remedy} again"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 from sambench.data.audit.copies import Copies, find_copies, join
@@ -19,11 +19,11 @@ TOGETHER = ("patient",)
 
 @dataclass(frozen=True, kw_only=True)
 class Drops:
-    """What the user chose to leave out.
+    """What the user chose to leave out; of copies, those that are identical or certain.
 
     Attributes:
-        conflicts: All images of a family of copies whose labels differ: which is right is unknown.
-        duplicates: All but the first of each label in a family of copies.
+        conflicts: Images that have a copy of another label: which is right is unknown.
+        duplicates: Images that have a copy of the same label among those before them.
     """
 
     conflicts: bool = False
@@ -40,20 +40,29 @@ class Selection:
     Attributes:
         kept: In their order.
         groups: The group of each: the id of the first image that it is a copy of, or shares the
-            patient with, through any chain of these.
+            patient with, through any chain of these, since a chain cut anywhere by a split leaks.
         dropped: (sample, reason) of the others.
+        possible: How many pairs may be copies, which are left to the eye.
     """
 
     kept: Decoded
     groups: tuple[str, ...]
     dropped: tuple[tuple[Sample, str], ...]
+    possible: int = 0
 
 
-def select(decoded: Decoded, partial: Partial, drops: Drops) -> Selection:
+def select(
+    decoded: Decoded,
+    partial: Partial,
+    drops: Drops,
+    progress: Callable[[int, int, str], None] = lambda done, total, what: None,
+) -> Selection:
     """Find the copies among the decoded images, leave out what was asked, group the others."""
     samples = [sample for sample, _ in decoded]
     copies = find_copies(
-        look(partial.read(entry) for _, entry in decoded), [entry.sha256 for _, entry in decoded]
+        look(partial.read(entry) for _, entry in decoded),
+        [entry.sha256 for _, entry in decoded],
+        progress,
     )
     reasons = dict(_reasons(samples, copies, drops))
     together = join(len(samples), [*_links(samples, copies)])
@@ -65,6 +74,7 @@ def select(decoded: Decoded, partial: Partial, drops: Drops) -> Selection:
         kept=[decoded[position] for position in kept],
         groups=tuple(names[int(together[position])] for position in kept),
         dropped=tuple((samples[position], reason) for position, reason in sorted(reasons.items())),
+        possible=len(copies.possible),
     )
 
 
@@ -79,15 +89,19 @@ def _links(samples: Sequence[Sample], copies: Copies) -> Iterator[tuple[int, int
 
 
 def _reasons(samples: Sequence[Sample], copies: Copies, drops: Drops) -> Iterator[tuple[int, str]]:
-    """Yield the positions to leave out."""
-    conflicts = set(copies.conflicts([sample.label for sample in samples]))
-    for family in copies.families():
-        if drops.conflicts and family in conflicts:
-            ids = some([f"{samples[i].id} ({samples[i].label})" for i in family], limit=6)
-            yield from ((position, f"copies with conflicting labels: {ids}") for position in family)
-        elif drops.duplicates:
-            first: dict[str, int] = {}
-            for position in family:
-                kept = first.setdefault(samples[position].label, position)
-                if kept != position:
-                    yield position, f"a copy of {samples[kept].id}"
+    """Yield the positions to leave out; only an image's own copies count, never their copies."""
+    partners = copies.partners()
+    gone: set[int] = set()
+    for position in sorted(partners):
+        label = samples[position].label
+        against = sorted(p for p in partners[position] if samples[p].label != label)
+        same = sorted(p for p in partners[position] - gone if samples[p].label == label)
+        if drops.conflicts and against:
+            them = sorted([position, *against])
+            ids = some([f"{samples[i].id} ({samples[i].label})" for i in them], limit=6)
+            yield position, f"copies with conflicting labels: {ids}"
+        elif drops.duplicates and same and same[0] < position:
+            yield position, f"a copy of {samples[same[0]].id}"
+        else:
+            continue
+        gone.add(position)

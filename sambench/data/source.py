@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from sambench.errors import ConfigError, did_you_mean
@@ -21,7 +22,11 @@ PARTS = ("train", "validation", "test")
 """Values of the fact "part": what the authors of a release meant an image for."""
 
 
-@dataclass(frozen=True, kw_only=True)
+NO_FACTS: Mapping[str, Fact] = MappingProxyType({})
+"""One for all samples without facts, of which there may be very many."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
     """One image on disk.
 
@@ -33,20 +38,22 @@ class Sample:
         facts: What else the source says of it, by column: "patient" keeps images together in
             splits, "part" is one of `PARTS`, "fold" an integer; centre, reader grades ...
         pixels: (H, W) or (H, W, 3), where `path` is an archive of many images; else None.
+        page: Which page or frame of the file, from 0.
     """
 
     id: str
     path: Path
     file: str
     label: str
-    facts: Mapping[str, Fact] = field(default_factory=dict)
+    facts: Mapping[str, Fact] = field(default_factory=lambda: NO_FACTS)
     pixels: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
+    page: int = 0
 
     @property
     def place(self) -> str:
         """Where the image is on this machine: its file, and its id where a file holds many."""
         whole = str(self.path.absolute())
-        return whole if self.pixels is None else f"{whole}#{self.id}"
+        return whole if self.pixels is None and not self.page else f"{whole}#{self.id}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +69,9 @@ class Listing:
         notes: Oddities that were kept and should be known, one sentence each.
         checksums: sha256 of each file that is not an image (workbook, CSV), by name.
         missing: Ids that are listed but have no image file; preparation refuses or records them.
+        passed: Why a file, relative to the root, is not read, where a source knows more than that
+            its kind or folder is not.
+        unlisted: The same for all other images beside those that are read, e.g. "masks".
     """
 
     root: Path
@@ -72,6 +82,8 @@ class Listing:
     notes: tuple[str, ...] = ()
     checksums: Mapping[str, str] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
+    passed: Mapping[str, str] = field(default_factory=dict)
+    unlisted: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +131,25 @@ class Option:
         return value
 
 
+FITS = {
+    "squash": "to a square whatever the aspect ratio",
+    "letterbox": "to a square with the aspect ratio kept and black bars",
+    "crop": "to a square with the aspect ratio kept, cropped about the centre",
+}
+COMMON = {
+    "fit": Option(default="squash", choices=tuple(FITS), help="how images become square"),
+    "depth": Option(
+        default="auto",
+        choices=("auto", 8, 10, 12, 14, 16),
+        help="bits of grey in 16-bit images; auto: as many as the set uses",
+    ),
+    "pages": Option(
+        default="first", choices=("first", "all"), help="of files with several pages or frames"
+    ),
+}
+"""The settings that every dataset has."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Request:
     """What the user asked `prepare` for.
@@ -126,6 +157,7 @@ class Request:
     Attributes:
         table: The workbook or CSV that lists the images, if the user named one.
         folder: The folder that holds the images, if the user named one.
+        test: Another one whose images are the test part.
         raw: Folder in which a source that makes or downloads its images may put them.
         options: The source's own settings, complete (see `Source.resolve`).
         image_size: Side that the images will be prepared at, for a source that has several.
@@ -134,6 +166,7 @@ class Request:
 
     table: Path | None = None
     folder: Path | None = None
+    test: Path | None = None
     raw: Path = Path("data/raw")
     options: Mapping[str, Setting] = field(default_factory=dict)
     image_size: int | None = None
@@ -154,6 +187,7 @@ class Source:
         obtain: Where it comes from: what is downloaded, or what the user does by hand.
         reference: The paper or data release to cite.
         licence: What the release says about use.
+        releases: Images of each class or part ("all" where neither is known), release by release.
         simulated: Its images are made on the spot, so a run that asks for them may make them.
     """
 
@@ -166,6 +200,7 @@ class Source:
     obtain: str = ""
     reference: str = ""
     licence: str = ""
+    releases: tuple[Mapping[str, int], ...] = ()
     simulated: bool = False
 
     def resolve(self, given: Mapping[str, Setting | None]) -> dict[str, Setting]:
@@ -174,17 +209,16 @@ class Source:
         Raises:
             ConfigError: If an option is unknown or its value not allowed.
         """
-        read = {}
+        read, options = {}, {**self.options, **COMMON}
         for name, value in given.items():
-            if name not in self.options:
-                known = ", ".join(self.options) or "none"
+            if name not in options:
                 raise ConfigError(
                     f"dataset {self.name!r} has no option {name!r}"
-                    f"{did_you_mean(name, self.options)}; its options: {known}"
+                    f"{did_you_mean(name, options)}; its options: {', '.join(options)}"
                 )
             what = f"option {name}={value} of dataset {self.name!r}"
-            read[name] = self.options[name].read(value, what)
-        return {name: read.get(name, option.default) for name, option in self.options.items()}
+            read[name] = options[name].read(value, what)
+        return {name: read.get(name, option.default) for name, option in options.items()}
 
 
 sources: Registry[Source] = Registry("dataset", "sambench.data.sources")

@@ -7,7 +7,7 @@ on the order of the files nor on a library's version.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -106,6 +106,59 @@ def deal(population: Population, folds: int, seed: int) -> Indices:
     """Return the fold 1..K that "grouped-K" tests each image in, shape (N,)."""
     everything = np.arange(len(population))
     return _grouped(population, everything, [1 / folds] * folds, seed, "test")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leak:
+    """What a split tears apart, counted over some of its folds.
+
+    Attributes:
+        test: Images tested.
+        group: Those of them of whose group (a patient, or copies) others train.
+    """
+
+    test: int
+    group: int
+
+
+def find_leak(population: Population, name: str, folds: Sequence[int | None], *, seed: int) -> Leak:
+    """Count the images of a split that are tested while others of their group train.
+
+    Raises:
+        ConfigError: If the name is unknown or a fold does not exist.
+        DataError: If the data lack what the split needs.
+    """
+    _, group = np.unique(population.groups, return_inverse=True)
+    test = leaked = 0
+    for fold in folds:
+        parts = make_split(population, name, fold=fold, seed=seed, validation=0)
+        test += len(parts.test)
+        leaked += int(np.isin(group[parts.test], group[parts.train]).sum())
+    return Leak(test=test, group=leaked)
+
+
+def leak_warning(
+    population: Population, name: str, folds: Sequence[int | None], *, seed: int
+) -> Iterator[str]:
+    """Yield one line if a split leaks, with the split that does not.
+
+    Raises:
+        ConfigError: If the name is unknown or a fold does not exist.
+        DataError: If the data lack what the split needs.
+    """
+    leak = find_leak(population, name, folds, seed=seed)
+    if not leak.group:
+        return
+    patients = any(population.facts.get("patient", ()))
+    remedy = "patient-5" if all(population.facts.get("patient", [""])) else "grouped-5"
+    what = "a patient or a copy" if patients else "a copy"
+    if len(set(population.groups)) < 5:
+        remedy = f"grouped-{max(2, len(set(population.groups)))}"
+    yield (
+        f"split {name}: {leak.group:,} of {leak.test:,} test images "
+        f"({leak.group / leak.test:.1%}) share {what} with training, so its accuracy is too "
+        f"good; `--set split={remedy}` keeps them together"
+    )
 
 
 def folds_of(name: str) -> tuple[int, ...] | None:

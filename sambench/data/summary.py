@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
+from sambench.data.accounting import grouped_reasons, pages_passed, sentences
 from sambench.data.prepared import Prepared
 from sambench.data.source import Fact
+from sambench.data.splits import Population, leak_warning
+from sambench.errors import DataError
 
 Counts = Mapping[str, int]
 
@@ -56,7 +61,11 @@ class Summary:
         height: Of the files.
         duplicates: Identical files.
         notes: Oddities that the source reported.
-        skipped: (image, reason) of each image that was left out.
+        skipped: (image, reason) of each image that was left out because it cannot be used.
+        dropped: Of those left out by choice.
+        account: What became of every file (`accounting.Account`).
+        pages: Number of pages of each file of which the first was read.
+        warnings: What should be known before training on it, one line each.
         fingerprint: Of the prepared data.
     """
 
@@ -74,6 +83,10 @@ class Summary:
     duplicates: Duplicates
     notes: tuple[str, ...]
     skipped: tuple[tuple[str, str], ...]
+    dropped: tuple[tuple[str, str], ...]
+    account: Mapping[str, Any]
+    pages: Mapping[str, int]
+    warnings: tuple[str, ...]
     fingerprint: str
 
 
@@ -100,8 +113,29 @@ def summarize(prepared: Prepared) -> Summary:
         skipped=tuple(
             (image["file"] or image["id"], image["reason"]) for image in manifest["skipped"]
         ),
+        dropped=tuple((image["id"], image["reason"]) for image in manifest["dropped"]),
+        account=manifest.get("account", {}),
+        pages=manifest.get("pages", {}),
+        warnings=tuple(_warnings(prepared)),
         fingerprint=prepared.fingerprint,
     )
+
+
+def _warnings(prepared: Prepared) -> Iterator[str]:
+    """Yield what was not read or left out, and whether the usual split would leak."""
+    manifest = prepared.manifest
+    if "account" in manifest:
+        yield from sentences(manifest["account"])
+    if pages := pages_passed(manifest.get("pages", {})):
+        yield f"passed over: {pages}; `--pages all` reads them"
+    yield from grouped_reasons([*manifest["skipped"], *manifest["dropped"]])
+    if possible := manifest.get("possible_copies", 0):
+        yield (
+            f"{possible:,} pairs of images may be copies, too unsure to act on: "
+            "`--audit` shows them"
+        )
+    with suppress(DataError):  # too few images to split
+        yield from leak_warning(Population.of(prepared), "holdout", [None], seed=0)
 
 
 def find_duplicates(

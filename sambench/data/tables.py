@@ -5,89 +5,102 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, datetime
 from pathlib import Path
 
-from sambench.data.problems import Problems
-from sambench.errors import DataError
+from sambench.data.problems import Problems, some
+from sambench.errors import DataError, did_you_mean
 
-Cell = object
-Grid = list[Sequence[Cell]]
+Grid = list[Sequence[object]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One row: its number as a spreadsheet shows it, and the wanted cells by column name."""
+    """One row: its number as a spreadsheet shows it, and its cells by column, None where blank."""
 
     number: int
-    cells: Mapping[str, Cell]
+    cells: Mapping[str, str | None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """The wanted columns of a table, without its empty rows."""
+    """A table as text, without its empty rows.
+
+    Attributes:
+        path: Its file.
+        place: What to call it in a message.
+        sha256: Of the file.
+        columns: As its first row spells them.
+        rows: In order.
+    """
 
     path: Path
+    place: str
     sha256: str
+    columns: tuple[str, ...]
     rows: tuple[Row, ...]
 
-    def texts(self, column: str) -> set[str]:
-        """Return what stands in a column that all rows have, blanks left out."""
-        return {str(row.cells[column]) for row in self.rows if row.cells[column] is not None}
+    def find(self, *names: str) -> str | None:
+        """Return the first of the names that is a column's, whatever its case, as spelled here."""
+        spelled = {_plain(column): column for column in self.columns}
+        return next((spelled[_plain(name)] for name in names if _plain(name) in spelled), None)
+
+    def need(self, *names: str) -> str:
+        """Return a column by any of its names.
+
+        Raises:
+            DataError: If the table has none of them; says which come nearest.
+        """
+        found = self.find(*names)
+        if found is None:
+            existing = ", ".join(repr(column) for column in self.columns) or "none"
+            raise DataError(
+                f"no column {names[0]!r} in {self.place}, which has {existing}"
+                f"{did_you_mean(names[0], self.columns)}; name the column so in its first row"
+            )
+        return found
 
 
-def read_table(path: Path, columns: Sequence[str], optional: Sequence[str] = ()) -> Table:
-    """Read the named columns of a CSV file, or of the first sheet of a workbook.
-
-    Raises:
-        DataError: If the file cannot be read, is neither, or lacks a column.
-    """
-    if _is_text(path):
-        return read_csv(path, columns, optional)
-    return read_workbook(path, None, columns, optional)
-
-
-def column_names(path: Path) -> tuple[str, ...]:
-    """Return the column names of a CSV file, or of the first sheet of a workbook.
-
-    Raises:
-        DataError: If the file cannot be read or is neither.
-    """
-    data = _read(path)
-    grid = _csv_grid(path, data) if _is_text(path) else _workbook_grid(path, data, None)[1]
-    return tuple(str(cell).strip() for cell in (grid or [()])[0] if cell is not None)
-
-
-def read_workbook(
-    path: Path, sheet: str | None, columns: Sequence[str], optional: Sequence[str] = ()
-) -> Table:
-    """Read the named columns of one sheet of an xlsx workbook; the first unless it is named.
-
-    Sheet and columns are found whatever their case and surrounding spaces; others are ignored.
+def read_table(path: Path, sheet: str | None = None) -> Table:
+    """Read a CSV file (commas, semicolons or tabs), or one sheet of a workbook.
 
     Args:
-        path: The workbook.
-        sheet: Its title.
-        columns: Must be there.
-        optional: Are read where they are there.
+        path: The file.
+        sheet: Title of the sheet, whatever its case; the first unless it is named.
 
     Raises:
-        DataError: If the file cannot be read, is no workbook, or lacks the sheet or a column.
+        DataError: If the file cannot be read, is neither, or has two columns of one name.
     """
-    data = _read(path)
-    title, grid = _workbook_grid(path, data, sheet)
-    return _table(path, data, grid, columns, optional, f"sheet {title!r} of {path}")
-
-
-def read_csv(path: Path, columns: Sequence[str], optional: Sequence[str] = ()) -> Table:
-    """Read the named columns of a file with a header and commas, semicolons or tabs between cells.
-
-    Raises:
-        DataError: If the file cannot be read, is not text, or lacks a column.
-    """
-    data = _read(path)
-    return _table(path, data, _csv_grid(path, data), columns, optional, str(path))
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"cannot read {path}: {error.strerror}; check the path and its permissions"
+        ) from error
+    if path.suffix.lower() in (".csv", ".tsv", ".txt"):
+        place, grid = str(path), _csv_grid(path, data)
+    else:
+        place, grid = _workbook_grid(path, data, sheet)
+    if not grid:
+        raise DataError(f"{place} is empty; give the table that lists the images")
+    header = [_text(cell) or "" for cell in grid[0]]
+    twice = [name for name, count in Counter(map(_plain, header)).items() if name and count > 1]
+    if twice:
+        raise DataError(f"columns of one name in {place}: {some(twice)}; rename one of each")
+    rows = (
+        Row(number=number, cells={c: t for c, t in _cells(header, line) if c})
+        for number, line in enumerate(grid[1:], start=2)
+    )
+    return Table(
+        path=path,
+        place=place,
+        sha256=hashlib.sha256(data).hexdigest(),
+        columns=tuple(filter(None, header)),
+        rows=tuple(row for row in rows if any(cell is not None for cell in row.cells.values())),
+    )
 
 
 def labelled_rows(
@@ -116,7 +129,7 @@ def labelled_rows(
         if cell is None:
             problems.add(f"rows of {table.path} without an id", str(row.number), "fill it in")
             continue
-        id = id_of(str(cell))
+        id = id_of(cell)
         if _plain(label) not in spelled:
             kind = f"labels in {table.path} that are none of the classes {', '.join(classes)}"
             problems.add(kind, f"{id} has {label!r} (row {row.number})", "correct them")
@@ -128,26 +141,22 @@ def labelled_rows(
     return rows
 
 
-def whole_number(cell: Cell) -> int | None:
+def read_fold(row: Row, column: str, name: str, table: Table, problems: Problems) -> int | None:
+    """Return the fold of a row; one that is no integer becomes a problem."""
+    fold = whole_number(row.cells[column])
+    if fold is None:
+        thing = f"{name} has {row.cells[column]!r} (row {row.number})"
+        problems.add(f"folds in {table.path} that are no integer", thing, "give a whole number")
+    return fold
+
+
+def whole_number(cell: str | None) -> int | None:
     """Return a cell as an integer, or None if it is not one."""
     try:
         number = float(str(cell))
     except ValueError:
         return None
     return int(number) if number.is_integer() else None
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise DataError(
-            f"cannot read {path}: {error.strerror}; check the path and its permissions"
-        ) from error
-
-
-def _is_text(path: Path) -> bool:
-    return path.suffix.lower() in (".csv", ".tsv", ".txt")
 
 
 def _csv_grid(path: Path, data: bytes) -> Grid:
@@ -170,56 +179,28 @@ def _workbook_grid(path: Path, data: bytes, sheet: str | None) -> tuple[str, Gri
         ) from error
     for found in workbook.worksheets:
         if sheet is None or _plain(found.title) == _plain(sheet):
-            return sheet or found.title, [*found.iter_rows(values_only=True)]
+            title = sheet or found.title
+            return f"sheet {title!r} of {path}", [*found.iter_rows(values_only=True)]
+    titles = ", ".join(repr(title) for title in workbook.sheetnames)
     raise DataError(
-        f"no sheet {sheet!r} in {path}, which has {_quoted(workbook.sheetnames)}; "
+        f"no sheet {sheet!r} in {path}, which has {titles}; "
         f"rename the sheet that lists the images to {sheet!r}"
     )
 
 
-def _table(
-    path: Path,
-    data: bytes,
-    grid: Grid,
-    columns: Sequence[str],
-    optional: Sequence[str],
-    place: str,
-) -> Table:
-    if not grid:
-        raise DataError(f"{place} is empty; give the table that lists the images")
-    header = [_plain(cell) for cell in grid[0]]
-    missing = [column for column in columns if _plain(column) not in header]
-    if missing:
-        existing = _quoted([str(cell).strip() for cell in grid[0] if cell is not None])
-        raise DataError(
-            f"no column {_quoted(missing)} in {place}, which has {existing}; "
-            f"name the columns so in its first row"
-        )
-    present = [column for column in optional if _plain(column) in header]
-    places = {column: header.index(_plain(column)) for column in (*columns, *present)}
-    rows = (
-        Row(
-            number=number,
-            cells={column: _cell(line, place) for column, place in places.items()},
-        )
-        for number, line in enumerate(grid[1:], start=2)
-    )
-    return Table(
-        path=path,
-        sha256=hashlib.sha256(data).hexdigest(),
-        rows=tuple(row for row in rows if any(cell is not None for cell in row.cells.values())),
-    )
+def _cells(header: Sequence[str], line: Sequence[object]) -> list[tuple[str, str | None]]:
+    padded = [*line, *[None] * (len(header) - len(line))]
+    return [(column, _text(cell)) for column, cell in zip(header, padded, strict=False)]
 
 
-def _cell(line: Sequence[Cell], place: int) -> Cell:
-    """Return a cell, or None where it is blank or the line is too short."""
-    cell = line[place] if place < len(line) else None
-    return (cell.strip() or None) if isinstance(cell, str) else cell
+def _text(cell: object) -> str | None:
+    """Return a cell as text, whole numbers without a fraction; None where it is blank."""
+    if isinstance(cell, float) and cell.is_integer():
+        cell = int(cell)
+    if isinstance(cell, datetime | date):
+        cell = cell.isoformat().removesuffix("T00:00:00")
+    return (str(cell).strip() or None) if cell is not None else None
 
 
-def _plain(cell: Cell) -> str:
+def _plain(cell: object) -> str:
     return "" if cell is None else str(cell).strip().casefold()
-
-
-def _quoted(names: Sequence[str]) -> str:
-    return ", ".join(repr(name) for name in names) or "none"

@@ -7,8 +7,8 @@ import hashlib
 import io
 import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -16,7 +16,7 @@ import numpy as np
 import PIL
 
 import sambench
-from sambench.data.decoding import PREPROCESSING
+from sambench.data.accounting import Account
 from sambench.data.partial import Entry, Partial
 from sambench.data.prepared import (
     BLOCK_BYTES,
@@ -28,11 +28,15 @@ from sambench.data.prepared import (
     Manifest,
     fingerprint,
 )
+from sambench.data.problems import some
 from sambench.data.selection import TOGETHER, Drops, Selection
-from sambench.data.source import Listing, Setting, Source
+from sambench.data.source import PARTS, Fact, Listing, Sample, Setting, Source
 from sambench.files.atomic import replacing, write_bytes, write_json
 from sambench.files.checksums import sha256_of
 from sambench.files.definition import plain
+
+FIXED = {"part": "of the authors' parts", "fold": "folds"}
+"""Facts that say which images train and which test."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +54,7 @@ def write_prepared(
     listing: Listing,
     selection: Selection,
     partial: Partial,
+    account: Account,
     *,
     skipped: Sequence[Skipped],
     drops: Drops,
@@ -64,6 +69,7 @@ def write_prepared(
         listing: What the source told.
         selection: The images to write, in order, and those left out by choice.
         partial: Holds their pixels.
+        account: What became of every file.
         skipped: What could not be used.
         drops: The choice.
         options: The source's settings.
@@ -80,6 +86,8 @@ def write_prepared(
         IMAGES: images.whole.hexdigest(),
     }
     labels = Counter(sample.label for sample, _ in selection.kept)
+    recipe = replace(partial.recipe, depth=max(entry.depth for entry in entries))
+    paged = options.get("pages") == "all"
     manifest = {
         "format_version": FORMAT_VERSION,
         "name": source.name,
@@ -92,15 +100,18 @@ def write_prepared(
             "width": _spread([entry.width for entry in entries]),
             "height": _spread([entry.height for entry in entries]),
         },
-        "preprocessing": PREPROCESSING,
+        "preprocessing": recipe.in_words,
         "layout": listing.layout,
         "options": dict(options),
         "groups": ["copies", *(f"same {name}" for name in TOGETHER)],
         "reference": source.reference,
         "licence": source.licence,
         "checksums": dict(listing.checksums),
-        "notes": listing.notes,
+        "notes": [*listing.notes, *notes_on([s for s, _ in selection.kept]), *_depth_note(entries)],
+        "account": account.to_dict(),
+        "pages": {s.file: e.frames for s, e in selection.kept if e.frames > 1 and not paged},
         "skipped": [asdict(image) for image in skipped],
+        "possible_copies": selection.possible,
         "drops": asdict(drops),
         "dropped": [
             {"id": sample.id, "file": sample.file, "label": sample.label, "reason": reason}
@@ -110,9 +121,41 @@ def write_prepared(
         "listing": listing_sha256,
         "files": files,
         "image_blocks": images.blocks(),
-        "fingerprint": fingerprint(files[SAMPLES], files[IMAGES]),
+        "changed": partial.recipe.changed,
+        "fingerprint": fingerprint(files[SAMPLES], files[IMAGES], partial.recipe.changed),
     }
     write_json(folder / MANIFEST, plain(msgspec.convert(manifest, Manifest)))
+
+
+def notes_on(samples: Sequence[Sample]) -> Iterator[str]:
+    """Yield the sizes of parts and folds of the images that are kept, and their patients."""
+    parts, folds = (Counter(sample.facts.get(fact) for sample in samples) for fact in FIXED)
+    if parts.keys() & set(PARTS):
+        told = ", ".join(f"{part} ({parts[part]})" for part in PARTS if parts[part])
+        yield f"the authors' parts (and images): {told}"
+    if known := sorted((fold for fold in folds if fold is not None), key=str):
+        told = ", ".join(f"{fold} ({folds[fold]})" for fold in known)
+        yield f"{len(known)} folds with these numbers (and images): {told}"
+    for fact, name in FIXED.items():
+        sides: dict[Fact, set[Fact]] = {}
+        for sample in samples:
+            if sample.facts.get("patient") is not None:
+                sides.setdefault(sample.facts["patient"], set()).add(sample.facts.get(fact))
+        torn = [str(patient) for patient, places in sides.items() if len(places) > 1]
+        if torn:
+            yield f"{len(torn)} of {len(sides):,} patients are in several {name}: {some(torn, 5)}"
+    if sides:
+        yield f"{len(sides):,} patients or groups"
+
+
+def _depth_note(entries: Sequence[Entry]) -> list[str]:
+    peak, depth = max((entry.peak, entry.depth) for entry in entries)
+    if not peak:
+        return []
+    return [
+        f"16-bit images read as {depth} bits of grey, by their brightest pixel, {peak:,}; "
+        "another range: `--set depth=BITS`"
+    ]
 
 
 def _write_samples(path: Path, selection: Selection, columns: Sequence[str]) -> str:

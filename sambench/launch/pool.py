@@ -14,13 +14,12 @@ import subprocess
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
 from sambench.errors import LaunchError, StoreError
+from sambench.launch.crew import Crew
 from sambench.launch.manifest import Manifest
-from sambench.launch.packing import Packing, Room, cores
 from sambench.launch.signals import stop_on_signal
 from sambench.launch.unit import conclude, mark_ended
 from sambench.launch.watcher import Tally, Watcher
@@ -36,30 +35,20 @@ KILLED = [-n for n in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIG
 memory left, a disk or a file that went away under a memory map. Others are faults of the run."""
 
 
-def threads_each(workers: int) -> int:
-    """Return the threads for each of several workers: OMP_NUM_THREADS, or a share of the cores."""
-    given = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
-    if given.isdecimal() and int(given) > 0:
-        return int(given)
-    return max(1, cores() // workers)
-
-
 class Member:
     """A worker as its pool sees it.
 
     Args:
         manifest: The runs.
         device: Where this worker trains.
-        threads: How many threads it computes with.
+        threads: How many threads it computes with; None for torch's own number.
         watcher: Told what its runs tell.
-        packing: It tells what its device has left, between two runs.
     """
 
     def __init__(
-        self, manifest: Manifest, device: str, threads: int, watcher: Watcher, *, packing: bool
+        self, manifest: Manifest, device: str, threads: int | None, watcher: Watcher
     ) -> None:
         self.device = device
-        self.threads = threads
         self.watcher = watcher
         self.index: int | None = None
         self.ready = False
@@ -73,12 +62,11 @@ class Member:
             stdout=self._log,
             stderr=self._log,
             pass_fds=(writing,),
-            env={**os.environ, "OMP_NUM_THREADS": str(threads)},
+            env=os.environ | ({"OMP_NUM_THREADS": str(threads)} if threads else {}),
             start_new_session=True,  # Ctrl-C reaches the pool alone
         )
         os.close(writing)
         first = {"manifest": manifest.to_dict(), "device": device, "threads": threads}
-        first["packing"] = packing
         self._order(json.dumps(first))
 
     def do(self, index: int, together: int) -> None:
@@ -127,27 +115,22 @@ class Pool:
 
     Args:
         manifest: The runs.
-        devices: One for each worker.
+        crew: The workers.
         watcher: Told what happens.
-        packing: Tells how many workers a device has in the end; None to leave it at `devices`.
         seconds: Save the runs at hand and stop after so long; None for never.
     """
 
     def __init__(
         self,
         manifest: Manifest,
-        devices: Sequence[str],
+        crew: Crew,
         watcher: Watcher,
-        packing: Packing | None = None,
         seconds: float | None = None,
     ) -> None:
         self._seconds = seconds
         self._manifest = manifest
-        self._devices = devices
+        self._crew = crew
         self._watcher = watcher
-        self._packing = packing
-        self._packed: set[str] = set()
-        self._threads = threads_each(len(devices))
         self._open = deque(range(len(manifest.configs)))
         self._members = selectors.DefaultSelector()
         self._tally = Tally()
@@ -159,12 +142,12 @@ class Pool:
             LaunchError: If workers cannot be started.
             StoreError: If the results folder cannot be written.
         """
-        self._watcher.say(_crew(self._devices, self._threads))
+        self._watcher.say(str(self._crew))
         stopping = False
         try:
             with stop_on_signal(seconds=self._seconds) as stop_requested:
-                for device in self._devices:
-                    self._hire(device, self._threads, self._watcher.another())
+                for device in self._crew.devices:
+                    self._hire(device, self._watcher.another())
                 while self._members.get_map():
                     for key, _ in self._members.select(LOOK_SECONDS):
                         self._hear(key.data)
@@ -180,9 +163,8 @@ class Pool:
                 self._dismiss(member, kill=True)
         return self._tally
 
-    def _hire(self, device: str, threads: int, watcher: Watcher) -> None:
-        asked = self._packing is not None
-        member = Member(self._manifest, device, threads, watcher, packing=asked)
+    def _hire(self, device: str, watcher: Watcher) -> None:
+        member = Member(self._manifest, device, self._crew.threads, watcher)
         self._members.register(member.told, selectors.EVENT_READ, member)
 
     def _all(self) -> list[Member]:
@@ -214,7 +196,6 @@ class Pool:
         elif kind == "ready":
             member.ready = True
             self._next(member)
-            self._pack(member.device, message["room"])
         else:  # over, elsewhere
             index, member.index = member.index, None
             if index is not None and kind == "elsewhere":
@@ -223,28 +204,11 @@ class Pool:
             elif index is not None:
                 self._conclude(member, index, message["reason"])
             self._next(member)
-            if kind == "over":
-                self._pack(member.device, message["room"])
 
     def _conclude(self, member: Member, index: int, reason: str) -> None:
         conclude(self._manifest, index, member.watcher, self._tally, reason, raised=bool(reason))
         if self._manifest.fail_fast and self._tally.exit_code:
             self._open.clear()  # those that are at work finish theirs
-
-    def _pack(self, device: str, told: dict[str, Any] | None) -> None:
-        """Hire further workers for a device, once it is known how many runs it holds."""
-        if self._packing is None or device in self._packed or not self._open:
-            return
-        number = self._packing.runs_on(device, None if told is None else Room(**told))
-        if number is None:
-            return
-        self._packed.add(device)
-        crew = [device] * min(number, 1 + len(self._open))
-        everyone = len(self._all()) + len(crew) - 1
-        if len(crew) > 1:
-            self._watcher.say(f"packing: {_crew(crew, threads_each(everyone))}")
-        for _ in crew[1:]:
-            self._hire(device, threads_each(everyone), self._watcher.another())
 
     def _next(self, member: Member) -> None:
         if self._open:
@@ -264,11 +228,4 @@ class Pool:
         elif not member.ready and not self._tally.interrupted:
             raise LaunchError(f"a worker for {member.device} could not start: {how}")
         if self._open and not self._tally.interrupted:
-            self._hire(member.device, member.threads, member.watcher)
-
-
-def _crew(devices: Sequence[str], threads: int) -> str:
-    """Say how many workers there are, where, and with how many threads."""
-    workers = f"{len(devices)} worker{'' if len(devices) == 1 else 's'}"
-    plural = "" if threads == 1 else "s"
-    return f"{workers} on {', '.join(dict.fromkeys(devices))}, {threads} thread{plural} each"
+            self._hire(member.device, member.watcher)

@@ -12,6 +12,7 @@ from pathlib import Path
 from sambench.config.run_config import RunConfig
 from sambench.errors import DeviceError
 from sambench.launch.signals import stop_on_signal
+from sambench.store.machine import cores
 
 
 def processes() -> int:
@@ -28,7 +29,7 @@ def start(number: int, arguments: Sequence[str]) -> int:
     """
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += [f"--nproc-per-node={number}", "-m", "sambench", *arguments]
-    share = max(1, len(os.sched_getaffinity(0)) // number)
+    share = max(1, cores() // number)
     environment = {"OMP_NUM_THREADS": str(share), **os.environ}
     with stop_on_signal(insist=False), subprocess.Popen(command, env=environment) as together:
         return together.wait()

@@ -1,7 +1,7 @@
 """The one idempotent unit of work that every launcher starts: a manifest and an index.
 
 What is finished is skipped, what was cut is resumed, and no result is handed back: whoever wants to
-know how a run stands reads its files. `python -m sambench.launch.unit MANIFEST INDEX` does one.
+know how a run stands reads its files. `python -m sambench.launch.job MANIFEST INDEX` does one.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from sambench.config.run_config import RunConfig
 from sambench.errors import (
     ClaimError,
     DamagedError,
+    DeviceError,
     LaunchError,
     RunFailed,
     RunInterrupted,
@@ -30,7 +31,6 @@ from sambench.errors import (
 from sambench.files.claim import HEARTBEAT_SECONDS, Claimed
 from sambench.files.owner import STALE_SECONDS
 from sambench.launch.manifest import Manifest
-from sambench.launch.signals import stop_on_signal
 from sambench.launch.watcher import Tally, Watcher
 from sambench.plugin import load_inherited
 from sambench.run.sinks import Following
@@ -159,23 +159,26 @@ def perform_alone(
         device, _ = choose_device(manifest.device)
         while True:
             try:
-                told = Watcher(say=_log)
+                told = Watcher(say=log)
                 record = perform(
                     manifest, index, device=device, watcher=told, stop_requested=stopping
                 )
                 break
             except Claimed as reason:
                 if time.monotonic() > give_up or stopping():
-                    _log(str(reason))
+                    log(str(reason))
                     return 0
                 time.sleep(min(_PATIENT_SECONDS, patience))
     except KeyboardInterrupt:
         return 130
+    except DeviceError as error:  # no fault of the run
+        log(f"error: {error}; a job that asked for a GPU finds none: look at its setup and driver")
+        return 1
     except Exception as error:
-        _log(traceback.format_exc())
+        log(traceback.format_exc())
         mark_error(Store(manifest.results), config, error)
         return 1
-    _log(f"{record.name}: {record.status}")
+    log(f"{record.name}: {record.status}")
     return {COMPLETED: 0, INTERRUPTED: 130}.get(record.status, 1)
 
 
@@ -297,26 +300,7 @@ def _or_stop_file(file: Path, stop_requested: Callable[[], bool]) -> Callable[[]
     return stopping
 
 
-def _log(text: str) -> None:
+def log(text: str) -> None:
+    """Write to where a job's log is."""
     sys.stderr.write(text.rstrip() + "\n")
     sys.stderr.flush()
-
-
-def main() -> int:
-    """Do the unit that the command line names."""
-    from sambench.store.environment import yield_cores
-
-    if len(sys.argv) != 3 or not sys.argv[2].isdecimal():
-        _log("usage: python -m sambench.launch.unit MANIFEST INDEX")
-        return 2
-    yield_cores()
-    try:
-        with stop_on_signal() as stop_requested:
-            return perform_alone(Path(sys.argv[1]), int(sys.argv[2]), stop_requested)
-    except UserError as error:
-        _log(f"error: {error}")
-        return 2
-
-
-if __name__ == "__main__":
-    sys.exit(main())

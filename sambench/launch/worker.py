@@ -1,10 +1,9 @@
 """A process that does one run after another for a pool, and imports torch once.
 
-Orders come as JSON lines on standard input: first the manifest, device, threads and whether the
-pool packs runs by what the device has left, then the number of each run with how many runs are on
-the device. The end of the input
-means: save the run after its step and stop, so a worker also stops when its pool is killed. What
-happens is told as JSON lines on another pipe.
+Orders come as JSON lines on standard input: first the manifest, device and threads, then the number
+of each run with how many runs are on the device. The end of the input means: save the run after its
+step and stop, so a worker also stops when its pool is killed. What happens is told as JSON lines on
+another pipe.
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ from typing import IO, Any
 from sambench.errors import DamagedError, StoreError, UserError
 from sambench.files.claim import Claimed
 from sambench.launch.manifest import Manifest
-from sambench.launch.packing import room_on
 from sambench.launch.unit import mark_error, perform
 from sambench.launch.watcher import Watcher
 from sambench.launch.wire import encode, event_to_dict
@@ -44,7 +42,6 @@ class Worker:
         self._waiting: queue.SimpleQueue[tuple[int, int] | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._device: Any = None
-        self._packing = False
         self._watcher = Watcher(
             event=lambda event: self._tell("event", event=event_to_dict(event)),
             measuring=lambda config: self._tell("measuring"),
@@ -65,14 +62,15 @@ class Worker:
 
         import sambench.run.measure  # noqa: F401  (once, before the first run)
 
-        torch.set_num_threads(first["threads"])
+        if first["threads"]:
+            torch.set_num_threads(first["threads"])
         if device.type == "cuda":
             torch.cuda.set_device(device)
         manifest = Manifest.from_dict(first["manifest"], "the order")
         warnings.showwarning = self._warn
         threading.Thread(target=self._listen, daemon=True).start()
-        self._packing, self._device = first["packing"], device
-        self._tell("ready", room=self._room())
+        self._device = device
+        self._tell("ready")
         while (order := self._waiting.get()) is not None:
             index, together = order
             os.environ[RUNS_ON_DEVICE] = str(together)
@@ -85,21 +83,16 @@ class Worker:
         except Claimed:
             self._tell("elsewhere")
         except KeyboardInterrupt:
-            self._tell("over", reason="stopped", room=None)
+            self._tell("over", reason="stopped")
         except Exception as error:
             if isinstance(error, StoreError) and not isinstance(error, DamagedError):
                 self._tell("refused", error=str(error))
                 return
             mark_error(Store(manifest.results), manifest.configs[index], error)
             reason = " ".join(str(error).split()) or type(error).__name__
-            self._tell("over", reason=reason, room=self._room())
+            self._tell("over", reason=reason)
         else:
-            self._tell("over", reason="", room=self._room())
-
-    def _room(self) -> dict[str, Any] | None:
-        """Return what the device has left, between two runs, where the pool wants to know."""
-        room = room_on(self._device) if self._packing else None
-        return None if room is None else room.to_dict()
+            self._tell("over", reason="")
 
     def _listen(self) -> None:
         for line in self._orders:

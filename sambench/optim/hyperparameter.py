@@ -79,6 +79,9 @@ class Hyperparameter(Generic[Value]):
         value = method.setting(self.name)
         if self.shared and isinstance(value, tuple):
             raise ConfigError(f"{self.name} must be the same in all parameter groups")
+        for each in value if isinstance(value, tuple) else (value,):
+            if isinstance(each, float | int | str):  # one on the device would be waited for
+                self.check(each, type(method).__name__.lower())
         return value  # type: ignore[no-any-return]
 
     @property
@@ -117,6 +120,13 @@ class Hyperparameter(Generic[Value]):
         return ConfigError(
             f"{method} {self.name}={shown(value)} is not allowed; allowed: {self.range}"
         )
+
+
+def radius(default: float, grid: tuple[float, ...] = ()) -> Hyperparameter[float]:
+    """Declare the radius rho of a ball around the weights, L2 norm over all of them."""
+    values = grid or (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+    text = "radius of the ball, L2 norm over all weights"
+    return Hyperparameter(default, minimum=0.0, help=text, grid=values)
 
 
 class Mechanics:

@@ -8,7 +8,7 @@ suite and naming its runs need no torch.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,7 +20,6 @@ from sambench.registry import Registry
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from sambench.optim.beside import Beside
     from sambench.optim.modules import Role
     from sambench.optim.vector import PerTensor, Scalar, Vector
 
@@ -31,15 +30,15 @@ EPSILON = 1e-12
 class Oracle(Protocol):
     """Answers with the gradient of the mini-batch loss.
 
-    `gradient()` is the gradient at the weights w, `gradient(at=v, by=s)` at w + s v. The oracle
-    takes ownership of `v`: its tensors become the perturbed weights, so it cannot be used
-    afterwards. `gradient(along=v, by=s)` leaves v to be used again; `gradient(to=p)` is the
-    gradient at the weights p, consumed likewise. Each call is one forward and backward pass over
-    the same mini-batch.
+    Each call is one forward and backward pass over the same mini-batch: `gradient()` at the weights
+    w, `gradient(at=v, by=s)` at w + s v. The memory of v becomes that of the perturbed weights, so
+    v cannot be used afterwards, unless `keep=True` says that it will be.
     """
 
-    losses: list[Tensor]
-    """Of the passes so far."""
+    @property
+    def losses(self) -> Sequence[Tensor]:
+        """Of the passes so far."""
+        ...
 
     @property
     def weights(self) -> Vector:
@@ -47,7 +46,7 @@ class Oracle(Protocol):
         ...
 
     @property
-    def roles(self) -> list[Role]:
+    def roles(self) -> Sequence[Role]:
         """What each tensor is for; known after the first pass."""
         ...
 
@@ -55,17 +54,35 @@ class Oracle(Protocol):
         self,
         at: Vector | None = None,
         *,
-        along: Vector | None = None,
         by: Scalar = 1.0,
-        to: Vector | None = None,
+        times: Vector | None = None,
+        keep: bool = False,
         hardest: float = 1.0,
     ) -> Vector:
-        """Return the gradient at w, at w + `by` times `at` or `along`, or at `to`.
+        """Return the gradient at w, or at w + e with e = `by` x `times` x `at`.
 
-        With `hardest` below 1 only over that share of the samples, those whose loss has risen most
-        since the first pass, if the closure tells them apart (`SampleClosure`).
+        Args:
+            at: Direction of the perturbation; without it the pass is at w.
+            by: A factor.
+            times: Another factor, element by element.
+            keep: Leave `at` as it is, to be used again.
+            hardest: Share of the samples, those whose loss has risen most since the first pass, if
+                the closure tells them apart (`SampleClosure`).
         """
         ...
+
+
+@dataclass
+class Beside:
+    """A multiple of a vector, subtracted from the weights times the learning rate.
+
+    Attributes:
+        vector: Owned by the step, which may change it.
+        factor: Multiplies it; applied with the learning rate, so it costs no pass over memory.
+    """
+
+    vector: Vector
+    factor: float | PerTensor = 1.0
 
 
 class Parameterized(Protocol):
@@ -77,6 +94,9 @@ class Parameterized(Protocol):
     defaults: dict[str, Any]
     """Those that groups got which named none."""
 
+    total_steps: int | None
+    """Steps of the whole run, where its loop has told them."""
+
     def momentum(self) -> Vector | None:
         """The base optimizer's running mean of gradients; None before its first step."""
         ...
@@ -84,6 +104,8 @@ class Parameterized(Protocol):
 
 class Method:
     """The mathematics of one optimizer. Subclasses define `direction` and their hyperparameters.
+
+    Without a `direction` of its own it is its base optimizer.
 
     Attributes:
         optimizer: Whose method this is.
@@ -106,7 +128,7 @@ class Method:
 
     def direction(self, gradient: Oracle) -> Vector:
         """Return the vector that the base optimizer takes as the gradient of this step."""
-        raise TypeError(f"{type(self).__name__} does not define direction()")
+        return gradient()
 
     def next_step(self) -> float:
         """Count this step; return how many there were before it."""
@@ -115,8 +137,8 @@ class Method:
         return step
 
     @classmethod
-    def defaults(cls, given: Mapping[str, object]) -> Mapping[str, float | str | bool]:
-        """Return the defaults that depend on other hyperparameters, by name."""
+    def defaults(cls, given: Mapping[str, object], base: str) -> Mapping[str, float | str | bool]:
+        """Return the defaults that depend on other hyperparameters or on the base, by name."""
         return {}
 
     def setting(self, name: str) -> Any:
@@ -177,14 +199,24 @@ class OptimizerInfo:
             if isinstance(value, Hyperparameter)
         }
 
-    def own(self, settings: Mapping[str, object]) -> dict[str, Any]:
-        """Complete and check the method's own hyperparameters among the settings."""
+    def own(self, settings: Mapping[str, object], base: str | None = None) -> dict[str, Any]:
+        """Complete and check the method's own hyperparameters among the settings.
+
+        Args:
+            settings: Of the user; others are passed over.
+            base: Name of the base optimizer.
+        """
         usual = {name: h.default for name, h in self.hyperparameters.items()}
-        defaults = {**usual, **self.method.defaults(settings)}
+        defaults = {**usual, **self.method.defaults(settings, base or self.base or "adam")}
         return {
             name: hyperparameter.check(settings.get(name, defaults[name]), self.name)
             for name, hyperparameter in self.hyperparameters.items()
         }
+
+    def check_base(self, base: str) -> None:
+        """Refuse a base optimizer where the method is one itself."""
+        if self.base not in (None, base):
+            raise ConfigError(f"{self.name} is its own base optimizer; it cannot run on {base!r}")
 
     def resolve(self, base: str | None, settings: Mapping[str, object]) -> dict[str, Setting]:
         """Complete settings with the defaults of the method and of its base optimizer.
@@ -199,27 +231,32 @@ class OptimizerInfo:
         Raises:
             ConfigError: If a setting is unknown, of the wrong type or out of range.
         """
-        if base is not None and self.base not in (None, base):
-            raise ConfigError(f"{self.name} is its own base optimizer; it cannot run on {base!r}")
         found = find_base(base or self.base or "adam")
+        self.check_base(found.name)
         mechanics = _mechanics()
-        known = {**self.hyperparameters, **found.settings, **mechanics}
-        for name in settings:
-            if name not in known and found.settings:
-                raise ConfigError(
-                    f"{self.name} on {found.name} has no hyperparameter {shown(name)}"
-                    f"{did_you_mean(name, known)}; known: {', '.join(known)}"
-                )
+        if found.settings:
+            known = {**self.hyperparameters, **found.settings, **mechanics}
+            self.check_names(settings, known, found.name)
         used = {k: h.check(settings[k], self.name) for k, h in mechanics.items() if k in settings}
         taken = {*self.hyperparameters, *used}
         rest = {k: v for k, v in settings.items() if k not in taken}
         return {
             "name": self.name,
             "base": found.name,
-            **self._named(self.own(settings)),
+            **self._named(self.own(settings, found.name)),
             **found.complete(rest),
             **{name: value for name, value in used.items() if value != mechanics[name].default},
         }
+
+    def check_names(self, given: Iterable[str], known: Iterable[str], base: str) -> None:
+        """Refuse the first given hyperparameter that is not among the known ones."""
+        names = list(known)
+        for name in given:
+            if name not in names:
+                raise ConfigError(
+                    f"{self.name} on {base} has no hyperparameter {shown(name)}"
+                    f"{did_you_mean(name, names)}; known: {', '.join(names)}"
+                )
 
     def _named(self, own: Mapping[str, Setting]) -> dict[str, Setting]:
         """Leave out what came later and is at its default."""

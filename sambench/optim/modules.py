@@ -1,20 +1,20 @@
-"""The modules that a closure runs: whose running statistics to keep, and what each tensor is for.
-
-An optimizer is given parameters, not a model. Watching the first pass of a step shows every module
-that takes part, so nobody has to hand over the model too.
-"""
+"""The modules of a step: whose running statistics to keep, and what each tensor is for."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import threading
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.module import register_module_forward_pre_hook
 
+from sambench.errors import ConfigError, SambenchWarning
 from sambench.optim.spare_buffers import SpareBuffers
 
 NORMALIZATIONS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
@@ -34,24 +34,44 @@ class Role:
     normalization: bool
 
 
-class ModulesSeen:
-    """The modules that ran in the last watched pass, and all modules inside them.
+class Modules:
+    """The modules whose parameters an optimizer trains, and all modules inside them.
 
-    What is inside counts although it did not run, since a layer that is skipped at random may run
-    in a later pass of the same step.
+    Args:
+        given: The models. Where there are none, the first pass of each step is watched with a
+            hook on all modules that run in this thread. It does not see modules inside of compiled
+            functions and scripts, nor the parameters of a model that is not called as a whole.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, given: Iterable[nn.Module] = ()) -> None:
+        self.given = tuple(given)
         self._modules: dict[nn.Module, None] = {}
         self._plan: SpareBuffers | None = None
+        self._unseen = 0
+        self._warned = False
 
     @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Note the modules that run inside this context."""
+    def watching(self, parameters: Sequence[Tensor]) -> Iterator[None]:
+        """Learn the modules that take part in a step, in its first pass.
+
+        What is inside of one that runs counts although it did not run, since a layer that is
+        skipped at random may run in a later pass of the same step.
+
+        Raises:
+            ConfigError: If one of them shards the parameters.
+        """
+        if self.given:
+            self._modules = dict.fromkeys(m for model in self.given for m in model.modules())
+            self._refuse_sharded()
+            yield
+            return
+        thread = threading.get_ident()
 
         def note(module: nn.Module, inputs: Any) -> None:
-            if module not in self._modules:
+            if module not in self._modules and threading.get_ident() == thread:
                 self._modules.update(dict.fromkeys(module.modules()))
+            if type(module).__name__ == "OptimizedModule":
+                hook.remove()  # a hook on what it compiles would be compiled too, in every step
 
         self._modules = {}
         hook = register_module_forward_pre_hook(note)
@@ -59,6 +79,10 @@ class ModulesSeen:
             yield
         finally:
             hook.remove()
+        self._refuse_sharded()
+        if not self._warned:
+            owners = self._owners()
+            self._unseen = sum(id(parameter) not in owners for parameter in parameters)
 
     @contextmanager
     def statistics_kept(self) -> Iterator[None]:
@@ -68,34 +92,79 @@ class ModulesSeen:
         layer, torch's or one's own, with any momentum, and also where it raises or gives NaN.
         torch's batch normalisation only writes to its buffers while training, so what is in the
         spare ones does not matter; all other modules get copies of their own. The spare buffers
-        are the same in every step: a captured CUDA graph goes on writing to them.
+        are the same in every step: a captured CUDA graph goes on writing to them. A script's own
+        buffers cannot be exchanged; they are saved and written back.
         """
+        self._warn_of_unseen()
         training = [module for module in self._modules if module.training and module._buffers]
+        scripts = [m for m in training if isinstance(m, torch.jit.ScriptModule)]
+        eager = [m for m in training if m not in scripts] if scripts else training
         plan = self._plan
-        if plan is None or not plan.fits(training):
-            plan = self._plan = SpareBuffers(training, plan)
+        if plan is None or not plan.fits(eager):
+            plan = self._plan = SpareBuffers(eager, plan)
         plan.refresh()
+        written = [buffer for script in scripts for buffer in script.buffers(recurse=False)]
+        saved = [buffer.clone() for buffer in written]
         try:
             plan.put_in()
             yield
         finally:
             plan.put_back()
+            for buffer, value in zip(written, saved, strict=True):
+                buffer.data.copy_(value)
 
     def roles(self, parameters: Iterable[Tensor]) -> list[Role]:
         """Return the role of each parameter, told by the module that owns it.
 
         A module's own attribute name decides (`weight`, `in_proj_weight`), not the path to it. A
-        parameter of no module that ran is a weight if it has two dimensions or more.
+        parameter of no known module is a weight if it has two dimensions or more.
         """
-        owners = {
+        self._warn_of_unseen()
+        owners = self._owners()
+        return [
+            _role(parameter, *owners.get(id(parameter), (None, ""))) for parameter in parameters
+        ]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Modules:
+        """Go with the copies of the models, if those are copied too; never copy a model."""
+        copies = [memo[id(model)] for model in self.given if id(model) in memo]
+        return Modules(copies if len(copies) == len(self.given) else ())
+
+    def __reduce__(self) -> tuple[type[Modules], tuple[()]]:
+        """Pickle without the models."""
+        return Modules, ()
+
+    def _owners(self) -> dict[int, tuple[nn.Module, str]]:
+        return {
             id(parameter): (module, name)
             for module in self._modules
             for name, parameter in module._parameters.items()
             if parameter is not None
         }
-        return [
-            _role(parameter, *owners.get(id(parameter), (None, ""))) for parameter in parameters
-        ]
+
+    def _refuse_sharded(self) -> None:
+        for module in self._modules:
+            if type(module).__name__ == "FullyShardedDataParallel":
+                raise ConfigError(SHARDED.format("FullyShardedDataParallel"))
+
+    def _warn_of_unseen(self) -> None:
+        """Say once what the hook did not see, where that matters."""
+        if self._unseen and not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"the modules of {self._unseen} trained tensors were not seen in the first pass "
+                "(compiled, scripted, or not called as a whole), so their batch statistics and "
+                "roles are not known: give the optimizer model=",
+                SambenchWarning,
+                stacklevel=2,
+            )
+
+
+SHARDED = (
+    "{} shards the parameters, so norms over all of them are not known here: "
+    "use DistributedDataParallel"
+)
+"""Why an optimizer of this family does not run there."""
 
 
 def _role(parameter: Tensor, module: nn.Module | None, name: str) -> Role:
@@ -104,5 +173,20 @@ def _role(parameter: Tensor, module: nn.Module | None, name: str) -> Role:
     parametrized = isinstance(module, nn.utils.parametrize.ParametrizationList)
     return Role(
         weight="weight" in name or parametrized,
-        normalization=isinstance(module, NORMALIZATIONS),
+        normalization=is_normalization(module),
     )
+
+
+def is_normalization(module: nn.Module) -> bool:
+    """Whether a module normalises: torch's layers, timm's, and RMSNorms under whatever name.
+
+    Libraries define RMSNorm of their own (`LlamaRMSNorm`, `T5LayerNorm`), so beside torch's types
+    it is told by the class name, together with the one-dimensional weight that such a layer has.
+    """
+    if isinstance(module, NORMALIZATIONS):
+        return True
+    names = [ancestor.__name__ for ancestor in type(module).__mro__]
+    names.append(getattr(module, "original_name", ""))  # of a script
+    weight = dict(module.named_parameters(recurse=False)).get("weight")
+    named = any("norm" in name.lower() for name in names)
+    return named and weight is not None and weight.dim() == 1

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 from torch.amp import GradScaler
 
-from sambench.optim.modules import ModulesSeen, Role
+from sambench.optim.modules import Modules, Role
 from sambench.optim.observation import Observer
 from sambench.optim.samples import SampleClosure
-from sambench.optim.vector import Scalar, Vector
-from sambench.optim.workspace import Workspace
+from sambench.optim.vector import Scalar, Vector, add_into, factors_on_cpu
 
 Closure = Callable[[], Tensor]
 
@@ -32,18 +33,34 @@ class RandomState:
             torch.cuda.set_rng_state(state, device)
 
 
-class GradientOracle:
-    """Answers for one step: `gradient()` is the gradient at w, `gradient(at=e)` at w + e.
+class Workspace:
+    """Memory for perturbed weights, for methods that use a vector after the pass at it.
 
-    A pass at w + e points the parameters at the tensors of e, to which w has been added, and points
-    them back afterwards, whatever happens in between: the weights are never written, so they are
-    restored exactly and for free, and e's own memory is all that a perturbation costs. A pass along
-    a vector that is needed afterwards takes the memory of the workspace.
+    It is kept from step to step: on the CPU memory of the size of the weights, asked of the system
+    anew in every step, costs several times what filling it does, since its pages are mapped at
+    first touch. On a GPU torch keeps freed memory itself.
+    """
 
-    Args:
-        parameters: The trainable parameters; a vector has one tensor for each.
-        closure: Runs forward and backward on the mini-batch and returns the loss.
-        modules: Learns in the first pass which modules there are.
+    def __init__(self) -> None:
+        self._tensors: list[Tensor] = []
+
+    def point(self, weights: list[Tensor], direction: Vector, by: Scalar) -> list[Tensor]:
+        """Return w + by v, good until the next point is asked for; on the CPU in one sweep."""
+        factors = factors_on_cpu(by, weights)
+        if factors is None:
+            return (direction * by).add_(Vector(weights)).release()
+        if list(map(_layout, self._tensors)) != list(map(_layout, weights)):
+            self._tensors = [torch.empty_like(tensor) for tensor in weights]
+        add_into(weights, direction.tensors, factors, self._tensors)
+        return self._tensors
+
+
+@dataclass(kw_only=True)
+class Conditions:
+    """What holds for every pass of a step.
+
+    Attributes:
+        modules: Learns in the first pass which modules there are, unless it was told.
         workspace: Holds the copies that methods ask for.
         replay: Draw the same random numbers (dropout, stochastic depth) in every pass.
         observe: Measure the perturbation and what it does to the gradient.
@@ -51,28 +68,39 @@ class GradientOracle:
         loss_decay: lambda of the term lambda |w|^2 / 2 that the gradients are to have too.
     """
 
+    modules: Modules
+    workspace: Workspace = field(default_factory=Workspace)
+    replay: bool = False
+    observe: bool = False
+    scaler: GradScaler | None = None
+    loss_decay: float = 0.0
+
+
+class GradientOracle:
+    """Answers for one step: `gradient()` is the gradient at w, `gradient(at=e)` at w + e.
+
+    A pass at w + e points the parameters at the tensors of e, to which w has been added, and points
+    them back afterwards, whatever happens in between: the weights are never written, so they are
+    restored exactly and for free, and e's own memory is all that a perturbation costs. A pass at a
+    vector that is kept takes the memory of the workspace.
+
+    Args:
+        parameters: The trainable parameters; a vector has one tensor for each.
+        closure: Runs forward and backward on the mini-batch and returns the loss; None where the
+            passes are run with `pass_at` and `collect`.
+        conditions: Of all passes.
+    """
+
     def __init__(
-        self,
-        parameters: list[Tensor],
-        closure: Closure,
-        modules: ModulesSeen,
-        workspace: Workspace,
-        *,
-        replay: bool = False,
-        observe: bool = False,
-        scaler: GradScaler | None = None,
-        loss_decay: float = 0.0,
+        self, parameters: list[Tensor], closure: Closure | None, conditions: Conditions
     ) -> None:
         self._parameters = parameters
         self._closure = closure
-        self._modules = modules
-        self._workspace = workspace
-        self._replay = replay
-        self._observer = Observer() if observe else None
-        self._scaler = scaler
-        self._loss_decay = loss_decay
+        self._conditions = conditions
+        self._observer = Observer() if conditions.observe else None
         self._unscaled: list[_Unscalable] = []
         self._random: RandomState | None = None
+        self._passes = 0
         self.losses: list[Tensor] = []
         self.received = [False] * len(parameters)
 
@@ -84,7 +112,7 @@ class GradientOracle:
     @property
     def roles(self) -> list[Role]:
         """What each tensor is for; known after the first pass."""
-        return self._modules.roles(self._parameters)
+        return self._conditions.modules.roles(self._parameters)
 
     @property
     def observed(self) -> Tensor | None:
@@ -95,50 +123,88 @@ class GradientOracle:
         self,
         at: Vector | None = None,
         *,
-        along: Vector | None = None,
         by: Scalar = 1.0,
-        to: Vector | None = None,
+        times: Vector | None = None,
+        keep: bool = False,
         hardest: float = 1.0,
     ) -> Vector:
-        """Run one pass at w, at w + `by` times `at` or `along`, or at `to`; return its gradient.
+        """Run one pass at w, or at w + e with e = `by` x `times` x `at`; return its gradient.
 
-        `at` and `to` are consumed, `along` is left as it is.
-        `hardest` is the share of samples to run, those whose loss has risen most since the first
-        pass; all of them where the closure cannot tell its samples apart.
+        Args:
+            at: Direction of the perturbation. Its memory becomes that of the perturbed weights, so
+                it cannot be used afterwards, unless `keep` is set.
+            by: A factor.
+            times: Another factor, element by element.
+            keep: Leave `at` as it is.
+            hardest: Share of the samples to run, those whose loss has risen most since the first
+                pass; all of them where the closure cannot tell its samples apart.
         """
-        with self._context(self._point(at, along, by, to)):
+        with self.pass_at(at, by=by, times=times, keep=keep):
             self._run(hardest)
-        gradient = self._collect()
-        if self._observer:
-            self._observer.gradient(gradient)
-        return gradient
-
-    def _point(
-        self, at: Vector | None, along: Vector | None, by: Scalar, to: Vector | None
-    ) -> list[Tensor] | None:
-        """Return the weights of the pass; None for those that are."""
-        weights = self.weights
-        if self._observer:
-            if (direction := at or along) is not None:
-                self._observer.perturbation(direction, by)
-            elif to is not None:
-                self._observer.perturbation(to - weights)
-        if at is not None:
-            return at.times_plus_(by, weights).release()
-        if along is not None:
-            return self._workspace.point(weights.tensors, along, by)
-        return None if to is None else to.release()
+            return self.collect()
 
     @contextmanager
-    def _context(self, point: list[Tensor] | None) -> Iterator[None]:
-        """Set the scene for a pass: clean first pass, or without trace on the model's buffers."""
-        first = not self.losses
-        if self._replay and first:
+    def pass_at(
+        self,
+        at: Vector | None = None,
+        *,
+        by: Scalar = 1.0,
+        times: Vector | None = None,
+        keep: bool = False,
+    ) -> Iterator[None]:
+        """Have the parameters at w + e, for a pass that leaves no trace on buffers but the first.
+
+        The random numbers are those of the first pass, if that is wished.
+        """
+        point = None if at is None else self._point(at, by, times, keep)
+        first, conditions = self._passes == 0, self._conditions
+        self._passes += 1
+        if conditions.replay and first:
             self._random = RandomState({p.device for p in self._parameters})
         self._draw_again()
-        buffers = self._modules.watching() if first else self._modules.statistics_kept()
+        for parameter in self._parameters:
+            parameter.grad = None
+        modules = conditions.modules
+        buffers = modules.watching(self._parameters) if first else modules.statistics_kept()
         with buffers, nullcontext() if point is None else self._moved(point):
             yield
+
+    def collect(self) -> Vector:
+        """Take the gradients within a pass, unscaled, with the decay that is part of the loss.
+
+        A parameter that the loss does not depend on counts as zero.
+        """
+        conditions = self._conditions
+        if all(parameter.grad is None for parameter in self._parameters):
+            raise RuntimeError("no gradient: the closure must call backward() on the loss")
+        if conditions.scaler is not None:
+            self._unscaled.append(_Unscalable(self._parameters))
+            conditions.scaler.unscale_(self._unscaled[-1])  # type: ignore[arg-type]
+        found = [parameter.grad is not None for parameter in self._parameters]
+        gradients = Vector(
+            take_gradient(p) if p.grad is not None else torch.zeros_like(p)
+            for p in self._parameters
+        )
+        self.received = [a or b for a, b in zip(self.received, found, strict=True)]
+        if conditions.loss_decay:
+            gradients.part(found).add_(self.weights.part(found), conditions.loss_decay)
+        if self._observer:
+            self._observer.gradient(gradients)
+        return gradients
+
+    def _point(self, at: Vector, by: Scalar, times: Vector | None, keep: bool) -> list[Tensor]:
+        """Return the weights of the pass."""
+        weights = self.weights
+        if times is not None:
+            point = weights.plus_product(at, times, by)
+            if self._observer:
+                self._observer.perturbation(point - weights)
+            return point.release()
+        if self._observer:
+            self._observer.perturbation(at, by)
+        if keep:
+            return self._conditions.workspace.point(weights.tensors, at, by)
+        return at.times_plus_(by, weights).release()
 
     @contextmanager
     def _moved(self, point: list[Tensor]) -> Iterator[None]:
@@ -160,8 +226,7 @@ class GradientOracle:
             self._random.restore()
 
     def _run(self, hardest: float) -> None:
-        for parameter in self._parameters:
-            parameter.grad = None
+        assert self._closure is not None
         with torch.enable_grad():
             if hardest < 1.0 and isinstance(self._closure, SampleClosure):
                 loss = self._closure.hardest(hardest, self._draw_again)
@@ -169,31 +234,37 @@ class GradientOracle:
                 loss = self._closure()
         if not isinstance(loss, Tensor):
             raise TypeError(f"the closure must return the loss as a tensor, not {loss!r}")
-        if all(parameter.grad is None for parameter in self._parameters):
-            raise RuntimeError("no gradient: the closure must call backward() on the loss")
         self.losses.append(loss.detach().clone())
-        if self._scaler is not None:
-            self._unscaled.append(_Unscalable(self._parameters))
-            self._scaler.unscale_(self._unscaled[-1])  # type: ignore[arg-type]
-        if self._loss_decay:
-            decayed = [p for p in self._parameters if p.grad is not None]
-            gradients = [p.grad for p in decayed if p.grad is not None]
-            torch._foreach_add_(gradients, [p.data for p in decayed], alpha=self._loss_decay)
 
-    def _collect(self) -> Vector:
-        """Take the gradients; a parameter that the loss does not depend on counts as zero."""
-        gradients = []
-        for index, parameter in enumerate(self._parameters):
-            gradient = parameter.grad
-            if gradient is None:
-                gradient = torch.zeros_like(parameter)
-            else:
-                self.received[index] = True
-                parameter.grad = None
-                if gradient.is_sparse:
-                    gradient = gradient.to_dense()
-            gradients.append(gradient)
-        return Vector(gradients)
+
+def take_gradient(parameter: Tensor) -> Tensor:
+    """Take a parameter's gradient away from it, as memory that nobody else writes to.
+
+    Whoever else holds it may fill it again in the next pass: DistributedDataParallel does where
+    gradients are views of its buckets, and so does a closure with buffers of its own. Then this is
+    a copy. A gradient that autograd made for the parameter alone is taken as it is.
+    """
+    assert parameter.grad is not None
+    if parameter.grad.is_sparse:
+        gradient = parameter.grad.to_dense()
+        parameter.grad = None
+        return gradient
+    gradient, object_held = parameter.grad.data, weakref.ref(parameter.grad)
+    parameter.grad = None
+    shared = object_held() is not None or storage_users(gradient) > _USERS_ALONE
+    return gradient.clone() if shared else gradient
+
+
+def storage_users(tensor: Tensor) -> int:
+    """Count who holds a tensor's memory, this call included."""
+    return torch._C._storage_Use_Count(tensor.untyped_storage()._cdata)
+
+
+_USERS_ALONE = storage_users(torch.empty(1))
+
+
+def _layout(tensor: Tensor) -> tuple[object, ...]:
+    return tensor.shape, tensor.stride(), tensor.dtype, tensor.device
 
 
 class _Unscalable:

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from torch import Tensor
+import torch
+from torch import Tensor, distributed
+from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
 from torch.nn.parallel import DistributedDataParallel
 
-from sambench.optim.beside import Beside
+from sambench.optim.method import Beside
 from sambench.optim.oracle import GradientOracle
-from sambench.optim.replicas import average_
 from sambench.optim.vector import Vector
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Proposal:
     """What a method wants of one mini-batch.
 
     Attributes:
         direction: For the base optimizer, as a gradient.
         beside: Subtracted from the weights past the base optimizer.
-        loss: Of the clean pass.
+        loss: Of the clean pass; None where the loop runs the passes itself.
         memory: What the method would keep to the next step.
         received: Which parameters had a gradient in some pass.
         oracles: Alive until the step ends: a scaler tells their passes apart by address.
@@ -28,10 +29,10 @@ class Proposal:
 
     direction: Vector
     beside: Beside | None
-    loss: Tensor
+    loss: Tensor | None
     memory: dict[str, Vector]
     received: list[bool]
-    oracles: list[GradientOracle]
+    oracles: list[GradientOracle] = field(default_factory=list)
 
     def merge(self, other: Proposal) -> Proposal:
         """Add another mini-batch's proposal to this one; of what is kept it is the mean."""
@@ -41,10 +42,18 @@ class Proposal:
         share = len(other.oracles) / len(self.oracles + other.oracles)
         for name, vector in self.memory.items():
             vector.toward_(other.memory[name], share)
-        self.loss = self.loss + other.loss
+        if self.loss is not None and other.loss is not None:
+            self.loss = self.loss + other.loss
         self.oracles += other.oracles
         self.received = [a or b for a, b in zip(self.received, other.received, strict=True)]
         return self
+
+    def finite(self) -> bool:
+        """Whether all that would change the weights is finite; waits for the device."""
+        norms = [self.direction.norm()]
+        if self.beside is not None:
+            norms.append(self.beside.vector.norm())
+        return all(bool(torch.isfinite(norm)) for norm in norms)
 
     def clip_(self, max_norm: float) -> None:
         """Scale both vectors alike so that their sum is no longer than this."""
@@ -57,7 +66,19 @@ class Proposal:
             self.beside.vector.mul_(factor)
 
     def average_(self, replicas: DistributedDataParallel) -> None:
-        """Replace the vectors by their means over the replicas."""
+        """Replace the vectors by their means over the replicas, each of which perturbed apart."""
         average_(self.direction, replicas)
         if self.beside is not None:
             average_(self.beside.vector, replicas)
+
+
+def average_(vector: Vector, replicas: DistributedDataParallel) -> Vector:
+    """Replace a vector by its mean over the replicas, in place, with one message for each type."""
+    group = replicas.process_group
+    for dtype in {tensor.dtype for tensor in vector.tensors}:
+        tensors = [tensor for tensor in vector.tensors if tensor.dtype == dtype]
+        flat = _flatten_dense_tensors(tensors)
+        distributed.all_reduce(flat, group=group)
+        flat /= distributed.get_world_size(group)
+        torch._foreach_copy_(tensors, _unflatten_dense_tensors(flat, tensors))
+    return vector

@@ -3,49 +3,51 @@
 from __future__ import annotations
 
 import functools
-import inspect
-import operator
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import nullcontext
-from typing import Any, ClassVar, cast
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, overload
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.optimizer import ParamsT
 
 from sambench.errors import ConfigError, SambenchWarning
-from sambench.optim.base import BASES, find_base
-from sambench.optim.method import Method, OptimizerInfo, optimizers
-from sambench.optim.modules import ModulesSeen
+from sambench.optim import accepted
+from sambench.optim.base import BASES
+from sambench.optim.hyperparameter import Mechanics
+from sambench.optim.method import Method, OptimizerInfo, Oracle, optimizers
+from sambench.optim.modules import Modules
 from sambench.optim.observation import Observation
-from sambench.optim.oracle import Closure, GradientOracle
+from sambench.optim.oracle import Closure, Conditions, GradientOracle, Workspace
+from sambench.optim.passes import NextPass, RecordedOracle, foreign_gradients, note_gradients
 from sambench.optim.proposal import Proposal
+from sambench.optim.state import AroundBase, Remembered
 from sambench.optim.vector import Vector
-from sambench.optim.workspace import Workspace
-
-HALF = (torch.bfloat16, torch.float16)
 
 
-class SharpnessAware(torch.optim.Optimizer):
+class SharpnessAware(AroundBase):
     """A sharpness-aware optimizer: `w <- base(w, direction(gradient oracle))`.
 
     A perturbed pass points the parameters at other memory and back; DistributedDataParallel does
-    not mind, but whoever holds the weights' own memory (FSDP shards, captured CUDA graphs) would
-    see the unperturbed weights and is not supported.
+    not mind, but whoever holds the weights' own memory (captured CUDA graphs) would see the
+    unperturbed weights and is not supported. Sharded parameters are refused.
 
     Groups, state and `state_dict` are the base optimizer's own, with the method's hyperparameters
     beside its: learning-rate schedulers, checkpoints and per-group settings work as in torch.
 
     Args:
         params: Parameters, named parameters or groups, as in torch.optim.
-        base: A torch optimizer class, or the name of one.
+        base: A torch optimizer class, or the name of one; Adam, or what the method is itself.
+        model: The module, or modules, that the parameters belong to. Give it where the model is
+            compiled, scripted, run in several threads, or called by other methods than `forward`;
+            without it the modules are those that run in the first pass of each step.
         max_norm: Clip the direction to this L2 norm, once, before the base optimizer sees it;
-            with what a method applies beside the base optimizer counted in.
+            with what a method applies beside the base optimizer counted in. 0 or None not to.
         replay_randomness: Use the same dropout masks in every pass of a step.
-        skip_nonfinite: Leave weights and moments as they are when the direction is not finite.
+        skip_nonfinite: Leave weights and moments as they are when the step is not finite.
             Costs one wait for the device per step.
         per_replica: The model under DistributedDataParallel, where each replica shall perturb by
             its own mini-batch (m-sharpness, the authors' SAM); without it DDP averages the gradient
@@ -56,10 +58,9 @@ class SharpnessAware(torch.optim.Optimizer):
         settings: Hyperparameters: the method's (rho, ...) and the base optimizer's (lr, ...).
 
     Raises:
-        ConfigError: If a hyperparameter of the method is out of range.
+        ConfigError: If base, parameters or a hyperparameter are not accepted.
     """
 
-    info: ClassVar[OptimizerInfo]
     observing: bool
     """Set it before a step to have its `observation` afterwards."""
     observed: Tensor | None
@@ -68,8 +69,9 @@ class SharpnessAware(torch.optim.Optimizer):
     def __init__(
         self,
         params: ParamsT,
-        base: type[torch.optim.Optimizer] | str = "adam",
+        base: type[torch.optim.Optimizer] | str | None = None,
         *,
+        model: nn.Module | Iterable[nn.Module] = (),
         max_norm: float | None = None,
         replay_randomness: bool = False,
         skip_nonfinite: bool = False,
@@ -77,27 +79,27 @@ class SharpnessAware(torch.optim.Optimizer):
         loss_decay: float = 0.0,
         **settings: Any,
     ) -> None:
-        own = self.info.own(settings)
-        base_class = find_base(base).load() if isinstance(base, str) else base
-        if inspect.signature(base_class.step).parameters["closure"].default is not None:
-            raise ConfigError(
-                f"base optimizer {base_class.__name__} needs a closure itself; choose another"
-            )
-        super().__init__(_checked_groups(params, self.info), own)
+        accepted.refuse_shards_of_zero()
+        base_class, known = accepted.choose_base(self.info, base)
+        own = self.info.own(settings, known.name)
         for_base = {name: value for name, value in settings.items() if name not in own}
+        accepted.check_settings(self.info, base_class, known, for_base)
+        self.max_norm = float(Mechanics.max_norm.check(max_norm or 0.0, self.info.name))
+        self.loss_decay = float(Mechanics.loss_decay.check(loss_decay, self.info.name))
+        super().__init__(accepted.check_groups(params, self.info), own)
+        accepted.check_parameters(self.trainable, [for_base, *self.param_groups])
         self.base = base_class(self.param_groups, **for_base)
         self.defaults = {**self.base.defaults, **own}
         self._share()
-        self.max_norm = max_norm
         self.replay_randomness = replay_randomness
         self.skip_nonfinite = skip_nonfinite
         self.per_replica = per_replica
-        self.loss_decay = loss_decay
+        self.total_steps: int | None = None
         self.method = self.info.method(self)
-        self._modules = ModulesSeen()
-        self._workspace = Workspace()
+        self._modules = Modules([model] if isinstance(model, nn.Module) else model)
         self._aligned = self.trainable
-        if any(parameter.dtype in HALF for parameter in self._aligned):
+        self._begin()
+        if any(parameter.dtype in accepted.HALF for parameter in self._aligned):
             warnings.warn(
                 "16-bit weights swallow most of a perturbation in rounding; keep float32 weights "
                 "and use autocast",
@@ -107,9 +109,25 @@ class SharpnessAware(torch.optim.Optimizer):
         self.observing = False
         self.observed: Tensor | None = None
 
-    def step(  # type: ignore[override]
+    def _begin(self) -> None:
+        """Start without anything of an earlier step but state and memory."""
+        self._workspace = Workspace()
+        self._pending: Proposal | None = None
+        self._before: Remembered | None = None
+        self._blank = None
+
+    @overload  # type: ignore[override]
+    def step(
         self, closure: Closure | Sequence[Closure], *, scaler: GradScaler | None = None
-    ) -> Tensor:
+    ) -> Tensor: ...
+    @overload
+    def step(self, closure: None = None) -> None: ...
+    def step(
+        self,
+        closure: Closure | Sequence[Closure] | None = None,
+        *,
+        scaler: GradScaler | None = None,
+    ) -> Tensor | None:
         """Take one step.
 
         Args:
@@ -117,165 +135,217 @@ class SharpnessAware(torch.optim.Optimizer):
                 once for each pass, under its own gradients; it need not clear them. To accumulate
                 over micro-batches either let it run them all (one perturbation for all), or give a
                 closure for each (a perturbation for each: m-sharpness); their losses, divided by
-                their number, then add up as in torch.
+                their number, then add up as in torch. None after `passes`.
             scaler: Of a float16 run; the closure calls `scaler.scale(loss).backward()`. Gradients
                 are unscaled, a step that is not finite is skipped, and the scale is updated.
 
         Returns:
             The loss of the clean pass, at the weights before the step; of several closures the sum.
+
+        Raises:
+            ConfigError: If there are gradients from before the step, which it would not use.
         """
+        if closure is None:
+            self._finish()
+            return None
         closures = [closure] if callable(closure) else list(closure)
+        if len(closures) == 1:
+            accepted.refuse_dropped_closures()
+        self._refuse_gradients()
+        if self._pending is not None:
+            raise ConfigError("passes() has run: take its step with step(), without a closure")
         cautious = self.skip_nonfinite or scaler is not None
-        self._align_memory()
-        before = self._remembered(copy=True) if cautious or len(closures) > 1 else None
-        apart = nullcontext() if self.per_replica is None else self.per_replica.no_sync()
+        self._align()
+        before = Remembered(self.method) if cautious or len(closures) > 1 else None
         proposals = []
-        with torch.no_grad(), apart:
+        with torch.no_grad(), self._apart():
             for number, each in enumerate(closures):
-                if number > 0:
-                    self._remember(before)  # several closures are one step
-                proposals.append(self._propose(each, scaler))
+                if number > 0 and before is not None:
+                    before.restore(self.method)  # several closures are one step
+                oracle = self._oracle(scaler, each)
+                proposals.append(self._propose(oracle, oracle))
             proposal = functools.reduce(Proposal.merge, proposals)
         self.method.memory = proposal.memory
-        with torch.no_grad():
-            if self.per_replica is not None:
-                proposal.average_(self.per_replica)
-            if cautious and not torch.isfinite(proposal.direction.norm()):
-                self._remember(before)
-            else:
-                self._descend(proposal)
+        self._take(proposal, before if cautious else None)
         if scaler is not None:
             scaler.update()
         return proposal.loss
 
-    def _propose(self, closure: Closure, scaler: GradScaler | None) -> Proposal:
-        """Let the method ask for its gradients of one mini-batch."""
-        gradient = GradientOracle(
-            self.trainable,
-            closure,
-            self._modules,
-            self._workspace,
-            replay=self.replay_randomness,
-            observe=self.observing,
-            scaler=scaler,
-            loss_decay=self.loss_decay,
-        )
-        direction = self.method.direction(gradient)
-        if self.observing:
-            self.observed = gradient.observed
-        beside, self.method.beside = self.method.beside, None
-        loss, memory = gradient.losses[0], self.method.memory
-        return Proposal(direction, beside, loss, memory, gradient.received, [gradient])
+    def passes(self, *, scaler: GradScaler | None = None) -> Iterator[int]:
+        """Run the passes of a step in a loop that owns forward and backward.
 
-    @property
-    def trainable(self) -> list[Tensor]:
-        """The parameters that require a gradient, in the order of the groups."""
-        return [p for group in self.param_groups for p in group["params"] if p.requires_grad]
+            for _ in optimizer.passes():         # once for each pass that the method asks for
+                loss_of(model).backward()
+            optimizer.step()
 
-    @property
-    def weights(self) -> Vector:
-        """The trainable weights, not a copy."""
-        return Vector(parameter.data for parameter in self.trainable)
+        Each pass starts without gradients, at the weights that the method wants. Afterwards the
+        gradients are the step's direction, to be clipped or unscaled as usual. Passes that are run
+        again before `step`, on another micro-batch, add theirs to it.
+
+        Args:
+            scaler: Of a float16 run; each pass calls `scaler.scale(loss).backward()`, and
+                `scaler.step(optimizer)` and `scaler.update()` follow. The direction is scaled.
+
+        Yields:
+            The number of the pass, from 0.
+
+        Raises:
+            ConfigError: If there are gradients from before.
+        """
+        self._refuse_gradients()
+        self._align()
+        if self._before is None:
+            self._before = Remembered(self.method)
+        oracle, gradients = self._oracle(scaler), list[Vector]()
+        proposal = None
+        with self._apart():
+            while proposal is None:
+                self._before.restore(self.method)
+                try:
+                    with torch.no_grad():
+                        proposal = self._propose(oracle, RecordedOracle(oracle, gradients))
+                except NextPass as asked:
+                    with oracle.pass_at(**asked.request):
+                        yield len(gradients)
+                        with torch.no_grad():
+                            gradients.append(oracle.collect())
+        with torch.no_grad():
+            if scaler is not None:
+                scaled = scaler.scale(proposal.direction.tensors)
+                proposal.direction = Vector(scaled)
+            if self._pending is not None:
+                proposal = self._pending.merge(proposal)
+        self.method.memory = proposal.memory
+        self._pending = proposal
+        self._show(proposal)
 
     @property
     def observation(self) -> Observation | None:
         """What the last observed step learned of its perturbation; waits for the device."""
         return None if self.observed is None else Observation.of(self.observed)
 
-    def momentum(self) -> Vector | None:
-        """Return the base optimizer's momentum, live: `momentum_buffer` or `exp_avg`."""
-        found = []
-        for parameter in self.trainable:
-            state = self.state.get(parameter, {})
-            buffer = state.get("momentum_buffer", state.get("exp_avg"))
-            found.append(torch.zeros_like(parameter) if buffer is None else buffer)
-        return Vector(found) if self.state else None
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the base optimizer's state, the groups, and what the method remembers."""
-        return {**self.base.state_dict(), "method": self._remembered()}
-
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Restore what `state_dict` returned."""
-        self.base.load_state_dict({k: state_dict[k] for k in ("state", "param_groups")})
-        self._share()
-        self._remember(state_dict.get("method"))
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Clear all gradients, and so whatever `passes` has run."""
+        super().zero_grad(set_to_none)
+        note_gradients(self.trainable)
+        self._drop_pending()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Copy and pickle all of it, not the three parts that torch's optimizers keep."""
-        return self.__dict__.copy()
+        """Copy and pickle all of it but what lasts a step, and what a scheduler has put over it."""
+        lasting = {**self.__dict__}
+        for name in ("step", "_workspace", "_pending", "_before", "_blank"):
+            lasting.pop(name, None)
+        return lasting
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+        self._begin()
 
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group; hyperparameters it does not name get the defaults."""
-        if not hasattr(self, "base"):
-            super().add_param_group(param_group)
-            return
-        own = {name: self.defaults[name] for name in self.info.hyperparameters}
-        self.base.add_param_group({**own, **param_group})
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            raise AttributeError(accepted.describe_missing(type(self).__name__, name))
+
+    def _apart(self) -> AbstractContextManager[None]:
+        return nullcontext() if self.per_replica is None else self.per_replica.no_sync()
+
+    def _oracle(self, scaler: GradScaler | None, closure: Closure | None = None) -> GradientOracle:
+        conditions = Conditions(
+            modules=self._modules,
+            workspace=self._workspace,
+            replay=self.replay_randomness,
+            observe=self.observing,
+            scaler=scaler,
+            loss_decay=self.loss_decay,
+        )
+        return GradientOracle(self.trainable, closure, conditions)
+
+    def _propose(self, oracle: GradientOracle, gradient: Oracle) -> Proposal:
+        """Let the method ask for its gradients of one mini-batch."""
+        direction = self.method.direction(gradient)
+        if self.observing:
+            self.observed = oracle.observed
+        beside, self.method.beside = self.method.beside, None
+        return Proposal(
+            direction=direction,
+            beside=beside,
+            loss=oracle.losses[0] if oracle.losses else None,
+            memory=self.method.memory,
+            received=oracle.received,
+            oracles=[oracle],
+        )
+
+    def _take(self, proposal: Proposal, before: Remembered | None) -> None:
+        """Have the base optimizer take a proposal; with `before`, only if it is finite."""
+        with torch.no_grad():
+            if self.per_replica is not None:
+                proposal.average_(self.per_replica)
+            if before is not None and not proposal.finite():
+                before.restore(self.method)
+            else:
+                self._descend(proposal)
+        note_gradients(self.trainable)
+        self._pending = self._before = None
+        self._blank = None
 
     def _descend(self, proposal: Proposal) -> None:
-        direction = proposal.direction
-        if self.max_norm is not None:
+        if self.max_norm:
             proposal.clip_(self.max_norm)
-        for parameter, gradient, seen in zip(
-            self.trainable, direction.tensors, proposal.received, strict=True
-        ):
-            parameter.grad = gradient if seen else None
+        self._show(proposal)
         self.base.step()
         if proposal.beside is not None:
             beside = proposal.beside
             self.weights.add_(beside.vector, -self.method.lr * beside.factor)
 
-    def _align_memory(self) -> None:
-        """Fit what the method remembers to the trainable parameters, if those have changed."""
-        trainable, before = self.trainable, self._aligned
-        if len(trainable) == len(before) and all(map(operator.is_, trainable, before)):
-            return
-        places = {id(parameter): place for place, parameter in enumerate(before)}
-        for name, vector in self.method.memory.items():
-            self.method.memory[name] = Vector(
-                vector.tensors[places[id(p)]] if id(p) in places else torch.zeros_like(p)
-                for p in trainable
+    def _show(self, proposal: Proposal) -> None:
+        """Show the direction as the parameters' gradients; frozen ones have none."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
+        triples = zip(self.trainable, proposal.direction.tensors, proposal.received, strict=True)
+        for parameter, gradient, seen in triples:
+            parameter.grad = gradient if seen else None
+        note_gradients(self.trainable)
+
+    def _finish(self) -> None:
+        """Take the step whose passes the loop has run."""
+        if all(parameter.grad is None for parameter in self.trainable):
+            self._drop_pending()
+        pending, before = self._pending, self._before
+        if pending is None:
+            if self._is_initialization():
+                self._initialize()
+                return
+            raise ConfigError(
+                f"{self.info.name} needs its passes: give step() a closure that runs forward and "
+                "backward, or run `for _ in optimizer.passes(): ...` before it"
             )
-        self._aligned = trainable
-
-    def _remembered(self, *, copy: bool = False) -> dict[str, Any]:
-        """Return what the method keeps from step to step."""
-        memory = {
-            name: (vector.clone() if copy else vector).tensors
-            for name, vector in self.method.memory.items()
-        }
-        return {"memory": memory, "counters": dict(self.method.counters)}
-
-    def _remember(self, remembered: Mapping[str, Any] | None) -> None:
-        """Give the method back what `_remembered` returned."""
-        kept = remembered or {"memory": {}, "counters": {}}
-        self.method.counters = dict(kept["counters"])
-        self.method.memory = {
-            name: Vector(
-                tensor.to(parameter.device, parameter.dtype, copy=True)
-                for tensor, parameter in zip(tensors, self.trainable, strict=True)
+        if pending.beside is not None and foreign_gradients(self.trainable):
+            raise ConfigError(
+                f"{self.info.name} applies a part of its step beside the gradients, which were "
+                "changed since passes(): clip with max_norm=, scale with step(closure, scaler=)"
             )
-            for name, tensors in kept["memory"].items()
-        }
+        pending.received = [parameter.grad is not None for parameter in self.trainable]
+        pending.direction = Vector(
+            torch.zeros_like(p) if p.grad is None else p.grad for p in self.trainable
+        )
+        self._take(pending, before if self.skip_nonfinite else None)
 
-    def _share(self) -> None:
-        """Make groups and state the base optimizer's own objects, not copies of them."""
-        self.param_groups = self.base.param_groups
-        self.state = self.base.state
+    def _refuse_gradients(self) -> None:
+        """Refuse gradients that are neither zero nor those of the last step: they would be lost."""
+        if all(parameter.grad is None for parameter in self.trainable):
+            self._drop_pending()
+        if any(bool(gradient.any()) for gradient in foreign_gradients(self.trainable)):
+            raise ConfigError(
+                f"{self.info.name} would not use the gradients from before this step: clear them "
+                "with zero_grad(); to accumulate give step() a list of closures, to clip max_norm="
+            )
 
-
-def _checked_groups(params: ParamsT, info: OptimizerInfo) -> ParamsT:
-    """Check the hyperparameters that groups bring themselves."""
-    entries = list(cast(Iterable[Any], params))
-    for entry in entries:
-        if isinstance(entry, dict):
-            own = {name: entry[name] for name in info.hyperparameters if name in entry}
-            entry.update({name: info.own(own)[name] for name in own})
-    return cast(ParamsT, entries)
+    def _drop_pending(self) -> None:
+        """Forget passes whose gradients were cleared: no step followed."""
+        if self._before is not None:
+            self._before.restore(self.method)
+        self._pending = self._before = None
 
 
 @functools.cache
@@ -302,10 +372,11 @@ def build(
 
     Raises:
         UnknownNameError: If there is no such method or base.
-        ConfigError: If a hyperparameter of the method is out of range.
+        ConfigError: If base, parameters or a hyperparameter are not accepted.
     """
     info = optimizers.get(name)
     chosen = base or info.base or "adam"
-    if isinstance(chosen, str) and chosen in BASES and BASES[chosen].fused:
+    fused = isinstance(chosen, str) and chosen in BASES and BASES[chosen].fused
+    if fused and not (settings.get("foreach") or settings.get("differentiable")):
         settings.setdefault("fused", True)
     return optimizer_class(info)(params, chosen, **settings)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
+
+from sambench.optim.method import EPSILON
 
 _CHUNK = 1 << 18
 """Elements per partial sum. On the CPU one float32 norm over 10^8 elements is wrong by 1e-2, over
@@ -77,7 +80,7 @@ class Vector:
         """
         if self._tensors is None:
             raise RuntimeError(
-                "this vector was given away with gradient(at=...); pass a copy there"
+                "gradient(at=...) took this vector's memory; pass keep=True to use it afterwards"
             )
         return self._tensors
 
@@ -93,12 +96,31 @@ class Vector:
     def norm(self) -> Tensor:
         """Return the L2 norm over all tensors together, a zero-dimensional tensor.
 
-        It is accumulated in float32 at least, whatever the tensors' precision.
+        It is accumulated in float32 at least, whatever the tensors' precision, and is finite where
+        it can be written in that precision, although its square cannot.
         """
+        return self._length().to(self._precision)
+
+    @property
+    def _precision(self) -> torch.dtype:
+        """The tensors' common precision, float32 at least."""
         types = {tensor.dtype for tensor in self.tensors}
-        precision = functools.reduce(torch.promote_types, types, torch.float32)
-        norms = torch._foreach_norm(_pieces(self.tensors), 2, dtype=precision)
+        return functools.reduce(torch.promote_types, types, torch.float32)
+
+    def _length(self) -> Tensor:
+        """Return the norm before it is rounded: in float64 on a GPU, and where float32 overflows.
+
+        A float32 sum of squares overflows from a norm of 1.8e19 on. On the CPU one sees whether it
+        did; a GPU would have to be waited for, so there all sums are in float64.
+        """
+        tensors = self.tensors
+        on_cpu = all(tensor.is_cpu for tensor in tensors)
+        precision = self._precision if on_cpu else torch.float64
+        norms = torch._foreach_norm(_pieces(tensors), 2, dtype=precision)
         total: Tensor = torch.linalg.vector_norm(torch.stack(_on_one_device(norms)))
+        if on_cpu and not math.isfinite(total.numpy()):
+            wide = [torch.linalg.vector_norm(tensor, dtype=torch.float64) for tensor in tensors]
+            total = torch.linalg.vector_norm(torch.stack(wide))
         return total
 
     def map_(self, function: Callable[[Tensor], Tensor | None]) -> Vector:
@@ -139,7 +161,7 @@ class Vector:
         torch._foreach_lerp_(self.tensors, other.tensors, share)
         return self
 
-    def plus_product(self, one: Vector, other: Vector, factor: Tensor | PerTensor) -> Vector:
+    def plus_product(self, one: Vector, other: Vector, factor: Scalar) -> Vector:
         """Return this vector plus `factor` times the product of two, element by element.
 
         `one` is consumed.
@@ -181,9 +203,9 @@ class Vector:
     def products(self, other: Vector, norm: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return <a, b> and |b|^2 of this vector a and another, zero-dimensional tensors.
 
-        On the CPU in one sweep over both. Elsewhere <a, b> is (|a|^2 + |b|^2 - |a - b|^2) / 2,
-        multi-tensor norms instead of a product for each tensor, whose error is relative to
-        |a|^2 + |b|^2.
+        On the CPU in one sweep over both. Elsewhere <a, b> is (|a|^2 + |b|^2 - |a - b|^2) / 2 in
+        float64: multi-tensor norms instead of a product for each tensor, whose error is relative
+        to |a|^2 + |b|^2.
 
         Args:
             other: The vector b.
@@ -193,10 +215,16 @@ class Vector:
         if len(types) == 1 and types <= _BLAS and all(tensor.is_cpu for tensor in self.tensors):
             sums = [(torch.dot(a, b), torch.dot(b, b)) for a, b in self._pairs(other)]
             inner, square = (torch.stack(parts).sum() for parts in zip(*sums, strict=True))
-            return inner, square
-        square = other.norm() ** 2
-        length = self.norm() if norm is None else norm
-        return (length**2 + square - (self - other).norm() ** 2) / 2, square
+            if math.isfinite(inner.numpy()) and math.isfinite(square.numpy()):
+                return inner, square
+        square = other._length().double() ** 2
+        length = (self._length() if norm is None else norm).double()
+        return (length**2 + square - (self - other)._length().double() ** 2) / 2, square
+
+    def projection(self, other: Vector, norm: Tensor | None = None) -> Tensor:
+        """Return <a, b> / |b|^2 of this vector a and another, for the arguments of `products`."""
+        inner, square = self.products(other, norm)
+        return (inner / (square + EPSILON)).to(self._precision)
 
     def _pairs(self, other: Vector) -> Iterator[tuple[Tensor, Tensor]]:
         """Pair the elements of two vectors, in pieces of one dimension."""

@@ -11,12 +11,14 @@ import torch
 from sambench.config.measurement import Measurement
 from sambench.config.run_config import RunConfig
 from sambench.config.study_settings import INTERPOLATIONS, LANDSCAPE, merged
+from sambench.curvature.memory import share_memory
 from sambench.errors import CurvatureError
 from sambench.run.curvature import measure_hessian, subject_of, weights_of
 from sambench.run.deadline import Deadline, OutOfTime
 from sambench.run.single_run import Paths
 from sambench.run.studies import study, study_interpolation
 from sambench.store.artifacts import read_weights
+from sambench.store.environment import count_runs_on_device
 from sambench.store.record import RunRecord
 from sambench.store.tree import WEIGHTS, Store
 
@@ -50,6 +52,7 @@ def measure_minimum(
         Claimed: If another process works on the run.
         UserError: If its data are not prepared any more.
     """
+    share_memory(count_runs_on_device())
     deadline = Deadline(wanted.hessian.minutes)
     fresh = record.hessian is None or wanted.again
     if fresh:

@@ -106,7 +106,7 @@ def build_optimizer(
     settings = dict(config.optimizer)
     name, base = str(settings.pop("name")), str(settings.pop("base"))
     apart = parallel if config.perturbation == "per-replica" else None
-    return build(name, model.parameters(), base, per_replica=apart, **settings)
+    return build(name, model.parameters(), base, model=model, per_replica=apart, **settings)
 
 
 def _training(
@@ -196,8 +196,10 @@ class _Run:
             stop_requested=lambda: claim.lost or stop_requested(),
         )
         self.model = self.training.model
+        last = store.load(config) if self.training.resumed else None
+        before = last.environment if last else None
         self.record = RunRecord(config=config, status=RUNNING, suite=suite).with_sections(
-            environment=environment.describe(device, deterministic),
+            environment=environment.describe(device, deterministic, before),
             data=parts.describe(),
         )
 

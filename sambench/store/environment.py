@@ -9,13 +9,14 @@ import re
 import resource
 import subprocess
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sambench
-from sambench.errors import DeviceError
+from sambench.errors import DeviceError, SambenchWarning
 
 if TYPE_CHECKING:
     import torch
@@ -115,12 +116,20 @@ def make_deterministic(device: torch.device) -> str:
     return "bitwise" if device.type == "cpu" else "where an operation has a deterministic kernel"
 
 
-def describe(device: torch.device, deterministic: str) -> dict[str, Any]:
-    """Return the environment section of a record."""
+def describe(
+    device: torch.device, deterministic: str, before: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return the environment section of a record.
+
+    Args:
+        device: Where the run is.
+        deterministic: How far its bits will repeat.
+        before: This section of the record of a run that is resumed.
+    """
     import torch
 
     on_gpu = device.type == "cuda"
-    return {
+    found: dict[str, Any] = {
         "sambench": sambench.__version__,
         "python": platform.python_version(),
         **{name: _version(name) for name in ("torch", "torchvision", "timm", "numpy")},
@@ -129,12 +138,43 @@ def describe(device: torch.device, deterministic: str) -> dict[str, Any]:
         "device": str(device),
         "cpu": _cpu_name(),
         "threads": torch.get_num_threads(),
-        "runs_on_device": int(os.environ.get(RUNS_ON_DEVICE, "1")),
+        "runs_on_device": count_runs_on_device(),
         "platform": platform.platform(),
         "git": git_state(),
         "command": _command(),
         "deterministic": deterministic,
     }
+    if before and (earlier := _list_other_places(before, found)):
+        found["resumed_from"] = earlier
+    return found
+
+
+ROUNDING = ("device", "gpu", "cpu", "threads", "torch")
+"""What of the surroundings sets how sums are rounded."""
+
+
+def _list_other_places(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the surroundings of a run's earlier sessions, those that differ from the next's.
+
+    Warns where the last session's differ: the run then ends with the bits of neither.
+    """
+    last, here = ({key: section[key] for key in ROUNDING} for section in (before, now))
+    earlier = [{key: one[key] for key in ROUNDING} for one in before.get("resumed_from", ())]
+    if last != here:
+        told = [f"{key} {last[key]}, now {here[key]}" for key in ROUNDING if last[key] != here[key]]
+        warnings.warn(
+            f"a run is resumed in other surroundings than it was begun in ({'; '.join(told)}), so "
+            "it ends with the last bits of neither; its record holds both",
+            SambenchWarning,
+            stacklevel=2,
+        )
+        earlier.append(last)
+    return earlier
+
+
+def count_runs_on_device() -> int:
+    """Return how many runs of this launch are on this process's device, itself among them."""
+    return int(os.environ.get(RUNS_ON_DEVICE, "1"))
 
 
 def start_memory_peak(device: torch.device) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -22,9 +21,7 @@ def compile_network(network: nn.Module, backend: str = "inductor") -> nn.Module:
     """Return the network in compiled form, sharing its parameters; compiled at its first pass.
 
     One shape only, so without dynamic sizes; no CUDA graphs of its own: whole steps are captured.
-    Torch warns of hooks on all modules: the optimizer's notes who runs, twice does no harm.
     """
-    warnings.filterwarnings("ignore", message=".*global hooks on modules")
     options: dict[str, Any] | None = FIXED if backend == "inductor" else None
     compiled: Any = torch.compile(network, dynamic=False, backend=backend, options=options)
     return compiled  # type: ignore[no-any-return]

@@ -106,6 +106,7 @@ class Training:
         self._network = parallel or model
         least = 2 * replicas.number
         self._steps_per_epoch = len(shuffled(len(train), config.batch_size, 0, least=least))
+        optimizer.total_steps = self._steps_per_epoch * config.epochs
         self._scheduler = self._make_scheduler()
         self._last_tick = time.monotonic()
         self._snapshots = Snapshots(

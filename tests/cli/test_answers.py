@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +61,7 @@ def test_compare_and_its_plan(call: Call, phantom_data: Path) -> None:
     assert [run["id"] for run in done["runs"]] == [run["id"] for run in plan["runs"]]
     (table, *_) = done["tables"]
     assert table["headings"][0] == "Optimizer"
-    assert [row[0] for row in table["rows"]] == ["adam", "sam"]
+    assert [row[0] for row in table["rows"]] == ["Adam", "SAM"]
     assert all(len(row) == len(table["headings"]) for row in table["rows"])
     assert answer(call(*words, "--plan", "--json"))["states"] == {"done": 2}
 
@@ -102,13 +99,9 @@ def test_prepare_and_its_audit(call: Call, tmp_path: Path) -> None:
     assert all((tmp_path / path).exists() for path in audited["audit"])
 
 
-def test_check(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "sambench", "check", str(EXAMPLE), "--json"]
-    root = {"PYTHONPATH": str(EXAMPLE.parents[1]), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(  # a process of its own: what a plug-in registers stays
-        command, cwd=tmp_path, env={**os.environ, **root}, capture_output=True, check=True
-    )
-    found = json.loads(done.stdout)
+@pytest.mark.usefixtures("plugins_forgotten")
+def test_check(call: Call) -> None:
+    found = answer(call("check", EXAMPLE, "--json"))
     (half,) = found["optimizers"]
     assert (found["kept"], half["name"], half["kept"]) == (True, "half-sam", True)
     assert all(rule["kept"] and rule["found"] is None for rule in half["rules"])

@@ -11,7 +11,8 @@ from sambench.cli.progress import RunDisplay
 from sambench.cli.progress_bar import SlowLines
 from sambench.cli.screen import Screen
 from sambench.config.run_config import RunConfig
-from sambench.training.events import Tick
+from sambench.errors import RunFailed
+from sambench.training.events import Started, Tick
 
 
 class Clock:
@@ -80,3 +81,38 @@ def test_a_screen_without_results_keeps_messages(capsys: pytest.CaptureFixture[s
     screen.say("message")
     told = capsys.readouterr()
     assert (told.out, told.err) == ("", "message\n")
+
+
+@pytest.mark.parametrize("columns", [60, 120])
+def test_workers_have_a_bar_each_and_one_together(columns: int) -> None:
+    """A name may lose its beginning, never its end, which tells runs apart."""
+    screen, said = Screen(), io.StringIO()
+    screen.err = Console(file=said, width=columns, force_terminal=True, color_system=None)
+    given = {"dataset": "phantom", "image_size": 32, "model": "resnet50"}
+    first, second, third = (
+        RunConfig.from_dict({**given, "optimizer": name}) for name in ("adam", "sam", "gsam")
+    )
+    tick = Tick(
+        epoch=37, epochs=50, step=1, steps=9, loss=0.5, accuracy=0.5, images_per_second=1234.0
+    )
+    sizes = {"train": 5, "validation": 0, "test": 2, "classes": 2, "parameters": 7}
+    with RunDisplay(screen, 3) as display:
+        one, two, idle = display.lane(), display.lane(), display.lane()
+        one.event(Started(config=first, device="cpu", resumed_at=None, **sizes))
+        one.event(tick)
+        two.measuring(second)
+        two.curvature("top eigenvalue", 3, 40)
+        idle.failed(third, RunFailed("no"))
+        display._bar.refresh()
+        shown = io.StringIO()
+        Console(file=shown, width=columns).print(display._bar.get_renderable())
+    lines = [line.rstrip() for line in shown.getvalue().splitlines()]
+    assert len(lines) == 3
+    assert all(len(line) <= columns for line in lines)
+    assert lines[0].startswith("1 of 3 runs")
+    assert "resnet50-adam-s0 " in lines[1]
+    assert "epoch 37/50" in lines[1]
+    assert "acc 50.0 %" in lines[1]
+    assert ("1234 images/s" in lines[1]) == (columns == 120)
+    assert "resnet50-sam-s0 " in lines[2]
+    assert "top eigenvalue" in lines[2]

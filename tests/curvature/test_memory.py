@@ -22,7 +22,8 @@ def test_counting_leaves_derivatives_as_they_are() -> None:
         (gradient,) = torch.autograd.grad(weight.sin().exp().sum(), weight, create_graph=True)
     (second,) = torch.autograd.grad(gradient.sum(), weight)
     expected = weight.sin().exp() * (weight.cos() ** 2 - weight.sin())
-    torch.testing.assert_close(second, expected.detach(), rtol=1e-14, atol=1e-15)
+    # some units in the last place of three functions of order one, which libraries round each way
+    torch.testing.assert_close(second, expected.detach(), rtol=1e-13, atol=1e-14)
 
 
 def test_spare_memory_is_some_of_what_there_is() -> None:

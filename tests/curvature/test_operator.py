@@ -172,7 +172,8 @@ def test_frozen_weights_are_left_out() -> None:
     full = matrix(HessianOperator(model, functional.cross_entropy, data))
     model[0].requires_grad_(False)
     part = matrix(HessianOperator(model, functional.cross_entropy, data))
-    torch.testing.assert_close(part, full[56:, 56:], rtol=1e-12, atol=1e-15)
+    # entries are sums of terms of order one, which may cancel
+    torch.testing.assert_close(part, full[56:, 56:], rtol=1e-12, atol=1e-14)
 
 
 class Wasteful(nn.Module):

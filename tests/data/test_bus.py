@@ -8,6 +8,7 @@ from PIL import Image
 
 from sambench.data.source import Listing, Request, sources
 from sambench.data.sources.bus import RELEASE, scan
+from sambench.data.writing import notes_on
 from sambench.errors import DataError
 
 IDS = ("benign(0)", "benign(10)", "benign(2)", "malignant(0)")
@@ -126,7 +127,7 @@ def test_grades_are_normalised_and_a_stray_one_is_kept_and_reported(bus_folder):
     listing = of(bus_folder(rows=rows))
     assert set(facts(listing, "birads_reader1").values()) == {"5"}
     assert list(facts(listing, "birads_reader2").values()) == ["4A", "c", "3", None]
-    assert listing.notes[1:] == (
+    assert listing.notes == (
         "birads_reader2: grades that are no BI-RADS category, kept as written: benign(2) ('c')",
         "birads_reader2: no grade for malignant(0)",
     )
@@ -136,7 +137,9 @@ def test_any_integer_folds_are_accepted_and_reported(bus_folder):
     rows = [(id, 3, 3, fold) for id, fold in zip(IDS, [1, 1.0, "7", 3], strict=True)]
     listing = of(bus_folder(rows=rows))
     assert list(facts(listing, "fold").values()) == [1, 7, 1, 3]
-    assert listing.notes == ("3 folds with these numbers (and images): 1 (2), 3 (1), 7 (1)",)
+    assert list(notes_on(listing.samples)) == [
+        "3 folds with these numbers (and images): 1 (2), 3 (1), 7 (1)"
+    ]
 
 
 def test_empty_rows_hidden_files_and_other_files_do_not_matter(bus_folder):
@@ -168,7 +171,7 @@ def test_no_such_folder(bus_folder, tmp_path):
 def test_no_table_in_the_folder(tmp_path):
     (tmp_path / "GDPH&SYSUCC").mkdir()
     assert refused(tmp_path, folder=tmp_path) == (
-        f"no workbook and no label.csv in {tmp_path} (it has GDPH&SYSUCC/); "
+        f"no workbook and no label.csv in {tmp_path} (it has GDPH&SYSUCC/ (empty)); "
         "say where it is with `--xlsx FILE`"
     )
 
@@ -200,8 +203,9 @@ def test_no_sheet_of_that_name(bus_folder):
 def test_missing_columns(bus_folder):
     root = bus_folder(header=("ID", "BIRADS-reader1", "reader2", "folds"))
     assert refused(root) == (
-        f"no column 'BIRADS-reader2', 'fold' in sheet 'prediction' of {root / WORKBOOK}, which "
-        "has 'ID', 'BIRADS-reader1', 'reader2', 'folds'; name the columns so in its first row"
+        f"no column 'BIRADS-reader2' in sheet 'prediction' of {root / WORKBOOK}, which has 'ID', "
+        "'BIRADS-reader1', 'reader2', 'folds': did you mean 'BIRADS-reader1' or 'reader2'?; "
+        "name the column so in its first row"
     )
 
 
@@ -217,7 +221,7 @@ def test_no_images(bus_folder):
     root = bus_folder(folders={"pictures": IDS})
     assert refused(root) == (
         f"no images in {root}, which should have GDPH/, SYSUCC/, img/, or the images themselves, "
-        "but has: pictures/; give their folder with `--source DIR`"
+        "but has: pictures/ (4 .png), 1 .xlsx; give their folder with `--source DIR`"
     )
 
 
@@ -285,8 +289,9 @@ def test_a_row_without_an_id(bus_folder):
 @pytest.mark.parametrize("fold", [1.5, "two", None, "nan"])
 def test_a_fold_that_is_no_integer(bus_folder, fold):
     root = bus_folder(rows=[*[(id, 3, 3, 0) for id in IDS[:3]], (IDS[3], 3, 3, fold)])
+    said = None if fold is None else str(fold)
     assert refused(root) == (
-        f"folds in {root / WORKBOOK} that are no integer: malignant(0) has {fold!r} (row 5); "
+        f"folds in {root / WORKBOOK} that are no integer: malignant(0) has {said!r} (row 5); "
         "give a whole number"
     )
 
@@ -305,7 +310,7 @@ def test_all_problems_are_named_at_once_and_long_lists_are_cut(bus_folder):
     lines = refused(bus_folder(ids, rows=rows, folders={"GDPH": ids[1:], "SYSUCC": ids[:0]}))
     kinds = [line.split(" ")[0] for line in lines.splitlines()]
     assert kinds == ["no", "ids", "ids", "folds", "ids"]
-    assert "benign(19) has 0.5 (row 21) ... and 10 more; give" in lines
+    assert "benign(19) has '0.5' (row 21) ... and 10 more; give" in lines
 
 
 def test_it_is_registered():

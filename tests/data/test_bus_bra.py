@@ -10,6 +10,7 @@ from sambench.data.download import Remote
 from sambench.data.preparation import prepare
 from sambench.data.source import Request, sources
 from sambench.data.sources import bus_bra
+from sambench.data.writing import notes_on
 
 ROWS = (
     ("bus_0001-l", 1, "Fibroadenoma", "benign", 2, "LOGIQ", "left", 1),
@@ -48,7 +49,10 @@ def test_labels_folds_and_patients(release, scan):
         ("bus_0003-s", "malignant", 2, "3"),
     ]
     assert listing.columns == ("fold", "patient", "birads", "device", "side", "histology")
-    assert listing.notes == ("folds (and images): 1 (2), 2 (2); 3 patients, none in two folds",)
+    assert list(notes_on(listing.samples)) == [
+        "2 folds with these numbers (and images): 1 (2), 2 (2)",
+        "3 patients or groups",
+    ]
     assert sorted(listing.checksums) == ["5-fold-cv.csv", "bus_data.csv"]
 
 
@@ -60,7 +64,8 @@ def test_ten_folds(release, scan):
 def test_a_patient_in_two_folds_is_told(release, scan):
     folds = [("bus_0001-l", 1), ("bus_0001-r", 2), ("bus_0002-l", 2), ("bus_0003-s", 2)]
     listing = scan("bus-bra", release(folds=folds))
-    assert listing.notes[0].endswith("3 patients, 1 of them in several folds")
+    told = [*notes_on(listing.samples)]
+    assert told[1] == "1 of 3 patients are in several folds: 1"
 
 
 def test_the_images_of_a_patient_are_one_group(release, tmp_path):
@@ -68,7 +73,9 @@ def test_the_images_of_a_patient_are_one_group(release, tmp_path):
     request = Request(folder=release(), options=source.resolve({}))
     prepared = prepare(source, request, tmp_path / "prepared", 8).prepared
     assert prepared.groups == ("bus_0001-l", "bus_0001-l", "bus_0002-l", "bus_0003-s")
-    assert prepared.manifest["licence"] == "CC BY 4.0 (Zenodo record 8231412)"
+    assert prepared.manifest["licence"] == (
+        "its own text: any use is permitted where the paper is cited"
+    )
     assert prepared.manifest["reference"].startswith("Gómez-Flores")
 
 
@@ -76,7 +83,8 @@ def test_a_missing_column(release, refused):
     root = release(header="ID,Case,Histology,Diagnosis,BIRADS,Device,Side")
     assert refused("bus-bra", root) == (
         f"no column 'Pathology' in {root / 'BUSBRA' / 'bus_data.csv'}, which has 'ID', 'Case', "
-        "'Histology', 'Diagnosis', 'BIRADS', 'Device', 'Side'; name the columns so in its first row"
+        "'Histology', 'Diagnosis', 'BIRADS', 'Device', 'Side': did you mean 'Histology'?; "
+        "name the column so in its first row"
     )
 
 
@@ -94,9 +102,7 @@ def test_faults_are_named_together(release, refused):
         "'unclear' (row 2); correct them",
         f"ids twice in {table}: bus_0002-l (rows 4 and 5); delete one row of each",
         f"folds in {table.with_name('5-fold-cv.csv')} that are no integer: bus_0001-r has 'x' "
-        "(row 3); correct them",
-        f"ids of {table} without a fold in {table.with_name('5-fold-cv.csv')}: bus_0001-r; "
-        "add the rows",
+        "(row 3); give a whole number",
         f"image files without a row in {table}: Images/bus_0003-s.png; add the rows",
     ]
 

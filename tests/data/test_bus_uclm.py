@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sambench.data.writing import notes_on
+
 BLACK, GREEN, RED, BLUE = (0, 0, 0), (0, 255, 0), (255, 0, 0), (0, 0, 255)
 COLOURS = {"ALWI_000": GREEN, "ALWI_001": BLACK, "COPE_000": RED, "FLKA_010": GREEN}
 
@@ -39,7 +41,13 @@ def test_the_label_is_the_colour_and_the_patient_the_prefix(release, scan):
         ("COPE_000", "malignant", "COPE", "test"),
         ("FLKA_010", "benign", "FLKA", "test"),
     ]
-    assert listing.notes == ("the authors' parts (and images): train (2), test (2)",)
+    assert listing.notes == (
+        "no image of class normal in the part test",
+        "no image of class malignant in the part train",
+    )
+    assert next(notes_on(listing.samples)) == (
+        "the authors' parts (and images): train (2), test (2)"
+    )
 
 
 def test_normal_dropped(release, scan):

@@ -82,7 +82,7 @@ def test_another_folder(plant, refused):
     root = plant("cats/1.png", "dogs/1.png")
     assert refused("busi", root) == (
         f"no images in {root}, which should hold benign/, malignant/ and normal/, but has: "
-        "cats/, dogs/; give its folder with `--source DIR`"
+        "cats/ (1 .png), dogs/ (1 .png); give its folder with `--source DIR`"
     )
 
 

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from sambench.data.writing import notes_on
+
 TRAIN = (
     ("3", "a.png", "pneumonia", "cohen"),
     ("3", "b.png", "pneumonia", "cohen"),
@@ -42,10 +44,12 @@ def test_patients_parts_and_labels(release, scan):
         ("train/c d.png", "COVID-19", "p-7", "train"),
         ("train/e.jpg", "normal", "9", "train"),
     ]
-    assert listing.notes == (
+    assert listing.notes == ("no image of class pneumonia in the part test",)
+    assert [*notes_on(listing.samples)] == [
         "the authors' parts (and images): train (4), test (2)",
-        "4 patients; in several of the authors' parts: 9",
-    )
+        "1 of 4 patients are in several of the authors' parts: 9",
+        "4 patients or groups",
+    ]
     assert sorted(listing.checksums) == ["test_COVIDx9A.txt", "train_COVIDx9A.txt"]
 
 
@@ -98,7 +102,7 @@ def test_faulty_lines_are_named_together(release, refused):
         f"files twice in {table}: a.png (lines 1 and 5); delete one line of each",
         f"labels in {table} that are none of the classes normal, pneumonia, COVID-19: h.png has "
         "'flu' (line 6); correct them",
-        f"lines of {table} without the four words patient, file, class, source: 'a b' (line 7); "
+        f"lines of {table} without the words patient, file and class: 'a b' (line 7); "
         "complete them",
         f"names in {table} that lead out of the folder: '../i.png' (line 8); "
         "give the plain file name",
@@ -108,7 +112,8 @@ def test_faulty_lines_are_named_together(release, refused):
 def test_no_label_file(plant, refused):
     root = plant("train/a.png", "test/b.png")
     assert refused("covidx", root) == (
-        f"no label file in {root} (it has test/, train/); put train*.txt and test*.txt there"
+        f"no label file in {root} (it has test/ (1 .png), train/ (1 .png)); put train*.txt and "
+        "test*.txt there"
     )
 
 
@@ -116,3 +121,13 @@ def test_a_label_file_without_its_folder(release, refused):
     root = release()
     (root / "test").rename(root / "tset")
     assert refused("covidx", root).startswith(f"no folder test/ in {root}, which should hold ")
+
+
+def test_label_files_without_a_source_are_read(release, scan):
+    """Those of versions 1 to 5 and of 7A have three words in a line."""
+    lines = [(patient, file, label) for patient, file, label, _ in TRAIN]
+    listing = scan("covidx", release(train=lines, test=[line[:3] for line in TEST]))
+    assert {sample.id: sample.label for sample in listing.samples if "train" in sample.id} == {
+        f"train/{file}": label for _, file, label in lines
+    }
+    assert {sample.facts["origin"] for sample in listing.samples} == {None}

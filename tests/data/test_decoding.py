@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sambench.data.decoding import UnreadableError, decode
+from sambench.data.decoding import Deep, Recipe, UnreadableError, bits_for, decode
 
 BILINEAR = Image.Resampling.BILINEAR
 GREY = np.random.default_rng(0).integers(0, 256, (30, 40), dtype=np.uint8)
@@ -65,10 +65,42 @@ def test_a_bilevel_image(tmp_path):
 def test_sixteen_bits_are_scaled(tmp_path, name):
     deep = Image.fromarray(GREY.astype(np.uint16) * 257)
     assert deep.mode == "I;16"
-    pixels = decode(saved(tmp_path, deep, name), 40).pixels[..., 0].astype(int)
+    path = saved(tmp_path, deep, name)
+    assert decode(path, 40) == Deep(peak=int(GREY.max()) * 257)
+    pixels = decode(path, 40, Recipe(depth=16)).pixels[..., 0].astype(int)
     eight = np.asarray(Image.fromarray(GREY).resize((40, 40), BILINEAR)).astype(int)
     assert abs(pixels - eight).max() <= 1
     assert pixels.max() > 200
+
+
+@pytest.mark.parametrize("depth", [10, 12, 14])
+def test_fewer_bits_than_the_file_has_are_scaled_by_their_own_range(tmp_path, depth):
+    white = (1 << depth) - 1
+    path = saved(tmp_path, Image.fromarray((GREY.astype(np.uint32) * white // 255).astype("u2")))
+    (peak,) = {decode(path, 40).peak}
+    assert bits_for(peak) == depth
+    pixels = decode(path, 40, Recipe(depth=depth)).pixels[..., 0].astype(int)
+    eight = np.asarray(Image.fromarray(GREY).resize((40, 40), BILINEAR)).astype(int)
+    assert abs(pixels - eight).max() <= 1
+    with pytest.raises(UnreadableError, match=f"has a pixel of {peak}, beyond depth=8"):
+        decode(path, 40, Recipe(depth=8))
+
+
+def test_the_depth_of_a_peak():
+    assert [bits_for(peak) for peak in (0, 255, 256, 1023, 4095, 4096, 65535)] == [
+        *(8, 8, 10, 10, 12, 14, 16)
+    ]
+
+
+def test_letterbox_keeps_the_aspect_ratio_and_crop_the_middle(tmp_path):
+    wide = np.full((20, 40), 200, np.uint8)
+    wide[:, :10] = wide[:, 30:] = 50  # what a crop to the middle square leaves out
+    path = saved(tmp_path, Image.fromarray(wide))
+    boxed = decode(path, 20, Recipe(fit="letterbox")).pixels[..., 0]
+    assert (boxed[:5] == 0).all() and (boxed[15:] == 0).all()
+    assert set(np.unique(boxed[6:14, 6:14])) == {200}
+    assert set(np.unique(decode(path, 20, Recipe(fit="crop")).pixels)) == {200}
+    assert set(np.unique(decode(path, 20).pixels)) > {50, 200}
 
 
 def test_thirty_two_bits_are_refused(tmp_path):

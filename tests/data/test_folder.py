@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
 
+from sambench.data.class_folders import misspelled
 from sambench.data.preparation import prepare
 from sambench.data.source import Request, sources
+from sambench.errors import ConfigError, DataError
 
 FILES = ("a/1.png", "a/2.png", "b/3.png", "4.jpg")
 TABLE = (
@@ -66,7 +70,7 @@ def test_a_table(listed, scan):
     ]
     assert listing.classes == ("sick", "well")
     assert listing.columns == ("patient", "fold")
-    assert listing.notes[0] == "2 folds with these numbers (and images): 1 (2), 2 (2)"
+    assert listing.notes == ("columns of labels.csv that were used: file, label, group, fold",)
     assert list(listing.checksums) == ["labels.csv"]
     assert scan("folder", table.parent, table) == listing
 
@@ -97,18 +101,17 @@ def test_a_workbook_of_file_and_label_alone(plant, sheet, scan):
 
 
 def test_a_missing_column(listed, refused):
-    table = listed("name,label\na/1.png,sick\n")
+    table = listed("photo,label\na/1.png,sick\n")
     assert refused("folder", None, table) == (
-        f"no column 'file' in {table}, which has 'name', 'label'; "
-        "name the columns so in its first row"
+        f"no column 'file' in {table}, which has 'photo', 'label'; "
+        "name the column so in its first row"
     )
 
 
 def test_a_label_that_is_no_class(listed, refused):
     table = listed()
     assert refused("folder", None, table, classes="well,ill") == (
-        f"labels in {table} that are none of the classes well, ill: a/1.png has 'sick' (row 2), "
-        "b/3.png has 'sick' (row 4); correct them"
+        f"classes without a row in {table}, which has sick, well: ill; correct `--set classes`"
     )
 
 
@@ -129,8 +132,7 @@ def test_faults_are_named_together(listed, refused, plant):
     assert sorted(refused("folder", None, table).splitlines()) == sorted(
         [
             f"rows of {table} without an id: 6; fill it in",
-            f"labels in {table} that are none of the classes p, q: b/3.png has None (row 7); "
-            "correct them",
+            f"rows of {table} without a label: b/3.png has None (row 7); fill it in or delete them",
             f"ids twice in {table}: 4.jpg (rows 8 and 9); delete one row of each",
             f"ids with two image files in {root}: a/1 (a/1.png and a/1.jpg); rename one of each",
             f"folds in {table} that are no integer: a/2.png has 'one' (row 4); give a whole number",
@@ -149,7 +151,7 @@ def test_a_listed_file_that_is_not_there_is_missing(listed, scan):
 def test_nothing_named(refused, tmp_path):
     assert refused("folder") == (
         "dataset 'folder' is not on this machine: these are your own images; put a folder for each "
-        "class (also within train/, val/ and test/), or images that `--xlsx TABLE` lists, in "
+        "class (also within train/, val/ and test/) or images that `--xlsx TABLE` lists in "
         f"{tmp_path / 'raw' / 'folder'}, or say where it is with `--source DIR`"
     )
 
@@ -160,3 +162,205 @@ def test_one_class_alone(plant, refused):
         f"images of cats alone in {root}, of which one cannot learn to tell anything; "
         "add images of another class"
     )
+
+
+def test_classes_fold_their_case_across_parts(plant, scan):
+    root = plant(
+        "train/Benign/1.png", "train/malignant/1.png", "test/benign/2.png", "test/Malignant/2.png"
+    )
+    listing = scan("folder", root)
+    assert listing.classes == ("Benign", "malignant")
+    found = {(sample.label, sample.facts["part"]) for sample in listing.samples}
+    assert found == {(label, part) for label in listing.classes for part in ("train", "test")}
+
+
+def test_a_class_that_lacks_in_a_part_is_named(plant, scan):
+    root = plant("train/a/1.png", "train/b/1.png", "test/a/2.png")
+    assert scan("folder", root).notes == ("no image of class b in the part test",)
+
+
+@pytest.mark.parametrize("wrong", ["malignent", "malgnant", "malingant", "malignants"])
+def test_a_misspelled_class_is_asked_about(plant, refused, scan, wrong):
+    root = plant("train/benign/1.png", "train/malignant/1.png", f"test/{wrong}/2.png")
+    message = refused("folder", root)
+    assert "\n" not in message
+    assert f"{wrong!r}" in message and "'malignant'" in message
+    assert message.endswith("rename one, or `--set similar=keep` if they are two classes")
+    assert len(scan("folder", root, similar="keep").classes) == 3
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("typical", "atypical"),
+        ("normal", "abnormal"),
+        ("stage I", "stage II"),
+        ("grade1", "grade2"),
+        ("cat", "car"),
+        ("hypothyroid", "hyperthyroid"),
+        ("type A", "type B"),
+    ],
+)
+def test_classes_that_are_alike_by_rights_are_not(names):
+    assert misspelled(names) is None
+
+
+@pytest.mark.parametrize(
+    "parts", [("training_set", "test_set"), ("Train-Set", "TESTING"), ("train", "valid")]
+)
+def test_parts_by_other_names(plant, scan, parts):
+    root = plant(*(f"{part}/{label}/1.png" for part in parts for label in "ab"))
+    assert {sample.facts["part"] for sample in scan("folder", root).samples} == {
+        "train", "validation" if parts[1] == "valid" else "test",
+    }  # fmt: skip
+
+
+def test_folders_around_the_classes_are_unwrapped(plant, scan):
+    root = plant("x/x/a/1.png", "x/x/b/1.png", "__MACOSX/x/a/1.png")
+    listing = scan("folder", root)
+    assert listing.root == root / "x" / "x"
+    assert listing.classes == ("a", "b")
+
+
+@pytest.mark.parametrize("names", [("images", "masks"), ("image", "mask"), ("original", "GT")])
+def test_images_beside_their_masks_are_no_classes(plant, refused, names):
+    root = plant(*(f"{name}/1.png" for name in names))
+    assert "are images beside their masks, not classes" in refused("folder", root)
+
+
+def test_masks_beside_classes_are_passed_over(plant, scan):
+    root = plant("a/1.png", "b/1.png", "masks/1.png")
+    assert scan("folder", root).classes == ("a", "b")
+    assert scan("folder", plant("mask/1.png", "no_mask/1.png", root="faces")).classes == (
+        "mask",
+        "no_mask",
+    )
+
+
+def test_a_refusal_shows_two_levels_with_counts(plant, refused):
+    files = [f"benign/p{n}/{n}.png" for n in range(4)] + ["malignant/p9/1.png"]
+    assert refused("folder", plant(*files)).endswith(
+        "but has: benign/ (4 folders, 4 .png), malignant/ (p9/, 1 .png); "
+        "give its folder with `--source DIR`"
+    )
+
+
+def test_columns_by_the_names_that_people_give_them(listed, scan):
+    text = "Filename,Diagnosis,Patient_ID,split,age\n" + (
+        "a/1.png,sick,x,train,5\na/2.png,well,x,train,6\nb/3.png,sick,y,test,7\n4.jpg,well,z,val,8\n"
+    )
+    listing = scan("folder", None, listed(text))
+    assert listing.columns == ("patient", "part")
+    assert [s.facts["part"] for s in listing.samples] == ["validation", "train", "train", "test"]
+    assert listing.notes[-1] == (
+        "columns of labels.csv that were used: file (Filename), label (Diagnosis), "
+        "group (Patient_ID), split; not used: age"
+    )
+
+
+def test_a_column_that_says_whether_an_image_is_for_testing(listed, scan):
+    listing = scan("folder", None, listed("file,label,test\na/1.png,p,0\na/2.png,q,1\n4.jpg,q,0\n"))
+    assert {s.id: s.facts["part"] for s in listing.samples} == {
+        "a/1": "train",
+        "a/2": "test",
+        "4": "train",
+    }
+
+
+def test_a_named_column_that_is_not_there(listed, refused):
+    table = listed("file,label,patient_id\na/1.png,p,1\n")
+    assert refused("folder", None, table, group_column="patientid") == (
+        f"no column 'patientid' in {table}, which has 'file', 'label', 'patient_id': did you mean "
+        "'patient_id'?; name the column so in its first row"
+    )
+
+
+def test_names_for_labels_and_a_choice_of_classes(listed, scan):
+    table = listed("file,label\na/1.png,0\na/2.png,1\nb/3.png,2\n4.jpg,1.0\n")
+    listing = scan("folder", None, table, labels="0:benign,1:malignant", classes="benign,malignant")
+    assert listing.classes == ("benign", "malignant")
+    assert {s.id: s.label for s in listing.samples} == {
+        "a/1": "benign",
+        "a/2": "malignant",
+        "4": "malignant",
+    }
+    assert listing.notes[-1] == "1 rows of classes that were not chosen: 2 (1)"
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (
+            "a/1.png,Effusion|Mass\na/2.png,Mass\nb/3.png,Effusion\n",
+            "labels in {table} of several classes at once, as 'Effusion|Mass' in 1 of 3 rows: "
+            "multi-label sets are not supported; give one label to each image",
+        ),
+        (
+            "a/1.png,0.25\na/2.png,1\nb/3.png,0\n",
+            "labels in {table} that are fractions rather than classes: a/1.png has '0.25' (row 2); "
+            "give class names",
+        ),
+        (
+            "a/1.png,NaN\na/2.png,#N/A\nb/3.png,p\n4.jpg,q\n",
+            "rows of {table} without a label: a/1.png has 'NaN' (row 2), a/2.png has '#N/A' "
+            "(row 3); fill it in or delete them",
+        ),
+        (
+            "7,p\n8,q\n",
+            "no file for 2 of 2 rows of {table} in {root}: 7, 8; files are 4.jpg, a/1.png, "
+            "a/2.png ... and 1 more; write the names as the files have them",
+        ),
+    ],
+)
+def test_rows_that_cannot_be_used(listed, refused, rows, message):
+    table = listed(f"file,label\n{rows}")
+    assert refused("folder", None, table) == message.format(table=table, root=table.parent)
+
+
+def test_two_columns_of_one_name(listed, refused):
+    table = listed("file,label,Label\na/1.png,p,q\n")
+    assert refused("folder", None, table) == (
+        f"columns of one name in {table}: label; rename one of each"
+    )
+
+
+def test_dates_of_a_workbook_are_text(plant, sheet, refused):
+    root = plant(*FILES)
+    table = sheet(root / "t.xlsx", ("file", "label"), (date(2020, 1, 2), "p"), (7.0, "q"))
+    assert f"no file for 2 of 2 rows of {table} in {root}: 2020-01-02, 7; files are" in refused(
+        "folder", None, table
+    )
+
+
+def both(train, test, **options):
+    source = sources.get("folder")
+    return Request(folder=train, test=test, options=source.resolve(options))
+
+
+def test_separate_sources_for_training_and_testing(plant, tmp_path):
+    train = plant("a/1.png", "B/1.png", "a/x.gif.png", root="ours")
+    test = plant("A/1.png", "b/7.png", root="theirs")
+    (test / "extra.txt").write_text("x")
+    prepared = prepare(sources.get("folder"), both(train, test), tmp_path / "p", 8).prepared
+    assert prepared.classes == ("B", "a")
+    parts = dict(zip(prepared.ids, prepared.column("part"), strict=True))
+    assert parts == {
+        "train/B/1": "train",
+        "train/a/1": "train",
+        "train/a/x.gif": "train",
+        "test/A/1": "test",
+        "test/b/7": "test",
+    }
+    assert prepared.manifest["account"]["found"] == 6
+    assert prepared.manifest["account"]["passed"] == {".txt": ["extra.txt"]}
+
+
+def test_a_class_that_only_the_test_source_has(plant, tmp_path):
+    train, test = (
+        plant("cat/1.png", "dog/1.png", root="a"),
+        plant("cat/1.png", "dgo/1.png", root="b"),
+    )
+    with pytest.raises(DataError, match=r"classes in .*b that are not in .*a: dgo.*'dog'"):
+        prepare(sources.get("folder"), both(train, test), tmp_path / "p", 8)
+    with pytest.raises(ConfigError, match="neither may lie in the other"):
+        prepare(sources.get("folder"), both(train, train / "cat"), tmp_path / "p", 8)

@@ -24,7 +24,8 @@ SOURCE = Source(
 
 
 def test_options_are_completed():
-    assert SOURCE.resolve({}) == {"images": 600, "normal": "keep", "folds": 5, "column": "file"}
+    own = {"images": 600, "normal": "keep", "folds": 5, "column": "file"}
+    assert SOURCE.resolve({}) == {**own, "fit": "squash", "depth": "auto", "pages": "first"}
 
 
 @pytest.mark.parametrize(
@@ -58,7 +59,7 @@ def test_values_get_the_type_of_their_option(given, read):
         (
             {"norml": 1},
             "dataset 's' has no option 'norml': did you mean 'normal'?; "
-            "its options: images, normal, folds, column",
+            "its options: images, normal, folds, column, fit, depth, pages",
         ),
     ],
 )

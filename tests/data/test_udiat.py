@@ -48,7 +48,7 @@ def test_no_workbook_and_another_folder(plant, refused):
     root = plant(*FILES)
     assert refused("udiat", root).startswith(f"no DatasetB.xlsx in {root}, which should hold ")
     other = plant("benign/1.png", root="other")
-    assert refused("udiat", other).startswith(f"no folder original/ in {other}, which should ")
+    assert refused("udiat", other).startswith(f"no DatasetB.xlsx in {other}, which should ")
 
 
 def test_an_unknown_column(plant, sheet, refused):

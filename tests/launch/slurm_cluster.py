@@ -47,7 +47,8 @@ SchedulerParameters=batch_sched_delay=0,sched_interval=1,bf_interval=2,sched_min
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 SlurmctldParameters=preempt_send_user_signal
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cores} CoresPerSocket={cores} RealMemory=1000
+GresTypes=gpu
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cores} CoresPerSocket={cores} RealMemory=1000 Gres=gpu:1
 PartitionName=main Nodes={host} Default=YES PriorityTier=1 PreemptMode=REQUEUE GraceTime=10
 PartitionName=urgent Nodes={host} PriorityTier=10 PreemptMode=OFF
 """
@@ -114,6 +115,7 @@ def _configure(folder: Path, environment: dict[str, str]) -> None:
         cores=min(CORES, os.cpu_count() or 1),
     )
     (folder / "slurm.conf").write_text(text)
+    (folder / "gres.conf").write_text("Name=gpu File=/dev/null\n")  # stands for one
     version = _answer(["slurmd", "-V"], environment)
     modern = int(version.split()[-1].partition(".")[0]) >= 24
     plugin = "disabled" if modern else "cgroup/v1"

@@ -18,7 +18,7 @@ def test_time_that_is_over_stops_the_runs_as_ctrl_c_does(
 ) -> None:
     """Of runs that would take hours: those at hand are saved, the others are not begun."""
     manifest = make_manifest(3, epochs=1_000_000)
-    minutes = "0.005" if workers == "1" else "0.15"  # workers start first
+    minutes = "0.005" if workers == "1" else "0.1"  # workers start first
     tally = launch(manifest, {"minutes": minutes, "runs_per_device": workers}, Watcher())
     assert (tally.interrupted, tally.exit_code) == (True, 130)
     records, _ = Store(manifest.results).records()

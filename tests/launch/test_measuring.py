@@ -33,6 +33,7 @@ from tests.launch.conftest import TINY, ManifestMaker
 from tests.launch.test_pool import owner
 from tests.patience import PATIENCE
 
+pytestmark = pytest.mark.slow
 CPU = torch.device("cpu")
 
 
@@ -83,7 +84,7 @@ def test_two_workers_measure_each_run_once(trained: Callable[..., Manifest]) -> 
     assert sorted(began) == sorted(config.name for config in manifest.configs)
     assert {"top eigenvalue", "trace", "batches"} <= stages
     assert [config for config, _ in failed] == [manifest.configs[1]]
-    assert "do not fit their model" in failed[0][1]
+    assert "model.safetensors is not the file that its run wrote" in failed[0][1]
     assert stored(manifest, 1) == before[1]  # completed, though it cannot be measured
     weights.write_bytes(kept)
     assert launch(manifest, {"devices": "cpu,cpu"}, Watcher()).exit_code == 0
@@ -126,7 +127,7 @@ def test_a_killed_worker_costs_one_measurement_and_the_next_launch_goes_on(
 def test_measuring_again_is_known_to_fail(trained: Callable[..., Manifest]) -> None:
     """The record holds the first measurement: only the worker knows of the second."""
     manifest = trained(2)
-    assert launch(manifest, {"runs_per_device": "2"}, Watcher()).exit_code == 0
+    assert launch(manifest, {}, Watcher()).exit_code == 0
     anew = replace(manifest, curvature=Measurement(hessian=changed(TINY, seed=1), again=True))
     weights = Store(manifest.results).folder(manifest.configs[0]) / "model.safetensors"
     weights.write_bytes(b"x")

@@ -30,7 +30,7 @@ from sambench.training.replicas import Replicas
 from sambench.training.seeding import derive_seed
 from tests.patience import PATIENCE, wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.arithmetic]
 CPU, RHO, RATE, EPOCHS = torch.device("cpu"), 0.3, 0.1, 3
 LIMIT = 1e-12
 """Sums of two halves are rounded otherwise than sums of the whole: some 1e-16 in a step."""

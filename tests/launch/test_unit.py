@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def unit(path: Path, index: int | str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "sambench.launch.unit", str(path), str(index)]
+    command = [sys.executable, "-m", "sambench.launch.job", str(path), str(index)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

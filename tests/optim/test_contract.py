@@ -34,7 +34,8 @@ def test_the_contract(info: OptimizerInfo, rule: Rule) -> None:
 @EVERY
 def test_it_is_a_torch_optimizer_under_its_own_name(info: OptimizerInfo) -> None:
     optimizer_class = getattr(sambench.optim, info.method.__name__)
-    optimizer = optimizer_class(network().parameters(), torch.optim.Adam, lr=0.1)
+    base = torch.optim.Adam if info.base is None else None
+    optimizer = optimizer_class(network().parameters(), base, lr=0.1)
     assert isinstance(optimizer, torch.optim.Optimizer)
     assert type(optimizer).__name__ == info.method.__name__
     assert optimizer.__doc__ == info.method.__doc__
@@ -146,7 +147,7 @@ def test_missing_gradients_neither_move_nor_break_weights(
     model = OnlySometimes(passes)
     if info.name == "sam-on":
         pytest.skip("sam-on needs a normalisation layer")
-    optimizer = build(info.name, model.parameters(), lr=0.0)
+    optimizer = build(info.name, model.parameters(), lr=0.0, model=model)
     optimizer.step(model.closure)
     assert torch.equal(model.sometimes, torch.ones(3))
     used = any(call in passes for call in range(model.count))

@@ -41,9 +41,9 @@ class Most(NamedTuple):
     waits: int = 0
 
 
-NORM, RADIUS = 3, 3
-"""Operations: the parts of a norm, their stack, its norm; epsilon, reciprocal, product. A norm of
-parts is three launches on a GPU."""
+NORM, RADIUS = 4, 3
+"""Operations: the parts of a norm, their stack, its norm in float64, rounded; epsilon, reciprocal,
+product. A norm of parts is three launches on a GPU."""
 
 ROUND = 0.03
 """Copies of the weights: biases, norms of parts, scalars."""
@@ -69,12 +69,12 @@ COSTS = {
     # |g| N, w - s g 5N, a g_b + b g 5N, w + s g 5N (3N), + c g_a 3N
     "crsam": Most(SAM + LOSS + 6, SAM + 9, 19, 17, {}),
     # |g| N, w + s g 5N (3N), <g, g_a> and |g_a| 5N (2N), a g_a 2N, + b g 3N
-    "gsam": Most(SAM + 19, SAM + 25, 16, 12, {}),
+    "gsam": Most(SAM + 21, SAM + 27, 16, 12, {}),
     # SAM's, on some tensors zeroed before
     "esam": Most(SAM + 1, SAM + 3, 7, 5, {}),
     "sam-on": Most(SAM + 1, SAM + 3, 7, 5, {}),
     # SAM's; |g_a| N, scaled 2N
-    "stablesam": Most(SAM + 6, SAM + 10, 9, 7, {}),
+    "stablesam": Most(SAM + 7, SAM + 11, 9, 7, {}),
     # SAM's; d = g - m 3N, m + d 3N
     "fsam": Most(SAM + 2, SAM + 4, 12, 10, {}),
     # m towards g 3N, |m| N, w + s m 5N (3N)
@@ -85,7 +85,7 @@ COSTS = {
     "aesam": Most(SAM, SAM + 2, 6, 4, {"first": -9.0, "last": -9.0}, waits=1),
     "interval-sam": Most(SAM, SAM + 2, 6, 4, {"k": 2.0}),
     # |g| N, w + s g 5N (3N), <g_a, g> and |g| 6N (2N), -c g + g_a 5N (3N); between, + s v 5N
-    "looksam": Most(SAM + 21, SAM + 29, 17, 10, {"k": 2.0}),
+    "looksam": Most(SAM + 22, SAM + 30, 17, 10, {"k": 2.0}),
 }
 PERTURBING = [info.name for info in optimizers.list() if info.base is None]
 

@@ -68,7 +68,7 @@ def test_a_closure_that_does_not_go_backward() -> None:
     assert torch.equal(flat(model), before)
 
 
-def test_a_vector_that_was_given_away_is_not_used_again() -> None:
+def test_a_vector_whose_memory_was_taken_is_not_used_again() -> None:
     model = network()
 
     class Careless(type(build("sam", model.parameters(), lr=0.1).method)):  # type: ignore[misc]
@@ -79,5 +79,5 @@ def test_a_vector_that_was_given_away_is_not_used_again() -> None:
 
     optimizer = build("sam", model.parameters(), lr=0.1)
     optimizer.method = Careless(optimizer)
-    with pytest.raises(RuntimeError, match="given away"):
+    with pytest.raises(RuntimeError, match="pass keep=True to use it afterwards"):
         optimizer.step(closure_of(model, *batch()))

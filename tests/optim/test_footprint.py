@@ -102,7 +102,8 @@ def peak_in_copies_of_the_weights(name: str, **settings: Any) -> float:
             parameter.grad = torch.cos(parameter.detach()).mul_(index + 1)
         return torch.tensor(1.0)
 
-    optimizer = build(name, parameters, "sgd", lr=0.1, momentum=0.9, **settings)
+    base = None if name == "adam" else "sgd"
+    optimizer = build(name, parameters, base, lr=0.1, momentum=0.9, model=model, **settings)
     with Meter() as meter:
         for _ in range(4):
             optimizer.step(closure)

@@ -75,6 +75,7 @@ def test_the_loss_returned_is_that_of_the_first_pass_even_if_a_buffer_is_reused(
 
     optimizer = build("sam", model.parameters(), "sgd", lr=0.0, rho=1.0)
     first = closure().item()
+    optimizer.zero_grad()
     assert optimizer.step(reusing).item() == first
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -12,58 +11,88 @@ from torch.nn.parallel import DistributedDataParallel
 
 from sambench.optim import build
 from sambench.optim.problems import batch, closure_of, flat, gradient_at, network
+from tests.patience import PATIENCE
 
+pytestmark = pytest.mark.slow
 RHO, STEPS, HALVES = 0.3, 3, (slice(0, 4), slice(4, 8))
 
 
-def replica(rank: int, folder: str, name: str, apart: bool, settings: dict[str, Any]) -> None:
-    """What each process does: train on its half of each batch and save its weights."""
+class Case(NamedTuple):
+    """An optimizer, whether its replicas perturb apart, its settings, and how it is given batches.
+
+    With `views` the gradients are views of the buckets that every pass writes to again, and a step
+    takes two closures.
+    """
+
+    name: str
+    apart: bool
+    settings: dict[str, float]
+    views: bool = False
+
+
+CASES = {
+    "together": Case("sam", False, {"rho": RHO}),
+    "sam": Case("sam", True, {"rho": RHO}),
+    "gsam": Case("gsam", True, {"rho_max": RHO, "alpha": 0.4}),
+    "wsam": Case("wsam", True, {"rho": RHO}),
+    "views": Case("gsam", False, {"rho_max": RHO, "rho_min": RHO, "alpha": 0.4}, views=True),
+}
+Weights = dict[str, list[torch.Tensor]]
+
+
+def replica(rank: int, folder: str) -> None:
+    """What each process does: in each case train on its half of each batch, save its weights."""
     torch.set_num_threads(1)
     distributed.init_process_group(
         "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2
     )
-    model = network()
-    replicas = DistributedDataParallel(model)
-    optimizer = build(
-        name,
-        replicas.parameters(),
-        "sgd",
-        lr=0.1,
-        per_replica=replicas if apart else None,
-        **settings,
-    )
-    for step in range(STEPS):
-        inputs, targets = batch(step)
-        half = HALVES[rank]
-        optimizer.step(closure_of(replicas, inputs[half], targets[half]))
-    torch.save(flat(model), f"{folder}/{rank}.pt")
+    for case, (name, apart, settings, views) in CASES.items():
+        model = network()
+        replicas = DistributedDataParallel(model, gradient_as_bucket_view=views)
+        optimizer = build(
+            name,
+            replicas.parameters(),
+            "sgd",
+            lr=0.1,
+            per_replica=replicas if apart else None,
+            **settings,
+        )
+        for step in range(STEPS):
+            half = HALVES[rank]
+            closures = [
+                closure_of(replicas, inputs[half], targets[half])
+                for inputs, targets in (batch(step), batch(step + 9))
+            ]
+            optimizer.step(closures if views else closures[0])
+        torch.save(flat(model), f"{folder}/{case}-{rank}.pt")
     distributed.barrier()  # nobody hangs up while another still listens
     distributed.destroy_process_group()
 
 
-def trained(tmp_path: Path, name: str, apart: bool, **settings: Any) -> list[torch.Tensor]:
-    """Run two processes and return the weights that each saved.
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Weights:
+    """Two processes do all cases; the weights that each saved.
 
     How they exit does not matter: gloo sometimes aborts a process that has already finished, when
     the other one hangs up first.
     """
     if not distributed.is_available() or not distributed.is_gloo_available():
         pytest.skip("torch was built without gloo")
+    folder = tmp_path_factory.mktemp("replicas")
     start = multiprocessing.get_context("spawn").Process
-    processes = [
-        start(target=replica, args=(rank, str(tmp_path), name, apart, settings), daemon=True)
-        for rank in range(2)
-    ]
+    processes = [start(target=replica, args=(n, str(folder)), daemon=True) for n in range(2)]
     for process in processes:
         process.start()
     for process in processes:
-        process.join(timeout=120)
-    return [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2)]
+        process.join(timeout=PATIENCE)
+    return {
+        case: [torch.load(folder / f"{case}-{n}.pt", weights_only=True) for n in range(2)]
+        for case in CASES
+    }
 
 
-@pytest.mark.slow
-def test_synchronized_replicas_are_one_process_with_the_whole_batch(tmp_path: Path) -> None:
-    found = trained(tmp_path, "sam", apart=False, rho=RHO)
+def test_synchronized_replicas_are_one_process_with_the_whole_batch(trained: Weights) -> None:
+    found = trained["together"]
     model = network()
     optimizer = build("sam", model.parameters(), "sgd", lr=0.1, rho=RHO)
     for step in range(STEPS):
@@ -72,12 +101,10 @@ def test_synchronized_replicas_are_one_process_with_the_whole_batch(tmp_path: Pa
     torch.testing.assert_close(found[0], flat(model), rtol=0, atol=1e-12)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["sam", "gsam", "wsam"])
-def test_replicas_apart_perturb_by_their_own_half(tmp_path: Path, name: str) -> None:
+def test_replicas_apart_perturb_by_their_own_half(trained: Weights, name: str) -> None:
     """m-sharpness in closed form: each half's direction at its own point, then their mean."""
-    radius = {"rho_max": RHO, "alpha": 0.4} if name == "gsam" else {"rho": RHO}
-    found = trained(tmp_path, name, apart=True, **radius)
+    found = trained[name]
     weights = flat(network())
     for step in range(STEPS):
         inputs, targets = batch(step)
@@ -94,3 +121,14 @@ def test_replicas_apart_perturb_by_their_own_half(tmp_path: Path, name: str) -> 
         weights = weights - 0.1 * mean
     assert torch.equal(*found)
     torch.testing.assert_close(found[0], weights, rtol=0, atol=1e-12)
+
+
+def test_gradients_that_are_views_of_buckets_are_kept_as_copies(trained: Weights) -> None:
+    """The next pass, of the same closure or of the next one, writes to those buckets again."""
+    found = trained["views"]
+    model = network()
+    optimizer = build("gsam", model.parameters(), "sgd", lr=0.1, **CASES["views"].settings)
+    for step in range(STEPS):
+        optimizer.step([closure_of(model, *batch(step)), closure_of(model, *batch(step + 9))])
+    assert torch.equal(*found)
+    torch.testing.assert_close(found[0], flat(model), rtol=0, atol=1e-12)

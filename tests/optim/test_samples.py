@@ -79,6 +79,7 @@ def test_both_looks_at_the_samples_draw_the_same_masks_when_they_are_replayed() 
 
     optimizer = build("esam", model.parameters(), lr=0.1, samples=1.0, replay_randomness=True)
     optimizer.step(SampleClosure(losses))
+    optimizer.zero_grad()
     optimizer = build("esam", model.parameters(), lr=0.1, samples=0.99, replay_randomness=True)
     optimizer.step(SampleClosure(losses))
     assert len(masks) == 2 + 3

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from benchmarks.meter import Meter
 from sambench.optim import build
-from sambench.optim.modules import ModulesSeen
+from sambench.optim.modules import Modules
 from sambench.optim.problems import batch, closure_of
 
 
@@ -33,8 +33,8 @@ class Renorm(nn.BatchNorm1d):
 
 
 def test_torchs_batch_normalisation_costs_no_operation() -> None:
-    model, seen = network(nn.BatchNorm1d(4)), ModulesSeen()
-    with seen.watching():
+    model, seen = network(nn.BatchNorm1d(4)), Modules()
+    with seen.watching([]):
         model(batch()[0])
     with seen.statistics_kept():
         pass
@@ -100,8 +100,8 @@ def test_modules_that_share_a_buffer_go_on_sharing_it() -> None:
     first, second = Renorm(4).double(), Renorm(4).double()
     second.running_mean = first.running_mean
     model = nn.Sequential(nn.Flatten(), nn.Linear(72, 4).double(), first, second)
-    seen, shared = ModulesSeen(), []
-    with seen.watching():
+    seen, shared = Modules(), []
+    with seen.watching([]):
         model(batch()[0])
     with seen.statistics_kept():
         shared.append(first.running_mean is second.running_mean)

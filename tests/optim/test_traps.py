@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.lr_scheduler import CyclicLR, OneCycleLR
 
+from sambench.errors import ConfigError
 from sambench.optim import SharpnessAware, build
 from sambench.optim.method import OptimizerInfo, optimizers
 from sambench.optim.problems import Quadratic, batch, closure_of, flat, network
@@ -168,12 +169,27 @@ def test_clipping_shortens_the_direction_and_does_not_turn_it(info: OptimizerInf
 
 
 @of(REGISTRY)
-def test_gradients_left_from_before_do_not_count(info: OptimizerInfo) -> None:
-    fresh, used = network(), network()
-    closure_of(used, *batch(5))()
-    for model in (fresh, used):
-        build(info.name, model.parameters(), lr=0.1).step(closure_of(model, *batch()))
-    assert torch.equal(flat(fresh), flat(used))
+def test_gradients_from_before_a_step_are_refused_until_they_are_cleared(
+    info: OptimizerInfo,
+) -> None:
+    """Whoever has accumulated or clipped them would otherwise lose them without a word."""
+    model = network()
+    optimizer = build(info.name, model.parameters(), lr=0.1)
+    for set_to_none in (True, False):
+        before = flat(model)
+        closure_of(model, *batch(5))()
+        with pytest.raises(ConfigError, match="would not use the gradients from before this step"):
+            optimizer.step(closure_of(model, *batch()))
+        assert torch.equal(flat(model), before)
+        optimizer.zero_grad(set_to_none)
+        optimizer.step(closure_of(model, *batch()))
+        optimizer.step(closure_of(model, *batch()))  # its own gradients may stay
+        nn.utils.clip_grad_norm_(model.parameters(), 1e-3)
+        with pytest.raises(ConfigError, match="to clip max_norm="):
+            optimizer.step(closure_of(model, *batch()))
+        model.zero_grad(set_to_none)
+        optimizer.step(closure_of(model, *batch()))
+        optimizer.zero_grad()
 
 
 @of(REGISTRY)

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import signal
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from sambench.errors import StoreError
 from sambench.optim.method import optimizers
 from sambench.run.single_run import Paths, run_one
 from sambench.store.record import RunRecord
+from sambench.store.status import Survey
 from sambench.store.tree import Store
 from sambench.training import checkpoint, snapshot
 
@@ -198,20 +200,24 @@ def test_slow_checkpoints_are_farther_apart(
     assert kept == [1]
 
 
+@pytest.mark.parametrize("room", [0, 16_384])
 def test_a_full_disk_ends_the_run_and_leaves_its_last_checkpoint(
-    tmp_path: Path, phantom_data: Path, monkeypatch: pytest.MonkeyPatch
+    room: int, tmp_path: Path, phantom_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From the third checkpoint on nothing can be written, not even that the run failed."""
+    """From the third checkpoint on nothing can be written, or only so small a file as a record."""
     monkeypatch.setattr(snapshot, "CHECKPOINT_SECONDS", 0.0)
     monkeypatch.setattr(snapshot, "LARGEST_SHARE", float("inf"))
     config = config_of()
     paths = Paths(data=phantom_data, results=tmp_path / "cut")
     with monkeypatch.context() as patched:
-        _fill_disk(patched, after=3)
+        _fill_disk(patched, after=3, room=room)
         with pytest.raises(StoreError, match="free some space there"):
             run_one(config, paths, device=CPU)
     folder = Store(paths.results).folder(config)
     assert not list(folder.glob(".*.tmp"))
+    (standing,) = Survey(store=Store(paths.results)).of([config])
+    assert (standing.state, standing.action) == ("interrupted", "resume")
+    assert ("free some space there" in standing.note) == bool(room)
     state = checkpoint.load_checkpoint(folder)
     assert state is not None
     assert state["state"]["steps"] == 3
@@ -219,8 +225,8 @@ def test_a_full_disk_ends_the_run_and_leaves_its_last_checkpoint(
     assert outcome(paths, config) == whole(config, phantom_data, tmp_path)
 
 
-def _fill_disk(patched: pytest.MonkeyPatch, after: int) -> None:
-    """Let the disk be full once that many checkpoints are there."""
+def _fill_disk(patched: pytest.MonkeyPatch, after: int, room: int) -> None:
+    """Let the disk be full, but for files of so many bytes, after that many checkpoints."""
     sync, written = os.fsync, 0
 
     def count(folder: Path, state: dict[str, Any]) -> None:
@@ -229,7 +235,8 @@ def _fill_disk(patched: pytest.MonkeyPatch, after: int) -> None:
         written += 1
 
     def refuse_when_full(handle: int) -> None:
-        if written >= after:
+        small = not stat.S_ISDIR(os.fstat(handle).st_mode) and os.fstat(handle).st_size <= room
+        if written >= after and not small:
             raise OSError(errno.ENOSPC, "No space left on device")
         sync(handle)
 
@@ -274,7 +281,9 @@ def _die_before(operation: int) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.parametrize("first", range(3))
+@pytest.mark.parametrize(
+    "first", [0, *(pytest.param(first, marks=pytest.mark.exhaustive) for first in (1, 2))]
+)
 def test_kill_9_before_any_change_to_the_file_system(
     first: int, tmp_path: Path, phantom_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import sambench
-from sambench.errors import DeviceError
+from sambench.errors import DeviceError, SambenchWarning
 from sambench.store import environment
 
 CPU = torch.device("cpu")
@@ -190,3 +190,17 @@ def test_the_fastest_kernels_repeat_nothing_and_memory_is_never_filled() -> None
     assert not torch.backends.cudnn.benchmark
     assert torch.are_deterministic_algorithms_enabled()
     assert not torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+
+
+def test_a_run_that_goes_on_elsewhere_records_where_it_was() -> None:
+    now = environment.describe(CPU, "bitwise")
+    assert "resumed_from" not in environment.describe(CPU, "bitwise", now)
+    before = {**now, "threads": 977}
+    with pytest.warns(SambenchWarning, match=r"\(threads 977, now \d+\)"):
+        second = environment.describe(CPU, "bitwise", before)
+    place = {key: before[key] for key in environment.ROUNDING}
+    assert second["resumed_from"] == [place]
+    assert environment.describe(CPU, "bitwise", second)["resumed_from"] == [place]
+    with pytest.warns(SambenchWarning, match="device cuda:0, now cpu"):
+        third = environment.describe(CPU, "bitwise", {**second, "device": "cuda:0"})
+    assert [section["device"] for section in third["resumed_from"]] == [now["device"], "cuda:0"]

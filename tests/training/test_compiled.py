@@ -32,6 +32,7 @@ def graphs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return sizes
 
 
+@pytest.mark.not_nudged
 @pytest.mark.parametrize("optimizer", ["adam", "sam", "gsam", "crsam", "esam"])
 def test_a_compiled_run_gives_the_same_numbers(
     tmp_path: Path, optimizer: str, graphs: list[int]

@@ -64,7 +64,7 @@ def training(
     return Training(
         config,
         model,
-        build(name, model.parameters(), base, **wanted),
+        build(name, model.parameters(), base, model=model, **wanted),
         images(device=device),
         images(1, device) if config.validation else None,
         folder=folder,

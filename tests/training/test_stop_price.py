@@ -21,6 +21,7 @@ from sambench.training import loop
 from sambench.training.evaluate import FIRST_LOOK, predict, reaches_accuracy
 from sambench.training.loop import Training
 
+pytestmark = pytest.mark.slow
 IMAGES, BATCH = 320, 16
 CPU = torch.device("cpu")
 
@@ -101,7 +102,10 @@ def run(
     return done, verdict
 
 
-@pytest.mark.parametrize("stop", ["train-accuracy", "train-accuracy=0.97"])
+@pytest.mark.parametrize(
+    "stop",
+    ["train-accuracy", pytest.param("train-accuracy=0.97", marks=pytest.mark.exhaustive)],
+)
 @pytest.mark.parametrize("augmentation", ["flip-shift", "none"])
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
 def test_every_decision_is_that_of_a_full_evaluation(

@@ -1,8 +1,24 @@
-"""Which images are copies of each other: the same file, the same pixels, or nearly so."""
+"""Which images are copies of each other, and how sure that is.
+
+Three grades. *Identical*: the same file or the same pixels. *Certain*: so alike in their fine
+structure that among all pairs of unlike images of this very set a hundredth of one pair is
+expected to be. *Possible*: alike, to be judged by eye; nothing is done with these.
+
+The null distribution is the set's own: correlations of random pairs, of which those are taken
+whose perceptual hashes are the nearest beyond the reach of the search, because images in the same
+pose are the ones that are mistaken for copies. Its upper tail is taken as exponential in Fisher's
+z = atanh(r), fitted between the 90th and the 99th percentile, which is heavier than the tail of a
+normal distribution. Where many pairs are within a few bits and most of them are unlike (many
+images on one template), their own distribution sets a higher bar at that distance. So the bar
+rises by itself where images resemble each other (chest X-rays of 28 pixels: 0.88) and where there
+are many pairs, and falls where they do not (breast ultrasound: 0.5).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+import heapq
+import math
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,29 +27,35 @@ from scipy.fft import irfft2, rfft2
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from sambench.data.audit.looks import SIDE, Looks, fine_structure, perceptual_hashes
-from sambench.data.audit.neighbours import near_pairs
+from sambench.data.audit.looks import SIDE, Looks
 
 Integers = NDArray[np.int64]
 Groups = tuple[tuple[int, ...], ...]
+Progress = Callable[[int, int, str], None]
 
-DISTANCE = 8
-"""Most bits of the perceptual hash that differ between candidates."""
+NEAR, FAR = 8, 16
+"""Bits of the perceptual hash that may differ between candidates: at least and at most so many."""
 
-CORRELATION = 0.6
-"""Least correlation of the fine structure of two near-duplicates, at the best of the shifts.
+EXPECTED = 0.01
+"""False pairs expected among all pairs of a set, where none is a copy."""
 
-Chosen by eye on real images. Of 300 chest X-rays 45 pairs are within 8 bits and 40 of them are
-merely alike: these reach 0.58 at most (two films that may be of one patient), half of them 0.31;
-the 5 true copies have 0.998 and more. Of 647 breast ultrasound images 156 pairs are within 8 bits
-and all are of one scan; 149 of them have 0.62 and more. The seven that are missed are crops of
-another scale (0.22, 0.48) and neighbouring frames (0.44 to 0.57).
-"""
+POSSIBLE = 0.6
+"""Correlation from which a pair within `NEAR` bits is possibly a copy."""
+
+UNKNOWN_NULL, LEAST_NULL = 0.8, 500
+"""The bar of a set with fewer pairs than this: too few to tell what unlike images are like."""
+
+FLOOR = 0.4
+"""Least bar of all."""
 
 SHIFT = 3
-"""Pixels of the thumbnail that a copy may be shifted by: 5 % of the side."""
+"""Pixels of a thumbnail of `SIDE` that a copy may be shifted by: 5 % of the side."""
 
-_BLOCK, _CANDIDATES = 256, 1 << 20
+MOST_POSSIBLE = 1000
+
+_SAMPLE, _NULL, _BLOCK, _TOLD = 300_000, 4000, 256, 4096
+_CELLS, _HELD, _STEPS, _BAND, _MOST = 1 << 16, 1 << 18, 2000, 4, 10_000
+_NOBODY: Progress = lambda done, total, what: None  # noqa: E731
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,47 +82,67 @@ class Copies:
     Attributes:
         same_file: Groups of positions of byte-identical files.
         same_pixels: Groups of positions of images with the same pixels.
-        near: Near-duplicates; of images with the same pixels only the first takes part.
-        family: (N,) position of the first image that this one is a copy of, through any chain of
-            copies; its own where there is none.
+        certain: Pairs beyond the bar; of images with the same pixels only the first takes part.
+        possible: The most alike of the pairs below it that resemble copies.
+        bars: Correlation of fine structure that is certain in this set, by how many bits of the
+            hashes differ, up to those that were compared.
+        family: (N,) position of the first image that this one is an identical or certain copy of,
+            through any chain: what must be on one side of a split.
     """
 
     same_file: Groups
     same_pixels: Groups
-    near: tuple[Pair, ...]
+    certain: tuple[Pair, ...]
+    possible: tuple[Pair, ...]
+    bars: tuple[float, ...]
     family: Integers
 
     def families(self) -> Groups:
         """Return the positions of all images that have a copy, family by family."""
         return _groups(self.family.tolist())
 
-    def conflicts(self, labels: Sequence[Hashable]) -> Groups:
-        """Return the families whose images differ in label."""
-        return tuple(
-            members for members in self.families() if len({labels[i] for i in members}) > 1
-        )
+    def partners(self) -> dict[int, set[int]]:
+        """Return for each image its copies, identical or certain, without going along chains."""
+        found: dict[int, set[int]] = {}
+        for group in (*self.same_file, *self.same_pixels):
+            for position in group:
+                found.setdefault(position, set()).update(group)
+        same = {position: tuple(others) for position, others in found.items()}
+        for pair in self.certain:
+            firsts = same.get(pair.first, (pair.first,))
+            seconds = same.get(pair.second, (pair.second,))
+            for first in firsts:
+                found.setdefault(first, set()).update(seconds)
+            for second in seconds:
+                found.setdefault(second, set()).update(firsts)
+        return {position: others - {position} for position, others in found.items()}
 
 
-def find_copies(looks: Looks, checksums: Sequence[Hashable]) -> Copies:
-    """Find all copies.
+def find_copies(
+    looks: Looks, checksums: Sequence[Hashable], progress: Progress = _NOBODY
+) -> Copies:
+    """Find all copies; takes time in proportion to the square of the number of images.
 
     Args:
         looks: Of the images.
         checksums: Of their files; None where there is no file for each image.
+        progress: Called with (images compared, all, what).
     """
-    number = len(looks.digests)
     same_file = _groups([i if c is None else c for i, c in enumerate(checksums)])
     same_pixels = _groups(looks.digests)
-    others = {other for _, *rest in same_pixels for other in rest}
-    different = np.array([i for i in range(number) if i not in others], dtype=np.int64)
-    near = tuple(_near(looks.thumbnails[different], different))
+    alone = looks.textured.copy()
+    alone[[other for _, *rest in same_pixels for other in rest]] = False
+    bar, reach = _bar_and_reach(looks, np.flatnonzero(alone))
+    certain, possible, bars = _near(looks, np.flatnonzero(alone), bar, reach, progress)
     links = [(first, other) for first, *rest in same_pixels + same_file for other in rest]
-    links += [(pair.first, pair.second) for pair in near]
+    links += [(pair.first, pair.second) for pair in certain]
     return Copies(
         same_file=same_file,
         same_pixels=same_pixels,
-        near=near,
-        family=join(number, links),
+        certain=certain,
+        possible=possible,
+        bars=bars,
+        family=join(len(looks.digests), links),
     )
 
 
@@ -115,72 +157,141 @@ def join(number: int, links: Sequence[tuple[int, int]]) -> Integers:
     return np.asarray(first[part], dtype=np.int64)
 
 
-def _near(thumbnails: NDArray[np.uint8], positions: Integers) -> Iterator[Pair]:
-    """Yield the candidates whose fine structure agrees."""
-    fine = _compact(thumbnails)
-    found = []
-    for pairs, distances in _gathered(near_pairs(perceptual_hashes(thumbnails), DISTANCE)):
-        agreement = _correlations(fine, pairs)
-        for place in np.flatnonzero(agreement >= CORRELATION).tolist():
-            first, second = positions[pairs[place]].tolist()
-            correlation = round(float(agreement[place]), 4)
-            found.append((first, second, int(distances[place]), correlation))
-    for first, second, distance, correlation in sorted(found):
-        yield Pair(first=first, second=second, distance=distance, correlation=correlation)
-
-
-def _compact(thumbnails: NDArray[np.uint8]) -> NDArray[np.float16]:
-    """Return the fine structure of all thumbnails in half the room: float16 errs by 0.05 %."""
-    fine = np.empty(thumbnails.shape, dtype=np.float16)
-    for start in range(0, len(thumbnails), _BLOCK):
-        fine[start : start + _BLOCK] = fine_structure(thumbnails[start : start + _BLOCK])
-    return fine
-
-
-def _gathered(
-    found: Iterable[tuple[Integers, Integers]],
+def near_pairs(
+    hashes: NDArray[np.uint64], distance: int, progress: Progress = _NOBODY
 ) -> Iterator[tuple[Integers, Integers]]:
-    """Join many small arrays of candidates to few large ones, sorted by the first of the pairs."""
-    pairs: list[Integers] = []
-    distances: list[Integers] = []
-    for pair, distance in found:
-        pairs.append(pair)
-        distances.append(distance)
-        if sum(map(len, distances)) >= _CANDIDATES:
-            yield _sorted(pairs, distances)
-            pairs, distances = [], []
-    if pairs:
-        yield _sorted(pairs, distances)
+    """Yield every pair i < j of hashes within the distance once, sorted, in blocks.
+
+    Yields:
+        Positions, shape (P, 2), and how many bits of each pair differ, shape (P,).
+    """
+    number, start, held = len(hashes), 0, 0
+    pairs, distances = [np.zeros((0, 2), dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
+    while start < number:
+        rows = hashes[start : start + max(1, _CELLS // (number - start))]
+        apart = np.bitwise_count(rows[:, None] ^ hashes[None, start:]).ravel()
+        near = np.flatnonzero(apart <= distance)
+        row, column = np.divmod(near, number - start)
+        pairs.append(np.stack([row, column], axis=1)[column > row] + start)
+        distances.append(apart[near[column > row]].astype(np.int64))
+        start, held = start + len(rows), held + len(pairs[-1])
+        if held >= _HELD or start == number:
+            yield np.concatenate(pairs), np.concatenate(distances)
+            pairs, distances, held = pairs[:1], distances[:1], 0
+        if start // _TOLD > (start - len(rows)) // _TOLD or start == number:
+            progress(start, number, "comparing images")
 
 
-def _sorted(pairs: list[Integers], distances: list[Integers]) -> tuple[Integers, Integers]:
-    together = np.concatenate(pairs)
-    order = np.argsort(together[:, 0], kind="stable")
-    return together[order], np.concatenate(distances)[order]
+def bar_of(null: NDArray[np.float64], pairs: int) -> float:
+    """Return the correlation that `EXPECTED` of so many pairs of unlike images are beyond.
+
+    Args:
+        null: Correlations of pairs that are unlike but for a few, shape (S,).
+        pairs: How many pairs there are.
+    """
+    if len(null) < LEAST_NULL:
+        return UNKNOWN_NULL
+    z = np.arctanh(np.clip(null, -0.9999, 0.9999))
+    z = z[z < _beyond(z, 0.5, 0.9, pairs)]  # copies among the pairs
+    return max(FLOOR, math.tanh(_beyond(z, 0.9, 0.99, pairs)))
 
 
-def _correlations(fine: NDArray[np.float16], pairs: Integers) -> NDArray[np.float32]:
+def _beyond(z: NDArray[np.float64], low: float, high: float, pairs: int) -> float:
+    """Continue the tail that two quantiles describe to where `EXPECTED` of the pairs are left."""
+    at_low, at_high = np.quantile(z, (low, high))
+    rate = (at_high - at_low) / math.log((1 - low) / (1 - high))
+    return float(at_low + rate * math.log((1 - low) * pairs / EXPECTED))
+
+
+def _bar_and_reach(looks: Looks, positions: Integers) -> tuple[float, int]:
+    """Return the bar, and how far hashes may differ for the comparison to take bearable time."""
+    number = len(positions)
+    pairs = number * (number - 1) // 2
+    if pairs <= _SAMPLE:
+        sample = np.stack(np.triu_indices(number, 1), axis=1)
+    else:
+        sample = np.random.default_rng(0).integers(0, number, (_SAMPLE, 2))
+        sample = np.sort(sample[sample[:, 0] != sample[:, 1]], axis=1)
+    hashes = looks.hashes[positions]
+    apart = np.bitwise_count(hashes[sample[:, 0]] ^ hashes[sample[:, 1]])
+    expected = np.bincount(apart, minlength=65).cumsum() * (pairs / max(1, len(sample)))
+    reach = NEAR + int((expected[NEAR + 1 : FAR + 1] <= 200_000 + 10 * number).sum())
+    unlike = np.flatnonzero(apart > reach)
+    if 2 * len(unlike) < len(sample):  # all images resemble each other: any pair is of the null
+        unlike = np.arange(len(sample))[:: -(-len(sample) // _NULL) or 1]
+    nearest = sample[unlike[np.argsort(apart[unlike], kind="stable")[:_NULL]]]
+    nearest = nearest[np.argsort(nearest[:, 0], kind="stable")]
+    return bar_of(_correlations(looks, positions[nearest]).astype(np.float64), pairs), reach
+
+
+def _near(
+    looks: Looks, positions: Integers, bar: float, reach: int, progress: Progress
+) -> tuple[tuple[Pair, ...], tuple[Pair, ...], tuple[float, ...]]:
+    """Return the certain and the most alike of the possible pairs, in order, and the bars."""
+    likely: list[Pair] = []
+    seen = np.zeros((reach + 1, _STEPS), dtype=np.int64)
+    for places, apart in near_pairs(looks.hashes[positions], reach, progress):
+        pairs = positions[places]
+        agreement = _correlations(looks, pairs)
+        step = np.clip((agreement + 1) / 2 * _STEPS, 0, _STEPS - 1).astype(np.int64)
+        np.add.at(seen, (apart, step), 1)
+        for place in np.flatnonzero(
+            (agreement >= bar) | ((agreement >= POSSIBLE) & (apart <= NEAR))
+        ).tolist():
+            first, second = pairs[place].tolist()
+            correlation, distance = round(float(agreement[place]), 4), int(apart[place])
+            likely.append(
+                Pair(first=first, second=second, distance=distance, correlation=correlation)
+            )
+    bars = tuple(_bars(seen, bar))
+    certain = tuple(pair for pair in likely if pair.correlation >= bars[pair.distance])
+    others = (pair for pair in likely if pair.correlation < bars[pair.distance])
+    possible = heapq.nlargest(MOST_POSSIBLE, others, key=lambda pair: pair.correlation)
+    return certain, tuple(possible), bars
+
+
+def _bars(seen: Integers, bar: float) -> Iterator[float]:
+    """Yield the bar of each distance: higher where the pairs there, mostly unlike, ask for it.
+
+    Args:
+        seen: Pairs by distance and by correlation, in steps from -1 to 1.
+        bar: That of the whole set.
+    """
+    centres = (np.arange(_STEPS) + 0.5) * 2 / _STEPS - 1
+    for distance in range(len(seen)):
+        low = distance - distance % _BAND
+        counts = seen[low : low + _BAND].sum(axis=0)
+        own = np.repeat(centres, np.minimum(counts, _MOST))
+        unlike = len(own) >= LEAST_NULL and np.median(own) < bar
+        yield max(bar, bar_of(own, int(counts.sum()))) if unlike else bar
+
+
+def _correlations(looks: Looks, pairs: Integers) -> NDArray[np.float32]:
     """Return the largest circular cross-correlation of each pair over the small shifts.
 
     Args:
-        fine: (N, SIDE, SIDE) of norm 1.
+        looks: Hold the fine structure.
         pairs: (P, 2), sorted by the first, which is transformed once in each block.
     """
     agreement = np.empty(len(pairs), dtype=np.float32)
-    shifts = np.arange(-SHIFT, SHIFT + 1)
+    most = max(1, round(SHIFT * looks.side / SIDE))
+    shifts, shape = np.arange(-most, most + 1), (looks.side, looks.side)
     for start in range(0, len(pairs), _BLOCK):
         block = pairs[start : start + _BLOCK]
         firsts, place = np.unique(block[:, 0], return_inverse=True)
-        spectra = np.conj(rfft2(fine[firsts].astype(np.float32)))[place]
-        spectra *= rfft2(fine[block[:, 1]].astype(np.float32))
-        correlation = irfft2(spectra, s=(SIDE, SIDE), overwrite_x=True)
+        spectra = np.conj(rfft2(looks.fine(firsts)))[place]
+        spectra *= rfft2(looks.fine(block[:, 1]))
+        correlation = irfft2(spectra, s=shape, overwrite_x=True)
         agreement[start : start + _BLOCK] = correlation[:, shifts[:, None], shifts].max(axis=(1, 2))
     return agreement
 
 
 def _groups(keys: Sequence[Hashable]) -> Groups:
     """Return the positions of equal keys, where there are several."""
-    members: dict[Hashable, list[int]] = {}
+    firsts: dict[Hashable, int] = {}
+    members: dict[int, list[int]] = {}
     for position, key in enumerate(keys):
-        members.setdefault(key, []).append(position)
-    return tuple(tuple(group) for group in members.values() if len(group) > 1)
+        first = firsts.setdefault(key, position)
+        if first != position:
+            members.setdefault(first, [first]).append(position)
+    return tuple(tuple(members[first]) for first in sorted(members))

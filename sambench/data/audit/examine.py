@@ -4,20 +4,30 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sambench.data.audit.copies import Copies, Groups, find_copies
+from sambench.data.audit.copies import Copies, Groups, Pair, find_copies
 from sambench.data.audit.facts import file_facts, find_leaks
-from sambench.data.audit.findings import NEAR, SAME_FILE, SAME_PIXELS, Audit, Burned, Link, Tear
+from sambench.data.audit.findings import (
+    NEAR,
+    POSSIBLE,
+    SAME_FILE,
+    SAME_PIXELS,
+    Audit,
+    Burned,
+    Link,
+    Tear,
+)
 from sambench.data.audit.looks import look
 from sambench.data.audit.pages import in_markdown
 from sambench.data.audit.pictures import write_pairs
 from sambench.data.audit.shortcuts import find_shortcuts
 from sambench.data.prepared import Prepared
-from sambench.data.splits import Population, make_split
+from sambench.data.splits import Population, find_leak
 from sambench.files.atomic import write_json, write_text
 
 BORDER, MARGIN, MARKS = 0.02, 0.05, 2e-4
@@ -34,9 +44,7 @@ def examine(
         progress: Called with (done, total, what).
     """
     looks = look(_counted(prepared.images, "looking at images", progress))
-    progress(0, 1, "comparing images")
-    copies = find_copies(looks, prepared.column("sha256"))
-    progress(1, 1, "comparing images")
+    copies = find_copies(looks, prepared.column("sha256"), progress)
     labels = [prepared.classes[label] for label in prepared.labels]
     links = sorted(_links(prepared, copies, labels), key=lambda link: link.correlation)
     facts = file_facts(prepared, _counted(prepared.images, "measuring images", progress))
@@ -49,9 +57,11 @@ def examine(
         same_file=_ids(prepared, copies.same_file),
         same_pixels=_ids(prepared, copies.same_pixels),
         links=tuple(link for link in links if link.kind == NEAR),
+        possible=tuple(_near(prepared, pair, labels, POSSIBLE) for pair in copies.possible),
+        bars=tuple(round(bar, 4) for bar in copies.bars),
         families=_ids(prepared, copies.families()),
         conflicts=tuple(link for link in reversed(links) if len(set(link.labels)) > 1),
-        tears=tuple(_tears(prepared, copies)),
+        tears=tuple(_tears(prepared)),
         shortcuts=find_shortcuts(prepared),
         leaks=find_leaks(prepared, facts),
         burned=tuple(_burned(prepared, facts)),
@@ -71,10 +81,13 @@ def write_audit(prepared: Prepared, audit: Audit) -> list[Path]:
     numbers, page = folder / "audit.json", folder / "audit.md"
     write_json(numbers, audit.to_dict())
     write_text(page, in_markdown(audit))
-    conflicts, copies = folder / "conflicts.png", folder / "copies.png"
+    conflicts, copies, possible = (
+        folder / f"{name}.png" for name in ("conflicts", "copies", "possible_copies")
+    )
     write_pairs(prepared, audit.conflicts, "copies with different labels", conflicts)
-    write_pairs(prepared, audit.links, "near-duplicates, the least sure first", copies)
-    return [path for path in (page, numbers, conflicts, copies) if path.exists()]
+    write_pairs(prepared, audit.links, "near-duplicates, the least alike first", copies)
+    write_pairs(prepared, audit.possible, "possible copies, the most alike first", possible)
+    return [path for path in (page, numbers, conflicts, copies, possible) if path.exists()]
 
 
 def _counted(
@@ -95,30 +108,33 @@ def _ids(prepared: Prepared, groups: Groups) -> tuple[tuple[str, ...], ...]:
 
 def _links(prepared: Prepared, copies: Copies, labels: Sequence[str]) -> Iterator[Link]:
     """Yield what makes two images copies, each pair once, as the strongest kind it is of."""
-
-    def link(first: int, second: int, kind: str, *, distance: int = 0, alike: float = 1.0) -> Link:
-        return Link(
-            first=prepared.ids[first],
-            second=prepared.ids[second],
-            labels=(labels[first], labels[second]),
-            kind=kind,
-            distance=distance,
-            correlation=alike,
-        )
-
     seen = set()
     for kind, groups in ((SAME_FILE, copies.same_file), (SAME_PIXELS, copies.same_pixels)):
         for first, *others in groups:
             for other in others:
                 if (first, other) not in seen:
-                    yield link(first, other, kind)
+                    yield _link(prepared, first, other, labels, kind)
                 seen.add((first, other))
-    for pair in copies.near:
-        yield link(pair.first, pair.second, NEAR, distance=pair.distance, alike=pair.correlation)
+    for pair in copies.certain:
+        yield _near(prepared, pair, labels, NEAR)
 
 
-def _tears(prepared: Prepared, copies: Copies) -> Iterator[Tear]:
-    """Yield how many tested images have a copy in the training part, for some splits."""
+def _link(prepared: Prepared, first: int, second: int, labels: Sequence[str], kind: str) -> Link:
+    return Link(
+        first=prepared.ids[first],
+        second=prepared.ids[second],
+        labels=(labels[first], labels[second]),
+        kind=kind,
+    )
+
+
+def _near(prepared: Prepared, pair: Pair, labels: Sequence[str], kind: str) -> Link:
+    link = _link(prepared, pair.first, pair.second, labels, kind)
+    return replace(link, distance=pair.distance, correlation=pair.correlation)
+
+
+def _tears(prepared: Prepared) -> Iterator[Tear]:
+    """Yield how many tested images have a copy or their patient in training, for some splits."""
     population = Population.of(prepared)
     splits: list[tuple[str, Sequence[int | None]]] = [("holdout", [None])]
     if None not in prepared.columns.get("fold", (None,)):
@@ -128,12 +144,8 @@ def _tears(prepared: Prepared, copies: Copies) -> Iterator[Tear]:
     if len(set(prepared.groups)) >= GROUPED:
         splits.append((f"grouped-{GROUPED}", range(1, GROUPED + 1)))
     for name, folds in splits:
-        test = leaked = 0
-        for fold in folds:
-            parts = make_split(population, name, fold=fold, seed=0, validation=0)
-            test += len(parts.test)
-            leaked += int(np.isin(copies.family[parts.test], copies.family[parts.train]).sum())
-        yield Tear(split=name, test=test, leaked=leaked)
+        leak = find_leak(population, name, folds, seed=0)
+        yield Tear(split=name, test=leak.test, leaked=leak.group)
 
 
 def _burned(prepared: Prepared, facts: dict[str, NDArray[np.float64]]) -> Iterator[Burned]:

@@ -9,9 +9,10 @@ from typing import Any
 from sambench.data.audit.facts import Leak
 from sambench.data.audit.shortcuts import Shortcut
 
-VERSION = 1
+VERSION = 2
 
 SAME_FILE, SAME_PIXELS, NEAR = "same file", "same pixels", "nearly the same"
+POSSIBLE = "possibly the same"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +23,7 @@ class Link:
         first: Id.
         second: Id.
         labels: Of both.
-        kind: SAME_FILE, SAME_PIXELS or NEAR.
+        kind: SAME_FILE, SAME_PIXELS, NEAR (certain) or POSSIBLE.
         distance: Bits of the perceptual hash that differ.
         correlation: Of their fine structure.
     """
@@ -37,12 +38,12 @@ class Link:
 
 @dataclass(frozen=True, kw_only=True)
 class Tear:
-    """What one split does with the copies.
+    """What one split does with the copies, and with the images of a patient.
 
     Attributes:
         split: Its name.
         test: Images that it tests, over all its folds.
-        leaked: Those of them that have a copy in the training part.
+        leaked: Those of them that have a copy or their patient in the training part.
     """
 
     split: str
@@ -78,10 +79,13 @@ class Audit:
         counts: Images of each class.
         same_file: Groups of byte-identical files.
         same_pixels: Groups of images with the same pixels.
-        links: Near-duplicates, the least sure first.
+        links: Certain near-duplicates, the least alike first.
+        possible: Pairs that may be copies, the most alike first; nothing is done with them.
+        bars: Correlation of the fine structure from which a pair is certain in this set, by how
+            many bits of the perceptual hashes differ.
         families: Images that are copies of each other through any chain.
         conflicts: Copies with different labels, the surest first.
-        tears: Copies that splits put on both sides.
+        tears: Copies and patients that splits put on both sides.
         shortcuts: Columns, the one that tells most of the class first.
         leaks: Facts of files: all together, then each alone, the best first.
         burned: What is at the edges.
@@ -95,6 +99,8 @@ class Audit:
     same_file: tuple[tuple[str, ...], ...]
     same_pixels: tuple[tuple[str, ...], ...]
     links: tuple[Link, ...]
+    possible: tuple[Link, ...]
+    bars: tuple[float, ...]
     families: tuple[tuple[str, ...], ...]
     conflicts: tuple[Link, ...]
     tears: tuple[Tear, ...]

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import itertools
+import tempfile
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +18,13 @@ from scipy.ndimage import gaussian_filter
 Pixels = NDArray[np.uint8]
 
 SIDE = 64
-"""Side of a thumbnail: small enough for 35,000 of them in 140 MB, large enough to show speckle."""
+"""Side of a thumbnail, large enough to show speckle; smaller images keep their own side."""
 
 FINE_SIGMA = 2.0
 """What is left of a thumbnail without its Gaussian blur of this SD is its fine structure: that is
 the image's own, whereas any two chest X-rays share their broad light and dark."""
+
+_BLOCK, _IN_MEMORY = 256, 32 << 20
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -27,37 +32,65 @@ class Looks:
     """Images by what can be compared.
 
     Attributes:
-        thumbnails: (N, SIDE, SIDE) uint8, grey, averaged over areas.
-        digests: sha256 of each image's pixels.
+        hashes: (N,) uint64, perceptual hashes.
+        digests: First half of the sha256 of each image's pixels.
+        textured: (N,) whether the image has any fine structure, rather than being flat.
+        side: Of the thumbnails.
     """
 
-    thumbnails: Pixels
-    digests: tuple[str, ...]
+    hashes: NDArray[np.uint64]
+    digests: Sequence[bytes]
+    textured: NDArray[np.bool_]
+    side: int
+    _file: IO[bytes]
+
+    def fine(self, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the fine structure of some images, (P, side, side), each of norm 1 or flat."""
+        length = 2 * self.side**2
+        found = np.empty((len(positions), self.side, self.side), dtype=np.float32)
+        for place, position in enumerate(positions.tolist()):
+            self._file.seek(position * length)
+            read = np.frombuffer(self._file.read(length), dtype=np.float16)
+            found[place] = read.reshape(self.side, self.side)
+        return found
 
 
 def look(images: Iterable[Pixels]) -> Looks:
-    """Look at each image once.
+    """Look at each image once, in blocks; what takes much room goes to a temporary file.
 
     Args:
-        images: Each (H, W, C) uint8 with C = 1 or 3.
+        images: Each (H, W, C) uint8 with C = 1 or 3, all of one size.
     """
-    thumbnails, digests = [], []
-    for image in images:
-        thumbnails.append(_thumbnail(image))
-        digests.append(hashlib.sha256(image.tobytes()).hexdigest())
-    stacked = np.stack(thumbnails) if thumbnails else np.zeros((0, SIDE, SIDE), np.uint8)
-    return Looks(thumbnails=stacked, digests=tuple(digests))
+    file: IO[bytes] = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 lives with Looks
+    hashes = [np.zeros(0, np.uint64)]
+    textured: list[NDArray[np.bool_]] = [np.zeros(0, bool)]
+    digests: list[bytes] = []
+    side, source = SIDE, iter(images)
+    while block := list(itertools.islice(source, _BLOCK)):
+        side = min(SIDE, *block[0].shape[:2])
+        digests += [hashlib.sha256(image.tobytes()).digest()[:16] for image in block]
+        grey = [_grey(image) for image in block]
+        hashes.append(perceptual_hashes(np.stack([_thumbnail(image, SIDE) for image in grey])))
+        fine = fine_structure(np.stack([_thumbnail(image, side) for image in grey]))
+        textured.append(np.asarray(fine.any(axis=(1, 2))))
+        file.write(fine.astype(np.float16).tobytes())  # float16 errs by 0.05 %
+    return Looks(
+        hashes=np.concatenate(hashes),
+        digests=digests,
+        textured=np.concatenate(textured),
+        side=side,
+        _file=file,
+    )
 
 
 def perceptual_hashes(thumbnails: Pixels) -> NDArray[np.uint64]:
-    """Return the 64-bit perceptual hash of each thumbnail.
+    """Return the 64-bit perceptual hash of each thumbnail, (N, 64, 64).
 
     The image is averaged to 32 x 32 and cosine transformed; of the 8 x 8 lowest frequencies each
     gives a bit: is it above their median? (Zauner, Implementation and Benchmarking of Perceptual
     Image Hash Functions, 2010.)
     """
-    number = len(thumbnails)
-    half = SIDE // 2
+    number, half = len(thumbnails), SIDE // 2
     averaged = thumbnails.reshape(number, half, 2, half, 2).mean(axis=(2, 4))
     low = dctn(averaged, axes=(1, 2))[:, :8, :8].reshape(number, 64)
     bits = low > np.median(low, axis=1, keepdims=True)
@@ -67,14 +100,16 @@ def perceptual_hashes(thumbnails: Pixels) -> NDArray[np.uint64]:
 
 def fine_structure(thumbnails: Pixels) -> NDArray[np.float32]:
     """Return each thumbnail without its blur, mean 0 and norm 1; all zero where it is flat."""
-    pixels = thumbnails.astype(np.float32)
-    fine = pixels - gaussian_filter(pixels, (0, FINE_SIGMA, FINE_SIGMA))
+    pixels, sigma = thumbnails.astype(np.float32), FINE_SIGMA * thumbnails.shape[1] / SIDE
+    fine = pixels - gaussian_filter(pixels, (0, sigma, sigma))
     fine -= fine.mean(axis=(1, 2), keepdims=True)
     norms = np.sqrt(np.square(fine).sum(axis=(1, 2), keepdims=True))
-    return np.asarray(fine / np.maximum(norms, 1e-6), dtype=np.float32)
+    return np.asarray(np.where(norms > 1e-3, fine / np.maximum(norms, 1e-3), 0), dtype=np.float32)
 
 
-def _thumbnail(image: Pixels) -> Pixels:
-    picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
-    grey = picture.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
-    return np.asarray(grey)
+def _grey(image: Pixels) -> Image.Image:
+    return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).convert("L")
+
+
+def _thumbnail(image: Image.Image, side: int) -> Pixels:
+    return np.asarray(image.resize((side, side), Image.Resampling.BOX))

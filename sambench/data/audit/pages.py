@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sambench.data.audit.copies import CORRELATION, DISTANCE
+from sambench.data.audit.copies import EXPECTED
 from sambench.data.audit.findings import NEAR, Audit, Link
 from sambench.data.problems import some
 
@@ -69,8 +69,11 @@ def _copies(audit: Audit) -> Section:
         f"Identical files: {_groups(audit.same_file)}.",
         f"Identical pixels at {audit.image_size} x {audit.image_size}: "
         f"{_groups(audit.same_pixels)}.",
-        f"Near-duplicates: {len(audit.links)} pairs (perceptual hashes differ in at most "
-        f"{DISTANCE} of 64 bits, fine structure correlates at least {CORRELATION}).",
+        f"Certain near-duplicates: {len(audit.links)} pairs (perceptual hashes differ in at most "
+        f"{len(audit.bars) - 1} of 64 bits, fine structure correlates at least {_bars(audit)}: by "
+        f"the unlike pairs of this very set {EXPECTED} false pairs are expected).",
+        f"Possible copies: {len(audit.possible)} pairs, to be judged by eye; they are neither "
+        "grouped nor left out.",
         f"Together: {copied} of {audit.images} images ({_percent(copied / audit.images)}) are in "
         f"{len(audit.families)} families of copies; {copied - len(audit.families)} could go.",
     ]
@@ -78,6 +81,11 @@ def _copies(audit: Audit) -> Section:
         largest = max(audit.families, key=len)
         text.append(f"The largest family: {some(largest, limit=10)}.")
     return Section(title="Copies", text=tuple(text))
+
+
+def _bars(audit: Audit) -> str:
+    low, high = min(audit.bars), max(audit.bars)
+    return f"{low:.2f}" + (f" to {high:.2f}, by the bits" if high > low + 0.01 else "")
 
 
 def _conflicts(audit: Audit) -> Section:
@@ -104,8 +112,8 @@ def _tears(audit: Audit) -> Section:
         (tear.split, str(tear.test), str(tear.leaked), _percent(tear.leaked / tear.test))
         for tear in audit.tears
     )
-    headings = ("split", "images tested", "with a copy in training", "share")
-    return Section(title="What splits do with the copies", headings=headings, rows=rows)
+    headings = ("split", "images tested", "with a copy or their patient in training", "share")
+    return Section(title="What splits tear apart", headings=headings, rows=rows)
 
 
 def _shortcuts(audit: Audit) -> Section:

@@ -10,18 +10,14 @@ The images may also lie beside the workbook. What is missing is downloaded.
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
-from sambench.data.class_folders import present
 from sambench.data.download import Remote, fetch, unpack
-from sambench.data.folders import find_images, image_id, natural, subfolders
+from sambench.data.image_tables import ImageTable
 from sambench.data.locating import Release
-from sambench.data.problems import Problems
-from sambench.data.source import Fact, Listing, Option, Request, Sample, Source, sources
-from sambench.data.tables import Row, labelled_rows, read_workbook
+from sambench.data.source import Listing, Option, Request, Source, sources
+from sambench.data.tables import read_table
 
-CLASSES = ("normal", "benign", "malignant")
 FOLDER = "BrEaST-Lesions_USG-images_and_masks"
 _PLACE = "https://www.cancerimagingarchive.net/wp-content/uploads/"
 IMAGES = Remote(
@@ -40,6 +36,15 @@ RELEASE = Release(
     layout="case001.png ... and the clinical-data workbook",
     takes_table=True,
 )
+LAYOUT = ImageTable(
+    ids=("Image_filename",),
+    labels=("Classification",),
+    classes=("normal", "benign", "malignant"),
+    facts={"patient": "CaseID", "birads": "BIRADS"},
+    folder=FOLDER.casefold(),
+    beside=True,
+    mask=r"_(tumor|other\d*)$",
+)
 
 
 def scan(request: Request) -> Listing:
@@ -50,44 +55,8 @@ def scan(request: Request) -> Listing:
         StoreError: If the disk refuses.
     """
     root, path = _locate(request)
-    problems = Problems()
-    table = read_workbook(path, None, ("CaseID", "Image_filename", "Classification"), ("BIRADS",))
-    keep = CLASSES if request.options["normal"] == "keep" else CLASSES[1:]
-    rows = labelled_rows(
-        table, "Image_filename", "Classification", CLASSES, problems, id_of=image_id
-    )
-    folder = subfolders(root, problems).get(FOLDER.casefold(), root)
-    images = find_images(root, {folder: None}, problems, keep=_is_image)
-    listed = {image_id(name) for name in table.texts("Image_filename")}
-    for id in sorted(images.keys() - listed, key=natural):
-        thing = images[id].file
-        problems.add(f"image files without a row in {path}", thing, "add the rows")
-    problems.check()
-    if not images:
-        raise RELEASE.refuse(root)
-    ids = [id for id in sorted(rows, key=natural) if rows[id][0] in keep]
-    samples = tuple(
-        Sample(
-            id=id,
-            path=images[id].path,
-            file=images[id].file,
-            label=rows[id][0],
-            facts=_facts(rows[id][1]),
-        )
-        for id in ids
-        if id in images
-    )
-    classes, absent = present(keep, samples, root)
-    return Listing(
-        root=root,
-        layout=f"images with {path.name}",
-        classes=classes,
-        samples=samples,
-        columns=("patient", "birads"),
-        notes=absent,
-        checksums={path.name: table.sha256},
-        missing=tuple(id for id in ids if id not in images),
-    )
+    keep = LAYOUT.classes if request.options["normal"] == "keep" else LAYOUT.classes[1:]
+    return LAYOUT.list(RELEASE, root, read_table(path), keep=keep)
 
 
 def _locate(request: Request) -> tuple[Path, Path]:
@@ -99,22 +68,7 @@ def _locate(request: Request) -> tuple[Path, Path]:
             unpack(fetch(IMAGES, place, request.progress), place / FOLDER)
         return place, workbook
     root = RELEASE.given(request)
-    workbooks = [path for path in sorted(root.glob("*.xlsx")) if not path.name.startswith("~$")]
-    if request.table is None and len(workbooks) != 1:
-        raise RELEASE.refuse(root, "workbook" if not workbooks else "single workbook")
-    return root, request.table or workbooks[0]
-
-
-def _is_image(stem: str) -> bool:
-    return re.search(r"_(tumor|other\d*)$", stem) is None
-
-
-def _facts(row: Row) -> dict[str, Fact]:
-    grade = row.cells.get("BIRADS")
-    return {
-        "patient": str(row.cells["CaseID"]),
-        "birads": None if grade is None else str(grade).removesuffix(".0").upper(),
-    }
+    return root, request.table or RELEASE.workbook(root)
 
 
 sources.register(
@@ -123,7 +77,7 @@ sources.register(
         summary="breast ultrasound, BrEaST-Lesions-USG: 256 images of 256 patients",
         scan=scan,
         image_size=256,
-        classes=CLASSES,
+        classes=LAYOUT.classes,
         options={
             "normal": Option(
                 default="drop", choices=("drop", "keep"), help="the four images without a lesion"
@@ -132,5 +86,6 @@ sources.register(
         obtain=RELEASE.obtain,
         reference="Pawłowska et al., Scientific Data 11, 2024, doi 10.7937/9WKK-Q141",
         licence="CC BY 4.0 (The Cancer Imaging Archive)",
+        releases=({"normal": 4, "benign": 154, "malignant": 98},),
     )
 )

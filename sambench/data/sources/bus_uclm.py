@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from sambench.data.class_folders import part_notes, present
+from sambench.data.class_folders import present
 from sambench.data.folders import Found, find_images, natural, subfolders
 from sambench.data.locating import Release
 from sambench.data.problems import Problems, some
@@ -69,8 +69,13 @@ def scan(request: Request) -> Listing:
         classes=classes,
         samples=samples,
         columns=("patient", "part"),
-        notes=(*absent, *part_notes(samples), *([mixed] if both else [])),
+        notes=(*absent, *([mixed] if both else [])),
         missing=tuple(sorted(masks.keys() - images.keys(), key=natural)),
+        passed={
+            images[id].file: f"of class {label}, not wanted"
+            for id, label in labels.items()
+            if label not in keep
+        },
     )
 
 
@@ -132,5 +137,6 @@ sources.register(
         obtain=RELEASE.obtain,
         reference="Vallez et al., BUS-UCLM, Scientific Data 12, 2025, doi 10.17632/7fvgj4jsp7",
         licence="CC BY 4.0 by its README, CC BY-NC 4.0 by its LICENSE.md: keep to the stricter",
+        releases=({"normal": 419, "benign": 174, "malignant": 90},),
     )
 )

@@ -57,6 +57,12 @@ def scan(request: Request) -> Listing:
         samples=samples,
         columns=("masks",),
         notes=(*absent, *_notes(samples)),
+        passed={
+            f.file: f"of class {f.meaning.label}, not wanted"
+            for f in found.values()
+            if f.meaning.label not in keep
+        },
+        unlisted="masks",
     )
 
 
@@ -115,5 +121,9 @@ sources.register(
         obtain=RELEASE.obtain,
         reference="Al-Dhabyani et al., Dataset of breast ultrasound images, Data in Brief 28, 2020",
         licence="none stated with the release; its authors ask to cite the paper",
+        releases=(
+            {"benign": 437, "malignant": 210, "normal": 133},
+            {"benign": 222, "malignant": 164, "normal": 64},  # the curated copy
+        ),
     )
 )

@@ -16,11 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sambench.data.class_folders import (
-    ClassFolders,
-    list_classes,
-    part_notes,
-)
+from sambench.data.class_folders import ClassFolders, list_classes
 from sambench.data.download import Remote, fetch, unpack
 from sambench.data.locating import Release
 from sambench.data.source import Listing, Request, Sample, Source, sources
@@ -89,7 +85,6 @@ def scan(request: Request, member: Member) -> Listing:
         classes=member.classes,
         samples=tuple(samples),
         columns=("part",),
-        notes=tuple(part_notes(samples)),
         checksums=dict(_checksums(root / member.folder)),
     )
 
@@ -194,5 +189,6 @@ for _member in (
             obtain=_member.release.obtain,
             reference="Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
             licence="none stated; its author asks to cite the report",
+            releases=({label: 60_000 // len(_member.classes) for label in _member.classes},),
         )
     )

@@ -11,7 +11,7 @@ File names repeat between the classes, so the folder is part of an image's id.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sambench.data.class_folders import ClassFolders, list_classes
 from sambench.data.locating import Release
@@ -26,6 +26,7 @@ def register(
     image_size: int,
     reference: str,
     licence: str,
+    images: Mapping[str, int],
 ) -> None:
     """Register a set whose folders are its classes, whatever their case.
 
@@ -36,6 +37,7 @@ def register(
         image_size: The side that it is prepared to by default.
         reference: Who made it.
         licence: What its makers allow.
+        images: Of each class, or "all".
     """
     folders = ClassFolders(labels={label.casefold(): label for label in classes})
 
@@ -53,6 +55,7 @@ def register(
             obtain=release.obtain,
             reference=reference,
             licence=licence,
+            releases=(images,),
         )
     )
 
@@ -68,6 +71,7 @@ register(
     classes=("benign", "malignant"),
     image_size=64,
     reference="Rodrigues, Mendeley Data, 2017, doi 10.17632/wmy84gzngw",
+    images={"benign": 100, "malignant": 150},
     licence="as stated on its Mendeley Data page",
 )
 register(
@@ -81,6 +85,7 @@ register(
     classes=("benign", "malignant"),
     image_size=256,
     reference="Iqbal, BUS_UC, Mendeley Data, 2023, doi 10.17632/3ksd7w7jkx",
+    images={"all": 811},
     licence="as stated on its Mendeley Data page",
 )
 register(
@@ -96,6 +101,7 @@ register(
     image_size=224,
     reference="Tahir et al., Computers in Biology and Medicine 139, 2021, "
     "doi 10.1016/j.compbiomed.2021.105002",
+    images={"Normal": 10701, "COVID-19": 11956, "Non-COVID": 11263},
     licence="as stated on its Kaggle page; gathered from sets with licences of their own",
 )
 register(
@@ -110,5 +116,6 @@ register(
     classes=("NORMAL", "COVID19", "PNEUMONIA"),
     image_size=224,
     reference="Patel, Chest X-ray (Covid-19 & Pneumonia), Kaggle, 2020",
+    images={"all": 6432},
     licence="as stated on its Kaggle page; gathered from sets with licences of their own",
 )

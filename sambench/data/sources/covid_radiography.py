@@ -19,7 +19,7 @@ from sambench.data.class_folders import ClassFolders, present, samples_of
 from sambench.data.locating import Release
 from sambench.data.problems import Problems
 from sambench.data.source import Listing, Option, Request, Source, sources
-from sambench.data.tables import read_workbook
+from sambench.data.tables import read_table
 
 CLASSES = ("Normal", "COVID", "Viral Pneumonia", "Lung_Opacity")
 FOLDERS = {
@@ -77,6 +77,11 @@ def scan(request: Request) -> Listing:
         columns=("origin",) if origins else (),
         notes=(*absent, f"this copy has {counts}; cite the version, the set has grown"),
         checksums=checksums,
+        passed={
+            f.file: f"of class {f.meaning.label}, not wanted"
+            for f in found.values()
+            if f.meaning.label not in wanted
+        },
     )
 
 
@@ -87,10 +92,11 @@ def _metadata(root: Path, classes: tuple[str, ...]) -> tuple[dict[str, str], Map
     for label in classes:
         path = root / f"{label}.metadata.xlsx"
         if path.is_file():
-            table = read_workbook(path, None, ("FILE NAME", "URL"))
+            table = read_table(path)
+            name, url = table.need("FILE NAME"), table.need("URL")
             checksums[path.name] = table.sha256
             for row in table.rows:
-                origins[str(row.cells["FILE NAME"]).casefold()] = str(row.cells["URL"] or "")
+                origins[str(row.cells[name]).casefold()] = str(row.cells[url] or "")
     return origins, checksums
 
 
@@ -113,5 +119,9 @@ sources.register(
         reference="Rahman et al., Computers in Biology and Medicine 132, 2021, "
         "doi 10.1016/j.compbiomed.2021.104319",
         licence="none of its own: that of each source it was gathered from",
+        releases=tuple(
+            dict(zip(CLASSES, counts, strict=True))
+            for counts in ((10192, 3616, 1345, 6012), (1341, 1200, 1345, 0), (1341, 219, 1345, 0))
+        ),
     )
 )

@@ -1,7 +1,7 @@
 """COVIDx CXR (Wang et al., 2020): chest X-rays of named patients in the authors' parts.
 
     train/*.png   test/*.png
-    train_COVIDx9A.txt, test_COVIDx9A.txt ...         patientid filename class source
+    train_COVIDx9A.txt, test_COVIDx9A.txt ...         patientid filename class [source]
 
 Variant A has the classes normal, pneumonia and COVID-19, variant B negative and positive. A
 label file tells which images there are; a patient's images stay together in splits.
@@ -15,8 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sambench.data.class_folders import PART_NAMES, part_notes, present
-from sambench.data.folders import Found, find_images, folder_names, natural, subfolders
+from sambench.data.class_folders import part_of, present
+from sambench.data.folders import Found, describe, find_images, natural, subfolders
 from sambench.data.locating import Release
 from sambench.data.problems import Problems, some
 from sambench.data.source import Fact, Listing, Option, Request, Sample, Source, sources
@@ -40,7 +40,7 @@ class Line:
     patient: str
     file: str
     label: str
-    origin: str
+    origin: str | None
 
 
 def scan(request: Request) -> Listing:
@@ -52,7 +52,7 @@ def scan(request: Request) -> Listing:
     root = RELEASE.locate(request)
     problems = Problems()
     variant, tables = _label_files(root, str(request.options["variant"]))
-    inside = {PART_NAMES[n]: p for n, p in subfolders(root, problems).items() if n in PART_NAMES}
+    inside = {part: p for n, p in subfolders(root, problems).items() if (part := part_of(n))}
     samples: list[Sample] = []
     missing: list[str] = []
     for part, path in tables.items():
@@ -75,11 +75,12 @@ def scan(request: Request) -> Listing:
         classes=classes,
         samples=ordered,
         columns=("patient", "part", "origin"),
-        notes=(*absent, *part_notes(ordered), _patients(ordered)),
+        notes=absent,
         checksums={
             path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in tables.values()
         },
         missing=tuple(missing),
+        unlisted="not listed in the label files",
     )
 
 
@@ -91,7 +92,7 @@ def _label_files(root: Path, wanted: str) -> tuple[str, dict[str, Path]]:
     """
     files: dict[str, dict[str, list[Path]]] = {}
     for path in sorted((*root.glob("*.txt"), *root.glob("labels/*.txt"))):
-        part = PART_NAMES.get(re.split(r"[^a-z]", path.name.casefold())[0])
+        part = part_of(re.split(r"[^a-z]", path.name.casefold())[0])
         if part:
             files.setdefault(_variant(path), {}).setdefault(part, []).append(path)
     if wanted != "auto":
@@ -99,7 +100,7 @@ def _label_files(root: Path, wanted: str) -> tuple[str, dict[str, Path]]:
     if not files:
         raise DataError(
             f"no label file {'' if wanted == 'auto' else f'of variant {wanted} '}in {root} (it has "
-            f"{folder_names(root)}); put train*.txt and test*.txt there"
+            f"{describe(root)}); put train*.txt and test*.txt there"
         )
     several = [path.name for parts in files.values() for paths in parts.values() for path in paths]
     if len(files) > 1:
@@ -127,16 +128,17 @@ def _read(path: Path, classes: Sequence[str], problems: Problems) -> Iterator[Li
         words = text.split()
         if not words:
             continue
-        if len(words) < 4:
-            kind = f"lines of {path} without the four words patient, file, class, source"
+        sourced = len(words) > 3 and words[-1] not in classes  # versions 1-5 and 7A name none
+        if len(words) < 3:
+            kind = f"lines of {path} without the words patient, file and class"
             problems.add(kind, f"{text!r} (line {number})", "complete them")
             continue
         line = Line(
             number=number,
             patient=words[0],
-            file=" ".join(words[1:-2]),
-            label=words[-2],
-            origin=words[-1],
+            file=" ".join(words[1 : -2 if sourced else -1]),
+            label=words[-2 if sourced else -1],
+            origin=words[-1] if sourced else None,
         )
         if line.label not in classes:
             kind = f"labels in {path} that are none of the classes {', '.join(classes)}"
@@ -157,15 +159,6 @@ def _sample(part: str, line: Line, images: Mapping[str, Found[None]]) -> Sample:
     facts: dict[str, Fact] = {"patient": line.patient, "part": part, "origin": line.origin}
     id = f"{part}/{line.file}"
     return Sample(id=id, path=found.path, file=found.file, label=line.label, facts=facts)
-
-
-def _patients(samples: Sequence[Sample]) -> str:
-    parts_of: dict[Fact, set[Fact]] = {}
-    for sample in samples:
-        parts_of.setdefault(sample.facts["patient"], set()).add(sample.facts["part"])
-    shared = [str(patient) for patient, parts in parts_of.items() if len(parts) > 1]
-    ending = f"; in several of the authors' parts: {some(shared)}" if shared else ""
-    return f"{len(parts_of):,} patients{ending}"
 
 
 sources.register(

@@ -1,45 +1,52 @@
-"""Runs on this machine: in-line on one device, or by workers, each with a device of its own."""
+"""Runs on this machine: in-line, or by several workers at once."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from sambench.errors import ConfigError, DamagedError, StoreError
-from sambench.launch.launcher import AUTO, RUNS_PER_DEVICE, Launcher, launchers
+from sambench.launch.launcher import RUNS_PER_DEVICE, Launcher, launchers
 from sambench.launch.manifest import Manifest
 from sambench.launch.watcher import Tally, Watcher
 from sambench.store.record import INTERRUPTED
 
-MINUTES = "minutes"
+MINUTES, WORKERS, THREADS = "minutes", "workers", "threads"
 
 
 def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> Tally:
-    """Do the runs in-line, or by workers where several devices or runs on one are asked for.
+    """Do the runs in-line, or by workers: one a core on CPUs, else as many as are asked for.
 
     Raises:
         ConfigError: If the options contradict each other.
         DeviceError: If a device is not there.
         StoreError: If the results folder cannot be written.
     """
-    from sambench.launch.packing import Packing
+    from sambench.launch.crew import ALL, count_threads, form_crew
     from sambench.launch.pool import Pool
 
-    devices = named_devices(options, manifest.device)
-    number, seconds = runs_per_device(options), seconds_allowed(options)
-    if number != 1 and not devices:
+    devices, reason = named_devices(options, manifest.device), "as asked"
+    if not devices:
         from sambench.store.environment import choose_device
 
-        devices = [str(choose_device(manifest.device)[0])]
-    packing = None
-    if number == AUTO and any(name.startswith("cuda") for name in devices):
-        packing = Packing(manifest, len(devices))
-    workers = [name for name in devices for _ in range(number if isinstance(number, int) else 1)]
-    if (len(workers) > 1 or packing) and len(manifest.configs) > 1:
-        return Pool(manifest, workers[: len(manifest.configs)], watcher, packing, seconds).run()
-    device = workers[0] if workers else manifest.device
-    return run_all(manifest, device, watcher, seconds)
+        chosen, reason = choose_device(manifest.device)
+        devices = [str(chosen)]
+    threads = ALL if options.get(THREADS) == ALL else whole_number(options, THREADS)
+    crew = form_crew(
+        manifest,
+        devices,
+        workers=whole_number(options, WORKERS),
+        per_device=whole_number(options, RUNS_PER_DEVICE),
+        threads=threads,
+    )
+    seconds = seconds_allowed(options)
+    if len(crew.devices) > 1:
+        return Pool(manifest, crew, watcher, seconds).run()
+    shown = f", {count_threads(crew.threads)}" if crew.threads else ""
+    watcher.say(f"device {crew.devices[0]} ({reason}){shown}{crew.note}")
+    with computing_threads(crew.threads):
+        return run_all(manifest, crew.devices[0], watcher, seconds)
 
 
 def named_devices(options: Mapping[str, str], device: str | None) -> list[str]:
@@ -54,20 +61,34 @@ def named_devices(options: Mapping[str, str], device: str | None) -> list[str]:
     return given
 
 
-def runs_per_device(options: Mapping[str, str]) -> int | Literal["auto"]:
-    """Return how many runs go on each device at once.
+def whole_number(options: Mapping[str, str], name: str, least: int = 1) -> int | None:
+    """Return an option that is a whole number; None where it is not given.
 
     Raises:
-        ConfigError: If it is neither `auto` nor a whole number above 0.
+        ConfigError: If it is anything else, or less than `least`.
     """
-    text = options.get(RUNS_PER_DEVICE, "1")
-    if text == AUTO:
-        return AUTO
-    if not text.isdecimal() or int(text) < 1:
-        raise ConfigError(
-            f"{RUNS_PER_DEVICE}={text!r} is not allowed; allowed: a whole number >= 1, or auto"
-        )
+    text = options.get(name)
+    if text is None:
+        return None
+    if not text.isdecimal() or int(text) < least:
+        raise ConfigError(f"{name}={text!r} is not allowed; allowed: a whole number >= {least}")
     return int(text)
+
+
+@contextmanager
+def computing_threads(number: int | None) -> Iterator[None]:
+    """Have torch compute with so many threads while the block runs; None leaves them alone."""
+    if number is None:
+        yield
+        return
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def seconds_allowed(options: Mapping[str, str]) -> float | None:
@@ -109,8 +130,7 @@ def run_all(
     from sambench.launch.unit import perform
     from sambench.store.environment import choose_device
 
-    where, reason = choose_device(device)
-    watcher.say(f"device {where} ({reason})")
+    where, _ = choose_device(device)
     tally = Tally()
     with stop_on_signal(insist=processes() == 1, seconds=seconds) as stop_requested:
         for index, config in enumerate(manifest.configs):
@@ -142,12 +162,14 @@ def run_all(
 launchers.register(
     Launcher(
         name="local",
-        summary="this machine: in-line, or a worker for each device",
+        summary="this machine: a worker for each core, or for each device",
         launch=launch,
         options={
             "devices": "devices to use at once, as cuda:0,cuda:1",
+            WORKERS: "runs at once; on CPUs one a core, as far as the memory allows",
+            THREADS: "of each run on a CPU; 1, or all",
             MINUTES: "save what is at hand and stop after so long",
-            RUNS_PER_DEVICE: "runs packed on each device at once; auto: as many as fit on a GPU",
+            RUNS_PER_DEVICE: "runs at once on each device; 1 on a GPU",
         },
     )
 )

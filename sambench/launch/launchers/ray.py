@@ -6,19 +6,31 @@ under the same path. Ray starts a task again whose process or node is lost, and 
 
 from __future__ import annotations
 
+import logging
+import math
 import os
-from collections.abc import Mapping
+import shlex
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sambench.errors import ConfigError, LaunchError
 from sambench.launch.launcher import RUNS_PER_DEVICE, Launcher, launchers
+from sambench.launch.launchers.local import whole_number
 from sambench.launch.manifest import Manifest
 from sambench.launch.watcher import Tally, Watcher
 from sambench.plugin import VARIABLE
-from sambench.store.environment import RUNS_ON_DEVICE
+from sambench.store.environment import COMMAND, RUNS_ON_DEVICE
+from sambench.store.tree import Store
 
-RETRIES = 3
+RETRIES = 2
+CONNECT_SECONDS, BEGIN_SECONDS = 25.0, 30.0
 LOOK_SECONDS = 0.2
 
 
@@ -42,28 +54,89 @@ def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> 
         watcher.say(
             f"Ray on {len(ray.nodes())} node(s): {gpus:g} GPU and {cpus:g} CPU for each run"
         )
-        return _work(ray, manifest, gpus, cpus, watcher)
+        if gpus and manifest.device is None:
+            manifest = replace(manifest, device="cuda")  # a task without one stops and says so
+        retries = whole_number(options, "retries", least=0)
+        return _work(ray, manifest, gpus, cpus, RETRIES if retries is None else retries, watcher)
     finally:
         if begun:
             ray.shutdown()
 
 
 def _connect(ray: Any, address: str | None) -> bool:
-    """Join a cluster or start one here; return whether we did, and are to leave it again."""
+    """Join a cluster or start one here; return whether we did, and are to leave it again.
+
+    Raises:
+        LaunchError: If there is none at the address, or it does not let us in; within half a
+            minute, where Ray itself would try for ten.
+    """
     if ray.is_initialized():
         return False
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    if hasattr(ray._private.worker, "print_to_stdstream"):  # a page about each lost worker, on
+        ray._private.worker.print_to_stdstream = lambda *told, **how: None  # standard output
+    address = address or os.environ.get("RAY_ADDRESS") or "auto"
+    _probe(address)
     quiet = {"log_to_driver": False, "logging_level": "error", "configure_logging": False}
-    try:
-        ray.init(address=address or os.environ.get("RAY_ADDRESS") or "auto", **quiet)
-    except ConnectionError as error:
-        if address or os.environ.get("RAY_ADDRESS"):
-            raise LaunchError(
-                f"no Ray cluster at {address or os.environ['RAY_ADDRESS']}; start one with "
-                "`ray start --head`, or leave the address out"
-            ) from error
+    found: list[Exception | None] = []
+
+    def join() -> None:
+        try:
+            ray.init(address=address, **quiet)
+            found.append(None)
+        except Exception as error:  # of several kinds, by version
+            found.append(error)
+
+    joining = threading.Thread(target=join, daemon=True)
+    with _silent():
+        joining.start()
+        joining.join(CONNECT_SECONDS)
+    if not found:
+        raise LaunchError(f"{address} does not answer as a Ray cluster does; is that its address?")
+    said = " ".join(str(found[0]).split())
+    if address == "auto" and "find any running Ray instance" in said:
         ray.init(include_dashboard=False, **quiet)
+    elif isinstance(found[0], ConnectionError):
+        raise LaunchError(
+            f"there is a Ray cluster at {address}, which does not let us in: it may want its token "
+            "(RAY_AUTH_MODE=token and RAY_AUTH_TOKEN, as on its nodes), or be of another version "
+            f"than {ray.__version__}"
+        ) from found[0]
+    elif found[0] is not None:
+        raise LaunchError(f"the Ray cluster at {address} cannot be joined: {said[:300]}")
     return True
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Drop what is written to standard error, as Ray does while it tries again and again."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _probe(address: str) -> None:
+    """Refuse an address at which nothing listens.
+
+    Raises:
+        LaunchError: Says why.
+    """
+    host, colon, port = address.rpartition("//")[2].rpartition(":")
+    if not (colon and port.isdecimal()):
+        return  # "auto", "local": Ray looks for it
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except (OSError, OverflowError) as error:
+        raise LaunchError(
+            f"no Ray cluster at {address} ({error}); start one with `ray start --head`, or leave "
+            "the address out"
+        ) from None
 
 
 def _resources(ray: Any, options: Mapping[str, str], device: str | None) -> tuple[float, int]:
@@ -96,7 +169,9 @@ def _together(options: Mapping[str, str]) -> int:
     return int(text)
 
 
-def _work(ray: Any, manifest: Manifest, gpus: float, cpus: int, watcher: Watcher) -> Tally:
+def _work(
+    ray: Any, manifest: Manifest, gpus: float, cpus: int, retries: int, watcher: Watcher
+) -> Tally:
     from sambench.launch.signals import stop_on_signal
     from sambench.launch.unit import STOP_FILE, conclude
 
@@ -106,18 +181,23 @@ def _work(ray: Any, manifest: Manifest, gpus: float, cpus: int, watcher: Watcher
         variables[RUNS_ON_DEVICE] = str(max(1, round(1 / gpus)))
     if plugins := os.environ.get(VARIABLE):
         variables[VARIABLE] = plugins
+    if command := os.environ.get(COMMAND):
+        variables[COMMAND] = command
     task = ray.remote(do_unit).options(
         num_gpus=gpus,
         num_cpus=cpus,
-        max_retries=RETRIES,
-        runtime_env={"env_vars": variables},
+        max_retries=retries,
+        runtime_env={"env_vars": variables, **_interpreter()},
     )
     left = {task.remote(str(path), index, cpus): index for index in range(len(manifest.configs))}
-    total = len(left)
+    total, late = len(left), time.monotonic() + BEGIN_SECONDS
     try:
         with stop_on_signal() as stop_requested:
             while left:
                 watcher.waiting("Ray", total - len(left), total)
+                if time.monotonic() > late:
+                    late = math.inf
+                    _say_if_none_began(ray, manifest, cpus, watcher)
                 over, _ = ray.wait(list(left), timeout=LOOK_SECONDS)
                 for one in over:
                     conclude(manifest, left.pop(one), watcher, tally, _end(ray, one))
@@ -133,12 +213,29 @@ def _work(ray: Any, manifest: Manifest, gpus: float, cpus: int, watcher: Watcher
     return tally
 
 
+def _say_if_none_began(ray: Any, manifest: Manifest, cpus: int, watcher: Watcher) -> None:
+    """Say so where Ray has room for a run and none has begun, instead of waiting in silence."""
+    store, free = Store(manifest.results), ray.available_resources().get("CPU", 0)
+    if free >= cpus and not any(store.folder(config).exists() for config in manifest.configs):
+        watcher.say(
+            f"warning: Ray has begun no run in {BEGIN_SECONDS:.0f} s though {free:g} CPU are free; "
+            "its logs say why (session_latest/logs in its folder, /tmp/ray as a rule)"
+        )
+
+
+def _interpreter() -> dict[str, str]:
+    """Return the interpreter for the tasks where its path has a space, which Ray does not quote."""
+    quoted = shlex.quote(sys.executable)
+    return {} if quoted == sys.executable else {"py_executable": quoted}
+
+
 def _end(ray: Any, task: Any) -> str:
     """Return what Ray knows of the end of a task."""
     try:
         ray.get(task)
     except ray.exceptions.RayError as error:
-        return f"its Ray task failed: {' '.join(str(error).split())[:300]}"
+        last = (str(error).strip() or type(error).__name__).splitlines()[-1]
+        return f"its Ray task failed: {last[:300]}"
     return "its Ray task ended without finishing it"
 
 
@@ -147,8 +244,10 @@ def do_unit(manifest: str, index: int, threads: int) -> None:
     import torch
 
     from sambench.launch.unit import CLUSTER_PATIENCE, perform_alone
+    from sambench.store.environment import choose_device
 
     torch.set_num_threads(threads)
+    choose_device(Manifest.read(Path(manifest)).device)
     perform_alone(Path(manifest), index, lambda: False, patience=CLUSTER_PATIENCE)
 
 
@@ -162,6 +261,7 @@ launchers.register(
             "num_gpus": "GPUs of each run; 1, or 0 where the cluster has none",
             RUNS_PER_DEVICE: "runs that share a GPU: num_gpus is one over it",
             "num_cpus": "cores and threads of each run; 1",
+            "retries": "times that a run goes on anew whose process or node was lost; 2",
         },
         reference="pip install 'sambench[ray]'",
     )

@@ -1,9 +1,9 @@
-"""Runs on a Slurm cluster: an array job of the missing ones, submitted through submitit.
+"""Runs on a Slurm cluster: an array job of the missing ones.
 
-How a run stands is read from its files and from `squeue`, never from submitit's results, which do
-not end for a job that was killed. Ctrl-C cancels the jobs: each run is saved after its step. Any
-other end of this process (a closed shell, a lost connection) leaves them alone: the same command
-finds those still queued, submits what is missing, and waits for both.
+How a run stands is read from its files and from Slurm's own account of its job. Ctrl-C cancels the
+jobs: each run is saved after its step. Any other end of this process (a closed shell, a lost
+connection) leaves them alone: the same command finds those still queued, submits what is missing,
+and waits for both.
 """
 
 from __future__ import annotations
@@ -11,198 +11,242 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Any
 
-from sambench.errors import ConfigError, LaunchError, did_you_mean
-from sambench.files.atomic import write_json
+from sambench.config.run_config import RunConfig
+from sambench.errors import LaunchError
+from sambench.files.atomic import write_json, write_text
+from sambench.files.claim import Claimed
+from sambench.launch import slurm_queue
 from sambench.launch.launcher import RUNS_PER_DEVICE, Launcher, launchers
-from sambench.launch.manifest import LAUNCHES, Manifest
+from sambench.launch.manifest import LAUNCHES, MANIFEST, Manifest
+from sambench.launch.slurm_queue import End, Job
+from sambench.launch.slurm_script import JobOptions, job_options, job_script
 from sambench.launch.watcher import Tally, Watcher
+from sambench.store.record import COMPLETED, FAILED
+from sambench.store.tree import Store
 
-if TYPE_CHECKING:
-    from submitit.helpers import DelayedSubmission
-
-SUBMISSION = "slurm.json"
+SUBMISSION, SCRIPT = "slurm.json", "job.sh"
 POLL_SECONDS = 5.0
 """How often `squeue` is asked."""
 
 ARRAY_SIZE = 1000
 """Most tasks of an array job: one below Slurm's default MaxArraySize."""
 
-REQUEUES = 100
-"""Times that submitit requeues a job; it takes each preemption of a job under 10 minutes for a
-time-out, and gives up after three by default."""
-
-SHARED = ("timeout_min", "mem_gb", "nodes", "cpus_per_task", "gpus_per_node", "stderr_to_stdout")
-SETUP = ["export OMP_NUM_THREADS=${SLURM_CPUS_PER_TASK:-1} OMP_WAIT_POLICY=PASSIVE"]
-
-Queue = dict[str, tuple[str, str]]
-"""State and name of each of the user's jobs, by its id (`12_3` in an array)."""
-
-
-class ClusterUnit:
-    """What a job calls. Of it, two strings and a number are pickled, and no code.
-
-    submitit would save and requeue from within its signal handler, which may run in the middle of a
-    step, with perturbed weights. So the signal is only noted here; the run is saved at the end of
-    its step, and then submitit's handler is called to requeue the job.
-    """
-
-    def __call__(self, manifest: str, index: int) -> None:
-        """Do a unit; requeue the job if a time limit or a preemption cut it."""
-        from submitit.core.job_environment import JobEnvironment
-
-        from sambench.launch.unit import CLUSTER_PATIENCE, perform_alone
-
-        cut = JobEnvironment._usr_sig()
-        caught: list[int] = []
-
-        def note(number: int, frame: FrameType | None) -> None:
-            caught.append(number)
-
-        before = {number: signal.signal(number, note) for number in (cut, signal.SIGTERM)}
-        code = perform_alone(Path(manifest), index, lambda: bool(caught), patience=CLUSTER_PATIENCE)
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        requeue = before[cut]
-        if code == 130 and cut in caught and callable(requeue):
-            requeue(cut, None)  # ends the process
-        sys.exit(code)
-
-    def checkpoint(self, manifest: str, index: int) -> DelayedSubmission:
-        """Return what the requeued job is to call: the same again."""
-        from submitit.helpers import DelayedSubmission
-
-        return DelayedSubmission(self, manifest, index)
+Jobs = dict[str, tuple[Path, tuple[int, ...]]]
+"""The folder of its launch and the places of its runs in the manifest, by the id of a job."""
 
 
 def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> Tally:
     """Submit the runs that no earlier job will do, and wait until all are over.
 
     Raises:
-        ConfigError: If an option is not one of submitit's.
-        LaunchError: If Slurm or submitit is not there, or the jobs are refused.
+        ConfigError: If the options contradict each other.
+        LaunchError: If Slurm is not there or does not answer, or the jobs are refused.
     """
-    if RUNS_PER_DEVICE in options:
-        raise ConfigError(
-            "the slurm launcher gives each run a device of its own; to pack several, start "
-            "`compare --launcher local --runs-per-device N` in one job"
-        )
-    given = {key: _value(text) for key, text in options.items()}
-    wait = given.pop("wait", True)
+    given = job_options(options)
+    if given.promises_gpu and manifest.device is None:
+        manifest = replace(manifest, device="cuda")  # a job without one stops and says so
+    number = len(manifest.configs)
+    if given.file is not None:
+        write_text(given.file, job_script(given, manifest.write(), number, _name(manifest)))
+        watcher.say(f"wrote {given.file}; submit it with `sbatch {given.file}`")
+        return Tally(elsewhere=number)
     if shutil.which("sbatch") is None or shutil.which("squeue") is None:
         raise LaunchError("there is no Slurm here (no sbatch); use another --launcher")
-    jobs = _queued_earlier(manifest)
+    jobs = _queued_earlier(manifest.results, manifest.configs, watcher.say)
+    there = {place for _, places in jobs.values() for place in places}
     if jobs:
-        watcher.say(f"{len(jobs)} of the runs are in the queue already: {', '.join(sorted(jobs))}")
-    missing = [n for n in range(len(manifest.configs)) if n not in jobs.values()]
-    for start in range(0, len(missing), ARRAY_SIZE):
-        part = missing[start : start + ARRAY_SIZE]
-        submitted = _submit(manifest, part, given)
-        first = min(submitted, key=len).partition("_")[0]
-        plural = "" if len(part) == 1 else "s"
-        watcher.say(f"submitted {len(part)} run{plural} to Slurm as job {first}")
-        jobs |= submitted
-    if not wait:
-        return Tally(elsewhere=len(jobs))
-    return _wait(manifest, jobs, watcher)
+        shown = ", ".join(sorted(jobs))
+        watcher.say(f"{len(there)} of the runs are in the queue already: {shown}")
+    jobs |= _submit(manifest, [n for n in range(number) if n not in there], given, watcher)
+    if not given.wait:
+        return Tally(elsewhere=number)
+    return _Launch(manifest, jobs, given, watcher).wait()
 
 
-def _submit(manifest: Manifest, part: Sequence[int], given: Mapping[str, Any]) -> dict[str, int]:
-    """Submit some of the runs; return the index of the run of each job."""
-    try:
-        import submitit
-    except ImportError:
-        raise LaunchError(
-            "the slurm launcher needs submitit: pip install 'sambench[slurm]'"
-        ) from None
-    path = replace(manifest, configs=tuple(manifest.configs[n] for n in part)).write()
-    name = f"sambench-{path.parent.name}"
-    known = {*SHARED, *submitit.SlurmExecutor._valid_parameters()}
-    for key in given:
-        if key not in known:
-            raise ConfigError(
-                f"launcher slurm has no option {key!r}{did_you_mean(key, known)}; it has wait and "
-                f"submitit's: {', '.join(sorted(known))}"
-            )
-    parameters = {key if key in SHARED else f"slurm_{key}": v for key, v in given.items()}
-    setup = [*SETUP, *([str(given["setup"])] if "setup" in given else [])]
-    try:
-        executor = submitit.AutoExecutor(
-            path.parent / "slurm", cluster="slurm", slurm_max_num_timeout=REQUEUES
-        )
-        executor.update_parameters(**{**parameters, "name": name, "slurm_setup": setup})
-    except (TypeError, ValueError, NameError, AssertionError) as error:
-        raise ConfigError(f"--slurm: {' '.join(str(error).split())}") from None
-    try:
-        unit, places = ClusterUnit(), range(len(part))
-        submitted = executor.map_array(unit, [str(path)] * len(part), places)
-    except submitit.core.utils.FailedJobError as error:
-        said = [line for line in str(error).splitlines() if "sbatch" in line and "error" in line]
-        raise LaunchError(f"Slurm refused the jobs: {' '.join(said) or error}") from None
-    jobs = {str(job.job_id): n for job, n in zip(submitted, part, strict=True)}
-    runs = {job: manifest.configs[n].id for job, n in jobs.items()}
-    write_json(path.with_name(SUBMISSION), {"version": 1, "name": name, "runs": runs})
+def check(options: Mapping[str, str]) -> None:
+    """Have Slurm look at the options without submitting anything.
+
+    Raises:
+        ConfigError: If the options contradict each other.
+        LaunchError: If Slurm refuses them.
+    """
+    script = job_script(job_options(options), Path("launch") / MANIFEST, 1, "sambench")
+    if shutil.which("sbatch"):
+        slurm_queue.sbatch(script, test=True)
+
+
+def describe_queued(results: Path, configs: Sequence[RunConfig]) -> dict[str, str]:
+    """Return what Slurm says of the runs that a job of an earlier launch will do, by id."""
+    if shutil.which("squeue") is None or not any((results / LAUNCHES).glob(f"*/{SUBMISSION}")):
+        return {}
+    found: dict[str, str] = {}
+    for job, folder, runs in _queued(results, lambda text: None):
+        log = "" if job.state == "PENDING" else f", log {folder / f'{job.id}.log'}"
+        found |= dict.fromkeys(runs, f"{job}{log}")
+    return {config.id: found[config.id] for config in configs if config.id in found}
+
+
+def _name(manifest: Manifest) -> str:
+    """Return the name of a job: the suite, and the run where there is one only."""
+    alone = manifest.configs[0].name if len(manifest.configs) == 1 else ""
+    return ":".join(filter(None, (manifest.suite or "sambench", alone)))
+
+
+def _submit(manifest: Manifest, places: Sequence[int], given: JobOptions, watcher: Watcher) -> Jobs:
+    """Submit some of the runs, nothing of which is left where Slurm refuses them."""
+    jobs: Jobs = {}
+    each = given.runs_per_job
+    for start in range(0, len(places), ARRAY_SIZE * each):
+        part = places[start : start + ARRAY_SIZE * each]
+        chosen = replace(manifest, configs=tuple(manifest.configs[n] for n in part))
+        path = chosen.write()
+        script = job_script(given, path, len(part), _name(chosen))
+        try:
+            number = slurm_queue.sbatch(script)
+        except LaunchError:
+            shutil.rmtree(path.parent)
+            raise
+        write_text(path.with_name(SCRIPT), script)
+        tasks = {
+            f"{number}_{n // each}": tuple(part[n : n + each]) for n in range(0, len(part), each)
+        }
+        runs = {job: [manifest.configs[n].id for n in those] for job, those in tasks.items()}
+        write_json(path.with_name(SUBMISSION), {"version": 2, "runs": runs})
+        said = f"{len(part)} run{'' if len(part) == 1 else 's'}"
+        watcher.say(f"submitted {said} to Slurm as job {number}; logs in {path.parent}")
+        jobs |= {job: (path.parent, those) for job, those in tasks.items()}
     return jobs
 
 
-def _queued_earlier(manifest: Manifest) -> dict[str, int]:
+def _queued(results: Path, say: Callable[[str], None]) -> Iterator[tuple[Job, Path, Sequence[str]]]:
+    """Yield each job of an earlier launch that is not over, its folder and the ids of its runs.
+
+    Raises:
+        LaunchError: If Slurm does not answer: nobody knows then what is in the queue.
+    """
+    queue = slurm_queue.read_queue()
+    if queue is None:
+        raise LaunchError("squeue does not answer, so nobody knows what is queued; try again later")
+    for path in sorted((results / LAUNCHES).glob(f"*/{SUBMISSION}")):
+        try:
+            runs = dict(json.loads(path.read_text())["runs"])
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            say(f"warning: {path} is damaged, so jobs that it names are not found again")
+            continue
+        for job, ids in runs.items():
+            if (found := queue.get(job)) and path.parent.name in f"{found.comment} {found.name}":
+                yield found, path.parent, [ids] if isinstance(ids, str) else ids
+
+
+def _queued_earlier(
+    results: Path, configs: Sequence[RunConfig], say: Callable[[str], None]
+) -> Jobs:
     """Return the jobs of earlier launches that will still do some of the runs."""
-    places = {config.id: n for n, config in enumerate(manifest.configs)}
-    queue = _queue() or {}
-    names = {name for _, name in queue.values()}
-    found = {}
-    for path in (manifest.results / LAUNCHES).glob(f"*/{SUBMISSION}"):
-        submission = json.loads(path.read_text())
-        if submission["name"] in names:
-            for job, run in submission["runs"].items():
-                if run in places and queue.get(job, ("", ""))[1] == submission["name"]:
-                    found[job] = places[run]
+    places = {config.id: n for n, config in enumerate(configs)}
+    found: Jobs = {}
+    for job, folder, runs in _queued(results, say):
+        if wanted := tuple(places[run] for run in runs if run in places):
+            found[job.id] = (folder, wanted)
     return found
 
 
-def _wait(manifest: Manifest, jobs: dict[str, int], watcher: Watcher) -> Tally:
-    """Tell of each run as its job leaves the queue; Ctrl-C cancels those that are left."""
-    from sambench.launch.signals import stop_on_signal
+class _Launch:
+    """Waits for jobs, tells of their runs and submits those again that were lost."""
 
-    tally, total, left, ended = Tally(), len(jobs), dict(jobs), False
-    try:
-        with stop_on_signal((signal.SIGINT,)) as stop_requested:
-            while left:
-                if stop_requested() and not tally.interrupted:
-                    tally.interrupted = True
-                    watcher.say("cancelling the jobs; each run is saved after its step")
-                    _cancel(left)
-                queue = _queue()
-                gone = [] if queue is None else [job for job in left if job not in queue]
-                for job in gone:
-                    _end(manifest, job, left.pop(job), watcher, tally)
-                if manifest.fail_fast and tally.exit_code == 1 and left and not ended:
-                    ended = True
-                    _cancel(left)
-                if left:
-                    watcher.waiting(_summary(queue or {}, left), total - len(left), total)
-                    _sleep(lambda: stop_requested() and not tally.interrupted)
-    except KeyboardInterrupt:
-        tally.interrupted = True
-    return tally
+    def __init__(self, manifest: Manifest, jobs: Jobs, given: JobOptions, watcher: Watcher) -> None:
+        self._manifest = manifest
+        self._left = dict(jobs)
+        self._given = given
+        self._watcher = watcher
+        self._total = len(manifest.configs)
+        self._store = Store(manifest.results)
+        self._before = [self._store.load(config) for config in manifest.configs]
+        self._tries: Counter[int] = Counter()
+        self._tally = Tally()
+        self._ended = False
 
+    def wait(self) -> Tally:
+        """Tell of each run as its job is over; Ctrl-C cancels those that are left."""
+        from sambench.launch.signals import stop_on_signal
 
-def _end(manifest: Manifest, job: str, index: int, watcher: Watcher, tally: Tally) -> None:
-    from sambench.launch.unit import conclude
+        tally = self._tally
+        try:
+            with stop_on_signal((signal.SIGINT,)) as stop_requested:
+                while self._left:
+                    if stop_requested() and not tally.interrupted:
+                        tally.interrupted = True
+                        self._watcher.say("cancelling the jobs; each run is saved after its step")
+                        slurm_queue.cancel(self._left)
+                    self._look()
+                    if self._manifest.fail_fast and tally.exit_code == 1 and not self._ended:
+                        self._ended = True
+                        slurm_queue.cancel(self._left)
+                    if self._left:
+                        _sleep(lambda: stop_requested() and not tally.interrupted)
+        except KeyboardInterrupt:
+            tally.interrupted = True
+        return tally
 
-    reason = (
-        f"its Slurm job {job} ended without finishing it (killed, out of memory, node lost); "
-        f"see the logs below {manifest.results / LAUNCHES}"
-    )
-    conclude(manifest, index, watcher, tally, reason)
+    def _look(self) -> None:
+        queue = slurm_queue.read_queue()
+        if queue is None:
+            self._watcher.waiting("Slurm does not answer", self._done(), self._total)
+            return
+        for job in [job for job in self._left if job not in queue]:
+            if (end := slurm_queue.read_end(job)) is not None:
+                self._conclude(job, end)
+        jobs = [queue[job] for job in self._left if job in queue]
+        self._watcher.waiting(_summary(jobs), self._done(), self._total)
+
+    def _done(self) -> int:
+        return self._total - sum(len(places) for _, places in self._left.values())
+
+    def _conclude(self, job: str, end: End) -> None:
+        from sambench.launch.unit import conclude
+
+        folder, places = self._left.pop(job)
+        log = folder / f"{job}.log"
+        lost = [] if self._tally.interrupted or self._ended else self._lost(places, end)
+        for place in (place for place in places if place not in lost):
+            reason = f"its Slurm job {job} is over ({end}); see {log}"
+            if last := slurm_queue.last_line(log):
+                reason += f", which ends: {last}"
+            self._correct(place, reason)
+            conclude(self._manifest, place, self._watcher, self._tally, reason)
+        if lost:
+            self._tries.update(lost)
+            self._watcher.say(f"job {job} was lost ({end}); {len(lost)} of its runs go on anew")
+            self._left |= _submit(self._manifest, lost, self._given, self._watcher)
+
+    def _correct(self, place: int, reason: str) -> None:
+        """Replace the reason of an earlier failure in the record of a run that was never begun."""
+        config, before = self._manifest.configs[place], self._before[place]
+        if before and before.status == FAILED and before == self._store.load(config):
+            with suppress(Claimed), self._store.claim(config):
+                self._store.save(replace(before, error=reason))
+
+    def _lost(self, places: Sequence[int], end: End) -> list[int]:
+        """Return those of a job's runs that are not done, through no fault of theirs."""
+        if not end.lost:
+            return []
+        wanted = self._manifest.curvature
+        lost = []
+        for place in places:
+            config = self._manifest.configs[place]
+            record = self._store.load(config)
+            done = record is not None and record.status == COMPLETED
+            if done and record is not None and wanted is not None:
+                done = wanted.is_done(config, record.hessian)
+            if not done and self._tries[place] < self._given.retries:
+                lost.append(place)
+        return lost
 
 
 def _sleep(interrupted: Callable[[], bool]) -> None:
@@ -212,36 +256,15 @@ def _sleep(interrupted: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
-def _summary(queue: Queue, left: Mapping[str, int]) -> str:
-    states = [queue[job][0].lower() for job in left if job in queue]
-    return "Slurm: " + ", ".join(f"{states.count(s)} {s}" for s in sorted(set(states)))
-
-
-def _queue() -> Queue | None:
-    """Return the user's jobs that are not over, or None when Slurm does not answer."""
-    command = ["squeue", "--noheader", "--array", "--me", "--format=%i %T %j"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    rows = (line.split(maxsplit=2) for line in done.stdout.splitlines())
-    return {job: (state, name) for job, state, name in rows}
-
-
-def _cancel(jobs: Mapping[str, int]) -> None:
-    """Have Slurm end jobs: those that run get a TERM first, and save their runs."""
-    subprocess.run(["scancel", *jobs], capture_output=True, timeout=60, check=False)
-
-
-def _value(text: str) -> bool | int | float | str:
-    if text.lower() in ("yes", "true", "no", "false"):
-        return text.lower() in ("yes", "true")
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
+def _summary(jobs: Sequence[Job]) -> str:
+    """Say how many jobs are in which state, why they wait, and when the next one starts."""
+    states = Counter(job.state.lower() for job in jobs)
+    waiting = [job for job in jobs if job.state == "PENDING"]
+    reasons = ", ".join(sorted({job.reason for job in waiting} - {"None", ""}))
+    starts = sorted(job.start for job in waiting if job.start[:1].isdigit())
+    told = ", ".join(f"{states[state]} {state}" for state in sorted(states)) or "jobs are ending"
+    told += f" ({reasons})" if reasons else ""
+    return f"Slurm: {told}" + (f", next start {starts[0]}" if starts else "")
 
 
 launchers.register(
@@ -249,15 +272,24 @@ launchers.register(
         name="slurm",
         summary="a Slurm cluster: one array job of the missing runs",
         launch=launch,
+        check=check,
+        describe_queued=describe_queued,
         options={
             "partition": "where to queue",
             "gpus_per_node": "GPUs of each run; 1 as a rule",
             "timeout_min": "time limit; a run that takes longer is requeued and resumed",
-            "array_parallelism": "most runs at once",
+            "array_parallelism": "most jobs at once",
+            "setup": "a shell line before each run, as `module load cuda`; may be repeated",
+            "python": "what starts Python in the job, as `apptainer exec --nv image.sif python`",
+            "runs_per_job": "runs that a job does, one after another",
+            RUNS_PER_DEVICE: "how many of these side by side",
+            "retries": "times that a run is submitted again whose node or memory was lost; 2",
+            "signal_delay_s": "seconds before the time limit at which a run saves itself; 90",
             "wait": "no: return once the jobs are submitted",
-            "...": "every other parameter of submitit for Slurm (account, qos, constraint ...)",
+            "sbatch": "file to write the job script to, instead of submitting it",
+            "...": "every other option of sbatch, as account, qos or constraint",
         },
         open_options=True,
-        reference="pip install 'sambench[slurm]', and Slurm",
+        reference="Slurm",
     )
 )

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from sambench.optim.method import Method, Oracle, optimizer
-
-if TYPE_CHECKING:
-    from sambench.optim.vector import Vector
+from sambench.optim.method import Method, optimizer
 
 
 @optimizer(
@@ -28,7 +23,3 @@ class Adam(Method):
     with :math:`d = g(w) + \lambda w`, learning rate :math:`\eta`, `betas` :math:`\beta_1, \beta_2`,
     `eps` :math:`\epsilon` and weight decay :math:`\lambda`, in step t.
     """
-
-    def direction(self, gradient: Oracle) -> Vector:
-        """Return g, the gradient at w."""
-        return gradient()

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from sambench.optim.method import Method, Oracle, optimizer
-
-if TYPE_CHECKING:
-    from sambench.optim.vector import Vector
+from sambench.optim.method import Method, optimizer
 
 
 @optimizer(
@@ -26,7 +21,3 @@ class AdamW(Method):
     with Adam's running means m and v of :math:`d = g(w)` and :math:`d^2`: the decay :math:`\lambda`
     is no part of the gradient, so it is not scaled by it.
     """
-
-    def direction(self, gradient: Oracle) -> Vector:
-        """Return g, the gradient at w."""
-        return gradient()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from sambench.optim.hyperparameter import Hyperparameter
+from sambench.optim.hyperparameter import Hyperparameter, radius
 from sambench.optim.method import EPSILON, Method, Oracle, optimizer
 
 if TYPE_CHECKING:
@@ -27,25 +27,23 @@ class AESAM(Method):
               g & \text{otherwise} \end{cases}
 
     with running mean :math:`\mu` and variance :math:`\sigma^2` of :math:`\|g\|^2`. The threshold
-    :math:`c_t` goes linearly from `first` to `last` over `steps` steps. One or two passes a step;
-    the choice waits for the device.
+    :math:`c_t` goes linearly from `first` to `last` over the run: over `steps` steps, or, where
+    that is 0, over those that the loop has told (`optimizer.total_steps = ...`), or else 10,000.
+    One or two passes a step; the choice waits for the device.
     """
 
-    rho = Hyperparameter(
-        0.05,
-        minimum=0.0,
-        help="radius of the ball, L2 norm over all weights",
-        grid=(0.01, 0.02, 0.05, 0.1, 0.2, 0.5),
-    )
+    USUAL = 10_000
+
+    rho = radius(0.05)
     decay = Hyperparameter(
         0.9, minimum=0.0, below=1.0, shared=True, help="of the running mean and variance"
     )
     first = Hyperparameter(
         1.0, shared=True, help="threshold c at the start, in standard deviations"
     )
-    last = Hyperparameter(-1.0, shared=True, help="threshold c after `steps` steps")
+    last = Hyperparameter(-1.0, shared=True, help="threshold c at the end")
     steps = Hyperparameter(
-        10000.0, minimum=1.0, shared=True, help="steps from the first threshold to the last"
+        0.0, minimum=0.0, shared=True, help="steps between the thresholds; 0 for the whole run"
     )
 
     def direction(self, gradient: Oracle) -> Vector:
@@ -64,5 +62,6 @@ class AESAM(Method):
         mean = self.decay * mean + (1 - self.decay) * squared_norm
         variance = self.decay * variance + (1 - self.decay) * (squared_norm - mean) ** 2
         self.counters.update(mean=mean, variance=variance)
-        threshold = self.first + (self.last - self.first) * min(step / self.steps, 1.0)
+        steps = self.steps or self.optimizer.total_steps or self.USUAL
+        threshold = self.first + (self.last - self.first) * min(step / steps, 1.0)
         return squared_norm >= mean + threshold * math.sqrt(variance)

@@ -43,7 +43,7 @@ class ASAM(Method):
     )
 
     @classmethod
-    def defaults(cls, given: Mapping[str, object]) -> Mapping[str, float | str | bool]:
+    def defaults(cls, given: Mapping[str, object], base: str) -> Mapping[str, float | str | bool]:
         """Return the port's radius and eta where every tensor is scaled."""
         return {"rho": 2.0, "eta": 0.0} if given.get("scope") == "all" else {}
 
@@ -53,9 +53,7 @@ class ASAM(Method):
         weights = gradient.weights
         scale = self.ball(weights, [not role.weight for role in gradient.roles])
         norm = g.mul_(scale).norm()
-        point = weights.plus_product(g, scale, self.rho / (norm + EPSILON))
-        del scale
-        return gradient(to=point)
+        return gradient(at=g, times=scale, by=self.rho / (norm + EPSILON))
 
     def ball(self, weights: Vector, others: Sequence[bool]) -> Vector:
         """Return T, up to a sign in each element: it is only ever used squared or in a norm."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sambench.optim.hyperparameter import Hyperparameter
+from sambench.optim.hyperparameter import Hyperparameter, radius
 from sambench.optim.method import EPSILON, Method, Oracle, optimizer
 
 if TYPE_CHECKING:
@@ -39,9 +39,7 @@ class CRSAM(Method):
 
     FLOOR = 1e-6
 
-    rho = Hyperparameter(
-        0.1, minimum=0.0, help="radius of the ball, L2 norm over all weights", grid=(0.05, 0.1, 0.2)
-    )
+    rho = radius(0.1, grid=(0.05, 0.1, 0.2))
     gamma = Hyperparameter(
         0.1, minimum=0.0, help="weight of the curvature (the paper's alpha)", grid=(0.01, 0.1, 0.5)
     )

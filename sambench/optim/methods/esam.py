@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
-from sambench.optim.hyperparameter import Hyperparameter
+from sambench.optim.hyperparameter import Hyperparameter, radius
 from sambench.optim.method import EPSILON, Method, Oracle, optimizer
 
 if TYPE_CHECKING:
@@ -30,12 +30,7 @@ class ESAM(Method):
     a step costs 1 + 1/3 + 1/2 passes. A closure that cannot tell its samples apart runs them all.
     """
 
-    rho = Hyperparameter(
-        0.05,
-        minimum=0.0,
-        help="radius of the ball, L2 norm over all weights",
-        grid=(0.01, 0.02, 0.05, 0.1, 0.2, 0.5),
-    )
+    rho = radius(0.05)
     share = Hyperparameter(
         0.5,
         minimum=0.05,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sambench.optim.hyperparameter import Hyperparameter
+from sambench.optim.hyperparameter import Hyperparameter, radius
 from sambench.optim.method import EPSILON, Method, Oracle, optimizer
 
 if TYPE_CHECKING:
@@ -26,12 +26,7 @@ class FSAM(Method):
     with :math:`\lambda` = `decay`; in the first step :math:`m = u = g`, as in the authors' code.
     """
 
-    rho = Hyperparameter(
-        0.2,
-        minimum=0.0,
-        help="radius of the ball, L2 norm over all weights",
-        grid=(0.05, 0.1, 0.2, 0.5),
-    )
+    rho = radius(0.2, grid=(0.05, 0.1, 0.2, 0.5))
     sigma = Hyperparameter(
         1.0,
         minimum=0.0,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sambench.optim.hyperparameter import Hyperparameter
+from sambench.optim.hyperparameter import Hyperparameter, radius
 from sambench.optim.method import EPSILON, Method, Oracle, optimizer
 
 if TYPE_CHECKING:
@@ -30,12 +30,7 @@ class GCSAM(Method):
     (`norm="centered"`).
     """
 
-    rho = Hyperparameter(
-        0.05,
-        minimum=0.0,
-        help="radius of the ball, L2 norm over all weights",
-        grid=(0.01, 0.02, 0.05, 0.1, 0.2, 0.5),
-    )
+    rho = radius(0.05)
     norm = Hyperparameter(
         "raw", choices=("raw", "centered"), help="|g| as in the code, or |GC(g)| as in the paper"
     )

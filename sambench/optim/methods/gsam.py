@@ -56,10 +56,8 @@ class GSAM(Method):
         """Return g_a - alpha (g - c g_a), c = <g, g_a> / |g_a|^2."""
         g = gradient()
         norm = g.norm()
-        g_a = gradient(along=g, by=self.rho() / (norm + EPSILON))
-        inner, square = g.products(g_a, norm)
-        along = inner / (square + EPSILON)
-        return g_a.mul_(along * self.alpha + 1.0).add_(g, -self.alpha)
+        g_a = gradient(at=g, by=self.rho() / (norm + EPSILON), keep=True)
+        return g_a.mul_(g.projection(g_a, norm) * self.alpha + 1.0).add_(g, -self.alpha)
 
     def rho(self) -> float | Tensor:
         """Return the radius at the first group's learning rate; on the device where that is."""

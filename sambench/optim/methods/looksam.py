@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sambench.optim.hyperparameter import Hyperparameter
+from sambench.optim.hyperparameter import Hyperparameter, radius
 from sambench.optim.method import EPSILON, Method, Oracle, optimizer
 
 if TYPE_CHECKING:
@@ -33,9 +33,7 @@ class LookSAM(Method):
     step.
     """
 
-    rho = Hyperparameter(
-        0.1, minimum=0.0, help="radius of the ball, L2 norm over all weights", grid=(0.05, 0.1, 0.2)
-    )
+    rho = radius(0.1, grid=(0.05, 0.1, 0.2))
     alpha = Hyperparameter(
         0.7, minimum=0.0, help="weight of the reused sharpness", grid=(0.2, 0.5, 0.7, 1.0)
     )
@@ -48,7 +46,6 @@ class LookSAM(Method):
         if step % round(self.k):
             kept = self.memory["sharpness"]
             return g.add_(kept, self.alpha * g.norm() / (kept.norm() + EPSILON))
-        g_a = gradient(along=g, by=self.rho / (g.norm() + EPSILON))
-        inner, square = g_a.products(g)
-        self.memory["sharpness"] = g.times_plus_(-inner / (square + EPSILON), g_a)
+        g_a = gradient(at=g, by=self.rho / (g.norm() + EPSILON), keep=True)
+        self.memory["sharpness"] = g.times_plus_(-g_a.projection(g), g_a)
         return g_a

@@ -52,4 +52,4 @@ class MSAM(Method):
         v = self.optimizer.momentum()
         if v is None:
             return gradient()
-        return gradient(along=v, by=-self.rho / (v.norm() + EPSILON))
+        return gradient(at=v, by=-self.rho / (v.norm() + EPSILON), keep=True)

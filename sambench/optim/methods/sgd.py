@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from sambench.optim.method import Method, Oracle, optimizer
-
-if TYPE_CHECKING:
-    from sambench.optim.vector import Vector
+from sambench.optim.method import Method, optimizer
 
 
 @optimizer(
@@ -26,7 +21,3 @@ class SGD(Method):
     with momentum :math:`\mu`, dampening :math:`\tau`, learning rate :math:`\eta` and weight decay
     :math:`\lambda`; :math:`v = d` in the first step.
     """
-
-    def direction(self, gradient: Oracle) -> Vector:
-        """Return g, the gradient at w."""
-        return gradient()

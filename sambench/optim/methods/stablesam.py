@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sambench.optim.hyperparameter import Hyperparameter
+from sambench.optim.hyperparameter import radius
 from sambench.optim.method import EPSILON, Method, Oracle, optimizer
 
 if TYPE_CHECKING:
@@ -24,12 +24,7 @@ class StableSAM(Method):
               d = \frac{\|g\|}{\|g_a\|} \, g_a
     """
 
-    rho = Hyperparameter(
-        0.05,
-        minimum=0.0,
-        help="radius of the ball, L2 norm over all weights",
-        grid=(0.01, 0.02, 0.05, 0.1, 0.2, 0.5),
-    )
+    rho = radius(0.05)
 
     def direction(self, gradient: Oracle) -> Vector:
         """Return g_a with the norm of g."""

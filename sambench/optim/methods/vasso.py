@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sambench.optim.hyperparameter import Hyperparameter
+from sambench.optim.hyperparameter import Hyperparameter, radius
 from sambench.optim.method import EPSILON, Method, Oracle, optimizer
 
 if TYPE_CHECKING:
@@ -26,12 +26,7 @@ class VaSSO(Method):
     with :math:`m = g` in the first step.
     """
 
-    rho = Hyperparameter(
-        0.2,
-        minimum=0.0,
-        help="radius of the ball, L2 norm over all weights",
-        grid=(0.05, 0.1, 0.2, 0.5),
-    )
+    rho = radius(0.2, grid=(0.05, 0.1, 0.2, 0.5))
     theta = Hyperparameter(
         0.9,
         minimum=0.0,
@@ -50,4 +45,4 @@ class VaSSO(Method):
         else:
             mean.toward_(g, self.theta)
         del g
-        return gradient(along=mean, by=self.rho / (mean.norm() + EPSILON))
+        return gradient(at=mean, by=self.rho / (mean.norm() + EPSILON), keep=True)

@@ -6,10 +6,10 @@ import warnings
 from typing import TYPE_CHECKING
 
 from sambench.errors import SambenchWarning
-from sambench.optim.beside import Beside
-from sambench.optim.hyperparameter import Hyperparameter
+from sambench.optim.hyperparameter import Hyperparameter, radius
 from sambench.optim.method import (
     EPSILON,
+    Beside,
     Method,
     Oracle,
     Parameterized,
@@ -40,12 +40,7 @@ class WSAM(Method):
     preconditioning nor momentum touches: on Adam that term is small.
     """
 
-    rho = Hyperparameter(
-        0.05,
-        minimum=0.0,
-        help="radius of the ball, L2 norm over all weights",
-        grid=(0.02, 0.05, 0.1, 0.2),
-    )
+    rho = radius(0.05, grid=(0.02, 0.05, 0.1, 0.2))
     gamma = Hyperparameter(
         0.9, minimum=0.0, below=1.0, help="weight of the sharpness", grid=(0.5, 0.8, 0.9, 0.95)
     )
@@ -64,7 +59,7 @@ class WSAM(Method):
     def direction(self, gradient: Oracle) -> Vector:
         """Return g if decoupled, a g_a + (1 - a) g if coupled."""
         g = gradient()
-        g_a = gradient(along=g, by=self.rho / (g.norm() + EPSILON))
+        g_a = gradient(at=g, by=self.rho / (g.norm() + EPSILON), keep=True)
         weight = self.gamma / (1.0 - self.gamma)
         if not self.decouple:
             return g.toward_(g_a, weight)

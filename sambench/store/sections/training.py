@@ -21,6 +21,16 @@ class Engine(Section, frozen=True, kw_only=True):
     images: Annotated[str, about('"resident" on the device, or "read" batch by batch.')]
 
 
+class Session(Section, frozen=True, kw_only=True):
+    """What of the surroundings sets how sums are rounded, in an earlier session of a run."""
+
+    device: Annotated[str, about('As torch names it, "cpu" or "cuda:0".')]
+    gpu: Annotated[str | None, about("Its name; null on a CPU.")]
+    cpu: Annotated[str, about("Its name.")]
+    threads: Annotated[Count, about("That torch used within an operation.")]
+    torch: Annotated[str | None, about("Version.")]
+
+
 class Environment(Section, frozen=True, kw_only=True):
     """Where and with what a run was done."""
 
@@ -52,6 +62,10 @@ class Environment(Section, frozen=True, kw_only=True):
     engine: Annotated[
         Engine | UnsetType,
         about("How the steps were executed; of runs that came to their end."),
+    ] = UNSET
+    resumed_from: Annotated[
+        list[Session] | UnsetType,
+        about("Earlier sessions of a run that was resumed in other surroundings."),
     ] = UNSET
 
 

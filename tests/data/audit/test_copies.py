@@ -6,7 +6,17 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from sambench.data.audit.copies import Copies, find_copies, join
+from sambench.data.audit import copies
+from sambench.data.audit.copies import (
+    LEAST_NULL,
+    UNKNOWN_NULL,
+    Copies,
+    Pair,
+    bar_of,
+    find_copies,
+    join,
+    near_pairs,
+)
 from sambench.data.audit.looks import look
 
 Picture = NDArray[np.uint8]
@@ -43,7 +53,7 @@ def test_three_kinds_of_copies() -> None:
     found = copies_of(one, two, one, compressed(one), two, checksums=["a", "b", "c", "d", "b"])
     assert found.same_file == ((1, 4),)
     assert found.same_pixels == ((0, 2), (1, 4))
-    assert [(pair.first, pair.second) for pair in found.near] == [(0, 3)]
+    assert [(pair.first, pair.second) for pair in found.certain] == [(0, 3)]
     assert found.family.tolist() == [0, 1, 0, 0, 1]
     assert found.families() == ((0, 2, 3), (1, 4))
 
@@ -59,7 +69,7 @@ def test_three_kinds_of_copies() -> None:
     ids=["resized", "brighter", "shifted", "with a bar"],
 )
 def test_what_somebody_does_to_a_copy(change) -> None:
-    (pair,) = copies_of(picture(5), picture(6), change(picture(6))).near
+    (pair,) = copies_of(picture(5), picture(6), change(picture(6))).certain
     assert (pair.first, pair.second) == (1, 2)
     assert pair.distance <= 8
     assert pair.correlation > 0.8
@@ -69,24 +79,103 @@ def test_bodies_that_are_merely_alike_are_no_copies() -> None:
     """The hash alone takes them for copies, as it does for chest X-rays; their speckle differs."""
     images = [same_body(seed) for seed in range(8)]
     looks = look(images)
-    from sambench.data.audit.looks import perceptual_hashes
-
-    first, *others = perceptual_hashes(looks.thumbnails).tolist()
+    first, *others = looks.hashes.tolist()
     assert sum((first ^ other).bit_count() <= 8 for other in others) >= 4
-    assert find_copies(looks, range(8)).near == ()
+    assert find_copies(looks, range(8)).certain == ()
 
 
 def test_flat_images_are_copies_only_if_they_are_equal() -> None:
     black, grey = (np.full((64, 64, 1), level, np.uint8) for level in (0, 90))
     found = copies_of(black, grey, black)
     assert found.same_pixels == ((0, 2),)
-    assert found.near == ()
+    assert found.certain == ()
 
 
-def test_conflicts_are_families_of_several_labels() -> None:
-    one, two, three = picture(0), picture(1), picture(2)
-    found = copies_of(one, one, two, compressed(two), three)
-    assert found.conflicts(["benign", "malignant", "benign", "benign", "malignant"]) == ((0, 1),)
+def test_partners_are_an_images_own_copies_and_not_their_copies() -> None:
+    """Of identical images one was compared; what it is a copy of, the other is too."""
+    found = Copies(
+        same_file=((0, 1),),
+        same_pixels=((0, 1), (5, 6)),
+        certain=(
+            Pair(first=0, second=2, distance=1, correlation=0.9),
+            Pair(first=2, second=3, distance=1, correlation=0.9),
+        ),
+        possible=(Pair(first=3, second=4, distance=1, correlation=0.7),),
+        bars=(0.8,) * 9,
+        family=join(7, [(0, 1), (0, 2), (2, 3), (5, 6)]),
+    )
+    assert found.partners() == {0: {1, 2}, 1: {0, 2}, 2: {0, 1, 3}, 3: {2}, 5: {6}, 6: {5}}
+    assert found.families() == ((0, 1, 2, 3), (5, 6))
+
+
+def test_random_crops_of_different_images_are_no_copies() -> None:
+    """Unlike images of one texture: at a hundredth of a false pair expected, none is found."""
+    images = [picture(seed, side=64) for seed in range(120)]
+    for side in (64, 32):
+        found = copies_of(*(image[:side, :side] for image in images))
+        assert (found.certain, found.possible) == ((), ())
+        assert max(found.bars) < 1
+
+
+def test_the_bar_follows_the_sets_own_null() -> None:
+    """Where all images share structure the bar is higher, and copies are found all the same."""
+    unlike = [picture(seed, side=64) for seed in range(60)]
+    shared = picture(1000, side=64).astype(int)
+    alike = [np.clip((image + 2 * shared) // 3, 0, 255).astype(np.uint8) for image in unlike]
+    low, high = copies_of(*unlike), copies_of(*alike, alike[7] // 2 + 60)
+    assert min(high.bars) > min(low.bars) + 0.2
+    assert [(pair.first, pair.second) for pair in high.certain] == [(7, 60)]
+
+
+def test_a_template_under_many_images_invents_no_copies() -> None:
+    """Forty templates with edges, each under many images: those pairs are alike in fine detail."""
+    generator = np.random.default_rng(0)
+    coarse = generator.normal(size=(40, 8, 8)).repeat(8, 1).repeat(8, 2)
+    speckle = generator.normal(size=(400, 64, 64))
+    grey = 128 + 40 * coarse[np.arange(400) % 40] + 25 * speckle
+    images = [*np.clip(grey, 0, 255).astype(np.uint8)[..., None]]
+    found = copies_of(*images, images[3] // 2 + 60)
+    assert [(pair.first, pair.second) for pair in found.certain] == [(3, 400)]
+
+
+def test_the_false_rate_of_the_bar_is_what_it_says() -> None:
+    """Null correlations drawn from a known law: about 0.01 of the pairs are beyond the bar."""
+    generator = np.random.default_rng(0)
+    pairs, scale = 100_000, 0.05
+    bar = bar_of(np.tanh(generator.exponential(scale, 20_000) + 0.2), pairs)
+    expected = pairs * np.exp(-(np.arctanh(bar) - 0.2) / scale)
+    assert 0.001 < expected < 0.1  # the 99th percentile of 20,000 is uncertain by 7 %
+    few_copies = np.concatenate([np.tanh(generator.exponential(scale, 3960) + 0.2), [0.98] * 40])
+    assert bar_of(few_copies, pairs) < bar + 0.1
+    assert bar_of(np.full(LEAST_NULL - 1, 0.1), pairs) == UNKNOWN_NULL
+
+
+@pytest.mark.parametrize("distance", [0, 3, 8, 16])
+def test_all_near_pairs_are_found_once_and_in_order(distance: int, monkeypatch) -> None:
+    monkeypatch.setattr(copies, "_CELLS", 1000)
+    monkeypatch.setattr(copies, "_HELD", 50)
+    generator = np.random.default_rng(0)
+    patterns = generator.integers(0, 2**64, 9, dtype=np.uint64)[generator.integers(0, 9, 400)]
+    flips = np.packbits(generator.random((400, 64)) < 0.06, axis=1).view(np.uint64)[:, 0]
+    hashes = patterns ^ flips
+    found = [*near_pairs(hashes, distance)]
+    apart = {
+        (i, j): (int(hashes[i]) ^ int(hashes[j])).bit_count()
+        for i in range(400)
+        for j in range(i + 1, 400)
+    }
+    wanted = {pair: bits for pair, bits in apart.items() if bits <= distance}
+    pairs = np.concatenate([pairs for pairs, _ in found])
+    bits = np.concatenate([bits for _, bits in found])
+    assert dict(zip(map(tuple, pairs.tolist()), bits.tolist(), strict=True)) == wanted
+    assert len(pairs) == len(wanted)
+    assert (np.diff(pairs[:, 0]) >= 0).all()
+
+
+def test_equal_hashes_in_masses_come_in_blocks() -> None:
+    blocks = [len(pairs) for pairs, _ in near_pairs(np.zeros(2000, np.uint64), 8)]
+    assert sum(blocks) == 2000 * 1999 // 2
+    assert max(blocks) < 400_000
 
 
 def test_images_without_files_of_their_own_are_not_one_file() -> None:

@@ -1,0 +1,150 @@
+"""Accounts for every file: files found = images + tables + files named with the reason.
+
+The count of files is taken from the disk, not from what a source looked at, so nothing that a
+source passes over can go missing without a word.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sambench.data.folders import SUFFIXES, printable
+from sambench.data.problems import some
+from sambench.data.source import Listing, Sample
+
+MOST_GROUPS = 8
+HIDDEN = "hidden"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """What became of the files below a folder; names are relative to it.
+
+    Attributes:
+        found: Files there are, or images in an archive.
+        images: Files that are images of the dataset.
+        tables: Files that told labels or other facts.
+        passed: Files that are not read, by the reason: "hidden", ".gif", "in benign/more/".
+        empty: Folders without any file.
+    """
+
+    found: int
+    images: int
+    tables: tuple[str, ...] = ()
+    passed: Mapping[str, Sequence[str]]
+    empty: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return asdict(self)
+
+
+def take_stock(listing: Listing, top: Path) -> Account:
+    """Account for all files below a folder.
+
+    Args:
+        listing: What a source made of them.
+        top: The folder; that of the listing, or one around it.
+    """
+    if any(sample.pixels is not None for sample in listing.samples):
+        return Account(found=len(listing.samples), images=len(listing.samples), passed={})
+    root, base = listing.root.absolute(), str(top.absolute())
+    images = {str(sample.path.absolute()) for sample in listing.samples}
+    said = {str(root / file): reason for file, reason in listing.passed.items()}
+    folders = {path.rpartition("/")[0] for path in (*images, *said)}
+    empty: list[str] = []
+    tables: list[str] = []
+    passed: dict[str, list[str]] = {}
+    found = len(images)
+    for path in _walk(base, empty):
+        if path in images:
+            continue
+        file = Path(path.removeprefix(f"{base}/"))
+        found += 1
+        if file.name in listing.checksums:
+            tables.append(printable(str(file)))
+            continue
+        unlisted = listing.unlisted if path.rpartition("/")[0] in folders else ""
+        passed.setdefault(said.get(path) or _reason(file, unlisted), []).append(
+            printable(str(file))
+        )
+    return Account(
+        found=found,
+        images=len(images),
+        tables=tuple(sorted(tables)),
+        passed={
+            reason: sorted(files)
+            for reason, files in sorted(passed.items(), key=lambda item: (-len(item[1]), item[0]))
+        },
+        empty=tuple(sorted(f"{printable(path.removeprefix(f'{base}/'))}/" for path in empty)),
+    )
+
+
+def sentences(account: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what was passed over in a line or two, from the form that a manifest keeps."""
+    groups = [f"{len(files):,} {reason}" for reason, files in account["passed"].items()]
+    if groups:
+        yield f"passed over: {some(groups, limit=MOST_GROUPS)}"
+    if account["empty"]:
+        yield f"empty folders: {some(account['empty'], limit=MOST_GROUPS)}"
+
+
+def grouped_reasons(images: Sequence[Mapping[str, str]]) -> Iterator[str]:
+    """Yield one line for each kind of reason for which images were left out."""
+    kinds: dict[str, list[str]] = {}
+    for image in images:
+        kind = image["reason"].partition(":")[0]
+        kinds.setdefault(kind, []).append(image["file"] or image["id"])
+    for kind, names in sorted(kinds.items(), key=lambda item: -len(item[1])):
+        yield f"left out, {kind}: {len(names):,} ({some(names, limit=3)})"
+
+
+def pages_passed(frames: Mapping[str, int]) -> str | None:
+    """Return a phrase on the pages that were not read, by the number of pages of each file."""
+    more = sum(frames.values()) - len(frames)
+    if not more:
+        return None
+    files = "1 file" if len(frames) == 1 else f"{len(frames)} files"
+    return f"{more} pages after the first of {files} ({some(sorted(frames), limit=3)})"
+
+
+def names_that_cannot_be_kept(samples: Sequence[Sample]) -> list[str]:
+    """Return names of files, classes or facts with line breaks or bytes that are no UTF-8."""
+    return sorted(
+        {
+            printable(text)
+            for sample in samples
+            for text in (sample.file, sample.id, sample.label, *sample.facts.values())
+            if isinstance(text, str) and printable(text) != text
+        }
+    )
+
+
+def _walk(folder: str, empty: list[str]) -> Iterator[str]:
+    """Yield all files below a folder, each link to a folder once; tell folders without any."""
+    seen: set[Path] = set()
+    for here, folders, files in os.walk(folder, followlinks=True):
+        real = Path(here).resolve()
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders.sort()
+        if not folders and not files and here != folder:
+            empty.append(here)
+        yield from (f"{here}/{file}" for file in files)
+
+
+def _reason(file: Path, unlisted: str) -> str:
+    if any(part.startswith(".") or part == "__MACOSX" for part in file.parts):
+        return HIDDEN
+    if file.suffix.lower() not in SUFFIXES:
+        return printable(file.suffix.lower()) or "without suffix"
+    if unlisted:
+        return unlisted
+    folder = file.parent.as_posix()
+    return "beside the folders" if folder == "." else f"in {printable(folder)}/"

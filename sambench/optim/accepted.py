@@ -1,0 +1,154 @@
+"""What an optimizer of this family accepts: bases, settings and parameters, or one line why not."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim.optimizer import ParamsT
+
+from sambench.errors import ConfigError
+from sambench.optim.base import BASES, Base, find_base
+from sambench.optim.method import OptimizerInfo
+from sambench.optim.modules import SHARDED
+
+HALF = (torch.bfloat16, torch.float16)
+
+ELSEWHERE = {
+    "base_optimizer": "the base optimizer is `base=`, its class or name",
+    "adaptive": "adaptive=True is another optimizer here: ASAM(..., scope='all')",
+    "closure": "the closure goes to step()",
+    "first_step": "step(closure) runs both passes; in a loop of your own write "
+    "`for _ in optimizer.passes(): loss_of(model).backward()` and then `optimizer.step()`",
+}
+ELSEWHERE["second_step"] = ELSEWHERE["first_step"]
+"""What other libraries call it, and what to write here."""
+
+
+def choose_base(
+    info: OptimizerInfo, base: type[torch.optim.Optimizer] | str | None
+) -> tuple[type[torch.optim.Optimizer], Base]:
+    """Return the class of the base optimizer that was asked for, and what is known of it.
+
+    Raises:
+        ConfigError: If it is no optimizer class, needs a closure itself, shards its state, or is
+            not the one that the method is itself.
+    """
+    if isinstance(base, torch.optim.Optimizer):
+        name = type(base).__name__
+        raise ConfigError(f"base is a {name} that was made already; give its class and settings")
+    if isinstance(base, type):
+        known = next((known for known in BASES.values() if known.load() is base), None)
+        path = f"{base.__module__}.{base.__qualname__}"
+        known = known or Base(name=path, path=path)
+        loaded = base
+        if not issubclass(base, torch.optim.Optimizer):
+            raise ConfigError(f"base {path} is not a torch.optim.Optimizer")
+    else:
+        known = find_base(base or info.base or "adam")
+        loaded = known.load()
+    info.check_base(known.name)
+    if loaded.__name__ == "ZeroRedundancyOptimizer":
+        raise ConfigError(SHARDED.format("ZeroRedundancyOptimizer"))
+    closure = inspect.signature(loaded.step).parameters.get("closure")
+    if closure is not None and closure.default is inspect.Parameter.empty:
+        raise ConfigError(
+            f"base optimizer {loaded.__name__} needs a closure itself; choose another"
+        )
+    return loaded, known
+
+
+def check_settings(
+    info: OptimizerInfo, base: type[torch.optim.Optimizer], known: Base, given: Mapping[str, Any]
+) -> None:
+    """Check settings as the command line does: their names, and the base optimizer's ranges.
+
+    Raises:
+        ConfigError: If one is unknown or out of range.
+    """
+    for name in given:
+        if name in ELSEWHERE:
+            raise ConfigError(describe_missing(info.name, name))
+    accepted = inspect.signature(base.__init__).parameters
+    if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in accepted.values()):
+        names = [name for name in accepted if name not in ("self", "params")]
+        info.check_names(given, [*info.hyperparameters, *names], known.name)
+    known.complete({k: v for k, v in given.items() if k in known.settings and _plain(v)})
+
+
+def check_groups(params: ParamsT, info: OptimizerInfo) -> ParamsT:
+    """Check the hyperparameters that groups bring themselves.
+
+    Raises:
+        ConfigError: If one is out of range.
+    """
+    if isinstance(params, Tensor):
+        return params  # torch.optim says what is wrong with it
+    entries: list[Any] = list(params)
+    for entry in entries:
+        if isinstance(entry, dict):
+            own = {name: entry[name] for name in info.hyperparameters if name in entry}
+            entry.update({name: info.own(own)[name] for name in own})
+    return entries
+
+
+def check_parameters(parameters: Sequence[Tensor], groups: Iterable[Mapping[str, Any]]) -> None:
+    """Refuse parameters whose norms or perturbations would be wrong.
+
+    Raises:
+        ConfigError: If they are sharded or complex, or to be maximized.
+    """
+    distributed = sys.modules.get("torch.distributed.tensor")
+    for parameter in parameters:
+        if distributed is not None and isinstance(parameter, distributed.DTensor):
+            raise ConfigError(SHARDED.format("DTensor (fully_shard, tensor parallelism)"))
+        if getattr(parameter, "_is_flat_param", False):
+            raise ConfigError(SHARDED.format("FullyShardedDataParallel"))
+        if parameter.is_complex():
+            raise ConfigError("complex parameters are not supported; use torch.view_as_real")
+    if any(group.get("maximize") for group in groups):
+        raise ConfigError(
+            "maximize=True is not supported: the closure's backward() is to take -loss"
+        )
+
+
+def refuse_shards_of_zero() -> None:
+    """Refuse to be made by ZeroRedundancyOptimizer, which gives each process a part of the weights.
+
+    Raises:
+        ConfigError: If it is who calls.
+    """
+    frame = inspect.currentframe()
+    while frame is not None:
+        if frame.f_globals.get("__name__") == "torch.distributed.optim.zero_redundancy_optimizer":
+            raise ConfigError(SHARDED.format("ZeroRedundancyOptimizer"))
+        frame = frame.f_back
+
+
+def refuse_dropped_closures() -> None:
+    """Refuse a step under Accelerate's gradient accumulation, which drops closures unseen.
+
+    Raises:
+        ConfigError: If it accumulates.
+    """
+    accelerate = sys.modules.get("accelerate.state")
+    if accelerate is not None and accelerate.GradientState().num_steps > 1:
+        raise ConfigError(
+            "accelerate runs only every n-th closure with gradient_accumulation_steps=n: leave it "
+            "at 1 and give step() a list of closures, or use passes() and step()"
+        )
+
+
+def describe_missing(owner: str, name: str) -> str:
+    """Say that something has no such attribute or argument, and what to write instead."""
+    return f"{owner} has no {name!r}" + (f": {ELSEWHERE[name]}" if name in ELSEWHERE else "")
+
+
+def _plain(value: Any) -> bool:
+    """Whether a setting can be checked without waiting for a device."""
+    parts = value if isinstance(value, list | tuple) else (value,)
+    return not any(isinstance(part, Tensor) for part in parts)

@@ -1,0 +1,204 @@
+"""An optimizer around another one: shared groups and state, saved with what a method remembers."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from sambench.optim import accepted
+from sambench.optim.method import Method, OptimizerInfo
+from sambench.optim.modules import Role
+from sambench.optim.vector import Vector
+
+PREFIX = "method."
+"""Of a method's vectors in the state of a parameter, beside the base optimizer's tensors."""
+
+
+class Remembered:
+    """A copy of a method's memory and counters at one moment."""
+
+    def __init__(self, method: Method) -> None:
+        self.memory = {name: vector.clone() for name, vector in method.memory.items()}
+        self.counters = dict(method.counters)
+
+    def restore(self, method: Method) -> None:
+        """Give it back to the method; the copy stays as it is."""
+        method.memory = {name: vector.clone() for name, vector in self.memory.items()}
+        method.counters = dict(self.counters)
+
+
+class AroundBase(torch.optim.Optimizer):
+    """Groups, state and `state_dict` of a base optimizer, with the method's beside them.
+
+    A method's vectors are saved in the state of each parameter and its counters in the first group,
+    so that whatever saves and reshapes optimizer states (`torch.distributed.checkpoint`) takes them
+    along.
+    """
+
+    info: ClassVar[OptimizerInfo]
+    base: torch.optim.Optimizer
+    method: Method
+    _aligned: list[Tensor]
+    """The trainable parameters that the method's memory belongs to."""
+    _blank: Remembered | None
+    """What the method would remember, where that was asked for before the first step."""
+
+    @property
+    def trainable(self) -> list[Tensor]:
+        """The parameters that require a gradient, in the order of the groups."""
+        return [p for group in self.param_groups for p in group["params"] if p.requires_grad]
+
+    @property
+    def weights(self) -> Vector:
+        """The trainable weights, not a copy."""
+        return Vector(parameter.data for parameter in self.trainable)
+
+    def momentum(self) -> Vector | None:
+        """Return the base optimizer's momentum, live: `momentum_buffer` or `exp_avg`."""
+        found = []
+        for parameter in self.trainable:
+            state = self.state.get(parameter, {})
+            buffer = state.get("momentum_buffer", state.get("exp_avg"))
+            found.append(torch.zeros_like(parameter) if buffer is None else buffer)
+        return Vector(found) if self.state else None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the base optimizer's state, the groups, and what the method remembers."""
+        for before in self._optimizer_state_dict_pre_hooks.values():
+            before(self)
+        self._align()
+        saved = self.base.state_dict()
+        places = self._places()
+        kept = self._blank or self.method
+        entries = {place: dict(entry) for place, entry in saved["state"].items()}
+        for key, vector in kept.memory.items():
+            for place, tensor in zip(places, vector.tensors, strict=True):
+                entries.setdefault(place, {})[PREFIX + key] = tensor
+        groups = [dict(group) for group in saved["param_groups"]]
+        name = None if self._blank else self.info.name
+        groups[0]["method"] = {"name": name, "counters": dict(kept.counters)}
+        saved = {**saved, "state": entries, "param_groups": groups}
+        for after in self._optimizer_state_dict_post_hooks.values():
+            changed = after(self, saved)
+            saved = saved if changed is None else changed
+        return saved
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned, of this optimizer or of another.
+
+        From a plain base optimizer or from another method, groups keep the hyperparameters that
+        they have now where the state names none, and the method starts without memory.
+        """
+        given = dict(state_dict)
+        for before in self._optimizer_load_state_dict_pre_hooks.values():
+            changed = before(self, given)
+            given = given if changed is None else changed
+        memory: dict[str, dict[int, Tensor]] = {}
+        entries = {}
+        groups = [dict(group) for group in given["param_groups"]]
+        names = [name for group in groups for name in group["params"]]  # numbers, by torch
+        for name, entry in given["state"].items():
+            for key in entry:
+                if key.startswith(PREFIX):
+                    place = names.index(name)
+                    memory.setdefault(key.removeprefix(PREFIX), {})[place] = entry[key]
+            if rest := {k: v for k, v in entry.items() if not k.startswith(PREFIX)}:
+                entries[name] = rest
+        told = groups[0].pop("method", None)
+        for group, now in zip(groups, self.param_groups, strict=False):
+            group.update({k: now[k] for k in self.info.hyperparameters if k not in group})
+        self.base.load_state_dict({"state": entries, "param_groups": groups})
+        self._share()
+        if told is None and "method" in given:  # before 0.2 it was apart, in lists
+            told = {"name": self.info.name, **given["method"]}
+            lists = told["memory"].items()
+            memory = {k: dict(zip(self._places(), v, strict=True)) for k, v in lists}
+        if told is None or told["name"] != self.info.name:
+            memory, told = {}, {"counters": {}}
+        self.method.counters = dict(told["counters"])
+        self.method.memory = {k: self._vector(tensors) for k, tensors in memory.items()}
+        self._aligned, self._blank = self.trainable, None
+        for after in self._optimizer_load_state_dict_post_hooks.values():
+            after(self)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group; hyperparameters it does not name get the defaults."""
+        if not hasattr(self, "base"):
+            super().add_param_group(param_group)
+            return
+        accepted.check_groups([param_group], self.info)
+        own = {name: self.defaults[name] for name in self.info.hyperparameters}
+        self.base.add_param_group({**own, **param_group})
+        accepted.check_parameters(self.trainable, self.param_groups)
+
+    def __repr__(self) -> str:
+        return super().__repr__().replace(" (", f" on {type(self.base).__name__} (", 1)
+
+    def _places(self) -> list[int]:
+        """Return which of all parameters the trainable ones are."""
+        everything = [p for group in self.param_groups for p in group["params"]]
+        return [place for place, p in enumerate(everything) if p.requires_grad]
+
+    def _vector(self, tensors: Mapping[int, Tensor]) -> Vector:
+        """Return saved tensors, by place, as a vector of the trainable parameters' kind."""
+        pairs = zip(self._places(), self.trainable, strict=True)
+        return Vector(
+            tensors[place].to(p.device, p.dtype, copy=True)
+            if place in tensors
+            else torch.zeros_like(p)
+            for place, p in pairs
+        )
+
+    def _align(self) -> None:
+        """Fit the memory to the trainable parameters, if those have changed; new ones are zero."""
+        trainable, before = self.trainable, self._aligned
+        if len(trainable) == len(before) and all(map(operator.is_, trainable, before)):
+            return
+        places = {id(parameter): place for place, parameter in enumerate(before)}
+        for name, vector in self.method.memory.items():
+            self.method.memory[name] = Vector(
+                vector.tensors[places[id(p)]] if id(p) in places else torch.zeros_like(p)
+                for p in trainable
+            )
+        self._aligned = trainable
+
+    def _share(self) -> None:
+        """Make groups and state the base optimizer's own objects, not copies of them."""
+        self.param_groups = self.base.param_groups
+        self.state = self.base.state
+
+    def _is_initialization(self) -> bool:
+        """Whether `torch.distributed.checkpoint` asks for empty state: no rate, zero gradients."""
+        rates = [float(group["lr"]) for group in self.param_groups]
+        zeros = [p.grad is not None and not p.grad.any() for p in self.trainable]
+        return not self.state and not any(rates) and all(zeros)
+
+    def _initialize(self) -> None:
+        """Make the state that a first step would make, of zeros."""
+        before = Remembered(self.method)
+        with torch.no_grad():
+            self.method.direction(NoOracle(self.trainable))
+        self._blank, self.method.beside = Remembered(self.method), None
+        before.restore(self.method)
+        self.base.step()
+
+
+class NoOracle:
+    """Answers every pass with zeros: to learn which vectors a method keeps.
+
+    Args:
+        parameters: The trainable parameters.
+    """
+
+    def __init__(self, parameters: Sequence[Tensor]) -> None:
+        self.weights = Vector(parameter.data for parameter in parameters)
+        self.roles = [Role(weight=True, normalization=True)] * len(parameters)
+        self.losses = [torch.zeros(())] * 3
+
+    def __call__(self, at: Vector | None = None, **request: Any) -> Vector:
+        """Return zeros."""
+        return Vector(torch.zeros_like(tensor) for tensor in self.weights.tensors)

@@ -1,0 +1,65 @@
+"""What this process may use of the machine: cores and memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+_PROCESS, _GROUPS = Path("/proc"), Path("/sys/fs/cgroup")
+
+
+def cores() -> int:
+    """Return how many cores this process may use: by its affinity and its control groups."""
+    number = os.cpu_count() or 1
+    with suppress(AttributeError):  # not on macOS
+        number = len(os.sched_getaffinity(0))
+    for group in _control_groups("cpu"):
+        with suppress(OSError, ValueError):
+            if (group / "cpu.max").exists():
+                quota, period = (group / "cpu.max").read_text().split()
+            else:
+                quota = (group / "cpu.cfs_quota_us").read_text()
+                period = (group / "cpu.cfs_period_us").read_text()
+            if int(quota) > 0:
+                number = min(number, max(1, int(quota) // int(period)))
+    return number
+
+
+def free_memory() -> int | None:
+    """Return the bytes of memory that are free for new processes; None where not told.
+
+    The system's own account, and less where a control group has less left.
+    """
+    try:
+        lines = (_PROCESS / "meminfo").read_text().splitlines()
+        account = dict(line.split(":", 1) for line in lines)
+        free = int(account["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return None
+    names = (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes"))
+    for group in _control_groups("memory"):
+        for limit, used in names:
+            with suppress(OSError, ValueError):
+                left = int((group / limit).read_text()) - int((group / used).read_text())
+                free = min(free, max(0, left + _reclaimable(group)))
+    return free
+
+
+def _reclaimable(group: Path) -> int:
+    """Return the bytes of files that a control group holds and gives back when memory is short."""
+    lines = (line.split() for line in (group / "memory.stat").read_text().splitlines())
+    return sum(int(value) for name, value in lines if name in ("inactive_file", "active_file"))
+
+
+def _control_groups(controller: str) -> Iterator[Path]:
+    """Yield the folders of this process's control group and those above, of either version."""
+    with suppress(OSError):
+        for line in (_PROCESS / "self/cgroup").read_text().splitlines():
+            number, controllers, path = line.split(":", 2)
+            root = _GROUPS / controller if number != "0" else _GROUPS
+            if number == "0" or controller in controllers.split(","):
+                folder = root / path.lstrip("/")
+                above = (folder, *folder.parents)
+                yield from (place for place in above if place.is_relative_to(root))

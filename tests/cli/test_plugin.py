@@ -1,0 +1,98 @@
+"""A Python file of one's own adds an optimizer, a dataset and a model, from listing to table."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sambench.errors import PluginError
+from sambench.models.model import models
+from sambench.plugin import VARIABLE, load_plugin
+from tests.cli.conftest import Call
+from tests.test_entry_points import MODULE, RUN
+
+pytestmark = pytest.mark.usefixtures("plugins_forgotten")
+EXAMPLE = Path(__file__).parents[2] / "examples" / "my_optimizer.py"
+
+
+def test_the_example_is_short() -> None:
+    assert len(EXAMPLE.read_text().splitlines()) < 30
+
+
+def test_the_example_keeps_the_contract(call: Call) -> None:
+    done = call("check", EXAMPLE, columns=160)
+    assert done.code == 0, done.err
+    assert "half-sam: 15 of 15 rules kept" in done.out
+
+
+def test_a_breach_is_told_and_counts(call: Call, tmp_path: Path) -> None:
+    wrong = EXAMPLE.read_text().replace("gradient_evaluations=2", "gradient_evaluations=3")
+    (tmp_path / "wrong.py").write_text(wrong)
+    done = call("check", "wrong.py", columns=160)
+    assert done.code == 1
+    assert "40 passes in 20 steps; gradient_evaluations says 60" in done.out
+
+
+def test_its_results_are_in_the_table_beside_the_others(call: Call) -> None:
+    assert "half-sam" not in call("list", "optimizers").out
+    plugin = ["--plugin", EXAMPLE]
+    made = call("prepare", "phantom", "--size", "16", "--set", "images=40")
+    assert made.code == 0, made.err
+    small = ["--dataset", "phantom", "--model", "small-cnn", "--epochs", "1", "--device", "cpu"]
+    done = call("compare", *plugin, *small, "--size", "16", "--opt", "adam,half-sam")
+    assert done.code == 0, done.err
+    assert "half-sam" in done.out.split("Optimizer")[-1]
+    assert "half-sam" in call("list", "optimizers", *plugin).out
+
+
+def test_a_file_brings_a_dataset_and_a_model(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(MODULE)
+    done = call("prepare", "shades", "--plugin", "mine.py")
+    assert done.code == 0, done.err
+    assert "shades: 40 images, 16x16 grey, from made" in done.out
+    done = call("train", *RUN, "--plugin", "mine.py", "--opt", "twice-adam")
+    assert done.code == 0, done.err
+    assert "linear on shades" in done.out
+    models._entries.pop("linear")  # as without the file
+    done = call("train", *RUN)
+    assert done.code == 2
+    assert done.err == "error: unknown model 'linear'; `sambench list models` shows all\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = 1 / 0", "plugin bad.py failed: ZeroDivisionError in line 1: division by zero"),
+        ("x = (", "plugin bad.py failed: SyntaxError in line 1: '(' was never closed (bad.py"),
+        (None, "plugin bad.py does not exist; give a Python file"),
+    ],
+)
+def test_a_bad_file_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if text is not None:
+        Path("bad.py").write_text(text)
+    with pytest.raises(PluginError) as caught:
+        load_plugin(Path("bad.py"))
+    assert str(caught.value).startswith(message)
+
+
+def test_a_name_that_is_taken_is_refused(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "taken.py").write_text(EXAMPLE.read_text().replace("half-sam", "sam"))
+    done = call("check", "taken.py")
+    assert done.code == 2
+    assert done.err.startswith("error: plugin taken.py failed: PluginError in line ")
+    assert done.err.endswith("two optimizers are called 'sam'; rename one of them\n")
+
+
+def test_worker_processes_load_it_too(tmp_path: Path) -> None:
+    load_plugin(EXAMPLE)
+    assert os.environ[VARIABLE] == str(EXAMPLE)
+    command = [sys.executable, "-m", "sambench", "list", "optimizers"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "half-sam" in done.stdout

@@ -1,0 +1,213 @@
+"""Every file is accounted for: found = images + tables + files named with the reason."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from sambench.data.accounting import grouped_reasons, sentences, take_stock
+from sambench.data.assembling import assemble
+from sambench.data.preparation import prepare
+from sambench.data.selection import Drops
+from sambench.data.source import Listing, Request, sources
+from sambench.data.summary import summarize
+from sambench.errors import DataError, UserError
+
+FOLDER = sources.get("folder")
+
+
+def request(root: Path, table: Path | None = None, **options) -> Request:
+    return Request(folder=root, table=table, options=FOLDER.resolve(options))
+
+
+def told(root: Path, table: Path | None = None, **options) -> list[str]:
+    _, account = assemble(FOLDER, request(root, table, **options))
+    assert account.found == account.images + len(account.tables) + sum(
+        map(len, account.passed.values())
+    )
+    return [*sentences(account.to_dict())]
+
+
+CLASSES = ("benign/1.png", "benign/2.png", "malignant/1.png", "malignant/2.png")
+ADDED = {
+    "subfolders of a class": (
+        ("benign/more/3.png", "benign/more/4.png"),
+        ["passed over: 2 in benign/more/"],
+    ),
+    "other kinds": (
+        ("benign/5.gif", "malignant/x.nii", "readme"),
+        ["passed over: 1 .gif, 1 .nii, 1 without suffix"],
+    ),
+    "beside the class folders": (("a.png", "b.jpg"), ["passed over: 2 beside the folders"]),
+    "hidden": ((".DS_Store", "benign/._1.png", "__MACOSX/benign/1.png"), ["passed over: 3 hidden"]),
+    "a table that was not given": (("labels.csv",), ["passed over: 1 .csv"]),
+    "masks beside classes": (("masks/1.png",), ["passed over: 1 in masks/"]),
+    "nothing else": ((), []),
+}
+
+
+@pytest.mark.parametrize("case", ADDED)
+def test_what_is_passed_over_is_named(plant, case):
+    files, wanted = ADDED[case]
+    root = plant(*CLASSES)
+    for file in files:
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
+        (root / file).write_bytes(b"x")
+    assert told(root) == wanted
+
+
+def test_an_empty_class_is_named(plant):
+    root = plant(*CLASSES)
+    (root / "normal").mkdir()
+    (root / "benign" / "later").mkdir()
+    assert told(root) == ["empty folders: benign/later/, normal/"]
+
+
+def test_what_is_beside_a_wrapped_folder_is_named(plant):
+    root = plant(*(f"archive/data/{file}" for file in CLASSES))
+    (root / "notes.txt").write_text("x")
+    assert told(root) == ["passed over: 1 .txt"]
+
+
+def test_files_that_a_table_does_not_list(plant):
+    root = plant(*CLASSES, "benign/9.png", "else/1.png")
+    table = root / "labels.csv"
+    table.write_text("file,label\n" + "".join(f"{f},{f.split('/')[0]}\n" for f in CLASSES))
+    assert told(root, table) == ["passed over: 1 in else/, 1 not listed in labels.csv"]
+
+
+def test_rows_of_other_classes(plant):
+    root = plant(*CLASSES, "normal/9.png")
+    table = root / "labels.csv"
+    files = (*CLASSES, "normal/9.png")
+    table.write_text("file,label\n" + "".join(f"{f},{f.split('/')[0]}\n" for f in files))
+    assert told(root, table, classes="benign,malignant") == [
+        "passed over: 1 of a class that was not chosen"
+    ]
+
+
+def test_a_link_to_a_folder_is_counted_once(plant):
+    root = plant(*CLASSES)
+    (root / "again").symlink_to(root / "benign", target_is_directory=True)
+    listing = Listing(root=root, layout="", classes=(), samples=())
+    assert take_stock(listing, root).found == 4
+
+
+def test_pages_after_the_first(plant, tmp_path):
+    root = plant(*CLASSES)
+    pages = [Image.fromarray(np.full((9, 9), 20 * n, np.uint8)) for n in range(4)]
+    pages[0].save(root / "benign" / "stack.tif", save_all=True, append_images=pages[1:])
+    moving = [Image.fromarray(np.eye(9, dtype=np.uint8) * (80 * n + 9)) for n in range(3)]
+    moving[0].save(root / "benign" / "moving.png", save_all=True, append_images=moving[1:])
+    first = prepare(FOLDER, request(root), tmp_path / "p", 8).prepared
+    assert len(first) == 6
+    assert summarize(first).warnings == (
+        "passed over: 5 pages after the first of 2 files (benign/moving.png, benign/stack.tif); "
+        "`--pages all` reads them",
+    )
+    every = prepare(FOLDER, request(root, pages="all"), tmp_path / "p", 8).prepared
+    assert len(every) == 4 + 4 + 3
+    ids = [id for id in every.ids if "stack" in id]
+    assert ids == [f"benign/stack#{number}" for number in (1, 2, 3, 4)]
+    shown = [int(every.images[every.ids.index(id)].mean()) for id in ids]
+    assert shown == [0, 20, 40, 60]
+    assert len({g for id, g in zip(every.ids, every.groups, strict=True) if "stack" in id}) == 1
+
+
+def test_webp_and_bmp_are_images(plant, scan):
+    root = plant("a/1.webp", "a/2.bmp", "b/1.webp")
+    assert len(scan("folder", root).samples) == 3
+
+
+def test_the_account_is_kept_with_the_data_and_follows_the_disk(plant, tmp_path):
+    root = plant(*CLASSES)
+    one = prepare(FOLDER, request(root), tmp_path / "p", 8)
+    assert prepare(FOLDER, request(root), tmp_path / "p", 8).reused
+    (root / "benign" / "5.gif").write_bytes(b"x")
+    two = prepare(FOLDER, request(root), tmp_path / "p", 8)
+    assert not two.reused
+    assert two.prepared.fingerprint == one.prepared.fingerprint
+    manifest = json.loads((two.prepared.folder / "manifest.json").read_text())
+    assert manifest["account"]["passed"] == {".gif": ["benign/5.gif"]}
+    assert manifest["account"]["found"] == 5
+
+
+def test_thousands_that_cannot_be_read_are_one_line():
+    images = [{"id": str(n), "file": f"{n}.png", "reason": "is damaged: x"} for n in range(3000)]
+    images.append({"id": "y", "file": "", "reason": "has no image file"})
+    assert [*grouped_reasons(images)] == [
+        "left out, is damaged: 3,000 (0.png, 1.png, 2.png ... and 2997 more)",
+        "left out, has no image file: 1 (y)",
+    ]
+
+
+def test_what_is_dropped_is_said_and_the_notes_are_of_what_is_kept(plant, tmp_path):
+    files = [
+        f"{part}/{label}/{n}.png" for part in ("train", "test") for label in "ab" for n in "123"
+    ]
+    root = plant(*files)
+    (root / "train/b/3.png").write_bytes((root / "train/a/3.png").read_bytes())
+    done = prepare(FOLDER, request(root), tmp_path / "p", 8, drops=Drops(conflicts=True)).prepared
+    summary = summarize(done)
+    assert "the authors' parts (and images): train (4), test (6)" in summary.notes
+    assert summary.warnings == (
+        "left out, copies with conflicting labels: 2 (train/a/3.png, train/b/3.png)",
+    )
+    assert [id for id, _ in summary.dropped] == ["train/a/3", "train/b/3"]
+
+
+def test_names_that_a_table_of_text_cannot_hold_are_refused_before_decoding(plant, tmp_path):
+    root = plant(*CLASSES)
+    for name in (b"a\r.png", b"b\n.png", b"\xff.png", b'it\'s, "quoted".png'):
+        path = root / "benign" / os.fsdecode(name)
+        path.write_bytes((root / "benign/1.png").read_bytes())
+    with pytest.raises(DataError) as caught:
+        prepare(FOLDER, request(root), tmp_path / "p", 8)
+    message = str(caught.value)
+    assert "\n" not in message and "\r" not in message
+    assert message.startswith(f"names in {root} with line breaks or bytes that are not UTF-8: ")
+    assert "'benign/a\\r.png'" in message and "'benign/\\udcff.png'" in message
+    assert "quoted" not in message
+    for path in (root / "benign").iterdir():
+        if "\r" in path.name or "\n" in path.name or not path.name.isascii():
+            path.unlink()
+    prepared = prepare(FOLDER, request(root), tmp_path / "p", 8).prepared
+    assert 'benign/it\'s, "quoted"' in prepared.ids
+
+
+NAMES = st.sampled_from(
+    ["1.png", "2.PNG", "3.gif", "4.dcm", "5.txt", ".x.png", "6.tif", "labels.csv", "7", "8.webp"]
+)
+FOLDERS = st.lists(
+    st.sampled_from(["a", "b", "images", "masks", "train", "test", "more", "A"]), max_size=4
+)
+TREES = st.sets(st.tuples(FOLDERS.map(tuple), NAMES), max_size=12)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(tree=TREES)
+def test_no_file_is_lost_in_any_tree(tree, tmp_path_factory):
+    """A tree is refused in words, or each file of it is an image or named with a reason."""
+    root = tmp_path_factory.mktemp("tree")
+    for folders, name in tree:
+        place = root.joinpath(*folders)
+        place.mkdir(parents=True, exist_ok=True)
+        (place / name).write_bytes(b"x")
+    files = {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
+    try:
+        listing, account = assemble(FOLDER, request(root))
+    except UserError as error:
+        assert str(error)
+        return
+    images = [sample.path.relative_to(root).as_posix() for sample in listing.samples]
+    passed = [file for named in account.passed.values() for file in named]
+    assert sorted([*images, *account.tables, *passed]) == sorted(files)
+    assert account.found == len(files)
+    assert all(account.passed)  # no reason is empty

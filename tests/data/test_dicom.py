@@ -1,0 +1,146 @@
+"""DICOM as an extra: grey as it is meant to be seen, patients as a hash, nothing else kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from sambench.data import decoding
+from sambench.data.decoding import Decoded, Deep, Recipe, UnreadableError, decode
+from sambench.data.preparation import prepare
+from sambench.data.source import Request, sources
+
+pydicom = pytest.importorskip("pydicom")
+
+RAMP = np.arange(0, 4096, 4096 // 64, dtype=np.uint16).reshape(8, 8)
+
+
+def written(path: Path, pixels: NDArray[np.generic] = RAMP, bits: int = 12, **tags: object) -> Path:
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
+
+    found = Dataset()
+    found.file_meta = FileMetaDataset()
+    found.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    found.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
+    found.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    found.PatientID, found.PatientName = "4711", "Doe^Jane"
+    colour = pixels.shape[-1] == 3
+    found.PhotometricInterpretation = "RGB" if colour else "MONOCHROME2"
+    found.SamplesPerPixel = 3 if colour else 1
+    if colour:
+        found.PlanarConfiguration = 0
+    frames = pixels.ndim - 2 - colour
+    if frames:
+        found.NumberOfFrames = len(pixels)
+    found.Rows, found.Columns = pixels.shape[frames : frames + 2]
+    found.BitsAllocated = 8 * pixels.dtype.itemsize
+    found.BitsStored, found.HighBit = bits, bits - 1
+    found.PixelRepresentation = int(pixels.dtype.kind == "i")
+    found.PixelData = pixels.tobytes()
+    for name, value in tags.items():
+        setattr(found, name, value)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    found.save_as(path, enforce_file_format=True)
+    return path
+
+
+def shown(path: Path, page: int = 0) -> NDArray[np.uint8]:
+    found = decode(path, 8, Recipe(depth=12), page)
+    assert isinstance(found, Decoded)
+    return found.pixels[..., 0]
+
+
+def test_grey_without_a_window_is_deep_and_scaled_with_its_set(tmp_path):
+    path = written(tmp_path / "a.dcm")
+    assert decode(path, 8) == Deep(peak=4032)
+    assert np.array_equal(shown(path), np.rint(RAMP / (4095 / 255)))
+
+
+def test_monochrome1_is_inverted(tmp_path):
+    path = written(tmp_path / "a.dcm", PhotometricInterpretation="MONOCHROME1")
+    assert np.array_equal(shown(path), np.rint((4095 - RAMP) / (4095 / 255)))
+
+
+@pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "SIGMOID"])
+def test_the_window_is_that_of_the_standard(tmp_path, function):
+    """Against pydicom's own windowing, whose output spans the stored bits."""
+    from pydicom.pixels.processing import apply_windowing
+
+    tags = {"WindowCenter": [2000, 1], "WindowWidth": [1000, 1], "VOILUTFunction": function}
+    path = written(tmp_path / "a.dcm", **tags)
+    wanted = apply_windowing(RAMP, pydicom.dcmread(path)) / 4095 * 255
+    assert np.abs(shown(path) - wanted).max() <= 0.51  # rounded to whole grey levels
+
+
+def test_rescaled_signed_pixels_are_windowed_in_their_own_units(tmp_path):
+    pixels = np.linspace(-1000, 1000, 64).astype(np.int16).reshape(8, 8)
+    window = {"WindowCenter": 40, "WindowWidth": 401, "RescaleSlope": 1, "RescaleIntercept": -24}
+    found = shown(written(tmp_path / "a.dcm", pixels, bits=16, **window))
+    assert (found[pixels - 24 <= -161] == 0).all()
+    assert (found[pixels - 24 >= 240] == 255).all()
+    plain = shown(written(tmp_path / "b.dcm", pixels, bits=16))
+    assert (plain.min(), plain.max()) == (0, 255)
+
+
+def test_colour_and_frames(tmp_path):
+    frames = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
+    path = written(tmp_path / "a.dcm", frames, bits=8)
+    for page in range(3):
+        found = decode(path, 8, page=page)
+        assert np.array_equal(found.pixels, frames[page])
+        assert (found.frames, found.mode) == (3, "RGB")
+
+
+@pytest.mark.parametrize(
+    ("said", "turned"),
+    [
+        (["L", "F"], lambda pixels: pixels),
+        (["R", "F"], lambda pixels: pixels[:, ::-1]),
+        (["L", "H"], lambda pixels: pixels[::-1]),
+        (["A", "F"], lambda pixels: pixels),
+    ],
+)
+def test_radiographs_are_turned_upright(tmp_path, said, turned):
+    plain = shown(written(tmp_path / "a.dcm"))
+    found = shown(written(tmp_path / "b.dcm", PatientOrientation=said))
+    assert np.array_equal(found, turned(plain))
+
+
+def test_patients_are_groups_and_nothing_else_of_them_is_kept(tmp_path):
+    root = tmp_path / "images"
+    generator = np.random.default_rng(0)
+    for number in range(8):
+        pixels = generator.integers(0, 4096, (8, 8), dtype=np.uint16)
+        path = root / "ab"[number % 2] / f"{number}.dcm"
+        written(path, pixels, PatientID=f"id{number // 2}", PatientBirthDate="19700101")
+    source = sources.get("folder")
+    request = Request(folder=root, options=source.resolve({}))
+    prepared = prepare(source, request, tmp_path / "p", 8).prepared
+    patients = dict(zip(prepared.ids, prepared.column("patient"), strict=True))
+    assert patients["a/0"] == patients["b/1"] != patients["a/2"]
+    assert len(set(prepared.groups)) == 4
+    kept = "".join(path.read_text("latin-1") for path in prepared.folder.iterdir())
+    for secret in ("id0", "Doe", "1970"):
+        assert secret not in kept
+    assert any("16-bit images read as 12 bits" in note for note in prepared.manifest["notes"])
+    assert prepared.images.max() > 240  # the range of 12 bits, not of 16
+
+
+def test_without_pydicom_it_is_named_with_the_remedy(tmp_path, monkeypatch):
+    import sys
+
+    path = written(tmp_path / "a.dcm")
+    monkeypatch.setitem(sys.modules, "pydicom", None)
+    with pytest.raises(UnreadableError, match=r"needs pydicom; `pip install 'sambench\[dicom\]'`"):
+        decode(path, 8)
+    assert decoding.count_frames(path) == 1
+
+
+def test_what_is_no_dicom_file_is_said(tmp_path):
+    (tmp_path / "a.dcm").write_bytes(b"nothing of the kind")
+    with pytest.raises(UnreadableError, match="is not an image"):
+        decode(tmp_path / "a.dcm", 8)

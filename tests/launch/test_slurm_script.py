@@ -1,0 +1,130 @@
+"""What a user asks of Slurm becomes a job script that a shell takes as it was meant."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sambench.errors import ConfigError
+from sambench.launch.launcher import read_options
+from sambench.launch.slurm_queue import End
+from sambench.launch.slurm_script import job_options, job_script
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (["partition=gpu,timeout_min=60"], {"partition": "gpu", "timeout_min": "60"}),
+        (["nodelist=a,b,time=1-0"], {"nodelist": "a,b", "time": "1-0"}),
+        (["partition=main,urgent"], {"partition": "main,urgent"}),
+        (["gres=gpu:1,shard:2"], {"gres": "gpu:1,shard:2"}),
+        (["export=ALL,FOO=bar"], {"export": "ALL,FOO=bar"}),
+        (["mail-user=a@b", "mail-type=END,FAIL"], {"mail_user": "a@b", "mail_type": "END,FAIL"}),
+        (["setup=module load a,b=c", "setup=x, y=z"], {"setup": "module load a,b=c\nx, y=z"}),
+        (["hold="], {"hold": ""}),
+        ([], {}),
+    ],
+)
+def test_a_comma_ends_a_value_only_before_a_key(texts: list[str], expected: dict[str, str]) -> None:
+    assert read_options(texts, "--slurm") == expected
+
+
+@pytest.mark.parametrize("text", ["gpu", "=gpu", "a b=c", ""])
+def test_what_is_no_option(text: str) -> None:
+    with pytest.raises(ConfigError, match=f"--slurm: '{text}' is not KEY=VALUE"):
+        read_options([text], "--slurm")
+
+
+@pytest.mark.parametrize(
+    ("limit", "refused"),
+    [
+        ("1", True),
+        ("2", False),
+        ("0:90", True),
+        ("1:31", False),
+        ("0:1:30", True),
+        ("0:1:31", False),
+        ("0-0:1:30", True),
+        ("1-0", False),
+        ("UNLIMITED", False),
+        ("soon", False),  # Slurm says what is wrong with it
+    ],
+)
+def test_a_limit_leaves_time_to_save(limit: str, refused: bool) -> None:
+    if not refused:
+        assert job_options({"time": limit}).sbatch == {"time": limit}
+        return
+    with pytest.raises(ConfigError, match="leaves no time before a run is asked to save itself"):
+        job_options({"time": limit})
+    assert job_options({"timeout_min": "1", "signal_delay_s": "50"}).lead == 50
+
+
+@pytest.mark.parametrize(
+    ("options", "promised"),
+    [
+        ({"gpus_per_node": "1"}, True),
+        ({"gpus_per_node": "0"}, False),
+        ({"gpus": "a100:2"}, True),
+        ({"gres": "gpu:1,shard:2"}, True),
+        ({"gres": "lustre:1", "partition": "gpu"}, False),
+    ],
+)
+def test_who_is_promised_a_gpu(options: dict[str, str], promised: bool) -> None:
+    assert job_options(options).promises_gpu == promised
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"additional_parameters": "x"},
+        {"workers": "2"},
+        {"retries": "-1"},
+        {"runs_per_job": "0"},
+        {"array_parallelism": "all"},
+    ],
+)
+def test_options_that_make_no_sense(options: dict[str, str]) -> None:
+    with pytest.raises(ConfigError):
+        job_options(options)
+
+
+def test_a_script_runs_as_it_reads(tmp_path: Path) -> None:
+    """In a shell without Slurm: comments are its options."""
+    folder = tmp_path / "a folder's"
+    folder.mkdir()
+    python = f"{shlex.quote(sys.executable)} -c 'import sys; print(sys.argv[1:])'"
+    given = {"setup": "A='two words'\necho $A", "python": python, "runs_per_job": "3"}
+    given |= {"array_parallelism": "4", "comment": "for us", "timeout_min": "60", "mem_gb": "8"}
+    script = job_script(job_options(given), folder / "manifest.json", 7, "suite:run")
+    (tmp_path / "job.sh").write_text(script)
+    environment = {**os.environ, "SLURM_ARRAY_TASK_ID": "2"}
+    done = subprocess.run(
+        ["bash", tmp_path / "job.sh"], env=environment, capture_output=True, text=True, check=True
+    )
+    arguments = ["-m", "sambench.launch.job", str(folder / "manifest.json"), "6-8"]
+    assert done.stdout.splitlines() == ["two words", str(arguments)]
+    options = [shlex.split(line)[1] for line in script.splitlines() if line.startswith("#SBATCH")]
+    expected = ("job-name=suite:run", "array=0-2%4", "time=60", "mem=8G", "signal=B:USR2@90")
+    assert {f"--{option}" for option in expected} <= {*options}
+    assert "--comment=a folder's for us" in options
+
+
+def test_a_setup_line_that_fails_ends_the_job(tmp_path: Path) -> None:
+    given = job_options({"setup": "false\ntrue", "python": "echo not reached"})
+    script = job_script(given, tmp_path / "manifest.json", 1, "name")
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+
+
+def test_which_ends_are_no_fault_of_the_run() -> None:
+    lost = [End(state=state, exit_code="0:0").lost for state in ("NODE_FAIL", "OUT_OF_MEMORY")]
+    assert lost == [True, True]
+    assert End(state="FAILED", exit_code="0:9").lost
+    assert not End(state="FAILED", exit_code="1:0").lost
+    assert not End(state="CANCELLED", exit_code="0:15").lost
+    assert not End().lost
