@@ -96,7 +96,7 @@ class UnknownNameError(UserError):
     """
 
     def __init__(self, kind: str, name: str, known: Iterable[str], remedy: str) -> None:
-        super().__init__(f"unknown {kind} {name!r}{did_you_mean(name, known)}; {remedy}")
+        super().__init__(f"unknown {kind} {shown(name)}{did_you_mean(name, known)}; {remedy}")
 
 
 def is_of_surroundings(error: BaseException | None) -> bool:

@@ -6,6 +6,7 @@ start at once.
 
 from __future__ import annotations
 
+import errno
 import sys
 import warnings
 from typing import Annotated, TextIO
@@ -15,7 +16,7 @@ import typer
 import sambench
 from sambench.cli import check, compare, hessian, listing, prepare, report, train
 from sambench.cli.grouping import Command, Group
-from sambench.errors import RunFailed, SambenchWarning, UserError
+from sambench.errors import RunFailed, SambenchWarning, UserError, shown
 from sambench.plugin import load_inherited
 from sambench.store.environment import note_command, yield_cores
 
@@ -59,6 +60,17 @@ def main() -> None:
 
         Screen().fail(str(error))
         sys.exit(2 if isinstance(error, UserError) else 1)
+    except OSError as error:
+        if error.errno not in _NO_PATHS:
+            raise
+        from sambench.cli.screen import Screen
+
+        Screen().fail(f"{shown(str(error.filename))} is no path: {error.strerror}")
+        sys.exit(2)
+
+
+_NO_PATHS = (errno.ENAMETOOLONG, errno.ELOOP)
+"""Faults of a path that somebody wrote, wherever it is first looked at."""
 
 
 def _show_warning(

@@ -15,6 +15,7 @@ from sambench.cli.auditing import CONTACT_SHEET, audit_prepared, show_audit
 from sambench.cli.grouping import grouped
 from sambench.cli.options import DATA, DataOption, Output, PluginOption
 from sambench.errors import ConfigError
+from sambench.files.definition import NAME
 
 if TYPE_CHECKING:
     from sambench.cli.screen import Screen
@@ -208,7 +209,7 @@ def _check_name(name: str | None, dataset: str) -> None:
     from sambench.data.source import sources
 
     others = {source.name for source in sources.list()} - {dataset}
-    if name is not None and (name in others or not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name)):
+    if name is not None and (name in others or not re.search(NAME, name)):
         raise ConfigError(
             f"--name {name!r} is not allowed; allowed: letters, digits and ._- , no other dataset's"
         )

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from sambench.config.run_config import STOP_RULES, RunConfig
-from sambench.errors import ConfigError, did_you_mean
+from sambench.errors import ConfigError, did_you_mean, shown
 from sambench.files.yaml_text import read_yaml
 from sambench.optim.base import BASES, find_base
 from sambench.optim.hyperparameter import Hyperparameter, Mechanics
@@ -74,13 +74,13 @@ def parse_settings(given: Sequence[str] | None) -> dict[str, Any]:
     for text in given or ():
         key, equals, value = text.partition("=")
         if not (equals and key):
-            raise ConfigError(f"--set {text!r} is not KEY=VALUE, as in rho=0.1")
+            raise ConfigError(f"--set {shown(text)} is not KEY=VALUE, as in rho=0.1")
         if key in parsed:
             raise ConfigError(f"--set {key} is given twice; keep one")
         try:
             parsed[key] = read_yaml(value)
         except yaml.YAMLError:
-            raise ConfigError(f"--set {text!r}: {value!r} is no YAML value") from None
+            raise ConfigError(f"--set {shown(text)}: {shown(value)} is no YAML value") from None
     return parsed
 
 
@@ -103,7 +103,7 @@ def sort_settings(given: Sequence[str] | None, optimizers: Sequence[str]) -> Sor
             name, of_optimizer = rest, rest != "base"
         elif key not in own | known:
             raise ConfigError(
-                f"unknown setting {key!r}{did_you_mean(key, own | known)}; "
+                f"unknown setting {shown(key)}{did_you_mean(key, own | known)}; "
                 f"of the run: {', '.join(sorted(own))}; of {', '.join(optimizers)}: "
                 f"{', '.join(sorted(known))}; {SEE}"
             )
@@ -136,7 +136,7 @@ def _stop(rule: str, value: Any) -> dict[str, Any]:
 def _refuse_unknown(key: str, name: str, known: set[str], optimizers: Sequence[str]) -> None:
     if name not in known:
         raise ConfigError(
-            f"unknown setting {key!r}{did_you_mean(name, known)}; "
+            f"unknown setting {shown(key)}{did_you_mean(name, known)}; "
             f"of {', '.join(optimizers)}: {', '.join(sorted(known))}; {SEE}"
         )
 

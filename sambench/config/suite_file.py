@@ -147,7 +147,7 @@ def find_suite(given: Path) -> Path:
     Raises:
         ConfigError: If there is no such file and none of that name is shipped.
     """
-    if given.exists():
+    if _is_there(given):
         return given
     shipped = shipped_suites()
     if str(given) in shipped:
@@ -158,11 +158,22 @@ def find_suite(given: Path) -> Path:
         )
         close = did_you_mean(given.name, beside) or did_you_mean(given.stem, shipped)
         there = f"; in {given.parent}: {', '.join(beside)}" if beside else ""
-        raise ConfigError(f"suite {given} does not exist{close}{there}")
+        raise ConfigError(f"suite {_on_one_line(given)} does not exist{close}{there}")
     raise ConfigError(
-        f"suite {str(given)!r} does not exist{did_you_mean(str(given), shipped)}; "
+        f"suite {shown(str(given))} does not exist{did_you_mean(str(given), shipped)}; "
         f"shipped: {', '.join(shipped)}"
     )
+
+
+def _on_one_line(path: Path) -> str:
+    return str(path) if str(path).isprintable() else repr(str(path))
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError, RuntimeError) as error:  # too long, NUL, a loop of links
+        raise ConfigError(f"suite {shown(str(path))} is no path: {error}") from None
 
 
 def _read(path: Path, above: tuple[Path, ...]) -> tuple[dict[str, Any], Places]:
@@ -177,14 +188,14 @@ def _read(path: Path, above: tuple[Path, ...]) -> tuple[dict[str, Any], Places]:
     extended = content.pop("extends", None)
     if extended is None:
         return content, places
-    where = places[("extends",)]
+    where = places.get(("extends",), str(path))
     if not isinstance(extended, str):
-        raise ConfigError(f"{where}: extends must name one suite, not {extended!r}")
+        raise ConfigError(f"{where}: extends must name one suite, not {shown(extended)}")
     if "name" not in content:
         raise ConfigError(f"{where}: a suite that extends another needs a name of its own")
     beside = path.parent / extended
     try:
-        base = beside if beside.exists() else find_suite(Path(extended))
+        base = beside if _is_there(beside) else find_suite(Path(extended))
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from error
     if base.resolve() in (file.resolve() for file in (*above, path)):
@@ -219,7 +230,7 @@ def _merge(
 def _parse(path: Path) -> tuple[dict[str, Any], dict[Keys, int]]:
     try:
         content, lines = yaml_text.read_yaml_with_lines(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(f"suite {path} cannot be read: {error}") from error
     except yaml.YAMLError as error:
         raise ConfigError(

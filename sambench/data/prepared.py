@@ -20,22 +20,91 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
+import msgspec
 import numpy as np
+from msgspec import UNSET, Meta, UnsetType
 from numpy.typing import NDArray
 
 from sambench.data.source import Fact
-from sambench.errors import DataError, UnpreparedError, did_you_mean
+from sambench.errors import DataError, UnpreparedError, UserError, did_you_mean
 from sambench.files.checksums import sha256_of
+from sambench.files.definition import Count, Definition, Name, Section, Whole, about, decode
 
 FORMAT_VERSION = 2
 IMAGES, SAMPLES, MANIFEST = "images.npy", "samples.csv", "manifest.json"
-BLOCKS, BLOCK_BYTES = "image_blocks", 2**22
-"""Name in the manifest of the checksums of each so many bytes of `images.npy`."""
+BLOCK_BYTES = 2**22
+"""The manifest has a checksum of each so many bytes of `images.npy`."""
 
 FILE_COLUMNS = ("file_bytes", "file_width", "file_height", "file_mode")
 FIXED_COLUMNS = ("id", "file", "label", "group", "sha256", *FILE_COLUMNS)
+
+
+class Sides(Section, frozen=True, kw_only=True):
+    """How large the images were before they were prepared."""
+
+    min: Annotated[Count, about("Smallest side.", unit="pixels")]
+    median: Annotated[Count, about("Median side.", unit="pixels")]
+    max: Annotated[Count, about("Largest side.", unit="pixels")]
+
+
+class Native(Section, frozen=True, kw_only=True):
+    """The images as they were found."""
+
+    width: Annotated[Sides, about("Their widths.")]
+    height: Annotated[Sides, about("Their heights.")]
+
+
+class LeftOut(Section, frozen=True, kw_only=True):
+    """An image that was not prepared."""
+
+    id: Annotated[str, about("Unique in the dataset.")]
+    file: Annotated[str, about("Where it lies, seen from the listing's root.")]
+    label: Annotated[str | UnsetType, about("Its class, where it could be used.")] = UNSET
+    reason: Annotated[str, about("Why it was left out.")]
+
+
+class Manifest(Section, frozen=True, kw_only=True):
+    """What a prepared dataset says of itself: `manifest.json`."""
+
+    format_version: Annotated[Literal[2], about("Of the prepared format.")]
+    name: Annotated[Name, about("The dataset's name.")]
+    image_size: Annotated[Whole, about("Side of the square images.", unit="pixels")]
+    channels: Annotated[Literal[1, 3], about("1 where every image is grey.")]
+    images: Annotated[Count, about("Number of images.")]
+    classes: Annotated[
+        Annotated[list[str], Meta(min_length=1)], about("Class names in label order.")
+    ]
+    counts: Annotated[dict[str, Count], about("Images of each class.")]
+    native: Annotated[Native, about("The images as they were found.")]
+    preprocessing: Annotated[Any, about("What was done to each image.")] = None
+    layout: Annotated[str, about("How the images lay on the disk.")]
+    options: Annotated[dict[str, Any], about("The source's settings.")]
+    groups: Annotated[list[str], about("What keeps images together in splits.")]
+    reference: Annotated[str, about("The paper or data release to cite.")]
+    licence: Annotated[str, about("What the release says about use.")]
+    checksums: Annotated[dict[str, str], about("sha256 of each file that is no image.")]
+    notes: Annotated[list[str], about("Oddities that were kept.")]
+    skipped: Annotated[list[LeftOut], about("Images that could not be used.")]
+    drops: Annotated[dict[str, bool], about("What the user chose to leave out.")]
+    dropped: Annotated[list[LeftOut], about("Images left out by that choice.")]
+    written_by: Annotated[dict[str, str], about("Versions of the software.")]
+    listing: Annotated[str, about("sha256 of what was listed and asked for.")]
+    files: Annotated[dict[str, str], about("sha256 of each prepared file.")]
+    image_blocks: Annotated[
+        list[str], about("sha256 of each block of `images.npy`; none in older sets.")
+    ] = msgspec.field(default_factory=list)
+    changed: Annotated[
+        dict[str, str | int], about("Settings of the preprocessing that are not at their default.")
+    ] = msgspec.field(default_factory=dict)
+    fingerprint: Annotated[str, about("sha256 that stands for images, labels and columns.")]
+
+
+class _Head(Definition, frozen=True):
+    """What says how to read the rest of a manifest."""
+
+    format_version: int
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -51,7 +120,7 @@ class Prepared:
         labels: (N,) int64, positions in `classes`.
         columns: The columns of `samples.csv`: text, but `fold` as integers; None where empty.
         fingerprint: sha256 that stands for the images, labels and columns.
-        manifest: All of `manifest.json`.
+        manifest: What it says of itself.
     """
 
     folder: Path
@@ -62,7 +131,7 @@ class Prepared:
     labels: NDArray[np.int64] = field(repr=False)
     columns: Mapping[str, tuple[Fact, ...]] = field(repr=False)
     fingerprint: str
-    manifest: Mapping[str, Any] = field(repr=False)
+    manifest: Manifest = field(repr=False)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -112,17 +181,17 @@ def open_prepared(root: Path, dataset: str, image_size: int) -> Prepared:
         )
     manifest = _read_manifest(folder, remedy)
     columns = _read_columns(folder, manifest, remedy)
-    classes = tuple(manifest["classes"])
+    classes = tuple(manifest.classes)
     labels = np.array([classes.index(str(label)) for label in columns["label"]], dtype=np.int64)
     return Prepared(
         folder=folder,
         name=dataset,
         image_size=image_size,
         classes=classes,
-        images=_open_images(folder, (len(labels), manifest["channels"]), image_size, remedy),
+        images=_open_images(folder, (len(labels), manifest.channels), image_size, remedy),
         labels=labels,
         columns=columns,
-        fingerprint=manifest["fingerprint"],
+        fingerprint=manifest.fingerprint,
         manifest=manifest,
     )
 
@@ -140,10 +209,8 @@ def check_pixels(prepared: Prepared) -> None:
     path, manifest = prepared.folder / IMAGES, prepared.manifest
     status = path.stat()
     state = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-    blocks = tuple(manifest.get(BLOCKS) or ())
-    if _pixels_sha256(path, state, in_blocks=bool(blocks)) != (
-        blocks or (manifest["files"][IMAGES],)
-    ):
+    blocks = tuple(manifest.image_blocks)
+    if _pixels_sha256(path, state, in_blocks=bool(blocks)) != (blocks or (manifest.files[IMAGES],)):
         raise UnpreparedError(
             f"{path} is damaged: its checksum is not the one that preparation wrote down; run "
             f"`{prepare_command(prepared.name, prepared.image_size)}` again, with the options that "
@@ -192,7 +259,7 @@ def prepared_fingerprint(root: Path, dataset: str, image_size: int) -> str | Non
     if not (folder / MANIFEST).is_file():
         return None
     manifest = _read_manifest(folder, f"run `{prepare_command(dataset, image_size)}`")
-    return str(manifest["fingerprint"])
+    return manifest.fingerprint
 
 
 def prepare_command(dataset: str, image_size: int) -> str:
@@ -212,42 +279,45 @@ def fingerprint(
     return sha256_of(f"{samples_sha256}\n{images_sha256}\n{settings}".encode())
 
 
-def _read_manifest(folder: Path, remedy: str) -> dict[str, Any]:
+def _read_manifest(folder: Path, remedy: str) -> Manifest:
+    path, data = folder / MANIFEST, _read(folder / MANIFEST)
     try:
-        manifest = json.loads(_read(folder / MANIFEST))
-        version, files = int(manifest["format_version"]), manifest["files"]
-        expected = fingerprint(files[SAMPLES], files[IMAGES], manifest.get("changed"))
-        bound = expected == manifest["fingerprint"]
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise UnpreparedError(f"{folder / MANIFEST} is damaged; {remedy} again") from error
-    if version > FORMAT_VERSION:
+        version = decode(_Head, data).format_version
+        if version == FORMAT_VERSION:
+            manifest = decode(Manifest, data)
+    except (UserError, ValueError) as error:
+        raise UnpreparedError(f"{path} is damaged ({error}); {remedy} again") from error
+    if version != FORMAT_VERSION:
+        age = "a newer" if version > FORMAT_VERSION else "an older"
+        upgrade = "upgrade sambench, or " if version > FORMAT_VERSION else ""
         raise UnpreparedError(
-            f"{folder} was prepared by a newer sambench (format {version}, this one reads "
-            f"{FORMAT_VERSION}); upgrade sambench, or {remedy} again"
+            f"{folder} was prepared by {age} sambench (format {version}, this one reads "
+            f"{FORMAT_VERSION}); {upgrade}{remedy} again"
         )
-    if version < FORMAT_VERSION:
+    files = manifest.files
+    bound = fingerprint(files.get(SAMPLES, ""), files.get(IMAGES, ""), manifest.changed)
+    if bound != manifest.fingerprint:
         raise UnpreparedError(
-            f"{folder} was prepared by an older sambench (format {version}, this one reads "
-            f"{FORMAT_VERSION}); {remedy} again"
+            f"{path} is damaged: its fingerprint does not follow from its checksums; {remedy} again"
         )
-    if not bound:
-        raise UnpreparedError(
-            f"{folder / MANIFEST} is damaged: its fingerprint does not follow from its checksums; "
-            f"{remedy} again"
-        )
-    return dict(manifest)
+    return manifest
 
 
-def _read_columns(
-    folder: Path, manifest: Mapping[str, Any], remedy: str
-) -> dict[str, tuple[Fact, ...]]:
+def _read_columns(folder: Path, manifest: Manifest, remedy: str) -> dict[str, tuple[Fact, ...]]:
     data = _read(folder / SAMPLES)
-    if sha256_of(data) != manifest["files"][SAMPLES]:
+    if sha256_of(data) != manifest.files.get(SAMPLES):
         raise UnpreparedError(f"{folder / SAMPLES} was changed after preparation; {remedy} again")
-    header, *rows = csv.reader(io.StringIO(data.decode(), newline=""))
-    return {
-        name: tuple(_value(name, row[place]) for row in rows) for place, name in enumerate(header)
-    }
+    try:
+        header, *rows = csv.reader(io.StringIO(data.decode(), newline=""))
+        columns = {
+            name: tuple(_value(name, row[place]) for row in rows)
+            for place, name in enumerate(header)
+        }
+        if not {*FIXED_COLUMNS} <= {*columns} or not {*columns["label"]} <= {*manifest.classes}:
+            raise ValueError("a column is missing, or a label is no class")
+    except (ValueError, IndexError, csv.Error) as error:
+        raise UnpreparedError(f"{folder / SAMPLES} is damaged ({error}); {remedy} again") from error
+    return columns
 
 
 def _value(column: str, text: str) -> Fact:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sambench.data.prepared import Prepared
-from sambench.errors import ConfigError, DataError, did_you_mean
+from sambench.errors import ConfigError, DataError, did_you_mean, shown
 
 Indices = NDArray[np.int64]
 
@@ -175,7 +175,7 @@ def folds_of(name: str) -> tuple[int, ...] | None:
     if name in NAMES or all(name.partition(":")):
         return ()
     raise ConfigError(
-        f"unknown split {name!r}{did_you_mean(name, NAMES)}; splits: {', '.join(NAMES)}"
+        f"unknown split {shown(name)}{did_you_mean(name, NAMES)}; splits: {', '.join(NAMES)}"
     )
 
 
@@ -201,7 +201,7 @@ def _test_mask(population: Population, name: str, fold: int | None, seed: int) -
         grouped = _ungrouped(population) if kind == "kfold" else population
         return np.equal(deal(grouped, int(argument), seed), chosen)
     raise ConfigError(
-        f"unknown split {name!r}{did_you_mean(name, NAMES)}; splits: {', '.join(NAMES)}"
+        f"unknown split {shown(name)}{did_you_mean(name, NAMES)}; splits: {', '.join(NAMES)}"
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import PIL
 
@@ -19,12 +20,12 @@ from sambench.data.accounting import Account
 from sambench.data.partial import Entry, Partial
 from sambench.data.prepared import (
     BLOCK_BYTES,
-    BLOCKS,
     FIXED_COLUMNS,
     FORMAT_VERSION,
     IMAGES,
     MANIFEST,
     SAMPLES,
+    Manifest,
     fingerprint,
 )
 from sambench.data.problems import some
@@ -32,6 +33,7 @@ from sambench.data.selection import TOGETHER, Drops, Selection
 from sambench.data.source import PARTS, Fact, Listing, Sample, Setting, Source
 from sambench.files.atomic import replacing, write_bytes, write_json
 from sambench.files.checksums import sha256_of
+from sambench.files.definition import plain
 
 FIXED = {"part": "of the authors' parts", "fold": "folds"}
 """Facts that say which images train and which test."""
@@ -118,11 +120,11 @@ def write_prepared(
         "written_by": {"sambench": sambench.__version__, "pillow": PIL.__version__},
         "listing": listing_sha256,
         "files": files,
-        BLOCKS: images.blocks(),
+        "image_blocks": images.blocks(),
         "changed": partial.recipe.changed,
         "fingerprint": fingerprint(files[SAMPLES], files[IMAGES], partial.recipe.changed),
     }
-    write_json(folder / MANIFEST, manifest)
+    write_json(folder / MANIFEST, plain(msgspec.convert(manifest, Manifest)))
 
 
 def notes_on(samples: Sequence[Sample]) -> Iterator[str]:

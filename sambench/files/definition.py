@@ -19,7 +19,7 @@ from typing import Annotated, Any, TypeVar, cast
 import msgspec
 from msgspec import UNSET, Meta, Struct
 
-from sambench.errors import ConfigError, did_you_mean, shown
+from sambench.errors import LONGEST_NAME, ConfigError, did_you_mean, shown
 from sambench.files.description import allowed, parts_of
 
 T = TypeVar("T")
@@ -262,4 +262,6 @@ class _Search:
             raise Fault(f"{self._spelled(path) or self.what} needs {name!r}{near}", path)
 
     def _spelled(self, path: Path) -> str:
-        return self.joint.join(map(str, path))
+        names = [str(part) for part in path]
+        plain_words = (n if n.isprintable() and len(n) < LONGEST_NAME else shown(n) for n in names)
+        return self.joint.join(plain_words)

@@ -20,6 +20,21 @@ DEEPEST, MOST_VALUES = 30, 20_000
 class _Loader(yaml.SafeLoader):
     """PyYAML follows YAML 1.1, where a number with an exponent needs a point."""
 
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Read a value with all that is in it; what is nested too deep is not read to its end."""
+        if self.depth > DEEPEST:
+            here = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(
+                None, None, f"it is nested deeper than {DEEPEST} levels", here
+            )
+        self.depth += 1
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self.depth -= 1
+
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         """Make a value; one that only looks like a date or a number is refused with its line."""
         try:
@@ -67,8 +82,6 @@ def read_yaml_with_lines(text: str) -> tuple[Any, dict[Path, int]]:
         lines: dict[Path, int] = {}
         _walk(node, (), lines)
         return loader.construct_document(node), lines
-    except RecursionError:
-        raise yaml.YAMLError(f"it is nested deeper than {DEEPEST} levels") from None
     finally:
         loader.dispose()
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sambench.errors import ConfigError, UnknownNameError
+from sambench.errors import ConfigError, UnknownNameError, shown
 
 if TYPE_CHECKING:
     import torch
@@ -73,12 +73,14 @@ class Base:
             return value
         else:
             return self._number(name, value)
-        raise ConfigError(f"{self.name} {name}={value!r} is not allowed; expected like {default!r}")
+        raise ConfigError(
+            f"{self.name} {name}={shown(value)} is not allowed; expected like {default!r}"
+        )
 
     def _number(self, name: str, value: object) -> float:
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if not number or not math.isfinite(value) or value < 0:  # type: ignore[arg-type,operator]
-            raise ConfigError(f"{self.name} {name}={value!r} is not allowed; allowed: >= 0")
+            raise ConfigError(f"{self.name} {name}={shown(value)} is not allowed; allowed: >= 0")
         return float(value)  # type: ignore[arg-type]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, Generic, Protocol, TypeVar, overload
 
-from sambench.errors import ConfigError
+from sambench.errors import ConfigError, shown
 
 Value = TypeVar("Value", bound="float | str | bool")
 
@@ -117,7 +117,9 @@ class Hyperparameter(Generic[Value]):
         return float(value)
 
     def _refused(self, value: object, method: str) -> ConfigError:
-        return ConfigError(f"{method} {self.name}={value!r} is not allowed; allowed: {self.range}")
+        return ConfigError(
+            f"{method} {self.name}={shown(value)} is not allowed; allowed: {self.range}"
+        )
 
 
 def radius(default: float, grid: tuple[float, ...] = ()) -> Hyperparameter[float]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sambench.errors import ConfigError, did_you_mean
+from sambench.errors import ConfigError, did_you_mean, shown
 from sambench.optim.base import Setting, find_base
 from sambench.optim.hyperparameter import Hyperparameter, Mechanics
 from sambench.registry import Registry
@@ -254,7 +254,7 @@ class OptimizerInfo:
         for name in given:
             if name not in names:
                 raise ConfigError(
-                    f"{self.name} on {base} has no hyperparameter {name!r}"
+                    f"{self.name} on {base} has no hyperparameter {shown(name)}"
                     f"{did_you_mean(name, names)}; known: {', '.join(names)}"
                 )
 

@@ -257,7 +257,7 @@ def test_skipped_images_are_recorded(bus_folder):
     (release / "GDPH/benign(1).png").write_bytes(b"")
     prepared = run(release, skip_unreadable=True).prepared
     assert prepared.ids == IDS[2:]
-    assert prepared.manifest["skipped"] == [
+    assert [dict(image) for image in prepared.manifest.skipped] == [
         {"id": "benign(0)", "file": "", "reason": "has no image file"},
         {"id": "benign(1)", "file": "GDPH/benign(1).png", "reason": "is empty"},
     ]

@@ -73,8 +73,8 @@ def test_prepared_at_other_sizes(prepared):
     (root / "bus-64").mkdir()
     assert prepared_sizes(root, "bus") == (16, 128)
     assert refused(root, 224) == (
-        f"dataset 'bus' is not prepared at 224 pixels in {root} (only at 16, 128); "
-        "run `sambench prepare bus --size 224`"
+        f"dataset 'bus' is not prepared at 224 pixels in {root} (only at 16, 128: "
+        "choose --size 16, or image_size: 16 in a suite); or run `sambench prepare bus --size 224`"
     )
 
 
@@ -97,8 +97,36 @@ def test_a_damaged_manifest(prepared):
     path = prepared.folder / "manifest.json"
     path.write_text(path.read_text()[:100])
     assert refused(prepared.folder.parent) == (
-        f"{path} is damaged; run `sambench prepare bus --size 16` again"
+        f"{path} is damaged (it is no JSON); run `sambench prepare bus --size 16` again"
     )
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        *(({key: None}, f"it needs '{key}'") for key in ("classes", "files", "fingerprint")),
+        ({"channels": None}, "it needs 'channels'"),
+        ({"channels": 2}, "channels=2 is not allowed; allowed: 1, 3"),
+        ({"classes": []}, "classes=[] is not allowed"),
+        ({"classes": ["benign", 3]}, "classes.1=3 is not allowed; allowed: text"),
+        ({"classes": ["other"]}, "samples.csv is damaged (a column is missing, or a label is"),
+        ({"image_size": "16"}, "image_size='16' is not allowed"),
+        ({"native": {}}, "native needs 'width'"),
+        ({"fingerprint": "f" * 64}, "its fingerprint does not follow from its checksums"),
+        ({"files": {}}, "its fingerprint does not follow from its checksums"),
+        ({"format_version": "2"}, "format_version='2' is not allowed"),
+    ],
+)
+def test_a_manifest_that_was_edited(prepared, change, why):
+    path = prepared.folder / "manifest.json"
+    content = {**json.loads(path.read_text()), **change}
+    path.write_text(
+        json.dumps({k: v for k, v in content.items() if v is not None or k == "channels"})
+    )
+    message = refused(prepared.folder.parent)
+    assert why in message
+    assert "\n" not in message
+    assert message.endswith("run `sambench prepare bus --size 16` again")
 
 
 @pytest.mark.parametrize("size", [0, 50, 1000])

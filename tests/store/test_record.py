@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sambench.config.run_config import RunConfig
 from sambench.errors import StoreError
 from sambench.store.record import STATUSES, RunRecord
 from tests.conftest import measured
@@ -12,6 +14,7 @@ from tests.conftest import measured
 if TYPE_CHECKING:
     from tests.conftest import RecordMaker
 
+PUBLISHED = sorted(Path(__file__).parents[2].glob("results/published/*/runs/*/run.json"))[::9]
 REMEDY = "move it away and run it again"
 
 
@@ -206,3 +209,19 @@ def test_an_optimizer_that_is_not_installed_here(plain: dict[str, Any]) -> None:
     assert message.startswith(
         "run.json is of a name that is not known here (unknown optimizer 'sammy'"
     )
+
+
+@pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: path.parent.name)
+def test_published_runs_keep_their_ids_and_their_text(path: Path) -> None:
+    """The id follows from the settings alone, defaults that came later left out."""
+    given = json.loads(path.read_text(encoding="utf-8"))
+    settings = {k: v for k, v in given["config"].items() if k not in ("capture", "kernels")}
+    assert RunConfig.from_dict(settings).id == given["id"]
+    assert path.parent.name.endswith(given["id"])
+    record = RunRecord.parse(path.read_bytes(), str(path))
+    assert (record.id, record.name) == (given["id"], given["name"])
+    assert {**record.to_dict(), "artifacts": None} == {"artifacts": None, **given}
+
+
+def test_there_are_twenty_published_runs_among_them() -> None:
+    assert len(PUBLISHED) == 20
