@@ -98,7 +98,9 @@ class Described:
             defaults={**defaults, "image_size": self.size, **found.run},
             matrix={
                 "model": models,
-                "optimizer": tuple(with_settings(name, found.optimizer) for name in names),
+                "optimizer": tuple(
+                    with_settings(name, found.optimizer, found.run.get("base")) for name in names
+                ),
             },
             seeds=tuple(range(self.seeds)),
             hessian=Measurement() if self.curvature else None,

@@ -90,10 +90,12 @@ def sort_settings(given: Sequence[str] | None, optimizers: Sequence[str]) -> Sor
     Raises:
         ConfigError: If a setting is neither, or is given twice in different words.
     """
-    known = {name for optimizer in optimizers for name in hyperparameters_of(optimizer)}
+    parsed = parse_settings(given)
+    base = parsed.get("base", parsed.get(f"{OPTIMIZER}.base"))
+    known = {name for each in optimizers for name in hyperparameters_of(each, base)}
     own = set(RunConfig.__struct_fields__) | {"base"}
     found = Sorted()
-    for key, as_given in parse_settings(given).items():
+    for key, as_given in parsed.items():
         head, dot, rest = key.partition(".")
         name, of_optimizer, value = key, key not in own, as_given
         if dot and head == STOP:
@@ -141,14 +143,24 @@ def _refuse_unknown(key: str, name: str, known: set[str], optimizers: Sequence[s
         )
 
 
-def with_settings(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an optimizer with those of the settings that it has."""
-    return {"name": name, **{k: v for k, v in settings.items() if k in hyperparameters_of(name)}}
+def with_settings(
+    name: str, settings: Mapping[str, Any], base: str | None = None
+) -> dict[str, Any]:
+    """Return an optimizer with those of the settings that it has on a base."""
+    has = hyperparameters_of(name, base)
+    return {"name": name, **{k: v for k, v in settings.items() if k in has}}
 
 
-def hyperparameters_of(optimizer: str) -> set[str]:
-    """Return the names of an optimizer's hyperparameters and of all bases that it can run on."""
+def hyperparameters_of(optimizer: str, base: object = None) -> set[str]:
+    """Return the names of an optimizer's hyperparameters and of all bases that it can run on.
+
+    Args:
+        optimizer: Its name.
+        base: A base that was asked for: a dotted name has settings of its own.
+    """
     info = registry.get(optimizer)
-    bases = BASES.values() if info.base is None else [find_base(info.base)]
+    bases = [*BASES.values()] if info.base is None else [find_base(info.base)]
+    if info.base is None and isinstance(base, str) and "." in base:
+        bases.append(find_base(base))
     mechanics = (name for name, h in vars(Mechanics).items() if isinstance(h, Hyperparameter))
     return {*info.hyperparameters, *mechanics, *(name for base in bases for name in base.settings)}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
+import inspect
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from sambench.errors import ConfigError, UnknownNameError, shown
@@ -23,7 +25,7 @@ class Base:
     Attributes:
         name: Short name, or the dotted name of any `torch.optim.Optimizer` class.
         path: Dotted name of the class.
-        settings: Its settings; empty where they are not known, and then not checked here.
+        settings: Its settings, with the class's own defaults.
         fused: Whether torch has a fused implementation (same mathematics, fewer memory passes).
         grid: Values worth trying in a search.
         factors: Multiples of the given value worth trying.
@@ -39,10 +41,13 @@ class Base:
     def complete(self, given: Mapping[str, object]) -> dict[str, Setting]:
         """Return all settings, the given ones checked against the type of the default.
 
+        Of a class by its dotted name only those that were given: its defaults are its own.
+
         Raises:
             ConfigError: If a value has the wrong type or is negative.
         """
-        return {**self.settings, **{name: self._check(name, v) for name, v in given.items()}}
+        checked = {name: self._check(name, value) for name, value in given.items()}
+        return checked if "." in self.name else {**self.settings, **checked}
 
     def load(self) -> type[torch.optim.Optimizer]:
         """Import the class.
@@ -126,6 +131,20 @@ BASES = {
             grid={"weight_decay": (0.0, 5e-4, 1e-3)},
             factors=_RATES,
         ),
+        Base(
+            name="muon",
+            path="sambench.optim.muon.Muon",
+            settings={
+                "lr": 1e-3,
+                "weight_decay": 1e-1,
+                "momentum": 0.95,
+                "nesterov": True,
+                "betas": (0.9, 0.999),
+                "eps": 1e-8,
+            },
+            grid={"weight_decay": (0.0, 1e-2, 1e-1)},
+            factors=_RATES,
+        ),
     )
 }
 
@@ -134,14 +153,41 @@ def find_base(name: str) -> Base:
     """Return the base optimizer of that name.
 
     Args:
-        name: "adam", "adamw", "sgd", or the dotted name of a torch optimizer class.
+        name: A key of `BASES`, or the dotted name of a torch optimizer class.
 
     Raises:
         UnknownNameError: If it is neither.
+        ConfigError: If a dotted name is no optimizer class that can be imported.
     """
     if name in BASES:
         return BASES[name]
     if "." in name:
-        return Base(name=name, path=name)
-    remedy = "give adam, adamw, sgd or a dotted name such as torch.optim.RMSprop"
+        return _foreign(name)
+    remedy = f"give {', '.join(BASES)} or a dotted name such as torch.optim.RMSprop"
     raise UnknownNameError("base optimizer", name, BASES, remedy)
+
+
+@functools.cache
+def _foreign(path: str) -> Base:
+    """Return what the signature of a class tells of its settings; it is imported for that.
+
+    Of lists and of settings without a default nothing is known; they cannot be given to a run.
+    """
+    found = Base(name=path, path=path)
+    parameters = inspect.signature(found.load()).parameters
+    plain = (bool, int, float, str)
+    settings = {
+        name: float(p.default) if type(p.default) is int else p.default
+        for name, p in parameters.items()
+        if isinstance(p.default, plain) and name not in EXECUTION
+    }
+    pairs = {
+        name: tuple(map(float, p.default))
+        for name, p in parameters.items()
+        if isinstance(p.default, tuple) and all(isinstance(v, int | float) for v in p.default)
+    }
+    return replace(found, settings={**settings, **pairs})
+
+
+EXECUTION = {"maximize", "foreach", "capturable", "differentiable", "fused"}
+"""Settings of torch's optimizers that change how a step is computed, or are not supported."""

@@ -318,7 +318,7 @@ def test_an_unknown_base() -> None:
         config(base="adamx")
     assert str(caught.value) == (
         "unknown base optimizer 'adamx': did you mean 'adam' or 'adamw'?; "
-        "give adam, adamw, sgd or a dotted name such as torch.optim.RMSprop"
+        "give adam, adamw, sgd, muon or a dotted name such as torch.optim.RMSprop"
     )
 
 

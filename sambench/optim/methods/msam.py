@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from sambench.errors import ConfigError
@@ -37,9 +38,17 @@ class MSAM(Method):
     rho = Hyperparameter(
         3.0,
         minimum=0.0,
-        help="length of the perturbation, L2 over all weights",
+        help="length of the perturbation, L2 over all weights; by default 0.3 on Adam",
         grid=(0.3, 1.0, 3.0, 10.0),
     )
+
+    @classmethod
+    def defaults(cls, given: Mapping[str, object], base: str) -> Mapping[str, float | str | bool]:
+        """Return 0.3 on Adam, where 3 collapses and the authors state no value.
+
+        Theirs is 3, on SGD and on AdamW (github.com/MarlonBecker/MSAM).
+        """
+        return {"rho": 0.3} if base == "adam" else {}
 
     def __init__(self, optimizer: Parameterized) -> None:
         super().__init__(optimizer)

@@ -1,0 +1,73 @@
+"""Muon for the matrices of a model and AdamW for its other tensors, as one optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim.optimizer import ParamsT
+
+from sambench.errors import ConfigError
+
+
+class Muon(torch.optim.Optimizer):
+    """torch.optim.Muon on tensors of two dimensions, torch.optim.AdamW on all others.
+
+    Muon's update is scaled to the size of AdamW's (`adjust_lr_fn="match_rms_adamw"`), so that one
+    learning rate and one weight decay serve both. Jordan et al., 2024; Liu et al., 2025, arXiv
+    2502.16982.
+
+    Args:
+        params: As in torch.optim.
+        lr: Learning rate of both.
+        weight_decay: Decoupled, of both.
+        momentum: Muon's.
+        nesterov: Whether it is Nesterov's.
+        betas: AdamW's.
+        eps: AdamW's.
+
+    Raises:
+        ConfigError: If this torch has no Muon.
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float = 1e-3,
+        weight_decay: float = 0.1,
+        momentum: float = 0.95,
+        nesterov: bool = True,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+    ) -> None:
+        if not hasattr(torch.optim, "Muon"):
+            raise ConfigError(f"base muon needs torch 2.9 or later, this is {torch.__version__}")
+        own = {"lr": lr, "weight_decay": weight_decay, "momentum": momentum}
+        super().__init__(params, {**own, "nesterov": nesterov, "betas": betas, "eps": eps})
+
+    def step(self, closure: Callable[[], Tensor] | None = None) -> None:  # type: ignore[override]
+        """Take one step.
+
+        Raises:
+            ConfigError: If there is a closure, which it does not call.
+        """
+        if closure is not None:
+            raise ConfigError("base muon takes no closure")
+        for group in self.param_groups:
+            used = [p for p in group["params"] if p.grad is not None]
+            matrices = [p for p in used if p.dim() == 2]
+            shared = {"lr": group["lr"], "weight_decay": group["weight_decay"]}
+            muon = {"momentum": group["momentum"], "nesterov": group["nesterov"]}
+            adam = {"betas": group["betas"], "eps": group["eps"]}
+            self._take(torch.optim.Muon, matrices, **shared, **muon, adjust_lr_fn="match_rms_adamw")
+            others = [p for p in used if p.dim() != 2]
+            self._take(torch.optim.AdamW, others, **shared, **adam)
+
+    def _take(self, kind: Any, parameters: list[Tensor], **settings: Any) -> None:
+        """Step some parameters with another optimizer on this one's state."""
+        if parameters:
+            stepper = kind(parameters, **settings)
+            stepper.state = self.state
+            stepper.step()
