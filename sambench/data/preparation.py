@@ -141,8 +141,10 @@ def prepare(
             )
         replace_folder(work / "finished", final)
         remove_partial(work)
+        resumed = len(found)
+        del listing, states, found, outcomes, decoded, partial  # a long table takes their room
         prepared = open_prepared(root, name, image_size)
-    return Preparation(prepared=prepared, resumed=len(found))
+    return Preparation(prepared=prepared, resumed=resumed)
 
 
 def _outlook(root: Path, listing: Listing, resumed: int, image_size: int) -> Outlook:

@@ -243,10 +243,14 @@ def _read_columns(
     data = _read(folder / SAMPLES)
     if sha256_of(data) != manifest["files"][SAMPLES]:
         raise UnpreparedError(f"{folder / SAMPLES} was changed after preparation; {remedy} again")
-    header, *rows = csv.reader(io.StringIO(data.decode(), newline=""))
-    return {
-        name: tuple(_value(name, row[place]) for row in rows) for place, name in enumerate(header)
-    }
+    rows = csv.reader(io.TextIOWrapper(io.BytesIO(data), "utf-8", newline=""))
+    columns: dict[str, list[Fact]] = {name: [] for name in next(rows)}
+    known: dict[str, str] = {}  # texts that recur are kept once
+    for row in rows:
+        for (name, values), text in zip(columns.items(), row, strict=True):
+            shared = text if name in ("file", "sha256") else known.setdefault(text, text)
+            values.append(_value(name, shared))
+    return {name: tuple(values) for name, values in columns.items()}
 
 
 def _value(column: str, text: str) -> Fact:
