@@ -152,7 +152,9 @@ def prepare(
     found, screen = sources.get(dataset), output.screen()
     _check_name(making.name, dataset)
     side = making.size or found.image_size
-    nothing_new = not any((files.xlsx, files.source, files.settings, files.pages))
+    nothing_new = not any(
+        (files.xlsx, files.source, files.test_source, files.settings, files.pages)
+    )
     if making.audit and nothing_new and not any(astuple(making.drops)):
         already = audit_prepared(screen, data, making.name or dataset, side)
         if already is not None:

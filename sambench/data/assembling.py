@@ -142,7 +142,7 @@ def _paged(samples: tuple[Sample, ...], pages: str) -> Iterator[Sample]:
         if frames == 1:
             yield replace(sample, facts=facts) if facts != sample.facts else sample
             continue
-        facts.setdefault("patient", sample.id)
+        facts["patient"] = facts.get("patient") or sample.id
         for page in range(frames):
             number = f"#{page + 1}"
             yield replace(

@@ -153,14 +153,9 @@ def refuse_misspelled(labels: Sequence[str], where: Path) -> None:
 def samples_of(found: Mapping[str, Found[Place]]) -> tuple[Sample, ...]:
     """Return the images as samples in natural order, with their part where there are parts."""
     return tuple(
-        Sample(
-            id=id,
-            path=found[id].path,
-            file=found[id].file,
-            label=found[id].meaning.label,
-            facts={"part": found[id].meaning.part} if found[id].meaning.part else NO_FACTS,
-        )
+        found[id].sample(id, place.label, {"part": place.part} if place.part else NO_FACTS)
         for id in sorted(found, key=natural)
+        for place in [found[id].meaning]
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from sambench.data.problems import Problems, some
+from sambench.data.source import NO_FACTS, Fact, Sample
 
 DICOM = frozenset({".dcm", ".dicom"})
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}) | DICOM
@@ -26,6 +27,10 @@ class Found(Generic[Meaning]):
     path: Path
     file: str
     meaning: Meaning
+
+    def sample(self, id: str, label: str, facts: Mapping[str, Fact] = NO_FACTS) -> Sample:
+        """Return the image as a sample."""
+        return Sample(id=id, path=self.path, file=self.file, label=label, facts=facts)
 
 
 def find_images(

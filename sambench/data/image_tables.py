@@ -11,7 +11,7 @@ from sambench.data.class_folders import present
 from sambench.data.folders import find_images, image_id, natural, subfolders
 from sambench.data.locating import Release
 from sambench.data.problems import Problems
-from sambench.data.source import Fact, Listing, Sample
+from sambench.data.source import Fact, Listing
 from sambench.data.tables import Row, Table, labelled_rows, read_fold
 
 
@@ -91,15 +91,10 @@ class ImageTable:
         wanted = keep or self.classes
         ids = [id for id in sorted(rows, key=natural) if rows[id][0] in wanted]
         samples = tuple(
-            Sample(
-                id=images[id].path.stem,
-                path=images[id].path,
-                file=images[id].file,
-                label=rows[id][0],
-                facts={
-                    **({"fold": fold_of[id]} if folds else {}),
-                    **_facts(rows[id][1], columns),
-                },
+            images[id].sample(
+                images[id].path.stem,
+                rows[id][0],
+                {**({"fold": fold_of[id]} if folds else {}), **_facts(rows[id][1], columns)},
             )
             for id in ids
             if id in images

@@ -12,6 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sambench.data.accounting import Account
 from sambench.data.assembling import assemble
 from sambench.data.decoding import Recipe
@@ -104,7 +107,7 @@ def prepare(
         _refuse(missing, listing.root)
     name = name or source.name
     final = prepared_folder(root, name, image_size)
-    states = {sample.id: _state(sample.path) for sample in listing.samples}
+    states = np.array([_state(sample.path) for sample in listing.samples]).reshape(-1, 2)
     key = _key(listing, states, request, image_size, drops, account)
     with lock(final, "preparing"):
         prepared = _same(root, name, image_size, key)
@@ -115,12 +118,13 @@ def prepare(
             _outlook(root, listing, 0, image_size)  # what has no room leaves nothing
         with open_partial(work, image_size, recipe) as partial:
             found = _found(listing, states, partial)
-            on_start(_outlook(root, listing, len(found), image_size))
+            resumed = sum(entry is not None for entry in found)
+            on_start(_outlook(root, listing, resumed, image_size))
             outcomes = decode_all(
                 listing,
                 partial,
-                states=states,
-                found=found,
+                states,
+                found,
                 workers=workers or default_workers(),
                 on_progress=on_progress,
             )
@@ -141,8 +145,9 @@ def prepare(
             )
         replace_folder(work / "finished", final)
         remove_partial(work)
+        del listing, states, found, outcomes, decoded, partial  # a long table takes their room
         prepared = open_prepared(root, name, image_size)
-    return Preparation(prepared=prepared, resumed=len(found))
+    return Preparation(prepared=prepared, resumed=resumed)
 
 
 def _outlook(root: Path, listing: Listing, resumed: int, image_size: int) -> Outlook:
@@ -179,21 +184,20 @@ def recipe_of(options: Mapping[str, Setting]) -> Recipe:
     return Recipe(fit=str(options.get("fit", "squash")), depth=0 if depth == "auto" else int(depth))
 
 
-def _found(listing: Listing, states: Mapping[str, FileState], partial: Partial) -> dict[str, Entry]:
-    """Return what an earlier preparation that was cut has decoded already, by id."""
-    entries = {
-        sample.id: partial.find(sample.place, states[sample.id]) for sample in listing.samples
-    }
-    return {id: entry for id, entry in entries.items() if entry}
+def _found(listing: Listing, states: NDArray[np.int64], partial: Partial) -> list[Entry | None]:
+    """Return for each image what an earlier preparation that was cut has decoded of it."""
+    return [
+        partial.find(sample.place, (size, mtime_ns))
+        for sample, (size, mtime_ns) in zip(listing.samples, states.tolist(), strict=True)
+    ]
 
 
 def _sort_out(
-    listing: Listing, outcomes: Mapping[str, Entry | str]
+    listing: Listing, outcomes: Sequence[Entry | str]
 ) -> tuple[list[tuple[Sample, Entry]], list[Skipped]]:
     """Return the decoded and the unreadable samples, each in the order of the listing."""
     decoded, unreadable = [], []
-    for sample in listing.samples:
-        outcome = outcomes[sample.id]
+    for sample, outcome in zip(listing.samples, outcomes, strict=True):
         if isinstance(outcome, Entry):
             decoded.append((sample, outcome))
         else:
@@ -238,7 +242,7 @@ def _select(
 
 def _key(
     listing: Listing,
-    states: Mapping[str, FileState],
+    states: NDArray[np.int64],
     request: Request,
     image_size: int,
     drops: Drops,
@@ -258,9 +262,8 @@ def _key(
         "missing": listing.missing,
     }
     digest = hashlib.sha256(json.dumps(key).encode())
-    for sample in listing.samples:
-        state = states[sample.id]
-        one = [sample.id, sample.file, sample.label, dict(sample.facts), state]
+    for sample, state in zip(listing.samples, states, strict=True):
+        one = [sample.id, sample.file, sample.label, dict(sample.facts), state.tolist()]
         digest.update(json.dumps(one).encode())
     return digest.hexdigest()
 

@@ -307,17 +307,20 @@ def _read_columns(folder: Path, manifest: Manifest, remedy: str) -> dict[str, tu
     data = _read(folder / SAMPLES)
     if sha256_of(data) != manifest.files.get(SAMPLES):
         raise UnpreparedError(f"{folder / SAMPLES} was changed after preparation; {remedy} again")
+    columns: dict[str, list[Fact]] = {}
+    known: dict[str, str] = {}  # texts that recur are kept once
     try:
-        header, *rows = csv.reader(io.StringIO(data.decode(), newline=""))
-        columns = {
-            name: tuple(_value(name, row[place]) for row in rows)
-            for place, name in enumerate(header)
-        }
+        rows = csv.reader(io.TextIOWrapper(io.BytesIO(data), "utf-8", newline=""))
+        columns = {name: [] for name in next(rows)}
+        for row in rows:
+            for (name, values), text in zip(columns.items(), row, strict=True):
+                shared = text if name in ("file", "sha256") else known.setdefault(text, text)
+                values.append(_value(name, shared))
         if not {*FIXED_COLUMNS} <= {*columns} or not {*columns["label"]} <= {*manifest.classes}:
             raise ValueError("a column is missing, or a label is no class")
-    except (ValueError, IndexError, csv.Error) as error:
+    except (ValueError, StopIteration, csv.Error) as error:
         raise UnpreparedError(f"{folder / SAMPLES} is damaged ({error}); {remedy} again") from error
-    return columns
+    return {name: tuple(values) for name, values in columns.items()}
 
 
 def _value(column: str, text: str) -> Fact:

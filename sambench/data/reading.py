@@ -9,16 +9,18 @@ from __future__ import annotations
 import itertools
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import replace
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from sambench.data.decoding import Deep, Recipe, UnreadableError, bits_for, decode, shrink
-from sambench.data.partial import Entry, FileState, Partial
-from sambench.data.source import Listing, Sample
+from sambench.data.partial import Entry, Partial
+from sambench.data.source import Listing
 
 CHUNK = 4096
 """Images handed to the threads at once: each takes a kilobyte while it waits."""
@@ -32,32 +34,32 @@ def default_workers() -> int:
 def decode_all(
     listing: Listing,
     partial: Partial,
+    states: NDArray[np.int64],
+    found: Sequence[Entry | None],
     *,
-    states: Mapping[str, FileState],
-    found: Mapping[str, Entry],
     workers: int,
     on_progress: Callable[[int, int, str], None],
-) -> dict[str, Entry | str]:
-    """Return the entry of each sample or the reason why it cannot be used, by id.
+) -> list[Entry | str]:
+    """Return for each sample its entry, or the reason why it cannot be used.
 
     Deep images are decoded once all have told their peaks, from which their depth follows.
 
     Args:
         listing: The images.
         partial: Where to put them.
-        states: Size and time of each sample's file.
-        found: Those that an earlier preparation has decoded.
+        states: Size and time of each sample's file, shape (N, 2).
+        found: What an earlier preparation has decoded of them.
         workers: Number of threads.
         on_progress: Called with (done, total, file) after each image.
 
     Raises:
         StoreError: If the disk refuses.
     """
-    outcomes: dict[str, Entry | str] = dict(found)
-    slots = itertools.count(partial.next_slot)
-    peaks = {id: entry.peak for id, entry in found.items() if entry.peak}
+    samples, slots = listing.samples, itertools.count(partial.next_slot)
+    outcomes: list[Entry | Deep | str | None] = [*found]
 
-    def decode_one(sample: Sample, slot: int, recipe: Recipe) -> Entry | Deep | str:
+    def decode_one(position: int, slot: int, recipe: Recipe) -> Entry | Deep | str:
+        sample = samples[position]
         try:
             if sample.pixels is None:
                 decoded = decode(sample.path, partial.image_size, recipe, sample.page)
@@ -67,37 +69,40 @@ def decode_all(
             return str(error)
         if isinstance(decoded, Deep):
             return decoded
-        return partial.fill(slot, sample.place, states[sample.id], decoded, recipe.depth)
+        size, mtime_ns = states[position].tolist()
+        return partial.fill(slot, sample.place, (size, mtime_ns), decoded, recipe.depth)
 
-    def decode_these(samples: Iterable[Sample], recipe: Recipe) -> None:
-        source = iter(samples)
-        while chunk := list(itertools.islice(source, CHUNK)):
-            work = {pool.submit(decode_one, one, next(slots), recipe): one for one in chunk}
+    def decode_these(positions: Sequence[int], recipe: Recipe) -> None:
+        done = len(samples) - len(positions)
+        for start in range(0, len(positions), CHUNK):
+            work = {
+                pool.submit(decode_one, position, next(slots), recipe): position
+                for position in positions[start : start + CHUNK]
+            }
             for future in as_completed(work):
-                sample, outcome = work[future], future.result()
+                outcome = outcomes[work[future]] = future.result()
                 if isinstance(outcome, Deep):
-                    peaks[sample.id] = outcome.peak
                     continue
-                outcomes[sample.id] = outcome
                 if isinstance(outcome, Entry):
                     partial.add(outcome)
-                on_progress(len(outcomes), len(listing.samples), sample.file)
+                done += 1
+                on_progress(done, len(samples), samples[work[future]].file)
 
     with _no_size_warnings(), ThreadPoolExecutor(workers) as pool:
         try:
-            todo = (sample for sample in listing.samples if sample.id not in found)
-            decode_these(todo, partial.recipe)
-            if peaks:
-                depth = partial.recipe.depth or bits_for(max(peaks.values()))
-                again = {i for i in peaks if i not in found or found[i].depth != depth}
-                for id in again & found.keys():
-                    del outcomes[id]
-                deep = (sample for sample in listing.samples if sample.id in again)
-                decode_these(deep, replace(partial.recipe, depth=depth))
+            decode_these([i for i, one in enumerate(outcomes) if one is None], partial.recipe)
+            peaks = [one.peak for one in outcomes if isinstance(one, Entry | Deep) and one.peak]
+            depth = partial.recipe.depth or bits_for(max(peaks, default=0))
+            again = [
+                i
+                for i, one in enumerate(outcomes)
+                if isinstance(one, Deep) or (isinstance(one, Entry) and one.depth not in (0, depth))
+            ]
+            decode_these(again, replace(partial.recipe, depth=depth))
         finally:
             pool.shutdown(cancel_futures=True)
             partial.commit()
-    return outcomes
+    return [one for one in outcomes if isinstance(one, Entry | str)]
 
 
 @contextmanager

@@ -160,16 +160,17 @@ def _depth_note(entries: Sequence[Entry]) -> list[str]:
 
 def _write_samples(path: Path, selection: Selection, columns: Sequence[str]) -> str:
     """Write `samples.csv` and return its sha256."""
-    text = io.StringIO(newline="")
+    data = io.BytesIO()
+    text = io.TextIOWrapper(data, "utf-8", newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*FIXED_COLUMNS, *columns])
     for (sample, entry), group in zip(selection.kept, selection.groups, strict=True):
         file = [entry.sha256, entry.size, entry.width, entry.height, entry.mode]
         facts = [sample.facts.get(column) for column in columns]
         writer.writerow([sample.id, sample.file, sample.label, group, *file, *facts])
-    data = text.getvalue().encode()
-    write_bytes(path, data)
-    return sha256_of(data)
+    text.flush()
+    write_bytes(path, data.getbuffer())
+    return sha256_of(data.getbuffer())
 
 
 def _write_images(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -43,3 +44,30 @@ def test_a_leak_is_said_with_the_split_that_avoids_it(call: Call, patients: Path
     sound = call("compare", "--dataset", "folder", *RUN, *fold, columns=200)
     assert sound.code == 0, sound.err
     assert "share a patient" not in sound.err
+
+
+def test_every_file_is_accounted_for_in_what_programs_read(call: Call, tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+
+    def image(path: Path) -> Image.Image:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return Image.fromarray(generator.integers(0, 256, (16, 16), dtype=np.uint8))
+
+    for root in ("ours", "theirs"):
+        for label in "ab":
+            path = tmp_path / root / label / "1.tif"
+            image(path).save(path, save_all=True, append_images=[image(path), image(path)])
+    (tmp_path / "theirs" / "a" / "x.gif").write_bytes(b"x")
+    where = ("--source", tmp_path / "ours", "--test-source", tmp_path / "theirs", "--size", 16)
+    done = call("prepare", "folder", *where, "--pages", "all", "--json", columns=200)
+    assert done.code == 0, done.err
+    summary = json.loads(done.out)["summary"]
+    assert summary["by_class"] == {"a": 6, "b": 6}
+    assert (summary["account"]["found"], summary["account"]["images"]) == (5, 4)
+    assert summary["account"]["passed"] == {".gif": ["a/x.gif"]}
+    assert "passed over: 1 .gif" in done.err
+    first = call("prepare", "folder", *where, "--json", columns=200)
+    assert json.loads(first.out)["summary"]["pages"] == {
+        f"{root}/{label}/1.tif": 3 for root in ("ours", "theirs") for label in "ab"
+    }
+    assert "8 pages after the first of 4 files" in first.err

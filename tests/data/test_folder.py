@@ -220,6 +220,7 @@ def test_folders_around_the_classes_are_unwrapped(plant, scan):
     listing = scan("folder", root)
     assert listing.root == root / "x" / "x"
     assert listing.classes == ("a", "b")
+    assert listing.notes == ("the classes are the folders in x/x/",)
 
 
 @pytest.mark.parametrize("names", [("images", "masks"), ("image", "mask"), ("original", "GT")])

@@ -57,11 +57,7 @@ def scan(request: Request) -> Listing:
     ids = sorted(rows, key=natural)
     missing = tuple(id for id in ids if id not in images)
     _check_files(root, table, images, missing, problems)
-    samples = tuple(
-        Sample(id=id, path=images[id].path, file=images[id].file, label=_label(id), facts=facts[id])
-        for id in ids
-        if id in images
-    )
+    samples = tuple(images[id].sample(id, _label(id), facts[id]) for id in ids if id in images)
     return Listing(
         root=root,
         layout=f"{layout} with {path.name}",

@@ -15,7 +15,7 @@ from sambench.data.class_folders import present
 from sambench.data.folders import Found, find_images, natural, subfolders
 from sambench.data.locating import Release
 from sambench.data.problems import Problems, some
-from sambench.data.source import Fact, Listing, Option, Request, Sample, Source, sources
+from sambench.data.source import Fact, Listing, Option, Request, Source, sources
 
 CLASSES = ("normal", "benign", "malignant")
 TEST_PATIENTS = ("ANFO", "COPE", "CRCI", "ELCO", "FLKA")
@@ -51,13 +51,7 @@ def scan(request: Request) -> Listing:
     problems.check()
     keep = CLASSES if request.options["normal"] == "keep" else CLASSES[1:]
     samples = tuple(
-        Sample(
-            id=id,
-            path=images[id].path,
-            file=images[id].file,
-            label=labels[id],
-            facts=_facts(id),
-        )
+        images[id].sample(id, labels[id], _facts(id))
         for id in sorted(images, key=natural)
         if labels[id] in keep
     )

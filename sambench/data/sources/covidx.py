@@ -157,8 +157,7 @@ def _read(path: Path, classes: Sequence[str], problems: Problems) -> Iterator[Li
 def _sample(part: str, line: Line, images: Mapping[str, Found[None]]) -> Sample:
     found = images[line.file]
     facts: dict[str, Fact] = {"patient": line.patient, "part": part, "origin": line.origin}
-    id = f"{part}/{line.file}"
-    return Sample(id=id, path=found.path, file=found.file, label=line.label, facts=facts)
+    return found.sample(f"{part}/{line.file}", line.label, facts)
 
 
 sources.register(

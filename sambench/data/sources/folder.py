@@ -12,7 +12,7 @@ Columns are found by the names that people give them, and what was found is said
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,12 +44,14 @@ def scan(request: Request) -> Listing:
     root = RELEASE.given(request)
     if request.table is not None:
         return list_labelled(root, request.table, request.options, classes)
-    root = _unwrapped(root)
-    _refuse_masks(root, classes)
+    inner = _unwrapped(root)
+    _refuse_masks(inner, classes)
     labels = {label.casefold(): label for label in classes} if classes else None
-    return _with_notes(
-        list_classes(RELEASE, replace(request, folder=root), ClassFolders(labels=labels), classes)
+    listing = list_classes(
+        RELEASE, replace(request, folder=inner), ClassFolders(labels=labels), classes
     )
+    where = [] if inner == root else [f"the classes are the folders in {inner.relative_to(root)}/"]
+    return replace(listing, notes=(*listing.notes, *where, *_masks(listing)))
 
 
 def _unwrapped(root: Path) -> Path:
@@ -82,11 +84,11 @@ def _refuse_masks(root: Path, classes: Sequence[str] | None) -> None:
         )
 
 
-def _with_notes(listing: Listing) -> Listing:
-    """Note files that look like masks: a folder of yours may hold any names."""
+def _masks(listing: Listing) -> Iterator[str]:
+    """Yield a note on files that look like masks: a folder of yours may hold any names."""
     masks = [s.id for s in listing.samples if re.search(r"_(mask|seg)(_\d+)?$", s.id)]
-    told = f"read as images, though their names are of masks: {some(masks, limit=3)}"
-    return replace(listing, notes=(*listing.notes, told)) if masks else listing
+    if masks:
+        yield f"read as images, though their names are of masks: {some(masks, limit=3)}"
 
 
 sources.register(

@@ -11,8 +11,10 @@ import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from sambench.data.audit.copies import find_copies
 from sambench.data.audit.examine import examine, write_audit
 from sambench.data.audit.findings import NEAR, SAME_FILE, SAME_PIXELS, Audit, Link
+from sambench.data.audit.looks import look
 from sambench.data.audit.pages import in_markdown, sections
 from sambench.data.preparation import prepare
 from sambench.data.prepared import Prepared
@@ -229,6 +231,8 @@ def test_the_real_breast_images(real_bus: Prepared) -> None:
     first = found.conflicts[0]
     assert (first.first, first.second, first.kind) == ("benign(432)", "malignant(144)", SAME_FILE)
     assert len(found.conflicts) == 8  # all seen to be one scan, by eye, in conflicts.png
+    assert len(found.links) >= 160  # the 24 least alike seen to be one scan each, by eye
+    assert found.possible == ()
     folds = next(one for one in found.shortcuts if one.column == "fold")
     assert len(folds.counts) == 5
     tears = {tear.split: tear.leaked for tear in found.tears}
@@ -259,3 +263,22 @@ def test_the_real_chest_images(real_data: Path, tmp_path: Path) -> None:
         ("COVID-100", "COVID-97"),
     }
     assert found.conflicts == ()
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("side", [28, 64])
+def test_random_crops_of_different_real_images_are_no_copies(real_data: Path, side: int) -> None:
+    folder = real_data / "covid_radiography"
+    if not folder.is_dir():
+        pytest.skip(f"no {folder}")
+    generator = np.random.default_rng(0)
+    crops = []
+    for path in sorted(folder.rglob("*.png")):
+        with Image.open(path) as image:
+            half = min(image.size) // 2
+            left, top = generator.integers(0, half, 2).tolist()
+            crop = image.convert("L").crop((left, top, left + half, top + half))
+        crops.append(np.asarray(crop.resize((side, side)))[..., None])
+    found = find_copies(look(crops), range(len(crops)))
+    assert len(crops) == 300
+    assert (found.certain, found.same_pixels) == ((), ())
