@@ -6,6 +6,9 @@ import inspect
 from dataclasses import fields
 from typing import Any
 
+from sambench.curvature.weight_noise import weight_noise
+from sambench.curvature.xtrace import XTrace
+
 from docs.generator.docstrings import docstring, field_meanings
 from docs.generator.markdown import Page, code
 from sambench import curvature
@@ -14,8 +17,6 @@ from sambench.config.study_settings import Studies
 from sambench.curvature.batch_spectrum import DEFINITIONS
 from sambench.curvature.certificate import upper_bound
 from sambench.curvature.result import BatchSpectrum, Eigenpairs, TraceEstimate
-from sambench.curvature.weight_noise import weight_noise
-from sambench.curvature.xtrace import XTrace
 from sambench.errors import ConfigError
 from sambench.run.curvature import measure_hessian
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sambench.cli import completion
-from sambench.cli import hessian_options as options
 from sambench.cli.answers import runs_answer
+from sambench.cli.curvature_table import RUN_HEADINGS, run_row
 from sambench.cli.grouping import grouped
+from sambench.cli.hessian_options import Doing, Measured
 from sambench.cli.launching import expanded
-from sambench.cli.options import PLACE, Output, Place
+from sambench.cli.options import Output, Place
 from sambench.cli.study_options import Around, show_studies
 from sambench.errors import ConfigError
 
@@ -27,27 +29,6 @@ if TYPE_CHECKING:
     from sambench.store.tree import Store
 
 
-@dataclass(frozen=True, kw_only=True)
-class Doing:
-    """Where it is measured, and whether again."""
-
-    panel: ClassVar[str] = PLACE
-    device: Annotated[
-        str | None,
-        typer.Option(
-            "--device",
-            "--devices",
-            metavar="DEVICE,...",
-            help="cpu, cuda:0, mps; several have a process each.",
-            show_default="a GPU if there is one",
-            autocompletion=completion.devices_in_list,
-        ),
-    ] = None
-    again: Annotated[
-        bool, typer.Option("--again", help="Measure runs that have a measurement too.")
-    ] = False
-
-
 @grouped
 def hessian(
     runs: Annotated[
@@ -58,9 +39,7 @@ def hessian(
             autocompletion=completion.runs_and_suites,
         ),
     ],
-    accuracy: options.Accuracy,
-    quantity: options.Quantity,
-    arithmetic: options.Arithmetic,
+    measured: Measured,
     around: Around,
     doing: Doing,
     place: Place,
@@ -68,26 +47,30 @@ def hessian(
 ) -> None:
     """Measure how sharp a run's minimum is: eigenvalues and trace of the Hessian, with errors.
 
-    Runs that have been measured are shown. Ctrl-C keeps what is finished; the same command goes on
-    from there.
+    Runs that have been measured are shown; several end with one table. Ctrl-C keeps what is
+    finished; the same command continues from there.
 
     Examples:
-      sambench hessian 'phantom-small-cnn-*' --samples 128
+      sambench hessian 'phantom-small-cnn-*' --samples 128 --set batch_norm=recalibrate
       sambench hessian suites/demo.yaml
     """
-    given = options.given_settings(accuracy, quantity, arithmetic)
+    given = measured.given()
     screen, results = output.screen(), place.results
     groups = _groups(screen, runs, given, place.data, results)
     from sambench.cli.study import INTERRUPTED
     from sambench.store.tree import Store
 
+    store = Store(results)
     other, code = around.other_run(results), 0
     for records, wanted in groups:
         asked = replace(around.with_studies(wanted), other=other, again=doing.again)
-        code = max(code, _measure(screen, records, asked, given, place, doing.device))
+        code = max(code, _measure(screen, records, asked, given, place, doing))
         if code == INTERRUPTED:
             break
-    output.answer(runs_answer(Store(results), (r for records, _ in groups for r in records)))
+    found = [store.load(record.config) or record for records, _ in groups for record in records]
+    if len(found) > 1:
+        screen.listing(RUN_HEADINGS, map(run_row, found), "curvature")
+    output.answer(runs_answer(store, found))
     raise typer.Exit(code)
 
 
@@ -144,18 +127,19 @@ def _measure(
     wanted: Measurement,
     given: dict[str, Any],
     place: Place,
-    device: str | None,
+    doing: Doing,
 ) -> int:
     """Measure what is missing, show all, and return the exit code."""
     from sambench.cli.progress import RunDisplay
     from sambench.launch.launchers.local import launch
     from sambench.launch.manifest import Manifest
 
-    missing = []
+    missing, device = [], doing.device
+    show = partial(_show, screen, results=place.results, verbose=doing.verbose)
     for record in _completed(screen, records, place.results):
         if wanted.is_done(record.config, record.hessian):
             _warn_of_difference(screen, record, given)
-            _show(screen, record, place.results)
+            show(record)
         else:
             missing.append(record.config)
     if not missing:
@@ -170,11 +154,7 @@ def _measure(
     )
     options = {"devices": str(device)} if several else {}
     with RunDisplay(screen, len(missing)) as display:
-        watcher = _watching(
-            display,
-            lambda record: _show(screen, record, place.results),
-            one=len(missing) == 1,
-        )
+        watcher = _watching(display, show, one=len(missing) == 1)
         tally = launch(manifest, options, watcher)
     if len(missing) == 1 and tally.errors:
         raise tally.errors[0]
@@ -217,8 +197,8 @@ def _watching(display: RunDisplay, show: Callable[[RunRecord], None], *, one: bo
     )
 
 
-def _show(screen: Screen, record: RunRecord, results: Path) -> None:
-    screen.curvature(record)
+def _show(screen: Screen, record: RunRecord, *, results: Path, verbose: bool) -> None:
+    screen.curvature(record, verbose=verbose)
     show_studies(screen, record, results)
 
 

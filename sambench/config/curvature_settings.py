@@ -11,10 +11,8 @@ from sambench.errors import ConfigError, did_you_mean
 
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "batch_norm": ("eval", "train", "recalibrate"),
-    "hvp": ("reverse", "finite-difference"),
     "dtype": ("float32", "float64"),
-    "trace_method": ("hutchinson", "xtrace"),
-    "batch_stat": ("dominant", "top", "topk", "trace", "rayleigh", "vhv", "none"),
+    "batch_stat": ("dominant", "top", "topk", "trace", "none"),
 }
 MINIMUM = {"max_matvecs": 8, "seed": 0, "perturbations": 0}
 """Least values of whole numbers; 1 for the others."""
@@ -34,14 +32,12 @@ class HessianSettings:
         minutes: Most minutes for one run's measurement, None for as long as it takes.
         seed: Of start vectors and probes.
         k: How many of the most positive eigenvalues.
-        trace_method: "hutchinson", on the complement of the Lanczos vectors, or "xtrace".
         batch_stat: What is measured of each batch: see `sambench.curvature.batch_spectrum`; "none"
             leaves the batches out.
         batches: Batches to measure it on, None for all.
         perturbations: Measure each batch that often under weight noise instead.
         sigma: The noise, beside the norm of each filter.
         batch_norm: What batch normalisation normalises by.
-        hvp: Exact second derivatives, or central differences of gradients.
         dtype: Arithmetic of the network.
         adaptive: Also of the Hessian with respect to relative changes of the weights.
         per_layer: Also of each layer's block of the Hessian.
@@ -55,13 +51,11 @@ class HessianSettings:
     minutes: float | None = None
     seed: int = 0
     k: int = 1
-    trace_method: str = "hutchinson"
     batch_stat: str = "dominant"
     batches: int | None = None
     perturbations: int = 0
     sigma: float = 0.01
     batch_norm: str = "eval"
-    hvp: str = "reverse"
     dtype: str = "float32"
     adaptive: bool = False
     per_layer: bool = False

@@ -43,7 +43,7 @@ class Measurement:
                     f"known: {', '.join(known)}"
                 )
         hessian = HessianSettings.from_dict({k: v for k, v in given.items() if k not in OWN})
-        shared = {key: getattr(hessian, key) for key in ("seed", "batch_norm", "hvp")}
+        shared = {key: getattr(hessian, key) for key in ("seed", "batch_norm")}
         studies = Studies.from_dict({k: v for k, v in given.items() if k in OWN}, **shared)
         return cls(hessian=hessian, studies=studies)
 

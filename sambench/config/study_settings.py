@@ -11,7 +11,6 @@ from sambench.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
     from sambench.curvature.objective import BatchNorm
-    from sambench.curvature.operator import HVP
 
 DENSITY, SHARPNESS, LANDSCAPE, INTERPOLATIONS = (
     "density",
@@ -49,7 +48,6 @@ class Studies:
         points: Values on each axis of a plane, an odd number; a line has twice as many.
         seed: Of probes, noise and directions.
         batch_norm: "eval", "train" or "recalibrate": what batch normalisation normalises by.
-        hvp: How products with the Hessian are made.
     """
 
     density: bool = False
@@ -64,7 +62,6 @@ class Studies:
     points: int = 21
     seed: int = 0
     batch_norm: BatchNorm = "eval"
-    hvp: HVP = "reverse"
 
     def __post_init__(self) -> None:
         if self.points < 3 or self.points % 2 == 0:
@@ -78,7 +75,7 @@ class Studies:
 
         Args:
             given: By the name of the study.
-            shared: Settings that all have from the Hessian: seed, batch_norm, hvp.
+            shared: Settings that all have from the Hessian: seed, batch_norm.
 
         Raises:
             ConfigError: If a key is unknown or a value out of range.

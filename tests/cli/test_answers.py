@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "my_optimizer.py"
 SMALL = ("--dataset", "phantom", "--model", "small-cnn", "--epochs", "1", "--device", "cpu")
-CURVATURE = ("--samples", "16", "--max-matvecs", "8", "--device", "cpu")
+CURVATURE = ("--samples", "16", "--set", "max_matvecs=8", "--device", "cpu")
 RUN = {"id", "name", "path", "status", "error", "final", "cost", "sharpness", "hessian"}
 
 

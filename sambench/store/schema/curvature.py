@@ -15,15 +15,19 @@ class Top(TypedDict):
     Attributes:
         value: The most positive eigenvalue.
         residual: |Hv - value v|.
-        upper_bound: No eigenvalue is larger, at 99.9 % confidence.
+        upper_bound: No eigenvalue is larger, but for a chance of 1e-6 (1e-3 where `certified` is
+            missing).
         values: The k most positive ones.
         residuals: Theirs.
+        upper_bounds: Of each of those eigenvalues; its value is the lower one.
+        certified: Of each, whether bound and value are within the tolerance of each other.
         lowest: The most negative eigenvalue.
         lowest_residual: Its residual.
-        lowest_converged: Whether that meets the tolerance, which is not waited for.
-        lower_bound: No eigenvalue is smaller, at 99.9 % confidence.
+        lowest_converged: Whether it and its bound are within the tolerance, which is not waited
+            for.
+        lower_bound: No eigenvalue is smaller, at the confidence of the upper bound.
         matvecs: Hessian-vector products used.
-        converged: Residuals and bound meet the tolerance.
+        converged: All values are certified.
         ended_by: Why it ended.
         tol: The relative error that was asked for.
     """
@@ -33,6 +37,8 @@ class Top(TypedDict):
     upper_bound: float
     values: list[float]
     residuals: list[float]
+    upper_bounds: NotRequired[list[float]]
+    certified: NotRequired[list[bool]]
     lowest: float
     lowest_residual: float
     lowest_converged: bool
@@ -51,7 +57,7 @@ class Trace(TypedDict):
         stderr: Its standard error.
         interval: Student-t 95 % confidence interval.
         samples: Probes.
-        method: "hutchinson" or "xtrace".
+        method: "hutchinson"; "xtrace" in older records.
         matvecs: Hessian-vector products used, beside those of the eigenvalues.
         converged: Half the interval is at most the tolerance times |value|.
         ended_by: Why it ended.
@@ -78,9 +84,13 @@ class BatchSpectrum(TypedDict):
         measured_batches: How many were measured.
         wanted_batches: How many were to be.
         batch_sizes: Images of each measured batch.
-        not_converged: Batches short of the tolerance.
-        median_interval: Bootstrap 95 % confidence interval over batches.
-        mean_interval: Bootstrap 95 % confidence interval over batches.
+        not_converged: Batches whose value is not certified.
+        certified: Batches whose value is certified, its sign too; missing in older records, where a
+            small residual was enough.
+        median_interval: 95 % confidence interval over batches, by order statistics; null for fewer
+            than six.
+        mean_interval: 95 % confidence interval over batches, by Student's t, on logarithms where
+            all are positive; null for fewer than eight.
         converged: All batches were measured and met the tolerance.
         ended_by: Why it ended.
     """
@@ -91,8 +101,9 @@ class BatchSpectrum(TypedDict):
     wanted_batches: int
     batch_sizes: list[int]
     not_converged: int
-    median_interval: list[float]
-    mean_interval: list[float]
+    certified: NotRequired[int]
+    median_interval: list[float] | None
+    mean_interval: list[float] | None
     converged: bool
     ended_by: EndedBy
 
@@ -138,7 +149,9 @@ class Hessian(TypedDict):
         batch_sizes: Sizes that occur among them.
         parameters: Trainable weights: the side of the Hessian.
         batch_norm: What batch normalisation normalised by.
-        hvp: How products with the Hessian were made.
+        hvp: How products with the Hessian were made: "reverse".
+        derivative_error: How far a product was off a difference of gradients at most, beside its
+            part in one tensor, in float64; null where that was not settled.
         l2: Weight of the penalty on the loss; 0 for none.
         dtype: Arithmetic of the network; logits and loss are in float64.
         seed: Of start vectors, probes and noise.
@@ -177,6 +190,7 @@ class Hessian(TypedDict):
     parameters: int
     batch_norm: str
     hvp: str
+    derivative_error: NotRequired[float | None]
     l2: float
     dtype: str
     seed: int

@@ -92,7 +92,7 @@ class Rises(TypedDict):
         file: Beside the record.
         samples: Images.
         batch_norm: What batch normalisation normalised by.
-        seed: Of noise and restarts.
+        seed: Of restarts, and, with the name of the run's folder, of the noise.
         m: Images over which a worst case is taken.
         measures: By definition: SAM's step, worst cases, average cases.
         seconds: Time it took.
