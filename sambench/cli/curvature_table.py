@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sambench.store.record import RunRecord, Section
+if TYPE_CHECKING:
+    from sambench.store.record import RunRecord, Section
 
 CURVATURE_HEADINGS = ("quantity", "value", "error", "certified")
 RUN_HEADINGS = ("run", "top eigenvalue", "trace", "median", "mean", "SD over batches", "certified")

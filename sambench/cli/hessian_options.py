@@ -9,7 +9,6 @@ import typer
 
 from sambench.cli import completion
 from sambench.cli.options import PLACE
-from sambench.config.arguments import parse_settings
 from sambench.config.curvature_settings import HessianSettings
 from sambench.config.study_settings import OWN
 from sambench.errors import ConfigError
@@ -71,6 +70,8 @@ class Measured:
         Raises:
             ConfigError: If a setting is no KEY=VALUE, or is given twice.
         """
+        from sambench.config.arguments import parse_settings
+
         own = {"samples": self.samples, "tol": self.tol, "minutes": self.minutes}
         found: dict[str, Any] = {key: value for key, value in own.items() if value is not None}
         found |= {"per_layer": True} if self.per_layer else {}

@@ -735,7 +735,7 @@ def test_curvature_of_a_suite_by_its_file_or_name(
     by_name = call(folder, "hessian", "tiny", *data)
     assert (by_file.code, by_name.code) == (0, 0)
     assert sorted(by_file.out.split()) == sorted(by_name.out.split())
-    assert by_file.out.count("top eigenvalue  ") == len(records_of(folder))
+    assert by_file.out.count("median over batches  ") == len(records_of(folder))
     other = call(folder, "hessian", "tiny", *data, "--set", "batch_stat=top")
     assert "has been measured with batch_stat=dominant; --again measures it anew" in other.err
     assert everything(folder / "results" / "runs") == before
