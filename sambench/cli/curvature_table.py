@@ -95,7 +95,9 @@ def curvature_method(found: Section) -> str:
     if found.get("perturbations"):
         how.append(f"{found['perturbations']} perturbations of {found['sigma']:g} a batch")
     if found.get("derivative_error") is not None:
-        how.append("second derivatives checked at the cost of 10 gradients of 8 images in float64")
+        how.append(
+            "second derivatives checked at the cost of some 15 gradients of 8 images in float64"
+        )
     definition = "" if found["definition"] == "none" else f"{found['definition']}; "
     return (
         f"{definition}{found['samples']}{share} training images in {found['batches']} batches, "

@@ -39,7 +39,7 @@ class HessianOperator:
             eigenvalue.
 
     Loss, network and second derivatives are checked on up to eight samples (see `checks`), at the
-    price of about ten gradients of those in float64.
+    price of about fifteen gradients of those in float64.
 
     Raises:
         CurvatureError: If nothing is trainable, there is no data, or a check fails.
@@ -208,8 +208,7 @@ class HessianOperator:
     def block(self, names: Iterable[str]) -> HessianOperator:
         """Return the diagonal block of some weights, such as one layer's (see `layers`).
 
-        It shares the kept graphs and counts its own products, which cost less: only the part of the
-        graph between these weights is gone through.
+        It shares the kept graphs and counts its own products, which go through less of them.
 
         Args:
             names: As in `model.named_parameters()`.
