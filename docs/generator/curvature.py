@@ -61,8 +61,8 @@ BATCHES = """
 Papers print a median, a mean and an SD of "eigenvalues" without saying of what. They cannot be of
 one Hessian: their mean exceeds its largest eigenvalue. Two readings fit the printed numbers: D1,
 the dominant eigenvalue of each batch's own Hessian, and D2, the same at randomly perturbed weights.
-D1 is measured unless told otherwise, `--set perturbations=N` measures D2, and the record's `definition`
-says which it was.
+D1 is measured unless told otherwise, `--set perturbations=N` measures D2, and the record's
+`definition` says which it was.
 """
 
 
