@@ -151,7 +151,8 @@ def _error(value: float, interval: Interval) -> str:
     """Return how far the farther end of an interval is."""
     if interval is None:
         return ""
-    return f"± {max(interval[1] - value, value - interval[0]):.2g}"
+    farther = max(interval[1] - value, value - interval[0])
+    return f"± {float(f'{farther:.2g}'):g}"
 
 
 def _top_interval(top: Mapping[str, Any]) -> Interval:
