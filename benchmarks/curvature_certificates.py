@@ -247,7 +247,7 @@ def batch_coverage(name: str, population: int = 400) -> list[dict[str, Any]]:
                 right = values.mean() if what == "mean" else np.median(values)
                 if interval is not None:
                     hits[f"{what}: given"] += 1
-                    hits[f"{what}: covers"] += interval[0] <= right <= interval[1]
+                    hits[f"{what}: covers"] += int(interval[0] <= right <= interval[1])
         rows.append({"network": name, "batches": count, "negative": float((values < 0).mean())}
                     | dict(hits))  # fmt: skip
     return rows
