@@ -98,7 +98,7 @@ def _doubtful(records: Sequence[RunRecord]) -> Iterable[Trouble]:
     yield Trouble(
         kind="Curvature did not converge",
         runs=chosen(lambda record: bool(_unconverged(record))),
-        remedy="`sambench hessian RUN --max-matvecs N` with a larger N measures again.",
+        remedy="`sambench hessian RUN --again --set max_matvecs=N` with a larger N measures again.",
         details=tuple(text for record in done if (text := _unconverged(record))),
     )
     yield Trouble(

@@ -45,11 +45,6 @@ def _in_list(names: Callable[..., Iterable[Named]]) -> Callable[..., Iterable[Na
     return complete
 
 
-def among(names: Iterable[str]) -> Callable[[typer.Context, str], list[Named]]:
-    """Return the completion of an option that takes one of a few names."""
-    return _silent(lambda context, incomplete: [(name, "") for name in names])
-
-
 def _optimizers(context: typer.Context, incomplete: str) -> Iterator[Named]:
     from sambench.optim.method import optimizers as registry
 
@@ -136,6 +131,18 @@ def settings(context: typer.Context, incomplete: str) -> Iterator[Named]:
         )
         if not values:
             yield f"{setting.name}=", setting.meaning
+
+
+@_silent
+def curvature_settings(context: typer.Context, incomplete: str) -> Iterator[Named]:
+    """Keys of `hessian --set`, and the values of those that have few."""
+    from sambench.config.curvature_settings import HessianSettings
+    from sambench.config.study_settings import OWN
+    from sambench.files.description import choices
+
+    for name in HessianSettings.__struct_fields__:
+        yield from ((f"{name}={value}", "") for value in choices(HessianSettings, name) or ("",))
+    yield from ((f"{study}.{key}=", "") for study, keys in OWN.items() for key in keys)
 
 
 @_silent

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from msgspec.structs import replace
 
 from sambench.cli import completion
-from sambench.cli import hessian_options as options
 from sambench.cli.answers import runs_answer
+from sambench.cli.curvature_table import RUN_HEADINGS, run_row
 from sambench.cli.grouping import grouped
-from sambench.cli.launch_options import (
-    LauncherOption,
-    SlurmOption,
-    ThreadsOption,
-    WithOption,
-    WorkersOption,
-    choose_launcher,
-)
+from sambench.cli.hessian_options import Doing, Measured
+from sambench.cli.launch_options import choose_launcher
 from sambench.cli.launching import expanded
-from sambench.cli.options import PLACE, Output, Place
+from sambench.cli.options import Output, Place
 from sambench.cli.study_options import Around, show_studies
 from sambench.errors import ConfigError
 
@@ -36,32 +30,6 @@ if TYPE_CHECKING:
     from sambench.store.tree import Store
 
 
-@dataclass(frozen=True, kw_only=True)
-class Doing:
-    """Where it is measured, and whether again."""
-
-    panel: ClassVar[str] = PLACE
-    device: Annotated[
-        str | None,
-        typer.Option(
-            "--device",
-            "--devices",
-            metavar="DEVICE,...",
-            help="cpu, cuda:0, mps; several have a process each.",
-            show_default="a GPU if there is one",
-            autocompletion=completion.devices_in_list,
-        ),
-    ] = None
-    workers: WorkersOption = None
-    threads: ThreadsOption = None
-    launcher: LauncherOption = "local"
-    given: WithOption = None
-    slurm: SlurmOption = None
-    again: Annotated[
-        bool, typer.Option("--again", help="Measure again runs that already have a measurement.")
-    ] = False
-
-
 @grouped
 def hessian(
     runs: Annotated[
@@ -72,9 +40,7 @@ def hessian(
             autocompletion=completion.runs_and_suites,
         ),
     ],
-    accuracy: options.Accuracy,
-    quantity: options.Quantity,
-    arithmetic: options.Arithmetic,
+    measured: Measured,
     around: Around,
     doing: Doing,
     place: Place,
@@ -82,26 +48,30 @@ def hessian(
 ) -> None:
     """Measure how sharp a run's minimum is: eigenvalues and trace of the Hessian, with errors.
 
-    Runs that have been measured are shown. Ctrl-C keeps what is finished; the same command goes on
-    from there.
+    Runs that have been measured are shown; several end with one table. Ctrl-C keeps what is
+    finished; the same command continues from there.
 
     Examples:
-      sambench hessian 'phantom-small-cnn-*' --samples 128
+      sambench hessian 'phantom-small-cnn-*' --samples 128 --set batch_norm=recalibrate
       sambench hessian suites/demo.yaml
     """
-    given = options.given_settings(accuracy, quantity, arithmetic)
+    given = measured.given()
     screen, results = output.screen(), place.results
     groups, damaged = _groups(screen, runs, given, place.data, results)
     from sambench.cli.study import INTERRUPTED
     from sambench.store.tree import Store
 
+    store = Store(results)
     other, code = around.other_run(results), int(bool(damaged))
     for records, wanted in groups:
         asked = replace(around.with_studies(wanted), other=other, again=doing.again)
         code = max(code, _measure(screen, records, asked, given, place, doing))
         if code == INTERRUPTED:
             break
-    output.answer(runs_answer(Store(results), (r for records, _ in groups for r in records)))
+    found = [store.load(record.config) or record for records, _ in groups for record in records]
+    if len(found) > 1:
+        screen.listing(RUN_HEADINGS, map(run_row, found), "curvature")
+    output.answer(runs_answer(store, found))
     raise typer.Exit(code)
 
 
@@ -172,11 +142,12 @@ def _measure(
     from sambench.launch.manifest import Manifest
 
     missing = []
+    show = partial(_show, screen, results=place.results, verbose=doing.verbose)
     for record in _completed(screen, records, place.results):
         _check_place(record, place.results)
         if wanted.is_done(record.config, record.hessian):
             _warn_of_difference(screen, record, given)
-            _show(screen, record, place.results)
+            show(record)
         else:
             missing.append(record.config)
     if not missing:
@@ -194,11 +165,7 @@ def _measure(
     more = {name: f"{value}" for name, value in numbers.items() if value is not None}
     name, options = choose_launcher(doing.launcher, doing.given or (), doing.slurm, more)
     with RunDisplay(screen, len(missing)) as display:
-        watcher = _watching(
-            display,
-            lambda record: _show(screen, record, place.results),
-            one=len(missing) == 1,
-        )
+        watcher = _watching(display, show, one=len(missing) == 1)
         tally = launchers.get(name).start(manifest, options, watcher)
     if len(missing) == 1 and tally.errors:
         raise tally.errors[0]
@@ -259,8 +226,8 @@ def _watching(display: RunDisplay, show: Callable[[RunRecord], None], *, one: bo
     )
 
 
-def _show(screen: Screen, record: RunRecord, results: Path) -> None:
-    screen.curvature(record)
+def _show(screen: Screen, record: RunRecord, *, results: Path, verbose: bool) -> None:
+    screen.curvature(record, verbose=verbose)
     show_studies(screen, record, results)
 
 

@@ -1,146 +1,126 @@
-"""Options of `sambench hessian`, in groups; none given means the suite's value, or the default."""
+"""Options of `sambench hessian`; none given means the suite's value, or the default."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 import typer
 
 from sambench.cli import completion
+from sambench.cli.launch_options import (
+    LauncherOption,
+    SlurmOption,
+    ThreadsOption,
+    WithOption,
+    WorkersOption,
+)
+from sambench.cli.options import PLACE
 from sambench.config.curvature_settings import HessianSettings
-from sambench.files.description import choices
+from sambench.config.study_settings import OWN
+from sambench.errors import ConfigError
 
 DEFAULTS = HessianSettings().to_dict()
-UNLIMITED = {"minutes": "no limit", "batches": "all"}
-"""What None stands for."""
-
-
-def _measured(name: str, help: str, **more: Any) -> Any:
-    """Return the option of a field of `HessianSettings`; the help shows the default of the field.
-
-    Args:
-        name: Of the option, which is that of the field.
-        help: One sentence.
-        more: As `typer.Option` takes it.
-    """
-    field = name.removeprefix("--").replace("-", "_")
-    default = DEFAULTS[field]
-    shown = UNLIMITED.get(field, "") if default is None else f"{default}"
-    if known := choices(HessianSettings, field):
-        more["metavar"], more["autocompletion"] = "NAME", completion.among(known)
-    return typer.Option(name, help=help, show_default=shown, **more)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Accuracy:
-    """How exact, and at what cost."""
+class Measured:
+    """What is measured, and how exactly."""
 
-    panel: ClassVar[str] = "Accuracy and budget"
+    panel: ClassVar[str] = "What is measured"
     samples: Annotated[
         int | None,
-        _measured("--samples", "Training images to use.", min=1, metavar="IMAGES"),
+        typer.Option(
+            "--samples",
+            help="Training images to use.",
+            min=1,
+            metavar="IMAGES",
+            show_default=f"{DEFAULTS['samples']}",
+        ),
     ] = None
     tol: Annotated[
         float | None,
-        _measured("--tol", "Relative error of the eigenvalues.", metavar="FRACTION"),
-    ] = None
-    trace_tol: Annotated[
-        float | None,
-        _measured(
-            "--trace-tol", "Relative half width of the trace's 95 % interval.", metavar="FRACTION"
-        ),
-    ] = None
-    max_matvecs: Annotated[
-        int | None,
-        _measured(
-            "--max-matvecs",
-            "Most Hessian-vector products for each quantity, and each batch.",
-            min=8,
-            metavar="PRODUCTS",
+        typer.Option(
+            "--tol",
+            help="Relative error of the eigenvalues.",
+            metavar="FRACTION",
+            show_default=f"{DEFAULTS['tol']}",
         ),
     ] = None
     minutes: Annotated[
-        float | None, _measured("--minutes", "Most time for a run.", metavar="MINUTES")
-    ] = None
-    seed: Annotated[
-        int | None, _measured("--seed", "Of start vectors, probes and noise.", min=0, metavar="N")
-    ] = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Quantity:
-    """What is measured."""
-
-    panel: ClassVar[str] = "What is measured"
-    k: Annotated[int | None, _measured("--k", "How many top eigenvalues.", min=1, metavar="N")] = (
-        None
-    )
-    batch_stat: Annotated[
-        str | None,
-        _measured(
-            "--batch-stat",
-            "Of each batch: its eigenvalue of largest magnitude with its sign (dominant), top, "
-            "topk, trace, rayleigh, vhv, or none.",
-        ),
-    ] = None
-    batches: Annotated[
-        int | None, _measured("--batches", "Batches to measure that on.", min=1, metavar="N")
-    ] = None
-    perturbations: Annotated[
-        int | None,
-        _measured(
-            "--perturbations",
-            "Measure that at so many randomly perturbed weights a batch.",
-            min=0,
-            metavar="N",
-        ),
-    ] = None
-    sigma: Annotated[
         float | None,
-        _measured(
-            "--sigma", "Their perturbation, beside the norm of each filter.", metavar="FRACTION"
+        typer.Option(
+            "--minutes",
+            help="Stop after this many minutes a run.",
+            metavar="MINUTES",
+            show_default="no limit",
         ),
     ] = None
-    adaptive: Annotated[
-        bool,
-        typer.Option("--adaptive", help="Also with respect to relative changes of the weights."),
-    ] = False
     per_layer: Annotated[bool, typer.Option("--per-layer", help="Also of each layer alone.")] = (
         False
     )
-    include_l2: Annotated[
-        bool,
-        typer.Option("--include-l2", help="Of the loss with the run's weight decay as a penalty."),
-    ] = False
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Any other setting: trace_tol, max_matvecs, seed, k (top values), batch_stat, "
+            "batches, perturbations, sigma, adaptive, include_l2, batch_norm, dtype, "
+            "density.probes, density.steps, landscape.points, sharpness.rho. Repeatable.",
+            autocompletion=completion.curvature_settings,
+        ),
+    ] = None
+
+    def given(self) -> dict[str, Any]:
+        """Return the settings that the user gave, as a suite file's `hessian` has them.
+
+        Raises:
+            ConfigError: If a setting is no KEY=VALUE, or is given twice.
+        """
+        from sambench.config.arguments import parse_settings
+
+        own = {"samples": self.samples, "tol": self.tol, "minutes": self.minutes}
+        found: dict[str, Any] = {key: value for key, value in own.items() if value is not None}
+        found |= {"per_layer": True} if self.per_layer else {}
+        for key, value in parse_settings(self.settings).items():
+            study, dot, name = key.partition(".")
+            if key in found:
+                option = f"--{key.replace('_', '-')}"
+                raise ConfigError(f"{option} and --set {key} are both given; keep one")
+            if dot and study in OWN:
+                found[study] = {**found.get(study, {}), name: value}
+            else:
+                found[key] = value
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arithmetic:
-    """How it is computed."""
+class Doing:
+    """Where it is measured, whether again, and how much of it is shown."""
 
-    panel: ClassVar[str] = "Arithmetic"
-    batch_norm: Annotated[
+    panel: ClassVar[str] = PLACE
+    device: Annotated[
         str | None,
-        _measured(
-            "--batch-norm",
-            "Normalise by running statistics (eval), each batch's (train), or running statistics "
-            "measured anew (recalibrate).",
+        typer.Option(
+            "--device",
+            "--devices",
+            metavar="DEVICE,...",
+            help="cpu, cuda:0, mps; several have a process each.",
+            show_default="a GPU if there is one",
+            autocompletion=completion.devices_in_list,
         ),
     ] = None
-    hvp: Annotated[
-        str | None,
-        _measured(
-            "--hvp",
-            "Exact products (reverse), or finite-difference for operations without a second "
-            "derivative.",
+    workers: WorkersOption = None
+    threads: ThreadsOption = None
+    launcher: LauncherOption = "local"
+    given: WithOption = None
+    slurm: SlurmOption = None
+    again: Annotated[
+        bool, typer.Option("--again", help="Measure again runs that already have a measurement.")
+    ] = False
+    verbose: Annotated[
+        bool,
+        typer.Option(
+            "--verbose", "-v", help="Show intervals, residuals, lowest eigenvalue, layers, costs."
         ),
-    ] = None
-    trace_method: Annotated[str | None, _measured("--trace-method", "hutchinson or xtrace.")] = None
-    dtype: Annotated[str | None, _measured("--dtype", "float32 or float64.")] = None
-
-
-def given_settings(*groups: Any) -> dict[str, Any]:
-    """Return the fields of `HessianSettings` that the user gave, from groups of options."""
-    named = {f.name: getattr(group, f.name) for group in groups for f in fields(group)}
-    return {key: value for key, value in named.items() if value not in (None, False)}
+    ] = False

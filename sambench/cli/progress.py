@@ -81,8 +81,12 @@ class RunDisplay:
             )
 
     def curvature(self, what: str, done: int, most: int) -> None:
-        """Show the progress of a curvature measurement."""
-        self._update(what if self._beside else f"curvature: {what}", done, most, "")
+        """Show which product, or which batch or point, of a curvature measurement is done."""
+        unit = "product" if what.startswith(("top ", "trace", "density")) else "step"
+        unit = "batch" if what == "batches" else unit
+        limit = "at most " if unit == "product" and what != "density" else ""
+        shown = what if self._beside else f"curvature: {what}"
+        self._update(shown, done, most, f"{unit} {done} of {limit}{most}")
 
     def measuring(self, config: RunConfig) -> None:
         """Show that the curvature of a finished run is being measured."""

@@ -13,7 +13,12 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from sambench.cli.column_widths import Entry, in_parts
-from sambench.cli.curvature_table import curvature_method, curvature_rows
+from sambench.cli.curvature_table import (
+    CURVATURE_HEADINGS,
+    curvature_method,
+    curvature_rows,
+    summary_rows,
+)
 from sambench.cli.studies_table import HEADINGS, study_rows
 from sambench.data.problems import some
 from sambench.files.atomic import human
@@ -130,12 +135,12 @@ class Screen:
             self.out.print(Text(note, style="dim"))
         self.out.print()
 
-    def curvature(self, record: RunRecord) -> None:
-        """Show a run's curvature, each number with its error."""
+    def curvature(self, record: RunRecord, *, verbose: bool = False) -> None:
+        """Show a run's curvature, each number with its error: what papers report, or all."""
         if record.hessian is None:
             return
-        headings = ("quantity", "value", "error", "converged")
-        self.listing(headings, curvature_rows(record.hessian), record.name)
+        rows = (curvature_rows if verbose else summary_rows)(record.hessian)
+        self.listing(CURVATURE_HEADINGS, rows, record.name)
         self.show(curvature_method(record.hessian))
         for note in record.hessian.get("notes", ()):
             self.show(note)

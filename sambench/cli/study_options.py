@@ -48,27 +48,11 @@ class Around:
             autocompletion=completion.runs,
         ),
     ] = None
-    landscape_points: Annotated[
-        int | None,
-        typer.Option(
-            "--landscape-points",
-            min=3,
-            metavar="N",
-            help="Values on each axis of a plane, an odd number.",
-            show_default="21",
-        ),
-    ] = None
 
     def with_studies(self, wanted: Measurement) -> Measurement:
-        """Return a measurement with more studies: those that are asked for.
-
-        Raises:
-            ConfigError: If the number of points is even.
-        """
+        """Return a measurement with more studies: those that are asked for."""
         names = ("density", "sharpness", "landscape")
         asked: Any = {name: True for name in names if getattr(self, name)}
-        if self.landscape_points is not None:
-            asked["points"] = self.landscape_points
         return replace(wanted, studies=replace(wanted.studies, **asked))
 
     def other_run(self, results: Path) -> RunConfig | None:

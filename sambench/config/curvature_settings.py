@@ -23,10 +23,6 @@ BatchNorm = Annotated[
     Literal["eval", "train", "recalibrate"],
     about("What batch normalisation normalises by."),
 ]
-Products = Annotated[
-    Literal["reverse", "finite-difference"],
-    about("Exact second derivatives, or central differences of gradients."),
-]
 
 
 class HessianSettings(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -49,12 +45,8 @@ class HessianSettings(Definition, frozen=True, kw_only=True, forbid_unknown_fiel
     ] = None
     seed: Annotated[Count, about("Of start vectors and probes.")] = 0
     k: Annotated[Whole, about("How many of the most positive eigenvalues.")] = 1
-    trace_method: Annotated[
-        Literal["hutchinson", "xtrace"],
-        about('"hutchinson", on the complement of the Lanczos vectors, or "xtrace".'),
-    ] = "hutchinson"
     batch_stat: Annotated[
-        Literal["dominant", "top", "topk", "trace", "rayleigh", "vhv", "none"],
+        Literal["dominant", "top", "topk", "trace", "none"],
         about(
             "What is measured of each batch: see `sambench.curvature.batch_spectrum`; "
             '"none" leaves the batches out.'
@@ -66,7 +58,6 @@ class HessianSettings(Definition, frozen=True, kw_only=True, forbid_unknown_fiel
     ] = 0
     sigma: Annotated[Positive, about("The noise, relative to the norm of each filter.")] = 0.01
     batch_norm: BatchNorm = "eval"
-    hvp: Products = "reverse"
     dtype: Annotated[Literal["float32", "float64"], about("Arithmetic of the network.")] = "float32"
     adaptive: Annotated[
         bool, about("Also of the Hessian with respect to relative changes of the weights.")

@@ -38,7 +38,7 @@ class Measurement(Definition, frozen=True, kw_only=True):
                     f"known: {', '.join(known)}"
                 )
         hessian = HessianSettings.from_dict({k: v for k, v in given.items() if k not in OWN})
-        shared = {key: getattr(hessian, key) for key in ("seed", "batch_norm", "hvp")}
+        shared = {key: getattr(hessian, key) for key in ("seed", "batch_norm")}
         studies = Studies.from_dict({k: v for k, v in given.items() if k in OWN}, **shared)
         return cls(hessian=hessian, studies=studies)
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from sambench.config.curvature_settings import BatchNorm, Products
+from sambench.config.curvature_settings import BatchNorm
 from sambench.errors import ConfigError, shown
 from sambench.files.definition import Count, Definition, Positive, Whole, about, build, plain
 
@@ -51,7 +51,6 @@ class Studies(Definition, frozen=True, kw_only=True):
     ] = 21
     seed: Annotated[Count, about("Of probes, noise and directions.")] = 0
     batch_norm: BatchNorm = "eval"
-    hvp: Products = "reverse"
 
     def __post_init__(self) -> None:
         if self.points < 3 or self.points % 2 == 0:
@@ -65,7 +64,7 @@ class Studies(Definition, frozen=True, kw_only=True):
 
         Args:
             given: By the name of the study.
-            shared: Settings that all have from the Hessian: seed, batch_norm, hvp.
+            shared: Settings that all have from the Hessian: seed, batch_norm.
 
         Raises:
             ConfigError: If a key is unknown or a value out of range.

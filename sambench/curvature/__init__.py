@@ -1,17 +1,19 @@
 """Curvature of a trained network, and the shape of its loss further away.
 
-    precision, memory, derivatives    arithmetic, free bytes, what cannot be differentiated twice
-    vectors                           inner products and random draws
+    evaluation, batches, derivatives  how a network is run, on what, and what it cannot contain
+    vectors -> memory                 inner products and random draws; free bytes
         ↑
-    objective -> graph -> operator    a model and its data as a symmetric linear operator
+    objective -> graph, checks        the mean loss as a function of the weights; what is refused
         ↑
-    krylov, certificate -> lanczos    extreme eigenvalues with residuals and a certificate
+    operator                          a model and its data as a symmetric linear operator
+        ↑
+    krylov, certificate -> lanczos    extreme eigenvalues, each with an interval that is certified
     trace                             Hutchinson's estimator on the complement of a Lanczos basis
-    batch_spectrum                    the dominant eigenvalue of every batch
+    batch_spectrum                    the dominant eigenvalue of every batch, and their distribution
     density                           all eigenvalues, by stochastic Lanczos quadrature
     result                            what the first three return: numbers with their uncertainty
 
-    objective, statistics -> surface  the loss and its gradient at any weights
+    objective, checks -> surface      the loss and its gradient at any weights
         ↑
     ascent -> sharpness               its rise: one step, worst case, average case
     directions -> grid -> landscape   its values on lines and planes through the weights

@@ -1,36 +1,38 @@
-"""What the Hessians of single batches have in common: one or some numbers of each, by name."""
+"""The Hessians of single batches: an eigenvalue or the trace of each, and their distribution."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, get_args
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from scipy.special import stdtrit
+from scipy.stats import binom
+from torch import Tensor, nn
 
+from sambench.curvature.directions import filter_normalised
 from sambench.curvature.lanczos import eigenvalues
 from sambench.curvature.operator import HessianOperator
 from sambench.curvature.result import BatchSpectrum, BatchValues
 from sambench.curvature.trace import trace
-from sambench.curvature.vectors import EndedBy, Progress, Stop, dot, gaussian, generator, never
+from sambench.curvature.vectors import EndedBy, Progress, Stop, never
 
-Definition = Literal["dominant", "top", "topk", "trace", "rayleigh", "vhv"]
+Definition = Literal["dominant", "top", "topk", "trace"]
 DEFINITIONS: Mapping[Definition, str] = {
     "dominant": "batch-dominant-eigenvalue",
     "top": "batch-top-eigenvalue",
     "topk": "batch-top-5-eigenvalues",
     "trace": "batch-trace",
-    "rayleigh": "batch-rayleigh-quotient",
-    "vhv": "batch-quadratic-form",
 }
 """What each is called in a record."""
 
 TOP_K = 5
-RESAMPLES = 2000
-DRAW_STREAM = 2
-Statistic = Callable[..., NDArray[np.float64]]
+CONFIDENCE = 0.95
+LEAST_FOR_MEDIAN = 6  # batches: the range of five covers the median 93.75 % of the time
+LEAST_FOR_MEAN = 8  # batches: of fewer, skewed and of either sign, no interval covers 95 %
+Interval = tuple[float, float]
 Displacement = Callable[[int], tuple[Mapping[str, Tensor], float]]
 
 
@@ -56,19 +58,19 @@ def batch_spectrum(
     - "dominant": the eigenvalue of largest magnitude, sign kept. This is the "Hessian max
       eigenvalue spectrum" of Park & Kim ("How Do Vision Transformers Work?", 2022);
     - "top": the most positive eigenvalue; "topk": the five most positive ones;
-    - "trace": its trace;
-    - "rayleigh": v'Hv / v'v for `max_matvecs` Gaussian v, which has mean trace / n;
-    - "vhv": v'Hv for the same v: Hutchinson's samples.
+    - "trace": its trace.
 
     An incomplete last batch is one of them. The statistics give each batch the same weight. By
     Jensen's inequality the mean over batches of the largest eigenvalue is at least the largest one
-    of the whole data; a dominant one may be negative. Intervals are bootstrapped over batches, and
-    so cover the choice of batches, also where a batch has several values.
+    of the whole data; a dominant one may be negative. Each eigenvalue, and the sign of a dominant
+    one, is certified or said not to be (see `eigenvalues`). Intervals of `mean` and `median` cover
+    the choice of the batches; that of a standard deviation is not given, since none was found that
+    covers.
 
     Args:
         H: The operator over all batches, cut as in training.
-        tol: Relative tolerance of each eigenvalue's residual, or of a trace's interval.
-        seed: Of starts and draws, different ones for each batch, and of the bootstrap.
+        tol: Relative tolerance of each eigenvalue's, or of a trace's, interval.
+        seed: Of starts and probes, different ones for each batch.
         definition: Which numbers.
         perturbations: Measure each batch that often at displaced weights, instead of once at the
             weights themselves.
@@ -107,7 +109,7 @@ def batch_spectrum(
         if on_progress is not None:
             on_progress(index + 1, count)
     name = DEFINITIONS[definition] + ("-under-weight-noise" if perturbations else "")
-    return _summarise(found, H.batch_sizes[: len(found)], count, name, ended_by, seed)
+    return _summarise(found, H.batch_sizes[: len(found)], count, name, ended_by)
 
 
 def _displaced(
@@ -139,8 +141,6 @@ def _measure(
 ) -> BatchValues:
     """Measure one batch; its graph and the Lanczos vectors are let go."""
     with H.batch(index) as batch:
-        if definition in ("dominant", "top", "topk"):
-            return _eigenvalues(batch, definition, tol, seed, max_matvecs)
         if definition == "trace":
             total = trace(batch, tol, seed, max_matvecs=max_matvecs)
             return BatchValues(
@@ -149,35 +149,14 @@ def _measure(
                 matvecs=total.matvecs,
                 converged=total.converged,
             )
-        return _quadratic_forms(batch, definition, seed, max_matvecs)
-
-
-def _eigenvalues(
-    batch: HessianOperator, definition: Definition, tol: float, seed: int, max_matvecs: int
-) -> BatchValues:
-    k = TOP_K if definition == "topk" else 1
-    which: Literal["dominant", "top"] = "dominant" if definition == "dominant" else "top"
-    pairs = eigenvalues(batch, k, tol, max_matvecs, seed, which=which, certify=False)
+        k = TOP_K if definition == "topk" else 1
+        which: Literal["dominant", "top"] = "dominant" if definition == "dominant" else "top"
+        pairs = eigenvalues(batch, k, tol, max_matvecs, seed, which=which)
     return BatchValues(
         values=tuple(pairs.values.tolist()),
         residuals=tuple(pairs.residuals.tolist()),
         matvecs=pairs.matvecs,
         converged=pairs.converged,
-    )
-
-
-def _quadratic_forms(
-    batch: HessianOperator, definition: Definition, seed: int, count: int
-) -> BatchValues:
-    """Draw v'Hv, or v'Hv / v'v, one vector at a time so that memory does not depend on `count`."""
-    source = generator(batch.device, seed, DRAW_STREAM)
-    values, product = [], torch.empty(batch.size, device=batch.device, dtype=batch.dtype)
-    for _ in range(count):
-        v = gaussian(batch, source)
-        value = dot(v, batch.matvec(v, product))
-        values.append(value / dot(v, v) if definition == "rayleigh" else value)
-    return BatchValues(
-        values=tuple(values), residuals=(0.0,) * count, matvecs=count, converged=True
     )
 
 
@@ -187,7 +166,6 @@ def _summarise(
     num_batches: int,
     definition: str,
     ended_by: EndedBy,
-    seed: int,
 ) -> BatchSpectrum:
     array = np.asarray([batch.values for batch in found])
     converged = all(batch.converged for batch in found)
@@ -199,9 +177,9 @@ def _summarise(
         batch_sizes=batch_sizes,
         num_batches=num_batches,
         median=float(np.median(array)),
-        median_interval=_bootstrap(array, np.median, seed),
+        median_interval=median_interval(array[:, 0]) if array.shape[1] == 1 else None,
         mean=float(array.mean()),
-        mean_interval=_bootstrap(array, np.mean, seed),
+        mean_interval=mean_interval(array.mean(1)),
         std=float(array.std(ddof=1)) if array.size > 1 else float("nan"),
         min=float(array.min()),
         max=float(array.max()),
@@ -212,9 +190,59 @@ def _summarise(
     )
 
 
-def _bootstrap(values: NDArray[np.float64], statistic: Statistic, seed: int) -> tuple[float, float]:
-    """Return the percentile bootstrap 95 % interval of a statistic; batches are drawn whole."""
-    source, batches = np.random.default_rng(seed), len(values)
-    rows = [source.choice(batches, batches) for _ in range(RESAMPLES)]
-    low, high = np.percentile([statistic(values[row]) for row in rows], [2.5, 97.5])
+def mean_interval(values: NDArray[np.float64]) -> Interval | None:
+    r"""Return a 95 % interval of the mean of what the values are drawn from; None for under eight.
+
+    Student's t, on the logarithms y where all are positive: of a log-normal the mean is
+    :math:`\exp(\mu + \sigma^2 / 2)`, and :math:`\bar y + s^2/2` has the standard error
+    :math:`\sqrt{s^2/n + s^4/(2(n-1))}` (Cox, in Zhou & Gao, 1997). All negative likewise.
+    """
+    n = len(values)
+    if n < LEAST_FOR_MEAN:
+        return None
+    sign = 1.0 if (values > 0).all() else -1.0 if (values < 0).all() else 0.0
+    y = np.log(np.abs(values)) if sign else values
+    variance = float(y.var(ddof=1))
+    center = float(y.mean()) + (variance / 2 if sign else 0.0)
+    error = math.sqrt(variance / n + (variance**2 / (2 * (n - 1)) if sign else 0.0))
+    half = error * float(stdtrit(n - 1, 0.5 * (1 + CONFIDENCE)))
+    ends = (center - half, center + half)
+    if not sign:
+        return ends
+    low, high = sorted(sign * math.exp(end) for end in ends)
+    return low, high
+
+
+def median_interval(values: NDArray[np.float64]) -> Interval | None:
+    """Return a 95 % interval of the median of what the values are drawn from; None for under six.
+
+    Between order statistics, whose coverage depends on no distribution, interpolated to 95 %
+    (Hettmansperger & Sheather, "Confidence intervals based on interpolated order statistics",
+    1986).
+    """
+    n, ordered = len(values), np.sort(values)
+    if n < LEAST_FOR_MEDIAN:
+        return None
+    depth = np.arange(1, n // 2 + 1)
+    coverage = 1 - 2 * binom.cdf(depth - 1, n, 0.5)
+    k = int(depth[coverage >= CONFIDENCE][-1])
+    wide, narrow = float(coverage[k - 1]), float(coverage[k])
+    share = (wide - CONFIDENCE) / (wide - narrow)
+    inward = (n - k) * share / (k + (n - 2 * k) * share)
+    low = (1 - inward) * ordered[k - 1] + inward * ordered[k]
+    high = (1 - inward) * ordered[n - k] + inward * ordered[n - k - 1]
     return float(low), float(high)
+
+
+def weight_noise(model: nn.Module, sigma: float, seed: int) -> Displacement:
+    r"""Return displacements by Gaussian noise of which each filter has `sigma` times its own norm.
+
+    Filter-normalised as in `filter_normalised`, so that the noise is relative to the weights: a
+    filter j moves by :math:`\sigma \|w_j\| \, d_j / \|d_j\|`, biases and scales stay.
+
+    Args:
+        model: The network; unchanged between the call and the use of the displacements.
+        sigma: Length of the noise beside each filter.
+        seed: Of the draws; those of one seed are independent of each other.
+    """
+    return lambda which: (filter_normalised(model, seed, which), sigma)

@@ -16,6 +16,7 @@ _REFUSAL_NODE = "torch::autograd::Error"
 _REFUSAL_MESSAGE = re.compile(
     r"derivative for '?(?P<operation>[\w:.]+)'? is not implemented|[Dd]ouble.?backward"
 )
+_REENTRANT_MESSAGE = "torch.utils.checkpoint is incompatible with .grad()"
 
 
 @contextmanager
@@ -28,6 +29,11 @@ def naming_the_operation() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
+        if _REENTRANT_MESSAGE in str(error):
+            raise CurvatureError(
+                "the model uses reentrant activation checkpoints, which cannot be differentiated "
+                "twice: switch checkpoints off, they recompute with other weights in any case"
+            ) from error
         found = _REFUSAL_MESSAGE.search(str(error))
         if found is None:
             raise
@@ -56,9 +62,9 @@ def require_second_derivatives(loss: Tensor, edges: Iterable[GradientEdge]) -> N
 
 def _not_twice(operation: str) -> CurvatureError:
     return CurvatureError(
-        f"no second derivative: {operation} cannot be differentiated twice; measure with "
-        "hvp='finite-difference' (--hvp finite-difference), or replace it in the model by "
-        "ordinary PyTorch operations"
+        f"no second derivative: {operation} cannot be differentiated twice; write it with ordinary "
+        "PyTorch operations, or replace it in the model. Rises of the loss need no second "
+        "derivative: sambench.curvature.average_sharpness estimates the trace from them"
     )
 
 

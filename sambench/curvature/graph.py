@@ -3,29 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.autograd.graph import GradientEdge
 
 from sambench.curvature.derivatives import naming_the_operation
-
-
-class BatchProduct(Protocol):
-    """What multiplies vectors by the Hessian of one batch's loss."""
-
-    @property
-    def num_bytes(self) -> int:
-        """What it keeps alive."""
-
-    def accumulate(
-        self, direction: Sequence[Tensor], total: Sequence[Tensor], weight: float
-    ) -> None:
-        """Add the weighted product to `total`, in place."""
-
-    def restricted(self, names: Collection[str]) -> BatchProduct:
-        """Return the product of the diagonal block of some of the weights."""
 
 
 class BatchGraph:
@@ -91,17 +74,17 @@ class GraphStore:
         budget: Bytes that kept graphs may hold together; the graph in use comes on top.
     """
 
-    def __init__(self, build: Callable[[int], BatchProduct], budget: float) -> None:
+    def __init__(self, build: Callable[[int], BatchGraph], budget: float) -> None:
         self._build = build
         self._budget = budget
-        self._graphs: dict[int, BatchProduct] = {}
+        self._graphs: dict[int, BatchGraph] = {}
 
     @property
     def num_bytes(self) -> int:
         """The bytes that the kept graphs hold."""
         return sum(graph.num_bytes for graph in self._graphs.values())
 
-    def get(self, index: int) -> BatchProduct:
+    def get(self, index: int) -> BatchGraph:
         """Return the graph of a batch, kept or fresh."""
         if index in self._graphs:
             return self._graphs[index]

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sambench.curvature.batches import Batch, Loss
+from sambench.curvature.evaluation import tracking_layers
 from sambench.curvature.grid import Rows, finish
 from sambench.curvature.krylov import Floats
-from sambench.curvature.objective import Batch, Loss
-from sambench.curvature.statistics import tracking_layers
 from sambench.curvature.surface import Cost, LossSurface
 from sambench.curvature.vectors import Progress, norm
 from sambench.errors import CurvatureError

@@ -16,6 +16,7 @@ from sambench.curvature.vectors import SymmetricOperator, dot, norm
 from sambench.errors import CurvatureError
 
 BLOCK_ROWS = 8
+CANCELLED = 0.1  # of a vector's length: a pass that removed more is followed by a second one
 BREAKDOWN = 10.0  # times the rounding of the largest entry: nothing but rounding is left
 Floats = NDArray[np.float64]
 
@@ -51,9 +52,16 @@ class Basis:
         Langou & Rozloznik, "The loss of orthogonality in the Gram-Schmidt process", 2005).
         """
         for _ in range(2):
-            for block in self._filled():
-                vector.addmv_(block.T, block.mv(vector), alpha=-1)
+            self.subtract_from(vector)
         return vector
+
+    def subtract_from(self, vector: Tensor) -> Floats:
+        """Make one pass of that, and return the components removed, of shape (len(self),)."""
+        removed = []
+        for block in self._filled():
+            removed.append(block.mv(vector))
+            vector.addmv_(block.T, removed[-1], alpha=-1)
+        return torch.cat(removed).double().cpu().numpy() if removed else np.empty(0)
 
     def combine(self, coefficients: Floats) -> Tensor:
         """Return unit vectors as rows from their coefficients, of shape (len(self), k)."""
@@ -85,43 +93,58 @@ class RitzValues:
 
 
 class Lanczos:
-    r"""Lanczos' recurrence :math:`H Q_m = Q_m T_m + \beta_m q_{m+1} e_m^T`.
+    r"""Lanczos' recurrence :math:`H Q_m = Q_m T_m + \beta_m q_{m+1} e_m^T`, with restarts.
 
-    Reorthogonalised twice against the whole basis while that has room (Parlett, "The Symmetric
-    Eigenvalue Problem", 1998, ch. 13). Beyond it the plain three-term recurrence goes on: extreme
-    values stay right, but copies of converged ones appear and there are no eigenvectors.
+    Reorthogonalised against the whole basis while that has room, twice where the first pass takes
+    much away (Parlett, "The Symmetric Eigenvalue Problem", 1998, ch. 13). Beyond it the plain
+    three-term recurrence goes on: extreme values stay right, but copies of converged ones appear
+    and there are no eigenvectors.
+
+    A recurrence sees one vector of each eigenspace. After `restart` it goes on, from another random
+    vector, with the part of H in the complement of all vectors so far: the basis then consists of
+    segments, each of them tridiagonal, and the only entries of :math:`T = Q^T H Q` between segments
+    are in the last row of each earlier one. Without a restart an exhausted run goes on with the
+    rounding that is left over, a direction as good as random.
 
     Args:
         H: The operator.
-        start: First direction, not zero.
-        max_basis: The most vectors kept.
+        start: First vector, of any length, not zero.
+        limit: The most vectors that the basis will take.
     """
 
-    def __init__(self, H: SymmetricOperator, start: Tensor, max_basis: int) -> None:
+    def __init__(self, H: SymmetricOperator, start: Tensor, limit: int) -> None:
         self._H = H
+        self.basis = Basis(limit)
         self.alphas: list[float] = []
+        """Diagonal of T, all segments after each other."""
         self.betas: list[float] = []
-        self.basis = Basis(max_basis)
-        self._epsilon = torch.finfo(H.dtype).eps
+        """Length of what each product left over: the entry of T beside the diagonal, but for the
+        last one of a segment."""
+        self.ends: list[int] = []
+        """Rows of T in which the finished segments end."""
+        self.exhausted = False
+        """Whether nothing but rounding was left over: the segment's space is invariant."""
+        self._links: list[tuple[int, int, float]] = []
+        self._current = start / norm(start)
         self._previous: Tensor | None = None
         self._spare: Tensor | None = None
-        self._current = start / norm(start)
+        self._epsilon = torch.finfo(H.dtype).eps
 
     @property
     def complete(self) -> bool:
-        """Whether the basis holds every Lanczos vector so far."""
+        """Whether the basis holds every vector so far."""
         return len(self.basis) == len(self.alphas)
 
     @property
-    def exhausted(self) -> bool:
-        """Whether the start's Krylov space is invariant: nothing is left to be found in it."""
-        return bool(self.betas) and self.betas[-1] == 0.0
+    def spans_everything(self) -> bool:
+        """Whether the basis is one of the whole space, so that T has all eigenvalues."""
+        return self.complete and len(self.basis) == self._H.size
 
     def step(self) -> None:
-        """Extend the tridiagonal matrix by one row, at the price of one product.
+        """Extend T by one row, at the price of one product.
 
         Raises:
-            CurvatureError: If the product is not finite.
+            CurvatureError: If the product is not finite, or H is not symmetric.
         """
         if self.complete and len(self.basis) < self.basis.limit:
             self.basis.append(self._current)
@@ -130,34 +153,80 @@ class Lanczos:
         remainder.sub_(self._current, alpha=alpha)
         if self._previous is not None:
             remainder.sub_(self._previous, alpha=self.betas[-1])
-        beta = norm(self.basis.project_out(remainder))
+        removed = self.basis.subtract_from(remainder)
+        beta = norm(remainder)
+        if float(np.linalg.norm(removed)) > CANCELLED * beta:
+            self.basis.subtract_from(remainder)
+            beta = norm(remainder)
         if not math.isfinite(alpha + beta):
             raise CurvatureError("a Hessian-vector product is not finite: the loss overflows")
         self.alphas.append(alpha)
+        self._take_links(removed)
         self._advance(remainder, beta)
 
     def restart(self, direction: Tensor) -> None:
-        """Go on, after exhaustion, in the complement of the basis."""
+        """Go on in the complement of the basis, from a random direction of it."""
+        self.ends.append(len(self.alphas) - 1)
         self._previous = self._spare = None
+        self.exhausted = False
         self.basis.project_out(direction)
         self._current = direction / norm(direction)
 
     def ritz(self) -> RitzValues:
-        """Return the eigenvalues of the tridiagonal matrix and their residuals."""
-        values, coefficients = eigh_tridiagonal(self.alphas, self.betas[:-1])
-        return RitzValues(values, coefficients, np.abs(self.betas[-1] * coefficients[-1]))
+        """Return the eigenvalues of T and bounds of their residuals."""
+        values, coefficients = self._eigen()
+        loose = [*self.ends, len(self.alphas) - 1]
+        left = np.abs(np.asarray(self.betas)[loose, None] * coefficients[loose]).sum(0)
+        return RitzValues(values, coefficients, left * (not self.spans_everything))
+
+    def projection(self, rows: int) -> Floats:
+        """Return the first rows and columns of T."""
+        inner = np.asarray(self.betas[: rows - 1])
+        inner[[end for end in self.ends if end < rows - 1]] = 0.0
+        T = np.diag(self.alphas[:rows]) + np.diag(inner, 1) + np.diag(inner, -1)
+        for row, column, value in self._links:
+            if column < rows:
+                T[row, column] = T[column, row] = value
+        return T
 
     def projected_trace(self) -> float:
         """Return tr(Q'HQ) over the vectors of the basis."""
         return math.fsum(self.alphas[: len(self.basis)])
 
+    def _eigen(self) -> tuple[Floats, Floats]:
+        if not self.ends:
+            values, coefficients = eigh_tridiagonal(self.alphas, self.betas[:-1])
+        else:
+            values, coefficients = np.linalg.eigh(self.projection(len(self.alphas)))
+        return values, coefficients
+
+    def _take_links(self, removed: Floats) -> None:
+        """Enter what couples the new vector to the ends of earlier segments.
+
+        Raises:
+            CurvatureError: If the product had components that no symmetric matrix has.
+        """
+        row = len(self.alphas) - 1
+        removed = removed.copy()
+        for end in self.ends:
+            self._links.append((end, row, float(removed[end])))
+            removed[end] = 0.0
+        scale = max(abs(entry) for entry in (*self.alphas, *self.betas))
+        # without room for the whole basis its last vector is coupled to one that is not there
+        off = float(np.abs(removed[: row if self.complete else -1]).max(initial=0.0))
+        if off > math.sqrt(self._epsilon) * scale:
+            raise CurvatureError(
+                f"the products with the Hessian are not symmetric: v'Hu and u'Hv differ by "
+                f"{100 * off / scale:.2g} % of its norm, so an operation of the model or loss has "
+                "a wrong second derivative; torch.autograd.gradgradcheck finds which"
+            )
+
     def _advance(self, remainder: Tensor, beta: float) -> None:
         entries = (abs(entry) for entry in (*self.alphas, *self.betas))
         rounding = BREAKDOWN * self._epsilon * max(entries)
-        spanned = self.complete and len(self.basis) == self._H.size
-        if beta <= rounding or spanned:
-            self.betas.append(0.0)
+        self.exhausted = beta <= rounding or self.spans_everything
+        self.betas.append(0.0 if self.spans_everything else max(beta, rounding))
+        if beta == 0:
             return
-        self.betas.append(beta)
         self._spare = self._previous  # its memory, for the next product
         self._previous, self._current = self._current, remainder.div_(beta)

@@ -6,11 +6,12 @@ from collections.abc import Iterable
 
 from torch import nn
 
+from sambench.curvature.batches import Batch, Loss
 from sambench.curvature.directions import filter_normalised
 from sambench.curvature.grid import Grid, Landscape, Rows, axis
 from sambench.curvature.lanczos import eigenvalues
-from sambench.curvature.objective import Batch, BatchNorm, Loss
-from sambench.curvature.operator import HVP, HessianOperator
+from sambench.curvature.objective import BatchNorm
+from sambench.curvature.operator import HessianOperator
 from sambench.curvature.result import Eigenpairs
 from sambench.curvature.surface import LossSurface
 from sambench.curvature.vectors import Progress
@@ -91,7 +92,6 @@ def eigenvector_plane(
     tol: float = 1e-2,
     max_matvecs: int = 200,
     batch_norm: BatchNorm = "eval",
-    hvp: HVP = "reverse",
     rows: Rows | None = None,
     on_progress: Progress | None = None,
 ) -> Landscape:
@@ -113,7 +113,6 @@ def eigenvector_plane(
         tol: Of their residuals otherwise.
         max_matvecs: Most products to find them.
         batch_norm: Of losses and Hessian, as in `random_line`.
-        hvp: How products with the Hessian are made.
         rows: Where finished rows are kept, by number.
         on_progress: Called after each point with the points done and their number.
 
@@ -124,7 +123,7 @@ def eigenvector_plane(
     x, batches = axis(points, extent), tuple(batches)
     surface = LossSurface(model, loss, batches, batch_norm=batch_norm)
     if eigenpairs is None:
-        with HessianOperator(model, loss, batches, batch_norm=batch_norm, hvp=hvp) as H:
+        with HessianOperator(model, loss, batches, batch_norm=batch_norm) as H:
             eigenpairs = eigenvalues(H, 2, tol, max_matvecs, seed)
     if eigenpairs.vectors is None or len(eigenpairs.values) < 2:
         raise CurvatureError("a plane takes two eigenvectors: compute them with eigenvalues(H, 2)")

@@ -9,15 +9,15 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from sambench.curvature.batch_spectrum import Definition, batch_spectrum
+from sambench.curvature.batch_spectrum import Definition, batch_spectrum, weight_noise
+from sambench.curvature.batches import Batch, Loss
 from sambench.curvature.lanczos import eigenvalues
-from sambench.curvature.objective import Batch, BatchNorm, Loss
-from sambench.curvature.operator import HVP, HessianOperator
+from sambench.curvature.objective import BatchNorm
+from sambench.curvature.operator import HessianOperator
 from sambench.curvature.result import BatchValues, Eigenpairs
 from sambench.curvature.section import budget_notes, describe_spectrum, describe_top, describe_trace
-from sambench.curvature.trace import Method, trace
+from sambench.curvature.trace import trace
 from sambench.curvature.vectors import Stop, dot, norm
-from sambench.curvature.weight_noise import weight_noise
 
 Progress = Callable[[str, int, int], None]
 Journal = MutableMapping[str, Any]
@@ -31,19 +31,17 @@ class Plan:
     """What is measured, and how well.
 
     Attributes:
-        tol: Relative error asked of eigenvalues.
+        tol: Relative width asked of an eigenvalue's interval.
         trace_tol: Relative half width asked of the trace's 95 % interval.
         max_matvecs: Most products for the eigenvalues, for the trace, and for each batch.
         minutes: Most minutes for all of it, None for as long as it takes.
         seed: Of start vectors, probes and noise.
         k: How many of the most positive eigenvalues.
-        trace_method: How the trace is estimated.
         batch_stat: What is measured of each batch, or "none".
         batches: How many of the batches, None for all.
         perturbations: Measurements of each batch under weight noise, in place of one without.
         sigma: The noise, beside the norm of each filter.
         batch_norm: What batch normalisation normalises by.
-        hvp: How products are made.
         l2: Weight of a penalty l2/2 |w|² on the loss.
         adaptive: Also of DHD, D = diag |w|.
         per_layer: Also of each layer's diagonal block.
@@ -55,13 +53,11 @@ class Plan:
     minutes: float | None = None
     seed: int = 0
     k: int = 1
-    trace_method: Method = "hutchinson"
     batch_stat: Definition | Literal["none"] = "dominant"
     batches: int | None = None
     perturbations: int = 0
     sigma: float = 0.01
     batch_norm: BatchNorm = "eval"
-    hvp: HVP = "reverse"
     l2: float = 0.0
     adaptive: bool = False
     per_layer: bool = False
@@ -94,9 +90,7 @@ def measure(
     Raises:
         CurvatureError: If the Hessian cannot be measured.
     """
-    with HessianOperator(
-        model, loss, batches, batch_norm=plan.batch_norm, hvp=plan.hvp, l2=plan.l2
-    ) as H:
+    with HessianOperator(model, loss, batches, batch_norm=plan.batch_norm, l2=plan.l2) as H:
         work = _Work(model, H, plan, {} if journal is None else journal, on_progress)
         whole = work.stage("whole", lambda: work.extremes(H, "", plan.k))
         spectrum = {} if plan.batch_stat == "none" else work.batches()
@@ -107,7 +101,8 @@ def measure(
             "batch_sizes": sorted(set(H.batch_sizes), reverse=True),
             "parameters": H.size,
             "batch_norm": plan.batch_norm,
-            "hvp": plan.hvp,
+            "hvp": "reverse",
+            "derivative_error": H.derivative_error,
             "l2": plan.l2,
             "dtype": str(H.dtype).removeprefix("torch."),
             "seed": plan.seed,
@@ -169,8 +164,7 @@ class _Work:
             H,
             plan.trace_tol,
             plan.seed,
-            method=plan.trace_method,
-            basis=top.basis if plan.trace_method == "hutchinson" else None,
+            basis=top.basis,
             max_matvecs=plan.max_matvecs,
             out_of_time=self._until("" if of else "trace"),
             on_progress=self._telling(f"trace{told}"),

@@ -9,6 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from sambench.curvature.vectors import SymmetricOperator
+
 CUDA_SHARE = 0.5  # of the free device memory; a single batch in flight needs the rest
 HOST_SHARE = 0.25  # of the available host memory, which other processes share
 UNKNOWN_HOST_BYTES = 4 << 30
@@ -32,6 +34,11 @@ def _spare_bytes(device: torch.device) -> int:
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(CUDA_SHARE * (free + cached))
     return int(HOST_SHARE * _available_host_bytes())
+
+
+def vectors_that_fit(H: SymmetricOperator) -> int:
+    """Return how many more vectors of an operator may be kept."""
+    return spare_bytes(H.device) // (H.size * H.dtype.itemsize)
 
 
 def _available_host_bytes() -> int:

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.func import functional_call
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from sambench.curvature.derivatives import require_second_derivatives
+from sambench.curvature.batches import Batch, Batches, Loss, in_double
+from sambench.curvature.derivatives import naming_the_operation, require_second_derivatives
+from sambench.curvature.evaluation import (
+    accumulating,
+    exact_arithmetic,
+    isolated,
+    tracking_layers,
+)
 from sambench.curvature.memory import SavedBytes
-from sambench.curvature.precision import exact_arithmetic
-from sambench.curvature.statistics import accumulating, tracking_layers
 from sambench.errors import CurvatureError
 
-Batch = tuple[Tensor, Tensor]
-Loss = Callable[[Tensor, Tensor], Tensor]
 BatchNorm = Literal["eval", "train", "recalibrate"]
 ONE_VALUE = "more than 1 value per channel"
 
@@ -56,19 +58,18 @@ class Objective:
         if batch_norm not in get_args(BatchNorm):
             raise ValueError(f"batch_norm={batch_norm!r}: one of {', '.join(get_args(BatchNorm))}")
         self.batch_norm = batch_norm
-        self._model: nn.Module = getattr(model, "_orig_mod", model)  # compiled: no double backward
-        self._loss = loss
-        self._batches = batches if isinstance(batches, Sequence) else tuple(batches)
+        self.model: nn.Module = getattr(model, "_orig_mod", model)  # compiled: no double backward
+        self._loss = in_double(loss)
+        self._batches = Batches(batches)
         with torch.inference_mode(False):
             self.parameters = {
                 name: parameter.detach().clone().requires_grad_()
-                for name, parameter in self._model.named_parameters()
+                for name, parameter in self.model.named_parameters()
                 if parameter.requires_grad
             }
-            self._buffers = {name: b.detach().clone() for name, b in self._model.named_buffers()}
+            self._buffers = {name: b.detach().clone() for name, b in self.model.named_buffers()}
         self.dtype, self.device = _common_kind(list(self.parameters.values()))
-        self.batch_sizes = _batch_sizes(self._batches)
-        self._has_recurrence = any(isinstance(m, nn.RNNBase) for m in self._model.modules())
+        self.batch_sizes = self._batches.sizes
         self._graph_bytes: dict[torch.Size, int] = {}
         self.recalibrate()
 
@@ -102,7 +103,7 @@ class Objective:
         weights = list(self.parameters.values())
         loss = self._evaluate(inputs, targets)
         self._check(loss, inputs, index)
-        with exact_arithmetic(self.device):
+        with exact_arithmetic(self.device), naming_the_operation():
             gradients = torch.autograd.grad(
                 loss, weights, allow_unused=True, materialize_grads=True
             )
@@ -130,7 +131,7 @@ class Objective:
         with SavedBytes(weights) if is_new else nullcontext() as saved:
             loss = self._evaluate(inputs, targets)
             self._check(loss, inputs, index)
-            with exact_arithmetic(self.device):
+            with exact_arithmetic(self.device), naming_the_operation():
                 gradients = torch.autograd.grad(loss, weights, create_graph=True, allow_unused=True)
         edges = {
             name: get_gradient_edge(gradient)
@@ -160,9 +161,72 @@ class Objective:
         return inputs.to(self.device, kind), targets.to(self.device, target_kind)
 
     def _evaluate(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        with self._isolation():
-            outputs = self._outputs(inputs, self.parameters, self._buffers)
-            return self._loss(outputs.double(), targets)
+        with self.isolated():
+            return self.loss_of(self.outputs(inputs), targets)
+
+    def outputs(self, inputs: Tensor) -> Tensor:
+        """Run the network at its own weights; called in isolation."""
+        return self._outputs(inputs, self.parameters, self._buffers)
+
+    def loss_of(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the loss of some outputs, in float64.
+
+        Raises:
+            CurvatureError: If it is no single number, or has float32 tensors of its own.
+        """
+        try:
+            loss = self._loss(outputs.double(), targets)
+        except RuntimeError as error:
+            if "Float" not in str(error) or "Double" not in str(error):
+                raise
+            raise CurvatureError(
+                "the loss has float32 tensors of its own, such as class weights, but gets float64 "
+                "outputs: make them .double()"
+            ) from error
+        if loss.dim():
+            raise CurvatureError(
+                f"the loss has the shape {tuple(loss.shape)} instead of being one number: use "
+                'reduction="mean"'
+            )
+        return loss
+
+    def isolated(self) -> AbstractContextManager[None]:
+        """Return the context in which the network is evaluated."""
+        return isolated(self.model, self.device)
+
+    def sample(self, count: int) -> Batch:
+        """Return the first samples of the first batch."""
+        inputs, targets = self._load(0)
+        return inputs[:count], targets[:count]
+
+    def in_double(self, count: int) -> Objective:
+        """Return the objective in float64, over the first samples of the first batch."""
+        other, pair = copy.copy(self), self.sample(count)
+        other.dtype = torch.float64
+        with torch.inference_mode(False):
+            pair = (pair[0].clone(), pair[1].clone())  # none of inference mode
+            other.parameters = {
+                name: weight.detach().double().requires_grad_()
+                for name, weight in self.parameters.items()
+            }
+            frozen = dict(self.model.named_parameters())
+            fixed = {**{n: p.detach() for n, p in frozen.items()}, **self._buffers}
+            other._buffers = {
+                name: tensor.double() if tensor.is_floating_point() else tensor.clone()
+                for name, tensor in fixed.items()
+                if name not in self.parameters
+            }
+        other._batches = Batches([pair])
+        other.batch_sizes, other._graph_bytes = other._batches.sizes, {}
+        return other
+
+    def loss_at(self, weights: Sequence[Tensor], scale: float) -> Tensor:
+        """Return the first batch's loss of scaled outputs, at weights in `parameters`' order."""
+        inputs, targets = self._load(0)
+        named = dict(zip(self.parameters, weights, strict=True))
+        with self.isolated():
+            outputs = self._outputs(inputs, named, self._buffers)
+            return self.loss_of(scale * outputs, targets)
 
     def _outputs(
         self, inputs: Tensor, weights: Mapping[str, Tensor], buffers: Mapping[str, Tensor]
@@ -170,13 +234,13 @@ class Objective:
         """Run the network at given weights; called in isolation."""
         if self.batch_norm == "train":  # the pass writes to its buffers
             buffers = {name: buffer.clone() for name, buffer in buffers.items()}
-            for layer in tracking_layers(self._model):
+            for layer in tracking_layers(self.model):
                 layer.training = True
         return self._run(inputs, {**weights, **buffers})
 
     def _run(self, inputs: Tensor, state: Mapping[str, Tensor]) -> Tensor:
         try:
-            outputs: Tensor = functional_call(self._model, dict(state), (inputs,))
+            outputs: Tensor = functional_call(self.model, dict(state), (inputs,))
         except ValueError as error:
             if ONE_VALUE not in str(error):
                 raise
@@ -200,40 +264,13 @@ class Objective:
             CurvatureError: If a batch has a single value per channel, which has no variance.
         """
         buffers = {name: buffer.clone() for name, buffer in self._buffers.items()}
-        layers, seen = tracking_layers(self._model), 0
+        layers, seen = tracking_layers(self.model), 0
         for index, count in enumerate(self.batch_sizes if layers else ()):
             inputs, _ = self._load(index)
             seen += count
-            with self._isolation(), torch.no_grad(), accumulating(layers, count / seen):
+            with self.isolated(), torch.no_grad(), accumulating(layers, count / seen):
                 self._run(inputs, {**weights, **buffers})
         return buffers
-
-    @contextmanager
-    def _isolation(self) -> Iterator[None]:
-        """Evaluate exactly, twice differentiably, and leave the process as it was."""
-        on_cuda = self.device.type == "cuda"
-        with ExitStack() as stack:
-            stack.enter_context(torch.inference_mode(False))
-            stack.enter_context(torch.enable_grad())
-            stack.enter_context(torch.random.fork_rng([self.device] if on_cuda else []))
-            stack.enter_context(exact_arithmetic(self.device))
-            # fused attention has no second derivative, nor have cuDNN's recurrent layers
-            stack.enter_context(sdpa_kernel(SDPBackend.MATH))
-            if self._has_recurrence:
-                stack.enter_context(torch.backends.cudnn.flags(enabled=False))
-            stack.enter_context(_evaluation_mode(self._model))
-            yield
-
-
-@contextmanager
-def _evaluation_mode(model: nn.Module) -> Iterator[None]:
-    flags = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in flags:
-            module.training = training
 
 
 def _common_kind(weights: Sequence[Tensor]) -> tuple[torch.dtype, torch.device]:
@@ -249,12 +286,3 @@ def _common_kind(weights: Sequence[Tensor]) -> tuple[torch.dtype, torch.device]:
             f"the trainable parameters are {names}: convert the model with .float() or .double()"
         )
     return kinds.pop(), weights[0].device
-
-
-def _batch_sizes(batches: Sequence[Batch]) -> tuple[int, ...]:
-    sizes = tuple(len(inputs) for inputs, _ in batches)
-    if not sizes:
-        raise CurvatureError("no batches: the Hessian of a mean loss needs at least one sample")
-    if 0 in sizes:
-        raise CurvatureError(f"batch {sizes.index(0)} has no samples: leave it out")
-    return sizes

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
-from sambench.curvature.difference import DifferenceProduct
-from sambench.curvature.graph import BatchGraph, BatchProduct, GraphStore
+from sambench.curvature.batches import Batch, Loss
+from sambench.curvature.checks import check_derivatives, check_function
+from sambench.curvature.evaluation import exact_arithmetic
+from sambench.curvature.graph import BatchGraph, GraphStore
 from sambench.curvature.memory import spare_bytes
-from sambench.curvature.objective import Batch, BatchNorm, Loss, Objective
-from sambench.curvature.precision import exact_arithmetic
-
-HVP = Literal["reverse", "finite-difference"]
+from sambench.curvature.objective import BatchNorm, Objective
 
 
 class HessianOperator:
@@ -30,21 +28,22 @@ class HessianOperator:
     Args:
         model: The network, in any mode; evaluated in eval mode (dropout off).
         loss: Called as `loss(outputs.double(), targets)`; must be a mean over samples. Floating
-            targets come as float64, and so must class weights.
+            targets come as float64, and class weights of a module or a partial are made so.
         batches: Pairs (inputs, targets), the same at every pass: not augmented, not shuffled.
         graph_bytes: Memory for graphs that are kept between products; 0 rebuilds each one. By
             default half of the free device memory, or a quarter of the available host memory.
         batch_norm: "eval" normalises by the running statistics, as the network is deployed;
             "train" by those of each batch; "recalibrate" by running statistics that are measured
             anew on the batches.
-        hvp: "reverse" differentiates twice and is exact; "finite-difference" takes central
-            differences of gradients, for operations that have no second derivative.
         l2: Weight of a penalty :math:`\frac{l_2}{2} \|w\|^2` on the loss; adds itself to each
             eigenvalue.
 
+    Loss, network and second derivatives are checked on up to eight samples (see `checks`), at the
+    price of about fifteen gradients of those in float64.
+
     Raises:
-        CurvatureError: If nothing is trainable or there is no data.
-        ValueError: If `batch_norm` or `hvp` is none of its choices.
+        CurvatureError: If nothing is trainable, there is no data, or a check fails.
+        ValueError: If `batch_norm` is none of its choices.
 
     Example:
         >>> import torch
@@ -63,13 +62,13 @@ class HessianOperator:
         *,
         graph_bytes: int | None = None,
         batch_norm: BatchNorm = "eval",
-        hvp: HVP = "reverse",
         l2: float = 0.0,
     ) -> None:
-        if hvp not in get_args(HVP):
-            raise ValueError(f"hvp={hvp!r}: one of {', '.join(get_args(HVP))}")
-        self.hvp, self.l2 = hvp, l2
+        self.l2 = l2
         self._objective = Objective(model, loss, batches, batch_norm=batch_norm)
+        check_function(self._objective)
+        self.derivative_error = check_derivatives(self._objective)
+        """How far a product was off a difference of gradients; None where that was not settled."""
         budget = spare_bytes(self.device) if graph_bytes is None else graph_bytes
         self._budget = budget
         self._graphs = GraphStore(self._build, budget)
@@ -121,10 +120,19 @@ class HessianOperator:
 
     @property
     def layers(self) -> dict[str, tuple[str, ...]]:
-        """The names of the weights of each module that owns any, in order."""
+        """The names of the weights of each module that owns any, in order, by its name.
+
+        A module that is only numbered has its type beside it, as in "features.4 (Conv2d)".
+        """
+        modules = dict(self._objective.model.named_modules())
         found: dict[str, list[str]] = {}
         for name in self._names:
-            found.setdefault(name.rpartition(".")[0] or name, []).append(name)
+            owner, parametrised, _ = name.partition(".parametrizations.")
+            owner = owner if parametrised else name.rpartition(".")[0]
+            label = owner or name
+            if label.rpartition(".")[2].isdigit():
+                label = f"{label} ({type(modules[owner]).__name__.removeprefix('Parametrized')})"
+            found.setdefault(label, []).append(name)
         return {layer: tuple(names) for layer, names in found.items()}
 
     def matvec(self, vector: Tensor, out: Tensor | None = None) -> Tensor:
@@ -200,8 +208,7 @@ class HessianOperator:
     def block(self, names: Iterable[str]) -> HessianOperator:
         """Return the diagonal block of some weights, such as one layer's (see `layers`).
 
-        It shares the kept graphs and counts its own products, which cost less: only the part of the
-        graph between these weights is gone through.
+        It shares the kept graphs and counts its own products, which go through less of them.
 
         Args:
             names: As in `model.named_parameters()`.
@@ -259,9 +266,7 @@ class HessianOperator:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _build(self, index: int) -> BatchProduct:
-        if self.hvp == "finite-difference":
-            return DifferenceProduct(self._objective, index)
+    def _build(self, index: int) -> BatchGraph:
         edges, num_bytes = self._objective.gradient(index)
         return BatchGraph(edges, self._objective.parameters, num_bytes)
 

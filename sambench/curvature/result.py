@@ -28,13 +28,17 @@ class Eigenpairs:
     """Extreme eigenvalues found by one Lanczos run.
 
     Every eigenvalue has a residual r = |Hv - theta v|: some eigenvalue of H lies within r of it.
-    The bounds hold for *all* eigenvalues, each with the confidence that was asked for.
+    Intervals and bounds hold but for a chance of 1e-6 each, rounding aside.
     """
 
     values: Tensor
     """(k,) float64, on the CPU; the most positive ones first, or the largest in magnitude."""
     residuals: Tensor
     """(k,) float64, on the CPU."""
+    intervals: Tensor
+    """(k, 2) float64, on the CPU: where the i-th eigenvalue of H is; one end is the value."""
+    certified: tuple[bool, ...]
+    """For each whether its interval is within the tolerance: the value is what it is called."""
     vectors: Tensor | None = field(repr=False)
     """(k, size) unit vectors as rows; None if the run did not keep its basis."""
     upper_bound: float
@@ -42,20 +46,20 @@ class Eigenpairs:
     lower_bound: float
     """No eigenvalue is smaller."""
     lowest: float
-    """The most negative eigenvalue; converged only as far as its residual says."""
+    """The most negative eigenvalue, which the run does not wait for."""
     lowest_residual: float
-    lowest_converged: bool
-    """Whether that residual meets the tolerance too, which the run does not wait for."""
-    dominant: float
-    """The eigenvalue of largest magnitude, with its sign."""
-    dominant_residual: float
+    lowest_certified: bool
+    """Whether it and the lower bound are within the tolerance of each other."""
     matvecs: int
-    """Products used, the checks of the residuals included."""
-    converged: bool
-    """The residuals, and the bounds if certified, met the tolerance."""
+    """Products used."""
     ended_by: EndedBy
     basis: DeflationBasis = field(repr=False)
     """The Lanczos vectors, as long as they fit the memory, for `trace`."""
+
+    @property
+    def converged(self) -> bool:
+        """Whether each value is certified."""
+        return all(self.certified)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,10 +73,7 @@ class TraceEstimate:
     interval: tuple[float, float]
     """Student-t 95 % confidence interval."""
     samples: Tensor = field(repr=False)
-    """(s,) float64, on the CPU: each an unbiased estimate of tr(H), independent unless the method
-    is "xtrace"."""
-    method: str
-    """"hutchinson" or "xtrace"."""
+    """(s,) float64, on the CPU: independent and unbiased estimates of tr(H)."""
     matvecs: int
     """Products used; those of the basis are not counted again."""
     converged: bool
@@ -89,6 +90,7 @@ class BatchValues:
     """Of eigenvalues |Hv - theta v|, of traces the standard error, else zero."""
     matvecs: int
     converged: bool
+    """Whether each value is certified, or a trace's interval within the tolerance."""
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> BatchValues:
@@ -114,11 +116,11 @@ class BatchSpectrum:
     num_batches: int
     """How many there were to measure."""
     median: float
-    median_interval: tuple[float, float]
-    """Bootstrap 95 % confidence interval over batches."""
+    median_interval: tuple[float, float] | None
+    """95 % confidence interval over batches; None where too few batches give none that covers."""
     mean: float
-    mean_interval: tuple[float, float]
-    """Bootstrap 95 % confidence interval over batches."""
+    mean_interval: tuple[float, float] | None
+    """Likewise."""
     std: float
     """Sample standard deviation (ddof 1); NaN for a single value."""
     min: float

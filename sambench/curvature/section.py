@@ -23,9 +23,11 @@ def describe_top(found: Eigenpairs) -> dict[str, Any]:
         "upper_bound": found.upper_bound,
         "values": found.values.tolist(),
         "residuals": found.residuals.tolist(),
+        "upper_bounds": found.intervals[:, 1].tolist(),
+        "certified": list(found.certified),
         "lowest": found.lowest,
         "lowest_residual": found.lowest_residual,
-        "lowest_converged": found.lowest_converged,
+        "lowest_converged": found.lowest_certified,
         "lower_bound": found.lower_bound,
         "matvecs": found.matvecs,
         "converged": found.converged,
@@ -40,7 +42,7 @@ def describe_trace(found: TraceEstimate) -> dict[str, Any]:
         "stderr": found.stderr,
         "interval": list(found.interval),
         "samples": len(found.samples),
-        "method": found.method,
+        "method": "hutchinson",
         "matvecs": found.matvecs,
         "converged": found.converged,
         "ended_by": found.ended_by,
@@ -65,12 +67,17 @@ def describe_spectrum(found: BatchSpectrum) -> dict[str, Any]:
             "wanted_batches": found.num_batches,
             "batch_sizes": list(found.batch_sizes),
             "not_converged": sum(not batch.converged for batch in found.batches),
-            "median_interval": list(found.median_interval),
-            "mean_interval": list(found.mean_interval),
+            "median_interval": _listed(found.median_interval),
+            "mean_interval": _listed(found.mean_interval),
+            "certified": sum(batch.converged for batch in found.batches),
             "converged": found.all_converged and len(found.batches) == found.num_batches,
             "ended_by": found.ended_by,
         },
     }
+
+
+def _listed(interval: tuple[float, float] | None) -> list[float] | None:
+    return None if interval is None else list(interval)
 
 
 def budget_notes(section: Mapping[str, Any]) -> list[str]:
@@ -78,13 +85,16 @@ def budget_notes(section: Mapping[str, Any]) -> list[str]:
     notes = list(_extremes_notes(section, ""))
     spectrum = section.get("batch_spectrum")
     if spectrum is not None and not spectrum["converged"]:
-        low, high = spectrum["median_interval"]
-        interval = f"95 % interval of the median is {low:.4g} .. {high:.4g}"
+        interval = spectrum["median_interval"]
         notes.append(
-            f"batches: stopped by {BUDGETS[spectrum['ended_by']]}: "
+            f"batches: stopped by {_budget(spectrum)}: "
             f"{spectrum['measured_batches']} of {spectrum['wanted_batches']} batches measured, "
-            f"{spectrum['not_converged']} of them short of the tolerance; "
-            + (interval if spectrum["measured_batches"] > 1 else "one batch gives no interval")
+            f"{spectrum['not_converged']} of them not certified; "
+            + (
+                "95 % interval of the median is {:.4g} .. {:.4g}".format(*interval)
+                if interval
+                else "too few for an interval of the median"
+            )
         )
     if "adaptive" in section:
         notes += _extremes_notes(section["adaptive"], " of relative changes")
@@ -97,14 +107,17 @@ def _extremes_notes(section: Mapping[str, Any], of: str) -> Iterator[str]:
     top, trace = section["top"], section["trace"]
     if not top["converged"] and len(top["values"]) > 1:
         yield (
-            f"top {len(top['values'])} eigenvalues{of}: stopped by {_budget(top)}: residuals are "
-            f"{', '.join(f'{residual:.2g}' for residual in top['residuals'])}, none is above "
-            f"{top['upper_bound']:.4g} (wanted: {100 * top['tol']:g} %)"
+            f"top {len(top['values'])} eigenvalues{of}: stopped by {_budget(top)}: intervals are "
+            + ", ".join(
+                f"{value:.4g} .. {bound:.4g}"
+                for value, bound in zip(top["values"], top["upper_bounds"], strict=True)
+            )
+            + f" (wanted: {100 * top['tol']:g} %)"
         )
     elif not top["converged"]:
         yield (
             f"top eigenvalue{of}: stopped by {_budget(top)}: interval is "
-            f"{top['value'] - top['residual']:.4g} .. {top['upper_bound']:.4g} "
+            f"{top['value']:.4g} .. {top['upper_bound']:.4g} "
             f"(wanted: {100 * top['tol']:g} %)"
         )
     if not trace["converged"]:

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from sambench.curvature.ascent import Norm, maximise, random_in_ball
-from sambench.curvature.objective import Batch, BatchNorm, Loss
+from sambench.curvature.batches import Batch, Loss
+from sambench.curvature.objective import BatchNorm
 from sambench.curvature.surface import Cost, LossSurface
 from sambench.curvature.vectors import Progress, generator, norm
 

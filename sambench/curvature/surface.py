@@ -9,8 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from sambench.curvature.objective import Batch, BatchNorm, Loss, Objective
-from sambench.curvature.statistics import tracking_layers
+from sambench.curvature.batches import Batch, Loss
+from sambench.curvature.checks import check_function
+from sambench.curvature.evaluation import tracking_layers
+from sambench.curvature.objective import BatchNorm, Objective
 from sambench.errors import CurvatureError
 
 FORWARD_SHARE = 1 / 3  # of a gradient: a backward pass takes about two forward passes
@@ -68,6 +70,7 @@ class LossSurface(Objective):
         batch_norm: BatchNorm = "eval",
     ) -> None:
         super().__init__(model, loss, batches, batch_norm=batch_norm)
+        check_function(self)
         self.center = self.flatten(self.parameters)
         self.num_samples = sum(self.batch_sizes)
         self._forwards = self._gradients = 0
@@ -122,7 +125,7 @@ class LossSurface(Objective):
         Raises:
             CurvatureError: If a batch has a single value per channel, which has no variance.
         """
-        if tracking_layers(self._model):
+        if tracking_layers(self.model):
             self._forwards += self.num_samples
         return self.statistics_at(self.unflatten(weights))
 
@@ -158,18 +161,18 @@ class LossSurface(Objective):
         self, index: int, values: Mapping[str, Tensor], buffers: Mapping[str, Tensor] | None
     ) -> tuple[Tensor, Tensor, float]:
         inputs, targets = self._load(index)
-        with self._isolation(), torch.no_grad():
+        with self.isolated(), torch.no_grad():
             outputs = self._outputs(inputs, values, self._buffers if buffers is None else buffers)
-            loss = self._loss(outputs.double(), targets)
+            loss = self.loss_of(outputs, targets)
         self._forwards += len(inputs)
         return outputs, targets, float(loss)
 
     def _backward(self, index: int, weights: Tensor) -> tuple[float, Tensor]:
         inputs, targets = self._load(index)
-        with self._isolation():
+        with self.isolated():
             leaf = weights.detach().clone().requires_grad_()
             outputs = self._outputs(inputs, self.unflatten(leaf), self._buffers)
-            loss = self._loss(outputs.double(), targets)
+            loss = self.loss_of(outputs, targets)
             (gradient,) = torch.autograd.grad(loss, leaf)
         self._gradients += len(inputs)
         return float(loss.detach()), gradient

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Literal, get_args
 
 import torch
 from scipy.special import stdtrit
 from torch import Tensor
 
+from sambench.curvature.memory import vectors_that_fit
 from sambench.curvature.result import DeflationBasis, TraceEstimate
 from sambench.curvature.vectors import (
     TRACE_STREAM,
@@ -22,11 +22,10 @@ from sambench.curvature.vectors import (
     never,
     rademacher,
 )
-from sambench.curvature.xtrace import WIDENING, XTrace
 
 MIN_SAMPLES = 8
 CONFIDENCE = 0.95
-Method = Literal["hutchinson", "xtrace"]
+BLOCK = 8  # probes in one pass over the data, where two vectors of each fit the memory
 
 
 @torch.no_grad()
@@ -35,10 +34,9 @@ def trace(
     tol: float = 0.05,
     seed: int = 0,
     *,
-    method: Method = "hutchinson",
     basis: DeflationBasis | None = None,
     max_matvecs: int = 200,
-    block: int = 8,
+    block: int | None = None,
     out_of_time: Stop = never,
     on_progress: Progress | None = None,
 ) -> TraceEstimate:
@@ -61,36 +59,29 @@ def trace(
         H: The operator.
         tol: Relative half-width of the interval.
         seed: Of the probes; independent of an eigenvalue run with the same seed.
-        method: "hutchinson" as above, or "xtrace" (see `sambench.curvature.xtrace`), which spends
-            half of its products on a basis of its own.
-        basis: `Eigenpairs.basis` of a run on the same H; without it, plain Hutchinson. Not for
-            "xtrace".
+        basis: `Eigenpairs.basis` of a run on the same H; without it, plain Hutchinson.
         max_matvecs: Most products to spend, at least 8.
-        block: Probes per pass over the data, between checks of the interval.
+        block: Probes in one pass over the data, by default eight, or as many as fit the memory with
+            their products; the samples are the same.
         out_of_time: Asked after each block; when true the samples drawn so far, at least 8, are
             the estimate.
         on_progress: Called after each block with the products made and `max_matvecs`.
 
     Raises:
-        ValueError: If `max_matvecs` is below 8: no error bar can be trusted. If the method is none
-            of the two, or "xtrace" is given a basis.
+        ValueError: If `max_matvecs` is below 8: no error bar can be trusted.
     """
     if max_matvecs < MIN_SAMPLES:
         raise ValueError(f"max_matvecs={max_matvecs}: a trace takes at least {MIN_SAMPLES} samples")
-    if method == "xtrace":
-        if basis is not None:
-            raise ValueError("xtrace makes its own basis; leave out basis")
-        return _xtrace(H, tol, seed, max_matvecs, out_of_time, on_progress)
-    if method != "hutchinson":
-        raise ValueError(f"method={method!r}: one of {', '.join(get_args(Method))}")
     exact = 0.0 if basis is None else basis.projected_trace
     samples: list[float] = []
-    for probes in _probe_blocks(H, seed, basis, block, max_matvecs):
+    fitting = max(1, min(BLOCK, vectors_that_fit(H) // 2))
+    rows = block or 1 << (fitting.bit_length() - 1)  # divides eight: where it ends is the same
+    for probes in _probe_blocks(H, seed, basis, rows, max_matvecs):
         products = H.matmat(probes.T).T
         samples += [exact + dot(z, Hz) for z, Hz in zip(probes, products, strict=True)]
         if on_progress is not None:
             on_progress(len(samples), max_matvecs)
-        if len(samples) < MIN_SAMPLES:
+        if len(samples) < MIN_SAMPLES or len(samples) % MIN_SAMPLES:
             continue
         found = _summarise(samples, tol)
         if found.converged:
@@ -100,64 +91,31 @@ def trace(
     return _summarise(samples, tol)
 
 
-def _xtrace(
-    H: SymmetricOperator,
-    tol: float,
-    seed: int,
-    max_matvecs: int,
-    out_of_time: Stop,
-    on_progress: Progress | None,
-) -> TraceEstimate:
-    """Grow an XTrace estimate until its interval is narrow enough."""
-    growing = XTrace(H, seed)
-    pairs = min(max_matvecs, H.size) // 2
-    while True:
-        growing.extend(min(MIN_SAMPLES // 2, pairs - growing.pairs))
-        if on_progress is not None:
-            on_progress(growing.matvecs, max_matvecs)
-        found = _summarise(growing.samples(), tol, WIDENING)
-        found = replace(found, method="xtrace", matvecs=growing.matvecs)
-        if growing.complete:
-            value = growing.exact()
-            return replace(
-                found,
-                estimate=value,
-                stderr=0.0,
-                interval=(value, value),
-                converged=True,
-                ended_by="tolerance",
-            )
-        if growing.matvecs >= MIN_SAMPLES and (found.converged or growing.pairs >= pairs):
-            return found
-        if growing.matvecs >= MIN_SAMPLES and out_of_time():
-            return replace(found, ended_by="minutes")
-
-
 def _probe_blocks(
     H: SymmetricOperator, seed: int, basis: DeflationBasis | None, block: int, budget: int
 ) -> Iterator[Tensor]:
     """Yield independent probes as rows, a block at a time, until the budget is spent."""
     source = generator(H.device, seed, TRACE_STREAM)
     for start in range(0, budget, block):
-        probes = rademacher(H, source, min(block, budget - start))
-        if basis is not None:
-            for probe in probes:
+        probes = torch.empty(min(block, budget - start), H.size, dtype=H.dtype, device=H.device)
+        for probe in probes:  # one after the other, so that a seed's probes do not depend on block
+            probe.copy_(rademacher(H, source, 1)[0])
+            if basis is not None:
                 basis.vectors.project_out(probe)
         yield probes
 
 
-def _summarise(samples: list[float], tol: float, widening: float = 1.0) -> TraceEstimate:
+def _summarise(samples: list[float], tol: float) -> TraceEstimate:
     count = len(samples)
     values = torch.tensor(samples, dtype=torch.float64)
     estimate = float(values.mean())
-    stderr = widening * float(values.std(correction=1)) / math.sqrt(count)
+    stderr = float(values.std(correction=1)) / math.sqrt(count)
     half = stderr * float(stdtrit(count - 1, 0.5 * (1 + CONFIDENCE)))
     return TraceEstimate(
         estimate=estimate,
         stderr=stderr,
         interval=(estimate - half, estimate + half),
         samples=values,
-        method="hutchinson",
         matvecs=count,
         converged=half <= tol * abs(estimate),
         ended_by="tolerance" if half <= tol * abs(estimate) else "max_matvecs",

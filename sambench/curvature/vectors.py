@@ -21,7 +21,7 @@ EndedBy = Literal["tolerance", "max_matvecs", "minutes", "memory"]
 Lanczos vectors ran out before."""
 
 CHUNK = 1 << 20  # 8 MiB in float64: memory that the allocator has at hand, where more is fresh
-EIGENVALUE_STREAM, TRACE_STREAM = 0, 1
+EIGENVALUE_STREAM, TRACE_STREAM, CHECK_STREAM = 0, 1, 5
 
 
 def never() -> bool:

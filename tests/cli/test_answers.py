@@ -27,7 +27,7 @@ SMALL = (
     "--device",
     "cpu",
 )
-CURVATURE = ("--samples", "16", "--max-matvecs", "8", "--device", "cpu")
+CURVATURE = ("--samples", "16", "--set", "max_matvecs=8", "--device", "cpu")
 RUN = {"id", "name", "path", "status", "error", "final", "cost", "sharpness", "hessian"}
 
 

@@ -64,7 +64,7 @@ def complete(
         (("train", "--set", "optimizer.gam"), ["optimizer.gamma="]),
         (("train", "--set", "stop.pat"), ["stop.patience="]),
         (("prepare", "phantom", "--set", "im"), ["images="]),
-        (("hessian", "x", "--hvp", "f"), ["finite-difference"]),
+        (("hessian", "x", "--set", "dtype=float6"), ["dtype=float64"]),
         (("train", "--log", "w"), ["wandb"]),
         (("list", "sett"), ["settings"]),
     ],

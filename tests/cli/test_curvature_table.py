@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from sambench.cli.curvature_table import LAYERS_SHOWN, curvature_method, curvature_rows
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sambench.cli.curvature_table import (
+    LAYERS_SHOWN,
+    curvature_method,
+    curvature_rows,
+    run_row,
+    summary_rows,
+)
+
+if TYPE_CHECKING:
+    from tests.conftest import RecordMaker
 
 EXTREMES = {
     "top": {
         **{"value": 5.0, "residual": 0.01, "upper_bound": 5.2, "converged": False},
-        **{"values": [5.0, 4.0], "residuals": [0.01, 0.5]},
+        **{"values": [5.0, 4.0], "residuals": [0.01, 0.5], "tol": 0.01},
+        **{"upper_bounds": [5.2, 4.01], "certified": [False, True]},
         **{"lowest": -1.0, "lowest_residual": 0.2, "lowest_converged": False, "lower_bound": -2.0},
     },
     "trace": {"value": 12.0, "interval": [11.0, 13.0], "converged": True},
 }
-SECTION = {
+SECTION: dict[str, Any] = {
     **{"definition": "batch-top-eigenvalue", "samples": 16, "available_samples": 192},
     **{"batches": 2, "matvecs": 20, "batch_matvecs": 9, "dtype": "float32", "seconds": 1.25},
     **{"batch_norm": "train", "hvp": "finite-difference", "l2": 0.1, "sigma": 0.01},
@@ -21,15 +36,32 @@ SECTION = {
     **{"median": 4.0, "mean": 4.5, "std": 0.7, "min": 4.0, "max": 5.0, "fraction_negative": 0.0},
     "batch_spectrum": {
         **{"median_interval": [3.0, 5.0], "mean_interval": [3.5, 5.5], "converged": True},
+        **{"certified": 2, "measured_batches": 2},
     },
 }
 
 
+def test_a_reader_of_the_papers_finds_five_numbers() -> None:
+    assert summary_rows(SECTION) == [
+        ("top eigenvalue", "5", "± 0.2", "not certified"),
+        ("trace", "12", "± 1", "yes"),
+        ("median over batches", "4", "± 1", "yes"),
+        ("mean over batches", "4.5", "± 1", "yes"),
+        ("SD over batches", "0.7", "", "yes"),
+    ]
+    few = {"median_interval": None, "mean_interval": None, "converged": False, "certified": 1}
+    section = {**SECTION, "batch_spectrum": {**few, "measured_batches": 2}}
+    assert summary_rows(section)[2:4] == [
+        ("median over batches", "4", "too few batches", "not certified: 1 of 2 are"),
+        ("mean over batches", "4.5", "too few batches", "not certified: 1 of 2 are"),
+    ]
+
+
 def test_no_number_without_its_error_and_verdict() -> None:
     assert curvature_rows(SECTION) == [
-        ("top eigenvalue", "5", "residual 0.01, none above 5.2 (99.9 %)", "NO"),
-        ("eigenvalue 2", "4", "residual 0.5", ""),
-        ("lowest eigenvalue", "-1", "residual 0.2, none below -2 (99.9 %)", "NO"),
+        ("top eigenvalue", "5", "none above 5.2 (99.9999 %), residual 0.01", "not certified"),
+        ("eigenvalue 2", "4", "at most 4.01, residual 0.5", "yes"),
+        ("lowest eigenvalue", "-1", "none below -2 (99.9999 %), residual 0.2", "not certified"),
         ("trace", "12", "95 % interval 11 .. 13", "yes"),
         ("loss", "0.5", "", ""),
         ("gradient norm", "0.25", "|cos| with the top eigenvector 0.75", ""),
@@ -37,6 +69,41 @@ def test_no_number_without_its_error_and_verdict() -> None:
         ("batches: mean ± SD", "4.5 ± 0.7", "95 % interval 3.5 .. 5.5", "yes"),
         ("batches: range", "4 .. 5", "0 % negative", ""),
     ]
+
+
+def test_older_records_claim_no_more_than_they_prove() -> None:
+    # a value near zero was called converged if its residual was small beside the norm of H
+    older: dict[str, Any] = {
+        **{"value": 5.0, "residual": 0.01, "upper_bound": 5.02, "tol": 0.01, "converged": True},
+        **{"values": [5.0, 4.0], "residuals": [0.01, 0.01]},
+        **{"lowest": -0.008, "lowest_residual": 0.64, "lowest_converged": True},
+        **{"lower_bound": -915.7},
+    }
+    spectrum = {key: v for key, v in SECTION["batch_spectrum"].items() if key != "certified"}
+    rows = curvature_rows({**SECTION, "top": older, "batch_spectrum": spectrum})
+    verdicts = {row[0]: row[3] for row in rows}
+    assert verdicts["top eigenvalue"] == "yes"
+    assert verdicts["eigenvalue 2"] == verdicts["lowest eigenvalue"] == "not certified"
+    assert verdicts["batches: median"] == "not certified"
+    assert "(99.9 %)" in rows[0][2]
+
+
+def test_a_run_is_one_line(make_record: RecordMaker) -> None:
+    record = replace(make_record(), hessian=SECTION)
+    assert run_row(record) == (
+        *(record.name, "5 ± 0.2", "12 ± 1", "4 ± 1", "4.5 ± 1", "0.7", "not top eigenvalue"),
+    )
+    assert run_row(replace(record, hessian=None))[-1] == "not measured"
+
+
+def test_published_records_are_shown() -> None:
+    paths = sorted(Path("results/published").glob("*/runs/*/run.json"))[:20]
+    assert paths
+    for path in paths:
+        hessian = json.loads(path.read_text())["hessian"]
+        assert len(summary_rows(hessian)) == 5
+        assert curvature_rows(hessian)[0][3] in ("yes", "not certified")
+        assert curvature_method(hessian)
 
 
 def test_the_definition_and_all_that_is_unusual_are_named() -> None:

@@ -40,7 +40,7 @@ WHOLE = "allowed: a whole number >= 1"
         ("sigma", 0.0, NUMBER),
         ("seed", -1, "allowed: a whole number >= 0"),
         ("adaptive", 1, "allowed: true or false"),
-        ("hvp", "forward", "allowed: reverse, finite-difference"),
+        ("batch_stat", "vhv", "allowed: dominant, top, topk, trace, none"),
     ],
 )
 def test_what_is_not_allowed_is_refused(key: str, value: object, allowed: str) -> None:
@@ -50,8 +50,8 @@ def test_what_is_not_allowed_is_refused(key: str, value: object, allowed: str) -
 
 
 def test_a_choice_nearly_right_is_offered() -> None:
-    with pytest.raises(ConfigError, match="did you mean 'rayleigh'"):
-        HessianSettings.from_dict({"batch_stat": "raleigh"})
+    with pytest.raises(ConfigError, match="did you mean 'dominant'"):
+        HessianSettings.from_dict({"batch_stat": "dominent"})
 
 
 def test_an_unknown_setting_is_refused() -> None:

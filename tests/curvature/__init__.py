@@ -14,10 +14,12 @@ The fourteen oracles, and where each is:
    test_batch_spectrum;
 8. symmetry, linearity, scaling, the shift by a penalty: test_operator;
 9. scale invariance under batch normalisation: test_batch_norm;
-10. trace without bias and intervals that cover, on an indefinite matrix: test_trace, test_xtrace;
+10. trace without bias and intervals that cover, on an indefinite matrix: test_trace;
 11. nothing is left behind, operators are independent, memory is flat: test_objective, test_graph,
     test_batch_norm;
 12. other libraries: test_libraries, where they are installed; benchmarks/curvature.py;
 13. single precision at a loss near zero: test_operator;
-14. no violation of the certificate: test_certificate.
+14. no violation of the certificate: test_certificate; of each of several values: test_lanczos.
+
+What is refused, and that right derivatives are not, is in test_checks.
 """

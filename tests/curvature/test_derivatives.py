@@ -35,15 +35,13 @@ def speech_loss(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 def test_an_operation_without_second_derivative_is_named() -> None:
-    operator = HessianOperator(build(mlp), speech_loss, batches(SIZES, (6,)))
     with pytest.raises(CurvatureError, match="aten::_ctc_loss_backward cannot be differentiated"):
-        operator.matvec(torch.zeros(92))
+        HessianOperator(build(mlp), speech_loss, batches(SIZES, (6,)))
 
 
 def test_a_custom_function_without_second_derivative_is_named() -> None:
     def loss(outputs: Tensor, targets: Tensor) -> Tensor:
         return functional.cross_entropy(Squared.apply(outputs), targets)
 
-    operator = HessianOperator(build(mlp), loss, batches(SIZES, (6,)))
-    with pytest.raises(CurvatureError, match="Squared cannot be differentiated"):
-        operator.matvec(torch.zeros(92))
+    with pytest.raises(CurvatureError, match=r"Squared cannot be .*average_sharpness"):
+        HessianOperator(build(mlp), loss, batches(SIZES, (6,)))

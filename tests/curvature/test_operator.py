@@ -266,9 +266,12 @@ def test_a_product_is_written_where_it_is_asked_for() -> None:
 def test_layers_are_the_diagonal_blocks() -> None:
     model, data = build(mlp), batches(SIZES, (6,))
     operator = HessianOperator(model, functional.cross_entropy, data)
-    assert operator.layers == {"0": ("0.weight", "0.bias"), "2": ("2.weight", "2.bias")}
+    assert operator.layers == {
+        "0 (Linear)": ("0.weight", "0.bias"),
+        "2 (Linear)": ("2.weight", "2.bias"),
+    }
     full, v = exact_hessian(model, data), random_vector(36)
-    block = operator.block(operator.layers["2"])
+    block = operator.block(operator.layers["2 (Linear)"])
     assert (block.size, block.num_samples) == (36, 22)
     torch.testing.assert_close(block.matvec(v), full[56:, 56:] @ v, rtol=1e-11, atol=1e-13)
     torch.testing.assert_close(
@@ -328,7 +331,7 @@ def test_displaced_is_the_hessian_elsewhere() -> None:
         moved.matvec(v), exact_hessian(model, data) @ v, rtol=1e-11, atol=1e-13
     )
     assert torch.equal(operator.matvec(v), before)
-    names = operator.layers["2"]
+    names = operator.layers["2 (Linear)"]
     part = operator.block(names).displaced({"0.weight": torch.ones(8, 6).double()}, 0.1)
     assert torch.equal(part.matvec(v[:36]), moved.block(names).matvec(v[:36]))
 

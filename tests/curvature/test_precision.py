@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from sambench.curvature.precision import exact_arithmetic
+from sambench.curvature.evaluation import exact_arithmetic
 
 CPU = torch.device("cpu")
 

@@ -23,7 +23,8 @@ HESSIAN: dict[str, Any] = {
         "batch_norm": "eval",
     },
     **{"hvp": "reverse", "dtype": "float32", "l2": 0.0, "seed": 0, "parameters": 79378},
-    "settings": {"tol": 0.01, "trace_tol": 0.1, "trace_method": "hutchinson", "max_matvecs": 40},
+    "trace": {"method": "hutchinson"},
+    "settings": {"tol": 0.01, "trace_tol": 0.1, "max_matvecs": 40},
     "seconds": 1800.0,
     "top": {"value": 3.0},
 }

@@ -26,7 +26,6 @@ def study_density(subject: Subject, settings: Studies, on_progress: Progress) ->
             subject.loss,
             subject.batches,
             batch_norm=settings.batch_norm,
-            hvp=settings.hvp,
         ) as H,
     ):
         found = curvature.density(

@@ -81,7 +81,7 @@ def _draw(
         return curvature.random_line(*args, **how)
     if name == "plane":
         return curvature.random_plane(*args, **how)
-    return curvature.eigenvector_plane(*args, hvp=settings.hvp, **how)
+    return curvature.eigenvector_plane(*args, **how)
 
 
 def study_interpolation(

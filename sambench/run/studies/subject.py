@@ -13,7 +13,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from sambench.config.study_settings import Section
-from sambench.curvature.objective import Batch, Loss
+from sambench.curvature.batches import Batch, Loss
 from sambench.curvature.surface import Cost
 
 Progress = Callable[[str, int, int], None]

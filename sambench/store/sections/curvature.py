@@ -17,18 +17,34 @@ class Top(Section, frozen=True, kw_only=True):
 
     value: Annotated[float, about("The most positive eigenvalue.")]
     residual: Annotated[Amount, about("|Hv - value v|.")]
-    upper_bound: Annotated[float, about("No eigenvalue is larger, at 99.9 % confidence.")]
+    upper_bound: Annotated[
+        float,
+        about(
+            "No eigenvalue is larger, but for a chance of 1e-6 (1e-3 where `certified` is missing)."
+        ),
+    ]
     values: Annotated[list[float], about("The k most positive ones.")]
     residuals: Annotated[list[float], about("Theirs.")]
+    upper_bounds: Annotated[
+        list[float] | UnsetType,
+        about("Of each of those eigenvalues; its value is the lower one."),
+    ] = UNSET
+    certified: Annotated[
+        list[bool] | UnsetType,
+        about("Of each, whether bound and value are within the tolerance of each other."),
+    ] = UNSET
     lowest: Annotated[float, about("The most negative eigenvalue.")]
     lowest_residual: Annotated[Amount, about("Its residual.")]
     lowest_converged: Annotated[
         bool,
-        about("Whether that meets the tolerance, which is not waited for."),
+        about("Whether it and its bound are within the tolerance, which is not waited for."),
     ]
-    lower_bound: Annotated[float, about("No eigenvalue is smaller, at 99.9 % confidence.")]
+    lower_bound: Annotated[
+        float,
+        about("No eigenvalue is smaller, at the confidence of the upper bound."),
+    ]
     matvecs: Annotated[Count, about("Hessian-vector products used.")]
-    converged: Annotated[bool, about("Residuals and bound meet the tolerance.")]
+    converged: Annotated[bool, about("All values are certified.")]
     ended_by: Annotated[EndedBy, about("Why it ended.")]
     tol: Annotated[Amount, about("The relative error that was asked for.")]
 
@@ -40,7 +56,9 @@ class Trace(Section, frozen=True, kw_only=True):
     stderr: Annotated[Amount, about("Its standard error.")]
     interval: Annotated[list[float], about("Student-t 95 % confidence interval.")]
     samples: Annotated[Count, about("Probes.")]
-    method: Annotated[Literal["hutchinson", "xtrace"], about('"hutchinson" or "xtrace".')]
+    method: Annotated[
+        Literal["hutchinson", "xtrace"], about('"hutchinson"; "xtrace" in older records.')
+    ]
     matvecs: Annotated[
         Count,
         about("Hessian-vector products used, beside those of the eigenvalues."),
@@ -61,12 +79,27 @@ class BatchSpectrum(Section, frozen=True, kw_only=True):
     measured_batches: Annotated[Count, about("How many were measured.")]
     wanted_batches: Annotated[Count, about("How many were to be.")]
     batch_sizes: Annotated[list[int], about("Images of each measured batch.")]
-    not_converged: Annotated[Count, about("Batches short of the tolerance.")]
+    not_converged: Annotated[Count, about("Batches whose value is not certified.")]
+    certified: Annotated[
+        Count | UnsetType,
+        about(
+            "Batches whose value is certified, its sign too; missing in older records, where a "
+            "small residual was enough."
+        ),
+    ] = UNSET
     median_interval: Annotated[
-        list[float],
-        about("Bootstrap 95 % confidence interval over batches."),
+        list[float] | None,
+        about(
+            "95 % confidence interval over batches, by order statistics; null for fewer than six."
+        ),
     ]
-    mean_interval: Annotated[list[float], about("Bootstrap 95 % confidence interval over batches.")]
+    mean_interval: Annotated[
+        list[float] | None,
+        about(
+            "95 % confidence interval over batches, by Student's t, on logarithms where all are "
+            "positive; null for fewer than eight."
+        ),
+    ]
     converged: Annotated[bool, about("All batches were measured and met the tolerance.")]
     ended_by: Annotated[EndedBy, about("Why it ended.")]
 
@@ -100,7 +133,14 @@ class Hessian(Section, frozen=True, kw_only=True):
     batch_sizes: Annotated[list[int], about("Sizes that occur among them.")]
     parameters: Annotated[Count, about("Trainable weights: the side of the Hessian.")]
     batch_norm: Annotated[str, about("What batch normalisation normalised by.")]
-    hvp: Annotated[str, about("How products with the Hessian were made.")]
+    hvp: Annotated[str, about('How products with the Hessian were made: "reverse".')]
+    derivative_error: Annotated[
+        Amount | UnsetType | None,
+        about(
+            "How far a product was off a difference of gradients at most, beside its part in one "
+            "tensor, in float64; null where that was not settled."
+        ),
+    ] = UNSET
     l2: Annotated[Amount, about("Weight of the penalty on the loss; 0 for none.")]
     dtype: Annotated[str, about("Arithmetic of the network; logits and loss are in float64.")]
     seed: Annotated[Count, about("Of start vectors, probes and noise.")]

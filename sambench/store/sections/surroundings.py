@@ -67,7 +67,9 @@ class Rises(Section, frozen=True, kw_only=True):
     file: Annotated[Name, about("Beside the record.")]
     samples: Annotated[Count, about("Images.")]
     batch_norm: Annotated[str, about("What batch normalisation normalised by.")]
-    seed: Annotated[Count, about("Of noise and restarts.")]
+    seed: Annotated[
+        Count, about("Of restarts and, with the name of the run's folder, of the noise.")
+    ]
     m: Annotated[Count, about("Images over which a worst case is taken.")]
     measures: Annotated[
         dict[str, Rise],

@@ -1,0 +1,281 @@
+"""What must hold of a model, its loss and its data before their curvature means anything."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
+
+from sambench.curvature.derivatives import naming_the_operation
+from sambench.curvature.objective import Objective
+from sambench.curvature.vectors import CHECK_STREAM, generator
+from sambench.errors import CurvatureError, SambenchWarning
+
+SAMPLES = 8
+"""Of the first batch: what the checks look at."""
+
+STEPS = (1e-7, 1e-8, 1e-9, 1e-6, 1e-5, 1e-4)
+"""Of the differences, beside the length of the weights: the most useful first."""
+
+AGREEMENT = 1e-3  # of a tensor's part of a product
+NEGLIGIBLE = 1e-5  # of the whole product: less in one tensor is lost in the differences' rounding
+RANDOM = 1e-3  # of the largest output: more is no rounding
+SEEDS = (1, 2, 3)
+Function = Callable[[Sequence[Tensor]], Tensor]
+
+
+def check_function(objective: Objective) -> None:
+    """Refuse a loss that is no mean over samples and a network that is random in eval mode.
+
+    Costs four forward passes over eight samples.
+
+    Raises:
+        CurvatureError: In one line that says what to change.
+    """
+    inputs, targets = objective.sample(SAMPLES)
+    with objective.isolated(), torch.no_grad():
+        outputs = objective.outputs(inputs)
+        loss = objective.loss_of(outputs, targets)
+        twice = objective.loss_of(torch.cat([outputs] * 2), torch.cat([targets] * 2))
+    if bool(torch.isfinite(loss)) and not torch.allclose(twice, loss, rtol=1e-6, atol=0):
+        ratio = float(twice / loss)
+        kind = 'sums over samples: use reduction="mean"' if abs(ratio - 2) < 1e-6 else "is no mean"
+        raise CurvatureError(
+            f"the loss of twice the same samples is {ratio:.4g} times as large, so it {kind}; the "
+            "Hessian is that of a mean over samples"
+        )
+    culprit = _random_module(objective, inputs)
+    if culprit is not None:
+        raise CurvatureError(
+            f"the outputs of {culprit} are random in evaluation mode, as of a dropout that stays "
+            "on: pass training=self.training to it"
+        )
+
+
+@torch.inference_mode(False)
+def check_derivatives(objective: Objective) -> float | None:
+    r"""Compare one Hessian-vector product with a difference of gradients, in float64.
+
+    Along a random direction v, tensor by tensor, on up to eight samples: a product built on a wrong
+    second derivative disagrees. Through a kink, such as ReLU's, a difference
+    :math:`(g(w + hv) - g(w - hv)) / 2h` itself is wrong at some h, so a product is refused only
+    where two steps agree with each other and not with it. Outputs are scaled to a spread of one,
+    since a difference says nothing of a loss that is almost zero. Costs two to twelve gradients of
+    those samples, and about seven more for products, in float64.
+
+    Returns:
+        The largest relative difference over the tensors; None where no two steps agreed, or the
+        model does not run in float64, of which a warning tells.
+
+    Raises:
+        CurvatureError: If they disagree, with the name of the module where it is found.
+    """
+    double = objective.in_double(SAMPLES)
+    try:
+        double.gradient(0)  # refuses operations that have no second derivative, by name
+
+        with double.isolated(), torch.no_grad():
+            spread = float(double.outputs(double.sample(SAMPLES)[0]).std(correction=0))
+        scale = 1 / spread if 1 < spread < math.inf else 1.0
+
+        def function(weights: Sequence[Tensor]) -> Tensor:
+            return double.loss_at(weights, scale)
+
+        error = _disagreement(function, list(double.parameters.values()))
+    except CurvatureError:
+        raise
+    except (RuntimeError, TypeError) as failure:  # tensors of the model's own that stay float32
+        reason = str(failure).splitlines()[0]
+        warnings.warn(f"second derivatives were not checked: {reason}", SambenchWarning, 2)
+        return None
+    if error is None:
+        warnings.warn(
+            "second derivatives were not checked: differences of gradients do not settle here",
+            SambenchWarning,
+            stacklevel=2,
+        )
+    elif error > AGREEMENT:
+        raise CurvatureError(
+            f"wrong second derivative in {_wrong_module(double) or 'the model or its loss'}: a "
+            f"product with the Hessian is {100 * error:.2g} % off a difference of gradients; "
+            "torch.autograd.gradgradcheck shows it, ordinary PyTorch operations mend it; "
+            "activation checkpoints must be switched off"
+        )
+    return error
+
+
+def _disagreement(function: Function, point: Sequence[Tensor]) -> float | None:
+    """Return how far a product with the second derivative is off differences of the first."""
+    leaves = [tensor.detach().clone().requires_grad_() for tensor in point]
+    source = generator(leaves[0].device, 0, CHECK_STREAM)
+    along = [_normal(leaf, source) for leaf in leaves]
+    product = _product(function, leaves, along)
+    length = float(torch.stack(torch._foreach_norm([leaf.detach() for leaf in leaves])).norm())
+    unit = max(length, 1.0) / float(torch.stack(torch._foreach_norm(along)).norm())
+    before: list[Tensor] | None = None
+    for step in STEPS:
+        h = step * unit
+        ahead, behind = (_gradient(function, leaves, along, sign * h) for sign in (1, -1))
+        difference = [(a - b) / (2 * h) for a, b in zip(ahead, behind, strict=True)]
+        error = _relative(product, difference)
+        if error <= AGREEMENT or (before and _relative(before, difference) <= AGREEMENT / 4):
+            return error
+        before = difference
+    return None
+
+
+def _normal(like: Tensor, source: torch.Generator) -> Tensor:
+    return torch.randn(like.shape, generator=source, device=like.device, dtype=like.dtype)
+
+
+def _product(function: Function, leaves: Sequence[Tensor], along: Sequence[Tensor]) -> list[Tensor]:
+    more: Any = {"allow_unused": True, "materialize_grads": True}
+    gradients = torch.autograd.grad(function(leaves), leaves, create_graph=True, **more)
+    pairs = [(g, v) for g, v in zip(gradients, along, strict=True) if g.requires_grad]
+    if not pairs:
+        return [torch.zeros_like(leaf) for leaf in leaves]
+    moving, directions = zip(*pairs, strict=True)
+    with naming_the_operation():
+        return list(torch.autograd.grad(moving, leaves, directions, **more))
+
+
+def _gradient(
+    function: Function, leaves: Sequence[Tensor], along: Sequence[Tensor], step: float
+) -> tuple[Tensor, ...]:
+    with torch.no_grad():
+        moved = [leaf + step * v for leaf, v in zip(leaves, along, strict=True)]
+    moved = [tensor.requires_grad_() for tensor in moved]
+    return torch.autograd.grad(function(moved), moved, allow_unused=True, materialize_grads=True)
+
+
+def _relative(found: Sequence[Tensor], other: Sequence[Tensor]) -> float:
+    """Return the largest difference of two products in one tensor, beside its part of them."""
+    sizes = torch.stack(torch._foreach_norm(list(other)))
+    apart = torch.stack(torch._foreach_norm(torch._foreach_sub(list(found), list(other))))
+    floor = (
+        NEGLIGIBLE
+        / AGREEMENT
+        * max(sizes.norm(), torch.stack(torch._foreach_norm(list(found))).norm())
+    )
+    if not bool(floor > 0):
+        return 0.0
+    return float((apart / sizes.clamp_min(floor)).max())
+
+
+# Which module ------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _listening(
+    model: nn.Module, hear: Callable[[str, nn.Module, Any, Any], None]
+) -> Iterator[None]:
+    """Call `hear` with name, module, arguments and result of each module, inner ones first."""
+    hooks = [
+        module.register_forward_hook(
+            lambda m, args, kwargs, result, name=name: hear(name, m, (args, kwargs), result),
+            with_kwargs=True,
+        )
+        for name, module in model.named_modules()
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _tensors(nested: Any) -> list[Tensor]:
+    """Return the floating tensors of a nested structure."""
+    leaves = tree_flatten(nested)[0]
+    return [leaf for leaf in leaves if isinstance(leaf, Tensor) and leaf.is_floating_point()]
+
+
+def _called(name: str, module: nn.Module) -> str:
+    return f"{name} ({type(module).__name__})" if name else type(module).__name__
+
+
+def _random_module(objective: Objective, inputs: Tensor) -> str | None:
+    """Return the innermost module whose outputs depend on the state of the random generator."""
+    first: list[list[Tensor]] = []
+    place, culprits = 0, list[str]()
+
+    def hear(name: str, module: nn.Module, given: Any, result: Any) -> None:
+        nonlocal place
+        found = [tensor.clone() for tensor in _tensors(result)]
+        if place == len(first):
+            first.append(found)
+        pairs = zip(first[place], found, strict=False)
+        if any(not _same(tensor, other) for tensor, other in pairs):
+            culprits.append(_called(name, module))
+        place += 1
+
+    for seed in SEEDS:
+        place = 0
+        with objective.isolated(), torch.no_grad(), _listening(objective.model, hear):
+            torch.manual_seed(seed)
+            objective.outputs(inputs)
+        if culprits:
+            return culprits[0]
+    return None
+
+
+def _same(tensor: Tensor, other: Tensor) -> bool:
+    if tensor.shape != other.shape or not tensor.numel():
+        return tensor.shape == other.shape
+    scale = tensor.abs().max()
+    return not bool(torch.isfinite(scale)) or bool((tensor - other).abs().max() <= RANDOM * scale)
+
+
+def _wrong_module(double: Objective) -> str | None:
+    """Return the innermost module whose own second derivative is wrong, from its own inputs."""
+    calls: list[tuple[str, nn.Module, dict[str, Tensor], dict[str, Tensor], Any]] = []
+
+    def hear(name: str, module: nn.Module, given: Any, result: Any) -> None:
+        weights = {n: p.detach().clone() for n, p in module.named_parameters()}
+        fixed = {n: b.detach().clone() for n, b in module.named_buffers()}
+        copied = tree_map(lambda x: x.detach().clone() if isinstance(x, Tensor) else x, given)
+        calls.append((name, module, weights, fixed, copied))
+
+    inputs, _ = double.sample(SAMPLES)
+    with double.isolated(), torch.no_grad(), _listening(double.model, hear):
+        double.outputs(inputs)
+    for name, module, weights, fixed, given in calls:
+        function, point = _alone(module, weights, fixed, given)
+        try:
+            with double.isolated():
+                error = _disagreement(function, point) if point else None
+        except (RuntimeError, TypeError):
+            continue
+        if error is not None and error > AGREEMENT:
+            return _called(name, module)
+    return None
+
+
+def _alone(
+    module: nn.Module, weights: Mapping[str, Tensor], fixed: Mapping[str, Tensor], given: Any
+) -> tuple[Function, list[Tensor]]:
+    """Return a scalar function of a module's weights and floating inputs, and where it is."""
+    given_flat, structure = tree_flatten(given)
+    places = [place for place, leaf in enumerate(given_flat) if _tensors([leaf])]
+
+    def function(moving: Sequence[Tensor]) -> Tensor:
+        flat = list(given_flat)
+        for place, tensor in zip(places, moving[len(weights) :], strict=True):
+            flat[place] = tensor
+        args, kwargs = tree_unflatten(flat, structure)
+        named = dict(zip(weights, moving, strict=False))
+        results = _tensors(functional_call(module, {**fixed, **named}, args, kwargs))
+        waves = [torch.cos(torch.arange(result.numel()).to(result)) for result in results]
+        parts = [
+            torch.dot(result.flatten(), wave) for result, wave in zip(results, waves, strict=True)
+        ]
+        return torch.stack(parts).sum()
+
+    return function, [*weights.values(), *(given_flat[place] for place in places)]

@@ -1,0 +1,131 @@
+"""How a network is evaluated: exactly, twice differentiably, and so that nothing is left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.overrides import TorchFunctionMode
+
+Setting = TypeVar("Setting")
+
+
+@contextmanager
+def isolated(model: nn.Module, device: torch.device) -> Iterator[None]:
+    """Evaluate in eval mode, with operations that have right second derivatives.
+
+    Modes, random state and switches are restored on leaving.
+    """
+    flags = [(module, module.training) for module in model.modules()]
+    with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
+        stack.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))
+        stack.enter_context(exact_arithmetic(device))
+        # fused attention has no second derivative, nor have cuDNN's recurrent layers
+        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        if any(isinstance(module, nn.RNNBase) for module, _ in flags):
+            stack.enter_context(torch.backends.cudnn.flags(enabled=False))
+        stack.enter_context(_PlainWeightNorm())
+        model.eval()
+        try:
+            yield
+        finally:
+            for module, training in flags:
+                module.training = training
+
+
+class _PlainWeightNorm(TorchFunctionMode):
+    """Computes weight normalisation from plain operations.
+
+    The second derivative of the fused one is wrong on the CPU (torch 2.14: it fails gradgradcheck,
+    products with the Hessian are 5 to 16 % off and not symmetric).
+    """
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        if function is torch._weight_norm:
+            return _weight_norm(*args, **(kwargs or {}))
+        return function(*args, **(kwargs or {}))
+
+
+def _weight_norm(v: torch.Tensor, g: torch.Tensor, dim: int = 0) -> torch.Tensor:
+    axes = [axis for axis in range(v.dim()) if axis != dim % v.dim()] if dim != -1 else None
+    length: torch.Tensor = torch.linalg.vector_norm(v, dim=axes, keepdim=True)
+    return v * (g / length)
+
+
+def tracking_layers(model: nn.Module) -> list[_BatchNorm]:
+    """Return the batch normalisation layers whose eval mode uses running statistics."""
+    layers = (module for module in model.modules() if isinstance(module, _BatchNorm))
+    return [layer for layer in layers if layer.running_mean is not None]
+
+
+@contextmanager
+def accumulating(layers: Sequence[_BatchNorm], share: float) -> Iterator[None]:
+    """Let a pass update the running statistics: the batch's count by `share`, the old ones less.
+
+    With the share n_b / (n_1 + ... + n_b) for batch b, the statistics after a whole pass are the
+    means over batches weighted by samples, and what they were before is forgotten.
+    """
+    kept = [(layer, layer.training, layer.momentum) for layer in layers]
+    for layer in layers:
+        layer.training, layer.momentum = True, share
+    try:
+        yield
+    finally:
+        for layer, training, momentum in kept:
+            layer.training, layer.momentum = training, momentum
+
+
+@contextmanager
+def exact_arithmetic(device: torch.device) -> Iterator[None]:
+    """Turn off autocast, TF32 and reduced-precision float32 kernels, and restore them on leaving.
+
+    TF32 is on by default for cuDNN convolutions and has 10 bits of mantissa: enough for a gradient,
+    not for its derivative. PyTorch keeps older switches beside newer per-operation settings and
+    refuses to read an older one where they disagree, so both are moved together.
+    """
+    matmul = _unless_refused(torch.get_float32_matmul_precision)
+    cudnn = _unless_refused(lambda: torch.backends.cudnn.allow_tf32)
+    operations = [(node, node.fp32_precision) for node in _operations()]
+    _set_legacy(matmul and "highest", cudnn and False)
+    for node, _ in operations:
+        node.fp32_precision = "ieee"
+    try:
+        with torch.autocast(device.type, enabled=False):  # it would act on backward passes too
+            yield
+    finally:
+        _set_legacy(matmul, cudnn)
+        for node, precision in operations:
+            node.fp32_precision = precision
+
+
+def _set_legacy(matmul: str | None, cudnn: bool | None) -> None:
+    if matmul is not None:
+        torch.set_float32_matmul_precision(matmul)
+    if cudnn is not None:
+        torch.backends.cudnn.allow_tf32 = cudnn
+
+
+def _unless_refused(read: Callable[[], Setting]) -> Setting | None:
+    """Return an older switch, or None where the user has moved to the per-operation settings."""
+    try:
+        return read()
+    except RuntimeError:
+        return None
+
+
+def _operations() -> list[Any]:
+    """Return the per-operation settings that this release of PyTorch has."""
+    cuda, cudnn, mkldnn = torch.backends.cuda, torch.backends.cudnn, torch.backends.mkldnn
+    candidates = [getattr(cuda, "matmul", None)]
+    candidates += [getattr(cudnn, name, None) for name in ("conv", "rnn")]
+    candidates += [getattr(mkldnn, name, None) for name in ("matmul", "conv", "rnn")]
+    return [node for node in candidates if hasattr(node, "fp32_precision")]

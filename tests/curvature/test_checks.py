@@ -1,0 +1,256 @@
+"""What is refused in one line before its curvature is printed, and what passes."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+from sambench.curvature import HessianOperator, average_sharpness, eigenvalues
+from sambench.curvature.krylov import Lanczos
+from sambench.errors import CurvatureError, SambenchWarning
+
+from .cases import (
+    Attention,
+    Batches,
+    ConvNet,
+    DenseOperator,
+    Recurrent,
+    batches,
+    build,
+    difference_product,
+    exact_hessian,
+    joined,
+    mlp,
+    random_vector,
+)
+
+SIZES = (8, 8, 6)
+
+
+def operator_of(model: nn.Module, loss: Any = functional.cross_entropy) -> HessianOperator:
+    return HessianOperator(model, loss, batches(SIZES, (6,)))
+
+
+# Second derivatives -------------------------------------------------------------------------------
+
+
+class Hiding(torch.autograd.Function):
+    """tanh with a right gradient that hides from autograd how it depends on the input."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.slope = 1 - x.detach().tanh() ** 2
+        return x.tanh()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return gradient * ctx.slope
+
+
+class HidingTanh(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return Hiding.apply(x)
+
+
+def hiding() -> nn.Module:
+    return nn.Sequential(nn.Linear(6, 8), HidingTanh(), nn.Linear(8, 4))
+
+
+def test_a_custom_function_that_hides_its_input_is_found_and_named() -> None:
+    honest, model = build(mlp), build(hiding)
+    inputs, targets = joined(batches(SIZES, (6,)))
+    losses = [functional.cross_entropy(net(inputs), targets) for net in (honest, model)]
+    gradients = [torch.autograd.grad(value, [*net.parameters()]) for value, net in zip(
+        losses, (honest, model), strict=True)]  # fmt: skip
+    assert all(
+        torch.allclose(a, b, rtol=1e-12) for a, b in zip(*gradients, strict=True)
+    )  # first order is right
+    with pytest.raises(CurvatureError, match=r"wrong second derivative in 1 \(HidingTanh\)"):
+        operator_of(model)
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_weight_norm_has_right_second_derivatives(old: bool) -> None:
+    # the fused operation's own are wrong: gradgradcheck fails on it (torch 2.14, CPU)
+    norm = nn.utils.weight_norm if old else nn.utils.parametrizations.weight_norm
+
+    def network() -> nn.Module:
+        return nn.Sequential(norm(nn.Linear(6, 8)), nn.Tanh(), nn.Linear(8, 4))
+
+    with pytest.warns(FutureWarning) if old else contextlib.nullcontext():
+        model = build(network)
+    data = batches(SIZES, (6,))
+    operator = HessianOperator(model, functional.cross_entropy, data)
+    assert operator.derivative_error is not None
+    assert operator.derivative_error < 1e-5
+    v = random_vector(operator.size)
+    expected = difference_product(model, data, v)
+    # differences in float64: eps^(2/3)
+    assert float((operator.matvec(v) - expected).norm() / expected.norm()) < 1e-7
+
+
+def relu() -> nn.Module:
+    return nn.Sequential(
+        nn.Linear(6, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 4)
+    )
+
+
+@pytest.mark.parametrize(
+    ("factory", "shape"),
+    [(mlp, (6,)), (relu, (6,)), (ConvNet, (1, 8, 8)), (Attention, (5, 4)), (Recurrent, (5, 4))],
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_right_derivatives_pass(factory: Any, shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    model = build(factory).to(dtype)
+    operator = HessianOperator(model, functional.cross_entropy, batches(SIZES, shape))
+    assert operator.derivative_error is not None
+    assert operator.derivative_error < 1e-3
+    assert next(model.parameters()).dtype == dtype
+
+
+def test_what_cannot_run_in_double_is_said_not_to_be_checked() -> None:
+    class Fixed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net, self.table = mlp(), torch.eye(4)  # no buffer: stays float32
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.net(x) @ self.table
+
+    model = build(Fixed).float()
+    with pytest.warns(SambenchWarning, match="second derivatives were not checked"):
+        assert operator_of(model).derivative_error is None
+
+
+def test_products_that_are_not_symmetric_are_refused() -> None:
+    source = torch.Generator().manual_seed(0)
+    matrix = torch.randn(60, 60, generator=source, dtype=torch.float64)
+    symmetric = matrix + matrix.T
+    assert eigenvalues(DenseOperator(symmetric)).converged
+    wrong = DenseOperator(symmetric + 1e-3 * (matrix - matrix.T))
+    with pytest.raises(CurvatureError, match=r"not symmetric.*gradgradcheck"):
+        eigenvalues(wrong)
+    single = Lanczos(DenseOperator(symmetric.float()), random_vector(60).float(), 60)
+    for _ in range(60):  # rounding is no asymmetry, to the last step
+        single.step()
+
+
+# Losses, networks, batches ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        (functools.partial(functional.cross_entropy, reduction="sum"), 'use reduction="mean"'),
+        (functools.partial(functional.cross_entropy, reduction="none"), 'use reduction="mean"'),
+        (nn.CrossEntropyLoss(reduction="sum"), "2 times as large"),
+        (lambda out, y: functional.cross_entropy(out, y) / len(y), "it is no mean"),
+        (
+            lambda out, y: functional.cross_entropy(out, y, weight=torch.ones(4)),
+            "make them .double()",
+        ),
+    ],
+)
+def test_a_loss_that_is_no_mean_is_refused(loss: Any, message: str) -> None:
+    with pytest.raises(CurvatureError) as caught:
+        operator_of(build(mlp), loss)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_single_precision_class_weights_are_cast() -> None:
+    weight, data = torch.tensor([1.0, 2.0, 3.0, 4.0]), batches((22,), (6,))
+    exact = functools.partial(functional.cross_entropy, weight=weight.double())
+    top = float(torch.linalg.eigvalsh(exact_hessian(build(mlp), data, exact))[-1])
+    module = nn.CrossEntropyLoss(weight=weight)
+    for loss in (module, functools.partial(functional.cross_entropy, weight=weight)):
+        found = eigenvalues(HessianOperator(build(mlp).float(), loss, data), tol=1e-4)
+        assert float(found.values[0]) == pytest.approx(top, rel=1e-4)
+    assert module.weight.dtype == torch.float32  # the caller's own is left as it is
+
+
+class StaysOn(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.dropout(x, 0.5)  # training=True is its default
+
+
+def test_dropout_that_stays_on_is_named() -> None:
+    model = build(lambda: nn.Sequential(nn.Linear(6, 8), nn.Sequential(StaysOn()), nn.Linear(8, 4)))
+    with pytest.raises(CurvatureError, match=r"outputs of 1\.0 \(StaysOn\) are random in eval"):
+        operator_of(model)
+    with pytest.raises(CurvatureError, match=r"training=self\.training"):
+        average_sharpness(model, functional.cross_entropy, batches(SIZES, (6,)))
+
+
+class Restless(Sequence[Any]):
+    """Batches that are shuffled whenever they are read."""
+
+    def __init__(self, data: Batches) -> None:
+        self._inputs, self._targets = joined(data)
+        self._source = torch.Generator().manual_seed(0)
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, index: Any) -> Any:
+        if index > 1:
+            raise IndexError
+        order = torch.randperm(len(self._inputs), generator=self._source)[:8]
+        return self._inputs[order], self._targets[order]
+
+
+def test_batches_that_change_are_refused() -> None:
+    with pytest.raises(CurvatureError, match="batch 0 is not the same when it is read again"):
+        HessianOperator(build(mlp), functional.cross_entropy, Restless(batches(SIZES, (6,))))
+    data = batches(SIZES, (6,))
+    operator = HessianOperator(build(mlp), functional.cross_entropy, data, graph_bytes=0)
+    operator.matvec(random_vector(92))
+    data[2][0].neg_()  # such as an augmentation in place
+    with pytest.raises(CurvatureError, match="batch 2 is not the same"):
+        operator.matvec(random_vector(92))
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        {"inputs": torch.zeros(4, 6), "labels": torch.zeros(4).long()},
+        (torch.zeros(4, 6),),
+        ((torch.zeros(4, 6), torch.zeros(4, 6)), torch.zeros(4).long()),
+        torch.zeros(2, 4, 6),
+    ],
+)
+def test_batches_that_are_no_pairs_are_refused(batch: Any) -> None:
+    with pytest.raises(CurvatureError, match=r"batch 0 is a .*pairs of tensors, \(inputs, targets"):
+        HessianOperator(build(mlp), functional.cross_entropy, [batch])
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_checkpoints_are_refused(reentrant: bool) -> None:
+    class Checkpointed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = mlp()
+
+        def forward(self, x: Tensor) -> Tensor:
+            hidden = self.net[0](x)
+            return checkpoint(self.net[1:], hidden, use_reentrant=reentrant)
+
+    model = build(Checkpointed)
+    # those that are not reentrant recompute with the model's own weights, not the operator's
+    with pytest.raises(CurvatureError, match=r"switch(ed)? (checkpoints )?off"):
+        operator_of(model)
+
+
+@pytest.fixture(autouse=True)
+def the_same_random_state() -> Iterator[None]:
+    before = torch.get_rng_state()
+    yield
+    assert torch.equal(torch.get_rng_state(), before)
