@@ -108,10 +108,11 @@ def _which(study: Study) -> str:
             else f"None gained anything; the smallest loss was {title}'s: "
             f"{_numbers(study, largest, named=False)}"
         )
+        seen = "" if largest.verdict == WORSE else f" {what}."
         sentences.append(
-            f"{where}, no optimizer was shown to be more accurate than {baseline}. {what}."
+            f"{where}, no optimizer was shown to be more accurate than {baseline}.{seen}"
         )
-    if largest.images is not None:
+    if largest.images is not None and largest.verdict != WORSE:
         ends = " to ".join(signed(end, 1) for end in largest.images)
         title = study.title_of(largest.candidate)
         sentences.append(
@@ -194,7 +195,9 @@ def _choice(study: Study, decision: Decision) -> str:
         sentence = f"{best[0]} is the best: every other optimizer was shown to be less accurate."
         return f"{sentence}{_tied(study, decision)}"
     if not out:
-        may = f"Any of the {len(best)} may be the most accurate"
+        may = (
+            f"{'Either' if len(best) == 2 else f'Any of the {len(best)}'} may be the most accurate"
+        )
     elif len(best) <= MOST_NAMED:
         may = f"{listed(best)} may be the most accurate; the others were shown not to be"
     else:

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 from sambench.analysis.comparison import BETTER, WORSE, Comparison
 from sambench.analysis.decision import Decision, flat_and_accurate, flatness_of, settle
 from sambench.analysis.groups import Group, Line, ambiguous_baseline
-from sambench.analysis.study import PRIMARY, Study
-from sambench.analysis.units import in_words
+from sambench.analysis.metrics import find_metric
+from sambench.analysis.study import FLATNESS, PRIMARY, Study
+from sambench.analysis.units import cell_of, in_words
 from sambench.report.differences import interval
 from sambench.report.table import counted, factor, listed, p_value, signed
 
@@ -88,7 +89,12 @@ def flatness(study: Study) -> str:
     """Say which minima were shown to be flatter, and whether flatter went with more accurate."""
     found = [one for one in flatness_of(study) if one.n]
     if not found:
-        return "Flatness was not measured (`sambench hessian` does)."
+        measured = any(record.hessian for group in study.groups for record in group.completed)
+        return (
+            "Flatness cannot be compared: no seed has a minimum on both sides."
+            if measured
+            else "Flatness was not measured (`sambench hessian` does)."
+        )
     baseline, measure = study.title_of(found[0].baseline), found[0].metric.heading.lower()
     flatter = sorted(
         (one for one in found if one.verdict == BETTER), key=lambda one: one.estimate or 0.0
@@ -141,11 +147,12 @@ def _link(study: Study) -> str:
 def cautions(study: Study) -> Iterable[str]:
     """Say what limits the answer: lost runs, choices made silently, too few units."""
     yield from lost_runs(study)
+    yield from no_minima(study)
     several = ambiguous_baseline(study.groups, study.baseline)
     if several:
         names = [study.title_of(label) for label in several]
         yield (
-            f"{study.title_of(study.baseline)} was run with several settings ({listed(names)}); "
+            f"{names[0].partition(' (')[0]} was run with several settings ({listed(names)}); "
             f"the baseline is {names[0]}. Name another with `--baseline '{several[1]}'`."
         )
     tuned = _several_settings(study)
@@ -170,6 +177,21 @@ def settling(study: Study) -> Iterable[str]:
             "What is undecided stays open because of the spread between seeds: "
             f"{_settled(found.units, found.margin, found.seconds, f'`--seeds {found.units}`')}."
         )
+
+
+def no_minima(study: Study) -> Iterable[str]:
+    """Yield a sentence for each optimizer whose runs ended where curvature is zero or negative."""
+    for name in FLATNESS:
+        metric = find_metric(name)
+        for group in study.groups:
+            for line in group.lines:
+                number = cell_of(group, line, metric).no_minimum
+                if number:
+                    yield (
+                        f"The {metric.heading.lower()} of {line.title} is zero or negative in "
+                        f"{number} of {counted(len(line.completed), 'run')}: no minimum, and not "
+                        "called flat."
+                    )
 
 
 def lost_runs(study: Study) -> Iterable[str]:

@@ -220,3 +220,28 @@ def test_runs_of_other_images_are_a_setting_of_their_own(make_record: RecordMake
     text = answer_text(study)
     assert text[0].startswith("Over 2 settings, SAM was shown to be more accurate than Adam")
     assert any(part.startswith("small-cnn on phantom (images 1 of 2): SAM more") for part in text)
+
+
+def test_what_is_no_minimum_is_not_called_unmeasured(make_runs: StudyMaker) -> None:
+    top = {"adam": [20.0 + s for s in range(8)], "gsam": [-1.0] * 8}
+    study = build_study(make_runs({"adam": EIGHT, "gsam": EIGHT}, top=top), "adam")
+    text = " ".join(answer_text(study))
+    assert "Flatness cannot be compared: no seed has a minimum on both sides." in text
+    assert "The top eigenvalue of GSAM is zero or negative in 8 of 8 runs: no minimum" in text
+
+
+def test_the_baseline_itself_is_first_among_equals(make_record: RecordMaker) -> None:
+    runs = [
+        make_record({"name": "adam", "lr": rate}, seed=s, accuracy=(v + s % 2 * rate * 900) / 100)
+        for rate in (1e-4, 1e-3)
+        for s, v in enumerate(EIGHT)
+    ]
+    decision = decide(build_study(runs, "adam (lr=0.0001)"))
+    assert decision is not None
+    assert decision.choice == ("adam (lr=0.0001)", "adam (lr=0.001)")
+
+
+def test_one_that_is_worse_is_said_once(make_runs: StudyMaker) -> None:
+    (first, *_) = answer_text(build_study(make_runs({"adam": EIGHT, "sam": up(EIGHT, -5)}), "adam"))
+    assert "the smallest loss" not in first
+    assert first.count("-5.0 points") == 1

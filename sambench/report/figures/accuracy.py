@@ -18,9 +18,7 @@ from sambench.report.style import BLUE, GREY, ORANGE, VERMILION, Picture
 
 TITLE = "Accuracy by optimizer and model"
 MOST_PANELS = 12
-PRINTED = (
-    " Orange squares: the paper's printed numbers, one run each; triangles: those beyond the edge."
-)
+PRINTED = " Orange squares: the paper's printed numbers, one run each; triangles: beyond the edge."
 
 
 def draw(material: Material) -> Iterator[Picture | LeftOut]:
