@@ -105,3 +105,18 @@ class Comparison:
     def shown(self) -> bool:
         """Whether a difference is shown."""
         return self.verdict in (BETTER, WORSE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """All comparisons by one metric in a report: each setting's, and those over settings.
+
+    Attributes:
+        metric: What is compared.
+        by_group: For each group, one comparison for each further line.
+        pooled: One for each optimizer that several settings have.
+    """
+
+    metric: Metric
+    by_group: tuple[tuple[Comparison, ...], ...]
+    pooled: tuple[Comparison, ...] = ()

@@ -80,7 +80,8 @@ def decide(study: Study) -> Decision | None:
     top = float(np.nanmax(means))
     tied = tuple(label for label, mean in zip(labels, means, strict=True) if abs(mean - top) < 1e-9)
     costs = {label: _costs(study, label) for label in labels}
-    choice = _cheapest(best or labels, costs, dict(zip(labels, means, strict=True)), study.baseline)
+    first = {group.lines[0].label for group in study.groups if group.baseline}
+    choice = _cheapest(best or labels, costs, dict(zip(labels, means, strict=True)), first)
     return Decision(
         best=best,
         labels=labels,
@@ -184,7 +185,7 @@ def _over(costs: Costs, others: Costs) -> Costs:
 
 
 def _cheapest(
-    best: Sequence[str], costs: Mapping[str, Costs], means: Mapping[str, float], baseline: str
+    best: Sequence[str], costs: Mapping[str, Costs], means: Mapping[str, float], first: set[str]
 ) -> tuple[str, ...]:
     """Return the cheapest: by the worse of gradient evaluations and time over the least of each."""
     least = [min((c for label in best if (c := costs[label][i]) is not None), default=1.0)
@@ -197,15 +198,7 @@ def _cheapest(
     }
     limit = SAME_COST * min(worse.values())
     same = [label for label in best if worse[label] <= limit]
-    return tuple(
-        sorted(
-            same,
-            key=lambda label: (
-                label.partition(" (")[0] != baseline and label != baseline,
-                -means[label],
-            ),
-        )
-    )
+    return tuple(sorted(same, key=lambda label: (label not in first, -means[label])))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sambench.analysis.comparison import Comparison
+from sambench.analysis.comparison import Comparison, Family
 from sambench.analysis.groups import Group
 from sambench.analysis.inference import (
     ALPHA,
@@ -28,21 +28,6 @@ from sambench.analysis.inference import (
 )
 from sambench.analysis.metrics import Metric
 from sambench.analysis.units import Table, tabulate, unit_names
-
-
-@dataclass(frozen=True, kw_only=True)
-class Family:
-    """All comparisons by one metric in a report: each setting's, and those over settings.
-
-    Attributes:
-        metric: What is compared.
-        by_group: For each group, one comparison for each further line.
-        pooled: One for each optimizer that several settings have.
-    """
-
-    metric: Metric
-    by_group: tuple[tuple[Comparison, ...], ...]
-    pooled: tuple[Comparison, ...] = ()
 
 
 @dataclass

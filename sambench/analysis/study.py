@@ -93,7 +93,7 @@ class Study:
 
     def title_of(self, label: str) -> str:
         """Return how a line is printed."""
-        return self._titles.get(label, label)
+        return self._titles.get(label) or Names().optimizer(label)
 
     @functools.cached_property
     def _titles(self) -> Mapping[str, str]:

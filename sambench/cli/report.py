@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import re
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -15,6 +14,7 @@ import typer
 from sambench.cli import completion
 from sambench.cli.grouping import grouped
 from sambench.cli.options import Output, Place
+from sambench.cli.report_inputs import MOST_RUNS_DRAWN
 
 if TYPE_CHECKING:
     from sambench.analysis.claims import Finding
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from sambench.store.search_record import SearchRecord
     from sambench.store.tree import Store
 
-MOST_RUNS_DRAWN, MOST_SETTINGS_DRAWN = 2_000, 60
-"""Of more runs or settings no figure shows anything, and predictions are not read."""
+MOST_SETTINGS_DRAWN = 60
+"""Of more settings no figure shows anything."""
 
 MOST_SHOWN = 40
 """Tables that a terminal shows."""
@@ -106,6 +106,7 @@ def report(
     from sambench.analysis.names import Names, read_names
     from sambench.analysis.study import build_study
     from sambench.cli.gathering import gather
+    from sambench.cli.report_inputs import by_centre, over_images, with_predictions, with_search
     from sambench.report.forms import to_plain
     from sambench.report.page import write_report
     from sambench.store.tree import Store
@@ -115,11 +116,11 @@ def report(
     gc.freeze()  # they stay to the end: no need to look for garbage among them again and again
     baseline = _baseline(content.baseline, found)
     names = read_names(content.names) if content.names else Names()
-    found, search = _with_search(found, store)
-    found, predictions = _with_predictions(found, store)
+    found, search = with_search(found, store)
+    found, predictions = with_predictions(found, store)
     study = build_study(found.records, baseline, planned=found.planned, names=names)
     if predictions:
-        study = _over_images(study, predictions)
+        study = over_images(study, predictions)
     published = content.published or bool(found.suite is not None and found.suite.tables)
     findings = _examined(study) if published else ()
     if content.explain is not None:
@@ -127,6 +128,7 @@ def report(
         return
     screen.warn_of(found.damaged, "records that cannot be read")
     further = _further(found, study, search, findings, names)
+    further = [*by_centre(study, predictions, place.data), *further]
     document = _document(found, study, store, further, published=published)
     if len(document.tables) * 8 < MOST_EXPLAINED:
         sources = _sources(study, store, findings, search)
@@ -167,60 +169,6 @@ def _folder(asked: str | None, found: Gathered, patterns: Sequence[str]) -> str:
     """Return the name of the report's folder: no two different reports share one."""
     name = asked or found.name or "-".join(patterns) or "all"
     return re.sub(r"[^A-Za-z0-9._+=-]+", "_", name.replace("*", "any")).strip("._") or "report"
-
-
-def _with_search(found: Gathered, store: Store) -> tuple[Gathered, SearchRecord | None]:
-    """Return what a suite's search found, if it has one; a damaged one is said and left out."""
-    from sambench.errors import StoreError
-    from sambench.store.search_record import read_search, search_path
-
-    if found.name is None:
-        return found, None
-    try:
-        search = read_search(search_path(store.root, found.name))
-    except StoreError as error:
-        return replace(found, damaged=(*found.damaged, str(error))), None
-    return found, search
-
-
-def _with_predictions(found: Gathered, store: Store) -> tuple[Gathered, dict[str, Any]]:
-    """Add what stored predictions tell to the records; return the predictions by run."""
-    from sambench.analysis.predictions import read_predictions, with_predictions
-    from sambench.errors import StoreError
-
-    if len(found.records) > MOST_RUNS_DRAWN:
-        return found, {}
-    read: dict[str, Any] = {}
-    records = []
-    for record in found.records:
-        path = store.predictions(record.config)
-        if path.exists():
-            with suppress(StoreError):  # said where its figures are left out
-                read[record.id] = read_predictions(path, record)
-        told = read.get(record.id)
-        records.append(record if told is None else with_predictions(record, told))
-    return replace(found, records=tuple(records)), read
-
-
-def _over_images(study: Study, predictions: dict[str, Any]) -> Study:
-    """Add to each comparison of accuracy its interval over other seeds and other test images."""
-    from sambench.analysis.groups import repeat
-    from sambench.analysis.predictions import interval_over_images
-
-    panels = []
-    for panel in study.panels:
-        made = []
-        for one in panel.by("accuracy"):
-            sides = [
-                {repeat(r): predictions[r.id] for r in line.completed if r.id in predictions}
-                for line in (panel.group.line(one.baseline), panel.group.line(one.candidate))
-            ]
-            shared = [] if panel.group.folds else [key for key in sides[0] if key in sides[1]]
-            ends = interval_over_images(*([side[key] for key in shared] for side in sides))
-            made.append(replace(one, images=ends))
-        found = {**panel.found, "accuracy": tuple(made)} if made else panel.found
-        panels.append(replace(panel, found=found))
-    return replace(study, panels=tuple(panels))
 
 
 def _examined(study: Study) -> tuple[Finding, ...]:

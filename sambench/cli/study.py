@@ -136,6 +136,19 @@ class Study:
 
         for sentence in too_few(planned_groups(self.finals, self.suite.baseline)):
             self.screen.warn(sentence)
+        for sentence in self._settling():
+            self.screen.say(sentence)
+
+    def _settling(self) -> Iterable[str]:
+        """Return what would settle the comparison at the spread of the runs that are there."""
+        from sambench.analysis.metrics import find_metric
+        from sambench.analysis.study import PRIMARY, build_study
+        from sambench.report.consequences import settling
+        from sambench.store.tree import Store
+
+        store, baseline = Store(self.request.results), self.suite.baseline
+        there = [record for run in self.finals if (record := store.completed(run)) is not None]
+        return settling(build_study(there, baseline, metrics=[find_metric(PRIMARY)]))
 
     def _launch(self, runs: Sequence[RunConfig], name: str, before: int, *, curvature: bool) -> int:
         """Do runs unless what was done before ended the command; return the exit code of both."""

@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from sambench.analysis.comparison import BETTER, EQUIVALENT, WORSE, Comparison
-from sambench.analysis.decision import (
-    Decision,
-    decide,
-    flat_and_accurate,
-    flatness_of,
-    settle,
-)
-from sambench.analysis.groups import Group, Line, ambiguous_baseline
+from sambench.analysis.decision import Decision, decide
+from sambench.analysis.groups import Group
 from sambench.analysis.metrics import collapsed, find_metric
 from sambench.analysis.study import PRIMARY, Panel, Study
-from sambench.analysis.units import cell_of, in_words
-from sambench.report.table import (
-    counted,
-    factor,
-    listed,
-    mean_and_spread,
-    p_value,
-    signed,
-)
-from sambench.report.tables import interval
-
-MOST_NAMED = 6
-"""Optimizers that a sentence names; of more it gives the number."""
+from sambench.analysis.units import cell_of
+from sambench.report.consequences import MOST_NAMED, cautions, cost, flatness, remedy, short
+from sambench.report.table import listed, mean_and_spread, signed
 
 
 def answer_text(study: Study) -> tuple[str, ...]:
@@ -40,9 +23,9 @@ def answer_text(study: Study) -> tuple[str, ...]:
     parts = [
         _which(study),
         *([_choice(study, decision)] if decision else []),
-        *([_cost(study, decision)] if decision else []),
-        _flatness(study),
-        " ".join(_cautions(study)),
+        *([cost(study, decision)] if decision else []),
+        flatness(study),
+        " ".join(cautions(study)),
         *_by_setting(study),
     ]
     return tuple(part for part in parts if part)
@@ -125,10 +108,11 @@ def _which(study: Study) -> str:
             else f"None gained anything; the smallest loss was {title}'s: "
             f"{_numbers(study, largest, named=False)}"
         )
+        seen = "" if largest.verdict == WORSE else f" {what}."
         sentences.append(
-            f"{where}, no optimizer was shown to be more accurate than {baseline}. {what}."
+            f"{where}, no optimizer was shown to be more accurate than {baseline}.{seen}"
         )
-    if largest.images is not None:
+    if largest.images is not None and largest.verdict != WORSE:
         ends = " to ".join(signed(end, 1) for end in largest.images)
         title = study.title_of(largest.candidate)
         sentences.append(
@@ -139,7 +123,7 @@ def _which(study: Study) -> str:
     if worse:
         names = [study.title_of(one.candidate) for one in worse]
         were = "was" if len(names) == 1 else "were"
-        last = f": {_short(worse[-1])}" if len(worse) == 1 else ""
+        last = f": {short(worse[-1])}" if len(worse) == 1 else ""
         sentences.append(f"{listed(names, MOST_NAMED)} {were} shown to be less accurate{last}.")
     same = by_verdict.get(EQUIVALENT, [])
     if same:
@@ -171,7 +155,7 @@ def _numbers(study: Study, one: Comparison, named: bool) -> str:
     """Return both means, the difference, its interval, p, and the number of units."""
     sides = _sides(study, one)
     name = f"{study.title_of(one.candidate)} " if named else ""
-    return f"{name}{sides}{_short(one)}"
+    return f"{name}{sides}{short(one)}"
 
 
 def _sides(study: Study, one: Comparison) -> str:
@@ -190,22 +174,6 @@ def _sides(study: Study, one: Comparison) -> str:
     return ""
 
 
-def _short(one: Comparison) -> str:
-    parts = []
-    if one.low is not None and one.high is not None:
-        parts.append(f"95 % interval {interval(one)}")
-    if one.p is not None:
-        p = p_value(one.p)
-        parts.append(f"p {p}" if p.startswith("<") else f"p = {p}")
-    parts.append(one.design.units(one.n))
-    amount = (
-        f"{factor(one.estimate or 0.0)} times"
-        if one.metric.ratio
-        else f"{signed(one.estimate or 0.0, 1)} points"
-    )
-    return f"{amount} ({', '.join(parts)})"
-
-
 def _too_few(study: Study, found: Sequence[Comparison], where: str) -> str:
     """Say that nothing can be shown, what was seen, and how many units it takes."""
     most = max(found, key=lambda one: one.n)
@@ -214,33 +182,9 @@ def _too_few(study: Study, found: Sequence[Comparison], where: str) -> str:
     seen = f"{study.title_of(largest.candidate)} {_numbers(study, largest, named=False)}"
     return (
         f"{where}, {most.design.units(most.n)} cannot show any difference to "
-        f"{study.title_of(most.baseline)}; it takes {need}{_remedy(study)}. Seen so far, and no "
+        f"{study.title_of(most.baseline)}; it takes {need}{remedy(study)}. Seen so far, and no "
         f"evidence: {seen}."
     )
-
-
-def _remedy(study: Study) -> str:
-    found = settle(study)
-    if found is None:
-        return ""
-    text = f"`--seeds {found.units}`" if found.present < found.units else ""
-    return f"; {_settled(found.units, found.margin, found.seconds, text)}" if text else ""
-
-
-def _settled(units: int, margin: float, seconds: float | None, option: str) -> str:
-    points = f"{margin:g} point{'s' * (margin != 1)}"
-    cost = f", about {duration(seconds)} more" if seconds else ""
-    return f"about {units} seeds would show or rule out {points} ({option}{cost})"
-
-
-def duration(seconds: float) -> str:
-    """Return a time in words: "40 minutes", "3.5 hours", "12 days"."""
-    minutes = seconds / 60
-    if minutes < 1.5:
-        return "one minute"
-    if minutes < 90:
-        return f"{minutes:.0f} minutes"
-    return f"{minutes / 60:.1f} hours" if minutes < 72 * 60 else f"{minutes / 1440:.0f} days"
 
 
 def _choice(study: Study, decision: Decision) -> str:
@@ -251,7 +195,9 @@ def _choice(study: Study, decision: Decision) -> str:
         sentence = f"{best[0]} is the best: every other optimizer was shown to be less accurate."
         return f"{sentence}{_tied(study, decision)}"
     if not out:
-        may = f"Any of the {len(best)} may be the most accurate"
+        may = (
+            f"{'Either' if len(best) == 2 else f'Any of the {len(best)}'} may be the most accurate"
+        )
     elif len(best) <= MOST_NAMED:
         may = f"{listed(best)} may be the most accurate; the others were shown not to be"
     else:
@@ -277,142 +223,6 @@ def _tied(study: Study, decision: Decision) -> str:
     return f" {listed(names)} have exactly the same mean accuracy."
 
 
-def _cost(study: Study, decision: Decision) -> str:
-    """Say what the others cost beside the choice."""
-    first = study.title_of(decision.choice[0])
-    ratios = {label: c for label, c in decision.cost.items() if label not in decision.choice}
-    evaluations = {label: c[0] for label, c in ratios.items() if c[0] is not None}
-    if not evaluations:
-        return ""
-    groups: dict[str, list[str]] = {}
-    for label, ratio in evaluations.items():
-        groups.setdefault(factor(ratio), []).append(label)
-    parts = []
-    for times_more, labels in sorted(groups.items(), key=lambda item: float(item[0])):
-        times = [t for label in labels if (t := ratios[label][1]) is not None]
-        names = [study.title_of(label) for label in labels]
-        parts.append(
-            f"{listed(names, MOST_NAMED)} {times_more}{f' ({_span(times)})' if times else ''}"
-        )
-    return f"Gradient evaluations over {first}'s, and training time: {'; '.join(parts)}."
-
-
-def _span(values: Sequence[float]) -> str:
-    low, high = factor(min(values)), factor(max(values))
-    return low if low == high else f"{low} to {high}"
-
-
-def _flatness(study: Study) -> str:
-    """Say which minima were shown to be flatter, and whether flatter went with more accurate."""
-    found = [one for one in flatness_of(study) if one.n]
-    if not found:
-        return "Flatness was not measured (`sambench hessian` does)."
-    baseline, measure = study.title_of(found[0].baseline), found[0].metric.heading.lower()
-    flatter = sorted(
-        (one for one in found if one.verdict == BETTER), key=lambda one: one.estimate or 0.0
-    )
-    sharper = [study.title_of(one.candidate) for one in found if one.verdict == WORSE]
-    sentences = []
-    if flatter:
-        names = [study.title_of(one.candidate) for one in flatter]
-        first = flatter[0]
-        head = (
-            f"{names[0]} was shown to find flatter minima than {baseline}"
-            if len(names) == 1
-            else f"{len(names)} optimizers were shown to find flatter minima than {baseline} "
-            f"({listed(names, MOST_NAMED)})"
-        )
-        lead = "its" if len(names) == 1 else f"{names[0]}'s"
-        sentences.append(f"{head}: {lead} {measure} is {_short(first)} that of {baseline}.")
-    elif any(one.enough for one in found):
-        sentences.append(f"No optimizer was shown to find flatter minima than {baseline}.")
-    else:
-        sentences.append(
-            f"{found[0].design.units(max(one.n for one in found))} cannot show whether any "
-            f"optimizer finds flatter minima than {baseline}."
-        )
-    if sharper:
-        sentences.append(f"Sharper minima: {listed(sharper, MOST_NAMED)}.")
-    sentences.append(_link(study))
-    return " ".join(filter(None, sentences))
-
-
-def _link(study: Study) -> str:
-    """Say whether flatter runs were the more accurate ones."""
-    found = flat_and_accurate(study)
-    if found is None or found.tau is None or found.interval is None:
-        return ""
-    lowest, highest = found.interval
-    said = (
-        "flatter runs were more accurate"
-        if highest < 0
-        else "flatter runs were less accurate"
-        if lowest > 0
-        else "flatness and accuracy were not shown to go together"
-    )
-    return (
-        f"Over the {found.runs} runs {said} (Kendall's tau of sharpness and accuracy "
-        f"{found.tau:+.2f}, 95 % interval {lowest:+.2f} to {highest:+.2f})."
-    )
-
-
-def _cautions(study: Study) -> Iterable[str]:
-    """Say what limits the answer: lost runs, choices made silently, too few units."""
-    yield from lost_runs(study)
-    several = ambiguous_baseline(study.groups, study.baseline)
-    if several:
-        names = [study.title_of(label) for label in several]
-        yield (
-            f"{study.title_of(study.baseline)} was run with several settings ({listed(names)}); "
-            f"the baseline is {names[0]}. Name another with `--baseline '{several[1]}'`."
-        )
-    tuned = _several_settings(study)
-    if tuned:
-        yield (
-            f"{listed(tuned, MOST_NAMED)} {'was' if len(tuned) == 1 else 'were'} run with several "
-            "settings on the same test images: choosing the best of them by these results is not a "
-            "test of it."
-        )
-    found = settle(study)
-    if (
-        found is not None
-        and found.units > found.present
-        and any(one.enough for one in study.main(PRIMARY))
-    ):
-        yield (
-            "What is undecided stays open because of the spread between seeds: "
-            f"{_settled(found.units, found.margin, found.seconds, f'`--seeds {found.units}`')}."
-        )
-
-
-def lost_runs(study: Study) -> Iterable[str]:
-    """Yield a sentence for each optimizer that lost runs."""
-    for group in study.groups:
-        for line in group.lines:
-            lost = line.lost()
-            if lost:
-                where = f" ({group.title})" if len(study.groups) > 1 else ""
-                yield f"{line.title} {_lost(lost, group, line)}{where}."
-
-
-def _lost(lost: Counter[str], group: Group, line: Line) -> str:
-    unit = "run" if group.folds else "seed"
-    return in_words(lost, counted(len(line.records), unit))
-
-
-def _several_settings(study: Study) -> list[str]:
-    """Return the names of optimizers with several lines under one setting, the baseline apart."""
-    found: dict[str, None] = {}
-    for group in study.groups:
-        names = Counter(str(line.optimizer["name"]) for line in group.lines)
-        found |= {
-            line.title.partition(" (")[0]: None
-            for line in group.lines
-            if names[str(line.optimizer["name"])] > 1
-        }
-    return list(found)
-
-
 def _by_setting(study: Study) -> Iterable[str]:
     """Yield a sentence for each of several settings, what was shown alone, the others in one."""
     if len(study.panels) < 2:
@@ -427,7 +237,7 @@ def _by_setting(study: Study) -> Iterable[str]:
         parts = [
             f"{study.title_of(one.candidate)} "
             f"{'more' if one.verdict == BETTER else 'less'} accurate, "
-            f"{_sides(study, one)}{_short(one)}"
+            f"{_sides(study, one)}{short(one)}"
             for one in shown
         ]
         yield f"{panel.title}: {'; '.join(parts[:MOST_NAMED])}."

@@ -11,9 +11,10 @@ from sambench.analysis.predictions import DeLong, McNemar
 from sambench.analysis.study import Panel, Study
 from sambench.analysis.units import Cell as Summary
 from sambench.analysis.units import cell_of
+from sambench.report.differences import difference_cells, difference_table
 from sambench.report.notes import run_notes
 from sambench.report.table import MISSING, Cell, Row, Table, p_value, signed
-from sambench.report.tables import column, difference_cells, difference_table, printed
+from sambench.report.tables import column, printed
 from sambench.store.search_record import SearchRecord, TuningRecord
 
 CONTRAST = (

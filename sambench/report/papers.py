@@ -28,6 +28,7 @@ from sambench.analysis.published import (
 from sambench.analysis.units import Cell as Summary
 from sambench.analysis.units import cell_of
 from sambench.config.suite import TableReference
+from sambench.report.differences import amount, interval
 from sambench.report.table import (
     MISSING,
     Cell,
@@ -39,7 +40,7 @@ from sambench.report.table import (
     signed,
     significant,
 )
-from sambench.report.tables import Column, amount, column, interval, printed
+from sambench.report.tables import Column, column, printed
 
 NOTES = (
     "Rows marked “printed” hold the paper's numbers as printed, of one run each; the others are "

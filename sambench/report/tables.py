@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sambench.analysis.comparison import EQUIVALENT as SAME
-from sambench.analysis.comparison import Comparison
 from sambench.analysis.groups import Group, Line
 from sambench.analysis.metrics import SHIFTS, Metric, find_metric, measured
 from sambench.analysis.study import Panel, Study, build_study
 from sambench.analysis.units import Cell as Summary
 from sambench.analysis.units import cell_of
 from sambench.config.run_config import RunConfig
+from sambench.report.differences import difference_tables
 from sambench.report.document import Section
 from sambench.report.notes import legend, protocol
 from sambench.report.table import (
@@ -26,10 +25,7 @@ from sambench.report.table import (
     Cell,
     Row,
     Table,
-    factor,
     mean_and_spread,
-    p_value,
-    signed,
 )
 from sambench.store.record import RunRecord
 
@@ -49,7 +45,6 @@ FURTHER: Mapping[str, tuple[str, ...]] = {
         *("average_case", "average_case_adaptive", "line_loss", "plane_loss", "eigenvector_loss"),
     ),
 }
-DIFFERENCES = ("accuracy", "auroc", "robust_accuracy", "train_seconds", "top", "trace")
 UNRANKED = ("calibration_slope", "generalization_gap")
 """Metrics of which neither the highest nor the lowest is the best."""
 MINUTES_FROM = 120.0
@@ -275,89 +270,6 @@ def _unlike(group: Group) -> Iterable[str]:
     _, *others = sorted(rates, key=lambda rate: (-len(rates[rate]), rate)) or [0.0]
     for rate in others:
         yield f"Another learning rate than the others: {', '.join(rates[rate])}, {rate:g}."
-
-
-HEADINGS = ("Optimizer", "95 % interval", "n", "p", "Cohen's dz", "Runs won", "Verdict")
-
-
-def difference_tables(study: Study) -> tuple[Table, ...]:
-    """Return a table of differences to the baseline by each metric: over settings, then in each."""
-    tables = []
-    for name in DIFFERENCES:
-        if study.pooled.get(name):
-            found = study.pooled[name]
-            tables.append(difference_table(f"Over {found[0].setting}", found, study))
-    for panel in study.panels:
-        for name in DIFFERENCES:
-            if any(one.n for one in panel.by(name)):
-                table = difference_table(panel.title, panel.by(name), study)
-                tables.append(replace(table, setting=panel.title))
-    return tuple(tables)
-
-
-def difference_table(title: str, found: Sequence[Comparison], study: Study) -> Table:
-    """Return what each optimizer differs by, the best first."""
-    metric, baseline = found[0].metric, study.title_of(found[0].baseline)
-    ordered = sorted(found, key=_order)
-    unit = f" ({metric.unit})" if metric.unit and not metric.ratio else ""
-    what = "ratio to" if metric.ratio else "difference to"
-    head = ("Ratio" if metric.ratio else f"Difference{unit}", *HEADINGS[1:])
-    lost = [
-        f"{study.title_of(one.candidate)} lost {one.lost[1]} of {one.lost[1] + one.n} "
-        f"{one.design.unit}s"
-        for one in ordered
-        if one.lost[1]
-    ]
-    return Table(
-        title=f"{title}: {metric.heading}, {what} {baseline}",
-        headings=(HEADINGS[0], *head),
-        rows=tuple((study.title_of(one.candidate), difference_cells(one)) for one in ordered),
-        notes=((f"{'; '.join(lost)}.",) if lost else ()),
-        keys=tuple(one.candidate for one in ordered),
-    )
-
-
-def _order(one: Comparison) -> float:
-    if one.estimate is None:
-        return math.inf
-    return -one.estimate if one.metric.higher_is_better else one.estimate
-
-
-def amount(one: Comparison) -> str:
-    """Write an estimate: +1.2, or 0.31x."""
-    if one.estimate is None:
-        return MISSING
-    return f"{factor(one.estimate)}x" if one.metric.ratio else signed(one.estimate, _decimals(one))
-
-
-def interval(one: Comparison) -> str:
-    """Write a simultaneous interval: +0.1 to +2.3, or 0.20 to 0.48."""
-    if one.low is None or one.high is None:
-        return MISSING
-    if one.metric.ratio:
-        return f"{factor(one.low)} to {factor(one.high)}"
-    return f"{signed(one.low, _decimals(one))} to {signed(one.high, _decimals(one))}"
-
-
-def _decimals(one: Comparison) -> int | None:
-    return 1 if one.metric.scale == 100 else None
-
-
-def difference_cells(one: Comparison) -> tuple[Cell, ...]:
-    """Return estimate, interval, units, p, effect, share of runs won and verdict."""
-    numbers = {"estimate": one.estimate, "low": one.low, "high": one.high}
-    source = f"{one.setting}/{one.candidate}/{one.metric.name}" if one.settings == 1 else ""
-    won = one.wins / one.pairs if one.pairs else None
-    return (
-        Cell(text=amount(one), numbers=numbers, bold=one.verdict == "better", source=source),
-        Cell(text=interval(one)),
-        Cell(text=str(one.n), numbers={"count": one.n}),
-        Cell(text="no test" if one.fixed else p_value(one.p), numbers={"p": one.p}),
-        Cell(text=MISSING if one.effect is None else f"{one.effect:+.2f}",
-             numbers={"dz": one.effect}),
-        Cell(text=f"{one.wins:g} of {one.pairs}", numbers={"share": won}),
-        Cell(text=one.verdict if one.n else MISSING),
-    )  # fmt: skip
 
 
 def result_sections(study: Study) -> tuple[Section, ...]:

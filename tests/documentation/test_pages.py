@@ -28,10 +28,14 @@ def test_the_pages_are_those_that_the_package_makes() -> None:
     assert differing == [], "run `make docs` and commit"
 
 
+WRITTEN = {"reading-a-report.md"}
+"""Pages that are written by hand."""
+
+
 def test_no_page_is_left_of_what_is_no_more() -> None:
     found = {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")}
     found |= {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.json")}
-    assert found == set(PAGES)
+    assert found == set(PAGES) | WRITTEN
 
 
 def headings(text: str) -> list[str]:

@@ -11,14 +11,16 @@ from scipy import stats
 from sambench.analysis.claims import examine
 from sambench.analysis.groups import build_groups
 from sambench.analysis.names import Names, read_names
+from sambench.analysis.predictions import Predictions
 from sambench.analysis.study import build_study
 from sambench.config.suite_file import load_suite
 from sambench.errors import ConfigError
+from sambench.report.centres import centre_table
+from sambench.report.differences import difference_tables
 from sambench.report.papers import claims_table, paper_tables
 from sambench.report.table import Cell, Table, factor, listed, mean_and_spread, p_value, signed
 from sambench.report.tables import (
     build_tables,
-    difference_tables,
     further_tables,
     main_table,
     result_sections,
@@ -226,3 +228,20 @@ def test_names_of_ones_own(tmp_path: Path, make_runs: StudyMaker) -> None:
 )
 def test_how_numbers_are_written(written: str, expected: str) -> None:
     assert written == expected
+
+
+def test_accuracy_by_centre(make_runs: StudyMaker) -> None:
+    """Four images of two centres: at A one of two is right, at B both."""
+    runs = make_runs({"adam": [75.0, 75.0]})
+    told = Predictions(
+        ids=np.array(["a", "b", "c", "d"]),
+        probabilities=np.array([[0.9, 0.1], [0.9, 0.1], [0.2, 0.8], [0.1, 0.9]]),
+        labels=np.array([0, 1, 1, 1]),
+    )
+    panel = build_study(runs, "adam").panels[0]
+    centres = {"a": "A", "b": "A", "c": "B", "d": "B"}
+    table = centre_table(panel, {run.id: told for run in runs}, centres)
+    assert table is not None
+    assert [c.text for c in table.rows[0][1]] == ["50.0 ± 0.0 (2)", "100.0 ± 0.0 (2)"]
+    assert centre_table(panel, {}, centres) is None
+    assert centre_table(panel, {run.id: told for run in runs}, dict.fromkeys("abcd", "A")) is None

@@ -18,6 +18,7 @@ from sambench.report.style import BLUE, GREY, ORANGE, VERMILION, Picture
 
 TITLE = "Accuracy by optimizer and model"
 MOST_PANELS = 12
+PRINTED = " Orange squares: the paper's printed numbers, one run each; triangles: beyond the edge."
 
 
 def draw(material: Material) -> Iterator[Picture | LeftOut]:
@@ -86,8 +87,10 @@ def _panel(ax: Axes, labels: list[str], setting: Setting, printed: Mapping[str, 
     shown = {one.candidate: one for one in setting.panel.by("accuracy")}
     for y, label in enumerate(labels):
         if label in printed:
-            ax.plot(printed[label], y, "s", color=ORANGE, mfc="none", ms=4, mew=0.9, zorder=4,
-                    gid="printed")  # fmt: skip
+            x = min(max(printed[label], low), high)
+            shape = "s" if x == printed[label] else "<" if x == low else ">"
+            ax.plot(x, y, shape, color=ORANGE, mfc="none", ms=4, mew=0.9, zorder=4, gid="printed",
+                    clip_on=False)  # fmt: skip
         if label in cells:
             _row(ax, y, cells[label], shown.get(label), is_baseline=label == first)
 
@@ -140,4 +143,4 @@ def _caption(settings: list[Setting], printed: bool) -> str:
             " Crosses: collapsed runs, which predict one class for every image; a triangle and a "
             "number stand for a mean beyond the edge."
         )
-    return text + (" Orange squares: the paper's printed numbers, one run each." if printed else "")
+    return text + (PRINTED if printed else "")
