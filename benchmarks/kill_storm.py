@@ -101,8 +101,8 @@ def start(folder: Path, results: str, machine: str | None, stale: float = 0.0) -
         silent = os.open(folder / f"{results}.err", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(silent, 1)
         os.dup2(silent, 2)
-        words = ["compare", "storm.yaml", "--device", "cpu", "--workers", "1"]
-        app([*words, "--data", "data", "--results", results])
+        options = ["--device", "cpu", "--workers", "1", "--data", "data", "--results", results]
+        app(["compare", "storm.yaml", *options])  # in this process, which is the one to kill
     except SystemExit:
         pass
     except BaseException as error:
@@ -139,7 +139,8 @@ def _watch(log: Path) -> None:
 def outcome(folder: Path) -> dict[str, Any]:
     """Return all that a run left, without its seconds and what is said of the machine."""
     record = json.loads((folder / "run.json").read_text())
-    del record["environment"]
+    for changing in ("environment", "sha256", "artifacts"):  # the history's has the seconds in it
+        record.pop(changing, None)
     record["cost"] = {k: record["cost"][k] for k in ("steps", "gradient_evaluations")}
     record["hessian"] = {k: v for k, v in record["hessian"].items() if "seconds" not in k}
     record["hessian"].pop("peak_memory_bytes", None)

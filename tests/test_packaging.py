@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 import sambench
-from sambench.analysis.published import published_frame
+from sambench.analysis.published import printed_rows
 from sambench.optim.method import optimizers
 
 ROOT = Path(__file__).parents[1]
@@ -56,7 +56,12 @@ def test_the_wheel_holds_the_package_its_suites_and_nothing_else(wheel: zipfile.
     suites = {f"sambench/suites/{path.name}" for path in (ROOT / "suites").glob("*.yaml")}
     described = {name for name in wheel.namelist() if ".dist-info/" in name}
     assert set(wheel.namelist()) - described == package | suites
-    assert {"sambench/py.typed", "sambench/analysis/published.yaml"} <= package
+    assert {
+        "sambench/py.typed",
+        "sambench/analysis/published.yaml",
+        "sambench/analysis/claims.yaml",
+        "sambench/report/templates/page.html",
+    } <= package
     assert {name.partition(".dist-info/")[2] for name in described} == {
         "METADATA",
         "RECORD",
@@ -89,9 +94,9 @@ def test_the_package_works_from_the_wheel_alone(wheel: zipfile.ZipFile, tmp_path
     done = python(["-m", "sambench", "compare", "demo", "--plan"], empty, str(installed))
     assert done.returncode == 0, done.stderr
     assert "9 of 9 runs have something to do; nothing was run" in done.stdout
-    numbers = "from sambench.analysis.published import published_frame as f; print(len(f()))"
+    numbers = "from sambench.analysis.published import printed_rows as f; print(len(f()))"
     found = python(["-c", numbers], empty, str(installed)).stdout
-    assert int(found) == len(published_frame()) > 0
+    assert int(found) == len(printed_rows()) > 0
     assert list(empty.iterdir()) == []
 
 

@@ -1,25 +1,16 @@
-"""From records to comparisons, without torch.
+"""From records to statements, without torch.
 
-groups, frame     records by setting and optimizer; records as one DataFrame
-metrics           what is compared, and which direction is better
-pairing           which run belongs to which; what is left over
-paired, intervals, effects, multiplicity, inference
-tests, intervals, effect sizes, Holm; which test a design gets
-comparison        two sides by one metric: difference, interval, p, verdict
-panels            a report's settings, each optimizer against the baseline
-answer, reach     what a panel says in the end; what a suite can say at most
-cells             a number of a report by its name
-soundness, troubles
-records that cannot be believed; what went wrong with the others
-contrast          two optimizers or two sets of runs, setting by setting
-predictions       two runs on the same test images: McNemar, DeLong
-cells             one optimizer's runs by one metric: mean and interval
-correlation, pareto
-rank correlation of two numbers of runs; who is beaten in neither of two
-roc, reliability, learning
-mean curves over runs: of predictions, and of training
-ranks, profiles, targets
-many data sets; cost within a factor of the best; cost to a target
-published, replication, claims, findings
-the papers' numbers and claims, and what our runs say of them
+metrics, names        what is compared, and which direction is better; names of display
+groups, units         records by setting and optimizer; runs as units: seeds or folds
+inference             the tests, intervals, equivalence
+comparison, families  one statement; all by one metric, corrected together
+study, decision       everything that a report says; which optimizer to choose, at what loss
+contrast              two optimizers or two sets of runs, setting by setting
+published, claims     the papers' numbers and claims, and what our runs say of them
+predictions, curves   single test images; curves over runs
+correlation, ranks, targets
+                      flatness with accuracy; many data sets; cost to a target
+frame                 a row for each run, a row for each comparison
+soundness, troubles, time_estimates
+                      records that cannot be believed; what went wrong; how long the rest takes
 """

@@ -1,31 +1,25 @@
-"""The papers' claims as data: sentences, and the inequalities between cells that they stand for."""
+"""The papers' claims, and what our runs say of each: held, refuted, not reproduced, undecided."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib import resources
+from typing import Any
 
-from sambench.analysis.comparison import BETTER, WORSE
-from sambench.analysis.published import FAMILIES
+from sambench.analysis.comparison import BETTER, EQUIVALENT, WORSE, Comparison
+from sambench.analysis.correlation import RankCorrelation, rank_correlation
+from sambench.analysis.families import compare
+from sambench.analysis.groups import Group, Line, repeat
+from sambench.analysis.metrics import Metric, find_metric
+from sambench.analysis.published import FAMILIES, family, printed_rows
+from sambench.files.yaml_text import read_yaml
 
+HELD, REFUTED, NOT_REPRODUCED = "held", "refuted", "not reproduced"
+UNDECIDED, NOT_TESTED = "undecided", "not tested here"
 NOT_BETTER = "not better"
-
-MARGIN = 1.0
-"""An improvement of less than so many points of accuracy counts as none."""
-
-FAR_CHEAPER = 2.0
-"""Least ratio of training times that "far cheaper" asks for; the paper's are 8 to 61."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cell:
-    """A model trained by an optimizer, both by the paper's names."""
-
-    model: str
-    optimizer: str
-
-    def __str__(self) -> str:
-        return f"{self.optimizer} on {self.model}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,139 +27,248 @@ class Expectation:
     """One inequality of a claim.
 
     Attributes:
-        candidate: The cell that the claim is about.
+        candidate: Architecture and optimizer that the claim is about.
         baseline: What it is compared with.
         metric: By what.
-        expected: "better", "worse" or "not better" (worse, or better by less than `MARGIN`).
-        factor: Least ratio of the baseline's mean to the candidate's that "better" asks for.
+        expected: "better", "worse" or "not better".
+        factor: Least ratio of the baseline to the candidate that "better" asks for.
+        correlation: The claim is that runs of the architecture with a better metric are more
+            accurate, by ranks.
     """
 
-    candidate: Cell
-    baseline: Cell
-    metric: str
+    candidate: tuple[str, str]
+    baseline: tuple[str, str]
+    metric: Metric
     expected: str
-    factor: float | None = None
+    factor: float = 1.0
+    correlation: bool = False
+
+    @property
+    def printed(self) -> float | None:
+        """The papers' own difference, or ratio; None where it was not printed or has no sense."""
+        rows = {(row.model, row.optimizer): row for row in printed_rows()}
+        sides = [rows.get(cell) for cell in (self.candidate, self.baseline)]
+        one, other = (None if row is None else row.of(self.metric.name) for row in sides)
+        if one is None or other is None or self.correlation:
+            return None
+        if self.metric.ratio:
+            return one / other if min(one, other) > 0 else None
+        return round(one - other, 9)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """A sentence of a paper and the inequalities that it stands for.
-
-    Attributes:
-        name: Short.
-        sentence: What the paper claims.
-        source: Where.
-        expectations: All of them must hold.
-    """
+    """A sentence of a paper, where it may be judged, and the inequalities that it stands for."""
 
     name: str
+    paper: str
     sentence: str
     source: str
+    where: Mapping[str, Sequence[Any]]
     expectations: tuple[Expectation, ...]
 
 
-def _beside(
-    optimizer: str, models: Iterable[str], metrics: Iterable[str], expected: str
-) -> tuple[Expectation, ...]:
-    """Expect the same of an optimizer against Adam on several models."""
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What our runs say of one inequality.
+
+    Attributes:
+        expectation: The inequality.
+        standing: One of this module's.
+        comparison: Our runs, corrected over the claim; None where there are none.
+        alone: p of the inequality by itself, which is what "held" asks for.
+        correlation: Likewise of a claim about ranks.
+        why: Why nothing is said, where that is so.
+    """
+
+    expectation: Expectation
+    standing: str
+    comparison: Comparison | None = None
+    alone: float | None = None
+    correlation: RankCorrelation | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """What our runs say of a claim."""
+
+    claim: Claim
+    evidence: tuple[Evidence, ...]
+
+    @property
+    def standing(self) -> str:
+        """The worst of its inequalities'; held only if all are, not tested if none is."""
+        standings = [found.standing for found in self.evidence]
+        for one in (REFUTED, NOT_REPRODUCED):
+            if one in standings:
+                return one
+        if set(standings) == {NOT_TESTED}:
+            return NOT_TESTED
+        return HELD if set(standings) == {HELD} else UNDECIDED
+
+
+@cache
+def claims() -> tuple[Claim, ...]:
+    """Return the claims of `claims.yaml`."""
+    text = resources.files("sambench.analysis").joinpath("claims.yaml").read_text("utf-8")
     return tuple(
-        Expectation(
-            candidate=Cell(model=model, optimizer=optimizer),
-            baseline=Cell(model=model, optimizer="adam"),
-            metric=metric,
-            expected=expected,
+        Claim(
+            name=given["name"],
+            paper=paper["paper"],
+            sentence=given["sentence"],
+            source=given["source"],
+            where=paper["where"],
+            expectations=tuple(e for item in given["expect"] for e in _expectations(item)),
         )
-        for model in models
-        for metric in metrics
+        for paper in read_yaml(text)["papers"]
+        for given in paper["claims"]
     )
 
 
-def _others(*models: str) -> tuple[str, ...]:
-    return tuple(name for name in FAMILIES if name not in models)
+def _expectations(item: Mapping[str, Any]) -> Iterable[Expectation]:
+    ranked = "correlation" in item
+    optimizer = item.get("optimizer", "adam")
+    for model in item.get("models", FAMILIES):
+        for metric in [item["correlation"]] if ranked else item["metrics"]:
+            yield Expectation(
+                candidate=(model, optimizer),
+                baseline=(item.get("against_model", model), item.get("against", optimizer)),
+                metric=find_metric(metric),
+                expected=item["expected"],
+                factor=float(item.get("factor", 1)),
+                correlation=ranked,
+            )
 
 
-ACCURACY, CURVATURE = ("accuracy",), ("top", "trace", "median", "mean", "sd")
-PAPER_A = "hassan2024sharpness"
+def examine(groups: Sequence[Group]) -> tuple[Finding, ...]:
+    """Say of each claim what the runs show, those of the paper's own protocol alone.
 
-CLAIMS = (
-    Claim(
-        name="sam-beats-adam",
-        sentence="SAM is more accurate than Adam on all four models.",
-        source=f"{PAPER_A}, tables 2 to 5",
-        expectations=_beside("sam", FAMILIES, ACCURACY, BETTER),
-    ),
-    Claim(
-        name="asam-helps-cnns",
-        sentence="ASAM is more accurate than Adam on CNNs and less accurate on transformers.",
-        source=f"{PAPER_A}, tables 2 to 5",
-        expectations=(
-            *_beside("asam", ("resnet50", "vgg16"), ACCURACY, BETTER),
-            *_beside("asam", ("vit", "swin"), ACCURACY, WORSE),
-        ),
-    ),
-    Claim(
-        name="gsam-helps-resnet50",
-        sentence="GSAM is more accurate than Adam on ResNet50 only.",
-        source=f"{PAPER_A}, tables 2 to 5",
-        expectations=(
-            *_beside("gsam", ("resnet50",), ACCURACY, BETTER),
-            *_beside("gsam", _others("resnet50"), ACCURACY, NOT_BETTER),
-        ),
-    ),
-    Claim(
-        name="crsam-helps-vgg16",
-        sentence="CR-SAM is more accurate than Adam on VGG16 only.",
-        source=f"{PAPER_A}, tables 2 to 5",
-        expectations=(
-            *_beside("crsam", ("vgg16",), ACCURACY, BETTER),
-            *_beside("crsam", _others("vgg16"), ACCURACY, NOT_BETTER),
-        ),
-    ),
-    Claim(
-        name="wsam-helps-none",
-        sentence="WSAM is more accurate than Adam on none of the models.",
-        source=f"{PAPER_A}, tables 2 to 5",
-        expectations=_beside("wsam", FAMILIES, ACCURACY, NOT_BETTER),
-    ),
-    Claim(
-        name="sam-is-flatter",
-        sentence="SAM's minimum is flatter than Adam's on all models, by all five measures.",
-        source=f"{PAPER_A}, tables 2 to 5",
-        expectations=_beside("sam", FAMILIES, CURVATURE, BETTER),
-    ),
-    Claim(
-        name="sam-and-crsam-are-cheap",
-        sentence="SAM and CR-SAM are far cheaper than ASAM, GSAM and WSAM.",
-        source=f"{PAPER_A}, tables 2 to 5",
-        expectations=tuple(
-            Expectation(
-                candidate=Cell(model=model, optimizer=cheap),
-                baseline=Cell(model=model, optimizer=dear),
-                metric="train_seconds",
-                expected=BETTER,
-                factor=FAR_CHEAPER,
+    An inequality is held where its own test shows it (a claim asks for all, so no correction is
+    due). It is refuted where the opposite, or equivalence, is shown after the correction over the
+    claim, and not reproduced where our interval excludes the printed difference.
+    """
+    return tuple(_examine(claim, [g for g in groups if _fits(g, claim)]) for claim in claims())
+
+
+def _fits(group: Group, claim: Claim) -> bool:
+    """Whether a group is of a claim's data and protocol, base and learning rate apart."""
+    setting = group.setting
+    values = {name: getattr(setting, name, None) for name in claim.where}
+    values |= {"stop": setting.stop.rule} if "stop" in values else {}
+    of_lines = ("base", "lr")
+    return family(setting.model) is not None and all(
+        values[name] in allowed for name, allowed in claim.where.items() if name not in of_lines
+    )
+
+
+def _lines(
+    cell: tuple[str, str], groups: Sequence[Group], claim: Claim
+) -> list[tuple[Group, Line]]:
+    return [
+        (group, line)
+        for group in groups
+        if family(group.setting.model) == cell[0]
+        for line in group.lines
+        if line.optimizer["name"] == cell[1]
+        and line.completed
+        and all(
+            line.optimizer.get(name) in claim.where[name]
+            for name in ("base", "lr")
+            if name in claim.where
+        )
+    ]
+
+
+def _examine(claim: Claim, groups: Sequence[Group]) -> Finding:
+    made: dict[int, Group] = {}
+    evidence: dict[int, Evidence] = {}
+    for place, expectation in enumerate(claim.expectations):
+        if expectation.correlation:
+            evidence[place] = _ranked(expectation, groups)
+            continue
+        sides = [
+            _lines(cell, groups, claim) for cell in (expectation.baseline, expectation.candidate)
+        ]
+        if not all(sides):
+            evidence[place] = Evidence(expectation=expectation, standing=NOT_TESTED)
+        elif max(map(len, sides)) > 1:
+            why = "several settings or hyperparameters fit, and none is chosen"
+            evidence[place] = Evidence(expectation=expectation, standing=UNDECIDED, why=why)
+        else:
+            made[place] = _pair(sides[0][0], sides[1][0])
+    for metric in dict.fromkeys(claim.expectations[place].metric for place in made):
+        places = [p for p in made if claim.expectations[p].metric == metric]
+        together = compare([made[place] for place in places], metric).by_group
+        for place, (corrected,) in zip(places, together, strict=True):
+            ((alone,),) = compare([made[place]], metric).by_group
+            expectation = claim.expectations[place]
+            evidence[place] = Evidence(
+                expectation=expectation,
+                standing=_standing(expectation, alone, corrected),
+                comparison=corrected,
+                alone=alone.p,
             )
-            for model in FAMILIES
-            for cheap in ("sam", "crsam")
-            for dear in ("asam", "gsam", "wsam")
-        ),
-    ),
-    Claim(
-        name="vit-is-flattest",
-        sentence="Of the minima that Adam finds, ViT's is flattest and ResNet50's sharpest.",
-        source=f"{PAPER_A}, table 1",
-        expectations=tuple(
-            Expectation(
-                candidate=Cell(model=flat, optimizer="adam"),
-                baseline=Cell(model=sharp, optimizer="adam"),
-                metric="top",
-                expected=BETTER,
-            )
-            for flat, sharp in (
-                *(("vit", model) for model in _others("vit")),
-                *((model, "resnet50") for model in _others("vit", "resnet50")),
-            )
-        ),
-    ),
-)
-"""What the first paper says that its tables can be asked about."""
+    return Finding(claim=claim, evidence=tuple(evidence[p] for p in sorted(evidence)))
+
+
+def _pair(baseline: tuple[Group, Line], candidate: tuple[Group, Line]) -> Group:
+    """Return a group of two lines, which may be of two models."""
+    (group, first), (other, second) = baseline, candidate
+    if group is not other:
+        first, second = (
+            replace(line, label=g.setting.model, title=g.setting.model)
+            for g, line in ((group, first), (other, second))
+        )
+    return Group(setting=other.setting, lines=(first, second), title=other.title, baseline=True)
+
+
+def _standing(expectation: Expectation, alone: Comparison, corrected: Comparison) -> str:
+    if not alone.enough:
+        return UNDECIDED
+    if _refuted(expectation, corrected):
+        return REFUTED
+    if _held(expectation, alone):
+        return HELD
+    printed, low, high = expectation.printed, corrected.low, corrected.high
+    if printed is None or low is None or high is None or low <= printed <= high:
+        return UNDECIDED
+    return NOT_REPRODUCED
+
+
+def _refuted(expectation: Expectation, found: Comparison) -> bool:
+    """Whether the opposite, equivalence, or too small a factor is shown."""
+    opposite = {BETTER: (WORSE, EQUIVALENT), WORSE: (BETTER, EQUIVALENT), NOT_BETTER: (BETTER,)}
+    too_small = expectation.factor > 1 and (found.low or 0.0) > 1 / expectation.factor
+    return found.verdict in opposite[expectation.expected] or too_small
+
+
+def _held(expectation: Expectation, found: Comparison) -> bool:
+    if expectation.expected == NOT_BETTER:
+        return found.verdict in (WORSE, EQUIVALENT)
+    far = expectation.factor == 1 or (
+        found.high is not None and found.high < 1 / expectation.factor
+    )
+    return found.verdict == expectation.expected and far
+
+
+def _ranked(expectation: Expectation, groups: Sequence[Group]) -> Evidence:
+    """Judge whether flatter runs of an architecture are the more accurate ones."""
+    accuracy, metric = find_metric("accuracy"), expectation.metric
+    fitting = [g for g in groups if family(g.setting.model) == expectation.candidate[0]]
+    rows = [
+        (value, score, repeat(record), group.title)
+        for group in fitting
+        for record in group.completed
+        if (value := metric.comparable(record)) is not None
+        and (score := accuracy.of(record)) is not None
+    ]
+    if len(rows) < 3:
+        return Evidence(expectation=expectation, standing=NOT_TESTED)
+    sharp, accurate, repeats, settings = zip(*rows, strict=True)
+    found = rank_correlation(sharp, accurate, repeats, settings)
+    standing = UNDECIDED
+    if found.interval is not None and not math.isnan(found.interval[0]):
+        low, high = found.interval
+        standing = HELD if high < 0 else REFUTED if low > 0 else UNDECIDED
+    return Evidence(expectation=expectation, standing=standing, correlation=found)

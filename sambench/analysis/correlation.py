@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sambench.analysis.intervals import LEVEL, RESAMPLES, Interval
-
+RESAMPLES = 9_999
 LEAST_REPEATS = 6
 """From so many seeds (or folds) on their bootstrap is worth printing."""
 
@@ -23,13 +22,13 @@ class RankCorrelation:
 
     Attributes:
         tau: Between -1 and 1; None where one of the two numbers is constant.
-        interval: Percentile bootstrap over repeats; None for fewer than six of them.
+        interval: 95 %, percentile bootstrap over repeats; None for fewer than six of them.
         runs: Number of runs.
         pairs: Number of pairs of runs that were compared.
     """
 
     tau: float | None
-    interval: Interval | None
+    interval: tuple[float, float] | None
     runs: int
     pairs: int
 
@@ -77,9 +76,8 @@ def rank_correlation(
     if number >= LEAST_REPEATS and not math.isnan(tau):
         drawn = np.random.default_rng(seed).multinomial(number, [1 / number] * number, resamples)
         taus = _tau(drawn.astype(np.float64), agreeing, untied_one, untied_other)
-        low, high = np.nanpercentile(taus, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
-        method = f"percentile bootstrap over {number} repeats ({resamples} resamples, seed {seed})"
-        interval = Interval(low=float(low), high=float(high), level=LEVEL, method=method)
+        low, high = np.nanpercentile(taus, [2.5, 97.5])
+        interval = (float(low), float(high))
     return RankCorrelation(
         tau=None if math.isnan(tau) else tau,
         interval=interval,

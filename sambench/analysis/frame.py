@@ -1,138 +1,94 @@
-"""Records as a table: a row for each run, a column for each field.
-
-A DataFrame where people look at it; columns of plain values for what goes over every table of
-10,000 records, which pandas is slow at: slicing a frame for each of its cells took as long as all
-else.
-"""
+"""Records and statements as tidy tables: a row for each run, a row for each comparison."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from msgspec import UNSET
-
-from sambench.files.definition import Definition
+from sambench.analysis.comparison import Comparison
+from sambench.analysis.metrics import collapsed, measured
 from sambench.store.record import RunRecord
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-NAME, STATUS = "name", "status"
-SEED, FOLD, SPLIT_SEED = "config.seed", "config.fold", "config.split_seed"
-DATASET, MODEL, OPTIMIZER = "config.dataset", "config.model", "config.optimizer.name"
-COLLAPSED, TRAIN, TEST = "final.test.collapsed", "data.train", "data.test"
+Columns = dict[str, list[Any]]
 
 
-def frame(records: Iterable[RunRecord]) -> pd.DataFrame:
-    """Return a row for each run, indexed by its id, in the given order.
+def runs_table(records: Iterable[RunRecord]) -> Columns:
+    """Return a row for each run: its state, every setting, and every metric that any run has.
 
-    Columns are the record's fields with a point at each level: `status`, `config.model`,
-    `config.optimizer.rho`, `final.test.accuracy`, `hessian.top.value` ... Lists become tuples. A
-    field that a run lacks is missing (None or NaN) in its row.
+    Settings are `dataset`, `model`, `optimizer.name`, `optimizer.rho` ...; metrics go by their
+    names and are as printed: percent, seconds, eigenvalues. What a run lacks is None in its row.
 
     Args:
         records: Any runs, of any status.
+
+    Returns:
+        Columns of one length, as `pandas.DataFrame` takes them.
     """
-    import pandas as pd
-
-    records = list(records)
-    rows = [_row(record) for record in records]
-    return pd.DataFrame(rows, index=pd.Index([record.id for record in records], name="id"))
-
-
-def _row(record: RunRecord) -> dict[str, Any]:
-    held = {name: getattr(record, name) for name in record.__struct_fields__}
-    return {NAME: record.name, **flatten({**held, "config": record.config.to_dict()})}
+    runs = list(records)
+    configs = [run.config for run in runs]
+    columns: Columns = {
+        "id": [run.id for run in runs],
+        "name": [run.name for run in runs],
+        "suite": [run.suite for run in runs],
+        "status": [run.status for run in runs],
+        "collapsed": [collapsed(run) for run in runs],
+        "error": [run.error for run in runs],
+    }
+    for name in configs[0].to_dict() if configs else ():
+        if name not in ("optimizer", "stop"):
+            columns[name] = [getattr(config, name) for config in configs]
+    columns["stop.rule"] = [config.stop.rule for config in configs]
+    columns["stop.value"] = [config.stop.value for config in configs]
+    for name in dict.fromkeys(name for config in configs for name in config.optimizer):
+        columns[f"optimizer.{name}"] = [config.optimizer.get(name) for config in configs]
+    return columns | {metric.name: [metric.of(run) for run in runs] for metric in measured(runs)}
 
 
 def flatten(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return the leaves of nested mappings under their paths, joined by points."""
     leaves: dict[str, Any] = {}
     for key, value in section.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             leaves.update(flatten(value, f"{prefix}{key}."))
         else:
             leaves[prefix + key] = tuple(value) if isinstance(value, list) else value
     return leaves
 
 
-def column(runs: pd.DataFrame, name: str) -> list[Any]:
-    """Return a column's values, None where one is missing or there is no such column."""
-    if name not in runs.columns:
-        return [None] * len(runs)
-    return [
-        None if isinstance(value, float) and math.isnan(value) else value
-        for value in runs[name].tolist()
-    ]
+def comparisons_table(found: Iterable[Comparison]) -> Columns:
+    """Return a row for each comparison, in numbers: columns, as `pandas.DataFrame` takes them."""
+    rows = [plain_comparison(one) for one in found]
+    return {name: [row[name] for row in rows] for name in (rows[0] if rows else ())}
 
 
-class Columns:
-    """Some columns of runs, each a list of plain values in the order of the runs, None if missing.
-
-    Args:
-        values: Each column's values, all of one length.
-        number: How many runs there are.
-    """
-
-    def __init__(self, values: Mapping[str, Sequence[Any]], number: int) -> None:
-        self._values = dict(values)
-        self._number = number
-
-    @classmethod
-    def of(cls, runs: pd.DataFrame, names: Iterable[str]) -> Columns:
-        """Return columns of a frame."""
-        return cls({name: column(runs, name) for name in names}, len(runs))
-
-    @classmethod
-    def of_records(cls, records: Sequence[RunRecord], names: Iterable[str]) -> Columns:
-        """Return columns of records, named and valued as `frame` has them."""
-        held: dict[str, list[Any]] = {}
-        values = {name: [_plain(leaf) for leaf in _at(records, name, held)] for name in names}
-        return cls(values, len(records))
-
-    def __len__(self) -> int:
-        return self._number
-
-    def __getitem__(self, name: str) -> Sequence[Any]:
-        """Return a column's values; a column that is not there is missing everywhere."""
-        if name not in self._values:
-            self._values[name] = [None] * self._number
-        return self._values[name]
-
-    def part(self, start: int, end: int) -> Columns:
-        """Return the runs from one place up to another."""
-        length = len(range(self._number)[start:end])
-        return Columns({name: found[start:end] for name, found in self._values.items()}, length)
-
-    def rows(self, places: Sequence[int]) -> Columns:
-        """Return the runs at some places, in that order."""
-        values = {name: [held[i] for i in places] for name, held in self._values.items()}
-        return Columns(values, len(places))
-
-
-def _at(records: Sequence[RunRecord], path: str, held: dict[str, list[Any]]) -> list[Any]:
-    """Return what each record has at a path, if anything; every section is looked up once."""
-    if path not in held:
-        section, _, key = path.rpartition(".")
-        if section:
-            held[path] = [_member(found, key) for found in _at(records, section, held)]
-        else:
-            held[path] = [getattr(record, key, None) for record in records]
-    return held[path]
-
-
-def _member(section: object, key: str) -> Any:
-    if isinstance(section, dict):
-        return section.get(key)
-    found = getattr(section, key, None) if isinstance(section, Definition) else None
-    return None if found is UNSET else found
-
-
-def _plain(leaf: Any) -> Any:
-    if isinstance(leaf, float):
-        return None if math.isnan(leaf) else leaf
-    if isinstance(leaf, list):
-        return tuple(leaf)
-    return None if isinstance(leaf, Mapping) else leaf
+def plain_comparison(one: Comparison) -> dict[str, Any]:
+    """Return a comparison as plain values: what `comparisons.csv` and `--json` have of it."""
+    low, high = one.images or (None, None)
+    return {
+        "setting": one.setting,
+        "settings": one.settings,
+        "metric": one.metric.name,
+        "baseline": one.baseline,
+        "candidate": one.candidate,
+        "scale": "ratio" if one.metric.ratio else "difference",
+        "unit": one.metric.unit,
+        "n": one.n,
+        "counted": one.design.unit,
+        "estimate": one.estimate,
+        "low": one.low,
+        "high": one.high,
+        "p": one.p,
+        "p_equivalent": one.p_equivalent,
+        "verdict": one.verdict,
+        "test": one.design.test if one.p is not None else None,
+        "family": one.family,
+        "least_units": one.design.least_units,
+        "lost_baseline": one.lost[0],
+        "lost_candidate": one.lost[1],
+        "dz": one.effect,
+        "sd": one.sd,
+        "wins": one.wins,
+        "pairs": one.pairs,
+        "low_with_other_images": low,
+        "high_with_other_images": high,
+    }

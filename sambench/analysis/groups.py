@@ -1,18 +1,33 @@
-"""Records as comparable cells: which runs repeat each other, and which belong in one table."""
+"""Records as comparable groups: which runs repeat each other, and which belong in one table."""
 
 from __future__ import annotations
 
+import functools
+import itertools
+import math
 import operator
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+from sambench.analysis.metrics import collapsed
+from sambench.analysis.names import Names
 from sambench.config.run_config import EXECUTION, RunConfig
 from sambench.optim.base import Setting
-from sambench.store.record import COMPLETED, RunRecord
+from sambench.store.record import COMPLETED, DIVERGED, FAILED, RunRecord
 
 REPEATS = ("split_seed", "fold", "seed")
 """Settings that make runs repetitions of each other (`split_seed` where the split has folds)."""
+
+LOST = (FAILED, DIVERGED)
+"""How a run ends without a result of its own making; one that is missing or running is not lost."""
+
+Repeat = tuple[int, int | None, int]
+"""Seed of the split, fold, and seed of a run."""
+
+Images = tuple[object, ...]
+"""What tells the training and test images of runs apart: prepared data, split, code."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,18 +36,25 @@ class Line:
 
     Attributes:
         label: The optimizer's name, with the settings that tell it from others of its name.
+        title: The label as it is printed.
         optimizer: All its settings.
         records: In order of split, seed and fold; not only completed ones.
     """
 
     label: str
+    title: str
     optimizer: Mapping[str, Setting]
     records: tuple[RunRecord, ...]
 
-    @property
+    @functools.cached_property
     def completed(self) -> tuple[RunRecord, ...]:
         """The runs that count."""
         return tuple(record for record in self.records if record.status == COMPLETED)
+
+    def lost(self) -> Counter[str]:
+        """Return how many runs ended in which bad way: failed, diverged or collapsed."""
+        bad = [record.status for record in self.records if record.status in LOST]
+        return Counter([*bad, *("collapsed" for r in self.completed if collapsed(r))])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,30 +63,101 @@ class Group:
 
     Attributes:
         setting: The configuration shared by all runs, seed, fold and optimizer aside.
-        lines: The baseline first, the others by name.
+        lines: The baseline first, the others in the suite's order, else by label.
+        title: Model and dataset, and what tells the setting from others of theirs.
+        baseline: Whether the first line is of the baseline.
+        part: 1, or from 2 on for runs of other images than most runs of the same setting.
     """
 
     setting: RunConfig
     lines: tuple[Line, ...]
+    title: str = ""
+    baseline: bool = False
+    part: int = 1
 
-    @property
-    def place(self) -> str:
-        """Model and dataset, as people name the setting."""
-        return f"{self.setting.model} on {self.setting.dataset}"
+    @functools.cached_property
+    def records(self) -> tuple[RunRecord, ...]:
+        """All runs, line by line."""
+        return tuple(record for line in self.lines for record in line.records)
+
+    @functools.cached_property
+    def completed(self) -> tuple[RunRecord, ...]:
+        """The runs that count, line by line."""
+        return tuple(record for line in self.lines for record in line.completed)
+
+    @functools.cached_property
+    def folds(self) -> bool:
+        """Whether the runs were tested on different parts, folds or resampled splits."""
+        return len({repeat(record)[:2] for record in self.records}) > 1
+
+    @functools.cached_property
+    def test_over_train(self) -> float | None:
+        """Mean n_test / n_train of the folds; None on one test part.
+
+        Where no record has the sizes, k folds have 1 / (k - 1).
+        """
+        if not self.folds:
+            return None
+        sizes = [(data.get("test"), data.get("train")) for r in self.records if (data := r.data)]
+        known = [test / train for test, train in sizes if test and train]
+        folds = len({repeat(record)[1] for record in self.records})
+        return math.fsum(known) / len(known) if known else 1 / max(folds - 1, 1)
+
+    def line(self, label: str) -> Line:
+        """Return the line of a label."""
+        return next(line for line in self.lines if line.label == label)
 
 
-def groups(records: Iterable[RunRecord], baseline: str | None) -> tuple[Group, ...]:
+def repeat(record: RunRecord) -> Repeat:
+    """Return what makes a run a repetition of others."""
+    config = record.config
+    return config.split_seed, config.fold, config.seed
+
+
+def build_groups(
+    records: Iterable[RunRecord],
+    baseline: str | None,
+    planned: Sequence[RunConfig] = (),
+    names: Names | None = None,
+) -> tuple[Group, ...]:
     """Sort records into groups, in order of dataset and model.
+
+    Runs of other images (data prepared anew, another split, other code) are never averaged
+    together: they become groups of their own.
 
     Args:
         records: Any runs.
-        baseline: Name of the optimizer that comes first.
+        baseline: Name or label of the optimizer that comes first. Where several of its name differ
+            in a setting, the first of them is the baseline (`ambiguous_baseline` says so).
+        planned: Runs in the order of a suite, which the lines follow.
+        names: Of display.
     """
+    names = names or Names()
+    order = {_key(config.optimizer): place for place, config in reversed([*enumerate(planned)])}
     alike: dict[tuple[object, ...], list[RunRecord]] = {}
     for record in records:
         alike.setdefault(_shared(record.config), []).append(record)
-    made = [_group(runs, baseline) for runs in alike.values()]
-    return tuple(sorted(made, key=lambda c: (c.setting.dataset, c.setting.model, c.setting.name)))
+    made = [_group(runs, baseline, order, names) for runs in alike.values()]
+    made.sort(key=lambda g: (g.setting.dataset, g.setting.model, g.setting.name))
+    parts = [part for group in made for part in on_the_same_images(group)]
+    return tuple(
+        replace(group, title=title, baseline=_is_called(group.lines[0], baseline))
+        for group, title in zip(parts, titles(parts, names), strict=True)
+    )
+
+
+def ambiguous_baseline(groups: Sequence[Group], baseline: str) -> tuple[str, ...]:
+    """Return the labels that the baseline's name stands for, where they are several."""
+    if "(" in baseline:
+        return ()
+    labels = dict.fromkeys(
+        line.label for group in groups for line in group.lines if line.optimizer["name"] == baseline
+    )
+    return tuple(labels) if len(labels) > 1 else ()
+
+
+def _is_called(line: Line, name: str | None) -> bool:
+    return name is not None and name in (line.label, line.optimizer["name"])
 
 
 def _without(*names: str) -> Callable[[RunConfig], tuple[object, ...]]:
@@ -83,26 +176,32 @@ def _shared(config: RunConfig) -> tuple[object, ...]:
     return (_SHARED if config.fold is None else _SHARED_BY_FOLDS)(config)
 
 
-def _repeat(record: RunRecord) -> tuple[int, int, int]:
-    config = record.config
-    return config.split_seed, config.seed, config.fold or 0
+def _key(optimizer: Mapping[str, Setting]) -> str:
+    return repr(sorted(optimizer.items()))
 
 
-def _group(records: list[RunRecord], baseline: str | None) -> Group:
+def _group(
+    records: list[RunRecord], baseline: str | None, order: Mapping[str, int], names: Names
+) -> Group:
     lines: dict[str, list[RunRecord]] = {}
     for record in records:
-        lines.setdefault(repr(sorted(record.config.optimizer.items())), []).append(record)
+        lines.setdefault(_key(record.config.optimizer), []).append(record)
     optimizers = [runs[0].config.optimizer for runs in lines.values()]
-    made = [
-        Line(
-            label=_label(runs[0].config.optimizer, optimizers),
+    made = []
+    for key, runs in lines.items():
+        label = _label(runs[0].config.optimizer, optimizers)
+        line = Line(
+            label=label,
+            title=names.optimizer(label),
             optimizer=runs[0].config.optimizer,
-            records=tuple(sorted(runs, key=_repeat)),
+            records=tuple(
+                sorted(runs, key=lambda r: (repeat(r)[0], r.config.seed, repeat(r)[1] or 0))
+            ),
         )
-        for runs in lines.values()
-    ]
-    made.sort(key=lambda line: (line.optimizer["name"] != baseline, line.label))
-    return Group(setting=records[0].config, lines=tuple(made))
+        rank = order.get(key, len(order))
+        made.append(((not _is_called(line, baseline), rank, label), line))
+    made.sort(key=operator.itemgetter(0))
+    return Group(setting=records[0].config, lines=tuple(line for _, line in made))
 
 
 def _label(optimizer: Mapping[str, Setting], others: Iterable[Mapping[str, Setting]]) -> str:
@@ -110,12 +209,90 @@ def _label(optimizer: Mapping[str, Setting], others: Iterable[Mapping[str, Setti
     name = str(optimizer["name"])
     namesakes = [other for other in others if other["name"] == name]
     differing = [
-        f"{key}={_short(value)}"
+        f"{key}={f'{value:g}' if isinstance(value, float) else value}"
         for key, value in optimizer.items()
         if any(other.get(key) != value for other in namesakes)
     ]
     return f"{name} ({', '.join(differing)})" if differing else name
 
 
-def _short(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+def on_the_same_images(group: Group) -> Iterator[Group]:
+    """Part a group whose runs of one fold were not trained and tested on the same images.
+
+    Runs without a data section, as those that failed early, stay with the most.
+    """
+    seen: dict[tuple[int, int | None], Counter[Images]] = {}
+    for record in group.records:
+        if record.data is not None:
+            seen.setdefault(repeat(record)[:2], Counter())[_images(record)] += 1
+    if all(len(found) == 1 for found in seen.values()):
+        yield group
+        return
+    rank = {
+        (fold, images): place
+        for fold, found in seen.items()
+        for place, (images, _) in enumerate(found.most_common())
+    }
+    parts: dict[int, list[Line]] = {}
+    for line in group.lines:
+        by_part: dict[int, list[RunRecord]] = {}
+        for record in line.records:
+            part = rank.get((repeat(record)[:2], _images(record)), 0)
+            by_part.setdefault(part, []).append(record)
+        for part, records in by_part.items():
+            parts.setdefault(part, []).append(replace(line, records=tuple(records)))
+    for number, part in enumerate(sorted(parts), start=1):
+        yield replace(group, lines=tuple(parts[part]), part=number)
+
+
+def _images(record: RunRecord) -> Images:
+    data = record.data or {}
+    return data.get("fingerprint"), data.get("split_sha256"), record.numerics
+
+
+def titles(among: Sequence[Group], names: Names) -> list[str]:
+    """Name each group by model and dataset, and by the settings that tell it from its namesakes."""
+    plain = [f"{names.model(g.setting.model)} on {names.dataset(g.setting.dataset)}" for g in among]
+    namesakes: dict[str, list[Group]] = {}
+    for group, title in zip(among, plain, strict=True):
+        namesakes.setdefault(title, []).append(group)
+    told = {title: _told_apart(found) for title, found in namesakes.items()}
+    places = {title: itertools.count() for title in told}
+    return [f"{title}{told[title][next(places[title])]}" for title in plain]
+
+
+def _told_apart(namesakes: Sequence[Group]) -> list[str]:
+    """Return what tells each of some groups of one name from the others; nothing for one."""
+    if len(namesakes) == 1:
+        return [""]
+    folds = any(group.setting.fold is not None for group in namesakes)
+    repeated = ("optimizer", *REPEATS) if folds else ("optimizer", "seed")
+    differing = [
+        name
+        for name in RunConfig.__struct_fields__
+        if name not in repeated
+        and any(
+            getattr(group.setting, name) != getattr(namesakes[0].setting, name)
+            for group in namesakes
+        )
+    ]
+    said = [
+        [f"{name}={_plain(getattr(group.setting, name))}" for name in differing]
+        for group in namesakes
+    ]
+    counted = Counter(map(tuple, said))
+    places: Counter[tuple[str, ...]] = Counter()
+    for parts in said:
+        key = tuple(parts)
+        if counted[key] > 1:
+            places[key] += 1
+            parts.append(f"images {places[key]} of {counted[key]}")
+    return [f" ({', '.join(parts)})" for parts in said]
+
+
+def _plain(value: Any) -> str:
+    rule = getattr(value, "rule", None)
+    if rule is None:
+        return str(value)
+    amount = getattr(value, "value", None)
+    return str(rule) if amount is None else f"{rule}={amount:g}"

@@ -1,23 +1,28 @@
-"""Two models on the same test images: exact McNemar for accuracy, DeLong for AUROC."""
+"""What runs say of single test images: operating points, calibration, and tests of two runs."""
 
 from __future__ import annotations
 
 import io
 import math
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
-from scipy.special import ndtr
+from scipy.special import expit, logit, ndtr
 
-from sambench.analysis.intervals import LEVEL, Interval
 from sambench.errors import DamagedError, StoreError
 from sambench.files.checksums import read_checked
 from sambench.store.record import COMPLETED, RunRecord
 
 VERSION = 1
+RESAMPLES = 2_000
+OPERATING_POINT = 0.9
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +58,8 @@ def read_predictions(path: Path, record: RunRecord | None = None) -> Predictions
 
     Args:
         path: The file.
-        record: Of its run: the file must be the one that the record is bound to, and give the
-            accuracy that the record has.
+        record: Of its run: a file that the record is bound to must be the one that the run wrote,
+            and give the accuracy that the record has.
 
     Raises:
         StoreError: If it is missing, damaged, of another version or does not fit the record.
@@ -75,7 +80,16 @@ def read_predictions(path: Path, record: RunRecord | None = None) -> Predictions
         raise StoreError(f"{path} is damaged ({error}); {remedy}") from None
     if version != VERSION:
         raise StoreError(f"{path} has version {version}, not {VERSION}; {remedy}")
-    if record is not None:
+    shape, labels = found.probabilities.shape, found.labels
+    if (
+        len(shape) != 2
+        or labels.shape != shape[:1]
+        or not shape[0]
+        or not np.isfinite(found.probabilities).all()
+        or not 0 <= labels.min() <= labels.max() < shape[1]
+    ):
+        raise StoreError(f"{path} is damaged (no probability of each class for each label)")
+    if record is not None and record.sha256_of(path.name) is not None:
         _check_accuracy(found, record, path)
     return found
 
@@ -160,7 +174,7 @@ class DeLong:
     standard_errors: tuple[float, float]
     difference: float
     standard_error: float
-    interval: Interval
+    interval: tuple[float, float]
     p: float
 
 
@@ -195,9 +209,7 @@ def delong(baseline: Predictions, candidate: Predictions) -> DeLong:
         standard_errors=(math.sqrt(covariance[0, 0]), math.sqrt(covariance[1, 1])),
         difference=difference,
         standard_error=error,
-        interval=Interval(
-            low=difference - half, high=difference + half, level=LEVEL, method="DeLong"
-        ),
+        interval=(difference - half, difference + half),
         p=float(2 * ndtr(-abs(difference) / error)) if error else float(difference == 0),
     )
 
@@ -232,3 +244,104 @@ def _aligned(first: Predictions, second: Predictions) -> tuple[Predictions, Pred
             "the two runs were not tested on the same images; compare runs of one split and fold"
         )
     return one, other
+
+
+def with_predictions(record: RunRecord, predictions: Predictions) -> RunRecord:
+    """Return a record whose test section has what its predictions tell of two classes besides.
+
+    `sensitivity_at_90` (specificity), `specificity_at_90` (sensitivity), and `calibration_slope`;
+    None where they are not defined.
+    """
+    final = record.final or {}
+    if predictions.probabilities.shape[1] != 2 or "test" not in final:
+        return record
+    scores, positive = predictions.probabilities[:, 1], predictions.labels == 1
+    points = roc_points(scores, positive)
+    found: dict[str, float | None] = {"calibration_slope": calibration_slope(scores, positive)}
+    if points is not None:
+        false, true = points
+        found["sensitivity_at_90"] = float(true[false <= 1 - OPERATING_POINT + 1e-12].max())
+        found["specificity_at_90"] = float(1 - false[true >= OPERATING_POINT - 1e-12].min())
+    return replace(record, final={**final, "test": {**final["test"], **found}})
+
+
+def roc_points(scores: Floats, positive: NDArray[np.bool_]) -> tuple[Floats, Floats] | None:
+    """Return false and true positive rates at every threshold, from (0, 0) to (1, 1).
+
+    Images of one score are passed at once, so the area below the straight lines between the points
+    counts ties half. None where there is no positive or no negative.
+
+    Args:
+        scores: Of each image, shape (N,).
+        positive: Whether it is of the class, shape (N,).
+    """
+    positives, negatives = int(positive.sum()), int((~positive).sum())
+    if not positives or not negatives:
+        return None
+    order = np.argsort(-scores, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
+    hits = np.cumsum(positive[order])[ends]
+    true = np.concatenate([[0.0], hits / positives])
+    false = np.concatenate([[0.0], (ends + 1 - hits) / negatives])
+    return false, true
+
+
+def calibration_slope(scores: Floats, positive: NDArray[np.bool_]) -> float | None:
+    """Return the slope of a logistic regression of the class on the logit of its probability.
+
+    1 is well calibrated; below 1 probabilities are too extreme (Cox 1958). By Newton's method;
+    None where it does not converge, as where the scores separate the classes.
+
+    Args:
+        scores: Probability of the class, shape (N,).
+        positive: Whether the image is of it, shape (N,).
+    """
+    x = logit(np.clip(scores, 1e-7, 1 - 1e-7))
+    design = np.column_stack([np.ones_like(x), x])
+    weights = np.array([0.0, 1.0])
+    for _ in range(50):
+        p = expit(design @ weights)
+        hessian = design.T @ (design * (p * (1 - p))[:, None])
+        try:
+            step = np.linalg.solve(hessian, design.T @ (positive - p))
+        except np.linalg.LinAlgError:
+            return None
+        weights = weights + np.clip(step, -5, 5)
+        if np.abs(step).max() < 1e-9:
+            return float(weights[1]) if np.linalg.cond(hessian) < 1e10 else None
+    return None
+
+
+def interval_over_images(
+    baseline: Sequence[Predictions], candidate: Sequence[Predictions], *, seed: int = 0
+) -> tuple[float, float] | None:
+    """Return a 95 % interval of the difference in accuracy over other seeds and other test images.
+
+    A bootstrap on two levels: seeds and images are drawn with replacement, each by itself, and the
+    mean of right-minus-right over both is taken. The interval over seeds alone speaks of the one
+    test set at hand.
+
+    Args:
+        baseline: Predictions of each seed.
+        candidate: Of the same seeds, in the same order.
+        seed: Of the draws.
+
+    Returns:
+        In points; None for fewer than two seeds, or where the runs had different images.
+    """
+    if len(baseline) < 2:
+        return None
+    try:
+        pairs = [_aligned(one, other) for one, other in zip(baseline, candidate, strict=True)]
+    except StoreError:
+        return None
+    if any(not np.array_equal(one.ids, pairs[0][0].ids) for one, _ in pairs):
+        return None
+    gains = np.array([other.correct.astype(float) - one.correct for one, other in pairs])
+    draw = np.random.default_rng(seed)
+    seeds, images = gains.shape
+    of_seeds = draw.multinomial(seeds, [1 / seeds] * seeds, RESAMPLES) / seeds
+    of_images = draw.multinomial(images, [1 / images] * images, RESAMPLES) / images
+    means = ((of_seeds @ gains) * of_images).sum(axis=1)
+    low, high = 100 * np.percentile(means, [2.5, 97.5])
+    return float(low), float(high)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import chdtrc, fdtrc
+from scipy.special import chdtrc
 
 LEAST_BLOCKS = 6
 """From so many data sets on, ranks are worth a diagram."""
@@ -25,9 +25,6 @@ class Friedman:
         blocks: Number of data sets (or other blocks).
         statistic: Friedman's chi-square, corrected for ties.
         p: Of the chi-square with k - 1 degrees of freedom.
-        f_statistic: Iman and Davenport's F, which is less conservative; infinite where every block
-            ranks alike.
-        f_p: Of F with k - 1 and (k - 1)(blocks - 1) degrees of freedom.
         critical_difference: Nemenyi: average ranks further apart than this differ at `alpha`.
         alpha: Level of the critical difference.
         cliques: Largest sets of optimizers, best first, that do not differ: the diagram's bars.
@@ -38,22 +35,9 @@ class Friedman:
     blocks: int
     statistic: float
     p: float
-    f_statistic: float
-    f_p: float
     critical_difference: float
     alpha: float
     cliques: tuple[tuple[str, ...], ...]
-
-    def nemenyi(self) -> NDArray[np.float64]:
-        """Return Nemenyi's p for each pair of optimizers, shape (k, k); 1 on the diagonal."""
-        from scipy.stats import studentized_range
-
-        count = len(self.names)
-        gaps = np.abs(np.subtract.outer(np.array(self.ranks), np.array(self.ranks)))
-        q = gaps / math.sqrt(count * (count + 1) / (6 * self.blocks))
-        p: NDArray[np.float64] = studentized_range.sf(q * math.sqrt(2), count, np.inf)
-        np.fill_diagonal(p, 1.0)
-        return p
 
 
 def friedman(
@@ -81,8 +65,6 @@ def friedman(
     blocks, count = table.shape
     average = ranked.mean(axis=0)
     statistic = _chi_square(ranked)
-    room = blocks * (count - 1) - statistic
-    f_statistic = (blocks - 1) * statistic / room if room > 1e-9 else math.inf
     difference = critical_difference(count, blocks, alpha)
     return Friedman(
         names=tuple(names),
@@ -90,12 +72,6 @@ def friedman(
         blocks=blocks,
         statistic=statistic,
         p=float(chdtrc(count - 1, statistic)),
-        f_statistic=f_statistic,
-        f_p=(
-            0.0
-            if math.isinf(f_statistic)
-            else float(fdtrc(count - 1, (count - 1) * (blocks - 1), f_statistic))
-        ),
         critical_difference=difference,
         alpha=alpha,
         cliques=_cliques(average, names, difference),

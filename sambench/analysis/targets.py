@@ -41,21 +41,18 @@ def read_history(path: Path, sha256: str | None = None) -> Epochs:
         raise StoreError(f"{path} cannot be read ({error}); run it again") from error
 
 
-def cost_to_target(
-    history: Epochs, target: float, field: str = "validation_accuracy"
-) -> TargetCost | None:
+def cost_to_target(history: Epochs, target: float) -> TargetCost | None:
     """Return what the run had spent when it first reached the target; None where it never did.
 
-    The resolution is one epoch. The test part is read once, at the end, so the target is one of
-    training or validation.
+    The resolution is one epoch. The target is one of validation: the test part is read once, at the
+    end, and a training accuracy says nothing of new images.
 
     Args:
         history: The epochs, in order.
         target: Least accuracy, a fraction.
-        field: Which of an epoch's numbers must reach it.
     """
     for epoch in history:
-        reached = epoch.get(field)
+        reached = epoch.get("validation_accuracy")
         if reached is not None and reached >= target:
             return TargetCost(
                 epochs=int(epoch["epoch"]),
@@ -106,36 +103,16 @@ def summarize_targets(costs: Iterable[TargetCost | None]) -> TargetSummary:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Target:
-    """An accuracy to be reached.
-
-    Attributes:
-        field: Which of an epoch's numbers must reach it.
-        accuracy: A fraction.
-    """
-
-    field: str
-    accuracy: float
-
-    @property
-    def name(self) -> str:
-        """In words, with the number."""
-        return f"{100 * self.accuracy:.1f} % {self.field.replace('_', ' ')}"
-
-
-def choose_target(baseline: Iterable[Epochs], share: float = 0.99) -> Target | None:
-    """Return a target that the baseline sets: a share of what its median run reached.
-
-    It is one of validation where every run has a validation part, of training otherwise.
+def choose_target(baseline: Iterable[Epochs], share: float = 0.99) -> float | None:
+    """Return the validation accuracy that the baseline sets: a share of its median run's best.
 
     Args:
         baseline: The epochs of each of its runs.
-        share: Of the median over runs of their best accuracy.
+        share: Of the median over runs of their best validation accuracy.
+
+    Returns:
+        A fraction; None where a run has no validation part.
     """
-    histories = [epochs for epochs in baseline if epochs]
-    for field in ("validation_accuracy", "train_accuracy"):
-        best = [[epoch[field] for epoch in h if epoch.get(field) is not None] for h in histories]
-        if best and all(best):
-            return Target(field=field, accuracy=share * median(max(found) for found in best))
-    return None
+    field = "validation_accuracy"
+    best = [[e[field] for e in epochs if e.get(field) is not None] for epochs in baseline if epochs]
+    return share * median(max(found) for found in best) if best and all(best) else None

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from sambench.analysis.groups import Group
 from sambench.analysis.metrics import METRICS, collapsed
-from sambench.analysis.panels import Panel
 from sambench.config.run_config import RunConfig
 from sambench.store.record import COMPLETED, DIVERGED, FAILED, INTERRUPTED, RUNNING, RunRecord
 
@@ -30,21 +30,21 @@ class Trouble:
 
 
 def troubles(
-    panels: Sequence[Panel], planned: Sequence[RunConfig], suite: str
+    groups: Sequence[Group], planned: Sequence[RunConfig], suite: str
 ) -> tuple[Trouble, ...]:
     """Return every kind of trouble that occurs, the worst first.
 
     Args:
-        panels: The runs there are.
+        groups: The runs there are.
         planned: The runs of the suite; empty where that is not known.
         suite: What `sambench compare` is given to make them.
     """
-    records = [record for panel in panels for record in panel.records]
+    records = [record for group in groups for record in group.records]
     found = (
         *_unfinished(records, suite),
         *_missing(records, planned, suite),
         *_doubtful(records),
-        *_unlike(panels),
+        *_unlike(groups),
     )
     return tuple(trouble for trouble in found if trouble.runs)
 
@@ -108,22 +108,22 @@ def _doubtful(records: Sequence[RunRecord]) -> Iterable[Trouble]:
     )
 
 
-def _unlike(panels: Sequence[Panel]) -> Iterable[Trouble]:
+def _unlike(groups: Sequence[Group]) -> Iterable[Trouble]:
     """Yield runs that ask for the same as others but are not like them."""
     yield Trouble(
         kind="Other images, another split or another code than most runs of the same setting",
-        runs=tuple(r.name for panel in panels if panel.part > 1 for r in panel.records),
+        runs=tuple(r.name for group in groups if group.part > 1 for r in group.records),
         remedy="They stand in tables of their own. `sambench compare SUITE --retry stale` makes "
         "all alike.",
     )
-    measured = [{r.name: _way(r) for r in panel.records if r.hessian} for panel in panels]
+    measured = [{r.name: _way(r) for r in group.records if r.hessian} for group in groups]
     yield Trouble(
         kind="Curvature was measured in another way than of most runs in the same table",
         **_odd(measured),
         remedy="Means over both are of no one quantity: `sambench hessian RUN` with the same "
         "options for all.",
     )
-    trained = [{r.name: _place(r) for r in panel.records if r.cost} for panel in panels]
+    trained = [{r.name: _place(r) for r in group.records if r.cost} for group in groups]
     yield Trouble(
         kind="Trained on another machine or beside other runs than most of the same table",
         **_odd(trained),
@@ -132,11 +132,11 @@ def _unlike(panels: Sequence[Panel]) -> Iterable[Trouble]:
     )
 
 
-def _odd(panels: Sequence[Mapping[str, str]]) -> dict[str, tuple[str, ...]]:
+def _odd(groups: Sequence[Mapping[str, str]]) -> dict[str, tuple[str, ...]]:
     """Return the runs whose trait is not the usual one of their panel, and the traits."""
     odd = [
         (name, trait)
-        for traits in panels
+        for traits in groups
         for usual, _ in Counter(traits.values()).most_common(1)
         for name, trait in traits.items()
         if trait != usual

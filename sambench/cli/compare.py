@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -92,7 +94,7 @@ class Described:
         found.refuse(LISTED)
         defaults: dict[str, Any] = {key: getattr(self, key) for key in (*options, "batch_size")}
         return Suite(
-            name="comparison",
+            name=_slug((self.dataset, *models, *names)),
             defaults={**defaults, "image_size": self.size, **found.run},
             matrix={
                 "model": models,
@@ -221,6 +223,11 @@ def _states(text: str) -> tuple[str, ...]:
                 f"states: {', '.join(REPEATABLE)}"
             )
     return states
+
+
+def _slug(parts: Sequence[str]) -> str:
+    """Name a comparison without a suite file by what it compares, so that no two share a report."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(parts))[:80]
 
 
 def _names(text: str, option: str) -> tuple[str, ...]:

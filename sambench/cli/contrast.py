@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from sambench.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
-    from sambench.analysis.contrast import Contrast
+    from sambench.analysis.study import Study
     from sambench.cli.screen import Screen
     from sambench.report.table import Table
     from sambench.store.record import RunRecord
@@ -44,7 +44,6 @@ def contrast(screen: Screen, first: str, second: str, data: Path, results: Path)
         UserError: If a side is nothing known, or the two are not of a kind.
     """
     from sambench.analysis.contrast import contrast_optimizers, contrast_runs
-    from sambench.analysis.frame import frame
     from sambench.analysis.metrics import find_metrics
     from sambench.report.contrasts import contrast_tables
 
@@ -56,13 +55,11 @@ def contrast(screen: Screen, first: str, second: str, data: Path, results: Path)
     if PUBLISHED in kinds:
         tables: tuple[Table, ...] = (_beside_the_papers(sides),)
     elif kinds == {OPTIMIZER}:
-        found = contrast_optimizers(records, first, second, metrics)
-        tables = (*contrast_tables(found), *_on_the_same_images(found, results))
+        study, unmatched = contrast_optimizers(records, first, second, metrics)
+        tables = (*contrast_tables(study, unmatched), *_on_the_same_images(study, results))
     elif kinds == {RUNS}:
         one, other = _apart(screen, sides)
-        tables = contrast_tables(
-            contrast_runs(frame(one), frame(other), metrics, names=(first, second))
-        )
+        tables = contrast_tables(*contrast_runs(one, other, metrics, names=(first, second)))
     else:
         raise ConfigError(
             f"{first} is {_article(sides[0])} and {second} {_article(sides[1])}; compare two "
@@ -83,43 +80,43 @@ def _apart(screen: Screen, sides: Sequence[Side]) -> list[list[RunRecord]]:
 
 
 def _beside_the_papers(sides: Sequence[Side]) -> Table:
-    from sambench.analysis.frame import OPTIMIZER as NAME_OF_OPTIMIZER
-    from sambench.analysis.frame import frame
-    from sambench.analysis.metrics import METRICS as EVERY
-    from sambench.analysis.published import published_frame
-    from sambench.analysis.replication import replications
-    from sambench.report.contrasts import replication_table
+    from sambench.analysis.groups import build_groups
+    from sambench.analysis.names import Names
+    from sambench.analysis.published import replications
+    from sambench.report.papers import replication_table
 
-    ours = next((side for side in sides if side.kind != PUBLISHED), None)
-    if ours is None:
+    side = next((side for side in sides if side.kind != PUBLISHED), None)
+    if side is None:
         raise ConfigError("`published` is both sides; name a suite or an optimizer as one")
-    runs = frame(ours.records)
-    if ours.kind == OPTIMIZER:
-        runs = runs[runs[NAME_OF_OPTIMIZER] == ours.name]
-    found = replications(runs, published_frame(), EVERY)
+    records = [
+        record
+        for record in side.records
+        if side.kind != OPTIMIZER or record.config.optimizer["name"] == side.name
+    ]
+    found = replications(build_groups(records, None))
     if not found:
         raise ConfigError(
-            f"{ours.name} has no completed run of a printed cell; the papers' cells are resnet50, "
+            f"{side.name} has no completed run of a printed cell; the papers' cells are resnet50, "
             "vgg16, vit and swin on bus"
         )
-    return replication_table(found)
+    return replication_table(found, Names())
 
 
-def _on_the_same_images(contrast: Contrast, results: Path) -> list[Table]:
+def _on_the_same_images(study: Study, results: Path) -> list[Table]:
     """Return McNemar's and DeLong's tests of each pair whose predictions are stored."""
+    from sambench.analysis.groups import repeat
     from sambench.analysis.predictions import delong, mcnemar, read_predictions
     from sambench.report.contrasts import predictions_table
-    from sambench.store.tree import PREDICTIONS, RECORD, Store
+    from sambench.store.tree import PREDICTIONS, Store
 
     store, rows = Store(results), []
-    for found in contrast.comparisons:
-        for names in found.pairs if found.metric.name == "accuracy" else ():
-            folders = [store.runs / name for name in names]
-            if all((folder / PREDICTIONS).exists() for folder in folders):
-                before, after = (
-                    read_predictions(folder / PREDICTIONS, store.read(folder / RECORD))
-                    for folder in folders
-                )
+    for group in study.groups:
+        first, second = ({repeat(r): r for r in line.completed} for line in group.lines)
+        for pair in [(first[key], second[key]) for key in first if key in second]:
+            paths = [store.runs / record.name / PREDICTIONS for record in pair]
+            if all(path.exists() for path in paths):
+                before, after = map(read_predictions, paths, pair)
+                names = [record.name for record in pair]
                 ranking = delong(before, after) if before.ranks_two_classes else None
                 rows.append((f"{names[1]} against {names[0]}", mcnemar(before, after), ranking))
     return [predictions_table(rows)] if rows else []

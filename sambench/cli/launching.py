@@ -244,7 +244,7 @@ def show_table(
     absent = {state: states[state] for state in (MISSING, RUNNING, DAMAGED) if state in states}
     said = ", ".join(f"{number} {_ABSENT[state]}" for state, number in absent.items())
     note = f"{sum(absent.values())} of {len(configs)} runs are not in the tables: {said}."
-    first, *rest = build_tables(records, baseline)
+    first, *rest = build_tables(records, baseline, configs)
     for table in (replace(first, notes=(*first.notes, *[note] * bool(absent))), *rest):
         screen.table(table)
 

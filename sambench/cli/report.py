@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gc
+import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
@@ -15,13 +17,24 @@ from sambench.cli.grouping import grouped
 from sambench.cli.options import Output, Place
 
 if TYPE_CHECKING:
-    from sambench.analysis.panels import Panel
+    from sambench.analysis.claims import Finding
+    from sambench.analysis.study import Study
     from sambench.cli.gathering import Gathered
     from sambench.cli.screen import Screen
     from sambench.report.document import Document, Section
-    from sambench.report.picture import Picture
-    from sambench.report.table import Table
+    from sambench.report.explain import Source
+    from sambench.report.figures.material import Material
+    from sambench.store.search_record import SearchRecord
     from sambench.store.tree import Store
+
+MOST_RUNS_DRAWN, MOST_SETTINGS_DRAWN = 2_000, 60
+"""Of more runs or settings no figure shows anything, and predictions are not read."""
+
+MOST_SHOWN = 40
+"""Tables that a terminal shows."""
+
+MOST_EXPLAINED = 1_500
+"""Of more numbers the page does not hold the explanations: `--explain` gives each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,21 +47,38 @@ class Content:
         typer.Option(
             "--baseline",
             metavar="NAME",
-            help="The optimizer that the others are compared with.",
+            help="The optimizer that the others are compared with, as adam or 'adam (lr=0.001)'.",
             show_default="the suite's, or adam",
             autocompletion=completion.optimizers,
         ),
     ] = None
     published: Annotated[
-        bool, typer.Option("--published", help="The papers' numbers and claims beside ours.")
+        bool, typer.Option("--published", help="The papers' tables and claims beside ours.")
     ] = False
     explain: Annotated[
         str | None,
         typer.Option(
             "--explain",
             metavar="CELL",
-            help="Show the record files and the arithmetic of one cell, as sam/accuracy or "
-            "resnet50/sam/top; write nothing.",
+            help="Show the record files and the arithmetic of one number, as sam/accuracy, "
+            "resnet50/sam/top or claim/sam-beats-adam; write nothing.",
+        ),
+    ] = None
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--name",
+            metavar="NAME",
+            help="Folder of the report below results/reports.",
+            show_default="the suite's, or made of the patterns",
+        ),
+    ] = None
+    names: Annotated[
+        Path | None,
+        typer.Option(
+            "--names",
+            metavar="FILE",
+            help="A YAML file with names of display for optimizers, models and datasets.",
         ),
     ] = None
 
@@ -73,34 +103,231 @@ def report(
       sambench report suites/demo.yaml
       sambench report demo --explain sam/accuracy
     """
-    from sambench.analysis.panels import build_panels
+    from sambench.analysis.names import Names, read_names
+    from sambench.analysis.study import build_study
     from sambench.cli.gathering import gather
-    from sambench.optim.method import optimizers
+    from sambench.report.forms import to_plain
     from sambench.report.page import write_report
-    from sambench.report.plain import to_plain
     from sambench.store.tree import Store
 
     store, screen = Store(place.results), output.screen()
     found = gather(patterns or (), store, place.data)
     gc.freeze()  # they stay to the end: no need to look for garbage among them again and again
-    first = content.baseline or (found.suite.baseline if found.suite else None) or "adam"
-    first = optimizers.get(first).name
-    panels = build_panels(found.records, first)
-    if content.explain is not None:
-        lines = _explanation(content.explain, panels, store)
-        for line in lines:
-            screen.show(line)
-        output.answer({"explanation": lines})
-        return
+    baseline = _baseline(content.baseline, found)
+    names = read_names(content.names) if content.names else Names()
     found, search = _with_search(found, store)
+    found, predictions = _with_predictions(found, store)
+    study = build_study(found.records, baseline, planned=found.planned, names=names)
+    if predictions:
+        study = _over_images(study, predictions)
+    published = content.published or bool(found.suite is not None and found.suite.tables)
+    findings = _examined(study) if published else ()
+    if content.explain is not None:
+        _explain(content.explain, _sources(study, store, findings, search), screen, output)
+        return
     screen.warn_of(found.damaged, "records that cannot be read")
-    pictures, left_out = _figures(found, len(panels), store, first)
-    sections = _further(found, search, published=content.published)
-    document = _document(found, panels, first, sections, pictures, left_out)
-    written = write_report(document, place.results / "reports" / (found.name or ""))
+    further = _further(found, study, search, findings, names)
+    document = _document(found, study, store, further, published=published)
+    if len(document.tables) * 8 < MOST_EXPLAINED:
+        sources = _sources(study, store, findings, search)
+        if len(sources) <= MOST_EXPLAINED:
+            document = replace(document, sources={one.name: one.lines() for one in sources})
+    folder = place.results / "reports" / _folder(content.name, found, patterns or ())
+    written = write_report(document, folder, every_table=found.name is not None)
     _show(screen, document, written)
     if output.as_json:
         output.answer(to_plain(document, written))
+
+
+def _baseline(asked: str | None, found: Gathered) -> str:
+    """Return the baseline: a registered name, or the label of some of its runs.
+
+    Raises:
+        UserError: If there is no such optimizer, or no run of the label.
+    """
+    from sambench.analysis.groups import build_groups
+    from sambench.errors import ConfigError, did_you_mean
+    from sambench.optim.method import optimizers
+
+    name = asked or (found.suite.baseline if found.suite else None) or "adam"
+    known = optimizers.get(name.partition(" (")[0]).name
+    if "(" not in name:
+        return known
+    groups = build_groups(found.records, None)
+    labels = dict.fromkeys(line.label for group in groups for line in group.lines)
+    if name not in labels:
+        raise ConfigError(
+            f"no run is of the baseline {name!r}{did_you_mean(name, labels)}; optimizers with "
+            f"runs: {', '.join(labels)}"
+        )
+    return name
+
+
+def _folder(asked: str | None, found: Gathered, patterns: Sequence[str]) -> str:
+    """Return the name of the report's folder: no two different reports share one."""
+    name = asked or found.name or "-".join(patterns) or "all"
+    return re.sub(r"[^A-Za-z0-9._+=-]+", "_", name.replace("*", "any")).strip("._") or "report"
+
+
+def _with_search(found: Gathered, store: Store) -> tuple[Gathered, SearchRecord | None]:
+    """Return what a suite's search found, if it has one; a damaged one is said and left out."""
+    from sambench.errors import StoreError
+    from sambench.store.search_record import read_search, search_path
+
+    if found.name is None:
+        return found, None
+    try:
+        search = read_search(search_path(store.root, found.name))
+    except StoreError as error:
+        return replace(found, damaged=(*found.damaged, str(error))), None
+    return found, search
+
+
+def _with_predictions(found: Gathered, store: Store) -> tuple[Gathered, dict[str, Any]]:
+    """Add what stored predictions tell to the records; return the predictions by run."""
+    from sambench.analysis.predictions import read_predictions, with_predictions
+    from sambench.errors import StoreError
+
+    if len(found.records) > MOST_RUNS_DRAWN:
+        return found, {}
+    read: dict[str, Any] = {}
+    records = []
+    for record in found.records:
+        path = store.predictions(record.config)
+        if path.exists():
+            with suppress(StoreError):  # said where its figures are left out
+                read[record.id] = read_predictions(path, record)
+        told = read.get(record.id)
+        records.append(record if told is None else with_predictions(record, told))
+    return replace(found, records=tuple(records)), read
+
+
+def _over_images(study: Study, predictions: dict[str, Any]) -> Study:
+    """Add to each comparison of accuracy its interval over other seeds and other test images."""
+    from sambench.analysis.groups import repeat
+    from sambench.analysis.predictions import interval_over_images
+
+    panels = []
+    for panel in study.panels:
+        made = []
+        for one in panel.by("accuracy"):
+            sides = [
+                {repeat(r): predictions[r.id] for r in line.completed if r.id in predictions}
+                for line in (panel.group.line(one.baseline), panel.group.line(one.candidate))
+            ]
+            shared = [] if panel.group.folds else [key for key in sides[0] if key in sides[1]]
+            ends = interval_over_images(*([side[key] for key in shared] for side in sides))
+            made.append(replace(one, images=ends))
+        found = {**panel.found, "accuracy": tuple(made)} if made else panel.found
+        panels.append(replace(panel, found=found))
+    return replace(study, panels=tuple(panels))
+
+
+def _examined(study: Study) -> tuple[Finding, ...]:
+    from sambench.analysis.claims import examine
+
+    return examine(study.groups)
+
+
+def _sources(
+    study: Study, store: Store, findings: Sequence[Finding], search: SearchRecord | None
+) -> tuple[Source, ...]:
+    from sambench.report.explain import sources_of
+    from sambench.store.tree import RECORD
+
+    return sources_of(study, lambda r: store.runs / r.name / RECORD, findings, search)
+
+
+def _explain(query: str, sources: Sequence[Source], screen: Screen, output: Output) -> None:
+    from sambench.report.explain import find_source
+
+    lines = list(find_source(query, sources).lines())
+    for line in lines:
+        screen.show(line)
+    output.answer({"explanation": lines})
+
+
+def _further(
+    found: Gathered,
+    study: Study,
+    search: SearchRecord | None,
+    findings: Sequence[Finding],
+    names: Any,
+) -> list[Section]:
+    """Return what was searched, and the papers' tables and claims, as far as there are any."""
+    from sambench.report.contrasts import search_table
+    from sambench.report.document import Section
+    from sambench.report.papers import claims_table, paper_tables
+    from sambench.store.search_record import search_path
+
+    sections = []
+    if search is not None:
+        where = str(search_path(Path("results"), found.name or ""))
+        table = search_table(search, where)
+        sections.append(Section(title="Hyperparameter search", tables=(table,)))
+    if findings:
+        wanted = found.suite.tables if found.suite is not None else ()
+        tables = (*paper_tables(study.groups, wanted, names), claims_table(findings))
+        sections.append(Section(title="Beside the papers", tables=tables, shown=True))
+    return sections
+
+
+def _document(
+    found: Gathered, study: Study, store: Store, further: Sequence[Section], *, published: bool
+) -> Document:
+    from sambench.analysis.troubles import troubles
+    from sambench.report.answer import answer_text
+    from sambench.report.document import Document, Section
+    from sambench.report.methods import methods
+    from sambench.report.notes import definitions, how_to_read
+    from sambench.report.page import MOST_DRAWN
+    from sambench.report.problems import planned_groups, problems, too_few
+    from sambench.report.tables import result_sections
+
+    damaged = "\n".join(found.damaged)
+    whole = [config for config in found.planned if config.name not in damaged]
+    wanted = planned_groups(found.planned, study.baseline) if found.planned else study.groups
+    wrong = problems(
+        troubles(study.groups, whole, found.given),
+        found.damaged,
+        study.groups,
+        too_few(wanted),
+    )
+    pictures, left_out = _figures(found, study, store, published=published)
+    results = (*result_sections(study), *further)
+    shown = sum(len(section.tables) for section in results if section.shown)
+    if shown > MOST_DRAWN:
+        left_out = (*left_out, f"Pictures of tables: {shown} are more than {MOST_DRAWN}.")
+    reading = (*how_to_read(study), *definitions(found.records))
+    return Document(
+        title=f"sambench report {found.name or ''}".rstrip(),
+        study=study,
+        answer=answer_text(study),
+        results=results,
+        pictures=pictures,
+        rest=(
+            Section(title="How to read this", items=reading),
+            *([Section(title="Figures left out", items=left_out)] if left_out else []),
+            methods(study),
+            wrong,
+        ),
+    )
+
+
+def _figures(
+    found: Gathered, study: Study, store: Store, *, published: bool
+) -> tuple[Any, tuple[str, ...]]:
+    """Return the figures, and what was left out and why."""
+    number, settings = len(found.records), len(study.panels)
+    if number > MOST_RUNS_DRAWN or settings > MOST_SETTINGS_DRAWN:
+        why = "are too many for figures; name a suite or runs to have them"
+        return (), (f"{number} runs in {settings} setting{'s' * (settings != 1)} {why}.",)
+    from sambench.report.figures.gallery import draw_gallery
+    from sambench.report.figures.material import Material as Made
+
+    material: Material = Made(study, store, printed=published)
+    gallery = draw_gallery(material)
+    return gallery.pictures, tuple(map(str, gallery.left_out))
 
 
 def _show(screen: Screen, document: Document, written: Sequence[Path]) -> None:
@@ -108,10 +335,11 @@ def _show(screen: Screen, document: Document, written: Sequence[Path]) -> None:
     for paragraph in document.answer:
         screen.show(paragraph)
         screen.show("")
-    for section in document.results:
-        if section.shown:
-            for table in section.tables:
-                screen.table(table)
+    tables = [t for section in document.results if section.shown for t in section.tables]
+    for table in tables[:MOST_SHOWN]:
+        screen.table(table)
+    if len(tables) > MOST_SHOWN:
+        screen.show(f"... and {len(tables) - MOST_SHOWN} more tables, all in report.md")
     wrong = document.rest[-1]
     screen.show(wrong.title)
     for text in (*wrong.paragraphs, *wrong.items):
@@ -119,111 +347,3 @@ def _show(screen: Screen, document: Document, written: Sequence[Path]) -> None:
     screen.show("")
     for path in written:
         screen.show(f"wrote {path}")
-
-
-def _explanation(query: str, panels: Sequence[Panel], store: Store) -> list[str]:
-    from sambench.analysis.cells import find_cell
-    from sambench.report.explain import explain
-    from sambench.store.tree import RECORD
-
-    return list(explain(find_cell(query, panels), lambda r: store.runs / r.name / RECORD))
-
-
-def _document(
-    found: Gathered,
-    panels: Sequence[Panel],
-    baseline: str,
-    further: Sequence[Section],
-    pictures: Sequence[Picture],
-    left_out: Sequence[str],
-) -> Document:
-    from sambench.analysis.answer import answers
-    from sambench.analysis.reach import reach
-    from sambench.analysis.troubles import troubles
-    from sambench.report.answer import answer_text
-    from sambench.report.compose import result_sections
-    from sambench.report.document import Document, Section
-    from sambench.report.methods import methods
-    from sambench.report.wrong import went_wrong
-
-    planned = found.planned or tuple(record.config for record in found.records)
-    damaged = "\n".join(found.damaged)
-    whole = [config for config in found.planned if config.name not in damaged]
-    wrong = went_wrong(
-        troubles(panels, whole, found.given), found.damaged, reach(planned, baseline)
-    )
-    return Document(
-        title=f"sambench report {found.name or ''}".rstrip(),
-        answer=answer_text(answers(panels, baseline), baseline),
-        results=(*result_sections(panels), *further),
-        pictures=pictures,
-        rest=(
-            *([Section(title="Figures left out", items=tuple(left_out))] if left_out else []),
-            methods(panels),
-            wrong,
-        ),
-    )
-
-
-MOST_RUNS_DRAWN = 2_000
-"""Of more runs (or of more settings than tables are drawn of) no figure shows anything."""
-
-
-def _figures(
-    found: Gathered, settings: int, store: Store, baseline: str
-) -> tuple[tuple[Picture, ...], tuple[str, ...]]:
-    """Return the figures, and what was left out and why."""
-    from sambench.report.page import MOST_TABLES
-
-    if len(found.records) > MOST_RUNS_DRAWN or settings > MOST_TABLES:
-        why = "are too many for figures; name a suite or runs to have them"
-        return (), (f"{len(found.records)} runs in {settings} settings {why}.",)
-    from sambench.report.figures import draw_gallery
-
-    gallery = draw_gallery(found.records, store, baseline)
-    return gallery.pictures, tuple(map(str, gallery.left_out))
-
-
-def _with_search(found: Gathered, store: Store) -> tuple[Gathered, Table | None]:
-    """Return the table of a suite's search, if it has one; a damaged one is said and left out."""
-    from sambench.errors import StoreError
-    from sambench.report.searches import search_table
-    from sambench.store.search_record import read_search, search_path
-
-    if found.name is None:
-        return found, None
-    path = search_path(store.root, found.name)
-    try:
-        search = read_search(path)
-    except StoreError as error:
-        return replace(found, damaged=(*found.damaged, str(error))), None
-    return found, None if search is None else search_table(search, str(path))
-
-
-def _further(found: Gathered, search: Table | None, *, published: bool) -> list[Section]:
-    """Return what was searched, and the papers' numbers beside ours, as far as there are any."""
-    from sambench.report.document import Section
-
-    sections = []
-    if search is not None:
-        sections.append(Section(title="Hyperparameter search", tables=(search,)))
-    if published or (found.suite is not None and found.suite.tables):
-        sections.append(
-            Section(title="Beside the papers", tables=_published(found), drawn=True, shown=True)
-        )
-    return sections
-
-
-def _published(found: Gathered) -> tuple[Table, ...]:
-    """Return the papers' numbers beside ours, where there are any of a cell, and their claims."""
-    from sambench.analysis.findings import examine
-    from sambench.analysis.frame import frame
-    from sambench.analysis.metrics import METRICS
-    from sambench.analysis.published import published_frame
-    from sambench.analysis.replication import replications
-    from sambench.report.claims import claims_table
-    from sambench.report.contrasts import replication_table
-
-    runs = frame(found.records)
-    beside = replications(runs, published_frame(), METRICS)
-    return (*((replication_table(beside),) if beside else ()), claims_table(examine(runs)))

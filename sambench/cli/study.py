@@ -132,10 +132,9 @@ class Study:
         """
         if not self.suite.places:
             return
-        from sambench.analysis.reach import reach
-        from sambench.report.wrong import beyond_reach
+        from sambench.report.problems import planned_groups, too_few
 
-        for sentence in beyond_reach(reach(self.finals, self.suite.baseline)):
+        for sentence in too_few(planned_groups(self.finals, self.suite.baseline)):
             self.screen.warn(sentence)
 
     def _launch(self, runs: Sequence[RunConfig], name: str, before: int, *, curvature: bool) -> int:

@@ -52,25 +52,35 @@ def take_stock(listing: Listing, top: Path) -> Account:
     """
     if any(sample.pixels is not None for sample in listing.samples):
         return Account(found=len(listing.samples), images=len(listing.samples), passed={})
-    root, base = listing.root.absolute(), top.absolute()
-    images = {sample.path.absolute() for sample in listing.samples}
-    said = {root / file: reason for file, reason in listing.passed.items()}
-    empty: list[Path] = []
-    files = {*_walk(base, empty), *images}
-    tables = {path for path in files - images if path.name in listing.checksums}
-    folders = {path.parent for path in (*images, *said)}
+    root, base = listing.root.absolute(), str(top.absolute())
+    images = {str(sample.path.absolute()) for sample in listing.samples}
+    said = {str(root / file): reason for file, reason in listing.passed.items()}
+    folders = {path.rpartition("/")[0] for path in (*images, *said)}
+    empty: list[str] = []
+    tables: list[str] = []
     passed: dict[str, list[str]] = {}
-    for path in sorted(files - images - tables):
-        file = path.relative_to(base)
-        unlisted = listing.unlisted if path.parent in folders else ""
-        reason = said.get(path) or _reason(file, unlisted)
-        passed.setdefault(reason, []).append(printable(str(file)))
+    found = len(images)
+    for path in _walk(base, empty):
+        if path in images:
+            continue
+        file = Path(path.removeprefix(f"{base}/"))
+        found += 1
+        if file.name in listing.checksums:
+            tables.append(printable(str(file)))
+            continue
+        unlisted = listing.unlisted if path.rpartition("/")[0] in folders else ""
+        passed.setdefault(said.get(path) or _reason(file, unlisted), []).append(
+            printable(str(file))
+        )
     return Account(
-        found=len(files),
+        found=found,
         images=len(images),
-        tables=tuple(printable(str(path.relative_to(base))) for path in sorted(tables)),
-        passed=dict(sorted(passed.items(), key=lambda item: (-len(item[1]), item[0]))),
-        empty=tuple(f"{printable(str(path.relative_to(base)))}/" for path in sorted(empty)),
+        tables=tuple(sorted(tables)),
+        passed={
+            reason: sorted(files)
+            for reason, files in sorted(passed.items(), key=lambda item: (-len(item[1]), item[0]))
+        },
+        empty=tuple(sorted(f"{printable(path.removeprefix(f'{base}/'))}/" for path in empty)),
     )
 
 
@@ -114,19 +124,19 @@ def names_that_cannot_be_kept(samples: Sequence[Sample]) -> list[str]:
     )
 
 
-def _walk(folder: Path, empty: list[Path]) -> Iterator[Path]:
+def _walk(folder: str, empty: list[str]) -> Iterator[str]:
     """Yield all files below a folder, each link to a folder once; tell folders without any."""
     seen: set[Path] = set()
-    for name, folders, files in os.walk(folder, followlinks=True):
-        here = Path(name)
-        if here.resolve() in seen:
+    for here, folders, files in os.walk(folder, followlinks=True):
+        real = Path(here).resolve()
+        if real in seen:
             folders.clear()
             continue
-        seen.add(here.resolve())
+        seen.add(real)
         folders.sort()
         if not folders and not files and here != folder:
             empty.append(here)
-        yield from (here / file for file in files)
+        yield from (f"{here}/{file}" for file in files)
 
 
 def _reason(file: Path, unlisted: str) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from sambench.data.folders import Found, find_images, natural, subfolders, without_suffix
 from sambench.data.locating import Release
 from sambench.data.problems import Problems
-from sambench.data.source import Listing, Request, Sample
+from sambench.data.source import NO_FACTS, Listing, Request, Sample
 from sambench.errors import DataError
 
 PART_NAMES = {
@@ -158,7 +158,7 @@ def samples_of(found: Mapping[str, Found[Place]]) -> tuple[Sample, ...]:
             path=found[id].path,
             file=found[id].file,
             label=found[id].meaning.label,
-            facts={"part": found[id].meaning.part} if found[id].meaning.part else {},
+            facts={"part": found[id].meaning.part} if found[id].meaning.part else NO_FACTS,
         )
         for id in sorted(found, key=natural)
     )

@@ -19,7 +19,7 @@ MOST_FOLDERS = 8
 Meaning = TypeVar("Meaning")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Found(Generic[Meaning]):
     """An image file, its path relative to the root, and what its folder stands for."""
 
@@ -51,16 +51,19 @@ def find_images(
     images: dict[str, Found[Meaning]] = {}
     inside = root.resolve()
     for folder, meaning in folders.items():
-        for path in sorted(folder.iterdir()):
-            if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
+        outside = not folder.resolve().is_relative_to(inside)
+        for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+            path = folder / entry.name
+            if path.suffix.lower() not in SUFFIXES or entry.name.startswith("."):
                 continue
             if not keep(path.stem):
                 continue
             found = Found(path, path.relative_to(root).as_posix(), meaning)
             id = id_of(found.file)
-            if is_circle(path):
+            link = entry.is_symlink()
+            if link and is_circle(path):
                 problems.add(f"links in {root} that lead in a circle", found.file, "remove them")
-            elif not path.resolve().is_relative_to(inside):
+            elif outside or (link and not path.resolve().is_relative_to(inside)):
                 problems.add(f"links that lead out of {root}", found.file, "replace by the files")
             elif id in images:
                 thing = f"{id} ({images[id].file} and {found.file})"

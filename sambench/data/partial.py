@@ -30,7 +30,7 @@ FileState = tuple[int, int]
 """Size in bytes and modification time in ns: what tells that a file did not change."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
     """One decoded image.
 

@@ -245,10 +245,6 @@ def _key(
     account: Account,
 ) -> str:
     """Return a sha256 over all that decides what is written."""
-    samples = [
-        [sample.id, sample.file, sample.label, dict(sample.facts), states[sample.id]]
-        for sample in listing.samples
-    ]
     key = {
         "format_version": FORMAT_VERSION,
         "image_size": image_size,
@@ -260,9 +256,13 @@ def _key(
         "columns": listing.columns,
         "checksums": dict(listing.checksums),
         "missing": listing.missing,
-        "samples": samples,
     }
-    return hashlib.sha256(json.dumps(key).encode()).hexdigest()
+    digest = hashlib.sha256(json.dumps(key).encode())
+    for sample in listing.samples:
+        state = states[sample.id]
+        one = [sample.id, sample.file, sample.label, dict(sample.facts), state]
+        digest.update(json.dumps(one).encode())
+    return digest.hexdigest()
 
 
 def _same(root: Path, name: str, image_size: int, key: str) -> Prepared | None:

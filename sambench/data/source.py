@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from sambench.errors import ConfigError, did_you_mean
@@ -21,7 +22,11 @@ PARTS = ("train", "validation", "test")
 """Values of the fact "part": what the authors of a release meant an image for."""
 
 
-@dataclass(frozen=True, kw_only=True)
+NO_FACTS: Mapping[str, Fact] = MappingProxyType({})
+"""One for all samples without facts, of which there may be very many."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
     """One image on disk.
 
@@ -40,7 +45,7 @@ class Sample:
     path: Path
     file: str
     label: str
-    facts: Mapping[str, Fact] = field(default_factory=dict)
+    facts: Mapping[str, Fact] = field(default_factory=lambda: NO_FACTS)
     pixels: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
     page: int = 0
 

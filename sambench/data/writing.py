@@ -99,7 +99,6 @@ def write_prepared(
             "height": _spread([entry.height for entry in entries]),
         },
         "preprocessing": recipe.in_words,
-        "changed": partial.recipe.changed,
         "layout": listing.layout,
         "options": dict(options),
         "groups": ["copies", *(f"same {name}" for name in TOGETHER)],
@@ -120,6 +119,7 @@ def write_prepared(
         "listing": listing_sha256,
         "files": files,
         BLOCKS: images.blocks(),
+        "changed": partial.recipe.changed,
         "fingerprint": fingerprint(files[SAMPLES], files[IMAGES], partial.recipe.changed),
     }
     write_json(folder / MANIFEST, manifest)

@@ -217,19 +217,22 @@ def _(info: OptimizerInfo) -> None:
 
 @_rule("a step that is not finite can be skipped")
 def _(info: OptimizerInfo) -> None:
-    model = network()
-    optimizer = build(info.name, model.parameters(), lr=0.1, skip_nonfinite=True)
-    _steps(model, optimizer, 0, 1)
-    before = flat(model)
+    for poisoned in range(passes_of_a_step(info)):
+        model = network()
+        optimizer = build(info.name, model.parameters(), lr=0.1, skip_nonfinite=True)
+        before, closure = flat(model), Counted(closure_of(model, *batch()))
 
-    def infinite() -> Tensor:
-        loss = closure_of(model, *batch())() * float("inf")
-        for parameter in model.parameters():
-            parameter.grad = torch.full_like(parameter, float("inf"))
-        return loss
+        def infinite(
+            model: nn.Module = model, closure: Counted = closure, poisoned: int = poisoned
+        ) -> Tensor:
+            loss = closure()
+            if closure.calls == poisoned + 1:
+                for parameter in model.parameters():
+                    parameter.grad = torch.full_like(parameter, float("inf"))
+            return loss
 
-    optimizer.step(infinite)
-    _same(flat(model), before, "a step of infinite gradients")
+        optimizer.step(infinite)
+        _same(flat(model), before, f"a step whose pass {poisoned + 1} has infinite gradients")
 
 
 @_rule("batch statistics come from the clean pass alone")

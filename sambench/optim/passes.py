@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterable
 from typing import Any
 
@@ -74,25 +73,14 @@ class RecordedOracle:
         raise NextPass({"at": at, "by": by, "times": times, "keep": keep})
 
 
-class ShownGradients:
-    """Knows the gradients that a step has left in the parameters from those that others put there.
+def note_gradients(parameters: Iterable[Tensor]) -> None:
+    """Mark the gradients that a step leaves in the parameters, as they are now."""
+    for parameter in parameters:
+        if parameter.grad is not None:
+            parameter.grad._left_by_step = parameter.grad._version  # type: ignore[attr-defined]
 
-    Those are other tensors, or have been changed in place.
-    """
 
-    def __init__(self) -> None:
-        self._known: dict[int, tuple[weakref.ref[Tensor], int]] = {}
-
-    def note(self, parameters: Iterable[Tensor]) -> None:
-        """Take the gradients that the parameters have now for known, and no others."""
-        found = [parameter.grad for parameter in parameters]
-        self._known = {id(g): (weakref.ref(g), g._version) for g in found if g is not None}
-
-    def foreign(self, parameters: Iterable[Tensor]) -> list[Tensor]:
-        """Return the gradients that are not known or have changed since."""
-        found = [p.grad for p in parameters if p.grad is not None]
-        return [gradient for gradient in found if not self._knows(gradient)]
-
-    def _knows(self, gradient: Tensor) -> bool:
-        reference, version = self._known.get(id(gradient), (None, -1))
-        return reference is not None and reference() is gradient and gradient._version == version
+def foreign_gradients(parameters: Iterable[Tensor]) -> list[Tensor]:
+    """Return the gradients that no step has left: others, and those changed in place since."""
+    found = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    return [g for g in found if getattr(g, "_left_by_step", None) != g._version]

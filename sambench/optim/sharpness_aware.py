@@ -22,7 +22,7 @@ from sambench.optim.method import Method, OptimizerInfo, Oracle, optimizers
 from sambench.optim.modules import Modules
 from sambench.optim.observation import Observation
 from sambench.optim.oracle import Closure, Conditions, GradientOracle, Workspace
-from sambench.optim.passes import NextPass, RecordedOracle, ShownGradients
+from sambench.optim.passes import NextPass, RecordedOracle, foreign_gradients, note_gradients
 from sambench.optim.proposal import Proposal
 from sambench.optim.state import AroundBase, Remembered
 from sambench.optim.vector import Vector
@@ -112,10 +112,9 @@ class SharpnessAware(AroundBase):
     def _begin(self) -> None:
         """Start without anything of an earlier step but state and memory."""
         self._workspace = Workspace()
-        self._shown = ShownGradients()
         self._pending: Proposal | None = None
         self._before: Remembered | None = None
-        self._blank = {}
+        self._blank = None
 
     @overload  # type: ignore[override]
     def step(
@@ -198,20 +197,18 @@ class SharpnessAware(AroundBase):
         if self._before is None:
             self._before = Remembered(self.method)
         oracle, gradients = self._oracle(scaler), list[Vector]()
-        request: dict[str, Any] = {}
         proposal = None
         with self._apart():
             while proposal is None:
-                with oracle.pass_at(**request):
-                    yield len(gradients)
-                    with torch.no_grad():
-                        gradients.append(oracle.collect())
                 self._before.restore(self.method)
                 try:
                     with torch.no_grad():
                         proposal = self._propose(oracle, RecordedOracle(oracle, gradients))
                 except NextPass as asked:
-                    request = asked.request
+                    with oracle.pass_at(**asked.request):
+                        yield len(gradients)
+                        with torch.no_grad():
+                            gradients.append(oracle.collect())
         with torch.no_grad():
             if scaler is not None:
                 scaled = scaler.scale(proposal.direction.tensors)
@@ -230,13 +227,13 @@ class SharpnessAware(AroundBase):
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Clear all gradients, and so whatever `passes` has run."""
         super().zero_grad(set_to_none)
-        self._shown.note(self.trainable)
+        note_gradients(self.trainable)
         self._drop_pending()
 
     def __getstate__(self) -> dict[str, Any]:
         """Copy and pickle all of it but what lasts a step, and what a scheduler has put over it."""
         lasting = {**self.__dict__}
-        for name in ("step", "_workspace", "_shown", "_pending", "_before", "_blank"):
+        for name in ("step", "_workspace", "_pending", "_before", "_blank"):
             lasting.pop(name, None)
         return lasting
 
@@ -287,9 +284,9 @@ class SharpnessAware(AroundBase):
                 before.restore(self.method)
             else:
                 self._descend(proposal)
-        self._shown.note(self.trainable)
+        note_gradients(self.trainable)
         self._pending = self._before = None
-        self._blank = {}
+        self._blank = None
 
     def _descend(self, proposal: Proposal) -> None:
         if self.max_norm:
@@ -301,11 +298,14 @@ class SharpnessAware(AroundBase):
             self.weights.add_(beside.vector, -self.method.lr * beside.factor)
 
     def _show(self, proposal: Proposal) -> None:
-        """Show the direction as the parameters' gradients."""
+        """Show the direction as the parameters' gradients; frozen ones have none."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
         triples = zip(self.trainable, proposal.direction.tensors, proposal.received, strict=True)
         for parameter, gradient, seen in triples:
             parameter.grad = gradient if seen else None
-        self._shown.note(self.trainable)
+        note_gradients(self.trainable)
 
     def _finish(self) -> None:
         """Take the step whose passes the loop has run."""
@@ -320,7 +320,7 @@ class SharpnessAware(AroundBase):
                 f"{self.info.name} needs its passes: give step() a closure that runs forward and "
                 "backward, or run `for _ in optimizer.passes(): ...` before it"
             )
-        if pending.beside is not None and self._shown.foreign(self.trainable):
+        if pending.beside is not None and foreign_gradients(self.trainable):
             raise ConfigError(
                 f"{self.info.name} applies a part of its step beside the gradients, which were "
                 "changed since passes(): clip with max_norm=, scale with step(closure, scaler=)"
@@ -335,7 +335,7 @@ class SharpnessAware(AroundBase):
         """Refuse gradients that are neither zero nor those of the last step: they would be lost."""
         if all(parameter.grad is None for parameter in self.trainable):
             self._drop_pending()
-        if any(bool(gradient.any()) for gradient in self._shown.foreign(self.trainable)):
+        if any(bool(gradient.any()) for gradient in foreign_gradients(self.trainable)):
             raise ConfigError(
                 f"{self.info.name} would not use the gradients from before this step: clear them "
                 "with zero_grad(); to accumulate give step() a list of closures, to clip max_norm="

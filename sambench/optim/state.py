@@ -22,13 +22,13 @@ class Remembered:
     """A copy of a method's memory and counters at one moment."""
 
     def __init__(self, method: Method) -> None:
-        self._memory = {name: vector.clone() for name, vector in method.memory.items()}
-        self._counters = dict(method.counters)
+        self.memory = {name: vector.clone() for name, vector in method.memory.items()}
+        self.counters = dict(method.counters)
 
     def restore(self, method: Method) -> None:
         """Give it back to the method; the copy stays as it is."""
-        method.memory = {name: vector.clone() for name, vector in self._memory.items()}
-        method.counters = dict(self._counters)
+        method.memory = {name: vector.clone() for name, vector in self.memory.items()}
+        method.counters = dict(self.counters)
 
 
 class AroundBase(torch.optim.Optimizer):
@@ -44,8 +44,8 @@ class AroundBase(torch.optim.Optimizer):
     method: Method
     _aligned: list[Tensor]
     """The trainable parameters that the method's memory belongs to."""
-    _blank: Mapping[str, Vector]
-    """Zeros in place of the memory, where the state was asked for before the first step."""
+    _blank: Remembered | None
+    """What the method would remember, where that was asked for before the first step."""
 
     @property
     def trainable(self) -> list[Tensor]:
@@ -73,14 +73,14 @@ class AroundBase(torch.optim.Optimizer):
         self._align()
         saved = self.base.state_dict()
         places = self._places()
-        memory = self.method.memory or self._blank
+        kept = self._blank or self.method
         entries = {place: dict(entry) for place, entry in saved["state"].items()}
-        for key, vector in memory.items():
+        for key, vector in kept.memory.items():
             for place, tensor in zip(places, vector.tensors, strict=True):
                 entries.setdefault(place, {})[PREFIX + key] = tensor
         groups = [dict(group) for group in saved["param_groups"]]
-        name = None if memory is self._blank and memory else self.info.name
-        groups[0]["method"] = {"name": name, "counters": dict(self.method.counters)}
+        name = None if self._blank else self.info.name
+        groups[0]["method"] = {"name": name, "counters": dict(kept.counters)}
         saved = {**saved, "state": entries, "param_groups": groups}
         for after in self._optimizer_state_dict_post_hooks.values():
             changed = after(self, saved)
@@ -99,13 +99,15 @@ class AroundBase(torch.optim.Optimizer):
             given = given if changed is None else changed
         memory: dict[str, dict[int, Tensor]] = {}
         entries = {}
-        for place, entry in given["state"].items():
+        groups = [dict(group) for group in given["param_groups"]]
+        names = [name for group in groups for name in group["params"]]  # numbers, by torch
+        for name, entry in given["state"].items():
             for key in entry:
                 if key.startswith(PREFIX):
+                    place = names.index(name)
                     memory.setdefault(key.removeprefix(PREFIX), {})[place] = entry[key]
             if rest := {k: v for k, v in entry.items() if not k.startswith(PREFIX)}:
-                entries[place] = rest
-        groups = [dict(group) for group in given["param_groups"]]
+                entries[name] = rest
         told = groups[0].pop("method", None)
         for group, now in zip(groups, self.param_groups, strict=False):
             group.update({k: now[k] for k in self.info.hyperparameters if k not in group})
@@ -119,7 +121,7 @@ class AroundBase(torch.optim.Optimizer):
             memory, told = {}, {"counters": {}}
         self.method.counters = dict(told["counters"])
         self.method.memory = {k: self._vector(tensors) for k, tensors in memory.items()}
-        self._aligned = self.trainable
+        self._aligned, self._blank = self.trainable, None
         for after in self._optimizer_load_state_dict_post_hooks.values():
             after(self)
 
@@ -180,7 +182,7 @@ class AroundBase(torch.optim.Optimizer):
         before = Remembered(self.method)
         with torch.no_grad():
             self.method.direction(NoOracle(self.trainable))
-        self._blank, self.method.beside = self.method.memory, None
+        self._blank, self.method.beside = Remembered(self.method), None
         before.restore(self.method)
         self.base.step()
 

@@ -1,273 +1,445 @@
-"""The answer in words: two sentences for each setting, and two over all of several."""
+"""The answer in words: which optimizer, at what cost, how flat, and what would settle it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
-from sambench.analysis.answer import (
-    ALL_COLLAPSED,
-    ALONE,
-    NO_BASELINE,
-    NO_PAIR,
-    NO_RUN,
-    NOT_SHOWN,
-    OUT_OF_REACH,
-    SHOWN,
-    Answer,
+from sambench.analysis.comparison import BETTER, EQUIVALENT, WORSE, Comparison
+from sambench.analysis.decision import (
+    Decision,
+    decide,
+    flat_and_accurate,
+    flatness_of,
+    settle,
 )
-from sambench.analysis.comparison import ALPHA, BETTER, WORSE, Comparison
-from sambench.report.table import format_summary, significant
+from sambench.analysis.groups import Group, Line, ambiguous_baseline
+from sambench.analysis.metrics import collapsed, find_metric
+from sambench.analysis.study import PRIMARY, Panel, Study
+from sambench.analysis.units import cell_of, in_words
+from sambench.report.table import (
+    counted,
+    factor,
+    listed,
+    mean_and_spread,
+    p_value,
+    signed,
+)
+from sambench.report.tables import interval
+
+MOST_NAMED = 6
+"""Optimizers that a sentence names; of more it gives the number."""
 
 
-def answer_text(found: Sequence[Answer], baseline: str) -> tuple[str, ...]:
-    """Return the answer's paragraphs, each of two sentences; the first is the one to quote.
-
-    Args:
-        found: The answer of each setting.
-        baseline: The optimizer that the others are compared with.
-    """
-    each = tuple(f"{_first(one, baseline)} {_second(one, baseline)}" for one in found)
-    return each if len(each) == 1 else (_overall(found, baseline), *each)
-
-
-def _overall(found: Sequence[Answer], baseline: str) -> str:
-    shown = [one for one in found if one.standing == SHOWN]
-    winners: dict[str, list[float]] = {}
-    for one in shown:
-        for label in one.better:
-            gain = one.panel.comparison(label, "accuracy")
-            if gain is not None and gain.difference is not None:
-                winners.setdefault(label, []).append(gain.difference)
-    ranked = sorted(winners.items(), key=lambda item: (-len(item[1]), -max(item[1])))
-    named = "; ".join(f"{label} in {len(gains)} ({_range(gains)})" for label, gains in ranked)
-    blind = sum(one.standing not in (SHOWN, NOT_SHOWN) for one in found)
-    unable = f", and {blind} of the settings cannot show any difference" if blind else ""
-    first = (
-        f"In {len(shown)} of {len(found)} settings an optimizer is shown to be more accurate than "
-        f"{baseline}: {named}{unable}."
-        if shown
-        else f"In none of {len(found)} settings is an optimizer shown to be more accurate than "
-        f"{baseline}{unable}."
-    )
-    costs = [one.gradient_evaluations for one in shown or found if one.gradient_evaluations]
-    cost = (
-        f"What is named below costs {_between(costs)} {baseline}'s gradient evaluations"
-        if costs
-        else "No cost can be compared"
-    )
-    judged = [one for one in found if one.flatness is not None]
-    flat = sum(one.flatness is not None and one.flatness.verdict == BETTER for one in judged)
-    flatter = (
-        f"its minimum is shown to be flatter in {flat} of {len(judged)} settings"
-        if judged
-        else "flatness was not measured"
-    )
-    return f"{first} {cost}, and {flatter}; p is corrected within each setting, not across them."
-
-
-def _first(one: Answer, baseline: str) -> str:
-    return _FIRST[one.standing](one, baseline)
-
-
-def _shown(one: Answer, baseline: str) -> str:
-    named = _named(one)
-    gain = f"{named.candidate} is more accurate than {named.baseline}: {_difference(named)}"
-    others = [label for label in one.better if label != named.candidate]
-    also = f"; so {_are(others)}" if others else ""
-    return f"For {one.panel.title}, {gain}{also}{_worse(one)}."
-
-
-def _not_shown(one: Answer, baseline: str) -> str:
-    named = _named(one)
-    number = len(one.panel.by("accuracy"))
-    return (
-        f"For {one.panel.title}, no optimizer can be told from {named.baseline} as the more "
-        f"accurate one: of {number} compared, {_largest(named)} {named.candidate}'s, "
-        f"{_difference(named)}{_worse(one)}."
-    )
-
-
-def _out_of_reach(one: Answer, baseline: str) -> str:
-    named = _named(one)
-    number, pairs = len(one.panel.by("accuracy")), max(c.n for c in one.panel.by("accuracy"))
-    over = f" after Holm's correction over {number} optimizers" if number > 1 else ""
-    few = "one seed says" if pairs == 1 else f"{pairs} pairs of runs say"
-    return (
-        f"For {one.panel.title}, {few} nothing about which optimizer is better than "
-        f"{named.baseline}, since p < {ALPHA:g}{over} takes {one.needed} pairs: {_largest(named)} "
-        f"{named.candidate}'s, {_difference(named)}, and is no evidence."
-    )
-
-
-def _no_pair(one: Answer, baseline: str) -> str:
-    return (
-        f"For {one.panel.title}, no completed run shares seed and fold with one of {baseline}, so "
-        f"nothing can be compared{_best(one)}."
-    )
-
-
-def _no_baseline(one: Answer, baseline: str) -> str:
-    return (
-        f"For {one.panel.title}, there is no completed run of the baseline {baseline}, so no "
-        f"optimizer can be compared with it{_best(one)}."
-    )
-
-
-def _alone(one: Answer, baseline: str) -> str:
-    return f"For {one.panel.title}, only {baseline} was run{_best(one)}."
-
-
-def _all_collapsed(one: Answer, baseline: str) -> str:
-    runs = (
-        "the one completed run predicts"
-        if one.collapsed == 1
-        else (f"all {one.collapsed} completed runs predict")
-    )
-    return (
-        f"For {one.panel.title}, {runs} one class for every test image, so neither accuracy nor "
-        "flatness says anything about the optimizers."
-    )
-
-
-def _no_run(one: Answer, baseline: str) -> str:
-    return f"For {one.panel.title}, no run is completed."
-
-
-_FIRST: dict[str, Callable[[Answer, str], str]] = {
-    SHOWN: _shown,
-    NOT_SHOWN: _not_shown,
-    OUT_OF_REACH: _out_of_reach,
-    NO_PAIR: _no_pair,
-    NO_BASELINE: _no_baseline,
-    ALONE: _alone,
-    ALL_COLLAPSED: _all_collapsed,
-    NO_RUN: _no_run,
-}
-
-_REMEDIES = {
-    NO_PAIR: "Run both with the same seeds and folds.",
-    NO_BASELINE: "Run it, or name another with `--baseline`.",
-    ALONE: "Run another optimizer to compare it with.",
-    ALL_COLLAPSED: "Train longer or with another learning rate.",
-    NO_RUN: "There is no answer before `sambench compare` has made some.",
-}
-
-
-def _second(one: Answer, baseline: str) -> str:
-    """Say what the named optimizer costs and whether it is flatter, or what to do instead."""
-    if one.accuracy is None:
-        return _REMEDIES[one.standing]
-    ratios = [
-        f"{_times(ratio)} the {what}"
-        for ratio, what in (
-            (one.gradient_evaluations, "gradient evaluations"),
-            (one.train_seconds, "training time"),
-        )
-        if ratio is not None
+def answer_text(study: Study) -> tuple[str, ...]:
+    """Return the answer's paragraphs; the first is the one to quote."""
+    nothing = _nothing_to_say(study)
+    if nothing:
+        return (nothing,)
+    decision = decide(study)
+    parts = [
+        _which(study),
+        *([_choice(study, decision)] if decision else []),
+        *([_cost(study, decision)] if decision else []),
+        _flatness(study),
+        " ".join(_cautions(study)),
+        *_by_setting(study),
     ]
-    named = one.accuracy
-    takes = f"takes {' and '.join(ratios)} of {named.baseline}, and " if ratios else ""
-    text = f"{takes}{_flatness(one)}{_flatter(one)}{_collapsed(one)}."
-    return f"{named.candidate} {text}" if takes else text[0].upper() + text[1:]
+    return tuple(part for part in parts if part)
 
 
-def _times(ratio: float) -> str:
-    return f"{ratio:.0f} times" if ratio >= 10 else f"{ratio:.1f} times"
-
-
-def _flatness(one: Answer) -> str:
-    found = one.flatness
-    if found is None:
-        return "whether its minimum is flatter was not measured"
-    before, after = found.baseline_summary, found.candidate_summary
-    assert before is not None and after is not None
-    p = found.p if found.p_holm is None else found.p_holm
-    said = {BETTER: "is flatter", WORSE: "is sharper"}.get(
-        found.verdict, "is not shown to be flatter"
-    )
-    sure = "" if p is None else f", adjusted p = {p:.2g}"
-    return (
-        f"its minimum {said} ({found.metric.title.lower()} {significant(after.mean)} against "
-        f"{significant(before.mean)}{sure}, {_pairs(found.n)})"
-    )
-
-
-def _flatter(one: Answer) -> str:
-    others = [label for label in one.flatter if label != one.optimizer]
-    if not others or one.flatness is None:
+def _nothing_to_say(study: Study) -> str:
+    """Return why no optimizers can be compared; nothing where they can."""
+    groups = study.groups
+    done = [record for group in groups for record in group.completed]
+    place = groups[0].title if len(groups) == 1 else f"{len(groups)} settings"
+    baseline = study.title_of(study.baseline)
+    if not done:
+        return f"{place}: no run is completed. `sambench compare` makes some."
+    if all(map(collapsed, done)):
+        runs = "The one completed run predicts" if len(done) == 1 else (
+            f"All {len(done)} completed runs predict"
+        )  # fmt: skip
+        return (
+            f"{place}: {runs} one class for every test image, so neither accuracy nor flatness "
+            "says anything about the optimizers. Train longer or with another learning rate."
+        )
+    if any(one.n for one in study.every()):
         return ""
-    return f"; flatter than {one.flatness.baseline}'s {'too ' * (one.optimizer in one.flatter)}" + (
-        f"{'is the minimum' if len(others) == 1 else 'are the minima'} of {_listed(others)}"
+    best = _highest(groups)
+    if not any(group.baseline and group.lines[0].completed for group in groups):
+        return (
+            f"{place}: there is no completed run of the baseline {baseline}, so no optimizer can "
+            f"be compared with it{best}. Run it, or name another with `--baseline`."
+        )
+    if all(len(group.lines) == 1 for group in groups):
+        return f"{place}: only {baseline} was run{best}. Run another optimizer to compare it with."
+    return (
+        f"{place}: no completed run shares seed and fold with one of {baseline}, so nothing can be "
+        f"compared{best}. Run both with the same seeds and folds."
     )
 
 
-def _collapsed(one: Answer) -> str:
-    named = _named(one)
-    return f"; {len(named.collapsed)} of the compared runs collapsed" if named.collapsed else ""
+def _highest(groups: Sequence[Group]) -> str:
+    metric = find_metric(PRIMARY)
+    cells = [
+        (cell.mean, cell, line)
+        for group in groups
+        for line in group.lines
+        if (cell := cell_of(group, line, metric)).mean is not None
+    ]
+    if len(groups) > 1 or not cells:
+        return ""
+    mean, cell, line = max(cells, key=lambda item: item[0] or 0.0)
+    text = mean_and_spread(mean or 0.0, cell.spread, 1, ratio=False)
+    return f"; the highest mean test accuracy is {line.title}'s, {text} % ({cell.n})"
 
 
-def _difference(found: Comparison) -> str:
-    """Return both means, the difference, its interval, p and the number of pairs."""
-    before, after = found.baseline_summary, found.candidate_summary
-    assert before is not None and after is not None and found.difference is not None
-    interval = found.interval
+def _which(study: Study) -> str:
+    """Say which optimizers were shown to be more or less accurate than the baseline."""
+    found = [one for one in study.main(PRIMARY) if one.n]
+    baseline = study.title_of(found[0].baseline)
+    pooled = found[0].settings > 1
+    where = f"Over {found[0].setting}" if pooled else _place(study)
+    by_verdict: dict[str, list[Comparison]] = {}
+    for one in sorted(found, key=lambda one: -(one.estimate or 0.0)):
+        by_verdict.setdefault(one.verdict, []).append(one)
+    sentences = []
+    better = by_verdict.get(BETTER, [])
+    largest = better[0] if better else max(found, key=lambda one: one.estimate or 0.0)
+    if better:
+        names = [study.title_of(one.candidate) for one in better]
+        were = "was" if len(names) == 1 else "were"
+        sentences.append(
+            f"{where}, {listed(names, MOST_NAMED)} {were} shown to be more accurate than "
+            f"{baseline}: {'; '.join(_numbers(study, one, len(names) > 1) for one in better[:3])}."
+        )
+    elif not any(one.enough for one in found):
+        return _too_few(study, found, where)
+    else:
+        gains = (largest.estimate or 0.0) > 0
+        title = study.title_of(largest.candidate)
+        what = (
+            f"{_tied_first(study, found, largest)} {_numbers(study, largest, named=False)}"
+            if gains
+            else f"None gained anything; the smallest loss was {title}'s: "
+            f"{_numbers(study, largest, named=False)}"
+        )
+        sentences.append(
+            f"{where}, no optimizer was shown to be more accurate than {baseline}. {what}."
+        )
+    if largest.images is not None:
+        ends = " to ".join(signed(end, 1) for end in largest.images)
+        title = study.title_of(largest.candidate)
+        sentences.append(
+            f"Over other seeds and other test images alike, {title}'s difference lies between "
+            f"{ends.replace(' to ', ' and ')} points (95 %, by itself)."
+        )
+    worse = by_verdict.get(WORSE, [])
+    if worse:
+        names = [study.title_of(one.candidate) for one in worse]
+        were = "was" if len(names) == 1 else "were"
+        last = f": {_short(worse[-1])}" if len(worse) == 1 else ""
+        sentences.append(f"{listed(names, MOST_NAMED)} {were} shown to be less accurate{last}.")
+    same = by_verdict.get(EQUIVALENT, [])
+    if same:
+        margin = same[0].metric.margin or 1.0
+        names = [study.title_of(one.candidate) for one in same]
+        sentences.append(
+            f"{listed(names, MOST_NAMED)} {'is' if len(names) == 1 else 'are'} equivalent to "
+            f"{baseline}: shown to differ by less than {margin:g} point{'s' * (margin != 1)}."
+        )
+    return " ".join(sentences)
+
+
+def _place(study: Study) -> str:
+    titles = [panel.title for panel in study.panels if any(one.n for one in panel.by(PRIMARY))]
+    return f"For {titles[0]}" if len(titles) == 1 else f"In {len(titles)} settings"
+
+
+def _tied_first(study: Study, found: Sequence[Comparison], largest: Comparison) -> str:
+    gains = [one for one in found if abs((one.estimate or 0.0) - (largest.estimate or 0.0)) < 1e-9]
+    names = [study.title_of(one.candidate) for one in gains]
+    if len(names) > 1:
+        return f"The largest gain of the {len(found)} was that of {listed(names)}, equal:"
+    if len(found) == 1:
+        return f"{names[0]}:"
+    return f"The largest gain of the {len(found)} was {names[0]}'s:"
+
+
+def _numbers(study: Study, one: Comparison, named: bool) -> str:
+    """Return both means, the difference, its interval, p, and the number of units."""
+    sides = _sides(study, one)
+    name = f"{study.title_of(one.candidate)} " if named else ""
+    return f"{name}{sides}{_short(one)}"
+
+
+def _sides(study: Study, one: Comparison) -> str:
+    """Return the two means of one setting, as its table has them."""
+    if one.settings > 1:
+        return ""
+    for panel in study.panels:
+        if panel.title == one.setting:
+            cells = [
+                cell_of(panel.group, panel.group.line(label), one.metric)
+                for label in (one.candidate, one.baseline)
+            ]
+            if all(cell.mean is not None for cell in cells):
+                after, before = (cell.mean or 0.0 for cell in cells)
+                return f"{after:.1f} % of test images against {before:.1f} %, "
+    return ""
+
+
+def _short(one: Comparison) -> str:
     parts = []
-    if interval is not None:
-        parts.append(f"95 % interval {_points(interval.low)} to {_points(interval.high)}")
-    if found.p_holm is not None:
-        parts.append(f"adjusted p = {found.p_holm:.2g}")
-    parts.append(_pairs(found.n))
+    if one.low is not None and one.high is not None:
+        parts.append(f"95 % interval {interval(one)}")
+    if one.p is not None:
+        p = p_value(one.p)
+        parts.append(f"p {p}" if p.startswith("<") else f"p = {p}")
+    parts.append(one.design.units(one.n))
+    amount = (
+        f"{factor(one.estimate or 0.0)} times"
+        if one.metric.ratio
+        else f"{signed(one.estimate or 0.0, 1)} points"
+    )
+    return f"{amount} ({', '.join(parts)})"
+
+
+def _too_few(study: Study, found: Sequence[Comparison], where: str) -> str:
+    """Say that nothing can be shown, what was seen, and how many units it takes."""
+    most = max(found, key=lambda one: one.n)
+    need = most.design.least_units
+    largest = max(found, key=lambda one: one.estimate or 0.0)
+    seen = f"{study.title_of(largest.candidate)} {_numbers(study, largest, named=False)}"
     return (
-        f"{after.mean:.1f} against {before.mean:.1f} % of test images, {found.difference:+.1f} "
-        f"points ({', '.join(parts)})"
+        f"{where}, {most.design.units(most.n)} cannot show any difference to "
+        f"{study.title_of(most.baseline)}; it takes {need}{_remedy(study)}. Seen so far, and no "
+        f"evidence: {seen}."
     )
 
 
-def _points(value: float) -> str:
-    """Return a difference to a tenth, or finer where a tenth would hide its sign."""
-    return f"{value:+.1f}" if abs(value) >= 0.05 or value == 0 else f"{value:+.2g}"
-
-
-def _largest(found: Comparison) -> str:
-    gained = (found.difference or 0.0) > 0
-    return "the largest gain is" if gained else "none gains anything, and the least loss is"
-
-
-def _worse(one: Answer) -> str:
-    return f"; less accurate {_are(one.worse)}" if one.worse else ""
-
-
-def _best(one: Answer) -> str:
-    if one.highest is None:
+def _remedy(study: Study) -> str:
+    found = settle(study)
+    if found is None:
         return ""
-    label, summary = one.highest
-    return f"; the highest mean test accuracy is {label}'s, {format_summary(summary, 1)} %"
+    text = f"`--seeds {found.units}`" if found.present < found.units else ""
+    return f"; {_settled(found.units, found.margin, found.seconds, text)}" if text else ""
 
 
-def _named(one: Answer) -> Comparison:
-    assert one.accuracy is not None
-    return one.accuracy
+def _settled(units: int, margin: float, seconds: float | None, option: str) -> str:
+    points = f"{margin:g} point{'s' * (margin != 1)}"
+    cost = f", about {duration(seconds)} more" if seconds else ""
+    return f"about {units} seeds would show or rule out {points} ({option}{cost})"
 
 
-def _pairs(number: int) -> str:
-    return "one pair of runs" if number == 1 else f"{number} pairs of runs"
+def duration(seconds: float) -> str:
+    """Return a time in words: "40 minutes", "3.5 hours", "12 days"."""
+    minutes = seconds / 60
+    if minutes < 1.5:
+        return "one minute"
+    if minutes < 90:
+        return f"{minutes:.0f} minutes"
+    return f"{minutes / 60:.1f} hours" if minutes < 72 * 60 else f"{minutes / 1440:.0f} days"
 
 
-def _are(labels: Sequence[str]) -> str:
-    return f"{'is' if len(labels) == 1 else 'are'} {_listed(labels)}"
+def _choice(study: Study, decision: Decision) -> str:
+    """Say which may be the best, which of these is cheapest, and what the choice may lose."""
+    best = [study.title_of(label) for label in decision.best]
+    out = [study.title_of(label) for label in decision.labels if label not in decision.best]
+    if len(best) == 1:
+        sentence = f"{best[0]} is the best: every other optimizer was shown to be less accurate."
+        return f"{sentence}{_tied(study, decision)}"
+    if not out:
+        may = f"Any of the {len(best)} may be the most accurate"
+    elif len(best) <= MOST_NAMED:
+        may = f"{listed(best)} may be the most accurate; the others were shown not to be"
+    else:
+        may = f"All but {listed(out, MOST_NAMED)} may be the most accurate"
+    choice = [study.title_of(label) for label in decision.choice]
+    if len(choice) == 1:
+        cheapest = f"{choice[0]} is the cheapest of them"
+    else:
+        cheapest = f"the cheapest of them, at the same cost, are {listed(choice, MOST_NAMED)}"
+    loss = (
+        f". Choosing {choice[0]} loses at most {decision.loss:.1f} points against the best of the "
+        "others (95 %)"
+        if decision.loss is not None
+        else ""
+    )
+    return f"{may}; {cheapest}{loss}.{_tied(study, decision)}"
 
 
-def _listed(labels: Sequence[str]) -> str:
-    if len(labels) == 1:
-        return labels[0]
-    return f"{', '.join(labels[:-1])} and {labels[-1]}"
+def _tied(study: Study, decision: Decision) -> str:
+    if not decision.tied:
+        return ""
+    names = [study.title_of(label) for label in decision.tied]
+    return f" {listed(names)} have exactly the same mean accuracy."
 
 
-def _range(gains: Sequence[float]) -> str:
-    low, high = min(gains), max(gains)
-    return f"{low:+.1f} points" if low == high else f"{low:+.1f} to {high:+.1f} points"
+def _cost(study: Study, decision: Decision) -> str:
+    """Say what the others cost beside the choice."""
+    first = study.title_of(decision.choice[0])
+    ratios = {label: c for label, c in decision.cost.items() if label not in decision.choice}
+    evaluations = {label: c[0] for label, c in ratios.items() if c[0] is not None}
+    if not evaluations:
+        return ""
+    groups: dict[str, list[str]] = {}
+    for label, ratio in evaluations.items():
+        groups.setdefault(factor(ratio), []).append(label)
+    parts = []
+    for times_more, labels in sorted(groups.items(), key=lambda item: float(item[0])):
+        times = [t for label in labels if (t := ratios[label][1]) is not None]
+        names = [study.title_of(label) for label in labels]
+        parts.append(
+            f"{listed(names, MOST_NAMED)} {times_more}{f' ({_span(times)})' if times else ''}"
+        )
+    return f"Gradient evaluations over {first}'s, and training time: {'; '.join(parts)}."
 
 
-def _between(values: Sequence[float]) -> str:
-    low, high = _times(min(values)), _times(max(values))
-    return low if low == high else f"{low.removesuffix(' times')} to {high}"
+def _span(values: Sequence[float]) -> str:
+    low, high = factor(min(values)), factor(max(values))
+    return low if low == high else f"{low} to {high}"
+
+
+def _flatness(study: Study) -> str:
+    """Say which minima were shown to be flatter, and whether flatter went with more accurate."""
+    found = [one for one in flatness_of(study) if one.n]
+    if not found:
+        return "Flatness was not measured (`sambench hessian` does)."
+    baseline, measure = study.title_of(found[0].baseline), found[0].metric.heading.lower()
+    flatter = sorted(
+        (one for one in found if one.verdict == BETTER), key=lambda one: one.estimate or 0.0
+    )
+    sharper = [study.title_of(one.candidate) for one in found if one.verdict == WORSE]
+    sentences = []
+    if flatter:
+        names = [study.title_of(one.candidate) for one in flatter]
+        first = flatter[0]
+        head = (
+            f"{names[0]} was shown to find flatter minima than {baseline}"
+            if len(names) == 1
+            else f"{len(names)} optimizers were shown to find flatter minima than {baseline} "
+            f"({listed(names, MOST_NAMED)})"
+        )
+        lead = "its" if len(names) == 1 else f"{names[0]}'s"
+        sentences.append(f"{head}: {lead} {measure} is {_short(first)} that of {baseline}.")
+    elif any(one.enough for one in found):
+        sentences.append(f"No optimizer was shown to find flatter minima than {baseline}.")
+    else:
+        sentences.append(
+            f"{found[0].design.units(max(one.n for one in found))} cannot show whether any "
+            f"optimizer finds flatter minima than {baseline}."
+        )
+    if sharper:
+        sentences.append(f"Sharper minima: {listed(sharper, MOST_NAMED)}.")
+    sentences.append(_link(study))
+    return " ".join(filter(None, sentences))
+
+
+def _link(study: Study) -> str:
+    """Say whether flatter runs were the more accurate ones."""
+    found = flat_and_accurate(study)
+    if found is None or found.tau is None or found.interval is None:
+        return ""
+    lowest, highest = found.interval
+    said = (
+        "flatter runs were more accurate"
+        if highest < 0
+        else "flatter runs were less accurate"
+        if lowest > 0
+        else "flatness and accuracy were not shown to go together"
+    )
+    return (
+        f"Over the {found.runs} runs {said} (Kendall's tau of sharpness and accuracy "
+        f"{found.tau:+.2f}, 95 % interval {lowest:+.2f} to {highest:+.2f})."
+    )
+
+
+def _cautions(study: Study) -> Iterable[str]:
+    """Say what limits the answer: lost runs, choices made silently, too few units."""
+    yield from lost_runs(study)
+    several = ambiguous_baseline(study.groups, study.baseline)
+    if several:
+        names = [study.title_of(label) for label in several]
+        yield (
+            f"{study.title_of(study.baseline)} was run with several settings ({listed(names)}); "
+            f"the baseline is {names[0]}. Name another with `--baseline '{several[1]}'`."
+        )
+    tuned = _several_settings(study)
+    if tuned:
+        yield (
+            f"{listed(tuned, MOST_NAMED)} {'was' if len(tuned) == 1 else 'were'} run with several "
+            "settings on the same test images: choosing the best of them by these results is not a "
+            "test of it."
+        )
+    found = settle(study)
+    if (
+        found is not None
+        and found.units > found.present
+        and any(one.enough for one in study.main(PRIMARY))
+    ):
+        yield (
+            "What is undecided stays open because of the spread between seeds: "
+            f"{_settled(found.units, found.margin, found.seconds, f'`--seeds {found.units}`')}."
+        )
+
+
+def lost_runs(study: Study) -> Iterable[str]:
+    """Yield a sentence for each optimizer that lost runs."""
+    for group in study.groups:
+        for line in group.lines:
+            lost = line.lost()
+            if lost:
+                where = f" ({group.title})" if len(study.groups) > 1 else ""
+                yield f"{line.title} {_lost(lost, group, line)}{where}."
+
+
+def _lost(lost: Counter[str], group: Group, line: Line) -> str:
+    unit = "run" if group.folds else "seed"
+    return in_words(lost, counted(len(line.records), unit))
+
+
+def _several_settings(study: Study) -> list[str]:
+    """Return the names of optimizers with several lines under one setting, the baseline apart."""
+    found: dict[str, None] = {}
+    for group in study.groups:
+        names = Counter(str(line.optimizer["name"]) for line in group.lines)
+        found |= {
+            line.title.partition(" (")[0]: None
+            for line in group.lines
+            if names[str(line.optimizer["name"])] > 1
+        }
+    return list(found)
+
+
+def _by_setting(study: Study) -> Iterable[str]:
+    """Yield a sentence for each of several settings, what was shown alone, the others in one."""
+    if len(study.panels) < 2:
+        return
+    silent: list[Panel] = []
+    for panel in study.panels:
+        found = [one for one in panel.by(PRIMARY) if one.n]
+        shown = [one for one in found if one.shown]
+        if not shown:
+            silent += [panel] if found else []
+            continue
+        parts = [
+            f"{study.title_of(one.candidate)} "
+            f"{'more' if one.verdict == BETTER else 'less'} accurate, "
+            f"{_sides(study, one)}{_short(one)}"
+            for one in shown
+        ]
+        yield f"{panel.title}: {'; '.join(parts[:MOST_NAMED])}."
+    if silent:
+        few = [p for p in silent if not any(one.enough for one in p.by(PRIMARY))]
+        settings = "setting" if len(silent) == 1 else "settings"
+        why = (
+            f" ({len(few)} of them with too few {few[0].by(PRIMARY)[0].design.unit}s to show any)"
+            if few
+            else ""
+        )
+        yield (
+            f"Taken by {'itself' if len(silent) == 1 else 'themselves'}, {len(silent)} {settings} "
+            f"showed no difference in accuracy{why}."
+        )

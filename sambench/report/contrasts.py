@@ -1,158 +1,160 @@
-"""Tables of `compare A B`: what two sides differ by, and our runs beside printed numbers."""
+"""Tables of a search, and of two sides set beside each other."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from sambench.analysis.comparison import Comparison
-from sambench.analysis.contrast import Contrast
 from sambench.analysis.predictions import DeLong, McNemar
-from sambench.analysis.replication import Replication
-from sambench.report.table import COLLAPSED, MISSING, Cell, Table, format_summary, signed
+from sambench.analysis.study import Panel, Study
+from sambench.analysis.units import Cell as Summary
+from sambench.analysis.units import cell_of
+from sambench.report.notes import run_notes
+from sambench.report.table import MISSING, Cell, Row, Table, p_value, signed
+from sambench.report.tables import column, difference_cells, difference_table, printed
+from sambench.store.search_record import SearchRecord, TuningRecord
 
-HEADINGS = (
-    *("Metric", "Baseline", "Candidate", "Difference", "95 % interval", "Pairs", "p (Holm)"),
-    *("Cohen's dz", "P(better)", "Verdict"),
+CONTRAST = (
+    *("Metric", "Baseline", "Candidate", "Difference or ratio", "95 % interval", "n", "p"),
+    *("Cohen's dz", "Runs won", "Verdict"),
 )
 IMAGES = (
-    *("Pair", "Images", "Baseline right once", "Candidate right once", "McNemar p"),
+    *("Pair", "Images", "Only baseline right", "Only candidate right", "McNemar p"),
     *("AUROC difference (points)", "DeLong p"),
 )
-PRINTED = (
-    *("Cell", "Metric", "Printed", "Ours", "Difference", "95 % of further runs"),
-    "The printed number is",
-)
 
 
-def contrast_tables(contrast: Contrast) -> tuple[Table, ...]:
-    """Return a table for each setting that both sides have, then what was not compared."""
-    settings: dict[tuple[str, str, str], list[Comparison]] = {}
-    for found in contrast.comparisons:
-        settings.setdefault((found.setting, found.baseline, found.candidate), []).append(found)
-    tables = [_setting_table(chosen, contrast) for chosen in settings.values()]
-    reasons = contrast.unmatched
-    if not (tables or reasons):
-        reasons = ("the two sides have no setting in common",)
-    if reasons:
-        rows = tuple((reason, ()) for reason in reasons)
-        tables.append(Table(title="Not compared", headings=("Setting",), rows=rows, notes=()))
+def contrast_tables(study: Study, unmatched: Sequence[str]) -> tuple[Table, ...]:
+    """Return what several settings say together, a table for each, and what was not compared."""
+    tables = []
+    pooled = [one for found in study.pooled.values() for one in found]
+    if pooled:
+        first = difference_table(f"Over {pooled[0].setting}", pooled, study)
+        rows = tuple((one.metric.title, difference_cells(one)) for one in pooled)
+        title = f"{pooled[0].candidate} against {pooled[0].baseline}, over {pooled[0].setting}"
+        head = ("Metric", "Difference or ratio", *first.headings[2:])
+        tables.append(replace(first, title=title, headings=head, rows=rows, keys=()))
+    tables += [_setting_table(panel) for panel in study.panels]
+    if not (tables or unmatched):
+        unmatched = ("the two sides have no setting in common",)
+    if unmatched:
+        lines = tuple((reason, ()) for reason in unmatched)
+        tables.append(Table(title="Not compared", headings=("Setting",), rows=lines, notes=()))
     return tuple(tables)
 
 
-def replication_table(found: Sequence[Replication]) -> Table:
-    """Return our runs beside printed numbers, a row for each."""
-    rows = tuple((f"{one.optimizer} on {one.model}", _replicated(one)) for one in found)
-    flat = sorted({name for one in found for name in one.collapsed})
-    notes = [
-        "Ours is mean ± SD (runs). The last but one column holds 95 % of further runs of ours "
-        "(Student t prediction): a printed number outside of it would be an unusual run of ours.",
-        "Seconds are of other machines, and the papers do not define their curvature in full.",
-    ]
-    if flat:
-        notes.append(f"{COLLAPSED} collapsed, and left out of curvature: {', '.join(flat)}.")
-    papers = " and ".join(dict.fromkeys(one.paper for one in found))
-    return Table(title=f"Beside {papers}", headings=PRINTED, rows=rows, notes=tuple(notes))
+def _setting_table(panel: Panel) -> Table:
+    first, second = panel.group.lines
+    found = [one for compared in panel.found.values() for one in compared if one.n]
+    rows = tuple((one.metric.title, _sides(panel, one)) for one in found)
+    notes = [*run_notes(panel.group)]
+    if not found:
+        notes.append("No pair: no run of one side has a counterpart on the other.")
+    for one in found[:1]:
+        family = f", corrected over {one.family} comparisons of each metric"
+        notes.append(
+            f"p: {one.design.test}{family if one.family > 1 else ''} ({one.design.correction}); "
+            f"with fewer than {one.design.least_units} {one.design.unit}s nothing is shown."
+        )
+    return Table(
+        title=f"{second.label} against {first.label}: {panel.title}",
+        headings=CONTRAST,
+        rows=rows,
+        notes=tuple(notes),
+    )
+
+
+def _sides(panel: Panel, one: Comparison) -> tuple[Cell, ...]:
+    cells: list[Summary] = [cell_of(panel.group, line, one.metric) for line in panel.group.lines]
+    chosen = column(one.metric.name)
+    return (*(printed(cell, chosen) for cell in cells), *difference_cells(one))
 
 
 def predictions_table(found: Sequence[tuple[str, McNemar, DeLong | None]]) -> Table:
     """Return what two runs of each pair say of the same test images, a row for each pair."""
-    rows = tuple(
-        (label, tuple(Cell(text=text) for text in _on_images(errors, ranking)))
-        for label, errors, ranking in found
-    )
+    rows: list[Row] = []
+    for label, errors, ranking in found:
+        gap = None if ranking is None else 100 * ranking.difference
+        rows.append((label, (
+            Cell(text=str(errors.n), numbers={"images": errors.n}),
+            Cell(text=str(errors.only_baseline), numbers={"images": errors.only_baseline}),
+            Cell(text=str(errors.only_candidate), numbers={"images": errors.only_candidate}),
+            Cell(text=p_value(errors.p), numbers={"p": errors.p}),
+            Cell(text=MISSING if gap is None else signed(gap), numbers={"points": gap}),
+            Cell(text=p_value(None if ranking is None else ranking.p)),
+        )))  # fmt: skip
     notes = (
-        "Right once: test images that only the baseline's or only the candidate's run classifies "
-        "rightly; McNemar's exact test of accuracy, DeLong's of AUROC.",
-        "A row is one run a side: it speaks of other images, not of other seeds; p is not "
-        "corrected for the number of rows.",
+        "Images that only one of the two runs gets right; McNemar's exact test of accuracy, "
+        "DeLong's of AUROC. A row is one run a side: it speaks of other images, not of other "
+        "seeds, and p is not corrected for the number of rows.",
     )
-    return Table(title="On the same test images", headings=IMAGES, rows=rows, notes=notes)
+    return Table(title="On the same test images", headings=IMAGES, rows=tuple(rows), notes=notes)
 
 
-def _on_images(errors: McNemar, ranking: DeLong | None) -> tuple[str, ...]:
-    return (
-        str(errors.n),
-        str(errors.only_baseline),
-        str(errors.only_candidate),
-        f"{errors.p:.3g}",
-        MISSING if ranking is None else signed(100 * ranking.difference),
-        MISSING if ranking is None else f"{ranking.p:.3g}",
-    )
+SEARCH = (
+    *("Optimizer", "Trials", "Validation accuracy as given (%)", "Best trial (%)", "Chosen"),
+    *("Gradient evaluations", "Training time (s)"),
+)
 
 
-def _setting_table(chosen: Sequence[Comparison], contrast: Contrast) -> Table:
-    first = chosen[0]
-    measured = [found for found in chosen if found.n]
+def search_table(found: SearchRecord, where: str) -> Table:
+    """Return a row for each optimizer and setting.
+
+    Args:
+        found: What the search found.
+        where: That file, to be named below.
+    """
+    several = len({_setting(tuning) for tuning in found["tunings"]}) > 1
+    search = found.search
     return Table(
-        title=f"{first.candidate} against {first.baseline}: {first.setting}",
-        headings=HEADINGS,
-        rows=tuple((found.metric.title, _cells(found)) for found in measured),
-        notes=(*_tests(measured, contrast), *_troubles(chosen)),
+        title=f"Search of {found['suite']}",
+        headings=SEARCH,
+        rows=tuple(_row(tuning, several=several) for tuning in found["tunings"]),
+        notes=(
+            f"Every optimizer has {search.trials} trials with seeds "
+            f"{', '.join(map(str, search.seeds))}; the values of the highest validation "
+            f"accuracy ({100 * search.validation:g} % of the training images) are chosen, and "
+            "the test images play no role.",
+            f"Trials, their runs and values: {where}.",
+        ),
     )
 
 
-def _cells(found: Comparison) -> tuple[Cell, ...]:
-    before, after = found.baseline_summary, found.candidate_summary
-    p = found.p if found.p_holm is None else found.p_holm
-    interval, effect = found.interval, found.effect_size
-    better = found.probability_of_improvement
-    texts = (
-        MISSING if before is None else format_summary(before, None),
-        MISSING if after is None else format_summary(after, None),
-        MISSING if found.difference is None else signed(found.difference),
-        MISSING if interval is None else f"{signed(interval.low)} .. {signed(interval.high)}",
-        str(found.n),
-        MISSING if p is None else f"{p:.3g}",
-        MISSING if effect is None else f"{effect:+.2f}",
-        MISSING if better is None else f"{better:.2f}",
-        found.verdict,
+def _setting(tuning: TuningRecord) -> str:
+    setting = tuning["setting"]
+    fold = "" if setting.get("fold") is None else f", fold {setting['fold']}"
+    return f"{setting['model']} on {setting['dataset']}{fold}"
+
+
+def _row(tuning: TuningRecord, *, several: bool) -> Row:
+    trials, budget, chosen = tuning["trials"], tuning["budget"], tuning["chosen"]
+    scores = [t["validation_accuracy"] for t in trials if t["validation_accuracy"] is not None]
+    given = trials[0]["validation_accuracy"] if trials else None
+    best = max(scores) if chosen is not None and scores else None
+    values = "search not done" if chosen is None else _values(chosen["values"]) or "as given"
+    label = str(tuning["optimizer"]["name"])
+    cells = (
+        _number(f"{len(scores)} of {len(trials)}", len(scores)),
+        _percentage(given),
+        _percentage(best),
+        Cell(text=values, source=f"search/{label}"),
+        _number(f"{budget['gradient_evaluations']:.0f}", budget["gradient_evaluations"]),
+        _number(f"{budget['train_seconds']:.1f}", budget["train_seconds"]),
     )
-    return tuple(Cell(text=text) for text in texts)
+    return f"{label}, {_setting(tuning)}" if several else label, cells
 
 
-def _tests(measured: Sequence[Comparison], contrast: Contrast) -> Iterable[str]:
-    if not measured:
-        yield "No pair: no run of one side has a counterpart on the other."
-        return
-    for test in dict.fromkeys(found.test for found in measured):
-        of_it = [found for found in measured if found.test == test]
-        least = min(found.smallest_p or 0.0 for found in of_it)
-        bound = (
-            f"the smallest p that so many pairs allow is {least:.2g}" if least else "p has no bound"
-        )
-        titles = ", ".join(found.metric.title for found in of_it)
-        yield f"{'All' if len(of_it) == len(measured) else titles}: {test}; {bound}."
-    size = max(
-        sum(c.metric == one.metric and c.p is not None for c in contrast.comparisons)
-        for one in measured
+def _values(values: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}" for k, v in values.items()
     )
-    if size > 1:
-        yield f"p is corrected (Holm) over the {size} comparisons of each metric."
-    if any(found.n < 6 for found in measured):
-        yield "Under six pairs nothing is called better or worse."
 
 
-def _troubles(comparisons: Sequence[Comparison]) -> Iterable[str]:
-    """Say once of each run why it was not used or cannot be trusted."""
-    lines: dict[str, None] = {}
-    for found in comparisons:
-        lines |= dict.fromkeys(f"Unpaired: {reason}." for reason in found.unpaired)
-        lines |= dict.fromkeys(f"Collapsed: {name}." for name in found.collapsed)
-        title = found.metric.title
-        lines |= dict.fromkeys(f"{title} not converged: {name}." for name in found.unconverged)
-        if found.n:
-            lines |= dict.fromkeys(f"{title} left out: {reason}." for reason in found.left_out)
-    return lines
+def _percentage(share: float | None) -> Cell:
+    return Cell(text=MISSING) if share is None else _number(f"{100 * share:.1f}", 100 * share)
 
 
-def _replicated(found: Replication) -> tuple[Cell, ...]:
-    interval = found.interval
-    texts = (
-        found.metric.title,
-        f"{found.published:.4g}",
-        format_summary(found.ours, None) + (COLLAPSED if found.collapsed else ""),
-        signed(found.difference),
-        MISSING if interval is None else f"{interval.low:.3g} .. {interval.high:.3g}",
-        found.verdict,
-    )
-    return tuple(Cell(text=text) for text in texts)
+def _number(text: str, value: float) -> Cell:
+    return Cell(text=text, numbers={"value": float(value)})

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from sambench.report.picture import Picture
+from sambench.analysis.study import Study
 from sambench.report.table import Table
+
+if TYPE_CHECKING:
+    from sambench.report.style import Picture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +22,6 @@ class Section:
         paragraphs: Text above the tables.
         items: A list below the paragraphs.
         tables: In order.
-        drawn: Whether its tables are drawn as pictures too.
         shown: Whether the terminal shows its tables.
     """
 
@@ -26,7 +29,6 @@ class Section:
     paragraphs: tuple[str, ...] = ()
     items: tuple[str, ...] = ()
     tables: tuple[Table, ...] = ()
-    drawn: bool = False
     shown: bool = False
 
     @property
@@ -41,17 +43,21 @@ class Document:
 
     Attributes:
         title: Heading of the page.
+        study: Every statement that it is made of.
         answer: Paragraphs, the first to be quoted.
         results: Sections of tables.
         pictures: The figures, after them.
-        rest: Sections after the figures: methods, what went wrong.
+        rest: Sections after the figures: how to read, methods, what went wrong.
+        sources: For cells that are asked for, the lines that explain them.
     """
 
     title: str
+    study: Study
     answer: tuple[str, ...] = ()
     results: tuple[Section, ...] = ()
     pictures: Sequence[Picture] = ()
     rest: tuple[Section, ...] = ()
+    sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def tables(self) -> tuple[Table, ...]:

@@ -3,155 +3,317 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
-from sambench.analysis.cells import CellOf
+from sambench.analysis.claims import Finding
 from sambench.analysis.comparison import Comparison
-from sambench.analysis.metrics import Metric
-from sambench.analysis.panels import Panel
-from sambench.analysis.statistics import Summary
+from sambench.analysis.groups import Line
+from sambench.analysis.inference import FOLDS
+from sambench.analysis.metrics import Metric, measured
+from sambench.analysis.study import Panel, Study
+from sambench.analysis.units import cell_of
+from sambench.errors import UserError, did_you_mean
 from sambench.store.record import COMPLETED, RunRecord
+from sambench.store.search_record import SearchRecord, TuningRecord
 
 PathOf = Callable[[RunRecord], Path]
-MOST_TERMS = 12
-"""Numbers that a sum spells out."""
+Lines = Callable[[], tuple[str, ...]]
+Named = TypeVar("Named")
+
+MOST_NAMED, MOST_TERMS = 12, 12
+"""Cells that a message names; numbers that a sum spells out."""
 
 
-def explain(cell: CellOf, path_of: PathOf) -> tuple[str, ...]:
-    """Return the lines that lead from record files to a cell and its difference to the baseline.
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A number of the report that can be asked for.
+
+    Attributes:
+        name: How its cell calls it: setting/optimizer/metric, claim/NAME or search/OPTIMIZER.
+        parts: For each part of the name, all that it may be called.
+        lines: Returns its explanation.
+    """
+
+    name: str
+    parts: tuple[tuple[str, ...], ...]
+    lines: Lines
+
+
+def sources_of(
+    study: Study,
+    path_of: PathOf,
+    findings: Sequence[Finding] = (),
+    search: SearchRecord | None = None,
+) -> tuple[Source, ...]:
+    """Return every number of a report that can be asked for, by name.
 
     Args:
-        cell: Which.
+        study: The runs and statements.
         path_of: Returns the record file of a run.
+        findings: What was found of the papers' claims.
+        search: What the suite's search found.
     """
-    metric, records = cell.metric, cell.line.records
-    used = [(r, value) for r in records if (value := _counted(metric, r)) is not None]
-    times = "" if metric.scale == 1 else f" x {metric.scale:g}"
-    lines = [cell.name, f"field of the record: {metric.column}{times}", ""]
-    lines += [f"  {value:<12.6g} {path_of(record)}" for record, value in used]
-    lines += [
-        f"  {'not counted':<12} {path_of(r)}: {why}" for r in records if (why := _why(metric, r))
+    found = []
+    for panel in study.panels:
+        of_panel = (panel.title, panel.group.setting.model)
+        for line in panel.group.lines:
+            for metric in measured(line.records):
+                found.append(_of_cell(panel, line, metric, of_panel, path_of))
+    for pooled in study.pooled.values():
+        for one in pooled:
+            found.append(_of_pooled(one, study))
+    for finding in findings:
+        name, claim = f"claim/{finding.claim.name}", finding
+        found.append(
+            Source(
+                name=name,
+                parts=(("claim",), (finding.claim.name, finding.claim.sentence)),
+                lines=lambda claim=claim: tuple(_claim(claim)),  # type: ignore[misc]
+            )
+        )
+    for tuning in search.tunings if search else ():
+        label = str(tuning["optimizer"]["name"])
+        found.append(
+            Source(
+                name=f"search/{label}",
+                parts=(("search",), (label,)),
+                lines=lambda tuning=tuning: tuple(_search(tuning)),  # type: ignore[misc]
+            )
+        )
+    return tuple(found)
+
+
+def _of_cell(
+    panel: Panel, line: Line, metric: Metric, of_panel: tuple[str, ...], path_of: PathOf
+) -> Source:
+    return Source(
+        name=f"{panel.title}/{line.label}/{metric.name}",
+        parts=(
+            of_panel,
+            (line.label, line.title, str(line.optimizer["name"])),
+            (metric.name, metric.heading, metric.title),
+        ),
+        lines=lambda: tuple(explain_cell(panel, line, metric, path_of)),
+    )
+
+
+def _of_pooled(one: Comparison, study: Study) -> Source:
+    return Source(
+        name=f"{one.setting}/{one.candidate}/{one.metric.name}",
+        parts=(
+            (one.setting, "over settings"),
+            (one.candidate, study.title_of(one.candidate)),
+            (one.metric.name, one.metric.heading, one.metric.title),
+        ),
+        lines=lambda: (
+            f"{one.setting}/{one.candidate}/{one.metric.name}",
+            *_comparison(one),
+        ),
+    )
+
+
+def find_source(query: str, among: Sequence[Source]) -> Source:
+    """Return the number of that name.
+
+    A cell is named `optimizer/metric`, with `setting/` in front where several have it; every part
+    may be shortened. A model's name in place of the optimizer's stands for the first line.
+
+    Raises:
+        UserError: If no number is of that name, or several are.
+    """
+    exact = [one for one in among if one.name == query]
+    found = exact or _find([_plain(part) for part in query.split("/")], among)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        some = "; ".join(one.name for one in found[:MOST_NAMED])
+        more = "; ..." if len(found) > MOST_NAMED else ""
+        raise UserError(f"{len(found)} cells are {query!r}; name one: {some}{more}")
+    short = {"/".join(one.name.split("/")[-2:]): None for one in among}
+    readable = {
+        f"{one.parts[-2][0]}/{one.parts[-1][min(1, len(one.parts[-1]) - 1)].lower()}": None
+        for one in among
+    }
+    names = [*short, *readable, *(one.name for one in among)]
+    example = next(iter(short), "sam/accuracy")
+    raise UserError(
+        f"no cell {query!r}{did_you_mean(query, names)}; cells are named optimizer/metric, as "
+        f"{example!r}"
+    )
+
+
+def _find(wanted: Sequence[str], among: Sequence[Source]) -> list[Source]:
+    if len(wanted) == 1:
+        return _closest(wanted[0], among, -2) or _closest(wanted[0], among, -1)
+    found = list(among)
+    if len(wanted) > 2:
+        found = _closest("".join(wanted[:-2]), found, 0)
+        found = [one for one in found if len(one.parts) > 2]
+    by_line = _closest(wanted[-2], found, -2)
+    hits = _closest(wanted[-1], by_line, -1)
+    if hits or len(wanted) > 2:
+        return hits
+    of_model = _closest(wanted[-2], [one for one in among if len(one.parts) > 2], 0)
+    first = {one.parts[0]: one.parts[1] for one in reversed(of_model)}
+    lines = [one for one in of_model if one.parts[1] == first[one.parts[0]]]
+    return _closest(wanted[-1], lines, -1)
+
+
+def _closest(wanted: str, among: Sequence[Source], place: int) -> list[Source]:
+    """Return what is called so: exactly if anything is, else by the beginning, else by a part."""
+    called = [
+        [_plain(name) for name in one.parts[place]] if len(one.parts) >= abs(place) else []
+        for one in among
     ]
-    lines += ["", *_summary([value for _, value in used])]
-    found = cell.panel.comparison(cell.line.label, metric.name)
+    for test in (str.__eq__, str.startswith, str.__contains__):
+        hits = [
+            one
+            for one, own in zip(among, called, strict=True)
+            if any(test(name, wanted) for name in own)
+        ]
+        if hits:
+            return hits
+    return []
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[^a-z0-9.=+]+", "", re.sub(r"\(%\)|\(s\)", "", text.lower()))
+
+
+def explain_cell(panel: Panel, line: Line, metric: Metric, path_of: PathOf) -> Iterable[str]:
+    """Yield the lines that lead from record files to a cell and its difference to the baseline."""
+    cell = cell_of(panel.group, line, metric)
+    times = "" if metric.scale == 1 else f" x {metric.scale:g}"
+    yield f"{panel.title}/{line.label}/{metric.heading.lower()}"
+    yield f"field of the record: {metric.column}{times}"
+    yield ""
+    used = {record.id for record in cell.records}
+    for record, value in zip(cell.records, cell.values, strict=True):
+        yield f"  {value:<12.6g} {path_of(record)}"
+    for record in line.records:
+        if record.id not in used:
+            yield f"  {'not counted':<12} {path_of(record)}: {_why(metric, record)}"
+    yield ""
+    if cell.mean is None:
+        yield "no run counts"
+    elif metric.ratio:
+        yield f"geometric mean = exp(mean of the {cell.n} logarithms) = {cell.mean:.6g}"
+        if cell.spread is not None:
+            yield f"factor of one SD = exp(SD of the logarithms) = {cell.spread:.6g}, n = {cell.n}"
+    else:
+        folds = " (the runs of each fold averaged first)" if panel.group.folds else ""
+        yield f"mean = {_sum(cell.units)} / {cell.n} = {cell.mean:.6g}{folds}"
+        if cell.spread is None:
+            yield f"SD: one {cell.unit} has none"
+        else:
+            yield (
+                f"SD = sqrt(sum of (value - mean)^2 / (n - 1)) = {cell.spread:.6g}, n = {cell.n}"
+            )
+    if cell.low is not None and cell.high is not None:
+        yield f"95 % interval of the mean, by itself: {cell.low:.6g} to {cell.high:.6g}"
+    found = panel.comparison(line.label, metric.name)
     if found is not None:
-        by_name = {record.name: record for record in cell.panel.records}
-        lines += ["", *_comparison(found, cell.panel, by_name)]
-    return tuple(lines)
-
-
-def _counted(metric: Metric, record: RunRecord) -> float | None:
-    done = record.status == COMPLETED and metric.counts(record)
-    return metric.of(record) if done else None
+        yield ""
+        yield from _comparison(found)
 
 
 def _why(metric: Metric, record: RunRecord) -> str:
-    """Say why a run is not counted; nothing if it is."""
+    """Say why a run is not counted."""
     if record.status != COMPLETED:
         return record.status
-    if metric.of(record) is None:
+    value = metric.of(record)
+    if value is None:
         return f"no {metric.column}"
     if not metric.counts(record):
         return "it predicts one class for every test image (collapsed)"
-    return ""
+    return f"{value:.6g} is of no minimum"
 
 
-def _summary(values: Sequence[float]) -> Iterable[str]:
-    found = Summary.of(values)
-    if found is None:
-        yield "no run counts"
+def _comparison(found: Comparison) -> Iterable[str]:
+    ratio, design = found.metric.ratio, found.design
+    what, unit = ("ratio", "") if ratio else ("difference", f" {found.metric.unit}".rstrip())
+    yield f"{what} to {found.baseline}, {design.unit} by {design.unit}:"
+    for name, value in zip(found.names, found.differences, strict=True):
+        yield f"  {value:<12.6g} {name}"
+    if found.estimate is None:
+        yield f"no {design.unit} that both have, no {what}"
         return
-    yield f"mean = {_sum(values)} / {found.n} = {found.mean:.6g}"
-    if found.sd is None:
-        yield "SD: one run has none"
+    if ratio:
+        yield f"geometric mean of the {found.n} ratios = {found.estimate:.6g}"
     else:
-        yield f"SD = sqrt(sum of (value - mean)^2 / (n - 1)) = {found.sd:.6g}, n = {found.n}"
-
-
-def _comparison(found: Comparison, panel: Panel, by_name: dict[str, RunRecord]) -> Iterable[str]:
-    unit = f" {found.metric.unit}" if found.metric.unit else ""
-    yield f"difference to {found.baseline}, by pairs of runs of the same seed and fold:"
-    rows = zip(
-        found.pairs, found.candidate_values, found.baseline_values, found.differences, strict=True
-    )
-    for (before, after), new, old, difference in rows:
-        yield f"  {new:.6g} - {old:.6g} = {difference:+.6g}  {after} against {before}"
-    for reason in (*found.unpaired, *found.left_out):
-        yield f"  not paired  {reason}"
-    if found.difference is None:
-        yield "no pair, no difference"
-        return
-    parts = _part_means(found, by_name)
-    terms = list(parts) if found.partitions > 1 else list(found.differences)
-    averaged = " (the seeds of each test part averaged first)" if found.partitions > 1 else ""
-    mean = f"{found.difference:+.6g}{unit}"
-    yield f"mean difference = {_sum(terms)} / {len(terms)} = {mean}{averaged}"
-    yield from _interval(found, terms)
-    yield from _test(found, terms)
-    yield from _holm(found, panel)
-    if found.effect_size is not None:
-        yield f"Cohen's dz = mean / SD of the differences = {found.effect_size:+.4g}"
-    yield (
-        "P(better) = share of all pairs of a run of each side in which the candidate is better, "
-        f"ties half = {found.probability_of_improvement:.4g}"
-    )
+        terms = _sum(found.differences)
+        yield f"mean difference = {terms} / {found.n} = {found.estimate:+.6g}{unit}"
+    if found.low is not None and found.high is not None:
+        error = "sqrt(1 / n + n_test / n_train)" if design is FOLDS else "sqrt(1 / n)"
+        logs = " of the logarithms" if ratio else ""
+        yield (
+            f"simultaneous 95 % interval = {found.low:.6g} to {found.high:.6g}: mean ± "
+            f"t(1 - 0.05 / (2 x {found.family}), {found.n - 1} degrees) x SD x {error}{logs}, SD = "
+            f"{found.sd:.6g}; a side that the corrected p excludes ends at no {what}"
+        )
+    if found.fixed:
+        yield "p: no test, both are the same in every run"
+    elif found.p is None:
+        short = found.n < design.least_units
+        least = f"{design.units(found.n)}, {design.least_units} are the least"
+        yield f"p: no test ({least if short else 'a side lost runs that count as nothing known'})"
+    else:
+        yield (
+            f"p = {found.p:.6g}, two-sided: {design.test}, corrected over {found.family} "
+            f"comparisons by {design.correction}"
+        )
+        if found.lost[1] or found.lost[0]:
+            yield (
+                f"  lost units (baseline {found.lost[0]}, candidate {found.lost[1]}) count as the "
+                "largest class's accuracy in p, not in the estimate"
+            )
+    if found.p_equivalent is not None and found.metric.margin is not None:
+        yield f"p of a difference beyond {found.metric.margin:g} = {found.p_equivalent:.6g}"
+    if found.effect is not None:
+        yield f"Cohen's dz = mean / SD = {found.effect:+.4g}"
+    yield f"runs won: {found.wins:g} of {found.pairs}, ties half"
     yield f"verdict: {found.verdict}"
 
 
-def _part_means(found: Comparison, by_name: dict[str, RunRecord]) -> list[float]:
-    """Return the mean difference of each test part."""
-    parts: dict[tuple[int, int | None], list[float]] = {}
-    for (before, _), difference in zip(found.pairs, found.differences, strict=True):
-        config = by_name[before].config
-        parts.setdefault((config.split_seed, config.fold), []).append(difference)
-    return [math.fsum(values) / len(values) for values in parts.values()]
-
-
-def _interval(found: Comparison, terms: Sequence[float]) -> Iterable[str]:
-    summary, interval = Summary.of(terms), found.interval
-    if interval is None or summary is None or summary.sd is None:
-        yield "95 % interval: one difference has no spread"
-        return
-    half = (interval.high - interval.low) / 2
-    yield (
-        f"95 % interval ({interval.method}) = {found.difference:+.6g} ± {half:.6g} = "
-        f"{interval.low:+.6g} .. {interval.high:+.6g}"
-    )
-    factor = "1 / n" if found.partitions == 1 else "1 / n + n_test / n_train"
-    yield (
-        f"  ± t(0.975, {summary.n - 1} degrees) x SE, SE = SD x sqrt({factor}), SD of the "
-        f"{summary.n} differences = {summary.sd:.6g}"
-    )
-
-
-def _test(found: Comparison, terms: Sequence[float]) -> Iterable[str]:
-    if found.p is None:
-        yield "p: no test"
-        return
-    yield f"p = {found.p:.6g}, two-sided: {found.test}"
-    if "exact" in found.test:
-        flips = 2 ** len(terms)
-        yield (
-            f"  {round(found.p * flips)} of {flips} choices of signs give a sum at least as far "
-            f"from 0 as {math.fsum(terms):+.6g}"
+def _claim(finding: Finding) -> Iterable[str]:
+    yield f"{finding.claim.sentence} ({finding.claim.paper}, {finding.claim.source})"
+    for evidence in finding.evidence:
+        (model, optimizer), (other, against) = (
+            evidence.expectation.candidate,
+            evidence.expectation.baseline,
         )
+        yield ""
+        yield (
+            f"{optimizer} on {model}, {evidence.expectation.metric.heading.lower()}, expected "
+            f"{evidence.expectation.expected} than {against} on {other}: {evidence.standing}"
+            f"{f' ({evidence.why})' if evidence.why else ''}"
+        )
+        if evidence.comparison is not None:
+            yield from _comparison(evidence.comparison)
+    yield ""
+    yield f"the claim: {finding.standing}"
 
 
-def _holm(found: Comparison, panel: Panel) -> Iterable[str]:
-    """Say how p is corrected: the largest (m - i + 1) p(i) up to its own place."""
-    if found.p_holm is None or found.p is None:
-        return
-    family = sorted(c.p for c in panel.by(found.metric.name) if c.p is not None)
-    place = sum(p < found.p for p in family) + 1
-    yield (
-        f"adjusted p = {found.p_holm:.6g}: Holm over {len(family)} optimizers; p is number {place} "
-        f"from the smallest, so it is the largest of ({len(family)} - i + 1) p(i) for i = 1 .. "
-        f"{place}, at most 1"
+def _search(tuning: TuningRecord) -> Iterable[str]:
+    setting = tuning["setting"]
+    yield f"{tuning['optimizer']['name']}, {setting['model']} on {setting['dataset']}"
+    for trial in tuning["trials"]:
+        score = trial["validation_accuracy"]
+        shown = "not done" if score is None else f"{100 * score:.4g} %"
+        runs = ", ".join(map(str, trial.get("runs", ())))
+        yield f"  {shown:<12} {trial.get('values') or 'as given'}: {runs}"
+    chosen = tuning["chosen"]
+    yield "chosen: " + (
+        "search not done" if chosen is None else f"{chosen['values'] or 'as given'}"
     )
 
 
 def _sum(values: Sequence[float]) -> str:
     if len(values) > MOST_TERMS:
         return f"({' + '.join(f'{v:.6g}' for v in values[:3])} + ... {len(values)} values)"
-    return f"({' + '.join(f'{v:.6g}' for v in values)})".replace("+ -", "- ")
+    total = f"({' + '.join(f'{v:.6g}' for v in values)})".replace("+ -", "- ")
+    return total if math.isfinite(sum(values)) else "(...)"

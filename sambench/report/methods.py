@@ -9,9 +9,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from sambench.analysis.comparison import ALPHA, LEAST_PAIRS
-from sambench.analysis.panels import Panel
+from sambench.analysis.groups import Group
+from sambench.analysis.inference import ALPHA
+from sambench.analysis.study import Study
 from sambench.report.document import Section
+from sambench.report.table import counted
 from sambench.store.record import COMPLETED, RunRecord
 
 SCALED = {
@@ -24,9 +26,9 @@ MOST_VALUES = 8
 """Different values of a setting that are listed; the others are counted."""
 
 
-def methods(panels: Sequence[Panel]) -> Section:
-    """Return the methods section of all panels; it is of the completed runs where there are any."""
-    runs = [record for panel in panels for record in panel.records]
+def methods(study: Study) -> Section:
+    """Return the methods section; it is of the completed runs where there are any."""
+    runs = [record for group in study.groups for record in group.records]
     done = [record for record in runs if record.status == COMPLETED] or runs
     paragraphs = (
         _data(done),
@@ -34,24 +36,24 @@ def methods(panels: Sequence[Panel]) -> Section:
         _training(done),
         _selection(done),
         *_curvature(done),
-        _statistics(panels),
+        _statistics(study),
         _machines(done),
         _software(done),
     )
-    return Section(title="Methods", paragraphs=paragraphs, items=tuple(_optimizers(panels)))
+    return Section(title="Methods", paragraphs=paragraphs, items=tuple(_optimizers(study.groups)))
 
 
 def said(runs: Sequence[RunRecord], value: Callable[[RunRecord], object]) -> str:
     """Return the value that all runs share, or each value with the number of runs that have it."""
     values = [found for run in runs if (found := value(run)) is not None]
-    counted: Counter[str] = Counter()
+    numbers: Counter[str] = Counter()
     for (_, found), number in _alike(values):
-        counted[str(found)] += number
-    if len(counted) <= 1:
-        return next(iter(counted), "not recorded")
-    common = counted.most_common(MOST_VALUES)
-    text = ", ".join(f"{found} ({number} runs)" for found, number in common)
-    left = len(counted) - len(common)
+        numbers[str(found)] += number
+    if len(numbers) <= 1:
+        return next(iter(numbers), "not recorded")
+    common = numbers.most_common(MOST_VALUES)
+    text = ", ".join(f"{found} ({counted(number, 'run')})" for found, number in common)
+    left = len(numbers) - len(common)
     return text + (f" and {left} more values" if left else "")
 
 
@@ -133,8 +135,8 @@ def _models(runs: Sequence[RunRecord]) -> str:
 def _training(runs: Sequence[RunRecord]) -> str:
     seeds = sorted({run.config.seed for run in runs})
     return (
-        f"Training. Batches of {said(runs, _of('batch_size'))}, at most "
-        f"{said(runs, _of('epochs'))} epochs, learning rate schedule "
+        f"Training. Batches of {said(runs, _of('batch_size'))}, epochs at most "
+        f"{said(runs, _of('epochs'))}, learning rate schedule "
         f"{said(runs, _of('schedule'))}, precision {said(runs, _of('precision'))}, seeds "
         f"{_ranges(seeds)} (each sets initialisation, order and augmentation, and is shared by all "
         "optimizers)."
@@ -166,8 +168,8 @@ def _curvature(runs: Sequence[RunRecord]) -> Iterable[str]:
         return said(measured, _at("hessian", key))
 
     yield (
-        f"Curvature, of {len(measured)} runs. The Hessian of the mean training loss over "
-        f"{of('samples')} training images at the tested weights, batch "
+        f"Curvature, of {counted(len(measured), 'run')}. The Hessian of the mean training loss "
+        f"over {of('samples')} training images at the tested weights, batch "
         f"normalisation in mode {of('batch_norm')}, products by "
         f"{of('hvp')} differentiation in "
         f"{of('dtype')}, L2 penalty {of('l2')}. "
@@ -182,19 +184,24 @@ def _curvature(runs: Sequence[RunRecord]) -> Iterable[str]:
     )
 
 
-def _statistics(panels: Sequence[Panel]) -> str:
-    compared = [found for panel in panels for found in panel.comparisons if found.n]
+def _statistics(study: Study) -> str:
+    compared = [found for found in study.every() if found.n]
     if not compared:
         return "Statistics. Cells are mean ± SD over runs; nothing was compared."
-    tests = "; ".join(dict.fromkeys(found.test for found in compared))
-    intervals = "; ".join(dict.fromkeys(c.interval.method for c in compared if c.interval))
+    designs = dict.fromkeys(one.design for one in compared)
+    tests = "; ".join(
+        f"over {design.unit}s the {design.test}, corrected by {design.correction}, 95 % intervals "
+        f"by {design.interval}"
+        for design in designs
+    )
     return (
-        f"Statistics. Cells are mean ± SD (n - 1) over runs. Each optimizer is compared with "
-        f"{compared[0].baseline} by pairs of runs of the same seed and fold; two-sided tests: "
-        f"{tests}; 95 % intervals: {intervals or 'none, for want of pairs'}; p is corrected by "
-        "Holm's method over the optimizers of a table, for each metric by itself. A difference is "
-        f"called shown at adjusted p < {ALPHA:g} and from {LEAST_PAIRS} pairs on. Effect size: "
-        "Cohen's dz; probability of improvement: Mann-Whitney's U over the number of pairs of runs."
+        f"Statistics. Each optimizer is compared with {study.title_of(compared[0].baseline)}, "
+        f"{' or '.join(f'{d.unit} by {d.unit}' for d in designs)}; two-sided tests: {tests}. "
+        "Curvature, times and gradient evaluations are compared on logarithms and given as "
+        "geometric means and ratios. Test accuracy is the primary metric; its family is all "
+        "comparisons of the report. Other metrics are secondary, each a family of its own. A "
+        f"difference is called shown at corrected p < {ALPHA:g}; equivalence by two one-sided "
+        "tests. Failed and diverged runs count in p at the accuracy of the largest class."
     )
 
 
@@ -213,8 +220,9 @@ def _machines(runs: Sequence[RunRecord]) -> str:
         f"{said(runs, _at('environment', 'threads'))} threads, runs on it at a time: "
         f"{said(runs, together)}, "
         f"{said(runs, _at('environment', 'platform'))}. Reproducible: "
-        f"{said(runs, _at('environment', 'deterministic'))}. In all {len(runs)} runs with "
-        f"{seconds / 3600:.2f} h of training and {curvature / 3600:.2f} h of curvature."
+        f"{said(runs, _at('environment', 'deterministic'))}. In all "
+        f"{counted(len(runs), 'run')} with {seconds / 3600:.2f} h of training and "
+        f"{curvature / 3600:.2f} h of curvature."
     )
 
 
@@ -240,11 +248,11 @@ def _command(record: RunRecord) -> object:
     )
 
 
-def _optimizers(panels: Sequence[Panel]) -> Iterable[str]:
-    """Return a line for each optimizer with all its hyperparameters, once if panels agree."""
+def _optimizers(groups: Sequence[Group]) -> Iterable[str]:
+    """Return a line for each optimizer with all its hyperparameters, once if settings agree."""
     found: dict[str, None] = {}
-    for panel in panels:
-        for line in panel.group.lines:
+    for group in groups:
+        for line in group.lines:
             settings = {k: v for k, v in line.optimizer.items() if k != "name"}
             text = ", ".join(f"{key} {_plain(value)}" for key, value in settings.items())
             found.setdefault(f"{line.optimizer['name']}: {text}.")

@@ -1,98 +1,50 @@
-"""What a reader of a table must know: protocol, marks, tests, and what is missing."""
+"""What stands below a table, and the one place that explains how a report is read."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from statistics import fmean
 
-from sambench.analysis.comparison import ALPHA, LEAST_PAIRS, Comparison
 from sambench.analysis.groups import Group
-from sambench.analysis.metrics import collapsed
-from sambench.analysis.reach import pairs_needed
-from sambench.report.cells import Column
-from sambench.report.table import COLLAPSED, DIFFERENT, MISSING, UNCONVERGED, Row
+from sambench.analysis.study import Study
+from sambench.report.table import (
+    COLLAPSED,
+    DIFFERENT,
+    EQUIVALENT,
+    MISSING,
+    NO_MINIMUM,
+    UNCONVERGED,
+    Row,
+    counted,
+    listed,
+)
 from sambench.store.record import COMPLETED, RunRecord, Section
 
 FAITHFUL = 0.9
 """Cosine of a perturbation with what rounding leaves of it, below which a reader is warned."""
 
 
-def table_notes(
-    group: Group, columns: Sequence[Column], rows: Sequence[Row], comparisons: Sequence[Comparison]
-) -> Iterable[str]:
-    """Return the sentences below a table, the protocol first.
-
-    Args:
-        group: The runs behind the table.
-        columns: Of the table.
-        rows: As printed.
-        comparisons: Of its lines with the baseline by its columns; empty where there is none.
-    """
-    setting = group.setting
-    done = [record for line in group.lines for record in line.completed]
-    yield "Cells are mean ± SD (number of runs); bold is the best mean of its column."
-    yield _protocol(group, done)
-    if any(chosen.metric.curvature for chosen in columns):
-        yield from _curvature_note(done)
-    yield from _rounding_notes(group)
-    missing = [r for line in group.lines for r in line.records if r.status != COMPLETED]
-    for status in sorted({record.status for record in missing}):
-        names = [record.name for record in missing if record.status == status]
-        yield f"Not counted, {status}: {', '.join(names)}."
-    if any(map(collapsed, done)):
-        left_out = any(chosen.metric.curvature for chosen in columns)
-        yield (
-            f"{COLLAPSED} a run predicts one class for every test image (collapsed)"
-            + ("; curvature is of the other runs, whose number is given." if left_out else ".")
-        )
-    if any(UNCONVERGED in cell.text for _, cells in rows for cell in cells):
-        yield f"{UNCONVERGED} not converged within its budget; its error is in the record."
-    if setting.stop.rule != "epochs":
-        met = sum(bool(record.final and record.final["target_met"]) for record in done)
-        yield f"Stop rule {setting.stop.rule} was met by {met} of {len(done)} runs."
-    yield from _evidence(group, comparisons)
-    yield from _untested(columns, rows, comparisons)
-    if done and any(cell.summary is None for _, cells in rows for cell in cells):
-        yield f"{MISSING} missing: no completed run that counts measured it."
-
-
-def _rounding_notes(group: Group) -> Iterable[str]:
-    """Warn of optimizers whose perturbation the precision's rounding has turned aside."""
-    for line in group.lines:
-        found = [(r.sharpness or {}).get("rounding") for r in line.completed]
-        seen = [rounding for rounding in found if rounding]
-        if not seen:
-            continue
-        cosine = fmean(rounding["cosine"] for rounding in seen)
-        if cosine < FAITHFUL:
-            changed = fmean(rounding["changed"] for rounding in seen)
-            yield (
-                f"{line.label}: rounding to {seen[0]['precision']} left its perturbation "
-                f"{changed:.0%} of the weights and a cosine of {cosine:.2f} with the one asked for "
-                "(mean of the runs); only fp32 perturbs exactly."
-            )
-
-
-def _protocol(group: Group, done: list[RunRecord]) -> str:
-    setting = group.setting
+def protocol(group: Group) -> str:
+    """Return how the runs of a group were trained, in a sentence."""
+    setting, done = group.setting, group.completed
     sizes = sorted({(r.data["train"], r.data["test"]) for r in done if r.data})
-    parts = (
-        f" ({'; '.join(f'{train} train, {test} test' for train, test in sizes)})" if sizes else ""
-    )
-    rates = _rates(group)
+    parts = "; ".join(f"{train} train, {test} test" for train, test in sizes)
+    rates = sorted({float(str(line.optimizer["lr"])) for line in group.lines
+                    if "lr" in line.optimizer})  # fmt: skip
     stop = setting.stop.rule + ("" if setting.stop.value is None else f" {setting.stop.value:g}")
-    until = (
-        f"{setting.epochs} epochs"
-        if stop == "epochs"
-        else f"until {stop}, at most {setting.epochs} epochs"
-    )
+    epochs = counted(setting.epochs, "epoch")
+    until = epochs if stop == "epochs" else f"until {stop}, at most {epochs}"
     start = "pretrained" if setting.pretrained else "from scratch"
     hardware = sorted({_place(record.environment) for record in done if record.environment})
+    met = ""
+    if stop != "epochs" and done:
+        reached = sum(bool(record.final and record.final["target_met"]) for record in done)
+        met = f"; the stop rule was met by {reached} of {counted(len(done), 'run')}"
     return (
-        f"{setting.image_size} px images, split {setting.split}{parts}, {start}, batch "
-        f"{setting.batch_size}, lr {rates} "
+        f"{setting.image_size} px images, split {setting.split}{f' ({parts})' if parts else ''}, "
+        f"{start}, batch {setting.batch_size}, lr {' or '.join(f'{rate:g}' for rate in rates)} "
         f"({setting.schedule}), {until}, {setting.selection} weights, {setting.precision}, "
-        f"on {'; '.join(hardware) or 'no finished run'}."
+        f"on {'; '.join(hardware) or 'no finished run'}{met}."
     )
 
 
@@ -106,86 +58,103 @@ def _place(environment: Section) -> str:
     return f"{place} ({', '.join(told)})" if told else place
 
 
-def _rates(group: Group) -> str:
-    """Return the learning rate, and whose are others where few have them."""
-    owners: dict[float, list[str]] = {}
+def legend(rows: Sequence[Row], baseline: str | None = None) -> Iterable[str]:
+    """Return what the marks of a table mean, those alone that it has."""
+    text = "".join(cell.text for _, cells in rows for cell in cells)
+    geometric = " (×÷: geometric mean and factor of one SD)" if "×÷" in text else ""
+    yield f"Mean ± SD (n){geometric}; bold: best mean of the column."
+    marks = [
+        (DIFFERENT, f"differs from {baseline} (p < 0.05, corrected)"),
+        (EQUIVALENT, f"equivalent to {baseline}"),
+        (COLLAPSED, "a run predicts one class for every image, and is left out of curvature"),
+        (UNCONVERGED, "a measurement did not converge"),
+        (NO_MINIMUM, "a run ended where curvature is zero or negative, and is left out"),
+        (MISSING, "no run has it"),
+    ]
+    told = [f"{mark} {meaning}" for mark, meaning in marks if mark in text]
+    if told:
+        yield f"{'; '.join(told)}."
+
+
+def run_notes(group: Group) -> Iterable[str]:
+    """Return what a reader must know of single runs: which do not count, and what rounding did."""
+    missing = [r for r in group.records if r.status != COMPLETED]
+    for status in sorted({record.status for record in missing}):
+        names = [record.name for record in missing if record.status == status]
+        yield f"{group.title}: not counted, {status}: {listed(names, 12)}."
     for line in group.lines:
-        if "lr" in line.optimizer:
-            owners.setdefault(float(str(line.optimizer["lr"])), []).append(line.label)
-    if not owners:
-        return "not recorded"
-    usual, *others = sorted(owners, key=lambda rate: (-len(owners[rate]), rate))
-    told = [f"{', '.join(owners[rate])} {rate:g}" for rate in others]
-    return f"{usual:g}" + (f" (but {'; '.join(told)})" if told else "")
+        seen = [r for record in line.completed if (r := (record.sharpness or {}).get("rounding"))]
+        if seen and (cosine := fmean(r["cosine"] for r in seen)) < FAITHFUL:
+            changed = fmean(r["changed"] for r in seen)
+            yield (
+                f"{group.title}, {line.title}: rounding to {seen[0]['precision']} changed its "
+                f"perturbation in {changed:.0%} of the weights and left a cosine of {cosine:.2f} "
+                "with the one asked for (mean of the runs); only fp32 perturbs exactly."
+            )
 
 
-def _curvature_note(done: list[RunRecord]) -> Iterable[str]:
-    sections = [record.hessian for record in done if record.hessian]
-    for definition in sorted({str(section["definition"]) for section in sections}):
-        samples = sorted({int(s["samples"]) for s in sections if s["definition"] == definition})
-        yield (
-            "Top eigenvalue and trace: Hessian of the mean loss over "
-            f"{' or '.join(map(str, samples))} training images, {_arithmetic(sections)}. Median, "
-            f"mean and SD: over their batches ({definition})."
-        )
-
-
-def _arithmetic(sections: Iterable[Section]) -> str:
-    """Return what else sets Hessians apart, of those that were not measured as usual too."""
-    ways = {
-        "batch_norm": {str(s.get("batch_norm", "eval")) for s in sections},
-        "hvp": {str(s.get("hvp", "reverse")) for s in sections},
-        "l2": {f"{s.get('l2', 0.0):g}" for s in sections},
-    }
+def definitions(records: Iterable[RunRecord]) -> Iterable[str]:
+    """Return how curvature was defined, a sentence for each definition among the runs."""
+    sections = [record.hessian for record in records if record.hessian]
     named = {
         "eval": "evaluation mode",
         "train": "batch normalisation in train mode",
         "recalibrate": "evaluation mode with recalibrated statistics",
     }
-    text = " or ".join(named[mode] for mode in sorted(ways["batch_norm"]))
-    if ways["hvp"] != {"reverse"}:
-        text += ", products by finite differences"
-    if ways["l2"] != {"0"}:
-        text += f", with an L2 penalty of {' or '.join(sorted(ways['l2']))}"
-    return text
-
-
-def _untested(
-    columns: Sequence[Column], rows: Sequence[Row], comparisons: Sequence[Comparison]
-) -> Iterable[str]:
-    """Name the columns of which there are numbers but no test beside those of others."""
-    tested = {found.metric.name for found in comparisons if found.n}
-    titles = [
-        chosen.title
-        for place, chosen in enumerate(columns)
-        if chosen.metric.name not in tested and any(cells[place].summary for _, cells in rows)
-    ]
-    if tested and titles:
-        yield f"Not tested: {', '.join(titles)}."
-
-
-def _evidence(group: Group, comparisons: Sequence[Comparison]) -> Iterable[str]:
-    """Say which test the marks are of, or why there can be none."""
-    tested = [found for found in comparisons if found.n]
-    if not tested:
-        return
-    baseline, most = tested[0].baseline, max(found.n for found in tested)
-    family = len(group.lines) - 1
-    if most < LEAST_PAIRS:
-        needed = pairs_needed(family, min(found.partitions for found in tested))
+    for definition in sorted({str(section["definition"]) for section in sections}):
+        own = [section for section in sections if section["definition"] == definition]
+        samples = sorted({int(section["samples"]) for section in own})
+        modes = sorted({str(section.get("batch_norm", "eval")) for section in own})
+        differences = ", products by finite differences"
+        other = {str(section.get("hvp", "reverse")) for section in own} != {"reverse"}
+        penalties = sorted({f"{section.get('l2', 0.0):g}" for section in own} - {"0"})
         yield (
-            f"No difference to {baseline} is marked: {most} pair{'s' * (most != 1)} of runs can "
-            f"show none at p < {ALPHA:g} after Holm's correction; {needed} are the least."
+            "Top eigenvalue and Hessian trace: of the mean loss over "
+            f"{' or '.join(map(str, samples))} training images, "
+            f"{' or '.join(named.get(mode, mode) for mode in modes)}"
+            f"{differences if other else ''}"
+            f"{f', with an L2 penalty of {listed(penalties)}' if penalties else ''}. Hessian "
+            f"median, mean and SD: over their batches ({definition})."
         )
-        return
-    names = "; ".join(dict.fromkeys(found.test for found in tested))
-    possible = [found.smallest_p or 0.0 for found in tested]
-    least, greatest = min(possible), max(possible)
-    reach = f", with the fewest pairs {greatest:.2g}" if greatest > least else ""
-    if least * family >= ALPHA:
-        reach += ", too large for so many optimizers"
-    yield (
-        f"{DIFFERENT} differs from {baseline}, p < {ALPHA:g} after Holm's correction over "
-        f"{family} optimizer{'s' * (family != 1)}; runs paired by seed and fold; {names}; "
-        f"smallest possible p {least:.2g}{reach}."
-    )
+
+
+def how_to_read(study: Study) -> tuple[str, ...]:
+    """Explain each statistic of the report once."""
+    found = [one for one in study.every() if one.n]
+    if not found:
+        return ("Cells are mean ± SD over runs. Nothing was compared.",)
+    designs = dict.fromkeys(one.design for one in found if one.p is not None)
+    baseline = study.title_of(found[0].baseline)
+    primary = next((one for one in found if one.metric.name == "accuracy"), found[0])
+    margin = study.margins.get("accuracy", primary.metric.margin or 1.0)
+    one_set = any(one.design.unit == "seed" for one in found)
+    items = [
+        "n counts what is independent: seeds on one test part, folds where there are several "
+        "(their seeds are averaged first).",
+        "Accuracy and other shares are compared by differences in points. Curvature, time and "
+        "gradient evaluations are compared by ratios: 0.50x is half of the baseline's. Their means "
+        "are geometric, and ×÷ 1.40 says that a typical run is 1.4 times more or less.",
+        f"Each optimizer is compared with {baseline}, seed by seed or fold by fold.",
+        *(
+            f"p is that of a two-sided {design.test}, corrected over all comparisons of the report "
+            f"by the same metric ({design.correction}); with fewer than {design.least_units} "
+            f"{design.unit}s it cannot fall below 0.05, and nothing is called better or worse."
+            for design in designs
+        ),
+        "The 95 % intervals hold for all comparisons by a metric at once "
+        f"({'; '.join(dict.fromkeys(one.design.interval for one in found))}).",
+        f"Verdicts: better and worse are shown differences (p < 0.05). Equivalent: shown to differ "
+        f"by less than {margin:g} point{'s' * (margin != 1)} of accuracy, or than 1.25 times "
+        "(two one-sided tests). Undecided: neither was shown; that is no evidence of equality.",
+        "Test accuracy is the primary metric; all others are secondary, each a family of its own.",
+        "A run that failed or diverged is not missing: its optimizer is called better only if that "
+        "still holds with these runs counted at the accuracy of always naming the largest class.",
+        "Cohen's dz is the mean over the SD of the differences (of their logarithms for ratios). "
+        "Runs won: pairs of runs in which the optimizer was the better one, ties counting half.",
+    ]
+    if one_set:
+        items.append(
+            "Intervals over seeds speak of other seeds on the same test images. Where predictions "
+            "are stored, the answer also gives an interval over other seeds and other images."
+        )
+    return tuple(items)

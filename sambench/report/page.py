@@ -1,82 +1,184 @@
-"""The report on disk: one Markdown file, one HTML file, the figures, and tables in every form."""
+"""The report on disk: pages, figures, tables in every form, and the numbers behind them."""
 
 from __future__ import annotations
 
+import csv
+import functools
+import io
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from html import escape
+from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from sambench.analysis.frame import Columns, comparisons_table, runs_table
 from sambench.files.atomic import write_bytes, write_text
 from sambench.report.document import Document
-from sambench.report.html import to_html
-from sambench.report.latex import to_latex
-from sambench.report.markdown import document_markdown
+from sambench.report.forms import (
+    document_markdown,
+    latex_document,
+    stem_of,
+    to_csv,
+    to_latex,
+    to_xlsx,
+)
 from sambench.report.table import Table
 
-MOST_TABLES = 24
-"""Of more tables than these only the two pages are written."""
+if TYPE_CHECKING:
+    import jinja2
 
-MANY = (
-    f"More than {MOST_TABLES} tables: pictures and files of each are left out; name a suite or "
-    "runs to have them."
-)
+MOST_FILES = 300
+"""Of more tables than these, and no suite, only the pages and the numbers are written."""
+
+MOST_DRAWN = 60
+"""Of more tables than these no pictures are made."""
+
+LISTING = "files.json"
+"""What a report wrote, so that the next one takes away what it does not write again."""
 
 
-def write_report(document: Document, folder: Path) -> tuple[Path, ...]:
-    """Write a report in every form.
+def write_report(document: Document, folder: Path, *, every_table: bool = True) -> tuple[Path, ...]:
+    """Write a report in every form, and remove what an earlier one left in its folder.
 
-    These are `report.md`, `report.html`, `figures/`, `tables/` with LaTeX, CSV and xlsx of every
-    table, and a PNG of each table of the sections that are drawn.
+    These are `report.md`, `report.html`, `runs.csv`, `comparisons.csv`, `tables.xlsx`, `figures/`
+    with PDF and PNG, `tables/` with LaTeX and CSV of each table, and a PNG of each main table.
+
+    Args:
+        document: What it says.
+        folder: Where.
+        every_table: Whether the files of single tables are written however many there are.
 
     Returns:
-        The pages, the tables' pictures, and the folders of tables and figures.
+        The pages, the numbers, and the folders of tables and figures.
 
     Raises:
         StoreError: If the folder cannot be written.
     """
-    many = len(document.tables) > MOST_TABLES
+    files: dict[str, Callable[[], str | bytes]] = {}
     stems = _stems(document.tables)
-    chosen = [] if many else _drawn(document)
-    files = {place: f"{stems[place]}.png" for place in chosen}
-    if files:
-        from sambench.report.plots import table_png
-
-        for place, file in files.items():
-            write_bytes(folder / file, table_png(document.tables[place]))
-    for picture in document.pictures:
-        write_bytes(folder / "figures" / f"{picture.stem}.png", picture.png)
-    figures = {picture.stem: f"figures/{picture.stem}.png" for picture in document.pictures}
-    text = document_markdown(document, figures, files) + (f"\n{MANY}\n" if many else "")
-    markdown, html = folder / "report.md", folder / "report.html"
-    write_text(markdown, text)
-    write_text(html, to_html(document))
-    written = [markdown, html, *(folder / file for file in files.values())]
-    if document.tables and not many:
+    some = every_table or len(document.tables) <= MOST_FILES
+    drawn: dict[int, str] = {}
+    if some:
+        shown = _shown(document)
+        drawn = {place: f"tables/{stems[place]}.png" for place in shown[: MOST_DRAWN + 1]}
+        drawn = {} if len(drawn) > MOST_DRAWN else drawn
         for table, stem in zip(document.tables, stems, strict=True):
-            _write_forms(table, folder / "tables", stem)
-        written.append(folder / "tables")
-    return (*written, *([folder / "figures"] if document.pictures else []))
+            files[f"tables/{stem}.tex"] = functools.partial(to_latex, table)
+            files[f"tables/{stem}.csv"] = functools.partial(to_csv, table)
+        if stems:
+            files["tables/all-tables.tex"] = functools.partial(latex_document, stems)
+            files["tables.xlsx"] = functools.partial(to_xlsx, document.tables)
+    for place, file in drawn.items():
+        files[file] = functools.partial(_png, document.tables[place])
+    for picture in document.pictures:
+        files[f"figures/{picture.stem}.png"] = functools.partial(getattr, picture, "png")
+        files[f"figures/{picture.stem}.pdf"] = functools.partial(getattr, picture, "pdf")
+    figures = {picture.stem: f"figures/{picture.stem}.png" for picture in document.pictures}
+    runs = [record for group in document.study.groups for record in group.records]
+    pages: dict[str, Callable[[], str | bytes]] = {
+        "report.md": lambda: document_markdown(document, figures, drawn),
+        "report.html": lambda: to_html(document),
+        "runs.csv": lambda: _csv(runs_table(runs)),
+        "comparisons.csv": lambda: _csv(comparisons_table(document.study.every())),
+    }
+    _write({**pages, **files}, folder)
+    top = (*pages, *(["tables.xlsx", "tables"] if some and stems else []))
+    return tuple(folder / name for name in (*top, *(["figures"] if figures else [])))
 
 
-def _drawn(document: Document) -> list[int]:
-    """Return the places of the tables that get a picture."""
-    wanted = {id(t) for part in document.results if part.drawn for t in part.tables}
+def _write(files: dict[str, Callable[[], str | bytes]], folder: Path) -> None:
+    """Write files, and take away those of the folder's last report that are not among them."""
+    listing = folder / LISTING
+    before: list[str] = []
+    if listing.exists():
+        try:
+            before = list(json.loads(listing.read_text(encoding="utf-8"))["files"])
+        except (ValueError, KeyError, TypeError):
+            before = []
+    elif folder.exists():  # a report of an earlier version, which kept no list
+        kinds = ("report.*", "*.png", "figures/figure-*.png", "tables/*.csv", "tables/*.tex",
+                 "tables/*.xlsx")  # fmt: skip
+        before = [str(p.relative_to(folder)) for kind in kinds for p in folder.glob(kind)]
+    for name, content in files.items():
+        made = content()
+        (write_text if isinstance(made, str) else write_bytes)(folder / name, made)  # type: ignore[arg-type]
+    for name in before:
+        if name not in files and ".." not in Path(name).parts:
+            (folder / name).unlink(missing_ok=True)
+    write_text(listing, json.dumps({"version": 1, "files": sorted(files)}, indent=2) + "\n")
+
+
+def _png(table: Table) -> bytes:
+    from sambench.report.table_png import table_png
+
+    return table_png(table)
+
+
+def _csv(columns: Columns) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(zip(*columns.values(), strict=True))
+    return buffer.getvalue()
+
+
+def _shown(document: Document) -> list[int]:
+    """Return the places of the tables that get a picture: those that a terminal shows."""
+    wanted = {id(t) for part in document.results if part.shown for t in part.tables}
     return [place for place, table in enumerate(document.tables) if id(table) in wanted]
-
-
-def _write_forms(table: Table, folder: Path, stem: str) -> None:
-    from sambench.report.spreadsheet import to_csv, to_xlsx
-
-    write_text(folder / f"{stem}.tex", to_latex(table))
-    write_text(folder / f"{stem}.csv", to_csv(table))
-    write_bytes(folder / f"{stem}.xlsx", to_xlsx(table))
 
 
 def _stems(tables: Sequence[Table]) -> list[str]:
     """Return a file name for each table, without ending, no two alike."""
     names: list[str] = []
     for table in tables:
-        stem = re.sub(r"[^a-z0-9]+", "-", table.title.lower()).strip("-")
+        stem = stem_of(table)
         same = sum(name == stem or name.startswith(f"{stem}--") for name in names)
         names.append(f"{stem}--{same + 1}" if same else stem)
     return names
+
+
+def to_html(document: Document) -> str:
+    """Return the page, in one file: columns sort, rows hide, numbers explain themselves."""
+    keys: dict[str, str] = {}
+    settings: dict[str, str] = {}
+    for table in document.tables:
+        for key, (label, _) in zip(table.keys, table.rows, strict=False):
+            keys.setdefault(key, label)
+        if table.setting:
+            settings.setdefault(table.setting, table.setting)
+    choices = (
+        ("optimizer", "Show or hide optimizers", list(keys.items())),
+        ("setting", "Show or hide settings", list(settings.items())),
+    )
+    return _page().render(
+        document=document,
+        pictures=document.pictures,
+        choices=choices,
+        sources={name: "\n".join(lines) for name, lines in document.sources.items()},
+        css=_text("page.css"),
+        js=_text("page.js"),
+    )
+
+
+@functools.cache
+def _page() -> jinja2.Template:
+    import jinja2
+    from markupsafe import Markup
+
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True)
+    environment.filters["anchor"] = lambda title: re.sub(r"[^a-z0-9]+", "-", title.lower()).strip(
+        "-"
+    )
+    environment.filters["latex"] = to_latex
+    environment.filters["code"] = lambda text: Markup(
+        re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
+    )
+    return environment.from_string(_text("page.html"))
+
+
+@functools.cache
+def _text(name: str) -> str:
+    return resources.files("sambench.report").joinpath("templates", name).read_text("utf-8")

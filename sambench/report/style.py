@@ -1,12 +1,16 @@
-"""The look of a figure in a paper's column: its size, its type, its colours, its title."""
+"""The look of a figure in a paper's column: size, type, colours, title; and in which forms."""
 
 from __future__ import annotations
 
 import io
 import textwrap
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from html import escape
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -118,6 +122,46 @@ def finish(axes: Iterable[Axes]) -> None:
         for label in (ax.xaxis.label, ax.yaxis.label):
             label.set_fontsize(TEXT)
         ax.yaxis.get_offset_text().set_fontsize(SMALL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A figure of a report as the page shows it.
+
+    Attributes:
+        stem: Its file's name without the ending.
+        title: What it shows, in a few words.
+        caption: What is drawn, of what and how many, and how to read it.
+        figure: The drawing.
+    """
+
+    stem: str
+    title: str
+    caption: str
+    figure: Figure
+
+    @cached_property
+    def png(self) -> bytes:
+        """The picture in pixels."""
+        return plain_png(self.figure)
+
+    @property
+    def pdf(self) -> bytes:
+        """The picture for a paper; without a date, so that the same runs give the same bytes."""
+        buffer = io.BytesIO()
+        self.figure.savefig(buffer, format="pdf", metadata={"CreationDate": None})
+        return buffer.getvalue()
+
+    @property
+    def svg(self) -> str:
+        """The picture for a page: an `svg` element, read out as its title."""
+        buffer = io.StringIO()
+        with rc_context({"svg.fonttype": "none", "svg.hashsalt": self.stem}):
+            self.figure.savefig(buffer, format="svg", metadata={"Date": None})
+        text = buffer.getvalue()
+        element = text[text.index("<svg") :]
+        label = escape(self.title)
+        return element.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
 
 
 def png(figure: Figure, title: str, subtitle: str) -> bytes:

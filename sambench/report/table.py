@@ -1,38 +1,43 @@
-"""One table object, whatever it is printed as."""
+"""One table object, whatever it is printed as, and how numbers are written."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from sambench.analysis.statistics import Summary
-
-COLLAPSED, UNCONVERGED, DIFFERENT = "‡", "†", "*"
+COLLAPSED, UNCONVERGED, NO_MINIMUM = "‡", "†", "§"
+DIFFERENT, EQUIVALENT = "*", "≈"
 MISSING = "–"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One printed cell and the summary behind it.
+    """One printed cell and the numbers behind it.
 
     Attributes:
         text: All that is printed, marks included.
-        summary: Of the runs behind it; None where there are none.
-        value: The number that it is, where it is one but no mean of runs.
-        bold: Whether its mean is the best of its column.
-        flagged: Whether a run behind it collapsed or did not converge, so that it cannot be best.
+        numbers: What CSV and xlsx hold of it: mean, sd, n, low, high, p; the first is what it sorts
+            by. Empty for a cell of words.
+        bold: Whether it is printed in bold.
+        source: Name by which `--explain` knows it; empty where it is no number of runs.
     """
 
     text: str
-    summary: Summary | None = None
-    value: float | None = None
+    numbers: Mapping[str, float | None] = field(default_factory=dict)
     bold: bool = False
-    flagged: bool = False
+    source: str = ""
 
     @property
     def number(self) -> float | None:
-        """What the cell sorts by: its mean, or its value."""
-        return self.value if self.summary is None else self.summary.mean
+        """What the cell sorts by."""
+        return next(iter(self.numbers.values()), None)
+
+    @property
+    def short(self) -> str:
+        """The text without the number of units, which a caption may say once."""
+        return re.sub(r" \(\d+\)", "", self.text)
 
 
 Row = tuple[str, tuple[Cell, ...]]
@@ -48,33 +53,75 @@ class Table:
         headings: Of each column; the first is that of the labels.
         rows: A label and a cell for each further heading.
         notes: What a reader must know, one sentence each.
+        stem: Name of its files; empty for one made of the title.
+        setting: Title of the setting that it is of; empty for several.
+        keys: Of each row, the optimizer that it is of; empty where rows are of none.
     """
 
     title: str
     headings: tuple[str, ...]
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
+    stem: str = ""
+    setting: str = ""
+    keys: tuple[str, ...] = ()
 
-
-def format_summary(summary: Summary, decimals: int | None) -> str:
-    """Write `mean ± SD (n)`; without decimals given, the mean has three significant digits."""
-    form = _form(summary.mean, 3) if decimals is None else f".{decimals}f"
-    mean = f"{summary.mean:{form}}"
-    spread = "" if summary.sd is None else f" ± {summary.sd:{form}}"
-    return f"{mean}{spread} ({summary.n})"
+    @property
+    def units(self) -> int | None:
+        """The number of units where all cells have one and the same."""
+        found = {c.numbers["n"] for _, cells in self.rows for c in cells if "n" in c.numbers}
+        return int(found.pop() or 0) if len(found) == 1 else None
 
 
 def significant(value: float) -> str:
     """Write a number with three significant digits, and all of those before the point."""
-    return f"{value:{_form(value, 3)}}"
+    return f"{value:{_form(value)}}"
 
 
-def signed(value: float) -> str:
-    """Write a difference with its sign and three significant digits."""
-    return f"{value:+{_form(value, 3)}}"
+def signed(value: float, decimals: int | None = None) -> str:
+    """Write a difference with its sign, to so many decimals, or finer where they would hide it."""
+    if decimals is not None:
+        hidden = value != 0 and abs(value) < 0.5 * 10**-decimals
+        return f"{value:+.1g}" if hidden else f"{value:+.{decimals}f}"
+    return f"{value:+{_form(value)}}"
 
 
-def _form(value: float, digits: int) -> str:
+def factor(value: float) -> str:
+    """Write a ratio, as 0.31 or 2.0 or 61."""
+    if value >= 10 or value == 0:
+        return f"{value:.0f}"
+    return f"{value:.1f}" if value >= 1.095 else f"{value:.{2 if value >= 0.0095 else 4}f}"
+
+
+def p_value(value: float | None) -> str:
+    """Write a p value."""
+    if value is None:
+        return MISSING
+    return "< 0.001" if value < 0.001 else f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
+
+
+def mean_and_spread(mean: float, spread: float | None, decimals: int | None, ratio: bool) -> str:
+    """Write `mean ± SD`, or of a geometric mean `mean ×÷ factor`."""
+    form = _form(mean) if decimals is None else f".{decimals}f"
+    text = f"{mean:{form}}"
+    if spread is None:
+        return text
+    return f"{text} ×÷ {spread:.2f}" if ratio else f"{text} ± {spread:{form}}"
+
+
+def counted(number: int, what: str) -> str:
+    """Return e.g. "1 seed" or "10 seeds"."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def listed(items: list[str] | tuple[str, ...], most: int = 99) -> str:
+    """Return "a, b and c"; of more than so many the number of the others."""
+    if len(items) > most:
+        return f"{', '.join(items[:most])} and {len(items) - most} more"
+    return " and ".join([", ".join(items[:-1]), items[-1]]) if len(items) > 1 else "".join(items)
+
+
+def _form(value: float, digits: int = 3) -> str:
     """Return the format of so many significant digits: no exponent from 0.001 on."""
     magnitude = math.floor(math.log10(abs(value))) if value else 0
     return f".{max(0, digits - 1 - magnitude)}f" if magnitude >= -3 else f".{digits - 1}e"

@@ -67,7 +67,7 @@ def test_delongs_own_contrasts(
     assert found.difference == pytest.approx(difference, abs=5e-5)
     assert found.standard_error == pytest.approx(standard_error, abs=5e-5)
     assert found.p == pytest.approx(p, abs=5e-4)
-    assert found.interval.low == pytest.approx(found.difference - 1.96 * standard_error, abs=2e-4)
+    assert found.interval[0] == pytest.approx(found.difference - 1.96 * standard_error, abs=2e-4)
 
 
 def placements(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

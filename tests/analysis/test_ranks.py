@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sambench.analysis.paired import wilcoxon
 from sambench.analysis.ranks import critical_difference, friedman
 
 DEMSAR_NAMES = ("C4.5", "C4.5+m", "C4.5+cf", "C4.5+m+cf")
@@ -46,11 +45,6 @@ def test_demsars_example() -> None:
     assert critical_difference(4, 14, alpha=0.10) == pytest.approx(1.12, abs=0.005)
 
 
-def test_demsars_signed_ranks() -> None:
-    """His section 3.1.3: C4.5 against C4.5+m, T = 12, below the critical value at 5 %."""
-    assert wilcoxon([row[1] - row[0] for row in DEMSAR]).p < 0.05
-
-
 @pytest.mark.parametrize(
     ("optimizers", "q"),
     [(2, 1.960), (3, 2.343), (4, 2.569), (5, 2.728), (6, 2.850), (7, 2.949), (10, 3.164)],
@@ -70,22 +64,13 @@ def test_against_scipy(seed: int) -> None:
     assert found.p == pytest.approx(theirs.pvalue, rel=1e-10)
 
 
-def test_nemenyi_against_scikit_posthocs() -> None:
-    posthocs = pytest.importorskip("scikit_posthocs", reason="scikit-posthocs is not installed")
-    ours = friedman(DEMSAR, DEMSAR_NAMES, higher_is_better=True).nemenyi()
-    theirs = posthocs.posthoc_nemenyi_friedman(np.array(DEMSAR)).to_numpy()
-    assert ours == pytest.approx(theirs, abs=1e-6)
-
-
 def test_the_direction() -> None:
     scores = [[1, 2, 3]] * 6
     assert friedman(scores, "abc", higher_is_better=True).ranks == (3, 2, 1)
     assert friedman(scores, "abc", higher_is_better=False).ranks == (1, 2, 3)
 
 
-def test_perfect_agreement_and_no_difference() -> None:
-    agreed = friedman([[1, 2, 3]] * 6, "abc", higher_is_better=True)
-    assert (agreed.f_statistic, agreed.f_p) == (math.inf, 0.0)
+def test_no_difference() -> None:
     tied = friedman([[1, 1, 1]] * 6, "abc", higher_is_better=True)
     assert (tied.statistic, tied.p) == (0.0, 1.0)
     assert tied.cliques == (("a", "b", "c"),)

@@ -5,9 +5,9 @@ import pytest
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import confusion_matrix as reference_matrix
 
+from sambench.analysis.curves import BINS, confusion_matrix, reliability
 from sambench.analysis.predictions import Predictions
-from sambench.analysis.reliability import confusion_matrix, reliability
-from sambench.training.metrics import expected_calibration_error
+from sambench.training.metrics import CALIBRATION_BINS, expected_calibration_error
 
 
 def predictions(seed: int, classes: int = 3, number: int = 200) -> Predictions:
@@ -33,7 +33,8 @@ def test_bins_are_scikit_learns() -> None:
 
 def test_its_gaps_are_the_expected_calibration_error_of_the_record() -> None:
     run = predictions(5)
-    found = reliability([run], bins=15)
+    found = reliability([run])
+    assert BINS == CALIBRATION_BINS  # fifteen, everywhere
     gaps = np.abs(found.confidence - found.accuracy) @ found.images / found.images.sum()
     assert gaps == pytest.approx(
         expected_calibration_error(run.probabilities, run.labels), abs=1e-12

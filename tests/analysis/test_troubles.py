@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from sambench.analysis.panels import build_panels
+from sambench.analysis.groups import build_groups
 from sambench.analysis.troubles import Trouble, troubles
 from sambench.config.run_config import RunConfig
 from sambench.store.record import RunRecord
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def found(records: Sequence[RunRecord], planned: Sequence[RunConfig] = ()) -> tuple[Trouble, ...]:
-    return troubles(build_panels(records, "adam"), planned, "study.yaml")
+    return troubles(build_groups(records, "adam"), planned, "study.yaml")
 
 
 def only(records: Sequence[RunRecord], planned: Sequence[RunConfig] = ()) -> Trouble:

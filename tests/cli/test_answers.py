@@ -61,7 +61,7 @@ def test_compare_and_its_plan(call: Call, phantom_data: Path) -> None:
     assert [run["id"] for run in done["runs"]] == [run["id"] for run in plan["runs"]]
     (table, *_) = done["tables"]
     assert table["headings"][0] == "Optimizer"
-    assert [row[0] for row in table["rows"]] == ["adam", "sam"]
+    assert [row[0] for row in table["rows"]] == ["Adam", "SAM"]
     assert all(len(row) == len(table["headings"]) for row in table["rows"])
     assert answer(call(*words, "--plan", "--json"))["states"] == {"done": 2}
 

@@ -82,19 +82,17 @@ def test_a_bad_file_is_named(
     assert str(caught.value).startswith(message)
 
 
-def in_a_process(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "sambench", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-
-
-def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
+def test_a_name_that_is_taken_is_refused(call: Call, tmp_path: Path) -> None:
     (tmp_path / "taken.py").write_text(EXAMPLE.read_text().replace("half-sam", "sam"))
-    done = in_a_process(tmp_path, "check", "taken.py")
-    assert done.returncode == 2
-    assert done.stderr == "error: two optimizers are called 'sam'; rename one of them\n"
+    done = call("check", "taken.py")
+    assert done.code == 2
+    assert done.err.startswith("error: plugin taken.py failed: PluginError in line ")
+    assert done.err.endswith("two optimizers are called 'sam'; rename one of them\n")
 
 
 def test_worker_processes_load_it_too(tmp_path: Path) -> None:
     load_plugin(EXAMPLE)
     assert os.environ[VARIABLE] == str(EXAMPLE)
-    assert "half-sam" in in_a_process(tmp_path, "list", "optimizers").stdout
+    command = [sys.executable, "-m", "sambench", "list", "optimizers"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "half-sam" in done.stdout

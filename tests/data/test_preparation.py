@@ -14,7 +14,7 @@ from PIL import Image
 from sambench.data import decoding
 from sambench.data.partial import COMMIT_EVERY
 from sambench.data.preparation import Preparation, prepare
-from sambench.data.prepared import check_pixels, open_prepared
+from sambench.data.prepared import Prepared, check_pixels, open_prepared
 from sambench.data.source import Request, sources
 from sambench.data.summary import Duplicates, Spread, summarize
 from sambench.errors import DataError, StoreError, UnpreparedError
@@ -359,3 +359,53 @@ def test_the_real_images(real_data, tmp_path):
     assert benign.startswith("benign")
     assert malignant.startswith("malignant")
     assert groups[benign] == groups[malignant] == benign
+
+
+def test_settings_that_are_not_usual_are_part_of_the_fingerprint(bus_folder):
+    """Also where they change no byte, as the shape of images that are square already."""
+    release = bus_folder(IDS, side=16)
+    for path in release.glob("*/*.png"):
+        Image.open(path).crop((0, 0, 12, 12)).save(path)
+    source = sources.get("bus")
+
+    def fitted(fit: str) -> Prepared:
+        request = Request(folder=release, options=source.resolve({"fit": fit}))
+        return prepare(source, request, release.parent / f"prepared-{fit}", 16).prepared
+
+    usual, boxed = fitted("squash"), fitted("letterbox")
+    assert np.array_equal(usual.images, boxed.images)
+    assert usual.manifest["files"] == boxed.manifest["files"]
+    assert usual.fingerprint != boxed.fingerprint
+    assert usual.fingerprint == run(release).prepared.fingerprint
+    assert boxed.manifest["preprocessing"]["resize"].endswith("aspect ratio kept and black bars")
+    assert boxed.manifest["options"] == {"fit": "letterbox"}
+
+
+def test_the_range_of_deep_images_is_that_of_the_whole_set(tmp_path):
+    """A cut preparation that goes on with a brighter image decodes the others again."""
+    root = tmp_path / "images"
+    for number in range(6):
+        folder = root / "ab"[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        level = 100 * (number + 1)
+        Image.fromarray(np.full((9, 9), level, np.uint16)).save(folder / f"{number}.png")
+    source = sources.get("folder")
+    request = Request(folder=root, options=source.resolve({}))
+
+    def levels() -> list[int]:
+        done = prepare(source, request, tmp_path / "p", 8).prepared
+        told = [note for note in done.manifest["notes"] if "16-bit" in note]
+        assert len(told) == 1
+        return sorted(int(image.mean()) for image in done.images)
+
+    assert levels() == [round(100 * n * 255 / 1023) for n in range(1, 7)]
+    with pytest.raises(KeyboardInterrupt):
+        prepare(source, request, tmp_path / "q", 8, workers=1, on_progress=cut_after(5))
+    Image.fromarray(np.full((9, 9), 4000, np.uint16)).save(root / "a" / "9.png")
+    done = prepare(source, request, tmp_path / "q", 8)
+    assert sorted(int(image.mean()) for image in done.prepared.images) == [
+        *(round(100 * n * 255 / 4095) for n in range(1, 7)),
+        round(4000 * 255 / 4095),
+    ]
+    named = Request(folder=root, options=source.resolve({"depth": 16}))
+    assert prepare(source, named, tmp_path / "p", 8).prepared.images.max() == round(4000 / 257)

@@ -18,11 +18,16 @@ RHO, STEPS, HALVES = 0.3, 3, (slice(0, 4), slice(4, 8))
 
 
 class Case(NamedTuple):
-    """An optimizer, whether its replicas perturb apart, and its settings."""
+    """An optimizer, whether its replicas perturb apart, its settings, and how it is given batches.
+
+    With `views` the gradients are views of the buckets that every pass writes to again, and a step
+    takes two closures.
+    """
 
     name: str
     apart: bool
     settings: dict[str, float]
+    views: bool = False
 
 
 CASES = {
@@ -30,6 +35,7 @@ CASES = {
     "sam": Case("sam", True, {"rho": RHO}),
     "gsam": Case("gsam", True, {"rho_max": RHO, "alpha": 0.4}),
     "wsam": Case("wsam", True, {"rho": RHO}),
+    "views": Case("gsam", False, {"rho_max": RHO, "rho_min": RHO, "alpha": 0.4}, views=True),
 }
 Weights = dict[str, list[torch.Tensor]]
 
@@ -40,9 +46,9 @@ def replica(rank: int, folder: str) -> None:
     distributed.init_process_group(
         "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2
     )
-    for case, (name, apart, settings) in CASES.items():
+    for case, (name, apart, settings, views) in CASES.items():
         model = network()
-        replicas = DistributedDataParallel(model)
+        replicas = DistributedDataParallel(model, gradient_as_bucket_view=views)
         optimizer = build(
             name,
             replicas.parameters(),
@@ -52,9 +58,12 @@ def replica(rank: int, folder: str) -> None:
             **settings,
         )
         for step in range(STEPS):
-            inputs, targets = batch(step)
             half = HALVES[rank]
-            optimizer.step(closure_of(replicas, inputs[half], targets[half]))
+            closures = [
+                closure_of(replicas, inputs[half], targets[half])
+                for inputs, targets in (batch(step), batch(step + 9))
+            ]
+            optimizer.step(closures if views else closures[0])
         torch.save(flat(model), f"{folder}/{case}-{rank}.pt")
     distributed.barrier()  # nobody hangs up while another still listens
     distributed.destroy_process_group()
@@ -112,3 +121,14 @@ def test_replicas_apart_perturb_by_their_own_half(trained: Weights, name: str) -
         weights = weights - 0.1 * mean
     assert torch.equal(*found)
     torch.testing.assert_close(found[0], weights, rtol=0, atol=1e-12)
+
+
+def test_gradients_that_are_views_of_buckets_are_kept_as_copies(trained: Weights) -> None:
+    """The next pass, of the same closure or of the next one, writes to those buckets again."""
+    found = trained["views"]
+    model = network()
+    optimizer = build("gsam", model.parameters(), "sgd", lr=0.1, **CASES["views"].settings)
+    for step in range(STEPS):
+        optimizer.step([closure_of(model, *batch(step)), closure_of(model, *batch(step + 9))])
+    assert torch.equal(*found)
+    torch.testing.assert_close(found[0], flat(model), rtol=0, atol=1e-12)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from sambench.analysis.panels import build_panels
+from sambench.analysis.study import build_study
 from sambench.report.document import Section
 from sambench.report.methods import methods, said
 from sambench.store.record import RunRecord
@@ -35,7 +35,7 @@ ENVIRONMENT = {
 
 
 def text_of(records: Sequence[RunRecord]) -> str:
-    section = methods(build_panels(records, "adam"))
+    section = methods(build_study(records, "adam"))
     return "\n".join((*section.paragraphs, *section.items))
 
 
@@ -47,16 +47,16 @@ def test_every_setting_and_version(make_record: RecordMaker) -> None:
     ]
     text = text_of(records)
     for expected in (
-        "phantom: 2 classes (benign, malignant), 32 px, split holdout (split seed 0) into ",
-        "into training / validation / test images 32 / 0 / 8;",
+        "phantom: not recorded, 32 px, split holdout (split seed 0) into training / validation / "
+        "test images 32 / 0 / 8;",
         "Pixels are scaled to [0, 1]; augmentation: none;",
         "small-cnn from scratch, 79,378 parameters.",
-        "Batches of 16, at most 5 epochs, learning rate schedule constant, precision fp32, seeds "
+        "Batches of 16, epochs at most 5, learning rate schedule constant, precision fp32, seeds "
         "0-2, 5 ",
         "Stop rule epochs; tested are the last weights; epochs done: 5.",
         "over 256 training images at the tested weights, batch normalisation in mode eval",
         "to a relative error of 0.01; trace by hutchinson to a relative half width of 0.1",
-        "two-sided tests: sign-flip permutation, exact (16 flips); 95 % intervals: Student t;",
+        "two-sided tests: over seeds the sign-flip permutation test, corrected by Westfall and",
         "a CPU, device cpu, 4 threads, runs on it at a time: 1, Linux. Reproducible: bitwise.",
         "sambench 0.1.0, python 3.11.7, torch 2.14.1; commit abc; command: sambench compare x.yaml",
         "sam: base adam, rho 0.05, lr 0.0001, betas (0.9, 0.999)",
@@ -69,8 +69,8 @@ def test_what_differs_is_said_with_the_number_of_runs(make_record: RecordMaker) 
     records = [make_record(seed=0), make_record(seed=1), make_record(seed=2, hessian=HESSIAN)]
     other = replace(records[0], environment={"cpu": "another CPU", "torch": "2.0"})
     text = text_of([other, *records[1:]])
-    assert "Hardware. a CPU (2 runs), another CPU (1 runs)" in text
-    assert "Curvature, of 1 runs." in text
+    assert "Hardware. a CPU (2 runs), another CPU (1 run)" in text
+    assert "Curvature, of 1 run." in text
 
 
 def test_failed_runs_say_nothing_of_the_method(make_record: RecordMaker) -> None:
@@ -95,7 +95,7 @@ def test_two_data_sets_and_folds(make_record: RecordMaker) -> None:
 
 def test_many_values_are_counted(make_record: RecordMaker) -> None:
     runs = [make_record(seed=s) for s in range(20)]
-    assert said(runs, lambda r: r.config.seed).endswith("7 (1 runs) and 12 more values")
+    assert said(runs, lambda r: r.config.seed).endswith("7 (1 run) and 12 more values")
     assert said(runs, lambda r: None) == "not recorded"
 
 

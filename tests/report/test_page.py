@@ -1,129 +1,253 @@
+"""A report on disk: every form, nothing left over, and a page that works."""
+
 from __future__ import annotations
 
+import csv
+import io
+import json
+import re
+import shutil
+import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
+import matplotlib as mpl
+import openpyxl
 import pytest
-from PIL import Image
 
-from sambench.errors import StoreError
+from sambench.analysis.study import build_study
 from sambench.report.document import Document, Section
-from sambench.report.markdown import to_markdown
-from sambench.report.page import MOST_TABLES, write_report
-from sambench.report.picture import Picture
-from sambench.report.plots import table_png
+from sambench.report.forms import (
+    PREAMBLE,
+    escape,
+    latex_document,
+    numbers_of,
+    to_csv,
+    to_latex,
+    to_markdown,
+    to_plain,
+    to_xlsx,
+)
+from sambench.report.page import to_html, write_report
+from sambench.report.style import Picture, sheet
 from sambench.report.table import Cell, Table
-from sambench.report.tables import build_tables
+from sambench.report.tables import result_sections
+from tests.analysis.conftest import StudyMaker
+from tests.analysis.test_wrong_statements import EIGHT, up
 
-if TYPE_CHECKING:
-    from tests.conftest import RecordMaker
+TABLE = Table(
+    title="small_cnn & more",
+    headings=("Optimizer", "Test accuracy (%)", "Said"),
+    rows=(
+        ("Adam", (Cell(text="80.0 ± 1.0 (8)", numbers={"mean": 80.0, "sd": 1.0, "n": 8}),
+                  Cell(text="=1+1"))),
+        ("SAM", (Cell(text="-1.0 ± 0.1 (8)*", numbers={"mean": -1.0, "sd": 0.1, "n": 8}, bold=True,
+                      source="x/sam/accuracy"), Cell(text="50 %"))),
+    ),
+    notes=("A note with `code`.",),
+    setting="x",
+    keys=("adam", "sam"),
+)  # fmt: skip
 
 
-def table(title: str = "small-cnn on phantom") -> Table:
-    rows = (("adam", (Cell(text="80.0 (1)"),)),)
-    return Table(title=title, headings=("Optimizer", "Accuracy"), rows=rows, notes=("A note.",))
-
-
-def document(*tables: Table, drawn: bool = True) -> Document:
-    section = Section(title="Results", tables=tables or (table(),), drawn=drawn)
-    return Document(title="A report", answer=("Yes.",), results=(section,))
-
-
-def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
-
-
-def test_the_whole_report(tmp_path: Path) -> None:
-    picture = Picture(
-        stem="accuracy", title="Accuracy", caption="Of one run.", png=table_png(table())
+@pytest.fixture
+def document(make_runs: StudyMaker) -> Document:
+    top = {"adam": [100.0] * 8, "sam": [30.0 + k for k in range(8)]}
+    study = build_study(make_runs({"adam": EIGHT, "sam": up(EIGHT, 3)}, top=top), "adam")
+    figure = sheet(2.0)
+    figure.subplots().plot([0, 1], [0, 1])
+    return Document(
+        title="sambench report x",
+        study=study,
+        answer=("SAM was shown to be more accurate than Adam.",),
+        results=(
+            Section(title="Results", tables=(TABLE,), shown=True),
+            *result_sections(study)[1:],
+        ),
+        pictures=(Picture(stem="figure-x", title="A figure", caption="Of `x`.", figure=figure),),
+        rest=(Section(title="What went wrong", items=("`nothing`",)),),
+        sources={"x/sam/accuracy": ("first line", "second <line>")},
     )
-    methods = Section(title="Methods", paragraphs=("As usual.",), items=("adam: lr 1.",))
-    whole = Document(
-        title="A report",
-        answer=("Yes.", "And no."),
-        results=(Section(title="Results", tables=(table(),), drawn=True),),
-        pictures=(picture,),
-        rest=(methods,),
+
+
+def test_every_form_is_written(document: Document, tmp_path: Path) -> None:
+    written = write_report(document, tmp_path)
+    names = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert {
+        *("report.md", "report.html", "runs.csv", "comparisons.csv", "tables.xlsx"),
+        *("figures/figure-x.png", "figures/figure-x.pdf", "tables/small-cnn-more.tex"),
+        *("tables/small-cnn-more.csv", "tables/small-cnn-more.png", "tables/all-tables.tex"),
+    } <= names
+    assert tmp_path / "report.html" in written
+
+
+def test_a_row_for_each_run_and_each_comparison(document: Document, tmp_path: Path) -> None:
+    write_report(document, tmp_path)
+    runs = list(csv.DictReader(io.StringIO((tmp_path / "runs.csv").read_text())))
+    assert len(runs) == 16
+    assert {run["optimizer.name"] for run in runs} == {"adam", "sam"}
+    assert [float(run["accuracy"]) for run in runs if run["optimizer.name"] == "adam"] == EIGHT
+    found = list(csv.DictReader(io.StringIO((tmp_path / "comparisons.csv").read_text())))
+    accuracy = next(row for row in found if row["metric"] == "accuracy")
+    assert (accuracy["verdict"], float(accuracy["p"]), accuracy["n"]) == ("better", 2 / 2**8, "8")
+
+
+def test_what_an_earlier_report_left_is_removed_and_nothing_else(
+    document: Document, tmp_path: Path
+) -> None:
+    write_report(document, tmp_path)
+    mine = tmp_path / "tables" / "mine.txt"
+    mine.write_text("mine")
+    other = Document(title="another", study=document.study)
+    write_report(other, tmp_path)
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {
+        *("report.md", "report.html", "runs.csv", "comparisons.csv", "files.json"),
+        "tables/mine.txt",
+    }
+
+
+def test_a_report_of_an_earlier_version_is_removed_too(document: Document, tmp_path: Path) -> None:
+    (tmp_path / "figures").mkdir()
+    old = [tmp_path / "figures" / "figure-profiles.png", tmp_path / "small-cnn.png"]
+    for path in old:
+        path.write_bytes(b"")
+    write_report(document, tmp_path)
+    assert not any(path.exists() for path in old)
+
+
+def test_many_tables_are_written_for_a_suite(
+    document: Document, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sambench.report.page.MOST_FILES", 1)
+    write_report(document, tmp_path / "all", every_table=False)
+    write_report(document, tmp_path / "suite")
+    assert not (tmp_path / "all" / "tables").exists()
+    assert (tmp_path / "all" / "comparisons.csv").exists()
+    assert (tmp_path / "suite" / "tables" / "small-cnn-more.tex").exists()
+
+
+def test_latex_escapes_says_n_once_and_spans_columns() -> None:
+    text = to_latex(TABLE)
+    assert r"\caption{small\_cnn \& more ($n = 8$)}" in text
+    assert r"\label{tab:small-cnn-more}" in text
+    assert r"SAM & \textbf{$-$1.0 $\pm$ 0.1$^{*}$} & 50 \% \\" in text
+    assert r"\begin{table}" in text
+    wide = Table(title="t", headings=tuple("abcdef"), rows=(), notes=())
+    assert r"\begin{table*}" in to_latex(wide)
+    assert escape("a_b×÷") == r"a\_b$\times$$\div$"
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_latex_compiles(document: Document, tmp_path: Path) -> None:
+    write_report(document, tmp_path)
+    done = subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all-tables.tex"],
+        cwd=tmp_path / "tables",
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    folder = tmp_path / "reports"
-    written = write_report(whole, folder)
-    assert written == (
-        folder / "report.md",
-        folder / "report.html",
-        folder / "small-cnn-on-phantom.png",
-        folder / "tables",
-        folder / "figures",
-    )
-    assert written[0].read_text() == (
-        "# A report\n\nYes.\n\nAnd no.\n\n## Results\n\n"
-        "### small-cnn on phantom\n\n| Optimizer | Accuracy |\n| --- | ---: |\n"
-        "| adam | 80.0 (1) |\n\n- A note.\n\n![small-cnn on phantom](small-cnn-on-phantom.png)\n\n"
-        "## Figures\n\n![Accuracy](figures/accuracy.png)\n\n*Accuracy.* Of one run.\n\n"
-        "## Methods\n\nAs usual.\n\n- adam: lr 1.\n"
-    )
-    assert names(folder) == [
-        *("figures", "report.html", "report.md", "small-cnn-on-phantom.png", "tables")
+    assert done.returncode == 0, done.stdout[-2000:]
+    one_column = PREAMBLE.replace("twocolumn", "onecolumn")
+    assert latex_document(["x"]).startswith(PREAMBLE)
+    assert "onecolumn" in one_column
+
+
+def test_csv_and_xlsx_hold_numbers() -> None:
+    head, adam, sam = numbers_of(TABLE)
+    assert head == [
+        "Optimizer",
+        *(f"Test accuracy (%): {key}" for key in ("mean", "sd", "n")),
+        "Said",
     ]
-    assert names(folder / "tables") == [
-        "small-cnn-on-phantom.csv",
-        "small-cnn-on-phantom.tex",
-        "small-cnn-on-phantom.xlsx",
-    ]
-    assert names(folder / "figures") == ["accuracy.png"]
+    assert adam == ["Adam", 80.0, 1.0, 8, "=1+1"]
+    assert to_csv(TABLE).splitlines()[2] == "SAM,-1.0,0.1,8,50 %"
+    book = openpyxl.load_workbook(io.BytesIO(to_xlsx([TABLE])))
+    (sheet,) = book.worksheets
+    assert sheet["B3"].value == 80.0
+    assert sheet["E3"].value == "=1+1"
+    assert sheet["E3"].data_type == "s"  # text, no formula
+    assert sam[1] == sheet["B4"].value
 
 
-def test_the_pictures_open(tmp_path: Path) -> None:
-    _, _, picture, _ = write_report(document(), tmp_path)
-    with Image.open(picture) as image:
-        image.load()
-        assert image.format == "PNG"
+def test_markdown(document: Document) -> None:
+    text = to_markdown(TABLE)
+    assert "| SAM | **-1.0 ± 0.1 (8)*** | 50 % |" in text
+    assert text.startswith("### small_cnn & more\n")
 
 
-def test_tables_of_other_sections_have_files_but_no_picture(tmp_path: Path) -> None:
-    write_report(document(drawn=False), tmp_path)
-    assert names(tmp_path) == ["report.html", "report.md", "tables"]
-    assert "![" not in (tmp_path / "report.md").read_text()
+def test_json_has_every_statement_in_numbers(document: Document) -> None:
+    plain = json.loads(json.dumps(to_plain(document, [Path("a")]), allow_nan=False))
+    (accuracy,) = (s for s in plain["statements"] if s["metric"] == "accuracy")
+    (top,) = (s for s in plain["statements"] if s["metric"] == "top")
+    assert (accuracy["verdict"], top["scale"], top["verdict"]) == ("better", "ratio", "better")
+    assert plain["results"][0]["tables"][0]["rows"][1]["cells"][0]["mean"] == -1.0
 
 
-def test_every_table_has_its_picture(tmp_path: Path) -> None:
-    titles = ["a on b", "A on B", "c on d", "a on b", "timm:x/y.z on b"]
-    written = write_report(document(*map(table, titles)), tmp_path)
-    assert [path.name for path in written] == [
-        "report.md",
-        "report.html",
-        "a-on-b.png",
-        "a-on-b--2.png",
-        "c-on-d.png",
-        "a-on-b--3.png",
-        "timm-x-y-z-on-b.png",
-        "tables",
-    ]
-    text = written[0].read_text()
-    assert all(f"({path.name})" in text for path in written[2:-1])
-    assert text.count("\n### ") == 5
+def test_the_page_is_one_file(document: Document) -> None:
+    page = to_html(document)
+    assert '<svg role="img"' in page
+    assert not re.findall(r'(?:src|href)="(?!#|data:)[^"]+"', page)
+    assert "<code>nothing</code>" in page
+    shown = re.sub(r"<template>.*?</template>", "", page, flags=re.DOTALL)
+    assert "`" not in shown[: shown.index("<script")]
+    assert r"\u003cline\u003e" in page  # an explanation cannot end its script
+    assert page.count('data-optimizer="sam"') >= 1
+    assert dict(mpl.rcParams)["svg.fonttype"] == "path"  # not touched
 
 
-def test_tables_of_records(tmp_path: Path, make_record: RecordMaker) -> None:
-    tables = build_tables([make_record("adam"), make_record("sam", accuracy=0.9)])
-    report, *_ = write_report(document(*tables), tmp_path)
-    assert to_markdown(tables[0]) in report.read_text()
+CHECK = """
+<iframe id="page" src="report.html" style="width:{width}px;height:900px;border:0"></iframe>
+<pre id="out"></pre>
+<script>
+document.getElementById("page").addEventListener("load", () => {{
+  const frame = document.getElementById("page"), page = frame.contentDocument;
+  const wide = page.documentElement.scrollWidth;
+  const pictures = [...page.querySelectorAll("figure svg")]
+    .filter((one) => one.getBoundingClientRect().width > 50).length;
+  const table = page.querySelector("table"), rows = () => [...table.tBodies[0].rows];
+  const labels = () => rows().map((row) => row.cells[0].textContent);
+  const before = labels();
+  table.querySelectorAll("th button")[1].click();
+  const after = labels();
+  page.querySelector("td button").click();
+  const told = page.querySelector("dialog[open] pre").textContent;
+  page.querySelector("dialog").close();
+  const box = page.querySelector(".choose input[value=sam]");
+  box.click();
+  const hidden = rows().filter((row) => row.hidden).length;
+  const found = {{wide, pictures, before, after, told, hidden}};
+  document.getElementById("out").textContent = JSON.stringify(found);
+}});
+</script>
+"""
 
 
-def test_a_second_report_replaces_the_first(tmp_path: Path) -> None:
-    write_report(document(table("first")), tmp_path)
-    report, *_ = write_report(document(table("second")), tmp_path)
-    assert "first" not in report.read_text()
-
-
-def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
-    (tmp_path / "reports").touch()
-    with pytest.raises(StoreError, match="a file is in the way of a folder"):
-        write_report(document(), tmp_path / "reports")
-
-
-def test_many_tables_are_two_pages_only(tmp_path: Path) -> None:
-    many = [table(f"t{number}") for number in range(MOST_TABLES + 1)]
-    written = write_report(document(*many), tmp_path)
-    assert names(tmp_path) == ["report.html", "report.md"]
-    assert written == (tmp_path / "report.md", tmp_path / "report.html")
-    assert "name a suite or runs to have them" in written[0].read_text()
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
+@pytest.mark.parametrize("width", [400, 1200])
+def test_the_page_works_in_a_browser(document: Document, tmp_path: Path, width: int) -> None:
+    write_report(document, tmp_path)
+    (tmp_path / "check.html").write_text(CHECK.format(width=width))
+    done = subprocess.run(
+        [
+            *("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"),
+            *("--allow-file-access-from-files", "--virtual-time-budget=5000", "--dump-dom"),
+            f"--user-data-dir={tmp_path / 'profile'}",
+            (tmp_path / "check.html").as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert "CONSOLE" not in done.stderr, done.stderr
+    shown = re.search(r'<pre id="out">(.*?)</pre>', done.stdout, re.DOTALL)
+    assert shown is not None, done.stdout[-500:]
+    text = shown.group(1).replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    found: dict[str, Any] = json.loads(text)
+    assert found["wide"] <= width
+    assert found["pictures"] == 1
+    assert (found["before"], found["after"]) == (["Adam", "SAM"], ["SAM", "Adam"])
+    assert found["told"] == "first line\nsecond <line>"
+    assert found["hidden"] == 1

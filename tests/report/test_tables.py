@@ -1,396 +1,226 @@
+"""Tables: what a cell says, what is bold, what is marked, and the papers' tables."""
+
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
 
+import numpy as np
 import pytest
-from msgspec.structs import replace
+from scipy import stats
 
-from sambench.analysis.statistics import Summary
-from sambench.report.markdown import to_markdown
-from sambench.report.table import Cell, Table, format_summary
-from sambench.report.tables import build_tables
-from sambench.store.record import RunRecord
-
-if TYPE_CHECKING:
-    from tests.conftest import RecordMaker
-
-
-def hessian(top: float = 10.0, *, std: float | None = 0.5, unconverged: str = "") -> dict[str, Any]:
-    """A curvature section whose other numbers follow from the top eigenvalue."""
-    sure = {part: part != unconverged for part in ("top", "trace", "batches")}
-    return {
-        "definition": "per batch of 16",
-        "samples": 32,
-        "top": {"value": top, "converged": sure["top"]},
-        "trace": {"value": 3 * top, "converged": sure["trace"]},
-        "median": 1.1 * top,
-        "mean": 1.2 * top,
-        "std": std,
-        "batch_spectrum": {"converged": sure["batches"]},
-    }
+from sambench.analysis.claims import examine
+from sambench.analysis.groups import build_groups
+from sambench.analysis.names import Names, read_names
+from sambench.analysis.study import build_study
+from sambench.config.suite_file import load_suite
+from sambench.errors import ConfigError
+from sambench.report.papers import claims_table, paper_tables
+from sambench.report.table import Cell, Table, factor, listed, mean_and_spread, p_value, signed
+from sambench.report.tables import (
+    build_tables,
+    difference_tables,
+    further_tables,
+    main_table,
+    result_sections,
+)
+from tests.analysis.conftest import StudyMaker
+from tests.analysis.test_wrong_statements import EIGHT, PAPER, up
+from tests.conftest import RecordMaker
 
 
-def table_of(records: list[RunRecord], baseline: str = "adam") -> Table:
-    (table,) = build_tables(records, baseline)
-    return table
+def cell(table: Table, label: str, heading: str) -> Cell:
+    (cells,) = (cells for name, cells in table.rows if name == label)
+    return cells[table.headings.index(heading) - 1]
 
 
-def texts(table: Table, label: str) -> dict[str, str]:
-    cells = dict(table.rows)[label]
-    return dict(zip(table.headings[1:], (cell.text for cell in cells), strict=True))
-
-
-def bold(table: Table, heading: str) -> list[str]:
-    place = table.headings.index(heading) - 1
-    return [label for label, cells in table.rows if cells[place].bold]
-
-
-def test_the_whole_text(make_record: RecordMaker) -> None:
-    records = [
-        make_record("adam", seed=0, accuracy=0.75, seconds=10, hessian=hessian(20)),
-        make_record("adam", seed=1, accuracy=0.85, seconds=12, hessian=hessian(24)),
-        make_record("sam", seed=0, accuracy=0.9, seconds=20, passes=200, hessian=hessian(8)),
-        make_record("sam", seed=1, status="failed", error="broken"),
-    ]
-    failed = records[-1].name
-    assert (
-        to_markdown(table_of(records))
-        == f"""\
-### small-cnn on phantom
-
-| Optimizer | Test accuracy (%) | Training time (s) | Gradient evaluations | Top eigenvalue \
-| Median | Mean | SD | Trace |
-| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
-| adam | 80.0 ± 7.1 (2) | **11.0 ± 1.4 (2)** | **100 ± 0 (2)** | 22.0 ± 2.8 (2) \
-| 24.2 ± 3.1 (2) | 26.4 ± 3.4 (2) | 0.500 ± 0.000 (2) | 66.0 ± 8.5 (2) |
-| sam | **90.0 (1)** | 20.0 (1) | 200 (1) | **8.00 (1)** | **8.80 (1)** | **9.60 (1)** \
-| 0.500 (1) | **24.0 (1)** |
-
-- Cells are mean ± SD (number of runs); bold is the best mean of its column.
-- 32 px images, split holdout (32 train, 8 test), from scratch, batch 16, lr 0.0001 (constant), \
-5 epochs, last weights, fp32, on a CPU.
-- Top eigenvalue and trace: Hessian of the mean loss over 32 training images, evaluation mode. \
-Median, mean and SD: over their batches (per batch of 16).
-- Not counted, failed: {failed}.
-- No difference to adam is marked: 1 pair of runs can show none at p < 0.05 after \
-Holm's correction; 6 are the least.
-"""
+def test_shares_have_means_and_eigenvalues_geometric_ones(make_runs: StudyMaker) -> None:
+    top = {"adam": [10.0, 1000.0], "sam": [1.0, 4.0]}
+    table = main_table(
+        build_study(make_runs({"adam": [80, 82], "sam": [90, 91]}, top=top), "adam").panels[0]
     )
+    assert cell(table, "Adam", "Test accuracy (%)").text == "81.0 ± 1.4 (2)"
+    assert cell(table, "SAM", "Test accuracy (%)").bold
+    found = cell(table, "Adam", "Top eigenvalue")
+    assert found.text == f"100 ×÷ {np.exp(np.std(np.log([10, 1000]), ddof=1)):.2f} (2)"
+    assert found.numbers["mean"] == pytest.approx(stats.gmean([10, 1000]))
+    assert cell(table, "SAM", "Top eigenvalue").bold
+    assert cell(table, "SAM", "Hessian trace").text == "–"
 
 
-def test_variants_are_labelled_by_what_differs(make_record: RecordMaker) -> None:
-    records = [make_record("adam"), *(make_record({"name": "sam", "rho": r}) for r in (0.05, 0.1))]
-    assert [label for label, _ in table_of(records).rows] == [
-        "adam",
-        "sam (rho=0.05)",
-        "sam (rho=0.1)",
+def test_marks_are_explained_where_they_stand(make_runs: StudyMaker) -> None:
+    runs = make_runs({"adam": EIGHT, "sam": up(EIGHT, 3), "asam": up(EIGHT, 0.0)})
+    table = main_table(build_study(runs, "adam").panels[0])
+    assert cell(table, "SAM", "Test accuracy (%)").text.endswith("*")
+    assert cell(table, "ASAM", "Test accuracy (%)").text.endswith("≈")
+    assert any("* differs from Adam" in note and "≈ equivalent" in note for note in table.notes)
+    plain = main_table(build_study(runs[:8], "adam").panels[0])
+    assert not any("differs from" in note for note in plain.notes)
+
+
+def test_no_minimum_is_never_bold(make_runs: StudyMaker) -> None:
+    top = {"adam": [20.0] * 3, "gsam": [-193.0, 1.0, 2.0]}
+    table = main_table(
+        build_study(make_runs({"adam": EIGHT[:3], "gsam": EIGHT[:3]}, top=top), "adam").panels[0]
+    )
+    found = cell(table, "GSAM", "Top eigenvalue")
+    assert found.text == "1.41 ×÷ 1.63 (2)§"
+    assert not found.bold
+    assert any("§ a run ended where curvature is zero or negative" in n for n in table.notes)
+
+
+def test_folds_are_averaged_over_seeds_and_counted(make_record: RecordMaker) -> None:
+    runs = [
+        make_record(fold=fold, split="kfold-3", seed=seed, accuracy=0.7 + 0.1 * fold + 0.02 * seed)
+        for fold in range(3)
+        for seed in range(2)
     ]
+    table = main_table(build_study(runs, "adam").panels[0])
+    assert cell(table, "Adam", "Test accuracy (%)").text == "81.0 ± 10.0 (3)"
 
 
-def test_a_table_for_each_dataset_and_model(make_record: RecordMaker) -> None:
-    records = [make_record(dataset="bus"), make_record(model="vgg16"), make_record()]
-    assert [table.title for table in build_tables(records)] == [
-        "small-cnn on bus",
-        "small-cnn on phantom",
-        "vgg16 on phantom",
-    ]
+def test_rows_are_in_the_suites_order(make_runs: StudyMaker) -> None:
+    runs = make_runs({"adam": [80], "sam": [81], "asam": [82]})
+    planned = [run.config for run in (runs[1], runs[2], runs[0])]
+    table = main_table(build_study(runs, "adam", planned=planned).panels[0])
+    assert [label for label, _ in table.rows] == ["Adam", "SAM", "ASAM"]
+    assert [label for label, _ in build_tables(runs, "adam")[0].rows] == ["Adam", "ASAM", "SAM"]
 
 
-def test_what_was_not_measured_is_a_dash(make_record: RecordMaker) -> None:
-    found = texts(table_of([make_record(hessian=hessian(std=None)), make_record("sam")]), "sam")
-    assert found["Test accuracy (%)"] == "75.0 (1)"
-    assert [found[name] for name in ("Top eigenvalue", "Median", "Trace")] == ["–", "–", "–"]
+def test_long_trainings_are_in_minutes(make_record: RecordMaker) -> None:
+    (table,) = build_tables([make_record(seconds=720.0)], "adam")
+    assert cell(table, "Adam", "Training time (min)").text == "12.0 (1)"
 
 
-def test_a_part_of_the_curvature_that_is_missing(make_record: RecordMaker) -> None:
-    found = texts(table_of([make_record(hessian=hessian(std=None))]), "adam")
-    assert (found["SD"], found["Mean"]) == ("–", "12.0 (1)")
-
-
-def test_an_optimizer_without_a_completed_run_keeps_its_line(make_record: RecordMaker) -> None:
-    table = table_of([make_record("adam"), make_record("sam", status="diverged")])
-    assert set(texts(table, "sam").values()) == {"–"}
-
-
-def test_nothing_but_failures(make_record: RecordMaker) -> None:
-    table = table_of([make_record(status="failed"), make_record(status="running", seed=1)])
-    assert table.notes[1].endswith(", fp32, on no finished run.")
-    assert [note.partition(":")[0] for note in table.notes[2:]] == [
-        "Not counted, failed",
-        "Not counted, running",
-    ]
-
-
-def test_a_collapsed_run_is_flagged_and_never_best(make_record: RecordMaker) -> None:
-    records = [
-        make_record("adam", accuracy=0.6, hessian=hessian(20)),
-        make_record("sam", accuracy=0.7, hessian=hessian(10)),
-        make_record("gcsam", accuracy=0.8, collapsed=True, hessian=hessian(0.1)),
-    ]
-    table = table_of(records)
-    assert texts(table, "gcsam")["Test accuracy (%)"] == "80.0 (1)‡"
-    assert texts(table, "gcsam")["Top eigenvalue"] == "–‡"
-    assert bold(table, "Test accuracy (%)") == ["sam"]
-    assert bold(table, "Top eigenvalue") == ["sam"]
+def test_differences_and_ratios(make_runs: StudyMaker) -> None:
+    top = {"adam": [100.0 + s for s in range(8)], "sam": [31.0 + s for s in range(8)]}
+    study = build_study(make_runs({"adam": EIGHT, "sam": up(EIGHT, 3, 0.3)}, top=top), "adam")
+    accuracy, _, flat = (t for t in difference_tables(study))
+    gains = np.array(up(EIGHT, 3, 0.3)) - EIGHT
+    found = cell(accuracy, "SAM", "Difference (points)")
+    low, high = stats.ttest_1samp(gains, 0).confidence_interval()
     assert (
-        "‡ a run predicts one class for every test image (collapsed); curvature is of the other "
-        "runs, whose number is given."
-    ) in table.notes
+        found.numbers["estimate"],
+        found.numbers["low"],
+        found.numbers["high"],
+    ) == pytest.approx((gains.mean(), low, high))
+    assert cell(accuracy, "SAM", "p").numbers["p"] == pytest.approx(2 / 2**8)
+    ratio = cell(flat, "SAM", "Ratio")
+    assert ratio.numbers["estimate"] == pytest.approx(
+        stats.gmean(np.array(top["sam"]) / np.array(top["adam"]))
+    )
+    assert ratio.text == "0.33x"
 
 
-def test_curvature_is_of_the_runs_that_did_not_collapse(make_record: RecordMaker) -> None:
-    records = [
-        make_record(seed=seed, collapsed=seed == 1, hessian=hessian(top))
-        for seed, top in enumerate((10.0, 0.1, 20.0))
+def test_two_classes_have_the_clinical_brier_score(make_record: RecordMaker) -> None:
+    record = make_record()
+    assert record.final is not None
+    assert record.data is not None
+    record.final["test"]["brier"] = 0.25
+    record.data["classes"] = ["benign", "malignant"]  # type: ignore[index]
+    (table,) = further_tables(build_study([record], "adam").panels[0], {"brier"})
+    assert cell(table, "Adam", "Brier score").number == 0.125
+
+
+def grid(make_runs: StudyMaker) -> list:  # type: ignore[type-arg]
+    """The paper's four networks and six optimizers, eight seeds each."""
+    gains = {"adam": 0.0, "sam": 2.0, "asam": -1.0, "gsam": 0.3, "wsam": 0.0, "crsam": 1.0}
+    return [
+        run
+        for model in ("resnet50", "vgg16", "vit", "swin")
+        for run in make_runs(
+            {name: up(EIGHT, gain) for name, gain in gains.items()},
+            top={name: [10.0 + k + 3 * gain for k in range(8)] for name, gain in gains.items()},
+            seconds={"adam": 720.0, "sam": 1500.0},
+            model=model,
+            **PAPER,
+        )
     ]
-    found = texts(table_of(records), "adam")
-    assert found["Test accuracy (%)"] == "75.0 ± 0.0 (3)‡"
-    assert found["Top eigenvalue"] == "15.0 ± 7.1 (2)‡"
 
 
-def test_one_collapsed_run_of_several_flags_the_cell(make_record: RecordMaker) -> None:
-    records = [make_record(seed=seed, collapsed=seed == 1) for seed in range(3)]
-    assert texts(table_of(records), "adam")["Test accuracy (%)"].endswith("(3)‡")
+def test_the_papers_tables_beside_ours(make_runs: StudyMaker) -> None:
+    groups = build_groups(grid(make_runs), "adam")
+    tables = paper_tables(groups, load_suite(Path("paper-bus")).tables, Names())
+    assert [t.stem for t in tables] == [f"hassan2024sharpness-table-{n}" for n in range(1, 6)]
+    assert [label for label, _ in tables[0].rows[::2]] == [
+        *("ResNet-50", "VGG-16", "ViT", "Swin Transformer")
+    ]
+    second = tables[1]
+    assert second.title.startswith("Table 2 of hassan2024sharpness (arXiv 2408.04065): Baseline")
+    assert [label for label, _ in second.rows[:4]] == [
+        "Adam",
+        "Adam, printed",
+        "SAM",
+        "SAM, printed",
+    ]
+    assert second.headings[1:] == (
+        *("Test accuracy (%)", "Training time (min)", "Top eigenvalue"),
+        *("Hessian median", "Hessian mean", "Hessian SD", "Hessian trace"),
+    )
+    printed = cell(second, "GSAM, printed", "Training time (min)")
+    assert (printed.text, printed.numbers) == ("1440", {"printed": 1440})
+    assert cell(second, "Adam, printed", "Training time (min)").text == "12"
+    assert cell(second, "ASAM, printed", "Test accuracy (%)").bold
+
+
+def test_the_papers_bold_rule(make_runs: StudyMaker) -> None:
+    """Every accuracy above Adam's; the least time apart from Adam's own."""
+    groups = build_groups(grid(make_runs), "adam")
+    second = paper_tables(groups, (), Names())[1]
+    bold = {label for label, _ in second.rows if cell(second, label, "Test accuracy (%)").bold}
+    assert {label for label in bold if "printed" not in label} == {"SAM", "GSAM", "CR-SAM"}
+    times = {label for label, _ in second.rows if cell(second, label, "Training time (min)").bold}
+    assert "Adam" not in times
+    assert times - {"CR-SAM, printed"} == {"ASAM", "GSAM", "WSAM", "CR-SAM"}
+
+
+def test_claims_are_a_table_with_every_inequality_below(make_runs: StudyMaker) -> None:
+    table = claims_table(examine(build_groups(grid(make_runs), "adam")))
+    rows = {label: [c.text for c in cells] for label, cells in table.rows}
+    assert rows["SAM is more accurate than Adam on all four models."][:2] == ["held", "4"]
+    assert rows["WSAM is more accurate than Adam on none of the models."][0] == "held"
+    assert any("sam better than adam on resnet50, test accuracy: +2.0" in n for n in table.notes)
+    assert any("printed +3.8" in note for note in table.notes)
+
+
+def test_sections_of_several_settings_begin_with_the_statement_over_all(
+    make_runs: StudyMaker,
+) -> None:
+    study = build_study(grid(make_runs), "adam")
+    sections = {section.title: section for section in result_sections(study)}
+    assert sections["Results"].tables[0].title == "Adam on GDPH & SYSUCC, by model"
+    first = sections["Differences in accuracy"].tables[0]
+    assert first.title == "Over 4 settings: Test accuracy, difference to Adam"
+    assert first.rows[0][0] == "SAM"
+
+
+def test_names_of_ones_own(tmp_path: Path, make_runs: StudyMaker) -> None:
+    path = tmp_path / "names.yaml"
+    path.write_text("optimizers: {sam: Foret's SAM}\nmodels: {small-cnn: CNN}\n")
+    study = build_study(make_runs({"adam": [80], "sam": [81]}), "adam", names=read_names(path))
+    assert study.panels[0].title == "CNN on phantom"
+    assert study.title_of("sam") == "Foret's SAM"
+    path.write_text("optimisers: {sam: SAM}\n")
+    with pytest.raises(ConfigError, match="did you mean 'optimizers'"):
+        read_names(path)
 
 
 @pytest.mark.parametrize(
-    ("part", "flagged"),
+    ("written", "expected"),
     [
-        ("top", ["Top eigenvalue"]),
-        ("trace", ["Trace"]),
-        ("batches", ["Median", "Mean", "SD"]),
+        (signed(1.234, 1), "+1.2"),
+        (signed(-0.0123, 1), "-0.01"),
+        (signed(0.0, 1), "+0.0"),
+        (factor(0.312), "0.31"),
+        (factor(2.04), "2.0"),
+        (factor(61.2), "61"),
+        (factor(1.004), "1.00"),
+        (p_value(0.0004), "< 0.001"),
+        (p_value(0.0312), "0.031"),
+        (p_value(None), "–"),
+        (mean_and_spread(84.04, 1.25, 1, ratio=False), "84.0 ± 1.2"),
+        (listed(["a", "b", "c"]), "a, b and c"),
+        (listed(["a", "b", "c"], 2), "a, b and 1 more"),
     ],
 )
-def test_what_did_not_converge_is_flagged_and_never_best(
-    make_record: RecordMaker, part: str, flagged: list[str]
-) -> None:
-    records = [
-        make_record("adam", hessian=hessian(20, std=1.0)),
-        make_record("gcsam", hessian=hessian(15, std=0.8)),
-        make_record("sam", hessian=hessian(10, std=0.5, unconverged=part)),
-    ]
-    table = table_of(records)
-    assert [name for name, text in texts(table, "sam").items() if "†" in text] == flagged
-    for heading in ("Top eigenvalue", "Median", "Mean", "SD", "Trace"):
-        assert bold(table, heading) == ["gcsam" if heading in flagged else "sam"]
-    assert "† not converged within its budget; its error is in the record." in table.notes
-
-
-def test_both_flags(make_record: RecordMaker) -> None:
-    flat = make_record(collapsed=True, hessian=hessian(2))
-    unsure = make_record(seed=1, hessian=hessian(3, unconverged="top"))
-    assert texts(table_of([flat, unsure]), "adam")["Top eigenvalue"] == "3.00 (1)†‡"
-
-
-def test_the_best_is_the_highest_accuracy_and_the_lowest_cost(make_record: RecordMaker) -> None:
-    table = table_of(
-        [
-            make_record("adam", accuracy=0.7, seconds=5, passes=100),
-            make_record("sam", accuracy=0.8, seconds=9, passes=200),
-        ]
-    )
-    assert bold(table, "Test accuracy (%)") == ["sam"]
-    assert bold(table, "Training time (s)") == ["adam"]
-    assert bold(table, "Gradient evaluations") == ["adam"]
-
-
-def test_equal_means_share_the_bold(make_record: RecordMaker) -> None:
-    records = [
-        make_record("adam", accuracy=0.8),
-        make_record("gcsam", accuracy=0.8),
-        make_record("sam", accuracy=0.7),
-    ]
-    assert bold(table_of(records), "Test accuracy (%)") == ["adam", "gcsam"]
-
-
-def test_where_all_are_equal_none_is_best(make_record: RecordMaker) -> None:
-    table = table_of([make_record("adam"), make_record("sam")])
-    assert bold(table, "Test accuracy (%)") == []
-
-
-def test_a_single_line_has_no_best(make_record: RecordMaker) -> None:
-    assert bold(table_of([make_record()]), "Test accuracy (%)") == []
-
-
-@pytest.mark.parametrize(
-    ("seconds", "heading", "cell"),
-    [
-        (120, "Training time (s)", "120.0 (1)"),
-        (121, "Training time (min)", "2.0 (1)"),
-        (3600, "Training time (min)", "60.0 (1)"),
-    ],
-)
-def test_long_trainings_are_in_minutes(
-    make_record: RecordMaker, seconds: float, heading: str, cell: str
-) -> None:
-    assert texts(table_of([make_record(seconds=seconds)]), "adam")[heading] == cell
-
-
-def test_one_unit_for_a_table(make_record: RecordMaker) -> None:
-    table = table_of([make_record("adam", seconds=60), make_record("sam", seconds=180)])
-    assert texts(table, "adam")["Training time (min)"] == "1.0 (1)"
-
-
-def test_how_often_a_stop_rule_was_met(make_record: RecordMaker) -> None:
-    records = [
-        make_record(seed=seed, stop="train-accuracy=0.9", target_met=seed != 1) for seed in range(3)
-    ]
-    notes = table_of(records).notes
-    assert "Stop rule train-accuracy was met by 2 of 3 runs." in notes
-    assert ", until train-accuracy 0.9, at most 5 epochs, " in notes[1]
-
-
-def test_the_protocol_names_every_learning_rate(make_record: RecordMaker) -> None:
-    table = table_of([make_record("adam", lr=0.001), make_record("sam", lr=0.01)])
-    assert ", lr 0.001 (but sam 0.01) (constant), " in table.notes[1]
-
-
-def test_the_protocol_of_pretrained_models(make_record: RecordMaker) -> None:
-    table = table_of([make_record(pretrained=True, selection="best-validation")])
-    assert ", pretrained, batch 16, " in table.notes[1]
-    assert ", best-validation weights, " in table.notes[1]
-
-
-@pytest.mark.parametrize(
-    ("mean", "sd", "decimals", "text"),
-    [
-        (81.25, 1.25, 1, "81.2 ± 1.2 (4)"),
-        (81.25, None, 1, "81.2 (4)"),
-        (123456.0, 7.0, None, "123456 ± 7 (4)"),
-        (1234.5, 67.8, None, "1234 ± 68 (4)"),
-        (12.345, 0.5, None, "12.3 ± 0.5 (4)"),
-        (1.2345, 0.25, None, "1.23 ± 0.25 (4)"),
-        (0.012345, 0.001, None, "0.0123 ± 0.0010 (4)"),
-        (-0.5, 0.1, None, "-0.500 ± 0.100 (4)"),
-        (0.0, 0.0, None, "0.00 ± 0.00 (4)"),
-    ],
-)
-def test_numbers(mean: float, sd: float | None, decimals: int | None, text: str) -> None:
-    assert format_summary(Summary(mean, sd, 4), decimals) == text
-
-
-def test_markdown_of_any_table() -> None:
-    table = Table(
-        title="T",
-        headings=("Optimizer", "A"),
-        rows=(("adam", (Cell(text="1", bold=True),)), ("sam", (Cell(text="2"),))),
-        notes=("one.", "two."),
-    )
-    assert to_markdown(table) == (
-        "### T\n\n| Optimizer | A |\n| --- | ---: |\n| adam | **1** |\n| sam | 2 |\n\n"
-        "- one.\n- two.\n"
-    )
-
-
-def marked(table: Table) -> dict[str, list[str]]:
-    """The headings of the marked cells of each line that has one."""
-    return {
-        label: found
-        for label, cells in table.rows
-        if (found := [h for h, c in zip(table.headings[1:], cells, strict=True) if "*" in c.text])
-    }
-
-
-def test_a_difference_that_the_runs_show_is_marked(make_record: RecordMaker) -> None:
-    records = [
-        make_record(name, seed=seed, accuracy=accuracy + seed / 1000, passes=100)
-        for name, accuracy in (("adam", 0.7), ("sam", 0.8), ("gcsam", 0.7))
-        for seed in range(8)
-    ]
-    table = table_of(records)
-    assert marked(table) == {"sam": ["Test accuracy (%)"]}
-    assert texts(table, "sam")["Test accuracy (%)"] == "80.4 ± 0.2 (8)*"
-    assert bold(table, "Test accuracy (%)") == ["sam"]
-    assert (
-        "* differs from adam, p < 0.05 after Holm's correction over 2 optimizers; runs paired by "
-        "seed and fold; sign-flip permutation, exact (256 flips); smallest possible p 0.0078."
-    ) in table.notes
-
-
-def test_a_worse_one_is_marked_too(make_record: RecordMaker) -> None:
-    records = [
-        make_record(name, seed=seed, seconds=seconds)
-        for name, seconds in (("adam", 10.0), ("sam", 20.0))
-        for seed in range(6)
-    ]
-    assert marked(table_of(records)) == {"sam": ["Training time (s)"]}
-
-
-def test_five_pairs_are_never_marked(make_record: RecordMaker) -> None:
-    records = [
-        make_record(name, seed=seed, accuracy=accuracy)
-        for name, accuracy in (("adam", 0.1), ("sam", 0.9))
-        for seed in range(5)
-    ]
-    table = table_of(records)
-    assert marked(table) == {}
-    assert table.notes[-2] == (
-        "No difference to adam is marked: 5 pairs of runs can show none at p < 0.05 after Holm's "
-        "correction; 6 are the least."
-    )
-
-
-def test_the_pairs_needed_grow_with_the_family(make_record: RecordMaker) -> None:
-    """7, as 2 optimizers times 2 of 2^7 sign flips is the first product below 0.05."""
-    names = ("adam", "sam", "gcsam")
-    records = [make_record(name, seed=seed) for name in names for seed in range(3)]
-    assert table_of(records).notes[-2].endswith("after Holm's correction; 7 are the least.")
-
-
-def test_a_family_too_large_for_its_pairs_is_said(make_record: RecordMaker) -> None:
-    records = [
-        make_record(name, seed=seed, accuracy=accuracy)
-        for name, accuracy in (("adam", 0.1), ("sam", 0.9), ("gcsam", 0.9))
-        for seed in range(6)
-    ]
-    table = table_of(records)
-    assert marked(table) == {}
-    assert table.notes[-2].endswith("smallest possible p 0.031, too large for so many optimizers.")
-
-
-def test_an_optimizer_with_fewer_pairs_does_not_hide_what_the_others_can_show(
-    make_record: RecordMaker,
-) -> None:
-    records = [
-        make_record(name, seed=seed, accuracy=accuracy)
-        for name, accuracy, seeds in (("adam", 0.1, 10), ("sam", 0.9, 10), ("gcsam", 0.9, 5))
-        for seed in range(seeds)
-    ]
-    table = table_of(records)
-    assert marked(table) == {"sam": ["Test accuracy (%)"]}
-    assert table.notes[-2].endswith("smallest possible p 0.002, with the fewest pairs 0.062.")
-
-
-def test_without_a_baseline_nothing_is_marked(make_record: RecordMaker) -> None:
-    records = [
-        make_record(name, seed=seed, accuracy=accuracy)
-        for name, accuracy in (("sgd", 0.1), ("sam", 0.9))
-        for seed in range(8)
-    ]
-    table = table_of(records, "adam")
-    assert marked(table) == {}
-    assert not any("differs" in note for note in table.notes)
-
-
-def test_missing_cells_are_said_to_be_missing(make_record: RecordMaker) -> None:
-    note = "– missing: no completed run that counts measured it."
-    assert note in table_of([make_record(hessian=hessian()), make_record("sam")]).notes
-    assert note not in table_of([make_record(hessian=hessian())]).notes
-
-
-def test_a_perturbation_that_rounding_turned_aside_is_warned_of(make_record: RecordMaker) -> None:
-    records = [make_record("adam")]
-    for seed, cosine in enumerate((0.58, 0.62)):
-        rounding = {"precision": "bf16", "changed": 0.016, "cosine": cosine}
-        records.append(replace(make_record("sam", seed=seed), sharpness={"rounding": rounding}))
-    (warning,) = [note for note in table_of(records).notes if "rounding" in note]
-    assert warning == (
-        "sam: rounding to bf16 left its perturbation 2% of the weights and a cosine of 0.60 with "
-        "the one asked for (mean of the runs); only fp32 perturbs exactly."
-    )
-
-
-def test_a_perturbation_that_survives_rounding_is_not_warned_of(make_record: RecordMaker) -> None:
-    kept = {"rounding": {"precision": "tf32", "changed": 0.3, "cosine": 0.98}}
-    records = [replace(make_record("sam"), sharpness=kept), make_record("adam")]
-    assert not any("rounding" in note for note in table_of(records).notes)
+def test_how_numbers_are_written(written: str, expected: str) -> None:
+    assert written == expected

@@ -53,7 +53,7 @@ SHIFT = 3
 
 MOST_POSSIBLE = 1000
 
-_SAMPLE, _NULL, _BLOCK, _TOLD = 1_000_000, 4000, 256, 4096
+_SAMPLE, _NULL, _BLOCK, _TOLD = 300_000, 4000, 256, 4096
 _CELLS, _HELD, _STEPS, _BAND, _MOST = 1 << 16, 1 << 18, 2000, 4, 10_000
 _NOBODY: Progress = lambda done, total, what: None  # noqa: E731
 
@@ -288,7 +288,10 @@ def _correlations(looks: Looks, pairs: Integers) -> NDArray[np.float32]:
 
 def _groups(keys: Sequence[Hashable]) -> Groups:
     """Return the positions of equal keys, where there are several."""
-    members: dict[Hashable, list[int]] = {}
+    firsts: dict[Hashable, int] = {}
+    members: dict[int, list[int]] = {}
     for position, key in enumerate(keys):
-        members.setdefault(key, []).append(position)
-    return tuple(tuple(group) for group in members.values() if len(group) > 1)
+        first = firsts.setdefault(key, position)
+        if first != position:
+            members.setdefault(first, [first]).append(position)
+    return tuple(tuple(members[first]) for first in sorted(members))

@@ -33,10 +33,6 @@ if TYPE_CHECKING:
 PARTS = {"train": "train", "val": "validation", "test": "test"}
 SIZES = (28, 64, 128, 224)
 PLACE = "https://zenodo.org/records/10519652/files/"
-ORGANS = (
-    "bladder, femur-left, femur-right, heart, kidney-left, kidney-right, liver, lung-left, "
-    "lung-right, pancreas, spleen"
-)
 NOTES = {
     "breastmnist": "made from BUSI: benign holds its normal images too, its duplicates are "
     "inherited, and it is no external test of a network trained on BUSI",
@@ -55,7 +51,6 @@ class Member:
         release_labels: The release's number for each class.
         md5: Of the published archive of each size.
         counts: Images of train, validation and test.
-        licence: Of the release.
     """
 
     name: str
@@ -64,7 +59,6 @@ class Member:
     release_labels: tuple[int, ...]
     md5: Mapping[int, str]
     counts: Mapping[str, int]
-    licence: str
 
     def remote(self, size: int) -> Remote:
         """Return the published archive of a size."""
@@ -81,126 +75,94 @@ class Member:
         )
 
 
-def _member(
-    name: str, what: str, classes: str, counts: tuple[int, int, int], md5: str, turned: bool = False
-) -> Member:
-    names = tuple(classes.split(", "))
-    numbers = range(len(names))
+TABLE = """
+breastmnist | breast ultrasound | 546 78 156
+  benign, malignant
+    750601b1f35ba3300ea97c75c52ff8f6 742edef2a1fd1524b2efff4bd7ba9364
+    363e4b3f8d712e9b5de15470a2aaadf1 b56378a6eefa9fed602bb16d192d4c8b
+
+pneumoniamnist | chest X-rays of children | 4708 524 624
+  normal, pneumonia
+    28209eda62fecd6e6a2d98b1501bb15f 8f4eceb4ccffa70c672198ea285246c6
+    05b46931834c231683c68f40c47b2971 d6a3c71de1b945ea11211b03746c1fe1
+
+pathmnist | tissue of the colon | 89996 10004 7180
+  adipose, background, debris, lymphocytes, mucus, smooth muscle, normal mucosa, cancer-associated
+    stroma, adenocarcinoma epithelium
+    a8b06965200029087d5bd730944a56c1 55aa9c1e0525abe5a6b9d8343a507616
+    ac42d08fb904d92c244187169d1fd1d9 2c51a510bcdc9cf8ddb2af93af1eadec
+
+dermamnist | lesions of the skin | 7007 1003 2005
+  actinic keratosis, basal cell carcinoma, benign keratosis, dermatofibroma, melanoma, melanocytic
+    nevus, vascular lesion
+    0744692d530f8e62ec473284d019b0c7 b70a2f5635c6199aeaa28c31d7202e1f
+    2defd784463fa5243564e855ed717de1 8974907d8e169bef5f5b96bc506ae45d
+
+octmnist | optical coherence tomography of the retina | 97477 10832 1000
+  choroidal neovascularization, diabetic macular edema, drusen, normal
+    c68d92d5b585d8d81f7112f81e2d0842 e229e9440236b774d9f0dfef9d07bdaf
+    0a97e76651ace45c5d943ee3f65b63ae abc493b6d529d5de7569faaef2773ba3
+
+retinamnist | fundus of the eye, grades of diabetic retinopathy | 1080 120 400
+  0, 1, 2, 3, 4
+    bd4c0672f1bba3e3a89f0e4e876791e4 afda852cc34dcda56f86ad2b2457dbcc
+    e48e916a24454daf90583d4e6efb1a18 eae7e3b6f3fcbda4ae613ebdcbe35348
+
+bloodmnist | blood cells | 11959 1712 3421
+  basophil, eosinophil, erythroblast, immature granulocyte, lymphocyte, monocyte, neutrophil,
+    platelet
+    7053d0359d879ad8a5505303e11de1dc 2b94928a2ae4916078ca51e05b6b800b
+    adace1e0ed228fccda1f39692059dd4c b718ff6835fcbdb22ba9eacccd7b2601
+
+tissuemnist | cells of the kidney | 165466 23640 47280
+  collecting duct, distal convoluted tubule, glomerular endothelium, interstitial endothelium,
+    leukocytes, podocytes, proximal tubule, thick ascending limb
+    ebe78ee8b05294063de985d821c1c34b 123ece2eba09d0aa5d698fda57103344
+    61b955355d7425a89687b06cca3ce0c2 b077128c4a949f0a4eb01517f9037b9c
+
+organamnist | organs in axial CT | 34561 6491 17778
+  bladder, femur-left, femur-right, heart, kidney-left, kidney-right, liver, lung-left,
+    lung-right, pancreas, spleen
+    68e3f8846a6bd62f0c9bf841c0d9eacc 2dcccc29b88e6da5a01161ef20cda288
+    eeae80d0a227a8d099027e1b3cfd3b60 50747347e05c87dd3aaf92c49f9f3170
+
+organcmnist | organs in coronal CT | 12975 2392 8216
+  bladder, femur-left, femur-right, heart, kidney-left, kidney-right, liver, lung-left,
+    lung-right, pancreas, spleen
+    b9ceb9546e10131b32923c5bbeaea2b1 3ce34a8724ea6f548e6db4744d03b6a9
+    773c1f009daa3fe5d9a2a201b2a7ed94 050f5e875dc056f6768abf94ec9995d1
+
+organsmnist | organs in sagittal CT | 13932 2452 8827
+  bladder, femur-left, femur-right, heart, kidney-left, kidney-right, liver, lung-left,
+    lung-right, pancreas, spleen
+    9ab87b696fb54e2a387ebe992d6ed5f1 53a6d115339d874c25e309a994ff46d3
+    ded0c5fa01a95dc4978b956f613e9b8e b354719e553fbbb2513d5533f52a4cb1
+
+chestmnist | chest X-rays with 14 labels each (not supported) | 78468 11219 22433
+  atelectasis, cardiomegaly, effusion, infiltration, mass, nodule, pneumonia, pneumothorax,
+    consolidation, edema, emphysema, fibrosis, pleural, hernia
+    02c8a6516a18b556561a56cbdd36c4a8 9de6cd0b934ebb5b7426cfba5efbae16
+    db107e5590b27930b62dbaf558aebee3 45bd33e6f06c3e8cdb481c74a89152aa
+"""
+"""Name, what is seen, images of train, validation and test; classes; md5 at each size."""
+
+
+def _member(entry: str) -> Member:
+    head, *lines = entry.strip().splitlines()
+    name, what, counts = head.split(" | ")
+    classes = tuple(" ".join(" ".join(lines[:-2]).split()).split(", "))
+    numbers = range(len(classes))
     return Member(
         name=name,
         what=what,
-        classes=names,
-        release_labels=tuple(reversed(numbers) if turned else numbers),
-        md5=dict(zip(SIZES, md5.split(), strict=True)),
-        counts=dict(zip(PARTS.values(), counts, strict=True)),
-        licence="CC BY-NC 4.0" if name == "dermamnist" else "CC BY 4.0",
+        classes=classes,
+        release_labels=tuple(reversed(numbers) if name == "breastmnist" else numbers),
+        md5=dict(zip(SIZES, " ".join(lines[-2:]).split(), strict=True)),
+        counts=dict(zip(PARTS.values(), map(int, counts.split()), strict=True)),
     )
 
 
-MEMBERS = (
-    _member(
-        "breastmnist",
-        "breast ultrasound",
-        "benign, malignant",
-        (546, 78, 156),
-        "750601b1f35ba3300ea97c75c52ff8f6 742edef2a1fd1524b2efff4bd7ba9364 "
-        "363e4b3f8d712e9b5de15470a2aaadf1 b56378a6eefa9fed602bb16d192d4c8b",
-        turned=True,
-    ),
-    _member(
-        "pneumoniamnist",
-        "chest X-rays of children",
-        "normal, pneumonia",
-        (4708, 524, 624),
-        "28209eda62fecd6e6a2d98b1501bb15f 8f4eceb4ccffa70c672198ea285246c6 "
-        "05b46931834c231683c68f40c47b2971 d6a3c71de1b945ea11211b03746c1fe1",
-    ),
-    _member(
-        "pathmnist",
-        "tissue of the colon",
-        "adipose, background, debris, lymphocytes, mucus, smooth muscle, normal mucosa, "
-        "cancer-associated stroma, adenocarcinoma epithelium",
-        (89996, 10004, 7180),
-        "a8b06965200029087d5bd730944a56c1 55aa9c1e0525abe5a6b9d8343a507616 "
-        "ac42d08fb904d92c244187169d1fd1d9 2c51a510bcdc9cf8ddb2af93af1eadec",
-    ),
-    _member(
-        "dermamnist",
-        "lesions of the skin",
-        "actinic keratosis, basal cell carcinoma, benign keratosis, dermatofibroma, melanoma, "
-        "melanocytic nevus, vascular lesion",
-        (7007, 1003, 2005),
-        "0744692d530f8e62ec473284d019b0c7 b70a2f5635c6199aeaa28c31d7202e1f "
-        "2defd784463fa5243564e855ed717de1 8974907d8e169bef5f5b96bc506ae45d",
-    ),
-    _member(
-        "octmnist",
-        "optical coherence tomography of the retina",
-        "choroidal neovascularization, diabetic macular edema, drusen, normal",
-        (97477, 10832, 1000),
-        "c68d92d5b585d8d81f7112f81e2d0842 e229e9440236b774d9f0dfef9d07bdaf "
-        "0a97e76651ace45c5d943ee3f65b63ae abc493b6d529d5de7569faaef2773ba3",
-    ),
-    _member(
-        "retinamnist",
-        "fundus of the eye, grades of diabetic retinopathy",
-        "0, 1, 2, 3, 4",
-        (1080, 120, 400),
-        "bd4c0672f1bba3e3a89f0e4e876791e4 afda852cc34dcda56f86ad2b2457dbcc "
-        "e48e916a24454daf90583d4e6efb1a18 eae7e3b6f3fcbda4ae613ebdcbe35348",
-    ),
-    _member(
-        "bloodmnist",
-        "blood cells",
-        "basophil, eosinophil, erythroblast, immature granulocyte, lymphocyte, monocyte, "
-        "neutrophil, platelet",
-        (11959, 1712, 3421),
-        "7053d0359d879ad8a5505303e11de1dc 2b94928a2ae4916078ca51e05b6b800b "
-        "adace1e0ed228fccda1f39692059dd4c b718ff6835fcbdb22ba9eacccd7b2601",
-    ),
-    _member(
-        "tissuemnist",
-        "cells of the kidney",
-        "collecting duct, distal convoluted tubule, glomerular endothelium, "
-        "interstitial endothelium, leukocytes, podocytes, proximal tubule, thick ascending limb",
-        (165466, 23640, 47280),
-        "ebe78ee8b05294063de985d821c1c34b 123ece2eba09d0aa5d698fda57103344 "
-        "61b955355d7425a89687b06cca3ce0c2 b077128c4a949f0a4eb01517f9037b9c",
-    ),
-    _member(
-        "organamnist",
-        "organs in axial CT",
-        ORGANS,
-        (34561, 6491, 17778),
-        "68e3f8846a6bd62f0c9bf841c0d9eacc 2dcccc29b88e6da5a01161ef20cda288 "
-        "eeae80d0a227a8d099027e1b3cfd3b60 50747347e05c87dd3aaf92c49f9f3170",
-    ),
-    _member(
-        "organcmnist",
-        "organs in coronal CT",
-        ORGANS,
-        (12975, 2392, 8216),
-        "b9ceb9546e10131b32923c5bbeaea2b1 3ce34a8724ea6f548e6db4744d03b6a9 "
-        "773c1f009daa3fe5d9a2a201b2a7ed94 050f5e875dc056f6768abf94ec9995d1",
-    ),
-    _member(
-        "organsmnist",
-        "organs in sagittal CT",
-        ORGANS,
-        (13932, 2452, 8827),
-        "9ab87b696fb54e2a387ebe992d6ed5f1 53a6d115339d874c25e309a994ff46d3 "
-        "ded0c5fa01a95dc4978b956f613e9b8e b354719e553fbbb2513d5533f52a4cb1",
-    ),
-    _member(
-        "chestmnist",
-        "chest X-rays with 14 labels each (not supported)",
-        "atelectasis, cardiomegaly, effusion, infiltration, mass, nodule, pneumonia, "
-        "pneumothorax, consolidation, edema, emphysema, fibrosis, pleural, hernia",
-        (78468, 11219, 22433),
-        "02c8a6516a18b556561a56cbdd36c4a8 9de6cd0b934ebb5b7426cfba5efbae16 "
-        "db107e5590b27930b62dbaf558aebee3 45bd33e6f06c3e8cdb481c74a89152aa",
-    ),
-)
+MEMBERS = tuple(map(_member, TABLE.split("\n\n")))
 
 
 def scan(request: Request, member: Member) -> Listing:
@@ -340,7 +302,7 @@ for _one in MEMBERS:
             obtain=_one.release.obtain,
             reference="Yang et al., MedMNIST v2, Scientific Data 10, 2023, "
             "doi 10.1038/s41597-022-01721-8",
-            licence=f"{_one.licence} (Zenodo record 10519652)",
+            licence=f"CC BY{'-NC' * (_one.name == 'dermamnist')} 4.0 (Zenodo record 10519652)",
             releases=(_one.counts,),
         )
     )

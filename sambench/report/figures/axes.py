@@ -15,6 +15,8 @@ FAR = 5.0
 """How many widths of the middle half away from it a value is left outside."""
 APART = 0.3
 """Least distance of two numbers of an axis in inches."""
+LEAST_TICKS = 2
+"""Numbers without which an axis cannot be read."""
 WIDE = 4.0
 """Largest over smallest cost from which on factors say more than differences."""
 
@@ -93,20 +95,30 @@ def inches_wide(ax: Axes) -> float:
 
 
 def round_numbers(low: float, high: float, most: int = 5) -> list[float]:
-    """Return at most so many of 1, 2, 5 times powers of ten (or of the powers) within a range."""
+    """Return two or more round numbers within a range, at most so many.
+
+    These are 1, 2, 5 times powers of ten, or the powers alone over many decades; within a narrow
+    range, such as 0.51 to 0.69, evenly spaced ones.
+    """
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    inside: list[float] = []
     for steps in ((1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
         found = [step * 10.0**decade for decade in decades for step in steps]
         inside = [value for value in found if low * 0.999 <= value <= high * 1.001]
         if len(inside) <= most:
-            return inside
-    return inside[:: math.ceil(len(inside) / most)]
+            break
+    if len(inside) > most:
+        inside = inside[:: math.ceil(len(inside) / most)]
+    if len(inside) < LEAST_TICKS:
+        even = MaxNLocator(most - 1, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
+        inside = [float(value) for value in even if low * 0.999 <= value <= high * 1.001]
+    return inside if len(inside) >= LEAST_TICKS else [low, high]
 
 
 def short(value: float) -> str:
     """Return a tick's number: thousands as k, tiny and huge ones as powers of ten."""
     if value == 0 or 1e-3 <= abs(value) < 1e4:
-        return f"{value:g}"
+        return f"{value:.4g}"
     if 1e4 <= abs(value) < 1e6:
         return f"{value / 1e3:g}k"
     exponent = math.floor(math.log10(abs(value)))

@@ -14,8 +14,7 @@ from sambench.analysis.metrics import collapsed
 from sambench.report.figures.axes import asinh_axis, log_axis
 from sambench.report.figures.material import LeftOut, Material, Setting
 from sambench.report.figures.rows import rows
-from sambench.report.picture import Picture
-from sambench.report.style import BLUE, PALE, plain_png
+from sambench.report.style import BLUE, PALE, Picture
 from sambench.store.record import RunRecord
 
 TITLE = "Curvature of single batches"
@@ -45,7 +44,7 @@ def draw(material: Material, setting: Setting) -> Iterator[Picture | LeftOut]:
             "batches of all runs, circles their medians, thick lines the middle half, thin lines "
             "from the 5th to the 95th percentile. Collapsed runs are left out."
         ),
-        png=plain_png(made.figure),
+        figure=made.figure,
     )
 
 
@@ -66,7 +65,7 @@ def _definition(setting: Setting) -> str | None:
 
 
 def _values(setting: Setting, definition: str) -> dict[str, Floats]:
-    found = {line.label: _of_line(line, definition) for line in setting.lines}
+    found = {line.title: _of_line(line, definition) for line in setting.lines}
     return {label: values for label, values in found.items() if len(values)}
 
 

@@ -8,12 +8,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from sambench.analysis.reliability import confusion_matrix
-from sambench.report.figures.material import LeftOut, Material, Setting, classes_of
+from sambench.analysis.curves import confusion_matrix
+from sambench.report.figures.material import (
+    LeftOut,
+    Material,
+    Setting,
+    classes_of,
+    number_of_runs,
+)
 from sambench.report.figures.panels import panels
-from sambench.report.figures.wording import number_of_runs
-from sambench.report.picture import Picture
-from sambench.report.style import SMALL, plain_png
+from sambench.report.style import SMALL, Picture
 
 TITLE = "Confusion matrices"
 MOST_NUMBERS = 3
@@ -24,7 +28,7 @@ MOST_NAMES = 10
 def draw(material: Material, setting: Setting) -> Iterator[Picture | LeftOut]:
     """Draw a matrix for each optimizer, over all its runs."""
     what = f"{TITLE}, {setting.name}"
-    runs = {line.label: material.predictions(line) for line in setting.lines}
+    runs = {line.title: material.predictions(line) for line in setting.lines}
     runs = {label: found for label, found in runs.items() if found}
     if not runs:
         yield LeftOut(what=what, why="no completed run has stored predictions")
@@ -52,7 +56,7 @@ def draw(material: Material, setting: Setting) -> Iterator[Picture | LeftOut]:
             f"class (column), over {number_of_runs(map(len, runs.values()))} of each "
             f"optimizer.{key}"
         ),
-        png=plain_png(figure),
+        figure=figure,
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from sambench.files.arrays import Arrays
@@ -14,8 +15,7 @@ from sambench.report.curvature_plots import FAINTEST
 from sambench.report.figures.axes import asinh_axis, short
 from sambench.report.figures.material import LeftOut, Material, Setting
 from sambench.report.figures.panels import panels
-from sambench.report.picture import Picture
-from sambench.report.style import BLUE, GREY, LINE, SMALL, VERMILION, plain_png
+from sambench.report.style import BLUE, GREY, LINE, SMALL, VERMILION, Picture
 from sambench.store.record import RunRecord
 
 TITLE = "Spectral densities"
@@ -35,7 +35,7 @@ class Density:
 def draw(material: Material, setting: Setting) -> Iterator[Picture | LeftOut]:
     """Draw a panel for each optimizer, the first run of it that was studied."""
     what = f"{TITLE}, {setting.name}"
-    found = {line.label: _first(material, line.completed) for line in setting.lines}
+    found = {line.title: _first(material, line.completed) for line in setting.lines}
     densities = {label: density for label, density in found.items() if density is not None}
     if not densities:
         why = "no run has one; `sambench hessian RUN --density` computes it"
@@ -53,7 +53,7 @@ def draw(material: Material, setting: Setting) -> Iterator[Picture | LeftOut]:
             f"largest. Grey is {first}. Both axes span many powers of ten; the horizontal one is "
             "linear around zero."
         ),
-        png=_png(densities),
+        figure=_drawn(densities),
     )
 
 
@@ -70,7 +70,7 @@ def _first(material: Material, records: tuple[RunRecord, ...]) -> Density | None
     return None
 
 
-def _png(densities: Mapping[str, Density]) -> bytes:
+def _drawn(densities: Mapping[str, Density]) -> Figure:
     figure, grid = panels(
         list(densities), x="Eigenvalue λ of the Hessian", y="Density (per unit λ)",
         shape=0.85, left=0.56,
@@ -97,7 +97,7 @@ def _png(densities: Mapping[str, Density]) -> bytes:
                     va="top", transform=ax.transAxes)  # fmt: skip
         asinh_axis(ax, low, high, scale)
         ax.set_ylim(floor, 5 * peak)
-    return plain_png(figure)
+    return figure
 
 
 def _above(mean: Floats, floor: float) -> Floats:

@@ -11,26 +11,23 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from sambench.analysis.correlation import RankCorrelation, rank_correlation
-from sambench.analysis.groups import Line
+from sambench.analysis.groups import Line, Repeat, repeat
 from sambench.analysis.metrics import Metric, collapsed, find_metric, find_metrics
 from sambench.report.figures.axes import asinh_axis, focus, log_axis
 from sambench.report.figures.labels import height_for, label_points
 from sambench.report.figures.material import LeftOut, Material, Setting
-from sambench.report.figures.wording import signed
-from sambench.report.picture import Picture
 from sambench.report.style import (
     BLUE,
     COLUMN,
     PALE,
     SMALL,
     VERMILION,
+    Picture,
     bare,
     place,
-    plain_png,
     sheet,
     text_width,
 )
-from sambench.store.record import RunRecord
 
 TITLE = "Accuracy against sharpness"
 ACCURACY = find_metric("accuracy")
@@ -47,7 +44,7 @@ class Measured:
     """One run: whose it is, its sharpness and test accuracy, and whether both can be trusted."""
 
     label: str
-    repeat: tuple[int, int | None, int]
+    repeat: Repeat
     sharpness: float
     accuracy: float
     trusted: bool
@@ -77,7 +74,7 @@ def draw(material: Material, setting: Setting) -> Iterator[Picture | LeftOut]:
         stem=setting.stem("flatness"),
         title=what,
         caption=_caption([run for _, runs in drawn for run in runs]),
-        png=plain_png(figure),
+        figure=figure,
     )
 
 
@@ -97,17 +94,13 @@ def _runs(line: Line, metric: Metric) -> Iterator[Measured]:
         sharpness, accuracy = metric.of(record), ACCURACY.of(record)
         if sharpness is not None and accuracy is not None:
             yield Measured(
-                label=line.label,
-                repeat=_repeat(record),
+                label=line.title,
+                repeat=repeat(record),
                 sharpness=sharpness,
                 accuracy=accuracy,
                 trusted=metric.counts(record) and metric.trusted(record),
                 collapsed=collapsed(record),
             )
-
-
-def _repeat(record: RunRecord) -> tuple[int, int | None, int]:
-    return record.config.split_seed, record.config.fold, record.config.seed
 
 
 def _panel(ax: Axes, metric: Metric, runs: Sequence[Measured]) -> None:
@@ -125,7 +118,7 @@ def _panel(ax: Axes, metric: Metric, runs: Sequence[Measured]) -> None:
     ax.plot(x, y, "o", color=BLUE, ms=4, mew=0, zorder=3)
     _scale(ax, [run.sharpness for run in (*sound, *shown)])
     ax.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
-    ax.set_xlabel(f"{metric.title} of the Hessian")
+    ax.set_xlabel(metric.title if "Hessian" in metric.title else f"{metric.title} of the Hessian")
     ax.set_ylabel("Test accuracy (%)")
     everywhere, within = correlations(runs)
     text = f"all runs: {_said(everywhere)}\nwithin optimizers: {_said(within)}"
@@ -149,12 +142,16 @@ def _scale(ax: Axes, values: Sequence[float]) -> None:
         asinh_axis(ax, 1.3 * low - width, 1.3 * high + width, width)
 
 
+def _signed(value: float) -> str:
+    return f"{value:+.2f}".replace("-", "−")
+
+
 def _said(found: RankCorrelation) -> str:
     if found.tau is None:
         return "τ is not defined" if found.pairs else "no τ (one run each)"
-    text = f"τ = {signed(found.tau)}"
+    text = f"τ = {_signed(found.tau)}"
     if found.interval is not None:
-        text += f" [{signed(found.interval.low)}, {signed(found.interval.high)}]"
+        text += f" [{_signed(found.interval[0])}, {_signed(found.interval[1])}]"
     return text
 
 

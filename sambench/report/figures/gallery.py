@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from sambench.report.figures import (
@@ -15,15 +15,14 @@ from sambench.report.figures import (
     landscapes,
     learning,
     paired,
-    profiles,
     ranks,
     reliability,
     roc,
     targets,
 )
-from sambench.report.figures.material import LeftOut, Material, Runs, Setting
-from sambench.report.picture import Picture
-from sambench.store.record import RunRecord
+from sambench.report.figures.material import LeftOut, Material, Setting
+from sambench.report.style import Picture
+from sambench.report.table import counted
 
 MOST_LINES = 80
 """Of more optimizers than these, over all settings, only the figures over all are drawn."""
@@ -43,7 +42,7 @@ OF_A_SETTING: tuple[Callable[[Material, Setting], Drawn], ...] = (
     reliability.draw,
     confusion.draw,
 )
-OVER_ALL_LAST: tuple[Callable[[Material], Drawn], ...] = (ranks.draw, profiles.draw)
+OVER_ALL_LAST: tuple[Callable[[Material], Drawn], ...] = (ranks.draw,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,15 +58,8 @@ class Gallery:
     left_out: tuple[LeftOut, ...]
 
 
-def draw_gallery(records: Sequence[RunRecord], store: Runs, baseline: str) -> Gallery:
-    """Draw every figure that the records, and the files beside them, have the numbers of.
-
-    Args:
-        records: Any runs; only completed ones are drawn.
-        store: Where their files lie.
-        baseline: Name of the optimizer that the others are compared with.
-    """
-    material = Material(records, store, baseline)
+def draw_gallery(material: Material) -> Gallery:
+    """Draw every figure that the runs, and the files beside their records, have the numbers of."""
     drawn = list(_draw(material))
     damaged = [
         LeftOut(what=path.parent.name, why=message.rstrip("."))
@@ -88,7 +80,7 @@ def _draw(material: Material) -> Drawn:
     lines = sum(len(setting.lines) for setting in material.settings)
     if lines > MOST_LINES:
         why = (
-            f"{lines} optimizers in {len(material.settings)} settings are more than "
+            f"{lines} optimizers in {counted(len(material.settings), 'setting')} are more than "
             f"{MOST_LINES}; name a suite or runs to have them"
         )
         yield LeftOut(what="Figures of each setting", why=why)

@@ -16,8 +16,7 @@ from sambench.report.figures.axes import log_axis, round_numbers, short
 from sambench.report.figures.material import LeftOut, Material, Setting
 from sambench.report.figures.panels import panels
 from sambench.report.landscape_plots import LEVELS, WIDE_RANGE
-from sambench.report.picture import Picture
-from sambench.report.style import BLUE, GREY, LINE, SMALL, place, plain_png
+from sambench.report.style import BLUE, GREY, LINE, SMALL, Picture, place
 
 TITLE = "Loss landscapes"
 KINDS = {"line": ("x", "loss"), "plane": ("x", "y", "loss")}
@@ -41,7 +40,7 @@ def draw(material: Material, setting: Setting) -> Iterator[Picture | LeftOut]:
                 "Training loss along a random direction scaled to the norm of each filter, one "
                 f"run of each optimizer. Grey is {first}."
             ),
-            png=_lines(lines),
+            figure=_lines(lines),
         )
     if planes:
         yield Picture(
@@ -52,7 +51,7 @@ def draw(material: Material, setting: Setting) -> Iterator[Picture | LeftOut]:
                 "filter, one run of each optimizer, on one scale of colours; the cross marks the "
                 "run's weights."
             ),
-            png=_planes(planes),
+            figure=_planes(planes),
         )
 
 
@@ -67,12 +66,12 @@ def _studied(material: Material, setting: Setting, kind: str) -> dict[str, Array
                 named = str(section.get("kind"))
                 arrays = material.arrays(record, section["file"], named, KINDS[kind])
                 if arrays and np.isfinite(arrays["loss"]).any():
-                    found[line.label] = arrays
+                    found[line.title] = arrays
                     break
     return found
 
 
-def _lines(lines: Mapping[str, Arrays]) -> bytes:
+def _lines(lines: Mapping[str, Arrays]) -> Figure:
     figure, grid = panels(
         list(lines), x="Step (filter norms)", y="Loss (nats)", shape=0.8, left=0.5
     )
@@ -86,7 +85,7 @@ def _lines(lines: Mapping[str, Arrays]) -> bytes:
         if low > 0 and high / low > WIDE_RANGE:
             log_axis(ax, "y", low, high, most=4)
         ax.set_ylim(low / 1.2 if low > 0 else low, high * 1.1)
-    return plain_png(figure)
+    return figure
 
 
 def _line(ax: Axes, arrays: Arrays, colour: str, width: float) -> None:
@@ -94,7 +93,7 @@ def _line(ax: Axes, arrays: Arrays, colour: str, width: float) -> None:
     ax.plot(arrays["x"], np.where(np.isfinite(loss), loss, np.nan), color=colour, lw=width)
 
 
-def _planes(planes: Mapping[str, Arrays]) -> bytes:
+def _planes(planes: Mapping[str, Arrays]) -> Figure:
     figure, grid = panels(
         list(planes), x="Direction 1 (filter norms)", y="Direction 2", left=0.42, right=BAR
     )
@@ -112,7 +111,7 @@ def _planes(planes: Mapping[str, Arrays]) -> bytes:
             axis.set_major_locator(FixedLocator([-half, 0, half]))
             axis.set_major_formatter(FuncFormatter(lambda value, _: _brief(value)))
     _bar(figure, norm, levels, logarithmic=logarithmic)
-    return plain_png(figure)
+    return figure
 
 
 def _brief(value: float) -> str:

@@ -5,25 +5,27 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-
-from sambench.analysis.comparison import Comparison, columns_of
-from sambench.analysis.frame import Columns
-from sambench.analysis.groups import Group, Line
-from sambench.analysis.learning import AXES
+from sambench.analysis.curves import AXES
+from sambench.analysis.groups import Line
 from sambench.analysis.metrics import find_metric
-from sambench.analysis.panels import against_baseline, image_groups
 from sambench.analysis.predictions import Predictions, read_predictions
+from sambench.analysis.study import Panel, Study
 from sambench.analysis.targets import Epochs, read_history
+from sambench.analysis.units import Cell, cell_of
 from sambench.config.run_config import RunConfig
 from sambench.errors import StoreError
 from sambench.files.arrays import Arrays, read_arrays
+from sambench.report.style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
 from sambench.store.record import RunRecord
+
+COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY)
+STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
+MOST_COLOURS, LEADERS = 6, 3
 
 DRAWN = ("train_loss", "train_accuracy", "validation_accuracy")
 """What else of an epoch is drawn, where it is known."""
@@ -58,19 +60,55 @@ class Setting:
     """Optimizers compared under settings that are otherwise the same.
 
     Attributes:
-        group: The runs.
-        name: For people, e.g. "small-cnn on phantom"; numbered where several are called so.
-        baseline: Label of the first line, where it is of the baseline; None where it is not.
+        panel: The runs and what was found of them.
     """
 
-    group: Group
-    name: str
-    baseline: str | None
+    panel: Panel
 
     @property
+    def name(self) -> str:
+        """For people, e.g. "small CNN on simulated ultrasound"."""
+        return self.panel.title
+
+    @cached_property
     def lines(self) -> tuple[Line, ...]:
         """The optimizers that have completed runs, the baseline first."""
-        return tuple(line for line in self.group.lines if line.completed)
+        return tuple(line for line in self.panel.group.lines if line.completed)
+
+    @property
+    def baseline(self) -> Line | None:
+        """The first line, where it is of the baseline and has completed runs."""
+        first = self.panel.group.lines[0]
+        return first if self.panel.group.baseline and first.completed else None
+
+    @cached_property
+    def accuracies(self) -> Mapping[str, Cell]:
+        """Test accuracy of each optimizer that has it, by label."""
+        cells = {
+            line.label: cell_of(self.panel.group, line, find_metric("accuracy"))
+            for line in self.lines
+        }
+        return {label: cell for label, cell in cells.items() if cell.mean is not None}
+
+    @cached_property
+    def named(self) -> tuple[str, ...]:
+        """Labels of the optimizers that stand out in colour: all, or of many the leaders.
+
+        The leaders are the three of highest mean accuracy, beside the baseline.
+        """
+        labels = [line.label for line in self.lines]
+        if len(labels) <= MOST_COLOURS:
+            return tuple(labels)
+        first = [] if self.baseline is None else [self.baseline.label]
+        means = {label: cell.mean or 0.0 for label, cell in self.accuracies.items()}
+        others = sorted(set(labels) - set(first), key=lambda label: -means.get(label, 0.0))
+        return (*first, *others[:LEADERS])
+
+    def looks(self) -> Mapping[str, tuple[str, Any]]:
+        """Return colour and dashes of each named optimizer; the baseline is black."""
+        looks = iter(zip(COLOURS, STYLES, strict=True))
+        first = None if self.baseline is None else self.baseline.label
+        return {label: ("black", "-") if label == first else next(looks) for label in self.named}
 
     def stem(self, kind: str) -> str:
         """Return the file name of a kind of figure of this setting, without ending."""
@@ -78,57 +116,23 @@ class Setting:
 
 
 class Material:
-    """Runs by setting, those on other images apart, with their files.
+    """Runs by setting, with their files.
 
     Args:
-        records: Any runs.
+        study: The runs.
         runs: Where their files lie.
-        baseline: Name of the optimizer that comes first.
+        printed: Whether the papers' numbers are drawn beside ours.
     """
 
-    def __init__(self, records: Sequence[RunRecord], runs: Runs, baseline: str) -> None:
+    def __init__(self, study: Study, runs: Runs, *, printed: bool = False) -> None:
         self._runs = runs
-        self._sorted = image_groups(records, baseline)
-        self._baseline = baseline
+        self.printed = printed
+        self.study = study
         self._read: dict[Path, Any] = {}
-        self._compared: dict[str, Mapping[str, Comparison]] = {}
         self.damaged: dict[Path, str] = {}
-
-    @cached_property
-    def settings(self) -> tuple[Setting, ...]:
-        """Settings with a completed run, in order of data set and model."""
-        found: list[Setting] = []
-        names: dict[str, int] = {}
-        for group in self._sorted:
-            if not any(line.completed for line in group.lines):
-                continue
-            name = group.place
-            names[name] = names.get(name, 0) + 1
-            first = group.lines[0]
-            ours = first.optimizer["name"] == self._baseline and bool(first.completed)
-            found.append(
-                Setting(
-                    group=group,
-                    name=name if names[name] == 1 else f"{name} ({names[name]})",
-                    baseline=first.label if ours else None,
-                )
-            )
-        return tuple(found)
-
-    def against_baseline(self, setting: Setting) -> Mapping[str, Comparison]:
-        """Return each other line's test accuracy compared with the baseline's, p corrected."""
-        if setting.name not in self._compared:
-            found: tuple[Comparison, ...] = ()
-            if setting.baseline is not None:
-                group, metrics = (
-                    replace(setting.group, lines=setting.lines),
-                    [find_metric("accuracy")],
-                )
-                names = columns_of(metrics)
-                sides = [Columns.of_records(line.records, names) for line in group.lines]
-                found = against_baseline(group, sides, self._baseline, metrics)
-            self._compared[setting.name] = {c.candidate: c for c in found}
-        return self._compared[setting.name]
+        self.settings = tuple(
+            Setting(panel=panel) for panel in study.panels if panel.group.completed
+        )
 
     def histories(self, line: Line) -> list[Epochs]:
         """Return the epochs of the completed runs that have a sound file of them."""
@@ -144,11 +148,14 @@ class Material:
 
     def predictions(self, line: Line) -> list[Predictions]:
         """Return the predictions of the completed runs that have a sound file of them."""
-        where = self._runs.predictions
-        found = (
-            self._file(where(record.config), partial(_checked, record)) for record in line.completed
-        )
+        found = (self.prediction(record) for record in line.completed)
         return [predictions for predictions in found if predictions is not None]
+
+    def prediction(self, record: RunRecord) -> Predictions | None:
+        """Return a run's predictions, or None where there is no sound file of them."""
+        where = self._runs.predictions(record.config)
+        found: Predictions | None = self._file(where, partial(read_predictions, record=record))
+        return found
 
     def arrays(self, record: RunRecord, file: object, kind: str, needs: Sequence[str]) -> Arrays:
         """Return the arrays of a study of a run, or none where its file is not sound.
@@ -213,16 +220,9 @@ def _is_number(value: object) -> bool:
     return number and math.isfinite(value)  # type: ignore[arg-type]
 
 
-def _checked(record: RunRecord, path: Path) -> Predictions:
-    found = read_predictions(path, record)
-    shape, labels = found.probabilities.shape, found.labels
-    sound = (
-        len(shape) == 2
-        and labels.shape == shape[:1]
-        and shape[0] > 0
-        and bool(np.isfinite(found.probabilities).all())
-        and 0 <= labels.min() <= labels.max() < shape[1]
-    )
-    if not sound:
-        raise StoreError(f"{path} is damaged (no probability of each class for each label)")
-    return found
+def number_of_runs(counts: Iterable[int]) -> str:
+    """Return "10 runs", or "3 to 10 runs" where optimizers have different numbers."""
+    found = sorted(set(counts))
+    if found in ([], [1]):
+        return "one run"
+    return f"{found[0]} to {found[-1]} runs" if len(found) > 1 else f"{found[0]} runs"

@@ -1,95 +1,97 @@
-"""The critical-difference diagram, a row for each optimizer."""
+"""The critical-difference diagram of Demsar (2006)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.figure import Figure
 
-from sambench.analysis.means import cell_mean
-from sambench.analysis.metrics import find_metric
 from sambench.analysis.ranks import LEAST_BLOCKS, Friedman, friedman
-from sambench.report.figures.axes import inches_wide
 from sambench.report.figures.material import LeftOut, Material
-from sambench.report.figures.rows import rows
-from sambench.report.picture import Picture
-from sambench.report.style import BLUE, GREY, VERMILION, plain_png
+from sambench.report.style import COLUMN, GREY, SMALL, VERMILION, Picture, place, sheet
 
 TITLE = "Critical-difference diagram"
-BAR = 0.07
-"""Distance of the bars of two cliques in inches."""
+SIDE, STEP, TOP = 0.95, 0.15, 0.5
+"""Room for names on each side, distance of two names, and room above the axis, in inches."""
 
 
 def draw(material: Material) -> Iterator[Picture | LeftOut]:
     """Draw average ranks by mean test accuracy over all settings, from six on."""
     tables = [
-        {
-            line.label: cell.mean
-            for line in setting.lines
-            if (cell := cell_mean(line.completed, find_metric("accuracy"))) is not None
-        }
+        {label: cell.mean or 0.0 for label, cell in setting.accuracies.items()}
         for setting in material.settings
     ]
     if len(tables) < LEAST_BLOCKS:
-        why = f"{len(tables)} settings (data set and model); ranks need {LEAST_BLOCKS} at least"
-        yield LeftOut(what=TITLE, why=why)
+        found = f"{len(tables)} setting{'s' * (len(tables) != 1)} (data set and model)"
+        yield LeftOut(what=TITLE, why=f"{found}; ranks need {LEAST_BLOCKS} at least")
         return
     names = [label for label in tables[0] if all(label in table for table in tables)]
     if len(names) < 2:
         yield LeftOut(what=TITLE, why="fewer than two optimizers have runs in every setting")
         return
     scores = [[table[name] for name in names] for table in tables]
-    found = friedman(scores, names, higher_is_better=True)
-    data = {setting.group.setting.dataset for setting in material.settings}
+    titles = [material.study.title_of(name) for name in names]
+    result = friedman(scores, titles, higher_is_better=True)
+    data = {setting.panel.group.setting.dataset for setting in material.settings}
     yield Picture(
-        stem="figure-ranks",
-        title=TITLE,
-        caption=_caption(found, len(data)),
-        png=_png(found),
+        stem="figure-ranks", title=TITLE, caption=_caption(result, len(data)), figure=_drawn(result)
     )
 
 
-def _png(found: Friedman) -> bytes:
+def _drawn(found: Friedman) -> Figure:
+    """Draw ranks on an axis, best on the left; names to the sides, bars over equals."""
     order = sorted(range(len(found.names)), key=lambda place: found.ranks[place])
-    labels = [found.names[place] for place in order]
-    columns = _columns([(labels.index(c[0]), labels.index(c[-1])) for c in found.cliques])
-    made = rows(labels, right=0.12 + BAR * max([0, *(column + 1 for _, _, column in columns)]))
-    (ax,) = made.panels
-    ranks = [found.ranks[place] for place in order]
-    ax.hlines(range(len(ranks)), 1, ranks, color=BLUE, lw=0.8)
-    ax.plot(ranks, range(len(ranks)), "o", color=BLUE, ms=4, mew=0, gid="ranks")
-    best = ranks[0]
-    ax.axvspan(best, best + found.critical_difference, color=GREY, alpha=0.12, lw=0)
-    ax.set_xlim(1, max(len(ranks), best + found.critical_difference))
-    ax.xaxis.set_major_locator(MaxNLocator(7, integer=True))
-    ax.set_xlabel("Average rank (1 is best)")
-    _cliques(ax, columns)
-    return plain_png(made.figure)
+    count, half = len(order), -(-len(order) // 2)
+    bars = _levels([(min(c), max(c)) for c in _spans(found)])
+    depth = 0.12 * (1 + max([level for _, _, level in bars], default=0))
+    figure = sheet(TOP + depth + STEP * (half + 1))
+    ax = place(figure, SIDE, 0, COLUMN - 2 * SIDE, TOP + depth + STEP * (half + 1))
+    ax.set(xlim=(1, count), ylim=(-(depth + STEP * (half + 1)), TOP))
+    ax.axis("off")
+    ax.plot([1, count], [0, 0], color="black", lw=0.8)
+    for rank in range(1, count + 1):
+        ax.plot([rank, rank], [0, 0.05], color="black", lw=0.6)
+        if count <= 10 or rank % 2:
+            ax.text(rank, 0.08, str(rank), size=SMALL, ha="center", va="bottom")
+    _critical(ax, found)
+    for place_, number in enumerate(order):
+        left = place_ < half
+        y = -(depth + STEP * ((place_ if left else count - 1 - place_) + 0.6))
+        end, gap = (1, -0.02) if left else (count, 0.02)
+        ax.plot([found.ranks[number]] * 2 + [end], [0, y, y], color=GREY, lw=0.6, clip_on=False)
+        ax.text(end + gap * count, y, found.names[number], size=SMALL, va="center",
+                ha="right" if left else "left", clip_on=False)  # fmt: skip
+    for start, stop, level in bars:
+        y = -0.1 - 0.12 * level
+        ax.plot([start - 0.05, stop + 0.05], [y, y], color=VERMILION, lw=2.2, gid="clique",
+                solid_capstyle="butt")  # fmt: skip
+    return figure
 
 
-def _columns(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int, int]]:
-    """Give each span of rows the first column where it touches no other."""
-    taken: list[int] = []
+def _spans(found: Friedman) -> list[list[float]]:
+    rank = dict(zip(found.names, found.ranks, strict=True))
+    return [[rank[name] for name in clique] for clique in found.cliques]
+
+
+def _critical(ax: Axes, found: Friedman) -> None:
+    stop = 1 + found.critical_difference
+    ax.plot([1, stop], [0.32, 0.32], color="black", lw=0.9, clip_on=False)
+    for end in (1.0, stop):
+        ax.plot([end, end], [0.29, 0.35], color="black", lw=0.9, clip_on=False)
+    ax.text((1 + stop) / 2, 0.36, f"CD = {found.critical_difference:.2f}", size=SMALL, ha="center",
+            va="bottom")  # fmt: skip
+
+
+def _levels(spans: Sequence[tuple[float, float]]) -> list[tuple[float, float, int]]:
+    """Give each bar the first level where it touches no other."""
+    taken: list[float] = []
     placed = []
-    for start, end in spans:
-        for column, last in enumerate(taken):
-            if last < start:
-                taken[column] = end
-                break
-        else:
-            column = len(taken)
-            taken.append(end)
-        placed.append((start, end, column))
+    for start, stop in spans:
+        level = next((n for n, last in enumerate(taken) if last < start - 0.1), len(taken))
+        taken[level : level + 1] = [stop]
+        placed.append((start, stop, level))
     return placed
-
-
-def _cliques(ax: Axes, columns: Sequence[tuple[int, int, int]]) -> None:
-    width = inches_wide(ax)
-    for start, end, column in columns:
-        x = 1 + (0.06 + BAR * column) / width
-        ax.plot([x, x], [start - 0.25, end + 0.25], color=VERMILION, lw=2, gid="clique",
-                transform=ax.get_yaxis_transform(), clip_on=False)  # fmt: skip
 
 
 def _caption(found: Friedman, data_sets: int) -> str:
@@ -100,8 +102,7 @@ def _caption(found: Friedman, data_sets: int) -> str:
         else ""
     )
     return (
-        f"Average ranks by mean test accuracy over {found.blocks} settings (data set and model); "
-        f"Friedman p = {found.p:.2g}, Iman and Davenport p = {found.f_p:.2g}. Optimizers joined by "
-        f"a bar do not differ (Nemenyi, critical difference {found.critical_difference:.2f} at "
-        f"{found.alpha:g}); the shade is as wide.{doubt}"
+        f"Average ranks by mean test accuracy over {found.blocks} settings (data set and model), 1 "
+        f"is best; Friedman p = {found.p:.2g}. Optimizers joined by a bar were not shown to differ "
+        f"(Nemenyi, critical difference CD at {found.alpha:g}).{doubt}"
     )

@@ -7,48 +7,48 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from sambench.analysis.means import cell_mean
+from sambench.analysis.curves import BINS, Reliability, reliability
 from sambench.analysis.metrics import find_metric
-from sambench.analysis.reliability import BINS, Reliability, reliability
-from sambench.report.figures.material import LeftOut, Material, Setting
-from sambench.report.figures.panels import panels
-from sambench.report.figures.wording import number_of_runs
-from sambench.report.picture import Picture
-from sambench.report.style import BLUE, GREY, LINE, SMALL, plain_png
+from sambench.analysis.units import cell_of
+from sambench.report.figures.material import LeftOut, Material, Setting, number_of_runs
+from sambench.report.style import COLUMN, GREY, LINE, PALE, SMALL, Picture, bare, place, sheet
 
 TITLE = "Reliability curves"
 Floats = NDArray[np.float64]
 LEAST_IMAGES = 10
 """Bins of fewer images are not drawn: their accuracy would be chance."""
+SIDE = 2.3
 
 
 def draw(material: Material, setting: Setting) -> Iterator[Picture | LeftOut]:
-    """Draw a panel for each optimizer, the baseline's curve in grey in all of them."""
+    """Draw the baseline and the leaders in colour over the others in grey."""
     what = f"{TITLE}, {setting.name}"
     runs = {line.label: material.predictions(line) for line in setting.lines}
     curves = {label: reliability(found) for label, found in runs.items() if found}
     if not curves:
         yield LeftOut(what=what, why="no completed run has stored predictions")
         return
-    figure, grid = panels(list(curves), x="Confidence", y="Accuracy")
-    first = next(iter(curves))
+    titles = {line.label: line.title for line in setting.lines}
+    looks = {label: look for label, look in setting.looks().items() if label in curves}
     classes = max(found[0].probabilities.shape[1] for found in runs.values() if found)
-    low = 1 / classes if classes == 2 else 0.0
-    errors = {line.label: cell_mean(line.completed, find_metric("ece")) for line in setting.lines}
-    for ax, (label, curve) in zip(grid, curves.items(), strict=True):
-        ax.plot([0, 1], [0, 1], color=GREY, lw=0.5, ls=(0, (1, 2)))
-        if label != first:
-            ax.plot(*_drawn(curves[first]), color=GREY, lw=0.8)
-        ax.plot(*_drawn(curve), "o-", color=BLUE, lw=LINE, ms=2.6, mew=0, gid="curve")
-        error = errors[label]
-        if error is not None:
-            ax.text(0.97, 0.05, f"ECE {error.mean:.3f}", size=SMALL, ha="right", va="bottom",
-                    transform=ax.transAxes)  # fmt: skip
-        ax.set(xlim=(low, 1.02), ylim=(0, 1.02), yticks=[0, 0.5, 1])
-        ax.set_xticks([low, (1 + low) / 2, 1], [f"{v:g}".lstrip("0") or "0" for v in
-                                                (low, (1 + low) / 2, 1)])  # fmt: skip
-        ax.set_yticklabels(["0", ".5", "1"])
+    figure = sheet(SIDE + 0.5)
+    ax = place(figure, (COLUMN - SIDE) / 2 + 0.1, 0.08, SIDE, SIDE)
+    ax.plot([0, 1], [0, 1], color=GREY, lw=0.5, ls=(0, (1, 2)))
+    for label, curve in curves.items():
+        if label not in looks:
+            ax.plot(*_drawn(curve), color=PALE, lw=0.6)
+    for label, (colour, style) in looks.items():
+        line = next(line for line in setting.lines if line.label == label)
+        error = cell_of(setting.panel.group, line, find_metric("ece")).mean
+        text = titles[label] if error is None else f"{titles[label]}, ECE {error:.3f}"
+        ax.plot(*_drawn(curves[label]), marker="o", ms=2.4, mew=0, color=colour, ls=style, lw=LINE,
+                label=text, gid="curve")  # fmt: skip
+    low = 0.5 if classes == 2 else 0.0
+    ax.set(xlim=(low, 1.02), ylim=(low, 1.02), xlabel="Confidence", ylabel="Accuracy")
+    ax.legend(fontsize=SMALL, frameon=False, loc="lower right", handlelength=1.6)
+    bare([ax])
     counts = number_of_runs(len(found) for found in runs.values() if found)
+    others = " Grey: the other optimizers." if len(curves) > len(looks) else ""
     yield Picture(
         stem=setting.stem("reliability"),
         title=what,
@@ -56,10 +56,10 @@ def draw(material: Material, setting: Setting) -> Iterator[Picture | LeftOut]:
             "Share of test images that are classified rightly against the probability of their "
             f"most probable class, in {BINS} equal bins over {counts} of each optimizer; bins of "
             f"fewer than {LEAST_IMAGES} images are left out. On the dotted line confidence is "
-            f"accuracy; below it, runs are overconfident. ECE: mean over runs of the expected "
-            f"calibration error. Grey is {first}."
+            "accuracy; below it, runs are overconfident. ECE: mean over runs of the expected "
+            f"calibration error, {BINS} bins too.{others}"
         ),
-        png=plain_png(figure),
+        figure=figure,
     )
 
 

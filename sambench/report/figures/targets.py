@@ -1,4 +1,4 @@
-"""Gradient evaluations and time to a target accuracy."""
+"""Gradient evaluations and time to a validation accuracy that the baseline sets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 
 from sambench.analysis.targets import (
-    Target,
     TargetCost,
     TargetSummary,
     choose_target,
@@ -19,8 +18,7 @@ from sambench.analysis.targets import (
 from sambench.report.figures.axes import cost_axis
 from sambench.report.figures.material import LeftOut, Material, Setting
 from sambench.report.figures.rows import RUNS_BELOW, rows
-from sambench.report.picture import Picture
-from sambench.report.style import BLUE, GREY, SMALL, plain_png
+from sambench.report.style import BLUE, GREY, SMALL, Picture
 
 TITLE = "Cost to a target accuracy"
 PANELS = (("gradient_evaluations", "Gradient evaluations"), ("train_seconds", "Training time (s)"))
@@ -30,65 +28,43 @@ PANELS = (("gradient_evaluations", "Gradient evaluations"), ("train_seconds", "T
 class Race:
     """What the runs of one optimizer spent, None for those that never got there."""
 
-    label: str
+    title: str
     costs: tuple[TargetCost | None, ...]
     summary: TargetSummary
 
 
 def draw(material: Material, setting: Setting) -> Iterator[Picture | LeftOut]:
     """Draw the cost of each run and the median, gradient evaluations beside seconds."""
-    what = f"{TITLE}, {setting.name}"
-    target = target_of(material, setting)
-    if target is None:
-        yield LeftOut(what=what, why="the baseline has no history of epochs to set a target")
+    what, baseline = f"{TITLE}, {setting.name}", setting.baseline
+    target = None if baseline is None else choose_target(material.histories(baseline))
+    if baseline is None or target is None:
+        yield LeftOut(what=what, why="the baseline's runs have no validation accuracy to aim at")
         return
     races = [
-        Race(label=line.label, costs=costs, summary=summarize_targets(costs))
+        Race(title=line.title, costs=costs, summary=summarize_targets(costs))
         for line in setting.lines
-        if (costs := costs_of(material, line.label, setting, target))
+        if (costs := tuple(cost_to_target(e, target) for e in material.histories(line)))
     ]
     races.sort(key=lambda race: (race.summary.gradient_evaluations, -race.summary.reached))
-    made = rows([race.label for race in races], [""] * len(PANELS), right=0.42)
+    made = rows([race.title for race in races], [""] * len(PANELS), right=0.42)
     for ax, (field, name) in zip(made.panels, PANELS, strict=True):
         _panel(ax, races, field)
         ax.set_xlabel(name)
     last = made.panels[-1]
     for y, race in enumerate(races):
-        last.annotate(
-            f"{race.summary.reached}/{race.summary.runs}",
-            (1.04, y),
-            xycoords=last.get_yaxis_transform(),
-            size=SMALL,
-            va="center",
-            annotation_clip=False,
-        )
+        last.annotate(f"{race.summary.reached}/{race.summary.runs}", (1.04, y), size=SMALL,
+                      xycoords=last.get_yaxis_transform(), va="center",
+                      annotation_clip=False)  # fmt: skip
     yield Picture(
         stem=setting.stem("targets"),
         title=what,
         caption=(
-            f"What a run had spent at the end of the first epoch with {target.name}, which is 99 % "
-            f"of what the median run of {setting.baseline} reaches at best. Dots are runs, circles "
-            "medians (none where half of the runs or more never got there); on the right how many "
-            "runs of how many did. The resolution is one epoch."
+            f"What a run had spent at the end of the first epoch with {100 * target:.1f} % "
+            f"validation accuracy, 99 % of what the median run of {baseline.title} reaches at "
+            "best. Dots are runs, circles medians (none where half of the runs or more never got "
+            "there); on the right how many runs of how many did. The resolution is one epoch."
         ),
-        png=plain_png(made.figure),
-    )
-
-
-def target_of(material: Material, setting: Setting) -> Target | None:
-    """Return the target that the baseline sets; None without its history."""
-    if setting.baseline is None:
-        return None
-    return choose_target(material.histories(setting.lines[0]))
-
-
-def costs_of(
-    material: Material, label: str, setting: Setting, target: Target
-) -> tuple[TargetCost | None, ...]:
-    """Return what each run of an optimizer that has a history spent to the target."""
-    (line,) = (line for line in setting.lines if line.label == label)
-    return tuple(
-        cost_to_target(epochs, target.accuracy, target.field) for epochs in material.histories(line)
+        figure=made.figure,
     )
 
 
@@ -96,16 +72,8 @@ def _panel(ax: Axes, races: list[Race], field: str) -> None:
     every = []
     for y, race in enumerate(races):
         spent = [float(getattr(cost, field)) for cost in race.costs if cost is not None]
-        ax.plot(
-            spent,
-            [y + RUNS_BELOW] * len(spent),
-            "o",
-            color=GREY,
-            alpha=0.6,
-            ms=2,
-            mew=0,
-            gid="runs",
-        )
+        ax.plot(spent, [y + RUNS_BELOW] * len(spent), "o", color=GREY, alpha=0.6, ms=2, mew=0,
+                gid="runs")  # fmt: skip
         every += spent
         middle = float(getattr(race.summary, field))
         if math.isfinite(middle):

@@ -14,22 +14,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from msgspec.structs import replace
 
+from sambench.analysis.study import build_study
 from sambench.config.run_config import RunConfig
 from sambench.files.arrays import write_arrays
 from sambench.report.figures import gallery
 from sambench.report.figures.material import LeftOut, Material
-from sambench.report.picture import Picture
-from sambench.report.style import plain_png
+from sambench.report.style import Picture
 from sambench.store.record import RunRecord
 from sambench.store.tree import Store
 
 Runs = list[RunRecord]
 RunMaker = Callable[..., RunRecord]
 EPOCHS = 4
-MODULES = (
-    *("accuracy", "batches", "confusion", "cost", "densities", "flatness", "landscapes"),
-    *("learning", "paired", "profiles", "ranks", "reliability", "roc", "targets"),
-)
 
 
 @pytest.fixture
@@ -144,40 +140,33 @@ def _with_studies(store: Store, record: RunRecord) -> RunRecord:
     return studied
 
 
-@pytest.fixture
-def rendered() -> None:
-    """Asked for by tests that need the PNG files; others look at the axes alone."""
-
-
 @pytest.fixture(autouse=True)
-def drawn(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[dict[str, list[Figure]]]:
-    """The figures that each kind has drawn, and a check that no global setting is touched."""
-    figures: dict[str, list[Figure]] = {name: [] for name in MODULES}
-    render = "rendered" in request.fixturenames
-
-    def keeping(name: str) -> Callable[[Figure], bytes]:
-        def keep(figure: Figure) -> bytes:
-            figures[name].append(figure)
-            return plain_png(figure) if render else b""
-
-        return keep
-
-    for name in MODULES:
-        monkeypatch.setattr(getattr(gallery, name), "plain_png", keeping(name))
+def global_settings() -> Iterator[None]:
+    """Check that no figure touches matplotlib's global settings."""
     before = dict(mpl.rcParams)
-    yield figures
+    yield
     assert dict(mpl.rcParams) == before
 
 
+def material_of(runs: Runs, store: Store) -> Material:
+    """Return what figures of runs are drawn from, adam being the baseline."""
+    return Material(build_study(runs, "adam"), store)
+
+
 def draw(kind: str, runs: Runs, store: Store) -> tuple[Picture | LeftOut, ...]:
-    """Draw one kind of figure of runs, adam being the baseline."""
-    material, module = Material(runs, store, "adam"), getattr(gallery, kind)
+    """Draw one kind of figure of runs."""
+    material, module = material_of(runs, store), getattr(gallery, kind)
     if module.draw in gallery.OF_A_SETTING:
         settings = material.settings
         return tuple(one for setting in settings for one in module.draw(material, setting))
     return tuple(module.draw(material))
+
+
+def figure_of(made: tuple[Picture | LeftOut, ...]) -> Figure:
+    """Return the only picture's figure."""
+    (found,) = made
+    assert isinstance(found, Picture), found
+    return found.figure
 
 
 def points(ax: Axes, gid: str) -> list[tuple[float, float]]:

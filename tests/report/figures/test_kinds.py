@@ -8,17 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
+from sambench.analysis.curves import confusion_matrix, mean_roc
 from sambench.analysis.predictions import read_predictions
-from sambench.analysis.reliability import confusion_matrix
-from sambench.analysis.roc import mean_roc
-from sambench.report.figures import LeftOut
-from sambench.report.picture import Picture
+from sambench.report.figures.axes import round_numbers, short
+from sambench.report.figures.material import LeftOut
+from sambench.report.style import Picture
 from sambench.store.tree import Store
-from tests.report.figures.conftest import RunMaker, draw, labels, points
+from tests.report.figures.conftest import RunMaker, draw, figure_of, labels, points
 
-Drawn = dict[str, list[Figure]]
 ADAM, SAM = [0.70, 0.72, 0.74, 0.71, 0.73, 0.75], [0.80, 0.81, 0.85, 0.82, 0.83, 0.84]
 
 
@@ -32,9 +30,9 @@ def pair(add: RunMaker, **settings: Any) -> list[Any]:
     ]
 
 
-def only(figures: list[Figure]) -> Axes:
-    (figure,) = figures
-    (ax,) = figure.axes
+def only(made: tuple[Picture | LeftOut, ...]) -> Axes:
+    """Return the only picture's only axes."""
+    (ax,) = figure_of(made).axes
     return ax
 
 
@@ -56,10 +54,10 @@ def segments(ax: Axes) -> list[list[float]]:
     ]
 
 
-def test_accuracy(add: RunMaker, store: Store, drawn: Drawn) -> None:
+def test_accuracy(add: RunMaker, store: Store) -> None:
     made = draw("accuracy", pair(add), store)
-    ax = only(drawn["accuracy"])
-    assert labels(ax) == ["sam", "adam"]
+    ax = only(made)
+    assert labels(ax) == ["SAM", "Adam"]
     np.testing.assert_allclose(points(ax, "mean"), [(82.5, 0), (72.5, 1)])
     half = 2.5705818 * 100 * np.std(SAM, ddof=1) / np.sqrt(6)  # t with 5 degrees of freedom
     assert any(np.allclose(ends, [82.5 - half, 82.5 + half], atol=1e-4) for ends in segments(ax))
@@ -70,12 +68,12 @@ def test_accuracy(add: RunMaker, store: Store, drawn: Drawn) -> None:
 
 
 def test_a_collapsed_run_is_crossed_and_does_not_stretch_the_axis(
-    add: RunMaker, store: Store, drawn: Drawn
+    add: RunMaker, store: Store
 ) -> None:
     runs = [*pair(add), *(add("asam", k, accuracy=0.2, collapsed=True) for k in range(6))]
     made = draw("accuracy", runs, store)
-    ax = only(drawn["accuracy"])
-    assert labels(ax)[-1] == "asam"
+    ax = only(made)
+    assert labels(ax)[-1] == "ASAM"
     low, high = ax.get_xlim()
     assert 60 < low < 70
     assert 85 < high < 95
@@ -84,16 +82,17 @@ def test_a_collapsed_run_is_crossed_and_does_not_stretch_the_axis(
     assert "Crosses: collapsed runs" in caption(made)
 
 
-def test_one_seed_has_no_interval(add: RunMaker, store: Store, drawn: Drawn) -> None:
+def test_one_seed_has_no_interval(add: RunMaker, store: Store) -> None:
     runs = [add("adam"), add("sam", accuracy=0.8)]
     made = draw("accuracy", runs, store)
-    assert segments(only(drawn["accuracy"])) == []
+    assert segments(only(made)) == []
     assert "one run of each optimizer, so no interval" in caption(made)
-    assert "none is tested" in caption(draw("paired", runs, store))
-    assert [text.get_text() for text in only(drawn["paired"]).texts] == ["n = 1"]
+    paired = draw("paired", runs, store)
+    assert "Fewer than 6 seeds can show no difference." in caption(paired)
+    assert [text.get_text() for text in only(paired).texts] == ["n = 1"]
 
 
-def test_a_panel_for_each_model_in_one_order(add: RunMaker, store: Store, drawn: Drawn) -> None:
+def test_a_panel_for_each_model_in_one_order(add: RunMaker, store: Store) -> None:
     models = ["resnet18", "small-cnn", "vgg16"]
     runs = [
         add(name, k, accuracy=0.7 + 0.1 * (name == "sam") + 0.01 * k, model=model)
@@ -102,43 +101,40 @@ def test_a_panel_for_each_model_in_one_order(add: RunMaker, store: Store, drawn:
         for k in range(2)
         if (model, name) != ("vgg16", "adam")
     ]
-    draw("accuracy", runs, store)
-    (figure,) = drawn["accuracy"]
-    assert [ax.get_title() for ax in figure.axes] == models
-    assert labels(figure.axes[0]) == ["sam", "adam"]
+    made = draw("accuracy", runs, store)
+    figure = figure_of(made)
+    assert [ax.get_title() for ax in figure.axes] == ["ResNet-18", "small-cnn", "VGG-16"]
+    assert labels(figure.axes[0]) == ["SAM", "Adam"]
     assert [len(points(ax, "mean")) for ax in figure.axes] == [2, 2, 1]
 
 
-def test_paired(add: RunMaker, store: Store, drawn: Drawn) -> None:
+def test_paired(add: RunMaker, store: Store) -> None:
     made = draw("paired", pair(add), store)
-    ax = only(drawn["paired"])
-    assert labels(ax) == ["sam"]
+    ax = only(made)
+    assert labels(ax) == ["SAM"]
     differences = 100 * (np.array(SAM) - np.array(ADAM))
-    np.testing.assert_allclose([x for x, _ in points(ax, "pairs")], differences)
+    np.testing.assert_allclose([x for x, _ in points(ax, "units")], differences)
     np.testing.assert_allclose(points(ax, "mean"), [(differences.mean(), 0)])
-    assert [text.get_text() for text in ax.texts] == ["p = .031"]
+    assert [text.get_text() for text in ax.texts] == ["p = 0.031"]
     assert "sign-flip permutation" in caption(made)
 
 
-def test_cost_and_its_front(add: RunMaker, store: Store, drawn: Drawn) -> None:
+def test_cost(add: RunMaker, store: Store) -> None:
+    """Points and the intervals of their accuracy, and no front through what may be equal."""
     runs = [*pair(add), add("asam", accuracy=0.71, passes=300.0, seconds=5.0)]
-    draw("cost", runs, store)
-    (figure,) = drawn["cost"]
+    figure = figure_of(draw("cost", runs, store))
     passes, seconds = figure.axes
-    expected = [(100, 72.5), (300, 71), (200, 82.5)]
-    np.testing.assert_allclose(points(passes, "points"), expected)
-    np.testing.assert_allclose(points(passes, "front"), [(100, 72.5), (200, 82.5)])
-    np.testing.assert_allclose(points(seconds, "front"), [(5, 71), (10, 72.5), (21, 82.5)])
-    bold = {text.get_text() for text in passes.texts if text.get_weight() == "bold"}
-    assert bold == {"adam", "sam"}
+    np.testing.assert_allclose(points(passes, "points"), [(100, 72.5), (300, 71), (200, 82.5)])
+    np.testing.assert_allclose(points(seconds, "points"), [(10, 72.5), (5, 71), (21, 82.5)])
+    assert points(passes, "front") == []
+    assert sum(len(lines.get_paths()) for lines in passes.collections) == 2 + 3  # and the names'
 
 
-def test_names_of_points_do_not_touch(add: RunMaker, store: Store, drawn: Drawn) -> None:
+def test_names_of_points_do_not_touch(add: RunMaker, store: Store) -> None:
     names = ("adam", "sam", "asam", "gsam", "wsam", "crsam", "gcsam", "fsam", "vasso", "esam")
     runs = [add(name, k) for name in names for k in range(2)]
     for kind in ("cost", "flatness"):
-        draw(kind, runs, store)
-        (figure,) = drawn[kind]
+        figure = figure_of(draw(kind, runs, store))
         for ax in figure.axes:
             boxes = sorted(
                 (text.get_window_extent().y0, text.get_window_extent().y1) for text in ax.texts
@@ -148,26 +144,29 @@ def test_names_of_points_do_not_touch(add: RunMaker, store: Store, drawn: Drawn)
             assert boxes[-1][1] <= figure.bbox.y1
 
 
-def test_targets(add: RunMaker, store: Store, drawn: Drawn) -> None:
+def test_targets(add: RunMaker, store: Store) -> None:
     """Histories rise by a quarter of the final accuracy each epoch."""
     runs = [
-        *(add("adam", k, accuracy=0.8) for k in range(3)),
-        *(add("sam", k, accuracy=v, passes=200.0) for k, v in enumerate([0.8, 1.06, 0.5])),
+        *(add("adam", k, accuracy=0.8, validation=True) for k in range(3)),
+        *(
+            add("sam", k, accuracy=v, passes=200.0, validation=True)
+            for k, v in enumerate([0.8, 1.06, 0.5])
+        ),
     ]
     made = draw("targets", runs, store)
-    (figure,) = drawn["targets"]
+    figure = figure_of(made)
     passes, seconds = figure.axes
-    assert labels(passes) == ["adam", "sam"]
+    assert labels(passes) == ["Adam", "SAM"]
     assert points(passes, "median") == [(100.0, 0.0), (200.0, 1.0)]
     assert [x for x, _ in points(passes, "runs")] == [100.0] * 3 + [200.0, 150.0]
     assert [text.get_text() for text in seconds.texts] == ["3/3", "2/3"]
-    assert "79.2 % train accuracy" in caption(made)
+    assert "71.3 % validation accuracy" in caption(made)
 
 
-def test_learning_curves_on_three_axes(add: RunMaker, store: Store, drawn: Drawn) -> None:
+def test_learning_curves_on_three_axes(add: RunMaker, store: Store) -> None:
     runs = [add("adam", k, accuracy=v, validation=True) for k, v in enumerate([0.6, 0.8])]
     made = draw("learning", runs, store)
-    (figure,) = drawn["learning"]
+    figure = figure_of(made)
     for ax, ends in zip(figure.axes, (4, 100, 10), strict=True):
         (line,) = ax.lines
         np.testing.assert_allclose(line.get_xdata(), np.arange(1, 5) / 4 * ends)
@@ -176,28 +175,24 @@ def test_learning_curves_on_three_axes(add: RunMaker, store: Store, drawn: Drawn
     assert "Validation accuracy" in caption(made)
 
 
-def test_learning_curves_of_many_optimizers(add: RunMaker, store: Store, drawn: Drawn) -> None:
+def test_learning_curves_of_many_optimizers(add: RunMaker, store: Store) -> None:
     names = ("adam", "sam", "asam", "gsam", "wsam", "crsam", "gcsam", "fsam", "vasso")
     runs = [add(name, accuracy=0.5 + 0.05 * place) for place, name in enumerate(names)]
-    draw("learning", runs, store)
-    overlay, each = drawn["learning"]
-    (legend,) = overlay.legends
+    figure = figure_of(draw("learning", runs, store))
+    (legend,) = figure.legends
     named = [text.get_text() for text in legend.get_texts()]
-    assert named == ["adam", "vasso", "fsam", "gcsam"]  # the baseline and the most accurate
-    assert len(overlay.axes[0].lines) == len(names)
-    assert [ax.get_title() for ax in each.axes] == ["adam", *sorted(names[1:])]
+    assert named == ["Adam", "VaSSO", "F-SAM", "GCSAM"]  # the baseline and the most accurate
+    assert len(figure.axes[0].lines) == len(names)
 
 
-def test_flatness_leaves_out_what_cannot_be_trusted(
-    add: RunMaker, store: Store, drawn: Drawn
-) -> None:
+def test_flatness_leaves_out_what_cannot_be_trusted(add: RunMaker, store: Store) -> None:
     runs = [
         *pair(add),
         add("asam", 0, accuracy=0.5, top=1e6, collapsed=True),
         add("asam", 1, accuracy=0.99, top=1e6, converged=False),
     ]
     made = draw("flatness", runs, store)
-    (figure,) = drawn["flatness"]
+    figure = figure_of(made)
     ax = figure.axes[0]
     assert len(points(ax, "runs")) == 12
     assert len(points(ax, "untrusted")) == 2
@@ -207,28 +202,28 @@ def test_flatness_leaves_out_what_cannot_be_trusted(
     tau = kendalltau(top, [*ADAM, *SAM]).statistic
     assert f"all runs: τ = {tau:+.2f}".replace("-", "−") in ax.get_title(loc="left")
     assert ax.get_xscale() == "log"
-    assert {text.get_text() for text in ax.texts} == {"adam", "sam"}
+    assert {text.get_text() for text in ax.texts} == {"Adam", "SAM"}
     assert "neither is counted" in caption(made)
 
 
-def test_a_negative_trace_is_drawn(add: RunMaker, store: Store, drawn: Drawn) -> None:
+def test_a_negative_trace_is_drawn(add: RunMaker, store: Store) -> None:
     runs = [add("adam", k, trace=v) for k, v in enumerate([-192.55, 30.0, 2.84])]
-    draw("flatness", runs, store)
-    ((_, trace),) = [figure.axes for figure in drawn["flatness"]]
+    made = draw("flatness", runs, store)
+    _, trace = figure_of(made).axes
     assert trace.get_xscale() == "asinh"
     assert sorted(x for x, _ in points(trace, "runs")) == [-192.55, 2.84, 30.0]
     assert 0.0 in trace.get_xticks()
 
 
-def test_batches(add: RunMaker, store: Store, drawn: Drawn) -> None:
+def test_batches(add: RunMaker, store: Store) -> None:
     runs = [
         *(add("adam", k, top=100.0 * (k + 1)) for k in range(2)),
         add("sam", top=10.0),
         add("sam", 1, top=1.0, collapsed=True),
     ]
     made = draw("batches", runs, store)
-    ax = only(drawn["batches"])
-    assert labels(ax) == ["sam", "adam"]
+    ax = only(made)
+    assert labels(ax) == ["SAM", "Adam"]
     pooled = [50.0, 100.0, 200.0, 100.0, 200.0, 400.0]
     assert points(ax, "median") == [(10.0, 0.0), (float(np.median(pooled)), 1.0)]
     low, high = np.percentile(pooled, [25, 75])
@@ -237,35 +232,37 @@ def test_batches(add: RunMaker, store: Store, drawn: Drawn) -> None:
 
 
 @pytest.mark.parametrize("classes", [2, 3])
-def test_roc(add: RunMaker, store: Store, drawn: Drawn, classes: int) -> None:
+def test_roc(add: RunMaker, store: Store, classes: int) -> None:
     runs = [add("adam", k, classes=classes) for k in range(3)]
     made = draw("roc", runs, store)
     expected = mean_roc([read_predictions(store.predictions(run.config)) for run in runs])
     assert expected is not None
-    ax = only(drawn["roc"])
+    ax = only(made)
     np.testing.assert_allclose([y for _, y in points(ax, "mean")], expected.mean)
-    assert ax.texts[0].get_text() == f"{expected.area.mean:.3f}\n± {expected.area.sd:.3f}"
+    area, sd = np.mean(expected.areas), np.std(expected.areas, ddof=1)
+    (entry,) = ax.get_legend().get_texts()
+    assert entry.get_text() == f"Adam, {area:.3f} ± {sd:.3f}"
     words = "class 1 against class 0" if classes == 2 else "each class against the rest, averaged"
     assert words in caption(made)
 
 
-def test_reliability(add: RunMaker, store: Store, drawn: Drawn) -> None:
+def test_reliability(add: RunMaker, store: Store) -> None:
     runs = [add("adam", k) for k in range(3)]
-    draw("reliability", runs, store)
-    ax = only(drawn["reliability"])
+    made = draw("reliability", runs, store)
+    ax = only(made)
     drawn_points = points(ax, "curve")
     found = [read_predictions(store.predictions(run.config)) for run in runs]
     confidence = np.concatenate([one.probabilities.max(axis=1) for one in found])
     correct = np.concatenate([one.correct for one in found])
-    inside = (confidence > 0.9) & (confidence <= 1.0)
+    inside = (confidence > 14 / 15) & (confidence <= 1.0)
     assert drawn_points[-1] == pytest.approx((confidence[inside].mean(), correct[inside].mean()))
-    assert ax.texts[0].get_text() == "ECE 0.125"
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["Adam, ECE 0.125"]
 
 
-def test_confusion(add: RunMaker, store: Store, drawn: Drawn) -> None:
+def test_confusion(add: RunMaker, store: Store) -> None:
     runs = [add("adam", k, classes=3) for k in range(2)]
     made = draw("confusion", runs, store)
-    ax = only(drawn["confusion"])
+    ax = only(made)
     counts = sum(confusion_matrix(read_predictions(store.predictions(r.config))) for r in runs)
     percent = 100 * counts / counts.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(ax.images[0].get_array(), percent)
@@ -274,30 +271,29 @@ def test_confusion(add: RunMaker, store: Store, drawn: Drawn) -> None:
     assert "over 2 runs" in caption(made)
 
 
-def test_many_classes_are_told_by_shade(add: RunMaker, store: Store, drawn: Drawn) -> None:
-    draw("confusion", [add("adam", classes=20)], store)
-    ax = only(drawn["confusion"])
+def test_many_classes_are_told_by_shade(add: RunMaker, store: Store) -> None:
+    made = draw("confusion", [add("adam", classes=20)], store)
+    ax = only(made)
     assert len(ax.texts) == 0
     assert len(ax.get_xticks()) == 10
 
 
-def test_studies(add: RunMaker, store: Store, drawn: Drawn) -> None:
+def test_studies(add: RunMaker, store: Store) -> None:
     runs = [add(name, k, files=("studies",)) for name in ("adam", "sam") for k in range(2)]
-    draw("densities", runs, store)
-    draw("landscapes", runs, store)
-    (densities,) = drawn["densities"]
-    assert [ax.get_title() for ax in densities.axes] == ["adam", "sam"]
+    densities = figure_of(draw("densities", runs, store))
+    assert [ax.get_title() for ax in densities.axes] == ["Adam", "SAM"]
     middle = [y for x, y in points(densities.axes[0], "density") if x == 0.0]
     assert middle == [pytest.approx(1.0001)]
     assert densities.axes[0].texts[0].get_text() == "40"
-    lines, planes = drawn["landscapes"]
+    studied = draw("landscapes", runs, store)
+    lines, planes = (figure_of((one,)) for one in studied)
     assert len(lines.axes) == 2
     assert len(planes.axes) == 3  # and the bar of colours
     curve = lines.axes[0].lines[0]
     np.testing.assert_allclose(curve.get_ydata(), 0.1 + np.linspace(-1, 1, 5) ** 2)
 
 
-def test_ranks_from_six_settings_on(add: RunMaker, store: Store, drawn: Drawn) -> None:
+def test_ranks_from_six_settings_on(add: RunMaker, store: Store) -> None:
     names = ("adam", "sam", "asam")
     runs = [
         add(name, accuracy=0.7 + 0.05 * place, batch_size=2**size, files=(), top=None)
@@ -305,23 +301,18 @@ def test_ranks_from_six_settings_on(add: RunMaker, store: Store, drawn: Drawn) -
         for place, name in enumerate(names)
     ]
     made = draw("ranks", runs, store)
-    ax = only(drawn["ranks"])
-    assert labels(ax) == ["asam", "sam", "adam"]
-    assert points(ax, "ranks") == [(1.0, 0.0), (2.0, 1.0), (3.0, 2.0)]
+    ax = only(made)
+    names_drawn = [text.get_text() for text in ax.texts if "SAM" in text.get_text()]
+    assert names_drawn == ["ASAM", "SAM"]  # best first; Adam on the other side
     assert len([line for line in ax.lines if line.get_gid() == "clique"]) == 2  # CD is 1.35
     said = caption(made)
-    assert "critical difference 1.35" in said
+    assert any(text.get_text() == "CD = 1.35" for text in ax.texts)
     assert "are of 1 data set, and so not independent" in said
 
 
-def test_profiles(add: RunMaker, store: Store, drawn: Drawn) -> None:
-    runs = [
-        add(name, k, accuracy=0.8, passes=passes)
-        for k in range(6)
-        for name, passes in (("adam", 100.0 if k else 400.0), ("sam", 200.0))
-    ]
-    draw("profiles", runs, store)
-    (figure,) = drawn["profiles"]
-    adam, sam = figure.axes
-    assert points(adam, "profile")[0] == (1.0, pytest.approx(5 / 6))
-    assert points(sam, "profile")[:2] == [(1.0, pytest.approx(1 / 6)), (2.0, 1.0)]
+@pytest.mark.parametrize("ends", [(0.51, 0.69), (730, 980), (1, 1e6), (3, 4), (0.02, 0.9)])
+def test_a_log_axis_has_two_numbers_or_more(ends: tuple[float, float]) -> None:
+    found = round_numbers(*ends)
+    assert 2 <= len(found) <= 6
+    assert all(ends[0] * 0.999 <= value <= ends[1] * 1.001 for value in found)
+    assert len({short(value) for value in found}) == len(found)

@@ -1,0 +1,288 @@
+"""What a reader acts on: which optimizers may be the best, which is cheapest, what it may lose."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+from scipy.special import stdtr, stdtrit
+
+from sambench.analysis.comparison import Comparison
+from sambench.analysis.correlation import RankCorrelation, rank_correlation
+from sambench.analysis.groups import Group, repeat
+from sambench.analysis.inference import (
+    ALPHA,
+    FOLDS,
+    SEEDS,
+    SETTINGS,
+    Design,
+    Floats,
+    largest_gap,
+    moments,
+    units_to_settle,
+)
+from sambench.analysis.metrics import Metric, find_metric
+from sambench.analysis.study import FLATNESS, PRIMARY, Study, mean_of, total_seconds
+from sambench.analysis.units import tabulate
+
+SAME_COST = 1.1
+"""Costs within this factor are called the same."""
+
+MOST_RANKED = 2_000
+"""Of more runs no rank correlation is computed: it looks at every pair of runs."""
+
+LEAST_FOR_BEST = 5
+"""Units from which on a one-sided flip test can exclude an optimizer: 1 / 2^5 < 0.05."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """The set that may be the best, and the choice among it.
+
+    Attributes:
+        best: Labels of all that are not shown worse than another; each is compared with the best
+            of the others (Hsu 1984), and nothing is excluded unless a difference to the baseline
+            is shown at all.
+        labels: All that were compared.
+        tied: Labels whose mean is exactly the highest, where they are several.
+        choice: The cheapest of `best`, several where their costs are the same; the baseline first.
+        loss: Most that the first of the choice loses against the best, in points, at 95 %; None
+            where that is not known.
+        cost: For each label, gradient evaluations and training time over those of the choice.
+    """
+
+    best: tuple[str, ...]
+    labels: tuple[str, ...]
+    tied: tuple[str, ...]
+    choice: tuple[str, ...]
+    loss: float | None
+    cost: Mapping[str, tuple[float | None, float | None]]
+
+
+def decide(study: Study) -> Decision | None:
+    """Return what may be chosen; None where fewer than two optimizers have runs to compare."""
+    metric = find_metric(PRIMARY)
+    labels, units, design, factor = _unit_means(study, metric)
+    if len(labels) < 2 or not units.size:
+        return None
+    shown = any(one.shown for panel in study.panels for one in panel.by(PRIMARY)) or any(
+        one.shown for one in study.pooled.get(PRIMARY, ())
+    )
+    best = tuple(
+        label
+        for place, label in enumerate(labels)
+        if not shown or not _beaten(units, place, design, factor)
+    )
+    means = moments(units).mean
+    top = float(np.nanmax(means))
+    tied = tuple(label for label, mean in zip(labels, means, strict=True) if abs(mean - top) < 1e-9)
+    costs = {label: _costs(study, label) for label in labels}
+    choice = _cheapest(best or labels, costs, dict(zip(labels, means, strict=True)), study.baseline)
+    return Decision(
+        best=best,
+        labels=labels,
+        tied=tied if len(tied) > 1 else (),
+        choice=choice,
+        loss=_loss(units, labels.index(choice[0]), factor),
+        cost={label: _over(costs[label], costs[choice[0]]) for label in labels},
+    )
+
+
+def _unit_means(
+    study: Study, metric: Metric
+) -> tuple[tuple[str, ...], Floats, Design, float | None]:
+    """Return labels and their unit means, over the settings of one design that have them all."""
+    seeds = [group for group in study.groups if not group.folds]
+    groups = seeds or list(study.groups)
+    groups = [group for group in groups if group.completed]
+    if not groups:
+        return (), np.empty((0, 0)), SEEDS, None
+    done = [{line.label for line in group.lines if line.completed} for group in groups]
+    shared = set.intersection(*done)
+    labels = tuple(line.label for line in groups[0].lines if line.label in shared)
+    if not labels:
+        return (), np.empty((0, 0)), SEEDS, None
+    tables = [_centred(group, metric, labels) for group in groups]
+    keys = tuple(dict.fromkeys(key for own, _, _ in tables for key in own))
+    whole = np.full((len(groups), len(keys), len(labels)), np.nan)
+    for number, (own, values, _) in enumerate(tables):
+        whole[number, [keys.index(key) for key in own]] = values
+    factors = [factor for _, _, factor in tables if factor is not None]
+    factor = sum(factors) / len(factors) if factors else None
+    there = np.isfinite(whole)
+    filled = np.where(there, whole, 0.0)
+    with np.errstate(invalid="ignore"):
+        if factor is None and len(keys) < LEAST_FOR_BEST <= len(groups):
+            return labels, filled.sum(axis=1) / there.sum(axis=1), SETTINGS, None
+        means: Floats = filled.sum(axis=0) / there.sum(axis=0)
+    return labels, means, SEEDS if factor is None else FOLDS, factor
+
+
+def _centred(
+    group: Group, metric: Metric, labels: Sequence[str]
+) -> tuple[tuple[object, ...], Floats, float | None]:
+    """Return units and their values, each unit less its mean over the optimizers that are there.
+
+    Only gaps between optimizers matter; without the unit's own level, settings can be averaged.
+    """
+    table = tabulate(group, metric)
+    places = [[line.label for line in group.lines].index(label) for label in labels]
+    values = table.by_unit(table.values if table.imputed is None else table.imputed)[:, places]
+    there = np.isfinite(values)
+    complete = np.flatnonzero(there.sum(axis=1) == len(places))
+    if len(complete):
+        whole = np.full_like(values, np.nan)
+        whole[complete] = values[complete]
+        values, there = whole, np.isfinite(whole)
+    with np.errstate(invalid="ignore"):
+        level = np.where(there, values, 0.0).sum(axis=1) / there.sum(axis=1)
+    return table.keys, values - level[:, None], table.test_over_train
+
+
+def _beaten(units: Floats, place: int, design: Design, factor: float | None) -> bool:
+    """Whether an optimizer is shown worse than the best of the others."""
+    gaps = np.delete(units, place, axis=1) - units[:, [place]]
+    found = moments(gaps, factor)
+    if design is FOLDS:
+        enough = np.flatnonzero(found.units >= FOLDS.least_units)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            p: Floats = stdtr(np.maximum(found.units - 1, 1), -found.mean / found.error)
+        return bool((p[enough] * gaps.shape[1] < ALPHA).any())
+    many = np.flatnonzero(found.units >= LEAST_FOR_BEST)
+    return bool(len(many)) and largest_gap(gaps[:, many]) < ALPHA
+
+
+def _loss(units: Floats, place: int, factor: float | None) -> float | None:
+    """Return the upper 95 % bound of the gap to the best of the others, at least 0 (Bonferroni)."""
+    gaps = np.delete(units, place, axis=1) - units[:, [place]]
+    found = moments(gaps, factor)
+    known = found.units > 1
+    if not known.all():
+        return None
+    quantile = stdtrit(found.units - 1, 1 - ALPHA / gaps.shape[1])
+    return max(0.0, float((found.mean + quantile * found.error).max()))
+
+
+Costs = tuple[float | None, float | None]
+
+
+def _costs(study: Study, label: str) -> Costs:
+    """Return mean gradient evaluations and seconds of an optimizer over all settings."""
+    lines = [line for group in study.groups for line in group.lines if line.label == label]
+    return mean_of(lines, "gradient_evaluations"), mean_of(lines, "train_seconds")
+
+
+def _over(costs: Costs, others: Costs) -> Costs:
+    first, second = (
+        None if one is None or other is None else one / other
+        for one, other in zip(costs, others, strict=True)
+    )
+    return first, second
+
+
+def _cheapest(
+    best: Sequence[str], costs: Mapping[str, Costs], means: Mapping[str, float], baseline: str
+) -> tuple[str, ...]:
+    """Return the cheapest: by the worse of gradient evaluations and time over the least of each."""
+    least = [min((c for label in best if (c := costs[label][i]) is not None), default=1.0)
+             for i in (0, 1)]  # fmt: skip
+    worse = {
+        label: max(
+            1.0 if c is None else c / low for c, low in zip(costs[label], least, strict=True)
+        )
+        for label in best
+    }
+    limit = SAME_COST * min(worse.values())
+    same = [label for label in best if worse[label] <= limit]
+    return tuple(
+        sorted(
+            same,
+            key=lambda label: (
+                label.partition(" (")[0] != baseline and label != baseline,
+                -means[label],
+            ),
+        )
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settling:
+    """What would show, or rule out, a difference of the margin.
+
+    Attributes:
+        units: How many would.
+        present: How many there are.
+        margin: Of the primary metric.
+        seconds: What the missing ones take at the pace of these runs; None where that is unknown.
+    """
+
+    units: int
+    present: int
+    margin: float
+    seconds: float | None
+
+
+def settle(study: Study) -> Settling | None:
+    """Return what would settle the primary comparison; None where nothing is open, or for folds.
+
+    More seeds of the same folds add no test images, so nothing is said of folds.
+    """
+    opened = [one for one in study.main(PRIMARY) if not one.shown and one.design is not FOLDS]
+    opened = [one for one in opened if one.verdict != "equivalent" and one.design is not SETTINGS]
+    if not opened:
+        return None
+    first, present = opened[0], max(one.n for one in opened)
+    margin = study.margins.get(PRIMARY, first.metric.margin or 1.0)
+    spreads = [one.sd for one in opened if one.sd is not None]
+    units = SEEDS.least_units
+    if spreads:
+        units = units_to_settle(median(spreads), margin, max(first.family, 1), units)
+    runs: dict[object, list[float]] = {}
+    for group in study.groups:
+        for record in group.completed:
+            runs.setdefault(record.config.seed, []).append(total_seconds(record))
+    per_seed = max((math.fsum(found) for found in runs.values()), default=0.0)
+    missing = max(0, units - present)
+    return Settling(
+        units=units,
+        present=present,
+        margin=margin,
+        seconds=missing * per_seed if per_seed else None,
+    )
+
+
+def flatness_of(study: Study) -> tuple[Comparison, ...]:
+    """Return the comparisons by the measure of flatness; none where it was not measured."""
+    for name in FLATNESS:
+        found = study.main(name)
+        if any(one.n for one in found):
+            return found
+    return ()
+
+
+def flat_and_accurate(study: Study) -> RankCorrelation | None:
+    """Return how sharpness and accuracy rank together over all runs, within each setting.
+
+    Runs that collapsed, or whose curvature is of no minimum or did not converge, are left out;
+    None where fewer than three are left, or very many.
+    """
+    accuracy = find_metric(PRIMARY)
+    for name in FLATNESS:
+        metric = find_metric(name)
+        rows = [
+            (value, score, repeat(record), group.title)
+            for group in study.groups
+            for record in group.completed
+            if (value := metric.comparable(record)) is not None
+            and metric.trusted(record)
+            and (score := accuracy.of(record)) is not None
+        ]
+        if len(rows) > MOST_RANKED:
+            return None
+        if len(rows) >= 3:
+            sharp, accurate, repeats, settings = zip(*rows, strict=True)
+            return rank_correlation(sharp, accurate, repeats, settings)
+    return None

@@ -1,0 +1,179 @@
+"""All that the runs of a report say: every group's comparisons, and the statements over all."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sambench.analysis.comparison import Comparison
+from sambench.analysis.families import compare
+from sambench.analysis.groups import Group, Line, build_groups
+from sambench.analysis.metrics import METRICS, Metric, find_metric, measured
+from sambench.analysis.names import Names
+from sambench.config.run_config import RunConfig
+from sambench.store.record import RunRecord
+
+PRIMARY = "accuracy"
+"""What the answer is about."""
+
+COMPARED = tuple(
+    metric
+    for metric in METRICS
+    if metric.curvature
+    or metric.name in (PRIMARY, "auroc", "train_seconds", "gradient_evaluations", "robust_accuracy")
+)
+"""What a report compares optimizers by: accuracy, and secondary metrics, a family each."""
+
+FLATNESS = ("top", "trace")
+"""What flatness is judged by: the first of these that was measured."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """A group, and each further line of it compared with the first.
+
+    Attributes:
+        group: The runs.
+        found: For each metric, one comparison for each further line; empty without a baseline.
+    """
+
+    group: Group
+    found: Mapping[str, tuple[Comparison, ...]] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """The group's."""
+        return self.group.title
+
+    def by(self, metric: str) -> tuple[Comparison, ...]:
+        """Return the comparisons by one metric, in order of lines."""
+        return self.found.get(metric, ())
+
+    def comparison(self, candidate: str, metric: str) -> Comparison | None:
+        """Return one line's comparison by a metric; None for the baseline itself."""
+        return next((one for one in self.by(metric) if one.candidate == candidate), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """The runs of a report and every statement about them.
+
+    Attributes:
+        panels: The groups with their comparisons, in order of dataset and model.
+        pooled: For each metric, what several settings together say of each optimizer.
+        baseline: Name or label that the others are compared with.
+        margins: Of equivalence, where they are not the metrics' own.
+    """
+
+    panels: tuple[Panel, ...]
+    pooled: Mapping[str, tuple[Comparison, ...]]
+    baseline: str
+    margins: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """The runs."""
+        return tuple(panel.group for panel in self.panels)
+
+    def every(self) -> Iterable[Comparison]:
+        """Yield every comparison: setting by setting, then those over settings."""
+        for panel in self.panels:
+            for found in panel.found.values():
+                yield from found
+        for pooled in self.pooled.values():
+            yield from pooled
+
+    def main(self, metric: str) -> tuple[Comparison, ...]:
+        """Return what the answer speaks of: over settings where there are several, else of one."""
+        if self.pooled.get(metric):
+            return self.pooled[metric]
+        return tuple(one for panel in self.panels for one in panel.by(metric))
+
+    def title_of(self, label: str) -> str:
+        """Return how a line is printed."""
+        return self._titles.get(label, label)
+
+    @functools.cached_property
+    def _titles(self) -> Mapping[str, str]:
+        return {line.label: line.title for group in self.groups for line in group.lines}
+
+
+def build_study(
+    records: Iterable[RunRecord],
+    baseline: str | None,
+    *,
+    planned: Sequence[RunConfig] = (),
+    names: Names | None = None,
+    metrics: Sequence[Metric] = COMPARED,
+    margins: Mapping[str, float] | None = None,
+) -> Study:
+    """Sort runs into panels and compare the optimizers of each with the baseline.
+
+    Args:
+        records: Any runs.
+        baseline: Name or label of the optimizer that the others are compared with.
+        planned: Runs in the order of a suite.
+        names: Of display.
+        metrics: What to compare by; those that no run has are passed over.
+        margins: Of equivalence by metric, where they are not the metrics' own.
+    """
+    groups = build_groups(records, baseline, planned, names)
+    return study_of(groups, baseline or "", metrics, margins)
+
+
+def study_of(
+    groups: Sequence[Group],
+    baseline: str,
+    metrics: Sequence[Metric],
+    margins: Mapping[str, float] | None = None,
+) -> Study:
+    """Compare the further lines of each group with its first.
+
+    Args:
+        groups: The runs.
+        baseline: What the first lines are called.
+        metrics: What to compare by; those that no run has are passed over.
+        margins: Of equivalence by metric, where they are not the metrics' own.
+    """
+    given = margins or {}
+    done = [record for group in groups for record in group.completed]
+    known = measured(done)
+    there = [metric for metric in metrics if metric in known]
+    families = [compare(groups, metric, given.get(metric.name)) for metric in there]
+    panels = tuple(
+        Panel(
+            group=group,
+            found={
+                family.metric.name: family.by_group[place]
+                for family in families
+                if family.by_group[place]
+            },
+        )
+        for place, group in enumerate(groups)
+    )
+    return Study(
+        panels=panels,
+        pooled={family.metric.name: family.pooled for family in families if family.pooled},
+        baseline=baseline,
+        margins=given,
+    )
+
+
+def total_seconds(record: RunRecord) -> float:
+    """Return what a run took in all: training, evaluation, all else, and its curvature."""
+    cost, hessian = record.cost or {}, record.hessian or {}
+    names = ("train_seconds", "evaluation_seconds", "overhead_seconds")
+    return math.fsum(
+        float(value)
+        for value in (*(cost.get(name) for name in names), hessian.get("seconds"))
+        if isinstance(value, int | float)
+    )
+
+
+def mean_of(lines: Iterable[Line], metric: str) -> float | None:
+    """Return the geometric mean of a cost over all completed runs of some lines."""
+    found = find_metric(metric)
+    values = [v for line in lines for r in line.completed if (v := found.comparable(r)) is not None]
+    return math.exp(math.fsum(map(math.log, values)) / len(values)) if values else None

@@ -1,0 +1,271 @@
+"""The papers' tables beside ours, their claims, and printed numbers among our further runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from sambench.analysis.claims import (
+    HELD,
+    NOT_REPRODUCED,
+    NOT_TESTED,
+    REFUTED,
+    UNDECIDED,
+    Evidence,
+    Finding,
+)
+from sambench.analysis.groups import Group, Line
+from sambench.analysis.metrics import Metric
+from sambench.analysis.names import Names
+from sambench.analysis.published import (
+    COLUMNS,
+    PrintedRow,
+    PrintedTable,
+    Replication,
+    ours,
+    papers,
+    printed_tables,
+)
+from sambench.analysis.units import Cell as Summary
+from sambench.analysis.units import cell_of
+from sambench.config.suite import TableReference
+from sambench.report.table import (
+    MISSING,
+    Cell,
+    Row,
+    Table,
+    counted,
+    factor,
+    p_value,
+    signed,
+    significant,
+)
+from sambench.report.tables import Column, amount, column, interval, printed
+
+NOTES = (
+    "Rows marked “printed” hold the paper's numbers as printed, of one run each; the others are "
+    "ours, mean ± SD (n), geometric for time and curvature (×÷). – no run of ours.",
+    "Bold, in both: accuracies above Adam's; elsewhere the best, closest to zero for the trace, "
+    "Adam left out of time in tables of one model.",
+)
+
+
+def paper_tables(
+    groups: Sequence[Group], wanted: Sequence[TableReference], names: Names
+) -> tuple[Table, ...]:
+    """Return the papers' tables with our numbers beside the printed ones.
+
+    Args:
+        groups: Our runs.
+        wanted: The tables of a suite, each with the runs that it is of; none for all tables of
+            which a row is ours.
+        names: Of display.
+    """
+    there = printed_tables()
+    if not wanted:
+        return tuple(
+            _table(table, groups, names)
+            for table in there
+            if any(ours(row, groups) for row in table.rows)
+        )
+    made = []
+    for reference in wanted:
+        chosen = [g for g in groups if any(reference.where.matches(r.config) for r in g.records)]
+        known = [t for t in there if (t.paper, t.number) == (reference.paper, reference.table)]
+        made += [_table(table, chosen, names) for table in known]
+    return tuple(made)
+
+
+def _table(table: PrintedTable, groups: Sequence[Group], names: Names) -> Table:
+    columns = [_column(name) for name, _ in COLUMNS.values()]
+    by_model = len({row.model for row in table.rows}) > 1
+    found = [ours(row, groups) for row in table.rows]
+    cells = [
+        [cell_of(*lines[0], c.metric) for c in columns] if len(lines) == 1 else None
+        for lines in found
+    ]
+    baseline = None if by_model else next(
+        (i for i, row in enumerate(table.rows) if row.optimizer == "adam"), None
+    )  # fmt: skip
+    bold = _bold(cells, columns, baseline)
+    rows: list[Row] = []
+    for number, (row, of_row) in enumerate(zip(table.rows, cells, strict=True)):
+        label = names.model(row.model) if by_model else names.optimizer(row.optimizer)
+        own = [
+            Cell(text=MISSING)
+            if of_row is None
+            else _marked(printed(of_row[place], c, source=_source(found[number][0], c.metric)),
+                         bold=(number, place) in bold)
+            for place, c in enumerate(columns)
+        ]  # fmt: skip
+        rows += [(label, tuple(own)), (f"{label}, printed", tuple(_as_printed(row)))]
+    several = [
+        f"{names.optimizer(row.optimizer)} on {names.model(row.model)}"
+        for row, lines in zip(table.rows, found, strict=True)
+        if len(lines) > 1
+    ]
+    notes = [*NOTES]
+    if several:
+        notes.append(f"Several settings of ours fit, and none is chosen: {'; '.join(several)}.")
+    return Table(
+        title=f"Table {table.number} of {_name(table.paper)}: {table.caption.rstrip('.')}",
+        headings=("Model" if by_model else "Optimizer", *(c.title for c in columns)),
+        rows=tuple(rows),
+        notes=tuple(notes),
+        stem=f"{table.paper}-table-{table.number}",
+    )
+
+
+def _name(paper: str) -> str:
+    """Return a paper as people cite it: authors' first and year."""
+    found = next((p for p in papers() if p["id"] == paper), None)
+    return paper if found is None else f"{paper} (arXiv {found['arxiv']})"
+
+
+def _column(name: str) -> Column:
+    return column(name, minutes=name == "train_seconds")
+
+
+def _source(found: tuple[Group, Line], metric: Metric) -> str:
+    group, line = found
+    return f"{group.title}/{line.label}/{metric.name}"
+
+
+def _marked(cell: Cell, *, bold: bool) -> Cell:
+    return Cell(text=cell.text, numbers=cell.numbers, bold=bold, source=cell.source)
+
+
+def _as_printed(row: PrintedRow) -> Iterable[Cell]:
+    for key in COLUMNS:
+        value = row.values.get(key)
+        if value is None:
+            yield Cell(text=MISSING)
+        else:
+            decimals = {"test_accuracy": 1, "train_minutes": 0}.get(key, 2)
+            yield Cell(text=f"{value:.{decimals}f}", numbers={"printed": value},
+                       bold=key in row.bold)  # fmt: skip
+
+
+def _bold(
+    cells: Sequence[Sequence[Summary] | None], columns: Sequence[Column], baseline: int | None
+) -> set[tuple[int, int]]:
+    """Return which of our cells are bold by the papers' rule."""
+    chosen: set[tuple[int, int]] = set()
+    for place, c in enumerate(columns):
+        means = {
+            number: mean
+            for number, found in enumerate(cells)
+            if found is not None and found[place].sure and (mean := found[place].mean) is not None
+        }
+        if c.metric.name == "accuracy" and baseline is not None:
+            first = means.get(baseline)
+            better = {n for n, mean in means.items() if first is not None and mean > first}
+            chosen |= {(number, place) for number in better}
+            continue
+        if c.metric.name == "train_seconds" and baseline is not None:
+            means.pop(baseline, None)
+        if len(set(means.values())) > 1:
+            best = (max if c.metric.higher_is_better else min)(means.values())
+            chosen |= {(number, place) for number, mean in means.items() if mean == best}
+    return chosen
+
+
+CLAIMS = ("Claim", "Our runs", "Held", "Refuted", "Not reproduced", "Undecided", "Not tested")
+
+
+def claims_table(findings: Sequence[Finding]) -> Table:
+    """Return a row for each claim; below, every inequality that our runs speak to, with numbers."""
+    rows = tuple((found.claim.sentence, tuple(_claim(found))) for found in findings)
+    notes = [
+        "A claim is judged on runs of the paper's own data, models and protocol alone. It is held "
+        "if each of its inequalities is shown by itself, refuted if the opposite or equivalence of "
+        "one is shown after the correction over the claim, "
+        "not reproduced if our interval excludes a printed difference, and else undecided.",
+        *(
+            _sentence(one)
+            for found in findings
+            for one in found.evidence
+            if one.standing != NOT_TESTED
+        ),
+    ]
+    sources = ", ".join(dict.fromkeys(found.claim.paper for found in findings))
+    return Table(
+        title=f"Claims of {sources}", headings=CLAIMS, rows=rows, notes=tuple(notes), stem="claims"
+    )
+
+
+def _claim(found: Finding) -> Iterable[Cell]:
+    standings = [one.standing for one in found.evidence]
+    yield Cell(text=found.standing, source=f"claim/{found.claim.name}")
+    for kind in (HELD, REFUTED, NOT_REPRODUCED, UNDECIDED, NOT_TESTED):
+        number = standings.count(kind)
+        yield Cell(text=str(number), numbers={"inequalities": number})
+
+
+def _sentence(evidence: Evidence) -> str:
+    """Return what our runs say of one inequality, with the printed number."""
+    expectation, found = evidence.expectation, evidence.comparison
+    metric = expectation.metric.heading.lower()
+    (model, optimizer), (other, against) = expectation.candidate, expectation.baseline
+    same = model == other
+    said = f"{optimizer} {expectation.expected} than {against} on {model}" if same else (
+        f"{optimizer} on {model} {expectation.expected} than on {other}"
+    )  # fmt: skip
+    if expectation.correlation:
+        said = f"flatter is more accurate on {model}"
+        link = evidence.correlation
+        if link is None or link.tau is None:
+            return f"{evidence.standing}: {said}: no rank correlation."
+        ends = link.interval
+        tail = f", 95 % interval {ends[0]:+.2f} to {ends[1]:+.2f}" if ends else ""
+        return (
+            f"{evidence.standing}: {said}: Kendall's tau of {metric} and accuracy {link.tau:+.2f}"
+            f"{tail}, {counted(link.runs, 'run')}."
+        )
+    if found is None:
+        return f"{evidence.standing}: {said}: {evidence.why}."
+    number = expectation.printed
+    told = MISSING if number is None else (
+        f"{factor(number)}x" if expectation.metric.ratio else signed(number, 1)
+    )  # fmt: skip
+    times = f" (by a factor of {expectation.factor:g})" if expectation.factor > 1 else ""
+    return (
+        f"{evidence.standing}: {said}{times}, {metric}: {amount(found)} ({interval(found)}), "
+        f"p = {p_value(evidence.alone)} by itself, {p_value(found.p)} corrected, "
+        f"{found.design.units(found.n)}; printed {told}."
+    )
+
+
+PRINTED = (
+    *("Cell", "Metric", "Printed", "Ours", "95 % of further runs"),
+    "The printed number is",
+)
+
+
+def replication_table(found: Sequence[Replication], names: Names) -> Table:
+    """Return our runs beside printed numbers, a row for each."""
+    rows = []
+    for one in found:
+        c = _column(one.metric.name)
+        label = f"{names.optimizer(one.line.label)} on {one.group.title.partition(' on ')[0]}"
+        value = c.scale * one.printed
+        ends = [None if end is None else c.scale * end for end in (one.low, one.high)]
+        low, high = ends
+        text = MISSING if low is None or high is None else (
+            f"{significant(low)} to {significant(high)}"
+        )  # fmt: skip
+        rows.append((label, (
+            Cell(text=c.title),
+            Cell(text=f"{value:.10g}", numbers={"printed": value}),
+            printed(one.cell, c, source=_source((one.group, one.line), c.metric)),
+            Cell(text=text, numbers={"low": low, "high": high}),
+            Cell(text=one.verdict),
+        )))  # fmt: skip
+    cited = " and ".join(dict.fromkeys(one.row.paper for one in found))
+    notes = (
+        "Ours is mean ± SD (n), geometric for time and curvature. The interval holds 95 % of "
+        "further runs of ours (Student's t prediction): a printed number outside of it would be an "
+        "unusual run of ours.",
+        "Times are of other machines, and the papers do not define their curvature in full.",
+    )
+    return Table(title=f"Beside {cited}", headings=PRINTED, rows=tuple(rows), notes=notes,
+                 stem="beside-the-papers")  # fmt: skip

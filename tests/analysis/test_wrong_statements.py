@@ -1,0 +1,250 @@
+"""Statements that a report once made and that were wrong, each the sign of a kind."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sambench.analysis.claims import HELD, NOT_REPRODUCED, NOT_TESTED, REFUTED, examine
+from sambench.analysis.contrast import contrast_runs
+from sambench.analysis.decision import decide
+from sambench.analysis.groups import ambiguous_baseline, build_groups
+from sambench.analysis.metrics import find_metrics
+from sambench.analysis.study import build_study
+from sambench.analysis.units import cell_of
+from sambench.report.answer import answer_text
+from tests.analysis.conftest import StudyMaker
+from tests.conftest import RecordMaker
+
+EIGHT = [80.0, 81.0, 79.5, 80.5, 81.5, 80.2, 79.8, 80.7]
+PAPER = {
+    "dataset": "bus",
+    "image_size": 256,
+    "stop": "train-accuracy",
+    "batch_size": 16,
+    "epochs": 100,
+}
+
+
+def up(values: list[float], gain: float, wobble: float = 0.1) -> list[float]:
+    return [v + gain + wobble * (-1) ** k * (k % 3) for k, v in enumerate(values)]
+
+
+def of(records: list, name: str) -> dict[str, str]:  # type: ignore[type-arg]
+    return {found.claim.name: found.standing for found in examine(build_groups(records, name))}
+
+
+def test_1_a_claim_is_judged_on_the_papers_own_data(make_runs: StudyMaker) -> None:
+    runs = {"adam": EIGHT, "sam": up(EIGHT, 3)}
+    elsewhere = [
+        r
+        for model in ("resnet50", "vgg16", "vit", "swin")
+        for r in make_runs(runs, model=model, **{**PAPER, "dataset": "cifar10"})
+    ]
+    assert set(of(elsewhere, "adam").values()) == {NOT_TESTED}
+    there = [
+        r
+        for model in ("resnet50", "vgg16", "vit", "swin")
+        for r in make_runs(runs, model=model, **PAPER)
+    ]
+    assert of(there, "adam")["sam-beats-adam"] == HELD
+
+
+def test_2_folds_are_counted_not_pairs(make_record: RecordMaker) -> None:
+    """Two folds of four seeds have one degree of freedom: nothing can be shown of eight pairs."""
+    records = [
+        make_record(name, fold=fold, split="kfold-2", seed=seed, accuracy=0.7 + gain + 0.01 * fold)
+        for name, gain in (("adam", 0.0), ("sam", 0.05))
+        for fold in range(2)
+        for seed in range(4)
+    ]
+    study = build_study(records, "adam")
+    (one,) = study.panels[0].by("accuracy")
+    assert (one.n, one.pairs, one.verdict, one.p) == (2, 8, "undecided", None)
+    text = answer_text(study)[0]
+    assert "2 folds cannot show any difference to Adam; it takes 3" in text
+    assert "seed" not in text
+
+
+def test_2_five_folds_are_enough_and_every_sentence_says_so(make_record: RecordMaker) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.004, 5)
+    records = [
+        make_record(
+            name, fold=f, split="kfold-5", accuracy=0.7 + 0.01 * f + gain * (0.06 + noise[f])
+        )
+        for name, gain in (("adam", 0), ("sam", 1))
+        for f in range(5)
+    ]
+    study = build_study(records, "adam")
+    (one,) = study.panels[0].by("accuracy")
+    assert (one.n, one.verdict) == (5, "better")
+    gains = 100 * (0.06 + noise)
+    assert one.effect == pytest.approx(gains.mean() / gains.std(ddof=1))
+    assert "SAM was shown to be more accurate than Adam" in answer_text(study)[0]
+    assert "5 folds" in answer_text(study)[0]
+
+
+def test_3_a_side_that_diverges_is_not_called_better(make_runs: StudyMaker) -> None:
+    ten = [*EIGHT, 80.1, 80.9]
+    sam = [*up(ten, 2)[:6], None, None, None, None]
+    study = build_study(make_runs({"adam": ten, "sam": sam}), "adam")
+    (one,) = study.panels[0].by("accuracy")
+    assert (one.n, one.lost, one.gains) == (6, (0, 4), True)
+    assert (one.verdict, one.turned) == ("undecided", True)
+    text = " ".join(answer_text(study))
+    assert "more accurate than Adam:" not in text
+    assert "SAM diverged in 4 of 10 seeds" in text
+
+
+def test_3_nor_is_a_flat_minimum_of_a_collapsed_side(
+    make_runs: StudyMaker, make_record: RecordMaker
+) -> None:
+    """Its curvature is of the runs that did not collapse; no p is given of them alone."""
+    flat = {"value": 1.0, "converged": True}
+    runs = [
+        make_record("adam", seed=s, hessian={"top": {**flat, "value": 50.0 + s}}) for s in range(8)
+    ]
+    runs += [make_record("sam", seed=s, collapsed=s > 5, hessian={"top": flat}) for s in range(8)]
+    (one,) = build_study(runs, "adam").panels[0].by("top")
+    assert (one.n, one.lost[1], one.p, one.verdict) == (6, 2, None, "undecided")
+
+
+def test_4_many_settings_do_not_hide_a_difference_of_thirty_times(make_record: RecordMaker) -> None:
+    def side(seconds: float, epochs: int) -> list:  # type: ignore[type-arg]
+        return [
+            make_record("sam", model="small-cnn", batch_size=b, seed=s, epochs=epochs,
+                        seconds=seconds * (1 + 0.01 * s))
+            for b in range(2, 26)
+            for s in range(8)
+        ]  # fmt: skip
+
+    study, unmatched = contrast_runs(
+        side(25203, 50), side(700, 20), find_metrics(["train_seconds"]), names=("slow", "fast")
+    )
+    found = [one for panel in study.panels for one in panel.by("train_seconds")]
+    assert len(found) == 24
+    assert unmatched == ()
+    assert {one.verdict for one in found} == {"better"}
+    assert found[0].estimate == pytest.approx(700 / 25203)
+
+
+def test_6_ties_are_named_together_and_the_cheapest_is_the_choice(make_runs: StudyMaker) -> None:
+    runs = make_runs(
+        {"adam": EIGHT, "sgd": up(EIGHT, 4), "fsam": up(EIGHT, 4)},
+        seconds={"adam": 10.0, "sgd": 10.0, "fsam": 20.0},
+    )
+    study = build_study(runs, "adam")
+    decision = decide(study)
+    assert decision is not None
+    assert decision.tied == ("fsam", "sgd")
+    assert decision.best == ("fsam", "sgd")
+    assert decision.choice == ("sgd",)
+    assert "F-SAM and SGD have exactly the same mean accuracy" in " ".join(answer_text(study))
+
+
+def test_6_half_a_point_for_125_times_the_time_is_not_the_choice(make_runs: StudyMaker) -> None:
+    runs = make_runs(
+        {"adam": EIGHT, "sam": up(EIGHT, 4.0, 0.4), "vasso": up(EIGHT, 4.5, -0.4)},
+        seconds={"adam": 10.0, "sam": 20.0, "vasso": 2500.0},
+    )
+    decision = decide(build_study(runs, "adam"))
+    assert decision is not None
+    assert decision.best == ("sam", "vasso")
+    assert decision.choice == ("sam",)
+    assert decision.cost["vasso"][1] == pytest.approx(125)
+
+
+def test_7_settings_together_show_what_three_seeds_each_cannot(make_runs: StudyMaker) -> None:
+    records, flipped = [], False
+    for batch in range(2, 10):
+        sam = up(EIGHT[:3], 2.0 + 0.1 * batch)
+        if not flipped:
+            sam[0], flipped = EIGHT[0] - 0.2, True  # one pair of 24 the other way
+        records += make_runs({"adam": EIGHT[:3], "sam": sam}, batch_size=batch)
+    study = build_study(records, "adam")
+    (pooled,) = study.pooled["accuracy"]
+    assert (pooled.wins, pooled.pairs, pooled.n, pooled.design.unit) == (23, 24, 8, "setting")
+    assert pooled.p == pytest.approx(2 / 2**8)
+    text = answer_text(study)
+    assert text[0].startswith("Over 8 settings, SAM was shown to be more accurate than Adam: ")
+    assert "cannot show any difference" not in " ".join(text)
+
+
+def test_8_the_answers_means_are_the_tables(make_runs: StudyMaker) -> None:
+    """A baseline with more seeds than the candidate has one mean, that of its table."""
+    runs = make_runs({"adam": [*EIGHT, 60.0], "sam": up(EIGHT, 3)})
+    study = build_study(runs, "adam")
+    group = study.panels[0].group
+    mean = cell_of(group, group.lines[0], find_metrics(["accuracy"])[0]).mean
+    assert f"{mean:.1f} %" in answer_text(study)[0]
+
+
+def test_8_one_family_is_one_number(make_runs: StudyMaker) -> None:
+    runs = make_runs({"adam": EIGHT, "sam": up(EIGHT, 3), "asam": up(EIGHT, 1, 2.0)})
+    found = build_study(runs, "adam").panels[0].by("accuracy")
+    assert {one.family for one in found} == {2}
+
+
+def test_9_a_negative_curvature_is_no_minimum(make_runs: StudyMaker) -> None:
+    runs = make_runs(
+        {"adam": EIGHT, "gsam": EIGHT},
+        top={"adam": [20.0 + s for s in range(8)], "gsam": [-193.0] * 8},
+    )
+    study = build_study(runs, "adam")
+    group = study.panels[0].group
+    cell = cell_of(group, group.lines[1], find_metrics(["top"])[0])
+    assert (cell.mean, cell.no_minimum, cell.sure) == (None, 8, False)
+    assert study.panels[0].by("top")[0].verdict == "undecided"
+
+
+def test_10_claims_are_refuted_and_not_reproduced(make_runs: StudyMaker) -> None:
+    """On ResNet-50 the paper prints SAM +3.8 points; -3 refutes it, +1 does not reproduce it."""
+    worse = make_runs({"adam": EIGHT, "sam": up(EIGHT, -3)}, model="resnet50", **PAPER)
+    assert of(worse, "adam")["sam-beats-adam"] == REFUTED
+    same = make_runs({"adam": EIGHT, "sam": up(EIGHT, 0.0)}, model="resnet50", **PAPER)
+    assert of(same, "adam")["sam-beats-adam"] == REFUTED  # shown to be equivalent
+    noisy = up(EIGHT, 0.6, 1.0)
+    less = make_runs({"adam": EIGHT, "sam": noisy}, model="resnet50", **PAPER)
+    assert of(less, "adam")["sam-beats-adam"] == NOT_REPRODUCED
+
+
+def test_12_eigenvalues_are_compared_as_ratios(make_runs: StudyMaker) -> None:
+    adam = [1000.0, 4000.0, 500.0, 2000.0, 1500.0, 800.0, 3000.0, 1200.0]
+    runs = make_runs(
+        {"adam": EIGHT, "sam": EIGHT}, top={"adam": adam, "sam": [0.3 * v for v in adam]}
+    )
+    (one,) = build_study(runs, "adam").panels[0].by("top")
+    assert (one.estimate, one.low, one.high) == pytest.approx((0.3, 0.3, 0.3))
+    assert one.verdict == "better"
+
+
+def test_12_counts_that_never_vary_are_not_tested(make_runs: StudyMaker) -> None:
+    runs = make_runs({"adam": EIGHT, "sam": EIGHT})
+    (one,) = build_study(runs, "adam").panels[0].by("gradient_evaluations")
+    assert (one.fixed, one.p, one.verdict) == (True, None, "undecided")
+
+
+def test_14_several_radii_are_said_to_be_chosen_on_test_images(make_record: RecordMaker) -> None:
+    runs = [make_record("adam", seed=s, accuracy=a / 100) for s, a in enumerate(EIGHT)]
+    runs += [
+        make_record({"name": "sam", "rho": rho}, seed=s, accuracy=(a + rho * 20) / 100)
+        for rho in (0.01, 0.05, 0.1, 0.2)
+        for s, a in enumerate(EIGHT)
+    ]
+    text = " ".join(answer_text(build_study(runs, "adam")))
+    assert "SAM was run with several settings on the same test images" in text
+
+
+def test_14_two_baselines_are_not_one_silently(make_record: RecordMaker) -> None:
+    runs = [
+        make_record({"name": name, "lr": rate}, seed=s, accuracy=a / 100)
+        for name in ("adam", "sam")
+        for rate in (1e-4, 1e-3)
+        for s, a in enumerate(EIGHT)
+    ]
+    study = build_study(runs, "adam")
+    assert ambiguous_baseline(study.groups, "adam") == ("adam (lr=0.0001)", "adam (lr=0.001)")
+    assert "the baseline is Adam (lr=0.0001)" in " ".join(answer_text(study))
+    chosen = build_study(runs, "adam (lr=0.001)")
+    assert chosen.panels[0].group.lines[0].label == "adam (lr=0.001)"
+    assert "the baseline is" not in " ".join(answer_text(chosen))

@@ -1,0 +1,47 @@
+"""What went wrong, in words, and where seeds are too few."""
+
+from __future__ import annotations
+
+from sambench.analysis.groups import build_groups
+from sambench.analysis.troubles import Trouble
+from sambench.report.problems import problems, too_few
+from tests.conftest import RecordMaker
+
+
+def test_nothing() -> None:
+    section = problems((), (), (), ())
+    assert section.paragraphs == ("Nothing: every run is completed, and no measurement failed.",)
+
+
+def test_one_run_and_its_cause() -> None:
+    one = Trouble(kind="Failed", runs=("a",), remedy="Do it.", details=("out of memory",))
+    section = problems((one,), ("x is damaged",), (), ())
+    assert section.items == (
+        "Record not counted: x is damaged.",
+        "Failed: 1 run. Do it. Runs: a (out of memory).",
+    )
+
+
+def test_very_many_runs_are_counted() -> None:
+    names = tuple(f"run {k}" for k in range(30))
+    many = Trouble(kind="Failed", runs=names, remedy="Do it.", details=("cause",) * 30)
+    (item,) = problems((many,), (), (), ()).items
+    assert item.startswith("Failed: 30 runs.")
+    assert "run 19 and 10 more; causes: cause (30)" in item
+
+
+def test_too_few_seeds_with_the_remedy(make_record: RecordMaker) -> None:
+    runs = [make_record(name, seed=s) for name in ("adam", "sam") for s in range(3)]
+    assert too_few(build_groups(runs, "adam")) == (
+        "small-cnn on phantom: 3 seeds cannot show any difference between optimizers; "
+        "it takes 6 (`--seeds 6`, or `seeds: 6` in the suite).",
+    )
+    enough = [make_record(name, seed=s) for name in ("adam", "sam") for s in range(6)]
+    assert too_few(build_groups(enough, "adam")) == ()
+    folds = [
+        make_record(name, fold=f, split="kfold-2", seed=s)
+        for name in ("adam", "sam")
+        for f in range(2)
+        for s in range(9)
+    ]
+    assert "2 folds cannot show any difference" in too_few(build_groups(folds, "adam"))[0]
