@@ -233,9 +233,8 @@ def _parse(path: Path) -> tuple[dict[str, Any], dict[Keys, int]]:
     except (OSError, ValueError) as error:
         raise ConfigError(f"suite {path} cannot be read: {error}") from error
     except yaml.YAMLError as error:
-        raise ConfigError(
-            f"suite {path} is no valid YAML: {' '.join(str(error).split())}"
-        ) from error
+        said = "".join(c if c.isprintable() else "?" for c in " ".join(str(error).split()))
+        raise ConfigError(f"suite {path} is no valid YAML: {said[:500]}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"suite {path} must be a mapping with: {', '.join(KEYS)}")
     return content, lines

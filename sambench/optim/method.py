@@ -216,7 +216,9 @@ class OptimizerInfo:
     def check_base(self, base: str) -> None:
         """Refuse a base optimizer where the method is one itself."""
         if self.base not in (None, base):
-            raise ConfigError(f"{self.name} is its own base optimizer; it cannot run on {base!r}")
+            raise ConfigError(
+                f"{self.name} is its own base optimizer; it cannot run on {shown(base)}"
+            )
 
     def resolve(self, base: str | None, settings: Mapping[str, object]) -> dict[str, Setting]:
         """Complete settings with the defaults of the method and of its base optimizer.
