@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from sambench.optim.modules import Role
     from sambench.optim.vector import PerTensor, Scalar, Vector
+else:
+    Vector = Any  # methods name it, without torch
 
 EPSILON = 1e-12
 """Added to a norm before dividing by it, as the authors of SAM, GSAM, WSAM and GCSAM do."""

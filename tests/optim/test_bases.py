@@ -11,6 +11,7 @@ from torch import Tensor, nn
 import sambench.optim
 from sambench.errors import ConfigError
 from sambench.optim import SAM, AdamW, build
+from sambench.optim.method import optimizers
 from sambench.optim.problems import Quadratic, batch, closure_of, flat, network
 
 ADAM = torch.optim.Adam
@@ -175,3 +176,14 @@ def test_persistent_gradient_buffers_are_copied(name: str) -> None:
         reference.step(closure_of(plain, *batch(step)))
         optimizer.step(closure)
     assert torch.equal(flat(buffered), flat(plain))
+
+
+def test_a_default_depends_on_the_base_it_is_known_to_work_on() -> None:
+    """MSAM's authors use 3 on SGD and AdamW; on Adam that makes a constant predictor."""
+    found = {}
+    for base in ("adam", "adamw", "sgd"):
+        momentum = {"momentum": 0.9} if base == "sgd" else {}
+        optimizer = build("msam", network().parameters(), base, lr=0.1, **momentum)
+        found[base] = optimizer.param_groups[0]["rho"]
+        assert optimizers.get("msam").resolve(base, momentum)["rho"] == found[base]
+    assert found == {"adam": 0.03, "adamw": 3.0, "sgd": 3.0}

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING
 
 from sambench.optim.hyperparameter import Hyperparameter, radius
-from sambench.optim.method import EPSILON, Method, Oracle, optimizer
-
-if TYPE_CHECKING:
-    from sambench.optim.vector import Vector
+from sambench.optim.method import EPSILON, Method, Oracle, Vector, optimizer
 
 
 @optimizer(

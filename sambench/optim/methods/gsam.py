@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sambench.optim.hyperparameter import Hyperparameter
-from sambench.optim.method import EPSILON, Method, Oracle, optimizer
+from sambench.optim.method import EPSILON, Method, Oracle, Vector, optimizer
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from sambench.optim.vector import Vector
 
 
 @optimizer(

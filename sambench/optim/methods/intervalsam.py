@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from sambench.optim.hyperparameter import Hyperparameter
-from sambench.optim.method import EPSILON, Method, Oracle, optimizer
-
-if TYPE_CHECKING:
-    from sambench.optim.vector import Vector
+from sambench.optim.method import EPSILON, Method, Oracle, Vector, optimizer
 
 
 @optimizer(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from sambench.errors import ConfigError
 from sambench.optim.hyperparameter import Hyperparameter
@@ -12,11 +11,9 @@ from sambench.optim.method import (
     Method,
     Oracle,
     Parameterized,
+    Vector,
     optimizer,
 )
-
-if TYPE_CHECKING:
-    from sambench.optim.vector import Vector
 
 
 @optimizer(
@@ -38,17 +35,17 @@ class MSAM(Method):
     rho = Hyperparameter(
         3.0,
         minimum=0.0,
-        help="length of the perturbation, L2 over all weights; by default 0.3 on Adam",
-        grid=(0.3, 1.0, 3.0, 10.0),
+        help="length of the perturbation, L2 over all weights; by default 0.03 on Adam",
+        grid=(0.03, 0.3, 3.0, 10.0),
     )
 
     @classmethod
     def defaults(cls, given: Mapping[str, object], base: str) -> Mapping[str, float | str | bool]:
-        """Return 0.3 on Adam, where 3 collapses and the authors state no value.
+        """Return 0.03 on Adam, for which the authors state no value and 3 and 0.3 collapse.
 
         Theirs is 3, on SGD and on AdamW (github.com/MarlonBecker/MSAM).
         """
-        return {"rho": 0.3} if base == "adam" else {}
+        return {"rho": 0.03} if base == "adam" else {}
 
     def __init__(self, optimizer: Parameterized) -> None:
         super().__init__(optimizer)

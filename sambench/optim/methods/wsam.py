@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
 
 from sambench.errors import SambenchWarning
 from sambench.optim.hyperparameter import Hyperparameter, radius
@@ -13,11 +12,9 @@ from sambench.optim.method import (
     Method,
     Oracle,
     Parameterized,
+    Vector,
     optimizer,
 )
-
-if TYPE_CHECKING:
-    from sambench.optim.vector import Vector
 
 
 @optimizer(
