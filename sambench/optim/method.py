@@ -20,9 +20,11 @@ from sambench.registry import Registry
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from sambench.optim import vector
     from sambench.optim.modules import Role
     from sambench.optim.vector import PerTensor, Scalar
-    from sambench.optim.vector import Vector as Vector
+
+    Vector = vector.Vector
 else:
     Vector = Any  # methods name it, without torch
 
