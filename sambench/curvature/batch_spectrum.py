@@ -195,7 +195,8 @@ def mean_interval(values: NDArray[np.float64]) -> Interval | None:
 
     Student's t, on the logarithms y where all are positive: of a log-normal the mean is
     :math:`\exp(\mu + \sigma^2 / 2)`, and :math:`\bar y + s^2/2` has the standard error
-    :math:`\sqrt{s^2/n + s^4/(2(n-1))}` (Cox, in Zhou & Gao, 1997). All negative likewise.
+    :math:`\sqrt{s^2/n + s^4/(2(n-1))}` (Cox, in Zhou & Gao, 1997). All negative likewise. Where a
+    few in a hundred batches have the other sign, a sample without them gives too narrow a one.
     """
     n = len(values)
     if n < LEAST_FOR_MEAN:

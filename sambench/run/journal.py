@@ -9,7 +9,7 @@ from typing import Any
 
 from sambench.files.atomic import write_json
 
-VERSION = 1
+VERSION = 2  # 1 held values that a small residual was enough for
 
 
 class Journal(MutableMapping[str, Any]):

@@ -35,7 +35,7 @@ def test_another_identity_starts_anew_and_replaces_it(tmp_path: Path) -> None:
     assert len(Journal(path, {"seed": 1})) == 0
 
 
-@pytest.mark.parametrize("change", [{"version": 2}, {"entries": 3}])
+@pytest.mark.parametrize("change", [{"version": 1}, {"entries": 3}])
 def test_what_cannot_be_used_is_not(tmp_path: Path, change: dict[str, object]) -> None:
     path = tmp_path / "progress.json"
     Journal(path, {})["x"] = 1
