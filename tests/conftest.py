@@ -121,9 +121,10 @@ def make_record() -> RecordMaker:
         done = status == COMPLETED
         final = {
             **{"epochs": 5, "stopped_by": "epochs", "target_met": target_met},
-            **{"selection": "last", "selected_epoch": 5, "generalization_gap": 1.0 - accuracy},
+            **{"selection": "last", "selected_epoch": 5},
+            "generalization_gap": 1.0 - float(accuracy),
             **{"train": {"loss": 0.1, "accuracy": 1.0}, "validation": None},
-            "test": {**TESTED, "accuracy": accuracy, "collapsed": collapsed},
+            "test": {**TESTED, "accuracy": float(accuracy), "collapsed": collapsed},
         }
         cost = {**COST, "train_seconds": seconds, "gradient_evaluations": passes}
         record = RunRecord(config=config, status=status, error=error).with_sections(

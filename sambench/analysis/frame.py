@@ -48,7 +48,7 @@ def flatten(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return the leaves of nested mappings under their paths, joined by points."""
     leaves: dict[str, Any] = {}
     for key, value in section.items():
-        if isinstance(value, dict):
+        if isinstance(value, Mapping):
             leaves.update(flatten(value, f"{prefix}{key}."))
         else:
             leaves[prefix + key] = tuple(value) if isinstance(value, list) else value

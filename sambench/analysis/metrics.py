@@ -307,7 +307,7 @@ def measured(records: Iterable[RunRecord]) -> tuple[Metric, ...]:
     for record in records:
         for parent, of_section in sections.items():
             found = value_at(record, parent)
-            if isinstance(found, dict):
+            if isinstance(found, Mapping):
                 there.update(key_metric.name for key, key_metric in of_section.items()
                              if found.get(key) is not None)  # fmt: skip
     return tuple(metric for metric in METRICS if metric.name in there)
