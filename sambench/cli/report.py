@@ -114,6 +114,8 @@ def report(
     store, screen = Store(place.results), output.screen()
     found = gather(patterns or (), store, place.data)
     gc.freeze()  # they stay to the end: no need to look for garbage among them again and again
+    if len(found.records) > MOST_RUNS_DRAWN:
+        gc.disable()  # without figures hardly anything is garbage before the end
     baseline = _baseline(content.baseline, found)
     names = read_names(content.names) if content.names else Names()
     found, search = with_search(found, store)
