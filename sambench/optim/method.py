@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sambench.optim.modules import Role
-    from sambench.optim.vector import PerTensor, Scalar, Vector
+    from sambench.optim.vector import PerTensor, Scalar
+    from sambench.optim.vector import Vector as Vector  # noqa: PLC0414 (methods take it from here)
 else:
     Vector = Any  # methods name it, without torch
 
