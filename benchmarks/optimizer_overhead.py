@@ -64,7 +64,9 @@ def ours(name: str) -> Make:
     """Make steps of an optimizer of the registry."""
 
     def make(model: nn.Module) -> Step:
-        optimizer = build(name, model.parameters(), "adam" if name == "adam" else None, lr=1e-4)
+        optimizer = build(
+            name, model.parameters(), "adam" if name == "adam" else None, lr=1e-4, model=model
+        )
         return optimizer.step
 
     return make

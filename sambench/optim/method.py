@@ -20,11 +20,9 @@ from sambench.registry import Registry
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from sambench.optim import vector
     from sambench.optim.modules import Role
     from sambench.optim.vector import PerTensor, Scalar
-
-    Vector = vector.Vector
+    from sambench.optim.vector import Vector as Vector  # noqa: PLC0414 (methods take it from here)
 else:
     Vector = Any  # methods name it, without torch
 
