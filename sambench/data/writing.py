@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import IO
 
 import msgspec
 import numpy as np
@@ -31,8 +32,7 @@ from sambench.data.prepared import (
 from sambench.data.problems import some
 from sambench.data.selection import TOGETHER, Drops, Selection
 from sambench.data.source import PARTS, Fact, Listing, Sample, Setting, Source
-from sambench.files.atomic import replacing, write_bytes, write_json
-from sambench.files.checksums import sha256_of
+from sambench.files.atomic import replacing, write_json
 from sambench.files.definition import plain
 
 FIXED = {"part": "of the authors' parts", "fold": "folds"}
@@ -160,17 +160,28 @@ def _depth_note(entries: Sequence[Entry]) -> list[str]:
 
 def _write_samples(path: Path, selection: Selection, columns: Sequence[str]) -> str:
     """Write `samples.csv` and return its sha256."""
-    data = io.BytesIO()
-    text = io.TextIOWrapper(data, "utf-8", newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*FIXED_COLUMNS, *columns])
-    for (sample, entry), group in zip(selection.kept, selection.groups, strict=True):
-        file = [entry.sha256, entry.size, entry.width, entry.height, entry.mode]
-        facts = [sample.facts.get(column) for column in columns]
-        writer.writerow([sample.id, sample.file, sample.label, group, *file, *facts])
-    text.flush()
-    write_bytes(path, data.getbuffer())
-    return sha256_of(data.getbuffer())
+    with replacing(path) as target:
+        lines = _Lines(target)
+        writer = csv.writer(lines, lineterminator="\n")
+        writer.writerow([*FIXED_COLUMNS, *columns])
+        for (sample, entry), group in zip(selection.kept, selection.groups, strict=True):
+            file = [entry.sha256, entry.size, entry.width, entry.height, entry.mode]
+            facts = [sample.facts.get(column) for column in columns]
+            writer.writerow([sample.id, sample.file, sample.label, group, *file, *facts])
+    return lines.checksum.hexdigest()
+
+
+class _Lines:
+    """Takes text, writes its bytes to a file and counts them into a checksum."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.checksum = hashlib.sha256()
+        self._file = file
+
+    def write(self, text: str) -> None:
+        data = text.encode()
+        self.checksum.update(data)
+        self._file.write(data)
 
 
 def _write_images(

@@ -24,7 +24,7 @@ FINE_SIGMA = 2.0
 """What is left of a thumbnail without its Gaussian blur of this SD is its fine structure: that is
 the image's own, whereas any two chest X-rays share their broad light and dark."""
 
-_BLOCK, _IN_MEMORY = 256, 32 << 20
+_BLOCK, _IN_MEMORY = 256, 16 << 20
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
