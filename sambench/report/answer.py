@@ -123,7 +123,12 @@ def _which(study: Study) -> str:
     if worse:
         names = [study.title_of(one.candidate) for one in worse]
         were = "was" if len(names) == 1 else "were"
-        last = f": {short(worse[-1])}" if len(worse) == 1 else ""
+        most = study.title_of(worse[-1].candidate)
+        last = (
+            f": {short(worse[-1])}"
+            if len(worse) == 1
+            else f"; the largest loss was {most}'s: {_numbers(study, worse[-1], named=False)}"
+        )
         sentences.append(f"{listed(names, MOST_NAMED)} {were} shown to be less accurate{last}.")
     same = by_verdict.get(EQUIVALENT, [])
     if same:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -212,9 +211,10 @@ def test_runs_of_other_images_are_a_setting_of_their_own(make_record: RecordMake
         for s, v in enumerate(EIGHT)
     ]
     other = [
-        replace(run, data={**(run.data or {}), "fingerprint": "g"}) for run in runs if
-        run.config.seed < 3
-    ]  # fmt: skip
+        run.with_sections(data={**(run.data or {}), "fingerprint": "g"})
+        for run in runs
+        if run.config.seed < 3
+    ]
     study = build_study([*runs, *other], "adam")
     assert [len(panel.group.records) for panel in study.panels] == [16, 6]
     text = answer_text(study)

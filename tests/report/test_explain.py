@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from sambench.analysis.claims import examine
 from sambench.analysis.study import build_study
+from sambench.config.search import Search
 from sambench.errors import UserError
 from sambench.report.explain import Source, find_source, sources_of
 from sambench.store.record import RunRecord
+from sambench.store.search_record import Budget, Chosen, SearchRecord, TrialRecord, TuningRecord
 from tests.analysis.conftest import StudyMaker
 from tests.analysis.test_wrong_statements import EIGHT, up
 
@@ -28,13 +29,29 @@ def sources(make_runs: StudyMaker) -> tuple[Source, ...]:
         for run in make_runs({"adam": EIGHT, "sam": up(EIGHT, 2)}, model=model)
     ]
     study = build_study(runs, "adam")
-    tuning: dict[str, Any] = {
-        "optimizer": {"name": "sam"},
-        "setting": {"model": "small-cnn", "dataset": "phantom"},
-        "trials": [{"validation_accuracy": 0.5, "values": {"rho": 0.1}, "runs": ["a run"]}],
-        "chosen": {"values": {"rho": 0.1}},
-    }
-    return sources_of(study, path_of, examine(study.groups), {"tunings": [tuning]})
+    trial = TrialRecord(
+        values={"rho": 0.1},
+        runs=["a run"],
+        status=["completed"],
+        validation_accuracy=0.5,
+        validation_loss=1.0,
+    )
+    found = SearchRecord(
+        suite="study",
+        search=Search(),
+        tunings=[
+            TuningRecord(
+                optimizer={"name": "sam"},
+                setting={"model": "small-cnn", "dataset": "phantom"},
+                trials=[trial],
+                budget=Budget(trials=1, runs=1, gradient_evaluations=1, train_seconds=1.0),
+                chosen=Chosen(values={"rho": 0.1}, changed=True, optimizer={"name": "sam"}),
+                untuned=[],
+                tuned=[],
+            )
+        ],
+    )
+    return sources_of(study, path_of, examine(study.groups), found)
 
 
 def asked(sources: tuple[Source, ...], query: str) -> str:
