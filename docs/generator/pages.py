@@ -19,6 +19,9 @@ These pages are made from the package by `make docs`; a test holds them to it. T
 - [Settings of a run](settings.md): what `--set` and a suite can change.
 - [Suites](suites.md): the YAML of a study, and the suites that come with the package.
 - [Records](record.md): every field of `run.json`, also as a [JSON Schema](record.schema.json).
+
+Written by hand: [How to read a report](reading-a-report.md), [Clusters](clusters.md), and
+[the design of the package](design.md).
 """
 
 

@@ -212,10 +212,11 @@ def _ending(record: RunRecord) -> str:
     if record.status != COMPLETED or record.final is None or record.cost is None:
         last = (record.error or "no reason recorded").strip().splitlines()[-1]
         return f"{record.status}: {last}"
-    test = record.final["test"]
+    test, epochs, rule = (record.final[key] for key in ("test", "epochs", "stopped_by"))
     text = (
-        f"test accuracy {100 * test['accuracy']:.1f} % after {record.final['epochs']} epochs "
-        f"({record.final['stopped_by']}), {record.cost['train_seconds']:.1f} s, "
+        f"test accuracy {100 * test['accuracy']:.1f} % after {epochs} epoch{'s' * (epochs != 1)}"
+        f"{'' if rule == 'epochs' else f' (stopped by {rule})'}, "
+        f"{record.cost['train_seconds']:.1f} s, "
         f"{record.cost['gradient_evaluations']:,.0f} gradient evaluations"
     )
     if record.hessian:

@@ -123,7 +123,7 @@ class RunRecord(Definition, frozen=True, kw_only=True):
             StoreError: If it is not JSON, of another schema, incomplete or altered by hand, or if
                 its optimizer is not registered.
         """
-        remedy = "move it away and run it again"
+        remedy = "`--retry damaged` does the run again"
         try:
             head = decode(_Head, data)
         except (UserError, ValueError):

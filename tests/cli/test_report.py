@@ -112,8 +112,8 @@ def test_good_records_are_not_lost_for_bad_ones(
     shown = capsys.readouterr()
     assert "75.0 (1)" in shown.out
     assert shown.err.splitlines() == [
-        f"results/runs/{truncated.parent.name}/run.json is not a run record; move it away and run "
-        "it again",
+        f"results/runs/{truncated.parent.name}/run.json is not a run record; `--retry "
+        "damaged` does the run again",
         f"results/runs/{newer.parent.name}/run.json has schema version 2, not 1; upgrade sambench",
     ]
 
@@ -149,6 +149,8 @@ def test_it_begins_with_the_answer_and_ends_with_what_went_wrong(
         "### small-cnn on phantom: Test accuracy, difference to Adam",
         "## Differences in cost and flatness",
         "### small-cnn on phantom: Training time, ratio to Adam",
+        "## Further measurements",
+        "### small-cnn on phantom: test metrics",
         "## Figures",
         "## How to read this",
         "## Figures left out",
@@ -225,7 +227,7 @@ def another_seed(text: str) -> str:
     [
         (truncated, "is not a run record"),
         (newer, "has schema version 99, not 1; upgrade sambench"),
-        (by_hand, "is left out: its final.test.accuracy is 'very good', no number"),
+        (by_hand, "final.test.accuracy='very good' is not allowed; allowed: a number in [0, 1]"),
         (another_seed, "it was altered"),
     ],
 )

@@ -192,7 +192,7 @@ def test_a_run_whose_record_was_damaged_stops_no_other(make_manifest: ManifestMa
     tally = run_all(manifest, "cpu", watcher)
     assert [record.name for record in tally.records] == [manifest.configs[1].name]
     assert tally.exit_code == 1
-    assert said == [f"{path} is not a run record; move it away and run it again"]
+    assert said == [f"{path} is not a run record; `--retry damaged` does the run again"]
     again = Tally()
     conclude(manifest, 0, watcher, again, "gone")
     assert said[1] == said[0]

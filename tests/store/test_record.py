@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tests.conftest import RecordMaker
 
 PUBLISHED = sorted(Path(__file__).parents[2].glob("results/published/*/runs/*/run.json"))[::9]
-REMEDY = "move it away and run it again"
+REMEDY = "`--retry damaged` does the run again"
 
 
 @pytest.fixture

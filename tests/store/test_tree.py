@@ -66,7 +66,7 @@ def test_good_records_are_kept_beside_damaged_ones(store: Store, make_record: Re
     assert found == good
     assert damaged == [
         f"{other} has schema version 2, not 1; upgrade sambench",
-        f"{path} is not a run record; move it away and run it again",
+        f"{path} is not a run record; `--retry damaged` does the run again",
     ]
 
 
