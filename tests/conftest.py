@@ -9,6 +9,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # a process for each core, and so one t
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import copy
+import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -38,6 +39,9 @@ settings.load_profile("repeated")  # `make test-all` draws other examples each t
 
 ARITHMETIC = ("analysis", "curvature", "data", "models", "optim", "run", "training")
 """The rooms whose tests depend on how a processor rounds: `make test-processors` runs them."""
+
+if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:  # under nohup processes would inherit that
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 HEADER = ("ID", "BIRADS-reader1", "BIRADS-reader2", "fold")
 BusFolder = Callable[..., Path]
