@@ -80,7 +80,7 @@ def test_the_wheel_says_what_it_is(wheel: zipfile.ZipFile) -> None:
     assert named == {
         f"Programming Language :: Python :: 3.{minor}" for minor in range(int(least), int(beyond))
     }
-    assert set(said.get_all("Provides-Extra")) >= {"slurm", "ray", "test", "dev"}
+    assert set(said.get_all("Provides-Extra")) >= {"dicom", "ray", "test", "test-loops", "dev"}
     entry = next(name for name in wheel.namelist() if name.endswith("entry_points.txt"))
     assert "sambench = sambench.cli:main" in wheel.read(entry).decode()
 

@@ -12,9 +12,10 @@ from sambench.files.yaml_text import read_yaml
 
 PRINTED: Mapping[str, Mapping[str, str]] = {
     "optimizers": {
-        "adam": "Adam", "adamw": "AdamW", "crsam": "CR-SAM", "fsam": "F-SAM", "vasso": "VaSSO",
-        "stablesam": "StableSAM", "looksam": "LookSAM", "esam": "ESAM", "aesam": "AE-SAM",
-        "interval-sam": "Interval-SAM", "msam": "M-SAM", "sam-on": "SAM-ON",
+        "adam": "Adam", "adamw": "AdamW", "sgd": "SGD", "sam": "SAM", "asam": "ASAM",
+        "gsam": "GSAM", "wsam": "WSAM", "crsam": "CR-SAM", "gcsam": "GCSAM", "fsam": "F-SAM",
+        "vasso": "VaSSO", "stablesam": "StableSAM", "looksam": "LookSAM", "esam": "ESAM",
+        "aesam": "AE-SAM", "interval-sam": "Interval-SAM", "msam": "M-SAM", "sam-on": "SAM-ON",
     },
     "models": {
         "resnet18": "ResNet-18", "resnet50": "ResNet-50", "vgg16": "VGG-16",
@@ -25,8 +26,7 @@ PRINTED: Mapping[str, Mapping[str, str]] = {
         "bus": "GDPH & SYSUCC", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100",
     },
 }  # fmt: skip
-"""Names as the papers print them, by kind; an optimizer that is not here is in capitals, a model or
-dataset as it is."""
+"""Names as the papers print them, by kind; what is not here is printed by its own name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,7 @@ class Names:
         name, bracket, rest = label.partition(" (")
         found = self.given.get("optimizers", {})
         printed = PRINTED["optimizers"]
-        return found.get(label) or found.get(name, printed.get(name, name.upper())) + bracket + rest
+        return found.get(label) or found.get(name, printed.get(name, name)) + bracket + rest
 
     def model(self, name: str) -> str:
         """Return how a model is printed."""

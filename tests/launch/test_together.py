@@ -236,7 +236,8 @@ def test_settings_that_make_no_sense(settings: dict[str, Any], said: str) -> Non
 
 
 def command(folder: Path, data: Path, epochs: int) -> list[str]:
-    options = {"dataset": "phantom", "model": "small-cnn", "opt": "gcsam", "batch-size": "9"}
+    options = {"dataset": "phantom", "size": "32", "model": "small-cnn", "opt": "gcsam"}
+    options |= {"batch-size": "9"}
     given = [part for key, value in options.items() for part in (f"--{key}", value)]
     given += ["--devices", "cpu,cpu", "--set", "perturbation=per-replica"]
     given += ["--data", str(data), "--results", str(folder), f"--epochs={epochs}"]
