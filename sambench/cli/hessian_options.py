@@ -64,9 +64,8 @@ class Measured:
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Any other setting: trace_tol, max_matvecs, seed, k (top values), batch_stat, "
-            "batches, perturbations, sigma, adaptive, include_l2, batch_norm, dtype, "
-            "density.probes, density.steps, landscape.points, sharpness.rho. Repeatable.",
+            help="Any of trace_tol, max_matvecs, seed, k, batch_stat, batches, perturbations, "
+            "sigma, batch_norm, dtype, adaptive, include_l2; or density.steps etc. Repeatable.",
             autocompletion=completion.curvature_settings,
         ),
     ] = None

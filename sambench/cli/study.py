@@ -144,10 +144,12 @@ class Study:
         from sambench.analysis.metrics import find_metric
         from sambench.analysis.study import PRIMARY, build_study
         from sambench.report.consequences import settling
+        from sambench.store.record import COMPLETED
         from sambench.store.tree import Store
 
-        store, baseline = Store(self.request.results), self.suite.baseline
-        there = [record for run in self.finals if (record := store.completed(run)) is not None]
+        records, _ = Store(self.request.results).records(run.name for run in self.finals)
+        there = [record for record in records if record.status == COMPLETED]
+        baseline = self.suite.baseline
         return settling(build_study(there, baseline, metrics=[find_metric(PRIMARY)]))
 
     def _launch(self, runs: Sequence[RunConfig], name: str, before: int, *, curvature: bool) -> int:

@@ -8,39 +8,33 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from sambench.data.folders import SUFFIXES, printable
 from sambench.data.problems import some
 from sambench.data.source import Listing, Sample
+from sambench.files.definition import Count, Section, about, plain
 
 MOST_GROUPS = 8
 HIDDEN = "hidden"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Account:
-    """What became of the files below a folder; names are relative to it.
+class Account(Section, frozen=True, kw_only=True):
+    """What became of the files below a folder; names are relative to it."""
 
-    Attributes:
-        found: Files there are, or images in an archive.
-        images: Files that are images of the dataset.
-        tables: Files that told labels or other facts.
-        passed: Files that are not read, by the reason: "hidden", ".gif", "in benign/more/".
-        empty: Folders without any file.
-    """
-
-    found: int
-    images: int
-    tables: tuple[str, ...] = ()
-    passed: Mapping[str, Sequence[str]]
-    empty: tuple[str, ...] = ()
+    found: Annotated[Count, about("Files there are, or images in an archive.")]
+    images: Annotated[Count, about("Files that are images of the dataset.")]
+    tables: Annotated[tuple[str, ...], about("Files that told labels or other facts.")] = ()
+    passed: Annotated[
+        dict[str, list[str]],
+        about('Files that are not read, by the reason: "hidden", ".gif", "in benign/more/".'),
+    ]
+    empty: Annotated[tuple[str, ...], about("Folders without any file.")] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        return asdict(self)
+        return plain(self)
 
 
 def take_stock(listing: Listing, top: Path) -> Account:

@@ -27,6 +27,7 @@ import numpy as np
 from msgspec import UNSET, Meta, UnsetType
 from numpy.typing import NDArray
 
+from sambench.data.accounting import Account
 from sambench.data.source import Fact
 from sambench.errors import DataError, UnpreparedError, UserError, did_you_mean
 from sambench.files.checksums import sha256_of
@@ -86,7 +87,16 @@ class Manifest(Section, frozen=True, kw_only=True):
     licence: Annotated[str, about("What the release says about use.")]
     checksums: Annotated[dict[str, str], about("sha256 of each file that is no image.")]
     notes: Annotated[list[str], about("Oddities that were kept.")]
+    account: Annotated[
+        Account | UnsetType, about("What became of every file; not in older sets.")
+    ] = UNSET
+    pages: Annotated[
+        dict[str, Whole], about("Number of pages of each file of which the first was read.")
+    ] = msgspec.field(default_factory=dict)
     skipped: Annotated[list[LeftOut], about("Images that could not be used.")]
+    possible_copies: Annotated[
+        Count, about("Pairs of images that may be copies, too unsure to act on.")
+    ] = 0
     drops: Annotated[dict[str, bool], about("What the user chose to leave out.")]
     dropped: Annotated[list[LeftOut], about("Images left out by that choice.")]
     written_by: Annotated[dict[str, str], about("Versions of the software.")]

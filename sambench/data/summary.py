@@ -13,6 +13,7 @@ from sambench.data.prepared import Prepared
 from sambench.data.source import Fact
 from sambench.data.splits import Population, leak_warning
 from sambench.errors import DataError
+from sambench.files.definition import plain
 
 Counts = Mapping[str, int]
 
@@ -98,7 +99,7 @@ def summarize(prepared: Prepared) -> Summary:
     folds = _cross(prepared.columns.get("fold", ()), labels, prepared.classes)
     return Summary(
         name=prepared.name,
-        layout=manifest["layout"],
+        layout=manifest.layout,
         images=len(prepared),
         image_size=prepared.image_size,
         channels=prepared.images.shape[-1],
@@ -106,16 +107,14 @@ def summarize(prepared: Prepared) -> Summary:
         by_class=_count(labels, prepared.classes),
         by_centre={str(centre): counts for centre, counts in centres.items()},
         by_fold={int(fold): counts for fold, counts in folds.items()},
-        width=Spread(**manifest["native"]["width"]),
-        height=Spread(**manifest["native"]["height"]),
+        width=Spread(**manifest.native.width),
+        height=Spread(**manifest.native.height),
         duplicates=find_duplicates(prepared.column("sha256"), prepared.ids, labels),
-        notes=tuple(manifest["notes"]),
-        skipped=tuple(
-            (image["file"] or image["id"], image["reason"]) for image in manifest["skipped"]
-        ),
-        dropped=tuple((image["id"], image["reason"]) for image in manifest["dropped"]),
-        account=manifest.get("account", {}),
-        pages=manifest.get("pages", {}),
+        notes=tuple(manifest.notes),
+        skipped=tuple((image.file or image.id, image.reason) for image in manifest.skipped),
+        dropped=tuple((image.id, image.reason) for image in manifest.dropped),
+        account=manifest.account.to_dict() if manifest.account else {},
+        pages=manifest.pages,
         warnings=tuple(_warnings(prepared)),
         fingerprint=prepared.fingerprint,
     )
@@ -124,12 +123,12 @@ def summarize(prepared: Prepared) -> Summary:
 def _warnings(prepared: Prepared) -> Iterator[str]:
     """Yield what was not read or left out, and whether the usual split would leak."""
     manifest = prepared.manifest
-    if "account" in manifest:
-        yield from sentences(manifest["account"])
-    if pages := pages_passed(manifest.get("pages", {})):
+    if manifest.account:
+        yield from sentences(manifest.account.to_dict())
+    if pages := pages_passed(manifest.pages):
         yield f"passed over: {pages}; `--pages all` reads them"
-    yield from grouped_reasons([*manifest["skipped"], *manifest["dropped"]])
-    if possible := manifest.get("possible_copies", 0):
+    yield from grouped_reasons([*map(plain, manifest.skipped), *map(plain, manifest.dropped)])
+    if possible := manifest.possible_copies:
         yield (
             f"{possible:,} pairs of images may be copies, too unsure to act on: "
             "`--audit` shows them"

@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO
 
-import msgspec
 import numpy as np
 import PIL
 
@@ -33,10 +32,14 @@ from sambench.data.problems import some
 from sambench.data.selection import TOGETHER, Drops, Selection
 from sambench.data.source import PARTS, Fact, Listing, Sample, Setting, Source
 from sambench.files.atomic import replacing, write_json
-from sambench.files.definition import plain
+from sambench.files.definition import build, plain
 
 FIXED = {"part": "of the authors' parts", "fold": "folds"}
 """Facts that say which images train and which test."""
+
+
+class _Written(Manifest, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A manifest that is about to be written: what its definition lacks is refused, not lost."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +127,7 @@ def write_prepared(
         "changed": partial.recipe.changed,
         "fingerprint": fingerprint(files[SAMPLES], files[IMAGES], partial.recipe.changed),
     }
-    write_json(folder / MANIFEST, plain(msgspec.convert(manifest, Manifest)))
+    write_json(folder / MANIFEST, plain(build(_Written, manifest, what="the manifest")))
 
 
 def notes_on(samples: Sequence[Sample]) -> Iterator[str]:

@@ -159,7 +159,7 @@ def test_train_does_a_damaged_run_again(runs: tuple[Path, Path], call: Call) -> 
 def test_weights_of_another_run_are_not_measured(runs: tuple[Path, Path], call: Call) -> None:
     adam, sam = runs
     shutil.copy(adam / "model.safetensors", sam / "model.safetensors")
-    options = ("--samples", 8, "--max-matvecs", 8, "--device", "cpu")
+    options = ("--samples", 8, "--set", "max_matvecs=8", "--device", "cpu")
     done = call("hessian", sam.name, *options)
     assert done.code == 2
     assert " ".join(done.err.split()).endswith(

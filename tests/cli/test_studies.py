@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from msgspec.structs import replace
 from typer.testing import CliRunner
 
 from sambench.cli import app
@@ -17,14 +18,14 @@ from sambench.store.tree import Store
 
 SUITE = """
 name: study
-defaults: {dataset: phantom, model: small-cnn, epochs: 1, batch_size: 16, lr: 1e-3}
+defaults: {dataset: phantom, image_size: 32, model: small-cnn, epochs: 1, batch_size: 16, lr: 1e-3}
 matrix: {optimizer: [adam, {name: sgd, lr: 1e30}, sam]}
 seeds: 2
 report: {baseline: adam}
 """
 SEARCH = """
 name: tuned
-defaults: {dataset: phantom, model: small-cnn, epochs: 1, batch_size: 16, lr: 1e-3}
+defaults: {dataset: phantom, image_size: 32, model: small-cnn, epochs: 1, batch_size: 16, lr: 1e-3}
 matrix: {optimizer: [adam, sam]}
 seeds: 2
 search: {trials: 3, validation: 0.25}
@@ -72,7 +73,12 @@ def test_one_failing_run_does_not_stop_the_others_and_is_left_alone_after(folder
     assert said == (
         "small-cnn on phantom: 2 seeds cannot show any difference between optimizers; it takes "
         "6 (`--seeds 6`, or `seeds: 6` in the suite).\n"
-        "4 of 6 runs are done already\n2 diverged; `--retry diverged` does them again\n"
+        "4 of 6 runs are done already\n"
+        + "".join(
+            f"{path.parent.name} diverged: {json.loads(path.read_text())['error']}\n"
+            for path in sorted((folder / "results" / "runs").glob("*-sgd-*/run.json"))
+        )
+        + "2 diverged; `--retry diverged` does them again\n"
     )
     code, shown, _ = compare("study.yaml --plan")
     assert code == 0
@@ -102,16 +108,17 @@ def test_a_state_that_cannot_be_retried(folder: Path) -> None:
         compare("study.yaml --retry faild")
     assert str(caught.value) == (
         "--retry: no state 'faild': did you mean 'failed'?; "
-        "states: failed, diverged, interrupted, stale"
+        "states: failed, diverged, damaged, interrupted, stale"
     )
 
 
 def test_stale_runs_are_kept_until_asked_for_and_then_put_aside(folder: Path) -> None:
     compare("study.yaml --device cpu --only '*-adam-s0-*'")
-    path = next((folder / "results" / "runs").glob("*/run.json"))
+    store = Store(folder / "results")
+    (done,), _ = store.records()
+    store.save(replace(done, data={**(done.data or {}), "fingerprint": "of other images"}))
+    path = store.folder(done.config) / "run.json"
     record = json.loads(path.read_text())
-    record["data"]["fingerprint"] = "of other images"
-    path.write_text(json.dumps(record))
     code, _, said = compare("study.yaml --device cpu --only '*-adam-s0-*'")
     assert code == 0
     assert said == (

@@ -10,9 +10,18 @@ import numpy as np
 import pytest
 
 from sambench.data.preparation import prepare
-from sambench.data.prepared import FORMAT_VERSION, Prepared, open_prepared, prepared_sizes
+from sambench.data.prepared import (
+    FORMAT_VERSION,
+    Manifest,
+    Prepared,
+    open_prepared,
+    prepared_sizes,
+)
 from sambench.data.source import Request, sources
+from sambench.data.summary import summarize
+from sambench.data.writing import _Written
 from sambench.errors import DataError
+from sambench.files.definition import Fault, build
 
 
 @pytest.fixture
@@ -127,6 +136,24 @@ def test_a_manifest_that_was_edited(prepared, change, why):
     assert why in message
     assert "\n" not in message
     assert message.endswith("run `sambench prepare bus --size 16` again")
+
+
+def test_all_that_is_written_is_in_the_definition(prepared):
+    content = json.loads((prepared.folder / "manifest.json").read_text())
+    assert list(content) == list(Manifest.__struct_encode_fields__)
+    with pytest.raises(Fault, match="unknown key 'page' in the manifest"):
+        build(_Written, {**content, "page": {}}, what="the manifest")
+
+
+def test_a_manifest_from_before_files_were_accounted_for(prepared):
+    path = prepared.folder / "manifest.json"
+    content = json.loads(path.read_text())
+    for name in ("account", "pages", "possible_copies", "image_blocks", "changed"):
+        del content[name]
+    path.write_text(json.dumps(content))
+    summary = summarize(open_prepared(prepared.folder.parent, "bus", 16))
+    assert (summary.account, summary.pages) == ({}, {})
+    assert not any("passed over" in warning for warning in summary.warnings)
 
 
 @pytest.mark.parametrize("size", [0, 50, 1000])

@@ -108,7 +108,7 @@ def test_all_studies_of_a_run(paths: Paths) -> None:
     way = landscape["interpolations"][other.id]
     assert way["with"] == other.name
     assert way["kept_loss"][0] == pytest.approx(landscape["line"]["loss"], rel=1e-5)
-    assert json.loads((folder / "run.json").read_text())["hessian"] == studied.hessian
+    assert json.loads((folder / "run.json").read_text())["hessian"] == studied.to_dict()["hessian"]
 
     pictures = write_figures(studied, folder)
     assert [path.name for path in pictures] == [

@@ -77,7 +77,7 @@ def test_a_completed_run_is_tested_without_a_second_training(
     assert record.final is not None
     assert plain.final is not None
     left = {key: value for key, value in record.final["test"].items() if key != "robust"}
-    assert left == plain.final["test"]
+    assert left == dict(plain.final["test"])
     assert (folder / "model.safetensors").read_bytes() == weights
     assert Survey(store=store).of([asking])[0].action == "skip"
 

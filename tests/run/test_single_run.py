@@ -81,7 +81,7 @@ def test_the_metrics_can_be_computed_again_from_the_stored_predictions(paths: Pa
     stored = np.load(Store(paths.results).folder(config) / "predictions.npz", allow_pickle=False)
     assert record.final is not None
     again = classification_metrics(stored["probabilities"], stored["labels"])
-    assert again == record.final["test"]
+    assert again == record.to_dict()["final"]["test"]
     assert len(set(stored["ids"])) == record.final["test"]["n"] == 8
 
 
