@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from sambench.config.run_config import RunConfig
+from sambench.files.checksums import sealed
 from sambench.store.record import COMPLETED, RunRecord
 from sambench.store.tree import HISTORY, PREDICTIONS, RECORD, Store
 
@@ -26,6 +27,13 @@ MODELS = ("resnet50", "vgg16", "vit", "swin")
 IMAGES, EPOCHS, STEPS = 481, 10, 120
 PREDICTED = 16
 """Different files of predictions; compressing one for each run would take longer than all else."""
+
+STUDIES = ("density", "sharpness", "landscape")
+PUBLISHED = Path(__file__).parents[1] / "results" / "published" / "small-study" / "runs"
+TEMPLATE: dict[str, Any] = json.loads(
+    next(iter(sorted(PUBLISHED.glob("*-small-cnn-sam-s0-*/run.json")))).read_text()
+)
+"""A real record, whose sections made-up ones have."""
 
 Settings = Mapping[str, Any]
 BUS = {"dataset": "bus", "image_size": 256}
@@ -75,7 +83,7 @@ def write_runs(folder: Path, shape: str, number: int) -> int:
         config = RunConfig.from_dict(settings)
         run = store.folder(config)
         run.mkdir(parents=True)
-        size = (run / RECORD).write_text(json.dumps(_record(config, draw).to_dict(), indent=2))
+        size = (run / RECORD).write_text(record_text(config, draw))
         (run / HISTORY).write_text("".join(json.dumps(line) + "\n" for line in _history(draw)))
         (run / PREDICTIONS).write_bytes(predicted[place % PREDICTED])
     return size
@@ -91,33 +99,26 @@ def damage(folder: Path) -> None:
     newer.write_text(newer.read_text().replace('"schema_version": 1', '"schema_version": 2'))
 
 
-def _record(config: RunConfig, draw: random.Random) -> RunRecord:
-    return RunRecord(
-        config=config,
-        status=COMPLETED,
-        suite="scale",
-        environment={
-            **{"sambench": "0.1.0", "python": "3.11.2", "torch": "2.14.1", "timm": "1.0.31"},
-            **{"torchvision": "0.29.2", "numpy": "2.4.6", "cuda": None, "gpu": None},
-            **{"device": "cpu", "cpu": "a processor", "threads": 2, "platform": "Linux"},
-            **{"git": "0123456789ab", "command": "sambench compare", "deterministic": "bitwise"},
-        },
-        data={
-            **{"fingerprint": "f" * 64, "classes": ["benign", "malignant"]},
-            **{"train": 1924, "validation": 0, "test": IMAGES},
-        },
-        final={
-            **{"epochs": EPOCHS, "stopped_by": "epochs", "target_met": None, "selection": "last"},
-            **{"selected_epoch": EPOCHS, "train": {"loss": 0.1, "accuracy": 1.0}},
-            **{"validation": None, "test": _tested(draw), "generalization_gap": draw.random() / 5},
-        },
-        cost={
-            **{"train_seconds": draw.gauss(600, 30), "evaluation_seconds": draw.gauss(9, 1)},
-            **{"overhead_seconds": draw.random(), "steps": EPOCHS * STEPS},
-            **{"gradient_evaluations": 2 * EPOCHS * STEPS, "images_per_second": 32.0},
-            **{"peak_memory_bytes": 2**30, "energy_joules": None},
-        },
-        sharpness={"epsilon_norm": 0.05, "gradient_cosine": draw.random(), "sharpness": 0.1},
+def record_text(config: RunConfig, draw: random.Random) -> str:
+    """Return the file of a made-up record, with its checksum."""
+    return sealed(json.dumps(made_up_record(config, draw).to_dict(), indent=2) + "\n")
+
+
+def made_up_record(config: RunConfig, draw: random.Random) -> RunRecord:
+    """Return a record with every section of a real one, and numbers of its own."""
+    real, final = TEMPLATE, TEMPLATE["final"]
+    cost = {
+        **{"train_seconds": draw.gauss(600, 30), "evaluation_seconds": draw.gauss(9, 1)},
+        **{"overhead_seconds": draw.random(), "steps": EPOCHS * STEPS},
+        **{"gradient_evaluations": 2 * EPOCHS * STEPS, "peak_memory_bytes": 2**30},
+    }
+    ended = {"epochs": EPOCHS, "selected_epoch": EPOCHS, "generalization_gap": draw.random() / 5}
+    return RunRecord(config=config, status=COMPLETED, suite="scale").with_sections(
+        environment=real["environment"],
+        data={**real["data"], "train": 1924, "validation": 0, "test": IMAGES},
+        final={**final, **ended, "test": {**final["test"], **_tested(draw)}},
+        cost={**real["cost"], **cost},
+        sharpness={**real["sharpness"], "gradient_cosine": draw.random()},
         hessian=_hessian(draw),
     )
 
@@ -132,15 +133,15 @@ def _tested(draw: random.Random) -> dict[str, Any]:
 
 
 def _hessian(draw: random.Random) -> dict[str, Any]:
-    top = draw.lognormvariate(3, 1)
-    sure = {"converged": True, "residual": 0.001, "upper_bound": 1.1 * top, "lowest": -0.1}
+    real, top = TEMPLATE["hessian"], draw.lognormvariate(3, 1)
+    values = [draw.lognormvariate(3, 1) for _ in range(32)]
+    trace = {"value": 3 * top, "stderr": top, "interval": [top, 5 * top]}
     return {
-        **{"definition": "batch-dominant-eigenvalue", "samples": 512, "batches": 32},
-        **{"batch_norm": "eval", "dtype": "float32", "matvecs": 900, "seconds": 60.0},
-        **{"top": {"value": top, **sure}, "fraction_negative": 0.1, "min": -1.0, "max": 9.0},
-        "trace": {"value": 3 * top, "stderr": top, "interval": [top, 5 * top], "converged": True},
+        **{key: value for key, value in real.items() if key not in STUDIES},
         **{name: draw.random() for name in ("median", "mean", "std")},
-        "batch_spectrum": {"values": [draw.random() for _ in range(32)], "converged": True},
+        "top": {**real["top"], "value": top, "values": [top], "upper_bound": 1.1 * top},
+        "trace": {**real["trace"], **trace},
+        "batch_spectrum": {**real["batch_spectrum"], "values": values},
     }
 
 

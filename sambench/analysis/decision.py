@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from statistics import median
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
 
 from sambench.analysis.comparison import Comparison
 from sambench.analysis.correlation import RankCorrelation, rank_correlation
@@ -22,6 +21,8 @@ from sambench.analysis.inference import (
     Floats,
     largest_gap,
     moments,
+    student_cdf,
+    student_quantile,
     units_to_settle,
 )
 from sambench.analysis.metrics import Metric, find_metric
@@ -150,7 +151,7 @@ def _beaten(units: Floats, place: int, design: Design, factor: float | None) -> 
     if design is FOLDS:
         enough = np.flatnonzero(found.units >= FOLDS.least_units)
         with np.errstate(invalid="ignore", divide="ignore"):
-            p: Floats = stdtr(np.maximum(found.units - 1, 1), -found.mean / found.error)
+            p: Floats = student_cdf(np.maximum(found.units - 1, 1), -found.mean / found.error)
         return bool((p[enough] * gaps.shape[1] < ALPHA).any())
     many = np.flatnonzero(found.units >= LEAST_FOR_BEST)
     return bool(len(many)) and largest_gap(gaps[:, many]) < ALPHA
@@ -163,7 +164,7 @@ def _loss(units: Floats, place: int, factor: float | None) -> float | None:
     known = found.units > 1
     if not known.all():
         return None
-    quantile = stdtrit(found.units - 1, 1 - ALPHA / gaps.shape[1])
+    quantile = student_quantile(found.units - 1, 1 - ALPHA / gaps.shape[1])
     return max(0.0, float((found.mean + quantile * found.error).max()))
 
 

@@ -10,10 +10,10 @@ import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtr, stdtrit
 
 ALPHA = 0.05
 POWER = 0.8
@@ -200,11 +200,25 @@ def largest_gap(gaps: Floats) -> float:
     return float(hits / (2 * len(flips)))
 
 
+def student_cdf(degrees: Any, t: Any) -> Any:
+    """Return P(T <= t) of Student's distribution."""
+    from scipy.special import stdtr
+
+    return stdtr(degrees, t)
+
+
+def student_quantile(degrees: Any, p: Any) -> Any:
+    """Return the t with P(T <= t) = p of Student's distribution."""
+    from scipy.special import stdtrit
+
+    return stdtrit(degrees, p)
+
+
 def student_p(found: Moments) -> Floats:
     """Return two-sided p of each mean (over folds); 1 where all differences are zero."""
     size, degrees = np.abs(found.mean), np.maximum(found.units - 1, 1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        p = 2 * stdtr(degrees, -size / found.error)
+        p = 2 * student_cdf(degrees, -size / found.error)
     exact = found.error == 0
     return np.asarray(np.where(exact, np.where(size > 0, 0.0, 1.0), p), dtype=np.float64)
 
@@ -230,7 +244,7 @@ def half_widths(found: Moments, family: int) -> Floats:
     all true differences in 86 to 90 of 100 studies, these in 94 to 96.
     """
     degrees = np.maximum(found.units - 1, 1)
-    reach: Floats = stdtrit(degrees, 1 - ALPHA / (2 * max(family, 1))) * found.error
+    reach: Floats = student_quantile(degrees, 1 - ALPHA / (2 * max(family, 1))) * found.error
     return reach
 
 
@@ -243,7 +257,7 @@ def equivalence_p(found: Moments, margin: float) -> Floats:
     """
     degrees, inside = np.maximum(found.units - 1, 1), margin - np.abs(found.mean)
     with np.errstate(invalid="ignore", divide="ignore"):
-        p = stdtr(degrees, -inside / found.error)
+        p = student_cdf(degrees, -inside / found.error)
     exact = found.error == 0
     return np.asarray(np.where(exact, np.where(inside > 0, 0.0, 1.0), p), dtype=np.float64)
 
@@ -262,7 +276,9 @@ def units_to_settle(sd: float, margin: float, family: int, least: int) -> int:
     """
     guess = max(least, 3)
     while guess < 100_000:
-        tail = stdtrit(guess - 1, 1 - ALPHA / (2 * family)) + stdtrit(guess - 1, POWER)
+        tail = student_quantile(guess - 1, 1 - ALPHA / (2 * family)) + student_quantile(
+            guess - 1, POWER
+        )
         if tail * sd / math.sqrt(guess) <= margin:
             break
         guess = max(guess + 1, int(guess * 1.02))

@@ -9,10 +9,8 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from scipy.special import stdtrit
-
 from sambench.analysis.groups import Group, Line
-from sambench.analysis.inference import ALPHA, SEEDS
+from sambench.analysis.inference import ALPHA, SEEDS, student_quantile
 from sambench.analysis.metrics import Metric, find_metric
 from sambench.analysis.units import Cell, cell_of
 from sambench.files.yaml_text import read_yaml
@@ -217,7 +215,7 @@ def replications(groups: Sequence[Group]) -> tuple[Replication, ...]:
 def _prediction(cell: Cell, *, ratio: bool) -> tuple[float | None, float | None]:
     if cell.mean is None or cell.spread is None:
         return None, None
-    reach = float(stdtrit(cell.n - 1, 1 - ALPHA / 2)) * math.sqrt(1 + 1 / cell.n)
+    reach = float(student_quantile(cell.n - 1, 1 - ALPHA / 2)) * math.sqrt(1 + 1 / cell.n)
     if ratio:
         factor = cell.spread**reach
         return cell.mean / factor, cell.mean * factor

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-from scipy.special import stdtrit
 
 from sambench.analysis.groups import LOST, Group, Line, Repeat, repeat
-from sambench.analysis.inference import ALPHA, FOLDS, SEEDS, Design, Floats
+from sambench.analysis.inference import ALPHA, FOLDS, SEEDS, Design, Floats, student_quantile
 from sambench.analysis.metrics import Metric, collapsed
 from sambench.store.record import COMPLETED, RunRecord
 
@@ -211,7 +210,7 @@ def summarize(line: Line, metric: Metric, folds: float | None = None) -> Cell:
 
 @functools.cache
 def _quantile(degrees: int) -> float:
-    return float(stdtrit(degrees, 1 - ALPHA / 2))
+    return float(student_quantile(degrees, 1 - ALPHA / 2))
 
 
 def cell_of(group: Group, line: Line, metric: Metric) -> Cell:

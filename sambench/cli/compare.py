@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import typer
 
 from sambench.cli import completion
-from sambench.cli.answers import tables_answer
+from sambench.cli.answers import plan_answer, tables_answer
 from sambench.cli.contrast import contrast
 from sambench.cli.grouping import given_options, grouped
 from sambench.cli.launch_options import Launching
@@ -202,7 +202,9 @@ def compare(
     )
     study = Study(described.suite(context) if suite is None else load_suite(suite), request, screen)
     if choice.plan:
-        output.answer(study.plan())
+        standings, coming = study.plan()
+        if output.as_json:
+            output.answer(plan_answer(study.suite.name, standings, coming))
         return
     code = study.carry_out()
     output.answer(study.answer())

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sambench.cli.answers import plan_answer, run_answer, tables_answer
+from sambench.cli.answers import run_answer, tables_answer
 from sambench.cli.launching import (
     check_datasets,
     check_models,
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sambench.cli.screen import Screen
     from sambench.config.run_config import RunConfig
     from sambench.config.suite import Suite
+    from sambench.store.status import Standing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,8 +77,12 @@ class Study:
         self.trials = tuple(run for tuning in self.tunings for run in tuning.runs)
         self._shown: tuple[RunConfig, ...] = ()
 
-    def plan(self) -> dict[str, Any]:
-        """Show what is done and what would run, and return it for a program."""
+    def plan(self) -> tuple[list[Standing], int]:
+        """Show what is done and what would run.
+
+        Returns:
+            The standing of each run, and how many final runs a search that is not done will add.
+        """
         from sambench.launch.launcher import launchers
         from sambench.store.tree import Store
 
@@ -101,7 +106,7 @@ class Study:
         undone = [s.config for s in standings if s.action in ("run", "resume", "run again")]
         warn_of_sizes(self.screen, undone, request.data)
         self._warn_of_reach()
-        return plan_answer(self.suite.name, standings, coming)
+        return standings, coming
 
     def answer(self) -> dict[str, Any]:
         """Return, for a program, the runs that were carried out and the tables shown of them."""

@@ -130,7 +130,9 @@ class Store:
         found: list[RunRecord] = []
         damaged: list[str] = []
         with _no_collection():
-            for name in self._names() if names is None else names:
+            there = self._names()
+            known = set(there)
+            for name in there if names is None else (name for name in names if name in known):
                 path = self.runs / name / RECORD
                 try:
                     found.append(self.read(path))
