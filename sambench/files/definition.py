@@ -100,6 +100,9 @@ class Section(Definition, frozen=True, kw_only=True):
     def __len__(self) -> int:
         return len(self.keys())
 
+    def __bool__(self) -> bool:
+        return True  # without this, `if section` would count its fields
+
     def keys(self) -> list[str]:
         """Return the fields that there are, by their names in the file."""
         return [
