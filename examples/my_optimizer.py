@@ -4,8 +4,8 @@ sambench check examples/my_optimizer.py
 sambench train --plugin examples/my_optimizer.py --opt half-sam --dataset phantom
 """
 
-from sambench.optim.hyperparameter import Hyperparameter
-from sambench.optim.method import EPSILON, Method, optimizer
+from sambench.optim.hyperparameter import EPSILON, Hyperparameter
+from sambench.optim.method import Method, optimizer
 
 
 @optimizer("half-sam", gradient_evaluations=2, extra_memory=2, reference="an example")

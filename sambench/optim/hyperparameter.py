@@ -7,6 +7,9 @@ from typing import Any, Generic, Protocol, TypeVar, overload
 
 from sambench.errors import ConfigError, shown
 
+EPSILON = 1e-12
+"""Added to a norm before dividing by it, as the authors of SAM, GSAM, WSAM and GCSAM do."""
+
 Value = TypeVar("Value", bound="float | str | bool")
 
 

@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 else:
     Vector = Any  # methods name it, without torch
 
-EPSILON = 1e-12
-"""Added to a norm before dividing by it, as the authors of SAM, GSAM, WSAM and GCSAM do."""
-
 
 class Oracle(Protocol):
     """Answers with the gradient of the mini-batch loss.

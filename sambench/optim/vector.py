@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from sambench.optim.method import EPSILON
+from sambench.optim.hyperparameter import EPSILON
 
 _CHUNK = 1 << 18
 """Elements per partial sum. On the CPU one float32 norm over 10^8 elements is wrong by 1e-2, over

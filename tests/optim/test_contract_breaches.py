@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from sambench.optim.contract import findings
-from sambench.optim.hyperparameter import Hyperparameter
-from sambench.optim.method import EPSILON, Method, OptimizerInfo
+from sambench.optim.hyperparameter import EPSILON, Hyperparameter
+from sambench.optim.method import Method, OptimizerInfo
 
 
 def info(method: type[Method], passes: float = 2) -> OptimizerInfo:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sambench.optim.hyperparameter import Hyperparameter
-from sambench.optim.method import EPSILON, Method, Oracle, Vector, optimizer
+from sambench.optim.hyperparameter import EPSILON, Hyperparameter
+from sambench.optim.method import Method, Oracle, Vector, optimizer
 
 
 @optimizer(

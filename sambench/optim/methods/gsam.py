@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sambench.optim.hyperparameter import Hyperparameter
-from sambench.optim.method import EPSILON, Method, Oracle, Vector, optimizer
+from sambench.optim.hyperparameter import EPSILON, Hyperparameter
+from sambench.optim.method import Method, Oracle, Vector, optimizer
 
 if TYPE_CHECKING:
     from torch import Tensor

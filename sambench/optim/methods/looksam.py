@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from sambench.optim.hyperparameter import Hyperparameter, radius
-from sambench.optim.method import EPSILON, Method, Oracle, Vector, optimizer
+from sambench.optim.hyperparameter import EPSILON, Hyperparameter, radius
+from sambench.optim.method import Method, Oracle, Vector, optimizer
 
 
 @optimizer(

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sambench.errors import ConfigError
-from sambench.optim.hyperparameter import Hyperparameter
+from sambench.optim.hyperparameter import EPSILON, Hyperparameter
 from sambench.optim.method import (
-    EPSILON,
     Method,
     Oracle,
     Parameterized,

@@ -5,9 +5,8 @@ from __future__ import annotations
 import warnings
 
 from sambench.errors import SambenchWarning
-from sambench.optim.hyperparameter import Hyperparameter, radius
+from sambench.optim.hyperparameter import EPSILON, Hyperparameter, radius
 from sambench.optim.method import (
-    EPSILON,
     Beside,
     Method,
     Oracle,
