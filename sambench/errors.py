@@ -115,10 +115,17 @@ class SambenchWarning(UserWarning):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return `": did you mean 'sam'?"` for the closest known names, or an empty string."""
+    """Return `": did you mean 'sam'?"` for the closest known names, or an empty string.
+
+    Capitals do not count: the closest name to "GCSAM" is "gcsam".
+    """
     if len(name) > LONGEST_NAME:
         return ""
-    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+    spelled: dict[str, str] = {}
+    for other in known:
+        spelled.setdefault(other.casefold(), other)
+    found = difflib.get_close_matches(name.casefold(), list(spelled), n=3, cutoff=0.5)
+    close = [spelled[match] for match in found]
     return f": did you mean {' or '.join(repr(match) for match in close)}?" if close else ""
 
 

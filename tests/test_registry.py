@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sambench.errors import PluginError, UnknownNameError
+from sambench.errors import PluginError, UnknownNameError, did_you_mean
 from sambench.registry import Registry, installed
 
 
@@ -127,3 +127,8 @@ def test_the_files_of_installed_packages_are_read_once(monkeypatch: pytest.Monke
     assert [len(installed()) for _ in range(3)] == [0, 0, 0]
     installed.cache_clear()
     assert read == ["all"]
+
+
+@pytest.mark.parametrize("name", ["GCSAM", "Gcsam", "gc-sam"])
+def test_capitals_do_not_hide_the_closest_name(name: str) -> None:
+    assert did_you_mean(name, ["adam", "gcsam"]) == ": did you mean 'gcsam'?"

@@ -233,7 +233,8 @@ def _parse(path: Path) -> tuple[dict[str, Any], dict[Keys, int]]:
     except (OSError, ValueError) as error:
         raise ConfigError(f"suite {path} cannot be read: {error}") from error
     except yaml.YAMLError as error:
-        said = "".join(c if c.isprintable() else "?" for c in " ".join(str(error).split()))
+        text = " ".join(str(error).split()).replace(' in "<unicode string>"', "")
+        said = "".join(c if c.isprintable() else "?" for c in text)
         raise ConfigError(f"suite {path} is no valid YAML: {said[:500]}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"suite {path} must be a mapping with: {', '.join(KEYS)}")
