@@ -1,8 +1,9 @@
-"""What a long measurement has finished so far, in a file, so that it goes on where it was cut."""
+"""Long measurements: what is finished is kept, and when to stop."""
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
@@ -60,3 +61,27 @@ class Journal(MutableMapping[str, Any]):
     def _write(self) -> None:
         kept = {"version": VERSION, "identity": self._identity, "entries": self._entries}
         write_json(self._path, kept)
+
+
+class OutOfTime(Exception):
+    """The minutes are over; what is finished is kept."""
+
+
+class Deadline:
+    """The end of some minutes from now on.
+
+    Args:
+        minutes: How many; None for as long as it takes.
+    """
+
+    def __init__(self, minutes: float | None = None) -> None:
+        self._end = None if minutes is None else time.monotonic() + 60 * minutes
+
+    def check(self) -> None:
+        """Stop here if the minutes are over.
+
+        Raises:
+            OutOfTime: If they are.
+        """
+        if self._end is not None and time.monotonic() >= self._end:
+            raise OutOfTime

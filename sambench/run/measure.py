@@ -14,7 +14,7 @@ from sambench.config.study_settings import INTERPOLATIONS, LANDSCAPE, merged
 from sambench.curvature.memory import share_memory
 from sambench.errors import CurvatureError
 from sambench.run.curvature import measure_hessian, subject_of, weights_of
-from sambench.run.deadline import Deadline, OutOfTime
+from sambench.run.journal import Deadline, OutOfTime
 from sambench.run.single_run import Paths
 from sambench.run.studies import study, study_interpolation
 from sambench.store.artifacts import read_weights

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from sambench.config.study_settings import DENSITY, LANDSCAPE, SHARPNESS, Section, Studies
-from sambench.run.deadline import Deadline
+from sambench.run.journal import Deadline
 from sambench.run.studies.density import study_density
 from sambench.run.studies.landscape import study_interpolation, study_picture
 from sambench.run.studies.sharpness import study_sharpness

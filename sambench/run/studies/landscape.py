@@ -15,7 +15,7 @@ from sambench.config.study_settings import Section, Studies
 from sambench.curvature import Landscape
 from sambench.curvature.vectors import Progress as CountProgress
 from sambench.files.arrays import PartialRows, write_arrays
-from sambench.run.deadline import Deadline
+from sambench.run.journal import Deadline
 from sambench.run.studies.subject import (
     Progress,
     Subject,
