@@ -75,6 +75,7 @@ def compiled_in_place(model: Embedded) -> Loss:
 WAYS = [by_parts, compiled_loss, compiled_model, compiled_in_place]
 
 
+@pytest.mark.not_nudged
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", ["asam", "sam-on"])
 @pytest.mark.parametrize("way", WAYS, ids=[way.__name__ for way in WAYS])
@@ -105,6 +106,7 @@ def test_what_was_not_seen_is_told_once() -> None:
     assert len(told) == 1
 
 
+@pytest.mark.not_nudged
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("make", [torch.jit.script, lambda m: torch.jit.trace(m, batch()[0])])
 def test_scripts_keep_the_statistics_of_the_clean_pass(make: Any) -> None:

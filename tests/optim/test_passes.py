@@ -119,6 +119,7 @@ def test_leaving_the_loop_early_leaves_the_weights_alone() -> None:
     assert torch.equal(flat(model), flat(fresh))
 
 
+@pytest.mark.not_nudged
 def test_clipping_what_wsam_does_not_apply_as_a_gradient_is_refused() -> None:
     model = network()
     optimizer = build("wsam", model.parameters(), "sgd", lr=0.1)

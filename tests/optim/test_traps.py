@@ -168,6 +168,7 @@ def test_clipping_shortens_the_direction_and_does_not_turn_it(info: OptimizerInf
     torch.testing.assert_close(*directions, rtol=0, atol=1e-7)
 
 
+@pytest.mark.not_nudged
 @of(REGISTRY)
 def test_gradients_from_before_a_step_are_refused_until_they_are_cleared(
     info: OptimizerInfo,
