@@ -15,6 +15,12 @@ import torch
 
 from sambench.cli import main
 
+SMALL = (
+    *("--dataset", "phantom", "--size", "32", "--model", "small-cnn"),
+    *("--epochs", "1", "--device", "cpu"),
+)
+"""Options of the smallest run, on the phantoms that tests share."""
+
 
 @dataclass(frozen=True)
 class Outcome:

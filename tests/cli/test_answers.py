@@ -9,24 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sambench.store.tree import Store
+from tests.cli.conftest import SMALL
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Call, Outcome
     from tests.conftest import RecordMaker
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "my_optimizer.py"
-SMALL = (
-    "--dataset",
-    "phantom",
-    "--size",
-    "32",
-    "--model",
-    "small-cnn",
-    "--epochs",
-    "1",
-    "--device",
-    "cpu",
-)
 CURVATURE = ("--samples", "16", "--set", "max_matvecs=8", "--device", "cpu")
 RUN = {"id", "name", "path", "status", "error", "final", "cost", "sharpness", "hessian"}
 

@@ -23,24 +23,13 @@ from sambench.cli import main
 from sambench.config.curvature_settings import HessianSettings
 from sambench.data.prepared import open_prepared
 from sambench.store.tree import Store
+from tests.cli.conftest import SMALL
 
 pytestmark = pytest.mark.slow
 if TYPE_CHECKING:
     from tests.conftest import BusFolder, RecordMaker
 
 WORKBOOK = "BIRADS&FOLD.xlsx"
-SMALL = (
-    "--dataset",
-    "phantom",
-    "--size",
-    "32",
-    "--model",
-    "small-cnn",
-    "--epochs",
-    "1",
-    "--device",
-    "cpu",
-)
 BEYOND_REACH = (
     "small-cnn on phantom: 2 seeds cannot show any difference between optimizers; it takes 6 "
     "(`--seeds 6`, or `seeds: 6` in the suite).\n"
