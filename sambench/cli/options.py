@@ -59,8 +59,8 @@ SizeOption = Annotated[
         "--size",
         min=8,
         metavar="PIXELS",
-        help="Side of the images, where several sizes are prepared.",
-        show_default="the one prepared",
+        help="Side of the images.",
+        show_default="the dataset's own",
     ),
 ]
 EpochsOption = Annotated[

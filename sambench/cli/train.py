@@ -22,6 +22,7 @@ from sambench.cli.options import (
     BatchSizeOption,
     CaptureOption,
     CompileOption,
+    DataOption,
     DatasetOption,
     DeviceOption,
     EpochsOption,
@@ -30,7 +31,9 @@ from sambench.cli.options import (
     PluginOption,
     PretrainedOption,
     RateOption,
+    ResultsOption,
     SetOption,
+    SizeOption,
     WeightsOption,
 )
 
@@ -84,8 +87,16 @@ class Run:
     settings: SetOption = None
     capture: CaptureOption = None
     compile: CompileOption = None
-    stop: Annotated[str, typer.Option("--stop", hidden=True)] = "epochs"
-    image_size: Annotated[int | None, typer.Option("--size", min=8, hidden=True)] = None
+    stop: Annotated[
+        str,
+        typer.Option(
+            "--stop",
+            metavar="RULE",
+            help="When to stop before the last epoch, as train-accuracy or patience=5; see "
+            "`sambench list settings`.",
+        ),
+    ] = "epochs"
+    image_size: SizeOption = None
 
     def config(self, context: typer.Context, data: Path, replicas: int) -> RunConfig:
         """Return the run that the options describe.
@@ -117,9 +128,16 @@ class Place:
     panel: ClassVar[str] = PLACE
     device: DeviceOption = None
     plugin: PluginOption = None
-    devices: Annotated[str | None, typer.Option("--devices", hidden=True)] = None
-    data: Annotated[Path, typer.Option("--data", hidden=True)] = DATA
-    results: Annotated[Path, typer.Option("--results", hidden=True)] = RESULTS
+    devices: Annotated[
+        str | None,
+        typer.Option(
+            "--devices",
+            metavar="DEVICE,...",
+            help="Train one run on several devices together, as cuda:0,cuda:1.",
+        ),
+    ] = None
+    data: DataOption = DATA
+    results: ResultsOption = RESULTS
 
 
 @grouped
@@ -133,10 +151,6 @@ def train(
     Examples:
       sambench train --dataset phantom --model small-cnn --opt gcsam
       sambench train --opt sam --set rho=0.1 --set stop.patience=5
-
-    Not listed below: --devices cuda:0,cuda:1 trains on several devices together; --data and
-    --results name folders other than data/prepared and results; --stop and --size are short for
-    settings.
     """
     from sambench.launch import together
     from sambench.run.sinks import check_sinks

@@ -257,7 +257,7 @@ def test_devices_that_make_no_sense(
 
 def test_events_survive_the_wire(make_manifest: ManifestMaker) -> None:
     (config,) = make_manifest().configs
-    sizes = {"train": 5, "validation": 0, "test": 2, "classes": 2, "parameters": 7}
+    sizes = {"images": {"a": [3, 0, 1], "b": [2, 0, 1]}, "parameters": 7, "weights": None}
     told: list[Event] = [
         Started(config=config, device="cpu", resumed_at=None, **sizes),
         Tick(epoch=1, epochs=2, step=3, steps=4, loss=0.5, accuracy=0.25, images_per_second=9.0),
