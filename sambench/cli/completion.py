@@ -58,6 +58,12 @@ def _models(context: typer.Context, incomplete: str) -> Iterator[Named]:
 
 
 @_silent
+def splits(context: typer.Context, incomplete: str) -> Iterator[Named]:
+    """Ways to set test images apart."""
+    return ((name, "") for name in SPLITS)
+
+
+@_silent
 def sources(context: typer.Context, incomplete: str) -> Iterator[Named]:
     """Datasets that can be prepared."""
     from sambench.data.source import sources as registry

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,17 +37,34 @@ class Gathered:
     planned: tuple[RunConfig, ...] = ()
 
 
-def gather(patterns: Sequence[str], store: Store, data: Path) -> Gathered:
+def gather(
+    patterns: Sequence[str], store: Store, data: Path, where: Sequence[str] = ()
+) -> Gathered:
     """Return the runs that are asked for; trials of a search are none.
 
     Args:
         patterns: A suite (file or name), or names, ids and shell patterns of runs; none for all.
         store: Where the records are.
         data: Folder of the prepared datasets, which tells image sizes and folds.
+        where: Settings that the runs must have, each as KEY=VALUE.
 
     Raises:
         UserError: If nothing is found.
     """
+    found = _gather(patterns, store, data)
+    if not where:
+        return found
+    from sambench.config.arguments import where_pattern
+
+    wanted = where_pattern(where)
+    records = tuple(record for record in found.records if wanted.matches(record.config))
+    if not records:
+        raise UserError(f"no run has {wanted}; `sambench list runs` shows all")
+    planned = tuple(config for config in found.planned if wanted.matches(config))
+    return replace(found, records=records, planned=planned)
+
+
+def _gather(patterns: Sequence[str], store: Store, data: Path) -> Gathered:
     from sambench.config.suite_file import shipped_suites
 
     alone = patterns[0] if len(patterns) == 1 else ""

@@ -17,7 +17,7 @@ from sambench.cli.grouping import grouped
 from sambench.cli.hessian_options import Doing, Measured
 from sambench.cli.launch_options import choose_launcher
 from sambench.cli.launching import expanded
-from sambench.cli.options import Output, Place
+from sambench.cli.options import Output, Place, WhereOption
 from sambench.cli.study_options import Around, show_studies
 from sambench.errors import ConfigError
 
@@ -45,6 +45,7 @@ def hessian(
     doing: Doing,
     place: Place,
     output: Output,
+    where: WhereOption = None,
 ) -> None:
     """Measure how sharp a run's minimum is: eigenvalues and trace of the Hessian, with errors.
 
@@ -58,6 +59,8 @@ def hessian(
     given = measured.given()
     screen, results = output.screen(), place.results
     groups, damaged = _groups(screen, runs, given, place.data, results)
+    if where:
+        groups = _with_settings(groups, where)
     from sambench.cli.study import INTERRUPTED
     from sambench.store.tree import Store
 
@@ -73,6 +76,23 @@ def hessian(
         screen.listing(RUN_HEADINGS, map(run_row, found), "curvature")
     output.answer(runs_answer(store, found))
     raise typer.Exit(code)
+
+
+def _with_settings(
+    groups: Sequence[tuple[list[RunRecord], Measurement]], where: Sequence[str]
+) -> list[tuple[list[RunRecord], Measurement]]:
+    """Return the runs that have the settings.
+
+    Raises:
+        ConfigError: If none has.
+    """
+    from sambench.config.arguments import where_pattern
+
+    wanted = where_pattern(where)
+    kept = [([r for r in group if wanted.matches(r.config)], asked) for group, asked in groups]
+    if not any(group for group, _ in kept):
+        raise ConfigError(f"no run has {wanted}; `sambench list runs` shows all")
+    return kept
 
 
 def _groups(

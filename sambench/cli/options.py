@@ -23,6 +23,16 @@ DATA, RESULTS = Path("data/prepared"), Path("results")
 RUN, PLACE, OUTPUT = "The run", "Where", HELP_PANEL
 """Titles of groups of options in the help."""
 
+WhereOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--where",
+        metavar="KEY=VALUE",
+        help="Only runs with this setting, as optimizer=sam or rho=0.1. Repeatable.",
+        rich_help_panel="Which runs",
+        autocompletion=completion.settings,
+    ),
+]
 DataOption = Annotated[
     Path,
     typer.Option(
@@ -61,6 +71,16 @@ SizeOption = Annotated[
         metavar="PIXELS",
         help="Side of the images.",
         show_default="the dataset's own",
+    ),
+]
+SplitOption = Annotated[
+    str,
+    typer.Option(
+        "--split",
+        metavar="NAME",
+        help="How test images are set apart: holdout, folds, authors, kfold-5, grouped-5, "
+        "patient-5 or centre:NAME.",
+        autocompletion=completion.splits,
     ),
 ]
 EpochsOption = Annotated[

@@ -13,7 +13,7 @@ import typer
 
 from sambench.cli import completion
 from sambench.cli.grouping import grouped
-from sambench.cli.options import Output, Place
+from sambench.cli.options import Output, Place, WhereOption
 from sambench.cli.report_inputs import MOST_RUNS_DRAWN
 
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ def report(
             autocompletion=completion.runs_and_suites,
         ),
     ] = None,
+    where: WhereOption = None,
 ) -> None:
     """Write answer, tables, figures and methods from stored records alone.
 
@@ -112,7 +113,7 @@ def report(
     from sambench.store.tree import Store
 
     store, screen = Store(place.results), output.screen()
-    found = gather(patterns or (), store, place.data)
+    found = gather(patterns or (), store, place.data, where or ())
     gc.freeze()  # they stay to the end: no need to look for garbage among them again and again
     if len(found.records) > MOST_RUNS_DRAWN:
         gc.disable()  # without figures hardly anything is garbage before the end

@@ -34,6 +34,7 @@ from sambench.cli.options import (
     ResultsOption,
     SetOption,
     SizeOption,
+    SplitOption,
     WeightsOption,
 )
 
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from sambench.config.run_config import RunConfig
 
 OPTIONS = {
-    **{key: f"--{key}" for key in ("dataset", "model", "epochs", "lr", "seed", "stop")},
+    **{key: f"--{key}" for key in ("dataset", "model", "split", "epochs", "lr", "seed", "stop")},
     **{"optimizer": "--opt", "batch_size": "--batch-size", "image_size": "--size"},
     **{"pretrained": "--pretrained", "weights": "--weights"},
     **{"capture": "--capture", "compile": "--compile"},
@@ -73,6 +74,7 @@ class Run:
             autocompletion=completion.optimizers,
         ),
     ] = "adam"
+    split: SplitOption = "holdout"
     epochs: EpochsOption = 50
     batch_size: BatchSizeOption = 16
     lr: RateOption = 1e-4

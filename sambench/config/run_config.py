@@ -85,7 +85,7 @@ AFTERWARDS = ("shifts",)
 
 ADDED = (
     *("label_noise", "kernels", "weights", "warmup"),
-    *("label_smoothing", "class_weights", "sampler", "decay"),
+    *("label_smoothing", "class_weights", "sampler", "decayed"),
 )
 """Fields that came after runs were stored: at their default they are no part of the id, so that
 these keep theirs."""
@@ -242,11 +242,11 @@ class RunConfig(Definition, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             "replacement, each class equally often in the mean."
         ),
     ] = "shuffled"
-    decay: Annotated[
+    decayed: Annotated[
         Literal["all", "matrices"],
         about(
-            '"matrices" leaves biases, norms and position embeddings out of the weight decay, as '
-            "transformers are usually trained."
+            'What the weight decay acts on: "matrices" leaves out biases, norms and position '
+            "embeddings, as transformers are usually trained."
         ),
     ] = "all"
     augmentation: Annotated[
@@ -378,8 +378,8 @@ class RunConfig(Definition, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     def _check_combinations(self) -> None:
         if self.weights and self.pretrained:
             raise ConfigError("pretrained and weights both say where to start; keep one")
-        if self.decay == "matrices" and not self.optimizer.get("weight_decay"):
-            raise ConfigError("decay=matrices needs a weight decay; set weight_decay too")
+        if self.decayed == "matrices" and not self.optimizer.get("weight_decay"):
+            raise ConfigError("decayed=matrices needs a weight decay; set weight_decay too")
         if self.sampler == "balanced" and self.replicas > 1:
             raise ConfigError("sampler=balanced is for one process; leave out --devices")
         if self.warmup and self.schedule == "onecycle":

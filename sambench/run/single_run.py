@@ -122,7 +122,7 @@ def build_optimizer(
     name, base = str(settings.pop("name")), str(settings.pop("base"))
     apart = parallel if config.perturbation == "per-replica" else None
     parameters: Any = model.parameters()
-    if config.decay == "matrices":
+    if config.decayed == "matrices":
         parameters = decayed_matrices(model, settings["weight_decay"])
     return build(name, parameters, base, model=model, per_replica=apart, **settings)
 

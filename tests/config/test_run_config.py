@@ -39,7 +39,6 @@ OTHER_VALUES: dict[str, Any] = {
     "precision": "bf16",
     "seed": 1,
     "label_noise": 0.2,
-    "weights": "0" * 64,
     "warmup": 1,
     "label_smoothing": 0.1,
     "class_weights": "balanced",
@@ -89,7 +88,7 @@ def test_the_defaults() -> None:
         "label_smoothing": 0.0,
         "class_weights": "none",
         "sampler": "shuffled",
-        "decay": "all",
+        "decayed": "all",
         "augmentation": "none",
         "normalization": "unit",
         "precision": "fp32",
@@ -137,7 +136,7 @@ def test_every_field_changes_the_id(field: str) -> None:
 def test_the_test_of_fields_is_complete() -> None:
     names = set(RunConfig.__struct_fields__)
     replicas = {"replicas", "perturbation", "batch_norm"}
-    assert names == {*OTHER_VALUES, *replicas, "validation", "shifts", "decay", *EXECUTION}
+    assert names == {*OTHER_VALUES, *replicas, "validation", "shifts", "decayed", "weights", *EXECUTION}
 
 
 def test_what_is_measured_afterwards_does_not_change_the_id() -> None:
@@ -252,7 +251,7 @@ def test_a_missing_key(key: str) -> None:
         ("dataset", ["phantom", "bus"], NAME),
         ("model", 18, "a name"),
         ("split", 5, "a name"),
-        ("schedule", "linear", "constant, cosine, step, onecycle"),
+        ("schedule", "warm", "constant, cosine, step, onecycle"),
         ("augmentation", "crop", "none, flip-shift, pad-crop-flip, standard, papers"),
         ("normalization", None, "unit, standard, imagenet, pretrained"),
         ("precision", 64, "fp32, tf32, bf16"),
@@ -453,7 +452,7 @@ def test_how_steps_are_executed_does_not_rename_a_run() -> None:
         ({"weights": "w.safetensors"}, "64 hexadecimal digits"),
         ({"warmup": 50}, "warmup=50 is not allowed with epochs=50"),
         ({"warmup": 1, "schedule": "onecycle"}, "warms up by itself"),
-        ({"decay": "matrices"}, "needs a weight decay"),
+        ({"decayed": "matrices"}, "needs a weight decay"),
         ({"sampler": "balanced", "replicas": 2}, "for one process"),
     ],
 )
@@ -462,7 +461,12 @@ def test_settings_that_do_not_go_together(given: dict[str, Any], said: str) -> N
         config(**given)
 
 
+def test_other_weights_are_another_run() -> None:
+    ids = {config(weights=given).id for given in (None, "0" * 64, "1" * 64)}
+    assert len(ids | {config(pretrained=True).id}) == 4
+
+
 def test_leaving_vectors_out_of_the_decay_is_another_run() -> None:
     optimizer = {"name": "sam", "weight_decay": 0.01}
-    one, other = (config(optimizer=optimizer, decay=decay) for decay in ("all", "matrices"))
+    one, other = (config(optimizer=optimizer, decayed=decayed) for decayed in ("all", "matrices"))
     assert one.id != other.id

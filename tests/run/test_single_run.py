@@ -110,7 +110,7 @@ def test_a_run_starts_from_kept_weights_and_says_what_fitted(paths: Paths, tmp_p
         {"schedule": "step", "warmup": 1},
         {"schedule": "onecycle"},
         {"normalization": "pretrained"},
-        {"optimizer": {"name": "sam", "weight_decay": 0.1}, "decay": "matrices"},
+        {"optimizer": {"name": "sam", "weight_decay": 0.1}, "decayed": "matrices"},
     ],
     ids=str,
 )
@@ -136,7 +136,7 @@ def usual_weights(
 def test_decay_of_matrices_leaves_vectors_alone() -> None:
     """The rule of timm: whatever has one dimension or is a bias is not decayed."""
     optimizer = {"name": "sam", "base": "sgd", "weight_decay": 0.5}
-    config = config_of(optimizer=optimizer, decay="matrices", model="resnet18")
+    config = config_of(optimizer=optimizer, decayed="matrices", model="resnet18")
     model = build_network(config, 2, CPU)
     names = {id(value): name for name, value in model.named_parameters()}
     decayed = {}
