@@ -113,7 +113,10 @@ def test_a_group_of_options_is_one_parameter() -> None:
     ("words", "said"),
     [
         (("trian",), "No such command 'trian'. Did you mean 'train'?"),
-        (("train", "--optt", "sam"), "No such option: --optt (Possible options: --opt, --split, --stop)"),
+        (
+            ("train", "--optt", "sam"),
+            "No such option: --optt (Possible options: --opt, --split, --stop)",
+        ),
     ],
 )
 def test_a_wrong_command_or_option(call: Call, words: tuple[str, ...], said: str) -> None:

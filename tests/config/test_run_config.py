@@ -136,7 +136,15 @@ def test_every_field_changes_the_id(field: str) -> None:
 def test_the_test_of_fields_is_complete() -> None:
     names = set(RunConfig.__struct_fields__)
     replicas = {"replicas", "perturbation", "batch_norm"}
-    assert names == {*OTHER_VALUES, *replicas, "validation", "shifts", "decayed", "weights", *EXECUTION}
+    assert names == {
+        *OTHER_VALUES,
+        *replicas,
+        "validation",
+        "shifts",
+        "decayed",
+        "weights",
+        *EXECUTION,
+    }
 
 
 def test_what_is_measured_afterwards_does_not_change_the_id() -> None:
