@@ -16,8 +16,6 @@ PAGE = Path(__file__).parents[2] / "docs" / "coming-from-another-library.md"
 ROWS = [line.split(" | ") for line in PAGE.read_text().splitlines() if line.startswith("| ")][1:]
 CODE = re.compile(r"`([A-Z]\w+\(model\.[^`]+\))`")
 HERE = sorted({code for row in ROWS for code in CODE.findall(row[1])})
-    {code for row in ROWS for code in re.findall(r"`([A-Z]\w+\(model\.[^`]+\))`", row[1])}
-)
 
 
 def test_the_page_has_lines_of_five_libraries() -> None:
