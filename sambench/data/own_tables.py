@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sambench.data.class_folders import part_of, present, refuse_misspelled
+from sambench.data.class_folders import part_of, refuse_misspelled
+from sambench.data.family import make_listing
 from sambench.data.folders import SUFFIXES, find_files, is_circle, natural, without_suffix
 from sambench.data.problems import Problems, some
 from sambench.data.source import Fact, Listing, Sample, Setting
@@ -35,7 +36,6 @@ class _Named:
     table: Table
     columns: Mapping[str, str]
     labels: Mapping[str, str]
-    similar: bool
 
     def cell(self, row: Row, what: str) -> str | None:
         return row.cells[self.columns[what]]
@@ -60,11 +60,11 @@ def _read(table: Table, options: Mapping[str, Setting]) -> _Named:
             columns[part] = found
     pairs = [pair.partition(":") for pair in str(options["labels"]).split(",") if ":" in pair]
     labels = {key.strip().casefold(): name.strip() for key, _, name in pairs}
-    return _Named(table=table, columns=columns, labels=labels, similar=options["similar"] == "keep")
+    return _Named(table=table, columns=columns, labels=labels)
 
 
 def list_labelled(
-    root: Path, path: Path, options: Mapping[str, Setting], classes: Sequence[str] | None
+    root: Path, path: Path, options: Mapping[str, Setting], classes: Sequence[str]
 ) -> Listing:
     """Return the listing of the images that a table names.
 
@@ -72,7 +72,7 @@ def list_labelled(
         root: Folder that the files are relative to.
         path: The table.
         options: Names of columns and of labels, as the user gave them.
-        classes: The only ones that are wanted, in label order; all that occur otherwise.
+        classes: The only ones that are wanted, in label order; all that occur if there are none.
 
     Raises:
         DataError: If columns, files, labels, groups or folds are at fault; names all that are.
@@ -83,39 +83,38 @@ def list_labelled(
     label = named.columns["label"]
     spelled = {str(row.cells[label]).casefold(): str(row.cells[label]) for row in table.rows[::-1]}
     found = sorted(spelled.values(), key=natural)
-    if not named.similar and classes is None:
+    if options["similar"] != "keep" and not classes:
         refuse_misspelled(found, table.path)
     chosen = classes or found
     _refuse_unknown(chosen, spelled, table)
     wanted = {name.casefold() for name in chosen}
-    others = [row for row in table.rows if str(row.cells[label]).casefold() not in wanted]
-    mine = tuple(row for row in table.rows if str(row.cells[label]).casefold() in wanted)
-    kept = replace(table, rows=mine)
+    mine: list[Row] = []
+    others: list[Row] = []
+    for row in table.rows:
+        (mine if str(row.cells[label]).casefold() in wanted else others).append(row)
+    kept = replace(table, rows=tuple(mine))
     rows = labelled_rows(kept, named.columns["file"], label, chosen, problems)
     samples, missing = _samples(root, replace(named, table=kept), rows, problems)
     problems.check()
     if not samples and missing:
         raise _no_file(root, table, missing, len(rows))
-    ordered = tuple(samples[id] for id in sorted(samples, key=natural))
-    there, absent = present(chosen, ordered, root)
-    facts = {fact for sample in ordered for fact in sample.facts}
+    facts = {fact for sample in samples.values() for fact in sample.facts}
     left = Counter(str(row.cells[label]) for row in others)
     paths = [_path(root, str(named.cell(row, "file")), row, Problems()) for row in others]
-    passed = {
-        path.relative_to(root).as_posix(): "of a class that was not chosen"
-        for path in paths
-        if path
-    }
-    return Listing(
-        root=root,
-        layout=table.path.name,
-        classes=there,
-        samples=ordered,
+    return make_listing(
+        root,
+        table.path.name,
+        chosen,
+        [samples[id] for id in sorted(samples, key=natural)],
         columns=tuple(fact for fact in ("patient", "fold", "part") if fact in facts),
-        notes=(*absent, *_notes(named, left)),
+        notes=tuple(_notes(named, left)),
         checksums={table.path.name: table.sha256},
         missing=tuple(missing),
-        passed=passed,
+        passed={
+            path.relative_to(root).as_posix(): "of a class that was not chosen"
+            for path in paths
+            if path
+        },
         unlisted=f"not listed in {table.path.name}",
     )
 
@@ -130,11 +129,8 @@ def _with_labels(named: _Named, problems: Problems) -> Table:
     written = Counter(str(row.cells[column]) for row in table.rows)
     for separator in "|;,":
         several = [label for label in written if separator in label]
-        alone = [
-            label
-            for label in several
-            if {p.strip() for p in label.split(separator)} & written.keys()
-        ]
+        parts = {label: {part.strip() for part in label.split(separator)} for label in several}
+        alone = [label for label in several if parts[label] & written.keys()]
         if alone or (separator == "|" and len(several) > 1):
             first = (alone or several)[0]
             raise DataError(
@@ -147,28 +143,24 @@ def _with_labels(named: _Named, problems: Problems) -> Table:
         label = row.cells[column]
         thing = f"{named.cell(row, 'file')} has {label!r} (row {row.number})"
         if label is None or label.casefold() in BLANK:
-            problems.add(
-                f"rows of {table.path} without a label", thing, "fill it in or delete them"
-            )
+            kind = f"rows of {table.path} without a label"
+            problems.add(kind, thing, "fill it in or delete them")
             continue
         if re.fullmatch(r"[-+]?\d*\.\d+(e[-+]?\d+)?", label.lower()):
             if whole_number(label) is None:
                 kind = f"labels in {table.path} that are fractions rather than classes"
                 problems.add(kind, thing, "give class names")
             label = str(whole_number(label))
-        rows.append(
-            replace(row, cells={**row.cells, column: named.labels.get(label.casefold(), label)})
-        )
+        label = named.labels.get(label.casefold(), label)
+        rows.append(replace(row, cells={**row.cells, column: label}))
     return replace(table, rows=tuple(rows))
 
 
 def _refuse_unknown(chosen: Sequence[str], spelled: Mapping[str, str], table: Table) -> None:
-    problems = Problems()
+    problems, there = Problems(), some(sorted(spelled.values()))
     for label in chosen:
         if label.casefold() not in spelled:
-            kind = (
-                f"classes without a row in {table.path}, which has {some(sorted(spelled.values()))}"
-            )
+            kind = f"classes without a row in {table.path}, which has {there}"
             problems.add(kind, label, "correct `--set classes`")
     problems.check()
 

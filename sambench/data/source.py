@@ -21,7 +21,6 @@ Setting = bool | int | float | str
 PARTS = ("train", "validation", "test")
 """Values of the fact "part": what the authors of a release meant an image for."""
 
-
 NO_FACTS: Mapping[str, Fact] = MappingProxyType({})
 """One for all samples without facts, of which there may be very many."""
 
@@ -34,7 +33,7 @@ class Sample:
         id: Unique in the dataset, e.g. "benign(0)".
         path: The image file, or the archive that holds it with others.
         file: The same, relative to the listing's root, with forward slashes.
-        label: Class name.
+        label: Class name; "" while only a table can tell it.
         facts: What else the source says of it, by column: "patient" keeps images together in
             splits, "part" is one of `PARTS`, "fold" an integer; centre, reader grades ...
         pixels: (H, W) or (H, W, 3), where `path` is an archive of many images; else None.
@@ -63,14 +62,13 @@ class Listing:
     Attributes:
         root: Folder that the samples' `file` is relative to.
         layout: One phrase that names the layout found, e.g. "GDPH/ and SYSUCC/ beside a workbook".
-        classes: Class names in label order (label 0 first).
+        classes: In label order.
         samples: In a fixed order that does not depend on the file system.
         columns: Names of the facts, in the order of `samples.csv`.
         notes: Oddities that were kept and should be known, one sentence each.
         checksums: sha256 of each file that is not an image (workbook, CSV), by name.
         missing: Ids that are listed but have no image file; preparation refuses or records them.
-        passed: Why a file, relative to the root, is not read, where a source knows more than that
-            its kind or folder is not.
+        passed: Why a file, relative to the root, is not read, where more is known than its kind.
         unlisted: The same for all other images beside those that are read, e.g. "masks".
     """
 
@@ -88,15 +86,7 @@ class Listing:
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
-    """A setting of one source, e.g. the number of phantom images.
-
-    Attributes:
-        default: Its type is the setting's type, unless there are choices.
-        help: What it does.
-        minimum: Of a number.
-        maximum: Of a number.
-        choices: All values there are, where it is one of a few.
-    """
+    """A setting of one source; the default's type is its own, unless there are choices."""
 
     default: Setting
     help: str
@@ -105,11 +95,7 @@ class Option:
     choices: tuple[Setting, ...] = ()
 
     def read(self, value: Setting | None, what: str) -> Setting:
-        """Return the value in the setting's type.
-
-        Args:
-            value: As the user gave it.
-            what: Names the setting and its value in a message.
+        """Return the value in the setting's type; `what` names both in a message.
 
         Raises:
             ConfigError: If it is no choice, no number, or out of range.
@@ -157,7 +143,7 @@ class Request:
     Attributes:
         table: The workbook or CSV that lists the images, if the user named one.
         folder: The folder that holds the images, if the user named one.
-        test: Another one whose images are the test part.
+        test: Another one, whose images are the test part.
         raw: Folder in which a source that makes or downloads its images may put them.
         options: The source's own settings, complete (see `Source.resolve`).
         image_size: Side that the images will be prepared at, for a source that has several.
@@ -182,7 +168,7 @@ class Source:
         summary: One line: what it is and how many images.
         scan: Finds the images on disk (or makes them) and returns the listing.
         image_size: Side in pixels that `prepare` uses unless told otherwise.
-        classes: All classes that it can have, in label order; none where the user's files tell.
+        classes: All that it can have, in label order; none where the user's files tell.
         options: Settings of this source alone, by name.
         obtain: Where it comes from: what is downloaded, or what the user does by hand.
         reference: The paper or data release to cite.

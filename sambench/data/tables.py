@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from itertools import zip_longest
 from pathlib import Path
 
 from sambench.data.problems import Problems, some
@@ -27,15 +28,7 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A table as text, without its empty rows.
-
-    Attributes:
-        path: Its file.
-        place: What to call it in a message.
-        sha256: Of the file.
-        columns: As its first row spells them.
-        rows: In order.
-    """
+    """A table as text, without its empty rows; `place` names it in messages."""
 
     path: Path
     place: str
@@ -65,11 +58,7 @@ class Table:
 
 
 def read_table(path: Path, sheet: str | None = None) -> Table:
-    """Read a CSV file (commas, semicolons or tabs), or one sheet of a workbook.
-
-    Args:
-        path: The file.
-        sheet: Title of the sheet, whatever its case; the first unless it is named.
+    """Read a CSV file or a sheet of a workbook: the first unless it is named.
 
     Raises:
         DataError: If the file cannot be read, is neither, or has two columns of one name.
@@ -90,9 +79,10 @@ def read_table(path: Path, sheet: str | None = None) -> Table:
     twice = [name for name, count in Counter(map(_plain, header)).items() if name and count > 1]
     if twice:
         raise DataError(f"columns of one name in {place}: {some(twice)}; rename one of each")
+    lines = (zip_longest(header, map(_text, line[: len(header)])) for line in grid[1:])
     rows = (
-        Row(number=number, cells={c: t for c, t in _cells(header, line) if c})
-        for number, line in enumerate(grid[1:], start=2)
+        Row(number=number, cells={str(column): text for column, text in line if column})
+        for number, line in enumerate(lines, start=2)
     )
     return Table(
         path=path,
@@ -114,13 +104,7 @@ def labelled_rows(
 ) -> dict[str, tuple[str, Row]]:
     """Return class and row of each id; what is wrong with a row goes to `problems`.
 
-    Args:
-        table: With both columns.
-        id_column: Holds the ids, or names of image files.
-        label_column: Holds class names in any case.
-        classes: The only ones allowed.
-        problems: Receives rows without an id, ids twice, and labels that are no class.
-        id_of: Makes an id of what stands in the column.
+    Ids may be names of files, of which `id_of` makes ids, and class names in any case.
     """
     spelled = {label.casefold(): label for label in classes}
     rows: dict[str, tuple[str, Row]] = {}
@@ -186,11 +170,6 @@ def _workbook_grid(path: Path, data: bytes, sheet: str | None) -> tuple[str, Gri
         f"no sheet {sheet!r} in {path}, which has {titles}; "
         f"rename the sheet that lists the images to {sheet!r}"
     )
-
-
-def _cells(header: Sequence[str], line: Sequence[object]) -> list[tuple[str, str | None]]:
-    padded = [*line, *[None] * (len(header) - len(line))]
-    return [(column, _text(cell)) for column, cell in zip(header, padded, strict=False)]
 
 
 def _text(cell: object) -> str | None:

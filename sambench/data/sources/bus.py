@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from sambench.data.folders import Found, describe, find_images, image_id, natural
+from sambench.data.folders import describe, find_images, image_id, natural
 from sambench.data.problems import Problems, some
 from sambench.data.source import Fact, Listing, Request, Sample, Source, sources
 from sambench.data.tables import Row, Table, read_fold, read_table
@@ -52,12 +52,16 @@ def scan(request: Request) -> Listing:
     table = _read_table(path)
     layout, images = _find(root, problems)
     rows = _rows_by_id(table, problems)
-    centres = _centres(images, rows)
+    centres = {id: found.facts["centre"] for id, found in images.items()}
+    if rows.keys() == RELEASE.keys() and not any(centres.values()):
+        centres = {**RELEASE}
     facts = {id: _facts(id, row, centres, table, problems) for id, row in rows.items()}
     ids = sorted(rows, key=natural)
     missing = tuple(id for id in ids if id not in images)
     _check_files(root, table, images, missing, problems)
-    samples = tuple(images[id].sample(id, _label(id), facts[id]) for id in ids if id in images)
+    samples = tuple(
+        replace(images[id], label=_label(id), facts=facts[id]) for id in ids if id in images
+    )
     return Listing(
         root=root,
         layout=f"{layout} with {path.name}",
@@ -119,21 +123,18 @@ def _read_table(path: Path) -> Table:
     return replace(table, rows=tuple(row for row in rows if any(row.cells.values())))
 
 
-def _find(root: Path, problems: Problems) -> tuple[str, dict[str, Found[str | None]]]:
+def _find(root: Path, problems: Problems) -> tuple[str, dict[str, Sample]]:
     """Return a phrase for the layout, and the image files by id."""
     present = {path.name.casefold(): path for path in root.iterdir() if path.is_dir()}
-    centres: dict[Path, str | None] = {
-        present[name.casefold()]: name for name in CENTRES if name.casefold() in present
-    }
-    if centres:
-        for name in set(CENTRES) - set(centres.values()):
+    there = [name for name in CENTRES if name.casefold() in present]
+    layout = " and ".join(CENTRES) if there else "img/" if "img" in present else "a flat folder"
+    folders: dict[Path, str | None] = {present.get("img", root): None}
+    if there:
+        for name in set(CENTRES) - set(there):
             problems.add(f"no folder in {root} named", f"{name}/", "put it beside the other centre")
-        layout, folders = " and ".join(CENTRES), centres
-    elif "img" in present:
-        layout, folders = "img/", {present["img"]: None}
-    else:
-        layout, folders = "a flat folder", {root: None}
-    images = find_images(root, folders, problems)
+        folders = {present[name.casefold()]: name for name in there}
+    meanings = {path: ("", {"centre": centre}) for path, centre in folders.items()}
+    images = find_images(root, meanings, problems)
     if not images:
         problems.add(
             f"no images in {root}, which should have {'/, '.join(CENTRES)}/, img/, or the images "
@@ -175,18 +176,8 @@ def _label(id: str) -> str:
     return "".join(re.findall(r"^[A-Za-z]+", id)).lower()
 
 
-def _centres(
-    images: Mapping[str, Found[str | None]], rows: Mapping[str, Row]
-) -> dict[str, str | None]:
-    """Return the centre of each id: its folder's, or that of the complete real release."""
-    by_folder = {id: found.meaning for id, found in images.items()}
-    if rows.keys() == RELEASE.keys() and not any(by_folder.values()):
-        return {**RELEASE}
-    return by_folder
-
-
 def _facts(
-    id: str, row: Row, centres: Mapping[str, str | None], table: Table, problems: Problems
+    id: str, row: Row, centres: Mapping[str, Fact], table: Table, problems: Problems
 ) -> dict[str, Fact]:
     centre = centres.get(id)
     if "label" in row.cells:
@@ -196,21 +187,17 @@ def _facts(
             problems.add(kind, thing, "correct label or name")
         return {"centre": centre}
     fold = read_fold(row, "fold", id, table, problems)
-    grades = {name: _grade(row.cells[column]) for name, column in READERS.items()}
-    return {"centre": centre, "fold": fold, **grades}
-
-
-def _grade(cell: str | None) -> str | None:
-    """Return "4A" for "4a" and "3" for 3.0; what is no BI-RADS category stays as written."""
-    if cell is None:
-        return None
-    return cell.upper() if cell.upper() in GRADES else cell
+    facts: dict[str, Fact] = {"centre": centre, "fold": fold}
+    for name, column in READERS.items():
+        grade = row.cells[column]  # "4a" is "4A"; what is no BI-RADS category stays as written
+        facts[name] = grade.upper() if grade and grade.upper() in GRADES else grade
+    return facts
 
 
 def _check_files(
     root: Path,
     table: Table,
-    images: Mapping[str, Found[str | None]],
+    images: Mapping[str, Sample],
     missing: tuple[str, ...],
     problems: Problems,
 ) -> None:

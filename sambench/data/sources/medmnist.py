@@ -18,13 +18,12 @@ import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sambench.data.download import Remote, digest, fetch
-from sambench.data.locating import Release
-from sambench.data.source import Listing, Request, Sample, Source, sources
+from sambench.data.family import Family
+from sambench.data.source import Listing, Request, Sample
 from sambench.errors import DataError
 
 if TYPE_CHECKING:
@@ -41,38 +40,20 @@ NOTES = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Member:
-    """One set of the collection.
+class Member(Family):
+    """One set of the collection, with the md5 of the published archive of each size."""
 
-    Attributes:
-        name: As in the names of the archives.
-        what: Of what the images are.
-        classes: In label order.
-        release_labels: The release's number for each class.
-        md5: Of the published archive of each size.
-        counts: Images of train, validation and test.
-    """
-
-    name: str
-    what: str
-    classes: tuple[str, ...]
-    release_labels: tuple[int, ...]
     md5: Mapping[int, str]
-    counts: Mapping[str, int]
 
     def remote(self, size: int) -> Remote:
         """Return the published archive of a size."""
-        name = f"{self.name}.npz" if size == SIZES[0] else f"{self.name}_{size}.npz"
+        name = archive_name(self.name, size)
         return Remote(url=f"{PLACE}{name}?download=1", name=name, checksum=f"md5:{self.md5[size]}")
 
-    @property
-    def release(self) -> Release:
-        """What a user can have on disk."""
-        return Release(
-            name=self.name,
-            obtain="Zenodo record 10519652, downloaded where it is missing",
-            layout=" or ".join(self.remote(size).name for size in SIZES),
-        )
+
+def archive_name(name: str, size: int) -> str:
+    """Return what the archive of a set is called at a size."""
+    return f"{name}.npz" if size == SIZES[0] else f"{name}_{size}.npz"
 
 
 TABLE = """
@@ -149,23 +130,24 @@ chestmnist | chest X-rays with 14 labels each (not supported) | 78468 11219 2243
 
 def _member(entry: str) -> Member:
     head, *lines = entry.strip().splitlines()
-    name, what, counts = head.split(" | ")
-    classes = tuple(" ".join(" ".join(lines[:-2]).split()).split(", "))
-    numbers = range(len(classes))
+    name, what, numbers = head.split(" | ")
+    counts = dict(zip(PARTS.values(), map(int, numbers.split()), strict=True))
     return Member(
         name=name,
-        what=what,
-        classes=classes,
-        release_labels=tuple(reversed(numbers) if name == "breastmnist" else numbers),
+        summary=f"{what}, MedMNIST: {sum(counts.values()):,} images, 28 to 224 px",
+        obtain="Zenodo record 10519652, downloaded where it is missing",
+        layout=" or ".join(archive_name(name, size) for size in SIZES),
+        classes=tuple(" ".join(" ".join(lines[:-2]).split()).split(", ")),
+        image_size=SIZES[0],
+        reference="Yang et al., MedMNIST v2, Scientific Data 10, 2023, "
+        "doi 10.1038/s41597-022-01721-8",
+        licence=f"CC BY{'-NC' * (name == 'dermamnist')} 4.0 (Zenodo record 10519652)",
+        releases=(counts,),
         md5=dict(zip(SIZES, " ".join(lines[-2:]).split(), strict=True)),
-        counts=dict(zip(PARTS.values(), map(int, counts.split()), strict=True)),
     )
 
 
-MEMBERS = tuple(map(_member, TABLE.split("\n\n")))
-
-
-def scan(request: Request, member: Member) -> Listing:
+def scan(member: Member, request: Request) -> Listing:
     """List the images of an archive, which stay in memory until they are prepared.
 
     Raises:
@@ -175,7 +157,7 @@ def scan(request: Request, member: Member) -> Listing:
     """
     if member.name == "chestmnist" and request.folder is None and request.table is None:
         raise DataError(
-            f"dataset 'chestmnist' ({member.release.obtain}) has fourteen labels for each image: "
+            f"dataset 'chestmnist' ({member.obtain}) has fourteen labels for each image: "
             "multi-label sets are not supported; choose another, as pneumoniamnist"
         )
     path, size = _locate(request, member)
@@ -205,10 +187,10 @@ def _locate(request: Request, member: Member) -> tuple[Path, int]:
     if request.folder is not None and request.folder.is_file():
         sizes = {member.remote(size).name: size for size in SIZES}
         return request.folder, sizes.get(request.folder.name, SIZES[0])
-    root = member.release.given(request)
+    root = member.given(request)
     there = [size for size in SIZES if (root / member.remote(size).name).is_file()]
     if not there:
-        raise member.release.refuse(root, "archive")
+        raise member.refuse(root, "archive")
     size = _best(there, wanted)
     return root / member.remote(size).name, size
 
@@ -270,7 +252,8 @@ def _samples(
     path: Path, member: Member, part: str, arrays: Mapping[str, NDArray[Any]]
 ) -> list[Sample]:
     images, labels = arrays[f"{part}_images"], arrays[f"{part}_labels"].reshape(-1).tolist()
-    names = dict(zip(member.release_labels, member.classes, strict=True))
+    order = -1 if member.name == "breastmnist" else 1
+    names = dict(enumerate(member.classes[::order]))
     strange = sorted({str(label) for label in labels if label not in names})
     if strange:
         raise DataError(
@@ -291,18 +274,4 @@ def _samples(
     ]
 
 
-for _one in MEMBERS:
-    sources.register(
-        Source(
-            name=_one.name,
-            summary=f"{_one.what}, MedMNIST: {sum(_one.counts.values()):,} images, 28 to 224 px",
-            scan=partial(scan, member=_one),
-            image_size=SIZES[0],
-            classes=_one.classes,
-            obtain=_one.release.obtain,
-            reference="Yang et al., MedMNIST v2, Scientific Data 10, 2023, "
-            "doi 10.1038/s41597-022-01721-8",
-            licence=f"CC BY{'-NC' * (_one.name == 'dermamnist')} 4.0 (Zenodo record 10519652)",
-            releases=(_one.counts,),
-        )
-    )
+MEMBERS = tuple(_member(entry).register(scan) for entry in TABLE.split("\n\n"))
