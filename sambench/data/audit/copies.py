@@ -60,13 +60,10 @@ _NOBODY: Progress = lambda done, total, what: None  # noqa: E731
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """Two images that are nearly the same.
+    """Positions of two images that are nearly the same, in order.
 
-    Attributes:
-        first: Position of the one that comes first.
-        second: Position of the other.
-        distance: Bits of the perceptual hash that differ.
-        correlation: Of their fine structure.
+    `distance` is how many bits of the perceptual hash differ, `correlation` that of the fine
+    structure.
     """
 
     first: int
@@ -123,10 +120,7 @@ def find_copies(
 ) -> Copies:
     """Find all copies; takes time in proportion to the square of the number of images.
 
-    Args:
-        looks: Of the images.
-        checksums: Of their files; None where there is no file for each image.
-        progress: Called with (images compared, all, what).
+    `checksums` are of the images' files; None where there is no file for each image.
     """
     same_file = _groups([i if c is None else c for i, c in enumerate(checksums)])
     same_pixels = _groups(looks.digests)
@@ -162,8 +156,7 @@ def near_pairs(
 ) -> Iterator[tuple[Integers, Integers]]:
     """Yield every pair i < j of hashes within the distance once, sorted, in blocks.
 
-    Yields:
-        Positions, shape (P, 2), and how many bits of each pair differ, shape (P,).
+    Each block has positions, shape (P, 2), and how many bits of each pair differ, shape (P,).
     """
     number, start, held = len(hashes), 0, 0
     pairs, distances = [np.zeros((0, 2), dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
@@ -185,9 +178,7 @@ def near_pairs(
 def bar_of(null: NDArray[np.float64], pairs: int) -> float:
     """Return the correlation that `EXPECTED` of so many pairs of unlike images are beyond.
 
-    Args:
-        null: Correlations of pairs that are unlike but for a few, shape (S,).
-        pairs: How many pairs there are.
+    `null` has correlations of pairs that are unlike but for a few, shape (S,).
     """
     if len(null) < LEAST_NULL:
         return UNKNOWN_NULL
@@ -239,10 +230,8 @@ def _near(
             (agreement >= bar) | ((agreement >= POSSIBLE) & (apart <= NEAR))
         ).tolist():
             first, second = pairs[place].tolist()
-            correlation, distance = round(float(agreement[place]), 4), int(apart[place])
-            likely.append(
-                Pair(first=first, second=second, distance=distance, correlation=correlation)
-            )
+            alike, distance = round(float(agreement[place]), 4), int(apart[place])
+            likely.append(Pair(first=first, second=second, distance=distance, correlation=alike))
     bars = tuple(_bars(seen, bar))
     certain = tuple(pair for pair in likely if pair.correlation >= bars[pair.distance])
     others = (pair for pair in likely if pair.correlation < bars[pair.distance])
@@ -253,9 +242,7 @@ def _near(
 def _bars(seen: Integers, bar: float) -> Iterator[float]:
     """Yield the bar of each distance: higher where the pairs there, mostly unlike, ask for it.
 
-    Args:
-        seen: Pairs by distance and by correlation, in steps from -1 to 1.
-        bar: That of the whole set.
+    `seen` counts pairs by distance and by correlation, in steps from -1 to 1.
     """
     centres = (np.arange(_STEPS) + 0.5) * 2 / _STEPS - 1
     for distance in range(len(seen)):
@@ -269,9 +256,7 @@ def _bars(seen: Integers, bar: float) -> Iterator[float]:
 def _correlations(looks: Looks, pairs: Integers) -> NDArray[np.float32]:
     """Return the largest circular cross-correlation of each pair over the small shifts.
 
-    Args:
-        looks: Hold the fine structure.
-        pairs: (P, 2), sorted by the first, which is transformed once in each block.
+    `pairs`, shape (P, 2), are sorted by the first, which is transformed once in each block.
     """
     agreement = np.empty(len(pairs), dtype=np.float32)
     most = max(1, round(SHIFT * looks.side / SIDE))
@@ -288,10 +273,7 @@ def _correlations(looks: Looks, pairs: Integers) -> NDArray[np.float32]:
 
 def _groups(keys: Sequence[Hashable]) -> Groups:
     """Return the positions of equal keys, where there are several."""
-    firsts: dict[Hashable, int] = {}
-    members: dict[int, list[int]] = {}
+    members: dict[Hashable, list[int]] = {}
     for position, key in enumerate(keys):
-        first = firsts.setdefault(key, position)
-        if first != position:
-            members.setdefault(first, [first]).append(position)
-    return tuple(tuple(members[first]) for first in sorted(members))
+        members.setdefault(key, []).append(position)
+    return tuple(tuple(group) for group in members.values() if len(group) > 1)

@@ -32,7 +32,7 @@ class Looks:
     """Images by what can be compared.
 
     Attributes:
-        hashes: (N,) uint64, perceptual hashes.
+        hashes: (N,) perceptual hashes.
         digests: First half of the sha256 of each image's pixels.
         textured: (N,) whether the image has any fine structure, rather than being flat.
         side: Of the thumbnails.
@@ -56,11 +56,7 @@ class Looks:
 
 
 def look(images: Iterable[Pixels]) -> Looks:
-    """Look at each image once, in blocks; what takes much room goes to a temporary file.
-
-    Args:
-        images: Each (H, W, C) uint8 with C = 1 or 3, all of one size.
-    """
+    """Look at each image (H, W, C) once, in blocks; much room is taken in a temporary file."""
     file: IO[bytes] = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 lives with Looks
     hashes = [np.zeros(0, np.uint64)]
     textured: list[NDArray[np.bool_]] = [np.zeros(0, bool)]

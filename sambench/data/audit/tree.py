@@ -25,14 +25,7 @@ class Leaf:
 
 @dataclass(frozen=True, kw_only=True)
 class Fork:
-    """A question.
-
-    Attributes:
-        feature: Column of the features.
-        threshold: At most this goes to `below`.
-        below: The rest of the tree for small values.
-        above: The rest of the tree for large values.
-    """
+    """A question: at most `threshold` in column `feature` goes to `below`, the rest to `above`."""
 
     feature: int
     threshold: float
@@ -44,7 +37,7 @@ Tree = Leaf | Fork
 
 
 def grow(features: Features, labels: Labels, depth: int) -> Tree:
-    """Grow a tree.
+    """Grow a tree of at most `depth` questions in a row.
 
     Args:
         features: Shape (N, F), finite.
@@ -52,10 +45,9 @@ def grow(features: Features, labels: Labels, depth: int) -> Tree:
         depth: Most questions in a row.
     """
     counts = np.bincount(labels)
-    leaf = Leaf(label=int(counts.argmax()))
     found = _best(features, labels) if depth and (counts > 0).sum() > 1 else None
     if found is None:
-        return leaf
+        return Leaf(label=int(counts.argmax()))
     feature, threshold = found
     low = features[:, feature] <= threshold
     return Fork(
@@ -71,10 +63,7 @@ def classify(tree: Tree, features: Features) -> Labels:
     if isinstance(tree, Leaf):
         return np.full(len(features), tree.label, dtype=np.int64)
     low = features[:, tree.feature] <= tree.threshold
-    labels = np.empty(len(features), dtype=np.int64)
-    labels[low] = classify(tree.below, features[low])
-    labels[~low] = classify(tree.above, features[~low])
-    return labels
+    return np.where(low, classify(tree.below, features), classify(tree.above, features))
 
 
 def cross_validated_accuracy(
@@ -98,11 +87,10 @@ def in_words(tree: Tree, features: Sequence[str], classes: Sequence[str]) -> str
     """
     if isinstance(tree, Leaf):
         return classes[tree.label]
-    below, above = (in_words(part, features, classes) for part in (tree.below, tree.above))
-    if below == above:
-        return below
-    below = f"({below})" if "," in below else below
-    above = f"({above})" if "," in above else above
+    parts = [in_words(part, features, classes) for part in (tree.below, tree.above)]
+    if parts[0] == parts[1]:
+        return parts[0]
+    below, above = (f"({part})" if "," in part else part for part in parts)
     return f"{features[tree.feature]} <= {tree.threshold:.4g}: {below}, else {above}"
 
 
@@ -117,9 +105,9 @@ def _best(features: Features, labels: Labels) -> tuple[int, float] | None:
             continue
         below = np.cumsum(np.eye(labels.max() + 1)[labels[order]], axis=0)
         left, right = below[cuts], below[-1] - below[cuts]
-        sizes = left.sum(axis=1), right.sum(axis=1)
         # the Gini impurity of both halves together, up to a constant and a factor
-        impurity = -(left**2).sum(axis=1) / sizes[0] - (right**2).sum(axis=1) / sizes[1]
+        low, high = ((half**2).sum(axis=1) / half.sum(axis=1) for half in (left, right))
+        impurity = -low - high
         place = int(impurity.argmin())
         if impurity[place] < best - 1e-12:
             best = float(impurity[place])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sambench.data.audit.borders import edges
+from sambench.data.audit.facts import edges
 
 
 def speckle(side: int = 100) -> NDArray[np.uint8]:
