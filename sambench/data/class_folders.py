@@ -44,12 +44,8 @@ def find_class_images(
 ) -> list[Sample]:
     """Return the images of class folders in natural order, with their part where there are parts.
 
-    Args:
-        root: Holds the folders; those of a class may hold the images in a folder `images/`.
-        labels: Class by folder name in lower case; None to take every folder as a class.
-        problems: Receives what is wrong with files.
-        id_of: See `find_images`.
-        masks: Likewise.
+    `labels` has the class by the folder's name in lower case; None takes every folder for a class.
+    Folders of a class may hold the images in a folder `images/`. For the rest see `find_images`.
     """
     folders = dict(_folders(root, labels, problems))
     found = find_images(root, folders, problems, id_of=id_of, masks=masks)
@@ -82,9 +78,6 @@ def list_classes(family: Family, request: Request) -> Listing:
     """Return the listing of a set that is class folders and nothing else.
 
     A family without classes has those of its folders, in natural order.
-
-    Raises:
-        DataError: If the folder is not there or not this set's, or files are at fault.
     """
     root = family.locate(request)
     problems = Problems()
@@ -138,11 +131,7 @@ def _one_off(one: str, other: str) -> bool:
 
 
 def refuse_misspelled(labels: Sequence[str], where: Path) -> None:
-    """Ask whether two names that differ in a letter are one class.
-
-    Raises:
-        DataError: If there are any.
-    """
+    """Ask whether two names that differ in a letter are one class."""
     if found := misspelled(labels):
         raise DataError(
             f"classes {found[0]!r} and {found[1]!r} in {where} differ in one letter: rename one, "

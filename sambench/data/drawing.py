@@ -1,4 +1,7 @@
-"""Pictures of a dataset: a few images of each class, and pairs to judge whether they are copies."""
+"""Pictures of a dataset: a few images of each class, and pairs to judge whether they are copies.
+
+What writes raises `StoreError` where the disk refuses.
+"""
 
 from __future__ import annotations
 
@@ -29,11 +32,7 @@ PAIR_HEAD, PAIR_NOTE, PAIR_CAPTION = 118, 86, 76
 
 
 def write_contact_sheet(prepared: Prepared, path: Path, *, seed: int = 0) -> None:
-    """Write a PNG with some images of each class, chosen by the seed, under their ids.
-
-    Raises:
-        StoreError: If the disk refuses.
-    """
+    """Write a PNG with some images of each class, chosen by the seed, under their ids."""
     _write(draw_contact_sheet(prepared, seed=seed), path)
 
 
@@ -86,11 +85,7 @@ Pair = tuple[tuple[str, str], tuple[str, str], str]
 
 
 def write_pairs(prepared: Prepared, pairs: Sequence[Pair], title: str, path: Path) -> None:
-    """Write a PNG of up to 24 pairs; where there are none, remove an older one.
-
-    Raises:
-        StoreError: If the disk refuses.
-    """
+    """Write a PNG of up to 24 pairs; where there are none, remove an older one."""
     if not pairs:
         path.unlink(missing_ok=True)
         return

@@ -22,27 +22,20 @@ Kind = TypeVar("Kind", bound="Family")
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """What there is to know of a dataset besides how to read it; most fields are a `Source`'s.
-
-    Attributes:
-        obtain: Where it comes from, for a sentence that goes on after a colon.
-        layout: What its folder should hold, in words.
-        wrappers: Names of folders that archives put around it.
-        takes_table: Whether `--xlsx` means something.
-    """
+    """What there is to know of a dataset besides how to read it; most fields are a `Source`'s."""
 
     name: str
     summary: str
-    obtain: str
-    layout: str
+    obtain: str  # where it comes from, for a sentence that goes on after a colon
+    layout: str  # what its folder should hold, in words
     reference: str
     licence: str
     classes: tuple[str, ...] = ()
     image_size: int = 256
     releases: tuple[Mapping[str, int], ...] = ()
     options: Mapping[str, Option] = field(default_factory=dict)
-    wrappers: Sequence[str] = ()
-    takes_table: bool = False
+    wrappers: Sequence[str] = ()  # names of folders that archives put around it
+    takes_table: bool = False  # whether `--xlsx` means something
 
     def register(self: Kind, scan: Callable[[Kind, Request], Listing]) -> Kind:
         """Make it an entry of `sources` that is read by `scan`."""

@@ -42,11 +42,7 @@ class Table:
         return next((spelled[_plain(name)] for name in names if _plain(name) in spelled), None)
 
     def need(self, *names: str) -> str:
-        """Return a column by any of its names.
-
-        Raises:
-            DataError: If the table has none of them; says which come nearest.
-        """
+        """Return a column by any of its names; a `DataError` says which come nearest."""
         found = self.find(*names)
         if found is None:
             existing = ", ".join(repr(column) for column in self.columns) or "none"
@@ -79,17 +75,18 @@ def read_table(path: Path, sheet: str | None = None) -> Table:
     twice = [name for name, count in Counter(map(_plain, header)).items() if name and count > 1]
     if twice:
         raise DataError(f"columns of one name in {place}: {some(twice)}; rename one of each")
-    lines = (zip_longest(header, map(_text, line[: len(header)])) for line in grid[1:])
-    rows = (
-        Row(number=number, cells={str(column): text for column, text in line if column})
-        for number, line in enumerate(lines, start=2)
-    )
+    rows = []
+    for number, line in enumerate(grid[1:], start=2):
+        told = zip_longest(header, map(_text, line[: len(header)]))
+        cells = {str(column): text for column, text in told if column}
+        if any(text is not None for text in cells.values()):
+            rows.append(Row(number=number, cells=cells))
     return Table(
         path=path,
         place=place,
         sha256=hashlib.sha256(data).hexdigest(),
         columns=tuple(filter(None, header)),
-        rows=tuple(row for row in rows if any(cell is not None for cell in row.cells.values())),
+        rows=tuple(rows),
     )
 
 
@@ -144,6 +141,7 @@ def whole_number(cell: str | None) -> int | None:
 
 
 def _csv_grid(path: Path, data: bytes) -> Grid:
+    """Return the cells of a CSV file with commas, semicolons or tabs."""
     try:
         text = data.decode("utf-8-sig")
         delimiter = max(",;\t", key=text.partition("\n")[0].count)

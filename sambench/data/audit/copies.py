@@ -60,16 +60,12 @@ _NOBODY: Progress = lambda done, total, what: None  # noqa: E731
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """Positions of two images that are nearly the same, in order.
-
-    `distance` is how many bits of the perceptual hash differ, `correlation` that of the fine
-    structure.
-    """
+    """Positions of two images that are nearly the same, in order."""
 
     first: int
     second: int
-    distance: int
-    correlation: float
+    distance: int  # bits of the perceptual hash that differ
+    correlation: float  # of their fine structure
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -77,26 +73,23 @@ class Copies:
     """All copies in a dataset.
 
     Attributes:
-        same_file: Groups of positions of byte-identical files.
-        same_pixels: Groups of positions of images with the same pixels.
         certain: Pairs beyond the bar; of images with the same pixels only the first takes part.
-        possible: The most alike of the pairs below it that resemble copies.
         bars: Correlation of fine structure that is certain in this set, by how many bits of the
             hashes differ, up to those that were compared.
         family: (N,) position of the first image that this one is an identical or certain copy of,
             through any chain: what must be on one side of a split.
     """
 
-    same_file: Groups
-    same_pixels: Groups
+    same_file: Groups  # groups of positions of byte-identical files
+    same_pixels: Groups  # groups of positions of images with the same pixels
     certain: tuple[Pair, ...]
-    possible: tuple[Pair, ...]
+    possible: tuple[Pair, ...]  # the most alike of the pairs below it that resemble copies
     bars: tuple[float, ...]
     family: Integers
 
     def families(self) -> Groups:
         """Return the positions of all images that have a copy, family by family."""
-        return _groups(self.family.tolist())
+        return groups_of(self.family.tolist())
 
     def partners(self) -> dict[int, set[int]]:
         """Return for each image its copies, identical or certain, without going along chains."""
@@ -122,8 +115,8 @@ def find_copies(
 
     `checksums` are of the images' files; None where there is no file for each image.
     """
-    same_file = _groups([i if c is None else c for i, c in enumerate(checksums)])
-    same_pixels = _groups(looks.digests)
+    same_file = groups_of([i if c is None else c for i, c in enumerate(checksums)])
+    same_pixels = groups_of(looks.digests)
     alone = looks.textured.copy()
     alone[[other for _, *rest in same_pixels for other in rest]] = False
     bar, reach = _bar_and_reach(looks, np.flatnonzero(alone))
@@ -271,7 +264,7 @@ def _correlations(looks: Looks, pairs: Integers) -> NDArray[np.float32]:
     return agreement
 
 
-def _groups(keys: Sequence[Hashable]) -> Groups:
+def groups_of(keys: Sequence[Hashable]) -> Groups:
     """Return the positions of equal keys, where there are several."""
     members: dict[Hashable, list[int]] = {}
     for position, key in enumerate(keys):

@@ -11,14 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sambench.data.audit.copies import Copies, Groups, Pair, Progress, find_copies
-from sambench.data.audit.facts import (
-    Facts,
-    Leak,
-    Shortcut,
-    file_facts,
-    find_leaks,
-    find_shortcuts,
-)
+from sambench.data.audit.facts import Facts, Leak, Shortcut, file_facts, find_leaks, find_shortcuts
 from sambench.data.audit.looks import look
 from sambench.data.prepared import Prepared
 from sambench.data.splits import Population, find_leak
@@ -32,20 +25,14 @@ GROUPED = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Link:
-    """Two images, by their ids, of which one is a copy of the other.
-
-    Attributes:
-        kind: SAME_FILE, SAME_PIXELS, NEAR (certain) or POSSIBLE.
-        distance: Bits of the perceptual hash that differ.
-        correlation: Of their fine structure.
-    """
+    """Two images, by their ids, of which one is a copy of the other."""
 
     first: str
     second: str
     labels: tuple[str, str]
-    kind: str
-    distance: int = 0
-    correlation: float = 1.0
+    kind: str  # SAME_FILE, SAME_PIXELS, NEAR (certain) or POSSIBLE
+    distance: int = 0  # bits of the perceptual hash that differ
+    correlation: float = 1.0  # of their fine structure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,58 +49,38 @@ class Tear:
 
 @dataclass(frozen=True, kw_only=True)
 class Burned:
-    """Images of one class with something at their edges, as shares of the class.
+    """Images of one class with something at their edges, as shares of the class."""
 
-    Attributes:
-        label: The class.
-        border: With a flat border of 2 % of the side or more.
-        margin: With a dark margin of 5 % of the side or more.
-        marks: With bright marks, such as text, in a dark margin.
-    """
-
-    label: str
-    border: float
-    margin: float
-    marks: float
+    label: str  # the class
+    border: float  # with a flat border of 2 % of the side or more
+    margin: float  # with a dark margin of 5 % of the side or more
+    marks: float  # with bright marks, such as text, in a dark margin
 
 
 @dataclass(frozen=True, kw_only=True)
 class Audit:
     """What was found in a prepared dataset, in plain values: ids, numbers, words.
 
-    Attributes:
-        counts: Images of each class.
-        same_file: Groups of byte-identical files.
-        same_pixels: Groups of images with the same pixels.
-        links: Certain near-duplicates, the least alike first.
-        possible: Pairs that may be copies, the most alike first; nothing is done with them.
-        bars: Correlation of the fine structure from which a pair is certain in this set, by how
-            many bits of the perceptual hashes differ.
-        families: Images that are copies of each other through any chain.
-        conflicts: Copies with different labels, the surest first.
-        tears: Copies and patients that splits put on both sides.
-        shortcuts: Columns, the one that tells most of the class first.
-        leaks: Facts of files: all together, then each alone, the best first.
-        burned: What is at the edges.
-        dropped: (id, label, reason) of images left out by choice when the data were prepared.
+    `bars` are the correlations of the fine structure from which a pair is certain in this set, by
+    how many bits of the perceptual hashes differ.
     """
 
     name: str
     image_size: int
     fingerprint: str
-    counts: Mapping[str, int]
-    same_file: tuple[tuple[str, ...], ...]
-    same_pixels: tuple[tuple[str, ...], ...]
-    links: tuple[Link, ...]
-    possible: tuple[Link, ...]
+    counts: Mapping[str, int]  # images of each class
+    same_file: tuple[tuple[str, ...], ...]  # groups of byte-identical files
+    same_pixels: tuple[tuple[str, ...], ...]  # groups of images with the same pixels
+    links: tuple[Link, ...]  # certain near-duplicates, the least alike first
+    possible: tuple[Link, ...]  # pairs that may be copies, the most alike first
     bars: tuple[float, ...]
-    families: tuple[tuple[str, ...], ...]
-    conflicts: tuple[Link, ...]
-    tears: tuple[Tear, ...]
-    shortcuts: tuple[Shortcut, ...]
-    leaks: tuple[Leak, ...]
-    burned: tuple[Burned, ...]
-    dropped: tuple[tuple[str, str, str], ...]
+    families: tuple[tuple[str, ...], ...]  # images that are copies of each other through any chain
+    conflicts: tuple[Link, ...]  # copies with different labels, the surest first
+    tears: tuple[Tear, ...]  # copies and patients that splits put on both sides
+    shortcuts: tuple[Shortcut, ...]  # columns, the one that tells most of the class first
+    leaks: tuple[Leak, ...]  # facts of files: all together, then each alone, the best first
+    burned: tuple[Burned, ...]  # what is at the edges
+    dropped: tuple[tuple[str, str, str], ...]  # (id, label, reason) left out by choice
 
     @property
     def images(self) -> int:
@@ -131,12 +98,7 @@ class Audit:
 
 
 def examine(prepared: Prepared, progress: Progress = lambda done, total, what: None) -> Audit:
-    """Audit a prepared dataset; every image is read twice, nothing is written.
-
-    Args:
-        prepared: The dataset.
-        progress: Called with (done, total, what).
-    """
+    """Audit a prepared dataset; every image is read twice, nothing is written."""
     looks = look(_counted(prepared.images, "looking at images", progress))
     copies = find_copies(looks, prepared.column("sha256"), progress)
     labels = [prepared.classes[label] for label in prepared.labels]

@@ -32,48 +32,29 @@ MOST_VALUES, LEAST_IMAGES = 30, 5
 
 @dataclass(frozen=True, kw_only=True)
 class Shortcut:
-    """What a column of the samples alone tells of the class: the centre, the device, the fold.
+    """What a column of the samples alone tells of the class: the centre, the device, the fold."""
 
-    Attributes:
-        column: Its name.
-        counts: Images of each class, by value of the column; "" where it is empty.
-        accuracy: Of giving each image the most frequent class of its value.
-        p: Of Pearson's chi-squared test that class and column are independent.
-    """
-
-    column: str
-    counts: Mapping[str, Mapping[str, int]]
-    accuracy: float
-    p: float
+    column: str  # its name
+    counts: Mapping[str, Mapping[str, int]]  # images of each class by value; "" where empty
+    accuracy: float  # of giving each image the most frequent class of its value
+    p: float  # of Pearson's chi-squared test that class and column are independent
 
 
 @dataclass(frozen=True, kw_only=True)
 class Leak:
-    """How well a tree of depth 2 tells the class from facts of the file.
+    """How well a tree of depth 2 tells the class from facts of the file."""
 
-    Attributes:
-        facts: What the tree was given.
-        accuracy: Cross-validated, copies kept in one fold.
-        rule: The tree grown on all images, in words.
-    """
-
-    facts: tuple[str, ...]
-    accuracy: float
-    rule: str
+    facts: tuple[str, ...]  # what the tree was given
+    accuracy: float  # cross-validated, copies kept in one fold
+    rule: str  # the tree grown on all images, in words
 
 
 class Edges(NamedTuple):
-    """What is at the edges of one image.
+    """What is at the edges of one image."""
 
-    Attributes:
-        flat: Width of the widest flat border as a share of the side.
-        margin: Width of the widest dark margin as a share of the side.
-        marks: Share of the image's pixels that are bright and in a dark margin: text, scales.
-    """
-
-    flat: float
-    margin: float
-    marks: float
+    flat: float  # width of the widest flat border as a share of the side
+    margin: float  # width of the widest dark margin as a share of the side
+    marks: float  # share of the image's pixels that are bright and in a dark margin: text, scales
 
 
 def find_shortcuts(prepared: Prepared) -> tuple[Shortcut, ...]:

@@ -27,11 +27,7 @@ class Section:
 
 
 def write_audit(prepared: Prepared, audit: Audit) -> list[Path]:
-    """Write audit.json, audit.md and pictures of pairs; return their paths.
-
-    Raises:
-        StoreError: If the disk refuses.
-    """
+    """Write audit.json, audit.md and pictures of pairs; return their paths."""
     folder = prepared.folder
     numbers, page = folder / "audit.json", folder / "audit.md"
     write_json(numbers, audit.to_dict())

@@ -37,13 +37,7 @@ Tree = Leaf | Fork
 
 
 def grow(features: Features, labels: Labels, depth: int) -> Tree:
-    """Grow a tree of at most `depth` questions in a row.
-
-    Args:
-        features: Shape (N, F), finite.
-        labels: Shape (N,), from 0.
-        depth: Most questions in a row.
-    """
+    """Grow a tree of at most `depth` questions in a row, of features (N, F) and labels from 0."""
     counts = np.bincount(labels)
     found = _best(features, labels) if depth and (counts > 0).sum() > 1 else None
     if found is None:

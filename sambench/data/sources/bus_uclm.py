@@ -23,11 +23,7 @@ TEST_PATIENTS = ("ANFO", "COPE", "CRCI", "ELCO", "FLKA")
 
 
 def scan(family: Family, request: Request) -> Listing:
-    """List the images with patient and part; every mask is read for its colour.
-
-    Raises:
-        DataError: If the files are not there, or a mask is missing, unreadable or of no class.
-    """
+    """List the images with patient and part; every mask is read for its colour."""
     root = family.locate(request)
     problems = Problems()
     inside = subfolders(root, problems)

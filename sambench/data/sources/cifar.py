@@ -10,7 +10,6 @@ The release is read by torchvision, which checks the sum of every file before it
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,18 +43,26 @@ class Member(Family):
 
 
 def scan(member: Member, request: Request) -> Listing:
-    """List the images of the release, which stay in memory until prepared, or of class folders.
-
-    Raises:
-        DataError: If the files are damaged or cannot be downloaded.
-        StoreError: If the disk refuses.
-    """
+    """List the images of the release, which stay in memory until prepared, or of class folders."""
     root = _locate(member, request)
     if root is None:
         return list_classes(member, request)
     folder = root / member.folder
-    loaded = {part: _load(root, member, train=train) for part, train in PARTS.items()}
-    samples = [s for part, data in loaded.items() for s in _samples(folder, part, data)]
+    samples = []
+    for part, train in PARTS.items():
+        data = _load(root, member, train=train)
+        for number, (pixels, label) in enumerate(zip(data.data, data.targets, strict=True)):
+            file = f"{folder.name}#{part}/{number}"
+            samples.append(
+                Sample(
+                    id=f"{part}-{number:05d}",
+                    path=folder,
+                    file=file,
+                    label=data.classes[label],
+                    facts={"part": part},
+                    pixels=pixels,
+                )
+            )
     files = [path for path in sorted(folder.iterdir()) if path.is_file()]
     return Listing(
         root=root,
@@ -92,43 +99,22 @@ def _loader(member: Member) -> Any:
 
 
 def _load(root: Path, member: Member, *, train: bool) -> Any:
-    """Return one part as torchvision reads it.
-
-    Raises:
-        DataError: If a file is missing or its checksum is not the published one.
-    """
-    loader = _loader(member)
+    """Return one part as torchvision reads it, which knows the checksum of each file."""
+    loader, folder = _loader(member), root / member.folder
     try:
         return loader(root, train=train)
     except RuntimeError as error:
-        wrong = ", ".join(_wrong(root / member.folder, loader)) or "a file"
+        meta = (loader.meta["filename"], loader.meta["md5"])
+        wrong = []
+        for name, md5 in (*loader.train_list, *loader.test_list, meta):
+            if not (folder / name).is_file():
+                wrong.append(f"{name} is missing")
+            elif hashlib.md5((folder / name).read_bytes()).hexdigest() != md5:
+                wrong.append(f"{name} has another checksum")
         raise DataError(
-            f"not as published in {root / member.folder}: {wrong}; delete the folder and unpack "
-            f"{loader.filename} again"
+            f"not as published in {folder}: {', '.join(wrong) or 'a file'}; delete the folder and "
+            f"unpack {loader.filename} again"
         ) from error
-
-
-def _wrong(folder: Path, loader: Any) -> Iterator[str]:
-    """Yield the files that are missing or whose checksum is wrong."""
-    meta = (loader.meta["filename"], loader.meta["md5"])
-    for name, md5 in (*loader.train_list, *loader.test_list, meta):
-        path = folder / name
-        if not path.is_file():
-            yield f"{name} is missing"
-        elif hashlib.md5(path.read_bytes()).hexdigest() != md5:
-            yield f"{name} has another checksum"
-
-
-def _samples(folder: Path, part: str, data: Any) -> Iterator[Sample]:
-    for number, (pixels, label) in enumerate(zip(data.data, data.targets, strict=True)):
-        yield Sample(
-            id=f"{part}-{number:05d}",
-            path=folder,
-            file=f"{folder.name}#{part}/{number}",
-            label=data.classes[label],
-            facts={"part": part},
-            pixels=pixels,
-        )
 
 
 for _loader_name, _folder, _classes in (

@@ -30,7 +30,7 @@ from pathlib import Path
 
 from sambench.data.class_folders import find_class_images, list_classes
 from sambench.data.family import NORMAL, Family, make_listing
-from sambench.data.folders import SUFFIXES, UNTOLD, find_images, subfolders
+from sambench.data.folders import UNTOLD, find_files, find_images, subfolders
 from sambench.data.problems import Problems, some
 from sambench.data.source import Listing, Option, Request, Sample
 from sambench.data.tables import read_table
@@ -93,11 +93,7 @@ MASK = r"_mask(_\d+)?$"
 
 
 def scan_busi(busi: Family, request: Request) -> Listing:
-    """List the images of BUSI, each with the number of its masks.
-
-    Raises:
-        DataError: If the folder is not there or not BUSI's, or files are at fault.
-    """
+    """List the images of BUSI, each with the number of its masks."""
     root = busi.locate(request)
     problems = Problems()
     labels, layout = {label: label for label in busi.classes}, "a folder for each class"
@@ -112,7 +108,12 @@ def scan_busi(busi: Family, request: Request) -> Listing:
     problems.check()
     if not found:
         raise busi.refuse(root)
-    masks = Counter(_mask_owners(found))
+    masks = Counter(
+        re.sub(MASK, "", str(path.with_suffix("")))
+        for folder in {one.path.parent for one in found}
+        for path in find_files(folder)
+        if re.search(MASK, path.stem)
+    )
     samples = [replace(one, facts={"masks": masks[str(one.path.with_suffix(""))]}) for one in found]
     wanted = busi.wanted(request)
     notes = tuple(_notes_on_masks([one for one in samples if one.label in wanted]))
@@ -123,14 +124,6 @@ def scan_busi(busi: Family, request: Request) -> Listing:
 
 def _stem(file: str) -> str:
     return Path(file).stem
-
-
-def _mask_owners(samples: Sequence[Sample]) -> Iterator[str]:
-    """Yield for each mask file the path, without suffix, of the image that it belongs to."""
-    for folder in sorted({sample.path.parent for sample in samples}):
-        for path in folder.iterdir():
-            if path.suffix.lower() in SUFFIXES and re.search(MASK, path.stem):
-                yield re.sub(MASK, "", str(path.with_suffix("")))
 
 
 def _notes_on_masks(samples: Sequence[Sample]) -> Iterator[str]:
@@ -162,12 +155,7 @@ Family(
 
 
 def scan_radiography(family: Family, request: Request) -> Listing:
-    """List the images of the COVID-19 Radiography Database, with their origin where it is told.
-
-    Raises:
-        DataError: If the folder is not there or not this set's, files are at fault, or a class
-            that was asked for has no images.
-    """
+    """List the images of the COVID-19 Radiography Database, with their origin where it is told."""
     root = family.locate(request)
     problems = Problems()
     wanted = family.wanted(request)

@@ -25,11 +25,7 @@ VARIANTS = {"A": ("normal", "pneumonia", "COVID-19"), "B": ("negative", "positiv
 
 
 def scan(family: Family, request: Request) -> Listing:
-    """List the images that the label files name, with patient, part and origin.
-
-    Raises:
-        DataError: If files are missing or at fault; names the lines.
-    """
+    """List the images that the label files name, with patient, part and origin."""
     root = family.locate(request)
     problems = Problems()
     variant, tables = _label_files(root, str(request.options["variant"]))
@@ -67,11 +63,7 @@ def scan(family: Family, request: Request) -> Listing:
 
 
 def _label_files(root: Path, wanted: str) -> tuple[str, dict[str, Path]]:
-    """Return the variant, and the label file of each part.
-
-    Raises:
-        DataError: If there is none, or more than one for a part.
-    """
+    """Return the variant, and the one label file of each part."""
     files: dict[str, dict[str, list[Path]]] = {}
     for path in sorted((*root.glob("*.txt"), *root.glob("labels/*.txt"))):
         part = part_of(re.split(r"[^a-z]", path.name.casefold())[0])

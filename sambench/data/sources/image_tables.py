@@ -17,12 +17,105 @@ of its columns.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
 from sambench.data.download import Remote, fetch, unpack
-from sambench.data.family import Family
-from sambench.data.folders import image_id
-from sambench.data.image_tables import ImageTable, list_images
-from sambench.data.source import Listing, Option, Request
-from sambench.data.tables import read_table
+from sambench.data.family import Family, make_listing
+from sambench.data.folders import NONE, UNTOLD, find_images, image_id, natural, subfolders
+from sambench.data.problems import Problems
+from sambench.data.source import Fact, Listing, Option, Request
+from sambench.data.tables import Row, Table, labelled_rows, read_fold, read_table
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageTable:
+    """The layout of one family; `id_of` makes ids of names of files and of what the table has."""
+
+    ids: tuple[str, ...]  # what the column of the images may be called
+    labels: tuple[str, ...]  # what the column of the classes may be called
+    facts: Mapping[str, str]  # column of the table by name of the fact; the patient's must be there
+    folder: str  # name of the folder of the images, in lower case
+    beside: bool = False  # whether the images may also lie beside the table
+    masks: str = NONE  # pattern of the names, without suffix, of masks
+    id_of: Callable[[str], str] = image_id
+
+
+def list_images(
+    family: Family,
+    request: Request,
+    layout: ImageTable,
+    root: Path,
+    table: Table,
+    folds: Table | None = None,
+) -> Listing:
+    """Return the listing of the images that a table names; `folds` has columns ID and kFold."""
+    problems = Problems()
+    id_column, label_column = table.need(*layout.ids), table.need(*layout.labels)
+    if "patient" in layout.facts:
+        table.need(layout.facts["patient"])
+    columns = {name: found for name, c in layout.facts.items() if (found := table.find(c))}
+    folder = subfolders(root, problems).get(layout.folder)
+    if folder is None and not layout.beside:
+        raise family.refuse(root, f"folder {layout.folder}/")
+    rows = labelled_rows(
+        table, id_column, label_column, family.classes, problems, id_of=layout.id_of
+    )
+    fold_of = _folds(folds, rows, table, problems) if folds else {}
+    there = find_images(root, {folder or root: UNTOLD}, problems, masks=layout.masks)
+    images = {layout.id_of(id): image for id, image in there.items()}
+    listed = {layout.id_of(str(row.cells[id_column])) for row in table.rows}
+    for id in sorted(images.keys() - listed, key=natural):
+        thing = images[id].file
+        problems.add(f"image files without a row in {table.path}", thing, "add the rows")
+    problems.check()
+    if not images:
+        raise family.refuse(root)
+    ids, wanted = sorted(rows, key=natural), family.wanted(request)
+    samples = [
+        replace(
+            images[id],
+            id=images[id].path.stem,
+            label=rows[id][0],
+            facts={**({"fold": fold_of[id]} if folds else {}), **_facts(rows[id][1], columns)},
+        )
+        for id in ids
+        if id in images
+    ]
+    tables = [table, *([folds] if folds else [])]
+    where = f"{folder.name}/" if folder else "images"
+    return make_listing(
+        root,
+        f"{where} with {' and '.join(one.path.name for one in tables)}",
+        wanted,
+        samples,
+        columns=(*(["fold"] if folds else []), *columns),
+        checksums={one.path.name: one.sha256 for one in tables},
+        missing=tuple(id for id in ids if id not in images and rows[id][0] in wanted),
+        unlisted="masks",
+    )
+
+
+def _folds(
+    folds: Table, rows: Mapping[str, tuple[str, Row]], table: Table, problems: Problems
+) -> dict[str, int | None]:
+    id_column, fold_column = folds.need("ID"), folds.need("kFold")
+    found = {}
+    for row in folds.rows:
+        id = str(row.cells[id_column])
+        found[id] = read_fold(row, fold_column, id, folds, problems)
+    for id in sorted(rows.keys() - found.keys(), key=natural):
+        problems.add(f"ids of {table.path} without a fold in {folds.path}", id, "add the rows")
+    return found
+
+
+def _facts(row: Row, columns: Mapping[str, str]) -> dict[str, Fact]:
+    facts: dict[str, Fact] = {name: row.cells[column] for name, column in columns.items()}
+    if facts.get("birads") is not None:
+        facts["birads"] = str(facts["birads"]).upper()
+    return facts
+
 
 BREAST_FOLDER = "BrEaST-Lesions_USG-images_and_masks"
 _PLACE = "https://www.cancerimagingarchive.net/wp-content/uploads/"
@@ -47,12 +140,7 @@ BREAST = ImageTable(
 
 
 def scan_breast(breast: Family, request: Request) -> Listing:
-    """List the images that the workbook of BrEaST names, with patient and BI-RADS category.
-
-    Raises:
-        DataError: If the files are at fault, or cannot be downloaded.
-        StoreError: If the disk refuses.
-    """
+    """List the images that the workbook of BrEaST names, with patient and BI-RADS category."""
     root = request.raw / breast.name
     if request.folder is None and request.table is None:
         path = fetch(BREAST_TABLE, root, request.progress)
@@ -104,12 +192,7 @@ BUS_BRA = ImageTable(
 
 
 def scan_bus_bra(bus_bra: Family, request: Request) -> Listing:
-    """List the images of BUS-BRA with patient, fold and what the radiologist wrote.
-
-    Raises:
-        DataError: If the files are at fault, or cannot be downloaded.
-        StoreError: If the disk refuses.
-    """
+    """List the images of BUS-BRA with patient, fold and what the radiologist wrote."""
     place = request.raw / bus_bra.name
     there = (place / "BUSBRA").is_dir() or (place / "bus_data.csv").is_file()
     if request.folder is None and request.table is None and not there:
@@ -144,11 +227,7 @@ UDIAT = ImageTable(
 
 
 def scan_udiat(udiat: Family, request: Request) -> Listing:
-    """List the images that the workbook of UDIAT names.
-
-    Raises:
-        DataError: If the files are not there or at fault.
-    """
+    """List the images that the workbook of UDIAT names."""
     root = udiat.locate(request)
     beside = [*sorted(root.glob("*.xlsx")), *sorted(root.parent.glob("*.xlsx"))]
     plain = (path.name.casefold().replace("_", "").replace(" ", "") for path in beside)
