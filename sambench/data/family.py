@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
@@ -129,20 +129,16 @@ def make_listing(
             f"learn to tell anything; add images of {absent or 'another class'}"
         )
     passed = {s.file: f"of class {s.label}, not wanted" for s in samples if s.label not in wanted}
-    first = (f"no image of class {absent}",) if absent else ()
+    said = [f"no image of class {absent}"] if absent else []
+    counted = Counter((sample.facts.get("part"), sample.label) for sample in kept)
+    for part in sorted({str(part) for part, _ in counted if part}):
+        if lacking := sorted(label for label in labels if not counted[part, label]):
+            said.append(f"no image of class {', '.join(lacking)} in the part {part}")
     return Listing(
         root=root,
         layout=layout,
         classes=there,
         samples=kept,
-        notes=(*first, *_lacking_in_parts(kept), *notes),
+        notes=(*said, *notes),
         **{"passed": passed, **told},
     )
-
-
-def _lacking_in_parts(samples: Sequence[Sample]) -> Iterator[str]:
-    labels = {sample.label for sample in samples}
-    there = Counter((sample.facts.get("part"), sample.label) for sample in samples)
-    for part in sorted({str(part) for part, _ in there if part}):
-        if absent := sorted(label for label in labels if not there[part, label]):
-            yield f"no image of class {', '.join(absent)} in the part {part}"

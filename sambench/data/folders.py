@@ -24,12 +24,17 @@ Meaning = tuple[str, Mapping[str, Fact]]
 UNTOLD: Meaning = ("", NO_FACTS)
 
 
+def name_of(file: str) -> str:
+    """Return "1" for "train/cats/1.png"."""
+    return Path(file).stem
+
+
 def find_images(
     root: Path,
     folders: Mapping[Path, Meaning],
     problems: Problems,
     *,
-    id_of: Callable[[str], str] = lambda file: Path(file).stem,
+    id_of: Callable[[str], str] = name_of,
     masks: str = NONE,
 ) -> dict[str, Sample]:
     """Return the image files directly in the given folders, by id.

@@ -64,6 +64,11 @@ def write_prepared(
     files = {SAMPLES: _write_samples(folder / SAMPLES, selection, listing.columns), IMAGES: images}
     labels = Counter(sample.label for sample in samples)
     recipe = replace(partial.recipe, depth=max(entry.depth for entry in entries))
+    peak, depth = max((entry.peak, entry.depth) for entry in entries)
+    deep = (
+        f"16-bit images read as {depth} bits of grey, by their brightest pixel, {peak:,}; "
+        "another range: `--set depth=BITS`"
+    )
     paged = asked["options"].get("pages") == "all"
     sides = [sorted(side) for side in ([e.width for e in entries], [e.height for e in entries])]
     spans = [(side[0], side[(len(side) - 1) // 2], side[-1]) for side in sides]
@@ -84,7 +89,7 @@ def write_prepared(
         "reference": source.reference,
         "licence": source.licence,
         "checksums": dict(listing.checksums),
-        "notes": [*listing.notes, *notes_on(samples), *_depth_note(entries)],
+        "notes": [*listing.notes, *notes_on(samples), *([deep] if peak else [])],
         "account": account.to_dict(),
         "pages": {s.file: e.frames for s, e in selection.kept if e.frames > 1 and not paged},
         "skipped": [plain(image) for image in skipped],
@@ -123,16 +128,6 @@ def notes_on(samples: Sequence[Sample]) -> Iterator[str]:
             yield f"{len(torn)} of {len(sides):,} patients are in several {name}: {some(torn, 5)}"
     if sides:
         yield f"{len(sides):,} patients or groups"
-
-
-def _depth_note(entries: Sequence[Entry]) -> list[str]:
-    peak, depth = max((entry.peak, entry.depth) for entry in entries)
-    if not peak:
-        return []
-    return [
-        f"16-bit images read as {depth} bits of grey, by their brightest pixel, {peak:,}; "
-        "another range: `--set depth=BITS`"
-    ]
 
 
 def _write_samples(path: Path, selection: Selection, columns: Sequence[str]) -> str:

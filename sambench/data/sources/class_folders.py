@@ -26,11 +26,10 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from sambench.data.class_folders import find_class_images, list_classes
 from sambench.data.family import NORMAL, Family, make_listing
-from sambench.data.folders import UNTOLD, find_files, find_images, subfolders
+from sambench.data.folders import UNTOLD, find_files, find_images, name_of, subfolders
 from sambench.data.problems import Problems, some
 from sambench.data.source import Listing, Option, Request, Sample
 from sambench.data.tables import read_table
@@ -97,7 +96,7 @@ def scan_busi(busi: Family, request: Request) -> Listing:
     root = busi.locate(request)
     problems = Problems()
     labels, layout = {label: label for label in busi.classes}, "a folder for each class"
-    found = find_class_images(root, labels, problems, id_of=_stem, masks=MASK)
+    found = find_class_images(root, labels, problems, id_of=name_of, masks=MASK)
     flat = subfolders(root).get("images")
     if not found and flat is not None:
         curated = find_images(root, {flat: UNTOLD}, problems)
@@ -120,10 +119,6 @@ def scan_busi(busi: Family, request: Request) -> Listing:
     return make_listing(
         root, layout, wanted, samples, columns=("masks",), notes=notes, unlisted="masks"
     )
-
-
-def _stem(file: str) -> str:
-    return Path(file).stem
 
 
 def _notes_on_masks(samples: Sequence[Sample]) -> Iterator[str]:
@@ -162,7 +157,7 @@ def scan_radiography(family: Family, request: Request) -> Listing:
     labels = {label.casefold(): label for label in family.classes}
     labels |= {"covid-19": "COVID", "viral_pneumonia": "Viral Pneumonia"}
     labels |= {"lung opacity": "Lung_Opacity"}
-    found = find_class_images(root, labels, problems, id_of=_stem)
+    found = find_class_images(root, labels, problems, id_of=name_of)
     if not found:
         raise family.refuse(root)
     origins: dict[str, str] = {}

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 from sambench.data.class_folders import part_of
@@ -67,8 +68,12 @@ def _label_files(root: Path, wanted: str) -> tuple[str, dict[str, Path]]:
     files: dict[str, dict[str, list[Path]]] = {}
     for path in sorted((*root.glob("*.txt"), *root.glob("labels/*.txt"))):
         part = part_of(re.split(r"[^a-z]", path.name.casefold())[0])
-        if part:
-            files.setdefault(_variant(path), {}).setdefault(part, []).append(path)
+        if part is None:
+            continue
+        with path.open(encoding="utf-8", errors="replace") as file:  # the first lines tell
+            words = {word for line in islice(file, 1000) for word in line.split()}
+        variant = "B" if words & set(VARIANTS["B"]) else "A"
+        files.setdefault(variant, {}).setdefault(part, []).append(path)
     if wanted != "auto":
         files = {variant: parts for variant, parts in files.items() if variant == wanted}
     if not files:
@@ -86,13 +91,6 @@ def _label_files(root: Path, wanted: str) -> tuple[str, dict[str, Path]]:
     if any(len(paths) > 1 for paths in parts.values()):
         raise DataError(f"several label files for a part in {root} ({some(several)}); leave one")
     return variant, {part: paths[0] for part, paths in parts.items()}
-
-
-def _variant(path: Path) -> str:
-    """Return the variant by the classes that the first lines name."""
-    with path.open(encoding="utf-8", errors="replace") as file:
-        words = {word for line, _ in zip(file, range(1000), strict=False) for word in line.split()}
-    return "B" if words & set(VARIANTS["B"]) else "A"
 
 
 def _read(

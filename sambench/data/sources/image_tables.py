@@ -73,16 +73,16 @@ def list_images(
     if not images:
         raise family.refuse(root)
     ids, wanted = sorted(rows, key=natural), family.wanted(request)
-    samples = [
-        replace(
-            images[id],
-            id=images[id].path.stem,
-            label=rows[id][0],
-            facts={**({"fold": fold_of[id]} if folds else {}), **_facts(rows[id][1], columns)},
-        )
-        for id in ids
-        if id in images
-    ]
+    samples = []
+    for id in ids:
+        if id in images:
+            label, row = rows[id]
+            facts: dict[str, Fact] = {"fold": fold_of[id]} if folds else {}
+            facts |= {name: row.cells[column] for name, column in columns.items()}
+            if facts.get("birads") is not None:
+                facts["birads"] = str(facts["birads"]).upper()
+            name = images[id].path.stem
+            samples.append(replace(images[id], id=name, label=label, facts=facts))
     tables = [table, *([folds] if folds else [])]
     where = f"{folder.name}/" if folder else "images"
     return make_listing(
@@ -108,13 +108,6 @@ def _folds(
     for id in sorted(rows.keys() - found.keys(), key=natural):
         problems.add(f"ids of {table.path} without a fold in {folds.path}", id, "add the rows")
     return found
-
-
-def _facts(row: Row, columns: Mapping[str, str]) -> dict[str, Fact]:
-    facts: dict[str, Fact] = {name: row.cells[column] for name, column in columns.items()}
-    if facts.get("birads") is not None:
-        facts["birads"] = str(facts["birads"]).upper()
-    return facts
 
 
 BREAST_FOLDER = "BrEaST-Lesions_USG-images_and_masks"

@@ -1,10 +1,21 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from sklearn.tree import DecisionTreeClassifier
 
-from sambench.data.audit.facts import edges
+from sambench.data.audit.facts import (
+    Fork,
+    Leaf,
+    classify,
+    cross_validated_accuracy,
+    edges,
+    grow,
+    in_words,
+)
 
 
 def speckle(side: int = 100) -> NDArray[np.uint8]:
@@ -55,3 +66,78 @@ def test_marks_in_the_picture_itself_are_not_counted() -> None:
 def test_a_black_image_is_all_border() -> None:
     found = edges(np.zeros((30, 40), np.uint8))
     assert (found.flat, found.margin, found.marks) == (1, 1, 0)
+
+
+def problem(seed: int, classes: int = 2, number: int = 150):
+    generator = np.random.default_rng(seed)
+    features = generator.normal(size=(number, 4))
+    score = features[:, 1] + 0.7 * np.abs(features[:, 3]) + 0.3 * generator.normal(size=number)
+    labels = np.digitize(score, np.quantile(score, np.arange(1, classes) / classes))
+    return features, labels
+
+
+@pytest.mark.parametrize("depth", [1, 2])  # deeper, leaves are small and features tie
+@pytest.mark.parametrize("classes", [2, 4])
+@pytest.mark.parametrize("seed", range(6))
+def test_it_is_the_tree_of_scikit_learn(seed: int, classes: int, depth: int) -> None:
+    features, labels = problem(seed, classes)
+    others, _ = problem(seed + 100, classes)
+    expected = DecisionTreeClassifier(max_depth=depth, random_state=0).fit(features, labels)
+    tree = grow(features, labels, depth)
+    assert np.array_equal(classify(tree, features), expected.predict(features))
+    assert np.array_equal(classify(tree, others), expected.predict(others))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_first_question_is_the_purest_of_all(seed: int) -> None:
+    """Against trying every threshold of every feature, the impurity written out."""
+    generator = np.random.default_rng(seed)
+    features = generator.integers(0, 6, (40, 3)).astype(float)
+    labels = generator.integers(0, 3, 40)
+
+    def impurity(feature: int, threshold: float) -> float:
+        low = features[:, feature] <= threshold
+        total = 0.0
+        for part in (labels[low], labels[~low]):
+            shares = np.bincount(part) / len(part)
+            total += len(part) * (1 - (shares**2).sum())
+        return total
+
+    tried = itertools.product(range(3), np.arange(5) + 0.5)
+    best = min(impurity(f, t) for f, t in tried if 0 < (features[:, f] <= t).sum() < 40)
+    tree = grow(features, labels, 1)
+    assert isinstance(tree, Fork)
+    assert impurity(tree.feature, tree.threshold) == pytest.approx(best, abs=1e-9)
+
+
+def test_what_does_not_vary_asks_nothing() -> None:
+    assert grow(np.ones((5, 2)), np.array([0, 1, 1, 0, 1]), 2) == Leaf(label=1)
+    assert grow(np.arange(3.0)[:, None], np.array([1, 1, 1]), 2) == Leaf(label=1)
+
+
+def test_cross_validation_counts_what_was_not_trained_on() -> None:
+    features, labels = problem(0)
+    folds = np.arange(len(labels)) % 5
+    right = 0
+    for fold in range(5):
+        model = DecisionTreeClassifier(max_depth=2, random_state=0)
+        model.fit(features[folds != fold], labels[folds != fold])
+        right += (model.predict(features[folds == fold]) == labels[folds == fold]).sum()
+    assert cross_validated_accuracy(features, labels, folds, 2) == right / len(labels)
+
+
+def test_a_fact_that_tells_nothing_gains_nothing() -> None:
+    generator = np.random.default_rng(0)
+    features, labels = generator.normal(size=(2000, 3)), generator.random(2000) < 0.3
+    accuracy = cross_validated_accuracy(features, labels.astype(np.int64), np.arange(2000) % 5, 2)
+    assert accuracy == pytest.approx(0.7, abs=0.03)
+
+
+def test_in_words() -> None:
+    benign, malignant = Leaf(label=0), Leaf(label=1)
+    inner = Fork(feature=1, threshold=0.25, below=malignant, above=benign)
+    tree = Fork(feature=0, threshold=1234.5, below=inner, above=malignant)
+    said = in_words(tree, ["bytes", "white"], ["benign", "malignant"])
+    assert said == "bytes <= 1234: (white <= 0.25: malignant, else benign), else malignant"
+    same = Fork(feature=0, threshold=1, below=benign, above=benign)
+    assert in_words(same, ["bytes"], ["benign"]) == "benign"
