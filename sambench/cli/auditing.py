@@ -31,8 +31,8 @@ def audit_prepared(screen: Screen, data: Path, dataset: str, size: int) -> dict[
 
 def show_audit(screen: Screen, prepared: Prepared) -> list[Path]:
     """Audit a prepared dataset, show what was found, keep it beside the data; return the files."""
-    from sambench.data.audit.examine import examine, write_audit
-    from sambench.data.audit.pages import sections
+    from sambench.data.audit.examine import examine
+    from sambench.data.audit.pages import sections, write_audit
 
     with screen.progress() as progress:
         found = examine(prepared, progress)

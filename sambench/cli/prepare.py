@@ -171,7 +171,7 @@ def _prepare(
 ) -> tuple[Preparation, Path]:
     """Decode what is not decoded yet; return what was done and where the contact sheet is."""
     from sambench.config.arguments import parse_settings
-    from sambench.data.contact_sheet import write_contact_sheet
+    from sambench.data.drawing import write_contact_sheet
     from sambench.data.preparation import prepare as prepare_dataset
     from sambench.data.source import Request
 
