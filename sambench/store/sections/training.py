@@ -69,6 +69,16 @@ class Environment(Section, frozen=True, kw_only=True):
     ] = UNSET
 
 
+class Pixels(Section, frozen=True, kw_only=True):
+    """How an image file became the network's input."""
+
+    channels: Annotated[Count, about("Of the prepared images: 1 where all are grey.")]
+    fit: Annotated[str, about('How an image became a square: "squash", "letterbox" or "crop".')]
+    depth: Annotated[Count, about("Bits of grey in 16-bit files; 0 where none is deep.")]
+    mean: Annotated[list[float], about("Subtracted from pixels in [0, 1]; one, or one a channel.")]
+    std: Annotated[list[float], about("Divided by after that; likewise.")]
+
+
 class Data(Section, frozen=True, kw_only=True):
     """Which images a run saw."""
 
@@ -82,6 +92,9 @@ class Data(Section, frozen=True, kw_only=True):
         Count,
         about("Training images with a wrong label on purpose (`label_noise`)."),
     ]
+    pixels: Annotated[
+        Pixels | UnsetType, about("How files became the network's input; not in older records.")
+    ] = UNSET
 
 
 class Start(Section, frozen=True, kw_only=True):
