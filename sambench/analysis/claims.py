@@ -199,9 +199,9 @@ def _examine(claim: Claim, groups: Sequence[Group]) -> Finding:
             made[place] = _pair(sides[0][0], sides[1][0])
     for metric in dict.fromkeys(claim.expectations[place].metric for place in made):
         places = [p for p in made if claim.expectations[p].metric == metric]
-        together = compare([made[place] for place in places], metric).by_group
+        together, _ = compare([made[place] for place in places], metric)
         for place, (corrected,) in zip(places, together, strict=True):
-            ((alone,),) = compare([made[place]], metric).by_group
+            ((alone,),), _ = compare([made[place]], metric)
             expectation = claim.expectations[place]
             evidence[place] = Evidence(
                 expectation=expectation,

@@ -16,23 +16,17 @@ class Comparison:
 
     Attributes:
         setting: Title of the group; of a pooled statement, how many settings it is over.
-        metric: What is compared.
-        baseline: Label of the one side.
-        candidate: Label of the other.
-        design: Which test.
         family: Number of comparisons that p and interval are corrected over.
         names: Of the units that both sides have.
         differences: Candidate minus baseline of each unit, or ratio; on the printed scale.
         wins: Pairs of runs of which the candidate is the better one, ties counting half.
-        pairs: Number of pairs of runs.
         estimate: Mean difference, or geometric mean of the ratios; None without a unit.
-        low: Of the simultaneous 95 % interval; None for one unit.
-        high: Likewise.
+        low: Of the simultaneous 95 % interval; None for one unit, as `high` and `sd`.
         p: Corrected, two-sided, lost units at what they count as (an untrained classifier's
             accuracy); None where nothing was tested, as where that is unknown.
         p_equivalent: Corrected, of a difference beyond the metric's margin; None likewise.
         effect: Cohen's dz: mean over SD of the units' differences (logarithms for ratios).
-        sd: SD of the units' differences, of logarithms for ratios; None for one unit.
+        sd: SD of the units' differences, of logarithms for ratios.
         lost: Units that a side lost: baseline, candidate.
         turned: With the lost units counted the difference has the other sign.
         fixed: Both sides are the same in every unit, as a count of steps: nothing to test.
@@ -81,12 +75,9 @@ class Comparison:
     @property
     def gains(self) -> bool:
         """Whether the estimate lies on the better side."""
-        higher = (self.estimate or 0.0) > self.neutral
-        return (
-            self.estimate is not None
-            and self.estimate != self.neutral
-            and (higher == self.metric.higher_is_better)
-        )
+        if self.estimate is None or self.estimate == self.neutral:
+            return False
+        return (self.estimate > self.neutral) == self.metric.higher_is_better
 
     @property
     def verdict(self) -> str:
@@ -105,18 +96,3 @@ class Comparison:
     def shown(self) -> bool:
         """Whether a difference is shown."""
         return self.verdict in (BETTER, WORSE)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Family:
-    """All comparisons by one metric in a report: each setting's, and those over settings.
-
-    Attributes:
-        metric: What is compared.
-        by_group: For each group, one comparison for each further line.
-        pooled: One for each optimizer that several settings have.
-    """
-
-    metric: Metric
-    by_group: tuple[tuple[Comparison, ...], ...]
-    pooled: tuple[Comparison, ...] = ()

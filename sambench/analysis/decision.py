@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sambench.analysis.comparison import Comparison
 from sambench.analysis.correlation import RankCorrelation, rank_correlation
@@ -19,8 +20,11 @@ from sambench.analysis.inference import (
     SETTINGS,
     Design,
     Floats,
+    Keys,
     largest_gap,
+    mean_over,
     moments,
+    side_by_side,
     student_cdf,
     student_quantile,
     units_to_settle,
@@ -97,35 +101,27 @@ def _unit_means(
     study: Study, metric: Metric
 ) -> tuple[tuple[str, ...], Floats, Design, float | None]:
     """Return labels and their unit means, over the settings of one design that have them all."""
-    seeds = [group for group in study.groups if not group.folds]
-    groups = seeds or list(study.groups)
+    groups = [group for group in study.groups if not group.folds] or list(study.groups)
     groups = [group for group in groups if group.completed]
-    if not groups:
-        return (), np.empty((0, 0)), SEEDS, None
     done = [{line.label for line in group.lines if line.completed} for group in groups]
-    shared = set.intersection(*done)
-    labels = tuple(line.label for line in groups[0].lines if line.label in shared)
+    labels = tuple(
+        line.label
+        for line in (groups[0].lines if groups else ())
+        if all(line.label in there for there in done)
+    )
     if not labels:
         return (), np.empty((0, 0)), SEEDS, None
     tables = [_centred(group, metric, labels) for group in groups]
-    keys = tuple(dict.fromkeys(key for own, _, _ in tables for key in own))
-    whole = np.full((len(groups), len(keys), len(labels)), np.nan)
-    for number, (own, values, _) in enumerate(tables):
-        whole[number, [keys.index(key) for key in own]] = values
-    factors = [factor for _, _, factor in tables if factor is not None]
-    factor = sum(factors) / len(factors) if factors else None
-    there = np.isfinite(whole)
-    filled = np.where(there, whole, 0.0)
-    with np.errstate(invalid="ignore"):
-        if factor is None and len(keys) < LEAST_FOR_BEST <= len(groups):
-            return labels, filled.sum(axis=1) / there.sum(axis=1), SETTINGS, None
-        means: Floats = filled.sum(axis=0) / there.sum(axis=0)
-    return labels, means, SEEDS if factor is None else FOLDS, factor
+    table, keys = side_by_side(*zip(*tables, strict=True))
+    factors = [found for group in groups if (found := group.test_over_train) is not None]
+    if factors:
+        return labels, mean_over(table, 1), FOLDS, sum(factors) / len(factors)
+    if len(keys) < LEAST_FOR_BEST <= len(groups):
+        return labels, mean_over(table, 0), SETTINGS, None
+    return labels, mean_over(table, 1), SEEDS, None
 
 
-def _centred(
-    group: Group, metric: Metric, labels: Sequence[str]
-) -> tuple[tuple[object, ...], Floats, float | None]:
+def _centred(group: Group, metric: Metric, labels: Sequence[str]) -> tuple[Keys, Floats]:
     """Return units and their values, each unit less its mean over the optimizers that are there.
 
     Only gaps between optimizers matter; without the unit's own level, settings can be averaged.
@@ -133,15 +129,10 @@ def _centred(
     table = tabulate(group, metric)
     places = [[line.label for line in group.lines].index(label) for label in labels]
     values = table.by_unit(table.values if table.imputed is None else table.imputed)[:, places]
-    there = np.isfinite(values)
-    complete = np.flatnonzero(there.sum(axis=1) == len(places))
-    if len(complete):
-        whole = np.full_like(values, np.nan)
-        whole[complete] = values[complete]
-        values, there = whole, np.isfinite(whole)
-    with np.errstate(invalid="ignore"):
-        level = np.where(there, values, 0.0).sum(axis=1) / there.sum(axis=1)
-    return table.keys, values - level[:, None], table.test_over_train
+    complete: NDArray[np.bool_] = np.isfinite(values).all(axis=1)
+    if complete.any():
+        values = np.where(complete[:, None], values, np.nan)
+    return table.keys, values - mean_over(values, 1)[:, None]
 
 
 def _beaten(units: Floats, place: int, design: Design, factor: float | None) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from operator import attrgetter
+from typing import Any
 
 from sambench.errors import UnknownNameError
 from sambench.store.record import RunRecord
@@ -46,10 +47,6 @@ class Metric:
     margin: float | None = None
     two_classes: float = 1.0
 
-    @cached_property
-    def _read(self) -> Callable[[RunRecord], object]:
-        return _reader(self.column)
-
     @property
     def heading(self) -> str:
         """The title without its unit."""
@@ -60,12 +57,11 @@ class Metric:
 
         Several numbers, as of the severities of a shift, count by their mean.
         """
-        found = self._read(record)
-        if type(found) is not float:
-            if isinstance(found, list | tuple) and found:
-                found = math.fsum(found) / len(found)
-            if isinstance(found, bool) or not isinstance(found, int | float):
-                return None
+        found = value_at(record, self.column)
+        if isinstance(found, list | tuple) and found:
+            found = math.fsum(found) / len(found)
+        if isinstance(found, bool) or not isinstance(found, int | float):
+            return None
         if not math.isfinite(found):
             return None
         if self.two_classes != 1.0 and len((record.data or {}).get("classes") or ()) == 2:
@@ -75,23 +71,19 @@ class Metric:
     def comparable(self, record: RunRecord) -> float | None:
         """Return a run's number where it can be compared.
 
-        A ratio needs a positive number: a curvature of zero or below is of no minimum. Curvature
-        of a collapsed run says nothing of the optimizer.
+        A ratio needs a positive number: a curvature of zero or below is of no minimum.
         """
         value = self.of(record) if self.counts(record) else None
         return None if value is None or (self.ratio and value <= 0) else value
 
     def of_lost(self, others: Iterable[RunRecord]) -> float | None:
-        """Return what a run without a result counts as, on the printed scale.
-
-        Args:
-            others: Runs under the same setting.
-        """
-        if self.lost is None or isinstance(self.lost, float):
+        """Return what a run without a result counts as, beside others of its setting (printed)."""
+        if not isinstance(self.lost, str):
             return None if self.lost is None else self.scale * self.lost
         found = (value_at(record, self.lost) for record in others)
-        known = [value for value in found if isinstance(value, int | float)]
-        return self.scale * float(known[0]) if known else None
+        known = (value for value in found if isinstance(value, int | float))
+        first = next(known, None)
+        return None if first is None else self.scale * float(first)
 
     def counts(self, record: RunRecord) -> bool:
         """Whether a run's number speaks of the optimizer: curvature of a collapsed run does not."""
@@ -116,97 +108,17 @@ def value_at(record: RunRecord, path: str) -> object:
 def _reader(path: str) -> Callable[[RunRecord], object]:
     section, *keys = path.split(".")
     find = attrgetter(section)
-    if len(keys) == 2:  # most of them, read a hundred times for each run of a large report
-        first, second = keys
-
-        def read_two(record: RunRecord) -> object:
-            try:
-                return find(record)[first][second]
-            except (KeyError, TypeError, IndexError):
-                return None
-
-        return read_two
 
     def read(record: RunRecord) -> object:
         found = find(record)
-        for key in keys:
-            if not isinstance(found, Mapping):
-                return None
-            found = found.get(key)
+        try:
+            for key in keys:
+                found = found[key]
+        except (KeyError, TypeError, IndexError):
+            return None
         return found
 
     return read
-
-
-def _share(
-    name: str,
-    title: str,
-    column: str | None = None,
-    *,
-    higher: bool = True,
-    lost: str | float | None = None,
-    margin: float | None = None,
-) -> Metric:
-    return Metric(
-        name=name,
-        title=f"{title} (%)",
-        column=column or f"final.test.{name}",
-        higher_is_better=higher,
-        unit="points",
-        scale=100.0,
-        lost=lost,
-        margin=margin,
-    )
-
-
-def _error(name: str, title: str, two_classes: float = 1.0) -> Metric:
-    return Metric(
-        name=name,
-        title=title,
-        column=f"final.test.{name}",
-        higher_is_better=False,
-        two_classes=two_classes,
-    )
-
-
-def _cost(name: str, title: str, column: str, unit: str = "", scale: float = 1.0) -> Metric:
-    return Metric(
-        name=name,
-        title=title,
-        column=f"cost.{column}",
-        higher_is_better=False,
-        unit=unit,
-        scale=scale,
-        ratio=True,
-        margin=EQUIVALENT_RATIO,
-    )
-
-
-def _curvature(name: str, title: str, column: str, converged: str) -> Metric:
-    return Metric(
-        name=name,
-        title=title,
-        column=f"hessian.{column}",
-        higher_is_better=False,
-        curvature=True,
-        converged=f"hessian.{converged}.converged",
-        ratio=True,
-        margin=EQUIVALENT_RATIO,
-    )
-
-
-def _study(
-    name: str, title: str, column: str, scale: float = 1.0, *, higher: bool = False
-) -> Metric:
-    return Metric(
-        name=name,
-        title=title,
-        column=f"hessian.{column}",
-        higher_is_better=higher,
-        curvature=True,
-        unit="points" if scale == 100 else "",
-        scale=scale,
-    )
 
 
 EQUIVALENT_POINTS, EQUIVALENT_RATIO = 1.0, 1.25
@@ -215,99 +127,123 @@ says otherwise."""
 
 SHIFTS = ("speckle", "noise", "gain", "blur", "gamma")
 
-METRICS = (
-    _share(
-        "accuracy",
-        "Test accuracy",
-        lost="final.test.majority_accuracy",
-        margin=EQUIVALENT_POINTS,
-    ),
-    _share("balanced_accuracy", "Balanced accuracy", margin=EQUIVALENT_POINTS),
-    _share("auroc", "AUROC", lost=0.5, margin=EQUIVALENT_POINTS),
-    _share("sensitivity", "Sensitivity"),
-    _share("specificity", "Specificity"),
-    _share("sensitivity_at_90", "Sensitivity at 90 % specificity"),
-    _share("specificity_at_90", "Specificity at 90 % sensitivity"),
-    _share("f1", "F1"),
-    _share("generalization_gap", "Gap", "final.generalization_gap", higher=False),
-    _error("loss", "Test loss"),
-    _error("ece", "Calibration error"),
-    _error("brier", "Brier score", two_classes=0.5),
-    _error("calibration_slope", "Calibration slope"),
-    _cost("train_seconds", "Training time (s)", "train_seconds", "s"),
-    _cost("gradient_evaluations", "Gradient evaluations", "gradient_evaluations"),
-    _cost("peak_memory", "Peak memory (GB)", "peak_memory_bytes", "GB", 1e-9),
-    _cost("energy", "Energy (kJ)", "energy_joules", "kJ", 1e-3),
-    _curvature("top", "Top eigenvalue", "top.value", "top"),
-    _curvature("median", "Hessian median", "median", "batch_spectrum"),
-    _curvature("mean", "Hessian mean", "mean", "batch_spectrum"),
-    _curvature("sd", "Hessian SD", "std", "batch_spectrum"),
-    _curvature("trace", "Hessian trace", "trace.value", "trace"),
-    _share("robust_accuracy", "Accuracy under shifts", "final.test.robust.mean"),
-    *(
-        _share(f"{name}_accuracy", f"Accuracy under {name}", f"final.test.robust.{name}")
-        for name in SHIFTS
-    ),
-    _study("zero_mass", "Eigenvalues at zero (%)", "density.zero_mass.value", 100.0, higher=True),
-    _study("negative_mass", "Eigenvalues below zero (%)", "density.negative_mass.value", 100.0),
-    _study("sam_step", "Rise after SAM's step", "sharpness.measures.sam-step.value"),
-    _study("worst_case", "Worst-case rise", "sharpness.measures.worst-case-l2.value"),
-    _study(
-        "worst_case_adaptive",
-        "Adaptive worst-case rise",
-        "sharpness.measures.worst-case-adaptive-l2.value",
-    ),
-    _study("average_case", "Average-case rise", "sharpness.measures.average-case.value"),
-    _study(
-        "average_case_adaptive",
-        "Adaptive average-case rise",
-        "sharpness.measures.average-case-adaptive.value",
-    ),
-    _study("line_loss", "Highest loss on a random line", "landscape.line.highest_loss"),
-    _study("plane_loss", "Highest loss on a random plane", "landscape.plane.highest_loss"),
-    _study(
-        "eigenvector_loss",
-        "Highest loss on the eigenvectors' plane",
-        "landscape.eigenvectors.highest_loss",
-    ),
+_Kind = Mapping[str, Any]
+_SHARE: _Kind = {"higher_is_better": True, "unit": "points", "scale": 100.0}
+_LOW_SHARE: _Kind = {**_SHARE, "higher_is_better": False}
+_ALIKE: _Kind = {**_SHARE, "margin": EQUIVALENT_POINTS}
+_ERROR: _Kind = {"higher_is_better": False}
+_COST: _Kind = {"higher_is_better": False, "ratio": True, "margin": EQUIVALENT_RATIO}
+_SHAPE: _Kind = {"higher_is_better": False, "curvature": True}
+_TOP, _BATCHES, _TRACE = (
+    {**_COST, "curvature": True, "converged": f"hessian.{name}.converged"}
+    for name in ("top", "batch_spectrum", "trace")
+)
+_TEST, _MEASURES = "final.test", "hessian.sharpness.measures"
+
+METRICS = tuple(
+    Metric(name=name, title=title, column=column, **kind)
+    for name, title, column, kind in (
+        (
+            *("accuracy", "Test accuracy (%)", f"{_TEST}.accuracy"),
+            {**_ALIKE, "lost": f"{_TEST}.majority_accuracy"},
+        ),
+        ("balanced_accuracy", "Balanced accuracy (%)", f"{_TEST}.balanced_accuracy", _ALIKE),
+        ("auroc", "AUROC (%)", f"{_TEST}.auroc", {**_ALIKE, "lost": 0.5}),
+        ("sensitivity", "Sensitivity (%)", f"{_TEST}.sensitivity", _SHARE),
+        ("specificity", "Specificity (%)", f"{_TEST}.specificity", _SHARE),
+        (
+            *("sensitivity_at_90", "Sensitivity at 90 % specificity (%)"),
+            *(f"{_TEST}.sensitivity_at_90", _SHARE),
+        ),
+        (
+            *("specificity_at_90", "Specificity at 90 % sensitivity (%)"),
+            *(f"{_TEST}.specificity_at_90", _SHARE),
+        ),
+        ("f1", "F1 (%)", f"{_TEST}.f1", _SHARE),
+        ("generalization_gap", "Gap (%)", "final.generalization_gap", _LOW_SHARE),
+        ("loss", "Test loss", f"{_TEST}.loss", _ERROR),
+        ("ece", "Calibration error", f"{_TEST}.ece", _ERROR),
+        ("brier", "Brier score", f"{_TEST}.brier", {**_ERROR, "two_classes": 0.5}),
+        ("calibration_slope", "Calibration slope", f"{_TEST}.calibration_slope", _ERROR),
+        ("train_seconds", "Training time (s)", "cost.train_seconds", {**_COST, "unit": "s"}),
+        ("gradient_evaluations", "Gradient evaluations", "cost.gradient_evaluations", _COST),
+        (
+            *("peak_memory", "Peak memory (GB)", "cost.peak_memory_bytes"),
+            {**_COST, "unit": "GB", "scale": 1e-9},
+        ),
+        (
+            *("energy", "Energy (kJ)", "cost.energy_joules"),
+            {**_COST, "unit": "kJ", "scale": 1e-3},
+        ),
+        ("top", "Top eigenvalue", "hessian.top.value", _TOP),
+        ("median", "Hessian median", "hessian.median", _BATCHES),
+        ("mean", "Hessian mean", "hessian.mean", _BATCHES),
+        ("sd", "Hessian SD", "hessian.std", _BATCHES),
+        ("trace", "Hessian trace", "hessian.trace.value", _TRACE),
+        ("robust_accuracy", "Accuracy under shifts (%)", f"{_TEST}.robust.mean", _SHARE),
+        *(
+            (f"{name}_accuracy", f"Accuracy under {name} (%)", f"{_TEST}.robust.{name}", _SHARE)
+            for name in SHIFTS
+        ),
+        (
+            *("zero_mass", "Eigenvalues at zero (%)", "hessian.density.zero_mass.value"),
+            {**_SHARE, "curvature": True},
+        ),
+        (
+            *("negative_mass", "Eigenvalues below zero (%)"),
+            *("hessian.density.negative_mass.value", {**_LOW_SHARE, "curvature": True}),
+        ),
+        ("sam_step", "Rise after SAM's step", f"{_MEASURES}.sam-step.value", _SHAPE),
+        ("worst_case", "Worst-case rise", f"{_MEASURES}.worst-case-l2.value", _SHAPE),
+        (
+            *("worst_case_adaptive", "Adaptive worst-case rise"),
+            *(f"{_MEASURES}.worst-case-adaptive-l2.value", _SHAPE),
+        ),
+        ("average_case", "Average-case rise", f"{_MEASURES}.average-case.value", _SHAPE),
+        (
+            *("average_case_adaptive", "Adaptive average-case rise"),
+            *(f"{_MEASURES}.average-case-adaptive.value", _SHAPE),
+        ),
+        (
+            *("line_loss", "Highest loss on a random line"),
+            *("hessian.landscape.line.highest_loss", _SHAPE),
+        ),
+        (
+            *("plane_loss", "Highest loss on a random plane"),
+            *("hessian.landscape.plane.highest_loss", _SHAPE),
+        ),
+        (
+            *("eigenvector_loss", "Highest loss on the eigenvectors' plane"),
+            *("hessian.landscape.eigenvectors.highest_loss", _SHAPE),
+        ),
+    )
 )
 """Every metric, in the order of tables."""
 
+_BY_NAME = {metric.name: metric for metric in METRICS}
 
-@cache
+
 def find_metric(name: str) -> Metric:
     """Return a metric by its name.
 
     Raises:
         UnknownNameError: If there is none; offers the closest.
     """
-    for known in METRICS:
-        if known.name == name:
-            return known
-    names = [known.name for known in METRICS]
-    raise UnknownNameError("metric", name, names, f"metrics: {', '.join(names)}")
+    if name not in _BY_NAME:
+        raise UnknownNameError("metric", name, _BY_NAME, f"metrics: {', '.join(_BY_NAME)}")
+    return _BY_NAME[name]
 
 
 def find_metrics(names: Iterable[str]) -> tuple[Metric, ...]:
-    """Return metrics by their names, in the given order.
-
-    Raises:
-        UnknownNameError: If there is none of a name; offers the closest.
-    """
-    return tuple(find_metric(name) for name in names)
+    """Return metrics by their names, in the given order, as `find_metric` does each."""
+    return tuple(map(find_metric, names))
 
 
 def measured(records: Iterable[RunRecord]) -> tuple[Metric, ...]:
     """Return the metrics of which any of the runs has a value, whatever it is."""
-    sections: dict[str, dict[str, Metric]] = {}
-    for metric in METRICS:
-        parent, _, key = metric.column.rpartition(".")
-        sections.setdefault(parent, {})[key] = metric
-    there: set[str] = set()
-    for record in records:
-        for parent, of_section in sections.items():
-            found = value_at(record, parent)
-            if isinstance(found, Mapping):
-                there.update(key_metric.name for key, key_metric in of_section.items()
-                             if found.get(key) is not None)  # fmt: skip
-    return tuple(metric for metric in METRICS if metric.name in there)
+    runs = list(records)
+    return tuple(
+        metric
+        for metric in METRICS
+        if any(value_at(record, metric.column) is not None for record in runs)
+    )

@@ -141,21 +141,17 @@ def study_of(
     done = [record for group in groups for record in group.completed]
     known = measured(done)
     there = [metric for metric in metrics if metric in known]
-    families = [compare(groups, metric, given.get(metric.name)) for metric in there]
+    families = {m.name: compare(groups, m, given.get(m.name)) for m in there}
     panels = tuple(
         Panel(
             group=group,
-            found={
-                family.metric.name: family.by_group[place]
-                for family in families
-                if family.by_group[place]
-            },
+            found={name: own[place] for name, (own, _) in families.items() if own[place]},
         )
         for place, group in enumerate(groups)
     )
     return Study(
         panels=panels,
-        pooled={family.metric.name: family.pooled for family in families if family.pooled},
+        pooled={name: pooled for name, (_, pooled) in families.items() if pooled},
         baseline=baseline,
         margins=given,
     )
