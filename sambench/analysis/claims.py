@@ -12,9 +12,10 @@ from typing import Any
 from sambench.analysis.comparison import BETTER, EQUIVALENT, WORSE, Comparison
 from sambench.analysis.correlation import RankCorrelation, rank_correlation
 from sambench.analysis.families import compare
-from sambench.analysis.groups import Group, Line, repeat
+from sambench.analysis.groups import Group, Line
 from sambench.analysis.metrics import Metric, find_metric
 from sambench.analysis.published import FAMILIES, family, printed_rows
+from sambench.analysis.units import with_accuracy
 from sambench.files.yaml_text import read_yaml
 
 HELD, REFUTED, NOT_REPRODUCED = "held", "refuted", "not reproduced"
@@ -254,19 +255,11 @@ def _held(expectation: Expectation, found: Comparison) -> bool:
 
 def _ranked(expectation: Expectation, groups: Sequence[Group]) -> Evidence:
     """Judge whether flatter runs of an architecture are the more accurate ones."""
-    accuracy, metric = find_metric("accuracy"), expectation.metric
     fitting = [g for g in groups if family(g.setting.model) == expectation.candidate[0]]
-    rows = [
-        (value, score, repeat(record), group.title)
-        for group in fitting
-        for record in group.completed
-        if (value := metric.comparable(record)) is not None
-        and (score := accuracy.of(record)) is not None
-    ]
+    rows = with_accuracy(fitting, expectation.metric)
     if len(rows) < 3:
         return Evidence(expectation=expectation, standing=NOT_TESTED)
-    sharp, accurate, repeats, settings = zip(*rows, strict=True)
-    found = rank_correlation(sharp, accurate, repeats, settings)
+    found = rank_correlation(*zip(*rows, strict=True))
     standing = UNDECIDED
     if found.interval is not None and not math.isnan(found.interval[0]):
         low, high = found.interval

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from statistics import median
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sambench.analysis.comparison import Comparison
+from sambench.analysis.comparison import UNDECIDED, Comparison
 from sambench.analysis.correlation import RankCorrelation, rank_correlation
-from sambench.analysis.groups import Group, repeat
+from sambench.analysis.groups import Group
 from sambench.analysis.inference import (
     ALPHA,
     FOLDS,
@@ -30,8 +29,9 @@ from sambench.analysis.inference import (
     units_to_settle,
 )
 from sambench.analysis.metrics import Metric, find_metric
-from sambench.analysis.study import FLATNESS, PRIMARY, Study, mean_of, total_seconds
-from sambench.analysis.units import tabulate
+from sambench.analysis.study import FLATNESS, PRIMARY, Study
+from sambench.analysis.units import tabulate, with_accuracy
+from sambench.store.record import RunRecord
 
 SAME_COST = 1.1
 """Costs within this factor are called the same."""
@@ -41,6 +41,10 @@ MOST_RANKED = 2_000
 
 LEAST_FOR_BEST = 5
 """Units from which on a one-sided flip test can exclude an optimizer: 1 / 2^5 < 0.05."""
+
+
+Costs = tuple[float | None, float | None]
+"""Gradient evaluations and training time; None where a run lacks it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +60,7 @@ class Decision:
         choice: The cheapest of `best`, several where their costs are the same; the baseline first.
         loss: Most that the first of the choice loses against the best, in points, at 95 %; None
             where that is not known.
-        cost: For each label, gradient evaluations and training time over those of the choice.
+        cost: For each label, its costs over those of the choice.
     """
 
     best: tuple[str, ...]
@@ -64,29 +68,23 @@ class Decision:
     tied: tuple[str, ...]
     choice: tuple[str, ...]
     loss: float | None
-    cost: Mapping[str, tuple[float | None, float | None]]
+    cost: Mapping[str, Costs]
 
 
 def decide(study: Study) -> Decision | None:
     """Return what may be chosen; None where fewer than two optimizers have runs to compare."""
-    metric = find_metric(PRIMARY)
-    labels, units, design, factor = _unit_means(study, metric)
+    labels, units, design, factor = _unit_means(study, find_metric(PRIMARY))
     if len(labels) < 2 or not units.size:
         return None
-    shown = any(one.shown for panel in study.panels for one in panel.by(PRIMARY)) or any(
-        one.shown for one in study.pooled.get(PRIMARY, ())
-    )
-    best = tuple(
-        label
-        for place, label in enumerate(labels)
-        if not shown or not _beaten(units, place, design, factor)
-    )
-    means = moments(units).mean
-    top = float(np.nanmax(means))
-    tied = tuple(label for label, mean in zip(labels, means, strict=True) if abs(mean - top) < 1e-9)
+    best = labels
+    if any(one.shown for one in study.every() if one.metric.name == PRIMARY):
+        beaten = [_beaten(units, place, design, factor) for place in range(len(labels))]
+        best = tuple(label for label, worse in zip(labels, beaten, strict=True) if not worse)
+    means = dict(zip(labels, moments(units).mean, strict=True))
+    top = float(np.nanmax([*means.values()]))
+    tied = tuple(label for label, mean in means.items() if abs(mean - top) < 1e-9)
     costs = {label: _costs(study, label) for label in labels}
-    first = {group.lines[0].label for group in study.groups if group.baseline}
-    choice = _cheapest(best or labels, costs, dict(zip(labels, means, strict=True)), first)
+    choice = _cheapest(study, best or labels, costs, means)
     return Decision(
         best=best,
         labels=labels,
@@ -129,7 +127,7 @@ def _centred(group: Group, metric: Metric, labels: Sequence[str]) -> tuple[Keys,
     table = tabulate(group, metric)
     places = [[line.label for line in group.lines].index(label) for label in labels]
     values = table.by_unit(table.values if table.imputed is None else table.imputed)[:, places]
-    complete: NDArray[np.bool_] = np.isfinite(values).all(axis=1)
+    complete = np.asarray(np.isfinite(values).all(axis=1))
     if complete.any():
         values = np.where(complete[:, None], values, np.nan)
     return table.keys, values - mean_over(values, 1)[:, None]
@@ -159,13 +157,16 @@ def _loss(units: Floats, place: int, factor: float | None) -> float | None:
     return max(0.0, float((found.mean + quantile * found.error).max()))
 
 
-Costs = tuple[float | None, float | None]
-
-
 def _costs(study: Study, label: str) -> Costs:
-    """Return mean gradient evaluations and seconds of an optimizer over all settings."""
+    """Return geometric means over all completed runs of an optimizer."""
     lines = [line for group in study.groups for line in group.lines if line.label == label]
-    return mean_of(lines, "gradient_evaluations"), mean_of(lines, "train_seconds")
+
+    def mean(metric: Metric) -> float | None:
+        found = (metric.comparable(record) for line in lines for record in line.completed)
+        logs = [math.log(value) for value in found if value is not None]
+        return math.exp(math.fsum(logs) / len(logs)) if logs else None
+
+    return mean(find_metric("gradient_evaluations")), mean(find_metric("train_seconds"))
 
 
 def _over(costs: Costs, others: Costs) -> Costs:
@@ -177,25 +178,26 @@ def _over(costs: Costs, others: Costs) -> Costs:
 
 
 def _cheapest(
-    best: Sequence[str], costs: Mapping[str, Costs], means: Mapping[str, float], first: set[str]
+    study: Study, best: Sequence[str], costs: Mapping[str, Costs], means: Mapping[str, float]
 ) -> tuple[str, ...]:
     """Return the cheapest: by the worse of gradient evaluations and time over the least of each."""
-    least = [min((c for label in best if (c := costs[label][i]) is not None), default=1.0)
-             for i in (0, 1)]  # fmt: skip
+    least = [
+        min((cost for label in best if (cost := costs[label][place]) is not None), default=1.0)
+        for place in (0, 1)
+    ]
     worse = {
-        label: max(
-            1.0 if c is None else c / low for c, low in zip(costs[label], least, strict=True)
-        )
+        label: max((c / low for c, low in zip(costs[label], least, strict=True) if c), default=1.0)
         for label in best
     }
     limit = SAME_COST * min(worse.values())
     same = [label for label in best if worse[label] <= limit]
+    first = {group.lines[0].label for group in study.groups if group.baseline}
     return tuple(sorted(same, key=lambda label: (label not in first, -means[label])))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settling:
-    """What would show, or rule out, a difference of the margin.
+    """What would show, or rule out, a difference of the margin of the primary metric.
 
     Attributes:
         units: How many would.
@@ -215,8 +217,11 @@ def settle(study: Study) -> Settling | None:
 
     More seeds of the same folds add no test images, so nothing is said of folds.
     """
-    opened = [one for one in study.main(PRIMARY) if not one.shown and one.design is not FOLDS]
-    opened = [one for one in opened if one.verdict != "equivalent" and one.design is not SETTINGS]
+    opened = [
+        one
+        for one in study.main(PRIMARY)
+        if one.verdict == UNDECIDED and one.design not in (FOLDS, SETTINGS)
+    ]
     if not opened:
         return None
     first, present = opened[0], max(one.n for one in opened)
@@ -230,22 +235,29 @@ def settle(study: Study) -> Settling | None:
         for record in group.completed:
             runs.setdefault(record.config.seed, []).append(total_seconds(record))
     per_seed = max((math.fsum(found) for found in runs.values()), default=0.0)
-    missing = max(0, units - present)
     return Settling(
         units=units,
         present=present,
         margin=margin,
-        seconds=missing * per_seed if per_seed else None,
+        seconds=max(0, units - present) * per_seed if per_seed else None,
+    )
+
+
+def total_seconds(record: RunRecord) -> float:
+    """Return what a run took in all: training, evaluation, all else, and its curvature."""
+    cost, hessian = record.cost or {}, record.hessian or {}
+    names = ("train_seconds", "evaluation_seconds", "overhead_seconds")
+    return math.fsum(
+        float(value)
+        for value in (*(cost.get(name) for name in names), hessian.get("seconds"))
+        if isinstance(value, int | float)
     )
 
 
 def flatness_of(study: Study) -> tuple[Comparison, ...]:
     """Return the comparisons by the measure of flatness; none where it was not measured."""
-    for name in FLATNESS:
-        found = study.main(name)
-        if any(one.n for one in found):
-            return found
-    return ()
+    every = (study.main(name) for name in FLATNESS)
+    return next((found for found in every if any(one.n for one in found)), ())
 
 
 def flat_and_accurate(study: Study) -> RankCorrelation | None:
@@ -254,20 +266,10 @@ def flat_and_accurate(study: Study) -> RankCorrelation | None:
     Runs that collapsed, or whose curvature is of no minimum or did not converge, are left out;
     None where fewer than three are left, or very many.
     """
-    accuracy = find_metric(PRIMARY)
     for name in FLATNESS:
-        metric = find_metric(name)
-        rows = [
-            (value, score, repeat(record), group.title)
-            for group in study.groups
-            for record in group.completed
-            if (value := metric.comparable(record)) is not None
-            and metric.trusted(record)
-            and (score := accuracy.of(record)) is not None
-        ]
+        rows = with_accuracy(study.groups, find_metric(name), trusted=True)
         if len(rows) > MOST_RANKED:
             return None
         if len(rows) >= 3:
-            sharp, accurate, repeats, settings = zip(*rows, strict=True)
-            return rank_correlation(sharp, accurate, repeats, settings)
+            return rank_correlation(*zip(*rows, strict=True))
     return None

@@ -5,15 +5,15 @@ from __future__ import annotations
 import functools
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sambench.analysis.groups import LOST, Group, Line, repeat
+from sambench.analysis.groups import LOST, Group, Line, Repeat, repeat
 from sambench.analysis.inference import ALPHA, FOLDS, SEEDS, Floats, Keys, student_quantile
-from sambench.analysis.metrics import Metric, collapsed
+from sambench.analysis.metrics import Metric, collapsed, find_metric
 from sambench.store.record import COMPLETED, RunRecord
 
 
@@ -171,6 +171,27 @@ def cell_of(group: Group, line: Line, metric: Metric) -> Cell:
 @functools.cache
 def _quantile(degrees: int) -> float:
     return float(student_quantile(degrees, 1 - ALPHA / 2))
+
+
+def with_accuracy(
+    groups: Iterable[Group], metric: Metric, *, trusted: bool = False
+) -> list[tuple[float, float, Repeat, str]]:
+    """Return a metric beside accuracy, the repeat and the setting of each run that has both.
+
+    Args:
+        groups: The runs.
+        metric: Which.
+        trusted: Leave out runs whose measurement did not converge.
+    """
+    accuracy = find_metric("accuracy")
+    return [
+        (value, score, repeat(record), group.title)
+        for group in groups
+        for record in group.completed
+        if (value := metric.comparable(record)) is not None
+        and (score := accuracy.of(record)) is not None
+        and (metric.trusted(record) or not trusted)
+    ]
 
 
 def in_words(lost: Counter[str], of: str) -> str:
