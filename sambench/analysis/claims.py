@@ -14,13 +14,19 @@ from sambench.analysis.correlation import RankCorrelation, rank_correlation
 from sambench.analysis.families import compare
 from sambench.analysis.groups import Group, Line
 from sambench.analysis.metrics import Metric, find_metric
-from sambench.analysis.published import FAMILIES, family, printed_rows
+from sambench.analysis.published import FAMILIES, family, lines_of, printed_rows
 from sambench.analysis.units import with_accuracy
 from sambench.files.yaml_text import read_yaml
 
 HELD, REFUTED, NOT_REPRODUCED = "held", "refuted", "not reproduced"
 UNDECIDED, NOT_TESTED = "undecided", "not tested here"
 NOT_BETTER = "not better"
+OF_LINES = ("base", "lr")
+"""What a claim asks of an optimizer; all else it asks of the setting."""
+
+
+Cell = tuple[str, str]
+"""Architecture and optimizer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,17 +34,16 @@ class Expectation:
     """One inequality of a claim.
 
     Attributes:
-        candidate: Architecture and optimizer that the claim is about.
+        candidate: What the claim is about.
         baseline: What it is compared with.
-        metric: By what.
         expected: "better", "worse" or "not better".
         factor: Least ratio of the baseline to the candidate that "better" asks for.
         correlation: The claim is that runs of the architecture with a better metric are more
             accurate, by ranks.
     """
 
-    candidate: tuple[str, str]
-    baseline: tuple[str, str]
+    candidate: Cell
+    baseline: Cell
     metric: Metric
     expected: str
     factor: float = 1.0
@@ -48,8 +53,10 @@ class Expectation:
     def printed(self) -> float | None:
         """The papers' own difference, or ratio; None where it was not printed or has no sense."""
         rows = {(row.model, row.optimizer): row for row in printed_rows()}
-        sides = [rows.get(cell) for cell in (self.candidate, self.baseline)]
-        one, other = (None if row is None else row.of(self.metric.name) for row in sides)
+        one, other = (
+            rows[cell].of(self.metric.name) if cell in rows else None
+            for cell in (self.candidate, self.baseline)
+        )
         if one is None or other is None or self.correlation:
             return None
         if self.metric.ratio:
@@ -71,23 +78,14 @@ class Claim:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What our runs say of one inequality.
-
-    Attributes:
-        expectation: The inequality.
-        standing: One of this module's.
-        comparison: Our runs, corrected over the claim; None where there are none.
-        alone: p of the inequality by itself, which is what "held" asks for.
-        correlation: Likewise of a claim about ranks.
-        why: Why nothing is said, where that is so.
-    """
+    """What our runs say of one inequality."""
 
     expectation: Expectation
-    standing: str
-    comparison: Comparison | None = None
-    alone: float | None = None
-    correlation: RankCorrelation | None = None
-    why: str = ""
+    standing: str  # one of this module's
+    comparison: Comparison | None = None  # corrected over the claim; None where there is none
+    alone: float | None = None  # p of the inequality by itself, which is what "held" asks for
+    correlation: RankCorrelation | None = None  # of a claim about ranks
+    why: str = ""  # nothing is said, where that is so
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,13 +98,11 @@ class Finding:
     @property
     def standing(self) -> str:
         """The worst of its inequalities'; held only if all are, not tested if none is."""
-        standings = [found.standing for found in self.evidence]
+        standings = {found.standing for found in self.evidence}
         for one in (REFUTED, NOT_REPRODUCED):
             if one in standings:
                 return one
-        if set(standings) == {NOT_TESTED}:
-            return NOT_TESTED
-        return HELD if set(standings) == {HELD} else UNDECIDED
+        return standings.pop() if standings in ({NOT_TESTED}, {HELD}) else UNDECIDED
 
 
 @cache
@@ -157,27 +153,17 @@ def _fits(group: Group, claim: Claim) -> bool:
     setting = group.setting
     values = {name: getattr(setting, name, None) for name in claim.where}
     values |= {"stop": setting.stop.rule} if "stop" in values else {}
-    of_lines = ("base", "lr")
     return family(setting.model) is not None and all(
-        values[name] in allowed for name, allowed in claim.where.items() if name not in of_lines
+        values[name] in allowed for name, allowed in claim.where.items() if name not in OF_LINES
     )
 
 
-def _lines(
-    cell: tuple[str, str], groups: Sequence[Group], claim: Claim
-) -> list[tuple[Group, Line]]:
+def _lines(cell: Cell, groups: Sequence[Group], claim: Claim) -> list[tuple[Group, Line]]:
+    asked = [name for name in OF_LINES if name in claim.where]
     return [
         (group, line)
-        for group in groups
-        if family(group.setting.model) == cell[0]
-        for line in group.lines
-        if line.optimizer["name"] == cell[1]
-        and line.completed
-        and all(
-            line.optimizer.get(name) in claim.where[name]
-            for name in ("base", "lr")
-            if name in claim.where
-        )
+        for group, line in lines_of(groups, *cell)
+        if all(line.optimizer.get(name) in claim.where[name] for name in asked)
     ]
 
 
@@ -247,9 +233,8 @@ def _refuted(expectation: Expectation, found: Comparison) -> bool:
 def _held(expectation: Expectation, found: Comparison) -> bool:
     if expectation.expected == NOT_BETTER:
         return found.verdict in (WORSE, EQUIVALENT)
-    far = expectation.factor == 1 or (
-        found.high is not None and found.high < 1 / expectation.factor
-    )
+    high, factor = found.high, expectation.factor
+    far = factor == 1 or (high is not None and high < 1 / factor)
     return found.verdict == expectation.expected and far
 
 

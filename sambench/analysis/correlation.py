@@ -18,19 +18,12 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class RankCorrelation:
-    """Kendall's tau-b with its interval.
+    """Kendall's tau-b with its interval."""
 
-    Attributes:
-        tau: Between -1 and 1; None where one of the two numbers is constant.
-        interval: 95 %, percentile bootstrap over repeats; None for fewer than six of them.
-        runs: Number of runs.
-        pairs: Number of pairs of runs that were compared.
-    """
-
-    tau: float | None
-    interval: tuple[float, float] | None
+    tau: float | None  # between -1 and 1; None where one of the two numbers is constant
+    interval: tuple[float, float] | None  # 95 %, bootstrap over repeats; None for fewer than six
     runs: int
-    pairs: int
+    pairs: int  # of runs that were compared
 
 
 def rank_correlation(
@@ -56,7 +49,7 @@ def rank_correlation(
         repeats: Which runs are of one repeat, e.g. seed and fold.
         strata: Which runs may be compared, e.g. the optimizer; None for all.
         seed: Of the bootstrap.
-        resamples: Number of resamples.
+        resamples: Of the bootstrap.
 
     Raises:
         ValueError: If the lengths differ.
@@ -64,7 +57,8 @@ def rank_correlation(
     if not len(first) == len(second) == len(repeats) == len(strata or first):
         raise ValueError("a rank correlation needs both numbers, and a repeat, of each run")
     one, other = _signs(first), _signs(second)
-    allowed = np.ones_like(one) if strata is None else _same(strata)
+    stratum, _ = _codes(strata or [None] * len(first))
+    allowed = (stratum[:, None] == stratum[None, :]).astype(np.float64)
     of_repeat, number = _codes(repeats)
     member = np.eye(number)[of_repeat]  # (runs, repeats)
     agreeing, untied_one, untied_other = (
@@ -88,14 +82,7 @@ def rank_correlation(
 
 def _signs(values: Sequence[float]) -> Floats:
     array = np.asarray(values, dtype=np.float64)
-    signs: Floats = np.sign(array[:, None] - array[None, :])
-    return signs
-
-
-def _same(strata: Sequence[Hashable]) -> Floats:
-    codes, _ = _codes(strata)
-    same: Floats = (codes[:, None] == codes[None, :]).astype(np.float64)
-    return same
+    return np.asarray(np.sign(array[:, None] - array[None, :]))
 
 
 def _codes(keys: Sequence[Hashable]) -> tuple[NDArray[np.int64], int]:
@@ -105,10 +92,8 @@ def _codes(keys: Sequence[Hashable]) -> tuple[NDArray[np.int64], int]:
 
 def _tau(weights: Floats, agreeing: Floats, untied_one: Floats, untied_other: Floats) -> Floats:
     """Return tau-b of each row of repeats' weights; NaN where all pairs are tied."""
-    sums = [
+    agreed, one, other = (
         ((weights @ table) * weights).sum(axis=1) for table in (agreeing, untied_one, untied_other)
-    ]
-    untied = np.sqrt(sums[1] * sums[2])
-    tau: Floats = np.full(len(untied), np.nan)
-    np.divide(sums[0], untied, out=tau, where=untied > 0)
-    return tau
+    )
+    untied = np.sqrt(one * other)
+    return np.asarray(np.divide(agreed, untied, out=np.full(len(untied), np.nan), where=untied > 0))

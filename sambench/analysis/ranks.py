@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,27 +16,16 @@ LEAST_BLOCKS = 6
 
 @dataclass(frozen=True, kw_only=True)
 class Friedman:
-    """Friedman's test and what a critical-difference diagram shows.
+    """Friedman's test and what a critical-difference diagram shows."""
 
-    Attributes:
-        names: Optimizers, in the given order.
-        ranks: Their average ranks; 1 is best.
-        blocks: Number of data sets (or other blocks).
-        statistic: Friedman's chi-square, corrected for ties.
-        p: Of the chi-square with k - 1 degrees of freedom.
-        critical_difference: Nemenyi: average ranks further apart than this differ at `alpha`.
-        alpha: Level of the critical difference.
-        cliques: Largest sets of optimizers, best first, that do not differ: the diagram's bars.
-    """
-
-    names: tuple[str, ...]
-    ranks: tuple[float, ...]
-    blocks: int
-    statistic: float
-    p: float
-    critical_difference: float
+    names: tuple[str, ...]  # optimizers, in the given order
+    ranks: tuple[float, ...]  # their average ranks; 1 is best
+    blocks: int  # number of data sets (or other blocks)
+    statistic: float  # Friedman's chi-square, corrected for ties
+    p: float  # of the chi-square with k - 1 degrees of freedom
+    critical_difference: float  # Nemenyi: average ranks further apart differ at `alpha`
     alpha: float
-    cliques: tuple[tuple[str, ...], ...]
+    cliques: tuple[tuple[str, ...], ...]  # largest sets that do not differ, best first
 
 
 def friedman(
@@ -63,8 +51,10 @@ def friedman(
 
     ranked: NDArray[np.float64] = rankdata(-table if higher_is_better else table, axis=1)
     blocks, count = table.shape
-    average = ranked.mean(axis=0)
-    statistic = _chi_square(ranked)
+    average, middle = ranked.mean(axis=0), (count + 1) / 2
+    within = float(((ranked - middle) ** 2).sum())  # which accounts for ties
+    between = float(((average - middle) ** 2).sum())
+    statistic = blocks**2 * (count - 1) * between / within if within else 0.0
     difference = critical_difference(count, blocks, alpha)
     return Friedman(
         names=tuple(names),
@@ -88,14 +78,6 @@ def critical_difference(optimizers: int, blocks: int, alpha: float = 0.05) -> fl
 
     q = float(studentized_range.ppf(1 - alpha, optimizers, np.inf)) / math.sqrt(2)
     return q * math.sqrt(optimizers * (optimizers + 1) / (6 * blocks))
-
-
-def _chi_square(ranked: NDArray[Any]) -> float:
-    """Friedman's statistic as a ratio of rank variances, which accounts for ties."""
-    blocks, count = ranked.shape
-    within = float(((ranked - (count + 1) / 2) ** 2).sum())
-    between = float(((ranked.mean(axis=0) - (count + 1) / 2) ** 2).sum())
-    return blocks**2 * (count - 1) * between / within if within else 0.0
 
 
 def _cliques(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sambench.analysis.soundness import sound
+from sambench.analysis.troubles import sound
 
 if TYPE_CHECKING:
     from tests.conftest import RecordMaker
