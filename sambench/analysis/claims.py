@@ -10,11 +10,11 @@ from importlib import resources
 from typing import Any
 
 from sambench.analysis.comparison import BETTER, EQUIVALENT, WORSE, Comparison
-from sambench.analysis.correlation import RankCorrelation, rank_correlation
 from sambench.analysis.families import compare
 from sambench.analysis.groups import Group, Line
 from sambench.analysis.metrics import Metric, find_metric
 from sambench.analysis.published import FAMILIES, family, lines_of, printed_rows
+from sambench.analysis.ranks import RankCorrelation, rank_correlation
 from sambench.analysis.units import with_accuracy
 from sambench.files.yaml_text import read_yaml
 

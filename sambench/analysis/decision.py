@@ -10,7 +10,6 @@ from statistics import median
 import numpy as np
 
 from sambench.analysis.comparison import UNDECIDED, Comparison
-from sambench.analysis.correlation import RankCorrelation, rank_correlation
 from sambench.analysis.groups import Group
 from sambench.analysis.inference import (
     ALPHA,
@@ -20,6 +19,7 @@ from sambench.analysis.inference import (
     Design,
     Floats,
     Keys,
+    Moments,
     largest_gap,
     mean_over,
     moments,
@@ -29,6 +29,7 @@ from sambench.analysis.inference import (
     units_to_settle,
 )
 from sambench.analysis.metrics import Metric, find_metric
+from sambench.analysis.ranks import RankCorrelation, rank_correlation
 from sambench.analysis.study import FLATNESS, PRIMARY, Study
 from sambench.analysis.units import tabulate, with_accuracy
 from sambench.store.record import RunRecord
@@ -51,24 +52,16 @@ Costs = tuple[float | None, float | None]
 class Decision:
     """The set that may be the best, and the choice among it.
 
-    Attributes:
-        best: Labels of all that are not shown worse than another; each is compared with the best
-            of the others (Hsu 1984), and nothing is excluded unless a difference to the baseline
-            is shown at all.
-        labels: All that were compared.
-        tied: Labels whose mean is exactly the highest, where they are several.
-        choice: The cheapest of `best`, several where their costs are the same; the baseline first.
-        loss: Most that the first of the choice loses against the best, in points, at 95 %; None
-            where that is not known.
-        cost: For each label, its costs over those of the choice.
+    Each optimizer is compared with the best of the others (Hsu 1984), and nothing is excluded
+    unless a difference to the baseline is shown at all.
     """
 
-    best: tuple[str, ...]
-    labels: tuple[str, ...]
-    tied: tuple[str, ...]
-    choice: tuple[str, ...]
-    loss: float | None
-    cost: Mapping[str, Costs]
+    best: tuple[str, ...]  # labels of all that are not shown worse than another
+    labels: tuple[str, ...]  # all that were compared
+    tied: tuple[str, ...]  # labels whose mean is exactly the highest, where they are several
+    choice: tuple[str, ...]  # the cheapest of `best`, or several at one cost; the baseline first
+    loss: float | None  # most that the first choice loses against the best, in points, at 95 %
+    cost: Mapping[str, Costs]  # for each label, its costs over those of the choice
 
 
 def decide(study: Study) -> Decision | None:
@@ -133,10 +126,15 @@ def _centred(group: Group, metric: Metric, labels: Sequence[str]) -> tuple[Keys,
     return table.keys, values - mean_over(values, 1)[:, None]
 
 
+def _gaps(units: Floats, place: int, factor: float | None) -> tuple[Floats, Moments]:
+    """Return the others less one optimizer, unit by unit."""
+    gaps = np.delete(units, place, axis=1) - units[:, [place]]
+    return gaps, moments(gaps, factor)
+
+
 def _beaten(units: Floats, place: int, design: Design, factor: float | None) -> bool:
     """Whether an optimizer is shown worse than the best of the others."""
-    gaps = np.delete(units, place, axis=1) - units[:, [place]]
-    found = moments(gaps, factor)
+    gaps, found = _gaps(units, place, factor)
     if design is FOLDS:
         enough = np.flatnonzero(found.units >= FOLDS.least_units)
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -148,10 +146,8 @@ def _beaten(units: Floats, place: int, design: Design, factor: float | None) -> 
 
 def _loss(units: Floats, place: int, factor: float | None) -> float | None:
     """Return the upper 95 % bound of the gap to the best of the others, at least 0 (Bonferroni)."""
-    gaps = np.delete(units, place, axis=1) - units[:, [place]]
-    found = moments(gaps, factor)
-    known = found.units > 1
-    if not known.all():
+    gaps, found = _gaps(units, place, factor)
+    if not (found.units > 1).all():
         return None
     quantile = student_quantile(found.units - 1, 1 - ALPHA / gaps.shape[1])
     return max(0.0, float((found.mean + quantile * found.error).max()))
@@ -197,19 +193,12 @@ def _cheapest(
 
 @dataclass(frozen=True, kw_only=True)
 class Settling:
-    """What would show, or rule out, a difference of the margin of the primary metric.
+    """What would show, or rule out, a difference of the margin of the primary metric."""
 
-    Attributes:
-        units: How many would.
-        present: How many there are.
-        margin: Of the primary metric.
-        seconds: What the missing ones take at the pace of these runs; None where that is unknown.
-    """
-
-    units: int
-    present: int
+    units: int  # how many would
+    present: int  # how many there are
     margin: float
-    seconds: float | None
+    seconds: float | None  # of the missing ones at the pace of these runs; None if unknown
 
 
 def settle(study: Study) -> Settling | None:

@@ -55,21 +55,13 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Optimizers compared under settings that are otherwise the same.
+    """Optimizers compared under settings that are otherwise the same."""
 
-    Attributes:
-        setting: The configuration shared by all runs, seed, fold and optimizer aside.
-        lines: The baseline first, the others in the suite's order, else by label.
-        title: Model and dataset, and what tells the setting from others of theirs.
-        baseline: Whether the first line is of the baseline.
-        part: 1, or from 2 on for runs of other images than most runs of the same setting.
-    """
-
-    setting: RunConfig
-    lines: tuple[Line, ...]
-    title: str = ""
-    baseline: bool = False
-    part: int = 1
+    setting: RunConfig  # shared by all runs, seed, fold and optimizer aside
+    lines: tuple[Line, ...]  # the baseline first, the others in the suite's order, else by label
+    title: str = ""  # model and dataset, and what tells the setting from others of theirs
+    baseline: bool = False  # whether the first line is of the baseline
+    part: int = 1  # from 2 on for runs of other images than most runs of the same setting
 
     @functools.cached_property
     def records(self) -> tuple[RunRecord, ...]:

@@ -33,21 +33,13 @@ Keys = tuple[object, ...]
 
 @dataclass(frozen=True, kw_only=True)
 class Design:
-    """Which test some differences get.
+    """Which test some differences get."""
 
-    Attributes:
-        unit: What is independent, in the singular.
-        test: The test's name.
-        correction: How p is corrected over a family.
-        least_units: With fewer no difference can be shown at `ALPHA`.
-        interval: How intervals are made.
-    """
-
-    unit: str
+    unit: str  # what is independent, in the singular
     test: str
-    correction: str
-    least_units: int
-    interval: str
+    correction: str  # how p is corrected over a family
+    least_units: int  # with fewer no difference can be shown at `ALPHA`
+    interval: str  # how intervals are made
 
     def units(self, number: int) -> str:
         """Return so many units in words."""
@@ -141,7 +133,7 @@ def moments(differences: Floats, test_over_train: Floats | float | None = None) 
 
 @functools.lru_cache(maxsize=4)
 def sign_flips(units: int) -> Floats:
-    """Return sign flips of so many units, shape (B, units), the first all ones.
+    """Return B sign flips of so many units, shape (B, units), the first all ones.
 
     All 2^(units - 1) with the first sign fixed up to 12 units (the others are their negatives);
     beyond, 10,000 drawn with a fixed seed besides the one that is all ones, which keeps the test
@@ -176,18 +168,12 @@ def _flipped(values: Floats, flips: Floats) -> Floats:
 
 
 def max_t(differences: Floats) -> Floats:
-    """Return two-sided p of each column, corrected over all of them.
+    """Return two-sided p of each column (1 for one of zeros), corrected over all of them.
 
     Westfall and Young's (1993) step-down max-T: signs are flipped jointly for all hypotheses of a
     unit, which keeps their dependence; the p of the k-th largest |t| is the share of flips in which
     the largest |t| of the k-th and all smaller ones is at least as large. It holds the chance of
     any false finding among all columns, and needs no more units for many than for one.
-
-    Args:
-        differences: Shape (units, H).
-
-    Returns:
-        Shape (H,); 1 for columns of zeros.
     """
     flips = sign_flips(len(differences))
     observed = np.abs(_flipped(differences, flips[:1])[0])
@@ -206,8 +192,7 @@ def max_t(differences: Floats) -> Floats:
 def largest_gap(gaps: Floats) -> float:
     """Return one-sided p that every column's mean is at most zero, by joint sign flips.
 
-    Args:
-        gaps: Shape (units, H): of the others to one optimizer, which is tested for being the best.
+    The columns are the gaps of the others to one optimizer, which is tested for being the best.
     """
     flips = sign_flips(len(gaps))
     reached = _flipped(gaps, flips[:1]).max() * (1 - ROUNDING)
@@ -239,12 +224,7 @@ def student_p(found: Moments) -> Floats:
 
 
 def equivalence_p(found: Moments, margin: float) -> Floats:
-    """Return p of two one-sided t tests (Schuirmann 1987) that the mean is within ±margin.
-
-    Args:
-        found: Of the differences.
-        margin: On their scale.
-    """
+    """Return p of two one-sided t tests (Schuirmann 1987) that the mean is within ±margin."""
     inside = margin - np.abs(found.mean)
     return _tail(found, inside, 1, np.where(inside > 0, 0.0, 1.0))
 
@@ -285,19 +265,12 @@ def units_to_settle(sd: float, margin: float, family: int, least: int) -> int:
     """Return how many units would show, or rule out, a difference of the margin.
 
     The least n with (t(1 - 0.05 / (2 family)) + t(0.8)) sd / sqrt(n) <= margin, each t with n - 1
-    degrees of freedom: 80 % power at the spread seen.
-
-    Args:
-        sd: Of the differences.
-        margin: On their scale.
-        family: Number of comparisons that p is corrected over.
-        least: Fewest units of the test.
+    degrees of freedom: 80 % power at the spread seen. `family` is the number of comparisons that p
+    is corrected over, `least` the fewest units of the test.
     """
-    guess = max(least, 3)
+    guess, levels = max(least, 3), np.array([1 - ALPHA / (2 * family), POWER])
     while guess < 100_000:
-        tail = student_quantile(guess - 1, 1 - ALPHA / (2 * family)) + student_quantile(
-            guess - 1, POWER
-        )
+        tail = student_quantile(guess - 1, levels).sum()
         if tail * sd / math.sqrt(guess) <= margin:
             break
         guess = max(guess + 1, int(guess * 1.02))

@@ -15,37 +15,24 @@ from sambench.store.record import RunRecord
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """A number of a run that optimizers are compared by.
+    """A number of a run that optimizers are compared by."""
 
-    Attributes:
-        name: How it is asked for.
-        title: How it is printed.
-        column: Its column in the frame.
-        higher_is_better: Direction; for curvature lower is flatter.
-        unit: Printed behind differences, e.g. "points" for percentages.
-        scale: Printed value over stored value.
-        curvature: It describes the minimum, about which a collapsed run says nothing.
-        converged: Column that says whether the measurement can be trusted, if there is one.
-        ratio: Positive and skewed: means are geometric, comparisons are ratios, tests on logs.
-        lost: What a run that ended without a result counts as where it must be counted: a column
-            of the other runs, or a number on the stored scale; None where there is no such value.
-        margin: Two optimizers that differ by less are called equivalent: a difference on the
-            printed scale, or for ratios a factor.
-        two_classes: Further factor where the data have two classes.
-    """
-
-    name: str
-    title: str
-    column: str
-    higher_is_better: bool
-    unit: str = ""
-    scale: float = 1.0
-    curvature: bool = False
-    converged: str | None = None
-    ratio: bool = False
+    name: str  # how it is asked for
+    title: str  # how it is printed
+    column: str  # of the frame
+    higher_is_better: bool  # for curvature lower is flatter
+    unit: str = ""  # printed behind differences, e.g. "points" for percentages
+    scale: float = 1.0  # printed value over stored value
+    curvature: bool = False  # of the minimum, about which a collapsed run says nothing
+    converged: str | None = None  # column that says whether the measurement can be trusted
+    ratio: bool = False  # positive and skewed: geometric means, ratios, tests on logarithms
     lost: str | float | None = None
+    """What a run that ended without a result counts as where it must be counted: a column of the
+    other runs, or a number on the stored scale; None where there is no such value."""
     margin: float | None = None
-    two_classes: float = 1.0
+    """Two optimizers that differ by less are called equivalent: a difference on the printed scale,
+    or for ratios a factor."""
+    two_classes: float = 1.0  # further factor where the data have two classes
 
     @property
     def heading(self) -> str:

@@ -53,19 +53,12 @@ class Panel:
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """The runs of a report and every statement about them.
+    """The runs of a report and every statement about them."""
 
-    Attributes:
-        panels: The groups with their comparisons, in order of dataset and model.
-        pooled: For each metric, what several settings together say of each optimizer.
-        baseline: Name or label that the others are compared with.
-        margins: Of equivalence, where they are not the metrics' own.
-    """
-
-    panels: tuple[Panel, ...]
-    pooled: Mapping[str, tuple[Comparison, ...]]
-    baseline: str
-    margins: Mapping[str, float] = field(default_factory=dict)
+    panels: tuple[Panel, ...]  # in order of dataset and model
+    pooled: Mapping[str, tuple[Comparison, ...]]  # by metric, over several settings
+    baseline: str  # name or label that the others are compared with
+    margins: Mapping[str, float] = field(default_factory=dict)  # where not the metrics' own
 
     @property
     def groups(self) -> tuple[Group, ...]:

@@ -19,22 +19,13 @@ from sambench.store.record import COMPLETED, RunRecord
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """One metric of all runs of a group: a row for each repeat, a column for each line.
+    """One metric of all runs of a group: a row for each of R repeats, a column for each line."""
 
-    Attributes:
-        keys: The units, in order: a seed, or split seed and fold.
-        unit: Place among the keys of the unit that each row belongs to, shape (R,).
-        values: Of the runs, logarithms for a ratio, shape (R, lines); NaN where a run has none that
-            can be compared.
-        lost: Which runs ended without a result of their own, shape (R, lines).
-        imputed: The values, with the lost runs at what they count as; None where that is unknown.
-    """
-
-    keys: Keys
-    unit: NDArray[np.intp]
-    values: Floats
-    lost: NDArray[np.bool_]
-    imputed: Floats | None
+    keys: Keys  # the units, in order
+    unit: NDArray[np.intp]  # place among the keys of the unit of each row, (R,)
+    values: Floats  # logarithms for a ratio, (R, lines); NaN where a run has none to compare
+    lost: NDArray[np.bool_]  # which runs ended without a result of their own, (R, lines)
+    imputed: Floats | None  # with lost runs at what they count as; None where that is unknown
 
     def by_unit(self, of_runs: Floats) -> Floats:
         """Average the runs of each unit, shape (R, H) to (units, H); NaN where a unit has none."""
@@ -89,32 +80,19 @@ def tabulate(group: Group, metric: Metric) -> Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """What the completed runs of one optimizer say of one metric, on the printed scale.
+    """What the completed runs of one optimizer say of one metric, on the printed scale."""
 
-    Attributes:
-        records: The runs that count.
-        values: Of these runs.
-        units: Mean of each unit; geometric for a ratio.
-        mean: Of the units.
-        spread: SD of the units; for a ratio a factor, exp of the SD of logarithms. None for one.
-        low: Of the 95 % interval of the mean; None for one unit, as `high`.
-        unit: What is counted.
-        no_minimum: Runs with a curvature of zero or below, which are not counted.
-        collapsed: Runs that predict one class for every image.
-        unconverged: Runs whose measurement did not converge.
-    """
-
-    records: tuple[RunRecord, ...]
-    values: tuple[float, ...]
-    units: tuple[float, ...]
-    mean: float | None
-    spread: float | None
-    low: float | None
+    records: tuple[RunRecord, ...]  # the runs that count
+    values: tuple[float, ...]  # of these runs
+    units: tuple[float, ...]  # mean of each unit; geometric for a ratio
+    mean: float | None  # of the units
+    spread: float | None  # SD; for a ratio a factor, exp of the SD of logarithms; None for one unit
+    low: float | None  # of the 95 % interval of the mean; None for one unit
     high: float | None
-    unit: str
-    no_minimum: int = 0
-    collapsed: int = 0
-    unconverged: int = 0
+    unit: str  # what is counted
+    no_minimum: int = 0  # runs with a curvature of zero or below, which are not counted
+    collapsed: int = 0  # runs that predict one class for every image
+    unconverged: int = 0  # runs whose measurement did not converge
 
     @property
     def n(self) -> int:
