@@ -50,9 +50,14 @@ def forecast(standings: Iterable[Standing]) -> Forecast:
     finished = [s for s in everything if s.state == DONE and s.cost.get("gradient_evaluations")]
     pace = _Medians((s.config, _seconds(s) / s.cost["gradient_evaluations"]) for s in finished)
     length = _Medians((s.config, float(s.cost["gradient_evaluations"])) for s in finished)
-    images = _Medians((s.config, float(s.images)) for s in finished if s.images)
+    records = [standing.record for standing in finished if standing.record]
+    images = _Medians(
+        (r.config, float(number)) for r in records if (number := (r.data or {}).get("train"))
+    )
     curvature = _Medians(
-        (s.config, s.curvature_seconds) for s in finished if s.curvature_seconds is not None
+        (r.config, float(took))
+        for r in records
+        if (took := (r.hessian or {}).get("seconds")) is not None
     )
     total, known, unknown = 0.0, 0, 0
     for standing in pending(everything):

@@ -97,7 +97,8 @@ class RunRecord(Definition, frozen=True, kw_only=True):
 
     def has_shifts(self, family: str) -> bool:
         """Whether the final weights were tested under a family of disturbances, "none" included."""
-        return tested_under(self.final, family)
+        tested = (self.final or {}).get("test", {}).get("robust") or {}
+        return family in ("none", tested.get("shifts"))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -173,9 +174,3 @@ class _Head(Definition, frozen=True, kw_only=True):
 
 
 STATUSES = choices(RunRecord, "status")
-
-
-def tested_under(final: Section | None, family: str) -> bool:
-    """Whether the final section of a record has a test under a family of disturbances."""
-    tested = (final or {}).get("test", {}).get("robust") or {}
-    return family in ("none", tested.get("shifts"))
