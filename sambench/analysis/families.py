@@ -228,12 +228,7 @@ def _interval(mean: float, half: float, *, shown: bool) -> tuple[float, float]:
 
 
 def _with_numbers(
-    made: Comparison,
-    keys: Keys,
-    values: Floats,
-    mean: float,
-    sd: float,
-    ends: tuple[float, float],
+    made: Comparison, keys: Keys, values: Floats, mean: float, sd: float, ends: tuple[float, float]
 ) -> Comparison:
     """Put estimate, interval and units on the printed scale."""
     there = np.isfinite(values)

@@ -158,10 +158,7 @@ METRICS = tuple(
             *("peak_memory", "Peak memory (GB)", "cost.peak_memory_bytes"),
             {**_COST, "unit": "GB", "scale": 1e-9},
         ),
-        (
-            *("energy", "Energy (kJ)", "cost.energy_joules"),
-            {**_COST, "unit": "kJ", "scale": 1e-3},
-        ),
+        (*("energy", "Energy (kJ)", "cost.energy_joules"), {**_COST, "unit": "kJ", "scale": 1e-3}),
         ("top", "Top eigenvalue", "hessian.top.value", _TOP),
         ("median", "Hessian median", "hessian.median", _BATCHES),
         ("mean", "Hessian mean", "hessian.mean", _BATCHES),

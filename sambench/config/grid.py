@@ -28,15 +28,10 @@ SETTINGS = (*RunConfig.__struct_fields__, *BESIDE_OPTIMIZER)
 
 @dataclass(frozen=True, kw_only=True)
 class Combination:
-    """One point of a grid.
+    """One point of a grid."""
 
-    Attributes:
-        settings: Of a run.
-        paths: Where each was written.
-    """
-
-    settings: Mapping[str, Any]
-    paths: Mapping[str, Path]
+    settings: Mapping[str, Any]  # of a run
+    paths: Mapping[str, Path]  # where each was written
 
     def over(self, defaults: Mapping[str, Any], path: Path) -> Combination:
         """Return the point with what it leaves out taken from the defaults, written at a path."""
@@ -50,16 +45,16 @@ def product(grid: Mapping[str, Any], path: Path) -> tuple[Combination, ...]:
     """Return every combination of a grid whose values may be lists.
 
     Within an optimizer written as a mapping a list is a choice too, as in
-    `{name: sam, rho: [0.05, 0.1]}`; `optimizer: all` stands for every registered one.
-
-    Args:
-        grid: Settings, each a value or a list of values.
-        path: Where the grid was written.
+    `{name: sam, rho: [0.05, 0.1]}`; `optimizer: all` stands for every registered one. The path is
+    where the grid was written.
 
     Raises:
         Fault: If a list is empty, or there are too many combinations.
     """
-    axes = [_axis(key, given, (*path, key)) for key, given in grid.items()]
+    axes = [
+        [(key, value, place) for value, place in _values(key, given, (*path, key))]
+        for key, given in grid.items()
+    ]
     _refuse_size(map(len, axes), path)
     return tuple(
         Combination(
@@ -68,10 +63,6 @@ def product(grid: Mapping[str, Any], path: Path) -> tuple[Combination, ...]:
         )
         for point in itertools.product(*axes)
     )
-
-
-def _axis(key: str, given: Any, path: Path) -> list[tuple[str, Any, Path]]:
-    return [(key, value, place) for value, place in _values(key, given, path)]
 
 
 def _refuse_size(lengths: Iterable[int], path: Path) -> None:
@@ -106,10 +97,8 @@ def _choices(name: str, given: Any, path: Path) -> list[tuple[str, Any]]:
 class Pattern:
     """Picks runs by their settings, each a value or one of several; all must fit.
 
-    An optimizer fits by name, or by the name and hyperparameters of a mapping.
-
-    Args:
-        wanted: The values of each setting that fit; every run fits where there is none.
+    An optimizer fits by name, or by the name and hyperparameters of a mapping. Without a setting
+    every run fits.
     """
 
     def __init__(self, wanted: Mapping[str, tuple[Any, ...]] | None = None) -> None:

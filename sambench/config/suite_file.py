@@ -31,10 +31,7 @@ MOST_SEEDS = 10_000
 
 
 def load_suite(given: Path) -> Suite:
-    """Read a suite.
-
-    Args:
-        given: A file, or the name of a shipped suite.
+    """Read a suite: a file, or the name of a shipped one.
 
     Raises:
         ConfigError: If it is missing, no YAML, or not a suite; names file and line.
@@ -45,12 +42,7 @@ def load_suite(given: Path) -> Suite:
 
 
 def read_suite(given: Mapping[str, Any], where: str, places: Places | None = None) -> Suite:
-    """Check the content of a suite file.
-
-    Args:
-        given: The content.
-        where: The file, for messages.
-        places: File and line of each key and list item, where known.
+    """Check the content of a suite file `where`; `places` are file and line of each key and item.
 
     Raises:
         ConfigError: If a key is unknown or a value of the wrong type; names the place.
@@ -179,9 +171,7 @@ def _is_there(path: Path) -> bool:
 def _read(path: Path, above: tuple[Path, ...]) -> tuple[dict[str, Any], Places]:
     """Return a file's content over what it extends, and file and line of each part.
 
-    Args:
-        path: The file.
-        above: The files that extend it, so that no file extends itself.
+    The files above extend this one; none may extend itself.
     """
     content, lines = _parse(path)
     places = {place: f"{path}:{line}" for place, line in lines.items()}
@@ -206,11 +196,7 @@ def _read(path: Path, above: tuple[Path, ...]) -> tuple[dict[str, Any], Places]:
 
 
 def _merge(
-    base: dict[str, Any],
-    base_places: Places,
-    over: Mapping[str, Any],
-    places: Places,
-    path: Keys,
+    base: dict[str, Any], base_places: Places, over: Mapping[str, Any], places: Places, path: Keys
 ) -> None:
     """Put one mapping over another, in place."""
     for key, value in over.items():

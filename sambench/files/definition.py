@@ -40,14 +40,8 @@ Amount = Annotated[float, Meta(ge=0, le=HUGE)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Share = Annotated[float, Meta(ge=0, lt=1)]
 Digest = Annotated[str, Meta(min_length=1)]
-Name = Annotated[
-    str,
-    Meta(
-        pattern=NAME,
-        max_length=80,
-        extra={"allowed": "a name of at most 80 letters, digits and ._-"},
-    ),
-]
+_NAME_IN_WORDS = {"allowed": "a name of at most 80 letters, digits and ._-"}
+Name = Annotated[str, Meta(pattern=NAME, max_length=80, extra=_NAME_IN_WORDS)]
 
 
 def about(
@@ -57,13 +51,10 @@ def about(
     also: Sequence[str] = (),
     schema: Mapping[str, Any] | None = None,
 ) -> Meta:
-    """Say what a field means.
+    """Say what a field means in a sentence or two.
 
-    Args:
-        meaning: A sentence or two.
-        unit: Of a number.
-        also: What a user may write too; it is replaced before the field is checked.
-        schema: What its JSON Schema says beside its type.
+    `also` is what a user may write too, which is replaced before the field is checked; `schema` is
+    what its JSON Schema says beside its type.
     """
     given = {"unit": unit} if unit else {}
     return Meta(
@@ -86,8 +77,7 @@ class Section(Definition, frozen=True, kw_only=True):
         Raises:
             KeyError: If the file does not have it.
         """
-        value = getattr(self, _attributes(type(self)).get(key, ""), UNSET)
-        if value is UNSET:
+        if (value := self.get(key, UNSET)) is UNSET:
             raise KeyError(key)
         return value
 
@@ -105,11 +95,7 @@ class Section(Definition, frozen=True, kw_only=True):
 
     def keys(self) -> list[str]:
         """Return the fields that there are, by their names in the file."""
-        return [
-            name
-            for name, attribute in _attributes(type(self)).items()
-            if getattr(self, attribute) is not UNSET
-        ]
+        return [name for name in _attributes(type(self)) if self.get(name, UNSET) is not UNSET]
 
     def items(self) -> list[tuple[str, Any]]:
         """Return the fields that there are, with their values."""

@@ -112,13 +112,9 @@ class RunRecord(Definition, frozen=True, kw_only=True):
 
     @classmethod
     def parse(cls, data: bytes | str, where: str, expected: RunConfig | None = None) -> RunRecord:
-        """Read a record.
+        """Read the JSON text of a record; `where` is the file, for messages.
 
-        Args:
-            data: The JSON text.
-            where: The file, for messages.
-            expected: The run that it should be of, where that is known: the same configuration
-                need not be checked again.
+        Where the run is known that it should be of, the same configuration is not checked again.
 
         Raises:
             StoreError: If it is not JSON, of another schema, incomplete or altered by hand, or if

@@ -123,11 +123,7 @@ def choose_trial(tuning: Tuning, records: Mapping[str, RunRecord]) -> Trial | No
     """Return the best trial of a search; None while one is not done.
 
     A trial of which a run failed or diverged has had its turn and is not chosen; if that is so
-    of all, the optimizer stays as given.
-
-    Args:
-        tuning: The search.
-        records: By id.
+    of all, the optimizer stays as given. The records are by id.
     """
     found = [records.get(run.id) for run in tuning.runs]
     if any(r is None or r.status not in (COMPLETED, FAILED, DIVERGED) for r in found):
