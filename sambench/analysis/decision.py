@@ -9,25 +9,10 @@ from statistics import median
 
 import numpy as np
 
+from sambench.analysis import inference
 from sambench.analysis.comparison import UNDECIDED, Comparison
 from sambench.analysis.groups import Group
-from sambench.analysis.inference import (
-    ALPHA,
-    FOLDS,
-    SEEDS,
-    SETTINGS,
-    Design,
-    Floats,
-    Keys,
-    Moments,
-    largest_gap,
-    mean_over,
-    moments,
-    side_by_side,
-    student_cdf,
-    student_quantile,
-    units_to_settle,
-)
+from sambench.analysis.inference import ALPHA, FOLDS, SEEDS, SETTINGS, Design, Floats, Keys
 from sambench.analysis.metrics import Metric, find_metric
 from sambench.analysis.ranks import RankCorrelation, rank_correlation
 from sambench.analysis.study import FLATNESS, PRIMARY, Study
@@ -73,7 +58,7 @@ def decide(study: Study) -> Decision | None:
     if any(one.shown for one in study.every() if one.metric.name == PRIMARY):
         beaten = [_beaten(units, place, design, factor) for place in range(len(labels))]
         best = tuple(label for label, worse in zip(labels, beaten, strict=True) if not worse)
-    means = dict(zip(labels, moments(units).mean, strict=True))
+    means = dict(zip(labels, inference.moments(units).mean, strict=True))
     top = float(np.nanmax([*means.values()]))
     tied = tuple(label for label, mean in means.items() if abs(mean - top) < 1e-9)
     costs = {label: _costs(study, label) for label in labels}
@@ -103,13 +88,13 @@ def _unit_means(
     if not labels:
         return (), np.empty((0, 0)), SEEDS, None
     tables = [_centred(group, metric, labels) for group in groups]
-    table, keys = side_by_side(*zip(*tables, strict=True))
+    table, keys = inference.side_by_side(*zip(*tables, strict=True))
     factors = [found for group in groups if (found := group.test_over_train) is not None]
     if factors:
-        return labels, mean_over(table, 1), FOLDS, sum(factors) / len(factors)
+        return labels, inference.mean_over(table, 1), FOLDS, sum(factors) / len(factors)
     if len(keys) < LEAST_FOR_BEST <= len(groups):
-        return labels, mean_over(table, 0), SETTINGS, None
-    return labels, mean_over(table, 1), SEEDS, None
+        return labels, inference.mean_over(table, 0), SETTINGS, None
+    return labels, inference.mean_over(table, 1), SEEDS, None
 
 
 def _centred(group: Group, metric: Metric, labels: Sequence[str]) -> tuple[Keys, Floats]:
@@ -123,13 +108,13 @@ def _centred(group: Group, metric: Metric, labels: Sequence[str]) -> tuple[Keys,
     complete = np.asarray(np.isfinite(values).all(axis=1))
     if complete.any():
         values = np.where(complete[:, None], values, np.nan)
-    return table.keys, values - mean_over(values, 1)[:, None]
+    return table.keys, values - inference.mean_over(values, 1)[:, None]
 
 
-def _gaps(units: Floats, place: int, factor: float | None) -> tuple[Floats, Moments]:
+def _gaps(units: Floats, place: int, factor: float | None) -> tuple[Floats, inference.Moments]:
     """Return the others less one optimizer, unit by unit."""
     gaps = np.delete(units, place, axis=1) - units[:, [place]]
-    return gaps, moments(gaps, factor)
+    return gaps, inference.moments(gaps, factor)
 
 
 def _beaten(units: Floats, place: int, design: Design, factor: float | None) -> bool:
@@ -138,10 +123,12 @@ def _beaten(units: Floats, place: int, design: Design, factor: float | None) -> 
     if design is FOLDS:
         enough = np.flatnonzero(found.units >= FOLDS.least_units)
         with np.errstate(invalid="ignore", divide="ignore"):
-            p: Floats = student_cdf(np.maximum(found.units - 1, 1), -found.mean / found.error)
+            p: Floats = inference.student_cdf(
+                np.maximum(found.units - 1, 1), -found.mean / found.error
+            )
         return bool((p[enough] * gaps.shape[1] < ALPHA).any())
     many = np.flatnonzero(found.units >= LEAST_FOR_BEST)
-    return bool(len(many)) and largest_gap(gaps[:, many]) < ALPHA
+    return bool(len(many)) and inference.largest_gap(gaps[:, many]) < ALPHA
 
 
 def _loss(units: Floats, place: int, factor: float | None) -> float | None:
@@ -149,7 +136,7 @@ def _loss(units: Floats, place: int, factor: float | None) -> float | None:
     gaps, found = _gaps(units, place, factor)
     if not (found.units > 1).all():
         return None
-    quantile = student_quantile(found.units - 1, 1 - ALPHA / gaps.shape[1])
+    quantile = inference.student_quantile(found.units - 1, 1 - ALPHA / gaps.shape[1])
     return max(0.0, float((found.mean + quantile * found.error).max()))
 
 
@@ -218,7 +205,7 @@ def settle(study: Study) -> Settling | None:
     spreads = [one.sd for one in opened if one.sd is not None]
     units = SEEDS.least_units
     if spreads:
-        units = units_to_settle(median(spreads), margin, max(first.family, 1), units)
+        units = inference.units_to_settle(median(spreads), margin, max(first.family, 1), units)
     runs: dict[object, list[float]] = {}
     for group in study.groups:
         for record in group.completed:

@@ -8,24 +8,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sambench.analysis import inference
 from sambench.analysis.comparison import Comparison
 from sambench.analysis.groups import Group
-from sambench.analysis.inference import (
-    ALPHA,
-    FOLDS,
-    SEEDS,
-    SETTINGS,
-    Floats,
-    Keys,
-    equivalence_p,
-    half_widths,
-    holm,
-    max_t,
-    mean_over,
-    moments,
-    side_by_side,
-    student_p,
-)
+from sambench.analysis.inference import ALPHA, FOLDS, SEEDS, SETTINGS, Floats, Keys
 from sambench.analysis.metrics import Metric
 from sambench.analysis.units import Table, tabulate
 
@@ -148,7 +134,7 @@ def _over_settings(columns: Sequence[_Column]) -> _Column:
     """
     every, design, axis = [column.made for column in columns], columns[0].made.design, 1
     own = [column.keys for column in columns]
-    table, keys = side_by_side(own, [column.values for column in columns])
+    table, keys = inference.side_by_side(own, [column.values for column in columns])
     units = int(np.isfinite(table).any(axis=1).sum())
     if design is SEEDS and units < SEEDS.least_units <= len(columns):
         design, axis = SETTINGS, 0
@@ -167,8 +153,8 @@ def _over_settings(columns: Sequence[_Column]) -> _Column:
             lost=(sum(made.lost[0] for made in every), sum(made.lost[1] for made in every)),
         ),
         keys=keys,
-        values=mean_over(table, axis),
-        imputed=mean_over(side_by_side(own, known)[0], axis) if whole else None,
+        values=inference.mean_over(table, axis),
+        imputed=inference.mean_over(inference.side_by_side(own, known)[0], axis) if whole else None,
         ratio=sum(ratios) / len(ratios) if ratios else None,
     )
 
@@ -182,25 +168,27 @@ def _test(columns: Sequence[_Column], family: int) -> None:
             over these.
     """
     design, metric = columns[0].made.design, columns[0].made.metric
-    values, keys = side_by_side([c.keys for c in columns], [c.values for c in columns])
+    values, keys = inference.side_by_side([c.keys for c in columns], [c.values for c in columns])
     folds = design is FOLDS
     ratios = np.array([column.ratio or 0.0 for column in columns]) if folds else None
-    found = moments(values, ratios)
-    half = half_widths(found, len(columns))
+    found = inference.moments(values, ratios)
+    half = inference.half_widths(found, len(columns))
     p, equal = np.full((2, len(columns)), np.nan)
     turned = np.zeros(len(columns), dtype=np.bool_)
     tested = [place for place, column in enumerate(columns) if column.testable]
     if tested:
-        half[tested] = half_widths(found, family)[tested]
+        half[tested] = inference.half_widths(found, family)[tested]
         known = [(columns[t].keys, i) for t in tested if (i := columns[t].imputed) is not None]
-        counted, _ = side_by_side(*zip(*known, strict=True))
-        sums = moments(counted, None if ratios is None else ratios[tested])
+        counted, _ = inference.side_by_side(*zip(*known, strict=True))
+        sums = inference.moments(counted, None if ratios is None else ratios[tested])
         share = family / len(tested)
-        p[tested] = (holm(student_p(sums)) if folds else max_t(counted)) * share
+        p[tested] = (
+            inference.holm(inference.student_p(sums)) if folds else inference.max_t(counted)
+        ) * share
         turned[tested] = np.sign(sums.mean) != np.sign(found.mean[tested])
         if metric.margin is not None:
             margin = math.log(metric.margin) if metric.ratio else metric.margin
-            equal[tested] = holm(equivalence_p(found, margin)[tested])
+            equal[tested] = inference.holm(inference.equivalence_p(found, margin)[tested])
     for place, column in enumerate(columns):
         made = replace(
             column.made,

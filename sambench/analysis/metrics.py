@@ -114,93 +114,73 @@ says otherwise."""
 
 SHIFTS = ("speckle", "noise", "gain", "blur", "gamma")
 
-_Kind = Mapping[str, Any]
-_SHARE: _Kind = {"higher_is_better": True, "unit": "points", "scale": 100.0}
-_LOW_SHARE: _Kind = {**_SHARE, "higher_is_better": False}
-_ALIKE: _Kind = {**_SHARE, "margin": EQUIVALENT_POINTS}
-_ERROR: _Kind = {"higher_is_better": False}
-_COST: _Kind = {"higher_is_better": False, "ratio": True, "margin": EQUIVALENT_RATIO}
-_SHAPE: _Kind = {"higher_is_better": False, "curvature": True}
+_Kind = tuple[str, Mapping[str, Any]]
+"""Where in a record metrics of a kind are, and what they have in common."""
+_HIGH: Mapping[str, Any] = {"higher_is_better": True, "unit": "points", "scale": 100.0}
+_LOW: Mapping[str, Any] = {"higher_is_better": False}
+_RATIO: Mapping[str, Any] = {**_LOW, "ratio": True, "margin": EQUIVALENT_RATIO}
+_SHARE: _Kind = ("final.test.", _HIGH)
+_ALIKE: _Kind = ("final.test.", {**_HIGH, "margin": EQUIVALENT_POINTS})
+_ERROR: _Kind = ("final.test.", _LOW)
+_COST: _Kind = ("cost.", _RATIO)
 _TOP, _BATCHES, _TRACE = (
-    {**_COST, "curvature": True, "converged": f"hessian.{name}.converged"}
+    ("hessian.", {**_RATIO, "curvature": True, "converged": f"hessian.{name}.converged"})
     for name in ("top", "batch_spectrum", "trace")
 )
-_TEST, _MEASURES = "final.test", "hessian.sharpness.measures"
+_MASS: _Kind = ("hessian.density.", {**_HIGH, "curvature": True})
+_RISE: _Kind = ("hessian.sharpness.measures.", {**_LOW, "curvature": True})
+_PICTURE: _Kind = ("hessian.landscape.", {**_LOW, "curvature": True})
+
+_ROWS: tuple[tuple[str, str, str, _Kind, Mapping[str, Any]], ...] = (
+    ("accuracy", "Test accuracy (%)", "accuracy", _ALIKE, {"lost": "final.test.majority_accuracy"}),
+    ("balanced_accuracy", "Balanced accuracy (%)", "balanced_accuracy", _ALIKE, {}),
+    ("auroc", "AUROC (%)", "auroc", _ALIKE, {"lost": 0.5}),
+    ("sensitivity", "Sensitivity (%)", "sensitivity", _SHARE, {}),
+    ("specificity", "Specificity (%)", "specificity", _SHARE, {}),
+    ("sensitivity_at_90", "Sensitivity at 90 % specificity (%)", "sensitivity_at_90", _SHARE, {}),
+    ("specificity_at_90", "Specificity at 90 % sensitivity (%)", "specificity_at_90", _SHARE, {}),
+    ("f1", "F1 (%)", "f1", _SHARE, {}),
+    ("generalization_gap", "Gap (%)", "generalization_gap", ("final.", _HIGH), _LOW),
+    ("loss", "Test loss", "loss", _ERROR, {}),
+    ("ece", "Calibration error", "ece", _ERROR, {}),
+    ("brier", "Brier score", "brier", _ERROR, {"two_classes": 0.5}),
+    ("calibration_slope", "Calibration slope", "calibration_slope", _ERROR, {}),
+    ("train_seconds", "Training time (s)", "train_seconds", _COST, {"unit": "s"}),
+    ("gradient_evaluations", "Gradient evaluations", "gradient_evaluations", _COST, {}),
+    ("peak_memory", "Peak memory (GB)", "peak_memory_bytes", _COST, {"unit": "GB", "scale": 1e-9}),
+    ("energy", "Energy (kJ)", "energy_joules", _COST, {"unit": "kJ", "scale": 1e-3}),
+    ("top", "Top eigenvalue", "top.value", _TOP, {}),
+    ("median", "Hessian median", "median", _BATCHES, {}),
+    ("mean", "Hessian mean", "mean", _BATCHES, {}),
+    ("sd", "Hessian SD", "std", _BATCHES, {}),
+    ("trace", "Hessian trace", "trace.value", _TRACE, {}),
+    ("robust_accuracy", "Accuracy under shifts (%)", "robust.mean", _SHARE, {}),
+    *((f"{s}_accuracy", f"Accuracy under {s} (%)", f"robust.{s}", _SHARE, {}) for s in SHIFTS),
+    ("zero_mass", "Eigenvalues at zero (%)", "zero_mass.value", _MASS, {}),
+    ("negative_mass", "Eigenvalues below zero (%)", "negative_mass.value", _MASS, _LOW),
+    ("sam_step", "Rise after SAM's step", "sam-step.value", _RISE, {}),
+    ("worst_case", "Worst-case rise", "worst-case-l2.value", _RISE, {}),
+    ("worst_case_adaptive", "Adaptive worst-case rise", "worst-case-adaptive-l2.value", _RISE, {}),
+    ("average_case", "Average-case rise", "average-case.value", _RISE, {}),
+    (
+        "average_case_adaptive",
+        "Adaptive average-case rise",
+        "average-case-adaptive.value",
+        _RISE,
+        {},
+    ),
+    ("line_loss", "Highest loss on a random line", "line.highest_loss", _PICTURE, {}),
+    ("plane_loss", "Highest loss on a random plane", "plane.highest_loss", _PICTURE, {}),
+    (
+        *("eigenvector_loss", "Highest loss on the eigenvectors' plane"),
+        *("eigenvectors.highest_loss", _PICTURE, {}),
+    ),
+)
+"""Name, title, place, kind, and what is its own."""
 
 METRICS = tuple(
-    Metric(name=name, title=title, column=column, **kind)
-    for name, title, column, kind in (
-        (
-            *("accuracy", "Test accuracy (%)", f"{_TEST}.accuracy"),
-            {**_ALIKE, "lost": f"{_TEST}.majority_accuracy"},
-        ),
-        ("balanced_accuracy", "Balanced accuracy (%)", f"{_TEST}.balanced_accuracy", _ALIKE),
-        ("auroc", "AUROC (%)", f"{_TEST}.auroc", {**_ALIKE, "lost": 0.5}),
-        ("sensitivity", "Sensitivity (%)", f"{_TEST}.sensitivity", _SHARE),
-        ("specificity", "Specificity (%)", f"{_TEST}.specificity", _SHARE),
-        (
-            *("sensitivity_at_90", "Sensitivity at 90 % specificity (%)"),
-            *(f"{_TEST}.sensitivity_at_90", _SHARE),
-        ),
-        (
-            *("specificity_at_90", "Specificity at 90 % sensitivity (%)"),
-            *(f"{_TEST}.specificity_at_90", _SHARE),
-        ),
-        ("f1", "F1 (%)", f"{_TEST}.f1", _SHARE),
-        ("generalization_gap", "Gap (%)", "final.generalization_gap", _LOW_SHARE),
-        ("loss", "Test loss", f"{_TEST}.loss", _ERROR),
-        ("ece", "Calibration error", f"{_TEST}.ece", _ERROR),
-        ("brier", "Brier score", f"{_TEST}.brier", {**_ERROR, "two_classes": 0.5}),
-        ("calibration_slope", "Calibration slope", f"{_TEST}.calibration_slope", _ERROR),
-        ("train_seconds", "Training time (s)", "cost.train_seconds", {**_COST, "unit": "s"}),
-        ("gradient_evaluations", "Gradient evaluations", "cost.gradient_evaluations", _COST),
-        (
-            *("peak_memory", "Peak memory (GB)", "cost.peak_memory_bytes"),
-            {**_COST, "unit": "GB", "scale": 1e-9},
-        ),
-        (*("energy", "Energy (kJ)", "cost.energy_joules"), {**_COST, "unit": "kJ", "scale": 1e-3}),
-        ("top", "Top eigenvalue", "hessian.top.value", _TOP),
-        ("median", "Hessian median", "hessian.median", _BATCHES),
-        ("mean", "Hessian mean", "hessian.mean", _BATCHES),
-        ("sd", "Hessian SD", "hessian.std", _BATCHES),
-        ("trace", "Hessian trace", "hessian.trace.value", _TRACE),
-        ("robust_accuracy", "Accuracy under shifts (%)", f"{_TEST}.robust.mean", _SHARE),
-        *(
-            (f"{name}_accuracy", f"Accuracy under {name} (%)", f"{_TEST}.robust.{name}", _SHARE)
-            for name in SHIFTS
-        ),
-        (
-            *("zero_mass", "Eigenvalues at zero (%)", "hessian.density.zero_mass.value"),
-            {**_SHARE, "curvature": True},
-        ),
-        (
-            *("negative_mass", "Eigenvalues below zero (%)"),
-            *("hessian.density.negative_mass.value", {**_LOW_SHARE, "curvature": True}),
-        ),
-        ("sam_step", "Rise after SAM's step", f"{_MEASURES}.sam-step.value", _SHAPE),
-        ("worst_case", "Worst-case rise", f"{_MEASURES}.worst-case-l2.value", _SHAPE),
-        (
-            *("worst_case_adaptive", "Adaptive worst-case rise"),
-            *(f"{_MEASURES}.worst-case-adaptive-l2.value", _SHAPE),
-        ),
-        ("average_case", "Average-case rise", f"{_MEASURES}.average-case.value", _SHAPE),
-        (
-            *("average_case_adaptive", "Adaptive average-case rise"),
-            *(f"{_MEASURES}.average-case-adaptive.value", _SHAPE),
-        ),
-        (
-            *("line_loss", "Highest loss on a random line"),
-            *("hessian.landscape.line.highest_loss", _SHAPE),
-        ),
-        (
-            *("plane_loss", "Highest loss on a random plane"),
-            *("hessian.landscape.plane.highest_loss", _SHAPE),
-        ),
-        (
-            *("eigenvector_loss", "Highest loss on the eigenvectors' plane"),
-            *("hessian.landscape.eigenvectors.highest_loss", _SHAPE),
-        ),
-    )
+    Metric(name=name, title=title, column=section + place, **{**shared, **own})
+    for name, title, place, (section, shared), own in _ROWS
 )
 """Every metric, in the order of tables."""
 
