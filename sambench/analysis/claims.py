@@ -168,27 +168,14 @@ def _lines(cell: Cell, groups: Sequence[Group], claim: Claim) -> list[tuple[Grou
 
 
 def _examine(claim: Claim, groups: Sequence[Group]) -> Finding:
-    made: dict[int, Group] = {}
-    evidence: dict[int, Evidence] = {}
-    for place, expectation in enumerate(claim.expectations):
-        if expectation.correlation:
-            evidence[place] = _ranked(expectation, groups)
-            continue
-        sides = [
-            _lines(cell, groups, claim) for cell in (expectation.baseline, expectation.candidate)
-        ]
-        if not all(sides):
-            evidence[place] = Evidence(expectation=expectation, standing=NOT_TESTED)
-        elif max(map(len, sides)) > 1:
-            why = "several settings or hyperparameters fit, and none is chosen"
-            evidence[place] = Evidence(expectation=expectation, standing=UNDECIDED, why=why)
-        else:
-            made[place] = _pair(sides[0][0], sides[1][0])
-    for metric in dict.fromkeys(claim.expectations[place].metric for place in made):
-        places = [p for p in made if claim.expectations[p].metric == metric]
-        together, _ = compare([made[place] for place in places], metric)
+    found = [_pairs(expectation, groups, claim) for expectation in claim.expectations]
+    pairs = {place: one for place, one in enumerate(found) if isinstance(one, Group)}
+    evidence = {place: one for place, one in enumerate(found) if isinstance(one, Evidence)}
+    for metric in dict.fromkeys(claim.expectations[place].metric for place in pairs):
+        places = [place for place in pairs if claim.expectations[place].metric == metric]
+        together, _ = compare([pairs[place] for place in places], metric)
         for place, (corrected,) in zip(places, together, strict=True):
-            ((alone,),), _ = compare([made[place]], metric)
+            ((alone,),), _ = compare([pairs[place]], metric)
             expectation = claim.expectations[place]
             evidence[place] = Evidence(
                 expectation=expectation,
@@ -196,7 +183,22 @@ def _examine(claim: Claim, groups: Sequence[Group]) -> Finding:
                 comparison=corrected,
                 alone=alone.p,
             )
-    return Finding(claim=claim, evidence=tuple(evidence[p] for p in sorted(evidence)))
+    return Finding(claim=claim, evidence=tuple(evidence[place] for place in range(len(found))))
+
+
+def _pairs(expectation: Expectation, groups: Sequence[Group], claim: Claim) -> Group | Evidence:
+    """Return the two lines of an inequality, or what is said of it without a comparison."""
+    if expectation.correlation:
+        return _ranked(expectation, groups)
+    first, second = (
+        _lines(cell, groups, claim) for cell in (expectation.baseline, expectation.candidate)
+    )
+    if not first or not second:
+        return Evidence(expectation=expectation, standing=NOT_TESTED)
+    if len(first) > 1 or len(second) > 1:
+        why = "several settings or hyperparameters fit, and none is chosen"
+        return Evidence(expectation=expectation, standing=UNDECIDED, why=why)
+    return _pair(first[0], second[0])
 
 
 def _pair(baseline: tuple[Group, Line], candidate: tuple[Group, Line]) -> Group:
@@ -211,31 +213,20 @@ def _pair(baseline: tuple[Group, Line], candidate: tuple[Group, Line]) -> Group:
 
 
 def _standing(expectation: Expectation, alone: Comparison, corrected: Comparison) -> str:
+    expected, factor = expectation.expected, expectation.factor
+    opposite = {BETTER: (WORSE, EQUIVALENT), WORSE: (BETTER, EQUIVALENT), NOT_BETTER: (BETTER,)}
+    wanted = (WORSE, EQUIVALENT) if expected == NOT_BETTER else (expected,)
+    low, high, printed = corrected.low, corrected.high, expectation.printed
     if not alone.enough:
         return UNDECIDED
-    if _refuted(expectation, corrected):
+    if corrected.verdict in opposite[expected] or (factor > 1 and (low or 0.0) > 1 / factor):
         return REFUTED
-    if _held(expectation, alone):
+    far = factor == 1 or (alone.high is not None and alone.high < 1 / factor)
+    if alone.verdict in wanted and far:
         return HELD
-    printed, low, high = expectation.printed, corrected.low, corrected.high
     if printed is None or low is None or high is None or low <= printed <= high:
         return UNDECIDED
     return NOT_REPRODUCED
-
-
-def _refuted(expectation: Expectation, found: Comparison) -> bool:
-    """Whether the opposite, equivalence, or too small a factor is shown."""
-    opposite = {BETTER: (WORSE, EQUIVALENT), WORSE: (BETTER, EQUIVALENT), NOT_BETTER: (BETTER,)}
-    too_small = expectation.factor > 1 and (found.low or 0.0) > 1 / expectation.factor
-    return found.verdict in opposite[expectation.expected] or too_small
-
-
-def _held(expectation: Expectation, found: Comparison) -> bool:
-    if expectation.expected == NOT_BETTER:
-        return found.verdict in (WORSE, EQUIVALENT)
-    high, factor = found.high, expectation.factor
-    far = factor == 1 or (high is not None and high < 1 / factor)
-    return found.verdict == expectation.expected and far
 
 
 def _ranked(expectation: Expectation, groups: Sequence[Group]) -> Evidence:

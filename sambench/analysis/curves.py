@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from sambench.analysis.predictions import Floats, Predictions
+from sambench.analysis.inference import Floats
+from sambench.analysis.predictions import Predictions
 from sambench.store.record import RunRecord
 
 POINTS = 201
@@ -18,7 +19,6 @@ POINTS = 201
 
 BINS = 15
 """Of confidence, everywhere (Guo et al. 2017)."""
-
 
 OPERATING_POINT = 0.9
 """Sensitivity, or specificity, at which the other one is asked for."""
@@ -47,11 +47,7 @@ def roc_points(scores: Floats, positive: NDArray[np.bool_]) -> tuple[Floats, Flo
     """Return false and true positive rates at every threshold, from (0, 0) to (1, 1).
 
     Images of one score are passed at once, so the area below the straight lines between the points
-    counts ties half. None where there is no positive or no negative.
-
-    Args:
-        scores: Of each image, shape (N,).
-        positive: Whether it is of the class, shape (N,).
+    counts ties half. None where there is no positive or no negative. Both are of shape (N,).
     """
     positives, negatives = int(positive.sum()), int((~positive).sum())
     if not positives or not negatives:
@@ -68,11 +64,8 @@ def calibration_slope(scores: Floats, positive: NDArray[np.bool_]) -> float | No
     """Return the slope of a logistic regression of the class on the logit of its probability.
 
     1 is well calibrated; below 1 probabilities are too extreme (Cox 1958). By Newton's method;
-    None where it does not converge, as where the scores separate the classes.
-
-    Args:
-        scores: Probability of the class, shape (N,).
-        positive: Whether the image is of it, shape (N,).
+    None where it does not converge, as where the scores separate the classes. The scores are the
+    probabilities of the class; both are of shape (N,).
     """
     x = logit(np.clip(scores, 1e-7, 1 - 1e-7))
     design = np.column_stack([np.ones_like(x), x])

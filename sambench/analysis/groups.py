@@ -25,9 +25,6 @@ LOST = (FAILED, DIVERGED)
 Repeat = tuple[int, int | None, int]
 """Seed of the split, fold, and seed of a run."""
 
-Images = tuple[object, ...]
-"""What tells the training and test images of runs apart: prepared data, split, code."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
@@ -215,7 +212,7 @@ def _on_the_same_images(group: Group) -> Iterator[Group]:
 
     Runs without a data section, as those that failed early, stay with the most.
     """
-    seen: dict[tuple[int, int | None], Counter[Images]] = {}
+    seen: dict[tuple[int, int | None], Counter[object]] = {}
     for record in group.records:
         if record.data is not None:
             seen.setdefault(repeat(record)[:2], Counter())[_images(record)] += 1
@@ -224,20 +221,15 @@ def _on_the_same_images(group: Group) -> Iterator[Group]:
         for fold, found in seen.items()
         for place, (images, _) in enumerate(found.most_common())
     }
-
-    def part_of(record: RunRecord) -> int:
-        return rank.get((repeat(record)[:2], _images(record)), 0)
-
-    if not any(rank.values()):
-        yield group
-        return
-    for number, part in enumerate(sorted(set(map(part_of, group.records))), start=1):
-        own = [tuple(r for r in line.records if part_of(r) == part) for line in group.lines]
+    part = {id(r): rank.get((repeat(r)[:2], _images(r)), 0) for r in group.records}
+    for number, place in enumerate(sorted(set(part.values())), start=1):
+        own = [tuple(r for r in line.records if part[id(r)] == place) for line in group.lines]
         lines = (replace(line, records=runs) for line, runs in zip(group.lines, own, strict=True))
         yield replace(group, lines=tuple(line for line in lines if line.records), part=number)
 
 
-def _images(record: RunRecord) -> Images:
+def _images(record: RunRecord) -> object:
+    """What tells the training and test images of runs apart: prepared data, split, code."""
     data = record.data or {}
     return data.get("fingerprint"), data.get("split_sha256"), record.numerics
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from sambench.analysis.inference import Floats
 from sambench.errors import StoreError
 from sambench.files.checksums import read_checked
 
@@ -25,7 +25,6 @@ VALIDATION = "validation_accuracy"
 nothing of new images."""
 
 Epochs = Sequence[Mapping[str, Any]]
-Floats = NDArray[np.float64]
 
 
 def read_history(path: Path, sha256: str | None = None) -> Epochs:
@@ -50,13 +49,9 @@ class TargetCost:
 
 
 def cost_to_target(history: Epochs, target: float) -> TargetCost | None:
-    """Return what the run had spent when it first reached the target; None where it never did.
+    """Return what the run had spent when it first reached a validation accuracy, if it ever did.
 
-    The resolution is one epoch.
-
-    Args:
-        history: The epochs, in order.
-        target: Least validation accuracy, a fraction.
+    The target is a fraction; the resolution is one epoch.
     """
     for epoch in history:
         reached = epoch.get(VALIDATION)
@@ -71,10 +66,7 @@ def cost_to_target(history: Epochs, target: float) -> TargetCost | None:
 
 @dataclass(frozen=True, kw_only=True)
 class TargetSummary(TargetCost):
-    """Medians over runs, those that never reached the target last.
-
-    They are infinite where half or more did not.
-    """
+    """Medians over runs, those that never reached the target last; infinite where half did not."""
 
     runs: int
     reached: int
@@ -91,29 +83,22 @@ def summarize_targets(costs: Iterable[TargetCost | None]) -> TargetSummary:
         raise ValueError("a summary needs at least one run")
     reached = [cost for cost in found if cost is not None]
     never = [math.inf] * (len(found) - len(reached))
-    return TargetSummary(
-        runs=len(found),
-        reached=len(reached),
-        epochs=median([*(float(cost.epochs) for cost in reached), *never]),
-        gradient_evaluations=median([*(float(c.gradient_evaluations) for c in reached), *never]),
-        train_seconds=median([*(cost.train_seconds for cost in reached), *never]),
-    )
+    medians = {
+        field.name: median([*(float(getattr(cost, field.name)) for cost in reached), *never])
+        for field in fields(TargetCost)
+    }
+    return TargetSummary(runs=len(found), reached=len(reached), **medians)
 
 
-def choose_target(baseline: Iterable[Epochs], share: float = 0.99) -> float | None:
-    """Return the validation accuracy that the baseline sets: a share of its median run's best.
+def choose_target(baseline: Iterable[Epochs]) -> float | None:
+    """Return the validation accuracy that the baseline sets: 99 % of its median run's best.
 
-    Args:
-        baseline: The epochs of each of its runs.
-        share: Of the median over runs of their best validation accuracy.
-
-    Returns:
-        A fraction; None where a run has no validation part.
+    None where a run has no validation part.
     """
     best = [
         [e[VALIDATION] for e in run if e.get(VALIDATION) is not None] for run in baseline if run
     ]
-    return share * median(max(found) for found in best) if best and all(best) else None
+    return 0.99 * median(max(found) for found in best) if best and all(best) else None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -87,9 +87,8 @@ def printed_tables() -> tuple[PrintedTable, ...]:
 def printed_rows() -> tuple[PrintedRow, ...]:
     """Return each printed row once: the baselines of tables 2 to 5 repeat table 1."""
     rows: dict[tuple[str, ...], PrintedRow] = {}
-    for table in printed_tables():
-        for row in table.rows:
-            rows.setdefault((row.paper, row.dataset, row.model, row.optimizer), row)
+    for row in (row for table in printed_tables() for row in table.rows):
+        rows.setdefault((row.paper, row.dataset, row.model, row.optimizer), row)
     return tuple(rows.values())
 
 
@@ -195,6 +194,5 @@ def _prediction(cell: Cell, *, ratio: bool) -> tuple[float | None, float | None]
         return None, None
     reach = float(student_quantile(cell.n - 1, 1 - ALPHA / 2)) * math.sqrt(1 + 1 / cell.n)
     if ratio:
-        factor = cell.spread**reach
-        return cell.mean / factor, cell.mean * factor
+        return cell.mean / cell.spread**reach, cell.mean * cell.spread**reach
     return cell.mean - reach * cell.spread, cell.mean + reach * cell.spread

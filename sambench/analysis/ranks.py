@@ -9,13 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-LEAST_BLOCKS = 6
-"""From so many data sets on, ranks are worth a diagram."""
+from sambench.analysis.inference import ALPHA, Floats
 
-Floats = NDArray[np.float64]
+LEAST_BLOCKS, LEAST_REPEATS = 6, 6
+"""From so many data sets on ranks are worth a diagram, from so many seeds their bootstrap."""
+
 RESAMPLES = 9_999
-LEAST_REPEATS = 6
-"""From so many seeds (or folds) on their bootstrap is worth printing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,9 +32,6 @@ def rank_correlation(
     second: Sequence[float],
     repeats: Sequence[Hashable],
     strata: Sequence[Hashable] | None = None,
-    *,
-    seed: int = 0,
-    resamples: int = RESAMPLES,
 ) -> RankCorrelation:
     """Return Kendall's tau-b, (C - D) / sqrt((P - T_1) (P - T_2)) (Kendall 1945).
 
@@ -50,8 +46,6 @@ def rank_correlation(
         second: Another.
         repeats: Which runs are of one repeat, e.g. seed and fold.
         strata: Which runs may be compared, e.g. the optimizer; None for all.
-        seed: Of the bootstrap.
-        resamples: Of the bootstrap.
 
     Raises:
         ValueError: If the lengths differ.
@@ -70,7 +64,7 @@ def rank_correlation(
     tau = float(_tau(whole, agreeing, untied_one, untied_other)[0])
     interval = None
     if number >= LEAST_REPEATS and not math.isnan(tau):
-        drawn = np.random.default_rng(seed).multinomial(number, [1 / number] * number, resamples)
+        drawn = np.random.default_rng(0).multinomial(number, [1 / number] * number, RESAMPLES)
         taus = _tau(drawn.astype(np.float64), agreeing, untied_one, untied_other)
         low, high = np.nanpercentile(taus, [2.5, 97.5])
         interval = (float(low), float(high))
@@ -110,21 +104,17 @@ class Friedman:
     blocks: int  # number of data sets (or other blocks)
     statistic: float  # Friedman's chi-square, corrected for ties
     p: float  # of the chi-square with k - 1 degrees of freedom
-    critical_difference: float  # Nemenyi: average ranks further apart differ at `alpha`
-    alpha: float
+    critical_difference: float  # Nemenyi: average ranks further apart differ
     cliques: tuple[tuple[str, ...], ...]  # largest sets that do not differ, best first
 
 
-def friedman(
-    scores: ArrayLike, names: Sequence[str], *, higher_is_better: bool, alpha: float = 0.05
-) -> Friedman:
+def friedman(scores: ArrayLike, names: Sequence[str], *, higher_is_better: bool) -> Friedman:
     """Test whether optimizers rank alike over blocks (Friedman 1937; Demsar 2006).
 
     Args:
         scores: Shape (blocks, k); a block is a data set, or any setting in which all were run.
         names: Of the k optimizers.
         higher_is_better: Whether the highest score has rank 1.
-        alpha: Level of the critical difference.
 
     Raises:
         ValueError: If there are fewer than two blocks or optimizers, or a score is missing.
@@ -143,7 +133,7 @@ def friedman(
     within = float(((ranked - middle) ** 2).sum())  # which accounts for ties
     between = float(((average - middle) ** 2).sum())
     statistic = blocks**2 * (count - 1) * between / within if within else 0.0
-    difference = critical_difference(count, blocks, alpha)
+    difference = critical_difference(count, blocks)
     return Friedman(
         names=tuple(names),
         ranks=tuple(average.tolist()),
@@ -151,12 +141,11 @@ def friedman(
         statistic=statistic,
         p=float(chdtrc(count - 1, statistic)),
         critical_difference=difference,
-        alpha=alpha,
         cliques=_cliques(average, names, difference),
     )
 
 
-def critical_difference(optimizers: int, blocks: int, alpha: float = 0.05) -> float:
+def critical_difference(optimizers: int, blocks: int, alpha: float = ALPHA) -> float:
     """Return Nemenyi's critical difference of average ranks, q sqrt(k (k + 1) / (6 N)).
 
     q is the upper alpha quantile of the studentized range of k values with infinite degrees of

@@ -17,8 +17,9 @@ def sound(records: Iterable[RunRecord]) -> tuple[list[RunRecord], list[str]]:
     kept: dict[str, RunRecord] = {}
     messages = []
     for record in records:
-        if kept.setdefault(record.id, record) is not record:
+        if record.id in kept:
             messages.append(f"run {record.name} lies in two folders and is counted once")
+        kept.setdefault(record.id, record)
     return list(kept.values()), messages
 
 
