@@ -39,7 +39,6 @@ Positive = Annotated[float, Meta(gt=0, le=HUGE)]
 Amount = Annotated[float, Meta(ge=0, le=HUGE)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Share = Annotated[float, Meta(ge=0, lt=1)]
-Digest = Annotated[str, Meta(min_length=1)]
 _NAME_IN_WORDS = {"allowed": "a name of at most 80 letters, digits and ._-"}
 Name = Annotated[str, Meta(pattern=NAME, max_length=80, extra=_NAME_IN_WORDS)]
 
@@ -195,10 +194,6 @@ def hints_of(of: type) -> dict[str, Any]:
     return {field.encode_name: field.type for field in msgspec.structs.fields(of)}
 
 
-def _takes_none(hint: Any) -> bool:
-    return type(None) in parts_of(hint)
-
-
 class _Search:
     """Finds what made a conversion fail: it goes down the values beside their annotations."""
 
@@ -241,8 +236,8 @@ class _Search:
         missing = []
         for field in msgspec.structs.fields(of):
             name, hint = field.encode_name, field.type
-            there = given.get(name) is not None or (name in given and _takes_none(hint))
-            if there or (name in given and not field.required):
+            empty = given.get(name) is None and type(None) not in parts_of(hint)
+            if name in given and not (empty and field.required):
                 self.walk(hint, given[name], (*path, name))
             elif field.required:
                 missing.append(name)
@@ -251,6 +246,8 @@ class _Search:
             raise Fault(f"{self._spelled(path) or self.what} needs {name!r}{near}", path)
 
     def _spelled(self, path: Path) -> str:
-        names = [str(part) for part in path]
-        plain_words = (n if n.isprintable() and len(n) < LONGEST_NAME else shown(n) for n in names)
-        return self.joint.join(plain_words)
+        names = map(str, path)
+        return self.joint.join(
+            name if name.isprintable() and len(name) < LONGEST_NAME else shown(name)
+            for name in names
+        )

@@ -12,7 +12,6 @@ from msgspec.structs import replace
 from sambench.config.run_config import RunConfig
 from sambench.errors import StoreError, UnknownNameError, UserError, shown
 from sambench.files.definition import Count, Definition, about, decode, hints_of, plain
-from sambench.files.description import choices
 
 SCHEMA_VERSION = 1
 
@@ -150,15 +149,12 @@ class RunRecord(Definition, frozen=True, kw_only=True):
                 f"{where} says id {shown(head.id)} but its configuration has {record.id}: it was "
                 f"altered; {remedy}"
             )
-        return record._complete(where, remedy)
-
-    def _complete(self, where: str, remedy: str) -> RunRecord:
-        for name in WHEN_COMPLETED if self.status == COMPLETED else ():
-            if getattr(self, name) is None:
+        for name in WHEN_COMPLETED if record.status == COMPLETED else ():
+            if getattr(record, name) is None:
                 raise StoreError(
                     f"{where} is damaged (it is completed but has no {name}); {remedy}"
                 )
-        return self
+        return record
 
 
 class _Head(Definition, frozen=True, kw_only=True):
@@ -167,6 +163,3 @@ class _Head(Definition, frozen=True, kw_only=True):
     schema_version: Any
     id: Any = ""
     numerics: Any = UNSET
-
-
-STATUSES = choices(RunRecord, "status")
