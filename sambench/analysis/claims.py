@@ -31,23 +31,14 @@ Cell = tuple[str, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Expectation:
-    """One inequality of a claim.
+    """One inequality of a claim."""
 
-    Attributes:
-        candidate: What the claim is about.
-        baseline: What it is compared with.
-        expected: "better", "worse" or "not better".
-        factor: Least ratio of the baseline to the candidate that "better" asks for.
-        correlation: The claim is that runs of the architecture with a better metric are more
-            accurate, by ranks.
-    """
-
-    candidate: Cell
-    baseline: Cell
+    candidate: Cell  # what the claim is about
+    baseline: Cell  # what it is compared with
     metric: Metric
-    expected: str
-    factor: float = 1.0
-    correlation: bool = False
+    expected: str  # "better", "worse" or "not better"
+    factor: float = 1.0  # least ratio of the baseline to the candidate that "better" asks for
+    correlation: bool = False  # runs with a better metric are more accurate, by ranks
 
     @property
     def printed(self) -> float | None:

@@ -38,7 +38,6 @@ class PrintedRow:
     """One row of a table of a paper; the dataset has our name, the model the paper's."""
 
     paper: str
-    table: str
     dataset: str
     model: str
     optimizer: str
@@ -77,7 +76,7 @@ def printed_tables() -> tuple[PrintedTable, ...]:
             paper=paper["id"],
             number=str(table["id"]),
             caption=table["caption"],
-            rows=tuple(_row(paper["id"], str(table["id"]), row) for row in table["rows"]),
+            rows=tuple(_row(paper["id"], row) for row in table["rows"]),
         )
         for paper in papers()
         for table in paper["tables"]
@@ -92,10 +91,9 @@ def printed_rows() -> tuple[PrintedRow, ...]:
     return tuple(rows.values())
 
 
-def _row(paper: str, table: str, printed: Mapping[str, Any]) -> PrintedRow:
+def _row(paper: str, printed: Mapping[str, Any]) -> PrintedRow:
     return PrintedRow(
         paper=paper,
-        table=table,
         dataset=DATASETS.get(printed["dataset"], printed["dataset"]),
         model=printed["model"],
         optimizer=printed["optimizer"],

@@ -141,8 +141,9 @@ def _tuning(tuning: Tuning, records: Mapping[str, RunRecord]) -> TuningRecord:
         optimizer=first.to_dict()["optimizer"],
         trials=[_trial(trial, records) for trial in tuning.trials],
         budget=_budget(tuning, records),
-        chosen=chosen
-        and Chosen(
+        chosen=None
+        if chosen is None
+        else Chosen(
             values=dict(chosen.values),
             changed=bool(chosen.values),
             optimizer={k: v for k, v in chosen.optimizer.items() if k in first.optimizer},
