@@ -45,8 +45,11 @@ def product(grid: Mapping[str, Any], path: Path) -> tuple[Combination, ...]:
     """Return every combination of a grid whose values may be lists.
 
     Within an optimizer written as a mapping a list is a choice too, as in
-    `{name: sam, rho: [0.05, 0.1]}`; `optimizer: all` stands for every registered one. The path is
-    where the grid was written.
+    `{name: sam, rho: [0.05, 0.1]}`; `optimizer: all` stands for every registered one.
+
+    Args:
+        grid: Settings, each a value or a list of values.
+        path: Where the grid was written.
 
     Raises:
         Fault: If a list is empty, or there are too many combinations.
@@ -97,8 +100,10 @@ def _choices(name: str, given: Any, path: Path) -> list[tuple[str, Any]]:
 class Pattern:
     """Picks runs by their settings, each a value or one of several; all must fit.
 
-    An optimizer fits by name, or by the name and hyperparameters of a mapping. Without a setting
-    every run fits.
+    An optimizer fits by name, or by the name and hyperparameters of a mapping.
+
+    Args:
+        wanted: The values of each setting that fit; every run fits where there is none.
     """
 
     def __init__(self, wanted: Mapping[str, tuple[Any, ...]] | None = None) -> None:
