@@ -128,7 +128,7 @@ def _article(side: Side) -> str:
 
 def _stored(results: Path) -> tuple[list[RunRecord], list[str]]:
     """Return the records of the results folder and of the studies published below it."""
-    from sambench.analysis.soundness import sound
+    from sambench.analysis.troubles import sound
     from sambench.store.tree import Store
 
     records: list[RunRecord] = []
@@ -146,7 +146,7 @@ def _side(text: str, records: Sequence[RunRecord], data: Path, results: Path) ->
     Raises:
         UserError: If it is nothing known.
     """
-    from sambench.analysis.soundness import sound
+    from sambench.analysis.troubles import sound
     from sambench.cli.gathering import of_suite
     from sambench.optim.method import optimizers
     from sambench.store.tree import Store

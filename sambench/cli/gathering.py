@@ -79,7 +79,7 @@ def _gather(patterns: Sequence[str], store: Store, data: Path) -> Gathered:
 
 
 def _of_records(patterns: Sequence[str], alone: str, store: Store) -> Gathered:
-    from sambench.analysis.soundness import sound
+    from sambench.analysis.troubles import sound
     from sambench.store.search_record import is_trial
 
     there, damaged = store.records()
@@ -107,7 +107,7 @@ def of_suite(path: Path, store: Store, data: Path) -> Gathered:
     Raises:
         ConfigError: If it is no suite or none of its runs is stored.
     """
-    from sambench.analysis.soundness import sound
+    from sambench.analysis.troubles import sound
     from sambench.cli.launching import expanded
     from sambench.config.suite_file import load_suite
 

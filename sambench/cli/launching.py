@@ -29,6 +29,7 @@ def launch(
     suite: str | None,
     hessian: Measurement | None,
     *,
+    seen: Sequence[Standing] | None = None,
     retry: Collection[str] = (),
     fail_fast: bool = False,
     launcher: tuple[str, Mapping[str, str]] = ("local", {}),
@@ -44,6 +45,7 @@ def launch(
         device: Name of the device, or None to choose.
         suite: Name of the suite, if any.
         hessian: What to measure of each minimum, or None to leave it out.
+        seen: How each run stands, where that was found out just now.
         retry: States of finished runs that are done again (`sambench.store.status.REPEATABLE`).
         fail_fast: End with the first run that fails or diverges.
         launcher: Where runs execute, and its options.
@@ -53,7 +55,7 @@ def launch(
     from sambench.store.tree import Store
 
     store = Store(results)
-    standings = survey(store, data, hessian, retry).of(configs)
+    standings = survey(store, data, hessian, retry).of(configs) if seen is None else seen
     left = pending(standings)
     failures = _say_what_is_left_alone(screen, standings)
     if not left:

@@ -34,7 +34,7 @@ def with_search(found: Gathered, store: Store) -> tuple[Gathered, SearchRecord |
 
 def with_predictions(found: Gathered, store: Store) -> tuple[Gathered, dict[str, Any]]:
     """Add what stored predictions tell to the records; return the predictions by run."""
-    from sambench.analysis import predictions
+    from sambench.analysis import curves, predictions
     from sambench.errors import StoreError
 
     if len(found.records) > MOST_RUNS_DRAWN:
@@ -47,7 +47,7 @@ def with_predictions(found: Gathered, store: Store) -> tuple[Gathered, dict[str,
             with suppress(StoreError):  # said where its figures are left out
                 read[record.id] = predictions.read_predictions(path, record)
         told = read.get(record.id)
-        records.append(record if told is None else predictions.with_predictions(record, told))
+        records.append(record if told is None else curves.with_predictions(record, told))
     return replace(found, records=tuple(records)), read
 
 

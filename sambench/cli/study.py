@@ -93,10 +93,11 @@ class Study:
         check_models(self.finals)
         tuned = self._tuned(keep=False)
         finals = tuple({run.id: run for run in (*self.finals, *tuned)}.values())
-        trials, finals = self._only(self.trials, finals)
+        trials, wanted = self._only(self.trials, finals)
         store, request = Store(self.request.results), self.request
         standings = survey(store, request.data, None, request.retry).of(trials)
-        standings += survey(store, request.data, self.suite.hessian, request.retry).of(finals)
+        there = self._standings(finals)
+        standings += _of(wanted, there)
         coming = 0 if self.request.only or tuned else len(self.finals) * bool(self.tunings)
         queued = chosen.describe_queued(request.results, [s.config for s in standings])
         standings = [
@@ -110,7 +111,7 @@ class Study:
             check_weights(undone, request.data)
         except ModelError as error:
             self.screen.warn(str(error))
-        self._warn_of_reach()
+        self._warn_of_reach(there)
         return standings, coming
 
     def answer(self) -> dict[str, Any]:
@@ -124,9 +125,11 @@ class Study:
     def carry_out(self) -> int:
         """Do what is missing, show the table, return the exit code."""
         trials, finals = self._only(self.trials, self.finals)
-        self._warn_of_reach()
+        there = self._standings(self.finals)
+        self._warn_of_reach(there)
         code = self._launch(trials, trials_of(self.suite.name), 0, curvature=False)
-        code = self._launch(finals, self.suite.name, code, curvature=True)
+        seen = None if trials else _of(finals, there)
+        code = self._launch(finals, self.suite.name, code, curvature=True, seen=seen)
         tuned = self._tuned(keep=True)
         if tuned:
             tuned = tuple(run for run in tuned if run not in finals and self._wanted(run))
@@ -135,34 +138,44 @@ class Study:
         show_table(self.screen, self.request.results, self._shown, self.suite.baseline)
         return code
 
-    def _warn_of_reach(self) -> None:
+    def _standings(self, runs: Sequence[RunConfig]) -> list[Standing]:
+        from sambench.store.tree import Store
+
+        request = self.request
+        looking = survey(Store(request.results), request.data, self.suite.hessian, request.retry)
+        return looking.of(runs)
+
+    def _warn_of_reach(self, there: Sequence[Standing]) -> None:
         """Say of each setting of a suite file whose runs can never show a difference.
 
-        A comparison given by options is a quick look; its table says so.
+        And what would settle the comparison at the spread of the runs that are there. A comparison
+        given by options is a quick look; its table says so.
         """
         if not self.suite.places:
             return
-        from sambench.report.problems import planned_groups, too_few
-
-        for sentence in too_few(planned_groups(self.finals, self.suite.baseline)):
-            self.screen.warn(sentence)
-        for sentence in self._settling():
-            self.screen.say(sentence)
-
-    def _settling(self) -> Iterable[str]:
-        """Return what would settle the comparison at the spread of the runs that are there."""
         from sambench.analysis.metrics import find_metric
         from sambench.analysis.study import PRIMARY, build_study
         from sambench.report.consequences import settling
+        from sambench.report.problems import planned_groups, too_few
         from sambench.store.record import COMPLETED
-        from sambench.store.tree import Store
 
-        records, _ = Store(self.request.results).records(run.name for run in self.finals)
-        there = [record for record in records if record.status == COMPLETED]
-        baseline = self.suite.baseline
-        return settling(build_study(there, baseline, metrics=[find_metric(PRIMARY)]))
+        for sentence in too_few(planned_groups(self.finals, self.suite.baseline)):
+            self.screen.warn(sentence)
+        records = [standing.record for standing in _of(self.finals, there)]
+        done = [record for record in records if record and record.status == COMPLETED]
+        study = build_study(done, self.suite.baseline, metrics=[find_metric(PRIMARY)])
+        for sentence in settling(study):
+            self.screen.say(sentence)
 
-    def _launch(self, runs: Sequence[RunConfig], name: str, before: int, *, curvature: bool) -> int:
+    def _launch(
+        self,
+        runs: Sequence[RunConfig],
+        name: str,
+        before: int,
+        *,
+        curvature: bool,
+        seen: Sequence[Standing] | None = None,
+    ) -> int:
         """Do runs unless what was done before ended the command; return the exit code of both."""
         request = self.request
         if not runs or before == INTERRUPTED or (before and request.fail_fast):
@@ -175,6 +188,7 @@ class Study:
             request.device,
             name,
             self.suite.hessian if curvature else None,
+            seen=seen,
             retry=request.retry,
             fail_fast=request.fail_fast,
             launcher=request.launcher,
@@ -209,6 +223,11 @@ class Study:
                 f"{did_you_mean(pattern, names)}; --plan shows all"
             )
         return chosen
+
+
+def _of(runs: Iterable[RunConfig], standings: Iterable[Standing]) -> list[Standing]:
+    ids = {run.id for run in runs}
+    return [standing for standing in standings if standing.config.id in ids]
 
 
 INTERRUPTED = 130

@@ -94,6 +94,11 @@ class Suite(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True, d
         """The optimizer that the others are compared with; None for no particular one."""
         return self.report.baseline
 
+    def grids(self) -> list[tuple[Path, Mapping[str, Any]]]:
+        """Return matrix and includes, each with where it was written."""
+        include = [(("include", number), grid) for number, grid in enumerate(self.include)]
+        return [(("matrix",), self.matrix), *include]
+
     def written_at(self, places: Mapping[Path, str]) -> Suite:
         """Return the suite, which knows from now on where it was written."""
         self.__dict__["places"] = places
@@ -131,12 +136,15 @@ class Suite(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True, d
         return tuple(kept)
 
     def _combinations(self) -> list[Combination]:
-        grids: list[tuple[Path, Mapping[str, Any]]] = []
-        if self.matrix or not self.include:
-            grids.append((("matrix",), self.matrix))
-        grids += [(("include", number), grid) for number, grid in enumerate(self.include)]
+        grids = [grid for grid in self.grids() if grid[1] or not self.include]
         try:
-            found = [c for path, grid in grids for c in self._over_defaults(grid, path)]
+            found = [
+                combination.over(
+                    {k: v for k, v in self.defaults.items() if k not in grid}, ("defaults",)
+                )
+                for path, grid in grids
+                for combination in product(grid, path)
+            ]
         except Fault as fault:
             raise ConfigError(f"{self.place(*fault.path)}: {fault}") from None
         if (runs := len(found) * len(self.seeds)) > MOST_RUNS:
@@ -144,11 +152,6 @@ class Suite(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True, d
                 f"{self.place('seeds')}: {runs} runs are asked for; allowed: at most {MOST_RUNS}"
             )
         return found
-
-    def _over_defaults(self, grid: Mapping[str, Any], path: Path) -> Iterable[Combination]:
-        defaults = {k: v for k, v in self.defaults.items() if k not in grid}
-        for combination in product(grid, path):
-            yield combination.over(defaults, ("defaults",))
 
     def _configs(
         self, combination: Combination, seed: int, image_size: SizeOf, folds_in: FoldsIn
