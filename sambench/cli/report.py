@@ -104,6 +104,7 @@ def report(
       sambench report suites/demo.yaml
       sambench report demo --explain sam/accuracy
     """
+    from sambench.analysis.metrics import find_metric
     from sambench.analysis.names import Names, read_names
     from sambench.analysis.study import build_study
     from sambench.cli.gathering import gather
@@ -121,7 +122,12 @@ def report(
     names = read_names(content.names) if content.names else Names()
     found, search = with_search(found, store)
     found, predictions = with_predictions(found, store)
-    study = build_study(found.records, baseline, planned=found.planned, names=names)
+    margins = {} if found.suite is None else found.suite.report.margins
+    for name in margins:
+        find_metric(name)
+    study = build_study(
+        found.records, baseline, planned=found.planned, names=names, margins=margins
+    )
     if predictions:
         study = over_images(study, predictions)
     published = content.published or bool(found.suite is not None and found.suite.tables)

@@ -163,7 +163,10 @@ class Study:
             self.screen.warn(sentence)
         records = [standing.record for standing in _of(self.finals, there)]
         done = [record for record in records if record and record.status == COMPLETED]
-        study = build_study(done, self.suite.baseline, metrics=[find_metric(PRIMARY)])
+        metrics, margins = [find_metric(PRIMARY)], self.suite.report.margins
+        for name in margins:
+            find_metric(name)
+        study = build_study(done, self.suite.baseline, metrics=metrics, margins=margins)
         for sentence in settling(study):
             self.screen.say(sentence)
 

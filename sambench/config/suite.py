@@ -14,7 +14,7 @@ from sambench.config.search import Search
 from sambench.data.source import default_size
 from sambench.data.splits import folds_of
 from sambench.errors import ConfigError, UserError, did_you_mean
-from sambench.files.definition import Count, Definition, Fault, Name, Path, about
+from sambench.files.definition import Count, Definition, Fault, Name, Path, Positive, about
 
 SizeOf = Callable[[str], int]
 FoldsIn = Callable[[str, int], Sequence[int]]
@@ -32,6 +32,14 @@ class TableReference(Definition, frozen=True, kw_only=True, forbid_unknown_field
 
 class ReportSettings(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a suite is reported."""
+
+    margins: Annotated[
+        dict[str, Positive],
+        about(
+            "Differences within which optimizers count as equivalent, by metric: a fraction for "
+            "`accuracy` and its like (0.01 is one point), a ratio for costs and curvature (1.25)."
+        ),
+    ] = msgspec.field(default_factory=dict)
 
     baseline: Annotated[str | None, about("The optimizer that the others are compared with.")] = (
         None
@@ -83,7 +91,11 @@ class Suite(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True, d
         tuple[TableReference, ...], about("Published tables that the runs stand beside.")
     ] = ()
     report: Annotated[
-        ReportSettings, about("`baseline`: the optimizer that the others are compared with.")
+        ReportSettings,
+        about(
+            "`baseline`: the optimizer that the others are compared with. `margins`: differences "
+            "within which optimizers count as equivalent, by metric, as {accuracy: 0.02, top: 1.5}."
+        ),
     ] = ReportSettings()
 
     places: ClassVar[Mapping[Path, str]] = {}
