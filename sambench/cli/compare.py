@@ -131,6 +131,13 @@ class Choice:
         bool,
         typer.Option("--plan", help="Show what is done, what would run and how long; run nothing."),
     ] = False
+    measure: Annotated[
+        bool,
+        typer.Option(
+            "--measure",
+            help="With --plan: time a few steps of each model that no finished run tells of.",
+        ),
+    ] = False
     only: Annotated[
         list[str] | None,
         typer.Option(
@@ -222,8 +229,10 @@ def compare(
         if described.weights is not None:
             _keep_named(described.weights, asked, place.data)
     study = Study(asked, request, screen)
+    if choice.measure and not choice.plan:
+        raise ConfigError("--measure is for --plan; give both, or neither")
     if choice.plan:
-        standings, coming = study.plan()
+        standings, coming = study.plan(measure=choice.measure)
         if output.as_json:
             output.answer(plan_answer(study.suite.name, standings, coming))
         return

@@ -19,7 +19,7 @@ from sambench.cli.launching import (
     survey,
     warn_of_sizes,
 )
-from sambench.cli.planning import show_plan
+from sambench.cli.planning import show_plan, time_steps
 from sambench.cli.searching import tuned_runs
 from sambench.config.search import plan_search, trials_of
 from sambench.errors import ConfigError, ModelError, did_you_mean
@@ -78,8 +78,11 @@ class Study:
         self.trials = tuple(run for tuning in self.tunings for run in tuning.runs)
         self._shown: tuple[RunConfig, ...] = ()
 
-    def plan(self) -> tuple[list[Standing], int]:
+    def plan(self, *, measure: bool = False) -> tuple[list[Standing], int]:
         """Show what is done and what would run.
+
+        Args:
+            measure: Time some steps of each kind of run of which no finished one tells the time.
 
         Returns:
             The standing of each run, and how many final runs a search that is not done will add.
@@ -104,7 +107,10 @@ class Study:
             replace(s, action="wait", note=queued[s.config.id]) if s.config.id in queued else s
             for s in standings
         ]
-        show_plan(self.screen, standings, coming)
+        timed = None
+        if measure:
+            timed = time_steps(self.screen, standings, request.data, request.device)
+        show_plan(self.screen, standings, coming, timed)
         undone = [s.config for s in standings if s.action in ("run", "resume", "run again")]
         warn_of_sizes(self.screen, undone, request.data)
         try:
