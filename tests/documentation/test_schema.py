@@ -16,8 +16,7 @@ from sambench.config.curvature_settings import HessianSettings
 from sambench.config.measurement import Measurement
 from sambench.config.run_config import RunConfig
 from sambench.config.study_settings import Studies
-from sambench.run.curvature import measure_hessian
-from sambench.run.measure import measure_minimum
+from sambench.run.measure import measure_hessian, measure_minimum
 from sambench.run.single_run import Paths, run_one
 from sambench.store.record import STATUSES
 from sambench.store.tree import Store
