@@ -18,6 +18,10 @@ _REFUSAL_MESSAGE = re.compile(
     r"derivative for '?(?P<operation>[\w:.]+)'? is not implemented|[Dd]ouble.?backward"
 )
 _REENTRANT_MESSAGE = "torch.utils.checkpoint is incompatible with .grad()"
+_REENTRANT = (
+    "the model uses reentrant activation checkpoints, which cannot be differentiated twice: switch "
+    "checkpoints off, they recompute with other weights in any case"
+)
 
 
 @contextmanager
@@ -27,10 +31,7 @@ def naming_the_operation() -> Iterator[None]:
         yield
     except RuntimeError as error:
         if _REENTRANT_MESSAGE in str(error):
-            raise CurvatureError(
-                "the model uses reentrant activation checkpoints, which cannot be differentiated "
-                "twice: switch checkpoints off, they recompute with other weights in any case"
-            ) from error
+            raise CurvatureError(_REENTRANT) from error
         found = _REFUSAL_MESSAGE.search(str(error))
         if found is None:
             raise
@@ -38,18 +39,21 @@ def naming_the_operation() -> Iterator[None]:
 
 
 def require_second_derivatives(loss: Tensor, edges: Iterable[GradientEdge]) -> None:
-    """Refuse a graph through a custom function marked `once_differentiable`.
+    """Refuse a graph through a custom function marked `once_differentiable`, or a checkpoint.
 
-    PyTorch ends the graph of such a function's gradient in a node that raises when it is reached.
-    A derivative with respect to given tensors only visits the nodes that lead to them, and never
-    gets there: without this check those terms of the Hessian would be missing without a sign.
+    The weights inside a reentrant checkpoint are not in the graph: where none before it is trained,
+    their curvature would be zero. PyTorch ends the graph of such a custom function's gradient in a
+    node that raises when it is reached; a derivative with respect to given tensors only visits the
+    nodes that lead to them, and never gets there, so those terms of the Hessian would be missing.
     """
+    custom = {
+        type(node).__name__.removesuffix("Backward")
+        for node in _nodes(() if loss.grad_fn is None else (loss.grad_fn,))
+        if isinstance(node, torch.autograd.function.BackwardCFunction)
+    }
+    if "CheckpointFunction" in custom:
+        raise CurvatureError(_REENTRANT)
     if any(node.name() == _REFUSAL_NODE for node in _nodes(edge.node for edge in edges)):
-        custom = {
-            type(node).__name__.removesuffix("Backward")
-            for node in _nodes(() if loss.grad_fn is None else (loss.grad_fn,))
-            if isinstance(node, torch.autograd.function.BackwardCFunction)
-        }
         raise _not_twice(", ".join(sorted(custom)))
 
 
