@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,11 +14,9 @@ from torch.func import functional_call
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from sambench.curvature.graph import naming_the_operation
+from sambench.curvature.objective import Named, Objective
 from sambench.curvature.vectors import CHECK_STREAM, gaussian, generator
 from sambench.errors import CurvatureError, SambenchWarning
-
-if TYPE_CHECKING:
-    from sambench.curvature.objective import Named, Objective
 
 SAMPLES = 8
 """Of the first batch: what the checks look at."""

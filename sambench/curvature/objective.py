@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.autograd.graph import get_gradient_edge
 from torch.func import functional_call
 
-from sambench.curvature.checks import check_function
 from sambench.curvature.evaluation import (
     Batch,
     Batches,
@@ -47,8 +46,7 @@ class Objective:
     collected into one; "recalibrate" measures the running statistics once.
 
     Raises:
-        CurvatureError: If nothing is trainable, weights are not float32 or float64, data lacks, or
-            the loss or the network is refused (see `check_function`).
+        CurvatureError: If nothing is trainable, weights are not float32 or float64, or data lacks.
         ValueError: If `batch_norm` is none of the three.
     """
 
@@ -78,7 +76,6 @@ class Objective:
         self.num_samples = sum(self.batch_sizes)
         self._graph_bytes: dict[torch.Size, int] = {}
         self.recalibrate()
-        check_function(self)
 
     def displaced(self, direction: Named, step: float) -> Objective:
         """Return the objective at w + step · direction; weights not named in it stay."""

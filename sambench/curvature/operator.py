@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 import torch
 from torch import Tensor, nn
 
-from sambench.curvature.checks import check_derivatives
+from sambench.curvature.checks import check_derivatives, check_function
 from sambench.curvature.evaluation import Batch, Loss, exact_arithmetic
 from sambench.curvature.graph import GraphStore
 from sambench.curvature.objective import BatchNorm, Named, Objective
@@ -68,6 +68,7 @@ class HessianOperator(AbstractContextManager["HessianOperator"]):
         self._objective = Objective(model, loss, batches, batch_norm=batch_norm)
         self.device, self.dtype = self._objective.device, self._objective.dtype
         """Of the weights, and of the vectors: float32 or float64."""
+        check_function(self._objective)
         self.derivative_error = check_derivatives(self._objective)
         """How far a product was off a difference of gradients; None where that was not settled."""
         self._budget = spare_bytes(self.device) if graph_bytes is None else graph_bytes
@@ -109,7 +110,10 @@ class HessianOperator(AbstractContextManager["HessianOperator"]):
             ValueError: If the shape is another.
             CurvatureError: If a loss is not finite or an operation has no second derivative.
         """
-        return self._multiply(vector, 1, None if out is None else out.unsqueeze(0))[0]
+        if out is None:
+            return self._multiply(vector, 1)[0]
+        self._multiply(vector, 1, out.unsqueeze(0))
+        return out
 
     def matmat(self, vectors: Tensor) -> Tensor:
         """Return HV, one pass over the batches for all columns of V; raises as `matvec`."""

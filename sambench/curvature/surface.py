@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from sambench.curvature.evaluation import tracking_layers
-from sambench.curvature.objective import Named, Objective
+from sambench.curvature.checks import check_function
+from sambench.curvature.evaluation import Batch, Loss, tracking_layers
+from sambench.curvature.objective import BatchNorm, Named, Objective
 from sambench.errors import CurvatureError
 
 FORWARD_SHARE = 1 / 3  # of a gradient: a backward pass takes about two forward passes
@@ -49,12 +50,18 @@ class LossSurface(Objective):
     weights, for `loss` and `value_and_gradient`.
     """
 
-    _forwards, _gradients = 0, 0  # samples passed
-
-    @cached_property
-    def center(self) -> Tensor:
-        """The network's own weights."""
-        return self.flatten(self.parameters)
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: Loss,
+        batches: Iterable[Batch],
+        *,
+        batch_norm: BatchNorm = "eval",
+    ) -> None:
+        super().__init__(model, loss, batches, batch_norm=batch_norm)
+        check_function(self)
+        self.center = self.flatten(self.parameters)
+        self._forwards = self._gradients = 0
 
     @property
     def cost(self) -> Cost:
