@@ -203,7 +203,7 @@ def _completed(screen: Screen, records: Sequence[RunRecord], results: Path) -> l
     from sambench.store.record import COMPLETED
 
     if len(records) == 1 and records[0].status != COMPLETED:
-        from sambench.run.curvature import weights_of
+        from sambench.run.measure import weights_of
         from sambench.store.tree import Store
 
         weights_of(records[0], Store(results))
