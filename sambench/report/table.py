@@ -93,11 +93,13 @@ def factor(value: float) -> str:
     return f"{value:.1f}" if value >= 1.095 else f"{value:.{2 if value >= 0.0095 else 4}f}"
 
 
-def p_value(value: float | None) -> str:
-    """Write a p value."""
+def p_value(value: float | None, *, named: bool = False) -> str:
+    """Write a p value, alone or as "p = 0.031"."""
     if value is None:
         return MISSING
-    return "< 0.001" if value < 0.001 else f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
+    if value < 0.001:
+        return "p < 0.001" if named else "< 0.001"
+    return f"{'p = ' if named else ''}{value:.{3 if value < 0.1 else 2}f}"
 
 
 def mean_and_spread(mean: float, spread: float | None, decimals: int | None, ratio: bool) -> str:
