@@ -16,10 +16,7 @@ def centre_table(
 ) -> Table | None:
     """Return a column for each centre of the test images; None where they are of fewer than two.
 
-    Args:
-        panel: The runs.
-        predictions: Of each run, by its id.
-        centres: Of each image, by its id.
+    Predictions are by the id of their run, centres by the id of their image.
     """
     rows, images = [], dict[str, int]()
     for line in panel.group.lines:

@@ -101,12 +101,7 @@ SEARCH = (
 
 
 def search_table(found: SearchRecord, where: str) -> Table:
-    """Return a row for each optimizer and setting.
-
-    Args:
-        found: What the search found.
-        where: That file, to be named below.
-    """
+    """Return what a search found, a row for each optimizer and setting; `where` is its file."""
     several = len({_setting(tuning) for tuning in found["tunings"]}) > 1
     search = found.search
     return Table(

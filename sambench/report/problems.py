@@ -23,11 +23,8 @@ def problems(
 ) -> Section:
     """Return the last section of a report; it says so where nothing went wrong.
 
-    Args:
-        found: Troubles of the runs.
-        damaged: A message for each record that could not be read or believed.
-        groups: The runs.
-        few: Sentences of `too_few`.
+    `damaged` has a message for each record that could not be read or believed, `few` the sentences
+    of `too_few`.
     """
     items = (
         *(f"Record not counted: {message}." for message in damaged),
@@ -72,7 +69,8 @@ def too_few(groups: Sequence[Group]) -> tuple[str, ...]:
 
 def _trouble(trouble: Trouble) -> str:
     number = len(trouble.runs)
-    names = _some(trouble.runs)
+    names = ", ".join(trouble.runs[:MOST_NAMES])
+    names += f" and {number - MOST_NAMES} more" if number > MOST_NAMES else ""
     if len(trouble.details) == number and any(trouble.details):
         if number <= MOST_NAMES:
             pairs = zip(trouble.runs, trouble.details, strict=True)
@@ -81,8 +79,3 @@ def _trouble(trouble: Trouble) -> str:
             causes = Counter(detail for detail in trouble.details if detail).most_common(5)
             names += f"; causes: {'; '.join(f'{cause} ({times})' for cause, times in causes)}"
     return f"{trouble.kind}: {counted(number, 'run')}. {trouble.remedy} Runs: {names}."
-
-
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:MOST_NAMES])
-    return shown + (f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else "")
