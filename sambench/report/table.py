@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 COLLAPSED, UNCONVERGED, NO_MINIMUM = "‡", "†", "§"
@@ -116,11 +116,26 @@ def counted(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-def listed(items: list[str] | tuple[str, ...], most: int = 99) -> str:
+def listed(items: Sequence[str], most: int = 99) -> str:
     """Return "a, b and c"; of more than so many the number of the others."""
     if len(items) > most:
         return f"{', '.join(items[:most])} and {len(items) - most} more"
     return " and ".join([", ".join(items[:-1]), items[-1]]) if len(items) > 1 else "".join(items)
+
+
+def slug(text: str) -> str:
+    """Return a text as it stands in names of files and links."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+def points(margin: float) -> str:
+    """Return e.g. "1 point" or "0.5 points"."""
+    return f"{margin:g} point{'s' * (margin != 1)}"
+
+
+def was(names: Sequence[str]) -> str:
+    """Return the verb for so many names."""
+    return "was" if len(names) == 1 else "were"
 
 
 def _form(value: float, digits: int = 3) -> str:

@@ -91,7 +91,7 @@ def _panel(ax: Axes, metric: Metric, runs: Sequence[Measured]) -> None:
     everywhere, within = _correlations(sound)
     text = f"all runs: {_said(everywhere)}\nwithin optimizers: {_said(within)}"
     ax.set_title(text, size=SMALL, loc="left", pad=3)
-    bare([ax])
+    bare(ax)
     label_points(ax, x, y, labels)
 
 

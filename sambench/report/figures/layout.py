@@ -64,7 +64,7 @@ def rows(
         ax.hlines(range(len(labels)), 0, 1, transform=ax.get_yaxis_transform(), color="#EDEDED",
                   lw=0.6, zorder=0)  # fmt: skip
         ax.set_title(title, size=SMALL, pad=3)
-        bare([ax])
+        bare(ax)
         ax.spines["left"].set_visible(False)
         ax.tick_params(axis="y", length=0)
     return figure, figure.axes
@@ -127,7 +127,7 @@ def panels(
         top = down * (above + high + 0.02) + above
         ax = place(figure, left + across * (width + BETWEEN), top, width, high)
         ax.set_title("\n".join(lines), size=SMALL, pad=2, linespacing=1.0)
-        bare([ax])
+        bare(ax)
         ax.tick_params(labelbottom=number + columns >= len(titles), labelleft=across == 0)
     wide, tall = figure.get_size_inches()
     middle = (left + (COLUMN - left - right) / 2) / wide

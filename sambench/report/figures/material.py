@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -22,6 +21,7 @@ from sambench.analysis.units import Cell, cell_of
 from sambench.errors import StoreError
 from sambench.files.arrays import Arrays, read_arrays
 from sambench.report.style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
+from sambench.report.table import slug
 from sambench.store.record import RunRecord
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class Setting:
 
     def stem(self, kind: str) -> str:
         """Return the file name of a kind of figure of this setting, without ending."""
-        return f"figure-{kind}-{re.sub(r'[^a-z0-9]+', '-', self.name.lower()).strip('-')}"
+        return f"figure-{kind}-{slug(self.name)}"
 
 
 @dataclass(frozen=True, kw_only=True)

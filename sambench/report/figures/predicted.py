@@ -47,7 +47,7 @@ def _over_grey(
 
 def _finish(ax: Axes) -> None:
     ax.legend(fontsize=SMALL, frameon=False, loc="lower right", handlelength=1.6)
-    bare([ax])
+    bare(ax)
 
 
 def roc(material: Material, setting: Setting) -> Drawn:

@@ -88,7 +88,7 @@ def _accuracy_and_cost(ax: Axes, title: str, points: Sequence[Point]) -> None:
             transform=ax.get_xaxis_transform(), zorder=4)  # fmt: skip
     round_ticks(ax.yaxis)
     ax.set(xlabel=title, ylabel="Test accuracy (%)")
-    bare([ax])
+    bare(ax)
     names = [
         _beyond(title, cell) if far else title
         for (title, _, cell, _), far in zip(points, gone, strict=True)
@@ -193,7 +193,7 @@ def _drawn(setting: Setting, curves: Curves, quantity: str) -> Figure:
         ax.set_xlabel(NAMES[axis])
         ax.set_xlim(left=0)
         round_ticks(ax.xaxis, integer=axis == EPOCH)
-        bare([ax])
+        bare(ax)
     figure.legend(
         *figure.axes[0].get_legend_handles_labels(), fontsize=SMALL, frameon=False, ncols=columns,
         loc="upper center", borderaxespad=0.15, handlelength=2.0, columnspacing=1.0,
