@@ -235,9 +235,14 @@ def _document(
     from sambench.report.answer import answer_text
     from sambench.report.document import Document, Section
     from sambench.report.methods import methods
-    from sambench.report.notes import definitions, how_to_read
+    from sambench.report.notes import (
+        definitions,
+        how_to_read,
+        planned_groups,
+        problems,
+        too_few,
+    )
     from sambench.report.page import MOST_DRAWN
-    from sambench.report.problems import planned_groups, problems, too_few
     from sambench.report.tables import result_sections
 
     damaged = "\n".join(found.damaged)

@@ -137,7 +137,7 @@ class Study:
         """
         if not self.suite.places:
             return
-        from sambench.report.problems import planned_groups, too_few
+        from sambench.report.notes import planned_groups, too_few
 
         for sentence in too_few(planned_groups(self.finals, self.suite.baseline)):
             self.screen.warn(sentence)

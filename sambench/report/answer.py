@@ -105,14 +105,9 @@ def _which(study: Study) -> str:
         )
         largest = better[0]
     else:
-        seen = (
-            _largest(study, found)
-            if (largest.estimate or 0.0) > 0
-            else f"None gained anything; the smallest loss was {study.title_of(largest.candidate)}'s:"
-        )
         sentences.append(f"{where}, no optimizer was shown to be more accurate than {baseline}.")
         if largest.verdict != WORSE:
-            sentences.append(f"{seen} {_numbers(study, largest)}.")
+            sentences.append(f"{_largest(study, found)} {_numbers(study, largest)}.")
     if largest.images is not None and largest.verdict != WORSE:
         ends = " and ".join(signed(end, 1) for end in largest.images)
         sentences.append(
@@ -140,10 +135,12 @@ def _place(study: Study) -> str:
 
 
 def _largest(study: Study, found: Sequence[Comparison]) -> str:
-    """Name the largest gain, or those that tie."""
+    """Name the largest gain, or those that tie, or the smallest loss."""
     most = found[0].estimate or 0.0
     tied = [one for one in found if abs((one.estimate or 0.0) - most) < 1e-9]
     names = [study.title_of(one.candidate) for one in tied]
+    if most <= 0:
+        return f"None gained anything; the smallest loss was {names[0]}'s:"
     if len(names) > 1:
         return f"The largest gain of the {len(found)} was that of {listed(names)}, equal:"
     if len(found) == 1:

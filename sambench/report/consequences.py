@@ -10,7 +10,7 @@ from sambench.analysis.decision import Decision, flat_and_accurate, flatness_of,
 from sambench.analysis.groups import ambiguous_baseline
 from sambench.analysis.metrics import find_metric
 from sambench.analysis.study import FLATNESS, PRIMARY, Study
-from sambench.analysis.units import cell_of, in_words
+from sambench.analysis.units import in_words
 from sambench.report.differences import interval
 from sambench.report.table import MISSING, counted, factor, listed, p_value, points, signed, was
 
@@ -164,7 +164,8 @@ def no_minima(study: Study) -> Iterable[str]:
         metric = find_metric(name)
         for group in study.groups:
             for line in group.lines:
-                number = cell_of(group, line, metric).no_minimum
+                values = [metric.of(r) for r in line.completed if metric.counts(r)]
+                number = sum(value is not None and value <= 0 for value in values)
                 if number:
                     yield (
                         f"The {metric.heading.lower()} of {line.title} is zero or negative in "

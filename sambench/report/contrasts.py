@@ -77,11 +77,10 @@ def predictions_table(found: Sequence[tuple[str, McNemar, DeLong | None]]) -> Ta
     """Return what two runs of each pair say of the same test images, a row for each pair."""
     rows: list[Row] = []
     for label, errors, ranking in found:
+        counts = (errors.n, errors.only_baseline, errors.only_candidate)
         gap = None if ranking is None else 100 * ranking.difference
         rows.append((label, (
-            Cell(text=str(errors.n), numbers={"images": errors.n}),
-            Cell(text=str(errors.only_baseline), numbers={"images": errors.only_baseline}),
-            Cell(text=str(errors.only_candidate), numbers={"images": errors.only_candidate}),
+            *(Cell(text=str(count), numbers={"images": count}) for count in counts),
             Cell(text=p_value(errors.p), numbers={"p": errors.p}),
             Cell(text=MISSING if gap is None else signed(gap), numbers={"points": gap}),
             Cell(text=p_value(None if ranking is None else ranking.p)),

@@ -46,11 +46,7 @@ MODES = {"eval": "BatchNorm eval", "recalibrate": "BatchNorm recalibrated"}
 
 
 def write_figures(record: RunRecord, folder: Path) -> tuple[Path, ...]:
-    """Draw what a run's record says was studied, beside it; return the pictures.
-
-    Args:
-        record: With `hessian.density` and `hessian.landscape`, as far as they were studied.
-        folder: The run's.
+    """Draw what a run's record says was studied, in the run's folder; return the pictures.
 
     Raises:
         StoreError: If an array file is missing or damaged, or the folder cannot be written.
@@ -125,9 +121,8 @@ def density_png(record: RunRecord, section: Section, arrays: Arrays) -> bytes:
         (rf"$\lambda < {significant(-scale)}$", section["negative_mass"]),
     ):
         ax.plot([], [], " ", label=f"{what}: {_percent(share['value'], share['stderr'])}")
-    figure.legend(
-        fontsize=SMALL, frameon=False, loc="outside lower center", ncols=2, handlelength=1.2
-    )
+    figure.legend(fontsize=SMALL, frameon=False, loc="outside lower center", ncols=2,
+                  handlelength=1.2)  # fmt: skip
     finish([ax])
     return _titled(figure, record, section, "Hessian spectral density")
 
@@ -154,17 +149,14 @@ def _percent(value: float, stderr: float) -> str:
 def line_png(record: RunRecord, section: Section, arrays: Arrays) -> bytes:
     """Draw loss and accuracy along a random direction."""
     figure, (top, bottom) = column_figure(3.0, (2, 1))
-    x = arrays["x"]
+    x, accuracy = arrays["x"], arrays["accuracy"]
     _curve(top, x, arrays["loss"], BLUE)
-    bottom.plot(x, 100 * arrays["accuracy"], color=VERMILION, lw=LINE)
+    bottom.plot(x, 100 * accuracy, color=VERMILION, lw=LINE)
     for ax in (top, bottom):
         ax.axvline(0, color=GREY, lw=0.6, ls=":")
-    _loss_axis(top, [arrays["loss"]])
-    _accuracy_axis(bottom, [arrays["accuracy"]])
     bottom.set_xlabel("Step along a random direction (filter norms)")
     bottom.set_xlim(x[0], x[-1])
-    finish([top, bottom])
-    figure.align_ylabels([top, bottom])
+    _loss_and_accuracy(figure, [arrays["loss"]], [accuracy])
     return _titled(figure, record, section, "filter-normalised line")
 
 
@@ -208,9 +200,8 @@ def surface_png(record: RunRecord, section: Section, arrays: Arrays) -> bytes:
     loss, norm = _clipped(arrays["loss"])
     height = np.log10(loss) if isinstance(norm, LogNorm) else loss
     x, y = np.meshgrid(arrays["x"], arrays["y"])
-    ax.plot_surface(
-        x, y, height, cmap="viridis", rcount=60, ccount=60, lw=0.1, edgecolor="#00000030"
-    )
+    fine = {"rcount": 60, "ccount": 60, "lw": 0.1, "edgecolor": "#00000030"}
+    ax.plot_surface(x, y, height, cmap="viridis", **fine)
     if isinstance(norm, LogNorm):
         ax.zaxis.set_major_locator(FixedLocator(_log_ticks(loss)))
         ax.zaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{10**v:.2g}"))
@@ -229,20 +220,18 @@ def interpolation_png(record: RunRecord, section: Section, arrays: Arrays) -> by
     alphas = arrays["alphas"]
     recomputed = section["batch_norm"] == "recalibrate"
     label = "BatchNorm statistics recomputed" if recomputed else "loss"
-    _curve(top, alphas, arrays["loss"], BLUE, label)
+    _curve(top, alphas, arrays["loss"], BLUE, label=label)
     bottom.plot(alphas, 100 * arrays["accuracy"], color=BLUE, lw=LINE)
     losses = [arrays["loss"]]
     if recomputed:
         losses.append(arrays["kept_loss"])
-        _curve(top, alphas, arrays["kept_loss"], VERMILION, "statistics interpolated", "--")
+        kept = "statistics interpolated"
+        _curve(top, alphas, arrays["kept_loss"], VERMILION, label=kept, ls="--")
         bottom.plot(alphas, 100 * arrays["kept_accuracy"], color=VERMILION, lw=LINE, ls="--")
         top.legend(fontsize=SMALL, frameon=False, loc="best")
-    _loss_axis(top, losses)
-    _accuracy_axis(bottom, [arrays["accuracy"], arrays["kept_accuracy"]])
     bottom.set_xlim(0, 1)
     bottom.set_xlabel(r"$\alpha$ in $(1-\alpha)\,w_{0} + \alpha\,w_{1}$")
-    finish([top, bottom])
-    figure.align_ylabels([top, bottom])
+    _loss_and_accuracy(figure, losses, [arrays["accuracy"], arrays["kept_accuracy"]])
     subtitle = f"to {section['with']}, {section['samples']} training images"
     return png(figure, f"interpolation from {record.name}", subtitle)
 
@@ -296,11 +285,8 @@ def _log_ticks(loss: Floats) -> list[float]:
     """Return the decimal logarithms of round numbers within the losses' range."""
     low, high = math.log10(loss.min()), math.log10(loss.max())
     steps = (1,) if high - low > 3 else (1, 3) if high - low > 1.5 else (1, 2, 5)
-    ticks = [
-        decade + math.log10(step)
-        for decade in range(math.floor(low), math.ceil(high) + 1)
-        for step in steps
-    ]
+    decades = range(math.floor(low), math.ceil(high) + 1)
+    ticks = [decade + math.log10(step) for decade in decades for step in steps]
     return [tick for tick in ticks if low <= tick <= high]
 
 
@@ -310,25 +296,24 @@ def _mark_round_losses(axis: Axis, losses: Floats) -> None:
     axis.set_minor_locator(NullLocator())
 
 
-def _curve(
-    ax: Axes, x: Floats, loss: Floats, color: str, label: str | None = None, ls: str = "-"
-) -> None:
+def _curve(ax: Axes, x: Floats, loss: Floats, color: str, **style: Any) -> None:
     """Draw a loss; where it overflows the curve leaves the picture."""
-    ax.plot(x, np.where(np.isfinite(loss), loss, np.nan), color=color, lw=LINE, ls=ls, label=label)
+    ax.plot(x, np.where(np.isfinite(loss), loss, np.nan), color=color, lw=LINE, **style)
 
 
-def _loss_axis(ax: Axes, losses: list[Floats]) -> None:
-    ax.set_ylabel(LOSS)
+def _loss_and_accuracy(figure: Figure, losses: list[Floats], accuracies: list[Floats]) -> None:
+    """Set the y axes of a panel of losses above one of accuracies."""
+    top, bottom = figure.axes
+    top.set_ylabel(LOSS)
     finite = np.concatenate([loss[np.isfinite(loss)] for loss in losses])
     if finite.min() > 0 and finite.max() / finite.min() > WIDE_RANGE:
-        ax.set_yscale("log")
-        _mark_round_losses(ax.yaxis, finite)
+        top.set_yscale("log")
+        _mark_round_losses(top.yaxis, finite)
     else:
-        ax.set_ylim(bottom=0 if finite.min() >= 0 else None)
-
-
-def _accuracy_axis(ax: Axes, accuracies: list[Floats]) -> None:
-    ax.set_ylabel("Accuracy (%)")
+        top.set_ylim(bottom=0 if finite.min() >= 0 else None)
+    bottom.set_ylabel("Accuracy (%)")
     known = np.concatenate(accuracies)
     lowest = float(np.min(known[np.isfinite(known)], initial=1.0))
-    ax.set_ylim(max(100 * lowest - 5, -3), 103)
+    bottom.set_ylim(max(100 * lowest - 5, -3), 103)
+    finish(figure.axes)
+    figure.align_ylabels(figure.axes)

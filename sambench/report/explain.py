@@ -51,14 +51,7 @@ def sources_of(
     findings: Sequence[Finding] = (),
     search: SearchRecord | None = None,
 ) -> tuple[Source, ...]:
-    """Return every number of a report that can be asked for, by name.
-
-    Args:
-        study: The runs and statements.
-        path_of: Returns the record file of a run.
-        findings: What was found of the papers' claims.
-        search: What the suite's search found.
-    """
+    """Return every number of a report that can be asked for; `path_of` finds a run's record."""
     found = []
     called: tuple[str, ...]
     for panel in study.panels:

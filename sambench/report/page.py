@@ -44,14 +44,12 @@ def write_report(document: Document, folder: Path, *, every_table: bool = True) 
 
     These are `report.md`, `report.html`, `runs.csv`, `comparisons.csv`, `tables.xlsx`, `figures/`
     with PDF and PNG, `tables/` with LaTeX and CSV of each table, and a PNG of each main table.
+    Those of them that a reader opens, and the two folders, are returned.
 
     Args:
         document: What it says.
         folder: Where.
         every_table: Whether the files of single tables are written however many there are.
-
-    Returns:
-        The pages, the numbers, and the folders of tables and figures.
 
     Raises:
         StoreError: If the folder cannot be written.

@@ -20,7 +20,6 @@ class Cell:
         text: All that is printed, marks included.
         numbers: What CSV and xlsx hold of it: mean, sd, n, low, high, p; the first is what it sorts
             by. Empty for a cell of words.
-        bold: Whether it is printed in bold.
         source: Name by which `--explain` knows it; empty where it is no number of runs.
     """
 
@@ -49,7 +48,6 @@ class Table:
     """A comparison ready to be shown in any form.
 
     Attributes:
-        title: One line.
         headings: Of each column; the first is that of the labels.
         rows: A label and a cell for each further heading.
         notes: What a reader must know, one sentence each.

@@ -6,9 +6,12 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+import numpy as np
+
 from sambench.analysis.comparison import EQUIVALENT as SAME
 from sambench.analysis.groups import Group, Line
 from sambench.analysis.metrics import SHIFTS, Metric, find_metric, measured
+from sambench.analysis.predictions import Predictions
 from sambench.analysis.study import Panel, Study, build_study
 from sambench.analysis.units import Cell as Summary
 from sambench.analysis.units import cell_of
@@ -84,12 +87,7 @@ def printed(
 ) -> Cell:
     """Return a cell: mean, spread and number of units, with its marks.
 
-    Args:
-        found: The runs.
-        chosen: What is printed.
-        mark: Of the comparison with the baseline.
-        source: Name for `--explain`.
-        bold: Whether it is printed in bold.
+    `mark` is that of the comparison with the baseline, `source` the name for `--explain`.
     """
     marks = (
         UNCONVERGED * bool(found.unconverged)
@@ -254,3 +252,51 @@ def result_sections(study: Study) -> tuple[Section, ...]:
         ),
     )
     return tuple(section for section in sections if not section.empty)
+
+
+def centre_table(
+    panel: Panel, predictions: Mapping[str, Predictions], centres: Mapping[str, str]
+) -> Table | None:
+    """Return a column for each centre of the test images; None where they are of fewer than two.
+
+    Predictions are by the id of their run, centres by the id of their image.
+    """
+    rows, images = [], dict[str, int]()
+    for line in panel.group.lines:
+        found: dict[str, list[float]] = {}
+        for record in line.completed:
+            told = predictions.get(record.id)
+            if told is None or any(str(image) not in centres for image in told.ids):
+                continue
+            where = np.array([centres[str(image)] for image in told.ids])
+            for centre in np.unique(where):
+                mine = where == centre
+                images[str(centre)] = int(mine.sum())
+                found.setdefault(str(centre), []).append(100 * float(told.correct[mine].mean()))
+        if found:
+            rows.append((line, found))
+    names = sorted(images)
+    if len(names) < 2:
+        return None
+    return Table(
+        title=f"{panel.title}: test accuracy by centre",
+        headings=("Optimizer", *(f"{name} (%)" for name in names)),
+        rows=tuple(
+            (line.title, tuple(_of_centre(found.get(name, [])) for name in names))
+            for line, found in rows
+        ),
+        notes=(
+            f"Mean ± SD (runs) of the share of each centre's test images that is classified "
+            f"rightly: {', '.join(f'{name} {images[name]}' for name in names)} images. Not tested.",
+        ),
+        setting=panel.title,
+        keys=tuple(line.label for line, _ in rows),
+    )
+
+
+def _of_centre(shares: list[float]) -> Cell:
+    if not shares:
+        return Cell(text=MISSING)
+    mean, sd = float(np.mean(shares)), float(np.std(shares, ddof=1)) if len(shares) > 1 else None
+    text = f"{mean_and_spread(mean, sd, 1, ratio=False)} ({len(shares)})"
+    return Cell(text=text, numbers={"mean": mean, "sd": sd, "n": len(shares)})

@@ -49,11 +49,7 @@ def cost_axis(ax: Axes, values: Sequence[float]) -> None:
 def curvature_axis(ax: Axes, values: Sequence[float], share: float, most: int = 5) -> None:
     """Set an x axis for curvature: logarithmic where all is positive, else linear around zero.
 
-    Args:
-        ax: The panel.
-        values: What it must show.
-        share: Room beside them on a logarithmic axis, as a share of their range.
-        most: Numbers of a logarithmic axis.
+    On a logarithmic axis there is room beside the values, a share of their range.
     """
     low, high = float(min(values)), float(max(values))
     if low > 0:

@@ -38,12 +38,7 @@ OF_A_SETTING: tuple[tuple[str, str, Callable[[Material, Setting], Drawn]], ...] 
 
 @dataclass(frozen=True, kw_only=True)
 class Gallery:
-    """The figures of a report.
-
-    Attributes:
-        pictures: In the order of a report.
-        left_out: What was not drawn and why: kinds of figures, then files that are damaged.
-    """
+    """The figures of a report, and what was not drawn: kinds, then files that are damaged."""
 
     pictures: tuple[Picture, ...]
     left_out: tuple[LeftOut, ...]

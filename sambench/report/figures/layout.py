@@ -40,12 +40,9 @@ STEP, GAP = 0.125, 1.08
 def rows(
     labels: Sequence[str], titles: Sequence[str] = ("",), right: float = 0.1
 ) -> tuple[Figure, list[Axes]]:
-    """Return empty panels beside labels, with pale lines to follow from the names.
+    """Return empty panels beside the labels of the rows y = 0, 1, ..., led to by pale lines.
 
-    Args:
-        labels: Of the rows y = 0, 1, ... from the top.
-        titles: Of the panels, from left to right, then from top to bottom.
-        right: Room to the right of the panels in inches.
+    The panels stand from left to right, then from top to bottom; `right` is room in inches.
     """
     wrapped = ["\n".join(textwrap.wrap(label, LABEL)) for label in labels]
     step = ROW * max(1.0, max(text.count("\n") + 1 for text in wrapped) * 0.85)
@@ -106,15 +103,9 @@ def panels(
     left: float = 0.46,
     right: float = 0.08,
 ) -> tuple[Figure, list[Axes]]:
-    """Return a grid of axes, the outer ones alone with numbers.
+    """Return a grid of axes with one label for all x and all y, the outer ones alone with numbers.
 
-    Args:
-        titles: Of the panels.
-        x: Label of all x axes.
-        y: Label of all y axes.
-        shape: Height of a panel over its width.
-        left: Room for the numbers of the y axes in inches.
-        right: Room beside the panels in inches.
+    `shape` is a panel's height over its width; `left` and `right` is room in inches.
     """
     columns = min(COLUMNS, len(titles))
     width = (COLUMN - left - right - BETWEEN * (columns - 1)) / columns
@@ -138,12 +129,9 @@ def panels(
 
 
 def named_points(count: int, names: Sequence[str], above: float) -> tuple[Figure, list[Axes]]:
-    """Return so many panels one above the other, with room for names of points on their right.
+    """Return so many panels one above the other, with room for the names of points on their right.
 
-    Args:
-        count: Number of panels.
-        names: Of the points, as long as they can be.
-        above: Room above each panel in inches.
+    The names are as long as they can be; `above` is room above each panel in inches.
     """
     high, left, below = max(1.5, len(names) * STEP), 0.52, 0.42
     figure = sheet(count * (above + high + below))

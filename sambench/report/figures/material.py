@@ -118,8 +118,6 @@ class Material:
     """Runs by setting, with their files, each of which is read once.
 
     Attributes:
-        study: The runs.
-        store: Where their files lie.
         printed: Whether the papers' numbers are drawn beside ours.
         known: Predictions that were read before, by the id of their run.
         damaged: A message for each file that could not be read.
@@ -159,11 +157,7 @@ class Material:
     def arrays(self, record: RunRecord, file: object, kind: str, needs: Sequence[str]) -> Arrays:
         """Return the arrays of a study of a run, or none where its file is not sound.
 
-        Args:
-            record: The run.
-            file: Name of the file, as the record has it.
-            kind: What it must hold.
-            needs: Names of its arrays.
+        The file is named as in the record; it must be of that kind and have the arrays it needs.
         """
 
         def read(path: Path) -> Arrays:
