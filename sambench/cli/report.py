@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -18,12 +18,12 @@ from sambench.cli.report_inputs import MOST_RUNS_DRAWN
 
 if TYPE_CHECKING:
     from sambench.analysis.claims import Finding
+    from sambench.analysis.predictions import Predictions
     from sambench.analysis.study import Study
     from sambench.cli.gathering import Gathered
     from sambench.cli.screen import Screen
     from sambench.report.document import Document, Section
     from sambench.report.explain import Source
-    from sambench.report.figures.material import Material
     from sambench.store.search_record import SearchRecord
     from sambench.store.tree import Store
 
@@ -138,7 +138,7 @@ def report(
     screen.warn_of(found.damaged, "records that cannot be read")
     further = _further(found, study, search, findings, names)
     further = [*by_centre(study, predictions, place.data), *further]
-    document = _document(found, study, store, further, published=published)
+    document = _document(found, study, store, predictions, further, published=published)
     if len(document.tables) * 8 < MOST_EXPLAINED:
         sources = _sources(study, store, findings, search)
         if len(sources) <= MOST_EXPLAINED:
@@ -230,15 +230,26 @@ def _further(
 
 
 def _document(
-    found: Gathered, study: Study, store: Store, further: Sequence[Section], *, published: bool
+    found: Gathered,
+    study: Study,
+    store: Store,
+    predictions: Mapping[str, Predictions],
+    further: Sequence[Section],
+    *,
+    published: bool,
 ) -> Document:
     from sambench.analysis.troubles import troubles
     from sambench.report.answer import answer_text
     from sambench.report.document import Document, Section
     from sambench.report.methods import methods
-    from sambench.report.notes import definitions, how_to_read
+    from sambench.report.notes import (
+        definitions,
+        how_to_read,
+        planned_groups,
+        problems,
+        too_few,
+    )
     from sambench.report.page import MOST_DRAWN
-    from sambench.report.problems import planned_groups, problems, too_few
     from sambench.report.tables import result_sections
 
     damaged = "\n".join(found.damaged)
@@ -250,7 +261,7 @@ def _document(
         study.groups,
         too_few(wanted),
     )
-    pictures, left_out = _figures(found, study, store, published=published)
+    pictures, left_out = _figures(found, study, store, predictions, published=published)
     results = (*result_sections(study), *further)
     shown = sum(len(section.tables) for section in results if section.shown)
     if shown > MOST_DRAWN:
@@ -272,7 +283,12 @@ def _document(
 
 
 def _figures(
-    found: Gathered, study: Study, store: Store, *, published: bool
+    found: Gathered,
+    study: Study,
+    store: Store,
+    predictions: Mapping[str, Predictions],
+    *,
+    published: bool,
 ) -> tuple[Any, tuple[str, ...]]:
     """Return the figures, and what was left out and why."""
     number, settings = len(found.records), len(study.panels)
@@ -280,9 +296,9 @@ def _figures(
         why = "are too many for figures; name a suite or runs to have them"
         return (), (f"{number} runs in {settings} setting{'s' * (settings != 1)} {why}.",)
     from sambench.report.figures.gallery import draw_gallery
-    from sambench.report.figures.material import Material as Made
+    from sambench.report.figures.material import Material
 
-    material: Material = Made(study, store, printed=published)
+    material = Material(study=study, store=store, printed=published, known=predictions)
     gallery = draw_gallery(material)
     return gallery.pictures, tuple(map(str, gallery.left_out))
 

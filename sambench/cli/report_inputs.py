@@ -76,8 +76,8 @@ def by_centre(study: Study, predictions: dict[str, Any], data: Path) -> list[Sec
     """Return accuracies by centre, where the data are prepared here and name the centres."""
     from sambench.data.prepared import open_prepared
     from sambench.errors import UserError
-    from sambench.report.centres import centre_table
     from sambench.report.document import Section
+    from sambench.report.tables import centre_table
 
     tables = []
     known: dict[tuple[str, int], dict[str, str]] = {}

@@ -162,7 +162,7 @@ class Study:
         from sambench.analysis.metrics import find_metric
         from sambench.analysis.study import PRIMARY, build_study
         from sambench.report.consequences import settling
-        from sambench.report.problems import planned_groups, too_few
+        from sambench.report.notes import planned_groups, too_few
         from sambench.store.record import COMPLETED
 
         for sentence in too_few(planned_groups(self.finals, self.suite.baseline)):
