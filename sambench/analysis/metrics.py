@@ -56,12 +56,16 @@ class Metric:
         return self.scale * found
 
     def comparable(self, record: RunRecord) -> float | None:
-        """Return a run's number where it can be compared.
+        """Return a run's number where it can be compared (`compares`)."""
+        value = self.of(record)
+        return value if value is not None and self.compares(record, value) else None
+
+    def compares(self, record: RunRecord, value: float) -> bool:
+        """Whether a run's number can be compared with others'.
 
         A ratio needs a positive number: a curvature of zero or below is of no minimum.
         """
-        value = self.of(record) if self.counts(record) else None
-        return None if value is None or (self.ratio and value <= 0) else value
+        return not (self.ratio and value <= 0) and self.counts(record)
 
     def of_lost(self, others: Iterable[RunRecord]) -> float | None:
         """Return what a run without a result counts as, beside others of its setting (printed)."""

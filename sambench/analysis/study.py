@@ -59,6 +59,7 @@ class Study:
     pooled: Mapping[str, tuple[Comparison, ...]]  # by metric, over several settings
     baseline: str  # name or label that the others are compared with
     margins: Mapping[str, float] = field(default_factory=dict)  # where not the metrics' own
+    measured: tuple[Metric, ...] = ()  # of which any completed run has a value
 
     @property
     def groups(self) -> tuple[Group, ...]:
@@ -129,4 +130,5 @@ def study_of(
         pooled={name: pooled for name, (_, pooled) in families.items() if pooled},
         baseline=baseline,
         margins=given,
+        measured=known,
     )

@@ -112,8 +112,9 @@ def cell_of(group: Group, line: Line, metric: Metric) -> Cell:
     the corrected resampled t's.
     """
     folds = group.test_over_train
-    done = [record for record in line.completed if metric.of(record) is not None]
-    used = [(record, value) for record in done if (value := metric.comparable(record)) is not None]
+    read = [(record, metric.of(record)) for record in line.completed]
+    done = [(record, value) for record, value in read if value is not None]
+    used = [(record, value) for record, value in done if metric.compares(record, value)]
     by_unit: dict[object, list[float]] = {}
     for record, value in used:
         key = repeat(record)[:2] if folds is not None else repeat(record)
@@ -130,7 +131,7 @@ def cell_of(group: Group, line: Line, metric: Metric) -> Cell:
             spread = back(sd)
             half = _quantile(number - 1) * sd * math.sqrt(1 / number + (folds or 0.0))
             low, high = back(middle - half), back(middle + half)
-    flat = sum(map(collapsed, done))
+    flat = sum(collapsed(record) for record, _ in done)
     return Cell(
         records=tuple(record for record, _ in used),
         values=tuple(value for _, value in used),

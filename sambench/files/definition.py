@@ -79,12 +79,13 @@ class Section(Definition, frozen=True, kw_only=True):
         Raises:
             KeyError: If the file does not have it.
         """
-        if (value := self.get(key, UNSET)) is UNSET:
+        value = getattr(self, _attributes(type(self)).get(key, ""), UNSET)
+        if value is UNSET:
             raise KeyError(key)
         return value
 
     def __contains__(self, key: object) -> bool:
-        return key in self.keys()
+        return getattr(self, _attributes(type(self)).get(key, ""), UNSET) is not UNSET
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.keys())
@@ -97,7 +98,8 @@ class Section(Definition, frozen=True, kw_only=True):
 
     def keys(self) -> list[str]:
         """Return the fields that there are, by their names in the file."""
-        return [name for name in _attributes(type(self)) if self.get(name, UNSET) is not UNSET]
+        names = _attributes(type(self)).items()
+        return [str(name) for name, own in names if getattr(self, own) is not UNSET]
 
     def items(self) -> list[tuple[str, Any]]:
         """Return the fields that there are, with their values."""
@@ -113,7 +115,7 @@ Mapping.register(Section)
 
 
 @functools.cache
-def _attributes(of: type[Struct]) -> dict[str, str]:
+def _attributes(of: type[Struct]) -> dict[object, str]:
     """Return the attributes of a structure by the names that they have in a file."""
     return dict(zip(of.__struct_encode_fields__, of.__struct_fields__, strict=True))
 

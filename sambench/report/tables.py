@@ -10,7 +10,7 @@ import numpy as np
 
 from sambench.analysis.comparison import EQUIVALENT as SAME
 from sambench.analysis.groups import Group, Line
-from sambench.analysis.metrics import SHIFTS, Metric, find_metric, measured
+from sambench.analysis.metrics import SHIFTS, Metric, find_metric
 from sambench.analysis.predictions import Predictions
 from sambench.analysis.study import Panel, Study, build_study
 from sambench.analysis.units import Cell as Summary
@@ -237,7 +237,7 @@ def _unlike(group: Group) -> Iterable[str]:
 def result_sections(study: Study) -> tuple[Section, ...]:
     """Return the paper's tables, the differences behind their marks, and what else was measured."""
     accuracy = [table for names in ACCURACIES for table in difference_tables(study, names)]
-    known = {metric.name for metric in measured(r for g in study.groups for r in g.completed)}
+    known = {metric.name for metric in study.measured}
     sections = (
         Section(
             title="Results",
