@@ -56,7 +56,6 @@ TORCH_FREE = (
     "sambench.data.sources",
     "sambench.data.prepared",
     "sambench.data.splits",
-    "sambench.data.stored_splits",
     "sambench.data.selection",
     "sambench.data.noise",
     "sambench.data.audit",

@@ -27,8 +27,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from sambench.data.class_folders import find_class_images, list_classes
-from sambench.data.family import NORMAL, Family, make_listing
+from sambench.data.family import NORMAL, Family, find_class_images, list_classes, make_listing
 from sambench.data.folders import UNTOLD, find_files, find_images, name_of, subfolders
 from sambench.data.problems import Problems, some
 from sambench.data.source import Listing, Option, Request, Sample

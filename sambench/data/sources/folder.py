@@ -17,14 +17,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from sambench.data.class_folders import (
+from sambench.data.family import (
+    DEEPEST,
     MASKS,
     PICTURES,
+    Family,
     list_classes,
+    make_listing,
     part_of,
     refuse_misspelled,
 )
-from sambench.data.family import DEEPEST, Family, make_listing
 from sambench.data.folders import (
     SUFFIXES,
     find_files,
