@@ -16,10 +16,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sambench.data.accounting import Account
 from sambench.data.assembling import assemble
 from sambench.data.decoding import Recipe
-from sambench.data.manifest import FORMAT_VERSION, LeftOut
+from sambench.data.manifest import FORMAT_VERSION, Account, LeftOut
 from sambench.data.partial import Entry, FileState, Partial, decode_all, open_partial
 from sambench.data.prepared import Prepared, check_pixels, open_prepared, prepared_folder
 from sambench.data.problems import Problems
@@ -29,6 +28,7 @@ from sambench.data.writing import write_prepared
 from sambench.errors import DataError, UnpreparedError
 from sambench.files.atomic import Room, free_bytes, replace_folder
 from sambench.files.claim import lock
+from sambench.files.definition import plain
 
 Progress = Callable[[int, int, str], None]
 
@@ -199,7 +199,7 @@ def _key(
         "format_version": FORMAT_VERSION,
         "image_size": image_size,
         "preprocessing": recipe_of(request.options).in_words,
-        "account": account.to_dict(),
+        "account": plain(account),
         "options": _own(request.options),
         "drops": asdict(drops),
         "classes": listing.classes,

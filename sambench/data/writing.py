@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,24 +14,22 @@ import numpy as np
 import PIL
 
 import sambench
-from sambench.data.accounting import Account
 from sambench.data.manifest import (
-    BLOCK_BYTES,
     FORMAT_VERSION,
     IMAGES,
     MANIFEST,
     SAMPLES,
+    Account,
     LeftOut,
     Manifest,
     fingerprint,
 )
 from sambench.data.partial import Entry, Partial
-from sambench.data.prepared import FIXED_COLUMNS
+from sambench.data.prepared import FIXED_COLUMNS, checksums_of
 from sambench.data.problems import some
 from sambench.data.selection import TOGETHER, Selection
 from sambench.data.source import PARTS, Fact, Listing, Sample, Source
 from sambench.files.atomic import replacing, write_json
-from sambench.files.checksums import sha256_of
 from sambench.files.definition import build, plain
 
 FIXED = {"part": "of the authors' parts", "fold": "folds"}
@@ -60,8 +57,9 @@ def write_prepared(
     samples = [sample for sample, _ in selection.kept]
     entries = [entry for _, entry in selection.kept]
     channels = max(entry.channels for entry in entries)
-    images, blocks = _write_images(folder / IMAGES, entries, partial, channels)
-    files = {SAMPLES: _write_samples(folder / SAMPLES, selection, listing.columns), IMAGES: images}
+    _write_images(folder / IMAGES, entries, partial, channels)
+    _write_samples(folder / SAMPLES, selection, listing.columns)
+    files = {name: checksums_of(folder / name, in_blocks=False)[0] for name in (SAMPLES, IMAGES)}
     labels = Counter(sample.label for sample in samples)
     recipe = replace(partial.recipe, depth=max(entry.depth for entry in entries))
     peak, depth = max((entry.peak, entry.depth) for entry in entries)
@@ -90,7 +88,7 @@ def write_prepared(
         "licence": source.licence,
         "checksums": dict(listing.checksums),
         "notes": [*listing.notes, *notes_on(samples), *([deep] if peak else [])],
-        "account": account.to_dict(),
+        "account": plain(account),
         "pages": {s.file: e.frames for s, e in selection.kept if e.frames > 1 and not paged},
         "skipped": [plain(image) for image in skipped],
         "possible_copies": selection.possible,
@@ -102,7 +100,7 @@ def write_prepared(
         "written_by": {"sambench": sambench.__version__, "pillow": PIL.__version__},
         "listing": asked["listing"],
         "files": files,
-        "image_blocks": blocks,
+        "image_blocks": checksums_of(folder / IMAGES, in_blocks=True),
         "changed": partial.recipe.changed,
         "fingerprint": fingerprint(files[SAMPLES], files[IMAGES], partial.recipe.changed),
     }
@@ -130,47 +128,22 @@ def notes_on(samples: Sequence[Sample]) -> Iterator[str]:
         yield f"{len(sides):,} patients or groups"
 
 
-def _write_samples(path: Path, selection: Selection, columns: Sequence[str]) -> str:
-    """Write `samples.csv` and return its sha256."""
-    checksum, line = hashlib.sha256(), io.StringIO(newline="")
-    writer = csv.writer(line, lineterminator="\n")
+def _write_samples(path: Path, selection: Selection, columns: Sequence[str]) -> None:
     with replacing(path) as file:
-
-        def write(*cells: Fact) -> None:
-            writer.writerow(cells)
-            data = line.getvalue().encode()
-            line.seek(0)
-            line.truncate()
-            checksum.update(data)
-            file.write(data)
-
-        write(*FIXED_COLUMNS, *columns)
+        text = io.TextIOWrapper(file, "utf-8", newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow((*FIXED_COLUMNS, *columns))
         for (sample, entry), group in zip(selection.kept, selection.groups, strict=True):
             of_file = (entry.sha256, entry.size, entry.width, entry.height, entry.mode)
             facts = (sample.facts.get(column) for column in columns)
-            write(sample.id, sample.file, sample.label, group, *of_file, *facts)
-    return checksum.hexdigest()
+            writer.writerow((sample.id, sample.file, sample.label, group, *of_file, *facts))
+        text.detach()
 
 
-def _write_images(
-    path: Path, entries: Sequence[Entry], partial: Partial, channels: int
-) -> tuple[str, list[str]]:
-    """Write `images.npy`; return the sha256 of the whole and of each block."""
+def _write_images(path: Path, entries: Sequence[Entry], partial: Partial, channels: int) -> None:
     shape = (partial.image_size, partial.image_size, channels)
-    header = io.BytesIO()
-    description = {"descr": "|u1", "fortran_order": False, "shape": (len(entries), *shape)}
-    np.lib.format.write_array_header_1_0(header, description)
-    whole, blocks, rest = hashlib.sha256(), [], bytearray(header.getvalue())
+    header = {"descr": "|u1", "fortran_order": False, "shape": (len(entries), *shape)}
     with replacing(path) as file:
-        file.write(rest)
+        np.lib.format.write_array_header_1_0(file, header)
         for entry in entries:
-            pixels = np.broadcast_to(partial.read(entry), shape).tobytes()
-            file.write(pixels)
-            rest += pixels
-            while len(rest) >= BLOCK_BYTES:
-                block = bytes(rest[:BLOCK_BYTES])
-                del rest[:BLOCK_BYTES]
-                whole.update(block)
-                blocks.append(sha256_of(block))
-    whole.update(rest)
-    return whole.hexdigest(), [*blocks, *([sha256_of(bytes(rest))] if rest else [])]
+            file.write(np.broadcast_to(partial.read(entry), shape).tobytes())
