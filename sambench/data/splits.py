@@ -22,14 +22,7 @@ from numpy.typing import NDArray
 
 from sambench.data.prepared import Prepared
 from sambench.data.source import PARTS
-from sambench.errors import (
-    ConfigError,
-    DataError,
-    SambenchWarning,
-    StoreError,
-    did_you_mean,
-    shown,
-)
+from sambench.errors import ConfigError, DataError, SambenchWarning, StoreError, did_you_mean, shown
 from sambench.files.atomic import write_bytes
 
 Indices = NDArray[np.int64]
