@@ -57,7 +57,6 @@ TORCH_FREE = (
     "sambench.data.prepared",
     "sambench.data.splits",
     "sambench.data.selection",
-    "sambench.data.noise",
     "sambench.data.audit",
     "sambench.optim.base",
     "sambench.optim.hyperparameter",

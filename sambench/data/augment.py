@@ -1,16 +1,20 @@
-"""Random changes to training images, drawn per image and applied to the whole batch at once."""
+"""Random changes to training images, applied to a whole batch at once, and to training labels."""
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from sambench.data.batches import Augmentation, sent
 
+Labels = NDArray[np.int64]
 Change = Callable[[Tensor, torch.Generator], Tensor]
 
 SHIFT = 1 / 8
@@ -115,3 +119,25 @@ def _with_edges_repeated(pixels: Tensor, reach: int) -> Tensor:
     padded[..., :reach] = padded[..., reach, None]
     padded[..., -reach:] = padded[..., -reach - 1, None]
     return padded
+
+
+def with_wrong_labels(
+    labels: Labels, ids: Sequence[str], classes: int, share: float, seed: int
+) -> Labels:
+    """Return the labels with symmetric noise: exactly `round(share * N)` of them are wrong.
+
+    This is the classic test of what an optimizer memorises (Foret et al. 2021).
+    Which images, and which of the other classes each gets, follows from a hash of seed and id:
+    neither order nor a library's version matters, and with a larger share the images that were
+    wrong stay so. `classes` is how many there are.
+    """
+    number = round(share * len(labels))
+    if number and classes < 2:
+        raise ValueError("one class alone has no wrong label")
+    draws = [hashlib.sha256(f"label-noise:{seed}:{id}".encode()).digest() for id in ids]
+    chosen = sorted(range(len(ids)), key=draws.__getitem__)[:number]
+    wrong = labels.copy()
+    for index in chosen:
+        step = 1 + int.from_bytes(draws[index][-8:]) % (classes - 1)
+        wrong[index] = (labels[index] + step) % classes
+    return wrong

@@ -7,12 +7,12 @@ import os
 import secrets
 import shutil
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import sambench
+from sambench.data.source import Progress
 from sambench.errors import DataError
 from sambench.files.atomic import Room, free_bytes, replace_folder, store_errors, sync_folder
 from sambench.files.claim import lock
@@ -20,8 +20,6 @@ from sambench.files.claim import lock
 CHUNK = 1 << 20
 PATIENCE = 60.0
 """Seconds without a byte after which a connection counts as cut."""
-
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ import json
 import os
 import shutil
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -28,7 +28,7 @@ from PIL import Image
 
 from sambench.data.decoding import Deep, Recipe, bits_for, decode, shrink
 from sambench.data.dicom import UnreadableError
-from sambench.data.source import Listing, Sample
+from sambench.data.source import Listing, Progress, Sample
 from sambench.errors import DataError
 from sambench.files.atomic import store_errors
 
@@ -75,7 +75,8 @@ class Partial:
         self._journal = journal
         self._pending: list[Entry] = []
         self._entries = {entry.path: entry for entry in self._read_journal()}
-        self.next_slot = 1 + max((entry.slot for entry in self._entries.values()), default=-1)
+        taken = max((entry.slot for entry in self._entries.values()), default=-1)
+        self._slots = itertools.count(taken + 1)
 
     def find(self, samples: Sequence[Sample], states: NDArray[np.int64]) -> list[Entry | None]:
         """Return what was decoded earlier, of files that did not change since."""
@@ -86,10 +87,8 @@ class Partial:
             found.append(entry if same else None)
         return found
 
-    def decode(
-        self, sample: Sample, state: FileState, slot: int, recipe: Recipe
-    ) -> Entry | Deep | str:
-        """Decode an image into a slot; return the reason if it cannot be used."""
+    def decode(self, sample: Sample, state: FileState, recipe: Recipe) -> Entry | Deep | str:
+        """Decode an image into a slot of its own; return the reason if it cannot be used."""
         try:
             if sample.pixels is None:
                 image = decode(sample.path, self.image_size, recipe, sample.page)
@@ -99,6 +98,7 @@ class Partial:
             return str(error)
         if isinstance(image, Deep):
             return image
+        slot = next(self._slots)
         rest, at = memoryview(image.pixels.tobytes()), slot * self._slot_bytes
         with store_errors(self.folder.parent):
             while rest:
@@ -207,7 +207,7 @@ def decode_all(
     states: NDArray[np.int64],
     found: Sequence[Entry | None],
     workers: int | None,
-    on_progress: Callable[[int, int, str], None],
+    on_progress: Progress,
 ) -> list[Entry | str]:
     """Return for each sample its entry, or the reason why it cannot be used.
 
@@ -215,7 +215,7 @@ def decode_all(
     states are size and time of each sample's file, shape (N, 2); what is `found` is not decoded
     again; `on_progress` is called with (done, total, file) after each image.
     """
-    samples, slots = listing.samples, itertools.count(partial.next_slot)
+    samples = listing.samples
     outcomes: list[Entry | Deep | str | None] = [*found]
 
     def decode_these(positions: Sequence[int], recipe: Recipe) -> None:
@@ -224,7 +224,7 @@ def decode_all(
             work = {}
             for position in positions[start : start + CHUNK]:
                 size, mtime_ns = states[position].tolist()
-                one = (samples[position], (size, mtime_ns), next(slots), recipe)
+                one = (samples[position], (size, mtime_ns), recipe)
                 work[pool.submit(partial.decode, *one)] = position
             for future in as_completed(work):
                 outcome = outcomes[work[future]] = future.result()

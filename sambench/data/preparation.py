@@ -23,14 +23,12 @@ from sambench.data.partial import Entry, FileState, Partial, decode_all, open_pa
 from sambench.data.prepared import Prepared, check_pixels, open_prepared, prepared_folder
 from sambench.data.problems import Problems
 from sambench.data.selection import NO_DROPS, Decoded, Drops, Selection, select
-from sambench.data.source import COMMON, Listing, Request, Setting, Source
+from sambench.data.source import COMMON, Listing, Progress, Request, Setting, Source
 from sambench.data.writing import write_prepared
 from sambench.errors import DataError, UnpreparedError
 from sambench.files.atomic import Room, free_bytes, replace_folder
 from sambench.files.claim import lock
 from sambench.files.definition import plain
-
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 from sambench.data.audit.copies import Copies, find_copies, join
 from sambench.data.audit.looks import look
 from sambench.data.partial import Entry, Partial
 from sambench.data.problems import some
-from sambench.data.source import Sample
+from sambench.data.source import Progress, Sample
 
 Decoded = Sequence[tuple[Sample, Entry]]
 
@@ -46,7 +46,7 @@ def select(
     decoded: Decoded,
     partial: Partial,
     drops: Drops,
-    progress: Callable[[int, int, str], None] = lambda done, total, what: None,
+    progress: Progress = lambda done, total, what: None,
 ) -> Selection:
     """Find the copies among the decoded images, leave out what was asked, group the others."""
     samples = [sample for sample, _ in decoded]

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,10 +28,10 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from sambench.data.audit.looks import SIDE, Looks
+from sambench.data.source import Progress
 
 Integers = NDArray[np.int64]
 Groups = tuple[tuple[int, ...], ...]
-Progress = Callable[[int, int, str], None]
 
 NEAR, FAR = 8, 16
 """Bits of the perceptual hash that may differ between candidates: at least and at most so many."""

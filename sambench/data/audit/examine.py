@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sambench.data.audit.copies import Copies, Groups, Pair, Progress, find_copies
+from sambench.data.audit.copies import Copies, Groups, Pair, find_copies
 from sambench.data.audit.facts import Facts, Leak, Shortcut, file_facts, find_leaks, find_shortcuts
 from sambench.data.audit.looks import look
 from sambench.data.prepared import Prepared
+from sambench.data.source import Progress
 from sambench.data.splits import Population, Tear, find_tear
 
 VERSION = 2
