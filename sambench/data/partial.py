@@ -3,7 +3,6 @@
 Each image has a slot in one big file. The journal names the file that a slot was made from, its
 size and its time; a line is written only after the slot has reached the disk, so whatever the
 journal says can be trusted, also after a power cut or when the listing has changed meanwhile.
-
 Pillow releases the interpreter lock while it decodes and resizes, so threads are as fast as
 processes and cost nothing to start (`benchmarks/prepare.py` measures it).
 """

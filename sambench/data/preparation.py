@@ -12,13 +12,14 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sambench.data.assembling import assemble
 from sambench.data.decoding import Recipe
-from sambench.data.manifest import FORMAT_VERSION, Account, LeftOut
+from sambench.data.manifest import FORMAT_VERSION, LeftOut
 from sambench.data.partial import Entry, FileState, Partial, decode_all, open_partial
 from sambench.data.prepared import Prepared, check_pixels, open_prepared, prepared_folder
 from sambench.data.problems import Problems
@@ -69,7 +70,7 @@ def prepare(
         request: Where its files are, and its settings.
         root: Folder of the prepared datasets.
         image_size: Side of the square images in pixels.
-        name: What to call it; the family's name unless told otherwise.
+        name: What to call it, if not as its family.
         workers: Threads that decode; one for each core unless told otherwise.
         skip_unreadable: Leave out missing and unreadable images, and record them.
         drops: Which copies to leave out; recorded too.
@@ -88,15 +89,24 @@ def prepare(
     source = replace(source, name=name or source.name)
     final = prepared_folder(root, source.name, image_size)
     states = np.array([_state(sample.path) for sample in listing.samples]).reshape(-1, 2)
-    key = _key(listing, states, request, image_size, drops, account)
+    recipe = recipe_of(request.options)
+    asked: dict[str, Any] = {
+        "format_version": FORMAT_VERSION,
+        "image_size": image_size,
+        "preprocessing": recipe.in_words,
+        "account": plain(account),
+        "options": _own(request.options),
+        "drops": asdict(drops),
+    }
+    asked["listing"] = _key(listing, states, asked)
     with lock(final, "preparing"):
-        prepared = _same(root, source.name, image_size, key)
+        prepared = _same(root, source.name, image_size, asked["listing"])
         if prepared and (skip_unreadable or not prepared.manifest["skipped"]):
             return Preparation(prepared=prepared, reused=True)
         work = final.with_name(f".{final.name}.partial")
         if not work.exists():
             _outlook(root, listing, 0, image_size)  # what has no room leaves nothing
-        with open_partial(work, image_size, recipe_of(request.options)) as partial:
+        with open_partial(work, image_size, recipe) as partial:
             found = partial.find(listing.samples, states)
             resumed = sum(entry is not None for entry in found)
             on_start(_outlook(root, listing, resumed, image_size))
@@ -107,9 +117,8 @@ def prepare(
             if not skip_unreadable:
                 _refuse(skipped, listing.root)
             selection = _select(listing, outcomes, partial, drops, request.progress)
-            asked = {"drops": asdict(drops), "options": _own(request.options), "listing": key}
             done = work / "finished"
-            write_prepared(done, source, listing, selection, partial, account, skipped, asked)
+            write_prepared(done, source, listing, selection, partial, skipped, asked)
         replace_folder(done, final)
         shutil.rmtree(work, ignore_errors=True)
         del listing, states, found, outcomes, selection, partial  # a long table takes their room
@@ -184,22 +193,10 @@ def _select(
     return selection
 
 
-def _key(
-    listing: Listing,
-    states: NDArray[np.int64],
-    request: Request,
-    image_size: int,
-    drops: Drops,
-    account: Account,
-) -> str:
+def _key(listing: Listing, states: NDArray[np.int64], asked: Mapping[str, Any]) -> str:
     """Return a sha256 over all that decides what is written."""
     key = {
-        "format_version": FORMAT_VERSION,
-        "image_size": image_size,
-        "preprocessing": recipe_of(request.options).in_words,
-        "account": plain(account),
-        "options": _own(request.options),
-        "drops": asdict(drops),
+        **asked,
         "classes": listing.classes,
         "columns": listing.columns,
         "checksums": dict(listing.checksums),

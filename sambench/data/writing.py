@@ -19,7 +19,6 @@ from sambench.data.manifest import (
     IMAGES,
     MANIFEST,
     SAMPLES,
-    Account,
     LeftOut,
     Manifest,
     fingerprint,
@@ -46,13 +45,12 @@ def write_prepared(
     listing: Listing,
     selection: Selection,
     partial: Partial,
-    account: Account,
     skipped: Sequence[LeftOut],
     asked: Mapping[str, Any],
 ) -> None:
     """Write the images and samples that were selected and, last, the manifest.
 
-    `asked` is what the manifest keeps of the request: its drops, options and listing.
+    `asked` is what the manifest keeps of the request: its account, drops, options and listing.
     """
     samples = [sample for sample, _ in selection.kept]
     entries = [entry for _, entry in selection.kept]
@@ -88,7 +86,7 @@ def write_prepared(
         "licence": source.licence,
         "checksums": dict(listing.checksums),
         "notes": [*listing.notes, *notes_on(samples), *([deep] if peak else [])],
-        "account": plain(account),
+        "account": asked["account"],
         "pages": {s.file: e.frames for s, e in selection.kept if e.frames > 1 and not paged},
         "skipped": [plain(image) for image in skipped],
         "possible_copies": selection.possible,

@@ -72,24 +72,16 @@ class Pair:
 class Copies:
     """All copies in a dataset.
 
-    Attributes:
-        certain: Pairs beyond the bar; of images with the same pixels only the first takes part.
-        bars: Correlation of fine structure that is certain in this set, by how many bits of the
-            hashes differ, up to those that were compared.
-        family: (N,) position of the first image that this one is an identical or certain copy of,
-            through any chain: what must be on one side of a split.
+    The family of an image, (N,), is the position of the first image that it is an identical or
+    certain copy of, through any chain: what must be on one side of a split.
     """
 
     same_file: Groups  # groups of positions of byte-identical files
     same_pixels: Groups  # groups of positions of images with the same pixels
-    certain: tuple[Pair, ...]
+    certain: tuple[Pair, ...]  # beyond the bar; of the same pixels only the first takes part
     possible: tuple[Pair, ...]  # the most alike of the pairs below it that resemble copies
-    bars: tuple[float, ...]
+    bars: tuple[float, ...]  # correlation of fine structure that is certain, by bits that differ
     family: Integers
-
-    def families(self) -> Groups:
-        """Return the positions of all images that have a copy, family by family."""
-        return groups_of(self.family.tolist())
 
     def partners(self) -> dict[int, set[int]]:
         """Return for each image its copies, identical or certain, without going along chains."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sambench.data.audit.copies import Copies, Groups, Pair, find_copies
+from sambench.data.audit.copies import Copies, Groups, Pair, find_copies, groups_of
 from sambench.data.audit.facts import Facts, Leak, Shortcut, file_facts, find_leaks, find_shortcuts
 from sambench.data.audit.looks import look
 from sambench.data.prepared import Prepared
@@ -120,7 +120,7 @@ def examine(prepared: Prepared, progress: Progress = lambda done, total, what: N
         links=tuple(link for link in links if link.kind == NEAR),
         possible=tuple(link(pair, POSSIBLE) for pair in copies.possible),
         bars=tuple(round(bar, 4) for bar in copies.bars),
-        families=ids(copies.families()),
+        families=ids(groups_of(copies.family.tolist())),
         conflicts=tuple(link for link in reversed(links) if len(set(link.labels)) > 1),
         tears=tuple(_tears(prepared)),
         shortcuts=find_shortcuts(prepared),
