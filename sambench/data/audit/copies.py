@@ -85,18 +85,15 @@ class Copies:
 
     def partners(self) -> dict[int, set[int]]:
         """Return for each image its copies, identical or certain, without going along chains."""
-        found: dict[int, set[int]] = {}
+        same: dict[int, set[int]] = {}
         for group in (*self.same_file, *self.same_pixels):
             for position in group:
-                found.setdefault(position, set()).update(group)
-        same = {position: tuple(others) for position, others in found.items()}
+                same.setdefault(position, set()).update(group)
+        found = {position: {*others} for position, others in same.items()}
         for pair in self.certain:
-            firsts = same.get(pair.first, (pair.first,))
-            seconds = same.get(pair.second, (pair.second,))
-            for first in firsts:
-                found.setdefault(first, set()).update(seconds)
-            for second in seconds:
-                found.setdefault(second, set()).update(firsts)
+            for one, other in ((pair.first, pair.second), (pair.second, pair.first)):
+                for position in same.get(one, (one,)):
+                    found.setdefault(position, set()).update(same.get(other, (other,)))
         return {position: others - {position} for position, others in found.items()}
 
 

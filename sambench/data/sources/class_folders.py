@@ -164,8 +164,8 @@ def scan_radiography(family: Family, request: Request) -> Listing:
     read = [read_table(path) for path in tables if path.is_file()]
     for table in read:
         name, url = table.need("FILE NAME"), table.need("URL")
-        for row in table.rows:
-            origins[str(row.cells[name]).casefold()] = str(row.cells[url] or "")
+        for row in table.rows.values():
+            origins[str(row[name]).casefold()] = str(row[url] or "")
     samples = [
         replace(one, facts={"origin": origins.get(one.id.casefold())} if origins else {})
         for one in found

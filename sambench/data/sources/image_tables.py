@@ -17,7 +17,7 @@ of its columns.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from sambench.data.family import Family, make_listing
 from sambench.data.folders import NONE, UNTOLD, find_images, image_id, natural, subfolders
 from sambench.data.problems import Problems
 from sambench.data.source import Fact, Listing, Option, Request
-from sambench.data.tables import Row, Table, labelled_rows, read_fold, read_table
+from sambench.data.tables import Table, labelled_rows, read_fold, read_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,10 +57,10 @@ def list_images(
     rows = labelled_rows(
         table, id_column, label_column, family.classes, problems, id_of=family.id_of
     )
-    fold_of = _folds(folds, rows, table, problems) if folds else {}
+    fold_of = _folds(folds, rows.keys(), table, problems) if folds else {}
     there = find_images(root, {folder or root: UNTOLD}, problems, masks=family.masks)
     images = {family.id_of(id): image for id, image in there.items()}
-    listed = {family.id_of(str(row.cells[id_column])) for row in table.rows}
+    listed = {family.id_of(str(row[id_column])) for row in table.rows.values()}
     for id in sorted(images.keys() - listed, key=natural):
         thing = images[id].file
         problems.add(f"image files without a row in {table.path}", thing, "add the rows")
@@ -71,9 +71,9 @@ def list_images(
     samples = []
     for id in ids:
         if id in images:
-            label, row = rows[id]
+            label, number = rows[id]
             facts: dict[str, Fact] = {"fold": fold_of[id]} if folds else {}
-            facts |= {name: row.cells[column] for name, column in columns.items()}
+            facts |= {name: table.rows[number][column] for name, column in columns.items()}
             if facts.get("birads") is not None:
                 facts["birads"] = str(facts["birads"]).upper()
             name = images[id].path.stem
@@ -92,15 +92,13 @@ def list_images(
     )
 
 
-def _folds(
-    folds: Table, rows: Mapping[str, tuple[str, Row]], table: Table, problems: Problems
-) -> dict[str, int | None]:
+def _folds(folds: Table, ids: Set[str], table: Table, problems: Problems) -> dict[str, int | None]:
     id_column, fold_column = folds.need("ID"), folds.need("kFold")
     found = {}
-    for row in folds.rows:
-        id = str(row.cells[id_column])
-        found[id] = read_fold(row, fold_column, id, folds, problems)
-    for id in sorted(rows.keys() - found.keys(), key=natural):
+    for number, row in folds.rows.items():
+        id = str(row[id_column])
+        found[id] = read_fold(folds, number, fold_column, id, problems)
+    for id in sorted(ids - found.keys(), key=natural):
         problems.add(f"ids of {table.path} without a fold in {folds.path}", id, "add the rows")
     return found
 
