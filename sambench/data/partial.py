@@ -80,8 +80,8 @@ class Partial:
     def find(self, samples: Sequence[Sample], states: NDArray[np.int64]) -> list[Entry | None]:
         """Return what was decoded earlier, of files that did not change since."""
         entries = [self._entries.get(sample.place) for sample in samples]
-        both = zip(entries, states.tolist(), strict=True)
-        return [one if one and [one.size, one.mtime_ns] == state else None for one, state in both]
+        both = zip(entries, states, strict=True)
+        return [one if one and [one.size, one.mtime_ns] == s.tolist() else None for one, s in both]
 
     def decode(self, sample: Sample, state: FileState, recipe: Recipe) -> Entry | Deep | str:
         """Decode an image into a slot of its own; return the reason if it cannot be used."""
