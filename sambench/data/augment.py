@@ -17,12 +17,8 @@ from sambench.data.batches import Augmentation, sent
 Labels = NDArray[np.int64]
 Change = Callable[[Tensor, torch.Generator], Tensor]
 
-SHIFT = 1 / 8
-"""Largest shift as a share of the side: CIFAR's four of 32 pixels."""
-
-ROTATION, SCALE = 10.0, 0.1
-"""Of `standard`: largest rotation in degrees, largest change of size."""
-
+SHIFT = 1 / 8  # largest shift as a share of the side: CIFAR's four of 32 pixels
+ROTATION, SCALE = 10.0, 0.1  # of `standard`: largest rotation in degrees, largest change of size
 BRIGHTNESS, CONTRAST = 0.1, 0.2
 """Of `standard`: largest change as a share of the range of grey, and of the contrast."""
 

@@ -18,8 +18,7 @@ from sambench.files.atomic import Room, free_bytes, replace_folder, store_errors
 from sambench.files.claim import lock
 
 CHUNK = 1 << 20
-PATIENCE = 60.0
-"""Seconds without a byte after which a connection counts as cut."""
+PATIENCE = 60.0  # seconds without a byte after which a connection counts as cut
 
 
 @dataclass(frozen=True, kw_only=True)

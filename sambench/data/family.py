@@ -28,9 +28,7 @@ from sambench.data.problems import Problems
 from sambench.data.source import NO_FACTS, Listing, Option, Request, Sample, Source, sources
 from sambench.errors import ConfigError, DataError
 
-DEEPEST = 4
-"""Folders within folders that an archive may have wrapped around a dataset."""
-
+DEEPEST = 4  # folders within folders that an archive may have wrapped around a dataset
 PART_NAMES = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "dev"), "validation"),

@@ -15,8 +15,7 @@ from sambench.data.source import NO_FACTS, Fact, Sample
 DICOM = frozenset({".dcm", ".dicom"})
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}) | DICOM
 MOST_FOLDERS = 8
-NONE = "$^"
-"""The pattern that matches no name."""
+NONE = "$^"  # the pattern that matches no name
 
 Meaning = tuple[str, Mapping[str, Fact]]
 """The class and the facts that a folder gives to its images."""

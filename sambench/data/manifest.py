@@ -16,8 +16,7 @@ from sambench.files.definition import Count, Definition, Name, Section, Whole, a
 
 FORMAT_VERSION = 2
 IMAGES, SAMPLES, MANIFEST = "images.npy", "samples.csv", "manifest.json"
-BLOCK_BYTES = 2**22
-"""The manifest has a checksum of each so many bytes of `images.npy`."""
+BLOCK_BYTES = 2**22  # the manifest has a checksum of each so many bytes of `images.npy`
 
 
 class Sides(Section, frozen=True, kw_only=True):

@@ -31,9 +31,7 @@ from sambench.data.source import Listing, Progress, Sample
 from sambench.errors import DataError
 from sambench.files.atomic import store_errors
 
-CHUNK = 4096
-"""Images handed to the threads at once: each takes a kilobyte while it waits."""
-
+CHUNK = 4096  # images handed to the threads at once: each takes a kilobyte while it waits
 COMMIT_EVERY = 128
 JOURNAL_VERSION = 3
 FileState = tuple[int, int]

@@ -65,17 +65,10 @@ def prepare(
 ) -> Preparation:
     """Prepare a dataset, continue a preparation that was cut, or find it already done.
 
-    Args:
-        source: The dataset family.
-        request: Where its files are, and its settings.
-        root: Folder of the prepared datasets.
-        image_size: Side of the square images in pixels.
-        name: What to call it, if not as its family.
-        workers: Threads that decode; one for each core unless told otherwise.
-        skip_unreadable: Leave out missing and unreadable images, and record them.
-        drops: Which copies to leave out; recorded too.
-        on_start: Called before the first image, with what is to be done and the room it takes.
-        on_progress: Called with (done, total, file) after each image.
+    The `root` is the folder of the prepared datasets, the `name` that of the family unless told
+    otherwise; `workers` are threads, one for each core. With `skip_unreadable` missing and
+    unreadable images are left out, and recorded as the copies are that `drops` leaves out.
+    `on_start` is called before the first image, `on_progress` with (done, total, file) after each.
 
     Raises:
         DataError: If the listing is at fault, images are missing or unreadable, or another process

@@ -13,8 +13,7 @@ from sambench.data.source import Progress, Sample
 
 Decoded = Sequence[tuple[Sample, Entry]]
 
-TOGETHER = ("patient",)
-"""Facts whose images belong together, besides copies."""
+TOGETHER = ("patient",)  # facts whose images belong together, besides copies
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,12 +28,9 @@ from sambench.files.atomic import write_bytes
 Indices = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
-TEST_FRACTION = 0.2
-"""The papers' 80/20 hold-out."""
-
+TEST_FRACTION = 0.2  # the papers' 80/20 hold-out
 NAMES = ("holdout", "folds", "authors", "kfold-K", "grouped-K", "patient-K", "centre:NAME")
-MOST_FOLDS = 1000
-"""Far more than anybody trains on."""
+MOST_FOLDS = 1000  # far more than anybody trains on
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,10 +16,7 @@ from sambench.data.problems import Problems, some
 from sambench.errors import DataError, did_you_mean
 
 Grid = list[Sequence[object]]
-
-
-Row = Mapping[str, str | None]
-"""The cells of a row by column, None where blank."""
+Row = Mapping[str, str | None]  # the cells of a row by column, None where blank
 
 
 @dataclass(frozen=True, kw_only=True)

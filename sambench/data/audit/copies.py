@@ -36,21 +36,13 @@ Groups = tuple[tuple[int, ...], ...]
 NEAR, FAR = 8, 16
 """Bits of the perceptual hash that may differ between candidates: at least and at most so many."""
 
-EXPECTED = 0.01
-"""False pairs expected among all pairs of a set, where none is a copy."""
-
-POSSIBLE = 0.6
-"""Correlation from which a pair within `NEAR` bits is possibly a copy."""
-
+EXPECTED = 0.01  # false pairs expected among all pairs of a set, where none is a copy
+POSSIBLE = 0.6  # correlation from which a pair within `NEAR` bits is possibly a copy
 UNKNOWN_NULL, LEAST_NULL = 0.8, 500
 """The bar of a set with fewer pairs than this: too few to tell what unlike images are like."""
 
-FLOOR = 0.4
-"""Least bar of all."""
-
-SHIFT = 3
-"""Pixels of a thumbnail of `SIDE` that a copy may be shifted by: 5 % of the side."""
-
+FLOOR = 0.4  # least bar of all
+SHIFT = 3  # pixels of a thumbnail of `SIDE` that a copy may be shifted by: 5 % of the side
 MOST_POSSIBLE = 1000
 
 _SAMPLE, _NULL, _BLOCK, _TOLD = 300_000, 4000, 256, 4096

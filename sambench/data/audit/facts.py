@@ -26,9 +26,7 @@ Labels = NDArray[np.int64]
 DEPTH, FOLDS = 2, 5
 WHITE, BLACK = 250, 5
 
-FLAT = 8
-"""Grey levels that a line of a flat border spans at most: JPEG's noise."""
-
+FLAT = 8  # grey levels that a line of a flat border spans at most: JPEG's noise
 DARK, DARK_SHARE, BRIGHT = 16, 0.8, 150
 """A line of a margin has this share of pixels at most so dark; a mark is at least so bright."""
 
@@ -171,8 +169,7 @@ class Fork:
     above: Tree
 
 
-Tree = int | Fork
-"""A question, or the class of all that gets here."""
+Tree = int | Fork  # a question, or the class of all that gets here
 
 
 def grow(features: Features, labels: Labels, depth: int) -> Tree:

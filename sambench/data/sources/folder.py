@@ -49,8 +49,7 @@ COLUMNS = {
 }
 """What each column may be called, the likeliest name first."""
 
-BLANK = frozenset({"nan", "#n/a", "n/a", "null"})
-"""What programs write into cells without a value."""
+BLANK = frozenset({"nan", "#n/a", "n/a", "null"})  # what programs write into cells without a value
 
 
 def scan(own: Family, request: Request) -> Listing:
