@@ -52,9 +52,9 @@ def scan(request: Request) -> Listing:
     table = replace(table, rows={n: row for n, row in cells.items() if any(row.values())})
     rows = _rows_by_id(table, names[0], problems)
     facts = {id: _facts(id, number, table, problems) for id, number in rows.items()}
-    complete = rows.keys() == RELEASE.keys()
     centres = {id: found.facts["centre"] for id, found in images.items()}
-    centres = {**RELEASE} if complete and not any(centres.values()) else centres
+    if rows.keys() == RELEASE.keys() and not any(centres.values()):
+        centres = {**RELEASE}
     ids = sorted(rows, key=natural)
     missing = tuple(id for id in ids if id not in images)
     listed = {image_id(row[names[0]] or "") for row in table.rows.values()}
