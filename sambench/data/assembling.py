@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from sambench.data.decoding import count_frames
-from sambench.data.dicom import is_dicom, read_header
-from sambench.data.folders import SUFFIXES, printable
+from sambench.data.dicom import read_header
+from sambench.data.folders import DICOM, SUFFIXES, printable
 from sambench.data.manifest import Account
 from sambench.data.problems import Problems, some
 from sambench.data.source import Listing, Request, Sample, Source
@@ -129,7 +129,7 @@ def _paged(samples: tuple[Sample, ...], *, every: bool) -> Iterator[Sample]:
             yield sample
             continue
         facts = dict(sample.facts)
-        if is_dicom(sample.path) and facts.get("patient") is None:
+        if sample.path.suffix.lower() in DICOM and facts.get("patient") is None:
             patient, _ = read_header(sample.path)
             facts.update({"patient": patient} if patient else {})
         frames = count_frames(sample.path) if every else 1

@@ -37,7 +37,7 @@ def flip_shift(pixels: Tensor, generator: torch.Generator) -> Tensor:
 
     What comes in from outside repeats the edge; no pixel of the (B, C, H, W) is interpolated.
     """
-    return _mirrored_and_shifted(pixels, generator, _with_edges_repeated)
+    return _mirrored_and_shifted(pixels, generator, repeat_edges=True)
 
 
 def pad_crop_flip(pixels: Tensor, generator: torch.Generator) -> Tensor:
@@ -46,7 +46,7 @@ def pad_crop_flip(pixels: Tensor, generator: torch.Generator) -> Tensor:
     The same as padding by an eighth of the side with zeros, cropping at random to the old size,
     and mirroring (Krizhevsky 2012; He et al. 2016).
     """
-    return _mirrored_and_shifted(pixels, generator, _with_black_around)
+    return _mirrored_and_shifted(pixels, generator, repeat_edges=False)
 
 
 def standard(pixels: Tensor, generator: torch.Generator) -> Tensor:
@@ -84,7 +84,7 @@ AUGMENTATIONS: Mapping[str, Change] = {
 
 
 def _mirrored_and_shifted(
-    pixels: Tensor, generator: torch.Generator, surrounded: Callable[[Tensor, int], Tensor]
+    pixels: Tensor, generator: torch.Generator, *, repeat_edges: bool
 ) -> Tensor:
     """Return a window of each image and what surrounds it, or of its mirror image.
 
@@ -96,25 +96,16 @@ def _mirrored_and_shifted(
     mirrored = torch.rand(number, generator=generator) < 0.5
     down, right = shifts.unbind(1)
     across = torch.where(mirrored, -right, right)
-    image = surrounded(pixels, reach)
+    image = functional.pad(pixels, [reach] * 4)
+    if repeat_edges:  # what torch's own padding does not for bytes
+        image[:, :, :reach] = image[:, :, reach, None]
+        image[:, :, -reach:] = image[:, :, -reach - 1, None]
+        image[..., :reach] = image[..., reach, None]
+        image[..., -reach:] = image[..., -reach - 1, None]
     windows = torch.stack([image, image.flip(3)]).unfold(3, height, 1).unfold(4, width, 1)
     places = [mirrored.long(), torch.arange(number), down + reach, across + reach]
     side, which, top, left = sent(torch.stack(places), pixels.device)
     return windows[side, which, :, top, left]
-
-
-def _with_black_around(pixels: Tensor, reach: int) -> Tensor:
-    return functional.pad(pixels, [reach] * 4)
-
-
-def _with_edges_repeated(pixels: Tensor, reach: int) -> Tensor:
-    """Do what torch's own padding does not for bytes."""
-    padded = _with_black_around(pixels, reach)
-    padded[:, :, :reach] = padded[:, :, reach, None]
-    padded[:, :, -reach:] = padded[:, :, -reach - 1, None]
-    padded[..., :reach] = padded[..., reach, None]
-    padded[..., -reach:] = padded[..., -reach - 1, None]
-    return padded
 
 
 def with_wrong_labels(

@@ -98,12 +98,9 @@ class Images:
         values.sub_(self._mean).div_(self._std)
         return _in_all_channels(values, layout), self.labels[here]
 
-    def in_order(
-        self, batch_size: int, limit: int | None = None
-    ) -> Iterator[tuple[Tensor, Tensor]]:
+    def in_order(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield unaugmented batches in the fixed order, the incomplete last one included."""
-        number = len(self) if limit is None else min(limit, len(self))
-        for indices in torch.arange(number).split(batch_size):
+        for indices in torch.arange(len(self)).split(batch_size):
             yield self.batch(indices)
 
     def _read(self, which: slice | NDArray[np.int64]) -> Tensor:

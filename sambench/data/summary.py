@@ -23,7 +23,7 @@ Counts = Mapping[str, int]
 class Duplicates:
     """How many groups of files are identical byte for byte, and how many differ in label.
 
-    `examples` has two ids of different label from each of the first conflicting groups.
+    `examples` has two ids of different label from each of the first two conflicting groups.
     """
 
     groups: int
@@ -110,7 +110,7 @@ def _warnings(prepared: Prepared) -> Iterator[str]:
 
 
 def find_duplicates(
-    checksums: Sequence[Fact], ids: Sequence[str], labels: Sequence[str], examples: int = 2
+    checksums: Sequence[Fact], ids: Sequence[str], labels: Sequence[str]
 ) -> Duplicates:
     """Count groups of equal checksums, and those among them whose labels disagree."""
     groups = groups_of(checksums)
@@ -123,7 +123,7 @@ def find_duplicates(
         groups=len(groups),
         images=sum(map(len, groups)),
         conflicting=len(pairs),
-        examples=tuple(pairs[:examples]),
+        examples=tuple(pairs[:2]),
     )
 
 
