@@ -10,6 +10,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,13 @@ from numpy.typing import NDArray
 from sambench.data.assembling import assemble
 from sambench.data.decoding import Recipe
 from sambench.data.manifest import FORMAT_VERSION, LeftOut
-from sambench.data.partial import Entry, FileState, Partial, decode_all, open_partial
+from sambench.data.partial import FileState, decode_all, open_partial
 from sambench.data.prepared import Prepared, check_pixels, open_prepared, prepared_folder
 from sambench.data.problems import Problems
-from sambench.data.selection import NO_DROPS, Decoded, Drops, Selection, select
+from sambench.data.selection import NO_DROPS, Drops, select
 from sambench.data.source import COMMON, Listing, Progress, Request, Setting, Source
 from sambench.data.writing import write_prepared
-from sambench.errors import DataError, UnpreparedError
+from sambench.errors import UnpreparedError
 from sambench.files.atomic import Room, free_bytes, replace_folder
 from sambench.files.claim import lock
 from sambench.files.definition import plain
@@ -94,7 +95,7 @@ def prepare(
     asked["listing"] = _key(listing, states, asked)
     with lock(final, "preparing"):
         prepared = _same(root, source.name, image_size, asked["listing"])
-        if prepared and (skip_unreadable or not prepared.manifest["skipped"]):
+        if prepared and (skip_unreadable or not prepared.manifest.skipped):
             return Preparation(prepared=prepared, reused=True)
         work = final.with_name(f".{final.name}.partial")
         if not work.exists():
@@ -109,7 +110,7 @@ def prepare(
                     skipped.append(LeftOut(id=sample.id, file=sample.file, reason=outcome))
             if not skip_unreadable:
                 _refuse(skipped, listing.root)
-            selection = _select(listing, outcomes, partial, drops, request.progress)
+            selection = select(listing, outcomes, partial, drops, request.progress)
             done = work / "finished"
             write_prepared(done, source, listing, selection, partial, skipped, asked)
         replace_folder(done, final)
@@ -164,28 +165,6 @@ def _state(path: Path) -> FileState:
     return (status.st_size, status.st_mtime_ns)
 
 
-def _select(
-    listing: Listing,
-    outcomes: Sequence[Entry | str],
-    partial: Partial,
-    drops: Drops,
-    progress: Progress,
-) -> Selection:
-    """Group the images and leave out what was asked; stop if a class has lost all of them."""
-    pairs = zip(listing.samples, outcomes, strict=True)
-    decoded: Decoded = [(sample, one) for sample, one in pairs if isinstance(one, Entry)]
-    if not decoded:
-        raise DataError(f"no usable image in {listing.root}; give another folder")
-    selection = select(decoded, partial, drops, progress)
-    left = {sample.label for sample, _ in selection.kept}
-    for label in sorted({sample.label for sample, _ in selection.dropped} - left):
-        raise DataError(
-            f"no image of class {label!r} in {listing.root} is left without its copies; "
-            "leave out `--drop-conflicts` and look at `--audit`"
-        )
-    return selection
-
-
 def _key(listing: Listing, states: NDArray[np.int64], asked: Mapping[str, Any]) -> str:
     """Return a sha256 over all that decides what is written."""
     key = {
@@ -204,11 +183,9 @@ def _key(listing: Listing, states: NDArray[np.int64], asked: Mapping[str, Any]) 
 
 def _same(root: Path, name: str, image_size: int, key: str) -> Prepared | None:
     """Return the dataset as prepared before, if it is whole and made from the same files."""
-    try:
+    with suppress(UnpreparedError):  # not there, or damaged: preparing anew is the remedy
         prepared = open_prepared(root, name, image_size)
-        if prepared.manifest["listing"] != key:
-            return None
-        check_pixels(prepared)
-    except UnpreparedError:
-        return None  # not there, or damaged: preparing anew is the remedy
-    return prepared
+        if prepared.manifest.listing == key:
+            check_pixels(prepared)
+            return prepared
+    return None

@@ -9,9 +9,8 @@ from sambench.data.audit.copies import Copies, find_copies, join
 from sambench.data.audit.looks import look
 from sambench.data.partial import Entry, Partial
 from sambench.data.problems import some
-from sambench.data.source import Progress, Sample
-
-Decoded = Sequence[tuple[Sample, Entry]]
+from sambench.data.source import Listing, Progress, Sample
+from sambench.errors import DataError
 
 TOGETHER = ("patient",)  # facts whose images belong together, besides copies
 
@@ -35,19 +34,28 @@ class Selection:
     with, through any chain of these, since a chain cut anywhere by a split leaks.
     """
 
-    kept: Decoded
+    kept: Sequence[tuple[Sample, Entry]]
     groups: tuple[str, ...]
     dropped: tuple[tuple[Sample, str], ...]
     possible: int = 0
 
 
 def select(
-    decoded: Decoded,
+    listing: Listing,
+    outcomes: Sequence[Entry | str],
     partial: Partial,
     drops: Drops,
-    progress: Progress = lambda done, total, what: None,
+    progress: Progress,
 ) -> Selection:
-    """Find the copies among the decoded images, leave out what was asked, group the others."""
+    """Find the copies among the decoded images, leave out what was asked, group the others.
+
+    Raises:
+        DataError: If there is no usable image, or a class has lost all of its images.
+    """
+    pairs = zip(listing.samples, outcomes, strict=True)
+    decoded = [(sample, one) for sample, one in pairs if isinstance(one, Entry)]
+    if not decoded:
+        raise DataError(f"no usable image in {listing.root}; give another folder")
     samples = [sample for sample, _ in decoded]
     copies = find_copies(
         look(partial.read(entry) for _, entry in decoded),
@@ -57,6 +65,12 @@ def select(
     reasons = dict(_reasons(samples, copies, drops))
     together = join(len(samples), [*_links(samples, copies)])
     kept = [position for position in range(len(samples)) if position not in reasons]
+    left = {samples[position].label for position in kept}
+    for label in sorted({samples[position].label for position in reasons} - left):
+        raise DataError(
+            f"no image of class {label!r} in {listing.root} is left without its copies; "
+            "leave out `--drop-conflicts` and look at `--audit`"
+        )
     names: dict[int, str] = {}
     for position in kept:
         names.setdefault(int(together[position]), samples[position].id)
