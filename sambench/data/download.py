@@ -6,6 +6,7 @@ import hashlib
 import os
 import secrets
 import shutil
+import tarfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,8 +83,6 @@ def unpack(archive: Path, folder: Path) -> Path:
         DataError: If it is no archive, leads out of the folder, or another process is at it.
         StoreError: If the disk refuses, or has not the room.
     """
-    import tarfile
-
     with lock(folder, "unpacking into"):
         if folder.is_dir():
             return folder
@@ -148,8 +147,6 @@ def _append(remote: Remote, part: Path, response: Any, have: int, progress: Prog
 
 
 def _extract(archive: Path, folder: Path) -> None:
-    import tarfile
-
     what = f"unpacking {archive.name}"
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as zipped:

@@ -111,9 +111,8 @@ def prepare(
             if not skip_unreadable:
                 _refuse(skipped, listing.root)
             selection = select(listing, outcomes, partial, drops, request.progress)
-            done = work / "finished"
-            write_prepared(done, source, listing, selection, partial, skipped, asked)
-        replace_folder(done, final)
+            write_prepared(work / "finished", source, listing, selection, partial, skipped, asked)
+        replace_folder(work / "finished", final)
         shutil.rmtree(work, ignore_errors=True)
         del listing, states, found, outcomes, selection, partial  # a long table takes their room
         return Preparation(prepared=open_prepared(root, source.name, image_size), resumed=resumed)
