@@ -56,7 +56,7 @@ TORCH_FREE = (
     "sambench.data.sources",
     "sambench.data.prepared",
     "sambench.data.splits",
-    "sambench.data.selection",
+    "sambench.data.writing",
     "sambench.data.audit",
     "sambench.optim.base",
     "sambench.optim.hyperparameter",

@@ -24,9 +24,8 @@ from sambench.data.manifest import FORMAT_VERSION, LeftOut
 from sambench.data.partial import FileState, decode_all, open_partial
 from sambench.data.prepared import Prepared, check_pixels, open_prepared, prepared_folder
 from sambench.data.problems import Problems
-from sambench.data.selection import NO_DROPS, Drops, select
 from sambench.data.source import COMMON, Listing, Progress, Request, Setting, Source
-from sambench.data.writing import write_prepared
+from sambench.data.writing import NO_DROPS, Drops, select, write_prepared
 from sambench.errors import UnpreparedError
 from sambench.files.atomic import Room, free_bytes, replace_folder
 from sambench.files.claim import lock

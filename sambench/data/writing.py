@@ -1,12 +1,12 @@
-"""Writes the prepared format (`prepared.py` reads it)."""
+"""Selects which images are kept, says which belong together, and writes the prepared format."""
 
 from __future__ import annotations
 
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ import numpy as np
 import PIL
 
 import sambench
+from sambench.data.audit.copies import Copies, find_copies, join
+from sambench.data.audit.looks import look
 from sambench.data.manifest import (
     FORMAT_VERSION,
     IMAGES,
@@ -26,13 +28,110 @@ from sambench.data.manifest import (
 from sambench.data.partial import Entry, Partial
 from sambench.data.prepared import FIXED_COLUMNS, checksums_of
 from sambench.data.problems import some
-from sambench.data.selection import TOGETHER, Selection
-from sambench.data.source import PARTS, Fact, Listing, Sample, Source
+from sambench.data.source import PARTS, Fact, Listing, Progress, Sample, Source
+from sambench.errors import DataError
 from sambench.files.atomic import replacing, write_json
 from sambench.files.definition import build, plain
 
+TOGETHER = ("patient",)  # facts whose images belong together, besides copies
 FIXED = {"part": "of the authors' parts", "fold": "folds"}
 """Facts that say which images train and which test."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drops:
+    """What the user chose to leave out; of copies, those that are identical or certain."""
+
+    conflicts: bool = False  # images that have a copy of another label: which is right is unknown
+    duplicates: bool = False  # images that have a copy of the same label among those before them
+
+
+NO_DROPS = Drops()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """The images to write and those left out; `possible` copies are left to the eye.
+
+    The group of an image is the id of the first image that it is a copy of, or shares the patient
+    with, through any chain of these, since a chain cut anywhere by a split leaks.
+    """
+
+    kept: Sequence[tuple[Sample, Entry]]
+    groups: tuple[str, ...]
+    dropped: tuple[tuple[Sample, str], ...]
+    possible: int = 0
+
+
+def select(
+    listing: Listing,
+    outcomes: Sequence[Entry | str],
+    partial: Partial,
+    drops: Drops,
+    progress: Progress,
+) -> Selection:
+    """Find the copies among the decoded images, leave out what was asked, group the others.
+
+    Raises:
+        DataError: If there is no usable image, or a class has lost all of its images.
+    """
+    pairs = zip(listing.samples, outcomes, strict=True)
+    decoded = [(sample, one) for sample, one in pairs if isinstance(one, Entry)]
+    if not decoded:
+        raise DataError(f"no usable image in {listing.root}; give another folder")
+    samples = [sample for sample, _ in decoded]
+    copies = find_copies(
+        look(partial.read(entry) for _, entry in decoded),
+        [entry.sha256 for _, entry in decoded],
+        progress,
+    )
+    reasons = dict(_reasons(samples, copies, drops))
+    together = join(len(samples), [*_links(samples, copies)])
+    kept = [position for position in range(len(samples)) if position not in reasons]
+    left = {samples[position].label for position in kept}
+    for label in sorted({samples[position].label for position in reasons} - left):
+        raise DataError(
+            f"no image of class {label!r} in {listing.root} is left without its copies; "
+            "leave out `--drop-conflicts` and look at `--audit`"
+        )
+    names: dict[int, str] = {}
+    for position in kept:
+        names.setdefault(int(together[position]), samples[position].id)
+    return Selection(
+        kept=[decoded[position] for position in kept],
+        groups=tuple(names[int(together[position])] for position in kept),
+        dropped=tuple((samples[position], reason) for position, reason in sorted(reasons.items())),
+        possible=len(copies.possible),
+    )
+
+
+def _links(samples: Sequence[Sample], copies: Copies) -> Iterator[tuple[int, int]]:
+    for position, first in enumerate(copies.family.tolist()):
+        yield first, position
+    for fact in TOGETHER:
+        firsts: dict[Hashable, int] = {}
+        for position, sample in enumerate(samples):
+            if sample.facts.get(fact) is not None:
+                yield firsts.setdefault(sample.facts[fact], position), position
+
+
+def _reasons(samples: Sequence[Sample], copies: Copies, drops: Drops) -> Iterator[tuple[int, str]]:
+    """Yield the positions to leave out; only an image's own copies count, never their copies."""
+    partners = copies.partners()
+    gone: set[int] = set()
+    for position in sorted(partners):
+        label = samples[position].label
+        against = sorted(p for p in partners[position] if samples[p].label != label)
+        same = sorted(p for p in partners[position] - gone if samples[p].label == label)
+        if drops.conflicts and against:
+            them = sorted([position, *against])
+            ids = some([f"{samples[i].id} ({samples[i].label})" for i in them], limit=6)
+            yield position, f"copies with conflicting labels: {ids}"
+        elif drops.duplicates and same and same[0] < position:
+            yield position, f"a copy of {samples[same[0]].id}"
+        else:
+            continue
+        gone.add(position)
 
 
 class _Written(Manifest, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -14,9 +14,9 @@ from PIL import Image
 
 from sambench.data.assembling import assemble, grouped_reasons, sentences, take_stock
 from sambench.data.preparation import prepare
-from sambench.data.selection import Drops
 from sambench.data.source import Listing, Request, sources
 from sambench.data.summary import summarize
+from sambench.data.writing import Drops
 from sambench.errors import DataError, UserError
 from sambench.files.definition import plain
 
