@@ -20,8 +20,8 @@ from sambench.files.definition import NAME
 if TYPE_CHECKING:
     from sambench.cli.screen import Screen
     from sambench.data.preparation import Preparation
-    from sambench.data.selection import Drops
     from sambench.data.source import Source
+    from sambench.data.writing import Drops
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +119,7 @@ class Making:
     @property
     def drops(self) -> Drops:
         """Return which images are left out."""
-        from sambench.data.selection import Drops
+        from sambench.data.writing import Drops
 
         return Drops(conflicts=self.drop_conflicts, duplicates=self.drop_duplicates)
 

@@ -1,24 +1,24 @@
-"""Random changes to training images, drawn per image and applied to the whole batch at once."""
+"""Random changes to training images, applied to a whole batch at once, and to training labels."""
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from sambench.data.batches import Augmentation, sent
 
+Labels = NDArray[np.int64]
 Change = Callable[[Tensor, torch.Generator], Tensor]
 
-SHIFT = 1 / 8
-"""Largest shift as a share of the side: CIFAR's four of 32 pixels."""
-
-ROTATION, SCALE = 10.0, 0.1
-"""Of `standard`: largest rotation in degrees, largest change of size."""
-
+SHIFT = 1 / 8  # largest shift as a share of the side: CIFAR's four of 32 pixels
+ROTATION, SCALE = 10.0, 0.1  # of `standard`: largest rotation in degrees, largest change of size
 BRIGHTNESS, CONTRAST = 0.1, 0.2
 """Of `standard`: largest change as a share of the range of grey, and of the contrast."""
 
@@ -37,7 +37,7 @@ def flip_shift(pixels: Tensor, generator: torch.Generator) -> Tensor:
 
     What comes in from outside repeats the edge; no pixel of the (B, C, H, W) is interpolated.
     """
-    return _mirrored_and_shifted(pixels, generator, _with_edges_repeated)
+    return _mirrored_and_shifted(pixels, generator, repeat_edges=True)
 
 
 def pad_crop_flip(pixels: Tensor, generator: torch.Generator) -> Tensor:
@@ -46,7 +46,7 @@ def pad_crop_flip(pixels: Tensor, generator: torch.Generator) -> Tensor:
     The same as padding by an eighth of the side with zeros, cropping at random to the old size,
     and mirroring (Krizhevsky 2012; He et al. 2016).
     """
-    return _mirrored_and_shifted(pixels, generator, _with_black_around)
+    return _mirrored_and_shifted(pixels, generator, repeat_edges=False)
 
 
 def standard(pixels: Tensor, generator: torch.Generator) -> Tensor:
@@ -84,7 +84,7 @@ AUGMENTATIONS: Mapping[str, Change] = {
 
 
 def _mirrored_and_shifted(
-    pixels: Tensor, generator: torch.Generator, surrounded: Callable[[Tensor, int], Tensor]
+    pixels: Tensor, generator: torch.Generator, *, repeat_edges: bool
 ) -> Tensor:
     """Return a window of each image and what surrounds it, or of its mirror image.
 
@@ -96,22 +96,35 @@ def _mirrored_and_shifted(
     mirrored = torch.rand(number, generator=generator) < 0.5
     down, right = shifts.unbind(1)
     across = torch.where(mirrored, -right, right)
-    image = surrounded(pixels, reach)
+    image = functional.pad(pixels, [reach] * 4)
+    if repeat_edges:  # what torch's own padding does not for bytes
+        image[:, :, :reach] = image[:, :, reach, None]
+        image[:, :, -reach:] = image[:, :, -reach - 1, None]
+        image[..., :reach] = image[..., reach, None]
+        image[..., -reach:] = image[..., -reach - 1, None]
     windows = torch.stack([image, image.flip(3)]).unfold(3, height, 1).unfold(4, width, 1)
     places = [mirrored.long(), torch.arange(number), down + reach, across + reach]
     side, which, top, left = sent(torch.stack(places), pixels.device)
     return windows[side, which, :, top, left]
 
 
-def _with_black_around(pixels: Tensor, reach: int) -> Tensor:
-    return functional.pad(pixels, [reach] * 4)
+def with_wrong_labels(
+    labels: Labels, ids: Sequence[str], classes: int, share: float, seed: int
+) -> Labels:
+    """Return the labels with symmetric noise: exactly `round(share * N)` of them are wrong.
 
-
-def _with_edges_repeated(pixels: Tensor, reach: int) -> Tensor:
-    """Do what torch's own padding does not for bytes."""
-    padded = _with_black_around(pixels, reach)
-    padded[:, :, :reach] = padded[:, :, reach, None]
-    padded[:, :, -reach:] = padded[:, :, -reach - 1, None]
-    padded[..., :reach] = padded[..., reach, None]
-    padded[..., -reach:] = padded[..., -reach - 1, None]
-    return padded
+    This is the classic test of what an optimizer memorises (Foret et al. 2021).
+    Which images, and which of the other classes each gets, follows from a hash of seed and id:
+    neither order nor a library's version matters, and with a larger share the images that were
+    wrong stay so. `classes` is how many there are.
+    """
+    number = round(share * len(labels))
+    if number and classes < 2:
+        raise ValueError("one class alone has no wrong label")
+    draws = [hashlib.sha256(f"label-noise:{seed}:{id}".encode()).digest() for id in ids]
+    chosen = sorted(range(len(ids)), key=draws.__getitem__)[:number]
+    wrong = labels.copy()
+    for index in chosen:
+        step = 1 + int.from_bytes(draws[index][-8:]) % (classes - 1)
+        wrong[index] = (labels[index] + step) % classes
+    return wrong

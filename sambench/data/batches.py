@@ -41,16 +41,11 @@ class Scaling:
 
 
 class Images:
-    """One part of a dataset.
+    """One part of a dataset: the `rows` (n,) of the images (N, H, W, C), or all, and their labels.
 
-    Args:
-        images: Shape (N, H, W, C) with C = 1 or 3, values 0..255; perhaps a memory map.
-        labels: Shape (n,), of the part.
-        device: Where the batches are wanted.
-        scaling: How pixels become network input.
-        rows: Which of the images are the part, shape (n,); all where not given.
-        resident: Keep them on the device; where not told, if they fit there. Otherwise each batch
-            is read from the array, so a memory map is never loaded as a whole.
+    Images have C = 1 or 3 and may be a memory map. `resident` ones are kept on the device (where
+    not told, if they fit there). Otherwise each batch is read from the array, so a memory map is
+    never loaded as a whole.
     """
 
     def __init__(
@@ -87,11 +82,8 @@ class Images:
     ) -> tuple[Tensor, Tensor]:
         """Return inputs (B, 3, H, W) float32 and labels (B,) on the device.
 
-        Args:
-            indices: Which images, shape (B,), on the CPU.
-            augment: Random changes, drawn for this batch.
-            layout: How the inputs shall lie in memory; laying bytes out anew costs a fraction of
-                what it costs for numbers.
+        The `indices` (B,) are on the CPU; `augment` was drawn for this batch. The inputs lie in
+        memory as `layout` says: laying bytes out anew costs a fraction of what numbers cost.
         """
         here = sent(indices, self.device)
         if self._pixels is not None:
@@ -106,12 +98,9 @@ class Images:
         values.sub_(self._mean).div_(self._std)
         return _in_all_channels(values, layout), self.labels[here]
 
-    def in_order(
-        self, batch_size: int, limit: int | None = None
-    ) -> Iterator[tuple[Tensor, Tensor]]:
+    def in_order(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield unaugmented batches in the fixed order, the incomplete last one included."""
-        number = len(self) if limit is None else min(limit, len(self))
-        for indices in torch.arange(number).split(batch_size):
+        for indices in torch.arange(len(self)).split(batch_size):
             yield self.batch(indices)
 
     def _read(self, which: slice | NDArray[np.int64]) -> Tensor:
@@ -149,15 +138,8 @@ def shuffled(
     """Return the indices 0..number-1 in random order, in batches.
 
     A last batch of fewer than `least` images joins the one before it: batch normalisation cannot
-    train on one.
-
-    Args:
-        number: Of images.
-        batch_size: Of all batches but perhaps the last.
-        seed: Of the order.
-        least: Images in the last batch.
-        balance: Labels, shape (number,), on the CPU: as many images are drawn with replacement
-            then, each class with the same probability.
+    train on one. Where `balance` has labels, shape (number,), on the CPU, as many images are drawn
+    with replacement, each class with the same probability.
     """
     generator = torch.Generator().manual_seed(seed)
     if balance is None:

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from sambench.data.dicom import UnreadableError, is_dicom, read_frame, read_header
+from sambench.data.dicom import UnreadableError, read_frame, read_header
+from sambench.data.folders import DICOM
 from sambench.data.source import FITS
 
 MEGAPIXELS = 100
@@ -130,7 +131,7 @@ def shrink(pixels: NDArray[np.uint8], size: int, recipe: Recipe = Recipe()) -> D
 def count_frames(path: Path) -> int:
     """Return how many pages or frames a file has; 1 where it cannot be read."""
     try:
-        if is_dicom(path):
+        if path.suffix.lower() in DICOM:
             return read_header(path)[1]
         with Image.open(path) as image:
             return _frames(image)

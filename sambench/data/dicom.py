@@ -16,8 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sambench.data.folders import DICOM
-
 if TYPE_CHECKING:
     from pydicom import Dataset
 
@@ -26,11 +24,6 @@ NEEDED = "is DICOM, which needs pydicom; `pip install 'sambench[dicom]'`"
 
 class UnreadableError(Exception):
     """An image file cannot be used; the message is the reason."""
-
-
-def is_dicom(path: Path) -> bool:
-    """Whether a file's name is that of a DICOM file."""
-    return path.suffix.lower() in DICOM
 
 
 def read_header(path: Path) -> tuple[str | None, int]:

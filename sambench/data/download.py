@@ -6,22 +6,20 @@ import hashlib
 import os
 import secrets
 import shutil
+import tarfile
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import sambench
+from sambench.data.source import Progress
 from sambench.errors import DataError
 from sambench.files.atomic import Room, free_bytes, replace_folder, store_errors, sync_folder
 from sambench.files.claim import lock
 
 CHUNK = 1 << 20
-PATIENCE = 60.0
-"""Seconds without a byte after which a connection counts as cut."""
-
-Progress = Callable[[int, int, str], None]
+PATIENCE = 60.0  # seconds without a byte after which a connection counts as cut
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,8 +83,6 @@ def unpack(archive: Path, folder: Path) -> Path:
         DataError: If it is no archive, leads out of the folder, or another process is at it.
         StoreError: If the disk refuses, or has not the room.
     """
-    import tarfile
-
     with lock(folder, "unpacking into"):
         if folder.is_dir():
             return folder
@@ -151,8 +147,6 @@ def _append(remote: Remote, part: Path, response: Any, have: int, progress: Prog
 
 
 def _extract(archive: Path, folder: Path) -> None:
-    import tarfile
-
     what = f"unpacking {archive.name}"
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as zipped:

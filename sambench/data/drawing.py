@@ -22,13 +22,10 @@ MARGIN = 32
 
 COLUMNS, MOST_CLASSES = 8, 12
 TILE, GAP = 168, 10
-HEAD, CLASS_HEAD, CAPTION = 92, 58, 26
-"""Of the contact sheet."""
-
+HEAD, CLASS_HEAD, CAPTION = 92, 58, 26  # of the contact sheet
 PAIR_COLUMNS, MOST_PAIRS = 3, 24
 PAIR_TILE, INNER, OUTER = 214, 4, 34
-PAIR_HEAD, PAIR_NOTE, PAIR_CAPTION = 118, 86, 76
-"""Of the sheets of pairs."""
+PAIR_HEAD, PAIR_NOTE, PAIR_CAPTION = 118, 86, 76  # of the sheets of pairs
 
 
 def write_contact_sheet(prepared: Prepared, path: Path, *, seed: int = 0) -> None:

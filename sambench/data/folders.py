@@ -15,8 +15,7 @@ from sambench.data.source import NO_FACTS, Fact, Sample
 DICOM = frozenset({".dcm", ".dicom"})
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}) | DICOM
 MOST_FOLDERS = 8
-NONE = "$^"
-"""The pattern that matches no name."""
+NONE = "$^"  # the pattern that matches no name
 
 Meaning = tuple[str, Mapping[str, Fact]]
 """The class and the facts that a folder gives to its images."""
@@ -40,14 +39,8 @@ def find_images(
     """Return the image files directly in the given folders, by id.
 
     Hidden files and other kinds are passed over; links that lead out of the root or in a circle
-    and ids that occur twice become problems.
-
-    Args:
-        root: Folder that contains all others.
-        folders: What each folder stands for.
-        problems: Receives what is wrong.
-        id_of: The id of a file given relative to the root; its name without suffix by default.
-        masks: Pattern of the names, without suffix, of masks, which are no images of the set.
+    and ids that occur twice become problems. `id_of` gets a file relative to the root; `masks` is a
+    pattern of names, without suffix, that are no images of the set.
     """
     images: dict[str, Sample] = {}
     inside = root.resolve()

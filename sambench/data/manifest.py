@@ -10,15 +10,13 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from sambench.data.accounting import Account
 from sambench.errors import UnpreparedError, UserError
 from sambench.files.checksums import sha256_of
 from sambench.files.definition import Count, Definition, Name, Section, Whole, about, decode
 
 FORMAT_VERSION = 2
 IMAGES, SAMPLES, MANIFEST = "images.npy", "samples.csv", "manifest.json"
-BLOCK_BYTES = 2**22
-"""The manifest has a checksum of each so many bytes of `images.npy`."""
+BLOCK_BYTES = 2**22  # the manifest has a checksum of each so many bytes of `images.npy`
 
 
 class Sides(Section, frozen=True, kw_only=True):
@@ -43,6 +41,19 @@ class LeftOut(Section, frozen=True, kw_only=True):
     file: Annotated[str, about("Where it lies, seen from the listing's root.")]
     label: Annotated[str | UnsetType, about("Its class, where it could be used.")] = UNSET
     reason: Annotated[str, about("Why it was left out.")]
+
+
+class Account(Section, frozen=True, kw_only=True):
+    """What became of the files below a folder; names are relative to it."""
+
+    found: Annotated[Count, about("Files there are, or images in an archive.")]
+    images: Annotated[Count, about("Files that are images of the dataset.")]
+    tables: Annotated[tuple[str, ...], about("Files that told labels or other facts.")] = ()
+    passed: Annotated[
+        dict[str, list[str]],
+        about('Files that are not read, by the reason: "hidden", ".gif", "in benign/more/".'),
+    ]
+    empty: Annotated[tuple[str, ...], about("Folders without any file.")] = ()
 
 
 class Manifest(Section, frozen=True, kw_only=True):

@@ -3,7 +3,6 @@
 Each image has a slot in one big file. The journal names the file that a slot was made from, its
 size and its time; a line is written only after the slot has reached the disk, so whatever the
 journal says can be trusted, also after a power cut or when the listing has changed meanwhile.
-
 Pillow releases the interpreter lock while it decodes and resizes, so threads are as fast as
 processes and cost nothing to start (`benchmarks/prepare.py` measures it).
 """
@@ -15,7 +14,7 @@ import json
 import os
 import shutil
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -28,13 +27,11 @@ from PIL import Image
 
 from sambench.data.decoding import Deep, Recipe, bits_for, decode, shrink
 from sambench.data.dicom import UnreadableError
-from sambench.data.source import Listing, Sample
+from sambench.data.source import Listing, Progress, Sample
 from sambench.errors import DataError
 from sambench.files.atomic import store_errors
 
-CHUNK = 4096
-"""Images handed to the threads at once: each takes a kilobyte while it waits."""
-
+CHUNK = 4096  # images handed to the threads at once: each takes a kilobyte while it waits
 COMMIT_EVERY = 128
 JOURNAL_VERSION = 3
 FileState = tuple[int, int]
@@ -75,21 +72,17 @@ class Partial:
         self._journal = journal
         self._pending: list[Entry] = []
         self._entries = {entry.path: entry for entry in self._read_journal()}
-        self.next_slot = 1 + max((entry.slot for entry in self._entries.values()), default=-1)
+        taken = max((entry.slot for entry in self._entries.values()), default=-1)
+        self._slots = itertools.count(taken + 1)
 
     def find(self, samples: Sequence[Sample], states: NDArray[np.int64]) -> list[Entry | None]:
         """Return what was decoded earlier, of files that did not change since."""
-        found = []
-        for sample, state in zip(samples, states, strict=True):
-            entry = self._entries.get(sample.place)
-            same = entry and [entry.size, entry.mtime_ns] == state.tolist()
-            found.append(entry if same else None)
-        return found
+        entries = [self._entries.get(sample.place) for sample in samples]
+        both = zip(entries, states, strict=True)
+        return [one if one and [one.size, one.mtime_ns] == s.tolist() else None for one, s in both]
 
-    def decode(
-        self, sample: Sample, state: FileState, slot: int, recipe: Recipe
-    ) -> Entry | Deep | str:
-        """Decode an image into a slot; return the reason if it cannot be used."""
+    def decode(self, sample: Sample, state: FileState, recipe: Recipe) -> Entry | Deep | str:
+        """Decode an image into a slot of its own; return the reason if it cannot be used."""
         try:
             if sample.pixels is None:
                 image = decode(sample.path, self.image_size, recipe, sample.page)
@@ -99,6 +92,7 @@ class Partial:
             return str(error)
         if isinstance(image, Deep):
             return image
+        slot = next(self._slots)
         rest, at = memoryview(image.pixels.tobytes()), slot * self._slot_bytes
         with store_errors(self.folder.parent):
             while rest:
@@ -207,7 +201,7 @@ def decode_all(
     states: NDArray[np.int64],
     found: Sequence[Entry | None],
     workers: int | None,
-    on_progress: Callable[[int, int, str], None],
+    on_progress: Progress,
 ) -> list[Entry | str]:
     """Return for each sample its entry, or the reason why it cannot be used.
 
@@ -215,7 +209,7 @@ def decode_all(
     states are size and time of each sample's file, shape (N, 2); what is `found` is not decoded
     again; `on_progress` is called with (done, total, file) after each image.
     """
-    samples, slots = listing.samples, itertools.count(partial.next_slot)
+    samples = listing.samples
     outcomes: list[Entry | Deep | str | None] = [*found]
 
     def decode_these(positions: Sequence[int], recipe: Recipe) -> None:
@@ -224,7 +218,7 @@ def decode_all(
             work = {}
             for position in positions[start : start + CHUNK]:
                 size, mtime_ns = states[position].tolist()
-                one = (samples[position], (size, mtime_ns), next(slots), recipe)
+                one = (samples[position], (size, mtime_ns), recipe)
                 work[pool.submit(partial.decode, *one)] = position
             for future in as_completed(work):
                 outcome = outcomes[work[future]] = future.result()

@@ -10,27 +10,26 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sambench.data.accounting import Account
 from sambench.data.assembling import assemble
 from sambench.data.decoding import Recipe
 from sambench.data.manifest import FORMAT_VERSION, LeftOut
-from sambench.data.partial import Entry, FileState, Partial, decode_all, open_partial
+from sambench.data.partial import FileState, decode_all, open_partial
 from sambench.data.prepared import Prepared, check_pixels, open_prepared, prepared_folder
 from sambench.data.problems import Problems
-from sambench.data.selection import NO_DROPS, Decoded, Drops, Selection, select
-from sambench.data.source import COMMON, Listing, Request, Setting, Source
-from sambench.data.writing import write_prepared
-from sambench.errors import DataError, UnpreparedError
+from sambench.data.source import COMMON, Listing, Progress, Request, Setting, Source
+from sambench.data.writing import NO_DROPS, Drops, select, write_prepared
+from sambench.errors import UnpreparedError
 from sambench.files.atomic import Room, free_bytes, replace_folder
 from sambench.files.claim import lock
-
-Progress = Callable[[int, int, str], None]
+from sambench.files.definition import plain
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,17 +65,10 @@ def prepare(
 ) -> Preparation:
     """Prepare a dataset, continue a preparation that was cut, or find it already done.
 
-    Args:
-        source: The dataset family.
-        request: Where its files are, and its settings.
-        root: Folder of the prepared datasets.
-        image_size: Side of the square images in pixels.
-        name: What to call it; the family's name unless told otherwise.
-        workers: Threads that decode; one for each core unless told otherwise.
-        skip_unreadable: Leave out missing and unreadable images, and record them.
-        drops: Which copies to leave out; recorded too.
-        on_start: Called before the first image, with what is to be done and the room it takes.
-        on_progress: Called with (done, total, file) after each image.
+    The `root` is the folder of the prepared datasets, the `name` that of the family unless told
+    otherwise; `workers` are threads, one for each core. With `skip_unreadable` missing and
+    unreadable images are left out, and recorded as the copies are that `drops` leaves out.
+    `on_start` is called before the first image, `on_progress` with (done, total, file) after each.
 
     Raises:
         DataError: If the listing is at fault, images are missing or unreadable, or another process
@@ -90,15 +82,24 @@ def prepare(
     source = replace(source, name=name or source.name)
     final = prepared_folder(root, source.name, image_size)
     states = np.array([_state(sample.path) for sample in listing.samples]).reshape(-1, 2)
-    key = _key(listing, states, request, image_size, drops, account)
+    recipe = recipe_of(request.options)
+    asked: dict[str, Any] = {
+        "format_version": FORMAT_VERSION,
+        "image_size": image_size,
+        "preprocessing": recipe.in_words,
+        "account": plain(account),
+        "options": _own(request.options),
+        "drops": asdict(drops),
+    }
+    asked["listing"] = _key(listing, states, asked)
     with lock(final, "preparing"):
-        prepared = _same(root, source.name, image_size, key)
-        if prepared and (skip_unreadable or not prepared.manifest["skipped"]):
+        prepared = _same(root, source.name, image_size, asked["listing"])
+        if prepared and (skip_unreadable or not prepared.manifest.skipped):
             return Preparation(prepared=prepared, reused=True)
         work = final.with_name(f".{final.name}.partial")
         if not work.exists():
             _outlook(root, listing, 0, image_size)  # what has no room leaves nothing
-        with open_partial(work, image_size, recipe_of(request.options)) as partial:
+        with open_partial(work, image_size, recipe) as partial:
             found = partial.find(listing.samples, states)
             resumed = sum(entry is not None for entry in found)
             on_start(_outlook(root, listing, resumed, image_size))
@@ -108,11 +109,9 @@ def prepare(
                     skipped.append(LeftOut(id=sample.id, file=sample.file, reason=outcome))
             if not skip_unreadable:
                 _refuse(skipped, listing.root)
-            selection = _select(listing, outcomes, partial, drops, request.progress)
-            asked = {"drops": asdict(drops), "options": _own(request.options), "listing": key}
-            done = work / "finished"
-            write_prepared(done, source, listing, selection, partial, account, skipped, asked)
-        replace_folder(done, final)
+            selection = select(listing, outcomes, partial, drops, request.progress)
+            write_prepared(work / "finished", source, listing, selection, partial, skipped, asked)
+        replace_folder(work / "finished", final)
         shutil.rmtree(work, ignore_errors=True)
         del listing, states, found, outcomes, selection, partial  # a long table takes their room
         return Preparation(prepared=open_prepared(root, source.name, image_size), resumed=resumed)
@@ -164,44 +163,10 @@ def _state(path: Path) -> FileState:
     return (status.st_size, status.st_mtime_ns)
 
 
-def _select(
-    listing: Listing,
-    outcomes: Sequence[Entry | str],
-    partial: Partial,
-    drops: Drops,
-    progress: Progress,
-) -> Selection:
-    """Group the images and leave out what was asked; stop if a class has lost all of them."""
-    pairs = zip(listing.samples, outcomes, strict=True)
-    decoded: Decoded = [(sample, one) for sample, one in pairs if isinstance(one, Entry)]
-    if not decoded:
-        raise DataError(f"no usable image in {listing.root}; give another folder")
-    selection = select(decoded, partial, drops, progress)
-    left = {sample.label for sample, _ in selection.kept}
-    for label in sorted({sample.label for sample, _ in selection.dropped} - left):
-        raise DataError(
-            f"no image of class {label!r} in {listing.root} is left without its copies; "
-            "leave out `--drop-conflicts` and look at `--audit`"
-        )
-    return selection
-
-
-def _key(
-    listing: Listing,
-    states: NDArray[np.int64],
-    request: Request,
-    image_size: int,
-    drops: Drops,
-    account: Account,
-) -> str:
+def _key(listing: Listing, states: NDArray[np.int64], asked: Mapping[str, Any]) -> str:
     """Return a sha256 over all that decides what is written."""
     key = {
-        "format_version": FORMAT_VERSION,
-        "image_size": image_size,
-        "preprocessing": recipe_of(request.options).in_words,
-        "account": account.to_dict(),
-        "options": _own(request.options),
-        "drops": asdict(drops),
+        **asked,
         "classes": listing.classes,
         "columns": listing.columns,
         "checksums": dict(listing.checksums),
@@ -216,11 +181,9 @@ def _key(
 
 def _same(root: Path, name: str, image_size: int, key: str) -> Prepared | None:
     """Return the dataset as prepared before, if it is whole and made from the same files."""
-    try:
+    with suppress(UnpreparedError):  # not there, or damaged: preparing anew is the remedy
         prepared = open_prepared(root, name, image_size)
-        if prepared.manifest["listing"] != key:
-            return None
-        check_pixels(prepared)
-    except UnpreparedError:
-        return None  # not there, or damaged: preparing anew is the remedy
-    return prepared
+        if prepared.manifest.listing == key:
+            check_pixels(prepared)
+            return prepared
+    return None

@@ -152,10 +152,8 @@ def check_pixels(prepared: Prepared) -> None:
         UnpreparedError: If one differs.
     """
     path, manifest = prepared.folder / IMAGES, prepared.manifest
-    status = path.stat()
-    state = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
     blocks = tuple(manifest.image_blocks)
-    if _pixels_sha256(path, state, in_blocks=bool(blocks)) != (blocks or (manifest.files[IMAGES],)):
+    if checksums_of(path, in_blocks=bool(blocks)) != (blocks or (manifest.files[IMAGES],)):
         raise UnpreparedError(
             f"{path} is damaged: its checksum is not the one that preparation wrote down; run "
             f"`{prepare_command(prepared.name, prepared.image_size)}` again, with the options that "
@@ -163,9 +161,15 @@ def check_pixels(prepared: Prepared) -> None:
         )
 
 
+def checksums_of(path: Path, *, in_blocks: bool) -> tuple[str, ...]:
+    """Return the sha256 of a file's blocks, or of the whole, read once for each state of it."""
+    status = path.stat()
+    state = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+    return _checksums(path, state, in_blocks=in_blocks)
+
+
 @lru_cache(maxsize=64)
-def _pixels_sha256(path: Path, state: tuple[int, ...], *, in_blocks: bool) -> tuple[str, ...]:
-    """Return the checksums of a file's blocks, or of the whole; `state` names what was read."""
+def _checksums(path: Path, state: tuple[int, ...], *, in_blocks: bool) -> tuple[str, ...]:
     with path.open("rb") as file:
         if not in_blocks:
             return (hashlib.file_digest(file, "sha256").hexdigest(),)

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 Fact = str | int | None
 Setting = bool | int | float | str
+Progress = Callable[[int, int, str], None]
+"""Called with (done, total, what) while files or images are worked through."""
+
 PARTS = ("train", "validation", "test")
 """Values of the fact "part": what the authors of a release meant an image for."""
 
@@ -50,24 +53,17 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class Listing:
-    """The images of one dataset as found on disk.
-
-    Attributes:
-        layout: One phrase that names the layout found, e.g. "GDPH/ and SYSUCC/ beside a workbook".
-        checksums: sha256 of each file that is not an image (workbook, CSV), by name.
-        missing: Ids that are listed but have no image file; preparation refuses or records them.
-        passed: Why a file, relative to the root, is not read, where more is known than its kind.
-    """
+    """The images of one dataset as found on disk."""
 
     root: Path  # folder that the samples' `file` is relative to
-    layout: str
+    layout: str  # one phrase that names it, e.g. "GDPH/ and SYSUCC/ beside a workbook"
     classes: tuple[str, ...]  # in label order
     samples: tuple[Sample, ...]  # in a fixed order that does not depend on the file system
     columns: tuple[str, ...] = ()  # names of the facts, in the order of `samples.csv`
     notes: tuple[str, ...] = ()  # oddities that were kept and should be known, one sentence each
-    checksums: Mapping[str, str] = field(default_factory=dict)
-    missing: tuple[str, ...] = ()
-    passed: Mapping[str, str] = field(default_factory=dict)
+    checksums: Mapping[str, str] = field(default_factory=dict)  # sha256 of each workbook or CSV
+    missing: tuple[str, ...] = ()  # ids that are listed but have no image file
+    passed: Mapping[str, str] = field(default_factory=dict)  # why a file is not read, where known
     unlisted: str = ""  # what all other images beside those that are read are, e.g. "masks"
 
 
@@ -125,11 +121,7 @@ COMMON = {
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What the user asked `prepare` for.
-
-    The options are complete (see `Source.resolve`); `progress` is called with (done, total, what)
-    while a source makes or reads files.
-    """
+    """What the user asked `prepare` for; the options are complete (see `Source.resolve`)."""
 
     table: Path | None = None  # workbook or CSV that lists the images, if one was named
     folder: Path | None = None  # that holds the images, if one was named
@@ -137,34 +129,29 @@ class Request:
     raw: Path = Path("data/raw")  # where a source that makes or downloads images puts them
     options: Mapping[str, Setting] = field(default_factory=dict)
     image_size: int | None = None  # side to be prepared at, for a source that has several
-    progress: Callable[[int, int, str], None] = lambda done, total, what: None
+    progress: Progress = lambda done, total, what: None  # while a source makes or reads files
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """A dataset family: registry entry of `sambench list datasets`.
 
-    Attributes:
-        scan: Finds the images on disk (or makes them) and returns the listing. Raises `DataError`
-            for files that are missing, damaged or at fault, all that are at once; `ConfigError` for
-            what cannot be asked of it; `StoreError` where the disk refuses what it makes.
-        classes: All that it can have, in label order; none where the user's files tell.
-        options: Settings of this source alone, by name.
-        releases: Images of each class or part ("all" where neither is known), release by release.
-        simulated: Its images are made on the spot, so a run that asks for them may make them.
+    `scan` finds the images on disk (or makes them) and returns the listing. It raises `DataError`
+    for files that are missing, damaged or at fault, all that are at once; `ConfigError` for what
+    cannot be asked of it; `StoreError` where the disk refuses what it makes.
     """
 
     name: str  # as on the command line
     summary: str  # one line: what it is and how many images
     scan: Callable[[Request], Listing]
     image_size: int  # side in pixels that `prepare` uses unless told otherwise
-    classes: tuple[str, ...] = ()
-    options: Mapping[str, Option] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()  # in label order; none where the user's files tell
+    options: Mapping[str, Option] = field(default_factory=dict)  # of this source alone
     obtain: str = ""  # where it comes from: what is downloaded, or what the user does by hand
     reference: str = ""  # the paper or data release to cite
     licence: str = ""  # what the release says about use
-    releases: tuple[Mapping[str, int], ...] = ()
-    simulated: bool = False
+    releases: tuple[Mapping[str, int], ...] = ()  # images of each class or part, or of "all"
+    simulated: bool = False  # made on the spot, so a run that asks for them may make them
 
     def resolve(self, given: Mapping[str, Setting | None]) -> dict[str, Setting]:
         """Complete the given options with their defaults.

@@ -1,30 +1,36 @@
 """Which images train, select and test: named, seeded, and the same on every machine.
 
 Images are ordered by a hash of seed and id, not by a random generator, so a split depends neither
-on the order of the files nor on a library's version.
+on the order of the files nor on a library's version. What was trained on is kept beside the data:
+`splits/<name>.csv` in the folder of a prepared dataset has the part of each image. It is written
+when a split is first used; whoever uses it again gets the same, or is told that it has changed.
 """
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sambench.data.prepared import Prepared
-from sambench.errors import ConfigError, DataError, did_you_mean, shown
+from sambench.data.source import PARTS
+from sambench.errors import ConfigError, DataError, SambenchWarning, StoreError, did_you_mean, shown
+from sambench.files.atomic import write_bytes
 
 Indices = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
-TEST_FRACTION = 0.2
-"""The papers' 80/20 hold-out."""
-
+TEST_FRACTION = 0.2  # the papers' 80/20 hold-out
 NAMES = ("holdout", "folds", "authors", "kfold-K", "grouped-K", "patient-K", "centre:NAME")
-MOST_FOLDS = 1000
-"""Far more than anybody trains on."""
+MOST_FOLDS = 1000  # far more than anybody trains on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,38 +132,39 @@ def deal(population: Population, folds: int, seed: int) -> Indices:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Leak:
-    """Images tested, and those of them of whose `group` (a patient, or copies) others train."""
+class Tear:
+    """How many images a split tests over its folds, and how many of them are `leaked`.
 
+    Of their group (a copy, or their patient) others are in the training part.
+    """
+
+    split: str
     test: int
-    group: int
+    leaked: int
 
 
-def find_leak(population: Population, name: str, folds: Sequence[int | None], *, seed: int) -> Leak:
+def find_tear(population: Population, name: str, folds: Sequence[int | None], *, seed: int) -> Tear:
     """Count the images that are tested while others of their group train; see `make_split`."""
     _, group = np.unique(population.groups, return_inverse=True)
-    test = leaked = 0
-    for fold in folds:
-        parts = make_split(population, name, fold=fold, seed=seed, validation=0)
-        test += len(parts.test)
-        leaked += int(np.isin(group[parts.test], group[parts.train]).sum())
-    return Leak(test=test, group=leaked)
+    made = [make_split(population, name, fold=fold, seed=seed, validation=0) for fold in folds]
+    leaked = sum(int(np.isin(group[one.test], group[one.train]).sum()) for one in made)
+    return Tear(split=name, test=sum(len(one.test) for one in made), leaked=leaked)
 
 
 def leak_warning(
     population: Population, name: str, folds: Sequence[int | None], *, seed: int
 ) -> Iterator[str]:
     """Yield one line if a split leaks, with the split that does not; see `make_split`."""
-    leak = find_leak(population, name, folds, seed=seed)
-    if not leak.group:
+    tear = find_tear(population, name, folds, seed=seed)
+    if not tear.leaked:
         return
     groups, patients = len(set(population.groups)), population.facts.get("patient", [""])
     remedy = "patient-5" if all(patients) else "grouped-5"
     remedy = remedy if groups >= 5 else f"grouped-{max(2, groups)}"
     what = "a patient or a copy" if any(patients) else "a copy"
     yield (
-        f"split {name}: {leak.group:,} of {leak.test:,} test images "
-        f"({leak.group / leak.test:.1%}) share {what} with training, so its accuracy is too "
+        f"split {name}: {tear.leaked:,} of {tear.test:,} test images "
+        f"({tear.leaked / tear.test:.1%}) share {what} with training, so its accuracy is too "
         f"good; `--set split={remedy}` keeps them together"
     )
 
@@ -178,6 +185,39 @@ def folds_of(name: str) -> tuple[int, ...] | None:
     raise ConfigError(
         f"unknown split {shown(name)}{did_you_mean(name, NAMES)}; splits: {', '.join(NAMES)}"
     )
+
+
+def stored_split(
+    prepared: Prepared, name: str, *, fold: int | None, seed: int, validation: float
+) -> tuple[Split, str]:
+    """Return a split (`make_split`) and the sha256 of its file, which is written if there is none.
+
+    Raises:
+        ConfigError: If there is no such split or fold.
+        DataError: If the data lack what it needs, or the file says otherwise.
+    """
+    split = make_split(Population.of(prepared), name, fold=fold, seed=seed, validation=validation)
+    path = split_path(prepared.folder, name, fold=fold, seed=seed, validation=validation)
+    data = _as_csv(prepared, split)
+    if not path.exists():
+        try:
+            write_bytes(path, data)
+        except StoreError as error:  # data that many share are often read-only, and can be used so
+            warnings.warn(f"the split is not kept: {error}", SambenchWarning, stacklevel=2)
+    elif path.read_bytes() != data:
+        raise DataError(
+            f"{path} says otherwise than split {name} of these data: it was changed, or another "
+            "version of sambench made it; move it away to go on with the split as it is now"
+        )
+    return split, hashlib.sha256(data).hexdigest()
+
+
+def split_path(folder: Path, name: str, *, fold: int | None, seed: int, validation: float) -> Path:
+    """Return the file of a split: each setting that decides it is in the name."""
+    parts = [quote(name, safe=""), f"s{seed}"]
+    parts += [f"f{fold}"] if fold is not None else []
+    parts += [f"v{validation:g}"] if validation else []
+    return folder / "splits" / f"{'-'.join(parts)}.csv"
 
 
 def _test_mask(population: Population, name: str, fold: int | None, seed: int) -> Mask:
@@ -255,3 +295,13 @@ def _grouped(
 def _order(keys: Sequence[str], seed: int, axis: str) -> Indices:
     digests = [hashlib.sha256(f"{axis}:{seed}:{key}".encode()).hexdigest() for key in keys]
     return np.array(sorted(range(len(keys)), key=digests.__getitem__), dtype=np.int64)
+
+
+def _as_csv(prepared: Prepared, split: Split) -> bytes:
+    part_of = dict.fromkeys(range(len(prepared)), "")
+    for part in PARTS:
+        part_of.update(dict.fromkeys(getattr(split, part).tolist(), part))
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows((("id", "part"), *zip(prepared.ids, part_of.values(), strict=True)))
+    return text.getvalue().encode()

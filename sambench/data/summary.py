@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from sambench.data.accounting import grouped_reasons, pages_passed, sentences
+from sambench.data.assembling import grouped_reasons, pages_passed, sentences
 from sambench.data.audit.copies import groups_of
 from sambench.data.prepared import Prepared
 from sambench.data.source import Fact
@@ -23,7 +23,7 @@ Counts = Mapping[str, int]
 class Duplicates:
     """How many groups of files are identical byte for byte, and how many differ in label.
 
-    `examples` has two ids of different label from each of the first conflicting groups.
+    `examples` has two ids of different label from each of the first two conflicting groups.
     """
 
     groups: int
@@ -60,7 +60,7 @@ class Summary:
     notes: tuple[str, ...]
     skipped: tuple[tuple[str, str], ...]  # (image, reason) of each that cannot be used
     dropped: tuple[tuple[str, str], ...]  # of those left out by choice
-    account: Mapping[str, Any]  # what became of every file (`accounting.Account`)
+    account: Mapping[str, Any]  # what became of every file (`manifest.Account`)
     pages: Mapping[str, int]  # number of pages of each file of which the first was read
     warnings: tuple[str, ...]  # what should be known before training on it, one line each
     fingerprint: str
@@ -87,7 +87,7 @@ def summarize(prepared: Prepared) -> Summary:
         notes=tuple(manifest.notes),
         skipped=tuple((image.file or image.id, image.reason) for image in manifest.skipped),
         dropped=tuple((image.id, image.reason) for image in manifest.dropped),
-        account=manifest.account.to_dict() if manifest.account else {},
+        account=plain(manifest.account) if manifest.account else {},
         pages=manifest.pages,
         warnings=tuple(_warnings(prepared)),
         fingerprint=prepared.fingerprint,
@@ -98,7 +98,7 @@ def _warnings(prepared: Prepared) -> Iterator[str]:
     """Yield what was not read or left out, and whether the usual split would leak."""
     manifest = prepared.manifest
     if manifest.account:
-        yield from sentences(manifest.account.to_dict())
+        yield from sentences(plain(manifest.account))
     if pages := pages_passed(manifest.pages):
         yield f"passed over: {pages}; `--pages all` reads them"
     yield from grouped_reasons([*map(plain, manifest.skipped), *map(plain, manifest.dropped)])
@@ -110,7 +110,7 @@ def _warnings(prepared: Prepared) -> Iterator[str]:
 
 
 def find_duplicates(
-    checksums: Sequence[Fact], ids: Sequence[str], labels: Sequence[str], examples: int = 2
+    checksums: Sequence[Fact], ids: Sequence[str], labels: Sequence[str]
 ) -> Duplicates:
     """Count groups of equal checksums, and those among them whose labels disagree."""
     groups = groups_of(checksums)
@@ -123,7 +123,7 @@ def find_duplicates(
         groups=len(groups),
         images=sum(map(len, groups)),
         conflicting=len(pairs),
-        examples=tuple(pairs[:examples]),
+        examples=tuple(pairs[:2]),
     )
 
 

@@ -16,25 +16,18 @@ from sambench.data.problems import Problems, some
 from sambench.errors import DataError, did_you_mean
 
 Grid = list[Sequence[object]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """One row: its number as a spreadsheet shows it, and its cells by column, None where blank."""
-
-    number: int
-    cells: Mapping[str, str | None]
+Row = Mapping[str, str | None]  # the cells of a row by column, None where blank
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A table as text, without its empty rows; `place` names it in messages."""
+    """A table as text, without its empty rows, by their numbers as a spreadsheet shows them."""
 
     path: Path
-    place: str
+    place: str  # names it in messages
     sha256: str
     columns: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: Mapping[int, Row]
 
     def find(self, *names: str) -> str | None:
         """Return the first of the names that is a column's, whatever its case, as spelled here."""
@@ -75,18 +68,18 @@ def read_table(path: Path, sheet: str | None = None) -> Table:
     twice = [name for name, count in Counter(map(_plain, header)).items() if name and count > 1]
     if twice:
         raise DataError(f"columns of one name in {place}: {some(twice)}; rename one of each")
-    rows = []
+    rows = {}
     for number, line in enumerate(grid[1:], start=2):
         told = zip_longest(header, map(_text, line[: len(header)]))
         cells = {str(column): text for column, text in told if column}
         if any(text is not None for text in cells.values()):
-            rows.append(Row(number=number, cells=cells))
+            rows[number] = cells
     return Table(
         path=path,
         place=place,
         sha256=hashlib.sha256(data).hexdigest(),
         columns=tuple(filter(None, header)),
-        rows=tuple(rows),
+        rows=rows,
     )
 
 
@@ -98,35 +91,35 @@ def labelled_rows(
     problems: Problems,
     *,
     id_of: Callable[[str], str] = str,
-) -> dict[str, tuple[str, Row]]:
-    """Return class and row of each id; what is wrong with a row goes to `problems`.
+) -> dict[str, tuple[str, int]]:
+    """Return class and row number of each id; what is wrong with a row goes to `problems`.
 
     Ids may be names of files, of which `id_of` makes ids, and class names in any case.
     """
     spelled = {label.casefold(): label for label in classes}
-    rows: dict[str, tuple[str, Row]] = {}
-    for row in table.rows:
-        cell, label = row.cells[id_column], row.cells[label_column]
+    rows: dict[str, tuple[str, int]] = {}
+    for number, row in table.rows.items():
+        cell, label = row[id_column], row[label_column]
         if cell is None:
-            problems.add(f"rows of {table.path} without an id", str(row.number), "fill it in")
+            problems.add(f"rows of {table.path} without an id", str(number), "fill it in")
             continue
         id = id_of(cell)
         if _plain(label) not in spelled:
             kind = f"labels in {table.path} that are none of the classes {', '.join(classes)}"
-            problems.add(kind, f"{id} has {label!r} (row {row.number})", "correct them")
+            problems.add(kind, f"{id} has {label!r} (row {number})", "correct them")
         elif id in rows:
-            thing = f"{id} (rows {rows[id][1].number} and {row.number})"
+            thing = f"{id} (rows {rows[id][1]} and {number})"
             problems.add(f"ids twice in {table.path}", thing, "delete one row of each")
         else:
-            rows[id] = (spelled[_plain(label)], row)
+            rows[id] = (spelled[_plain(label)], number)
     return rows
 
 
-def read_fold(row: Row, column: str, name: str, table: Table, problems: Problems) -> int | None:
+def read_fold(table: Table, number: int, column: str, name: str, problems: Problems) -> int | None:
     """Return the fold of a row; one that is no integer becomes a problem."""
-    fold = whole_number(row.cells[column])
+    fold = whole_number(table.rows[number][column])
     if fold is None:
-        thing = f"{name} has {row.cells[column]!r} (row {row.number})"
+        thing = f"{name} has {table.rows[number][column]!r} (row {number})"
         problems.add(f"folds in {table.path} that are no integer", thing, "give a whole number")
     return fold
 

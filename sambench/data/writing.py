@@ -1,13 +1,12 @@
-"""Writes the prepared format (`prepared.py` reads it)."""
+"""Selects which images are kept, says which belong together, and writes the prepared format."""
 
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,9 @@ import numpy as np
 import PIL
 
 import sambench
-from sambench.data.accounting import Account
+from sambench.data.audit.copies import Copies, find_copies, join
+from sambench.data.audit.looks import look
 from sambench.data.manifest import (
-    BLOCK_BYTES,
     FORMAT_VERSION,
     IMAGES,
     MANIFEST,
@@ -27,16 +26,112 @@ from sambench.data.manifest import (
     fingerprint,
 )
 from sambench.data.partial import Entry, Partial
-from sambench.data.prepared import FIXED_COLUMNS
+from sambench.data.prepared import FIXED_COLUMNS, checksums_of
 from sambench.data.problems import some
-from sambench.data.selection import TOGETHER, Selection
-from sambench.data.source import PARTS, Fact, Listing, Sample, Source
+from sambench.data.source import PARTS, Fact, Listing, Progress, Sample, Source
+from sambench.errors import DataError
 from sambench.files.atomic import replacing, write_json
-from sambench.files.checksums import sha256_of
 from sambench.files.definition import build, plain
 
+TOGETHER = ("patient",)  # facts whose images belong together, besides copies
 FIXED = {"part": "of the authors' parts", "fold": "folds"}
 """Facts that say which images train and which test."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drops:
+    """What the user chose to leave out; of copies, those that are identical or certain."""
+
+    conflicts: bool = False  # images that have a copy of another label: which is right is unknown
+    duplicates: bool = False  # images that have a copy of the same label among those before them
+
+
+NO_DROPS = Drops()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """The images to write and those left out; `possible` copies are left to the eye.
+
+    The group of an image is the id of the first image that it is a copy of, or shares the patient
+    with, through any chain of these, since a chain cut anywhere by a split leaks.
+    """
+
+    kept: Sequence[tuple[Sample, Entry]]
+    groups: tuple[str, ...]
+    dropped: tuple[tuple[Sample, str], ...]
+    possible: int = 0
+
+
+def select(
+    listing: Listing,
+    outcomes: Sequence[Entry | str],
+    partial: Partial,
+    drops: Drops,
+    progress: Progress,
+) -> Selection:
+    """Find the copies among the decoded images, leave out what was asked, group the others.
+
+    Raises:
+        DataError: If there is no usable image, or a class has lost all of its images.
+    """
+    pairs = zip(listing.samples, outcomes, strict=True)
+    decoded = [(sample, one) for sample, one in pairs if isinstance(one, Entry)]
+    if not decoded:
+        raise DataError(f"no usable image in {listing.root}; give another folder")
+    samples = [sample for sample, _ in decoded]
+    copies = find_copies(
+        look(partial.read(entry) for _, entry in decoded),
+        [entry.sha256 for _, entry in decoded],
+        progress,
+    )
+    reasons = dict(_reasons(samples, copies, drops))
+    together = join(len(samples), [*_links(samples, copies)])
+    kept = [position for position in range(len(samples)) if position not in reasons]
+    left = {samples[position].label for position in kept}
+    for label in sorted({samples[position].label for position in reasons} - left):
+        raise DataError(
+            f"no image of class {label!r} in {listing.root} is left without its copies; "
+            "leave out `--drop-conflicts` and look at `--audit`"
+        )
+    names: dict[int, str] = {}
+    for position in kept:
+        names.setdefault(int(together[position]), samples[position].id)
+    return Selection(
+        kept=[decoded[position] for position in kept],
+        groups=tuple(names[int(together[position])] for position in kept),
+        dropped=tuple((samples[position], reason) for position, reason in sorted(reasons.items())),
+        possible=len(copies.possible),
+    )
+
+
+def _links(samples: Sequence[Sample], copies: Copies) -> Iterator[tuple[int, int]]:
+    for position, first in enumerate(copies.family.tolist()):
+        yield first, position
+    for fact in TOGETHER:
+        firsts: dict[Hashable, int] = {}
+        for position, sample in enumerate(samples):
+            if sample.facts.get(fact) is not None:
+                yield firsts.setdefault(sample.facts[fact], position), position
+
+
+def _reasons(samples: Sequence[Sample], copies: Copies, drops: Drops) -> Iterator[tuple[int, str]]:
+    """Yield the positions to leave out; only an image's own copies count, never their copies."""
+    partners = copies.partners()
+    gone: set[int] = set()
+    for position in sorted(partners):
+        label = samples[position].label
+        against = sorted(p for p in partners[position] if samples[p].label != label)
+        same = sorted(p for p in partners[position] - gone if samples[p].label == label)
+        if drops.conflicts and against:
+            them = sorted([position, *against])
+            ids = some([f"{samples[i].id} ({samples[i].label})" for i in them], limit=6)
+            yield position, f"copies with conflicting labels: {ids}"
+        elif drops.duplicates and same and same[0] < position:
+            yield position, f"a copy of {samples[same[0]].id}"
+        else:
+            continue
+        gone.add(position)
 
 
 class _Written(Manifest, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -49,19 +144,19 @@ def write_prepared(
     listing: Listing,
     selection: Selection,
     partial: Partial,
-    account: Account,
     skipped: Sequence[LeftOut],
     asked: Mapping[str, Any],
 ) -> None:
     """Write the images and samples that were selected and, last, the manifest.
 
-    `asked` is what the manifest keeps of the request: its drops, options and listing.
+    `asked` is what the manifest keeps of the request: its account, drops, options and listing.
     """
     samples = [sample for sample, _ in selection.kept]
     entries = [entry for _, entry in selection.kept]
     channels = max(entry.channels for entry in entries)
-    images, blocks = _write_images(folder / IMAGES, entries, partial, channels)
-    files = {SAMPLES: _write_samples(folder / SAMPLES, selection, listing.columns), IMAGES: images}
+    _write_images(folder / IMAGES, entries, partial, channels)
+    _write_samples(folder / SAMPLES, selection, listing.columns)
+    files = {name: checksums_of(folder / name, in_blocks=False)[0] for name in (SAMPLES, IMAGES)}
     labels = Counter(sample.label for sample in samples)
     recipe = replace(partial.recipe, depth=max(entry.depth for entry in entries))
     peak, depth = max((entry.peak, entry.depth) for entry in entries)
@@ -90,7 +185,7 @@ def write_prepared(
         "licence": source.licence,
         "checksums": dict(listing.checksums),
         "notes": [*listing.notes, *notes_on(samples), *([deep] if peak else [])],
-        "account": account.to_dict(),
+        "account": asked["account"],
         "pages": {s.file: e.frames for s, e in selection.kept if e.frames > 1 and not paged},
         "skipped": [plain(image) for image in skipped],
         "possible_copies": selection.possible,
@@ -102,7 +197,7 @@ def write_prepared(
         "written_by": {"sambench": sambench.__version__, "pillow": PIL.__version__},
         "listing": asked["listing"],
         "files": files,
-        "image_blocks": blocks,
+        "image_blocks": checksums_of(folder / IMAGES, in_blocks=True),
         "changed": partial.recipe.changed,
         "fingerprint": fingerprint(files[SAMPLES], files[IMAGES], partial.recipe.changed),
     }
@@ -130,47 +225,22 @@ def notes_on(samples: Sequence[Sample]) -> Iterator[str]:
         yield f"{len(sides):,} patients or groups"
 
 
-def _write_samples(path: Path, selection: Selection, columns: Sequence[str]) -> str:
-    """Write `samples.csv` and return its sha256."""
-    checksum, line = hashlib.sha256(), io.StringIO(newline="")
-    writer = csv.writer(line, lineterminator="\n")
+def _write_samples(path: Path, selection: Selection, columns: Sequence[str]) -> None:
     with replacing(path) as file:
-
-        def write(*cells: Fact) -> None:
-            writer.writerow(cells)
-            data = line.getvalue().encode()
-            line.seek(0)
-            line.truncate()
-            checksum.update(data)
-            file.write(data)
-
-        write(*FIXED_COLUMNS, *columns)
+        text = io.TextIOWrapper(file, "utf-8", newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow((*FIXED_COLUMNS, *columns))
         for (sample, entry), group in zip(selection.kept, selection.groups, strict=True):
             of_file = (entry.sha256, entry.size, entry.width, entry.height, entry.mode)
             facts = (sample.facts.get(column) for column in columns)
-            write(sample.id, sample.file, sample.label, group, *of_file, *facts)
-    return checksum.hexdigest()
+            writer.writerow((sample.id, sample.file, sample.label, group, *of_file, *facts))
+        text.detach()
 
 
-def _write_images(
-    path: Path, entries: Sequence[Entry], partial: Partial, channels: int
-) -> tuple[str, list[str]]:
-    """Write `images.npy`; return the sha256 of the whole and of each block."""
+def _write_images(path: Path, entries: Sequence[Entry], partial: Partial, channels: int) -> None:
     shape = (partial.image_size, partial.image_size, channels)
-    header = io.BytesIO()
-    description = {"descr": "|u1", "fortran_order": False, "shape": (len(entries), *shape)}
-    np.lib.format.write_array_header_1_0(header, description)
-    whole, blocks, rest = hashlib.sha256(), [], bytearray(header.getvalue())
+    header = {"descr": "|u1", "fortran_order": False, "shape": (len(entries), *shape)}
     with replacing(path) as file:
-        file.write(rest)
+        np.lib.format.write_array_header_1_0(file, header)
         for entry in entries:
-            pixels = np.broadcast_to(partial.read(entry), shape).tobytes()
-            file.write(pixels)
-            rest += pixels
-            while len(rest) >= BLOCK_BYTES:
-                block = bytes(rest[:BLOCK_BYTES])
-                del rest[:BLOCK_BYTES]
-                whole.update(block)
-                blocks.append(sha256_of(block))
-    whole.update(rest)
-    return whole.hexdigest(), [*blocks, *([sha256_of(bytes(rest))] if rest else [])]
+            file.write(np.broadcast_to(partial.read(entry), shape).tobytes())

@@ -10,12 +10,11 @@ import numpy as np
 import torch
 
 from sambench.config.run_config import RunConfig
+from sambench.data.augment import Labels, with_wrong_labels
 from sambench.data.batches import Images, Scaling
 from sambench.data.decoding import Recipe
-from sambench.data.noise import Labels, with_wrong_labels
 from sambench.data.prepared import Prepared, check_pixels, open_prepared
-from sambench.data.splits import Indices, Split
-from sambench.data.stored_splits import stored_split
+from sambench.data.splits import Indices, Split, stored_split
 from sambench.models.model import IMAGENET, find_model
 
 

@@ -98,12 +98,6 @@ def test_in_order_yields_everything_once() -> None:
     assert torch.equal(together, images(array).batch(torch.arange(5))[0])
 
 
-@pytest.mark.parametrize(("limit", "sizes"), [(3, [2, 1]), (4, [2, 2]), (99, [2, 2, 1])])
-def test_in_order_up_to_a_limit(limit: int, sizes: list[int]) -> None:
-    batches = images(pixels(5)).in_order(2, limit)
-    assert [len(labels) for _, labels in batches] == sizes
-
-
 def test_a_batch_is_a_copy() -> None:
     array = pixels()
     part = images(array)

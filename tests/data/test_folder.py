@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from sambench.data.class_folders import misspelled
+from sambench.data.family import misspelled
 from sambench.data.preparation import prepare
 from sambench.data.source import Request, sources
 from sambench.errors import ConfigError, DataError

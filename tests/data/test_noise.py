@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sambench.data.noise import with_wrong_labels
+from sambench.data.augment import with_wrong_labels
 
 IDS = [f"image{number}" for number in range(3000)]
 

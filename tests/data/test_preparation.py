@@ -153,7 +153,7 @@ def test_a_flipped_bit_of_the_pixels_is_mended_from_the_source(bus_folder, old):
 
 
 def test_every_block_of_the_pixels_has_a_checksum(bus_folder, monkeypatch):
-    monkeypatch.setattr("sambench.data.writing.BLOCK_BYTES", 1000)
+    monkeypatch.setattr("sambench.data.prepared.BLOCK_BYTES", 1000)
     prepared = run(bus_folder(IDS)).prepared
     pixels = (prepared.folder / "images.npy").read_bytes()
     parts = [pixels[start : start + 1000] for start in range(0, len(pixels), 1000)]

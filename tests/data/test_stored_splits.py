@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-import sambench.data.stored_splits as module
+from sambench.data import splits as module
 from sambench.data.prepared import Prepared, open_prepared
-from sambench.data.splits import Population, make_split
-from sambench.data.stored_splits import split_path, stored_split
+from sambench.data.splits import Population, make_split, split_path, stored_split
 from sambench.errors import DataError, SambenchWarning, StoreError
 
 

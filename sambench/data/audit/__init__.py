@@ -1,4 +1,1 @@
-"""What is wrong with a dataset: copies, contradictory labels, shortcuts to the class.
-
-One question to a file; `examine.py` asks them all, `pages.py` says what was found.
-"""
+"""What is wrong with a dataset: one question to a file; `examine.py` asks them all."""

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,29 +28,21 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from sambench.data.audit.looks import SIDE, Looks
+from sambench.data.source import Progress
 
 Integers = NDArray[np.int64]
 Groups = tuple[tuple[int, ...], ...]
-Progress = Callable[[int, int, str], None]
 
 NEAR, FAR = 8, 16
 """Bits of the perceptual hash that may differ between candidates: at least and at most so many."""
 
-EXPECTED = 0.01
-"""False pairs expected among all pairs of a set, where none is a copy."""
-
-POSSIBLE = 0.6
-"""Correlation from which a pair within `NEAR` bits is possibly a copy."""
-
+EXPECTED = 0.01  # false pairs expected among all pairs of a set, where none is a copy
+POSSIBLE = 0.6  # correlation from which a pair within `NEAR` bits is possibly a copy
 UNKNOWN_NULL, LEAST_NULL = 0.8, 500
 """The bar of a set with fewer pairs than this: too few to tell what unlike images are like."""
 
-FLOOR = 0.4
-"""Least bar of all."""
-
-SHIFT = 3
-"""Pixels of a thumbnail of `SIDE` that a copy may be shifted by: 5 % of the side."""
-
+FLOOR = 0.4  # least bar of all
+SHIFT = 3  # pixels of a thumbnail of `SIDE` that a copy may be shifted by: 5 % of the side
 MOST_POSSIBLE = 1000
 
 _SAMPLE, _NULL, _BLOCK, _TOLD = 300_000, 4000, 256, 4096
@@ -72,39 +64,28 @@ class Pair:
 class Copies:
     """All copies in a dataset.
 
-    Attributes:
-        certain: Pairs beyond the bar; of images with the same pixels only the first takes part.
-        bars: Correlation of fine structure that is certain in this set, by how many bits of the
-            hashes differ, up to those that were compared.
-        family: (N,) position of the first image that this one is an identical or certain copy of,
-            through any chain: what must be on one side of a split.
+    The family of an image, (N,), is the position of the first image that it is an identical or
+    certain copy of, through any chain: what must be on one side of a split.
     """
 
     same_file: Groups  # groups of positions of byte-identical files
     same_pixels: Groups  # groups of positions of images with the same pixels
-    certain: tuple[Pair, ...]
+    certain: tuple[Pair, ...]  # beyond the bar; of the same pixels only the first takes part
     possible: tuple[Pair, ...]  # the most alike of the pairs below it that resemble copies
-    bars: tuple[float, ...]
+    bars: tuple[float, ...]  # correlation of fine structure that is certain, by bits that differ
     family: Integers
-
-    def families(self) -> Groups:
-        """Return the positions of all images that have a copy, family by family."""
-        return groups_of(self.family.tolist())
 
     def partners(self) -> dict[int, set[int]]:
         """Return for each image its copies, identical or certain, without going along chains."""
-        found: dict[int, set[int]] = {}
+        same: dict[int, set[int]] = {}
         for group in (*self.same_file, *self.same_pixels):
             for position in group:
-                found.setdefault(position, set()).update(group)
-        same = {position: tuple(others) for position, others in found.items()}
+                same.setdefault(position, set()).update(group)
+        found = {position: {*others} for position, others in same.items()}
         for pair in self.certain:
-            firsts = same.get(pair.first, (pair.first,))
-            seconds = same.get(pair.second, (pair.second,))
-            for first in firsts:
-                found.setdefault(first, set()).update(seconds)
-            for second in seconds:
-                found.setdefault(second, set()).update(firsts)
+            for one, other in ((pair.first, pair.second), (pair.second, pair.first)):
+                for position in same.get(one, (one,)):
+                    found.setdefault(position, set()).update(same.get(other, (other,)))
         return {position: others - {position} for position, others in found.items()}
 
 

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sambench.data.audit.copies import Copies, Groups, Pair, Progress, find_copies
+from sambench.data.audit.copies import Copies, Groups, Pair, find_copies, groups_of
 from sambench.data.audit.facts import Facts, Leak, Shortcut, file_facts, find_leaks, find_shortcuts
 from sambench.data.audit.looks import look
 from sambench.data.prepared import Prepared
-from sambench.data.splits import Population, find_leak
+from sambench.data.source import Progress
+from sambench.data.splits import Population, Tear, find_tear
 
 VERSION = 2
 SAME_FILE, SAME_PIXELS, NEAR = "same file", "same pixels", "nearly the same"
@@ -33,18 +34,6 @@ class Link:
     kind: str  # SAME_FILE, SAME_PIXELS, NEAR (certain) or POSSIBLE
     distance: int = 0  # bits of the perceptual hash that differ
     correlation: float = 1.0  # of their fine structure
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tear:
-    """How many images a split tests over all its folds, and for how many it leaks.
-
-    Those `leaked` have a copy or their patient in the training part.
-    """
-
-    split: str
-    test: int
-    leaked: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +120,7 @@ def examine(prepared: Prepared, progress: Progress = lambda done, total, what: N
         links=tuple(link for link in links if link.kind == NEAR),
         possible=tuple(link(pair, POSSIBLE) for pair in copies.possible),
         bars=tuple(round(bar, 4) for bar in copies.bars),
-        families=ids(copies.families()),
+        families=ids(groups_of(copies.family.tolist())),
         conflicts=tuple(link for link in reversed(links) if len(set(link.labels)) > 1),
         tears=tuple(_tears(prepared)),
         shortcuts=find_shortcuts(prepared),
@@ -175,8 +164,7 @@ def _tears(prepared: Prepared) -> Iterator[Tear]:
     if len(set(prepared.groups)) >= GROUPED:
         splits.append((f"grouped-{GROUPED}", range(1, GROUPED + 1)))
     for name, folds in splits:
-        leak = find_leak(population, name, folds, seed=0)
-        yield Tear(split=name, test=leak.test, leaked=leak.group)
+        yield find_tear(population, name, folds, seed=0)
 
 
 def _burned(prepared: Prepared, facts: Facts) -> Iterator[Burned]:

@@ -26,9 +26,7 @@ Labels = NDArray[np.int64]
 DEPTH, FOLDS = 2, 5
 WHITE, BLACK = 250, 5
 
-FLAT = 8
-"""Grey levels that a line of a flat border spans at most: JPEG's noise."""
-
+FLAT = 8  # grey levels that a line of a flat border spans at most: JPEG's noise
 DARK, DARK_SHARE, BRIGHT = 16, 0.8, 150
 """A line of a margin has this share of pixels at most so dark; a mark is at least so bright."""
 
@@ -162,13 +160,6 @@ def find_leaks(prepared: Prepared, facts: Facts) -> tuple[Leak, ...]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Leaf:
-    """The class of all that gets here."""
-
-    label: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class Fork:
     """A question: at most `threshold` in column `feature` goes to `below`, the rest to `above`."""
 
@@ -178,7 +169,7 @@ class Fork:
     above: Tree
 
 
-Tree = Leaf | Fork
+Tree = int | Fork  # a question, or the class of all that gets here
 
 
 def grow(features: Features, labels: Labels, depth: int) -> Tree:
@@ -186,7 +177,7 @@ def grow(features: Features, labels: Labels, depth: int) -> Tree:
     counts = np.bincount(labels)
     found = _best(features, labels) if depth and (counts > 0).sum() > 1 else None
     if found is None:
-        return Leaf(label=int(counts.argmax()))
+        return int(counts.argmax())
     feature, threshold = found
     low = features[:, feature] <= threshold
     return Fork(
@@ -199,8 +190,8 @@ def grow(features: Features, labels: Labels, depth: int) -> Tree:
 
 def classify(tree: Tree, features: Features) -> Labels:
     """Return the class that a tree gives to each row, shape (N,)."""
-    if isinstance(tree, Leaf):
-        return np.full(len(features), tree.label, dtype=np.int64)
+    if isinstance(tree, int):
+        return np.full(len(features), tree, dtype=np.int64)
     low = features[:, tree.feature] <= tree.threshold
     return np.where(low, classify(tree.below, features), classify(tree.above, features))
 
@@ -220,12 +211,13 @@ def cross_validated_accuracy(
 def in_words(tree: Tree, features: Sequence[str], classes: Sequence[str]) -> str:
     """Return a tree as one sentence.
 
-    >>> in_words(Fork(feature=0, threshold=3, below=Leaf(label=0), above=Leaf(label=1)),
-    ...          ["width"], ["benign", "malignant"])
+    >>> in_words(
+    ...     Fork(feature=0, threshold=3, below=0, above=1), ["width"], ["benign", "malignant"]
+    ... )
     'width <= 3: benign, else malignant'
     """
-    if isinstance(tree, Leaf):
-        return classes[tree.label]
+    if isinstance(tree, int):
+        return classes[tree]
     parts = [in_words(part, features, classes) for part in (tree.below, tree.above)]
     if parts[0] == parts[1]:
         return parts[0]

@@ -17,9 +17,7 @@ from scipy.ndimage import gaussian_filter
 
 Pixels = NDArray[np.uint8]
 
-SIDE = 64
-"""Side of a thumbnail, large enough to show speckle; smaller images keep their own side."""
-
+SIDE = 64  # side of a thumbnail, large enough to show speckle; smaller images keep their own side
 FINE_SIGMA = 2.0
 """What is left of a thumbnail without its Gaussian blur of this SD is its fine structure: that is
 the image's own, whereas any two chest X-rays share their broad light and dark."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,26 +64,24 @@ def in_markdown(audit: Audit) -> str:
 
 def sections(audit: Audit) -> tuple[Section, ...]:
     """Return the audit, question by question."""
+    tears = [
+        (t.split, str(t.test), str(t.leaked), _percent(t.leaked / t.test)) for t in audit.tears
+    ]
+    edges = [(b.label, *map(_percent, (b.border, b.margin, b.marks))) for b in audit.burned]
     found = (
         Section(title="Copies", text=tuple(_copies(audit))),
         _conflicts(audit),
         _table(
             "What splits tear apart",
             ("split", "images tested", "with a copy or their patient in training", "share"),
-            (
-                (t.split, str(t.test), str(t.leaked), _percent(t.leaked / t.test))
-                for t in audit.tears
-            ),
+            tears,
         ),
         *_shortcuts(audit),
         _leaks(audit),
         _table(
             "Burned-in edges, share of the images",
             ("class", "flat border", "dark margin", "marks in a dark margin"),
-            (
-                (one.label, _percent(one.border), _percent(one.margin), _percent(one.marks))
-                for one in audit.burned
-            ),
+            edges,
         ),
         _table(
             "Left out by choice",
@@ -99,15 +97,14 @@ def sections(audit: Audit) -> tuple[Section, ...]:
 def _table(
     title: str,
     headings: tuple[str, ...],
-    rows: Iterable[tuple[str, ...]],
+    rows: Sequence[tuple[str, ...]],
     *text: str,
     most: int | None = None,
 ) -> Section:
     """Return a section that says nothing where there are no rows."""
-    rows = tuple(rows)
     more = (f"The first {most}; audit.json has all.",) if most and len(rows) > most else ()
     said = (*text, *more) if rows else ()
-    return Section(title=title, text=said, headings=headings, rows=rows[:most])
+    return Section(title=title, text=said, headings=headings, rows=tuple(rows[:most]))
 
 
 def _copies(audit: Audit) -> Iterator[str]:
@@ -142,13 +139,13 @@ def _conflicts(audit: Audit) -> Section:
         return Section(title=title, text=("No copies have different labels.",))
     conflicting = {id for link in audit.conflicts for id in (link.first, link.second)}
     families = sum(1 for family in audit.families if conflicting & set(family))
+    rows = [
+        (c.first, c.labels[0], c.second, c.labels[1], _how(c, named=True)) for c in audit.conflicts
+    ]
     return _table(
         title,
         ("image", "label", "its copy", "label", "how alike"),
-        (
-            (link.first, link.labels[0], link.second, link.labels[1], _how(link, named=True))
-            for link in audit.conflicts
-        ),
+        rows,
         f"{_number(len(audit.conflicts), 'pair')} of copies with different labels, in "
         f"{_number(families, 'family', 'families')}; `--drop-conflicts` leaves them out.",
         most=MOST_ROWS,
@@ -156,47 +153,36 @@ def _conflicts(audit: Audit) -> Section:
 
 
 def _shortcuts(audit: Audit) -> Iterator[Section]:
+    rows = [
+        (one.column, str(len(one.counts)), *_accuracy(one.accuracy, audit), f"{one.p:.2g}")
+        for one in audit.shortcuts
+    ]
     yield _table(
         "Columns that tell the class",
         ("column", "values", "accuracy alone", "gain", "p"),
-        (
-            (one.column, str(len(one.counts)), *_accuracy(one.accuracy, audit), f"{one.p:.2g}")
-            for one in audit.shortcuts
-        ),
+        rows,
         "How accurate it is to name, for each image, the most frequent class of its centre, "
         f"device or fold; naming the most frequent class of all is {_percent(audit.majority)}. "
         "The p value is of independence (chi-squared).",
     )
     for one in audit.shortcuts:
-        yield _table(
-            f"Classes by {one.column}",
-            (one.column, *audit.counts, "most frequent"),
-            (
-                (
-                    value or "(empty)",
-                    *map(str, n.values()),
-                    _percent(max(n.values()) / sum(n.values())),
-                )
-                for value, n in one.counts.items()
-            ),
-        )
+        counts = [(value or "(empty)", [*n.values()]) for value, n in one.counts.items()]
+        most = [(v, *map(str, n), _percent(max(n) / sum(n))) for v, n in counts]
+        headings = (one.column, *audit.counts, "most frequent")
+        yield _table(f"Classes by {one.column}", headings, most)
 
 
 def _leaks(audit: Audit) -> Section:
-    spread = (audit.majority * (1 - audit.majority) / audit.images) ** 0.5
-    bar = audit.majority + 2 * spread
+    bar = audit.majority + 2 * (audit.majority * (1 - audit.majority) / audit.images) ** 0.5
+    rows = []
+    for place, leak in enumerate(audit.leaks):
+        fact = leak.facts[0] if place else "all together"
+        tells = "tells the class" if leak.accuracy > bar else ""
+        rows.append((fact, *_accuracy(leak.accuracy, audit), tells, leak.rule))
     return _table(
         "Facts of the files that tell the class",
         ("fact", "accuracy", "gain", "", "the tree on all images"),
-        (
-            (
-                leak.facts[0] if place else "all together",
-                *_accuracy(leak.accuracy, audit),
-                "tells the class" if leak.accuracy > bar else "",
-                leak.rule,
-            )
-            for place, leak in enumerate(audit.leaks)
-        ),
+        rows,
         "Accuracy of a decision tree of depth 2 on facts of the files, cross-validated over five "
         f"folds that keep copies together; the most frequent class alone is "
         f"{_percent(audit.majority)}, and {_percent(bar)} is two standard errors more.",

@@ -1,4 +1,1 @@
-"""The simulated breast ultrasound of dataset `phantom`: physics, anatomy, and a study of both.
-
-sambench/data/sources/phantom.py writes it to disk.
-"""
+"""The simulated breast ultrasound of dataset `phantom`: physics, anatomy, and a study of both."""

@@ -25,6 +25,8 @@ WIDTH_MM = 38.0  # of a linear array
 SKIN, FAT, GLAND, DEEP_FAT, MUSCLE, THORAX = range(6)
 ECHO_DB = np.array([2, -12, 0, -11, -9, -13], dtype=np.float32)
 ATTENUATION = np.array([1.0, 0.5, 0.8, 0.5, 0.8, 1.2], dtype=np.float32)  # dB / (cm MHz)
+# thickness, its spread and the waviness of the lower border of each layer but the thorax
+LAYERS_MM = ((1.7, 0.2, 0.05), (5.0, 1.5, 0.6), (11.5, 1.5, 0.5), (1.3, 0.2, 0.2), (5.5, 0.8, 0.3))
 SIGN_NOISE = 0.65  # SD of what a single sign adds to the score
 Vector = npt.NDArray[np.float32]
 
@@ -123,13 +125,7 @@ def draw_tissue(lesion: Lesion, pixels: int, generator: np.random.Generator) -> 
 def _borders(across: Map, generator: np.random.Generator) -> list[Map]:
     """Return the depth of the lower border of skin, fat, gland, deep fat and muscle, in mm."""
     borders, top = [], np.zeros_like(across)
-    for thickness, spread, waviness in (
-        (1.7, 0.2, 0.05),
-        (5.0, 1.5, 0.6),
-        (11.5, 1.5, 0.5),
-        (1.3, 0.2, 0.2),
-        (5.5, 0.8, 0.3),
-    ):
+    for thickness, spread, waviness in LAYERS_MM:
         phase, period = generator.uniform(0, 2 * np.pi), generator.uniform(15, 40)
         wave = waviness * np.sin(2 * np.pi * across / period + phase)
         tilt = 0.04 * generator.standard_normal() * waviness * (across - WIDTH_MM / 2)

@@ -36,9 +36,9 @@ class Scanner:
     frequency_mhz: float  # f; attenuation grows with it
     axial_mm: float  # SD of the Gaussian pulse along the beam
     lateral_mm: float  # SD of the Gaussian beam across, at the skin
-    focal_depth_mm: float  # d, from which on the SD widens: lateral_mm * sqrt(1 + (z / d)²)
+    focal_depth_mm: float = 25  # d, from which on the SD widens: lateral_mm * sqrt(1 + (z / d)²)
     tgc_db_per_cm: float  # time-gain compensation
-    noise_db: float  # of the receiver, before that; glandular tissue echoes at 0 dB
+    noise_db: float = -72  # of the receiver, before that; glandular tissue echoes at 0 dB
     gain_db: float  # of the display
     dynamic_range_db: float  # between black and white
 

@@ -11,14 +11,14 @@ images there are; the label is the prefix of the id, the centre is the folder.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from sambench.data.folders import describe, find_images, image_id, natural
 from sambench.data.problems import Problems, some
 from sambench.data.source import Fact, Listing, Request, Sample, Source, sources
-from sambench.data.tables import Row, Table, read_fold, read_table
+from sambench.data.tables import Table, read_fold, read_table
 from sambench.errors import DataError
 
 CLASSES = ("benign", "malignant")
@@ -48,14 +48,16 @@ def scan(request: Request) -> Listing:
     names = ("ID", *READERS.values(), "fold") if book else ("name", "label")
     spelled = {name: table.need(name) for name in names}
     layout, images = _find(root, problems)
-    rows = _rows_by_id(table, spelled, problems)
-    facts = {id: _facts(id, row, spelled, table, problems) for id, row in rows.items()}
-    complete = rows.keys() == RELEASE.keys()
+    cells = {n: {k: row[c] for k, c in spelled.items()} for n, row in table.rows.items()}
+    table = replace(table, rows={n: row for n, row in cells.items() if any(row.values())})
+    rows = _rows_by_id(table, names[0], problems)
+    facts = {id: _facts(id, number, table, problems) for id, number in rows.items()}
     centres = {id: found.facts["centre"] for id, found in images.items()}
-    centres = {**RELEASE} if complete and not any(centres.values()) else centres
+    if rows.keys() == RELEASE.keys() and not any(centres.values()):
+        centres = {**RELEASE}
     ids = sorted(rows, key=natural)
     missing = tuple(id for id in ids if id not in images)
-    listed = {image_id(row.cells[spelled[names[0]]] or "") for row in table.rows}
+    listed = {image_id(row[names[0]] or "") for row in table.rows.values()}
     for id, found in images.items():
         if id not in listed:
             kind = f"image files in {root} without a row in {table.path}"
@@ -132,26 +134,24 @@ def _find(root: Path, problems: Problems) -> tuple[str, dict[str, Sample]]:
     return layout, images
 
 
-def _rows_by_id(table: Table, spelled: Mapping[str, str], problems: Problems) -> dict[str, Row]:
-    """Return the rows whose id is sound; report the others, but for empty ones."""
-    rows: dict[str, Row] = {}
-    for row in table.rows:
-        if not any(row.cells[column] for column in spelled.values()):
-            continue
-        id = image_id(row.cells[next(iter(spelled.values()))] or "")
+def _rows_by_id(table: Table, id_column: str, problems: Problems) -> dict[str, int]:
+    """Return the numbers of the rows whose id is sound; report the others."""
+    rows: dict[str, int] = {}
+    for number, row in table.rows.items():
+        id = image_id(row[id_column] or "")
         if not id:
-            problems.add(f"rows of {table.path} without an id", str(row.number), "fill it in")
+            problems.add(f"rows of {table.path} without an id", str(number), "fill it in")
         elif re.search(r"[/\\]|^\.", id):
             kind = f"ids of {table.path} that lead out of the folder"
-            problems.add(kind, f"{id!r} (row {row.number})", "give the plain file name")
+            problems.add(kind, f"{id!r} (row {number})", "give the plain file name")
         elif _label(id) not in CLASSES:
             kind = f"ids of {table.path} that begin with neither benign nor malignant"
-            problems.add(kind, f"{id!r} (row {row.number})", "correct them or delete the rows")
+            problems.add(kind, f"{id!r} (row {number})", "correct them or delete the rows")
         elif id in rows:
-            thing = f"{id} (rows {rows[id].number} and {row.number})"
+            thing = f"{id} (rows {rows[id]} and {number})"
             problems.add(f"ids twice in {table.path}", thing, "delete one row of each")
         else:
-            rows[id] = row
+            rows[id] = number
     return rows
 
 
@@ -159,19 +159,17 @@ def _label(id: str) -> str:
     return "".join(re.findall(r"^[A-Za-z]+", id)).lower()
 
 
-def _facts(
-    id: str, row: Row, spelled: Mapping[str, str], table: Table, problems: Problems
-) -> dict[str, Fact]:
-    if "label" in spelled:
-        label = row.cells[spelled["label"]]
-        if str(label) != str(CLASSES.index(_label(id))):
+def _facts(id: str, number: int, table: Table, problems: Problems) -> dict[str, Fact]:
+    row = table.rows[number]
+    if "label" in row:
+        if row["label"] != str(CLASSES.index(_label(id))):
             kind = f"labels in {table.path} that are not the id's (0 benign, 1 malignant)"
-            thing = f"{id} has {label!r} (row {row.number})"
+            thing = f"{id} has {row['label']!r} (row {number})"
             problems.add(kind, thing, "correct label or name")
         return {}
-    facts: dict[str, Fact] = {"fold": read_fold(row, spelled["fold"], id, table, problems)}
+    facts: dict[str, Fact] = {"fold": read_fold(table, number, "fold", id, problems)}
     for name, column in READERS.items():
-        grade = row.cells[spelled[column]]  # "4a" is "4A"; what is no category stays as written
+        grade = row[column]  # "4a" is "4A"; what is no category stays as written
         facts[name] = grade.upper() if grade and grade.upper() in GRADES else grade
     return facts
 

@@ -18,8 +18,7 @@ from sambench.data.problems import Problems, some
 from sambench.data.source import Listing, Request, Sample
 
 CLASSES = ("normal", "benign", "malignant")
-TEST_PATIENTS = ("ANFO", "COPE", "CRCI", "ELCO", "FLKA")
-"""The patients that the authors test on."""
+TEST_PATIENTS = ("ANFO", "COPE", "CRCI", "ELCO", "FLKA")  # the patients that the authors test on
 
 
 def scan(family: Family, request: Request) -> Listing:

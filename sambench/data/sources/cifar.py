@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sambench.data.class_folders import list_classes
 from sambench.data.download import Remote, fetch, unpack
-from sambench.data.family import Family
+from sambench.data.family import Family, list_classes
 from sambench.data.source import Listing, Request, Sample
 from sambench.errors import DataError
 

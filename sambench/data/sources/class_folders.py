@@ -27,8 +27,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from sambench.data.class_folders import find_class_images, list_classes
-from sambench.data.family import NORMAL, Family, make_listing
+from sambench.data.family import NORMAL, Family, find_class_images, list_classes, make_listing
 from sambench.data.folders import UNTOLD, find_files, find_images, name_of, subfolders
 from sambench.data.problems import Problems, some
 from sambench.data.source import Listing, Option, Request, Sample
@@ -165,8 +164,8 @@ def scan_radiography(family: Family, request: Request) -> Listing:
     read = [read_table(path) for path in tables if path.is_file()]
     for table in read:
         name, url = table.need("FILE NAME"), table.need("URL")
-        for row in table.rows:
-            origins[str(row.cells[name]).casefold()] = str(row.cells[url] or "")
+        for row in table.rows.values():
+            origins[str(row[name]).casefold()] = str(row[url] or "")
     samples = [
         replace(one, facts={"origin": origins.get(one.id.casefold())} if origins else {})
         for one in found

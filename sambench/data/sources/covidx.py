@@ -15,8 +15,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
-from sambench.data.class_folders import part_of
-from sambench.data.family import Family, make_listing
+from sambench.data.family import Family, make_listing, part_of
 from sambench.data.folders import UNTOLD, describe, find_images, natural, subfolders
 from sambench.data.problems import Problems, some
 from sambench.data.source import Fact, Listing, Option, Request, Sample

@@ -17,14 +17,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from sambench.data.class_folders import (
+from sambench.data.family import (
+    DEEPEST,
     MASKS,
     PICTURES,
+    Family,
     list_classes,
+    make_listing,
     part_of,
     refuse_misspelled,
 )
-from sambench.data.family import DEEPEST, Family, make_listing
 from sambench.data.folders import (
     SUFFIXES,
     find_files,
@@ -35,7 +37,7 @@ from sambench.data.folders import (
 )
 from sambench.data.problems import Problems, some
 from sambench.data.source import Fact, Listing, Option, Request, Sample, Setting
-from sambench.data.tables import Row, Table, labelled_rows, read_fold, read_table, whole_number
+from sambench.data.tables import Table, labelled_rows, read_fold, read_table, whole_number
 from sambench.errors import DataError
 
 COLUMNS = {
@@ -47,8 +49,7 @@ COLUMNS = {
 }
 """What each column may be called, the likeliest name first."""
 
-BLANK = frozenset({"nan", "#n/a", "n/a", "null"})
-"""What programs write into cells without a value."""
+BLANK = frozenset({"nan", "#n/a", "n/a", "null"})  # what programs write into cells without a value
 
 
 def scan(own: Family, request: Request) -> Listing:
@@ -106,10 +107,9 @@ def list_labelled(
     columns = _find_columns(read, options)
     pairs = [pair.partition(":") for pair in str(options["labels"]).split(",") if ":" in pair]
     names = {key.strip().casefold(): name.strip() for key, _, name in pairs}
-    cells = [{what: row.cells[column] for what, column in columns.items()} for row in read.rows]
-    named = (replace(row, cells=one) for row, one in zip(read.rows, cells, strict=True))
-    table = _with_labels(replace(read, rows=tuple(named)), names, problems)
-    written = dict.fromkeys(str(row.cells["label"]) for row in table.rows)
+    cells = {n: {what: row[c] for what, c in columns.items()} for n, row in read.rows.items()}
+    table = _with_labels(replace(read, rows=cells), names, problems)
+    written = dict.fromkeys(str(row["label"]) for row in table.rows.values())
     spelling = {label.casefold(): label for label in reversed(written)}
     found = sorted(spelling.values(), key=natural)
     if options["similar"] != "keep" and not classes:
@@ -122,9 +122,9 @@ def list_labelled(
             unknown.add(kind, label, "correct `--set classes`")
     unknown.check()
     wanted = {label.casefold() for label in chosen}
-    others = [row for row in table.rows if str(row.cells["label"]).casefold() not in wanted]
-    mine = [row for row in table.rows if str(row.cells["label"]).casefold() in wanted]
-    rows = labelled_rows(replace(table, rows=tuple(mine)), "file", "label", chosen, problems)
+    others = {n: r for n, r in table.rows.items() if str(r["label"]).casefold() not in wanted}
+    mine = {n: row for n, row in table.rows.items() if n not in others}
+    rows = labelled_rows(replace(table, rows=mine), "file", "label", chosen, problems)
     samples, missing = _samples(root, table, rows, problems)
     problems.check()
     if not samples and missing:
@@ -137,7 +137,7 @@ def list_labelled(
             f"{some(missing, limit=3)}; {there}; write the names as the files have them"
         )
     facts = {fact for sample in samples.values() for fact in sample.facts}
-    places = [_place(root, str(row.cells["file"]), row, Problems()) for row in others]
+    places = [_place(root, str(row["file"]), n, Problems()) for n, row in others.items()]
     passed = [place.relative_to(root).as_posix() for place in places if place]
     return make_listing(
         root,
@@ -145,7 +145,7 @@ def list_labelled(
         chosen,
         [samples[id] for id in sorted(samples, key=natural)],
         columns=tuple(fact for fact in ("patient", "fold", "part") if fact in facts),
-        notes=tuple(_notes(read, columns, Counter(str(row.cells["label"]) for row in others))),
+        notes=tuple(_notes(read, columns, Counter(str(row["label"]) for row in others.values()))),
         checksums={path.name: table.sha256},
         missing=tuple(missing),
         passed=dict.fromkeys(passed, "of a class that was not chosen"),
@@ -171,7 +171,7 @@ def _find_columns(table: Table, options: Mapping[str, Setting]) -> dict[str, str
 
 def _with_labels(table: Table, names: Mapping[str, str], problems: Problems) -> Table:
     """Return the table with the names of the labels; labels that are no classes are problems."""
-    written = Counter(str(row.cells["label"]) for row in table.rows)
+    written = Counter(str(row["label"]) for row in table.rows.values())
     for separator in "|;,":
         several = [label for label in written if separator in label]
         parts = {label: {part.strip() for part in label.split(separator)} for label in several}
@@ -183,10 +183,10 @@ def _with_labels(table: Table, names: Mapping[str, str], problems: Problems) -> 
                 f"{written[first]} of {len(table.rows)} rows: multi-label sets are not supported; "
                 "give one label to each image"
             )
-    rows = []
-    for row in table.rows:
-        label = row.cells["label"]
-        thing = f"{row.cells['file']} has {label!r} (row {row.number})"
+    rows = {}
+    for number, row in table.rows.items():
+        label = row["label"]
+        thing = f"{row['file']} has {label!r} (row {number})"
         if label is None or label.casefold() in BLANK:
             kind = f"rows of {table.path} without a label"
             problems.add(kind, thing, "fill it in or delete them")
@@ -196,18 +196,18 @@ def _with_labels(table: Table, names: Mapping[str, str], problems: Problems) -> 
                 kind = f"labels in {table.path} that are fractions rather than classes"
                 problems.add(kind, thing, "give class names")
             label = str(whole_number(label))
-        rows.append(replace(row, cells={**row.cells, "label": names.get(label.casefold(), label)}))
-    return replace(table, rows=tuple(rows))
+        rows[number] = {**row, "label": names.get(label.casefold(), label)}
+    return replace(table, rows=rows)
 
 
 def _samples(
-    root: Path, table: Table, rows: Mapping[str, tuple[str, Row]], problems: Problems
+    root: Path, table: Table, rows: Mapping[str, tuple[str, int]], problems: Problems
 ) -> tuple[dict[str, Sample], list[str]]:
     """Return the samples by id, and what is listed but not there."""
     samples: dict[str, Sample] = {}
     missing: list[str] = []
-    for text, (label, row) in rows.items():
-        path = _place(root, text, row, problems)
+    for text, (label, number) in rows.items():
+        path = _place(root, text, number, problems)
         if path is None or not path.is_file():
             missing += [text] if path is not None else []
             continue
@@ -216,15 +216,15 @@ def _samples(
         if id in samples:
             thing = f"{id} ({samples[id].file} and {file})"
             problems.add(f"ids with two image files in {root}", thing, "rename one of each")
-        facts = _facts(row, table, problems)
+        facts = _facts(number, table, problems)
         samples[id] = Sample(id=id, path=path, file=file, label=label, facts=facts)
     return samples, missing
 
 
-def _place(root: Path, text: str, row: Row, problems: Problems) -> Path | None:
+def _place(root: Path, text: str, number: int, problems: Problems) -> Path | None:
     """Return where a listed file should be, or None if it may not be read."""
     path = root / Path(text.replace("\\", "/"))
-    thing = f"{text} (row {row.number})"
+    thing = f"{text} (row {number})"
     if is_circle(path):
         problems.add(f"links in {root} that lead in a circle", thing, "remove them")
         return None
@@ -237,18 +237,19 @@ def _place(root: Path, text: str, row: Row, problems: Problems) -> Path | None:
     return path
 
 
-def _facts(row: Row, table: Table, problems: Problems) -> dict[str, Fact]:
+def _facts(number: int, table: Table, problems: Problems) -> dict[str, Fact]:
     facts: dict[str, Fact] = {}
-    cells, name = row.cells, str(row.cells["file"])
+    cells = table.rows[number]
     if "group" in cells:
         facts["patient"] = cells["group"]
     if "fold" in cells:
-        facts["fold"] = read_fold(row, "fold", name, table, problems)
+        facts["fold"] = read_fold(table, number, "fold", str(cells["file"]), problems)
     if "split" in cells:
         facts["part"] = part_of(cells["split"] or "")
         if facts["part"] is None:
             kind = f"parts in {table.path} that are none of train, validation and test"
-            problems.add(kind, f"{name} has {cells['split']!r} (row {row.number})", "correct them")
+            thing = f"{cells['file']} has {cells['split']!r} (row {number})"
+            problems.add(kind, thing, "correct them")
     for part, other in (("test", "train"), ("train", "test")):
         if part in cells:
             yes = str(cells[part]).casefold() in ("1", "true", "yes", "x")

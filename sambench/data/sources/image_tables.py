@@ -17,8 +17,8 @@ of its columns.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sambench.data.download import Remote, fetch, unpack
@@ -26,46 +26,41 @@ from sambench.data.family import Family, make_listing
 from sambench.data.folders import NONE, UNTOLD, find_images, image_id, natural, subfolders
 from sambench.data.problems import Problems
 from sambench.data.source import Fact, Listing, Option, Request
-from sambench.data.tables import Row, Table, labelled_rows, read_fold, read_table
+from sambench.data.tables import Table, labelled_rows, read_fold, read_table
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageTable:
-    """The layout of one family; `id_of` makes ids of names of files and of what the table has."""
+class Tabled(Family):
+    """A family with a table; `id_of` makes ids of names of files and of what the table has."""
 
     ids: tuple[str, ...]  # what the column of the images may be called
     labels: tuple[str, ...]  # what the column of the classes may be called
-    facts: Mapping[str, str]  # column of the table by name of the fact; the patient's must be there
     folder: str  # name of the folder of the images, in lower case
+    facts: Mapping[str, str] = field(default_factory=dict)  # column of each; the patient's must be
     beside: bool = False  # whether the images may also lie beside the table
     masks: str = NONE  # pattern of the names, without suffix, of masks
     id_of: Callable[[str], str] = image_id
 
 
 def list_images(
-    family: Family,
-    request: Request,
-    layout: ImageTable,
-    root: Path,
-    table: Table,
-    folds: Table | None = None,
+    family: Tabled, request: Request, root: Path, table: Table, folds: Table | None = None
 ) -> Listing:
     """Return the listing of the images that a table names; `folds` has columns ID and kFold."""
     problems = Problems()
-    id_column, label_column = table.need(*layout.ids), table.need(*layout.labels)
-    if "patient" in layout.facts:
-        table.need(layout.facts["patient"])
-    columns = {name: found for name, c in layout.facts.items() if (found := table.find(c))}
-    folder = subfolders(root, problems).get(layout.folder)
-    if folder is None and not layout.beside:
-        raise family.refuse(root, f"folder {layout.folder}/")
+    id_column, label_column = table.need(*family.ids), table.need(*family.labels)
+    if "patient" in family.facts:
+        table.need(family.facts["patient"])
+    columns = {name: found for name, c in family.facts.items() if (found := table.find(c))}
+    folder = subfolders(root, problems).get(family.folder)
+    if folder is None and not family.beside:
+        raise family.refuse(root, f"folder {family.folder}/")
     rows = labelled_rows(
-        table, id_column, label_column, family.classes, problems, id_of=layout.id_of
+        table, id_column, label_column, family.classes, problems, id_of=family.id_of
     )
-    fold_of = _folds(folds, rows, table, problems) if folds else {}
-    there = find_images(root, {folder or root: UNTOLD}, problems, masks=layout.masks)
-    images = {layout.id_of(id): image for id, image in there.items()}
-    listed = {layout.id_of(str(row.cells[id_column])) for row in table.rows}
+    fold_of = _folds(folds, rows.keys(), table, problems) if folds else {}
+    there = find_images(root, {folder or root: UNTOLD}, problems, masks=family.masks)
+    images = {family.id_of(id): image for id, image in there.items()}
+    listed = {family.id_of(str(row[id_column])) for row in table.rows.values()}
     for id in sorted(images.keys() - listed, key=natural):
         thing = images[id].file
         problems.add(f"image files without a row in {table.path}", thing, "add the rows")
@@ -76,9 +71,9 @@ def list_images(
     samples = []
     for id in ids:
         if id in images:
-            label, row = rows[id]
+            label, number = rows[id]
             facts: dict[str, Fact] = {"fold": fold_of[id]} if folds else {}
-            facts |= {name: row.cells[column] for name, column in columns.items()}
+            facts |= {name: table.rows[number][column] for name, column in columns.items()}
             if facts.get("birads") is not None:
                 facts["birads"] = str(facts["birads"]).upper()
             name = images[id].path.stem
@@ -97,15 +92,13 @@ def list_images(
     )
 
 
-def _folds(
-    folds: Table, rows: Mapping[str, tuple[str, Row]], table: Table, problems: Problems
-) -> dict[str, int | None]:
+def _folds(folds: Table, ids: Set[str], table: Table, problems: Problems) -> dict[str, int | None]:
     id_column, fold_column = folds.need("ID"), folds.need("kFold")
     found = {}
-    for row in folds.rows:
-        id = str(row.cells[id_column])
-        found[id] = read_fold(row, fold_column, id, folds, problems)
-    for id in sorted(rows.keys() - found.keys(), key=natural):
+    for number, row in folds.rows.items():
+        id = str(row[id_column])
+        found[id] = read_fold(folds, number, fold_column, id, problems)
+    for id in sorted(ids - found.keys(), key=natural):
         problems.add(f"ids of {table.path} without a fold in {folds.path}", id, "add the rows")
     return found
 
@@ -122,17 +115,9 @@ BREAST_TABLE = Remote(
     name="BrEaST-Lesions-USG-clinical-data-Dec-15-2023.xlsx",
     checksum="sha256:89a8874496a6f1f93960390b963f7369b90f7e72ee08a738f2d17e37f5eff8bf",
 )
-BREAST = ImageTable(
-    ids=("Image_filename",),
-    labels=("Classification",),
-    facts={"patient": "CaseID", "birads": "BIRADS"},
-    folder=BREAST_FOLDER.casefold(),
-    beside=True,
-    masks=r"_(tumor|other\d*)$",
-)
 
 
-def scan_breast(breast: Family, request: Request) -> Listing:
+def scan_breast(breast: Tabled, request: Request) -> Listing:
     """List the images that the workbook of BrEaST names, with patient and BI-RADS category."""
     root = request.raw / breast.name
     if request.folder is None and request.table is None:
@@ -145,14 +130,20 @@ def scan_breast(breast: Family, request: Request) -> Listing:
         if request.table is None and len(found) != 1:
             raise breast.refuse(root, "single workbook" if found else "workbook")
         path = request.table or found[0]
-    return list_images(breast, request, BREAST, root, read_table(path))
+    return list_images(breast, request, root, read_table(path))
 
 
-Family(
+Tabled(
     name="breast",
     summary="breast ultrasound, BrEaST-Lesions-USG: 256 images of 256 patients",
     obtain="cancerimagingarchive.net/collection/breast-lesions-usg, downloaded where it is missing",
     layout="case001.png ... and the clinical-data workbook",
+    ids=("Image_filename",),
+    labels=("Classification",),
+    facts={"patient": "CaseID", "birads": "BIRADS"},
+    folder=BREAST_FOLDER.casefold(),
+    beside=True,
+    masks=r"_(tumor|other\d*)$",
     takes_table=True,
     classes=("normal", "benign", "malignant"),
     options={
@@ -170,7 +161,26 @@ BUS_BRA_ARCHIVE = Remote(
     name="BUSBRA.zip",
     checksum="sha256:ba3e6ed19cc37c682d8d39e25435bbf8a555a12cb7e641b5f2117685c95580ff",
 )
-BUS_BRA = ImageTable(
+
+
+def scan_bus_bra(bus_bra: Tabled, request: Request) -> Listing:
+    """List the images of BUS-BRA with patient, fold and what the radiologist wrote."""
+    place = request.raw / bus_bra.name
+    there = (place / "BUSBRA").is_dir() or (place / "bus_data.csv").is_file()
+    if request.folder is None and request.table is None and not there:
+        unpack(fetch(BUS_BRA_ARCHIVE, place, request.progress), place / "BUSBRA")
+    root = bus_bra.locate(request)
+    if not (root / "bus_data.csv").is_file():
+        raise bus_bra.refuse(root, "bus_data.csv")
+    folds = read_table(root / f"{request.options['folds']}-fold-cv.csv")
+    return list_images(bus_bra, request, root, read_table(root / "bus_data.csv"), folds)
+
+
+Tabled(
+    name="bus-bra",
+    summary="breast ultrasound, BUS-BRA: 1,875 images of 1,064 patients, patient-level folds",
+    obtain="BUSBRA.zip of Zenodo record 8231412, 134 MB, downloaded where it is missing",
+    layout="bus_data.csv, 5-fold-cv.csv and Images/",
     ids=("ID",),
     labels=("Pathology",),
     facts={
@@ -181,27 +191,6 @@ BUS_BRA = ImageTable(
         "histology": "Histology",
     },
     folder="images",
-)
-
-
-def scan_bus_bra(bus_bra: Family, request: Request) -> Listing:
-    """List the images of BUS-BRA with patient, fold and what the radiologist wrote."""
-    place = request.raw / bus_bra.name
-    there = (place / "BUSBRA").is_dir() or (place / "bus_data.csv").is_file()
-    if request.folder is None and request.table is None and not there:
-        unpack(fetch(BUS_BRA_ARCHIVE, place, request.progress), place / "BUSBRA")
-    root = bus_bra.locate(request)
-    if not (root / "bus_data.csv").is_file():
-        raise bus_bra.refuse(root, "bus_data.csv")
-    folds = read_table(root / f"{request.options['folds']}-fold-cv.csv")
-    return list_images(bus_bra, request, BUS_BRA, root, read_table(root / "bus_data.csv"), folds)
-
-
-Family(
-    name="bus-bra",
-    summary="breast ultrasound, BUS-BRA: 1,875 images of 1,064 patients, patient-level folds",
-    obtain="BUSBRA.zip of Zenodo record 8231412, 134 MB, downloaded where it is missing",
-    layout="bus_data.csv, 5-fold-cv.csv and Images/",
     wrappers=("BUSBRA",),
     classes=("benign", "malignant"),
     options={"folds": Option(default=5, choices=(5, 10), help="which of the authors' folds")},
@@ -210,16 +199,8 @@ Family(
     releases=({"benign": 1268, "malignant": 607},),
 ).register(scan_bus_bra)
 
-UDIAT = ImageTable(
-    ids=("Image", "Image number", "Image_number", "Number", "No", "ID", "Name", "Filename"),
-    labels=("Type", "Benign/Malignant", "Label", "Class", "Pathology", "Diagnosis"),
-    facts={},
-    folder="original",
-    id_of=lambda name: image_id(name).removesuffix(".0").lstrip("0") or "0",
-)
 
-
-def scan_udiat(udiat: Family, request: Request) -> Listing:
+def scan_udiat(udiat: Tabled, request: Request) -> Listing:
     """List the images that the workbook of UDIAT names."""
     root = udiat.locate(request)
     beside = [*sorted(root.glob("*.xlsx")), *sorted(root.parent.glob("*.xlsx"))]
@@ -227,14 +208,18 @@ def scan_udiat(udiat: Family, request: Request) -> Listing:
     found = [path for path, name in zip(beside, plain, strict=True) if name == "datasetb.xlsx"]
     if request.table is None and not found:
         raise udiat.refuse(root, "DatasetB.xlsx")
-    return list_images(udiat, request, UDIAT, root, read_table(request.table or found[0]))
+    return list_images(udiat, request, root, read_table(request.table or found[0]))
 
 
-Family(
+Tabled(
     name="udiat",
     summary="breast ultrasound, UDIAT (Dataset B): 163 images, often mislabelled BUSI",
     obtain="ask Moi Hoon Yap for Dataset B (helward.mmu.ac.uk/STAFF/M.Yap/dataset.php)",
     layout="original/ and DatasetB.xlsx",
+    ids=("Image", "Image number", "Image_number", "Number", "No", "ID", "Name", "Filename"),
+    labels=("Type", "Benign/Malignant", "Label", "Class", "Pathology", "Diagnosis"),
+    folder="original",
+    id_of=lambda name: image_id(name).removesuffix(".0").lstrip("0") or "0",
     wrappers=("BUS", "Dataset_B", "DatasetB", "Dataset B"),
     takes_table=True,
     classes=("benign", "malignant"),

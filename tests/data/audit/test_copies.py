@@ -14,6 +14,7 @@ from sambench.data.audit.copies import (
     Pair,
     bar_of,
     find_copies,
+    groups_of,
     join,
     near_pairs,
 )
@@ -55,7 +56,7 @@ def test_three_kinds_of_copies() -> None:
     assert found.same_pixels == ((0, 2), (1, 4))
     assert [(pair.first, pair.second) for pair in found.certain] == [(0, 3)]
     assert found.family.tolist() == [0, 1, 0, 0, 1]
-    assert found.families() == ((0, 2, 3), (1, 4))
+    assert groups_of(found.family.tolist()) == ((0, 2, 3), (1, 4))
 
 
 @pytest.mark.parametrize(
@@ -105,7 +106,7 @@ def test_partners_are_an_images_own_copies_and_not_their_copies() -> None:
         family=join(7, [(0, 1), (0, 2), (2, 3), (5, 6)]),
     )
     assert found.partners() == {0: {1, 2}, 1: {0, 2}, 2: {0, 1, 3}, 3: {2}, 5: {6}, 6: {5}}
-    assert found.families() == ((0, 1, 2, 3), (5, 6))
+    assert groups_of(found.family.tolist()) == ((0, 1, 2, 3), (5, 6))
 
 
 def test_random_crops_of_different_images_are_no_copies() -> None:
@@ -184,7 +185,7 @@ def test_images_without_files_of_their_own_are_not_one_file() -> None:
 
 def test_nothing_to_compare() -> None:
     found = copies_of()
-    assert found.families() == ()
+    assert groups_of(found.family.tolist()) == ()
     assert found.family.shape == (0,)
 
 

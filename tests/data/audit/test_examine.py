@@ -17,8 +17,8 @@ from sambench.data.audit.looks import look
 from sambench.data.audit.pages import in_markdown, sections, write_audit
 from sambench.data.preparation import prepare
 from sambench.data.prepared import Prepared
-from sambench.data.selection import Drops
 from sambench.data.source import Listing, Request, Sample, Source, sources
+from sambench.data.writing import Drops
 
 NUMBER = 60
 

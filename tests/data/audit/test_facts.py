@@ -9,7 +9,6 @@ from sklearn.tree import DecisionTreeClassifier
 
 from sambench.data.audit.facts import (
     Fork,
-    Leaf,
     classify,
     cross_validated_accuracy,
     edges,
@@ -111,8 +110,8 @@ def test_the_first_question_is_the_purest_of_all(seed: int) -> None:
 
 
 def test_what_does_not_vary_asks_nothing() -> None:
-    assert grow(np.ones((5, 2)), np.array([0, 1, 1, 0, 1]), 2) == Leaf(label=1)
-    assert grow(np.arange(3.0)[:, None], np.array([1, 1, 1]), 2) == Leaf(label=1)
+    assert grow(np.ones((5, 2)), np.array([0, 1, 1, 0, 1]), 2) == 1
+    assert grow(np.arange(3.0)[:, None], np.array([1, 1, 1]), 2) == 1
 
 
 def test_cross_validation_counts_what_was_not_trained_on() -> None:
@@ -134,7 +133,7 @@ def test_a_fact_that_tells_nothing_gains_nothing() -> None:
 
 
 def test_in_words() -> None:
-    benign, malignant = Leaf(label=0), Leaf(label=1)
+    benign, malignant = 0, 1
     inner = Fork(feature=1, threshold=0.25, below=malignant, above=benign)
     tree = Fork(feature=0, threshold=1234.5, below=inner, above=malignant)
     said = in_words(tree, ["bytes", "white"], ["benign", "malignant"])

@@ -12,13 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from sambench.data.accounting import grouped_reasons, sentences, take_stock
-from sambench.data.assembling import assemble
+from sambench.data.assembling import assemble, grouped_reasons, sentences, take_stock
 from sambench.data.preparation import prepare
-from sambench.data.selection import Drops
 from sambench.data.source import Listing, Request, sources
 from sambench.data.summary import summarize
+from sambench.data.writing import Drops
 from sambench.errors import DataError, UserError
+from sambench.files.definition import plain
 
 FOLDER = sources.get("folder")
 
@@ -32,7 +32,7 @@ def told(root: Path, table: Path | None = None, **options) -> list[str]:
     assert account.found == account.images + len(account.tables) + sum(
         map(len, account.passed.values())
     )
-    return [*sentences(account.to_dict())]
+    return [*sentences(plain(account))]
 
 
 CLASSES = ("benign/1.png", "benign/2.png", "malignant/1.png", "malignant/2.png")
