@@ -27,7 +27,7 @@ DATA = (
 )
 TRAINING = (
     "Training. Batches of {config.batch_size}, epochs at most {config.epochs}, learning rate "
-    "schedule {config.schedule}, precision {config.precision}, seeds {seeds} (each sets "
+    "schedule {schedule}, precision {config.precision}{further}, seeds {seeds} (each sets "
     "initialisation, order and augmentation, and is shared by all optimizers)."
 )
 SELECTION = (
@@ -148,6 +148,12 @@ def _stop(record: RunRecord) -> object:
     return rule.rule if rule.value is None else f"{rule.rule}={rule.value:g}"
 
 
+def _schedule(record: RunRecord) -> str:
+    config = record.config
+    warmup = f" after {counted(config.warmup, 'epoch')} of warm-up" if config.warmup else ""
+    return config.schedule + warmup
+
+
 def _command(record: RunRecord) -> object:
     """The command that made a run, its files without the folders they lay in."""
     text = (record.environment or {}).get("command")
@@ -166,7 +172,9 @@ CALCULATED: Mapping[str, Callable[[RunRecord], object]] = {
     "command": _command,
     "scaled": lambda r: SCALED.get(r.config.normalization, r.config.normalization),
     "selection": lambda r: SELECTED.get(r.config.selection, r.config.selection),
-    "start": lambda r: "pretrained" if r.config.pretrained else "from scratch",
+    "start": lambda r: r.config.start,
+    "further": lambda r: "".join(f", {said}" for said in r.config.further),
+    "schedule": _schedule,
     "device": lambda r: (r.environment or {}).get("gpu") or (r.environment or {}).get("cpu"),
     "together": lambda r: (r.environment or {}).get("runs_on_device", 1),
 }

@@ -43,7 +43,7 @@ def protocol(group: Group) -> str:
     stop = setting.stop.rule + ("" if setting.stop.value is None else f" {setting.stop.value:g}")
     epochs = counted(setting.epochs, "epoch")
     until = epochs if stop == "epochs" else f"until {stop}, at most {epochs}"
-    start = "pretrained" if setting.pretrained else "from scratch"
+    warmup = f" after {counted(setting.warmup, 'epoch')} of warm-up" if setting.warmup else ""
     hardware = sorted({_place(record.environment) for record in done if record.environment})
     met = ""
     if stop != "epochs" and done:
@@ -51,8 +51,9 @@ def protocol(group: Group) -> str:
         met = f"; the stop rule was met by {reached} of {counted(len(done), 'run')}"
     return (
         f"{setting.image_size} px images, split {setting.split}{f' ({parts})' if parts else ''}, "
-        f"{start}, batch {setting.batch_size}, lr {' or '.join(f'{rate:g}' for rate in rates)} "
-        f"({setting.schedule}), {until}, {setting.selection} weights, {setting.precision}, "
+        f"{setting.start}, batch {setting.batch_size}, "
+        f"lr {' or '.join(f'{rate:g}' for rate in rates)} ({setting.schedule}{warmup}), {until}, {setting.selection} weights, {setting.precision}, "
+        f"{''.join(f'{said}, ' for said in setting.further)}"
         f"on {'; '.join(hardware) or 'no finished run'}{met}."
     )
 
