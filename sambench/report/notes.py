@@ -49,11 +49,11 @@ def protocol(group: Group) -> str:
     if stop != "epochs" and done:
         reached = sum(bool(record.final and record.final["target_met"]) for record in done)
         met = f"; the stop rule was met by {reached} of {counted(len(done), 'run')}"
+    lr, unusual = " or ".join(f"{rate:g}" for rate in rates), (*setting.further, "")
     return (
         f"{setting.image_size} px images, split {setting.split}{f' ({parts})' if parts else ''}, "
-        f"{setting.start}, batch {setting.batch_size}, "
-        f"lr {' or '.join(f'{rate:g}' for rate in rates)} ({setting.schedule}{warmup}), {until}, {setting.selection} weights, {setting.precision}, "
-        f"{''.join(f'{said}, ' for said in setting.further)}"
+        f"{setting.start}, batch {setting.batch_size}, lr {lr} ({setting.schedule}{warmup}), "
+        f"{until}, {setting.selection} weights, {setting.precision}, {', '.join(unusual)}"
         f"on {'; '.join(hardware) or 'no finished run'}{met}."
     )
 
