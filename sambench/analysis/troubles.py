@@ -70,6 +70,22 @@ def _of(kind: str, runs: Iterable[RunRecord], remedy: str, detail: Detail | None
     )
 
 
+def leaked(record: RunRecord) -> int:
+    """Return how many test images share a patient or a copy with training, as far as known."""
+    return int((record.data or {}).get("leaked", 0))
+
+
+def leakage(records: Iterable[RunRecord]) -> str:
+    """Say how many test images share a patient or a copy with training; nothing where none does."""
+    shares = [leaked(record) / record.data["test"] for record in records if record.data]
+    if not any(shares):
+        return ""
+    return (
+        f"Up to {max(shares):.0%} of the test images share a patient or a copy with training "
+        "images, so accuracies are too good"
+    )
+
+
 def _unfinished(records: Sequence[RunRecord], suite: str) -> Iterator[Trouble]:
     again = f"sambench compare {suite}"
     for status, remedy in (
@@ -101,6 +117,13 @@ def _doubtful(records: Sequence[RunRecord]) -> Iterator[Trouble]:
         filter(_unconverged, done),
         "`sambench hessian RUN --again --set max_matvecs=N` with a larger N measures again.",
         _unconverged,
+    )
+    yield _of(
+        "Test images share a patient or a copy with training images",
+        filter(leaked, done),
+        "Their accuracy is too good, and differences need not hold elsewhere. `--set "
+        "split=patient-5` or `split=grouped-5` keeps them together.",
+        lambda record: f"{leaked(record)} of {(record.data or {}).get('test')} test images",
     )
     measured = any(record.hessian for record in done)
     yield _of(

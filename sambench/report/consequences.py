@@ -10,6 +10,7 @@ from sambench.analysis.decision import Decision, flat_and_accurate, flatness_of,
 from sambench.analysis.groups import ambiguous_baseline
 from sambench.analysis.metrics import find_metric
 from sambench.analysis.study import FLATNESS, PRIMARY, Study
+from sambench.analysis.troubles import leakage
 from sambench.analysis.units import in_words
 from sambench.report.differences import interval
 from sambench.report.table import MISSING, counted, factor, listed, p_value, points, signed, was
@@ -134,6 +135,8 @@ def _link(study: Study) -> str:
 def cautions(study: Study) -> Iterable[str]:
     """Say what limits the answer: lost runs, choices made silently, too few units."""
     yield from lost_runs(study)
+    if torn := leakage(record for group in study.groups for record in group.completed):
+        yield f"{torn}; `--set split=grouped-5` keeps them together."
     yield from no_minima(study)
     several = ambiguous_baseline(study.groups, study.baseline)
     if several:

@@ -14,6 +14,7 @@ from sambench.analysis.groups import Group
 from sambench.analysis.inference import ALPHA
 from sambench.analysis.metrics import value_at
 from sambench.analysis.study import Study
+from sambench.analysis.troubles import leakage
 from sambench.report.document import Section
 from sambench.report.table import counted
 from sambench.store.record import COMPLETED, RunRecord
@@ -192,7 +193,8 @@ def _dataset(name: str, runs: Sequence[RunRecord]) -> str:
     """Say what the images are, how they are divided, and how they enter the network."""
     folds = sorted({run.config.fold for run in runs if run.config.fold is not None})
     text = DATA.replace("{folds}", f", folds {', '.join(map(str, folds))}" if folds else "")
-    return _filled(text, runs, name=name)
+    torn = leakage(runs)
+    return _filled(text, runs, name=name) + (f" {torn}." if torn else "")
 
 
 def _model(name: str, runs: Sequence[RunRecord]) -> str:

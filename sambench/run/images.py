@@ -40,6 +40,12 @@ class Parts:
             for label, name in enumerate(self.prepared.classes)
         }
 
+    @property
+    def leaked(self) -> int:
+        """How many test images share a group, a patient or copies, with training."""
+        groups = np.array(self.prepared.groups)
+        return int(np.isin(groups[self.split.test], groups[self.split.train]).sum())
+
     def describe(self) -> dict[str, Any]:
         """Return the record's data section."""
         return {
@@ -50,6 +56,7 @@ class Parts:
             "test": len(self.split.test),
             "split_sha256": self.split_sha256,
             "wrong_labels": self.wrong_labels,
+            "leaked": self.leaked,
             "pixels": describe_pixels(self),
         }
 

@@ -11,8 +11,10 @@ from sambench.analysis.decision import decide
 from sambench.analysis.groups import ambiguous_baseline, build_groups
 from sambench.analysis.metrics import find_metrics
 from sambench.analysis.study import build_study
+from sambench.analysis.troubles import troubles
 from sambench.analysis.units import cell_of
 from sambench.report.answer import answer_text
+from sambench.report.methods import methods
 from tests.analysis.conftest import StudyMaker
 from tests.conftest import RecordMaker
 
@@ -248,3 +250,20 @@ def test_14_two_baselines_are_not_one_silently(make_record: RecordMaker) -> None
     chosen = build_study(runs, "adam (lr=0.001)")
     assert chosen.panels[0].group.lines[0].label == "adam (lr=0.001)"
     assert "the baseline is" not in " ".join(answer_text(chosen))
+
+
+def test_test_images_that_are_known_from_training_are_said_beside_the_answer(
+    make_runs: StudyMaker,
+) -> None:
+    runs = make_runs({"adam": EIGHT, "sam": up(EIGHT, 3)})
+    torn = [
+        r.with_sections(data={**(r.data or {}), "test": 200, "leaked": 79 if n else 0})
+        for n, r in enumerate(runs)
+    ]
+    said = "Up to 40% of the test images share a patient or a copy with training images"
+    study = build_study(torn, "adam")
+    assert said in " ".join(answer_text(study))
+    assert any(said in paragraph for paragraph in methods(study).paragraphs)
+    [trouble] = [t for t in troubles(study.groups, (), "s") if "share a patient" in t.kind]
+    assert len(trouble.runs) == len(runs) - 1
+    assert said not in " ".join(answer_text(build_study(runs, "adam")))

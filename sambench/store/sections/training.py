@@ -90,6 +90,10 @@ class Data(Section, frozen=True, kw_only=True):
     wrong_labels: Annotated[
         Count, about("Training images with a wrong label on purpose (`label_noise`).")
     ]
+    leaked: Annotated[
+        Count | UnsetType,
+        about("Test images that share a patient or a copy with training; not in older records."),
+    ] = UNSET
     pixels: Annotated[
         Pixels | UnsetType, about("How files became the network's input; not in older records.")
     ] = UNSET
