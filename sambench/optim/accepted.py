@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,12 +12,10 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from sambench.errors import ConfigError
+from sambench.errors import ConfigError, SambenchWarning
 from sambench.optim.base import BASES, Base, find_base
 from sambench.optim.method import OptimizerInfo
 from sambench.optim.modules import SHARDED
-
-HALF = (torch.bfloat16, torch.float16)
 
 ELSEWHERE = {
     "base_optimizer": "the base optimizer is `base=`, its class or name",
@@ -113,6 +112,17 @@ def check_parameters(parameters: Sequence[Tensor], groups: Iterable[Mapping[str,
     if any(group.get("maximize") for group in groups):
         raise ConfigError(
             "maximize=True is not supported: the closure's backward() is to take -loss"
+        )
+
+
+def warn_of_half(parameters: Iterable[Tensor]) -> None:
+    """Warn of 16-bit weights."""
+    if any(parameter.dtype in (torch.bfloat16, torch.float16) for parameter in parameters):
+        warnings.warn(
+            "16-bit weights swallow most of a perturbation in rounding; keep float32 weights "
+            "and use autocast",
+            SambenchWarning,
+            stacklevel=3,
         )
 
 

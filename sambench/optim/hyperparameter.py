@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Generic, Protocol, TypeVar, overload
+from typing import Any, Generic, TypeVar, overload
 
 from sambench.errors import ConfigError, shown
 
@@ -11,14 +11,6 @@ EPSILON = 1e-12
 """Added to a norm before dividing by it, as the authors of SAM, GSAM, WSAM and GCSAM do."""
 
 Value = TypeVar("Value", bound="float | str | bool")
-
-
-class Configured(Protocol):
-    """What holds the values of hyperparameters: a method, whose optimizer has parameter groups."""
-
-    def setting(self, name: str) -> Any:
-        """Return a group setting: one value, or one for each trainable tensor."""
-        ...
 
 
 class Hyperparameter(Generic[Value]):
@@ -74,8 +66,8 @@ class Hyperparameter(Generic[Value]):
     @overload
     def __get__(self, method: None, owner: type) -> Hyperparameter[Value]: ...
     @overload
-    def __get__(self, method: Configured, owner: type) -> Value: ...
-    def __get__(self, method: Configured | None, owner: type) -> Hyperparameter[Value] | Value:
+    def __get__(self, method: object, owner: type) -> Value: ...
+    def __get__(self, method: Any, owner: type) -> Hyperparameter[Value] | Value:
         """Return the value, from the optimizer's groups; of the class, the declaration."""
         if method is None:
             return self
@@ -104,24 +96,23 @@ class Hyperparameter(Generic[Value]):
         Raises:
             ConfigError: If it has the wrong type or lies outside the range.
         """
+        truth = isinstance(value, bool)
         if self.choices:
-            if value not in self.choices or isinstance(value, bool) != isinstance(
-                self.default, bool
-            ):
-                raise self._refused(value, method)
-            return value  # type: ignore[return-value]  # it is one of the choices
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self._refused(value, method)
-        too_small = self.minimum is not None and not value >= self.minimum
-        too_large = self.below is not None and not value < self.below
-        too_large |= self.maximum is not None and not value <= self.maximum
-        if too_small or too_large or not math.isfinite(value):
-            raise self._refused(value, method)
-        return float(value)
+            allowed = value in self.choices and truth == isinstance(self.default, bool)
+        else:
+            allowed = isinstance(value, int | float) and not truth and self._inside(value)
+        if not allowed:
+            raise ConfigError(
+                f"{method} {self.name}={shown(value)} is not allowed; allowed: {self.range}"
+            )
+        return value if self.choices else float(value)  # type: ignore[return-value,arg-type]
 
-    def _refused(self, value: object, method: str) -> ConfigError:
-        return ConfigError(
-            f"{method} {self.name}={shown(value)} is not allowed; allowed: {self.range}"
+    def _inside(self, value: float) -> bool:
+        return (
+            math.isfinite(value)
+            and (self.minimum is None or value >= self.minimum)
+            and (self.maximum is None or value <= self.maximum)
+            and (self.below is None or value < self.below)
         )
 
 
@@ -130,6 +121,16 @@ def radius(default: float, grid: tuple[float, ...] = ()) -> Hyperparameter[float
     values = grid or (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
     text = "radius of the ball, L2 norm over all weights"
     return Hyperparameter(default, minimum=0.0, help=text, grid=values)
+
+
+def declared(owner: type) -> dict[str, Hyperparameter[Any]]:
+    """Return the hyperparameters of a class and its ancestors, by name."""
+    return {
+        name: value
+        for ancestor in reversed(owner.__mro__)
+        for name, value in vars(ancestor).items()
+        if isinstance(value, Hyperparameter)
+    }
 
 
 class Mechanics:

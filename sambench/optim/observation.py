@@ -67,9 +67,9 @@ class Observer:
     def observed(self, losses: Sequence[Tensor]) -> Tensor | None:
         """Return an observation's numbers, in order and still on the device.
 
-        None where a clean or a perturbed pass is missing.
+        None where a clean or a perturbed pass is missing, or the losses, which a loop may keep.
         """
-        if self._length is None or self._moved is None or self._turned is None:
+        if not losses or self._length is None or self._moved is None or self._turned is None:
             return None
         norm, share = self._moved
         inner, perturbed = self._turned

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, overload
@@ -14,16 +13,14 @@ from torch.amp import GradScaler
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.optimizer import ParamsT
 
-from sambench.errors import ConfigError, SambenchWarning
+from sambench.errors import ConfigError
 from sambench.optim import accepted
-from sambench.optim.base import BASES
 from sambench.optim.hyperparameter import Mechanics
-from sambench.optim.method import Method, OptimizerInfo, Oracle, optimizers
+from sambench.optim.method import OptimizerInfo
 from sambench.optim.modules import Modules
-from sambench.optim.observation import Observation
-from sambench.optim.oracle import Closure, Conditions, GradientOracle, Workspace
-from sambench.optim.passes import NextPass, RecordedOracle, foreign_gradients, note_gradients
-from sambench.optim.proposal import Proposal
+from sambench.optim.observation import Observation, Observer
+from sambench.optim.oracle import Closure, GradientOracle, NextPass
+from sambench.optim.proposal import Proposal, average_, foreign_gradients, note_gradients
 from sambench.optim.state import AroundBase, Remembered
 from sambench.optim.vector import Vector
 
@@ -99,19 +96,13 @@ class SharpnessAware(AroundBase):
         self._modules = Modules([model] if isinstance(model, nn.Module) else model)
         self._aligned = self.trainable
         self._begin()
-        if any(parameter.dtype in accepted.HALF for parameter in self._aligned):
-            warnings.warn(
-                "16-bit weights swallow most of a perturbation in rounding; keep float32 weights "
-                "and use autocast",
-                SambenchWarning,
-                stacklevel=2,
-            )
+        accepted.warn_of_half(self._aligned)
         self.observing = False
-        self.observed: Tensor | None = None
+        self.observed = None
 
     def _begin(self) -> None:
         """Start without anything of an earlier step but state and memory."""
-        self._workspace = Workspace()
+        self._workspace: list[Tensor] = []
         self._pending: Proposal | None = None
         self._before: Remembered | None = None
         self._blank = None
@@ -162,8 +153,7 @@ class SharpnessAware(AroundBase):
             for number, each in enumerate(closures):
                 if number > 0 and before is not None:
                     before.restore(self.method)  # several closures are one step
-                oracle = self._oracle(scaler, each)
-                proposals.append(self._propose(oracle, oracle))
+                proposals.append(self._propose(self._oracle(scaler, each)))
             proposal = functools.reduce(Proposal.merge, proposals)
         self.method.memory = proposal.memory
         self._take(proposal, before if cautious else None)
@@ -201,23 +191,23 @@ class SharpnessAware(AroundBase):
         with self._apart():
             while proposal is None:
                 self._before.restore(self.method)
+                oracle.answers = [gradient.clone() for gradient in gradients]
                 try:
                     with torch.no_grad():
-                        proposal = self._propose(oracle, RecordedOracle(oracle, gradients))
+                        proposal = self._propose(oracle)
                 except NextPass as asked:
-                    with oracle.pass_at(**asked.request):
+                    with oracle.pass_at(asked.point):
                         yield len(gradients)
                         with torch.no_grad():
                             gradients.append(oracle.collect())
         with torch.no_grad():
             if scaler is not None:
-                scaled = scaler.scale(proposal.direction.tensors)
-                proposal.direction = Vector(scaled)
+                proposal.direction = Vector(scaler.scale(proposal.direction.tensors))
             if self._pending is not None:
                 proposal = self._pending.merge(proposal)
         self.method.memory = proposal.memory
         self._pending = proposal
-        self._show(proposal)
+        proposal.show(self.param_groups)
 
     @property
     def observation(self) -> Observation | None:
@@ -250,26 +240,27 @@ class SharpnessAware(AroundBase):
         return nullcontext() if self.per_replica is None else self.per_replica.no_sync()
 
     def _oracle(self, scaler: GradScaler | None, closure: Closure | None = None) -> GradientOracle:
-        conditions = Conditions(
+        return GradientOracle(
+            parameters=self.trainable,
             modules=self._modules,
+            closure=closure,
             workspace=self._workspace,
             replay=self.replay_randomness,
-            observe=self.observing,
+            observer=Observer() if self.observing else None,
             scaler=scaler,
             loss_decay=self.loss_decay,
         )
-        return GradientOracle(self.trainable, closure, conditions)
 
-    def _propose(self, oracle: GradientOracle, gradient: Oracle) -> Proposal:
+    def _propose(self, oracle: GradientOracle) -> Proposal:
         """Let the method ask for its gradients of one mini-batch."""
-        direction = self.method.direction(gradient)
+        direction = self.method.direction(oracle)
         if self.observing:
             self.observed = oracle.observed
         beside, self.method.beside = self.method.beside, None
         return Proposal(
             direction=direction,
             beside=beside,
-            loss=oracle.losses[0] if oracle.losses else None,
+            loss=next(iter(oracle.losses), None) if oracle.closure else None,
             memory=self.method.memory,
             received=oracle.received,
             oracles=[oracle],
@@ -279,33 +270,20 @@ class SharpnessAware(AroundBase):
         """Have the base optimizer take a proposal; with `before`, only if it is finite."""
         with torch.no_grad():
             if self.per_replica is not None:
-                proposal.average_(self.per_replica)
+                for vector in proposal.vectors:
+                    average_(vector, self.per_replica)
             if before is not None and not proposal.finite():
                 before.restore(self.method)
             else:
-                self._descend(proposal)
+                if self.max_norm:
+                    proposal.clip_(self.max_norm)
+                proposal.show(self.param_groups)
+                self.base.step()
+                if proposal.beside is not None:
+                    vector, factor = proposal.beside
+                    self.weights.add_(vector, -self.method.lr * factor)
         note_gradients(self.trainable)
-        self._pending = self._before = None
-        self._blank = None
-
-    def _descend(self, proposal: Proposal) -> None:
-        if self.max_norm:
-            proposal.clip_(self.max_norm)
-        self._show(proposal)
-        self.base.step()
-        if proposal.beside is not None:
-            beside = proposal.beside
-            self.weights.add_(beside.vector, -self.method.lr * beside.factor)
-
-    def _show(self, proposal: Proposal) -> None:
-        """Show the direction as the parameters' gradients; frozen ones have none."""
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                parameter.grad = None
-        triples = zip(self.trainable, proposal.direction.tensors, proposal.received, strict=True)
-        for parameter, gradient, seen in triples:
-            parameter.grad = gradient if seen else None
-        note_gradients(self.trainable)
+        self._pending = self._before = self._blank = None
 
     def _finish(self) -> None:
         """Take the step whose passes the loop has run."""
@@ -351,32 +329,5 @@ class SharpnessAware(AroundBase):
 @functools.cache
 def optimizer_class(info: OptimizerInfo) -> type[SharpnessAware]:
     """Return the torch optimizer class of a method."""
-    method: type[Method] = info.method
-    attributes = {"info": info, "__doc__": method.__doc__, "__module__": "sambench.optim"}
-    return type(method.__name__, (SharpnessAware,), attributes)
-
-
-def build(
-    name: str,
-    params: ParamsT,
-    base: str | type[torch.optim.Optimizer] | None = None,
-    **settings: Any,
-) -> SharpnessAware:
-    """Build an optimizer by its registry name.
-
-    Args:
-        name: As in `sambench list optimizers`.
-        params: Parameters, named parameters or groups, as in torch.optim.
-        base: The base optimizer; Adam unless told otherwise or the method is one itself.
-        settings: The method's hyperparameters, the base optimizer's, and `SharpnessAware`'s own.
-
-    Raises:
-        UnknownNameError: If there is no such method or base.
-        ConfigError: If base, parameters or a hyperparameter are not accepted.
-    """
-    info = optimizers.get(name)
-    chosen = base or info.base or "adam"
-    fused = isinstance(chosen, str) and chosen in BASES and BASES[chosen].fused
-    if fused and not (settings.get("foreach") or settings.get("differentiable")):
-        settings.setdefault("fused", True)
-    return optimizer_class(info)(params, chosen, **settings)
+    attributes = {"info": info, "__doc__": info.method.__doc__, "__module__": "sambench.optim"}
+    return type(info.method.__name__, (SharpnessAware,), attributes)

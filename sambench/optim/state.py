@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -11,7 +11,8 @@ from torch import Tensor
 
 from sambench.optim import accepted
 from sambench.optim.method import Method, OptimizerInfo
-from sambench.optim.modules import Role
+from sambench.optim.modules import Modules, Role
+from sambench.optim.oracle import GradientOracle
 from sambench.optim.vector import Vector
 
 PREFIX = "method."
@@ -181,23 +182,24 @@ class AroundBase(torch.optim.Optimizer):
         """Make the state that a first step would make, of zeros."""
         before = Remembered(self.method)
         with torch.no_grad():
-            self.method.direction(NoOracle(self.trainable))
+            self.method.direction(NoOracle(parameters=self.trainable, modules=Modules()))
         self._blank, self.method.beside = Remembered(self.method), None
         before.restore(self.method)
         self.base.step()
 
 
-class NoOracle:
-    """Answers every pass with zeros: to learn which vectors a method keeps.
+class NoOracle(GradientOracle):
+    """Answers every pass with zeros: to learn which vectors a method keeps."""
 
-    Args:
-        parameters: The trainable parameters.
-    """
+    @property
+    def roles(self) -> list[Role]:
+        """As a weight of a normalisation layer, each."""
+        return [Role(weight=True, normalization=True)] * len(self.parameters)
 
-    def __init__(self, parameters: Sequence[Tensor]) -> None:
-        self.weights = Vector(parameter.data for parameter in parameters)
-        self.roles = [Role(weight=True, normalization=True)] * len(parameters)
-        self.losses = [torch.zeros(())] * 3
+    @property
+    def losses(self) -> list[Tensor]:
+        """Zeros."""
+        return [torch.zeros(())] * 3
 
     def __call__(self, at: Vector | None = None, **request: Any) -> Vector:
         """Return zeros."""

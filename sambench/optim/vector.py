@@ -117,7 +117,8 @@ class Vector:
         on_cpu = all(tensor.is_cpu for tensor in tensors)
         precision = self._precision if on_cpu else torch.float64
         norms = torch._foreach_norm(_pieces(tensors), 2, dtype=precision)
-        total: Tensor = torch.linalg.vector_norm(torch.stack(_on_one_device(norms)))
+        together = [norm.to(norms[0].device, non_blocking=True) for norm in norms]
+        total: Tensor = torch.linalg.vector_norm(torch.stack(together))
         if on_cpu and not math.isfinite(total.numpy()):
             wide = [torch.linalg.vector_norm(tensor, dtype=torch.float64) for tensor in tensors]
             total = torch.linalg.vector_norm(torch.stack(wide))
@@ -191,8 +192,7 @@ class Vector:
 
     def zero_where_(self, chosen: Iterable[bool]) -> Vector:
         """Set the chosen tensors to zero in place."""
-        zeroed = [t for t, choice in zip(self.tensors, chosen, strict=True) if choice]
-        if zeroed:
+        if zeroed := self.part(chosen).tensors:
             torch._foreach_zero_(zeroed)
         return self
 
@@ -306,9 +306,3 @@ def _factor(factor: Factor) -> float | Tensor | list[float] | list[Tensor]:
     if any(isinstance(value, Tensor) for value in factor):
         return [torch.as_tensor(value) for value in factor]
     return [float(value) for value in factor]
-
-
-def _on_one_device(norms: Sequence[Tensor]) -> list[Tensor]:
-    if len({norm.device for norm in norms}) == 1:
-        return list(norms)
-    return [norm.to(norms[0].device, non_blocking=True) for norm in norms]

@@ -21,7 +21,8 @@ from sambench.errors import ClaimError, ConfigError, StoreError, UserError, is_o
 from sambench.files.claim import Claim, Claimed
 from sambench.models.model import build_model
 from sambench.models.weights import LoadedWeights, find_weights, load_backbone
-from sambench.optim.sharpness_aware import SharpnessAware, build
+from sambench.optim import build
+from sambench.optim.sharpness_aware import SharpnessAware
 from sambench.run.images import Parts, load_parts
 from sambench.run.restore import with_shifts
 from sambench.store import environment

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from sambench.optim import build
 from sambench.optim.method import optimizers
-from sambench.optim.problems import Quadratic, batch, closure_of, flat, gradient_at, network
+from sambench.optim.problems import batch, closure_of, flat, network
+from tests.optim.references import Quadratic, gradient_at
 
 TOLERANCE = {"rtol": 0.0, "atol": 1e-10}
 PERTURBING = [info.name for info in optimizers.list() if "rho" in info.hyperparameters]

@@ -6,13 +6,7 @@ from collections.abc import Mapping
 
 from sambench.errors import ConfigError
 from sambench.optim.hyperparameter import EPSILON, Hyperparameter
-from sambench.optim.method import (
-    Method,
-    Oracle,
-    Parameterized,
-    Vector,
-    optimizer,
-)
+from sambench.optim.method import Method, Oracle, Parameterized, Vector, optimizer
 
 
 @optimizer(
