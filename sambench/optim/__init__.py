@@ -10,6 +10,7 @@ that importing this package, listing and planning need no torch.
 
 from __future__ import annotations
 
+import functools
 import importlib
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import torch
     from torch.optim.optimizer import ParamsT
 
+    from sambench.optim.method import OptimizerInfo
     from sambench.optim.samples import SampleClosure
     from sambench.optim.sharpness_aware import SharpnessAware
 
@@ -44,14 +46,22 @@ def build(
     """
     from sambench.optim.base import BASES
     from sambench.optim.method import optimizers
-    from sambench.optim.sharpness_aware import optimizer_class
 
     info = optimizers.get(name)
     chosen = base or info.base or "adam"
     fused = isinstance(chosen, str) and chosen in BASES and BASES[chosen].fused
     if fused and not (settings.get("foreach") or settings.get("differentiable")):
         settings.setdefault("fused", True)
-    return optimizer_class(info)(params, chosen, **settings)
+    return _class_of(info)(params, chosen, **settings)
+
+
+@functools.cache
+def _class_of(info: OptimizerInfo) -> type[SharpnessAware]:
+    """Return the torch optimizer class of a method."""
+    from sambench.optim.sharpness_aware import SharpnessAware
+
+    attributes = {"info": info, "__doc__": info.method.__doc__, "__module__": __name__}
+    return type(info.method.__name__, (SharpnessAware,), attributes)
 
 
 def __getattr__(name: str) -> Any:
@@ -62,7 +72,5 @@ def __getattr__(name: str) -> Any:
 
         for info in optimizers.list():
             if info.method.__name__ == name:
-                from sambench.optim.sharpness_aware import optimizer_class
-
-                return optimizer_class(info)
+                return _class_of(info)
     raise AttributeError(f"sambench.optim has no {name!r}")

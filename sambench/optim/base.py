@@ -20,14 +20,13 @@ Setting = float | int | bool | str | tuple[float, ...]
 
 @dataclass(frozen=True, kw_only=True)
 class Base:
-    """A base optimizer and every setting it takes, with torch's defaults.
+    """A base optimizer and every setting it takes, with the class's own defaults.
 
     Attributes:
         name: Short name, or the dotted name of any `torch.optim.Optimizer` class.
         path: Dotted name of the class.
-        settings: Its settings, with the class's own defaults.
         fused: Whether torch has a fused implementation (same mathematics, fewer memory passes).
-        grid: Values worth trying in a search.
+        grid: Values of settings worth trying in a search.
         factors: Multiples of the given value worth trying.
     """
 
@@ -90,15 +89,16 @@ class Base:
 
 
 def _named(
-    name: str,
-    path: str,
-    settings: Mapping[str, Setting],
-    decays: tuple[float, ...],
-    fused: bool = True,
+    name: str, path: str, settings: Mapping[str, Setting], decays: tuple[float, ...]
 ) -> Base:
-    grid = {"weight_decay": decays}
-    factors = {"lr": (0.1, 0.3, 1.0, 3.0, 10.0)}
-    return Base(name=name, path=path, settings=settings, fused=fused, grid=grid, factors=factors)
+    return Base(
+        name=name,
+        path=path,
+        settings=settings,
+        fused=path.startswith("torch."),
+        grid={"weight_decay": decays},
+        factors={"lr": (0.1, 0.3, 1.0, 3.0, 10.0)},
+    )
 
 
 _ADAM: dict[str, Setting] = {
@@ -130,16 +130,13 @@ BASES = {
         _named("adam", "torch.optim.Adam", _ADAM, (0.0, 1e-5, 1e-4)),
         _named("adamw", "torch.optim.AdamW", _ADAMW, (0.0, 1e-2, 1e-1)),
         _named("sgd", "torch.optim.SGD", _SGD, (0.0, 5e-4, 1e-3)),
-        _named("muon", "sambench.optim.muon.Muon", _MUON, (0.0, 1e-2, 1e-1), fused=False),
+        _named("muon", "sambench.optim.muon.Muon", _MUON, (0.0, 1e-2, 1e-1)),
     )
 }
 
 
 def find_base(name: str) -> Base:
-    """Return the base optimizer of that name.
-
-    Args:
-        name: A key of `BASES`, or the dotted name of a torch optimizer class.
+    """Return the base optimizer of a key of `BASES`, or of a torch class's dotted name.
 
     Raises:
         UnknownNameError: If it is neither.

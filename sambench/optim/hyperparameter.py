@@ -14,7 +14,7 @@ Value = TypeVar("Value", bound="float | str | bool")
 
 
 class Hyperparameter(Generic[Value]):
-    """A hyperparameter of a method, stored in the optimizer's parameter groups.
+    """A hyperparameter of a method, read from the optimizer's parameter groups.
 
     Reading it from the method gives its value, or, where the groups differ, one value for each
     trainable tensor (`PerTensor`), which arithmetic with vectors understands.
@@ -116,11 +116,13 @@ class Hyperparameter(Generic[Value]):
         )
 
 
-def radius(default: float, grid: tuple[float, ...] = ()) -> Hyperparameter[float]:
-    """Declare the radius rho of a ball around the weights, L2 norm over all of them."""
-    values = grid or (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
-    text = "radius of the ball, L2 norm over all weights"
-    return Hyperparameter(default, minimum=0.0, help=text, grid=values)
+def radius(
+    default: float,
+    help: str = "radius of the ball, L2 norm over all weights",
+    grid: tuple[float, ...] = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5),
+) -> Hyperparameter[float]:
+    """Declare the radius rho of a ball around the weights."""
+    return Hyperparameter(default, minimum=0.0, help=help, grid=grid)
 
 
 def declared(owner: type) -> dict[str, Hyperparameter[Any]]:

@@ -18,13 +18,15 @@ from sambench.optim.hyperparameter import Hyperparameter, Mechanics, declared
 from sambench.registry import Registry
 
 if TYPE_CHECKING:
+    from torch import Tensor as Tensor  # noqa: PLC0414 (methods take these from here)
+
     from sambench.optim.oracle import GradientOracle
     from sambench.optim.vector import PerTensor
-    from sambench.optim.vector import Vector as Vector  # noqa: PLC0414 (methods take it from here)
+    from sambench.optim.vector import Vector as Vector  # noqa: PLC0414
 
     Oracle = GradientOracle
 else:
-    Oracle = Vector = Any  # methods name them, without torch
+    Oracle = Tensor = Vector = Any  # methods name them, without torch
 
 
 class Parameterized(Protocol):
@@ -144,12 +146,7 @@ class OptimizerInfo:
         return declared(self.method)
 
     def own(self, settings: Mapping[str, object], base: str | None = None) -> dict[str, Any]:
-        """Complete and check the method's own hyperparameters among the settings.
-
-        Args:
-            settings: Of the user; others are passed over.
-            base: Name of the base optimizer.
-        """
+        """Complete and check the method's own hyperparameters; other settings are passed over."""
         usual = {name: h.default for name, h in self.hyperparameters.items()}
         defaults = {**usual, **self.method.defaults(settings, base or self.base or "adam")}
         return {
@@ -166,10 +163,6 @@ class OptimizerInfo:
 
     def resolve(self, base: str | None, settings: Mapping[str, object]) -> dict[str, Setting]:
         """Complete settings with the defaults of the method and of its base optimizer.
-
-        Args:
-            base: Name of the base optimizer; None for the method's own, else Adam.
-            settings: Hyperparameters given by the user: the method's and the base's.
 
         Returns:
             `{"name", "base", ...}` with every hyperparameter, the method's first.

@@ -205,8 +205,8 @@ def _role(parameter: Tensor, module: nn.Module | None, name: str) -> Role:
 def is_normalization(module: nn.Module) -> bool:
     """Whether a module normalises: torch's layers, timm's, and RMSNorms under whatever name.
 
-    Libraries define RMSNorm of their own (`LlamaRMSNorm`, `T5LayerNorm`), so beside torch's types
-    it is told by the class name, together with the one-dimensional weight that such a layer has.
+    Libraries have their own (`LlamaRMSNorm`, `T5LayerNorm`), so beside torch's types it is told by
+    the class name, together with the one-dimensional weight that such a layer has.
     """
     if isinstance(module, NORMALIZATIONS):
         return True

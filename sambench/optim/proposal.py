@@ -11,6 +11,7 @@ from torch import Tensor, distributed
 from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
 from torch.nn.parallel import DistributedDataParallel
 
+from sambench.optim.method import Method
 from sambench.optim.oracle import GradientOracle
 from sambench.optim.vector import PerTensor, Vector
 
@@ -34,6 +35,20 @@ class Proposal:
     memory: dict[str, Vector]
     received: list[bool]
     oracles: list[GradientOracle]
+
+    @classmethod
+    def of(cls, method: Method, oracle: GradientOracle) -> Proposal:
+        """Let a method ask for its gradients of one mini-batch."""
+        direction = method.direction(oracle)
+        beside, method.beside = method.beside, None
+        return cls(
+            direction=direction,
+            beside=beside,
+            loss=next(iter(oracle.losses), None) if oracle.closure else None,
+            memory=method.memory,
+            received=oracle.received,
+            oracles=[oracle],
+        )
 
     @property
     def vectors(self) -> list[Vector]:

@@ -16,7 +16,6 @@ from torch.optim.optimizer import ParamsT
 from sambench.errors import ConfigError
 from sambench.optim import accepted
 from sambench.optim.hyperparameter import Mechanics
-from sambench.optim.method import OptimizerInfo
 from sambench.optim.modules import Modules
 from sambench.optim.observation import Observation, Observer
 from sambench.optim.oracle import Closure, GradientOracle, NextPass
@@ -45,7 +44,7 @@ class SharpnessAware(AroundBase):
             with what a method applies beside the base optimizer counted in. 0 or None not to.
         replay_randomness: Use the same dropout masks in every pass of a step.
         skip_nonfinite: Leave weights and moments as they are when the step is not finite.
-            Costs one wait for the device per step.
+            It waits for the device once a step.
         per_replica: The model under DistributedDataParallel, where each replica shall perturb by
             its own mini-batch (m-sharpness, the authors' SAM); without it DDP averages the gradient
             of every pass and all replicas perturb alike.
@@ -58,10 +57,12 @@ class SharpnessAware(AroundBase):
         ConfigError: If base, parameters or a hyperparameter are not accepted.
     """
 
-    observing: bool
+    observing = False
     """Set it before a step to have its `observation` afterwards."""
-    observed: Tensor | None
+    observed: Tensor | None = None
     """The numbers of `observation`, on the device."""
+    total_steps: int | None = None
+    """Of the whole run, where its loop has told them."""
 
     def __init__(
         self,
@@ -91,14 +92,11 @@ class SharpnessAware(AroundBase):
         self.replay_randomness = replay_randomness
         self.skip_nonfinite = skip_nonfinite
         self.per_replica = per_replica
-        self.total_steps: int | None = None
         self.method = self.info.method(self)
         self._modules = Modules([model] if isinstance(model, nn.Module) else model)
         self._aligned = self.trainable
         self._begin()
         accepted.warn_of_half(self._aligned)
-        self.observing = False
-        self.observed = None
 
     def _begin(self) -> None:
         """Start without anything of an earlier step but state and memory."""
@@ -212,7 +210,7 @@ class SharpnessAware(AroundBase):
     @property
     def observation(self) -> Observation | None:
         """What the last observed step learned of its perturbation; waits for the device."""
-        return None if self.observed is None else Observation.of(self.observed)
+        return None if self.observed is None else Observation(*self.observed.tolist())
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Clear all gradients, and so whatever `passes` has run."""
@@ -253,18 +251,10 @@ class SharpnessAware(AroundBase):
 
     def _propose(self, oracle: GradientOracle) -> Proposal:
         """Let the method ask for its gradients of one mini-batch."""
-        direction = self.method.direction(oracle)
+        proposal = Proposal.of(self.method, oracle)
         if self.observing:
             self.observed = oracle.observed
-        beside, self.method.beside = self.method.beside, None
-        return Proposal(
-            direction=direction,
-            beside=beside,
-            loss=next(iter(oracle.losses), None) if oracle.closure else None,
-            memory=self.method.memory,
-            received=oracle.received,
-            oracles=[oracle],
-        )
+        return proposal
 
     def _take(self, proposal: Proposal, before: Remembered | None) -> None:
         """Have the base optimizer take a proposal; with `before`, only if it is finite."""
@@ -324,10 +314,3 @@ class SharpnessAware(AroundBase):
         if self._before is not None:
             self._before.restore(self.method)
         self._pending = self._before = None
-
-
-@functools.cache
-def optimizer_class(info: OptimizerInfo) -> type[SharpnessAware]:
-    """Return the torch optimizer class of a method."""
-    attributes = {"info": info, "__doc__": info.method.__doc__, "__module__": "sambench.optim"}
-    return type(info.method.__name__, (SharpnessAware,), attributes)

@@ -144,14 +144,12 @@ class AroundBase(torch.optim.Optimizer):
         everything = [p for group in self.param_groups for p in group["params"]]
         return [place for place, p in enumerate(everything) if p.requires_grad]
 
-    def _vector(self, tensors: Mapping[int, Tensor]) -> Vector:
+    def _vector(self, saved: Mapping[int, Tensor]) -> Vector:
         """Return saved tensors, by place, as a vector of the trainable parameters' kind."""
-        pairs = zip(self._places(), self.trainable, strict=True)
+        pairs = zip(map(saved.get, self._places()), self.trainable, strict=True)
         return Vector(
-            tensors[place].to(p.device, p.dtype, copy=True)
-            if place in tensors
-            else torch.zeros_like(p)
-            for place, p in pairs
+            torch.zeros_like(p) if tensor is None else tensor.to(p.device, p.dtype, copy=True)
+            for tensor, p in pairs
         )
 
     def _align(self) -> None:
@@ -159,11 +157,10 @@ class AroundBase(torch.optim.Optimizer):
         trainable, before = self.trainable, self._aligned
         if len(trainable) == len(before) and all(map(operator.is_, trainable, before)):
             return
-        places = {id(parameter): place for place, parameter in enumerate(before)}
         for name, vector in self.method.memory.items():
+            kept = dict(zip(map(id, before), vector.tensors, strict=True))
             self.method.memory[name] = Vector(
-                vector.tensors[places[id(p)]] if id(p) in places else torch.zeros_like(p)
-                for p in trainable
+                kept[id(p)] if id(p) in kept else torch.zeros_like(p) for p in trainable
             )
         self._aligned = trainable
 
