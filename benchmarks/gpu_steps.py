@@ -16,8 +16,8 @@ from sambench.config.run_config import RunConfig
 from sambench.models.model import build_model
 from sambench.optim import build
 from sambench.store.environment import choose_kernels
+from sambench.training.captured import CudaGraphs, Graph
 from sambench.training.engine import Engine
-from sambench.training.graph import CudaGraphs, Graph
 from sambench.training.layout import layout_of
 from sambench.training.precision import autocast
 from sambench.training.rewind import Rewindable

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Generic, TypeVar, overload
 
 from sambench.errors import ConfigError, shown
@@ -13,52 +14,43 @@ EPSILON = 1e-12
 Value = TypeVar("Value", bound="float | str | bool")
 
 
+@dataclass(eq=False)
 class Hyperparameter(Generic[Value]):
     """A hyperparameter of a method, read from the optimizer's parameter groups.
 
     Reading it from the method gives its value, or, where the groups differ, one value for each
     trainable tensor (`PerTensor`), which arithmetic with vectors understands.
 
-    Args:
+    Attributes:
         default: The authors' default.
         help: What it is, with its unit.
         minimum: Smallest value allowed.
         maximum: Largest value allowed.
         below: Values must be smaller than this.
-        shared: It must be the same in all parameter groups; choices always are.
         choices: The values allowed, where it is a choice.
+        shared: It must be the same in all parameter groups; choices always are.
         later: It came after runs had been stored, so a run names it only where it is not at its
             default: ids of those runs stay theirs.
         grid: Values worth trying in a search, those its authors tried where known; empty where it
             is not tuned.
     """
 
-    name: str
+    default: Value
+    _: KW_ONLY
+    help: str
+    minimum: float | None = None
+    maximum: float | None = None
+    below: float | None = None
+    choices: tuple[object, ...] = ()
+    shared: bool = False
+    later: bool = False
+    grid: tuple[Value, ...] = ()
 
-    def __init__(
-        self,
-        default: Value,
-        *,
-        help: str,
-        minimum: float | None = None,
-        maximum: float | None = None,
-        below: float | None = None,
-        choices: tuple[Value, ...] = (),
-        shared: bool = False,
-        later: bool = False,
-        grid: tuple[Value, ...] = (),
-    ) -> None:
-        self.default = default
-        self.grid = grid
-        self.help = help
-        self.later = later
-        self.minimum = minimum
-        self.maximum = maximum
-        self.below = below
-        self.choices: tuple[object, ...] = choices
-        if isinstance(default, bool):
+    def __post_init__(self) -> None:
+        if isinstance(self.default, bool):
             self.choices = (False, True)
-        self.shared = shared or bool(self.choices)
+        self.shared = self.shared or bool(self.choices)
+        self.name = ""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name

@@ -168,9 +168,9 @@ class Vector:
         `one` is consumed.
         """
         if isinstance(factor, Tensor) and factors_on_cpu(factor, self.tensors):
-            factors = (factor.repeat(len(self)),)
+            factors = [factor.repeat(len(self))]
         else:
-            one, factors = one.mul_(factor), ()
+            one, factors = one.mul_(factor), []
         products = torch._foreach_addcmul(self.tensors, one.release(), other.tensors, *factors)
         return Vector(products)
 

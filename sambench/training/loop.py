@@ -15,26 +15,24 @@ from sambench.config.run_config import RunConfig
 from sambench.data.augment import make_augmentation
 from sambench.data.batches import Augmentation, Images, shuffled
 from sambench.optim.sharpness_aware import SharpnessAware
+from sambench.training.captured import Graph, graphs_of
 from sambench.training.clock import Clock
 from sambench.training.engine import Engine
 from sambench.training.evaluate import predict, reaches_accuracy
 from sambench.training.events import Epoch, Tick
 from sambench.training.feed import Feed
-from sambench.training.graph import Graph, graphs_of
 from sambench.training.layout import align_moments, layout_of
 from sambench.training.losses import CrossEntropy
 from sambench.training.metrics import classification_metrics
-from sambench.training.precision import numerics
+from sambench.training.precision import RoundingWatch, numerics, rounds
 from sambench.training.replicas import ALONE, Replicas
 from sambench.training.rewind import Rewindable
-from sambench.training.rounding import RoundingWatch, rounds
 from sambench.training.schedules import make_scheduler
 from sambench.training.seeding import derive_seed
 from sambench.training.snapshot import Snapshots
-from sambench.training.state import TrainingState
+from sambench.training.state import Tallies, TrainingState
 from sambench.training.step import USUAL, Batch, Step
-from sambench.training.stopping import Standing, after_epoch, within_epoch
-from sambench.training.tallies import Tallies
+from sambench.training.stopping import after_epoch, within_epoch
 
 TICK_SECONDS = 0.25
 """How often running numbers are read from the device for the progress display."""
@@ -160,7 +158,8 @@ class Training:
         self.model.train()
         with self.clock.training():
             for batch in self._feed(batches, state.step):
-                if self._replicas.first(within_epoch(config.stop, self._standing())):
+                spent = within_epoch(config.stop, state, self.clock.train_seconds)
+                if self._replicas.first(spent):
                     break
                 self._step(batch, last=state.step + 1 == len(batches))
                 number = len(batches[state.step])
@@ -194,8 +193,8 @@ class Training:
         watch = RoundingWatch(optimizer, self.config.precision) if look else None
         self._take.rounding = watch
         state.gradient_evaluations += self.engine(batch, remaining, self.clock.paused)
-        if watch is not None and (rounding := watch.rounding):
-            state.rounding = rounding.to_dict()
+        if watch is not None:
+            state.rounding = watch.rounding
         if last and (observed := optimizer.observation):
             state.observed = asdict(observed)
         if self._scheduler is not None:
@@ -231,11 +230,12 @@ class Training:
         self._keep_best(epoch)
         self._on_epoch(epoch)
         with self.clock.evaluation():
-            ended = after_epoch(self.config.stop, self._standing(), self._confirm)
+            stop, seconds = self.config.stop, self.clock.train_seconds
+            ended = after_epoch(stop, self.config.epochs, state, seconds, self._confirm)
         if not self._replicas.first(ended is not None):
             ended = None
         elif ended is None:
-            ended = self.config.stop.rule
+            ended = stop.rule
         if ended is None and self._replicas.first(self._snapshots.due):
             self._save()
         return ended
@@ -259,17 +259,6 @@ class Training:
             self.state.best, self.state.best_epoch = score, epoch.epoch
             weights = self.model.state_dict()
             self.state.best_model = {k: v.detach().cpu().clone() for k, v in weights.items()}
-
-    def _standing(self) -> Standing:
-        history = self.state.history
-        losses = [e.validation_loss for e in history if e.validation_loss is not None]
-        return Standing(
-            epochs=self.state.epoch,
-            cap=self.config.epochs,
-            gradient_evaluations=self.state.gradient_evaluations,
-            train_seconds=self.clock.train_seconds,
-            validation_losses=losses,
-        )
 
     def _tick(self, batches: Sequence[Tensor]) -> None:
         now = time.monotonic()
