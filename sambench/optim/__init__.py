@@ -57,7 +57,6 @@ def build(
 
 @functools.cache
 def _class_of(info: OptimizerInfo) -> type[SharpnessAware]:
-    """Return the torch optimizer class of a method."""
     from sambench.optim.sharpness_aware import SharpnessAware
 
     attributes = {"info": info, "__doc__": info.method.__doc__, "__module__": __name__}

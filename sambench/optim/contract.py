@@ -74,7 +74,6 @@ def _steps(model: nn.Module, optimizer: SharpnessAware, first: int, last: int) -
 
 
 def _passes(info: OptimizerInfo, steps: int = 1) -> int:
-    """Count the closure calls of the first steps."""
     model, optimizer = _start(info, lr=0.01)
     closure = Counted(closure_of(model, *batch()))
     for _ in range(steps):

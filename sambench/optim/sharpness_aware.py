@@ -250,7 +250,6 @@ class SharpnessAware(AroundBase):
         )
 
     def _propose(self, oracle: GradientOracle) -> Proposal:
-        """Let the method ask for its gradients of one mini-batch."""
         proposal = Proposal.of(self.method, oracle)
         if self.observing:
             self.observed = oracle.observed

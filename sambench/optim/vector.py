@@ -124,12 +124,6 @@ class Vector:
             total = torch.linalg.vector_norm(torch.stack(wide))
         return total
 
-    def map_(self, function: Callable[[Tensor], Tensor | None]) -> Vector:
-        """Apply a function that changes a tensor in place to each tensor."""
-        for tensor in self.tensors:
-            function(tensor)
-        return self
-
     def mul_(self, factor: Factor) -> Vector:
         """Multiply in place, by a vector element by element."""
         if self.tensors:

@@ -9,10 +9,11 @@ first replay is compared with a step that was taken as usual from the same state
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import InitVar, dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -221,33 +222,17 @@ class Graph(Protocol):
         ...
 
 
-class CudaGraphs:
-    """Makes graphs that take turns in one pool of memory: none needs what another left there.
-
-    Args:
-        device: The GPU.
-    """
-
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-        self.stream = torch.cuda.Stream(device)
-        with torch.cuda.device(device):
-            self.pool = torch.cuda.graph_pool_handle()
-
-    def __call__(self) -> CudaGraph:
-        """Return a graph without work."""
-        return CudaGraph(self)
-
-
 class CudaGraph:
     """A CUDA graph, recorded on a stream apart.
 
     Args:
-        among: Those it shares stream and memory with.
+        device: The GPU.
+        stream: To record on.
+        pool: Memory that graphs share, as they take turns: none needs what another left there.
     """
 
-    def __init__(self, among: CudaGraphs) -> None:
-        self._device, self._stream, self._pool = among.device, among.stream, among.pool
+    def __init__(self, device: torch.device, stream: torch.cuda.Stream, pool: Any) -> None:
+        self._device, self._stream, self._pool = device, stream, pool
         self._graph = torch.cuda.CUDAGraph()
 
     def warm_up(self, work: Work) -> None:
@@ -287,4 +272,8 @@ class CudaGraph:
 
 def graphs_of(device: torch.device) -> Callable[[], Graph] | None:
     """Return how graphs are made on a device; None where it has none."""
-    return CudaGraphs(device) if device.type == "cuda" else None
+    if device.type != "cuda":
+        return None
+    with torch.cuda.device(device):
+        pool = torch.cuda.graph_pool_handle()
+    return functools.partial(CudaGraph, device, torch.cuda.Stream(device), pool)

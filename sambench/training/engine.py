@@ -144,7 +144,6 @@ class Engine:
         }
 
     def _expected(self, model: nn.Module, passes: Callable[[], None]) -> float:
-        """Return the seconds that the run's passes will take."""
         with undisturbed(model, self.rewindable.device):
             each = seconds_of(passes, self.rewindable.device)
         return each * self.step.optimizer.info.gradient_evaluations * self.steps

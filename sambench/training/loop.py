@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import KW_ONLY, asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -54,10 +54,11 @@ class Outcome:
     target_met: bool | None
 
 
+@dataclass(eq=False)
 class Training:
     """One run's training, from where its last checkpoint left it to its end.
 
-    Args:
+    Attributes:
         config: The run.
         model: The network, freshly initialised, on its device.
         optimizer: Over the network's parameters.
@@ -75,63 +76,58 @@ class Training:
         graphs: Makes graphs to record steps in; where not told, the device's.
     """
 
-    def __init__(
-        self,
-        config: RunConfig,
-        model: nn.Module,
-        optimizer: SharpnessAware,
-        train: Images,
-        validation: Images | None,
-        *,
-        loss: CrossEntropy = USUAL,
-        folder: Path,
-        identity: str,
-        before_save: Callable[[], None] = lambda: None,
-        on_tick: Callable[[Tick], None],
-        on_epoch: Callable[[Epoch], None],
-        stop_requested: Callable[[], bool],
-        replicas: Replicas = ALONE,
-        parallel: nn.Module | None = None,
-        graphs: Callable[[], Graph] | None = None,
-    ) -> None:
-        self.config = config
-        self.model = model
-        self.optimizer = optimizer
-        self.train = train
-        self.validation = validation
-        self._before_save = before_save
-        self._on_tick = on_tick
-        self._on_epoch = on_epoch
-        self._stop_requested = stop_requested
-        self._replicas = replicas
-        self._network = parallel or model
+    config: RunConfig
+    model: nn.Module
+    optimizer: SharpnessAware
+    train: Images
+    validation: Images | None
+    _: KW_ONLY
+    loss: CrossEntropy = USUAL
+    folder: Path
+    identity: str
+    before_save: Callable[[], None] = lambda: None
+    on_tick: Callable[[Tick], None]
+    on_epoch: Callable[[Epoch], None]
+    stop_requested: Callable[[], bool]
+    replicas: Replicas = ALONE
+    parallel: nn.Module | None = None
+    graphs: Callable[[], Graph] | None = None
+
+    def __post_init__(self) -> None:
+        config, model, optimizer, device = (
+            self.config,
+            self.model,
+            self.optimizer,
+            self.train.device,
+        )
+        self._network = self.parallel or model
         self._steps_per_epoch = len(self._batches(0))
         optimizer.total_steps = self._steps_per_epoch * config.epochs
         self._scheduler = make_scheduler(config, optimizer, self._steps_per_epoch)
         self._last_tick = time.monotonic()
         self._snapshots = Snapshots(
-            folder, identity, model, optimizer, self._scheduler, train.device
+            self.folder, self.identity, model, optimizer, self._scheduler, device
         )
-        layout = layout_of(model, train.device)
+        layout = layout_of(model, device)
         model.to(memory_format=layout)
         restored = self._snapshots.restore()
         align_moments(optimizer)
-        fresh = TrainingState.fresh(len(train), train.device), Clock(train.device)
+        fresh = TrainingState.fresh(len(self.train), device), Clock(device)
         self.state, self.clock = restored or fresh
         self.resumed = restored is not None
-        self._tallies = Tallies(self.state, replicas)
-        self._feed = Feed(train, replicas, self._augmentation, layout)
-        self._take = Step(self._network, optimizer, self.state, config.precision, layout, loss)
+        self._tallies = Tallies(self.state, self.replicas)
+        self._feed = Feed(self.train, self.replicas, self._augmentation, layout)
+        self._take = Step(self._network, optimizer, self.state, config.precision, layout, self.loss)
         self.engine = Engine(
             self._take,
-            Rewindable(model, optimizer, self.state, train.device),
+            Rewindable(model, optimizer, self.state, device),
             config,
-            graphs=graphs_of(train.device) if graphs is None else graphs,
-            alone=replicas.alone,
+            graphs=self.graphs or graphs_of(device),
+            alone=self.replicas.alone,
             steps=self._steps_per_epoch * config.epochs - self.state.steps,
         )
-        if self.resumed and replicas.rank:  # the checkpoint holds the first one's generator
-            again = derive_seed(config.seed, "training", replicas.rank, self.state.steps)
+        if self.resumed and self.replicas.rank:  # the checkpoint holds the first one's generator
+            again = derive_seed(config.seed, "training", self.replicas.rank, self.state.steps)
             torch.manual_seed(again)
 
     def run(self) -> Outcome:
@@ -159,7 +155,7 @@ class Training:
         with self.clock.training():
             for batch in self._feed(batches, state.step):
                 spent = within_epoch(config.stop, state, self.clock.train_seconds)
-                if self._replicas.first(spent):
+                if self.replicas.first(spent):
                     break
                 self._step(batch, last=state.step + 1 == len(batches))
                 number = len(batches[state.step])
@@ -168,9 +164,9 @@ class Training:
                 state.images += number
                 state.seen += number
                 self._tick(batches)
-                if self._replicas.any(self._stop_requested()):
+                if self.replicas.any(self.stop_requested()):
                     self._interrupt()
-                if self._replicas.first(self._snapshots.due):
+                if self.replicas.first(self._snapshots.due):
                     self._save()
 
     def _batches(self, epoch: int) -> tuple[Tensor, ...]:
@@ -179,7 +175,7 @@ class Training:
         by = self.train.labels.cpu() if self.config.sampler == "balanced" else None
         return shuffled(
             *(len(self.train), self.config.batch_size, order),
-            least=2 * self._replicas.number,
+            least=2 * self.replicas.number,
             balance=by,
         )
 
@@ -201,7 +197,7 @@ class Training:
             self._scheduler.step()
 
     def _augmentation(self, step: int) -> Augmentation | None:
-        config, axis = self.config, self._replicas.axis
+        config, axis = self.config, self.replicas.axis
         seed = derive_seed(config.seed, "augmentation", self.state.epoch, step, *axis)
         return make_augmentation(config.augmentation, seed)
 
@@ -210,7 +206,7 @@ class Training:
         state = self.state
         self._tallies.merge()
         self._refuse_divergence()
-        self._replicas.average_statistics(self.model)
+        self.replicas.average_statistics(self.model)
         with self.clock.evaluation():
             validation = self._validate()
         epoch = Epoch(
@@ -228,15 +224,15 @@ class Training:
         state.epoch, state.step, state.seen = state.epoch + 1, 0, 0
         state.loss_sum.zero_()
         self._keep_best(epoch)
-        self._on_epoch(epoch)
+        self.on_epoch(epoch)
         with self.clock.evaluation():
             stop, seconds = self.config.stop, self.clock.train_seconds
             ended = after_epoch(stop, self.config.epochs, state, seconds, self._confirm)
-        if not self._replicas.first(ended is not None):
+        if not self.replicas.first(ended is not None):
             ended = None
         elif ended is None:
             ended = stop.rule
-        if ended is None and self._replicas.first(self._snapshots.due):
+        if ended is None and self.replicas.first(self._snapshots.due):
             self._save()
         return ended
 
@@ -265,27 +261,20 @@ class Training:
         if now - self._last_tick < TICK_SECONDS:
             return
         self._last_tick = now
-        if self._replicas.alone:  # several find out together, at the end of the epoch
+        if self.replicas.alone:  # several find out together, at the end of the epoch
             self._refuse_divergence()
-        self._on_tick(
+        # `hits` still has the last epoch's answer for images that this one has not reached
+        seen = [self.replicas.share(batch) for batch in batches[: self.state.step]]
+        self.on_tick(
             Tick(
                 epoch=self.state.epoch + 1,
                 epochs=self.config.epochs,
                 step=self.state.step,
                 steps=len(batches),
-                loss=float(self.state.loss_sum) * self._replicas.number / self.state.seen,
-                accuracy=self._running_accuracy(batches),
+                loss=float(self.state.loss_sum) * self.replicas.number / self.state.seen,
+                accuracy=self._share_of_hits(seen),
                 images_per_second=self.state.images / max(self.clock.train_seconds, 1e-9),
             )
-        )
-
-    def _running_accuracy(self, batches: Sequence[Tensor]) -> float:
-        """Return the share of right images among those of this epoch that were seen so far.
-
-        `hits` still has the last epoch's answer for every image that this one has not reached.
-        """
-        return self._share_of_hits(
-            [self._replicas.share(batch) for batch in batches[: self.state.step]]
         )
 
     def _share_of_hits(self, batches: Sequence[Tensor]) -> float:
@@ -314,7 +303,7 @@ class Training:
     def _save(self) -> None:
         with self.clock.paused():
             self._tallies.merge()
-            if self._replicas.rank == 0:
-                self._before_save()
+            if self.replicas.rank == 0:
+                self.before_save()
                 self._snapshots.save(self.state, self.clock)
             self._tallies.keep_on_first()
