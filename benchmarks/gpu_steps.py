@@ -17,8 +17,7 @@ from sambench.models.model import build_model
 from sambench.optim import build
 from sambench.store.environment import choose_kernels
 from sambench.training.captured import Graph, graphs_of
-from sambench.training.engine import Engine
-from sambench.training.layout import layout_of
+from sambench.training.engine import Engine, layout_of
 from sambench.training.precision import autocast
 from sambench.training.rewind import Rewindable
 from sambench.training.state import TrainingState

@@ -17,11 +17,10 @@ from sambench.data.batches import Augmentation, Images, shuffled
 from sambench.optim.sharpness_aware import SharpnessAware
 from sambench.training.captured import Graph, graphs_of
 from sambench.training.clock import Clock
-from sambench.training.engine import Engine
+from sambench.training.engine import Engine, layout_of
 from sambench.training.evaluate import predict, reaches_accuracy
 from sambench.training.events import Epoch, Tick
 from sambench.training.feed import Feed
-from sambench.training.layout import align_moments, layout_of
 from sambench.training.losses import CrossEntropy
 from sambench.training.metrics import classification_metrics
 from sambench.training.precision import RoundingWatch, numerics, rounds
@@ -29,7 +28,7 @@ from sambench.training.replicas import ALONE, Replicas
 from sambench.training.rewind import Rewindable
 from sambench.training.schedules import make_scheduler
 from sambench.training.seeding import derive_seed
-from sambench.training.snapshot import Snapshots
+from sambench.training.snapshot import Snapshots, align_moments
 from sambench.training.state import Tallies, TrainingState
 from sambench.training.step import USUAL, Batch, Step
 from sambench.training.stopping import after_epoch, within_epoch

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from sambench.files.atomic import write_bytes
@@ -102,6 +102,26 @@ class Snapshots:
             torch.cuda.set_rng_state(saved["random_device"], self.device)
         state = TrainingState.from_dict(saved["state"], self.device)
         return state, Clock(self.device, *saved["seconds"])
+
+
+def align_moments(optimizer: SharpnessAware) -> None:
+    """Give moments and the method's stored vectors the memory layout of their weights.
+
+    A checkpoint keeps the layout of the device that it was written on.
+    """
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, Tensor):
+                state[name] = _like(value, parameter)
+    for vector in optimizer.method.memory.values():
+        pairs = zip(vector.tensors, optimizer.trainable, strict=True)
+        vector.tensors[:] = [_like(tensor, parameter) for tensor, parameter in pairs]
+
+
+def _like(tensor: Tensor, parameter: Tensor) -> Tensor:
+    if tensor.shape != parameter.shape or tensor.stride() == parameter.stride():
+        return tensor
+    return torch.empty_like(parameter, dtype=tensor.dtype).copy_(tensor)
 
 
 def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
