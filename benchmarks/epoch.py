@@ -40,8 +40,8 @@ from sambench.models.model import build_model
 from sambench.optim import build
 from sambench.optim.method import optimizers
 from sambench.store.environment import keep_freed_memory
+from sambench.training.engine import layout_of
 from sambench.training.events import Epoch
-from sambench.training.layout import layout_of
 from sambench.training.loop import Training
 
 CPU = torch.device("cpu")

@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 from torch.utils.flop_counter import flop_registry
 
-from sambench.training.layout import layout_of
+from sambench.training.engine import layout_of
 from sambench.training.precision import autocast, numerics
 
 VIEWS = ("aten.view", "aten.detach", "aten.t.", "aten.transpose", "aten.expand", "aten.as_strided")

@@ -16,9 +16,8 @@ from sambench.config.run_config import RunConfig
 from sambench.models.model import build_model
 from sambench.optim import build
 from sambench.store.environment import choose_kernels
-from sambench.training.engine import Engine
-from sambench.training.graph import CudaGraphs, Graph
-from sambench.training.layout import layout_of
+from sambench.training.captured import Graph, graphs_of
+from sambench.training.engine import Engine, layout_of
 from sambench.training.precision import autocast
 from sambench.training.rewind import Rewindable
 from sambench.training.state import TrainingState
@@ -74,7 +73,7 @@ class Rerun:
 
 def graph_maker(device: torch.device) -> Callable[[], Graph]:
     """Return how graphs are made: real ones on a GPU."""
-    return CudaGraphs(device) if device.type == "cuda" else Rerun
+    return graphs_of(device) or Rerun
 
 
 class Ours:

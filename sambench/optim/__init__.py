@@ -10,19 +10,57 @@ that importing this package, listing and planning need no torch.
 
 from __future__ import annotations
 
+import functools
 import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import torch
+    from torch.optim.optimizer import ParamsT
+
+    from sambench.optim.method import OptimizerInfo
     from sambench.optim.samples import SampleClosure
-    from sambench.optim.sharpness_aware import SharpnessAware, build
+    from sambench.optim.sharpness_aware import SharpnessAware
 
 __all__ = ["SampleClosure", "SharpnessAware", "build"]
-_MODULES = {
-    "SampleClosure": "samples",
-    "SharpnessAware": "sharpness_aware",
-    "build": "sharpness_aware",
-}
+_MODULES = {"SampleClosure": "samples", "SharpnessAware": "sharpness_aware"}
+
+
+def build(
+    name: str,
+    params: ParamsT,
+    base: str | type[torch.optim.Optimizer] | None = None,
+    **settings: Any,
+) -> SharpnessAware:
+    """Build an optimizer by its registry name.
+
+    Args:
+        name: As in `sambench list optimizers`.
+        params: Parameters, named parameters or groups, as in torch.optim.
+        base: The base optimizer; Adam unless told otherwise or the method is one itself.
+        settings: The method's hyperparameters, the base optimizer's, and `SharpnessAware`'s own.
+
+    Raises:
+        UnknownNameError: If there is no such method or base.
+        ConfigError: If base, parameters or a hyperparameter are not accepted.
+    """
+    from sambench.optim.base import BASES
+    from sambench.optim.method import optimizers
+
+    info = optimizers.get(name)
+    chosen = base or info.base or "adam"
+    fused = isinstance(chosen, str) and chosen in BASES and BASES[chosen].fused
+    if fused and not (settings.get("foreach") or settings.get("differentiable")):
+        settings.setdefault("fused", True)
+    return _class_of(info)(params, chosen, **settings)
+
+
+@functools.cache
+def _class_of(info: OptimizerInfo) -> type[SharpnessAware]:
+    from sambench.optim.sharpness_aware import SharpnessAware
+
+    attributes = {"info": info, "__doc__": info.method.__doc__, "__module__": __name__}
+    return type(info.method.__name__, (SharpnessAware,), attributes)
 
 
 def __getattr__(name: str) -> Any:
@@ -33,8 +71,5 @@ def __getattr__(name: str) -> Any:
 
         for info in optimizers.list():
             if info.method.__name__ == name:
-                from sambench.optim.sharpness_aware import optimizer_class
-
-                globals()[name] = optimizer_class(info)
-                return globals()[name]
+                return _class_of(info)
     raise AttributeError(f"sambench.optim has no {name!r}")

@@ -1,9 +1,13 @@
-"""What an optimizer of this family accepts: bases, settings and parameters, or one line why not."""
+"""What an optimizer of this family accepts: bases, settings and parameters, or one line why not.
+
+Whatever is not accepted raises a ConfigError.
+"""
 
 from __future__ import annotations
 
 import inspect
 import sys
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,12 +15,10 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from sambench.errors import ConfigError
+from sambench.errors import ConfigError, SambenchWarning
 from sambench.optim.base import BASES, Base, find_base
 from sambench.optim.method import OptimizerInfo
 from sambench.optim.modules import SHARDED
-
-HALF = (torch.bfloat16, torch.float16)
 
 ELSEWHERE = {
     "base_optimizer": "the base optimizer is `base=`, its class or name",
@@ -42,12 +44,11 @@ def choose_base(
         name = type(base).__name__
         raise ConfigError(f"base is a {name} that was made already; give its class and settings")
     if isinstance(base, type):
-        known = next((known for known in BASES.values() if known.load() is base), None)
         path = f"{base.__module__}.{base.__qualname__}"
-        known = known or Base(name=path, path=path)
-        loaded = base
         if not issubclass(base, torch.optim.Optimizer):
             raise ConfigError(f"base {path} is not a torch.optim.Optimizer")
+        own = (known for known in BASES.values() if known.load() is base)
+        loaded, known = base, next(own, Base(name=path, path=path))
     else:
         known = find_base(base or info.base or "adam")
         loaded = known.load()
@@ -65,11 +66,7 @@ def choose_base(
 def check_settings(
     info: OptimizerInfo, base: type[torch.optim.Optimizer], known: Base, given: Mapping[str, Any]
 ) -> None:
-    """Check settings as the command line does: their names, and the base optimizer's ranges.
-
-    Raises:
-        ConfigError: If one is unknown or out of range.
-    """
+    """Check settings as the command line does: their names, and the base optimizer's ranges."""
     for name in given:
         if name in ELSEWHERE:
             raise ConfigError(describe_missing(info.name, name))
@@ -77,15 +74,15 @@ def check_settings(
     if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in accepted.values()):
         names = [name for name in accepted if name not in ("self", "params")]
         info.check_names(given, [*info.hyperparameters, *names], known.name)
-    known.complete({k: v for k, v in given.items() if k in known.settings and _plain(v)})
+    for name, value in given.items():
+        parts = value if isinstance(value, list | tuple) else (value,)
+        on_device = any(isinstance(part, Tensor) for part in parts)  # it would be waited for
+        if name in known.settings and not on_device:
+            known.complete({name: value})
 
 
 def check_groups(params: ParamsT, info: OptimizerInfo) -> ParamsT:
-    """Check the hyperparameters that groups bring themselves.
-
-    Raises:
-        ConfigError: If one is out of range.
-    """
+    """Check the hyperparameters that groups bring themselves."""
     if isinstance(params, Tensor):
         return params  # torch.optim says what is wrong with it
     entries: list[Any] = list(params)
@@ -97,11 +94,7 @@ def check_groups(params: ParamsT, info: OptimizerInfo) -> ParamsT:
 
 
 def check_parameters(parameters: Sequence[Tensor], groups: Iterable[Mapping[str, Any]]) -> None:
-    """Refuse parameters whose norms or perturbations would be wrong.
-
-    Raises:
-        ConfigError: If they are sharded or complex, or to be maximized.
-    """
+    """Refuse parameters that are sharded or complex, or to be maximized: it would go wrong."""
     distributed = sys.modules.get("torch.distributed.tensor")
     for parameter in parameters:
         if distributed is not None and isinstance(parameter, distributed.DTensor):
@@ -116,12 +109,19 @@ def check_parameters(parameters: Sequence[Tensor], groups: Iterable[Mapping[str,
         )
 
 
-def refuse_shards_of_zero() -> None:
-    """Refuse to be made by ZeroRedundancyOptimizer, which gives each process a part of the weights.
+def warn_of_half(parameters: Iterable[Tensor]) -> None:
+    """Warn of 16-bit weights."""
+    if any(parameter.dtype in (torch.bfloat16, torch.float16) for parameter in parameters):
+        warnings.warn(
+            "16-bit weights swallow most of a perturbation in rounding; keep float32 weights "
+            "and use autocast",
+            SambenchWarning,
+            stacklevel=3,
+        )
 
-    Raises:
-        ConfigError: If it is who calls.
-    """
+
+def refuse_shards_of_zero() -> None:
+    """Refuse ZeroRedundancyOptimizer as the maker: it gives each process a part of the weights."""
     frame = inspect.currentframe()
     while frame is not None:
         if frame.f_globals.get("__name__") == "torch.distributed.optim.zero_redundancy_optimizer":
@@ -130,11 +130,7 @@ def refuse_shards_of_zero() -> None:
 
 
 def refuse_dropped_closures() -> None:
-    """Refuse a step under Accelerate's gradient accumulation, which drops closures unseen.
-
-    Raises:
-        ConfigError: If it accumulates.
-    """
+    """Refuse a step under Accelerate's gradient accumulation, which drops closures unseen."""
     accelerate = sys.modules.get("accelerate.state")
     if accelerate is not None and accelerate.GradientState().num_steps > 1:
         raise ConfigError(
@@ -146,9 +142,3 @@ def refuse_dropped_closures() -> None:
 def describe_missing(owner: str, name: str) -> str:
     """Say that something has no such attribute or argument, and what to write instead."""
     return f"{owner} has no {name!r}" + (f": {ELSEWHERE[name]}" if name in ELSEWHERE else "")
-
-
-def _plain(value: Any) -> bool:
-    """Whether a setting can be checked without waiting for a device."""
-    parts = value if isinstance(value, list | tuple) else (value,)
-    return not any(isinstance(part, Tensor) for part in parts)

@@ -20,14 +20,13 @@ Setting = float | int | bool | str | tuple[float, ...]
 
 @dataclass(frozen=True, kw_only=True)
 class Base:
-    """A base optimizer and every setting it takes, with torch's defaults.
+    """A base optimizer and every setting it takes, with the class's own defaults.
 
     Attributes:
         name: Short name, or the dotted name of any `torch.optim.Optimizer` class.
         path: Dotted name of the class.
-        settings: Its settings, with the class's own defaults.
         fused: Whether torch has a fused implementation (same mathematics, fewer memory passes).
-        grid: Values worth trying in a search.
+        grid: Values of settings worth trying in a search.
         factors: Multiples of the given value worth trying.
     """
 
@@ -89,6 +88,19 @@ class Base:
         return float(value)  # type: ignore[arg-type]
 
 
+def _named(
+    name: str, path: str, settings: Mapping[str, Setting], decays: tuple[float, ...]
+) -> Base:
+    return Base(
+        name=name,
+        path=path,
+        settings=settings,
+        fused=path.startswith("torch."),
+        grid={"weight_decay": decays},
+        factors={"lr": (0.1, 0.3, 1.0, 3.0, 10.0)},
+    )
+
+
 _ADAM: dict[str, Setting] = {
     "lr": 1e-3,
     "betas": (0.9, 0.999),
@@ -96,6 +108,7 @@ _ADAM: dict[str, Setting] = {
     "weight_decay": 0.0,
     "amsgrad": False,
 }
+_ADAMW = {**_ADAM, "weight_decay": 1e-2}
 _SGD: dict[str, Setting] = {
     "lr": 1e-3,
     "momentum": 0.0,
@@ -103,57 +116,27 @@ _SGD: dict[str, Setting] = {
     "weight_decay": 0.0,
     "nesterov": False,
 }
-_RATES = {"lr": (0.1, 0.3, 1.0, 3.0, 10.0)}
+_MUON: dict[str, Setting] = {
+    "lr": 1e-3,
+    "weight_decay": 1e-1,
+    "momentum": 0.95,
+    "nesterov": True,
+    "betas": (0.9, 0.999),
+    "eps": 1e-8,
+}
 BASES = {
     base.name: base
     for base in (
-        Base(
-            name="adam",
-            path="torch.optim.Adam",
-            settings=_ADAM,
-            fused=True,
-            grid={"weight_decay": (0.0, 1e-5, 1e-4)},
-            factors=_RATES,
-        ),
-        Base(
-            name="adamw",
-            path="torch.optim.AdamW",
-            settings={**_ADAM, "weight_decay": 1e-2},
-            fused=True,
-            grid={"weight_decay": (0.0, 1e-2, 1e-1)},
-            factors=_RATES,
-        ),
-        Base(
-            name="sgd",
-            path="torch.optim.SGD",
-            settings=_SGD,
-            fused=True,
-            grid={"weight_decay": (0.0, 5e-4, 1e-3)},
-            factors=_RATES,
-        ),
-        Base(
-            name="muon",
-            path="sambench.optim.muon.Muon",
-            settings={
-                "lr": 1e-3,
-                "weight_decay": 1e-1,
-                "momentum": 0.95,
-                "nesterov": True,
-                "betas": (0.9, 0.999),
-                "eps": 1e-8,
-            },
-            grid={"weight_decay": (0.0, 1e-2, 1e-1)},
-            factors=_RATES,
-        ),
+        _named("adam", "torch.optim.Adam", _ADAM, (0.0, 1e-5, 1e-4)),
+        _named("adamw", "torch.optim.AdamW", _ADAMW, (0.0, 1e-2, 1e-1)),
+        _named("sgd", "torch.optim.SGD", _SGD, (0.0, 5e-4, 1e-3)),
+        _named("muon", "sambench.optim.muon.Muon", _MUON, (0.0, 1e-2, 1e-1)),
     )
 }
 
 
 def find_base(name: str) -> Base:
-    """Return the base optimizer of that name.
-
-    Args:
-        name: A key of `BASES`, or the dotted name of a torch optimizer class.
+    """Return the base optimizer of a key of `BASES`, or of a torch class's dotted name.
 
     Raises:
         UnknownNameError: If it is neither.

@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sambench.errors import ConfigError
+from sambench.optim import build
 from sambench.optim.method import OptimizerInfo
 from sambench.optim.problems import Counted, batch, closure_of, flat, network
-from sambench.optim.sharpness_aware import SharpnessAware, build
+from sambench.optim.sharpness_aware import SharpnessAware
 
 
 class Broken(Exception):
@@ -28,19 +29,13 @@ class Broken(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """One rule.
-
-    Attributes:
-        name: What the optimizer must do, in a line.
-        check: Raises `Broken` where it does not.
-    """
+    """What an optimizer must do, in a line, and a check that raises `Broken` where it does not."""
 
     name: str
     check: Callable[[OptimizerInfo], None]
 
 
 RULES: list[Rule] = []
-RADII = ("rho", "rho_max")
 
 
 def findings(info: OptimizerInfo) -> Iterator[tuple[Rule, str | None]]:
@@ -59,24 +54,31 @@ def findings(info: OptimizerInfo) -> Iterator[tuple[Rule, str | None]]:
             yield rule, None
 
 
-def passes_of_a_step(info: OptimizerInfo) -> int:
-    """Count the closure calls of the first step."""
-    model = network()
-    closure = Counted(closure_of(model, *batch()))
-    build(info.name, model.parameters(), lr=0.1).step(closure)
-    return closure.calls
-
-
 def _rule(name: str) -> Callable[[Callable[[OptimizerInfo], None]], None]:
-    def add(check: Callable[[OptimizerInfo], None]) -> None:
-        RULES.append(Rule(name=name, check=check))
+    return lambda check: RULES.append(Rule(name=name, check=check))
 
-    return add
+
+def _start(
+    info: OptimizerInfo, seed: int = 0, *, lr: float = 0.1, radius: float = 0.0, **settings: Any
+) -> tuple[nn.Sequential, SharpnessAware]:
+    """Return a network and its optimizer, with a radius of its own where it has one."""
+    model = network(seed)
+    own = {name for name in ("rho", "rho_max") if radius and name in info.hyperparameters}
+    settings |= dict.fromkeys(own, radius)
+    return model, build(info.name, model.parameters(), lr=lr, **settings)
 
 
 def _steps(model: nn.Module, optimizer: SharpnessAware, first: int, last: int) -> None:
     for step in range(first, last):
         optimizer.step(closure_of(model, *batch(step)))
+
+
+def _passes(info: OptimizerInfo, steps: int = 1) -> int:
+    model, optimizer = _start(info, lr=0.01)
+    closure = Counted(closure_of(model, *batch()))
+    for _ in range(steps):
+        optimizer.step(closure)
+    return closure.calls
 
 
 def _same(found: Tensor, expected: Tensor, what: str, within: float = 0.0) -> None:
@@ -89,61 +91,50 @@ def _same(found: Tensor, expected: Tensor, what: str, within: float = 0.0) -> No
 
 @_rule("it calls the closure as often as it says")
 def _(info: OptimizerInfo) -> None:
-    model = network()
-    closure = Counted(closure_of(model, *batch()))
-    optimizer = build(info.name, model.parameters(), lr=0.01)
-    for _ in range(20):
-        optimizer.step(closure)
-    said = 20 * info.gradient_evaluations
-    if not (20 <= closure.calls <= 40 if info.adaptive else abs(closure.calls - said) < 1e-9):
-        raise Broken(f"{closure.calls} passes in 20 steps; gradient_evaluations says {said:g}")
+    calls, said = _passes(info, steps=20), 20 * info.gradient_evaluations
+    if not (20 <= calls <= 40 if info.adaptive else abs(calls - said) < 1e-9):
+        raise Broken(f"{calls} passes in 20 steps; gradient_evaluations says {said:g}")
 
 
 @_rule("it returns the loss at the weights before the step")
 def _(info: OptimizerInfo) -> None:
-    model = network()
+    model, optimizer = _start(info)
     inputs, targets = batch()
     before = functional.cross_entropy(model(inputs), targets).item()
-    after = build(info.name, model.parameters(), lr=0.1).step(closure_of(model, inputs, targets))
+    after = optimizer.step(closure_of(model, inputs, targets))
     if after.item() != before:
         raise Broken(f"it returned {after.item():.6g}, the loss was {before:.6g}")
 
 
 @_rule("it lowers the loss of a batch it is shown again and again")
 def _(info: OptimizerInfo) -> None:
-    model = network()
+    model, optimizer = _start(info, lr=0.02, radius=0.05)
     closure = closure_of(model, *batch())
-    radii: dict[str, Any] = {
-        name: 0.05 for name in ("rho", "rho_max") if name in info.hyperparameters
-    }
-    optimizer = build(info.name, model.parameters(), lr=0.02, **radii)
-    first = optimizer.step(closure).item()
-    for _ in range(60):
-        last = optimizer.step(closure).item()
-    if not last < 0.5 * first:
-        raise Broken(f"the loss went from {first:.4g} to {last:.4g} in 60 steps")
+    losses = [optimizer.step(closure).item() for _ in range(61)]
+    if not losses[-1] < 0.5 * losses[0]:
+        raise Broken(f"the loss went from {losses[0]:.4g} to {losses[-1]:.4g} in 60 steps")
 
 
 @_rule("two runs give the same bits")
 def _(info: OptimizerInfo) -> None:
-    first, second = network(), network()
-    for model in (first, second):
-        _steps(model, build(info.name, model.parameters(), lr=0.01), 0, 4)
-    _same(flat(first), flat(second), "two runs from one seed")
+    first, second = _start(info, lr=0.01), _start(info, lr=0.01)
+    for run in (first, second):
+        _steps(*run, 0, 4)
+    _same(flat(first[0]), flat(second[0]), "two runs from one seed")
 
 
 @_rule("a resumed run gives the bits of an uninterrupted one")
 def _(info: OptimizerInfo) -> None:
-    whole, first, second = network(), network(), network(seed=9)
-    _steps(whole, build(info.name, whole.parameters(), lr=0.01), 0, 6)
-    interrupted = build(info.name, first.parameters(), lr=0.01)
+    whole, uninterrupted = _start(info, lr=0.01)
+    _steps(whole, uninterrupted, 0, 6)
+    first, interrupted = _start(info, lr=0.01)
     _steps(first, interrupted, 0, 3)
     saved = io.BytesIO()
     torch.save([first.state_dict(), interrupted.state_dict()], saved)
     saved.seek(0)
+    second, resumed = _start(info, seed=9, lr=0.01)
     model_state, optimizer_state = torch.load(saved, weights_only=True)
     second.load_state_dict(model_state)
-    resumed = build(info.name, second.parameters(), lr=0.01)
     resumed.load_state_dict(optimizer_state)
     _steps(second, resumed, 3, 6)
     _same(flat(second), flat(whole), "resumed after three steps of six")
@@ -151,10 +142,11 @@ def _(info: OptimizerInfo) -> None:
 
 @_rule("parameter groups with equal settings change nothing")
 def _(info: OptimizerInfo) -> None:
-    together, apart = network(), network()
+    together, optimizer = _start(info, lr=0.01)
+    _steps(together, optimizer, 0, 3)
+    apart = network()
     parameters = list(apart.parameters())
     groups = [{"params": parameters[:2]}, {"params": parameters[2:]}]
-    _steps(together, build(info.name, together.parameters(), lr=0.01), 0, 3)
     _steps(apart, build(info.name, groups, lr=0.01), 0, 3)
     _same(flat(apart), flat(together), "two groups against one", within=1e-12)
 
@@ -162,17 +154,15 @@ def _(info: OptimizerInfo) -> None:
 @_rule("frozen parameters stay")
 def _(info: OptimizerInfo) -> None:
     model = network()
-    frozen = next(model.parameters())
-    frozen.requires_grad_(False)
-    before = frozen.detach().clone()
+    frozen = next(model.parameters()).requires_grad_(False)
+    before = frozen.clone()
     _steps(model, build(info.name, model.parameters(), lr=0.1), 0, 2)
-    _same(frozen.detach(), before, "a parameter without requires_grad")
+    _same(frozen, before, "a parameter without requires_grad")
 
 
 @_rule("a schedule acts on the real learning rate")
 def _(info: OptimizerInfo) -> None:
-    model = network()
-    optimizer = build(info.name, model.parameters(), lr=0.1)
+    model, optimizer = _start(info)
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.0)
     _steps(model, optimizer, 0, 1)
     scheduler.step()
@@ -183,10 +173,10 @@ def _(info: OptimizerInfo) -> None:
 
 @_rule("weights are restored bit for bit after every pass")
 def _(info: OptimizerInfo) -> None:
-    model = network().float()
+    model, optimizer = _start(info, lr=0.0)
+    model.float()
     inputs, targets = batch()
     before, addresses = flat(model), [p.data_ptr() for p in model.parameters()]
-    optimizer = build(info.name, model.parameters(), lr=0.0)
     for _ in range(20):
         optimizer.step(closure_of(model, inputs.float(), targets))
     _same(flat(model), before, "20 steps at a learning rate of 0")
@@ -196,19 +186,17 @@ def _(info: OptimizerInfo) -> None:
 
 @_rule("a pass that raises leaves the weights alone")
 def _(info: OptimizerInfo) -> None:
-    passes, calls = passes_of_a_step(info), 0
-    model = network()
-    before, closure = flat(model), closure_of(model, *batch())
+    passes = _passes(info)
+    model, optimizer = _start(info)
+    before, closure = flat(model), Counted(closure_of(model, *batch()))
 
     def failing() -> Tensor:
-        nonlocal calls
-        calls += 1
-        if calls == passes:
+        if closure.calls + 1 == passes:
             raise MemoryError
         return closure()
 
     try:
-        build(info.name, model.parameters(), lr=0.1).step(failing)
+        optimizer.step(failing)
     except MemoryError:
         _same(flat(model), before, "after a pass that raised")
     else:
@@ -217,22 +205,21 @@ def _(info: OptimizerInfo) -> None:
 
 @_rule("a step that is not finite can be skipped")
 def _(info: OptimizerInfo) -> None:
-    for poisoned in range(passes_of_a_step(info)):
-        model = network()
-        optimizer = build(info.name, model.parameters(), lr=0.1, skip_nonfinite=True)
+    for poisoned in range(1, _passes(info) + 1):
+        model, optimizer = _start(info, skip_nonfinite=True)
         before, closure = flat(model), Counted(closure_of(model, *batch()))
 
         def infinite(
             model: nn.Module = model, closure: Counted = closure, poisoned: int = poisoned
         ) -> Tensor:
             loss = closure()
-            if closure.calls == poisoned + 1:
+            if closure.calls == poisoned:
                 for parameter in model.parameters():
                     parameter.grad = torch.full_like(parameter, float("inf"))
             return loss
 
         optimizer.step(infinite)
-        _same(flat(model), before, f"a step whose pass {poisoned + 1} has infinite gradients")
+        _same(flat(model), before, f"a step whose pass {poisoned} has infinite gradients")
 
 
 @_rule("batch statistics come from the clean pass alone")
@@ -272,9 +259,10 @@ def _(info: OptimizerInfo) -> None:
 
 @_rule("it works under autocast")
 def _(info: OptimizerInfo) -> None:
-    if passes_of_a_step(info) == 1:
+    if _passes(info) == 1:
         return
-    model = network().float()
+    model, optimizer = _start(info, radius=5.0)
+    model.float()
     inputs, targets = batch()
     losses: list[float] = []
 
@@ -284,10 +272,6 @@ def _(info: OptimizerInfo) -> None:
         losses.append(loss.item())
         return loss
 
-    radii: dict[str, Any] = {
-        name: 5.0 for name in info.hyperparameters if name in ("rho", "rho_max")
-    }
-    optimizer = build(info.name, model.parameters(), lr=0.1, **radii)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         optimizer.step(closure)
     if losses[0] == losses[1]:

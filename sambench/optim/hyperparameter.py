@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Generic, Protocol, TypeVar, overload
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, Generic, TypeVar, overload
 
 from sambench.errors import ConfigError, shown
 
@@ -13,60 +14,43 @@ EPSILON = 1e-12
 Value = TypeVar("Value", bound="float | str | bool")
 
 
-class Configured(Protocol):
-    """What holds the values of hyperparameters: a method, whose optimizer has parameter groups."""
-
-    def setting(self, name: str) -> Any:
-        """Return a group setting: one value, or one for each trainable tensor."""
-        ...
-
-
+@dataclass(eq=False)
 class Hyperparameter(Generic[Value]):
-    """A hyperparameter of a method, stored in the optimizer's parameter groups.
+    """A hyperparameter of a method, read from the optimizer's parameter groups.
 
     Reading it from the method gives its value, or, where the groups differ, one value for each
     trainable tensor (`PerTensor`), which arithmetic with vectors understands.
 
-    Args:
+    Attributes:
         default: The authors' default.
         help: What it is, with its unit.
         minimum: Smallest value allowed.
         maximum: Largest value allowed.
         below: Values must be smaller than this.
-        shared: It must be the same in all parameter groups; choices always are.
         choices: The values allowed, where it is a choice.
+        shared: It must be the same in all parameter groups; choices always are.
         later: It came after runs had been stored, so a run names it only where it is not at its
             default: ids of those runs stay theirs.
         grid: Values worth trying in a search, those its authors tried where known; empty where it
             is not tuned.
     """
 
-    name: str
+    default: Value
+    _: KW_ONLY
+    help: str
+    minimum: float | None = None
+    maximum: float | None = None
+    below: float | None = None
+    choices: tuple[object, ...] = ()
+    shared: bool = False
+    later: bool = False
+    grid: tuple[Value, ...] = ()
 
-    def __init__(
-        self,
-        default: Value,
-        *,
-        help: str,
-        minimum: float | None = None,
-        maximum: float | None = None,
-        below: float | None = None,
-        choices: tuple[Value, ...] = (),
-        shared: bool = False,
-        later: bool = False,
-        grid: tuple[Value, ...] = (),
-    ) -> None:
-        self.default = default
-        self.grid = grid
-        self.help = help
-        self.later = later
-        self.minimum = minimum
-        self.maximum = maximum
-        self.below = below
-        self.choices: tuple[object, ...] = choices
-        if isinstance(default, bool):
+    def __post_init__(self) -> None:
+        if isinstance(self.default, bool):
             self.choices = (False, True)
-        self.shared = shared or bool(self.choices)
+        self.shared = self.shared or bool(self.choices)
+        self.name = ""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -74,8 +58,8 @@ class Hyperparameter(Generic[Value]):
     @overload
     def __get__(self, method: None, owner: type) -> Hyperparameter[Value]: ...
     @overload
-    def __get__(self, method: Configured, owner: type) -> Value: ...
-    def __get__(self, method: Configured | None, owner: type) -> Hyperparameter[Value] | Value:
+    def __get__(self, method: object, owner: type) -> Value: ...
+    def __get__(self, method: Any, owner: type) -> Hyperparameter[Value] | Value:
         """Return the value, from the optimizer's groups; of the class, the declaration."""
         if method is None:
             return self
@@ -104,32 +88,43 @@ class Hyperparameter(Generic[Value]):
         Raises:
             ConfigError: If it has the wrong type or lies outside the range.
         """
+        truth = isinstance(value, bool)
         if self.choices:
-            if value not in self.choices or isinstance(value, bool) != isinstance(
-                self.default, bool
-            ):
-                raise self._refused(value, method)
-            return value  # type: ignore[return-value]  # it is one of the choices
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self._refused(value, method)
-        too_small = self.minimum is not None and not value >= self.minimum
-        too_large = self.below is not None and not value < self.below
-        too_large |= self.maximum is not None and not value <= self.maximum
-        if too_small or too_large or not math.isfinite(value):
-            raise self._refused(value, method)
-        return float(value)
+            allowed = value in self.choices and truth == isinstance(self.default, bool)
+        else:
+            allowed = isinstance(value, int | float) and not truth and self._inside(value)
+        if not allowed:
+            raise ConfigError(
+                f"{method} {self.name}={shown(value)} is not allowed; allowed: {self.range}"
+            )
+        return value if self.choices else float(value)  # type: ignore[return-value,arg-type]
 
-    def _refused(self, value: object, method: str) -> ConfigError:
-        return ConfigError(
-            f"{method} {self.name}={shown(value)} is not allowed; allowed: {self.range}"
+    def _inside(self, value: float) -> bool:
+        return (
+            math.isfinite(value)
+            and (self.minimum is None or value >= self.minimum)
+            and (self.maximum is None or value <= self.maximum)
+            and (self.below is None or value < self.below)
         )
 
 
-def radius(default: float, grid: tuple[float, ...] = ()) -> Hyperparameter[float]:
-    """Declare the radius rho of a ball around the weights, L2 norm over all of them."""
-    values = grid or (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
-    text = "radius of the ball, L2 norm over all weights"
-    return Hyperparameter(default, minimum=0.0, help=text, grid=values)
+def radius(
+    default: float,
+    help: str = "radius of the ball, L2 norm over all weights",
+    grid: tuple[float, ...] = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5),
+) -> Hyperparameter[float]:
+    """Declare the radius rho of a ball around the weights."""
+    return Hyperparameter(default, minimum=0.0, help=help, grid=grid)
+
+
+def declared(owner: type) -> dict[str, Hyperparameter[Any]]:
+    """Return the hyperparameters of a class and its ancestors, by name."""
+    return {
+        name: value
+        for ancestor in reversed(owner.__mro__)
+        for name, value in vars(ancestor).items()
+        if isinstance(value, Hyperparameter)
+    }
 
 
 class Mechanics:

@@ -8,98 +8,42 @@ suite and naming its runs need no torch.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sambench.errors import ConfigError, did_you_mean, shown
 from sambench.optim.base import Setting, find_base
-from sambench.optim.hyperparameter import Hyperparameter, Mechanics
+from sambench.optim.hyperparameter import Hyperparameter, Mechanics, declared
 from sambench.registry import Registry
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor as Tensor  # noqa: PLC0414 (methods take these from here)
 
-    from sambench.optim.modules import Role
-    from sambench.optim.vector import PerTensor, Scalar
-    from sambench.optim.vector import Vector as Vector  # noqa: PLC0414 (methods take it from here)
+    from sambench.optim.oracle import GradientOracle
+    from sambench.optim.vector import PerTensor
+    from sambench.optim.vector import Vector as Vector  # noqa: PLC0414
+
+    Oracle = GradientOracle
 else:
-    Vector = Any  # methods name it, without torch
-
-
-class Oracle(Protocol):
-    """Answers with the gradient of the mini-batch loss.
-
-    Each call is one forward and backward pass over the same mini-batch: `gradient()` at the weights
-    w, `gradient(at=v, by=s)` at w + s v. The memory of v becomes that of the perturbed weights, so
-    v cannot be used afterwards, unless `keep=True` says that it will be.
-    """
-
-    @property
-    def losses(self) -> Sequence[Tensor]:
-        """Of the passes so far."""
-        ...
-
-    @property
-    def weights(self) -> Vector:
-        """The weights w; not to be changed."""
-        ...
-
-    @property
-    def roles(self) -> Sequence[Role]:
-        """What each tensor is for; known after the first pass."""
-        ...
-
-    def __call__(
-        self,
-        at: Vector | None = None,
-        *,
-        by: Scalar = 1.0,
-        times: Vector | None = None,
-        keep: bool = False,
-        hardest: float = 1.0,
-    ) -> Vector:
-        """Return the gradient at w, or at w + e with e = `by` x `times` x `at`.
-
-        Args:
-            at: Direction of the perturbation; without it the pass is at w.
-            by: A factor.
-            times: Another factor, element by element.
-            keep: Leave `at` as it is, to be used again.
-            hardest: Share of the samples, those whose loss has risen most since the first pass, if
-                the closure tells them apart (`SampleClosure`).
-        """
-        ...
-
-
-@dataclass
-class Beside:
-    """A multiple of a vector, subtracted from the weights times the learning rate.
-
-    Attributes:
-        vector: Owned by the step, which may change it.
-        factor: Multiplies it; applied with the learning rate, so it costs no pass over memory.
-    """
-
-    vector: Vector
-    factor: float | PerTensor = 1.0
+    Oracle = Tensor = Vector = Any  # methods name them, without torch
 
 
 class Parameterized(Protocol):
-    """What a method sees of its optimizer."""
+    """What a method sees of its optimizer.
+
+    Attributes:
+        param_groups: They hold the hyperparameters.
+        defaults: Those that groups got which named none.
+        total_steps: Steps of the whole run, where its loop has told them.
+    """
 
     param_groups: list[dict[str, Any]]
-    """They hold the hyperparameters."""
-
     defaults: dict[str, Any]
-    """Those that groups got which named none."""
-
     total_steps: int | None
-    """Steps of the whole run, where its loop has told them."""
 
     def momentum(self) -> Vector | None:
         """The base optimizer's running mean of gradients; None before its first step."""
-        ...
 
 
 class Method:
@@ -111,14 +55,15 @@ class Method:
         optimizer: Whose method this is.
         memory: Vectors kept from step to step; part of the optimizer's state.
         counters: Numbers kept from step to step; likewise.
-        beside: Set by `direction` to have it subtracted from the weights past the base optimizer.
+        beside: Set by `direction` to a vector and a factor, whose product with the learning rate is
+            subtracted from the weights past the base optimizer; the step may change the vector.
     """
 
     def __init__(self, optimizer: Parameterized) -> None:
         self.optimizer = optimizer
         self.memory: dict[str, Vector] = {}
         self.counters: dict[str, float] = {}
-        self.beside: Beside | None = None
+        self.beside: tuple[Vector, float | PerTensor] | None = None
 
     @property
     def lr(self) -> float | PerTensor:
@@ -162,27 +107,33 @@ def _same(one: object, other: object) -> bool:
     return plain and one == other
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class OptimizerInfo:
-    """An entry of `sambench list optimizers`.
+    """An entry of `sambench list optimizers`; as a decorator it registers a method.
 
     Attributes:
         name: As on the command line.
-        method: Its mathematics.
         gradient_evaluations: Forward and backward passes per step.
         extra_memory: Copies of the parameters held beyond the base optimizer's own memory.
         reference: The paper.
         base: The base optimizer, where the method is one itself (adam, adamw, sgd).
         adaptive: The passes depend on what is met in training; the number given is a guess.
+        method: Its mathematics.
     """
 
     name: str
-    method: type[Method]
+    _: KW_ONLY
     gradient_evaluations: float
     extra_memory: float
     reference: str
     base: str | None = None
     adaptive: bool = False
+    method: type[Method] = Method
+
+    def __call__(self, method: type[Method]) -> type[Method]:
+        """Register a method under this entry's name."""
+        optimizers.register(replace(self, method=method))
+        return method
 
     @property
     def summary(self) -> str:
@@ -192,20 +143,10 @@ class OptimizerInfo:
     @functools.cached_property
     def hyperparameters(self) -> dict[str, Hyperparameter[Any]]:
         """The method's own hyperparameters, by name."""
-        return {
-            name: value
-            for ancestor in reversed(self.method.__mro__)
-            for name, value in vars(ancestor).items()
-            if isinstance(value, Hyperparameter)
-        }
+        return declared(self.method)
 
     def own(self, settings: Mapping[str, object], base: str | None = None) -> dict[str, Any]:
-        """Complete and check the method's own hyperparameters among the settings.
-
-        Args:
-            settings: Of the user; others are passed over.
-            base: Name of the base optimizer.
-        """
+        """Complete and check the method's own hyperparameters; other settings are passed over."""
         usual = {name: h.default for name, h in self.hyperparameters.items()}
         defaults = {**usual, **self.method.defaults(settings, base or self.base or "adam")}
         return {
@@ -223,10 +164,6 @@ class OptimizerInfo:
     def resolve(self, base: str | None, settings: Mapping[str, object]) -> dict[str, Setting]:
         """Complete settings with the defaults of the method and of its base optimizer.
 
-        Args:
-            base: Name of the base optimizer; None for the method's own, else Adam.
-            settings: Hyperparameters given by the user: the method's and the base's.
-
         Returns:
             `{"name", "base", ...}` with every hyperparameter, the method's first.
 
@@ -235,19 +172,19 @@ class OptimizerInfo:
         """
         found = find_base(base or self.base or "adam")
         self.check_base(found.name)
-        mechanics = _mechanics()
+        mechanics = declared(Mechanics)
         if found.settings:
             known = {**self.hyperparameters, **found.settings, **mechanics}
             self.check_names(settings, known, found.name)
         used = {k: h.check(settings[k], self.name) for k, h in mechanics.items() if k in settings}
-        taken = {*self.hyperparameters, *used}
-        rest = {k: v for k, v in settings.items() if k not in taken}
+        rest = {k: v for k, v in settings.items() if k not in {*self.hyperparameters, *used}}
+        own, of = self.own(settings, found.name), self.hyperparameters
         return {
             "name": self.name,
             "base": found.name,
-            **self._named(self.own(settings, found.name)),
+            **{k: v for k, v in own.items() if not (of[k].later and v == of[k].default)},
             **found.complete(rest),
-            **{name: value for name, value in used.items() if value != mechanics[name].default},
+            **{k: v for k, v in used.items() if v != mechanics[k].default},
         }
 
     def check_names(self, given: Iterable[str], known: Iterable[str], base: str) -> None:
@@ -260,47 +197,8 @@ class OptimizerInfo:
                     f"{did_you_mean(name, names)}; known: {', '.join(names)}"
                 )
 
-    def _named(self, own: Mapping[str, Setting]) -> dict[str, Setting]:
-        """Leave out what came later and is at its default."""
-        declared = self.hyperparameters
-        return {
-            name: value
-            for name, value in own.items()
-            if not (declared[name].later and value == declared[name].default)
-        }
-
-
-@functools.cache
-def _mechanics() -> dict[str, Hyperparameter[Any]]:
-    return {k: v for k, v in vars(Mechanics).items() if isinstance(v, Hyperparameter)}
-
 
 optimizers: Registry[OptimizerInfo] = Registry("optimizer", "sambench.optim.methods")
 
-
-def optimizer(
-    name: str,
-    *,
-    gradient_evaluations: float,
-    extra_memory: float,
-    reference: str,
-    base: str | None = None,
-    adaptive: bool = False,
-) -> Callable[[type[Method]], type[Method]]:
-    """Register the decorated method under a name (see `OptimizerInfo` for the arguments)."""
-
-    def register(method: type[Method]) -> type[Method]:
-        optimizers.register(
-            OptimizerInfo(
-                name=name,
-                method=method,
-                gradient_evaluations=gradient_evaluations,
-                extra_memory=extra_memory,
-                reference=reference,
-                base=base,
-                adaptive=adaptive,
-            )
-        )
-        return method
-
-    return register
+optimizer = OptimizerInfo
+"""The decorator that registers a method: `@optimizer("sam", gradient_evaluations=2, ...)`."""

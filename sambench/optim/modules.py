@@ -1,4 +1,7 @@
-"""The modules of a step: whose running statistics to keep, and what each tensor is for."""
+"""The modules of a step: whose running statistics to keep, and what each tensor is for.
+
+While a pass must leave no trace on a model's buffers, others stand in for them.
+"""
 
 from __future__ import annotations
 
@@ -15,19 +18,24 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from sambench.errors import ConfigError, SambenchWarning
-from sambench.optim.spare_buffers import SpareBuffers
 
 NORMALIZATIONS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+
+WRITERS = {nn.BatchNorm2d.forward, nn.SyncBatchNorm.forward, nn.InstanceNorm2d.forward}
+"""Torch's own normalisation: while training it writes to its buffers and never reads them."""
+
+SHARDED = (
+    "{} shards the parameters, so norms over all of them are not known here: "
+    "use DistributedDataParallel"
+)
+"""Why an optimizer of this family does not run there."""
 
 
 @dataclass(frozen=True)
 class Role:
-    """What a parameter is for.
+    """What a parameter is for: `weight` is false for biases, tokens, position tables and the like.
 
-    Attributes:
-        weight: It multiplies: a weight of a layer, the scale of a normalisation. False for biases,
-            tokens, position embeddings and tables.
-        normalization: It belongs to a normalisation layer.
+    A weight multiplies: that of a layer, or the scale of a normalisation.
     """
 
     weight: bool
@@ -46,7 +54,7 @@ class Modules:
     def __init__(self, given: Iterable[nn.Module] = ()) -> None:
         self.given = tuple(given)
         self._modules: dict[nn.Module, None] = {}
-        self._plan: SpareBuffers | None = None
+        self._spares: dict[tuple[nn.Module, str], tuple[Tensor, Tensor]] = {}
         self._unseen = 0
         self._warned = False
 
@@ -62,7 +70,7 @@ class Modules:
         """
         if self.given:
             self._modules = dict.fromkeys(m for model in self.given for m in model.modules())
-            self._refuse_sharded()
+            _refuse_sharded(self._modules)
             yield
             return
         thread = threading.get_ident()
@@ -79,7 +87,7 @@ class Modules:
             yield
         finally:
             hook.remove()
-        self._refuse_sharded()
+        _refuse_sharded(self._modules)
         if not self._warned:
             owners = self._owners()
             self._unseen = sum(id(parameter) not in owners for parameter in parameters)
@@ -98,20 +106,44 @@ class Modules:
         self._warn_of_unseen()
         training = [module for module in self._modules if module.training and module._buffers]
         scripts = [m for m in training if isinstance(m, torch.jit.ScriptModule)]
-        eager = [m for m in training if m not in scripts] if scripts else training
-        plan = self._plan
-        if plan is None or not plan.fits(eager):
-            plan = self._plan = SpareBuffers(eager, plan)
-        plan.refresh()
+        self._make_spares([m for m in training if m not in scripts] if scripts else training)
+        spares = [(module._buffers, name, *pair) for (module, name), pair in self._spares.items()]
         written = [buffer for script in scripts for buffer in script.buffers(recurse=False)]
         saved = [buffer.clone() for buffer in written]
         try:
-            plan.put_in()
+            for buffers, name, _, spare in spares:
+                buffers[name] = spare
             yield
         finally:
-            plan.put_back()
+            for buffers, name, own, _ in spares:
+                buffers[name] = own
             for buffer, value in zip(written, saved, strict=True):
                 buffer.data.copy_(value)
+
+    def _make_spares(self, modules: Sequence[nn.Module]) -> None:
+        """Pair each buffer with one that stands in for it, however many modules share it.
+
+        Those of an earlier step that still fit are used again, so that their addresses stay.
+        """
+        before, self._spares = self._spares, {}
+        standing_in: dict[int, Tensor] = {}
+        copied: list[tuple[Tensor, Tensor]] = []
+        for module in modules:
+            reads = not _only_writes(module)
+            for name, own in module._buffers.items():
+                if own is None:
+                    continue
+                known, spare = before.get((module, name), (None, None))
+                spare = standing_in.get(id(own), spare)
+                if spare is None or not (known is own or _alike(spare, own)):
+                    spare = torch.zeros_like(own)
+                standing_in[id(own)] = spare
+                self._spares[module, name] = own, spare
+                if reads:
+                    copied.append((spare, own))
+        if copied:
+            spares, own_ones = zip(*copied, strict=True)
+            torch._foreach_copy_(spares, own_ones)
 
     def roles(self, parameters: Iterable[Tensor]) -> list[Role]:
         """Return the role of each parameter, told by the module that owns it.
@@ -142,11 +174,6 @@ class Modules:
             if parameter is not None
         }
 
-    def _refuse_sharded(self) -> None:
-        for module in self._modules:
-            if type(module).__name__ == "FullyShardedDataParallel":
-                raise ConfigError(SHARDED.format("FullyShardedDataParallel"))
-
     def _warn_of_unseen(self) -> None:
         """Say once what the hook did not see, where that matters."""
         if self._unseen and not self._warned:
@@ -160,11 +187,9 @@ class Modules:
             )
 
 
-SHARDED = (
-    "{} shards the parameters, so norms over all of them are not known here: "
-    "use DistributedDataParallel"
-)
-"""Why an optimizer of this family does not run there."""
+def _refuse_sharded(modules: Iterable[nn.Module]) -> None:
+    if any(type(module).__name__ == "FullyShardedDataParallel" for module in modules):
+        raise ConfigError(SHARDED.format("FullyShardedDataParallel"))
 
 
 def _role(parameter: Tensor, module: nn.Module | None, name: str) -> Role:
@@ -180,8 +205,8 @@ def _role(parameter: Tensor, module: nn.Module | None, name: str) -> Role:
 def is_normalization(module: nn.Module) -> bool:
     """Whether a module normalises: torch's layers, timm's, and RMSNorms under whatever name.
 
-    Libraries define RMSNorm of their own (`LlamaRMSNorm`, `T5LayerNorm`), so beside torch's types
-    it is told by the class name, together with the one-dimensional weight that such a layer has.
+    Libraries have their own (`LlamaRMSNorm`, `T5LayerNorm`), so beside torch's types it is told by
+    the class name, together with the one-dimensional weight that such a layer has.
     """
     if isinstance(module, NORMALIZATIONS):
         return True
@@ -190,3 +215,13 @@ def is_normalization(module: nn.Module) -> bool:
     weight = dict(module.named_parameters(recurse=False)).get("weight")
     named = any("norm" in name.lower() for name in names)
     return named and weight is not None and weight.dim() == 1
+
+
+def _only_writes(module: nn.Module) -> bool:
+    """Whether a module in training mode does not read its buffers: torch's own normalisation."""
+    hooked = module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module)
+    return type(module).forward in WRITERS and not hooked
+
+
+def _alike(one: Tensor, other: Tensor) -> bool:
+    return (one.shape, one.dtype, one.device) == (other.shape, other.dtype, other.device)

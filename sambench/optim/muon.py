@@ -16,17 +16,8 @@ class Muon(torch.optim.Optimizer):
     """torch.optim.Muon on tensors of two dimensions, torch.optim.AdamW on all others.
 
     Muon's update is scaled to the size of AdamW's (`adjust_lr_fn="match_rms_adamw"`), so that one
-    learning rate and one weight decay serve both. Jordan et al., 2024; Liu et al., 2025, arXiv
-    2502.16982.
-
-    Args:
-        params: As in torch.optim.
-        lr: Learning rate of both.
-        weight_decay: Decoupled, of both.
-        momentum: Muon's.
-        nesterov: Whether it is Nesterov's.
-        betas: AdamW's.
-        eps: AdamW's.
+    learning rate and one decoupled weight decay serve both. `momentum` and `nesterov` are Muon's,
+    `betas` and `eps` AdamW's. Jordan et al., 2024; Liu et al., 2025, arXiv 2502.16982.
 
     Raises:
         ConfigError: If this torch has no Muon.
@@ -58,16 +49,20 @@ class Muon(torch.optim.Optimizer):
         for group in self.param_groups:
             used = [p for p in group["params"] if p.grad is not None]
             matrices = [p for p in used if p.dim() == 2]
-            shared = {"lr": group["lr"], "weight_decay": group["weight_decay"]}
-            muon = {"momentum": group["momentum"], "nesterov": group["nesterov"]}
-            adam = {"betas": group["betas"], "eps": group["eps"]}
-            self._take(torch.optim.Muon, matrices, **shared, **muon, adjust_lr_fn="match_rms_adamw")
             others = [p for p in used if p.dim() != 2]
-            self._take(torch.optim.AdamW, others, **shared, **adam)
+            muon = {**_of(group, "momentum", "nesterov"), "adjust_lr_fn": "match_rms_adamw"}
+            self._take(torch.optim.Muon, matrices, group, muon)
+            self._take(torch.optim.AdamW, others, group, _of(group, "betas", "eps"))
 
-    def _take(self, kind: Any, parameters: list[Tensor], **settings: Any) -> None:
+    def _take(
+        self, kind: Any, parameters: list[Tensor], group: dict[str, Any], own: dict[str, Any]
+    ) -> None:
         """Step some parameters with another optimizer on this one's state."""
         if parameters:
-            stepper = kind(parameters, **settings)
+            stepper = kind(parameters, **_of(group, "lr", "weight_decay"), **own)
             stepper.state = self.state
             stepper.step()
+
+
+def _of(group: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: group[name] for name in names}

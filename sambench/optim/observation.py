@@ -29,11 +29,6 @@ class Observation:
     gradient_norm_ratio: float
     sharpness: float
 
-    @classmethod
-    def of(cls, observed: Tensor) -> Observation:
-        """Read what an `Observer` returned; waits for the device."""
-        return cls(*observed.tolist())
-
 
 class Observer:
     """Watches the passes of one step; of several perturbed ones the last counts."""
@@ -46,15 +41,12 @@ class Observer:
 
     def perturbation(self, direction: Vector, by: Scalar = 1.0) -> None:
         """See the perturbation, `by` times a direction, before it is used."""
-        times: float | Tensor = 1.0
         if isinstance(by, PerTensor):
-            direction = direction * by
-        else:
-            times = by.abs() if isinstance(by, Tensor) else abs(by)
+            direction, by = direction * by, 1.0
         norm = direction.norm()
-        flat = Vector(tensor for tensor in direction.tensors if tensor.dim() <= 1)
+        flat = direction.part(tensor.dim() <= 1 for tensor in direction.tensors)
         share = (flat.norm() / norm) ** 2 if len(flat) else torch.zeros_like(norm)
-        self._moved = norm * times, share
+        self._moved = (norm * by).abs(), share
 
     def gradient(self, found: Vector) -> None:
         """See the gradient of a pass; the clean one is copied, since methods change theirs."""
@@ -67,12 +59,11 @@ class Observer:
     def observed(self, losses: Sequence[Tensor]) -> Tensor | None:
         """Return an observation's numbers, in order and still on the device.
 
-        None where a clean or a perturbed pass is missing.
+        None where a clean or a perturbed pass is missing, or the losses, which a loop may keep.
         """
-        if self._length is None or self._moved is None or self._turned is None:
+        if not losses or self._length is None or self._moved is None or self._turned is None:
             return None
-        norm, share = self._moved
         inner, perturbed = self._turned
         cosine, ratio = inner / (self._length * perturbed), perturbed / self._length
-        numbers = norm, share, cosine, ratio, losses[-1] - losses[0]
+        numbers = *self._moved, cosine, ratio, losses[-1] - losses[0]
         return torch.stack([number.double() for number in numbers])

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import torch
 from torch import Tensor
 from torch.amp import GradScaler
 
+from sambench.errors import ConfigError
 from sambench.optim.modules import Modules, Role
 from sambench.optim.observation import Observer
 from sambench.optim.samples import SampleClosure
@@ -33,91 +35,83 @@ class RandomState:
             torch.cuda.set_rng_state(state, device)
 
 
-class Workspace:
-    """Memory for perturbed weights, for methods that use a vector after the pass at it.
+class NextPass(Exception):
+    """A method asks for a gradient that the loop has not run yet, at the point (None for w)."""
 
-    It is kept from step to step: on the CPU memory of the size of the weights, asked of the system
-    anew in every step, costs several times what filling it does, since its pages are mapped at
-    first touch. On a GPU torch keeps freed memory itself.
-    """
-
-    def __init__(self) -> None:
-        self._tensors: list[Tensor] = []
-
-    def point(self, weights: list[Tensor], direction: Vector, by: Scalar) -> list[Tensor]:
-        """Return w + by v, good until the next point is asked for; on the CPU in one sweep."""
-        factors = factors_on_cpu(by, weights)
-        if factors is None:
-            return (direction * by).add_(Vector(weights)).release()
-        if list(map(_layout, self._tensors)) != list(map(_layout, weights)):
-            self._tensors = [torch.empty_like(tensor) for tensor in weights]
-        add_into(weights, direction.tensors, factors, self._tensors)
-        return self._tensors
+    def __init__(self, point: list[Tensor] | None) -> None:
+        self.point = point
 
 
-@dataclass(kw_only=True)
-class Conditions:
-    """What holds for every pass of a step.
-
-    Attributes:
-        modules: Learns in the first pass which modules there are, unless it was told.
-        workspace: Holds the copies that methods ask for.
-        replay: Draw the same random numbers (dropout, stochastic depth) in every pass.
-        observe: Measure the perturbation and what it does to the gradient.
-        scaler: Scaled the losses of the closure; gradients are unscaled.
-        loss_decay: lambda of the term lambda |w|^2 / 2 that the gradients are to have too.
-    """
-
-    modules: Modules
-    workspace: Workspace = field(default_factory=Workspace)
-    replay: bool = False
-    observe: bool = False
-    scaler: GradScaler | None = None
-    loss_decay: float = 0.0
-
-
+@dataclass(kw_only=True, eq=False)
 class GradientOracle:
     """Answers for one step: `gradient()` is the gradient at w, `gradient(at=e)` at w + e.
 
-    A pass at w + e points the parameters at the tensors of e, to which w has been added, and points
-    them back afterwards, whatever happens in between: the weights are never written, so they are
-    restored exactly and for free, and e's own memory is all that a perturbation costs. A pass at a
-    vector that is kept takes the memory of the workspace.
+    Each call is one forward and backward pass over the same mini-batch. One at w + e points the
+    parameters at the tensors of e, to which w has been added, and points them back afterwards,
+    whatever happens in between: the weights are never written, so they are restored exactly and
+    for free, and e's own memory is all that a perturbation costs.
 
-    Args:
+    Attributes:
         parameters: The trainable parameters; a vector has one tensor for each.
+        modules: Learns in the first pass which modules there are, unless it was told.
         closure: Runs forward and backward on the mini-batch and returns the loss; None where the
-            passes are run with `pass_at` and `collect`.
-        conditions: Of all passes.
+            loop runs the passes itself, with `pass_at` and `collect`.
+        workspace: Memory for w + e where e is kept. It stays from step to step: on the CPU memory
+            of that size, asked of the system anew in every step, costs several times what filling
+            it does, since its pages are mapped at first touch. A GPU's torch keeps freed memory.
+        replay: Draw the same random numbers (dropout, stochastic depth) in every pass.
+        observer: Measures the perturbation and what it does to the gradient.
+        scaler: Scaled the losses of the closure; gradients are unscaled.
+        loss_decay: lambda of the term lambda |w|^2 / 2 that the gradients are to have too.
+        answers: Copies of the gradients that the loop has run, for a method that starts again.
     """
 
-    def __init__(
-        self, parameters: list[Tensor], closure: Closure | None, conditions: Conditions
-    ) -> None:
-        self._parameters = parameters
-        self._closure = closure
-        self._conditions = conditions
-        self._observer = Observer() if conditions.observe else None
-        self._unscaled: list[_Unscalable] = []
+    parameters: list[Tensor]
+    modules: Modules
+    closure: Closure | None = None
+    workspace: list[Tensor] = field(default_factory=list)
+    replay: bool = False
+    observer: Observer | None = None
+    scaler: GradScaler | None = None
+    loss_decay: float = 0.0
+    answers: list[Vector] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.received = [False] * len(self.parameters)
+        self._losses: list[Tensor] = []
         self._random: RandomState | None = None
         self._passes = 0
-        self.losses: list[Tensor] = []
-        self.received = [False] * len(parameters)
+        self._unscaled: list[SimpleNamespace] = []
+        """What a scaler takes for optimizers, one for each pass, which it unscales once each. They
+        are kept until the step ends, since the scaler tells them apart by their address."""
+
+    @property
+    def losses(self) -> list[Tensor]:
+        """Of the passes so far.
+
+        Raises:
+            ConfigError: If the loop has them.
+        """
+        if self.closure is None:
+            raise ConfigError(
+                "passes() does not see the losses, which this form needs: use a closure"
+            )
+        return self._losses
 
     @property
     def weights(self) -> Vector:
-        """The weights w, not a copy: for methods whose perturbation depends on them."""
-        return Vector(parameter.data for parameter in self._parameters)
+        """The weights w, not a copy and not to be changed."""
+        return Vector(parameter.data for parameter in self.parameters)
 
     @property
     def roles(self) -> list[Role]:
         """What each tensor is for; known after the first pass."""
-        return self._conditions.modules.roles(self._parameters)
+        return self.modules.roles(self.parameters)
 
     @property
     def observed(self) -> Tensor | None:
         """The step's observation, if it was asked for and the method perturbs; on the device."""
-        return self._observer.observed(self.losses) if self._observer else None
+        return self.observer.observed(self._losses) if self.observer else None
 
     def __call__(
         self,
@@ -135,88 +129,89 @@ class GradientOracle:
                 it cannot be used afterwards, unless `keep` is set.
             by: A factor.
             times: Another factor, element by element.
-            keep: Leave `at` as it is.
+            keep: Leave `at` as it is, to be used again.
             hardest: Share of the samples to run, those whose loss has risen most since the first
                 pass; all of them where the closure cannot tell its samples apart.
+
+        Raises:
+            NextPass: If the loop has yet to run it.
         """
-        with self.pass_at(at, by=by, times=times, keep=keep):
-            self._run(hardest)
+        if self.answers:
+            return self.answers.pop(0)
+        point = None if at is None else self._point(at, by, times, keep)
+        if self.closure is None:
+            raise NextPass(point)
+        with self.pass_at(point):
+            self._run(self.closure, hardest)
             return self.collect()
 
     @contextmanager
-    def pass_at(
-        self,
-        at: Vector | None = None,
-        *,
-        by: Scalar = 1.0,
-        times: Vector | None = None,
-        keep: bool = False,
-    ) -> Iterator[None]:
-        """Have the parameters at w + e, for a pass that leaves no trace on buffers but the first.
+    def pass_at(self, point: list[Tensor] | None) -> Iterator[None]:
+        """Have the parameters at a point, for a pass that leaves no trace on buffers but the first.
 
         The random numbers are those of the first pass, if that is wished.
         """
-        point = None if at is None else self._point(at, by, times, keep)
-        first, conditions = self._passes == 0, self._conditions
+        first = self._passes == 0
         self._passes += 1
-        if conditions.replay and first:
-            self._random = RandomState({p.device for p in self._parameters})
+        if self.replay and first:
+            self._random = RandomState({p.device for p in self.parameters})
         self._draw_again()
-        for parameter in self._parameters:
+        for parameter in self.parameters:
             parameter.grad = None
-        modules = conditions.modules
-        buffers = modules.watching(self._parameters) if first else modules.statistics_kept()
-        with buffers, nullcontext() if point is None else self._moved(point):
-            yield
+        watching = self.modules.watching(self.parameters)
+        with watching if first else self.modules.statistics_kept():
+            weights = [parameter.data for parameter in self.parameters]
+            try:
+                self._move_to(point)
+                yield
+            finally:
+                self._move_to(None if point is None else weights)
 
     def collect(self) -> Vector:
         """Take the gradients within a pass, unscaled, with the decay that is part of the loss.
 
         A parameter that the loss does not depend on counts as zero.
         """
-        conditions = self._conditions
-        if all(parameter.grad is None for parameter in self._parameters):
+        found = [parameter.grad is not None for parameter in self.parameters]
+        if not any(found):
             raise RuntimeError("no gradient: the closure must call backward() on the loss")
-        if conditions.scaler is not None:
-            self._unscaled.append(_Unscalable(self._parameters))
-            conditions.scaler.unscale_(self._unscaled[-1])  # type: ignore[arg-type]
-        found = [parameter.grad is not None for parameter in self._parameters]
+        if self.scaler is not None:
+            self._unscaled.append(SimpleNamespace(param_groups=[{"params": self.parameters}]))
+            self.scaler.unscale_(self._unscaled[-1])  # type: ignore[arg-type]
         gradients = Vector(
-            take_gradient(p) if p.grad is not None else torch.zeros_like(p)
-            for p in self._parameters
+            take_gradient(p) if p.grad is not None else torch.zeros_like(p) for p in self.parameters
         )
         self.received = [a or b for a, b in zip(self.received, found, strict=True)]
-        if conditions.loss_decay:
-            gradients.part(found).add_(self.weights.part(found), conditions.loss_decay)
-        if self._observer:
-            self._observer.gradient(gradients)
+        if self.loss_decay:
+            gradients.part(found).add_(self.weights.part(found), self.loss_decay)
+        if self.observer:
+            self.observer.gradient(gradients)
         return gradients
 
     def _point(self, at: Vector, by: Scalar, times: Vector | None, keep: bool) -> list[Tensor]:
-        """Return the weights of the pass."""
+        """Return w + e; where `at` is kept it is good until the next one is asked for."""
         weights = self.weights
         if times is not None:
-            point = weights.plus_product(at, times, by)
-            if self._observer:
-                self._observer.perturbation(point - weights)
-            return point.release()
-        if self._observer:
-            self._observer.perturbation(at, by)
-        if keep:
-            return self._conditions.workspace.point(weights.tensors, at, by)
-        return at.times_plus_(by, weights).release()
+            moved = weights.plus_product(at, times, by)
+            if self.observer:
+                self.observer.perturbation(moved - weights)
+            return moved.release()
+        if self.observer:
+            self.observer.perturbation(at, by)
+        if not keep:
+            return at.times_plus_(by, weights).release()
+        factors = factors_on_cpu(by, weights.tensors)
+        if factors is None:
+            return (at * by).add_(weights).release()
+        if list(map(_layout, self.workspace)) != list(map(_layout, weights.tensors)):
+            self.workspace[:] = [torch.empty_like(tensor) for tensor in weights.tensors]
+        add_into(weights.tensors, at.tensors, factors, self.workspace)
+        return self.workspace
 
-    @contextmanager
-    def _moved(self, point: list[Tensor]) -> Iterator[None]:
-        weights = [parameter.data for parameter in self._parameters]
-        try:
-            self._point_to(point)
-            yield
-        finally:
-            self._point_to(weights)
-
-    def _point_to(self, tensors: list[Tensor]) -> None:
-        for parameter, tensor in zip(self._parameters, tensors, strict=True):
+    def _move_to(self, point: list[Tensor] | None) -> None:
+        if point is None:
+            return
+        for parameter, tensor in zip(self.parameters, point, strict=True):
             parameter.data = tensor
         # Autocast keeps low-precision copies by parameter and would not notice the change.
         torch.clear_autocast_cache()
@@ -225,16 +220,15 @@ class GradientOracle:
         if self._random is not None:
             self._random.restore()
 
-    def _run(self, hardest: float) -> None:
-        assert self._closure is not None
+    def _run(self, closure: Closure, hardest: float) -> None:
         with torch.enable_grad():
-            if hardest < 1.0 and isinstance(self._closure, SampleClosure):
-                loss = self._closure.hardest(hardest, self._draw_again)
+            if hardest < 1.0 and isinstance(closure, SampleClosure):
+                loss = closure.hardest(hardest, self._draw_again)
             else:
-                loss = self._closure()
+                loss = closure()
         if not isinstance(loss, Tensor):
             raise TypeError(f"the closure must return the loss as a tensor, not {loss!r}")
-        self.losses.append(loss.detach().clone())
+        self._losses.append(loss.detach().clone())
 
 
 def take_gradient(parameter: Tensor) -> Tensor:
@@ -265,13 +259,3 @@ _USERS_ALONE = storage_users(torch.empty(1))
 
 def _layout(tensor: Tensor) -> tuple[object, ...]:
     return tensor.shape, tensor.stride(), tensor.dtype, tensor.device
-
-
-class _Unscalable:
-    """What a scaler takes for an optimizer: each pass is one of its own, unscaled once.
-
-    They are kept until the step ends, since the scaler tells them apart by their address.
-    """
-
-    def __init__(self, parameters: list[Tensor]) -> None:
-        self.param_groups = [{"params": parameters}]

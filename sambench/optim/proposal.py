@@ -1,17 +1,19 @@
-"""What a method proposes for one mini-batch, before the base optimizer takes it."""
+"""What a method proposes for one mini-batch, and the gradients that a step leaves."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, distributed
 from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
 from torch.nn.parallel import DistributedDataParallel
 
-from sambench.optim.method import Beside
+from sambench.optim.method import Method
 from sambench.optim.oracle import GradientOracle
-from sambench.optim.vector import Vector
+from sambench.optim.vector import PerTensor, Vector
 
 
 @dataclass(kw_only=True)
@@ -20,7 +22,7 @@ class Proposal:
 
     Attributes:
         direction: For the base optimizer, as a gradient.
-        beside: Subtracted from the weights past the base optimizer.
+        beside: A vector and its factor, subtracted from the weights past the base optimizer.
         loss: Of the clean pass; None where the loop runs the passes itself.
         memory: What the method would keep to the next step.
         received: Which parameters had a gradient in some pass.
@@ -28,17 +30,35 @@ class Proposal:
     """
 
     direction: Vector
-    beside: Beside | None
+    beside: tuple[Vector, float | PerTensor] | None
     loss: Tensor | None
     memory: dict[str, Vector]
     received: list[bool]
-    oracles: list[GradientOracle] = field(default_factory=list)
+    oracles: list[GradientOracle]
+
+    @classmethod
+    def of(cls, method: Method, oracle: GradientOracle) -> Proposal:
+        """Let a method ask for its gradients of one mini-batch."""
+        direction = method.direction(oracle)
+        beside, method.beside = method.beside, None
+        return cls(
+            direction=direction,
+            beside=beside,
+            loss=next(iter(oracle.losses), None) if oracle.closure else None,
+            memory=method.memory,
+            received=oracle.received,
+            oracles=[oracle],
+        )
+
+    @property
+    def vectors(self) -> list[Vector]:
+        """All that would change the weights."""
+        return [self.direction] if self.beside is None else [self.direction, self.beside[0]]
 
     def merge(self, other: Proposal) -> Proposal:
         """Add another mini-batch's proposal to this one; of what is kept it is the mean."""
-        self.direction.add_(other.direction)
-        if self.beside is not None and other.beside is not None:
-            self.beside.vector.add_(other.beside.vector)
+        for vector, more in zip(self.vectors, other.vectors, strict=True):
+            vector.add_(more)
         share = len(other.oracles) / len(self.oracles + other.oracles)
         for name, vector in self.memory.items():
             vector.toward_(other.memory[name], share)
@@ -50,29 +70,43 @@ class Proposal:
 
     def finite(self) -> bool:
         """Whether all that would change the weights is finite; waits for the device."""
-        norms = [self.direction.norm()]
-        if self.beside is not None:
-            norms.append(self.beside.vector.norm())
-        return all(bool(torch.isfinite(norm)) for norm in norms)
+        return all(bool(torch.isfinite(vector.norm())) for vector in self.vectors)
 
     def clip_(self, max_norm: float) -> None:
-        """Scale both vectors alike so that their sum is no longer than this."""
+        """Scale the vectors alike so that their sum is no longer than this."""
         whole = self.direction
         if self.beside is not None:
-            whole = self.beside.vector * self.beside.factor + whole
+            whole = self.beside[0] * self.beside[1] + whole
         factor = (max_norm / (whole.norm() + 1e-6)).clamp(max=1.0)
-        self.direction.mul_(factor)
-        if self.beside is not None:
-            self.beside.vector.mul_(factor)
+        for vector in self.vectors:
+            vector.mul_(factor)
 
-    def average_(self, replicas: DistributedDataParallel) -> None:
-        """Replace the vectors by their means over the replicas, each of which perturbed apart."""
-        average_(self.direction, replicas)
-        if self.beside is not None:
-            average_(self.beside.vector, replicas)
+    def show(self, groups: Iterable[Mapping[str, Any]]) -> None:
+        """Show the direction as the parameters' gradients; frozen ones have none."""
+        parameters = [parameter for group in groups for parameter in group["params"]]
+        for parameter in parameters:
+            parameter.grad = None
+        trained = [parameter for parameter in parameters if parameter.requires_grad]
+        triples = zip(trained, self.direction.tensors, self.received, strict=True)
+        for parameter, gradient, seen in triples:
+            parameter.grad = gradient if seen else None
+        note_gradients(trained)
 
 
-def average_(vector: Vector, replicas: DistributedDataParallel) -> Vector:
+def note_gradients(parameters: Iterable[Tensor]) -> None:
+    """Mark the gradients that a step leaves in the parameters, as they are now."""
+    for parameter in parameters:
+        if parameter.grad is not None:
+            parameter.grad._left_by_step = parameter.grad._version  # type: ignore[attr-defined]
+
+
+def foreign_gradients(parameters: Iterable[Tensor]) -> list[Tensor]:
+    """Return the gradients that no step has left: others, and those changed in place since."""
+    found = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    return [g for g in found if getattr(g, "_left_by_step", None) != g._version]
+
+
+def average_(vector: Vector, replicas: DistributedDataParallel) -> None:
     """Replace a vector by its mean over the replicas, in place, with one message for each type."""
     group = replicas.process_group
     for dtype in {tensor.dtype for tensor in vector.tensors}:
@@ -81,4 +115,3 @@ def average_(vector: Vector, replicas: DistributedDataParallel) -> Vector:
         distributed.all_reduce(flat, group=group)
         flat /= distributed.get_world_size(group)
         torch._foreach_copy_(tensors, _unflatten_dense_tensors(flat, tensors))
-    return vector

@@ -46,11 +46,9 @@ class SampleClosure:
         return self._backward(losses, 1.0)
 
     def hardest(self, share: float, again: Callable[[], None]) -> Tensor:
-        """Run the share of samples whose loss has risen most since the first call.
+        """Run the share of samples whose loss has risen most since the first call, rounded up.
 
-        Args:
-            share: Of the samples, rounded up to a whole number of them.
-            again: Called between looking at all and running some, to restore random numbers.
+        `again` is called between looking at all and running some, to restore random numbers.
 
         Returns:
             The mean loss of all samples.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, overload
@@ -14,16 +13,13 @@ from torch.amp import GradScaler
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.optimizer import ParamsT
 
-from sambench.errors import ConfigError, SambenchWarning
+from sambench.errors import ConfigError
 from sambench.optim import accepted
-from sambench.optim.base import BASES
 from sambench.optim.hyperparameter import Mechanics
-from sambench.optim.method import Method, OptimizerInfo, Oracle, optimizers
 from sambench.optim.modules import Modules
-from sambench.optim.observation import Observation
-from sambench.optim.oracle import Closure, Conditions, GradientOracle, Workspace
-from sambench.optim.passes import NextPass, RecordedOracle, foreign_gradients, note_gradients
-from sambench.optim.proposal import Proposal
+from sambench.optim.observation import Observation, Observer
+from sambench.optim.oracle import Closure, GradientOracle, NextPass
+from sambench.optim.proposal import Proposal, average_, foreign_gradients, note_gradients
 from sambench.optim.state import AroundBase, Remembered
 from sambench.optim.vector import Vector
 
@@ -48,7 +44,7 @@ class SharpnessAware(AroundBase):
             with what a method applies beside the base optimizer counted in. 0 or None not to.
         replay_randomness: Use the same dropout masks in every pass of a step.
         skip_nonfinite: Leave weights and moments as they are when the step is not finite.
-            Costs one wait for the device per step.
+            It waits for the device once a step.
         per_replica: The model under DistributedDataParallel, where each replica shall perturb by
             its own mini-batch (m-sharpness, the authors' SAM); without it DDP averages the gradient
             of every pass and all replicas perturb alike.
@@ -61,10 +57,12 @@ class SharpnessAware(AroundBase):
         ConfigError: If base, parameters or a hyperparameter are not accepted.
     """
 
-    observing: bool
+    observing = False
     """Set it before a step to have its `observation` afterwards."""
-    observed: Tensor | None
+    observed: Tensor | None = None
     """The numbers of `observation`, on the device."""
+    total_steps: int | None = None
+    """Of the whole run, where its loop has told them."""
 
     def __init__(
         self,
@@ -94,24 +92,15 @@ class SharpnessAware(AroundBase):
         self.replay_randomness = replay_randomness
         self.skip_nonfinite = skip_nonfinite
         self.per_replica = per_replica
-        self.total_steps: int | None = None
         self.method = self.info.method(self)
         self._modules = Modules([model] if isinstance(model, nn.Module) else model)
         self._aligned = self.trainable
         self._begin()
-        if any(parameter.dtype in accepted.HALF for parameter in self._aligned):
-            warnings.warn(
-                "16-bit weights swallow most of a perturbation in rounding; keep float32 weights "
-                "and use autocast",
-                SambenchWarning,
-                stacklevel=2,
-            )
-        self.observing = False
-        self.observed: Tensor | None = None
+        accepted.warn_of_half(self._aligned)
 
     def _begin(self) -> None:
         """Start without anything of an earlier step but state and memory."""
-        self._workspace = Workspace()
+        self._workspace: list[Tensor] = []
         self._pending: Proposal | None = None
         self._before: Remembered | None = None
         self._blank = None
@@ -162,8 +151,7 @@ class SharpnessAware(AroundBase):
             for number, each in enumerate(closures):
                 if number > 0 and before is not None:
                     before.restore(self.method)  # several closures are one step
-                oracle = self._oracle(scaler, each)
-                proposals.append(self._propose(oracle, oracle))
+                proposals.append(self._propose(self._oracle(scaler, each)))
             proposal = functools.reduce(Proposal.merge, proposals)
         self.method.memory = proposal.memory
         self._take(proposal, before if cautious else None)
@@ -201,28 +189,28 @@ class SharpnessAware(AroundBase):
         with self._apart():
             while proposal is None:
                 self._before.restore(self.method)
+                oracle.answers = [gradient.clone() for gradient in gradients]
                 try:
                     with torch.no_grad():
-                        proposal = self._propose(oracle, RecordedOracle(oracle, gradients))
+                        proposal = self._propose(oracle)
                 except NextPass as asked:
-                    with oracle.pass_at(**asked.request):
+                    with oracle.pass_at(asked.point):
                         yield len(gradients)
                         with torch.no_grad():
                             gradients.append(oracle.collect())
         with torch.no_grad():
             if scaler is not None:
-                scaled = scaler.scale(proposal.direction.tensors)
-                proposal.direction = Vector(scaled)
+                proposal.direction = Vector(scaler.scale(proposal.direction.tensors))
             if self._pending is not None:
                 proposal = self._pending.merge(proposal)
         self.method.memory = proposal.memory
         self._pending = proposal
-        self._show(proposal)
+        proposal.show(self.param_groups)
 
     @property
     def observation(self) -> Observation | None:
         """What the last observed step learned of its perturbation; waits for the device."""
-        return None if self.observed is None else Observation.of(self.observed)
+        return None if self.observed is None else Observation(*self.observed.tolist())
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Clear all gradients, and so whatever `passes` has run."""
@@ -250,62 +238,41 @@ class SharpnessAware(AroundBase):
         return nullcontext() if self.per_replica is None else self.per_replica.no_sync()
 
     def _oracle(self, scaler: GradScaler | None, closure: Closure | None = None) -> GradientOracle:
-        conditions = Conditions(
+        return GradientOracle(
+            parameters=self.trainable,
             modules=self._modules,
+            closure=closure,
             workspace=self._workspace,
             replay=self.replay_randomness,
-            observe=self.observing,
+            observer=Observer() if self.observing else None,
             scaler=scaler,
             loss_decay=self.loss_decay,
         )
-        return GradientOracle(self.trainable, closure, conditions)
 
-    def _propose(self, oracle: GradientOracle, gradient: Oracle) -> Proposal:
-        """Let the method ask for its gradients of one mini-batch."""
-        direction = self.method.direction(gradient)
+    def _propose(self, oracle: GradientOracle) -> Proposal:
+        proposal = Proposal.of(self.method, oracle)
         if self.observing:
             self.observed = oracle.observed
-        beside, self.method.beside = self.method.beside, None
-        return Proposal(
-            direction=direction,
-            beside=beside,
-            loss=oracle.losses[0] if oracle.losses else None,
-            memory=self.method.memory,
-            received=oracle.received,
-            oracles=[oracle],
-        )
+        return proposal
 
     def _take(self, proposal: Proposal, before: Remembered | None) -> None:
         """Have the base optimizer take a proposal; with `before`, only if it is finite."""
         with torch.no_grad():
             if self.per_replica is not None:
-                proposal.average_(self.per_replica)
+                for vector in proposal.vectors:
+                    average_(vector, self.per_replica)
             if before is not None and not proposal.finite():
                 before.restore(self.method)
             else:
-                self._descend(proposal)
+                if self.max_norm:
+                    proposal.clip_(self.max_norm)
+                proposal.show(self.param_groups)
+                self.base.step()
+                if proposal.beside is not None:
+                    vector, factor = proposal.beside
+                    self.weights.add_(vector, -self.method.lr * factor)
         note_gradients(self.trainable)
-        self._pending = self._before = None
-        self._blank = None
-
-    def _descend(self, proposal: Proposal) -> None:
-        if self.max_norm:
-            proposal.clip_(self.max_norm)
-        self._show(proposal)
-        self.base.step()
-        if proposal.beside is not None:
-            beside = proposal.beside
-            self.weights.add_(beside.vector, -self.method.lr * beside.factor)
-
-    def _show(self, proposal: Proposal) -> None:
-        """Show the direction as the parameters' gradients; frozen ones have none."""
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                parameter.grad = None
-        triples = zip(self.trainable, proposal.direction.tensors, proposal.received, strict=True)
-        for parameter, gradient, seen in triples:
-            parameter.grad = gradient if seen else None
-        note_gradients(self.trainable)
+        self._pending = self._before = self._blank = None
 
     def _finish(self) -> None:
         """Take the step whose passes the loop has run."""
@@ -346,37 +313,3 @@ class SharpnessAware(AroundBase):
         if self._before is not None:
             self._before.restore(self.method)
         self._pending = self._before = None
-
-
-@functools.cache
-def optimizer_class(info: OptimizerInfo) -> type[SharpnessAware]:
-    """Return the torch optimizer class of a method."""
-    method: type[Method] = info.method
-    attributes = {"info": info, "__doc__": method.__doc__, "__module__": "sambench.optim"}
-    return type(method.__name__, (SharpnessAware,), attributes)
-
-
-def build(
-    name: str,
-    params: ParamsT,
-    base: str | type[torch.optim.Optimizer] | None = None,
-    **settings: Any,
-) -> SharpnessAware:
-    """Build an optimizer by its registry name.
-
-    Args:
-        name: As in `sambench list optimizers`.
-        params: Parameters, named parameters or groups, as in torch.optim.
-        base: The base optimizer; Adam unless told otherwise or the method is one itself.
-        settings: The method's hyperparameters, the base optimizer's, and `SharpnessAware`'s own.
-
-    Raises:
-        UnknownNameError: If there is no such method or base.
-        ConfigError: If base, parameters or a hyperparameter are not accepted.
-    """
-    info = optimizers.get(name)
-    chosen = base or info.base or "adam"
-    fused = isinstance(chosen, str) and chosen in BASES and BASES[chosen].fused
-    if fused and not (settings.get("foreach") or settings.get("differentiable")):
-        settings.setdefault("fused", True)
-    return optimizer_class(info)(params, chosen, **settings)

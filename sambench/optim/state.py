@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -11,7 +11,8 @@ from torch import Tensor
 
 from sambench.optim import accepted
 from sambench.optim.method import Method, OptimizerInfo
-from sambench.optim.modules import Role
+from sambench.optim.modules import Modules, Role
+from sambench.optim.oracle import GradientOracle
 from sambench.optim.vector import Vector
 
 PREFIX = "method."
@@ -143,14 +144,12 @@ class AroundBase(torch.optim.Optimizer):
         everything = [p for group in self.param_groups for p in group["params"]]
         return [place for place, p in enumerate(everything) if p.requires_grad]
 
-    def _vector(self, tensors: Mapping[int, Tensor]) -> Vector:
+    def _vector(self, saved: Mapping[int, Tensor]) -> Vector:
         """Return saved tensors, by place, as a vector of the trainable parameters' kind."""
-        pairs = zip(self._places(), self.trainable, strict=True)
+        pairs = zip(map(saved.get, self._places()), self.trainable, strict=True)
         return Vector(
-            tensors[place].to(p.device, p.dtype, copy=True)
-            if place in tensors
-            else torch.zeros_like(p)
-            for place, p in pairs
+            torch.zeros_like(p) if tensor is None else tensor.to(p.device, p.dtype, copy=True)
+            for tensor, p in pairs
         )
 
     def _align(self) -> None:
@@ -158,11 +157,10 @@ class AroundBase(torch.optim.Optimizer):
         trainable, before = self.trainable, self._aligned
         if len(trainable) == len(before) and all(map(operator.is_, trainable, before)):
             return
-        places = {id(parameter): place for place, parameter in enumerate(before)}
         for name, vector in self.method.memory.items():
+            kept = dict(zip(map(id, before), vector.tensors, strict=True))
             self.method.memory[name] = Vector(
-                vector.tensors[places[id(p)]] if id(p) in places else torch.zeros_like(p)
-                for p in trainable
+                kept[id(p)] if id(p) in kept else torch.zeros_like(p) for p in trainable
             )
         self._aligned = trainable
 
@@ -181,23 +179,24 @@ class AroundBase(torch.optim.Optimizer):
         """Make the state that a first step would make, of zeros."""
         before = Remembered(self.method)
         with torch.no_grad():
-            self.method.direction(NoOracle(self.trainable))
+            self.method.direction(NoOracle(parameters=self.trainable, modules=Modules()))
         self._blank, self.method.beside = Remembered(self.method), None
         before.restore(self.method)
         self.base.step()
 
 
-class NoOracle:
-    """Answers every pass with zeros: to learn which vectors a method keeps.
+class NoOracle(GradientOracle):
+    """Answers every pass with zeros: to learn which vectors a method keeps."""
 
-    Args:
-        parameters: The trainable parameters.
-    """
+    @property
+    def roles(self) -> list[Role]:
+        """As a weight of a normalisation layer, each."""
+        return [Role(weight=True, normalization=True)] * len(self.parameters)
 
-    def __init__(self, parameters: Sequence[Tensor]) -> None:
-        self.weights = Vector(parameter.data for parameter in parameters)
-        self.roles = [Role(weight=True, normalization=True)] * len(parameters)
-        self.losses = [torch.zeros(())] * 3
+    @property
+    def losses(self) -> list[Tensor]:
+        """Zeros."""
+        return [torch.zeros(())] * 3
 
     def __call__(self, at: Vector | None = None, **request: Any) -> Vector:
         """Return zeros."""

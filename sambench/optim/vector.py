@@ -26,7 +26,6 @@ class PerTensor(tuple[float | Tensor, ...]):
     """One factor for each tensor of a vector: what a hyperparameter is whose groups differ."""
 
     def _with(self, other: object, operation: Callable[[Any, Any], Any]) -> PerTensor:
-        """Combine with one number, or number by number with another of its kind."""
         others = other if isinstance(other, PerTensor) else itertools.repeat(other)
         return PerTensor(operation(a, b) for a, b in zip(self, others, strict=False))
 
@@ -116,18 +115,14 @@ class Vector:
         tensors = self.tensors
         on_cpu = all(tensor.is_cpu for tensor in tensors)
         precision = self._precision if on_cpu else torch.float64
-        norms = torch._foreach_norm(_pieces(tensors), 2, dtype=precision)
-        total: Tensor = torch.linalg.vector_norm(torch.stack(_on_one_device(norms)))
+        pieces = [piece for tensor in tensors for piece in _pieces(tensor)]
+        norms = torch._foreach_norm(pieces, 2, dtype=precision)
+        together = [norm.to(norms[0].device, non_blocking=True) for norm in norms]
+        total: Tensor = torch.linalg.vector_norm(torch.stack(together))
         if on_cpu and not math.isfinite(total.numpy()):
             wide = [torch.linalg.vector_norm(tensor, dtype=torch.float64) for tensor in tensors]
             total = torch.linalg.vector_norm(torch.stack(wide))
         return total
-
-    def map_(self, function: Callable[[Tensor], Tensor | None]) -> Vector:
-        """Apply a function that changes a tensor in place to each tensor."""
-        for tensor in self.tensors:
-            function(tensor)
-        return self
 
     def mul_(self, factor: Factor) -> Vector:
         """Multiply in place, by a vector element by element."""
@@ -167,13 +162,11 @@ class Vector:
         `one` is consumed.
         """
         if isinstance(factor, Tensor) and factors_on_cpu(factor, self.tensors):
-            factors, scaled = factor.repeat(len(self)), one
+            factors = [factor.repeat(len(self))]
         else:
-            factors, scaled = None, one.mul_(factor)
-        products = scaled.release(), other.tensors
-        if factors is None:
-            return Vector(torch._foreach_addcmul(self.tensors, *products))
-        return Vector(torch._foreach_addcmul(self.tensors, *products, factors))
+            one, factors = one.mul_(factor), []
+        products = torch._foreach_addcmul(self.tensors, one.release(), other.tensors, *factors)
+        return Vector(products)
 
     def abs(self) -> Vector:
         """Return the absolute values of all elements."""
@@ -191,8 +184,7 @@ class Vector:
 
     def zero_where_(self, chosen: Iterable[bool]) -> Vector:
         """Set the chosen tensors to zero in place."""
-        zeroed = [t for t, choice in zip(self.tensors, chosen, strict=True) if choice]
-        if zeroed:
+        if zeroed := self.part(chosen).tensors:
             torch._foreach_zero_(zeroed)
         return self
 
@@ -277,19 +269,14 @@ def add_into(
             torch.add(a, b, alpha=factor, out=result)
 
 
-def _pieces(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """Return tensors in pieces over which a norm is accurate: whole, unless large on the CPU."""
-    pieces: list[Tensor] = []
-    for tensor in tensors:
-        if tensor.is_cpu and tensor.numel() > _CHUNK:
-            pieces += _in_memory_order(tensor).split(_CHUNK)
-        else:
-            pieces.append(tensor)
-    return pieces
+def _pieces(tensor: Tensor) -> Sequence[Tensor]:
+    """Return a tensor in pieces over which a norm is accurate: whole, unless large on the CPU."""
+    large = tensor.is_cpu and tensor.numel() > _CHUNK
+    return _in_memory_order(tensor).split(_CHUNK) if large else (tensor,)
 
 
 def _in_memory_order(tensor: Tensor) -> Tensor:
-    """Return the elements in one dimension, without a copy where they lie without gaps."""
+    """Return the elements in one dimension; a copy only where they lie with gaps."""
     if tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last):
         tensor = tensor.permute(0, 2, 3, 1)
     return tensor.reshape(-1)
@@ -299,16 +286,8 @@ Factor: TypeAlias = float | Tensor | PerTensor | Vector
 
 
 def _factor(factor: Factor) -> float | Tensor | list[float] | list[Tensor]:
-    if isinstance(factor, Vector):
-        return factor.tensors
     if not isinstance(factor, PerTensor):
-        return factor
+        return factor.tensors if isinstance(factor, Vector) else factor
     if any(isinstance(value, Tensor) for value in factor):
         return [torch.as_tensor(value) for value in factor]
     return [float(value) for value in factor]
-
-
-def _on_one_device(norms: Sequence[Tensor]) -> list[Tensor]:
-    if len({norm.device for norm in norms}) == 1:
-        return list(norms)
-    return [norm.to(norms[0].device, non_blocking=True) for norm in norms]

@@ -15,7 +15,7 @@ from sambench.run.images import Parts, load_parts
 from sambench.store.artifacts import load_weights
 from sambench.store.record import COMPLETED, RunRecord
 from sambench.store.tree import WEIGHTS, Store
-from sambench.training.robustness import robust_accuracy
+from sambench.training.evaluate import robust_accuracy
 
 
 def restore(

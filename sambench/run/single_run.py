@@ -21,14 +21,14 @@ from sambench.errors import ClaimError, ConfigError, StoreError, UserError, is_o
 from sambench.files.claim import Claim, Claimed
 from sambench.models.model import build_model
 from sambench.models.weights import LoadedWeights, find_weights, load_backbone
-from sambench.optim.sharpness_aware import SharpnessAware, build
+from sambench.optim import build
+from sambench.optim.sharpness_aware import SharpnessAware
 from sambench.run.images import Parts, load_parts
 from sambench.run.restore import with_shifts
 from sambench.store import environment
 from sambench.store.artifacts import write_predictions, write_weights
 from sambench.store.record import COMPLETED, DIVERGED, FAILED, INTERRUPTED, RUNNING, RunRecord
 from sambench.store.tree import HISTORY, PREDICTIONS, WEIGHTS, Store
-from sambench.training.checkpoint import remove_checkpoints
 from sambench.training.evaluate import predict
 from sambench.training.events import Epoch, Event, Started
 from sambench.training.loop import Diverged, Interrupted, Outcome, Training
@@ -36,6 +36,7 @@ from sambench.training.losses import CrossEntropy
 from sambench.training.metrics import classification_metrics
 from sambench.training.replicas import Replicas
 from sambench.training.seeding import derive_seed
+from sambench.training.snapshot import remove_checkpoints
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,16 +9,20 @@ first replay is compared with a step that was taken as usual from the same state
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import InitVar, dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from sambench.optim.sharpness_aware import SharpnessAware
-from sambench.training.graph import Graph
 from sambench.training.rewind import MOMENTS, WEIGHTS, Moment, Rewindable
 from sambench.training.step import Batch, Step
+
+Work = Callable[[], object]
 
 WEIGHT_TOLERANCE = 1e-2
 """Most that a replayed step may differ from a usual one, |difference| / |step|, in the weights.
@@ -84,33 +88,31 @@ def make_capturable(optimizer: SharpnessAware, wanted: bool) -> None:
                 state["step"] = state["step"].to(parameter.device)
 
 
+@dataclass(eq=False)
 class CapturedStep:
     """The step on batches of one shape, replayed.
 
-    Args:
+    Attributes:
         step: As it runs otherwise.
         rewindable: All that it changes.
         rates: The learning rates on the device.
         graph: To record it.
-        batch: One of the shape.
-
-    Attributes:
+        like: A batch of the shape.
         passes: Of one step.
     """
 
-    def __init__(
-        self, step: Step, rewindable: Rewindable, rates: Rates, graph: Graph, batch: Batch
-    ) -> None:
-        self._step = step
-        self._rewindable = rewindable
-        self._rates = rates
-        self._graph = graph
-        self.passes = 0.0
+    step: Step
+    rewindable: Rewindable
+    rates: Rates
+    graph: Graph
+    like: InitVar[Batch]
+    passes: float = 0.0
+
+    def __post_init__(self, like: Batch) -> None:
+        inputs = torch.empty_like(like.inputs, memory_format=self.step.layout)
+        targets, places = torch.empty_like(like.targets), torch.empty_like(like.places)
+        self._batch = Batch(inputs, targets, places, like.weight)
         self._observed: Tensor | None = None
-        inputs = torch.empty_like(batch.inputs, memory_format=step.layout)
-        self._batch = Batch(
-            inputs, torch.empty_like(batch.targets), torch.empty_like(batch.places), batch.weight
-        )
 
     def establish(self, batch: Batch) -> None:
         """Take a step as usual, record it, take it again from the recording, and compare.
@@ -120,20 +122,20 @@ class CapturedStep:
                 taken as usual then, and everything is as after it.
         """
         self._load(batch)
-        before, told = self._rewindable.moment(), self._rewindable.on_host()
+        before, told = self.rewindable.moment(), self.rewindable.on_host()
         places = self._places()
-        with self._rates.in_place():
-            self._graph.warm_up(self._take)
+        with self.rates.in_place():
+            self.graph.warm_up(self._take)
         if reason := self._unsteady(told, places):
             raise Refused(reason)
-        after = self._rewindable.moment()
+        after = self.rewindable.moment()
         try:
             before.restore()
-            with self._rates.in_place():
-                self._graph.record(self._take)
+            with self.rates.in_place():
+                self.graph.record(self._take)
             before.restore()  # what Python counted while recording was not done
             self.replay(batch)
-            _compare(self._rewindable.moment(), after, before)
+            _compare(self.rewindable.moment(), after, before)
         except Exception as error:
             after.restore()
             raise Refused(_reason(error)) from error
@@ -141,14 +143,14 @@ class CapturedStep:
     def replay(self, batch: Batch) -> float:
         """Take a step; return its passes."""
         self._load(batch)
-        self._rates.write()
-        self._graph.replay()
-        self._step.optimizer.observed = self._observed
+        self.rates.write()
+        self.graph.replay()
+        self.step.optimizer.observed = self._observed
         return self.passes
 
     def _take(self) -> None:
-        self.passes = self._step(self._batch)
-        optimizer = self._step.optimizer
+        self.passes = self.step(self._batch)
+        optimizer = self.step.optimizer
         self._observed = optimizer.observed if optimizer.observing else None
 
     def _load(self, batch: Batch) -> None:
@@ -158,18 +160,18 @@ class CapturedStep:
 
     def _places(self) -> dict[tuple[str, str], tuple[int, torch.device]]:
         """Return where in memory all that a step changes lies."""
-        live = self._rewindable.live()
+        live = self.rewindable.live()
         return {name: (tensor.data_ptr(), tensor.device) for name, tensor in live.items()}
 
     def _unsteady(
         self, told: str, places: dict[tuple[str, str], tuple[int, torch.device]]
     ) -> str | None:
         """Say why a recording would not do what the next step does, if that shows in Python."""
-        if self._rewindable.on_host() != told:
+        if self.rewindable.on_host() != told:
             return "the optimizer counts in Python, so its steps differ"
         if self._places() != places:
             return "the optimizer keeps new memory in each step"
-        device = self._rewindable.device.type
+        device = self.rewindable.device.type
         if any(kind == MOMENTS and at.type != device for (kind, _), (_, at) in places.items()):
             return "the base optimizer keeps its state on the CPU"
         return None
@@ -202,3 +204,76 @@ def _reason(error: Exception) -> str:
     if isinstance(error, Refused):
         return str(error)
     return f"capture failed: {' '.join(str(error).split())[:150] or type(error).__name__}"
+
+
+class Graph(Protocol):
+    """Records work on a device without doing it, and does it as often as asked."""
+
+    def warm_up(self, work: Work) -> None:
+        """Run the work once, in the way it will be recorded."""
+        ...
+
+    def record(self, work: Work) -> None:
+        """Record the work; what it does in Python is done now, and never again."""
+        ...
+
+    def replay(self) -> None:
+        """Do the recorded work on the same memory."""
+        ...
+
+
+class CudaGraph:
+    """A CUDA graph, recorded on a stream apart.
+
+    Args:
+        device: The GPU.
+        stream: To record on.
+        pool: Memory that graphs share, as they take turns: none needs what another left there.
+    """
+
+    def __init__(self, device: torch.device, stream: torch.cuda.Stream, pool: Any) -> None:
+        self._device, self._stream, self._pool = device, stream, pool
+        self._graph = torch.cuda.CUDAGraph()
+
+    def warm_up(self, work: Work) -> None:
+        """Do the work on the graph's own stream, whose workspaces are made so."""
+        here = torch.cuda.current_stream(self._device)
+        self._stream.wait_stream(here)
+        with torch.cuda.stream(self._stream):
+            work()
+        here.wait_stream(self._stream)
+
+    def record(self, work: Work) -> None:
+        """Record the work.
+
+        Only this thread is kept from calls that a capture forbids: others may go on with theirs.
+        A capture that breaks off leaves torch on the graph's stream, and its generator believing
+        that the capture is still under way; so both are put back here.
+        """
+        with torch.cuda.device(self._device), torch.cuda.stream(torch.cuda.current_stream()):
+            generator = torch.cuda.default_generators[torch.cuda.current_device()]
+            before = generator.clone_state()
+            try:
+                with torch.cuda.graph(
+                    self._graph,
+                    pool=self._pool,
+                    stream=self._stream,
+                    capture_error_mode="thread_local",
+                ):
+                    work()
+            except BaseException:
+                generator.graphsafe_set_state(before)
+                raise
+
+    def replay(self) -> None:
+        """Launch the graph."""
+        self._graph.replay()
+
+
+def graphs_of(device: torch.device) -> Callable[[], Graph] | None:
+    """Return how graphs are made on a device; None where it has none."""
+    if device.type != "cuda":
+        return None
+    with torch.cuda.device(device):
+        pool = torch.cuda.graph_pool_handle()
+    return functools.partial(CudaGraph, device, torch.cuda.Stream(device), pool)

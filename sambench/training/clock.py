@@ -27,10 +27,10 @@ class Clock:
         overhead_seconds: float = 0.0,
     ) -> None:
         self._device = device
-        self._started = time.perf_counter()
-        self._before = (train_seconds, evaluation_seconds, overhead_seconds)
-        self._training = 0.0
-        self._evaluation = 0.0
+        self._trained = train_seconds
+        self.evaluation_seconds = evaluation_seconds
+        earlier = train_seconds + evaluation_seconds + overhead_seconds
+        self._started = time.perf_counter() - earlier
         self._running: float | None = None
 
     @contextmanager
@@ -40,21 +40,17 @@ class Clock:
         try:
             yield
         finally:
-            self._training += self._now() - self._running
-            self._running = None
+            self._pause()
 
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Leave a part out of a stretch of training, as the writing of a checkpoint."""
-        if self._running is None:
-            yield
-            return
-        self._training += self._now() - self._running
-        self._running = None
+        training = self._running is not None
+        self._pause()
         try:
             yield
         finally:
-            self._running = self._now()
+            self._running = self._now() if training else None
 
     @contextmanager
     def evaluation(self) -> Iterator[None]:
@@ -63,24 +59,24 @@ class Clock:
         try:
             yield
         finally:
-            self._evaluation += self._now() - start
+            self.evaluation_seconds += self._now() - start
 
     @property
     def train_seconds(self) -> float:
         """Training time so far; within a stretch without waiting for the device."""
         running = 0.0 if self._running is None else time.perf_counter() - self._running
-        return self._before[0] + self._training + running
-
-    @property
-    def evaluation_seconds(self) -> float:
-        """Evaluation time so far."""
-        return self._before[1] + self._evaluation
+        return self._trained + running
 
     @property
     def overhead_seconds(self) -> float:
-        """All other time since the clock was made: building, loading, warm-up, checkpoints."""
+        """All other time: building, loading, warm-up, checkpoints."""
         since = time.perf_counter() - self._started
-        return self._before[2] + max(0.0, since - self._training - self._evaluation)
+        return max(0.0, since - self._trained - self.evaluation_seconds)
+
+    def _pause(self) -> None:
+        if self._running is not None:
+            self._trained += self._now() - self._running
+            self._running = None
 
     def _now(self) -> float:
         if self._device.type == "cuda":

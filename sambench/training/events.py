@@ -42,15 +42,12 @@ class Tick:
 class Epoch:
     """One line of `history.jsonl`.
 
+    Passes and seconds are those since the start of the run; None stands for what is not measured.
+
     Attributes:
         epoch: Counted from 1.
         train_loss: Mean over the images of the loss at clean passes, while the weights changed.
-        train_accuracy: Likewise.
-        validation_loss: After the epoch; None without validation.
-        validation_accuracy: Likewise.
         lr: Learning rate of the last step.
-        gradient_evaluations: Since the start of the run.
-        train_seconds: Since the start of the run.
         sharpness: Measures of the last step's perturbation (`sambench.optim.observation`):
             epsilon_norm, one_dimensional_share, gradient_cosine, gradient_norm_ratio, sharpness;
             None for methods without one.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -18,6 +19,7 @@ AHEAD = 2
 and few batches in its memory at once."""
 
 
+@dataclass(eq=False)
 class Feed:
     """Makes batches of training images.
 
@@ -25,26 +27,22 @@ class Feed:
     pinned and sent on a stream of their own; since Python runs ahead of the device, a batch travels
     while the step before it is still computed.
 
-    Args:
+    Attributes:
         images: To train on.
         replicas: Each gets its share of every batch.
         augmentation: Of a step's images, by the number of the step in the epoch.
         layout: How a batch shall lie in memory.
     """
 
-    def __init__(
-        self,
-        images: Images,
-        replicas: Replicas,
-        augmentation: Callable[[int], Augmentation | None],
-        layout: torch.memory_format = torch.contiguous_format,
-    ) -> None:
-        self._images = images
-        self._replicas = replicas
-        self._augmentation = augmentation
-        self._layout = layout
-        apart = images.device.type == "cuda" and not images.resident
-        self._stream = torch.cuda.Stream(images.device) if apart else None
+    images: Images
+    replicas: Replicas
+    augmentation: Callable[[int], Augmentation | None]
+    layout: torch.memory_format = torch.contiguous_format
+
+    def __post_init__(self) -> None:
+        device = self.images.device
+        apart = device.type == "cuda" and not self.images.resident
+        self._stream = torch.cuda.Stream(device) if apart else None
         self._computed: deque[torch.cuda.Event] = deque()
 
     def __call__(self, batches: Sequence[Tensor], first: int) -> Iterator[Batch]:
@@ -63,10 +61,10 @@ class Feed:
             self._note_computed()
 
     def _batch(self, whole: Tensor, step: int) -> Batch:
-        indices = self._replicas.share(whole)
-        weight = self._replicas.weight(indices, whole)
-        inputs, targets = self._images.batch(indices, self._augmentation(step), self._layout)
-        return Batch(inputs, targets, sent(indices, self._images.device), weight)
+        indices = self.replicas.share(whole)
+        weight = self.replicas.weight(indices, whole)
+        inputs, targets = self.images.batch(indices, self.augmentation(step), self.layout)
+        return Batch(inputs, targets, sent(indices, self.images.device), weight)
 
     def _apart(self) -> AbstractContextManager[object]:
         return nullcontext() if self._stream is None else torch.cuda.stream(self._stream)
@@ -75,7 +73,7 @@ class Feed:
         """Have the step wait for its batch, and the batch's memory for its step."""
         if self._stream is None:
             return
-        here = torch.cuda.current_stream(self._images.device)
+        here = torch.cuda.current_stream(self.images.device)
         here.wait_stream(self._stream)
         for tensor in (batch.inputs, batch.targets, batch.places):
             tensor.record_stream(here)
@@ -83,7 +81,7 @@ class Feed:
     def _note_computed(self) -> None:
         if self._stream is not None:
             event = torch.cuda.Event()
-            event.record(torch.cuda.current_stream(self._images.device))
+            event.record(torch.cuda.current_stream(self.images.device))
             self._computed.append(event)
 
     def _wait_for_room(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import KW_ONLY, asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -15,26 +15,23 @@ from sambench.config.run_config import RunConfig
 from sambench.data.augment import make_augmentation
 from sambench.data.batches import Augmentation, Images, shuffled
 from sambench.optim.sharpness_aware import SharpnessAware
+from sambench.training.captured import Graph, graphs_of
 from sambench.training.clock import Clock
-from sambench.training.engine import Engine
+from sambench.training.engine import Engine, layout_of
 from sambench.training.evaluate import predict, reaches_accuracy
 from sambench.training.events import Epoch, Tick
 from sambench.training.feed import Feed
-from sambench.training.graph import Graph, graphs_of
-from sambench.training.layout import align_moments, layout_of
 from sambench.training.losses import CrossEntropy
 from sambench.training.metrics import classification_metrics
-from sambench.training.precision import numerics
+from sambench.training.precision import RoundingWatch, numerics, rounds
 from sambench.training.replicas import ALONE, Replicas
 from sambench.training.rewind import Rewindable
-from sambench.training.rounding import RoundingWatch, rounds
 from sambench.training.schedules import make_scheduler
 from sambench.training.seeding import derive_seed
-from sambench.training.snapshot import Snapshots
-from sambench.training.state import TrainingState
+from sambench.training.snapshot import Snapshots, align_moments
+from sambench.training.state import Tallies, TrainingState
 from sambench.training.step import USUAL, Batch, Step
-from sambench.training.stopping import Standing, after_epoch, within_epoch
-from sambench.training.tallies import Tallies
+from sambench.training.stopping import after_epoch, within_epoch
 
 TICK_SECONDS = 0.25
 """How often running numbers are read from the device for the progress display."""
@@ -56,10 +53,11 @@ class Outcome:
     target_met: bool | None
 
 
+@dataclass(eq=False)
 class Training:
     """One run's training, from where its last checkpoint left it to its end.
 
-    Args:
+    Attributes:
         config: The run.
         model: The network, freshly initialised, on its device.
         optimizer: Over the network's parameters.
@@ -77,63 +75,58 @@ class Training:
         graphs: Makes graphs to record steps in; where not told, the device's.
     """
 
-    def __init__(
-        self,
-        config: RunConfig,
-        model: nn.Module,
-        optimizer: SharpnessAware,
-        train: Images,
-        validation: Images | None,
-        *,
-        loss: CrossEntropy = USUAL,
-        folder: Path,
-        identity: str,
-        before_save: Callable[[], None] = lambda: None,
-        on_tick: Callable[[Tick], None],
-        on_epoch: Callable[[Epoch], None],
-        stop_requested: Callable[[], bool],
-        replicas: Replicas = ALONE,
-        parallel: nn.Module | None = None,
-        graphs: Callable[[], Graph] | None = None,
-    ) -> None:
-        self.config = config
-        self.model = model
-        self.optimizer = optimizer
-        self.train = train
-        self.validation = validation
-        self._before_save = before_save
-        self._on_tick = on_tick
-        self._on_epoch = on_epoch
-        self._stop_requested = stop_requested
-        self._replicas = replicas
-        self._network = parallel or model
+    config: RunConfig
+    model: nn.Module
+    optimizer: SharpnessAware
+    train: Images
+    validation: Images | None
+    _: KW_ONLY
+    loss: CrossEntropy = USUAL
+    folder: Path
+    identity: str
+    before_save: Callable[[], None] = lambda: None
+    on_tick: Callable[[Tick], None]
+    on_epoch: Callable[[Epoch], None]
+    stop_requested: Callable[[], bool]
+    replicas: Replicas = ALONE
+    parallel: nn.Module | None = None
+    graphs: Callable[[], Graph] | None = None
+
+    def __post_init__(self) -> None:
+        config, model, optimizer, device = (
+            self.config,
+            self.model,
+            self.optimizer,
+            self.train.device,
+        )
+        self._network = self.parallel or model
         self._steps_per_epoch = len(self._batches(0))
         optimizer.total_steps = self._steps_per_epoch * config.epochs
         self._scheduler = make_scheduler(config, optimizer, self._steps_per_epoch)
         self._last_tick = time.monotonic()
         self._snapshots = Snapshots(
-            folder, identity, model, optimizer, self._scheduler, train.device
+            self.folder, self.identity, model, optimizer, self._scheduler, device
         )
-        layout = layout_of(model, train.device)
+        layout = layout_of(model, device)
         model.to(memory_format=layout)
         restored = self._snapshots.restore()
         align_moments(optimizer)
-        fresh = TrainingState.fresh(len(train), train.device), Clock(train.device)
+        fresh = TrainingState.fresh(len(self.train), device), Clock(device)
         self.state, self.clock = restored or fresh
         self.resumed = restored is not None
-        self._tallies = Tallies(self.state, replicas)
-        self._feed = Feed(train, replicas, self._augmentation, layout)
-        self._take = Step(self._network, optimizer, self.state, config.precision, layout, loss)
+        self._tallies = Tallies(self.state, self.replicas)
+        self._feed = Feed(self.train, self.replicas, self._augmentation, layout)
+        self._take = Step(self._network, optimizer, self.state, config.precision, layout, self.loss)
         self.engine = Engine(
             self._take,
-            Rewindable(model, optimizer, self.state, train.device),
+            Rewindable(model, optimizer, self.state, device),
             config,
-            graphs=graphs_of(train.device) if graphs is None else graphs,
-            alone=replicas.alone,
+            graphs=self.graphs or graphs_of(device),
+            alone=self.replicas.alone,
             steps=self._steps_per_epoch * config.epochs - self.state.steps,
         )
-        if self.resumed and replicas.rank:  # the checkpoint holds the first one's generator
-            again = derive_seed(config.seed, "training", replicas.rank, self.state.steps)
+        if self.resumed and self.replicas.rank:  # the checkpoint holds the first one's generator
+            again = derive_seed(config.seed, "training", self.replicas.rank, self.state.steps)
             torch.manual_seed(again)
 
     def run(self) -> Outcome:
@@ -160,7 +153,8 @@ class Training:
         self.model.train()
         with self.clock.training():
             for batch in self._feed(batches, state.step):
-                if self._replicas.first(within_epoch(config.stop, self._standing())):
+                spent = within_epoch(config.stop, state, self.clock.train_seconds)
+                if self.replicas.first(spent):
                     break
                 self._step(batch, last=state.step + 1 == len(batches))
                 number = len(batches[state.step])
@@ -169,9 +163,9 @@ class Training:
                 state.images += number
                 state.seen += number
                 self._tick(batches)
-                if self._replicas.any(self._stop_requested()):
+                if self.replicas.any(self.stop_requested()):
                     self._interrupt()
-                if self._replicas.first(self._snapshots.due):
+                if self.replicas.first(self._snapshots.due):
                     self._save()
 
     def _batches(self, epoch: int) -> tuple[Tensor, ...]:
@@ -180,7 +174,7 @@ class Training:
         by = self.train.labels.cpu() if self.config.sampler == "balanced" else None
         return shuffled(
             *(len(self.train), self.config.batch_size, order),
-            least=2 * self._replicas.number,
+            least=2 * self.replicas.number,
             balance=by,
         )
 
@@ -194,15 +188,15 @@ class Training:
         watch = RoundingWatch(optimizer, self.config.precision) if look else None
         self._take.rounding = watch
         state.gradient_evaluations += self.engine(batch, remaining, self.clock.paused)
-        if watch is not None and (rounding := watch.rounding):
-            state.rounding = rounding.to_dict()
+        if watch is not None:
+            state.rounding = watch.rounding
         if last and (observed := optimizer.observation):
             state.observed = asdict(observed)
         if self._scheduler is not None:
             self._scheduler.step()
 
     def _augmentation(self, step: int) -> Augmentation | None:
-        config, axis = self.config, self._replicas.axis
+        config, axis = self.config, self.replicas.axis
         seed = derive_seed(config.seed, "augmentation", self.state.epoch, step, *axis)
         return make_augmentation(config.augmentation, seed)
 
@@ -211,7 +205,7 @@ class Training:
         state = self.state
         self._tallies.merge()
         self._refuse_divergence()
-        self._replicas.average_statistics(self.model)
+        self.replicas.average_statistics(self.model)
         with self.clock.evaluation():
             validation = self._validate()
         epoch = Epoch(
@@ -229,14 +223,15 @@ class Training:
         state.epoch, state.step, state.seen = state.epoch + 1, 0, 0
         state.loss_sum.zero_()
         self._keep_best(epoch)
-        self._on_epoch(epoch)
+        self.on_epoch(epoch)
         with self.clock.evaluation():
-            ended = after_epoch(self.config.stop, self._standing(), self._confirm)
-        if not self._replicas.first(ended is not None):
+            stop, seconds = self.config.stop, self.clock.train_seconds
+            ended = after_epoch(stop, self.config.epochs, state, seconds, self._confirm)
+        if not self.replicas.first(ended is not None):
             ended = None
         elif ended is None:
-            ended = self.config.stop.rule
-        if ended is None and self._replicas.first(self._snapshots.due):
+            ended = stop.rule
+        if ended is None and self.replicas.first(self._snapshots.due):
             self._save()
         return ended
 
@@ -260,43 +255,25 @@ class Training:
             weights = self.model.state_dict()
             self.state.best_model = {k: v.detach().cpu().clone() for k, v in weights.items()}
 
-    def _standing(self) -> Standing:
-        history = self.state.history
-        losses = [e.validation_loss for e in history if e.validation_loss is not None]
-        return Standing(
-            epochs=self.state.epoch,
-            cap=self.config.epochs,
-            gradient_evaluations=self.state.gradient_evaluations,
-            train_seconds=self.clock.train_seconds,
-            validation_losses=losses,
-        )
-
     def _tick(self, batches: Sequence[Tensor]) -> None:
         now = time.monotonic()
         if now - self._last_tick < TICK_SECONDS:
             return
         self._last_tick = now
-        if self._replicas.alone:  # several find out together, at the end of the epoch
+        if self.replicas.alone:  # several find out together, at the end of the epoch
             self._refuse_divergence()
-        self._on_tick(
+        # `hits` still has the last epoch's answer for images that this one has not reached
+        seen = [self.replicas.share(batch) for batch in batches[: self.state.step]]
+        self.on_tick(
             Tick(
                 epoch=self.state.epoch + 1,
                 epochs=self.config.epochs,
                 step=self.state.step,
                 steps=len(batches),
-                loss=float(self.state.loss_sum) * self._replicas.number / self.state.seen,
-                accuracy=self._running_accuracy(batches),
+                loss=float(self.state.loss_sum) * self.replicas.number / self.state.seen,
+                accuracy=self._share_of_hits(seen),
                 images_per_second=self.state.images / max(self.clock.train_seconds, 1e-9),
             )
-        )
-
-    def _running_accuracy(self, batches: Sequence[Tensor]) -> float:
-        """Return the share of right images among those of this epoch that were seen so far.
-
-        `hits` still has the last epoch's answer for every image that this one has not reached.
-        """
-        return self._share_of_hits(
-            [self._replicas.share(batch) for batch in batches[: self.state.step]]
         )
 
     def _share_of_hits(self, batches: Sequence[Tensor]) -> float:
@@ -325,7 +302,7 @@ class Training:
     def _save(self) -> None:
         with self.clock.paused():
             self._tallies.merge()
-            if self._replicas.rank == 0:
-                self._before_save()
+            if self.replicas.rank == 0:
+                self.before_save()
                 self._snapshots.save(self.state, self.clock)
             self._tallies.keep_on_first()

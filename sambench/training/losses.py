@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -9,20 +11,20 @@ from torch.nn import functional
 from sambench.config.run_config import RunConfig
 
 
+@dataclass(eq=False)
 class CrossEntropy:
     r"""Cross entropy with soft targets and class weights.
 
     .. math:: \ell(z, y) = -\sum_c w_c \, q_c \log \operatorname{softmax}(z)_c, \qquad
               q_c = (1 - \varepsilon) [c = y] + \varepsilon / K
 
-    Args:
+    Attributes:
         label_smoothing: The share :math:`\varepsilon` that goes to all K classes alike.
         class_weights: :math:`w`, shape (K,); None for ones.
     """
 
-    def __init__(self, label_smoothing: float = 0.0, class_weights: Tensor | None = None) -> None:
-        self._label_smoothing = label_smoothing
-        self._class_weights = class_weights
+    label_smoothing: float = 0.0
+    class_weights: Tensor | None = None
 
     @classmethod
     def of(cls, config: RunConfig, labels: Tensor, classes: int) -> CrossEntropy:
@@ -39,20 +41,20 @@ class CrossEntropy:
 
     def each(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Return the loss of each image, shape (B,), from logits (B, K) and labels (B,)."""
-        weights = self._class_weights
+        weights = self.class_weights
         return functional.cross_entropy(
             logits,
             targets,
             weight=None if weights is None else weights.to(logits.dtype),
-            label_smoothing=self._label_smoothing,
+            label_smoothing=self.label_smoothing,
             reduction="none",
         )
 
     def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Return the mean of the images' losses; torch's own would divide by their weights."""
-        if self._class_weights is not None:
+        if self.class_weights is not None:
             return self.each(logits, targets).mean()
-        return functional.cross_entropy(logits, targets, label_smoothing=self._label_smoothing)
+        return functional.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
 
 
 def balanced_weights(labels: Tensor, classes: int) -> Tensor:

@@ -1,12 +1,22 @@
-"""The arithmetic of forward and backward passes, by name."""
+"""The arithmetic of forward and backward passes, by name, and what it leaves of a perturbation.
+
+A pass in bfloat16 or TensorFloat-32 sees round(w + e), not w + e: with 8 or 11 bits of precision
+most weights do not change at all, and those that do jump by a whole unit in the last place. What
+the pass sees is d = round(w + e) - round(w); its projection on e is right on average, the rest is
+noise. Sharpness and curvature are therefore measured in float32, whatever a run trains in.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
+from torch import Tensor
+
+from sambench.optim.sharpness_aware import SharpnessAware
+from sambench.optim.vector import Vector
 
 
 @contextmanager
@@ -32,3 +42,86 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any
     if precision != "bf16":
         return nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)
+
+
+class RoundingWatch:
+    """Looks at the weights in each pass of a step.
+
+    Args:
+        optimizer: Between two steps: its weights are the w of the next one.
+        precision: A key of `ROUNDED`.
+    """
+
+    def __init__(self, optimizer: SharpnessAware, precision: str) -> None:
+        self._precision = precision
+        self._parameters = [p for p in optimizer.trainable if p.dim() > 1]
+        self._before = [parameter.data for parameter in self._parameters]
+        self._found: Tensor | None = None
+
+    def look(self) -> None:
+        """See the weights of a pass; of several that are perturbed the last counts."""
+        now = [parameter.data for parameter in self._parameters]
+        moved = any(a.data_ptr() != b.data_ptr() for a, b in zip(now, self._before, strict=True))
+        if moved:
+            with torch.no_grad():
+                self._found = _compare(self._before, now, ROUNDED[self._precision])
+
+    @property
+    def rounding(self) -> dict[str, float | str] | None:
+        """What is left of a perturbation e, the d; None where no pass was perturbed or rounds.
+
+        Over the tensors of two or more dimensions: biases and normalisation layers are not rounded.
+        Waits for the device.
+
+        Returns:
+            precision ("tf32" or "bf16"), changed (the share of these weights that d changes),
+            cosine: cos(d, e), 1 where nothing is lost, and norm_ratio: |d| / |e|.
+        """
+        if self._found is None:
+            return None
+        changed, cosine, ratio = self._found.tolist()
+        return {
+            "precision": self._precision,
+            "changed": changed,
+            "cosine": cosine,
+            "norm_ratio": ratio,
+        }
+
+
+def _compare(
+    before: Sequence[Tensor], after: Sequence[Tensor], rounded: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """Return the share of weights that change, cos(d, e) and |d| / |e|."""
+    e = Vector(b - a for a, b in zip(before, after, strict=True))
+    d = Vector(rounded(b) - rounded(a) for a, b in zip(before, after, strict=True))
+    changed = torch.stack([(tensor != 0).sum() for tensor in d.tensors]).sum()
+    total = sum(tensor.numel() for tensor in d.tensors)
+    pairs = zip(d.tensors, e.tensors, strict=True)
+    inner = torch.stack([(a * b).sum(dtype=torch.float64) for a, b in pairs])
+    norm_d, norm_e = d.norm().double(), e.norm().double()
+    tiny = torch.finfo(torch.float32).tiny
+    cosine = inner.sum() / (norm_d * norm_e).clamp(min=tiny)
+    return torch.stack([changed.double() / total, cosine, norm_d / norm_e.clamp(min=tiny)])
+
+
+def to_tf32(tensor: Tensor) -> Tensor:
+    """Round float32 to TensorFloat-32, 10 bits of mantissa, ties away from zero, as the units do.
+
+    The sum carries into the exponent where the mantissa overflows, as rounding must.
+    """
+    bits = tensor.float().contiguous().view(torch.int32)
+    return ((bits + 0x1000) & ~0x1FFF).view(torch.float32)
+
+
+def to_bf16(tensor: Tensor) -> Tensor:
+    """Round to bfloat16, 7 bits of mantissa, ties to even; returned as float32."""
+    return tensor.to(torch.bfloat16).float()
+
+
+ROUNDED: Mapping[str, Callable[[Tensor], Tensor]] = {"tf32": to_tf32, "bf16": to_bf16}
+"""What each precision does to a weight; "fp32" is not here: it does nothing."""
+
+
+def rounds(precision: str, device: torch.device) -> bool:
+    """Whether passes in a precision round the weights: TensorFloat-32 is a GPU's only."""
+    return precision == "bf16" or (precision == "tf32" and device.type == "cuda")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -15,55 +16,49 @@ from sambench.training.state import TrainingState
 WEIGHTS, STATISTICS, MOMENTS, TALLIES = "weights", "statistics", "moments", "tallies"
 
 
+@dataclass(eq=False)
 class Rewindable:
     """All that a step changes on the device, by kind, and the generators it draws from.
 
-    Args:
+    Attributes:
         model: Its weights and buffers.
         optimizer: Its base optimizer's state and what its method remembers.
         state: The tallies of the epoch.
         device: Whose generator is drawn from too.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        optimizer: SharpnessAware,
-        state: TrainingState,
-        device: torch.device,
-    ) -> None:
-        self._model = model
-        self._optimizer = optimizer
-        self._state = state
-        self.device = device
+    model: nn.Module
+    optimizer: SharpnessAware
+    state: TrainingState
+    device: torch.device
 
     def live(self) -> dict[tuple[str, str], Tensor]:
         """Return the tensors themselves, by kind and name."""
-        found = {(WEIGHTS, name): p.data for name, p in self._model.named_parameters()}
-        found |= {(STATISTICS, name): buffer for name, buffer in self._model.named_buffers()}
-        for number, state in enumerate(self._optimizer.state.values()):
+        found = {(WEIGHTS, name): p.data for name, p in self.model.named_parameters()}
+        found |= {(STATISTICS, name): buffer for name, buffer in self.model.named_buffers()}
+        for number, state in enumerate(self.optimizer.state.values()):
             found |= {
                 (MOMENTS, f"{number}.{name}"): value
                 for name, value in state.items()
                 if isinstance(value, Tensor)
             }
-        for name, vector in self._optimizer.method.memory.items():
+        for name, vector in self.optimizer.method.memory.items():
             found |= {(MOMENTS, f"{name}.{n}"): t for n, t in enumerate(vector.tensors)}
-        found[TALLIES, "loss_sum"] = self._state.loss_sum
-        found[TALLIES, "hits"] = self._state.hits
+        found[TALLIES, "loss_sum"] = self.state.loss_sum
+        found[TALLIES, "hits"] = self.state.hits
         return found
 
     def on_host(self) -> str:
         """Return every number that the optimizer keeps in Python, written out for comparison."""
         groups = [
             {k: v for k, v in group.items() if k != "params" and not isinstance(v, Tensor)}
-            for group in self._optimizer.param_groups
+            for group in self.optimizer.param_groups
         ]
         states = [
             {k: v for k, v in state.items() if not isinstance(v, Tensor)}
-            for state in self._optimizer.state.values()
+            for state in self.optimizer.state.values()
         ]
-        return repr((groups, states, self._optimizer.method.counters))
+        return repr((groups, states, self.optimizer.method.counters))
 
     def moment(self) -> Moment:
         """Return a copy of the present state."""
@@ -79,7 +74,7 @@ class Moment:
             name: tensor.detach().clone() for name, tensor in of.live().items()
         }
         self._random = RandomState({of.device})
-        self._counters = dict(of._optimizer.method.counters)
+        self._counters = dict(of.optimizer.method.counters)
 
     def restore(self) -> None:
         """Copy everything back into the memory that it lies in."""
@@ -88,7 +83,7 @@ class Moment:
             for name, tensor in self.tensors.items():
                 live[name].copy_(tensor)
         self._random.restore()
-        self._of._optimizer.method.counters = dict(self._counters)
+        self._of.optimizer.method.counters = dict(self._counters)
 
 
 @contextmanager

@@ -1,19 +1,29 @@
-"""Everything that a run needs to resume exactly where it stopped, saved between steps."""
+"""Everything that a run needs to resume exactly where it stopped, saved between steps.
+
+On disk it is plain tensors, numbers and strings, checksummed; the last two are kept.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import io
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
+from sambench.files.atomic import write_bytes
 from sambench.optim.sharpness_aware import SharpnessAware
-from sambench.training.checkpoint import load_checkpoint, save_checkpoint
 from sambench.training.clock import Clock
 from sambench.training.state import TrainingState
+
+NAME = "checkpoint.pt"
+PREVIOUS = "checkpoint.previous.pt"
+FORMAT_VERSION = 1
 
 CHECKPOINT_SECONDS = 60.0
 """Least time between two checkpoints: the most that a killed process loses of a small model."""
@@ -22,33 +32,25 @@ LARGEST_SHARE = 0.05
 """Most of the time that may go into checkpoints; those of large models are farther apart."""
 
 
+@dataclass(eq=False)
 class Snapshots:
     """Saves and restores a run: data order and augmentation follow from its counters.
 
-    Args:
+    Attributes:
         folder: Where checkpoints lie.
         identity: What the run is and what it is trained on; others' checkpoints are passed over.
-        model: Its network.
-        optimizer: Its optimizer, with base, moments and what the method remembers.
-        scheduler: Its learning-rate schedule, if any.
+        optimizer: With base, moments and what the method remembers.
         device: Where it is trained; the device's generator (dropout) is kept too.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        identity: str,
-        model: nn.Module,
-        optimizer: SharpnessAware,
-        scheduler: LRScheduler | None,
-        device: torch.device,
-    ) -> None:
-        self._folder = folder
-        self._identity = identity
-        self._model = model
-        self._optimizer = optimizer
-        self._scheduler = scheduler
-        self._device = device
+    folder: Path
+    identity: str
+    model: nn.Module
+    optimizer: SharpnessAware
+    scheduler: LRScheduler | None
+    device: torch.device
+
+    def __post_init__(self) -> None:
         self._saved = time.monotonic()
         self._took = 0.0
 
@@ -65,18 +67,18 @@ class Snapshots:
             StoreError: If the folder cannot be written; the earlier checkpoints are intact then.
         """
         start = time.monotonic()
-        on_gpu = self._device.type == "cuda"
+        on_gpu = self.device.type == "cuda"
         save_checkpoint(
-            self._folder,
+            self.folder,
             {
-                "run": self._identity,
-                "model": self._model.state_dict(),
-                "optimizer": self._optimizer.state_dict(),
-                "scheduler": self._scheduler.state_dict() if self._scheduler else None,
+                "run": self.identity,
+                "model": self.model.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "scheduler": self.scheduler.state_dict() if self.scheduler else None,
                 "state": state.to_dict(),
                 "seconds": [clock.train_seconds, clock.evaluation_seconds, clock.overhead_seconds],
                 "random": torch.get_rng_state(),
-                "random_device": torch.cuda.get_rng_state(self._device) if on_gpu else None,
+                "random_device": torch.cuda.get_rng_state(self.device) if on_gpu else None,
             },
         )
         self._saved = time.monotonic()
@@ -88,15 +90,82 @@ class Snapshots:
         Returns:
             The state and the clock to go on with; None where there is no checkpoint of this run.
         """
-        saved: dict[str, Any] | None = load_checkpoint(self._folder)
-        if saved is None or saved["run"] != self._identity:
+        saved: dict[str, Any] | None = load_checkpoint(self.folder)
+        if saved is None or saved["run"] != self.identity:
             return None
-        self._model.load_state_dict(saved["model"])
-        self._optimizer.load_state_dict(saved["optimizer"])
-        if self._scheduler is not None:
-            self._scheduler.load_state_dict(saved["scheduler"])
+        self.model.load_state_dict(saved["model"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        if self.scheduler is not None:
+            self.scheduler.load_state_dict(saved["scheduler"])
         torch.set_rng_state(saved["random"])
-        if saved["random_device"] is not None and self._device.type == "cuda":
-            torch.cuda.set_rng_state(saved["random_device"], self._device)
-        state = TrainingState.from_dict(saved["state"], self._device)
-        return state, Clock(self._device, *saved["seconds"])
+        if saved["random_device"] is not None and self.device.type == "cuda":
+            torch.cuda.set_rng_state(saved["random_device"], self.device)
+        state = TrainingState.from_dict(saved["state"], self.device)
+        return state, Clock(self.device, *saved["seconds"])
+
+
+def align_moments(optimizer: SharpnessAware) -> None:
+    """Give moments and the method's stored vectors the memory layout of their weights.
+
+    A checkpoint keeps the layout of the device that it was written on.
+    """
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, Tensor):
+                state[name] = _like(value, parameter)
+    for vector in optimizer.method.memory.values():
+        pairs = zip(vector.tensors, optimizer.trainable, strict=True)
+        vector.tensors[:] = [_like(tensor, parameter) for tensor, parameter in pairs]
+
+
+def _like(tensor: Tensor, parameter: Tensor) -> Tensor:
+    if tensor.shape != parameter.shape or tensor.stride() == parameter.stride():
+        return tensor
+    return torch.empty_like(parameter, dtype=tensor.dtype).copy_(tensor)
+
+
+def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
+    """Write the state as the folder's latest checkpoint; the one before is kept.
+
+    Raises:
+        StoreError: If the folder cannot be written; the earlier checkpoints are intact then.
+    """
+    buffer = io.BytesIO()
+    torch.save({"format_version": FORMAT_VERSION, **state}, buffer)
+    data = buffer.getbuffer()
+    latest, previous = folder / NAME, folder / PREVIOUS
+    if _digest(latest).exists():  # it is written last, so the latest is whole
+        if latest.exists():
+            latest.replace(previous)
+        _digest(latest).replace(_digest(previous))
+    write_bytes(latest, data)
+    write_bytes(_digest(latest), hashlib.sha256(data).hexdigest().encode())
+
+
+def load_checkpoint(folder: Path) -> dict[str, Any] | None:
+    """Return the latest state that is whole, or None.
+
+    A file that is truncated, altered or of another format version is passed over.
+    """
+    paths = [path for name in (NAME, PREVIOUS) if (path := folder / name).exists()]
+    # a crash between two renames can leave a file's digest under the other name
+    digests = [d.read_bytes() for n in (NAME, PREVIOUS) if (d := _digest(folder / n)).exists()]
+    for path in paths:
+        data = path.read_bytes()
+        if hashlib.sha256(data).hexdigest().encode() not in digests:
+            continue
+        state: dict[str, Any] = torch.load(io.BytesIO(data), weights_only=True, map_location="cpu")
+        if state.pop("format_version", None) == FORMAT_VERSION:
+            return state
+    return None
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Remove all checkpoints: the run is complete."""
+    for name in (NAME, PREVIOUS):
+        (folder / name).unlink(missing_ok=True)
+        _digest(folder / name).unlink(missing_ok=True)
+
+
+def _digest(path: Path) -> Path:
+    return path.with_name(path.name + ".sha256")

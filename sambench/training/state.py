@@ -1,4 +1,7 @@
-"""The state of a run between steps, besides its model and optimizer."""
+"""The state of a run between steps, besides its model and optimizer.
+
+Sums over the images of an epoch are merged where several replicas each saw a part.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import torch
 from torch import Tensor
 
 from sambench.training.events import Epoch
+from sambench.training.replicas import Replicas
 
 
 @dataclass(kw_only=True)
@@ -16,13 +20,10 @@ class TrainingState:
     """Counters and tallies of a run.
 
     Attributes:
-        epoch: Epochs done.
-        step: Steps done in the current epoch.
-        steps: Steps done in all.
-        images: Images trained on in all.
+        epoch: Epochs done; `history` has an entry for each.
+        step: Steps done in the current epoch; `steps` in all.
+        seen: Images trained on in the current epoch; `images` in all.
         gradient_evaluations: Forward and backward passes done.
-        history: One entry for each epoch done.
-        seen: Images trained on in the current epoch.
         observed: Measures of the perturbation in the step that was last observed.
         rounding: How much of the first observed perturbation the precision's rounding leaves,
             if it rounds.
@@ -69,3 +70,47 @@ class TrainingState:
         state = cls(**{**saved, "history": [Epoch(**epoch) for epoch in saved["history"]]})
         state.loss_sum, state.hits = state.loss_sum.to(device), state.hits.to(device)
         return state
+
+
+def note_hits(hits: Tensor, places: Tensor, right: Tensor) -> None:
+    """Write whether each image of a batch was classified right, without waiting for the device.
+
+    The deterministic way of writing by index reads the indices in Python first. An image is twice
+    in a batch only where they are drawn with replacement; either answer counts for it then.
+
+    Args:
+        hits: Of all training images; changed in place.
+        places: Of the batch's images among them, shape (B,).
+        right: Shape (B,).
+    """
+    before = torch.get_deterministic_debug_mode()
+    torch.set_deterministic_debug_mode("default")
+    try:
+        hits[places] = right
+    finally:
+        torch.set_deterministic_debug_mode(before)
+
+
+class Tallies:
+    """The summed loss and the hits of a state; the first replica keeps the merged sum."""
+
+    def __init__(self, state: TrainingState, replicas: Replicas) -> None:
+        self._state = state
+        self._replicas = replicas
+        self._before = state.hits.clone()
+        self.keep_on_first()
+
+    def merge(self) -> None:
+        """Give every replica the sums over all; each image is seen by one replica in an epoch."""
+        if self._replicas.alone:
+            return
+        state = self._state
+        self._replicas.sum_(state.loss_sum)
+        changed = self._replicas.sum_(state.hits.int() - self._before.int())
+        state.hits.copy_((self._before.int() + changed).bool())
+        self._before = state.hits.clone()
+
+    def keep_on_first(self) -> None:
+        """Leave the sum with the first replica, so that the next merge counts it once."""
+        if self._replicas.rank:
+            self._state.loss_sum.zero_()

@@ -14,10 +14,8 @@ from torch import Tensor, nn
 from sambench.optim.samples import SampleClosure
 from sambench.optim.sharpness_aware import SharpnessAware
 from sambench.training.losses import CrossEntropy
-from sambench.training.precision import autocast
-from sambench.training.rounding import RoundingWatch
-from sambench.training.state import TrainingState
-from sambench.training.tallies import note_hits
+from sambench.training.precision import RoundingWatch, autocast
+from sambench.training.state import TrainingState, note_hits
 
 USUAL = CrossEntropy()
 """Neither smoothed nor weighted."""
@@ -43,44 +41,34 @@ class Batch:
         return len(self.inputs)
 
 
+@dataclass(eq=False)
 class Step:
     """Takes training steps.
 
-    Args:
-        network: The network as it is trained.
+    Attributes:
+        network: As it is trained.
         optimizer: Over its parameters.
         state: Whose tallies the step adds to.
         precision: Arithmetic of the passes.
         layout: Memory format that the network wants its images in.
         loss: Of the logits.
-
-    Attributes:
         compiled: A faster form of the network for batches of `compiled_for` images, if any.
         rounding: Watches what the arithmetic leaves of the perturbation, in an observed step.
     """
 
-    def __init__(
-        self,
-        network: nn.Module,
-        optimizer: SharpnessAware,
-        state: TrainingState,
-        precision: str,
-        layout: torch.memory_format = torch.contiguous_format,
-        loss: CrossEntropy = USUAL,
-    ) -> None:
-        self._network = network
-        self.optimizer = optimizer
-        self._state = state
-        self.precision = precision
-        self.layout = layout
-        self._loss = loss
-        self.compiled: nn.Module | None = None
-        self.compiled_for = 0
-        self.rounding: RoundingWatch | None = None
+    network: nn.Module
+    optimizer: SharpnessAware
+    state: TrainingState
+    precision: str
+    layout: torch.memory_format = torch.contiguous_format
+    loss: CrossEntropy = USUAL
+    compiled: nn.Module | None = None
+    compiled_for: int = 0
+    rounding: RoundingWatch | None = None
 
     def __call__(self, batch: Batch) -> float:
         """Take a step; return how many forward and backward passes it took."""
-        state, watch = self._state, self.rounding
+        state, watch = self.state, self.rounding
 
         def losses(some: Tensor | slice) -> Tensor:
             if watch is not None:
@@ -98,8 +86,8 @@ class Step:
     def forward(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss of each image, and the logits."""
         whole = self.compiled is not None and len(inputs) == self.compiled_for
-        network = self.compiled if whole and self.compiled is not None else self._network
+        network = self.compiled if whole and self.compiled is not None else self.network
         with autocast(self.precision, inputs.device):
             logits: Tensor = network(inputs.contiguous(memory_format=self.layout))
         wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        return self._loss.each(wide, targets), logits.detach()
+        return self.loss.each(wide, targets), logits.detach()

@@ -12,7 +12,8 @@ import sambench.optim
 from sambench.errors import ConfigError
 from sambench.optim import SAM, AdamW, build
 from sambench.optim.method import optimizers
-from sambench.optim.problems import Quadratic, batch, closure_of, flat, network
+from sambench.optim.problems import batch, closure_of, flat, network
+from tests.optim.references import Quadratic
 
 ADAM = torch.optim.Adam
 

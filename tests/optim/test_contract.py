@@ -14,7 +14,8 @@ import sambench.optim
 from sambench.optim import SharpnessAware, build
 from sambench.optim.contract import RULES, Rule
 from sambench.optim.method import OptimizerInfo, optimizers
-from sambench.optim.problems import Quadratic, batch, closure_of, flat, network
+from sambench.optim.problems import batch, closure_of, flat, network
+from tests.optim.references import Quadratic
 
 REGISTRY = optimizers.list()
 EVERY = pytest.mark.parametrize("info", REGISTRY, ids=[info.name for info in REGISTRY])

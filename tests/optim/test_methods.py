@@ -13,7 +13,9 @@ from torch import Tensor
 
 from sambench.optim import build
 from sambench.optim.method import optimizers
-from sambench.optim.problems import Quadratic, batch, closure_of, flat, gradient_at, network
+from sambench.optim.problems import batch, closure_of, flat, network
+from sambench.optim.vector import Vector
+from tests.optim.references import Quadratic, gradient_at
 
 TOLERANCE = {"rtol": 0.0, "atol": 1e-10}
 PERTURBING = [info.name for info in optimizers.list() if "rho" in info.hyperparameters]
@@ -83,8 +85,7 @@ def test_gcsam_conv_only_leaves_linear_layers_alone() -> None:
     model = network()
     optimizer = build("gcsam", model.parameters(), "sgd", lr=0.1, conv_only=True)
     linear, convolution = torch.ones(4, 5), torch.randn(2, 3, 3, 3)
-    optimizer.method.centralize(linear)  # type: ignore[attr-defined]
-    optimizer.method.centralize(convolution)  # type: ignore[attr-defined]
+    optimizer.method.centralize(Vector([linear, convolution]))  # type: ignore[attr-defined]
     assert torch.equal(linear, torch.ones(4, 5))
     torch.testing.assert_close(convolution.sum(dim=(1, 2, 3)), torch.zeros(2), rtol=0, atol=1e-5)
 

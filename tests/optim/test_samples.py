@@ -11,7 +11,8 @@ from torch.amp import GradScaler
 from torch.nn import functional
 
 from sambench.optim import SampleClosure, build
-from sambench.optim.problems import batch, closure_of, flat, gradient_at, network
+from sambench.optim.problems import batch, closure_of, flat, network
+from tests.optim.references import gradient_at
 
 
 def losses_of(model: nn.Module, seen: list[int] | None = None) -> Callable[..., Tensor]:

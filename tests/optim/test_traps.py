@@ -16,7 +16,8 @@ from torch.optim.lr_scheduler import CyclicLR, OneCycleLR
 from sambench.errors import ConfigError
 from sambench.optim import SharpnessAware, build
 from sambench.optim.method import OptimizerInfo, optimizers
-from sambench.optim.problems import Quadratic, batch, closure_of, flat, network
+from sambench.optim.problems import batch, closure_of, flat, network
+from tests.optim.references import Quadratic
 
 REGISTRY = optimizers.list()
 WITH_RADIUS = [info for info in REGISTRY if {"rho", "rho_max"} & set(info.hyperparameters)]

@@ -27,7 +27,7 @@ from sambench.run.single_run import Paths, run_one
 from sambench.store.record import RunRecord
 from sambench.store.status import Survey
 from sambench.store.tree import Store
-from sambench.training import checkpoint, snapshot
+from sambench.training import snapshot
 
 CPU = torch.device("cpu")
 STEPS = 5  # of an epoch
@@ -218,7 +218,7 @@ def test_a_full_disk_ends_the_run_and_leaves_its_last_checkpoint(
     (standing,) = Survey(store=Store(paths.results)).of([config])
     assert (standing.state, standing.action) == ("interrupted", "resume")
     assert ("free some space there" in standing.note) == bool(room)
-    state = checkpoint.load_checkpoint(folder)
+    state = snapshot.load_checkpoint(folder)
     assert state is not None
     assert state["state"]["steps"] == 3
     assert run_one(config, paths, device=CPU).status == "completed"
@@ -227,11 +227,11 @@ def test_a_full_disk_ends_the_run_and_leaves_its_last_checkpoint(
 
 def _fill_disk(patched: pytest.MonkeyPatch, after: int, room: int) -> None:
     """Let the disk be full, but for files of so many bytes, after that many checkpoints."""
-    sync, written = os.fsync, 0
+    sync, save, written = os.fsync, snapshot.save_checkpoint, 0
 
     def count(folder: Path, state: dict[str, Any]) -> None:
         nonlocal written
-        checkpoint.save_checkpoint(folder, state)
+        save(folder, state)
         written += 1
 
     def refuse_when_full(handle: int) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from sambench.training import compiled, engine
+from sambench.training import engine
 from tests.training.test_loop import training, weights
 
 
@@ -18,6 +18,7 @@ from tests.training.test_loop import training, weights
 def graphs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Compile without a compiler, and note the size of each graph that torch traces."""
     sizes: list[int] = []
+    compile_network = engine.compile_network
 
     def backend(module: Any, inputs: Any) -> Any:
         sizes.append(len(inputs))
@@ -26,7 +27,7 @@ def graphs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     monkeypatch.setattr(
         engine,
         "compile_network",
-        lambda network: compiled.compile_network(network, backend),  # type: ignore[arg-type]
+        lambda network: compile_network(network, backend),  # type: ignore[arg-type]
     )
     torch._dynamo.reset()
     return sizes
@@ -81,7 +82,7 @@ def test_a_resumed_run_goes_on_compiled(tmp_path: Path, graphs: list[int]) -> No
         training(tmp_path, 6, optimizer="sam", compile="always").run()
     resumed = training(tmp_path, optimizer="sam", compile="always")
     resumed.config = type(resumed.config).from_dict({**resumed.config.to_dict(), "compile": "auto"})
-    resumed.engine._config = resumed.config
+    resumed.engine.config = resumed.config
     resumed.run()
     assert resumed.engine.compiled.reason == "as before the run was resumed"
 

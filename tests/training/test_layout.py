@@ -10,7 +10,8 @@ from torch import nn
 
 from sambench.models.model import build_model
 from sambench.optim import build
-from sambench.training.layout import align_moments, layout_of
+from sambench.training.engine import layout_of
+from sambench.training.snapshot import align_moments
 from tests.training.test_loop import training, weights
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda:0")

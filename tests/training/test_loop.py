@@ -83,7 +83,7 @@ def running_accuracies(
     monkeypatch.setattr("sambench.training.loop.TICK_SECONDS", -1.0)
     run = training(folder, optimizer="adam", lr=lr)
     ticks: list[list[tuple[int, float]]] = [[] for _ in range(3)]
-    run._on_tick = lambda tick: ticks[tick.epoch - 1].append((run.state.seen, tick.accuracy))
+    run.on_tick = lambda tick: ticks[tick.epoch - 1].append((run.state.seen, tick.accuracy))
     run.run()
     return ticks, run
 
@@ -124,7 +124,7 @@ def test_a_network_that_is_always_right_is_told_so_from_the_first_step(
         last.bias.copy_(torch.tensor([1e3, -1e3]))
     told_accuracies: list[float] = []
     monkeypatch.setattr("sambench.training.loop.TICK_SECONDS", -1.0)
-    run._on_tick = lambda tick: told_accuracies.append(tick.accuracy)
+    run.on_tick = lambda tick: told_accuracies.append(tick.accuracy)
     run.run()
     assert told_accuracies == [1.0] * 15
 

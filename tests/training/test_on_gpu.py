@@ -141,7 +141,7 @@ def test_convolutions_run_channels_last(tmp_path: Path) -> None:
     run.model.insert(0, torch.nn.Conv2d(3, 3, 1).to(GPU))  # type: ignore[operator]
     again = training(tmp_path / "again", device=GPU, **settings("sam"))
     assert not again.engine.described()["channels_last"]  # one convolution is no such network
-    from sambench.training.layout import layout_of
+    from sambench.training.engine import layout_of
 
     assert layout_of(run.model, GPU) == torch.channels_last
 

@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import sambench.training.robustness as module
+import sambench.training.evaluate as module
 from sambench.data.batches import Images, Scaling
 from sambench.data.shifts import SEVERITIES, STRENGTHS, Draws, shifted
-from sambench.training.robustness import robust_accuracy
+from sambench.training.evaluate import robust_accuracy
 
 CPU = torch.device("cpu")
 IDS = [f"image{number}" for number in range(50)]

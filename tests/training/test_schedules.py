@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from sambench.config.run_config import RunConfig
-from sambench.optim.sharpness_aware import build
+from sambench.optim import build
 from sambench.training.schedules import make_scheduler
 
 EPOCHS, STEPS = 4, 5

@@ -10,7 +10,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sambench.optim.method import optimizers
-from sambench.training.tallies import note_hits
+from sambench.training.state import note_hits
 from tests.training.test_loop import training
 
 ALIKE = sorted(info.name for info in optimizers.list() if info.name != "aesam")

@@ -1,16 +1,38 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
+import torch
 
 from sambench.config.run_config import Stop
-from sambench.training.stopping import Standing, after_epoch, within_epoch
+from sambench.training.events import Epoch
+from sambench.training.state import TrainingState
+from sambench.training.stopping import after_epoch, within_epoch
+
+CAP = 10
+SECONDS = 90.0
 
 
-def standing(**changes: object) -> Standing:
-    given = {"epochs": 3, "cap": 10, "gradient_evaluations": 100, "train_seconds": 90.0}
-    return Standing(**{**given, **changes})  # type: ignore[arg-type]
+def standing(epochs: int = 3, validation_losses: Sequence[float] = ()) -> TrainingState:
+    state = TrainingState.fresh(1, torch.device("cpu"))
+    state.epoch, state.gradient_evaluations = epochs, 100
+    state.history = [epoch(loss) for loss in validation_losses]
+    return state
+
+
+def epoch(validation_loss: float) -> Epoch:
+    return Epoch(
+        epoch=1,
+        train_loss=1.0,
+        train_accuracy=1.0,
+        validation_loss=validation_loss,
+        validation_accuracy=1.0,
+        lr=0.1,
+        gradient_evaluations=1.0,
+        train_seconds=1.0,
+        sharpness=None,
+    )
 
 
 def answer(value: bool, asked: list[float]) -> Callable[[float], bool]:
@@ -38,25 +60,25 @@ def never(target: float) -> bool:
     ],
 )
 def test_budgets_are_asked_after_each_step(stop: str, expected: bool) -> None:
-    assert within_epoch(Stop.parse(stop), standing()) is expected
+    assert within_epoch(Stop.parse(stop), standing(), SECONDS) is expected
 
 
 @pytest.mark.parametrize("stop", ["gradient-evaluations=50", "minutes=1"])
 def test_a_spent_budget_ends_the_run(stop: str) -> None:
     rule = stop.partition("=")[0]
-    assert after_epoch(Stop.parse(stop), standing(), never) == rule
+    assert after_epoch(Stop.parse(stop), CAP, standing(), SECONDS, never) == rule
 
 
 def test_a_spent_budget_is_the_reason_at_the_last_epoch_too() -> None:
     stop = Stop.parse("gradient-evaluations=50")
-    assert after_epoch(stop, standing(epochs=10), never) == "gradient-evaluations"
+    assert after_epoch(stop, CAP, standing(epochs=10), SECONDS, never) == "gradient-evaluations"
 
 
 @pytest.mark.parametrize(("epochs", "expected"), [(9, None), (10, "epochs"), (11, "epochs")])
 @pytest.mark.parametrize("stop", ["epochs", "minutes=5", "patience=5", "train-accuracy"])
 def test_the_cap_ends_every_run(stop: str, epochs: int, expected: str | None) -> None:
     confirm = answer(False, []) if stop == "train-accuracy" else never
-    assert after_epoch(Stop.parse(stop), standing(epochs=epochs), confirm) == expected
+    assert after_epoch(Stop.parse(stop), CAP, standing(epochs), SECONDS, confirm) == expected
 
 
 @pytest.mark.parametrize(
@@ -76,7 +98,7 @@ def test_patience_counts_epochs_since_the_lowest_loss(
     losses: list[float], expected: str | None
 ) -> None:
     stop = Stop.parse("patience=2")
-    assert after_epoch(stop, standing(validation_losses=losses), never) == expected
+    assert after_epoch(stop, CAP, standing(validation_losses=losses), SECONDS, never) == expected
 
 
 @pytest.mark.parametrize(
@@ -91,16 +113,18 @@ def test_train_accuracy_is_that_of_a_clean_evaluation(
     stop: str, confirmed: bool, expected: str | None, asked: list[float]
 ) -> None:
     told: list[float] = []
-    found = after_epoch(Stop.parse(stop), standing(), answer(confirmed, told))
+    found = after_epoch(Stop.parse(stop), CAP, standing(), SECONDS, answer(confirmed, told))
     assert (found, told) == (expected, asked)
 
 
 def test_a_target_met_at_the_last_epoch_is_met() -> None:
     here = standing(epochs=10)
-    found = after_epoch(Stop.parse("train-accuracy"), here, answer(True, []))
+    found = after_epoch(Stop.parse("train-accuracy"), CAP, here, SECONDS, answer(True, []))
     assert found == "train-accuracy"
 
 
 def test_a_target_missed_at_the_last_epoch() -> None:
     here = standing(epochs=10)
-    assert after_epoch(Stop.parse("train-accuracy"), here, answer(False, [])) == "epochs"
+    assert (
+        after_epoch(Stop.parse("train-accuracy"), CAP, here, SECONDS, answer(False, [])) == "epochs"
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sambench.optim.hyperparameter import EPSILON, Hyperparameter
+from sambench.optim.hyperparameter import EPSILON, Hyperparameter, radius
 from sambench.optim.method import Method, Oracle, Vector, optimizer
 
 
@@ -25,12 +25,7 @@ class ASAM(Method):
     2.0 by default. Invariance under rescaling is exact only for "all" with :math:`\eta = 0`.
     """
 
-    rho = Hyperparameter(
-        0.5,
-        minimum=0.0,
-        help="radius |e / T|; 2.0 by default for scope=all",
-        grid=(0.1, 0.2, 0.5, 1.0, 2.0),
-    )
+    rho = radius(0.5, "radius |e / T|; 2.0 by default for scope=all", (0.1, 0.2, 0.5, 1.0, 2.0))
     eta = Hyperparameter(
         0.01, minimum=0.0, shared=True, help="added to |w|; 0 by default for scope=all"
     )

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from sambench.optim.hyperparameter import EPSILON, Hyperparameter, radius
 from sambench.optim.method import Method, Oracle, Vector, optimizer
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @optimizer(
@@ -39,12 +34,15 @@ class GCSAM(Method):
         """Return g(w + e), centralized where asked."""
         g = gradient()
         raw_norm = g.norm()
-        g.map_(self.centralize)
+        self.centralize(g)
         norm = raw_norm if self.norm == "raw" else g.norm()
         g_a = gradient(at=g, by=self.rho / (norm + EPSILON))
-        return g_a.map_(self.centralize) if self.center_descent else g_a
+        if self.center_descent:
+            self.centralize(g_a)
+        return g_a
 
-    def centralize(self, tensor: Tensor) -> None:
-        """Subtract the mean over all dimensions but the first, in place."""
-        if tensor.dim() > (3 if self.conv_only else 1):
-            tensor.sub_(tensor.mean(dim=tuple(range(1, tensor.dim())), keepdim=True))
+    def centralize(self, vector: Vector) -> None:
+        """Subtract from each tensor its mean over all dimensions but the first, in place."""
+        for tensor in vector.tensors:
+            if tensor.dim() > (3 if self.conv_only else 1):
+                tensor.sub_(tensor.mean(dim=tuple(range(1, tensor.dim())), keepdim=True))

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from sambench.optim.hyperparameter import EPSILON, Hyperparameter
-from sambench.optim.method import Method, Oracle, Vector, optimizer
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from sambench.optim.method import Method, Oracle, Tensor, Vector, optimizer
 
 
 @optimizer(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sambench.optim.hyperparameter import EPSILON, Hyperparameter
+from sambench.optim.hyperparameter import EPSILON, Hyperparameter, radius
 from sambench.optim.method import Method, Oracle, Vector, optimizer
 
 
@@ -21,12 +21,7 @@ class IntervalSAM(Method):
     At the default k = 10 the mean is 1.1 passes a step.
     """
 
-    rho = Hyperparameter(
-        0.05,
-        minimum=0.0,
-        help="radius per step; the SAM step takes k times it",
-        grid=(0.01, 0.02, 0.05, 0.1),
-    )
+    rho = radius(0.05, "radius per step; the SAM step takes k times it", (0.01, 0.02, 0.05, 0.1))
     k = Hyperparameter(10.0, minimum=1.0, shared=True, help="steps from one SAM step to the next")
 
     def direction(self, gradient: Oracle) -> Vector:

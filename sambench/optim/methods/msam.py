@@ -5,14 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sambench.errors import ConfigError
-from sambench.optim.hyperparameter import EPSILON, Hyperparameter
-from sambench.optim.method import (
-    Method,
-    Oracle,
-    Parameterized,
-    Vector,
-    optimizer,
-)
+from sambench.optim.hyperparameter import EPSILON, radius
+from sambench.optim.method import Method, Oracle, Parameterized, Vector, optimizer
 
 
 @optimizer(
@@ -31,11 +25,10 @@ class MSAM(Method):
     pass, at :math:`w + e`.
     """
 
-    rho = Hyperparameter(
+    rho = radius(
         3.0,
-        minimum=0.0,
-        help="length of the perturbation, L2 over all weights; by default 0.03 on Adam",
-        grid=(0.03, 0.3, 3.0, 10.0),
+        "length of the perturbation, L2 over all weights; by default 0.03 on Adam",
+        (0.03, 0.3, 3.0, 10.0),
     )
 
     @classmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sambench.errors import ConfigError
-from sambench.optim.hyperparameter import EPSILON, Hyperparameter
+from sambench.optim.hyperparameter import EPSILON, Hyperparameter, radius
 from sambench.optim.method import Method, Oracle, Vector, optimizer
 
 
@@ -27,11 +27,10 @@ class SAMON(Method):
     .. math:: e = \rho \, \frac{T^2 g_n}{\|T g_n\|}
     """
 
-    rho = Hyperparameter(
+    rho = radius(
         0.5,
-        minimum=0.0,
-        help="radius of the ball, L2 norm over their weights; 10 by default if adaptive",
-        grid=(0.1, 0.5, 1.0, 5.0, 10.0),
+        "radius of the ball, L2 norm over their weights; 10 by default if adaptive",
+        (0.1, 0.5, 1.0, 5.0, 10.0),
     )
 
     adaptive = Hyperparameter(False, shared=True, later=True, help="scale the ball as ASAM does")

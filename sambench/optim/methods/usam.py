@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sambench.optim.hyperparameter import Hyperparameter
+from sambench.optim.hyperparameter import radius
 from sambench.optim.method import Method, Oracle, Vector, optimizer
 
 
@@ -21,11 +21,10 @@ class USAM(Method):
     `rho` must be n times as large.
     """
 
-    rho = Hyperparameter(
+    rho = radius(
         0.05,
-        minimum=0.0,
-        help="factor of the gradient; not a radius, and its authors name no default",
-        grid=(0.01, 0.05, 0.1, 0.5),
+        "factor of the gradient; not a radius, and its authors name no default",
+        (0.01, 0.05, 0.1, 0.5),
     )
 
     def direction(self, gradient: Oracle) -> Vector:

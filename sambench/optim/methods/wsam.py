@@ -6,14 +6,7 @@ import warnings
 
 from sambench.errors import SambenchWarning
 from sambench.optim.hyperparameter import EPSILON, Hyperparameter, radius
-from sambench.optim.method import (
-    Beside,
-    Method,
-    Oracle,
-    Parameterized,
-    Vector,
-    optimizer,
-)
+from sambench.optim.method import Method, Oracle, Parameterized, Vector, optimizer
 
 
 @optimizer(
@@ -59,5 +52,5 @@ class WSAM(Method):
         weight = self.gamma / (1.0 - self.gamma)
         if not self.decouple:
             return g.toward_(g_a, weight)
-        self.beside = Beside(g_a.add_(g, -1.0), weight)
+        self.beside = g_a.add_(g, -1.0), weight
         return g

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from sambench.optim import build
-from sambench.training.rounding import RoundingWatch, rounds, to_bf16, to_tf32
+from sambench.training.precision import RoundingWatch, rounds, to_bf16, to_tf32
 from tests.training.test_loop import training
 
 
@@ -52,7 +52,7 @@ def rounding_of(step: Tensor, weight: float, precision: str = "bf16") -> tuple[f
     model.weight.data = before
     found = watch.rounding
     assert found is not None
-    return found.changed, found.cosine, found.norm_ratio
+    return float(found["changed"]), float(found["cosine"]), float(found["norm_ratio"])
 
 
 def test_what_is_left_of_a_perturbation() -> None:

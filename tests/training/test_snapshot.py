@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from sambench.errors import StoreError
-from sambench.training import checkpoint
-from sambench.training.checkpoint import load_checkpoint, remove_checkpoints, save_checkpoint
+from sambench.training import snapshot
+from sambench.training.snapshot import load_checkpoint, remove_checkpoints, save_checkpoint
 
 FILES = [
     "checkpoint.previous.pt",
@@ -96,10 +96,10 @@ def test_another_format_version_is_passed_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save(tmp_path, 1)
-    monkeypatch.setattr(checkpoint, "FORMAT_VERSION", 2)
+    monkeypatch.setattr(snapshot, "FORMAT_VERSION", 2)
     save(tmp_path, 2)
     assert step_of(tmp_path) == 2
-    monkeypatch.setattr(checkpoint, "FORMAT_VERSION", 1)
+    monkeypatch.setattr(snapshot, "FORMAT_VERSION", 1)
     assert step_of(tmp_path) == 1
 
 
