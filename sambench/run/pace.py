@@ -12,7 +12,7 @@ import torch
 from sambench.config.run_config import RunConfig
 from sambench.run.images import load_parts
 from sambench.run.single_run import build_network
-from sambench.training.layout import layout_of
+from sambench.training.engine import layout_of
 from sambench.training.losses import CrossEntropy
 from sambench.training.precision import autocast, numerics
 

@@ -22,8 +22,8 @@ from sambench.run.images import describe_pixels, load_parts
 from sambench.store.artifacts import load_weights
 from sambench.store.record import COMPLETED, RunRecord
 from sambench.store.tree import WEIGHTS, Store
+from sambench.training.engine import layout_of
 from sambench.training.evaluate import predict
-from sambench.training.layout import layout_of
 
 File = str | Path
 
