@@ -25,12 +25,10 @@ MEMORY_SHARE = 0.9
 
 @dataclass(frozen=True, kw_only=True)
 class Crew:
-    """The workers of a launch.
+    """The workers of a launch: a device for each; a single one is this process itself.
 
-    Attributes:
-        devices: One for each worker; a single worker is this process itself.
-        threads: Of each worker; None leaves them to torch, which takes all cores.
-        note: Why there are no more workers, and what would use the idle cores; or nothing.
+    `threads` of each; None leaves them to torch, which takes all cores. The note says why there are
+    no more workers, and what would use the idle cores.
     """
 
     devices: Sequence[str]
@@ -57,12 +55,12 @@ def form_crew(
     per_device: int | None = None,
     threads: int | str | None = None,
 ) -> Crew:
-    """Return the workers for the runs of a manifest.
+    """Return the workers for the runs of a manifest, which take the devices in turn.
 
     Args:
         manifest: The runs.
-        devices: Names of the devices; each occurs once for each worker that was asked for there.
-        workers: How many there are in all; they take the devices in turn.
+        devices: Where they may run.
+        workers: How many there are in all.
         per_device: How many there are on each device.
         threads: Of each worker, or `ALL`. By default OMP_NUM_THREADS; without it one on CPUs,
             and beside GPUs a share of the cores.

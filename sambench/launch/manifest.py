@@ -52,7 +52,7 @@ class Manifest:
             "results": str(self.results.resolve()),
             "device": self.device,
             "fail_fast": self.fail_fast,
-            "curvature": None if self.curvature is None else self.curvature.to_dict(),
+            "curvature": self.curvature and self.curvature.to_dict(),
             "log": list(self.log),
             "runs": [config.to_dict() for config in self.configs],
         }
@@ -65,26 +65,24 @@ class Manifest:
             LaunchError: If it is no manifest, of another version, or incomplete.
         """
         try:
-            if given["version"] != VERSION:
-                raise LaunchError(
-                    f"{where} has version {given['version']}, not {VERSION}; launch again with "
-                    "this sambench"
+            if given["version"] == VERSION:
+                curvature = given["curvature"]
+                return cls(
+                    configs=tuple(RunConfig.from_dict(run) for run in given["runs"]),
+                    data=Path(given["data"]),
+                    results=Path(given["results"]),
+                    suite=given["suite"],
+                    curvature=None if curvature is None else Measurement.from_dict(curvature),
+                    device=given["device"],
+                    fail_fast=given["fail_fast"],
+                    log=tuple(given.get("log", ())),
                 )
-            curvature = given["curvature"]
-            return cls(
-                configs=tuple(RunConfig.from_dict(run) for run in given["runs"]),
-                data=Path(given["data"]),
-                results=Path(given["results"]),
-                suite=given["suite"],
-                curvature=None if curvature is None else Measurement.from_dict(curvature),
-                device=given["device"],
-                fail_fast=given["fail_fast"],
-                log=tuple(given.get("log", ())),
-            )
-        except LaunchError:
-            raise
         except (KeyError, TypeError, UserError) as error:
             raise LaunchError(f"{where} is no manifest ({error}); launch again") from error
+        raise LaunchError(
+            f"{where} has version {given['version']}, not {VERSION}; launch again with this "
+            "sambench"
+        )
 
     @classmethod
     def read(cls, path: Path) -> Manifest:

@@ -21,12 +21,7 @@ def processes() -> int:
 
 
 def start(number: int, arguments: Sequence[str]) -> int:
-    """Run this program by several processes; return the exit code.
-
-    Args:
-        number: How many.
-        arguments: Of the command line, without the program.
-    """
+    """Run this program, with these arguments, by several processes; return the exit code."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += [f"--nproc-per-node={number}", "-m", "sambench", *arguments]
     share = max(1, cores() // number)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 from sambench.errors import ConfigError, DamagedError, StoreError
-from sambench.launch.launcher import RUNS_PER_DEVICE, Launcher, launchers
+from sambench.launch.launcher import Launcher, launchers, whole_number
 from sambench.launch.manifest import Manifest
 from sambench.launch.watcher import Tally, Watcher
 from sambench.store.record import INTERRUPTED
-
-MINUTES, WORKERS, THREADS = "minutes", "workers", "threads"
 
 
 def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> Tally:
@@ -32,21 +29,28 @@ def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> 
 
         chosen, reason = choose_device(manifest.device)
         devices = [str(chosen)]
-    threads = ALL if options.get(THREADS) == ALL else whole_number(options, THREADS)
     crew = form_crew(
         manifest,
         devices,
-        workers=whole_number(options, WORKERS),
-        per_device=whole_number(options, RUNS_PER_DEVICE),
-        threads=threads,
+        workers=whole_number(options, "workers", None),
+        per_device=whole_number(options, "runs_per_device", None),
+        threads=ALL if options.get("threads") == ALL else whole_number(options, "threads", None),
     )
     seconds = seconds_allowed(options)
     if len(crew.devices) > 1:
         return Pool(manifest, crew, watcher, seconds).run()
     shown = f", {count_threads(crew.threads)}" if crew.threads else ""
     watcher.say(f"device {crew.devices[0]} ({reason}){shown}{crew.note}")
-    with computing_threads(crew.threads):
+    import torch
+
+    before = torch.get_num_threads()
+    if crew.threads:
+        torch.set_num_threads(crew.threads)
+    try:
         return run_all(manifest, crew.devices[0], watcher, seconds)
+    finally:
+        if crew.threads:
+            torch.set_num_threads(before)
 
 
 def named_devices(options: Mapping[str, str], device: str | None) -> list[str]:
@@ -61,43 +65,13 @@ def named_devices(options: Mapping[str, str], device: str | None) -> list[str]:
     return given
 
 
-def whole_number(options: Mapping[str, str], name: str, least: int = 1) -> int | None:
-    """Return an option that is a whole number; None where it is not given.
-
-    Raises:
-        ConfigError: If it is anything else, or less than `least`.
-    """
-    text = options.get(name)
-    if text is None:
-        return None
-    if not text.isdecimal() or int(text) < least:
-        raise ConfigError(f"{name}={text!r} is not allowed; allowed: a whole number >= {least}")
-    return int(text)
-
-
-@contextmanager
-def computing_threads(number: int | None) -> Iterator[None]:
-    """Have torch compute with so many threads while the block runs; None leaves them alone."""
-    if number is None:
-        yield
-        return
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def seconds_allowed(options: Mapping[str, str]) -> float | None:
     """Return the seconds after which to stop; None for as long as it takes.
 
     Raises:
         ConfigError: If `minutes` is no number above 0.
     """
-    text = options.get(MINUTES)
+    text = options.get("minutes")
     if text is None:
         return None
     try:
@@ -105,7 +79,7 @@ def seconds_allowed(options: Mapping[str, str]) -> float | None:
     except ValueError:
         minutes = 0.0
     if not 0 < minutes < threading.TIMEOUT_MAX / 60:
-        raise ConfigError(f"{MINUTES}={text!r} is not allowed; allowed: a number above 0")
+        raise ConfigError(f"minutes={text!r} is not allowed; allowed: a number above 0")
     return 60 * minutes
 
 
@@ -138,23 +112,18 @@ def run_all(
                 record = perform(
                     manifest, index, device=where, watcher=watcher, stop_requested=stop_requested
                 )
-                tally.records.append(record)
-                watcher.finished(record)
+                tally.count(config, record, watcher)
                 tally.interrupted = record.status == INTERRUPTED
             except Claimed:
-                tally.elsewhere += 1
-                watcher.elsewhere(config)
+                tally.count(config, None, watcher)
             except KeyboardInterrupt:
                 tally.interrupted = True
             except Exception as error:
                 if isinstance(error, StoreError) and not isinstance(error, DamagedError):
                     raise  # no other run could be written either
-                tally.errors.append(error)
-                watcher.failed(config, error)
-            if tally.interrupted or stop_requested():
-                tally.interrupted = True
-                break
-            if manifest.fail_fast and tally.exit_code:
+                tally.count(config, error, watcher)
+            tally.interrupted |= stop_requested()
+            if tally.interrupted or (manifest.fail_fast and tally.exit_code):
                 break
     return tally
 
@@ -166,10 +135,10 @@ launchers.register(
         launch=launch,
         options={
             "devices": "devices to use at once, as cuda:0,cuda:1",
-            WORKERS: "runs at once; on CPUs one a core, as far as the memory allows",
-            THREADS: "of each run on a CPU; 1, or all",
-            MINUTES: "save what is at hand and stop after so long",
-            RUNS_PER_DEVICE: "runs at once on each device; 1 on a GPU",
+            "workers": "runs at once; on CPUs one a core, as far as the memory allows",
+            "threads": "of each run on a CPU; 1, or all",
+            "minutes": "save what is at hand and stop after so long",
+            "runs_per_device": "runs at once on each device; 1 on a GPU",
         },
     )
 )

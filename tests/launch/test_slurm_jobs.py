@@ -12,8 +12,7 @@ import pytest
 
 from sambench.errors import ConfigError
 from sambench.launch.launcher import read_options
-from sambench.launch.slurm_queue import End
-from sambench.launch.slurm_script import job_options, job_script
+from sambench.launch.slurm_jobs import End, job_options, job_script
 
 
 @pytest.mark.parametrize(
