@@ -22,9 +22,11 @@ from sambench.cli.options import (
     LogOption,
     Output,
     Place,
+    PretrainedOption,
     RateOption,
     SetOption,
     SizeOption,
+    WeightsOption,
 )
 from sambench.errors import ConfigError, did_you_mean
 
@@ -71,12 +73,14 @@ class Described:
     epochs: EpochsOption = 50
     batch_size: BatchSizeOption = 16
     lr: RateOption = 1e-4
+    pretrained: PretrainedOption = False
+    weights: WeightsOption = None
     settings: SetOption = None
     curvature: Annotated[
         bool, typer.Option("--hessian", help="Measure curvature too (a suite file says so itself).")
     ] = False
 
-    def suite(self, context: typer.Context) -> Suite:
+    def suite(self, context: typer.Context, data: Path) -> Suite:
         """Return the suite that the options describe.
 
         Raises:
@@ -85,14 +89,18 @@ class Described:
         from sambench.config.arguments import sort_settings, with_settings
         from sambench.config.measurement import Measurement
         from sambench.config.suite import ReportSettings, Suite
+        from sambench.models.weights import keep_weights
 
         names, models = _names(self.opt, "--opt"), _names(self.model, "--model")
         found = sort_settings(self.settings, names)
         options = {"dataset": "--dataset", "epochs": "--epochs", "lr": "--lr"}
-        given = given_options(context, {**options, "batch_size": "--batch-size", "size": "--size"})
+        options |= {"batch_size": "--batch-size", "pretrained": "--pretrained"}
+        given = given_options(context, {**options, "size": "--size", "weights": "--weights"})
         found.refuse_beside({"image_size" if k == "size" else k: o for k, o in given.items()})
         found.refuse(LISTED)
-        defaults: dict[str, Any] = {key: getattr(self, key) for key in (*options, "batch_size")}
+        defaults: dict[str, Any] = {key: getattr(self, key) for key in options}
+        if self.weights is not None:
+            defaults["weights"] = keep_weights(self.weights, data)
         return Suite(
             name=_slug((self.dataset, *models, *names)),
             defaults={**defaults, "image_size": self.size, **found.run},
@@ -200,7 +208,13 @@ def compare(
         launcher=launching.chosen(),
         log=check_sinks(log or ()),
     )
-    study = Study(described.suite(context) if suite is None else load_suite(suite), request, screen)
+    if suite is None:
+        asked = described.suite(context, place.data)
+    else:
+        asked = load_suite(suite)
+        if described.weights is not None:
+            _keep_named(described.weights, asked, place.data)
+    study = Study(asked, request, screen)
     if choice.plan:
         standings, coming = study.plan()
         if output.as_json:
@@ -256,5 +270,24 @@ def _refuse_beside_suite(context: typer.Context) -> None:
     names = {
         f.name: spelled.get(f.name, f"--{f.name.replace('_', '-')}") for f in fields(Described)
     }
+    del names["weights"]  # the suite names them by their sha256; the option says where they are
     for option in given_options(context, names).values():
         raise ConfigError(f"{option} does not go with a suite file; write it into the file")
+
+
+def _keep_named(file: Path, suite: Suite, data: Path) -> None:
+    """Keep the file of weights that a suite names by its sha256.
+
+    Raises:
+        ConfigError: If the suite does not name it.
+    """
+    from sambench.cli.launching import expanded
+    from sambench.models.weights import keep_weights
+
+    sha256 = keep_weights(file, data)
+    named = sorted({run.weights for run in expanded(suite, data) if run.weights})
+    if sha256 not in named:
+        raise ConfigError(
+            f"--weights {file} has sha256 {sha256}, which suite {suite.name} does not name; it "
+            f"names {', '.join(named) or 'none'}"
+        )

@@ -65,6 +65,7 @@ def launch(
     chosen, options = launchers.get(launcher[0]), launcher[1]
     todo = [standing.config for standing in left]
     check_models(todo)
+    check_weights(todo, data)
     if launcher[0] == "local":
         _check_devices(device, options)
     check_data(screen, todo, data)
@@ -294,6 +295,18 @@ def check_datasets(configs: Sequence[RunConfig], data: Path) -> None:
     known = {*(source.name for source in sources.list()), *prepared_datasets(data)}
     for name in sorted({config.dataset for config in configs} - known):
         raise UnknownNameError("dataset", name, known, "`sambench list datasets` shows all")
+
+
+def check_weights(configs: Sequence[RunConfig], data: Path) -> None:
+    """Refuse runs that start from weights whose file is not kept here.
+
+    Raises:
+        ModelError: Names the first.
+    """
+    from sambench.models.weights import find_weights
+
+    for sha256 in sorted({config.weights for config in configs if config.weights}):
+        find_weights(sha256, data)
 
 
 def warn_of_sizes(screen: Screen, configs: Sequence[RunConfig], data: Path) -> None:

@@ -78,6 +78,19 @@ DatasetOption = Annotated[
 BatchSizeOption = Annotated[
     int, typer.Option("--batch-size", min=1, metavar="IMAGES", help="Batch size.")
 ]
+PretrainedOption = Annotated[
+    bool,
+    typer.Option("--pretrained", help="Start from published weights, which are downloaded once."),
+]
+WeightsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--weights",
+        metavar="FILE",
+        help="Start from the weights in this file, all but the last layer; a safetensors file, or "
+        "one of torch. Its sha256 becomes part of the run.",
+    ),
+]
 RateOption = Annotated[
     float, typer.Option("--lr", metavar="RATE", help="Learning rate of the base optimizer.")
 ]

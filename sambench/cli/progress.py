@@ -143,6 +143,8 @@ class RunDisplay:
                 f"{event.train} train{validation}, {event.test} test images, "
                 f"{event.classes} classes"
             )
+            if event.weights:
+                self._screen.say(f"{event.config.model} starts from weights: {event.weights}")
         if event.resumed_at is not None:
             self._screen.say(f"{event.config.name}: resumed in epoch {event.resumed_at}")
         self._update("starting", 0, None, "")

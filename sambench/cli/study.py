@@ -12,6 +12,7 @@ from sambench.cli.answers import run_answer, tables_answer
 from sambench.cli.launching import (
     check_datasets,
     check_models,
+    check_weights,
     expanded,
     launch,
     show_table,
@@ -21,7 +22,7 @@ from sambench.cli.launching import (
 from sambench.cli.planning import show_plan
 from sambench.cli.searching import tuned_runs
 from sambench.config.search import plan_search, trials_of
-from sambench.errors import ConfigError, did_you_mean
+from sambench.errors import ConfigError, ModelError, did_you_mean
 
 if TYPE_CHECKING:
     from sambench.cli.screen import Screen
@@ -105,6 +106,10 @@ class Study:
         show_plan(self.screen, standings, coming)
         undone = [s.config for s in standings if s.action in ("run", "resume", "run again")]
         warn_of_sizes(self.screen, undone, request.data)
+        try:
+            check_weights(undone, request.data)
+        except ModelError as error:
+            self.screen.warn(str(error))
         self._warn_of_reach()
         return standings, coming
 

@@ -28,8 +28,10 @@ from sambench.cli.options import (
     LogOption,
     Output,
     PluginOption,
+    PretrainedOption,
     RateOption,
     SetOption,
+    WeightsOption,
 )
 
 if TYPE_CHECKING:
@@ -38,7 +40,8 @@ if TYPE_CHECKING:
 OPTIONS = {
     **{key: f"--{key}" for key in ("dataset", "model", "epochs", "lr", "seed", "stop")},
     **{"optimizer": "--opt", "batch_size": "--batch-size", "image_size": "--size"},
-    **{"pretrained": "--pretrained", "capture": "--capture", "compile": "--compile"},
+    **{"pretrained": "--pretrained", "weights": "--weights"},
+    **{"capture": "--capture", "compile": "--compile"},
 }
 """The options of the run by the setting that each stands for."""
 
@@ -76,11 +79,12 @@ class Run:
             "--seed", min=0, metavar="N", help="Of initial weights, data order and augmentation."
         ),
     ] = 0
+    pretrained: PretrainedOption = False
+    weights: WeightsOption = None
     settings: SetOption = None
     capture: CaptureOption = None
     compile: CompileOption = None
     stop: Annotated[str, typer.Option("--stop", hidden=True)] = "epochs"
-    pretrained: Annotated[bool, typer.Option("--pretrained", hidden=True)] = False
     image_size: Annotated[int | None, typer.Option("--size", min=8, hidden=True)] = None
 
     def config(self, context: typer.Context, data: Path, replicas: int) -> RunConfig:
@@ -92,12 +96,15 @@ class Run:
         from sambench.config.arguments import OPTIMIZER, sort_settings
         from sambench.config.run_config import RunConfig
         from sambench.data.source import default_size
+        from sambench.models.weights import keep_weights
 
         found = sort_settings(self.settings, [self.optimizer])
         found.refuse_beside(given_options(context, OPTIONS))
         found.refuse({OPTIMIZER: "--opt", "replicas": "--devices"})
         values: dict[str, Any] = {key: getattr(self, key) for key in OPTIONS}
         values |= {key: EXECUTION[values[key]] for key in ("capture", "compile")} | found.run
+        if self.weights is not None:
+            values["weights"] = keep_weights(self.weights, data)
         values["image_size"] = values["image_size"] or default_size(values["dataset"])
         values[OPTIMIZER] = {"name": self.optimizer, **found.optimizer}
         return RunConfig.from_dict({**values, "replicas": replicas})
@@ -128,8 +135,8 @@ def train(
       sambench train --opt sam --set rho=0.1 --set stop.patience=5
 
     Not listed below: --devices cuda:0,cuda:1 trains on several devices together; --data and
-    --results name folders other than data/prepared and results; --stop, --size and --pretrained
-    are short for settings.
+    --results name folders other than data/prepared and results; --stop and --size are short for
+    settings.
     """
     from sambench.launch import together
     from sambench.run.sinks import check_sinks

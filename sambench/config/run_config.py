@@ -25,6 +25,7 @@ from sambench.files.definition import (
     Definition,
     Name,
     Positive,
+    Sha256,
     Share,
     Whole,
     about,
@@ -82,7 +83,7 @@ EXECUTION = ("capture", "compile")
 AFTERWARDS = ("shifts",)
 """Fields that say what is measured on the final weights: they are no part of the id."""
 
-ADDED = ("label_noise", "kernels")
+ADDED = ("label_noise", "kernels", "weights", "warmup")
 """Fields that came after runs were stored: at their default they are no part of the id, so that
 these keep theirs."""
 
@@ -185,6 +186,13 @@ class RunConfig(Definition, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     pretrained: Annotated[
         bool, about("Start from published weights instead of a random initialisation.")
     ] = False
+    weights: Annotated[
+        Sha256 | None,
+        about(
+            "sha256 of a file of weights to start from, all but the last layer: `--weights FILE` "
+            "keeps the file beside the prepared datasets and gives its checksum."
+        ),
+    ] = None
     batch_size: Annotated[Whole, about("Images per step.", unit="images")] = 16
     epochs: Annotated[
         Whole, about("Epochs to train, and the cap of every other stop rule.", unit="epochs")
@@ -194,9 +202,22 @@ class RunConfig(Definition, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         Literal["last", "best-validation"],
         about("Which weights are tested: the last, or the best on validation."),
     ] = "last"
-    schedule: Annotated[Literal["constant", "cosine"], about("Learning rate over time.")] = (
-        "constant"
-    )
+    schedule: Annotated[
+        Literal["constant", "cosine", "step", "onecycle"],
+        about(
+            '"cosine" falls from `lr` to 0 along half a cosine; "step" divides the rate by 10 '
+            'after half and after three quarters of the epochs; "onecycle" rises from `lr` / 25 '
+            "to `lr` over the first 30 % of the steps and falls to almost 0, as torch's OneCycleLR."
+        ),
+    ] = "constant"
+    warmup: Annotated[
+        Count,
+        about(
+            "Epochs over which the learning rate rises in equal steps to `lr`; the schedule has "
+            "the rest.",
+            unit="epochs",
+        ),
+    ] = 0
     augmentation: Annotated[
         Literal["none", "flip-shift", "pad-crop-flip", "standard"],
         about(
@@ -206,10 +227,12 @@ class RunConfig(Definition, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         ),
     ] = "none"
     normalization: Annotated[
-        Literal["unit", "standard", "imagenet"],
+        Literal["unit", "standard", "imagenet", "pretrained"],
         about(
             '"unit" scales to [0, 1] (the papers\'); "standard" also to mean 0 and SD 1 of the '
-            'training images; "imagenet" to what pretrained weights were trained with.'
+            'training images; "imagenet" by the means and SDs of ImageNet\'s channels; '
+            '"pretrained" by those that the model\'s published weights were trained with, which '
+            "are ImageNet's for torchvision's models and often 0.5 for timm's."
         ),
     ] = "unit"
     precision: Annotated[
@@ -279,7 +302,7 @@ class RunConfig(Definition, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         if "stop" in settings:
             settings["stop"] = Stop.parse(settings["stop"])
         config = build(cls, settings, what="a run")
-        config._check_replicas()
+        config._check_combinations()
         return config._with_validation()
 
     def to_dict(self) -> dict[str, Any]:
@@ -317,11 +340,20 @@ class RunConfig(Definition, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             ConfigError: If settings do not go together or a hyperparameter is not allowed.
             UnknownNameError: If the optimizer does not exist.
         """
-        self._check_replicas()
+        self._check_combinations()
         complete = _resolved(tuple(self.optimizer.items()))
         return self if complete == self.optimizer else replace(self, optimizer=complete)
 
-    def _check_replicas(self) -> None:
+    def _check_combinations(self) -> None:
+        if self.weights and self.pretrained:
+            raise ConfigError("pretrained and weights both say where to start; keep one")
+        if self.warmup and self.schedule == "onecycle":
+            raise ConfigError("schedule=onecycle warms up by itself; leave out warmup")
+        if self.warmup and self.warmup >= self.epochs:
+            raise ConfigError(
+                f"warmup={self.warmup} is not allowed with epochs={self.epochs}; allowed: less "
+                "than these"
+            )
         together = (self.perturbation, self.batch_norm) != ("synchronized", "per-replica")
         if self.replicas == 1 and together:
             raise ConfigError("perturbation and batch_norm are for several replicas; set them too")

@@ -42,10 +42,6 @@ class Scaling:
         return cls(mean, float(np.sqrt(share @ (values - mean) ** 2)) or 1.0)
 
 
-IMAGENET = Scaling((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-"""Mean and SD of ImageNet's channels, which published weights of torchvision were trained with."""
-
-
 class Images:
     """One part of a dataset.
 

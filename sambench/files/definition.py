@@ -40,6 +40,9 @@ Amount = Annotated[float, Meta(ge=0, le=HUGE)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Share = Annotated[float, Meta(ge=0, lt=1)]
 Digest = Annotated[str, Meta(min_length=1)]
+Sha256 = Annotated[
+    str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)", extra={"allowed": "64 hexadecimal digits"})
+]
 Name = Annotated[
     str,
     Meta(

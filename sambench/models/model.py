@@ -12,6 +12,10 @@ from sambench.registry import Registry
 if TYPE_CHECKING:
     from torch import nn
 
+Statistics = tuple[float, ...]
+IMAGENET: tuple[Statistics, Statistics] = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Mean and SD of ImageNet's channels, which torchvision's published weights were trained with."""
+
 CHANNELS = 3
 """All models take three channels, as the papers' do; grey images repeat theirs."""
 
@@ -28,6 +32,8 @@ class Model:
         image_size: Smallest side in pixels it accepts.
         multiple: The side must be a multiple of this.
         reference: The paper.
+        pixels: Returns mean and SD of each channel, of pixels in [0, 1], that its published
+            weights were trained with.
     """
 
     name: str
@@ -37,6 +43,7 @@ class Model:
     image_size: int = 8
     multiple: int = 1
     reference: str = ""
+    pixels: Callable[[], tuple[Statistics, Statistics]] = lambda: IMAGENET
 
     def check(self, image_size: int) -> None:
         """Refuse images of a size it cannot take.

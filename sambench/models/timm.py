@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sambench.errors import ModelError, UnknownNameError
-from sambench.models.model import CHANNELS, Model, families, models
+from sambench.models.model import CHANNELS, IMAGENET, Model, Statistics, families, models
 
 if TYPE_CHECKING:
     from torch import nn
@@ -46,6 +46,14 @@ def _created(name: str, image_size: int, settings: dict[str, Any]) -> nn.Module:
     return timm.create_model(name, **settings)
 
 
+def pixel_statistics(name: str) -> tuple[Statistics, Statistics]:
+    """Return mean and SD of each channel that a timm model's published weights expect."""
+    import timm
+
+    found = timm.get_pretrained_cfg(name)
+    return IMAGENET if found is None else (tuple(found.mean), tuple(found.std))
+
+
 def timm_model(name: str) -> Model:
     """Return an entry for a timm model.
 
@@ -67,6 +75,7 @@ def timm_model(name: str) -> Model:
         summary=f"{name} of timm",
         build=partial(build, name),
         weights=f"timm {name}",
+        pixels=partial(pixel_statistics, name),
         reference="Wightman, PyTorch Image Models, doi 10.5281/zenodo.4414861",
     )
 
@@ -78,6 +87,7 @@ models.register(
         summary="ViT-S/16 of timm, 22M parameters",
         build=partial(build, "vit_small_patch16_224"),
         weights="timm vit_small_patch16_224",
+        pixels=partial(pixel_statistics, "vit_small_patch16_224"),
         image_size=16,
         multiple=16,
         reference="Dosovitskiy et al., 2021, arXiv 2010.11929",

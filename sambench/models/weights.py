@@ -1,8 +1,11 @@
-"""Weights from a file of one's own: the backbone is loaded, the head starts anew."""
+"""Weights from a file of one's own: the backbone is loaded, the head starts anew.
+
+A file that runs start from is kept beside the prepared datasets under its sha256, so that a run
+means the same wherever the file came from, and every worker finds it.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sambench.errors import ModelError, did_you_mean
+from sambench.files.atomic import store_errors, write_bytes
+from sambench.files.checksums import sha256_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -23,7 +28,52 @@ LEAST_SHARE = 0.9
 COUNTER = "num_batches_tracked"
 """Buffer of batch normalisation that files of old versions of torch lack; it changes no output."""
 
+FOLDER = ".weights"
+"""In the folder of the prepared datasets; no dataset's name begins with a dot."""
+
+SAFE, OF_TORCH = ".safetensors", ".pt"
+
 State = Mapping[str, "Tensor"]
+
+
+def keep_weights(file: Path, data: Path) -> str:
+    """Keep a file of weights beside the prepared datasets, and return its sha256.
+
+    Raises:
+        ModelError: If it cannot be read.
+        StoreError: If it cannot be kept.
+    """
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise ModelError(f"the weights {file} cannot be read: {error.strerror}") from error
+    sha256, suffix = sha256_of(content), SAFE if file.suffix == SAFE else OF_TORCH
+    folder = data / FOLDER
+    if not _kept(folder, sha256):
+        with store_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            write_bytes(folder / f"{sha256}{suffix}", content)
+    return sha256
+
+
+def find_weights(sha256: str, data: Path) -> Path:
+    """Return the kept file of that sha256.
+
+    Raises:
+        ModelError: If it is not kept here.
+    """
+    found = _kept(data / FOLDER, sha256)
+    if found is None:
+        raise ModelError(
+            f"the weights of sha256 {sha256} are not kept in {data / FOLDER}; give their file once "
+            "with --weights FILE"
+        )
+    return found
+
+
+def _kept(folder: Path, sha256: str) -> Path | None:
+    paths = (folder / f"{sha256}{suffix}" for suffix in (SAFE, OF_TORCH))
+    return next((path for path in paths if path.is_file()), None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,14 +81,12 @@ class LoadedWeights:
     """What of a file went into a network.
 
     Attributes:
-        sha256: Of the file.
         tensors: Tensors of the network, the counters of batch normalisation left out.
         new: Names of those that kept their random initialisation: the head, and what the file
             lacks.
         unused: Names in the file that the network has no place for.
     """
 
-    sha256: str
     tensors: int
     new: tuple[str, ...]
     unused: tuple[str, ...]
@@ -51,7 +99,7 @@ class LoadedWeights:
         )
 
 
-def load_backbone(network: nn.Module, path: Path) -> LoadedWeights:
+def load_backbone(network: nn.Module, path: Path, sha256: str | None = None) -> LoadedWeights:
     """Load a file's weights into a network, except into its last layer, and say what fitted.
 
     Names may have a prefix that the network's lack, as `module.` or `backbone.`; the one under
@@ -61,13 +109,18 @@ def load_backbone(network: nn.Module, path: Path) -> LoadedWeights:
     Args:
         network: Freshly initialised; changed in place.
         path: A safetensors file, or one of torch that holds tensors and plain values only.
+        sha256: What the file must be, where that is known.
 
     Raises:
-        ModelError: If the file cannot be read or holds another network's weights.
+        ModelError: If the file cannot be read, is not that one, or holds another network's weights.
     """
     import torch
 
     own = network.state_dict()
+    if sha256 is not None and path.is_file() and sha256_of(path.read_bytes()) != sha256:
+        raise ModelError(
+            f"the weights {path} are damaged; remove this file and give --weights FILE once more"
+        )
     given = _resized(network, own, _without_prefix(read_state(path), own))
     head = _head_of(network)
     fitting = {
@@ -89,7 +142,6 @@ def load_backbone(network: nn.Module, path: Path) -> LoadedWeights:
         network.load_state_dict({**own, **fitting})
     counted = [name for name in own if not name.endswith(COUNTER)]
     return LoadedWeights(
-        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         tensors=len(counted),
         new=tuple(name for name in counted if name not in fitting),
         unused=tuple(k for k in given if k not in own),
@@ -107,7 +159,7 @@ def read_state(path: Path) -> State:
     from safetensors.torch import load_file
 
     try:
-        if path.suffix == ".safetensors":
+        if path.suffix == SAFE:
             return load_file(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:

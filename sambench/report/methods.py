@@ -20,6 +20,7 @@ SCALED = {
     "unit": "scaled to [0, 1]",
     "standard": "scaled to [0, 1], then to mean 0 and SD 1 of the training images",
     "imagenet": "scaled to [0, 1], then by ImageNet's means and SDs",
+    "pretrained": "scaled to [0, 1], then by the means and SDs of the model's published weights",
 }
 VERSIONS = ("sambench", "python", "torch", "torchvision", "timm", "numpy", "cuda")
 MOST_VALUES = 8

@@ -9,11 +9,12 @@ from typing import Any
 import torch
 
 from sambench.config.run_config import RunConfig
-from sambench.data.batches import IMAGENET, Images, Scaling
+from sambench.data.batches import Images, Scaling
 from sambench.data.noise import Labels, with_wrong_labels
 from sambench.data.prepared import Prepared, check_pixels, open_prepared
 from sambench.data.splits import Indices, Split
 from sambench.data.stored_splits import stored_split
+from sambench.models.model import IMAGENET, find_model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +58,7 @@ def load_parts(config: RunConfig, data: Path, device: torch.device) -> Parts:
         seed=config.split_seed,
         validation=config.validation,
     )
-    scaling = _scaling(config.normalization, prepared, split)
+    scaling = _scaling(config, prepared, split)
     train_labels = with_wrong_labels(
         prepared.labels[split.train],
         [prepared.ids[index] for index in split.train],
@@ -81,7 +82,12 @@ def load_parts(config: RunConfig, data: Path, device: torch.device) -> Parts:
     )
 
 
-def _scaling(normalization: str, prepared: Prepared, split: Split) -> Scaling:
-    if normalization == "standard":
-        return Scaling.of(prepared.images[split.train])
-    return IMAGENET if normalization == "imagenet" else Scaling()
+def _scaling(config: RunConfig, prepared: Prepared, split: Split) -> Scaling:
+    match config.normalization:
+        case "standard":
+            return Scaling.of(prepared.images[split.train])
+        case "imagenet":
+            return Scaling(*IMAGENET)
+        case "pretrained":
+            return Scaling(*find_model(config.model).pixels())
+    return Scaling()

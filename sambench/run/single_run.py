@@ -20,6 +20,7 @@ from sambench.data.batches import Images
 from sambench.errors import ClaimError, ConfigError, StoreError, UserError, is_of_surroundings
 from sambench.files.claim import Claim, Claimed
 from sambench.models.model import build_model
+from sambench.models.weights import LoadedWeights, find_weights, load_backbone
 from sambench.optim.sharpness_aware import SharpnessAware, build
 from sambench.run.images import Parts, load_parts
 from sambench.run.restore import with_shifts
@@ -81,7 +82,9 @@ def run_one(
         done = store.completed(config)  # perhaps by another process, meanwhile
         if done is None:
             Replicas.of_this_process().first(True)  # those who train it with us begin too
-            run = _Run(config, store, parts, device, on_event, stop_requested, claim, suite)
+            run = _Run(
+                config, store, parts, paths.data, device, on_event, stop_requested, claim, suite
+            )
             done = run.to_the_end()
         return with_shifts(done, config, store, paths.data, device)
 
@@ -99,6 +102,17 @@ def build_network(config: RunConfig, classes: int, device: torch.device) -> nn.M
     return model.to(device)
 
 
+def load_start(config: RunConfig, model: nn.Module, data: Path) -> LoadedWeights | None:
+    """Load the weights that the run starts from, if it names any, and return what fitted.
+
+    Raises:
+        ModelError: If they are not kept here, damaged, or another network's.
+    """
+    if config.weights is None:
+        return None
+    return load_backbone(model, find_weights(config.weights, data), config.weights)
+
+
 def build_optimizer(
     config: RunConfig, model: nn.Module, parallel: DistributedDataParallel | None = None
 ) -> SharpnessAware:
@@ -110,9 +124,13 @@ def build_optimizer(
 
 
 def _training(
-    config: RunConfig, parts: Parts, device: torch.device, folder: Path, **told: Any
-) -> Training:
-    """Put network, optimizer and images of a run together, by as many replicas as there are."""
+    config: RunConfig, parts: Parts, data: Path, device: torch.device, folder: Path, **told: Any
+) -> tuple[Training, LoadedWeights | None]:
+    """Put network, optimizer and images of a run together, by as many replicas as there are.
+
+    Returns:
+        The training, and what fitted of the weights that the run starts from.
+    """
     replicas = Replicas.of_this_process()
     if replicas.number != config.replicas:
         raise ConfigError(
@@ -122,11 +140,12 @@ def _training(
     if device.type == "cpu":
         environment.keep_freed_memory()
     model = build_network(config, len(parts.prepared.classes), device)
+    loaded = load_start(config, model, data)
     if config.batch_norm == "synchronized":
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
     parallel = replicas.wrap(model, config.batch_norm)
     torch.manual_seed(derive_seed(config.seed, "training", *replicas.axis))
-    return Training(
+    training = Training(
         config,
         model,
         build_optimizer(config, model, parallel) if parallel else build_optimizer(config, model),
@@ -138,6 +157,7 @@ def _training(
         parallel=parallel,
         **told,
     )
+    return training, loaded
 
 
 def train_beside(
@@ -149,9 +169,10 @@ def train_beside(
 ) -> None:
     """Train a run together with the first replica, which tests and writes."""
     environment.choose_kernels(config.kernels, device)
-    training = _training(
+    training, _ = _training(
         config,
         load_parts(config, paths.data, device),
+        paths.data,
         device,
         Store(paths.results).folder(config),
         on_tick=lambda tick: None,
@@ -170,6 +191,7 @@ class _Run:
         config: RunConfig,
         store: Store,
         parts: Parts,
+        data: Path,
         device: torch.device,
         on_event: Callable[[Event], None],
         stop_requested: Callable[[], bool],
@@ -185,9 +207,10 @@ class _Run:
         self.claim = claim
         deterministic = environment.choose_kernels(config.kernels, device)
         environment.start_memory_peak(device)
-        self.training = _training(
+        self.training, self.loaded = _training(
             config,
             parts,
+            data,
             device,
             self.folder,
             before_save=claim.check,
@@ -201,6 +224,7 @@ class _Run:
         self.record = RunRecord(config=config, status=RUNNING, suite=suite).with_sections(
             environment=environment.describe(device, deterministic, before),
             data=parts.describe(),
+            **({"start": asdict(self.loaded)} if self.loaded else {}),
         )
 
     def to_the_end(self) -> RunRecord:
@@ -313,5 +337,6 @@ class _Run:
             classes=len(self.parts.prepared.classes),
             parameters=sum(p.numel() for p in self.model.parameters()),
             device=str(self.device),
+            weights=str(self.loaded) if self.loaded else None,
             resumed_at=state.epoch + 1 if self.training.resumed else None,
         )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from sambench.config.run_config import RunConfig
@@ -29,9 +29,10 @@ if TYPE_CHECKING:  # readers take a section for the mapping that the file has
     Final = Section
     Hessian = Section
     Perturbation = Section
+    Start = Section
 else:
     from sambench.store.sections.curvature import Hessian
-    from sambench.store.sections.training import Cost, Data, Environment, Final, Perturbation
+    from sambench.store.sections.training import Cost, Data, Environment, Final, Perturbation, Start
 
 COMPLETED: Literal["completed"] = "completed"
 RUNNING: Literal["running"] = "running"
@@ -58,6 +59,9 @@ class RunRecord(Definition, frozen=True, kw_only=True):
     data: Annotated[
         Data | None, about("Fingerprint of the prepared data and the sizes of the parts.")
     ] = None
+    start: Annotated[
+        Start | UnsetType, about("What fitted of the weights that it started from, if any.")
+    ] = UNSET
     final: Annotated[Final | None, about("Metrics of the selected weights.")] = None
     cost: Annotated[Cost | None, about("Seconds, passes, memory.")] = None
     sharpness: Annotated[

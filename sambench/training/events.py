@@ -18,6 +18,7 @@ class Started:
     classes: int
     parameters: int
     device: str
+    weights: str | None
     resumed_at: int | None
 
 

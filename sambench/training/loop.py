@@ -10,7 +10,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
 
 from sambench.config.run_config import RunConfig
 from sambench.data.augment import Augmentation, make_augmentation
@@ -28,6 +27,7 @@ from sambench.training.precision import numerics
 from sambench.training.replicas import ALONE, Replicas
 from sambench.training.rewind import Rewindable
 from sambench.training.rounding import RoundingWatch, rounds
+from sambench.training.schedules import make_scheduler
 from sambench.training.seeding import derive_seed
 from sambench.training.snapshot import Snapshots
 from sambench.training.state import TrainingState
@@ -107,7 +107,7 @@ class Training:
         least = 2 * replicas.number
         self._steps_per_epoch = len(shuffled(len(train), config.batch_size, 0, least=least))
         optimizer.total_steps = self._steps_per_epoch * config.epochs
-        self._scheduler = self._make_scheduler()
+        self._scheduler = make_scheduler(config, optimizer, self._steps_per_epoch)
         self._last_tick = time.monotonic()
         self._snapshots = Snapshots(
             folder, identity, model, optimizer, self._scheduler, train.device
@@ -294,11 +294,6 @@ class Training:
         if not math.isfinite(total):
             where = f"epoch {self.state.epoch + 1}, by step {self.state.step}"
             raise Diverged(f"the training loss became {total} in {where}")
-
-    def _make_scheduler(self) -> LRScheduler | None:
-        if self.config.schedule == "constant":
-            return None
-        return CosineAnnealingLR(self.optimizer, T_max=self._steps_per_epoch * self.config.epochs)
 
     def _warm_up(self) -> None:
         """Run passes off the clock that leave no trace, and compile the network where it pays."""

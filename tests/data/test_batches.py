@@ -5,7 +5,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from sambench.data.batches import IMAGENET, Images, Scaling, fits, shuffled
+from sambench.data.batches import Images, Scaling, fits, shuffled
+from sambench.models.model import IMAGENET
 
 CPU = torch.device("cpu")
 
@@ -67,7 +68,7 @@ def test_imagenet_scaling_is_torchvisions(channels: int) -> None:
 
     preset = ResNet18_Weights.DEFAULT.transforms()
     array = pixels(4, channels)
-    inputs, _ = images(array, IMAGENET).batch(torch.arange(4))
+    inputs, _ = images(array, Scaling(*IMAGENET)).batch(torch.arange(4))
     plain, _ = images(array).batch(torch.arange(4))
     torch.testing.assert_close(inputs, normalize(plain, preset.mean, preset.std))
     assert inputs.is_contiguous()
@@ -77,7 +78,7 @@ def test_the_side_is_height_and_width() -> None:
     assert images(pixels(2)[:, :3]).side == (3, 4)
 
 
-@pytest.mark.parametrize("scaling", [Scaling(), Scaling(0.4, 0.2), IMAGENET])
+@pytest.mark.parametrize("scaling", [Scaling(), Scaling(0.4, 0.2), Scaling(*IMAGENET)])
 def test_an_image_is_the_same_in_any_batch_and_order(scaling: Scaling) -> None:
     part = images(pixels(20, channels=3), scaling)
     everything, labels = part.batch(torch.arange(20))

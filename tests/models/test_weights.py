@@ -132,4 +132,3 @@ def test_real_imagenet_weights(real_data: Path) -> None:
         pytest.skip("no weights beside the real images")
     loaded = load_backbone(network(0, "timm:tf_efficientnet_lite0", size=64), path)
     assert str(loaded) == "245 of 247 tensors; new: classifier"
-    assert loaded.sha256 == "2b4a5f7e9a1870e2c41efd811c5b04f7e5843b32900a338e3f181204a324f9c6"

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from sambench.data.augment import make_augmentation
-from sambench.data.batches import IMAGENET, Images, Scaling, shuffled
+from sambench.data.batches import Images, Scaling, shuffled
+from sambench.models.model import IMAGENET
 from sambench.training.feed import AHEAD, Feed
 from sambench.training.replicas import ALONE, Replicas
 from tests.training.test_loop import training, weights
@@ -27,7 +28,7 @@ def stored(folder: Path, number: int = 12) -> np.ndarray:
 
 
 @pytest.mark.parametrize("augmentation", ["none", "standard"])
-@pytest.mark.parametrize("scaling", [Scaling(), IMAGENET])
+@pytest.mark.parametrize("scaling", [Scaling(), Scaling(*IMAGENET)])
 def test_images_that_are_read_are_those_that_are_resident(
     tmp_path: Path, augmentation: str, scaling: Scaling
 ) -> None:

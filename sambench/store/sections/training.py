@@ -84,6 +84,14 @@ class Data(Section, frozen=True, kw_only=True):
     ]
 
 
+class Start(Section, frozen=True, kw_only=True):
+    """What of a file of weights a run started from; its sha256 is `config.weights`."""
+
+    tensors: Annotated[Count, about("Of the network, counters of batch normalisation left out.")]
+    new: Annotated[list[str], about("Those that kept their random values: the last layer.")]
+    unused: Annotated[list[str], about("Tensors of the file that the network has no place for.")]
+
+
 class Fit(Section, frozen=True, kw_only=True):
     """How the tested weights do on images that were trained on or held out, in evaluation mode."""
 
