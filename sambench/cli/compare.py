@@ -4,30 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sambench.cli import completion
+from sambench.cli import completion, options
 from sambench.cli.answers import plan_answer, tables_answer
 from sambench.cli.contrast import contrast
-from sambench.cli.grouping import given_options, grouped
+from sambench.cli.grouping import flag, given_options, group, grouped, option, spelled
 from sambench.cli.launch_options import Launching
-from sambench.cli.options import (
-    BatchSizeOption,
-    DatasetOption,
-    EpochsOption,
-    LogOption,
-    Output,
-    Place,
-    PretrainedOption,
-    RateOption,
-    SetOption,
-    SizeOption,
-    WeightsOption,
-)
 from sambench.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
@@ -42,43 +28,37 @@ LISTED = {
 """Settings that a comparison varies, or cannot have."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@group("The comparison, without a suite file")
 class Described:
     """A comparison without a suite file."""
 
-    panel: ClassVar[str] = "The comparison, without a suite file"
-    dataset: DatasetOption = "bus"
-    model: Annotated[
-        str,
-        typer.Option(
-            "--model",
-            metavar="NAME,...",
-            help="Models; see `sambench list models`.",
-            autocompletion=completion.models_in_list,
-        ),
-    ] = "resnet50"
-    opt: Annotated[
-        str,
-        typer.Option(
-            "--opt",
-            metavar="NAME,...",
-            help="Optimizers; the first is the baseline.",
-            autocompletion=completion.optimizers_in_list,
-        ),
-    ] = "adam,sam,gcsam"
-    seeds: Annotated[
-        int, typer.Option("--seeds", min=1, metavar="N", help="Runs of each combination.")
-    ] = 1
-    size: SizeOption = None
-    epochs: EpochsOption = 50
-    batch_size: BatchSizeOption = 16
-    lr: RateOption = 1e-4
-    pretrained: PretrainedOption = False
-    weights: WeightsOption = None
-    settings: SetOption = None
-    curvature: Annotated[
-        bool, typer.Option("--hessian", help="Measure curvature too (a suite file says so itself).")
-    ] = False
+    dataset: str = options.dataset()
+    model: str = option(
+        "NAME,...",
+        "Models; see `sambench list models`.",
+        default="resnet50",
+        autocompletion=completion.models_in_list,
+    )
+    opt: str = option(
+        "NAME,...",
+        "Optimizers; the first is the baseline.",
+        default="adam,sam,gcsam",
+        autocompletion=completion.optimizers_in_list,
+    )
+    seeds: int = option("N", "Runs of each combination.", default=1, min=1)
+    size: int | None = option(
+        "PIXELS",
+        "Side of the images, where several sizes are prepared.",
+        min=8,
+        show_default="the one prepared",
+    )
+    epochs: int = options.epochs()
+    batch_size: int = options.batch_size()
+    lr: float = options.rate()
+    pretrained: bool = options.pretrained()
+    weights: Path | None = options.weights()
+    settings: list[str] | None = options.settings()
+    curvature: bool = flag("Measure curvature too (a suite file says so itself).", "--hessian")
 
     def suite(self, context: typer.Context, data: Path) -> Suite:
         """Return the suite that the options describe.
@@ -116,39 +96,25 @@ class Described:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
+@group("Which runs")
 class Choice:
     """Which of the runs are done."""
 
-    panel: ClassVar[str] = "Which runs"
-    plan: Annotated[
-        bool,
-        typer.Option("--plan", help="Show what is done, what would run and how long; run nothing."),
-    ] = False
-    only: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--only",
-            metavar="PATTERN",
-            help="Runs by name (shell pattern) or id. Repeatable.",
-            show_default="all",
-            autocompletion=completion.runs,
-        ),
-    ] = None
-    retry: Annotated[
-        str,
-        typer.Option(
-            "--retry",
-            metavar="STATE,...",
-            help="Run these states again: failed, diverged, damaged, stale. Interrupted runs "
-            "always resume.",
-            show_default="none",
-            autocompletion=completion.states_in_list,
-        ),
-    ] = ""
-    fail_fast: Annotated[
-        bool, typer.Option("--fail-fast", help="End with the first run that fails or diverges.")
-    ] = False
+    plan: bool = flag("Show what is done, what would run and how long; run nothing.")
+    only: list[str] | None = option(
+        "PATTERN",
+        "Runs by name (shell pattern) or id. Repeatable.",
+        show_default="all",
+        autocompletion=completion.runs,
+    )
+    retry: str = option(
+        "STATE,...",
+        "Run these states again: failed, diverged, damaged, stale. Interrupted runs always resume.",
+        default="",
+        show_default="none",
+        autocompletion=completion.states_in_list,
+    )
+    fail_fast: bool = flag("End with the first run that fails or diverges.")
 
 
 @grouped
@@ -157,8 +123,8 @@ def compare(
     described: Described,
     choice: Choice,
     launching: Launching,
-    place: Place,
-    output: Output,
+    place: options.Place,
+    output: options.LoggedOutput,
     suite: Annotated[
         Path | None,
         typer.Argument(
@@ -176,7 +142,6 @@ def compare(
             autocompletion=completion.suites_and_optimizers,
         ),
     ] = None,
-    log: LogOption = None,
 ) -> None:
     """Run what is missing of a comparison, then show its table.
 
@@ -206,7 +171,7 @@ def compare(
         retry=_states(choice.retry),
         fail_fast=choice.fail_fast,
         launcher=launching.chosen(),
-        log=check_sinks(log or ()),
+        log=check_sinks(output.log or ()),
     )
     if suite is None:
         asked = described.suite(context, place.data)
@@ -266,13 +231,10 @@ def _refuse_beside_suite(context: typer.Context) -> None:
     Raises:
         ConfigError: Names the first.
     """
-    spelled = {"settings": "--set", "curvature": "--hessian"}
-    names = {
-        f.name: spelled.get(f.name, f"--{f.name.replace('_', '-')}") for f in fields(Described)
-    }
+    names = spelled(Described)
     del names["weights"]  # the suite names them by their sha256; the option says where they are
-    for option in given_options(context, names).values():
-        raise ConfigError(f"{option} does not go with a suite file; write it into the file")
+    for name in given_options(context, names).values():
+        raise ConfigError(f"{name} does not go with a suite file; write it into the file")
 
 
 def _keep_named(file: Path, suite: Suite, data: Path) -> None:

@@ -14,11 +14,10 @@ from sambench.cli import completion
 from sambench.cli.answers import runs_answer
 from sambench.cli.curvature_table import RUN_HEADINGS, run_row
 from sambench.cli.grouping import grouped
-from sambench.cli.hessian_options import Doing, Measured
+from sambench.cli.hessian_options import Around, Doing, Measured
 from sambench.cli.launch_options import choose_launcher
 from sambench.cli.launching import expanded
 from sambench.cli.options import Output, Place
-from sambench.cli.study_options import Around, show_studies
 from sambench.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -227,8 +226,14 @@ def _watching(display: RunDisplay, show: Callable[[RunRecord], None], *, one: bo
 
 
 def _show(screen: Screen, record: RunRecord, *, results: Path, verbose: bool) -> None:
+    """Show what was measured and studied of a run, and draw it into the run's folder."""
+    from sambench.report.curvature_plots import write_figures
+    from sambench.store.tree import Store
+
     screen.curvature(record, verbose=verbose)
-    show_studies(screen, record, results)
+    screen.studies(record)
+    for figure in write_figures(record, Store(results).folder(record.config)):
+        screen.show(f"wrote {figure}")
 
 
 def _warn_of_difference(screen: Screen, record: RunRecord, given: dict[str, Any]) -> None:

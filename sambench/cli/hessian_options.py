@@ -2,73 +2,46 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import typer
+from msgspec.structs import replace
 
-from sambench.cli import completion
-from sambench.cli.launch_options import (
-    LauncherOption,
-    SlurmOption,
-    ThreadsOption,
-    WithOption,
-    WorkersOption,
-)
+from sambench.cli import completion, launch_options
+from sambench.cli.grouping import flag, group, option
 from sambench.cli.options import PLACE
 from sambench.config.curvature_settings import HessianSettings
 from sambench.config.study_settings import OWN
 from sambench.errors import ConfigError
 
+if TYPE_CHECKING:
+    from sambench.config.measurement import Measurement
+    from sambench.config.run_config import RunConfig
+
 DEFAULTS = HessianSettings().to_dict()
 
 
-@dataclass(frozen=True, kw_only=True)
+@group("What is measured")
 class Measured:
     """What is measured, and how exactly."""
 
-    panel: ClassVar[str] = "What is measured"
-    samples: Annotated[
-        int | None,
-        typer.Option(
-            "--samples",
-            help="Training images to use.",
-            min=1,
-            metavar="IMAGES",
-            show_default=f"{DEFAULTS['samples']}",
-        ),
-    ] = None
-    tol: Annotated[
-        float | None,
-        typer.Option(
-            "--tol",
-            help="Relative error of the eigenvalues.",
-            metavar="FRACTION",
-            show_default=f"{DEFAULTS['tol']}",
-        ),
-    ] = None
-    minutes: Annotated[
-        float | None,
-        typer.Option(
-            "--minutes",
-            help="Stop after this many minutes a run.",
-            metavar="MINUTES",
-            show_default="no limit",
-        ),
-    ] = None
-    per_layer: Annotated[bool, typer.Option("--per-layer", help="Also of each layer alone.")] = (
-        False
+    samples: int | None = option(
+        "IMAGES", "Training images to use.", min=1, show_default=f"{DEFAULTS['samples']}"
     )
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Any of trace_tol, max_matvecs, seed, k, batch_stat, batches, perturbations, "
-            "sigma, batch_norm, dtype, adaptive, include_l2; or density.steps etc. Repeatable.",
-            autocompletion=completion.curvature_settings,
-        ),
-    ] = None
+    tol: float | None = option(
+        "FRACTION", "Relative error of the eigenvalues.", show_default=f"{DEFAULTS['tol']}"
+    )
+    minutes: float | None = option(
+        "MINUTES", "Stop after this many minutes a run.", show_default="no limit"
+    )
+    per_layer: bool = flag("Also of each layer alone.")
+    settings: list[str] | None = option(
+        "KEY=VALUE",
+        "Any of trace_tol, max_matvecs, seed, k, batch_stat, batches, perturbations, sigma, "
+        "batch_norm, dtype, adaptive, include_l2; or density.steps etc. Repeatable.",
+        "--set",
+        autocompletion=completion.curvature_settings,
+    )
 
     def given(self) -> dict[str, Any]:
         """Return the settings that the user gave, as a suite file's `hessian` has them.
@@ -93,33 +66,56 @@ class Measured:
         return found
 
 
-@dataclass(frozen=True, kw_only=True)
+@group("Around the minimum")
+class Around:
+    """What is studied besides the Hessian's eigenvalues and trace."""
+
+    density: bool = flag("Also the density of all eigenvalues.")
+    sharpness: bool = flag("Also how the loss rises: one step, worst case, average case.")
+    landscape: bool = flag(
+        "Also the loss on a line, on a plane and on that of the top two eigenvectors."
+    )
+    landscape_with: str | None = option(
+        "RUN",
+        "Also the loss on the way to another run of the same model.",
+        autocompletion=completion.runs,
+    )
+
+    def with_studies(self, wanted: Measurement) -> Measurement:
+        """Return a measurement with more studies: those that are asked for."""
+        names = ("density", "sharpness", "landscape")
+        asked: Any = {name: True for name in names if getattr(self, name)}
+        return replace(wanted, studies=replace(wanted.studies, **asked))
+
+    def other_run(self, results: Path) -> RunConfig | None:
+        """Return the other end of an interpolation, if one is asked for.
+
+        Raises:
+            StoreError: If there is no such run, or several.
+        """
+        from sambench.store.tree import Store
+
+        name = self.landscape_with
+        return None if name is None else Store(results).find_one(name).config
+
+
+@group(PLACE)
 class Doing:
     """Where it is measured, whether again, and how much of it is shown."""
 
-    panel: ClassVar[str] = PLACE
-    device: Annotated[
-        str | None,
-        typer.Option(
-            "--device",
-            "--devices",
-            metavar="DEVICE,...",
-            help="cpu, cuda:0, mps; several have a process each.",
-            show_default="a GPU if there is one",
-            autocompletion=completion.devices_in_list,
-        ),
-    ] = None
-    workers: WorkersOption = None
-    threads: ThreadsOption = None
-    launcher: LauncherOption = "local"
-    given: WithOption = None
-    slurm: SlurmOption = None
-    again: Annotated[
-        bool, typer.Option("--again", help="Measure again runs that already have a measurement.")
-    ] = False
-    verbose: Annotated[
-        bool,
-        typer.Option(
-            "--verbose", "-v", help="Show intervals, residuals, lowest eigenvalue, layers, costs."
-        ),
-    ] = False
+    device: str | None = option(
+        "DEVICE,...",
+        "cpu, cuda:0, mps; several have a process each.",
+        *("--device", "--devices"),
+        show_default="a GPU if there is one",
+        autocompletion=completion.devices_in_list,
+    )
+    workers: int | None = launch_options.workers()
+    threads: str | None = launch_options.threads()
+    launcher: str = launch_options.launcher()
+    given: list[str] | None = launch_options.given()
+    slurm: list[str] | None = launch_options.slurm()
+    again: bool = flag("Measure again runs that already have a measurement.")
+    verbose: bool = flag(
+        "Show intervals, residuals, lowest eigenvalue, layers, costs.", "--verbose", "-v"
+    )

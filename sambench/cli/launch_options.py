@@ -1,130 +1,76 @@
-"""Options that say who does the runs of a comparison."""
+"""Options that say where runs execute."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Annotated, ClassVar
 
-import typer
-
-from sambench.cli import completion
-from sambench.cli.options import DeviceOption
+from sambench.cli import completion, options
+from sambench.cli.grouping import group, option
 from sambench.errors import ConfigError, UserError
 
-DevicesOption = Annotated[
-    str | None,
-    typer.Option(
-        "--devices",
-        metavar="DEVICE,...",
-        help="Several devices at once, as cuda:0,cuda:1; a worker each.",
-        autocompletion=completion.devices_in_list,
-    ),
-]
-RunsOption = Annotated[
-    int | None,
-    typer.Option(
-        "--runs-per-device",
-        min=1,
-        metavar="RUNS",
-        help="Runs at once on each device.",
-        show_default="1 on a GPU",
-    ),
-]
-WorkersOption = Annotated[
-    int | None,
-    typer.Option(
-        "--workers",
-        min=1,
-        metavar="RUNS",
-        help="Runs at once on this machine.",
-        show_default="on CPUs one a core, as far as the memory allows",
-    ),
-]
-ThreadsOption = Annotated[
-    str | None,
-    typer.Option(
-        "--threads",
-        metavar="N|all",
-        help="Threads of each run on a CPU; another number gives other rounding.",
-        show_default="OMP_NUM_THREADS, or 1",
-    ),
-]
-MinutesOption = Annotated[
-    float | None,
-    typer.Option(
-        "--minutes",
-        metavar="MINUTES",
-        help="Stop after this many minutes and save progress; run the same command again to "
-        "continue.",
-        show_default="no limit",
-    ),
-]
-LauncherOption = Annotated[
-    str,
-    typer.Option(
-        "--launcher",
-        metavar="NAME",
-        help="Where runs execute: local, slurm or ray; see `sambench list launchers`.",
-        autocompletion=completion.launchers,
-    ),
-]
-WithOption = Annotated[
-    list[str] | None,
-    typer.Option("--with", metavar="KEY=VALUE,...", help="Options of the launcher. Repeatable."),
-]
-SlurmOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--slurm",
-        metavar="KEY=VALUE,...",
-        help="Launch on Slurm, as partition=gpu,timeout_min=600 (minutes); any option of sbatch. "
-        "Repeatable.",
-    ),
-]
-ScriptOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--sbatch", metavar="FILE", help="Write the Slurm job script; submit and run nothing."
-    ),
-]
-PerJobOption = Annotated[
-    int | None,
-    typer.Option(
-        "--runs-per-job", min=1, metavar="RUNS", help="Runs of a Slurm job.", show_default="1"
-    ),
-]
-RetriesOption = Annotated[
-    int | None,
-    typer.Option(
-        "--retries",
-        min=0,
-        metavar="N",
-        help="Times that a cluster does a run again whose node or process was lost.",
-        show_default="2",
-    ),
-]
+workers = partial(
+    option,
+    "RUNS",
+    "Runs at once on this machine.",
+    min=1,
+    show_default="on CPUs one a core, as far as the memory allows",
+)
+threads = partial(
+    option,
+    "N|all",
+    "Threads of each run on a CPU; another number gives other rounding.",
+    show_default="OMP_NUM_THREADS, or 1",
+)
+launcher = partial(
+    option,
+    "NAME",
+    "Where runs execute: local, slurm or ray; see `sambench list launchers`.",
+    default="local",
+    autocompletion=completion.launchers,
+)
+given = partial(option, "KEY=VALUE,...", "Options of the launcher. Repeatable.", "--with")
+slurm = partial(
+    option,
+    "KEY=VALUE,...",
+    "Launch on Slurm, as partition=gpu,timeout_min=600 (minutes); any option of sbatch. "
+    "Repeatable.",
+)
 
 
-@dataclass(frozen=True, kw_only=True)
+@group("Devices and launchers")
 class Launching:
     """Where runs execute, and on which devices."""
 
-    panel: ClassVar[str] = "Devices and launchers"
-    device: DeviceOption = None
-    devices: DevicesOption = None
-    runs_per_device: RunsOption = None
-    workers: WorkersOption = None
-    threads: ThreadsOption = None
-    minutes: MinutesOption = None
-    launcher: LauncherOption = "local"
-    given: WithOption = None
-    slurm: SlurmOption = None
-    sbatch: ScriptOption = None
-    runs_per_job: PerJobOption = None
-    retries: RetriesOption = None
+    device: str | None = options.device()
+    devices: str | None = option(
+        "DEVICE,...",
+        "Several devices at once, as cuda:0,cuda:1; a worker each.",
+        autocompletion=completion.devices_in_list,
+    )
+    runs_per_device: int | None = option(
+        "RUNS", "Runs at once on each device.", min=1, show_default="1 on a GPU"
+    )
+    workers: int | None = workers()
+    threads: str | None = threads()
+    minutes: float | None = option(
+        "MINUTES",
+        "Stop after this many minutes and save progress; run the same command again to continue.",
+        show_default="no limit",
+    )
+    launcher: str = launcher()
+    given: list[str] | None = given()
+    slurm: list[str] | None = slurm()
+    sbatch: Path | None = option("FILE", "Write the Slurm job script; submit and run nothing.")
+    runs_per_job: int | None = option("RUNS", "Runs of a Slurm job.", min=1, show_default="1")
+    retries: int | None = option(
+        "N",
+        "Times that a cluster does a run again whose node or process was lost.",
+        min=0,
+        show_default="2",
+    )
 
     def chosen(self) -> tuple[str, dict[str, str]]:
         """Return the launcher and its options.
@@ -132,12 +78,12 @@ class Launching:
         Raises:
             ConfigError: If an option is not KEY=VALUE or contradicts another.
         """
-        given = {name: getattr(self, name) for name in STAND_FOR_THEMSELVES}
+        given = {name: getattr(self, name) for name in OF_THE_SAME_NAME}
         more = {name: f"{value}" for name, value in given.items() if value is not None}
         return choose_launcher(self.launcher, self.given or (), self.slurm, more)
 
 
-STAND_FOR_THEMSELVES = (
+OF_THE_SAME_NAME = (
     *("devices", "runs_per_device", "workers", "threads", "minutes"),
     *("sbatch", "runs_per_job", "retries"),
 )

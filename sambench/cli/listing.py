@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sambench.cli import completion
-from sambench.cli.grouping import grouped
-from sambench.cli.options import OUTPUT, PluginOption
+from sambench.cli import completion, options
+from sambench.cli.grouping import flag, group, grouped
+
+
+@group(options.OUTPUT)
+class Form:
+    """What is printed, and code of one's own."""
+
+    as_json: bool = flag("One JSON object.", "--json")
+    quiet: bool = flag("Print only names.", "--quiet", "-q")
+    plugin: list[Path] | None = options.plugin()
 
 
 @grouped
 def list_entries(
+    form: Form,
     kind: Annotated[
         str | None,
         typer.Argument(
@@ -23,13 +33,6 @@ def list_entries(
             autocompletion=completion.kinds,
         ),
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object.", rich_help_panel=OUTPUT)
-    ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print only names.", rich_help_panel=OUTPUT)
-    ] = False,
-    plugin: PluginOption = None,
 ) -> None:
     """List optimizers, models, datasets, launchers, suites or settings.
 
@@ -41,10 +44,10 @@ def list_entries(
     from sambench.cli.screen import Screen
 
     shown = catalogue(kind)
-    if as_json:
+    if form.as_json:
         typer.echo(json.dumps({name: part.entries for name, part in shown.items()}, indent=2))
         return
-    if quiet:
+    if form.quiet:
         for part in shown.values():
             typer.echo("\n".join(dict.fromkeys(row[0] for row in part.rows)))
         return

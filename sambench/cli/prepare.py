@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sambench.cli import completion
+from sambench.cli import completion, options
 from sambench.cli.answers import prepared_answer
 from sambench.cli.auditing import CONTACT_SHEET, audit_prepared, show_audit
-from sambench.cli.grouping import grouped
-from sambench.cli.options import DATA, DataOption, Output, PluginOption
+from sambench.cli.grouping import flag, group, grouped, option
 from sambench.errors import ConfigError
 from sambench.files.definition import NAME
 
@@ -24,97 +23,45 @@ if TYPE_CHECKING:
     from sambench.data.source import Source
 
 
-@dataclass(frozen=True, kw_only=True)
+@group("The files")
 class Files:
     """Where the images come from."""
 
-    panel: ClassVar[str] = "The files"
-    xlsx: Annotated[
-        Path | None,
-        typer.Option("--xlsx", metavar="FILE", help="The workbook (or CSV) that lists the images."),
-    ] = None
-    source: Annotated[
-        Path | None,
-        typer.Option("--source", metavar="DIR", help="Folder that holds the dataset's files."),
-    ] = None
-    test_source: Annotated[
-        Path | None,
-        typer.Option("--test-source", metavar="DIR", help="Another folder, of the test images."),
-    ] = None
-    pages: Annotated[
-        str | None,
-        typer.Option(
-            "--pages",
-            metavar="first|all",
-            help="Of files with several pages or frames.",
-            show_default="first",
-        ),
-    ] = None
-    raw: Annotated[
-        Path,
-        typer.Option(
-            "--raw", metavar="DIR", help="Where datasets that download or make files put them."
-        ),
-    ] = Path("data/raw")
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="A setting of the dataset, as normal=drop; see `sambench list datasets`. "
-            "Every dataset has fit=squash|letterbox|crop and depth=auto|8|10|12|14|16. Repeatable.",
-            autocompletion=completion.options_of_source,
-        ),
-    ] = None
+    xlsx: Path | None = option("FILE", "The workbook (or CSV) that lists the images.")
+    source: Path | None = option("DIR", "Folder that holds the dataset's files.")
+    test_source: Path | None = option("DIR", "Another folder, of the test images.")
+    pages: str | None = option(
+        "first|all", "Of files with several pages or frames.", show_default="first"
+    )
+    raw: Path = option(
+        "DIR", "Where datasets that download or make files put them.", default=Path("data/raw")
+    )
+    settings: list[str] | None = option(
+        "KEY=VALUE",
+        "A setting of the dataset, as normal=drop; see `sambench list datasets`. Every dataset has "
+        "fit=squash|letterbox|crop and depth=auto|8|10|12|14|16. Repeatable.",
+        "--set",
+        autocompletion=completion.options_of_source,
+    )
 
 
-@dataclass(frozen=True, kw_only=True)
+@group("The prepared dataset")
 class Making:
     """What is made of them."""
 
-    panel: ClassVar[str] = "The prepared dataset"
-    size: Annotated[
-        int | None,
-        typer.Option(
-            "--size",
-            min=8,
-            metavar="PIXELS",
-            help="Side of the prepared images.",
-            show_default="the dataset's own",
-        ),
-    ] = None
-    name: Annotated[
-        str | None,
-        typer.Option(
-            "--name",
-            metavar="NAME",
-            help="What to call it, where there are several sets of one kind.",
-            show_default="the dataset's own",
-        ),
-    ] = None
-    skip_unreadable: Annotated[
-        bool,
-        typer.Option("--skip-unreadable", help="Go on without images that cannot be read."),
-    ] = False
-    drop_conflicts: Annotated[
-        bool, typer.Option("--drop-conflicts", help="Leave out copies with different labels.")
-    ] = False
-    drop_duplicates: Annotated[
-        bool, typer.Option("--drop-duplicates", help="Keep one of each image and its copies.")
-    ] = False
-    audit: Annotated[
-        bool, typer.Option("--audit", help="Look for copies, conflicting labels and shortcuts.")
-    ] = False
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            "--workers",
-            min=1,
-            metavar="THREADS",
-            help="Decoding threads.",
-            show_default="all cores",
-        ),
-    ] = None
+    size: int | None = option(
+        "PIXELS", "Side of the prepared images.", min=8, show_default="the dataset's own"
+    )
+    name: str | None = option(
+        "NAME",
+        "What to call it, where there are several sets of one kind.",
+        show_default="the dataset's own",
+    )
+    skip_unreadable: bool = flag("Go on without images that cannot be read.")
+    drop_conflicts: bool = flag("Leave out copies with different labels.")
+    drop_duplicates: bool = flag("Keep one of each image and its copies.")
+    audit: bool = flag("Look for copies, conflicting labels and shortcuts.")
+    workers: int | None = option("THREADS", "Decoding threads.", min=1, show_default="all cores")
 
     @property
     def drops(self) -> Drops:
@@ -122,6 +69,14 @@ class Making:
         from sambench.data.selection import Drops
 
         return Drops(conflicts=self.drop_conflicts, duplicates=self.drop_duplicates)
+
+
+@group(options.PLACE)
+class Place:
+    """Where it is kept, and code of one's own."""
+
+    data: Path = options.data()
+    plugin: list[Path] | None = options.plugin()
 
 
 @grouped
@@ -136,9 +91,8 @@ def prepare(
     ],
     files: Files,
     making: Making,
-    output: Output,
-    data: DataOption = DATA,
-    plugin: PluginOption = None,
+    output: options.Output,
+    place: Place,
 ) -> None:
     """Read a dataset once and keep it ready for training, with a summary and a contact sheet.
 
@@ -149,7 +103,7 @@ def prepare(
     """
     from sambench.data.source import sources
 
-    found, screen = sources.get(dataset), output.screen()
+    found, screen, data = sources.get(dataset), output.screen(), place.data
     _check_name(making.name, dataset)
     side = making.size or found.image_size
     nothing_new = not any(

@@ -5,14 +5,14 @@ from __future__ import annotations
 import gc
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sambench.cli import completion
-from sambench.cli.grouping import grouped
+from sambench.cli.grouping import flag, group, grouped, option
 from sambench.cli.options import Output, Place
 from sambench.cli.report_inputs import MOST_RUNS_DRAWN
 
@@ -37,50 +37,30 @@ MOST_EXPLAINED = 1_500
 """Of more numbers the page does not hold the explanations: `--explain` gives each."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@group("What it says")
 class Content:
     """What the report says."""
 
-    panel: ClassVar[str] = "What it says"
-    baseline: Annotated[
-        str | None,
-        typer.Option(
-            "--baseline",
-            metavar="NAME",
-            help="The optimizer that the others are compared with, as adam or 'adam (lr=0.001)'.",
-            show_default="the suite's, or adam",
-            autocompletion=completion.optimizers,
-        ),
-    ] = None
-    published: Annotated[
-        bool, typer.Option("--published", help="The papers' tables and claims beside ours.")
-    ] = False
-    explain: Annotated[
-        str | None,
-        typer.Option(
-            "--explain",
-            metavar="CELL",
-            help="Show the record files and the arithmetic of one number, as sam/accuracy, "
-            "resnet50/sam/top or claim/sam-beats-adam; write nothing.",
-        ),
-    ] = None
-    name: Annotated[
-        str | None,
-        typer.Option(
-            "--name",
-            metavar="NAME",
-            help="Folder of the report below results/reports.",
-            show_default="the suite's, or made of the patterns",
-        ),
-    ] = None
-    names: Annotated[
-        Path | None,
-        typer.Option(
-            "--names",
-            metavar="FILE",
-            help="A YAML file with names of display for optimizers, models and datasets.",
-        ),
-    ] = None
+    baseline: str | None = option(
+        "NAME",
+        "The optimizer that the others are compared with, as adam or 'adam (lr=0.001)'.",
+        show_default="the suite's, or adam",
+        autocompletion=completion.optimizers,
+    )
+    published: bool = flag("The papers' tables and claims beside ours.")
+    explain: str | None = option(
+        "CELL",
+        "Show the record files and the arithmetic of one number, as sam/accuracy, "
+        "resnet50/sam/top or claim/sam-beats-adam; write nothing.",
+    )
+    name: str | None = option(
+        "NAME",
+        "Folder of the report below results/reports.",
+        show_default="the suite's, or made of the patterns",
+    )
+    names: Path | None = option(
+        "FILE", "A YAML file with names of display for optimizers, models and datasets."
+    )
 
 
 @grouped

@@ -3,89 +3,62 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from sambench.cli import completion
+from sambench.cli import completion, options
 from sambench.cli.answers import run_answer
-from sambench.cli.grouping import given_options, grouped
+from sambench.cli.grouping import given_options, group, grouped, option, spelled
 from sambench.cli.launching import check_datasets, launch, show_table
-from sambench.cli.options import (
-    DATA,
-    EXECUTION,
-    PLACE,
-    RESULTS,
-    RUN,
-    BatchSizeOption,
-    CaptureOption,
-    CompileOption,
-    DatasetOption,
-    DeviceOption,
-    EpochsOption,
-    LogOption,
-    Output,
-    PluginOption,
-    PretrainedOption,
-    RateOption,
-    SetOption,
-    WeightsOption,
-)
 
 if TYPE_CHECKING:
     from sambench.config.run_config import RunConfig
 
-OPTIONS = {
-    **{key: f"--{key}" for key in ("dataset", "model", "epochs", "lr", "seed", "stop")},
-    **{"optimizer": "--opt", "batch_size": "--batch-size", "image_size": "--size"},
-    **{"pretrained": "--pretrained", "weights": "--weights"},
-    **{"capture": "--capture", "compile": "--compile"},
-}
-"""The options of the run by the setting that each stands for."""
 
-
-@dataclass(frozen=True, kw_only=True)
+@group(options.RUN)
 class Run:
     """What is trained, on what, and how."""
 
-    panel: ClassVar[str] = RUN
-    dataset: DatasetOption = "bus"
-    model: Annotated[
-        str,
-        typer.Option(
-            "--model",
-            metavar="NAME",
-            help="One of `sambench list models`, or timm:NAME.",
-            autocompletion=completion.models,
-        ),
-    ] = "resnet50"
-    optimizer: Annotated[
-        str,
-        typer.Option(
-            "--opt",
-            metavar="NAME",
-            help="One of `sambench list optimizers`.",
-            autocompletion=completion.optimizers,
-        ),
-    ] = "adam"
-    epochs: EpochsOption = 50
-    batch_size: BatchSizeOption = 16
-    lr: RateOption = 1e-4
-    seed: Annotated[
-        int,
-        typer.Option(
-            "--seed", min=0, metavar="N", help="Of initial weights, data order and augmentation."
-        ),
-    ] = 0
-    pretrained: PretrainedOption = False
-    weights: WeightsOption = None
-    settings: SetOption = None
-    capture: CaptureOption = None
-    compile: CompileOption = None
-    stop: Annotated[str, typer.Option("--stop", hidden=True)] = "epochs"
-    image_size: Annotated[int | None, typer.Option("--size", min=8, hidden=True)] = None
+    dataset: str = options.dataset()
+    model: str = option(
+        "NAME",
+        "One of `sambench list models`, or timm:NAME.",
+        default="resnet50",
+        autocompletion=completion.models,
+    )
+    optimizer: str = option(
+        "NAME",
+        "One of `sambench list optimizers`.",
+        "--opt",
+        default="adam",
+        autocompletion=completion.optimizers,
+    )
+    epochs: int = options.epochs()
+    batch_size: int = options.batch_size()
+    lr: float = options.rate()
+    seed: int = option("N", "Of initial weights, data order and augmentation.", default=0, min=0)
+    pretrained: bool = options.pretrained()
+    weights: Path | None = options.weights()
+    settings: list[str] | None = options.settings()
+    capture: bool | None = option(
+        None,
+        "Record training steps as CUDA graphs.",
+        "--capture/--no-capture",
+        show_default="where it pays",
+        rich_help_panel=options.PLACE,
+    )
+    compile: bool | None = option(
+        None,
+        "Compile the network with torch.compile; by default in long runs on a GPU with "
+        "kernels=fastest.",
+        "--compile/--no-compile",
+        show_default="where it pays",
+        rich_help_panel=options.PLACE,
+    )
+    stop: str = option(None, "", default="epochs", hidden=True)
+    image_size: int | None = option(None, "", "--size", min=8, hidden=True)
 
     def config(self, context: typer.Context, data: Path, replicas: int) -> RunConfig:
         """Return the run that the options describe.
@@ -99,10 +72,12 @@ class Run:
         from sambench.models.weights import keep_weights
 
         found = sort_settings(self.settings, [self.optimizer])
-        found.refuse_beside(given_options(context, OPTIONS))
+        names = {k: name.partition("/")[0] for k, name in spelled(Run).items() if k != "settings"}
+        found.refuse_beside(given_options(context, names))
         found.refuse({OPTIMIZER: "--opt", "replicas": "--devices"})
-        values: dict[str, Any] = {key: getattr(self, key) for key in OPTIONS}
-        values |= {key: EXECUTION[values[key]] for key in ("capture", "compile")} | found.run
+        values: dict[str, Any] = {key: getattr(self, key) for key in names}
+        values |= {key: options.EXECUTION[values[key]] for key in ("capture", "compile")}
+        values |= found.run
         if self.weights is not None:
             values["weights"] = keep_weights(self.weights, data)
         values["image_size"] = values["image_size"] or default_size(values["dataset"])
@@ -110,22 +85,19 @@ class Run:
         return RunConfig.from_dict({**values, "replicas": replicas})
 
 
-@dataclass(frozen=True, kw_only=True)
+@group(options.PLACE)
 class Place:
     """Where it is trained, and where its files lie."""
 
-    panel: ClassVar[str] = PLACE
-    device: DeviceOption = None
-    plugin: PluginOption = None
-    devices: Annotated[str | None, typer.Option("--devices", hidden=True)] = None
-    data: Annotated[Path, typer.Option("--data", hidden=True)] = DATA
-    results: Annotated[Path, typer.Option("--results", hidden=True)] = RESULTS
+    device: str | None = options.device()
+    plugin: list[Path] | None = options.plugin()
+    devices: str | None = option(None, "", hidden=True)
+    data: Path = option(None, "", default=options.DATA, hidden=True)
+    results: Path = option(None, "", default=options.RESULTS, hidden=True)
 
 
 @grouped
-def train(
-    context: typer.Context, run: Run, place: Place, output: Output, log: LogOption = None
-) -> None:
+def train(context: typer.Context, run: Run, place: Place, output: options.LoggedOutput) -> None:
     """Train one model with one optimizer and test it once, at the end.
 
     Ctrl-C keeps a checkpoint; the same command resumes it.
@@ -146,7 +118,7 @@ def train(
     if len(names) > 1 and together.processes() == 1:
         raise typer.Exit(together.start(len(names), sys.argv[1:]))
     config = run.config(context, place.data, together.processes())
-    sinks = check_sinks(log or ())
+    sinks = check_sinks(output.log or ())
     screen = output.screen()
     check_datasets([config], place.data)
     again = ("failed", "diverged", "damaged", "stale")
