@@ -11,7 +11,6 @@ import typer
 
 from sambench.cli import completion, options
 from sambench.cli.answers import plan_answer, tables_answer
-from sambench.cli.contrast import contrast
 from sambench.cli.grouping import flag, given_options, group, grouped, option, spelled
 from sambench.cli.launch_options import Launching
 from sambench.errors import ConfigError, did_you_mean
@@ -152,7 +151,9 @@ def compare(
       sambench compare adam sam
       sambench compare suites/demo.yaml published
     """
-    from sambench.cli.study import Request, Study
+    from sambench.cli.contrast import contrast
+    from sambench.cli.launching import Request
+    from sambench.cli.study import Study
     from sambench.config.suite_file import load_suite
     from sambench.run.sinks import check_sinks
 
@@ -243,7 +244,7 @@ def _keep_named(file: Path, suite: Suite, data: Path) -> None:
     Raises:
         ConfigError: If the suite does not name it.
     """
-    from sambench.cli.launching import expanded
+    from sambench.cli.checking import expanded
     from sambench.models.weights import keep_weights
 
     sha256 = keep_weights(file, data)

@@ -6,15 +6,24 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from sambench.analysis.contrast import contrast_optimizers, contrast_runs
+from sambench.analysis.groups import build_groups, repeat
+from sambench.analysis.metrics import find_metrics
+from sambench.analysis.names import Names
+from sambench.analysis.predictions import delong, mcnemar, read_predictions
+from sambench.analysis.published import replications
+from sambench.analysis.soundness import sound
+from sambench.analysis.study import Study
+from sambench.cli.gathering import of_suite
+from sambench.cli.screen import Screen
 from sambench.errors import ConfigError, did_you_mean
-
-if TYPE_CHECKING:
-    from sambench.analysis.study import Study
-    from sambench.cli.screen import Screen
-    from sambench.report.table import Table
-    from sambench.store.record import RunRecord
+from sambench.optim.method import optimizers
+from sambench.report.contrasts import contrast_tables, predictions_table
+from sambench.report.papers import replication_table
+from sambench.report.table import Table
+from sambench.store.record import RunRecord
+from sambench.store.tree import PREDICTIONS, Store
 
 PUBLISHED, OPTIMIZER, RUNS = "published", "optimizer", "runs"
 METRICS = ("accuracy", "auroc", "train_seconds", "gradient_evaluations", "top", "trace")
@@ -22,13 +31,9 @@ METRICS = ("accuracy", "auroc", "train_seconds", "gradient_evaluations", "top", 
 
 @dataclass(frozen=True, kw_only=True)
 class Side:
-    """One of the two things compared.
+    """One of the two things compared, of a kind: "published", "optimizer" or "runs".
 
-    Attributes:
-        name: As it was given.
-        kind: "published", "optimizer" or "runs".
-        records: Its runs; those of every optimizer where it is one.
-        damaged: A message for each of its records that cannot be counted.
+    It has the records of every optimizer where it is one, and a message for each that is damaged.
     """
 
     name: str
@@ -43,10 +48,6 @@ def contrast(screen: Screen, first: str, second: str, data: Path, results: Path)
     Raises:
         UserError: If a side is nothing known, or the two are not of a kind.
     """
-    from sambench.analysis.contrast import contrast_optimizers, contrast_runs
-    from sambench.analysis.metrics import find_metrics
-    from sambench.report.contrasts import contrast_tables
-
     records, damaged = _stored(results)
     sides = [_side(text, records, data, results) for text in (first, second)]
     unread = dict.fromkeys((*damaged, *(text for side in sides for text in side.damaged)))
@@ -80,11 +81,6 @@ def _apart(screen: Screen, sides: Sequence[Side]) -> list[list[RunRecord]]:
 
 
 def _beside_the_papers(sides: Sequence[Side]) -> Table:
-    from sambench.analysis.groups import build_groups
-    from sambench.analysis.names import Names
-    from sambench.analysis.published import replications
-    from sambench.report.papers import replication_table
-
     side = next((side for side in sides if side.kind != PUBLISHED), None)
     if side is None:
         raise ConfigError("`published` is both sides; name a suite or an optimizer as one")
@@ -104,11 +100,6 @@ def _beside_the_papers(sides: Sequence[Side]) -> Table:
 
 def _on_the_same_images(study: Study, results: Path) -> list[Table]:
     """Return McNemar's and DeLong's tests of each pair whose predictions are stored."""
-    from sambench.analysis.groups import repeat
-    from sambench.analysis.predictions import delong, mcnemar, read_predictions
-    from sambench.report.contrasts import predictions_table
-    from sambench.store.tree import PREDICTIONS, Store
-
     store, rows = Store(results), []
     for group in study.groups:
         first, second = ({repeat(r): r for r in line.completed} for line in group.lines)
@@ -128,9 +119,6 @@ def _article(side: Side) -> str:
 
 def _stored(results: Path) -> tuple[list[RunRecord], list[str]]:
     """Return the records of the results folder and of the studies published below it."""
-    from sambench.analysis.soundness import sound
-    from sambench.store.tree import Store
-
     records: list[RunRecord] = []
     damaged: list[str] = []
     for root in (results, *sorted((results / "published").glob("*"))):
@@ -146,11 +134,6 @@ def _side(text: str, records: Sequence[RunRecord], data: Path, results: Path) ->
     Raises:
         UserError: If it is nothing known.
     """
-    from sambench.analysis.soundness import sound
-    from sambench.cli.gathering import of_suite
-    from sambench.optim.method import optimizers
-    from sambench.store.tree import Store
-
     path, known = Path(text), [info.name for info in optimizers.list()]
     if text == PUBLISHED:
         return Side(name=text, kind=PUBLISHED)

@@ -91,7 +91,7 @@ def of_suite(path: Path, store: Store, data: Path) -> Gathered:
         ConfigError: If it is no suite or none of its runs is stored.
     """
     from sambench.analysis.soundness import sound
-    from sambench.cli.launching import expanded
+    from sambench.cli.checking import expanded
     from sambench.config.suite_file import load_suite
 
     suite = load_suite(path)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import traceback
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
 
 from rich.markup import escape
 from rich.progress import (
@@ -20,6 +22,7 @@ from sambench.cli.progress_bar import WIDE, SlowLines, progress_bar
 from sambench.cli.screen import Screen
 from sambench.config.run_config import RunConfig
 from sambench.errors import ClaimError, DamagedError, RunFailed, UserError, is_of_surroundings
+from sambench.launch.watcher import Watcher
 from sambench.store.record import COMPLETED, FAILED, RunRecord
 from sambench.training.events import Epoch, Event, Started, Tick
 
@@ -123,6 +126,21 @@ class RunDisplay:
         """Show how far runs are that are done elsewhere."""
         self._name = ""
         self._update(what, done, total, f"{done} of {total}")
+
+    def watcher(
+        self, *, alone: bool, finished: Callable[[RunRecord], None] | None = None
+    ) -> Watcher:
+        """Return a watcher that shows everything.
+
+        Args:
+            alone: Leave out the error of a run, which the command then ends with.
+            finished: Shows a run that has ended in another way.
+        """
+        told: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(Watcher)}
+        told |= {"failed": lambda config, error: None} if alone else {}
+        told |= {} if finished is None else {"finished": finished}
+        told["lane"] = lambda: self.lane().watcher(alone=alone, finished=finished)
+        return Watcher(**told)
 
     def lane(self) -> RunDisplay:
         """Return a display with a bar of its own below this one's, for one more worker.

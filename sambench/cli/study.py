@@ -3,57 +3,38 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
 
+from sambench.analysis.metrics import find_metric
+from sambench.analysis.study import PRIMARY, build_study
+from sambench.analysis.time_estimates import Forecast, forecast
 from sambench.cli.answers import run_answer, tables_answer
-from sambench.cli.launching import (
+from sambench.cli.checking import (
     check_datasets,
     check_models,
     check_weights,
     expanded,
-    launch,
-    show_table,
-    survey,
     warn_of_sizes,
 )
-from sambench.cli.planning import show_plan
-from sambench.cli.searching import tuned_runs
+from sambench.cli.launching import Request, launch, show_table, survey
+from sambench.cli.screen import Screen
+from sambench.config.run_config import RunConfig
 from sambench.config.search import plan_search, trials_of
+from sambench.config.suite import Suite
 from sambench.errors import ConfigError, ModelError, did_you_mean
+from sambench.launch.launcher import launchers
+from sambench.report.consequences import settling
+from sambench.report.problems import planned_groups, too_few
+from sambench.store.environment import git_state
+from sambench.store.record import COMPLETED
+from sambench.store.search_record import choose_trial, search_path, write_search
+from sambench.store.status import Standing, counts, pending
+from sambench.store.tree import Store
 
-if TYPE_CHECKING:
-    from sambench.cli.screen import Screen
-    from sambench.config.run_config import RunConfig
-    from sambench.config.suite import Suite
-    from sambench.store.status import Standing
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """What the user asks of a study.
-
-    Attributes:
-        data: Folder of the prepared datasets.
-        results: Folder of the results.
-        device: Name of the device, or None to choose.
-        only: Patterns of names, or ids, of the runs to do; none for all.
-        retry: States of runs that are done again.
-        fail_fast: End with the first run that fails or diverges.
-        launcher: Where runs execute, and its options.
-        log: Sinks that follow each run (`sambench.run.sinks`).
-    """
-
-    data: Path
-    results: Path
-    device: str | None = None
-    only: Sequence[str] = ()
-    retry: Sequence[str] = ()
-    fail_fast: bool = False
-    launcher: tuple[str, Mapping[str, str]] = ("local", {})
-    log: Sequence[str] = ()
+INTERRUPTED = 130
+"""Exit code of a launch that was stopped by the user."""
 
 
 class Study:
@@ -84,9 +65,6 @@ class Study:
         Returns:
             The standing of each run, and how many final runs a search that is not done will add.
         """
-        from sambench.launch.launcher import launchers
-        from sambench.store.tree import Store
-
         chosen, options = launchers.get(self.request.launcher[0]), self.request.launcher[1]
         chosen.refuse_unknown(options)
         chosen.check(options)
@@ -94,9 +72,9 @@ class Study:
         tuned = self._tuned(keep=False)
         finals = tuple({run.id: run for run in (*self.finals, *tuned)}.values())
         trials, finals = self._only(self.trials, finals)
-        store, request = Store(self.request.results), self.request
-        standings = survey(store, request.data, None, request.retry).of(trials)
-        standings += survey(store, request.data, self.suite.hessian, request.retry).of(finals)
+        request = self.request
+        standings = survey(request, None).of(trials)
+        standings += survey(request, self.suite.hessian).of(finals)
         coming = 0 if self.request.only or tuned else len(self.finals) * bool(self.tunings)
         queued = chosen.describe_queued(request.results, [s.config for s in standings])
         standings = [
@@ -115,8 +93,6 @@ class Study:
 
     def answer(self) -> dict[str, Any]:
         """Return, for a program, the runs that were carried out and the tables shown of them."""
-        from sambench.store.tree import Store
-
         store = Store(self.request.results)
         runs = [run_answer(store, config) for config in self._shown]
         return {"suite": self.suite.name, "runs": runs, **tables_answer(self.screen.tables)}
@@ -142,8 +118,6 @@ class Study:
         """
         if not self.suite.places:
             return
-        from sambench.report.problems import planned_groups, too_few
-
         for sentence in too_few(planned_groups(self.finals, self.suite.baseline)):
             self.screen.warn(sentence)
         for sentence in self._settling():
@@ -151,12 +125,6 @@ class Study:
 
     def _settling(self) -> Iterable[str]:
         """Return what would settle the comparison at the spread of the runs that are there."""
-        from sambench.analysis.metrics import find_metric
-        from sambench.analysis.study import PRIMARY, build_study
-        from sambench.report.consequences import settling
-        from sambench.store.record import COMPLETED
-        from sambench.store.tree import Store
-
         records, _ = Store(self.request.results).records(run.name for run in self.finals)
         there = [record for record in records if record.status == COMPLETED]
         baseline = self.suite.baseline
@@ -167,25 +135,37 @@ class Study:
         request = self.request
         if not runs or before == INTERRUPTED or (before and request.fail_fast):
             return before
-        code = launch(
-            self.screen,
-            runs,
-            request.data,
-            request.results,
-            request.device,
-            name,
-            self.suite.hessian if curvature else None,
-            retry=request.retry,
-            fail_fast=request.fail_fast,
-            launcher=request.launcher,
-            log=request.log,
-        )
+        hessian = self.suite.hessian if curvature else None
+        code = launch(self.screen, runs, request, name, hessian)
         return code or before
 
     def _tuned(self, *, keep: bool) -> tuple[RunConfig, ...]:
-        if not self.tunings:
+        """Return the final runs with chosen values, of those searches that are done.
+
+        With `keep`, what was found is written for the report, and shown.
+        """
+        if self.suite.search is None:
             return ()
-        return tuned_runs(self.screen, self.request.results, self.suite, self.tunings, keep=keep)
+        results, store = self.request.results, Store(self.request.results)
+        loaded, _ = store.records(run.name for run in self.trials)
+        records = {record.id: record for record in loaded}
+        choices = [(tuning, choose_trial(tuning, records)) for tuning in self.tunings]
+        if keep and choices:
+            path = search_path(results, self.suite.name)
+            write_search(path, self.suite.name, self.suite.search, self.tunings, records)
+            rows = []
+            for tuning, chosen in choices:
+                first = tuning.untuned[0]
+                values = chosen and ", ".join(f"{k}={v}" for k, v in chosen.values.items())
+                found = "search not done" if chosen is None else values or "as given"
+                fold = "" if first.fold is None else f" fold {first.fold}"
+                place = f"{first.model} on {first.dataset}{fold}"
+                rows.append((place, str(first.optimizer["name"]), str(len(tuning.trials)), found))
+            headings = ("", "optimizer", "trials", "chosen on validation")
+            self.screen.listing(headings, rows, "search")
+            self.screen.show(f"wrote {path}")
+        runs = [run for tuning, chosen in choices if chosen for run in tuning.finals(chosen)]
+        return tuple({run.id: run for run in runs}.values())
 
     def _wanted(self, run: RunConfig) -> bool:
         patterns = self.request.only
@@ -211,5 +191,47 @@ class Study:
         return chosen
 
 
-INTERRUPTED = 130
-"""Exit code of a launch that was stopped by the user."""
+def show_plan(screen: Screen, standings: Sequence[Standing], coming: int) -> None:
+    """Show the standing of each run, the number in each state, and the time left.
+
+    `coming` tuned runs become known when their search is done.
+    """
+    rows = [(s.config.name, s.state, s.action, s.note) for s in standings]
+    headings = ("run", "state", "would", "")[: None if any(s.note for s in standings) else 3]
+    screen.listing(headings, [row[: len(headings)] for row in rows], f"{len(rows)} runs")
+    sizes = sorted({(s.config.dataset, s.config.image_size) for s in standings})
+    screen.show("images: " + ", ".join(f"{name} at {side} px" for name, side in sizes))
+    states = ", ".join(f"{number} {state}" for state, number in counts(standings).items())
+    screen.show(f"{states}" + (f"; {coming} tuned runs follow the search" if coming else ""))
+    left = len(pending(standings))
+    if left:
+        screen.show(_time_left(forecast(standings)))
+    codes = sorted({s.code for s in standings if s.code})
+    here = git_state()
+    if len(codes) > 1 or (codes and here and not codes[0].endswith(here)):
+        screen.show(f"note: made by sambench {', '.join(codes)}; this is {here or 'no checkout'}")
+    screen.show(f"{left} of {len(rows)} runs have something to do; nothing was run")
+
+
+def _time_left(left: Forecast) -> str:
+    if not left.known:
+        return "time left: not known before a run like these is finished"
+    others = f"; {left.unknown} more runs have no finished one like them" if left.unknown else ""
+    return (
+        f"time left: about {duration(left.seconds)} on one device for {left.known} runs, at the "
+        f"pace of {left.finished} finished ones{others}"
+    )
+
+
+def duration(seconds: float) -> str:
+    """Write seconds as people say them: `40 s`, `12 min`, `3 h 20 min`, `2 d 5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 36:
+        return f"{hours} h {minutes} min"
+    days, hours = divmod(round(hours + minutes / 60), 24)
+    return f"{days} d {hours} h"

@@ -11,7 +11,6 @@ import typer
 from sambench.cli import completion, options
 from sambench.cli.answers import run_answer
 from sambench.cli.grouping import given_options, group, grouped, option, spelled
-from sambench.cli.launching import check_datasets, launch, show_table
 
 if TYPE_CHECKING:
     from sambench.config.run_config import RunConfig
@@ -110,6 +109,8 @@ def train(context: typer.Context, run: Run, place: Place, output: options.Logged
     --results name folders other than data/prepared and results; --stop and --size are short for
     settings.
     """
+    from sambench.cli.checking import check_datasets
+    from sambench.cli.launching import Request, launch, show_table
     from sambench.launch import together
     from sambench.run.sinks import check_sinks
     from sambench.store.tree import Store
@@ -121,17 +122,19 @@ def train(context: typer.Context, run: Run, place: Place, output: options.Logged
     sinks = check_sinks(output.log or ())
     screen = output.screen()
     check_datasets([config], place.data)
-    again = ("failed", "diverged", "damaged", "stale")
     with together.joined(names, place.device) as (device, leads):
         if not leads:
             together.follow(config, place.data, place.results, device)
             return
-        code = launch(
-            *(screen, [config], place.data, place.results, device, None, None),
-            retry=again,
+        request = Request(
+            data=place.data,
+            results=place.results,
+            device=device,
+            retry=("failed", "diverged", "damaged", "stale"),
             launcher=("local", {"threads": "all"}),
             log=sinks,
         )
+        code = launch(screen, [config], request)
     show_table(screen, place.results, [config], baseline=run.optimizer)
     output.answer(run_answer(Store(place.results), config))
     raise typer.Exit(code)
