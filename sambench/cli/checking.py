@@ -15,7 +15,7 @@ from sambench.data.prepared import (
     prepared_datasets,
     prepared_sizes,
 )
-from sambench.data.source import Request, sources
+from sambench.data.source import sources
 from sambench.data.splits import Population, leak_warning
 from sambench.errors import DataError, UnknownNameError
 from sambench.models.model import find_model
@@ -124,15 +124,8 @@ def _make_data(screen: Screen, data: Path, dataset: str, image_size: int) -> Non
     source = sources.get(dataset)
     if not source.simulated:
         return
-    from sambench.data.preparation import prepare
+    from sambench.cli.preparing import decode
 
     screen.say(f"dataset {dataset!r} is not prepared; making it in {data}")
-    with screen.progress() as progress:
-        prepare(
-            source,
-            Request(raw=data.parent / "raw", options=source.resolve({}), progress=progress),
-            data,
-            image_size,
-            on_start=screen.outlook,
-            on_progress=lambda done, total, file: progress(done, total, "decoding"),
-        )
+    files = {"raw": data.parent / "raw", "options": source.resolve({})}
+    decode(screen, source, data, image_size, files)

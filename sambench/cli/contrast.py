@@ -13,9 +13,8 @@ from sambench.analysis.metrics import find_metrics
 from sambench.analysis.names import Names
 from sambench.analysis.predictions import delong, mcnemar, read_predictions
 from sambench.analysis.published import replications
-from sambench.analysis.soundness import sound
 from sambench.analysis.study import Study
-from sambench.cli.gathering import of_suite
+from sambench.cli.gathering import of_suite, sound_records
 from sambench.cli.screen import Screen
 from sambench.errors import ConfigError, did_you_mean
 from sambench.optim.method import optimizers
@@ -122,9 +121,8 @@ def _stored(results: Path) -> tuple[list[RunRecord], list[str]]:
     records: list[RunRecord] = []
     damaged: list[str] = []
     for root in (results, *sorted((results / "published").glob("*"))):
-        found, broken = Store(root).records()
-        kept, unsound = sound(found)
-        records, damaged = records + kept, [*damaged, *broken, *unsound]
+        kept, broken = sound_records(Store(root))
+        records, damaged = records + kept, [*damaged, *broken]
     return records, damaged
 
 
@@ -141,9 +139,8 @@ def _side(text: str, records: Sequence[RunRecord], data: Path, results: Path) ->
         found = of_suite(path, Store(results), data)
         return Side(name=text, kind=RUNS, records=found.records, damaged=found.damaged)
     if (path / "runs").is_dir():
-        there, damaged = Store(path).records()
-        kept, unsound = sound(there)
-        return Side(name=text, kind=RUNS, records=tuple(kept), damaged=(*damaged, *unsound))
+        kept, damaged = sound_records(Store(path))
+        return Side(name=text, kind=RUNS, records=tuple(kept), damaged=damaged)
     if text.partition(" (")[0] in known:
         return Side(name=text, kind=OPTIMIZER, records=tuple(records))
     named = tuple(record for record in records if record.suite == text)

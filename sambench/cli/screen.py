@@ -15,11 +15,12 @@ from rich.text import Text
 from sambench.cli.column_widths import Entry, in_parts
 from sambench.cli.curvature_table import (
     CURVATURE_HEADINGS,
+    STUDY_HEADINGS,
     curvature_method,
     curvature_rows,
+    study_rows,
     summary_rows,
 )
-from sambench.cli.studies_table import HEADINGS, study_rows
 from sambench.data.problems import some
 from sambench.files.atomic import human
 
@@ -150,7 +151,7 @@ class Screen:
         """Show what was studied of a run's minimum beyond eigenvalues, if anything was."""
         rows = list(study_rows(record.hessian or {}))
         if rows:
-            self.listing(HEADINGS, rows, "")
+            self.listing(STUDY_HEADINGS, rows, "")
 
     def outlook(self, outlook: Outlook) -> None:
         """Show what a preparation is about to do and what it takes on the disk."""

@@ -1,0 +1,118 @@
+"""Preparing a dataset and looking through it, for `sambench prepare`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sambench.cli.answers import prepared_answer
+from sambench.cli.screen import Screen
+from sambench.config.arguments import parse_settings
+from sambench.data.audit.examine import examine, write_audit
+from sambench.data.audit.pages import sections
+from sambench.data.contact_sheet import write_contact_sheet
+from sambench.data.preparation import Preparation, prepare
+from sambench.data.prepared import Prepared, open_prepared, prepared_sizes
+from sambench.data.selection import Drops
+from sambench.data.source import Request, Source, sources
+from sambench.data.summary import summarize
+from sambench.errors import ConfigError
+from sambench.files.definition import NAME
+
+if TYPE_CHECKING:
+    from sambench.cli.options import Output
+    from sambench.cli.prepare import Files, Making
+
+CONTACT_SHEET = "contact_sheet.png"
+
+
+def prepare_dataset(dataset: str, files: Files, making: Making, data: Path, output: Output) -> None:
+    """Prepare a dataset, show what it consists of, and audit it where that is asked for.
+
+    Raises:
+        UserError: If a name or a setting is wrong, or files are missing or not as they should be.
+    """
+    found, screen = sources.get(dataset), output.screen()
+    others = {source.name for source in sources.list()} - {dataset}
+    name, side = making.name or dataset, making.size or found.image_size
+    if making.name is not None and (name in others or not re.search(NAME, name)):
+        raise ConfigError(
+            f"--name {name!r} is not allowed; allowed: letters, digits and ._- , no other dataset's"
+        )
+    drops = Drops(conflicts=making.drop_conflicts, duplicates=making.drop_duplicates)
+    given = (files.xlsx, files.source, files.test_source, files.settings, files.pages)
+    as_it_is = not any((*given, making.drop_conflicts, making.drop_duplicates))
+    if making.audit and as_it_is and side in prepared_sizes(data, name):
+        prepared = open_prepared(data, name, side)
+        sheet = prepared.folder / CONTACT_SHEET
+        output.answer(prepared_answer(prepared, sheet, _audit(screen, prepared), reused=True))
+        return
+    settings = parse_settings(files.settings) | ({"pages": files.pages} if files.pages else {})
+    done = decode(
+        screen,
+        found,
+        data,
+        side,
+        {
+            "table": files.xlsx,
+            "folder": files.source,
+            "test": files.test_source,
+            "raw": files.raw,
+            "options": found.resolve(settings),
+        },
+        name=making.name,
+        workers=making.workers,
+        skip_unreadable=making.skip_unreadable,
+        drops=drops,
+    )
+    prepared, sheet = done.prepared, done.prepared.folder / CONTACT_SHEET
+    if not (done.reused and sheet.exists()):
+        write_contact_sheet(prepared, sheet)
+    if done.reused:
+        screen.say(f"{prepared.folder} was prepared before from the same files; nothing to do")
+    screen.summary(summarize(prepared))
+    screen.show(f"prepared in {prepared.folder}, contact sheet {sheet}")
+    written = _audit(screen, prepared) if making.audit else []
+    output.answer(prepared_answer(prepared, sheet, written, reused=done.reused))
+
+
+def decode(
+    screen: Screen, source: Source, data: Path, side: int, files: dict[str, Any], **more: Any
+) -> Preparation:
+    """Decode what is not decoded yet, and show how it goes.
+
+    Args:
+        screen: Where to show it.
+        source: The dataset.
+        data: Folder of the prepared datasets.
+        side: Of the prepared images, in pixels.
+        files: What is known of its files: fields of a `Request`.
+        more: Passed on to `sambench.data.preparation.prepare`.
+    """
+    with screen.progress() as progress:
+        return prepare(
+            source,
+            Request(**files, progress=progress),
+            data,
+            side,
+            on_start=screen.outlook,
+            on_progress=lambda done, total, file: progress(done, total, "decoding"),
+            **more,
+        )
+
+
+def _audit(screen: Screen, prepared: Prepared) -> list[Path]:
+    """Audit a prepared dataset, show what was found, keep it beside the data; return the files."""
+    with screen.progress() as progress:
+        found = examine(prepared, progress)
+    screen.show(f"\naudit of {prepared.folder}")
+    for section in sections(found):
+        screen.show(f"\n{section.title}")
+        for sentence in section.text:
+            screen.show(sentence)
+        if section.rows:
+            screen.listing(section.headings, section.rows)
+    written = write_audit(prepared, found)
+    screen.show(f"\nwrote {', '.join(map(str, written))}")
+    return written
