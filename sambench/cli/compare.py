@@ -192,11 +192,7 @@ def compare(
 
 
 def _states(text: str) -> tuple[str, ...]:
-    """Read the states to do again.
-
-    Raises:
-        ConfigError: If one is none or cannot be done again.
-    """
+    """Read the states to do again."""
     from sambench.store.status import REPEATABLE
 
     states = tuple(state.strip() for state in text.split(",") if state.strip())
@@ -215,11 +211,7 @@ def _slug(parts: Sequence[str]) -> str:
 
 
 def _names(text: str, option: str) -> tuple[str, ...]:
-    """Split a list of names at its commas.
-
-    Raises:
-        ConfigError: If there is none.
-    """
+    """Split a list of names at its commas."""
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     if not names:
         raise ConfigError(f"{option} names nothing; give names separated by commas")
@@ -227,11 +219,7 @@ def _names(text: str, option: str) -> tuple[str, ...]:
 
 
 def _refuse_beside_suite(context: typer.Context) -> None:
-    """Refuse options that describe a comparison, where a suite file describes it.
-
-    Raises:
-        ConfigError: Names the first.
-    """
+    """Refuse options that describe a comparison, where a suite file describes it."""
     names = spelled(Described)
     del names["weights"]  # the suite names them by their sha256; the option says where they are
     for name in given_options(context, names).values():
@@ -239,11 +227,7 @@ def _refuse_beside_suite(context: typer.Context) -> None:
 
 
 def _keep_named(file: Path, suite: Suite, data: Path) -> None:
-    """Keep the file of weights that a suite names by its sha256.
-
-    Raises:
-        ConfigError: If the suite does not name it.
-    """
+    """Keep the file of weights that a suite names by its sha256."""
     from sambench.cli.checking import expanded
     from sambench.models.weights import keep_weights
 

@@ -127,11 +127,7 @@ def _stored(results: Path) -> tuple[list[RunRecord], list[str]]:
 
 
 def _side(text: str, records: Sequence[RunRecord], data: Path, results: Path) -> Side:
-    """Find out what a side is.
-
-    Raises:
-        UserError: If it is nothing known.
-    """
+    """Find out what a side is."""
     path, known = Path(text), [info.name for info in optimizers.list()]
     if text == PUBLISHED:
         return Side(name=text, kind=PUBLISHED)

@@ -119,20 +119,15 @@ class Doing:
         "Show intervals, residuals, lowest eigenvalue, layers, costs.", "--verbose", "-v"
     )
 
-    @property
-    def several(self) -> bool:
-        """Whether there are several devices."""
-        return "," in (self.device or "")
-
     def chosen(self) -> tuple[str, dict[str, str]]:
-        """Return the launcher and its options.
+        """Return the launcher and its options; several devices are one of these.
 
         Raises:
             ConfigError: If an option is not KEY=VALUE or contradicts another.
         """
-        numbers = {"workers": self.workers, "threads": self.threads}
-        numbers |= {"devices": self.device} if self.several else {}
-        more = {name: f"{value}" for name, value in numbers.items() if value is not None}
+        several = self.device if "," in (self.device or "") else None
+        given = {"workers": self.workers, "threads": self.threads, "devices": several}
+        more = {name: f"{value}" for name, value in given.items() if value is not None}
         return launch_options.choose_launcher(self.launcher, self.given or (), self.slurm, more)
 
 
@@ -163,6 +158,7 @@ def hessian(
     """
     from sambench.cli.answers import runs_answer
     from sambench.cli.curvature_table import RUN_HEADINGS, run_row
+    from sambench.cli.launching import Request
     from sambench.cli.measuring import find_runs, measure
     from sambench.cli.study import INTERRUPTED
     from sambench.store.tree import Store
@@ -171,9 +167,15 @@ def hessian(
     given = measured.given()
     groups, damaged = find_runs(screen, runs, given, place.data, store)
     other, code = around.other_run(store), int(bool(damaged))
+    request = Request(
+        data=place.data,
+        results=place.results,
+        device=None if "," in (doing.device or "") else doing.device,
+        launcher=doing.chosen(),
+    )
     for records, wanted in groups:
         asked = replace(around.with_studies(wanted), other=other, again=doing.again)
-        code = max(code, measure(screen, records, asked, given, place, doing))
+        code = max(code, measure(screen, records, asked, given, request, verbose=doing.verbose))
         if code == INTERRUPTED:
             break
     found = [store.load(record.config) or record for records, _ in groups for record in records]

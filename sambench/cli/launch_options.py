@@ -122,11 +122,7 @@ def choose_launcher(
 
 
 def _site_options() -> dict[str, str]:
-    """Return the options for Slurm of this user's site, where there is a file of them.
-
-    Raises:
-        ConfigError: If it is no mapping of names to values.
-    """
+    """Return the options for Slurm of this user's site, where there is a file of them."""
     from yaml import YAMLError
 
     from sambench.files.yaml_text import read_yaml

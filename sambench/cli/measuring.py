@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sambench.cli.checking import expanded
-from sambench.cli.launching import carry_out
+from sambench.cli.launching import Request, carry_out
 from sambench.cli.screen import Screen
 from sambench.config.measurement import Measurement
 from sambench.config.suite_file import load_suite
@@ -16,10 +16,6 @@ from sambench.errors import ConfigError, StoreError
 from sambench.launch.manifest import Manifest
 from sambench.store.record import COMPLETED, RunRecord
 from sambench.store.tree import RECORD, Store
-
-if TYPE_CHECKING:
-    from sambench.cli.hessian import Doing
-    from sambench.cli.options import Place
 
 
 def find_runs(
@@ -51,11 +47,7 @@ def find_runs(
 def _suite_runs(
     screen: Screen, file: Path, store: Store, data: Path
 ) -> tuple[list[RunRecord], Measurement | None, list[str]]:
-    """Return the completed runs of a suite file, what it measures of their minima, and damage.
-
-    Raises:
-        ConfigError: If none is completed.
-    """
+    """Return the completed runs of a suite file, what it measures of their minima, and damage."""
     suite = load_suite(file)
     configs = expanded(suite, data, store)
     records, damaged = store.records(config.name for config in configs)
@@ -76,8 +68,9 @@ def measure(
     records: Sequence[RunRecord],
     wanted: Measurement,
     given: dict[str, Any],
-    place: Place,
-    doing: Doing,
+    request: Request,
+    *,
+    verbose: bool,
 ) -> int:
     """Measure what is missing, show all, and return the exit code.
 
@@ -85,8 +78,8 @@ def measure(
         CurvatureError: If a single run has no minimum.
         StoreError: If the folder of a run was renamed.
     """
-    store, missing = Store(place.results), []
-    show = partial(_show, screen, store, verbose=doing.verbose)
+    store, missing = Store(request.results), []
+    show = partial(_show, screen, store, verbose=verbose)
     for record in _completed(screen, records, store):
         folder = store.folder(record.config)
         if not (folder / RECORD).exists():  # its files would be looked for, and made, elsewhere
@@ -103,23 +96,19 @@ def measure(
         return 0
     manifest = Manifest(
         configs=missing,
-        data=place.data,
-        results=place.results,
+        data=request.data,
+        results=request.results,
         curvature=wanted,
-        device=None if doing.several else doing.device,
+        device=request.device,
     )
-    tally = carry_out(screen, manifest, doing.chosen(), alone=len(missing) == 1, show=show)
+    tally = carry_out(screen, manifest, request.launcher, alone=len(missing) == 1, show=show)
     if tally.interrupted:
         screen.warn("interrupted; the same command goes on from here")
     return tally.exit_code or int(tally.elsewhere > 0)
 
 
 def _completed(screen: Screen, records: Sequence[RunRecord], store: Store) -> list[RunRecord]:
-    """Return the runs that have a minimum.
-
-    Raises:
-        CurvatureError: If a single run has none.
-    """
+    """Return the runs that have a minimum."""
     if len(records) == 1 and records[0].status != COMPLETED:
         from sambench.run.curvature import weights_of
 

@@ -84,4 +84,4 @@ def prepare(
     """
     from sambench.cli.preparing import prepare_dataset
 
-    prepare_dataset(dataset, files, making, place.data, output)
+    prepare_dataset(dataset, place.data, output, **vars(files), **vars(making))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sambench.cli.answers import prepared_answer
+from sambench.cli.options import Output
 from sambench.cli.screen import Screen
 from sambench.config.arguments import parse_settings
 from sambench.data.audit.examine import examine, write_audit
@@ -20,51 +21,59 @@ from sambench.data.summary import summarize
 from sambench.errors import ConfigError
 from sambench.files.definition import NAME
 
-if TYPE_CHECKING:
-    from sambench.cli.options import Output
-    from sambench.cli.prepare import Files, Making
-
 CONTACT_SHEET = "contact_sheet.png"
 
 
-def prepare_dataset(dataset: str, files: Files, making: Making, data: Path, output: Output) -> None:
+def prepare_dataset(
+    dataset: str,
+    data: Path,
+    output: Output,
+    *,
+    xlsx: Path | None,
+    source: Path | None,
+    test_source: Path | None,
+    pages: str | None,
+    raw: Path,
+    settings: list[str] | None,
+    size: int | None,
+    name: str | None,
+    skip_unreadable: bool,
+    drop_conflicts: bool,
+    drop_duplicates: bool,
+    audit: bool,
+    workers: int | None,
+) -> None:
     """Prepare a dataset, show what it consists of, and audit it where that is asked for.
 
     Raises:
         UserError: If a name or a setting is wrong, or files are missing or not as they should be.
     """
     found, screen = sources.get(dataset), output.screen()
-    others = {source.name for source in sources.list()} - {dataset}
-    name, side = making.name or dataset, making.size or found.image_size
-    if making.name is not None and (name in others or not re.search(NAME, name)):
+    others = {one.name for one in sources.list()} - {dataset}
+    side, folder = size or found.image_size, name or dataset
+    if name is not None and (name in others or not re.search(NAME, name)):
         raise ConfigError(
             f"--name {name!r} is not allowed; allowed: letters, digits and ._- , no other dataset's"
         )
-    drops = Drops(conflicts=making.drop_conflicts, duplicates=making.drop_duplicates)
-    given = (files.xlsx, files.source, files.test_source, files.settings, files.pages)
-    as_it_is = not any((*given, making.drop_conflicts, making.drop_duplicates))
-    if making.audit and as_it_is and side in prepared_sizes(data, name):
-        prepared = open_prepared(data, name, side)
+    as_it_is = not any(
+        (xlsx, source, test_source, settings, pages, drop_conflicts, drop_duplicates)
+    )
+    if audit and as_it_is and side in prepared_sizes(data, folder):
+        prepared = open_prepared(data, folder, side)
         sheet = prepared.folder / CONTACT_SHEET
         output.answer(prepared_answer(prepared, sheet, _audit(screen, prepared), reused=True))
         return
-    settings = parse_settings(files.settings) | ({"pages": files.pages} if files.pages else {})
+    options = found.resolve(parse_settings(settings) | ({"pages": pages} if pages else {}))
     done = decode(
         screen,
         found,
         data,
         side,
-        {
-            "table": files.xlsx,
-            "folder": files.source,
-            "test": files.test_source,
-            "raw": files.raw,
-            "options": found.resolve(settings),
-        },
-        name=making.name,
-        workers=making.workers,
-        skip_unreadable=making.skip_unreadable,
-        drops=drops,
+        {"table": xlsx, "folder": source, "test": test_source, "raw": raw, "options": options},
+        name=name,
+        workers=workers,
+        skip_unreadable=skip_unreadable,
+        drops=Drops(conflicts=drop_conflicts, duplicates=drop_duplicates),
     )
     prepared, sheet = done.prepared, done.prepared.folder / CONTACT_SHEET
     if not (done.reused and sheet.exists()):
@@ -73,7 +82,7 @@ def prepare_dataset(dataset: str, files: Files, making: Making, data: Path, outp
         screen.say(f"{prepared.folder} was prepared before from the same files; nothing to do")
     screen.summary(summarize(prepared))
     screen.show(f"prepared in {prepared.folder}, contact sheet {sheet}")
-    written = _audit(screen, prepared) if making.audit else []
+    written = _audit(screen, prepared) if audit else []
     output.answer(prepared_answer(prepared, sheet, written, reused=done.reused))
 
 

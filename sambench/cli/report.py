@@ -60,4 +60,4 @@ def report(
     """
     from sambench.cli.reporting import make_report
 
-    make_report(content, place, output, patterns or ())
+    make_report(patterns or (), place, output, **vars(content))

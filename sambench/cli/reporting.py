@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sambench.analysis.claims import Finding, examine
 from sambench.analysis.groups import build_groups
@@ -23,6 +23,7 @@ from sambench.cli.gathering import (
     with_predictions,
     with_search,
 )
+from sambench.cli.options import Output, Place
 from sambench.cli.screen import Screen
 from sambench.errors import ConfigError, did_you_mean
 from sambench.optim.method import optimizers
@@ -40,10 +41,6 @@ from sambench.report.tables import result_sections
 from sambench.store.search_record import SearchRecord, search_path
 from sambench.store.tree import RECORD, Store
 
-if TYPE_CHECKING:
-    from sambench.cli.options import Output, Place
-    from sambench.cli.report import Content
-
 MOST_SETTINGS_DRAWN = 60
 """Of more settings no figure shows anything."""
 
@@ -54,7 +51,17 @@ MOST_EXPLAINED = 1_500
 """Of more numbers the page does not hold the explanations: `--explain` gives each."""
 
 
-def make_report(content: Content, place: Place, output: Output, patterns: Sequence[str]) -> None:
+def make_report(
+    patterns: Sequence[str],
+    place: Place,
+    output: Output,
+    *,
+    baseline: str | None,
+    published: bool,
+    explain: str | None,
+    name: str | None,
+    names: Path | None,
+) -> None:
     """Write and show the report of the runs that are asked for, or explain one of its numbers.
 
     Raises:
@@ -65,27 +72,27 @@ def make_report(content: Content, place: Place, output: Output, patterns: Sequen
     gc.freeze()  # they stay to the end: no need to look for garbage among them again and again
     if len(found.records) > MOST_RUNS_DRAWN:
         gc.disable()  # without figures hardly anything is garbage before the end
-    baseline = _baseline(content.baseline, found)
-    names = read_names(content.names) if content.names else Names()
+    shown_names = read_names(names) if names else Names()
     found, search = with_search(found, store)
     found, predictions = with_predictions(found, store)
-    study = build_study(found.records, baseline, planned=found.planned, names=names)
+    against = _baseline(baseline, found)
+    study = build_study(found.records, against, planned=found.planned, names=shown_names)
     if predictions:
         study = over_images(study, predictions)
-    published = content.published or bool(found.suite is not None and found.suite.tables)
+    published = published or bool(found.suite is not None and found.suite.tables)
     findings = examine(study.groups) if published else ()
-    if content.explain is not None:
-        _explain(content.explain, _sources(study, store, findings, search), screen, output)
+    if explain is not None:
+        _explain(explain, _sources(study, store, findings, search), screen, output)
         return
     screen.warn_of(found.damaged, "records that cannot be read")
-    further = _further(found, study, search, findings, names)
+    further = _further(found, study, search, findings, shown_names)
     further = [*by_centre(study, predictions, place.data), *further]
     document = _document(found, study, store, further, published=published)
     if len(document.tables) * 8 < MOST_EXPLAINED:
         sources = _sources(study, store, findings, search)
         if len(sources) <= MOST_EXPLAINED:
             document = replace(document, sources={one.name: one.lines() for one in sources})
-    folder = place.results / "reports" / _folder(content.name, found, patterns)
+    folder = place.results / "reports" / _folder(name, found, patterns)
     written = write_report(document, folder, every_table=found.name is not None)
     _show(screen, document, written)
     if output.as_json:
@@ -93,11 +100,7 @@ def make_report(content: Content, place: Place, output: Output, patterns: Sequen
 
 
 def _baseline(asked: str | None, found: Gathered) -> str:
-    """Return the baseline: a registered name, or the label of some of its runs.
-
-    Raises:
-        UserError: If there is no such optimizer, or no run of the label.
-    """
+    """Return the baseline: a registered name, or the label of some of its runs."""
     name = asked or (found.suite.baseline if found.suite else None) or "adam"
     known = optimizers.get(name.partition(" (")[0]).name
     if "(" not in name:

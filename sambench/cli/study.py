@@ -174,11 +174,7 @@ class Study:
         )
 
     def _only(self, *parts: Iterable[RunConfig]) -> list[tuple[RunConfig, ...]]:
-        """Return the wanted runs of each part.
-
-        Raises:
-            ConfigError: If no part has one.
-        """
+        """Return the wanted runs of each part."""
         listed = [tuple(part) for part in parts]
         chosen = [tuple(filter(self._wanted, part)) for part in listed]
         if not any(chosen):

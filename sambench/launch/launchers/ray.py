@@ -62,12 +62,7 @@ def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> 
 
 
 def _connect(ray: Any, address: str | None) -> bool:
-    """Join a cluster or start one here; return whether we did, and are to leave it again.
-
-    Raises:
-        LaunchError: If there is none at the address, or it does not let us in; within half a
-            minute, where Ray itself would try for ten.
-    """
+    """Join a cluster or start one here; return whether we did, and are to leave it again."""
     if ray.is_initialized():
         return False
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -120,11 +115,7 @@ def _silent() -> Iterator[None]:
 
 
 def _probe(address: str) -> None:
-    """Refuse an address at which nothing listens.
-
-    Raises:
-        LaunchError: Says why.
-    """
+    """Refuse an address at which nothing listens."""
     host, colon, port = address.rpartition("//")[2].rpartition(":")
     if not (colon and port.isdecimal()):
         return  # "auto", "local": Ray looks for it
@@ -138,11 +129,7 @@ def _probe(address: str) -> None:
 
 
 def _resources(ray: Any, options: Mapping[str, str], device: str | None) -> tuple[float, int]:
-    """Return the GPUs and cores of each run.
-
-    Raises:
-        ConfigError: If they are no numbers, more than the cluster has, or stated in two ways.
-    """
+    """Return the GPUs and cores of each run."""
     there = ray.cluster_resources()
     together = options.get("runs_per_device", "1")
     twice = {"runs_per_device", "num_gpus"} <= options.keys()

@@ -133,9 +133,6 @@ def _queued(
     """Yield each job of an earlier launch that will still do some of the runs.
 
     With it come the folder of its launch and the places of these runs.
-
-    Raises:
-        LaunchError: If Slurm does not answer: nobody knows then what is in the queue.
     """
     queue = slurm_jobs.read_queue()
     if queue is None:
