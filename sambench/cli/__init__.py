@@ -1,7 +1,8 @@
 """The command line: parse, one call, print. The only package that knows Typer; a file a command.
 
 Torch is imported inside the commands that train or measure, so that help, plans, lists and reports
-start at once.
+start at once. What is wrong with what a user asks for is raised as a `UserError` anywhere below;
+`main` alone says it.
 """
 
 from __future__ import annotations

@@ -30,11 +30,7 @@ class Part:
 
 
 def catalogue(kind: str | None = None) -> dict[str, Part]:
-    """Return what there is of that kind, or of all but suites and settings.
-
-    Raises:
-        UnknownNameError: If there is no such kind.
-    """
+    """Return what there is of that kind, or of all but suites and settings."""
     if kind is not None and kind not in _PARTS:
         raise UnknownNameError("kind", kind, _PARTS, f"kinds: {', '.join(_PARTS)}")
     chosen = [name for name in _PARTS if name not in ASKED_FOR] if kind is None else [kind]

@@ -26,13 +26,7 @@ from sambench.store.tree import Store
 def expanded(suite: Suite, data: Path, store: Store | None = None) -> tuple[RunConfig, ...]:
     """Return the runs of a suite, with the folds that the datasets bring themselves.
 
-    Args:
-        suite: The suite.
-        data: Folder of the prepared datasets.
-        store: Whose records tell the folds of a dataset that is not prepared any more.
-
-    Raises:
-        UserError: If it does not expand.
+    The records of `store` tell the folds of a dataset that is not prepared any more.
     """
 
     def folds(name: str, side: int) -> Sequence[int]:
@@ -50,44 +44,28 @@ def expanded(suite: Suite, data: Path, store: Store | None = None) -> tuple[RunC
 
 
 def check_datasets(configs: Sequence[RunConfig], data: Path) -> None:
-    """Refuse a dataset that nobody knows.
-
-    Raises:
-        UnknownNameError: Names the first that is neither listed nor prepared.
-    """
+    """Refuse a dataset that is neither listed nor prepared."""
     known = {*(source.name for source in sources.list()), *prepared_datasets(data)}
     for name in sorted({config.dataset for config in configs} - known):
         raise UnknownNameError("dataset", name, known, "`sambench list datasets` shows all")
 
 
 def check_models(configs: Sequence[RunConfig]) -> None:
-    """Refuse runs whose model does not exist or does not take the images.
-
-    Raises:
-        UserError: Names the first.
-    """
+    """Refuse runs whose model does not exist or does not take the images."""
     for name, side in sorted({(config.model, config.image_size) for config in configs}):
         find_model(name).check(side)
 
 
 def check_weights(configs: Sequence[RunConfig], data: Path) -> None:
-    """Refuse runs that start from weights whose file is not kept here.
-
-    Raises:
-        ModelError: Names the first.
-    """
+    """Refuse runs that start from weights whose file is not kept here."""
     for sha256 in sorted({config.weights for config in configs if config.weights}):
         find_weights(sha256, data)
 
 
 def check_data(screen: Screen, configs: Sequence[RunConfig], data: Path) -> None:
-    """Make data that are simulated; refuse runs whose data are not sound.
+    """Make data that are simulated; refuse runs whose data, split or fold are not there or unsound.
 
     Warns where a split tears patients or copies apart.
-
-    Raises:
-        ConfigError: If a split or a fold does not exist.
-        DataError: Names the first that is not prepared, or lacks what a split needs.
     """
     for name, side in _images(configs):
         _make_data(screen, data, name, side)

@@ -60,11 +60,7 @@ class Described:
     curvature: bool = flag("Measure curvature too (a suite file says so itself).", "--hessian")
 
     def suite(self, context: typer.Context, data: Path) -> Suite:
-        """Return the suite that the options describe.
-
-        Raises:
-            UserError: If a setting is unknown or given twice.
-        """
+        """Return the suite that the options describe."""
         from sambench.config.arguments import sort_settings, with_settings
         from sambench.config.measurement import Measurement
         from sambench.config.suite import ReportSettings, Suite

@@ -42,11 +42,7 @@ class Side:
 
 
 def contrast(screen: Screen, first: str, second: str, data: Path, results: Path) -> None:
-    """Compare two sides from stored records alone and show what the runs say.
-
-    Raises:
-        UserError: If a side is nothing known, or the two are not of a kind.
-    """
+    """Compare two sides from stored records alone and show what the runs say."""
     records, damaged = _stored(results)
     sides = [_side(text, records, data, results) for text in (first, second)]
     unread = dict.fromkeys((*damaged, *(text for side in sides for text in side.damaged)))

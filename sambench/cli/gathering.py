@@ -47,13 +47,7 @@ class Gathered:
 def gather(patterns: Sequence[str], store: Store, data: Path) -> Gathered:
     """Return the runs that are asked for; trials of a search are none.
 
-    Args:
-        patterns: A suite (file or name), or names, ids and shell patterns of runs; none for all.
-        store: Where the records are.
-        data: Folder of the prepared datasets, which tells image sizes and folds.
-
-    Raises:
-        UserError: If nothing is found.
+    The patterns are a suite (file or name), or names, ids and shell patterns of runs; none for all.
     """
     alone = patterns[0] if len(patterns) == 1 else ""
     if alone.endswith((".yaml", ".yml")):
@@ -96,11 +90,7 @@ def sound_records(
 
 
 def of_suite(path: Path, store: Store, data: Path) -> Gathered:
-    """Return the stored runs of a suite file, the tuned ones of its search among them.
-
-    Raises:
-        ConfigError: If it is no suite or none of its runs is stored.
-    """
+    """Return the stored runs of a suite file, the tuned ones of its search among them."""
     suite = load_suite(path)
     planned = expanded(suite, data, store)
     names = dict.fromkeys((*(config.name for config in planned), *_tuned(suite, store)))

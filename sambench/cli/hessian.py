@@ -45,11 +45,7 @@ class Measured:
     )
 
     def given(self) -> dict[str, Any]:
-        """Return the settings that the user gave, as a suite file's `hessian` has them.
-
-        Raises:
-            ConfigError: If a setting is no KEY=VALUE, or is given twice.
-        """
+        """Return the settings that the user gave, as a suite file's `hessian` has them."""
         from sambench.config.arguments import parse_settings
 
         own = {"samples": self.samples, "tol": self.tol, "minutes": self.minutes}
@@ -89,11 +85,7 @@ class Around:
         return replace(wanted, studies=replace(wanted.studies, **asked))
 
     def other_run(self, store: Store) -> RunConfig | None:
-        """Return the other end of an interpolation, if one is asked for.
-
-        Raises:
-            StoreError: If there is no such run, or several.
-        """
+        """Return the other end of an interpolation, if one is asked for."""
         name = self.landscape_with
         return None if name is None else store.find_one(name).config
 
@@ -120,11 +112,7 @@ class Doing:
     )
 
     def chosen(self) -> tuple[str, dict[str, str]]:
-        """Return the launcher and its options; several devices are one of these.
-
-        Raises:
-            ConfigError: If an option is not KEY=VALUE or contradicts another.
-        """
+        """Return the launcher and its options; several devices are one of these."""
         several = self.device if "," in (self.device or "") else None
         given = {"workers": self.workers, "threads": self.threads, "devices": several}
         more = {name: f"{value}" for name, value in given.items() if value is not None}

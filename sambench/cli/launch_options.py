@@ -73,11 +73,7 @@ class Launching:
     )
 
     def chosen(self) -> tuple[str, dict[str, str]]:
-        """Return the launcher and its options.
-
-        Raises:
-            ConfigError: If an option is not KEY=VALUE or contradicts another.
-        """
+        """Return the launcher and its options."""
         given = {name: getattr(self, name) for name in OF_THE_SAME_NAME}
         more = {name: f"{value}" for name, value in given.items() if value is not None}
         return choose_launcher(self.launcher, self.given or (), self.slurm, more)
@@ -93,15 +89,9 @@ OF_THE_SAME_NAME = (
 def choose_launcher(
     name: str, given: Sequence[str], slurm: Sequence[str] | None, more: Mapping[str, str]
 ) -> tuple[str, dict[str, str]]:
-    """Return the launcher and its options.
+    """Return the launcher and its options: of `--with`, of `--slurm`, and options of ours (more).
 
     Slurm's are those of the site's file `~/.config/sambench/slurm.yaml` first.
-
-    Args:
-        name: Of the launcher.
-        given: Of `--with`.
-        slurm: Of `--slurm`; None where it is not given.
-        more: Options that are options of the command line too.
 
     Raises:
         ConfigError: If an option is not KEY=VALUE or contradicts another.

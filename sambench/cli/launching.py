@@ -31,15 +31,11 @@ _ABSENT = {MISSING: "not done", RUNNING: "being done by another process", DAMAGE
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What the user asks of runs.
+    """What the user asks of runs: where they are, which are done, and how.
 
     Attributes:
-        data: Folder of the prepared datasets.
-        results: Folder of the results.
-        device: Name of the device, or None to choose.
-        only: Patterns of names, or ids, of the runs to do; none for all.
+        only: Patterns of names, or ids; none for all.
         retry: States of finished runs that are done again (`sambench.store.status.REPEATABLE`).
-        fail_fast: End with the first run that fails or diverges.
         launcher: Where runs execute, and its options.
         log: Sinks that follow each run (`sambench.run.sinks`).
     """
@@ -61,15 +57,7 @@ def launch(
     suite: str | None = None,
     hessian: Measurement | None = None,
 ) -> int:
-    """Do what is missing of the runs and return the exit code.
-
-    Args:
-        screen: Where to show how it goes.
-        configs: The runs.
-        request: Where and how they are done.
-        suite: Name of the suite, if any.
-        hessian: What to measure of each minimum, or None to leave it out.
-    """
+    """Do what is missing of the runs, measure their minima, and return the exit code."""
     data, store, (name, options) = request.data, Store(request.results), request.launcher
     standings = survey(request, hessian).of(configs)
     left = pending(standings)
@@ -118,12 +106,8 @@ def carry_out(
 ) -> Tally:
     """Have a launcher do the runs of a manifest, and show how it goes.
 
-    Args:
-        screen: Where to show it.
-        manifest: The runs.
-        launcher: Where they execute, and its options.
-        alone: Whether the command is about a single run: its error is raised.
-        show: Shows a run that has ended; by default a line does.
+    Where the command is about one run alone, its error is raised. `show` shows a run that has
+    ended, where a line would.
     """
     name, options = launcher
     with RunDisplay(screen, len(manifest.configs)) as display:

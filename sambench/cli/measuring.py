@@ -24,9 +24,6 @@ def find_runs(
     """Return the runs with their settings, those of a suite file with the file's.
 
     A message for each damaged run is shown, and returned too.
-
-    Raises:
-        UserError: If a setting is wrong, or there is no such run.
     """
     alone = Measurement.parse(given)  # refused, if at all, before anything is looked up
     files = [name for name in runs if name.endswith((".yaml", ".yml"))]
@@ -72,12 +69,7 @@ def measure(
     *,
     verbose: bool,
 ) -> int:
-    """Measure what is missing, show all, and return the exit code.
-
-    Raises:
-        CurvatureError: If a single run has no minimum.
-        StoreError: If the folder of a run was renamed.
-    """
+    """Measure what is missing, show all, and return the exit code."""
     store, missing = Store(request.results), []
     show = partial(_show, screen, store, verbose=verbose)
     for record in _completed(screen, records, store):

@@ -43,11 +43,7 @@ def prepare_dataset(
     audit: bool,
     workers: int | None,
 ) -> None:
-    """Prepare a dataset, show what it consists of, and audit it where that is asked for.
-
-    Raises:
-        UserError: If a name or a setting is wrong, or files are missing or not as they should be.
-    """
+    """Prepare a dataset, show what it consists of, and audit it where that is asked for."""
     found, screen = sources.get(dataset), output.screen()
     others = {one.name for one in sources.list()} - {dataset}
     side, folder = size or found.image_size, name or dataset
@@ -91,13 +87,7 @@ def decode(
 ) -> Preparation:
     """Decode what is not decoded yet, and show how it goes.
 
-    Args:
-        screen: Where to show it.
-        source: The dataset.
-        data: Folder of the prepared datasets.
-        side: Of the prepared images, in pixels.
-        files: What is known of its files: fields of a `Request`.
-        more: Passed on to `sambench.data.preparation.prepare`.
+    The files are fields of a `Request`; `more` goes to `sambench.data.preparation.prepare`.
     """
     with screen.progress() as progress:
         return prepare(

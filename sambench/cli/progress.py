@@ -39,10 +39,7 @@ class Counts:
 class RunDisplay:
     """Shows runs as they go: a bar for the current one, a line for each that has ended.
 
-    Args:
-        screen: Where to show.
-        total: How many runs there are.
-        beside: The display below whose bar this one has its own, where several runs go at once.
+    Where several go at once, each has a bar of its own, below that of the display `beside` it.
     """
 
     def __init__(self, screen: Screen, total: int, beside: RunDisplay | None = None) -> None:
@@ -130,11 +127,9 @@ class RunDisplay:
     def watcher(
         self, *, alone: bool, finished: Callable[[RunRecord], None] | None = None
     ) -> Watcher:
-        """Return a watcher that shows everything.
+        """Return a watcher that shows everything, or runs that have ended in another way.
 
-        Args:
-            alone: Leave out the error of a run, which the command then ends with.
-            finished: Shows a run that has ended in another way.
+        The error of a run `alone` is left out, since the command ends with it.
         """
         told: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(Watcher)}
         told |= {"failed": lambda config, error: None} if alone else {}

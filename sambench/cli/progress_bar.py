@@ -25,12 +25,7 @@ def progress_bar(console: Console, *columns: ProgressColumn) -> Progress:
 
 
 class SlowLines:
-    """Says how far something is, in a plain line now and then, where no bar can move.
-
-    Args:
-        console: Where.
-        clock: Seconds, of any origin.
-    """
+    """Says how far something is, in a plain line now and then, where no bar can move."""
 
     SECONDS = 30.0
     """Least time from one line to the next, and from the start to the first."""

@@ -62,11 +62,7 @@ def make_report(
     name: str | None,
     names: Path | None,
 ) -> None:
-    """Write and show the report of the runs that are asked for, or explain one of its numbers.
-
-    Raises:
-        UserError: If there are no such runs, or no such baseline or number.
-    """
+    """Write and show the report of the runs that are asked for, or explain one of its numbers."""
     store, screen = Store(place.results), output.screen()
     found = gather(patterns, store, place.data)
     gc.freeze()  # they stay to the end: no need to look for garbage among them again and again

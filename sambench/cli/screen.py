@@ -57,10 +57,7 @@ MOST_CLASSES = 12
 class Screen:
     """Where the command line shows things; made for each command.
 
-    Args:
-        quiet: Show nothing but failures.
-        results: Show results; False where standard output is for a program. `tables` keeps the
-            comparisons that would have been shown.
+    Without `results`, standard output is for a program; `tables` keeps what would have been shown.
     """
 
     def __init__(self, *, quiet: bool = False, results: bool = True) -> None:

@@ -38,16 +38,7 @@ INTERRUPTED = 130
 
 
 class Study:
-    """A suite with all its runs.
-
-    Args:
-        suite: What is compared.
-        request: What is asked of it.
-        screen: Where to show how it goes.
-
-    Raises:
-        UserError: If the suite does not expand or a pattern fits no run.
-    """
+    """A suite with all its runs: what there is of them, and doing what is missing."""
 
     def __init__(self, suite: Suite, request: Request, screen: Screen) -> None:
         self.suite = suite
@@ -62,8 +53,8 @@ class Study:
     def plan(self) -> tuple[list[Standing], int]:
         """Show what is done and what would run.
 
-        Returns:
-            The standing of each run, and how many final runs a search that is not done will add.
+        Returned are the standing of each run, and how many tuned runs follow a search that is not
+        done.
         """
         chosen, options = launchers.get(self.request.launcher[0]), self.request.launcher[1]
         chosen.refuse_unknown(options)

@@ -60,11 +60,7 @@ class Run:
     image_size: int | None = option(None, "", "--size", min=8, hidden=True)
 
     def config(self, context: typer.Context, data: Path, replicas: int) -> RunConfig:
-        """Return the run that the options describe.
-
-        Raises:
-            UserError: If a setting is unknown, not allowed, or given twice.
-        """
+        """Return the run that the options describe."""
         from sambench.config.arguments import OPTIMIZER, sort_settings
         from sambench.config.run_config import RunConfig
         from sambench.data.source import default_size

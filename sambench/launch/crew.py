@@ -57,13 +57,8 @@ def form_crew(
 ) -> Crew:
     """Return the workers for the runs of a manifest, which take the devices in turn.
 
-    Args:
-        manifest: The runs.
-        devices: Where they may run.
-        workers: How many there are in all.
-        per_device: How many there are on each device.
-        threads: Of each worker, or `ALL`. By default OMP_NUM_THREADS; without it one on CPUs,
-            and beside GPUs a share of the cores.
+    There are so many in all, or on each device. Their threads are by default OMP_NUM_THREADS;
+    without it one on CPUs, and beside GPUs a share of the cores.
 
     Raises:
         ConfigError: If both `workers` and `per_device` are given.

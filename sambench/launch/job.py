@@ -110,15 +110,9 @@ def perform_alone(
 ) -> int:
     """Do one unit in a process that nobody listens to: how it ended is in the run's record alone.
 
-    Args:
-        path: The manifest.
-        index: The run.
-        stop_requested: Asked after each step.
-        patience: Seconds to wait for a run that another process holds: a machine that was lost
-            holds its claim for `sambench.files.owner.STALE_SECONDS`.
-
-    Returns:
-        The exit code: 0 done or being done elsewhere, 1 failed or diverged, 130 interrupted.
+    A run that another process holds is waited for with `patience`, in seconds: a machine that was
+    lost holds its claim for `sambench.files.owner.STALE_SECONDS`. The exit code is 0 done or being
+    done elsewhere, 1 failed or diverged, 130 interrupted.
 
     Raises:
         LaunchError: If there is no such manifest or unit.

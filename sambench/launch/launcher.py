@@ -29,8 +29,7 @@ class Launcher:
         summary: One line: where the runs go.
         launch: Does the runs of a manifest with these options; returns when they are over.
         check: Refuses options that make no sense, without doing anything.
-        describe_queued: Returns what its queue, where it has one, says of runs of a results folder
-            that earlier launches left in it, by id.
+        describe_queued: Returns what its queue says of runs of a results folder, by id.
         options: Its options and what each means.
         open_options: Whether it hands other options on to somebody who checks them.
         reference: What it needs.
@@ -51,19 +50,13 @@ class Launcher:
         """Do the runs.
 
         Raises:
-            ConfigError: If it has no such option.
-            LaunchError: If what it needs is not there.
-            StoreError: If the results folder cannot be written.
+            UserError: If it has no such option, or what it needs is not there.
         """
         self.refuse_unknown(options)
         return self.launch(manifest, options, watcher)
 
     def refuse_unknown(self, options: Mapping[str, str]) -> None:
-        """Refuse options that it does not have.
-
-        Raises:
-            ConfigError: Names the first.
-        """
+        """Refuse options that it does not have, by a ConfigError that names the first."""
         for key in options:
             if key not in self.options and not self.open_options:
                 known = ", ".join(self.options) or "none"
@@ -80,10 +73,8 @@ def read_options(texts: Iterable[str], where: str) -> dict[str, str]:
     """Read options `KEY=VALUE`, several of which may stand in one text with commas between them.
 
     A comma ends a value only where another key follows, so that values may have commas. The value
-    of `setup`, a shell line, ends with its text; its lines add up.
-
-    Raises:
-        ConfigError: If a part is not of that form.
+    of `setup`, a shell line, ends with its text; its lines add up. What is not of that form is a
+    ConfigError.
     """
     options: dict[str, str] = {}
     for text in texts:
@@ -101,11 +92,7 @@ def read_options(texts: Iterable[str], where: str) -> dict[str, str]:
 def whole_number(
     options: Mapping[str, str], name: str, default: Default, least: int = 1
 ) -> int | Default:
-    """Return an option that is a whole number.
-
-    Raises:
-        ConfigError: If it is anything else, or less than `least`.
-    """
+    """Return an option that is a whole number; anything else, or less, is a ConfigError."""
     text = options.get(name)
     if text is None:
         return default

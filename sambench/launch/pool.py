@@ -83,10 +83,7 @@ class Member:
 
 
 class Pool:
-    """Does the runs of a manifest by several workers.
-
-    After `seconds`, if that is given, it saves the runs at hand and stops.
-    """
+    """Does the runs of a manifest by several workers; after so many seconds it saves and stops."""
 
     def __init__(
         self, manifest: Manifest, crew: Crew, watcher: Watcher, seconds: float | None = None

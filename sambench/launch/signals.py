@@ -18,13 +18,9 @@ def stop_on_signal(
 ) -> Iterator[Callable[[], bool]]:
     """Turn the first Ctrl-C, SIGTERM or hang-up into a request that is honoured after a step.
 
+    A second one interrupts at once where we `insist`; so many seconds request it by themselves.
     Outside the main thread signals are left alone, and so is a hang-up that is ignored, as under
     `nohup`.
-
-    Args:
-        numbers: The signals that ask to stop.
-        insist: Whether a second one interrupts at once.
-        seconds: Request it by itself after so long; None for never.
     """
     requested = threading.Event()
 

@@ -32,14 +32,10 @@ def start(number: int, arguments: Sequence[str]) -> int:
 
 @contextmanager
 def joined(devices: Sequence[str], device: str | None) -> Iterator[tuple[str | None, bool]]:
-    """Join the other processes, if there are any.
+    """Join the other processes, if there are any, each on a device of its own.
 
     Yields the name of this process's device and whether it leads: does the run as one alone would,
     while the others `follow`. They are dismissed when its block ends.
-
-    Args:
-        devices: A device for each process of this machine; none to take a GPU each.
-        device: The device of one process alone, or the type of device that each takes.
 
     Raises:
         DeviceError: If there are fewer devices than processes.

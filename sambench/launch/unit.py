@@ -46,8 +46,6 @@ def perform(
 ) -> RunRecord:
     """Do one run of a manifest and measure its minimum, as far as they are not done.
 
-    Of a run that is completed only the measurement is left, or nothing.
-
     Raises:
         Claimed: If another process is doing it.
         ClaimError: If nobody can tell who does it, or its folder is removed under it.
@@ -105,14 +103,8 @@ def mark_error(store: Store, config: RunConfig, error: Exception) -> None:
 def mark_ended(store: Store, config: RunConfig, reason: str, status: str) -> bool:
     """Write into a run's record how its process ended, unless the record knows better.
 
-    Its checkpoints stay: doing the run again resumes it.
-
-    Returns:
-        Whether the record now tells how the run ended; False while the claim of a process on
-        another machine may still be alive.
-
-    Raises:
-        StoreError: If it cannot be written.
+    Its checkpoints stay: doing the run again resumes it. Returns False while the claim of a process
+    on another machine may still be alive, and the record does not tell how the run ended.
     """
     try:
         with store.claim(config):
@@ -137,13 +129,9 @@ def conclude(
 ) -> None:
     """Read from its files how a run ended whose process is gone, tell it and count it.
 
-    Args:
-        manifest: Of the launch.
-        index: The run.
-        watcher: Told how it ended.
-        tally: Counts it.
-        reason: What is known of the end of its process, for a run whose files do not say.
-        raised: The process is known to have failed, in measuring where the run is completed.
+    The reason is what is known of the end of its process, for a run whose files do not say.
+    `raised` means that the process is known to have failed, in measuring where the run is
+    completed.
     """
     config, store = manifest.configs[index], Store(manifest.results)
     record, damage = _loaded(store, config)

@@ -16,9 +16,7 @@ def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> 
     """Do the runs in-line, or by workers: one a core on CPUs, else as many as are asked for.
 
     Raises:
-        ConfigError: If the options contradict each other.
-        DeviceError: If a device is not there.
-        StoreError: If the results folder cannot be written.
+        UserError: If options contradict each other, or a device is not there.
     """
     from sambench.launch.crew import ALL, count_threads, form_crew
     from sambench.launch.pool import Pool
@@ -54,11 +52,7 @@ def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> 
 
 
 def named_devices(options: Mapping[str, str], device: str | None) -> list[str]:
-    """Return the devices of `devices`.
-
-    Raises:
-        ConfigError: If it contradicts the device.
-    """
+    """Return the devices of `devices`; a ConfigError if they contradict the device."""
     given = [name.strip() for name in options.get("devices", "").split(",") if name.strip()]
     if given and device is not None:
         raise ConfigError("--device and --devices contradict each other; give one of them")
@@ -88,11 +82,7 @@ def run_all(
 ) -> Tally:
     """Do the runs in this process, one after another; one that fails does not stop the rest.
 
-    Args:
-        manifest: The runs.
-        device: Where to train; None for the best there is.
-        watcher: Told what happens.
-        seconds: Save the run at hand and stop after so long; None for never.
+    After so many seconds the run at hand is saved and the others are not begun.
 
     Raises:
         DeviceError: If the device is not there.

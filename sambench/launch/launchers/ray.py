@@ -38,8 +38,7 @@ def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> 
     a second one ends them at once.
 
     Raises:
-        ConfigError: If an option is no number.
-        LaunchError: If Ray is not installed, or there is no cluster at the address.
+        UserError: If an option is wrong, or Ray or a cluster at the address is not there.
     """
     try:
         import ray

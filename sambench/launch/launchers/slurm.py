@@ -47,8 +47,7 @@ def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> 
     """Submit the runs that no earlier job will do, and wait until all are over.
 
     Raises:
-        ConfigError: If the options contradict each other.
-        LaunchError: If Slurm is not there or does not answer, or the jobs are refused.
+        UserError: If options contradict each other, or Slurm is silent or refuses the jobs.
     """
     given = job_options(options)
     if given.promises_gpu and manifest.device is None:
@@ -73,12 +72,7 @@ def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> 
 
 
 def check(options: Mapping[str, str]) -> None:
-    """Have Slurm look at the options without submitting anything.
-
-    Raises:
-        ConfigError: If the options contradict each other.
-        LaunchError: If Slurm refuses them.
-    """
+    """Have Slurm look at the options without submitting anything."""
     script = job_script(job_options(options), Path("launch") / MANIFEST, 1, "sambench")
     if shutil.which("sbatch"):
         slurm_jobs.sbatch(script, test=True)
