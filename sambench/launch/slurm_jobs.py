@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,72 +29,44 @@ _RENAMED = {"name": "job_name", "timeout_min": "time"}
 _REFUSED = ("workers", "threads", "minutes", "devices", "additional_parameters")
 
 
-@dataclass(frozen=True, kw_only=True)
 class JobOptions:
-    """What a user asks of Slurm."""
-
-    sbatch: Mapping[str, str]
-    """Options of sbatch without their dashes; they go before ours."""
-    setup: str
-    """Shell lines before the run; the job ends with the first that fails."""
-    python: str
-    """The words that start Python in the job, of a container perhaps."""
-    runs_per_job: int
-    at_once: int
-    """How many of these side by side."""
-    parallel: int | None
-    """Most tasks of the array at once; None for no limit."""
-    retries: int
-    wait: bool
-    file: Path | None
-    """Where to write the job script instead of submitting it."""
-    lead: int
-    """Seconds before the time limit at which a run is asked to save itself."""
-
-    @property
-    def promises_gpu(self) -> bool:
-        """Whether a job has a GPU by what is asked for."""
-        return any(
-            (name.startswith("gpus") and value != "0") or (name == "gres" and "gpu" in value)
-            for name, value in self.sbatch.items()
-        )
-
-
-def job_options(options: Mapping[str, str]) -> JobOptions:
-    """Sort the options of the launcher: its own, and sbatch's, which go to it as they are.
+    """What a user asks of Slurm: the launcher's own options, and sbatch's, which go to it as given.
 
     Raises:
         ConfigError: If one makes no sense, or the time limit leaves no time to save a run.
     """
-    for name in _REFUSED:
-        if name in options:
+
+    def __init__(self, options: Mapping[str, str]) -> None:
+        for name in _REFUSED:
+            if name in options:
+                raise ConfigError(
+                    f"{name} is no option of the slurm launcher; every option of sbatch is, as "
+                    f"KEY=VALUE, and {', '.join(OWN)}"
+                )
+        given = {name: text for name, text in options.items() if name not in OWN}
+        self.lead = whole_number(given, "signal_delay_s", 90)  # seconds before the limit to save in
+        given.pop("signal_delay_s", None)
+        if "mem_gb" in given:
+            given["mem"] = f"{given.pop('mem_gb')}G"
+        self.sbatch = {_RENAMED.get(k, k).replace("_", "-"): text for k, text in given.items()}
+        limit = _seconds(self.sbatch.get("time", ""))
+        if limit is not None and limit <= self.lead:
             raise ConfigError(
-                f"{name} is no option of the slurm launcher; every option of sbatch is, as "
-                f"KEY=VALUE, and {', '.join(OWN)}"
+                f"a time limit of {limit} s leaves no time before a run is asked to save itself, "
+                f"{self.lead} s before its end; give a longer limit, or a smaller signal_delay_s"
             )
-    given = {name: text for name, text in options.items() if name not in OWN}
-    lead = whole_number(given, "signal_delay_s", 90)
-    given.pop("signal_delay_s", None)
-    if "mem_gb" in given:
-        given["mem"] = f"{given.pop('mem_gb')}G"
-    sbatch = {_RENAMED.get(name, name).replace("_", "-"): text for name, text in given.items()}
-    if (limit := _seconds(sbatch.get("time", ""))) is not None and limit <= lead:
-        raise ConfigError(
-            f"a time limit of {limit} s leaves no time before a run is asked to save itself, "
-            f"{lead} s before its end; give a longer limit, or a smaller signal_delay_s"
+        self.setup = options.get("setup", "")  # shell lines before the run
+        self.python = options.get("python", shlex.quote(sys.executable))
+        self.runs_per_job = whole_number(options, "runs_per_job", 1)
+        self.at_once = whole_number(options, "runs_per_device", 1)  # of the runs of a job
+        self.parallel = whole_number(options, "array_parallelism", None)  # tasks of the array
+        self.retries = whole_number(options, "retries", 2, least=0)
+        self.wait = options.get("wait", "yes").lower() not in ("no", "false", "0")
+        self.file = Path(options["sbatch"]) if "sbatch" in options else None
+        self.promises_gpu = any(
+            (name.startswith("gpus") and value != "0") or (name == "gres" and "gpu" in value)
+            for name, value in self.sbatch.items()
         )
-    return JobOptions(
-        sbatch=sbatch,
-        setup=options.get("setup", ""),
-        python=options.get("python", shlex.quote(sys.executable)),
-        runs_per_job=whole_number(options, "runs_per_job", 1),
-        at_once=whole_number(options, "runs_per_device", 1),
-        parallel=whole_number(options, "array_parallelism", None),
-        retries=whole_number(options, "retries", 2, least=0),
-        wait=options.get("wait", "yes").lower() not in ("no", "false", "0"),
-        file=Path(options["sbatch"]) if "sbatch" in options else None,
-        lead=lead,
-    )
 
 
 def _seconds(limit: str) -> int | None:

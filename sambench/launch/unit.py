@@ -134,13 +134,13 @@ def conclude(
     completed.
     """
     config, store = manifest.configs[index], Store(manifest.results)
-    record, damage = _loaded(store, config)
+    record, damage = load_or_damage(store, config)
     ending = tally.interrupted or (manifest.fail_fast and tally.exit_code)
     if record is None and not damage and ending:
         return  # it was never begun
     if not damage and (record is None or record.status == RUNNING):
         mark_ended(store, config, reason, INTERRUPTED)
-        record, damage = _loaded(store, config)
+        record, damage = load_or_damage(store, config)
         raised = True
     found: RunRecord | Exception
     if record is None or record.status == RUNNING:
@@ -158,7 +158,7 @@ def conclude(
     tally.count(config, found, watcher)
 
 
-def _loaded(store: Store, config: RunConfig) -> tuple[RunRecord | None, str]:
+def load_or_damage(store: Store, config: RunConfig) -> tuple[RunRecord | None, str]:
     """Return a run's record, or how it is damaged."""
     try:
         return store.load(config), ""

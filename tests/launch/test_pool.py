@@ -17,7 +17,6 @@ import torch
 
 from sambench.config.run_config import RunConfig
 from sambench.errors import ConfigError, LaunchError
-from sambench.launch import pool
 from sambench.launch.crew import Crew
 from sambench.launch.launchers import local
 from sambench.launch.launchers.local import launch
@@ -245,7 +244,7 @@ def test_who_does_the_runs(
         crews.append(None)
         return Tally()
 
-    monkeypatch.setattr(pool, "Pool", Workers)
+    monkeypatch.setattr(local, "Pool", Workers)
     monkeypatch.setattr(local, "run_all", inline)
     launch(replace(make_manifest(5), device=device), options, Watcher())
     assert crews == [expected]

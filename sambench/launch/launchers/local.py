@@ -6,9 +6,16 @@ import threading
 from collections.abc import Mapping
 
 from sambench.errors import ConfigError, DamagedError, StoreError
+from sambench.files.claim import Claimed
+from sambench.launch.crew import ALL, count_threads, form_crew
 from sambench.launch.launcher import Launcher, launchers, whole_number
 from sambench.launch.manifest import Manifest
+from sambench.launch.pool import Pool
+from sambench.launch.signals import stop_on_signal
+from sambench.launch.together import processes
+from sambench.launch.unit import perform
 from sambench.launch.watcher import Tally, Watcher
+from sambench.store.environment import choose_device
 from sambench.store.record import INTERRUPTED
 
 
@@ -18,13 +25,8 @@ def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> 
     Raises:
         UserError: If options contradict each other, or a device is not there.
     """
-    from sambench.launch.crew import ALL, count_threads, form_crew
-    from sambench.launch.pool import Pool
-
     devices, reason = named_devices(options, manifest.device), "as asked"
     if not devices:
-        from sambench.store.environment import choose_device
-
         chosen, reason = choose_device(manifest.device)
         devices = [str(chosen)]
     crew = form_crew(
@@ -88,12 +90,6 @@ def run_all(
         DeviceError: If the device is not there.
         StoreError: If the results folder cannot be written.
     """
-    from sambench.files.claim import Claimed
-    from sambench.launch.signals import stop_on_signal
-    from sambench.launch.together import processes
-    from sambench.launch.unit import perform
-    from sambench.store.environment import choose_device
-
     where, _ = choose_device(device)
     tally = Tally()
     with stop_on_signal(insist=processes() == 1, seconds=seconds) as stop_requested:

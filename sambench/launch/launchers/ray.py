@@ -21,10 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from sambench.errors import ConfigError, LaunchError
+from sambench.launch.job import CLUSTER_PATIENCE, STOP_FILE, perform_alone
 from sambench.launch.launcher import Launcher, inherited_environment, launchers, whole_number
 from sambench.launch.manifest import Manifest
+from sambench.launch.signals import stop_on_signal
+from sambench.launch.unit import conclude
 from sambench.launch.watcher import Tally, Watcher
-from sambench.store.environment import RUNS_ON_DEVICE
+from sambench.store.environment import RUNS_ON_DEVICE, choose_device
 from sambench.store.tree import Store
 
 CONNECT_SECONDS, BEGIN_SECONDS = 25.0, 30.0
@@ -153,10 +156,6 @@ def _resources(ray: Any, options: Mapping[str, str], device: str | None) -> tupl
 def _work(
     ray: Any, manifest: Manifest, gpus: float, cpus: int, retries: int, watcher: Watcher
 ) -> Tally:
-    from sambench.launch.job import STOP_FILE
-    from sambench.launch.signals import stop_on_signal
-    from sambench.launch.unit import conclude
-
     path, tally = manifest.write(), Tally()
     variables = {"OMP_NUM_THREADS": str(cpus), "OMP_WAIT_POLICY": "PASSIVE"}
     variables |= {RUNS_ON_DEVICE: str(max(1, round(1 / gpus)))} if gpus else {}
@@ -218,9 +217,6 @@ def _end(ray: Any, task: Any) -> str:
 def do_unit(manifest: str, index: int, threads: int) -> None:
     """Do a unit as a Ray task; only a number and a path travel."""
     import torch
-
-    from sambench.launch.job import CLUSTER_PATIENCE, perform_alone
-    from sambench.store.environment import choose_device
 
     torch.set_num_threads(threads)
     choose_device(Manifest.read(Path(manifest)).device)

@@ -21,13 +21,15 @@ from pathlib import Path
 from msgspec import structs
 
 from sambench.config.run_config import RunConfig
-from sambench.errors import DamagedError, LaunchError
+from sambench.errors import LaunchError
 from sambench.files.atomic import write_json, write_text
 from sambench.files.claim import Claimed
 from sambench.launch import slurm_jobs
 from sambench.launch.launcher import Launcher, launchers
 from sambench.launch.manifest import LAUNCHES, MANIFEST, Manifest
-from sambench.launch.slurm_jobs import End, Job, JobOptions, job_options, job_script
+from sambench.launch.signals import stop_on_signal
+from sambench.launch.slurm_jobs import End, Job, JobOptions, job_script
+from sambench.launch.unit import conclude, load_or_damage
 from sambench.launch.watcher import Tally, Watcher
 from sambench.store.record import COMPLETED, RunRecord
 from sambench.store.tree import Store
@@ -49,7 +51,7 @@ def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> 
     Raises:
         UserError: If options contradict each other, or Slurm is silent or refuses the jobs.
     """
-    given = job_options(options)
+    given = JobOptions(options)
     if given.promises_gpu and manifest.device is None:
         manifest = replace(manifest, device="cuda")  # a job without one stops and says so
     number = len(manifest.configs)
@@ -73,7 +75,7 @@ def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> 
 
 def check(options: Mapping[str, str]) -> None:
     """Have Slurm look at the options without submitting anything."""
-    script = job_script(job_options(options), Path("launch") / MANIFEST, 1, "sambench")
+    script = job_script(JobOptions(options), Path("launch") / MANIFEST, 1, "sambench")
     if shutil.which("sbatch"):
         slurm_jobs.sbatch(script, test=True)
 
@@ -163,8 +165,6 @@ class _Launch:
 
     def wait(self) -> Tally:
         """Tell of each run as its job is over; Ctrl-C cancels those that are left."""
-        from sambench.launch.signals import stop_on_signal
-
         tally = self._tally
         try:
             with stop_on_signal((signal.SIGINT,)) as stop_requested:
@@ -202,8 +202,6 @@ class _Launch:
         self._watcher.waiting(said, total - left, total)
 
     def _conclude(self, job: str, end: End) -> None:
-        from sambench.launch.unit import conclude
-
         folder, places = self._left.pop(job)
         log = folder / f"{job}.log"
         lost = [place for place in places if self._goes_on(place, end)]
@@ -219,9 +217,7 @@ class _Launch:
             self._left |= _submit(self._manifest, lost, self._given, self._watcher)
 
     def _load(self, place: int) -> RunRecord | None:
-        with suppress(DamagedError):  # said wherever the run is looked at
-            return self._store.load(self._manifest.configs[place])
-        return None
+        return load_or_damage(self._store, self._manifest.configs[place])[0]
 
     def _never_began(self, place: int, reason: str) -> bool:
         """Whether a job ended before it did anything for a run that has a record of earlier.
