@@ -19,21 +19,13 @@ Interval = Sequence[float] | None
 
 def summary_rows(found: Section) -> list[Row]:
     """Return (quantity, value, error, certified) of what papers report."""
-    top, trace = found["top"], found["trace"]
-    rows = [
-        (
-            "top eigenvalue",
-            _number(top["value"]),
-            _error(top["value"], _top_interval(top)),
-            _top(top),
-        ),
-        (
-            "trace",
-            _number(trace["value"]),
-            _error(trace["value"], trace["interval"]),
-            _trace(trace),
-        ),
-    ]
+    rows = []
+    for title, verdict, interval in (
+        ("top eigenvalue", _top(found["top"]), _top_interval(found["top"])),
+        ("trace", _trace(found["trace"]), found["trace"]["interval"]),
+    ):
+        value = found[title.partition(" ")[0]]["value"]
+        rows.append((title, _number(value), _error(value, interval), verdict))
     if "batch_spectrum" in found:
         spectrum, verdict = found["batch_spectrum"], _batches(found["batch_spectrum"])
         for name in ("median", "mean"):
@@ -53,12 +45,9 @@ def run_row(record: RunRecord) -> tuple[str, ...]:
         " ± ".join(filter(None, (value, error.removeprefix("± ")))) for _, value, error, _ in rows
     ]
     cells = [cell.replace(f" ± {TOO_FEW}", "") for cell in cells]
-    open_ = [
-        f"not {name.removesuffix(' over batches')}"
-        for name, *_, verdict in rows
-        if verdict != "yes"
-    ]
-    return (record.name, *(cells + [""] * 5)[:5], ", ".join(open_) or "yes")
+    unsure = [name.removesuffix(" over batches") for name, *_, verdict in rows if verdict != "yes"]
+    doubts = ", ".join(f"not {name}" for name in unsure)
+    return (record.name, *(cells + [""] * 5)[:5], doubts or "yes")
 
 
 def curvature_rows(found: Section) -> list[Row]:

@@ -144,7 +144,7 @@ def hessian(
       sambench hessian 'phantom-small-cnn-*' --samples 128 --set batch_norm=recalibrate
       sambench hessian suites/demo.yaml
     """
-    from sambench.cli.answers import runs_answer
+    from sambench.cli.answers import run_answer
     from sambench.cli.curvature_table import RUN_HEADINGS, run_row
     from sambench.cli.launching import Request
     from sambench.cli.measuring import find_runs, measure
@@ -169,5 +169,5 @@ def hessian(
     found = [store.load(record.config) or record for records, _ in groups for record in records]
     if len(found) > 1:
         screen.listing(RUN_HEADINGS, map(run_row, found), "curvature")
-    output.answer(runs_answer(store, found))
+    output.answer({"runs": [run_answer(store, record.config) for record in found]})
     raise typer.Exit(code)
