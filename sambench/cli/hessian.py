@@ -114,8 +114,7 @@ class Doing:
     def chosen(self) -> tuple[str, dict[str, str]]:
         """Return the launcher and its options; several devices are one of these."""
         several = self.device if "," in (self.device or "") else None
-        given = {"workers": self.workers, "threads": self.threads, "devices": several}
-        more = {name: f"{value}" for name, value in given.items() if value is not None}
+        more = {"workers": self.workers, "threads": self.threads, "devices": several}
         return launch_options.choose_launcher(self.launcher, self.given or (), self.slurm, more)
 
 

@@ -74,8 +74,7 @@ class Launching:
 
     def chosen(self) -> tuple[str, dict[str, str]]:
         """Return the launcher and its options."""
-        given = {name: getattr(self, name) for name in OF_THE_SAME_NAME}
-        more = {name: f"{value}" for name, value in given.items() if value is not None}
+        more = {name: getattr(self, name) for name in OF_THE_SAME_NAME}
         return choose_launcher(self.launcher, self.given or (), self.slurm, more)
 
 
@@ -87,7 +86,7 @@ OF_THE_SAME_NAME = (
 
 
 def choose_launcher(
-    name: str, given: Sequence[str], slurm: Sequence[str] | None, more: Mapping[str, str]
+    name: str, given: Sequence[str], slurm: Sequence[str] | None, more: Mapping[str, object]
 ) -> tuple[str, dict[str, str]]:
     """Return the launcher and its options: of `--with`, of `--slurm`, and options of ours (more).
 
@@ -98,7 +97,7 @@ def choose_launcher(
     """
     from sambench.launch.launcher import read_options
 
-    if slurm is not None or "sbatch" in more:
+    if slurm is not None or more.get("sbatch") is not None:
         if name not in ("local", "slurm"):
             raise ConfigError(f"--slurm contradicts --launcher {name}; give one of them")
         name = "slurm"
@@ -108,7 +107,7 @@ def choose_launcher(
         if "setup" in found and "setup" in options:
             found["setup"] = f"{options['setup']}\n{found['setup']}"
         options |= found
-    return name, {**options, **more}
+    return name, options | {key: f"{text}" for key, text in more.items() if text is not None}
 
 
 def _site_options() -> dict[str, str]:
