@@ -12,7 +12,6 @@ import typer
 from sambench.cli import completion, options
 from sambench.cli.answers import plan_answer, tables_answer
 from sambench.cli.grouping import flag, given_options, group, grouped, option, spelled
-from sambench.cli.launch_options import Launching
 from sambench.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
@@ -117,7 +116,7 @@ def compare(
     context: typer.Context,
     described: Described,
     choice: Choice,
-    launching: Launching,
+    launching: options.Launching,
     place: options.Place,
     output: options.LoggedOutput,
     suite: Annotated[

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from msgspec.structs import replace
 
-from sambench.cli import completion, launch_options
+from sambench.cli import completion, options
 from sambench.cli.grouping import flag, group, grouped, option
-from sambench.cli.options import PLACE, Output, Place
 from sambench.config.curvature_settings import HessianSettings
 from sambench.config.study_settings import OWN
 from sambench.errors import ConfigError
@@ -90,7 +89,7 @@ class Around:
         return None if name is None else store.find_one(name).config
 
 
-@group(PLACE)
+@group(options.PLACE)
 class Doing:
     """Where it is measured, whether again, and how much of it is shown."""
 
@@ -101,11 +100,11 @@ class Doing:
         show_default="a GPU if there is one",
         autocompletion=completion.devices_in_list,
     )
-    workers: int | None = launch_options.workers()
-    threads: str | None = launch_options.threads()
-    launcher: str = launch_options.launcher()
-    given: list[str] | None = launch_options.given()
-    slurm: list[str] | None = launch_options.slurm()
+    workers: int | None = options.workers()
+    threads: str | None = options.threads()
+    launcher: str = options.launcher()
+    given: list[str] | None = options.given()
+    slurm: list[str] | None = options.slurm()
     again: bool = flag("Measure again runs that already have a measurement.")
     verbose: bool = flag(
         "Show intervals, residuals, lowest eigenvalue, layers, costs.", "--verbose", "-v"
@@ -115,7 +114,7 @@ class Doing:
         """Return the launcher and its options; several devices are one of these."""
         several = self.device if "," in (self.device or "") else None
         more = {"workers": self.workers, "threads": self.threads, "devices": several}
-        return launch_options.choose_launcher(self.launcher, self.given or (), self.slurm, more)
+        return options.choose_launcher(self.launcher, self.given or (), self.slurm, more)
 
 
 @grouped
@@ -131,8 +130,8 @@ def hessian(
     measured: Measured,
     around: Around,
     doing: Doing,
-    place: Place,
-    output: Output,
+    place: options.Place,
+    output: options.Output,
 ) -> None:
     """Measure how sharp a run's minimum is: eigenvalues and trace of the Hessian, with errors.
 

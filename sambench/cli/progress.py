@@ -8,18 +8,11 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from rich.markup import escape
-from rich.progress import (
-    Progress,
-    Task,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import Progress, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Column
 from rich.text import Text
 
-from sambench.cli.progress_bar import WIDE, SlowLines, progress_bar
-from sambench.cli.screen import Screen
+from sambench.cli.screen import WIDE, Screen, SlowLines, progress_bar
 from sambench.config.run_config import RunConfig
 from sambench.errors import ClaimError, DamagedError, RunFailed, UserError, is_of_surroundings
 from sambench.launch.watcher import Watcher

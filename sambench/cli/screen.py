@@ -1,8 +1,9 @@
-"""Messages, tables and summaries."""
+"""Messages, tables, summaries and the one form that all progress bars have."""
 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -25,7 +26,7 @@ from sambench.data.problems import some
 from sambench.files.atomic import human
 
 if TYPE_CHECKING:
-    from rich.progress import TaskID
+    from rich.progress import Progress, ProgressColumn, TaskID
 
     from sambench.data.preparation import Outlook
     from sambench.data.summary import Summary
@@ -35,12 +36,18 @@ if TYPE_CHECKING:
 PIPED_WIDTH = 160
 """Columns where the output is no terminal and COLUMNS is not set."""
 
-
 MOST_WARNINGS = 20
 """Warnings of a kind that are shown one by one."""
 
+MOST_CLASSES = 12
+"""Classes that get a column of their own; the images of more are told in a line."""
+
 LONG_LISTING = 500
 """Rows from which on a listing is no longer fitted to the terminal."""
+
+
+WIDE = 100
+"""Columns from which on there is room for a long bar."""
 
 
 def _console(*, stderr: bool, quiet: bool) -> Console:
@@ -48,10 +55,6 @@ def _console(*, stderr: bool, quiet: bool) -> Console:
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console = Console(stderr=stderr, highlight=False, width=PIPED_WIDTH, quiet=quiet)
     return console
-
-
-MOST_CLASSES = 12
-"""Classes that get a column of their own; the images of more are told in a line."""
 
 
 class Screen:
@@ -94,8 +97,6 @@ class Screen:
     def progress(self) -> Iterator[Callable[[int, int, str], None]]:
         """Yield a function to be told (done, total, what); a bar for each `what`."""
         from rich.progress import TimeRemainingColumn
-
-        from sambench.cli.progress_bar import SlowLines, progress_bar
 
         with progress_bar(self.err, TimeRemainingColumn(compact=True)) as bar:
             tasks: dict[str, TaskID] = {}
@@ -204,6 +205,41 @@ class Screen:
         )
         for first, second in found.examples:
             self.warn(f"conflict: {first} and {second} are the same image with different labels")
+
+
+def progress_bar(console: Console, *columns: ProgressColumn) -> Progress:
+    """Return a bar that is gone when it is done, and absent where there is no terminal."""
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=20 if console.width >= WIDE else 8),
+        *columns,
+        console=console,
+        transient=True,
+        disable=not console.is_terminal or console.quiet,
+    )
+
+
+class SlowLines:
+    """Says how far something is, in a plain line now and then, where no bar can move."""
+
+    SECONDS = 30.0
+    """Least time from one line to the next, and from the start to the first."""
+
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+        self._console = console
+        self._clock = clock
+        self._last = clock()
+        self._said = ""
+
+    def tell(self, text: str) -> None:
+        """Say it, if the last line is long ago and was another."""
+        early = self._clock() - self._last < self.SECONDS
+        if self._console.is_terminal or early or text == self._said:
+            return
+        self._last, self._said = self._clock(), text
+        self._console.print(text, markup=False, soft_wrap=True)
 
 
 def _lines(title: str | None, rows: Sequence[Sequence[str]]) -> str:
