@@ -149,7 +149,6 @@ def compare(
     from sambench.cli.contrast import contrast
     from sambench.cli.launching import Request
     from sambench.cli.study import Study
-    from sambench.config.suite_file import load_suite
     from sambench.run.sinks import check_sinks
 
     screen = output.screen()
@@ -157,8 +156,6 @@ def compare(
         contrast(screen, str(suite), other, place.data, place.results)
         output.answer(tables_answer(screen.tables))
         return
-    if suite is not None:
-        _refuse_beside_suite(context)
     request = Request(
         data=place.data,
         results=place.results,
@@ -169,13 +166,7 @@ def compare(
         launcher=launching.chosen(),
         log=check_sinks(output.log or ()),
     )
-    if suite is None:
-        asked = described.suite(context, place.data)
-    else:
-        asked = load_suite(suite)
-        if described.weights is not None:
-            _keep_named(described.weights, asked, place.data)
-    study = Study(asked, request, screen)
+    study = Study(_asked(context, described, suite, place.data), request, screen)
     if choice.plan:
         standings, coming = study.plan()
         if output.as_json:
@@ -213,23 +204,25 @@ def _names(text: str, option: str) -> tuple[str, ...]:
     return names
 
 
-def _refuse_beside_suite(context: typer.Context) -> None:
-    """Refuse options that describe a comparison, where a suite file describes it."""
+def _asked(context: typer.Context, described: Described, file: Path | None, data: Path) -> Suite:
+    """Return the suite of a file, whose weights an option may give, or that of the options."""
+    from sambench.cli.checking import expanded
+    from sambench.config.suite_file import load_suite
+    from sambench.models.weights import keep_weights
+
+    if file is None:
+        return described.suite(context, data)
     names = spelled(Described)
     del names["weights"]  # the suite names them by their sha256; the option says where they are
     for name in given_options(context, names).values():
         raise ConfigError(f"{name} does not go with a suite file; write it into the file")
-
-
-def _keep_named(file: Path, suite: Suite, data: Path) -> None:
-    """Keep the file of weights that a suite names by its sha256."""
-    from sambench.cli.checking import expanded
-    from sambench.models.weights import keep_weights
-
-    sha256 = keep_weights(file, data)
-    named = sorted({run.weights for run in expanded(suite, data) if run.weights})
-    if sha256 not in named:
-        raise ConfigError(
-            f"--weights {file} has sha256 {sha256}, which suite {suite.name} does not name; it "
-            f"names {', '.join(named) or 'none'}"
-        )
+    suite = load_suite(file)
+    if described.weights is not None:
+        sha256 = keep_weights(described.weights, data)
+        named = sorted({run.weights for run in expanded(suite, data) if run.weights})
+        if sha256 not in named:
+            raise ConfigError(
+                f"--weights {described.weights} has sha256 {sha256}, which suite {suite.name} does "
+                f"not name; it names {', '.join(named) or 'none'}"
+            )
+    return suite

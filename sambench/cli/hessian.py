@@ -14,6 +14,7 @@ from sambench.config.study_settings import OWN
 from sambench.errors import ConfigError
 
 if TYPE_CHECKING:
+    from sambench.cli.launching import Request
     from sambench.config.measurement import Measurement
     from sambench.config.run_config import RunConfig
     from sambench.store.tree import Store
@@ -96,7 +97,8 @@ class Doing:
     device: str | None = option(
         "DEVICE,...",
         "cpu, cuda:0, mps; several have a process each.",
-        *("--device", "--devices"),
+        "--device",
+        "--devices",
         show_default="a GPU if there is one",
         autocompletion=completion.devices_in_list,
     )
@@ -110,11 +112,18 @@ class Doing:
         "Show intervals, residuals, lowest eigenvalue, layers, costs.", "--verbose", "-v"
     )
 
-    def chosen(self) -> tuple[str, dict[str, str]]:
-        """Return the launcher and its options; several devices are one of these."""
+    def request(self, place: options.Place) -> Request:
+        """Return what is asked of runs; several devices are an option of the launcher."""
+        from sambench.cli.launching import Request
+
         several = self.device if "," in (self.device or "") else None
         more = {"workers": self.workers, "threads": self.threads, "devices": several}
-        return options.choose_launcher(self.launcher, self.given or (), self.slurm, more)
+        return Request(
+            data=place.data,
+            results=place.results,
+            device=None if several else self.device,
+            launcher=options.choose_launcher(self.launcher, self.given or (), self.slurm, more),
+        )
 
 
 @grouped
@@ -144,7 +153,6 @@ def hessian(
     """
     from sambench.cli.answers import run_answer
     from sambench.cli.curvature_table import RUN_HEADINGS, run_row
-    from sambench.cli.launching import Request
     from sambench.cli.measuring import find_runs, measure
     from sambench.cli.study import INTERRUPTED
     from sambench.store.tree import Store
@@ -153,12 +161,7 @@ def hessian(
     given = measured.given()
     groups, damaged = find_runs(screen, runs, given, place.data, store)
     other, code = around.other_run(store), int(bool(damaged))
-    request = Request(
-        data=place.data,
-        results=place.results,
-        device=None if "," in (doing.device or "") else doing.device,
-        launcher=doing.chosen(),
-    )
+    request = doing.request(place)
     for records, wanted in groups:
         asked = replace(around.with_studies(wanted), other=other, again=doing.again)
         code = max(code, measure(screen, records, asked, given, request, verbose=doing.verbose))
