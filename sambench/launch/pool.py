@@ -13,12 +13,12 @@ import subprocess
 import sys
 import tempfile
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe, wait
 from typing import Any
 
 from sambench.errors import LaunchError, StoreError
-from sambench.launch.crew import Crew
 from sambench.launch.manifest import Manifest
 from sambench.launch.signals import stop_on_signal
 from sambench.launch.unit import conclude, mark_ended
@@ -86,11 +86,17 @@ class Pool:
     """Does the runs of a manifest by several workers; after so many seconds it saves and stops."""
 
     def __init__(
-        self, manifest: Manifest, crew: Crew, watcher: Watcher, seconds: float | None = None
+        self,
+        manifest: Manifest,
+        devices: Sequence[str],
+        threads: int | None,
+        watcher: Watcher,
+        seconds: float | None = None,
     ) -> None:
         self._seconds = seconds
         self._manifest = manifest
-        self._crew = crew
+        self._devices = devices
+        self._threads = threads
         self._watcher = watcher
         self._open = deque(range(len(manifest.configs)))
         self._members: dict[Connection, Member] = {}
@@ -103,11 +109,10 @@ class Pool:
             LaunchError: If workers cannot be started.
             StoreError: If the results folder cannot be written.
         """
-        self._watcher.say(str(self._crew))
         stopping = False
         try:
             with stop_on_signal(seconds=self._seconds) as stop_requested:
-                for device in self._crew.devices:
+                for device in self._devices:
                     lane = self._watcher.lane
                     self._hire(device, self._watcher if lane is None else lane())
                 while self._members:
@@ -127,7 +132,7 @@ class Pool:
         return self._tally
 
     def _hire(self, device: str, watcher: Watcher) -> None:
-        member = Member(self._manifest, device, self._crew.threads, watcher)
+        member = Member(self._manifest, device, self._threads, watcher)
         self._members[member.line] = member
 
     def _hear(self, member: Member) -> None:

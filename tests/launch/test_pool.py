@@ -17,7 +17,6 @@ import torch
 
 from sambench.config.run_config import RunConfig
 from sambench.errors import ConfigError, LaunchError
-from sambench.launch.crew import Crew
 from sambench.launch.launchers import local
 from sambench.launch.launchers.local import launch
 from sambench.launch.manifest import Manifest
@@ -143,7 +142,7 @@ def test_a_run_of_another_process_is_left_to_it(make_manifest: ManifestMaker) ->
 
 def test_a_device_that_is_not_there(make_manifest: ManifestMaker) -> None:
     with pytest.raises(LaunchError, match="device cuda:9 is not there"):
-        Pool(make_manifest(2), Crew(devices=["cuda:9"] * 2, threads=1), Watcher()).run()
+        Pool(make_manifest(2), ["cuda:9"] * 2, 1, Watcher()).run()
 
 
 COMMAND = (
@@ -234,8 +233,8 @@ def test_who_does_the_runs(
     crews: list[list[str] | None] = []
 
     class Workers:
-        def __init__(self, manifest: Manifest, crew: Crew, *rest: object) -> None:
-            crews.append([*crew.devices])
+        def __init__(self, manifest: Manifest, devices: list[str], *rest: object) -> None:
+            crews.append([*devices])
 
         def run(self) -> Tally:
             return Tally()
