@@ -32,7 +32,7 @@ class Part:
 def catalogue(kind: str | None = None) -> dict[str, Part]:
     """Return what there is of that kind, or of all but suites and settings."""
     if kind is not None and kind not in _PARTS:
-        raise UnknownNameError("kind", kind, _PARTS, f"kinds: {', '.join(_PARTS)}")
+        raise UnknownNameError("kind", kind, KINDS, f"kinds: {', '.join(KINDS)}")
     chosen = [name for name in _PARTS if name not in ASKED_FOR] if kind is None else [kind]
     return {name: _PARTS[name]() for name in chosen}
 
@@ -215,4 +215,7 @@ _PARTS: dict[str, Callable[[], Part]] = {
     SUITES: _suites,
     SETTINGS: _settings,
 }
-KINDS = tuple(_PARTS)
+RUNS = "runs"
+"""Not of a registry but of the results folder: `sambench.cli.stored_runs`."""
+
+KINDS = (*_PARTS, RUNS)

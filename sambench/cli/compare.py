@@ -44,12 +44,8 @@ class Described:
         autocompletion=completion.optimizers_in_list,
     )
     seeds: int = option("N", "Runs of each combination.", default=1, min=1)
-    size: int | None = option(
-        "PIXELS",
-        "Side of the images, where several sizes are prepared.",
-        min=8,
-        show_default="the one prepared",
-    )
+    split: str = options.split()
+    size: int | None = options.size()
     epochs: int = options.epochs()
     batch_size: int = options.batch_size()
     lr: float = options.rate()
@@ -63,15 +59,18 @@ class Described:
         from sambench.config.arguments import sort_settings, with_settings
         from sambench.config.measurement import Measurement
         from sambench.config.suite import ReportSettings, Suite
+        from sambench.data.splits import folds_of
         from sambench.models.weights import keep_weights
 
         names, models = _names(self.opt, "--opt"), _names(self.model, "--model")
         found = sort_settings(self.settings, names)
         options = {"dataset": "--dataset", "epochs": "--epochs", "lr": "--lr"}
         options |= {"batch_size": "--batch-size", "pretrained": "--pretrained"}
+        options |= {"split": "--split"}
         given = given_options(context, {**options, "size": "--size", "weights": "--weights"})
         found.refuse_beside({"image_size" if k == "size" else k: o for k, o in given.items()})
         found.refuse(LISTED)
+        split = str(found.run.get("split", self.split))
         defaults: dict[str, Any] = {key: getattr(self, key) for key in options}
         if self.weights is not None:
             defaults["weights"] = keep_weights(self.weights, data)
@@ -85,6 +84,7 @@ class Described:
                 ),
             },
             seeds=tuple(range(self.seeds)),
+            folds=None if "fold" in found.run or folds_of(split) == () else "all",
             hessian=Measurement() if self.curvature else None,
             report=ReportSettings(baseline=names[0]),
         )
@@ -143,6 +143,7 @@ def compare(
       sambench compare suites/demo.yaml
       sambench compare paper-bus --plan
       sambench compare --dataset phantom --model small-cnn --opt adam,sam
+      sambench compare --dataset bus --opt adam,sam --split folds --seeds 2
       sambench compare adam sam
       sambench compare suites/demo.yaml published
     """

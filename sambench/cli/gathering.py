@@ -14,6 +14,7 @@ from sambench.analysis.predictions import with_predictions as add_predictions
 from sambench.analysis.soundness import sound
 from sambench.analysis.study import Study
 from sambench.cli.checking import expanded
+from sambench.config.arguments import where_pattern
 from sambench.config.run_config import RunConfig
 from sambench.config.suite import Suite
 from sambench.config.suite_file import load_suite, shipped_suites
@@ -44,11 +45,26 @@ class Gathered:
     """Every run of the suite, where its file is known."""
 
 
-def gather(patterns: Sequence[str], store: Store, data: Path) -> Gathered:
+def gather(
+    patterns: Sequence[str], store: Store, data: Path, where: Sequence[str] = ()
+) -> Gathered:
     """Return the runs that are asked for; trials of a search are none.
 
     The patterns are a suite (file or name), or names, ids and shell patterns of runs; none for all.
+    The runs must have the settings of `where`, each as KEY=VALUE.
     """
+    found = _gather(patterns, store, data)
+    if not where:
+        return found
+    wanted = where_pattern(where)
+    records = tuple(record for record in found.records if wanted.matches(record.config))
+    if not records:
+        raise UserError(f"no run has {wanted}; `sambench list runs` shows all")
+    planned = tuple(config for config in found.planned if wanted.matches(config))
+    return replace(found, records=records, planned=planned)
+
+
+def _gather(patterns: Sequence[str], store: Store, data: Path) -> Gathered:
     alone = patterns[0] if len(patterns) == 1 else ""
     if alone.endswith((".yaml", ".yml")):
         return of_suite(Path(alone), store, data)

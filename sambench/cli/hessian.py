@@ -141,6 +141,7 @@ def hessian(
     doing: Doing,
     place: options.Place,
     output: options.Output,
+    chosen: options.Filter,
 ) -> None:
     """Measure how sharp a run's minimum is: eigenvalues and trace of the Hessian, with errors.
 
@@ -153,13 +154,15 @@ def hessian(
     """
     from sambench.cli.answers import run_answer
     from sambench.cli.curvature_table import RUN_HEADINGS, run_row
-    from sambench.cli.measuring import find_runs, measure
+    from sambench.cli.measuring import find_runs, measure, with_settings
     from sambench.cli.study import INTERRUPTED
     from sambench.store.tree import Store
 
     screen, store = output.screen(), Store(place.results)
     given = measured.given()
     groups, damaged = find_runs(screen, runs, given, place.data, store)
+    if chosen.where:
+        groups = with_settings(groups, chosen.where)
     other, code = around.other_run(store), int(bool(damaged))
     request = doing.request(place)
     for records, wanted in groups:

@@ -10,40 +10,72 @@ import typer
 
 from sambench.cli import completion, options
 from sambench.cli.grouping import flag, group, grouped
+from sambench.errors import ConfigError
 
 
 @group(options.OUTPUT)
 class Form:
-    """What is printed, and code of one's own."""
+    """What is printed, and how."""
 
+    as_csv: bool = flag("Runs as CSV, a row a run.", "--csv")
     as_json: bool = flag("One JSON object.", "--json")
     quiet: bool = flag("Print only names.", "--quiet", "-q")
+
+
+@group(options.PLACE)
+class Place:
+    """Where runs lie, and code of one's own."""
+
+    results: Path = options.results()
     plugin: list[Path] | None = options.plugin()
 
 
 @grouped
 def list_entries(
+    chosen: options.Filter,
     form: Form,
+    place: Place,
     kind: Annotated[
         str | None,
         typer.Argument(
             metavar="KIND",
-            help="optimizers, models, datasets, launchers, suites or settings.",
-            show_default="all but suites and settings",
+            help="optimizers, models, datasets, launchers, suites, settings or runs.",
+            show_default="all but suites, settings and runs",
             autocompletion=completion.kinds,
         ),
     ] = None,
+    patterns: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="RUN",
+            help="Of `list runs`: names, ids or shell patterns of runs, or names of suites.",
+            show_default="all",
+            autocompletion=completion.runs,
+        ),
+    ] = None,
 ) -> None:
-    """List optimizers, models, datasets, launchers, suites or settings.
+    """List optimizers, models, datasets, launchers, suites, settings or stored runs.
 
     Examples:
       sambench list optimizers
       sambench list settings --json
+      sambench list runs 'phantom-*' --where optimizer=sam --where rho=0.1
     """
-    from sambench.cli.catalogue import catalogue
+    from sambench.cli.catalogue import RUNS, catalogue
     from sambench.cli.screen import Screen
 
-    shown = catalogue(kind)
+    if kind == RUNS:
+        from sambench.cli.stored_runs import as_csv, stored_runs
+        from sambench.store.tree import Store
+
+        shown = {RUNS: stored_runs(Store(place.results), patterns or (), chosen.where or ())}
+        if form.as_csv:
+            typer.echo(as_csv(shown[RUNS]), nl=False)
+            return
+    elif patterns or chosen.where or form.as_csv:
+        raise ConfigError("names, --where and --csv are for `sambench list runs`")
+    else:
+        shown = catalogue(kind)
     if form.as_json:
         typer.echo(json.dumps({name: part.entries for name, part in shown.items()}, indent=2))
         return

@@ -10,6 +10,7 @@ from typing import Any
 from sambench.cli.checking import expanded
 from sambench.cli.launching import Request, carry_out
 from sambench.cli.screen import Screen
+from sambench.config.arguments import where_pattern
 from sambench.config.measurement import Measurement
 from sambench.config.suite_file import load_suite
 from sambench.errors import ConfigError, StoreError
@@ -39,6 +40,17 @@ def find_runs(
     for message in damaged:
         screen.warn(message)
     return groups, damaged
+
+
+def with_settings(
+    groups: Sequence[tuple[list[RunRecord], Measurement]], where: Sequence[str]
+) -> list[tuple[list[RunRecord], Measurement]]:
+    """Return the runs that have the settings; a ConfigError where none has."""
+    wanted = where_pattern(where)
+    kept = [([r for r in group if wanted.matches(r.config)], asked) for group, asked in groups]
+    if not any(group for group, _ in kept):
+        raise ConfigError(f"no run has {wanted}; `sambench list runs` shows all")
+    return kept
 
 
 def _suite_runs(

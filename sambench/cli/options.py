@@ -37,6 +37,7 @@ def _load_plugins(files: list[Path] | None) -> list[Path] | None:
 
 
 data = partial(option, "DIR", "Folder of the prepared datasets.", default=DATA)
+results = partial(option, "DIR", "Folder of the results.", default=RESULTS)
 device = partial(
     option,
     "DEVICE",
@@ -53,6 +54,17 @@ settings = partial(
 )
 dataset = partial(
     option, "NAME", "A prepared dataset.", default="bus", autocompletion=completion.datasets
+)
+split = partial(
+    option,
+    "NAME",
+    "How test images are set apart: holdout, folds, authors, kfold-5, grouped-5, patient-5 or "
+    "centre:NAME.",
+    default="holdout",
+    autocompletion=completion.splits,
+)
+size = partial(
+    option, "PIXELS", "Side of the images.", "--size", min=8, show_default="the dataset's own"
 )
 epochs = partial(option, "EPOCHS", "Maximum number of epochs.", default=50, min=1)
 batch_size = partial(option, "IMAGES", "Batch size.", default=16, min=1)
@@ -106,8 +118,19 @@ class Place:
     """Where files lie, and code of one's own."""
 
     data: Path = data()
-    results: Path = option("DIR", "Folder of the results.", default=RESULTS)
+    results: Path = results()
     plugin: list[Path] | None = plugin()
+
+
+@group("Which runs")
+class Filter:
+    """Which of the runs are looked at."""
+
+    where: list[str] | None = option(
+        "KEY=VALUE",
+        "Only runs with this setting, as optimizer=sam or rho=0.1. Repeatable.",
+        autocompletion=completion.settings,
+    )
 
 
 @group(OUTPUT)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -27,6 +27,11 @@ class Counts:
     begun: int = 0
     ended: int = 0
     overall: TaskID | None = None
+
+
+PARTS = ("train", "validation", "test")
+MOST_CLASSES = 10
+"""That are listed one by one."""
 
 
 class RunDisplay:
@@ -143,11 +148,9 @@ class RunDisplay:
         self._counts.begun += 1
         self._name = event.config.name
         if self._counts.begun == 1:
-            validation = f", {event.validation} validation" if event.validation else ""
             self._screen.say(
                 f"{event.config.model} with {event.parameters:,} parameters on {event.device}: "
-                f"{event.train} train{validation}, {event.test} test images, "
-                f"{event.classes} classes"
+                f"{_images(event.images)}"
             )
             if event.weights:
                 self._screen.say(f"{event.config.model} starts from weights: {event.weights}")
@@ -231,3 +234,18 @@ def _ending(record: RunRecord) -> str:
         text += f", top eigenvalue {record.hessian['top']['value']:.3g}"
         text += f", trace {record.hessian['trace']['value']:.3g}"
     return text + (", collapsed to one class" if test["collapsed"] else "")
+
+
+def _images(by_class: Mapping[str, Sequence[int]]) -> str:
+    """Say how many images of each class are in each part; of many classes, the range."""
+    parts = [(name, counts) for name, *counts in zip(PARTS, *by_class.values(), strict=True)]
+    several = [(name, counts) for name, counts in parts if sum(counts)]
+    total = ", ".join(f"{sum(counts)} {name}" for name, counts in several)
+    if len(by_class) > MOST_CLASSES:
+        each = ", ".join(f"{min(counts)}-{max(counts)} {name}" for name, counts in several)
+        return f"{total} images; of each of {len(by_class)} classes {each}"
+    each = ", ".join(
+        f"{name} {'/'.join(str(counts[label]) for _, counts in several)}"
+        for label, name in enumerate(by_class)
+    )
+    return f"{total} images; of each class {each}"

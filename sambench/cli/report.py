@@ -9,7 +9,7 @@ import typer
 
 from sambench.cli import completion
 from sambench.cli.grouping import flag, group, grouped, option
-from sambench.cli.options import Output, Place
+from sambench.cli.options import Filter, Output, Place
 
 
 @group("What it says")
@@ -43,6 +43,7 @@ def report(
     content: Content,
     place: Place,
     output: Output,
+    chosen: Filter,
     patterns: Annotated[
         list[str] | None,
         typer.Argument(
@@ -60,4 +61,4 @@ def report(
     """
     from sambench.cli.reporting import make_report
 
-    make_report(patterns or (), place, output, **vars(content))
+    make_report(patterns or (), chosen.where or (), place, output, **vars(content))

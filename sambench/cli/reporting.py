@@ -53,6 +53,7 @@ MOST_EXPLAINED = 1_500
 
 def make_report(
     patterns: Sequence[str],
+    where: Sequence[str],
     place: Place,
     output: Output,
     *,
@@ -64,7 +65,7 @@ def make_report(
 ) -> None:
     """Write and show the report of the runs that are asked for, or explain one of its numbers."""
     store, screen = Store(place.results), output.screen()
-    found = gather(patterns, store, place.data)
+    found = gather(patterns, store, place.data, where)
     gc.freeze()  # they stay to the end: no need to look for garbage among them again and again
     if len(found.records) > MOST_RUNS_DRAWN:
         gc.disable()  # without figures hardly anything is garbage before the end

@@ -34,6 +34,7 @@ class Run:
         default="adam",
         autocompletion=completion.optimizers,
     )
+    split: str = options.split()
     epochs: int = options.epochs()
     batch_size: int = options.batch_size()
     lr: float = options.rate()
@@ -56,8 +57,13 @@ class Run:
         show_default="where it pays",
         rich_help_panel=options.PLACE,
     )
-    stop: str = option(None, "", default="epochs", hidden=True)
-    image_size: int | None = option(None, "", "--size", min=8, hidden=True)
+    stop: str = option(
+        "RULE",
+        "When to stop before the last epoch, as train-accuracy or patience=5; see "
+        "`sambench list settings`.",
+        default="epochs",
+    )
+    image_size: int | None = options.size()
 
     def config(self, context: typer.Context, data: Path, replicas: int) -> RunConfig:
         """Return the run that the options describe."""
@@ -86,9 +92,11 @@ class Place:
 
     device: str | None = options.device()
     plugin: list[Path] | None = options.plugin()
-    devices: str | None = option(None, "", hidden=True)
-    data: Path = option(None, "", default=options.DATA, hidden=True)
-    results: Path = option(None, "", default=options.RESULTS, hidden=True)
+    devices: str | None = option(
+        "DEVICE,...", "Train one run on several devices together, as cuda:0,cuda:1."
+    )
+    data: Path = options.data()
+    results: Path = options.results()
 
 
 @grouped
@@ -100,10 +108,6 @@ def train(context: typer.Context, run: Run, place: Place, output: options.Logged
     Examples:
       sambench train --dataset phantom --model small-cnn --opt gcsam
       sambench train --opt sam --set rho=0.1 --set stop.patience=5
-
-    Not listed below: --devices cuda:0,cuda:1 trains on several devices together; --data and
-    --results name folders other than data/prepared and results; --stop and --size are short for
-    settings.
     """
     from sambench.cli.checking import check_datasets
     from sambench.cli.launching import Request, launch, show_table

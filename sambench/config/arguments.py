@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from sambench.config.grid import SETTINGS, Pattern
 from sambench.config.run_config import STOP_RULES, RunConfig
 from sambench.errors import ConfigError, did_you_mean, shown
 from sambench.files.yaml_text import read_yaml
@@ -63,8 +64,8 @@ class Sorted:
                 raise ConfigError(f"--set {self.spelled[key]}: give it by {option} instead")
 
 
-def parse_settings(given: Sequence[str] | None) -> dict[str, Any]:
-    """Read KEY=VALUE settings; values are written as in YAML.
+def parse_settings(given: Sequence[str] | None, option: str = "--set") -> dict[str, Any]:
+    """Read the KEY=VALUE settings of an option; values are written as in YAML.
 
     Raises:
         ConfigError: If a text has no key or no equals sign, its value is no YAML, or a key comes
@@ -74,13 +75,13 @@ def parse_settings(given: Sequence[str] | None) -> dict[str, Any]:
     for text in given or ():
         key, equals, value = text.partition("=")
         if not (equals and key):
-            raise ConfigError(f"--set {shown(text)} is not KEY=VALUE, as in rho=0.1")
+            raise ConfigError(f"{option} {shown(text)} is not KEY=VALUE, as in rho=0.1")
         if key in parsed:
-            raise ConfigError(f"--set {key} is given twice; keep one")
+            raise ConfigError(f"{option} {key} is given twice; keep one")
         try:
             parsed[key] = read_yaml(value)
         except yaml.YAMLError:
-            raise ConfigError(f"--set {shown(text)}: {shown(value)} is no YAML value") from None
+            raise ConfigError(f"{option} {shown(text)}: {shown(value)} is no YAML value") from None
     return parsed
 
 
@@ -141,6 +142,35 @@ def _refuse_unknown(key: str, name: str, known: set[str], optimizers: Sequence[s
             f"unknown setting {shown(key)}{did_you_mean(name, known)}; "
             f"of {', '.join(optimizers)}: {', '.join(sorted(known))}; {SEE}"
         )
+
+
+def where_pattern(given: Sequence[str] | None) -> Pattern:
+    """Read KEY=VALUE conditions on runs, as rho=0.1 or model=[resnet50,vgg16]; all must hold.
+
+    Raises:
+        ConfigError: If one is not KEY=VALUE or its key is no setting.
+    """
+    known = {name for info in registry.list() for name in hyperparameters_of(info.name)}
+    wanted: dict[str, Any] = {}
+    of_optimizer: dict[str, Any] = {}
+    for key, value in parse_settings(given, "--where").items():
+        name = key.removeprefix(f"{OPTIMIZER}.")
+        if key in SETTINGS:
+            wanted[key] = value
+        elif name in known:
+            of_optimizer[name] = value
+        else:
+            raise ConfigError(
+                f"--where: no setting {shown(key)}{did_you_mean(key, (*SETTINGS, *known))}; {SEE}"
+            )
+    if not of_optimizer:
+        return Pattern.parse(wanted) if wanted else Pattern()
+    names = wanted.get(OPTIMIZER)
+    each = names if isinstance(names, list) else [names]
+    wanted[OPTIMIZER] = [
+        {**of_optimizer, **({} if name is None else {"name": name})} for name in each
+    ]
+    return Pattern.parse(wanted)
 
 
 def with_settings(

@@ -83,7 +83,10 @@ EXECUTION = ("capture", "compile")
 AFTERWARDS = ("shifts",)
 """Fields that say what is measured on the final weights: they are no part of the id."""
 
-ADDED = ("label_noise", "kernels", "weights", "warmup")
+ADDED = (
+    *("label_noise", "kernels", "weights", "warmup"),
+    *("label_smoothing", "class_weights", "sampler", "decayed"),
+)
 """Fields that came after runs were stored: at their default they are no part of the id, so that
 these keep theirs."""
 
@@ -218,6 +221,34 @@ class RunConfig(Definition, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             unit="epochs",
         ),
     ] = 0
+    label_smoothing: Annotated[
+        Share,
+        about(
+            "Share of each training label that goes to all classes alike; tests are not smoothed.",
+            unit="fraction",
+        ),
+    ] = 0.0
+    class_weights: Annotated[
+        Literal["none", "balanced"],
+        about(
+            '"balanced" weighs the training loss of an image by N / (K n), of N images in K '
+            "classes and n in its own, so that a rare class counts as much as a frequent one."
+        ),
+    ] = "none"
+    sampler: Annotated[
+        Literal["shuffled", "balanced"],
+        about(
+            '"shuffled" takes every training image once an epoch; "balanced" draws as many with '
+            "replacement, each class equally often in the mean."
+        ),
+    ] = "shuffled"
+    decayed: Annotated[
+        Literal["all", "matrices"],
+        about(
+            'What the weight decay acts on: "matrices" leaves out biases, norms and position '
+            "embeddings, as transformers are usually trained."
+        ),
+    ] = "all"
     augmentation: Annotated[
         Literal["none", "flip-shift", "pad-crop-flip", "standard"],
         about(
@@ -347,6 +378,10 @@ class RunConfig(Definition, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     def _check_combinations(self) -> None:
         if self.weights and self.pretrained:
             raise ConfigError("pretrained and weights both say where to start; keep one")
+        if self.decayed == "matrices" and not self.optimizer.get("weight_decay"):
+            raise ConfigError("decayed=matrices needs a weight decay; set weight_decay too")
+        if self.sampler == "balanced" and self.replicas > 1:
+            raise ConfigError("sampler=balanced is for one process; leave out --devices")
         if self.warmup and self.schedule == "onecycle":
             raise ConfigError("schedule=onecycle warms up by itself; leave out warmup")
         if self.warmup and self.warmup >= self.epochs:

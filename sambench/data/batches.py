@@ -142,14 +142,29 @@ def fits(size: int, device: torch.device) -> bool:
     return size <= _RESIDENT_SHARE * free
 
 
-def shuffled(number: int, batch_size: int, seed: int, *, least: int = 2) -> tuple[Tensor, ...]:
+def shuffled(
+    number: int, batch_size: int, seed: int, *, least: int = 2, balance: Tensor | None = None
+) -> tuple[Tensor, ...]:
     """Return the indices 0..number-1 in random order, in batches.
 
     A last batch of fewer than `least` images joins the one before it: batch normalisation cannot
     train on one.
+
+    Args:
+        number: Of images.
+        batch_size: Of all batches but perhaps the last.
+        seed: Of the order.
+        least: Images in the last batch.
+        balance: Labels, shape (number,), on the CPU: as many images are drawn with replacement
+            then, each class with the same probability.
     """
     generator = torch.Generator().manual_seed(seed)
-    batches = list(torch.randperm(number, generator=generator).split(batch_size))
+    if balance is None:
+        order = torch.randperm(number, generator=generator)
+    else:
+        rarity = 1.0 / torch.bincount(balance)[balance].double()
+        order = torch.multinomial(rarity, number, replacement=True, generator=generator)
+    batches = list(order.split(batch_size))
     if len(batches) > 1 and len(batches[-1]) < least:
         batches[-2:] = [torch.cat(batches[-2:])]
     return tuple(batches)

@@ -34,6 +34,7 @@ class Model:
         reference: The paper.
         pixels: Returns mean and SD of each channel, of pixels in [0, 1], that its published
             weights were trained with.
+        address: Returns where those weights can be downloaded; empty where that is not known.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Model:
     multiple: int = 1
     reference: str = ""
     pixels: Callable[[], tuple[Statistics, Statistics]] = lambda: IMAGENET
+    address: Callable[[], str] = str
 
     def check(self, image_size: int) -> None:
         """Refuse images of a size it cannot take.
@@ -89,7 +91,8 @@ def build_model(name: str, *, classes: int, image_size: int, pretrained: bool) -
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ModelError(
             f"the weights {model.weights} of model {name!r} cannot be had here ({reason}); "
-            "download them once on a machine with a network, or leave out --pretrained"
+            f"download {model.address() or 'them'} on a machine with a network and give the file "
+            "by --weights in place of --pretrained"
         ) from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ def build(name: str, classes: int, image_size: int, pretrained: bool) -> nn.Modu
     """
     import torch
 
+    # Without a network it warns of each of twelve attempts; what it fails of in the end is said.
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     settings: dict[str, Any] = {
         "num_classes": classes,
         "in_chans": CHANNELS,
@@ -54,6 +57,16 @@ def pixel_statistics(name: str) -> tuple[Statistics, Statistics]:
     return IMAGENET if found is None else (tuple(found.mean), tuple(found.std))
 
 
+def address(name: str) -> str:
+    """Return where a timm model's published weights lie; empty where timm does not know."""
+    import timm
+
+    found = timm.get_pretrained_cfg(name)
+    if found is None or not found.hf_hub_id:
+        return "" if found is None else str(found.url or "")
+    return f"https://huggingface.co/{found.hf_hub_id}/resolve/main/model.safetensors"
+
+
 def timm_model(name: str) -> Model:
     """Return an entry for a timm model.
 
@@ -76,6 +89,7 @@ def timm_model(name: str) -> Model:
         build=partial(build, name),
         weights=f"timm {name}",
         pixels=partial(pixel_statistics, name),
+        address=partial(address, name),
         reference="Wightman, PyTorch Image Models, doi 10.5281/zenodo.4414861",
     )
 
@@ -88,6 +102,7 @@ models.register(
         build=partial(build, "vit_small_patch16_224"),
         weights="timm vit_small_patch16_224",
         pixels=partial(pixel_statistics, "vit_small_patch16_224"),
+        address=partial(address, "vit_small_patch16_224"),
         image_size=16,
         multiple=16,
         reference="Dosovitskiy et al., 2021, arXiv 2010.11929",

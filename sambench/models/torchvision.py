@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -74,6 +75,13 @@ def _swin(classes: int, image_size: int, pretrained: bool) -> nn.Module:
     return network
 
 
+def _address(weights: str) -> str:
+    """Return where published weights lie, as `torchvision ResNet50_Weights.DEFAULT`."""
+    from torchvision.models import get_weight
+
+    return str(get_weight(weights.removeprefix("torchvision ")).url)
+
+
 for _model in (
     Model(
         name="resnet18",
@@ -125,4 +133,4 @@ for _model in (
         reference="Liu et al., 2021, arXiv 2103.14030",
     ),
 ):
-    models.register(_model)
+    models.register(replace(_model, address=partial(_address, _model.weights)))

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn import functional
 
 from sambench.config.curvature_settings import HessianSettings
 from sambench.config.study_settings import studies_in
@@ -21,6 +20,7 @@ from sambench.run.single_run import Paths
 from sambench.run.studies import Subject
 from sambench.store.record import COMPLETED, RunRecord
 from sambench.store.tree import WEIGHTS, Store
+from sambench.training.losses import CrossEntropy
 from sambench.training.seeding import derive_seed
 
 JOURNAL = "hessian-progress.json"
@@ -146,7 +146,7 @@ def subject_of(
     images = torch.cat(chosen)[: settings.samples]
     return Subject(
         model=model.double() if settings.dtype == "float64" else model,
-        loss=functional.cross_entropy,
+        loss=CrossEntropy.of(config, parts.train.labels, len(parts.prepared.classes)),
         batches=[parts.train.batch(indices) for indices in images.split(config.batch_size)],
         available=len(parts.train),
         folder=weights.parent,

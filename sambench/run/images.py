@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from sambench.config.run_config import RunConfig
@@ -28,6 +29,15 @@ class Parts:
     train: Images
     validation: Images | None
     test: Images
+
+    def images_by_class(self) -> dict[str, list[int]]:
+        """Return how many images of each class are in the training, validation and test part."""
+        parts = (self.split.train, self.split.validation, self.split.test)
+        counts = [np.bincount(self.prepared.labels[part], minlength=256) for part in parts]
+        return {
+            name: [int(count[label]) for count in counts]
+            for label, name in enumerate(self.prepared.classes)
+        }
 
     def describe(self) -> dict[str, Any]:
         """Return the record's data section."""

@@ -32,6 +32,7 @@ from sambench.training.checkpoint import remove_checkpoints
 from sambench.training.evaluate import predict
 from sambench.training.events import Epoch, Event, Started
 from sambench.training.loop import Diverged, Interrupted, Outcome, Training
+from sambench.training.losses import CrossEntropy
 from sambench.training.metrics import classification_metrics
 from sambench.training.replicas import Replicas
 from sambench.training.seeding import derive_seed
@@ -120,7 +121,18 @@ def build_optimizer(
     settings = dict(config.optimizer)
     name, base = str(settings.pop("name")), str(settings.pop("base"))
     apart = parallel if config.perturbation == "per-replica" else None
-    return build(name, model.parameters(), base, model=model, per_replica=apart, **settings)
+    parameters: Any = model.parameters()
+    if config.decayed == "matrices":
+        parameters = decayed_matrices(model, settings["weight_decay"])
+    return build(name, parameters, base, model=model, per_replica=apart, **settings)
+
+
+def decayed_matrices(model: nn.Module, weight_decay: Any) -> list[dict[str, Any]]:
+    """Return two groups of parameters: norms, biases and what the model names, and the others."""
+    from timm.optim import param_groups_weight_decay  # type: ignore[attr-defined]
+
+    named = getattr(model, "no_weight_decay", set)
+    return list(param_groups_weight_decay(model, weight_decay, no_weight_decay_list=named()))
 
 
 def _training(
@@ -151,6 +163,7 @@ def _training(
         build_optimizer(config, model, parallel) if parallel else build_optimizer(config, model),
         parts.train,
         parts.validation,
+        loss=CrossEntropy.of(config, parts.train.labels, len(parts.prepared.classes)),
         folder=folder,
         identity=f"{config.id} on {parts.prepared.fingerprint}",
         replicas=replicas,
@@ -328,15 +341,11 @@ class _Run:
         return self.store.save_history(self.config, [asdict(line) for line in history])
 
     def _started(self) -> Started:
-        split, state = self.parts.split, self.training.state
         return Started(
             config=self.config,
-            train=len(split.train),
-            validation=len(split.validation),
-            test=len(split.test),
-            classes=len(self.parts.prepared.classes),
+            images=self.parts.images_by_class(),
             parameters=sum(p.numel() for p in self.model.parameters()),
             device=str(self.device),
             weights=str(self.loaded) if self.loaded else None,
-            resumed_at=state.epoch + 1 if self.training.resumed else None,
+            resumed_at=self.training.state.epoch + 1 if self.training.resumed else None,
         )

@@ -210,7 +210,7 @@ class Store:
                 names = [record.name for record in records]
                 raise StoreError(
                     f"no run {pattern!r} in {self.runs}{did_you_mean(pattern, names)}; "
-                    f"`ls {self.runs}` shows all"
+                    "`sambench list runs` shows all"
                 )
             chosen.update({record.id: record for record in hits})
         return list(chosen.values())

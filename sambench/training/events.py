@@ -9,13 +9,16 @@ from sambench.config.run_config import RunConfig
 
 @dataclass(frozen=True, kw_only=True)
 class Started:
-    """A run begins; emitted before its first step."""
+    """A run begins; emitted before its first step.
+
+    Attributes:
+        images: Of each class, by its name: how many in training, validation and test part.
+        weights: What of a file of weights it starts from, in words; None where from none.
+        resumed_at: Epoch, counted from 1; None where it begins anew.
+    """
 
     config: RunConfig
-    train: int
-    validation: int
-    test: int
-    classes: int
+    images: dict[str, list[int]]
     parameters: int
     device: str
     weights: str | None

@@ -22,6 +22,7 @@ from sambench.training.events import Epoch, Tick
 from sambench.training.feed import Feed
 from sambench.training.graph import Graph, graphs_of
 from sambench.training.layout import align_moments, layout_of
+from sambench.training.losses import CrossEntropy
 from sambench.training.metrics import classification_metrics
 from sambench.training.precision import numerics
 from sambench.training.replicas import ALONE, Replicas
@@ -31,7 +32,7 @@ from sambench.training.schedules import make_scheduler
 from sambench.training.seeding import derive_seed
 from sambench.training.snapshot import Snapshots
 from sambench.training.state import TrainingState
-from sambench.training.step import Batch, Step
+from sambench.training.step import USUAL, Batch, Step
 from sambench.training.stopping import Standing, after_epoch, within_epoch
 from sambench.training.tallies import Tallies
 
@@ -64,6 +65,7 @@ class Training:
         optimizer: Over the network's parameters.
         train: Training images.
         validation: Images to select on, or None.
+        loss: What is minimised.
         folder: Where checkpoints lie.
         identity: What the run is and what it is trained on; only its own checkpoint is resumed.
         before_save: Asked before a checkpoint is written; may raise to keep it from being written.
@@ -83,6 +85,7 @@ class Training:
         train: Images,
         validation: Images | None,
         *,
+        loss: CrossEntropy = USUAL,
         folder: Path,
         identity: str,
         before_save: Callable[[], None] = lambda: None,
@@ -104,8 +107,7 @@ class Training:
         self._stop_requested = stop_requested
         self._replicas = replicas
         self._network = parallel or model
-        least = 2 * replicas.number
-        self._steps_per_epoch = len(shuffled(len(train), config.batch_size, 0, least=least))
+        self._steps_per_epoch = len(self._batches(0))
         optimizer.total_steps = self._steps_per_epoch * config.epochs
         self._scheduler = make_scheduler(config, optimizer, self._steps_per_epoch)
         self._last_tick = time.monotonic()
@@ -121,7 +123,7 @@ class Training:
         self.resumed = restored is not None
         self._tallies = Tallies(self.state, replicas)
         self._feed = Feed(train, replicas, self._augmentation, layout)
-        self._take = Step(self._network, optimizer, self.state, config.precision, layout)
+        self._take = Step(self._network, optimizer, self.state, config.precision, layout, loss)
         self.engine = Engine(
             self._take,
             Rewindable(model, optimizer, self.state, train.device),
@@ -154,10 +156,7 @@ class Training:
 
     def _epoch(self) -> None:
         config, state = self.config, self.state
-        order = derive_seed(config.seed, "order", state.epoch)
-        batches = shuffled(
-            len(self.train), config.batch_size, order, least=2 * self._replicas.number
-        )
+        batches = self._batches(state.epoch)
         self.model.train()
         with self.clock.training():
             for batch in self._feed(batches, state.step):
@@ -174,6 +173,16 @@ class Training:
                     self._interrupt()
                 if self._replicas.first(self._snapshots.due):
                     self._save()
+
+    def _batches(self, epoch: int) -> tuple[Tensor, ...]:
+        """Return the epoch's batches of indices of the training images."""
+        order = derive_seed(self.config.seed, "order", epoch)
+        by = self.train.labels.cpu() if self.config.sampler == "balanced" else None
+        return shuffled(
+            *(len(self.train), self.config.batch_size, order),
+            least=2 * self._replicas.number,
+            balance=by,
+        )
 
     def _step(self, batch: Batch, *, last: bool) -> None:
         """Take a step; what the last of an epoch does to its gradient is observed."""
@@ -208,7 +217,7 @@ class Training:
         epoch = Epoch(
             epoch=state.epoch + 1,
             train_loss=float(state.loss_sum) / state.seen,
-            train_accuracy=float(state.hits.sum()) / len(self.train),
+            train_accuracy=self._share_of_hits(self._batches(state.epoch)),
             validation_loss=validation and validation[0],
             validation_accuracy=validation and validation[1],
             lr=float(self.optimizer.param_groups[0]["lr"]),
@@ -286,8 +295,14 @@ class Training:
 
         `hits` still has the last epoch's answer for every image that this one has not reached.
         """
-        seen = torch.cat([self._replicas.share(batch) for batch in batches[: self.state.step]])
-        return float(self.state.hits[seen.to(self.state.hits.device)].float().mean())
+        return self._share_of_hits(
+            [self._replicas.share(batch) for batch in batches[: self.state.step]]
+        )
+
+    def _share_of_hits(self, batches: Sequence[Tensor]) -> float:
+        hits = self.state.hits
+        seen = torch.cat(list(batches)).to(hits.device)
+        return float(hits[seen].sum()) / len(seen)
 
     def _refuse_divergence(self) -> None:
         total = float(self.state.loss_sum)

@@ -10,14 +10,17 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from sambench.optim.samples import SampleClosure
 from sambench.optim.sharpness_aware import SharpnessAware
+from sambench.training.losses import CrossEntropy
 from sambench.training.precision import autocast
 from sambench.training.rounding import RoundingWatch
 from sambench.training.state import TrainingState
 from sambench.training.tallies import note_hits
+
+USUAL = CrossEntropy()
+"""Neither smoothed nor weighted."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Step:
         state: Whose tallies the step adds to.
         precision: Arithmetic of the passes.
         layout: Memory format that the network wants its images in.
+        loss: Of the logits.
 
     Attributes:
         compiled: A faster form of the network for batches of `compiled_for` images, if any.
@@ -62,12 +66,14 @@ class Step:
         state: TrainingState,
         precision: str,
         layout: torch.memory_format = torch.contiguous_format,
+        loss: CrossEntropy = USUAL,
     ) -> None:
         self._network = network
         self.optimizer = optimizer
         self._state = state
         self.precision = precision
         self.layout = layout
+        self._loss = loss
         self.compiled: nn.Module | None = None
         self.compiled_for = 0
         self.rounding: RoundingWatch | None = None
@@ -96,5 +102,4 @@ class Step:
         with autocast(self.precision, inputs.device):
             logits: Tensor = network(inputs.contiguous(memory_format=self.layout))
         wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        losses = functional.cross_entropy(wide, targets, reduction="none")
-        return losses, logits.detach()
+        return self._loss.each(wide, targets), logits.detach()

@@ -12,8 +12,8 @@ from sambench.training.state import TrainingState
 def note_hits(hits: Tensor, places: Tensor, right: Tensor) -> None:
     """Write whether each image of a batch was classified right, without waiting for the device.
 
-    The deterministic way of writing by index reads the indices in Python first. No image is twice
-    in a batch, so any order of writing gives the same.
+    The deterministic way of writing by index reads the indices in Python first. An image is twice
+    in a batch only where they are drawn with replacement; either answer counts for it then.
 
     Args:
         hits: Of all training images; changed in place.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -17,11 +19,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 import sambench
 from sambench.cli import main
 from sambench.config.curvature_settings import HessianSettings
 from sambench.data.prepared import open_prepared
+from sambench.models.model import build_model
 from sambench.store.tree import Store
 from tests.cli.conftest import SMALL
 
@@ -773,6 +777,35 @@ def test_a_bad_curvature_option_names_what_is_allowed(tmp_path: Path) -> None:
     assert refused(tmp_path, "hessian", "x", "--tol", "0.1", "--set", "tol=0.2") == (
         "--tol and --set tol are both given; keep one"
     )
+
+
+def test_train_and_compare_from_weights_of_one_s_own(tmp_path: Path, phantom_data: Path) -> None:
+    torch.manual_seed(0)
+    network = build_model("small-cnn", classes=5, image_size=32, pretrained=False)
+    save_file(network.state_dict(), tmp_path / "w.safetensors")
+    (tmp_path / "data").mkdir()
+    shutil.copytree(phantom_data, tmp_path / "data" / "prepared")
+    size, options = ("--size", "32"), ("--dataset", "phantom", "--model", "small-cnn")
+    short = (*options, *size, "--epochs", "1", "--weights", "w.safetensors")
+    trained = call(tmp_path, "train", *short)
+    assert trained.code == 0
+    assert "small-cnn starts from weights: " in trained.err
+    compared = call(tmp_path, "compare", *short, "--opt", "adam,sam", "--plan")
+    assert compared.code == 0
+    assert "1 of 2 runs have something to do" in compared.out  # train did the other
+    sha256 = hashlib.sha256((tmp_path / "w.safetensors").read_bytes()).hexdigest()
+    suite = SUITE.replace("epochs: 1,", f"epochs: 1, weights: {'0' * 64},")
+    (tmp_path / "tiny.yaml").write_text(suite)
+    refused = call(tmp_path, "compare", "tiny.yaml")
+    assert refused.code == 2
+    assert refused.err.endswith("give their file once with --weights FILE\n")
+    other = call(tmp_path, "compare", "tiny.yaml", "--weights", "w.safetensors")
+    assert other.code == 2
+    assert f"has sha256 {sha256}, which suite tiny does not name; it names 0000" in other.err
+    (tmp_path / "tiny.yaml").write_text(suite.replace("0" * 64, sha256))
+    planned = call(tmp_path, "compare", "tiny.yaml", "--weights", "w.safetensors", "--plan")
+    assert planned.code == 0
+    assert "weights" not in planned.err
 
 
 def test_train_and_measure(tmp_path: Path, phantom_data: Path) -> None:

@@ -94,7 +94,7 @@ def test_workers_have_a_bar_each_and_one_together(columns: int) -> None:
     tick = Tick(
         epoch=37, epochs=50, step=1, steps=9, loss=0.5, accuracy=0.5, images_per_second=1234.0
     )
-    sizes = {"train": 5, "validation": 0, "test": 2, "classes": 2, "parameters": 7}
+    sizes = {"images": {"a": [3, 0, 1], "b": [2, 0, 1]}, "parameters": 7, "weights": None}
     with RunDisplay(screen, 3) as display:
         one, two, idle = display.lane(), display.lane(), display.lane()
         one.event(Started(config=first, device="cpu", resumed_at=None, **sizes))

@@ -39,6 +39,10 @@ OTHER_VALUES: dict[str, Any] = {
     "precision": "bf16",
     "seed": 1,
     "label_noise": 0.2,
+    "warmup": 1,
+    "label_smoothing": 0.1,
+    "class_weights": "balanced",
+    "sampler": "balanced",
 }
 
 NAME = "a name of at most 80 letters, digits and ._-"
@@ -74,11 +78,17 @@ def test_the_defaults() -> None:
         "split_seed": 0,
         "validation": 0.0,
         "pretrained": False,
+        "weights": None,
         "batch_size": 16,
         "epochs": 50,
         "stop": {"rule": "epochs", "value": None},
         "selection": "last",
         "schedule": "constant",
+        "warmup": 0,
+        "label_smoothing": 0.0,
+        "class_weights": "none",
+        "sampler": "shuffled",
+        "decayed": "all",
         "augmentation": "none",
         "normalization": "unit",
         "precision": "fp32",
@@ -126,7 +136,15 @@ def test_every_field_changes_the_id(field: str) -> None:
 def test_the_test_of_fields_is_complete() -> None:
     names = set(RunConfig.__struct_fields__)
     replicas = {"replicas", "perturbation", "batch_norm"}
-    assert names == {*OTHER_VALUES, *replicas, "validation", "shifts", *EXECUTION}
+    assert names == {
+        *OTHER_VALUES,
+        *replicas,
+        "validation",
+        "shifts",
+        "decayed",
+        "weights",
+        *EXECUTION,
+    }
 
 
 def test_what_is_measured_afterwards_does_not_change_the_id() -> None:
@@ -241,9 +259,9 @@ def test_a_missing_key(key: str) -> None:
         ("dataset", ["phantom", "bus"], NAME),
         ("model", 18, "a name"),
         ("split", 5, "a name"),
-        ("schedule", "step", "constant, cosine"),
+        ("schedule", "warm", "constant, cosine, step, onecycle"),
         ("augmentation", "crop", "none, flip-shift, pad-crop-flip, standard, papers"),
-        ("normalization", None, "unit, standard, imagenet"),
+        ("normalization", None, "unit, standard, imagenet, pretrained"),
         ("precision", 64, "fp32, tf32, bf16"),
     ],
 )
@@ -433,3 +451,30 @@ def test_how_steps_are_executed_does_not_rename_a_run() -> None:
     assert RunConfig.from_dict({**given, "kernels": "fastest"}).id != usual.id
     with pytest.raises(ConfigError, match="capture='yes' is not allowed; allowed: auto"):
         RunConfig.from_dict({**given, "capture": "yes"})
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"weights": "0" * 64, "pretrained": True}, "pretrained and weights both"),
+        ({"weights": "w.safetensors"}, "64 hexadecimal digits"),
+        ({"warmup": 50}, "warmup=50 is not allowed with epochs=50"),
+        ({"warmup": 1, "schedule": "onecycle"}, "warms up by itself"),
+        ({"decayed": "matrices"}, "needs a weight decay"),
+        ({"sampler": "balanced", "replicas": 2}, "for one process"),
+    ],
+)
+def test_settings_that_do_not_go_together(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        config(**given)
+
+
+def test_other_weights_are_another_run() -> None:
+    ids = {config(weights=given).id for given in (None, "0" * 64, "1" * 64)}
+    assert len(ids | {config(pretrained=True).id}) == 4
+
+
+def test_leaving_vectors_out_of_the_decay_is_another_run() -> None:
+    optimizer = {"name": "sam", "weight_decay": 0.01}
+    one, other = (config(optimizer=optimizer, decayed=decayed) for decayed in ("all", "matrices"))
+    assert one.id != other.id

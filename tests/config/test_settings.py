@@ -29,6 +29,7 @@ def test_a_number_of_things_has_a_unit() -> None:
     assert units == {
         **{"image_size": "pixels", "validation": "fraction", "batch_size": "images"},
         **{"epochs": "epochs", "label_noise": "fraction", "replicas": "processes"},
+        **{"warmup": "epochs", "label_smoothing": "fraction"},
         **{"stop.train-accuracy": "fraction", "stop.patience": "epochs"},
         **{"stop.gradient-evaluations": "passes", "stop.minutes": "minutes"},
     }

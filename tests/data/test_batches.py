@@ -165,6 +165,17 @@ def test_the_seed_decides_the_order() -> None:
     assert one != sorted(one)
 
 
+def test_balanced_draws_take_each_class_equally_often() -> None:
+    """Of 10,000 draws with probability 1/2 each the SD is 50: five of them are 250."""
+    labels = torch.tensor([0] * 9_000 + [1] * 1_000)
+    drawn = torch.cat(shuffled(10_000, 32, 0, balance=labels))
+    assert len(drawn) == 10_000
+    assert abs(int(labels[drawn].sum()) - 5_000) < 250
+    assert len(drawn[labels[drawn] == 1].unique()) > 900  # all of a class alike
+    again = torch.cat(shuffled(10_000, 32, 0, balance=labels))
+    assert torch.equal(drawn, again)
+
+
 def test_shuffling_leaves_the_global_generator_alone() -> None:
     state = torch.random.get_rng_state()
     shuffled(10, 2, 0)

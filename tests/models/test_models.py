@@ -82,8 +82,22 @@ def test_weights_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch, tmp_path: o
 
     monkeypatch.setattr("torch.hub.load_state_dict_from_url", offline)
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", offline)
-    with pytest.raises(ModelError, match=r"cannot be had here \(no network\)"):
+    with pytest.raises(ModelError, match=r"cannot be had here \(no network\)") as refused:
         build_model("resnet18", classes=2, image_size=64, pretrained=True)
+    assert (
+        "download https://download.pytorch.org/models/resnet18-f37072fd.pth on a machine with a "
+        "network and give the file by --weights" in str(refused.value)
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "middle"),
+    [("timm:tf_efficientnet_lite0", 0.5), ("resnet50", 0.485), ("vit-small", 0.5)],
+)
+def test_pixels_are_scaled_as_the_published_weights_expect(name: str, middle: float) -> None:
+    model = find_model(name)
+    assert model.pixels()[0][0] == middle
+    assert model.address().startswith("https://")
 
 
 def test_a_model_without_published_weights() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from sambench.errors import ModelError
 from sambench.models.model import build_model
-from sambench.models.weights import load_backbone
+from sambench.models.weights import find_weights, keep_weights, load_backbone
 
 Save = Callable[[Path, dict[str, Tensor]], Path]
 
@@ -132,3 +133,29 @@ def test_real_imagenet_weights(real_data: Path) -> None:
         pytest.skip("no weights beside the real images")
     loaded = load_backbone(network(0, "timm:tf_efficientnet_lite0", size=64), path)
     assert str(loaded) == "245 of 247 tensors; new: classifier"
+
+
+def test_a_file_is_kept_once_under_its_checksum(tmp_path: Path) -> None:
+    file, data = as_safetensors(tmp_path, network(1).state_dict()), tmp_path / "data"
+    sha256 = keep_weights(file, data)
+    assert sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
+    kept = find_weights(sha256, data)
+    assert kept.read_bytes() == file.read_bytes()
+    before = kept.stat().st_mtime_ns
+    assert keep_weights(file, data) == sha256
+    assert kept.stat().st_mtime_ns == before
+    assert len(list(kept.parent.iterdir())) == 1
+
+
+def test_weights_that_are_not_kept_or_damaged_are_refused_with_the_remedy(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="give their file once with --weights FILE"):
+        find_weights("0" * 64, tmp_path)
+    with pytest.raises(ModelError, match="cannot be read: No such file"):
+        keep_weights(tmp_path / "none.pt", tmp_path)
+    sha256 = keep_weights(as_state(tmp_path, network(1).state_dict()), tmp_path)
+    kept = find_weights(sha256, tmp_path)
+    content = bytearray(kept.read_bytes())
+    content[-1] ^= 1
+    kept.write_bytes(content)
+    with pytest.raises(ModelError, match="are damaged; remove this file and give --weights"):
+        load_backbone(network(2), kept, sha256)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from msgspec import UNSET
 from msgspec.structs import replace
 from safetensors.torch import load_file, save_file
 
@@ -32,9 +33,10 @@ from sambench.files.claim import Claimed
 from sambench.launch.launchers.local import run_all
 from sambench.launch.manifest import Manifest
 from sambench.launch.watcher import Watcher
+from sambench.models.weights import keep_weights
 from sambench.run.curvature import measure_hessian
 from sambench.run.images import load_parts
-from sambench.run.single_run import Paths, build_network, run_one
+from sambench.run.single_run import Paths, build_network, build_optimizer, load_start, run_one
 from sambench.store.status import Survey
 from sambench.store.tree import Store
 from sambench.training.events import Epoch
@@ -73,6 +75,76 @@ def test_a_completed_run_leaves_record_history_predictions_and_weights(paths: Pa
     assert record.cost["gradient_evaluations"] == 2 * record.cost["steps"] == 16
     assert record.sharpness is not None
     assert record.sharpness["epsilon_norm"] == pytest.approx(0.05, rel=1e-4)
+
+
+def test_a_run_starts_from_kept_weights_and_says_what_fitted(paths: Paths, tmp_path: Path) -> None:
+    """Trained from the weights of another: its features are theirs, its head is its own."""
+    run_one(config_of(), paths, device=CPU)
+    file = Store(paths.results).folder(config_of()) / "model.safetensors"
+    data = tmp_path / "data"
+    shutil.copytree(paths.data, data)
+    here = Paths(data=data, results=paths.results)
+    config = config_of(weights=keep_weights(file, data), seed=1)
+    model = build_network(config, 2, CPU)
+    head = [value.clone() for value in model.parameters()][-2:]
+    load_start(config, model, data)
+    theirs = load_file(file)
+    *features, weight, bias = dict(model.named_parameters())
+    assert all(torch.equal(model.state_dict()[name], theirs[name]) for name in features)
+    assert all(torch.equal(a, b) for a, b in zip([*model.parameters()][-2:], head, strict=True))
+    record = run_one(config, here, device=CPU)
+    assert record.start is not UNSET
+    assert record.start["new"] == [weight, bias]
+    assert Store(paths.results).load(config) == record
+    with pytest.raises(ModelError, match="are not kept in"):
+        run_one(replace(config, seed=2), paths, device=CPU)
+    assert not Store(paths.results).folder(replace(config, seed=2)).joinpath("run.json").exists()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"label_smoothing": 0.2},
+        {"class_weights": "balanced"},
+        {"sampler": "balanced"},
+        {"schedule": "step", "warmup": 1},
+        {"schedule": "onecycle"},
+        {"normalization": "pretrained"},
+        {"optimizer": {"name": "sam", "weight_decay": 0.1}, "decayed": "matrices"},
+    ],
+    ids=str,
+)
+def test_each_way_to_train_comes_to_other_weights(
+    paths: Paths, settings: dict[str, Any], usual_weights: dict[str, torch.Tensor]
+) -> None:
+    config = config_of(**settings)
+    record = run_one(config, paths, device=CPU)
+    assert record.status == "completed"
+    weights = load_file(Store(paths.results).folder(config) / "model.safetensors")
+    assert any(not torch.equal(weights[name], usual_weights[name]) for name in weights)
+
+
+@pytest.fixture(scope="module")
+def usual_weights(
+    phantom_data: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, torch.Tensor]:
+    paths = Paths(data=phantom_data, results=tmp_path_factory.mktemp("usual"))
+    run_one(config_of(), paths, device=CPU)
+    return load_file(Store(paths.results).folder(config_of()) / "model.safetensors")
+
+
+def test_decay_of_matrices_leaves_vectors_alone() -> None:
+    """The rule of timm: whatever has one dimension or is a bias is not decayed."""
+    optimizer = {"name": "sam", "base": "sgd", "weight_decay": 0.5}
+    config = config_of(optimizer=optimizer, decayed="matrices", model="resnet18")
+    model = build_network(config, 2, CPU)
+    names = {id(value): name for name, value in model.named_parameters()}
+    decayed = {}
+    for group in build_optimizer(config, model).param_groups:
+        decayed |= {names[id(value)]: group["weight_decay"] for value in group["params"]}
+    assert set(decayed.values()) == {0.0, 0.5}
+    for name, value in model.named_parameters():
+        assert decayed[name] == (0.5 if value.dim() > 1 else 0.0), name
 
 
 def test_the_metrics_can_be_computed_again_from_the_stored_predictions(paths: Paths) -> None:

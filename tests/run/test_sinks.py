@@ -32,7 +32,9 @@ def a_config(**settings: object) -> RunConfig:
 def started(config: RunConfig) -> Started:
     return Started(
         config=config,
-        **{"train": 32, "validation": 0, "test": 8, "classes": 2, "parameters": 10},
+        images={"a": [16, 0, 4], "b": [16, 0, 4]},
+        parameters=10,
+        weights=None,
         device="cpu",
         resumed_at=None,
     )

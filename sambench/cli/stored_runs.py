@@ -1,0 +1,123 @@
+"""`sambench list runs`: what is stored, found by name and by settings."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from sambench.cli.catalogue import Part
+
+if TYPE_CHECKING:
+    from sambench.config.run_config import RunConfig
+    from sambench.store.record import RunRecord
+    from sambench.store.tree import Store
+
+NAMED = ("dataset", "model", "optimizer", "seed")
+"""Settings that a run's name holds."""
+
+
+def stored_runs(store: Store, patterns: Sequence[str], where: Sequence[str]) -> Part:
+    """Return the stored runs of some names, ids or suites that have the settings asked for.
+
+    The rows say the settings that differ among runs of one optimizer.
+
+    Raises:
+        StoreError: If a pattern matches no run.
+        ConfigError: If a setting is unknown.
+    """
+    from sambench.config.arguments import where_pattern
+    from sambench.files.owner import file_system_time
+    from sambench.store.status import Survey
+    from sambench.store.tree import RECORD
+
+    wanted = where_pattern(where)
+    there, _ = store.records()
+    found = store.find(patterns, there) if patterns else there
+    found = [record for record in found if wanted.matches(record.config)]
+    if not found:
+        return Part(headings=("name",), rows=(), entries=())
+    now = file_system_time(store.runs)
+    varying = _varying([record.config for record in found])
+    states = Survey(store=store).of(record.config for record in found)
+    entries: list[dict[str, Any]] = []
+    for record, standing in zip(found, states, strict=True):
+        changed = (store.runs / record.name / RECORD).stat().st_mtime
+        entries.append(
+            {
+                "name": record.name,
+                "id": record.id,
+                "suite": record.suite,
+                "state": standing.state,
+                "note": standing.note,
+                "accuracy": _accuracy(record),
+                "age_seconds": max(0.0, now - changed),
+                "settings": flat(record.config),
+            }
+        )
+    rows = [
+        (
+            entry["name"],
+            entry["state"],
+            "–" if entry["accuracy"] is None else f"{100 * entry['accuracy']:.1f}",
+            _age(entry["age_seconds"]),
+            ", ".join(f"{k}={_text(v)}" for k, v in entry["settings"].items() if k in varying),
+        )
+        for entry in entries
+    ]
+    headings = ("name", "state", "test accuracy (%)", "age", "settings that differ")
+    return Part(headings=headings, rows=rows, entries=entries)
+
+
+def as_csv(part: Part) -> str:
+    """Return the runs as CSV, a row a run and a column for each setting that any of them has."""
+    settings = list(dict.fromkeys(key for entry in part.entries for key in entry["settings"]))
+    columns = [key for key in part.entries[0] if key != "settings"] if part.entries else []
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*columns, *settings])
+    for entry in part.entries:
+        values = [entry["settings"].get(key) for key in settings]
+        writer.writerow([*(entry[column] for column in columns), *values])
+    return text.getvalue()
+
+
+def flat(config: RunConfig) -> dict[str, Any]:
+    """Return a run's settings as `--set` names them, hyperparameters and stop rule among them."""
+    settings = config.to_dict()
+    optimizer, stop = settings.pop("optimizer"), settings.pop("stop")
+    settings["stop"] = stop["rule"] if stop["value"] is None else f"{stop['rule']}={stop['value']}"
+    own = {f"optimizer.{k}" if k in settings else k: v for k, v in optimizer.items()}
+    return {**settings, "optimizer": own.pop("name"), **own}
+
+
+def _varying(configs: Sequence[RunConfig]) -> set[str]:
+    """Return the settings that are not in a name and differ among runs of one optimizer."""
+    by_optimizer: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for config in configs:
+        by_optimizer[str(config.optimizer["name"])].append(flat(config))
+    found: set[str] = set()
+    for settings in by_optimizer.values():
+        keys = {key for each in settings for key in each} - set(NAMED)
+        found |= {key for key in keys if len({str(each.get(key)) for each in settings}) > 1}
+    return found
+
+
+def _accuracy(record: RunRecord) -> float | None:
+    return None if record.final is None else record.final["test"]["accuracy"]
+
+
+def _text(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _age(seconds: float) -> str:
+    """Return how long ago something was, in its largest unit."""
+    age = timedelta(seconds=seconds)
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if (number := age // timedelta(seconds=length)) >= 1:
+            return f"{number} {unit}"
+    return f"{int(seconds)} s"

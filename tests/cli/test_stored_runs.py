@@ -1,0 +1,96 @@
+"""`sambench list runs`: found by name and by settings, for people and for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sambench.config.arguments import where_pattern
+from sambench.errors import ConfigError
+from sambench.store.tree import Store
+from tests.cli.test_commands import call
+
+if TYPE_CHECKING:
+    from tests.conftest import RecordMaker
+
+
+@pytest.fixture
+def folder(tmp_path: Path, make_record: RecordMaker) -> Path:
+    """Four completed runs and one that failed."""
+    store = Store(tmp_path / "results")
+    for optimizer in ("adam", {"name": "sam", "rho": 0.05}, {"name": "sam", "rho": 0.1}):
+        store.save(make_record(optimizer=optimizer))
+    store.save(make_record(optimizer={"name": "sam", "rho": 0.1}, seed=1))
+    store.save(make_record(optimizer="gsam", status="failed", error="Trace\nout of memory"))
+    return tmp_path
+
+
+def names(output: str) -> list[str]:
+    return re.findall(r"^(\S+-s\d-[0-9a-f]{10})", output, re.M)
+
+
+def test_all_runs_with_state_accuracy_age_and_what_differs(folder: Path) -> None:
+    shown = call(folder, "list", "runs")
+    assert shown.code == 0
+    assert len(names(shown.out)) == 5
+    lines = {tuple(line.split()) for line in shown.out.splitlines()}
+    [failed] = [line for line in lines if "failed" in line]
+    assert "-gsam-" in failed[0]
+    [first] = [line for line in lines if line and line[-1] == "rho=0.05"]
+    assert "-sam-" in first[0]
+    assert re.search(r"done +\d\d\.\d +\d+ s", shown.out)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "number"),
+    [
+        (("*-sam-*",), 3),
+        (("--where", "optimizer=sam", "--where", "rho=0.1"), 2),
+        (("--where", "rho=0.1", "--where", "seed=1"), 1),
+        (("--where", "optimizer=[adam,gsam]"), 2),
+        (("*-sam-*", "--where", "optimizer.rho=0.05"), 1),
+        (("--where", "epochs=12345"), 0),
+    ],
+    ids=str,
+)
+def test_names_and_settings_pick_runs(
+    folder: Path, arguments: tuple[str, ...], number: int
+) -> None:
+    shown = call(folder, "list", "runs", *arguments, "--quiet")
+    assert shown.code == 0
+    assert len(names(shown.out)) == number
+
+
+def test_as_json_and_csv(folder: Path) -> None:
+    entries = json.loads(call(folder, "list", "runs", "--json").out)["runs"]
+    rows = list(csv.DictReader(io.StringIO(call(folder, "list", "runs", "--csv").out)))
+    assert [row["name"] for row in rows] == [entry["name"] for entry in entries]
+    [failed] = [entry for entry in entries if entry["state"] == "failed"]
+    assert "out of memory" in failed["note"]
+    assert {row["rho"] for row in rows if row["optimizer"] == "sam"} == {"0.05", "0.1"}
+    assert all(row["dataset"] and row["lr"] for row in rows)
+
+
+def test_mistakes_are_told_in_one_line(folder: Path) -> None:
+    for arguments, said in (
+        (("list", "runs", "--where", "rh=1"), "no setting 'rh': did you mean 'rho'"),
+        (("list", "models", "--csv"), "are for `sambench list runs`"),
+        (("list", "runs", "nothing*"), "`sambench list runs` shows all"),
+        (("report", "--where", "seed=77"), "no run has seed: 77"),
+        (("hessian", "*", "--where", "seed=77"), "no run has seed: 77"),
+    ):
+        refused = call(folder, *arguments)
+        assert refused.code == 2
+        assert said in refused.err
+        assert refused.err.count("\n") == 1
+
+
+def test_a_condition_needs_a_value() -> None:
+    with pytest.raises(ConfigError, match=r"--where 'rho' is not KEY=VALUE"):
+        where_pattern(["rho"])
