@@ -14,8 +14,9 @@ PRINTED: Mapping[str, Mapping[str, str]] = {
     "optimizers": {
         "adam": "Adam", "adamw": "AdamW", "sgd": "SGD", "sam": "SAM", "asam": "ASAM",
         "gsam": "GSAM", "wsam": "WSAM", "crsam": "CR-SAM", "gcsam": "GCSAM", "fsam": "F-SAM",
-        "vasso": "VaSSO", "stablesam": "StableSAM", "looksam": "LookSAM", "esam": "ESAM",
-        "aesam": "AE-SAM", "interval-sam": "Interval-SAM", "msam": "M-SAM", "sam-on": "SAM-ON",
+        "vasso": "VaSSO", "stablesam": "StableSAM", "usam": "USAM", "looksam": "LookSAM",
+        "esam": "ESAM", "aesam": "AE-SAM", "interval-sam": "Interval-SAM", "msam": "M-SAM",
+        "sam-on": "SAM-ON",
     },
     "models": {
         "resnet18": "ResNet-18", "resnet50": "ResNet-50", "vgg16": "VGG-16",

@@ -13,7 +13,9 @@ from sambench.cli.answers import run_answer
 from sambench.cli.grouping import given_options, group, grouped, option, spelled
 
 if TYPE_CHECKING:
+    from sambench.cli.screen import Screen
     from sambench.config.run_config import RunConfig
+    from sambench.store.record import RunRecord
 
 
 @group(options.RUN)
@@ -135,6 +137,30 @@ def train(context: typer.Context, run: Run, place: Place, output: options.Logged
             log=sinks,
         )
         code = launch(screen, [config], request)
+    store = Store(place.results)
     show_table(screen, place.results, [config], baseline=run.optimizer)
-    output.answer(run_answer(Store(place.results), config))
+    if code == 0 and (record := store.completed(config)) is not None:
+        _say_more(screen, record)
+    output.answer(run_answer(store, config))
     raise typer.Exit(code)
+
+
+def _say_more(screen: Screen, record: RunRecord) -> None:
+    """Say what a clinician asks for beside the accuracy, and what one does next."""
+    test = (record.final or {})["test"]
+    screen.say(
+        ", ".join(
+            f"{name} {test[key]:.3f}"
+            for name, key in (
+                ("test AUROC", "auroc"),
+                ("sensitivity", "sensitivity"),
+                ("specificity", "specificity"),
+            )
+            if test[key] is not None
+        )
+    )
+    screen.say(
+        f"next: `sambench hessian {record.name}` measures how sharp its minimum is; `sambench "
+        f"compare --dataset {record.config.dataset} --model {record.config.model} --opt adam,sam` "
+        "compares optimizers"
+    )

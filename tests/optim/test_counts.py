@@ -73,6 +73,8 @@ COSTS = {
     # SAM's, on some tensors zeroed before
     "esam": Most(SAM + 1, SAM + 3, 7, 5, {}),
     "sam-on": Most(SAM + 1, SAM + 3, 7, 5, {}),
+    # w + s g 5N (3N), without a norm
+    "usam": Most(SAM, SAM + 2, 6, 4, {}),
     # SAM's; |g_a| N, scaled 2N
     "stablesam": Most(SAM + 7, SAM + 11, 9, 7, {}),
     # SAM's; d = g - m 3N, m + d 3N

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from sambench.errors import ConfigError
 from sambench.optim import build
+from sambench.optim.method import optimizers
 from sambench.optim.problems import Quadratic, batch, closure_of, flat, gradient_at, network
 
 RHO = 0.3
@@ -274,6 +275,24 @@ def test_sam_on_normalisation_layers_only() -> None:
         return gradient(w + RHO * g / g.norm())
 
     agree(directions("sam-on", 3, rho=RHO), expected(rule, 3))
+
+
+def test_asam_on_scales_the_ball_of_the_normalisation_layers() -> None:
+    norm = mask(lambda module, name: isinstance(module, nn.LayerNorm))
+
+    def rule(w: Tensor, gradient: Gradient) -> Tensor:
+        g, scale = gradient(w) * norm, w.abs() + 0.01
+        return gradient(w + RHO * scale**2 * g / (scale * g).norm())
+
+    agree(directions("sam-on", 3, rho=RHO, adaptive=True), expected(rule, 3))
+    assert optimizers.get("sam-on").resolve("adam", {"lr": 0.1, "adaptive": True})["rho"] == 10.0
+
+
+def test_usam() -> None:
+    def rule(w: Tensor, gradient: Gradient) -> Tensor:
+        return gradient(w + RHO * gradient(w))
+
+    agree(directions("usam", 3, rho=RHO), expected(rule, 3))
 
 
 def test_sam_on_finds_layers_by_type_not_by_name() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sambench.errors import ConfigError
 from sambench.optim.hyperparameter import EPSILON, Hyperparameter
 from sambench.optim.method import Method, Oracle, Vector, optimizer
@@ -20,14 +22,25 @@ class SAMON(Method):
               d = g(w + e)
 
     with :math:`g_n` their part of g. The layers are told by their type, not by their name.
+    With `adaptive`, ASAM-ON, the ball scales with the weights, :math:`T = |w| + \eta`:
+
+    .. math:: e = \rho \, \frac{T^2 g_n}{\|T g_n\|}
     """
 
     rho = Hyperparameter(
         0.5,
         minimum=0.0,
-        help="radius of the ball, L2 norm over their weights",
+        help="radius of the ball, L2 norm over their weights; 10 by default if adaptive",
         grid=(0.1, 0.5, 1.0, 5.0, 10.0),
     )
+
+    adaptive = Hyperparameter(False, shared=True, later=True, help="scale the ball as ASAM does")
+    eta = Hyperparameter(0.01, minimum=0.0, shared=True, later=True, help="added to |w| then")
+
+    @classmethod
+    def defaults(cls, given: Mapping[str, object], base: str) -> Mapping[str, float | str | bool]:
+        """Return the authors' radius of ASAM-ON (CIFAR-100) where the ball scales."""
+        return {"rho": 10.0} if given.get("adaptive") else {}
 
     def direction(self, gradient: Oracle) -> Vector:
         """Return g(w + e).
@@ -40,4 +53,8 @@ class SAMON(Method):
         if all(elsewhere):
             raise ConfigError("sam-on: the model has no normalisation layer; use sam")
         g.zero_where_(elsewhere)
+        if self.adaptive:
+            scale = gradient.weights.abs().shift_(self.eta)
+            norm = g.mul_(scale).norm()
+            return gradient(at=g, times=scale, by=self.rho / (norm + EPSILON))
         return gradient(at=g, by=self.rho / (g.norm() + EPSILON))

@@ -1,0 +1,33 @@
+"""USAM."""
+
+from __future__ import annotations
+
+from sambench.optim.hyperparameter import Hyperparameter
+from sambench.optim.method import Method, Oracle, Vector, optimizer
+
+
+@optimizer(
+    "usam",
+    gradient_evaluations=2,
+    extra_memory=1,
+    reference="Dai et al., 2023, The Crucial Role of Normalization in SAM, arXiv 2305.15287",
+)
+class USAM(Method):
+    r"""SAM without its normalisation: the perturbation shrinks with the gradient.
+
+    .. math:: e = \rho \, g, \qquad d = g(w + e)
+
+    So it depends on the scale of the loss: where a step has n closures with 1/n of the loss each,
+    `rho` must be n times as large.
+    """
+
+    rho = Hyperparameter(
+        0.05,
+        minimum=0.0,
+        help="factor of the gradient; not a radius, and its authors name no default",
+        grid=(0.01, 0.05, 0.1, 0.5),
+    )
+
+    def direction(self, gradient: Oracle) -> Vector:
+        """Return g(w + rho g)."""
+        return gradient(at=gradient(), by=self.rho)
