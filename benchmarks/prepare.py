@@ -28,7 +28,8 @@ import openpyxl
 import PIL
 from PIL import Image
 
-from sambench.data.preparation import default_workers, prepare
+from sambench.data.partial import default_workers
+from sambench.data.preparation import prepare
 from sambench.data.source import Request, sources
 
 SIZE = 256

@@ -29,7 +29,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "files": ("errors",),
     "curvature": ("errors",),
     "optim": ("errors", "registry"),
-    "models": ("errors", "registry"),
+    "models": ("errors", "registry", "files"),
     "data": ("errors", "registry", "files", "models"),
     "config": ("errors", "files", "optim", "data"),
     "store": ("errors", "files", "config"),

@@ -20,7 +20,9 @@ These pages are made from the package by `make docs`; a test holds them to it. T
 - [Suites](suites.md): the YAML of a study, and the suites that come with the package.
 - [Records](record.md): every field of `run.json`, also as a [JSON Schema](record.schema.json).
 
-Written by hand: [How to read a report](reading-a-report.md), [Clusters](clusters.md), and
+Written by hand: [How to read a report](reading-a-report.md), [Clusters](clusters.md),
+[using what was trained](using-a-run.md),
+[coming from another library](coming-from-another-library.md), and
 [the design of the package](design.md).
 """
 

@@ -7,10 +7,10 @@ comparison, families  one statement; all by one metric, corrected together
 study, decision       everything that a report says; which optimizer to choose, at what loss
 contrast              two optimizers or two sets of runs, setting by setting
 published, claims     the papers' numbers and claims, and what our runs say of them
-predictions, curves   single test images; curves over runs
-correlation, ranks, targets
-                      flatness with accuracy; many data sets; cost to a target
+predictions, curves   single test images; ROC, calibration and reliability of them
+histories             learning epoch by epoch, cost to a target
+ranks                 flatness with accuracy; many data sets
 frame                 a row for each run, a row for each comparison
-soundness, troubles, time_estimates
-                      records that cannot be believed; what went wrong; how long the rest takes
+troubles              what went wrong, and the way out
+time_estimates        how long the rest takes
 """

@@ -10,45 +10,44 @@ from importlib import resources
 from typing import Any
 
 from sambench.analysis.comparison import BETTER, EQUIVALENT, WORSE, Comparison
-from sambench.analysis.correlation import RankCorrelation, rank_correlation
 from sambench.analysis.families import compare
-from sambench.analysis.groups import Group, Line, repeat
+from sambench.analysis.groups import Group, Line
 from sambench.analysis.metrics import Metric, find_metric
-from sambench.analysis.published import FAMILIES, family, printed_rows
+from sambench.analysis.published import FAMILIES, family, lines_of, printed_rows
+from sambench.analysis.ranks import RankCorrelation, rank_correlation
+from sambench.analysis.units import with_accuracy
 from sambench.files.yaml_text import read_yaml
 
 HELD, REFUTED, NOT_REPRODUCED = "held", "refuted", "not reproduced"
 UNDECIDED, NOT_TESTED = "undecided", "not tested here"
 NOT_BETTER = "not better"
+OF_LINES = ("base", "lr")
+"""What a claim asks of an optimizer; all else it asks of the setting."""
+
+
+Cell = tuple[str, str]
+"""Architecture and optimizer."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Expectation:
-    """One inequality of a claim.
+    """One inequality of a claim."""
 
-    Attributes:
-        candidate: Architecture and optimizer that the claim is about.
-        baseline: What it is compared with.
-        metric: By what.
-        expected: "better", "worse" or "not better".
-        factor: Least ratio of the baseline to the candidate that "better" asks for.
-        correlation: The claim is that runs of the architecture with a better metric are more
-            accurate, by ranks.
-    """
-
-    candidate: tuple[str, str]
-    baseline: tuple[str, str]
+    candidate: Cell  # what the claim is about
+    baseline: Cell  # what it is compared with
     metric: Metric
-    expected: str
-    factor: float = 1.0
-    correlation: bool = False
+    expected: str  # "better", "worse" or "not better"
+    factor: float = 1.0  # least ratio of the baseline to the candidate that "better" asks for
+    correlation: bool = False  # runs with a better metric are more accurate, by ranks
 
     @property
     def printed(self) -> float | None:
         """The papers' own difference, or ratio; None where it was not printed or has no sense."""
         rows = {(row.model, row.optimizer): row for row in printed_rows()}
-        sides = [rows.get(cell) for cell in (self.candidate, self.baseline)]
-        one, other = (None if row is None else row.of(self.metric.name) for row in sides)
+        one, other = (
+            rows[cell].of(self.metric.name) if cell in rows else None
+            for cell in (self.candidate, self.baseline)
+        )
         if one is None or other is None or self.correlation:
             return None
         if self.metric.ratio:
@@ -70,23 +69,14 @@ class Claim:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What our runs say of one inequality.
-
-    Attributes:
-        expectation: The inequality.
-        standing: One of this module's.
-        comparison: Our runs, corrected over the claim; None where there are none.
-        alone: p of the inequality by itself, which is what "held" asks for.
-        correlation: Likewise of a claim about ranks.
-        why: Why nothing is said, where that is so.
-    """
+    """What our runs say of one inequality."""
 
     expectation: Expectation
-    standing: str
-    comparison: Comparison | None = None
-    alone: float | None = None
-    correlation: RankCorrelation | None = None
-    why: str = ""
+    standing: str  # one of this module's
+    comparison: Comparison | None = None  # corrected over the claim; None where there is none
+    alone: float | None = None  # p of the inequality by itself, which is what "held" asks for
+    correlation: RankCorrelation | None = None  # of a claim about ranks
+    why: str = ""  # nothing is said, where that is so
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,13 +89,11 @@ class Finding:
     @property
     def standing(self) -> str:
         """The worst of its inequalities'; held only if all are, not tested if none is."""
-        standings = [found.standing for found in self.evidence]
+        standings = {found.standing for found in self.evidence}
         for one in (REFUTED, NOT_REPRODUCED):
             if one in standings:
                 return one
-        if set(standings) == {NOT_TESTED}:
-            return NOT_TESTED
-        return HELD if set(standings) == {HELD} else UNDECIDED
+        return standings.pop() if standings in ({NOT_TESTED}, {HELD}) else UNDECIDED
 
 
 @cache
@@ -156,52 +144,29 @@ def _fits(group: Group, claim: Claim) -> bool:
     setting = group.setting
     values = {name: getattr(setting, name, None) for name in claim.where}
     values |= {"stop": setting.stop.rule} if "stop" in values else {}
-    of_lines = ("base", "lr")
     return family(setting.model) is not None and all(
-        values[name] in allowed for name, allowed in claim.where.items() if name not in of_lines
+        values[name] in allowed for name, allowed in claim.where.items() if name not in OF_LINES
     )
 
 
-def _lines(
-    cell: tuple[str, str], groups: Sequence[Group], claim: Claim
-) -> list[tuple[Group, Line]]:
+def _lines(cell: Cell, groups: Sequence[Group], claim: Claim) -> list[tuple[Group, Line]]:
+    asked = [name for name in OF_LINES if name in claim.where]
     return [
         (group, line)
-        for group in groups
-        if family(group.setting.model) == cell[0]
-        for line in group.lines
-        if line.optimizer["name"] == cell[1]
-        and line.completed
-        and all(
-            line.optimizer.get(name) in claim.where[name]
-            for name in ("base", "lr")
-            if name in claim.where
-        )
+        for group, line in lines_of(groups, *cell)
+        if all(line.optimizer.get(name) in claim.where[name] for name in asked)
     ]
 
 
 def _examine(claim: Claim, groups: Sequence[Group]) -> Finding:
-    made: dict[int, Group] = {}
-    evidence: dict[int, Evidence] = {}
-    for place, expectation in enumerate(claim.expectations):
-        if expectation.correlation:
-            evidence[place] = _ranked(expectation, groups)
-            continue
-        sides = [
-            _lines(cell, groups, claim) for cell in (expectation.baseline, expectation.candidate)
-        ]
-        if not all(sides):
-            evidence[place] = Evidence(expectation=expectation, standing=NOT_TESTED)
-        elif max(map(len, sides)) > 1:
-            why = "several settings or hyperparameters fit, and none is chosen"
-            evidence[place] = Evidence(expectation=expectation, standing=UNDECIDED, why=why)
-        else:
-            made[place] = _pair(sides[0][0], sides[1][0])
-    for metric in dict.fromkeys(claim.expectations[place].metric for place in made):
-        places = [p for p in made if claim.expectations[p].metric == metric]
-        together = compare([made[place] for place in places], metric).by_group
+    found = [_pairs(expectation, groups, claim) for expectation in claim.expectations]
+    pairs = {place: one for place, one in enumerate(found) if isinstance(one, Group)}
+    evidence = {place: one for place, one in enumerate(found) if isinstance(one, Evidence)}
+    for metric in dict.fromkeys(claim.expectations[place].metric for place in pairs):
+        places = [place for place in pairs if claim.expectations[place].metric == metric]
+        together, _ = compare([pairs[place] for place in places], metric)
         for place, (corrected,) in zip(places, together, strict=True):
-            ((alone,),) = compare([made[place]], metric).by_group
+            ((alone,),), _ = compare([pairs[place]], metric)
             expectation = claim.expectations[place]
             evidence[place] = Evidence(
                 expectation=expectation,
@@ -209,7 +174,22 @@ def _examine(claim: Claim, groups: Sequence[Group]) -> Finding:
                 comparison=corrected,
                 alone=alone.p,
             )
-    return Finding(claim=claim, evidence=tuple(evidence[p] for p in sorted(evidence)))
+    return Finding(claim=claim, evidence=tuple(evidence[place] for place in range(len(found))))
+
+
+def _pairs(expectation: Expectation, groups: Sequence[Group], claim: Claim) -> Group | Evidence:
+    """Return the two lines of an inequality, or what is said of it without a comparison."""
+    if expectation.correlation:
+        return _ranked(expectation, groups)
+    first, second = (
+        _lines(cell, groups, claim) for cell in (expectation.baseline, expectation.candidate)
+    )
+    if not first or not second:
+        return Evidence(expectation=expectation, standing=NOT_TESTED)
+    if len(first) > 1 or len(second) > 1:
+        why = "several settings or hyperparameters fit, and none is chosen"
+        return Evidence(expectation=expectation, standing=UNDECIDED, why=why)
+    return _pair(first[0], second[0])
 
 
 def _pair(baseline: tuple[Group, Line], candidate: tuple[Group, Line]) -> Group:
@@ -224,49 +204,29 @@ def _pair(baseline: tuple[Group, Line], candidate: tuple[Group, Line]) -> Group:
 
 
 def _standing(expectation: Expectation, alone: Comparison, corrected: Comparison) -> str:
+    expected, factor = expectation.expected, expectation.factor
+    opposite = {BETTER: (WORSE, EQUIVALENT), WORSE: (BETTER, EQUIVALENT), NOT_BETTER: (BETTER,)}
+    wanted = (WORSE, EQUIVALENT) if expected == NOT_BETTER else (expected,)
+    low, high, printed = corrected.low, corrected.high, expectation.printed
     if not alone.enough:
         return UNDECIDED
-    if _refuted(expectation, corrected):
+    if corrected.verdict in opposite[expected] or (factor > 1 and (low or 0.0) > 1 / factor):
         return REFUTED
-    if _held(expectation, alone):
+    far = factor == 1 or (alone.high is not None and alone.high < 1 / factor)
+    if alone.verdict in wanted and far:
         return HELD
-    printed, low, high = expectation.printed, corrected.low, corrected.high
     if printed is None or low is None or high is None or low <= printed <= high:
         return UNDECIDED
     return NOT_REPRODUCED
 
 
-def _refuted(expectation: Expectation, found: Comparison) -> bool:
-    """Whether the opposite, equivalence, or too small a factor is shown."""
-    opposite = {BETTER: (WORSE, EQUIVALENT), WORSE: (BETTER, EQUIVALENT), NOT_BETTER: (BETTER,)}
-    too_small = expectation.factor > 1 and (found.low or 0.0) > 1 / expectation.factor
-    return found.verdict in opposite[expectation.expected] or too_small
-
-
-def _held(expectation: Expectation, found: Comparison) -> bool:
-    if expectation.expected == NOT_BETTER:
-        return found.verdict in (WORSE, EQUIVALENT)
-    far = expectation.factor == 1 or (
-        found.high is not None and found.high < 1 / expectation.factor
-    )
-    return found.verdict == expectation.expected and far
-
-
 def _ranked(expectation: Expectation, groups: Sequence[Group]) -> Evidence:
     """Judge whether flatter runs of an architecture are the more accurate ones."""
-    accuracy, metric = find_metric("accuracy"), expectation.metric
     fitting = [g for g in groups if family(g.setting.model) == expectation.candidate[0]]
-    rows = [
-        (value, score, repeat(record), group.title)
-        for group in fitting
-        for record in group.completed
-        if (value := metric.comparable(record)) is not None
-        and (score := accuracy.of(record)) is not None
-    ]
+    rows = with_accuracy(fitting, expectation.metric)
     if len(rows) < 3:
         return Evidence(expectation=expectation, standing=NOT_TESTED)
-    sharp, accurate, repeats, settings = zip(*rows, strict=True)
-    found = rank_correlation(sharp, accurate, repeats, settings)
+    found = rank_correlation(*zip(*rows, strict=True))
     standing = UNDECIDED
     if found.interval is not None and not math.isnan(found.interval[0]):
         low, high = found.interval

@@ -14,54 +14,34 @@ BETTER, WORSE, EQUIVALENT, UNDECIDED = "better", "worse", "equivalent", "undecid
 class Comparison:
     """What the runs say of a candidate against a baseline by one metric.
 
-    Attributes:
-        setting: Title of the group; of a pooled statement, how many settings it is over.
-        metric: What is compared.
-        baseline: Label of the one side.
-        candidate: Label of the other.
-        design: Which test.
-        family: Number of comparisons that p and interval are corrected over.
-        names: Of the units that both sides have.
-        differences: Candidate minus baseline of each unit, or ratio; on the printed scale.
-        wins: Pairs of runs of which the candidate is the better one, ties counting half.
-        pairs: Number of pairs of runs.
-        estimate: Mean difference, or geometric mean of the ratios; None without a unit.
-        low: Of the simultaneous 95 % interval; None for one unit.
-        high: Likewise.
-        p: Corrected, two-sided, lost units at what they count as (an untrained classifier's
-            accuracy); None where nothing was tested, as where that is unknown.
-        p_equivalent: Corrected, of a difference beyond the metric's margin; None likewise.
-        effect: Cohen's dz: mean over SD of the units' differences (logarithms for ratios).
-        sd: SD of the units' differences, of logarithms for ratios; None for one unit.
-        lost: Units that a side lost: baseline, candidate.
-        turned: With the lost units counted the difference has the other sign.
-        fixed: Both sides are the same in every unit, as a count of steps: nothing to test.
-        settings: Number of settings pooled; 1 for a comparison within one.
-        images: 95 % interval over other seeds and other test images; None where not asked for.
+    p and the interval are simultaneous, corrected over a family. Effects are on the printed scale:
+    candidate minus baseline, or for a ratio their quotient.
     """
 
-    setting: str
+    setting: str  # title of the group; of a pooled statement, how many settings it is over
     metric: Metric
     baseline: str
     candidate: str
     design: Design
-    family: int = 1
-    names: tuple[str, ...] = ()
-    differences: tuple[float, ...] = field(default=(), repr=False)
-    wins: float = 0.0
+    family: int = 1  # number of comparisons that p and interval are corrected over
+    names: tuple[str, ...] = ()  # of the units that both sides have
+    differences: tuple[float, ...] = field(default=(), repr=False)  # of these units
+    wins: float = 0.0  # pairs of runs of which the candidate is the better one, ties half
     pairs: int = 0
-    estimate: float | None = None
-    low: float | None = None
+    estimate: float | None = None  # mean, geometric of ratios; None without a unit
+    low: float | None = None  # of the 95 % interval; None for one unit, as `high` and `sd`
     high: float | None = None
     p: float | None = None
-    p_equivalent: float | None = None
-    effect: float | None = None
-    sd: float | None = None
-    lost: tuple[int, int] = (0, 0)
-    turned: bool = False
-    fixed: bool = False
-    settings: int = 1
-    images: tuple[float, float] | None = None
+    """Two-sided, lost units at what they count as (an untrained classifier's accuracy); None where
+    nothing was tested, as where that is unknown."""
+    p_equivalent: float | None = None  # of a difference beyond the metric's margin; likewise
+    effect: float | None = None  # Cohen's dz: mean over SD of the units, of logarithms for ratios
+    sd: float | None = None  # of the units' differences, of logarithms for ratios
+    lost: tuple[int, int] = (0, 0)  # units that a side lost: baseline, candidate
+    turned: bool = False  # with the lost units counted the difference has the other sign
+    fixed: bool = False  # the same in every unit, as a count of steps: nothing to test
+    settings: int = 1  # number of settings pooled
+    images: tuple[float, float] | None = None  # 95 % over other seeds and other test images
 
     @property
     def n(self) -> int:
@@ -81,12 +61,9 @@ class Comparison:
     @property
     def gains(self) -> bool:
         """Whether the estimate lies on the better side."""
-        higher = (self.estimate or 0.0) > self.neutral
-        return (
-            self.estimate is not None
-            and self.estimate != self.neutral
-            and (higher == self.metric.higher_is_better)
-        )
+        if self.estimate is None or self.estimate == self.neutral:
+            return False
+        return (self.estimate > self.neutral) == self.metric.higher_is_better
 
     @property
     def verdict(self) -> str:
@@ -105,18 +82,3 @@ class Comparison:
     def shown(self) -> bool:
         """Whether a difference is shown."""
         return self.verdict in (BETTER, WORSE)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Family:
-    """All comparisons by one metric in a report: each setting's, and those over settings.
-
-    Attributes:
-        metric: What is compared.
-        by_group: For each group, one comparison for each further line.
-        pooled: One for each optimizer that several settings have.
-    """
-
-    metric: Metric
-    by_group: tuple[tuple[Comparison, ...], ...]
-    pooled: tuple[Comparison, ...] = ()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from sambench.analysis.frame import flatten
 from sambench.analysis.groups import REPEATS, Group, Line, build_groups, repeat
 from sambench.analysis.metrics import Metric
 from sambench.analysis.study import Study, study_of
@@ -21,12 +22,8 @@ def contrast_optimizers(
 ) -> tuple[Study, tuple[str, ...]]:
     """Compare two optimizers under every setting in which both were run, on the same images.
 
-    Args:
-        records: Any runs.
-        baseline: Name of an optimizer, or its label where several of that name differ, as in
-            "sam (rho=0.05)"; a name stands for all its labels.
-        candidate: Likewise.
-        metrics: What to compare them by.
+    Each is given by its name, which stands for all its labels, or by its label where several of
+    that name differ, as in "sam (rho=0.05)".
 
     Returns:
         What is compared, and a line for each setting that only one of them has.
@@ -40,13 +37,10 @@ def contrast_optimizers(
             unmatched += [f"{group.title}: only {name}" for name in here]
             continue
         made += [
-            Group(
-                setting=group.setting, lines=(one, other), title=group.title, baseline=True,
-            )
-            for one in sides[0]
-            for other in sides[1]
-            if one is not other
-        ]  # fmt: skip
+            replace(group, lines=pair, baseline=True, part=1)
+            for pair in itertools.product(*sides)
+            if pair[0] is not pair[1]
+        ]
     return study_of(made, baseline, metrics), tuple(unmatched)
 
 
@@ -67,12 +61,6 @@ def contrast_runs(
     Runs belong together if data set, model and optimizer are the same. What is constant on each
     side but differs between them (20 epochs here, 50 there; data prepared anew) is what is
     compared, and is named; every other setting must agree.
-
-    Args:
-        baseline: The one set.
-        candidate: The other.
-        metrics: What to compare them by.
-        names: Of the two sets.
 
     Returns:
         What is compared, and a line for each setting that only one set has.
@@ -120,7 +108,7 @@ def _by_kind(records: Iterable[RunRecord]) -> dict[tuple[str, str, str], Side]:
     for record in records:
         config = record.config
         kind = (config.dataset, config.model, str(config.optimizer["name"]))
-        settings = {**flatten(config.to_dict()), IMAGES: (record.data or {}).get("fingerprint")}
+        settings = {**_flatten(config.to_dict()), IMAGES: (record.data or {}).get("fingerprint")}
         found.setdefault(kind, []).append((record, settings))
     return found
 
@@ -148,3 +136,14 @@ def _alike(side: Side, apart_from: Iterable[str]) -> dict[str, list[RunRecord]]:
 
 def _told(name: str, here: Any, there: Any) -> str:
     return "other images" if name == IMAGES else f"{name} {here} against {there}"
+
+
+def _flatten(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the leaves of nested mappings under their paths, joined by points."""
+    leaves: dict[str, Any] = {}
+    for key, value in section.items():
+        if isinstance(value, Mapping):
+            leaves.update(_flatten(value, f"{prefix}{key}."))
+        else:
+            leaves[prefix + key] = tuple(value) if isinstance(value, list) else value
+    return leaves

@@ -1,4 +1,4 @@
-"""Curves over runs: ROC and reliability of their predictions, and learning epoch by epoch."""
+"""What predictions tell besides accuracy: operating points, calibration, ROC and reliability."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
+from scipy.special import expit, logit
 
-from sambench.analysis.predictions import Predictions, roc_points
-from sambench.analysis.targets import Epochs
+from sambench.analysis.inference import Floats
+from sambench.analysis.predictions import Predictions
+from sambench.store.record import RunRecord
 
 POINTS = 201
 """False positive rates at which curves are averaged."""
@@ -17,41 +20,85 @@ POINTS = 201
 BINS = 15
 """Of confidence, everywhere (Guo et al. 2017)."""
 
-EPOCH, PASSES, SECONDS = "epoch", "gradient_evaluations", "train_seconds"
-AXES = (EPOCH, PASSES, SECONDS)
-"""What a run may have spent at the end of an epoch."""
+OPERATING_POINT = 0.9
+"""Sensitivity, or specificity, at which the other one is asked for."""
 
-Floats = NDArray[np.float64]
+
+def with_predictions(record: RunRecord, predictions: Predictions) -> RunRecord:
+    """Return a record whose test section has what its predictions tell of two classes besides.
+
+    `sensitivity_at_90` (specificity), `specificity_at_90` (sensitivity), and `calibration_slope`;
+    None where they are not defined.
+    """
+    final = record.final or {}
+    if predictions.probabilities.shape[1] != 2 or "test" not in final:
+        return record
+    scores, positive = predictions.probabilities[:, 1], predictions.labels == 1
+    points = roc_points(scores, positive)
+    found: dict[str, float | None] = {"calibration_slope": calibration_slope(scores, positive)}
+    if points is not None:
+        false, true = points
+        found["sensitivity_at_90"] = float(true[false <= 1 - OPERATING_POINT + 1e-12].max())
+        found["specificity_at_90"] = float(1 - false[true >= OPERATING_POINT - 1e-12].min())
+    return replace(record, final={**final, "test": {**final["test"], **found}})
+
+
+def roc_points(scores: Floats, positive: NDArray[np.bool_]) -> tuple[Floats, Floats] | None:
+    """Return false and true positive rates at every threshold, from (0, 0) to (1, 1).
+
+    Images of one score are passed at once, so the area below the straight lines between the points
+    counts ties half. None where there is no positive or no negative. Both are of shape (N,).
+    """
+    positives, negatives = int(positive.sum()), int((~positive).sum())
+    if not positives or not negatives:
+        return None
+    order = np.argsort(-scores, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
+    hits = np.cumsum(positive[order])[ends]
+    true = np.concatenate([[0.0], hits / positives])
+    false = np.concatenate([[0.0], (ends + 1 - hits) / negatives])
+    return false, true
+
+
+def calibration_slope(scores: Floats, positive: NDArray[np.bool_]) -> float | None:
+    """Return the slope of a logistic regression of the class on the logit of its probability.
+
+    1 is well calibrated; below 1 probabilities are too extreme (Cox 1958). By Newton's method;
+    None where it does not converge, as where the scores separate the classes. The scores are the
+    probabilities of the class; both are of shape (N,).
+    """
+    x = logit(np.clip(scores, 1e-7, 1 - 1e-7))
+    design = np.column_stack([np.ones_like(x), x])
+    weights = np.array([0.0, 1.0])
+    for _ in range(50):
+        p = expit(design @ weights)
+        hessian = design.T @ (design * (p * (1 - p))[:, None])
+        try:
+            step = np.linalg.solve(hessian, design.T @ (positive - p))
+        except np.linalg.LinAlgError:
+            return None
+        weights = weights + np.clip(step, -5, 5)
+        if np.abs(step).max() < 1e-9:
+            return float(weights[1]) if np.linalg.cond(hessian) < 1e10 else None
+    return None
 
 
 @dataclass(frozen=True, kw_only=True)
 class MeanRoc:
-    """The mean curve of some runs.
+    """The mean curve of some runs."""
 
-    Attributes:
-        false_positive_rates: Shape (201,).
-        mean: True positive rates at these, shape (201,).
-        sd: Their standard deviation over runs; zero for one run.
-        areas: The runs' own, not that of the mean curve.
-    """
-
-    false_positive_rates: Floats
-    mean: Floats
-    sd: Floats
-    areas: tuple[float, ...]
+    false_positive_rates: Floats  # (201,)
+    mean: Floats  # true positive rates at these, (201,)
+    sd: Floats  # over runs; zero for one run
+    areas: tuple[float, ...]  # the runs' own, not that of the mean curve
 
 
 def mean_roc(runs: Sequence[Predictions]) -> MeanRoc | None:
     """Average curves vertically, at fixed false positive rates (Fawcett 2006, section 9.1).
 
     Of two classes the second is the positive one. Of more, a run's curve is the mean over the
-    curves of each class against the rest, its area the mean of their areas (macro average).
-
-    Args:
-        runs: Predictions of each.
-
-    Returns:
-        None where no run has positives and negatives.
+    curves of each class against the rest, its area the mean of their areas (macro average). None
+    where no run has positives and negatives.
     """
     grid: Floats = np.linspace(0.0, 1.0, POINTS)
     curves: list[Floats] = []
@@ -68,11 +115,9 @@ def mean_roc(runs: Sequence[Predictions]) -> MeanRoc | None:
             areas.append(float(np.mean([_area(*points) for points in known])))
     if not areas:
         return None
-    curves_of_all = np.stack(curves)
-    sd = curves_of_all.std(axis=0, ddof=1) if len(curves) > 1 else np.zeros(POINTS)
-    return MeanRoc(
-        false_positive_rates=grid, mean=curves_of_all.mean(axis=0), sd=sd, areas=tuple(areas)
-    )
+    every = np.stack(curves)
+    sd = every.std(axis=0, ddof=1) if len(curves) > 1 else np.zeros(POINTS)
+    return MeanRoc(false_positive_rates=grid, mean=every.mean(axis=0), sd=sd, areas=tuple(areas))
 
 
 def _area(false: Floats, true: Floats) -> float:
@@ -81,17 +126,11 @@ def _area(false: Floats, true: Floats) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Reliability:
-    """Bins of confidence that hold an image at least, ascending.
+    """The B bins of confidence that hold an image at least, ascending."""
 
-    Attributes:
-        confidence: Mean over the images of each, shape (B,).
-        accuracy: Share of them that is right, shape (B,).
-        images: How many, over all runs, shape (B,).
-    """
-
-    confidence: NDArray[np.float64]
-    accuracy: NDArray[np.float64]
-    images: NDArray[np.int64]
+    confidence: Floats  # mean over the images of each, (B,)
+    accuracy: Floats  # share of them that is right, (B,)
+    images: NDArray[np.int64]  # how many, over all runs, (B,)
 
 
 def reliability(runs: Sequence[Predictions], bins: int = BINS) -> Reliability:
@@ -99,10 +138,6 @@ def reliability(runs: Sequence[Predictions], bins: int = BINS) -> Reliability:
 
     Bin b holds confidences in ((b - 1) / bins, b / bins]. Pooling weighs each run's share of a bin
     by its images there.
-
-    Args:
-        runs: Predictions of each.
-        bins: Number of bins between 0 and 1.
 
     Raises:
         ValueError: If there is no run.
@@ -125,62 +160,3 @@ def confusion_matrix(run: Predictions) -> NDArray[np.int64]:
     classes = run.probabilities.shape[1]
     pairs = run.labels * classes + run.probabilities.argmax(axis=1)
     return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
-
-
-@dataclass(frozen=True, kw_only=True)
-class LearningCurve:
-    """Runs of one optimizer, as far as all of them went.
-
-    Attributes:
-        spent: For each of `AXES`, the mean over runs at the end of each epoch, shape (E,).
-        mean: Of the quantity, shape (E,); the geometric mean where it was asked for.
-        low: Mean minus one standard deviation; the mean over the geometric one.
-        high: Mean plus one standard deviation; likewise.
-        runs: Number of runs.
-    """
-
-    spent: dict[str, Floats]
-    mean: Floats
-    low: Floats
-    high: Floats
-    runs: int
-
-
-def learning_curve(
-    histories: Sequence[Epochs], quantity: str, *, geometric: bool = False
-) -> LearningCurve | None:
-    """Average runs epoch by epoch.
-
-    Runs may end at different epochs; the curve ends with the first of them, lest the mean jump
-    where one leaves it.
-
-    Args:
-        histories: The epochs of each run.
-        quantity: Which of an epoch's numbers.
-        geometric: Average logarithms, as a logarithmic axis asks for.
-
-    Returns:
-        None where a run lacks the quantity, or has no epoch.
-
-    Raises:
-        ValueError: If an epoch lacks what it had spent.
-    """
-    length = min((len(epochs) for epochs in histories), default=0)
-    if not length or any(e.get(quantity) is None for h in histories for e in h[:length]):
-        return None
-    try:
-        spent = {axis: _table(histories, axis, length).mean(axis=0) for axis in AXES}
-        values = _table(histories, quantity, length)
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"an epoch has no number {error}") from error
-    if geometric:
-        values = np.log(np.maximum(values, np.finfo(np.float64).tiny))
-    mean = values.mean(axis=0)
-    sd = values.std(axis=0, ddof=1) if len(histories) > 1 else np.zeros(length)
-    sides = (mean, mean - sd, mean + sd)
-    mean, low, high = (np.exp(side) for side in sides) if geometric else sides
-    return LearningCurve(spent=spent, mean=mean, low=low, high=high, runs=len(histories))
-
-
-def _table(histories: Sequence[Epochs], key: str, length: int) -> Floats:
-    return np.array([[float(e[key]) for e in h[:length]] for h in histories], dtype=np.float64)

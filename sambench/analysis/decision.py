@@ -9,25 +9,15 @@ from statistics import median
 
 import numpy as np
 
-from sambench.analysis.comparison import Comparison
-from sambench.analysis.correlation import RankCorrelation, rank_correlation
-from sambench.analysis.groups import Group, repeat
-from sambench.analysis.inference import (
-    ALPHA,
-    FOLDS,
-    SEEDS,
-    SETTINGS,
-    Design,
-    Floats,
-    largest_gap,
-    moments,
-    student_cdf,
-    student_quantile,
-    units_to_settle,
-)
+from sambench.analysis import inference
+from sambench.analysis.comparison import UNDECIDED, Comparison
+from sambench.analysis.groups import Group
+from sambench.analysis.inference import ALPHA, FOLDS, SEEDS, SETTINGS, Design, Floats, Keys
 from sambench.analysis.metrics import Metric, find_metric
-from sambench.analysis.study import FLATNESS, PRIMARY, Study, mean_of, total_seconds
-from sambench.analysis.units import tabulate
+from sambench.analysis.ranks import RankCorrelation, rank_correlation
+from sambench.analysis.study import FLATNESS, PRIMARY, Study
+from sambench.analysis.units import tabulate, with_accuracy
+from sambench.store.record import RunRecord
 
 SAME_COST = 1.1
 """Costs within this factor are called the same."""
@@ -39,50 +29,40 @@ LEAST_FOR_BEST = 5
 """Units from which on a one-sided flip test can exclude an optimizer: 1 / 2^5 < 0.05."""
 
 
+Costs = tuple[float | None, float | None]
+"""Gradient evaluations and training time; None where a run lacks it."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Decision:
     """The set that may be the best, and the choice among it.
 
-    Attributes:
-        best: Labels of all that are not shown worse than another; each is compared with the best
-            of the others (Hsu 1984), and nothing is excluded unless a difference to the baseline
-            is shown at all.
-        labels: All that were compared.
-        tied: Labels whose mean is exactly the highest, where they are several.
-        choice: The cheapest of `best`, several where their costs are the same; the baseline first.
-        loss: Most that the first of the choice loses against the best, in points, at 95 %; None
-            where that is not known.
-        cost: For each label, gradient evaluations and training time over those of the choice.
+    Each optimizer is compared with the best of the others (Hsu 1984), and nothing is excluded
+    unless a difference to the baseline is shown at all.
     """
 
-    best: tuple[str, ...]
-    labels: tuple[str, ...]
-    tied: tuple[str, ...]
-    choice: tuple[str, ...]
-    loss: float | None
-    cost: Mapping[str, tuple[float | None, float | None]]
+    best: tuple[str, ...]  # labels of all that are not shown worse than another
+    labels: tuple[str, ...]  # all that were compared
+    tied: tuple[str, ...]  # labels whose mean is exactly the highest, where they are several
+    choice: tuple[str, ...]  # the cheapest of `best`, or several at one cost; the baseline first
+    loss: float | None  # most that the first choice loses against the best, in points, at 95 %
+    cost: Mapping[str, Costs]  # for each label, its costs over those of the choice
 
 
 def decide(study: Study) -> Decision | None:
     """Return what may be chosen; None where fewer than two optimizers have runs to compare."""
-    metric = find_metric(PRIMARY)
-    labels, units, design, factor = _unit_means(study, metric)
+    labels, units, design, factor = _unit_means(study, find_metric(PRIMARY))
     if len(labels) < 2 or not units.size:
         return None
-    shown = any(one.shown for panel in study.panels for one in panel.by(PRIMARY)) or any(
-        one.shown for one in study.pooled.get(PRIMARY, ())
-    )
-    best = tuple(
-        label
-        for place, label in enumerate(labels)
-        if not shown or not _beaten(units, place, design, factor)
-    )
-    means = moments(units).mean
-    top = float(np.nanmax(means))
-    tied = tuple(label for label, mean in zip(labels, means, strict=True) if abs(mean - top) < 1e-9)
+    best = labels
+    if any(one.shown for one in study.every() if one.metric.name == PRIMARY):
+        beaten = [_beaten(units, place, design, factor) for place in range(len(labels))]
+        best = tuple(label for label, worse in zip(labels, beaten, strict=True) if not worse)
+    means = dict(zip(labels, inference.moments(units).mean, strict=True))
+    top = float(np.nanmax([*means.values()]))
+    tied = tuple(label for label, mean in means.items() if abs(mean - top) < 1e-9)
     costs = {label: _costs(study, label) for label in labels}
-    first = {group.lines[0].label for group in study.groups if group.baseline}
-    choice = _cheapest(best or labels, costs, dict(zip(labels, means, strict=True)), first)
+    choice = _cheapest(study, best or labels, costs, means)
     return Decision(
         best=best,
         labels=labels,
@@ -97,35 +77,27 @@ def _unit_means(
     study: Study, metric: Metric
 ) -> tuple[tuple[str, ...], Floats, Design, float | None]:
     """Return labels and their unit means, over the settings of one design that have them all."""
-    seeds = [group for group in study.groups if not group.folds]
-    groups = seeds or list(study.groups)
+    groups = [group for group in study.groups if not group.folds] or list(study.groups)
     groups = [group for group in groups if group.completed]
-    if not groups:
-        return (), np.empty((0, 0)), SEEDS, None
     done = [{line.label for line in group.lines if line.completed} for group in groups]
-    shared = set.intersection(*done)
-    labels = tuple(line.label for line in groups[0].lines if line.label in shared)
+    labels = tuple(
+        line.label
+        for line in (groups[0].lines if groups else ())
+        if all(line.label in there for there in done)
+    )
     if not labels:
         return (), np.empty((0, 0)), SEEDS, None
     tables = [_centred(group, metric, labels) for group in groups]
-    keys = tuple(dict.fromkeys(key for own, _, _ in tables for key in own))
-    whole = np.full((len(groups), len(keys), len(labels)), np.nan)
-    for number, (own, values, _) in enumerate(tables):
-        whole[number, [keys.index(key) for key in own]] = values
-    factors = [factor for _, _, factor in tables if factor is not None]
-    factor = sum(factors) / len(factors) if factors else None
-    there = np.isfinite(whole)
-    filled = np.where(there, whole, 0.0)
-    with np.errstate(invalid="ignore"):
-        if factor is None and len(keys) < LEAST_FOR_BEST <= len(groups):
-            return labels, filled.sum(axis=1) / there.sum(axis=1), SETTINGS, None
-        means: Floats = filled.sum(axis=0) / there.sum(axis=0)
-    return labels, means, SEEDS if factor is None else FOLDS, factor
+    table, keys = inference.side_by_side(*zip(*tables, strict=True))
+    factors = [found for group in groups if (found := group.test_over_train) is not None]
+    if factors:
+        return labels, inference.mean_over(table, 1), FOLDS, sum(factors) / len(factors)
+    if len(keys) < LEAST_FOR_BEST <= len(groups):
+        return labels, inference.mean_over(table, 0), SETTINGS, None
+    return labels, inference.mean_over(table, 1), SEEDS, None
 
 
-def _centred(
-    group: Group, metric: Metric, labels: Sequence[str]
-) -> tuple[tuple[object, ...], Floats, float | None]:
+def _centred(group: Group, metric: Metric, labels: Sequence[str]) -> tuple[Keys, Floats]:
     """Return units and their values, each unit less its mean over the optimizers that are there.
 
     Only gaps between optimizers matter; without the unit's own level, settings can be averaged.
@@ -133,48 +105,51 @@ def _centred(
     table = tabulate(group, metric)
     places = [[line.label for line in group.lines].index(label) for label in labels]
     values = table.by_unit(table.values if table.imputed is None else table.imputed)[:, places]
-    there = np.isfinite(values)
-    complete = np.flatnonzero(there.sum(axis=1) == len(places))
-    if len(complete):
-        whole = np.full_like(values, np.nan)
-        whole[complete] = values[complete]
-        values, there = whole, np.isfinite(whole)
-    with np.errstate(invalid="ignore"):
-        level = np.where(there, values, 0.0).sum(axis=1) / there.sum(axis=1)
-    return table.keys, values - level[:, None], table.test_over_train
+    complete = np.asarray(np.isfinite(values).all(axis=1))
+    if complete.any():
+        values = np.where(complete[:, None], values, np.nan)
+    return table.keys, values - inference.mean_over(values, 1)[:, None]
+
+
+def _gaps(units: Floats, place: int, factor: float | None) -> tuple[Floats, inference.Moments]:
+    """Return the others less one optimizer, unit by unit."""
+    gaps = np.delete(units, place, axis=1) - units[:, [place]]
+    return gaps, inference.moments(gaps, factor)
 
 
 def _beaten(units: Floats, place: int, design: Design, factor: float | None) -> bool:
     """Whether an optimizer is shown worse than the best of the others."""
-    gaps = np.delete(units, place, axis=1) - units[:, [place]]
-    found = moments(gaps, factor)
+    gaps, found = _gaps(units, place, factor)
     if design is FOLDS:
         enough = np.flatnonzero(found.units >= FOLDS.least_units)
         with np.errstate(invalid="ignore", divide="ignore"):
-            p: Floats = student_cdf(np.maximum(found.units - 1, 1), -found.mean / found.error)
+            p: Floats = inference.student_cdf(
+                np.maximum(found.units - 1, 1), -found.mean / found.error
+            )
         return bool((p[enough] * gaps.shape[1] < ALPHA).any())
     many = np.flatnonzero(found.units >= LEAST_FOR_BEST)
-    return bool(len(many)) and largest_gap(gaps[:, many]) < ALPHA
+    return bool(len(many)) and inference.largest_gap(gaps[:, many]) < ALPHA
 
 
 def _loss(units: Floats, place: int, factor: float | None) -> float | None:
     """Return the upper 95 % bound of the gap to the best of the others, at least 0 (Bonferroni)."""
-    gaps = np.delete(units, place, axis=1) - units[:, [place]]
-    found = moments(gaps, factor)
-    known = found.units > 1
-    if not known.all():
+    gaps, found = _gaps(units, place, factor)
+    if not (found.units > 1).all():
         return None
-    quantile = student_quantile(found.units - 1, 1 - ALPHA / gaps.shape[1])
+    quantile = inference.student_quantile(found.units - 1, 1 - ALPHA / gaps.shape[1])
     return max(0.0, float((found.mean + quantile * found.error).max()))
 
 
-Costs = tuple[float | None, float | None]
-
-
 def _costs(study: Study, label: str) -> Costs:
-    """Return mean gradient evaluations and seconds of an optimizer over all settings."""
+    """Return geometric means over all completed runs of an optimizer."""
     lines = [line for group in study.groups for line in group.lines if line.label == label]
-    return mean_of(lines, "gradient_evaluations"), mean_of(lines, "train_seconds")
+
+    def mean(metric: Metric) -> float | None:
+        found = (metric.comparable(record) for line in lines for record in line.completed)
+        logs = [math.log(value) for value in found if value is not None]
+        return math.exp(math.fsum(logs) / len(logs)) if logs else None
+
+    return mean(find_metric("gradient_evaluations")), mean(find_metric("train_seconds"))
 
 
 def _over(costs: Costs, others: Costs) -> Costs:
@@ -186,37 +161,31 @@ def _over(costs: Costs, others: Costs) -> Costs:
 
 
 def _cheapest(
-    best: Sequence[str], costs: Mapping[str, Costs], means: Mapping[str, float], first: set[str]
+    study: Study, best: Sequence[str], costs: Mapping[str, Costs], means: Mapping[str, float]
 ) -> tuple[str, ...]:
     """Return the cheapest: by the worse of gradient evaluations and time over the least of each."""
-    least = [min((c for label in best if (c := costs[label][i]) is not None), default=1.0)
-             for i in (0, 1)]  # fmt: skip
+    least = [
+        min((cost for label in best if (cost := costs[label][place]) is not None), default=1.0)
+        for place in (0, 1)
+    ]
     worse = {
-        label: max(
-            1.0 if c is None else c / low for c, low in zip(costs[label], least, strict=True)
-        )
+        label: max((c / low for c, low in zip(costs[label], least, strict=True) if c), default=1.0)
         for label in best
     }
     limit = SAME_COST * min(worse.values())
     same = [label for label in best if worse[label] <= limit]
+    first = {group.lines[0].label for group in study.groups if group.baseline}
     return tuple(sorted(same, key=lambda label: (label not in first, -means[label])))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settling:
-    """What would show, or rule out, a difference of the margin.
+    """What would show, or rule out, a difference of the margin of the primary metric."""
 
-    Attributes:
-        units: How many would.
-        present: How many there are.
-        margin: Of the primary metric.
-        seconds: What the missing ones take at the pace of these runs; None where that is unknown.
-    """
-
-    units: int
-    present: int
+    units: int  # how many would
+    present: int  # how many there are
     margin: float
-    seconds: float | None
+    seconds: float | None  # of the missing ones at the pace of these runs; None if unknown
 
 
 def settle(study: Study) -> Settling | None:
@@ -224,8 +193,11 @@ def settle(study: Study) -> Settling | None:
 
     More seeds of the same folds add no test images, so nothing is said of folds.
     """
-    opened = [one for one in study.main(PRIMARY) if not one.shown and one.design is not FOLDS]
-    opened = [one for one in opened if one.verdict != "equivalent" and one.design is not SETTINGS]
+    opened = [
+        one
+        for one in study.main(PRIMARY)
+        if one.verdict == UNDECIDED and one.design not in (FOLDS, SETTINGS)
+    ]
     if not opened:
         return None
     first, present = opened[0], max(one.n for one in opened)
@@ -233,28 +205,35 @@ def settle(study: Study) -> Settling | None:
     spreads = [one.sd for one in opened if one.sd is not None]
     units = SEEDS.least_units
     if spreads:
-        units = units_to_settle(median(spreads), margin, max(first.family, 1), units)
+        units = inference.units_to_settle(median(spreads), margin, max(first.family, 1), units)
     runs: dict[object, list[float]] = {}
     for group in study.groups:
         for record in group.completed:
             runs.setdefault(record.config.seed, []).append(total_seconds(record))
     per_seed = max((math.fsum(found) for found in runs.values()), default=0.0)
-    missing = max(0, units - present)
     return Settling(
         units=units,
         present=present,
         margin=margin,
-        seconds=missing * per_seed if per_seed else None,
+        seconds=max(0, units - present) * per_seed if per_seed else None,
+    )
+
+
+def total_seconds(record: RunRecord) -> float:
+    """Return what a run took in all: training, evaluation, all else, and its curvature."""
+    cost, hessian = record.cost or {}, record.hessian or {}
+    names = ("train_seconds", "evaluation_seconds", "overhead_seconds")
+    return math.fsum(
+        float(value)
+        for value in (*(cost.get(name) for name in names), hessian.get("seconds"))
+        if isinstance(value, int | float)
     )
 
 
 def flatness_of(study: Study) -> tuple[Comparison, ...]:
     """Return the comparisons by the measure of flatness; none where it was not measured."""
-    for name in FLATNESS:
-        found = study.main(name)
-        if any(one.n for one in found):
-            return found
-    return ()
+    every = (study.main(name) for name in FLATNESS)
+    return next((found for found in every if any(one.n for one in found)), ())
 
 
 def flat_and_accurate(study: Study) -> RankCorrelation | None:
@@ -263,20 +242,10 @@ def flat_and_accurate(study: Study) -> RankCorrelation | None:
     Runs that collapsed, or whose curvature is of no minimum or did not converge, are left out;
     None where fewer than three are left, or very many.
     """
-    accuracy = find_metric(PRIMARY)
     for name in FLATNESS:
-        metric = find_metric(name)
-        rows = [
-            (value, score, repeat(record), group.title)
-            for group in study.groups
-            for record in group.completed
-            if (value := metric.comparable(record)) is not None
-            and metric.trusted(record)
-            and (score := accuracy.of(record)) is not None
-        ]
+        rows = with_accuracy(study.groups, find_metric(name), trusted=True)
         if len(rows) > MOST_RANKED:
             return None
         if len(rows) >= 3:
-            sharp, accurate, repeats, settings = zip(*rows, strict=True)
-            return rank_correlation(sharp, accurate, repeats, settings)
+            return rank_correlation(*zip(*rows, strict=True))
     return None

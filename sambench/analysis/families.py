@@ -3,45 +3,41 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
-from sambench.analysis.comparison import Comparison, Family
+from sambench.analysis import inference
+from sambench.analysis.comparison import Comparison
 from sambench.analysis.groups import Group
-from sambench.analysis.inference import (
-    ALPHA,
-    FOLDS,
-    SEEDS,
-    SETTINGS,
-    Design,
-    Floats,
-    Moments,
-    equivalence_p,
-    half_widths,
-    holm,
-    max_t,
-    moments,
-    student_p,
-)
+from sambench.analysis.inference import ALPHA, FOLDS, SEEDS, SETTINGS, Floats, Keys
 from sambench.analysis.metrics import Metric
-from sambench.analysis.units import Table, tabulate, unit_names
+from sambench.analysis.units import Table, tabulate
 
 
-@dataclass
+@dataclass(eq=False)
 class _Column:
-    """One hypothesis before it is tested."""
+    """One hypothesis: what is said of it so far, and its units' differences."""
 
     made: Comparison
-    keys: tuple[object, ...]
+    keys: Keys
     values: Floats  # (units,), logarithms for a ratio
     imputed: Floats | None  # None where lost units count as nothing known
-    ratio: float | None
+    ratio: float | None  # n_test / n_train of folds
+
+    @property
+    def testable(self) -> bool:
+        """Whether there are units enough, lost ones counted, and it is no fixed number."""
+        if self.imputed is None or self.made.fixed:
+            return False
+        return int(np.isfinite(self.values).sum()) >= self.made.design.least_units
 
 
-def compare(groups: Sequence[Group], metric: Metric, margin: float | None = None) -> Family:
+Pair = tuple[tuple[tuple[Comparison, ...], ...], tuple[Comparison, ...]]
+
+
+def compare(groups: Sequence[Group], metric: Metric, margin: float | None = None) -> Pair:
     """Compare each further line of each group with its first by one metric: one family.
 
     Seeds share their sign flips over the settings. Where seeds are enough to be tested, the
@@ -53,267 +49,202 @@ def compare(groups: Sequence[Group], metric: Metric, margin: float | None = None
         groups: Only those with a baseline are compared.
         metric: What to compare by.
         margin: Of equivalence; None for the metric's own.
+
+    Returns:
+        For each group one comparison for each further line, and one over settings for each
+        optimizer that several have.
     """
     if margin is not None:
         metric = replace(metric, margin=margin)
-    within: list[list[_Column]] = []
-    for group in groups:
-        usable = group.baseline and len(group.lines) > 1
-        within.append(_columns(group, tabulate(group, metric)) if usable else [])
+    within = [
+        _columns(group, metric) if group.baseline and len(group.lines) > 1 else []
+        for group in groups
+    ]
     every = [column for columns in within for column in columns]
-    pooled = _pooled(every, metric)
-    _test([*every, *pooled])
-    return Family(
-        metric=metric,
-        by_group=tuple(tuple(column.made for column in columns) for columns in within),
-        pooled=tuple(column.made for column in pooled),
+    pooled = _pooled(every)
+    every += pooled
+    family = sum(column.testable for column in every)
+    for design in dict.fromkeys(column.made.design for column in every):
+        _test([column for column in every if column.made.design == design], family)
+    return (
+        tuple(tuple(column.made for column in columns) for columns in within),
+        tuple(column.made for column in pooled),
     )
 
 
-def _columns(group: Group, table: Table) -> list[_Column]:
-    differences = table.differences(table.values)
-    imputed = None if table.imputed is None else table.differences(table.imputed)
+def _columns(group: Group, metric: Metric) -> list[_Column]:
+    table = tabulate(group, metric)
+    # runs are subtracted seed by seed before the seeds of a fold are averaged
     of_runs = table.values[:, 1:] - table.values[:, :1]
+    differences, imputed = table.by_unit(of_runs), None
+    if table.imputed is not None:
+        imputed = table.by_unit(table.imputed[:, 1:] - table.imputed[:, :1])
     paired = np.isfinite(of_runs)
-    sign = 1.0 if table.metric.higher_is_better else -1.0
+    sign = 1.0 if metric.higher_is_better else -1.0
     wins = np.where(paired, (sign * np.where(paired, of_runs, 0.0) > 0) + 0.5 * (of_runs == 0), 0)
-    lost = _lost_units(table)
-    fixed = _fixed(table)
+    lost, fixed = table.lost_units(), _fixed(table, metric)
     columns = []
     for place, line in enumerate(group.lines[1:]):
         made = Comparison(
             setting=group.title,
-            metric=table.metric,
+            metric=metric,
             baseline=group.lines[0].label,
             candidate=line.label,
-            design=table.design,
+            design=SEEDS if group.test_over_train is None else FOLDS,
             wins=float(wins[:, place].sum()),
             pairs=int(paired[:, place].sum()),
             lost=(int(lost[:, 0].sum()), int(lost[:, place + 1].sum())),
-            fixed=bool(fixed[0] and fixed[place + 1]),
+            fixed=fixed[0] and fixed[place + 1],
         )
-        values = differences[:, place]
-        counted = (
-            values if not any(made.lost) else imputed if imputed is None else imputed[:, place]
+        counted = differences if not any(made.lost) else imputed
+        columns.append(
+            _Column(
+                made=made,
+                keys=table.keys,
+                values=differences[:, place],
+                imputed=None if counted is None else counted[:, place],
+                ratio=group.test_over_train,
+            )
         )
-        columns.append(_Column(made, table.keys, values, counted, table.test_over_train))
     return columns
 
 
-def _lost_units(table: Table) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
-    """Return which units of which line have a lost run."""
-    if len(table.keys) == len(table.repeats):
-        return table.lost
-    lost = np.zeros((len(table.keys), table.lost.shape[1]), dtype=np.bool_)
-    np.logical_or.at(lost, table.unit, table.lost)
-    return lost
-
-
-def _fixed(table: Table) -> list[bool]:
+def _fixed(table: Table, metric: Metric) -> list[bool]:
     """Return which lines have one and the same count in all runs, which is no random number."""
-    if table.metric.name not in ("gradient_evaluations", "peak_memory"):
-        return [False] * table.values.shape[1]
+    counts = metric.name in ("gradient_evaluations", "peak_memory")
     known = [column[np.isfinite(column)] for column in table.values.T]
-    return [len(found) > 0 and bool(np.ptp(found) == 0) for found in known]
+    return [counts and len(found) > 0 and bool(np.ptp(found) == 0) for found in known]
 
 
-def _pooled(every: Iterable[_Column], metric: Metric) -> list[_Column]:
+def _pooled(every: Iterable[_Column]) -> list[_Column]:
     """Return a column for each optimizer that several settings of one design have."""
     by_label: dict[tuple[str, str, str], list[_Column]] = {}
     for column in every:
-        if np.isfinite(column.values).any() and not column.made.fixed:
-            made = column.made
-            by_label.setdefault((made.design.unit, made.baseline, made.candidate), []).append(
-                column
-            )
-    found = {key: columns for key, columns in by_label.items() if len(columns) > 1}
-    return [_over_settings(columns, metric) for columns in found.values()]
+        made = column.made
+        if np.isfinite(column.values).any() and not made.fixed:
+            key = (made.design.unit, made.baseline, made.candidate)
+            by_label.setdefault(key, []).append(column)
+    return [_over_settings(columns) for columns in by_label.values() if len(columns) > 1]
 
 
-def _over_settings(columns: Sequence[_Column], metric: Metric) -> _Column:
+def _over_settings(columns: Sequence[_Column]) -> _Column:
     """Average an optimizer's differences over settings: of each seed (or fold), or of each setting.
 
     The settings are the units where the seeds are too few for any test.
     """
-    first = columns[0]
-    keys = tuple(dict.fromkeys(key for column in columns for key in column.keys))
-    place = {key: row for row, key in enumerate(keys)}
-
-    def table_of(values: Sequence[Floats]) -> Floats:
-        table = np.full((len(keys), len(columns)), np.nan)
-        for number, (column, given) in enumerate(zip(columns, values, strict=True)):
-            table[[place[key] for key in column.keys], number] = given
-        return table
-
-    table = table_of([column.values for column in columns])
-    known = [column.imputed for column in columns if column.imputed is not None]
-    counted = table_of(known) if len(known) == len(columns) else None
-    design, axis = first.made.design, 1
+    every, design, axis = [column.made for column in columns], columns[0].made.design, 1
+    own = [column.keys for column in columns]
+    table, keys = inference.side_by_side(own, [column.values for column in columns])
     units = int(np.isfinite(table).any(axis=1).sum())
     if design is SEEDS and units < SEEDS.least_units <= len(columns):
         design, axis = SETTINGS, 0
-        keys = tuple(column.made.setting for column in columns)
+        keys = tuple(made.setting for made in every)
+    known = [column.imputed for column in columns if column.imputed is not None]
+    whole = len(known) == len(columns)
     ratios = [column.ratio for column in columns if column.ratio is not None]
-    made = replace(
-        first.made,
-        setting=f"{len(columns)} settings",
-        metric=metric,
-        design=design,
-        settings=len(columns),
-        wins=sum(column.made.wins for column in columns),
-        pairs=sum(column.made.pairs for column in columns),
-        lost=(
-            sum(column.made.lost[0] for column in columns),
-            sum(column.made.lost[1] for column in columns),
+    return _Column(
+        made=replace(
+            every[0],
+            setting=f"{len(columns)} settings",
+            design=design,
+            settings=len(columns),
+            wins=sum(made.wins for made in every),
+            pairs=sum(made.pairs for made in every),
+            lost=(sum(made.lost[0] for made in every), sum(made.lost[1] for made in every)),
         ),
-        fixed=False,
+        keys=keys,
+        values=inference.mean_over(table, axis),
+        imputed=inference.mean_over(inference.side_by_side(own, known)[0], axis) if whole else None,
+        ratio=sum(ratios) / len(ratios) if ratios else None,
     )
-    imputed = None if counted is None else _nanmean(counted, axis)
-    ratio = sum(ratios) / len(ratios) if ratios else None
-    return _Column(made, keys, _nanmean(table, axis), imputed, ratio)
 
 
-def _nanmean(table: Floats, axis: int) -> Floats:
-    there = np.isfinite(table)
-    with np.errstate(invalid="ignore"):
-        mean: Floats = np.where(there, table, 0.0).sum(axis=axis) / there.sum(axis=axis)
-    return mean
+def _test(columns: Sequence[_Column], family: int) -> None:
+    """Give all columns of one design their numbers.
 
-
-def _test(columns: Sequence[_Column]) -> None:
-    """Give every column its numbers; p and intervals are corrected over all that are tested."""
-    designs: dict[Design, list[_Column]] = {}
-    for column in columns:
-        designs.setdefault(column.made.design, []).append(column)
-    tested = {design: [c for c in found if _testable(c)] for design, found in designs.items()}
-    family = sum(map(len, tested.values()))
-    for design, found in designs.items():
-        share = family / max(len(tested[design]), 1)
-        _test_design(design, found, tested[design], max(family, 1), share)
-
-
-def _testable(column: _Column) -> bool:
-    """Whether a column has units enough, lost ones counted, and is no fixed number."""
-    if column.imputed is None or column.made.fixed:
-        return False
-    return int(np.isfinite(column.values).sum()) >= column.made.design.least_units
-
-
-def _test_design(
-    design: Design, columns: Sequence[_Column], tested: Sequence[_Column], family: int, share: float
-) -> None:
-    values, keys = _aligned(columns, [column.values for column in columns])
-    ratios = None
-    if design is FOLDS:
-        ratios = np.array([column.ratio or 0.0 for column in columns])
-    found = moments(values, ratios)
-    whole = half_widths(found, family)
-    alone = half_widths(found, max(len(columns), 1))
-    chosen = set(map(id, tested))
-    places = [place for place, column in enumerate(columns) if id(column) in chosen]
-    p, turned = np.empty(0), np.empty(0, dtype=np.bool_)
+    Args:
+        columns: Of the design.
+        family: Number of all that are tested, of other designs too: p and intervals are corrected
+            over these.
+    """
+    design, metric = columns[0].made.design, columns[0].made.metric
+    values, keys = inference.side_by_side([c.keys for c in columns], [c.values for c in columns])
+    folds = design is FOLDS
+    ratios = np.array([column.ratio or 0.0 for column in columns]) if folds else None
+    found = inference.moments(values, ratios)
+    half = inference.half_widths(found, len(columns))
+    p, equal = np.full((2, len(columns)), np.nan)
+    turned = np.zeros(len(columns), dtype=np.bool_)
+    tested = [place for place, column in enumerate(columns) if column.testable]
     if tested:
-        counted, _ = _aligned(tested, [c.imputed for c in tested if c.imputed is not None])
-        sums = moments(counted, None if ratios is None else ratios[places])
-        p = (holm(student_p(sums)) if design is FOLDS else max_t(counted)) * share
-        turned = np.sign(sums.mean) != np.sign(found.mean[places])
-    equal = _equivalent(columns, found, places)
-    where = {place: number for number, place in enumerate(places)}
-    names = unit_names(keys)
+        half[tested] = inference.half_widths(found, family)[tested]
+        known = [(columns[t].keys, i) for t in tested if (i := columns[t].imputed) is not None]
+        counted, _ = inference.side_by_side(*zip(*known, strict=True))
+        sums = inference.moments(counted, None if ratios is None else ratios[tested])
+        share = family / len(tested)
+        p[tested] = (
+            inference.holm(inference.student_p(sums)) if folds else inference.max_t(counted)
+        ) * share
+        turned[tested] = np.sign(sums.mean) != np.sign(found.mean[tested])
+        if metric.margin is not None:
+            margin = math.log(metric.margin) if metric.ratio else metric.margin
+            equal[tested] = inference.holm(inference.equivalence_p(found, margin)[tested])
     for place, column in enumerate(columns):
-        number = where.get(place)
-        numbers: Mapping[str, Any] = {} if number is None else {
-            "p": _p(p[number]),
-            "turned": bool(turned[number]),
-            "p_equivalent": _p(equal[number]),
-        }  # fmt: skip
-        shown = number is not None and p[number] < ALPHA and not turned[number]
-        half = float(whole[place] if number is not None else alone[place])
-        column.made = _with_numbers(
-            replace(column.made, family=family, **numbers),
-            values[:, place],
-            _part(found, [place]),
-            half,
-            names,
-            away_from_zero=shown,
+        made = replace(
+            column.made,
+            family=max(family, 1),
+            p=None if math.isnan(p[place]) else min(1.0, float(p[place])),
+            turned=bool(turned[place]),
+            p_equivalent=None if math.isnan(equal[place]) else min(1.0, float(equal[place])),
         )
+        mean, sd = float(found.mean[place]), float(found.sd[place])
+        shown = bool(p[place] < ALPHA) and not turned[place]
+        ends = _interval(mean, float(half[place]), shown=shown)
+        column.made = _with_numbers(made, keys, values[:, place], mean, sd, ends)
 
 
-def _p(value: float) -> float | None:
-    return None if math.isnan(value) else min(1.0, float(value))
-
-
-def _equivalent(columns: Sequence[_Column], found: Moments, places: Sequence[int]) -> Floats:
-    """Return p of equivalence of the tested columns, by Holm over those that have a margin."""
-    p = np.full(len(places), np.nan)
-    margins = [columns[place].made.metric.margin for place in places]
-    known = [number for number, margin in enumerate(margins) if margin is not None]
-    if known:
-        metric = columns[places[known[0]]].made.metric
-        margin = metric.margin or 0.0
-        on_scale = math.log(margin) if metric.ratio else margin
-        p[known] = holm(equivalence_p(_part(found, [places[k] for k in known]), on_scale))
-    return p
-
-
-def _part(found: Moments, places: Sequence[int]) -> Moments:
-    chosen = list(places)
-    return Moments(
-        mean=found.mean[chosen],
-        sd=found.sd[chosen],
-        units=found.units[chosen],
-        error=found.error[chosen],
-    )
-
-
-def _aligned(
-    columns: Sequence[_Column], values: Sequence[Floats]
-) -> tuple[Floats, tuple[object, ...]]:
-    """Return the columns' values side by side, a row for each unit that any of them has."""
-    keys = tuple(dict.fromkeys(key for column in columns for key in column.keys))
-    if all(column.keys == keys for column in columns):
-        return np.column_stack(values), keys
-    place: Mapping[object, int] = {key: row for row, key in enumerate(keys)}
-    table = np.full((len(keys), len(columns)), np.nan)
-    for number, (column, given) in enumerate(zip(columns, values, strict=True)):
-        table[[place[key] for key in column.keys], number] = given
-    return table, keys
-
-
-def _with_numbers(
-    made: Comparison,
-    values: Floats,
-    found: Moments,
-    half: float,
-    names: Sequence[str],
-    *,
-    away_from_zero: bool,
-) -> Comparison:
-    """Put estimate, interval and units on the printed scale.
+def _interval(mean: float, half: float, *, shown: bool) -> tuple[float, float]:
+    """Return the ends of an interval.
 
     Where step-down p shows a difference, its interval ends at no difference at the nearest: that
     is what a step-down test says of it.
     """
-    there = np.isfinite(values)
-    if not there.any():
-        return made
-    mean, sd = float(found.mean[0]), float(found.sd[0])
     low, high = mean - half, mean + half
-    if away_from_zero and low * high < 0:
-        low, high = (0.0, high) if mean > 0 else (low, 0.0)
-    ratio = made.metric.ratio
+    if shown and low * high < 0:
+        return (0.0, high) if mean > 0 else (low, 0.0)
+    return low, high
+
+
+def _with_numbers(
+    made: Comparison, keys: Keys, values: Floats, mean: float, sd: float, ends: tuple[float, float]
+) -> Comparison:
+    """Put estimate, interval and units on the printed scale."""
+    there = np.isfinite(values)
+    units = int(there.sum())
+    if not units:
+        return made
 
     def scaled(value: float) -> float:
-        return math.exp(min(value, 700.0)) if ratio else value
+        return math.exp(min(value, 700.0)) if made.metric.ratio else value
 
-    several = int(there.sum()) > 1
-    return replace(
+    made = replace(
         made,
-        names=tuple(name for name, known in zip(names, there, strict=True) if known),
+        names=tuple(n for n, known in zip(_unit_names(keys), there, strict=True) if known),
         differences=tuple(scaled(float(value)) for value in values[there]),
         estimate=scaled(mean),
-        low=scaled(low) if several else None,
-        high=scaled(high) if several else None,
-        effect=mean / sd if several and sd else None,
-        sd=sd if several else None,
     )
+    if units == 1:
+        return made
+    low, high = map(scaled, ends)
+    return replace(made, low=low, high=high, effect=mean / sd if sd else None, sd=sd)
+
+
+def _unit_names(keys: Keys) -> list[str]:
+    """Return how units are named: a seed, or a fold and the seed of its split."""
+    splits = {key[0] for key in keys if isinstance(key, tuple)}
+    return [
+        (f"fold {key[1]}" + (f" of split {key[0]}" if len(splits) > 1 else ""))
+        if isinstance(key, tuple)
+        else f"seed {key}"
+        for key in keys
+    ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from sambench.analysis.comparison import Comparison
@@ -10,6 +10,7 @@ from sambench.analysis.metrics import collapsed, measured
 from sambench.store.record import RunRecord
 
 Columns = dict[str, list[Any]]
+"""Of one length, as `pandas.DataFrame` takes them."""
 
 
 def runs_table(records: Iterable[RunRecord]) -> Columns:
@@ -17,12 +18,6 @@ def runs_table(records: Iterable[RunRecord]) -> Columns:
 
     Settings are `dataset`, `model`, `optimizer.name`, `optimizer.rho` ...; metrics go by their
     names and are as printed: percent, seconds, eigenvalues. What a run lacks is None in its row.
-
-    Args:
-        records: Any runs, of any status.
-
-    Returns:
-        Columns of one length, as `pandas.DataFrame` takes them.
     """
     runs = list(records)
     configs = [run.config for run in runs]
@@ -44,19 +39,8 @@ def runs_table(records: Iterable[RunRecord]) -> Columns:
     return columns | {metric.name: [metric.of(run) for run in runs] for metric in measured(runs)}
 
 
-def flatten(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return the leaves of nested mappings under their paths, joined by points."""
-    leaves: dict[str, Any] = {}
-    for key, value in section.items():
-        if isinstance(value, Mapping):
-            leaves.update(flatten(value, f"{prefix}{key}."))
-        else:
-            leaves[prefix + key] = tuple(value) if isinstance(value, list) else value
-    return leaves
-
-
 def comparisons_table(found: Iterable[Comparison]) -> Columns:
-    """Return a row for each comparison, in numbers: columns, as `pandas.DataFrame` takes them."""
+    """Return a row for each comparison, in numbers."""
     rows = [plain_comparison(one) for one in found]
     return {name: [row[name] for row in rows] for name in (rows[0] if rows else ())}
 
@@ -64,31 +48,16 @@ def comparisons_table(found: Iterable[Comparison]) -> Columns:
 def plain_comparison(one: Comparison) -> dict[str, Any]:
     """Return a comparison as plain values: what `comparisons.csv` and `--json` have of it."""
     low, high = one.images or (None, None)
+    test = one.design.test if one.p is not None else None
     return {
-        "setting": one.setting,
-        "settings": one.settings,
-        "metric": one.metric.name,
-        "baseline": one.baseline,
-        "candidate": one.candidate,
-        "scale": "ratio" if one.metric.ratio else "difference",
-        "unit": one.metric.unit,
-        "n": one.n,
-        "counted": one.design.unit,
-        "estimate": one.estimate,
-        "low": one.low,
-        "high": one.high,
-        "p": one.p,
-        "p_equivalent": one.p_equivalent,
-        "verdict": one.verdict,
-        "test": one.design.test if one.p is not None else None,
-        "family": one.family,
-        "least_units": one.design.least_units,
-        "lost_baseline": one.lost[0],
-        "lost_candidate": one.lost[1],
-        "dz": one.effect,
-        "sd": one.sd,
-        "wins": one.wins,
-        "pairs": one.pairs,
-        "low_with_other_images": low,
-        "high_with_other_images": high,
+        **{"setting": one.setting, "settings": one.settings, "metric": one.metric.name},
+        **{"baseline": one.baseline, "candidate": one.candidate},
+        **{"scale": "ratio" if one.metric.ratio else "difference", "unit": one.metric.unit},
+        **{"n": one.n, "counted": one.design.unit},
+        **{"estimate": one.estimate, "low": one.low, "high": one.high},
+        **{"p": one.p, "p_equivalent": one.p_equivalent, "verdict": one.verdict},
+        **{"test": test, "family": one.family, "least_units": one.design.least_units},
+        **{"lost_baseline": one.lost[0], "lost_candidate": one.lost[1]},
+        **{"dz": one.effect, "sd": one.sd, "wins": one.wins, "pairs": one.pairs},
+        **{"low_with_other_images": low, "high_with_other_images": high},
     }

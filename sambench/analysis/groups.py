@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import math
 import operator
 from collections import Counter
@@ -26,19 +25,13 @@ LOST = (FAILED, DIVERGED)
 Repeat = tuple[int, int | None, int]
 """Seed of the split, fold, and seed of a run."""
 
-Images = tuple[object, ...]
-"""What tells the training and test images of runs apart: prepared data, split, code."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """Runs that differ in seed and fold only (and in how the folds were drawn).
+    """Runs, completed or not, that differ in seed and fold only (and in how folds were drawn).
 
-    Attributes:
-        label: The optimizer's name, with the settings that tell it from others of its name.
-        title: The label as it is printed.
-        optimizer: All its settings.
-        records: In order of split, seed and fold; not only completed ones.
+    The label is the optimizer's name, with the settings that tell it from others of its name; the
+    title is the label as it is printed. The records are in order of split, seed and fold.
     """
 
     label: str
@@ -59,21 +52,13 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Optimizers compared under settings that are otherwise the same.
+    """Optimizers compared under settings that are otherwise the same."""
 
-    Attributes:
-        setting: The configuration shared by all runs, seed, fold and optimizer aside.
-        lines: The baseline first, the others in the suite's order, else by label.
-        title: Model and dataset, and what tells the setting from others of theirs.
-        baseline: Whether the first line is of the baseline.
-        part: 1, or from 2 on for runs of other images than most runs of the same setting.
-    """
-
-    setting: RunConfig
-    lines: tuple[Line, ...]
-    title: str = ""
-    baseline: bool = False
-    part: int = 1
+    setting: RunConfig  # shared by all runs, seed, fold and optimizer aside
+    lines: tuple[Line, ...]  # the baseline first, the others in the suite's order, else by label
+    title: str = ""  # model and dataset, and what tells the setting from others of theirs
+    baseline: bool = False  # whether the first line is of the baseline
+    part: int = 1  # from 2 on for runs of other images than most runs of the same setting
 
     @functools.cached_property
     def records(self) -> tuple[RunRecord, ...]:
@@ -86,9 +71,15 @@ class Group:
         return tuple(record for line in self.lines for record in line.completed)
 
     @functools.cached_property
+    def repeats(self) -> tuple[Repeat, ...]:
+        """What any of the lines was repeated by, in order."""
+        every = set(map(repeat, self.records))
+        return tuple(sorted(every, key=lambda found: (found[0], found[1] or 0, found[2])))
+
+    @functools.cached_property
     def folds(self) -> bool:
         """Whether the runs were tested on different parts, folds or resampled splits."""
-        return len({repeat(record)[:2] for record in self.records}) > 1
+        return len({found[:2] for found in self.repeats}) > 1
 
     @functools.cached_property
     def test_over_train(self) -> float | None:
@@ -100,7 +91,7 @@ class Group:
             return None
         sizes = [(data.get("test"), data.get("train")) for r in self.records if (data := r.data)]
         known = [test / train for test, train in sizes if test and train]
-        folds = len({repeat(record)[1] for record in self.records})
+        folds = len({found[1] for found in self.repeats})
         return math.fsum(known) / len(known) if known else 1 / max(folds - 1, 1)
 
     def line(self, label: str) -> Line:
@@ -139,10 +130,10 @@ def build_groups(
         alike.setdefault(_shared(record.config), []).append(record)
     made = [_group(runs, baseline, order, names) for runs in alike.values()]
     made.sort(key=lambda g: (g.setting.dataset, g.setting.model, g.setting.name))
-    parts = [part for group in made for part in on_the_same_images(group)]
+    parts = [part for group in made for part in _on_the_same_images(group)]
     return tuple(
         replace(group, title=title, baseline=_is_called(group.lines[0], baseline))
-        for group, title in zip(parts, titles(parts, names), strict=True)
+        for group, title in zip(parts, _titles(parts, names), strict=True)
     )
 
 
@@ -216,78 +207,67 @@ def _label(optimizer: Mapping[str, Setting], others: Iterable[Mapping[str, Setti
     return f"{name} ({', '.join(differing)})" if differing else name
 
 
-def on_the_same_images(group: Group) -> Iterator[Group]:
+def _on_the_same_images(group: Group) -> Iterator[Group]:
     """Part a group whose runs of one fold were not trained and tested on the same images.
 
     Runs without a data section, as those that failed early, stay with the most.
     """
-    seen: dict[tuple[int, int | None], Counter[Images]] = {}
+    seen: dict[tuple[int, int | None], Counter[object]] = {}
     for record in group.records:
         if record.data is not None:
             seen.setdefault(repeat(record)[:2], Counter())[_images(record)] += 1
-    if all(len(found) == 1 for found in seen.values()):
-        yield group
-        return
     rank = {
         (fold, images): place
         for fold, found in seen.items()
         for place, (images, _) in enumerate(found.most_common())
     }
-    parts: dict[int, list[Line]] = {}
-    for line in group.lines:
-        by_part: dict[int, list[RunRecord]] = {}
-        for record in line.records:
-            part = rank.get((repeat(record)[:2], _images(record)), 0)
-            by_part.setdefault(part, []).append(record)
-        for part, records in by_part.items():
-            parts.setdefault(part, []).append(replace(line, records=tuple(records)))
-    for number, part in enumerate(sorted(parts), start=1):
-        yield replace(group, lines=tuple(parts[part]), part=number)
+    part = {id(r): rank.get((repeat(r)[:2], _images(r)), 0) for r in group.records}
+    for number, place in enumerate(sorted(set(part.values())), start=1):
+        own = [tuple(r for r in line.records if part[id(r)] == place) for line in group.lines]
+        lines = (replace(line, records=runs) for line, runs in zip(group.lines, own, strict=True))
+        yield replace(group, lines=tuple(line for line in lines if line.records), part=number)
 
 
-def _images(record: RunRecord) -> Images:
+def _images(record: RunRecord) -> object:
+    """What tells the training and test images of runs apart: prepared data, split, code."""
     data = record.data or {}
     return data.get("fingerprint"), data.get("split_sha256"), record.numerics
 
 
-def titles(among: Sequence[Group], names: Names) -> list[str]:
+def _titles(among: Sequence[Group], names: Names) -> list[str]:
     """Name each group by model and dataset, and by the settings that tell it from its namesakes."""
     plain = [f"{names.model(g.setting.model)} on {names.dataset(g.setting.dataset)}" for g in among]
     namesakes: dict[str, list[Group]] = {}
     for group, title in zip(among, plain, strict=True):
         namesakes.setdefault(title, []).append(group)
-    told = {title: _told_apart(found) for title, found in namesakes.items()}
-    places = {title: itertools.count() for title in told}
-    return [f"{title}{told[title][next(places[title])]}" for title in plain]
+    told = {title: iter(_told_apart(found)) for title, found in namesakes.items()}
+    return [title + next(told[title]) for title in plain]
 
 
 def _told_apart(namesakes: Sequence[Group]) -> list[str]:
     """Return what tells each of some groups of one name from the others; nothing for one."""
     if len(namesakes) == 1:
         return [""]
-    folds = any(group.setting.fold is not None for group in namesakes)
+    settings = [group.setting for group in namesakes]
+    folds = any(setting.fold is not None for setting in settings)
     repeated = ("optimizer", *REPEATS) if folds else ("optimizer", "seed")
     differing = [
         name
         for name in RunConfig.__struct_fields__
         if name not in repeated
-        and any(
-            getattr(group.setting, name) != getattr(namesakes[0].setting, name)
-            for group in namesakes
-        )
+        and any(getattr(setting, name) != getattr(settings[0], name) for setting in settings)
     ]
     said = [
-        [f"{name}={_plain(getattr(group.setting, name))}" for name in differing]
-        for group in namesakes
+        ", ".join(f"{name}={_plain(getattr(setting, name))}" for name in differing)
+        for setting in settings
     ]
-    counted = Counter(map(tuple, said))
-    places: Counter[tuple[str, ...]] = Counter()
-    for parts in said:
-        key = tuple(parts)
-        if counted[key] > 1:
-            places[key] += 1
-            parts.append(f"images {places[key]} of {counted[key]}")
-    return [f" ({', '.join(parts)})" for parts in said]
+    several, seen = Counter(said), Counter[str]()
+    for place, text in enumerate(said):
+        if several[text] > 1:
+            seen[text] += 1
+            images = f"images {seen[text]} of {several[text]}"
+            said[place] = f"{text}, {images}" if text else images
+    return [f" ({text})" for text in said]
 
 
 def _plain(value: Any) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,25 +27,19 @@ CHUNK = 2_000_000
 """Numbers of one block of flipped statistics, 16 MB."""
 
 Floats = NDArray[np.float64]
+Keys = tuple[object, ...]
+"""Units: seeds, or split seeds and folds, or titles of settings."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Design:
-    """Which test some differences get, and the fewest units with which it can show anything.
+    """Which test some differences get."""
 
-    Attributes:
-        unit: What is independent, in the singular.
-        test: The test's name.
-        correction: How p is corrected over a family.
-        least_units: With fewer no difference can be shown at `ALPHA`.
-        interval: How intervals are made.
-    """
-
-    unit: str
+    unit: str  # what is independent, in the singular
     test: str
-    correction: str
-    least_units: int
-    interval: str
+    correction: str  # how p is corrected over a family
+    least_units: int  # with fewer no difference can be shown at `ALPHA`
+    interval: str  # how intervals are made
 
     def units(self, number: int) -> str:
         """Return so many units in words."""
@@ -62,6 +56,9 @@ SEEDS = Design(
 """On one test part. With n units p is 2 / 2^n at least, under 0.05 from six on, however many
 optimizers are compared."""
 
+SETTINGS = replace(SEEDS, unit="setting")
+"""Over settings, each the mean of too few seeds to be tested by itself."""
+
 FOLDS = Design(
     unit="fold",
     test="Nadeau and Bengio's corrected resampled t test",
@@ -72,25 +69,38 @@ FOLDS = Design(
 """Over several test parts, whose training parts overlap. With two parts t has one degree of freedom
 and says nothing in practice."""
 
-SETTINGS = Design(
-    unit="setting",
-    test="sign-flip permutation test",
-    correction="Westfall and Young's step-down max-T",
-    least_units=6,
-    interval="Student's t, Bonferroni",
-)
-"""Over settings, each the mean of too few seeds to be tested by itself."""
+
+def mean_over(table: Floats, axis: int) -> Floats:
+    """Return the mean of what is no NaN; NaN where nothing is."""
+    there = np.isfinite(table)
+    with np.errstate(invalid="ignore"):
+        mean: Floats = np.where(there, table, 0.0).sum(axis=axis) / there.sum(axis=axis)
+    return mean
+
+
+def side_by_side(keys: Sequence[Keys], values: Sequence[Floats]) -> tuple[Floats, Keys]:
+    """Join arrays by the keys of their rows.
+
+    Args:
+        keys: The units of each array.
+        values: The arrays, each of shape (units, ...).
+
+    Returns:
+        A table of shape (all units, arrays, ...), NaN where an array lacks a unit; and all units.
+    """
+    every = tuple(dict.fromkeys(key for own in keys for key in own))
+    place = {key: row for row, key in enumerate(every)}
+    table = np.full((len(every), len(values), *values[0].shape[1:]), np.nan)
+    for number, (own, given) in enumerate(zip(keys, values, strict=True)):
+        table[[place[key] for key in own], number] = given
+    return table, every
 
 
 @dataclass(frozen=True, kw_only=True)
 class Moments:
-    """Mean, SD and number of each column, NaN apart.
+    """Mean, SD (with n - 1), number and standard error of each column, shape (H,), NaN apart.
 
-    Attributes:
-        mean: Shape (H,); NaN for a column without a unit.
-        sd: With n - 1; NaN for fewer than two units.
-        units: Shape (H,).
-        error: Standard error of the mean; `variance_factor` over 1 / n for folds.
+    A column without a unit has the mean NaN, one of fewer than two units the SD NaN.
     """
 
     mean: Floats
@@ -123,7 +133,7 @@ def moments(differences: Floats, test_over_train: Floats | float | None = None) 
 
 @functools.lru_cache(maxsize=4)
 def sign_flips(units: int) -> Floats:
-    """Return sign flips of so many units, shape (B, units), the first all ones.
+    """Return B sign flips of so many units, shape (B, units), the first all ones.
 
     All 2^(units - 1) with the first sign fixed up to 12 units (the others are their negatives);
     beyond, 10,000 drawn with a fixed seed besides the one that is all ones, which keeps the test
@@ -158,18 +168,12 @@ def _flipped(values: Floats, flips: Floats) -> Floats:
 
 
 def max_t(differences: Floats) -> Floats:
-    """Return two-sided p of each column, corrected over all of them.
+    """Return two-sided p of each column (1 for one of zeros), corrected over all of them.
 
     Westfall and Young's (1993) step-down max-T: signs are flipped jointly for all hypotheses of a
     unit, which keeps their dependence; the p of the k-th largest |t| is the share of flips in which
     the largest |t| of the k-th and all smaller ones is at least as large. It holds the chance of
     any false finding among all columns, and needs no more units for many than for one.
-
-    Args:
-        differences: Shape (units, H).
-
-    Returns:
-        Shape (H,); 1 for columns of zeros.
     """
     flips = sign_flips(len(differences))
     observed = np.abs(_flipped(differences, flips[:1])[0])
@@ -188,8 +192,7 @@ def max_t(differences: Floats) -> Floats:
 def largest_gap(gaps: Floats) -> float:
     """Return one-sided p that every column's mean is at most zero, by joint sign flips.
 
-    Args:
-        gaps: Shape (units, H): of the others to one optimizer, which is tested for being the best.
+    The columns are the gaps of the others to one optimizer, which is tested for being the best.
     """
     flips = sign_flips(len(gaps))
     reached = _flipped(gaps, flips[:1]).max() * (1 - ROUNDING)
@@ -216,11 +219,21 @@ def student_quantile(degrees: Any, p: Any) -> Any:
 
 def student_p(found: Moments) -> Floats:
     """Return two-sided p of each mean (over folds); 1 where all differences are zero."""
-    size, degrees = np.abs(found.mean), np.maximum(found.units - 1, 1)
+    size = np.abs(found.mean)
+    return _tail(found, size, 2, np.where(size > 0, 0.0, 1.0))
+
+
+def equivalence_p(found: Moments, margin: float) -> Floats:
+    """Return p of two one-sided t tests (Schuirmann 1987) that the mean is within ±margin."""
+    inside = margin - np.abs(found.mean)
+    return _tail(found, inside, 1, np.where(inside > 0, 0.0, 1.0))
+
+
+def _tail(found: Moments, size: Floats, sides: int, exact: Floats) -> Floats:
+    """Return p of sizes this large in standard errors, and `exact` where there is no error."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        p = 2 * student_cdf(degrees, -size / found.error)
-    exact = found.error == 0
-    return np.asarray(np.where(exact, np.where(size > 0, 0.0, 1.0), p), dtype=np.float64)
+        p = sides * student_cdf(np.maximum(found.units - 1, 1), -size / found.error)
+    return np.where(found.error == 0, exact, p)
 
 
 def holm(p_values: Sequence[float] | Floats) -> Floats:
@@ -248,37 +261,16 @@ def half_widths(found: Moments, family: int) -> Floats:
     return reach
 
 
-def equivalence_p(found: Moments, margin: float) -> Floats:
-    """Return p of two one-sided t tests (Schuirmann 1987) that the mean is within ±margin.
-
-    Args:
-        found: Of the differences.
-        margin: On their scale.
-    """
-    degrees, inside = np.maximum(found.units - 1, 1), margin - np.abs(found.mean)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        p = student_cdf(degrees, -inside / found.error)
-    exact = found.error == 0
-    return np.asarray(np.where(exact, np.where(inside > 0, 0.0, 1.0), p), dtype=np.float64)
-
-
 def units_to_settle(sd: float, margin: float, family: int, least: int) -> int:
     """Return how many units would show, or rule out, a difference of the margin.
 
     The least n with (t(1 - 0.05 / (2 family)) + t(0.8)) sd / sqrt(n) <= margin, each t with n - 1
-    degrees of freedom: 80 % power at the spread seen.
-
-    Args:
-        sd: Of the differences.
-        margin: On their scale.
-        family: Number of comparisons that p is corrected over.
-        least: Fewest units of the test.
+    degrees of freedom: 80 % power at the spread seen. `family` is the number of comparisons that p
+    is corrected over, `least` the fewest units of the test.
     """
-    guess = max(least, 3)
+    guess, levels = max(least, 3), np.array([1 - ALPHA / (2 * family), POWER])
     while guess < 100_000:
-        tail = student_quantile(guess - 1, 1 - ALPHA / (2 * family)) + student_quantile(
-            guess - 1, POWER
-        )
+        tail = student_quantile(guess - 1, levels).sum()
         if tail * sd / math.sqrt(guess) <= margin:
             break
         guess = max(guess + 1, int(guess * 1.02))

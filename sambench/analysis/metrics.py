@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from operator import attrgetter
+from typing import Any
 
 from sambench.errors import UnknownNameError
 from sambench.store.record import RunRecord
@@ -14,41 +15,24 @@ from sambench.store.record import RunRecord
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """A number of a run that optimizers are compared by.
+    """A number of a run that optimizers are compared by."""
 
-    Attributes:
-        name: How it is asked for.
-        title: How it is printed.
-        column: Its column in the frame.
-        higher_is_better: Direction; for curvature lower is flatter.
-        unit: Printed behind differences, e.g. "points" for percentages.
-        scale: Printed value over stored value.
-        curvature: It describes the minimum, about which a collapsed run says nothing.
-        converged: Column that says whether the measurement can be trusted, if there is one.
-        ratio: Positive and skewed: means are geometric, comparisons are ratios, tests on logs.
-        lost: What a run that ended without a result counts as where it must be counted: a column
-            of the other runs, or a number on the stored scale; None where there is no such value.
-        margin: Two optimizers that differ by less are called equivalent: a difference on the
-            printed scale, or for ratios a factor.
-        two_classes: Further factor where the data have two classes.
-    """
-
-    name: str
-    title: str
-    column: str
-    higher_is_better: bool
-    unit: str = ""
-    scale: float = 1.0
-    curvature: bool = False
-    converged: str | None = None
-    ratio: bool = False
+    name: str  # how it is asked for
+    title: str  # how it is printed
+    column: str  # of the frame
+    higher_is_better: bool  # for curvature lower is flatter
+    unit: str = ""  # printed behind differences, e.g. "points" for percentages
+    scale: float = 1.0  # printed value over stored value
+    curvature: bool = False  # of the minimum, about which a collapsed run says nothing
+    converged: str | None = None  # column that says whether the measurement can be trusted
+    ratio: bool = False  # positive and skewed: geometric means, ratios, tests on logarithms
     lost: str | float | None = None
+    """What a run that ended without a result counts as where it must be counted: a column of the
+    other runs, or a number on the stored scale; None where there is no such value."""
     margin: float | None = None
-    two_classes: float = 1.0
-
-    @cached_property
-    def _read(self) -> Callable[[RunRecord], object]:
-        return _reader(self.column)
+    """Two optimizers that differ by less are called equivalent: a difference on the printed scale,
+    or for ratios a factor."""
+    two_classes: float = 1.0  # further factor where the data have two classes
 
     @property
     def heading(self) -> str:
@@ -60,12 +44,11 @@ class Metric:
 
         Several numbers, as of the severities of a shift, count by their mean.
         """
-        found = self._read(record)
-        if type(found) is not float:
-            if isinstance(found, list | tuple) and found:
-                found = math.fsum(found) / len(found)
-            if isinstance(found, bool) or not isinstance(found, int | float):
-                return None
+        found = value_at(record, self.column)
+        if isinstance(found, list | tuple) and found:
+            found = math.fsum(found) / len(found)
+        if isinstance(found, bool) or not isinstance(found, int | float):
+            return None
         if not math.isfinite(found):
             return None
         if self.two_classes != 1.0 and len((record.data or {}).get("classes") or ()) == 2:
@@ -75,23 +58,19 @@ class Metric:
     def comparable(self, record: RunRecord) -> float | None:
         """Return a run's number where it can be compared.
 
-        A ratio needs a positive number: a curvature of zero or below is of no minimum. Curvature
-        of a collapsed run says nothing of the optimizer.
+        A ratio needs a positive number: a curvature of zero or below is of no minimum.
         """
         value = self.of(record) if self.counts(record) else None
         return None if value is None or (self.ratio and value <= 0) else value
 
     def of_lost(self, others: Iterable[RunRecord]) -> float | None:
-        """Return what a run without a result counts as, on the printed scale.
-
-        Args:
-            others: Runs under the same setting.
-        """
-        if self.lost is None or isinstance(self.lost, float):
+        """Return what a run without a result counts as, beside others of its setting (printed)."""
+        if not isinstance(self.lost, str):
             return None if self.lost is None else self.scale * self.lost
         found = (value_at(record, self.lost) for record in others)
-        known = [value for value in found if isinstance(value, int | float)]
-        return self.scale * float(known[0]) if known else None
+        known = (value for value in found if isinstance(value, int | float))
+        first = next(known, None)
+        return None if first is None else self.scale * float(first)
 
     def counts(self, record: RunRecord) -> bool:
         """Whether a run's number speaks of the optimizer: curvature of a collapsed run does not."""
@@ -116,97 +95,17 @@ def value_at(record: RunRecord, path: str) -> object:
 def _reader(path: str) -> Callable[[RunRecord], object]:
     section, *keys = path.split(".")
     find = attrgetter(section)
-    if len(keys) == 2:  # most of them, read a hundred times for each run of a large report
-        first, second = keys
-
-        def read_two(record: RunRecord) -> object:
-            try:
-                return find(record)[first][second]
-            except (KeyError, TypeError, IndexError):
-                return None
-
-        return read_two
 
     def read(record: RunRecord) -> object:
         found = find(record)
-        for key in keys:
-            if not isinstance(found, Mapping):
-                return None
-            found = found.get(key)
+        try:
+            for key in keys:
+                found = found[key]
+        except (KeyError, TypeError, IndexError):
+            return None
         return found
 
     return read
-
-
-def _share(
-    name: str,
-    title: str,
-    column: str | None = None,
-    *,
-    higher: bool = True,
-    lost: str | float | None = None,
-    margin: float | None = None,
-) -> Metric:
-    return Metric(
-        name=name,
-        title=f"{title} (%)",
-        column=column or f"final.test.{name}",
-        higher_is_better=higher,
-        unit="points",
-        scale=100.0,
-        lost=lost,
-        margin=margin,
-    )
-
-
-def _error(name: str, title: str, two_classes: float = 1.0) -> Metric:
-    return Metric(
-        name=name,
-        title=title,
-        column=f"final.test.{name}",
-        higher_is_better=False,
-        two_classes=two_classes,
-    )
-
-
-def _cost(name: str, title: str, column: str, unit: str = "", scale: float = 1.0) -> Metric:
-    return Metric(
-        name=name,
-        title=title,
-        column=f"cost.{column}",
-        higher_is_better=False,
-        unit=unit,
-        scale=scale,
-        ratio=True,
-        margin=EQUIVALENT_RATIO,
-    )
-
-
-def _curvature(name: str, title: str, column: str, converged: str) -> Metric:
-    return Metric(
-        name=name,
-        title=title,
-        column=f"hessian.{column}",
-        higher_is_better=False,
-        curvature=True,
-        converged=f"hessian.{converged}.converged",
-        ratio=True,
-        margin=EQUIVALENT_RATIO,
-    )
-
-
-def _study(
-    name: str, title: str, column: str, scale: float = 1.0, *, higher: bool = False
-) -> Metric:
-    return Metric(
-        name=name,
-        title=title,
-        column=f"hessian.{column}",
-        higher_is_better=higher,
-        curvature=True,
-        unit="points" if scale == 100 else "",
-        scale=scale,
-    )
 
 
 EQUIVALENT_POINTS, EQUIVALENT_RATIO = 1.0, 1.25
@@ -215,99 +114,100 @@ says otherwise."""
 
 SHIFTS = ("speckle", "noise", "gain", "blur", "gamma")
 
-METRICS = (
-    _share(
-        "accuracy",
-        "Test accuracy",
-        lost="final.test.majority_accuracy",
-        margin=EQUIVALENT_POINTS,
-    ),
-    _share("balanced_accuracy", "Balanced accuracy", margin=EQUIVALENT_POINTS),
-    _share("auroc", "AUROC", lost=0.5, margin=EQUIVALENT_POINTS),
-    _share("sensitivity", "Sensitivity"),
-    _share("specificity", "Specificity"),
-    _share("sensitivity_at_90", "Sensitivity at 90 % specificity"),
-    _share("specificity_at_90", "Specificity at 90 % sensitivity"),
-    _share("f1", "F1"),
-    _share("generalization_gap", "Gap", "final.generalization_gap", higher=False),
-    _error("loss", "Test loss"),
-    _error("ece", "Calibration error"),
-    _error("brier", "Brier score", two_classes=0.5),
-    _error("calibration_slope", "Calibration slope"),
-    _cost("train_seconds", "Training time (s)", "train_seconds", "s"),
-    _cost("gradient_evaluations", "Gradient evaluations", "gradient_evaluations"),
-    _cost("peak_memory", "Peak memory (GB)", "peak_memory_bytes", "GB", 1e-9),
-    _cost("energy", "Energy (kJ)", "energy_joules", "kJ", 1e-3),
-    _curvature("top", "Top eigenvalue", "top.value", "top"),
-    _curvature("median", "Hessian median", "median", "batch_spectrum"),
-    _curvature("mean", "Hessian mean", "mean", "batch_spectrum"),
-    _curvature("sd", "Hessian SD", "std", "batch_spectrum"),
-    _curvature("trace", "Hessian trace", "trace.value", "trace"),
-    _share("robust_accuracy", "Accuracy under shifts", "final.test.robust.mean"),
-    *(
-        _share(f"{name}_accuracy", f"Accuracy under {name}", f"final.test.robust.{name}")
-        for name in SHIFTS
-    ),
-    _study("zero_mass", "Eigenvalues at zero (%)", "density.zero_mass.value", 100.0, higher=True),
-    _study("negative_mass", "Eigenvalues below zero (%)", "density.negative_mass.value", 100.0),
-    _study("sam_step", "Rise after SAM's step", "sharpness.measures.sam-step.value"),
-    _study("worst_case", "Worst-case rise", "sharpness.measures.worst-case-l2.value"),
-    _study(
-        "worst_case_adaptive",
-        "Adaptive worst-case rise",
-        "sharpness.measures.worst-case-adaptive-l2.value",
-    ),
-    _study("average_case", "Average-case rise", "sharpness.measures.average-case.value"),
-    _study(
+_Kind = tuple[str, Mapping[str, Any]]
+"""Where in a record metrics of a kind are, and what they have in common."""
+_HIGH: Mapping[str, Any] = {"higher_is_better": True, "unit": "points", "scale": 100.0}
+_LOW: Mapping[str, Any] = {"higher_is_better": False}
+_RATIO: Mapping[str, Any] = {**_LOW, "ratio": True, "margin": EQUIVALENT_RATIO}
+_SHARE: _Kind = ("final.test.", _HIGH)
+_ALIKE: _Kind = ("final.test.", {**_HIGH, "margin": EQUIVALENT_POINTS})
+_ERROR: _Kind = ("final.test.", _LOW)
+_COST: _Kind = ("cost.", _RATIO)
+_TOP, _BATCHES, _TRACE = (
+    ("hessian.", {**_RATIO, "curvature": True, "converged": f"hessian.{name}.converged"})
+    for name in ("top", "batch_spectrum", "trace")
+)
+_MASS: _Kind = ("hessian.density.", {**_HIGH, "curvature": True})
+_RISE: _Kind = ("hessian.sharpness.measures.", {**_LOW, "curvature": True})
+_PICTURE: _Kind = ("hessian.landscape.", {**_LOW, "curvature": True})
+
+_ROWS: tuple[tuple[str, str, str, _Kind, Mapping[str, Any]], ...] = (
+    ("accuracy", "Test accuracy (%)", "accuracy", _ALIKE, {"lost": "final.test.majority_accuracy"}),
+    ("balanced_accuracy", "Balanced accuracy (%)", "balanced_accuracy", _ALIKE, {}),
+    ("auroc", "AUROC (%)", "auroc", _ALIKE, {"lost": 0.5}),
+    ("sensitivity", "Sensitivity (%)", "sensitivity", _SHARE, {}),
+    ("specificity", "Specificity (%)", "specificity", _SHARE, {}),
+    ("sensitivity_at_90", "Sensitivity at 90 % specificity (%)", "sensitivity_at_90", _SHARE, {}),
+    ("specificity_at_90", "Specificity at 90 % sensitivity (%)", "specificity_at_90", _SHARE, {}),
+    ("f1", "F1 (%)", "f1", _SHARE, {}),
+    ("generalization_gap", "Gap (%)", "generalization_gap", ("final.", _HIGH), _LOW),
+    ("loss", "Test loss", "loss", _ERROR, {}),
+    ("ece", "Calibration error", "ece", _ERROR, {}),
+    ("brier", "Brier score", "brier", _ERROR, {"two_classes": 0.5}),
+    ("calibration_slope", "Calibration slope", "calibration_slope", _ERROR, {}),
+    ("train_seconds", "Training time (s)", "train_seconds", _COST, {"unit": "s"}),
+    ("gradient_evaluations", "Gradient evaluations", "gradient_evaluations", _COST, {}),
+    ("peak_memory", "Peak memory (GB)", "peak_memory_bytes", _COST, {"unit": "GB", "scale": 1e-9}),
+    ("energy", "Energy (kJ)", "energy_joules", _COST, {"unit": "kJ", "scale": 1e-3}),
+    ("top", "Top eigenvalue", "top.value", _TOP, {}),
+    ("median", "Hessian median", "median", _BATCHES, {}),
+    ("mean", "Hessian mean", "mean", _BATCHES, {}),
+    ("sd", "Hessian SD", "std", _BATCHES, {}),
+    ("trace", "Hessian trace", "trace.value", _TRACE, {}),
+    ("robust_accuracy", "Accuracy under shifts (%)", "robust.mean", _SHARE, {}),
+    *((f"{s}_accuracy", f"Accuracy under {s} (%)", f"robust.{s}", _SHARE, {}) for s in SHIFTS),
+    ("zero_mass", "Eigenvalues at zero (%)", "zero_mass.value", _MASS, {}),
+    ("negative_mass", "Eigenvalues below zero (%)", "negative_mass.value", _MASS, _LOW),
+    ("sam_step", "Rise after SAM's step", "sam-step.value", _RISE, {}),
+    ("worst_case", "Worst-case rise", "worst-case-l2.value", _RISE, {}),
+    ("worst_case_adaptive", "Adaptive worst-case rise", "worst-case-adaptive-l2.value", _RISE, {}),
+    ("average_case", "Average-case rise", "average-case.value", _RISE, {}),
+    (
         "average_case_adaptive",
         "Adaptive average-case rise",
-        "sharpness.measures.average-case-adaptive.value",
+        "average-case-adaptive.value",
+        _RISE,
+        {},
     ),
-    _study("line_loss", "Highest loss on a random line", "landscape.line.highest_loss"),
-    _study("plane_loss", "Highest loss on a random plane", "landscape.plane.highest_loss"),
-    _study(
-        "eigenvector_loss",
-        "Highest loss on the eigenvectors' plane",
-        "landscape.eigenvectors.highest_loss",
+    ("line_loss", "Highest loss on a random line", "line.highest_loss", _PICTURE, {}),
+    ("plane_loss", "Highest loss on a random plane", "plane.highest_loss", _PICTURE, {}),
+    (
+        *("eigenvector_loss", "Highest loss on the eigenvectors' plane"),
+        *("eigenvectors.highest_loss", _PICTURE, {}),
     ),
+)
+"""Name, title, place, kind, and what is its own."""
+
+METRICS = tuple(
+    Metric(name=name, title=title, column=section + place, **{**shared, **own})
+    for name, title, place, (section, shared), own in _ROWS
 )
 """Every metric, in the order of tables."""
 
+_BY_NAME = {metric.name: metric for metric in METRICS}
 
-@cache
+
 def find_metric(name: str) -> Metric:
     """Return a metric by its name.
 
     Raises:
         UnknownNameError: If there is none; offers the closest.
     """
-    for known in METRICS:
-        if known.name == name:
-            return known
-    names = [known.name for known in METRICS]
-    raise UnknownNameError("metric", name, names, f"metrics: {', '.join(names)}")
+    if name not in _BY_NAME:
+        raise UnknownNameError("metric", name, _BY_NAME, f"metrics: {', '.join(_BY_NAME)}")
+    return _BY_NAME[name]
 
 
 def find_metrics(names: Iterable[str]) -> tuple[Metric, ...]:
-    """Return metrics by their names, in the given order.
-
-    Raises:
-        UnknownNameError: If there is none of a name; offers the closest.
-    """
-    return tuple(find_metric(name) for name in names)
+    """Return metrics by their names, in the given order, as `find_metric` does each."""
+    return tuple(map(find_metric, names))
 
 
 def measured(records: Iterable[RunRecord]) -> tuple[Metric, ...]:
     """Return the metrics of which any of the runs has a value, whatever it is."""
-    sections: dict[str, dict[str, Metric]] = {}
-    for metric in METRICS:
-        parent, _, key = metric.column.rpartition(".")
-        sections.setdefault(parent, {})[key] = metric
-    there: set[str] = set()
-    for record in records:
-        for parent, of_section in sections.items():
-            found = value_at(record, parent)
-            if isinstance(found, Mapping):
-                there.update(key_metric.name for key, key_metric in of_section.items()
-                             if found.get(key) is not None)  # fmt: skip
-    return tuple(metric for metric in METRICS if metric.name in there)
+    runs = list(records)
+    return tuple(
+        metric
+        for metric in METRICS
+        if any(value_at(record, metric.column) is not None for record in runs)
+    )

@@ -39,17 +39,19 @@ class Names:
     def optimizer(self, label: str) -> str:
         """Return how an optimizer is printed, its settings in parentheses kept."""
         name, bracket, rest = label.partition(" (")
-        found = self.given.get("optimizers", {})
-        printed = PRINTED["optimizers"]
-        return found.get(label) or found.get(name, printed.get(name, name)) + bracket + rest
+        whole = self.given.get("optimizers", {}).get(label)
+        return (whole or self._printed("optimizers", name)) + bracket + rest
 
     def model(self, name: str) -> str:
         """Return how a model is printed."""
-        return self.given.get("models", {}).get(name) or PRINTED["models"].get(name, name)
+        return self._printed("models", name)
 
     def dataset(self, name: str) -> str:
         """Return how a dataset is printed."""
-        return self.given.get("datasets", {}).get(name) or PRINTED["datasets"].get(name, name)
+        return self._printed("datasets", name)
+
+    def _printed(self, kind: str, name: str) -> str:
+        return self.given.get(kind, {}).get(name) or PRINTED[kind].get(name, name)
 
 
 def read_names(path: Path) -> Names:

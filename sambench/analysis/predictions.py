@@ -1,4 +1,4 @@
-"""What runs say of single test images: operating points, calibration, and tests of two runs."""
+"""What runs say of single test images, and tests of two runs on the same images."""
 
 from __future__ import annotations
 
@@ -10,40 +10,30 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from msgspec.structs import replace
 from numpy.typing import NDArray
-from scipy.special import expit, logit, ndtr
+from scipy.special import ndtr
 
+from sambench.analysis.inference import Floats
 from sambench.errors import DamagedError, StoreError
 from sambench.files.checksums import read_checked
 from sambench.store.record import COMPLETED, RunRecord
 
 VERSION = 1
 RESAMPLES = 2_000
-OPERATING_POINT = 0.9
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Predictions:
-    """What a run said of its test images.
+    """What a run said of its N test images of K classes."""
 
-    Attributes:
-        ids: Of the images, shape (N,).
-        probabilities: Shape (N, K).
-        labels: Shape (N,).
-    """
-
-    ids: NDArray[np.str_]
-    probabilities: NDArray[np.float64]
-    labels: NDArray[np.int64]
+    ids: NDArray[np.str_]  # of the images, (N,)
+    probabilities: Floats  # (N, K)
+    labels: NDArray[np.int64]  # (N,)
 
     @property
     def correct(self) -> NDArray[np.bool_]:
         """Whether each image's most probable class is its label."""
-        right: NDArray[np.bool_] = self.probabilities.argmax(axis=1) == self.labels
-        return right
+        return np.asarray(self.probabilities.argmax(axis=1) == self.labels)
 
     @property
     def ranks_two_classes(self) -> bool:
@@ -56,10 +46,8 @@ class Predictions:
 def read_predictions(path: Path, record: RunRecord | None = None) -> Predictions:
     """Read the `predictions.npz` beside a record.
 
-    Args:
-        path: The file.
-        record: Of its run: a file that the record is bound to must be the one that the run wrote,
-            and give the accuracy that the record has.
+    A file that the record is bound to must be the one that the run wrote, and give the accuracy
+    that the record has.
 
     Raises:
         StoreError: If it is missing, damaged, of another version or does not fit the record.
@@ -95,11 +83,6 @@ def read_predictions(path: Path, record: RunRecord | None = None) -> Predictions
 
 
 def _check_accuracy(found: Predictions, record: RunRecord, path: Path) -> None:
-    """Compare the accuracy of a record with that of its predictions.
-
-    Raises:
-        DamagedError: If they differ.
-    """
     stated = ((record.final or {}).get("test") or {}).get("accuracy")
     counted = float(found.correct.mean())
     # both are hits over images: one hit more or less is 1e-6 of a million images
@@ -112,23 +95,14 @@ def _check_accuracy(found: Predictions, record: RunRecord, path: Path) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class McNemar:
-    """Exact McNemar test.
+    """Exact McNemar test."""
 
-    Attributes:
-        only_baseline: Images that only the baseline got right.
-        only_candidate: Images that only the candidate got right.
-        n: All images.
-        difference: Accuracy of the candidate minus that of the baseline, a fraction.
-        p: Two-sided.
-        smallest_p: The least that p can be with so many images told apart.
-    """
-
-    only_baseline: int
+    only_baseline: int  # images that only the baseline got right
     only_candidate: int
-    n: int
-    difference: float
-    p: float
-    smallest_p: float
+    n: int  # all images
+    difference: float  # accuracy of the candidate minus that of the baseline, a fraction
+    p: float  # two-sided
+    smallest_p: float  # the least that p can be with so many images told apart
 
 
 def mcnemar(baseline: Predictions, candidate: Predictions) -> McNemar:
@@ -140,16 +114,15 @@ def mcnemar(baseline: Predictions, candidate: Predictions) -> McNemar:
     Raises:
         StoreError: If the predictions are not of the same images.
     """
-    before, after = _aligned(baseline, candidate)
-    right, now = before.correct, after.correct
-    lost, won = int((right & ~now).sum()), int((~right & now).sum())
+    before, after = (side.correct for side in _aligned(baseline, candidate))
+    lost, won = int((before & ~after).sum()), int((~before & after).sum())
     discordant = lost + won
     tail = sum(math.comb(discordant, k) for k in range(min(lost, won) + 1))
     return McNemar(
         only_baseline=lost,
         only_candidate=won,
-        n=len(right),
-        difference=(won - lost) / len(right),
+        n=len(before),
+        difference=(won - lost) / len(before),
         p=float(min(1.0, 2 * tail / 2**discordant)),
         smallest_p=min(1.0, 2.0 ** (1 - discordant)),
     )
@@ -157,25 +130,15 @@ def mcnemar(baseline: Predictions, candidate: Predictions) -> McNemar:
 
 @dataclass(frozen=True, kw_only=True)
 class DeLong:
-    """DeLong's test of two correlated AUROCs.
+    """DeLong's test of two correlated AUROCs."""
 
-    Attributes:
-        baseline: AUROC of the baseline.
-        candidate: AUROC of the candidate.
-        standard_errors: Of the two.
-        difference: Candidate minus baseline.
-        standard_error: Of the difference; 0 where both rank alike.
-        interval: 95 % interval of the difference.
-        p: Two-sided.
-    """
-
-    baseline: float
+    baseline: float  # AUROC
     candidate: float
-    standard_errors: tuple[float, float]
-    difference: float
-    standard_error: float
-    interval: tuple[float, float]
-    p: float
+    standard_errors: tuple[float, float]  # of the two
+    difference: float  # candidate minus baseline
+    standard_error: float  # of the difference; 0 where both rank alike
+    interval: tuple[float, float]  # 95 %, of the difference
+    p: float  # two-sided
 
 
 def delong(baseline: Predictions, candidate: Predictions) -> DeLong:
@@ -196,9 +159,8 @@ def delong(baseline: Predictions, candidate: Predictions) -> DeLong:
             "DeLong's test needs two classes with at least two test images each; "
             "compare accuracies by McNemar's test instead"
         )
-    positive = before.labels == 1
     scores = np.stack([before.probabilities[:, 1], after.probabilities[:, 1]])
-    areas, covariance = _auroc_covariance(scores, positive)
+    areas, covariance = _auroc_covariance(scores, before.labels == 1)
     difference = float(areas[1] - areas[0])
     variance = float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
     error = math.sqrt(variance) if variance > 1e-15 else 0.0
@@ -214,9 +176,7 @@ def delong(baseline: Predictions, candidate: Predictions) -> DeLong:
     )
 
 
-def _auroc_covariance(
-    scores: NDArray[np.float64], positive: NDArray[np.bool_]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _auroc_covariance(scores: Floats, positive: NDArray[np.bool_]) -> tuple[Floats, Floats]:
     """Return the AUROCs (R,) of score rows (R, N) and their covariance (R, R)."""
     from scipy.stats import rankdata
 
@@ -230,14 +190,11 @@ def _auroc_covariance(
 
 def _aligned(first: Predictions, second: Predictions) -> tuple[Predictions, Predictions]:
     """Return both in the order of their ids."""
-    orders = [np.argsort(side.ids, kind="stable") for side in (first, second)]
-    sorted_sides = [
-        Predictions(
-            ids=side.ids[order], probabilities=side.probabilities[order], labels=side.labels[order]
-        )
-        for side, order in zip((first, second), orders, strict=True)
-    ]
-    one, other = sorted_sides
+    one, other = (
+        Predictions(ids=side.ids[o], probabilities=side.probabilities[o], labels=side.labels[o])
+        for side in (first, second)
+        for o in [np.argsort(side.ids, kind="stable")]
+    )
     same = np.array_equal(one.ids, other.ids) and np.array_equal(one.labels, other.labels)
     if not same or not len(one.ids):
         raise StoreError(
@@ -246,85 +203,14 @@ def _aligned(first: Predictions, second: Predictions) -> tuple[Predictions, Pred
     return one, other
 
 
-def with_predictions(record: RunRecord, predictions: Predictions) -> RunRecord:
-    """Return a record whose test section has what its predictions tell of two classes besides.
-
-    `sensitivity_at_90` (specificity), `specificity_at_90` (sensitivity), and `calibration_slope`;
-    None where they are not defined.
-    """
-    final = record.final or {}
-    if predictions.probabilities.shape[1] != 2 or "test" not in final:
-        return record
-    scores, positive = predictions.probabilities[:, 1], predictions.labels == 1
-    points = roc_points(scores, positive)
-    found: dict[str, float | None] = {"calibration_slope": calibration_slope(scores, positive)}
-    if points is not None:
-        false, true = points
-        found["sensitivity_at_90"] = float(true[false <= 1 - OPERATING_POINT + 1e-12].max())
-        found["specificity_at_90"] = float(1 - false[true >= OPERATING_POINT - 1e-12].min())
-    return replace(record, final={**final, "test": {**final["test"], **found}})
-
-
-def roc_points(scores: Floats, positive: NDArray[np.bool_]) -> tuple[Floats, Floats] | None:
-    """Return false and true positive rates at every threshold, from (0, 0) to (1, 1).
-
-    Images of one score are passed at once, so the area below the straight lines between the points
-    counts ties half. None where there is no positive or no negative.
-
-    Args:
-        scores: Of each image, shape (N,).
-        positive: Whether it is of the class, shape (N,).
-    """
-    positives, negatives = int(positive.sum()), int((~positive).sum())
-    if not positives or not negatives:
-        return None
-    order = np.argsort(-scores, kind="stable")
-    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
-    hits = np.cumsum(positive[order])[ends]
-    true = np.concatenate([[0.0], hits / positives])
-    false = np.concatenate([[0.0], (ends + 1 - hits) / negatives])
-    return false, true
-
-
-def calibration_slope(scores: Floats, positive: NDArray[np.bool_]) -> float | None:
-    """Return the slope of a logistic regression of the class on the logit of its probability.
-
-    1 is well calibrated; below 1 probabilities are too extreme (Cox 1958). By Newton's method;
-    None where it does not converge, as where the scores separate the classes.
-
-    Args:
-        scores: Probability of the class, shape (N,).
-        positive: Whether the image is of it, shape (N,).
-    """
-    x = logit(np.clip(scores, 1e-7, 1 - 1e-7))
-    design = np.column_stack([np.ones_like(x), x])
-    weights = np.array([0.0, 1.0])
-    for _ in range(50):
-        p = expit(design @ weights)
-        hessian = design.T @ (design * (p * (1 - p))[:, None])
-        try:
-            step = np.linalg.solve(hessian, design.T @ (positive - p))
-        except np.linalg.LinAlgError:
-            return None
-        weights = weights + np.clip(step, -5, 5)
-        if np.abs(step).max() < 1e-9:
-            return float(weights[1]) if np.linalg.cond(hessian) < 1e10 else None
-    return None
-
-
 def interval_over_images(
-    baseline: Sequence[Predictions], candidate: Sequence[Predictions], *, seed: int = 0
+    baseline: Sequence[Predictions], candidate: Sequence[Predictions]
 ) -> tuple[float, float] | None:
     """Return a 95 % interval of the difference in accuracy over other seeds and other test images.
 
     A bootstrap on two levels: seeds and images are drawn with replacement, each by itself, and the
     mean of right-minus-right over both is taken. The interval over seeds alone speaks of the one
-    test set at hand.
-
-    Args:
-        baseline: Predictions of each seed.
-        candidate: Of the same seeds, in the same order.
-        seed: Of the draws.
+    test set at hand. Both sides are of the same seeds, in the same order.
 
     Returns:
         In points; None for fewer than two seeds, or where the runs had different images.
@@ -338,7 +224,7 @@ def interval_over_images(
     if any(not np.array_equal(one.ids, pairs[0][0].ids) for one, _ in pairs):
         return None
     gains = np.array([other.correct.astype(float) - one.correct for one, other in pairs])
-    draw = np.random.default_rng(seed)
+    draw = np.random.default_rng(0)
     seeds, images = gains.shape
     of_seeds = draw.multinomial(seeds, [1 / seeds] * seeds, RESAMPLES) / seeds
     of_images = draw.multinomial(images, [1 / images] * images, RESAMPLES) / images

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -11,7 +11,7 @@ from typing import Any
 
 from sambench.analysis.groups import Group, Line
 from sambench.analysis.inference import ALPHA, SEEDS, student_quantile
-from sambench.analysis.metrics import Metric, find_metric
+from sambench.analysis.metrics import Metric, find_metrics
 from sambench.analysis.units import Cell, cell_of
 from sambench.files.yaml_text import read_yaml
 
@@ -35,44 +35,25 @@ FAMILIES = ("resnet50", "vgg16", "vit", "swin")
 
 @dataclass(frozen=True, kw_only=True)
 class PrintedRow:
-    """One row of a printed table.
-
-    Attributes:
-        paper: Its id.
-        table: Its number.
-        dataset: Ours.
-        model: The papers' name.
-        optimizer: Its name.
-        values: By column, as printed: percent, minutes.
-        bold: Columns printed in bold.
-    """
+    """One row of a table of a paper; the dataset has our name, the model the paper's."""
 
     paper: str
-    table: str
     dataset: str
     model: str
     optimizer: str
-    values: Mapping[str, float]
-    bold: tuple[str, ...] = ()
+    values: Mapping[str, float]  # by column, as printed: percent, minutes
+    bold: tuple[str, ...] = ()  # columns printed in bold
 
     def of(self, metric: str) -> float | None:
         """Return the number of one of our metrics, on our printed scale."""
-        for column, (name, factor) in COLUMNS.items():
-            if name == metric and column in self.values:
-                return factor * self.values[column]
-        return None
+        named = [(c, factor) for c, (name, factor) in COLUMNS.items() if name == metric]
+        found = (factor * self.values[c] for c, factor in named if c in self.values)
+        return next(found, None)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PrintedTable:
-    """A table of a paper.
-
-    Attributes:
-        paper: Its id.
-        number: Its number.
-        caption: As printed.
-        rows: As printed.
-    """
+    """A table of a paper, as printed."""
 
     paper: str
     number: str
@@ -95,7 +76,7 @@ def printed_tables() -> tuple[PrintedTable, ...]:
             paper=paper["id"],
             number=str(table["id"]),
             caption=table["caption"],
-            rows=tuple(_row(paper["id"], str(table["id"]), row) for row in table["rows"]),
+            rows=tuple(_row(paper["id"], row) for row in table["rows"]),
         )
         for paper in papers()
         for table in paper["tables"]
@@ -105,16 +86,14 @@ def printed_tables() -> tuple[PrintedTable, ...]:
 def printed_rows() -> tuple[PrintedRow, ...]:
     """Return each printed row once: the baselines of tables 2 to 5 repeat table 1."""
     rows: dict[tuple[str, ...], PrintedRow] = {}
-    for table in printed_tables():
-        for row in table.rows:
-            rows.setdefault((row.paper, row.dataset, row.model, row.optimizer), row)
+    for row in (row for table in printed_tables() for row in table.rows):
+        rows.setdefault((row.paper, row.dataset, row.model, row.optimizer), row)
     return tuple(rows.values())
 
 
-def _row(paper: str, table: str, printed: Mapping[str, Any]) -> PrintedRow:
+def _row(paper: str, printed: Mapping[str, Any]) -> PrintedRow:
     return PrintedRow(
         paper=paper,
-        table=table,
         dataset=DATASETS.get(printed["dataset"], printed["dataset"]),
         model=printed["model"],
         optimizer=printed["optimizer"],
@@ -132,15 +111,23 @@ def family(model: str) -> str | None:
     return next((name for name in FAMILIES if plain.startswith(name)), None)
 
 
-def ours(row: PrintedRow, groups: Sequence[Group]) -> list[tuple[Group, Line]]:
-    """Return our lines of a printed row's data set, architecture and optimizer."""
+def lines_of(
+    groups: Iterable[Group], model: str | None, optimizer: str
+) -> list[tuple[Group, Line]]:
+    """Return the lines with completed runs of one of the papers' architectures and an optimizer."""
     return [
         (group, line)
         for group in groups
-        if group.setting.dataset == row.dataset and family(group.setting.model) == row.model
+        if family(group.setting.model) == model
         for line in group.lines
-        if line.optimizer["name"] == row.optimizer and line.completed
+        if line.optimizer["name"] == optimizer and line.completed
     ]
+
+
+def ours(row: PrintedRow, groups: Sequence[Group]) -> list[tuple[Group, Line]]:
+    """Return our lines of a printed row's data set, architecture and optimizer."""
+    fitting = (group for group in groups if group.setting.dataset == row.dataset)
+    return lines_of(fitting, row.model, row.optimizer)
 
 
 WITHIN, ABOVE, BELOW, TOO_FEW = "within our runs", "above", "below", "too few runs"
@@ -148,21 +135,12 @@ WITHIN, ABOVE, BELOW, TOO_FEW = "within our runs", "above", "below", "too few ru
 
 @dataclass(frozen=True, kw_only=True)
 class Replication:
-    """One printed number beside our runs.
+    """One printed number, on the metric's printed scale, beside our runs.
 
     The paper ran each cell once, so the question is whether its number could be one more run of
-    ours. Time depends on the machine, and curvature on its definition, which the paper leaves open.
-
-    Attributes:
-        row: Of the paper.
-        group: Ours.
-        line: Ours.
-        metric: What is compared.
-        printed: The printed number, on the metric's printed scale.
-        cell: Our runs.
-        low: Of the 95 % prediction interval of one further run of ours, mean ± t s sqrt(1 + 1/n),
-            on logarithms for a ratio; None for fewer than two.
-        high: Likewise.
+    ours: whether it lies in the 95 % prediction interval of one further run, mean ± t s
+    sqrt(1 + 1/n), on logarithms for a ratio; there is none for fewer than two. Time depends on the
+    machine, and curvature on its definition, which the paper leaves open.
     """
 
     row: PrintedRow
@@ -189,27 +167,24 @@ def replications(groups: Sequence[Group]) -> tuple[Replication, ...]:
 
     Where several settings or hyperparameters fit, each is a line of its own.
     """
-    found = []
-    for row in printed_rows():
-        for group, line in ours(row, groups):
-            for name, _ in COLUMNS.values():
-                metric, printed = find_metric(name), row.of(name)
-                cell = cell_of(group, line, metric)
-                if printed is not None and cell.mean is not None:
-                    low, high = _prediction(cell, ratio=metric.ratio)
-                    found.append(
-                        Replication(
-                            row=row,
-                            group=group,
-                            line=line,
-                            metric=metric,
-                            printed=printed,
-                            cell=cell,
-                            low=low,
-                            high=high,
-                        )
-                    )
-    return tuple(found)
+    return tuple(
+        Replication(
+            row=row,
+            group=group,
+            line=line,
+            metric=metric,
+            printed=printed,
+            cell=cell,
+            low=low,
+            high=high,
+        )
+        for row in printed_rows()
+        for group, line in ours(row, groups)
+        for metric in find_metrics(name for name, _ in COLUMNS.values())
+        for cell in [cell_of(group, line, metric)]
+        for low, high in [_prediction(cell, ratio=metric.ratio)]
+        if (printed := row.of(metric.name)) is not None and cell.mean is not None
+    )
 
 
 def _prediction(cell: Cell, *, ratio: bool) -> tuple[float | None, float | None]:
@@ -217,6 +192,5 @@ def _prediction(cell: Cell, *, ratio: bool) -> tuple[float | None, float | None]
         return None, None
     reach = float(student_quantile(cell.n - 1, 1 - ALPHA / 2)) * math.sqrt(1 + 1 / cell.n)
     if ratio:
-        factor = cell.spread**reach
-        return cell.mean / factor, cell.mean * factor
+        return cell.mean / cell.spread**reach, cell.mean * cell.spread**reach
     return cell.mean - reach * cell.spread, cell.mean + reach * cell.spread

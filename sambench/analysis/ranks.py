@@ -1,71 +1,139 @@
-"""Several optimizers on several data sets: Friedman's test, Nemenyi's critical difference."""
+"""Ranks: of two numbers of runs (Kendall), of optimizers over data sets (Friedman, Nemenyi)."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import chdtrc
 
-LEAST_BLOCKS = 6
-"""From so many data sets on, ranks are worth a diagram."""
+from sambench.analysis.inference import ALPHA, Floats
+
+LEAST_BLOCKS, LEAST_REPEATS = 6, 6
+"""From so many data sets on ranks are worth a diagram, from so many seeds their bootstrap."""
+
+RESAMPLES = 9_999
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankCorrelation:
+    """Kendall's tau-b with its interval."""
+
+    tau: float | None  # between -1 and 1; None where one of the two numbers is constant
+    interval: tuple[float, float] | None  # 95 %, bootstrap over repeats; None for fewer than six
+    runs: int
+    pairs: int  # of runs that were compared
+
+
+def rank_correlation(
+    first: Sequence[float],
+    second: Sequence[float],
+    repeats: Sequence[Hashable],
+    strata: Sequence[Hashable] | None = None,
+) -> RankCorrelation:
+    """Return Kendall's tau-b, (C - D) / sqrt((P - T_1) (P - T_2)) (Kendall 1945).
+
+    C and D are the concordant and discordant pairs of runs, P all pairs, T those tied. With strata
+    all four count pairs within a stratum only, so that differences between strata have no say.
+
+    The bootstrap draws repeats, each with the runs of all optimizers, since runs of one seed share
+    their initial weights and order of data: the interval is of the same optimizers on other seeds.
+
+    Args:
+        first: A number of each run.
+        second: Another.
+        repeats: Which runs are of one repeat, e.g. seed and fold.
+        strata: Which runs may be compared, e.g. the optimizer; None for all.
+
+    Raises:
+        ValueError: If the lengths differ.
+    """
+    if not len(first) == len(second) == len(repeats) == len(strata or first):
+        raise ValueError("a rank correlation needs both numbers, and a repeat, of each run")
+    one, other = _signs(first), _signs(second)
+    stratum, _ = _codes(strata or [None] * len(first))
+    allowed = (stratum[:, None] == stratum[None, :]).astype(np.float64)
+    of_repeat, number = _codes(repeats)
+    member = np.eye(number)[of_repeat]  # (runs, repeats)
+    agreeing, untied_one, untied_other = (
+        member.T @ (allowed * table) @ member for table in (one * other, one**2, other**2)
+    )
+    whole = np.ones((1, number))
+    tau = float(_tau(whole, agreeing, untied_one, untied_other)[0])
+    interval = None
+    if number >= LEAST_REPEATS and not math.isnan(tau):
+        drawn = np.random.default_rng(0).multinomial(number, [1 / number] * number, RESAMPLES)
+        taus = _tau(drawn.astype(np.float64), agreeing, untied_one, untied_other)
+        low, high = np.nanpercentile(taus, [2.5, 97.5])
+        interval = (float(low), float(high))
+    return RankCorrelation(
+        tau=None if math.isnan(tau) else tau,
+        interval=interval,
+        runs=len(first),
+        pairs=int((allowed.sum() - len(first)) / 2),
+    )
+
+
+def _signs(values: Sequence[float]) -> Floats:
+    array = np.asarray(values, dtype=np.float64)
+    return np.asarray(np.sign(array[:, None] - array[None, :]))
+
+
+def _codes(keys: Sequence[Hashable]) -> tuple[NDArray[np.int64], int]:
+    known = {key: code for code, key in enumerate(dict.fromkeys(keys))}
+    return np.array([known[key] for key in keys], dtype=np.int64), len(known)
+
+
+def _tau(weights: Floats, agreeing: Floats, untied_one: Floats, untied_other: Floats) -> Floats:
+    """Return tau-b of each row of repeats' weights; NaN where all pairs are tied."""
+    agreed, one, other = (
+        ((weights @ table) * weights).sum(axis=1) for table in (agreeing, untied_one, untied_other)
+    )
+    untied = np.sqrt(one * other)
+    return np.asarray(np.divide(agreed, untied, out=np.full(len(untied), np.nan), where=untied > 0))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Friedman:
-    """Friedman's test and what a critical-difference diagram shows.
+    """Friedman's test and what a critical-difference diagram shows."""
 
-    Attributes:
-        names: Optimizers, in the given order.
-        ranks: Their average ranks; 1 is best.
-        blocks: Number of data sets (or other blocks).
-        statistic: Friedman's chi-square, corrected for ties.
-        p: Of the chi-square with k - 1 degrees of freedom.
-        critical_difference: Nemenyi: average ranks further apart than this differ at `alpha`.
-        alpha: Level of the critical difference.
-        cliques: Largest sets of optimizers, best first, that do not differ: the diagram's bars.
-    """
-
-    names: tuple[str, ...]
-    ranks: tuple[float, ...]
-    blocks: int
-    statistic: float
-    p: float
-    critical_difference: float
-    alpha: float
-    cliques: tuple[tuple[str, ...], ...]
+    names: tuple[str, ...]  # optimizers, in the given order
+    ranks: tuple[float, ...]  # their average ranks; 1 is best
+    blocks: int  # number of data sets (or other blocks)
+    statistic: float  # Friedman's chi-square, corrected for ties
+    p: float  # of the chi-square with k - 1 degrees of freedom
+    critical_difference: float  # Nemenyi: average ranks further apart differ
+    cliques: tuple[tuple[str, ...], ...]  # largest sets that do not differ, best first
 
 
-def friedman(
-    scores: ArrayLike, names: Sequence[str], *, higher_is_better: bool, alpha: float = 0.05
-) -> Friedman:
+def friedman(scores: ArrayLike, names: Sequence[str], *, higher_is_better: bool) -> Friedman:
     """Test whether optimizers rank alike over blocks (Friedman 1937; Demsar 2006).
 
     Args:
         scores: Shape (blocks, k); a block is a data set, or any setting in which all were run.
         names: Of the k optimizers.
         higher_is_better: Whether the highest score has rank 1.
-        alpha: Level of the critical difference.
 
     Raises:
         ValueError: If there are fewer than two blocks or optimizers, or a score is missing.
     """
-    table: NDArray[np.float64] = np.asarray(scores, dtype=np.float64)
+    table: Floats = np.asarray(scores, dtype=np.float64)
     if table.ndim != 2 or min(table.shape) < 2 or table.shape[1] != len(names):
         raise ValueError("Friedman's test needs scores of two optimizers in two blocks at least")
     if not np.isfinite(table).all():
         raise ValueError("Friedman's test needs a score of every optimizer in every block")
+    from scipy.special import chdtrc
     from scipy.stats import rankdata
 
-    ranked: NDArray[np.float64] = rankdata(-table if higher_is_better else table, axis=1)
+    ranked: Floats = rankdata(-table if higher_is_better else table, axis=1)
     blocks, count = table.shape
-    average = ranked.mean(axis=0)
-    statistic = _chi_square(ranked)
-    difference = critical_difference(count, blocks, alpha)
+    average, middle = ranked.mean(axis=0), (count + 1) / 2
+    within = float(((ranked - middle) ** 2).sum())  # which accounts for ties
+    between = float(((average - middle) ** 2).sum())
+    statistic = blocks**2 * (count - 1) * between / within if within else 0.0
+    difference = critical_difference(count, blocks)
     return Friedman(
         names=tuple(names),
         ranks=tuple(average.tolist()),
@@ -73,12 +141,11 @@ def friedman(
         statistic=statistic,
         p=float(chdtrc(count - 1, statistic)),
         critical_difference=difference,
-        alpha=alpha,
         cliques=_cliques(average, names, difference),
     )
 
 
-def critical_difference(optimizers: int, blocks: int, alpha: float = 0.05) -> float:
+def critical_difference(optimizers: int, blocks: int, alpha: float = ALPHA) -> float:
     """Return Nemenyi's critical difference of average ranks, q sqrt(k (k + 1) / (6 N)).
 
     q is the upper alpha quantile of the studentized range of k values with infinite degrees of
@@ -90,17 +157,7 @@ def critical_difference(optimizers: int, blocks: int, alpha: float = 0.05) -> fl
     return q * math.sqrt(optimizers * (optimizers + 1) / (6 * blocks))
 
 
-def _chi_square(ranked: NDArray[Any]) -> float:
-    """Friedman's statistic as a ratio of rank variances, which accounts for ties."""
-    blocks, count = ranked.shape
-    within = float(((ranked - (count + 1) / 2) ** 2).sum())
-    between = float(((ranked.mean(axis=0) - (count + 1) / 2) ** 2).sum())
-    return blocks**2 * (count - 1) * between / within if within else 0.0
-
-
-def _cliques(
-    ranks: NDArray[np.float64], names: Sequence[str], difference: float
-) -> tuple[tuple[str, ...], ...]:
+def _cliques(ranks: Floats, names: Sequence[str], difference: float) -> tuple[tuple[str, ...], ...]:
     order = np.argsort(ranks, kind="stable")
     found: list[tuple[int, int]] = []
     for start in range(len(order)):

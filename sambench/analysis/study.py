@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-import math
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sambench.analysis.comparison import Comparison
 from sambench.analysis.families import compare
-from sambench.analysis.groups import Group, Line, build_groups
-from sambench.analysis.metrics import METRICS, Metric, find_metric, measured
+from sambench.analysis.groups import Group, build_groups
+from sambench.analysis.metrics import METRICS, Metric, measured
 from sambench.analysis.names import Names
 from sambench.config.run_config import RunConfig
 from sambench.store.record import RunRecord
@@ -32,12 +32,7 @@ FLATNESS = ("top", "trace")
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
-    """A group, and each further line of it compared with the first.
-
-    Attributes:
-        group: The runs.
-        found: For each metric, one comparison for each further line; empty without a baseline.
-    """
+    """A group, and for each metric one comparison of each further line of it with the first."""
 
     group: Group
     found: Mapping[str, tuple[Comparison, ...]] = field(default_factory=dict)
@@ -58,19 +53,12 @@ class Panel:
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """The runs of a report and every statement about them.
+    """The runs of a report and every statement about them."""
 
-    Attributes:
-        panels: The groups with their comparisons, in order of dataset and model.
-        pooled: For each metric, what several settings together say of each optimizer.
-        baseline: Name or label that the others are compared with.
-        margins: Of equivalence, where they are not the metrics' own.
-    """
-
-    panels: tuple[Panel, ...]
-    pooled: Mapping[str, tuple[Comparison, ...]]
-    baseline: str
-    margins: Mapping[str, float] = field(default_factory=dict)
+    panels: tuple[Panel, ...]  # in order of dataset and model
+    pooled: Mapping[str, tuple[Comparison, ...]]  # by metric, over several settings
+    baseline: str  # name or label that the others are compared with
+    margins: Mapping[str, float] = field(default_factory=dict)  # where not the metrics' own
 
     @property
     def groups(self) -> tuple[Group, ...]:
@@ -79,11 +67,8 @@ class Study:
 
     def every(self) -> Iterable[Comparison]:
         """Yield every comparison: setting by setting, then those over settings."""
-        for panel in self.panels:
-            for found in panel.found.values():
-                yield from found
-        for pooled in self.pooled.values():
-            yield from pooled
+        for found in (*(panel.found for panel in self.panels), self.pooled):
+            yield from itertools.chain.from_iterable(found.values())
 
     def main(self, metric: str) -> tuple[Comparison, ...]:
         """Return what the answer speaks of: over settings where there are several, else of one."""
@@ -109,16 +94,7 @@ def build_study(
     metrics: Sequence[Metric] = COMPARED,
     margins: Mapping[str, float] | None = None,
 ) -> Study:
-    """Sort runs into panels and compare the optimizers of each with the baseline.
-
-    Args:
-        records: Any runs.
-        baseline: Name or label of the optimizer that the others are compared with.
-        planned: Runs in the order of a suite.
-        names: Of display.
-        metrics: What to compare by; those that no run has are passed over.
-        margins: Of equivalence by metric, where they are not the metrics' own.
-    """
+    """Sort runs into groups (`build_groups`) and compare the lines of each (`study_of`)."""
     groups = build_groups(records, baseline, planned, names)
     return study_of(groups, baseline or "", metrics, margins)
 
@@ -133,47 +109,24 @@ def study_of(
 
     Args:
         groups: The runs.
-        baseline: What the first lines are called.
+        baseline: Name or label of the first lines.
         metrics: What to compare by; those that no run has are passed over.
         margins: Of equivalence by metric, where they are not the metrics' own.
     """
     given = margins or {}
-    done = [record for group in groups for record in group.completed]
-    known = measured(done)
+    known = measured(record for group in groups for record in group.completed)
     there = [metric for metric in metrics if metric in known]
-    families = [compare(groups, metric, given.get(metric.name)) for metric in there]
+    families = {m.name: compare(groups, m, given.get(m.name)) for m in there}
     panels = tuple(
         Panel(
             group=group,
-            found={
-                family.metric.name: family.by_group[place]
-                for family in families
-                if family.by_group[place]
-            },
+            found={name: own[place] for name, (own, _) in families.items() if own[place]},
         )
         for place, group in enumerate(groups)
     )
     return Study(
         panels=panels,
-        pooled={family.metric.name: family.pooled for family in families if family.pooled},
+        pooled={name: pooled for name, (_, pooled) in families.items() if pooled},
         baseline=baseline,
         margins=given,
     )
-
-
-def total_seconds(record: RunRecord) -> float:
-    """Return what a run took in all: training, evaluation, all else, and its curvature."""
-    cost, hessian = record.cost or {}, record.hessian or {}
-    names = ("train_seconds", "evaluation_seconds", "overhead_seconds")
-    return math.fsum(
-        float(value)
-        for value in (*(cost.get(name) for name in names), hessian.get("seconds"))
-        if isinstance(value, int | float)
-    )
-
-
-def mean_of(lines: Iterable[Line], metric: str) -> float | None:
-    """Return the geometric mean of a cost over all completed runs of some lines."""
-    found = find_metric(metric)
-    values = [v for line in lines for r in line.completed if (v := found.comparable(r)) is not None]
-    return math.exp(math.fsum(map(math.log, values)) / len(values)) if values else None

@@ -5,52 +5,39 @@ from __future__ import annotations
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from sambench.config.run_config import RunConfig
 from sambench.optim.method import optimizers
 from sambench.store.status import DONE, Standing, pending
 
-Likeness = Callable[[RunConfig], Hashable]
+_images = attrgetter("dataset", "image_size", "model", "batch_size", "precision")
 
 
 def _same_but_for_seed(config: RunConfig) -> Hashable:
     optimizer = tuple(sorted(config.optimizer.items()))
-    return (*_same_images(config), config.epochs, config.stop, config.validation, optimizer)
+    return (_images(config), config.epochs, config.stop, config.validation, optimizer)
 
 
-def _same_optimizer(config: RunConfig) -> Hashable:
-    return (*_same_images(config), config.optimizer["name"])
-
-
-def _same_images(config: RunConfig) -> tuple[Hashable, ...]:
-    return (config.dataset, config.image_size, config.model, config.batch_size, config.precision)
-
-
-def _same_model(config: RunConfig) -> Hashable:
-    return (config.model, config.image_size)
-
-
-LIKENESS: Sequence[Likeness] = (_same_but_for_seed, _same_optimizer, _same_images, _same_model)
+LIKENESS: Sequence[Callable[[RunConfig], Hashable]] = (
+    _same_but_for_seed,
+    lambda config: (_images(config), config.optimizer["name"]),
+    _images,
+    attrgetter("model", "image_size"),
+)
 """From the closest on; the first that a finished run shares with an open one is used."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
-    """What is left to do, on one device at the pace of the finished runs.
+    """What is left to do, on one device at the pace of the finished runs."""
 
-    Attributes:
-        seconds: For the open runs that a finished one is like.
-        known: How many those are.
-        unknown: How many others are open.
-        finished: How many runs this was learned from.
-    """
-
-    seconds: float
-    known: int
-    unknown: int
-    finished: int
+    seconds: float  # for the open runs that a finished one is like
+    known: int  # how many those are
+    unknown: int  # how many others are open
+    finished: int  # how many runs this was learned from
 
 
 def forecast(standings: Iterable[Standing]) -> Forecast:
@@ -63,9 +50,14 @@ def forecast(standings: Iterable[Standing]) -> Forecast:
     finished = [s for s in everything if s.state == DONE and s.cost.get("gradient_evaluations")]
     pace = _Medians((s.config, _seconds(s) / s.cost["gradient_evaluations"]) for s in finished)
     length = _Medians((s.config, float(s.cost["gradient_evaluations"])) for s in finished)
-    images = _Medians((s.config, float(s.images)) for s in finished if s.images)
+    records = [standing.record for standing in finished if standing.record]
+    images = _Medians(
+        (r.config, float(number)) for r in records if (number := (r.data or {}).get("train"))
+    )
     curvature = _Medians(
-        (s.config, s.curvature_seconds) for s in finished if s.curvature_seconds is not None
+        (r.config, float(took))
+        for r in records
+        if (took := (r.hessian or {}).get("seconds")) is not None
     )
     total, known, unknown = 0.0, 0, 0
     for standing in pending(everything):
@@ -91,23 +83,21 @@ class _Medians:
         for config, value in values:
             for group, likeness in zip(groups, LIKENESS, strict=True):
                 group[likeness(config)].append(value)
-        self._medians: list[Mapping[Hashable, float]] = [
+        self._medians = [
             {key: statistics.median(found) for key, found in group.items()} for group in groups
         ]
 
-    def like(self, config: RunConfig, closest_only: bool = False) -> float | None:
-        """Return the median over the runs most like this one, if there are any."""
-        for medians, likeness in zip(self._medians, LIKENESS, strict=True):
+    def like(self, config: RunConfig, kinds: int = len(LIKENESS)) -> float | None:
+        """Return the median over the runs most like this one, by the closest kinds of likeness."""
+        for medians, likeness in zip(self._medians[:kinds], LIKENESS, strict=False):
             if (median := medians.get(likeness(config))) is not None:
                 return median
-            if closest_only:
-                return None
         return None
 
 
 def _evaluations(config: RunConfig, length: _Medians, images: _Medians) -> float | None:
     """Return the gradient evaluations that a run will take."""
-    if (alike := length.like(config, closest_only=True)) is not None:
+    if (alike := length.like(config, kinds=1)) is not None:
         return alike
     number = images.like(config)
     if number is None:

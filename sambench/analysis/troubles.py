@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from sambench.analysis.groups import Group
@@ -12,21 +12,31 @@ from sambench.config.run_config import RunConfig
 from sambench.store.record import COMPLETED, DIVERGED, FAILED, INTERRUPTED, RUNNING, RunRecord
 
 
+def sound(records: Iterable[RunRecord]) -> tuple[list[RunRecord], list[str]]:
+    """Return each run once, and a message for each that lies in two folders."""
+    kept: dict[str, RunRecord] = {}
+    messages = []
+    for record in records:
+        if record.id in kept:
+            messages.append(f"run {record.name} lies in two folders and is counted once")
+        kept.setdefault(record.id, record)
+    return list(kept.values()), messages
+
+
 @dataclass(frozen=True, kw_only=True)
 class Trouble:
-    """One kind of trouble.
+    """One kind of trouble, the names of the runs that have it, and what to do.
 
-    Attributes:
-        kind: In a few words.
-        runs: Names of the runs that have it.
-        remedy: What to do.
-        details: A line for each run where more is known, in the same order; else empty.
+    Details are a line for each run where more is known, in the same order; else there are none.
     """
 
     kind: str
     runs: tuple[str, ...]
     remedy: str
     details: tuple[str, ...] = ()
+
+
+Detail = Callable[[RunRecord], str]
 
 
 def troubles(
@@ -40,16 +50,27 @@ def troubles(
         suite: What `sambench compare` is given to make them.
     """
     records = [record for group in groups for record in group.records]
-    found = (
-        *_unfinished(records, suite),
-        *_missing(records, planned, suite),
-        *_doubtful(records),
-        *_unlike(groups),
+    there = {record.id for record in records}
+    missing = Trouble(
+        kind="Missing runs of the suite",
+        runs=tuple(config.name for config in planned if config.id not in there),
+        remedy=f"`sambench compare {suite}` makes them.",
     )
+    found = (*_unfinished(records, suite), missing, *_doubtful(records), *_unlike(groups))
     return tuple(trouble for trouble in found if trouble.runs)
 
 
-def _unfinished(records: Sequence[RunRecord], suite: str) -> Iterable[Trouble]:
+def _of(kind: str, runs: Iterable[RunRecord], remedy: str, detail: Detail | None = None) -> Trouble:
+    listed = list(runs)
+    return Trouble(
+        kind=kind,
+        runs=tuple(record.name for record in listed),
+        remedy=remedy,
+        details=tuple(map(detail, listed)) if detail else (),
+    )
+
+
+def _unfinished(records: Sequence[RunRecord], suite: str) -> Iterator[Trouble]:
     again = f"sambench compare {suite}"
     for status, remedy in (
         (FAILED, f"Put right what the error names, then `{again} --retry failed`."),
@@ -57,94 +78,69 @@ def _unfinished(records: Sequence[RunRecord], suite: str) -> Iterable[Trouble]:
         (INTERRUPTED, f"`{again}` goes on from the last checkpoint."),
         (RUNNING, f"Still running, or ended without a word: `{again}` goes on with the latter."),
     ):
-        runs = [record for record in records if record.status == status]
-        yield Trouble(
-            kind=f"{status[0].upper()}{status[1:]}, not counted",
-            runs=tuple(record.name for record in runs),
-            remedy=remedy,
-            details=tuple(record.error or "" for record in runs) if status != RUNNING else (),
-        )
+        runs = (record for record in records if record.status == status)
+        detail = (lambda record: record.error or "") if status != RUNNING else None
+        yield _of(f"{status[0].upper()}{status[1:]}, not counted", runs, remedy, detail)
 
 
-def _missing(
-    records: Sequence[RunRecord], planned: Sequence[RunConfig], suite: str
-) -> Iterable[Trouble]:
-    there = {record.id for record in records}
-    yield Trouble(
-        kind="Missing runs of the suite",
-        runs=tuple(config.name for config in planned if config.id not in there),
-        remedy=f"`sambench compare {suite}` makes them.",
-    )
-
-
-def _doubtful(records: Sequence[RunRecord]) -> Iterable[Trouble]:
+def _doubtful(records: Sequence[RunRecord]) -> Iterator[Trouble]:
     done = [record for record in records if record.status == COMPLETED]
-    measured = any(record.hessian for record in done)
-
-    def chosen(condition: Callable[[RunRecord], bool]) -> tuple[str, ...]:
-        return tuple(record.name for record in done if condition(record))
-
-    yield Trouble(
-        kind="Collapsed: one class is predicted for every test image",
-        runs=chosen(collapsed),
-        remedy="Another learning rate or rho, or more epochs. They count for accuracy and cost, "
+    yield _of(
+        "Collapsed: one class is predicted for every test image",
+        filter(collapsed, done),
+        "Another learning rate or rho, or more epochs. They count for accuracy and cost, "
         "and are left out of curvature.",
     )
-    yield Trouble(
-        kind="The stop rule's target was not met",
-        runs=chosen(lambda record: (record.final or {}).get("target_met") is False),
-        remedy="More epochs, or an easier target; their time is that of the most epochs.",
+    yield _of(
+        "The stop rule's target was not met",
+        (record for record in done if (record.final or {}).get("target_met") is False),
+        "More epochs, or an easier target; their time is that of the most epochs.",
     )
-    yield Trouble(
-        kind="Curvature did not converge",
-        runs=chosen(lambda record: bool(_unconverged(record))),
-        remedy="`sambench hessian RUN --again --set max_matvecs=N` with a larger N measures again.",
-        details=tuple(text for record in done if (text := _unconverged(record))),
+    yield _of(
+        "Curvature did not converge",
+        filter(_unconverged, done),
+        "`sambench hessian RUN --again --set max_matvecs=N` with a larger N measures again.",
+        _unconverged,
     )
-    yield Trouble(
-        kind="Curvature was not measured, though others have it",
-        runs=chosen(lambda record: measured and not record.hessian),
-        remedy="`sambench hessian RUN` measures it.",
+    measured = any(record.hessian for record in done)
+    yield _of(
+        "Curvature was not measured, though others have it",
+        (record for record in done if measured and not record.hessian),
+        "`sambench hessian RUN` measures it.",
     )
 
 
-def _unlike(groups: Sequence[Group]) -> Iterable[Trouble]:
+def _unlike(groups: Sequence[Group]) -> Iterator[Trouble]:
     """Yield runs that ask for the same as others but are not like them."""
-    yield Trouble(
-        kind="Other images, another split or another code than most runs of the same setting",
-        runs=tuple(r.name for group in groups if group.part > 1 for r in group.records),
-        remedy="They stand in tables of their own. `sambench compare SUITE --retry stale` makes "
+    yield _of(
+        "Other images, another split or another code than most runs of the same setting",
+        (record for group in groups if group.part > 1 for record in group.records),
+        "They stand in tables of their own. `sambench compare SUITE --retry stale` makes "
         "all alike.",
     )
-    measured = [{r.name: _way(r) for r in group.records if r.hessian} for group in groups]
-    yield Trouble(
-        kind="Curvature was measured in another way than of most runs in the same table",
-        **_odd(measured),
-        remedy="Means over both are of no one quantity: `sambench hessian RUN` with the same "
+    measured = [[record for record in group.records if record.hessian] for group in groups]
+    yield _of(
+        "Curvature was measured in another way than of most runs in the same table",
+        _odd(measured, _way),
+        "Means over both are of no one quantity: `sambench hessian RUN` with the same "
         "options for all.",
+        _way,
     )
-    trained = [{r.name: _place(r) for r in group.records if r.cost} for group in groups]
-    yield Trouble(
-        kind="Trained on another machine or beside other runs than most of the same table",
-        **_odd(trained),
-        remedy="Their times are not comparable with the others'; accuracy and curvature are. "
+    trained = [[record for record in group.records if record.cost] for group in groups]
+    yield _of(
+        "Trained on another machine or beside other runs than most of the same table",
+        _odd(trained, _place),
+        "Their times are not comparable with the others'; accuracy and curvature are. "
         "Remove their folders and make them again as the others were made.",
+        _place,
     )
 
 
-def _odd(groups: Sequence[Mapping[str, str]]) -> dict[str, tuple[str, ...]]:
-    """Return the runs whose trait is not the usual one of their panel, and the traits."""
-    odd = [
-        (name, trait)
-        for traits in groups
-        for usual, _ in Counter(traits.values()).most_common(1)
-        for name, trait in traits.items()
-        if trait != usual
-    ]
-    return {
-        "runs": tuple(name for name, _ in odd),
-        "details": tuple(trait for _, trait in odd),
-    }
+def _odd(groups: Iterable[Sequence[RunRecord]], trait: Detail) -> Iterator[RunRecord]:
+    """Yield the runs whose trait is not the usual one of their group."""
+    for records in groups:
+        for usual, _ in Counter(map(trait, records)).most_common(1):
+            yield from (record for record in records if trait(record) != usual)
 
 
 def _place(record: RunRecord) -> str:

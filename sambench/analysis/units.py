@@ -5,53 +5,31 @@ from __future__ import annotations
 import functools
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sambench.analysis.groups import LOST, Group, Line, Repeat, repeat
-from sambench.analysis.inference import ALPHA, FOLDS, SEEDS, Design, Floats, student_quantile
-from sambench.analysis.metrics import Metric, collapsed
+from sambench.analysis.inference import ALPHA, FOLDS, SEEDS, Floats, Keys, student_quantile
+from sambench.analysis.metrics import Metric, collapsed, find_metric
 from sambench.store.record import COMPLETED, RunRecord
-
-Key = TypeVar("Key")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """One metric of all runs of a group.
+    """One metric of all runs of a group: a row for each of R repeats, a column for each line."""
 
-    Attributes:
-        metric: Which.
-        repeats: Split seed, fold and seed of each row.
-        keys: The units, in order: a seed, or split seed and fold.
-        unit: Place among the keys of the unit that each row belongs to, shape (R,).
-        values: Of the runs, logarithms for a ratio, shape (R, lines); NaN where a run has none that
-            can be compared.
-        lost: Which runs ended without a result of their own, shape (R, lines).
-        imputed: The values, with the lost runs at what they count as; None where that is unknown.
-        test_over_train: Mean n_test / n_train of the runs; None on one test part.
-    """
-
-    metric: Metric
-    repeats: tuple[Repeat, ...]
-    keys: tuple[object, ...]
-    unit: np.ndarray[tuple[int], np.dtype[np.intp]]
-    values: Floats
-    lost: np.ndarray[tuple[int, int], np.dtype[np.bool_]]
-    imputed: Floats | None
-    test_over_train: float | None
-
-    @property
-    def design(self) -> Design:
-        """Which test differences get."""
-        return SEEDS if self.test_over_train is None else FOLDS
+    keys: Keys  # the units, in order
+    unit: NDArray[np.intp]  # place among the keys of the unit of each row, (R,)
+    values: Floats  # logarithms for a ratio, (R, lines); NaN where a run has none to compare
+    lost: NDArray[np.bool_]  # which runs ended without a result of their own, (R, lines)
+    imputed: Floats | None  # with lost runs at what they count as; None where that is unknown
 
     def by_unit(self, of_runs: Floats) -> Floats:
         """Average the runs of each unit, shape (R, H) to (units, H); NaN where a unit has none."""
-        if len(self.keys) == len(self.repeats):
+        if len(self.keys) == len(self.unit):
             return of_runs
         there = np.isfinite(of_runs)
         sums = np.zeros((len(self.keys), of_runs.shape[1]))
@@ -62,25 +40,23 @@ class Table:
             means: Floats = sums / counts
         return means
 
-    def differences(self, values: Floats) -> Floats:
-        """Return each further line minus the first, unit by unit, shape (units, lines - 1).
-
-        Runs are subtracted seed by seed before the seeds of a fold are averaged.
-
-        Args:
-            values: Of this table, shape (R, lines).
-        """
-        return self.by_unit(values[:, 1:] - values[:, :1])
+    def lost_units(self) -> NDArray[np.bool_]:
+        """Return which units of which line have a lost run, shape (units, lines)."""
+        lost = np.zeros((len(self.keys), self.lost.shape[1]), dtype=np.bool_)
+        np.logical_or.at(lost, self.unit, self.lost)
+        return lost
 
 
 def tabulate(group: Group, metric: Metric) -> Table:
     """Return one metric of all runs of a group, unit by unit."""
-    places, keys, unit = _frame_of(group)
-    shape = (len(places), len(group.lines))
+    rows = {found: row for row, found in enumerate(group.repeats)}
+    of_rows = [found[:2] if group.folds else found[2] for found in rows]
+    keys = {key: place for place, key in enumerate(dict.fromkeys(of_rows))}
+    shape = (len(rows), len(group.lines))
     values, lost = np.full(shape, np.nan), np.zeros(shape, dtype=np.bool_)
     for column, line in enumerate(group.lines):
         for record in line.records:
-            row = places[repeat(record)]
+            row = rows[repeat(record)]
             if record.status != COMPLETED:
                 lost[row, column] = record.status in LOST
                 continue
@@ -94,64 +70,29 @@ def tabulate(group: Group, metric: Metric) -> Table:
         counted = None if metric.ratio or metric.curvature else metric.of_lost(group.completed)
         imputed = None if counted is None else np.where(lost, counted, values)
     return Table(
-        metric=metric,
-        repeats=tuple(places),
-        keys=keys,
-        unit=unit,
+        keys=tuple(keys),
+        unit=np.array([keys[key] for key in of_rows], dtype=np.intp),
         values=values,
         lost=lost,
         imputed=imputed,
-        test_over_train=group.test_over_train,
     )
-
-
-@functools.lru_cache(maxsize=512)
-def _rows(
-    repeats: tuple[Repeat, ...], folds: bool
-) -> tuple[tuple[object, ...], np.ndarray[tuple[int], np.dtype[np.intp]]]:
-    keys = [(r[0], r[1]) if folds else r[2] for r in repeats]
-    known = {key: place for place, key in enumerate(dict.fromkeys(keys))}
-    return tuple(known), np.array([known[key] for key in keys], dtype=np.intp)
-
-
-def _frame_of(
-    group: Group,
-) -> tuple[dict[Repeat, int], tuple[object, ...], np.ndarray[tuple[int], np.dtype[np.intp]]]:
-    """Return the row of each repeat, the units, and the unit of each row."""
-    repeats = sorted({repeat(r) for r in group.records}, key=lambda r: (r[0], r[1] or 0, r[2]))
-    keys, unit = _rows(tuple(repeats), group.folds)
-    return {found: place for place, found in enumerate(repeats)}, keys, unit
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """What the completed runs of one optimizer say of one metric, on the printed scale.
+    """What the completed runs of one optimizer say of one metric, on the printed scale."""
 
-    Attributes:
-        records: The runs that count.
-        values: Of these runs.
-        units: Mean of each unit; geometric for a ratio.
-        mean: Of the units.
-        spread: SD of the units; for a ratio a factor, exp of the SD of logarithms. None for one.
-        low: Of the 95 % interval of the mean; None for one unit.
-        high: Likewise.
-        unit: What is counted.
-        no_minimum: Runs with a curvature of zero or below, which are not counted.
-        collapsed: Runs that predict one class for every image.
-        unconverged: Runs whose measurement did not converge.
-    """
-
-    records: tuple[RunRecord, ...]
-    values: tuple[float, ...]
-    units: tuple[float, ...]
-    mean: float | None
-    spread: float | None
-    low: float | None
+    records: tuple[RunRecord, ...]  # the runs that count
+    values: tuple[float, ...]  # of these runs
+    units: tuple[float, ...]  # mean of each unit; geometric for a ratio
+    mean: float | None  # of the units
+    spread: float | None  # SD; for a ratio a factor, exp of the SD of logarithms; None for one unit
+    low: float | None  # of the 95 % interval of the mean; None for one unit
     high: float | None
-    unit: str
-    no_minimum: int = 0
-    collapsed: int = 0
-    unconverged: int = 0
+    unit: str  # what is counted
+    no_minimum: int = 0  # runs with a curvature of zero or below, which are not counted
+    collapsed: int = 0  # runs that predict one class for every image
+    unconverged: int = 0  # runs whose measurement did not converge
 
     @property
     def n(self) -> int:
@@ -164,22 +105,19 @@ class Cell:
         return not (self.no_minimum or self.collapsed or self.unconverged)
 
 
-def summarize(line: Line, metric: Metric, folds: float | None = None) -> Cell:
-    """Summarize the completed runs of a line.
+def cell_of(group: Group, line: Line, metric: Metric) -> Cell:
+    """Summarize the completed runs of a line of a group.
 
-    Args:
-        line: The runs.
-        metric: What to look at.
-        folds: n_test / n_train where the runs have several test parts, whose seeds are averaged
-            first and whose interval is the corrected resampled t's; None for one test part.
+    Where the group has several test parts, seeds of a fold are averaged first and the interval is
+    the corrected resampled t's.
     """
+    folds = group.test_over_train
     done = [record for record in line.completed if metric.of(record) is not None]
     used = [(record, value) for record in done if (value := metric.comparable(record)) is not None]
-    values = [math.log(value) if metric.ratio else value for _, value in used]
     by_unit: dict[object, list[float]] = {}
-    for (record, _), value in zip(used, values, strict=True):
+    for record, value in used:
         key = repeat(record)[:2] if folds is not None else repeat(record)
-        by_unit.setdefault(key, []).append(value)
+        by_unit.setdefault(key, []).append(math.log(value) if metric.ratio else value)
     units = [math.fsum(found) / len(found) for found in by_unit.values()]
     back: Callable[[float], float] = math.exp if metric.ratio else float
     mean = spread = low = high = None
@@ -213,19 +151,24 @@ def _quantile(degrees: int) -> float:
     return float(student_quantile(degrees, 1 - ALPHA / 2))
 
 
-def cell_of(group: Group, line: Line, metric: Metric) -> Cell:
-    """Summarize a line of a group, fold by fold where the group has several test parts."""
-    return summarize(line, metric, group.test_over_train)
+def with_accuracy(
+    groups: Iterable[Group], metric: Metric, *, trusted: bool = False
+) -> list[tuple[float, float, Repeat, str]]:
+    """Return a metric beside accuracy, the repeat and the setting of each run that has both.
 
-
-def unit_names(keys: Sequence[object]) -> list[str]:
-    """Return how units are named: a seed, or a fold and the seed of its split."""
-    splits = {key[0] for key in keys if isinstance(key, tuple)}
+    Args:
+        groups: The runs.
+        metric: Which.
+        trusted: Leave out runs whose measurement did not converge.
+    """
+    accuracy = find_metric("accuracy")
     return [
-        (f"fold {key[1]}" + (f" of split {key[0]}" if len(splits) > 1 else ""))
-        if isinstance(key, tuple)
-        else f"seed {key}"
-        for key in keys
+        (value, score, repeat(record), group.title)
+        for group in groups
+        for record in group.completed
+        if (value := metric.comparable(record)) is not None
+        and (score := accuracy.of(record)) is not None
+        and (metric.trusted(record) or not trusted)
     ]
 
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from sambench.analysis import curves
 from sambench.analysis.groups import repeat
 from sambench.analysis.predictions import interval_over_images, read_predictions
-from sambench.analysis.predictions import with_predictions as add_predictions
-from sambench.analysis.soundness import sound
 from sambench.analysis.study import Study
+from sambench.analysis.troubles import sound
 from sambench.cli.checking import expanded
 from sambench.config.arguments import where_pattern
 from sambench.config.run_config import RunConfig
@@ -160,7 +160,7 @@ def with_predictions(found: Gathered, store: Store) -> tuple[Gathered, dict[str,
             with suppress(StoreError):  # said where its figures are left out
                 read[record.id] = read_predictions(path, record)
         told = read.get(record.id)
-        records.append(record if told is None else add_predictions(record, told))
+        records.append(record if told is None else curves.with_predictions(record, told))
     return replace(found, records=tuple(records)), read
 
 

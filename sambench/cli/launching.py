@@ -56,10 +56,14 @@ def launch(
     request: Request,
     suite: str | None = None,
     hessian: Measurement | None = None,
+    seen: Sequence[Standing] | None = None,
 ) -> int:
-    """Do what is missing of the runs, measure their minima, and return the exit code."""
+    """Do what is missing of the runs, measure their minima, and return the exit code.
+
+    How each run stands may have been `seen` just now.
+    """
     data, store, (name, options) = request.data, Store(request.results), request.launcher
-    standings = survey(request, hessian).of(configs)
+    standings = survey(request, hessian).of(configs) if seen is None else seen
     left = pending(standings)
     failures = _say_what_is_left_alone(screen, standings)
     if not left:

@@ -10,9 +10,9 @@ from sambench.cli.answers import prepared_answer
 from sambench.cli.options import Output
 from sambench.cli.screen import Screen
 from sambench.config.arguments import parse_settings
-from sambench.data.audit.examine import examine, write_audit
-from sambench.data.audit.pages import sections
-from sambench.data.contact_sheet import write_contact_sheet
+from sambench.data.audit.examine import examine
+from sambench.data.audit.pages import sections, write_audit
+from sambench.data.drawing import write_contact_sheet
 from sambench.data.preparation import Preparation, prepare
 from sambench.data.prepared import Prepared, open_prepared, prepared_sizes
 from sambench.data.selection import Drops

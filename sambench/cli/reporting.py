@@ -11,6 +11,7 @@ from typing import Any
 
 from sambench.analysis.claims import Finding, examine
 from sambench.analysis.groups import build_groups
+from sambench.analysis.metrics import find_metric
 from sambench.analysis.names import Names, read_names
 from sambench.analysis.study import Study, build_study
 from sambench.analysis.troubles import troubles
@@ -73,7 +74,12 @@ def make_report(
     found, search = with_search(found, store)
     found, predictions = with_predictions(found, store)
     against = _baseline(baseline, found)
-    study = build_study(found.records, against, planned=found.planned, names=shown_names)
+    margins = {} if found.suite is None else found.suite.report.margins
+    for metric in margins:
+        find_metric(metric)
+    study = build_study(
+        found.records, against, planned=found.planned, names=shown_names, margins=margins
+    )
     if predictions:
         study = over_images(study, predictions)
     published = published or bool(found.suite is not None and found.suite.tables)

@@ -62,10 +62,11 @@ class Study:
         check_models(self.finals)
         tuned = self._tuned(keep=False)
         finals = tuple({run.id: run for run in (*self.finals, *tuned)}.values())
-        trials, finals = self._only(self.trials, finals)
+        trials, wanted = self._only(self.trials, finals)
         request = self.request
         standings = survey(request, None).of(trials)
-        standings += survey(request, self.suite.hessian).of(finals)
+        there = survey(request, self.suite.hessian).of(finals)
+        standings += _of(wanted, there)
         coming = 0 if self.request.only or tuned else len(self.finals) * bool(self.tunings)
         queued = chosen.describe_queued(request.results, [s.config for s in standings])
         standings = [
@@ -79,7 +80,7 @@ class Study:
             check_weights(undone, request.data)
         except ModelError as error:
             self.screen.warn(str(error))
-        self._warn_of_reach()
+        self._warn_of_reach(there)
         return standings, coming
 
     def answer(self) -> dict[str, Any]:
@@ -91,9 +92,11 @@ class Study:
     def carry_out(self) -> int:
         """Do what is missing, show the table, return the exit code."""
         trials, finals = self._only(self.trials, self.finals)
-        self._warn_of_reach()
+        there = survey(self.request, self.suite.hessian).of(self.finals)
+        self._warn_of_reach(there)
         code = self._launch(trials, trials_of(self.suite.name), 0, curvature=False)
-        code = self._launch(finals, self.suite.name, code, curvature=True)
+        seen = None if trials else _of(finals, there)
+        code = self._launch(finals, self.suite.name, code, curvature=True, seen=seen)
         tuned = self._tuned(keep=True)
         if tuned:
             tuned = tuple(run for run in tuned if run not in finals and self._wanted(run))
@@ -102,32 +105,40 @@ class Study:
         show_table(self.screen, self.request.results, self._shown, self.suite.baseline)
         return code
 
-    def _warn_of_reach(self) -> None:
+    def _warn_of_reach(self, there: Sequence[Standing]) -> None:
         """Say of each setting of a suite file whose runs can never show a difference.
 
-        A comparison given by options is a quick look; its table says so.
+        And what would settle the comparison at the spread of the runs that are there. A comparison
+        given by options is a quick look; its table says so.
         """
         if not self.suite.places:
             return
         for sentence in too_few(planned_groups(self.finals, self.suite.baseline)):
             self.screen.warn(sentence)
-        for sentence in self._settling():
+        records = [standing.record for standing in _of(self.finals, there)]
+        done = [record for record in records if record and record.status == COMPLETED]
+        metrics, margins = [find_metric(PRIMARY)], self.suite.report.margins
+        for name in margins:
+            find_metric(name)
+        study = build_study(done, self.suite.baseline, metrics=metrics, margins=margins)
+        for sentence in settling(study):
             self.screen.say(sentence)
 
-    def _settling(self) -> Iterable[str]:
-        """Return what would settle the comparison at the spread of the runs that are there."""
-        records, _ = Store(self.request.results).records(run.name for run in self.finals)
-        there = [record for record in records if record.status == COMPLETED]
-        baseline = self.suite.baseline
-        return settling(build_study(there, baseline, metrics=[find_metric(PRIMARY)]))
-
-    def _launch(self, runs: Sequence[RunConfig], name: str, before: int, *, curvature: bool) -> int:
+    def _launch(
+        self,
+        runs: Sequence[RunConfig],
+        name: str,
+        before: int,
+        *,
+        curvature: bool,
+        seen: Sequence[Standing] | None = None,
+    ) -> int:
         """Do runs unless what was done before ended the command; return the exit code of both."""
         request = self.request
         if not runs or before == INTERRUPTED or (before and request.fail_fast):
             return before
         hessian = self.suite.hessian if curvature else None
-        code = launch(self.screen, runs, request, name, hessian)
+        code = launch(self.screen, runs, request, name, hessian, seen)
         return code or before
 
     def _tuned(self, *, keep: bool) -> tuple[RunConfig, ...]:
@@ -176,6 +187,11 @@ class Study:
                 f"{did_you_mean(pattern, names)}; --plan shows all"
             )
         return chosen
+
+
+def _of(runs: Iterable[RunConfig], standings: Iterable[Standing]) -> list[Standing]:
+    ids = {run.id for run in runs}
+    return [standing for standing in standings if standing.config.id in ids]
 
 
 def show_plan(screen: Screen, standings: Sequence[Standing], coming: int) -> None:

@@ -26,23 +26,15 @@ SEE = "`sambench list settings` explains all"
 
 @dataclass(frozen=True, kw_only=True)
 class Sorted:
-    """Settings by whom they belong to.
+    """Settings by whom they belong to."""
 
-    Attributes:
-        run: Fields of `RunConfig`, and the base optimizer.
-        optimizer: Hyperparameters.
-        spelled: How each was written, by the field that it sets: `lr` for `optimizer.lr` too.
-    """
-
-    run: dict[str, Any] = field(default_factory=dict)
-    optimizer: dict[str, Any] = field(default_factory=dict)
+    run: dict[str, Any] = field(default_factory=dict)  # of `RunConfig`, and the base optimizer
+    optimizer: dict[str, Any] = field(default_factory=dict)  # hyperparameters
     spelled: dict[str, str] = field(default_factory=dict)
+    """How each was written, by the field that it sets: `lr` for `optimizer.lr` too."""
 
     def refuse_beside(self, options: Mapping[str, str]) -> None:
-        """Refuse settings that an option gives too.
-
-        Args:
-            options: The option that was given, by the field that it sets.
+        """Refuse settings that an option, by the field that it sets, gives too.
 
         Raises:
             ConfigError: Names the first.
@@ -102,8 +94,12 @@ def sort_settings(given: Sequence[str] | None, optimizers: Sequence[str]) -> Sor
         if dot and head == STOP:
             name, of_optimizer, value = STOP, False, _stop(rest, value)
         elif dot and head == OPTIMIZER:
-            _refuse_unknown(key, rest, known | {"base"}, optimizers)
             name, of_optimizer = rest, rest != "base"
+            if of_optimizer and name not in known:
+                raise ConfigError(
+                    f"unknown setting {shown(key)}{did_you_mean(name, known | {'base'})}; "
+                    f"of {', '.join(optimizers)}: {', '.join(sorted(known | {'base'}))}; {SEE}"
+                )
         elif key not in own | known:
             raise ConfigError(
                 f"unknown setting {shown(key)}{did_you_mean(key, own | known)}; "
@@ -134,14 +130,6 @@ def _stop(rule: str, value: Any) -> dict[str, Any]:
             f"rules of {STOP}: {', '.join(STOP_RULES)}; {SEE}"
         )
     return {"rule": rule, "value": value}
-
-
-def _refuse_unknown(key: str, name: str, known: set[str], optimizers: Sequence[str]) -> None:
-    if name not in known:
-        raise ConfigError(
-            f"unknown setting {shown(key)}{did_you_mean(name, known)}; "
-            f"of {', '.join(optimizers)}: {', '.join(sorted(known))}; {SEE}"
-        )
 
 
 def where_pattern(given: Sequence[str] | None) -> Pattern:
@@ -184,9 +172,7 @@ def with_settings(
 def hyperparameters_of(optimizer: str, base: object = None) -> set[str]:
     """Return the names of an optimizer's hyperparameters and of all bases that it can run on.
 
-    Args:
-        optimizer: Its name.
-        base: A base that was asked for: a dotted name has settings of its own.
+    A base that was asked for by a dotted name has settings of its own.
     """
     info = registry.get(optimizer)
     bases = [*BASES.values()] if info.base is None else [find_base(info.base)]

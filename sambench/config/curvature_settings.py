@@ -20,8 +20,7 @@ from sambench.files.definition import (
 )
 
 BatchNorm = Annotated[
-    Literal["eval", "train", "recalibrate"],
-    about("What batch normalisation normalises by."),
+    Literal["eval", "train", "recalibrate"], about("What batch normalisation normalises by.")
 ]
 
 

@@ -28,15 +28,10 @@ SETTINGS = (*RunConfig.__struct_fields__, *BESIDE_OPTIMIZER)
 
 @dataclass(frozen=True, kw_only=True)
 class Combination:
-    """One point of a grid.
+    """One point of a grid."""
 
-    Attributes:
-        settings: Of a run.
-        paths: Where each was written.
-    """
-
-    settings: Mapping[str, Any]
-    paths: Mapping[str, Path]
+    settings: Mapping[str, Any]  # of a run
+    paths: Mapping[str, Path]  # where each was written
 
     def over(self, defaults: Mapping[str, Any], path: Path) -> Combination:
         """Return the point with what it leaves out taken from the defaults, written at a path."""
@@ -59,7 +54,10 @@ def product(grid: Mapping[str, Any], path: Path) -> tuple[Combination, ...]:
     Raises:
         Fault: If a list is empty, or there are too many combinations.
     """
-    axes = [_axis(key, given, (*path, key)) for key, given in grid.items()]
+    axes = [
+        [(key, value, place) for value, place in _values(key, given, (*path, key))]
+        for key, given in grid.items()
+    ]
     _refuse_size(map(len, axes), path)
     return tuple(
         Combination(
@@ -68,10 +66,6 @@ def product(grid: Mapping[str, Any], path: Path) -> tuple[Combination, ...]:
         )
         for point in itertools.product(*axes)
     )
-
-
-def _axis(key: str, given: Any, path: Path) -> list[tuple[str, Any, Path]]:
-    return [(key, value, place) for value, place in _values(key, given, path)]
 
 
 def _refuse_size(lengths: Iterable[int], path: Path) -> None:

@@ -18,8 +18,7 @@ class Measurement(Definition, frozen=True, kw_only=True):
     hessian: Annotated[HessianSettings, about("How its curvature is measured.")] = HessianSettings()
     studies: Annotated[Studies, about("What is studied around it.")] = Studies()
     other: Annotated[
-        RunConfig | None,
-        about("A run of the same model: the loss is looked at on the way to it."),
+        RunConfig | None, about("A run of the same model: the loss is looked at on the way to it.")
     ] = None
     again: Annotated[bool, about("Measure anew what has been measured.")] = False
 

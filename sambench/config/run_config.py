@@ -83,12 +83,11 @@ EXECUTION = ("capture", "compile")
 AFTERWARDS = ("shifts",)
 """Fields that say what is measured on the final weights: they are no part of the id."""
 
-ADDED = (
-    *("label_noise", "kernels", "weights", "warmup"),
-    *("label_smoothing", "class_weights", "sampler", "decayed"),
-)
-"""Fields that came after runs were stored: at their default they are no part of the id, so that
-these keep theirs."""
+BEFORE = ("label_noise", "kernels")
+"""Fields that are no part of the id at their default: runs were stored before there were any."""
+
+LATER = ("weights", "warmup", "label_smoothing", "class_weights", "sampler", "decayed")
+"""Likewise, and a record does not have them then: stored ones keep their text."""
 
 OF_REPLICAS = ("replicas", "perturbation", "batch_norm")
 """Fields that a stored run has only where several processes trained it."""
@@ -344,6 +343,9 @@ class RunConfig(Definition, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         }
         for name in OF_REPLICAS if self.replicas == 1 else ():
             del found[name]
+        for name in LATER:
+            if found[name] == DEFAULTS[name]:
+                del found[name]
         return found
 
     @functools.cached_property
@@ -352,7 +354,7 @@ class RunConfig(Definition, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         named = self.to_dict()
         for name in (*EXECUTION, *AFTERWARDS):
             del named[name]
-        for name in ADDED:
+        for name in BEFORE:
             if named[name] == DEFAULTS[name]:
                 del named[name]
         canonical = json.dumps(named, sort_keys=True, separators=(",", ":"))

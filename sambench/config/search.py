@@ -93,30 +93,19 @@ class Search(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """One point of an optimizer's grid.
+    """One point of an optimizer's grid."""
 
-    Attributes:
-        values: What it changes of the given settings.
-        optimizer: All settings.
-        runs: One for each seed of the search.
-    """
-
-    values: Mapping[str, Setting]
-    optimizer: Mapping[str, Setting]
-    runs: tuple[RunConfig, ...]
+    values: Mapping[str, Setting]  # what it changes of the given settings
+    optimizer: Mapping[str, Setting]  # all settings
+    runs: tuple[RunConfig, ...]  # one for each seed of the search
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tuning:
-    """The search for one optimizer under one setting (dataset, model, fold ...).
+    """The search for one optimizer under one setting (dataset, model, fold ...)."""
 
-    Attributes:
-        untuned: Final runs of the optimizer as given, one for each seed of the suite.
-        trials: In order; the first is the optimizer as given.
-    """
-
-    untuned: tuple[RunConfig, ...]
-    trials: tuple[Trial, ...]
+    untuned: tuple[RunConfig, ...]  # final runs as given, one for each seed of the suite
+    trials: tuple[Trial, ...]  # in order; the first is the optimizer as given
 
     @property
     def runs(self) -> tuple[RunConfig, ...]:

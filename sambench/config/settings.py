@@ -17,25 +17,15 @@ ALL = "all"
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What `--set KEY=VALUE` takes.
+    """What `--set KEY=VALUE` takes."""
 
-    Attributes:
-        name: As on the command line.
-        type: What values there are, in words.
-        choices: All values, where they are a few.
-        default: None where there is none, or it follows from others.
-        unit: Of a number; empty where it has none.
-        meaning: One sentence or two.
-        of: The optimizers or base optimizers that have it; empty for a setting of the run.
-    """
-
-    name: str
-    type: str
-    choices: tuple[str, ...]
-    default: Any
-    unit: str
+    name: str  # as on the command line
+    type: str  # what values there are, in words
+    choices: tuple[str, ...]  # all values, where they are a few
+    default: Any  # None where there is none, or it follows from others
+    unit: str  # of a number; empty where it has none
     meaning: str
-    of: tuple[str, ...] = ()
+    of: tuple[str, ...] = ()  # the optimizers or bases that have it; empty for one of the run
 
 
 def run_settings() -> Iterator[Setting]:

@@ -14,7 +14,7 @@ from sambench.config.search import Search
 from sambench.data.source import default_size
 from sambench.data.splits import folds_of
 from sambench.errors import ConfigError, UserError, did_you_mean
-from sambench.files.definition import Count, Definition, Fault, Name, Path, about
+from sambench.files.definition import Count, Definition, Fault, Name, Path, Positive, about
 
 SizeOf = Callable[[str], int]
 FoldsIn = Callable[[str, int], Sequence[int]]
@@ -32,6 +32,14 @@ class TableReference(Definition, frozen=True, kw_only=True, forbid_unknown_field
 
 class ReportSettings(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a suite is reported."""
+
+    margins: Annotated[
+        dict[str, Positive],
+        about(
+            "Differences within which optimizers count as equivalent, by metric: a fraction for "
+            "`accuracy` and its like (0.01 is one point), a ratio for costs and curvature (1.25)."
+        ),
+    ] = msgspec.field(default_factory=dict)
 
     baseline: Annotated[str | None, about("The optimizer that the others are compared with.")] = (
         None
@@ -83,7 +91,11 @@ class Suite(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True, d
         tuple[TableReference, ...], about("Published tables that the runs stand beside.")
     ] = ()
     report: Annotated[
-        ReportSettings, about("`baseline`: the optimizer that the others are compared with.")
+        ReportSettings,
+        about(
+            "`baseline`: the optimizer that the others are compared with. `margins`: differences "
+            "within which optimizers count as equivalent, by metric, as {accuracy: 0.02, top: 1.5}."
+        ),
     ] = ReportSettings()
 
     places: ClassVar[Mapping[Path, str]] = {}
@@ -93,6 +105,11 @@ class Suite(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True, d
     def baseline(self) -> str | None:
         """The optimizer that the others are compared with; None for no particular one."""
         return self.report.baseline
+
+    def grids(self) -> list[tuple[Path, Mapping[str, Any]]]:
+        """Return matrix and includes, each with where it was written."""
+        include = [(("include", number), grid) for number, grid in enumerate(self.include)]
+        return [(("matrix",), self.matrix), *include]
 
     def written_at(self, places: Mapping[Path, str]) -> Suite:
         """Return the suite, which knows from now on where it was written."""
@@ -131,12 +148,15 @@ class Suite(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True, d
         return tuple(kept)
 
     def _combinations(self) -> list[Combination]:
-        grids: list[tuple[Path, Mapping[str, Any]]] = []
-        if self.matrix or not self.include:
-            grids.append((("matrix",), self.matrix))
-        grids += [(("include", number), grid) for number, grid in enumerate(self.include)]
+        grids = [grid for grid in self.grids() if grid[1] or not self.include]
         try:
-            found = [c for path, grid in grids for c in self._over_defaults(grid, path)]
+            found = [
+                combination.over(
+                    {k: v for k, v in self.defaults.items() if k not in grid}, ("defaults",)
+                )
+                for path, grid in grids
+                for combination in product(grid, path)
+            ]
         except Fault as fault:
             raise ConfigError(f"{self.place(*fault.path)}: {fault}") from None
         if (runs := len(found) * len(self.seeds)) > MOST_RUNS:
@@ -144,11 +164,6 @@ class Suite(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True, d
                 f"{self.place('seeds')}: {runs} runs are asked for; allowed: at most {MOST_RUNS}"
             )
         return found
-
-    def _over_defaults(self, grid: Mapping[str, Any], path: Path) -> Iterable[Combination]:
-        defaults = {k: v for k, v in self.defaults.items() if k not in grid}
-        for combination in product(grid, path):
-            yield combination.over(defaults, ("defaults",))
 
     def _configs(
         self, combination: Combination, seed: int, image_size: SizeOf, folds_in: FoldsIn

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
 
@@ -22,7 +22,6 @@ from sambench.files import yaml_text
 from sambench.files.definition import Fault, build
 from sambench.files.definition import Path as Keys
 
-T = TypeVar("T")
 Places = dict[Keys, str]
 KEYS = Suite.__struct_fields__
 
@@ -31,10 +30,7 @@ MOST_SEEDS = 10_000
 
 
 def load_suite(given: Path) -> Suite:
-    """Read a suite.
-
-    Args:
-        given: A file, or the name of a shipped suite.
+    """Read a suite: a file, or the name of a shipped one.
 
     Raises:
         ConfigError: If it is missing, no YAML, or not a suite; names file and line.
@@ -45,12 +41,7 @@ def load_suite(given: Path) -> Suite:
 
 
 def read_suite(given: Mapping[str, Any], where: str, places: Places | None = None) -> Suite:
-    """Check the content of a suite file.
-
-    Args:
-        given: The content.
-        where: The file, for messages.
-        places: File and line of each key and list item, where known.
+    """Check the content of a suite file `where`; `places` are file and line of each key and item.
 
     Raises:
         ConfigError: If a key is unknown or a value of the wrong type; names the place.
@@ -72,26 +63,26 @@ def _normalised(given: Mapping[str, Any]) -> dict[str, Any]:
     content = {key: value for key, value in given.items() if value is not None}
     if "seeds" in content:
         content["seeds"] = _seeds(content["seeds"], "seeds")
-    for key, read in (("search", _search), ("hessian", Measurement.parse)):
+    readers: dict[str, Callable[[dict[str, Any]], object]] = {
+        "search": _search,
+        "hessian": Measurement.parse,
+    }
+    for key, read in readers.items():
         if content.get(key) is False:
             del content[key]
         elif key in content:
             block = {} if content[key] is True else content[key]
             if not isinstance(block, dict):
                 raise Fault(f"{key} must be a mapping, not {shown(block)}", (key,))
-            content[key] = _inside(key, read, block)
+            try:
+                content[key] = read(block)
+            except Fault:
+                raise
+            except UserError as error:
+                raise Fault(str(error), (key,)) from None
     if isinstance(content.get("tables"), list):
         content["tables"] = [_named_table(item) for item in content["tables"]]
     return content
-
-
-def _inside(key: str, read: Callable[[dict[str, Any]], T], block: dict[str, Any]) -> T:
-    try:
-        return read(block)
-    except Fault:
-        raise
-    except UserError as error:
-        raise Fault(str(error), (key,)) from None
 
 
 def _search(block: dict[str, Any]) -> Search:
@@ -121,9 +112,7 @@ def _named_table(item: object) -> object:
 
 
 def _refuse_empty(suite: Suite) -> None:
-    grids: list[tuple[Keys, Mapping[str, Any]]] = [(("matrix",), suite.matrix)]
-    grids += [(("include", number), grid) for number, grid in enumerate(suite.include)]
-    for path, grid in grids:
+    for path, grid in suite.grids():
         if not grid and path[0] == "include":
             raise Fault("include must list settings, not {}", path)
         for key, value in grid.items():
@@ -153,20 +142,15 @@ def find_suite(given: Path) -> Path:
     if str(given) in shipped:
         return shipped[str(given)]
     if given.suffix or given.parent != Path():
-        beside = (
-            sorted(p.name for p in given.parent.glob("*.yaml")) if given.parent.is_dir() else []
-        )
+        beside = sorted(p.name for p in given.parent.glob("*.yaml"))
         close = did_you_mean(given.name, beside) or did_you_mean(given.stem, shipped)
         there = f"; in {given.parent}: {', '.join(beside)}" if beside else ""
-        raise ConfigError(f"suite {_on_one_line(given)} does not exist{close}{there}")
+        name = str(given) if str(given).isprintable() else repr(str(given))
+        raise ConfigError(f"suite {name} does not exist{close}{there}")
     raise ConfigError(
         f"suite {shown(str(given))} does not exist{did_you_mean(str(given), shipped)}; "
         f"shipped: {', '.join(shipped)}"
     )
-
-
-def _on_one_line(path: Path) -> str:
-    return str(path) if str(path).isprintable() else repr(str(path))
 
 
 def _is_there(path: Path) -> bool:
@@ -179,9 +163,7 @@ def _is_there(path: Path) -> bool:
 def _read(path: Path, above: tuple[Path, ...]) -> tuple[dict[str, Any], Places]:
     """Return a file's content over what it extends, and file and line of each part.
 
-    Args:
-        path: The file.
-        above: The files that extend it, so that no file extends itself.
+    The files above extend this one; none may extend itself.
     """
     content, lines = _parse(path)
     places = {place: f"{path}:{line}" for place, line in lines.items()}
@@ -206,11 +188,7 @@ def _read(path: Path, above: tuple[Path, ...]) -> tuple[dict[str, Any], Places]:
 
 
 def _merge(
-    base: dict[str, Any],
-    base_places: Places,
-    over: Mapping[str, Any],
-    places: Places,
-    path: Keys,
+    base: dict[str, Any], base_places: Places, over: Mapping[str, Any], places: Places, path: Keys
 ) -> None:
     """Put one mapping over another, in place."""
     for key, value in over.items():

@@ -17,7 +17,6 @@ from sambench.data.source import Listing, Sample
 from sambench.files.definition import Count, Section, about, plain
 
 MOST_GROUPS = 8
-HIDDEN = "hidden"
 
 
 class Account(Section, frozen=True, kw_only=True):
@@ -38,12 +37,7 @@ class Account(Section, frozen=True, kw_only=True):
 
 
 def take_stock(listing: Listing, top: Path) -> Account:
-    """Account for all files below a folder.
-
-    Args:
-        listing: What a source made of them.
-        top: The folder; that of the listing, or one around it.
-    """
+    """Account for all files below a folder, that of the listing or one around it."""
     if any(sample.pixels is not None for sample in listing.samples):
         return Account(found=len(listing.samples), images=len(listing.samples), passed={})
     root, base = listing.root.absolute(), str(top.absolute())
@@ -57,25 +51,46 @@ def take_stock(listing: Listing, top: Path) -> Account:
     for path in _walk(base, empty):
         if path in images:
             continue
-        file = Path(path.removeprefix(f"{base}/"))
         found += 1
+        file = Path(path.removeprefix(f"{base}/"))
         if file.name in listing.checksums:
             tables.append(printable(str(file)))
             continue
         unlisted = listing.unlisted if path.rpartition("/")[0] in folders else ""
-        passed.setdefault(said.get(path) or _reason(file, unlisted), []).append(
-            printable(str(file))
-        )
+        reason = said.get(path) or _reason(file, unlisted)
+        passed.setdefault(reason, []).append(printable(str(file)))
+    commonest = sorted(passed.items(), key=lambda item: (-len(item[1]), item[0]))
     return Account(
         found=found,
         images=len(images),
         tables=tuple(sorted(tables)),
-        passed={
-            reason: sorted(files)
-            for reason, files in sorted(passed.items(), key=lambda item: (-len(item[1]), item[0]))
-        },
+        passed={reason: sorted(files) for reason, files in commonest},
         empty=tuple(sorted(f"{printable(path.removeprefix(f'{base}/'))}/" for path in empty)),
     )
+
+
+def _walk(folder: str, empty: list[str]) -> Iterator[str]:
+    """Yield all files below a folder, each link to a folder once; tell folders without any."""
+    seen: set[Path] = set()
+    for here, folders, files in os.walk(folder, followlinks=True):
+        real = Path(here).resolve()
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders.sort()
+        if not folders and not files and here != folder:
+            empty.append(here)
+        yield from (f"{here}/{file}" for file in files)
+
+
+def _reason(file: Path, unlisted: str) -> str:
+    if any(part.startswith(".") or part == "__MACOSX" for part in file.parts):
+        return "hidden"
+    if file.suffix.lower() not in SUFFIXES:
+        return printable(file.suffix.lower()) or "without suffix"
+    folder = file.parent.as_posix()
+    return unlisted or ("beside the folders" if folder == "." else f"in {printable(folder)}/")
 
 
 def sentences(account: Mapping[str, Any]) -> Iterator[str]:
@@ -100,45 +115,13 @@ def grouped_reasons(images: Sequence[Mapping[str, str]]) -> Iterator[str]:
 def pages_passed(frames: Mapping[str, int]) -> str | None:
     """Return a phrase on the pages that were not read, by the number of pages of each file."""
     more = sum(frames.values()) - len(frames)
-    if not more:
-        return None
     files = "1 file" if len(frames) == 1 else f"{len(frames)} files"
-    return f"{more} pages after the first of {files} ({some(sorted(frames), limit=3)})"
+    where = some(sorted(frames), limit=3)
+    return f"{more} pages after the first of {files} ({where})" if more else None
 
 
 def names_that_cannot_be_kept(samples: Sequence[Sample]) -> list[str]:
     """Return names of files, classes or facts with line breaks or bytes that are no UTF-8."""
-    return sorted(
-        {
-            printable(text)
-            for sample in samples
-            for text in (sample.file, sample.id, sample.label, *sample.facts.values())
-            if isinstance(text, str) and printable(text) != text
-        }
-    )
-
-
-def _walk(folder: str, empty: list[str]) -> Iterator[str]:
-    """Yield all files below a folder, each link to a folder once; tell folders without any."""
-    seen: set[Path] = set()
-    for here, folders, files in os.walk(folder, followlinks=True):
-        real = Path(here).resolve()
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders.sort()
-        if not folders and not files and here != folder:
-            empty.append(here)
-        yield from (f"{here}/{file}" for file in files)
-
-
-def _reason(file: Path, unlisted: str) -> str:
-    if any(part.startswith(".") or part == "__MACOSX" for part in file.parts):
-        return HIDDEN
-    if file.suffix.lower() not in SUFFIXES:
-        return printable(file.suffix.lower()) or "without suffix"
-    if unlisted:
-        return unlisted
-    folder = file.parent.as_posix()
-    return "beside the folders" if folder == "." else f"in {printable(folder)}/"
+    texts = (text for one in samples for text in (one.file, one.id, one.label, *one.facts.values()))
+    strange = (text for text in texts if isinstance(text, str) and printable(text) != text)
+    return sorted(set(map(printable, strange)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,7 +28,8 @@ def assemble(source: Source, request: Request) -> tuple[Listing, Account]:
     """
     listing, account = _one(source, replace(request, test=None))
     if request.test is not None:
-        if request.folder is None or _overlap(request.folder, request.test):
+        one, other = ((path or request.test).resolve() for path in (request.folder, request.test))
+        if one.is_relative_to(other) or other.is_relative_to(one):
             raise ConfigError(
                 f"--test-source {request.test} needs a `--source DIR` beside it, and neither may "
                 "lie in the other"
@@ -44,23 +45,21 @@ def assemble(source: Source, request: Request) -> tuple[Listing, Account]:
 
 
 def _one(source: Source, request: Request) -> tuple[Listing, Account]:
-    listing = _expanded(source.scan(request), str(request.options.get("pages", "first")))
+    """List one folder, with the patients that DICOM files name and the pages that are wanted."""
+    listing = source.scan(request)
+    samples = tuple(_paged(listing.samples, every=request.options.get("pages") == "all"))
+    known = any(sample.facts.get("patient") is not None for sample in samples)
+    columns = tuple(dict.fromkeys((*listing.columns, *(["patient"] if known else []))))
     top = request.folder
     inside = top is not None and top.is_dir() and listing.root.is_relative_to(top)
-    return listing, take_stock(listing, top if top is not None and inside else listing.root)
-
-
-def _overlap(one: Path, other: Path) -> bool:
-    one, other = one.resolve(), other.resolve()
-    return one.is_relative_to(other) or other.is_relative_to(one)
+    stock = take_stock(
+        replace(listing, samples=samples), top if top is not None and inside else listing.root
+    )
+    return replace(listing, samples=samples, columns=columns), stock
 
 
 def _joined(trained: Listing, tested: Listing) -> Listing:
-    """Return both as one; validation images of the first stay what they are.
-
-    Raises:
-        DataError: If the second has a class that the first lacks.
-    """
+    """Return both, of the same classes, as one; validation images of the first stay such."""
     spelled = {label.casefold(): label for label in trained.classes}
     problems = Problems()
     for label in tested.classes:
@@ -71,38 +70,32 @@ def _joined(trained: Listing, tested: Listing) -> Listing:
     problems.check()
     root = Path(os.path.commonpath([trained.root.absolute(), tested.root.absolute()]))
     samples: list[Sample] = []
+    checksums: dict[str, str] = {}
     for part, listing in (("train", trained), ("test", tested)):
+        place = listing.root.absolute().relative_to(root)
+        checksums |= {f"{part}/{name}": sha256 for name, sha256 in listing.checksums.items()}
         for sample in listing.samples:
             kept = sample.facts.get("part") == "validation" and part == "train"
             samples.append(
                 replace(
                     sample,
                     id=f"{part}/{sample.id}",
-                    file=(listing.root.absolute().relative_to(root) / sample.file).as_posix(),
+                    file=(place / sample.file).as_posix(),
                     label=spelled[sample.label.casefold()],
                     facts={**sample.facts, "part": "validation" if kept else part},
                 )
             )
-    lacking = [
-        label
-        for label in trained.classes
-        if label not in {s.label for s in samples[-len(tested.samples) :]}
-    ]
+    there = {spelled[sample.label.casefold()] for sample in tested.samples}
+    lacking = ", ".join(label for label in trained.classes if label not in there)
+    notes = dict.fromkeys((*trained.notes, *tested.notes))
     return Listing(
         root=root,
         layout=f"{trained.layout} for training, {tested.layout} for testing",
         classes=trained.classes,
         samples=tuple(samples),
         columns=tuple(dict.fromkeys(("part", *trained.columns, *tested.columns))),
-        notes=(
-            *dict.fromkeys((*trained.notes, *tested.notes)),
-            *([f"no image of class {', '.join(lacking)} to test on"] if lacking else []),
-        ),
-        checksums={
-            f"{part}/{name}": checksum
-            for part, listing in (("train", trained), ("test", tested))
-            for name, checksum in listing.checksums.items()
-        },
+        notes=(*notes, *([f"no image of class {lacking} to test on"] if lacking else [])),
+        checksums=checksums,
         missing=(*trained.missing, *tested.missing),
     )
 
@@ -118,62 +111,47 @@ def _summed(one: Account, other: Account) -> Account:
     )
 
 
-def _expanded(listing: Listing, pages: str) -> Listing:
-    """Add the patients that DICOM files name and, of "all" pages, a sample for each.
+def _paged(samples: tuple[Sample, ...], *, every: bool) -> Iterator[Sample]:
+    """Yield a sample for each page that is wanted.
 
     The pages of a file stay together in splits: where no patient is known, the file is the group.
     """
-    samples = tuple(_paged(listing.samples, pages))
-    patients = any(sample.facts.get("patient") is not None for sample in samples)
-    columns = tuple(dict.fromkeys((*listing.columns, *(["patient"] if patients else []))))
-    return replace(listing, samples=samples, columns=columns)
-
-
-def _paged(samples: tuple[Sample, ...], pages: str) -> Iterator[Sample]:
     for sample in samples:
         if sample.pixels is not None or sample.path.suffix.lower() not in PAGED:
             yield sample
             continue
         facts = dict(sample.facts)
         if is_dicom(sample.path) and facts.get("patient") is None:
-            patient = read_header(sample.path).patient
+            patient, _ = read_header(sample.path)
             facts.update({"patient": patient} if patient else {})
-        frames = count_frames(sample.path) if pages == "all" else 1
+        frames = count_frames(sample.path) if every else 1
         if frames == 1:
             yield replace(sample, facts=facts) if facts != sample.facts else sample
             continue
         facts["patient"] = facts.get("patient") or sample.id
         for page in range(frames):
-            number = f"#{page + 1}"
-            yield replace(
-                sample,
-                id=sample.id + number,
-                file=sample.file + number,
-                facts=facts,
-                page=page,
-            )
+            id, file = (f"{name}#{page + 1}" for name in (sample.id, sample.file))
+            yield replace(sample, id=id, file=file, facts=facts, page=page)
 
 
 def _shortfall(source: Source, listing: Listing) -> Iterator[str]:
-    """Yield a note if the images are not as many as in any release of the dataset."""
+    """Yield a note if the images are not as many as in any release of the dataset.
+
+    Of a release counts what it has of the classes that were asked for.
+    """
     there: Counter[str] = Counter({"all": len(listing.samples)})
     there.update(sample.label for sample in listing.samples)
     there.update(str(sample.facts["part"]) for sample in listing.samples if "part" in sample.facts)
-    wanted = [_asked(release, listing, source) for release in source.releases]
+    left_out = set(source.classes) - set(listing.classes)
+    wanted = [
+        {key: number for key, number in release.items() if key not in left_out}
+        for release in source.releases
+    ]
     if wanted and not any(all(there[k] == n for k, n in one.items()) for one in wanted):
         nearest = min(wanted, key=lambda one: abs(sum(one.values()) - len(listing.samples)))
-        counts = (
-            ""
-            if list(nearest) == ["all"]
-            else f" ({some([f'{k} {n:,}' for k, n in nearest.items()])})"
-        )
+        counts = some([f"{key} {number:,}" for key, number in nearest.items()])
         yield (
-            f"{len(listing.samples):,} of {sum(nearest.values()):,} images of the release{counts}: "
-            "is it complete, and is it this dataset?"
+            f"{len(listing.samples):,} of {sum(nearest.values()):,} images of the release"
+            f"{'' if list(nearest) == ['all'] else f' ({counts})'}: is it complete, and is it this "
+            "dataset?"
         )
-
-
-def _asked(release: Mapping[str, int], listing: Listing, source: Source) -> dict[str, int]:
-    """Return what a release has of the classes that were asked for."""
-    left_out = set(source.classes) - set(listing.classes)
-    return {key: number for key, number in release.items() if key not in left_out}

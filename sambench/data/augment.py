@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sambench.data.transfer import sent
+from sambench.data.batches import Augmentation, sent
 
-Augmentation = Callable[[Tensor], Tensor]
 Change = Callable[[Tensor, torch.Generator], Tensor]
 
 SHIFT = 1 / 8
@@ -25,12 +24,7 @@ BRIGHTNESS, CONTRAST = 0.1, 0.2
 
 
 def make_augmentation(name: str, seed: int) -> Augmentation | None:
-    """Return the named augmentation with its own generator, or None for "none".
-
-    Args:
-        name: "none" or one of `AUGMENTATIONS`.
-        seed: Of this batch's draws.
-    """
+    """Return one of `AUGMENTATIONS` with its own generator for a batch, or None for "none"."""
     if name == "none":
         return None
     change = AUGMENTATIONS[name]
@@ -41,11 +35,7 @@ def make_augmentation(name: str, seed: int) -> Augmentation | None:
 def flip_shift(pixels: Tensor, generator: torch.Generator) -> Tensor:
     """Mirror each image with probability 1/2 and shift it by up to an eighth of its side.
 
-    What comes in from outside repeats the edge.
-
-    Args:
-        pixels: Shape (B, C, H, W), any type; no pixel is interpolated.
-        generator: On the CPU.
+    What comes in from outside repeats the edge; no pixel of the (B, C, H, W) is interpolated.
     """
     return _mirrored_and_shifted(pixels, generator, _with_edges_repeated)
 
@@ -64,14 +54,8 @@ def standard(pixels: Tensor, generator: torch.Generator) -> Tensor:
 
     Each image is mirrored with probability 1/2, rotated by up to 10 degrees and scaled by up to
     10 % (one bilinear interpolation, edges repeated); its contrast around its own mean changes by
-    up to 20 %, its brightness by up to 10 % of the range.
-
-    Args:
-        pixels: Shape (B, C, H, W), values 0..255, square.
-        generator: On the CPU.
-
-    Returns:
-        Float32, values 0..255.
+    up to 20 %, its brightness by up to 10 % of the range. Square images of values 0..255, shape
+    (B, C, H, W), become float32 of that range.
     """
     number, here = len(pixels), pixels.device
     draws = torch.rand(number, 5, generator=generator)

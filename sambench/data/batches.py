@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sambench.data.augment import Augmentation
-from sambench.data.transfer import sent
 from sambench.models.model import CHANNELS
+
+Augmentation = Callable[[Tensor], Tensor]
 
 _RESIDENT_SHARE = 0.5
 """Share of a device's free memory that images may take; beyond it each batch is read from disk."""
@@ -22,9 +22,7 @@ _RESIDENT_SHARE = 0.5
 class Scaling:
     """Maps pixel values 0..255 to the network's input: `(pixel / 255 - mean) / std`.
 
-    Attributes:
-        mean: One number, or one for each of the network's three channels.
-        std: Likewise.
+    Both are one number, or one for each of the network's three channels.
     """
 
     mean: float | tuple[float, ...] = 0.0
@@ -51,11 +49,8 @@ class Images:
         device: Where the batches are wanted.
         scaling: How pixels become network input.
         rows: Which of the images are the part, shape (n,); all where not given.
-        resident: Keep them on the device; where not told, if they fit there.
-
-    Attributes:
-        resident: Whether they lie on the device. Otherwise each batch is read from the array, so a
-            memory map is never loaded as a whole.
+        resident: Keep them on the device; where not told, if they fit there. Otherwise each batch
+            is read from the array, so a memory map is never loaded as a whole.
     """
 
     def __init__(
@@ -72,7 +67,7 @@ class Images:
         self.labels = torch.from_numpy(np.array(labels)).to(device)
         self._images = images
         self._rows = np.arange(len(images)) if rows is None else rows
-        self._side = (images.shape[1], images.shape[2])
+        self.side = (images.shape[1], images.shape[2])  # height and width in pixels
         size = len(self._rows) * int(np.prod(images.shape[1:]))
         self.resident = fits(size, device) if resident is None else resident
         self._pixels = self._read(slice(None)).to(device) if self.resident else None
@@ -83,11 +78,6 @@ class Images:
 
     def __len__(self) -> int:
         return len(self.labels)
-
-    @property
-    def side(self) -> tuple[int, int]:
-        """Height and width of the images in pixels."""
-        return self._side
 
     def batch(
         self,
@@ -132,6 +122,17 @@ class Images:
 
 def _in_all_channels(values: Tensor, layout: torch.memory_format) -> Tensor:
     return values.expand(-1, CHANNELS, -1, -1).contiguous(memory_format=layout)
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return a CPU tensor on the device without waiting for it.
+
+    Only pinned memory is copied to a GPU while Python goes on. What is pinned here is torch's to
+    reuse once the copy is done.
+    """
+    if device.type != "cuda" or tensor.device.type != "cpu":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def fits(size: int, device: torch.device) -> bool:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from sambench.data.dicom import DicomError, is_dicom, read_frame, read_header
+from sambench.data.dicom import UnreadableError, is_dicom, read_frame, read_header
 from sambench.data.source import FITS
 
 MEGAPIXELS = 100
@@ -41,12 +41,7 @@ _OPENING = threading.Lock()
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How images become squares of bytes.
-
-    Attributes:
-        fit: One of `FITS`.
-        depth: Bits of grey that count as white in 16-bit images; 0 to find it.
-    """
+    """How images become squares of bytes: a key of `FITS`, and the bits of 16-bit grey or 0."""
 
     fit: str = "squash"
     depth: int = 0
@@ -67,41 +62,22 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Deep:
-    """An image of more than 8 bits, whose set's range must be known first.
-
-    Attributes:
-        peak: Its brightest pixel.
-    """
+    """An image of more than 8 bits, whose set's range must be known first: its brightest pixel."""
 
     peak: int
 
 
-class UnreadableError(Exception):
-    """An image file cannot be used; the message is the reason."""
-
-
 @dataclass(frozen=True)
 class Decoded:
-    """An image as it is stored.
+    """An image as it is stored, with its native size, upright."""
 
-    Attributes:
-        pixels: (size, size, C) uint8, C = 1 for grey and 3 for colour.
-        sha256: Of the file's bytes, and the page if it is not the first.
-        width: Native width in pixels, upright.
-        height: Native height in pixels, upright.
-        mode: Of the file, as Pillow names it: L, RGB, RGBA, P, I;16 ...; DICOM's photometric
-            interpretation.
-        frames: Pages or frames that the file has.
-        peak: Brightest pixel of a deep image, else 0.
-    """
-
-    pixels: NDArray[np.uint8]
-    sha256: str
+    pixels: NDArray[np.uint8]  # (size, size, C), C = 1 for grey and 3 for colour
+    sha256: str  # of the file's bytes, and the page if it is not the first
     width: int
     height: int
-    mode: str
-    frames: int = 1
-    peak: int = 0
+    mode: str  # as Pillow names it: L, RGBA, I;16 ...; DICOM's photometric interpretation
+    frames: int = 1  # or pages that the file has
+    peak: int = 0  # brightest pixel of a deep image
 
 
 def bits_for(peak: int) -> int:
@@ -110,13 +86,9 @@ def bits_for(peak: int) -> int:
 
 
 def decode(path: Path, size: int, recipe: Recipe = Recipe(), page: int = 0) -> Decoded | Deep:
-    """Read a file once, decode it and resize it to a square.
+    """Read a file once, decode it and resize it to a square of side `size`.
 
-    Args:
-        path: The file.
-        size: Side of the square.
-        recipe: How; of unknown depth, a deep image is returned as its peak.
-        page: Which of its pages or frames.
+    Where the recipe has no depth, a deep image is returned as its peak.
 
     Raises:
         UnreadableError: If the file cannot be read, is no image, is cut short, or is too large.
@@ -148,13 +120,7 @@ def decode(path: Path, size: int, recipe: Recipe = Recipe(), page: int = 0) -> D
 
 
 def shrink(pixels: NDArray[np.uint8], size: int, recipe: Recipe = Recipe()) -> Decoded:
-    """Resize an image that came out of an archive; the checksum is that of its pixels.
-
-    Args:
-        pixels: (H, W) or (H, W, 3).
-        size: Side of the result.
-        recipe: How.
-    """
+    """Resize an image (H, W) or (H, W, 3) of an archive; the checksum is that of its pixels."""
     whole = np.ascontiguousarray(pixels)
     image = Image.fromarray(whole)
     checksum = hashlib.sha256(whole.tobytes()).hexdigest()
@@ -165,7 +131,7 @@ def count_frames(path: Path) -> int:
     """Return how many pages or frames a file has; 1 where it cannot be read."""
     try:
         if is_dicom(path):
-            return read_header(path).frames
+            return read_header(path)[1]
         with Image.open(path) as image:
             return _frames(image)
     except Exception:  # decoding it will tell what is wrong
@@ -175,10 +141,7 @@ def count_frames(path: Path) -> int:
 def _load(data: bytes, page: int) -> tuple[Image.Image, str, int]:
     """Return an upright picture, the mode of its file and the number of its frames."""
     if data[128:132] == b"DICM":
-        try:
-            return read_frame(data, page, MEGAPIXELS)
-        except DicomError as error:
-            raise UnreadableError(str(error)) from error
+        return read_frame(data, page, MEGAPIXELS)
     image = _open(data)
     width, height = image.size
     if width * height > MEGAPIXELS * 1_000_000:

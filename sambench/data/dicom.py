@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,21 +24,8 @@ if TYPE_CHECKING:
 NEEDED = "is DICOM, which needs pydicom; `pip install 'sambench[dicom]'`"
 
 
-class DicomError(Exception):
-    """A DICOM file cannot be used; the message is the reason."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Header:
-    """What a listing needs of a file.
-
-    Attributes:
-        patient: Hash of the patient's id; None where it has none.
-        frames: Number of frames.
-    """
-
-    patient: str | None
-    frames: int
+class UnreadableError(Exception):
+    """An image file cannot be used; the message is the reason."""
 
 
 def is_dicom(path: Path) -> bool:
@@ -47,18 +33,18 @@ def is_dicom(path: Path) -> bool:
     return path.suffix.lower() in DICOM
 
 
-def read_header(path: Path) -> Header:
-    """Read what a listing needs of a file; nothing of what is no DICOM file or without pydicom."""
+def read_header(path: Path) -> tuple[str | None, int]:
+    """Return a hash of the patient's id and the number of frames; nothing without pydicom."""
     try:
         from pydicom import dcmread
 
         tags: list[Any] = ["PatientID", "NumberOfFrames"]
         found = dcmread(path, stop_before_pixels=True, specific_tags=tags)
     except Exception:  # decoding it will tell what is wrong
-        return Header(patient=None, frames=1)
+        return None, 1
     id = str(found.get("PatientID") or "").strip()
     hashed = f"patient-{hashlib.sha256(id.encode()).hexdigest()[:12]}" if id else None
-    return Header(patient=hashed, frames=int(found.get("NumberOfFrames") or 1))
+    return hashed, int(found.get("NumberOfFrames") or 1)
 
 
 def read_frame(data: bytes, frame: int, megapixels: int) -> tuple[Image.Image, str, int]:
@@ -68,34 +54,36 @@ def read_frame(data: bytes, frame: int, megapixels: int) -> tuple[Image.Image, s
     pixels without one are left as they are, 16 bits deep, and signed ones span the frame's range.
     MONOCHROME1 is inverted, YBR becomes RGB, and radiographs that their header says to be mirrored
     or upside down (Patient Orientation R or H) are turned.
-
-    Raises:
-        DicomError: If pydicom or a decompressor is not installed, or there is no picture.
     """
     try:
         from pydicom import dcmread
         from pydicom.pixels.processing import apply_color_lut
         from pydicom.pixels.utils import pixel_array
     except ImportError as error:
-        raise DicomError(NEEDED) from error
+        raise UnreadableError(NEEDED) from error
     found = dcmread(io.BytesIO(data))
     if "PixelData" not in found:
-        raise DicomError("is DICOM without a picture")
+        raise UnreadableError("is DICOM without a picture")
     if found.Rows * found.Columns > megapixels * 1_000_000:
         size = f"{found.Columns} x {found.Rows}"
-        raise DicomError(f"is {size}, which is more than {megapixels} megapixels")
+        raise UnreadableError(f"is {size}, which is more than {megapixels} megapixels")
     kind, frames = str(found.PhotometricInterpretation), int(found.get("NumberOfFrames") or 1)
     try:
         pixels = pixel_array(found, index=frame)
     except RuntimeError as error:  # pydicom names the packages that could decompress it
-        raise DicomError(f"cannot be decompressed: {' '.join(str(error).split())}") from error
+        raise UnreadableError(f"cannot be decompressed: {' '.join(str(error).split())}") from error
     if kind.startswith("MONOCHROME"):
         pixels = _grey(found, pixels)
     elif kind == "PALETTE COLOR":
         pixels = apply_color_lut(pixels, found)
     if pixels.dtype == np.uint16 and pixels.ndim == 3:
         pixels = (pixels >> max(0, int(pixels.max()).bit_length() - 8)).astype(np.uint8)
-    return Image.fromarray(np.ascontiguousarray(_upright(found, pixels))), kind, frames
+    said = found.get("PatientOrientation") or ()
+    along, down = (str(one)[:1] for one in said) if len(said) == 2 else ("", "")
+    if along in ("L", "R") and down in ("F", "H"):  # a radiograph not seen from the side
+        pixels = pixels[:, ::-1] if along == "R" else pixels
+        pixels = pixels[::-1] if down == "H" else pixels
+    return Image.fromarray(np.ascontiguousarray(pixels)), kind, frames
 
 
 def _grey(found: Dataset, pixels: NDArray[Any]) -> NDArray[Any]:
@@ -129,13 +117,3 @@ def _grey(found: Dataset, pixels: NDArray[Any]) -> NDArray[Any]:
 def _first(value: Any) -> float:
     """Return a number, or the first of several windows'."""
     return float(value if isinstance(value, int | float | str) else value[0])
-
-
-def _upright(found: Dataset, pixels: NDArray[Any]) -> NDArray[Any]:
-    """Turn a radiograph so that the patient's left is on the right and the head is up."""
-    said = found.get("PatientOrientation") or ()
-    along, down = (str(one)[:1] for one in said) if len(said) == 2 else ("", "")
-    if along not in ("L", "R") or down not in ("F", "H"):
-        return pixels  # seen from the side, or not a radiograph
-    pixels = pixels[:, ::-1] if along == "R" else pixels
-    return pixels[::-1] if down == "H" else pixels

@@ -7,8 +7,7 @@ import os
 import secrets
 import shutil
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,13 +26,7 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Remote:
-    """A published file.
-
-    Attributes:
-        url: Where it is.
-        name: What it is called on disk.
-        checksum: "md5:..." or "sha256:...", as published.
-    """
+    """A published file, its name on disk, and its checksum "md5:..." or "sha256:..."."""
 
     url: str
     name: str
@@ -45,11 +38,7 @@ class Remote:
 
 
 def digest(path: Path, algorithm: str) -> str:
-    """Return "<algorithm>:<hexadecimal digest>" of a file.
-
-    Raises:
-        DataError: If it cannot be read.
-    """
+    """Return "<algorithm>:<hexadecimal digest>" of a file."""
     try:
         with path.open("rb") as file:
             return f"{algorithm}:{hashlib.file_digest(file, algorithm).hexdigest()}"
@@ -58,12 +47,7 @@ def digest(path: Path, algorithm: str) -> str:
 
 
 def fetch(remote: Remote, folder: Path, progress: Progress) -> Path:
-    """Return the file in the folder, downloaded unless it is there.
-
-    Args:
-        remote: The file.
-        folder: Where to put it; what has come of a cut download is kept there too.
-        progress: Called with (bytes, total bytes, what).
+    """Return the file in the folder, downloaded unless it is there; a cut download is kept too.
 
     Raises:
         DataError: If it cannot be had, is not the published one, or another process is at it.
@@ -110,7 +94,9 @@ def unpack(archive: Path, folder: Path) -> Path:
         try:
             with store_errors(folder.parent):
                 _extract(archive, work)
-            replace_folder(_innermost(work), folder)
+            inside = [path for path in work.iterdir() if path.name != "__MACOSX"]
+            lone = len(inside) == 1 and inside[0].is_dir()
+            replace_folder(inside[0] if lone else work, folder)
         except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
             raise DataError(f"{archive} cannot be unpacked: {error}; download it again") from error
         finally:
@@ -118,34 +104,45 @@ def unpack(archive: Path, folder: Path) -> Path:
     return folder
 
 
-def _innermost(folder: Path) -> Path:
-    """Return the one folder that an archive has put around all its files, or the folder itself."""
-    inside = [path for path in folder.iterdir() if path.name != "__MACOSX"]
-    return inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
-
-
 def _receive(remote: Remote, part: Path, progress: Progress) -> None:
-    """Append to what there is of a file until all of it is there."""
+    """Append to what there is of a file until all of it is there; say failures in one line."""
+    from http.client import HTTPException
+    from urllib import error, request
+
     have = part.stat().st_size if part.is_file() else 0
-    with _answers(remote, part.parent), _ask(remote.url, have) as response:
-        if response is None:
+    asked = request.Request(remote.url, headers={"User-Agent": f"sambench/{sambench.__version__}"})
+    if have:
+        asked.add_header("Range", f"bytes={have}-")
+    try:
+        with request.urlopen(asked, timeout=PATIENCE) as response:
+            _append(remote, part, response, have, progress)
+    except (error.URLError, HTTPException, TimeoutError, ConnectionError) as failed:
+        if have and getattr(failed, "code", None) == 416:
             return  # nothing lies beyond what there is already; the checksum will tell
-        if response.status != 206:  # the whole file, also where the server knows no ranges
-            have = 0
-        rest = int(response.headers.get("Content-Length") or 0)
-        total = have + rest
-        _check_room(remote, part.parent, rest)
+        reason = getattr(failed, "reason", None) or str(failed) or type(failed).__name__
+        raise DataError(
+            f"cannot download {remote.url}: {reason}; check the network (the same command goes on "
+            f"where it was cut), or put {remote.name} into {part.parent} yourself"
+        ) from failed
+
+
+def _append(remote: Remote, part: Path, response: Any, have: int, progress: Progress) -> None:
+    if response.status != 206:  # the whole file, also where the server knows no ranges
+        have = 0
+    rest = int(response.headers.get("Content-Length") or 0)
+    total = have + rest
+    _check_room(f"downloading {remote.name}", part.parent, rest)
+    with store_errors(part.parent):
+        file = part.open("ab" if have else "wb")
+    with file:
+        while chunk := response.read(CHUNK):
+            with store_errors(part.parent):  # not around the reading: networks fail otherwise
+                file.write(chunk)
+            have += len(chunk)
+            progress(have, max(total, have), f"downloading {remote.name}")
         with store_errors(part.parent):
-            file = part.open("ab" if have else "wb")
-        with file:
-            while chunk := response.read(CHUNK):
-                with store_errors(part.parent):  # not around the reading: networks fail otherwise
-                    file.write(chunk)
-                have += len(chunk)
-                progress(have, max(total, have), f"downloading {remote.name}")
-            with store_errors(part.parent):
-                file.flush()
-                os.fsync(file.fileno())
+            file.flush()
+            os.fsync(file.fileno())
     if have < total:
         raise DataError(
             f"the download of {remote.url} was cut after {have:,} of {total:,} bytes; the same "
@@ -153,58 +150,20 @@ def _receive(remote: Remote, part: Path, progress: Progress) -> None:
         )
 
 
-@contextmanager
-def _ask(url: str, have: int) -> Iterator[Any]:
-    """Yield the server's response from byte `have` on, or None if there is nothing."""
-    from urllib import error, request
-
-    asked = request.Request(url, headers={"User-Agent": f"sambench/{sambench.__version__}"})
-    if have:
-        asked.add_header("Range", f"bytes={have}-")
-    try:
-        with request.urlopen(asked, timeout=PATIENCE) as response:
-            yield response
-    except error.HTTPError as refused:
-        if not (have and refused.code == 416):
-            raise
-        yield None
-
-
-@contextmanager
-def _answers(remote: Remote, folder: Path) -> Iterator[None]:
-    """Turn what networks do into one line."""
-    from http.client import HTTPException
-    from urllib.error import URLError
-
-    try:
-        yield
-    except (URLError, HTTPException, TimeoutError, ConnectionError) as error:
-        reason = getattr(error, "reason", None) or str(error) or type(error).__name__
-        raise DataError(
-            f"cannot download {remote.url}: {reason}; check the network (the same command goes on "
-            f"where it was cut), or put {remote.name} into {folder} yourself"
-        ) from error
-
-
-def _check_room(remote: Remote, folder: Path, rest: int) -> None:
-    room = Room(folder=folder, least=rest, most=rest, kept=rest, free=free_bytes(folder))
-    room.check(f"downloading {remote.name}", "free some space, or choose another `--raw DIR`")
-
-
 def _extract(archive: Path, folder: Path) -> None:
     import tarfile
 
+    what = f"unpacking {archive.name}"
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as zipped:
-            _check_unpacked(archive, folder, sum(item.file_size for item in zipped.infolist()))
+            _check_room(what, folder.parent, sum(item.file_size for item in zipped.infolist()))
             zipped.extractall(folder)  # drops what leads out of the folder
     else:
         with tarfile.open(archive) as tarred:
-            _check_unpacked(archive, folder, sum(item.size for item in tarred))
+            _check_room(what, folder.parent, sum(item.size for item in tarred))
             tarred.extractall(folder, filter="data")  # refuses what leads out of the folder
 
 
-def _check_unpacked(archive: Path, folder: Path, needed: int) -> None:
-    free = free_bytes(folder)
-    room = Room(folder=folder.parent, least=needed, most=needed, kept=needed, free=free)
-    room.check(f"unpacking {archive.name}", "free some space, or choose another `--raw DIR`")
+def _check_room(what: str, folder: Path, needed: int) -> None:
+    room = Room(folder=folder, least=needed, most=needed, kept=needed, free=free_bytes(folder))
+    room.check(what, "free some space, or choose another `--raw DIR`")

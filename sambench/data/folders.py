@@ -7,9 +7,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
 
 from sambench.data.problems import Problems, some
 from sambench.data.source import NO_FACTS, Fact, Sample
@@ -17,20 +15,18 @@ from sambench.data.source import NO_FACTS, Fact, Sample
 DICOM = frozenset({".dcm", ".dicom"})
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}) | DICOM
 MOST_FOLDERS = 8
-Meaning = TypeVar("Meaning")
+NONE = "$^"
+"""The pattern that matches no name."""
+
+Meaning = tuple[str, Mapping[str, Fact]]
+"""The class and the facts that a folder gives to its images."""
+
+UNTOLD: Meaning = ("", NO_FACTS)
 
 
-@dataclass(frozen=True, slots=True)
-class Found(Generic[Meaning]):
-    """An image file, its path relative to the root, and what its folder stands for."""
-
-    path: Path
-    file: str
-    meaning: Meaning
-
-    def sample(self, id: str, label: str, facts: Mapping[str, Fact] = NO_FACTS) -> Sample:
-        """Return the image as a sample."""
-        return Sample(id=id, path=self.path, file=self.file, label=label, facts=facts)
+def name_of(file: str) -> str:
+    """Return "1" for "train/cats/1.png"."""
+    return Path(file).stem
 
 
 def find_images(
@@ -38,9 +34,9 @@ def find_images(
     folders: Mapping[Path, Meaning],
     problems: Problems,
     *,
-    id_of: Callable[[str], str] = lambda file: Path(file).stem,
-    keep: Callable[[str], bool] = lambda stem: True,
-) -> dict[str, Found[Meaning]]:
+    id_of: Callable[[str], str] = name_of,
+    masks: str = NONE,
+) -> dict[str, Sample]:
     """Return the image files directly in the given folders, by id.
 
     Hidden files and other kinds are passed over; links that lead out of the root or in a circle
@@ -48,33 +44,32 @@ def find_images(
 
     Args:
         root: Folder that contains all others.
-        folders: What each folder stands for, e.g. its centre.
+        folders: What each folder stands for.
         problems: Receives what is wrong.
         id_of: The id of a file given relative to the root; its name without suffix by default.
-        keep: Whether a name without suffix is that of an image, rather than of a mask.
+        masks: Pattern of the names, without suffix, of masks, which are no images of the set.
     """
-    images: dict[str, Found[Meaning]] = {}
+    images: dict[str, Sample] = {}
     inside = root.resolve()
-    for folder, meaning in folders.items():
+    for folder, (label, facts) in folders.items():
         outside = not folder.resolve().is_relative_to(inside)
         for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
             path = folder / entry.name
             if path.suffix.lower() not in SUFFIXES or entry.name.startswith("."):
                 continue
-            if not keep(path.stem):
+            if re.search(masks, path.stem):
                 continue
-            found = Found(path, path.relative_to(root).as_posix(), meaning)
-            id = id_of(found.file)
-            link = entry.is_symlink()
+            file = path.relative_to(root).as_posix()
+            id, link = id_of(file), entry.is_symlink()
             if link and is_circle(path):
-                problems.add(f"links in {root} that lead in a circle", found.file, "remove them")
+                problems.add(f"links in {root} that lead in a circle", file, "remove them")
             elif outside or (link and not path.resolve().is_relative_to(inside)):
-                problems.add(f"links that lead out of {root}", found.file, "replace by the files")
+                problems.add(f"links that lead out of {root}", file, "replace by the files")
             elif id in images:
-                thing = f"{id} ({images[id].file} and {found.file})"
+                thing = f"{id} ({images[id].file} and {file})"
                 problems.add(f"ids with two image files in {root}", thing, "keep one of each")
             else:
-                images[id] = found
+                images[id] = Sample(id=id, path=path, file=file, label=label, facts=facts)
     return images
 
 
@@ -85,12 +80,13 @@ def find_files(root: Path, *, deep: bool = False) -> Iterator[Path]:
             yield path
 
 
-def subfolders(root: Path, problems: Problems) -> dict[str, Path]:
+def subfolders(root: Path, problems: Problems | None = None) -> dict[str, Path]:
     """Return the folders in `root` by name in lower case, without hidden ones.
 
     A link back to the folder or one above it, and two names that differ in case alone, become
     problems. Names like an image's are passed over.
     """
+    problems = Problems() if problems is None else problems
     found: dict[str, Path] = {}
     here = root.resolve()
     for path in sorted(root.iterdir()):
@@ -121,6 +117,19 @@ def without_suffix(file: str) -> str:
     return file.removesuffix(Path(file).suffix)
 
 
+def image_id(name: str) -> str:
+    """Return a file name without its suffix, if the suffix is that of an image."""
+    stem, dot, suffix = name.rpartition(".")
+    return stem if dot and f".{suffix.lower()}" in SUFFIXES else name
+
+
+def natural(name: str) -> tuple[tuple[int, str], ...]:
+    """Sort key that puts "benign(2)" before "benign(10)"."""
+    return tuple(
+        (int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)
+    )
+
+
 def printable(name: str) -> str:
     """Return a name with control characters, and bytes that are no UTF-8, as escapes."""
     text = name.encode("utf-8", "backslashreplace").decode()
@@ -134,34 +143,25 @@ def describe(root: Path) -> str:
     for path in sorted(root.iterdir()):
         if path.name.startswith(".") or path.name == "__MACOSX":
             continue
-        if not path.is_dir():
+        if path.is_dir():
+            shown.append(f"{printable(path.name)}/ ({_inside(path) or 'empty'})")
+        else:
             beside[path.suffix.lower() or "file without suffix"] += 1
-            continue
-        try:
-            inside = [inner for inner in path.iterdir() if not inner.name.startswith(".")]
-        except OSError:
-            inside = []
-        folders = [inner for inner in inside if inner.is_dir()]
-        kinds = Counter(inner.suffix.lower() for inner in inside if not inner.is_dir())
-        for folder in folders[:200]:
-            if os.access(folder, os.R_OK):
-                kinds.update(inner.suffix.lower() for inner in folder.iterdir() if inner.suffix)
-        names = some([f"{folder.name}/" for folder in sorted(folders)], limit=3)
-        what = [names if len(folders) <= 3 else f"{len(folders)} folders"] if folders else []
-        what += [f"{count:,} {suffix or 'without suffix'}" for suffix, count in kinds.most_common()]
-        shown.append(f"{printable(path.name)}/ ({', '.join(what) or 'empty'})")
     shown += [f"{count:,} {suffix}" for suffix, count in beside.most_common(4)]
     return some(shown, limit=MOST_FOLDERS) or "nothing"
 
 
-def image_id(name: str) -> str:
-    """Return a file name without its suffix, if the suffix is that of an image."""
-    stem, dot, suffix = name.rpartition(".")
-    return stem if dot and f".{suffix.lower()}" in SUFFIXES else name
-
-
-def natural(name: str) -> tuple[tuple[int, str], ...]:
-    """Sort key that puts "benign(2)" before "benign(10)"."""
-    return tuple(
-        (int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)
-    )
+def _inside(folder: Path) -> str:
+    try:
+        inside = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    except OSError:
+        return ""
+    folders = [path for path in inside if path.is_dir()]
+    kinds = Counter(path.suffix.lower() for path in inside if not path.is_dir())
+    for deeper in folders[:200]:
+        if os.access(deeper, os.R_OK):
+            kinds.update(path.suffix.lower() for path in deeper.iterdir() if path.suffix)
+    names = some([f"{path.name}/" for path in sorted(folders)], limit=3)
+    what = [names if len(folders) <= 3 else f"{len(folders)} folders"] if folders else []
+    what += [f"{count:,} {suffix or 'without suffix'}" for suffix, count in kinds.most_common()]
+    return ", ".join(what)

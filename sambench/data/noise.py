@@ -18,14 +18,7 @@ def with_wrong_labels(
 
     Which images, and which of the other classes each gets, follows from a hash of seed and id:
     neither order nor a library's version matters, and with a larger share the images that were
-    wrong stay so.
-
-    Args:
-        labels: Shape (N,), not changed.
-        ids: Of the images.
-        classes: How many classes there are.
-        share: Of the images, in [0, 1).
-        seed: Of the draws.
+    wrong stay so. `classes` is how many there are.
     """
     number = round(share * len(labels))
     if number and classes < 2:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,19 +19,13 @@ from numpy.typing import NDArray
 from sambench.data.accounting import Account
 from sambench.data.assembling import assemble
 from sambench.data.decoding import Recipe
-from sambench.data.partial import Entry, FileState, Partial, open_partial, remove_partial
-from sambench.data.prepared import (
-    FORMAT_VERSION,
-    Prepared,
-    check_pixels,
-    open_prepared,
-    prepared_folder,
-)
+from sambench.data.manifest import FORMAT_VERSION, LeftOut
+from sambench.data.partial import Entry, FileState, Partial, decode_all, open_partial
+from sambench.data.prepared import Prepared, check_pixels, open_prepared, prepared_folder
 from sambench.data.problems import Problems
-from sambench.data.reading import decode_all, default_workers
 from sambench.data.selection import NO_DROPS, Decoded, Drops, Selection, select
-from sambench.data.source import COMMON, Listing, Request, Sample, Setting, Source
-from sambench.data.writing import Skipped, write_prepared
+from sambench.data.source import COMMON, Listing, Request, Setting, Source
+from sambench.data.writing import write_prepared
 from sambench.errors import DataError, UnpreparedError
 from sambench.files.atomic import Room, free_bytes, replace_folder
 from sambench.files.claim import lock
@@ -40,28 +35,16 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Preparation:
-    """The outcome of `prepare`.
+    """The outcome of `prepare`; `reused` if nothing was to be done."""
 
-    Attributes:
-        prepared: The dataset.
-        reused: Whether it was prepared before from the same files, so that nothing was done.
-        resumed: How many images had been decoded by an earlier preparation that was cut.
-    """
-
-    prepared: Prepared
+    prepared: Prepared  # the dataset
     reused: bool = False
-    resumed: int = 0
+    resumed: int = 0  # how many images had been decoded by an earlier preparation that was cut
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outlook:
-    """What a preparation is about to do.
-
-    Attributes:
-        images: How many there are.
-        resumed: How many of them are decoded already.
-        room: What it takes on the disk, and what is free there.
-    """
+    """What a preparation is about to do: images, those decoded already, and the room it takes."""
 
     images: int
     resumed: int
@@ -96,77 +79,55 @@ def prepare(
         on_progress: Called with (done, total, file) after each image.
 
     Raises:
-        DataError: If the listing is at fault, images are missing or unreadable (all are named),
-            or another process is preparing the same dataset.
+        DataError: If the listing is at fault, images are missing or unreadable, or another process
+            is preparing the same dataset.
         StoreError: If the disk refuses, or has not the room.
     """
     listing, account = assemble(source, replace(request, image_size=image_size))
-    recipe = recipe_of(request.options)
-    missing = [Skipped(id=id, file="", reason="has no image file") for id in listing.missing]
+    skipped = [LeftOut(id=id, file="", reason="has no image file") for id in listing.missing]
     if not skip_unreadable:
-        _refuse(missing, listing.root)
-    name = name or source.name
-    final = prepared_folder(root, name, image_size)
+        _refuse(skipped, listing.root)
+    source = replace(source, name=name or source.name)
+    final = prepared_folder(root, source.name, image_size)
     states = np.array([_state(sample.path) for sample in listing.samples]).reshape(-1, 2)
     key = _key(listing, states, request, image_size, drops, account)
     with lock(final, "preparing"):
-        prepared = _same(root, name, image_size, key)
+        prepared = _same(root, source.name, image_size, key)
         if prepared and (skip_unreadable or not prepared.manifest["skipped"]):
             return Preparation(prepared=prepared, reused=True)
         work = final.with_name(f".{final.name}.partial")
         if not work.exists():
             _outlook(root, listing, 0, image_size)  # what has no room leaves nothing
-        with open_partial(work, image_size, recipe) as partial:
-            found = _found(listing, states, partial)
+        with open_partial(work, image_size, recipe_of(request.options)) as partial:
+            found = partial.find(listing.samples, states)
             resumed = sum(entry is not None for entry in found)
             on_start(_outlook(root, listing, resumed, image_size))
-            outcomes = decode_all(
-                listing,
-                partial,
-                states,
-                found,
-                workers=workers or default_workers(),
-                on_progress=on_progress,
-            )
-            decoded, unreadable = _sort_out(listing, outcomes)
+            outcomes = decode_all(listing, partial, states, found, workers, on_progress)
+            for sample, outcome in zip(listing.samples, outcomes, strict=True):
+                if isinstance(outcome, str):
+                    skipped.append(LeftOut(id=sample.id, file=sample.file, reason=outcome))
             if not skip_unreadable:
-                _refuse(unreadable, listing.root)
-            write_prepared(
-                work / "finished",
-                replace(source, name=name),
-                listing,
-                _select(listing, decoded, partial, drops, request.progress),
-                partial,
-                account,
-                skipped=[*missing, *unreadable],
-                drops=drops,
-                options=_own(request.options),
-                listing_sha256=key,
-            )
-        replace_folder(work / "finished", final)
-        remove_partial(work)
-        del listing, states, found, outcomes, decoded, partial  # a long table takes their room
-        prepared = open_prepared(root, name, image_size)
-    return Preparation(prepared=prepared, resumed=resumed)
+                _refuse(skipped, listing.root)
+            selection = _select(listing, outcomes, partial, drops, request.progress)
+            asked = {"drops": asdict(drops), "options": _own(request.options), "listing": key}
+            done = work / "finished"
+            write_prepared(done, source, listing, selection, partial, account, skipped, asked)
+        replace_folder(done, final)
+        shutil.rmtree(work, ignore_errors=True)
+        del listing, states, found, outcomes, selection, partial  # a long table takes their room
+        return Preparation(prepared=open_prepared(root, source.name, image_size), resumed=resumed)
 
 
 def _outlook(root: Path, listing: Listing, resumed: int, image_size: int) -> Outlook:
     """Reckon the room: each image is written twice, in its slot and in the result.
 
-    A grey image takes a third of what a colour image takes; which they are, decoding tells.
-
-    Raises:
-        StoreError: If there is not even the room for grey ones.
+    A grey image takes a third of what a colour image takes; which they are, decoding tells. There
+    must be the room for grey ones.
     """
     images, grey = len(listing.samples), image_size**2
-    passes = 2 * images - resumed
-    room = Room(
-        folder=root,
-        least=passes * grey,
-        most=3 * passes * grey,
-        kept=3 * images * grey,
-        free=free_bytes(root),
-    )
+    least = (2 * images - resumed) * grey
+    free, kept = free_bytes(root), 3 * images * grey
+    room = Room(folder=root, least=least, most=3 * least, kept=kept, free=free)
     what = f"preparing {images} images at {image_size}x{image_size}"
     room.check(what, "free some space, or give another folder with `--data DIR`")
     return Outlook(images=images, resumed=resumed, room=room)
@@ -184,28 +145,7 @@ def recipe_of(options: Mapping[str, Setting]) -> Recipe:
     return Recipe(fit=str(options.get("fit", "squash")), depth=0 if depth == "auto" else int(depth))
 
 
-def _found(listing: Listing, states: NDArray[np.int64], partial: Partial) -> list[Entry | None]:
-    """Return for each image what an earlier preparation that was cut has decoded of it."""
-    return [
-        partial.find(sample.place, (size, mtime_ns))
-        for sample, (size, mtime_ns) in zip(listing.samples, states.tolist(), strict=True)
-    ]
-
-
-def _sort_out(
-    listing: Listing, outcomes: Sequence[Entry | str]
-) -> tuple[list[tuple[Sample, Entry]], list[Skipped]]:
-    """Return the decoded and the unreadable samples, each in the order of the listing."""
-    decoded, unreadable = [], []
-    for sample, outcome in zip(listing.samples, outcomes, strict=True):
-        if isinstance(outcome, Entry):
-            decoded.append((sample, outcome))
-        else:
-            unreadable.append(Skipped(id=sample.id, file=sample.file, reason=outcome))
-    return decoded, unreadable
-
-
-def _refuse(skipped: Sequence[Skipped], root: Path) -> None:
+def _refuse(skipped: Sequence[LeftOut], root: Path) -> None:
     """Stop if any image is missing or unreadable."""
     problems = Problems()
     remedy = "restore the files or leave these images out with `--skip-unreadable`"
@@ -225,9 +165,15 @@ def _state(path: Path) -> FileState:
 
 
 def _select(
-    listing: Listing, decoded: Decoded, partial: Partial, drops: Drops, progress: Progress
+    listing: Listing,
+    outcomes: Sequence[Entry | str],
+    partial: Partial,
+    drops: Drops,
+    progress: Progress,
 ) -> Selection:
     """Group the images and leave out what was asked; stop if a class has lost all of them."""
+    pairs = zip(listing.samples, outcomes, strict=True)
+    decoded: Decoded = [(sample, one) for sample, one in pairs if isinstance(one, Entry)]
     if not decoded:
         raise DataError(f"no usable image in {listing.root}; give another folder")
     selection = select(decoded, partial, drops, progress)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -20,127 +19,42 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
 
-import msgspec
 import numpy as np
-from msgspec import UNSET, Meta, UnsetType
 from numpy.typing import NDArray
 
-from sambench.data.accounting import Account
+from sambench.data.manifest import (
+    BLOCK_BYTES,
+    IMAGES,
+    MANIFEST,
+    SAMPLES,
+    Manifest,
+    read_file,
+    read_manifest,
+)
 from sambench.data.source import Fact
-from sambench.errors import DataError, UnpreparedError, UserError, did_you_mean
+from sambench.errors import DataError, UnpreparedError, did_you_mean
 from sambench.files.checksums import sha256_of
-from sambench.files.definition import Count, Definition, Name, Section, Whole, about, decode
-
-FORMAT_VERSION = 2
-IMAGES, SAMPLES, MANIFEST = "images.npy", "samples.csv", "manifest.json"
-BLOCK_BYTES = 2**22
-"""The manifest has a checksum of each so many bytes of `images.npy`."""
 
 FILE_COLUMNS = ("file_bytes", "file_width", "file_height", "file_mode")
 FIXED_COLUMNS = ("id", "file", "label", "group", "sha256", *FILE_COLUMNS)
 
 
-class Sides(Section, frozen=True, kw_only=True):
-    """How large the images were before they were prepared."""
-
-    min: Annotated[Count, about("Smallest side.", unit="pixels")]
-    median: Annotated[Count, about("Median side.", unit="pixels")]
-    max: Annotated[Count, about("Largest side.", unit="pixels")]
-
-
-class Native(Section, frozen=True, kw_only=True):
-    """The images as they were found."""
-
-    width: Annotated[Sides, about("Their widths.")]
-    height: Annotated[Sides, about("Their heights.")]
-
-
-class LeftOut(Section, frozen=True, kw_only=True):
-    """An image that was not prepared."""
-
-    id: Annotated[str, about("Unique in the dataset.")]
-    file: Annotated[str, about("Where it lies, seen from the listing's root.")]
-    label: Annotated[str | UnsetType, about("Its class, where it could be used.")] = UNSET
-    reason: Annotated[str, about("Why it was left out.")]
-
-
-class Manifest(Section, frozen=True, kw_only=True):
-    """What a prepared dataset says of itself: `manifest.json`."""
-
-    format_version: Annotated[Literal[2], about("Of the prepared format.")]
-    name: Annotated[Name, about("The dataset's name.")]
-    image_size: Annotated[Whole, about("Side of the square images.", unit="pixels")]
-    channels: Annotated[Literal[1, 3], about("1 where every image is grey.")]
-    images: Annotated[Count, about("Number of images.")]
-    classes: Annotated[
-        Annotated[list[str], Meta(min_length=1)], about("Class names in label order.")
-    ]
-    counts: Annotated[dict[str, Count], about("Images of each class.")]
-    native: Annotated[Native, about("The images as they were found.")]
-    preprocessing: Annotated[Any, about("What was done to each image.")] = None
-    layout: Annotated[str, about("How the images lay on the disk.")]
-    options: Annotated[dict[str, Any], about("The source's settings.")]
-    groups: Annotated[list[str], about("What keeps images together in splits.")]
-    reference: Annotated[str, about("The paper or data release to cite.")]
-    licence: Annotated[str, about("What the release says about use.")]
-    checksums: Annotated[dict[str, str], about("sha256 of each file that is no image.")]
-    notes: Annotated[list[str], about("Oddities that were kept.")]
-    account: Annotated[
-        Account | UnsetType, about("What became of every file; not in older sets.")
-    ] = UNSET
-    pages: Annotated[
-        dict[str, Whole], about("Number of pages of each file of which the first was read.")
-    ] = msgspec.field(default_factory=dict)
-    skipped: Annotated[list[LeftOut], about("Images that could not be used.")]
-    possible_copies: Annotated[
-        Count, about("Pairs of images that may be copies, too unsure to act on.")
-    ] = 0
-    drops: Annotated[dict[str, bool], about("What the user chose to leave out.")]
-    dropped: Annotated[list[LeftOut], about("Images left out by that choice.")]
-    written_by: Annotated[dict[str, str], about("Versions of the software.")]
-    listing: Annotated[str, about("sha256 of what was listed and asked for.")]
-    files: Annotated[dict[str, str], about("sha256 of each prepared file.")]
-    image_blocks: Annotated[
-        list[str], about("sha256 of each block of `images.npy`; none in older sets.")
-    ] = msgspec.field(default_factory=list)
-    changed: Annotated[
-        dict[str, str | int], about("Settings of the preprocessing that are not at their default.")
-    ] = msgspec.field(default_factory=dict)
-    fingerprint: Annotated[str, about("sha256 that stands for images, labels and columns.")]
-
-
-class _Head(Definition, frozen=True):
-    """What says how to read the rest of a manifest."""
-
-    format_version: int
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Prepared:
-    """A dataset that is ready for training.
+    """A dataset that is ready for training, with the columns of `samples.csv`.
 
-    Attributes:
-        folder: Where it lies.
-        name: The dataset's name.
-        image_size: Side of the square images in pixels.
-        classes: Class names in label order.
-        images: (N, H, W, C) uint8, memory-mapped, read-only.
-        labels: (N,) int64, positions in `classes`.
-        columns: The columns of `samples.csv`: text, but `fold` as integers; None where empty.
-        fingerprint: sha256 that stands for the images, labels and columns.
-        manifest: What it says of itself.
+    These hold text, but `fold` integers, and None where they are empty.
     """
 
     folder: Path
     name: str
-    image_size: int
-    classes: tuple[str, ...]
-    images: NDArray[np.uint8] = field(repr=False)
-    labels: NDArray[np.int64] = field(repr=False)
+    image_size: int  # side of the square images in pixels
+    classes: tuple[str, ...]  # class names in label order
+    images: NDArray[np.uint8] = field(repr=False)  # (N, H, W, C) uint8, memory-mapped, read-only
+    labels: NDArray[np.int64] = field(repr=False)  # (N,) int64, positions in `classes`
     columns: Mapping[str, tuple[Fact, ...]] = field(repr=False)
-    fingerprint: str
+    fingerprint: str  # sha256 that stands for the images, labels and columns
     manifest: Manifest = field(repr=False)
 
     def __len__(self) -> int:
@@ -157,11 +71,7 @@ class Prepared:
         return tuple(map(str, self.columns["group"]))
 
     def column(self, name: str) -> tuple[Fact, ...]:
-        """Return one column of `samples.csv`, a value for each image.
-
-        Raises:
-            DataError: If the dataset has no such column; names those it has.
-        """
+        """Return one column of `samples.csv`; a `DataError` names those there are."""
         if name not in self.columns:
             raise DataError(
                 f"dataset {self.name!r} has no column {name!r}; its columns: "
@@ -172,11 +82,6 @@ class Prepared:
 
 def open_prepared(root: Path, dataset: str, image_size: int) -> Prepared:
     """Open a prepared dataset; no image is read yet (`check_pixels` reads all).
-
-    Args:
-        root: Folder of the prepared datasets.
-        dataset: Its name.
-        image_size: Side of the images in pixels.
 
     Raises:
         UnpreparedError: If it is not prepared at this size, damaged, or of another format version.
@@ -189,21 +94,51 @@ def open_prepared(root: Path, dataset: str, image_size: int) -> Prepared:
             f"dataset {dataset!r} is not prepared at {image_size} pixels in {root}"
             + (f" ({only_at(sizes)}); or {remedy}" if sizes else f"{close}; {remedy}")
         )
-    manifest = _read_manifest(folder, remedy)
+    manifest = read_manifest(folder, remedy)
     columns = _read_columns(folder, manifest, remedy)
     classes = tuple(manifest.classes)
     labels = np.array([classes.index(str(label)) for label in columns["label"]], dtype=np.int64)
+    path, expected = folder / IMAGES, (len(labels), image_size, image_size, manifest.channels)
+    try:
+        images: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise UnpreparedError(f"{path} is missing or truncated; {remedy} again") from error
+    if images.shape != expected or images.dtype != np.uint8:
+        raise UnpreparedError(
+            f"{path} holds {images.dtype} {images.shape} where {SAMPLES} asks for uint8 "
+            f"{expected}; {remedy} again"
+        )
     return Prepared(
         folder=folder,
         name=dataset,
         image_size=image_size,
         classes=classes,
-        images=_open_images(folder, (len(labels), manifest.channels), image_size, remedy),
+        images=images,
         labels=labels,
         columns=columns,
         fingerprint=manifest.fingerprint,
         manifest=manifest,
     )
+
+
+def _read_columns(folder: Path, manifest: Manifest, remedy: str) -> dict[str, tuple[Fact, ...]]:
+    path = folder / SAMPLES
+    data = read_file(path)
+    if sha256_of(data) != manifest.files.get(SAMPLES):
+        raise UnpreparedError(f"{path} was changed after preparation; {remedy} again")
+    known: dict[str, str] = {}  # texts that recur are kept once
+    try:
+        rows = csv.reader(io.TextIOWrapper(io.BytesIO(data), "utf-8", newline=""))
+        columns: dict[str, list[Fact]] = {name: [] for name in next(rows)}
+        for row in rows:
+            for (name, values), text in zip(columns.items(), row, strict=True):
+                shared = text if name in ("file", "sha256") else known.setdefault(text, text)
+                values.append((int(text) if name == "fold" else shared) if text else None)
+        if not {*FIXED_COLUMNS} <= {*columns} or not {*columns["label"]} <= {*manifest.classes}:
+            raise ValueError("a column is missing, or a label is no class")
+    except (ValueError, StopIteration, csv.Error) as error:
+        raise UnpreparedError(f"{path} is damaged ({error}); {remedy} again") from error
+    return {name: tuple(values) for name, values in columns.items()}
 
 
 def check_pixels(prepared: Prepared) -> None:
@@ -260,110 +195,16 @@ def prepared_datasets(root: Path) -> dict[str, tuple[int, ...]]:
 
 
 def prepared_fingerprint(root: Path, dataset: str, image_size: int) -> str | None:
-    """Return the fingerprint of a prepared dataset; None where it is not prepared.
-
-    Raises:
-        UnpreparedError: If it is damaged or of another format version.
-    """
+    """Return the fingerprint of a prepared dataset; None where it is not prepared."""
     folder = prepared_folder(root, dataset, image_size)
     if not (folder / MANIFEST).is_file():
         return None
-    manifest = _read_manifest(folder, f"run `{prepare_command(dataset, image_size)}`")
-    return manifest.fingerprint
+    return read_manifest(folder, f"run `{prepare_command(dataset, image_size)}`").fingerprint
 
 
 def prepare_command(dataset: str, image_size: int) -> str:
     """Return the command that prepares a dataset at this size."""
     return f"sambench prepare {dataset} --size {image_size}"
-
-
-def fingerprint(
-    samples_sha256: str, images_sha256: str, changed: Mapping[str, str | int] | None = None
-) -> str:
-    """Return the sha256 over the checksums of `samples.csv` and `images.npy`.
-
-    Settings of the preprocessing that are not at their default are part of it; the manifest has
-    them under `changed`.
-    """
-    settings = f"{json.dumps(changed, sort_keys=True)}\n" if changed else ""
-    return sha256_of(f"{samples_sha256}\n{images_sha256}\n{settings}".encode())
-
-
-def _read_manifest(folder: Path, remedy: str) -> Manifest:
-    path, data = folder / MANIFEST, _read(folder / MANIFEST)
-    try:
-        version = decode(_Head, data).format_version
-        if version == FORMAT_VERSION:
-            manifest = decode(Manifest, data)
-    except (UserError, ValueError) as error:
-        raise UnpreparedError(f"{path} is damaged ({error}); {remedy} again") from error
-    if version != FORMAT_VERSION:
-        age = "a newer" if version > FORMAT_VERSION else "an older"
-        upgrade = "upgrade sambench, or " if version > FORMAT_VERSION else ""
-        raise UnpreparedError(
-            f"{folder} was prepared by {age} sambench (format {version}, this one reads "
-            f"{FORMAT_VERSION}); {upgrade}{remedy} again"
-        )
-    files = manifest.files
-    bound = fingerprint(files.get(SAMPLES, ""), files.get(IMAGES, ""), manifest.changed)
-    if bound != manifest.fingerprint:
-        raise UnpreparedError(
-            f"{path} is damaged: its fingerprint does not follow from its checksums; {remedy} again"
-        )
-    return manifest
-
-
-def _read_columns(folder: Path, manifest: Manifest, remedy: str) -> dict[str, tuple[Fact, ...]]:
-    data = _read(folder / SAMPLES)
-    if sha256_of(data) != manifest.files.get(SAMPLES):
-        raise UnpreparedError(f"{folder / SAMPLES} was changed after preparation; {remedy} again")
-    columns: dict[str, list[Fact]] = {}
-    known: dict[str, str] = {}  # texts that recur are kept once
-    try:
-        rows = csv.reader(io.TextIOWrapper(io.BytesIO(data), "utf-8", newline=""))
-        columns = {name: [] for name in next(rows)}
-        for row in rows:
-            for (name, values), text in zip(columns.items(), row, strict=True):
-                shared = text if name in ("file", "sha256") else known.setdefault(text, text)
-                values.append(_value(name, shared))
-        if not {*FIXED_COLUMNS} <= {*columns} or not {*columns["label"]} <= {*manifest.classes}:
-            raise ValueError("a column is missing, or a label is no class")
-    except (ValueError, StopIteration, csv.Error) as error:
-        raise UnpreparedError(f"{folder / SAMPLES} is damaged ({error}); {remedy} again") from error
-    return {name: tuple(values) for name, values in columns.items()}
-
-
-def _value(column: str, text: str) -> Fact:
-    if text == "":
-        return None
-    return int(text) if column == "fold" else text
-
-
-def _open_images(
-    folder: Path, images_and_channels: tuple[int, int], image_size: int, remedy: str
-) -> NDArray[np.uint8]:
-    path = folder / IMAGES
-    count, channels = images_and_channels
-    try:
-        images: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise UnpreparedError(f"{path} is missing or truncated; {remedy} again") from error
-    expected = (count, image_size, image_size, channels)
-    if images.shape != expected or images.dtype != np.uint8:
-        raise UnpreparedError(
-            f"{path} holds {images.dtype} {images.shape} where {SAMPLES} asks for uint8 "
-            f"{expected}; {remedy} again"
-        )
-    return images
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UnpreparedError(
-            f"cannot read {path}: {error.strerror}; check its permissions"
-        ) from error
 
 
 def only_at(sizes: tuple[int, ...]) -> str:

@@ -38,10 +38,6 @@ class Problems:
         Raises:
             DataError: One line for each kind of problem, with up to twenty of its things.
         """
-        if self._things:
-            raise DataError(
-                "\n".join(
-                    f"{kind}: {some(things)}; {remedy}"
-                    for (kind, remedy), things in self._things.items()
-                )
-            )
+        lines = [f"{kind}: {some(things)}; {fix}" for (kind, fix), things in self._things.items()]
+        if lines:
+            raise DataError("\n".join(lines))

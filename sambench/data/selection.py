@@ -19,15 +19,10 @@ TOGETHER = ("patient",)
 
 @dataclass(frozen=True, kw_only=True)
 class Drops:
-    """What the user chose to leave out; of copies, those that are identical or certain.
+    """What the user chose to leave out; of copies, those that are identical or certain."""
 
-    Attributes:
-        conflicts: Images that have a copy of another label: which is right is unknown.
-        duplicates: Images that have a copy of the same label among those before them.
-    """
-
-    conflicts: bool = False
-    duplicates: bool = False
+    conflicts: bool = False  # images that have a copy of another label: which is right is unknown
+    duplicates: bool = False  # images that have a copy of the same label among those before them
 
 
 NO_DROPS = Drops()
@@ -35,14 +30,10 @@ NO_DROPS = Drops()
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """The images to write.
+    """The images to write and those left out; `possible` copies are left to the eye.
 
-    Attributes:
-        kept: In their order.
-        groups: The group of each: the id of the first image that it is a copy of, or shares the
-            patient with, through any chain of these, since a chain cut anywhere by a split leaks.
-        dropped: (sample, reason) of the others.
-        possible: How many pairs may be copies, which are left to the eye.
+    The group of an image is the id of the first image that it is a copy of, or shares the patient
+    with, through any chain of these, since a chain cut anywhere by a split leaks.
     """
 
     kept: Decoded

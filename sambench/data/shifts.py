@@ -44,15 +44,10 @@ STRENGTHS: Mapping[str, Mapping[str, tuple[float, ...]]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Draws:
-    """What chance decides for a batch; the same for all disturbances and severities.
+    """What chance decides for a batch; the same for all disturbances and severities."""
 
-    Attributes:
-        signs: (B, 1, 1, 1), +1 or -1.
-        field: (B, 1, H, W), standard normal.
-    """
-
-    signs: Tensor
-    field: Tensor
+    signs: Tensor  # (B, 1, 1, 1), +1 or -1
+    field: Tensor  # (B, 1, H, W), standard normal
 
     @classmethod
     def of(cls, ids: Sequence[str], height: int, width: int, device: torch.device) -> Draws:
@@ -70,17 +65,9 @@ class Draws:
 
 
 def shifted(pixels: Tensor, family: str, name: str, severity: int, draws: Draws) -> Tensor:
-    """Disturb a batch.
+    """Disturb a batch (B, C, H, W) uint8 by a disturbance of a family in `STRENGTHS`.
 
-    Args:
-        pixels: (B, C, H, W) uint8.
-        family: A key of `STRENGTHS`.
-        name: A disturbance of that family.
-        severity: 1..5.
-        draws: Of these images.
-
-    Returns:
-        uint8, rounded and cut to 0..255, as a file would hold it.
+    The result is uint8 too, rounded and cut to 0..255, as a file would hold it.
     """
     strength = STRENGTHS[family][name][severity - 1]
     image = pixels.to(torch.float32) / 255
@@ -91,17 +78,13 @@ def shifted(pixels: Tensor, family: str, name: str, severity: int, draws: Draws)
     elif name == "gamma":
         image = image ** (strength**draws.signs)
     elif name == "blur":
-        image = _blurred(image, strength * max(image.shape[-1], 128) / 256)
+        from torchvision.transforms.v2.functional import gaussian_blur
+
+        deviation = strength * max(image.shape[-1], 128) / 256
+        reach = max(1, min(round(3 * deviation), image.shape[-1] - 1))
+        image = gaussian_blur(image, [2 * reach + 1] * 2, [deviation] * 2)
     elif family == "ultrasound":
         image = image + draws.signs * strength / 60
     else:
         image = image * (1 + draws.signs * strength)
     return (255 * image).round_().clamp_(0, 255).to(torch.uint8)
-
-
-def _blurred(image: Tensor, deviation: float) -> Tensor:
-    from torchvision.transforms.v2.functional import gaussian_blur
-
-    reach = max(1, min(round(3 * deviation), image.shape[-1] - 1))
-    blurred: Tensor = gaussian_blur(image, [2 * reach + 1] * 2, [deviation] * 2)
-    return blurred

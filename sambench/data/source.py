@@ -21,33 +21,25 @@ Setting = bool | int | float | str
 PARTS = ("train", "validation", "test")
 """Values of the fact "part": what the authors of a release meant an image for."""
 
-
 NO_FACTS: Mapping[str, Fact] = MappingProxyType({})
 """One for all samples without facts, of which there may be very many."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
-    """One image on disk.
+    """One image on disk; `pixels` (H, W) or (H, W, 3) only where an archive holds many.
 
-    Attributes:
-        id: Unique in the dataset, e.g. "benign(0)".
-        path: The image file, or the archive that holds it with others.
-        file: The same, relative to the listing's root, with forward slashes.
-        label: Class name.
-        facts: What else the source says of it, by column: "patient" keeps images together in
-            splits, "part" is one of `PARTS`, "fold" an integer; centre, reader grades ...
-        pixels: (H, W) or (H, W, 3), where `path` is an archive of many images; else None.
-        page: Which page or frame of the file, from 0.
+    Facts are what else the source says of it, by column: "patient" keeps images together in splits,
+    "part" is one of `PARTS`, "fold" an integer; centre, reader grades ...
     """
 
-    id: str
-    path: Path
-    file: str
-    label: str
+    id: str  # unique in the dataset, e.g. "benign(0)"
+    path: Path  # the image file, or the archive that holds it with others
+    file: str  # the same, relative to the listing's root, with forward slashes
+    label: str  # class name; "" while only a table can tell it
     facts: Mapping[str, Fact] = field(default_factory=lambda: NO_FACTS)
     pixels: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
-    page: int = 0
+    page: int = 0  # which page or frame of the file, from 0
 
     @property
     def place(self) -> str:
@@ -61,42 +53,27 @@ class Listing:
     """The images of one dataset as found on disk.
 
     Attributes:
-        root: Folder that the samples' `file` is relative to.
         layout: One phrase that names the layout found, e.g. "GDPH/ and SYSUCC/ beside a workbook".
-        classes: Class names in label order (label 0 first).
-        samples: In a fixed order that does not depend on the file system.
-        columns: Names of the facts, in the order of `samples.csv`.
-        notes: Oddities that were kept and should be known, one sentence each.
         checksums: sha256 of each file that is not an image (workbook, CSV), by name.
         missing: Ids that are listed but have no image file; preparation refuses or records them.
-        passed: Why a file, relative to the root, is not read, where a source knows more than that
-            its kind or folder is not.
-        unlisted: The same for all other images beside those that are read, e.g. "masks".
+        passed: Why a file, relative to the root, is not read, where more is known than its kind.
     """
 
-    root: Path
+    root: Path  # folder that the samples' `file` is relative to
     layout: str
-    classes: tuple[str, ...]
-    samples: tuple[Sample, ...]
-    columns: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+    classes: tuple[str, ...]  # in label order
+    samples: tuple[Sample, ...]  # in a fixed order that does not depend on the file system
+    columns: tuple[str, ...] = ()  # names of the facts, in the order of `samples.csv`
+    notes: tuple[str, ...] = ()  # oddities that were kept and should be known, one sentence each
     checksums: Mapping[str, str] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
     passed: Mapping[str, str] = field(default_factory=dict)
-    unlisted: str = ""
+    unlisted: str = ""  # what all other images beside those that are read are, e.g. "masks"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
-    """A setting of one source, e.g. the number of phantom images.
-
-    Attributes:
-        default: Its type is the setting's type, unless there are choices.
-        help: What it does.
-        minimum: Of a number.
-        maximum: Of a number.
-        choices: All values there are, where it is one of a few.
-    """
+    """A setting of one source; the default's type is its own, unless there are choices."""
 
     default: Setting
     help: str
@@ -105,11 +82,7 @@ class Option:
     choices: tuple[Setting, ...] = ()
 
     def read(self, value: Setting | None, what: str) -> Setting:
-        """Return the value in the setting's type.
-
-        Args:
-            value: As the user gave it.
-            what: Names the setting and its value in a message.
+        """Return the value in the setting's type; `what` names both in a message.
 
         Raises:
             ConfigError: If it is no choice, no number, or out of range.
@@ -154,22 +127,16 @@ COMMON = {
 class Request:
     """What the user asked `prepare` for.
 
-    Attributes:
-        table: The workbook or CSV that lists the images, if the user named one.
-        folder: The folder that holds the images, if the user named one.
-        test: Another one whose images are the test part.
-        raw: Folder in which a source that makes or downloads its images may put them.
-        options: The source's own settings, complete (see `Source.resolve`).
-        image_size: Side that the images will be prepared at, for a source that has several.
-        progress: Called with (done, total, what) while the source makes or reads files.
+    The options are complete (see `Source.resolve`); `progress` is called with (done, total, what)
+    while a source makes or reads files.
     """
 
-    table: Path | None = None
-    folder: Path | None = None
-    test: Path | None = None
-    raw: Path = Path("data/raw")
+    table: Path | None = None  # workbook or CSV that lists the images, if one was named
+    folder: Path | None = None  # that holds the images, if one was named
+    test: Path | None = None  # another one, whose images are the test part
+    raw: Path = Path("data/raw")  # where a source that makes or downloads images puts them
     options: Mapping[str, Setting] = field(default_factory=dict)
-    image_size: int | None = None
+    image_size: int | None = None  # side to be prepared at, for a source that has several
     progress: Callable[[int, int, str], None] = lambda done, total, what: None
 
 
@@ -178,28 +145,24 @@ class Source:
     """A dataset family: registry entry of `sambench list datasets`.
 
     Attributes:
-        name: As on the command line.
-        summary: One line: what it is and how many images.
-        scan: Finds the images on disk (or makes them) and returns the listing.
-        image_size: Side in pixels that `prepare` uses unless told otherwise.
-        classes: All classes that it can have, in label order; none where the user's files tell.
+        scan: Finds the images on disk (or makes them) and returns the listing. Raises `DataError`
+            for files that are missing, damaged or at fault, all that are at once; `ConfigError` for
+            what cannot be asked of it; `StoreError` where the disk refuses what it makes.
+        classes: All that it can have, in label order; none where the user's files tell.
         options: Settings of this source alone, by name.
-        obtain: Where it comes from: what is downloaded, or what the user does by hand.
-        reference: The paper or data release to cite.
-        licence: What the release says about use.
         releases: Images of each class or part ("all" where neither is known), release by release.
         simulated: Its images are made on the spot, so a run that asks for them may make them.
     """
 
-    name: str
-    summary: str
+    name: str  # as on the command line
+    summary: str  # one line: what it is and how many images
     scan: Callable[[Request], Listing]
-    image_size: int
+    image_size: int  # side in pixels that `prepare` uses unless told otherwise
     classes: tuple[str, ...] = ()
     options: Mapping[str, Option] = field(default_factory=dict)
-    obtain: str = ""
-    reference: str = ""
-    licence: str = ""
+    obtain: str = ""  # where it comes from: what is downloaded, or what the user does by hand
+    reference: str = ""  # the paper or data release to cite
+    licence: str = ""  # what the release says about use
     releases: tuple[Mapping[str, int], ...] = ()
     simulated: bool = False
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +17,12 @@ from sambench.data.prepared import Prepared
 from sambench.errors import ConfigError, DataError, did_you_mean, shown
 
 Indices = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 
 TEST_FRACTION = 0.2
 """The papers' 80/20 hold-out."""
 
 NAMES = ("holdout", "folds", "authors", "kfold-K", "grouped-K", "patient-K", "centre:NAME")
-DEALT = ("kfold", "grouped", "patient")
 MOST_FOLDS = 1000
 """Far more than anybody trains on."""
 
@@ -40,11 +40,8 @@ class Split:
 class Population:
     """What a split needs to know of the images.
 
-    Attributes:
-        ids: Unique id of each image.
-        labels: Class of each image.
-        groups: Images of one group are kept together where the split respects groups.
-        facts: Further columns of `samples.csv`, e.g. centre and fold.
+    Images of one group are kept together where the split respects groups; `facts` are further
+    columns of `samples.csv`, e.g. centre and fold.
     """
 
     ids: Sequence[str]
@@ -63,6 +60,21 @@ class Population:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def column(self, name: str) -> Sequence[str]:
+        """Return a column that has a value for each image; `DataError` if there is none."""
+        column = self.facts.get(name, ())
+        if not column or any(value == "" for value in column):
+            raise DataError(
+                f"the data have no complete {name!r} column, which this split needs; "
+                "choose another split, e.g. holdout or grouped-5"
+            )
+        return column
+
+    def meant_for(self, part: str) -> Mask:
+        """Mark the images that the source's authors meant for a part."""
+        parts = np.array(self.facts.get("part", [""] * len(self)))
+        return np.asarray(parts == part, dtype=bool)
 
 
 def make_split(
@@ -87,19 +99,24 @@ def make_split(
         DataError: If the data lack what the split needs, or a part would be empty.
     """
     test = _test_mask(population, name, fold, seed)
-    theirs = _theirs(population, "validation" if name == "authors" else "")
-    held = theirs if validation else np.zeros_like(theirs)
+    nothing = np.zeros_like(test)
+    theirs = population.meant_for("validation") if name == "authors" else nothing
+    held = theirs if validation else nothing
     if validation and not theirs.any():
         rest = np.flatnonzero(~test)
         shares = (validation, 1 - validation)
         held[rest] = _grouped(population, rest, shares, seed, "validation") == 1
-    parts = Split(
-        train=np.flatnonzero(~test & ~held & ~theirs),
-        validation=np.flatnonzero(held),
-        test=np.flatnonzero(test),
-    )
-    _refuse_empty(parts, name, validation)
-    return parts
+    parts = {
+        "train": np.flatnonzero(~test & ~held & ~theirs),
+        "test": np.flatnonzero(test),
+        "validation": np.flatnonzero(held),
+    }
+    for part, indices in parts.items():
+        if not len(indices) and (part != "validation" or validation):
+            raise DataError(
+                f"split {name} leaves no image for the {part} part; prepare more images"
+            )
+    return Split(**parts)
 
 
 def deal(population: Population, folds: int, seed: int) -> Indices:
@@ -110,24 +127,14 @@ def deal(population: Population, folds: int, seed: int) -> Indices:
 
 @dataclass(frozen=True, kw_only=True)
 class Leak:
-    """What a split tears apart, counted over some of its folds.
-
-    Attributes:
-        test: Images tested.
-        group: Those of them of whose group (a patient, or copies) others train.
-    """
+    """Images tested, and those of them of whose `group` (a patient, or copies) others train."""
 
     test: int
     group: int
 
 
 def find_leak(population: Population, name: str, folds: Sequence[int | None], *, seed: int) -> Leak:
-    """Count the images of a split that are tested while others of their group train.
-
-    Raises:
-        ConfigError: If the name is unknown or a fold does not exist.
-        DataError: If the data lack what the split needs.
-    """
+    """Count the images that are tested while others of their group train; see `make_split`."""
     _, group = np.unique(population.groups, return_inverse=True)
     test = leaked = 0
     for fold in folds:
@@ -140,20 +147,14 @@ def find_leak(population: Population, name: str, folds: Sequence[int | None], *,
 def leak_warning(
     population: Population, name: str, folds: Sequence[int | None], *, seed: int
 ) -> Iterator[str]:
-    """Yield one line if a split leaks, with the split that does not.
-
-    Raises:
-        ConfigError: If the name is unknown or a fold does not exist.
-        DataError: If the data lack what the split needs.
-    """
+    """Yield one line if a split leaks, with the split that does not; see `make_split`."""
     leak = find_leak(population, name, folds, seed=seed)
     if not leak.group:
         return
-    patients = any(population.facts.get("patient", ()))
-    remedy = "patient-5" if all(population.facts.get("patient", [""])) else "grouped-5"
-    what = "a patient or a copy" if patients else "a copy"
-    if len(set(population.groups)) < 5:
-        remedy = f"grouped-{max(2, len(set(population.groups)))}"
+    groups, patients = len(set(population.groups)), population.facts.get("patient", [""])
+    remedy = "patient-5" if all(patients) else "grouped-5"
+    remedy = remedy if groups >= 5 else f"grouped-{max(2, groups)}"
+    what = "a patient or a copy" if any(patients) else "a copy"
     yield (
         f"split {name}: {leak.group:,} of {leak.test:,} test images "
         f"({leak.group / leak.test:.1%}) share {what} with training, so its accuracy is too "
@@ -172,40 +173,46 @@ def folds_of(name: str) -> tuple[int, ...] | None:
         return None
     if f"{kind}-K" in NAMES and number.isdecimal() and 2 <= int(number) <= MOST_FOLDS:
         return tuple(range(1, int(number) + 1))
-    if name in NAMES or all(name.partition(":")):
+    if name in ("holdout", "authors") or all(name.partition(":")):
         return ()
     raise ConfigError(
         f"unknown split {shown(name)}{did_you_mean(name, NAMES)}; splits: {', '.join(NAMES)}"
     )
 
 
-def _test_mask(population: Population, name: str, fold: int | None, seed: int) -> NDArray[np.bool_]:
-    kind, _, argument = name.partition(":" if ":" in name else "-")
+def _test_mask(population: Population, name: str, fold: int | None, seed: int) -> Mask:
+    known = folds_of(name)
+    if known is None:
+        known = tuple(sorted({int(value) for value in population.column("fold")}))
+    if known and (fold is None or fold not in known):
+        said = "none was given" if fold is None else f"{fold} does not exist"
+        raise ConfigError(
+            f"split {name} needs a fold and {said}; folds: {', '.join(map(str, known))}"
+        )
+    if not known and fold is not None:
+        raise ConfigError(f"split {name} has no folds, but fold={fold} was given; leave it out")
     if name == "holdout":
-        _refuse_fold(name, fold)
         return _stratified(population, seed, TEST_FRACTION)
     if name == "authors":
-        _refuse_fold(name, fold)
-        _column(population, "part")
-        return _theirs(population, "test")
-    if ":" in name and kind and argument:
-        _refuse_fold(name, fold)
-        return _equals(population, kind, argument)
-    if name == "folds":
-        known = sorted({int(value) for value in _column(population, "fold")})
-        return _equals(population, "fold", str(_checked_fold(name, fold, known)))
-    if kind in DEALT and argument.isdecimal() and 2 <= int(argument) <= MOST_FOLDS:
-        chosen = _checked_fold(name, fold, range(1, int(argument) + 1))
-        if kind == "patient":
-            _column(population, "patient")
-        grouped = _ungrouped(population) if kind == "kfold" else population
-        return np.equal(deal(grouped, int(argument), seed), chosen)
-    raise ConfigError(
-        f"unknown split {shown(name)}{did_you_mean(name, NAMES)}; splits: {', '.join(NAMES)}"
-    )
+        population.column("part")
+        return population.meant_for("test")
+    if name == "folds" or ":" in name:
+        column, _, value = name.partition(":") if ":" in name else ("fold", "", str(fold))
+        values = np.array(population.column(column))
+        mask = np.asarray(values == value, dtype=bool)
+        if not mask.any():
+            there = ", ".join(np.unique(values))
+            raise ConfigError(f"no image has {column} {value!r}; there are: {there}")
+        return mask
+    kind = name.partition("-")[0]
+    if kind == "patient":
+        population.column("patient")
+    if kind == "kfold":
+        population = replace(population, groups=population.ids)
+    return np.equal(deal(population, len(known), seed), int(fold or 0))
 
 
-def _stratified(population: Population, seed: int, fraction: float) -> NDArray[np.bool_]:
+def _stratified(population: Population, seed: int, fraction: float) -> Mask:
     """Mark `round(fraction n)` images, each class in proportion (largest remainders)."""
     order = _order(population.ids, seed, "test")
     classes, counts = np.unique(population.labels, return_counts=True)
@@ -245,64 +252,6 @@ def _grouped(
     return part_of[inverse]
 
 
-def _ungrouped(population: Population) -> Population:
-    return Population(
-        ids=population.ids,
-        labels=population.labels,
-        groups=population.ids,
-        facts=population.facts,
-    )
-
-
 def _order(keys: Sequence[str], seed: int, axis: str) -> Indices:
     digests = [hashlib.sha256(f"{axis}:{seed}:{key}".encode()).hexdigest() for key in keys]
     return np.array(sorted(range(len(keys)), key=digests.__getitem__), dtype=np.int64)
-
-
-def _column(population: Population, name: str) -> Sequence[str]:
-    column = population.facts.get(name, ())
-    if not column or any(value == "" for value in column):
-        raise DataError(
-            f"the data have no complete {name!r} column, which this split needs; "
-            "choose another split, e.g. holdout or grouped-5"
-        )
-    return column
-
-
-def _theirs(population: Population, part: str) -> NDArray[np.bool_]:
-    """Mark the images that the source's authors meant for a part."""
-    parts = np.array(population.facts.get("part", [""] * len(population)))
-    return np.asarray(parts == part, dtype=bool) if part else np.zeros(len(parts), dtype=bool)
-
-
-def _equals(population: Population, column: str, value: str) -> NDArray[np.bool_]:
-    values = np.array(_column(population, column))
-    mask = np.asarray(values == value, dtype=bool)
-    if not mask.any():
-        raise ConfigError(
-            f"no image has {column} {value!r}; there are: {', '.join(np.unique(values))}"
-        )
-    return mask
-
-
-def _checked_fold(name: str, fold: int | None, known: Sequence[int]) -> int:
-    if fold is None or fold not in known:
-        said = "none was given" if fold is None else f"{fold} does not exist"
-        raise ConfigError(
-            f"split {name} needs a fold and {said}; folds: {', '.join(map(str, known))}"
-        )
-    return fold
-
-
-def _refuse_fold(name: str, fold: int | None) -> None:
-    if fold is not None:
-        raise ConfigError(f"split {name} has no folds, but fold={fold} was given; leave it out")
-
-
-def _refuse_empty(split: Split, name: str, validation: float) -> None:
-    wanted = ("train", "test", "validation") if validation else ("train", "test")
-    for part in wanted:
-        if not len(getattr(split, part)):
-            raise DataError(
-                f"split {name} leaves no image for the {part} part; prepare more images"
-            )

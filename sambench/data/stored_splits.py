@@ -34,7 +34,10 @@ def stored_split(
     path = split_path(prepared.folder, name, fold=fold, seed=seed, validation=validation)
     data = _as_csv(prepared, split)
     if not path.exists():
-        _write(path, data)
+        try:
+            write_bytes(path, data)
+        except StoreError as error:  # data that many share are often read-only, and can be used so
+            warnings.warn(f"the split is not kept: {error}", SambenchWarning, stacklevel=2)
     elif path.read_bytes() != data:
         raise DataError(
             f"{path} says otherwise than split {name} of these data: it was changed, or another "
@@ -62,10 +65,3 @@ def _as_csv(prepared: Prepared, split: Split) -> bytes:
     writer.writerow(("id", "part"))
     writer.writerows((id, part_of.get(index, "")) for index, id in enumerate(prepared.ids))
     return text.getvalue().encode()
-
-
-def _write(path: Path, data: bytes) -> None:
-    try:
-        write_bytes(path, data)
-    except StoreError as error:  # data that many share are often read-only, and can be used so
-        warnings.warn(f"the split is not kept: {error}", SambenchWarning, stacklevel=3)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sambench.data.accounting import grouped_reasons, pages_passed, sentences
+from sambench.data.audit.copies import groups_of
 from sambench.data.prepared import Prepared
 from sambench.data.source import Fact
 from sambench.data.splits import Population, leak_warning
@@ -20,13 +21,9 @@ Counts = Mapping[str, int]
 
 @dataclass(frozen=True, kw_only=True)
 class Duplicates:
-    """Images whose files are identical byte for byte.
+    """How many groups of files are identical byte for byte, and how many differ in label.
 
-    Attributes:
-        groups: Number of groups of two or more.
-        images: Number of images in them.
-        conflicting: Number of groups whose images differ in label.
-        examples: Two ids of different label from each of the first conflicting groups.
+    `examples` has two ids of different label from each of the first conflicting groups.
     """
 
     groups: int
@@ -46,29 +43,7 @@ class Spread:
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """A prepared dataset in numbers.
-
-    Attributes:
-        name: The dataset.
-        layout: How it was found on disk.
-        images: Number of images.
-        image_size: Their side in pixels.
-        channels: 1 for grey, 3 for colour.
-        classes: Class names in label order.
-        by_class: Images of each class.
-        by_centre: Images of each class at each centre; empty if the centre is unknown.
-        by_fold: Images of each class in each fold; empty if there are no folds.
-        width: Of the files.
-        height: Of the files.
-        duplicates: Identical files.
-        notes: Oddities that the source reported.
-        skipped: (image, reason) of each image that was left out because it cannot be used.
-        dropped: Of those left out by choice.
-        account: What became of every file (`accounting.Account`).
-        pages: Number of pages of each file of which the first was read.
-        warnings: What should be known before training on it, one line each.
-        fingerprint: Of the prepared data.
-    """
+    """A prepared dataset in numbers; centres and folds are empty where they are unknown."""
 
     name: str
     layout: str
@@ -79,15 +54,15 @@ class Summary:
     by_class: Counts
     by_centre: Mapping[str, Counts]
     by_fold: Mapping[int, Counts]
-    width: Spread
+    width: Spread  # of the files, as `height`
     height: Spread
     duplicates: Duplicates
     notes: tuple[str, ...]
-    skipped: tuple[tuple[str, str], ...]
-    dropped: tuple[tuple[str, str], ...]
-    account: Mapping[str, Any]
-    pages: Mapping[str, int]
-    warnings: tuple[str, ...]
+    skipped: tuple[tuple[str, str], ...]  # (image, reason) of each that cannot be used
+    dropped: tuple[tuple[str, str], ...]  # of those left out by choice
+    account: Mapping[str, Any]  # what became of every file (`accounting.Account`)
+    pages: Mapping[str, int]  # number of pages of each file of which the first was read
+    warnings: tuple[str, ...]  # what should be known before training on it, one line each
     fingerprint: str
 
 
@@ -95,8 +70,7 @@ def summarize(prepared: Prepared) -> Summary:
     """Count what there is in a prepared dataset."""
     manifest = prepared.manifest
     labels = [prepared.classes[label] for label in prepared.labels]
-    centres = _cross(prepared.columns.get("centre", ()), labels, prepared.classes)
-    folds = _cross(prepared.columns.get("fold", ()), labels, prepared.classes)
+    counted = Counter(labels)
     return Summary(
         name=prepared.name,
         layout=manifest.layout,
@@ -104,9 +78,9 @@ def summarize(prepared: Prepared) -> Summary:
         image_size=prepared.image_size,
         channels=prepared.images.shape[-1],
         classes=prepared.classes,
-        by_class=_count(labels, prepared.classes),
-        by_centre={str(centre): counts for centre, counts in centres.items()},
-        by_fold={int(fold): counts for fold, counts in folds.items()},
+        by_class={label: counted[label] for label in prepared.classes},
+        by_centre=_cross(prepared.columns.get("centre", ()), labels, prepared.classes),
+        by_fold=_cross(prepared.columns.get("fold", ()), labels, prepared.classes),
         width=Spread(**manifest.native.width),
         height=Spread(**manifest.native.height),
         duplicates=find_duplicates(prepared.column("sha256"), prepared.ids, labels),
@@ -129,10 +103,8 @@ def _warnings(prepared: Prepared) -> Iterator[str]:
         yield f"passed over: {pages}; `--pages all` reads them"
     yield from grouped_reasons([*map(plain, manifest.skipped), *map(plain, manifest.dropped)])
     if possible := manifest.possible_copies:
-        yield (
-            f"{possible:,} pairs of images may be copies, too unsure to act on: "
-            "`--audit` shows them"
-        )
+        unsure = "pairs of images may be copies, too unsure to act on: `--audit` shows them"
+        yield f"{possible:,} {unsure}"
     with suppress(DataError):  # too few images to split
         yield from leak_warning(Population.of(prepared), "holdout", [None], seed=0)
 
@@ -141,10 +113,7 @@ def find_duplicates(
     checksums: Sequence[Fact], ids: Sequence[str], labels: Sequence[str], examples: int = 2
 ) -> Duplicates:
     """Count groups of equal checksums, and those among them whose labels disagree."""
-    members: dict[Fact, list[int]] = {}
-    for index, checksum in enumerate(checksums):
-        members.setdefault(checksum, []).append(index)
-    groups = [group for group in members.values() if len(group) > 1]
+    groups = groups_of(checksums)
     pairs = []
     for first, *others in groups:
         differing = [other for other in others if labels[other] != labels[first]]
@@ -160,15 +129,8 @@ def find_duplicates(
 
 def _cross(
     facts: Sequence[Fact], labels: Sequence[str], classes: Sequence[str]
-) -> dict[str | int, Counts]:
+) -> dict[Any, Counts]:
     """Return the images of each class for each value of a fact, values in order."""
-    of_value: dict[str | int, list[str]] = {}
-    for fact, label in zip(facts, labels, strict=False):
-        if fact is not None:
-            of_value.setdefault(fact, []).append(label)
-    return {value: _count(of_value[value], classes) for value in sorted(of_value)}
-
-
-def _count(labels: Sequence[str], classes: Sequence[str]) -> Counts:
-    counts = Counter(labels)
-    return {label: counts[label] for label in classes}
+    counted = Counter(zip(facts, labels, strict=False))
+    values: list[Any] = sorted({fact for fact in facts if fact is not None})
+    return {value: {label: counted[value, label] for label in classes} for value in values}

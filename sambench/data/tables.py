@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from itertools import zip_longest
 from pathlib import Path
 
 from sambench.data.problems import Problems, some
@@ -27,15 +28,7 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A table as text, without its empty rows.
-
-    Attributes:
-        path: Its file.
-        place: What to call it in a message.
-        sha256: Of the file.
-        columns: As its first row spells them.
-        rows: In order.
-    """
+    """A table as text, without its empty rows; `place` names it in messages."""
 
     path: Path
     place: str
@@ -49,11 +42,7 @@ class Table:
         return next((spelled[_plain(name)] for name in names if _plain(name) in spelled), None)
 
     def need(self, *names: str) -> str:
-        """Return a column by any of its names.
-
-        Raises:
-            DataError: If the table has none of them; says which come nearest.
-        """
+        """Return a column by any of its names; a `DataError` says which come nearest."""
         found = self.find(*names)
         if found is None:
             existing = ", ".join(repr(column) for column in self.columns) or "none"
@@ -65,11 +54,7 @@ class Table:
 
 
 def read_table(path: Path, sheet: str | None = None) -> Table:
-    """Read a CSV file (commas, semicolons or tabs), or one sheet of a workbook.
-
-    Args:
-        path: The file.
-        sheet: Title of the sheet, whatever its case; the first unless it is named.
+    """Read a CSV file or a sheet of a workbook: the first unless it is named.
 
     Raises:
         DataError: If the file cannot be read, is neither, or has two columns of one name.
@@ -90,16 +75,18 @@ def read_table(path: Path, sheet: str | None = None) -> Table:
     twice = [name for name, count in Counter(map(_plain, header)).items() if name and count > 1]
     if twice:
         raise DataError(f"columns of one name in {place}: {some(twice)}; rename one of each")
-    rows = (
-        Row(number=number, cells={c: t for c, t in _cells(header, line) if c})
-        for number, line in enumerate(grid[1:], start=2)
-    )
+    rows = []
+    for number, line in enumerate(grid[1:], start=2):
+        told = zip_longest(header, map(_text, line[: len(header)]))
+        cells = {str(column): text for column, text in told if column}
+        if any(text is not None for text in cells.values()):
+            rows.append(Row(number=number, cells=cells))
     return Table(
         path=path,
         place=place,
         sha256=hashlib.sha256(data).hexdigest(),
         columns=tuple(filter(None, header)),
-        rows=tuple(row for row in rows if any(cell is not None for cell in row.cells.values())),
+        rows=tuple(rows),
     )
 
 
@@ -114,13 +101,7 @@ def labelled_rows(
 ) -> dict[str, tuple[str, Row]]:
     """Return class and row of each id; what is wrong with a row goes to `problems`.
 
-    Args:
-        table: With both columns.
-        id_column: Holds the ids, or names of image files.
-        label_column: Holds class names in any case.
-        classes: The only ones allowed.
-        problems: Receives rows without an id, ids twice, and labels that are no class.
-        id_of: Makes an id of what stands in the column.
+    Ids may be names of files, of which `id_of` makes ids, and class names in any case.
     """
     spelled = {label.casefold(): label for label in classes}
     rows: dict[str, tuple[str, Row]] = {}
@@ -160,6 +141,7 @@ def whole_number(cell: str | None) -> int | None:
 
 
 def _csv_grid(path: Path, data: bytes) -> Grid:
+    """Return the cells of a CSV file with commas, semicolons or tabs."""
     try:
         text = data.decode("utf-8-sig")
         delimiter = max(",;\t", key=text.partition("\n")[0].count)
@@ -186,11 +168,6 @@ def _workbook_grid(path: Path, data: bytes, sheet: str | None) -> tuple[str, Gri
         f"no sheet {sheet!r} in {path}, which has {titles}; "
         f"rename the sheet that lists the images to {sheet!r}"
     )
-
-
-def _cells(header: Sequence[str], line: Sequence[object]) -> list[tuple[str, str | None]]:
-    padded = [*line, *[None] * (len(header) - len(line))]
-    return [(column, _text(cell)) for column, cell in zip(header, padded, strict=False)]
 
 
 def _text(cell: object) -> str | None:

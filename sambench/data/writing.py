@@ -5,33 +5,34 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import statistics
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import IO
+from typing import Any
 
 import numpy as np
 import PIL
 
 import sambench
 from sambench.data.accounting import Account
-from sambench.data.partial import Entry, Partial
-from sambench.data.prepared import (
+from sambench.data.manifest import (
     BLOCK_BYTES,
-    FIXED_COLUMNS,
     FORMAT_VERSION,
     IMAGES,
     MANIFEST,
     SAMPLES,
+    LeftOut,
     Manifest,
     fingerprint,
 )
+from sambench.data.partial import Entry, Partial
+from sambench.data.prepared import FIXED_COLUMNS
 from sambench.data.problems import some
-from sambench.data.selection import TOGETHER, Drops, Selection
-from sambench.data.source import PARTS, Fact, Listing, Sample, Setting, Source
+from sambench.data.selection import TOGETHER, Selection
+from sambench.data.source import PARTS, Fact, Listing, Sample, Source
 from sambench.files.atomic import replacing, write_json
+from sambench.files.checksums import sha256_of
 from sambench.files.definition import build, plain
 
 FIXED = {"part": "of the authors' parts", "fold": "folds"}
@@ -42,15 +43,6 @@ class _Written(Manifest, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A manifest that is about to be written: what its definition lacks is refused, not lost."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Skipped:
-    """An image that was left out, and why."""
-
-    id: str
-    file: str
-    reason: str
-
-
 def write_prepared(
     folder: Path,
     source: Source,
@@ -58,39 +50,29 @@ def write_prepared(
     selection: Selection,
     partial: Partial,
     account: Account,
-    *,
-    skipped: Sequence[Skipped],
-    drops: Drops,
-    options: Mapping[str, Setting],
-    listing_sha256: str,
+    skipped: Sequence[LeftOut],
+    asked: Mapping[str, Any],
 ) -> None:
-    """Write images, samples and, last, the manifest.
+    """Write the images and samples that were selected and, last, the manifest.
 
-    Args:
-        folder: Where to.
-        source: The dataset family.
-        listing: What the source told.
-        selection: The images to write, in order, and those left out by choice.
-        partial: Holds their pixels.
-        account: What became of every file.
-        skipped: What could not be used.
-        drops: The choice.
-        options: The source's settings.
-        listing_sha256: By which the next preparation sees that nothing has changed.
-
-    Raises:
-        StoreError: If the disk refuses.
+    `asked` is what the manifest keeps of the request: its drops, options and listing.
     """
+    samples = [sample for sample, _ in selection.kept]
     entries = [entry for _, entry in selection.kept]
     channels = max(entry.channels for entry in entries)
-    images = _write_images(folder / IMAGES, entries, partial, channels)
-    files = {
-        SAMPLES: _write_samples(folder / SAMPLES, selection, listing.columns),
-        IMAGES: images.whole.hexdigest(),
-    }
-    labels = Counter(sample.label for sample, _ in selection.kept)
+    images, blocks = _write_images(folder / IMAGES, entries, partial, channels)
+    files = {SAMPLES: _write_samples(folder / SAMPLES, selection, listing.columns), IMAGES: images}
+    labels = Counter(sample.label for sample in samples)
     recipe = replace(partial.recipe, depth=max(entry.depth for entry in entries))
-    paged = options.get("pages") == "all"
+    peak, depth = max((entry.peak, entry.depth) for entry in entries)
+    deep = (
+        f"16-bit images read as {depth} bits of grey, by their brightest pixel, {peak:,}; "
+        "another range: `--set depth=BITS`"
+    )
+    paged = asked["options"].get("pages") == "all"
+    sides = [sorted(side) for side in ([e.width for e in entries], [e.height for e in entries])]
+    spans = [(side[0], side[(len(side) - 1) // 2], side[-1]) for side in sides]
+    width, height = (dict(zip(("min", "median", "max"), span, strict=True)) for span in spans)
     manifest = {
         "format_version": FORMAT_VERSION,
         "name": source.name,
@@ -99,31 +81,28 @@ def write_prepared(
         "images": len(entries),
         "classes": listing.classes,
         "counts": {label: labels[label] for label in listing.classes},
-        "native": {
-            "width": _spread([entry.width for entry in entries]),
-            "height": _spread([entry.height for entry in entries]),
-        },
+        "native": {"width": width, "height": height},
         "preprocessing": recipe.in_words,
         "layout": listing.layout,
-        "options": dict(options),
+        "options": asked["options"],
         "groups": ["copies", *(f"same {name}" for name in TOGETHER)],
         "reference": source.reference,
         "licence": source.licence,
         "checksums": dict(listing.checksums),
-        "notes": [*listing.notes, *notes_on([s for s, _ in selection.kept]), *_depth_note(entries)],
+        "notes": [*listing.notes, *notes_on(samples), *([deep] if peak else [])],
         "account": account.to_dict(),
         "pages": {s.file: e.frames for s, e in selection.kept if e.frames > 1 and not paged},
-        "skipped": [asdict(image) for image in skipped],
+        "skipped": [plain(image) for image in skipped],
         "possible_copies": selection.possible,
-        "drops": asdict(drops),
+        "drops": asked["drops"],
         "dropped": [
-            {"id": sample.id, "file": sample.file, "label": sample.label, "reason": reason}
-            for sample, reason in selection.dropped
+            {"id": one.id, "file": one.file, "label": one.label, "reason": reason}
+            for one, reason in selection.dropped
         ],
         "written_by": {"sambench": sambench.__version__, "pillow": PIL.__version__},
-        "listing": listing_sha256,
+        "listing": asked["listing"],
         "files": files,
-        "image_blocks": images.blocks(),
+        "image_blocks": blocks,
         "changed": partial.recipe.changed,
         "fingerprint": fingerprint(files[SAMPLES], files[IMAGES], partial.recipe.changed),
     }
@@ -151,87 +130,47 @@ def notes_on(samples: Sequence[Sample]) -> Iterator[str]:
         yield f"{len(sides):,} patients or groups"
 
 
-def _depth_note(entries: Sequence[Entry]) -> list[str]:
-    peak, depth = max((entry.peak, entry.depth) for entry in entries)
-    if not peak:
-        return []
-    return [
-        f"16-bit images read as {depth} bits of grey, by their brightest pixel, {peak:,}; "
-        "another range: `--set depth=BITS`"
-    ]
-
-
 def _write_samples(path: Path, selection: Selection, columns: Sequence[str]) -> str:
     """Write `samples.csv` and return its sha256."""
-    with replacing(path) as target:
-        lines = _Lines(target)
-        writer = csv.writer(lines, lineterminator="\n")
-        writer.writerow([*FIXED_COLUMNS, *columns])
+    checksum, line = hashlib.sha256(), io.StringIO(newline="")
+    writer = csv.writer(line, lineterminator="\n")
+    with replacing(path) as file:
+
+        def write(*cells: Fact) -> None:
+            writer.writerow(cells)
+            data = line.getvalue().encode()
+            line.seek(0)
+            line.truncate()
+            checksum.update(data)
+            file.write(data)
+
+        write(*FIXED_COLUMNS, *columns)
         for (sample, entry), group in zip(selection.kept, selection.groups, strict=True):
-            file = [entry.sha256, entry.size, entry.width, entry.height, entry.mode]
-            facts = [sample.facts.get(column) for column in columns]
-            writer.writerow([sample.id, sample.file, sample.label, group, *file, *facts])
-    return lines.checksum.hexdigest()
-
-
-class _Lines:
-    """Takes text, writes its bytes to a file and counts them into a checksum."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self.checksum = hashlib.sha256()
-        self._file = file
-
-    def write(self, text: str) -> None:
-        data = text.encode()
-        self.checksum.update(data)
-        self._file.write(data)
+            of_file = (entry.sha256, entry.size, entry.width, entry.height, entry.mode)
+            facts = (sample.facts.get(column) for column in columns)
+            write(sample.id, sample.file, sample.label, group, *of_file, *facts)
+    return checksum.hexdigest()
 
 
 def _write_images(
     path: Path, entries: Sequence[Entry], partial: Partial, channels: int
-) -> _Checksums:
-    """Write `images.npy` and return its checksums."""
+) -> tuple[str, list[str]]:
+    """Write `images.npy`; return the sha256 of the whole and of each block."""
     shape = (partial.image_size, partial.image_size, channels)
     header = io.BytesIO()
     description = {"descr": "|u1", "fortran_order": False, "shape": (len(entries), *shape)}
     np.lib.format.write_array_header_1_0(header, description)
-    checksums = _Checksums()
-    checksums.update(header.getvalue())
+    whole, blocks, rest = hashlib.sha256(), [], bytearray(header.getvalue())
     with replacing(path) as file:
-        file.write(header.getvalue())
+        file.write(rest)
         for entry in entries:
             pixels = np.broadcast_to(partial.read(entry), shape).tobytes()
-            checksums.update(pixels)
             file.write(pixels)
-    return checksums
-
-
-class _Checksums:
-    """sha256 of a file that is written in pieces: of the whole, and of each block."""
-
-    def __init__(self) -> None:
-        self.whole = hashlib.sha256()
-        self._full: list[str] = []
-        self._block = hashlib.sha256()
-        self._room = BLOCK_BYTES
-
-    def update(self, piece: bytes) -> None:
-        """Take the next piece of the file."""
-        self.whole.update(piece)
-        rest = memoryview(piece)
-        while rest:
-            part, rest = rest[: self._room], rest[self._room :]
-            self._block.update(part)
-            self._room -= len(part)
-            if not self._room:
-                self._full.append(self._block.hexdigest())
-                self._block, self._room = hashlib.sha256(), BLOCK_BYTES
-
-    def blocks(self) -> list[str]:
-        """Return the checksum of each block, the last of which may be shorter."""
-        last = [self._block.hexdigest()] if self._room < BLOCK_BYTES else []
-        return [*self._full, *last]
-
-
-def _spread(values: Sequence[int]) -> dict[str, int]:
-    return {"min": min(values), "median": statistics.median_low(values), "max": max(values)}
+            rest += pixels
+            while len(rest) >= BLOCK_BYTES:
+                block = bytes(rest[:BLOCK_BYTES])
+                del rest[:BLOCK_BYTES]
+                whole.update(block)
+                blocks.append(sha256_of(block))
+    whole.update(rest)
+    return whole.hexdigest(), [*blocks, *([sha256_of(bytes(rest))] if rest else [])]

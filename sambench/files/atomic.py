@@ -19,14 +19,14 @@ from typing import BinaryIO
 
 from sambench.errors import StoreError
 
+_PERMIT = "get permission to write there or choose another folder"
+_MOVE = "a file is in the way of a folder: move it or choose another folder"
 _REMEDIES = {
     errno.ENOSPC: "free some space there or choose another folder",
     errno.EDQUOT: "free some of your quota there or choose another folder",
-    errno.EACCES: "get permission to write there or choose another folder",
-    errno.EPERM: "get permission to write there or choose another folder",
     errno.EROFS: "choose a folder on a disk that can be written",
-    errno.ENOTDIR: "a file is in the way of a folder: move it or choose another folder",
-    errno.EEXIST: "a file is in the way of a folder: move it or choose another folder",
+    **dict.fromkeys((errno.EACCES, errno.EPERM), _PERMIT),
+    **dict.fromkeys((errno.ENOTDIR, errno.EEXIST), _MOVE),
 }
 
 
@@ -113,27 +113,18 @@ def store_errors(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         remedy = _REMEDIES.get(error.errno or 0, "check that disk or choose another folder")
-        raise StoreError(
-            f"cannot write in {folder}: {error.strerror or error}; {remedy}"
-        ) from error
+        said = error.strerror or error
+        raise StoreError(f"cannot write in {folder}: {said}; {remedy}") from error
 
 
 @dataclass(frozen=True, kw_only=True)
 class Room:
-    """Bytes on a disk.
+    """Bytes on a disk."""
 
-    Attributes:
-        folder: What will be written to.
-        least: Bytes that will be needed at least.
-        most: Bytes that will be needed at most.
-        kept: The most of them that stay when the work is done.
-        free: Bytes that are free there.
-    """
-
-    folder: Path
-    least: int
-    most: int
-    kept: int
+    folder: Path  # what will be written to
+    least: int  # needed at least
+    most: int  # needed at most
+    kept: int  # the most of them that stay when the work is done
     free: int
 
     def check(self, what: str, remedy: str) -> None:

@@ -23,9 +23,7 @@ def sha256_of(data: bytes | memoryview) -> str:
 def read_checked(path: Path, sha256: str | None) -> bytes:
     """Return the content of a file that a run has written; the bytes checked are those returned.
 
-    Args:
-        path: The file.
-        sha256: What its run wrote down of it; None where it wrote down nothing.
+    `sha256` is what the run wrote down of it, if anything.
 
     Raises:
         DamagedError: If it is another.

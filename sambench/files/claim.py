@@ -93,10 +93,8 @@ class Claim:
 def claiming(path: Path, device: str = "") -> Iterator[Claim]:
     """Hold a claim in a folder that is for this work alone while the block runs.
 
-    Args:
-        path: The claim's file. Its folder is made, cleared of what killed processes left in the
-            middle of a write, and removed at the end where nothing was left in it.
-        device: Where the work is done, for others to see.
+    The folder is made, cleared of what killed processes left in the middle of a write, and removed
+    at the end where nothing was left in it.
 
     Raises:
         Claimed: If a living process holds it.
@@ -214,24 +212,19 @@ def _create(path: Path, own: Owner) -> bool:
     temporary = _write(path, own)
     try:
         os.link(temporary, path)
-        return True
     except FileExistsError:
         return temporary.stat().st_nlink == 2  # NFS repeats a request whose answer was lost
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
-        return _create_without_links(path, own)
+        try:
+            with path.open("x") as file:
+                file.write(own.to_json())
+        except FileExistsError:
+            return False
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _create_without_links(path: Path, own: Owner) -> bool:
-    try:
-        with path.open("x") as file:
-            file.write(own.to_json())
-        return True
-    except FileExistsError:
-        return False
+    return True
 
 
 def _write(path: Path, own: Owner) -> Path:

@@ -39,18 +39,11 @@ Positive = Annotated[float, Meta(gt=0, le=HUGE)]
 Amount = Annotated[float, Meta(ge=0, le=HUGE)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Share = Annotated[float, Meta(ge=0, lt=1)]
-Digest = Annotated[str, Meta(min_length=1)]
 Sha256 = Annotated[
     str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)", extra={"allowed": "64 hexadecimal digits"})
 ]
-Name = Annotated[
-    str,
-    Meta(
-        pattern=NAME,
-        max_length=80,
-        extra={"allowed": "a name of at most 80 letters, digits and ._-"},
-    ),
-]
+_NAME_IN_WORDS = {"allowed": "a name of at most 80 letters, digits and ._-"}
+Name = Annotated[str, Meta(pattern=NAME, max_length=80, extra=_NAME_IN_WORDS)]
 
 
 def about(
@@ -60,13 +53,10 @@ def about(
     also: Sequence[str] = (),
     schema: Mapping[str, Any] | None = None,
 ) -> Meta:
-    """Say what a field means.
+    """Say what a field means in a sentence or two.
 
-    Args:
-        meaning: A sentence or two.
-        unit: Of a number.
-        also: What a user may write too; it is replaced before the field is checked.
-        schema: What its JSON Schema says beside its type.
+    `also` is what a user may write too, which is replaced before the field is checked; `schema` is
+    what its JSON Schema says beside its type.
     """
     given = {"unit": unit} if unit else {}
     return Meta(
@@ -89,8 +79,7 @@ class Section(Definition, frozen=True, kw_only=True):
         Raises:
             KeyError: If the file does not have it.
         """
-        value = getattr(self, _attributes(type(self)).get(key, ""), UNSET)
-        if value is UNSET:
+        if (value := self.get(key, UNSET)) is UNSET:
             raise KeyError(key)
         return value
 
@@ -108,11 +97,7 @@ class Section(Definition, frozen=True, kw_only=True):
 
     def keys(self) -> list[str]:
         """Return the fields that there are, by their names in the file."""
-        return [
-            name
-            for name, attribute in _attributes(type(self)).items()
-            if getattr(self, attribute) is not UNSET
-        ]
+        return [name for name in _attributes(type(self)) if self.get(name, UNSET) is not UNSET]
 
     def items(self) -> list[tuple[str, Any]]:
         """Return the fields that there are, with their values."""
@@ -212,10 +197,6 @@ def hints_of(of: type) -> dict[str, Any]:
     return {field.encode_name: field.type for field in msgspec.structs.fields(of)}
 
 
-def _takes_none(hint: Any) -> bool:
-    return type(None) in parts_of(hint)
-
-
 class _Search:
     """Finds what made a conversion fail: it goes down the values beside their annotations."""
 
@@ -258,8 +239,8 @@ class _Search:
         missing = []
         for field in msgspec.structs.fields(of):
             name, hint = field.encode_name, field.type
-            there = given.get(name) is not None or (name in given and _takes_none(hint))
-            if there or (name in given and not field.required):
+            empty = given.get(name) is None and type(None) not in parts_of(hint)
+            if name in given and not (empty and field.required):
                 self.walk(hint, given[name], (*path, name))
             elif field.required:
                 missing.append(name)
@@ -268,6 +249,8 @@ class _Search:
             raise Fault(f"{self._spelled(path) or self.what} needs {name!r}{near}", path)
 
     def _spelled(self, path: Path) -> str:
-        names = [str(part) for part in path]
-        plain_words = (n if n.isprintable() and len(n) < LONGEST_NAME else shown(n) for n in names)
-        return self.joint.join(plain_words)
+        names = map(str, path)
+        return self.joint.join(
+            name if name.isprintable() and len(name) < LONGEST_NAME else shown(name)
+            for name in names
+        )

@@ -17,28 +17,16 @@ NAMES = {str: "text", bool: "true or false", type(None): "null", Any: "anything"
 
 @dataclass(frozen=True, kw_only=True)
 class Described:
-    """One field of a structure.
+    """One field of a structure."""
 
-    Attributes:
-        name: In the file.
-        type: Its annotation.
-        allowed: The type in words, with its range.
-        choices: All that a user may write, where that is a few.
-        default: None where there is none.
-        required: It has to be given.
-        optional: A stored file may lack it.
-        unit: Of a number; empty where it has none.
-        meaning: A sentence or two.
-    """
-
-    name: str
-    type: Any
-    allowed: str
-    choices: tuple[str, ...]
-    default: Any
+    name: str  # in the file
+    type: Any  # its annotation
+    allowed: str  # the type in words, with its range
+    choices: tuple[str, ...]  # all that a user may write, where that is a few
+    default: Any  # None where there is none
     required: bool
-    optional: bool
-    unit: str
+    optional: bool  # a stored file may lack it
+    unit: str  # of a number; empty where it has none
     meaning: str
 
 
@@ -65,11 +53,10 @@ def parts_of(hint: Any) -> tuple[Any, ...]:
 
 
 def _described(field: msgspec.structs.FieldInfo) -> Described:
-    metas, parts = _metas(field.type), get_args(_bare(field.type))
+    metas, unset = _metas(field.type), UnsetType in get_args(_bare(field.type))
     default = field.default
     if field.default_factory is not NODEFAULT:
         default = field.default_factory()
-    unset = UnsetType in parts
     return Described(
         name=field.encode_name,
         type=field.type,

@@ -85,23 +85,13 @@ class Owner(Definition, frozen=True, kw_only=True):
         return json.dumps(plain(self))
 
     def lives(self, touched: float, now: float) -> bool:
-        """Whether the owner is at work, or may be.
-
-        Args:
-            touched: When its claim was touched last.
-            now: The time, by the same clock: that of the file system.
-        """
+        """Whether the owner is at work, or may be; both times are by the file system's clock."""
         if self.machine == _machine():
             return _runs(self.pid, self.started)
         return now - touched < STALE_SECONDS
 
     def doubt(self, touched: float, now: float) -> str:
-        """Say why nobody can tell from a claim whether its owner lives; nothing where one can.
-
-        Args:
-            touched: When its claim was touched last.
-            now: The time, by the same clock: that of the file system.
-        """
+        """Say why nobody can tell from a claim whether its owner lives; nothing where one can."""
         if not self.machine:
             return "cannot be read as a claim of this version of sambench"
         if self.machine != _machine() and touched - now > STALE_SECONDS:

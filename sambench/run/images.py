@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 
 from sambench.config.run_config import RunConfig
 from sambench.data.batches import Images, Scaling
+from sambench.data.decoding import Recipe
 from sambench.data.noise import Labels, with_wrong_labels
 from sambench.data.prepared import Prepared, check_pixels, open_prepared
 from sambench.data.splits import Indices, Split
@@ -26,6 +27,7 @@ class Parts:
     split: Split
     split_sha256: str
     wrong_labels: int
+    scaling: Scaling
     train: Images
     validation: Images | None
     test: Images
@@ -49,6 +51,7 @@ class Parts:
             "test": len(self.split.test),
             "split_sha256": self.split_sha256,
             "wrong_labels": self.wrong_labels,
+            "pixels": describe_pixels(self),
         }
 
 
@@ -85,11 +88,24 @@ def load_parts(config: RunConfig, data: Path, device: torch.device) -> Parts:
         prepared=prepared,
         split=split,
         split_sha256=checksum,
+        scaling=scaling,
         wrong_labels=int((train_labels != prepared.labels[split.train]).sum()),
         train=part(split.train, train_labels),
         validation=part(split.validation) if len(split.validation) else None,
         test=part(split.test),
     )
+
+
+def describe_pixels(parts: Parts) -> dict[str, Any]:
+    """Return how image files became the network's input, as the record has it."""
+    manifest = parts.prepared.manifest
+    recipe = replace(Recipe(), **manifest.changed)  # type: ignore[arg-type]
+    return {
+        "channels": manifest.channels,
+        **asdict(recipe),
+        "mean": np.atleast_1d(parts.scaling.mean).tolist(),
+        "std": np.atleast_1d(parts.scaling.std).tolist(),
+    }
 
 
 def _scaling(config: RunConfig, prepared: Prepared, split: Split) -> Scaling:

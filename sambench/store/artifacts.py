@@ -22,10 +22,7 @@ if TYPE_CHECKING:
 def write_predictions(
     folder: Path, ids: Sequence[str], probabilities: NDArray[Any], labels: NDArray[Any]
 ) -> str:
-    """Write each test image's id, probabilities (a column for each class) and label.
-
-    Returns:
-        The file's sha256.
+    """Write each test image's id, probability of each class and label; return the file's sha256.
 
     Raises:
         StoreError: If the folder cannot be written.
@@ -39,10 +36,7 @@ def write_predictions(
 
 
 def write_weights(folder: Path, model: nn.Module) -> str:
-    """Write the network's weights and buffers.
-
-    Returns:
-        The file's sha256.
+    """Write the network's weights and buffers; return the file's sha256.
 
     Raises:
         StoreError: If the folder cannot be written.
@@ -56,11 +50,7 @@ def write_weights(folder: Path, model: nn.Module) -> str:
 
 
 def read_weights(path: Path, sha256: str | None) -> dict[str, Tensor]:
-    """Return a network's stored state.
-
-    Args:
-        path: The file.
-        sha256: What the run's record has of it; None where it has nothing.
+    """Return a network's stored state; `sha256` is what the run's record has of it, if anything.
 
     Raises:
         DamagedError: If it is not the file that the run wrote.
@@ -77,11 +67,6 @@ def read_weights(path: Path, sha256: str | None) -> dict[str, Tensor]:
 
 def load_weights(model: nn.Module, path: Path, sha256: str | None) -> None:
     """Load what `write_weights` wrote into a network.
-
-    Args:
-        model: The network.
-        path: The file.
-        sha256: What the run's record has of it; None where it has nothing.
 
     Raises:
         DamagedError: If it is not the file that the run wrote.

@@ -121,10 +121,7 @@ def describe(
 ) -> dict[str, Any]:
     """Return the environment section of a record.
 
-    Args:
-        device: Where the run is.
-        deterministic: How far its bits will repeat.
-        before: This section of the record of a run that is resumed.
+    `before` is this section of the record of a run that is resumed.
     """
     import torch
 
@@ -208,16 +205,9 @@ def git_state() -> str | None:
     root = Path(sambench.__file__).parents[1]
     if not (root / ".git").exists():
         return None
+    describing = ("describe", "--always", "--dirty=+changes", "--abbrev=12")
+    command = ["git", "-C", str(root), *describing]
     try:
-        command = [
-            "git",
-            "-C",
-            str(root),
-            "describe",
-            "--always",
-            "--dirty=+changes",
-            "--abbrev=12",
-        ]
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None

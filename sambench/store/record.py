@@ -12,7 +12,6 @@ from msgspec.structs import replace
 from sambench.config.run_config import RunConfig
 from sambench.errors import StoreError, UnknownNameError, UserError, shown
 from sambench.files.definition import Count, Definition, about, decode, hints_of, plain
-from sambench.files.description import choices
 
 SCHEMA_VERSION = 1
 
@@ -101,7 +100,8 @@ class RunRecord(Definition, frozen=True, kw_only=True):
 
     def has_shifts(self, family: str) -> bool:
         """Whether the final weights were tested under a family of disturbances, "none" included."""
-        return tested_under(self.final, family)
+        tested = (self.final or {}).get("test", {}).get("robust") or {}
+        return family in ("none", tested.get("shifts"))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -115,13 +115,9 @@ class RunRecord(Definition, frozen=True, kw_only=True):
 
     @classmethod
     def parse(cls, data: bytes | str, where: str, expected: RunConfig | None = None) -> RunRecord:
-        """Read a record.
+        """Read the JSON text of a record; `where` is the file, for messages.
 
-        Args:
-            data: The JSON text.
-            where: The file, for messages.
-            expected: The run that it should be of, where that is known: the same configuration
-                need not be checked again.
+        Where the run is known that it should be of, the same configuration is not checked again.
 
         Raises:
             StoreError: If it is not JSON, of another schema, incomplete or altered by hand, or if
@@ -157,15 +153,12 @@ class RunRecord(Definition, frozen=True, kw_only=True):
                 f"{where} says id {shown(head.id)} but its configuration has {record.id}: it was "
                 f"altered; {remedy}"
             )
-        return record._complete(where, remedy)
-
-    def _complete(self, where: str, remedy: str) -> RunRecord:
-        for name in WHEN_COMPLETED if self.status == COMPLETED else ():
-            if getattr(self, name) is None:
+        for name in WHEN_COMPLETED if record.status == COMPLETED else ():
+            if getattr(record, name) is None:
                 raise StoreError(
                     f"{where} is damaged (it is completed but has no {name}); {remedy}"
                 )
-        return self
+        return record
 
 
 class _Head(Definition, frozen=True, kw_only=True):
@@ -174,12 +167,3 @@ class _Head(Definition, frozen=True, kw_only=True):
     schema_version: Any
     id: Any = ""
     numerics: Any = UNSET
-
-
-STATUSES = choices(RunRecord, "status")
-
-
-def tested_under(final: Section | None, family: str) -> bool:
-    """Whether the final section of a record has a test under a family of disturbances."""
-    tested = (final or {}).get("test", {}).get("robust") or {}
-    return family in ("none", tested.get("shifts"))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from sambench.config.run_config import RunConfig, Settings
+from sambench.config.run_config import Settings
 from sambench.config.search import TRIALS, Search, Trial, Tuning
 from sambench.errors import StoreError, UserError
 from sambench.files.atomic import write_json
@@ -123,11 +123,7 @@ def choose_trial(tuning: Tuning, records: Mapping[str, RunRecord]) -> Trial | No
     """Return the best trial of a search; None while one is not done.
 
     A trial of which a run failed or diverged has had its turn and is not chosen; if that is so
-    of all, the optimizer stays as given.
-
-    Args:
-        tuning: The search.
-        records: By id.
+    of all, the optimizer stays as given. The records are by id.
     """
     found = [records.get(run.id) for run in tuning.runs]
     if any(r is None or r.status not in (COMPLETED, FAILED, DIVERGED) for r in found):
@@ -145,7 +141,13 @@ def _tuning(tuning: Tuning, records: Mapping[str, RunRecord]) -> TuningRecord:
         optimizer=first.to_dict()["optimizer"],
         trials=[_trial(trial, records) for trial in tuning.trials],
         budget=_budget(tuning, records),
-        chosen=None if chosen is None else _chosen(chosen, first),
+        chosen=None
+        if chosen is None
+        else Chosen(
+            values=dict(chosen.values),
+            changed=bool(chosen.values),
+            optimizer={k: v for k, v in chosen.optimizer.items() if k in first.optimizer},
+        ),
         untuned=[run.name for run in tuning.untuned],
         tuned=[] if chosen is None else [run.name for run in tuning.finals(chosen)],
     )
@@ -170,12 +172,4 @@ def _budget(tuning: Tuning, records: Mapping[str, RunRecord]) -> Budget:
         runs=len(tuning.runs),
         gradient_evaluations=sum(cost.get("gradient_evaluations", 0) for cost in costs),
         train_seconds=sum(cost.get("train_seconds", 0.0) for cost in costs),
-    )
-
-
-def _chosen(chosen: Trial, first: RunConfig) -> Chosen:
-    return Chosen(
-        values=dict(chosen.values),
-        changed=bool(chosen.values),
-        optimizer={k: v for k, v in chosen.optimizer.items() if k in first.optimizer},
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from sambench.store.record import (
     INTERRUPTED,
     NUMERICS,
     RUNNING,
-    tested_under,
+    RunRecord,
 )
 from sambench.store.tree import CLAIM, RECORD, Store
 
@@ -36,46 +36,42 @@ Fingerprint = Callable[[str, int], str | None]
 class Standing:
     """What there is of a run, and what a launch would do with it.
 
-    Attributes:
-        config: The run.
-        state: One of `STATES`.
-        action: "run", "resume", "run again", "measure curvature", "test under shifts", "wait"
-            (another process is at it) or "skip".
-        note: Who does it, why it failed or is stale or damaged, or which studies of its minimum
-            are left; one line.
-        cost: Of the record; empty without one.
-        images: Training images, where known.
-        curvature_seconds: What measuring the curvature took, where it was measured.
-        code: Version and commit of the code that did it, where known.
+    The action is "run", "resume", "run again", "measure curvature", "test under shifts", "wait"
+    (another process is at it) or "skip". The note says in one line who does it, why it failed or is
+    stale or damaged, or which studies of its minimum are left.
     """
 
     config: RunConfig
-    state: str
+    state: str  # one of `STATES`
     action: str
     note: str = ""
-    cost: Mapping[str, Any] = field(default_factory=dict)
-    images: int | None = None
-    curvature_seconds: float | None = None
-    code: str = ""
+    record: RunRecord | None = None  # as it was read; None where there is none, or a damaged one
+
+    @property
+    def cost(self) -> Mapping[str, Any]:
+        """Of the record; empty without one."""
+        return (self.record and self.record.cost) or {}
+
+    @property
+    def code(self) -> str:
+        """Version and commit of the code that did it, where known."""
+        environment = (self.record and self.record.environment) or {}
+        versions = (environment.get("sambench"), environment.get("git"))
+        return " at ".join(str(version) for version in versions if version)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Survey:
-    """Looks at runs.
-
-    Attributes:
-        store: Where they lie.
-        curvature: What is wanted of their minima too; None for nothing.
-        retry: States to do again besides interrupted. With `DAMAGED` among them the files beside
-            the records are read too, and checked.
-        fingerprint: Of a dataset's prepared images as they are now, by name and size; None where
-            they are not prepared.
-    """
+    """Looks at runs: what there is of them, what is wanted of their minima too."""
 
     store: Store
     curvature: Measurement | None = None
     retry: Collection[str] = ()
+    """States to do again besides interrupted. With `DAMAGED` among them the files beside the
+    records are read too, and checked."""
     fingerprint: Fingerprint = lambda dataset, image_size: None
+    """Of a dataset's prepared images as they are now, by name and size; None where they are not
+    prepared."""
 
     def of(self, configs: Iterable[RunConfig]) -> list[Standing]:
         """Return the standing of each run."""
@@ -99,59 +95,45 @@ class Survey:
     def _standing(self, config: RunConfig, now: str | None, clock: list[float]) -> Standing:
         folder = self.store.runs / config.name
         record, damage = self._record(config, folder)
-        left = self._left(config, record)
-        done = record.get("status") == COMPLETED
+        wanted, hessian = self.curvature, record.hessian if record else None
+        left = () if wanted is None else wanted.missing(config, hessian)
+        done = record is not None and record.status == COMPLETED
+
+        def told(state: str, action: str, note: str = "") -> Standing:
+            return Standing(config=config, state=state, action=action, note=note, record=record)
+
         if not (done and not left) and (owner := self._owner(folder, clock)):
-            return _told(config, record, RUNNING, "wait", owner)
+            return told(RUNNING, "wait", owner)
         if damage:
-            action = "run again" if DAMAGED in self.retry else "skip"
-            return _told(config, record, DAMAGED, action, damage)
-        if not record:
-            return Standing(config=config, state=MISSING, action="run")
-        return self._done(config, record, now, left) if done else self._cut(config, record, folder)
-
-    def _cut(self, config: RunConfig, record: Mapping[str, Any], folder: Path) -> Standing:
-        """Return the standing of a run that did not come to its end, or to a bad one."""
-        status = str(record.get("status"))
-        state = INTERRUPTED if status == RUNNING else status
-        action = self._again(folder, state)
-        return _told(config, record, state, action, in_one_line(record.get("error")))
-
-    def _done(
-        self, config: RunConfig, record: Mapping[str, Any], now: str | None, left: Sequence[str]
-    ) -> Standing:
+            return told(DAMAGED, "run again" if DAMAGED in self.retry else "skip", damage)
+        if record is None:
+            return told(MISSING, "run")
+        if not done:
+            state = INTERRUPTED if record.status == RUNNING else record.status
+            return told(state, self._again(folder, state), in_one_line(record.error))
         if why := _outdated(record, now):
-            action = "run again" if STALE in self.retry else "skip"
-            return _told(config, record, STALE, action, why)
-        if left:
-            studies = "" if left[0] == "hessian" else ", ".join(left)
-            return _told(config, record, DONE, "measure curvature", studies)
-        shifted = tested_under(record.get("final"), config.shifts)
-        return _told(config, record, DONE, "skip" if shifted else "test under shifts", "")
-
-    def _left(self, config: RunConfig, record: Mapping[str, Any]) -> Sequence[str]:
-        """Return what is not measured of a run's minimum."""
-        wanted = self.curvature
-        return () if wanted is None else wanted.missing(config, record.get("hessian"))
+            return told(STALE, "run again" if STALE in self.retry else "skip", why)
+        shifts = "skip" if record.has_shifts(config.shifts) else "test under shifts"
+        studies = "" if "hessian" in left else ", ".join(left)
+        return told(DONE, "measure curvature" if left else shifts, studies)
 
     def _again(self, folder: Path, state: str) -> str:
         if state != INTERRUPTED and state not in self.retry:
             return "skip"
         return "resume" if any(folder.glob("checkpoint*.pt")) else "run again"
 
-    def _record(self, config: RunConfig, folder: Path) -> tuple[Mapping[str, Any], str]:
-        """Return the fields of a run's record, and how it is damaged; then it says nothing."""
+    def _record(self, config: RunConfig, folder: Path) -> tuple[RunRecord | None, str]:
+        """Return a run's record, and how it or a file beside it is damaged."""
         path = folder / RECORD
         try:
             record = self.store.read(path, expected=config)
         except DamagedError as error:
-            return {}, _without_remedy(error) if path.exists() else ""
-        fields = {name: getattr(record, name) for name in record.__struct_fields__}
-        return fields, self._damage_beside(fields, folder)
+            return None, _without_remedy(error) if path.exists() else ""
+        return record, self._damage_beside(record, folder)
 
-    def _damage_beside(self, record: Mapping[str, Any], folder: Path) -> str:
+    def _damage_beside(self, record: RunRecord, folder: Path) -> str:
         """Say which file beside a record is damaged, where damaged runs are to be done again."""
-        bound = (record.get("artifacts") or {}) if DAMAGED in self.retry else {}
+        bound = (record.artifacts or {}) if DAMAGED in self.retry else {}
         for name, sha256 in bound.items():
             try:
                 read_checked(folder / name, sha256)
@@ -186,35 +168,15 @@ def _without_remedy(error: Exception) -> str:
     return in_one_line(error).partition("; ")[0]
 
 
-def _told(
-    config: RunConfig, record: Mapping[str, Any], state: str, action: str, note: str
-) -> Standing:
-    environment, data = record.get("environment") or {}, record.get("data") or {}
-    hessian = record.get("hessian") or {}
-    versions = (environment.get("sambench"), environment.get("git"))
-    return Standing(
-        config=config,
-        state=state,
-        action=action,
-        note=note,
-        cost=record.get("cost") or {},
-        images=data.get("train"),
-        curvature_seconds=hessian.get("seconds"),
-        code=" at ".join(str(version) for version in versions if version),
-    )
-
-
-def _outdated(record: Mapping[str, Any], now: str | None) -> str:
+def _outdated(record: RunRecord, now: str | None) -> str:
     """Say what has changed since a run was done that changes its numbers; nothing if nothing has.
 
-    Args:
-        record: Of the run.
-        now: Fingerprint of its data as they are now; None if they are not there.
+    `now` is the fingerprint of its data as they are now; None if they are not there.
     """
-    then = (record.get("data") or {}).get("fingerprint")
+    then = (record.data or {}).get("fingerprint")
     if now is not None and then is not None and now != then:
         return "the data were prepared anew and differ"
-    if record.get("numerics", 1) != NUMERICS:
+    if record.numerics != NUMERICS:
         return "the code gives other numbers now"
     return ""
 

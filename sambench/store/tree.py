@@ -37,11 +37,7 @@ def _no_collection() -> Iterator[None]:
 
 
 class Store:
-    """All runs below one results folder.
-
-    Args:
-        root: The results folder; runs lie in `<root>/runs/<name>/`.
-    """
+    """All runs below one results folder; they lie in `<root>/runs/<name>/`."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -78,11 +74,7 @@ class Store:
         return record if record is not None and record.status == COMPLETED else None
 
     def read(self, path: Path, expected: RunConfig | None = None) -> RunRecord:
-        """Read one record file.
-
-        Args:
-            path: The file.
-            expected: The run that it should be of, where that is known.
+        """Read one record file, of the expected run where that is known.
 
         Raises:
             DamagedError: If it cannot be read, is damaged or altered, or lacks what counts.
@@ -122,10 +114,9 @@ class Store:
         return sha256_of(text.encode())
 
     def records(self, names: Iterable[str] | None = None) -> tuple[list[RunRecord], list[str]]:
-        """Return the sound records there are, and a message for each damaged one.
+        """Return the sound records of these runs, and a message for each damaged one.
 
-        Args:
-            names: Of the runs to read; all, in order of name, unless told otherwise.
+        Without names all are read, in order of name.
         """
         found: list[RunRecord] = []
         damaged: list[str] = []
@@ -162,12 +153,7 @@ class Store:
     def retire(self, config: RunConfig, why: str) -> Path:
         """Move what there is of a run out of the way, so that it can be done anew.
 
-        Args:
-            config: The run.
-            why: Written beside what was moved, into `note.txt`.
-
-        Returns:
-            Where it lies now.
+        Why is written beside what was moved, into `note.txt`. Returns where it lies now.
 
         Raises:
             Claimed: If a living process is at the run.
@@ -189,11 +175,8 @@ class Store:
     ) -> list[RunRecord]:
         """Return the records whose name or id matches one of the patterns (shell globs).
 
-        The name of a suite stands for the runs that were first made for it.
-
-        Args:
-            patterns: What to look for.
-            records: Where to look; all that can be read if they are not read yet.
+        The name of a suite stands for the runs that were first made for it. Looked for among the
+        given records, or all that can be read.
 
         Raises:
             DamagedError: If the only runs that a pattern matches are damaged.
@@ -230,11 +213,7 @@ class Store:
 
     @contextmanager
     def claim(self, config: RunConfig, device: str = "") -> Iterator[Claim]:
-        """Hold a run for this process.
-
-        Args:
-            config: The run.
-            device: Where it goes, for others to see.
+        """Hold a run for this process; the device is for others to see.
 
         Raises:
             Claimed: If a living process holds it.

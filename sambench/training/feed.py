@@ -9,9 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor
 
-from sambench.data.augment import Augmentation
-from sambench.data.batches import Images
-from sambench.data.transfer import sent
+from sambench.data.batches import Augmentation, Images, sent
 from sambench.training.replicas import Replicas
 from sambench.training.step import Batch
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from sambench.config.run_config import RunConfig
-from sambench.data.augment import Augmentation, make_augmentation
-from sambench.data.batches import Images, shuffled
+from sambench.data.augment import make_augmentation
+from sambench.data.batches import Augmentation, Images, shuffled
 from sambench.optim.sharpness_aware import SharpnessAware
 from sambench.training.clock import Clock
 from sambench.training.engine import Engine

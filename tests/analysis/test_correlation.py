@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau
 
-from sambench.analysis.correlation import LEAST_REPEATS, rank_correlation
+from sambench.analysis.ranks import LEAST_REPEATS, rank_correlation
 
 SOURCE = np.random.default_rng(3)
 OPTIMIZERS, SEEDS = 5, 8

@@ -5,8 +5,8 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from sambench.analysis.curves import mean_roc
-from sambench.analysis.predictions import Predictions, roc_points
+from sambench.analysis.curves import mean_roc, roc_points
+from sambench.analysis.predictions import Predictions
 
 
 def predictions(seed: int, classes: int = 2, number: int = 90) -> Predictions:

@@ -9,6 +9,7 @@ import pytest
 from sambench.analysis.time_estimates import Forecast, forecast
 from sambench.cli.study import duration
 from sambench.store.status import Standing
+from tests.conftest import measured as minimum
 
 if TYPE_CHECKING:
     from tests.conftest import RecordMaker
@@ -22,12 +23,12 @@ def done(
     evaluations: int,
     **more: Any,
 ) -> Standing:
-    cost = {
-        **{"train_seconds": seconds - 1.0, "evaluation_seconds": 0.5, "overhead_seconds": 0.5},
-        "gradient_evaluations": evaluations,
-    }
-    config = make_record(optimizer, **more).config
-    return Standing(config=config, state="done", action="skip", cost=cost, images=30)
+    record = make_record(optimizer, passes=evaluations, **more)
+    cost = {"train_seconds": seconds - 1.0, "evaluation_seconds": 0.5, "overhead_seconds": 0.5}
+    record = record.with_sections(
+        cost={**(record.cost or {}), **cost}, data={**(record.data or {}), "train": 30}
+    )
+    return Standing(config=record.config, state="done", action="skip", record=record)
 
 
 def left(
@@ -62,19 +63,14 @@ def test_a_budget_of_gradient_evaluations(make_record: RecordMaker) -> None:
 
 
 def test_what_an_interrupted_run_has_done_is_taken_off(make_record: RecordMaker) -> None:
-    cut = Standing(
-        config=make_record("sam", seed=3).config,
-        state="interrupted",
-        action="resume",
-        cost={"gradient_evaluations": 40},
-    )
+    begun = make_record("sam", seed=3, passes=40)
+    cut = Standing(config=begun.config, state="interrupted", action="resume", record=begun)
     finished = [done(make_record, seconds=10.0, evaluations=100)]
     assert forecast([*finished, cut]).seconds == pytest.approx(6.0)
 
 
 def test_curvature_that_is_wanted_still(make_record: RecordMaker) -> None:
-    measured = done(make_record, seconds=10.0, evaluations=100)
-    object.__setattr__(measured, "curvature_seconds", 4.0)
+    measured = done(make_record, seconds=10.0, evaluations=100, hessian=minimum({"seconds": 4.0}))
     found = forecast(
         [measured, left(make_record, seed=1), left(make_record, action="measure curvature", seed=2)]
     )

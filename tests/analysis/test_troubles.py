@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from sambench.analysis.groups import build_groups
-from sambench.analysis.troubles import Trouble, troubles
+from sambench.analysis.troubles import Trouble, sound, troubles
 from sambench.config.run_config import RunConfig
 from sambench.store.record import RunRecord
 
@@ -98,3 +98,15 @@ def test_times_of_another_machine_or_of_shared_ones(make_record: RecordMaker) ->
         "a GPU, 2 threads, runs on the device 1",
     )
     assert "times are not comparable" in trouble.remedy
+
+
+def test_runs_of_every_status_are_kept(make_record: RecordMaker) -> None:
+    runs = [make_record(), make_record(seed=1, status="failed"), make_record(seed=2)]
+    assert sound(runs) == (runs, [])
+
+
+def test_a_copied_folder_counts_once(make_record: RecordMaker) -> None:
+    run = make_record()
+    kept, messages = sound([run, run])
+    assert kept == [run]
+    assert messages == [f"run {run.name} lies in two folders and is counted once"]

@@ -529,3 +529,13 @@ def test_a_key_given_twice(tmp_path: Path) -> None:
     said = refused(tmp_path, "name: x\nseeds: 1\nseeds: 2")
     assert "key 'seeds' is given twice" in said
     assert "line 3" in said
+
+
+def test_margins_of_equivalence_are_the_suite_s(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    text = "name: s\ndefaults: {dataset: phantom, model: small-cnn, optimizer: adam}\n"
+    path.write_text(text + "report: {margins: {accuracy: 0.02, top: 1.5}}\n")
+    assert load_suite(path).report.margins == {"accuracy": 0.02, "top": 1.5}
+    path.write_text(text + "report: {margins: {accuracy: -1}}\n")
+    with pytest.raises(ConfigError, match=r"s.yaml:3: .*accuracy"):
+        load_suite(path)

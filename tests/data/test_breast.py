@@ -10,7 +10,7 @@ from PIL import Image
 from sambench.data.download import Remote
 from sambench.data.preparation import prepare
 from sambench.data.source import Request, sources
-from sambench.data.sources import breast
+from sambench.data.sources import image_tables
 
 HEADER = (
     "CaseID",
@@ -33,7 +33,7 @@ MASKS = ("case001_tumor.png", "case001_other1.png", "case002_tumor.png", "case00
 @pytest.fixture
 def release(plant, sheet):
     root = plant(*FILES, *MASKS)
-    sheet(root / breast.TABLE.name, HEADER, *ROWS)
+    sheet(root / image_tables.BREAST_TABLE.name, HEADER, *ROWS)
     return root
 
 
@@ -54,9 +54,9 @@ def test_normal_kept(release, scan):
 
 
 def test_the_images_in_their_folder(plant, sheet, scan):
-    root = plant(*(f"{breast.FOLDER}/{file}" for file in (*FILES, *MASKS)))
+    root = plant(*(f"{image_tables.BREAST_FOLDER}/{file}" for file in (*FILES, *MASKS)))
     table = sheet(root / "clinical.xlsx", HEADER, *ROWS)
-    assert scan("breast", root).samples[0].file == f"{breast.FOLDER}/case001.png"
+    assert scan("breast", root).samples[0].file == f"{image_tables.BREAST_FOLDER}/case001.png"
     assert scan("breast", None, table) == scan("breast", root)
 
 
@@ -72,8 +72,13 @@ def test_alpha_is_dropped(release, tmp_path):
 
 
 def test_faults(release, sheet, refused):
-    sheet(release / breast.TABLE.name, HEADER, ROWS[0], (2, 0.1, "case002.png", "", 5, "unknown"))
-    table = release / breast.TABLE.name
+    sheet(
+        release / image_tables.BREAST_TABLE.name,
+        HEADER,
+        ROWS[0],
+        (2, 0.1, "case002.png", "", 5, "unknown"),
+    )
+    table = release / image_tables.BREAST_TABLE.name
     assert refused("breast", release).splitlines() == [
         f"labels in {table} that are none of the classes normal, benign, malignant: case002 "
         "has 'unknown' (row 3); correct them",
@@ -82,7 +87,9 @@ def test_faults(release, sheet, refused):
 
 
 def test_a_missing_column(release, sheet, refused):
-    sheet(release / breast.TABLE.name, ("CaseID", "Image_filename"), (1, "case001.png"))
+    sheet(
+        release / image_tables.BREAST_TABLE.name, ("CaseID", "Image_filename"), (1, "case001.png")
+    )
     message = refused("breast", release)
     assert message.startswith("no column 'Classification' in sheet 'clinical data' of ")
 
@@ -103,19 +110,19 @@ def test_it_is_downloaded_checked_and_unpacked(release, scan, tmp_path, monkeypa
     archive = tmp_path / "images.zip"
     with zipfile.ZipFile(archive, "w") as file:
         for name in (*FILES, *MASKS):
-            file.write(release / name, f"{breast.FOLDER}/{name}")
-    table = release / breast.TABLE.name
+            file.write(release / name, f"{image_tables.BREAST_FOLDER}/{name}")
+    table = release / image_tables.BREAST_TABLE.name
     for constant, path, name in (
-        ("IMAGES", archive, breast.IMAGES.name),
-        ("TABLE", table, breast.TABLE.name),
+        ("BREAST_IMAGES", archive, image_tables.BREAST_IMAGES.name),
+        ("BREAST_TABLE", table, image_tables.BREAST_TABLE.name),
     ):
         checksum = f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
         remote = Remote(url=path.as_uri(), name=name, checksum=checksum)
-        monkeypatch.setattr(breast, constant, remote)
+        monkeypatch.setattr(image_tables, constant, remote)
     listing = scan("breast")
     assert len(listing.samples) == 3
     assert listing.root == tmp_path / "raw" / "breast"
-    assert listing.samples[0].file == f"{breast.FOLDER}/case001.png"
+    assert listing.samples[0].file == f"{image_tables.BREAST_FOLDER}/case001.png"
     table.unlink()
     archive.unlink()
     assert scan("breast") == listing

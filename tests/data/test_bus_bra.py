@@ -9,7 +9,7 @@ import pytest
 from sambench.data.download import Remote
 from sambench.data.preparation import prepare
 from sambench.data.source import Request, sources
-from sambench.data.sources import bus_bra
+from sambench.data.sources import image_tables
 from sambench.data.writing import notes_on
 
 ROWS = (
@@ -117,7 +117,7 @@ def test_it_is_downloaded_checked_and_unpacked(release, scan, tmp_path, monkeypa
     archive = Path(shutil.make_archive(str(tmp_path / "BUSBRA"), "zip", release()))
     checksum = f"sha256:{hashlib.sha256(archive.read_bytes()).hexdigest()}"
     remote = Remote(url=archive.as_uri(), name="BUSBRA.zip", checksum=checksum)
-    monkeypatch.setattr(bus_bra, "REMOTE", remote)
+    monkeypatch.setattr(image_tables, "BUS_BRA_ARCHIVE", remote)
     listing = scan("bus-bra")
     assert listing.root == tmp_path / "raw" / "bus-bra" / "BUSBRA"
     assert len(listing.samples) == 4

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sambench.data.sources.busi import RELEASE
+from sambench.data.source import sources
 
 WHOLE = tuple(
     f"{label}/{label} ({number}).png"
@@ -71,8 +71,9 @@ def test_the_curated_copy(plant, scan):
 def test_where_to_get_it(refused, tmp_path):
     message = refused("busi")
     assert message == (
-        f"dataset 'busi' is not on this machine: {RELEASE.obtain}; put benign/, malignant/ and "
-        f"normal/ in {tmp_path / 'raw' / 'busi'}, or say where it is with `--source DIR`"
+        f"dataset 'busi' is not on this machine: {sources.get('busi').obtain}; put benign/, "
+        "malignant/ and normal/ "
+        f"in {tmp_path / 'raw' / 'busi'}, or say where it is with `--source DIR`"
     )
     gone = tmp_path / "gone"
     assert refused("busi", gone).startswith(f"no folder {gone}; give the one that holds benign/")

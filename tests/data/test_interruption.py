@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import sambench
-from sambench.data import preparation, reading
+from sambench.data import partial, preparation
 from sambench.data.partial import COMMIT_EVERY
 from sambench.data.preparation import Outlook, prepare
 from sambench.data.source import Request, sources
@@ -118,7 +118,7 @@ def test_the_images_fit_into_what_was_told(request_for, tmp_path):
 
 def test_no_room_is_said_before_anything_is_decoded(request_for, tmp_path, monkeypatch):
     monkeypatch.setattr(preparation, "free_bytes", lambda folder: 1000)
-    monkeypatch.setattr(reading, "decode", lambda *arguments: pytest.fail("decoded"))
+    monkeypatch.setattr(partial, "decode", lambda *arguments: pytest.fail("decoded"))
     root = tmp_path / "prepared"
     with pytest.raises(StoreError) as caught:
         prepare(sources.get("folder"), request_for, root, 64)

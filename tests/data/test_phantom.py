@@ -126,7 +126,7 @@ def lesions(mean_score: float, number: int = 60) -> list[Lesion]:
 def extent_ratio(lesion: Lesion) -> float:
     """Return depth over width of a lesion's mask."""
     grid = np.arange(0, WIDTH_MM, 0.3, dtype=np.float32)
-    rows, columns = np.nonzero(lesion.coverage(grid[None], grid[:, None]) > 0.5)
+    rows, columns = np.nonzero(lesion.coverage(lesion.distance_mm(grid[None], grid[:, None])) > 0.5)
     return float(rows.std() / columns.std())
 
 

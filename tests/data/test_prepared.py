@@ -9,14 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sambench.data.manifest import FORMAT_VERSION, Manifest
 from sambench.data.preparation import prepare
-from sambench.data.prepared import (
-    FORMAT_VERSION,
-    Manifest,
-    Prepared,
-    open_prepared,
-    prepared_sizes,
-)
+from sambench.data.prepared import Prepared, open_prepared, prepared_sizes
 from sambench.data.source import Request, sources
 from sambench.data.summary import summarize
 from sambench.data.writing import _Written

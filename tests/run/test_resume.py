@@ -20,7 +20,7 @@ from torch import nn
 
 import sambench.run.single_run
 from sambench.config.run_config import RunConfig
-from sambench.data.prepared import fingerprint
+from sambench.data.manifest import fingerprint
 from sambench.errors import StoreError
 from sambench.optim.method import optimizers
 from sambench.run.single_run import Paths, run_one

@@ -8,7 +8,8 @@ import pytest
 
 from sambench.config.run_config import RunConfig
 from sambench.errors import StoreError
-from sambench.store.record import STATUSES, RunRecord
+from sambench.files.description import choices
+from sambench.store.record import RunRecord
 from tests.conftest import measured
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def refused(text: str) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("status", STATUSES)
+@pytest.mark.parametrize("status", choices(RunRecord, "status"))
 def test_round_trip(make_record: RecordMaker, status: str) -> None:
     record = make_record({"name": "gcsam", "rho": 0.1}, status=status, stop="patience=3")
     assert parse(record.to_dict()) == record

@@ -60,19 +60,12 @@ _NOBODY: Progress = lambda done, total, what: None  # noqa: E731
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """Two images that are nearly the same.
-
-    Attributes:
-        first: Position of the one that comes first.
-        second: Position of the other.
-        distance: Bits of the perceptual hash that differ.
-        correlation: Of their fine structure.
-    """
+    """Positions of two images that are nearly the same, in order."""
 
     first: int
     second: int
-    distance: int
-    correlation: float
+    distance: int  # bits of the perceptual hash that differ
+    correlation: float  # of their fine structure
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -80,26 +73,23 @@ class Copies:
     """All copies in a dataset.
 
     Attributes:
-        same_file: Groups of positions of byte-identical files.
-        same_pixels: Groups of positions of images with the same pixels.
         certain: Pairs beyond the bar; of images with the same pixels only the first takes part.
-        possible: The most alike of the pairs below it that resemble copies.
         bars: Correlation of fine structure that is certain in this set, by how many bits of the
             hashes differ, up to those that were compared.
         family: (N,) position of the first image that this one is an identical or certain copy of,
             through any chain: what must be on one side of a split.
     """
 
-    same_file: Groups
-    same_pixels: Groups
+    same_file: Groups  # groups of positions of byte-identical files
+    same_pixels: Groups  # groups of positions of images with the same pixels
     certain: tuple[Pair, ...]
-    possible: tuple[Pair, ...]
+    possible: tuple[Pair, ...]  # the most alike of the pairs below it that resemble copies
     bars: tuple[float, ...]
     family: Integers
 
     def families(self) -> Groups:
         """Return the positions of all images that have a copy, family by family."""
-        return _groups(self.family.tolist())
+        return groups_of(self.family.tolist())
 
     def partners(self) -> dict[int, set[int]]:
         """Return for each image its copies, identical or certain, without going along chains."""
@@ -123,13 +113,10 @@ def find_copies(
 ) -> Copies:
     """Find all copies; takes time in proportion to the square of the number of images.
 
-    Args:
-        looks: Of the images.
-        checksums: Of their files; None where there is no file for each image.
-        progress: Called with (images compared, all, what).
+    `checksums` are of the images' files; None where there is no file for each image.
     """
-    same_file = _groups([i if c is None else c for i, c in enumerate(checksums)])
-    same_pixels = _groups(looks.digests)
+    same_file = groups_of([i if c is None else c for i, c in enumerate(checksums)])
+    same_pixels = groups_of(looks.digests)
     alone = looks.textured.copy()
     alone[[other for _, *rest in same_pixels for other in rest]] = False
     bar, reach = _bar_and_reach(looks, np.flatnonzero(alone))
@@ -162,8 +149,7 @@ def near_pairs(
 ) -> Iterator[tuple[Integers, Integers]]:
     """Yield every pair i < j of hashes within the distance once, sorted, in blocks.
 
-    Yields:
-        Positions, shape (P, 2), and how many bits of each pair differ, shape (P,).
+    Each block has positions, shape (P, 2), and how many bits of each pair differ, shape (P,).
     """
     number, start, held = len(hashes), 0, 0
     pairs, distances = [np.zeros((0, 2), dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
@@ -185,9 +171,7 @@ def near_pairs(
 def bar_of(null: NDArray[np.float64], pairs: int) -> float:
     """Return the correlation that `EXPECTED` of so many pairs of unlike images are beyond.
 
-    Args:
-        null: Correlations of pairs that are unlike but for a few, shape (S,).
-        pairs: How many pairs there are.
+    `null` has correlations of pairs that are unlike but for a few, shape (S,).
     """
     if len(null) < LEAST_NULL:
         return UNKNOWN_NULL
@@ -239,10 +223,8 @@ def _near(
             (agreement >= bar) | ((agreement >= POSSIBLE) & (apart <= NEAR))
         ).tolist():
             first, second = pairs[place].tolist()
-            correlation, distance = round(float(agreement[place]), 4), int(apart[place])
-            likely.append(
-                Pair(first=first, second=second, distance=distance, correlation=correlation)
-            )
+            alike, distance = round(float(agreement[place]), 4), int(apart[place])
+            likely.append(Pair(first=first, second=second, distance=distance, correlation=alike))
     bars = tuple(_bars(seen, bar))
     certain = tuple(pair for pair in likely if pair.correlation >= bars[pair.distance])
     others = (pair for pair in likely if pair.correlation < bars[pair.distance])
@@ -253,9 +235,7 @@ def _near(
 def _bars(seen: Integers, bar: float) -> Iterator[float]:
     """Yield the bar of each distance: higher where the pairs there, mostly unlike, ask for it.
 
-    Args:
-        seen: Pairs by distance and by correlation, in steps from -1 to 1.
-        bar: That of the whole set.
+    `seen` counts pairs by distance and by correlation, in steps from -1 to 1.
     """
     centres = (np.arange(_STEPS) + 0.5) * 2 / _STEPS - 1
     for distance in range(len(seen)):
@@ -269,9 +249,7 @@ def _bars(seen: Integers, bar: float) -> Iterator[float]:
 def _correlations(looks: Looks, pairs: Integers) -> NDArray[np.float32]:
     """Return the largest circular cross-correlation of each pair over the small shifts.
 
-    Args:
-        looks: Hold the fine structure.
-        pairs: (P, 2), sorted by the first, which is transformed once in each block.
+    `pairs`, shape (P, 2), are sorted by the first, which is transformed once in each block.
     """
     agreement = np.empty(len(pairs), dtype=np.float32)
     most = max(1, round(SHIFT * looks.side / SIDE))
@@ -286,12 +264,9 @@ def _correlations(looks: Looks, pairs: Integers) -> NDArray[np.float32]:
     return agreement
 
 
-def _groups(keys: Sequence[Hashable]) -> Groups:
+def groups_of(keys: Sequence[Hashable]) -> Groups:
     """Return the positions of equal keys, where there are several."""
-    firsts: dict[Hashable, int] = {}
-    members: dict[int, list[int]] = {}
+    members: dict[Hashable, list[int]] = {}
     for position, key in enumerate(keys):
-        first = firsts.setdefault(key, position)
-        if first != position:
-            members.setdefault(first, [first]).append(position)
-    return tuple(tuple(members[first]) for first in sorted(members))
+        members.setdefault(key, []).append(position)
+    return tuple(tuple(group) for group in members.values() if len(group) > 1)

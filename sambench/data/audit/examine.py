@@ -3,50 +3,122 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sambench.data.audit.copies import Copies, Groups, Pair, find_copies
-from sambench.data.audit.facts import file_facts, find_leaks
-from sambench.data.audit.findings import (
-    NEAR,
-    POSSIBLE,
-    SAME_FILE,
-    SAME_PIXELS,
-    Audit,
-    Burned,
-    Link,
-    Tear,
-)
+from sambench.data.audit.copies import Copies, Groups, Pair, Progress, find_copies
+from sambench.data.audit.facts import Facts, Leak, Shortcut, file_facts, find_leaks, find_shortcuts
 from sambench.data.audit.looks import look
-from sambench.data.audit.pages import in_markdown
-from sambench.data.audit.pictures import write_pairs
-from sambench.data.audit.shortcuts import find_shortcuts
 from sambench.data.prepared import Prepared
 from sambench.data.splits import Population, find_leak
-from sambench.files.atomic import write_json, write_text
 
+VERSION = 2
+SAME_FILE, SAME_PIXELS, NEAR = "same file", "same pixels", "nearly the same"
+POSSIBLE = "possibly the same"
 BORDER, MARGIN, MARKS = 0.02, 0.05, 2e-4
 GROUPED = 5
 
 
-def examine(
-    prepared: Prepared, progress: Callable[[int, int, str], None] = lambda done, total, what: None
-) -> Audit:
-    """Audit a prepared dataset; every image is read twice, nothing is written.
+@dataclass(frozen=True, kw_only=True)
+class Link:
+    """Two images, by their ids, of which one is a copy of the other."""
 
-    Args:
-        prepared: The dataset.
-        progress: Called with (done, total, what).
+    first: str
+    second: str
+    labels: tuple[str, str]
+    kind: str  # SAME_FILE, SAME_PIXELS, NEAR (certain) or POSSIBLE
+    distance: int = 0  # bits of the perceptual hash that differ
+    correlation: float = 1.0  # of their fine structure
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tear:
+    """How many images a split tests over all its folds, and for how many it leaks.
+
+    Those `leaked` have a copy or their patient in the training part.
     """
+
+    split: str
+    test: int
+    leaked: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Burned:
+    """Images of one class with something at their edges, as shares of the class."""
+
+    label: str  # the class
+    border: float  # with a flat border of 2 % of the side or more
+    margin: float  # with a dark margin of 5 % of the side or more
+    marks: float  # with bright marks, such as text, in a dark margin
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audit:
+    """What was found in a prepared dataset, in plain values: ids, numbers, words.
+
+    `bars` are the correlations of the fine structure from which a pair is certain in this set, by
+    how many bits of the perceptual hashes differ.
+    """
+
+    name: str
+    image_size: int
+    fingerprint: str
+    counts: Mapping[str, int]  # images of each class
+    same_file: tuple[tuple[str, ...], ...]  # groups of byte-identical files
+    same_pixels: tuple[tuple[str, ...], ...]  # groups of images with the same pixels
+    links: tuple[Link, ...]  # certain near-duplicates, the least alike first
+    possible: tuple[Link, ...]  # pairs that may be copies, the most alike first
+    bars: tuple[float, ...]
+    families: tuple[tuple[str, ...], ...]  # images that are copies of each other through any chain
+    conflicts: tuple[Link, ...]  # copies with different labels, the surest first
+    tears: tuple[Tear, ...]  # copies and patients that splits put on both sides
+    shortcuts: tuple[Shortcut, ...]  # columns, the one that tells most of the class first
+    leaks: tuple[Leak, ...]  # facts of files: all together, then each alone, the best first
+    burned: tuple[Burned, ...]  # what is at the edges
+    dropped: tuple[tuple[str, str, str], ...]  # (id, label, reason) left out by choice
+
+    @property
+    def images(self) -> int:
+        """How many images there are."""
+        return sum(self.counts.values())
+
+    @property
+    def majority(self) -> float:
+        """Accuracy of always naming the most frequent class."""
+        return max(self.counts.values()) / self.images
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {"version": VERSION, **asdict(self), "majority": self.majority}
+
+
+def examine(prepared: Prepared, progress: Progress = lambda done, total, what: None) -> Audit:
+    """Audit a prepared dataset; every image is read twice, nothing is written."""
     looks = look(_counted(prepared.images, "looking at images", progress))
     copies = find_copies(looks, prepared.column("sha256"), progress)
     labels = [prepared.classes[label] for label in prepared.labels]
-    links = sorted(_links(prepared, copies, labels), key=lambda link: link.correlation)
+
+    def ids(groups: Groups) -> tuple[tuple[str, ...], ...]:
+        return tuple(tuple(prepared.ids[i] for i in group) for group in groups)
+
+    def link(pair: Pair, kind: str) -> Link:
+        return Link(
+            first=prepared.ids[pair.first],
+            second=prepared.ids[pair.second],
+            labels=(labels[pair.first], labels[pair.second]),
+            kind=kind,
+            distance=pair.distance,
+            correlation=pair.correlation,
+        )
+
+    same = [link(pair, kind) for pair, kind in _same(copies)]
+    near = [link(pair, NEAR) for pair in copies.certain]
+    links = sorted([*same, *near], key=lambda link: link.correlation)
     facts = file_facts(prepared, _counted(prepared.images, "measuring images", progress))
     counted = Counter(labels)
     return Audit(
@@ -54,12 +126,12 @@ def examine(
         image_size=prepared.image_size,
         fingerprint=prepared.fingerprint,
         counts={label: counted[label] for label in prepared.classes},
-        same_file=_ids(prepared, copies.same_file),
-        same_pixels=_ids(prepared, copies.same_pixels),
+        same_file=ids(copies.same_file),
+        same_pixels=ids(copies.same_pixels),
         links=tuple(link for link in links if link.kind == NEAR),
-        possible=tuple(_near(prepared, pair, labels, POSSIBLE) for pair in copies.possible),
+        possible=tuple(link(pair, POSSIBLE) for pair in copies.possible),
         bars=tuple(round(bar, 4) for bar in copies.bars),
-        families=_ids(prepared, copies.families()),
+        families=ids(copies.families()),
         conflicts=tuple(link for link in reversed(links) if len(set(link.labels)) > 1),
         tears=tuple(_tears(prepared)),
         shortcuts=find_shortcuts(prepared),
@@ -71,29 +143,8 @@ def examine(
     )
 
 
-def write_audit(prepared: Prepared, audit: Audit) -> list[Path]:
-    """Write audit.json, audit.md and pictures of pairs; return their paths.
-
-    Raises:
-        StoreError: If the disk refuses.
-    """
-    folder = prepared.folder
-    numbers, page = folder / "audit.json", folder / "audit.md"
-    write_json(numbers, audit.to_dict())
-    write_text(page, in_markdown(audit))
-    conflicts, copies, possible = (
-        folder / f"{name}.png" for name in ("conflicts", "copies", "possible_copies")
-    )
-    write_pairs(prepared, audit.conflicts, "copies with different labels", conflicts)
-    write_pairs(prepared, audit.links, "near-duplicates, the least alike first", copies)
-    write_pairs(prepared, audit.possible, "possible copies, the most alike first", possible)
-    return [path for path in (page, numbers, conflicts, copies, possible) if path.exists()]
-
-
 def _counted(
-    images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8],
-    what: str,
-    progress: Callable[[int, int, str], None],
+    images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8], what: str, progress: Progress
 ) -> Iterator[NDArray[np.uint8]]:
     """Yield images, telling how many have been taken."""
     for done, image in enumerate(images):
@@ -102,35 +153,15 @@ def _counted(
     progress(len(images), len(images), what)
 
 
-def _ids(prepared: Prepared, groups: Groups) -> tuple[tuple[str, ...], ...]:
-    return tuple(tuple(prepared.ids[i] for i in group) for group in groups)
-
-
-def _links(prepared: Prepared, copies: Copies, labels: Sequence[str]) -> Iterator[Link]:
-    """Yield what makes two images copies, each pair once, as the strongest kind it is of."""
+def _same(copies: Copies) -> Iterator[tuple[Pair, str]]:
+    """Yield what makes two images identical, each pair once, as the strongest kind it is of."""
     seen = set()
     for kind, groups in ((SAME_FILE, copies.same_file), (SAME_PIXELS, copies.same_pixels)):
         for first, *others in groups:
             for other in others:
                 if (first, other) not in seen:
-                    yield _link(prepared, first, other, labels, kind)
+                    yield Pair(first=first, second=other, distance=0, correlation=1.0), kind
                 seen.add((first, other))
-    for pair in copies.certain:
-        yield _near(prepared, pair, labels, NEAR)
-
-
-def _link(prepared: Prepared, first: int, second: int, labels: Sequence[str], kind: str) -> Link:
-    return Link(
-        first=prepared.ids[first],
-        second=prepared.ids[second],
-        labels=(labels[first], labels[second]),
-        kind=kind,
-    )
-
-
-def _near(prepared: Prepared, pair: Pair, labels: Sequence[str], kind: str) -> Link:
-    link = _link(prepared, pair.first, pair.second, labels, kind)
-    return replace(link, distance=pair.distance, correlation=pair.correlation)
 
 
 def _tears(prepared: Prepared) -> Iterator[Tear]:
@@ -148,14 +179,11 @@ def _tears(prepared: Prepared) -> Iterator[Tear]:
         yield Tear(split=name, test=leak.test, leaked=leak.group)
 
 
-def _burned(prepared: Prepared, facts: dict[str, NDArray[np.float64]]) -> Iterator[Burned]:
+def _burned(prepared: Prepared, facts: Facts) -> Iterator[Burned]:
     nothing = np.zeros(len(prepared))
+    least = {"border": BORDER, "margin": MARGIN, "marks": MARKS}
     for label, name in enumerate(prepared.classes):
         members = prepared.labels == label
         if members.any():
-            yield Burned(
-                label=name,
-                border=float((facts.get("border", nothing)[members] >= BORDER).mean()),
-                margin=float((facts.get("margin", nothing)[members] >= MARGIN).mean()),
-                marks=float((facts.get("marks", nothing)[members] >= MARKS).mean()),
-            )
+            found = {k: facts.get(k, nothing)[members] >= bar for k, bar in least.items()}
+            yield Burned(label=name, **{k: float(there.mean()) for k, there in found.items()})

@@ -1,112 +1,254 @@
-"""What a file tells of its image without anybody looking at the lesion."""
+"""What tells the class without a look at the lesion: columns, files, the edges of images.
+
+How much facts of files tell is measured by a small decision tree: CART with the Gini impurity
+(Breiman, Friedman, Olshen, Stone, Classification and Regression Trees, 1984): of all thresholds of
+all features the one that leaves the purest halves, again in each half.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import chi2_contingency
 
-from sambench.data.audit.borders import edges
-from sambench.data.audit.tree import cross_validated_accuracy, grow, in_words
-from sambench.data.prepared import Prepared
+from sambench.data.prepared import FIXED_COLUMNS, Prepared
+from sambench.data.source import Fact
 from sambench.data.splits import Population, deal
 
-DEPTH = 2
-FOLDS = 5
+Facts = Mapping[str, NDArray[np.float64]]
+Features = NDArray[np.float64]
+Labels = NDArray[np.int64]
+DEPTH, FOLDS = 2, 5
 WHITE, BLACK = 250, 5
+
+FLAT = 8
+"""Grey levels that a line of a flat border spans at most: JPEG's noise."""
+
+DARK, DARK_SHARE, BRIGHT = 16, 0.8, 150
+"""A line of a margin has this share of pixels at most so dark; a mark is at least so bright."""
+
+MOST_VALUES, LEAST_IMAGES = 30, 5
+"""Columns of more values, or fewer images to a value (patients), fit the classes by chance."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shortcut:
+    """What a column of the samples alone tells of the class: the centre, the device, the fold."""
+
+    column: str  # its name
+    counts: Mapping[str, Mapping[str, int]]  # images of each class by value; "" where empty
+    accuracy: float  # of giving each image the most frequent class of its value
+    p: float  # of Pearson's chi-squared test that class and column are independent
 
 
 @dataclass(frozen=True, kw_only=True)
 class Leak:
-    """How well a tree of depth 2 tells the class from facts of the file.
+    """How well a tree of depth 2 tells the class from facts of the file."""
 
-    Attributes:
-        facts: What the tree was given.
-        accuracy: Cross-validated, copies kept in one fold.
-        rule: The tree grown on all images, in words.
-    """
-
-    facts: tuple[str, ...]
-    accuracy: float
-    rule: str
+    facts: tuple[str, ...]  # what the tree was given
+    accuracy: float  # cross-validated, copies kept in one fold
+    rule: str  # the tree grown on all images, in words
 
 
-def file_facts(
-    prepared: Prepared, images: Iterable[NDArray[np.uint8]]
-) -> dict[str, NDArray[np.float64]]:
+class Edges(NamedTuple):
+    """What is at the edges of one image."""
+
+    flat: float  # width of the widest flat border as a share of the side
+    margin: float  # width of the widest dark margin as a share of the side
+    marks: float  # share of the image's pixels that are bright and in a dark margin: text, scales
+
+
+def find_shortcuts(prepared: Prepared) -> tuple[Shortcut, ...]:
+    """Return the columns that the source told and that have a few values, the strongest first."""
+    labels = [prepared.classes[label] for label in prepared.labels]
+    most = min(MOST_VALUES, len(prepared) // LEAST_IMAGES)
+    found = [
+        _shortcut(name, values, labels, prepared.classes)
+        for name, values in prepared.columns.items()
+        if name not in FIXED_COLUMNS and 2 <= len(set(values)) <= most
+    ]
+    return tuple(sorted(found, key=lambda one: -one.accuracy))
+
+
+def _shortcut(
+    column: str, values: Sequence[Fact], labels: Sequence[str], classes: Sequence[str]
+) -> Shortcut:
+    counted = Counter(zip(values, labels, strict=True))
+    ordered = sorted(set(values), key=lambda value: (value is None, value))
+    table = np.array([[counted[value, label] for label in classes] for value in ordered])
+    present = table[:, table.sum(axis=0) > 0]
+    texts = ["" if value is None else str(value) for value in ordered]
+    rows = [dict(zip(classes, row, strict=True)) for row in table.tolist()]
+    return Shortcut(
+        column=column,
+        counts=dict(zip(texts, rows, strict=True)),
+        accuracy=float(table.max(axis=1).sum() / len(labels)),
+        p=float(chi2_contingency(present).pvalue) if min(present.shape) > 1 else 1.0,
+    )
+
+
+def file_facts(prepared: Prepared, images: Iterable[NDArray[np.uint8]]) -> Facts:
     """Return each fact of all images, shape (N,), by name; facts that never vary are left out.
 
-    `images` are those of the dataset, perhaps counted by somebody on the way.
-
     Size and mode are the file's; brightness, contrast and edges are measured on the prepared
-    image, which every file has been resized to.
+    `images`, which every file has been resized to.
     """
-    width, height = (_numbers(prepared, f"file_{name}") for name in ("width", "height"))
-    modes = [str(mode) for mode in prepared.column("file_mode")]
-    known = sorted(set(modes))
+    bytes_, width, height = (
+        np.array([float(value or 0) for value in prepared.column(f"file_{name}")])
+        for name in ("bytes", "width", "height")
+    )
+    _, mode = np.unique(list(map(str, prepared.column("file_mode"))), return_inverse=True)
+    measured = np.array([_measure(image) for image in images], dtype=np.float64).T
+    names = ("brightness", "contrast", "black", "white", "border", "margin", "marks")
     facts = {
-        "bytes": _numbers(prepared, "file_bytes"),
+        "bytes": bytes_,
         "width": width,
         "height": height,
         "aspect": width / height,
-        "mode": np.array([known.index(mode) for mode in modes], dtype=np.float64),
-        **_pixels(images),
+        "mode": mode.astype(np.float64),
+        **dict(zip(names, measured, strict=True)),
     }
     return {name: values for name, values in facts.items() if np.ptp(values) > 0}
 
 
-def find_leaks(prepared: Prepared, facts: dict[str, NDArray[np.float64]]) -> tuple[Leak, ...]:
+def _measure(image: NDArray[np.uint8]) -> tuple[float, ...]:
+    # the mean of the channels, rounded down: exact for grey, and integers are fast
+    grey = (image.sum(axis=2, dtype=np.uint16) // image.shape[2]).astype(np.uint8)
+    share = np.bincount(grey.reshape(-1), minlength=256) / grey.size
+    mean = share @ np.arange(256)
+    contrast = np.sqrt(share @ (np.arange(256) - mean) ** 2)
+    return (mean, contrast, share[: BLACK + 1].sum(), share[WHITE:].sum(), *edges(grey))
+
+
+def edges(grey: NDArray[np.uint8]) -> Edges:
+    """Measure what is burned into the edges of a grey image, shape (H, W)."""
+    flat, margin = 0.0, 0.0
+    marked = np.zeros(grey.shape, dtype=bool)
+    for side in range(4):
+        view, mark = np.rot90(grey, side), np.rot90(marked, side)  # views: the side is on top
+        span = view.max(axis=1).astype(int) - view.min(axis=1)
+        flat = max(flat, _run(span <= FLAT) / len(view))
+        dark = _run((view <= DARK).mean(axis=1) >= DARK_SHARE)
+        margin = max(margin, dark / len(view))
+        mark[:dark] |= view[:dark] >= BRIGHT
+    return Edges(flat, margin, float(marked.mean()))
+
+
+def _run(lines: NDArray[np.bool_]) -> int:
+    """Return how many lines from the first on are true."""
+    return len(lines) if lines.all() else int(lines.argmin())
+
+
+def find_leaks(prepared: Prepared, facts: Facts) -> tuple[Leak, ...]:
     """Return what trees tell from all facts together, and from each alone, the best first."""
     if not facts:
         return ()
     folds = deal(Population.of(prepared), FOLDS, seed=0)
-    names = tuple(facts)
-    alone = sorted(
-        (_leak(prepared, facts, (name,), folds) for name in names),
-        key=lambda leak: -leak.accuracy,
-    )
-    return (_leak(prepared, facts, names, folds), *alone)
 
-
-def _leak(
-    prepared: Prepared,
-    facts: dict[str, NDArray[np.float64]],
-    names: tuple[str, ...],
-    folds: NDArray[np.int64],
-) -> Leak:
-    features = np.stack([facts[name] for name in names], axis=1)
-    return Leak(
-        facts=names,
-        accuracy=cross_validated_accuracy(features, prepared.labels, folds, DEPTH),
-        rule=in_words(grow(features, prepared.labels, DEPTH), names, prepared.classes),
-    )
-
-
-def _pixels(images: Iterable[NDArray[np.uint8]]) -> dict[str, NDArray[np.float64]]:
-    rows = []
-    for image in images:
-        # the mean of the channels, rounded down: exact for grey, and integers are fast
-        grey = (image.sum(axis=2, dtype=np.uint16) // image.shape[2]).astype(np.uint8)
-        share = np.bincount(grey.reshape(-1), minlength=256) / grey.size
-        mean = share @ np.arange(256)
-        contrast = np.sqrt(share @ (np.arange(256) - mean) ** 2)
-        found = edges(grey)
-        rows.append(
-            (
-                mean,
-                contrast,
-                share[: BLACK + 1].sum(),
-                share[WHITE:].sum(),
-                found.flat,
-                found.margin,
-                found.marks,
-            )
+    def leak(*names: str) -> Leak:
+        features = np.stack([facts[name] for name in names], axis=1)
+        return Leak(
+            facts=names,
+            accuracy=cross_validated_accuracy(features, prepared.labels, folds, DEPTH),
+            rule=in_words(grow(features, prepared.labels, DEPTH), names, prepared.classes),
         )
-    names = ("brightness", "contrast", "black", "white", "border", "margin", "marks")
-    return dict(zip(names, np.array(rows, dtype=np.float64).T, strict=True))
+
+    return (leak(*facts), *sorted(map(leak, facts), key=lambda one: -one.accuracy))
 
 
-def _numbers(prepared: Prepared, column: str) -> NDArray[np.float64]:
-    return np.array([float(value or 0) for value in prepared.column(column)])
+@dataclass(frozen=True, kw_only=True)
+class Leaf:
+    """The class of all that gets here."""
+
+    label: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fork:
+    """A question: at most `threshold` in column `feature` goes to `below`, the rest to `above`."""
+
+    feature: int
+    threshold: float
+    below: Tree
+    above: Tree
+
+
+Tree = Leaf | Fork
+
+
+def grow(features: Features, labels: Labels, depth: int) -> Tree:
+    """Grow a tree of at most `depth` questions in a row, of features (N, F) and labels from 0."""
+    counts = np.bincount(labels)
+    found = _best(features, labels) if depth and (counts > 0).sum() > 1 else None
+    if found is None:
+        return Leaf(label=int(counts.argmax()))
+    feature, threshold = found
+    low = features[:, feature] <= threshold
+    return Fork(
+        feature=feature,
+        threshold=threshold,
+        below=grow(features[low], labels[low], depth - 1),
+        above=grow(features[~low], labels[~low], depth - 1),
+    )
+
+
+def classify(tree: Tree, features: Features) -> Labels:
+    """Return the class that a tree gives to each row, shape (N,)."""
+    if isinstance(tree, Leaf):
+        return np.full(len(features), tree.label, dtype=np.int64)
+    low = features[:, tree.feature] <= tree.threshold
+    return np.where(low, classify(tree.below, features), classify(tree.above, features))
+
+
+def cross_validated_accuracy(
+    features: Features, labels: Labels, folds: NDArray[np.int64], depth: int
+) -> float:
+    """Return the share of rows that trees grown on the other folds classify correctly."""
+    right = 0
+    for fold in np.unique(folds):
+        held = folds == fold
+        tree = grow(features[~held], labels[~held], depth)
+        right += int((classify(tree, features[held]) == labels[held]).sum())
+    return right / len(labels)
+
+
+def in_words(tree: Tree, features: Sequence[str], classes: Sequence[str]) -> str:
+    """Return a tree as one sentence.
+
+    >>> in_words(Fork(feature=0, threshold=3, below=Leaf(label=0), above=Leaf(label=1)),
+    ...          ["width"], ["benign", "malignant"])
+    'width <= 3: benign, else malignant'
+    """
+    if isinstance(tree, Leaf):
+        return classes[tree.label]
+    parts = [in_words(part, features, classes) for part in (tree.below, tree.above)]
+    if parts[0] == parts[1]:
+        return parts[0]
+    below, above = (f"({part})" if "," in part else part for part in parts)
+    return f"{features[tree.feature]} <= {tree.threshold:.4g}: {below}, else {above}"
+
+
+def _best(features: Features, labels: Labels) -> tuple[int, float] | None:
+    """Return feature and threshold of the purest halves; None if no feature varies."""
+    best, found = np.inf, None
+    for feature, values in enumerate(features.T):
+        order = np.argsort(values, kind="stable")
+        ordered = values[order]
+        cuts = np.flatnonzero(np.diff(ordered) > 0)
+        if not len(cuts):
+            continue
+        below = np.cumsum(np.eye(labels.max() + 1)[labels[order]], axis=0)
+        left, right = below[cuts], below[-1] - below[cuts]
+        # the Gini impurity of both halves together, up to a constant and a factor
+        low, high = ((half**2).sum(axis=1) / half.sum(axis=1) for half in (left, right))
+        impurity = -low - high
+        place = int(impurity.argmin())
+        if impurity[place] < best - 1e-12:
+            best = float(impurity[place])
+            found = feature, float(ordered[cuts[place]] + ordered[cuts[place] + 1]) / 2
+    return found

@@ -29,19 +29,12 @@ _BLOCK, _IN_MEMORY = 256, 16 << 20
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Looks:
-    """Images by what can be compared.
+    """Images by what can be compared; those that are not `textured` are flat."""
 
-    Attributes:
-        hashes: (N,) uint64, perceptual hashes.
-        digests: First half of the sha256 of each image's pixels.
-        textured: (N,) whether the image has any fine structure, rather than being flat.
-        side: Of the thumbnails.
-    """
-
-    hashes: NDArray[np.uint64]
-    digests: Sequence[bytes]
+    hashes: NDArray[np.uint64]  # (N,) perceptual hashes
+    digests: Sequence[bytes]  # first half of the sha256 of each image's pixels
     textured: NDArray[np.bool_]
-    side: int
+    side: int  # of the thumbnails
     _file: IO[bytes]
 
     def fine(self, positions: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -56,11 +49,7 @@ class Looks:
 
 
 def look(images: Iterable[Pixels]) -> Looks:
-    """Look at each image once, in blocks; what takes much room goes to a temporary file.
-
-    Args:
-        images: Each (H, W, C) uint8 with C = 1 or 3, all of one size.
-    """
+    """Look at each image (H, W, C) once, in blocks; much room is taken in a temporary file."""
     file: IO[bytes] = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 lives with Looks
     hashes = [np.zeros(0, np.uint64)]
     textured: list[NDArray[np.bool_]] = [np.zeros(0, bool)]
@@ -69,7 +58,8 @@ def look(images: Iterable[Pixels]) -> Looks:
     while block := list(itertools.islice(source, _BLOCK)):
         side = min(SIDE, *block[0].shape[:2])
         digests += [hashlib.sha256(image.tobytes()).digest()[:16] for image in block]
-        grey = [_grey(image) for image in block]
+        colours = (image[..., 0] if image.shape[-1] == 1 else image for image in block)
+        grey = [Image.fromarray(pixels).convert("L") for pixels in colours]
         hashes.append(perceptual_hashes(np.stack([_thumbnail(image, SIDE) for image in grey])))
         fine = fine_structure(np.stack([_thumbnail(image, side) for image in grey]))
         textured.append(np.asarray(fine.any(axis=(1, 2))))
@@ -105,10 +95,6 @@ def fine_structure(thumbnails: Pixels) -> NDArray[np.float32]:
     fine -= fine.mean(axis=(1, 2), keepdims=True)
     norms = np.sqrt(np.square(fine).sum(axis=(1, 2), keepdims=True))
     return np.asarray(np.where(norms > 1e-3, fine / np.maximum(norms, 1e-3), 0), dtype=np.float32)
-
-
-def _grey(image: Pixels) -> Image.Image:
-    return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).convert("L")
 
 
 def _thumbnail(image: Image.Image, side: int) -> Pixels:

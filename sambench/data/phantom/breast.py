@@ -33,36 +33,29 @@ Vector = npt.NDArray[np.float32]
 class Lesion:
     """A lesion, its contour in polar coordinates about its centre.
 
-    Attributes:
-        centre_mm: Lateral position and depth.
-        semi_axes_mm: Across and along the depth, before `tilt` turns them.
-        tilt: In radians.
-        waves: Cosine and sine amplitudes of orders 3, 4, ... of the contour, as shares of the
-            radius: lobulated where small, irregular where large.
-        spicules: (direction, length as a share of the radius) of each.
-        margin_mm: Width of the transition into the surroundings.
-        echo_db: Echogenicity inside.
-        attenuation: Inside, in dB / (cm MHz): low brightens what lies behind, high shadows it.
-        capsule_db: Brightening of the thin rim of a well-defined lesion.
-        halo_db: Brightening of the surroundings (desmoplastic reaction).
+    `waves` are the cosine and sine amplitudes of orders 3, 4, ... of the contour, as shares of the
+    radius: lobulated where small, irregular where large.
     """
 
-    centre_mm: tuple[float, float]
-    semi_axes_mm: tuple[float, float]
+    centre_mm: tuple[float, float]  # lateral position and depth
+    semi_axes_mm: tuple[float, float]  # across and along the depth, before `tilt` turns them
     tilt: float
     waves: Vector
-    spicules: Vector
-    margin_mm: float
+    spicules: Vector  # (direction, length as a share of the radius) of each
+    margin_mm: float  # width of the transition into the surroundings
     echo_db: float
-    attenuation: float
-    capsule_db: float
-    halo_db: float
+    attenuation: float  # in dB / (cm MHz): low brightens what lies behind, high shadows it
+    capsule_db: float  # brightening of the thin rim of a well-defined lesion
+    halo_db: float  # brightening of the surroundings (desmoplastic reaction)
 
     def distance_mm(self, across: Map, depth: Map) -> Map:
         """Return the distance from the contour along the radius, negative inside."""
         x, z = across - self.centre_mm[0], depth - self.centre_mm[1]
         angle = np.arctan2(z, x)
-        radius = _ellipse_radius(angle - self.tilt, *self.semi_axes_mm)
+        wide, tall = self.semi_axes_mm
+        turned = angle - self.tilt
+        ellipse = wide * tall / np.hypot(tall * np.cos(turned), wide * np.sin(turned))
+        radius = ellipse.astype(np.float32)
         relief = np.ones_like(angle)
         for order, (cosine, sine) in enumerate(self.waves, start=3):
             relief += cosine * np.cos(order * angle) + sine * np.sin(order * angle)
@@ -70,12 +63,8 @@ class Lesion:
             relief += length * np.exp(60 * (np.cos(angle - direction) - 1))
         return np.asarray(np.hypot(x, z) - radius * relief, dtype=np.float32)
 
-    def coverage(self, across: Map, depth: Map) -> Map:
-        """Return the share of lesion in each point, 0.5 at the contour."""
-        return self.share_within(self.distance_mm(across, depth))
-
-    def share_within(self, distance_mm: Map) -> Map:
-        """Return the share of lesion at distances from the contour."""
+    def coverage(self, distance_mm: Map) -> Map:
+        """Return the share of lesion at distances from the contour, 0.5 on it."""
         return np.asarray(_logistic(-distance_mm / (self.margin_mm / 4)), dtype=np.float32)
 
 
@@ -120,7 +109,7 @@ def draw_tissue(lesion: Lesion, pixels: int, generator: np.random.Generator) -> 
     attenuation = ATTENUATION[layer] * np.float32(generator.uniform(0.9, 1.1))
     _add_ribs(echo, attenuation, across, depth - borders[-1], generator)
     distance = lesion.distance_mm(across, depth)
-    covered = lesion.share_within(distance)
+    covered = lesion.coverage(distance)
     inside = lesion.echo_db + 2 * _smooth_noise(echo.shape, 0.8 / pitch, 0.8 / pitch, generator)
     echo += np.float32(lesion.halo_db) * np.exp(-np.square(distance / 1.5))
     echo += np.float32(lesion.capsule_db) * np.exp(-np.square(distance / 0.4))
@@ -201,11 +190,6 @@ def _smooth_noise(
     response = np.exp(-2 * np.pi**2 * ((depth * rows) ** 2 + (across * columns) ** 2))
     smooth = fft.irfft2(fft.rfft2(noise) * response.astype(np.float32), shape)
     return np.asarray(smooth / smooth.std(), dtype=np.float32)
-
-
-def _ellipse_radius(angle: Map, across: float, depth: float) -> Map:
-    radius = across * depth / np.hypot(depth * np.cos(angle), across * np.sin(angle))
-    return np.asarray(radius, dtype=np.float32)
 
 
 def _logistic(value: Any) -> Any:

@@ -78,29 +78,17 @@ CENTRES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """One image of the study.
+    """One image of the study; `score` is how malignant the lesion looks."""
 
-    Attributes:
-        index: Position in the study; with the seed it fixes everything random in the image.
-        id: As in the workbook, e.g. "benign(0)".
-        centre: Key of `CENTRES`.
-        score: How malignant the lesion looks.
-        malignant: What the lesion is; the label in `id` differs where there is label noise.
-        grades: BI-RADS of reader 1 and 2, typed and spelled as unevenly as in the real workbook.
-        fold: 1 to 5.
-        original: Index of the image that this one is a copy of, if any.
-        identical: Whether the copy has the very same bytes.
-    """
-
-    index: int
-    id: str
+    index: int  # position in the study; with the seed it fixes everything random in the image
+    id: str  # as in the workbook, e.g. "benign(0)"
     centre: str
     score: float
-    malignant: bool
-    grades: tuple[int | str, int | str]
-    fold: int
-    original: int | None
-    identical: bool
+    malignant: bool  # what the lesion is; the label in `id` differs where there is label noise
+    grades: tuple[int | str, int | str]  # of both readers, as unevenly typed as in real workbooks
+    fold: int  # 1 to 5
+    original: int | None  # index of the image that this one is a copy of
+    identical: bool  # whether the copy has the very same bytes
 
 
 def plan(images: int, seed: int, duplicates: float, label_noise: float) -> tuple[Picture, ...]:
@@ -121,7 +109,8 @@ def plan(images: int, seed: int, duplicates: float, label_noise: float) -> tuple
     label = malignant ^ _choose(label_noise, stratum, generator)
     ids = _number(centre, label, generator)
     grades = [_grades(value, generator) for value in score]
-    fold = _folds(2 * centre + label, generator)
+    fold = np.empty(images, dtype=np.intp)
+    fold[_shuffled(2 * centre + label, generator)] = np.arange(images) % NUM_FOLDS + 1
     names = tuple(CENTRES)
     return tuple(
         Picture(
@@ -153,11 +142,8 @@ def render(picture: Picture, seed: int, pixels: int) -> Pixels:
     image = b_mode(draw_tissue(lesion, pixels, generator), scanner, generator)
     if picture.original is None or picture.identical:
         return image
-    return near_copy(image, np.random.default_rng([seed, 1 + picture.index]))
-
-
-def near_copy(image: Pixels, generator: np.random.Generator) -> Pixels:
-    """Cut a few pixels off each side and change brightness and contrast a little."""
+    # cut a few pixels off each side, change brightness and contrast a little
+    generator = np.random.default_rng([seed, 1 + picture.index])
     height, width = image.shape
     top, bottom = generator.integers(0, max(2, round(COPY_CROP * height)), 2)
     left, right = generator.integers(0, max(2, round(COPY_CROP * width)), 2)
@@ -212,20 +198,13 @@ def _number(centre: Indices, label: Flags, generator: np.random.Generator) -> li
     return ids
 
 
-def _folds(stratum: Indices, generator: np.random.Generator) -> Indices:
-    fold = np.empty(len(stratum), dtype=np.intp)
-    fold[_shuffled(stratum, generator)] = np.arange(len(stratum)) % NUM_FOLDS + 1
-    return fold
-
-
 def _grades(score: float, generator: np.random.Generator) -> tuple[int | str, int | str]:
     first, second = (
         GRADES[np.searchsorted(GRADE_LIMITS, score + READER_NOISE * generator.standard_normal())]
         for _ in range(2)
     )
-    lower = generator.random(2) < 0.3
-    return _spell(first, lower[0]), _spell(second, lower[1])
-
-
-def _spell(grade: int | str, lower: bool) -> int | str:
-    return grade.lower() if lower and isinstance(grade, str) else grade
+    one, two = (
+        grade.lower() if lower and isinstance(grade, str) else grade
+        for grade, lower in zip((first, second), generator.random(2) < 0.3, strict=True)
+    )
+    return one, two

@@ -31,60 +31,45 @@ Pixels: TypeAlias = npt.NDArray[np.uint8]  # (depth, lateral)
 
 @dataclass(frozen=True, kw_only=True)
 class Scanner:
-    """A linear array and the settings of its display.
+    """A linear array and the settings of its display."""
 
-    Attributes:
-        frequency_mhz: Centre frequency f; attenuation grows with it.
-        axial_mm: SD of the Gaussian pulse along the beam.
-        lateral_mm: SD of the Gaussian beam across, at the skin.
-        focal_depth_mm: Depth d from which on the aperture is fully used and the beam widens:
-            the SD is `lateral_mm * sqrt(1 + (z / d)²)`.
-        tgc_db_per_cm: Time-gain compensation, the gain added per centimetre of depth.
-        noise_db: Receiver noise before time-gain compensation; glandular tissue echoes at 0 dB.
-        gain_db: Gain of the display.
-        dynamic_range_db: Range between black and white.
-    """
-
-    frequency_mhz: float
-    axial_mm: float
-    lateral_mm: float
-    focal_depth_mm: float
-    tgc_db_per_cm: float
-    noise_db: float
-    gain_db: float
-    dynamic_range_db: float
+    frequency_mhz: float  # f; attenuation grows with it
+    axial_mm: float  # SD of the Gaussian pulse along the beam
+    lateral_mm: float  # SD of the Gaussian beam across, at the skin
+    focal_depth_mm: float  # d, from which on the SD widens: lateral_mm * sqrt(1 + (z / d)²)
+    tgc_db_per_cm: float  # time-gain compensation
+    noise_db: float  # of the receiver, before that; glandular tissue echoes at 0 dB
+    gain_db: float  # of the display
+    dynamic_range_db: float  # between black and white
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tissue:
-    """What the sound meets, on the pixel grid of the image.
+    """What the sound meets, on the pixel grid of the image."""
 
-    Attributes:
-        echogenicity_db: Backscatter relative to glandular tissue.
-        attenuation: α in dB / (cm MHz).
-        pitch_mm: Side of a pixel.
-    """
-
-    echogenicity_db: Map
-    attenuation: Map
-    pitch_mm: float
+    echogenicity_db: Map  # backscatter relative to glandular tissue
+    attenuation: Map  # α in dB / (cm MHz)
+    pitch_mm: float  # side of a pixel
 
 
 def b_mode(tissue: Tissue, scanner: Scanner, generator: np.random.Generator) -> Pixels:
-    """Image the tissue: `compress(envelope(...))`."""
-    return compress(envelope(tissue, scanner, generator), scanner)
+    """Image the tissue in 8 bits; 15 dB above gland is white at zero gain."""
+    amplitude = envelope(tissue, scanner, generator)
+    decibels = 20 * np.log10(np.maximum(amplitude, np.float32(1e-6)))
+    share = (decibels + scanner.gain_db - 15) / scanner.dynamic_range_db + 1
+    return np.asarray((np.clip(share, 0, 1) * 255).round(), dtype=np.uint8)
 
 
 def envelope(tissue: Tissue, scanner: Scanner, generator: np.random.Generator) -> Map:
     """Return the detected amplitude before log compression (1 = glandular tissue, no loss)."""
-    echo = speckle(_amplitude(tissue.echogenicity_db), scanner, tissue.pitch_mm, generator)
+    echo = _speckle(_amplitude(tissue.echogenicity_db), scanner, tissue.pitch_mm, generator)
     echo *= _amplitude(net_gain_db(tissue, scanner))
-    noise_db = scanner.noise_db + compensation_db(len(echo), scanner, tissue.pitch_mm)
+    noise_db = scanner.noise_db + _compensation_db(len(echo), scanner, tissue.pitch_mm)
     echo += _amplitude(noise_db) * _complex_gaussian(echo.shape, generator)
     return np.asarray(np.abs(echo), dtype=np.float32)
 
 
-def speckle(
+def _speckle(
     amplitude: Map, scanner: Scanner, pitch_mm: float, generator: np.random.Generator
 ) -> npt.NDArray[np.complex64]:
     """Filter complex Gaussian scatterers of the given amplitude by the point-spread function.
@@ -114,21 +99,14 @@ def net_gain_db(tissue: Tissue, scanner: Scanner) -> Map:
     centimetres = tissue.pitch_mm / 10
     loss = 2 * scanner.frequency_mhz * centimetres * np.cumsum(tissue.attenuation, axis=0)
     loss = ndimage.gaussian_filter1d(loss, 0.5 / tissue.pitch_mm, axis=1, mode="nearest")
-    gain = compensation_db(len(loss), scanner, tissue.pitch_mm) - loss
+    gain = _compensation_db(len(loss), scanner, tissue.pitch_mm) - loss
     return np.asarray(gain, dtype=np.float32)
 
 
-def compensation_db(rows: int, scanner: Scanner, pitch_mm: float) -> Map:
+def _compensation_db(rows: int, scanner: Scanner, pitch_mm: float) -> Map:
     """Return the time-gain compensation of each row, shape (rows, 1)."""
     depth_cm = np.arange(rows, dtype=np.float32)[:, None] * (pitch_mm / 10)
     return scanner.tgc_db_per_cm * depth_cm
-
-
-def compress(amplitude: Map, scanner: Scanner) -> Pixels:
-    """Log-compress an envelope into 8 bits; 15 dB above gland is white at zero gain."""
-    decibels = 20 * np.log10(np.maximum(amplitude, np.float32(1e-6)))
-    share = (decibels + scanner.gain_db - 15) / scanner.dynamic_range_db + 1
-    return np.asarray((np.clip(share, 0, 1) * 255).round(), dtype=np.uint8)
 
 
 def _amplitude(decibels: Map) -> Map:

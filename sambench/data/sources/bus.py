@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from sambench.data.folders import Found, describe, find_images, image_id, natural
+from sambench.data.folders import describe, find_images, image_id, natural
 from sambench.data.problems import Problems, some
 from sambench.data.source import Fact, Listing, Request, Sample, Source, sources
 from sambench.data.tables import Row, Table, read_fold, read_table
@@ -40,30 +40,41 @@ RELEASE = {
 
 
 def scan(request: Request) -> Listing:
-    """List the images that the workbook or CSV names, with centre, fold and readers' grades.
-
-    Raises:
-        DataError: If table or images are unusable; names all that is wrong at once. Where nothing
-            is wrong but ids without an image file, these are left to the caller in
-            `Listing.missing`.
-    """
+    """List the images that the workbook or CSV names, with centre, fold and readers' grades."""
     root, path = _locate(request)
     problems = Problems()
-    table = _read_table(path)
+    book = path.suffix.lower() != ".csv"
+    table = read_table(path, "prediction" if book else None)
+    names = ("ID", *READERS.values(), "fold") if book else ("name", "label")
+    spelled = {name: table.need(name) for name in names}
     layout, images = _find(root, problems)
-    rows = _rows_by_id(table, problems)
-    centres = _centres(images, rows)
-    facts = {id: _facts(id, row, centres, table, problems) for id, row in rows.items()}
+    rows = _rows_by_id(table, spelled, problems)
+    facts = {id: _facts(id, row, spelled, table, problems) for id, row in rows.items()}
+    complete = rows.keys() == RELEASE.keys()
+    centres = {id: found.facts["centre"] for id, found in images.items()}
+    centres = {**RELEASE} if complete and not any(centres.values()) else centres
     ids = sorted(rows, key=natural)
     missing = tuple(id for id in ids if id not in images)
-    _check_files(root, table, images, missing, problems)
-    samples = tuple(images[id].sample(id, _label(id), facts[id]) for id in ids if id in images)
+    listed = {image_id(row.cells[spelled[names[0]]] or "") for row in table.rows}
+    for id, found in images.items():
+        if id not in listed:
+            kind = f"image files in {root} without a row in {table.path}"
+            problems.add(kind, found.file, "add the rows or move the files away")
+    if problems:
+        for id in missing:
+            problems.add(f"ids without an image file in {root}", id, "restore the files")
+        problems.check()
+    samples = tuple(
+        replace(images[id], label=_label(id), facts={"centre": centres[id], **facts[id]})
+        for id in ids
+        if id in images
+    )
     return Listing(
         root=root,
         layout=f"{layout} with {path.name}",
         classes=CLASSES,
         samples=samples,
-        columns=("centre", "fold", *READERS) if _is_workbook(path) else ("centre",),
+        columns=("centre", "fold", *READERS) if book else ("centre",),
         notes=tuple(_notes(samples)),
         checksums={path.name: table.sha256},
         missing=missing,
@@ -84,56 +95,32 @@ def _locate(request: Request) -> tuple[Path, Path]:
     root = request.folder or (request.table or Path()).parent
     if not root.is_dir():
         raise DataError(f"no folder {root}; give the folder of the images with `--source DIR`")
-    return root, request.table or _find_table(root)
-
-
-def _find_table(root: Path) -> Path:
-    if (root / WORKBOOK).is_file():
-        return root / WORKBOOK
-    workbooks = [path for path in sorted(root.glob("*.xlsx")) if not path.name.startswith("~$")]
-    if len(workbooks) > 1:
-        names = some([path.name for path in workbooks])
+    books = [path for path in sorted(root.glob("*.xlsx")) if not path.name.startswith("~$")]
+    beside = [root / WORKBOOK, *books, root / "label.csv"]
+    found = request.table or next((path for path in beside if path.is_file()), None)
+    if found is None:
+        raise DataError(
+            f"no workbook and no label.csv in {root} (it has {describe(root)}); "
+            "say where it is with `--xlsx FILE`"
+        )
+    if request.table is None and len(books) > 1 and found.name != WORKBOOK:
+        names = some([path.name for path in books])
         raise DataError(f"several workbooks in {root} ({names}); say which with `--xlsx FILE`")
-    for path in (*workbooks, root / "label.csv"):
-        if path.is_file():
-            return path
-    raise DataError(
-        f"no workbook and no label.csv in {root} (it has {describe(root)}); "
-        "say where it is with `--xlsx FILE`"
-    )
+    return root, found
 
 
-def _is_workbook(path: Path) -> bool:
-    return path.suffix.lower() != ".csv"
-
-
-def _read_table(path: Path) -> Table:
-    book = _is_workbook(path)
-    table = read_table(path, "prediction" if book else None)
-    names = ("ID", *READERS.values(), "fold") if book else ("name", "label")
-    spelled = {table.need(name): name for name in names}
-    rows = (
-        replace(row, cells={name: row.cells[column] for column, name in spelled.items()})
-        for row in table.rows
-    )
-    return replace(table, rows=tuple(row for row in rows if any(row.cells.values())))
-
-
-def _find(root: Path, problems: Problems) -> tuple[str, dict[str, Found[str | None]]]:
+def _find(root: Path, problems: Problems) -> tuple[str, dict[str, Sample]]:
     """Return a phrase for the layout, and the image files by id."""
     present = {path.name.casefold(): path for path in root.iterdir() if path.is_dir()}
-    centres: dict[Path, str | None] = {
-        present[name.casefold()]: name for name in CENTRES if name.casefold() in present
-    }
-    if centres:
-        for name in set(CENTRES) - set(centres.values()):
+    there = [name for name in CENTRES if name.casefold() in present]
+    layout = " and ".join(CENTRES) if there else "img/" if "img" in present else "a flat folder"
+    folders: dict[Path, str | None] = {present.get("img", root): None}
+    if there:
+        for name in set(CENTRES) - set(there):
             problems.add(f"no folder in {root} named", f"{name}/", "put it beside the other centre")
-        layout, folders = " and ".join(CENTRES), centres
-    elif "img" in present:
-        layout, folders = "img/", {present["img"]: None}
-    else:
-        layout, folders = "a flat folder", {root: None}
-    images = find_images(root, folders, problems)
+        folders = {present[name.casefold()]: name for name in there}
+    meanings = {path: ("", {"centre": centre}) for path, centre in folders.items()}
+    images = find_images(root, meanings, problems)
     if not images:
         problems.add(
             f"no images in {root}, which should have {'/, '.join(CENTRES)}/, img/, or the images "
@@ -145,11 +132,13 @@ def _find(root: Path, problems: Problems) -> tuple[str, dict[str, Found[str | No
     return layout, images
 
 
-def _rows_by_id(table: Table, problems: Problems) -> dict[str, Row]:
-    """Return the rows whose id is sound; report the others."""
+def _rows_by_id(table: Table, spelled: Mapping[str, str], problems: Problems) -> dict[str, Row]:
+    """Return the rows whose id is sound; report the others, but for empty ones."""
     rows: dict[str, Row] = {}
     for row in table.rows:
-        id = _id(row)
+        if not any(row.cells[column] for column in spelled.values()):
+            continue
+        id = image_id(row.cells[next(iter(spelled.values()))] or "")
         if not id:
             problems.add(f"rows of {table.path} without an id", str(row.number), "fill it in")
         elif re.search(r"[/\\]|^\.", id):
@@ -166,63 +155,25 @@ def _rows_by_id(table: Table, problems: Problems) -> dict[str, Row]:
     return rows
 
 
-def _id(row: Row) -> str:
-    cell = row.cells["ID" if "ID" in row.cells else "name"]
-    return "" if cell is None else image_id(str(cell))
-
-
 def _label(id: str) -> str:
     return "".join(re.findall(r"^[A-Za-z]+", id)).lower()
 
 
-def _centres(
-    images: Mapping[str, Found[str | None]], rows: Mapping[str, Row]
-) -> dict[str, str | None]:
-    """Return the centre of each id: its folder's, or that of the complete real release."""
-    by_folder = {id: found.meaning for id, found in images.items()}
-    if rows.keys() == RELEASE.keys() and not any(by_folder.values()):
-        return {**RELEASE}
-    return by_folder
-
-
 def _facts(
-    id: str, row: Row, centres: Mapping[str, str | None], table: Table, problems: Problems
+    id: str, row: Row, spelled: Mapping[str, str], table: Table, problems: Problems
 ) -> dict[str, Fact]:
-    centre = centres.get(id)
-    if "label" in row.cells:
-        if str(row.cells["label"]) != str(CLASSES.index(_label(id))):
-            thing = f"{id} has {row.cells['label']!r} (row {row.number})"
+    if "label" in spelled:
+        label = row.cells[spelled["label"]]
+        if str(label) != str(CLASSES.index(_label(id))):
             kind = f"labels in {table.path} that are not the id's (0 benign, 1 malignant)"
+            thing = f"{id} has {label!r} (row {row.number})"
             problems.add(kind, thing, "correct label or name")
-        return {"centre": centre}
-    fold = read_fold(row, "fold", id, table, problems)
-    grades = {name: _grade(row.cells[column]) for name, column in READERS.items()}
-    return {"centre": centre, "fold": fold, **grades}
-
-
-def _grade(cell: str | None) -> str | None:
-    """Return "4A" for "4a" and "3" for 3.0; what is no BI-RADS category stays as written."""
-    if cell is None:
-        return None
-    return cell.upper() if cell.upper() in GRADES else cell
-
-
-def _check_files(
-    root: Path,
-    table: Table,
-    images: Mapping[str, Found[str | None]],
-    missing: tuple[str, ...],
-    problems: Problems,
-) -> None:
-    listed = {_id(row) for row in table.rows}
-    for id, found in images.items():
-        if id not in listed:
-            kind = f"image files in {root} without a row in {table.path}"
-            problems.add(kind, found.file, "add the rows or move the files away")
-    if problems:
-        for id in missing:
-            problems.add(f"ids without an image file in {root}", id, "restore the files")
-        problems.check()
+        return {}
+    facts: dict[str, Fact] = {"fold": read_fold(row, spelled["fold"], id, table, problems)}
+    for name, column in READERS.items():
+        grade = row.cells[spelled[column]]  # "4a" is "4A"; what is no category stays as written
+        facts[name] = grade.upper() if grade and grade.upper() in GRADES else grade
+    return facts
 
 
 def _notes(samples: tuple[Sample, ...]) -> Iterator[str]:

@@ -9,39 +9,28 @@ The label is the colour of the mask, the patient the four letters in front.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from sambench.data.class_folders import present
-from sambench.data.folders import Found, find_images, natural, subfolders
-from sambench.data.locating import Release
+from sambench.data.family import NORMAL, Family, make_listing
+from sambench.data.folders import UNTOLD, find_images, natural, subfolders
 from sambench.data.problems import Problems, some
-from sambench.data.source import Fact, Listing, Option, Request, Source, sources
+from sambench.data.source import Listing, Request, Sample
 
 CLASSES = ("normal", "benign", "malignant")
 TEST_PATIENTS = ("ANFO", "COPE", "CRCI", "ELCO", "FLKA")
 """The patients that the authors test on."""
 
-RELEASE = Release(
-    name="bus-uclm",
-    obtain="download it from data.mendeley.com/datasets/7fvgj4jsp7 and unpack it",
-    layout="images/ and masks/",
-    wrappers=("BUS-UCLM", "BUS_UCLM", "BUS-UCLM Breast ultrasound lesion segmentation dataset"),
-)
 
-
-def scan(request: Request) -> Listing:
-    """List the images with patient and part; every mask is read for its colour.
-
-    Raises:
-        DataError: If the files are not there, or a mask is missing, unreadable or of no class.
-    """
-    root = RELEASE.locate(request)
+def scan(family: Family, request: Request) -> Listing:
+    """List the images with patient and part; every mask is read for its colour."""
+    root = family.locate(request)
     problems = Problems()
     inside = subfolders(root, problems)
     if not {"images", "masks"} <= inside.keys():
-        raise RELEASE.refuse(root, "folders images/ and masks/")
-    images = find_images(root, {inside["images"]: None}, problems)
-    masks = find_images(root, {inside["masks"]: None}, problems)
+        raise family.refuse(root, "folders images/ and masks/")
+    images = find_images(root, {inside["images"]: UNTOLD}, problems)
+    masks = find_images(root, {inside["masks"]: UNTOLD}, problems)
     for id in sorted(images.keys() - masks.keys(), key=natural):
         problems.add(f"images in {root} without a mask, which tells the class", id, "restore them")
     for id in sorted(images, key=natural):
@@ -49,47 +38,33 @@ def scan(request: Request) -> Listing:
             problems.add(f"names in {root} without a patient in front", id, "restore the names")
     labels, both = _labels({id: masks[id] for id in images if id in masks}, request, problems)
     problems.check()
-    keep = CLASSES if request.options["normal"] == "keep" else CLASSES[1:]
-    samples = tuple(
-        images[id].sample(id, labels[id], _facts(id))
-        for id in sorted(images, key=natural)
-        if labels[id] in keep
-    )
-    classes, absent = present(keep, samples, root)
     mixed = f"masks with both colours, taken as malignant: {some(both)}"
-    return Listing(
-        root=root,
-        layout="images/ with masks/",
-        classes=classes,
-        samples=samples,
+    samples = []
+    for id in sorted(images, key=natural):
+        patient = id.partition("_")[0]
+        facts = {"patient": patient, "part": "test" if patient in TEST_PATIENTS else "train"}
+        samples.append(replace(images[id], label=labels[id], facts=facts))
+    return make_listing(
+        root,
+        "images/ with masks/",
+        family.wanted(request),
+        samples,
         columns=("patient", "part"),
-        notes=(*absent, *([mixed] if both else [])),
+        notes=(mixed,) if both else (),
         missing=tuple(sorted(masks.keys() - images.keys(), key=natural)),
-        passed={
-            images[id].file: f"of class {label}, not wanted"
-            for id, label in labels.items()
-            if label not in keep
-        },
     )
-
-
-def _facts(id: str) -> dict[str, Fact]:
-    patient = id.partition("_")[0]
-    return {"patient": patient, "part": "test" if patient in TEST_PATIENTS else "train"}
 
 
 def _labels(
-    masks: Mapping[str, Found[None]], request: Request, problems: Problems
+    masks: Mapping[str, Sample], request: Request, problems: Problems
 ) -> tuple[dict[str, str], list[str]]:
     """Return the class of each mask by id, and the ids of those that show two."""
     from concurrent.futures import ThreadPoolExecutor
 
     labels, both = {}, []
     with ThreadPoolExecutor() as pool:
-        for done, (id, found) in enumerate(
-            zip(masks, pool.map(_classes_in, [mask.path for mask in masks.values()]), strict=True),
-            start=1,
-        ):
+        read = pool.map(_classes_in, [mask.path for mask in masks.values()])
+        for done, (id, found) in enumerate(zip(masks, read, strict=True), start=1):
             request.progress(done, len(masks), "reading masks")
             if isinstance(found, str):
                 kind = f"masks in {request.folder or request.raw} that tell no class"
@@ -116,21 +91,15 @@ def _classes_in(mask: Path) -> set[str] | str:
     return {label for label, there in (("malignant", red), ("benign", green)) if there.any()}
 
 
-sources.register(
-    Source(
-        name="bus-uclm",
-        summary="breast ultrasound, BUS-UCLM: 683 images of 38 patients, two thirds normal",
-        scan=scan,
-        image_size=256,
-        classes=CLASSES,
-        options={
-            "normal": Option(
-                default="keep", choices=("keep", "drop"), help="images without a lesion"
-            )
-        },
-        obtain=RELEASE.obtain,
-        reference="Vallez et al., BUS-UCLM, Scientific Data 12, 2025, doi 10.17632/7fvgj4jsp7",
-        licence="CC BY 4.0 by its README, CC BY-NC 4.0 by its LICENSE.md: keep to the stricter",
-        releases=({"normal": 419, "benign": 174, "malignant": 90},),
-    )
-)
+Family(
+    name="bus-uclm",
+    summary="breast ultrasound, BUS-UCLM: 683 images of 38 patients, two thirds normal",
+    obtain="download it from data.mendeley.com/datasets/7fvgj4jsp7 and unpack it",
+    layout="images/ and masks/",
+    wrappers=("BUS-UCLM", "BUS_UCLM", "BUS-UCLM Breast ultrasound lesion segmentation dataset"),
+    classes=CLASSES,
+    options={"normal": NORMAL},
+    reference="Vallez et al., BUS-UCLM, Scientific Data 12, 2025, doi 10.17632/7fvgj4jsp7",
+    licence="CC BY 4.0 by its README, CC BY-NC 4.0 by its LICENSE.md: keep to the stricter",
+    releases=({"normal": 419, "benign": 174, "malignant": 90},),
+).register(scan)

@@ -10,16 +10,14 @@ The release is read by torchvision, which checks the sum of every file before it
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sambench.data.class_folders import ClassFolders, list_classes
+from sambench.data.class_folders import list_classes
 from sambench.data.download import Remote, fetch, unpack
-from sambench.data.locating import Release
-from sambench.data.source import Listing, Request, Sample, Source, sources
+from sambench.data.family import Family
+from sambench.data.source import Listing, Request, Sample
 from sambench.errors import DataError
 
 CIFAR10 = "airplane automobile bird cat deer dog frog horse ship truck"
@@ -37,78 +35,61 @@ PARTS = {"train": True, "test": False}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Member:
-    """One of the two sets.
+class Member(Family):
+    """One of the two sets: torchvision's class, which knows files and checksums, and its folder."""
 
-    Attributes:
-        name: The dataset's.
-        loader: Name of torchvision's class, which knows files and checksums.
-        folder: Name of the release's folder.
-        classes: In label order.
-    """
-
-    name: str
     loader: str
     folder: str
-    classes: tuple[str, ...]
-
-    @property
-    def release(self) -> Release:
-        """What a user can have on disk."""
-        return Release(
-            name=self.name,
-            obtain="cs.toronto.edu/~kriz/cifar.html, downloaded where it is missing",
-            layout=f"{self.folder}/, or train/ and test/ with a folder for each class",
-        )
 
 
-def scan(request: Request, member: Member) -> Listing:
-    """List the images of the release, which stay in memory until prepared, or of class folders.
-
-    Raises:
-        DataError: If the files are damaged or cannot be downloaded.
-        StoreError: If the disk refuses.
-    """
-    root = _locate(request, member)
+def scan(member: Member, request: Request) -> Listing:
+    """List the images of the release, which stay in memory until prepared, or of class folders."""
+    root = _locate(member, request)
     if root is None:
-        labels = {label.casefold(): label for label in member.classes}
-        return list_classes(member.release, request, ClassFolders(labels=labels), member.classes)
-    loaded = {part: _load(root, member, train=train) for part, train in PARTS.items()}
-    samples = [
-        sample
-        for part, data in loaded.items()
-        for sample in _samples(root / member.folder, part, data)
-    ]
+        return list_classes(member, request)
+    folder = root / member.folder
+    samples = []
+    for part, train in PARTS.items():
+        data = _load(root, member, train=train)
+        for number, (pixels, label) in enumerate(zip(data.data, data.targets, strict=True)):
+            file = f"{folder.name}#{part}/{number}"
+            samples.append(
+                Sample(
+                    id=f"{part}-{number:05d}",
+                    path=folder,
+                    file=file,
+                    label=data.classes[label],
+                    facts={"part": part},
+                    pixels=pixels,
+                )
+            )
+    files = [path for path in sorted(folder.iterdir()) if path.is_file()]
     return Listing(
         root=root,
         layout=f"{member.folder}/",
         classes=member.classes,
         samples=tuple(samples),
         columns=("part",),
-        checksums=dict(_checksums(root / member.folder)),
+        checksums={path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
     )
 
 
-def _locate(request: Request, member: Member) -> Path | None:
+def _locate(member: Member, request: Request) -> Path | None:
     """Return the folder of the release's folder, downloaded where the user names none.
 
     None stands for class folders.
     """
-    given = member.release.given(request) if _is_given(request) else None
-    root = given or request.raw / member.name
+    named = request.folder is not None or request.table is not None
+    root = member.given(request) if named else request.raw / member.name
     if root.name == member.folder and root.is_dir():
         return root.parent
     if (root / member.folder).is_dir():
         return root
-    if given is not None:
+    if named:
         return None
     loader = _loader(member)
     remote = Remote(url=loader.url, name=loader.filename, checksum=f"md5:{loader.tgz_md5}")
     return unpack(fetch(remote, root, request.progress), root / member.folder).parent
-
-
-def _is_given(request: Request) -> bool:
-    return request.folder is not None or request.table is not None
 
 
 def _loader(member: Member) -> Any:
@@ -118,77 +99,38 @@ def _loader(member: Member) -> Any:
 
 
 def _load(root: Path, member: Member, *, train: bool) -> Any:
-    """Return one part as torchvision reads it.
-
-    Raises:
-        DataError: If a file is missing or its checksum is not the published one.
-    """
-    loader = _loader(member)
+    """Return one part as torchvision reads it, which knows the checksum of each file."""
+    loader, folder = _loader(member), root / member.folder
     try:
         return loader(root, train=train)
     except RuntimeError as error:
-        wrong = ", ".join(_wrong(root / member.folder, loader)) or "a file"
+        meta = (loader.meta["filename"], loader.meta["md5"])
+        wrong = []
+        for name, md5 in (*loader.train_list, *loader.test_list, meta):
+            if not (folder / name).is_file():
+                wrong.append(f"{name} is missing")
+            elif hashlib.md5((folder / name).read_bytes()).hexdigest() != md5:
+                wrong.append(f"{name} has another checksum")
         raise DataError(
-            f"not as published in {root / member.folder}: {wrong}; delete the folder and unpack "
-            f"{loader.filename} again"
+            f"not as published in {folder}: {', '.join(wrong) or 'a file'}; delete the folder and "
+            f"unpack {loader.filename} again"
         ) from error
 
 
-def _wrong(folder: Path, loader: Any) -> Iterator[str]:
-    """Yield the files that are missing or whose checksum is wrong."""
-    meta = (loader.meta["filename"], loader.meta["md5"])
-    for name, md5 in (*loader.train_list, *loader.test_list, meta):
-        path = folder / name
-        if not path.is_file():
-            yield f"{name} is missing"
-        elif hashlib.md5(path.read_bytes()).hexdigest() != md5:
-            yield f"{name} has another checksum"
-
-
-def _samples(folder: Path, part: str, data: Any) -> Iterator[Sample]:
-    for number, (pixels, label) in enumerate(zip(data.data, data.targets, strict=True)):
-        yield Sample(
-            id=f"{part}-{number:05d}",
-            path=folder,
-            file=f"{folder.name}#{part}/{number}",
-            label=data.classes[label],
-            facts={"part": part},
-            pixels=pixels,
-        )
-
-
-def _checksums(folder: Path) -> Mapping[str, str]:
-    return {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.iterdir())
-        if path.is_file()
-    }
-
-
-for _member in (
-    Member(
-        name="cifar10",
-        loader="CIFAR10",
-        folder="cifar-10-batches-py",
-        classes=tuple(CIFAR10.split()),
-    ),
-    Member(
-        name="cifar100",
-        loader="CIFAR100",
-        folder="cifar-100-python",
-        classes=tuple(CIFAR100.split()),
-    ),
+for _loader_name, _folder, _classes in (
+    ("CIFAR10", "cifar-10-batches-py", tuple(CIFAR10.split())),
+    ("CIFAR100", "cifar-100-python", tuple(CIFAR100.split())),
 ):
-    sources.register(
-        Source(
-            name=_member.name,
-            summary=f"photographs, CIFAR-{len(_member.classes)}: 60,000 images in train and test",
-            scan=partial(scan, member=_member),
-            image_size=32,
-            classes=_member.classes,
-            obtain=_member.release.obtain,
-            reference="Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
-            licence="none stated; its author asks to cite the report",
-            releases=({label: 60_000 // len(_member.classes) for label in _member.classes},),
-        )
-    )
+    Member(
+        name=_loader_name.lower(),
+        summary=f"photographs, CIFAR-{len(_classes)}: 60,000 images in train and test",
+        obtain="cs.toronto.edu/~kriz/cifar.html, downloaded where it is missing",
+        layout=f"{_folder}/, or train/ and test/ with a folder for each class",
+        classes=_classes,
+        image_size=32,
+        reference="Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
+        licence="none stated; its author asks to cite the report",
+        releases=({label: 60_000 // len(_classes) for label in _classes},),
+        loader=_loader_name,
+        folder=_folder,
+    ).register(scan)

@@ -1,4 +1,4 @@
-"""Releases that are a folder for each class and nothing else: their facts.
+"""Releases with a folder for each class.
 
 busc            originals/{benign,malignant}/*.bmp
 bus-uc          {Benign,Malignant}/{images,masks}/01.png      All/ repeats them and is passed over
@@ -6,116 +6,213 @@ covid-qu-ex     Lung Segmentation Data/Lung Segmentation Data/
                     {Train,Val,Test}/{COVID-19,Non-COVID,Normal}/images/*.png, lung masks/ beside
 prashant268     Data/{train,test}/{COVID19,NORMAL,PNEUMONIA}/*.jpg
 
-File names repeat between the classes, so the folder is part of an image's id.
+busi            Dataset_BUSI_with_GT/{benign,malignant,normal}/
+                    benign (1).png   benign (1)_mask.png   benign (1)_mask_1.png ...
+                images/benign_id_1.png ...   masks/            a curated copy (Zenodo 19047974)
+
+covid-radiography   COVID-19_Radiography_Dataset/
+                    {COVID,Normal,Lung_Opacity,Viral Pneumonia}/images/COVID-1.png ...
+                    COVID.metadata.xlsx ...                     FILE NAME, FORMAT, SIZE, URL
+
+File names of the first four repeat between the classes, so the folder is part of an image's id.
+Masks of BUSI are told by their names; it may come without any. Where an image of the COVID-19
+Radiography Database comes from is a fact ("origin") if the metadata are there: it nearly tells
+the class. That set grew from 219 to 1,200 to 3,616 COVID images: say which you have.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
-from sambench.data.class_folders import ClassFolders, list_classes
-from sambench.data.locating import Release
-from sambench.data.source import Listing, Request, Source, sources
+from sambench.data.class_folders import find_class_images, list_classes
+from sambench.data.family import NORMAL, Family, make_listing
+from sambench.data.folders import UNTOLD, find_files, find_images, name_of, subfolders
+from sambench.data.problems import Problems, some
+from sambench.data.source import Listing, Option, Request, Sample
+from sambench.data.tables import read_table
 
-
-def register(
-    release: Release,
-    *,
-    summary: str,
-    classes: Sequence[str],
-    image_size: int,
-    reference: str,
-    licence: str,
-    images: Mapping[str, int],
-) -> None:
-    """Register a set whose folders are its classes, whatever their case.
-
-    Args:
-        release: Where it is, and what it should hold.
-        summary: One line for lists.
-        classes: In label order.
-        image_size: The side that it is prepared to by default.
-        reference: Who made it.
-        licence: What its makers allow.
-        images: Of each class, or "all".
-    """
-    folders = ClassFolders(labels={label.casefold(): label for label in classes})
-
-    def scan(request: Request) -> Listing:
-        """List the images, with their part where the authors made parts."""
-        return list_classes(release, request, folders, classes)
-
-    sources.register(
-        Source(
-            name=release.name,
-            summary=summary,
-            scan=scan,
-            image_size=image_size,
-            classes=tuple(classes),
-            obtain=release.obtain,
-            reference=reference,
-            licence=licence,
-            releases=(images,),
-        )
-    )
-
-
-register(
-    Release(
-        name="busc",
-        obtain="download it from data.mendeley.com/datasets/wmy84gzngw and unpack it",
-        layout="originals/benign/ and originals/malignant/",
-        wrappers=("us-dataset", "originals"),
-    ),
+Family(
+    name="busc",
     summary="breast ultrasound, BUSC: 250 small images",
+    obtain="download it from data.mendeley.com/datasets/wmy84gzngw and unpack it",
+    layout="originals/benign/ and originals/malignant/",
+    wrappers=("us-dataset", "originals"),
     classes=("benign", "malignant"),
     image_size=64,
     reference="Rodrigues, Mendeley Data, 2017, doi 10.17632/wmy84gzngw",
-    images={"benign": 100, "malignant": 150},
     licence="as stated on its Mendeley Data page",
-)
-register(
-    Release(
-        name="bus-uc",
-        obtain="download it from data.mendeley.com/datasets/3ksd7w7jkx and unpack it",
-        layout="Benign/ and Malignant/",
-        wrappers=("BUS_UC", "BUS-UC"),
-    ),
+    releases=({"benign": 100, "malignant": 150},),
+).register(list_classes)
+
+Family(
+    name="bus-uc",
     summary="breast ultrasound, BUS-UC: 811 images",
+    obtain="download it from data.mendeley.com/datasets/3ksd7w7jkx and unpack it",
+    layout="Benign/ and Malignant/",
+    wrappers=("BUS_UC", "BUS-UC"),
     classes=("benign", "malignant"),
-    image_size=256,
     reference="Iqbal, BUS_UC, Mendeley Data, 2023, doi 10.17632/3ksd7w7jkx",
-    images={"all": 811},
     licence="as stated on its Mendeley Data page",
-)
-register(
-    Release(
-        name="covid-qu-ex",
-        obtain="download it from kaggle.com/datasets/anasmohammedtahir/covidqu (needs an account) "
-        "and unpack it",
-        layout="Train/, Val/ and Test/ of `Lung Segmentation Data`",
-        wrappers=("COVID-QU-Ex Dataset", "COVID-QU-Ex", "Lung Segmentation Data"),
-    ),
+    releases=({"all": 811},),
+).register(list_classes)
+
+Family(
+    name="covid-qu-ex",
     summary="chest X-ray, COVID-QU-Ex: 33,920 images in train, validation and test",
+    obtain="download it from kaggle.com/datasets/anasmohammedtahir/covidqu (needs an account) "
+    "and unpack it",
+    layout="Train/, Val/ and Test/ of `Lung Segmentation Data`",
+    wrappers=("COVID-QU-Ex Dataset", "COVID-QU-Ex", "Lung Segmentation Data"),
     classes=("Normal", "COVID-19", "Non-COVID"),
     image_size=224,
     reference="Tahir et al., Computers in Biology and Medicine 139, 2021, "
     "doi 10.1016/j.compbiomed.2021.105002",
-    images={"Normal": 10701, "COVID-19": 11956, "Non-COVID": 11263},
     licence="as stated on its Kaggle page; gathered from sets with licences of their own",
-)
-register(
-    Release(
-        name="prashant268",
-        obtain="download it from kaggle.com/datasets/prashant268/chest-xray-covid19-pneumonia "
-        "(needs an account) and unpack it",
-        layout="train/ and test/ of Data/",
-        wrappers=("Data",),
-    ),
+    releases=({"Normal": 10701, "COVID-19": 11956, "Non-COVID": 11263},),
+).register(list_classes)
+
+Family(
+    name="prashant268",
     summary="chest X-ray, Prashant268: 6,432 images in train and test",
+    obtain="download it from kaggle.com/datasets/prashant268/chest-xray-covid19-pneumonia "
+    "(needs an account) and unpack it",
+    layout="train/ and test/ of Data/",
+    wrappers=("Data",),
     classes=("NORMAL", "COVID19", "PNEUMONIA"),
     image_size=224,
     reference="Patel, Chest X-ray (Covid-19 & Pneumonia), Kaggle, 2020",
-    images={"all": 6432},
     licence="as stated on its Kaggle page; gathered from sets with licences of their own",
-)
+    releases=({"all": 6432},),
+).register(list_classes)
+
+MASK = r"_mask(_\d+)?$"
+
+
+def scan_busi(busi: Family, request: Request) -> Listing:
+    """List the images of BUSI, each with the number of its masks."""
+    root = busi.locate(request)
+    problems = Problems()
+    labels, layout = {label: label for label in busi.classes}, "a folder for each class"
+    found = find_class_images(root, labels, problems, id_of=name_of, masks=MASK)
+    flat = subfolders(root).get("images")
+    if not found and flat is not None:
+        curated = find_images(root, {flat: UNTOLD}, problems)
+        named = [
+            replace(one, label=re.split(r"[_ (]", id)[0].casefold()) for id, one in curated.items()
+        ]
+        found, layout = [one for one in named if one.label in labels], "images/ (curated)"
+    problems.check()
+    if not found:
+        raise busi.refuse(root)
+    masks = Counter(
+        re.sub(MASK, "", str(path.with_suffix("")))
+        for folder in {one.path.parent for one in found}
+        for path in find_files(folder)
+        if re.search(MASK, path.stem)
+    )
+    samples = [replace(one, facts={"masks": masks[str(one.path.with_suffix(""))]}) for one in found]
+    wanted = busi.wanted(request)
+    notes = tuple(_notes_on_masks([one for one in samples if one.label in wanted]))
+    return make_listing(
+        root, layout, wanted, samples, columns=("masks",), notes=notes, unlisted="masks"
+    )
+
+
+def _notes_on_masks(samples: Sequence[Sample]) -> Iterator[str]:
+    masks = {sample.id: int(sample.facts["masks"] or 0) for sample in samples}
+    if not any(masks.values()):
+        yield "no masks beside the images; none are needed"
+        return
+    several = [f"{id} ({number})" for id, number in masks.items() if number > 1]
+    yield f"{sum(masks.values())} masks for {len(masks)} images, read as {len(masks)} images" + (
+        f"; several for {some(several)}" if several else ""
+    )
+
+
+Family(
+    name="busi",
+    summary="breast ultrasound, BUSI: 780 images of 600 women, patients not named",
+    obtain="download Dataset_BUSI.zip from scholar.cu.edu.eg/?q=afahmy/pages/dataset and unpack it",
+    layout="benign/, malignant/ and normal/",
+    wrappers=("Dataset_BUSI_with_GT", "Dataset_BUSI"),
+    classes=("normal", "benign", "malignant"),
+    options={"normal": NORMAL},
+    reference="Al-Dhabyani et al., Dataset of breast ultrasound images, Data in Brief 28, 2020",
+    licence="none stated with the release; its authors ask to cite the paper",
+    releases=(
+        {"benign": 437, "malignant": 210, "normal": 133},
+        {"benign": 222, "malignant": 164, "normal": 64},  # the curated copy
+    ),
+).register(scan_busi)
+
+
+def scan_radiography(family: Family, request: Request) -> Listing:
+    """List the images of the COVID-19 Radiography Database, with their origin where it is told."""
+    root = family.locate(request)
+    problems = Problems()
+    wanted = family.wanted(request)
+    labels = {label.casefold(): label for label in family.classes}
+    labels |= {"covid-19": "COVID", "viral_pneumonia": "Viral Pneumonia"}
+    labels |= {"lung opacity": "Lung_Opacity"}
+    found = find_class_images(root, labels, problems, id_of=name_of)
+    if not found:
+        raise family.refuse(root)
+    origins: dict[str, str] = {}
+    tables = [root / f"{label}.metadata.xlsx" for label in wanted]
+    read = [read_table(path) for path in tables if path.is_file()]
+    for table in read:
+        name, url = table.need("FILE NAME"), table.need("URL")
+        for row in table.rows:
+            origins[str(row.cells[name]).casefold()] = str(row.cells[url] or "")
+    samples = [
+        replace(one, facts={"origin": origins.get(one.id.casefold())} if origins else {})
+        for one in found
+    ]
+    there = Counter(sample.label for sample in found)
+    counts = ", ".join(f"{there[label]:,} {label}" for label in wanted if there[label])
+    listing = make_listing(
+        root,
+        "a folder for each class",
+        wanted,
+        samples,
+        columns=("origin",) if origins else (),
+        notes=(f"this copy has {counts}; cite the version, the set has grown",),
+        checksums={table.path.name: table.sha256 for table in read},
+    )
+    lacking = ", ".join(label for label in wanted if not there[label])
+    if lacking and request.options["classes"] != "all":
+        kind = f"classes without images in {root}"
+        problems.add(kind, lacking, "add them, or `--set classes=all`")
+    problems.check()
+    return listing
+
+
+_RADIOGRAPHY = ("Normal", "COVID", "Viral Pneumonia", "Lung_Opacity")
+Family(
+    name="covid-radiography",
+    summary="chest X-ray, COVID-19 Radiography Database: up to 21,165 images",
+    obtain="download it from kaggle.com/datasets/tawsifurrahman/covid19-radiography-database "
+    "(needs an account) and unpack it",
+    layout="COVID/, Normal/, Lung_Opacity/ and Viral Pneumonia/",
+    wrappers=("COVID-19_Radiography_Dataset", "COVID-19 Radiography Database"),
+    classes=_RADIOGRAPHY,
+    image_size=224,
+    options={
+        "classes": Option(
+            default="all",
+            choices=("2", "3", "4", "all"),
+            help="2: Normal, COVID; 3: also Viral Pneumonia; 4: also Lung_Opacity; "
+            "all: those there",
+        )
+    },
+    reference="Rahman et al., Computers in Biology and Medicine 132, 2021, "
+    "doi 10.1016/j.compbiomed.2021.104319",
+    licence="none of its own: that of each source it was gathered from",
+    releases=tuple(
+        dict(zip(_RADIOGRAPHY, counts, strict=True))
+        for counts in ((10192, 3616, 1345, 6012), (1341, 1200, 1345, 0), (1341, 219, 1345, 0))
+    ),
+).register(scan_radiography)

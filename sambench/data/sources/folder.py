@@ -12,71 +12,80 @@ Columns are found by the names that people give them, and what was found is said
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from sambench.data.class_folders import MASKS, PICTURES, ClassFolders, list_classes, part_of
-from sambench.data.folders import find_files, subfolders
-from sambench.data.locating import DEEPEST, Release
-from sambench.data.own_tables import COLUMNS, list_labelled
+from sambench.data.class_folders import (
+    MASKS,
+    PICTURES,
+    list_classes,
+    part_of,
+    refuse_misspelled,
+)
+from sambench.data.family import DEEPEST, Family, make_listing
+from sambench.data.folders import (
+    SUFFIXES,
+    find_files,
+    is_circle,
+    natural,
+    subfolders,
+    without_suffix,
+)
 from sambench.data.problems import Problems, some
-from sambench.data.source import Listing, Option, Request, Source, sources
+from sambench.data.source import Fact, Listing, Option, Request, Sample, Setting
+from sambench.data.tables import Row, Table, labelled_rows, read_fold, read_table, whole_number
 from sambench.errors import DataError
 
-RELEASE = Release(
-    name="folder",
-    obtain="these are your own images",
-    layout="a folder for each class (also within train/, val/ and test/) or images that "
-    "`--xlsx TABLE` lists",
-    takes_table=True,
-)
+COLUMNS = {
+    "file": "file filename file_name image image_name path filepath image_filename name id",
+    "label": "label class diagnosis target category pathology dx",
+    "group": "group patient patient_id patientid subject subject_id case case_id study video",
+    "fold": "fold kfold",
+    "split": "split part partition set subset",
+}
+"""What each column may be called, the likeliest name first."""
+
+BLANK = frozenset({"nan", "#n/a", "n/a", "null"})
+"""What programs write into cells without a value."""
 
 
-def scan(request: Request) -> Listing:
-    """List the images of class folders, or those that a table names.
-
-    Raises:
-        DataError: If files, labels, groups or folds are at fault; names all that are.
-    """
+def scan(own: Family, request: Request) -> Listing:
+    """List the images of class folders, or those that a table names."""
     given = [name.strip() for name in str(request.options["classes"]).split(",") if name.strip()]
-    classes = tuple(dict.fromkeys(given)) or None
-    root = RELEASE.given(request)
+    classes = tuple(dict.fromkeys(given))
+    root = replace(own, obtain="these are your own images").given(request)
     if request.table is not None:
         return list_labelled(root, request.table, request.options, classes)
     inner = _unwrapped(root)
     _refuse_masks(inner, classes)
-    labels = {label.casefold(): label for label in classes} if classes else None
-    listing = list_classes(
-        RELEASE, replace(request, folder=inner), ClassFolders(labels=labels), classes
-    )
+    listing = list_classes(replace(own, classes=classes), replace(request, folder=inner))
     where = [] if inner == root else [f"the classes are the folders in {inner.relative_to(root)}/"]
-    return replace(listing, notes=(*listing.notes, *where, *_masks(listing)))
+    masks = [s.id for s in listing.samples if re.search(r"_(mask|seg)(_\d+)?$", s.id)]
+    if masks:
+        where.append(f"read as images, though their names are of masks: {some(masks, limit=3)}")
+    return replace(listing, passed={}, notes=(*listing.notes, *where))
 
 
 def _unwrapped(root: Path) -> Path:
     """Return the folder of the classes: archives often put one or more around it."""
     for _ in range(DEEPEST):
-        inside = [*subfolders(root, Problems()).values()]
-        inside = [path for path in inside if path.name != "__MACOSX"]
+        inside = [path for path in subfolders(root).values() if path.name != "__MACOSX"]
         if len(inside) != 1 or part_of(inside[0].name) or next(find_files(root), None):
             break
-        deeper = subfolders(inside[0], Problems())
+        deeper = subfolders(inside[0])
         if not deeper or deeper.keys() <= PICTURES | MASKS:
             break
         root = inside[0]
     return root
 
 
-def _refuse_masks(root: Path, classes: Sequence[str] | None) -> None:
-    """Stop where folders are pictures and their masks rather than classes.
-
-    Raises:
-        DataError: If they are.
-    """
-    names = subfolders(root, Problems()).keys()
+def _refuse_masks(root: Path, classes: Sequence[str]) -> None:
+    """Stop where folders are pictures and their masks rather than classes."""
+    names = subfolders(root).keys()
     masks, pictures = names & (MASKS | {"mask"}), names & PICTURES
-    if classes is None and masks and pictures and names == masks | pictures:
+    if not classes and masks and pictures and names == masks | pictures:
         raise DataError(
             f"{', '.join(f'{name}/' for name in sorted(names))} in {root} are images beside their "
             "masks, not classes; sort the images into a folder for each class, or list them with "
@@ -84,38 +93,206 @@ def _refuse_masks(root: Path, classes: Sequence[str] | None) -> None:
         )
 
 
-def _masks(listing: Listing) -> Iterator[str]:
-    """Yield a note on files that look like masks: a folder of yours may hold any names."""
-    masks = [s.id for s in listing.samples if re.search(r"_(mask|seg)(_\d+)?$", s.id)]
-    if masks:
-        yield f"read as images, though their names are of masks: {some(masks, limit=3)}"
+def list_labelled(
+    root: Path, path: Path, options: Mapping[str, Setting], classes: Sequence[str]
+) -> Listing:
+    """Return the listing of the images, relative to the root, that the table at `path` names.
 
-
-sources.register(
-    Source(
-        name="folder",
-        summary="your own images: a folder for each class, or `--xlsx TABLE` of files and labels",
-        scan=scan,
-        image_size=224,
-        options={
-            "classes": Option(
-                default="", help="class names in label order, with commas; all that occur otherwise"
-            ),
-            "labels": Option(default="", help="names of a table's labels, as 0:benign,1:malignant"),
-            "similar": Option(
-                default="refuse",
-                choices=("refuse", "keep"),
-                help="class names that differ in one letter",
-            ),
-            **{
-                f"{name}_column": Option(
-                    default="", help=f"the table's column of the {name}; found by usual names"
-                )
-                for name in COLUMNS
-            },
-        },
-        obtain="your own",
-        reference="yours",
-        licence="yours",
+    The options have names of columns and labels, as the user gave them; `classes` are the only
+    ones that are wanted, in label order, or all that occur if there are none.
+    """
+    problems = Problems()
+    read = read_table(path)
+    columns = _find_columns(read, options)
+    pairs = [pair.partition(":") for pair in str(options["labels"]).split(",") if ":" in pair]
+    names = {key.strip().casefold(): name.strip() for key, _, name in pairs}
+    cells = [{what: row.cells[column] for what, column in columns.items()} for row in read.rows]
+    named = (replace(row, cells=one) for row, one in zip(read.rows, cells, strict=True))
+    table = _with_labels(replace(read, rows=tuple(named)), names, problems)
+    written = dict.fromkeys(str(row.cells["label"]) for row in table.rows)
+    spelling = {label.casefold(): label for label in reversed(written)}
+    found = sorted(spelling.values(), key=natural)
+    if options["similar"] != "keep" and not classes:
+        refuse_misspelled(found, path)
+    chosen = classes or found
+    unknown = Problems()
+    for label in chosen:
+        if label.casefold() not in spelling:
+            kind = f"classes without a row in {path}, which has {some(sorted(found))}"
+            unknown.add(kind, label, "correct `--set classes`")
+    unknown.check()
+    wanted = {label.casefold() for label in chosen}
+    others = [row for row in table.rows if str(row.cells["label"]).casefold() not in wanted]
+    mine = [row for row in table.rows if str(row.cells["label"]).casefold() in wanted]
+    rows = labelled_rows(replace(table, rows=tuple(mine)), "file", "label", chosen, problems)
+    samples, missing = _samples(root, table, rows, problems)
+    problems.check()
+    if not samples and missing:
+        files = sorted(
+            (file.relative_to(root).as_posix() for file in find_files(root, deep=True)), key=natural
+        )
+        there = f"files are {some(files, limit=3)}" if files else "no image there"
+        raise DataError(
+            f"no file for {len(missing)} of {len(rows)} rows of {path} in {root}: "
+            f"{some(missing, limit=3)}; {there}; write the names as the files have them"
+        )
+    facts = {fact for sample in samples.values() for fact in sample.facts}
+    places = [_place(root, str(row.cells["file"]), row, Problems()) for row in others]
+    passed = [place.relative_to(root).as_posix() for place in places if place]
+    return make_listing(
+        root,
+        path.name,
+        chosen,
+        [samples[id] for id in sorted(samples, key=natural)],
+        columns=tuple(fact for fact in ("patient", "fold", "part") if fact in facts),
+        notes=tuple(_notes(read, columns, Counter(str(row.cells["label"]) for row in others))),
+        checksums={path.name: table.sha256},
+        missing=tuple(missing),
+        passed=dict.fromkeys(passed, "of a class that was not chosen"),
+        unlisted=f"not listed in {path.name}",
     )
-)
+
+
+def _find_columns(table: Table, options: Mapping[str, Setting]) -> dict[str, str]:
+    """Find the columns, by the names that the user gave or by those that are usual."""
+    named = {what: str(options[f"{what}_column"]) for what in COLUMNS}
+    columns = {what: table.need(name) for what, name in named.items() if name}
+    for what, usual in COLUMNS.items():
+        free = [name for name in usual.split() if table.find(name) not in columns.values()]
+        if what in ("file", "label"):
+            columns[what] = columns.get(what) or table.need(*free)
+        elif what not in columns and (found := table.find(*free)):
+            columns[what] = found
+    for part in ("test", "train"):  # yes or no in a column of that name
+        if "split" not in columns and (found := table.find(part)):
+            columns[part] = found
+    return columns
+
+
+def _with_labels(table: Table, names: Mapping[str, str], problems: Problems) -> Table:
+    """Return the table with the names of the labels; labels that are no classes are problems."""
+    written = Counter(str(row.cells["label"]) for row in table.rows)
+    for separator in "|;,":
+        several = [label for label in written if separator in label]
+        parts = {label: {part.strip() for part in label.split(separator)} for label in several}
+        alone = [label for label in several if parts[label] & written.keys()]
+        if alone or (separator == "|" and len(several) > 1):
+            first = (alone or several)[0]
+            raise DataError(
+                f"labels in {table.path} of several classes at once, as {first!r} in "
+                f"{written[first]} of {len(table.rows)} rows: multi-label sets are not supported; "
+                "give one label to each image"
+            )
+    rows = []
+    for row in table.rows:
+        label = row.cells["label"]
+        thing = f"{row.cells['file']} has {label!r} (row {row.number})"
+        if label is None or label.casefold() in BLANK:
+            kind = f"rows of {table.path} without a label"
+            problems.add(kind, thing, "fill it in or delete them")
+            continue
+        if re.fullmatch(r"[-+]?\d*\.\d+(e[-+]?\d+)?", label.lower()):
+            if whole_number(label) is None:
+                kind = f"labels in {table.path} that are fractions rather than classes"
+                problems.add(kind, thing, "give class names")
+            label = str(whole_number(label))
+        rows.append(replace(row, cells={**row.cells, "label": names.get(label.casefold(), label)}))
+    return replace(table, rows=tuple(rows))
+
+
+def _samples(
+    root: Path, table: Table, rows: Mapping[str, tuple[str, Row]], problems: Problems
+) -> tuple[dict[str, Sample], list[str]]:
+    """Return the samples by id, and what is listed but not there."""
+    samples: dict[str, Sample] = {}
+    missing: list[str] = []
+    for text, (label, row) in rows.items():
+        path = _place(root, text, row, problems)
+        if path is None or not path.is_file():
+            missing += [text] if path is not None else []
+            continue
+        file = path.relative_to(root).as_posix()
+        id = without_suffix(file)
+        if id in samples:
+            thing = f"{id} ({samples[id].file} and {file})"
+            problems.add(f"ids with two image files in {root}", thing, "rename one of each")
+        facts = _facts(row, table, problems)
+        samples[id] = Sample(id=id, path=path, file=file, label=label, facts=facts)
+    return samples, missing
+
+
+def _place(root: Path, text: str, row: Row, problems: Problems) -> Path | None:
+    """Return where a listed file should be, or None if it may not be read."""
+    path = root / Path(text.replace("\\", "/"))
+    thing = f"{text} (row {row.number})"
+    if is_circle(path):
+        problems.add(f"links in {root} that lead in a circle", thing, "remove them")
+        return None
+    if ".." in path.parts or not path.resolve().is_relative_to(root.resolve()):
+        problems.add(f"files that lead out of {root}", thing, "put them inside, or give `--source`")
+        return None
+    if path.suffix.lower() not in SUFFIXES and not path.is_file():
+        beside = [path.with_name(path.name + suffix) for suffix in sorted(SUFFIXES)]
+        return next((candidate for candidate in beside if candidate.is_file()), path)
+    return path
+
+
+def _facts(row: Row, table: Table, problems: Problems) -> dict[str, Fact]:
+    facts: dict[str, Fact] = {}
+    cells, name = row.cells, str(row.cells["file"])
+    if "group" in cells:
+        facts["patient"] = cells["group"]
+    if "fold" in cells:
+        facts["fold"] = read_fold(row, "fold", name, table, problems)
+    if "split" in cells:
+        facts["part"] = part_of(cells["split"] or "")
+        if facts["part"] is None:
+            kind = f"parts in {table.path} that are none of train, validation and test"
+            problems.add(kind, f"{name} has {cells['split']!r} (row {row.number})", "correct them")
+    for part, other in (("test", "train"), ("train", "test")):
+        if part in cells:
+            yes = str(cells[part]).casefold() in ("1", "true", "yes", "x")
+            facts.setdefault("part", part if yes else other)
+    return facts
+
+
+def _notes(table: Table, columns: Mapping[str, str], left: Mapping[str, int]) -> Iterator[str]:
+    """Yield which columns were used and which not, and the rows of classes not chosen."""
+    used = [what if what == column else f"{what} ({column})" for what, column in columns.items()]
+    unused = [column for column in table.columns if column not in columns.values()]
+    yield f"columns of {table.path.name} that were used: {', '.join(used)}" + (
+        f"; not used: {some(unused)}" if unused else ""
+    )
+    if left:
+        told = some([f"{label} ({count})" for label, count in left.items()])
+        yield f"{sum(left.values())} rows of classes that were not chosen: {told}"
+
+
+Family(
+    name="folder",
+    summary="your own images: a folder for each class, or `--xlsx TABLE` of files and labels",
+    obtain="your own",
+    layout="a folder for each class (also within train/, val/ and test/) or images that "
+    "`--xlsx TABLE` lists",
+    takes_table=True,
+    image_size=224,
+    options={
+        "classes": Option(
+            default="", help="class names in label order, with commas; all that occur otherwise"
+        ),
+        "labels": Option(default="", help="names of a table's labels, as 0:benign,1:malignant"),
+        "similar": Option(
+            default="refuse",
+            choices=("refuse", "keep"),
+            help="class names that differ in one letter",
+        ),
+        **{
+            f"{name}_column": Option(
+                default="", help=f"the table's column of the {name}; found by usual names"
+            )
+            for name in COLUMNS
+        },
+    },
+    reference="yours",
+    licence="yours",
+).register(scan)

@@ -14,17 +14,17 @@ Names, counts and checksums are those of the package medmnist 3.0.2, the names s
 
 from __future__ import annotations
 
+import re
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sambench.data.download import Remote, digest, fetch
-from sambench.data.locating import Release
-from sambench.data.source import Listing, Request, Sample, Source, sources
+from sambench.data.family import Family
+from sambench.data.source import Listing, Request, Sample
 from sambench.errors import DataError
 
 if TYPE_CHECKING:
@@ -41,38 +41,20 @@ NOTES = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Member:
-    """One set of the collection.
+class Member(Family):
+    """One set of the collection, with the md5 of the published archive of each size."""
 
-    Attributes:
-        name: As in the names of the archives.
-        what: Of what the images are.
-        classes: In label order.
-        release_labels: The release's number for each class.
-        md5: Of the published archive of each size.
-        counts: Images of train, validation and test.
-    """
-
-    name: str
-    what: str
-    classes: tuple[str, ...]
-    release_labels: tuple[int, ...]
     md5: Mapping[int, str]
-    counts: Mapping[str, int]
 
     def remote(self, size: int) -> Remote:
         """Return the published archive of a size."""
-        name = f"{self.name}.npz" if size == SIZES[0] else f"{self.name}_{size}.npz"
+        name = archive_name(self.name, size)
         return Remote(url=f"{PLACE}{name}?download=1", name=name, checksum=f"md5:{self.md5[size]}")
 
-    @property
-    def release(self) -> Release:
-        """What a user can have on disk."""
-        return Release(
-            name=self.name,
-            obtain="Zenodo record 10519652, downloaded where it is missing",
-            layout=" or ".join(self.remote(size).name for size in SIZES),
-        )
+
+def archive_name(name: str, size: int) -> str:
+    """Return what the archive of a set is called at a size."""
+    return f"{name}.npz" if size == SIZES[0] else f"{name}_{size}.npz"
 
 
 TABLE = """
@@ -80,64 +62,53 @@ breastmnist | breast ultrasound | 546 78 156
   benign, malignant
     750601b1f35ba3300ea97c75c52ff8f6 742edef2a1fd1524b2efff4bd7ba9364
     363e4b3f8d712e9b5de15470a2aaadf1 b56378a6eefa9fed602bb16d192d4c8b
-
 pneumoniamnist | chest X-rays of children | 4708 524 624
   normal, pneumonia
     28209eda62fecd6e6a2d98b1501bb15f 8f4eceb4ccffa70c672198ea285246c6
     05b46931834c231683c68f40c47b2971 d6a3c71de1b945ea11211b03746c1fe1
-
 pathmnist | tissue of the colon | 89996 10004 7180
   adipose, background, debris, lymphocytes, mucus, smooth muscle, normal mucosa, cancer-associated
     stroma, adenocarcinoma epithelium
     a8b06965200029087d5bd730944a56c1 55aa9c1e0525abe5a6b9d8343a507616
     ac42d08fb904d92c244187169d1fd1d9 2c51a510bcdc9cf8ddb2af93af1eadec
-
 dermamnist | lesions of the skin | 7007 1003 2005
   actinic keratosis, basal cell carcinoma, benign keratosis, dermatofibroma, melanoma, melanocytic
     nevus, vascular lesion
     0744692d530f8e62ec473284d019b0c7 b70a2f5635c6199aeaa28c31d7202e1f
     2defd784463fa5243564e855ed717de1 8974907d8e169bef5f5b96bc506ae45d
-
 octmnist | optical coherence tomography of the retina | 97477 10832 1000
   choroidal neovascularization, diabetic macular edema, drusen, normal
     c68d92d5b585d8d81f7112f81e2d0842 e229e9440236b774d9f0dfef9d07bdaf
     0a97e76651ace45c5d943ee3f65b63ae abc493b6d529d5de7569faaef2773ba3
-
 retinamnist | fundus of the eye, grades of diabetic retinopathy | 1080 120 400
   0, 1, 2, 3, 4
     bd4c0672f1bba3e3a89f0e4e876791e4 afda852cc34dcda56f86ad2b2457dbcc
     e48e916a24454daf90583d4e6efb1a18 eae7e3b6f3fcbda4ae613ebdcbe35348
-
 bloodmnist | blood cells | 11959 1712 3421
   basophil, eosinophil, erythroblast, immature granulocyte, lymphocyte, monocyte, neutrophil,
     platelet
     7053d0359d879ad8a5505303e11de1dc 2b94928a2ae4916078ca51e05b6b800b
     adace1e0ed228fccda1f39692059dd4c b718ff6835fcbdb22ba9eacccd7b2601
-
 tissuemnist | cells of the kidney | 165466 23640 47280
   collecting duct, distal convoluted tubule, glomerular endothelium, interstitial endothelium,
     leukocytes, podocytes, proximal tubule, thick ascending limb
     ebe78ee8b05294063de985d821c1c34b 123ece2eba09d0aa5d698fda57103344
     61b955355d7425a89687b06cca3ce0c2 b077128c4a949f0a4eb01517f9037b9c
-
 organamnist | organs in axial CT | 34561 6491 17778
   bladder, femur-left, femur-right, heart, kidney-left, kidney-right, liver, lung-left,
     lung-right, pancreas, spleen
     68e3f8846a6bd62f0c9bf841c0d9eacc 2dcccc29b88e6da5a01161ef20cda288
     eeae80d0a227a8d099027e1b3cfd3b60 50747347e05c87dd3aaf92c49f9f3170
-
 organcmnist | organs in coronal CT | 12975 2392 8216
   bladder, femur-left, femur-right, heart, kidney-left, kidney-right, liver, lung-left,
     lung-right, pancreas, spleen
     b9ceb9546e10131b32923c5bbeaea2b1 3ce34a8724ea6f548e6db4744d03b6a9
     773c1f009daa3fe5d9a2a201b2a7ed94 050f5e875dc056f6768abf94ec9995d1
-
 organsmnist | organs in sagittal CT | 13932 2452 8827
   bladder, femur-left, femur-right, heart, kidney-left, kidney-right, liver, lung-left,
     lung-right, pancreas, spleen
     9ab87b696fb54e2a387ebe992d6ed5f1 53a6d115339d874c25e309a994ff46d3
     ded0c5fa01a95dc4978b956f613e9b8e b354719e553fbbb2513d5533f52a4cb1
-
 chestmnist | chest X-rays with 14 labels each (not supported) | 78468 11219 22433
   atelectasis, cardiomegaly, effusion, infiltration, mass, nodule, pneumonia, pneumothorax,
     consolidation, edema, emphysema, fibrosis, pleural, hernia
@@ -148,34 +119,29 @@ chestmnist | chest X-rays with 14 labels each (not supported) | 78468 11219 2243
 
 
 def _member(entry: str) -> Member:
-    head, *lines = entry.strip().splitlines()
-    name, what, counts = head.split(" | ")
-    classes = tuple(" ".join(" ".join(lines[:-2]).split()).split(", "))
-    numbers = range(len(classes))
+    head, *lines = entry.splitlines()
+    name, what, numbers = head.split(" | ")
+    counts = dict(zip(PARTS.values(), map(int, numbers.split()), strict=True))
     return Member(
         name=name,
-        what=what,
-        classes=classes,
-        release_labels=tuple(reversed(numbers) if name == "breastmnist" else numbers),
+        summary=f"{what}, MedMNIST: {sum(counts.values()):,} images, 28 to 224 px",
+        obtain="Zenodo record 10519652, downloaded where it is missing",
+        layout=" or ".join(archive_name(name, size) for size in SIZES),
+        classes=tuple(" ".join(" ".join(lines[:-2]).split()).split(", ")),
+        image_size=SIZES[0],
+        reference="Yang et al., MedMNIST v2, Scientific Data 10, 2023, "
+        "doi 10.1038/s41597-022-01721-8",
+        licence=f"CC BY{'-NC' * (name == 'dermamnist')} 4.0 (Zenodo record 10519652)",
+        releases=(counts,),
         md5=dict(zip(SIZES, " ".join(lines[-2:]).split(), strict=True)),
-        counts=dict(zip(PARTS.values(), map(int, counts.split()), strict=True)),
     )
 
 
-MEMBERS = tuple(map(_member, TABLE.split("\n\n")))
-
-
-def scan(request: Request, member: Member) -> Listing:
-    """List the images of an archive, which stay in memory until they are prepared.
-
-    Raises:
-        DataError: If the archive cannot be had, is damaged, holds pickled objects, is not of
-            this set, or gives an image several labels.
-        StoreError: If the disk refuses.
-    """
+def scan(member: Member, request: Request) -> Listing:
+    """List the images of an archive, which stay in memory until they are prepared."""
     if member.name == "chestmnist" and request.folder is None and request.table is None:
         raise DataError(
-            f"dataset 'chestmnist' ({member.release.obtain}) has fourteen labels for each image: "
+            f"dataset 'chestmnist' ({member.obtain}) has fourteen labels for each image: "
             "multi-label sets are not supported; choose another, as pneumoniamnist"
         )
     path, size = _locate(request, member)
@@ -198,46 +164,46 @@ def scan(request: Request, member: Member) -> Listing:
 
 def _locate(request: Request, member: Member) -> tuple[Path, int]:
     """Return the archive and its size: the user's, or downloaded."""
-    wanted = request.image_size or SIZES[0]
-    if request.folder is None and request.table is None:
-        size = _best(SIZES, wanted)
-        return fetch(member.remote(size), request.raw / member.name, request.progress), size
+    named = {member.remote(size).name: size for size in SIZES}
     if request.folder is not None and request.folder.is_file():
-        sizes = {member.remote(size).name: size for size in SIZES}
-        return request.folder, sizes.get(request.folder.name, SIZES[0])
-    root = member.release.given(request)
-    there = [size for size in SIZES if (root / member.remote(size).name).is_file()]
-    if not there:
-        raise member.release.refuse(root, "archive")
-    size = _best(there, wanted)
-    return root / member.remote(size).name, size
-
-
-def _best(sizes: Sequence[int], wanted: int) -> int:
-    return min((size for size in sizes if size >= wanted), default=max(sizes))
+        return request.folder, named.get(request.folder.name, SIZES[0])
+    sizes, root = list(SIZES), None
+    if request.folder is not None or request.table is not None:
+        root = member.given(request)
+        sizes = [size for name, size in named.items() if (root / name).is_file()]
+        if not sizes:
+            raise member.refuse(root, "archive")
+    wanted = request.image_size or SIZES[0]
+    size = min((size for size in sizes if size >= wanted), default=max(sizes))
+    remote = member.remote(size)
+    if root is None:
+        return fetch(remote, request.raw / member.name, request.progress), size
+    return root / remote.name, size
 
 
 def _load(path: Path) -> dict[str, NDArray[Any]]:
-    """Read the six arrays.
-
-    Raises:
-        DataError: If one is missing, not of numbers, or of the wrong shape.
-    """
+    """Read the six arrays, none of which may be missing, of objects, or of another shape."""
     import numpy as np
 
     names = [f"{part}_{kind}" for part in PARTS for kind in ("images", "labels")]
     damaged = f"{path} is no npz archive or cut short; download it again"
     if not zipfile.is_zipfile(path):
         raise DataError(damaged)
+    arrays, name = {}, ""
     try:
         with np.load(path, allow_pickle=False) as archive:
-            missing = [name for name in names if name not in archive]
-            if missing:
+            if missing := [name for name in names if name not in archive]:
                 raise DataError(
                     f"no array {', '.join(missing)} in {path}, which has "
                     f"{', '.join(archive.files)}; give a MedMNIST archive"
                 )
-            arrays = {name: _array(path, archive, name) for name in names}
+            for name in names:
+                arrays[name] = archive[name]
+    except ValueError as error:
+        raise DataError(
+            f"{name} in {path} cannot be read as plain numbers ({error}); pickled objects can run "
+            "code and are refused: give a MedMNIST archive"
+        ) from error
     except (OSError, zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise DataError(damaged) from error
     for part in PARTS:
@@ -256,30 +222,19 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def _array(path: Path, archive: Mapping[str, NDArray[Any]], name: str) -> NDArray[Any]:
-    try:
-        return archive[name]
-    except ValueError as error:
-        raise DataError(
-            f"{name} in {path} cannot be read as plain numbers ({error}); pickled objects can run "
-            "code and are refused: give a MedMNIST archive"
-        ) from error
-
-
 def _samples(
     path: Path, member: Member, part: str, arrays: Mapping[str, NDArray[Any]]
-) -> list[Sample]:
+) -> Iterator[Sample]:
     images, labels = arrays[f"{part}_images"], arrays[f"{part}_labels"].reshape(-1).tolist()
-    names = dict(zip(member.release_labels, member.classes, strict=True))
-    strange = sorted({str(label) for label in labels if label not in names})
-    if strange:
+    names = dict(enumerate(member.classes[:: -1 if member.name == "breastmnist" else 1]))
+    if strange := sorted({str(label) for label in labels if label not in names}):
+        known = ", ".join(f"{number} ({name})" for number, name in names.items())
         raise DataError(
-            f"{part}_labels in {path} has {', '.join(strange)}, where the classes are "
-            f"{', '.join(f'{number} ({name})' for number, name in sorted(names.items()))}; "
+            f"{part}_labels in {path} has {', '.join(strange)}, where the classes are {known}; "
             "give the archive of this set"
         )
-    return [
-        Sample(
+    for number, label in enumerate(labels):
+        yield Sample(
             id=f"{PARTS[part]}-{number:04d}",
             path=path,
             file=f"{path.name}#{part}_images/{number}",
@@ -287,22 +242,6 @@ def _samples(
             facts={"part": PARTS[part]},
             pixels=images[number],
         )
-        for number, label in enumerate(labels)
-    ]
 
 
-for _one in MEMBERS:
-    sources.register(
-        Source(
-            name=_one.name,
-            summary=f"{_one.what}, MedMNIST: {sum(_one.counts.values()):,} images, 28 to 224 px",
-            scan=partial(scan, member=_one),
-            image_size=SIZES[0],
-            classes=_one.classes,
-            obtain=_one.release.obtain,
-            reference="Yang et al., MedMNIST v2, Scientific Data 10, 2023, "
-            "doi 10.1038/s41597-022-01721-8",
-            licence=f"CC BY{'-NC' * (_one.name == 'dermamnist')} 4.0 (Zenodo record 10519652)",
-            releases=(_one.counts,),
-        )
-    )
+MEMBERS = tuple(_member(entry).register(scan) for entry in re.split(r"\n(?=\w)", TABLE.strip()))

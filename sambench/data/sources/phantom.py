@@ -16,18 +16,23 @@ between the classes (see `sambench.data.phantom.cohort`).
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
-from collections.abc import Iterable, Iterator
+import re
+import zipfile
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sambench.data.folders import natural
 from sambench.data.source import Listing, Option, Request, Source, sources
 from sambench.errors import ConfigError
 
 if TYPE_CHECKING:
     from sambench.data.phantom.cohort import Picture
-    from sambench.data.phantom.ultrasound import Pixels
 
 GENERATOR = 1
 """Version of the simulation. Raise it with every change to a pixel or a cell of the workbook."""
@@ -51,43 +56,48 @@ OPTIONS = {
 
 
 def scan(request: Request) -> Listing:
-    """Make the images and the workbook unless they are there, and read them as a real release.
-
-    Raises:
-        ConfigError: If a workbook or folder was named, or an option is not a whole number.
-        StoreError: If the disk refuses.
-
-    """
+    """Make the images and the workbook unless they are there, and read them as a real release."""
     from sambench.data.sources import bus
 
     if request.table is not None or request.folder is not None:
         raise ConfigError(
             "dataset 'phantom' makes its own images; leave out the workbook and the folder"
         )
-    folder = make(request)
+    folder = _make(request)
     return bus.scan(replace(request, table=folder / WORKBOOK, folder=folder))
 
 
-def make(request: Request) -> Path:
+def _make(request: Request) -> Path:
     """Write what is missing of the images and, last, the workbook; return their folder."""
-    from sambench.data.phantom.cohort import plan
+    from PIL import Image
+
+    from sambench.data.phantom import cohort
     from sambench.files.atomic import write_bytes
 
     images, seed, pixels = (_whole(request, name) for name in ("images", "seed", "pixels"))
     duplicates, label_noise = (float(request.options[n]) for n in ("duplicates", "label_noise"))
-    folder = request.raw / f"phantom-{_key(images, seed, pixels, duplicates, label_noise)}"
-    pictures = plan(images, seed, duplicates, label_noise)
-    absent = [picture for picture in pictures if not image_path(folder, picture).is_file()]
-    for done, _ in enumerate(_write_images(folder, absent, seed, pixels), start=1):
-        request.progress(images - len(absent) + done, images, "simulated images")
+    what = (GENERATOR, images, seed, pixels, duplicates, label_noise)
+    folder = request.raw / f"phantom-{hashlib.sha256(repr(what).encode()).hexdigest()[:10]}"
+    pictures = cohort.plan(images, seed, duplicates, label_noise)
+    files = {picture: folder / picture.centre / f"{picture.id}.png" for picture in pictures}
+    absent = [picture for picture, file in files.items() if not file.is_file()]
+
+    def write(picture: Picture) -> None:
+        buffer = io.BytesIO()
+        Image.fromarray(cohort.render(picture, seed, pixels)).save(buffer, format="PNG")
+        write_bytes(files[picture], buffer.getvalue())
+
+    pool = ThreadPoolExecutor(os.cpu_count())  # numpy, scipy and Pillow release the interpreter
+    try:
+        written = as_completed([pool.submit(write, picture) for picture in absent])
+        for done, future in enumerate(written, start=images - len(absent) + 1):
+            future.result()
+            request.progress(done, images, "simulated images")
+    finally:
+        pool.shutdown(cancel_futures=True)
     if not (folder / WORKBOOK).is_file():
         write_bytes(folder / WORKBOOK, _workbook(pictures))
     return folder
-
-
-def image_path(folder: Path, picture: Picture) -> Path:
-    """Return where a picture lies."""
-    return folder / picture.centre / f"{picture.id}.png"
 
 
 def _whole(request: Request, name: str) -> int:
@@ -97,86 +107,24 @@ def _whole(request: Request, name: str) -> int:
     return int(value)
 
 
-def _key(*options: int | float) -> str:
-    import hashlib
-
-    return hashlib.sha256(repr((GENERATOR, *options)).encode()).hexdigest()[:10]
-
-
-def _write_images(
-    folder: Path, pictures: Iterable[Picture], seed: int, pixels: int
-) -> Iterator[Path]:
-    """Render and write pictures in threads: numpy, scipy and Pillow release the interpreter.
-
-    Yields:
-        Each file as it is done.
-    """
-    from concurrent.futures import ThreadPoolExecutor, as_completed
-
-    from sambench.data.phantom.cohort import render
-    from sambench.files.atomic import write_bytes
-
-    def write(picture: Picture) -> Path:
-        path = image_path(folder, picture)
-        write_bytes(path, _png(render(picture, seed, pixels)))
-        return path
-
-    pool = ThreadPoolExecutor(os.cpu_count())
-    try:
-        for future in as_completed([pool.submit(write, picture) for picture in pictures]):
-            yield future.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _png(pixels: Pixels) -> bytes:
-    import io
-
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format="PNG")
-    return buffer.getvalue()
-
-
 def _workbook(pictures: Iterable[Picture]) -> bytes:
-    """Return the sheet as bytes that depend on nothing but its cells."""
-    import io
-
+    """Return the sheet as bytes that depend on nothing but its cells: with fixed times."""
     from openpyxl import Workbook
 
     workbook = Workbook(write_only=True)
     sheet = workbook.create_sheet("prediction")
     sheet.append(HEADER)
-    for picture in sorted(pictures, key=_natural):
+    for picture in sorted(pictures, key=lambda picture: natural(picture.id)):
         sheet.append((picture.id, *picture.grades, picture.fold))
-    buffer = io.BytesIO()
-    workbook.save(buffer)
-    return _without_times(buffer.getvalue())
-
-
-def _natural(picture: Picture) -> tuple[str, int]:
-    name, number = picture.id.rstrip(")").split("(")
-    return name, int(number)
-
-
-def _without_times(workbook: bytes) -> bytes:
-    """Rewrite an .xlsx (a zip archive) with fixed times in place of the current ones."""
-    import io
-    import re
-    import zipfile
-
-    buffer = io.BytesIO()
-    with (
-        zipfile.ZipFile(io.BytesIO(workbook)) as source,
-        zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as target,
-    ):
+    written, fixed = io.BytesIO(), io.BytesIO()
+    workbook.save(written)
+    with zipfile.ZipFile(written) as source, zipfile.ZipFile(fixed, "w") as target:
         for name in source.namelist():
             content = source.read(name)
             if name == "docProps/core.xml":
                 content = re.sub(rb"\d{4}-\d\d-\d\dT[\d:]+Z", b"2023-01-01T00:00:00Z", content)
             target.writestr(zipfile.ZipInfo(name), content)
-    return buffer.getvalue()
+    return fixed.getvalue()
 
 
 sources.register(

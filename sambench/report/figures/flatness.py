@@ -10,9 +10,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from sambench.analysis.correlation import RankCorrelation, rank_correlation
 from sambench.analysis.groups import Line, Repeat, repeat
 from sambench.analysis.metrics import Metric, collapsed, find_metric, find_metrics
+from sambench.analysis.ranks import RankCorrelation, rank_correlation
 from sambench.report.figures.axes import asinh_axis, focus, log_axis
 from sambench.report.figures.labels import height_for, label_points
 from sambench.report.figures.material import LeftOut, Material, Setting

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from sambench.analysis.curves import AXES, EPOCH, PASSES, SECONDS, LearningCurve, learning_curve
+from sambench.analysis.histories import AXES, EPOCH, PASSES, SECONDS, LearningCurve, learning_curve
 from sambench.report.figures.axes import log_axis
 from sambench.report.figures.material import LeftOut, Material, Setting, number_of_runs
 from sambench.report.style import COLUMN, LINE, PALE, SMALL, Picture, bare, place, sheet

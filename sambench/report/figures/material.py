@@ -10,12 +10,11 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from sambench.analysis.curves import AXES
 from sambench.analysis.groups import Line
+from sambench.analysis.histories import AXES, Epochs, read_history
 from sambench.analysis.metrics import find_metric
 from sambench.analysis.predictions import Predictions, read_predictions
 from sambench.analysis.study import Panel, Study
-from sambench.analysis.targets import Epochs, read_history
 from sambench.analysis.units import Cell, cell_of
 from sambench.config.run_config import RunConfig
 from sambench.errors import StoreError

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from sambench.analysis.inference import ALPHA
 from sambench.analysis.ranks import LEAST_BLOCKS, Friedman, friedman
 from sambench.report.figures.material import LeftOut, Material
 from sambench.report.style import COLUMN, GREY, SMALL, VERMILION, Picture, place, sheet
@@ -104,5 +105,5 @@ def _caption(found: Friedman, data_sets: int) -> str:
     return (
         f"Average ranks by mean test accuracy over {found.blocks} settings (data set and model), 1 "
         f"is best; Friedman p = {found.p:.2g}. Optimizers joined by a bar were not shown to differ "
-        f"(Nemenyi, critical difference CD at {found.alpha:g}).{doubt}"
+        f"(Nemenyi, critical difference CD at {ALPHA:g}).{doubt}"
     )

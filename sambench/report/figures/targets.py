@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 
-from sambench.analysis.targets import (
+from sambench.analysis.histories import (
     TargetCost,
     TargetSummary,
     choose_target,

@@ -26,8 +26,7 @@ class Top(Section, frozen=True, kw_only=True):
     values: Annotated[list[float], about("The k most positive ones.")]
     residuals: Annotated[list[float], about("Theirs.")]
     upper_bounds: Annotated[
-        list[float] | UnsetType,
-        about("Of each of those eigenvalues; its value is the lower one."),
+        list[float] | UnsetType, about("Of each of those eigenvalues; its value is the lower one.")
     ] = UNSET
     certified: Annotated[
         list[bool] | UnsetType,
@@ -36,12 +35,10 @@ class Top(Section, frozen=True, kw_only=True):
     lowest: Annotated[float, about("The most negative eigenvalue.")]
     lowest_residual: Annotated[Amount, about("Its residual.")]
     lowest_converged: Annotated[
-        bool,
-        about("Whether it and its bound are within the tolerance, which is not waited for."),
+        bool, about("Whether it and its bound are within the tolerance, which is not waited for.")
     ]
     lower_bound: Annotated[
-        float,
-        about("No eigenvalue is smaller, at the confidence of the upper bound."),
+        float, about("No eigenvalue is smaller, at the confidence of the upper bound.")
     ]
     matvecs: Annotated[Count, about("Hessian-vector products used.")]
     converged: Annotated[bool, about("All values are certified.")]
@@ -60,8 +57,7 @@ class Trace(Section, frozen=True, kw_only=True):
         Literal["hutchinson", "xtrace"], about('"hutchinson"; "xtrace" in older records.')
     ]
     matvecs: Annotated[
-        Count,
-        about("Hessian-vector products used, beside those of the eigenvalues."),
+        Count, about("Hessian-vector products used, beside those of the eigenvalues.")
     ]
     converged: Annotated[bool, about("Half the interval is at most the tolerance times |value|.")]
     ended_by: Annotated[EndedBy, about("Why it ended.")]
@@ -73,8 +69,7 @@ class BatchSpectrum(Section, frozen=True, kw_only=True):
 
     values: Annotated[list[float], about("Batch after batch.")]
     residuals: Annotated[
-        list[float],
-        about("Of eigenvalues |Hv - value v|, of traces the standard error, else 0."),
+        list[float], about("Of eigenvalues |Hv - value v|, of traces the standard error, else 0.")
     ]
     measured_batches: Annotated[Count, about("How many were measured.")]
     wanted_batches: Annotated[Count, about("How many were to be.")]
@@ -125,8 +120,7 @@ class Hessian(Section, frozen=True, kw_only=True):
     """Curvature of the mean loss over some training images at the tested weights."""
 
     definition: Annotated[
-        str,
-        about('What the median, mean and std are of; "none" where batches were left out.'),
+        str, about('What the median, mean and std are of; "none" where batches were left out.')
     ]
     samples: Annotated[Count, about("Training images used.")]
     batches: Annotated[Count, about("Batches they were cut into.")]
@@ -157,8 +151,7 @@ class Hessian(Section, frozen=True, kw_only=True):
         ),
     ]
     batch_matvecs: Annotated[
-        Count | UnsetType,
-        about("Products with a single batch's Hessian."),
+        Count | UnsetType, about("Products with a single batch's Hessian.")
     ] = UNSET
     median: Annotated[float | UnsetType, about("Over batches.")] = UNSET
     mean: Annotated[float | UnsetType, about("Over batches.")] = UNSET
@@ -169,33 +162,28 @@ class Hessian(Section, frozen=True, kw_only=True):
     min: Annotated[float | UnsetType, about("Over batches.")] = UNSET
     max: Annotated[float | UnsetType, about("Over batches.")] = UNSET
     fraction_negative: Annotated[
-        Fraction | UnsetType,
-        about("Share of the values that are negative."),
+        Fraction | UnsetType, about("Share of the values that are negative.")
     ] = UNSET
     batch_spectrum: Annotated[BatchSpectrum | UnsetType, about("The values themselves.")] = UNSET
     perturbations: Annotated[
         Count | UnsetType,
         about("Measurements of each batch under weight noise, where there are any."),
     ] = UNSET
-    sigma: Annotated[
-        Amount | UnsetType,
-        about("That noise, beside the norm of each filter."),
-    ] = UNSET
+    sigma: Annotated[Amount | UnsetType, about("That noise, beside the norm of each filter.")] = (
+        UNSET
+    )
     adaptive: Annotated[
         Extremes | UnsetType,
         about("Of the Hessian with respect to relative changes of the weights."),
     ] = UNSET
     layers: Annotated[
-        dict[str, Layer] | UnsetType,
-        about("Of each layer's diagonal block, by name."),
+        dict[str, Layer] | UnsetType, about("Of each layer's diagonal block, by name.")
     ] = UNSET
     seconds: Annotated[
-        Amount,
-        about("Time it took, that of interrupted sessions included.", unit="seconds"),
+        Amount, about("Time it took, that of interrupted sessions included.", unit="seconds")
     ]
     notes: Annotated[
-        list[str],
-        about("What a budget or a subset of the images did to the errors, in sentences."),
+        list[str], about("What a budget or a subset of the images did to the errors, in sentences.")
     ]
     available_samples: Annotated[Count, about("Training images there are.")]
     settings: Annotated[dict[str, bool | int | float | str | None], about("What was asked.")]

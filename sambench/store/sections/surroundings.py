@@ -14,8 +14,7 @@ class Measured(Section, frozen=True, kw_only=True):
 
     value: Annotated[float, about("The number.")]
     stderr: Annotated[
-        Amount | None,
-        about("Its standard error over independent probes; null for a single one."),
+        Amount | None, about("Its standard error over independent probes; null for a single one.")
     ]
 
 
@@ -23,8 +22,7 @@ class Density(Section, frozen=True, kw_only=True):
     """The distribution of all eigenvalues, by stochastic Lanczos quadrature; curves in the file."""
 
     file: Annotated[
-        Name,
-        about("Beside the record: nodes, weights, smoothed density and its error."),
+        Name, about("Beside the record: nodes, weights, smoothed density and its error.")
     ]
     samples: Annotated[Count, about("Images.")]
     batch_norm: Annotated[str, about("What batch normalisation normalised by.")]
@@ -51,8 +49,7 @@ class Rise(Section, frozen=True, kw_only=True):
     value: Annotated[float, about("The rise, in nats.")]
     stderr: Annotated[Amount | None, about("Over draws or batches; null where there is one.")]
     lower_bound: Annotated[
-        bool,
-        about("An ascent proves no maximum, so the worst case may be higher."),
+        bool, about("An ascent proves no maximum, so the worst case may be higher.")
     ]
     rho: Annotated[Amount, about("Radius of the ball, or standard deviation of the noise.")]
     loss: Annotated[float, about("At the weights themselves.", unit="nats")]
@@ -72,8 +69,7 @@ class Rises(Section, frozen=True, kw_only=True):
     ]
     m: Annotated[Count, about("Images over which a worst case is taken.")]
     measures: Annotated[
-        dict[str, Rise],
-        about("By definition: SAM's step, worst cases, average cases."),
+        dict[str, Rise], about("By definition: SAM's step, worst cases, average cases.")
     ]
     seconds: Annotated[Amount, about("Time it took.", unit="seconds")]
 
@@ -89,8 +85,7 @@ class Picture(Section, frozen=True, kw_only=True):
     points: Annotated[Count, about("Values on each axis.")]
     extent: Annotated[float, about("The axes run from -extent to extent.")]
     loss: Annotated[
-        float | None,
-        about("At the weights; null where it is not finite.", unit="nats"),
+        float | None, about("At the weights; null where it is not finite.", unit="nats")
     ]
     highest_loss: Annotated[float, about("The highest finite one.")]
     overflowed: Annotated[Count, about("Points whose loss is infinite.")]
@@ -111,17 +106,14 @@ class Way(Section, frozen=True, kw_only=True, rename={"with_": "with"}):
     points: Annotated[Count, about("Values on the segment.")]
     samples: Annotated[Count, about("Images.")]
     batch_norm: Annotated[
-        str,
-        about('"recalibrate" where there are running statistics, else "none".'),
+        str, about('"recalibrate" where there are running statistics, else "none".')
     ]
     distance: Annotated[Amount, about("L2, over all trainable weights.")]
     barrier: Annotated[
-        float | None,
-        about("Highest rise of the loss above the line between its ends."),
+        float | None, about("Highest rise of the loss above the line between its ends.")
     ]
     loss: Annotated[
-        list[float | None],
-        about("At both ends, statistics measured anew.", unit="nats"),
+        list[float | None], about("At both ends, statistics measured anew.", unit="nats")
     ]
     kept_loss: Annotated[list[float | None], about("At both ends, statistics interpolated.")]
     forward_passes: Annotated[Count | Amount, about("Over all images.")]
@@ -133,16 +125,13 @@ class Way(Section, frozen=True, kw_only=True, rename={"with_": "with"}):
 class Landscape(Section, frozen=True, kw_only=True):
     """Pictures of the loss around the weights."""
 
-    line: Annotated[
-        Picture | UnsetType,
-        about("Along a filter-normalised random direction."),
-    ] = UNSET
+    line: Annotated[Picture | UnsetType, about("Along a filter-normalised random direction.")] = (
+        UNSET
+    )
     plane: Annotated[Picture | UnsetType, about("On a plane of two of them.")] = UNSET
     eigenvectors: Annotated[
-        Picture | UnsetType,
-        about("On the plane of the top two eigenvectors."),
+        Picture | UnsetType, about("On the plane of the top two eigenvectors.")
     ] = UNSET
     interpolations: Annotated[
-        dict[str, Way] | UnsetType,
-        about("Ways to other runs, by their id."),
+        dict[str, Way] | UnsetType, about("Ways to other runs, by their id.")
     ] = UNSET

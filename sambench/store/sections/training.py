@@ -60,13 +60,22 @@ class Environment(Section, frozen=True, kw_only=True):
     command: Annotated[str, about("The command line, without the path of the program.")]
     deterministic: Annotated[str, about('"bitwise", or how far the device allows.')]
     engine: Annotated[
-        Engine | UnsetType,
-        about("How the steps were executed; of runs that came to their end."),
+        Engine | UnsetType, about("How the steps were executed; of runs that came to their end.")
     ] = UNSET
     resumed_from: Annotated[
         list[Session] | UnsetType,
         about("Earlier sessions of a run that was resumed in other surroundings."),
     ] = UNSET
+
+
+class Pixels(Section, frozen=True, kw_only=True):
+    """How an image file became the network's input."""
+
+    channels: Annotated[Count, about("Of the prepared images: 1 where all are grey.")]
+    fit: Annotated[str, about('How an image became a square: "squash", "letterbox" or "crop".')]
+    depth: Annotated[Count, about("Bits of grey in 16-bit files; 0 where none is deep.")]
+    mean: Annotated[list[float], about("Subtracted from pixels in [0, 1]; one, or one a channel.")]
+    std: Annotated[list[float], about("Divided by after that; likewise.")]
 
 
 class Data(Section, frozen=True, kw_only=True):
@@ -79,9 +88,11 @@ class Data(Section, frozen=True, kw_only=True):
     test: Annotated[Count, about("Images tested on.")]
     split_sha256: Annotated[str, about("Checksum of the stored split.")]
     wrong_labels: Annotated[
-        Count,
-        about("Training images with a wrong label on purpose (`label_noise`)."),
+        Count, about("Training images with a wrong label on purpose (`label_noise`).")
     ]
+    pixels: Annotated[
+        Pixels | UnsetType, about("How files became the network's input; not in older records.")
+    ] = UNSET
 
 
 class Start(Section, frozen=True, kw_only=True):
@@ -111,30 +122,24 @@ class Test(Section, frozen=True, kw_only=True):
     accuracy: Annotated[Fraction, about("Fraction classified right.")]
     balanced_accuracy: Annotated[Fraction, about("Mean over classes of the recall.")]
     auroc: Annotated[
-        Fraction | None,
-        about("Area under the ROC curve; null where only one class is present."),
+        Fraction | None, about("Area under the ROC curve; null where only one class is present.")
     ]
     sensitivity: Annotated[
-        Fraction | None,
-        about("True positives among the positive; null where there are none."),
+        Fraction | None, about("True positives among the positive; null where there are none.")
     ]
     specificity: Annotated[
-        Fraction | None,
-        about("True negatives among the negative; null where there are none."),
+        Fraction | None, about("True negatives among the negative; null where there are none.")
     ]
     f1: Annotated[
-        Fraction | None,
-        about("Harmonic mean of precision and sensitivity; null where undefined."),
+        Fraction | None, about("Harmonic mean of precision and sensitivity; null where undefined.")
     ]
     ece: Annotated[Fraction, about("Expected calibration error, 15 bins of equal width.")]
     brier: Annotated[Amount, about("Brier score, summed over classes: 0 to 2.")]
     majority_accuracy: Annotated[
-        Fraction,
-        about("Accuracy of always naming the most frequent class."),
+        Fraction, about("Accuracy of always naming the most frequent class.")
     ]
     collapsed: Annotated[
-        bool,
-        about("Every image was given the same class although several are present."),
+        bool, about("Every image was given the same class although several are present.")
     ]
     robust: Annotated[
         dict[str, str | float | list[int | float]] | UnsetType,
@@ -152,8 +157,7 @@ class Final(Section, frozen=True, kw_only=True):
     epochs: Annotated[Count, about("Epochs trained.")]
     stopped_by: Annotated[str, about('The stop rule that ended it, or "epochs" for the cap.')]
     target_met: Annotated[
-        bool | None,
-        about("Whether the rule's target was reached; null for rules without one."),
+        bool | None, about("Whether the rule's target was reached; null for rules without one.")
     ]
     selection: Annotated[str, about("Which weights were tested.")]
     selected_epoch: Annotated[Count, about("Theirs, counted from 1.")]
@@ -174,8 +178,7 @@ class Cost(Section, frozen=True, kw_only=True):
         ),
     ]
     evaluation_seconds: Annotated[
-        Amount,
-        about("Evaluation while and after training.", unit="seconds"),
+        Amount, about("Evaluation while and after training.", unit="seconds")
     ]
     overhead_seconds: Annotated[Amount, about("Loading, warm-up, saving.", unit="seconds")]
     steps: Annotated[Count, about("Updates of the weights.")]
@@ -187,12 +190,10 @@ class Cost(Section, frozen=True, kw_only=True):
         ),
     ]
     images_per_second: Annotated[
-        Amount | None,
-        about("Images trained on, each once a step, by the training seconds."),
+        Amount | None, about("Images trained on, each once a step, by the training seconds.")
     ]
     peak_memory_bytes: Annotated[
-        Count,
-        about("Allocated on a GPU; resident for the whole process on a CPU.", unit="bytes"),
+        Count, about("Allocated on a GPU; resident for the whole process on a CPU.", unit="bytes")
     ]
     energy_joules: Annotated[Amount | None, about("Null where it was not measured.", unit="joules")]
 
@@ -214,8 +215,7 @@ class Perturbation(Section, frozen=True, kw_only=True):
 
     epsilon_norm: Annotated[Amount, about("|e|, L2 over all trainable tensors.")]
     one_dimensional_share: Annotated[
-        Fraction,
-        about("Share of |e|² on tensors of one dimension: biases, norm layers."),
+        Fraction, about("Share of |e|² on tensors of one dimension: biases, norm layers.")
     ]
     gradient_cosine: Annotated[float, about("Of the gradients at w and at w + e.")]
     gradient_norm_ratio: Annotated[Amount, about("Length of the gradient at w + e by that at w.")]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sambench.data.contact_sheet import COLUMNS, TILE, draw_contact_sheet, write_contact_sheet
+from sambench.data.drawing import COLUMNS, TILE, draw_contact_sheet, write_contact_sheet
 from sambench.data.preparation import prepare
 from sambench.data.source import Request, sources
 

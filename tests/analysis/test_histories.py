@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sambench.analysis.targets import (
+from sambench.analysis.histories import (
     TargetCost,
     choose_target,
     cost_to_target,

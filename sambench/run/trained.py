@@ -1,0 +1,139 @@
+"""A trained run for use: its network, its classes, and images prepared as its own were."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import nn
+
+from sambench.data.batches import Images, Scaling
+from sambench.data.decoding import Decoded, Recipe, decode
+from sambench.data.dicom import UnreadableError
+from sambench.errors import DataError
+from sambench.models.model import CHANNELS, build_model
+from sambench.run.images import describe_pixels, load_parts
+from sambench.store.artifacts import load_weights
+from sambench.store.record import COMPLETED, RunRecord
+from sambench.store.tree import WEIGHTS, Store
+from sambench.training.evaluate import predict
+from sambench.training.layout import layout_of
+
+File = str | Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedRun:
+    """A completed run whose network predicts.
+
+    Attributes:
+        record: The run: its settings, how it ended, its metrics.
+        network: With the weights that were tested, in evaluation mode; takes (B, 3, H, W) float32.
+        classes: Their names, in the order of the outputs.
+    """
+
+    record: RunRecord
+    network: nn.Module = field(repr=False)
+    classes: tuple[str, ...]
+    device: torch.device
+    _channels: int
+    _recipe: Recipe
+    _scaling: Scaling
+
+    def predict(self, images: Sequence[File] | File | NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Return the probability of each class, shape (N, K).
+
+        Files are decoded, resized and scaled as the run's images were. For the test images, all at
+        once and in order, these are the probabilities of `predictions.npz`; in other batches the
+        last digits may differ.
+
+        Args:
+            images: Files, or pixels 0..255 of shape (N, H, W, 1 or 3) at the run's image size.
+
+        Raises:
+            DataError: If a file cannot be read, or pixels are of another shape or type.
+        """
+        if isinstance(images, str | Path):
+            images = [images]
+        pixels = images if isinstance(images, np.ndarray) else self._decoded(images)
+        side = self.record.config.image_size
+        shapes = [(len(pixels), side, side, channels) for channels in (1, CHANNELS)]
+        if pixels.dtype != np.uint8 or pixels.shape not in shapes or not len(pixels):
+            raise DataError(
+                f"pixels of type {pixels.dtype} and shape {pixels.shape} are not uint8 of shape "
+                f"(N, {side}, {side}, 1 or 3); or give files"
+            )
+        labels = np.zeros(len(pixels), dtype=np.int64)
+        return predict(self.network, Images(pixels, labels, self.device, self._scaling))
+
+    def _decoded(self, files: Sequence[File]) -> NDArray[np.uint8]:
+        squares = [self._square(Path(file)) for file in files]
+        side = self.record.config.image_size
+        return np.stack(squares) if squares else np.empty((0, side, side, 1), dtype=np.uint8)
+
+    def _square(self, file: Path) -> NDArray[np.uint8]:
+        """Return an image with as many channels as the run's have; colour becomes its luma."""
+        try:
+            found = decode(file, self.record.config.image_size, self._recipe)
+        except UnreadableError as error:
+            raise DataError(f"{file} {error}") from error
+        if not isinstance(found, Decoded):
+            raise DataError(f"{file} has more than 8 bits; the run's images had 8")
+        pixels = found.pixels
+        if pixels.shape[2] < self._channels:
+            return np.repeat(pixels, self._channels, axis=2)
+        if pixels.shape[2] > self._channels:
+            return np.asarray(Image.fromarray(pixels).convert("L"))[..., np.newaxis]
+        return pixels
+
+
+def load_run(
+    name: str,
+    *,
+    results: File = "results",
+    data: File = "data/prepared",
+    device: str | torch.device = "cpu",
+) -> TrainedRun:
+    """Load a completed run by name, id or pattern.
+
+    Args:
+        name: Of one run; see `sambench list runs`.
+        results: Folder of the results.
+        data: Folder of the prepared datasets; read only for runs whose record does not yet say how
+            pixels were scaled.
+        device: Where the network goes.
+
+    Raises:
+        UserError: If there is no such run, it is not completed, or its files are damaged or gone.
+    """
+    store, where = Store(Path(results)), torch.device(device)
+    record = store.find_one(name)
+    if record.status != COMPLETED or record.data is None:
+        raise DataError(f"run {record.name} is {record.status}; complete it first")
+    pixels: Any = record.data.get("pixels")
+    if pixels is None:
+        pixels = describe_pixels(load_parts(record.config, Path(data), where))
+    classes = tuple(record.data["classes"])
+    network = build_model(
+        record.config.model,
+        classes=len(classes),
+        image_size=record.config.image_size,
+        pretrained=False,
+    ).to(where)
+    network.to(memory_format=layout_of(network, where))
+    load_weights(network, store.folder(record.config) / WEIGHTS, record.sha256_of(WEIGHTS))
+    return TrainedRun(
+        record=record,
+        network=network.eval(),
+        classes=classes,
+        device=where,
+        _channels=pixels["channels"],
+        _recipe=Recipe(fit=pixels["fit"], depth=pixels["depth"]),
+        _scaling=Scaling(tuple(pixels["mean"]), tuple(pixels["std"])),
+    )

@@ -1,0 +1,101 @@
+"""A trained run for use predicts what it predicted when it was tested."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import sambench
+from sambench.config.run_config import RunConfig
+from sambench.data.prepared import open_prepared
+from sambench.errors import DataError, UserError
+from sambench.run.images import load_parts
+from sambench.run.single_run import Paths, run_one
+from sambench.store.record import RunRecord
+from sambench.store.tree import Store
+
+CPU = torch.device("cpu")
+
+
+def config_of(**settings: Any) -> RunConfig:
+    given = {"epochs": 1, "batch_size": 8, "optimizer": "adam", "lr": 1e-3, **settings}
+    return RunConfig.from_dict(
+        {"dataset": "phantom", "image_size": 32, "model": "small-cnn", **given}
+    )
+
+
+@pytest.fixture(scope="module", params=["unit", "standard", "imagenet"])
+def trained(
+    request: pytest.FixtureRequest, phantom_data: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[RunConfig, Paths]:
+    paths = Paths(data=phantom_data, results=tmp_path_factory.mktemp("trained"))
+    config = config_of(normalization=request.param)
+    run_one(config, paths, device=CPU)
+    return config, paths
+
+
+def test_the_test_images_have_the_stored_probabilities(trained: tuple[RunConfig, Paths]) -> None:
+    """The same operations in the same batches: bit for bit."""
+    config, paths = trained
+    run = sambench.load_run(config.id, results=paths.results, data="nowhere")
+    parts = load_parts(config, paths.data, CPU)
+    stored = np.load(Store(paths.results).folder(config) / "predictions.npz", allow_pickle=False)
+    found = run.predict(np.asarray(parts.prepared.images[parts.split.test]))
+    assert np.array_equal(found, stored["probabilities"])
+    assert run.classes == parts.prepared.classes
+
+
+def test_files_are_prepared_as_the_run_s_images_were(
+    trained: tuple[RunConfig, Paths], tmp_path: Path
+) -> None:
+    config, paths = trained
+    run = sambench.load_run(config.name, results=paths.results)
+    images = open_prepared(paths.data, "phantom", 32).images[:3]
+    files = []
+    for number, image in enumerate(images):
+        files.append(tmp_path / f"{number}.png")
+        Image.fromarray(image.squeeze()).save(files[-1])
+    assert np.array_equal(run.predict(files), run.predict(np.asarray(images)))
+    Image.fromarray(images[0].squeeze()).convert("RGB").resize((90, 90)).save(tmp_path / "c.png")
+    assert run.predict(str(tmp_path / "c.png")).shape == (1, 2)
+
+
+def test_a_record_from_before_takes_the_scaling_from_the_prepared_images(
+    trained: tuple[RunConfig, Paths],
+) -> None:
+    config, paths = trained
+    store = Store(paths.results)
+    record = store.load(config)
+    assert record is not None
+    plain = record.to_dict()
+    now = sambench.load_run(config.id, results=paths.results)
+    del plain["data"]["pixels"]
+    store.save(RunRecord.parse(json.dumps(plain), "here"))
+    before = sambench.load_run(config.id, results=paths.results, data=paths.data)
+    store.save(record)
+    images = np.asarray(open_prepared(paths.data, "phantom", 32).images[:4])
+    assert np.array_equal(now.predict(images), before.predict(images))
+
+
+def test_what_cannot_be_predicted_is_named(
+    trained: tuple[RunConfig, Paths], tmp_path: Path
+) -> None:
+    config, paths = trained
+    run = sambench.load_run(config.id, results=paths.results)
+    (tmp_path / "x.png").write_text("no image")
+    for given, said in (
+        (tmp_path / "x.png", "x.png is not an image"),
+        (np.zeros((1, 16, 16, 1), dtype=np.uint8), r"not uint8 of shape \(N, 32, 32, 1 or 3\)"),
+        (np.zeros((1, 32, 32, 1)), "pixels of type float64"),
+        ([], r"shape \(0, 32, 32, 1\)"),
+    ):
+        with pytest.raises(DataError, match=said):
+            run.predict(given)
+    with pytest.raises(UserError, match="sambench list runs"):
+        sambench.load_run("nothing", results=paths.results)
