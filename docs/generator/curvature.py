@@ -17,9 +17,8 @@ from sambench.curvature.batch_spectrum import (
 )
 from sambench.curvature.certificate import upper_bound
 from sambench.curvature.checks import check_derivatives, check_function
-from sambench.curvature.result import BatchSpectrum, Eigenpairs, TraceEstimate
 from sambench.files.description import described
-from sambench.run.curvature import measure_hessian
+from sambench.run.measure import measure_hessian
 
 INTRODUCTION = """
 `sambench hessian RUN`, or `hessian:` in a suite, measures the Hessian of the mean cross-entropy at
@@ -78,10 +77,10 @@ def page() -> str:
     page.heading("Top eigenvalue")
     _describe(page, curvature.eigenvalues)
     _describe(page, upper_bound)
-    _fields(page, Eigenpairs)
+    _fields(page, curvature.Eigenpairs)
     page.heading("Trace")
     _describe(page, curvature.trace)
-    _fields(page, TraceEstimate)
+    _fields(page, curvature.TraceEstimate)
     page.heading("Median, mean and SD over batches")
     page.text(BATCHES)
     _describe(page, curvature.batch_spectrum)
@@ -93,7 +92,7 @@ def page() -> str:
     _describe(page, median_interval)
     page.text("With `perturbations` the definition ends in `-under-weight-noise`:")
     _describe(page, weight_noise)
-    _fields(page, BatchSpectrum)
+    _fields(page, curvature.BatchSpectrum)
     _around(page)
     page.heading("Settings")
     page.text("Keys of a suite's `hessian:` and of `sambench hessian --set KEY=VALUE`.")

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from sambench.config.run_config import OF_REPLICAS
+from sambench.config.run_config import LATER, OF_REPLICAS
 from sambench.store.record import COMPLETED, SCHEMA_VERSION, WHEN_COMPLETED, RunRecord
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -48,7 +48,7 @@ def _complete(definition: Schema) -> None:
     definition["required"] = [
         name
         for name, said in properties.items()
-        if name not in OF_REPLICAS and (name in required or "default" in said)
+        if name not in (*OF_REPLICAS, *LATER) and (name in required or "default" in said)
     ]
     for said in properties.values():
         said.pop("default", None)

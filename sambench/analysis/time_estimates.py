@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
@@ -40,12 +40,34 @@ class Forecast:
     finished: int  # how many runs this was learned from
 
 
-def forecast(standings: Iterable[Standing]) -> Forecast:
+Timed = Mapping[Hashable, tuple[float, int]]
+"""Seconds of a gradient evaluation and training images, by `kind_of` a run."""
+
+
+def kind_of(config: RunConfig) -> Hashable:
+    """Return what the time of a gradient evaluation depends on."""
+    return _images(config)
+
+
+def untimed(standings: Iterable[Standing]) -> dict[Hashable, RunConfig]:
+    """Return an open run of each kind of which no finished one tells the time."""
+    everything = list(standings)
+    known = {kind_of(s.config) for s in everything if s.state == DONE}
+    there = pending(everything)
+    return {kind_of(s.config): s.config for s in there if kind_of(s.config) not in known}
+
+
+def forecast(standings: Iterable[Standing], timed: Timed | None = None) -> Forecast:
     """Estimate the time left.
 
     A run's time is its gradient evaluations times the median seconds (training, evaluation and
     all else) that like runs took for one, and the median time of their curvature measurement.
+
+    Args:
+        standings: Of all runs.
+        timed: Of kinds of runs that were timed without a finished one; curvature is not in it.
     """
+    timed = timed or {}
     everything = list(standings)
     finished = [s for s in everything if s.state == DONE and s.cost.get("gradient_evaluations")]
     pace = _Medians((s.config, _seconds(s) / s.cost["gradient_evaluations"]) for s in finished)
@@ -64,7 +86,10 @@ def forecast(standings: Iterable[Standing]) -> Forecast:
         config = standing.config
         seconds = curvature.like(config) or 0.0
         if standing.action != "measure curvature":
-            per_evaluation, evaluations = pace.like(config), _evaluations(config, length, images)
+            there = timed.get(kind_of(config))
+            per_evaluation = there[0] if there else pace.like(config)
+            number = there[1] if there else images.like(config)
+            evaluations = _evaluations(config, length, number)
             if per_evaluation is None or evaluations is None:
                 unknown += 1
                 continue
@@ -95,11 +120,10 @@ class _Medians:
         return None
 
 
-def _evaluations(config: RunConfig, length: _Medians, images: _Medians) -> float | None:
-    """Return the gradient evaluations that a run will take."""
+def _evaluations(config: RunConfig, length: _Medians, number: float | None) -> float | None:
+    """Return the gradient evaluations that a run will take on a number of images."""
     if (alike := length.like(config, kinds=1)) is not None:
         return alike
-    number = images.like(config)
     if number is None:
         return None
     info = optimizers.get(str(config.optimizer["name"]))

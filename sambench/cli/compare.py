@@ -95,6 +95,9 @@ class Choice:
     """Which of the runs are done."""
 
     plan: bool = flag("Show what is done, what would run and how long; run nothing.")
+    measure: bool = flag(
+        "With --plan: time a few steps of each model that no finished run tells of."
+    )
     only: list[str] | None = option(
         "PATTERN",
         "Runs by name (shell pattern) or id. Repeatable.",
@@ -167,9 +170,11 @@ def compare(
         launcher=launching.chosen(),
         log=check_sinks(output.log or ()),
     )
+    if choice.measure and not choice.plan:
+        raise ConfigError("--measure is for --plan; give both, or neither")
     study = Study(_asked(context, described, suite, place.data), request, screen)
     if choice.plan:
-        standings, coming = study.plan()
+        standings, coming = study.plan(measure=choice.measure)
         if output.as_json:
             output.answer(plan_answer(study.suite.name, standings, coming))
         return

@@ -20,8 +20,8 @@ from sambench.config.suite import Suite
 from sambench.config.suite_file import load_suite, shipped_suites
 from sambench.data.prepared import open_prepared
 from sambench.errors import ConfigError, StoreError, UserError
-from sambench.report.centres import centre_table
 from sambench.report.document import Section
+from sambench.report.tables import centre_table
 from sambench.store.record import RunRecord
 from sambench.store.search_record import SearchRecord, is_trial, read_search, search_path
 from sambench.store.tree import Store

@@ -114,7 +114,7 @@ def measure(
 def _completed(screen: Screen, records: Sequence[RunRecord], store: Store) -> list[RunRecord]:
     """Return the runs that have a minimum."""
     if len(records) == 1 and records[0].status != COMPLETED:
-        from sambench.run.curvature import weights_of
+        from sambench.run.measure import weights_of
 
         weights_of(records[0], store)
     for record in records:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from sambench.analysis.claims import Finding, examine
 from sambench.analysis.groups import build_groups
 from sambench.analysis.metrics import find_metric
 from sambench.analysis.names import Names, read_names
+from sambench.analysis.predictions import Predictions
 from sambench.analysis.study import Study, build_study
 from sambench.analysis.troubles import troubles
 from sambench.cli.gathering import (
@@ -34,10 +35,9 @@ from sambench.report.document import Document, Section
 from sambench.report.explain import Source, find_source, sources_of
 from sambench.report.forms import to_plain
 from sambench.report.methods import methods
-from sambench.report.notes import definitions, how_to_read
+from sambench.report.notes import definitions, how_to_read, planned_groups, problems, too_few
 from sambench.report.page import MOST_DRAWN, write_report
 from sambench.report.papers import claims_table, paper_tables
-from sambench.report.problems import planned_groups, problems, too_few
 from sambench.report.tables import result_sections
 from sambench.store.search_record import SearchRecord, search_path
 from sambench.store.tree import RECORD, Store
@@ -90,7 +90,7 @@ def make_report(
     screen.warn_of(found.damaged, "records that cannot be read")
     further = _further(found, study, search, findings, shown_names)
     further = [*by_centre(study, predictions, place.data), *further]
-    document = _document(found, study, store, further, published=published)
+    document = _document(found, study, store, predictions, further, published=published)
     if len(document.tables) * 8 < MOST_EXPLAINED:
         sources = _sources(study, store, findings, search)
         if len(sources) <= MOST_EXPLAINED:
@@ -158,7 +158,13 @@ def _further(
 
 
 def _document(
-    found: Gathered, study: Study, store: Store, further: Sequence[Section], *, published: bool
+    found: Gathered,
+    study: Study,
+    store: Store,
+    predictions: Mapping[str, Predictions],
+    further: Sequence[Section],
+    *,
+    published: bool,
 ) -> Document:
     damaged = "\n".join(found.damaged)
     whole = [config for config in found.planned if config.name not in damaged]
@@ -166,7 +172,7 @@ def _document(
     wrong = problems(
         troubles(study.groups, whole, found.given), found.damaged, study.groups, too_few(wanted)
     )
-    pictures, left_out = _figures(found, study, store, published=published)
+    pictures, left_out = _figures(found, study, store, predictions, published=published)
     results = (*result_sections(study), *further)
     shown = sum(len(section.tables) for section in results if section.shown)
     if shown > MOST_DRAWN:
@@ -188,7 +194,12 @@ def _document(
 
 
 def _figures(
-    found: Gathered, study: Study, store: Store, *, published: bool
+    found: Gathered,
+    study: Study,
+    store: Store,
+    predictions: Mapping[str, Predictions],
+    *,
+    published: bool,
 ) -> tuple[Any, tuple[str, ...]]:
     """Return the figures, and what was left out and why."""
     number, settings = len(found.records), len(study.panels)
@@ -198,7 +209,8 @@ def _figures(
     from sambench.report.figures.gallery import draw_gallery
     from sambench.report.figures.material import Material
 
-    gallery = draw_gallery(Material(study, store, printed=published))
+    material = Material(study=study, store=store, printed=published, known=predictions)
+    gallery = draw_gallery(material)
     return gallery.pictures, tuple(map(str, gallery.left_out))
 
 

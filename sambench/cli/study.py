@@ -5,11 +5,12 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from sambench.analysis.metrics import find_metric
 from sambench.analysis.study import PRIMARY, build_study
-from sambench.analysis.time_estimates import Forecast, forecast
+from sambench.analysis.time_estimates import Forecast, Timed, forecast, untimed
 from sambench.cli.answers import run_answer, tables_answer
 from sambench.cli.checking import (
     check_datasets,
@@ -24,10 +25,11 @@ from sambench.config.run_config import RunConfig
 from sambench.config.search import plan_search, trials_of
 from sambench.config.suite import Suite
 from sambench.errors import ConfigError, ModelError, did_you_mean
+from sambench.files.atomic import human
 from sambench.launch.launcher import launchers
 from sambench.report.consequences import settling
-from sambench.report.problems import planned_groups, too_few
-from sambench.store.environment import git_state
+from sambench.report.notes import planned_groups, too_few
+from sambench.store.environment import choose_device, git_state
 from sambench.store.record import COMPLETED
 from sambench.store.search_record import choose_trial, search_path, write_search
 from sambench.store.status import Standing, counts, pending
@@ -50,8 +52,8 @@ class Study:
         self.trials = tuple(run for tuning in self.tunings for run in tuning.runs)
         self._shown: tuple[RunConfig, ...] = ()
 
-    def plan(self) -> tuple[list[Standing], int]:
-        """Show what is done and what would run.
+    def plan(self, *, measure: bool = False) -> tuple[list[Standing], int]:
+        """Show what is done and what would run; `measure` times steps of what none tells of.
 
         Returned are the standing of each run, and how many tuned runs follow a search that is not
         done.
@@ -73,7 +75,10 @@ class Study:
             replace(s, action="wait", note=queued[s.config.id]) if s.config.id in queued else s
             for s in standings
         ]
-        show_plan(self.screen, standings, coming)
+        timed = None
+        if measure:
+            timed = time_steps(self.screen, standings, request.data, request.device)
+        show_plan(self.screen, standings, coming, timed)
         undone = [s.config for s in standings if s.action in ("run", "resume", "run again")]
         warn_of_sizes(self.screen, undone, request.data)
         try:
@@ -194,10 +199,13 @@ def _of(runs: Iterable[RunConfig], standings: Iterable[Standing]) -> list[Standi
     return [standing for standing in standings if standing.config.id in ids]
 
 
-def show_plan(screen: Screen, standings: Sequence[Standing], coming: int) -> None:
+def show_plan(
+    screen: Screen, standings: Sequence[Standing], coming: int, timed: Timed | None = None
+) -> None:
     """Show the standing of each run, the number in each state, and the time left.
 
-    `coming` tuned runs become known when their search is done.
+    `coming` tuned runs become known when their search is done. Steps may have been `timed` for it,
+    where no finished run tells.
     """
     rows = [(s.config.name, s.state, s.action, s.note) for s in standings]
     headings = ("run", "state", "would", "")[: None if any(s.note for s in standings) else 3]
@@ -208,7 +216,7 @@ def show_plan(screen: Screen, standings: Sequence[Standing], coming: int) -> Non
     screen.show(f"{states}" + (f"; {coming} tuned runs follow the search" if coming else ""))
     left = len(pending(standings))
     if left:
-        screen.show(_time_left(forecast(standings)))
+        screen.show(_time_left(forecast(standings, timed), len(timed or ())))
     codes = sorted({s.code for s in standings if s.code})
     here = git_state()
     if len(codes) > 1 or (codes and here and not codes[0].endswith(here)):
@@ -216,9 +224,35 @@ def show_plan(screen: Screen, standings: Sequence[Standing], coming: int) -> Non
     screen.show(f"{left} of {len(rows)} runs have something to do; nothing was run")
 
 
-def _time_left(left: Forecast) -> str:
+def time_steps(
+    screen: Screen, standings: Sequence[Standing], data: Path, device: str | None
+) -> Timed:
+    """Time some passes of each kind of run of which no finished one tells, and say how long."""
+    from sambench.run.pace import measure_pace
+
+    found = {}
+    for kind, config in untimed(standings).items():
+        pace = measure_pace(config, data, choose_device(device)[0])
+        found[kind] = (pace.seconds, pace.images)
+        memory = f", {human(pace.memory_bytes)} of the device" if pace.memory_bytes else ""
+        screen.say(
+            f"timed {config.model} at {config.image_size} px: {1000 * pace.seconds:.0f} ms for a "
+            f"gradient of {config.batch_size} images (slowest {pace.spread:.1f} times the "
+            f"fastest){memory}"
+        )
+    return found
+
+
+def _time_left(left: Forecast, timed: int) -> str:
     if not left.known:
-        return "time left: not known before a run like these is finished"
+        return (
+            "time left: not known before a run like these is finished; --measure times some steps"
+        )
+    if not left.finished:
+        return (
+            f"time left: about {duration(left.seconds)} on one device for {left.known} runs, by "
+            f"the steps timed of {timed} kinds of runs; curvature comes on top"
+        )
     others = f"; {left.unknown} more runs have no finished one like them" if left.unknown else ""
     return (
         f"time left: about {duration(left.seconds)} on one device for {left.known} runs, at the "

@@ -33,6 +33,9 @@ class TableReference(Definition, frozen=True, kw_only=True, forbid_unknown_field
 class ReportSettings(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a suite is reported."""
 
+    baseline: Annotated[str | None, about("The optimizer that the others are compared with.")] = (
+        None
+    )
     margins: Annotated[
         dict[str, Positive],
         about(
@@ -40,10 +43,6 @@ class ReportSettings(Definition, frozen=True, kw_only=True, forbid_unknown_field
             "`accuracy` and its like (0.01 is one point), a ratio for costs and curvature (1.25)."
         ),
     ] = msgspec.field(default_factory=dict)
-
-    baseline: Annotated[str | None, about("The optimizer that the others are compared with.")] = (
-        None
-    )
 
 
 def _no_folds(dataset: str, image_size: int) -> Sequence[int]:

@@ -3,54 +3,72 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from sambench.curvature.vectors import norm
-
-Norm = Literal[2, "inf"]
-ValueAndGradient = Callable[[Tensor], tuple[float, Tensor]]
+from sambench.curvature.vectors import gaussian, norm
 
 MOMENTUM = 0.75
 ENOUGH = 0.75  # of the steps between two looks must have gone up for the step to stay as it is
 FIRST_LOOK, SHORTER, SHORTEST = 0.22, 0.03, 0.06  # shares of all steps
 
 
+@dataclass(frozen=True)
+class Ball:
+    r"""The points u with :math:`|u|_p \le \rho`."""
+
+    radius: float
+    p: Literal[2, "inf"]
+    like: Tensor
+    """A tensor of their kind."""
+    source: torch.Generator
+
+    def project(self, vector: Tensor) -> Tensor:
+        """Return the nearest point of the ball."""
+        if self.p == "inf":
+            return vector.clamp(-self.radius, self.radius)
+        length = norm(vector)
+        return vector * (self.radius / length) if length > self.radius else vector
+
+    def random(self) -> Tensor:
+        """Draw a point of the ball: uniform in the cube, or uniform on the sphere."""
+        if self.p == "inf":
+            drawn = torch.zeros_like(self.like).uniform_(generator=self.source)
+            return drawn.mul_(2 * self.radius) - self.radius
+        drawn = gaussian(self.like, self.source)
+        return drawn * (self.radius / norm(drawn))
+
+    def steepest(self, gradient: Tensor) -> Tensor:
+        """Return the steepest ascent of unit p-norm; a random one where the gradient vanishes."""
+        if not bool(gradient.any()):
+            gradient = self.random()
+        return gradient.sign() if self.p == "inf" else gradient / norm(gradient)
+
+
 def maximise(
-    function: ValueAndGradient,
-    start: Tensor,
-    radius: float,
-    p: Norm,
-    steps: int,
-    random_direction: Callable[[], Tensor],
-) -> tuple[float, Tensor]:
-    r"""Return the largest value seen within :math:`|u|_p \le \rho`, and where.
+    function: Callable[[Tensor], tuple[float, Tensor]], start: Tensor, ball: Ball, steps: int
+) -> float:
+    """Return the largest value seen within the ball, from a start in it.
 
     Auto-PGD (Croce & Hein, "Reliable evaluation of adversarial robustness with an ensemble of
     diverse parameter-free attacks", 2020): normalised ascent steps with momentum, from a step of
     twice the radius, halved, going back to the best point, whenever progress stalls between looks
-    that come ever more often. What it returns is a lower bound of the maximum.
-
-    Args:
-        function: Value and gradient.
-        start: First point, inside the ball.
-        radius: The ball's.
-        p: Which norm.
-        steps: Ascent steps; each is one value and gradient, and the start one more.
-        random_direction: Asked where the gradient vanishes, as at a minimum.
+    that come ever more often. What it returns is a lower bound of the maximum. The function returns
+    value and gradient; it is called once for the start and once for each step.
     """
     value, gradient = function(start)
     best_value, best, best_gradient = value, start, gradient
     point = before = start
-    step, looks, climbed = 2.0 * radius, _looks(steps), 0
+    step, looks, climbed = 2.0 * ball.radius, _looks(steps), 0
     last_look, halved, best_at_look = 0, True, value
     for number in range(1, steps + 1):
-        ascended = project(point + step * _direction(gradient, p, random_direction), radius, p)
+        ascended = ball.project(point + step * ball.steepest(gradient))
         share = MOMENTUM if number > 1 else 1.0
         moved = point + share * (ascended - point) + (1 - share) * (point - before)
-        before, point = point, project(moved, radius, p)
+        before, point = point, ball.project(moved)
         previous, (value, gradient) = value, function(point)
         climbed += value > previous
         if value > best_value:
@@ -63,22 +81,7 @@ def maximise(
                 step /= 2
                 point, before, value, gradient = best, best, best_value, best_gradient
             last_look, climbed, best_at_look = number, 0, best_value
-    return best_value, best
-
-
-def project(vector: Tensor, radius: float, p: Norm) -> Tensor:
-    """Return the nearest point of the ball."""
-    if p == "inf":
-        return vector.clamp(-radius, radius)
-    length = norm(vector)
-    return vector * (radius / length) if length > radius else vector
-
-
-def _direction(gradient: Tensor, p: Norm, random_direction: Callable[[], Tensor]) -> Tensor:
-    """Return the steepest ascent of unit p-norm."""
-    if not bool(gradient.any()):
-        gradient = random_direction()
-    return gradient.sign() if p == "inf" else gradient / norm(gradient)
+    return best_value
 
 
 def _looks(steps: int) -> set[int]:
@@ -88,16 +91,3 @@ def _looks(steps: int) -> set[int]:
         gap = max(gap - SHORTER, SHORTEST)
         share += gap
     return looks
-
-
-def random_in_ball(like: Tensor, radius: float, p: Norm, source: torch.Generator) -> Tensor:
-    """Draw a point of the ball: uniform in the cube, or uniform on the sphere."""
-    if p == "inf":
-        return (
-            torch.rand(like.shape, generator=source, device=like.device, dtype=like.dtype).mul_(
-                2 * radius
-            )
-            - radius
-        )
-    drawn = torch.randn(like.shape, generator=source, device=like.device, dtype=like.dtype)
-    return drawn * (radius / norm(drawn))

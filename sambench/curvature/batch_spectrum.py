@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 import numpy as np
@@ -12,11 +14,10 @@ from scipy.special import stdtrit
 from scipy.stats import binom
 from torch import Tensor, nn
 
-from sambench.curvature.directions import filter_normalised
-from sambench.curvature.lanczos import eigenvalues
+from sambench.curvature.certificate import Which
+from sambench.curvature.lanczos import CONFIDENCE, eigenvalues, trace
+from sambench.curvature.landscape import filter_normalised
 from sambench.curvature.operator import HessianOperator
-from sambench.curvature.result import BatchSpectrum, BatchValues
-from sambench.curvature.trace import trace
 from sambench.curvature.vectors import EndedBy, Progress, Stop, never
 
 Definition = Literal["dominant", "top", "topk", "trace"]
@@ -29,11 +30,61 @@ DEFINITIONS: Mapping[Definition, str] = {
 """What each is called in a record."""
 
 TOP_K = 5
-CONFIDENCE = 0.95
 LEAST_FOR_MEDIAN = 6  # batches: the range of five covers the median 93.75 % of the time
 LEAST_FOR_MEAN = 8  # batches: of fewer, skewed and of either sign, no interval covers 95 %
 Interval = tuple[float, float]
 Displacement = Callable[[int], tuple[Mapping[str, Tensor], float]]
+
+
+@dataclass(frozen=True)
+class BatchValues:
+    """What was found of one batch, in plain numbers that can be stored."""
+
+    values: tuple[float, ...]
+    residuals: tuple[float, ...]
+    """Of eigenvalues |Hv - theta v|, of traces the standard error."""
+    matvecs: int
+    converged: bool
+    """Whether each value is certified, or a trace's interval within the tolerance."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchSpectrum:
+    """Distribution over batches of numbers that belong to each batch's Hessian."""
+
+    definition: str
+    """Which numbers of which matrix."""
+    batches: tuple[BatchValues, ...] = field(repr=False)
+    """In the order of the batches; fewer than `num_batches` if the time ran out."""
+    batch_sizes: tuple[int, ...] = field(repr=False)
+    """Samples of each measured batch."""
+    num_batches: int
+    """How many there were to measure."""
+    median: float
+    median_interval: tuple[float, float] | None
+    """95 % confidence interval over batches; None where too few batches give none that covers."""
+    mean: float
+    mean_interval: tuple[float, float] | None
+    """Likewise."""
+    std: float
+    """Sample standard deviation (ddof 1); NaN for a single value."""
+    min: float
+    max: float
+    fraction_negative: float
+    matvecs: int
+    """Products with a single batch's Hessian."""
+    all_converged: bool
+    ended_by: EndedBy
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """All values, batch after batch."""
+        return tuple(value for batch in self.batches for value in batch.values)
+
+    @property
+    def residuals(self) -> tuple[float, ...]:
+        """Their residuals."""
+        return tuple(residual for batch in self.batches for residual in batch.residuals)
 
 
 def batch_spectrum(
@@ -67,21 +118,11 @@ def batch_spectrum(
     the choice of the batches; that of a standard deviation is not given, since none was found that
     covers.
 
-    Args:
-        H: The operator over all batches, cut as in training.
-        tol: Relative tolerance of each eigenvalue's, or of a trace's, interval.
-        seed: Of starts and probes, different ones for each batch.
-        definition: Which numbers.
-        perturbations: Measure each batch that often at displaced weights, instead of once at the
-            weights themselves.
-        displacement: Returns direction and step of the i-th displacement (see `weight_noise`); a
-            new one for each measurement. Goes with `perturbations`.
-        max_matvecs: Most products for one batch, or for one displacement of it.
-        num_batches: Measure the first ones only.
-        done: The first batches' results of an earlier, interrupted call; they are not repeated.
-        on_batch: Called with each new batch's result, to be kept for `done`.
-        out_of_time: Asked after each batch; when true the batches so far are the result.
-        on_progress: Called after each batch with the batches done and their number.
+    With `perturbations` each batch is measured that often, at weights moved by `displacement` (see
+    `weight_noise`). Starts and probes are others for each batch; `max_matvecs` are for each. Only
+    the first `num_batches` are measured, and not those that are `done` by an earlier, interrupted
+    call, whose results went to `on_batch` one by one. After each batch `out_of_time` is asked
+    whether the batches so far are the result, and progress is told.
 
     Raises:
         CurvatureError: If a loss or a product is not finite.
@@ -91,49 +132,20 @@ def batch_spectrum(
         raise ValueError(f"definition={definition!r}: one of {', '.join(get_args(Definition))}")
     if perturbations and displacement is None:
         raise ValueError("perturbations need a displacement")
+    moving, times = (displacement, perturbations) if perturbations else (None, 1)
     count = min(H.num_batches, num_batches or H.num_batches)
     found = list(done[:count])
-    ended_by: EndedBy = "tolerance"
-    for index in range(len(found), count):
-        if found and out_of_time():
-            ended_by = "minutes"
-            break
-        if displacement is None or not perturbations:
-            new = _measure(H, index, definition, tol, seed + index, max_matvecs)
-        else:
-            new = _displaced(
-                H, index, definition, tol, seed, max_matvecs, perturbations, displacement
-            )
-        found.append(new)
-        on_batch(new)
+    while len(found) < count and not (found and out_of_time()):
+        index, parts = len(found), []
+        for which in range(index * times, (index + 1) * times):
+            with nullcontext(H) if moving is None else H.displaced(*moving(which)) as there:
+                parts.append(_measure(there, index, definition, tol, seed + which, max_matvecs))
+        found.append(_joined(parts))
+        on_batch(found[-1])
         if on_progress is not None:
-            on_progress(index + 1, count)
+            on_progress(len(found), count)
     name = DEFINITIONS[definition] + ("-under-weight-noise" if perturbations else "")
-    return _summarise(found, H.batch_sizes[: len(found)], count, name, ended_by)
-
-
-def _displaced(
-    H: HessianOperator,
-    index: int,
-    definition: Definition,
-    tol: float,
-    seed: int,
-    max_matvecs: int,
-    perturbations: int,
-    displacement: Displacement,
-) -> BatchValues:
-    """Measure one batch at several displaced weights."""
-    found = []
-    for which in range(index * perturbations, (index + 1) * perturbations):
-        direction, step = displacement(which)
-        with H.displaced(direction, step) as moved:
-            found.append(_measure(moved, index, definition, tol, seed + which, max_matvecs))
-    return BatchValues(
-        values=tuple(value for part in found for value in part.values),
-        residuals=tuple(residual for part in found for residual in part.residuals),
-        matvecs=sum(part.matvecs for part in found),
-        converged=all(part.converged for part in found),
-    )
+    return _summarise(found, H.batch_sizes, count, name)
 
 
 def _measure(
@@ -143,38 +155,33 @@ def _measure(
     with H.batch(index) as batch:
         if definition == "trace":
             total = trace(batch, tol, seed, max_matvecs=max_matvecs)
-            return BatchValues(
-                values=(total.estimate,),
-                residuals=(total.stderr,),
-                matvecs=total.matvecs,
-                converged=total.converged,
-            )
+            return BatchValues((total.estimate,), (total.stderr,), total.matvecs, total.converged)
         k = TOP_K if definition == "topk" else 1
-        which: Literal["dominant", "top"] = "dominant" if definition == "dominant" else "top"
-        pairs = eigenvalues(batch, k, tol, max_matvecs, seed, which=which)
+        which: Which = "dominant" if definition == "dominant" else "top"
+        found = eigenvalues(batch, k, tol, max_matvecs, seed, which=which)
+    values, residuals = tuple(found.values.tolist()), tuple(found.residuals.tolist())
+    return BatchValues(values, residuals, found.matvecs, found.converged)
+
+
+def _joined(parts: Sequence[BatchValues]) -> BatchValues:
     return BatchValues(
-        values=tuple(pairs.values.tolist()),
-        residuals=tuple(pairs.residuals.tolist()),
-        matvecs=pairs.matvecs,
-        converged=pairs.converged,
+        tuple(value for part in parts for value in part.values),
+        tuple(residual for part in parts for residual in part.residuals),
+        sum(part.matvecs for part in parts),
+        all(part.converged for part in parts),
     )
 
 
 def _summarise(
-    found: Sequence[BatchValues],
-    batch_sizes: tuple[int, ...],
-    num_batches: int,
-    definition: str,
-    ended_by: EndedBy,
+    found: Sequence[BatchValues], batch_sizes: tuple[int, ...], num_batches: int, definition: str
 ) -> BatchSpectrum:
     array = np.asarray([batch.values for batch in found])
     converged = all(batch.converged for batch in found)
-    if ended_by == "tolerance" and not converged:
-        ended_by = "max_matvecs"
+    ended_by: EndedBy = "tolerance" if converged else "max_matvecs"
     return BatchSpectrum(
         definition=definition,
         batches=tuple(found),
-        batch_sizes=batch_sizes,
+        batch_sizes=batch_sizes[: len(found)],
         num_batches=num_batches,
         median=float(np.median(array)),
         median_interval=median_interval(array[:, 0]) if array.shape[1] == 1 else None,
@@ -186,7 +193,7 @@ def _summarise(
         fraction_negative=float((array < 0).mean()),
         matvecs=sum(batch.matvecs for batch in found),
         all_converged=converged,
-        ended_by=ended_by,
+        ended_by="minutes" if len(found) < num_batches else ended_by,
     )
 
 
@@ -239,11 +246,7 @@ def weight_noise(model: nn.Module, sigma: float, seed: int) -> Displacement:
     r"""Return displacements by Gaussian noise of which each filter has `sigma` times its own norm.
 
     Filter-normalised as in `filter_normalised`, so that the noise is relative to the weights: a
-    filter j moves by :math:`\sigma \|w_j\| \, d_j / \|d_j\|`, biases and scales stay.
-
-    Args:
-        model: The network; unchanged between the call and the use of the displacements.
-        sigma: Length of the noise beside each filter.
-        seed: Of the draws; those of one seed are independent of each other.
+    filter j moves by :math:`\sigma \|w_j\| \, d_j / \|d_j\|`, biases and scales stay. The network
+    must not change between the call and the use of the displacements.
     """
     return lambda which: (filter_normalised(model, seed, which), sigma)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
-from sambench.curvature.derivatives import naming_the_operation
-from sambench.curvature.objective import Objective
-from sambench.curvature.vectors import CHECK_STREAM, generator
+from sambench.curvature.graph import naming_the_operation
+from sambench.curvature.objective import Named, Objective
+from sambench.curvature.vectors import CHECK_STREAM, gaussian, generator
 from sambench.errors import CurvatureError, SambenchWarning
 
 SAMPLES = 8
@@ -78,29 +78,27 @@ def check_derivatives(objective: Objective) -> float | None:
         CurvatureError: If they disagree, with the name of the module where it is found.
     """
     double = objective.in_double(SAMPLES)
+    inputs, targets = double.load(0)
     try:
-        double.gradient(0)  # refuses operations that have no second derivative, by name
-
+        double.graph(0)  # refuses operations that have no second derivative, by name
         with double.isolated(), torch.no_grad():
-            spread = float(double.outputs(double.sample(SAMPLES)[0]).std(correction=0))
+            spread = float(double.outputs(inputs).std(correction=0))
         scale = 1 / spread if 1 < spread < math.inf else 1.0
 
         def function(weights: Sequence[Tensor]) -> Tensor:
-            return double.loss_at(weights, scale)
+            named = dict(zip(double.parameters, weights, strict=True))
+            with double.isolated():
+                return double.loss_of(scale * double.outputs(inputs, named), targets)
 
         error = _disagreement(function, list(double.parameters.values()))
     except CurvatureError:
         raise
     except (RuntimeError, TypeError) as failure:  # tensors of the model's own that stay float32
-        reason = str(failure).splitlines()[0]
-        warnings.warn(f"second derivatives were not checked: {reason}", SambenchWarning, 2)
-        return None
+        error, reason = None, str(failure).splitlines()[0]
+    else:
+        reason = "differences of gradients do not settle here"
     if error is None:
-        warnings.warn(
-            "second derivatives were not checked: differences of gradients do not settle here",
-            SambenchWarning,
-            stacklevel=2,
-        )
+        warnings.warn(f"second derivatives were not checked: {reason}", SambenchWarning, 2)
     elif error > AGREEMENT:
         raise CurvatureError(
             f"wrong second derivative in {_wrong_module(double) or 'the model or its loss'}: a "
@@ -115,10 +113,9 @@ def _disagreement(function: Function, point: Sequence[Tensor]) -> float | None:
     """Return how far a product with the second derivative is off differences of the first."""
     leaves = [tensor.detach().clone().requires_grad_() for tensor in point]
     source = generator(leaves[0].device, 0, CHECK_STREAM)
-    along = [_normal(leaf, source) for leaf in leaves]
+    along = [gaussian(leaf, source) for leaf in leaves]
     product = _product(function, leaves, along)
-    length = float(torch.stack(torch._foreach_norm([leaf.detach() for leaf in leaves])).norm())
-    unit = max(length, 1.0) / float(torch.stack(torch._foreach_norm(along)).norm())
+    unit = max(float(_norms(point).norm()), 1.0) / float(_norms(along).norm())
     before: list[Tensor] | None = None
     for step in STEPS:
         h = step * unit
@@ -129,10 +126,6 @@ def _disagreement(function: Function, point: Sequence[Tensor]) -> float | None:
             return error
         before = difference
     return None
-
-
-def _normal(like: Tensor, source: torch.Generator) -> Tensor:
-    return torch.randn(like.shape, generator=source, device=like.device, dtype=like.dtype)
 
 
 def _product(function: Function, leaves: Sequence[Tensor], along: Sequence[Tensor]) -> list[Tensor]:
@@ -157,16 +150,13 @@ def _gradient(
 
 def _relative(found: Sequence[Tensor], other: Sequence[Tensor]) -> float:
     """Return the largest difference of two products in one tensor, beside its part of them."""
-    sizes = torch.stack(torch._foreach_norm(list(other)))
-    apart = torch.stack(torch._foreach_norm(torch._foreach_sub(list(found), list(other))))
-    floor = (
-        NEGLIGIBLE
-        / AGREEMENT
-        * max(sizes.norm(), torch.stack(torch._foreach_norm(list(found))).norm())
-    )
-    if not bool(floor > 0):
-        return 0.0
-    return float((apart / sizes.clamp_min(floor)).max())
+    sizes, apart = _norms(other), _norms(torch._foreach_sub(list(found), list(other)))
+    floor = NEGLIGIBLE / AGREEMENT * max(sizes.norm(), _norms(found).norm())
+    return float((apart / sizes.clamp_min(floor)).max()) if bool(floor > 0) else 0.0
+
+
+def _norms(tensors: Sequence[Tensor]) -> Tensor:
+    return torch.stack(torch._foreach_norm([tensor.detach() for tensor in tensors]))
 
 
 # Which module ------------------------------------------------------------------------------------
@@ -203,26 +193,23 @@ def _called(name: str, module: nn.Module) -> str:
 
 def _random_module(objective: Objective, inputs: Tensor) -> str | None:
     """Return the innermost module whose outputs depend on the state of the random generator."""
-    first: list[list[Tensor]] = []
-    place, culprits = 0, list[str]()
 
-    def hear(name: str, module: nn.Module, given: Any, result: Any) -> None:
-        nonlocal place
-        found = [tensor.clone() for tensor in _tensors(result)]
-        if place == len(first):
-            first.append(found)
-        pairs = zip(first[place], found, strict=False)
-        if any(not _same(tensor, other) for tensor, other in pairs):
-            culprits.append(_called(name, module))
-        place += 1
+    def run(seed: int) -> list[tuple[str, list[Tensor]]]:
+        heard: list[tuple[str, list[Tensor]]] = []
 
-    for seed in SEEDS:
-        place = 0
+        def hear(name: str, module: nn.Module, given: Any, result: Any) -> None:
+            heard.append((_called(name, module), [tensor.clone() for tensor in _tensors(result)]))
+
         with objective.isolated(), torch.no_grad(), _listening(objective.model, hear):
             torch.manual_seed(seed)
             objective.outputs(inputs)
-        if culprits:
-            return culprits[0]
+        return heard
+
+    first = run(SEEDS[0])
+    for seed in SEEDS[1:]:
+        for (name, before), (_, now) in zip(first, run(seed), strict=False):
+            if not all(_same(a, b) for a, b in zip(before, now, strict=False)):
+                return name
     return None
 
 
@@ -235,19 +222,17 @@ def _same(tensor: Tensor, other: Tensor) -> bool:
 
 def _wrong_module(double: Objective) -> str | None:
     """Return the innermost module whose own second derivative is wrong, from its own inputs."""
-    calls: list[tuple[str, nn.Module, dict[str, Tensor], dict[str, Tensor], Any]] = []
+    calls: list[tuple[str, nn.Module, Function, list[Tensor]]] = []
 
     def hear(name: str, module: nn.Module, given: Any, result: Any) -> None:
         weights = {n: p.detach().clone() for n, p in module.named_parameters()}
         fixed = {n: b.detach().clone() for n, b in module.named_buffers()}
         copied = tree_map(lambda x: x.detach().clone() if isinstance(x, Tensor) else x, given)
-        calls.append((name, module, weights, fixed, copied))
+        calls.append((name, module, *_alone(module, weights, fixed, copied)))
 
-    inputs, _ = double.sample(SAMPLES)
     with double.isolated(), torch.no_grad(), _listening(double.model, hear):
-        double.outputs(inputs)
-    for name, module, weights, fixed, given in calls:
-        function, point = _alone(module, weights, fixed, given)
+        double.outputs(double.load(0)[0])
+    for name, module, function, point in calls:
         try:
             with double.isolated():
                 error = _disagreement(function, point) if point else None
@@ -259,7 +244,7 @@ def _wrong_module(double: Objective) -> str | None:
 
 
 def _alone(
-    module: nn.Module, weights: Mapping[str, Tensor], fixed: Mapping[str, Tensor], given: Any
+    module: nn.Module, weights: Named, fixed: Named, given: Any
 ) -> tuple[Function, list[Tensor]]:
     """Return a scalar function of a module's weights and floating inputs, and where it is."""
     given_flat, structure = tree_flatten(given)
@@ -272,9 +257,9 @@ def _alone(
         args, kwargs = tree_unflatten(flat, structure)
         named = dict(zip(weights, moving, strict=False))
         results = _tensors(functional_call(module, {**fixed, **named}, args, kwargs))
-        waves = [torch.cos(torch.arange(result.numel()).to(result)) for result in results]
         parts = [
-            torch.dot(result.flatten(), wave) for result, wave in zip(results, waves, strict=True)
+            torch.dot(result.flatten(), torch.cos(torch.arange(result.numel()).to(result)))
+            for result in results
         ]
         return torch.stack(parts).sum()
 

@@ -5,20 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from sambench.curvature.krylov import Floats, Lanczos, RitzValues
-from sambench.curvature.memory import spare_bytes
 from sambench.curvature.vectors import (
     Progress,
     SymmetricOperator,
     gaussian,
     generator,
     rademacher,
+    vectors_that_fit,
 )
 
 Start = Literal["sphere", "rademacher"]
@@ -115,16 +114,10 @@ def density(
     its width is :math:`h \sqrt{\lambda^2 + s^2}`, always relative to the spectrum's range, so a
     flat minimum is resolved as well as a sharp one. The density is per unit of eigenvalue.
 
-    Args:
-        H: The operator.
-        probes: Random starts, at least 2; five or more for an error band worth the name.
-        steps: Lanczos steps of each, at least 2.
-        seed: Of the starts; independent of eigenvalue and trace runs with the same seed.
-        start: How starts are drawn.
-        grid_points: Length of the grid.
-        width: The kernel's standard deviation h.
-        max_basis: Most Lanczos vectors kept in memory, by default what fits.
-        on_progress: Called after each step with the products made and the most there can be.
+    Every one of the `probes`, five or more for an error band worth the name, takes so many `steps`;
+    starts are independent of eigenvalue and trace runs with the same seed. The grid has
+    `grid_points`; h is `width`. At most `max_basis` Lanczos vectors are kept in memory, by default
+    what fits. Progress is told after each step, in products.
 
     Raises:
         ValueError: If `probes` or `steps` is below 2.
@@ -134,12 +127,12 @@ def density(
         raise ValueError(f"probes={probes}, steps={steps}: an error needs 2 probes of 2 steps")
     products_before = H.matvecs
     source = generator(H.device, seed, DENSITY_STREAM)
-    room = spare_bytes(H.device) // (H.size * H.dtype.itemsize) if max_basis is None else max_basis
+    room = vectors_that_fit(H) if max_basis is None else max_basis
     steps = min(steps, H.size)
-    found: list[RitzValues] = []
-    complete = True
+    found, complete = list[RitzValues](), True
     for probe in range(probes):
-        run = Lanczos(H, _draw(H, start, source), max(2, min(steps, room)))
+        drawn = gaussian(H, source) if start == "sphere" else rademacher(H, source, 1)[0]
+        run = Lanczos(H, drawn, max(2, min(steps, room)))
         for step in range(steps):
             run.step()
             if on_progress is not None:
@@ -149,12 +142,6 @@ def density(
         found.append(run.ritz())
         complete = complete and run.complete
     return _summarise(found, H, start, grid_points, width, complete, products_before)
-
-
-def _draw(H: SymmetricOperator, start: Start, source: torch.Generator) -> Tensor:
-    if start == "sphere":
-        return gaussian(H, source)
-    return rademacher(H, source, 1)[0]
 
 
 def _summarise(
@@ -173,15 +160,17 @@ def _summarise(
     smooth = [_smooth(grid, n, w, scale, width) for n, w in zip(nodes, weights, strict=True)]
     density, density_stderr = _over_probes(np.stack(smooth))
 
-    def moment(function: Callable[[Floats], Floats]) -> tuple[float, float]:
+    functions: dict[str, Callable[[Floats], Floats]] = {
+        "mean": lambda n: n,
+        "second": np.square,
+        "zero_mass": lambda n: (np.abs(n) <= scale).astype(float),
+        "negative_mass": lambda n: (n < -scale).astype(float),
+    }
+    moments: dict[str, Any] = {}
+    for name, function in functions.items():
         values = [float(w @ function(n)) for n, w in zip(nodes, weights, strict=True)]
         mean, stderr = _over_probes(np.asarray(values))
-        return float(mean), float(stderr)
-
-    mean, mean_stderr = moment(lambda n: n)
-    second, second_stderr = moment(np.square)
-    zero, zero_stderr = moment(lambda n: (np.abs(n) <= scale).astype(float))
-    negative, negative_stderr = moment(lambda n: (n < -scale).astype(float))
+        moments |= {name: float(mean), f"{name}_stderr": float(stderr)}
     resolved, residuals = _resolved(found, scale)
     return SpectralDensity(
         size=H.size,
@@ -192,14 +181,7 @@ def _summarise(
         density_stderr=density_stderr,
         scale=scale,
         width=width,
-        mean=mean,
-        mean_stderr=mean_stderr,
-        second=second,
-        second_stderr=second_stderr,
-        zero_mass=zero,
-        zero_mass_stderr=zero_stderr,
-        negative_mass=negative,
-        negative_mass_stderr=negative_stderr,
+        **moments,
         resolved=resolved,
         resolved_residuals=residuals,
         start=start,

@@ -1,18 +1,25 @@
-"""How a network is evaluated: exactly, twice differentiably, and so that nothing is left behind."""
+"""How a network is evaluated, exactly and so that nothing is left behind, and on which batches."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import copy
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.overrides import TorchFunctionMode
 
+from sambench.errors import CurvatureError
+
+Batch = tuple[Tensor, Tensor]
+Loss = Callable[[Tensor, Tensor], Tensor]
 Setting = TypeVar("Setting")
+LOOKED_AT = 4096  # numbers of a batch, evenly spaced, by which it is known again
 
 
 @contextmanager
@@ -55,9 +62,9 @@ class _PlainWeightNorm(TorchFunctionMode):
         return function(*args, **(kwargs or {}))
 
 
-def _weight_norm(v: torch.Tensor, g: torch.Tensor, dim: int = 0) -> torch.Tensor:
+def _weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
     axes = [axis for axis in range(v.dim()) if axis != dim % v.dim()] if dim != -1 else None
-    length: torch.Tensor = torch.linalg.vector_norm(v, dim=axes, keepdim=True)
+    length: Tensor = torch.linalg.vector_norm(v, dim=axes, keepdim=True)
     return v * (g / length)
 
 
@@ -129,3 +136,66 @@ def _operations() -> list[Any]:
     candidates += [getattr(cudnn, name, None) for name in ("conv", "rnn")]
     candidates += [getattr(mkldnn, name, None) for name in ("matmul", "conv", "rnn")]
     return [node for node in candidates if hasattr(node, "fp32_precision")]
+
+
+class Batches:
+    """Pairs (inputs, targets), the same at every pass: a sequence, or else collected into one.
+
+    Raises:
+        CurvatureError: If there are none, one is empty, or one is no pair of tensors.
+    """
+
+    def __init__(self, given: Iterable[Batch]) -> None:
+        self._pairs = given if isinstance(given, Sequence) else tuple(given)
+        sizes, self._seen = list[int](), list[tuple[bytes, ...]]()
+        for index, given_pair in enumerate(self._pairs):
+            pair = _pair(given_pair, index)
+            sizes.append(len(pair[0]))
+            self._seen.append(_glance(pair))
+        self.sizes = tuple(sizes)
+        if not sizes:
+            raise CurvatureError("no batches: the Hessian of a mean loss needs at least one sample")
+        if 0 in self.sizes:
+            raise CurvatureError(f"batch {self.sizes.index(0)} has no samples: leave it out")
+
+    def __getitem__(self, index: int) -> Batch:
+        """Return a batch; one that is not what it was before is refused."""
+        pair = _pair(self._pairs[index], index)
+        if _glance(pair) != self._seen[index]:
+            raise CurvatureError(
+                f"batch {index} is not the same when it is read again: switch shuffling and "
+                "augmentation off, or give a list of the batches"
+            )
+        return pair
+
+
+def _pair(given: Any, index: int) -> Batch:
+    parts = () if isinstance(given, Mapping | Tensor) else tuple(given)
+    if len(parts) != 2 or not all(isinstance(part, Tensor) for part in parts):
+        raise CurvatureError(
+            f"batch {index} is a {type(given).__name__}: batches are pairs of tensors, (inputs, "
+            "targets); for other inputs wrap the model in a module that takes one tensor"
+        )
+    return parts[0], parts[1]
+
+
+def _glance(pair: Batch) -> tuple[bytes, ...]:
+    """Return some numbers of a batch, by which another one is told apart."""
+    flat = [tensor.detach().reshape(-1) for tensor in pair]
+    few = [part[:: max(1, len(part) // LOOKED_AT)].cpu().contiguous() for part in flat]
+    return tuple(part.view(torch.uint8).numpy().tobytes() for part in few)
+
+
+def in_double(loss: Loss) -> Loss:
+    """Return the loss with its own floating tensors, such as class weights, in float64."""
+    if isinstance(loss, nn.Module):
+        return copy.deepcopy(loss).double()
+    if isinstance(loss, functools.partial):
+        args = [_doubled(value) for value in loss.args]
+        named = {key: _doubled(value) for key, value in loss.keywords.items()}
+        return functools.partial(loss.func, *args, **named)
+    return loss
+
+
+def _doubled(value: Any) -> Any:
+    return value.double() if isinstance(value, Tensor) and value.is_floating_point() else value

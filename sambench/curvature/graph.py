@@ -1,31 +1,113 @@
-"""The twice differentiable graph of one batch, and how many of them are kept."""
+"""The twice differentiable graph of one batch: what cannot be one, its bytes, how many are kept."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.autograd.graph import GradientEdge
+from torch.autograd.graph import GradientEdge, Node, saved_tensors_hooks
 
-from sambench.curvature.derivatives import naming_the_operation
+from sambench.errors import CurvatureError
+
+_REFUSAL_NODE = "torch::autograd::Error"
+_REFUSAL_MESSAGE = re.compile(
+    r"derivative for '?(?P<operation>[\w:.]+)'? is not implemented|[Dd]ouble.?backward"
+)
+_REENTRANT_MESSAGE = "torch.utils.checkpoint is incompatible with .grad()"
+_REENTRANT = (
+    "the model uses reentrant activation checkpoints, which cannot be differentiated twice: switch "
+    "checkpoints off, they recompute with other weights in any case"
+)
 
 
-class BatchGraph:
-    """The gradient of one batch's loss, held ready to be differentiated along any direction.
+@contextmanager
+def naming_the_operation() -> Iterator[None]:
+    """Turn PyTorch's error for a missing second derivative into one that names the operation."""
+    try:
+        yield
+    except RuntimeError as error:
+        if _REENTRANT_MESSAGE in str(error):
+            raise CurvatureError(_REENTRANT) from error
+        found = _REFUSAL_MESSAGE.search(str(error))
+        if found is None:
+            raise
+        raise _not_twice(found["operation"] or str(error).splitlines()[0]) from error
 
-    Args:
-        edges: Where in the graph each weight's gradient is, by name.
-        parameters: All weights, by name, in the order of the flat vectors.
-        num_bytes: What the graph keeps alive.
+
+def require_second_derivatives(loss: Tensor, edges: Iterable[GradientEdge]) -> None:
+    """Refuse a graph through a custom function marked `once_differentiable`, or a checkpoint.
+
+    The weights inside a reentrant checkpoint are not in the graph: where none before it is trained,
+    their curvature would be zero. PyTorch ends the graph of such a custom function's gradient in a
+    node that raises when it is reached; a derivative with respect to given tensors only visits the
+    nodes that lead to them, and never gets there, so those terms of the Hessian would be missing.
     """
+    custom = {
+        type(node).__name__.removesuffix("Backward")
+        for node in _nodes(() if loss.grad_fn is None else (loss.grad_fn,))
+        if isinstance(node, torch.autograd.function.BackwardCFunction)
+    }
+    if "CheckpointFunction" in custom:
+        raise CurvatureError(_REENTRANT)
+    if any(node.name() == _REFUSAL_NODE for node in _nodes(edge.node for edge in edges)):
+        raise _not_twice(", ".join(sorted(custom)))
 
-    def __init__(
-        self, edges: Mapping[str, GradientEdge], parameters: Mapping[str, Tensor], num_bytes: int
-    ) -> None:
-        self._edges = edges
-        self._parameters = parameters
-        self.num_bytes = num_bytes
+
+def _not_twice(operation: str) -> CurvatureError:
+    return CurvatureError(
+        f"no second derivative: {operation} cannot be differentiated twice; write it with ordinary "
+        "PyTorch operations, or replace it in the model. Rises of the loss need no second "
+        "derivative: sambench.curvature.average_sharpness estimates the trace from them"
+    )
+
+
+def _nodes(roots: Iterable[Node]) -> Iterator[Node]:
+    """Yield every node of the graph behind `roots` once."""
+    seen = set[Node]()
+    stack = list(roots)
+    while stack:
+        node = stack.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        yield node
+        stack += [following for following, _ in node.next_functions if following is not None]
+
+
+@contextmanager
+def saved_bytes(owned: Iterable[Tensor]) -> Iterator[dict[int, int]]:
+    """Count the bytes that autograd saves for a graph meanwhile, each storage once.
+
+    Yields the bytes of each storage but those of `owned`: tensors that live anyway, such as the
+    weights.
+    """
+    kept = {tensor.untyped_storage()._cdata for tensor in owned}
+    found: dict[int, int] = {}
+
+    def record(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in kept:
+            found[storage._cdata] = storage.nbytes()
+        return tensor.detach()  # the tensor itself may own the graph: a cycle that is never freed
+
+    with saved_tensors_hooks(record, lambda tensor: tensor):
+        yield found
+
+
+@dataclass(frozen=True)
+class BatchGraph:
+    """The gradient of one batch's loss, held ready to be differentiated along any direction."""
+
+    edges: Mapping[str, GradientEdge]
+    """Where in the graph each weight's gradient is, by name."""
+    parameters: Mapping[str, Tensor]
+    """All weights, by name, in the order of the flat vectors."""
+    num_bytes: int
+    """What the graph keeps alive."""
 
     def accumulate(
         self, direction: Sequence[Tensor], total: Sequence[Tensor], weight: float
@@ -40,14 +122,14 @@ class BatchGraph:
         `total` for as long as the pass takes: each term is added as soon as it is known, in memory
         that is still at hand, and the product is never held twice.
         """
-        rows = [row for row, name in enumerate(self._parameters) if name in self._edges]
+        rows = [row for row, name in enumerate(self.parameters) if name in self.edges]
         if not rows:  # a loss that is linear in its weights
             return
         along = [direction[row] for row in rows]
         if weight != 1.0:
             along = list(torch._foreach_mul(along, weight))
-        weights = tuple(self._parameters.values())
-        edges = [self._edges[name] for name in self._parameters if name in self._edges]
+        weights = tuple(self.parameters.values())
+        edges = [self.edges[name] for name in self.parameters if name in self.edges]
         for parameter, term in zip(weights, total, strict=True):
             parameter.grad = term
         try:
@@ -59,40 +141,29 @@ class BatchGraph:
 
     def restricted(self, names: Collection[str]) -> BatchGraph:
         """Return the graph of the diagonal block of some of the weights."""
-        edges = {name: edge for name, edge in self._edges.items() if name in names}
-        weights = {name: weight for name, weight in self._parameters.items() if name in names}
+        edges = {name: edge for name, edge in self.edges.items() if name in names}
+        weights = {name: weight for name, weight in self.parameters.items() if name in names}
         return BatchGraph(edges, weights, self.num_bytes)
 
 
-class GraphStore:
+class GraphStore(dict[int, BatchGraph]):
     """Graphs by batch: those that fit the budget are kept, the others rebuilt when asked for.
 
-    A product costs two gradients on a kept graph and three on one that is rebuilt.
-
-    Args:
-        build: Makes the graph of a batch.
-        budget: Bytes that kept graphs may hold together; the graph in use comes on top.
+    A product costs two gradients on a kept graph and three on one that is rebuilt. The budget is of
+    bytes that kept graphs may hold together; the graph in use comes on top.
     """
 
     def __init__(self, build: Callable[[int], BatchGraph], budget: float) -> None:
-        self._build = build
-        self._budget = budget
-        self._graphs: dict[int, BatchGraph] = {}
+        super().__init__()
+        self._build, self._budget = build, budget
 
     @property
     def num_bytes(self) -> int:
         """The bytes that the kept graphs hold."""
-        return sum(graph.num_bytes for graph in self._graphs.values())
+        return sum(graph.num_bytes for graph in self.values())
 
-    def get(self, index: int) -> BatchGraph:
-        """Return the graph of a batch, kept or fresh."""
-        if index in self._graphs:
-            return self._graphs[index]
+    def __missing__(self, index: int) -> BatchGraph:
         graph = self._build(index)
         if self.num_bytes + graph.num_bytes <= self._budget:
-            self._graphs[index] = graph
+            self[index] = graph
         return graph
-
-    def clear(self) -> None:
-        """Release all kept graphs."""
-        self._graphs.clear()

@@ -9,10 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sambench.curvature.batches import Batch, Loss
-from sambench.curvature.evaluation import tracking_layers
-from sambench.curvature.grid import Rows, finish
+from sambench.curvature.evaluation import Batch, Loss, tracking_layers
 from sambench.curvature.krylov import Floats
+from sambench.curvature.landscape import Rows, finish
 from sambench.curvature.surface import Cost, LossSurface
 from sambench.curvature.vectors import Progress, norm
 from sambench.errors import CurvatureError
@@ -64,14 +63,8 @@ def interpolation(
     recomputed on the data at every point; the loss with the remembered ones interpolated is beside
     it, and equals the networks' own at the ends.
 
-    Args:
-        model: The network at a = 0, in any mode; left as it is.
-        other: The state at a = 1, as its `state_dict()`.
-        loss: Mean loss of a batch, from float64 outputs and targets.
-        batches: Pairs (inputs, targets).
-        points: Values of a, both ends included.
-        rows: Where finished points are kept, by number.
-        on_progress: Called after each point with the points done and their number.
+    The other state, at a = 1, is given as its `state_dict()`; `points` are the values of a, both
+    ends included. Other arguments are those of `random_line`.
 
     Raises:
         ValueError: If `points` is below 2.
@@ -91,7 +84,7 @@ def interpolation(
         mixed = {n: _mixed(b, buffers[n].to(b.device), alpha) for n, b in surface.buffers.items()}
         kept = surface.at(weights, mixed)
         again = surface.at(weights, surface.recalibrated(weights)) if has_statistics else kept
-        return np.array([again.loss, again.accuracy, kept.loss, kept.accuracy])
+        return np.array([*again, *kept])
 
     alphas = np.linspace(0, 1, points)
     finished = finish(points, evaluate, rows, on_progress)

@@ -22,11 +22,7 @@ Floats = NDArray[np.float64]
 
 
 class Basis:
-    """Orthonormal vectors in blocks of rows, so that growing copies nothing.
-
-    Args:
-        limit: The most vectors it will take.
-    """
+    """Orthonormal vectors in blocks of rows, at most `limit`, so that growing copies nothing."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -106,10 +102,7 @@ class Lanczos:
     are in the last row of each earlier one. Without a restart an exhausted run goes on with the
     rounding that is left over, a direction as good as random.
 
-    Args:
-        H: The operator.
-        start: First vector, of any length, not zero.
-        limit: The most vectors that the basis will take.
+    The start is of any length, not zero; the basis takes at most `limit` vectors.
     """
 
     def __init__(self, H: SymmetricOperator, start: Tensor, limit: int) -> None:
@@ -174,7 +167,10 @@ class Lanczos:
 
     def ritz(self) -> RitzValues:
         """Return the eigenvalues of T and bounds of their residuals."""
-        values, coefficients = self._eigen()
+        if self.ends:
+            values, coefficients = np.linalg.eigh(self.projection(len(self.alphas)))
+        else:
+            values, coefficients = eigh_tridiagonal(self.alphas, self.betas[:-1])
         loose = [*self.ends, len(self.alphas) - 1]
         left = np.abs(np.asarray(self.betas)[loose, None] * coefficients[loose]).sum(0)
         return RitzValues(values, coefficients, left * (not self.spans_everything))
@@ -193,19 +189,8 @@ class Lanczos:
         """Return tr(Q'HQ) over the vectors of the basis."""
         return math.fsum(self.alphas[: len(self.basis)])
 
-    def _eigen(self) -> tuple[Floats, Floats]:
-        if not self.ends:
-            values, coefficients = eigh_tridiagonal(self.alphas, self.betas[:-1])
-        else:
-            values, coefficients = np.linalg.eigh(self.projection(len(self.alphas)))
-        return values, coefficients
-
     def _take_links(self, removed: Floats) -> None:
-        """Enter what couples the new vector to the ends of earlier segments.
-
-        Raises:
-            CurvatureError: If the product had components that no symmetric matrix has.
-        """
+        """Enter what couples the new vector to the ends of earlier segments; refuse asymmetry."""
         row = len(self.alphas) - 1
         removed = removed.copy()
         for end in self.ends:

@@ -1,35 +1,103 @@
-"""Extreme eigenvalues of a symmetric operator, each with an interval that is certified."""
+"""Extreme eigenvalues and trace of a symmetric operator, each with its interval."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 
-import numpy as np
 import torch
-from scipy.linalg import eigh_tridiagonal
+from scipy.special import stdtrit
+from torch import Tensor
 
-from sambench.curvature.certificate import upper_bound
-from sambench.curvature.krylov import BLOCK_ROWS, Floats, Lanczos, RitzValues
-from sambench.curvature.memory import vectors_that_fit
-from sambench.curvature.result import DeflationBasis, Eigenpairs
+from sambench.curvature.certificate import Goal, Which
+from sambench.curvature.krylov import BLOCK_ROWS, Basis, Lanczos
 from sambench.curvature.vectors import (
     EIGENVALUE_STREAM,
+    TRACE_STREAM,
     EndedBy,
     Progress,
     Stop,
     SymmetricOperator,
+    dot,
     gaussian,
     generator,
     never,
+    rademacher,
+    vectors_that_fit,
 )
 
-Which = Literal["top", "dominant"]
-FAILURE_PROBABILITY = 1e-6
-"""Of each certificate. A study makes ten thousand of them, one for each batch of each run."""
-
 ROUNDING = 100.0  # times the unit round-off and the norm: an interval is never narrower
+MIN_SAMPLES = 8
+CONFIDENCE = 0.95
+BLOCK = 8  # probes in one pass over the data, where two vectors of each fit the memory
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeflationBasis:
+    """Orthonormal vectors Q on which a trace is known exactly."""
+
+    vectors: Basis
+    projected_trace: float
+    """tr(Q'HQ)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Eigenpairs:
+    """Extreme eigenvalues found by one Lanczos run.
+
+    Every eigenvalue has a residual r = |Hv - theta v|: some eigenvalue of H lies within r of it.
+    Intervals and bounds hold but for a chance of 1e-6 each, rounding aside.
+    """
+
+    values: Tensor
+    """(k,) float64, on the CPU; the most positive ones first, or the largest in magnitude."""
+    residuals: Tensor
+    """(k,) float64, on the CPU."""
+    intervals: Tensor
+    """(k, 2) float64, on the CPU: where the i-th eigenvalue of H is; one end is the value."""
+    certified: tuple[bool, ...]
+    """For each whether its interval is within the tolerance: the value is what it is called."""
+    vectors: Tensor | None = field(repr=False)
+    """(k, size) unit vectors as rows; None if the run did not keep its basis."""
+    upper_bound: float
+    """No eigenvalue is larger."""
+    lower_bound: float
+    """No eigenvalue is smaller."""
+    lowest: float
+    """The most negative eigenvalue, which the run does not wait for."""
+    lowest_residual: float
+    lowest_certified: bool
+    """Whether it and the lower bound are within the tolerance of each other."""
+    matvecs: int
+    """Products used."""
+    ended_by: EndedBy
+    basis: DeflationBasis = field(repr=False)
+    """The Lanczos vectors, as long as they fit the memory, for `trace`."""
+
+    @property
+    def converged(self) -> bool:
+        """Whether each value is certified."""
+        return all(self.certified)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TraceEstimate:
+    """A stochastic estimate of tr(H)."""
+
+    estimate: float
+    """The mean of the samples."""
+    stderr: float
+    """Their standard error."""
+    interval: tuple[float, float]
+    """Student-t 95 % confidence interval."""
+    samples: Tensor = field(repr=False)
+    """(s,) float64, on the CPU: independent and unbiased estimates of tr(H)."""
+    matvecs: int
+    """Products used; those of the basis are not counted again."""
+    converged: bool
+    """Half the interval is at most the tolerance times |estimate|."""
+    ended_by: EndedBy
 
 
 @torch.no_grad()
@@ -61,22 +129,13 @@ def eigenvalues(
 
     since C is at most U times the identity. What the first start missed appears in the second.
 
-    Args:
-        H: The operator.
-        k: How many eigenvalues, each counted as often as it occurs.
-        tol: How wide an interval may be beside its value, and how large a residual. A value that
-            is zero beside the norm of H has no relative accuracy and is not certified.
-        max_matvecs: Most products to spend.
-        seed: Of the random starts.
-        which: "top" for the most positive eigenvalues, "dominant" for the one of largest magnitude,
-            which is certified if the bounds of both ends settle its sign too; k is then 1.
-        max_basis: Most Lanczos vectors kept in memory, by default what fits. A longer run with k=1
-            goes on without them, and returns no vector; with k > 1 it ends there.
-        out_of_time: Asked after each step; when true the run ends with what it has.
-        on_progress: Called after each step with the products made and `max_matvecs`.
-
-    Returns:
-        The eigenpairs; its basis serves `trace`.
+    The k largest, each counted as often as it occurs, are "top"; "dominant" is the one of largest
+    magnitude, certified if the bounds of both ends settle its sign too. `tol` is how wide an
+    interval may be beside its value, and how large a residual: a value that is zero beside the norm
+    of H has no relative accuracy and is not certified. At most `max_basis` Lanczos vectors are kept
+    in memory, by default what fits: a longer run with k = 1 goes on without them, and returns no
+    vector; with k > 1 it ends there. After each step progress is told in products, and
+    `out_of_time` asked whether the run ends with what it has.
 
     Raises:
         CurvatureError: If a product is not finite, or H is not symmetric.
@@ -84,34 +143,15 @@ def eigenvalues(
     """
     if which == "dominant" and k > 1:
         raise ValueError(f"k={k}: of the dominant eigenvalue there is one; use which='top'")
-    products_before = H.matvecs
-    goal = _Goal(min(k, H.size), tol, which, H.size, ROUNDING * torch.finfo(H.dtype).eps)
+    before, rounding = H.matvecs, ROUNDING * torch.finfo(H.dtype).eps
+    goal = Goal(min(k, H.size), tol, which, H.size, rounding)
     run, ended_by = _run(H, goal, max_matvecs, seed, max_basis, out_of_time, on_progress)
-    ritz = run.ritz()
-    bounds = goal.bounds(run, ritz)
-    chosen, intervals = goal.choose(ritz), goal.intervals(ritz, bounds)
-    certified = goal.certified(ritz, bounds)
-    lowest = float(ritz.values[0])
-    return Eigenpairs(
-        values=torch.from_numpy(ritz.values[chosen].copy()),
-        residuals=torch.from_numpy(ritz.residuals[chosen].copy()),
-        intervals=torch.from_numpy(intervals),
-        certified=tuple(map(bool, certified)),
-        vectors=run.basis.combine(ritz.coefficients[:, chosen]) if run.complete else None,
-        upper_bound=float(bounds.highs[0]),
-        lower_bound=bounds.low,
-        lowest=lowest,
-        lowest_residual=float(ritz.residuals[0]),
-        lowest_certified=goal.narrow(lowest, lowest - bounds.low, ritz.scale),
-        matvecs=H.matvecs - products_before,
-        ended_by=ended_by,
-        basis=DeflationBasis(vectors=run.basis, projected_trace=run.projected_trace()),
-    )
+    return _found(goal, run, H.matvecs - before, ended_by)
 
 
 def _run(
     H: SymmetricOperator,
-    goal: _Goal,
+    goal: Goal,
     max_matvecs: int,
     seed: int,
     max_basis: int | None,
@@ -142,137 +182,110 @@ def _run(
     return run, "max_matvecs"
 
 
-@dataclass(frozen=True)
-class _Bounds:
-    """What the spectrum is certified to stay within."""
-
-    highs: Floats  # (k,) of the most positive eigenvalues, the first of all
-    low: float
-
-
-@dataclass(frozen=True)
-class _Goal:
-    """What is sought, and when it has been found."""
-
-    k: int
-    tol: float
-    which: Which
-    size: int
-    rounding: float
-
-    def choose(self, ritz: RitzValues) -> list[int]:
-        """Return the positions of the wanted Ritz values, best first."""
-        last = len(ritz.values) - 1
-        if self.which == "dominant" and -ritz.values[0] > ritz.values[last]:
-            return [0]
-        return [last - i for i in range(min(self.k, last + 1))]
-
-    def is_reached(self, run: Lanczos, ritz: RitzValues) -> bool:
-        """Whether the run may end: all is certified, or rounding or the whole space ends it."""
-        if run.spans_everything:
-            return True
-        if not self._accepts(ritz):
-            return False
-        bounds = self.bounds(run, ritz)
-        if all(self.certified(ritz, bounds)):
-            return True
-        width = max(bounds.highs[0] - ritz.values[-1], 0.0)
-        if self.which == "dominant":
-            width = max(width, ritz.values[0] - bounds.low)
-        return self.k == 1 and bool(width <= self.rounding * ritz.scale)
-
-    def needs_another_start(self, run: Lanczos, ritz: RitzValues) -> bool:
-        """Whether the bound of the present start stays above the k-th value for good."""
-        if run.exhausted and (self.k > 1 or run.betas[-1] == 0):
-            return True
-        if self.k == 1 or not self._accepts(ritz):
-            return False
-        least = float(ritz.values[-self.k])
-        return _ends(run, len(run.ends))[1] > least + self.tol * abs(least)
-
-    def bounds(self, run: Lanczos, ritz: RitzValues) -> _Bounds:
-        """Return the certified bounds of the spectrum, the tightest of all starts."""
-        count = len(self.choose(ritz))
-        if run.spans_everything:
-            return _Bounds(ritz.values[::-1][:count], float(ritz.values[0]))
-        found = [self._bounds_of(run, start, count) for start in range(len(run.ends) + 1)]
-        return _Bounds(np.min([b.highs for b in found], 0), max(b.low for b in found))
-
-    def _bounds_of(self, run: Lanczos, start: int, count: int) -> _Bounds:
-        """Return what one start proves."""
-        rows = _rows(run, start)
-        alphas, betas = run.alphas[rows], run.betas[rows]
-        smallest, largest = _ends(run, start)
-        copies = 1 if run.complete else len(alphas)
-        rest = (self.size - rows.start, FAILURE_PROBABILITY, copies)
-        high = upper_bound(alphas, betas, largest, *rest)
-        low = -upper_bound([-alpha for alpha in alphas], betas, -smallest, *rest)
-        if not start or not math.isfinite(high - low):
-            return _Bounds(np.full(count, high), low)
-        above = np.linalg.eigvalsh(_coupled(run, start, high))[::-1][:count]
-        below = np.linalg.eigvalsh(_coupled(run, start, low))[0]
-        highs = np.maximum(np.append(above, [high] * count)[:count], high)
-        return _Bounds(highs, float(min(low, below)))
-
-    def intervals(self, ritz: RitzValues, bounds: _Bounds) -> Floats:
-        """Return the intervals of the wanted eigenvalues, of shape (k, 2)."""
-        chosen = self.choose(ritz)
-        if chosen == [0] and self.which == "dominant":
-            return np.array([[bounds.low, ritz.values[0]]])
-        values = ritz.values[chosen]
-        return np.stack([values, np.maximum(bounds.highs, values)], axis=1)
-
-    def certified(self, ritz: RitzValues, bounds: _Bounds) -> list[bool]:
-        """Whether each wanted value is within the tolerance of the eigenvalue that it stands for.
-
-        Of a dominant one the sign is certified too: nothing at the other end is as large.
-        """
-        values = ritz.values[self.choose(ritz)]
-        widths = self.intervals(ritz, bounds) @ [-1.0, 1.0]
-        found = [
-            self.narrow(float(value), float(width), ritz.scale)
-            for value, width in zip(values, widths, strict=True)
-        ]
-        if self.which == "dominant":
-            other = -bounds.low if values[0] > 0 else bounds.highs[0]
-            found = [found[0] and bool(abs(values[0]) - self.rounding * ritz.scale >= other)]
-        return found + [False] * (self.k - len(found))
-
-    def narrow(self, value: float, width: float, scale: float) -> bool:
-        """Whether an interval, rounding included, is within the tolerance of its value."""
-        return width + self.rounding * scale <= self.tol * abs(value)
-
-    def _accepts(self, ritz: RitzValues) -> bool:
-        """Whether the residuals are small enough to ask for the bounds."""
-        if len(ritz.values) < self.k:
-            return False
-        chosen = self.choose(ritz)
-        allowed = np.maximum(self.tol * np.abs(ritz.values[chosen]), self.rounding * ritz.scale)
-        return bool(np.all(ritz.residuals[chosen] <= allowed))
+def _found(goal: Goal, run: Lanczos, matvecs: int, ended_by: EndedBy) -> Eigenpairs:
+    ritz = run.ritz()
+    bounds, chosen, lowest = goal.bounds(run, ritz), goal.choose(ritz), float(ritz.values[0])
+    highs, low = bounds
+    return Eigenpairs(
+        values=torch.from_numpy(ritz.values[chosen].copy()),
+        residuals=torch.from_numpy(ritz.residuals[chosen].copy()),
+        intervals=torch.from_numpy(goal.intervals(ritz, bounds)),
+        certified=tuple(goal.certified(ritz, bounds)),
+        vectors=run.basis.combine(ritz.coefficients[:, chosen]) if run.complete else None,
+        upper_bound=float(highs[0]),
+        lower_bound=low,
+        lowest=lowest,
+        lowest_residual=float(ritz.residuals[0]),
+        lowest_certified=goal.narrow(lowest, lowest - low, ritz.scale),
+        matvecs=matvecs,
+        ended_by=ended_by,
+        basis=DeflationBasis(vectors=run.basis, projected_trace=run.projected_trace()),
+    )
 
 
-def _rows(run: Lanczos, start: int) -> slice:
-    """Return the rows of T that one start has made."""
-    ends = [-1, *run.ends, len(run.alphas) - 1]
-    return slice(ends[start] + 1, ends[start + 1] + 1)
+@torch.no_grad()
+def trace(
+    H: SymmetricOperator,
+    tol: float = 0.05,
+    seed: int = 0,
+    *,
+    basis: DeflationBasis | None = None,
+    max_matvecs: int = 200,
+    block: int | None = None,
+    out_of_time: Stop = never,
+    on_progress: Progress | None = None,
+) -> TraceEstimate:
+    r"""Estimate tr(H) by Hutchinson's method on the complement of a known basis.
 
+    With Q orthonormal and :math:`P = I - QQ^T`, cyclicity and :math:`P^2 = P` give
 
-def _ends(run: Lanczos, start: int) -> tuple[float, float]:
-    """Return the smallest and the largest Ritz value of one start alone."""
-    rows = _rows(run, start)
-    values = eigh_tridiagonal(run.alphas[rows], run.betas[rows][:-1], eigvals_only=True)
-    return float(values[0]), float(values[-1])
+    .. math:: \operatorname{tr} H = \operatorname{tr}(QQ^T H) + \operatorname{tr}(P H)
+              = \operatorname{tr}(Q^T H Q) + \operatorname{tr}(P H P).
 
+    The first term is exact: the sum of the Lanczos alphas. The second is the mean of
+    :math:`(Pz)^T H (Pz)` over random signs z, independent of Q, since
+    :math:`E[z^T A z] = \operatorname{tr} A`; the variance :math:`2 (\|A\|_F^2 - \sum_i a_{ii}^2)`
+    of :math:`A = PHP` lacks the outliers that Q holds (Hutchinson, 1990; Meyer et al., "Hutch++",
+    2021; here the samples stay independent and identical, so their standard error is honest). H
+    may be indefinite. Stops when the Student-t 95 % half-width is at most `tol` times |estimate|;
+    a trace near zero has no relative accuracy and spends the budget.
 
-def _coupled(run: Lanczos, start: int, bound: float) -> Floats:
-    r"""Return T of the earlier starts, coupled to what they left out as if that were the bound.
+    The probes are independent of an eigenvalue run with the same seed, of whose `Eigenpairs.basis`
+    the trace is known; without one it is plain Hutchinson. A `block` of probes shares one pass over
+    the data, by default eight, or as many as fit the memory with their products; the samples are
+    the same. After each block progress is told, and `out_of_time` asked whether the samples drawn
+    so far, at least 8, are the estimate.
 
-    Each start leaves a remainder :math:`\beta_s w_s e_s^T` with :math:`|w_s| \le 1`. Of r of them
-    :math:`|\sum_s \beta_s w_s x_s|^2 \le r \sum_s \beta_s^2 x_s^2`, whatever their angles.
+    Raises:
+        ValueError: If `max_matvecs` is below 8: no error bar can be trusted.
     """
-    rows = _rows(run, start).start
-    matrix = bound * np.eye(rows + start)
-    matrix[:rows, :rows] = run.projection(rows)
-    for place, end in enumerate(run.ends[:start], start=rows):
-        matrix[place, end] = matrix[end, place] = math.sqrt(start) * run.betas[end]
-    return matrix
+    if max_matvecs < MIN_SAMPLES:
+        raise ValueError(f"max_matvecs={max_matvecs}: a trace takes at least {MIN_SAMPLES} samples")
+    exact = 0.0 if basis is None else basis.projected_trace
+    samples: list[float] = []
+    fitting = max(1, min(BLOCK, vectors_that_fit(H) // 2))
+    rows = block or 1 << (fitting.bit_length() - 1)  # divides eight: where it ends is the same
+    for probes in _probe_blocks(H, seed, basis, rows, max_matvecs):
+        products = H.matmat(probes.T).T
+        samples += [exact + dot(z, Hz) for z, Hz in zip(probes, products, strict=True)]
+        if on_progress is not None:
+            on_progress(len(samples), max_matvecs)
+        if len(samples) < MIN_SAMPLES or len(samples) % MIN_SAMPLES:
+            continue
+        found = _summarise(samples, tol)
+        if found.converged:
+            break
+        if out_of_time():
+            return replace(found, ended_by="minutes")
+    return _summarise(samples, tol)
+
+
+def _probe_blocks(
+    H: SymmetricOperator, seed: int, basis: DeflationBasis | None, block: int, budget: int
+) -> Iterator[Tensor]:
+    """Yield independent probes as rows, a block at a time, until the budget is spent."""
+    source = generator(H.device, seed, TRACE_STREAM)
+    for start in range(0, budget, block):
+        probes = torch.empty(min(block, budget - start), H.size, dtype=H.dtype, device=H.device)
+        for probe in probes:  # one after the other, so that a seed's probes do not depend on block
+            probe.copy_(rademacher(H, source, 1)[0])
+            if basis is not None:
+                basis.vectors.project_out(probe)
+        yield probes
+
+
+def _summarise(samples: list[float], tol: float) -> TraceEstimate:
+    count = len(samples)
+    values = torch.tensor(samples, dtype=torch.float64)
+    estimate = float(values.mean())
+    stderr = float(values.std(correction=1)) / math.sqrt(count)
+    half = stderr * float(stdtrit(count - 1, 0.5 * (1 + CONFIDENCE)))
+    return TraceEstimate(
+        estimate=estimate,
+        stderr=stderr,
+        interval=(estimate - half, estimate + half),
+        samples=values,
+        matvecs=count,
+        converged=half <= tol * abs(estimate),
+        ended_by="tolerance" if half <= tol * abs(estimate) else "max_matvecs",
+    )

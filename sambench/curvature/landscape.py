@@ -1,21 +1,58 @@
-"""Pictures of the loss around a network's weights."""
+"""Pictures of the loss around a network's weights: on a line or a plane, row by row."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, MutableMapping
+from dataclasses import dataclass, field
 
-from torch import nn
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.conv import _ConvTransposeNd
 
-from sambench.curvature.batches import Batch, Loss
-from sambench.curvature.directions import filter_normalised
-from sambench.curvature.grid import Grid, Landscape, Rows, axis
-from sambench.curvature.lanczos import eigenvalues
+from sambench.curvature.evaluation import Batch, Loss
+from sambench.curvature.krylov import Floats
+from sambench.curvature.lanczos import Eigenpairs, eigenvalues
 from sambench.curvature.objective import BatchNorm
 from sambench.curvature.operator import HessianOperator
-from sambench.curvature.result import Eigenpairs
-from sambench.curvature.surface import LossSurface
-from sambench.curvature.vectors import Progress
+from sambench.curvature.surface import Cost, LossSurface
+from sambench.curvature.vectors import Progress, generator, norm
 from sambench.errors import CurvatureError
+
+DIRECTION_STREAM = 100  # and up: one for each direction
+NORMALIZATIONS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+Rows = MutableMapping[int, Floats]
+"""Finished rows of a grid by their number, so that long work can be resumed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Landscape:
+    """Mean loss and accuracy on a line or a plane through the weights."""
+
+    kind: str
+    """Which directions."""
+    coordinates: tuple[Floats, ...] = field(repr=False)
+    """Of each axis, ascending, with the weights themselves at zero."""
+    loss: Floats = field(repr=False)
+    """(x,) on a line; (y, x) on a plane. Infinite where the arithmetic overflows."""
+    accuracy: Floats = field(repr=False)
+    """Likewise; NaN where the targets are no classes."""
+    lengths: tuple[float, ...]
+    """Euclidean length of a step of one along each axis."""
+    eigenvalues: tuple[float, ...]
+    """Of the axes, where they are eigenvectors."""
+    eigenvalues_converged: bool | None
+    """Whether they met their tolerance; None where the axes are no eigenvectors."""
+    batch_norm: BatchNorm
+    num_samples: int
+    cost: Cost
+    """Of the rows computed now; those that were there already are free."""
+
+    @property
+    def center_loss(self) -> float:
+        """The loss of the weights themselves."""
+        return float(self.loss[tuple(length // 2 for length in self.loss.shape)])
 
 
 def random_line(
@@ -35,17 +72,11 @@ def random_line(
     The direction is `filter_normalised`'s: the same draw for every network of one architecture,
     and the first axis of the plane of the same seed.
 
-    Args:
-        model: The network, in any mode; evaluated in eval mode and left as it is.
-        loss: Mean loss of a batch, from float64 outputs and targets.
-        batches: Pairs (inputs, targets): a fixed subset, the same for all that is compared.
-        points: Values of x, an odd number, so that the weights themselves are one of them.
-        extent: x runs from -extent to extent.
-        seed: Of the direction.
-        batch_norm: "eval" keeps the running statistics, "recalibrate" recomputes them at every
-            point, for one more pass each, "train" takes those of each batch.
-        rows: Where finished points are kept, by number; those in it are not computed again.
-        on_progress: Called after each point with the points done and their number.
+    Model, loss and batches, a fixed subset that is the same for all that is compared, are evaluated
+    as by `step_sharpness`; "recalibrate" measures statistics at every point, for one more pass.
+    Each of the `points`, an odd number, so that the weights themselves are one of them, is told as
+    progress and kept in `rows`, by number: those in it are not computed again. They run from
+    -extent to extent.
 
     Raises:
         ValueError: If `points` is even or below 3.
@@ -53,8 +84,8 @@ def random_line(
     """
     surface = LossSurface(model, loss, batches, batch_norm=batch_norm)
     axes = (surface.flatten(filter_normalised(model, seed)),)
-    grid = Grid(surface, axes, (axis(points, extent),))
-    return grid.landscape("filter-normalised-line", rows, on_progress)
+    x = _axis(points, extent)
+    return _landscape(surface, "filter-normalised-line", axes, x, rows, on_progress)
 
 
 def random_plane(
@@ -75,9 +106,8 @@ def random_plane(
     """
     surface = LossSurface(model, loss, batches, batch_norm=batch_norm)
     axes = tuple(surface.flatten(filter_normalised(model, seed, which)) for which in (0, 1))
-    x = axis(points, extent)
-    grid = Grid(surface, axes, (x, x))
-    return grid.landscape("filter-normalised-plane", rows, on_progress)
+    x = _axis(points, extent)
+    return _landscape(surface, "filter-normalised-plane", axes, x, rows, on_progress)
 
 
 def eigenvector_plane(
@@ -102,25 +132,15 @@ def eigenvector_plane(
     :math:`(x^2 + y^2) / 2` whatever the network, so a circle is what second order predicts. It
     shows the sharpest plane, not a typical one. An eigenvector's sign is set by its largest entry.
 
-    Args:
-        model: The network, in any mode; evaluated in eval mode and left as it is.
-        loss: Mean loss of a batch, from float64 outputs and targets.
-        batches: Pairs (inputs, targets).
-        points: Values on each axis, an odd number.
-        extent: Both axes run from -extent to extent.
-        seed: Of the Lanczos start.
-        eigenpairs: The two, if they are known: `eigenvalues(H, 2)` of the same model and data.
-        tol: Of their residuals otherwise.
-        max_matvecs: Most products to find them.
-        batch_norm: Of losses and Hessian, as in `random_line`.
-        rows: Where finished rows are kept, by number.
-        on_progress: Called after each point with the points done and their number.
+    Arguments are those of `random_line`, and `eigenpairs`: `eigenvalues(H, 2)` of the same model
+    and data, if they are known. Otherwise they are computed from a start of that seed, to a
+    tolerance of `tol`, with at most `max_matvecs` products.
 
     Raises:
         ValueError: If `points` is even or below 3.
         CurvatureError: If there are no two eigenvectors, or one of eigenvalue zero.
     """
-    x, batches = axis(points, extent), tuple(batches)
+    x, batches = _axis(points, extent), tuple(batches)
     surface = LossSurface(model, loss, batches, batch_norm=batch_norm)
     if eigenpairs is None:
         with HessianOperator(model, loss, batches, batch_norm=batch_norm) as H:
@@ -134,5 +154,137 @@ def eigenvector_plane(
         vector * (vector[vector.abs().argmax()].sign() / abs(value) ** 0.5)
         for vector, value in zip(eigenpairs.vectors, values, strict=False)
     )
-    grid = Grid(surface, axes, (x, x), values, eigenpairs.converged)
-    return grid.landscape("eigenvector-plane", rows, on_progress)
+    return _landscape(surface, "eigenvector-plane", axes, x, rows, on_progress, eigenpairs)
+
+
+def _landscape(
+    surface: LossSurface,
+    kind: str,
+    axes: tuple[Tensor, ...],
+    coordinates: Floats,
+    rows: Rows | None,
+    on_progress: Progress | None,
+    eigenpairs: Eigenpairs | None = None,
+) -> Landscape:
+    """Look at the points of a line or a plane; a row is one value of the last coordinate."""
+
+    def at(*steps: float) -> Floats:
+        weights = surface.center.clone()
+        for axis, step in zip(axes, steps, strict=True):
+            weights.add_(axis, alpha=step)
+        return np.array(surface.at(weights))
+
+    def row(index: int) -> Floats:  # (2,) of a line, (x, 2) of a plane
+        last = float(coordinates[index])
+        return at(last) if is_line else np.stack([at(float(x), last) for x in coordinates])
+
+    count, is_line = len(coordinates), len(axes) == 1
+    values = finish(count, row, rows, on_progress, 1 if is_line else count)
+    return Landscape(
+        kind=kind,
+        coordinates=(coordinates,) * len(axes),
+        loss=values[..., 0],
+        accuracy=values[..., 1],
+        lengths=tuple(norm(axis) for axis in axes),
+        eigenvalues=() if eigenpairs is None else tuple(eigenpairs.values[:2].tolist()),
+        eigenvalues_converged=None if eigenpairs is None else eigenpairs.converged,
+        batch_norm=surface.batch_norm,
+        num_samples=surface.num_samples,
+        cost=surface.cost,
+    )
+
+
+def finish(
+    count: int,
+    evaluate: Callable[[int], Floats],
+    rows: Rows | None,
+    on_progress: Progress | None,
+    points: int = 1,
+) -> Floats:
+    """Compute the rows that are missing, each of so many points, and return all, stacked."""
+    kept: Rows = {} if rows is None else rows
+    for index in range(count):
+        if index not in kept:
+            kept[index] = evaluate(index)
+        if on_progress is not None:
+            on_progress(points * (index + 1), points * count)
+    return np.stack([kept[index] for index in range(count)])
+
+
+def _axis(points: int, extent: float) -> Floats:
+    """Return evenly spaced coordinates from -extent to extent with an exact zero in the middle."""
+    if points < 3 or points % 2 == 0 or not extent > 0:
+        raise ValueError(
+            f"points={points}, extent={extent}: an axis takes an odd number of points from 3 on, "
+            "so that the weights themselves are one, and a positive extent"
+        )
+    half = np.arange(1, points // 2 + 1) * (extent / (points // 2))
+    return np.concatenate([-half[::-1], [0.0], half])
+
+
+# Directions that compare between networks --------------------------------------------------------
+
+
+def filter_normalised(model: nn.Module, seed: int, which: int = 0) -> dict[str, Tensor]:
+    r"""Return a Gaussian direction whose every filter has the norm of the network's filter.
+
+    :math:`d_{i,j} \leftarrow \frac{d_{i,j}}{\|d_{i,j}\|} \|w_{i,j}\|` for filter j of layer i
+    (Li et al., "Visualizing the loss landscape of neural nets", 2018), so that a step of one is as
+    large as the weights, whatever the scale at which normalisation has left them. A filter is what
+    makes one output: a slice along the first dimension, or of a transposed convolution the slice
+    along its output channels.
+
+    What is no filter stays where it is. A parameter is a filter's if the module that owns it calls
+    it a weight (its own attribute: `weight`, `in_proj_weight`, `weight_ih_l0`), it has two
+    dimensions or more, and the module is no normalisation. So biases, scales, layer scales, class
+    tokens, position embeddings and relative position tables are zero in the direction: they are
+    added to a signal, or scale it as a whole, and their norm is no natural unit.
+
+    Drawn on the CPU in float32, in the order of `model.named_parameters()`: a seed gives the same
+    draw on any device, in any precision and for any weights of the same architecture.
+
+    Returned by parameter name, for trainable ones, on their device and of their type. Directions of
+    one seed that differ in `which` are independent.
+    """
+    source = generator(torch.device("cpu"), seed, DIRECTION_STREAM + which)
+    owners = _owners(model)
+    direction = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            drawn = torch.randn(parameter.shape, generator=source).to(parameter)
+            module, attribute = owners[id(parameter)]
+            if _has_filters(module, attribute, parameter):
+                direction[name] = _rescale(drawn, parameter.detach(), module)
+            else:
+                direction[name] = torch.zeros_like(drawn)
+    return direction
+
+
+def _owners(model: nn.Module) -> dict[int, tuple[nn.Module, str]]:
+    """Return the first module that owns each parameter, and its name there."""
+    owners: dict[int, tuple[nn.Module, str]] = {}
+    for module in model.modules():
+        for attribute, parameter in module.named_parameters(recurse=False):
+            owners.setdefault(id(parameter), (module, attribute))
+    return owners
+
+
+def _has_filters(module: nn.Module, attribute: str, parameter: Tensor) -> bool:
+    if parameter.dim() < 2 or isinstance(module, NORMALIZATIONS):
+        return False
+    return "weight" in attribute or isinstance(module, nn.utils.parametrize.ParametrizationList)
+
+
+def _rescale(drawn: Tensor, weight: Tensor, module: nn.Module) -> Tensor:
+    """Give each filter of `drawn` the norm of the same filter of `weight`."""
+    if isinstance(module, _ConvTransposeNd):  # (inputs, outputs / groups, kernel)
+        groups = (module.groups, -1)
+        grouped: Tensor = drawn.unflatten(0, groups)
+        factors = _ratio(weight.unflatten(0, groups), grouped, (1, *range(3, grouped.dim())))
+        return (grouped * factors).flatten(0, 1)
+    return drawn * _ratio(weight, drawn, tuple(range(1, drawn.dim())))
+
+
+def _ratio(weight: Tensor, drawn: Tensor, within: tuple[int, ...]) -> Tensor:
+    length: Tensor = torch.linalg.vector_norm(weight, dim=within, keepdim=True)
+    return length.div_(torch.linalg.vector_norm(drawn, dim=within, keepdim=True))

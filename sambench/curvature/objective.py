@@ -9,21 +9,29 @@ from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import GradientEdge, get_gradient_edge
+from torch.autograd.graph import get_gradient_edge
 from torch.func import functional_call
 
-from sambench.curvature.batches import Batch, Batches, Loss, in_double
-from sambench.curvature.derivatives import naming_the_operation, require_second_derivatives
 from sambench.curvature.evaluation import (
+    Batch,
+    Batches,
+    Loss,
     accumulating,
     exact_arithmetic,
+    in_double,
     isolated,
     tracking_layers,
 )
-from sambench.curvature.memory import SavedBytes
+from sambench.curvature.graph import (
+    BatchGraph,
+    naming_the_operation,
+    require_second_derivatives,
+    saved_bytes,
+)
 from sambench.errors import CurvatureError
 
 BatchNorm = Literal["eval", "train", "recalibrate"]
+Named = Mapping[str, Tensor]
 ONE_VALUE = "more than 1 value per channel"
 
 
@@ -34,13 +42,8 @@ class Objective:
     weights, buffers, gradients and hooks are out of reach, and later training does not move the
     matrix under the algorithm. Frozen weights are not copied.
 
-    Args:
-        model: The network; evaluated in eval mode, its own training flags restored after.
-        loss: Mean loss of a batch, from float64 outputs and targets.
-        batches: Pairs (inputs, targets); kept if a sequence, otherwise collected into one.
-        batch_norm: What batch normalisation normalises by: "eval", the running statistics; "train",
-            those of the batch, another function with another Hessian; "recalibrate", running
-            statistics measured anew on these batches, once.
+    Arguments are those of `HessianOperator`. Batches are kept if they are a sequence, otherwise
+    collected into one; "recalibrate" measures the running statistics once.
 
     Raises:
         CurvatureError: If nothing is trainable, weights are not float32 or float64, or data lacks.
@@ -67,19 +70,15 @@ class Objective:
                 for name, parameter in self.model.named_parameters()
                 if parameter.requires_grad
             }
-            self._buffers = {name: b.detach().clone() for name, b in self.model.named_buffers()}
+            self.buffers = {name: b.detach().clone() for name, b in self.model.named_buffers()}
         self.dtype, self.device = _common_kind(list(self.parameters.values()))
         self.batch_sizes = self._batches.sizes
+        self.num_samples = sum(self.batch_sizes)
         self._graph_bytes: dict[torch.Size, int] = {}
         self.recalibrate()
 
-    def displaced(self, direction: Mapping[str, Tensor], step: float) -> Objective:
-        """Return the objective at w + step · direction, over the same batches.
-
-        Args:
-            direction: By the name of the weight; those not named stay where they are.
-            step: How far to go.
-        """
+    def displaced(self, direction: Named, step: float) -> Objective:
+        """Return the objective at w + step · direction; weights not named in it stay."""
         other = copy.copy(self)
         with torch.inference_mode(False), torch.no_grad():
             other.parameters = {
@@ -88,92 +87,61 @@ class Objective:
                 else weight.clone()
                 for name, weight in self.parameters.items()
             }
-            other._buffers = {name: buffer.clone() for name, buffer in self._buffers.items()}
+            other.buffers = {name: buffer.clone() for name, buffer in self.buffers.items()}
         for weight in other.parameters.values():
             weight.requires_grad_()
+        other.recalibrate()
         return other
 
-    def first_order(self, index: int) -> tuple[float, list[Tensor]]:
-        """Return the mean loss of one batch and its gradient, one tensor for each weight.
+    def in_double(self, count: int) -> Objective:
+        """Return the objective in float64, over the first samples of the first batch."""
+        other, pair = copy.copy(self), self.sample(count)
+        other.dtype = torch.float64
+        with torch.inference_mode(False):
+            other._batches = Batches([(pair[0].clone(), pair[1].clone())])  # none of inference mode
+            other.parameters = {
+                name: weight.detach().double().requires_grad_()
+                for name, weight in self.parameters.items()
+            }
+            every = {n: p.detach() for n, p in self.model.named_parameters()} | self.buffers
+            other.buffers = {
+                name: tensor.double() if tensor.is_floating_point() else tensor.clone()
+                for name, tensor in every.items()
+                if name not in self.parameters
+            }
+        other.batch_sizes, other._graph_bytes = other._batches.sizes, {}
+        return other
 
-        Raises:
-            CurvatureError: If the loss is not finite.
-        """
-        inputs, targets = self._load(index)
-        weights = list(self.parameters.values())
-        loss = self._evaluate(inputs, targets)
-        self._check(loss, inputs, index)
-        with exact_arithmetic(self.device), naming_the_operation():
-            gradients = torch.autograd.grad(
-                loss, weights, allow_unused=True, materialize_grads=True
-            )
-        return float(loss.detach()), list(gradients)
-
-    def gradient(self, index: int) -> tuple[dict[str, GradientEdge], int]:
-        r"""Return the differentiable gradient of one batch's mean loss, and the bytes it holds.
-
-        One first backward pass with `create_graph`. Only the edges of the graph are kept: the
-        gradient's values would cost the size of the weights again and are not needed to
-        differentiate it. Outputs go to the loss in float64, because on a fitted network
-        :math:`\partial^2 L / \partial z^2 = \operatorname{diag} p - p p^T` is lost in the rounding
-        of float32.
-
-        Returns:
-            The edge of every weight whose gradient depends on the weights, by name, and the bytes.
-
-        Raises:
-            CurvatureError: If the loss is not finite, does not depend on the trainable weights or
-                cannot be differentiated twice.
-        """
-        inputs, targets = self._load(index)
-        weights = list(self.parameters.values())
-        is_new = inputs.shape not in self._graph_bytes  # counting costs half a gradient: once
-        with SavedBytes(weights) if is_new else nullcontext() as saved:
-            loss = self._evaluate(inputs, targets)
-            self._check(loss, inputs, index)
-            with exact_arithmetic(self.device), naming_the_operation():
-                gradients = torch.autograd.grad(loss, weights, create_graph=True, allow_unused=True)
-        edges = {
-            name: get_gradient_edge(gradient)
-            for name, gradient in zip(self.parameters, gradients, strict=True)
-            if gradient is not None and gradient.requires_grad
-        }
-        if saved is not None:
-            require_second_derivatives(loss, edges.values())
-            self._graph_bytes[inputs.shape] = saved.total
-        return edges, self._graph_bytes[inputs.shape]
-
-    def _check(self, loss: Tensor, inputs: Tensor, index: int) -> None:
-        if not bool(torch.isfinite(loss)):
-            culprit = "the weights have diverged"
-            if inputs.is_floating_point() and not bool(torch.isfinite(inputs).all()):
-                culprit = "its inputs are not finite; leave it out or repair them"
-            raise CurvatureError(f"the loss of batch {index} is {float(loss.detach())}: {culprit}")
-        if not loss.requires_grad:
-            raise CurvatureError(
-                f"the loss of batch {index} does not depend on a trainable parameter"
-            )
-
-    def _load(self, index: int) -> Batch:
+    def load(self, index: int) -> Batch:
+        """Return a batch on the device, in the types that network and loss take."""
         inputs, targets = self._batches[index]
         kind = self.dtype if inputs.is_floating_point() else inputs.dtype
         target_kind = torch.float64 if targets.is_floating_point() else targets.dtype
         return inputs.to(self.device, kind), targets.to(self.device, target_kind)
 
-    def _evaluate(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        with self.isolated():
-            return self.loss_of(self.outputs(inputs), targets)
+    def sample(self, count: int) -> Batch:
+        """Return the first samples of the first batch."""
+        inputs, targets = self.load(0)
+        return inputs[:count], targets[:count]
 
-    def outputs(self, inputs: Tensor) -> Tensor:
-        """Run the network at its own weights; called in isolation."""
-        return self._outputs(inputs, self.parameters, self._buffers)
+    def isolated(self) -> AbstractContextManager[None]:
+        """Return the context in which the network is evaluated."""
+        return isolated(self.model, self.device)
+
+    def outputs(
+        self, inputs: Tensor, weights: Named | None = None, buffers: Named | None = None
+    ) -> Tensor:
+        """Run the network, at its own weights and buffers unless told; called in isolation."""
+        weights = self.parameters if weights is None else weights
+        buffers = self.buffers if buffers is None else buffers
+        if self.batch_norm == "train":  # the pass writes to its buffers
+            buffers = {name: buffer.clone() for name, buffer in buffers.items()}
+            for layer in tracking_layers(self.model):
+                layer.training = True
+        return self._run(inputs, {**weights, **buffers})
 
     def loss_of(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the loss of some outputs, in float64.
-
-        Raises:
-            CurvatureError: If it is no single number, or has float32 tensors of its own.
-        """
+        """Return the loss of some outputs, in float64; refuse one that is no single number."""
         try:
             loss = self._loss(outputs.double(), targets)
         except RuntimeError as error:
@@ -190,57 +158,79 @@ class Objective:
             )
         return loss
 
-    def isolated(self) -> AbstractContextManager[None]:
-        """Return the context in which the network is evaluated."""
-        return isolated(self.model, self.device)
+    def first_order(self, index: int, weights: Named | None = None) -> tuple[float, list[Tensor]]:
+        """Return the mean loss of one batch and its gradient, one tensor for each weight.
 
-    def sample(self, count: int) -> Batch:
-        """Return the first samples of the first batch."""
-        inputs, targets = self._load(0)
-        return inputs[:count], targets[:count]
+        At the network's own weights, unless others are given, a loss must be finite.
+        """
+        inputs, targets = self.load(index)
+        chosen = self.parameters if weights is None else weights
+        loss = self._evaluate(inputs, targets, chosen)
+        if weights is None:
+            self._check(loss, inputs, index)
+        with exact_arithmetic(self.device), naming_the_operation():
+            gradients = torch.autograd.grad(
+                loss, list(chosen.values()), allow_unused=True, materialize_grads=True
+            )
+        return float(loss.detach()), list(gradients)
 
-    def in_double(self, count: int) -> Objective:
-        """Return the objective in float64, over the first samples of the first batch."""
-        other, pair = copy.copy(self), self.sample(count)
-        other.dtype = torch.float64
-        with torch.inference_mode(False):
-            pair = (pair[0].clone(), pair[1].clone())  # none of inference mode
-            other.parameters = {
-                name: weight.detach().double().requires_grad_()
-                for name, weight in self.parameters.items()
-            }
-            frozen = dict(self.model.named_parameters())
-            fixed = {**{n: p.detach() for n, p in frozen.items()}, **self._buffers}
-            other._buffers = {
-                name: tensor.double() if tensor.is_floating_point() else tensor.clone()
-                for name, tensor in fixed.items()
-                if name not in self.parameters
-            }
-        other._batches = Batches([pair])
-        other.batch_sizes, other._graph_bytes = other._batches.sizes, {}
-        return other
+    def graph(self, index: int) -> BatchGraph:
+        r"""Return the differentiable gradient of one batch's mean loss.
 
-    def loss_at(self, weights: Sequence[Tensor], scale: float) -> Tensor:
-        """Return the first batch's loss of scaled outputs, at weights in `parameters`' order."""
-        inputs, targets = self._load(0)
-        named = dict(zip(self.parameters, weights, strict=True))
+        One first backward pass with `create_graph`. Only the edges of the graph are kept: the
+        gradient's values would cost the size of the weights again and are not needed to
+        differentiate it. Outputs go to the loss in float64, because on a fitted network
+        :math:`\partial^2 L / \partial z^2 = \operatorname{diag} p - p p^T` is lost in the rounding
+        of float32.
+
+        Raises:
+            CurvatureError: If the loss is not finite, does not depend on the trainable weights or
+                cannot be differentiated twice.
+        """
+        inputs, targets = self.load(index)
+        weights = list(self.parameters.values())
+        is_new = inputs.shape not in self._graph_bytes  # counting costs half a gradient: once
+        with saved_bytes(weights) if is_new else nullcontext() as saved:
+            loss = self._evaluate(inputs, targets, self.parameters)
+            self._check(loss, inputs, index)
+            with exact_arithmetic(self.device), naming_the_operation():
+                gradients = torch.autograd.grad(loss, weights, create_graph=True, allow_unused=True)
+        edges = {
+            name: get_gradient_edge(gradient)
+            for name, gradient in zip(self.parameters, gradients, strict=True)
+            if gradient is not None and gradient.requires_grad
+        }
+        if saved is not None:
+            require_second_derivatives(loss, edges.values())
+            self._graph_bytes[inputs.shape] = sum(saved.values())
+        return BatchGraph(edges, self.parameters, self._graph_bytes[inputs.shape])
+
+    def recalibrate(self) -> None:
+        """Measure the running statistics at the present weights, in mode "recalibrate" only."""
+        if self.batch_norm == "recalibrate":
+            self.buffers = self.statistics_at(self.parameters)
+
+    def statistics_at(self, weights: Named) -> dict[str, Tensor]:
+        """Return the buffers, with running statistics measured on the batches at these weights.
+
+        One pass; means over the batches weighted by samples.
+        """
+        buffers = {name: buffer.clone() for name, buffer in self.buffers.items()}
+        layers, seen = tracking_layers(self.model), 0
+        for index, count in enumerate(self.batch_sizes if layers else ()):
+            inputs, _ = self.load(index)
+            seen += count
+            with self.isolated(), torch.no_grad(), accumulating(layers, count / seen):
+                self._run(inputs, {**weights, **buffers})
+        return buffers
+
+    def _evaluate(self, inputs: Tensor, targets: Tensor, weights: Named) -> Tensor:
         with self.isolated():
-            outputs = self._outputs(inputs, named, self._buffers)
-            return self.loss_of(scale * outputs, targets)
+            return self.loss_of(self.outputs(inputs, weights), targets)
 
-    def _outputs(
-        self, inputs: Tensor, weights: Mapping[str, Tensor], buffers: Mapping[str, Tensor]
-    ) -> Tensor:
-        """Run the network at given weights; called in isolation."""
-        if self.batch_norm == "train":  # the pass writes to its buffers
-            buffers = {name: buffer.clone() for name, buffer in buffers.items()}
-            for layer in tracking_layers(self.model):
-                layer.training = True
-        return self._run(inputs, {**weights, **buffers})
-
-    def _run(self, inputs: Tensor, state: Mapping[str, Tensor]) -> Tensor:
+    def _run(self, inputs: Tensor, state: dict[str, Tensor]) -> Tensor:
         try:
-            outputs: Tensor = functional_call(self.model, dict(state), (inputs,))
+            outputs: Tensor = functional_call(self.model, state, (inputs,))
         except ValueError as error:
             if ONE_VALUE not in str(error):
                 raise
@@ -250,27 +240,16 @@ class Objective:
             ) from error
         return outputs
 
-    def recalibrate(self) -> None:
-        """Measure the running statistics at the present weights, in mode "recalibrate" only."""
-        if self.batch_norm == "recalibrate":
-            self._buffers = self.statistics_at(self.parameters)
-
-    def statistics_at(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the buffers, with running statistics measured on the batches at these weights.
-
-        One pass; means over the batches weighted by samples.
-
-        Raises:
-            CurvatureError: If a batch has a single value per channel, which has no variance.
-        """
-        buffers = {name: buffer.clone() for name, buffer in self._buffers.items()}
-        layers, seen = tracking_layers(self.model), 0
-        for index, count in enumerate(self.batch_sizes if layers else ()):
-            inputs, _ = self._load(index)
-            seen += count
-            with self.isolated(), torch.no_grad(), accumulating(layers, count / seen):
-                self._run(inputs, {**weights, **buffers})
-        return buffers
+    def _check(self, loss: Tensor, inputs: Tensor, index: int) -> None:
+        if not bool(torch.isfinite(loss)):
+            culprit = "the weights have diverged"
+            if inputs.is_floating_point() and not bool(torch.isfinite(inputs).all()):
+                culprit = "its inputs are not finite; leave it out or repair them"
+            raise CurvatureError(f"the loss of batch {index} is {float(loss.detach())}: {culprit}")
+        if not loss.requires_grad:
+            raise CurvatureError(
+                f"the loss of batch {index} does not depend on a trainable parameter"
+            )
 
 
 def _common_kind(weights: Sequence[Tensor]) -> tuple[torch.dtype, torch.device]:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor, nn
 
-from sambench.curvature.batches import Batch, Loss
 from sambench.curvature.checks import check_derivatives, check_function
-from sambench.curvature.evaluation import exact_arithmetic
-from sambench.curvature.graph import BatchGraph, GraphStore
-from sambench.curvature.memory import spare_bytes
-from sambench.curvature.objective import BatchNorm, Objective
+from sambench.curvature.evaluation import Batch, Loss, exact_arithmetic
+from sambench.curvature.graph import GraphStore
+from sambench.curvature.objective import BatchNorm, Named, Objective
+from sambench.curvature.vectors import spare_bytes
 
 
-class HessianOperator:
+class HessianOperator(AbstractContextManager["HessianOperator"]):
     r"""The Hessian :math:`H = \sum_b \frac{n_b}{N} \nabla^2 L_b` over all trainable weights.
 
     :math:`L_b` is the mean loss of batch b with :math:`n_b` samples, so an incomplete last batch
@@ -64,54 +64,19 @@ class HessianOperator:
         batch_norm: BatchNorm = "eval",
         l2: float = 0.0,
     ) -> None:
-        self.l2 = l2
+        self.l2, self.batch_norm = l2, batch_norm
         self._objective = Objective(model, loss, batches, batch_norm=batch_norm)
+        self.device, self.dtype = self._objective.device, self._objective.dtype
+        """Of the weights, and of the vectors: float32 or float64."""
         check_function(self._objective)
         self.derivative_error = check_derivatives(self._objective)
         """How far a product was off a difference of gradients; None where that was not settled."""
-        budget = spare_bytes(self.device) if graph_bytes is None else graph_bytes
-        self._budget = budget
-        self._graphs = GraphStore(self._build, budget)
+        self._budget = spare_bytes(self.device) if graph_bytes is None else graph_bytes
+        self._graphs = GraphStore(self._objective.graph, self._budget)
         self._indices = tuple(range(len(self._objective.batch_sizes)))
         self._names = tuple(self._objective.parameters)
         self._scale: Tensor | None = None
-        self._measure_weights()
-        self.matvecs = 0
-
-    @property
-    def size(self) -> int:
-        """The number of trainable weights."""
-        return sum(self._lengths)
-
-    @property
-    def device(self) -> torch.device:
-        """The device of the weights, and of the vectors."""
-        return self._objective.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The type of the weights, and of the vectors: float32 or float64."""
-        return self._objective.dtype
-
-    @property
-    def batch_sizes(self) -> tuple[int, ...]:
-        """The number of samples of each batch."""
-        return tuple(self._objective.batch_sizes[index] for index in self._indices)
-
-    @property
-    def num_batches(self) -> int:
-        """The number of batches."""
-        return len(self._indices)
-
-    @property
-    def num_samples(self) -> int:
-        """The number of samples in all batches."""
-        return sum(self.batch_sizes)
-
-    @property
-    def batch_norm(self) -> BatchNorm:
-        """What batch normalisation normalises by."""
-        return self._objective.batch_norm
+        self._begin()
 
     @property
     def graph_bytes(self) -> int:
@@ -136,40 +101,23 @@ class HessianOperator:
         return {layer: tuple(names) for layer, names in found.items()}
 
     def matvec(self, vector: Tensor, out: Tensor | None = None) -> Tensor:
-        """Return Hv.
+        """Return Hv for a flat vector.
 
-        Args:
-            vector: Flat, of shape (size,).
-            out: Where to write the product, contiguous and of the same kind; not `vector` itself.
-                A loop that gives back memory it has used saves asking for it anew.
+        It is written to `out`, if given: contiguous, of the same kind, not `vector` itself. A loop
+        that gives back memory it has used saves asking for it anew.
 
         Raises:
             ValueError: If the shape is another.
             CurvatureError: If a loss is not finite or an operation has no second derivative.
         """
-        self._check_rows(vector, 1)
-        with torch.inference_mode(False):
-            row = vector.detach().to(self.device, self.dtype).contiguous()
-            product = torch.zeros_like(row) if out is None else out.zero_()
-            self._multiply([row], [product])
-        return product
+        if out is None:
+            return self._multiply(vector, 1)[0]
+        self._multiply(vector, 1, out.unsqueeze(0))
+        return out
 
     def matmat(self, vectors: Tensor) -> Tensor:
-        """Return HV, one pass over the batches for all columns of V.
-
-        Args:
-            vectors: Flat vectors as columns, of shape (size, k).
-
-        Raises:
-            ValueError: If the shape is another.
-            CurvatureError: If a loss is not finite or an operation has no second derivative.
-        """
-        self._check_rows(vectors, 2)
-        with torch.inference_mode(False):
-            rows = vectors.detach().T.to(self.device, self.dtype).contiguous()
-            products = torch.zeros_like(rows)
-            self._multiply(list(rows), list(products))
-        return products.T
+        """Return HV, one pass over the batches for all columns of V; raises as `matvec`."""
+        return self._multiply(vectors, 2).T
 
     def gradient(self) -> tuple[float, Tensor]:
         """Return the function whose Hessian this is, and its gradient: one pass over the batches.
@@ -181,12 +129,11 @@ class HessianOperator:
         """
         with torch.inference_mode(False), torch.no_grad():
             weights = self._flat_weights()
-            loss, gradient = 0.5 * self.l2 * float(weights.double().square().sum()), weights
-            gradient = gradient.mul_(self.l2)
+            loss = 0.5 * self.l2 * float(weights.double().square().sum())
+            gradient = weights.mul_(self.l2)
             for index, count in zip(self._indices, self.batch_sizes, strict=True):
                 share = count / self.num_samples
-                with torch.enable_grad():
-                    value, parts = self._objective.first_order(index)
+                value, parts = self._objective.first_order(index)
                 loss += share * value
                 named = dict(zip(self._objective.parameters, parts, strict=True))
                 terms = [named[name] for name in self._names]
@@ -194,24 +141,19 @@ class HessianOperator:
             return loss, gradient if self._scale is None else gradient.mul_(self._scale)
 
     def batch(self, index: int) -> HessianOperator:
-        """Return the Hessian of one batch's mean loss.
+        """Return the Hessian of one batch's mean loss, which counts its own products.
 
-        It shares the weights and the kept graphs, always keeps the graph of its own batch until it
-        is closed, and counts its own products.
+        It shares the weights and the kept graphs, and keeps its own batch's graph until closed.
         """
         view = copy.copy(self)
-        view._graphs = GraphStore(self._graphs.get, budget=float("inf"))
+        view._graphs = GraphStore(self._graphs.__getitem__, budget=float("inf"))
         view._indices = (self._indices[index],)
-        view.matvecs = 0
-        return view
+        return view._begin()
 
     def block(self, names: Iterable[str]) -> HessianOperator:
         """Return the diagonal block of some weights, such as one layer's (see `layers`).
 
         It shares the kept graphs and counts its own products, which go through less of them.
-
-        Args:
-            names: As in `model.named_parameters()`.
 
         Raises:
             ValueError: If a name is none of the operator's weights, or there is none.
@@ -221,10 +163,8 @@ class HessianOperator:
             raise ValueError(f"no weights {sorted(wanted - set(self._names))}")
         view = copy.copy(self)
         view._names = tuple(name for name in self._names if name in wanted)
-        view._graphs = GraphStore(lambda index: self._graphs.get(index).restricted(wanted), 0)
-        view._measure_weights()
-        view.matvecs = 0
-        return view
+        view._graphs = GraphStore(lambda index: self._graphs[index].restricted(wanted), 0)
+        return view._begin()
 
     def adaptive(self) -> HessianOperator:
         r"""Return :math:`DHD` with :math:`D = \operatorname{diag} |w|`.
@@ -234,85 +174,75 @@ class HessianOperator:
         """
         view = copy.copy(self)
         view._scale = torch.empty(0)
-        view._measure_weights()
-        view.matvecs = 0
-        return view
+        return view._begin()
 
-    def displaced(self, direction: Mapping[str, Tensor], step: float) -> HessianOperator:
+    def displaced(self, direction: Named, step: float) -> HessianOperator:
         """Return the Hessian of the same function at w + step · direction.
 
-        Args:
-            direction: By the name of the weight; those not named stay where they are.
-            step: How far to go.
+        Weights that the direction does not name stay where they are.
         """
         other = copy.copy(self)
         other._objective = self._objective.displaced(direction, step)
-        other._objective.recalibrate()
-        other._graphs = GraphStore(other._build, self._budget)
+        other._graphs = GraphStore(other._objective.graph, self._budget)
         if len(self._names) < len(self._objective.parameters):
             every, names = other._graphs, self._names
-            other._graphs = GraphStore(lambda index: every.get(index).restricted(names), 0)
-        other._measure_weights()
-        other.matvecs = 0
-        return other
+            other._graphs = GraphStore(lambda index: every[index].restricted(names), 0)
+        return other._begin()
 
     def close(self) -> None:
         """Release the graphs. They are rebuilt if the operator is used again."""
         self._graphs.clear()
 
-    def __enter__(self) -> HessianOperator:
-        return self
-
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _build(self, index: int) -> BatchGraph:
-        edges, num_bytes = self._objective.gradient(index)
-        return BatchGraph(edges, self._objective.parameters, num_bytes)
+    def _multiply(self, given: Tensor, dimensions: int, out: Tensor | None = None) -> Tensor:
+        """Return the products with the columns as rows, written to `out` or a fresh tensor.
 
-    def _multiply(self, rows: Sequence[Tensor], products: Sequence[Tensor]) -> None:
-        """Write the products of `rows` to `products`, which are zero.
-
-        Batches are outside and vectors inside; a graph that is not kept is gone before the next is
-        built. The batches' common weight is multiplied in once, at the end.
+        Batches are outside and vectors inside. The batches' common weight is multiplied in once, at
+        the end.
         """
-        along = [row if self._scale is None else row * self._scale for row in rows]
-        common = self.batch_sizes[0]
-        pairs = [(self._split(v), self._split(p)) for v, p in zip(along, products, strict=True)]
-        with exact_arithmetic(self.device):
+        if given.ndim != dimensions or len(given) != self.size:
+            raise ValueError(f"expected {self.size} rows, got shape {tuple(given.shape)}")
+        with torch.inference_mode(False), exact_arithmetic(self.device):
+            columns = given.detach().reshape(self.size, -1)
+            along = columns.T.to(self.device, self.dtype).contiguous()
+            products = torch.zeros_like(along) if out is None else out.zero_()
+            along = along if self._scale is None else along * self._scale
+            pairs = [(self._split(v), self._split(p)) for v, p in zip(along, products, strict=True)]
+            common = self.batch_sizes[0]
             for index, count in zip(self._indices, self.batch_sizes, strict=True):
-                self._accumulate(index, count / common, pairs)
-        for direction, product in zip(along, products, strict=True):
+                graph = self._graphs[index]
+                for parts, totals in pairs:
+                    graph.accumulate(parts, totals, count / common)
+                del graph  # before the next is built
             if common != self.num_samples:
-                product.mul_(common / self.num_samples)
+                products.mul_(common / self.num_samples)
             if self.l2:
-                product.add_(direction, alpha=self.l2)
+                products.add_(along, alpha=self.l2)
             if self._scale is not None:
-                product.mul_(self._scale)
-        self.matvecs += len(rows)
+                products.mul_(self._scale)
+        self.matvecs += len(along)
+        return products
 
-    def _accumulate(
-        self, index: int, weight: float, pairs: Iterable[tuple[list[Tensor], list[Tensor]]]
-    ) -> None:
-        graph = self._graphs.get(index)
-        for direction, total in pairs:
-            graph.accumulate(direction, total, weight)
-
-    def _measure_weights(self) -> None:
-        """Take shapes and, where it is scaled, the scale from the weights that are covered."""
+    def _begin(self) -> HessianOperator:
+        """Measure weights and batches that are covered, and count products from zero."""
         weights = [self._objective.parameters[name] for name in self._names]
         self._shapes = [weight.shape for weight in weights]
         self._lengths = [weight.numel() for weight in weights]
+        self.size = sum(self._lengths)
+        """The number of trainable weights."""
+        self.batch_sizes = tuple(self._objective.batch_sizes[index] for index in self._indices)
+        """The number of samples of each batch."""
+        self.num_batches, self.num_samples = len(self.batch_sizes), sum(self.batch_sizes)
         if self._scale is not None:
             self._scale = self._flat_weights().abs_()
+        self.matvecs = 0
+        return self
 
     def _flat_weights(self) -> Tensor:
         weights = [self._objective.parameters[name].detach() for name in self._names]
         return torch.cat([weight.reshape(-1) for weight in weights])
-
-    def _check_rows(self, given: Tensor, dimensions: int) -> None:
-        if given.ndim != dimensions or len(given) != self.size:
-            raise ValueError(f"expected {self.size} rows, got shape {tuple(given.shape)}")
 
     def _split(self, vector: Tensor) -> list[Tensor]:
         chunks = torch.split(vector, self._lengths)

@@ -5,18 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
-from sambench.curvature.ascent import Norm, maximise, random_in_ball
-from sambench.curvature.batches import Batch, Loss
+from sambench.curvature.ascent import Ball, maximise
+from sambench.curvature.evaluation import Batch, Loss
 from sambench.curvature.objective import BatchNorm
 from sambench.curvature.surface import Cost, LossSurface
-from sambench.curvature.vectors import Progress, generator, norm
+from sambench.curvature.vectors import Progress, gaussian, generator, norm
 
-Ball = Literal["l2", "adaptive-l2", "adaptive-linf"]
+BallName = Literal["l2", "adaptive-l2", "adaptive-linf"]
 ASCENT_STREAM, NOISE_STREAM = 3, 4
 
 
@@ -78,17 +78,7 @@ def step_sharpness(
     length = norm(scaled)
     step = scale * scaled * (rho / length) if length > 0 else torch.zeros_like(scaled)
     rise = surface.loss(surface.center + step) - clean
-    return Sharpness(
-        definition="asam-step" if adaptive else "sam-step",
-        value=rise,
-        stderr=None,
-        is_lower_bound=False,
-        rho=rho,
-        loss=clean,
-        samples=(rise,),
-        batch_sizes=surface.batch_sizes,
-        cost=surface.cost,
-    )
+    return _sharpness(surface, "asam-step" if adaptive else "sam-step", rho, clean, [rise])
 
 
 def worst_case_sharpness(
@@ -97,7 +87,7 @@ def worst_case_sharpness(
     batches: Iterable[Batch],
     rho: float = 0.05,
     *,
-    ball: Ball = "l2",
+    ball: BallName = "l2",
     m: int | None = None,
     steps: int = 20,
     restarts: int = 1,
@@ -117,21 +107,11 @@ def worst_case_sharpness(
     best value seen, the weights' own included, is kept: a lower bound, never negative. In an
     adaptive ball a weight of zero cannot move.
 
-    Args:
-        model: The network, in any mode; evaluated in eval mode and left as it is.
-        loss: Mean loss of a batch, from float64 outputs and targets.
-        batches: Pairs (inputs, targets).
-        rho: Radius of the ball.
-        ball: Which ball.
-        m: Samples that share a perturbation; the data are cut anew, the last cut may be smaller.
-            By default the batches as they are.
-        steps: Ascent steps from each start.
-        restarts: Starts; the first is the weights themselves.
-        seed: Of the random starts.
-        normalise_logits: Divide each sample's outputs by their standard deviation over classes,
-            which takes the scale of the outputs out of the measure (and changes the clean loss).
-        batch_norm: As in `step_sharpness`.
-        on_progress: Called after each batch with the batches done and their number.
+    Of `m` samples each, the data are cut anew; by default the batches are as they are. Each of the
+    `restarts` starts, the first at the weights themselves, takes so many `steps`. With
+    `normalise_logits` each sample's outputs are divided by their standard deviation over classes,
+    which takes the scale of the outputs out of the measure (and changes the clean loss). Progress
+    is told in batches; other arguments are those of `step_sharpness`.
 
     Raises:
         ValueError: If a number is not positive or the ball is unknown.
@@ -139,22 +119,32 @@ def worst_case_sharpness(
     """
     _check_positive(rho=rho, steps=steps, restarts=restarts, **({} if m is None else {"m": m}))
     chosen = on_normalised_logits(loss) if normalise_logits else loss
-    surface = LossSurface(
-        model, chosen, batches if m is None else recut(batches, m), batch_norm=batch_norm
-    )
-    losses, rises = _ascents(surface, ball, rho, steps, restarts, seed, on_progress)
-    value, stderr = _weighted(rises, surface.batch_sizes)
-    return Sharpness(
-        definition=f"worst-case-{ball}" + ("-normalised-logits" if normalise_logits else ""),
-        value=value,
-        stderr=stderr,
-        is_lower_bound=True,
-        rho=rho,
-        loss=_weighted(losses, surface.batch_sizes)[0],
-        samples=tuple(rises),
-        batch_sizes=surface.batch_sizes,
-        cost=surface.cost,
-    )
+    data = batches if m is None else recut(batches, m)
+    surface = LossSurface(model, chosen, data, batch_norm=batch_norm)
+    if ball not in get_args(BallName):
+        raise ValueError(f"unknown ball {ball!r}: l2, adaptive-l2 or adaptive-linf")
+    scale = torch.ones_like(surface.center) if ball == "l2" else surface.center.abs()
+    losses, rises = list[float](), list[float]()
+    for index in range(len(surface.batch_sizes)):
+
+        def function(point: Tensor, index: int = index) -> tuple[float, Tensor]:
+            value, gradient = surface.value_and_gradient(surface.center + scale * point, index)
+            return value, scale * gradient
+
+        source = generator(surface.device, seed + index, ASCENT_STREAM)
+        within = Ball(rho, "inf" if ball == "adaptive-linf" else 2, scale, source)
+        clean = surface.loss(surface.center, index)
+        tops = [clean]
+        for attempt in range(restarts):
+            start = within.random() if attempt else torch.zeros_like(scale)
+            tops.append(maximise(function, start, within, steps))
+        losses.append(clean)
+        rises.append(max(tops) - clean)
+        if on_progress is not None:
+            on_progress(index + 1, len(surface.batch_sizes))
+    name = f"worst-case-{ball}" + ("-normalised-logits" if normalise_logits else "")
+    clean = _weighted(losses, surface.batch_sizes)[0]
+    return _sharpness(surface, name, rho, clean, rises, sizes=surface.batch_sizes)
 
 
 def average_sharpness(
@@ -178,16 +168,8 @@ def average_sharpness(
     standard deviation of *each* weight: the length of the noise is about
     :math:`\rho \sqrt N`.
 
-    Args:
-        model: The network, in any mode; evaluated in eval mode and left as it is.
-        loss: Mean loss of a batch, from float64 outputs and targets.
-        batches: Pairs (inputs, targets).
-        rho: Standard deviation of the noise on each weight, relative to it if `adaptive`.
-        adaptive: Scale the noise by the weights.
-        pairs: Draws, at least 2, two passes over the data each.
-        seed: Of the noise.
-        batch_norm: As in `step_sharpness`.
-        on_progress: Called after each pair with the pairs done and their number.
+    Each of the `pairs` takes two passes over the data; progress is told in them. Other arguments
+    are those of `step_sharpness`.
 
     Raises:
         ValueError: If `rho` is not positive or `pairs` below 2.
@@ -201,23 +183,13 @@ def average_sharpness(
     center = surface.center
     clean, rises = surface.loss(center), list[float]()
     for number in range(pairs):
-        noise = torch.randn(len(center), generator=source, device=center.device, dtype=center.dtype)
+        noise = gaussian(center, source)
         noise *= rho * center.abs() if adaptive else rho
         rises.append(0.5 * (surface.loss(center + noise) + surface.loss(center - noise)) - clean)
         if on_progress is not None:
             on_progress(number + 1, pairs)
-    value, stderr = _weighted(rises, [1] * pairs)
-    return Sharpness(
-        definition="average-case-adaptive" if adaptive else "average-case",
-        value=value,
-        stderr=stderr,
-        is_lower_bound=False,
-        rho=rho,
-        loss=clean,
-        samples=tuple(rises),
-        batch_sizes=surface.batch_sizes,
-        cost=surface.cost,
-    )
+    name = "average-case-adaptive" if adaptive else "average-case"
+    return _sharpness(surface, name, rho, clean, rises)
 
 
 def on_normalised_logits(loss: Loss) -> Loss:
@@ -236,65 +208,28 @@ def recut(batches: Iterable[Batch], size: int) -> list[Batch]:
     return list(zip(torch.cat(inputs).split(size), torch.cat(targets).split(size), strict=True))
 
 
-def _ascents(
+def _sharpness(
     surface: LossSurface,
-    ball: Ball,
+    definition: str,
     rho: float,
-    steps: int,
-    restarts: int,
-    seed: int,
-    on_progress: Progress | None,
-) -> tuple[list[float], list[float]]:
-    """Return every batch's loss at the weights, and its rise to the largest found in the ball."""
-    scale, p = _ball(surface.center, ball)
-    losses, rises = list[float](), list[float]()
-    for index in range(len(surface.batch_sizes)):
-        source = generator(surface.device, seed + index, ASCENT_STREAM)
-        clean, top = _ascend(surface, index, scale, p, rho, steps, restarts, source)
-        losses.append(clean)
-        rises.append(top - clean)
-        if on_progress is not None:
-            on_progress(index + 1, len(surface.batch_sizes))
-    return losses, rises
-
-
-def _ascend(
-    surface: LossSurface,
-    index: int,
-    scale: Tensor,
-    p: Norm,
-    rho: float,
-    steps: int,
-    restarts: int,
-    source: torch.Generator,
-) -> tuple[float, float]:
-    """Return one batch's loss at the weights and the largest found in the ball."""
-
-    def function(point: Tensor) -> tuple[float, Tensor]:
-        value, gradient = surface.value_and_gradient(surface.center + scale * point, index)
-        return value, scale * gradient
-
-    def random() -> Tensor:
-        return random_in_ball(scale, rho, p, source)
-
-    start = torch.zeros_like(scale)
-    clean = surface.loss(start + surface.center, index)
-    tops = [clean]
-    for attempt in range(restarts):
-        start = random() if attempt else start
-        tops.append(maximise(function, start, rho, p, steps, random)[0])
-    return clean, max(tops)
-
-
-def _ball(center: Tensor, ball: Ball) -> tuple[Tensor, Norm]:
-    """Return the elementwise scale of the ball and its norm."""
-    if ball == "l2":
-        return torch.ones_like(center), 2
-    if ball == "adaptive-l2":
-        return center.abs(), 2
-    if ball == "adaptive-linf":
-        return center.abs(), "inf"
-    raise ValueError(f"unknown ball {ball!r}: l2, adaptive-l2 or adaptive-linf")
+    loss: float,
+    rises: Sequence[float],
+    *,
+    sizes: Sequence[int] | None = None,
+) -> Sharpness:
+    """Return the mean of the rises: of ascents weighted by the sizes of their batches."""
+    value, stderr = _weighted(rises, sizes or [1] * len(rises))
+    return Sharpness(
+        definition=definition,
+        value=value,
+        stderr=stderr,
+        is_lower_bound=sizes is not None,
+        rho=rho,
+        loss=loss,
+        samples=tuple(rises),
+        batch_sizes=surface.batch_sizes,
+        cost=surface.cost,
+    )
 
 
 def _weighted(values: Sequence[float], sizes: Sequence[int]) -> tuple[float, float | None]:

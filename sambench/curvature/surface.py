@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from sambench.curvature.batches import Batch, Loss
 from sambench.curvature.checks import check_function
-from sambench.curvature.evaluation import tracking_layers
-from sambench.curvature.objective import BatchNorm, Objective
+from sambench.curvature.evaluation import Batch, Loss, tracking_layers
+from sambench.curvature.objective import BatchNorm, Named, Objective
 from sambench.errors import CurvatureError
 
 FORWARD_SHARE = 1 / 3  # of a gradient: a backward pass takes about two forward passes
 
 
-@dataclass(frozen=True)
-class Point:
+class Point(NamedTuple):
     """What the network does at one place."""
 
     loss: float
@@ -45,20 +44,10 @@ class LossSurface(Objective):
     """The mean loss over fixed batches as a function of flat weights, first derivatives included.
 
     Weights are in the order of `model.named_parameters()`. Every pass works on copies: the model,
-    its buffers, gradients, modes and the random state stay as they are, bit for bit.
-
-    Args:
-        model: The network; evaluated in eval mode.
-        loss: Mean loss of a batch, from float64 outputs and targets.
-        batches: Pairs (inputs, targets).
-        batch_norm: What batch normalisation normalises by: "eval", the running statistics; "train",
-            those of the batch; "recalibrate", running statistics measured anew on the batches: at
-            every point that `at` looks at, for one more pass each, and once, at the network's own
-            weights, for `loss` and `value_and_gradient`.
-
-    Raises:
-        CurvatureError: If nothing is trainable, weights are not float32 or float64, or data lacks.
-        ValueError: If `batch_norm` is none of the three.
+    its buffers, gradients, modes and the random state stay as they are, bit for bit. Arguments and
+    errors are those of `Objective`. With `batch_norm="recalibrate"` the statistics are measured
+    anew at every point that `at` looks at, for one more pass each, and once, at the network's own
+    weights, for `loss` and `value_and_gradient`.
     """
 
     def __init__(
@@ -72,7 +61,6 @@ class LossSurface(Objective):
         super().__init__(model, loss, batches, batch_norm=batch_norm)
         check_function(self)
         self.center = self.flatten(self.parameters)
-        self.num_samples = sum(self.batch_sizes)
         self._forwards = self._gradients = 0
 
     @property
@@ -83,12 +71,7 @@ class LossSurface(Objective):
             gradients=self._gradients / self.num_samples,
         )
 
-    @property
-    def buffers(self) -> Mapping[str, Tensor]:
-        """The model's buffers, running statistics among them."""
-        return self._buffers
-
-    def flatten(self, tensors: Mapping[str, Tensor]) -> Tensor:
+    def flatten(self, tensors: Named) -> Tensor:
         """Return the named tensors, one for every trainable weight, as one detached vector."""
         return torch.cat([tensors[name].detach().reshape(-1) for name in self.parameters])
 
@@ -101,12 +84,10 @@ class LossSurface(Objective):
             for name, part, shape in zip(self.parameters, parts, shapes, strict=True)
         }
 
-    def at(self, weights: Tensor, buffers: Mapping[str, Tensor] | None = None) -> Point:
-        """Return mean loss and accuracy over all samples.
+    def at(self, weights: Tensor, buffers: Named | None = None) -> Point:
+        """Return mean loss and accuracy over all samples at flat weights.
 
-        Args:
-            weights: Flat, of shape (size,).
-            buffers: In place of those that `batch_norm` asks for.
+        Buffers are those that `batch_norm` asks for unless they are given.
         """
         if buffers is None and self.batch_norm == "recalibrate":
             buffers = self.recalibrated(weights)
@@ -120,62 +101,45 @@ class LossSurface(Objective):
         return Point(mean if math.isfinite(mean) else math.inf, right / self.num_samples)
 
     def recalibrated(self, weights: Tensor) -> dict[str, Tensor]:
-        """Return the buffers with the statistics that batch normalisation measures at `weights`.
-
-        Raises:
-            CurvatureError: If a batch has a single value per channel, which has no variance.
-        """
+        """Return the buffers with the statistics that batch normalisation measures at `weights`."""
         if tracking_layers(self.model):
             self._forwards += self.num_samples
         return self.statistics_at(self.unflatten(weights))
 
     def loss(self, weights: Tensor, index: int | None = None) -> float:
-        """Return the mean loss of one batch, or of all samples.
-
-        Raises:
-            CurvatureError: If it is not finite.
-        """
+        """Return the mean loss of one batch, or of all samples; one not finite is an error."""
         values = self.unflatten(weights)
         chosen = range(len(self.batch_sizes)) if index is None else (index,)
         sizes = [self.batch_sizes[i] for i in chosen]
-        losses = [self._forward(i, values, None)[2] for i in chosen]
+        losses = [self._forward(i, values)[2] for i in chosen]
         return _finite(sum(n * x for n, x in zip(sizes, losses, strict=True)) / sum(sizes))
 
     def value_and_gradient(self, weights: Tensor, index: int | None = None) -> tuple[float, Tensor]:
-        """Return the mean loss of one batch, or of all samples, and its flat gradient.
-
-        Raises:
-            CurvatureError: If the loss is not finite.
-        """
+        """Return the same and its flat gradient."""
         chosen = range(len(self.batch_sizes)) if index is None else (index,)
         count = sum(self.batch_sizes[i] for i in chosen)
         total, gradient = 0.0, torch.zeros_like(self.center)
+        with torch.inference_mode(False):
+            leaves = self.unflatten(weights.detach().clone())
+        for leaf in leaves.values():
+            leaf.requires_grad_()
         for i in chosen:
             share = self.batch_sizes[i] / count
-            value, part = self._backward(i, weights)
+            value, parts = self.first_order(i, leaves)
             total += share * value
-            gradient.add_(part, alpha=share)
+            gradient.add_(torch.cat([part.reshape(-1) for part in parts]), alpha=share)
+            self._gradients += self.batch_sizes[i]
         return _finite(total), gradient
 
     def _forward(
-        self, index: int, values: Mapping[str, Tensor], buffers: Mapping[str, Tensor] | None
+        self, index: int, values: Named, buffers: Named | None = None
     ) -> tuple[Tensor, Tensor, float]:
-        inputs, targets = self._load(index)
+        inputs, targets = self.load(index)
         with self.isolated(), torch.no_grad():
-            outputs = self._outputs(inputs, values, self._buffers if buffers is None else buffers)
+            outputs = self.outputs(inputs, values, buffers)
             loss = self.loss_of(outputs, targets)
         self._forwards += len(inputs)
         return outputs, targets, float(loss)
-
-    def _backward(self, index: int, weights: Tensor) -> tuple[float, Tensor]:
-        inputs, targets = self._load(index)
-        with self.isolated():
-            leaf = weights.detach().clone().requires_grad_()
-            outputs = self._outputs(inputs, self.unflatten(leaf), self._buffers)
-            loss = self.loss_of(outputs, targets)
-            (gradient,) = torch.autograd.grad(loss, leaf)
-        self._gradients += len(inputs)
-        return float(loss.detach()), gradient
 
 
 def _classified_right(outputs: Tensor, targets: Tensor) -> float:

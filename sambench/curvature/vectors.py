@@ -1,9 +1,11 @@
-"""Flat vectors: the operator protocol, inner products, random draws."""
+"""Flat vectors: the operator protocol, inner products, random draws, and how many may be kept."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextvars import ContextVar
+from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
@@ -22,6 +24,11 @@ Lanczos vectors ran out before."""
 
 CHUNK = 1 << 20  # 8 MiB in float64: memory that the allocator has at hand, where more is fresh
 EIGENVALUE_STREAM, TRACE_STREAM, CHECK_STREAM = 0, 1, 5
+CUDA_SHARE = 0.5  # of the free device memory; a single batch in flight needs the rest
+HOST_SHARE = 0.25  # of the available host memory, which other processes share
+UNKNOWN_HOST_BYTES = 4 << 30
+
+_processes: ContextVar[int] = ContextVar("processes that measure at once", default=1)
 
 
 def never() -> bool:
@@ -79,12 +86,44 @@ def generator(device: torch.device, seed: int, stream: int) -> torch.Generator:
     return torch.Generator(device).manual_seed(int(state >> np.uint64(1)))
 
 
-def gaussian(H: SymmetricOperator, source: torch.Generator) -> Tensor:
-    """Draw a standard normal vector: its direction is uniform on the sphere."""
-    return torch.randn(H.size, generator=source, device=H.device, dtype=H.dtype)
+def gaussian(like: Tensor | SymmetricOperator, source: torch.Generator) -> Tensor:
+    """Draw a standard normal tensor, or vector of an operator: its direction is uniform."""
+    shape = like.shape if isinstance(like, Tensor) else (like.size,)
+    return torch.randn(shape, generator=source, device=like.device, dtype=like.dtype)
 
 
 def rademacher(H: SymmetricOperator, source: torch.Generator, count: int) -> Tensor:
     """Draw `count` vectors of independent fair signs, as rows."""
     bits = torch.randint(2, (count, H.size), generator=source, device=H.device, dtype=torch.int8)
     return bits.to(H.dtype).mul_(2).sub_(1)
+
+
+# Memory that may be kept for speed ---------------------------------------------------------------
+
+
+def share_memory(processes: int) -> None:
+    """Give this process its part of the spare memory only, where so many measure at once."""
+    _processes.set(processes)
+
+
+def spare_bytes(device: torch.device) -> int:
+    """Return the bytes on `device` that may be filled with what is only kept for speed."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(CUDA_SHARE * (free + cached)) // _processes.get()
+    return int(HOST_SHARE * _available_host_bytes()) // _processes.get()
+
+
+def vectors_that_fit(H: SymmetricOperator) -> int:
+    """Return how many more vectors of an operator may be kept."""
+    return spare_bytes(H.device) // (H.size * H.dtype.itemsize)
+
+
+def _available_host_bytes() -> int:
+    """Return `MemAvailable` of Linux, or a modest constant where there is no such account."""
+    account = Path("/proc/meminfo")
+    if not account.exists():
+        return UNKNOWN_HOST_BYTES
+    fields = dict(line.split(":", 1) for line in account.read_text().splitlines())
+    return int(fields["MemAvailable"].split()[0]) * 1024

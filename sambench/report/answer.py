@@ -11,7 +11,7 @@ from sambench.analysis.metrics import collapsed, find_metric
 from sambench.analysis.study import PRIMARY, Panel, Study
 from sambench.analysis.units import cell_of
 from sambench.report.consequences import MOST_NAMED, cautions, cost, flatness, remedy, short
-from sambench.report.table import listed, mean_and_spread, signed
+from sambench.report.table import counted, listed, mean_and_spread, points, signed, was
 
 
 def answer_text(study: Study) -> tuple[str, ...]:
@@ -81,62 +81,50 @@ def _highest(groups: Sequence[Group]) -> str:
 def _which(study: Study) -> str:
     """Say which optimizers were shown to be more or less accurate than the baseline."""
     found = [one for one in study.main(PRIMARY) if one.n]
+    found.sort(key=lambda one: -(one.estimate or 0.0))
     baseline = study.title_of(found[0].baseline)
-    pooled = found[0].settings > 1
-    where = f"Over {found[0].setting}" if pooled else _place(study)
-    by_verdict: dict[str, list[Comparison]] = {}
-    for one in sorted(found, key=lambda one: -(one.estimate or 0.0)):
-        by_verdict.setdefault(one.verdict, []).append(one)
-    sentences = []
-    better = by_verdict.get(BETTER, [])
-    largest = better[0] if better else max(found, key=lambda one: one.estimate or 0.0)
-    if better:
-        names = [study.title_of(one.candidate) for one in better]
-        were = "was" if len(names) == 1 else "were"
-        sentences.append(
-            f"{where}, {listed(names, MOST_NAMED)} {were} shown to be more accurate than "
-            f"{baseline}: {'; '.join(_numbers(study, one, len(names) > 1) for one in better[:3])}."
-        )
-    elif not any(one.enough for one in found):
+    where = f"Over {found[0].setting}" if found[0].settings > 1 else _place(study)
+    better, worse, same = (
+        [one for one in found if one.verdict == verdict] for verdict in (BETTER, WORSE, EQUIVALENT)
+    )
+    if not better and not any(one.enough for one in found):
         return _too_few(study, found, where)
+    largest = found[0]
+    names, lost, alike = (
+        [study.title_of(one.candidate) for one in some] for some in (better, worse, same)
+    )
+    sentences = []
+    if better:
+        numbers = "; ".join(
+            f"{f'{name} ' if len(names) > 1 else ''}{_numbers(study, one)}"
+            for name, one in zip(names[:3], better[:3], strict=True)
+        )
+        sentences.append(
+            f"{where}, {listed(names, MOST_NAMED)} {was(names)} shown to be more accurate than "
+            f"{baseline}: {numbers}."
+        )
+        largest = better[0]
     else:
-        gains = (largest.estimate or 0.0) > 0
-        title = study.title_of(largest.candidate)
-        what = (
-            f"{_tied_first(study, found, largest)} {_numbers(study, largest, named=False)}"
-            if gains
-            else f"None gained anything; the smallest loss was {title}'s: "
-            f"{_numbers(study, largest, named=False)}"
-        )
-        seen = "" if largest.verdict == WORSE else f" {what}."
-        sentences.append(
-            f"{where}, no optimizer was shown to be more accurate than {baseline}.{seen}"
-        )
+        sentences.append(f"{where}, no optimizer was shown to be more accurate than {baseline}.")
+        if largest.verdict != WORSE:
+            sentences.append(f"{_largest(study, found)} {_numbers(study, largest)}.")
     if largest.images is not None and largest.verdict != WORSE:
-        ends = " to ".join(signed(end, 1) for end in largest.images)
-        title = study.title_of(largest.candidate)
+        ends = " and ".join(signed(end, 1) for end in largest.images)
         sentences.append(
-            f"Over other seeds and other test images alike, {title}'s difference lies between "
-            f"{ends.replace(' to ', ' and ')} points (95 %, by itself)."
+            f"Over other seeds and other test images alike, {study.title_of(largest.candidate)}'s "
+            f"difference lies between {ends} points (95 %, by itself)."
         )
-    worse = by_verdict.get(WORSE, [])
     if worse:
-        names = [study.title_of(one.candidate) for one in worse]
-        were = "was" if len(names) == 1 else "were"
-        most = study.title_of(worse[-1].candidate)
         last = (
             f": {short(worse[-1])}"
             if len(worse) == 1
-            else f"; the largest loss was {most}'s: {_numbers(study, worse[-1], named=False)}"
+            else f"; the largest loss was {lost[-1]}'s: {_numbers(study, worse[-1])}"
         )
-        sentences.append(f"{listed(names, MOST_NAMED)} {were} shown to be less accurate{last}.")
-    same = by_verdict.get(EQUIVALENT, [])
+        sentences.append(f"{listed(lost, MOST_NAMED)} {was(lost)} shown to be less accurate{last}.")
     if same:
-        margin = same[0].metric.margin or 1.0
-        names = [study.title_of(one.candidate) for one in same]
         sentences.append(
-            f"{listed(names, MOST_NAMED)} {'is' if len(names) == 1 else 'are'} equivalent to "
-            f"{baseline}: shown to differ by less than {margin:g} point{'s' * (margin != 1)}."
+            f"{listed(alike, MOST_NAMED)} {'is' if len(alike) == 1 else 'are'} equivalent to "
+            f"{baseline}: shown to differ by less than {points(same[0].metric.margin or 1.0)}."
         )
     return " ".join(sentences)
 
@@ -146,9 +134,13 @@ def _place(study: Study) -> str:
     return f"For {titles[0]}" if len(titles) == 1 else f"In {len(titles)} settings"
 
 
-def _tied_first(study: Study, found: Sequence[Comparison], largest: Comparison) -> str:
-    gains = [one for one in found if abs((one.estimate or 0.0) - (largest.estimate or 0.0)) < 1e-9]
-    names = [study.title_of(one.candidate) for one in gains]
+def _largest(study: Study, found: Sequence[Comparison]) -> str:
+    """Name the largest gain, or those that tie, or the smallest loss."""
+    most = found[0].estimate or 0.0
+    tied = [one for one in found if abs((one.estimate or 0.0) - most) < 1e-9]
+    names = [study.title_of(one.candidate) for one in tied]
+    if most <= 0:
+        return f"None gained anything; the smallest loss was {names[0]}'s:"
     if len(names) > 1:
         return f"The largest gain of the {len(found)} was that of {listed(names)}, equal:"
     if len(found) == 1:
@@ -156,76 +148,67 @@ def _tied_first(study: Study, found: Sequence[Comparison], largest: Comparison) 
     return f"The largest gain of the {len(found)} was {names[0]}'s:"
 
 
-def _numbers(study: Study, one: Comparison, named: bool) -> str:
-    """Return both means, the difference, its interval, p, and the number of units."""
-    sides = _sides(study, one)
-    name = f"{study.title_of(one.candidate)} " if named else ""
-    return f"{name}{sides}{short(one)}"
+def _numbers(study: Study, one: Comparison) -> str:
+    """Return both means as their table has them, difference, interval, p, and number of units."""
+    return f"{_sides(study, one)}{short(one)}"
 
 
 def _sides(study: Study, one: Comparison) -> str:
-    """Return the two means of one setting, as its table has them."""
-    if one.settings > 1:
+    panel = next((found for found in study.panels if found.title == one.setting), None)
+    if one.settings > 1 or panel is None:
         return ""
-    for panel in study.panels:
-        if panel.title == one.setting:
-            cells = [
-                cell_of(panel.group, panel.group.line(label), one.metric)
-                for label in (one.candidate, one.baseline)
-            ]
-            if all(cell.mean is not None for cell in cells):
-                after, before = (cell.mean or 0.0 for cell in cells)
-                return f"{after:.1f} % of test images against {before:.1f} %, "
-    return ""
+    after, before = (
+        cell_of(panel.group, panel.group.line(label), one.metric).mean
+        for label in (one.candidate, one.baseline)
+    )
+    if after is None or before is None:
+        return ""
+    return f"{after:.1f} % of test images against {before:.1f} %, "
 
 
 def _too_few(study: Study, found: Sequence[Comparison], where: str) -> str:
     """Say that nothing can be shown, what was seen, and how many units it takes."""
-    most = max(found, key=lambda one: one.n)
-    need = most.design.least_units
-    largest = max(found, key=lambda one: one.estimate or 0.0)
-    seen = f"{study.title_of(largest.candidate)} {_numbers(study, largest, named=False)}"
+    most, seeds = max(found, key=lambda one: one.n), remedy(study)
     return (
         f"{where}, {most.design.units(most.n)} cannot show any difference to "
-        f"{study.title_of(most.baseline)}; it takes {need}{remedy(study)}. Seen so far, and no "
-        f"evidence: {seen}."
+        f"{study.title_of(most.baseline)}; it takes {most.design.least_units}"
+        f"{f'; {seeds}' if seeds else ''}. Seen so far, and no evidence: "
+        f"{study.title_of(found[0].candidate)} {_numbers(study, found[0])}."
     )
 
 
 def _choice(study: Study, decision: Decision) -> str:
     """Say which may be the best, which of these is cheapest, and what the choice may lose."""
-    best = [study.title_of(label) for label in decision.best]
-    out = [study.title_of(label) for label in decision.labels if label not in decision.best]
-    if len(best) == 1:
-        sentence = f"{best[0]} is the best: every other optimizer was shown to be less accurate."
-        return f"{sentence}{_tied(study, decision)}"
-    if not out:
-        may = (
-            f"{'Either' if len(best) == 2 else f'Any of the {len(best)}'} may be the most accurate"
+    best, out, choice, tied = (
+        [study.title_of(label) for label in labels]
+        for labels in (
+            decision.best,
+            [label for label in decision.labels if label not in decision.best],
+            decision.choice,
+            decision.tied,
         )
+    )
+    equal = f" {listed(tied)} have exactly the same mean accuracy." if tied else ""
+    if len(best) == 1:
+        return f"{best[0]} is the best: every other optimizer was shown to be less accurate.{equal}"
+    if not out:
+        any_of = "Either" if len(best) == 2 else f"Any of the {len(best)}"
+        may = f"{any_of} may be the most accurate"
     elif len(best) <= MOST_NAMED:
         may = f"{listed(best)} may be the most accurate; the others were shown not to be"
     else:
         may = f"All but {listed(out, MOST_NAMED)} may be the most accurate"
-    choice = [study.title_of(label) for label in decision.choice]
     if len(choice) == 1:
         cheapest = f"{choice[0]} is the cheapest of them"
     else:
         cheapest = f"the cheapest of them, at the same cost, are {listed(choice, MOST_NAMED)}"
     loss = (
-        f". Choosing {choice[0]} loses at most {decision.loss:.1f} points against the best of the "
-        "others (95 %)"
-        if decision.loss is not None
-        else ""
+        ""
+        if decision.loss is None
+        else f". Choosing {choice[0]} loses at most {decision.loss:.1f} points against the best of "
+        "the others (95 %)"
     )
-    return f"{may}; {cheapest}{loss}.{_tied(study, decision)}"
-
-
-def _tied(study: Study, decision: Decision) -> str:
-    if not decision.tied:
-        return ""
-    names = [study.title_of(label) for label in decision.tied]
-    return f" {listed(names)} have exactly the same mean accuracy."
+    return f"{may}; {cheapest}{loss}.{equal}"
 
 
 def _by_setting(study: Study) -> Iterable[str]:
@@ -241,20 +224,18 @@ def _by_setting(study: Study) -> Iterable[str]:
             continue
         parts = [
             f"{study.title_of(one.candidate)} "
-            f"{'more' if one.verdict == BETTER else 'less'} accurate, "
-            f"{_sides(study, one)}{short(one)}"
+            f"{'more' if one.verdict == BETTER else 'less'} accurate, {_numbers(study, one)}"
             for one in shown
         ]
         yield f"{panel.title}: {'; '.join(parts[:MOST_NAMED])}."
     if silent:
         few = [p for p in silent if not any(one.enough for one in p.by(PRIMARY))]
-        settings = "setting" if len(silent) == 1 else "settings"
         why = (
             f" ({len(few)} of them with too few {few[0].by(PRIMARY)[0].design.unit}s to show any)"
             if few
             else ""
         )
         yield (
-            f"Taken by {'itself' if len(silent) == 1 else 'themselves'}, {len(silent)} {settings} "
-            f"showed no difference in accuracy{why}."
+            f"Taken by {'itself' if len(silent) == 1 else 'themselves'}, "
+            f"{counted(len(silent), 'setting')} showed no difference in accuracy{why}."
         )

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 
 from sambench.analysis.comparison import BETTER, WORSE, Comparison
 from sambench.analysis.decision import Decision, flat_and_accurate, flatness_of, settle
-from sambench.analysis.groups import Group, Line, ambiguous_baseline
+from sambench.analysis.groups import ambiguous_baseline
 from sambench.analysis.metrics import find_metric
 from sambench.analysis.study import FLATNESS, PRIMARY, Study
-from sambench.analysis.units import cell_of, in_words
+from sambench.analysis.units import in_words
 from sambench.report.differences import interval
-from sambench.report.table import counted, factor, listed, p_value, signed
+from sambench.report.table import MISSING, counted, factor, listed, p_value, points, signed, was
 
 MOST_NAMED = 6
 """Optimizers that a sentence names; of more it gives the number."""
@@ -20,34 +20,29 @@ MOST_NAMED = 6
 
 def short(one: Comparison) -> str:
     """Return the difference or ratio, its interval, p, and the number of units."""
-    parts = []
-    if one.low is not None and one.high is not None:
-        parts.append(f"95 % interval {interval(one)}")
-    if one.p is not None:
-        p = p_value(one.p)
-        parts.append(f"p {p}" if p.startswith("<") else f"p = {p}")
-    parts.append(one.design.units(one.n))
+    parts = [
+        "" if interval(one) == MISSING else f"95 % interval {interval(one)}",
+        "" if one.p is None else p_value(one.p, named=True),
+        one.design.units(one.n),
+    ]
     amount = (
         f"{factor(one.estimate or 0.0)} times"
         if one.metric.ratio
         else f"{signed(one.estimate or 0.0, 1)} points"
     )
-    return f"{amount} ({', '.join(parts)})"
+    return f"{amount} ({', '.join(filter(None, parts))})"
 
 
 def remedy(study: Study) -> str:
     """Return how many seeds would settle what is open and what they cost; nothing if unknown."""
     found = settle(study)
-    if found is None:
+    if found is None or found.present >= found.units:
         return ""
-    text = f"`--seeds {found.units}`" if found.present < found.units else ""
-    return f"; {_settled(found.units, found.margin, found.seconds, text)}" if text else ""
-
-
-def _settled(units: int, margin: float, seconds: float | None, option: str) -> str:
-    points = f"{margin:g} point{'s' * (margin != 1)}"
-    cost = f", about {duration(seconds)} more" if seconds else ""
-    return f"about {units} seeds would show or rule out {points} ({option}{cost})"
+    cost = f", about {duration(found.seconds)} more" if found.seconds else ""
+    return (
+        f"about {found.units} seeds would show or rule out {points(found.margin)} "
+        f"(`--seeds {found.units}`{cost})"
+    )
 
 
 def duration(seconds: float) -> str:
@@ -63,20 +58,17 @@ def duration(seconds: float) -> str:
 def cost(study: Study, decision: Decision) -> str:
     """Say what the others cost beside the choice."""
     first = study.title_of(decision.choice[0])
-    ratios = {label: c for label, c in decision.cost.items() if label not in decision.choice}
-    evaluations = {label: c[0] for label, c in ratios.items() if c[0] is not None}
-    if not evaluations:
-        return ""
     groups: dict[str, list[str]] = {}
-    for label, ratio in evaluations.items():
-        groups.setdefault(factor(ratio), []).append(label)
+    for label, (evaluations, _) in decision.cost.items():
+        if label not in decision.choice and evaluations is not None:
+            groups.setdefault(factor(evaluations), []).append(label)
+    if not groups:
+        return ""
     parts = []
     for times_more, labels in sorted(groups.items(), key=lambda item: float(item[0])):
-        times = [t for label in labels if (t := ratios[label][1]) is not None]
-        names = [study.title_of(label) for label in labels]
-        parts.append(
-            f"{listed(names, MOST_NAMED)} {times_more}{f' ({_span(times)})' if times else ''}"
-        )
+        times = [t for label in labels if (t := decision.cost[label][1]) is not None]
+        names = listed([study.title_of(label) for label in labels], MOST_NAMED)
+        parts.append(f"{names} {times_more}{f' ({_span(times)})' if times else ''}")
     return f"Gradient evaluations over {first}'s, and training time: {'; '.join(parts)}."
 
 
@@ -95,34 +87,29 @@ def flatness(study: Study) -> str:
             if measured
             else "Flatness was not measured (`sambench hessian` does)."
         )
-    baseline, measure = study.title_of(found[0].baseline), found[0].metric.heading.lower()
-    flatter = sorted(
-        (one for one in found if one.verdict == BETTER), key=lambda one: one.estimate or 0.0
-    )
+    baseline = study.title_of(found[0].baseline)
+    flatter = [one for one in found if one.verdict == BETTER]
+    flatter.sort(key=lambda one: one.estimate or 0.0)
+    names = [study.title_of(one.candidate) for one in flatter]
     sharper = [study.title_of(one.candidate) for one in found if one.verdict == WORSE]
-    sentences = []
     if flatter:
-        names = [study.title_of(one.candidate) for one in flatter]
-        first = flatter[0]
-        head = (
-            f"{names[0]} was shown to find flatter minima than {baseline}"
+        several = f"{len(names)} optimizers were shown to find flatter minima than {baseline} "
+        text = (
+            f"{names[0]} was shown to find flatter minima than {baseline}: its "
             if len(names) == 1
-            else f"{len(names)} optimizers were shown to find flatter minima than {baseline} "
-            f"({listed(names, MOST_NAMED)})"
+            else f"{several}({listed(names, MOST_NAMED)}): {names[0]}'s "
         )
-        lead = "its" if len(names) == 1 else f"{names[0]}'s"
-        sentences.append(f"{head}: {lead} {measure} is {short(first)} that of {baseline}.")
+        measure = found[0].metric.heading.lower()
+        text += f"{measure} is {short(flatter[0])} that of {baseline}."
     elif any(one.enough for one in found):
-        sentences.append(f"No optimizer was shown to find flatter minima than {baseline}.")
+        text = f"No optimizer was shown to find flatter minima than {baseline}."
     else:
-        sentences.append(
+        text = (
             f"{found[0].design.units(max(one.n for one in found))} cannot show whether any "
             f"optimizer finds flatter minima than {baseline}."
         )
-    if sharper:
-        sentences.append(f"Sharper minima: {listed(sharper, MOST_NAMED)}.")
-    sentences.append(_link(study))
-    return " ".join(filter(None, sentences))
+    told = f"Sharper minima: {listed(sharper, MOST_NAMED)}." if sharper else ""
+    return " ".join(filter(None, (text, told, _link(study))))
 
 
 def _link(study: Study) -> str:
@@ -158,25 +145,17 @@ def cautions(study: Study) -> Iterable[str]:
     tuned = _several_settings(study)
     if tuned:
         yield (
-            f"{listed(tuned, MOST_NAMED)} {'was' if len(tuned) == 1 else 'were'} run with several "
-            "settings on the same test images: choosing the best of them by these results is not a "
-            "test of it."
+            f"{listed(tuned, MOST_NAMED)} {was(tuned)} run with several settings on the "
+            "same test images: choosing the best of them by these results is not a test of it."
         )
     yield from settling(study)
 
 
 def settling(study: Study) -> Iterable[str]:
     """Yield what would settle what is undecided, where there are runs enough to tell."""
-    found = settle(study)
-    if (
-        found is not None
-        and found.units > found.present
-        and any(one.enough for one in study.main(PRIMARY))
-    ):
-        yield (
-            "What is undecided stays open because of the spread between seeds: "
-            f"{_settled(found.units, found.margin, found.seconds, f'`--seeds {found.units}`')}."
-        )
+    seeds = remedy(study)
+    if seeds and any(one.enough for one in study.main(PRIMARY)):
+        yield f"What is undecided stays open because of the spread between seeds: {seeds}."
 
 
 def no_minima(study: Study) -> Iterable[str]:
@@ -185,7 +164,8 @@ def no_minima(study: Study) -> Iterable[str]:
         metric = find_metric(name)
         for group in study.groups:
             for line in group.lines:
-                number = cell_of(group, line, metric).no_minimum
+                values = [metric.of(r) for r in line.completed if metric.counts(r)]
+                number = sum(value is not None and value <= 0 for value in values)
                 if number:
                     yield (
                         f"The {metric.heading.lower()} of {line.title} is zero or negative in "
@@ -201,12 +181,8 @@ def lost_runs(study: Study) -> Iterable[str]:
             lost = line.lost()
             if lost:
                 where = f" ({group.title})" if len(study.groups) > 1 else ""
-                yield f"{line.title} {_lost(lost, group, line)}{where}."
-
-
-def _lost(lost: Counter[str], group: Group, line: Line) -> str:
-    unit = "run" if group.folds else "seed"
-    return in_words(lost, counted(len(line.records), unit))
+                of = counted(len(line.records), "run" if group.folds else "seed")
+                yield f"{line.title} {in_words(lost, of)}{where}."
 
 
 def _several_settings(study: Study) -> list[str]:
@@ -214,9 +190,7 @@ def _several_settings(study: Study) -> list[str]:
     found: dict[str, None] = {}
     for group in study.groups:
         names = Counter(str(line.optimizer["name"]) for line in group.lines)
-        found |= {
-            line.title.partition(" (")[0]: None
-            for line in group.lines
-            if names[str(line.optimizer["name"])] > 1
-        }
+        for line in group.lines:
+            if names[str(line.optimizer["name"])] > 1:
+                found[line.title.partition(" (")[0]] = None
     return list(found)

@@ -77,11 +77,10 @@ def predictions_table(found: Sequence[tuple[str, McNemar, DeLong | None]]) -> Ta
     """Return what two runs of each pair say of the same test images, a row for each pair."""
     rows: list[Row] = []
     for label, errors, ranking in found:
+        counts = (errors.n, errors.only_baseline, errors.only_candidate)
         gap = None if ranking is None else 100 * ranking.difference
         rows.append((label, (
-            Cell(text=str(errors.n), numbers={"images": errors.n}),
-            Cell(text=str(errors.only_baseline), numbers={"images": errors.only_baseline}),
-            Cell(text=str(errors.only_candidate), numbers={"images": errors.only_candidate}),
+            *(Cell(text=str(count), numbers={"images": count}) for count in counts),
             Cell(text=p_value(errors.p), numbers={"p": errors.p}),
             Cell(text=MISSING if gap is None else signed(gap), numbers={"points": gap}),
             Cell(text=p_value(None if ranking is None else ranking.p)),
@@ -101,12 +100,7 @@ SEARCH = (
 
 
 def search_table(found: SearchRecord, where: str) -> Table:
-    """Return a row for each optimizer and setting.
-
-    Args:
-        found: What the search found.
-        where: That file, to be named below.
-    """
+    """Return what a search found, a row for each optimizer and setting; `where` is its file."""
     several = len({_setting(tuning) for tuning in found["tunings"]}) > 1
     search = found.search
     return Table(

@@ -10,23 +10,25 @@ from sambench.analysis.comparison import Comparison
 from sambench.analysis.study import Study
 from sambench.report.table import MISSING, Cell, Table, factor, p_value, signed
 
-DIFFERENCES = ("accuracy", "auroc", "robust_accuracy", "train_seconds", "top", "trace")
+ACCURACIES = ("accuracy",), ("auroc", "robust_accuracy")
+COSTS = ("train_seconds", "top", "trace")
+DIFFERENCES = (*ACCURACIES[0], *ACCURACIES[1], *COSTS)
 HEADINGS = ("Optimizer", "95 % interval", "n", "p", "Cohen's dz", "Runs won", "Verdict")
 
 
-def difference_tables(study: Study) -> tuple[Table, ...]:
+def difference_tables(study: Study, names: Sequence[str] = DIFFERENCES) -> tuple[Table, ...]:
     """Return a table of differences to the baseline by each metric: over settings, then in each."""
-    tables = []
-    for name in DIFFERENCES:
-        if study.pooled.get(name):
-            found = study.pooled[name]
-            tables.append(difference_table(f"Over {found[0].setting}", found, study))
-    for panel in study.panels:
-        for name in DIFFERENCES:
-            if any(one.n for one in panel.by(name)):
-                table = difference_table(panel.title, panel.by(name), study)
-                tables.append(replace(table, setting=panel.title))
-    return tuple(tables)
+    pooled = [found for name in names if (found := study.pooled.get(name))]
+    over = [difference_table(f"Over {found[0].setting}", found, study) for found in pooled]
+    return (
+        *over,
+        *(
+            replace(difference_table(panel.title, panel.by(name), study), setting=panel.title)
+            for panel in study.panels
+            for name in names
+            if any(one.n for one in panel.by(name))
+        ),
+    )
 
 
 def difference_table(title: str, found: Sequence[Comparison], study: Study) -> Table:

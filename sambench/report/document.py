@@ -15,13 +15,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """A part of a report under a heading.
+    """A part of a report under a heading: paragraphs, a list, tables.
 
     Attributes:
-        title: The heading.
-        paragraphs: Text above the tables.
-        items: A list below the paragraphs.
-        tables: In order.
         shown: Whether the terminal shows its tables.
     """
 
@@ -42,11 +38,9 @@ class Document:
     """A whole report, in the order of reading.
 
     Attributes:
-        title: Heading of the page.
         study: Every statement that it is made of.
         answer: Paragraphs, the first to be quoted.
-        results: Sections of tables.
-        pictures: The figures, after them.
+        results: Sections of tables, before the figures.
         rest: Sections after the figures: how to read, methods, what went wrong.
         sources: For cells that are asked for, the lines that explain them.
     """

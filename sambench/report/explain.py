@@ -6,8 +6,8 @@ import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from sambench.analysis.claims import Finding
 from sambench.analysis.comparison import Comparison
@@ -21,8 +21,6 @@ from sambench.store.record import COMPLETED, RunRecord
 from sambench.store.search_record import SearchRecord, TuningRecord
 
 PathOf = Callable[[RunRecord], Path]
-Lines = Callable[[], tuple[str, ...]]
-Named = TypeVar("Named")
 
 MOST_NAMED, MOST_TERMS = 12, 12
 """Cells that a message names; numbers that a sum spells out."""
@@ -35,12 +33,16 @@ class Source:
     Attributes:
         name: How its cell calls it: setting/optimizer/metric, claim/NAME or search/OPTIMIZER.
         parts: For each part of the name, all that it may be called.
-        lines: Returns its explanation.
+        explain: Yields its explanation.
     """
 
     name: str
     parts: tuple[tuple[str, ...], ...]
-    lines: Lines
+    explain: Callable[[], Iterable[str]]
+
+    def lines(self) -> tuple[str, ...]:
+        """Return the explanation."""
+        return tuple(self.explain())
 
 
 def sources_of(
@@ -49,71 +51,35 @@ def sources_of(
     findings: Sequence[Finding] = (),
     search: SearchRecord | None = None,
 ) -> tuple[Source, ...]:
-    """Return every number of a report that can be asked for, by name.
-
-    Args:
-        study: The runs and statements.
-        path_of: Returns the record file of a run.
-        findings: What was found of the papers' claims.
-        search: What the suite's search found.
-    """
+    """Return every number of a report that can be asked for; `path_of` finds a run's record."""
     found = []
+    called: tuple[str, ...]
     for panel in study.panels:
-        of_panel = (panel.title, panel.group.setting.model)
+        place = (panel.title, panel.group.setting.model)
         for line in panel.group.lines:
+            called = (line.label, line.title, str(line.optimizer["name"]))
             for metric in measured(line.records):
-                found.append(_of_cell(panel, line, metric, of_panel, path_of))
-    for pooled in study.pooled.values():
-        for one in pooled:
-            found.append(_of_pooled(one, study))
+                explain = partial(explain_cell, panel, line, metric, path_of)
+                found.append(_source((place, called, _names(metric)), explain))
+    for one in (one for pooled in study.pooled.values() for one in pooled):
+        called = (one.candidate, study.title_of(one.candidate))
+        parts = ((one.setting, "over settings"), called, _names(one.metric))
+        found.append(_source(parts, partial(_pooled, one)))
     for finding in findings:
-        name, claim = f"claim/{finding.claim.name}", finding
-        found.append(
-            Source(
-                name=name,
-                parts=(("claim",), (finding.claim.name, finding.claim.sentence)),
-                lines=lambda claim=claim: tuple(_claim(claim)),  # type: ignore[misc]
-            )
-        )
+        called = (finding.claim.name, finding.claim.sentence)
+        found.append(_source((("claim",), called), partial(_claim, finding)))
     for tuning in search.tunings if search else ():
-        label = str(tuning["optimizer"]["name"])
-        found.append(
-            Source(
-                name=f"search/{label}",
-                parts=(("search",), (label,)),
-                lines=lambda tuning=tuning: tuple(_search(tuning)),  # type: ignore[misc]
-            )
-        )
+        called = (str(tuning["optimizer"]["name"]),)
+        found.append(_source((("search",), called), partial(_search, tuning)))
     return tuple(found)
 
 
-def _of_cell(
-    panel: Panel, line: Line, metric: Metric, of_panel: tuple[str, ...], path_of: PathOf
-) -> Source:
-    return Source(
-        name=f"{panel.title}/{line.label}/{metric.name}",
-        parts=(
-            of_panel,
-            (line.label, line.title, str(line.optimizer["name"])),
-            (metric.name, metric.heading, metric.title),
-        ),
-        lines=lambda: tuple(explain_cell(panel, line, metric, path_of)),
-    )
+def _source(parts: tuple[tuple[str, ...], ...], explain: Callable[[], Iterable[str]]) -> Source:
+    return Source(name="/".join(called[0] for called in parts), parts=parts, explain=explain)
 
 
-def _of_pooled(one: Comparison, study: Study) -> Source:
-    return Source(
-        name=f"{one.setting}/{one.candidate}/{one.metric.name}",
-        parts=(
-            (one.setting, "over settings"),
-            (one.candidate, study.title_of(one.candidate)),
-            (one.metric.name, one.metric.heading, one.metric.title),
-        ),
-        lines=lambda: (
-            f"{one.setting}/{one.candidate}/{one.metric.name}",
-            *_comparison(one),
-        ),
-    )
+def _names(metric: Metric) -> tuple[str, ...]:
+    return metric.name, metric.heading, metric.title
 
 
 def find_source(query: str, among: Sequence[Source]) -> Source:
@@ -165,16 +131,10 @@ def _find(wanted: Sequence[str], among: Sequence[Source]) -> list[Source]:
 
 def _closest(wanted: str, among: Sequence[Source], place: int) -> list[Source]:
     """Return what is called so: exactly if anything is, else by the beginning, else by a part."""
-    called = [
-        [_plain(name) for name in one.parts[place]] if len(one.parts) >= abs(place) else []
-        for one in among
-    ]
+    there = [one for one in among if len(one.parts) >= abs(place)]
+    called = [(one, [_plain(name) for name in one.parts[place]]) for one in there]
     for test in (str.__eq__, str.startswith, str.__contains__):
-        hits = [
-            one
-            for one, own in zip(among, called, strict=True)
-            if any(test(name, wanted) for name in own)
-        ]
+        hits = [one for one, own in called if any(test(name, wanted) for name in own)]
         if hits:
             return hits
     return []
@@ -207,12 +167,9 @@ def explain_cell(panel: Panel, line: Line, metric: Metric, path_of: PathOf) -> I
     else:
         folds = " (the runs of each fold averaged first)" if panel.group.folds else ""
         yield f"mean = {_sum(cell.units)} / {cell.n} = {cell.mean:.6g}{folds}"
-        if cell.spread is None:
-            yield f"SD: one {cell.unit} has none"
-        else:
-            yield (
-                f"SD = sqrt(sum of (value - mean)^2 / (n - 1)) = {cell.spread:.6g}, n = {cell.n}"
-            )
+        sd = "SD = sqrt(sum of (value - mean)^2 / (n - 1))"
+        none = f"SD: one {cell.unit} has none"
+        yield none if cell.spread is None else f"{sd} = {cell.spread:.6g}, n = {cell.n}"
     if cell.low is not None and cell.high is not None:
         yield f"95 % interval of the mean, by itself: {cell.low:.6g} to {cell.high:.6g}"
     found = panel.comparison(line.label, metric.name)
@@ -231,6 +188,11 @@ def _why(metric: Metric, record: RunRecord) -> str:
     if not metric.counts(record):
         return "it predicts one class for every test image (collapsed)"
     return f"{value:.6g} is of no minimum"
+
+
+def _pooled(found: Comparison) -> Iterable[str]:
+    yield f"{found.setting}/{found.candidate}/{found.metric.name}"
+    yield from _comparison(found)
 
 
 def _comparison(found: Comparison) -> Iterable[str]:
@@ -282,15 +244,13 @@ def _comparison(found: Comparison) -> Iterable[str]:
 def _claim(finding: Finding) -> Iterable[str]:
     yield f"{finding.claim.sentence} ({finding.claim.paper}, {finding.claim.source})"
     for evidence in finding.evidence:
-        (model, optimizer), (other, against) = (
-            evidence.expectation.candidate,
-            evidence.expectation.baseline,
-        )
+        expectation = evidence.expectation
+        (model, optimizer), (other, against) = expectation.candidate, expectation.baseline
+        why = f" ({evidence.why})" if evidence.why else ""
         yield ""
         yield (
-            f"{optimizer} on {model}, {evidence.expectation.metric.heading.lower()}, expected "
-            f"{evidence.expectation.expected} than {against} on {other}: {evidence.standing}"
-            f"{f' ({evidence.why})' if evidence.why else ''}"
+            f"{optimizer} on {model}, {expectation.metric.heading.lower()}, expected "
+            f"{expectation.expected} than {against} on {other}: {evidence.standing}{why}"
         )
         if evidence.comparison is not None:
             yield from _comparison(evidence.comparison)
@@ -307,9 +267,7 @@ def _search(tuning: TuningRecord) -> Iterable[str]:
         runs = ", ".join(map(str, trial.get("runs", ())))
         yield f"  {shown:<12} {trial.get('values') or 'as given'}: {runs}"
     chosen = tuning["chosen"]
-    yield "chosen: " + (
-        "search not done" if chosen is None else f"{chosen['values'] or 'as given'}"
-    )
+    yield f"chosen: {'search not done' if chosen is None else chosen['values'] or 'as given'}"
 
 
 def _sum(values: Sequence[float]) -> str:

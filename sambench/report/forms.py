@@ -6,7 +6,7 @@ import csv
 import io
 import re
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from sambench.analysis.frame import plain_comparison
 from sambench.report.document import Document, Section
-from sambench.report.table import Cell, Table
+from sambench.report.table import Cell, Table, slug
 
 if TYPE_CHECKING:
     from openpyxl import Workbook
@@ -121,39 +121,31 @@ def to_markdown(table: Table) -> str:
     return "\n".join([f"### {table.title}", "", line(table.headings), rule, *body, "", *notes, ""])
 
 
-def document_markdown(
-    document: Document, pictures: Mapping[str, str], drawn: Mapping[int, str]
-) -> str:
-    """Return a whole report.
-
-    Args:
-        document: What it says.
-        pictures: File of each figure, by its stem.
-        drawn: File of each table's picture, by the table's place in the document.
-    """
+def document_markdown(document: Document, drawn: Mapping[int, str]) -> str:
+    """Return a whole report; `drawn` is each table's picture, by the table's place in it."""
     places = {id(table): place for place, table in enumerate(document.tables)}
 
-    def section(part: Section) -> list[str]:
-        blocks = [f"## {part.title}\n", *(f"{text}\n" for text in part.paragraphs)]
+    def section(part: Section) -> Iterator[str]:
+        yield f"## {part.title}\n"
+        yield from (f"{text}\n" for text in part.paragraphs)
         if part.items:
-            blocks.append("".join(f"- {item}\n" for item in part.items))
+            yield "".join(f"- {item}\n" for item in part.items)
         for table in part.tables:
             file = drawn.get(places[id(table)])
-            blocks.append(to_markdown(table) + (f"\n![{table.title}]({file})\n" if file else ""))
-        return blocks
+            yield to_markdown(table) + (f"\n![{table.title}]({file})\n" if file else "")
 
     figures = [
-        f"![{picture.title}]({pictures[picture.stem]})\n\n*{picture.title}.* {picture.caption}\n"
+        f"![{picture.title}](figures/{picture.stem}.png)\n\n*{picture.title}.* {picture.caption}\n"
         for picture in document.pictures
     ]
-    blocks = [f"# {document.title}\n", *(f"{text}\n" for text in document.answer)]
-    for part in document.results:
-        blocks += section(part)
-    if figures:
-        blocks += ["## Figures\n", *figures]
-    for part in document.rest:
-        blocks += section(part)
-    return "\n".join(blocks)
+    return "\n".join(
+        [
+            *(f"# {document.title}\n", *(f"{text}\n" for text in document.answer)),
+            *(block for part in document.results for block in section(part)),
+            *(["## Figures\n", *figures] if figures else []),
+            *(block for part in document.rest for block in section(part)),
+        ]
+    )
 
 
 def numbers_of(table: Table) -> list[list[Any]]:
@@ -236,7 +228,7 @@ _DATE = (1980, 1, 1, 0, 0, 0)
 
 def stem_of(table: Table) -> str:
     """Return the name of a table's files, without ending."""
-    return table.stem or re.sub(r"[^a-z0-9]+", "-", table.title.lower()).strip("-")
+    return table.stem or slug(table.title)
 
 
 def to_plain(document: Document, written: Sequence[Path]) -> dict[str, Any]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
-import functools
 import io
 import json
 import re
 from collections.abc import Callable, Sequence
+from functools import cache, partial
 from html import escape
 from importlib import resources
 from pathlib import Path
@@ -24,7 +24,7 @@ from sambench.report.forms import (
     to_latex,
     to_xlsx,
 )
-from sambench.report.table import Table
+from sambench.report.table import Table, slug
 
 if TYPE_CHECKING:
     import jinja2
@@ -44,48 +44,47 @@ def write_report(document: Document, folder: Path, *, every_table: bool = True) 
 
     These are `report.md`, `report.html`, `runs.csv`, `comparisons.csv`, `tables.xlsx`, `figures/`
     with PDF and PNG, `tables/` with LaTeX and CSV of each table, and a PNG of each main table.
+    Those of them that a reader opens, and the two folders, are returned.
 
     Args:
         document: What it says.
         folder: Where.
         every_table: Whether the files of single tables are written however many there are.
 
-    Returns:
-        The pages, the numbers, and the folders of tables and figures.
-
     Raises:
         StoreError: If the folder cannot be written.
     """
-    files: dict[str, Callable[[], str | bytes]] = {}
     stems = _stems(document.tables)
     some = every_table or len(document.tables) <= MOST_FILES
-    drawn: dict[int, str] = {}
-    if some:
-        shown = _shown(document)
-        drawn = {place: f"tables/{stems[place]}.png" for place in shown[: MOST_DRAWN + 1]}
-        drawn = {} if len(drawn) > MOST_DRAWN else drawn
-        for table, stem in zip(document.tables, stems, strict=True):
-            files[f"tables/{stem}.tex"] = functools.partial(to_latex, table)
-            files[f"tables/{stem}.csv"] = functools.partial(to_csv, table)
-        if stems:
-            files["tables/all-tables.tex"] = functools.partial(latex_document, stems)
-            files["tables.xlsx"] = functools.partial(to_xlsx, document.tables)
-    for place, file in drawn.items():
-        files[file] = functools.partial(_png, document.tables[place])
-    for picture in document.pictures:
-        files[f"figures/{picture.stem}.png"] = functools.partial(getattr, picture, "png")
-        files[f"figures/{picture.stem}.pdf"] = functools.partial(getattr, picture, "pdf")
-    figures = {picture.stem: f"figures/{picture.stem}.png" for picture in document.pictures}
+    shown = {id(t) for part in document.results if part.shown for t in part.tables}
+    drawn = {
+        place: f"tables/{stems[place]}.png"
+        for place, table in enumerate(document.tables)
+        if some and id(table) in shown
+    }
+    drawn = drawn if len(drawn) <= MOST_DRAWN else {}
     runs = [record for group in document.study.groups for record in group.records]
-    pages: dict[str, Callable[[], str | bytes]] = {
-        "report.md": lambda: document_markdown(document, figures, drawn),
+    files: dict[str, Callable[[], str | bytes]] = {
+        "report.md": lambda: document_markdown(document, drawn),
         "report.html": lambda: to_html(document),
         "runs.csv": lambda: _csv(runs_table(runs)),
         "comparisons.csv": lambda: _csv(comparisons_table(document.study.every())),
     }
-    _write({**pages, **files}, folder)
-    top = (*pages, *(["tables.xlsx", "tables"] if some and stems else []))
-    return tuple(folder / name for name in (*top, *(["figures"] if figures else [])))
+    top = [*files]
+    if some and stems:
+        top += ["tables.xlsx", "tables"]
+        for table, stem in zip(document.tables, stems, strict=True):
+            files[f"tables/{stem}.tex"] = partial(to_latex, table)
+            files[f"tables/{stem}.csv"] = partial(to_csv, table)
+        files["tables/all-tables.tex"] = partial(latex_document, stems)
+        files["tables.xlsx"] = partial(to_xlsx, document.tables)
+    for place, file in drawn.items():
+        files[file] = partial(_png, document.tables[place])
+    for picture in document.pictures:
+        files[f"figures/{picture.stem}.png"] = partial(getattr, picture, "png")
+        files[f"figures/{picture.stem}.pdf"] = partial(getattr, picture, "pdf")
+    _write(files, folder)
+    return tuple(folder / name for name in (*top, *(["figures"] if document.pictures else [])))
 
 
 def _write(files: dict[str, Callable[[], str | bytes]], folder: Path) -> None:
@@ -124,12 +123,6 @@ def _csv(columns: Columns) -> str:
     return buffer.getvalue()
 
 
-def _shown(document: Document) -> list[int]:
-    """Return the places of the tables that get a picture: those that a terminal shows."""
-    wanted = {id(t) for part in document.results if part.shown for t in part.tables}
-    return [place for place, table in enumerate(document.tables) if id(table) in wanted]
-
-
 def _stems(tables: Sequence[Table]) -> list[str]:
     """Return a file name for each table, without ending, no two alike."""
     names: list[str] = []
@@ -143,15 +136,13 @@ def _stems(tables: Sequence[Table]) -> list[str]:
 def to_html(document: Document) -> str:
     """Return the page, in one file: columns sort, rows hide, numbers explain themselves."""
     keys: dict[str, str] = {}
-    settings: dict[str, str] = {}
     for table in document.tables:
         for key, (label, _) in zip(table.keys, table.rows, strict=False):
             keys.setdefault(key, label)
-        if table.setting:
-            settings.setdefault(table.setting, table.setting)
+    settings = dict.fromkeys(table.setting for table in document.tables if table.setting)
     choices = (
         ("optimizer", "Show or hide optimizers", list(keys.items())),
-        ("setting", "Show or hide settings", list(settings.items())),
+        ("setting", "Show or hide settings", [(title, title) for title in settings]),
     )
     return _page().render(
         document=document,
@@ -163,15 +154,13 @@ def to_html(document: Document) -> str:
     )
 
 
-@functools.cache
+@cache
 def _page() -> jinja2.Template:
     import jinja2
     from markupsafe import Markup
 
     environment = jinja2.Environment(autoescape=True, trim_blocks=True)
-    environment.filters["anchor"] = lambda title: re.sub(r"[^a-z0-9]+", "-", title.lower()).strip(
-        "-"
-    )
+    environment.filters["anchor"] = slug
     environment.filters["latex"] = to_latex
     environment.filters["code"] = lambda text: Markup(
         re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
@@ -179,6 +168,6 @@ def _page() -> jinja2.Template:
     return environment.from_string(_text("page.html"))
 
 
-@functools.cache
+@cache
 def _text(name: str) -> str:
     return resources.files("sambench.report").joinpath("templates", name).read_text("utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 from sambench.analysis.claims import (
@@ -55,11 +56,8 @@ def paper_tables(
 ) -> tuple[Table, ...]:
     """Return the papers' tables with our numbers beside the printed ones.
 
-    Args:
-        groups: Our runs.
-        wanted: The tables of a suite, each with the runs that it is of; none for all tables of
-            which a row is ours.
-        names: Of display.
+    Those wanted are a suite's, each with the runs that it is of; none stands for all tables of
+    which a row is ours.
     """
     there = printed_tables()
     if not wanted:
@@ -84,18 +82,14 @@ def _table(table: PrintedTable, groups: Sequence[Group], names: Names) -> Table:
         [cell_of(*lines[0], c.metric) for c in columns] if len(lines) == 1 else None
         for lines in found
     ]
-    baseline = None if by_model else next(
-        (i for i, row in enumerate(table.rows) if row.optimizer == "adam"), None
-    )  # fmt: skip
-    bold = _bold(cells, columns, baseline)
+    baseline = next((i for i, row in enumerate(table.rows) if row.optimizer == "adam"), None)
+    bold = _bold(cells, columns, None if by_model else baseline)
     rows: list[Row] = []
     for number, (row, of_row) in enumerate(zip(table.rows, cells, strict=True)):
         label = names.model(row.model) if by_model else names.optimizer(row.optimizer)
-        own = [
-            Cell(text=MISSING)
-            if of_row is None
-            else _marked(printed(of_row[place], c, source=_source(found[number][0], c.metric)),
-                         bold=(number, place) in bold)
+        own = [Cell(text=MISSING)] * len(columns) if of_row is None else [
+            printed(of_row[place], c, "", _source(found[number][0], c.metric),
+                    bold=(number, place) in bold)
             for place, c in enumerate(columns)
         ]  # fmt: skip
         rows += [(label, tuple(own)), (f"{label}, printed", tuple(_as_printed(row)))]
@@ -131,10 +125,6 @@ def _source(found: tuple[Group, Line], metric: Metric) -> str:
     return f"{group.title}/{line.label}/{metric.name}"
 
 
-def _marked(cell: Cell, *, bold: bool) -> Cell:
-    return Cell(text=cell.text, numbers=cell.numbers, bold=bold, source=cell.source)
-
-
 def _as_printed(row: PrintedRow) -> Iterable[Cell]:
     for key in COLUMNS:
         value = row.values.get(key)
@@ -158,9 +148,8 @@ def _bold(
             if found is not None and found[place].sure and (mean := found[place].mean) is not None
         }
         if c.metric.name == "accuracy" and baseline is not None:
-            first = means.get(baseline)
-            better = {n for n, mean in means.items() if first is not None and mean > first}
-            chosen |= {(number, place) for number in better}
+            least = means.get(baseline, math.inf)
+            chosen |= {(number, place) for number, mean in means.items() if mean > least}
             continue
         if c.metric.name == "train_seconds" and baseline is not None:
             means.pop(baseline, None)

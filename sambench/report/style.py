@@ -34,30 +34,17 @@ COMPRESSION = 3
 """zlib's level: two thirds of the default's time for a tenth more bytes."""
 
 
-def column_figure(
-    height: float, ratios: Sequence[float] = (1,), *, sharex: bool = True
-) -> tuple[Figure, list[Axes]]:
-    """Return a figure one column wide, of panels one above the other.
-
-    Args:
-        height: In inches.
-        ratios: Relative heights of the panels.
-        sharex: Whether the panels have one x axis.
-    """
+def column_figure(height: float, ratios: Sequence[float] = (1,)) -> tuple[Figure, list[Axes]]:
+    """Return a figure one column wide and so many inches high, of panels one above the other."""
     figure = Figure(figsize=(COLUMN, height), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)  # without it, saving would ask pyplot for one
-    panels = figure.subplots(
-        len(ratios), 1, sharex=sharex, squeeze=False, gridspec_kw={"height_ratios": list(ratios)}
-    )
+    heights = {"height_ratios": list(ratios)}
+    panels = figure.subplots(len(ratios), 1, sharex=True, squeeze=False, gridspec_kw=heights)
     return figure, list(panels[:, 0])
 
 
 def sheet(height: float) -> Figure:
-    """Return an empty figure one column wide, for axes placed by hand.
-
-    Args:
-        height: In inches.
-    """
+    """Return an empty figure one column wide and so many inches high, for `place`."""
     figure = Figure(figsize=(COLUMN, height), dpi=DPI)
     FigureCanvasAgg(figure)
     return figure
@@ -79,15 +66,14 @@ def text_width(figure: Figure, text: str, size: float = SMALL) -> float:
     return float(width) / figure.dpi
 
 
-def bare(axes: Iterable[Axes]) -> None:
+def bare(ax: Axes) -> None:
     """Set type and rules of axes without minor ticks; no upper and right rule."""
-    for ax in axes:
-        ax.tick_params(labelsize=SMALL, width=0.6, length=2.5)
-        for side, spine in ax.spines.items():
-            spine.set_linewidth(0.6)
-            spine.set_visible(side in ("left", "bottom"))
-        for label in (ax.xaxis.label, ax.yaxis.label):
-            label.set_fontsize(TEXT)
+    ax.tick_params(labelsize=SMALL, width=0.6, length=2.5)
+    for side, spine in ax.spines.items():
+        spine.set_linewidth(0.6)
+        spine.set_visible(side in ("left", "bottom"))
+    for label in (ax.xaxis.label, ax.yaxis.label):
+        label.set_fontsize(TEXT)
 
 
 def drawn(figure: Figure) -> NDArray[np.uint8]:
@@ -107,11 +93,6 @@ def png_file(pixels: NDArray[np.uint8], dpi: float) -> bytes:
     return buffer.getvalue()
 
 
-def plain_png(figure: Figure) -> bytes:
-    """Return a figure as a PNG file, as it is."""
-    return png_file(drawn(figure), figure.dpi)
-
-
 def finish(axes: Iterable[Axes]) -> None:
     """Set type and rules of all axes."""
     for ax in axes:
@@ -126,14 +107,7 @@ def finish(axes: Iterable[Axes]) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """A figure of a report as the page shows it.
-
-    Attributes:
-        stem: Its file's name without the ending.
-        title: What it shows, in a few words.
-        caption: What is drawn, of what and how many, and how to read it.
-        figure: The drawing.
-    """
+    """A figure of a report as the page shows it; `stem` is its file's name without the ending."""
 
     stem: str
     title: str
@@ -143,7 +117,7 @@ class Picture:
     @cached_property
     def png(self) -> bytes:
         """The picture in pixels."""
-        return plain_png(self.figure)
+        return png_file(drawn(self.figure), self.figure.dpi)
 
     @property
     def pdf(self) -> bytes:
@@ -170,4 +144,4 @@ def png(figure: Figure, title: str, subtitle: str) -> bytes:
     lines = [line for text in (title, *parts) for line in textwrap.wrap(text, CHARACTERS)]
     text = "\n".join(lines).replace("$", r"\$")
     figure.suptitle(text, size=SMALL, linespacing=1.35, color="black")
-    return plain_png(figure)
+    return png_file(drawn(figure), figure.dpi)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 COLLAPSED, UNCONVERGED, NO_MINIMUM = "‡", "†", "§"
@@ -20,7 +20,6 @@ class Cell:
         text: All that is printed, marks included.
         numbers: What CSV and xlsx hold of it: mean, sd, n, low, high, p; the first is what it sorts
             by. Empty for a cell of words.
-        bold: Whether it is printed in bold.
         source: Name by which `--explain` knows it; empty where it is no number of runs.
     """
 
@@ -49,7 +48,6 @@ class Table:
     """A comparison ready to be shown in any form.
 
     Attributes:
-        title: One line.
         headings: Of each column; the first is that of the labels.
         rows: A label and a cell for each further heading.
         notes: What a reader must know, one sentence each.
@@ -93,11 +91,13 @@ def factor(value: float) -> str:
     return f"{value:.1f}" if value >= 1.095 else f"{value:.{2 if value >= 0.0095 else 4}f}"
 
 
-def p_value(value: float | None) -> str:
-    """Write a p value."""
+def p_value(value: float | None, *, named: bool = False) -> str:
+    """Write a p value, alone or as "p = 0.031"."""
     if value is None:
         return MISSING
-    return "< 0.001" if value < 0.001 else f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
+    if value < 0.001:
+        return "p < 0.001" if named else "< 0.001"
+    return f"{'p = ' if named else ''}{value:.{3 if value < 0.1 else 2}f}"
 
 
 def mean_and_spread(mean: float, spread: float | None, decimals: int | None, ratio: bool) -> str:
@@ -114,11 +114,26 @@ def counted(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-def listed(items: list[str] | tuple[str, ...], most: int = 99) -> str:
+def listed(items: Sequence[str], most: int = 99) -> str:
     """Return "a, b and c"; of more than so many the number of the others."""
     if len(items) > most:
         return f"{', '.join(items[:most])} and {len(items) - most} more"
     return " and ".join([", ".join(items[:-1]), items[-1]]) if len(items) > 1 else "".join(items)
+
+
+def slug(text: str) -> str:
+    """Return a text as it stands in names of files and links."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+def points(margin: float) -> str:
+    """Return e.g. "1 point" or "0.5 points"."""
+    return f"{margin:g} point{'s' * (margin != 1)}"
+
+
+def was(names: Sequence[str]) -> str:
+    """Return the verb for so many names."""
+    return "was" if len(names) == 1 else "were"
 
 
 def _form(value: float, digits: int = 3) -> str:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
 
 from sambench.analysis.comparison import EQUIVALENT as SAME
 from sambench.analysis.groups import Group, Line
 from sambench.analysis.metrics import SHIFTS, Metric, find_metric, measured
+from sambench.analysis.predictions import Predictions
 from sambench.analysis.study import Panel, Study, build_study
 from sambench.analysis.units import Cell as Summary
 from sambench.analysis.units import cell_of
 from sambench.config.run_config import RunConfig
-from sambench.report.differences import difference_tables
+from sambench.report.differences import ACCURACIES, COSTS, difference_tables
 from sambench.report.document import Section
 from sambench.report.notes import legend, protocol
 from sambench.report.table import (
@@ -56,8 +60,6 @@ class Column:
     """A metric as a table prints it.
 
     Attributes:
-        title: Heading.
-        metric: What is printed.
         decimals: Digits after the point; None for three significant ones.
         ranked: Whether the best mean is bold.
         scale: Printed value over the metric's.
@@ -80,14 +82,12 @@ def column(name: str, *, minutes: bool = False) -> Column:
     return Column(title=metric.title, metric=metric, decimals=decimals, ranked=name not in UNRANKED)
 
 
-def printed(found: Summary, chosen: Column, mark: str = "", source: str = "") -> Cell:
+def printed(
+    found: Summary, chosen: Column, mark: str = "", source: str = "", bold: bool = False
+) -> Cell:
     """Return a cell: mean, spread and number of units, with its marks.
 
-    Args:
-        found: The runs.
-        chosen: What is printed.
-        mark: Of the comparison with the baseline.
-        source: Name for `--explain`.
+    `mark` is that of the comparison with the baseline, `source` the name for `--explain`.
     """
     marks = (
         UNCONVERGED * bool(found.unconverged)
@@ -106,40 +106,41 @@ def printed(found: Summary, chosen: Column, mark: str = "", source: str = "") ->
     return Cell(
         text=text + marks + mark,
         numbers={"mean": mean, "sd": spread, "n": found.n, "low": low, "high": high},
+        bold=bold,
         source=source,
     )
 
 
-def with_bold(
-    rows: Sequence[Row], columns: Sequence[Column], found: Sequence[Sequence[Summary]]
+Place = tuple[str, Panel, Line]
+"""Label of a row, and the runs that it is of."""
+
+
+def _rows(
+    places: Sequence[Place],
+    columns: Sequence[Column],
+    marks: Mapping[tuple[str, str], str] = MappingProxyType({}),
 ) -> tuple[Row, ...]:
-    """Print the best mean of each column in bold.
+    """Return the rows, with marks by optimizer and metric, and each column's best mean in bold.
 
     A cell with a collapsed run, a measurement that did not converge or a curvature of no minimum
     is never the best, and nothing is where all are equal.
     """
-    bold: set[tuple[int, int]] = set()
+    found = [[cell_of(panel.group, line, c.metric) for c in columns] for _, panel, line in places]
+    best: list[float | None] = []
     for place, chosen in enumerate(columns):
-        means = {
-            index: cells[place].mean
-            for index, cells in enumerate(found)
-            if cells[place].mean is not None and cells[place].sure
-        }
-        if chosen.ranked and len(set(means.values())) > 1:
-            best = (max if chosen.metric.higher_is_better else min)(
-                value for value in means.values() if value is not None
-            )
-            bold |= {(index, place) for index, mean in means.items() if mean == best}
-    return tuple(
-        (
-            label,
-            tuple(
-                replace(c, bold=True) if (index, place) in bold else c
-                for place, c in enumerate(cells)
-            ),
-        )
-        for index, (label, cells) in enumerate(rows)
-    )
+        means = {c.mean for cells in found if (c := cells[place]).mean is not None and c.sure}
+        pick = max if chosen.metric.higher_is_better else min
+        best.append(pick(means) if chosen.ranked and len(means) > 1 else None)
+    rows = []
+    for (label, panel, line), cells in zip(places, found, strict=True):
+        made = []
+        for cell, chosen, first in zip(cells, columns, best, strict=True):
+            name = chosen.metric.name
+            source = f"{panel.title}/{line.label}/{name}"
+            bold = first is not None and cell.sure and cell.mean == first
+            made.append(printed(cell, chosen, marks.get((line.label, name), ""), source, bold))
+        rows.append((label, tuple(made)))
+    return tuple(rows)
 
 
 def build_tables(
@@ -147,11 +148,7 @@ def build_tables(
 ) -> tuple[Table, ...]:
     """Return a table for each dataset, model and protocol among the records.
 
-    Args:
-        records: Any runs.
-        baseline: The optimizer that comes first, and that the others are compared with where a
-            table has it.
-        planned: Runs in the order of a suite, which the rows follow.
+    The rows follow the planned runs, after the baseline, which the others are compared with.
     """
     metrics = [find_metric(name) for name in MAIN]
     study = build_study(records, baseline, planned=planned, metrics=metrics)
@@ -164,19 +161,12 @@ def main_table(panel: Panel) -> Table:
 
 
 def further_tables(panel: Panel, known: Container[str]) -> tuple[Table, ...]:
-    """Return what else the runs measured: test metrics, shifts, studies of the minimum.
-
-    Args:
-        panel: The runs.
-        known: Names of the metrics that any run of the report has.
-    """
-    tables = []
-    for what, names in FURTHER.items():
-        there = [name for name in names if name in known]
-        if there:
-            columns = _columns(there, panel.group.lines)
-            tables.append(_table(panel, f"{panel.title}: {what}", columns))
-    return tuple(tables)
+    """Return what else was measured, as far as its metrics are known to any run of the report."""
+    return tuple(
+        _table(panel, f"{panel.title}: {what}", _columns(there, panel.group.lines))
+        for what, names in FURTHER.items()
+        if (there := [name for name in names if name in known])
+    )
 
 
 def baseline_tables(study: Study) -> tuple[Table, ...]:
@@ -193,24 +183,13 @@ def baseline_tables(study: Study) -> tuple[Table, ...]:
         if len(found) > 1:
             lines = [panel.group.lines[0] for panel in found]
             columns = _columns(MAIN, lines)
-            cells = [[cell_of(panel.group, line, c.metric) for c in columns]
-                     for panel, line in zip(found, lines, strict=True)]  # fmt: skip
-            rows = [
-                (
-                    panel.title.partition(" on ")[0],
-                    tuple(
-                        printed(cell, c, source=_source(panel, line, c.metric))
-                        for cell, c in zip(of_line, columns, strict=True)
-                    ),
-                )
-                for panel, line, of_line in zip(found, lines, cells, strict=True)
-            ]
-            place = found[0].title.partition(" on ")[2]
+            models, places = zip(*(panel.title.split(" on ", 1) for panel in found), strict=True)
+            rows = _rows([*zip(models, found, lines, strict=True)], columns)
             tables.append(
                 Table(
-                    title=f"{lines[0].title} on {place}, by model",
+                    title=f"{lines[0].title} on {places[0]}, by model",
                     headings=("Model", *(c.title for c in columns)),
-                    rows=with_bold(rows, columns, cells),
+                    rows=rows,
                     notes=tuple(legend(rows)),
                 )
             )
@@ -224,10 +203,6 @@ def _columns(names: Sequence[str], lines: Sequence[Line]) -> list[Column]:
     return [column(name, minutes=minutes) for name in names]
 
 
-def _source(panel: Panel, line: Line, metric: Metric) -> str:
-    return f"{panel.title}/{line.label}/{metric.name}"
-
-
 def _table(panel: Panel, title: str, columns: Sequence[Column]) -> Table:
     lines = panel.group.lines
     marks = {
@@ -236,25 +211,12 @@ def _table(panel: Panel, title: str, columns: Sequence[Column]) -> Table:
         for one in panel.by(chosen.metric.name)
         if one.shown or one.verdict == SAME
     }
-    cells = [[cell_of(panel.group, line, c.metric) for c in columns] for line in lines]
-    rows = [
-        (
-            line.title,
-            tuple(
-                printed(
-                    cell, c, marks.get((line.label, c.metric.name), ""),
-                    _source(panel, line, c.metric),
-                )
-                for cell, c in zip(of_line, columns, strict=True)
-            ),
-        )
-        for line, of_line in zip(lines, cells, strict=True)
-    ]  # fmt: skip
+    rows = _rows([(line.title, panel, line) for line in lines], columns, marks)
     baseline = lines[0].title if panel.group.baseline else None
     return Table(
         title=title,
         headings=("Optimizer", *(c.title for c in columns)),
-        rows=with_bold(rows, columns, cells),
+        rows=rows,
         notes=(protocol(panel.group), *legend(rows, baseline), *_unlike(panel.group)),
         setting=panel.title,
         keys=tuple(line.label for line in lines),
@@ -274,11 +236,7 @@ def _unlike(group: Group) -> Iterable[str]:
 
 def result_sections(study: Study) -> tuple[Section, ...]:
     """Return the paper's tables, the differences behind their marks, and what else was measured."""
-    differences = difference_tables(study)
-    accuracy = ("Test accuracy", "AUROC", "Accuracy under shifts")
-    first = tuple(t for t in differences if f": {accuracy[0]}," in t.title)
-    also = tuple(t for t in differences if any(f": {name}," in t.title for name in accuracy[1:]))
-    rest = tuple(t for t in differences if t not in (*first, *also))
+    accuracy = [table for names in ACCURACIES for table in difference_tables(study, names)]
     known = {metric.name for metric in measured(r for g in study.groups for r in g.completed)}
     sections = (
         Section(
@@ -286,11 +244,59 @@ def result_sections(study: Study) -> tuple[Section, ...]:
             tables=(*baseline_tables(study), *map(main_table, study.panels)),
             shown=True,
         ),
-        Section(title="Differences in accuracy", tables=(*first, *also), shown=True),
-        Section(title="Differences in cost and flatness", tables=rest),
+        Section(title="Differences in accuracy", tables=tuple(accuracy), shown=True),
+        Section(title="Differences in cost and flatness", tables=difference_tables(study, COSTS)),
         Section(
             title="Further measurements",
             tables=tuple(t for panel in study.panels for t in further_tables(panel, known)),
         ),
     )
     return tuple(section for section in sections if not section.empty)
+
+
+def centre_table(
+    panel: Panel, predictions: Mapping[str, Predictions], centres: Mapping[str, str]
+) -> Table | None:
+    """Return a column for each centre of the test images; None where they are of fewer than two.
+
+    Predictions are by the id of their run, centres by the id of their image.
+    """
+    rows, images = [], dict[str, int]()
+    for line in panel.group.lines:
+        found: dict[str, list[float]] = {}
+        for record in line.completed:
+            told = predictions.get(record.id)
+            if told is None or any(str(image) not in centres for image in told.ids):
+                continue
+            where = np.array([centres[str(image)] for image in told.ids])
+            for centre in np.unique(where):
+                mine = where == centre
+                images[str(centre)] = int(mine.sum())
+                found.setdefault(str(centre), []).append(100 * float(told.correct[mine].mean()))
+        if found:
+            rows.append((line, found))
+    names = sorted(images)
+    if len(names) < 2:
+        return None
+    return Table(
+        title=f"{panel.title}: test accuracy by centre",
+        headings=("Optimizer", *(f"{name} (%)" for name in names)),
+        rows=tuple(
+            (line.title, tuple(_of_centre(found.get(name, [])) for name in names))
+            for line, found in rows
+        ),
+        notes=(
+            f"Mean ± SD (runs) of the share of each centre's test images that is classified "
+            f"rightly: {', '.join(f'{name} {images[name]}' for name in names)} images. Not tested.",
+        ),
+        setting=panel.title,
+        keys=tuple(line.label for line, _ in rows),
+    )
+
+
+def _of_centre(shares: list[float]) -> Cell:
+    if not shares:
+        return Cell(text=MISSING)
+    mean, sd = float(np.mean(shares)), float(np.std(shares, ddof=1)) if len(shares) > 1 else None
+    text = f"{mean_and_spread(mean, sd, 1, ratio=False)} ({len(shares)})"
+    return Cell(text=text, numbers={"mean": mean, "sd": sd, "n": len(shares)})

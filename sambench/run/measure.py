@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from sambench.config.curvature_settings import HessianSettings
 from sambench.config.measurement import Measurement
-from sambench.config.run_config import RunConfig
-from sambench.config.study_settings import INTERPOLATIONS, LANDSCAPE, merged
-from sambench.curvature.memory import share_memory
+from sambench.config.study_settings import INTERPOLATIONS, LANDSCAPE, Section, merged, studies_in
+from sambench.curvature.vectors import share_memory
+from sambench.data.batches import shuffled
 from sambench.errors import CurvatureError
-from sambench.run.curvature import measure_hessian, subject_of, weights_of
-from sambench.run.journal import Deadline, OutOfTime
+from sambench.run.journal import Deadline, Journal, OutOfTime
+from sambench.run.restore import restore
+from sambench.run.section import measure
 from sambench.run.single_run import Paths
-from sambench.run.studies import study, study_interpolation
+from sambench.run.studies import Progress, Subject, study, study_interpolation
 from sambench.store.artifacts import read_weights
 from sambench.store.environment import count_runs_on_device
-from sambench.store.record import RunRecord
+from sambench.store.record import COMPLETED, RunRecord
 from sambench.store.tree import WEIGHTS, Store
+from sambench.training.losses import CrossEntropy
+from sambench.training.seeding import derive_seed
 
-Progress = Callable[[str, int, int], None]
+JOURNAL = "hessian-progress.json"
 
 
 def measure_minimum(
@@ -40,13 +46,6 @@ def measure_minimum(
     are over, the curvature is as good as it got, no further study is begun, and a plane stops at
     the end of its row; what is left is done the next time.
 
-    Args:
-        record: The run.
-        wanted: What is measured of it.
-        paths: Where prepared data and results lie.
-        device: Where to compute.
-        on_progress: Told the stage, what is done of it and the most it may take.
-
     Raises:
         CurvatureError: If a run has no weights, or the two are of different models.
         Claimed: If another process works on the run.
@@ -57,9 +56,7 @@ def measure_minimum(
     fresh = record.hessian is None or wanted.again
     if fresh:
         record = measure_hessian(
-            record,
-            wanted.hessian,
-            paths,
+            *(record, wanted.hessian, paths),
             device=device,
             again=wanted.again,
             on_progress=on_progress,
@@ -67,8 +64,102 @@ def measure_minimum(
     with suppress(OutOfTime):
         if fresh:
             deadline.check()
-        record = _study(record, wanted, paths, device, on_progress, deadline)
+        _study(record, wanted, paths, device, on_progress, deadline)
     return Store(paths.results).load(record.config) or record
+
+
+def measure_hessian(
+    record: RunRecord,
+    settings: HessianSettings,
+    paths: Paths,
+    *,
+    device: torch.device,
+    again: bool = False,
+    on_progress: Progress = lambda what, done, most: None,
+) -> RunRecord:
+    """Measure the curvature of a completed run's weights and write it into its record.
+
+    The images are the run's training images, unaugmented, in one fixed random order (training
+    batches are mixed; the order of the files is by class), cut into batches of the training size.
+    They are the same for all runs of a comparison, whatever their seed. The run is claimed
+    meanwhile. What is finished is kept in a file of the run's folder until all is, so that a
+    measurement that was interrupted goes on with its next stage or batch. Unless it is wanted
+    `again`, a run that another process has measured by now is returned as it is.
+
+    Raises:
+        CurvatureError: If the run has no weights or the Hessian cannot be measured.
+        Claimed: If another process works on the run.
+        UserError: If its data are not prepared any more.
+    """
+    store, config = Store(paths.results), record.config
+    weights = weights_of(record, store)
+    with store.claim(config, str(device)) as claim:
+        current = store.load(config) or record
+        if current.hessian is not None and record.hessian is None and not again:
+            return current
+        subject = _subject(record, settings, store, paths.data, device)
+        identity = {  # all that the numbers depend on beside the data, whose fingerprint is checked
+            "settings": settings.to_dict(),
+            "weights": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        }
+        journal = Journal(weights.parent / JOURNAL, identity)
+        decay = config.optimizer.get("weight_decay", 0.0) if settings.include_l2 else 0.0
+        section = measure(
+            *(*subject.on, settings),
+            l2=float(decay) if isinstance(decay, int | float) else 0.0,
+            journal=journal,
+            on_progress=on_progress,
+        )
+        section |= {"available_samples": subject.available, "settings": settings.to_dict()}
+        section["notes"] = [*section["notes"], *_about_samples(section)]
+        measured = current.with_sections(hessian={**section, **studies_in(current.hessian)})
+        claim.check()
+        store.save(measured)
+        journal.remove()
+    return measured
+
+
+def _about_samples(section: dict[str, Any]) -> list[str]:
+    """Return what measuring on a part of the training images does to the errors."""
+    used, available = section["samples"], section["available_samples"]
+    if used == available:
+        return []
+    return [
+        f"samples: {used} of {available} training images, in a fixed random order; eigenvalues and "
+        "trace are exact to their errors for these, and only the intervals over batches cover "
+        "which images they are"
+    ]
+
+
+def weights_of(record: RunRecord, store: Store) -> Path:
+    """Return the file of a completed run's weights.
+
+    Raises:
+        CurvatureError: If the run has none.
+    """
+    weights = store.folder(record.config) / WEIGHTS
+    if record.status != COMPLETED or not weights.exists():
+        raise CurvatureError(
+            f"run {record.name} is {record.status} and has no weights; complete it first"
+        )
+    return weights
+
+
+def _subject(
+    record: RunRecord, settings: HessianSettings, store: Store, data: Path, device: torch.device
+) -> Subject:
+    """Return a run's network with its weights, and the images that its curvature is measured on."""
+    config, weights = record.config, weights_of(record, store)
+    model, parts = restore(record, weights, data, device)
+    seed = derive_seed(config.split_seed, "hessian")
+    images = torch.cat(shuffled(len(parts.train), config.batch_size, seed))[: settings.samples]
+    return Subject(
+        model=model.double() if settings.dtype == "float64" else model,
+        loss=CrossEntropy.of(config, parts.train.labels, len(parts.prepared.classes)),
+        batches=[parts.train.batch(indices) for indices in images.split(config.batch_size)],
+        available=len(parts.train),
+        folder=weights.parent,
+    )
 
 
 def _study(
@@ -78,52 +169,33 @@ def _study(
     device: torch.device,
     on_progress: Progress,
     deadline: Deadline,
-) -> RunRecord:
-    """Do the missing studies, as far as the time allows.
-
-    Raises:
-        OutOfTime: If it does not allow all.
-    """
+) -> None:
+    """Do the missing studies, as far as the time allows."""
     held = None if wanted.again else record.hessian
     missing = wanted.studies.missing(held)
     other = wanted.other if wanted.leads_elsewhere(record.config, held) else None
     if not missing and other is None:
-        return record
+        return
     store = Store(paths.results)
-    subject = subject_of(record, wanted.hessian, weights_of(record, store), paths, device)
-    with store.claim(record.config, str(device)) as claim:
-        for section in study(subject, wanted.studies, missing, on_progress, deadline):
-            claim.check()
-            record = _added(store, record, section)
+    subject = _subject(record, wanted.hessian, store, paths.data, device)
+
+    def sections() -> Iterator[Section]:
+        yield from study(subject, wanted.studies, missing, on_progress, deadline)
         if other is not None:
             if missing:
                 deadline.check()
-            there = _completed(store, other)
+            there = store.load(other)
+            if there is None:
+                raise CurvatureError(f"run {other.name} is not in {store.runs} any more")
             end = read_weights(weights_of(there, store), there.sha256_of(WEIGHTS))
             found = study_interpolation(
                 subject, end, other.name, other.id, wanted.studies, on_progress, deadline
             )
+            yield {LANDSCAPE: {INTERPOLATIONS: {other.id: found}}}
+
+    with store.claim(record.config, str(device)) as claim:
+        for section in sections():
             claim.check()
-            ways = {LANDSCAPE: {INTERPOLATIONS: {other.id: found}}}
-            record = _added(store, record, ways)
-    return record
-
-
-def _completed(store: Store, config: RunConfig) -> RunRecord:
-    """Return the record of the run at the other end.
-
-    Raises:
-        CurvatureError: If it is gone.
-    """
-    record = store.load(config)
-    if record is None:
-        raise CurvatureError(f"run {config.name} is not in {store.runs} any more")
-    return record
-
-
-def _added(store: Store, record: RunRecord, section: dict[str, Any]) -> RunRecord:
-    """Save what was found beside what the record holds by now."""
-    current = store.load(record.config) or record
-    studied = current.with_sections(hessian=merged(current.hessian, section))
-    store.save(studied)
-    return studied
+            record = store.load(record.config) or record
+            record = record.with_sections(hessian=merged(record.hessian, section))
+            store.save(record)

@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional
 
 from sambench.config.run_config import RunConfig
+from sambench.curvature.graph import saved_bytes
 from sambench.data.prepared import open_prepared
 from sambench.models.model import CHANNELS, build_model
 
@@ -25,11 +26,8 @@ def estimate_memory(configs: Iterable[RunConfig], data: Path) -> dict[str, int]:
     """Return the bytes that one run of each model takes at most, by the model's name.
 
     The network is built without storage (torch's `meta` device) and run once, which gives the
-    sizes of the tensors that autograd saves. One that cannot be built so is run with one image.
-
-    Args:
-        configs: The runs.
-        data: Folder of the prepared datasets, whose pixels a process reads as a whole.
+    sizes of the tensors that autograd saves. One that cannot be built so is run with one image. A
+    process reads the pixels of its dataset as a whole.
 
     Raises:
         UserError: If there is no such model, or the data are not prepared.
@@ -55,18 +53,10 @@ def _network_bytes(name: str, side: int, batch: int, classes: int) -> int:
 
 def _sizes(device: str, name: str, side: int, batch: int, classes: int) -> tuple[int, int]:
     """Return the bytes of the weights, and of all that autograd saves of one pass beside them."""
-    saved: dict[int, int] = {}
-
-    def note(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        saved[storage._cdata] = storage.nbytes()
-        return tensor
-
     with torch.device(device):
         model = build_model(name, classes=classes, image_size=side, pretrained=False).eval()
-        owned = {p.untyped_storage()._cdata for p in model.parameters()}
         images = torch.zeros(batch, CHANNELS, side, side)
-        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        with saved_bytes(model.parameters()) as saved:
             functional.cross_entropy(model(images), torch.zeros(batch, dtype=torch.long))
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
-    return weights, sum(size for storage, size in saved.items() if storage not in owned)
+    return weights, sum(saved.values())

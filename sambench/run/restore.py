@@ -23,12 +23,6 @@ def restore(
 ) -> tuple[nn.Module, Parts]:
     """Return a run's network with its stored weights, and its images, on the device.
 
-    Args:
-        record: The run.
-        weights: The file of its weights.
-        data: Folder of the prepared datasets.
-        device: Where both go.
-
     Raises:
         DataError: If the run was trained on other data than are prepared now.
         DamagedError: If the weights are not those that the run wrote.
@@ -57,15 +51,9 @@ def with_shifts(
 ) -> RunRecord:
     """Return a record whose `final.test.robust` is what the configuration asks for.
 
-    A record that has it, asks for none or is not completed is returned as it is. The stored final
-    weights are tested: no run is trained again for this.
-
-    Args:
-        record: Of a run.
-        config: Of the same run, with the disturbances that are wanted now.
-        store: Where its weights lie and its record is written.
-        data: Folder of the prepared datasets.
-        device: Where to compute.
+    The record is of the same run, perhaps with other disturbances. One that has them already or is
+    not completed is returned as it is. The stored final weights are tested: no run is trained
+    again for this.
 
     Raises:
         DataError: If the run was trained on other data than are prepared now.

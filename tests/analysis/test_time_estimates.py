@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sambench.analysis.time_estimates import Forecast, forecast
+from sambench.analysis.time_estimates import Forecast, forecast, kind_of, untimed
 from sambench.cli.study import duration
 from sambench.store.status import Standing
 from tests.conftest import measured as minimum
@@ -95,3 +95,13 @@ def test_runs_that_no_finished_one_is_like(make_record: RecordMaker) -> None:
 )
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_runs_like_none_finished_take_what_was_timed(make_record: RecordMaker) -> None:
+    """2 batches of 16 in 32 images, 5 epochs, two passes: 20 evaluations of 0.5 s."""
+    standings = [left(make_record, seed=seed) for seed in (0, 1)]
+    [(kind, config)] = untimed(standings).items()
+    assert kind == kind_of(config)
+    found = forecast(standings, {kind: (0.5, 32)})
+    assert found == Forecast(seconds=pytest.approx(20.0), known=2, unknown=0, finished=0)
+    assert untimed([*standings, done(make_record, seconds=1.0, evaluations=1)]) == {}

@@ -13,7 +13,7 @@ from sambench.config.suite import Suite
 from sambench.config.suite_file import load_suite, shipped_suites
 from sambench.data.source import sources
 from sambench.optim.method import optimizers
-from sambench.report.problems import planned_groups, too_few
+from sambench.report.notes import planned_groups, too_few
 
 SHIPPED = list(shipped_suites().values())
 

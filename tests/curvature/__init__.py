@@ -3,7 +3,7 @@
 The fourteen oracles, and where each is:
 
 1. exact Hessian of a small network: test_operator (product), test_lanczos (eigenvalues),
-   test_trace, test_measure (all of a record);
+   test_trace, tests/run/test_section (all of a record);
 2. central differences of gradients through every kind of layer: test_operator, test_networks,
    test_batch_norm (train mode);
 3. spectra of known shape (pairs, clusters, rank one, negative, zero, tiny, slow): test_lanczos;

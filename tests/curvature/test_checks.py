@@ -249,6 +249,19 @@ def test_checkpoints_are_refused(reentrant: bool) -> None:
         operator_of(model)
 
 
+def test_a_checkpoint_around_all_weights_is_no_flat_minimum() -> None:
+    class Checkpointed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = mlp()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return checkpoint(self.net, x.detach().requires_grad_(), use_reentrant=True)
+
+    with pytest.raises(CurvatureError, match="switch checkpoints off"):
+        operator_of(build(Checkpointed))
+
+
 @pytest.fixture(autouse=True)
 def the_same_random_state() -> Iterator[None]:
     before = torch.get_rng_state()

@@ -11,9 +11,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from sambench.curvature import BatchSpectrum, HessianOperator, batch_spectrum
-from sambench.curvature.batch_spectrum import DEFINITIONS, Definition, weight_noise
-from sambench.curvature.directions import filter_normalised
-from sambench.curvature.result import BatchValues
+from sambench.curvature.batch_spectrum import (
+    DEFINITIONS,
+    BatchValues,
+    Definition,
+    weight_noise,
+)
+from sambench.curvature.landscape import filter_normalised
 
 from .cases import Batches, batches, build, exact_hessian, mlp
 
@@ -90,8 +94,7 @@ def test_goes_on_where_it_was_cut(operator: HessianOperator) -> None:
     cut = batch_spectrum(operator, on_batch=kept.append, out_of_time=lambda: next(asked))
     assert (len(cut.batches), cut.num_batches, cut.ended_by) == (2, 4, "minutes")
     assert cut.batch_sizes == (8, 8)
-    stored = [BatchValues.from_dict({**vars(batch)}) for batch in kept]
-    whole = batch_spectrum(operator, done=stored, on_batch=kept.append)
+    whole = batch_spectrum(operator, done=tuple(kept), on_batch=kept.append)
     assert whole == batch_spectrum(operator)
     assert len(kept) == 4
 

@@ -9,7 +9,7 @@ import torchvision
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from sambench.curvature.directions import filter_normalised
+from sambench.curvature.landscape import filter_normalised
 
 from .cases import Attention, ConvNet, Recurrent, build
 

@@ -1,15 +1,18 @@
-"""Which graphs are kept, and that the others are gone."""
+"""Which graphs are kept and the others gone, their bytes, and operations named that have none."""
 
 from __future__ import annotations
 
 import weakref
 from typing import ClassVar
 
+import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from sambench.curvature import HessianOperator
+from sambench.curvature.graph import saved_bytes
+from sambench.errors import CurvatureError
 
 from .cases import batches, build, mlp, random_vector
 
@@ -100,3 +103,54 @@ def test_memory_does_not_grow_with_the_number_of_batches() -> None:
     assert len(counts) == 50
     assert max(counts) == 0  # each graph was gone before the next one was begun
     assert len(Witness.alive) == 0  # not even a cycle that waits for the collector
+
+
+def test_saved_tensors_are_counted_once_and_weights_not() -> None:
+    weight = torch.ones(100, requires_grad=True)
+    with saved_bytes([weight]) as saved:
+        hidden = torch.ones(100) * weight  # saves the ones
+        result = hidden.exp()  # saves its result ...
+        (result * result).sum()  # ... which is saved again, twice
+    assert sum(saved.values()) == 2 * 100 * 4
+
+
+def test_counting_leaves_derivatives_as_they_are() -> None:
+    weight = torch.linspace(0, 1, 5, dtype=torch.float64, requires_grad=True)
+    with saved_bytes([weight]):
+        (gradient,) = torch.autograd.grad(weight.sin().exp().sum(), weight, create_graph=True)
+    (second,) = torch.autograd.grad(gradient.sum(), weight)
+    expected = weight.sin().exp() * (weight.cos() ** 2 - weight.sin())
+    # some units in the last place of three functions of order one, which libraries round each way
+    torch.testing.assert_close(second, expected.detach(), rtol=1e-13, atol=1e-14)
+
+
+class Squared(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x * x
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors  # type: ignore[attr-defined]
+        return 2 * x * gradient
+
+
+def speech_loss(outputs: Tensor, targets: Tensor) -> Tensor:
+    steps = outputs.log_softmax(-1).unsqueeze(0)
+    lengths = torch.ones(len(outputs), dtype=torch.long)
+    return functional.ctc_loss(steps, targets.clamp(min=1).unsqueeze(1), lengths, lengths)
+
+
+def test_an_operation_without_second_derivative_is_named() -> None:
+    with pytest.raises(CurvatureError, match="aten::_ctc_loss_backward cannot be differentiated"):
+        HessianOperator(build(mlp), speech_loss, batches(SIZES, (6,)))
+
+
+def test_a_custom_function_without_second_derivative_is_named() -> None:
+    def loss(outputs: Tensor, targets: Tensor) -> Tensor:
+        return functional.cross_entropy(Squared.apply(outputs), targets)
+
+    with pytest.raises(CurvatureError, match=r"Squared cannot be .*average_sharpness"):
+        HessianOperator(build(mlp), loss, batches(SIZES, (6,)))

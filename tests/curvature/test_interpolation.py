@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from sambench.curvature import Interpolation, interpolation
-from sambench.curvature.grid import Rows
+from sambench.curvature.landscape import Rows
 from sambench.errors import CurvatureError
 
 from .cases import ConvNet, batches, build, flat_weights, joined, mlp

@@ -19,7 +19,7 @@ from sambench.curvature import (
     random_line,
     random_plane,
 )
-from sambench.curvature.grid import Rows
+from sambench.curvature.landscape import Rows
 from sambench.errors import CurvatureError
 
 from .cases import Batches, ConvNet, batches, build, exact_hessian, joined, mlp

@@ -1,4 +1,4 @@
-"""Inner products and random draws."""
+"""Inner products, random draws, and memory to spare."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sambench.curvature import vectors
-from sambench.curvature.vectors import dot, gaussian, generator, norm, rademacher
+from sambench.curvature.vectors import dot, gaussian, generator, norm, rademacher, spare_bytes
 
 from .cases import SPECTRA, with_spectrum
 
@@ -40,3 +40,7 @@ def test_draws_have_the_moments_of_their_names() -> None:
     assert torch.equal(signs.abs(), torch.ones(500, 60).double())
     assert abs(float(signs.mean())) < 3 / 30_000**0.5  # three standard errors
     assert gaussian(operator, generator(CPU, 0, 0)).dtype == torch.float64
+
+
+def test_spare_memory_is_some_of_what_there_is() -> None:
+    assert 1 << 20 < spare_bytes(torch.device("cpu")) < 1 << 50

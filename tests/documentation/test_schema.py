@@ -17,8 +17,7 @@ from sambench.config.measurement import Measurement
 from sambench.config.run_config import RunConfig
 from sambench.config.study_settings import Studies
 from sambench.files.description import choices
-from sambench.run.curvature import measure_hessian
-from sambench.run.measure import measure_minimum
+from sambench.run.measure import measure_hessian, measure_minimum
 from sambench.run.single_run import Paths, run_one
 from sambench.store.record import RunRecord
 from sambench.store.tree import Store

@@ -25,7 +25,7 @@ from sambench.errors import DeviceError
 from sambench.launch.launchers.local import launch
 from sambench.launch.manifest import Manifest
 from sambench.launch.watcher import Watcher
-from sambench.run.curvature import JOURNAL, measure_hessian
+from sambench.run.measure import JOURNAL, measure_hessian
 from sambench.run.single_run import Paths, run_one
 from sambench.store.record import RunRecord
 from sambench.store.tree import Store

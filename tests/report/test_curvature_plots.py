@@ -17,17 +17,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import sambench.report.curvature_plots
-import sambench.report.landscape_plots
 from sambench.errors import StoreError
 from sambench.files.arrays import write_arrays
-from sambench.report.captions import significant
-from sambench.report.curvature_plots import density_png, write_figures
-from sambench.report.landscape_plots import (
+from sambench.report.curvature_plots import (
+    density_png,
     eigenvectors_png,
     interpolation_png,
     line_png,
     plane_png,
+    significant,
     surface_png,
+    write_figures,
 )
 from sambench.report.style import png
 
@@ -57,8 +57,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Figure]]:
         figures.append(figure)
         return png(figure, *arguments)
 
-    for module in (sambench.report.curvature_plots, sambench.report.landscape_plots):
-        monkeypatch.setattr(module, "png", keep)
+    monkeypatch.setattr(sambench.report.curvature_plots, "png", keep)
     before = dict(mpl.rcParams)
     yield figures
     assert dict(mpl.rcParams) == before

@@ -15,12 +15,12 @@ from sambench.analysis.predictions import Predictions
 from sambench.analysis.study import build_study
 from sambench.config.suite_file import load_suite
 from sambench.errors import ConfigError
-from sambench.report.centres import centre_table
 from sambench.report.differences import difference_tables
 from sambench.report.papers import claims_table, paper_tables
 from sambench.report.table import Cell, Table, factor, listed, mean_and_spread, p_value, signed
 from sambench.report.tables import (
     build_tables,
+    centre_table,
     further_tables,
     main_table,
     result_sections,

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from sambench.config.curvature_settings import HessianSettings
 from sambench.config.run_config import RunConfig
 from sambench.errors import CurvatureError, DataError
-from sambench.run.curvature import JOURNAL, measure_hessian
+from sambench.run.measure import JOURNAL, measure_hessian
 from sambench.run.single_run import Paths, run_one
 from sambench.store.record import RunRecord
 from sambench.store.tree import Store

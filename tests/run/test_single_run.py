@@ -17,7 +17,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 from safetensors.torch import load_file, save_file
 
-import sambench.run.curvature
+import sambench.run.measure
 import sambench.run.single_run
 from sambench.config.curvature_settings import HessianSettings
 from sambench.config.run_config import RunConfig
@@ -34,8 +34,8 @@ from sambench.launch.launchers.local import run_all
 from sambench.launch.manifest import Manifest
 from sambench.launch.watcher import Watcher
 from sambench.models.weights import keep_weights
-from sambench.run.curvature import measure_hessian
 from sambench.run.images import load_parts
+from sambench.run.measure import measure_hessian
 from sambench.run.single_run import Paths, build_network, build_optimizer, load_start, run_one
 from sambench.store.status import Survey
 from sambench.store.tree import Store
@@ -365,8 +365,8 @@ def test_curvature_is_that_of_the_exact_hessian_of_the_linear_layer(paths: Paths
     model = build_network(config, 2, CPU)
     model.load_state_dict(load_file(Store(paths.results).folder(config) / "model.safetensors"))
     model = model.double().eval()
-    order = sambench.run.curvature.derive_seed(config.split_seed, "hessian")
-    chosen = torch.cat(sambench.run.curvature.shuffled(len(parts.train), 8, order))[:16]
+    order = sambench.run.measure.derive_seed(config.split_seed, "hessian")
+    chosen = torch.cat(sambench.run.measure.shuffled(len(parts.train), 8, order))[:16]
     inputs, targets = parts.train.batch(chosen)
     features = model[:-1](inputs.double()).detach()
     head = model[-1]

@@ -1,13 +1,10 @@
 """Figures of a report, from a study and what lies beside its records.
 
-axes, rows, panels, labels
-               scales and ticks; a row for each optimizer; a panel for each; names of points that do
-               not touch (size, type and colours are in `report.style`)
+axes, layout   scales and ticks; where panels, rows and names stand
 material       the runs by setting, and their files, each read once
 ↑
-accuracy, paired, cost, flatness, learning, targets, ranks
-batches, densities, landscapes, roc, reliability, confusion
-               one kind of figure each: what it needs, what is drawn, what the caption says
+accuracy, spent, curvature, studied, predicted, ranks
+               a few kinds each: what is drawn and what the caption says, or why nothing is
 ↑
 gallery        all of them, and what could not be drawn
 """

@@ -1,27 +1,27 @@
-"""Accuracy by optimizer and model, with intervals, and the papers' numbers where they are asked."""
+"""Accuracy by optimizer and model, and every unit's difference from the baseline."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
 
 from sambench.analysis.comparison import Comparison
 from sambench.analysis.metrics import collapsed
 from sambench.analysis.published import ours, printed_rows
 from sambench.analysis.units import Cell
-from sambench.report.figures.axes import focus
-from sambench.report.figures.material import LeftOut, Material, Setting, number_of_runs
-from sambench.report.figures.rows import RUNS_BELOW, beyond_edge, name_below, rows
+from sambench.report.figures.axes import PERCENT, focus, round_ticks
+from sambench.report.figures.layout import RUNS_BELOW, beside, beyond_edge, name_below, rows
+from sambench.report.figures.material import Drawn, LeftOut, Material, Setting, number_of_runs
 from sambench.report.style import BLUE, GREY, ORANGE, VERMILION, Picture
+from sambench.report.table import p_value
 
 TITLE = "Accuracy by optimizer and model"
 MOST_PANELS = 12
 PRINTED = " Orange squares: the paper's printed numbers, one run each; triangles: beyond the edge."
 
 
-def draw(material: Material) -> Iterator[Picture | LeftOut]:
+def accuracy(material: Material) -> Iterator[Picture | LeftOut]:
     """Draw a figure for each data set, a panel for each model (or protocol)."""
     of_data: dict[str, list[Setting]] = {}
     for setting in material.settings:
@@ -30,29 +30,28 @@ def draw(material: Material) -> Iterator[Picture | LeftOut]:
         if len(settings) > MOST_PANELS:
             why = f"{len(settings)} settings on {dataset} are more than {MOST_PANELS} panels"
             yield LeftOut(what=TITLE, why=why)
-            continue
-        yield _figure(dataset, settings, material.printed)
+        else:
+            yield _figure(dataset, settings, material.printed)
 
 
 def _figure(dataset: str, settings: list[Setting], with_printed: bool) -> Picture:
-    titles = {line.label: line.title for setting in settings for line in setting.lines}
+    titles = {label: title for setting in settings for label, title in setting.titles.items()}
     labels = _order([setting.accuracies for setting in settings])
     place = settings[0].name.partition(" on ")[2].partition(" (")[0]
-    made = rows(
+    figure, panels = rows(
         [titles[label] for label in labels],
         [setting.name.replace(f" on {place}", "") for setting in settings],
     )
     printed = [_printed(setting) if with_printed else {} for setting in settings]
-    for ax, setting, numbers in zip(made.panels, settings, printed, strict=True):
+    for ax, setting, numbers in zip(panels, settings, printed, strict=True):
         _panel(ax, labels, setting, numbers)
-        most = 6 if len(settings) == 1 else 3
-        ax.xaxis.set_major_locator(MaxNLocator(most, steps=[1, 2, 5, 10]))
-    name_below(made, "Test accuracy (%)")
+        round_ticks(ax.xaxis, 6 if len(settings) == 1 else 3)
+    name_below(figure, "Test accuracy (%)")
     return Picture(
         stem=f"figure-accuracy-{dataset}",
         title=f"{TITLE}: {place}",
         caption=_caption(settings, any(printed)),
-        figure=made.figure,
+        figure=figure,
     )
 
 
@@ -68,13 +67,12 @@ def _order(tables: list[Mapping[str, Cell]]) -> list[str]:
 
 def _printed(setting: Setting) -> dict[str, float]:
     """Return the papers' accuracy of each of our lines that they printed."""
-    found = {}
-    for row in printed_rows():
-        for _, line in ours(row, [setting.panel.group]):
-            value = row.of("accuracy")
-            if value is not None:
-                found[line.label] = value
-    return found
+    return {
+        line.label: value
+        for row in printed_rows()
+        for _, line in ours(row, [setting.panel.group])
+        if (value := row.of("accuracy")) is not None
+    }
 
 
 def _panel(ax: Axes, labels: list[str], setting: Setting, printed: Mapping[str, float]) -> None:
@@ -84,7 +82,7 @@ def _panel(ax: Axes, labels: list[str], setting: Setting, printed: Mapping[str, 
         ax.axvline(cells[first].mean or 0.0, color=GREY, lw=0.7, ls=(0, (3, 2)), zorder=1)
     low, high = _limits(cells.values(), list(printed.values()))
     ax.set_xlim(low, high)
-    shown = {one.candidate: one for one in setting.panel.by("accuracy")}
+    shown = {one.candidate for one in setting.panel.by("accuracy") if one.shown}
     for y, label in enumerate(labels):
         if label in printed:
             x = min(max(printed[label], low), high)
@@ -92,16 +90,16 @@ def _panel(ax: Axes, labels: list[str], setting: Setting, printed: Mapping[str, 
             ax.plot(x, y, shape, color=ORANGE, mfc="none", ms=4, mew=0.9, zorder=4, gid="printed",
                     clip_on=False)  # fmt: skip
         if label in cells:
-            _row(ax, y, cells[label], shown.get(label), is_baseline=label == first)
+            _row(ax, y, cells[label], "D" if label == first else "o", filled=label in shown)
 
 
-def _row(ax: Axes, y: int, cell: Cell, one: Comparison | None, *, is_baseline: bool) -> None:
+def _row(ax: Axes, y: int, cell: Cell, shape: str, *, filled: bool) -> None:
     low, high = ax.get_xlim()
-    mean = cell.mean or 0.0
+    mean, below = cell.mean or 0.0, y + RUNS_BELOW
     flat = [collapsed(record) for record in cell.records]
     sound = [value for value, mark in zip(cell.values, flat, strict=True) if not mark]
     gone = [value for value, mark in zip(cell.values, flat, strict=True) if mark]
-    sound, below = sound if len(cell.values) > 1 else [], y + RUNS_BELOW
+    sound = sound if len(cell.values) > 1 else []
     ax.plot(sound, [below] * len(sound), "o", color=GREY, alpha=0.6, ms=2, mew=0, zorder=2)
     ax.plot(gone, [below] * len(gone), "x", color=VERMILION, ms=3, mew=0.8, zorder=4)
     if not low <= mean <= high:
@@ -109,9 +107,8 @@ def _row(ax: Axes, y: int, cell: Cell, one: Comparison | None, *, is_baseline: b
         return
     if cell.low is not None and cell.high is not None:
         ax.hlines(y, cell.low, cell.high, color=BLUE, lw=1.1, zorder=3)
-    marked = one is not None and one.shown
-    ax.plot(mean, y, "D" if is_baseline else "o", color=BLUE, ms=4, mew=0.9,
-            mfc=BLUE if marked else "white", zorder=5, gid="mean")  # fmt: skip
+    ax.plot(mean, y, shape, color=BLUE, ms=4, mew=0.9, mfc=BLUE if filled else "white", zorder=5,
+            gid="mean")  # fmt: skip
 
 
 def _limits(cells: Iterable[Cell], printed: list[float]) -> tuple[float, float]:
@@ -120,7 +117,7 @@ def _limits(cells: Iterable[Cell], printed: list[float]) -> tuple[float, float]:
     sound = [cell for cell in cells if not cell.collapsed]
     shown = [value for cell in sound or cells for value in cell.values]
     ends = [end for cell in sound if cell.n > 2 for end in (cell.low, cell.high) if end is not None]
-    return focus([*shown, *ends, *printed], (-1.0, 101.0))
+    return focus([*shown, *ends, *printed], PERCENT)
 
 
 def _caption(settings: list[Setting], printed: bool) -> str:
@@ -144,3 +141,54 @@ def _caption(settings: list[Setting], printed: bool) -> str:
             "number stand for a mean beyond the edge."
         )
     return text + (PRINTED if printed else "")
+
+
+def paired(_: Material, setting: Setting) -> Drawn:
+    """Draw test accuracy minus the baseline's, unit by unit, with simultaneous intervals."""
+    baseline = setting.baseline
+    found = [one for one in setting.panel.by("accuracy") if one.n]
+    if baseline is None:
+        return "the baseline has no completed run"
+    if not found:
+        return f"no run has a counterpart of {baseline.title}"
+    found.sort(key=lambda one: -(one.estimate or 0.0))
+    figure, (ax,) = rows([setting.titles[one.candidate] for one in found], right=0.55)
+    ax.set_xlim(_limits_of_differences(found))
+    ax.axvline(0, color=GREY, lw=0.7, ls=(0, (3, 2)), zorder=1)
+    for y, one in enumerate(found):
+        _difference(ax, y, one)
+    round_ticks(ax.xaxis)
+    ax.set_xlabel(f"Test accuracy minus {baseline.title}'s (points)")
+    design = found[0].design
+    text = (
+        f"Test accuracy of each {design.unit} minus that of {baseline.title} (dots), their mean, "
+        "and its 95 % interval, which holds for all comparisons of the report at once."
+    )
+    text += (
+        f" p of the {design.test}, corrected ({design.correction}); filled: p < 0.05."
+        if any(one.enough for one in found)
+        else f" Fewer than {design.least_units} {design.unit}s can show no difference."
+    )
+    return figure, text
+
+
+def _limits_of_differences(found: Sequence[Comparison]) -> tuple[float, float]:
+    """Return limits that show all units but those far away, such as of collapsed runs."""
+    low, high = focus([0.0, *(value for one in found for value in one.differences)])
+    near = [one for one in found if low <= (one.estimate or 0.0) <= high and one.n > 2]
+    return focus([low, high, *(e for one in near for e in (one.low, one.high) if e is not None)])
+
+
+def _difference(ax: Axes, y: int, one: Comparison) -> None:
+    low, high = ax.get_xlim()
+    mean = one.estimate or 0.0
+    ax.plot(one.differences, [y + RUNS_BELOW] * one.n, "o", color=GREY, alpha=0.6, ms=2, mew=0,
+            zorder=2, gid="units")  # fmt: skip
+    if low <= mean <= high:
+        if one.low is not None and one.high is not None:
+            ax.hlines(y, one.low, one.high, color=BLUE, lw=1.1, zorder=3)
+        ax.plot(mean, y, "o", color=BLUE, ms=4, mew=0.9, zorder=4, gid="mean",
+                mfc=BLUE if one.shown else "white")  # fmt: skip
+    else:
+        beyond_edge(ax, y, mean, collapsed=False)
+    beside(ax, y, f"n = {one.n}" if one.p is None else p_value(one.p, named=True))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from sambench.report.style import DPI
@@ -19,6 +20,13 @@ LEAST_TICKS = 2
 """Numbers without which an axis cannot be read."""
 WIDE = 4.0
 """Largest over smallest cost from which on factors say more than differences."""
+PERCENT = (-1.0, 101.0)
+"""What limits of an axis of accuracies stay within."""
+
+
+def round_ticks(axis: Axis, most: int = 6, *, integer: bool = False) -> None:
+    """Have evenly spaced round numbers, at most so many."""
+    axis.set_major_locator(MaxNLocator(most, steps=[1, 2, 5, 10], integer=integer))
 
 
 def cost_axis(ax: Axes, values: Sequence[float]) -> None:
@@ -28,7 +36,7 @@ def cost_axis(ax: Axes, values: Sequence[float]) -> None:
         return
     low, high = min(known), max(known)
     if high / low < WIDE or len(known) < len(values):
-        most = max(2, int(inches_wide(ax) / 0.36))
+        most = max(2, int(_inches_wide(ax) / 0.36))
         ax.xaxis.set_major_locator(MaxNLocator(min(5, most), steps=[1, 2, 2.5, 5, 10]))
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
         ax.margins(x=0.06)
@@ -36,6 +44,21 @@ def cost_axis(ax: Axes, values: Sequence[float]) -> None:
     log_axis(ax, "x", low, high)
     room = (high / low) ** 0.06
     ax.set_xlim(low / room, high * room)
+
+
+def curvature_axis(ax: Axes, values: Sequence[float], share: float, most: int = 5) -> None:
+    """Set an x axis for curvature: logarithmic where all is positive, else linear around zero.
+
+    On a logarithmic axis there is room beside the values, a share of their range.
+    """
+    low, high = float(min(values)), float(max(values))
+    if low > 0:
+        room = (high / low) ** share if high > low else 1.5
+        log_axis(ax, "x", low / room, high * room, most)
+        ax.set_xlim(low / room, high * room)
+    else:
+        width = float(np.median(np.abs(values))) / 10 or 1.0
+        asinh_axis(ax, 1.3 * low - width, 1.3 * high + width, width)
 
 
 def focus(
@@ -65,17 +88,10 @@ def log_axis(ax: Axes, which: str, low: float, high: float, most: int = 5) -> No
 
 
 def asinh_axis(ax: Axes, low: float, high: float, width: float) -> None:
-    """Make an x axis linear within a width around zero and logarithmic beyond.
-
-    Args:
-        ax: The panel.
-        low: Its lower limit.
-        high: Its upper limit.
-        width: Where the one goes over into the other.
-    """
+    """Make an x axis linear within a width around zero and logarithmic beyond."""
     ax.set_xscale("asinh", linear_width=width)
     ax.set_xlim(low, high)
-    apart = APART / inches_wide(ax)
+    apart = APART / _inches_wide(ax)
     ends = np.arcsinh(np.array([low, high]) / width)
     last = math.floor(math.log10(max(abs(low), abs(high))))
     powers = [10.0**exponent for exponent in range(last, math.floor(math.log10(width)), -1)]
@@ -89,8 +105,7 @@ def asinh_axis(ax: Axes, low: float, high: float, width: float) -> None:
     ax.xaxis.set_minor_locator(NullLocator())
 
 
-def inches_wide(ax: Axes) -> float:
-    """Return the width of a panel in inches."""
+def _inches_wide(ax: Axes) -> float:
     return float(ax.bbox.width) / DPI
 
 

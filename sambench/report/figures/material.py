@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
+
+from matplotlib.figure import Figure
 
 from sambench.analysis.groups import Line
 from sambench.analysis.histories import AXES, Epochs, read_history
@@ -16,31 +17,23 @@ from sambench.analysis.metrics import find_metric
 from sambench.analysis.predictions import Predictions, read_predictions
 from sambench.analysis.study import Panel, Study
 from sambench.analysis.units import Cell, cell_of
-from sambench.config.run_config import RunConfig
 from sambench.errors import StoreError
 from sambench.files.arrays import Arrays, read_arrays
 from sambench.report.style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
+from sambench.report.table import slug
 from sambench.store.record import RunRecord
+
+if TYPE_CHECKING:
+    from sambench.store.tree import Store
+
+Drawn = tuple[Figure, str] | str | None
+"""A figure and its caption; or why there is none; None where there is nothing to be said."""
 
 COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY)
 STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
 MOST_COLOURS, LEADERS = 6, 3
-
-DRAWN = ("train_loss", "train_accuracy", "validation_accuracy")
+NEEDED = ("train_loss", "train_accuracy", "validation_accuracy")
 """What else of an epoch is drawn, where it is known."""
-
-
-class Runs(Protocol):
-    """Knows where the files of a run lie; a `Store` does."""
-
-    def folder(self, config: RunConfig) -> Path:
-        """Return the run's folder."""
-
-    def history(self, config: RunConfig) -> Path:
-        """Return the file of its epochs."""
-
-    def predictions(self, config: RunConfig) -> Path:
-        """Return the file of its test predictions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,11 +49,7 @@ class LeftOut:
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """Optimizers compared under settings that are otherwise the same.
-
-    Attributes:
-        panel: The runs and what was found of them.
-    """
+    """Optimizers compared under settings that are otherwise the same."""
 
     panel: Panel
 
@@ -75,18 +64,24 @@ class Setting:
         return tuple(line for line in self.panel.group.lines if line.completed)
 
     @property
+    def titles(self) -> Mapping[str, str]:
+        """How each line is printed, by label."""
+        return {line.label: line.title for line in self.lines}
+
+    @property
     def baseline(self) -> Line | None:
         """The first line, where it is of the baseline and has completed runs."""
         first = self.panel.group.lines[0]
         return first if self.panel.group.baseline and first.completed else None
 
+    def cell(self, line: Line, metric: str) -> Cell:
+        """Summarize one optimizer's runs by a metric."""
+        return cell_of(self.panel.group, line, find_metric(metric))
+
     @cached_property
     def accuracies(self) -> Mapping[str, Cell]:
         """Test accuracy of each optimizer that has it, by label."""
-        cells = {
-            line.label: cell_of(self.panel.group, line, find_metric("accuracy"))
-            for line in self.lines
-        }
+        cells = {line.label: self.cell(line, "accuracy") for line in self.lines}
         return {label: cell for label, cell in cells.items() if cell.mean is not None}
 
     @cached_property
@@ -100,70 +95,68 @@ class Setting:
             return tuple(labels)
         first = [] if self.baseline is None else [self.baseline.label]
         means = {label: cell.mean or 0.0 for label, cell in self.accuracies.items()}
-        others = sorted(set(labels) - set(first), key=lambda label: -means.get(label, 0.0))
+        others = [label for label in labels if label not in first]
+        others.sort(key=lambda label: -means.get(label, 0.0))
         return (*first, *others[:LEADERS])
 
-    def looks(self) -> Mapping[str, tuple[str, Any]]:
-        """Return colour and dashes of each named optimizer; the baseline is black."""
+    def looks(self, among: Iterable[str]) -> Mapping[str, tuple[str, Any]]:
+        """Return colour and dashes of the named optimizers among some; the baseline is black."""
         looks = iter(zip(COLOURS, STYLES, strict=True))
         first = None if self.baseline is None else self.baseline.label
-        return {label: ("black", "-") if label == first else next(looks) for label in self.named}
+        given = {label: ("black", "-") if label == first else next(looks) for label in self.named}
+        there = {*among}
+        return {label: look for label, look in given.items() if label in there}
 
     def stem(self, kind: str) -> str:
         """Return the file name of a kind of figure of this setting, without ending."""
-        return f"figure-{kind}-{re.sub(r'[^a-z0-9]+', '-', self.name.lower()).strip('-')}"
+        return f"figure-{kind}-{slug(self.name)}"
 
 
+@dataclass(frozen=True, kw_only=True)
 class Material:
-    """Runs by setting, with their files.
+    """Runs by setting, with their files, each of which is read once.
 
-    Args:
-        study: The runs.
-        runs: Where their files lie.
+    Attributes:
         printed: Whether the papers' numbers are drawn beside ours.
+        known: Predictions that were read before, by the id of their run.
+        damaged: A message for each file that could not be read.
     """
 
-    def __init__(self, study: Study, runs: Runs, *, printed: bool = False) -> None:
-        self._runs = runs
-        self.printed = printed
-        self.study = study
-        self._read: dict[Path, Any] = {}
-        self.damaged: dict[Path, str] = {}
-        self.settings = tuple(
-            Setting(panel=panel) for panel in study.panels if panel.group.completed
-        )
+    study: Study
+    store: Store
+    printed: bool = False
+    known: Mapping[str, Predictions] = field(default_factory=dict)
+    damaged: dict[Path, str] = field(default_factory=dict)
+    _read: dict[Path, Any] = field(default_factory=dict)
+
+    @cached_property
+    def settings(self) -> tuple[Setting, ...]:
+        """Those that have completed runs."""
+        return tuple(Setting(panel=one) for one in self.study.panels if one.group.completed)
 
     def histories(self, line: Line) -> list[Epochs]:
         """Return the epochs of the completed runs that have a sound file of them."""
-        found = (self.history(record) for record in line.completed)
-        return [epochs for epochs in found if epochs is not None]
-
-    def history(self, record: RunRecord) -> Epochs | None:
-        """Return a run's epochs, or None where there is no sound file of them."""
-        found: Epochs | None = self._file(
-            self._runs.history(record.config), partial(_checked_history, record)
+        found = (
+            self._file(self.store.history(record.config), partial(_checked_history, record))
+            for record in line.completed
         )
-        return found
+        return [epochs for epochs in found if epochs is not None]
 
     def predictions(self, line: Line) -> list[Predictions]:
         """Return the predictions of the completed runs that have a sound file of them."""
-        found = (self.prediction(record) for record in line.completed)
+        found = (
+            self.known.get(record.id)
+            or self._file(
+                self.store.predictions(record.config), partial(read_predictions, record=record)
+            )
+            for record in line.completed
+        )
         return [predictions for predictions in found if predictions is not None]
-
-    def prediction(self, record: RunRecord) -> Predictions | None:
-        """Return a run's predictions, or None where there is no sound file of them."""
-        where = self._runs.predictions(record.config)
-        found: Predictions | None = self._file(where, partial(read_predictions, record=record))
-        return found
 
     def arrays(self, record: RunRecord, file: object, kind: str, needs: Sequence[str]) -> Arrays:
         """Return the arrays of a study of a run, or none where its file is not sound.
 
-        Args:
-            record: The run.
-            file: Name of the file, as the record has it.
-            kind: What it must hold.
-            needs: Names of its arrays.
+        The file is named as in the record; it must be of that kind and have the arrays it needs.
         """
 
         def read(path: Path) -> Arrays:
@@ -173,8 +166,7 @@ class Material:
                 raise StoreError(f"{path} has no {', '.join(lacking)}; measure it again")
             return arrays
 
-        found: Arrays | None = self._file(self._runs.folder(record.config) / str(file), read)
-        return {} if found is None else found
+        return self._file(self.store.folder(record.config) / str(file), read) or {}
 
     def _file(self, path: Path, read: Callable[[Path], Any]) -> Any:
         """Read a file once; None where there is none, or where it is damaged."""
@@ -204,12 +196,12 @@ def _checked_history(record: RunRecord, path: Path) -> Epochs:
         sound = (
             isinstance(epoch, Mapping)
             and all(_is_number(epoch.get(axis)) for axis in AXES)
-            and all(epoch.get(key) is None or _is_number(epoch[key]) for key in DRAWN)
+            and all(epoch.get(key) is None or _is_number(epoch[key]) for key in NEEDED)
         )
         if not sound:
             raise StoreError(
                 f"{path} is damaged (an epoch without {', '.join(AXES)}, or with no number among "
-                f"{', '.join(DRAWN)}); run it again"
+                f"{', '.join(NEEDED)}); run it again"
             )
     return epochs
 

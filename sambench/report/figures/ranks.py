@@ -2,59 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sambench.analysis.inference import ALPHA
 from sambench.analysis.ranks import LEAST_BLOCKS, Friedman, friedman
-from sambench.report.figures.material import LeftOut, Material
-from sambench.report.style import COLUMN, GREY, SMALL, VERMILION, Picture, place, sheet
+from sambench.report.figures.material import Drawn, Material
+from sambench.report.style import COLUMN, GREY, SMALL, VERMILION, place, sheet
+from sambench.report.table import counted
 
-TITLE = "Critical-difference diagram"
 SIDE, STEP, TOP = 0.95, 0.15, 0.5
 """Room for names on each side, distance of two names, and room above the axis, in inches."""
 
 
-def draw(material: Material) -> Iterator[Picture | LeftOut]:
+def ranks(material: Material) -> Drawn:
     """Draw average ranks by mean test accuracy over all settings, from six on."""
     tables = [
         {label: cell.mean or 0.0 for label, cell in setting.accuracies.items()}
         for setting in material.settings
     ]
     if len(tables) < LEAST_BLOCKS:
-        found = f"{len(tables)} setting{'s' * (len(tables) != 1)} (data set and model)"
-        yield LeftOut(what=TITLE, why=f"{found}; ranks need {LEAST_BLOCKS} at least")
-        return
+        found = counted(len(tables), "setting")
+        return f"{found} (data set and model); ranks need {LEAST_BLOCKS} at least"
     names = [label for label in tables[0] if all(label in table for table in tables)]
     if len(names) < 2:
-        yield LeftOut(what=TITLE, why="fewer than two optimizers have runs in every setting")
-        return
+        return "fewer than two optimizers have runs in every setting"
     scores = [[table[name] for name in names] for table in tables]
     titles = [material.study.title_of(name) for name in names]
     result = friedman(scores, titles, higher_is_better=True)
     data = {setting.panel.group.setting.dataset for setting in material.settings}
-    yield Picture(
-        stem="figure-ranks", title=TITLE, caption=_caption(result, len(data)), figure=_drawn(result)
-    )
+    return _drawn(result), _caption(result, len(data))
 
 
 def _drawn(found: Friedman) -> Figure:
     """Draw ranks on an axis, best on the left; names to the sides, bars over equals."""
     order = sorted(range(len(found.names)), key=lambda place: found.ranks[place])
     count, half = len(order), -(-len(order) // 2)
-    bars = _levels([(min(c), max(c)) for c in _spans(found)])
+    rank = dict(zip(found.names, found.ranks, strict=True))
+    spans = [[rank[name] for name in clique] for clique in found.cliques]
+    bars = _levels([(min(span), max(span)) for span in spans])
     depth = 0.12 * (1 + max([level for _, _, level in bars], default=0))
     figure = sheet(TOP + depth + STEP * (half + 1))
     ax = place(figure, SIDE, 0, COLUMN - 2 * SIDE, TOP + depth + STEP * (half + 1))
     ax.set(xlim=(1, count), ylim=(-(depth + STEP * (half + 1)), TOP))
     ax.axis("off")
     ax.plot([1, count], [0, 0], color="black", lw=0.8)
-    for rank in range(1, count + 1):
-        ax.plot([rank, rank], [0, 0.05], color="black", lw=0.6)
-        if count <= 10 or rank % 2:
-            ax.text(rank, 0.08, str(rank), size=SMALL, ha="center", va="bottom")
+    for tick in range(1, count + 1):
+        ax.plot([tick, tick], [0, 0.05], color="black", lw=0.6)
+        if count <= 10 or tick % 2:
+            ax.text(tick, 0.08, str(tick), size=SMALL, ha="center", va="bottom")
     _critical(ax, found)
     for place_, number in enumerate(order):
         left = place_ < half
@@ -68,11 +66,6 @@ def _drawn(found: Friedman) -> Figure:
         ax.plot([start - 0.05, stop + 0.05], [y, y], color=VERMILION, lw=2.2, gid="clique",
                 solid_capstyle="butt")  # fmt: skip
     return figure
-
-
-def _spans(found: Friedman) -> list[list[float]]:
-    rank = dict(zip(found.names, found.ranks, strict=True))
-    return [[rank[name] for name in clique] for clique in found.cliques]
 
 
 def _critical(ax: Axes, found: Friedman) -> None:

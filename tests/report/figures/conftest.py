@@ -150,16 +150,17 @@ def global_settings() -> Iterator[None]:
 
 def material_of(runs: Runs, store: Store) -> Material:
     """Return what figures of runs are drawn from, adam being the baseline."""
-    return Material(build_study(runs, "adam"), store)
+    return Material(study=build_study(runs, "adam"), store=store)
 
 
 def draw(kind: str, runs: Runs, store: Store) -> tuple[Picture | LeftOut, ...]:
-    """Draw one kind of figure of runs."""
-    material, module = material_of(runs, store), getattr(gallery, kind)
-    if module.draw in gallery.OF_A_SETTING:
-        settings = material.settings
-        return tuple(one for setting in settings for one in module.draw(material, setting))
-    return tuple(module.draw(material))
+    """Draw the figures of runs whose kind begins so."""
+    material = material_of(runs, store)
+    over_all = {"accuracy": gallery.accuracy, "ranks": gallery.over_all_ranks}
+    if kind in over_all:
+        return tuple(over_all[kind](material))
+    settings = material.settings
+    return tuple(one for found in settings for one in gallery.of_setting(material, found, kind))
 
 
 def figure_of(made: tuple[Picture | LeftOut, ...]) -> Figure:

@@ -285,7 +285,7 @@ def test_studies(add: RunMaker, store: Store) -> None:
     middle = [y for x, y in points(densities.axes[0], "density") if x == 0.0]
     assert middle == [pytest.approx(1.0001)]
     assert densities.axes[0].texts[0].get_text() == "40"
-    studied = draw("landscapes", runs, store)
+    studied = draw("landscape", runs, store)
     lines, planes = (figure_of((one,)) for one in studied)
     assert len(lines.axes) == 2
     assert len(planes.axes) == 3  # and the bar of colours

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sambench.analysis.groups import build_groups
 from sambench.analysis.troubles import Trouble
-from sambench.report.problems import problems, too_few
+from sambench.report.notes import problems, too_few
 from tests.conftest import RecordMaker
 
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sambench.curvature.measure import Plan, measure
-
-from .cases import Batches, ConvNet, batches, build, exact_hessian, flat_weights, mlp
+from sambench.config.curvature_settings import HessianSettings
+from sambench.run.section import measure
+from tests.curvature.cases import Batches, ConvNet, batches, build, exact_hessian, flat_weights, mlp
 
 SIZES = (8, 8, 6)
 
@@ -22,12 +22,12 @@ def data() -> Batches:
     return batches(SIZES, (6,))
 
 
-def section(data: Batches, plan: Plan, **settings: Any) -> dict[str, Any]:
-    return measure(build(mlp), functional.cross_entropy, data, plan, **settings)
+def section(data: Batches, settings: HessianSettings, **given: Any) -> dict[str, Any]:
+    return measure(build(mlp), functional.cross_entropy, data, settings, **given)
 
 
 def test_numbers_are_those_of_the_exact_hessian(data: Batches) -> None:
-    found = section(data, Plan(tol=1e-3, k=3, adaptive=True, per_layer=True, l2=0.2))
+    found = section(data, HessianSettings(tol=1e-3, k=3, adaptive=True, per_layer=True), l2=0.2)
     model = build(mlp)
     H = exact_hessian(model, data) + 0.2 * torch.eye(92).double()
     values = torch.linalg.eigvalsh(H)
@@ -53,7 +53,7 @@ def test_numbers_are_those_of_the_exact_hessian(data: Batches) -> None:
 
 
 def test_the_gradient_is_seen_from_the_top_eigenvector(data: Batches) -> None:
-    found, model = section(data, Plan(tol=1e-4)), build(mlp)
+    found, model = section(data, HessianSettings(tol=1e-4)), build(mlp)
     inputs, targets = (torch.cat(parts) for parts in zip(*data, strict=True))
     loss = functional.cross_entropy(model(inputs), targets)
     parts = torch.autograd.grad(loss, [*model.parameters()])
@@ -66,7 +66,7 @@ def test_the_gradient_is_seen_from_the_top_eigenvector(data: Batches) -> None:
 
 
 def test_is_plain_json_and_names_its_definition(data: Batches) -> None:
-    found = section(data, Plan(batch_stat="topk"))
+    found = section(data, HessianSettings(batch_stat="topk"))
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert found["definition"] == "batch-top-5-eigenvalues"
     assert found["trace"]["method"] == "hutchinson"
@@ -74,17 +74,17 @@ def test_is_plain_json_and_names_its_definition(data: Batches) -> None:
 
 
 def test_batches_can_be_left_out(data: Batches) -> None:
-    found = section(data, Plan(batch_stat="none"))
+    found = section(data, HessianSettings(batch_stat="none"))
     assert found["definition"] == "none"
     assert "batch_spectrum" not in found
 
 
 def test_what_converged_says_nothing_of_budgets(data: Batches) -> None:
-    assert section(data, Plan(trace_tol=0.5, max_matvecs=200))["notes"] == []
+    assert section(data, HessianSettings(trace_tol=0.5, max_matvecs=200))["notes"] == []
 
 
 def test_what_a_budget_of_products_has_cost_is_said(data: Batches) -> None:
-    found = section(data, Plan(tol=1e-6, trace_tol=1e-6, max_matvecs=8))
+    found = section(data, HessianSettings(tol=1e-6, trace_tol=1e-6, max_matvecs=8))
     top, total, spectrum = found["top"], found["trace"], found["batch_spectrum"]
     assert (top["converged"], total["converged"], spectrum["converged"]) == (False,) * 3
     assert (top["ended_by"], total["ended_by"]) == ("max_matvecs", "max_matvecs")
@@ -100,7 +100,7 @@ def test_what_a_budget_of_products_has_cost_is_said(data: Batches) -> None:
 
 
 def test_what_a_budget_of_minutes_has_cost_is_said(data: Batches) -> None:
-    found = section(data, Plan(tol=1e-6, trace_tol=1e-6, minutes=1e-9, k=2))
+    found = section(data, HessianSettings(tol=1e-6, trace_tol=1e-6, minutes=1e-9, k=2))
     assert found["top"]["ended_by"] == found["trace"]["ended_by"] == "minutes"
     assert found["trace"]["samples"] == 8  # fewer would have no error to speak of
     assert [note.split(":")[0] for note in found["notes"]] == [
@@ -116,8 +116,8 @@ class Cut(Exception):
 
 @pytest.mark.parametrize("batches_done", [0, 1, 2])
 def test_a_measurement_that_was_cut_goes_on(data: Batches, batches_done: int) -> None:
-    plan = Plan(adaptive=True, per_layer=True, seed=3)
-    whole = section(data, plan)
+    settings = HessianSettings(adaptive=True, per_layer=True, seed=3)
+    whole = section(data, settings)
     journal: dict[str, Any] = {}
 
     def cut(what: str, done: int, most: int) -> None:
@@ -125,12 +125,12 @@ def test_a_measurement_that_was_cut_goes_on(data: Batches, batches_done: int) ->
             raise Cut
 
     with pytest.raises(Cut):
-        section(data, plan, journal=journal, on_progress=cut)
+        section(data, settings, journal=journal, on_progress=cut)
     assert len(journal["batches"]) == batches_done + 1  # kept before it was told of
     stages: list[str] = []
     stored = json.loads(json.dumps(journal))
     again = section(
-        data, plan, journal=stored, on_progress=lambda what, done, most: stages.append(what)
+        data, settings, journal=stored, on_progress=lambda what, done, most: stages.append(what)
     )
     assert "top eigenvalue" not in stages
     assert stages.count("batches") == 2 - batches_done
@@ -141,21 +141,25 @@ def test_a_measurement_that_was_cut_goes_on(data: Batches, batches_done: int) ->
 def test_modes_reach_the_operator() -> None:
     data = batches((8, 6), (1, 8, 8))
 
-    def top(plan: Plan) -> float:
-        found = measure(build(ConvNet), functional.cross_entropy, data, plan)
-        assert found["batch_norm"] == plan.batch_norm
+    def top(settings: HessianSettings) -> float:
+        found = measure(build(ConvNet), functional.cross_entropy, data, settings)
+        assert found["batch_norm"] == settings.batch_norm
         return float(found["top"]["value"])
 
-    usual = top(Plan(batch_stat="none"))
-    assert top(Plan(batch_stat="none", batch_norm="train")) != pytest.approx(usual, rel=0.01)
-    assert top(Plan(batch_stat="none", batch_norm="recalibrate")) != pytest.approx(usual, rel=0.01)
+    usual = top(HessianSettings(batch_stat="none"))
+    assert top(HessianSettings(batch_stat="none", batch_norm="train")) != pytest.approx(
+        usual, rel=0.01
+    )
+    assert top(HessianSettings(batch_stat="none", batch_norm="recalibrate")) != pytest.approx(
+        usual, rel=0.01
+    )
 
 
 def test_progress_names_the_stages(data: Batches) -> None:
     told: list[str] = []
     section(
         data,
-        Plan(per_layer=True, adaptive=True),
+        HessianSettings(per_layer=True, adaptive=True),
         on_progress=lambda what, done, most: told.append(what),
     )
     assert list(dict.fromkeys(told)) == [
@@ -170,7 +174,7 @@ def test_a_linear_loss_has_no_curvature(data: Batches) -> None:
     def loss(outputs: Tensor, targets: Tensor) -> Tensor:
         return outputs.mean()
 
-    found = measure(build(lambda: mlp()[0]), loss, data, Plan())  # type: ignore[index]
+    found = measure(build(lambda: mlp()[0]), loss, data, HessianSettings())  # type: ignore[index]
     assert found["top"]["value"] == found["trace"]["value"] == found["median"] == 0
     assert found["top"]["converged"]
     assert found["notes"] == []

@@ -1,0 +1,157 @@
+"""Figures of stored predictions: ROC and reliability curves, confusion matrices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from sambench.analysis.curves import BINS, MeanRoc, confusion_matrix, mean_roc, reliability
+from sambench.analysis.predictions import Predictions
+from sambench.report.figures.layout import panels
+from sambench.report.figures.material import Drawn, Material, Setting, classes_of, number_of_runs
+from sambench.report.style import COLUMN, GREY, LINE, PALE, SMALL, bare, place, sheet
+
+LEAST_IMAGES = 10
+"""Bins of fewer images are not drawn: their accuracy would be chance."""
+MOST_NUMBERS, MOST_NAMES = 3, 10
+"""Of more classes the shares are told by shade alone, and not every class is named."""
+SIDE = 2.3
+OTHERS = " Grey: the other optimizers."
+Floats = NDArray[np.float64]
+
+
+def _over_grey(
+    setting: Setting,
+    curves: Mapping[str, tuple[Floats, Floats]],
+    numbers: Mapping[str, str],
+    **style: Any,
+) -> tuple[Figure, Axes]:
+    """Draw the baseline and the leaders in colour over the others in grey, and the diagonal."""
+    figure = sheet(SIDE + 0.5)
+    ax = place(figure, (COLUMN - SIDE) / 2 + 0.1, 0.08, SIDE, SIDE)
+    ax.plot([0, 1], [0, 1], color=GREY, lw=0.5, ls=(0, (1, 2)))
+    looks = setting.looks(curves)
+    for label, curve in curves.items():
+        if label not in looks:
+            ax.plot(*curve, color=PALE, lw=0.6)
+    for label, (colour, dashes) in looks.items():
+        text = f"{setting.titles[label]}{numbers[label]}"
+        ax.plot(*curves[label], color=colour, ls=dashes, lw=LINE, label=text, **style)
+    return figure, ax
+
+
+def _finish(ax: Axes) -> None:
+    ax.legend(fontsize=SMALL, frameon=False, loc="lower right", handlelength=1.6)
+    bare(ax)
+
+
+def roc(material: Material, setting: Setting) -> Drawn:
+    """Draw mean ROC curves."""
+    found = {line.label: mean_roc(material.predictions(line)) for line in setting.lines}
+    curves = {label: curve for label, curve in found.items() if curve is not None}
+    if not curves:
+        return "no completed run has stored predictions of two classes"
+    drawn = {label: (curve.false_positive_rates, curve.mean) for label, curve in curves.items()}
+    numbers = {label: f", {_area(curve)}" for label, curve in curves.items()}
+    figure, ax = _over_grey(setting, drawn, numbers, gid="mean")
+    ax.set(xlim=(-0.02, 1), ylim=(0, 1.02), xlabel="False positive rate",
+           ylabel="True positive rate")  # fmt: skip
+    _finish(ax)
+    names = classes_of(setting.lines)
+    of = f"{names[1]} against {names[0]}" if len(names) == 2 else "each class against the rest"
+    average = "" if len(names) == 2 else ", averaged over classes"
+    counts = number_of_runs(len(curve.areas) for curve in curves.values())
+    return figure, (
+        f"Test images, {of}{average}: the mean over {counts} of each optimizer at each false "
+        f"positive rate. Numbers are the area under the curve, mean ± SD over runs."
+        f"{OTHERS if len(curves) > len(setting.named) else ''}"
+    )
+
+
+def _area(curve: MeanRoc) -> str:
+    mean = f"{np.mean(curve.areas):.3f}"
+    return mean if len(curve.areas) < 2 else f"{mean} ± {np.std(curve.areas, ddof=1):.3f}"
+
+
+def _predicted(material: Material, setting: Setting) -> dict[str, list[Predictions]]:
+    found = {line.label: material.predictions(line) for line in setting.lines}
+    return {label: runs for label, runs in found.items() if runs}
+
+
+def reliability_curves(material: Material, setting: Setting) -> Drawn:
+    """Draw accuracy against confidence."""
+    runs = _predicted(material, setting)
+    if not runs:
+        return "no completed run has stored predictions"
+    errors = {line.label: setting.cell(line, "ece").mean for line in setting.lines}
+    curves: dict[str, tuple[Floats, Floats]] = {}
+    for label, found in runs.items():
+        curve = reliability(found)
+        enough = curve.images >= LEAST_IMAGES
+        curves[label] = curve.confidence[enough], curve.accuracy[enough]
+    numbers = {k: "" if error is None else f", ECE {error:.3f}" for k, error in errors.items()}
+    figure, ax = _over_grey(setting, curves, numbers, marker="o", ms=2.4, mew=0, gid="curve")
+    classes = max(found[0].probabilities.shape[1] for found in runs.values())
+    low = 0.5 if classes == 2 else 0.0
+    ax.set(xlim=(low, 1.02), ylim=(low, 1.02), xlabel="Confidence", ylabel="Accuracy")
+    _finish(ax)
+    return figure, (
+        "Share of test images that are classified rightly against the probability of their "
+        f"most probable class, in {BINS} equal bins over {number_of_runs(map(len, runs.values()))} "
+        f"of each optimizer; bins of fewer than {LEAST_IMAGES} images are left out. On the dotted "
+        "line confidence is accuracy; below it, runs are overconfident. ECE: mean over runs of the "
+        f"expected calibration error, {BINS} bins too."
+        f"{OTHERS if len(curves) > len(setting.looks(curves)) else ''}"
+    )
+
+
+def confusion(material: Material, setting: Setting) -> Drawn:
+    """Draw a matrix for each optimizer, over all its runs."""
+    runs = _predicted(material, setting)
+    if not runs:
+        return "no completed run has stored predictions"
+    matrices = [np.sum([*map(confusion_matrix, found)], axis=0) for found in runs.values()]
+    classes = len(matrices[0])
+    numbers = [str(k) for k in range(classes)]
+    names = list(classes_of(setting.lines))
+    names = names if len(names) == classes else numbers
+    short = names if max(map(len, names)) <= 10 and classes <= MOST_NUMBERS else numbers
+    titles = [setting.titles[label] for label in runs]
+    left = 0.32 if short != names else 0.36
+    figure, grid = panels(titles, x="Predicted class", y="True class", left=left)
+    for ax, matrix in zip(grid, matrices, strict=True):
+        sums = matrix.sum(axis=1, keepdims=True)
+        percent = np.full(matrix.shape, np.nan)
+        _matrix(ax, np.divide(100.0 * matrix, sums, out=percent, where=sums > 0), short)
+    shown = ", ".join(f"{place} {name}" for place, name in enumerate(names[:MOST_NAMES]))
+    key = f" Classes: {shown}{', ...' if len(names) > MOST_NAMES else ''}."
+    return figure, (
+        "Share in percent of the test images of each true class (row) that is taken for each "
+        f"class (column), over {number_of_runs(map(len, runs.values()))} of each "
+        f"optimizer.{'' if short == names else key}"
+    )
+
+
+def _matrix(ax: Axes, percent: Floats, names: Sequence[str]) -> None:
+    classes = len(percent)
+    ax.imshow(percent, cmap="Blues", vmin=0, vmax=100, aspect="auto", interpolation="nearest")
+    if classes <= MOST_NUMBERS:
+        for (row, column), value in np.ndenumerate(percent):
+            if np.isfinite(value):
+                text = f"{value:.1f}" if classes == 2 else f"{value:.0f}"
+                ax.text(column, row, text, size=SMALL, ha="center", va="center",
+                        color="white" if value > 60 else "black")  # fmt: skip
+    places = range(0, classes, -(-classes // MOST_NAMES))
+    ax.set_xticks(places, [names[place] for place in places])
+    ax.set_yticks(places, [names[place] for place in places])
+    ax.tick_params(length=0)
+    if max(map(len, names)) > 3:
+        for label in ax.get_yticklabels():
+            label.set(rotation=90, va="center")
+    for spine in ax.spines.values():
+        spine.set_visible(True)

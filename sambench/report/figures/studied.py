@@ -1,0 +1,197 @@
+"""Spectral densities and loss landscapes of several optimizers, where they were studied."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter
+from numpy.typing import NDArray
+
+from sambench.analysis.groups import Line
+from sambench.files.arrays import Arrays
+from sambench.report.curvature_plots import FAINTEST, WIDE_RANGE, levels_of, loss_scale
+from sambench.report.figures.axes import asinh_axis, log_axis, round_numbers, short
+from sambench.report.figures.layout import panels
+from sambench.report.figures.material import Drawn, Material, Setting
+from sambench.report.style import BLUE, GREY, LINE, SMALL, VERMILION, place
+from sambench.store.record import RunRecord
+
+Floats = NDArray[np.float64]
+DENSITY = ("grid", "density", "density_stderr", "resolved", "scale")
+KINDS = {"line": ("x", "loss"), "plane": ("x", "y", "loss")}
+BAR = 0.56
+"""Room for the bar of colours in inches."""
+Density = tuple[RunRecord, Arrays, float]
+"""A run, its density, and where that drowns in the kernels' tails."""
+
+
+def densities(material: Material, setting: Setting) -> Drawn:
+    """Draw a panel for each optimizer, the density of the first run of it that was studied."""
+    studied = {line.title: next(_densities(material, line), None) for line in setting.lines}
+    found = {title: density for title, density in studied.items() if density is not None}
+    if not found:
+        return "no run has one; `sambench hessian RUN --density` computes it"
+    seeds = sorted({record.config.seed for record, _, _ in found.values()})
+    return _draw_densities(found), (
+        "Density of the eigenvalues of the Hessian, by stochastic Lanczos quadrature, of one "
+        f"run of each optimizer (seed {', '.join(map(str, seeds))}); band: one standard error "
+        "over probes; red marks: eigenvalues that were resolved one by one, the number is the "
+        f"largest. Grey is {next(iter(found))}. Both axes span many powers of ten; the horizontal "
+        "one is linear around zero."
+    )
+
+
+def _densities(material: Material, line: Line) -> Iterator[Density]:
+    for record in line.completed:
+        section = (record.hessian or {}).get("density")
+        if isinstance(section, Mapping) and "file" in section:
+            arrays = material.arrays(record, section["file"], "spectral density", DENSITY)
+            width, size = section.get("kernel_width"), section.get("parameters")
+            if arrays and isinstance(width, float) and isinstance(size, int) and width * size > 0:
+                single = 1 / (size * width * math.sqrt(2 * math.pi))
+                far = float(np.abs(arrays["grid"][[0, -1]]).max())
+                yield record, arrays, FAINTEST * single / far
+
+
+def _draw_densities(found: Mapping[str, Density]) -> Figure:
+    figure, grid = panels(
+        list(found), x="Eigenvalue λ of the Hessian", y="Density (per unit λ)", shape=0.85,
+        left=0.56,
+    )  # fmt: skip
+    every = [arrays for _, arrays, _ in found.values()]
+    low = min(float(arrays["grid"][0]) for arrays in every)
+    high = max(float(arrays["grid"][-1]) for arrays in every)
+    scale = max(float(arrays["scale"]) for arrays in every)
+    floor = min(own for _, _, own in found.values())
+    peak = max(float(arrays["density"].max()) for arrays in every)
+    _, first, floor_of_first = next(iter(found.values()))
+    for ax, (_, arrays, own) in zip(grid, found.values(), strict=True):
+        ax.set_yscale("log")
+        x, mean, error, resolved = (arrays[name] for name in DENSITY[:4])
+        if arrays is not first:
+            ax.plot(first["grid"], _above(first["density"], floor_of_first), color=GREY, lw=0.7)
+        ax.fill_between(x, np.maximum(mean - error, floor), np.maximum(mean + error, floor),
+                        color=BLUE, alpha=0.3, lw=0)  # fmt: skip
+        ax.plot(x, _above(mean, own), color=BLUE, lw=LINE, gid="density")
+        ax.plot(resolved, np.full(len(resolved), 3 * floor), "|", color=VERMILION, ms=4, mew=0.6)
+        if len(resolved):
+            ax.text(0.97, 0.95, short(float(f"{resolved.max():.3g}")), size=SMALL, ha="right",
+                    va="top", transform=ax.transAxes)  # fmt: skip
+        asinh_axis(ax, low, high, scale)
+        ax.set_ylim(floor, 5 * peak)
+    return figure
+
+
+def _above(mean: Floats, floor: float) -> Floats:
+    return np.where(mean > floor, mean, np.nan)
+
+
+def landscapes(material: Material, setting: Setting) -> Drawn:
+    """Say so where neither lines nor planes were studied."""
+    if any(_studied(material, setting, kind) for kind in KINDS):
+        return None
+    return "no run has one; `sambench hessian RUN --landscape` computes it"
+
+
+def lines(material: Material, setting: Setting) -> Drawn:
+    """Draw the loss along a line, a panel for each optimizer, on one scale."""
+    studied = _studied(material, setting, "line")
+    if not studied:
+        return None
+    figure, grid = panels(
+        list(studied), x="Step (filter norms)", y="Loss (nats)", shape=0.8, left=0.5
+    )
+    title, first = next(iter(studied.items()))
+    low, high = _range(studied)
+    for ax, arrays in zip(grid, studied.values(), strict=True):
+        if arrays is not first:
+            _line(ax, first, GREY, 0.8)
+        _line(ax, arrays, BLUE, LINE)
+        ax.axvline(0, color=GREY, lw=0.5, ls=(0, (1, 2)))
+        if low > 0 and high / low > WIDE_RANGE:
+            log_axis(ax, "y", low, high, most=4)
+        ax.set_ylim(low / 1.2 if low > 0 else low, high * 1.1)
+    return figure, (
+        "Training loss along a random direction scaled to the norm of each filter, one "
+        f"run of each optimizer. Grey is {title}."
+    )
+
+
+def _line(ax: Axes, arrays: Arrays, colour: str, width: float) -> None:
+    loss = arrays["loss"]
+    ax.plot(arrays["x"], np.where(np.isfinite(loss), loss, np.nan), color=colour, lw=width)
+
+
+def planes(material: Material, setting: Setting) -> Drawn:
+    """Draw the loss on a plane, a panel for each optimizer, on one scale of colours."""
+    studied = _studied(material, setting, "plane")
+    if not studied:
+        return None
+    figure, grid = panels(
+        list(studied), x="Direction 1 (filter norms)", y="Direction 2", left=0.42, right=BAR
+    )
+    low, high = _range(studied)
+    norm = loss_scale(low, high)
+    levels = levels_of(norm)
+    for ax, arrays in zip(grid, studied.values(), strict=True):
+        loss = np.clip(np.nan_to_num(arrays["loss"], posinf=high, nan=high), low, high)
+        ax.contourf(arrays["x"], arrays["y"], loss, levels, cmap="viridis", norm=norm)
+        ax.plot(0, 0, "+", color="white", ms=5, mew=1.6)
+        ax.plot(0, 0, "+", color="black", ms=4.5, mew=0.8)
+        for axis, coordinates in ((ax.xaxis, arrays["x"]), (ax.yaxis, arrays["y"])):
+            half = float(f"{coordinates[-1] / 2:.1g}")
+            axis.set_major_locator(FixedLocator([-half, 0, half]))
+            axis.set_major_formatter(FuncFormatter(lambda value, _: _brief(value)))
+    _bar(figure, norm, round_numbers(low, high) if isinstance(norm, LogNorm) else None)
+    return figure, (
+        "Training loss on a plane of two random directions scaled to the norm of each "
+        "filter, one run of each optimizer, on one scale of colours; the cross marks the "
+        "run's weights."
+    )
+
+
+def _brief(value: float) -> str:
+    return f"{value:g}".replace("0.", ".").replace("-", "−")
+
+
+def _bar(figure: Figure, norm: Normalize, ticks: list[float] | None) -> None:
+    wide, tall = figure.get_size_inches()
+    high = min(2.0, tall - 0.9)
+    ax = place(figure, wide - BAR + 0.14, (tall - 0.4 - high) / 2 + 0.1, 0.09, high)
+    bar = figure.colorbar(ScalarMappable(norm, "viridis"), cax=ax)
+    bar.outline.set_linewidth(0.4)
+    if ticks is not None:
+        bar.set_ticks(ticks, labels=[short(tick) for tick in ticks])
+        bar.ax.minorticks_off()
+    bar.ax.tick_params(labelsize=SMALL, width=0.5, length=2, pad=1.5)
+    bar.ax.set_title("Loss", size=SMALL, pad=4)
+
+
+def _studied(material: Material, setting: Setting, kind: str) -> dict[str, Arrays]:
+    """Return the arrays of the first studied run of each optimizer."""
+    found: dict[str, Arrays] = {}
+    for line in setting.lines:
+        for record in line.completed:
+            landscape = (record.hessian or {}).get("landscape")
+            section = landscape.get(kind) if isinstance(landscape, Mapping) else None
+            if isinstance(section, Mapping) and "file" in section:
+                named = str(section.get("kind"))
+                arrays = material.arrays(record, section["file"], named, KINDS[kind])
+                if arrays and np.isfinite(arrays["loss"]).any():
+                    found[line.title] = arrays
+                    break
+    return found
+
+
+def _range(studied: Mapping[str, Arrays]) -> tuple[float, float]:
+    """Return the least and the largest finite loss, apart."""
+    every = np.concatenate([np.ravel(arrays["loss"]) for arrays in studied.values()])
+    every = every[np.isfinite(every)]
+    low, high = float(every.min()), float(every.max())
+    return low, high if high > low else low + max(abs(low), 1.0) * 1e-6

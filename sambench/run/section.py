@@ -1,0 +1,291 @@
+"""What a record says about curvature: measured stage by stage, so that it can be resumed."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from dataclasses import asdict
+from typing import Any
+
+import msgspec
+from torch import nn
+
+from sambench.config.curvature_settings import HessianSettings
+from sambench.curvature import (
+    BatchSpectrum,
+    Eigenpairs,
+    HessianOperator,
+    TraceEstimate,
+    batch_spectrum,
+    eigenvalues,
+    trace,
+)
+from sambench.curvature.batch_spectrum import BatchValues, weight_noise
+from sambench.curvature.evaluation import Batch, Loss
+from sambench.curvature.vectors import dot, norm
+from sambench.run.studies import Progress, stage
+
+Journal = MutableMapping[str, Any]
+
+SHARES = {"top eigenvalue": 0.4, "trace": 0.6, "batches": 0.85}
+"""Of the minutes, what may be spent by the end of a stage; the rest is for what comes after."""
+
+BUDGETS = {
+    "max_matvecs": "the budget of products",
+    "minutes": "the budget of minutes",
+    "memory": "the memory for Lanczos vectors",
+}
+
+
+def measure(
+    model: nn.Module,
+    loss: Loss,
+    batches: Iterable[Batch],
+    settings: HessianSettings,
+    *,
+    l2: float = 0.0,
+    journal: Journal | None = None,
+    on_progress: Progress = lambda what, done, most: None,
+) -> dict[str, Any]:
+    """Measure what the settings say of the Hessian of a model's mean loss.
+
+    Batches are cut as in training; `l2` is the weight of a penalty l2/2 |w|² on the loss. The
+    journal takes each finished stage, and each finished batch, as plain values; what it holds
+    already, of the same model, data and settings, is not measured again.
+
+    Returns:
+        The record's hessian section; matvecs are counted over all samples, those of the batches
+        apart.
+
+    Raises:
+        CurvatureError: If the Hessian cannot be measured.
+    """
+    with HessianOperator(model, loss, batches, batch_norm=settings.batch_norm, l2=l2) as H:
+        work = _Work(H, settings, {} if journal is None else journal, on_progress)
+        whole = work.stage("whole", lambda: work.extremes(H, "", settings.k))
+        spectrum = {} if settings.batch_stat == "none" else work.batches(model)
+        section = {
+            "definition": spectrum.pop("definition", "none"),
+            "samples": H.num_samples,
+            "batches": H.num_batches,
+            "batch_sizes": sorted(set(H.batch_sizes), reverse=True),
+            "parameters": H.size,
+            "batch_norm": settings.batch_norm,
+            "hvp": "reverse",
+            "derivative_error": H.derivative_error,
+            "l2": l2,
+            "dtype": str(H.dtype).removeprefix("torch."),
+            "seed": settings.seed,
+            **whole,
+            **spectrum,
+        }
+        if settings.adaptive:
+            relative = H.adaptive()
+            section["adaptive"] = work.stage(
+                "adaptive", lambda: work.extremes(relative, "relative changes")
+            )
+        if settings.per_layer:
+            section["layers"] = work.layers()
+    section["seconds"] = work.seconds
+    section["notes"] = _budget_notes(section)
+    return section
+
+
+class _Work:
+    """A measurement under way: its stages, its clock and its journal."""
+
+    def __init__(
+        self, H: HessianOperator, settings: HessianSettings, journal: Journal, on_progress: Progress
+    ) -> None:
+        self._H, self._settings = H, settings
+        self._journal, self._on_progress = journal, on_progress
+        self._start = time.perf_counter()
+        self._before = float(journal.get("seconds", 0.0))
+
+    @property
+    def seconds(self) -> float:
+        """The time spent, that of interrupted sessions included."""
+        return self._before + time.perf_counter() - self._start
+
+    def stage(self, name: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Return a stage's result, from the journal if it is there."""
+        if name not in self._journal:
+            self._keep(name, work())
+        return dict(self._journal[name])
+
+    def _keep(self, name: str, found: object) -> None:
+        """Put a result into the journal, with the time spent so far, in one write."""
+        self._journal.update({"seconds": self.seconds, name: found})
+
+    def extremes(self, H: HessianOperator, of: str, k: int = 1) -> dict[str, Any]:
+        """Measure eigenvalues and trace of an operator."""
+        given = self._settings
+        spent = (given.max_matvecs, given.seed)
+        top = eigenvalues(H, k, given.tol, *spent, **self._watched("top eigenvalue", of))
+        total = trace(
+            H,
+            given.trace_tol,
+            given.seed,
+            basis=top.basis,
+            max_matvecs=given.max_matvecs,
+            **self._watched("trace", of),
+        )
+        return {
+            "matvecs": top.matvecs + total.matvecs,
+            "top": {**_describe_top(top), "tol": given.tol},
+            "trace": {**_describe_trace(total), "tol": given.trace_tol},
+            **(_first_order(H, top) if not of else {}),
+        }
+
+    def batches(self, model: nn.Module) -> dict[str, Any]:
+        """Measure the distribution over batches; each finished batch goes into the journal."""
+        given, journal = self._settings, self._journal
+        assert given.batch_stat != "none"
+        found = batch_spectrum(
+            self._H,
+            given.trace_tol if given.batch_stat == "trace" else given.tol,
+            given.seed,
+            definition=given.batch_stat,
+            perturbations=given.perturbations,
+            displacement=weight_noise(model, given.sigma, given.seed),
+            max_matvecs=given.max_matvecs,
+            num_batches=given.batches,
+            done=[msgspec.convert(stored, BatchValues) for stored in journal.get("batches", ())],
+            on_batch=lambda new: self._keep("batches", [*journal.get("batches", ()), asdict(new)]),
+            **self._watched("batches"),
+        )
+        noise = {"perturbations": given.perturbations, "sigma": given.sigma}
+        return {**_describe_spectrum(found), **(noise if given.perturbations else {})}
+
+    def layers(self) -> dict[str, Any]:
+        """Measure each layer's diagonal block."""
+        found = {}
+        for layer, names in self._H.layers.items():
+            block = self._H.block(names)
+            measured = self.stage(f"layer {layer}", lambda b=block, n=layer: self.extremes(b, n))  # type: ignore[misc]
+            found[layer] = {"parameters": block.size, **measured}
+        return found
+
+    def _watched(self, what: str, of: str = "") -> dict[str, Any]:
+        """Return how a stage tells its progress, and whether its share of the minutes is over."""
+        minutes, share = self._settings.minutes, 1.0 if of else SHARES[what]
+        end = math.inf if minutes is None else self._start + 60 * minutes * share
+        return {
+            "out_of_time": lambda: time.perf_counter() >= end,
+            "on_progress": stage(self._on_progress, f"{what} of {of}" if of else what),
+        }
+
+
+def _first_order(H: HessianOperator, top: Eigenpairs) -> dict[str, Any]:
+    """Return the loss, the length of its gradient, and how far that points along the top vector."""
+    loss, gradient = H.gradient()
+    length, cosine = norm(gradient), None
+    if top.vectors is not None and length:  # of the angle |cos|: an eigenvector has no direction
+        cosine = abs(dot(gradient, top.vectors[0])) / length
+    return {"loss": loss, "gradient_norm": length, "gradient_top_cosine": cosine}
+
+
+def _named(found: object, *names: str) -> dict[str, Any]:
+    return {name: getattr(found, name) for name in names}
+
+
+def _describe_top(found: Eigenpairs) -> dict[str, Any]:
+    return {
+        "value": float(found.values[0]),
+        "residual": float(found.residuals[0]),
+        "upper_bound": found.upper_bound,
+        "values": found.values.tolist(),
+        "residuals": found.residuals.tolist(),
+        "upper_bounds": found.intervals[:, 1].tolist(),
+        "certified": list(found.certified),
+        **_named(found, "lowest", "lowest_residual"),
+        "lowest_converged": found.lowest_certified,
+        **_named(found, "lower_bound", "matvecs", "converged", "ended_by"),
+    }
+
+
+def _describe_trace(found: TraceEstimate) -> dict[str, Any]:
+    return {
+        "value": found.estimate,
+        "stderr": found.stderr,
+        "interval": list(found.interval),
+        "samples": len(found.samples),
+        "method": "hutchinson",
+        **_named(found, "matvecs", "converged", "ended_by"),
+    }
+
+
+def _describe_spectrum(found: BatchSpectrum) -> dict[str, Any]:
+    """Return the statistics at the top, the list of batches one level below."""
+    certified = sum(batch.converged for batch in found.batches)
+    return {
+        "definition": found.definition,
+        "batch_matvecs": found.matvecs,
+        **_named(found, "median", "mean"),
+        "std": found.std if math.isfinite(found.std) else None,
+        **_named(found, "min", "max", "fraction_negative"),
+        "batch_spectrum": {
+            "values": list(found.values),
+            "residuals": list(found.residuals),
+            "measured_batches": len(found.batches),
+            "wanted_batches": found.num_batches,
+            "batch_sizes": list(found.batch_sizes),
+            "not_converged": len(found.batches) - certified,
+            "median_interval": found.median_interval and list(found.median_interval),
+            "mean_interval": found.mean_interval and list(found.mean_interval),
+            "certified": certified,
+            "converged": found.all_converged and len(found.batches) == found.num_batches,
+            "ended_by": found.ended_by,
+        },
+    }
+
+
+def _budget_notes(section: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each quantity that a budget ended: what it cost in accuracy."""
+    notes = list(_extremes_notes(section, ""))
+    spectrum = section.get("batch_spectrum")
+    if spectrum is not None and not spectrum["converged"]:
+        interval = spectrum["median_interval"]
+        notes.append(
+            f"batches: stopped by {_budget(spectrum)}: "
+            f"{spectrum['measured_batches']} of {spectrum['wanted_batches']} batches measured, "
+            f"{spectrum['not_converged']} of them not certified; "
+            + (
+                "95 % interval of the median is {:.4g} .. {:.4g}".format(*interval)
+                if interval
+                else "too few for an interval of the median"
+            )
+        )
+    if "adaptive" in section:
+        notes += _extremes_notes(section["adaptive"], " of relative changes")
+    for layer, found in section.get("layers", {}).items():
+        notes += _extremes_notes(found, f" of {layer}")
+    return notes
+
+
+def _extremes_notes(section: Mapping[str, Any], of: str) -> Iterator[str]:
+    top, trace = section["top"], section["trace"]
+    if not top["converged"]:
+        pairs = zip(top["values"], top["upper_bounds"], strict=True)
+        intervals = [f"{value:.4g} .. {bound:.4g}" for value, bound in pairs]
+        several = len(intervals) > 1
+        name = f"top {len(intervals)} eigenvalues" if several else "top eigenvalue"
+        said = "intervals are" if several else "interval is"
+        yield (
+            f"{name}{of}: stopped by {_budget(top)}: {said} {', '.join(intervals)} "
+            f"(wanted: {100 * top['tol']:g} %)"
+        )
+    if not trace["converged"]:
+        low, high = trace["interval"]
+        size = abs(trace["value"])
+        share = f", ± {50 * (high - low) / size:.3g} %" if size else ""
+        yield (
+            f"trace{of}: stopped by {_budget(trace)}: 95 % interval is {low:.4g} .. {high:.4g}"
+            f"{share} (wanted: {100 * trace['tol']:g} %)"
+        )
+
+
+def _budget(found: Mapping[str, Any]) -> str:
+    # a run that ended by itself and failed its final check has met the limit of its arithmetic
+    return BUDGETS.get(str(found["ended_by"]), "the rounding of its arithmetic")
