@@ -25,7 +25,7 @@ from PIL import Image
 from sambench.config.run_config import RunConfig
 from sambench.data.preparation import prepare
 from sambench.data.source import Request, sources
-from sambench.launch import crew
+from sambench.launch.launchers import local
 from sambench.models.model import models
 from sambench.optim.method import optimizers
 from sambench.plugin import VARIABLE
@@ -51,7 +51,7 @@ RecordMaker = Callable[..., RunRecord]
 @pytest.fixture(autouse=True)
 def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have a launch do its runs in this process, unless its test asks for workers."""
-    monkeypatch.setattr(crew, "cores", lambda: 1)
+    monkeypatch.setattr(local, "cores", lambda: 1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

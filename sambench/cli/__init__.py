@@ -1,7 +1,8 @@
 """The command line: parse, one call, print. The only package that knows Typer; a file a command.
 
 Torch is imported inside the commands that train or measure, so that help, plans, lists and reports
-start at once.
+start at once. What is wrong with what a user asks for is raised as a `UserError` anywhere below;
+`main` alone says it.
 """
 
 from __future__ import annotations
@@ -56,17 +57,18 @@ def main() -> None:
         note_command(["sambench", *sys.argv[1:]])
         app(prog_name="sambench")
     except (UserError, RunFailed) as error:
-        from sambench.cli.screen import Screen
-
-        Screen().fail(str(error))
-        sys.exit(2 if isinstance(error, UserError) else 1)
+        _fail(str(error), 2 if isinstance(error, UserError) else 1)
     except OSError as error:
         if error.errno not in _NO_PATHS:
             raise
-        from sambench.cli.screen import Screen
+        _fail(f"{shown(str(error.filename))} is no path: {error.strerror}", 2)
 
-        Screen().fail(f"{shown(str(error.filename))} is no path: {error.strerror}")
-        sys.exit(2)
+
+def _fail(text: str, code: int) -> None:
+    from sambench.cli.screen import Screen
+
+    Screen().fail(text)
+    sys.exit(code)
 
 
 _NO_PATHS = (errno.ENAMETOOLONG, errno.ELOOP)

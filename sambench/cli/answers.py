@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from sambench.config.run_config import RunConfig
     from sambench.data.prepared import Prepared
     from sambench.report.table import Table
-    from sambench.store.record import RunRecord
     from sambench.store.status import Standing
     from sambench.store.tree import Store
 
@@ -57,11 +56,6 @@ def run_answer(store: Store, config: RunConfig) -> dict[str, Any]:
         "error": error,
         **{name: stored.get(name) for name in SECTIONS},
     }
-
-
-def runs_answer(store: Store, records: Iterable[RunRecord]) -> dict[str, Any]:
-    """Return what is stored of several runs."""
-    return {"runs": [run_answer(store, record.config) for record in records]}
 
 
 def plan_answer(suite: str, standings: Sequence[Standing], coming: int) -> dict[str, Any]:

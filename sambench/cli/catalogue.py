@@ -6,9 +6,9 @@ import itertools
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sambench.data.source import Option, sources
 from sambench.errors import UnknownNameError
@@ -16,18 +16,13 @@ from sambench.launch.launcher import launchers
 from sambench.models.model import models
 from sambench.optim.method import optimizers
 
+Thing = TypeVar("Thing")
 SUITES, SETTINGS = ASKED_FOR = "suites", "settings"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """One kind of things, most often a registry.
-
-    Attributes:
-        headings: Of the rows.
-        rows: A line for each entry.
-        entries: The same, with everything that is known of each.
-    """
+    """One kind of things: a row of text for each, and the same with all that is known of it."""
 
     headings: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -35,20 +30,30 @@ class Part:
 
 
 def catalogue(kind: str | None = None) -> dict[str, Part]:
-    """Return what there is of that kind, or of all but suites and settings.
-
-    Raises:
-        UnknownNameError: If there is no such kind.
-    """
+    """Return what there is of that kind, or of all but suites and settings."""
     if kind is not None and kind not in _PARTS:
         raise UnknownNameError("kind", kind, KINDS, f"kinds: {', '.join(KINDS)}")
     chosen = [name for name in _PARTS if name not in ASKED_FOR] if kind is None else [kind]
     return {name: _PARTS[name]() for name in chosen}
 
 
+def _part(
+    found: Sequence[Thing],
+    entry: Callable[[Thing], dict[str, Any]],
+    **columns: Callable[[Thing], str],
+) -> Part:
+    """Put things together by what is known of each, and by the columns that show it."""
+    return Part(
+        headings=tuple(heading.replace("_", " ") for heading in columns),
+        rows=[tuple(show(one) for show in columns.values()) for one in found],
+        entries=[entry(one) for one in found],
+    )
+
+
 def _optimizers() -> Part:
-    entries = [
-        {
+    return _part(
+        optimizers.list(),
+        lambda info: {
             "name": info.name,
             "summary": info.summary,
             "gradient_evaluations_per_step": info.gradient_evaluations,
@@ -59,54 +64,43 @@ def _optimizers() -> Part:
                 for name, h in info.hyperparameters.items()
             },
             "reference": info.reference,
-        }
-        for info in optimizers.list()
-    ]
-    rows = [
-        (
-            info.name,
-            f"{info.gradient_evaluations:.3g}",
-            f"{info.extra_memory:g}P",
+        },
+        name=lambda info: info.name,
+        passes_per_step=lambda info: f"{info.gradient_evaluations:.3g}",
+        extra_memory=lambda info: f"{info.extra_memory:g}P",
+        hyperparameters=lambda info: (
             ", ".join(f"{n}={h.default} ({h.range})" for n, h in info.hyperparameters.items())
-            or "–",
-            info.reference,
-        )
-        for info in optimizers.list()
-    ]
-    headings = ("name", "passes per step", "extra memory", "hyperparameters", "reference")
-    return Part(headings=headings, rows=rows, entries=entries)
+            or "–"
+        ),
+        reference=lambda info: info.reference,
+    )
 
 
 def _models() -> Part:
-    entries = [
-        {
+    found = _part(
+        models.list(),
+        lambda model: {
             "name": model.name,
             "summary": model.summary,
             "pretrained": model.weights or None,
             "smallest_image": model.image_size,
             "image_multiple": model.multiple,
             "reference": model.reference,
-        }
-        for model in models.list()
-    ]
-    rows = [
-        (
-            model.name,
-            model.summary,
-            "yes" if model.weights else "no",
-            f"{model.image_size}" + (f", x{model.multiple}" if model.multiple > 1 else ""),
-        )
-        for model in models.list()
-    ]
-    rows.append(("timm:NAME", "any model of timm", "yes", ""))
-    return Part(
-        headings=("name", "summary", "pretrained", "smallest image"), rows=rows, entries=entries
+        },
+        name=lambda model: model.name,
+        summary=lambda model: model.summary,
+        pretrained=lambda model: "yes" if model.weights else "no",
+        smallest_image=lambda model: (
+            f"{model.image_size}" + (f", x{model.multiple}" if model.multiple > 1 else "")
+        ),
     )
+    return replace(found, rows=[*found.rows, ("timm:NAME", "any model of timm", "yes", "")])
 
 
 def _datasets() -> Part:
-    entries = [
-        {
+    return _part(
+        sources.list(),
+        lambda source: {
             "name": source.name,
             "summary": source.summary,
             "image_size": source.image_size,
@@ -124,22 +118,16 @@ def _datasets() -> Part:
             "obtain": source.obtain,
             "reference": source.reference,
             "licence": source.licence,
-        }
-        for source in sources.list()
-    ]
-    rows = [
-        (
-            source.name,
-            source.summary,
-            _few(source.classes),
-            str(source.image_size),
-            ", ".join(f"{n}={_default(o)}" for n, o in source.options.items()) or "–",
-            source.licence,
-        )
-        for source in sources.list()
-    ]
-    headings = ("name", "summary", "classes", "size", "options", "licence")
-    return Part(headings=headings, rows=rows, entries=entries)
+        },
+        name=lambda source: source.name,
+        summary=lambda source: source.summary,
+        classes=lambda source: _few(source.classes),
+        size=lambda source: str(source.image_size),
+        options=lambda source: (
+            ", ".join(f"{n}={_default(o)}" for n, o in source.options.items()) or "–"
+        ),
+        licence=lambda source: source.licence,
+    )
 
 
 def _few(classes: Sequence[str]) -> str:
@@ -158,35 +146,32 @@ def _default(option: Option) -> str:
 
 
 def _launchers() -> Part:
-    entries = [
-        {
+    return _part(
+        launchers.list(),
+        lambda launcher: {
             "name": launcher.name,
             "summary": launcher.summary,
             "options": dict(launcher.options),
             "reference": launcher.reference,
-        }
-        for launcher in launchers.list()
-    ]
-    rows = [
-        (
-            launcher.name,
-            launcher.summary,
-            "; ".join(f"{name}: {said}" for name, said in launcher.options.items()) or "–",
-            launcher.reference or "–",
-        )
-        for launcher in launchers.list()
-    ]
-    return Part(headings=("name", "summary", "options", "needs"), rows=rows, entries=entries)
+        },
+        name=lambda launcher: launcher.name,
+        summary=lambda launcher: launcher.summary,
+        options=lambda launcher: (
+            "; ".join(f"{name}: {said}" for name, said in launcher.options.items()) or "–"
+        ),
+        needs=lambda launcher: launcher.reference or "–",
+    )
 
 
 def _suites() -> Part:
     from sambench.config.suite_file import shipped_suites
 
-    entries = [
-        {"name": name, "summary": _first_comment(path)} for name, path in shipped_suites().items()
-    ]
-    rows = [(entry["name"], entry["summary"]) for entry in entries]
-    return Part(headings=("name", "summary"), rows=rows, entries=entries)
+    return _part(
+        [(name, _first_comment(path)) for name, path in shipped_suites().items()],
+        lambda suite: {"name": suite[0], "summary": suite[1]},
+        name=lambda suite: suite[0],
+        summary=lambda suite: suite[1],
+    )
 
 
 def _first_comment(path: Path) -> str:
@@ -198,19 +183,17 @@ def _first_comment(path: Path) -> str:
 def _settings() -> Part:
     from sambench.config.settings import optimizer_settings, run_settings
 
-    found = (*run_settings(), *optimizer_settings())
-    rows = [
-        (
-            setting.name,
-            setting.type + (f", {setting.unit}" if setting.unit else ""),
-            _shown(setting.default),
-            setting.meaning + (f" ({', '.join(setting.of)})" if setting.of else ""),
-        )
-        for setting in found
-    ]
-    entries = [json.loads(json.dumps(asdict(setting))) for setting in found]
-    headings = ("setting", "type, unit", "default", "meaning")
-    return Part(headings=headings, rows=rows, entries=entries)
+    found = _part(
+        (*run_settings(), *optimizer_settings()),
+        lambda setting: dict(json.loads(json.dumps(asdict(setting)))),
+        setting=lambda setting: setting.name,
+        type=lambda setting: setting.type + (f", {setting.unit}" if setting.unit else ""),
+        default=lambda setting: _shown(setting.default),
+        meaning=lambda setting: (
+            setting.meaning + (f" ({', '.join(setting.of)})" if setting.of else "")
+        ),
+    )
+    return replace(found, headings=("setting", "type, unit", "default", "meaning"))
 
 
 def _shown(default: object) -> str:

@@ -22,10 +22,7 @@ Entry = tuple[str, bool]
 def laid_out(title: str, grid: Sequence[Sequence[Entry]], width: int) -> Text | None:
     """Return a table as text, first column to the left, or None where it is wider than `width`.
 
-    Args:
-        title: Stands above it.
-        grid: Its rows, the first of them headings.
-        width: Of the terminal.
+    The first row of the grid are its headings; the title stands above.
     """
     widths = _widths([text for text, _ in grid[0]], grid[1:])
     if sum(widths) + GAP * (len(widths) - 1) > width:
@@ -51,11 +48,6 @@ def in_parts(title: str, grid: Sequence[Sequence[Entry]], width: int) -> list[Te
     """Return a table upright, on its side, or by as many columns as fit at a time.
 
     The first column is repeated in each part; a part of one further column may be too wide.
-
-    Args:
-        title: Stands above the first part.
-        grid: Its rows, the first of them headings.
-        width: Of the terminal.
     """
     turned = [list(column) for column in zip(*grid, strict=True)]
     whole = laid_out(title, grid, width) or laid_out(title, turned, width)

@@ -4,31 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sambench.cli import completion
+from sambench.cli import completion, options
 from sambench.cli.answers import plan_answer, tables_answer
-from sambench.cli.contrast import contrast
-from sambench.cli.grouping import given_options, grouped
-from sambench.cli.launch_options import Launching
-from sambench.cli.options import (
-    BatchSizeOption,
-    DatasetOption,
-    EpochsOption,
-    LogOption,
-    Output,
-    Place,
-    PretrainedOption,
-    RateOption,
-    SetOption,
-    SizeOption,
-    SplitOption,
-    WeightsOption,
-)
+from sambench.cli.grouping import flag, given_options, group, grouped, option, spelled
 from sambench.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
@@ -43,51 +26,36 @@ LISTED = {
 """Settings that a comparison varies, or cannot have."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@group("The comparison, without a suite file")
 class Described:
     """A comparison without a suite file."""
 
-    panel: ClassVar[str] = "The comparison, without a suite file"
-    dataset: DatasetOption = "bus"
-    model: Annotated[
-        str,
-        typer.Option(
-            "--model",
-            metavar="NAME,...",
-            help="Models; see `sambench list models`.",
-            autocompletion=completion.models_in_list,
-        ),
-    ] = "resnet50"
-    opt: Annotated[
-        str,
-        typer.Option(
-            "--opt",
-            metavar="NAME,...",
-            help="Optimizers; the first is the baseline.",
-            autocompletion=completion.optimizers_in_list,
-        ),
-    ] = "adam,sam,gcsam"
-    seeds: Annotated[
-        int, typer.Option("--seeds", min=1, metavar="N", help="Runs of each combination.")
-    ] = 1
-    split: SplitOption = "holdout"
-    size: SizeOption = None
-    epochs: EpochsOption = 50
-    batch_size: BatchSizeOption = 16
-    lr: RateOption = 1e-4
-    pretrained: PretrainedOption = False
-    weights: WeightsOption = None
-    settings: SetOption = None
-    curvature: Annotated[
-        bool, typer.Option("--hessian", help="Measure curvature too (a suite file says so itself).")
-    ] = False
+    dataset: str = options.dataset()
+    model: str = option(
+        "NAME,...",
+        "Models; see `sambench list models`.",
+        default="resnet50",
+        autocompletion=completion.models_in_list,
+    )
+    opt: str = option(
+        "NAME,...",
+        "Optimizers; the first is the baseline.",
+        default="adam,sam,gcsam",
+        autocompletion=completion.optimizers_in_list,
+    )
+    seeds: int = option("N", "Runs of each combination.", default=1, min=1)
+    split: str = options.split()
+    size: int | None = options.size()
+    epochs: int = options.epochs()
+    batch_size: int = options.batch_size()
+    lr: float = options.rate()
+    pretrained: bool = options.pretrained()
+    weights: Path | None = options.weights()
+    settings: list[str] | None = options.settings()
+    curvature: bool = flag("Measure curvature too (a suite file says so itself).", "--hessian")
 
     def suite(self, context: typer.Context, data: Path) -> Suite:
-        """Return the suite that the options describe.
-
-        Raises:
-            UserError: If a setting is unknown or given twice.
-        """
+        """Return the suite that the options describe."""
         from sambench.config.arguments import sort_settings, with_settings
         from sambench.config.measurement import Measurement
         from sambench.config.suite import ReportSettings, Suite
@@ -122,46 +90,28 @@ class Described:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
+@group("Which runs")
 class Choice:
     """Which of the runs are done."""
 
-    panel: ClassVar[str] = "Which runs"
-    plan: Annotated[
-        bool,
-        typer.Option("--plan", help="Show what is done, what would run and how long; run nothing."),
-    ] = False
-    measure: Annotated[
-        bool,
-        typer.Option(
-            "--measure",
-            help="With --plan: time a few steps of each model that no finished run tells of.",
-        ),
-    ] = False
-    only: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--only",
-            metavar="PATTERN",
-            help="Runs by name (shell pattern) or id. Repeatable.",
-            show_default="all",
-            autocompletion=completion.runs,
-        ),
-    ] = None
-    retry: Annotated[
-        str,
-        typer.Option(
-            "--retry",
-            metavar="STATE,...",
-            help="Run these states again: failed, diverged, damaged, stale. Interrupted runs "
-            "always resume.",
-            show_default="none",
-            autocompletion=completion.states_in_list,
-        ),
-    ] = ""
-    fail_fast: Annotated[
-        bool, typer.Option("--fail-fast", help="End with the first run that fails or diverges.")
-    ] = False
+    plan: bool = flag("Show what is done, what would run and how long; run nothing.")
+    measure: bool = flag(
+        "With --plan: time a few steps of each model that no finished run tells of."
+    )
+    only: list[str] | None = option(
+        "PATTERN",
+        "Runs by name (shell pattern) or id. Repeatable.",
+        show_default="all",
+        autocompletion=completion.runs,
+    )
+    retry: str = option(
+        "STATE,...",
+        "Run these states again: failed, diverged, damaged, stale. Interrupted runs always resume.",
+        default="",
+        show_default="none",
+        autocompletion=completion.states_in_list,
+    )
+    fail_fast: bool = flag("End with the first run that fails or diverges.")
 
 
 @grouped
@@ -169,9 +119,9 @@ def compare(
     context: typer.Context,
     described: Described,
     choice: Choice,
-    launching: Launching,
-    place: Place,
-    output: Output,
+    launching: options.Launching,
+    place: options.Place,
+    output: options.LoggedOutput,
     suite: Annotated[
         Path | None,
         typer.Argument(
@@ -189,7 +139,6 @@ def compare(
             autocompletion=completion.suites_and_optimizers,
         ),
     ] = None,
-    log: LogOption = None,
 ) -> None:
     """Run what is missing of a comparison, then show its table.
 
@@ -201,8 +150,9 @@ def compare(
       sambench compare adam sam
       sambench compare suites/demo.yaml published
     """
-    from sambench.cli.study import Request, Study
-    from sambench.config.suite_file import load_suite
+    from sambench.cli.contrast import contrast
+    from sambench.cli.launching import Request
+    from sambench.cli.study import Study
     from sambench.run.sinks import check_sinks
 
     screen = output.screen()
@@ -210,8 +160,6 @@ def compare(
         contrast(screen, str(suite), other, place.data, place.results)
         output.answer(tables_answer(screen.tables))
         return
-    if suite is not None:
-        _refuse_beside_suite(context)
     request = Request(
         data=place.data,
         results=place.results,
@@ -220,17 +168,11 @@ def compare(
         retry=_states(choice.retry),
         fail_fast=choice.fail_fast,
         launcher=launching.chosen(),
-        log=check_sinks(log or ()),
+        log=check_sinks(output.log or ()),
     )
-    if suite is None:
-        asked = described.suite(context, place.data)
-    else:
-        asked = load_suite(suite)
-        if described.weights is not None:
-            _keep_named(described.weights, asked, place.data)
-    study = Study(asked, request, screen)
     if choice.measure and not choice.plan:
         raise ConfigError("--measure is for --plan; give both, or neither")
+    study = Study(_asked(context, described, suite, place.data), request, screen)
     if choice.plan:
         standings, coming = study.plan(measure=choice.measure)
         if output.as_json:
@@ -242,11 +184,7 @@ def compare(
 
 
 def _states(text: str) -> tuple[str, ...]:
-    """Read the states to do again.
-
-    Raises:
-        ConfigError: If one is none or cannot be done again.
-    """
+    """Read the states to do again."""
     from sambench.store.status import REPEATABLE
 
     states = tuple(state.strip() for state in text.split(",") if state.strip())
@@ -265,45 +203,32 @@ def _slug(parts: Sequence[str]) -> str:
 
 
 def _names(text: str, option: str) -> tuple[str, ...]:
-    """Split a list of names at its commas.
-
-    Raises:
-        ConfigError: If there is none.
-    """
+    """Split a list of names at its commas."""
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     if not names:
         raise ConfigError(f"{option} names nothing; give names separated by commas")
     return names
 
 
-def _refuse_beside_suite(context: typer.Context) -> None:
-    """Refuse options that describe a comparison, where a suite file describes it.
-
-    Raises:
-        ConfigError: Names the first.
-    """
-    spelled = {"settings": "--set", "curvature": "--hessian"}
-    names = {
-        f.name: spelled.get(f.name, f"--{f.name.replace('_', '-')}") for f in fields(Described)
-    }
-    del names["weights"]  # the suite names them by their sha256; the option says where they are
-    for option in given_options(context, names).values():
-        raise ConfigError(f"{option} does not go with a suite file; write it into the file")
-
-
-def _keep_named(file: Path, suite: Suite, data: Path) -> None:
-    """Keep the file of weights that a suite names by its sha256.
-
-    Raises:
-        ConfigError: If the suite does not name it.
-    """
-    from sambench.cli.launching import expanded
+def _asked(context: typer.Context, described: Described, file: Path | None, data: Path) -> Suite:
+    """Return the suite of a file, whose weights an option may give, or that of the options."""
+    from sambench.cli.checking import expanded
+    from sambench.config.suite_file import load_suite
     from sambench.models.weights import keep_weights
 
-    sha256 = keep_weights(file, data)
-    named = sorted({run.weights for run in expanded(suite, data) if run.weights})
-    if sha256 not in named:
-        raise ConfigError(
-            f"--weights {file} has sha256 {sha256}, which suite {suite.name} does not name; it "
-            f"names {', '.join(named) or 'none'}"
-        )
+    if file is None:
+        return described.suite(context, data)
+    names = spelled(Described)
+    del names["weights"]  # the suite names them by their sha256; the option says where they are
+    for name in given_options(context, names).values():
+        raise ConfigError(f"{name} does not go with a suite file; write it into the file")
+    suite = load_suite(file)
+    if described.weights is not None:
+        sha256 = keep_weights(described.weights, data)
+        named = sorted({run.weights for run in expanded(suite, data) if run.weights})
+        if sha256 not in named:
+            raise ConfigError(
+                f"--weights {described.weights} has sha256 {sha256}, which suite {suite.name} does "
+                f"not name; it names {', '.join(named) or 'none'}"
+            )
+    return suite

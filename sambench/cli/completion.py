@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import wraps
+from importlib import import_module
 from pathlib import Path
 
 import typer
@@ -45,30 +46,23 @@ def _in_list(names: Callable[..., Iterable[Named]]) -> Callable[..., Iterable[Na
     return complete
 
 
-def _optimizers(context: typer.Context, incomplete: str) -> Iterator[Named]:
-    from sambench.optim.method import optimizers as registry
+def _registered(module: str, registry: str) -> Callable[..., Iterable[Named]]:
+    """Return what offers the entries of a registry."""
 
-    return ((entry.name, entry.summary) for entry in registry.list())
+    def names(context: typer.Context, incomplete: str) -> Iterator[Named]:
+        found = getattr(import_module(module), registry)
+        return ((entry.name, entry.summary) for entry in found.list())
 
-
-def _models(context: typer.Context, incomplete: str) -> Iterator[Named]:
-    from sambench.models.model import models as registry
-
-    return ((entry.name, entry.summary) for entry in registry.list())
+    return names
 
 
-@_silent
-def splits(context: typer.Context, incomplete: str) -> Iterator[Named]:
-    """Ways to set test images apart."""
-    return ((name, "") for name in SPLITS)
+def _listed(module: str, names: str) -> Callable[..., Iterable[Named]]:
+    """Return what offers the names of a tuple."""
+    return lambda context, incomplete: ((n, "") for n in getattr(import_module(module), names))
 
 
-@_silent
-def sources(context: typer.Context, incomplete: str) -> Iterator[Named]:
-    """Datasets that can be prepared."""
-    from sambench.data.source import sources as registry
-
-    return ((entry.name, entry.summary) for entry in registry.list())
+_optimizers = _registered("sambench.optim.method", "optimizers")
+_models = _registered("sambench.models.model", "models")
 
 
 @_silent
@@ -78,28 +72,6 @@ def datasets(context: typer.Context, incomplete: str) -> Iterator[Named]:
 
     found = prepared_datasets(_folder(context, "data", "data/prepared"))
     return ((name, f"{' and '.join(map(str, sizes))} pixels") for name, sizes in found.items())
-
-
-@_silent
-def launchers(context: typer.Context, incomplete: str) -> Iterator[Named]:
-    """Who does runs."""
-    from sambench.launch.launcher import launchers as registry
-
-    return ((entry.name, entry.summary) for entry in registry.list())
-
-
-@_silent
-def sinks(context: typer.Context, incomplete: str) -> Iterator[Named]:
-    """Where training can be followed."""
-    from sambench.run.sinks import SINKS
-
-    return ((name, "") for name in SINKS)
-
-
-def _states(context: typer.Context, incomplete: str) -> Iterator[Named]:
-    from sambench.store.status import REPEATABLE
-
-    return ((state, "") for state in REPEATABLE)
 
 
 def _suites(context: typer.Context, incomplete: str) -> Iterator[Named]:
@@ -176,19 +148,17 @@ def runs_and_suites(context: typer.Context, incomplete: str) -> Iterator[Named]:
     yield from _suites(context, incomplete)
 
 
-@_silent
-def kinds(context: typer.Context, incomplete: str) -> Iterator[Named]:
-    """What `list` takes."""
-    from sambench.cli.catalogue import KINDS
-
-    return ((kind, "") for kind in KINDS)
-
-
 def _folder(context: typer.Context, parameter: str, default: str) -> Path:
     return Path(context.params.get(parameter) or default)
 
 
+sources = _silent(_registered("sambench.data.source", "sources"))
+launchers = _silent(_registered("sambench.launch.launcher", "launchers"))
 optimizers, optimizers_in_list = _silent(_optimizers), _silent(_in_list(_optimizers))
 models, models_in_list = _silent(_models), _silent(_in_list(_models))
 devices, devices_in_list = _silent(_devices), _silent(_in_list(_devices))
-runs, states_in_list = _silent(_runs), _silent(_in_list(_states))
+splits = _silent(lambda context, incomplete: ((name, "") for name in SPLITS))
+sinks = _silent(_listed("sambench.run.sinks", "SINKS"))
+kinds = _silent(_listed("sambench.cli.catalogue", "KINDS"))
+states_in_list = _silent(_in_list(_listed("sambench.store.status", "REPEATABLE")))
+runs = _silent(_runs)

@@ -6,15 +6,23 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from sambench.analysis.contrast import contrast_optimizers, contrast_runs
+from sambench.analysis.groups import build_groups, repeat
+from sambench.analysis.metrics import find_metrics
+from sambench.analysis.names import Names
+from sambench.analysis.predictions import delong, mcnemar, read_predictions
+from sambench.analysis.published import replications
+from sambench.analysis.study import Study
+from sambench.cli.gathering import of_suite, sound_records
+from sambench.cli.screen import Screen
 from sambench.errors import ConfigError, did_you_mean
-
-if TYPE_CHECKING:
-    from sambench.analysis.study import Study
-    from sambench.cli.screen import Screen
-    from sambench.report.table import Table
-    from sambench.store.record import RunRecord
+from sambench.optim.method import optimizers
+from sambench.report.contrasts import contrast_tables, predictions_table
+from sambench.report.papers import replication_table
+from sambench.report.table import Table
+from sambench.store.record import RunRecord
+from sambench.store.tree import PREDICTIONS, Store
 
 PUBLISHED, OPTIMIZER, RUNS = "published", "optimizer", "runs"
 METRICS = ("accuracy", "auroc", "train_seconds", "gradient_evaluations", "top", "trace")
@@ -22,13 +30,9 @@ METRICS = ("accuracy", "auroc", "train_seconds", "gradient_evaluations", "top", 
 
 @dataclass(frozen=True, kw_only=True)
 class Side:
-    """One of the two things compared.
+    """One of the two things compared, of a kind: "published", "optimizer" or "runs".
 
-    Attributes:
-        name: As it was given.
-        kind: "published", "optimizer" or "runs".
-        records: Its runs; those of every optimizer where it is one.
-        damaged: A message for each of its records that cannot be counted.
+    It has the records of every optimizer where it is one, and a message for each that is damaged.
     """
 
     name: str
@@ -38,15 +42,7 @@ class Side:
 
 
 def contrast(screen: Screen, first: str, second: str, data: Path, results: Path) -> None:
-    """Compare two sides from stored records alone and show what the runs say.
-
-    Raises:
-        UserError: If a side is nothing known, or the two are not of a kind.
-    """
-    from sambench.analysis.contrast import contrast_optimizers, contrast_runs
-    from sambench.analysis.metrics import find_metrics
-    from sambench.report.contrasts import contrast_tables
-
+    """Compare two sides from stored records alone and show what the runs say."""
     records, damaged = _stored(results)
     sides = [_side(text, records, data, results) for text in (first, second)]
     unread = dict.fromkeys((*damaged, *(text for side in sides for text in side.damaged)))
@@ -80,11 +76,6 @@ def _apart(screen: Screen, sides: Sequence[Side]) -> list[list[RunRecord]]:
 
 
 def _beside_the_papers(sides: Sequence[Side]) -> Table:
-    from sambench.analysis.groups import build_groups
-    from sambench.analysis.names import Names
-    from sambench.analysis.published import replications
-    from sambench.report.papers import replication_table
-
     side = next((side for side in sides if side.kind != PUBLISHED), None)
     if side is None:
         raise ConfigError("`published` is both sides; name a suite or an optimizer as one")
@@ -104,11 +95,6 @@ def _beside_the_papers(sides: Sequence[Side]) -> Table:
 
 def _on_the_same_images(study: Study, results: Path) -> list[Table]:
     """Return McNemar's and DeLong's tests of each pair whose predictions are stored."""
-    from sambench.analysis.groups import repeat
-    from sambench.analysis.predictions import delong, mcnemar, read_predictions
-    from sambench.report.contrasts import predictions_table
-    from sambench.store.tree import PREDICTIONS, Store
-
     store, rows = Store(results), []
     for group in study.groups:
         first, second = ({repeat(r): r for r in line.completed} for line in group.lines)
@@ -128,29 +114,16 @@ def _article(side: Side) -> str:
 
 def _stored(results: Path) -> tuple[list[RunRecord], list[str]]:
     """Return the records of the results folder and of the studies published below it."""
-    from sambench.analysis.troubles import sound
-    from sambench.store.tree import Store
-
     records: list[RunRecord] = []
     damaged: list[str] = []
     for root in (results, *sorted((results / "published").glob("*"))):
-        found, broken = Store(root).records()
-        kept, unsound = sound(found)
-        records, damaged = records + kept, [*damaged, *broken, *unsound]
+        kept, broken = sound_records(Store(root))
+        records, damaged = records + kept, [*damaged, *broken]
     return records, damaged
 
 
 def _side(text: str, records: Sequence[RunRecord], data: Path, results: Path) -> Side:
-    """Find out what a side is.
-
-    Raises:
-        UserError: If it is nothing known.
-    """
-    from sambench.analysis.troubles import sound
-    from sambench.cli.gathering import of_suite
-    from sambench.optim.method import optimizers
-    from sambench.store.tree import Store
-
+    """Find out what a side is."""
     path, known = Path(text), [info.name for info in optimizers.list()]
     if text == PUBLISHED:
         return Side(name=text, kind=PUBLISHED)
@@ -158,9 +131,8 @@ def _side(text: str, records: Sequence[RunRecord], data: Path, results: Path) ->
         found = of_suite(path, Store(results), data)
         return Side(name=text, kind=RUNS, records=found.records, damaged=found.damaged)
     if (path / "runs").is_dir():
-        there, damaged = Store(path).records()
-        kept, unsound = sound(there)
-        return Side(name=text, kind=RUNS, records=tuple(kept), damaged=(*damaged, *unsound))
+        kept, damaged = sound_records(Store(path))
+        return Side(name=text, kind=RUNS, records=tuple(kept), damaged=damaged)
     if text.partition(" (")[0] in known:
         return Side(name=text, kind=OPTIMIZER, records=tuple(records))
     named = tuple(record for record in records if record.suite == text)

@@ -1,8 +1,8 @@
-"""A curvature section as rows: no number without its error and whether it is certified."""
+"""What was measured and studied of a minimum, as rows: no number without its error."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 CURVATURE_HEADINGS = ("quantity", "value", "error", "certified")
 RUN_HEADINGS = ("run", "top eigenvalue", "trace", "median", "mean", "SD over batches", "certified")
+STUDY_HEADINGS = ("study", "value", "error", "of what")
 LAYERS_SHOWN = 10
 TOO_FEW = "too few batches"
 Row = tuple[str, str, str, str]
@@ -18,21 +19,13 @@ Interval = Sequence[float] | None
 
 def summary_rows(found: Section) -> list[Row]:
     """Return (quantity, value, error, certified) of what papers report."""
-    top, trace = found["top"], found["trace"]
-    rows = [
-        (
-            "top eigenvalue",
-            _number(top["value"]),
-            _error(top["value"], _top_interval(top)),
-            _top(top),
-        ),
-        (
-            "trace",
-            _number(trace["value"]),
-            _error(trace["value"], trace["interval"]),
-            _trace(trace),
-        ),
-    ]
+    rows = []
+    for title, verdict, interval in (
+        ("top eigenvalue", _top(found["top"]), _top_interval(found["top"])),
+        ("trace", _trace(found["trace"]), found["trace"]["interval"]),
+    ):
+        value = found[title.partition(" ")[0]]["value"]
+        rows.append((title, _number(value), _error(value, interval), verdict))
     if "batch_spectrum" in found:
         spectrum, verdict = found["batch_spectrum"], _batches(found["batch_spectrum"])
         for name in ("median", "mean"):
@@ -52,12 +45,9 @@ def run_row(record: RunRecord) -> tuple[str, ...]:
         " ± ".join(filter(None, (value, error.removeprefix("± ")))) for _, value, error, _ in rows
     ]
     cells = [cell.replace(f" ± {TOO_FEW}", "") for cell in cells]
-    open_ = [
-        f"not {name.removesuffix(' over batches')}"
-        for name, *_, verdict in rows
-        if verdict != "yes"
-    ]
-    return (record.name, *(cells + [""] * 5)[:5], ", ".join(open_) or "yes")
+    unsure = [name.removesuffix(" over batches") for name, *_, verdict in rows if verdict != "yes"]
+    doubts = ", ".join(f"not {name}" for name in unsure)
+    return (record.name, *(cells + [""] * 5)[:5], doubts or "yes")
 
 
 def curvature_rows(found: Section) -> list[Row]:
@@ -191,3 +181,70 @@ def _batches(spectrum: Mapping[str, Any]) -> str:
 
 def _yes(certified: bool) -> str:
     return "yes" if certified else "not certified"
+
+
+def study_rows(hessian: Section) -> Iterator[Row]:
+    """Yield a row for every number of the studies that a record's hessian section holds."""
+    if "density" in hessian:
+        yield from _with_data(_density(hessian["density"]), hessian["density"])
+    if "sharpness" in hessian:
+        measures = hessian["sharpness"]["measures"].items()
+        rows = (_sharpness(name, measure) for name, measure in measures)
+        yield from _with_data(rows, hessian["sharpness"])
+    landscape = hessian.get("landscape", {})
+    for name in ("line", "plane", "eigenvectors"):
+        if name in landscape:
+            yield from _with_data([_landscape(name, landscape[name])], landscape[name])
+    for found in landscape.get("interpolations", {}).values():
+        what = f"highest loss above the straight line to {found['with']}"
+        row = ("interpolation", _loss(found["barrier"]), "", what)
+        yield from _with_data([row], found)
+
+
+def _with_data(rows: Iterable[Row], found: Section) -> Iterator[Row]:
+    """Say in the last column what was looked at: studies of one run may differ in it."""
+    data = f"{found['samples']} images, batch norm {found['batch_norm']}"
+    return (
+        (study, value, error, f"{what}; {data}" if place == 0 else what)
+        for place, (study, value, error, what) in enumerate(rows)
+    )
+
+
+def _density(found: Section) -> Iterator[Row]:
+    threshold = f"{found['threshold']:.3g}"
+    for share, what in (
+        (found["zero_mass"], f"% of eigenvalues within ±{threshold}"),
+        (found["negative_mass"], f"% of eigenvalues below -{threshold}"),
+    ):
+        yield "density", f"{100 * share['value']:.4g}", f"± {100 * share['stderr']:.2g}", what
+    trace = found["trace"]
+    what = f"trace from {found['probes']} probes of {found['steps']} steps"
+    yield "density", f"{trace['value']:.4g}", f"± {trace['stderr']:.2g}", what
+
+
+def _sharpness(name: str, found: Section) -> Row:
+    error = "" if found["stderr"] is None else f"± {found['stderr']:.2g}"
+    bound = ", a lower bound" if found["lower_bound"] else ""
+    cost = f"{found['gradient_equivalents']:.3g} gradients"
+    return (
+        "sharpness",
+        f"{found['value']:.4g}",
+        error,
+        f"{name}, rho {found['rho']:g}{bound}, {cost}",
+    )
+
+
+def _landscape(name: str, found: Section) -> Row:
+    overflowed = f", {found['overflowed']} points overflow" if found["overflowed"] else ""
+    doubt = ", eigenvectors not converged" if found["converged"] is False else ""
+    cost = f"{found['gradient_equivalents']:.3g} gradients"
+    return (
+        "landscape",
+        f"{_loss(found['loss'])} .. {_loss(found['highest_loss'])}",
+        "",
+        f"{name}: loss at the weights and the highest{overflowed}{doubt}, {cost}",
+    )
+
+
+def _loss(value: float | None) -> str:
+    return "overflow" if value is None else _number(value)

@@ -1,40 +1,48 @@
-"""The runs that a report is of: of a suite, of a pattern, or all; and what should be there."""
+"""The runs that a report is of, what should be there, and what else is read of them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-from sambench.errors import ConfigError, UserError
+from sambench.analysis import curves
+from sambench.analysis.groups import repeat
+from sambench.analysis.predictions import interval_over_images, read_predictions
+from sambench.analysis.study import Study
+from sambench.analysis.troubles import sound
+from sambench.cli.checking import expanded
+from sambench.config.arguments import where_pattern
+from sambench.config.run_config import RunConfig
+from sambench.config.suite import Suite
+from sambench.config.suite_file import load_suite, shipped_suites
+from sambench.data.prepared import open_prepared
+from sambench.errors import ConfigError, StoreError, UserError
+from sambench.report.document import Section
+from sambench.report.tables import centre_table
+from sambench.store.record import RunRecord
+from sambench.store.search_record import SearchRecord, is_trial, read_search, search_path
+from sambench.store.tree import Store
 
-if TYPE_CHECKING:
-    from sambench.config.run_config import RunConfig
-    from sambench.config.suite import Suite
-    from sambench.store.record import RunRecord
-    from sambench.store.tree import Store
+MOST_RUNS_DRAWN = 2_000
+"""Of more runs no figure shows anything, and predictions are not read."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gathered:
-    """Runs, and what is known of the suite that they belong to.
-
-    Attributes:
-        records: Those that can be counted.
-        damaged: A message for each of the others.
-        name: Of the suite; None where no suite was asked for.
-        given: As `sambench compare` is given the suite.
-        suite: The suite, where its file is known.
-        planned: Every run of the suite; empty where that is not known.
-    """
+    """Runs that can be counted, a message for each other, and what is known of their suite."""
 
     records: tuple[RunRecord, ...]
     damaged: tuple[str, ...]
     name: str | None = None
+    """Of the suite; None where no suite was asked for."""
     given: str = "SUITE"
+    """The suite, as `sambench compare` is given it."""
     suite: Suite | None = None
     planned: tuple[RunConfig, ...] = ()
+    """Every run of the suite, where its file is known."""
 
 
 def gather(
@@ -42,20 +50,12 @@ def gather(
 ) -> Gathered:
     """Return the runs that are asked for; trials of a search are none.
 
-    Args:
-        patterns: A suite (file or name), or names, ids and shell patterns of runs; none for all.
-        store: Where the records are.
-        data: Folder of the prepared datasets, which tells image sizes and folds.
-        where: Settings that the runs must have, each as KEY=VALUE.
-
-    Raises:
-        UserError: If nothing is found.
+    The patterns are a suite (file or name), or names, ids and shell patterns of runs; none for all.
+    The runs must have the settings of `where`, each as KEY=VALUE.
     """
     found = _gather(patterns, store, data)
     if not where:
         return found
-    from sambench.config.arguments import where_pattern
-
     wanted = where_pattern(where)
     records = tuple(record for record in found.records if wanted.matches(record.config))
     if not records:
@@ -65,8 +65,6 @@ def gather(
 
 
 def _gather(patterns: Sequence[str], store: Store, data: Path) -> Gathered:
-    from sambench.config.suite_file import shipped_suites
-
     alone = patterns[0] if len(patterns) == 1 else ""
     if alone.endswith((".yaml", ".yml")):
         return of_suite(Path(alone), store, data)
@@ -79,9 +77,6 @@ def _gather(patterns: Sequence[str], store: Store, data: Path) -> Gathered:
 
 
 def _of_records(patterns: Sequence[str], alone: str, store: Store) -> Gathered:
-    from sambench.analysis.troubles import sound
-    from sambench.store.search_record import is_trial
-
     there, damaged = store.records()
     records, unsound = sound(record for record in there if not is_trial(record))
     named = [record for record in records if alone and record.suite == alone]
@@ -101,29 +96,29 @@ def _of_records(patterns: Sequence[str], alone: str, store: Store) -> Gathered:
     )
 
 
+def sound_records(
+    store: Store, names: Iterable[str] | None = None
+) -> tuple[list[RunRecord], tuple[str, ...]]:
+    """Return the records that can be counted, of all or these runs, and why others cannot."""
+    there, damaged = store.records(names)
+    records, unsound = sound(there)
+    return records, (*damaged, *unsound)
+
+
 def of_suite(path: Path, store: Store, data: Path) -> Gathered:
-    """Return the stored runs of a suite file, the tuned ones of its search among them.
-
-    Raises:
-        ConfigError: If it is no suite or none of its runs is stored.
-    """
-    from sambench.analysis.troubles import sound
-    from sambench.cli.launching import expanded
-    from sambench.config.suite_file import load_suite
-
+    """Return the stored runs of a suite file, the tuned ones of its search among them."""
     suite = load_suite(path)
     planned = expanded(suite, data, store)
     names = dict.fromkeys((*(config.name for config in planned), *_tuned(suite, store)))
-    there, damaged = store.records(names)
-    records, unsound = sound(there)
+    records, damaged = sound_records(store, names)
     if not records:
         raise ConfigError(
             f"no run of {path} is in {store.runs}; `sambench compare {path}` makes them"
-            + "".join(f"; {message}" for message in (*damaged, *unsound)[:3])
+            + "".join(f"; {message}" for message in damaged[:3])
         )
     return Gathered(
         records=tuple(records),
-        damaged=(*damaged, *unsound),
+        damaged=damaged,
         name=suite.name,
         given=str(path),
         suite=suite,
@@ -133,9 +128,6 @@ def of_suite(path: Path, store: Store, data: Path) -> Gathered:
 
 def _tuned(suite: Suite, store: Store) -> list[str]:
     """Return the names of the runs with chosen values."""
-    from sambench.errors import StoreError
-    from sambench.store.search_record import read_search, search_path
-
     if suite.search is None:
         return []
     try:
@@ -143,3 +135,65 @@ def _tuned(suite: Suite, store: Store) -> list[str]:
     except StoreError:  # said where the search itself is shown
         return []
     return [name for tuning in (found.tunings if found else ()) for name in tuning.tuned]
+
+
+def with_search(found: Gathered, store: Store) -> tuple[Gathered, SearchRecord | None]:
+    """Return what a suite's search found, if it has one; a damaged one is said and left out."""
+    if found.name is None:
+        return found, None
+    try:
+        search = read_search(search_path(store.root, found.name))
+    except StoreError as error:
+        return replace(found, damaged=(*found.damaged, str(error))), None
+    return found, search
+
+
+def with_predictions(found: Gathered, store: Store) -> tuple[Gathered, dict[str, Any]]:
+    """Add what stored predictions tell to the records; return the predictions by run."""
+    if len(found.records) > MOST_RUNS_DRAWN:
+        return found, {}
+    read: dict[str, Any] = {}
+    records = []
+    for record in found.records:
+        path = store.predictions(record.config)
+        if path.exists():
+            with suppress(StoreError):  # said where its figures are left out
+                read[record.id] = read_predictions(path, record)
+        told = read.get(record.id)
+        records.append(record if told is None else curves.with_predictions(record, told))
+    return replace(found, records=tuple(records)), read
+
+
+def over_images(study: Study, predictions: dict[str, Any]) -> Study:
+    """Add to each comparison of accuracy its interval over other seeds and other test images."""
+    panels = []
+    for panel in study.panels:
+        made = []
+        for one in panel.by("accuracy"):
+            sides = [
+                {repeat(r): predictions[r.id] for r in line.completed if r.id in predictions}
+                for line in (panel.group.line(one.baseline), panel.group.line(one.candidate))
+            ]
+            shared = [] if panel.group.folds else [key for key in sides[0] if key in sides[1]]
+            ends = interval_over_images(*([side[key] for key in shared] for side in sides))
+            made.append(replace(one, images=ends))
+        found = {**panel.found, "accuracy": tuple(made)} if made else panel.found
+        panels.append(replace(panel, found=found))
+    return replace(study, panels=tuple(panels))
+
+
+def by_centre(study: Study, predictions: dict[str, Any], data: Path) -> list[Section]:
+    """Return accuracies by centre, where the data are prepared here and name the centres."""
+    tables = []
+    known: dict[tuple[str, int], dict[str, str]] = {}
+    for panel in study.panels if predictions else ():
+        place = (panel.group.setting.dataset, panel.group.setting.image_size)
+        if place not in known:
+            known[place] = {}
+            with suppress(UserError):  # not prepared here, or without centres
+                prepared = open_prepared(data, *place)
+                both = zip(prepared.ids, prepared.column("centre"), strict=True)
+                known[place] = {image: str(centre) for image, centre in both if centre is not None}
+        table = centre_table(panel, predictions, known[place]) if known[place] else None
+        tables += [] if table is None else [table]
+    return [Section(title="By centre", tables=tuple(tables))] if tables else []

@@ -1,28 +1,67 @@
-"""Commands whose options come in groups: a dataclass for each, whose fields are the options."""
+"""Commands whose options come in groups: a class for each, whose fields are the options."""
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping
-from copy import copy
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, TypeVar, dataclass_transform, get_type_hints
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 HELP_PANEL = "Output"
-PANEL = "panel"
-"""Class variable of a group: the title under which the help shows its options."""
+Made = TypeVar("Made")
+
+
+def option(metavar: str | None, text: str, *names: str, default: Any = None, **more: Any) -> Any:
+    """Return a field of a group: an option that is called as the field is.
+
+    Args:
+        metavar: What its value is; None for a flag.
+        text: Its help.
+        names: What it is called instead.
+        default: Its value where it is not given.
+        more: What else `typer.Option` takes. `show_default` is a text where the default itself
+            says nothing.
+    """
+    if isinstance(more.get("show_default"), str):  # Typer would put it in parentheses
+        text += f" [dim]\\[default: {more['show_default']}][/]"
+        more["show_default"] = False
+    given = {"metavar": metavar, "help": text, **more}
+    return dataclasses.field(default=default, metadata={"names": names, "given": given})
+
+
+def flag(text: str, *names: str, **more: Any) -> Any:
+    """Return a field of a group: an option without a value."""
+    return option(None, text, *names, default=False, **more)
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True)
+def group(title: str) -> Callable[[type[Made]], type[Made]]:
+    """Make a class a group of options, under a title in the help."""
+
+    def made(cls: type[Made]) -> type[Made]:
+        cls.panel = title  # type: ignore[attr-defined]
+        return dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+
+    return made
+
+
+def spelled(group: Any) -> dict[str, str]:
+    """Return what the options of a group are called on the command line, by field."""
+    return {f.name: _names(f)[0] for f in dataclasses.fields(group)}
+
+
+def _names(field: Any) -> tuple[str, ...]:
+    return field.metadata["names"] or (f"--{field.name.replace('_', '-')}",)
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
     """Return a command as Typer reads it: each field of its groups is an option of its own.
 
-    Args:
-        command: A parameter that is annotated with a dataclass stands for a group of options. The
-            fields of the dataclass are annotated as Typer's parameters are.
+    A parameter that is annotated with a group stands for its options.
     """
     hints = get_type_hints(command, include_extras=True)
     groups: dict[str, Any] = {
@@ -52,15 +91,14 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
 
 def _parameters(group: Any) -> Iterator[inspect.Parameter]:
     """Yield the options of a group, under its title where they have none of their own."""
-    hints = get_type_hints(group, include_extras=True)
+    hints = get_type_hints(group)
     for field in dataclasses.fields(group):
+        given = {"rich_help_panel": group.panel, **field.metadata["given"]}
         yield inspect.Parameter(
             field.name,
             inspect.Parameter.KEYWORD_ONLY,
-            default=inspect.Parameter.empty
-            if field.default is dataclasses.MISSING
-            else field.default,
-            annotation=_titled(hints[field.name], getattr(group, PANEL, None)),
+            default=field.default,
+            annotation=Annotated[hints[field.name], typer.Option(*_names(field), **given)],
         )
 
 
@@ -68,19 +106,6 @@ def _filled(text: str) -> str:
     """Join the lines of each paragraph; examples, which are indented, keep theirs."""
     paragraphs = (re.sub(r"\s*\n(?! )", " ", paragraph) for paragraph in text.split("\n\n"))
     return "\n\n".join(re.sub(r"\n +", "\n", paragraph) for paragraph in paragraphs)
-
-
-def _titled(annotation: Any, title: str | None) -> Any:
-    if get_origin(annotation) is not Annotated:
-        return annotation
-    kind, information, *_ = get_args(annotation)
-    if isinstance(information, typer.models.OptionInfo):
-        information = copy(information)
-        information.rich_help_panel = information.rich_help_panel or title
-        if isinstance(information.show_default, str):  # Typer would put it in parentheses
-            information.help = f"{information.help} [dim]\\[default: {information.show_default}][/]"
-            information.show_default = False
-    return Annotated[kind, information]
 
 
 class Command(TyperCommand):
@@ -110,7 +135,7 @@ def _without_type_of_flags(parameters: Any) -> list[Any]:
     return list(parameters)
 
 
-def given_options(context: typer.Context, options: Mapping[str, str]) -> dict[str, str]:
+def given_options(context: typer.Context, options: dict[str, str]) -> dict[str, str]:
     """Return those of the options, by parameter, that stand on the command line."""
     sources = {name: context.get_parameter_source(name) for name in options}
     return {

@@ -3,18 +3,38 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sambench.cli import completion
-from sambench.cli.grouping import grouped
-from sambench.cli.options import OUTPUT, RESULTS, PluginOption, ResultsOption, WhereOption
+from sambench.cli import completion, options
+from sambench.cli.grouping import flag, group, grouped
 from sambench.errors import ConfigError
+
+
+@group(options.OUTPUT)
+class Form:
+    """What is printed, and how."""
+
+    as_csv: bool = flag("Runs as CSV, a row a run.", "--csv")
+    as_json: bool = flag("One JSON object.", "--json")
+    quiet: bool = flag("Print only names.", "--quiet", "-q")
+
+
+@group(options.PLACE)
+class Place:
+    """Where runs lie, and code of one's own."""
+
+    results: Path = options.results()
+    plugin: list[Path] | None = options.plugin()
 
 
 @grouped
 def list_entries(
+    chosen: options.Filter,
+    form: Form,
+    place: Place,
     kind: Annotated[
         str | None,
         typer.Argument(
@@ -33,18 +53,6 @@ def list_entries(
             autocompletion=completion.runs,
         ),
     ] = None,
-    where: WhereOption = None,
-    as_csv: Annotated[
-        bool, typer.Option("--csv", help="Runs as CSV, a row a run.", rich_help_panel=OUTPUT)
-    ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object.", rich_help_panel=OUTPUT)
-    ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print only names.", rich_help_panel=OUTPUT)
-    ] = False,
-    results: ResultsOption = RESULTS,
-    plugin: PluginOption = None,
 ) -> None:
     """List optimizers, models, datasets, launchers, suites, settings or stored runs.
 
@@ -57,22 +65,21 @@ def list_entries(
     from sambench.cli.screen import Screen
 
     if kind == RUNS:
-        from sambench.cli.stored_runs import as_csv as to_csv
-        from sambench.cli.stored_runs import stored_runs
+        from sambench.cli.stored_runs import as_csv, stored_runs
         from sambench.store.tree import Store
 
-        shown = {RUNS: stored_runs(Store(results), patterns or (), where or ())}
-    elif patterns or where or as_csv:
+        shown = {RUNS: stored_runs(Store(place.results), patterns or (), chosen.where or ())}
+        if form.as_csv:
+            typer.echo(as_csv(shown[RUNS]), nl=False)
+            return
+    elif patterns or chosen.where or form.as_csv:
         raise ConfigError("names, --where and --csv are for `sambench list runs`")
     else:
         shown = catalogue(kind)
-    if as_csv:
-        typer.echo(to_csv(shown[RUNS]), nl=False)
-        return
-    if as_json:
+    if form.as_json:
         typer.echo(json.dumps({name: part.entries for name, part in shown.items()}, indent=2))
         return
-    if quiet:
+    if form.quiet:
         for part in shown.values():
             typer.echo("\n".join(dict.fromkeys(row[0] for row in part.rows)))
         return

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from sambench.cli import completion
-from sambench.cli.grouping import HELP_PANEL
-from sambench.errors import SambenchWarning
+from sambench.cli.grouping import HELP_PANEL, flag, group, option
+from sambench.errors import ConfigError, SambenchWarning, UserError
 
 if TYPE_CHECKING:
     from sambench.cli.screen import Screen
@@ -23,97 +24,8 @@ DATA, RESULTS = Path("data/prepared"), Path("results")
 RUN, PLACE, OUTPUT = "The run", "Where", HELP_PANEL
 """Titles of groups of options in the help."""
 
-WhereOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--where",
-        metavar="KEY=VALUE",
-        help="Only runs with this setting, as optimizer=sam or rho=0.1. Repeatable.",
-        rich_help_panel="Which runs",
-        autocompletion=completion.settings,
-    ),
-]
-DataOption = Annotated[
-    Path,
-    typer.Option(
-        "--data", metavar="DIR", help="Folder of the prepared datasets.", rich_help_panel=PLACE
-    ),
-]
-ResultsOption = Annotated[
-    Path,
-    typer.Option("--results", metavar="DIR", help="Folder of the results.", rich_help_panel=PLACE),
-]
-DeviceOption = Annotated[
-    str | None,
-    typer.Option(
-        "--device",
-        metavar="DEVICE",
-        help="cpu, cuda, cuda:0 or mps.",
-        show_default="a GPU if there is one",
-        autocompletion=completion.devices,
-    ),
-]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Any other setting, as rho=0.1 or schedule=cosine; see `sambench list settings`. "
-        "Repeatable.",
-        autocompletion=completion.settings,
-    ),
-]
-SizeOption = Annotated[
-    int | None,
-    typer.Option(
-        "--size",
-        min=8,
-        metavar="PIXELS",
-        help="Side of the images.",
-        show_default="the dataset's own",
-    ),
-]
-SplitOption = Annotated[
-    str,
-    typer.Option(
-        "--split",
-        metavar="NAME",
-        help="How test images are set apart: holdout, folds, authors, kfold-5, grouped-5, "
-        "patient-5 or centre:NAME.",
-        autocompletion=completion.splits,
-    ),
-]
-EpochsOption = Annotated[
-    int, typer.Option("--epochs", min=1, metavar="EPOCHS", help="Maximum number of epochs.")
-]
-DatasetOption = Annotated[
-    str,
-    typer.Option(
-        "--dataset",
-        metavar="NAME",
-        help="A prepared dataset.",
-        autocompletion=completion.datasets,
-    ),
-]
-BatchSizeOption = Annotated[
-    int, typer.Option("--batch-size", min=1, metavar="IMAGES", help="Batch size.")
-]
-PretrainedOption = Annotated[
-    bool,
-    typer.Option("--pretrained", help="Start from published weights, which are downloaded once."),
-]
-WeightsOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--weights",
-        metavar="FILE",
-        help="Start from the weights in this file, all but the last layer; a safetensors file, or "
-        "one of torch. Its sha256 becomes part of the run.",
-    ),
-]
-RateOption = Annotated[
-    float, typer.Option("--lr", metavar="RATE", help="Learning rate of the base optimizer.")
-]
+EXECUTION = {None: "auto", True: "always", False: "never"}
+"""What a run's configuration calls the answers to `--capture` and `--compile`."""
 
 
 def _load_plugins(files: list[Path] | None) -> list[Path] | None:
@@ -124,71 +36,109 @@ def _load_plugins(files: list[Path] | None) -> list[Path] | None:
     return files
 
 
-PluginOption = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--plugin",
-        callback=_load_plugins,
-        is_eager=True,
-        metavar="FILE",
-        help="A Python file with optimizers, models or datasets of your own. Repeatable.",
-        rich_help_panel=PLACE,
-    ),
-]
-LogOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--log",
-        metavar="SINK",
-        help="Also log the training to tensorboard or wandb. Repeatable.",
-        rich_help_panel=OUTPUT,
-        autocompletion=completion.sinks,
-    ),
-]
-CaptureOption = Annotated[
-    bool | None,
-    typer.Option(
-        "--capture/--no-capture",
-        help="Record training steps as CUDA graphs.",
-        show_default="where it pays",
-        rich_help_panel=PLACE,
-    ),
-]
-CompileOption = Annotated[
-    bool | None,
-    typer.Option(
-        "--compile/--no-compile",
-        help="Compile the network with torch.compile; by default in long runs on a GPU with "
-        "kernels=fastest.",
-        show_default="where it pays",
-        rich_help_panel=PLACE,
-    ),
-]
-EXECUTION = {None: "auto", True: "always", False: "never"}
-"""What a run's configuration calls these answers."""
+data = partial(option, "DIR", "Folder of the prepared datasets.", default=DATA)
+results = partial(option, "DIR", "Folder of the results.", default=RESULTS)
+device = partial(
+    option,
+    "DEVICE",
+    "cpu, cuda, cuda:0 or mps.",
+    show_default="a GPU if there is one",
+    autocompletion=completion.devices,
+)
+settings = partial(
+    option,
+    "KEY=VALUE",
+    "Any other setting, as rho=0.1 or schedule=cosine; see `sambench list settings`. Repeatable.",
+    "--set",
+    autocompletion=completion.settings,
+)
+dataset = partial(
+    option, "NAME", "A prepared dataset.", default="bus", autocompletion=completion.datasets
+)
+split = partial(
+    option,
+    "NAME",
+    "How test images are set apart: holdout, folds, authors, kfold-5, grouped-5, patient-5 or "
+    "centre:NAME.",
+    default="holdout",
+    autocompletion=completion.splits,
+)
+size = partial(
+    option, "PIXELS", "Side of the images.", "--size", min=8, show_default="the dataset's own"
+)
+epochs = partial(option, "EPOCHS", "Maximum number of epochs.", default=50, min=1)
+batch_size = partial(option, "IMAGES", "Batch size.", default=16, min=1)
+rate = partial(option, "RATE", "Learning rate of the base optimizer.", default=1e-4)
+pretrained = partial(flag, "Start from published weights, which are downloaded once.")
+weights = partial(
+    option,
+    "FILE",
+    "Start from the weights in this file, all but the last layer; a safetensors file, or one of "
+    "torch. Its sha256 becomes part of the run.",
+)
+plugin = partial(
+    option,
+    "FILE",
+    "A Python file with optimizers, models or datasets of your own. Repeatable.",
+    callback=_load_plugins,
+    is_eager=True,
+    rich_help_panel=PLACE,
+)
+workers = partial(
+    option,
+    "RUNS",
+    "Runs at once on this machine.",
+    min=1,
+    show_default="on CPUs one a core, as far as the memory allows",
+)
+threads = partial(
+    option,
+    "N|all",
+    "Threads of each run on a CPU; another number gives other rounding.",
+    show_default="OMP_NUM_THREADS, or 1",
+)
+launcher = partial(
+    option,
+    "NAME",
+    "Where runs execute: local, slurm or ray; see `sambench list launchers`.",
+    default="local",
+    autocompletion=completion.launchers,
+)
+given = partial(option, "KEY=VALUE,...", "Options of the launcher. Repeatable.", "--with")
+slurm = partial(
+    option,
+    "KEY=VALUE,...",
+    "Launch on Slurm, as partition=gpu,timeout_min=600 (minutes); any option of sbatch. "
+    "Repeatable.",
+)
 
 
-@dataclass(frozen=True, kw_only=True)
+@group(PLACE)
 class Place:
     """Where files lie, and code of one's own."""
 
-    panel: ClassVar[str] = PLACE
-    data: DataOption = DATA
-    results: ResultsOption = RESULTS
-    plugin: PluginOption = None
+    data: Path = data()
+    results: Path = results()
+    plugin: list[Path] | None = plugin()
 
 
-@dataclass(frozen=True, kw_only=True)
+@group("Which runs")
+class Filter:
+    """Which of the runs are looked at."""
+
+    where: list[str] | None = option(
+        "KEY=VALUE",
+        "Only runs with this setting, as optimizer=sam or rho=0.1. Repeatable.",
+        autocompletion=completion.settings,
+    )
+
+
+@group(OUTPUT)
 class Output:
     """What a command says, and in which form."""
 
-    panel: ClassVar[str] = OUTPUT
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object in place of tables.")
-    ] = False
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print errors only; exit codes stay the same.")
-    ] = False
+    as_json: bool = flag("Print one JSON object in place of tables.", "--json")
+    quiet: bool = flag("Print errors only; exit codes stay the same.", "--quiet", "-q")
 
     def screen(self) -> Screen:
         """Return where the command shows things: results only where they are not JSON."""
@@ -202,3 +152,104 @@ class Output:
         """Write what a program reads (`sambench.cli.answers`), if it asked for it."""
         if self.as_json:
             typer.echo(json.dumps(content, indent=2, allow_nan=False))
+
+
+@group(OUTPUT)
+class LoggedOutput(Output):
+    """The same of a command that trains."""
+
+    log: list[str] | None = option(
+        "SINK",
+        "Also log the training to tensorboard or wandb. Repeatable.",
+        autocompletion=completion.sinks,
+    )
+
+
+@group("Devices and launchers")
+class Launching:
+    """Where runs execute, and on which devices."""
+
+    device: str | None = device()
+    devices: str | None = option(
+        "DEVICE,...",
+        "Several devices at once, as cuda:0,cuda:1; a worker each.",
+        autocompletion=completion.devices_in_list,
+    )
+    runs_per_device: int | None = option(
+        "RUNS", "Runs at once on each device.", min=1, show_default="1 on a GPU"
+    )
+    workers: int | None = workers()
+    threads: str | None = threads()
+    minutes: float | None = option(
+        "MINUTES",
+        "Stop after this many minutes and save progress; run the same command again to continue.",
+        show_default="no limit",
+    )
+    launcher: str = launcher()
+    given: list[str] | None = given()
+    slurm: list[str] | None = slurm()
+    sbatch: Path | None = option("FILE", "Write the Slurm job script; submit and run nothing.")
+    runs_per_job: int | None = option("RUNS", "Runs of a Slurm job.", min=1, show_default="1")
+    retries: int | None = option(
+        "N",
+        "Times that a cluster does a run again whose node or process was lost.",
+        min=0,
+        show_default="2",
+    )
+
+    def chosen(self) -> tuple[str, dict[str, str]]:
+        """Return the launcher and its options."""
+        more = {name: getattr(self, name) for name in OF_THE_SAME_NAME}
+        return choose_launcher(self.launcher, self.given or (), self.slurm, more)
+
+
+OF_THE_SAME_NAME = (
+    *("devices", "runs_per_device", "workers", "threads", "minutes"),
+    *("sbatch", "runs_per_job", "retries"),
+)
+"""The fields that are options of the launcher of the same name."""
+
+
+def choose_launcher(
+    name: str, given: Sequence[str], slurm: Sequence[str] | None, more: Mapping[str, object]
+) -> tuple[str, dict[str, str]]:
+    """Return the launcher and its options: of `--with`, of `--slurm`, and options of ours (more).
+
+    Slurm's are those of the site's file `~/.config/sambench/slurm.yaml` first.
+
+    Raises:
+        ConfigError: If an option is not KEY=VALUE or contradicts another.
+    """
+    from sambench.launch.launcher import read_options
+
+    if slurm is not None or more.get("sbatch") is not None:
+        if name not in ("local", "slurm"):
+            raise ConfigError(f"--slurm contradicts --launcher {name}; give one of them")
+        name = "slurm"
+    options = _site_options() if name == "slurm" else {}
+    for texts, where in ((given, "--with"), (slurm or (), "--slurm")):
+        found = read_options(texts, where)
+        if "setup" in found and "setup" in options:
+            found["setup"] = f"{options['setup']}\n{found['setup']}"
+        options |= found
+    return name, options | {key: f"{text}" for key, text in more.items() if text is not None}
+
+
+def _site_options() -> dict[str, str]:
+    """Return the options for Slurm of this user's site, where there is a file of them."""
+    from yaml import YAMLError
+
+    from sambench.files.yaml_text import read_yaml
+
+    folder = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    file = Path(folder) / "sambench" / "slurm.yaml"
+    if not file.exists():
+        return {}
+    try:
+        found = read_yaml(file.read_text(encoding="utf-8")) or {}
+        if not isinstance(found, dict):
+            raise ConfigError("it has no KEY: VALUE lines")
+    except (OSError, ValueError, YAMLError, UserError) as error:
+        raise ConfigError(f"{file} cannot be read: {' '.join(str(error).split())}") from None
+    lines = {key: value if isinstance(value, list) else [value] for key, value in found.items()}
+    return {f"{k}".replace("-", "_"): "\n".join(map(str, v)) for k, v in lines.items()}

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
 from rich.markup import escape
-from rich.progress import (
-    Progress,
-    Task,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import Progress, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Column
 from rich.text import Text
 
-from sambench.cli.progress_bar import WIDE, SlowLines, progress_bar
-from sambench.cli.screen import Screen
+from sambench.cli.screen import WIDE, Screen, SlowLines, progress_bar
 from sambench.config.run_config import RunConfig
 from sambench.errors import ClaimError, DamagedError, RunFailed, UserError, is_of_surroundings
+from sambench.launch.watcher import Watcher
 from sambench.store.record import COMPLETED, FAILED, RunRecord
 from sambench.training.events import Epoch, Event, Started, Tick
 
@@ -42,10 +37,7 @@ MOST_CLASSES = 10
 class RunDisplay:
     """Shows runs as they go: a bar for the current one, a line for each that has ended.
 
-    Args:
-        screen: Where to show.
-        total: How many runs there are.
-        beside: The display below whose bar this one has its own, where several runs go at once.
+    Where several go at once, each has a bar of its own, below that of the display `beside` it.
     """
 
     def __init__(self, screen: Screen, total: int, beside: RunDisplay | None = None) -> None:
@@ -129,6 +121,19 @@ class RunDisplay:
         """Show how far runs are that are done elsewhere."""
         self._name = ""
         self._update(what, done, total, f"{done} of {total}")
+
+    def watcher(
+        self, *, alone: bool, finished: Callable[[RunRecord], None] | None = None
+    ) -> Watcher:
+        """Return a watcher that shows everything, or runs that have ended in another way.
+
+        The error of a run `alone` is left out, since the command ends with it.
+        """
+        told: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(Watcher)}
+        told |= {"failed": lambda config, error: None} if alone else {}
+        told |= {} if finished is None else {"finished": finished}
+        told["lane"] = lambda: self.lane().watcher(alone=alone, finished=finished)
+        return Watcher(**told)
 
     def lane(self) -> RunDisplay:
         """Return a display with a bar of its own below this one's, for one more worker.

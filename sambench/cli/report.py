@@ -2,85 +2,40 @@
 
 from __future__ import annotations
 
-import gc
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import Annotated
 
 import typer
 
 from sambench.cli import completion
-from sambench.cli.grouping import grouped
-from sambench.cli.options import Output, Place, WhereOption
-from sambench.cli.report_inputs import MOST_RUNS_DRAWN
-
-if TYPE_CHECKING:
-    from sambench.analysis.claims import Finding
-    from sambench.analysis.predictions import Predictions
-    from sambench.analysis.study import Study
-    from sambench.cli.gathering import Gathered
-    from sambench.cli.screen import Screen
-    from sambench.report.document import Document, Section
-    from sambench.report.explain import Source
-    from sambench.store.search_record import SearchRecord
-    from sambench.store.tree import Store
-
-MOST_SETTINGS_DRAWN = 60
-"""Of more settings no figure shows anything."""
-
-MOST_SHOWN = 40
-"""Tables that a terminal shows."""
-
-MOST_EXPLAINED = 1_500
-"""Of more numbers the page does not hold the explanations: `--explain` gives each."""
+from sambench.cli.grouping import flag, group, grouped, option
+from sambench.cli.options import Filter, Output, Place
 
 
-@dataclass(frozen=True, kw_only=True)
+@group("What it says")
 class Content:
     """What the report says."""
 
-    panel: ClassVar[str] = "What it says"
-    baseline: Annotated[
-        str | None,
-        typer.Option(
-            "--baseline",
-            metavar="NAME",
-            help="The optimizer that the others are compared with, as adam or 'adam (lr=0.001)'.",
-            show_default="the suite's, or adam",
-            autocompletion=completion.optimizers,
-        ),
-    ] = None
-    published: Annotated[
-        bool, typer.Option("--published", help="The papers' tables and claims beside ours.")
-    ] = False
-    explain: Annotated[
-        str | None,
-        typer.Option(
-            "--explain",
-            metavar="CELL",
-            help="Show the record files and the arithmetic of one number, as sam/accuracy, "
-            "resnet50/sam/top or claim/sam-beats-adam; write nothing.",
-        ),
-    ] = None
-    name: Annotated[
-        str | None,
-        typer.Option(
-            "--name",
-            metavar="NAME",
-            help="Folder of the report below results/reports.",
-            show_default="the suite's, or made of the patterns",
-        ),
-    ] = None
-    names: Annotated[
-        Path | None,
-        typer.Option(
-            "--names",
-            metavar="FILE",
-            help="A YAML file with names of display for optimizers, models and datasets.",
-        ),
-    ] = None
+    baseline: str | None = option(
+        "NAME",
+        "The optimizer that the others are compared with, as adam or 'adam (lr=0.001)'.",
+        show_default="the suite's, or adam",
+        autocompletion=completion.optimizers,
+    )
+    published: bool = flag("The papers' tables and claims beside ours.")
+    explain: str | None = option(
+        "CELL",
+        "Show the record files and the arithmetic of one number, as sam/accuracy, "
+        "resnet50/sam/top or claim/sam-beats-adam; write nothing.",
+    )
+    name: str | None = option(
+        "NAME",
+        "Folder of the report below results/reports.",
+        show_default="the suite's, or made of the patterns",
+    )
+    names: Path | None = option(
+        "FILE", "A YAML file with names of display for optimizers, models and datasets."
+    )
 
 
 @grouped
@@ -88,6 +43,7 @@ def report(
     content: Content,
     place: Place,
     output: Output,
+    chosen: Filter,
     patterns: Annotated[
         list[str] | None,
         typer.Argument(
@@ -96,7 +52,6 @@ def report(
             autocompletion=completion.runs_and_suites,
         ),
     ] = None,
-    where: WhereOption = None,
 ) -> None:
     """Write answer, tables, figures and methods from stored records alone.
 
@@ -104,219 +59,6 @@ def report(
       sambench report suites/demo.yaml
       sambench report demo --explain sam/accuracy
     """
-    from sambench.analysis.metrics import find_metric
-    from sambench.analysis.names import Names, read_names
-    from sambench.analysis.study import build_study
-    from sambench.cli.gathering import gather
-    from sambench.cli.report_inputs import by_centre, over_images, with_predictions, with_search
-    from sambench.report.forms import to_plain
-    from sambench.report.page import write_report
-    from sambench.store.tree import Store
+    from sambench.cli.reporting import make_report
 
-    store, screen = Store(place.results), output.screen()
-    found = gather(patterns or (), store, place.data, where or ())
-    gc.freeze()  # they stay to the end: no need to look for garbage among them again and again
-    if len(found.records) > MOST_RUNS_DRAWN:
-        gc.disable()  # without figures hardly anything is garbage before the end
-    baseline = _baseline(content.baseline, found)
-    names = read_names(content.names) if content.names else Names()
-    found, search = with_search(found, store)
-    found, predictions = with_predictions(found, store)
-    margins = {} if found.suite is None else found.suite.report.margins
-    for name in margins:
-        find_metric(name)
-    study = build_study(
-        found.records, baseline, planned=found.planned, names=names, margins=margins
-    )
-    if predictions:
-        study = over_images(study, predictions)
-    published = content.published or bool(found.suite is not None and found.suite.tables)
-    findings = _examined(study) if published else ()
-    if content.explain is not None:
-        _explain(content.explain, _sources(study, store, findings, search), screen, output)
-        return
-    screen.warn_of(found.damaged, "records that cannot be read")
-    further = _further(found, study, search, findings, names)
-    further = [*by_centre(study, predictions, place.data), *further]
-    document = _document(found, study, store, predictions, further, published=published)
-    if len(document.tables) * 8 < MOST_EXPLAINED:
-        sources = _sources(study, store, findings, search)
-        if len(sources) <= MOST_EXPLAINED:
-            document = replace(document, sources={one.name: one.lines() for one in sources})
-    folder = place.results / "reports" / _folder(content.name, found, patterns or ())
-    written = write_report(document, folder, every_table=found.name is not None)
-    _show(screen, document, written)
-    if output.as_json:
-        output.answer(to_plain(document, written))
-
-
-def _baseline(asked: str | None, found: Gathered) -> str:
-    """Return the baseline: a registered name, or the label of some of its runs.
-
-    Raises:
-        UserError: If there is no such optimizer, or no run of the label.
-    """
-    from sambench.analysis.groups import build_groups
-    from sambench.errors import ConfigError, did_you_mean
-    from sambench.optim.method import optimizers
-
-    name = asked or (found.suite.baseline if found.suite else None) or "adam"
-    known = optimizers.get(name.partition(" (")[0]).name
-    if "(" not in name:
-        return known
-    groups = build_groups(found.records, None)
-    labels = dict.fromkeys(line.label for group in groups for line in group.lines)
-    if name not in labels:
-        raise ConfigError(
-            f"no run is of the baseline {name!r}{did_you_mean(name, labels)}; optimizers with "
-            f"runs: {', '.join(labels)}"
-        )
-    return name
-
-
-def _folder(asked: str | None, found: Gathered, patterns: Sequence[str]) -> str:
-    """Return the name of the report's folder: no two different reports share one."""
-    name = asked or found.name or "-".join(patterns) or "all"
-    return re.sub(r"[^A-Za-z0-9._+=-]+", "_", name.replace("*", "any")).strip("._") or "report"
-
-
-def _examined(study: Study) -> tuple[Finding, ...]:
-    from sambench.analysis.claims import examine
-
-    return examine(study.groups)
-
-
-def _sources(
-    study: Study, store: Store, findings: Sequence[Finding], search: SearchRecord | None
-) -> tuple[Source, ...]:
-    from sambench.report.explain import sources_of
-    from sambench.store.tree import RECORD
-
-    return sources_of(study, lambda r: store.runs / r.name / RECORD, findings, search)
-
-
-def _explain(query: str, sources: Sequence[Source], screen: Screen, output: Output) -> None:
-    from sambench.report.explain import find_source
-
-    lines = list(find_source(query, sources).lines())
-    for line in lines:
-        screen.show(line)
-    output.answer({"explanation": lines})
-
-
-def _further(
-    found: Gathered,
-    study: Study,
-    search: SearchRecord | None,
-    findings: Sequence[Finding],
-    names: Any,
-) -> list[Section]:
-    """Return what was searched, and the papers' tables and claims, as far as there are any."""
-    from sambench.report.contrasts import search_table
-    from sambench.report.document import Section
-    from sambench.report.papers import claims_table, paper_tables
-    from sambench.store.search_record import search_path
-
-    sections = []
-    if search is not None:
-        where = str(search_path(Path("results"), found.name or ""))
-        table = search_table(search, where)
-        sections.append(Section(title="Hyperparameter search", tables=(table,)))
-    if findings:
-        wanted = found.suite.tables if found.suite is not None else ()
-        tables = (*paper_tables(study.groups, wanted, names), claims_table(findings))
-        sections.append(Section(title="Beside the papers", tables=tables, shown=True))
-    return sections
-
-
-def _document(
-    found: Gathered,
-    study: Study,
-    store: Store,
-    predictions: Mapping[str, Predictions],
-    further: Sequence[Section],
-    *,
-    published: bool,
-) -> Document:
-    from sambench.analysis.troubles import troubles
-    from sambench.report.answer import answer_text
-    from sambench.report.document import Document, Section
-    from sambench.report.methods import methods
-    from sambench.report.notes import (
-        definitions,
-        how_to_read,
-        planned_groups,
-        problems,
-        too_few,
-    )
-    from sambench.report.page import MOST_DRAWN
-    from sambench.report.tables import result_sections
-
-    damaged = "\n".join(found.damaged)
-    whole = [config for config in found.planned if config.name not in damaged]
-    wanted = planned_groups(found.planned, study.baseline) if found.planned else study.groups
-    wrong = problems(
-        troubles(study.groups, whole, found.given),
-        found.damaged,
-        study.groups,
-        too_few(wanted),
-    )
-    pictures, left_out = _figures(found, study, store, predictions, published=published)
-    results = (*result_sections(study), *further)
-    shown = sum(len(section.tables) for section in results if section.shown)
-    if shown > MOST_DRAWN:
-        left_out = (*left_out, f"Pictures of tables: {shown} are more than {MOST_DRAWN}.")
-    reading = (*how_to_read(study), *definitions(found.records))
-    return Document(
-        title=f"sambench report {found.name or ''}".rstrip(),
-        study=study,
-        answer=answer_text(study),
-        results=results,
-        pictures=pictures,
-        rest=(
-            Section(title="How to read this", items=reading),
-            *([Section(title="Figures left out", items=left_out)] if left_out else []),
-            methods(study),
-            wrong,
-        ),
-    )
-
-
-def _figures(
-    found: Gathered,
-    study: Study,
-    store: Store,
-    predictions: Mapping[str, Predictions],
-    *,
-    published: bool,
-) -> tuple[Any, tuple[str, ...]]:
-    """Return the figures, and what was left out and why."""
-    number, settings = len(found.records), len(study.panels)
-    if number > MOST_RUNS_DRAWN or settings > MOST_SETTINGS_DRAWN:
-        why = "are too many for figures; name a suite or runs to have them"
-        return (), (f"{number} runs in {settings} setting{'s' * (settings != 1)} {why}.",)
-    from sambench.report.figures.gallery import draw_gallery
-    from sambench.report.figures.material import Material
-
-    material = Material(study=study, store=store, printed=published, known=predictions)
-    gallery = draw_gallery(material)
-    return gallery.pictures, tuple(map(str, gallery.left_out))
-
-
-def _show(screen: Screen, document: Document, written: Sequence[Path]) -> None:
-    """Show the answer, the main tables, what went wrong, and the paths of everything."""
-    for paragraph in document.answer:
-        screen.show(paragraph)
-        screen.show("")
-    tables = [t for section in document.results if section.shown for t in section.tables]
-    for table in tables[:MOST_SHOWN]:
-        screen.table(table)
-    if len(tables) > MOST_SHOWN:
-        screen.show(f"... and {len(tables) - MOST_SHOWN} more tables, all in report.md")
-    wrong = document.rest[-1]
-    screen.show(wrong.title)
-    for text in (*wrong.paragraphs, *wrong.items):
-        screen.show(f"- {text}")
-    screen.show("")
-    for path in written:
-        screen.show(f"wrote {path}")
+    make_report(patterns or (), chosen.where or (), place, output, **vars(content))

@@ -1,8 +1,9 @@
-"""Messages, tables and summaries."""
+"""Messages, tables, summaries and the one form that all progress bars have."""
 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -15,16 +16,17 @@ from rich.text import Text
 from sambench.cli.column_widths import Entry, in_parts
 from sambench.cli.curvature_table import (
     CURVATURE_HEADINGS,
+    STUDY_HEADINGS,
     curvature_method,
     curvature_rows,
+    study_rows,
     summary_rows,
 )
-from sambench.cli.studies_table import HEADINGS, study_rows
 from sambench.data.problems import some
 from sambench.files.atomic import human
 
 if TYPE_CHECKING:
-    from rich.progress import TaskID
+    from rich.progress import Progress, ProgressColumn, TaskID
 
     from sambench.data.preparation import Outlook
     from sambench.data.summary import Summary
@@ -34,12 +36,18 @@ if TYPE_CHECKING:
 PIPED_WIDTH = 160
 """Columns where the output is no terminal and COLUMNS is not set."""
 
-
 MOST_WARNINGS = 20
 """Warnings of a kind that are shown one by one."""
 
+MOST_CLASSES = 12
+"""Classes that get a column of their own; the images of more are told in a line."""
+
 LONG_LISTING = 500
 """Rows from which on a listing is no longer fitted to the terminal."""
+
+
+WIDE = 100
+"""Columns from which on there is room for a long bar."""
 
 
 def _console(*, stderr: bool, quiet: bool) -> Console:
@@ -49,17 +57,10 @@ def _console(*, stderr: bool, quiet: bool) -> Console:
     return console
 
 
-MOST_CLASSES = 12
-"""Classes that get a column of their own; the images of more are told in a line."""
-
-
 class Screen:
     """Where the command line shows things; made for each command.
 
-    Args:
-        quiet: Show nothing but failures.
-        results: Show results; False where standard output is for a program. `tables` keeps the
-            comparisons that would have been shown.
+    Without `results`, standard output is for a program; `tables` keeps what would have been shown.
     """
 
     def __init__(self, *, quiet: bool = False, results: bool = True) -> None:
@@ -96,8 +97,6 @@ class Screen:
     def progress(self) -> Iterator[Callable[[int, int, str], None]]:
         """Yield a function to be told (done, total, what); a bar for each `what`."""
         from rich.progress import TimeRemainingColumn
-
-        from sambench.cli.progress_bar import SlowLines, progress_bar
 
         with progress_bar(self.err, TimeRemainingColumn(compact=True)) as bar:
             tasks: dict[str, TaskID] = {}
@@ -150,7 +149,7 @@ class Screen:
         """Show what was studied of a run's minimum beyond eigenvalues, if anything was."""
         rows = list(study_rows(record.hessian or {}))
         if rows:
-            self.listing(HEADINGS, rows, "")
+            self.listing(STUDY_HEADINGS, rows, "")
 
     def outlook(self, outlook: Outlook) -> None:
         """Show what a preparation is about to do and what it takes on the disk."""
@@ -206,6 +205,41 @@ class Screen:
         )
         for first, second in found.examples:
             self.warn(f"conflict: {first} and {second} are the same image with different labels")
+
+
+def progress_bar(console: Console, *columns: ProgressColumn) -> Progress:
+    """Return a bar that is gone when it is done, and absent where there is no terminal."""
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=20 if console.width >= WIDE else 8),
+        *columns,
+        console=console,
+        transient=True,
+        disable=not console.is_terminal or console.quiet,
+    )
+
+
+class SlowLines:
+    """Says how far something is, in a plain line now and then, where no bar can move."""
+
+    SECONDS = 30.0
+    """Least time from one line to the next, and from the start to the first."""
+
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+        self._console = console
+        self._clock = clock
+        self._last = clock()
+        self._said = ""
+
+    def tell(self, text: str) -> None:
+        """Say it, if the last line is long ago and was another."""
+        early = self._clock() - self._last < self.SECONDS
+        if self._console.is_terminal or early or text == self._said:
+            return
+        self._last, self._said = self._clock(), text
+        self._console.print(text, markup=False, soft_wrap=True)
 
 
 def _lines(title: str | None, rows: Sequence[Sequence[str]]) -> str:

@@ -3,70 +3,44 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from sambench.analysis.metrics import find_metric
+from sambench.analysis.study import PRIMARY, build_study
+from sambench.analysis.time_estimates import Forecast, Timed, forecast, untimed
 from sambench.cli.answers import run_answer, tables_answer
-from sambench.cli.launching import (
+from sambench.cli.checking import (
     check_datasets,
     check_models,
     check_weights,
     expanded,
-    launch,
-    show_table,
-    survey,
     warn_of_sizes,
 )
-from sambench.cli.planning import show_plan, time_steps
-from sambench.cli.searching import tuned_runs
+from sambench.cli.launching import Request, launch, show_table, survey
+from sambench.cli.screen import Screen
+from sambench.config.run_config import RunConfig
 from sambench.config.search import plan_search, trials_of
+from sambench.config.suite import Suite
 from sambench.errors import ConfigError, ModelError, did_you_mean
+from sambench.files.atomic import human
+from sambench.launch.launcher import launchers
+from sambench.report.consequences import settling
+from sambench.report.notes import planned_groups, too_few
+from sambench.store.environment import choose_device, git_state
+from sambench.store.record import COMPLETED
+from sambench.store.search_record import choose_trial, search_path, write_search
+from sambench.store.status import Standing, counts, pending
+from sambench.store.tree import Store
 
-if TYPE_CHECKING:
-    from sambench.cli.screen import Screen
-    from sambench.config.run_config import RunConfig
-    from sambench.config.suite import Suite
-    from sambench.store.status import Standing
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """What the user asks of a study.
-
-    Attributes:
-        data: Folder of the prepared datasets.
-        results: Folder of the results.
-        device: Name of the device, or None to choose.
-        only: Patterns of names, or ids, of the runs to do; none for all.
-        retry: States of runs that are done again.
-        fail_fast: End with the first run that fails or diverges.
-        launcher: Where runs execute, and its options.
-        log: Sinks that follow each run (`sambench.run.sinks`).
-    """
-
-    data: Path
-    results: Path
-    device: str | None = None
-    only: Sequence[str] = ()
-    retry: Sequence[str] = ()
-    fail_fast: bool = False
-    launcher: tuple[str, Mapping[str, str]] = ("local", {})
-    log: Sequence[str] = ()
+INTERRUPTED = 130
+"""Exit code of a launch that was stopped by the user."""
 
 
 class Study:
-    """A suite with all its runs.
-
-    Args:
-        suite: What is compared.
-        request: What is asked of it.
-        screen: Where to show how it goes.
-
-    Raises:
-        UserError: If the suite does not expand or a pattern fits no run.
-    """
+    """A suite with all its runs: what there is of them, and doing what is missing."""
 
     def __init__(self, suite: Suite, request: Request, screen: Screen) -> None:
         self.suite = suite
@@ -79,17 +53,11 @@ class Study:
         self._shown: tuple[RunConfig, ...] = ()
 
     def plan(self, *, measure: bool = False) -> tuple[list[Standing], int]:
-        """Show what is done and what would run.
+        """Show what is done and what would run; `measure` times steps of what none tells of.
 
-        Args:
-            measure: Time some steps of each kind of run of which no finished one tells the time.
-
-        Returns:
-            The standing of each run, and how many final runs a search that is not done will add.
+        Returned are the standing of each run, and how many tuned runs follow a search that is not
+        done.
         """
-        from sambench.launch.launcher import launchers
-        from sambench.store.tree import Store
-
         chosen, options = launchers.get(self.request.launcher[0]), self.request.launcher[1]
         chosen.refuse_unknown(options)
         chosen.check(options)
@@ -97,9 +65,9 @@ class Study:
         tuned = self._tuned(keep=False)
         finals = tuple({run.id: run for run in (*self.finals, *tuned)}.values())
         trials, wanted = self._only(self.trials, finals)
-        store, request = Store(self.request.results), self.request
-        standings = survey(store, request.data, None, request.retry).of(trials)
-        there = self._standings(finals)
+        request = self.request
+        standings = survey(request, None).of(trials)
+        there = survey(request, self.suite.hessian).of(finals)
         standings += _of(wanted, there)
         coming = 0 if self.request.only or tuned else len(self.finals) * bool(self.tunings)
         queued = chosen.describe_queued(request.results, [s.config for s in standings])
@@ -122,8 +90,6 @@ class Study:
 
     def answer(self) -> dict[str, Any]:
         """Return, for a program, the runs that were carried out and the tables shown of them."""
-        from sambench.store.tree import Store
-
         store = Store(self.request.results)
         runs = [run_answer(store, config) for config in self._shown]
         return {"suite": self.suite.name, "runs": runs, **tables_answer(self.screen.tables)}
@@ -131,7 +97,7 @@ class Study:
     def carry_out(self) -> int:
         """Do what is missing, show the table, return the exit code."""
         trials, finals = self._only(self.trials, self.finals)
-        there = self._standings(self.finals)
+        there = survey(self.request, self.suite.hessian).of(self.finals)
         self._warn_of_reach(there)
         code = self._launch(trials, trials_of(self.suite.name), 0, curvature=False)
         seen = None if trials else _of(finals, there)
@@ -144,13 +110,6 @@ class Study:
         show_table(self.screen, self.request.results, self._shown, self.suite.baseline)
         return code
 
-    def _standings(self, runs: Sequence[RunConfig]) -> list[Standing]:
-        from sambench.store.tree import Store
-
-        request = self.request
-        looking = survey(Store(request.results), request.data, self.suite.hessian, request.retry)
-        return looking.of(runs)
-
     def _warn_of_reach(self, there: Sequence[Standing]) -> None:
         """Say of each setting of a suite file whose runs can never show a difference.
 
@@ -159,12 +118,6 @@ class Study:
         """
         if not self.suite.places:
             return
-        from sambench.analysis.metrics import find_metric
-        from sambench.analysis.study import PRIMARY, build_study
-        from sambench.report.consequences import settling
-        from sambench.report.notes import planned_groups, too_few
-        from sambench.store.record import COMPLETED
-
         for sentence in too_few(planned_groups(self.finals, self.suite.baseline)):
             self.screen.warn(sentence)
         records = [standing.record for standing in _of(self.finals, there)]
@@ -189,26 +142,37 @@ class Study:
         request = self.request
         if not runs or before == INTERRUPTED or (before and request.fail_fast):
             return before
-        code = launch(
-            self.screen,
-            runs,
-            request.data,
-            request.results,
-            request.device,
-            name,
-            self.suite.hessian if curvature else None,
-            seen=seen,
-            retry=request.retry,
-            fail_fast=request.fail_fast,
-            launcher=request.launcher,
-            log=request.log,
-        )
+        hessian = self.suite.hessian if curvature else None
+        code = launch(self.screen, runs, request, name, hessian, seen)
         return code or before
 
     def _tuned(self, *, keep: bool) -> tuple[RunConfig, ...]:
-        if not self.tunings:
+        """Return the final runs with chosen values, of those searches that are done.
+
+        With `keep`, what was found is written for the report, and shown.
+        """
+        if self.suite.search is None:
             return ()
-        return tuned_runs(self.screen, self.request.results, self.suite, self.tunings, keep=keep)
+        results, store = self.request.results, Store(self.request.results)
+        loaded, _ = store.records(run.name for run in self.trials)
+        records = {record.id: record for record in loaded}
+        choices = [(tuning, choose_trial(tuning, records)) for tuning in self.tunings]
+        if keep and choices:
+            path = search_path(results, self.suite.name)
+            write_search(path, self.suite.name, self.suite.search, self.tunings, records)
+            rows = []
+            for tuning, chosen in choices:
+                first = tuning.untuned[0]
+                values = chosen and ", ".join(f"{k}={v}" for k, v in chosen.values.items())
+                found = "search not done" if chosen is None else values or "as given"
+                fold = "" if first.fold is None else f" fold {first.fold}"
+                place = f"{first.model} on {first.dataset}{fold}"
+                rows.append((place, str(first.optimizer["name"]), str(len(tuning.trials)), found))
+            headings = ("", "optimizer", "trials", "chosen on validation")
+            self.screen.listing(headings, rows, "search")
+            self.screen.show(f"wrote {path}")
+        runs = [run for tuning, chosen in choices if chosen for run in tuning.finals(chosen)]
+        return tuple({run.id: run for run in runs}.values())
 
     def _wanted(self, run: RunConfig) -> bool:
         patterns = self.request.only
@@ -217,11 +181,7 @@ class Study:
         )
 
     def _only(self, *parts: Iterable[RunConfig]) -> list[tuple[RunConfig, ...]]:
-        """Return the wanted runs of each part.
-
-        Raises:
-            ConfigError: If no part has one.
-        """
+        """Return the wanted runs of each part."""
         listed = [tuple(part) for part in parts]
         chosen = [tuple(filter(self._wanted, part)) for part in listed]
         if not any(chosen):
@@ -239,5 +199,76 @@ def _of(runs: Iterable[RunConfig], standings: Iterable[Standing]) -> list[Standi
     return [standing for standing in standings if standing.config.id in ids]
 
 
-INTERRUPTED = 130
-"""Exit code of a launch that was stopped by the user."""
+def show_plan(
+    screen: Screen, standings: Sequence[Standing], coming: int, timed: Timed | None = None
+) -> None:
+    """Show the standing of each run, the number in each state, and the time left.
+
+    `coming` tuned runs become known when their search is done. Steps may have been `timed` for it,
+    where no finished run tells.
+    """
+    rows = [(s.config.name, s.state, s.action, s.note) for s in standings]
+    headings = ("run", "state", "would", "")[: None if any(s.note for s in standings) else 3]
+    screen.listing(headings, [row[: len(headings)] for row in rows], f"{len(rows)} runs")
+    sizes = sorted({(s.config.dataset, s.config.image_size) for s in standings})
+    screen.show("images: " + ", ".join(f"{name} at {side} px" for name, side in sizes))
+    states = ", ".join(f"{number} {state}" for state, number in counts(standings).items())
+    screen.show(f"{states}" + (f"; {coming} tuned runs follow the search" if coming else ""))
+    left = len(pending(standings))
+    if left:
+        screen.show(_time_left(forecast(standings, timed), len(timed or ())))
+    codes = sorted({s.code for s in standings if s.code})
+    here = git_state()
+    if len(codes) > 1 or (codes and here and not codes[0].endswith(here)):
+        screen.show(f"note: made by sambench {', '.join(codes)}; this is {here or 'no checkout'}")
+    screen.show(f"{left} of {len(rows)} runs have something to do; nothing was run")
+
+
+def time_steps(
+    screen: Screen, standings: Sequence[Standing], data: Path, device: str | None
+) -> Timed:
+    """Time some passes of each kind of run of which no finished one tells, and say how long."""
+    from sambench.run.pace import measure_pace
+
+    found = {}
+    for kind, config in untimed(standings).items():
+        pace = measure_pace(config, data, choose_device(device)[0])
+        found[kind] = (pace.seconds, pace.images)
+        memory = f", {human(pace.memory_bytes)} of the device" if pace.memory_bytes else ""
+        screen.say(
+            f"timed {config.model} at {config.image_size} px: {1000 * pace.seconds:.0f} ms for a "
+            f"gradient of {config.batch_size} images (slowest {pace.spread:.1f} times the "
+            f"fastest){memory}"
+        )
+    return found
+
+
+def _time_left(left: Forecast, timed: int) -> str:
+    if not left.known:
+        return (
+            "time left: not known before a run like these is finished; --measure times some steps"
+        )
+    if not left.finished:
+        return (
+            f"time left: about {duration(left.seconds)} on one device for {left.known} runs, by "
+            f"the steps timed of {timed} kinds of runs; curvature comes on top"
+        )
+    others = f"; {left.unknown} more runs have no finished one like them" if left.unknown else ""
+    return (
+        f"time left: about {duration(left.seconds)} on one device for {left.known} runs, at the "
+        f"pace of {left.finished} finished ones{others}"
+    )
+
+
+def duration(seconds: float) -> str:
+    """Write seconds as people say them: `40 s`, `12 min`, `3 h 20 min`, `2 d 5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 36:
+        return f"{hours} h {minutes} min"
+    days, hours = divmod(round(hours + minutes / 60), 24)
+    return f"{days} d {hours} h"

@@ -3,121 +3,84 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from sambench.cli import completion
+from sambench.cli import completion, options
 from sambench.cli.answers import run_answer
-from sambench.cli.grouping import given_options, grouped
-from sambench.cli.launching import check_datasets, launch, show_table
-from sambench.cli.options import (
-    DATA,
-    EXECUTION,
-    PLACE,
-    RESULTS,
-    RUN,
-    BatchSizeOption,
-    CaptureOption,
-    CompileOption,
-    DataOption,
-    DatasetOption,
-    DeviceOption,
-    EpochsOption,
-    LogOption,
-    Output,
-    PluginOption,
-    PretrainedOption,
-    RateOption,
-    ResultsOption,
-    SetOption,
-    SizeOption,
-    SplitOption,
-    WeightsOption,
-)
+from sambench.cli.grouping import given_options, group, grouped, option, spelled
 
 if TYPE_CHECKING:
     from sambench.cli.screen import Screen
     from sambench.config.run_config import RunConfig
     from sambench.store.record import RunRecord
 
-OPTIONS = {
-    **{key: f"--{key}" for key in ("dataset", "model", "split", "epochs", "lr", "seed", "stop")},
-    **{"optimizer": "--opt", "batch_size": "--batch-size", "image_size": "--size"},
-    **{"pretrained": "--pretrained", "weights": "--weights"},
-    **{"capture": "--capture", "compile": "--compile"},
-}
-"""The options of the run by the setting that each stands for."""
 
-
-@dataclass(frozen=True, kw_only=True)
+@group(options.RUN)
 class Run:
     """What is trained, on what, and how."""
 
-    panel: ClassVar[str] = RUN
-    dataset: DatasetOption = "bus"
-    model: Annotated[
-        str,
-        typer.Option(
-            "--model",
-            metavar="NAME",
-            help="One of `sambench list models`, or timm:NAME.",
-            autocompletion=completion.models,
-        ),
-    ] = "resnet50"
-    optimizer: Annotated[
-        str,
-        typer.Option(
-            "--opt",
-            metavar="NAME",
-            help="One of `sambench list optimizers`.",
-            autocompletion=completion.optimizers,
-        ),
-    ] = "adam"
-    split: SplitOption = "holdout"
-    epochs: EpochsOption = 50
-    batch_size: BatchSizeOption = 16
-    lr: RateOption = 1e-4
-    seed: Annotated[
-        int,
-        typer.Option(
-            "--seed", min=0, metavar="N", help="Of initial weights, data order and augmentation."
-        ),
-    ] = 0
-    pretrained: PretrainedOption = False
-    weights: WeightsOption = None
-    settings: SetOption = None
-    capture: CaptureOption = None
-    compile: CompileOption = None
-    stop: Annotated[
-        str,
-        typer.Option(
-            "--stop",
-            metavar="RULE",
-            help="When to stop before the last epoch, as train-accuracy or patience=5; see "
-            "`sambench list settings`.",
-        ),
-    ] = "epochs"
-    image_size: SizeOption = None
+    dataset: str = options.dataset()
+    model: str = option(
+        "NAME",
+        "One of `sambench list models`, or timm:NAME.",
+        default="resnet50",
+        autocompletion=completion.models,
+    )
+    optimizer: str = option(
+        "NAME",
+        "One of `sambench list optimizers`.",
+        "--opt",
+        default="adam",
+        autocompletion=completion.optimizers,
+    )
+    split: str = options.split()
+    epochs: int = options.epochs()
+    batch_size: int = options.batch_size()
+    lr: float = options.rate()
+    seed: int = option("N", "Of initial weights, data order and augmentation.", default=0, min=0)
+    pretrained: bool = options.pretrained()
+    weights: Path | None = options.weights()
+    settings: list[str] | None = options.settings()
+    capture: bool | None = option(
+        None,
+        "Record training steps as CUDA graphs.",
+        "--capture/--no-capture",
+        show_default="where it pays",
+        rich_help_panel=options.PLACE,
+    )
+    compile: bool | None = option(
+        None,
+        "Compile the network with torch.compile; by default in long runs on a GPU with "
+        "kernels=fastest.",
+        "--compile/--no-compile",
+        show_default="where it pays",
+        rich_help_panel=options.PLACE,
+    )
+    stop: str = option(
+        "RULE",
+        "When to stop before the last epoch, as train-accuracy or patience=5; see "
+        "`sambench list settings`.",
+        default="epochs",
+    )
+    image_size: int | None = options.size()
 
     def config(self, context: typer.Context, data: Path, replicas: int) -> RunConfig:
-        """Return the run that the options describe.
-
-        Raises:
-            UserError: If a setting is unknown, not allowed, or given twice.
-        """
+        """Return the run that the options describe."""
         from sambench.config.arguments import OPTIMIZER, sort_settings
         from sambench.config.run_config import RunConfig
         from sambench.data.source import default_size
         from sambench.models.weights import keep_weights
 
         found = sort_settings(self.settings, [self.optimizer])
-        found.refuse_beside(given_options(context, OPTIONS))
+        names = {k: name.partition("/")[0] for k, name in spelled(Run).items() if k != "settings"}
+        found.refuse_beside(given_options(context, names))
         found.refuse({OPTIMIZER: "--opt", "replicas": "--devices"})
-        values: dict[str, Any] = {key: getattr(self, key) for key in OPTIONS}
-        values |= {key: EXECUTION[values[key]] for key in ("capture", "compile")} | found.run
+        values: dict[str, Any] = {key: getattr(self, key) for key in names}
+        values |= {key: options.EXECUTION[values[key]] for key in ("capture", "compile")}
+        values |= found.run
         if self.weights is not None:
             values["weights"] = keep_weights(self.weights, data)
         values["image_size"] = values["image_size"] or default_size(values["dataset"])
@@ -125,29 +88,21 @@ class Run:
         return RunConfig.from_dict({**values, "replicas": replicas})
 
 
-@dataclass(frozen=True, kw_only=True)
+@group(options.PLACE)
 class Place:
     """Where it is trained, and where its files lie."""
 
-    panel: ClassVar[str] = PLACE
-    device: DeviceOption = None
-    plugin: PluginOption = None
-    devices: Annotated[
-        str | None,
-        typer.Option(
-            "--devices",
-            metavar="DEVICE,...",
-            help="Train one run on several devices together, as cuda:0,cuda:1.",
-        ),
-    ] = None
-    data: DataOption = DATA
-    results: ResultsOption = RESULTS
+    device: str | None = options.device()
+    plugin: list[Path] | None = options.plugin()
+    devices: str | None = option(
+        "DEVICE,...", "Train one run on several devices together, as cuda:0,cuda:1."
+    )
+    data: Path = options.data()
+    results: Path = options.results()
 
 
 @grouped
-def train(
-    context: typer.Context, run: Run, place: Place, output: Output, log: LogOption = None
-) -> None:
+def train(context: typer.Context, run: Run, place: Place, output: options.LoggedOutput) -> None:
     """Train one model with one optimizer and test it once, at the end.
 
     Ctrl-C keeps a checkpoint; the same command resumes it.
@@ -156,6 +111,8 @@ def train(
       sambench train --dataset phantom --model small-cnn --opt gcsam
       sambench train --opt sam --set rho=0.1 --set stop.patience=5
     """
+    from sambench.cli.checking import check_datasets
+    from sambench.cli.launching import Request, launch, show_table
     from sambench.launch import together
     from sambench.run.sinks import check_sinks
     from sambench.store.tree import Store
@@ -164,20 +121,22 @@ def train(
     if len(names) > 1 and together.processes() == 1:
         raise typer.Exit(together.start(len(names), sys.argv[1:]))
     config = run.config(context, place.data, together.processes())
-    sinks = check_sinks(log or ())
+    sinks = check_sinks(output.log or ())
     screen = output.screen()
     check_datasets([config], place.data)
-    again = ("failed", "diverged", "damaged", "stale")
     with together.joined(names, place.device) as (device, leads):
         if not leads:
             together.follow(config, place.data, place.results, device)
             return
-        code = launch(
-            *(screen, [config], place.data, place.results, device, None, None),
-            retry=again,
+        request = Request(
+            data=place.data,
+            results=place.results,
+            device=device,
+            retry=("failed", "diverged", "damaged", "stale"),
             launcher=("local", {"threads": "all"}),
             log=sinks,
         )
+        code = launch(screen, [config], request)
     store = Store(place.results)
     show_table(screen, place.results, [config], baseline=run.optimizer)
     if code == 0 and (record := store.completed(config)) is not None:

@@ -1,27 +1,23 @@
-"""What a launcher is, and the registry of all of them."""
+"""What a launcher is, the registry of all of them, and how their options are read."""
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import TypeVar
 
 from sambench.config.run_config import RunConfig
 from sambench.errors import ConfigError, did_you_mean
 from sambench.launch.manifest import Manifest
 from sambench.launch.watcher import Tally, Watcher
+from sambench.plugin import VARIABLE
 from sambench.registry import Registry
+from sambench.store.environment import COMMAND
 
-RUNS_PER_DEVICE: Final = "runs_per_device"
-"""Name of an option that more launchers than one have, or refuse."""
-
-Launch = Callable[[Manifest, Mapping[str, str], Watcher], Tally]
-"""Does the runs of a manifest with the launcher's options, and returns when they are over."""
-
-DescribeQueued = Callable[[Path, Sequence[RunConfig]], Mapping[str, str]]
-"""Returns what a queue says of runs of a results folder that earlier launches left in it, by id."""
+Default = TypeVar("Default", int, None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +27,9 @@ class Launcher:
     Attributes:
         name: As on the command line.
         summary: One line: where the runs go.
-        launch: Does them.
+        launch: Does the runs of a manifest with these options; returns when they are over.
         check: Refuses options that make no sense, without doing anything.
-        describe_queued: Looks into its queue, where it has one.
+        describe_queued: Returns what its queue says of runs of a results folder, by id.
         options: Its options and what each means.
         open_options: Whether it hands other options on to somebody who checks them.
         reference: What it needs.
@@ -41,9 +37,11 @@ class Launcher:
 
     name: str
     summary: str
-    launch: Launch
+    launch: Callable[[Manifest, Mapping[str, str], Watcher], Tally]
     check: Callable[[Mapping[str, str]], None] = lambda options: None
-    describe_queued: DescribeQueued = lambda results, configs: {}
+    describe_queued: Callable[[Path, Sequence[RunConfig]], Mapping[str, str]] = (
+        lambda results, configs: {}
+    )
     options: Mapping[str, str] = field(default_factory=dict)
     open_options: bool = False
     reference: str = ""
@@ -52,19 +50,13 @@ class Launcher:
         """Do the runs.
 
         Raises:
-            ConfigError: If it has no such option.
-            LaunchError: If what it needs is not there.
-            StoreError: If the results folder cannot be written.
+            UserError: If it has no such option, or what it needs is not there.
         """
         self.refuse_unknown(options)
         return self.launch(manifest, options, watcher)
 
     def refuse_unknown(self, options: Mapping[str, str]) -> None:
-        """Refuse options that it does not have.
-
-        Raises:
-            ConfigError: Names the first.
-        """
+        """Refuse options that it does not have, by a ConfigError that names the first."""
         for key in options:
             if key not in self.options and not self.open_options:
                 known = ", ".join(self.options) or "none"
@@ -81,10 +73,8 @@ def read_options(texts: Iterable[str], where: str) -> dict[str, str]:
     """Read options `KEY=VALUE`, several of which may stand in one text with commas between them.
 
     A comma ends a value only where another key follows, so that values may have commas. The value
-    of `setup`, a shell line, ends with its text; its lines add up.
-
-    Raises:
-        ConfigError: If a part is not of that form.
+    of `setup`, a shell line, ends with its text; its lines add up. What is not of that form is a
+    ConfigError.
     """
     options: dict[str, str] = {}
     for text in texts:
@@ -97,3 +87,20 @@ def read_options(texts: Iterable[str], where: str) -> dict[str, str]:
             before = options[key] + "\n" if key == "setup" and key in options else ""
             options[key] = before + value
     return options
+
+
+def whole_number(
+    options: Mapping[str, str], name: str, default: Default, least: int = 1
+) -> int | Default:
+    """Return an option that is a whole number; anything else, or less, is a ConfigError."""
+    text = options.get(name)
+    if text is None:
+        return default
+    if not text.isdecimal() or int(text) < least:
+        raise ConfigError(f"{name}={text!r} is not allowed; allowed: a whole number >= {least}")
+    return int(text)
+
+
+def inherited_environment() -> dict[str, str]:
+    """Return the variables that processes on other machines need: plugins and the command typed."""
+    return {key: os.environ[key] for key in (VARIABLE, COMMAND) if os.environ.get(key)}

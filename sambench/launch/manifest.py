@@ -25,9 +25,6 @@ class Manifest:
 
     Attributes:
         configs: The runs; a unit of work is named by its place here.
-        data: Folder of the prepared datasets.
-        results: Folder of the results.
-        suite: Name of the suite that asks for the runs.
         curvature: What is measured of each minimum, or None to leave it out.
         device: Where to train; None for the best device of whichever machine does it.
         fail_fast: Begin no further run once one has failed or diverged.
@@ -52,47 +49,37 @@ class Manifest:
             "results": str(self.results.resolve()),
             "device": self.device,
             "fail_fast": self.fail_fast,
-            "curvature": None if self.curvature is None else self.curvature.to_dict(),
+            "curvature": self.curvature and self.curvature.to_dict(),
             "log": list(self.log),
             "runs": [config.to_dict() for config in self.configs],
         }
 
     @classmethod
     def from_dict(cls, given: dict[str, Any], where: str) -> Manifest:
-        """Read what `to_dict` returned.
-
-        Raises:
-            LaunchError: If it is no manifest, of another version, or incomplete.
-        """
+        """Read what `to_dict` returned; anything else is a LaunchError."""
         try:
-            if given["version"] != VERSION:
-                raise LaunchError(
-                    f"{where} has version {given['version']}, not {VERSION}; launch again with "
-                    "this sambench"
+            if given["version"] == VERSION:
+                curvature = given["curvature"]
+                return cls(
+                    configs=tuple(RunConfig.from_dict(run) for run in given["runs"]),
+                    data=Path(given["data"]),
+                    results=Path(given["results"]),
+                    suite=given["suite"],
+                    curvature=None if curvature is None else Measurement.from_dict(curvature),
+                    device=given["device"],
+                    fail_fast=given["fail_fast"],
+                    log=tuple(given.get("log", ())),
                 )
-            curvature = given["curvature"]
-            return cls(
-                configs=tuple(RunConfig.from_dict(run) for run in given["runs"]),
-                data=Path(given["data"]),
-                results=Path(given["results"]),
-                suite=given["suite"],
-                curvature=None if curvature is None else Measurement.from_dict(curvature),
-                device=given["device"],
-                fail_fast=given["fail_fast"],
-                log=tuple(given.get("log", ())),
-            )
-        except LaunchError:
-            raise
         except (KeyError, TypeError, UserError) as error:
             raise LaunchError(f"{where} is no manifest ({error}); launch again") from error
+        raise LaunchError(
+            f"{where} has version {given['version']}, not {VERSION}; launch again with this "
+            "sambench"
+        )
 
     @classmethod
     def read(cls, path: Path) -> Manifest:
-        """Read a manifest's file.
-
-        Raises:
-            LaunchError: If it cannot be read.
-        """
+        """Read a manifest's file; one that cannot be read is a LaunchError."""
         try:
             given = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
@@ -100,11 +87,7 @@ class Manifest:
         return cls.from_dict(given, str(path))
 
     def write(self) -> Path:
-        """Write the manifest into a new folder `<results>/launches/<time>-<token>/`.
-
-        Raises:
-            StoreError: If the results folder cannot be written.
-        """
+        """Write the manifest into a new folder `<results>/launches/<time>-<token>/`."""
         name = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
         path = self.results.resolve() / LAUNCHES / name / MANIFEST
         write_json(path, self.to_dict())

@@ -8,24 +8,24 @@ from __future__ import annotations
 
 import json
 import os
-import selectors
 import signal
 import subprocess
 import sys
 import tempfile
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
+from multiprocessing.connection import Connection, Pipe, wait
 from typing import Any
 
 from sambench.errors import LaunchError, StoreError
-from sambench.launch.crew import Crew
 from sambench.launch.manifest import Manifest
 from sambench.launch.signals import stop_on_signal
 from sambench.launch.unit import conclude, mark_ended
 from sambench.launch.watcher import Tally, Watcher
-from sambench.launch.wire import event_from_dict
 from sambench.store.record import FAILED, INTERRUPTED
 from sambench.store.tree import Store
+from sambench.training.events import Epoch, Event, Started, Tick
 
 LOOK_SECONDS = 0.2
 """How often a request to stop is looked for while all workers are silent."""
@@ -34,16 +34,11 @@ KILLED = [-n for n in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIG
 """Exit codes of workers that something outside of their run ended: a person, the system that has no
 memory left, a disk or a file that went away under a memory map. Others are faults of the run."""
 
+_EVENTS: dict[str, type[Event]] = {kind.__name__: kind for kind in (Started, Tick, Epoch)}
+
 
 class Member:
-    """A worker as its pool sees it.
-
-    Args:
-        manifest: The runs.
-        device: Where this worker trains.
-        threads: How many threads it computes with; None for torch's own number.
-        watcher: Told what its runs tell.
-    """
+    """A worker as its pool sees it: its process, and the run that it does."""
 
     def __init__(
         self, manifest: Manifest, device: str, threads: int | None, watcher: Watcher
@@ -53,48 +48,31 @@ class Member:
         self.index: int | None = None
         self.ready = False
         self.code: int | None = None
-        self._rest = b""
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the worker)
-        self.told, writing = os.pipe()
+        self.line, theirs = Pipe()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "sambench.launch.worker", str(writing)],
-            stdin=subprocess.PIPE,
+            [sys.executable, "-m", "sambench.launch.worker", str(theirs.fileno())],
+            stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=self._log,
-            pass_fds=(writing,),
+            pass_fds=(theirs.fileno(),),
             env=os.environ | ({"OMP_NUM_THREADS": str(threads)} if threads else {}),
             start_new_session=True,  # Ctrl-C reaches the pool alone
         )
-        os.close(writing)
-        first = {"manifest": manifest.to_dict(), "device": device, "threads": threads}
-        self._order(json.dumps(first))
+        theirs.close()
+        self.order({"manifest": manifest.to_dict(), "device": device, "threads": threads})
 
-    def do(self, index: int, together: int) -> None:
-        """Give it a run, which shares the device with others: so many together."""
-        self.index = index
-        self._order(json.dumps([index, together]))
-
-    def stop(self) -> None:
-        """Have it save its run after the step and end."""
-        if self._process.stdin is not None:
-            with suppress(OSError):
-                self._process.stdin.close()
-
-    def hear(self) -> list[dict[str, Any]] | None:
-        """Return the messages that have come, or None when it has hung up."""
-        data = os.read(self.told, 1 << 16)
-        if not data:
-            return None
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        return [json.loads(line) for line in lines]
+    def order(self, what: Any) -> None:
+        """Send an order; None has it save its run after the step and end."""
+        with suppress(OSError):  # it died; the hang-up tells
+            self.line.send_bytes(json.dumps(what).encode())
 
     def end(self, *, kill: bool = False) -> str:
         """Wait for its end; return what ended it, and the last thing it wrote."""
         if kill:
             self._process.kill()
-        self.stop()
+        self.line.close()
         code = self.code = self._process.wait()
-        os.close(self.told)
         with self._log:
             self._log.seek(0)
             lines = self._log.read().decode(errors="replace").strip().splitlines()
@@ -103,36 +81,25 @@ class Member:
         memory = ", as by the system where memory runs out" if code == -signal.SIGKILL else ""
         return f"its worker was killed by signal {-code} ({signal.Signals(-code).name}{memory})"
 
-    def _order(self, line: str) -> None:
-        assert self._process.stdin is not None
-        with suppress(BrokenPipeError):  # it died; the hang-up on its other pipe tells
-            self._process.stdin.write(f"{line}\n".encode())
-            self._process.stdin.flush()
-
 
 class Pool:
-    """Does the runs of a manifest by several workers.
-
-    Args:
-        manifest: The runs.
-        crew: The workers.
-        watcher: Told what happens.
-        seconds: Save the runs at hand and stop after so long; None for never.
-    """
+    """Does the runs of a manifest by several workers; after so many seconds it saves and stops."""
 
     def __init__(
         self,
         manifest: Manifest,
-        crew: Crew,
+        devices: Sequence[str],
+        threads: int | None,
         watcher: Watcher,
         seconds: float | None = None,
     ) -> None:
         self._seconds = seconds
         self._manifest = manifest
-        self._crew = crew
+        self._devices = devices
+        self._threads = threads
         self._watcher = watcher
         self._open = deque(range(len(manifest.configs)))
-        self._members = selectors.DefaultSelector()
+        self._members: dict[Connection, Member] = {}
         self._tally = Tally()
 
     def run(self) -> Tally:
@@ -142,66 +109,64 @@ class Pool:
             LaunchError: If workers cannot be started.
             StoreError: If the results folder cannot be written.
         """
-        self._watcher.say(str(self._crew))
         stopping = False
         try:
             with stop_on_signal(seconds=self._seconds) as stop_requested:
-                for device in self._crew.devices:
-                    self._hire(device, self._watcher.another())
-                while self._members.get_map():
-                    for key, _ in self._members.select(LOOK_SECONDS):
-                        self._hear(key.data)
+                for device in self._devices:
+                    lane = self._watcher.lane
+                    self._hire(device, self._watcher if lane is None else lane())
+                while self._members:
+                    ready = wait([*self._members], LOOK_SECONDS)
+                    for member in [m for m in self._members.values() if m.line in ready]:
+                        self._hear(member)
                     if stop_requested() and not stopping:
                         stopping = self._tally.interrupted = True
                         self._open.clear()
-                        for member in self._all():
-                            member.stop()
+                        for member in self._members.values():
+                            member.order(None)
         except KeyboardInterrupt:
             self._tally.interrupted = True
         finally:
-            for member in self._all():
-                self._dismiss(member, kill=True)
+            for member in self._members.values():
+                member.end(kill=True)
         return self._tally
 
     def _hire(self, device: str, watcher: Watcher) -> None:
-        member = Member(self._manifest, device, self._crew.threads, watcher)
-        self._members.register(member.told, selectors.EVENT_READ, member)
-
-    def _all(self) -> list[Member]:
-        return [key.data for key in self._members.get_map().values()]
-
-    def _dismiss(self, member: Member, *, kill: bool = False) -> str:
-        self._members.unregister(member.told)
-        return member.end(kill=kill)
+        member = Member(self._manifest, device, self._threads, watcher)
+        self._members[member.line] = member
 
     def _hear(self, member: Member) -> None:
-        messages = member.hear()
-        if messages is None:
+        try:
+            message = json.loads(member.line.recv_bytes())
+        except (EOFError, OSError):
             self._lost(member)
-        for message in messages or ():
-            self._take(member, message)
-
-    def _take(self, member: Member, message: dict[str, Any]) -> None:
+            return
         kind = message["kind"]
-        if kind == "event":
-            member.watcher.event(event_from_dict(message["event"]))
-        elif kind == "curvature":
-            member.watcher.curvature(*message["stage"])
-        elif kind == "measuring" and member.index is not None:
-            member.watcher.measuring(self._manifest.configs[member.index])
-        elif kind == "say":
+        if kind == "say":
             self._watcher.say(message["text"])
         elif kind == "refused":
             raise (StoreError if member.ready else LaunchError)(message["error"])
         elif kind == "ready":
             member.ready = True
             self._next(member)
+        elif member.index is not None:
+            self._take(member, member.index, kind, message)
+
+    def _take(self, member: Member, index: int, kind: str, message: dict[str, Any]) -> None:
+        """Take what a worker tells of its run."""
+        config = self._manifest.configs[index]
+        if kind == "curvature":
+            member.watcher.curvature(*message["stage"])
+        elif kind == "measuring":
+            member.watcher.measuring(config)
+        elif event := _EVENTS.get(kind):
+            known: dict[str, Any] = {"config": config} if event is Started else {}
+            member.watcher.event(event(**message["values"], **known))
         else:  # over, elsewhere
-            index, member.index = member.index, None
-            if index is not None and kind == "elsewhere":
-                self._tally.elsewhere += 1
-                member.watcher.elsewhere(self._manifest.configs[index])
-            elif index is not None:
+            member.index = None
+            if kind == "elsewhere":
+                self._tally.count(config, None, member.watcher)
+            else:
                 self._conclude(member, index, message["reason"])
             self._next(member)
 
@@ -211,15 +176,16 @@ class Pool:
             self._open.clear()  # those that are at work finish theirs
 
     def _next(self, member: Member) -> None:
-        if self._open:
-            together = [other for other in self._all() if other.device == member.device]
-            member.do(self._open.popleft(), len(together))
-        else:
-            member.stop()
+        if not self._open:
+            member.order(None)
+            return
+        member.index = self._open.popleft()
+        together = sum(other.device == member.device for other in self._members.values())
+        member.order([member.index, together])
 
     def _lost(self, member: Member) -> None:
         """Count the run of a worker that hung up, if it had one, and hire another for the rest."""
-        how = self._dismiss(member)
+        how = self._members.pop(member.line).end()
         if member.index is not None:
             config = self._manifest.configs[member.index]
             status = INTERRUPTED if member.code in KILLED else FAILED

@@ -21,12 +21,7 @@ def processes() -> int:
 
 
 def start(number: int, arguments: Sequence[str]) -> int:
-    """Run this program by several processes; return the exit code.
-
-    Args:
-        number: How many.
-        arguments: Of the command line, without the program.
-    """
+    """Run this program, with these arguments, by several processes; return the exit code."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += [f"--nproc-per-node={number}", "-m", "sambench", *arguments]
     share = max(1, cores() // number)
@@ -37,14 +32,10 @@ def start(number: int, arguments: Sequence[str]) -> int:
 
 @contextmanager
 def joined(devices: Sequence[str], device: str | None) -> Iterator[tuple[str | None, bool]]:
-    """Join the other processes, if there are any.
+    """Join the other processes, if there are any, each on a device of its own.
 
     Yields the name of this process's device and whether it leads: does the run as one alone would,
     while the others `follow`. They are dismissed when its block ends.
-
-    Args:
-        devices: A device for each process of this machine; none to take a GPU each.
-        device: The device of one process alone, or the type of device that each takes.
 
     Raises:
         DeviceError: If there are fewer devices than processes.

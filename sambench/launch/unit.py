@@ -6,12 +6,9 @@ know how a run stands reads its files. `python -m sambench.launch.job MANIFEST I
 
 from __future__ import annotations
 
-import sys
-import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -20,19 +17,15 @@ from sambench.config.run_config import RunConfig
 from sambench.errors import (
     ClaimError,
     DamagedError,
-    DeviceError,
-    LaunchError,
     RunFailed,
     RunInterrupted,
     StoreError,
     UserError,
     is_of_surroundings,
 )
-from sambench.files.claim import HEARTBEAT_SECONDS, Claimed
-from sambench.files.owner import STALE_SECONDS
+from sambench.files.claim import Claimed
 from sambench.launch.manifest import Manifest
 from sambench.launch.watcher import Tally, Watcher
-from sambench.plugin import load_inherited
 from sambench.run.sinks import Following
 from sambench.store.record import COMPLETED, FAILED, INTERRUPTED, RUNNING, RunRecord
 from sambench.store.status import in_one_line
@@ -41,17 +34,6 @@ from sambench.training.events import Event
 
 if TYPE_CHECKING:
     import torch
-
-    from sambench.config.measurement import Measurement
-    from sambench.run.single_run import Paths
-
-STOP_FILE = "stop"
-"""A file beside a manifest that asks all units of the launch to stop after their step."""
-
-CLUSTER_PATIENCE = STALE_SECONDS + 2 * HEARTBEAT_SECONDS
-"""For runs that a cluster starts again because the machine that did them is lost."""
-
-_LOOK_SECONDS, _PATIENT_SECONDS = 1.0, 5.0
 
 
 def perform(
@@ -63,8 +45,6 @@ def perform(
     stop_requested: Callable[[], bool],
 ) -> RunRecord:
     """Do one run of a manifest and measure its minimum, as far as they are not done.
-
-    Of a run that is completed only the measurement is left, or nothing.
 
     Raises:
         Claimed: If another process is doing it.
@@ -94,120 +74,41 @@ def perform(
             on_event=told,
             stop_requested=stop_requested,
         )
-        if record.status == COMPLETED and manifest.curvature is not None:
-            record = _measured(record, manifest.curvature, paths, device, watcher, on_progress)
+        wanted = manifest.curvature
+        if record.status != COMPLETED or not wanted or wanted.is_done(config, record.hessian):
+            return record
+        from sambench.run.measure import measure_minimum
+
+        watcher.measuring(config)
+        record = measure_minimum(record, wanted, paths, device=device, on_progress=on_progress)
+        minutes, left = wanted.hessian.minutes, wanted.missing(config, record.hessian)
+        if minutes is not None and left:
+            watcher.say(
+                f"{record.name}: {minutes:g} minutes are over; left to measure: "
+                f"{', '.join(left)}; the same command goes on"
+            )
         return record
     finally:
         following.end(record)
-
-
-def _measured(
-    record: RunRecord,
-    wanted: Measurement,
-    paths: Paths,
-    device: torch.device,
-    watcher: Watcher,
-    on_progress: Callable[[str, int, int], None],
-) -> RunRecord:
-    """Return the record with what is wanted of its minimum, as far as the time allows."""
-    from sambench.run.measure import measure_minimum
-
-    config = record.config
-    if wanted.is_done(config, record.hessian):
-        return record
-    watcher.measuring(config)
-    record = measure_minimum(record, wanted, paths, device=device, on_progress=on_progress)
-    minutes, left = wanted.hessian.minutes, wanted.missing(config, record.hessian)
-    if minutes is not None and left:
-        watcher.say(
-            f"{record.name}: {minutes:g} minutes are over; left to measure: "
-            f"{', '.join(left)}; the same command goes on"
-        )
-    return record
-
-
-def perform_alone(
-    path: Path, index: int, stop_requested: Callable[[], bool], *, patience: float = 0.0
-) -> int:
-    """Do one unit in a process that nobody listens to: how it ended is in the run's record alone.
-
-    Args:
-        path: The manifest.
-        index: The run.
-        stop_requested: Asked after each step.
-        patience: Seconds to wait for a run that another process holds: a machine that was lost
-            holds its claim for `sambench.files.owner.STALE_SECONDS`.
-
-    Returns:
-        The exit code: 0 done or being done elsewhere, 1 failed or diverged, 130 interrupted.
-
-    Raises:
-        LaunchError: If there is no such manifest or unit.
-    """
-    from sambench.store.environment import choose_device
-
-    load_inherited()
-    manifest = Manifest.read(path)
-    if not 0 <= index < len(manifest.configs):
-        raise LaunchError(f"{path} has units 0 to {len(manifest.configs) - 1}, not {index}")
-    config = manifest.configs[index]
-    stopping = _or_stop_file(path.with_name(STOP_FILE), stop_requested)
-    if stopping():
-        return 130
-    give_up = time.monotonic() + patience
-    try:
-        device, _ = choose_device(manifest.device)
-        while True:
-            try:
-                told = Watcher(say=log)
-                record = perform(
-                    manifest, index, device=device, watcher=told, stop_requested=stopping
-                )
-                break
-            except Claimed as reason:
-                if time.monotonic() > give_up or stopping():
-                    log(str(reason))
-                    return 0
-                time.sleep(min(_PATIENT_SECONDS, patience))
-    except KeyboardInterrupt:
-        return 130
-    except DeviceError as error:  # no fault of the run
-        log(f"error: {error}; a job that asked for a GPU finds none: look at its setup and driver")
-        return 1
-    except Exception as error:
-        log(traceback.format_exc())
-        mark_error(Store(manifest.results), config, error)
-        return 1
-    log(f"{record.name}: {record.status}")
-    return {COMPLETED: 0, INTERRUPTED: 130}.get(record.status, 1)
 
 
 def mark_error(store: Store, config: RunConfig, error: Exception) -> None:
     """Write into a run's record what ended it: `failed` for its own fault, else `interrupted`."""
     plain = isinstance(error, UserError | RunFailed)
     said = str(error) if plain else "".join(traceback.format_exception(error))
-    status = INTERRUPTED if is_of_surroundings(error) else FAILED
     with suppress(StoreError):  # of a disk that has no room for this either
-        mark_ended(store, config, said, status)
+        mark_ended(store, config, said, INTERRUPTED if is_of_surroundings(error) else FAILED)
 
 
 def mark_ended(store: Store, config: RunConfig, reason: str, status: str) -> bool:
     """Write into a run's record how its process ended, unless the record knows better.
 
-    Its checkpoints stay: doing the run again resumes it.
-
-    Returns:
-        Whether the record now tells how the run ended; False while the claim of a process on
-        another machine may still be alive.
-
-    Raises:
-        StoreError: If it cannot be written.
+    Its checkpoints stay: doing the run again resumes it. Returns False while the claim of a process
+    on another machine may still be alive, and the record does not tell how the run ended.
     """
     try:
         with store.claim(config):
-            record = store.load(config)
-            if record is None:
-                record = RunRecord(config=config, status=RUNNING)
+            record = store.load(config) or RunRecord(config=config, status=RUNNING)
             if record.status in (RUNNING, INTERRUPTED, FAILED):
                 store.save(replace(record, status=status, error=reason))
             return True
@@ -228,43 +129,36 @@ def conclude(
 ) -> None:
     """Read from its files how a run ended whose process is gone, tell it and count it.
 
-    Args:
-        manifest: Of the launch.
-        index: The run.
-        watcher: Told how it ended.
-        tally: Counts it.
-        reason: What is known of the end of its process, for a run whose files do not say.
-        raised: The process is known to have failed, in measuring where the run is completed.
+    The reason is what is known of the end of its process, for a run whose files do not say.
+    `raised` means that the process is known to have failed, in measuring where the run is
+    completed.
     """
     config, store = manifest.configs[index], Store(manifest.results)
-    record, damage = _loaded(store, config)
+    record, damage = load_or_damage(store, config)
     ending = tally.interrupted or (manifest.fail_fast and tally.exit_code)
     if record is None and not damage and ending:
         return  # it was never begun
     if not damage and (record is None or record.status == RUNNING):
         mark_ended(store, config, reason, INTERRUPTED)
-        record, damage = _loaded(store, config)
+        record, damage = load_or_damage(store, config)
         raised = True
-    error: Exception | None = None
+    found: RunRecord | Exception
     if record is None or record.status == RUNNING:
-        error = RunFailed(damage or reason)
+        found = RunFailed(damage or reason)
     elif record.status == FAILED:
-        error = RunFailed(in_one_line(record.error or reason))
+        found = RunFailed(in_one_line(record.error or reason))
     elif record.status == INTERRUPTED and raised and not ending:
-        error = RunInterrupted(in_one_line(record.error or reason))
+        found = RunInterrupted(in_one_line(record.error or reason))
     elif _unmeasured(record, manifest, raised):
         if tally.interrupted:
             return
-        error = RunFailed(f"its minimum was not measured: {reason}")
-    if error is not None:
-        tally.errors.append(error)
-        watcher.failed(config, error)
-    elif record is not None:
-        tally.records.append(record)
-        watcher.finished(record)
+        found = RunFailed(f"its minimum was not measured: {reason}")
+    else:
+        found = record
+    tally.count(config, found, watcher)
 
 
-def _loaded(store: Store, config: RunConfig) -> tuple[RunRecord | None, str]:
+def load_or_damage(store: Store, config: RunConfig) -> tuple[RunRecord | None, str]:
     """Return a run's record, or how it is damaged."""
     try:
         return store.load(config), ""
@@ -283,24 +177,3 @@ def _unmeasured(record: RunRecord, manifest: Manifest, raised: bool) -> bool:
     failed = raised or wanted.hessian.minutes is None or record.hessian is None
     left = wanted.missing(record.config, record.hessian)
     return bool(failed and left) or (raised and wanted.again)
-
-
-def _or_stop_file(file: Path, stop_requested: Callable[[], bool]) -> Callable[[], bool]:
-    """Return a function that also looks for a stop file, at most once a second."""
-    looked = float("-inf")
-    found = False
-
-    def stopping() -> bool:
-        nonlocal looked, found
-        now = time.monotonic()
-        if not found and now - looked > _LOOK_SECONDS:
-            looked, found = now, file.exists()
-        return found or stop_requested()
-
-    return stopping
-
-
-def log(text: str) -> None:
-    """Write to where a job's log is."""
-    sys.stderr.write(text.rstrip() + "\n")
-    sys.stderr.flush()

@@ -36,10 +36,6 @@ class Watcher:
     waiting: Callable[[str, int, int], None] = lambda what, done, total: None
     lane: Callable[[], Watcher] | None = None
 
-    def another(self) -> Watcher:
-        """Return a watcher for one more worker."""
-        return self if self.lane is None else self.lane()
-
 
 @dataclass(kw_only=True)
 class Tally:
@@ -49,6 +45,23 @@ class Tally:
     errors: list[Exception] = field(default_factory=list)
     elsewhere: int = 0
     interrupted: bool = False
+
+    def count(
+        self, config: RunConfig, ending: RunRecord | Exception | None, watcher: Watcher
+    ) -> None:
+        """Count a run and tell of it: its record, what failed, or None if another process is at it.
+
+        How many there are of a kind is known before the watcher is told.
+        """
+        if ending is None:
+            self.elsewhere += 1
+            watcher.elsewhere(config)
+        elif isinstance(ending, Exception):
+            self.errors.append(ending)
+            watcher.failed(config, ending)
+        else:
+            self.records.append(ending)
+            watcher.finished(ending)
 
     @property
     def exit_code(self) -> int:

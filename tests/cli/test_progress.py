@@ -8,8 +8,7 @@ import pytest
 from rich.console import Console
 
 from sambench.cli.progress import RunDisplay
-from sambench.cli.progress_bar import SlowLines
-from sambench.cli.screen import Screen
+from sambench.cli.screen import Screen, SlowLines
 from sambench.config.run_config import RunConfig
 from sambench.errors import RunFailed
 from sambench.training.events import Started, Tick

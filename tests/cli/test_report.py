@@ -327,7 +327,7 @@ def test_a_suite_that_can_never_show_anything_says_so_before_it_runs(
 
 
 def test_too_many_runs_for_figures(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sambench.cli.report.MOST_RUNS_DRAWN", 3)
+    monkeypatch.setattr("sambench.cli.reporting.MOST_RUNS_DRAWN", 3)
     assert report("tiny", monkeypatch=monkeypatch) == 0
     text = (results / "reports" / "tiny" / "report.md").read_text()
     assert (

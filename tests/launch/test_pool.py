@@ -17,17 +17,14 @@ import torch
 
 from sambench.config.run_config import RunConfig
 from sambench.errors import ConfigError, LaunchError
-from sambench.launch import pool
-from sambench.launch.crew import Crew
 from sambench.launch.launchers import local
 from sambench.launch.launchers.local import launch
 from sambench.launch.manifest import Manifest
 from sambench.launch.pool import Pool
 from sambench.launch.watcher import Tally, Watcher
-from sambench.launch.wire import event_from_dict, event_to_dict
 from sambench.store.environment import COMMAND as TYPED
 from sambench.store.tree import CLAIM, Store
-from sambench.training.events import Epoch, Event, Started, Tick
+from sambench.training.events import Epoch, Event, Started
 from tests.launch.conftest import TINY, ManifestMaker
 from tests.patience import PATIENCE, wait_until
 
@@ -57,6 +54,12 @@ def settled(manifest: Manifest, index: int) -> dict[str, object]:
     return {"final": record.final, "status": record.status, "hessian": hessian}
 
 
+def beginnings(events: list[Event]) -> list[Event]:
+    """Return what was told when runs began, by their seeds."""
+    found = [event for event in events if isinstance(event, Started)]
+    return [*sorted(found, key=lambda event: event.config.seed)]
+
+
 @pytest.mark.not_nudged
 @pytest.mark.arithmetic
 def test_workers_are_kept_and_change_no_number(
@@ -80,7 +83,9 @@ def test_workers_are_kept_and_change_no_number(
     assert sum(isinstance(event, Epoch) for event in events) == 10
     inline = replace(manifest, results=tmp_path / "inline")
     before = torch.get_num_threads()
-    assert launch(inline, {}, Watcher()).exit_code == 0
+    told: list[Event] = []
+    assert launch(inline, {}, Watcher(event=told.append)).exit_code == 0
+    assert beginnings(events) == beginnings(told)
     assert torch.get_num_threads() == before
     assert [settled(manifest, n) for n in range(5)] == [settled(inline, n) for n in range(5)]
     record = Store(manifest.results).load(manifest.configs[0])
@@ -137,7 +142,7 @@ def test_a_run_of_another_process_is_left_to_it(make_manifest: ManifestMaker) ->
 
 def test_a_device_that_is_not_there(make_manifest: ManifestMaker) -> None:
     with pytest.raises(LaunchError, match="device cuda:9 is not there"):
-        Pool(make_manifest(2), Crew(devices=["cuda:9"] * 2, threads=1), Watcher()).run()
+        Pool(make_manifest(2), ["cuda:9"] * 2, 1, Watcher()).run()
 
 
 COMMAND = (
@@ -228,8 +233,8 @@ def test_who_does_the_runs(
     crews: list[list[str] | None] = []
 
     class Workers:
-        def __init__(self, manifest: Manifest, crew: Crew, *rest: object) -> None:
-            crews.append([*crew.devices])
+        def __init__(self, manifest: Manifest, devices: list[str], *rest: object) -> None:
+            crews.append([*devices])
 
         def run(self) -> Tally:
             return Tally()
@@ -238,7 +243,7 @@ def test_who_does_the_runs(
         crews.append(None)
         return Tally()
 
-    monkeypatch.setattr(pool, "Pool", Workers)
+    monkeypatch.setattr(local, "Pool", Workers)
     monkeypatch.setattr(local, "run_all", inline)
     launch(replace(make_manifest(5), device=device), options, Watcher())
     assert crews == [expected]
@@ -253,13 +258,3 @@ def test_devices_that_make_no_sense(
 ) -> None:
     with pytest.raises(ConfigError):
         launch(replace(make_manifest(2), device=device), options, Watcher())
-
-
-def test_events_survive_the_wire(make_manifest: ManifestMaker) -> None:
-    (config,) = make_manifest().configs
-    sizes = {"images": {"a": [3, 0, 1], "b": [2, 0, 1]}, "parameters": 7, "weights": None}
-    told: list[Event] = [
-        Started(config=config, device="cpu", resumed_at=None, **sizes),
-        Tick(epoch=1, epochs=2, step=3, steps=4, loss=0.5, accuracy=0.25, images_per_second=9.0),
-    ]
-    assert [event_from_dict(json.loads(json.dumps(event_to_dict(e)))) for e in told] == told

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from sambench.errors import LaunchError
-from sambench.launch import slurm_queue
+from sambench.launch import slurm_jobs
 from sambench.launch.launchers import slurm
 from sambench.launch.manifest import Manifest
 from sambench.launch.watcher import Tally, Watcher
@@ -187,7 +187,7 @@ def test_jobs_of_any_name_are_found_and_a_damaged_file_stops_nobody(
     assert said[1].startswith("2 of the runs are in the queue already: ")
     assert len(said) == 2
     for answer, complaint in ((None, "squeue does not answer"), ({}, "though Slurm knows of some")):
-        monkeypatch.setattr(slurm_queue, "read_queue", lambda answer=answer: answer)
+        monkeypatch.setattr(slurm_jobs, "read_queue", lambda answer=answer: answer)
         with pytest.raises(LaunchError, match=complaint):
             slurm.launch(manifest, held, Watcher())
     subprocess.run(["scancel", "--me"], check=True)
@@ -198,14 +198,14 @@ def test_an_empty_queue_is_not_believed(
 ) -> None:
     """As when the controller starts anew: the job is asked for by its number."""
     manifest = make_manifest(1)
-    real = slurm_queue.read_queue
+    real = slurm_jobs.read_queue
     calls: list[int] = []
 
-    def forgetful() -> dict[str, slurm_queue.Job] | None:
+    def forgetful() -> dict[str, slurm_jobs.Job] | None:
         calls.append(1)
         return {} if len(calls) < 4 else real()
 
-    monkeypatch.setattr(slurm_queue, "read_queue", forgetful)
+    monkeypatch.setattr(slurm_jobs, "read_queue", forgetful)
     tally = slurm.launch(manifest, OPTIONS, Watcher())
     assert (len(tally.records), tally.errors) == (1, [])
 
@@ -248,7 +248,7 @@ def test_a_lost_shell_leaves_the_jobs_and_an_interrupt_cancels_them(
     folder = Store(manifest.results).folder(manifest.configs[0])
     assert (folder / "checkpoint.pt").exists()
     assert record(manifest, 2) is None
-    assert slurm_queue.read_queue() == {}
+    assert slurm_jobs.read_queue() == {}
 
 
 def test_what_slurm_refuses_leaves_nothing(make_manifest: ManifestMaker) -> None:

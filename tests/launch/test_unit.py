@@ -18,8 +18,9 @@ from sambench.errors import (
     UnpreparedError,
     is_of_surroundings,
 )
+from sambench.launch.job import STOP_FILE, perform_alone
 from sambench.launch.launchers.local import run_all
-from sambench.launch.unit import STOP_FILE, conclude, mark_ended, mark_error, perform_alone
+from sambench.launch.unit import conclude, mark_ended, mark_error
 from sambench.launch.watcher import Tally, Watcher
 from sambench.store.record import RunRecord
 from sambench.store.tree import Store

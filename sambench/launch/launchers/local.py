@@ -1,94 +1,169 @@
-"""Runs on this machine: in-line, or by several workers at once."""
+"""Runs on this machine: in-line, or by several workers at once.
+
+On CPUs one worker a core with one thread each does more runs an hour than one run on all cores, and
+the bits of a run then do not depend on how many cores a machine has.
+"""
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import cycle, islice
+from typing import Final
 
-from sambench.errors import ConfigError, DamagedError, StoreError
-from sambench.launch.launcher import RUNS_PER_DEVICE, Launcher, launchers
+from sambench.errors import ConfigError, DamagedError, StoreError, UserError
+from sambench.files.claim import Claimed
+from sambench.launch.launcher import Launcher, launchers, whole_number
 from sambench.launch.manifest import Manifest
+from sambench.launch.pool import Pool
+from sambench.launch.signals import stop_on_signal
+from sambench.launch.together import processes
+from sambench.launch.unit import perform
 from sambench.launch.watcher import Tally, Watcher
+from sambench.store.environment import choose_device
+from sambench.store.machine import cores, free_memory
 from sambench.store.record import INTERRUPTED
 
-MINUTES, WORKERS, THREADS = "minutes", "workers", "threads"
+ALL: Final = "all"
+"""Instead of a number of threads: all cores, as torch takes them by itself."""
+
+MEMORY_SHARE = 0.9
+"""Of the free memory, what workers may be started for."""
 
 
 def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> Tally:
     """Do the runs in-line, or by workers: one a core on CPUs, else as many as are asked for.
 
     Raises:
-        ConfigError: If the options contradict each other.
-        DeviceError: If a device is not there.
-        StoreError: If the results folder cannot be written.
+        UserError: If options contradict each other, or a device is not there.
     """
-    from sambench.launch.crew import ALL, count_threads, form_crew
-    from sambench.launch.pool import Pool
-
     devices, reason = named_devices(options, manifest.device), "as asked"
     if not devices:
-        from sambench.store.environment import choose_device
-
         chosen, reason = choose_device(manifest.device)
         devices = [str(chosen)]
-    threads = ALL if options.get(THREADS) == ALL else whole_number(options, THREADS)
     crew = form_crew(
         manifest,
         devices,
-        workers=whole_number(options, WORKERS),
-        per_device=whole_number(options, RUNS_PER_DEVICE),
-        threads=threads,
+        workers=whole_number(options, "workers", None),
+        per_device=whole_number(options, "runs_per_device", None),
+        threads=ALL if options.get("threads") == ALL else whole_number(options, "threads", None),
     )
     seconds = seconds_allowed(options)
     if len(crew.devices) > 1:
-        return Pool(manifest, crew, watcher, seconds).run()
+        watcher.say(str(crew))
+        return Pool(manifest, crew.devices, crew.threads, watcher, seconds).run()
     shown = f", {count_threads(crew.threads)}" if crew.threads else ""
     watcher.say(f"device {crew.devices[0]} ({reason}){shown}{crew.note}")
-    with computing_threads(crew.threads):
+    import torch
+
+    before = torch.get_num_threads()
+    if crew.threads:
+        torch.set_num_threads(crew.threads)
+    try:
         return run_all(manifest, crew.devices[0], watcher, seconds)
+    finally:
+        if crew.threads:
+            torch.set_num_threads(before)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crew:
+    """The workers of a launch: a device for each; a single one is this process itself.
+
+    `threads` of each; None leaves them to torch, which takes all cores. The note says why there are
+    no more workers, and what would use the idle cores.
+    """
+
+    devices: Sequence[str]
+    threads: int | None
+    note: str = ""
+
+    def __str__(self) -> str:
+        """Say how many workers there are, where, and with how many threads."""
+        workers = f"{len(self.devices)} worker{'' if len(self.devices) == 1 else 's'}"
+        threads = f", {count_threads(self.threads)} each" if self.threads else ""
+        return f"{workers} on {', '.join(dict.fromkeys(self.devices))}{threads}{self.note}"
+
+
+def count_threads(number: int) -> str:
+    """Write a number of threads."""
+    return f"{number} thread{'' if number == 1 else 's'}"
+
+
+def form_crew(
+    manifest: Manifest,
+    devices: Sequence[str],
+    *,
+    workers: int | None = None,
+    per_device: int | None = None,
+    threads: int | str | None = None,
+) -> Crew:
+    """Return the workers for the runs of a manifest, which take the devices in turn.
+
+    There are so many in all, or on each device. Their threads are by default OMP_NUM_THREADS;
+    without it one on CPUs, and beside GPUs a share of the cores.
+
+    Raises:
+        ConfigError: If both `workers` and `per_device` are given.
+    """
+    if workers is not None and per_device is not None:
+        raise ConfigError("--workers and --runs-per-device contradict each other; give one of them")
+    asked = workers or (per_device or 1) * len(devices)
+    given = threads or _threads_given()
+    runs = max(1, len(manifest.configs))
+    if any(device != "cpu" for device in devices):
+        number = min(asked, runs)
+        if given is None and number > 1:
+            given = max(1, cores() // number)
+        crew = tuple(islice(cycle(devices), number))
+        return Crew(devices=crew, threads=given if isinstance(given, int) else None)
+    each = cores() if given == ALL else int(given or 1)
+    chosen = workers is not None or per_device is not None or len(devices) > 1
+    most = asked if chosen else max(1, cores() // each)
+    number, why = min(most, runs), ""
+    if not chosen and number > 1:
+        number, why = _fitting(manifest, number)
+    if not chosen and 2 * number * each <= cores():
+        why = why or ("one run" if runs == 1 else f"{runs} runs")
+        why += f"; --threads {cores() // number} uses all {cores()} cores, with other rounding"
+    note = f" ({why})" if why else ""
+    return Crew(devices=("cpu",) * number, threads=None if given == ALL else each, note=note)
+
+
+def _fitting(manifest: Manifest, wanted: int) -> tuple[int, str]:
+    """Return how many workers the free memory holds, at least one, and why fewer than wanted."""
+    from sambench.run.memory import estimate_memory
+
+    free = free_memory()
+    if free is None:
+        return wanted, ""
+    try:
+        needs = estimate_memory(manifest.configs, manifest.data)
+    except UserError:
+        return wanted, ""  # the runs themselves will say what is missing
+    largest = max(needs, key=needs.__getitem__)
+    number = min(wanted, max(1, int(MEMORY_SHARE * free / needs[largest])))
+    if number == wanted:
+        return wanted, ""
+    return number, (
+        f"not {wanted}: {largest} takes about {needs[largest] / 1e9:.1f} GB of memory and "
+        f"{free / 1e9:.1f} GB are free"
+    )
+
+
+def _threads_given() -> int | None:
+    given = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    return int(given) if given.isdecimal() and int(given) > 0 else None
 
 
 def named_devices(options: Mapping[str, str], device: str | None) -> list[str]:
-    """Return the devices of `devices`.
-
-    Raises:
-        ConfigError: If it contradicts the device.
-    """
+    """Return the devices of `devices`; a ConfigError if they contradict the device."""
     given = [name.strip() for name in options.get("devices", "").split(",") if name.strip()]
     if given and device is not None:
         raise ConfigError("--device and --devices contradict each other; give one of them")
     return given
-
-
-def whole_number(options: Mapping[str, str], name: str, least: int = 1) -> int | None:
-    """Return an option that is a whole number; None where it is not given.
-
-    Raises:
-        ConfigError: If it is anything else, or less than `least`.
-    """
-    text = options.get(name)
-    if text is None:
-        return None
-    if not text.isdecimal() or int(text) < least:
-        raise ConfigError(f"{name}={text!r} is not allowed; allowed: a whole number >= {least}")
-    return int(text)
-
-
-@contextmanager
-def computing_threads(number: int | None) -> Iterator[None]:
-    """Have torch compute with so many threads while the block runs; None leaves them alone."""
-    if number is None:
-        yield
-        return
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def seconds_allowed(options: Mapping[str, str]) -> float | None:
@@ -97,7 +172,7 @@ def seconds_allowed(options: Mapping[str, str]) -> float | None:
     Raises:
         ConfigError: If `minutes` is no number above 0.
     """
-    text = options.get(MINUTES)
+    text = options.get("minutes")
     if text is None:
         return None
     try:
@@ -105,7 +180,7 @@ def seconds_allowed(options: Mapping[str, str]) -> float | None:
     except ValueError:
         minutes = 0.0
     if not 0 < minutes < threading.TIMEOUT_MAX / 60:
-        raise ConfigError(f"{MINUTES}={text!r} is not allowed; allowed: a number above 0")
+        raise ConfigError(f"minutes={text!r} is not allowed; allowed: a number above 0")
     return 60 * minutes
 
 
@@ -114,22 +189,12 @@ def run_all(
 ) -> Tally:
     """Do the runs in this process, one after another; one that fails does not stop the rest.
 
-    Args:
-        manifest: The runs.
-        device: Where to train; None for the best there is.
-        watcher: Told what happens.
-        seconds: Save the run at hand and stop after so long; None for never.
+    After so many seconds the run at hand is saved and the others are not begun.
 
     Raises:
         DeviceError: If the device is not there.
         StoreError: If the results folder cannot be written.
     """
-    from sambench.files.claim import Claimed
-    from sambench.launch.signals import stop_on_signal
-    from sambench.launch.together import processes
-    from sambench.launch.unit import perform
-    from sambench.store.environment import choose_device
-
     where, _ = choose_device(device)
     tally = Tally()
     with stop_on_signal(insist=processes() == 1, seconds=seconds) as stop_requested:
@@ -138,23 +203,18 @@ def run_all(
                 record = perform(
                     manifest, index, device=where, watcher=watcher, stop_requested=stop_requested
                 )
-                tally.records.append(record)
-                watcher.finished(record)
+                tally.count(config, record, watcher)
                 tally.interrupted = record.status == INTERRUPTED
             except Claimed:
-                tally.elsewhere += 1
-                watcher.elsewhere(config)
+                tally.count(config, None, watcher)
             except KeyboardInterrupt:
                 tally.interrupted = True
             except Exception as error:
                 if isinstance(error, StoreError) and not isinstance(error, DamagedError):
                     raise  # no other run could be written either
-                tally.errors.append(error)
-                watcher.failed(config, error)
-            if tally.interrupted or stop_requested():
-                tally.interrupted = True
-                break
-            if manifest.fail_fast and tally.exit_code:
+                tally.count(config, error, watcher)
+            tally.interrupted |= stop_requested()
+            if tally.interrupted or (manifest.fail_fast and tally.exit_code):
                 break
     return tally
 
@@ -166,10 +226,10 @@ launchers.register(
         launch=launch,
         options={
             "devices": "devices to use at once, as cuda:0,cuda:1",
-            WORKERS: "runs at once; on CPUs one a core, as far as the memory allows",
-            THREADS: "of each run on a CPU; 1, or all",
-            MINUTES: "save what is at hand and stop after so long",
-            RUNS_PER_DEVICE: "runs at once on each device; 1 on a GPU",
+            "workers": "runs at once; on CPUs one a core, as far as the memory allows",
+            "threads": "of each run on a CPU; 1, or all",
+            "minutes": "save what is at hand and stop after so long",
+            "runs_per_device": "runs at once on each device; 1 on a GPU",
         },
     )
 )

@@ -21,15 +21,15 @@ from pathlib import Path
 from typing import Any
 
 from sambench.errors import ConfigError, LaunchError
-from sambench.launch.launcher import RUNS_PER_DEVICE, Launcher, launchers
-from sambench.launch.launchers.local import whole_number
+from sambench.launch.job import CLUSTER_PATIENCE, STOP_FILE, perform_alone
+from sambench.launch.launcher import Launcher, inherited_environment, launchers, whole_number
 from sambench.launch.manifest import Manifest
+from sambench.launch.signals import stop_on_signal
+from sambench.launch.unit import conclude
 from sambench.launch.watcher import Tally, Watcher
-from sambench.plugin import VARIABLE
-from sambench.store.environment import COMMAND, RUNS_ON_DEVICE
+from sambench.store.environment import RUNS_ON_DEVICE, choose_device
 from sambench.store.tree import Store
 
-RETRIES = 2
 CONNECT_SECONDS, BEGIN_SECONDS = 25.0, 30.0
 LOOK_SECONDS = 0.2
 
@@ -41,8 +41,7 @@ def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> 
     a second one ends them at once.
 
     Raises:
-        ConfigError: If an option is no number.
-        LaunchError: If Ray is not installed, or there is no cluster at the address.
+        UserError: If an option is wrong, or Ray or a cluster at the address is not there.
     """
     try:
         import ray
@@ -56,20 +55,16 @@ def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> 
         )
         if gpus and manifest.device is None:
             manifest = replace(manifest, device="cuda")  # a task without one stops and says so
-        retries = whole_number(options, "retries", least=0)
-        return _work(ray, manifest, gpus, cpus, RETRIES if retries is None else retries, watcher)
+        return _work(
+            ray, manifest, gpus, cpus, whole_number(options, "retries", 2, least=0), watcher
+        )
     finally:
         if begun:
             ray.shutdown()
 
 
 def _connect(ray: Any, address: str | None) -> bool:
-    """Join a cluster or start one here; return whether we did, and are to leave it again.
-
-    Raises:
-        LaunchError: If there is none at the address, or it does not let us in; within half a
-            minute, where Ray itself would try for ten.
-    """
+    """Join a cluster or start one here; return whether we did, and are to leave it again."""
     if ray.is_initialized():
         return False
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -122,11 +117,7 @@ def _silent() -> Iterator[None]:
 
 
 def _probe(address: str) -> None:
-    """Refuse an address at which nothing listens.
-
-    Raises:
-        LaunchError: Says why.
-    """
+    """Refuse an address at which nothing listens."""
     host, colon, port = address.rpartition("//")[2].rpartition(":")
     if not (colon and port.isdecimal()):
         return  # "auto", "local": Ray looks for it
@@ -140,8 +131,16 @@ def _probe(address: str) -> None:
 
 
 def _resources(ray: Any, options: Mapping[str, str], device: str | None) -> tuple[float, int]:
+    """Return the GPUs and cores of each run."""
     there = ray.cluster_resources()
-    wanted = 0 if device == "cpu" or not there.get("GPU") else 1 / _together(options)
+    together = options.get("runs_per_device", "1")
+    twice = {"runs_per_device", "num_gpus"} <= options.keys()
+    if not together.isdecimal() or int(together) < 1 or twice:
+        raise ConfigError(
+            f"runs_per_device={together!r} is not allowed with the ray launcher; allowed: a whole "
+            "number >= 1, without num_gpus"
+        )
+    wanted = 0 if device == "cpu" or not there.get("GPU") else 1 / int(together)
     try:
         gpus, cpus = float(options.get("num_gpus", wanted)), int(options.get("num_cpus", 1))
     except ValueError:
@@ -154,35 +153,13 @@ def _resources(ray: Any, options: Mapping[str, str], device: str | None) -> tupl
     return gpus, cpus
 
 
-def _together(options: Mapping[str, str]) -> int:
-    """Return how many runs share a GPU.
-
-    Raises:
-        ConfigError: If that is no number, or stated in two ways.
-    """
-    text = options.get(RUNS_PER_DEVICE, "1")
-    if not text.isdecimal() or int(text) < 1 or {RUNS_PER_DEVICE, "num_gpus"} <= options.keys():
-        raise ConfigError(
-            f"{RUNS_PER_DEVICE}={text!r} is not allowed with the ray launcher; allowed: a whole "
-            "number >= 1, without num_gpus"
-        )
-    return int(text)
-
-
 def _work(
     ray: Any, manifest: Manifest, gpus: float, cpus: int, retries: int, watcher: Watcher
 ) -> Tally:
-    from sambench.launch.signals import stop_on_signal
-    from sambench.launch.unit import STOP_FILE, conclude
-
     path, tally = manifest.write(), Tally()
     variables = {"OMP_NUM_THREADS": str(cpus), "OMP_WAIT_POLICY": "PASSIVE"}
-    if gpus:
-        variables[RUNS_ON_DEVICE] = str(max(1, round(1 / gpus)))
-    if plugins := os.environ.get(VARIABLE):
-        variables[VARIABLE] = plugins
-    if command := os.environ.get(COMMAND):
-        variables[COMMAND] = command
+    variables |= {RUNS_ON_DEVICE: str(max(1, round(1 / gpus)))} if gpus else {}
+    variables |= inherited_environment()
     task = ray.remote(do_unit).options(
         num_gpus=gpus,
         num_cpus=cpus,
@@ -201,10 +178,8 @@ def _work(
                 over, _ = ray.wait(list(left), timeout=LOOK_SECONDS)
                 for one in over:
                     conclude(manifest, left.pop(one), watcher, tally, _end(ray, one))
-                if stop_requested() and not tally.interrupted:
-                    tally.interrupted = True
-                    path.with_name(STOP_FILE).touch()
-                if manifest.fail_fast and tally.exit_code == 1:
+                tally.interrupted |= stop_requested()
+                if tally.interrupted or (manifest.fail_fast and tally.exit_code == 1):
                     path.with_name(STOP_FILE).touch()
     except KeyboardInterrupt:
         tally.interrupted = True
@@ -243,9 +218,6 @@ def do_unit(manifest: str, index: int, threads: int) -> None:
     """Do a unit as a Ray task; only a number and a path travel."""
     import torch
 
-    from sambench.launch.unit import CLUSTER_PATIENCE, perform_alone
-    from sambench.store.environment import choose_device
-
     torch.set_num_threads(threads)
     choose_device(Manifest.read(Path(manifest)).device)
     perform_alone(Path(manifest), index, lambda: False, patience=CLUSTER_PATIENCE)
@@ -259,7 +231,7 @@ launchers.register(
         options={
             "address": "of the cluster; by default the one that runs here, else a new one",
             "num_gpus": "GPUs of each run; 1, or 0 where the cluster has none",
-            RUNS_PER_DEVICE: "runs that share a GPU: num_gpus is one over it",
+            "runs_per_device": "runs that share a GPU: num_gpus is one over it",
             "num_cpus": "cores and threads of each run; 1",
             "retries": "times that a run goes on anew whose process or node was lost; 2",
         },

@@ -21,14 +21,15 @@ from pathlib import Path
 from msgspec import structs
 
 from sambench.config.run_config import RunConfig
-from sambench.errors import DamagedError, LaunchError
+from sambench.errors import LaunchError
 from sambench.files.atomic import write_json, write_text
 from sambench.files.claim import Claimed
-from sambench.launch import slurm_queue
-from sambench.launch.launcher import RUNS_PER_DEVICE, Launcher, launchers
+from sambench.launch import slurm_jobs
+from sambench.launch.launcher import Launcher, launchers
 from sambench.launch.manifest import LAUNCHES, MANIFEST, Manifest
-from sambench.launch.slurm_queue import End, Job
-from sambench.launch.slurm_script import JobOptions, job_options, job_script
+from sambench.launch.signals import stop_on_signal
+from sambench.launch.slurm_jobs import End, Job, JobOptions, job_script
+from sambench.launch.unit import conclude, load_or_damage
 from sambench.launch.watcher import Tally, Watcher
 from sambench.store.record import COMPLETED, RunRecord
 from sambench.store.tree import Store
@@ -48,10 +49,9 @@ def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> 
     """Submit the runs that no earlier job will do, and wait until all are over.
 
     Raises:
-        ConfigError: If the options contradict each other.
-        LaunchError: If Slurm is not there or does not answer, or the jobs are refused.
+        UserError: If options contradict each other, or Slurm is silent or refuses the jobs.
     """
-    given = job_options(options)
+    given = JobOptions(options)
     if given.promises_gpu and manifest.device is None:
         manifest = replace(manifest, device="cuda")  # a job without one stops and says so
     number = len(manifest.configs)
@@ -61,7 +61,8 @@ def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> 
         return Tally(elsewhere=number)
     if shutil.which("sbatch") is None or shutil.which("squeue") is None:
         raise LaunchError("there is no Slurm here (no sbatch); use another --launcher")
-    jobs = _queued_earlier(manifest.results, manifest.configs, watcher.say)
+    queued = _queued(manifest.results, manifest.configs, watcher.say)
+    jobs: Jobs = {job.id: (folder, places) for job, folder, places in queued}
     there = {place for _, places in jobs.values() for place in places}
     if jobs:
         shown = ", ".join(sorted(jobs))
@@ -73,26 +74,21 @@ def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> 
 
 
 def check(options: Mapping[str, str]) -> None:
-    """Have Slurm look at the options without submitting anything.
-
-    Raises:
-        ConfigError: If the options contradict each other.
-        LaunchError: If Slurm refuses them.
-    """
-    script = job_script(job_options(options), Path("launch") / MANIFEST, 1, "sambench")
+    """Have Slurm look at the options without submitting anything."""
+    script = job_script(JobOptions(options), Path("launch") / MANIFEST, 1, "sambench")
     if shutil.which("sbatch"):
-        slurm_queue.sbatch(script, test=True)
+        slurm_jobs.sbatch(script, test=True)
 
 
 def describe_queued(results: Path, configs: Sequence[RunConfig]) -> dict[str, str]:
     """Return what Slurm says of the runs that a job of an earlier launch will do, by id."""
     if shutil.which("squeue") is None or not any((results / LAUNCHES).glob(f"*/{SUBMISSION}")):
         return {}
-    found: dict[str, str] = {}
-    for job, folder, runs in _queued(results, lambda text: None):
+    found: dict[int, str] = {}
+    for job, folder, places in _queued(results, configs, lambda text: None):
         log = "" if job.state == "PENDING" else f", log {folder / f'{job.id}.log'}"
-        found |= dict.fromkeys(runs, f"{job}{log}")
-    return {config.id: found[config.id] for config in configs if config.id in found}
+        found |= dict.fromkeys(places, f"{job}{log}")
+    return {configs[place].id: found[place] for place in sorted(found)}
 
 
 def _name(manifest: Manifest) -> str:
@@ -111,7 +107,7 @@ def _submit(manifest: Manifest, places: Sequence[int], given: JobOptions, watche
         path = chosen.write()
         script = job_script(given, path, len(part), _name(chosen))
         try:
-            number = slurm_queue.sbatch(script)
+            number = slurm_jobs.sbatch(script)
         except LaunchError:
             shutil.rmtree(path.parent)
             raise
@@ -127,38 +123,30 @@ def _submit(manifest: Manifest, places: Sequence[int], given: JobOptions, watche
     return jobs
 
 
-def _queued(results: Path, say: Callable[[str], None]) -> Iterator[tuple[Job, Path, Sequence[str]]]:
-    """Yield each job of an earlier launch that is not over, its folder and the ids of its runs.
+def _queued(
+    results: Path, configs: Sequence[RunConfig], say: Callable[[str], None]
+) -> Iterator[tuple[Job, Path, tuple[int, ...]]]:
+    """Yield each job of an earlier launch that will still do some of the runs.
 
-    Raises:
-        LaunchError: If Slurm does not answer: nobody knows then what is in the queue.
+    With it come the folder of its launch and the places of these runs.
     """
-    queue = slurm_queue.read_queue()
+    queue = slurm_jobs.read_queue()
     if queue is None:
         raise LaunchError("squeue does not answer, so nobody knows what is queued; try again later")
+    known = {config.id: place for place, config in enumerate(configs)}
     for path in sorted((results / LAUNCHES).glob(f"*/{SUBMISSION}"), reverse=True):
         try:
             runs = dict(json.loads(path.read_text())["runs"])
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             say(f"warning: {path} is damaged, so jobs that it names are not found again")
             continue
-        if not queue and any(slurm_queue.read_end(job) is None for job in list(runs)[-1:]):
+        if not queue and any(slurm_jobs.read_end(job) is None for job in list(runs)[-1:]):
             raise LaunchError("squeue shows no job, though Slurm knows of some; try again later")
         for job, ids in runs.items():
-            if (found := queue.get(job)) and path.parent.name in f"{found.comment} {found.name}":
-                yield found, path.parent, [ids] if isinstance(ids, str) else ids
-
-
-def _queued_earlier(
-    results: Path, configs: Sequence[RunConfig], say: Callable[[str], None]
-) -> Jobs:
-    """Return the jobs of earlier launches that will still do some of the runs."""
-    places = {config.id: n for n, config in enumerate(configs)}
-    found: Jobs = {}
-    for job, folder, runs in _queued(results, say):
-        if wanted := tuple(places[run] for run in runs if run in places):
-            found[job.id] = (folder, wanted)
-    return found
+            found, listed = queue.get(job), [ids] if isinstance(ids, str) else ids
+            places = tuple(known[run] for run in listed if run in known)
+            if found and places and path.parent.name in f"{found.comment} {found.name}":
+                yield found, path.parent, places
 
 
 class _Launch:
@@ -169,17 +157,14 @@ class _Launch:
         self._left = dict(jobs)
         self._given = given
         self._watcher = watcher
-        self._total = len(manifest.configs)
         self._store = Store(manifest.results)
-        self._before = [self._load(place) for place in range(self._total)]
+        self._before = [self._load(place) for place in range(len(manifest.configs))]
         self._tries: Counter[int] = Counter()
         self._tally = Tally()
-        self._ended = False
+        self._cancelled = False
 
     def wait(self) -> Tally:
         """Tell of each run as its job is over; Ctrl-C cancels those that are left."""
-        from sambench.launch.signals import stop_on_signal
-
         tally = self._tally
         try:
             with stop_on_signal((signal.SIGINT,)) as stop_requested:
@@ -187,40 +172,42 @@ class _Launch:
                     if stop_requested() and not tally.interrupted:
                         tally.interrupted = True
                         self._watcher.say("cancelling the jobs; each run is saved after its step")
-                        slurm_queue.cancel(self._left)
+                        self._cancel()
                     self._look()
-                    if self._manifest.fail_fast and tally.exit_code == 1 and not self._ended:
-                        self._ended = True
-                        slurm_queue.cancel(self._left)
-                    if self._left:
-                        _sleep(lambda: stop_requested() and not tally.interrupted)
+                    if self._manifest.fail_fast and tally.exit_code == 1 and not self._cancelled:
+                        self._cancel()
+                    soon = time.monotonic() + POLL_SECONDS
+                    while self._left and time.monotonic() < soon:
+                        if stop_requested() and not tally.interrupted:
+                            break
+                        time.sleep(0.1)
         except KeyboardInterrupt:
             tally.interrupted = True
         return tally
 
-    def _look(self) -> None:
-        queue = slurm_queue.read_queue()
-        if queue is None:
-            self._watcher.waiting("Slurm does not answer", self._done(), self._total)
-            return
-        for job in [job for job in self._left if job not in queue]:
-            if (end := slurm_queue.read_end(job)) is not None:
-                self._conclude(job, end)
-        jobs = [queue[job] for job in self._left if job in queue]
-        self._watcher.waiting(_summary(jobs), self._done(), self._total)
+    def _cancel(self) -> None:
+        self._cancelled = True
+        slurm_jobs.cancel(self._left)
 
-    def _done(self) -> int:
-        return self._total - sum(len(places) for _, places in self._left.values())
+    def _look(self) -> None:
+        queue = slurm_jobs.read_queue()
+        for job in [job for job in self._left if queue is not None and job not in queue]:
+            if (end := slurm_jobs.read_end(job)) is not None:
+                self._conclude(job, end)
+        said = "Slurm does not answer"
+        if queue is not None:
+            said = _summary([queue[job] for job in self._left if job in queue])
+        total = len(self._manifest.configs)
+        left = sum(len(places) for _, places in self._left.values())
+        self._watcher.waiting(said, total - left, total)
 
     def _conclude(self, job: str, end: End) -> None:
-        from sambench.launch.unit import conclude
-
         folder, places = self._left.pop(job)
         log = folder / f"{job}.log"
-        lost = [] if self._tally.interrupted or self._ended else self._lost(places, end)
+        lost = [place for place in places if self._goes_on(place, end)]
         for place in (place for place in places if place not in lost):
             reason = f"its Slurm job {job} is over ({end}); see {log}"
-            if last := slurm_queue.last_line(log):
+            if last := _last_line(log):
                 reason += f", which ends: {last}"
             told = (self._manifest, place, self._watcher, self._tally, reason)
             conclude(*told, raised=self._never_began(place, reason))
@@ -230,9 +217,7 @@ class _Launch:
             self._left |= _submit(self._manifest, lost, self._given, self._watcher)
 
     def _load(self, place: int) -> RunRecord | None:
-        with suppress(DamagedError):  # said wherever the run is looked at
-            return self._store.load(self._manifest.configs[place])
-        return None
+        return load_or_damage(self._store, self._manifest.configs[place])[0]
 
     def _never_began(self, place: int, reason: str) -> bool:
         """Whether a job ended before it did anything for a run that has a record of earlier.
@@ -246,27 +231,23 @@ class _Launch:
             self._store.save(structs.replace(before, error=reason))
         return True
 
-    def _lost(self, places: Sequence[int], end: End) -> list[int]:
-        """Return those of a job's runs that are not done, through no fault of theirs."""
-        if not end.lost:
-            return []
-        wanted = self._manifest.curvature
-        lost = []
-        for place in places:
-            config, record = self._manifest.configs[place], self._load(place)
-            done = record is not None and record.status == COMPLETED
-            if done and record is not None and wanted is not None:
-                done = wanted.is_done(config, record.hessian)
-            if not done and self._tries[place] < self._given.retries:
-                lost.append(place)
-        return lost
+    def _goes_on(self, place: int, end: End) -> bool:
+        """Whether to submit a run again: it is not done, through no fault of its own."""
+        if self._cancelled or not end.lost or self._tries[place] >= self._given.retries:
+            return False
+        record, wanted = self._load(place), self._manifest.curvature
+        if record is None or record.status != COMPLETED:
+            return True
+        return wanted is not None and not wanted.is_done(record.config, record.hessian)
 
 
-def _sleep(interrupted: Callable[[], bool]) -> None:
-    """Sleep until it is time to ask again, or something has to be done at once."""
-    end = time.monotonic() + POLL_SECONDS
-    while time.monotonic() < end and not interrupted():
-        time.sleep(0.1)
+def _last_line(log: Path) -> str:
+    """Return the last line that a job wrote, or nothing."""
+    try:
+        lines = log.read_text(errors="replace").strip().splitlines()
+    except OSError:
+        return ""
+    return lines[-1][-200:] if lines else ""
 
 
 def _summary(jobs: Sequence[Job]) -> str:
@@ -295,7 +276,7 @@ launchers.register(
             "setup": "a shell line before each run, as `module load cuda`; may be repeated",
             "python": "what starts Python in the job, as `apptainer exec --nv image.sif python`",
             "runs_per_job": "runs that a job does, one after another",
-            RUNS_PER_DEVICE: "how many of these side by side",
+            "runs_per_device": "how many of these side by side",
             "retries": "times that a run is submitted again whose node or memory was lost; 2",
             "signal_delay_s": "seconds before the time limit at which a run saves itself; 90",
             "wait": "no: return once the jobs are submitted",

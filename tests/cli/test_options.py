@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sambench.cli.launch_options import choose_launcher
+from sambench.cli.options import choose_launcher
 from sambench.errors import ConfigError
 
 

@@ -12,8 +12,7 @@ import pytest
 
 from sambench.errors import ConfigError
 from sambench.launch.launcher import read_options
-from sambench.launch.slurm_queue import End
-from sambench.launch.slurm_script import job_options, job_script
+from sambench.launch.slurm_jobs import End, JobOptions, job_script
 
 
 @pytest.mark.parametrize(
@@ -57,11 +56,11 @@ def test_what_is_no_option(text: str) -> None:
 )
 def test_a_limit_leaves_time_to_save(limit: str, refused: bool) -> None:
     if not refused:
-        assert job_options({"time": limit}).sbatch == {"time": limit}
+        assert JobOptions({"time": limit}).sbatch == {"time": limit}
         return
     with pytest.raises(ConfigError, match="leaves no time before a run is asked to save itself"):
-        job_options({"time": limit})
-    assert job_options({"timeout_min": "1", "signal_delay_s": "50"}).lead == 50
+        JobOptions({"time": limit})
+    assert JobOptions({"timeout_min": "1", "signal_delay_s": "50"}).lead == 50
 
 
 @pytest.mark.parametrize(
@@ -75,7 +74,7 @@ def test_a_limit_leaves_time_to_save(limit: str, refused: bool) -> None:
     ],
 )
 def test_who_is_promised_a_gpu(options: dict[str, str], promised: bool) -> None:
-    assert job_options(options).promises_gpu == promised
+    assert JobOptions(options).promises_gpu == promised
 
 
 @pytest.mark.parametrize(
@@ -90,7 +89,7 @@ def test_who_is_promised_a_gpu(options: dict[str, str], promised: bool) -> None:
 )
 def test_options_that_make_no_sense(options: dict[str, str]) -> None:
     with pytest.raises(ConfigError):
-        job_options(options)
+        JobOptions(options)
 
 
 def test_a_script_runs_as_it_reads(tmp_path: Path) -> None:
@@ -100,7 +99,7 @@ def test_a_script_runs_as_it_reads(tmp_path: Path) -> None:
     python = f"{shlex.quote(sys.executable)} -c 'import sys; print(sys.argv[1:])'"
     given = {"setup": "A='two words'\necho $A", "python": python, "runs_per_job": "3"}
     given |= {"array_parallelism": "4", "comment": "for us", "timeout_min": "60", "mem_gb": "8"}
-    script = job_script(job_options(given), folder / "manifest.json", 7, "suite:run")
+    script = job_script(JobOptions(given), folder / "manifest.json", 7, "suite:run")
     (tmp_path / "job.sh").write_text(script)
     environment = {**os.environ, "SLURM_ARRAY_TASK_ID": "2"}
     done = subprocess.run(
@@ -115,7 +114,7 @@ def test_a_script_runs_as_it_reads(tmp_path: Path) -> None:
 
 
 def test_a_setup_line_that_fails_ends_the_job(tmp_path: Path) -> None:
-    given = job_options({"setup": "false\ntrue", "python": "echo not reached"})
+    given = JobOptions({"setup": "false\ntrue", "python": "echo not reached"})
     script = job_script(given, tmp_path / "manifest.json", 1, "name")
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")

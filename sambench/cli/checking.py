@@ -1,0 +1,109 @@
+"""Which runs a suite has, and what is looked at before they begin: data, models and weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from sambench.cli.screen import Screen
+from sambench.config.run_config import RunConfig
+from sambench.config.suite import Suite
+from sambench.data.prepared import (
+    check_pixels,
+    only_at,
+    open_prepared,
+    prepared_datasets,
+    prepared_sizes,
+)
+from sambench.data.source import sources
+from sambench.data.splits import Population, leak_warning
+from sambench.errors import DataError, UnknownNameError
+from sambench.models.model import find_model
+from sambench.models.weights import find_weights
+from sambench.store.tree import Store
+
+
+def expanded(suite: Suite, data: Path, store: Store | None = None) -> tuple[RunConfig, ...]:
+    """Return the runs of a suite, with the folds that the datasets bring themselves.
+
+    The records of `store` tell the folds of a dataset that is not prepared any more.
+    """
+
+    def folds(name: str, side: int) -> Sequence[int]:
+        try:
+            found = open_prepared(data, name, side).column("fold")
+            return sorted({int(fold) for fold in found if fold is not None})
+        except DataError:
+            configs = [record.config for record in store.records()[0]] if store else []
+            there = {c.fold for c in configs if (c.dataset, c.image_size) == (name, side)}
+            if kept := sorted(fold for fold in there if fold is not None):
+                return kept
+            raise
+
+    return suite.expand(folds_in=folds)
+
+
+def check_datasets(configs: Sequence[RunConfig], data: Path) -> None:
+    """Refuse a dataset that is neither listed nor prepared."""
+    known = {*(source.name for source in sources.list()), *prepared_datasets(data)}
+    for name in sorted({config.dataset for config in configs} - known):
+        raise UnknownNameError("dataset", name, known, "`sambench list datasets` shows all")
+
+
+def check_models(configs: Sequence[RunConfig]) -> None:
+    """Refuse runs whose model does not exist or does not take the images."""
+    for name, side in sorted({(config.model, config.image_size) for config in configs}):
+        find_model(name).check(side)
+
+
+def check_weights(configs: Sequence[RunConfig], data: Path) -> None:
+    """Refuse runs that start from weights whose file is not kept here."""
+    for sha256 in sorted({config.weights for config in configs if config.weights}):
+        find_weights(sha256, data)
+
+
+def check_data(screen: Screen, configs: Sequence[RunConfig], data: Path) -> None:
+    """Make data that are simulated; refuse runs whose data, split or fold are not there or unsound.
+
+    Warns where a split tears patients or copies apart.
+    """
+    for name, side in _images(configs):
+        _make_data(screen, data, name, side)
+        prepared = open_prepared(data, name, side)
+        check_pixels(prepared)
+        mine = [config for config in configs if (config.dataset, config.image_size) == (name, side)]
+        for split, seed in sorted({(config.split, config.split_seed) for config in mine}):
+            folds = {config.fold for config in mine if config.split == split}
+            known = sorted(folds, key=lambda fold: (fold is None, fold))
+            for warning in leak_warning(Population.of(prepared), split, known, seed=seed):
+                screen.warn(f"{name}: {warning}")
+
+
+def warn_of_sizes(screen: Screen, configs: Sequence[RunConfig], data: Path) -> None:
+    """Say of which datasets only other sizes are prepared than the runs need."""
+    for name, side in _images(configs):
+        sizes = prepared_sizes(data, name)
+        if sizes and side not in sizes:
+            screen.warn(f"{name} is needed at {side} pixels but prepared {only_at(sizes)}")
+
+
+def _images(configs: Sequence[RunConfig]) -> list[tuple[str, int]]:
+    return sorted({(config.dataset, config.image_size) for config in configs})
+
+
+def _make_data(screen: Screen, data: Path, dataset: str, image_size: int) -> None:
+    """Simulate and prepare a dataset that is made on the spot, where no size of it is prepared.
+
+    One that is prepared at another size may have been made with settings of its own, so that is
+    left to `sambench prepare`.
+    """
+    if prepared_sizes(data, dataset) or dataset not in {found.name for found in sources.list()}:
+        return
+    source = sources.get(dataset)
+    if not source.simulated:
+        return
+    from sambench.cli.preparing import decode
+
+    screen.say(f"dataset {dataset!r} is not prepared; making it in {data}")
+    files = {"raw": data.parent / "raw", "options": source.resolve({})}
+    decode(screen, source, data, image_size, files)

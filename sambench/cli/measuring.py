@@ -1,0 +1,143 @@
+"""Measuring what completed runs have found, for `sambench hessian`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sambench.cli.checking import expanded
+from sambench.cli.launching import Request, carry_out
+from sambench.cli.screen import Screen
+from sambench.config.arguments import where_pattern
+from sambench.config.measurement import Measurement
+from sambench.config.suite_file import load_suite
+from sambench.errors import ConfigError, StoreError
+from sambench.launch.manifest import Manifest
+from sambench.store.record import COMPLETED, RunRecord
+from sambench.store.tree import RECORD, Store
+
+
+def find_runs(
+    screen: Screen, runs: Sequence[str], given: dict[str, Any], data: Path, store: Store
+) -> tuple[list[tuple[list[RunRecord], Measurement]], list[str]]:
+    """Return the runs with their settings, those of a suite file with the file's.
+
+    A message for each damaged run is shown, and returned too.
+    """
+    alone = Measurement.parse(given)  # refused, if at all, before anything is looked up
+    files = [name for name in runs if name.endswith((".yaml", ".yml"))]
+    patterns = [name for name in runs if name not in files]
+    groups, damaged = [], store.damaged(patterns)
+    for file in files:
+        records, wanted, broken = _suite_runs(screen, Path(file), store, data)
+        damaged += broken
+        base = {} if wanted is None else wanted.settings()
+        groups.append((records, Measurement.parse({**base, **given})))
+    if patterns:
+        groups.append((store.find(patterns), alone))
+    for message in damaged:
+        screen.warn(message)
+    return groups, damaged
+
+
+def with_settings(
+    groups: Sequence[tuple[list[RunRecord], Measurement]], where: Sequence[str]
+) -> list[tuple[list[RunRecord], Measurement]]:
+    """Return the runs that have the settings; a ConfigError where none has."""
+    wanted = where_pattern(where)
+    kept = [([r for r in group if wanted.matches(r.config)], asked) for group, asked in groups]
+    if not any(group for group, _ in kept):
+        raise ConfigError(f"no run has {wanted}; `sambench list runs` shows all")
+    return kept
+
+
+def _suite_runs(
+    screen: Screen, file: Path, store: Store, data: Path
+) -> tuple[list[RunRecord], Measurement | None, list[str]]:
+    """Return the completed runs of a suite file, what it measures of their minima, and damage."""
+    suite = load_suite(file)
+    configs = expanded(suite, data, store)
+    records, damaged = store.records(config.name for config in configs)
+    completed = [record for record in records if record.status == COMPLETED]
+    completed.sort(key=lambda record: record.name)
+    if not completed:
+        raise ConfigError(
+            f"none of the {len(configs)} runs of {file} is completed in {store.root}; "
+            f"`sambench compare {file}` does them"
+        )
+    if len(completed) < len(configs):
+        screen.warn(f"{len(completed)} of {len(configs)} runs of {file} are completed")
+    return completed, suite.hessian, damaged
+
+
+def measure(
+    screen: Screen,
+    records: Sequence[RunRecord],
+    wanted: Measurement,
+    given: dict[str, Any],
+    request: Request,
+    *,
+    verbose: bool,
+) -> int:
+    """Measure what is missing, show all, and return the exit code."""
+    store, missing = Store(request.results), []
+    show = partial(_show, screen, store, verbose=verbose)
+    for record in _completed(screen, records, store):
+        folder = store.folder(record.config)
+        if not (folder / RECORD).exists():  # its files would be looked for, and made, elsewhere
+            raise StoreError(
+                f"run {record.name} lies in a folder of another name than its own; rename that "
+                f"folder to {folder} (`grep -l {record.id} {folder.parent}/*/{RECORD}` finds it)"
+            )
+        if wanted.is_done(record.config, record.hessian):
+            _warn_of_difference(screen, record, given)
+            show(record)
+        else:
+            missing.append(record.config)
+    if not missing:
+        return 0
+    manifest = Manifest(
+        configs=missing,
+        data=request.data,
+        results=request.results,
+        curvature=wanted,
+        device=request.device,
+    )
+    tally = carry_out(screen, manifest, request.launcher, alone=len(missing) == 1, show=show)
+    if tally.interrupted:
+        screen.warn("interrupted; the same command goes on from here")
+    return tally.exit_code or int(tally.elsewhere > 0)
+
+
+def _completed(screen: Screen, records: Sequence[RunRecord], store: Store) -> list[RunRecord]:
+    """Return the runs that have a minimum."""
+    if len(records) == 1 and records[0].status != COMPLETED:
+        from sambench.run.measure import weights_of
+
+        weights_of(records[0], store)
+    for record in records:
+        if record.status != COMPLETED:
+            screen.warn(f"{record.name}: {record.status}, so there is nothing to measure")
+    return [record for record in records if record.status == COMPLETED]
+
+
+def _show(screen: Screen, store: Store, record: RunRecord, *, verbose: bool) -> None:
+    """Show what was measured and studied of a run, and draw it into the run's folder."""
+    from sambench.report.curvature_plots import write_figures
+
+    screen.curvature(record, verbose=verbose)
+    screen.studies(record)
+    for figure in write_figures(record, store.folder(record.config)):
+        screen.show(f"wrote {figure}")
+
+
+def _warn_of_difference(screen: Screen, record: RunRecord, given: dict[str, Any]) -> None:
+    """Say where a run has been measured in another way than is asked for now."""
+    before = (record.hessian or {}).get("settings", {})
+    other = [f"{key}={before[key]}" for key in given if key in before and before[key] != given[key]]
+    if other:
+        screen.warn(
+            f"{record.name} has been measured with {', '.join(other)}; --again measures it anew"
+        )

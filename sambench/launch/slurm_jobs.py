@@ -1,0 +1,219 @@
+"""What a user asks of Slurm, the job script that asks it, and what Slurm says of jobs."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from sambench.errors import ConfigError, LaunchError
+from sambench.launch.launcher import inherited_environment, whole_number
+
+LOST = ("NODE_FAIL", "BOOT_FAIL", "PREEMPTED", "OUT_OF_MEMORY", "TIMEOUT", "DEADLINE")
+"""States of jobs that ended through no fault of their run."""
+
+_LIVE = ("PENDING", "RUNNING", "SUSPENDED", "COMPLETING", "CONFIGURING", "REQUEUED", "STOPPED")
+
+OWN = (
+    *("wait", "python", "setup", "array_parallelism", "runs_per_job", "retries", "sbatch"),
+    "runs_per_device",
+)
+"""Options of the launcher that are none of sbatch."""
+
+_RENAMED = {"name": "job_name", "timeout_min": "time"}
+_REFUSED = ("workers", "threads", "minutes", "devices", "additional_parameters")
+
+
+class JobOptions:
+    """What a user asks of Slurm: the launcher's own options, and sbatch's, which go to it as given.
+
+    Raises:
+        ConfigError: If one makes no sense, or the time limit leaves no time to save a run.
+    """
+
+    def __init__(self, options: Mapping[str, str]) -> None:
+        for name in _REFUSED:
+            if name in options:
+                raise ConfigError(
+                    f"{name} is no option of the slurm launcher; every option of sbatch is, as "
+                    f"KEY=VALUE, and {', '.join(OWN)}"
+                )
+        given = {name: text for name, text in options.items() if name not in OWN}
+        self.lead = whole_number(given, "signal_delay_s", 90)  # seconds before the limit to save in
+        given.pop("signal_delay_s", None)
+        if "mem_gb" in given:
+            given["mem"] = f"{given.pop('mem_gb')}G"
+        self.sbatch = {_RENAMED.get(k, k).replace("_", "-"): text for k, text in given.items()}
+        limit = _seconds(self.sbatch.get("time", ""))
+        if limit is not None and limit <= self.lead:
+            raise ConfigError(
+                f"a time limit of {limit} s leaves no time before a run is asked to save itself, "
+                f"{self.lead} s before its end; give a longer limit, or a smaller signal_delay_s"
+            )
+        self.setup = options.get("setup", "")  # shell lines before the run
+        self.python = options.get("python", shlex.quote(sys.executable))
+        self.runs_per_job = whole_number(options, "runs_per_job", 1)
+        self.at_once = whole_number(options, "runs_per_device", 1)  # of the runs of a job
+        self.parallel = whole_number(options, "array_parallelism", None)  # tasks of the array
+        self.retries = whole_number(options, "retries", 2, least=0)
+        self.wait = options.get("wait", "yes").lower() not in ("no", "false", "0")
+        self.file = Path(options["sbatch"]) if "sbatch" in options else None
+        self.promises_gpu = any(
+            (name.startswith("gpus") and value != "0") or (name == "gres" and "gpu" in value)
+            for name, value in self.sbatch.items()
+        )
+
+
+def _seconds(limit: str) -> int | None:
+    """Return the seconds of a time limit as Slurm writes it; None for none, or what it refuses."""
+    found = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", limit)
+    if found is None:
+        return None
+    days, first, second, third = (int(part or 0) for part in found.groups())
+    if found[1] is not None:
+        return 86400 * days + 3600 * first + 60 * second + third
+    return 3600 * first + 60 * second + third if found[4] is not None else 60 * first + second
+
+
+def job_script(given: JobOptions, manifest: Path, runs: int, name: str) -> str:
+    """Return the script of an array job that does the runs of a manifest, with its logs beside it.
+
+    Slurm sends USR2 to the script's process before the time limit and at a preemption; until
+    Python is up, it is ignored.
+    """
+    folder, each = manifest.parent, given.runs_per_job
+    most = f"%{given.parallel}" if given.parallel else ""
+    options = {
+        "job-name": name,
+        "output": f"{folder}/%A_%a.log",
+        "open-mode": "append",
+        "requeue": "",
+        "signal": f"B:USR2@{given.lead}",
+        "array": f"0-{-(-runs // each) - 1}{most}",
+        **given.sbatch,
+        "comment": f"{folder.name} {given.sbatch.get('comment', '')}".strip(),
+    }
+    head = [
+        f"#SBATCH --{key}" + (f"={shlex.quote(value)}" if value else "")
+        for key, value in options.items()
+    ]
+    task = "$SLURM_ARRAY_TASK_ID"
+    places = task if each == 1 else f"$(({task} * {each}))-$(({task} * {each} + {each - 1}))"
+    side = f" {given.at_once}" if given.at_once > 1 else ""
+    return "\n".join(
+        [
+            *("#!/bin/bash", *head, "set -e", "trap '' USR2"),
+            "export OMP_NUM_THREADS=${SLURM_CPUS_PER_TASK:-1} OMP_WAIT_POLICY=PASSIVE",
+            *(f"export {key}={shlex.quote(text)}" for key, text in inherited_environment().items()),
+            *given.setup.splitlines(),
+            f"exec {given.python} -m sambench.launch.job {shlex.quote(str(manifest))} "
+            f"{places}{side}\n",
+        ]
+    )
+
+
+class Job(NamedTuple):
+    """A job that is not over, in the fields of `_FORMAT`, as `squeue` writes them.
+
+    The id is as `26_3` in an array. The comment is ours, the folder of the launch, unless the user
+    gave one.
+    """
+
+    id: str
+    state: str
+    reason: str
+    node: str
+    start: str
+    comment: str
+    name: str
+
+    def __str__(self) -> str:
+        if self.state == "PENDING":
+            start = "" if self.start in ("N/A", "") else f", start {self.start}"
+            return f"queued as {self.id} ({self.reason}{start})"
+        return f"{self.state.lower()} as {self.id} on {self.node}"
+
+
+_FORMAT = "%i|%T|%r|%N|%S|%k|%j"
+
+
+class End(NamedTuple):
+    """How a job ended: its state, empty where Slurm has forgotten it, and `code:signal`."""
+
+    state: str = ""
+    exit_code: str = ""
+
+    @property
+    def lost(self) -> bool:
+        """Whether its node, its memory or its process was taken from it."""
+        return self.state in LOST or self.exit_code in ("0:9", "137:0")
+
+    def __str__(self) -> str:
+        return f"{self.state}, exit code {self.exit_code}" if self.state else "Slurm has forgotten"
+
+
+def sbatch(script: str, *, test: bool = False) -> str:
+    """Submit a script, or only have it tested; return the number of the job.
+
+    Raises:
+        LaunchError: If Slurm refuses it.
+    """
+    with tempfile.NamedTemporaryFile("w", suffix=".sh") as file:
+        file.write(script)
+        file.flush()
+        command = ["sbatch", "--test-only" if test else "--parsable", file.name]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        except (OSError, subprocess.SubprocessError) as error:
+            raise LaunchError(f"sbatch does not answer: {error}") from None
+    if done.returncode:
+        lines = dict.fromkeys(done.stderr.strip().splitlines())
+        said = "; ".join(re.sub(r"^sbatch: (error: )?", "", line) for line in lines)
+        raise LaunchError(f"Slurm refused the jobs: {said or 'without a word'}")
+    return done.stdout.strip().partition(";")[0]
+
+
+def read_queue() -> dict[str, Job] | None:
+    """Return the user's jobs that are not over, by id, or None where Slurm does not answer."""
+    done = _run(["squeue", "--noheader", "--array", "--me", f"--format={_FORMAT}"])
+    if done is None or done.returncode:
+        return None
+    rows = (line.strip().split("|", 6) for line in done.stdout.splitlines())
+    return {row[0]: Job(*row) for row in rows if len(row) == len(Job._fields)}
+
+
+def read_end(job: str) -> End | None:
+    """Return how a job that `squeue` does not show ended; None where it may not be over.
+
+    Slurm forgets a job after some minutes, unless it keeps accounts (`sacct`).
+    """
+    done = _run(["scontrol", "show", "job", "--oneliner", job])
+    if done is None:
+        return None
+    if done.returncode == 0:
+        found = dict(re.findall(r"\b(JobState|ExitCode)=(\S+)", done.stdout))
+        end = End(found.get("JobState", ""), found.get("ExitCode", ""))
+        return None if end.state in _LIVE else end
+    if "Invalid job id" not in done.stderr:
+        return None
+    kept = _run(["sacct", "-nPX", "-j", job, "--format=State,ExitCode"])
+    text = "" if kept is None or kept.returncode else kept.stdout
+    state, _, code = text.partition("\n")[0].partition("|")
+    return End(state.partition(" ")[0], code)
+
+
+def cancel(jobs: Iterable[str]) -> None:
+    """Have Slurm end jobs: those that run get a TERM first, and save their runs."""
+    _run(["scancel", *jobs])
+
+
+def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str] | None:
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    except (OSError, subprocess.SubprocessError):
+        return None
