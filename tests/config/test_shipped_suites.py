@@ -37,7 +37,15 @@ def shipped(name: str) -> tuple[Suite, tuple[RunConfig, ...]]:
     return suite, suite.expand(lambda dataset: sources.get(dataset).image_size)
 
 
-COUNTED = ["paper-bus", "gcsam", "bus-folds", "equal-compute", "small-study", "paper-phantom"]
+COUNTED = [
+    "breast-ultrasound",
+    "paper-bus",
+    "gcsam",
+    "bus-folds",
+    "equal-compute",
+    "small-study",
+    "paper-phantom",
+]
 
 
 @pytest.mark.parametrize("name", sorted({path.stem for path in SHIPPED} - {"demo"}))
@@ -98,7 +106,8 @@ def test_gcsam_is_the_authors_script() -> None:
 def test_every_optimizer_takes_part_once(name: str, rate: float) -> None:
     _, runs = shipped(name)
     each = [run.optimizer["name"] for run in runs if run.seed == 0 and run.fold in (None, 1)]
-    assert sorted(map(str, each)) == [info.name for info in optimizers.list()]
+    later = {"usam"} if name == "small-study" else set()  # its runs are stored
+    assert sorted(map(str, each)) == [o.name for o in optimizers.list() if o.name not in later]
     assert {run.optimizer["lr"] for run in runs if run.optimizer["name"] == "sgd"} == {rate}
 
 
