@@ -21,10 +21,11 @@ PRINTED: Mapping[str, Mapping[str, str]] = {
     "models": {
         "resnet18": "ResNet-18", "resnet50": "ResNet-50", "vgg16": "VGG-16",
         "vgg16-bn": "VGG-16 with batch norm", "vit": "ViT", "vit-small": "ViT-S",
-        "swin": "Swin Transformer",
+        "swin": "Swin Transformer", "timm:tf_efficientnet_lite0": "EfficientNet-Lite0",
     },
     "datasets": {
         "bus": "GDPH & SYSUCC", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100",
+        "breast-ultrasound": "breast ultrasound",
     },
 }  # fmt: skip
 """Names as the papers print them, by kind; what is not here is printed by its own name."""

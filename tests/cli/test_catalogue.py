@@ -33,7 +33,7 @@ def test_an_unknown_kind() -> None:
         catalogue("model")
     assert str(caught.value) == (
         "unknown kind 'model': did you mean 'models'?; kinds: optimizers, models, datasets, "
-        "launchers, suites, settings"
+        "launchers, suites, settings, runs"
     )
 
 

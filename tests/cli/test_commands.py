@@ -161,7 +161,7 @@ def test_list_of_one_kind_as_json(tmp_path: Path) -> None:
 def test_list_of_an_unknown_kind(tmp_path: Path) -> None:
     assert refused(tmp_path, "list", "optimiser") == (
         "unknown kind 'optimiser': did you mean 'optimizers'?; kinds: optimizers, models, "
-        "datasets, launchers, suites, settings"
+        "datasets, launchers, suites, settings, runs"
     )
 
 
@@ -577,7 +577,7 @@ def test_a_report_of_nothing(tmp_path: Path) -> None:
 
 def test_curvature_of_a_run_that_does_not_exist(tmp_path: Path) -> None:
     assert refused(tmp_path, "hessian", "phantom-x") == (
-        "no run 'phantom-x' in results/runs; `ls results/runs` shows all"
+        "no run 'phantom-x' in results/runs; `sambench list runs` shows all"
     )
 
 
@@ -766,6 +766,7 @@ def test_help_of_curvature_says_the_defaults(tmp_path: Path) -> None:
         *("--samples", "--tol", "--minutes", "--per-layer", "--set", "--verbose", "--again"),
         *("--density", "--sharpness", "--landscape", "--landscape-with", "--device", "--devices"),
         *("--workers", "--threads", "--launcher", "--with", "--slurm"),  # as of `compare`
+        "--where",
         *("--data", "--results", "--plugin", "--json", "--quiet", "--help"),  # as of all
     }
 
@@ -794,15 +795,15 @@ def test_train_and_compare_from_weights_of_one_s_own(tmp_path: Path, phantom_dat
     assert compared.code == 0
     assert "1 of 2 runs have something to do" in compared.out  # train did the other
     sha256 = hashlib.sha256((tmp_path / "w.safetensors").read_bytes()).hexdigest()
-    suite = SUITE.replace("epochs: 1,", f"epochs: 1, weights: {'0' * 64},")
+    suite = SUITE.replace("epochs: 1,", f"epochs: 1, weights: {'a' * 64},")
     (tmp_path / "tiny.yaml").write_text(suite)
     refused = call(tmp_path, "compare", "tiny.yaml")
     assert refused.code == 2
     assert refused.err.endswith("give their file once with --weights FILE\n")
     other = call(tmp_path, "compare", "tiny.yaml", "--weights", "w.safetensors")
     assert other.code == 2
-    assert f"has sha256 {sha256}, which suite tiny does not name; it names 0000" in other.err
-    (tmp_path / "tiny.yaml").write_text(suite.replace("0" * 64, sha256))
+    assert f"has sha256 {sha256}, which suite tiny does not name; it names aaaa" in other.err
+    (tmp_path / "tiny.yaml").write_text(suite.replace("a" * 64, sha256))
     planned = call(tmp_path, "compare", "tiny.yaml", "--weights", "w.safetensors", "--plan")
     assert planned.code == 0
     assert "weights" not in planned.err

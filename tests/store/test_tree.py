@@ -181,7 +181,7 @@ def test_find_nothing_offers_the_closest(store: Store, record: RunRecord) -> Non
         store.find([asked])
     assert str(caught.value) == (
         f"no run '{asked}' in {store.runs}: did you mean '{record.name}'?; "
-        f"`ls {store.runs}` shows all"
+        f"`sambench list runs` shows all"
     )
 
 
