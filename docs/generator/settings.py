@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from docs.generator.markdown import Page, code
-from sambench.config.run_config import STOP_RULES, RunConfig, StopRule
+from sambench.config.run_config import RunConfig
+from sambench.config.stop import STOP_RULES, StopRule
 from sambench.files.description import Described, described
 
 INTRODUCTION = """

@@ -13,7 +13,8 @@ from typing import Any
 import yaml
 
 from sambench.config.grid import SETTINGS, Pattern
-from sambench.config.run_config import STOP_RULES, RunConfig
+from sambench.config.run_config import RunConfig
+from sambench.config.stop import STOP_RULES
 from sambench.errors import ConfigError, did_you_mean, shown
 from sambench.files.yaml_text import read_yaml
 from sambench.optim.base import BASES, find_base

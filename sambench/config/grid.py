@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sambench.config.run_config import RunConfig, Stop
+from sambench.config.run_config import RunConfig
+from sambench.config.stop import Stop
 from sambench.errors import ConfigError, UserError, did_you_mean, shown
 from sambench.files.definition import Fault, Path
 from sambench.optim.base import BASES

@@ -8,23 +8,20 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 from msgspec.structs import replace
 
+from sambench.config.stop import Stop
 from sambench.errors import ConfigError, shown
 from sambench.files.definition import (
-    HUGE,
     LARGEST,
     Count,
     Definition,
     Name,
-    Positive,
     Sha256,
     Share,
     Whole,
@@ -34,41 +31,6 @@ from sambench.files.definition import (
 )
 from sambench.optim.base import Setting
 from sambench.optim.method import optimizers
-
-
-@dataclass(frozen=True, kw_only=True)
-class StopRule:
-    """A rule that ends training before the cap on epochs.
-
-    Attributes:
-        default: Of its value; None where there is none.
-        unit: Of its value; empty where it takes none.
-        meaning: When it ends training.
-        maximum: Of its value.
-    """
-
-    default: float | None = None
-    unit: str = ""
-    meaning: str
-    maximum: float = HUGE
-
-    @property
-    def allowed(self) -> str:
-        """What its value may be, in words."""
-        return "a number above 0" if self.maximum == HUGE else f"a number in (0, {self.maximum:g}]"
-
-
-STOP_RULES: Mapping[str, StopRule] = {
-    "epochs": StopRule(meaning="All `epochs` are trained."),
-    "train-accuracy": StopRule(
-        default=1.0, unit="fraction", maximum=1.0, meaning="The training accuracy reaches this."
-    ),
-    "patience": StopRule(
-        default=10.0, unit="epochs", meaning="No better validation loss for this long."
-    ),
-    "gradient-evaluations": StopRule(unit="passes", meaning="This budget of passes is spent."),
-    "minutes": StopRule(unit="minutes", meaning="This time for training steps is spent."),
-}
 
 LEARNING_RATE = 1e-4
 """The papers'; of every optimizer that is given none."""
@@ -100,47 +62,6 @@ SplitName = Annotated[
 ]
 Settings = dict[str, Setting]
 Choice = Literal["auto", "always", "never"]
-
-
-class Stop(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """When training ends, besides the cap on epochs."""
-
-    rule: Annotated[
-        Literal["epochs", "train-accuracy", "patience", "gradient-evaluations", "minutes"],
-        about("Which of the stop rules."),
-    ] = "epochs"
-    value: Annotated[Positive | None, about("Its value; null for a rule without one.")] = None
-
-    @classmethod
-    def parse(cls, given: object) -> Stop:
-        """Read "train-accuracy", "patience=10" or {rule: patience, value: 10}.
-
-        Raises:
-            ConfigError: If the rule is unknown or its value missing or out of range.
-        """
-        if isinstance(given, Stop):
-            return given
-        if isinstance(given, str):
-            rule, _, text = given.partition("=")
-            given = {"rule": rule, **({"value": _number(text, "stop")} if text else {})}
-        if not isinstance(given, Mapping):
-            raise ConfigError(f"stop={shown(given)} is not a rule; rules: {', '.join(STOP_RULES)}")
-        return build(cls, {k: v for k, v in given.items() if v is not None}, "stop")._completed()
-
-    def _completed(self) -> Stop:
-        rule = STOP_RULES[self.rule]
-        if not rule.unit:
-            if self.value is not None:
-                raise ConfigError("stop rule epochs takes no value; set `epochs` itself")
-            return self
-        value = rule.default if self.value is None else self.value
-        if value is None:
-            raise ConfigError(f"stop rule {self.rule} needs a value, as in {self.rule}=100")
-        if value > rule.maximum:
-            raise ConfigError(
-                f"stop rule {self.rule}={value:g} is not allowed; allowed: {rule.allowed}"
-            )
-        return self if value == self.value else replace(self, value=value)
 
 
 class RunConfig(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
@@ -451,13 +372,3 @@ def _resolved(stored: tuple[tuple[str, Setting], ...]) -> Settings:
     settings = dict(stored)
     name, base = settings.pop("name", None), settings.pop("base", None)
     return optimizers.get(str(name)).resolve(None if base is None else str(base), settings)
-
-
-def _number(value: object, what: str) -> float:
-    try:
-        number = float(value)  # type: ignore[arg-type]
-        if isinstance(value, bool) or not math.isfinite(number):
-            raise ValueError
-    except (TypeError, ValueError, OverflowError):
-        raise ConfigError(f"{what}: {shown(value)} is not a finite number") from None
-    return number

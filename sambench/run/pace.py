@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 
 from sambench.config.run_config import RunConfig
+from sambench.run.building import build_network
 from sambench.run.images import load_parts
-from sambench.run.single_run import build_network
 from sambench.training.engine import layout_of
 from sambench.training.losses import CrossEntropy
 from sambench.training.precision import autocast, numerics

@@ -13,16 +13,13 @@ import numpy as np
 import torch
 from msgspec.structs import replace
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
 from sambench.config.run_config import RunConfig
 from sambench.data.batches import Images
 from sambench.errors import ClaimError, ConfigError, StoreError, UserError, is_of_surroundings
 from sambench.files.claim import Claim, Claimed
-from sambench.models.model import build_model
-from sambench.models.weights import LoadedWeights, find_weights, load_backbone
-from sambench.optim import build
-from sambench.optim.sharpness_aware import SharpnessAware
+from sambench.models.weights import LoadedWeights
+from sambench.run.building import build_network, build_optimizer, load_start
 from sambench.run.images import Parts, load_parts
 from sambench.run.restore import with_shifts
 from sambench.store import environment
@@ -89,51 +86,6 @@ def run_one(
             )
             done = run.to_the_end()
         return with_shifts(done, config, store, paths.data, device)
-
-
-def build_network(config: RunConfig, classes: int, device: torch.device) -> nn.Module:
-    """Build the run's network with the initialisation of its seed.
-
-    Raises:
-        UserError: If there is no such model or it does not fit the images.
-    """
-    torch.manual_seed(derive_seed(config.seed, "initialisation"))
-    model = build_model(
-        config.model, classes=classes, image_size=config.image_size, pretrained=config.pretrained
-    )
-    return model.to(device)
-
-
-def load_start(config: RunConfig, model: nn.Module, data: Path) -> LoadedWeights | None:
-    """Load the weights that the run starts from, if it names any, and return what fitted.
-
-    Raises:
-        ModelError: If they are not kept here, damaged, or another network's.
-    """
-    if config.weights is None:
-        return None
-    return load_backbone(model, find_weights(config.weights, data), config.weights)
-
-
-def build_optimizer(
-    config: RunConfig, model: nn.Module, parallel: DistributedDataParallel | None = None
-) -> SharpnessAware:
-    """Build the run's optimizer over the network's parameters; `parallel` has them too."""
-    settings = dict(config.optimizer)
-    name, base = str(settings.pop("name")), str(settings.pop("base"))
-    apart = parallel if config.perturbation == "per-replica" else None
-    parameters: Any = model.parameters()
-    if config.decayed == "matrices":
-        parameters = decayed_matrices(model, settings["weight_decay"])
-    return build(name, parameters, base, model=model, per_replica=apart, **settings)
-
-
-def decayed_matrices(model: nn.Module, weight_decay: Any) -> list[dict[str, Any]]:
-    """Return two groups of parameters: norms, biases and what the model names, and the others."""
-    from timm.optim import param_groups_weight_decay  # type: ignore[attr-defined]
-
-    named = getattr(model, "no_weight_decay", set)
-    return list(param_groups_weight_decay(model, weight_decay, no_weight_decay_list=named()))
 
 
 def _training(

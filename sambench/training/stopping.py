@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sambench.config.run_config import Stop
+from sambench.config.stop import Stop
 from sambench.training.state import TrainingState
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from sambench.config.run_config import EXECUTION, STOP_RULES, RunConfig, Stop
+from sambench.config.run_config import EXECUTION, RunConfig
+from sambench.config.stop import STOP_RULES, Stop
 from sambench.errors import ConfigError, UnknownNameError
 
 MINIMAL: dict[str, Any] = {

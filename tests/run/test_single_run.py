@@ -34,9 +34,10 @@ from sambench.launch.launchers.local import run_all
 from sambench.launch.manifest import Manifest
 from sambench.launch.watcher import Watcher
 from sambench.models.weights import keep_weights
+from sambench.run.building import build_network, build_optimizer, load_start
 from sambench.run.images import load_parts
 from sambench.run.measure import measure_hessian
-from sambench.run.single_run import Paths, build_network, build_optimizer, load_start, run_one
+from sambench.run.single_run import Paths, run_one
 from sambench.store.status import Survey
 from sambench.store.tree import Store
 from sambench.training.events import Epoch

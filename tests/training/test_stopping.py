@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import pytest
 import torch
 
-from sambench.config.run_config import Stop
+from sambench.config.stop import Stop
 from sambench.training.events import Epoch
 from sambench.training.state import TrainingState
 from sambench.training.stopping import after_epoch, within_epoch
