@@ -213,7 +213,7 @@ def _choice(study: Study, decision: Decision) -> str:
 
 def _by_setting(study: Study) -> Iterable[str]:
     """Yield a sentence for each of several settings, what was shown alone, the others in one."""
-    if len(study.panels) < 2:
+    if sum(any(one.n for one in panel.by(PRIMARY)) for panel in study.panels) < 2:
         return
     silent: list[Panel] = []
     for panel in study.panels:

@@ -103,7 +103,10 @@ def flatness(study: Study) -> str:
         measure = found[0].metric.heading.lower()
         text += f"{measure} is {short(flatter[0])} that of {baseline}."
     elif any(one.enough for one in found):
-        text = f"No optimizer was shown to find flatter minima than {baseline}."
+        few, many = min(one.n for one in found), max(one.n for one in found)
+        seen = found[0].design.units(many)
+        seen = seen if few == many else f"{few} to {seen}"
+        text = f"In {seen}, no optimizer was shown to find flatter minima than {baseline}."
     else:
         text = (
             f"{found[0].design.units(max(one.n for one in found))} cannot show whether any "

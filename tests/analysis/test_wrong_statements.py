@@ -267,3 +267,12 @@ def test_test_images_that_are_known_from_training_are_said_beside_the_answer(
     [trouble] = [t for t in troubles(study.groups, (), "s") if "share a patient" in t.kind]
     assert len(trouble.runs) == len(runs) - 1
     assert said not in " ".join(answer_text(build_study(runs, "adam")))
+
+
+def test_a_setting_with_one_optimizer_is_no_second_setting(make_runs: StudyMaker) -> None:
+    """Adam trained for longer stands beside the others; alone it compares nothing."""
+    runs = make_runs({"adam": EIGHT, "sam": EIGHT[1:] + EIGHT[:1]})
+    longer = make_runs({"adam": up(EIGHT, 2)}, epochs=999)
+    said = " ".join(answer_text(build_study([*runs, *longer], "adam")))
+    assert "Taken by" not in said
+    assert "no optimizer was shown to be more accurate than Adam" in said
