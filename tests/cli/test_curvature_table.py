@@ -98,10 +98,10 @@ def test_a_run_is_one_line(make_record: RecordMaker) -> None:
 
 
 def test_published_records_are_shown() -> None:
-    paths = sorted(Path("results/published").glob("*/runs/*/run.json"))[:20]
-    assert paths
-    for path in paths:
-        hessian = json.loads(path.read_text())["hessian"]
+    paths = sorted(Path("results/published").glob("*/runs/*/run.json"))
+    measured = [found for path in paths if (found := json.loads(path.read_text())["hessian"])]
+    assert len(measured) > 20
+    for hessian in (*measured[:20], measured[-1]):
         assert len(summary_rows(hessian)) == 5
         assert curvature_rows(hessian)[0][3] in ("yes", "not certified")
         assert curvature_method(hessian)

