@@ -16,7 +16,7 @@ from sambench.analysis.published import replications
 from sambench.analysis.study import Study
 from sambench.cli.gathering import of_suite, sound_records
 from sambench.cli.screen import Screen
-from sambench.errors import ConfigError, did_you_mean
+from sambench.errors import ConfigError, StoreError, did_you_mean
 from sambench.optim.method import optimizers
 from sambench.report.contrasts import contrast_tables, predictions_table
 from sambench.report.papers import replication_table
@@ -52,7 +52,7 @@ def contrast(screen: Screen, first: str, second: str, data: Path, results: Path)
         tables: tuple[Table, ...] = (_beside_the_papers(sides),)
     elif kinds == {OPTIMIZER}:
         study, unmatched = contrast_optimizers(records, first, second, metrics)
-        tables = (*contrast_tables(study, unmatched), *_on_the_same_images(study, results))
+        tables = (*contrast_tables(study, unmatched), *_on_the_same_images(screen, study, results))
     elif kinds == {RUNS}:
         one, other = _apart(screen, sides)
         tables = contrast_tables(*contrast_runs(one, other, metrics, names=(first, second)))
@@ -93,15 +93,19 @@ def _beside_the_papers(sides: Sequence[Side]) -> Table:
     return replication_table(found, Names())
 
 
-def _on_the_same_images(study: Study, results: Path) -> list[Table]:
-    """Return McNemar's and DeLong's tests of each pair whose predictions are stored."""
+def _on_the_same_images(screen: Screen, study: Study, results: Path) -> list[Table]:
+    """Return McNemar's and DeLong's tests of each pair whose predictions are stored and sound."""
     store, rows = Store(results), []
     for group in study.groups:
         first, second = ({repeat(r): r for r in line.completed} for line in group.lines)
         for pair in [(first[key], second[key]) for key in first if key in second]:
             paths = [store.runs / record.name / PREDICTIONS for record in pair]
             if all(path.exists() for path in paths):
-                before, after = map(read_predictions, paths, pair)
+                try:
+                    before, after = map(read_predictions, paths, pair)
+                except StoreError as error:
+                    screen.warn(f"left out of the tests on the same images: {error}")
+                    continue
                 names = [record.name for record in pair]
                 ranking = delong(before, after) if before.ranks_two_classes else None
                 rows.append((f"{names[1]} against {names[0]}", mcnemar(before, after), ranking))

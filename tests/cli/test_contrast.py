@@ -160,3 +160,16 @@ def test_the_same_test_images(compare, tmp_path: Path, make_record: RecordMaker)
     assert code == 0
     row = next(line for line in out.splitlines() if line.startswith("phantom-small-cnn-sam-s0"))
     assert row.split()[3:7] == ["10", "1", "6", "0.12"]
+
+
+def test_damaged_predictions_cost_their_pair_alone(
+    compare, tmp_path: Path, make_record: RecordMaker
+) -> None:
+    store(tmp_path / "results", make_record, "demo", "abc123")
+    for name in ("adam", "sam"):
+        (folder,) = (tmp_path / "results" / "runs").glob(f"*-{name}-s0-*")
+        (folder / "predictions.npz").write_bytes(b"no archive")
+    code, out, err = compare("adam", "sam")
+    assert code == 0
+    assert "left out of the tests on the same images" in err
+    assert "sam against adam" in out
