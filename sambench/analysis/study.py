@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from sambench.analysis.comparison import Comparison
 from sambench.analysis.families import compare
 from sambench.analysis.groups import Group, build_groups
-from sambench.analysis.metrics import METRICS, Metric, measured
+from sambench.analysis.metrics import METRICS, Metric, find_metrics, measured
 from sambench.analysis.names import Names
 from sambench.config.run_config import RunConfig
 from sambench.store.record import RunRecord
@@ -113,8 +113,12 @@ def study_of(
         baseline: Name or label of the first lines.
         metrics: What to compare by; those that no run has are passed over.
         margins: Of equivalence by metric, where they are not the metrics' own.
+
+    Raises:
+        UnknownNameError: If a margin is of no metric.
     """
     given = margins or {}
+    find_metrics(given)
     known = measured(record for group in groups for record in group.completed)
     there = [metric for metric in metrics if metric in known]
     families = {m.name: compare(groups, m, given.get(m.name)) for m in there}

@@ -13,18 +13,19 @@ from sambench.config.run_config import RunConfig
 from sambench.optim.method import optimizers
 from sambench.store.status import DONE, Standing, pending
 
-_images = attrgetter("dataset", "image_size", "model", "batch_size", "precision")
+kind_of = attrgetter("dataset", "image_size", "model", "batch_size", "precision")
+"""Returns what the time of a gradient evaluation of a run depends on."""
 
 
 def _same_but_for_seed(config: RunConfig) -> Hashable:
     optimizer = tuple(sorted(config.optimizer.items()))
-    return (_images(config), config.epochs, config.stop, config.validation, optimizer)
+    return (kind_of(config), config.epochs, config.stop, config.validation, optimizer)
 
 
 LIKENESS: Sequence[Callable[[RunConfig], Hashable]] = (
     _same_but_for_seed,
-    lambda config: (_images(config), config.optimizer["name"]),
-    _images,
+    lambda config: (kind_of(config), config.optimizer["name"]),
+    kind_of,
     attrgetter("model", "image_size"),
 )
 """From the closest on; the first that a finished run shares with an open one is used."""
@@ -42,11 +43,6 @@ class Forecast:
 
 Timed = Mapping[Hashable, tuple[float, int]]
 """Seconds of a gradient evaluation and training images, by `kind_of` a run."""
-
-
-def kind_of(config: RunConfig) -> Hashable:
-    """Return what the time of a gradient evaluation depends on."""
-    return _images(config)
 
 
 def untimed(standings: Iterable[Standing]) -> dict[Hashable, RunConfig]:

@@ -64,14 +64,13 @@ class Described:
 
         names, models = _names(self.opt, "--opt"), _names(self.model, "--model")
         found = sort_settings(self.settings, names)
-        options = {"dataset": "--dataset", "epochs": "--epochs", "lr": "--lr"}
-        options |= {"batch_size": "--batch-size", "pretrained": "--pretrained"}
-        options |= {"split": "--split"}
-        given = given_options(context, {**options, "size": "--size", "weights": "--weights"})
+        every = spelled(Described)
+        own = ("dataset", "epochs", "lr", "batch_size", "pretrained", "split")
+        given = given_options(context, {key: every[key] for key in (*own, "size", "weights")})
         found.refuse_beside({"image_size" if k == "size" else k: o for k, o in given.items()})
         found.refuse(LISTED)
         split = str(found.run.get("split", self.split))
-        defaults: dict[str, Any] = {key: getattr(self, key) for key in options}
+        defaults: dict[str, Any] = {key: getattr(self, key) for key in own}
         if self.weights is not None:
             defaults["weights"] = keep_weights(self.weights, data)
         return Suite(
@@ -112,6 +111,11 @@ class Choice:
         autocompletion=completion.states_in_list,
     )
     fail_fast: bool = flag("End with the first run that fails or diverges.")
+
+    def check(self) -> None:
+        """Refuse to measure without a plan."""
+        if self.measure and not self.plan:
+            raise ConfigError("--measure is for --plan; give both, or neither")
 
 
 @grouped
@@ -170,8 +174,7 @@ def compare(
         launcher=launching.chosen(),
         log=check_sinks(output.log or ()),
     )
-    if choice.measure and not choice.plan:
-        raise ConfigError("--measure is for --plan; give both, or neither")
+    choice.check()
     study = Study(_asked(context, described, suite, place.data), request, screen)
     if choice.plan:
         standings, coming = study.plan(measure=choice.measure)

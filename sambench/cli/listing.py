@@ -68,10 +68,12 @@ def list_entries(
         from sambench.cli.stored_runs import as_csv, stored_runs
         from sambench.store.tree import Store
 
-        shown = {RUNS: stored_runs(Store(place.results), patterns or (), chosen.where or ())}
+        found, damaged = stored_runs(Store(place.results), patterns or (), chosen.where or ())
+        Screen().warn_of(damaged, "records that cannot be read")
         if form.as_csv:
-            typer.echo(as_csv(shown[RUNS]), nl=False)
+            typer.echo(as_csv(found), nl=False)
             return
+        shown = {RUNS: found}
     elif patterns or chosen.where or form.as_csv:
         raise ConfigError("names, --where and --csv are for `sambench list runs`")
     else:

@@ -11,7 +11,6 @@ from typing import Any
 
 from sambench.analysis.claims import Finding, examine
 from sambench.analysis.groups import build_groups
-from sambench.analysis.metrics import find_metric
 from sambench.analysis.names import Names, read_names
 from sambench.analysis.predictions import Predictions
 from sambench.analysis.study import Study, build_study
@@ -75,8 +74,6 @@ def make_report(
     found, predictions = with_predictions(found, store)
     against = _baseline(baseline, found)
     margins = {} if found.suite is None else found.suite.report.margins
-    for metric in margins:
-        find_metric(metric)
     study = build_study(
         found.records, against, planned=found.planned, names=shown_names, margins=margins
     )

@@ -20,10 +20,13 @@ NAMED = ("dataset", "model", "optimizer", "seed")
 """Settings that a run's name holds."""
 
 
-def stored_runs(store: Store, patterns: Sequence[str], where: Sequence[str]) -> Part:
+def stored_runs(
+    store: Store, patterns: Sequence[str], where: Sequence[str]
+) -> tuple[Part, list[str]]:
     """Return the stored runs of some names, ids or suites that have the settings asked for.
 
-    The rows say the settings that differ among runs of one optimizer.
+    The rows say the settings that differ among runs of one optimizer. Beside them is a message for
+    each record that cannot be read.
 
     Raises:
         StoreError: If a pattern matches no run.
@@ -35,14 +38,15 @@ def stored_runs(store: Store, patterns: Sequence[str], where: Sequence[str]) -> 
     from sambench.store.tree import RECORD
 
     wanted = where_pattern(where)
-    there, _ = store.records()
+    there, damaged = store.records()
     found = store.find(patterns, there) if patterns else there
     found = [record for record in found if wanted.matches(record.config)]
     if not found:
-        return Part(headings=("name",), rows=(), entries=())
+        return Part(headings=("name",), rows=(), entries=()), damaged
     now = file_system_time(store.runs)
-    varying = _varying([record.config for record in found])
-    states = Survey(store=store).of(record.config for record in found)
+    states = Survey(store=store, known={record.id: record for record in found}).of(
+        record.config for record in found
+    )
     entries: list[dict[str, Any]] = []
     for record, standing in zip(found, states, strict=True):
         changed = (store.runs / record.name / RECORD).stat().st_mtime
@@ -58,6 +62,7 @@ def stored_runs(store: Store, patterns: Sequence[str], where: Sequence[str]) -> 
                 "settings": flat(record.config),
             }
         )
+    varying = _varying([entry["settings"] for entry in entries])
     rows = [
         (
             entry["name"],
@@ -69,7 +74,7 @@ def stored_runs(store: Store, patterns: Sequence[str], where: Sequence[str]) -> 
         for entry in entries
     ]
     headings = ("name", "state", "test accuracy (%)", "age", "settings that differ")
-    return Part(headings=headings, rows=rows, entries=entries)
+    return Part(headings=headings, rows=rows, entries=entries), damaged
 
 
 def as_csv(part: Part) -> str:
@@ -94,11 +99,11 @@ def flat(config: RunConfig) -> dict[str, Any]:
     return {**settings, "optimizer": own.pop("name"), **own}
 
 
-def _varying(configs: Sequence[RunConfig]) -> set[str]:
+def _varying(runs: Sequence[Mapping[str, Any]]) -> set[str]:
     """Return the settings that are not in a name and differ among runs of one optimizer."""
     by_optimizer: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
-    for config in configs:
-        by_optimizer[str(config.optimizer["name"])].append(flat(config))
+    for run in runs:
+        by_optimizer[run["optimizer"]].append(run)
     found: set[str] = set()
     for settings in by_optimizer.values():
         keys = {key for each in settings for key in each} - set(NAMED)

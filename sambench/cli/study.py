@@ -123,8 +123,6 @@ class Study:
         records = [standing.record for standing in _of(self.finals, there)]
         done = [record for record in records if record and record.status == COMPLETED]
         metrics, margins = [find_metric(PRIMARY)], self.suite.report.margins
-        for name in margins:
-            find_metric(name)
         study = build_study(done, self.suite.baseline, metrics=metrics, margins=margins)
         for sentence in settling(study):
             self.screen.say(sentence)

@@ -287,21 +287,6 @@ class RunConfig(Definition, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         parts = (self.dataset, self.model, str(self.optimizer["name"]), f"s{self.seed}", self.id)
         return re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(parts))
 
-    @property
-    def start(self) -> str:
-        """What its weights were at first, in words."""
-        if self.weights:
-            return f"from weights {self.weights[:10]}"
-        return "pretrained" if self.pretrained else "from scratch"
-
-    @property
-    def further(self) -> tuple[str, ...]:
-        """What else is unusual in its training, as `--set` takes it."""
-        names = ("label_smoothing", "class_weights", "sampler", "decayed", "label_noise")
-        return tuple(
-            f"{name}={value}" for name in names if (value := getattr(self, name)) != DEFAULTS[name]
-        )
-
     def checked(self) -> RunConfig:
         """Return a stored configuration with its optimizer's settings checked and complete.
 

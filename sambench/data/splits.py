@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -40,6 +41,10 @@ class Split:
     train: Indices
     validation: Indices
     test: Indices
+
+    def leaked(self, groups: NDArray[Any]) -> int:
+        """Count the test images of whose group, by image of shape (N,), others train."""
+        return int(np.isin(groups[self.test], groups[self.train]).sum())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +152,7 @@ def find_tear(population: Population, name: str, folds: Sequence[int | None], *,
     """Count the images that are tested while others of their group train; see `make_split`."""
     _, group = np.unique(population.groups, return_inverse=True)
     made = [make_split(population, name, fold=fold, seed=seed, validation=0) for fold in folds]
-    leaked = sum(int(np.isin(group[one.test], group[one.train]).sum()) for one in made)
+    leaked = sum(one.leaked(group) for one in made)
     return Tear(split=name, test=sum(len(one.test) for one in made), leaked=leaked)
 
 

@@ -6,6 +6,7 @@ means the same wherever the file came from, and every worker finds it.
 
 from __future__ import annotations
 
+import io
 import pickle
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -117,11 +118,7 @@ def load_backbone(network: nn.Module, path: Path, sha256: str | None = None) -> 
     import torch
 
     own = network.state_dict()
-    if sha256 is not None and path.is_file() and sha256_of(path.read_bytes()) != sha256:
-        raise ModelError(
-            f"the weights {path} are damaged; remove this file and give --weights FILE once more"
-        )
-    given = _resized(network, own, _without_prefix(read_state(path), own))
+    given = _resized(network, own, _without_prefix(read_state(path, sha256), own))
     head = _head_of(network)
     fitting = {
         name: tensor
@@ -148,20 +145,27 @@ def load_backbone(network: nn.Module, path: Path, sha256: str | None = None) -> 
     )
 
 
-def read_state(path: Path) -> State:
-    """Return the tensors of a file by name.
+def read_state(path: Path, sha256: str | None = None) -> State:
+    """Return the tensors of a file by name; the bytes checked are those that are read.
 
     Raises:
-        ModelError: If the file cannot be read without running code from it, or holds no tensors.
+        ModelError: If the file cannot be read without running code from it, holds no tensors, or is
+            not of that sha256, where one is given.
     """
     import torch
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors.torch import load
 
     try:
+        data = path.read_bytes()
+        if sha256 is not None and sha256_of(data) != sha256:
+            raise ModelError(
+                f"the weights {path} are damaged; remove this file and give --weights FILE once "
+                "more"
+            )
         if path.suffix == SAFE:
-            return load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
+            return load(data)
+        content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise ModelError(f"the weights {path} are not there; check --weights") from None
     except pickle.UnpicklingError:

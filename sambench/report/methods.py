@@ -16,6 +16,7 @@ from sambench.analysis.metrics import value_at
 from sambench.analysis.study import Study
 from sambench.analysis.troubles import leakage
 from sambench.report.document import Section
+from sambench.report.notes import schedule_of, start_of, unusual_settings
 from sambench.report.table import counted
 from sambench.store.record import COMPLETED, RunRecord
 
@@ -149,12 +150,6 @@ def _stop(record: RunRecord) -> object:
     return rule.rule if rule.value is None else f"{rule.rule}={rule.value:g}"
 
 
-def _schedule(record: RunRecord) -> str:
-    config = record.config
-    warmup = f" after {counted(config.warmup, 'epoch')} of warm-up" if config.warmup else ""
-    return config.schedule + warmup
-
-
 def _command(record: RunRecord) -> object:
     """The command that made a run, its files without the folders they lay in."""
     text = (record.environment or {}).get("command")
@@ -173,9 +168,9 @@ CALCULATED: Mapping[str, Callable[[RunRecord], object]] = {
     "command": _command,
     "scaled": lambda r: SCALED.get(r.config.normalization, r.config.normalization),
     "selection": lambda r: SELECTED.get(r.config.selection, r.config.selection),
-    "start": lambda r: r.config.start,
-    "further": lambda r: "".join(f", {said}" for said in r.config.further),
-    "schedule": _schedule,
+    "start": lambda r: start_of(r.config),
+    "further": lambda r: "".join(f", {said}" for said in unusual_settings(r.config)),
+    "schedule": lambda r: schedule_of(r.config),
     "device": lambda r: (r.environment or {}).get("gpu") or (r.environment or {}).get("cpu"),
     "together": lambda r: (r.environment or {}).get("runs_on_device", 1),
 }

@@ -11,7 +11,7 @@ from sambench.analysis.groups import Group, build_groups, repeat
 from sambench.analysis.inference import FOLDS, SEEDS
 from sambench.analysis.study import Study
 from sambench.analysis.troubles import Trouble
-from sambench.config.run_config import RunConfig
+from sambench.config.run_config import DEFAULTS, RunConfig
 from sambench.report.document import Section
 from sambench.report.table import (
     COLLAPSED,
@@ -29,8 +29,30 @@ from sambench.store.record import COMPLETED, RUNNING, RunRecord
 
 MOST_NAMES = 20
 """Runs that are named for each trouble; of more the number is given."""
+SELDOM_SET = ("label_smoothing", "class_weights", "sampler", "decayed", "label_noise")
+"""Settings of training that are said where they are not at their default."""
 FAITHFUL = 0.9
 """Cosine of a perturbation with what rounding leaves of it, below which a reader is warned."""
+
+
+def start_of(config: RunConfig) -> str:
+    """Say what a run's weights were at first."""
+    if config.weights:
+        return f"from weights {config.weights[:10]}"
+    return "pretrained" if config.pretrained else "from scratch"
+
+
+def schedule_of(config: RunConfig) -> str:
+    """Say how a run's learning rate changes."""
+    if not config.warmup:
+        return config.schedule
+    return f"{config.schedule} after {counted(config.warmup, 'epoch')} of warm-up"
+
+
+def unusual_settings(config: RunConfig) -> tuple[str, ...]:
+    """Return what else is unusual in a run's training, as `--set` takes it."""
+    values = {name: getattr(config, name) for name in SELDOM_SET}
+    return tuple(f"{name}={value}" for name, value in values.items() if value != DEFAULTS[name])
 
 
 def protocol(group: Group) -> str:
@@ -43,16 +65,15 @@ def protocol(group: Group) -> str:
     stop = setting.stop.rule + ("" if setting.stop.value is None else f" {setting.stop.value:g}")
     epochs = counted(setting.epochs, "epoch")
     until = epochs if stop == "epochs" else f"until {stop}, at most {epochs}"
-    warmup = f" after {counted(setting.warmup, 'epoch')} of warm-up" if setting.warmup else ""
     hardware = sorted({_place(record.environment) for record in done if record.environment})
     met = ""
     if stop != "epochs" and done:
         reached = sum(bool(record.final and record.final["target_met"]) for record in done)
         met = f"; the stop rule was met by {reached} of {counted(len(done), 'run')}"
-    lr, unusual = " or ".join(f"{rate:g}" for rate in rates), (*setting.further, "")
+    lr, unusual = " or ".join(f"{rate:g}" for rate in rates), (*unusual_settings(setting), "")
     return (
         f"{setting.image_size} px images, split {setting.split}{f' ({parts})' if parts else ''}, "
-        f"{setting.start}, batch {setting.batch_size}, lr {lr} ({setting.schedule}{warmup}), "
+        f"{start_of(setting)}, batch {setting.batch_size}, lr {lr} ({schedule_of(setting)}), "
         f"{until}, {setting.selection} weights, {setting.precision}, {', '.join(unusual)}"
         f"on {'; '.join(hardware) or 'no finished run'}{met}."
     )

@@ -34,17 +34,9 @@ class Parts:
     def images_by_class(self) -> dict[str, list[int]]:
         """Return how many images of each class are in the training, validation and test part."""
         parts = (self.split.train, self.split.validation, self.split.test)
-        counts = [np.bincount(self.prepared.labels[part], minlength=256) for part in parts]
-        return {
-            name: [int(count[label]) for count in counts]
-            for label, name in enumerate(self.prepared.classes)
-        }
-
-    @property
-    def leaked(self) -> int:
-        """How many test images share a group, a patient or copies, with training."""
-        groups = np.array(self.prepared.groups)
-        return int(np.isin(groups[self.split.test], groups[self.split.train]).sum())
+        labels, classes = self.prepared.labels, self.prepared.classes
+        counts = [np.bincount(labels[part], minlength=len(classes)) for part in parts]
+        return {name: [int(count[k]) for count in counts] for k, name in enumerate(classes)}
 
     def describe(self) -> dict[str, Any]:
         """Return the record's data section."""
@@ -56,7 +48,7 @@ class Parts:
             "test": len(self.split.test),
             "split_sha256": self.split_sha256,
             "wrong_labels": self.wrong_labels,
-            "leaked": self.leaked,
+            "leaked": self.split.leaked(np.array(self.prepared.groups)),
             "pixels": describe_pixels(self),
         }
 

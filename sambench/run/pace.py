@@ -12,6 +12,7 @@ import torch
 from sambench.config.run_config import RunConfig
 from sambench.run.building import build_network
 from sambench.run.images import load_parts
+from sambench.store import environment
 from sambench.training.engine import layout_of
 from sambench.training.losses import CrossEntropy
 from sambench.training.precision import autocast, numerics
@@ -56,8 +57,7 @@ def _measured(config: RunConfig, data: Path, device: torch.device) -> Pace:
     inputs, targets = parts.train.batch(torch.arange(number), layout=layout)
     loss = CrossEntropy.of(config, parts.train.labels, len(parts.prepared.classes))
     cuda = device.type == "cuda"
-    if cuda:
-        torch.cuda.reset_peak_memory_stats(device)
+    environment.start_memory_peak(device)
     took: list[float] = []
     with numerics(config.precision):
         while len(took) <= LEAST_PASSES or (len(took) < MOST_PASSES and sum(took) < MOST_SECONDS):
@@ -74,5 +74,5 @@ def _measured(config: RunConfig, data: Path, device: torch.device) -> Pace:
         seconds=statistics.median(counted),
         spread=max(counted) / min(counted),
         images=len(parts.train),
-        memory_bytes=torch.cuda.max_memory_allocated(device) if cuda else None,
+        memory_bytes=environment.memory_peak(device) if cuda else None,
     )

@@ -29,21 +29,41 @@ def restore(
         CurvatureError: If the weights are gone, unreadable or another network's.
         UserError: If its data are not prepared any more.
     """
-    config = record.config
-    parts = load_parts(config, data, device)
+    parts = restore_parts(record, data, device)
+    return restore_network(record, weights, len(parts.prepared.classes), device), parts
+
+
+def restore_parts(record: RunRecord, data: Path, device: torch.device) -> Parts:
+    """Return a run's images, where they are still those that it was trained on.
+
+    Raises:
+        DataError: If the run was trained on other data than are prepared now.
+        UserError: If its data are not prepared any more.
+    """
+    parts = load_parts(record.config, data, device)
     if record.data and record.data["fingerprint"] != parts.prepared.fingerprint:
         raise DataError(
-            f"run {config.name} was trained on other data than {parts.prepared.folder} holds now; "
+            f"run {record.name} was trained on other data than {parts.prepared.folder} holds now; "
             "prepare the data as it was, or train again"
         )
+    return parts
+
+
+def restore_network(
+    record: RunRecord, weights: Path, classes: int, device: torch.device
+) -> nn.Module:
+    """Return a run's network with its stored weights, on the device.
+
+    Raises:
+        DamagedError: If the weights are not those that the run wrote.
+        CurvatureError: If the weights are gone, unreadable or another network's.
+    """
+    config = record.config
     model = build_model(
-        config.model,
-        classes=len(parts.prepared.classes),
-        image_size=config.image_size,
-        pretrained=False,
+        config.model, classes=classes, image_size=config.image_size, pretrained=False
     ).to(device)
     load_weights(model, weights, record.sha256_of(WEIGHTS))
-    return model, parts
+    return model
 
 
 def with_shifts(

@@ -17,9 +17,9 @@ from sambench.data.batches import Images, Scaling
 from sambench.data.decoding import Decoded, Recipe, decode
 from sambench.data.dicom import UnreadableError
 from sambench.errors import DataError
-from sambench.models.model import CHANNELS, build_model
-from sambench.run.images import describe_pixels, load_parts
-from sambench.store.artifacts import load_weights
+from sambench.models.model import CHANNELS
+from sambench.run.images import describe_pixels
+from sambench.run.restore import restore_network, restore_parts
 from sambench.store.record import COMPLETED, RunRecord
 from sambench.store.tree import WEIGHTS, Store
 from sambench.training.engine import layout_of
@@ -118,16 +118,11 @@ def load_run(
         raise DataError(f"run {record.name} is {record.status}; complete it first")
     pixels: Any = record.data.get("pixels")
     if pixels is None:
-        pixels = describe_pixels(load_parts(record.config, Path(data), where))
+        pixels = describe_pixels(restore_parts(record, Path(data), where))
     classes = tuple(record.data["classes"])
-    network = build_model(
-        record.config.model,
-        classes=len(classes),
-        image_size=record.config.image_size,
-        pretrained=False,
-    ).to(where)
+    weights = store.folder(record.config) / WEIGHTS
+    network = restore_network(record, weights, len(classes), where)
     network.to(memory_format=layout_of(network, where))
-    load_weights(network, store.folder(record.config) / WEIGHTS, record.sha256_of(WEIGHTS))
     return TrainedRun(
         record=record,
         network=network.eval(),

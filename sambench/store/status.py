@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,8 @@ class Survey:
     fingerprint: Fingerprint = lambda dataset, image_size: None
     """Of a dataset's prepared images as they are now, by name and size; None where they are not
     prepared."""
+    known: Mapping[str, RunRecord] = field(default_factory=dict)
+    """Records that were just read, by id: they are not read again."""
 
     def of(self, configs: Iterable[RunConfig]) -> list[Standing]:
         """Return the standing of each run."""
@@ -126,7 +128,7 @@ class Survey:
         """Return a run's record, and how it or a file beside it is damaged."""
         path = folder / RECORD
         try:
-            record = self.store.read(path, expected=config)
+            record = self.known.get(config.id) or self.store.read(path, expected=config)
         except DamagedError as error:
             return None, _without_remedy(error) if path.exists() else ""
         return record, self._damage_beside(record, folder)

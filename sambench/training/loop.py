@@ -140,14 +140,14 @@ class Training:
             self._warm_up()
             ended: str | None = None
             while ended is None:
-                self._epoch()
-                ended = self._end_epoch()
+                ended = self._end_epoch(self._epoch())
         if self.state.best_model is not None:
             self.model.load_state_dict(self.state.best_model)
         rule = self.config.stop.rule
         return Outcome(stopped_by=ended, target_met=None if rule == "epochs" else ended == rule)
 
-    def _epoch(self) -> None:
+    def _epoch(self) -> Sequence[Tensor]:
+        """Train an epoch, or its rest; return its batches of indices."""
         config, state = self.config, self.state
         batches = self._batches(state.epoch)
         self.model.train()
@@ -167,6 +167,7 @@ class Training:
                     self._interrupt()
                 if self.replicas.first(self._snapshots.due):
                     self._save()
+        return batches
 
     def _batches(self, epoch: int) -> tuple[Tensor, ...]:
         """Return the epoch's batches of indices of the training images."""
@@ -200,7 +201,7 @@ class Training:
         seed = derive_seed(config.seed, "augmentation", self.state.epoch, step, *axis)
         return make_augmentation(config.augmentation, seed)
 
-    def _end_epoch(self) -> str | None:
+    def _end_epoch(self, batches: Sequence[Tensor]) -> str | None:
         """Record the epoch and validate; return the rule that ends the run, or None."""
         state = self.state
         self._tallies.merge()
@@ -211,7 +212,7 @@ class Training:
         epoch = Epoch(
             epoch=state.epoch + 1,
             train_loss=float(state.loss_sum) / state.seen,
-            train_accuracy=self._share_of_hits(self._batches(state.epoch)),
+            train_accuracy=self._share_of_hits(batches),
             validation_loss=validation and validation[0],
             validation_accuracy=validation and validation[1],
             lr=float(self.optimizer.param_groups[0]["lr"]),

@@ -77,6 +77,15 @@ def test_as_json_and_csv(folder: Path) -> None:
     assert all(row["dataset"] and row["lr"] for row in rows)
 
 
+def test_a_record_that_cannot_be_read_is_said(folder: Path) -> None:
+    [path] = (folder / "results" / "runs").glob("*-adam-*/run.json")
+    path.write_text(path.read_text().replace('"completed"', '"complete"'))
+    shown = call(folder, "list", "runs", "--csv")
+    assert shown.code == 0
+    assert len(shown.out.splitlines()) == 1 + 4
+    assert "is damaged" in shown.err
+
+
 def test_mistakes_are_told_in_one_line(folder: Path) -> None:
     for arguments, said in (
         (("list", "runs", "--where", "rh=1"), "no setting 'rh': did you mean 'rho'"),
