@@ -153,7 +153,7 @@ def room_of(module: str) -> str:
 
 def test_the_walk_sees_the_package() -> None:
     assert len(MODULES) > 50
-    assert Import("sambench.optim.method", True) in imports_of("sambench.config.run_config")
+    assert Import("sambench.optim.method", True) in imports_of("sambench.config.optimizer")
     assert Import("torch", False) in imports_of("sambench.store.environment")
     assert Import("torch", True) in imports_of("sambench.run.single_run")
     assert Import("sambench.cli.compare", True) in imports_of("sambench.cli")

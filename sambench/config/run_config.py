@@ -15,8 +15,9 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 from msgspec.structs import replace
 
+from sambench.config.optimizer import Settings, resolve_optimizer, resolve_stored
 from sambench.config.stop import Stop
-from sambench.errors import ConfigError, shown
+from sambench.errors import ConfigError
 from sambench.files.definition import (
     LARGEST,
     Count,
@@ -29,11 +30,6 @@ from sambench.files.definition import (
     build,
     plain,
 )
-from sambench.optim.base import Setting
-from sambench.optim.method import optimizers
-
-LEARNING_RATE = 1e-4
-"""The papers'; of every optimizer that is given none."""
 
 PAPERS = "papers"
 PAPERS_AUGMENTATION: Mapping[str, str] = {"cifar10": "pad-crop-flip", "cifar100": "pad-crop-flip"}
@@ -60,7 +56,6 @@ ModelName = Annotated[
 SplitName = Annotated[
     str, Meta(pattern=r"^[^\x00-\x1f]+$(?!\n)", max_length=100, extra={"allowed": "a name"})
 ]
-Settings = dict[str, Setting]
 Choice = Literal["auto", "always", "never"]
 
 
@@ -249,7 +244,7 @@ class RunConfig(Definition, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             dataset = str(settings.get("dataset"))
             settings["augmentation"] = PAPERS_AUGMENTATION.get(dataset, "none")
         if settings.get("optimizer") is not None:
-            settings["optimizer"] = _optimizer(settings["optimizer"], for_optimizer)
+            settings["optimizer"] = resolve_optimizer(settings["optimizer"], for_optimizer)
         if "stop" in settings:
             settings["stop"] = Stop.parse(settings["stop"])
         config = build(cls, settings, what="a run")
@@ -295,7 +290,7 @@ class RunConfig(Definition, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             UnknownNameError: If the optimizer does not exist.
         """
         self._check_combinations()
-        complete = _resolved(tuple(self.optimizer.items()))
+        complete = resolve_stored(tuple(self.optimizer.items()))
         return self if complete == self.optimizer else replace(self, optimizer=complete)
 
     def _check_combinations(self) -> None:
@@ -334,26 +329,3 @@ DEFAULTS = dict(
         strict=True,
     )
 )
-
-
-def _optimizer(given: object, beside: Mapping[str, object]) -> Settings:
-    named = {"name": given} if isinstance(given, str) else given
-    if not isinstance(named, Mapping) or not isinstance(named.get("name"), str):
-        raise ConfigError(f"optimizer={shown(given)} needs a name, as in {{name: sam, rho: 0.05}}")
-    own = {str(k): v for k, v in named.items() if k != "name"}
-    settings = {"lr": LEARNING_RATE, **beside, **own}
-    base = settings.pop("base", None)
-    info = optimizers.get(named["name"])
-    try:
-        return info.resolve(info.base or (None if base is None else str(base)), settings)
-    except (OverflowError, RecursionError):
-        raise ConfigError(
-            f"optimizer={shown(given)} is not allowed: no number is that large"
-        ) from None
-
-
-@functools.lru_cache(maxsize=4096)
-def _resolved(stored: tuple[tuple[str, Setting], ...]) -> Settings:
-    settings = dict(stored)
-    name, base = settings.pop("name", None), settings.pop("base", None)
-    return optimizers.get(str(name)).resolve(None if base is None else str(base), settings)

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sambench.config.run_config import LEARNING_RATE, RunConfig
+from sambench.config.optimizer import LEARNING_RATE
+from sambench.config.run_config import RunConfig
 from sambench.config.stop import STOP_RULES
 from sambench.files.description import described
 from sambench.optim.base import BASES

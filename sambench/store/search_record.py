@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from sambench.config.run_config import Settings
+from sambench.config.optimizer import Settings
 from sambench.config.search import TRIALS, Search, Trial, Tuning
 from sambench.errors import StoreError, UserError
 from sambench.files.atomic import write_json

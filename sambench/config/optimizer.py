@@ -1,0 +1,45 @@
+"""The optimizer of a run: its name, base and every hyperparameter, flat and complete."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+
+from sambench.errors import ConfigError, shown
+from sambench.optim.base import Setting
+from sambench.optim.method import optimizers
+
+LEARNING_RATE = 1e-4
+"""The papers'; of every optimizer that is given none."""
+
+Settings = dict[str, Setting]
+
+
+def resolve_optimizer(given: object, beside: Mapping[str, object]) -> Settings:
+    """Return an optimizer's settings, complete: of a name or a mapping, with what stands beside it.
+
+    Raises:
+        ConfigError: If it has no name or a hyperparameter is not allowed.
+        UnknownNameError: If the optimizer does not exist.
+    """
+    named = {"name": given} if isinstance(given, str) else given
+    if not isinstance(named, Mapping) or not isinstance(named.get("name"), str):
+        raise ConfigError(f"optimizer={shown(given)} needs a name, as in {{name: sam, rho: 0.05}}")
+    own = {str(k): v for k, v in named.items() if k != "name"}
+    settings = {"lr": LEARNING_RATE, **beside, **own}
+    base = settings.pop("base", None)
+    info = optimizers.get(named["name"])
+    try:
+        return info.resolve(info.base or (None if base is None else str(base)), settings)
+    except (OverflowError, RecursionError):
+        raise ConfigError(
+            f"optimizer={shown(given)} is not allowed: no number is that large"
+        ) from None
+
+
+@functools.lru_cache(maxsize=4096)
+def resolve_stored(stored: tuple[tuple[str, Setting], ...]) -> Settings:
+    """Return the settings of a stored run's optimizer, checked and complete; given as pairs."""
+    settings = dict(stored)
+    name, base = settings.pop("name", None), settings.pop("base", None)
+    return optimizers.get(str(name)).resolve(None if base is None else str(base), settings)
