@@ -6,12 +6,19 @@ import hashlib
 import importlib.util
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from sambench.errors import PluginError
 
 VARIABLE = "SAMBENCH_PLUGINS"
 """Environment variable with the files in use, so that worker processes load them too."""
+
+_loading: list[tuple[str, str]] = []
+"""Name and sha256 of the files that are being run, the innermost last."""
+
+_brought: dict[tuple[str, str], tuple[str, str]] = {}
+"""Of each entry that such a file registered, by kind and name: the file's name and sha256."""
 
 
 def load_plugin(file: Path) -> str:
@@ -37,15 +44,33 @@ def load_plugin(file: Path) -> str:
         raise PluginError(f"plugin {file} is no Python file; its name must end in .py")
     module = importlib.util.module_from_spec(specification)
     sys.modules[name] = module
+    _loading.append((path.name, hashlib.sha256(path.read_bytes()).hexdigest()))
     try:
         specification.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
         raise PluginError(f"plugin {file} failed: {_place(error, path)}") from error
+    finally:
+        _loading.pop()
     known = os.environ.get(VARIABLE, "").split(os.pathsep)
     if str(path) not in known:
         os.environ[VARIABLE] = os.pathsep.join(filter(None, [*known, str(path)]))
     return name
+
+
+def note_entry(kind: str, name: str) -> None:
+    """Note that the file which is being run, if any, brings this entry."""
+    if _loading:
+        _brought[kind, name] = _loading[-1]
+
+
+def files_of(entries: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return the files of one's own that bring these entries, name to sha256.
+
+    Args:
+        entries: Kind and name, as ("optimizer", "half-sam"); those of sambench are in no such file.
+    """
+    return dict(_brought[entry] for entry in entries if entry in _brought)
 
 
 def load_inherited() -> None:

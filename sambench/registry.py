@@ -13,6 +13,7 @@ import pkgutil
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from sambench.errors import PluginError, UnknownNameError
+from sambench.plugin import note_entry
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint, EntryPoints
@@ -58,6 +59,7 @@ class Registry(Generic[Entry]):
         if entry.name in self._entries and self._entries[entry.name] != entry:
             raise PluginError(f"two {self.kind}s are called {entry.name!r}; rename one of them")
         self._entries[entry.name] = entry
+        note_entry(self.kind, entry.name)
         return entry
 
     def get(self, name: str) -> Entry:
@@ -70,7 +72,7 @@ class Registry(Generic[Entry]):
         try:
             return self._entries[name]
         except KeyError:
-            remedy = f"`sambench list {self.kind}s` shows all"
+            remedy = f"`sambench list {self.kind}s` shows all; --plugin FILE adds your own"
             raise UnknownNameError(self.kind, name, self._entries, remedy) from None
 
     def list(self, pattern: str = "*") -> tuple[Entry, ...]:

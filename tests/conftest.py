@@ -90,17 +90,25 @@ def phantom_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def plugins_forgotten(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Undo afterwards what a plug-in that is loaded in this process registers."""
-    for registry in (optimizers, models, sources):
-        registry.list()
-        monkeypatch.setattr(registry, "_entries", {**registry._entries})
-    monkeypatch.setenv(VARIABLE, "")
+def plugins_forgotten(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """Undo afterwards what a plug-in that is loaded in this process registers, or when called."""
+    registries = (optimizers, models, sources)
+    known = [
+        (registry, {entry.name: entry for entry in registry.list()}) for registry in registries
+    ]
     before = {*sys.modules}
-    yield
-    for name in {*sys.modules} - before:
-        if name.startswith("sambench_plugin_"):
-            del sys.modules[name]
+
+    def forget() -> None:
+        for registry, entries in known:
+            monkeypatch.setattr(registry, "_entries", {**entries})
+        monkeypatch.setenv(VARIABLE, "")
+        for name in {*sys.modules} - before:
+            if name.startswith("sambench_plugin_"):
+                del sys.modules[name]
+
+    forget()
+    yield forget
+    forget()
 
 
 @pytest.fixture

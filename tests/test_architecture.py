@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 PACKAGE = Path(sambench.__file__).parent
 ROOMS: dict[str, tuple[str, ...]] = {
     "errors": (),
-    "registry": ("errors",),
     "plugin": ("errors",),
+    "registry": ("errors", "plugin"),
     "files": ("errors",),
     "curvature": ("errors",),
     "optim": ("errors", "registry"),
     "models": ("errors", "registry", "files"),
     "data": ("errors", "registry", "files", "models"),
     "config": ("errors", "files", "optim", "data"),
-    "store": ("errors", "files", "config"),
+    "store": ("errors", "plugin", "files", "config"),
     "training": ("errors", "files", "optim", "data", "config"),
     "run": (
         *("errors", "files", "curvature", "optim", "models", "data", "config", "store"),

@@ -68,14 +68,17 @@ def test_an_unknown_name_offers_the_closest(registry: Registry[Fruit]) -> None:
     with pytest.raises(UnknownNameError) as caught:
         registry.get("appel")
     assert str(caught.value) == (
-        "unknown fruit 'appel': did you mean 'apple'?; `sambench list fruits` shows all"
+        "unknown fruit 'appel': did you mean 'apple'?; `sambench list fruits` shows all; "
+        "--plugin FILE adds your own"
     )
 
 
 def test_an_unknown_name_like_no_other(registry: Registry[Fruit]) -> None:
     with pytest.raises(UnknownNameError) as caught:
         registry.get("zzz")
-    assert str(caught.value) == "unknown fruit 'zzz'; `sambench list fruits` shows all"
+    assert str(caught.value) == (
+        "unknown fruit 'zzz'; `sambench list fruits` shows all; --plugin FILE adds your own"
+    )
 
 
 def test_two_entries_of_one_name_are_refused(registry: Registry[Fruit]) -> None:

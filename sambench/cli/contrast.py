@@ -128,7 +128,8 @@ def _stored(results: Path) -> tuple[list[RunRecord], list[str]]:
 
 def _side(text: str, records: Sequence[RunRecord], data: Path, results: Path) -> Side:
     """Find out what a side is."""
-    path, known = Path(text), [info.name for info in optimizers.list()]
+    path, known = Path(text), {info.name for info in optimizers.list()}
+    known |= {str(record.config.optimizer["name"]) for record in records}
     if text == PUBLISHED:
         return Side(name=text, kind=PUBLISHED)
     if path.suffix in (".yaml", ".yml"):

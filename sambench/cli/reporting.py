@@ -102,9 +102,10 @@ def make_report(
 def _baseline(asked: str | None, found: Gathered) -> str:
     """Return the baseline: a registered name, or the label of some of its runs."""
     name = asked or (found.suite.baseline if found.suite else None) or "adam"
-    known = optimizers.get(name.partition(" (")[0]).name
+    if any(record.config.optimizer["name"] == name for record in found.records):
+        return name
     if "(" not in name:
-        return known
+        return optimizers.get(name).name
     groups = build_groups(found.records, None)
     labels = dict.fromkeys(line.label for group in groups for line in group.lines)
     if name not in labels:

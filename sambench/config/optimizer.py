@@ -39,7 +39,14 @@ def resolve_optimizer(given: object, beside: Mapping[str, object]) -> Settings:
 
 @functools.lru_cache(maxsize=4096)
 def resolve_stored(stored: tuple[tuple[str, Setting], ...]) -> Settings:
-    """Return the settings of a stored run's optimizer, checked and complete; given as pairs."""
+    """Return the settings of a stored run's optimizer, checked and complete; given as pairs.
+
+    Raises:
+        ConfigError: If it has no name or base, or a hyperparameter is not allowed.
+        UnknownNameError: If the optimizer or its base does not exist.
+    """
     settings = dict(stored)
     name, base = settings.pop("name", None), settings.pop("base", None)
-    return optimizers.get(str(name)).resolve(None if base is None else str(base), settings)
+    if not isinstance(name, str) or not isinstance(base, str):
+        raise ConfigError("the optimizer has no name and base")
+    return optimizers.get(name).resolve(base, settings)

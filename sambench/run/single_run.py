@@ -188,7 +188,9 @@ class _Run:
         last = store.load(config) if self.training.resumed else None
         before = last.environment if last else None
         self.record = RunRecord(config=config, status=RUNNING, suite=suite).with_sections(
-            environment=environment.describe(device, deterministic, before),
+            environment=environment.describe(
+                device, deterministic, before, environment.plugins_of(config)
+            ),
             data=parts.describe(),
             **({"start": asdict(self.loaded)} if self.loaded else {}),
         )

@@ -17,9 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 import sambench
 from sambench.errors import DeviceError, SambenchWarning
+from sambench.plugin import files_of
 
 if TYPE_CHECKING:
     import torch
+
+    from sambench.config.run_config import RunConfig
 
 COMMAND = "SAMBENCH_COMMAND"
 """Environment variable with the command that the user gave, for worker processes to record."""
@@ -117,11 +120,18 @@ def make_deterministic(device: torch.device) -> str:
 
 
 def describe(
-    device: torch.device, deterministic: str, before: Mapping[str, Any] | None = None
+    device: torch.device,
+    deterministic: str,
+    before: Mapping[str, Any] | None = None,
+    plugins: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Return the environment section of a record.
 
-    `before` is this section of the record of a run that is resumed.
+    Args:
+        device: Where the run is done.
+        deterministic: As `choose_kernels` returned it.
+        before: This section of the record of a run that is resumed.
+        plugins: Files of one's own that the run needs, name to sha256.
     """
     import torch
 
@@ -141,9 +151,16 @@ def describe(
         "command": _command(),
         "deterministic": deterministic,
     }
+    if plugins:
+        found["plugins"] = dict(plugins)
     if before and (earlier := _list_other_places(before, found)):
         found["resumed_from"] = earlier
     return found
+
+
+def plugins_of(config: RunConfig) -> dict[str, str]:
+    """Return the files of one's own that bring a run's optimizer or model, name to sha256."""
+    return files_of((("optimizer", str(config.optimizer["name"])), ("model", config.model)))
 
 
 ROUNDING = ("device", "gpu", "cpu", "threads", "torch")

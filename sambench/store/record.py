@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
@@ -120,8 +121,7 @@ class RunRecord(Definition, frozen=True, kw_only=True):
         Where the run is known that it should be of, the same configuration is not checked again.
 
         Raises:
-            StoreError: If it is not JSON, of another schema, incomplete or altered by hand, or if
-                its optimizer is not registered.
+            StoreError: If it is not JSON, of another schema, incomplete or altered by hand.
         """
         remedy = "`--retry damaged` does the run again"
         try:
@@ -139,13 +139,10 @@ class RunRecord(Definition, frozen=True, kw_only=True):
             if head.numerics is UNSET:
                 record = replace(record, numerics=1)
             same = expected is not None and record.config == expected
-            config = expected if same else record.config.checked()
-            record = replace(record, config=config)
-        except UnknownNameError as error:
-            raise StoreError(
-                f"{where} is of a name that is not known here ({error}); if it is of a file of "
-                "your own, give it by --plugin"
-            ) from None
+            if not same:
+                with suppress(UnknownNameError):  # of a file of one's own, and complete as stored
+                    expected = record.config.checked()
+                    record = replace(record, config=expected)
         except (UserError, ValueError) as error:
             raise StoreError(f"{where} is damaged ({error}); {remedy}") from None
         if head.id != record.id:

@@ -13,6 +13,7 @@ from sambench.config.run_config import RunConfig
 from sambench.errors import DamagedError
 from sambench.files.checksums import read_checked
 from sambench.files.owner import Owner, file_system_time
+from sambench.store.environment import plugins_of
 from sambench.store.record import (
     COMPLETED,
     DIVERGED,
@@ -178,9 +179,18 @@ def _outdated(record: RunRecord, now: str | None) -> str:
     then = (record.data or {}).get("fingerprint")
     if now is not None and then is not None and now != then:
         return "the data were prepared anew and differ"
+    if changed := _changed_plugin(record):
+        return f"{changed} was changed since"
     if record.numerics != NUMERICS:
         return "the code gives other numbers now"
     return ""
+
+
+def _changed_plugin(record: RunRecord) -> str:
+    """Return the file of one's own whose code the run needs and that was changed, or nothing."""
+    then = (record.environment or {}).get("plugins") or {}
+    now = plugins_of(record.config)
+    return next((name for name in now if then.get(name, now[name]) != now[name]), "")
 
 
 def counts(standings: Sequence[Standing]) -> dict[str, int]:

@@ -391,7 +391,7 @@ def test_unreadable_images_are_skipped_and_named_on_request(with_empty_files: Pa
         (
             ["phantm"],
             "unknown dataset 'phantm': did you mean 'phantom' or 'prashant268' or 'pathmnist'?; "
-            "`sambench list datasets` shows all",
+            "`sambench list datasets` shows all; --plugin FILE adds your own",
         ),
         (
             ["phantom", "--set", "image=40"],
@@ -460,7 +460,8 @@ def test_a_size_that_is_not_prepared(small: Callable[..., str], phantom_data: Pa
 @pytest.mark.parametrize("command", ["train", "compare"])
 def test_an_unknown_model(small: Callable[..., str], command: str) -> None:
     assert small(command, "--model", "smal-cnn") == (
-        "unknown model 'smal-cnn': did you mean 'small-cnn'?; `sambench list models` shows all"
+        "unknown model 'smal-cnn': did you mean 'small-cnn'?; `sambench list models` shows all; "
+        "--plugin FILE adds your own"
     )
 
 
@@ -479,7 +480,7 @@ def test_a_model_that_does_not_take_the_images(bus_folder: BusFolder) -> None:
 def test_an_unknown_optimizer(small: Callable[..., str], command: str) -> None:
     message = small(command, "--opt", "gcsma")
     assert message.startswith("unknown optimizer 'gcsma': did you mean 'gcsam'")
-    assert message.endswith("; `sambench list optimizers` shows all")
+    assert message.endswith("; `sambench list optimizers` shows all; --plugin FILE adds your own")
 
 
 @pytest.mark.parametrize("command", ["train", "compare"])

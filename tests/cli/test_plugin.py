@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -49,6 +52,41 @@ def test_its_results_are_in_the_table_beside_the_others(call: Call) -> None:
     assert "half-sam" in call("list", "optimizers", *plugin).out
 
 
+def test_its_runs_are_shown_and_measured_without_the_file(
+    call: Call, tmp_path: Path, plugins_forgotten: Callable[[], None]
+) -> None:
+    """Only what needs the code asks for it; a run of another version of the code is stale."""
+    mine = tmp_path / "mine.py"
+    mine.write_text(EXAMPLE.read_text())
+    assert call("prepare", "phantom", "--size", "16", "--set", "images=40").code == 0
+    small = ["--dataset", "phantom", "--model", "small-cnn", "--size", "16", "--epochs", "1"]
+    asked = ["compare", *small, "--device", "cpu", "--opt", "adam,half-sam"]
+    assert call(*asked, "--plugin", mine).code == 0
+    (record,) = Path("results/runs").glob("*half-sam*/run.json")
+    sha256 = hashlib.sha256(mine.read_bytes()).hexdigest()
+    assert json.loads(record.read_text())["environment"]["plugins"] == {"mine.py": sha256}
+
+    plugins_forgotten()
+    for command in (
+        ["report", "--baseline", "half-sam"],
+        ["compare", "adam", "half-sam"],
+        ["list", "runs"],
+        ["hessian", record.parent.name, "--set", "samples=16", "--device", "cpu"],
+    ):
+        done = call(*command, columns=160)
+        assert (done.code, "half-sam" in done.out) == (0, True), done.err
+        assert "cannot be read" not in done.out + done.err
+    assert call(*asked).err == (
+        "error: unknown optimizer 'half-sam': did you mean 'fsam' or 'asam' or 'aesam'?; "
+        "`sambench list optimizers` shows all; --plugin FILE adds your own\n"
+    )
+
+    mine.write_text(EXAMPLE.read_text().replace("mul_(0.5)", "mul_(0.25)"))
+    plan = call(*asked, "--plugin", mine, "--plan", columns=160).out
+    assert "stale" in plan
+    assert "mine.py was changed since" in plan
+
+
 def test_a_file_brings_a_dataset_and_a_model(call: Call, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(MODULE)
     done = call("prepare", "shades", "--plugin", "mine.py")
@@ -60,7 +98,10 @@ def test_a_file_brings_a_dataset_and_a_model(call: Call, tmp_path: Path) -> None
     models._entries.pop("linear")  # as without the file
     done = call("train", *RUN)
     assert done.code == 2
-    assert done.err == "error: unknown model 'linear'; `sambench list models` shows all\n"
+    assert done.err == (
+        "error: unknown model 'linear'; `sambench list models` shows all; "
+        "--plugin FILE adds your own\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -323,7 +323,9 @@ def test_an_unknown_optimizer() -> None:
     with pytest.raises(UnknownNameError) as caught:
         config(optimizer="gsam2")
     assert str(caught.value).startswith("unknown optimizer 'gsam2': did you mean ")
-    assert str(caught.value).endswith("; `sambench list optimizers` shows all")
+    assert str(caught.value).endswith(
+        "; `sambench list optimizers` shows all; --plugin FILE adds your own"
+    )
 
 
 def test_an_unknown_base() -> None:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sambench.config.run_config import RunConfig
+from sambench.config.run_config import AFTERWARDS, BEFORE, EXECUTION, RunConfig
 from sambench.errors import StoreError
 from sambench.files.description import choices
 from sambench.store.record import RunRecord
@@ -205,11 +206,18 @@ def test_a_missing_part(plain: dict[str, Any], key: str) -> None:
 
 
 def test_an_optimizer_that_is_not_installed_here(plain: dict[str, Any]) -> None:
+    """Its settings are complete as they were stored, and the id holds them."""
     plain["config"]["optimizer"]["name"] = "sammy"
-    message = refused(json.dumps(plain))
-    assert message.startswith(
-        "run.json is of a name that is not known here (unknown optimizer 'sammy'"
-    )
+    assert "it was altered" in refused(json.dumps(plain))
+    canonical = dict(plain["config"])
+    for name in (*EXECUTION, *AFTERWARDS, *BEFORE):
+        del canonical[name]
+    text = json.dumps(canonical, sort_keys=True, separators=(",", ":"))
+    plain["id"] = hashlib.sha256(text.encode()).hexdigest()[:10]
+    record = RunRecord.parse(json.dumps(plain), "run.json")
+    assert record.to_dict()["config"]["optimizer"] == plain["config"]["optimizer"]
+    del plain["config"]["optimizer"]["base"]
+    assert refused(json.dumps(plain)).startswith("run.json is damaged (")
 
 
 @pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: path.parent.name)

@@ -59,6 +59,10 @@ class Environment(Section, frozen=True, kw_only=True):
     ]
     command: Annotated[str, about("The command line, without the path of the program.")]
     deterministic: Annotated[str, about('"bitwise", or how far the device allows.')]
+    plugins: Annotated[
+        dict[str, str] | UnsetType,
+        about("Files of one's own that bring the optimizer or the model: name to sha256."),
+    ] = UNSET
     engine: Annotated[
         Engine | UnsetType, about("How the steps were executed; of runs that came to their end.")
     ] = UNSET
