@@ -44,7 +44,7 @@ AFTERWARDS = ("shifts",)
 BEFORE = ("label_noise", "kernels")
 """Fields that are no part of the id at their default: runs were stored before there were any."""
 
-LATER = ("weights", "warmup", "label_smoothing", "class_weights", "sampler", "decayed")
+LATER = ("weights", "warmup", "label_smoothing", "class_weights", "sampler", "decayed", "average")
 """Likewise, and a record does not have them then: stored ones keep their text."""
 
 OF_REPLICAS = ("replicas", "perturbation", "batch_norm")
@@ -164,6 +164,13 @@ class RunConfig(Definition, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             "embeddings, as transformers are usually trained."
         ),
     ] = "all"
+    average: Annotated[
+        Literal["none", "ema"],
+        about(
+            '"ema" tests the exponential average of the weights over the steps, each of which '
+            "counts 0.999 of the one after it (less at the start of a run)."
+        ),
+    ] = "none"
     augmentation: Annotated[
         Literal["none", "flip-shift", "pad-crop-flip", "standard"],
         about(
@@ -300,6 +307,8 @@ class RunConfig(Definition, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             raise ConfigError("decayed=matrices needs a weight decay; set weight_decay too")
         if self.sampler == "balanced" and self.replicas > 1:
             raise ConfigError("sampler=balanced is for one process; leave out --devices")
+        if self.average == "ema" and self.replicas > 1:
+            raise ConfigError("average=ema is for one process; leave out --devices")
         if self.warmup and self.schedule == "onecycle":
             raise ConfigError("schedule=onecycle warms up by itself; leave out warmup")
         if self.warmup and self.warmup >= self.epochs:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import KW_ONLY, asdict, dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from sambench.config.run_config import RunConfig
 from sambench.data.augment import make_augmentation
 from sambench.data.batches import Augmentation, Images, shuffled
 from sambench.optim.sharpness_aware import SharpnessAware
+from sambench.training.average import WeightAverage
 from sambench.training.captured import Graph, graphs_of
 from sambench.training.clock import Clock
 from sambench.training.engine import Engine, layout_of
@@ -114,6 +116,7 @@ class Training:
         fresh = TrainingState.fresh(len(self.train), device), Clock(device)
         self.state, self.clock = restored or fresh
         self.resumed = restored is not None
+        self._average = WeightAverage(model, self.state) if config.average == "ema" else None
         self._tallies = Tallies(self.state, self.replicas)
         self._feed = Feed(self.train, self.replicas, self._augmentation, layout)
         self._take = Step(self._network, optimizer, self.state, config.precision, layout, self.loss)
@@ -143,6 +146,8 @@ class Training:
                 ended = self._end_epoch(self._epoch())
         if self.state.best_model is not None:
             self.model.load_state_dict(self.state.best_model)
+        elif self._average:
+            self._average.stay()
         rule = self.config.stop.rule
         return Outcome(stopped_by=ended, target_met=None if rule == "epochs" else ended == rule)
 
@@ -162,6 +167,8 @@ class Training:
                 state.steps += 1
                 state.images += number
                 state.seen += number
+                if self._average:
+                    self._average.update()
                 self._tick(batches)
                 if self.replicas.any(self.stop_requested()):
                     self._interrupt()
@@ -203,10 +210,17 @@ class Training:
 
     def _end_epoch(self, batches: Sequence[Tensor]) -> str | None:
         """Record the epoch and validate; return the rule that ends the run, or None."""
-        state = self.state
         self._tallies.merge()
         self._refuse_divergence()
         self.replicas.average_statistics(self.model)
+        with self._average.in_place() if self._average else nullcontext():
+            ended = self._judge(batches)
+        if ended is None and self.replicas.first(self._snapshots.due):
+            self._save()
+        return ended
+
+    def _judge(self, batches: Sequence[Tensor]) -> str | None:
+        state = self.state
         with self.clock.evaluation():
             validation = self._validate()
         epoch = Epoch(
@@ -229,12 +243,8 @@ class Training:
             stop, seconds = self.config.stop, self.clock.train_seconds
             ended = after_epoch(stop, self.config.epochs, state, seconds, self._confirm)
         if not self.replicas.first(ended is not None):
-            ended = None
-        elif ended is None:
-            ended = stop.rule
-        if ended is None and self.replicas.first(self._snapshots.due):
-            self._save()
-        return ended
+            return None
+        return stop.rule if ended is None else ended
 
     def _validate(self) -> tuple[float, float] | None:
         if self.validation is None:

@@ -33,6 +33,7 @@ class TrainingState:
         best: Validation accuracy and negated validation loss of the best epoch so far.
         best_epoch: That epoch.
         best_model: Its weights, on the CPU, where the run selects them.
+        average: The averaged weights, where the run averages them.
     """
 
     loss_sum: Tensor
@@ -50,6 +51,7 @@ class TrainingState:
     best: tuple[float, float] | None = None
     best_epoch: int = 0
     best_model: dict[str, Tensor] | None = None
+    average: list[Tensor] | None = None
 
     @classmethod
     def fresh(cls, train_images: int, device: torch.device) -> TrainingState:
@@ -69,6 +71,7 @@ class TrainingState:
         """Restore what `to_dict` returned, tensors on the device."""
         state = cls(**{**saved, "history": [Epoch(**epoch) for epoch in saved["history"]]})
         state.loss_sum, state.hits = state.loss_sum.to(device), state.hits.to(device)
+        state.average = state.average and [tensor.to(device) for tensor in state.average]
         return state
 
 

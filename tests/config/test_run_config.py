@@ -44,6 +44,7 @@ OTHER_VALUES: dict[str, Any] = {
     "label_smoothing": 0.1,
     "class_weights": "balanced",
     "sampler": "balanced",
+    "average": "ema",
 }
 
 NAME = "a name of at most 80 letters, digits and ._-"
@@ -459,6 +460,7 @@ def test_how_steps_are_executed_does_not_rename_a_run() -> None:
         ({"warmup": 1, "schedule": "onecycle"}, "warms up by itself"),
         ({"decayed": "matrices"}, "needs a weight decay"),
         ({"sampler": "balanced", "replicas": 2}, "for one process"),
+        ({"average": "ema", "replicas": 2}, "for one process"),
     ],
 )
 def test_settings_that_do_not_go_together(given: dict[str, Any], said: str) -> None:

@@ -108,6 +108,7 @@ def test_a_run_starts_from_kept_weights_and_says_what_fitted(paths: Paths, tmp_p
         {"label_smoothing": 0.2},
         {"class_weights": "balanced"},
         {"sampler": "balanced"},
+        {"average": "ema"},
         {"schedule": "step", "warmup": 1},
         {"schedule": "onecycle"},
         {"normalization": "pretrained"},
