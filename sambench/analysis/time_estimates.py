@@ -131,3 +131,17 @@ def _evaluations(config: RunConfig, length: _Medians, number: float | None) -> f
 def _seconds(standing: Standing) -> float:
     names = ("train_seconds", "evaluation_seconds", "overhead_seconds")
     return sum(float(standing.cost.get(name) or 0.0) for name in names)
+
+
+def duration(seconds: float) -> str:
+    """Write seconds as people say them: `40 s`, `12 min`, `3 h 20 min`, `2 d 5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 36:
+        return f"{hours} h {minutes} min"
+    days, hours = divmod(round(hours + minutes / 60), 24)
+    return f"{days} d {hours} h"

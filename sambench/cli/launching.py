@@ -114,7 +114,7 @@ def carry_out(
     ended, where a line would.
     """
     name, options = launcher
-    with RunDisplay(screen, len(manifest.configs)) as display:
+    with RunDisplay(screen, manifest.configs) as display:
         watcher = display.watcher(alone=alone, finished=show)
         tally = launchers.get(name).start(manifest, options, watcher)
     if alone and tally.errors:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any
 
 from rich.markup import escape
@@ -12,21 +13,58 @@ from rich.progress import Progress, Task, TaskID, TextColumn, TimeRemainingColum
 from rich.table import Column
 from rich.text import Text
 
+from sambench.analysis.time_estimates import duration
 from sambench.cli.screen import WIDE, Screen, SlowLines, progress_bar
 from sambench.config.run_config import RunConfig
 from sambench.errors import ClaimError, DamagedError, RunFailed, UserError, is_of_surroundings
 from sambench.launch.watcher import Watcher
+from sambench.optim.method import optimizers
 from sambench.store.record import COMPLETED, FAILED, RunRecord
 from sambench.training.events import Epoch, Event, Started, Tick
 
 
-@dataclass
-class Counts:
-    """Runs begun and ended, counted together where several go at once, and the bar of all."""
+class Overall:
+    """How far all runs of a command are together, several of which may go at once.
 
-    begun: int = 0
-    ended: int = 0
-    overall: TaskID | None = None
+    Args:
+        runs: All of them; the work of each is its epochs times the gradients of a step.
+        clock: In seconds.
+    """
+
+    def __init__(
+        self, runs: Sequence[RunConfig], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        gradients = {info.name: info.gradient_evaluations for info in optimizers.list()}
+        self.total = len(runs)
+        self.begun = self.ended = 0
+        self.bar: TaskID | None = None
+        self._work = {r.name: r.epochs * gradients.get(str(r.optimizer["name"]), 1) for r in runs}
+        self._share: dict[str, float] = {}
+        self._clock, self._start = clock, clock()
+
+    def reach(self, name: str, share: float) -> None:
+        """Note what share of a run is done."""
+        if name in self._work:
+            self._share[name] = share
+
+    def end(self, name: str, *, well: bool) -> None:
+        """Note that a run has ended; one that ended early tells nothing about the others' time."""
+        self.ended += 1
+        self.reach(name, 1.0)
+        if not well:
+            self._work.pop(name, None), self._share.pop(name, None)
+
+    @property
+    def share(self) -> float:
+        """Of the work of all runs that is done."""
+        whole = sum(self._work.values())
+        return sum(self._work[n] * s for n, s in self._share.items()) / whole if whole else 1.0
+
+    def __str__(self) -> str:
+        """The time left at the pace until now, once a run has ended."""
+        taken, share = self._clock() - self._start, self.share
+        known = 0 < share < 1 and self.ended
+        return f"about {duration(taken * (1 - share) / share)} left" if known else ""
 
 
 PARTS = ("train", "validation", "test")
@@ -40,14 +78,20 @@ class RunDisplay:
     Where several go at once, each has a bar of its own, below that of the display `beside` it.
     """
 
-    def __init__(self, screen: Screen, total: int, beside: RunDisplay | None = None) -> None:
+    def __init__(
+        self, screen: Screen, runs: Sequence[RunConfig], beside: RunDisplay | None = None
+    ) -> None:
         self._screen = screen
-        self._total = total
+        self._runs = runs
         self._name = ""
         self._beside = beside is not None
-        self._counts: Counts = beside._counts if beside else Counts()
+        self._all: Overall = beside._all if beside else Overall(runs)
         self._bar: Progress = beside._bar if beside else _bar(screen)
         self._lines: SlowLines = beside._lines if beside else SlowLines(screen.err)
+        if len(runs) > 1 and not beside:
+            self._all.bar = self._bar.add_task(
+                "", total=1.0, numbers="", name="", visible=False, together=True
+            )
         self._task = self._bar.add_task(
             "starting", total=None, numbers="", name="", visible=beside is None
         )
@@ -70,6 +114,7 @@ class RunDisplay:
                     f"loss {event.loss:.3f}  {numbers}  {event.images_per_second:.0f} images/s"
                 )
             done = (event.epoch - 1) * event.steps + event.step
+            self._all.reach(self._name, done / (event.steps * event.epochs))
             self._update(
                 f"epoch {event.epoch}/{event.epochs}", done, event.steps * event.epochs, numbers
             )
@@ -93,8 +138,9 @@ class RunDisplay:
 
     def finished(self, record: RunRecord) -> None:
         """Show how a run ended."""
-        line = f"{self._count()}{record.name}: {_ending(record)}"
-        (self._screen.say if record.status == COMPLETED else self._screen.warn)(line)
+        well = record.status == COMPLETED
+        line = f"{self._count(record.name, well=well)}{record.name}: {_ending(record)}"
+        (self._screen.say if well else self._screen.warn)(line)
         self._clear()
 
     def failed(self, config: RunConfig, error: Exception) -> None:
@@ -105,12 +151,13 @@ class RunDisplay:
         ended: str = "interrupted" if is_of_surroundings(error) else FAILED
         ended = "damaged" if isinstance(error, DamagedError) else ended
         ended = "not done" if isinstance(error, ClaimError) else ended
-        self._screen.warn(f"{self._count()}{config.name}: {ended}: {said}")
+        self._screen.warn(f"{self._count(config.name)}{config.name}: {ended}: {said}")
         self._clear()
 
     def elsewhere(self, config: RunConfig) -> None:
         """Show that another process does a run."""
-        self._screen.say(f"{self._count()}{config.name}: being run by another process")
+        count = self._count(config.name)
+        self._screen.say(f"{count}{config.name}: being run by another process")
         self._clear()
 
     def say(self, text: str) -> None:
@@ -136,18 +183,15 @@ class RunDisplay:
         return Watcher(**told)
 
     def lane(self) -> RunDisplay:
-        """Return a display with a bar of its own below this one's, for one more worker.
-
-        This one's bar is then that of all runs together.
-        """
-        self._counts.overall = self._task
+        """Return a display with a bar of its own in place of this one's, for one more worker."""
+        self._bar.update(self._task, visible=False)
         self._show_all()
-        return RunDisplay(self._screen, self._total, beside=self)
+        return RunDisplay(self._screen, self._runs, beside=self)
 
     def _started(self, event: Started) -> None:
-        self._counts.begun += 1
+        self._all.begun += 1
         self._name = event.config.name
-        if self._counts.begun == 1:
+        if self._all.begun == 1:
             self._screen.say(
                 f"{event.config.model} with {event.parameters:,} parameters on {event.device}: "
                 f"{_images(event.images)}"
@@ -159,27 +203,33 @@ class RunDisplay:
         self._update("starting", 0, None, "")
 
     def _show_all(self) -> None:
-        if (task := self._counts.overall) is not None:
-            done = self._counts.ended
-            text = f"{done} of {self._total} runs"
+        if (task := self._all.bar) is not None:
+            text = f"{self._all.ended} of {self._all.total} runs"
             self._bar.update(
-                task, description=text, completed=done, total=self._total, visible=True
+                task,
+                description=text,
+                completed=self._all.share,
+                numbers=str(self._all),
+                visible=True,
             )
 
-    def _count(self) -> str:
-        self._counts.ended += 1
+    def _count(self, name: str, *, well: bool = False) -> str:
+        self._all.end(name, well=well)
         self._show_all()
-        return f"{self._counts.ended}/{self._total} " if self._total > 1 else ""
+        return f"{self._all.ended}/{self._all.total} " if self._all.total > 1 else ""
 
     def _clear(self) -> None:
-        if self._task != self._counts.overall:
-            hidden = self._beside
-            self._bar.reset(
-                self._task, description="", total=None, numbers="", name="", visible=not hidden
-            )
+        hidden = self._beside
+        self._bar.reset(
+            self._task, description="", total=None, numbers="", name="", visible=not hidden
+        )
 
     def _update(self, what: str, done: int, total: int | None, numbers: str) -> None:
-        self._lines.tell(" ".join(filter(None, (self._name, what, numbers or _share(done, total)))))
+        self._show_all()
+        said = " ".join(filter(None, (self._name, what, numbers or _share(done, total))))
+        left = str(self._all)
+        ended = f"; {self._all.ended} of {self._all.total} runs done, {left}" if left else ""
+        self._lines.tell(f"{said}{ended}")
         name = self._name
         if self._beside:  # the name first, since the bars are many
             what, numbers, name = self._short_name(), f"{what}  {numbers}".strip(), ""
@@ -209,10 +259,11 @@ def _bar(screen: Screen) -> Progress:
 
 
 class _TimeLeft(TimeRemainingColumn):
-    """The time left of a run; none for all runs together, which end in bursts."""
+    """The time left of a run; of all runs together the numbers tell it."""
 
     def render(self, task: Task) -> Text:
-        return super().render(task) if task.fields["numbers"] else Text()
+        plain = not task.fields["numbers"] or "together" in task.fields
+        return Text() if plain else super().render(task)
 
 
 def _share(done: int, total: int | None) -> str:

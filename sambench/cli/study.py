@@ -10,7 +10,7 @@ from typing import Any
 
 from sambench.analysis.metrics import find_metric
 from sambench.analysis.study import PRIMARY, build_study
-from sambench.analysis.time_estimates import Forecast, Timed, forecast, untimed
+from sambench.analysis.time_estimates import Forecast, Timed, duration, forecast, untimed
 from sambench.cli.answers import run_answer, tables_answer
 from sambench.cli.checking import (
     check_datasets,
@@ -256,17 +256,3 @@ def _time_left(left: Forecast, timed: int) -> str:
         f"time left: about {duration(left.seconds)} on one device for {left.known} runs, at the "
         f"pace of {left.finished} finished ones{others}"
     )
-
-
-def duration(seconds: float) -> str:
-    """Write seconds as people say them: `40 s`, `12 min`, `3 h 20 min`, `2 d 5 h`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 90:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 36:
-        return f"{hours} h {minutes} min"
-    days, hours = divmod(round(hours + minutes / 60), 24)
-    return f"{days} d {hours} h"

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sambench.analysis.time_estimates import Forecast, forecast, kind_of, untimed
-from sambench.cli.study import duration
+from sambench.analysis.time_estimates import Forecast, duration, forecast, kind_of, untimed
 from sambench.store.status import Standing
 from tests.conftest import measured as minimum
 

@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from sambench.cli.progress import RunDisplay
+from sambench.cli.progress import Overall, RunDisplay
 from sambench.cli.screen import Screen, SlowLines
 from sambench.config.run_config import RunConfig
 from sambench.errors import RunFailed
@@ -38,11 +38,36 @@ def test_none_on_a_terminal() -> None:
     assert said.getvalue() == ""
 
 
+def of(*optimizers: str, **settings: object) -> list[RunConfig]:
+    given = {"dataset": "phantom", "image_size": 32, "model": "resnet50", **settings}
+    return [RunConfig.from_dict({**given, "optimizer": name}) for name in optimizers]
+
+
+def test_the_time_left_of_all_runs_follows_their_work() -> None:
+    """SAM's run is twice Adam's; what failed tells nothing."""
+    clock = Clock()
+    adam, sam, gsam = of("adam", "sam", "gsam")
+    overall = Overall([adam, sam, gsam], clock)
+    clock.now = 60.0
+    overall.reach(adam.name, 0.5)
+    assert (overall.share, str(overall)) == (0.1, "")
+    clock.now = 120.0
+    overall.end(adam.name, well=True)
+    assert (overall.share, str(overall)) == (0.2, "about 8 min left")
+    overall.reach(sam.name, 0.5)
+    clock.now = 240.0
+    assert str(overall) == "about 6 min left"
+    overall.end(gsam.name, well=False)
+    assert (overall.ended, str(overall)) == (2, "about 2 min left")
+    overall.end(sam.name, well=True)
+    assert (overall.share, str(overall)) == (1.0, "")
+
+
 def test_many_steps_of_a_run_are_no_line_each() -> None:
     screen, said = Screen(), io.StringIO()
     screen.err = Console(file=said, width=80)
     tick = Tick(epoch=1, epochs=2, step=1, steps=9, loss=0.5, accuracy=0.5, images_per_second=9.0)
-    with RunDisplay(screen, 1) as display:
+    with RunDisplay(screen, of("adam")) as display:
         for _ in range(100):
             display.event(tick)
     assert said.getvalue() == ""
@@ -52,12 +77,12 @@ def test_the_name_of_a_run_gives_way_on_a_narrow_terminal() -> None:
     said = io.StringIO()
     screen = Screen()
     screen.err = Console(file=said, width=80, force_terminal=True, color_system=None)
-    optimizer = {"dataset": "phantom", "image_size": 32, "model": "resnet50", "optimizer": "gcsam"}
+    (run,) = of("gcsam")
     tick = Tick(
         epoch=37, epochs=50, step=1, steps=9, loss=0.5, accuracy=0.5, images_per_second=1234.0
     )
-    with RunDisplay(screen, 1) as display:
-        display.measuring(RunConfig.from_dict(optimizer))
+    with RunDisplay(screen, [run]) as display:
+        display.measuring(run)
         display.event(tick)
     last = next(line for line in reversed(said.getvalue().splitlines()) if "epoch" in line)
     assert "epoch 37/50" in last
@@ -87,15 +112,12 @@ def test_workers_have_a_bar_each_and_one_together(columns: int) -> None:
     """A name may lose its beginning, never its end, which tells runs apart."""
     screen, said = Screen(), io.StringIO()
     screen.err = Console(file=said, width=columns, force_terminal=True, color_system=None)
-    given = {"dataset": "phantom", "image_size": 32, "model": "resnet50"}
-    first, second, third = (
-        RunConfig.from_dict({**given, "optimizer": name}) for name in ("adam", "sam", "gsam")
-    )
+    first, second, third = of("adam", "sam", "gsam")
     tick = Tick(
         epoch=37, epochs=50, step=1, steps=9, loss=0.5, accuracy=0.5, images_per_second=1234.0
     )
     sizes = {"images": {"a": [3, 0, 1], "b": [2, 0, 1]}, "parameters": 7, "weights": None}
-    with RunDisplay(screen, 3) as display:
+    with RunDisplay(screen, [first, second, third]) as display:
         one, two, idle = display.lane(), display.lane(), display.lane()
         one.event(Started(config=first, device="cpu", resumed_at=None, **sizes))
         one.event(tick)
