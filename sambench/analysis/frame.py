@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from sambench.analysis.comparison import Comparison
 from sambench.analysis.metrics import collapsed, measured
+from sambench.config.run_config import DEFAULTS, LATER, OF_REPLICAS, RunConfig
 from sambench.store.record import RunRecord
+
+if TYPE_CHECKING:
+    from sambench.analysis.predictions import Predictions
 
 Columns = dict[str, list[Any]]
 """Of one length, as `pandas.DataFrame` takes them."""
@@ -29,14 +33,46 @@ def runs_table(records: Iterable[RunRecord]) -> Columns:
         "collapsed": [collapsed(run) for run in runs],
         "error": [run.error for run in runs],
     }
-    for name in configs[0].to_dict() if configs else ():
-        if name not in ("optimizer", "stop"):
-            columns[name] = [getattr(config, name) for config in configs]
+    for name in RunConfig.__struct_fields__:
+        values = [getattr(config, name) for config in configs]
+        if name in ("optimizer", "stop"):
+            continue
+        if name not in (*LATER, *OF_REPLICAS) or any(v != DEFAULTS[name] for v in values):
+            columns[name] = values
     columns["stop.rule"] = [config.stop.rule for config in configs]
     columns["stop.value"] = [config.stop.value for config in configs]
     for name in dict.fromkeys(name for config in configs for name in config.optimizer):
         columns[f"optimizer.{name}"] = [config.optimizer.get(name) for config in configs]
     return columns | {metric.name: [metric.of(run) for run in runs] for metric in measured(runs)}
+
+
+def predictions_table(
+    records: Iterable[RunRecord], predictions: Mapping[str, Predictions]
+) -> Columns:
+    """Return a row for each test image of each run whose predictions are there, by the run's id.
+
+    The label and the most probable class are classes by name, `probability CLASS` is a column for
+    each class of any run; what a run does not have is None in its rows.
+    """
+    names = ("run", "optimizer", "seed", "fold", "image", "label", "predicted")
+    columns: Columns = {name: [] for name in names}
+    for record in records:
+        if (found := predictions.get(record.id)) is None:
+            continue
+        config, number = record.config, len(found.labels)
+        classes = (record.data or {})["classes"]
+        columns["run"] += [record.name] * number
+        columns["optimizer"] += [config.optimizer["name"]] * number
+        columns["seed"] += [config.seed] * number
+        columns["fold"] += [config.fold] * number
+        columns["image"] += found.ids.tolist()
+        columns["label"] += [classes[label] for label in found.labels]
+        columns["predicted"] += [classes[k] for k in found.probabilities.argmax(axis=1)]
+        for name, values in zip(classes, found.probabilities.T, strict=True):
+            column = columns.setdefault(f"probability {name}", [])
+            column += [None] * (len(columns["run"]) - number - len(column)) + values.tolist()
+    length = len(columns["run"])
+    return {name: column + [None] * (length - len(column)) for name, column in columns.items()}
 
 
 def comparisons_table(found: Iterable[Comparison]) -> Columns:

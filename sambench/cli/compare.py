@@ -182,6 +182,8 @@ def compare(
             output.answer(plan_answer(study.suite.name, standings, coming))
         return
     code = study.carry_out()
+    if code == 0:
+        study.say_what_is_next(None if suite is None else str(suite))
     output.answer(study.answer())
     raise typer.Exit(code)
 

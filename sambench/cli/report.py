@@ -28,6 +28,9 @@ class Content:
         "Show the record files and the arithmetic of one number, as sam/accuracy, "
         "resnet50/sam/top or claim/sam-beats-adam; write nothing.",
     )
+    write_predictions: bool = flag(
+        "Write predictions.csv too: a row for each test image of each run.", "--predictions"
+    )
     name: str | None = option(
         "NAME",
         "Folder of the report below results/reports.",

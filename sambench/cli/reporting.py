@@ -38,6 +38,7 @@ from sambench.report.notes import definitions, how_to_read, planned_groups, prob
 from sambench.report.page import MOST_DRAWN, write_report
 from sambench.report.papers import claims_table, paper_tables
 from sambench.report.tables import result_sections
+from sambench.store.record import COMPLETED
 from sambench.store.search_record import SearchRecord, search_path
 from sambench.store.tree import RECORD, Store
 
@@ -60,6 +61,7 @@ def make_report(
     baseline: str | None,
     published: bool,
     explain: str | None,
+    write_predictions: bool,
     name: str | None,
     names: Path | None,
 ) -> None:
@@ -85,6 +87,8 @@ def make_report(
         _explain(explain, _sources(study, store, findings, search), screen, output)
         return
     screen.warn_of(found.damaged, "records that cannot be read")
+    if write_predictions:
+        _warn_of_missing(predictions, found, screen)
     further = _further(found, study, search, findings, shown_names)
     further = [*by_centre(study, predictions, place.data), *further]
     document = _document(found, study, store, predictions, further, published=published)
@@ -93,10 +97,30 @@ def make_report(
         if len(sources) <= MOST_EXPLAINED:
             document = replace(document, sources={one.name: one.lines() for one in sources})
     folder = place.results / "reports" / _folder(name, found, patterns)
-    written = write_report(document, folder, every_table=found.name is not None)
+    written = write_report(
+        document,
+        folder,
+        every_table=found.name is not None,
+        predictions=predictions if write_predictions else None,
+    )
     _show(screen, document, written)
     if output.as_json:
         output.answer(to_plain(document, written))
+
+
+def _warn_of_missing(predictions: Mapping[str, Any], found: Gathered, screen: Screen) -> None:
+    """Say how many runs have no row in `predictions.csv`."""
+    if len(found.records) > MOST_RUNS_DRAWN:
+        raise ConfigError(
+            f"--predictions is for at most {MOST_RUNS_DRAWN:,} runs, not {len(found.records):,}; "
+            "choose some by a suite, a pattern or --where"
+        )
+    done = [record for record in found.records if record.status == COMPLETED]
+    if missing := [record.name for record in done if record.id not in predictions]:
+        screen.warn(
+            f"{len(missing)} of {len(done)} runs have no sound predictions and are not in "
+            f"predictions.csv: {', '.join(missing[:3])}{' ...' * (len(missing) > 3)}"
+        )
 
 
 def _baseline(asked: str | None, found: Gathered) -> str:
@@ -229,3 +253,4 @@ def _show(screen: Screen, document: Document, written: Sequence[Path]) -> None:
     screen.show("")
     for path in written:
         screen.show(f"wrote {path}")
+    screen.show(f"open {written[0].with_name('report.html')} in a browser; it needs no network")

@@ -8,6 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from sambench.analysis.inference import SEEDS
 from sambench.analysis.metrics import find_metric
 from sambench.analysis.study import PRIMARY, build_study
 from sambench.analysis.time_estimates import Forecast, Timed, duration, forecast, untimed
@@ -109,6 +112,34 @@ class Study:
         self._shown = (*finals, *tuned)
         show_table(self.screen, self.request.results, self._shown, self.suite.baseline)
         return code
+
+    def say_what_is_next(self, given: str | None) -> None:
+        """Say what too few seeds lack, what they cost, and the command that writes the report.
+
+        `given` is the suite as the user wrote it; None for a comparison of options, whose runs may
+        have been asked for by another suite first.
+        """
+        store = Store(self.request.results)
+        records = [r for run in self._shown if (r := store.completed(run)) is not None]
+        if not records:
+            return
+        if given is None:
+            for sentence in too_few(planned_groups(self.finals, self.suite.baseline)):
+                self.screen.say(sentence)
+            if (seeds := len(self.suite.seeds)) < SEEDS.least_units and self.suite.folds is None:
+                more = msgspec.structs.replace(self.suite, seeds=tuple(range(SEEDS.least_units)))
+                planned = expanded(more, self.request.data)
+                left = forecast(survey(self.request, self.suite.hessian).of(planned))
+                self.screen.say(
+                    f"`--seeds {SEEDS.least_units}` in place of {seeds} takes about "
+                    f"{duration(left.seconds)} more on one device"
+                )
+            own = all(record.suite == self.suite.name for record in records)
+            given = self.suite.name if own else ""
+        self.screen.say(
+            f"next: `{f'sambench report {given}'.strip()}` writes the answer, all tables and the "
+            "figures"
+        )
 
     def _warn_of_reach(self, there: Sequence[Standing]) -> None:
         """Say of each setting of a suite file whose runs can never show a difference.

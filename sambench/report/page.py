@@ -6,14 +6,14 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from html import escape
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sambench.analysis.frame import Columns, comparisons_table, runs_table
+from sambench.analysis.frame import Columns, comparisons_table, predictions_table, runs_table
 from sambench.files.atomic import write_bytes, write_text
 from sambench.report.document import Document
 from sambench.report.forms import (
@@ -29,6 +29,8 @@ from sambench.report.table import Table, slug
 if TYPE_CHECKING:
     import jinja2
 
+    from sambench.analysis.predictions import Predictions
+
 MOST_FILES = 300
 """Of more tables than these, and no suite, only the pages and the numbers are written."""
 
@@ -39,7 +41,13 @@ LISTING = "files.json"
 """What a report wrote, so that the next one takes away what it does not write again."""
 
 
-def write_report(document: Document, folder: Path, *, every_table: bool = True) -> tuple[Path, ...]:
+def write_report(
+    document: Document,
+    folder: Path,
+    *,
+    every_table: bool = True,
+    predictions: Mapping[str, Predictions] | None = None,
+) -> tuple[Path, ...]:
     """Write a report in every form, and remove what an earlier one left in its folder.
 
     These are `report.md`, `report.html`, `runs.csv`, `comparisons.csv`, `tables.xlsx`, `figures/`
@@ -50,6 +58,7 @@ def write_report(document: Document, folder: Path, *, every_table: bool = True) 
         document: What it says.
         folder: Where.
         every_table: Whether the files of single tables are written however many there are.
+        predictions: By the run's id, to be written as `predictions.csv`.
 
     Raises:
         StoreError: If the folder cannot be written.
@@ -70,6 +79,8 @@ def write_report(document: Document, folder: Path, *, every_table: bool = True) 
         "runs.csv": lambda: _csv(runs_table(runs)),
         "comparisons.csv": lambda: _csv(comparisons_table(document.study.every())),
     }
+    if predictions is not None:
+        files["predictions.csv"] = lambda: _csv(predictions_table(runs, predictions))
     top = [*files]
     if some and stems:
         top += ["tables.xlsx", "tables"]

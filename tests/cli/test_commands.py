@@ -672,7 +672,12 @@ def test_a_second_comparison_skips_everything(study: tuple[Path, Sequence[str], 
     folder, command, first = study
     before = everything(folder)
     again = call(folder, *command)
-    assert (again.code, again.err) == (0, BEYOND_REACH + "6 of 6 runs are done already\n")
+    suite = command[1]
+    assert (again.code, again.err) == (
+        0,
+        f"{BEYOND_REACH}6 of 6 runs are done already\n"
+        f"next: `sambench report {suite}` writes the answer, all tables and the figures\n",
+    )
     assert again.out == first.out
     assert everything(folder) == before
 
@@ -692,7 +697,8 @@ def test_a_report_of_the_comparison(study: tuple[Path, Sequence[str], Outcome]) 
     names = sorted(path.name for path in reports.iterdir())
     pages = ["comparisons.csv", "report.html", "report.md", "runs.csv", "tables.xlsx"]
     assert names == sorted([*pages, "figures", "files.json", "tables"])
-    said = done.out.splitlines()[-len(names) + 1 :]
+    *said, opened = done.out.splitlines()[-len(names) :]
+    assert opened == "open results/reports/all/report.html in a browser; it needs no network"
     assert sorted(said) == [f"wrote results/reports/all/{n}" for n in names if n != "files.json"]
     assert {*first.out.splitlines()} <= {*done.out.splitlines()}  # rows in another order
     results = (reports / "report.md").read_text().partition("## Differences")[0]

@@ -125,6 +125,7 @@ def test_stale_runs_are_kept_until_asked_for_and_then_put_aside(folder: Path) ->
         "small-cnn on phantom: 2 seeds cannot show any difference between optimizers; it takes "
         "6 (`--seeds 6`, or `seeds: 6` in the suite).\n"
         "1 stale (the data were prepared anew and differ); `--retry stale` does them again\n"
+        "next: `sambench report study.yaml` writes the answer, all tables and the figures\n"
     )
     code, _, _ = compare("study.yaml --device cpu --only '*-adam-s0-*' --retry stale")
     assert code == 0

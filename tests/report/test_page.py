@@ -9,12 +9,15 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
+import numpy as np
 import openpyxl
 import pytest
 
+from sambench.analysis.frame import runs_table
+from sambench.analysis.predictions import Predictions
 from sambench.analysis.study import build_study
 from sambench.report.document import Document, Section
 from sambench.report.forms import (
@@ -34,6 +37,9 @@ from sambench.report.table import Cell, Table
 from sambench.report.tables import result_sections
 from tests.analysis.conftest import StudyMaker
 from tests.analysis.test_wrong_statements import EIGHT, up
+
+if TYPE_CHECKING:
+    from tests.conftest import RecordMaker
 
 TABLE = Table(
     title="small_cnn & more",
@@ -90,6 +96,38 @@ def test_a_row_for_each_run_and_each_comparison(document: Document, tmp_path: Pa
     found = list(csv.DictReader(io.StringIO((tmp_path / "comparisons.csv").read_text())))
     accuracy = next(row for row in found if row["metric"] == "accuracy")
     assert (accuracy["verdict"], float(accuracy["p"]), accuracy["n"]) == ("better", 2 / 2**8, "8")
+
+
+def test_every_setting_of_any_run_is_a_column(make_record: RecordMaker) -> None:
+    records = [make_record("adam"), make_record("sam", label_smoothing=0.1, seed=1)]
+    columns = runs_table(records)
+    assert columns["label_smoothing"] == [0.0, 0.1]
+    assert columns["seed"] == [0, 1]
+    assert "warmup" not in columns  # of none of them
+    assert "label_smoothing" not in runs_table(records[:1])
+
+
+def test_predictions_are_a_row_for_each_image_of_each_run(
+    document: Document, tmp_path: Path
+) -> None:
+    first, second, *_ = document.study.groups[0].records
+    found = {
+        run.id: Predictions(
+            ids=np.array(["a", "b"]),
+            probabilities=np.array([[0.75, 0.25], [0.5, 0.5]]),
+            labels=np.array([0, 1]),
+        )
+        for run in (first, second)
+    }
+    write_report(document, tmp_path, predictions=found)
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "predictions.csv").read_text())))
+    assert [row["run"] for row in rows] == [first.name] * 2 + [second.name] * 2
+    assert [row["image"] for row in rows[:2]] == ["a", "b"]
+    assert [row["label"] for row in rows[:2]] == ["benign", "malignant"]
+    assert [row["predicted"] for row in rows[:2]] == ["benign", "benign"]
+    assert [float(row["probability malignant"]) for row in rows[:2]] == [0.25, 0.5]
+    write_report(document, tmp_path)
+    assert not (tmp_path / "predictions.csv").exists()
 
 
 def test_what_an_earlier_report_left_is_removed_and_nothing_else(
