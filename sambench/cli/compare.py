@@ -51,7 +51,9 @@ class Described:
     lr: float = options.rate()
     pretrained: bool = options.pretrained()
     weights: Path | None = options.weights()
+    class_weights: str = options.class_weights()
     settings: list[str] | None = options.settings()
+    name: str | None = options.study()
     curvature: bool = flag("Measure curvature too (a suite file says so itself).", "--hessian")
 
     def suite(self, context: typer.Context, data: Path) -> Suite:
@@ -65,7 +67,7 @@ class Described:
         names, models = _names(self.opt, "--opt"), _names(self.model, "--model")
         found = sort_settings(self.settings, names)
         every = spelled(Described)
-        own = ("dataset", "epochs", "lr", "batch_size", "pretrained", "split")
+        own = ("dataset", "epochs", "lr", "batch_size", "pretrained", "split", "class_weights")
         given = given_options(context, {key: every[key] for key in (*own, "size", "weights")})
         found.refuse_beside({"image_size" if k == "size" else k: o for k, o in given.items()})
         found.refuse(LISTED)
@@ -74,7 +76,7 @@ class Described:
         if self.weights is not None:
             defaults["weights"] = keep_weights(self.weights, data)
         return Suite(
-            name=_slug((self.dataset, *models, *names)),
+            name=self.name or _slug((self.dataset, *models, *names)),
             defaults={**defaults, "image_size": self.size, **found.run},
             matrix={
                 "model": models,

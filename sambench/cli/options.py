@@ -36,6 +36,14 @@ def _load_plugins(files: list[Path] | None) -> list[Path] | None:
     return files
 
 
+def _named(name: str | None) -> str | None:
+    from sambench.files.definition import check_name
+
+    if name is not None:
+        check_name(name, "--name")
+    return name
+
+
 data = partial(option, "DIR", "Folder of the prepared datasets.", default=DATA)
 results = partial(option, "DIR", "Folder of the results.", default=RESULTS)
 device = partial(
@@ -75,6 +83,19 @@ weights = partial(
     "FILE",
     "Start from the weights in this file, all but the last layer; a safetensors file, or one of "
     "torch. Its sha256 becomes part of the run.",
+)
+class_weights = partial(
+    option,
+    "RULE",
+    "Of the training loss: none, or balanced, so that rare classes count as much as others.",
+    default="none",
+)
+study = partial(
+    option,
+    "NAME",
+    "Name of the study that the runs belong to, as `sambench report NAME` takes it.",
+    "--name",
+    callback=_named,
 )
 plugin = partial(
     option,

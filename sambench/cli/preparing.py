@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from sambench.data.source import Request, Source, sources
 from sambench.data.summary import summarize
 from sambench.data.writing import Drops
 from sambench.errors import ConfigError
-from sambench.files.definition import NAME
+from sambench.files.definition import check_name
 
 CONTACT_SHEET = "contact_sheet.png"
 
@@ -47,10 +46,9 @@ def prepare_dataset(
     found, screen = sources.get(dataset), output.screen()
     others = {one.name for one in sources.list()} - {dataset}
     side, folder = size or found.image_size, name or dataset
-    if name is not None and (name in others or not re.search(NAME, name)):
-        raise ConfigError(
-            f"--name {name!r} is not allowed; allowed: letters, digits and ._- , no other dataset's"
-        )
+    check_name(folder, "--name")
+    if name in others:
+        raise ConfigError(f"--name {name} is another dataset's; choose a name of your own")
     as_it_is = not any(
         (xlsx, source, test_source, settings, pages, drop_conflicts, drop_duplicates)
     )

@@ -43,7 +43,9 @@ class Run:
     seed: int = option("N", "Of initial weights, data order and augmentation.", default=0, min=0)
     pretrained: bool = options.pretrained()
     weights: Path | None = options.weights()
+    class_weights: str = options.class_weights()
     settings: list[str] | None = options.settings()
+    name: str | None = options.study()
     capture: bool | None = option(
         None,
         "Record training steps as CUDA graphs.",
@@ -75,7 +77,8 @@ class Run:
         from sambench.models.weights import keep_weights
 
         found = sort_settings(self.settings, [self.optimizer])
-        names = {k: name.partition("/")[0] for k, name in spelled(Run).items() if k != "settings"}
+        own = {k: name for k, name in spelled(Run).items() if k not in ("settings", "name")}
+        names = {k: name.partition("/")[0] for k, name in own.items()}
         found.refuse_beside(given_options(context, names))
         found.refuse({OPTIMIZER: "--opt", "replicas": "--devices"})
         values: dict[str, Any] = {key: getattr(self, key) for key in names}
@@ -136,7 +139,7 @@ def train(context: typer.Context, run: Run, place: Place, output: options.Logged
             launcher=("local", {"threads": "all"}),
             log=sinks,
         )
-        code = launch(screen, [config], request)
+        code = launch(screen, [config], request, run.name)
     store = Store(place.results)
     show_table(screen, place.results, [config], baseline=run.optimizer)
     if code == 0 and (record := store.completed(config)) is not None:

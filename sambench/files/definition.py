@@ -46,6 +46,20 @@ _NAME_IN_WORDS = {"allowed": "a name of at most 80 letters, digits and ._-"}
 Name = Annotated[str, Meta(pattern=NAME, max_length=80, extra=_NAME_IN_WORDS)]
 
 
+def check_name(given: str, what: str) -> None:
+    """Refuse what is no `Name`, and so could lead out of the folder that it names.
+
+    Raises:
+        ConfigError: If it is none; `what` was given is said.
+    """
+    try:
+        msgspec.convert(given, Name)
+    except msgspec.ValidationError:
+        raise ConfigError(
+            f"{what} {shown(given)} is not allowed; allowed: {_NAME_IN_WORDS['allowed']}"
+        ) from None
+
+
 def about(
     meaning: str,
     *,

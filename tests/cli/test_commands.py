@@ -897,6 +897,9 @@ def test_sets_of_ones_own_have_names_of_their_own(tmp_path: Path) -> None:
     assert done.code == 0, done.err
     (record,) = records_of(tmp_path)
     assert record["name"].startswith("pets-small-cnn-adam")
-    for name in ("../pets", "phantom"):
-        message = refused(tmp_path, "prepare", "folder", "--source", "pets", "--name", name)
-        assert message.startswith(f"--name {name!r} is not allowed")
+    prepare = ("prepare", "folder", "--source", "pets")
+    for command in (prepare, ("train", *small), ("compare", *small)):
+        message = refused(tmp_path, *command, "--name", "../pets")
+        assert message.startswith("--name '../pets' is not allowed; allowed: ")
+    message = refused(tmp_path, *prepare, "--name", "phantom")
+    assert message == "--name phantom is another dataset's; choose a name of your own"
