@@ -110,6 +110,10 @@ def is_of_surroundings(error: BaseException | None) -> bool:
     return error is not None and is_of_surroundings(error.__cause__)
 
 
+DO_AGAIN = "`sambench compare SUITE --retry damaged` does the run again"
+"""What to do about a damaged run, whichever command finds it."""
+
+
 class SambenchWarning(UserWarning):
     """Something the user should know that does not stop the work."""
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from sambench.analysis.inference import Floats
-from sambench.errors import DamagedError, StoreError
+from sambench.errors import DO_AGAIN, DamagedError, StoreError
 from sambench.files.checksums import read_checked
 from sambench.store.record import COMPLETED, RunRecord
 
@@ -52,7 +52,6 @@ def read_predictions(path: Path, record: RunRecord | None = None) -> Predictions
     Raises:
         StoreError: If it is missing, damaged, of another version or does not fit the record.
     """
-    remedy = "run it again to have its predictions"
     try:
         data = read_checked(path, record.sha256_of(path.name) if record else None)
         with np.load(io.BytesIO(data), allow_pickle=False) as stored:
@@ -63,11 +62,11 @@ def read_predictions(path: Path, record: RunRecord | None = None) -> Predictions
                 labels=stored["labels"].astype(np.int64),
             )
     except FileNotFoundError:
-        raise StoreError(f"{path} does not exist; {remedy}") from None
+        raise StoreError(f"{path} does not exist; remove its folder and do the run again") from None
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise StoreError(f"{path} is damaged ({error}); {remedy}") from None
+        raise StoreError(f"{path} is damaged ({error}); {DO_AGAIN}") from None
     if version != VERSION:
-        raise StoreError(f"{path} has version {version}, not {VERSION}; {remedy}")
+        raise StoreError(f"{path} has version {version}, not {VERSION}; {DO_AGAIN}")
     shape, labels = found.probabilities.shape, found.labels
     if (
         len(shape) != 2
@@ -89,7 +88,7 @@ def _check_accuracy(found: Predictions, record: RunRecord, path: Path) -> None:
     if record.status == COMPLETED and stated is not None and abs(stated - counted) > 1e-7:
         raise DamagedError(
             f"run {record.name} has test accuracy {stated:.4f} in its record and {counted:.4f} by "
-            f"{path}: one of them was altered; `--retry damaged` does the run again"
+            f"{path}: one of them was altered; {DO_AGAIN}"
         )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from sambench.errors import DamagedError
+from sambench.errors import DO_AGAIN, DamagedError
 
 _SEAL = ',\n  "sha256": "'
 _END = '"\n}\n'
@@ -33,7 +33,7 @@ def read_checked(path: Path, sha256: str | None) -> bytes:
     if sha256 is not None and sha256_of(data) != sha256:
         raise DamagedError(
             f"{path} is not the file that its run wrote (its checksum is not the record's): it is "
-            "damaged or another run's; `--retry damaged` does the run again"
+            "damaged or another run's; " + DO_AGAIN
         )
     return data
 

@@ -86,7 +86,7 @@ def flatness(study: Study) -> str:
         return (
             "Flatness cannot be compared: no seed has a minimum on both sides."
             if measured
-            else "Flatness was not measured (`sambench hessian` does)."
+            else "Flatness was not measured (`sambench hessian RUN` does)."
         )
     baseline = study.title_of(found[0].baseline)
     flatter = [one for one in found if one.verdict == BETTER]

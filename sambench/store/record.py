@@ -11,7 +11,7 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from sambench.config.run_config import RunConfig
-from sambench.errors import StoreError, UnknownNameError, UserError, shown
+from sambench.errors import DO_AGAIN, StoreError, UnknownNameError, UserError, shown
 from sambench.files.definition import Count, Definition, about, decode, hints_of, plain
 
 SCHEMA_VERSION = 1
@@ -123,11 +123,10 @@ class RunRecord(Definition, frozen=True, kw_only=True):
         Raises:
             StoreError: If it is not JSON, of another schema, incomplete or altered by hand.
         """
-        remedy = "`--retry damaged` does the run again"
         try:
             head = decode(_Head, data)
         except (UserError, ValueError):
-            raise StoreError(f"{where} is not a run record; {remedy}") from None
+            raise StoreError(f"{where} is not a run record; {DO_AGAIN}") from None
         if (version := head.schema_version) != SCHEMA_VERSION:
             newer = isinstance(version, int) and version > SCHEMA_VERSION
             way = "upgrade sambench" if newer else "run it again with this sambench"
@@ -144,16 +143,16 @@ class RunRecord(Definition, frozen=True, kw_only=True):
                     expected = record.config.checked()
                     record = replace(record, config=expected)
         except (UserError, ValueError) as error:
-            raise StoreError(f"{where} is damaged ({error}); {remedy}") from None
+            raise StoreError(f"{where} is damaged ({error}); {DO_AGAIN}") from None
         if head.id != record.id:
             raise StoreError(
                 f"{where} says id {shown(head.id)} but its configuration has {record.id}: it was "
-                f"altered; {remedy}"
+                f"altered; {DO_AGAIN}"
             )
         for name in WHEN_COMPLETED if record.status == COMPLETED else ():
             if getattr(record, name) is None:
                 raise StoreError(
-                    f"{where} is damaged (it is completed but has no {name}); {remedy}"
+                    f"{where} is damaged (it is completed but has no {name}); {DO_AGAIN}"
                 )
         return record
 

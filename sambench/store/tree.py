@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from sambench.config.run_config import RunConfig
-from sambench.errors import DamagedError, StoreError, did_you_mean
+from sambench.errors import DO_AGAIN, DamagedError, StoreError, did_you_mean
 from sambench.files.atomic import store_errors, write_text
 from sambench.files.checksums import sealed, sha256_of, unsealed
 from sambench.files.claim import Claim, claiming
@@ -89,8 +89,7 @@ class Store:
             raise DamagedError(str(error)) from error
         if not intact:
             raise DamagedError(
-                f"{path} is damaged (it was altered: its checksum does not fit); "
-                "`--retry damaged` does the run again"
+                f"{path} is damaged (it was altered: its checksum does not fit); {DO_AGAIN}"
             )
         return record
 

@@ -187,7 +187,7 @@ def test_reading(tmp_path: Path) -> None:
 
 def test_what_cannot_be_read(tmp_path: Path) -> None:
     path = tmp_path / "predictions.npz"
-    with pytest.raises(StoreError, match="does not exist; run it again"):
+    with pytest.raises(StoreError, match="does not exist; remove its folder and do the run again"):
         read_predictions(path)
     save(path, version=2)
     with pytest.raises(StoreError, match="version 2, not 1"):

@@ -721,7 +721,7 @@ def test_a_report_of_some_runs_beside_a_damaged_one(
     assert done.code == 0
     assert done.err == (
         f"{damaged.relative_to(tmp_path)} is not a run record; "
-        "`--retry damaged` does the run again\n"
+        "`sambench compare SUITE --retry damaged` does the run again\n"
     )
     text = (tmp_path / "results" / "reports" / "any-sam-any" / "report.md").read_text()
     assert "| SAM |" in text

@@ -14,6 +14,7 @@ import torch
 from msgspec.structs import asdict, replace
 
 from sambench.config.suite_file import load_suite
+from sambench.errors import DO_AGAIN
 from sambench.files.checksums import sealed
 from sambench.files.owner import Owner
 from sambench.launch.launchers.local import run_all
@@ -32,7 +33,6 @@ matrix: {optimizer: [adam, sam]}
 report: {baseline: adam}
 """
 COMPARE = ("compare", "s.yaml", "--device", "cpu")
-AGAIN = "`--retry damaged` does the run again"
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +164,7 @@ def test_weights_of_another_run_are_not_measured(runs: tuple[Path, Path], call: 
     assert done.code == 2
     assert " ".join(done.err.split()).endswith(
         f"error: {sam / 'model.safetensors'} is not the file that its run wrote (its checksum is "
-        f"not the record's): it is damaged or another run's; {AGAIN}"
+        f"not the record's): it is damaged or another run's; {DO_AGAIN}"
     )
     both = call("hessian", "phantom-*", *options, columns=300)
     assert both.code == 1

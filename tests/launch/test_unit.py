@@ -12,6 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from sambench.errors import (
+    DO_AGAIN,
     CurvatureError,
     DataError,
     StoreError,
@@ -193,7 +194,7 @@ def test_a_run_whose_record_was_damaged_stops_no_other(make_manifest: ManifestMa
     tally = run_all(manifest, "cpu", watcher)
     assert [record.name for record in tally.records] == [manifest.configs[1].name]
     assert tally.exit_code == 1
-    assert said == [f"{path} is not a run record; `--retry damaged` does the run again"]
+    assert said == [f"{path} is not a run record; {DO_AGAIN}"]
     again = Tally()
     conclude(manifest, 0, watcher, again, "gone")
     assert said[1] == said[0]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sambench.config.run_config import AFTERWARDS, BEFORE, EXECUTION, RunConfig
-from sambench.errors import StoreError
+from sambench.errors import DO_AGAIN, StoreError
 from sambench.files.description import choices
 from sambench.store.record import RunRecord
 from tests.conftest import measured
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from tests.conftest import RecordMaker
 
 PUBLISHED = sorted(Path(__file__).parents[2].glob("results/published/*/runs/*/run.json"))[::9]
-REMEDY = "`--retry damaged` does the run again"
 
 
 @pytest.fixture
@@ -99,26 +98,27 @@ def test_another_schema(plain: dict[str, Any], version: object, message: str) ->
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '"a"', "3", "null", "{}", '{"id": 3}'])
 def test_something_else(text: str) -> None:
-    assert refused(text) == f"run.json is not a run record; {REMEDY}"
+    assert refused(text) == f"run.json is not a run record; {DO_AGAIN}"
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])
 def test_a_truncated_file(plain: dict[str, Any], share: float) -> None:
     text = json.dumps(plain)
-    assert refused(text[: int(share * len(text))]) == f"run.json is not a run record; {REMEDY}"
+    assert refused(text[: int(share * len(text))]) == f"run.json is not a run record; {DO_AGAIN}"
 
 
 def test_a_configuration_changed_by_hand(plain: dict[str, Any]) -> None:
     plain["config"]["seed"] = 3
     message = refused(json.dumps(plain))
     assert message.startswith(f"run.json says id '{plain['id']}' but its configuration has ")
-    assert message.endswith(f": it was altered; {REMEDY}")
+    assert message.endswith(f": it was altered; {DO_AGAIN}")
 
 
 def test_an_id_changed_by_hand(plain: dict[str, Any]) -> None:
     right = plain["id"]
     assert refused(json.dumps({**plain, "id": "0123456789"})) == (
-        f"run.json says id '0123456789' but its configuration has {right}: it was altered; {REMEDY}"
+        f"run.json says id '0123456789' but its configuration has {right}: it was altered; "
+        f"{DO_AGAIN}"
     )
 
 
@@ -140,7 +140,7 @@ def test_an_id_changed_by_hand(plain: dict[str, Any]) -> None:
 def test_a_damaged_part(plain: dict[str, Any], changes: dict[str, Any], reason: str) -> None:
     message = refused(json.dumps({**plain, **changes}))
     assert message.startswith(f"run.json is damaged ({reason}")
-    assert message.endswith(f"); {REMEDY}")
+    assert message.endswith(f"); {DO_AGAIN}")
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_what_cannot_be_believed_is_named_with_its_path(
     if value is None:
         said = f"{path.rpartition('.')[0]} needs '{key}'"
     assert message.startswith(f"run.json is damaged ({said}")
-    assert message.endswith(f"; {REMEDY}")
+    assert message.endswith(f"; {DO_AGAIN}")
 
 
 def test_a_key_nearly_right_is_offered(plain: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sambench.errors import DamagedError, StoreError
+from sambench.errors import DO_AGAIN, DamagedError, StoreError
 from sambench.files.atomic import write_json
 from sambench.files.claim import Claimed
 from sambench.store.record import RunRecord
@@ -66,7 +66,7 @@ def test_good_records_are_kept_beside_damaged_ones(store: Store, make_record: Re
     assert found == good
     assert damaged == [
         f"{other} has schema version 2, not 1; upgrade sambench",
-        f"{path} is not a run record; `--retry damaged` does the run again",
+        f"{path} is not a run record; {DO_AGAIN}",
     ]
 
 
@@ -121,10 +121,7 @@ def edited(store: Store, record: RunRecord, old: str, new: str) -> Path:
 def test_an_edit_by_hand_is_noticed(store: Store, record: RunRecord, old: str, new: str) -> None:
     store.save(record)
     path = edited(store, record, old, new)
-    said = (
-        f"{path} is damaged (it was altered: its checksum does not fit); `--retry damaged` does "
-        "the run again"
-    )
+    said = f"{path} is damaged (it was altered: its checksum does not fit); {DO_AGAIN}"
     with pytest.raises(DamagedError) as caught:
         store.load(record.config)
     assert str(caught.value) == said
