@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +14,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 
 from sambench.data.batches import Images, Scaling
 from sambench.data.decoding import Decoded, Recipe, decode
 from sambench.data.dicom import UnreadableError
 from sambench.errors import DataError
+from sambench.files.atomic import write_bytes
 from sambench.models.model import CHANNELS
 from sambench.run.images import describe_pixels
 from sambench.run.restore import restore_network, restore_parts
@@ -72,6 +76,37 @@ class TrainedRun:
         labels = np.zeros(len(pixels), dtype=np.int64)
         return predict(self.network, Images(pixels, labels, self.device, self._scaling))
 
+    def export(self, path: File) -> None:
+        """Write the run as an ONNX file that any runtime executes without this package.
+
+        Its input `pixels` is uint8 of shape (N, H, W, C) at the run's image size, as files of it
+        are decoded; its output `probabilities` (N, K). The classes stand in its metadata.
+
+        Args:
+            path: Ends in .onnx.
+
+        Raises:
+            DataError: If the packages onnx and onnxscript are not installed.
+            StoreError: If the file cannot be written.
+        """
+        if find_spec("onnxscript") is None:
+            raise DataError("export needs onnx; `pip install 'sambench[onnx]'` has it")
+        side = self.record.config.image_size
+        example = torch.zeros((2, side, side, self._channels), dtype=torch.uint8)
+        made = torch.onnx.export(
+            _FromPixels(self.network, self._scaling).cpu().eval(),
+            (example,),
+            input_names=["pixels"],
+            output_names=["probabilities"],
+            dynamic_shapes={"pixels": {0: torch.export.Dim("images")}},
+            dynamo=True,
+            verbose=False,
+        )
+        assert made is not None, "the exporter with dynamo=True returns its program"
+        told = {"run": self.record.name, "classes": json.dumps(self.classes)}
+        made.model.metadata_props.update(told)
+        write_bytes(Path(path), made.model_proto.SerializeToString())
+
     def _decoded(self, files: Sequence[File]) -> NDArray[np.uint8]:
         squares = [self._square(Path(file)) for file in files]
         side = self.record.config.image_size
@@ -91,6 +126,25 @@ class TrainedRun:
         if pixels.shape[2] > self._channels:
             return np.asarray(Image.fromarray(pixels).convert("L"))[..., np.newaxis]
         return pixels
+
+
+class _FromPixels(nn.Module):
+    """A network behind the scaling of pixels, with probabilities as its output."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, network: nn.Module, scaling: Scaling) -> None:
+        super().__init__()
+        self.network = copy.deepcopy(network)
+        for name in ("mean", "std"):
+            value = 255 * torch.tensor(getattr(scaling, name), dtype=torch.float32)
+            self.register_buffer(name, value.reshape(-1, 1, 1))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        values = (pixels.permute(0, 3, 1, 2).float() - self.mean) / self.std
+        logits: Tensor = self.network(values.expand(-1, CHANNELS, -1, -1))
+        return logits.softmax(dim=1)
 
 
 def load_run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,36 @@ def test_the_test_images_have_the_stored_probabilities(trained: tuple[RunConfig,
     found = run.predict(np.asarray(parts.prepared.images[parts.split.test]))
     assert np.array_equal(found, stored["probabilities"])
     assert run.classes == parts.prepared.classes
+
+
+def test_an_onnx_file_gives_the_same_probabilities(
+    trained: tuple[RunConfig, Paths], tmp_path: Path
+) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+    config, paths = trained
+    run = sambench.load_run(config.id, results=paths.results)
+    before = [value.clone() for value in run.network.state_dict().values()]
+    run.export(tmp_path / "run.onnx")
+    assert [path.name for path in tmp_path.iterdir()] == ["run.onnx"]
+    session = onnxruntime.InferenceSession(tmp_path / "run.onnx")
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 1), dtype=np.uint8)
+    (found,) = session.run(["probabilities"], {"pixels": pixels})
+    # float32 sums in another order
+    np.testing.assert_allclose(found, run.predict(pixels), rtol=1e-4, atol=1e-5)
+    told = session.get_modelmeta().custom_metadata_map
+    assert (told["run"], json.loads(told["classes"])) == (config.name, [*run.classes])
+    after = [*run.network.state_dict().values()]
+    assert all(map(torch.equal, before, after))
+
+
+def test_export_without_the_packages_says_what_has_them(
+    trained: tuple[RunConfig, Paths], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, paths = trained
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(DataError, match=r"sambench\[onnx\]"):
+        sambench.load_run(config.id, results=paths.results).export(tmp_path / "run.onnx")
 
 
 def test_files_are_prepared_as_the_run_s_images_were(
