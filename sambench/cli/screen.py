@@ -118,10 +118,15 @@ class Screen:
         if len(listed) > LONG_LISTING and not self.out.quiet:
             self.out.file.write(_lines(title, [headings, *listed]))
             return
+        prefix = _common_beginning([headings, *listed], self.out.width)
+        if prefix:
+            listed = [(f"…{row[0][len(prefix) :]}", *row[1:]) for row in listed]
         table = _table(title, headings)
         for row in listed:
             table.add_row(*(escape(cell) for cell in row))
         self.out.print(table)
+        if prefix:
+            self.show(f"… is {prefix}")
 
     def table(self, table: Table) -> None:
         """Show a comparison: on its side, or in parts, where the terminal is too narrow."""
@@ -247,6 +252,17 @@ def _lines(title: str | None, rows: Sequence[Sequence[str]]) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
     return "\n".join([*([title] if title else []), *lines, ""])
+
+
+def _common_beginning(rows: Sequence[Sequence[str]], width: int) -> str:
+    """Return what all names of the first column begin with, up to a hyphen.
+
+    Nothing where the rows fit into the width, below their headings, or it would save little.
+    """
+    needed = sum(max(map(len, column)) + 2 for column in zip(*rows, strict=True))
+    names = [row[0] for row in rows[1:]]
+    shared = "".join(os.path.commonprefix(names).rpartition("-")[:2])  # noqa: RUF071
+    return shared if needed > width and len(names) > 1 and len(shared) > 8 else ""
 
 
 def _groups(number: int) -> str:

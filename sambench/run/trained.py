@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from sambench.training.evaluate import predict
 File = str | Path
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class TrainedRun:
     """A completed run whose network predicts.
 
@@ -43,12 +43,18 @@ class TrainedRun:
     """
 
     record: RunRecord
-    network: nn.Module = field(repr=False)
+    network: nn.Module
     classes: tuple[str, ...]
     device: torch.device
     _channels: int
     _recipe: Recipe
     _scaling: Scaling
+
+    def __str__(self) -> str:
+        accuracy = (self.record.final or {})["test"]["accuracy"]
+        return f"{self.record.name}: {', '.join(self.classes)}; test accuracy {accuracy:.1%}"
+
+    __repr__ = __str__
 
     def predict(self, images: Sequence[File] | File | NDArray[np.uint8]) -> NDArray[np.float64]:
         """Return the probability of each class, shape (N, K).

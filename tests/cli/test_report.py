@@ -13,6 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from sambench.cli import main
+from sambench.errors import DO_AGAIN
 from sambench.store.record import RunRecord
 from sambench.store.tree import Store
 
@@ -112,8 +113,7 @@ def test_good_records_are_not_lost_for_bad_ones(
     shown = capsys.readouterr()
     assert "75.0 (1)" in shown.out
     assert shown.err.splitlines() == [
-        f"results/runs/{truncated.parent.name}/run.json is not a run record; `--retry "
-        "damaged` does the run again",
+        f"results/runs/{truncated.parent.name}/run.json is not a run record; {DO_AGAIN}",
         f"results/runs/{newer.parent.name}/run.json has schema version 2, not 1; upgrade sambench",
     ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from rich.console import Console
 
 from sambench.cli.screen import Screen
 from sambench.report.table import Cell, Table
@@ -55,3 +56,20 @@ def test_a_wide_table_of_many_rows_comes_in_parts(
     ]
     assert len(found) == 1 + len(heads) * (1 + 18)
     assert all(len(line) <= 80 for line in found)
+
+
+@pytest.mark.parametrize(("columns", "shortened"), [(60, True), (120, False)])
+def test_what_all_names_begin_with_is_said_once_where_room_is_short(
+    columns: int, shortened: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    screen = Screen()
+    screen.out = Console(width=columns)
+    names = [f"breast-ultrasound-efficientnet-{end}" for end in ("adam-s0-1a2b", "sam-s0-3c4d")]
+    screen.listing(("run", "top eigenvalue"), [(n, "4.437e+04 ± 2600") for n in names], "curvature")
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= columns
+    if shortened:
+        assert lines[-1] == "… is breast-ultrasound-efficientnet-"
+        assert lines[2].startswith("…adam-s0-1a2b ")
+    else:
+        assert lines[2].startswith(f"{names[0]} ")

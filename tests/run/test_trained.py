@@ -50,6 +50,7 @@ def test_the_test_images_have_the_stored_probabilities(trained: tuple[RunConfig,
     found = run.predict(np.asarray(parts.prepared.images[parts.split.test]))
     assert np.array_equal(found, stored["probabilities"])
     assert run.classes == parts.prepared.classes
+    assert str(run).startswith(f"{config.name}: benign, malignant; test accuracy ")
 
 
 def test_an_onnx_file_gives_the_same_probabilities(
