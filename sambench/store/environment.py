@@ -89,8 +89,21 @@ def choose_device(name: str | None) -> tuple[torch.device, str]:
     missing = device.type == "cuda" and (device.index or 0) >= count
     missing |= device.type == "mps" and not torch.backends.mps.is_available()
     if missing or device.type not in ("cpu", "cuda", "mps"):
-        raise DeviceError(f"device {name} is not there; use --device {' or '.join(there)}")
+        why = f" ({_why_no_cuda()})" if device.type == "cuda" and not count else ""
+        raise DeviceError(f"device {name} is not there{why}; use --device {' or '.join(there)}")
     return device, "as asked"
+
+
+def _why_no_cuda() -> str:
+    """Say why torch finds no CUDA device at all."""
+    import torch
+
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if torch.version.cuda is None:
+        return "this torch is built without CUDA; pytorch.org has the command that installs one"
+    if visible is not None and not re.match(r"[0-9GM]", visible):
+        return f"CUDA_VISIBLE_DEVICES={visible!r} hides all GPUs; unset it"
+    return "no GPU answers: `nvidia-smi` tells whether there is one and its driver is loaded"
 
 
 def choose_kernels(kernels: str, device: torch.device) -> str:

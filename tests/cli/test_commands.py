@@ -528,7 +528,9 @@ def test_a_device_that_is_not_there(
     small: Callable[..., str], command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    assert small(command, "--device", "cuda:7") == ("device cuda:7 is not there; use --device cpu")
+    message = small(command, "--device", "cuda:7")
+    assert message.startswith("device cuda:7 is not there (")
+    assert message.endswith("); use --device cpu")
 
 
 def test_a_name_that_is_no_device(small: Callable[..., str]) -> None:

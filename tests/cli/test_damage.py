@@ -242,7 +242,7 @@ def test_a_device_that_is_not_there_is_refused_before_anything_is_prepared(call:
     for name in ("train", "compare"):
         done = call(name, *command)
         assert done.code == 2
-        assert done.err.startswith("error: device cuda:77 is not there; use --device ")
+        assert done.err.startswith("error: device cuda:77 is not there")
         assert not any(Path().iterdir())
 
 

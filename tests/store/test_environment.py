@@ -4,6 +4,7 @@ import importlib.metadata
 import mmap
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -76,7 +77,32 @@ def test_a_device_that_is_not_there(name: str, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     with pytest.raises(DeviceError) as caught:
         environment.choose_device(name)
-    assert str(caught.value) == f"device {name} is not there; use --device cpu"
+    assert re.fullmatch(
+        rf"device {name} is not there( \(.*\))?; use --device cpu", str(caught.value)
+    )
+
+
+@pytest.mark.usefixtures("no_gpu")
+@pytest.mark.parametrize(
+    ("cuda", "visible", "why"),
+    [
+        (None, None, "this torch is built without CUDA"),
+        ("13.0", "", "CUDA_VISIBLE_DEVICES='' hides all GPUs"),
+        ("13.0", "-1", "CUDA_VISIBLE_DEVICES='-1' hides all GPUs"),
+        ("13.0", "0,1", "no GPU answers: `nvidia-smi` tells"),
+        ("13.0", None, "no GPU answers: `nvidia-smi` tells"),
+    ],
+)
+def test_why_no_gpu_is_there(
+    cuda: str | None, visible: str | None, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.version, "cuda", cuda)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    with pytest.raises(DeviceError) as caught:
+        environment.choose_device("cuda:0")
+    assert f"device cuda:0 is not there ({why}" in str(caught.value)
 
 
 @pytest.mark.usefixtures("two_gpus")
