@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -30,6 +29,7 @@ class Launcher:
         launch: Does the runs of a manifest with these options; returns when they are over.
         check: Refuses options that make no sense, without doing anything.
         describe_queued: Returns what its queue says of runs of a results folder, by id.
+        runs_per_job: Returns how many runs a job of its queue does; None where it has no jobs.
         options: Its options and what each means.
         open_options: Whether it hands other options on to somebody who checks them.
         reference: What it needs.
@@ -42,6 +42,7 @@ class Launcher:
     describe_queued: Callable[[Path, Sequence[RunConfig]], Mapping[str, str]] = (
         lambda results, configs: {}
     )
+    runs_per_job: Callable[[Mapping[str, str]], int | None] = lambda options: None
     options: Mapping[str, str] = field(default_factory=dict)
     open_options: bool = False
     reference: str = ""
@@ -67,26 +68,6 @@ class Launcher:
 
 
 launchers: Registry[Launcher] = Registry("launcher", "sambench.launch.launchers")
-
-
-def read_options(texts: Iterable[str], where: str) -> dict[str, str]:
-    """Read options `KEY=VALUE`, several of which may stand in one text with commas between them.
-
-    A comma ends a value only where another key follows, so that values may have commas. The value
-    of `setup`, a shell line, ends with its text; its lines add up. What is not of that form is a
-    ConfigError.
-    """
-    options: dict[str, str] = {}
-    for text in texts:
-        whole = text.lstrip().startswith("setup=")
-        for part in [text] if whole else re.split(r",(?=\s*[a-z][a-z0-9_-]*=)", text):
-            key, equals, value = part.strip().partition("=")
-            if not (key and equals) or re.search(r"\s", key):
-                raise ConfigError(f"{where}: {part.strip()!r} is not KEY=VALUE")
-            key = key.replace("-", "_")
-            before = options[key] + "\n" if key == "setup" and key in options else ""
-            options[key] = before + value
-    return options
 
 
 def whole_number(

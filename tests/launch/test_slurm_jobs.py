@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from sambench.config.launcher_settings import read_options
 from sambench.errors import ConfigError
-from sambench.launch.launcher import read_options
 from sambench.launch.slurm_jobs import End, JobOptions, job_script
 
 

@@ -268,6 +268,7 @@ launchers.register(
         launch=launch,
         check=check,
         describe_queued=describe_queued,
+        runs_per_job=lambda options: JobOptions(options).runs_per_job,
         options={
             "partition": "where to queue",
             "gpus_per_node": "GPUs of each run; 1 as a rule",
