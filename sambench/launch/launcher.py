@@ -10,6 +10,8 @@ from typing import TypeVar
 
 from sambench.config.run_config import RunConfig
 from sambench.errors import ConfigError, did_you_mean
+from sambench.files.claim import HEARTBEAT_SECONDS
+from sambench.files.owner import STALE_SECONDS
 from sambench.launch.manifest import Manifest
 from sambench.launch.watcher import Tally, Watcher
 from sambench.plugin import VARIABLE
@@ -80,6 +82,10 @@ def whole_number(
     if not text.isdecimal() or int(text) < least:
         raise ConfigError(f"{name}={text!r} is not allowed; allowed: a whole number >= {least}")
     return int(text)
+
+
+CLUSTER_PATIENCE = STALE_SECONDS + 2 * HEARTBEAT_SECONDS
+"""For runs that a cluster starts again because the machine that did them is lost."""
 
 
 def inherited_environment() -> dict[str, str]:

@@ -13,14 +13,13 @@ import subprocess
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe, wait
 from typing import Any
 
 from sambench.errors import LaunchError, StoreError
 from sambench.launch.manifest import Manifest
-from sambench.launch.signals import stop_on_signal
 from sambench.launch.unit import conclude, mark_ended
 from sambench.launch.watcher import Tally, Watcher
 from sambench.store.record import FAILED, INTERRUPTED
@@ -60,12 +59,16 @@ class Member:
             start_new_session=True,  # Ctrl-C reaches the pool alone
         )
         theirs.close()
-        self.order({"manifest": manifest.to_dict(), "device": device, "threads": threads})
+        self._send(manifest.encoded())
+        self.order([device, threads])
 
-    def order(self, what: Any) -> None:
+    def order(self, what: object) -> None:
         """Send an order; None has it save its run after the step and end."""
+        self._send(json.dumps(what).encode())
+
+    def _send(self, text: bytes) -> None:
         with suppress(OSError):  # it died; the hang-up tells
-            self.line.send_bytes(json.dumps(what).encode())
+            self.line.send_bytes(text)
 
     def end(self, *, kill: bool = False) -> str:
         """Wait for its end; return what ended it, and the last thing it wrote."""
@@ -83,7 +86,7 @@ class Member:
 
 
 class Pool:
-    """Does the runs of a manifest by several workers; after so many seconds it saves and stops."""
+    """Does the runs of a manifest by several workers, until it is requested to stop."""
 
     def __init__(
         self,
@@ -91,39 +94,36 @@ class Pool:
         devices: Sequence[str],
         threads: int | None,
         watcher: Watcher,
-        seconds: float | None = None,
+        stop_requested: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._seconds = seconds
         self._manifest = manifest
         self._devices = devices
         self._threads = threads
         self._watcher = watcher
+        self._stop_requested = stop_requested
         self._open = deque(range(len(manifest.configs)))
         self._members: dict[Connection, Member] = {}
         self._tally = Tally()
 
     def run(self) -> Tally:
-        """Do the runs; a first Ctrl-C saves them all and stops, a second one kills the workers.
+        """Do the runs; a request to stop has all of them saved, an interrupt kills the workers.
 
         Raises:
             LaunchError: If workers cannot be started.
             StoreError: If the results folder cannot be written.
         """
-        stopping = False
         try:
-            with stop_on_signal(seconds=self._seconds) as stop_requested:
-                for device in self._devices:
-                    lane = self._watcher.lane
-                    self._hire(device, self._watcher if lane is None else lane())
-                while self._members:
-                    ready = wait([*self._members], LOOK_SECONDS)
-                    for member in [m for m in self._members.values() if m.line in ready]:
-                        self._hear(member)
-                    if stop_requested() and not stopping:
-                        stopping = self._tally.interrupted = True
-                        self._open.clear()
-                        for member in self._members.values():
-                            member.order(None)
+            for device in self._devices:
+                self._hire(device, self._watcher.lane() if self._watcher.lane else self._watcher)
+            while self._members:
+                ready = wait([*self._members], LOOK_SECONDS)
+                for member in [m for m in self._members.values() if m.line in ready]:
+                    self._hear(member)
+                if self._stop_requested() and not self._tally.interrupted:
+                    self._tally.interrupted = True
+                    self._open.clear()
+                    for member in self._members.values():
+                        member.order(None)
         except KeyboardInterrupt:
             self._tally.interrupted = True
         finally:
@@ -136,38 +136,37 @@ class Pool:
         self._members[member.line] = member
 
     def _hear(self, member: Member) -> None:
+        """Take what a worker tells: of itself, or of its run."""
         try:
-            message = json.loads(member.line.recv_bytes())
+            kind, *told = json.loads(member.line.recv_bytes())
         except (EOFError, OSError):
             self._lost(member)
             return
-        kind = message["kind"]
         if kind == "say":
-            self._watcher.say(message["text"])
+            self._watcher.say(*told)
         elif kind == "refused":
-            raise (StoreError if member.ready else LaunchError)(message["error"])
+            raise (StoreError if member.ready else LaunchError)(*told)
         elif kind == "ready":
             member.ready = True
             self._next(member)
         elif member.index is not None:
-            self._take(member, member.index, kind, message)
+            self._take(member, member.index, kind, told)
 
-    def _take(self, member: Member, index: int, kind: str, message: dict[str, Any]) -> None:
-        """Take what a worker tells of its run."""
+    def _take(self, member: Member, index: int, kind: str, told: list[Any]) -> None:
         config = self._manifest.configs[index]
         if kind == "curvature":
-            member.watcher.curvature(*message["stage"])
+            member.watcher.curvature(*told)
         elif kind == "measuring":
             member.watcher.measuring(config)
         elif event := _EVENTS.get(kind):
             known: dict[str, Any] = {"config": config} if event is Started else {}
-            member.watcher.event(event(**message["values"], **known))
+            member.watcher.event(event(**told[0], **known))
         else:  # over, elsewhere
             member.index = None
             if kind == "elsewhere":
                 self._tally.count(config, None, member.watcher)
             else:
-                self._conclude(member, index, message["reason"])
+                self._conclude(member, index, *told)
             self._next(member)
 
     def _conclude(self, member: Member, index: int, reason: str) -> None:

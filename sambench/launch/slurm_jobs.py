@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from sambench.errors import ConfigError, LaunchError
 from sambench.launch.launcher import inherited_environment, whole_number
+from sambench.launch.manifest import Manifest
 
 LOST = ("NODE_FAIL", "BOOT_FAIL", "PREEMPTED", "OUT_OF_MEMORY", "TIMEOUT", "DEADLINE")
 """States of jobs that ended through no fault of their run."""
@@ -80,16 +83,17 @@ def _seconds(limit: str) -> int | None:
     return 3600 * first + 60 * second + third if found[4] is not None else 60 * first + second
 
 
-def job_script(given: JobOptions, manifest: Path, runs: int, name: str) -> str:
+def job_script(given: JobOptions, path: Path, manifest: Manifest) -> str:
     """Return the script of an array job that does the runs of a manifest, with its logs beside it.
 
     Slurm sends USR2 to the script's process before the time limit and at a preemption; until
     Python is up, it is ignored.
     """
-    folder, each = manifest.parent, given.runs_per_job
+    folder, each, runs = path.parent, given.runs_per_job, max(1, len(manifest.configs))
+    alone = manifest.configs[0].name if runs == len(manifest.configs) == 1 else None
     most = f"%{given.parallel}" if given.parallel else ""
     options = {
-        "job-name": name,
+        "job-name": job_name(manifest.suite, alone),
         "output": f"{folder}/%A_%a.log",
         "open-mode": "append",
         "requeue": "",
@@ -111,10 +115,35 @@ def job_script(given: JobOptions, manifest: Path, runs: int, name: str) -> str:
             "export OMP_NUM_THREADS=${SLURM_CPUS_PER_TASK:-1} OMP_WAIT_POLICY=PASSIVE",
             *(f"export {key}={shlex.quote(text)}" for key, text in inherited_environment().items()),
             *given.setup.splitlines(),
-            f"exec {given.python} -m sambench.launch.job {shlex.quote(str(manifest))} "
-            f"{places}{side}\n",
+            f"exec {given.python} -m sambench.launch.job {shlex.quote(str(path))} {places}{side}\n",
         ]
     )
+
+
+def own_job() -> str | None:
+    """Return the Slurm job that this process is, if it is one; of an array as 26_3.
+
+    The number alone is that of the whole array where the task is its last.
+    """
+    array, task = (os.environ.get(f"SLURM_ARRAY_{name}_ID") for name in ("JOB", "TASK"))
+    return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID")
+
+
+def job_name(suite: str | None, run: str | None = None) -> str:
+    """Return the name of a job that does runs of a suite, or one run."""
+    return ":".join(filter(None, (suite or "sambench", run)))
+
+
+def name_own(suite: str | None, run: str) -> None:
+    """Have `squeue` show which run of its array this job does, unless the user named the array.
+
+    Nobody waits for the answer.
+    """
+    job, name = own_job(), os.environ.get("SLURM_JOB_NAME", "")
+    if job and name.partition(":")[0] == job_name(suite):
+        command = ["scontrol", "update", f"JobId={job}", f"JobName={job_name(suite, run)}"]
+        with suppress(OSError):
+            subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 class Job(NamedTuple):
@@ -204,7 +233,8 @@ def read_end(job: str) -> End | None:
     kept = _run(["sacct", "-nPX", "-j", job, "--format=State,ExitCode"])
     text = "" if kept is None or kept.returncode else kept.stdout
     state, _, code = text.partition("\n")[0].partition("|")
-    return End(state.partition(" ")[0], code)
+    state = state.partition(" ")[0]  # of "CANCELLED by 1000"
+    return End() if state in _LIVE else End(state, code)  # accounts lag behind
 
 
 def cancel(jobs: Iterable[str]) -> None:

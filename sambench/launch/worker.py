@@ -1,9 +1,9 @@
 """A process that does one run after another for a pool, and imports torch once.
 
 Both sides send JSON over one connection: nothing that could run code when it is read. Orders are
-first the manifest, device and threads, then the number of each run with how many runs are on the
-device. A null, or the end of the connection, means: save the run after its step and stop, so a
-worker also stops when its pool is killed.
+first the manifest, then device and threads, then the number of each run with how many runs are on
+the device. A null, or the end of the connection, means: save the run after its step and stop, so a
+worker also stops when its pool is killed. What the worker tells is a kind and what belongs to it.
 """
 
 from __future__ import annotations
@@ -17,21 +17,17 @@ import threading
 import warnings
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING, Any
 
-from sambench.errors import DamagedError, StoreError, UserError
-from sambench.files.claim import Claimed
+from sambench.errors import StoreError, UserError
 from sambench.launch.manifest import Manifest
-from sambench.launch.unit import mark_error, perform
+from sambench.launch.unit import attempt
 from sambench.launch.watcher import Watcher
 from sambench.plugin import load_inherited
 from sambench.store.environment import RUNS_ON_DEVICE, choose_device, yield_cores
-from sambench.store.tree import Store
+from sambench.store.record import RunRecord
 from sambench.training.events import Event
-
-if TYPE_CHECKING:
-    import torch
 
 
 class Worker:
@@ -41,62 +37,50 @@ class Worker:
         self._line = line
         self._orders: queue.SimpleQueue[tuple[int, int] | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
-        self._watcher = Watcher(
-            event=self._event,
-            measuring=lambda config: self._tell("measuring"),
-            curvature=lambda *stage: self._tell("curvature", stage=stage),
-            say=lambda text: self._tell("say", text=text),
-        )
 
     def work(self) -> None:
         """Do runs until the orders end."""
-        first = json.loads(self._line.recv_bytes())
+        manifest = Manifest.decoded(self._line.recv_bytes(), "the order")
+        name, threads = json.loads(self._line.recv_bytes())
         try:
             load_inherited()
-            device, _ = choose_device(first["device"])
+            device, _ = choose_device(name)
         except UserError as error:
-            self._tell("refused", error=str(error))
+            self._tell("refused", str(error))
             return
         import torch
 
         import sambench.run.measure  # noqa: F401  (once, before the first run)
 
-        if first["threads"]:
-            torch.set_num_threads(first["threads"])
+        if threads:
+            torch.set_num_threads(threads)
         if device.type == "cuda":
             torch.cuda.set_device(device)
-        manifest = Manifest.from_dict(first["manifest"], "the order")
-        warnings.showwarning = lambda text, *rest, **more: self._tell(
-            "say", text=f"warning: {text}"
-        )
+        warnings.showwarning = lambda text, *rest, **more: self._tell("say", f"warning: {text}")
         threading.Thread(target=self._listen, daemon=True).start()
+        watcher = Watcher(
+            event=self._event,
+            measuring=lambda config: self._tell("measuring"),
+            curvature=partial(self._tell, "curvature"),
+            say=partial(self._tell, "say"),
+        )
         self._tell("ready")
         while (order := self._orders.get()) is not None:
             index, together = order
             os.environ[RUNS_ON_DEVICE] = str(together)
-            self._do(manifest, index, device)
-
-    def _do(self, manifest: Manifest, index: int, device: torch.device) -> None:
-        stop = self._stopping.is_set
-        try:
-            perform(manifest, index, device=device, watcher=self._watcher, stop_requested=stop)
-        except Claimed:
-            self._tell("elsewhere")
-        except KeyboardInterrupt:
-            self._tell("over", reason="stopped")
-        except Exception as error:
-            if isinstance(error, StoreError) and not isinstance(error, DamagedError):
-                self._tell("refused", error=str(error))
-                return
-            mark_error(Store(manifest.results), manifest.configs[index], error)
-            self._tell("over", reason=" ".join(str(error).split()) or type(error).__name__)
-        else:
-            self._tell("over", reason="")
+            try:
+                ending = attempt(manifest, index, device, watcher, self._stopping.is_set)
+            except KeyboardInterrupt:
+                self._tell("over", "stopped")
+            except StoreError as error:
+                self._tell("refused", str(error))
+            else:
+                self._tell(*(("elsewhere",) if ending is None else ("over", _wrong(ending))))
 
     def _event(self, event: Event) -> None:
         """Tell an event of a run; which run it is, the pool knows."""
         values = {key: value for key, value in asdict(event).items() if key != "config"}
-        self._tell(type(event).__name__, values=values)
+        self._tell(type(event).__name__, values)
 
     def _listen(self) -> None:
         with suppress(EOFError, OSError):
@@ -105,11 +89,18 @@ class Worker:
         self._stopping.set()
         self._orders.put(None)
 
-    def _tell(self, kind: str, **content: Any) -> None:
+    def _tell(self, kind: str, *content: object) -> None:
         try:
-            self._line.send_bytes(json.dumps({"kind": kind, **content}).encode())
+            self._line.send_bytes(json.dumps([kind, *content]).encode())
         except OSError:
             self._stopping.set()  # the pool is gone
+
+
+def _wrong(ending: RunRecord | Exception) -> str:
+    """Return what went wrong on one line; of a run that ended by itself its record tells."""
+    if isinstance(ending, Exception):
+        return " ".join(str(ending).split()) or type(ending).__name__
+    return ""
 
 
 if __name__ == "__main__":

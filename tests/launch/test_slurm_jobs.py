@@ -13,6 +13,7 @@ import pytest
 from sambench.config.launcher_settings import read_options
 from sambench.errors import ConfigError
 from sambench.launch.slurm_jobs import End, JobOptions, job_script
+from tests.launch.conftest import ManifestMaker
 
 
 @pytest.mark.parametrize(
@@ -92,14 +93,14 @@ def test_options_that_make_no_sense(options: dict[str, str]) -> None:
         JobOptions(options)
 
 
-def test_a_script_runs_as_it_reads(tmp_path: Path) -> None:
+def test_a_script_runs_as_it_reads(tmp_path: Path, make_manifest: ManifestMaker) -> None:
     """In a shell without Slurm: comments are its options."""
     folder = tmp_path / "a folder's"
     folder.mkdir()
     python = f"{shlex.quote(sys.executable)} -c 'import sys; print(sys.argv[1:])'"
     given = {"setup": "A='two words'\necho $A", "python": python, "runs_per_job": "3"}
     given |= {"array_parallelism": "4", "comment": "for us", "timeout_min": "60", "mem_gb": "8"}
-    script = job_script(JobOptions(given), folder / "manifest.json", 7, "suite:run")
+    script = job_script(JobOptions(given), folder / "manifest.json", make_manifest(7))
     (tmp_path / "job.sh").write_text(script)
     environment = {**os.environ, "SLURM_ARRAY_TASK_ID": "2"}
     done = subprocess.run(
@@ -108,14 +109,15 @@ def test_a_script_runs_as_it_reads(tmp_path: Path) -> None:
     arguments = ["-m", "sambench.launch.job", str(folder / "manifest.json"), "6-8"]
     assert done.stdout.splitlines() == ["two words", str(arguments)]
     options = [shlex.split(line)[1] for line in script.splitlines() if line.startswith("#SBATCH")]
-    expected = ("job-name=suite:run", "array=0-2%4", "time=60", "mem=8G", "signal=B:USR2@90")
+    expected = ("job-name=study", "array=0-2%4", "time=60", "mem=8G", "signal=B:USR2@90")
     assert {f"--{option}" for option in expected} <= {*options}
     assert "--comment=a folder's for us" in options
 
 
-def test_a_setup_line_that_fails_ends_the_job(tmp_path: Path) -> None:
+def test_a_setup_line_that_fails_ends_the_job(tmp_path: Path, make_manifest: ManifestMaker) -> None:
     given = JobOptions({"setup": "false\ntrue", "python": "echo not reached"})
-    script = job_script(given, tmp_path / "manifest.json", 1, "name")
+    script = job_script(given, tmp_path / "manifest.json", make_manifest(1))
+    assert f"--job-name=study:{make_manifest(1).configs[0].name}" in script
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
 

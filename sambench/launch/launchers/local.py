@@ -8,23 +8,23 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import cycle, islice
 from typing import Final
 
-from sambench.errors import ConfigError, DamagedError, StoreError, UserError
-from sambench.files.claim import Claimed
+from sambench.errors import ConfigError, UserError
 from sambench.launch.launcher import Launcher, launchers, whole_number
 from sambench.launch.manifest import Manifest
 from sambench.launch.pool import Pool
 from sambench.launch.signals import stop_on_signal
 from sambench.launch.together import processes
-from sambench.launch.unit import perform
+from sambench.launch.unit import attempt
 from sambench.launch.watcher import Tally, Watcher
 from sambench.store.environment import choose_device
 from sambench.store.machine import cores, free_memory
-from sambench.store.record import INTERRUPTED
+from sambench.store.record import INTERRUPTED, RunRecord
 
 ALL: Final = "all"
 """Instead of a number of threads: all cores, as torch takes them by itself."""
@@ -50,22 +50,28 @@ def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> 
         per_device=whole_number(options, "runs_per_device", None),
         threads=ALL if options.get("threads") == ALL else whole_number(options, "threads", None),
     )
-    seconds = seconds_allowed(options)
-    if len(crew.devices) > 1:
-        watcher.say(str(crew))
-        return Pool(manifest, crew.devices, crew.threads, watcher, seconds).run()
-    shown = f", {count_threads(crew.threads)}" if crew.threads else ""
-    watcher.say(f"device {crew.devices[0]} ({reason}){shown}{crew.note}")
+    seconds, alone = seconds_allowed(options), processes() == 1
+    with stop_on_signal(insist=alone, seconds=seconds) as stop_requested:
+        if len(crew.devices) > 1:
+            watcher.say(str(crew))
+            return Pool(manifest, crew.devices, crew.threads, watcher, stop_requested).run()
+        shown = f", {count_threads(crew.threads)}" if crew.threads else ""
+        watcher.say(f"device {crew.devices[0]} ({reason}){shown}{crew.note}")
+        with threads_of_torch(crew.threads):
+            return run_all(manifest, crew.devices[0], watcher, stop_requested)
+
+
+@contextmanager
+def threads_of_torch(number: int | None) -> Iterator[None]:
+    """Have torch use so many threads while the block runs; None leaves it alone."""
     import torch
 
     before = torch.get_num_threads()
-    if crew.threads:
-        torch.set_num_threads(crew.threads)
+    torch.set_num_threads(number or before)
     try:
-        return run_all(manifest, crew.devices[0], watcher, seconds)
+        yield
     finally:
-        if crew.threads:
-            torch.set_num_threads(before)
+        torch.set_num_threads(before)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,11 +191,17 @@ def seconds_allowed(options: Mapping[str, str]) -> float | None:
 
 
 def run_all(
-    manifest: Manifest, device: str | None, watcher: Watcher, seconds: float | None = None
+    manifest: Manifest,
+    device: str | None,
+    watcher: Watcher,
+    stop_requested: Callable[[], bool] = lambda: False,
+    *,
+    mark: bool = False,
 ) -> Tally:
     """Do the runs in this process, one after another; one that fails does not stop the rest.
 
-    After so many seconds the run at hand is saved and the others are not begun.
+    When it is requested to stop, the run at hand is saved and the others are not begun. `mark` is
+    for a process that nobody listens to (`sambench.launch.unit.attempt`).
 
     Raises:
         DeviceError: If the device is not there.
@@ -197,25 +209,16 @@ def run_all(
     """
     where, _ = choose_device(device)
     tally = Tally()
-    with stop_on_signal(insist=processes() == 1, seconds=seconds) as stop_requested:
+    try:
         for index, config in enumerate(manifest.configs):
-            try:
-                record = perform(
-                    manifest, index, device=where, watcher=watcher, stop_requested=stop_requested
-                )
-                tally.count(config, record, watcher)
-                tally.interrupted = record.status == INTERRUPTED
-            except Claimed:
-                tally.count(config, None, watcher)
-            except KeyboardInterrupt:
-                tally.interrupted = True
-            except Exception as error:
-                if isinstance(error, StoreError) and not isinstance(error, DamagedError):
-                    raise  # no other run could be written either
-                tally.count(config, error, watcher)
-            tally.interrupted |= stop_requested()
-            if tally.interrupted or (manifest.fail_fast and tally.exit_code):
+            if tally.interrupted or stop_requested() or (manifest.fail_fast and tally.exit_code):
                 break
+            ending = attempt(manifest, index, where, watcher, stop_requested, mark=mark)
+            tally.count(config, ending, watcher)
+            tally.interrupted = isinstance(ending, RunRecord) and ending.status == INTERRUPTED
+    except KeyboardInterrupt:
+        tally.interrupted = True
+    tally.interrupted |= stop_requested()
     return tally
 
 
