@@ -6,7 +6,6 @@ takes its place. A run gains nothing from being in a worker and loses nothing: i
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -17,6 +16,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe, wait
 from typing import Any
+
+import msgspec
+from msgspec import msgpack
 
 from sambench.errors import LaunchError, StoreError
 from sambench.launch.manifest import Manifest
@@ -59,16 +61,12 @@ class Member:
             start_new_session=True,  # Ctrl-C reaches the pool alone
         )
         theirs.close()
-        self._send(manifest.encoded())
-        self.order([device, threads])
+        self.order([manifest.encoded(), device, threads])
 
     def order(self, what: object) -> None:
         """Send an order; None has it save its run after the step and end."""
-        self._send(json.dumps(what).encode())
-
-    def _send(self, text: bytes) -> None:
         with suppress(OSError):  # it died; the hang-up tells
-            self.line.send_bytes(text)
+            self.line.send_bytes(msgpack.encode(what))
 
     def end(self, *, kill: bool = False) -> str:
         """Wait for its end; return what ended it, and the last thing it wrote."""
@@ -138,7 +136,7 @@ class Pool:
     def _hear(self, member: Member) -> None:
         """Take what a worker tells: of itself, or of its run."""
         try:
-            kind, *told = json.loads(member.line.recv_bytes())
+            kind, *told = msgpack.decode(member.line.recv_bytes())
         except (EOFError, OSError):
             self._lost(member)
             return
@@ -159,8 +157,7 @@ class Pool:
         elif kind == "measuring":
             member.watcher.measuring(config)
         elif event := _EVENTS.get(kind):
-            known: dict[str, Any] = {"config": config} if event is Started else {}
-            member.watcher.event(event(**told[0], **known))
+            member.watcher.event(msgspec.convert(told[0], event))
         else:  # over, elsewhere
             member.index = None
             if kind == "elsewhere":
@@ -171,11 +168,9 @@ class Pool:
 
     def _conclude(self, member: Member, index: int, reason: str) -> None:
         conclude(self._manifest, index, member.watcher, self._tally, reason, raised=bool(reason))
-        if self._manifest.fail_fast and self._tally.exit_code:
-            self._open.clear()  # those that are at work finish theirs
 
     def _next(self, member: Member) -> None:
-        if not self._open:
+        if not self._open or (self._manifest.fail_fast and self._tally.exit_code):
             member.order(None)
             return
         member.index = self._open.popleft()

@@ -1,14 +1,13 @@
 """A process that does one run after another for a pool, and imports torch once.
 
-Both sides send JSON over one connection: nothing that could run code when it is read. Orders are
-first the manifest, then device and threads, then the number of each run with how many runs are on
+Both sides send MessagePack over one connection: nothing that could run code when it is read. Orders
+are first the manifest, device and threads, then the number of each run with how many runs are on
 the device. A null, or the end of the connection, means: save the run after its step and stop, so a
 worker also stops when its pool is killed. What the worker tells is a kind and what belongs to it.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import queue
 import signal
@@ -16,9 +15,10 @@ import sys
 import threading
 import warnings
 from contextlib import suppress
-from dataclasses import asdict
 from functools import partial
 from multiprocessing.connection import Connection
+
+from msgspec import msgpack
 
 from sambench.errors import StoreError, UserError
 from sambench.launch.manifest import Manifest
@@ -27,7 +27,6 @@ from sambench.launch.watcher import Watcher
 from sambench.plugin import load_inherited
 from sambench.store.environment import RUNS_ON_DEVICE, choose_device, yield_cores
 from sambench.store.record import RunRecord
-from sambench.training.events import Event
 
 
 class Worker:
@@ -40,8 +39,8 @@ class Worker:
 
     def work(self) -> None:
         """Do runs until the orders end."""
-        manifest = Manifest.decoded(self._line.recv_bytes(), "the order")
-        name, threads = json.loads(self._line.recv_bytes())
+        given, name, threads = msgpack.decode(self._line.recv_bytes())
+        manifest = Manifest.decoded(given, "the order")
         try:
             load_inherited()
             device, _ = choose_device(name)
@@ -59,7 +58,7 @@ class Worker:
         warnings.showwarning = lambda text, *rest, **more: self._tell("say", f"warning: {text}")
         threading.Thread(target=self._listen, daemon=True).start()
         watcher = Watcher(
-            event=self._event,
+            event=lambda event: self._tell(type(event).__name__, event),
             measuring=lambda config: self._tell("measuring"),
             curvature=partial(self._tell, "curvature"),
             say=partial(self._tell, "say"),
@@ -77,21 +76,16 @@ class Worker:
             else:
                 self._tell(*(("elsewhere",) if ending is None else ("over", _wrong(ending))))
 
-    def _event(self, event: Event) -> None:
-        """Tell an event of a run; which run it is, the pool knows."""
-        values = {key: value for key, value in asdict(event).items() if key != "config"}
-        self._tell(type(event).__name__, values)
-
     def _listen(self) -> None:
         with suppress(EOFError, OSError):
-            while order := json.loads(self._line.recv_bytes()):
+            while order := msgpack.decode(self._line.recv_bytes()):
                 self._orders.put(order)
         self._stopping.set()
         self._orders.put(None)
 
     def _tell(self, kind: str, *content: object) -> None:
         try:
-            self._line.send_bytes(json.dumps([kind, *content]).encode())
+            self._line.send_bytes(msgpack.encode((kind, *content)))
         except OSError:
             self._stopping.set()  # the pool is gone
 
