@@ -16,10 +16,9 @@ from sambench.config.run_config import RunConfig
 from sambench.data.prepared import prepared_fingerprint
 from sambench.errors import ClaimError, RunInterrupted
 from sambench.files.claim import Claimed
-from sambench.launch.launcher import launchers
+from sambench.launch.launcher import Tally, launchers
 from sambench.launch.launchers.local import named_devices
 from sambench.launch.manifest import Manifest
-from sambench.launch.watcher import Tally
 from sambench.report.tables import build_tables
 from sambench.store.environment import choose_device
 from sambench.store.record import COMPLETED, DIVERGED, FAILED, RUNNING, RunRecord

@@ -15,7 +15,7 @@ from rich.text import Text
 from sambench.cli.screen import WIDE, Screen, SlowLines, progress_bar
 from sambench.config.run_config import RunConfig
 from sambench.errors import ClaimError, DamagedError, RunFailed, UserError, is_of_surroundings
-from sambench.launch.watcher import Watcher
+from sambench.launch.launcher import Watcher
 from sambench.store.record import COMPLETED, FAILED, RunRecord
 from sambench.training.events import Epoch, Event, Started, Tick
 

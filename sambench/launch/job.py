@@ -23,10 +23,10 @@ from types import FrameType
 from sambench.config.run_config import RunConfig
 from sambench.errors import DeviceError, LaunchError, UserError
 from sambench.launch import slurm_jobs
+from sambench.launch.launcher import Watcher
 from sambench.launch.launchers.local import run_all
 from sambench.launch.manifest import Manifest
 from sambench.launch.signals import stop_on_signal
-from sambench.launch.watcher import Watcher
 from sambench.plugin import load_inherited
 from sambench.store.environment import RUNS_ON_DEVICE, yield_cores
 from sambench.training.events import Started

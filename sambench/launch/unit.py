@@ -25,8 +25,8 @@ from sambench.errors import (
     is_of_surroundings,
 )
 from sambench.files.claim import Claimed
+from sambench.launch.launcher import Tally, Watcher
 from sambench.launch.manifest import Manifest
-from sambench.launch.watcher import Tally, Watcher
 from sambench.run.sinks import Following
 from sambench.store.record import COMPLETED, FAILED, INTERRUPTED, RUNNING, RunRecord
 from sambench.store.status import in_one_line

@@ -16,9 +16,9 @@ from msgspec.structs import asdict, replace
 from sambench.config.suite_file import load_suite
 from sambench.files.checksums import sealed
 from sambench.files.owner import Owner
+from sambench.launch.launcher import Watcher
 from sambench.launch.launchers.local import run_all
 from sambench.launch.manifest import Manifest
-from sambench.launch.watcher import Watcher
 from sambench.store.record import RunRecord
 from sambench.store.tree import Store
 

@@ -18,10 +18,10 @@ from sambench.errors import (
     UnpreparedError,
     is_of_surroundings,
 )
+from sambench.launch.launcher import Tally, Watcher
 from sambench.launch.launchers.local import run_all
 from sambench.launch.launchers.ray import STOP_FILE, do_unit
 from sambench.launch.unit import conclude, mark_ended, mark_error
-from sambench.launch.watcher import Tally, Watcher
 from sambench.store.record import RunRecord
 from sambench.store.tree import Store
 from tests.launch.conftest import TINY, ManifestMaker

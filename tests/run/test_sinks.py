@@ -11,9 +11,9 @@ import pytest
 
 from sambench.config.run_config import RunConfig
 from sambench.errors import ConfigError, SambenchWarning
+from sambench.launch.launcher import Watcher
 from sambench.launch.launchers.local import launch
 from sambench.launch.manifest import Manifest
-from sambench.launch.watcher import Watcher
 from sambench.run import sinks
 from sambench.run.sinks import Following, check_sinks, epoch_numbers, record_numbers
 from sambench.store.record import COMPLETED, RunRecord

@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import cycle, islice
-from typing import Final
+from typing import Final, Literal
 
 from sambench.errors import ConfigError, UserError
-from sambench.launch.launcher import Launcher, launchers, whole_number
+from sambench.launch.launcher import Launcher, Tally, Watcher, launchers, whole_number
 from sambench.launch.manifest import Manifest
 from sambench.launch.pool import Pool
 from sambench.launch.signals import stop_on_signal
 from sambench.launch.together import processes
 from sambench.launch.unit import attempt
-from sambench.launch.watcher import Tally, Watcher
 from sambench.store.environment import choose_device
 from sambench.store.machine import cores, free_memory
 from sambench.store.record import INTERRUPTED, RunRecord
@@ -57,21 +56,14 @@ def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> 
             return Pool(manifest, crew.devices, crew.threads, watcher, stop_requested).run()
         shown = f", {count_threads(crew.threads)}" if crew.threads else ""
         watcher.say(f"device {crew.devices[0]} ({reason}){shown}{crew.note}")
-        with threads_of_torch(crew.threads):
+        import torch
+
+        before = torch.get_num_threads()
+        try:
+            torch.set_num_threads(crew.threads or before)
             return run_all(manifest, crew.devices[0], watcher, stop_requested)
-
-
-@contextmanager
-def threads_of_torch(number: int | None) -> Iterator[None]:
-    """Have torch use so many threads while the block runs; None leaves it alone."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(number or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+        finally:
+            torch.set_num_threads(before)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +96,7 @@ def form_crew(
     *,
     workers: int | None = None,
     per_device: int | None = None,
-    threads: int | str | None = None,
+    threads: int | Literal["all"] | None = None,
 ) -> Crew:
     """Return the workers for the runs of a manifest, which take the devices in turn.
 
@@ -116,24 +108,20 @@ def form_crew(
     """
     if workers is not None and per_device is not None:
         raise ConfigError("--workers and --runs-per-device contradict each other; give one of them")
-    asked = workers or (per_device or 1) * len(devices)
-    given = threads or _threads_given()
-    runs = max(1, len(manifest.configs))
+    runs, given = max(1, len(manifest.configs)), threads or _threads_given()
+    asked = min(workers or (per_device or 1) * len(devices), runs)
     if any(device != "cpu" for device in devices):
-        number = min(asked, runs)
-        if given is None and number > 1:
-            given = max(1, cores() // number)
-        crew = tuple(islice(cycle(devices), number))
-        return Crew(devices=crew, threads=given if isinstance(given, int) else None)
+        if given is None and asked > 1:
+            given = max(1, cores() // asked)
+        crew = tuple(islice(cycle(devices), asked))
+        return Crew(devices=crew, threads=None if given == ALL else given)
     each = cores() if given == ALL else int(given or 1)
-    chosen = workers is not None or per_device is not None or len(devices) > 1
-    most = asked if chosen else max(1, cores() // each)
-    number, why = min(most, runs), ""
-    if not chosen and number > 1:
-        number, why = _fitting(manifest, number)
-    if not chosen and 2 * number * each <= cores():
-        why = why or ("one run" if runs == 1 else f"{runs} runs")
-        why += f"; --threads {cores() // number} uses all {cores()} cores, with other rounding"
+    number, why = asked, ""
+    if workers is None and per_device is None and len(devices) == 1:
+        number, why = _fitting(manifest, min(max(1, cores() // each), runs))
+        if 2 * number * each <= cores():
+            why = why or ("one run" if runs == 1 else f"{runs} runs")
+            why += f"; --threads {cores() // number} uses all {cores()} cores, with other rounding"
     note = f" ({why})" if why else ""
     return Crew(devices=("cpu",) * number, threads=None if given == ALL else each, note=note)
 
@@ -142,13 +130,11 @@ def _fitting(manifest: Manifest, wanted: int) -> tuple[int, str]:
     """Return how many workers the free memory holds, at least one, and why fewer than wanted."""
     from sambench.run.memory import estimate_memory
 
-    free = free_memory()
-    if free is None:
+    free, needs = free_memory() if wanted > 1 else None, {}
+    with suppress(UserError):  # the runs themselves will say what is missing
+        needs = estimate_memory(manifest.configs, manifest.data) if free else {}
+    if free is None or not needs:
         return wanted, ""
-    try:
-        needs = estimate_memory(manifest.configs, manifest.data)
-    except UserError:
-        return wanted, ""  # the runs themselves will say what is missing
     largest = max(needs, key=needs.__getitem__)
     number = min(wanted, max(1, int(MEMORY_SHARE * free / needs[largest])))
     if number == wanted:
@@ -181,13 +167,10 @@ def seconds_allowed(options: Mapping[str, str]) -> float | None:
     text = options.get("minutes")
     if text is None:
         return None
-    try:
-        minutes = float(text)
-    except ValueError:
-        minutes = 0.0
-    if not 0 < minutes < threading.TIMEOUT_MAX / 60:
-        raise ConfigError(f"minutes={text!r} is not allowed; allowed: a number above 0")
-    return 60 * minutes
+    with suppress(ValueError):
+        if 0 < 60 * float(text) < threading.TIMEOUT_MAX:
+            return 60 * float(text)
+    raise ConfigError(f"minutes={text!r} is not allowed; allowed: a number above 0")
 
 
 def run_all(

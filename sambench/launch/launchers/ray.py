@@ -25,6 +25,8 @@ from sambench.errors import ConfigError, LaunchError
 from sambench.launch.launcher import (
     CLUSTER_PATIENCE,
     Launcher,
+    Tally,
+    Watcher,
     inherited_environment,
     launchers,
     whole_number,
@@ -32,7 +34,6 @@ from sambench.launch.launcher import (
 from sambench.launch.manifest import Manifest
 from sambench.launch.signals import stop_on_signal
 from sambench.launch.unit import attempt, conclude
-from sambench.launch.watcher import Tally, Watcher
 from sambench.plugin import load_inherited
 from sambench.store.environment import RUNS_ON_DEVICE, choose_device
 from sambench.store.tree import Store
@@ -85,31 +86,30 @@ def _connect(ray: Any, address: str | None) -> bool:
     address = address or os.environ.get("RAY_ADDRESS") or "auto"
     _probe(address)
     quiet = {"log_to_driver": False, "logging_level": "error", "configure_logging": False}
-    found: list[Exception | None] = []
+    failed: list[Exception] = []
 
     def join() -> None:
         try:
             ray.init(address=address, **quiet)
-            found.append(None)
         except Exception as error:  # of several kinds, by version
-            found.append(error)
+            failed.append(error)
 
     joining = threading.Thread(target=join, daemon=True)
     with _silent():
         joining.start()
         joining.join(CONNECT_SECONDS)
-    if not found:
+    if joining.is_alive():
         raise LaunchError(f"{address} does not answer as a Ray cluster does; is that its address?")
-    said = " ".join(str(found[0]).split())
+    said = " ".join(str(failed[0]).split()) if failed else ""
     if address == "auto" and "find any running Ray instance" in said:
         ray.init(include_dashboard=False, **quiet)
-    elif isinstance(found[0], ConnectionError):
+    elif failed and isinstance(failed[0], ConnectionError):
         raise LaunchError(
             f"there is a Ray cluster at {address}, which does not let us in: it may want its token "
             "(RAY_AUTH_MODE=token and RAY_AUTH_TOKEN, as on its nodes), or be of another version "
             f"than {ray.__version__}"
-        ) from found[0]
-    elif found[0] is not None:
+        ) from failed[0]
+    elif failed:
         raise LaunchError(f"the Ray cluster at {address} cannot be joined: {said[:300]}")
     return True
 

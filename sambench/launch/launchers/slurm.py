@@ -25,12 +25,11 @@ from sambench.errors import LaunchError
 from sambench.files.atomic import write_json, write_text
 from sambench.files.claim import Claimed
 from sambench.launch import slurm_jobs
-from sambench.launch.launcher import CLUSTER_PATIENCE, Launcher, launchers
+from sambench.launch.launcher import CLUSTER_PATIENCE, Launcher, Tally, Watcher, launchers
 from sambench.launch.manifest import LAUNCHES, MANIFEST, Manifest
 from sambench.launch.signals import stop_on_signal
 from sambench.launch.slurm_jobs import End, Job, JobOptions, job_script
 from sambench.launch.unit import conclude, load_or_damage
-from sambench.launch.watcher import Tally, Watcher
 from sambench.store.record import COMPLETED, RunRecord
 from sambench.store.tree import Store
 
