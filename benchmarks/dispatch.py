@@ -20,9 +20,9 @@ from pathlib import Path
 from sambench.config.run_config import RunConfig
 from sambench.data.preparation import prepare
 from sambench.data.source import Request, sources
+from sambench.launch.launcher import Watcher
 from sambench.launch.launchers.local import launch
 from sambench.launch.manifest import Manifest
-from sambench.launch.watcher import Watcher
 from sambench.store.tree import Store
 
 

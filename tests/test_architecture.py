@@ -328,7 +328,7 @@ def test_training_needs_neither_pandas_nor_a_workbook_reader(
         "import torch\n"
         "from sambench.config.run_config import RunConfig\n"
         "from sambench.run.single_run import Paths, run_one\n"
-        "import sambench.launch.unit, sambench.launch.worker\n"
+        "import sambench.launch.unit, sambench.launch.pool\n"
         "given = dict(dataset='phantom', image_size=32, model='small-cnn', optimizer='sam')\n"
         "paths = Paths(data=Path(sys.argv[1]), results=Path('results'))\n"
         "record = run_one(RunConfig.from_dict({**given, 'epochs': 1}), paths,\n"

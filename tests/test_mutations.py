@@ -42,6 +42,7 @@ SUITE = {
     "hessian": {"samples": 64, "tol": 0.1, "density": {"probes": 2}, "landscape": True},
     "tables": [{"paper": "a", "table": 1, "where": {"optimizer": "sam"}}],
     "report": {"baseline": "adam"},
+    "launcher": {"name": "slurm", "account": "x", "mem": 8, "setup": ["a", "b"]},
 }
 DEEP = "[" * 3000 + "]" * 3000
 LEAVES = st.one_of(

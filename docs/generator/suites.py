@@ -32,6 +32,7 @@ LINKS = {
     "hessian": "[curvature](curvature.md#settings)",
     "tables": "[below](#tables)",
     "extends": "[below](#extends)",
+    "launcher": "[clusters](clusters.md)",
 }
 
 

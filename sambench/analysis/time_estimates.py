@@ -39,6 +39,7 @@ class Forecast:
     known: int  # how many those are
     unknown: int  # how many others are open
     finished: int  # how many runs this was learned from
+    longest: float  # seconds of the longest job: of one run, or of several one after another
 
 
 Timed = Mapping[Hashable, tuple[float, int]]
@@ -53,7 +54,9 @@ def untimed(standings: Iterable[Standing]) -> dict[Hashable, RunConfig]:
     return {kind_of(s.config): s.config for s in there if kind_of(s.config) not in known}
 
 
-def forecast(standings: Iterable[Standing], timed: Timed | None = None) -> Forecast:
+def forecast(
+    standings: Iterable[Standing], timed: Timed | None = None, runs_per_job: int = 1
+) -> Forecast:
     """Estimate the time left.
 
     A run's time is its gradient evaluations times the median seconds (training, evaluation and
@@ -62,6 +65,7 @@ def forecast(standings: Iterable[Standing], timed: Timed | None = None) -> Forec
     Args:
         standings: Of all runs.
         timed: Of kinds of runs that were timed without a finished one; curvature is not in it.
+        runs_per_job: How many open runs a job does, in their order.
     """
     timed = timed or {}
     everything = list(standings)
@@ -77,8 +81,9 @@ def forecast(standings: Iterable[Standing], timed: Timed | None = None) -> Forec
         for r in records
         if (took := (r.hessian or {}).get("seconds")) is not None
     )
-    total, known, unknown = 0.0, 0, 0
-    for standing in pending(everything):
+    known, unknown = 0, 0
+    jobs: dict[int, float] = defaultdict(float)
+    for place, standing in enumerate(pending(everything)):
         config = standing.config
         seconds = curvature.like(config) or 0.0
         if standing.action != "measure curvature":
@@ -92,8 +97,14 @@ def forecast(standings: Iterable[Standing], timed: Timed | None = None) -> Forec
             done = standing.cost.get("gradient_evaluations", 0)
             seconds += per_evaluation * max(0.0, evaluations - done)
         known += 1
-        total += seconds
-    return Forecast(seconds=total, known=known, unknown=unknown, finished=len(finished))
+        jobs[place // runs_per_job] += seconds
+    return Forecast(
+        seconds=math.fsum(jobs.values()),
+        known=known,
+        unknown=unknown,
+        finished=len(finished),
+        longest=max(jobs.values(), default=0.0),
+    )
 
 
 class _Medians:

@@ -4,9 +4,9 @@
                      hessian; as in the run's record, whose path is <path>/run.json
     hessian          {"runs": [a run, ...]}
     compare          {"suite", "runs": [a run, ...], "tables": [a table, ...]}
-    compare --plan   {"suite", "runs": [{id, name, state, action, note}, ...], "states": {state:
-                     number}, "pending", "tuned_runs_to_come", "forecast": {seconds, known, unknown,
-                     finished}}
+    compare --plan   {"suite", "launcher": {name, options}, "runs": [{id, name, state, action,
+                     note}, ...], "states": {state: number}, "pending", "tuned_runs_to_come",
+                     "forecast": {seconds, known, unknown, finished, longest}}
     compare A B      {"tables": [a table, ...]}
     prepare          {"path", "contact_sheet", "reused", "summary": {...}, "audit": [paths]}
     check            {"file", "kept": whether all, "optimizers": [{name, rules: [{rule, kept,
@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sambench.config.launcher_settings import LauncherSettings
     from sambench.config.run_config import RunConfig
     from sambench.data.prepared import Prepared
     from sambench.report.table import Table
@@ -58,13 +59,16 @@ def run_answer(store: Store, config: RunConfig) -> dict[str, Any]:
     }
 
 
-def plan_answer(suite: str, standings: Sequence[Standing], coming: int) -> dict[str, Any]:
+def plan_answer(
+    suite: str, launcher: LauncherSettings, standings: Sequence[Standing], coming: int
+) -> dict[str, Any]:
     """Return the standing of each run of a suite, and what is left."""
     from sambench.analysis.time_estimates import forecast
     from sambench.store.status import counts, pending
 
     return {
         "suite": suite,
+        "launcher": {"name": launcher.name, "options": launcher.options},
         "runs": [
             {
                 "id": standing.config.id,

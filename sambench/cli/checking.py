@@ -17,7 +17,8 @@ from sambench.data.prepared import (
 )
 from sambench.data.source import sources
 from sambench.data.splits import Population, leak_warning
-from sambench.errors import DataError, UnknownNameError
+from sambench.errors import ConfigError, DataError, UnknownNameError, UserError
+from sambench.launch.launcher import launchers
 from sambench.models.model import find_model
 from sambench.models.weights import find_weights
 from sambench.store.tree import Store
@@ -41,6 +42,16 @@ def expanded(suite: Suite, data: Path, store: Store | None = None) -> tuple[RunC
             raise
 
     return suite.expand(folds_in=folds)
+
+
+def check_launcher(suite: Suite) -> None:
+    """Refuse a suite's launcher that does not exist or has no such option; names the place."""
+    if suite.launcher is None:
+        return
+    try:
+        launchers.get(suite.launcher.name).refuse_unknown(suite.launcher.options)
+    except UserError as error:
+        raise ConfigError(f"{suite.place('launcher')}: {error}") from None
 
 
 def check_datasets(configs: Sequence[RunConfig], data: Path) -> None:

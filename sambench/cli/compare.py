@@ -156,6 +156,7 @@ def compare(
       sambench compare adam sam
       sambench compare suites/demo.yaml published
     """
+    from sambench.cli.checking import check_launcher
     from sambench.cli.contrast import contrast
     from sambench.cli.launching import Request
     from sambench.cli.study import Study
@@ -166,6 +167,9 @@ def compare(
         contrast(screen, str(suite), other, place.data, place.results)
         output.answer(tables_answer(screen.tables))
         return
+    choice.check()
+    asked = _asked(context, described, suite, place.data)
+    check_launcher(asked)
     request = Request(
         data=place.data,
         results=place.results,
@@ -173,15 +177,14 @@ def compare(
         only=choice.only or (),
         retry=_states(choice.retry),
         fail_fast=choice.fail_fast,
-        launcher=launching.chosen(),
+        launcher=launching.chosen(asked.launcher),
         log=check_sinks(output.log or ()),
     )
-    choice.check()
-    study = Study(_asked(context, described, suite, place.data), request, screen)
+    study = Study(asked, request, screen)
     if choice.plan:
         standings, coming = study.plan(measure=choice.measure)
         if output.as_json:
-            output.answer(plan_answer(study.suite.name, standings, coming))
+            output.answer(plan_answer(study.suite.name, request.launcher, standings, coming))
         return
     code = study.carry_out()
     if code == 0:

@@ -15,6 +15,7 @@ from sambench.errors import ConfigError
 
 if TYPE_CHECKING:
     from sambench.cli.launching import Request
+    from sambench.config.launcher_settings import LauncherSettings
     from sambench.config.measurement import Measurement
     from sambench.config.run_config import RunConfig
     from sambench.store.tree import Store
@@ -104,7 +105,7 @@ class Doing:
     )
     workers: int | None = options.workers()
     threads: str | None = options.threads()
-    launcher: str = options.launcher()
+    launcher: str | None = options.launcher()
     given: list[str] | None = options.given()
     slurm: list[str] | None = options.slurm()
     again: bool = flag("Measure again runs that already have a measurement.")
@@ -112,8 +113,11 @@ class Doing:
         "Show intervals, residuals, lowest eigenvalue, layers, costs.", "--verbose", "-v"
     )
 
-    def request(self, place: options.Place) -> Request:
-        """Return what is asked of runs; several devices are an option of the launcher."""
+    def request(self, place: options.Place, suites: LauncherSettings | None) -> Request:
+        """Return what is asked of runs; several devices are an option of the launcher.
+
+        The launcher is that of the suite where the user says no other.
+        """
         from sambench.cli.launching import Request
 
         several = self.device if "," in (self.device or "") else None
@@ -122,7 +126,9 @@ class Doing:
             data=place.data,
             results=place.results,
             device=None if several else self.device,
-            launcher=options.choose_launcher(self.launcher, self.given or (), self.slurm, more),
+            launcher=options.choose_launcher(
+                self.launcher, self.given or (), self.slurm, more, suites
+            ),
         )
 
 
@@ -164,13 +170,13 @@ def hessian(
     if chosen.where:
         groups = with_settings(groups, chosen.where)
     other, code = around.other_run(store), int(bool(damaged))
-    request = doing.request(place)
-    for records, wanted in groups:
+    for records, wanted, launcher in groups:
+        request = doing.request(place, launcher)
         asked = replace(around.with_studies(wanted), other=other, again=doing.again)
         code = max(code, measure(screen, records, asked, given, request, verbose=doing.verbose))
         if code == INTERRUPTED:
             break
-    found = [store.load(record.config) or record for records, _ in groups for record in records]
+    found = [store.load(record.config) or record for records, *_ in groups for record in records]
     if len(found) > 1:
         screen.listing(RUN_HEADINGS, map(run_row, found), "curvature")
     output.answer({"runs": [run_answer(store, record.config) for record in found]})

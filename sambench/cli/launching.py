@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,15 +10,15 @@ from pathlib import Path
 from sambench.cli.checking import check_data, check_models, check_weights
 from sambench.cli.progress import RunDisplay
 from sambench.cli.screen import Screen
+from sambench.config.launcher_settings import LOCAL, LauncherSettings
 from sambench.config.measurement import Measurement
 from sambench.config.run_config import RunConfig
 from sambench.data.prepared import prepared_fingerprint
 from sambench.errors import ClaimError, RunInterrupted
 from sambench.files.claim import Claimed
-from sambench.launch.launcher import launchers
+from sambench.launch.launcher import Tally, launchers
 from sambench.launch.launchers.local import named_devices
 from sambench.launch.manifest import Manifest
-from sambench.launch.watcher import Tally
 from sambench.report.tables import build_tables
 from sambench.store.environment import choose_device
 from sambench.store.record import COMPLETED, DIVERGED, FAILED, RUNNING, RunRecord
@@ -46,7 +46,7 @@ class Request:
     only: Sequence[str] = ()
     retry: Sequence[str] = ()
     fail_fast: bool = False
-    launcher: tuple[str, Mapping[str, str]] = ("local", {})
+    launcher: LauncherSettings = LOCAL
     log: Sequence[str] = ()
 
 
@@ -62,18 +62,18 @@ def launch(
 
     How each run stands may have been `seen` just now.
     """
-    data, store, (name, options) = request.data, Store(request.results), request.launcher
+    data, store, launcher = request.data, Store(request.results), request.launcher
     standings = survey(request, hessian).of(configs) if seen is None else seen
     left = pending(standings)
     failures = _say_what_is_left_alone(screen, standings)
     if not left:
         return int(failures > 0)
-    launchers.get(name)
+    launchers.get(launcher.name)
     todo = [standing.config for standing in left]
     check_models(todo)
     check_weights(todo, data)
-    if name == "local":  # before anything is prepared
-        named = named_devices(options, request.device)
+    if launcher.name == "local":  # before anything is prepared
+        named = named_devices(launcher.options, request.device)
         for device in named or (request.device,):
             choose_device(device)
     check_data(screen, todo, data)
@@ -91,7 +91,7 @@ def launch(
         fail_fast=request.fail_fast,
         log=request.log,
     )
-    tally = carry_out(screen, manifest, request.launcher, alone=len(configs) == 1)
+    tally = carry_out(screen, manifest, launcher, alone=len(configs) == 1)
     if failed := sum(not isinstance(error, RunInterrupted) for error in tally.errors):
         screen.warn(f"{failed} failed; `--retry failed` does them again")
     if tally.interrupted or len(tally.errors) > failed:
@@ -103,7 +103,7 @@ def launch(
 def carry_out(
     screen: Screen,
     manifest: Manifest,
-    launcher: tuple[str, Mapping[str, str]],
+    launcher: LauncherSettings,
     *,
     alone: bool,
     show: Callable[[RunRecord], None] | None = None,
@@ -113,10 +113,9 @@ def carry_out(
     Where the command is about one run alone, its error is raised. `show` shows a run that has
     ended, where a line would.
     """
-    name, options = launcher
     with RunDisplay(screen, manifest.configs) as display:
         watcher = display.watcher(alone=alone, finished=show)
-        tally = launchers.get(name).start(manifest, options, watcher)
+        tally = launchers.get(launcher.name).start(manifest, launcher.options, watcher)
     if alone and tally.errors:
         raise tally.errors[0]
     return tally

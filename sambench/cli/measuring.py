@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from sambench.cli.checking import expanded
+from sambench.cli.checking import check_launcher, expanded
 from sambench.cli.launching import Request, carry_out
 from sambench.cli.screen import Screen
 from sambench.config.arguments import where_pattern
+from sambench.config.launcher_settings import LauncherSettings
 from sambench.config.measurement import Measurement
+from sambench.config.suite import Suite
 from sambench.config.suite_file import load_suite
 from sambench.errors import ConfigError, StoreError
 from sambench.launch.manifest import Manifest
@@ -19,9 +21,17 @@ from sambench.store.record import COMPLETED, RunRecord
 from sambench.store.tree import RECORD, Store
 
 
+class Group(NamedTuple):
+    """Runs whose minima are measured alike, and the launcher of the suite that they are of."""
+
+    records: list[RunRecord]
+    wanted: Measurement
+    launcher: LauncherSettings | None = None
+
+
 def find_runs(
     screen: Screen, runs: Sequence[str], given: dict[str, Any], data: Path, store: Store
-) -> tuple[list[tuple[list[RunRecord], Measurement]], list[str]]:
+) -> tuple[list[Group], list[str]]:
     """Return the runs with their settings, those of a suite file with the file's.
 
     A message for each damaged run is shown, and returned too.
@@ -31,33 +41,35 @@ def find_runs(
     patterns = [name for name in runs if name not in files]
     groups, damaged = [], store.damaged(patterns)
     for file in files:
-        records, wanted, broken = _suite_runs(screen, Path(file), store, data)
+        suite = load_suite(Path(file))
+        check_launcher(suite)
+        records, broken = _suite_runs(screen, file, suite, store, data)
         damaged += broken
-        base = {} if wanted is None else wanted.settings()
-        groups.append((records, Measurement.parse({**base, **given})))
+        base = {} if suite.hessian is None else suite.hessian.settings()
+        groups.append(Group(records, Measurement.parse({**base, **given}), suite.launcher))
     if patterns:
-        groups.append((store.find(patterns), alone))
+        groups.append(Group(store.find(patterns), alone))
     for message in damaged:
         screen.warn(message)
     return groups, damaged
 
 
-def with_settings(
-    groups: Sequence[tuple[list[RunRecord], Measurement]], where: Sequence[str]
-) -> list[tuple[list[RunRecord], Measurement]]:
+def with_settings(groups: Sequence[Group], where: Sequence[str]) -> list[Group]:
     """Return the runs that have the settings; a ConfigError where none has."""
     wanted = where_pattern(where)
-    kept = [([r for r in group if wanted.matches(r.config)], asked) for group, asked in groups]
-    if not any(group for group, _ in kept):
+    kept = [
+        group._replace(records=[r for r in group.records if wanted.matches(r.config)])
+        for group in groups
+    ]
+    if not any(group.records for group in kept):
         raise ConfigError(f"no run has {wanted}; `sambench list runs` shows all")
     return kept
 
 
 def _suite_runs(
-    screen: Screen, file: Path, store: Store, data: Path
-) -> tuple[list[RunRecord], Measurement | None, list[str]]:
-    """Return the completed runs of a suite file, what it measures of their minima, and damage."""
-    suite = load_suite(file)
+    screen: Screen, file: str, suite: Suite, store: Store, data: Path
+) -> tuple[list[RunRecord], list[str]]:
+    """Return the completed runs of a suite file, and damage."""
     configs = expanded(suite, data, store)
     records, damaged = store.records(config.name for config in configs)
     completed = [record for record in records if record.status == COMPLETED]
@@ -69,7 +81,7 @@ def _suite_runs(
         )
     if len(completed) < len(configs):
         screen.warn(f"{len(completed)} of {len(configs)} runs of {file} are completed")
-    return completed, suite.hessian, damaged
+    return completed, damaged
 
 
 def measure(

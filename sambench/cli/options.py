@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -14,10 +13,11 @@ import typer
 
 from sambench.cli import completion
 from sambench.cli.grouping import HELP_PANEL, flag, group, option
-from sambench.errors import ConfigError, SambenchWarning, UserError
+from sambench.errors import ConfigError, SambenchWarning
 
 if TYPE_CHECKING:
     from sambench.cli.screen import Screen
+    from sambench.config.launcher_settings import LauncherSettings
 
 DATA, RESULTS = Path("data/prepared"), Path("results")
 
@@ -122,7 +122,7 @@ launcher = partial(
     option,
     "NAME",
     "Where runs execute: local, slurm or ray; see `sambench list launchers`.",
-    default="local",
+    show_default="the suite's, else local",
     autocompletion=completion.launchers,
 )
 given = partial(option, "KEY=VALUE,...", "Options of the launcher. Repeatable.", "--with")
@@ -206,7 +206,7 @@ class Launching:
         "Stop after this many minutes and save progress; run the same command again to continue.",
         show_default="no limit",
     )
-    launcher: str = launcher()
+    launcher: str | None = launcher()
     given: list[str] | None = given()
     slurm: list[str] | None = slurm()
     sbatch: Path | None = option("FILE", "Write the Slurm job script; submit and run nothing.")
@@ -218,10 +218,10 @@ class Launching:
         show_default="2",
     )
 
-    def chosen(self) -> tuple[str, dict[str, str]]:
-        """Return the launcher and its options."""
+    def chosen(self, suites: LauncherSettings | None) -> LauncherSettings:
+        """Return the launcher and its options; those of the suite where the user says no other."""
         more = {name: getattr(self, name) for name in OF_THE_SAME_NAME}
-        return choose_launcher(self.launcher, self.given or (), self.slurm, more)
+        return choose_launcher(self.launcher, self.given or (), self.slurm, more, suites)
 
 
 OF_THE_SAME_NAME = (
@@ -232,45 +232,35 @@ OF_THE_SAME_NAME = (
 
 
 def choose_launcher(
-    name: str, given: Sequence[str], slurm: Sequence[str] | None, more: Mapping[str, object]
-) -> tuple[str, dict[str, str]]:
+    name: str | None,
+    given: Sequence[str],
+    slurm: Sequence[str] | None,
+    more: Mapping[str, object],
+    suites: LauncherSettings | None = None,
+) -> LauncherSettings:
     """Return the launcher and its options: of `--with`, of `--slurm`, and options of ours (more).
 
-    Slurm's are those of the site's file `~/.config/sambench/slurm.yaml` first.
+    They go before those of the suite, where that names the same launcher, and these before those of
+    the site's file.
 
     Raises:
         ConfigError: If an option is not KEY=VALUE or contradicts another.
     """
-    from sambench.launch.launcher import read_options
+    from sambench.config.launcher_settings import (
+        LOCAL,
+        LauncherSettings,
+        read_options,
+        site_options,
+    )
 
     if slurm is not None or more.get("sbatch") is not None:
-        if name not in ("local", "slurm"):
+        if name not in (None, "local", "slurm"):
             raise ConfigError(f"--slurm contradicts --launcher {name}; give one of them")
         name = "slurm"
-    options = _site_options() if name == "slurm" else {}
-    for texts, where in ((given, "--with"), (slurm or (), "--slurm")):
-        found = read_options(texts, where)
-        if "setup" in found and "setup" in options:
-            found["setup"] = f"{options['setup']}\n{found['setup']}"
-        options |= found
-    return name, options | {key: f"{text}" for key, text in more.items() if text is not None}
-
-
-def _site_options() -> dict[str, str]:
-    """Return the options for Slurm of this user's site, where there is a file of them."""
-    from yaml import YAMLError
-
-    from sambench.files.yaml_text import read_yaml
-
-    folder = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
-    file = Path(folder) / "sambench" / "slurm.yaml"
-    if not file.exists():
-        return {}
-    try:
-        found = read_yaml(file.read_text(encoding="utf-8")) or {}
-        if not isinstance(found, dict):
-            raise ConfigError("it has no KEY: VALUE lines")
-    except (OSError, ValueError, YAMLError, UserError) as error:
-        raise ConfigError(f"{file} cannot be read: {' '.join(str(error).split())}") from None
-    lines = {key: value if isinstance(value, list) else [value] for key, value in found.items()}
-    return {f"{k}".replace("-", "_"): "\n".join(map(str, v)) for k, v in lines.items()}
+    suites = suites or LOCAL
+    name = name or suites.name
+    found = LauncherSettings(name=name, options=site_options() if name == "slurm" else {})
+    found = found.with_options(suites.options if name == suites.name else {})
+    found = found.with_options(read_options(given, "--with"))
+    found = found.with_options(read_options(slurm or (), "--slurm"))
+    return found.with_options({key: f"{text}" for key, text in more.items() if text is not None})

@@ -17,7 +17,7 @@ from sambench.analysis.time_estimates import duration
 from sambench.cli.screen import WIDE, Screen, SlowLines, progress_bar
 from sambench.config.run_config import RunConfig
 from sambench.errors import ClaimError, DamagedError, RunFailed, UserError, is_of_surroundings
-from sambench.launch.watcher import Watcher
+from sambench.launch.launcher import Watcher
 from sambench.optim.method import optimizers
 from sambench.store.record import COMPLETED, FAILED, RunRecord
 from sambench.training.events import Epoch, Event, Started, Tick

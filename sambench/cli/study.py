@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from sambench.cli.checking import (
 )
 from sambench.cli.launching import Request, launch, show_table, survey
 from sambench.cli.screen import Screen
+from sambench.config.launcher_settings import LOCAL, LauncherSettings
 from sambench.config.run_config import RunConfig
 from sambench.config.search import plan_search, trials_of
 from sambench.config.suite import Suite
@@ -61,18 +63,18 @@ class Study:
         Returned are the standing of each run, and how many tuned runs follow a search that is not
         done.
         """
-        chosen, options = launchers.get(self.request.launcher[0]), self.request.launcher[1]
-        chosen.refuse_unknown(options)
-        chosen.check(options)
+        request, launcher = self.request, self.request.launcher
+        chosen = launchers.get(launcher.name)
+        chosen.refuse_unknown(launcher.options)
+        chosen.check(launcher.options)
         check_models(self.finals)
         tuned = self._tuned(keep=False)
         finals = tuple({run.id: run for run in (*self.finals, *tuned)}.values())
         trials, wanted = self._only(self.trials, finals)
-        request = self.request
         standings = survey(request, None).of(trials)
         there = survey(request, self.suite.hessian).of(finals)
         standings += _of(wanted, there)
-        coming = 0 if self.request.only or tuned else len(self.finals) * bool(self.tunings)
+        coming = 0 if request.only or tuned else len(self.finals) * bool(self.tunings)
         queued = chosen.describe_queued(request.results, [s.config for s in standings])
         standings = [
             replace(s, action="wait", note=queued[s.config.id]) if s.config.id in queued else s
@@ -81,7 +83,7 @@ class Study:
         timed = None
         if measure:
             timed = time_steps(self.screen, standings, request.data, request.device)
-        show_plan(self.screen, standings, coming, timed)
+        show_plan(self.screen, standings, coming, launcher, timed)
         undone = [s.config for s in standings if s.action in ("run", "resume", "run again")]
         warn_of_sizes(self.screen, undone, request.data)
         try:
@@ -229,7 +231,11 @@ def _of(runs: Iterable[RunConfig], standings: Iterable[Standing]) -> list[Standi
 
 
 def show_plan(
-    screen: Screen, standings: Sequence[Standing], coming: int, timed: Timed | None = None
+    screen: Screen,
+    standings: Sequence[Standing],
+    coming: int,
+    launcher: LauncherSettings,
+    timed: Timed | None = None,
 ) -> None:
     """Show the standing of each run, the number in each state, and the time left.
 
@@ -241,11 +247,15 @@ def show_plan(
     screen.listing(headings, [row[: len(headings)] for row in rows], f"{len(rows)} runs")
     sizes = sorted({(s.config.dataset, s.config.image_size) for s in standings})
     screen.show("images: " + ", ".join(f"{name} at {side} px" for name, side in sizes))
+    if launcher != LOCAL:
+        screen.show(f"launcher: {launcher}")
     states = ", ".join(f"{number} {state}" for state, number in counts(standings).items())
     screen.show(f"{states}" + (f"; {coming} tuned runs follow the search" if coming else ""))
     left = len(pending(standings))
     if left:
-        screen.show(_time_left(forecast(standings, timed), len(timed or ())))
+        runs_per_job = launchers.get(launcher.name).runs_per_job(launcher.options)
+        there = forecast(standings, timed, runs_per_job or 1)
+        screen.show(_time_left(there, runs_per_job))
     codes = sorted({s.code for s in standings if s.code})
     here = git_state()
     if len(codes) > 1 or (codes and here and not codes[0].endswith(here)):
@@ -272,18 +282,23 @@ def time_steps(
     return found
 
 
-def _time_left(left: Forecast, timed: int) -> str:
+def _time_left(left: Forecast, runs_per_job: int | None) -> str:
+    """Say how long the open runs take on one device and, where they are done by jobs, the longest.
+
+    That is what the time limit of a job must leave.
+    """
     if not left.known:
         return (
             "time left: not known before a run like these is finished; --measure times some steps"
         )
-    if not left.finished:
-        return (
-            f"time left: about {duration(left.seconds)} on one device for {left.known} runs, by "
-            f"the steps timed of {timed} kinds of runs; curvature comes on top"
-        )
-    others = f"; {left.unknown} more runs have no finished one like them" if left.unknown else ""
-    return (
-        f"time left: about {duration(left.seconds)} on one device for {left.known} runs, at the "
-        f"pace of {left.finished} finished ones{others}"
-    )
+    said = f"time left: about {duration(left.seconds)} on one device for {left.known} runs, "
+    if left.finished:
+        said += f"at the pace of {left.finished} finished ones"
+        said += f"; {left.unknown} more runs have no finished one like them" * bool(left.unknown)
+    else:
+        said += "by timed steps; start-up, validation and curvature come on top"
+    if runs_per_job is None:
+        return said
+    jobs = math.ceil((left.known + left.unknown) / runs_per_job)
+    each = "the job takes" if jobs == 1 else f"of {jobs} jobs the longest takes"
+    return f"{said}; {each} about {duration(left.longest)}"

@@ -116,6 +116,7 @@ def train(context: typer.Context, run: Run, place: Place, output: options.Logged
     """
     from sambench.cli.checking import check_datasets
     from sambench.cli.launching import Request, launch, show_table
+    from sambench.config.launcher_settings import LauncherSettings
     from sambench.launch import together
     from sambench.run.sinks import check_sinks
     from sambench.store.tree import Store
@@ -136,7 +137,7 @@ def train(context: typer.Context, run: Run, place: Place, output: options.Logged
             results=place.results,
             device=device,
             retry=("failed", "diverged", "damaged", "stale"),
-            launcher=("local", {"threads": "all"}),
+            launcher=LauncherSettings(name="local", options={"threads": "all"}),
             log=sinks,
         )
         code = launch(screen, [config], request, run.name)

@@ -45,27 +45,6 @@ class Measurement(Definition, frozen=True, kw_only=True):
         """Return what `parse` takes."""
         return {**self.hessian.to_dict(), **self.studies.to_dict()}
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        other = None if self.other is None else self.other.to_dict()
-        return {"settings": self.settings(), "other": other, "again": self.again}
-
-    @classmethod
-    def from_dict(cls, given: Mapping[str, Any]) -> Measurement:
-        """Read what `to_dict` returned.
-
-        Raises:
-            UserError: If it is not that.
-            KeyError: If something is missing.
-        """
-        parsed, other = cls.parse(given["settings"]), given["other"]
-        return cls(
-            hessian=parsed.hessian,
-            studies=parsed.studies,
-            other=None if other is None else RunConfig.from_dict(other),
-            again=given["again"],
-        )
-
     def missing(self, config: RunConfig, hessian: Mapping[str, Any] | None) -> tuple[str, ...]:
         """Return what is wanted and not in the hessian section of a run's record.
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 
 from sambench.config.grid import MOST_RUNS, Combination, Pattern, guilty, product
+from sambench.config.launcher_settings import LauncherSettings
 from sambench.config.measurement import Measurement
 from sambench.config.run_config import RunConfig
 from sambench.config.search import Search
@@ -96,6 +97,13 @@ class Suite(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True, d
             "within which optimizers count as equivalent, by metric, as {accuracy: 0.02, top: 1.5}."
         ),
     ] = ReportSettings()
+    launcher: Annotated[
+        LauncherSettings | None,
+        about(
+            "Who does the runs, and its options, as {name: slurm, account: ab123, qos: normal}. "
+            "The command line goes first; no run changes by it."
+        ),
+    ] = None
 
     places: ClassVar[Mapping[Path, str]] = {}
     """File and line of what was written, for messages; no part of what the suite is."""

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 import sambench
+from sambench.config.launcher_settings import LauncherSettings
 from sambench.config.measurement import Measurement
 from sambench.config.search import Search
 from sambench.config.suite import Suite
@@ -66,6 +67,7 @@ def _normalised(given: Mapping[str, Any]) -> dict[str, Any]:
     readers: dict[str, Callable[[dict[str, Any]], object]] = {
         "search": _search,
         "hessian": Measurement.parse,
+        "launcher": LauncherSettings.parse,
     }
     for key, read in readers.items():
         if content.get(key) is False:

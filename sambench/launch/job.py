@@ -1,4 +1,8 @@
-"""The process of a job: `python -m sambench.launch.job MANIFEST FIRST[-LAST] [AT_ONCE]`."""
+"""The process of a job: `python -m sambench.launch.job MANIFEST FIRST[-LAST] [AT_ONCE]`.
+
+What becomes of a run is told by its record alone; the job's log is for people. The exit code is 0
+done or being done elsewhere, 1 failed or diverged, 2 a mistake of the user, 130 interrupted.
+"""
 
 from __future__ import annotations
 
@@ -10,29 +14,24 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
+from sambench.config.run_config import RunConfig
 from sambench.errors import DeviceError, LaunchError, UserError
-from sambench.files.claim import HEARTBEAT_SECONDS, Claimed
-from sambench.files.owner import STALE_SECONDS
+from sambench.launch import slurm_jobs
+from sambench.launch.launcher import Watcher
+from sambench.launch.launchers.local import run_all
 from sambench.launch.manifest import Manifest
 from sambench.launch.signals import stop_on_signal
-from sambench.launch.unit import mark_error, perform
-from sambench.launch.watcher import Watcher
 from sambench.plugin import load_inherited
-from sambench.store.environment import RUNS_ON_DEVICE, choose_device, yield_cores
-from sambench.store.record import COMPLETED, INTERRUPTED
-from sambench.store.tree import Store
+from sambench.store.environment import RUNS_ON_DEVICE, yield_cores
+from sambench.training.events import Started
 
-STOP_FILE = "stop"
-"""A file beside a manifest that asks all units of the launch to stop after their step."""
-
-CLUSTER_PATIENCE = STALE_SECONDS + 2 * HEARTBEAT_SECONDS
-"""For runs that a cluster starts again because the machine that did them is lost."""
-
-_LOOK_SECONDS, _STOP_FILE_SECONDS, _PATIENT_SECONDS = 0.2, 1.0, 5.0
+_LOOK_SECONDS = 0.2
 
 
 def main() -> int:
@@ -54,120 +53,68 @@ def main() -> int:
         signal.raise_signal(signal.SIGTERM)
 
     signal.signal(signal.SIGUSR2, save)
-    job = os.environ.get("SLURM_JOB_ID")
     try:
         with stop_on_signal(insist=False) as stop_requested:
-            if first < last:
-                last = min(last, len(Manifest.read(path).configs) - 1)
-            places = [first, *range(first + 1, last + 1)]
+            manifest = Manifest.read(path)
+            places = range(len(manifest.configs))[first : last + 1]
+            if not places:
+                raise LaunchError(f"{path} has units 0 to {len(manifest.configs) - 1}, not {first}")
             if found[3] and len(places) > 1:
                 code = _side_by_side(path, places, int(found[3]), stop_requested)
             else:
-                patience = CLUSTER_PATIENCE if job is not None else 0.0
-                code = _one_after_another(path, places, patience, stop_requested)
+                load_inherited()
+                alone = replace(manifest, configs=manifest.configs[first : last + 1])
+                watcher = _watcher(manifest)
+                code = run_all(alone, alone.device, watcher, stop_requested, mark=True).exit_code
+    except DeviceError as error:  # no fault of the run
+        log(f"error: {error}; a job that asked for a GPU finds none: look at its setup and driver")
+        return 1
     except UserError as error:
         log(f"error: {error}")
         return 2
-    if code == 130 and job and cut.is_set():
+    if code == 130 and cut.is_set() and (job := slurm_jobs.own_job()):
         log(f"job {job} was cut and is queued again")
         subprocess.run(["scontrol", "requeue", job], check=False)
     return code
 
 
-def _one_after_another(
-    path: Path, places: list[int], patience: float, stop_requested: Callable[[], bool]
-) -> int:
-    worst = 0
-    for place in places:
-        worst = max(worst, perform_alone(path, place, stop_requested, patience=patience))
-        if worst == 130:
-            break
-    return worst
-
-
 def _side_by_side(
-    path: Path, places: list[int], at_once: int, stop_requested: Callable[[], bool]
+    path: Path, places: Sequence[int], at_once: int, stop_requested: Callable[[], bool]
 ) -> int:
     """Do units in processes of their own, so many at once, which are asked to stop with us."""
-    at_work: list[subprocess.Popen[bytes]] = []
-    worst = 0
+
+    def alone(place: int) -> int:
+        if stop_requested():
+            return 130
+        with subprocess.Popen([*command, str(place)]) as process:
+            while process.poll() is None:
+                time.sleep(_LOOK_SECONDS)
+                if stop_requested():
+                    process.terminate()
+        return abs(int(process.returncode))
+
+    command = [sys.executable, "-m", "sambench.launch.job", str(path)]
     os.environ[RUNS_ON_DEVICE] = str(min(at_once, len(places)))
-    while at_work or (places and not stop_requested()):
-        while places and len(at_work) < at_once and not stop_requested():
-            command = [sys.executable, "-m", "sambench.launch.job", str(path), str(places.pop(0))]
-            at_work.append(subprocess.Popen(command))
-        time.sleep(_LOOK_SECONDS)
-        for process in at_work:
-            if stop_requested():
-                process.send_signal(signal.SIGTERM)
-        worst = max([worst, *(abs(process.poll() or 0) for process in at_work)])
-        at_work = [process for process in at_work if process.returncode is None]
+    with ThreadPoolExecutor(at_once) as pool:
+        worst = max(pool.map(alone, places))
     return 130 if stop_requested() else worst
 
 
-def perform_alone(
-    path: Path, index: int, stop_requested: Callable[[], bool], *, patience: float = 0.0
-) -> int:
-    """Do one unit in a process that nobody listens to: how it ended is in the run's record alone.
+def _watcher(manifest: Manifest) -> Watcher:
+    """Return a watcher that tells the job's log, and `squeue` which run is at hand."""
 
-    A run that another process holds is waited for with `patience`, in seconds: a machine that was
-    lost holds its claim for `sambench.files.owner.STALE_SECONDS`. The exit code is 0 done or being
-    done elsewhere, 1 failed or diverged, 130 interrupted.
+    def at_hand(config: RunConfig) -> None:
+        if RUNS_ON_DEVICE not in os.environ:  # with others beside it, none is the one
+            slurm_jobs.name_own(manifest.suite, config.name)
 
-    Raises:
-        LaunchError: If there is no such manifest or unit.
-    """
-    load_inherited()
-    manifest = Manifest.read(path)
-    if not 0 <= index < len(manifest.configs):
-        raise LaunchError(f"{path} has units 0 to {len(manifest.configs) - 1}, not {index}")
-    stopping = _or_stop_file(path.with_name(STOP_FILE), stop_requested)
-    if stopping():
-        return 130
-    give_up = time.monotonic() + patience
-    try:
-        device, _ = choose_device(manifest.device)
-        while True:
-            try:
-                record = perform(
-                    manifest,
-                    index,
-                    device=device,
-                    watcher=Watcher(say=log),
-                    stop_requested=stopping,
-                )
-                break
-            except Claimed as reason:
-                if time.monotonic() > give_up or stopping():
-                    log(str(reason))
-                    return 0
-                time.sleep(min(_PATIENT_SECONDS, patience))
-    except KeyboardInterrupt:
-        return 130
-    except DeviceError as error:  # no fault of the run
-        log(f"error: {error}; a job that asked for a GPU finds none: look at its setup and driver")
-        return 1
-    except Exception as error:
-        log(traceback.format_exc())
-        mark_error(Store(manifest.results), manifest.configs[index], error)
-        return 1
-    log(f"{record.name}: {record.status}")
-    return {COMPLETED: 0, INTERRUPTED: 130}.get(record.status, 1)
-
-
-def _or_stop_file(file: Path, stop_requested: Callable[[], bool]) -> Callable[[], bool]:
-    """Return a function that also looks for a stop file, at most once a second."""
-    looked = float("-inf")
-    found = False
-
-    def stopping() -> bool:
-        nonlocal looked, found
-        now = time.monotonic()
-        if not found and now - looked > _STOP_FILE_SECONDS:
-            looked, found = now, file.exists()
-        return found or stop_requested()
-
-    return stopping
+    return Watcher(
+        event=lambda event: at_hand(event.config) if isinstance(event, Started) else None,
+        measuring=at_hand,
+        finished=lambda record: log(f"{record.name}: {record.status}"),
+        failed=lambda config, error: log("".join(traceback.format_exception(error))),
+        elsewhere=lambda config: log(f"{config.name} is being done by another process"),
+        say=log,
+    )
 
 
 def log(text: str) -> None:

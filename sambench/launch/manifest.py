@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from sambench.config.measurement import Measurement
 from sambench.config.run_config import RunConfig
 from sambench.errors import LaunchError, UserError
-from sambench.files.atomic import write_json
+from sambench.files.atomic import write_text
 
-VERSION = 2
+VERSION = 3
 LAUNCHES, MANIFEST = "launches", "manifest.json"
 
 
@@ -29,6 +29,8 @@ class Manifest:
         device: Where to train; None for the best device of whichever machine does it.
         fail_fast: Begin no further run once one has failed or diverged.
         log: Sinks that follow each run (`sambench.run.sinks`).
+        patience: Seconds to wait for a run that another process holds: a machine that a cluster has
+            lost holds its claims for a while.
     """
 
     configs: Sequence[RunConfig]
@@ -39,56 +41,40 @@ class Manifest:
     device: str | None = None
     fail_fast: bool = False
     log: Sequence[str] = ()
+    patience: float = 0.0
+    version: int = VERSION
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON; the folders from the root of the file system."""
-        return {
-            "version": VERSION,
-            "suite": self.suite,
-            "data": str(self.data.resolve()),
-            "results": str(self.results.resolve()),
-            "device": self.device,
-            "fail_fast": self.fail_fast,
-            "curvature": self.curvature and self.curvature.to_dict(),
-            "log": list(self.log),
-            "runs": [config.to_dict() for config in self.configs],
-        }
+    def encoded(self) -> bytes:
+        """Return the manifest as JSON; the folders from the root of the file system."""
+        found = replace(self, data=self.data.resolve(), results=self.results.resolve())
+        return msgspec.json.encode(found, enc_hook=str)
 
     @classmethod
-    def from_dict(cls, given: dict[str, Any], where: str) -> Manifest:
-        """Read what `to_dict` returned; anything else is a LaunchError."""
+    def decoded(cls, data: bytes, where: str) -> Manifest:
+        """Read what `encoded` returned; anything else is a LaunchError."""
         try:
-            if given["version"] == VERSION:
-                curvature = given["curvature"]
-                return cls(
-                    configs=tuple(RunConfig.from_dict(run) for run in given["runs"]),
-                    data=Path(given["data"]),
-                    results=Path(given["results"]),
-                    suite=given["suite"],
-                    curvature=None if curvature is None else Measurement.from_dict(curvature),
-                    device=given["device"],
-                    fail_fast=given["fail_fast"],
-                    log=tuple(given.get("log", ())),
-                )
-        except (KeyError, TypeError, UserError) as error:
+            found = msgspec.json.decode(data, type=cls, dec_hook=lambda kind, text: kind(text))
+            configs = tuple(config.checked() for config in found.configs)
+        except (msgspec.MsgspecError, UserError) as error:
             raise LaunchError(f"{where} is no manifest ({error}); launch again") from error
-        raise LaunchError(
-            f"{where} has version {given['version']}, not {VERSION}; launch again with this "
-            "sambench"
-        )
+        if found.version != VERSION:
+            raise LaunchError(
+                f"{where} has version {found.version}, not {VERSION}; launch again with this "
+                "sambench"
+            )
+        return replace(found, configs=configs, log=tuple(found.log))
 
     @classmethod
     def read(cls, path: Path) -> Manifest:
         """Read a manifest's file; one that cannot be read is a LaunchError."""
         try:
-            given = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            return cls.decoded(path.read_bytes(), str(path))
+        except OSError as error:
             raise LaunchError(f"{path} cannot be read ({error}); launch again") from error
-        return cls.from_dict(given, str(path))
 
     def write(self) -> Path:
         """Write the manifest into a new folder `<results>/launches/<time>-<token>/`."""
         name = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
         path = self.results.resolve() / LAUNCHES / name / MANIFEST
-        write_json(path, self.to_dict())
+        write_text(path, msgspec.json.format(self.encoded(), indent=2).decode())
         return path

@@ -1,29 +1,42 @@
 """Several workers on this machine, each doing one run after another on its device.
 
-A worker that dies is one failed run: the record says which signal ended it, and another worker
-takes its place. A run gains nothing from being in a worker and loses nothing: it has its own seeds.
+A worker is a process that does one run after another and imports torch once. One that dies is one
+failed run: the record says which signal ended it, and another worker takes its place. A run gains
+nothing from being in a worker and loses nothing: it has its own seeds.
+
+Both sides send MessagePack over one connection: nothing that could run code when it is read. Orders
+are first the manifest, device and threads, then the number of each run with how many runs are on
+the device. A null, or the end of the connection, means: save the run after its step and stop, so a
+worker also stops when its pool is killed. What a worker tells is a kind and what belongs to it.
 """
 
 from __future__ import annotations
 
-import json
 import os
+import queue
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
+import warnings
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from multiprocessing.connection import Connection, Pipe, wait
 from typing import Any
 
-from sambench.errors import LaunchError, StoreError
+import msgspec
+from msgspec import msgpack
+
+from sambench.errors import LaunchError, StoreError, UserError
+from sambench.launch.launcher import Tally, Watcher
 from sambench.launch.manifest import Manifest
-from sambench.launch.signals import stop_on_signal
-from sambench.launch.unit import conclude, mark_ended
-from sambench.launch.watcher import Tally, Watcher
-from sambench.store.record import FAILED, INTERRUPTED
+from sambench.launch.unit import attempt, conclude, mark_ended
+from sambench.plugin import load_inherited
+from sambench.store.environment import RUNS_ON_DEVICE, choose_device, yield_cores
+from sambench.store.record import FAILED, INTERRUPTED, RunRecord
 from sambench.store.tree import Store
 from sambench.training.events import Epoch, Event, Started, Tick
 
@@ -51,7 +64,7 @@ class Member:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the worker)
         self.line, theirs = Pipe()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "sambench.launch.worker", str(theirs.fileno())],
+            [sys.executable, "-m", "sambench.launch.pool", str(theirs.fileno())],
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=self._log,
@@ -60,12 +73,12 @@ class Member:
             start_new_session=True,  # Ctrl-C reaches the pool alone
         )
         theirs.close()
-        self.order({"manifest": manifest.to_dict(), "device": device, "threads": threads})
+        self.order([manifest.encoded(), device, threads])
 
-    def order(self, what: Any) -> None:
+    def order(self, what: object) -> None:
         """Send an order; None has it save its run after the step and end."""
         with suppress(OSError):  # it died; the hang-up tells
-            self.line.send_bytes(json.dumps(what).encode())
+            self.line.send_bytes(msgpack.encode(what))
 
     def end(self, *, kill: bool = False) -> str:
         """Wait for its end; return what ended it, and the last thing it wrote."""
@@ -83,7 +96,7 @@ class Member:
 
 
 class Pool:
-    """Does the runs of a manifest by several workers; after so many seconds it saves and stops."""
+    """Does the runs of a manifest by several workers, until it is requested to stop."""
 
     def __init__(
         self,
@@ -91,39 +104,36 @@ class Pool:
         devices: Sequence[str],
         threads: int | None,
         watcher: Watcher,
-        seconds: float | None = None,
+        stop_requested: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._seconds = seconds
         self._manifest = manifest
         self._devices = devices
         self._threads = threads
         self._watcher = watcher
+        self._stop_requested = stop_requested
         self._open = deque(range(len(manifest.configs)))
         self._members: dict[Connection, Member] = {}
         self._tally = Tally()
 
     def run(self) -> Tally:
-        """Do the runs; a first Ctrl-C saves them all and stops, a second one kills the workers.
+        """Do the runs; a request to stop has all of them saved, an interrupt kills the workers.
 
         Raises:
             LaunchError: If workers cannot be started.
             StoreError: If the results folder cannot be written.
         """
-        stopping = False
         try:
-            with stop_on_signal(seconds=self._seconds) as stop_requested:
-                for device in self._devices:
-                    lane = self._watcher.lane
-                    self._hire(device, self._watcher if lane is None else lane())
-                while self._members:
-                    ready = wait([*self._members], LOOK_SECONDS)
-                    for member in [m for m in self._members.values() if m.line in ready]:
-                        self._hear(member)
-                    if stop_requested() and not stopping:
-                        stopping = self._tally.interrupted = True
-                        self._open.clear()
-                        for member in self._members.values():
-                            member.order(None)
+            for device in self._devices:
+                self._hire(device, self._watcher.lane() if self._watcher.lane else self._watcher)
+            while self._members:
+                ready = wait([*self._members], LOOK_SECONDS)
+                for member in [m for m in self._members.values() if m.line in ready]:
+                    self._hear(member)
+                if self._stop_requested() and not self._tally.interrupted:
+                    self._tally.interrupted = True
+                    self._open.clear()
+                    for member in self._members.values():
+                        member.order(None)
         except KeyboardInterrupt:
             self._tally.interrupted = True
         finally:
@@ -136,47 +146,43 @@ class Pool:
         self._members[member.line] = member
 
     def _hear(self, member: Member) -> None:
+        """Take what a worker tells: of itself, or of its run."""
         try:
-            message = json.loads(member.line.recv_bytes())
+            kind, *told = msgpack.decode(member.line.recv_bytes())
         except (EOFError, OSError):
             self._lost(member)
             return
-        kind = message["kind"]
         if kind == "say":
-            self._watcher.say(message["text"])
+            self._watcher.say(*told)
         elif kind == "refused":
-            raise (StoreError if member.ready else LaunchError)(message["error"])
+            raise (StoreError if member.ready else LaunchError)(*told)
         elif kind == "ready":
             member.ready = True
             self._next(member)
         elif member.index is not None:
-            self._take(member, member.index, kind, message)
+            self._take(member, member.index, kind, told)
 
-    def _take(self, member: Member, index: int, kind: str, message: dict[str, Any]) -> None:
-        """Take what a worker tells of its run."""
+    def _take(self, member: Member, index: int, kind: str, told: list[Any]) -> None:
         config = self._manifest.configs[index]
         if kind == "curvature":
-            member.watcher.curvature(*message["stage"])
+            member.watcher.curvature(*told)
         elif kind == "measuring":
             member.watcher.measuring(config)
         elif event := _EVENTS.get(kind):
-            known: dict[str, Any] = {"config": config} if event is Started else {}
-            member.watcher.event(event(**message["values"], **known))
+            member.watcher.event(msgspec.convert(told[0], event))
         else:  # over, elsewhere
             member.index = None
             if kind == "elsewhere":
                 self._tally.count(config, None, member.watcher)
             else:
-                self._conclude(member, index, message["reason"])
+                self._conclude(member, index, *told)
             self._next(member)
 
     def _conclude(self, member: Member, index: int, reason: str) -> None:
         conclude(self._manifest, index, member.watcher, self._tally, reason, raised=bool(reason))
-        if self._manifest.fail_fast and self._tally.exit_code:
-            self._open.clear()  # those that are at work finish theirs
 
     def _next(self, member: Member) -> None:
-        if not self._open:
+        if not self._open or (self._manifest.fail_fast and self._tally.exit_code):
             member.order(None)
             return
         member.index = self._open.popleft()
@@ -195,3 +201,77 @@ class Pool:
             raise LaunchError(f"a worker for {member.device} could not start: {how}")
         if self._open and not self._tally.interrupted:
             self._hire(member.device, member.watcher)
+
+
+class Worker:
+    """Does what it is ordered to over a connection."""
+
+    def __init__(self, line: Connection) -> None:
+        self._line = line
+        self._orders: queue.SimpleQueue[tuple[int, int] | None] = queue.SimpleQueue()
+        self._stopping = threading.Event()
+
+    def work(self) -> None:
+        """Do runs until the orders end."""
+        given, name, threads = msgpack.decode(self._line.recv_bytes())
+        manifest = Manifest.decoded(given, "the order")
+        try:
+            load_inherited()
+            device, _ = choose_device(name)
+        except UserError as error:
+            self._tell("refused", str(error))
+            return
+        import torch
+
+        import sambench.run.measure  # noqa: F401  (once, before the first run)
+
+        if threads:
+            torch.set_num_threads(threads)
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+        warnings.showwarning = lambda text, *rest, **more: self._tell("say", f"warning: {text}")
+        threading.Thread(target=self._listen, daemon=True).start()
+        watcher = Watcher(
+            event=lambda event: self._tell(type(event).__name__, event),
+            measuring=lambda config: self._tell("measuring"),
+            curvature=partial(self._tell, "curvature"),
+            say=partial(self._tell, "say"),
+        )
+        self._tell("ready")
+        while (order := self._orders.get()) is not None:
+            index, together = order
+            os.environ[RUNS_ON_DEVICE] = str(together)
+            try:
+                ending = attempt(manifest, index, device, watcher, self._stopping.is_set)
+            except KeyboardInterrupt:
+                self._tell("over", "stopped")
+            except StoreError as error:
+                self._tell("refused", str(error))
+            else:
+                self._tell(*(("elsewhere",) if ending is None else ("over", _wrong(ending))))
+
+    def _listen(self) -> None:
+        with suppress(EOFError, OSError):
+            while order := msgpack.decode(self._line.recv_bytes()):
+                self._orders.put(order)
+        self._stopping.set()
+        self._orders.put(None)
+
+    def _tell(self, kind: str, *content: object) -> None:
+        try:
+            self._line.send_bytes(msgpack.encode((kind, *content)))
+        except OSError:
+            self._stopping.set()  # the pool is gone
+
+
+def _wrong(ending: RunRecord | Exception) -> str:
+    """Return what went wrong on one line; of a run that ended by itself its record tells."""
+    if isinstance(ending, Exception):
+        return " ".join(str(ending).split()) or type(ending).__name__
+    return ""
+
+
+if __name__ == "__main__":
+    yield_cores()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the pool decides
+    Worker(Connection(int(sys.argv[1]))).work()

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sambench.errors import ConfigError, LaunchError
 from sambench.launch.launcher import inherited_environment, whole_number
+from sambench.launch.manifest import Manifest
 
 LOST = ("NODE_FAIL", "BOOT_FAIL", "PREEMPTED", "OUT_OF_MEMORY", "TIMEOUT", "DEADLINE")
 """States of jobs that ended through no fault of their run."""
@@ -74,22 +76,22 @@ def _seconds(limit: str) -> int | None:
     found = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", limit)
     if found is None:
         return None
-    days, first, second, third = (int(part or 0) for part in found.groups())
-    if found[1] is not None:
-        return 86400 * days + 3600 * first + 60 * second + third
-    return 3600 * first + 60 * second + third if found[4] is not None else 60 * first + second
+    days, *parts = (int(part or 0) for part in found.groups())
+    units = (3600, 60, 1) if found[1] or found[4] else (60, 1, 0)
+    return 86400 * days + sum(part * unit for part, unit in zip(parts, units, strict=True))
 
 
-def job_script(given: JobOptions, manifest: Path, runs: int, name: str) -> str:
+def job_script(given: JobOptions, path: Path, manifest: Manifest) -> str:
     """Return the script of an array job that does the runs of a manifest, with its logs beside it.
 
     Slurm sends USR2 to the script's process before the time limit and at a preemption; until
     Python is up, it is ignored.
     """
-    folder, each = manifest.parent, given.runs_per_job
+    folder, each, runs = path.parent, given.runs_per_job, max(1, len(manifest.configs))
+    alone = manifest.configs[0].name if runs == len(manifest.configs) == 1 else None
     most = f"%{given.parallel}" if given.parallel else ""
     options = {
-        "job-name": name,
+        "job-name": job_name(manifest.suite, alone),
         "output": f"{folder}/%A_%a.log",
         "open-mode": "append",
         "requeue": "",
@@ -111,10 +113,35 @@ def job_script(given: JobOptions, manifest: Path, runs: int, name: str) -> str:
             "export OMP_NUM_THREADS=${SLURM_CPUS_PER_TASK:-1} OMP_WAIT_POLICY=PASSIVE",
             *(f"export {key}={shlex.quote(text)}" for key, text in inherited_environment().items()),
             *given.setup.splitlines(),
-            f"exec {given.python} -m sambench.launch.job {shlex.quote(str(manifest))} "
-            f"{places}{side}\n",
+            f"exec {given.python} -m sambench.launch.job {shlex.quote(str(path))} {places}{side}\n",
         ]
     )
+
+
+def own_job() -> str | None:
+    """Return the Slurm job that this process is, if it is one; of an array as 26_3.
+
+    The number alone is that of the whole array where the task is its last.
+    """
+    array, task = (os.environ.get(f"SLURM_ARRAY_{name}_ID") for name in ("JOB", "TASK"))
+    return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID")
+
+
+def job_name(suite: str | None, run: str | None = None) -> str:
+    """Return the name of a job that does runs of a suite, or one run."""
+    return ":".join(filter(None, (suite or "sambench", run)))
+
+
+def name_own(suite: str | None, run: str) -> None:
+    """Have `squeue` show which run of its array this job does, unless the user named the array.
+
+    Nobody waits for the answer.
+    """
+    job, name = own_job(), os.environ.get("SLURM_JOB_NAME", "")
+    if job and name.partition(":")[0] == job_name(suite):
+        command = ["scontrol", "update", f"JobId={job}", f"JobName={job_name(suite, run)}"]
+        with suppress(OSError):
+            subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 class Job(NamedTuple):
@@ -163,14 +190,7 @@ def sbatch(script: str, *, test: bool = False) -> str:
     Raises:
         LaunchError: If Slurm refuses it.
     """
-    with tempfile.NamedTemporaryFile("w", suffix=".sh") as file:
-        file.write(script)
-        file.flush()
-        command = ["sbatch", "--test-only" if test else "--parsable", file.name]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-        except (OSError, subprocess.SubprocessError) as error:
-            raise LaunchError(f"sbatch does not answer: {error}") from None
+    done = _run(["sbatch", "--test-only" if test else "--parsable"], script)
     if done.returncode:
         lines = dict.fromkeys(done.stderr.strip().splitlines())
         said = "; ".join(re.sub(r"^sbatch: (error: )?", "", line) for line in lines)
@@ -181,7 +201,7 @@ def sbatch(script: str, *, test: bool = False) -> str:
 def read_queue() -> dict[str, Job] | None:
     """Return the user's jobs that are not over, by id, or None where Slurm does not answer."""
     done = _run(["squeue", "--noheader", "--array", "--me", f"--format={_FORMAT}"])
-    if done is None or done.returncode:
+    if done.returncode:
         return None
     rows = (line.strip().split("|", 6) for line in done.stdout.splitlines())
     return {row[0]: Job(*row) for row in rows if len(row) == len(Job._fields)}
@@ -193,8 +213,6 @@ def read_end(job: str) -> End | None:
     Slurm forgets a job after some minutes, unless it keeps accounts (`sacct`).
     """
     done = _run(["scontrol", "show", "job", "--oneliner", job])
-    if done is None:
-        return None
     if done.returncode == 0:
         found = dict(re.findall(r"\b(JobState|ExitCode)=(\S+)", done.stdout))
         end = End(found.get("JobState", ""), found.get("ExitCode", ""))
@@ -202,9 +220,9 @@ def read_end(job: str) -> End | None:
     if "Invalid job id" not in done.stderr:
         return None
     kept = _run(["sacct", "-nPX", "-j", job, "--format=State,ExitCode"])
-    text = "" if kept is None or kept.returncode else kept.stdout
-    state, _, code = text.partition("\n")[0].partition("|")
-    return End(state.partition(" ")[0], code)
+    state, _, code = kept.stdout.partition("\n")[0].partition("|")
+    state = state.partition(" ")[0]  # of "CANCELLED by 1000"
+    return End() if kept.returncode or state in _LIVE else End(state, code)  # accounts lag behind
 
 
 def cancel(jobs: Iterable[str]) -> None:
@@ -212,8 +230,12 @@ def cancel(jobs: Iterable[str]) -> None:
     _run(["scancel", *jobs])
 
 
-def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str] | None:
+def _run(command: Sequence[str], given: str = "") -> subprocess.CompletedProcess[str]:
+    """Run one of Slurm's programs; one that is not there or silent has failed and says so."""
+    told: dict[str, Any] = {"input": given, "capture_output": True, "text": True}
     try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    except (OSError, subprocess.SubprocessError):
-        return None
+        return subprocess.run(command, check=False, timeout=120 if given else 60, **told)
+    except (OSError, subprocess.SubprocessError) as error:
+        return subprocess.CompletedProcess(
+            command, 127, "", f"{command[0]} does not answer: {error}"
+        )

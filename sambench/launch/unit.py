@@ -6,6 +6,7 @@ know how a run stands reads its files. `python -m sambench.launch.job MANIFEST I
 
 from __future__ import annotations
 
+import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -24,8 +25,8 @@ from sambench.errors import (
     is_of_surroundings,
 )
 from sambench.files.claim import Claimed
+from sambench.launch.launcher import Tally, Watcher
 from sambench.launch.manifest import Manifest
-from sambench.launch.watcher import Tally, Watcher
 from sambench.run.sinks import Following
 from sambench.store.record import COMPLETED, FAILED, INTERRUPTED, RUNNING, RunRecord
 from sambench.store.status import in_one_line
@@ -35,11 +36,13 @@ from sambench.training.events import Event
 if TYPE_CHECKING:
     import torch
 
+_PATIENT_SECONDS = 5.0
+"""How often a run that another process holds is asked for."""
+
 
 def perform(
     manifest: Manifest,
     index: int,
-    *,
     device: torch.device,
     watcher: Watcher,
     stop_requested: Callable[[], bool],
@@ -90,6 +93,40 @@ def perform(
         return record
     finally:
         following.end(record)
+
+
+def attempt(
+    manifest: Manifest,
+    index: int,
+    device: torch.device,
+    watcher: Watcher,
+    stop_requested: Callable[[], bool],
+    *,
+    mark: bool = True,
+) -> RunRecord | Exception | None:
+    """Do one run; return its record, what went wrong, or None while another process is at it.
+
+    What another process holds is waited for with the patience of the manifest. `mark` writes what
+    went wrong into the record, for a process that nobody listens to.
+
+    Raises:
+        StoreError: If the results folder cannot be written; no other run could be, either.
+        KeyboardInterrupt: If its measurement was interrupted.
+    """
+    give_up = time.monotonic() + manifest.patience
+    while True:
+        try:
+            return perform(manifest, index, device, watcher, stop_requested)
+        except Claimed:
+            if time.monotonic() >= give_up or stop_requested():
+                return None
+            time.sleep(min(_PATIENT_SECONDS, manifest.patience))
+        except Exception as error:
+            if isinstance(error, StoreError) and not isinstance(error, DamagedError):
+                raise
+            if mark:
+                mark_error(Store(manifest.results), manifest.configs[index], error)
+            return error
 
 
 def mark_error(store: Store, config: RunConfig, error: Exception) -> None:

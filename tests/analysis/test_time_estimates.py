@@ -44,7 +44,7 @@ def test_another_seed_takes_as_long_as_the_median(make_record: RecordMaker) -> N
     ]
     open_runs = [left(make_record, seed=seed) for seed in (7, 8)]
     assert forecast([*finished, *open_runs]) == Forecast(
-        seconds=pytest.approx(24.0), known=2, unknown=0, finished=3
+        seconds=pytest.approx(24.0), known=2, unknown=0, finished=3, longest=pytest.approx(12.0)
     )
 
 
@@ -76,10 +76,22 @@ def test_curvature_that_is_wanted_still(make_record: RecordMaker) -> None:
     assert found.seconds == pytest.approx(10.0 + 4.0 + 4.0)
 
 
+def test_a_job_takes_what_its_runs_take_together(make_record: RecordMaker) -> None:
+    """Of jobs of two runs the first has a long one; crsam's three passes take 3 s."""
+    finished = [done(make_record, seconds=10.0, evaluations=100)]
+    seeds = [left(make_record, seed=seed) for seed in range(3)]
+    runs = [seeds[0], left(make_record, "crsam"), *seeds[1:]]
+    assert forecast([*finished, *runs]).longest == pytest.approx(10.0)
+    found = forecast([*finished, *runs], runs_per_job=2)
+    assert (found.seconds, found.longest) == (pytest.approx(33.0), pytest.approx(20.0))
+    found = forecast([*finished, *runs[:3]], runs_per_job=2)
+    assert found.longest == pytest.approx(13.0)
+
+
 def test_runs_that_no_finished_one_is_like(make_record: RecordMaker) -> None:
     finished = [done(make_record, seconds=10.0, evaluations=100)]
     found = forecast([*finished, left(make_record, model="resnet18")])
-    assert found == Forecast(seconds=0.0, known=0, unknown=1, finished=1)
+    assert found == Forecast(seconds=0.0, known=0, unknown=1, finished=1, longest=0.0)
 
 
 @pytest.mark.parametrize(
@@ -102,5 +114,7 @@ def test_runs_like_none_finished_take_what_was_timed(make_record: RecordMaker) -
     [(kind, config)] = untimed(standings).items()
     assert kind == kind_of(config)
     found = forecast(standings, {kind: (0.5, 32)})
-    assert found == Forecast(seconds=pytest.approx(20.0), known=2, unknown=0, finished=0)
+    assert found == Forecast(
+        seconds=pytest.approx(20.0), known=2, unknown=0, finished=0, longest=pytest.approx(10.0)
+    )
     assert untimed([*standings, done(make_record, seconds=1.0, evaluations=1)]) == {}

@@ -17,9 +17,9 @@ from sambench.config.suite_file import load_suite
 from sambench.errors import DO_AGAIN
 from sambench.files.checksums import sealed
 from sambench.files.owner import Owner
+from sambench.launch.launcher import Watcher
 from sambench.launch.launchers.local import run_all
 from sambench.launch.manifest import Manifest
-from sambench.launch.watcher import Watcher
 from sambench.store.record import RunRecord
 from sambench.store.tree import Store
 

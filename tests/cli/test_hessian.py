@@ -35,3 +35,12 @@ def test_a_suite_s_studies_are_planned_done_and_shown(tmp_path: Path, phantom_da
     assert [record["hessian"]["density"]["probes"] for record in after] == [2, 2]
     plan = call(tmp_path, "compare", "tiny.yaml", *data, "--plan")
     assert "0 of 2 runs have something to do" in plan.out
+
+
+def test_a_suite_s_launcher_does_runs_and_measurements(tmp_path: Path, phantom_data: Path) -> None:
+    file, data = tmp_path / "tiny.yaml", ("--data", str(phantom_data))
+    file.write_text(SUITE + "launcher: {name: local, workers: 2, threads: 1}\n")
+    done = call(tmp_path, "compare", "tiny.yaml", *data, "--device", "cpu", "--fail-fast")
+    assert (done.code, "2 workers on cpu, 1 thread each" in done.err) == (0, True)
+    again = call(tmp_path, "hessian", "tiny.yaml", *data, "--device", "cpu", "--again")
+    assert (again.code, "2 workers on cpu, 1 thread each" in again.err) == (0, True)

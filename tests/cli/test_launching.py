@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from sambench.errors import RunFailed
-from sambench.launch.launcher import Launcher, launchers
-from sambench.launch.watcher import Tally
+from sambench.launch.launcher import Launcher, Tally, launchers
 from tests.cli.test_commands import call
 
 ONE = ("compare", "--dataset", "phantom", "--size", "32", "--model", "small-cnn", "--opt", "adam")

@@ -1,44 +1,77 @@
-"""Who does the runs, by what the command line and the site's file say."""
+"""Who does the runs, by what the command line, a suite and the site's file say."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sambench.cli.options import choose_launcher
+from sambench.config.launcher_settings import LauncherSettings
 from sambench.errors import ConfigError
 
+SUITES = LauncherSettings(name="slurm", options={"account": "suite", "qos": "long", "setup": "b"})
 
-@pytest.fixture
+
+@pytest.fixture(autouse=True)
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     (tmp_path / "sambench").mkdir()
     return tmp_path / "sambench" / "slurm.yaml"
 
 
+def chosen(*given: Any) -> tuple[str, dict[str, str]]:
+    found = choose_launcher(*given)
+    return found.name, found.options
+
+
 def test_what_a_site_needs_is_typed_once(site: Path) -> None:
     site.write_text("account: ab123\nmem-gb: 8\nsetup:\n  - module load a,b=c\n  - umask 7\n")
     given = ["partition=gpu,mem_gb=16", "setup=date"]
-    name, options = choose_launcher("local", (), given, {"retries": "1"})
+    name, options = chosen("local", (), given, {"retries": "1"})
     assert name == "slurm"
     assert options == {
         **{"account": "ab123", "mem_gb": "16", "partition": "gpu", "retries": "1"},
         "setup": "module load a,b=c\numask 7\ndate",
     }
-    assert choose_launcher("slurm", ["qos=x"], None, {})[1]["account"] == "ab123"
-    assert choose_launcher("local", (), None, {}) == ("local", {})
-    assert choose_launcher("ray", ["num_cpus=2"], None, {}) == ("ray", {"num_cpus": "2"})
+    assert chosen("slurm", ["qos=x"], None, {})[1]["account"] == "ab123"
+    assert chosen("local", (), None, {}) == ("local", {})
+    assert chosen("ray", ["num_cpus=2"], None, {}) == ("ray", {"num_cpus": "2"})
 
 
-@pytest.mark.parametrize("text", ["- a\n- b\n", "account", "a: [1", "a: b: c", "\0"])
+@pytest.mark.parametrize(
+    "text", ["- a\n- b\n", "account", "a: [1", "a: b: c", "\0", "a: {b: c}", "a b: c", "a: [~]"]
+)
 def test_a_site_file_that_is_none(site: Path, text: str) -> None:
     site.write_text(text)
     with pytest.raises(ConfigError, match=r"slurm\.yaml cannot be read"):
         choose_launcher("slurm", (), None, {})
 
 
-def test_a_script_is_slurms(site: Path) -> None:
-    assert choose_launcher("local", (), None, {"sbatch": "job.sh"})[0] == "slurm"
+def test_how_yaml_spells_options(site: Path) -> None:
+    site.write_text("time: 1:30:00\nexclusive: true\nwait: no\nqos: ~\nnice: 5\n")
+    expected = {"time": "1:30:00", "exclusive": "", "wait": "no", "nice": "5"}
+    assert chosen("slurm", (), None, {}) == ("slurm", expected)
+
+
+def test_the_command_line_goes_before_the_suite_and_the_suite_before_the_site(site: Path) -> None:
+    site.write_text("account: site\nconstraint: a100\nsetup: a\n")
+    more = {"retries": 1, "workers": None}
+    name, options = chosen(None, ["qos=short"], ["setup=c"], more, SUITES)
+    assert name == "slurm"
+    assert options == {
+        **{"account": "suite", "constraint": "a100", "qos": "short", "retries": "1"},
+        "setup": "a\nb\nc",
+    }
+    assert chosen(None, (), None, {}, SUITES)[1]["qos"] == "long"
+    assert chosen("local", (), None, {"workers": 2}, SUITES) == ("local", {"workers": "2"})
+    rays = LauncherSettings(name="ray", options={"num_cpus": "2"})
+    assert chosen(None, (), None, {}, rays) == ("ray", {"num_cpus": "2"})
+    assert "num_cpus" not in chosen(None, (), ["partition=x"], {}, rays)[1]
+
+
+def test_a_script_is_slurms() -> None:
+    assert chosen("local", (), None, {"sbatch": "job.sh"})[0] == "slurm"
     with pytest.raises(ConfigError, match="--slurm contradicts --launcher ray"):
         choose_launcher("ray", (), ["partition=x"], {})

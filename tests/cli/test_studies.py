@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -168,3 +169,45 @@ def test_a_shipped_suite_by_name(folder: Path) -> None:
     assert "190 of 190 runs have something to do; nothing was run" in shown
     with pytest.raises(ConfigError, match=r"suite 'bus-fold' does not exist: did you mean 'bus-fo"):
         compare("bus-fold --plan")
+
+
+def test_a_suite_names_its_launcher_and_the_plan_says_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command line goes first, and no run is another by it."""
+    monkeypatch.setattr("sambench.launch.launchers.slurm.shutil.which", lambda name: None)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(folder))
+    compare("study.yaml --device cpu --only '*-adam-s0-*'")
+    plain = compare("study.yaml --plan")[1]
+    assert "launcher" not in plain
+    assert "job" not in plain
+    named = "launcher: {name: slurm, account: ab123, time: 1:30:00, qos: long}\n"
+    (folder / "slurm.yaml").write_text(SUITE + named)
+    shown = compare("slurm.yaml --plan --slurm qos=short --runs-per-job 4")[1]
+    told = "launcher: slurm, account=ab123, time=1:30:00, qos=short, runs_per_job=4\n"
+    assert told in shown
+    assert re.search(r"1 finished ones; of 2 jobs the longest takes about \d+ s\n", shown)
+    assert compare("slurm.yaml --plan --launcher local")[1] == plain
+    answer = json.loads(compare("slurm.yaml --plan --json")[1])
+    options = {"account": "ab123", "time": "1:30:00", "qos": "long"}
+    assert answer["launcher"] == {"name": "slurm", "options": options}
+    again = json.loads(compare("study.yaml --plan --json")[1])
+    assert again["launcher"] == {"name": "local", "options": {}}
+    assert answer["runs"] == again["runs"]
+
+
+@pytest.mark.parametrize(
+    ("launcher", "said"),
+    [
+        ("{name: slrum}", "unknown launcher 'slrum': did you mean 'slurm'"),
+        ("{name: ray, num_gpu: 1}", "launcher ray has no option 'num_gpu': did you mean 'num_gpus"),
+    ],
+)
+def test_a_launcher_that_is_none_is_told_with_its_line(
+    folder: Path, launcher: str, said: str
+) -> None:
+    (folder / "study.yaml").write_text(f"{SUITE}launcher: {launcher}\n")
+    for command in (["compare", "study.yaml", "--plan"], ["hessian", "study.yaml"]):
+        done = CliRunner().invoke(app, command)
+        assert isinstance(done.exception, ConfigError)
+        assert str(done.exception).startswith(f"study.yaml:7: {said}")

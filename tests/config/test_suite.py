@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from sambench.config.curvature_settings import HessianSettings
+from sambench.config.launcher_settings import LauncherSettings
 from sambench.config.measurement import Measurement
 from sambench.config.run_config import RunConfig
 from sambench.config.study_settings import Studies
@@ -451,6 +452,38 @@ def test_tables_say_which_runs_feed_them() -> None:
 )
 def test_bad_tables(tables: Any, message: str) -> None:
     assert complaint(tables=tables).startswith(f"here: {message}")
+
+
+# who does the runs --------------------------------------------------------------------------------
+
+
+def test_a_launcher_and_its_options_change_no_run(tmp_path: Path) -> None:
+    given = "launcher: {name: slurm, mem-gb: 8, exclusive: true, time: 2:00:00, setup: [a, b]}"
+    suite = load_suite(write(tmp_path, f"{DEMO}{given}\n"))
+    options = {"mem_gb": "8", "exclusive": "", "time": "2:00:00", "setup": "a\nb"}
+    assert suite.launcher == LauncherSettings(name="slurm", options=options)
+    assert suite.expand(lambda name: 64) == load_suite(write(tmp_path, DEMO)).expand(lambda n: 64)
+    child = "name: child\nextends: base.yaml\nlauncher: {qos: long, setup: null}"
+    (tmp_path / "base.yaml").write_text(f"{DEMO}{given}\n")
+    found = load_suite(write(tmp_path, child)).launcher
+    assert found is not None
+    assert found.options == {**{k: options[k] for k in options if k != "setup"}, "qos": "long"}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("slurm", "launcher must be a mapping, not 'slurm'"),
+        ("{account: x}", "launcher needs 'name'"),
+        ("{name: [slurm]}", "launcher name=['slurm'] is not allowed; allowed: text"),
+        ("{name: slurm, gres: {gpu: 1}}", "launcher 'gres'={'gpu': 1} is not allowed; allowed: a "),
+        ("{name: slurm, a b: 1}", "launcher 'a b'=1 is not allowed; allowed: a key, and text"),
+        ("{name: slurm, setup: [[a]]}", "launcher 'setup'=[['a']] is not allowed; allowed: a key"),
+    ],
+)
+def test_a_launcher_that_is_none(tmp_path: Path, given: str, said: str) -> None:
+    file = tmp_path / "suite.yaml"
+    assert refused(tmp_path, f"{DEMO}launcher: {given}\n").startswith(f"{file}:8: {said}")
 
 
 # files that build on others -----------------------------------------------------------------------

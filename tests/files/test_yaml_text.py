@@ -21,6 +21,8 @@ from sambench.files.yaml_text import read_yaml
         ("1e-4x", "1e-4x"),
         ("'1e-4'", "1e-4"),
         ("[0.9, 1e-1]", [0.9, 0.1]),
+        ("1:30:00", "1:30:00"),
+        ("12:30:45.5", "12:30:45.5"),
     ],
 )
 def test_scalars(text: str, value: object) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from sambench.errors import ConfigError
 from sambench.files.claim import Owner
-from sambench.launch.launcher import launchers
+from sambench.launch.launcher import Watcher, launchers
 from sambench.launch.launchers import local
 from sambench.launch.launchers.local import (
     ALL,
@@ -21,7 +21,6 @@ from sambench.launch.launchers.local import (
 )
 from sambench.launch.launchers.ray import _resources
 from sambench.launch.manifest import Manifest
-from sambench.launch.watcher import Watcher
 from sambench.run.memory import estimate_memory
 from sambench.store.record import INTERRUPTED
 from sambench.store.tree import CLAIM, Store

@@ -21,7 +21,7 @@ def test_what_is_written_is_read(make_manifest: ManifestMaker) -> None:
 
 @pytest.mark.parametrize(
     ("change", "said"),
-    [({"version": 1}, "version 1, not 2"), ({"runs": [{"model": 3}]}, "is no manifest")],
+    [({"version": 1}, "version 1, not 3"), ({"configs": [{"model": 3}]}, "is no manifest")],
 )
 def test_what_is_no_manifest(
     make_manifest: ManifestMaker, change: dict[str, object], said: str

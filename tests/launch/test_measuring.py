@@ -22,9 +22,9 @@ from sambench.config.measurement import Measurement
 from sambench.config.run_config import RunConfig
 from sambench.config.study_settings import Studies
 from sambench.errors import DeviceError
+from sambench.launch.launcher import Watcher
 from sambench.launch.launchers.local import launch
 from sambench.launch.manifest import Manifest
-from sambench.launch.watcher import Watcher
 from sambench.run.measure import JOURNAL, measure_hessian
 from sambench.run.single_run import Paths, run_one
 from sambench.store.record import RunRecord
@@ -182,7 +182,7 @@ COMMAND = (
     "from pathlib import Path\n"
     "from sambench.launch.launchers.local import launch\n"
     "from sambench.launch.manifest import Manifest\n"
-    "from sambench.launch.watcher import Watcher\n"
+    "from sambench.launch.launcher import Watcher\n"
     "told = Watcher(curvature=lambda what, *_: print(what, flush=True))\n"
     "options = {'runs_per_device': sys.argv[2]}\n"
     "sys.exit(launch(Manifest.read(Path(sys.argv[1])), options, told).exit_code)\n"

@@ -17,11 +17,11 @@ import torch
 
 from sambench.config.run_config import RunConfig
 from sambench.errors import ConfigError, LaunchError
+from sambench.launch.launcher import Tally, Watcher
 from sambench.launch.launchers import local
 from sambench.launch.launchers.local import launch
 from sambench.launch.manifest import Manifest
 from sambench.launch.pool import Pool
-from sambench.launch.watcher import Tally, Watcher
 from sambench.store.environment import COMMAND as TYPED
 from sambench.store.tree import CLAIM, Store
 from sambench.training.events import Epoch, Event, Started
@@ -150,7 +150,7 @@ COMMAND = (
     "from pathlib import Path\n"
     "from sambench.launch.launchers.local import launch\n"
     "from sambench.launch.manifest import Manifest\n"
-    "from sambench.launch.watcher import Tally, Watcher\n"
+    "from sambench.launch.launcher import Tally, Watcher\n"
     "told = Watcher(event=lambda event: print(type(event).__name__, flush=True))\n"
     "sys.exit(launch(Manifest.read(Path(sys.argv[1])), {'runs_per_device': '2'}, told).exit_code)\n"
 )

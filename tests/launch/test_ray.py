@@ -15,10 +15,9 @@ from typing import Any
 import pytest
 
 from sambench.errors import ConfigError, LaunchError
-from sambench.launch.launcher import launchers
+from sambench.launch.launcher import Tally, Watcher, launchers
 from sambench.launch.launchers import ray as ray_launcher
 from sambench.launch.launchers.ray import launch
-from sambench.launch.watcher import Tally, Watcher
 from sambench.store.tree import CLAIM, Store
 from tests.launch.conftest import ManifestMaker
 from tests.patience import PATIENCE, wait_until

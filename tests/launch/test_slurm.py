@@ -18,9 +18,9 @@ import pytest
 
 from sambench.errors import LaunchError
 from sambench.launch import slurm_jobs
+from sambench.launch.launcher import Tally, Watcher
 from sambench.launch.launchers import slurm
 from sambench.launch.manifest import Manifest
-from sambench.launch.watcher import Tally, Watcher
 from sambench.store.record import RunRecord
 from sambench.store.tree import CLAIM, Store
 from tests.launch import slurm_cluster
@@ -68,6 +68,10 @@ def in_background(manifest: Manifest, **options: str) -> tuple[threading.Thread,
     thread = threading.Thread(target=launching, daemon=True)
     thread.start()
     return thread, tallies
+
+
+def names() -> set[str]:
+    return {job.name for job in (slurm_jobs.read_queue() or {}).values()}
 
 
 def logs(manifest: Manifest) -> str:
@@ -120,6 +124,25 @@ def test_a_time_limit_requeues_too(make_manifest: ManifestMaker) -> None:
     subprocess.run(["scancel", "--me"], check=True)
     thread.join(timeout=PATIENCE)
     assert [done.status for done in tallies[0].records] == ["interrupted"], logs(manifest)
+
+
+def test_a_cut_job_leaves_the_others_of_its_array_alone(make_manifest: ManifestMaker) -> None:
+    """The last task of an array has the number of the whole."""
+    manifest = make_manifest(2, epochs=1_000_000)
+    thread, _ = in_background(manifest)
+    for index in range(2):
+        wait_until("it trains", lambda index=index: epochs(manifest, index) > 0)  # type: ignore[misc]
+    claim = Store(manifest.results).folder(manifest.configs[0]) / CLAIM
+    before = claim.read_text()
+    (last,) = (job for job in slurm_jobs.read_queue() or {} if job.endswith("_1"))
+    subprocess.run(["scancel", "--batch", "--signal=USR2", last], check=True)
+    wait_until("the job is requeued", lambda: f"job {last} was cut" in logs(manifest))
+    wait_until("it waits", lambda: (slurm_jobs.read_queue() or {})[last].state == "PENDING")
+    trained = epochs(manifest)
+    wait_until("the other goes on", lambda: epochs(manifest) > trained)
+    assert claim.read_text() == before
+    subprocess.run(["scancel", "--me"], check=True)
+    thread.join(timeout=PATIENCE)
 
 
 @pytest.mark.parametrize("retries", ["1", "0"])
@@ -215,7 +238,7 @@ COMMAND = (
     "from pathlib import Path\n"
     "from sambench.launch.manifest import Manifest\n"
     "from sambench.launch.launchers.slurm import launch\n"
-    "from sambench.launch.watcher import Watcher\n"
+    "from sambench.launch.launcher import Watcher\n"
     "said = Watcher(say=lambda text: print(text, flush=True))\n"
     "options = {'cpus_per_task': '1', 'timeout_min': '10'}\n"
     "sys.exit(launch(Manifest.read(Path(sys.argv[1])), options, said).exit_code)\n"
@@ -233,6 +256,8 @@ def test_a_lost_shell_leaves_the_jobs_and_an_interrupt_cancels_them(
     manifest = make_manifest(3, epochs=1_000_000)
     shell = launched(manifest)
     wait_until("the run trains", lambda: epochs(manifest) > 0)
+    wait_until("its job has its name", lambda: f"study:{manifest.configs[0].name}" in names())
+    assert "study" in names()  # of what waits
     shell.send_signal(signal.SIGHUP)
     shell.wait(timeout=PATIENCE)
     again = launched(manifest)
@@ -259,3 +284,4 @@ def test_what_slurm_refuses_leaves_nothing(make_manifest: ManifestMaker) -> None
     with pytest.raises(LaunchError, match="unrecognized option '--partitoin=main'"):
         slurm.check({"partitoin": "main"})
     slurm.check({**OPTIONS, "partition": "main,urgent", "job_name": "a name, with 'quotes'"})
+    assert slurm_jobs.read_end("999999") == slurm_jobs.End()  # neither scontrol nor sacct knows it

@@ -6,13 +6,16 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from sambench.config.launcher_settings import read_options
 from sambench.errors import ConfigError
-from sambench.launch.launcher import read_options
-from sambench.launch.slurm_jobs import End, JobOptions, job_script
+from sambench.launch.slurm_jobs import End, JobOptions, job_script, name_own, read_end
+from tests.launch.conftest import ManifestMaker
+from tests.patience import wait_until
 
 
 @pytest.mark.parametrize(
@@ -92,14 +95,14 @@ def test_options_that_make_no_sense(options: dict[str, str]) -> None:
         JobOptions(options)
 
 
-def test_a_script_runs_as_it_reads(tmp_path: Path) -> None:
+def test_a_script_runs_as_it_reads(tmp_path: Path, make_manifest: ManifestMaker) -> None:
     """In a shell without Slurm: comments are its options."""
     folder = tmp_path / "a folder's"
     folder.mkdir()
     python = f"{shlex.quote(sys.executable)} -c 'import sys; print(sys.argv[1:])'"
     given = {"setup": "A='two words'\necho $A", "python": python, "runs_per_job": "3"}
     given |= {"array_parallelism": "4", "comment": "for us", "timeout_min": "60", "mem_gb": "8"}
-    script = job_script(JobOptions(given), folder / "manifest.json", 7, "suite:run")
+    script = job_script(JobOptions(given), folder / "manifest.json", make_manifest(7))
     (tmp_path / "job.sh").write_text(script)
     environment = {**os.environ, "SLURM_ARRAY_TASK_ID": "2"}
     done = subprocess.run(
@@ -108,16 +111,87 @@ def test_a_script_runs_as_it_reads(tmp_path: Path) -> None:
     arguments = ["-m", "sambench.launch.job", str(folder / "manifest.json"), "6-8"]
     assert done.stdout.splitlines() == ["two words", str(arguments)]
     options = [shlex.split(line)[1] for line in script.splitlines() if line.startswith("#SBATCH")]
-    expected = ("job-name=suite:run", "array=0-2%4", "time=60", "mem=8G", "signal=B:USR2@90")
+    expected = ("job-name=study", "array=0-2%4", "time=60", "mem=8G", "signal=B:USR2@90")
     assert {f"--{option}" for option in expected} <= {*options}
     assert "--comment=a folder's for us" in options
 
 
-def test_a_setup_line_that_fails_ends_the_job(tmp_path: Path) -> None:
+def test_a_setup_line_that_fails_ends_the_job(tmp_path: Path, make_manifest: ManifestMaker) -> None:
     given = JobOptions({"setup": "false\ntrue", "python": "echo not reached"})
-    script = job_script(given, tmp_path / "manifest.json", 1, "name")
+    script = job_script(given, tmp_path / "manifest.json", make_manifest(1))
+    assert f"--job-name=study:{make_manifest(1).configs[0].name}" in script
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
+
+
+@pytest.fixture
+def answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Return a maker of programs of Slurm that give an answer."""
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+
+    def make(name: str, out: str = "", error: str = "", code: int = 0) -> None:
+        path = tmp_path / name
+        said = f"printf %s {shlex.quote(out)}\nprintf %s {shlex.quote(error)} >&2\n"
+        path.write_text(f'#!/bin/sh\necho "$0 $*" >> {tmp_path}/asked\n{said}exit {code}\n')
+        path.chmod(0o755)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("kept", "said", "lost"),
+    [
+        ("COMPLETED|0:0\n", "COMPLETED, exit code 0:0", False),
+        ("FAILED|1:0\n", "FAILED, exit code 1:0", False),
+        ("FAILED|0:9\n", "FAILED, exit code 0:9", True),
+        ("CANCELLED by 1000|0:15\n", "CANCELLED, exit code 0:15", False),
+        ("OUT_OF_MEMORY|0:125\n", "OUT_OF_MEMORY, exit code 0:125", True),
+        ("NODE_FAIL|1:0\n", "NODE_FAIL, exit code 1:0", True),
+        ("TIMEOUT|0:0\n", "TIMEOUT, exit code 0:0", True),
+        ("PREEMPTED|0:0\nCOMPLETED|0:0\n", "PREEMPTED, exit code 0:0", True),
+        ("RUNNING|0:0\n", "Slurm has forgotten", False),
+        ("", "Slurm has forgotten", False),
+    ],
+)
+def test_of_a_job_that_slurm_has_forgotten_its_accounts_tell(
+    answers: Callable[..., None], tmp_path: Path, kept: str, said: str, lost: bool
+) -> None:
+    answers("scontrol", error="slurm_load_jobs error: Invalid job id specified\n", code=1)
+    answers("sacct", kept)
+    end = read_end("26_3")
+    assert end is not None
+    assert (str(end), end.lost) == (said, lost)
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert asked[1] == f"{tmp_path}/sacct -nPX -j 26_3 --format=State,ExitCode"
+
+
+def test_what_is_known_of_a_job_without_accounts(answers: Callable[..., None]) -> None:
+    answers("sacct", error="Slurm accounting storage is disabled\n", code=1)
+    answers("scontrol", "JobId=29 ArrayJobId=26 JobState=NODE_FAIL ExitCode=0:0 Restarts=0\n")
+    assert read_end("26_3") == End("NODE_FAIL", "0:0")
+    answers("scontrol", "JobId=29 ArrayJobId=26 JobState=COMPLETING ExitCode=0:0\n")
+    assert read_end("26_3") is None
+    answers("scontrol", error="Unable to contact slurm controller\n", code=1)
+    assert read_end("26_3") is None
+    answers("scontrol", error="slurm_load_jobs error: Invalid job id specified\n", code=1)
+    assert read_end("26_3") == End()
+
+
+def test_a_job_is_named_after_its_run_unless_the_user_named_it(
+    answers: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers("scontrol")
+    name_own("study", "run")  # in no job
+    monkeypatch.setenv("SLURM_JOB_ID", "26")
+    monkeypatch.setenv("SLURM_JOB_NAME", "mine")
+    name_own("study", "run")
+    monkeypatch.setenv("SLURM_JOB_NAME", "study:another run of it")
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "26")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
+    name_own("study", "run")
+    asked = f"{tmp_path}/scontrol update JobId=26_3 JobName=study:run\n"
+    wait_until("it is asked", (tmp_path / "asked").exists)
+    wait_until("all is asked", lambda: (tmp_path / "asked").read_text() == asked)
 
 
 def test_which_ends_are_no_fault_of_the_run() -> None:

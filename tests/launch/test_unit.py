@@ -19,10 +19,10 @@ from sambench.errors import (
     UnpreparedError,
     is_of_surroundings,
 )
-from sambench.launch.job import STOP_FILE, perform_alone
+from sambench.launch.launcher import Tally, Watcher
 from sambench.launch.launchers.local import run_all
+from sambench.launch.launchers.ray import STOP_FILE, do_unit
 from sambench.launch.unit import conclude, mark_ended, mark_error
-from sambench.launch.watcher import Tally, Watcher
 from sambench.store.record import RunRecord
 from sambench.store.tree import Store
 from tests.launch.conftest import TINY, ManifestMaker
@@ -59,7 +59,7 @@ def test_a_unit_that_is_not_there(make_manifest: ManifestMaker, index: int, said
 
 def test_the_record_tells_why_a_unit_failed(make_manifest: ManifestMaker, tmp_path: Path) -> None:
     manifest = make_manifest(split="centre:nowhere")
-    assert perform_alone(manifest.write(), 0, lambda: False) == 1
+    assert unit(manifest.write(), 0).returncode == 1
     record = Store(manifest.results).load(manifest.configs[0])
     assert record is not None
     assert record.status == "failed"
@@ -70,8 +70,11 @@ def test_a_stop_file_stops_before_the_first_step(make_manifest: ManifestMaker) -
     manifest = make_manifest()
     path = manifest.write()
     path.with_name(STOP_FILE).touch()
-    assert perform_alone(path, 0, lambda: False) == 130
+    do_unit(str(path), 0, 1)
     assert Store(manifest.results).load(manifest.configs[0]) is None
+    path.with_name(STOP_FILE).unlink()
+    do_unit(str(path), 0, 1)
+    assert Store(manifest.results).completed(manifest.configs[0]) is not None
 
 
 def test_a_death_is_told_by_the_record_unless_that_knows_better(

@@ -14,9 +14,9 @@ from msgspec.structs import replace
 import sambench.run.single_run
 from sambench.config.run_config import RunConfig
 from sambench.errors import CurvatureError, DataError
+from sambench.launch.launcher import Watcher
 from sambench.launch.launchers.local import run_all
 from sambench.launch.manifest import Manifest
-from sambench.launch.watcher import Watcher
 from sambench.run.images import load_parts
 from sambench.run.single_run import Paths, run_one
 from sambench.store.status import Survey

@@ -30,9 +30,9 @@ from sambench.errors import (
     UnpreparedError,
 )
 from sambench.files.claim import Claimed
+from sambench.launch.launcher import Watcher
 from sambench.launch.launchers.local import run_all
 from sambench.launch.manifest import Manifest
-from sambench.launch.watcher import Watcher
 from sambench.models.weights import keep_weights
 from sambench.run.building import build_network, build_optimizer, load_start
 from sambench.run.images import load_parts

@@ -11,9 +11,9 @@ import pytest
 
 from sambench.config.run_config import RunConfig
 from sambench.errors import ConfigError, SambenchWarning
+from sambench.launch.launcher import Watcher
 from sambench.launch.launchers.local import launch
 from sambench.launch.manifest import Manifest
-from sambench.launch.watcher import Watcher
 from sambench.run import sinks
 from sambench.run.sinks import Following, check_sinks, epoch_numbers, record_numbers
 from sambench.store.record import COMPLETED, RunRecord
@@ -153,10 +153,10 @@ def test_a_manifest_keeps_the_sinks() -> None:
     manifest = Manifest(
         configs=[a_config()], data=Path("d"), results=Path("r"), log=("tensorboard",)
     )
-    plain = json.loads(json.dumps(manifest.to_dict()))
-    assert Manifest.from_dict(plain, "it").log == ("tensorboard",)
+    plain = json.loads(manifest.encoded())
+    assert Manifest.decoded(json.dumps(plain).encode(), "it").log == ("tensorboard",)
     del plain["log"]  # of an older sambench
-    assert Manifest.from_dict(plain, "it").log == ()
+    assert Manifest.decoded(json.dumps(plain).encode(), "it").log == ()
 
 
 def scalars(folder: Path) -> Scalars:

@@ -8,23 +8,22 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import cycle, islice
-from typing import Final
+from typing import Final, Literal
 
-from sambench.errors import ConfigError, DamagedError, StoreError, UserError
-from sambench.files.claim import Claimed
-from sambench.launch.launcher import Launcher, launchers, whole_number
+from sambench.errors import ConfigError, UserError
+from sambench.launch.launcher import Launcher, Tally, Watcher, launchers, whole_number
 from sambench.launch.manifest import Manifest
 from sambench.launch.pool import Pool
 from sambench.launch.signals import stop_on_signal
 from sambench.launch.together import processes
-from sambench.launch.unit import perform
-from sambench.launch.watcher import Tally, Watcher
+from sambench.launch.unit import attempt
 from sambench.store.environment import choose_device
 from sambench.store.machine import cores, free_memory
-from sambench.store.record import INTERRUPTED
+from sambench.store.record import INTERRUPTED, RunRecord
 
 ALL: Final = "all"
 """Instead of a number of threads: all cores, as torch takes them by itself."""
@@ -50,21 +49,20 @@ def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> 
         per_device=whole_number(options, "runs_per_device", None),
         threads=ALL if options.get("threads") == ALL else whole_number(options, "threads", None),
     )
-    seconds = seconds_allowed(options)
-    if len(crew.devices) > 1:
-        watcher.say(str(crew))
-        return Pool(manifest, crew.devices, crew.threads, watcher, seconds).run()
-    shown = f", {count_threads(crew.threads)}" if crew.threads else ""
-    watcher.say(f"device {crew.devices[0]} ({reason}){shown}{crew.note}")
-    import torch
+    seconds, alone = seconds_allowed(options), processes() == 1
+    with stop_on_signal(insist=alone, seconds=seconds) as stop_requested:
+        if len(crew.devices) > 1:
+            watcher.say(str(crew))
+            return Pool(manifest, crew.devices, crew.threads, watcher, stop_requested).run()
+        shown = f", {count_threads(crew.threads)}" if crew.threads else ""
+        watcher.say(f"device {crew.devices[0]} ({reason}){shown}{crew.note}")
+        import torch
 
-    before = torch.get_num_threads()
-    if crew.threads:
-        torch.set_num_threads(crew.threads)
-    try:
-        return run_all(manifest, crew.devices[0], watcher, seconds)
-    finally:
-        if crew.threads:
+        before = torch.get_num_threads()
+        try:
+            torch.set_num_threads(crew.threads or before)
+            return run_all(manifest, crew.devices[0], watcher, stop_requested)
+        finally:
             torch.set_num_threads(before)
 
 
@@ -98,7 +96,7 @@ def form_crew(
     *,
     workers: int | None = None,
     per_device: int | None = None,
-    threads: int | str | None = None,
+    threads: int | Literal["all"] | None = None,
 ) -> Crew:
     """Return the workers for the runs of a manifest, which take the devices in turn.
 
@@ -110,24 +108,20 @@ def form_crew(
     """
     if workers is not None and per_device is not None:
         raise ConfigError("--workers and --runs-per-device contradict each other; give one of them")
-    asked = workers or (per_device or 1) * len(devices)
-    given = threads or _threads_given()
-    runs = max(1, len(manifest.configs))
+    runs, given = max(1, len(manifest.configs)), threads or _threads_given()
+    asked = min(workers or (per_device or 1) * len(devices), runs)
     if any(device != "cpu" for device in devices):
-        number = min(asked, runs)
-        if given is None and number > 1:
-            given = max(1, cores() // number)
-        crew = tuple(islice(cycle(devices), number))
-        return Crew(devices=crew, threads=given if isinstance(given, int) else None)
+        if given is None and asked > 1:
+            given = max(1, cores() // asked)
+        crew = tuple(islice(cycle(devices), asked))
+        return Crew(devices=crew, threads=None if given == ALL else given)
     each = cores() if given == ALL else int(given or 1)
-    chosen = workers is not None or per_device is not None or len(devices) > 1
-    most = asked if chosen else max(1, cores() // each)
-    number, why = min(most, runs), ""
-    if not chosen and number > 1:
-        number, why = _fitting(manifest, number)
-    if not chosen and 2 * number * each <= cores():
-        why = why or ("one run" if runs == 1 else f"{runs} runs")
-        why += f"; --threads {cores() // number} uses all {cores()} cores, with other rounding"
+    number, why = asked, ""
+    if workers is None and per_device is None and len(devices) == 1:
+        number, why = _fitting(manifest, min(max(1, cores() // each), runs))
+        if 2 * number * each <= cores():
+            why = why or ("one run" if runs == 1 else f"{runs} runs")
+            why += f"; --threads {cores() // number} uses all {cores()} cores, with other rounding"
     note = f" ({why})" if why else ""
     return Crew(devices=("cpu",) * number, threads=None if given == ALL else each, note=note)
 
@@ -136,13 +130,11 @@ def _fitting(manifest: Manifest, wanted: int) -> tuple[int, str]:
     """Return how many workers the free memory holds, at least one, and why fewer than wanted."""
     from sambench.run.memory import estimate_memory
 
-    free = free_memory()
-    if free is None:
+    free, needs = free_memory() if wanted > 1 else None, {}
+    with suppress(UserError):  # the runs themselves will say what is missing
+        needs = estimate_memory(manifest.configs, manifest.data) if free else {}
+    if free is None or not needs:
         return wanted, ""
-    try:
-        needs = estimate_memory(manifest.configs, manifest.data)
-    except UserError:
-        return wanted, ""  # the runs themselves will say what is missing
     largest = max(needs, key=needs.__getitem__)
     number = min(wanted, max(1, int(MEMORY_SHARE * free / needs[largest])))
     if number == wanted:
@@ -175,21 +167,24 @@ def seconds_allowed(options: Mapping[str, str]) -> float | None:
     text = options.get("minutes")
     if text is None:
         return None
-    try:
-        minutes = float(text)
-    except ValueError:
-        minutes = 0.0
-    if not 0 < minutes < threading.TIMEOUT_MAX / 60:
-        raise ConfigError(f"minutes={text!r} is not allowed; allowed: a number above 0")
-    return 60 * minutes
+    with suppress(ValueError):
+        if 0 < 60 * float(text) < threading.TIMEOUT_MAX:
+            return 60 * float(text)
+    raise ConfigError(f"minutes={text!r} is not allowed; allowed: a number above 0")
 
 
 def run_all(
-    manifest: Manifest, device: str | None, watcher: Watcher, seconds: float | None = None
+    manifest: Manifest,
+    device: str | None,
+    watcher: Watcher,
+    stop_requested: Callable[[], bool] = lambda: False,
+    *,
+    mark: bool = False,
 ) -> Tally:
     """Do the runs in this process, one after another; one that fails does not stop the rest.
 
-    After so many seconds the run at hand is saved and the others are not begun.
+    When it is requested to stop, the run at hand is saved and the others are not begun. `mark` is
+    for a process that nobody listens to (`sambench.launch.unit.attempt`).
 
     Raises:
         DeviceError: If the device is not there.
@@ -197,25 +192,16 @@ def run_all(
     """
     where, _ = choose_device(device)
     tally = Tally()
-    with stop_on_signal(insist=processes() == 1, seconds=seconds) as stop_requested:
+    try:
         for index, config in enumerate(manifest.configs):
-            try:
-                record = perform(
-                    manifest, index, device=where, watcher=watcher, stop_requested=stop_requested
-                )
-                tally.count(config, record, watcher)
-                tally.interrupted = record.status == INTERRUPTED
-            except Claimed:
-                tally.count(config, None, watcher)
-            except KeyboardInterrupt:
-                tally.interrupted = True
-            except Exception as error:
-                if isinstance(error, StoreError) and not isinstance(error, DamagedError):
-                    raise  # no other run could be written either
-                tally.count(config, error, watcher)
-            tally.interrupted |= stop_requested()
-            if tally.interrupted or (manifest.fail_fast and tally.exit_code):
+            if tally.interrupted or stop_requested() or (manifest.fail_fast and tally.exit_code):
                 break
+            ending = attempt(manifest, index, where, watcher, stop_requested, mark=mark)
+            tally.count(config, ending, watcher)
+            tally.interrupted = isinstance(ending, RunRecord) and ending.status == INTERRUPTED
+    except KeyboardInterrupt:
+        tally.interrupted = True
+    tally.interrupted |= stop_requested()
     return tally
 
 

@@ -6,6 +6,7 @@ under the same path. Ray starts a task again whose process or node is lost, and 
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 import os
@@ -15,20 +16,30 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sambench.errors import ConfigError, LaunchError
-from sambench.launch.job import CLUSTER_PATIENCE, STOP_FILE, perform_alone
-from sambench.launch.launcher import Launcher, inherited_environment, launchers, whole_number
+from sambench.launch.launcher import (
+    CLUSTER_PATIENCE,
+    Launcher,
+    Tally,
+    Watcher,
+    inherited_environment,
+    launchers,
+    whole_number,
+)
 from sambench.launch.manifest import Manifest
 from sambench.launch.signals import stop_on_signal
-from sambench.launch.unit import conclude
-from sambench.launch.watcher import Tally, Watcher
+from sambench.launch.unit import attempt, conclude
+from sambench.plugin import load_inherited
 from sambench.store.environment import RUNS_ON_DEVICE, choose_device
 from sambench.store.tree import Store
+
+STOP_FILE = "stop"
+"""A file beside a manifest that asks all units of the launch to stop after their step."""
 
 CONNECT_SECONDS, BEGIN_SECONDS = 25.0, 30.0
 LOOK_SECONDS = 0.2
@@ -53,6 +64,7 @@ def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> 
         watcher.say(
             f"Ray on {len(ray.nodes())} node(s): {gpus:g} GPU and {cpus:g} CPU for each run"
         )
+        manifest = replace(manifest, patience=CLUSTER_PATIENCE)
         if gpus and manifest.device is None:
             manifest = replace(manifest, device="cuda")  # a task without one stops and says so
         return _work(
@@ -74,31 +86,30 @@ def _connect(ray: Any, address: str | None) -> bool:
     address = address or os.environ.get("RAY_ADDRESS") or "auto"
     _probe(address)
     quiet = {"log_to_driver": False, "logging_level": "error", "configure_logging": False}
-    found: list[Exception | None] = []
+    failed: list[Exception] = []
 
     def join() -> None:
         try:
             ray.init(address=address, **quiet)
-            found.append(None)
         except Exception as error:  # of several kinds, by version
-            found.append(error)
+            failed.append(error)
 
     joining = threading.Thread(target=join, daemon=True)
     with _silent():
         joining.start()
         joining.join(CONNECT_SECONDS)
-    if not found:
+    if joining.is_alive():
         raise LaunchError(f"{address} does not answer as a Ray cluster does; is that its address?")
-    said = " ".join(str(found[0]).split())
+    said = " ".join(str(failed[0]).split()) if failed else ""
     if address == "auto" and "find any running Ray instance" in said:
         ray.init(include_dashboard=False, **quiet)
-    elif isinstance(found[0], ConnectionError):
+    elif failed and isinstance(failed[0], ConnectionError):
         raise LaunchError(
             f"there is a Ray cluster at {address}, which does not let us in: it may want its token "
             "(RAY_AUTH_MODE=token and RAY_AUTH_TOKEN, as on its nodes), or be of another version "
             f"than {ray.__version__}"
-        ) from found[0]
-    elif found[0] is not None:
+        ) from failed[0]
+    elif failed:
         raise LaunchError(f"the Ray cluster at {address} cannot be joined: {said[:300]}")
     return True
 
@@ -214,13 +225,25 @@ def _end(ray: Any, task: Any) -> str:
     return "its Ray task ended without finishing it"
 
 
-def do_unit(manifest: str, index: int, threads: int) -> None:
-    """Do a unit as a Ray task; only a number and a path travel."""
+def do_unit(path: str, index: int, threads: int) -> None:
+    """Do a unit of the manifest at that path as a Ray task, unless a stop file lies beside it."""
     import torch
 
     torch.set_num_threads(threads)
-    choose_device(Manifest.read(Path(manifest)).device)
-    perform_alone(Path(manifest), index, lambda: False, patience=CLUSTER_PATIENCE)
+    load_inherited()
+    manifest, file = Manifest.read(Path(path)), Path(path).with_name(STOP_FILE)
+    device, _ = choose_device(manifest.device)
+
+    @functools.lru_cache(maxsize=1)
+    def stop_file(second: int) -> bool:
+        return file.exists()
+
+    def stop_requested() -> bool:
+        return stop_file(int(time.monotonic()))  # the file is looked for once a second
+
+    if not stop_requested():
+        with suppress(KeyboardInterrupt):
+            attempt(manifest, index, device, Watcher(), stop_requested)
 
 
 launchers.register(

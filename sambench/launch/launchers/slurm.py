@@ -25,12 +25,11 @@ from sambench.errors import LaunchError
 from sambench.files.atomic import write_json, write_text
 from sambench.files.claim import Claimed
 from sambench.launch import slurm_jobs
-from sambench.launch.launcher import Launcher, launchers
+from sambench.launch.launcher import CLUSTER_PATIENCE, Launcher, Tally, Watcher, launchers
 from sambench.launch.manifest import LAUNCHES, MANIFEST, Manifest
 from sambench.launch.signals import stop_on_signal
 from sambench.launch.slurm_jobs import End, Job, JobOptions, job_script
 from sambench.launch.unit import conclude, load_or_damage
-from sambench.launch.watcher import Tally, Watcher
 from sambench.store.record import COMPLETED, RunRecord
 from sambench.store.tree import Store
 
@@ -52,11 +51,12 @@ def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> 
         UserError: If options contradict each other, or Slurm is silent or refuses the jobs.
     """
     given = JobOptions(options)
+    manifest = replace(manifest, patience=CLUSTER_PATIENCE)
     if given.promises_gpu and manifest.device is None:
         manifest = replace(manifest, device="cuda")  # a job without one stops and says so
     number = len(manifest.configs)
     if given.file is not None:
-        write_text(given.file, job_script(given, manifest.write(), number, _name(manifest)))
+        write_text(given.file, job_script(given, manifest.write(), manifest))
         watcher.say(f"wrote {given.file}; submit it with `sbatch {given.file}`")
         return Tally(elsewhere=number)
     if shutil.which("sbatch") is None or shutil.which("squeue") is None:
@@ -75,7 +75,8 @@ def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> 
 
 def check(options: Mapping[str, str]) -> None:
     """Have Slurm look at the options without submitting anything."""
-    script = job_script(JobOptions(options), Path("launch") / MANIFEST, 1, "sambench")
+    nothing = Manifest(configs=(), data=Path(), results=Path())
+    script = job_script(JobOptions(options), Path("launch") / MANIFEST, nothing)
     if shutil.which("sbatch"):
         slurm_jobs.sbatch(script, test=True)
 
@@ -91,12 +92,6 @@ def describe_queued(results: Path, configs: Sequence[RunConfig]) -> dict[str, st
     return {configs[place].id: found[place] for place in sorted(found)}
 
 
-def _name(manifest: Manifest) -> str:
-    """Return the name of a job: the suite, and the run where there is one only."""
-    alone = manifest.configs[0].name if len(manifest.configs) == 1 else ""
-    return ":".join(filter(None, (manifest.suite or "sambench", alone)))
-
-
 def _submit(manifest: Manifest, places: Sequence[int], given: JobOptions, watcher: Watcher) -> Jobs:
     """Submit some of the runs, nothing of which is left where Slurm refuses them."""
     jobs: Jobs = {}
@@ -105,7 +100,7 @@ def _submit(manifest: Manifest, places: Sequence[int], given: JobOptions, watche
         part = places[start : start + ARRAY_SIZE * each]
         chosen = replace(manifest, configs=tuple(manifest.configs[n] for n in part))
         path = chosen.write()
-        script = job_script(given, path, len(part), _name(chosen))
+        script = job_script(given, path, chosen)
         try:
             number = slurm_jobs.sbatch(script)
         except LaunchError:
@@ -268,6 +263,7 @@ launchers.register(
         launch=launch,
         check=check,
         describe_queued=describe_queued,
+        runs_per_job=lambda options: JobOptions(options).runs_per_job,
         options={
             "partition": "where to queue",
             "gpus_per_node": "GPUs of each run; 1 as a rule",
