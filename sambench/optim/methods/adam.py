@@ -1,7 +1,5 @@
 """Adam."""
 
-from __future__ import annotations
-
 from sambench.optim.method import Method, optimizer
 
 

@@ -1,7 +1,5 @@
 """AE-SAM."""
 
-from __future__ import annotations
-
 import math
 
 from sambench.optim.hyperparameter import EPSILON, Hyperparameter, radius

@@ -1,7 +1,5 @@
 """ASAM."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 from sambench.optim.hyperparameter import EPSILON, Hyperparameter, radius

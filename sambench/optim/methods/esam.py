@@ -1,7 +1,5 @@
 """ESAM."""
 
-from __future__ import annotations
-
 import random
 
 from sambench.optim.hyperparameter import EPSILON, Hyperparameter, radius

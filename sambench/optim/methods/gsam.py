@@ -1,7 +1,5 @@
 """GSAM."""
 
-from __future__ import annotations
-
 from sambench.optim.hyperparameter import EPSILON, Hyperparameter
 from sambench.optim.method import Method, Oracle, Tensor, Vector, optimizer
 

@@ -1,7 +1,5 @@
 """SAM in intervals."""
 
-from __future__ import annotations
-
 from sambench.optim.hyperparameter import EPSILON, Hyperparameter, radius
 from sambench.optim.method import Method, Oracle, Vector, optimizer
 

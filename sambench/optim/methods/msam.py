@@ -1,7 +1,5 @@
 """MSAM."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from sambench.errors import ConfigError

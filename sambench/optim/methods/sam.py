@@ -1,7 +1,5 @@
 """SAM."""
 
-from __future__ import annotations
-
 from sambench.optim.hyperparameter import EPSILON, radius
 from sambench.optim.method import Method, Oracle, Vector, optimizer
 

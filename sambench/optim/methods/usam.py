@@ -1,7 +1,5 @@
 """USAM."""
 
-from __future__ import annotations
-
 from sambench.optim.hyperparameter import radius
 from sambench.optim.method import Method, Oracle, Vector, optimizer
 

@@ -1,7 +1,5 @@
 """WSAM."""
 
-from __future__ import annotations
-
 import warnings
 
 from sambench.errors import SambenchWarning
