@@ -41,8 +41,7 @@ def build(
         settings: The method's hyperparameters, the base optimizer's, and `SharpnessAware`'s own.
 
     Raises:
-        UnknownNameError: If there is no such method or base.
-        ConfigError: If base, parameters or a hyperparameter are not accepted.
+        ConfigError: If method, base, parameters or a hyperparameter are not accepted.
     """
     from sambench.optim.base import BASES
     from sambench.optim.method import optimizers

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+import traceback
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -34,12 +35,7 @@ ELSEWHERE["second_step"] = ELSEWHERE["first_step"]
 def choose_base(
     info: OptimizerInfo, base: type[torch.optim.Optimizer] | str | None
 ) -> tuple[type[torch.optim.Optimizer], Base]:
-    """Return the class of the base optimizer that was asked for, and what is known of it.
-
-    Raises:
-        ConfigError: If it is no optimizer class, needs a closure itself, shards its state, or is
-            not the one that the method is itself.
-    """
+    """Return the class of the base optimizer that was asked for, and what is known of it."""
     if isinstance(base, torch.optim.Optimizer):
         name = type(base).__name__
         raise ConfigError(f"base is a {name} that was made already; give its class and settings")
@@ -122,11 +118,9 @@ def warn_of_half(parameters: Iterable[Tensor]) -> None:
 
 def refuse_shards_of_zero() -> None:
     """Refuse ZeroRedundancyOptimizer as the maker: it gives each process a part of the weights."""
-    frame = inspect.currentframe()
-    while frame is not None:
-        if frame.f_globals.get("__name__") == "torch.distributed.optim.zero_redundancy_optimizer":
-            raise ConfigError(SHARDED.format("ZeroRedundancyOptimizer"))
-        frame = frame.f_back
+    makers = {frame.f_globals.get("__name__") for frame, _ in traceback.walk_stack(None)}
+    if "torch.distributed.optim.zero_redundancy_optimizer" in makers:
+        raise ConfigError(SHARDED.format("ZeroRedundancyOptimizer"))
 
 
 def refuse_dropped_closures() -> None:

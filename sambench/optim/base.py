@@ -38,22 +38,15 @@ class Base:
     factors: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     def complete(self, given: Mapping[str, object]) -> dict[str, Setting]:
-        """Return all settings, the given ones checked against the type of the default.
+        """Return all settings, the given ones checked: of the default's type and not negative.
 
         Of a class by its dotted name only those that were given: its defaults are its own.
-
-        Raises:
-            ConfigError: If a value has the wrong type or is negative.
         """
         checked = {name: self._check(name, value) for name, value in given.items()}
         return checked if "." in self.name else {**self.settings, **checked}
 
     def load(self) -> type[torch.optim.Optimizer]:
-        """Import the class.
-
-        Raises:
-            ConfigError: If there is no such class or it is no torch optimizer.
-        """
+        """Import the class; a ConfigError if there is none or it is no torch optimizer."""
         import torch
 
         module, _, attribute = self.path.rpartition(".")
@@ -136,12 +129,7 @@ BASES = {
 
 
 def find_base(name: str) -> Base:
-    """Return the base optimizer of a key of `BASES`, or of a torch class's dotted name.
-
-    Raises:
-        UnknownNameError: If it is neither.
-        ConfigError: If a dotted name is no optimizer class that can be imported.
-    """
+    """Return the base optimizer of a key of `BASES`, or of a torch class's dotted name."""
     if name in BASES:
         return BASES[name]
     if "." in name:
@@ -157,19 +145,16 @@ def _foreign(path: str) -> Base:
     Of lists and of settings without a default nothing is known; they cannot be given to a run.
     """
     found = Base(name=path, path=path)
-    parameters = inspect.signature(found.load()).parameters
-    plain = (bool, int, float, str)
-    settings = {
-        name: float(p.default) if type(p.default) is int else p.default
-        for name, p in parameters.items()
-        if isinstance(p.default, plain) and name not in EXECUTION
-    }
-    pairs = {
-        name: tuple(map(float, p.default))
-        for name, p in parameters.items()
-        if isinstance(p.default, tuple) and all(isinstance(v, int | float) for v in p.default)
-    }
-    return replace(found, settings={**settings, **pairs})
+    settings: dict[str, Setting] = {}
+    for name, parameter in inspect.signature(found.load()).parameters.items():
+        value = parameter.default
+        if type(value) is int:
+            settings[name] = float(value)
+        elif isinstance(value, bool | float | str) and name not in EXECUTION:
+            settings[name] = value
+        elif isinstance(value, tuple) and all(isinstance(part, int | float) for part in value):
+            settings[name] = tuple(map(float, value))
+    return replace(found, settings=settings)
 
 
 EXECUTION = {"maximize", "foreach", "capturable", "differentiable", "fused"}

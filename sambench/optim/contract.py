@@ -38,10 +38,7 @@ RULES: list[Rule] = []
 
 
 def findings(info: OptimizerInfo) -> Iterator[tuple[Rule, str | None]]:
-    """Check an optimizer; yield each rule with what is wrong, or None where it is kept.
-
-    An exception of the optimizer's own counts as a rule that is not kept.
-    """
+    """Check an optimizer; yield each rule with what is wrong, or None where it is kept."""
     for rule in RULES:
         try:
             rule.check(info)

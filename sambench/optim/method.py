@@ -9,41 +9,26 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Mapping
-from dataclasses import KW_ONLY, dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import KW_ONLY, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from sambench.errors import ConfigError, did_you_mean, shown
 from sambench.optim.base import Setting, find_base
 from sambench.optim.hyperparameter import Hyperparameter, Mechanics, declared
 from sambench.registry import Registry
 
-if TYPE_CHECKING:
-    from torch import Tensor as Tensor  # noqa: PLC0414 (methods take these from here)
+if TYPE_CHECKING:  # methods take these from here
+    from torch import Tensor as Tensor  # noqa: PLC0414
 
     from sambench.optim.oracle import GradientOracle
+    from sambench.optim.sharpness_aware import SharpnessAware
     from sambench.optim.vector import PerTensor
     from sambench.optim.vector import Vector as Vector  # noqa: PLC0414
 
     Oracle = GradientOracle
+    Optimizer = SharpnessAware
 else:
-    Oracle = Tensor = Vector = Any  # methods name them, without torch
-
-
-class Parameterized(Protocol):
-    """What a method sees of its optimizer.
-
-    Attributes:
-        param_groups: They hold the hyperparameters.
-        defaults: Those that groups got which named none.
-        total_steps: Steps of the whole run, where its loop has told them.
-    """
-
-    param_groups: list[dict[str, Any]]
-    defaults: dict[str, Any]
-    total_steps: int | None
-
-    def momentum(self) -> Vector | None:
-        """The base optimizer's running mean of gradients; None before its first step."""
+    Oracle = Optimizer = Tensor = Vector = Any  # without torch
 
 
 class Method:
@@ -52,14 +37,14 @@ class Method:
     Without a `direction` of its own it is its base optimizer.
 
     Attributes:
-        optimizer: Whose method this is.
+        optimizer: Whose method this is; its groups hold the hyperparameters.
         memory: Vectors kept from step to step; part of the optimizer's state.
         counters: Numbers kept from step to step; likewise.
         beside: Set by `direction` to a vector and a factor, whose product with the learning rate is
             subtracted from the weights past the base optimizer; the step may change the vector.
     """
 
-    def __init__(self, optimizer: Parameterized) -> None:
+    def __init__(self, optimizer: Optimizer) -> None:
         self.optimizer = optimizer
         self.memory: dict[str, Vector] = {}
         self.counters: dict[str, float] = {}
@@ -81,30 +66,18 @@ class Method:
         self.counters["step"] = step + 1
         return step
 
-    @classmethod
-    def defaults(cls, given: Mapping[str, object], base: str) -> Mapping[str, float | str | bool]:
-        """Return the defaults that depend on other hyperparameters or on the base, by name."""
-        return {}
-
     def setting(self, name: str) -> Any:
         """Return a group setting: one value, or one for each trainable tensor where they differ."""
         groups = self.optimizer.param_groups
-        first = groups[0][name]
-        if all(_same(group[name], first) for group in groups):
+        first, *others = (group[name] for group in groups)
+        plain = isinstance(first, int | float | str)  # tensors would be waited for
+        if all(value is first or (plain and value == first) for value in others):
             return first
         from sambench.optim.vector import PerTensor
 
         return PerTensor(
             group[name] for group in groups for p in group["params"] if p.requires_grad
         )
-
-
-def _same(one: object, other: object) -> bool:
-    """Whether two settings are equal; tensors are told by identity, without reading the device."""
-    if one is other:
-        return True
-    plain = isinstance(one, int | float | str) and isinstance(other, int | float | str)
-    return plain and one == other
 
 
 @dataclass(frozen=True)
@@ -116,6 +89,7 @@ class OptimizerInfo:
         gradient_evaluations: Forward and backward passes per step.
         extra_memory: Copies of the parameters held beyond the base optimizer's own memory.
         reference: The paper.
+        tuned_on: Bases on which the authors used the defaults, each with the source.
         base: The base optimizer, where the method is one itself (adam, adamw, sgd).
         adaptive: The passes depend on what is met in training; the number given is a guess.
         method: Its mathematics.
@@ -126,6 +100,7 @@ class OptimizerInfo:
     gradient_evaluations: float
     extra_memory: float
     reference: str
+    tuned_on: Mapping[str, str] = field(default_factory=dict, hash=False)
     base: str | None = None
     adaptive: bool = False
     method: type[Method] = Method
@@ -147,11 +122,10 @@ class OptimizerInfo:
 
     def own(self, settings: Mapping[str, object], base: str | None = None) -> dict[str, Any]:
         """Complete and check the method's own hyperparameters; other settings are passed over."""
-        usual = {name: h.default for name, h in self.hyperparameters.items()}
-        defaults = {**usual, **self.method.defaults(settings, base or self.base or "adam")}
+        beside = {**settings, "base": base or self.base or "adam"}
         return {
-            name: hyperparameter.check(settings.get(name, defaults[name]), self.name)
-            for name, hyperparameter in self.hyperparameters.items()
+            name: h.check(settings.get(name, h.default_for(beside)), self.name)
+            for name, h in self.hyperparameters.items()
         }
 
     def check_base(self, base: str) -> None:

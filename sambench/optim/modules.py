@@ -18,6 +18,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from sambench.errors import ConfigError, SambenchWarning
+from sambench.optim.vector import layout
 
 NORMALIZATIONS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
@@ -60,13 +61,10 @@ class Modules:
 
     @contextmanager
     def watching(self, parameters: Sequence[Tensor]) -> Iterator[None]:
-        """Learn the modules that take part in a step, in its first pass.
+        """Learn the modules that take part in a step, in its first pass; refuse sharded ones.
 
         What is inside of one that runs counts although it did not run, since a layer that is
         skipped at random may run in a later pass of the same step.
-
-        Raises:
-            ConfigError: If one of them shards the parameters.
         """
         if self.given:
             self._modules = dict.fromkeys(m for model in self.given for m in model.modules())
@@ -96,12 +94,11 @@ class Modules:
     def statistics_kept(self) -> Iterator[None]:
         """Give modules in training mode other buffers inside this context, their own back after.
 
-        So no pass inside leaves a trace on means, variances and counters, of any normalisation
-        layer, torch's or one's own, with any momentum, and also where it raises or gives NaN.
-        torch's batch normalisation only writes to its buffers while training, so what is in the
-        spare ones does not matter; all other modules get copies of their own. The spare buffers
-        are the same in every step: a captured CUDA graph goes on writing to them. A script's own
-        buffers cannot be exchanged; they are saved and written back.
+        So no pass inside leaves a trace on them, of whatever layer and momentum, even where it
+        raises or gives NaN. Modules other than torch's normalisation, which never reads its buffers
+        while training, get copies of their own. The spare buffers are the same in every step: a
+        captured CUDA graph goes on writing to them. A script's own buffers cannot be exchanged;
+        they are saved and written back.
         """
         self._warn_of_unseen()
         training = [module for module in self._modules if module.training and module._buffers]
@@ -121,10 +118,7 @@ class Modules:
                 buffer.data.copy_(value)
 
     def _make_spares(self, modules: Sequence[nn.Module]) -> None:
-        """Pair each buffer with one that stands in for it, however many modules share it.
-
-        Those of an earlier step that still fit are used again, so that their addresses stay.
-        """
+        """Pair each buffer with one that stands in for it, that of an earlier step if it fits."""
         before, self._spares = self._spares, {}
         standing_in: dict[int, Tensor] = {}
         copied: list[tuple[Tensor, Tensor]] = []
@@ -135,7 +129,7 @@ class Modules:
                     continue
                 known, spare = before.get((module, name), (None, None))
                 spare = standing_in.get(id(own), spare)
-                if spare is None or not (known is own or _alike(spare, own)):
+                if spare is None or not (known is own or layout(spare) == layout(own)):
                     spare = torch.zeros_like(own)
                 standing_in[id(own)] = spare
                 self._spares[module, name] = own, spare
@@ -146,10 +140,9 @@ class Modules:
             torch._foreach_copy_(spares, own_ones)
 
     def roles(self, parameters: Iterable[Tensor]) -> list[Role]:
-        """Return the role of each parameter, told by the module that owns it.
+        """Return the role of each parameter, told by the module that owns it and its name there.
 
-        A module's own attribute name decides (`weight`, `in_proj_weight`), not the path to it. A
-        parameter of no known module is a weight if it has two dimensions or more.
+        A parameter of no known module is a weight if it has two dimensions or more.
         """
         self._warn_of_unseen()
         owners = self._owners()
@@ -175,7 +168,7 @@ class Modules:
         }
 
     def _warn_of_unseen(self) -> None:
-        """Say once what the hook did not see, where that matters."""
+        """Say once what the hook did not see."""
         if self._unseen and not self._warned:
             self._warned = True
             warnings.warn(
@@ -196,10 +189,7 @@ def _role(parameter: Tensor, module: nn.Module | None, name: str) -> Role:
     if module is None:
         return Role(weight=parameter.dim() > 1, normalization=False)
     parametrized = isinstance(module, nn.utils.parametrize.ParametrizationList)
-    return Role(
-        weight="weight" in name or parametrized,
-        normalization=is_normalization(module),
-    )
+    return Role(weight="weight" in name or parametrized, normalization=is_normalization(module))
 
 
 def is_normalization(module: nn.Module) -> bool:
@@ -221,7 +211,3 @@ def _only_writes(module: nn.Module) -> bool:
     """Whether a module in training mode does not read its buffers: torch's own normalisation."""
     hooked = module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module)
     return type(module).forward in WRITERS and not hooked
-
-
-def _alike(one: Tensor, other: Tensor) -> bool:
-    return (one.shape, one.dtype, one.device) == (other.shape, other.dtype, other.device)

@@ -57,10 +57,7 @@ class Observer:
             self._turned = inner, square.sqrt()
 
     def observed(self, losses: Sequence[Tensor]) -> Tensor | None:
-        """Return an observation's numbers, in order and still on the device.
-
-        None where a clean or a perturbed pass is missing, or the losses, which a loop may keep.
-        """
+        """Return an observation's numbers, on the device; None where a pass or its loss lacks."""
         if not losses or self._length is None or self._moved is None or self._turned is None:
             return None
         inner, perturbed = self._turned

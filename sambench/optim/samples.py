@@ -26,8 +26,7 @@ class SampleClosure:
         scaler: Of a float16 run; scales the mean loss before it goes backward.
 
     Attributes:
-        evaluations: Forward and backward passes so far; parts of a batch count as such, a forward
-            pass alone as `FORWARD_SHARE`.
+        evaluations: Passes so far; of a part of the batch that part, of a forward pass its share.
     """
 
     def __init__(
@@ -46,12 +45,9 @@ class SampleClosure:
         return self._backward(losses, 1.0)
 
     def hardest(self, share: float, again: Callable[[], None]) -> Tensor:
-        """Run the share of samples whose loss has risen most since the first call, rounded up.
+        """Run the share of samples whose loss has risen most; return the mean loss of all.
 
         `again` is called between looking at all and running some, to restore random numbers.
-
-        Returns:
-            The mean loss of all samples.
         """
         assert self._clean is not None, "the first pass of a step is over all samples"
         with torch.no_grad():

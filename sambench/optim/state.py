@@ -36,8 +36,7 @@ class AroundBase(torch.optim.Optimizer):
     """Groups, state and `state_dict` of a base optimizer, with the method's beside them.
 
     A method's vectors are saved in the state of each parameter and its counters in the first group,
-    so that whatever saves and reshapes optimizer states (`torch.distributed.checkpoint`) takes them
-    along.
+    where `torch.distributed.checkpoint` takes them along.
     """
 
     info: ClassVar[OptimizerInfo]
@@ -83,10 +82,7 @@ class AroundBase(torch.optim.Optimizer):
         name = None if self._blank else self.info.name
         groups[0]["method"] = {"name": name, "counters": dict(kept.counters)}
         saved = {**saved, "state": entries, "param_groups": groups}
-        for after in self._optimizer_state_dict_post_hooks.values():
-            changed = after(self, saved)
-            saved = saved if changed is None else changed
-        return saved
+        return self._hooked(self._optimizer_state_dict_post_hooks, saved)
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned, of this optimizer or of another.
@@ -94,10 +90,7 @@ class AroundBase(torch.optim.Optimizer):
         From a plain base optimizer or from another method, groups keep the hyperparameters that
         they have now where the state names none, and the method starts without memory.
         """
-        given = dict(state_dict)
-        for before in self._optimizer_load_state_dict_pre_hooks.values():
-            changed = before(self, given)
-            given = given if changed is None else changed
+        given = self._hooked(self._optimizer_load_state_dict_pre_hooks, dict(state_dict))
         memory: dict[str, dict[int, Tensor]] = {}
         entries = {}
         groups = [dict(group) for group in given["param_groups"]]
@@ -138,6 +131,13 @@ class AroundBase(torch.optim.Optimizer):
 
     def __repr__(self) -> str:
         return super().__repr__().replace(" (", f" on {type(self.base).__name__} (", 1)
+
+    def _hooked(self, hooks: Mapping[int, Any], given: dict[str, Any]) -> dict[str, Any]:
+        """Return a state as hooks leave it, each of which may give another one."""
+        for hook in hooks.values():
+            changed = hook(self, given)
+            given = given if changed is None else changed
+        return given
 
     def _places(self) -> list[int]:
         """Return which of all parameters the trainable ones are."""
@@ -188,15 +188,8 @@ class AroundBase(torch.optim.Optimizer):
 class NoOracle(GradientOracle):
     """Answers every pass with zeros: to learn which vectors a method keeps."""
 
-    @property
-    def roles(self) -> list[Role]:
-        """As a weight of a normalisation layer, each."""
-        return [Role(weight=True, normalization=True)] * len(self.parameters)
-
-    @property
-    def losses(self) -> list[Tensor]:
-        """Zeros."""
-        return [torch.zeros(())] * 3
+    roles = property(lambda self: [Role(weight=True, normalization=True)] * len(self.parameters))
+    losses = property(lambda self: [torch.zeros(())] * 3)
 
     def __call__(self, at: Vector | None = None, **request: Any) -> Vector:
         """Return zeros."""

@@ -1,5 +1,3 @@
-"""Adam."""
-
 from sambench.optim.method import Method, optimizer
 
 

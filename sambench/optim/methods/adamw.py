@@ -1,5 +1,3 @@
-"""AdamW."""
-
 from sambench.optim.method import Method, optimizer
 
 

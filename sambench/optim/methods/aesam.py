@@ -1,5 +1,3 @@
-"""AE-SAM."""
-
 import math
 
 from sambench.optim.hyperparameter import EPSILON, Hyperparameter, radius
@@ -41,7 +39,6 @@ class AESAM(Method):
     )
 
     def direction(self, gradient: Oracle) -> Vector:
-        """Return g(w + e) or g."""
         g = gradient()
         norm = g.norm()
         if not self.worth_it(float(norm) ** 2):

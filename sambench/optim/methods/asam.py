@@ -1,6 +1,4 @@
-"""ASAM."""
-
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from sambench.optim.hyperparameter import EPSILON, Hyperparameter, radius
 from sambench.optim.method import Method, Oracle, Vector, optimizer
@@ -23,21 +21,15 @@ class ASAM(Method):
     2.0 by default. Invariance under rescaling is exact only for "all" with :math:`\eta = 0`.
     """
 
-    rho = radius(0.5, "radius |e / T|; 2.0 by default for scope=all", (0.1, 0.2, 0.5, 1.0, 2.0))
+    rho = radius(0.5, "radius |e / T|", (0.1, 0.2, 0.5, 1.0, 2.0), where={("scope", "all"): 2.0})
     eta = Hyperparameter(
-        0.01, minimum=0.0, shared=True, help="added to |w|; 0 by default for scope=all"
+        0.01, where={("scope", "all"): 0.0}, minimum=0.0, shared=True, help="added to |w|"
     )
     scope = Hyperparameter(
         "weights", choices=("weights", "all"), help="tensors whose ball scales with them"
     )
 
-    @classmethod
-    def defaults(cls, given: Mapping[str, object], base: str) -> Mapping[str, float | str | bool]:
-        """Return the port's radius and eta where every tensor is scaled."""
-        return {"rho": 2.0, "eta": 0.0} if given.get("scope") == "all" else {}
-
     def direction(self, gradient: Oracle) -> Vector:
-        """Return g(w + e)."""
         g = gradient()
         weights = gradient.weights
         scale = self.ball(weights, [not role.weight for role in gradient.roles])

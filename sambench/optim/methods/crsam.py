@@ -1,5 +1,3 @@
-"""CR-SAM."""
-
 from sambench.optim.hyperparameter import EPSILON, Hyperparameter, radius
 from sambench.optim.method import Method, Oracle, Vector, optimizer
 
@@ -42,10 +40,9 @@ class CRSAM(Method):
     )
 
     def direction(self, gradient: Oracle) -> Vector:
-        """Return the regularized direction; the best case w - e comes before the worst."""
         g = gradient()
         step = self.rho / (g.norm() + EPSILON)
-        best = gradient(at=g * -step)
+        best = gradient(at=g * -step)  # before the worst, which may take g's memory
         if self.form == "code":
             rest = best.mul_(self.gamma - self.beta).add_(g, -2.0 * self.gamma)
             return rest.add_(gradient(at=g, by=step), 1.0 + self.gamma + self.beta)

@@ -1,5 +1,3 @@
-"""ESAM."""
-
 import random
 
 from sambench.optim.hyperparameter import EPSILON, Hyperparameter, radius
@@ -38,7 +36,6 @@ class ESAM(Method):
     seed = Hyperparameter(0.0, minimum=0.0, shared=True, help="of the subsets")
 
     def direction(self, gradient: Oracle) -> Vector:
-        """Return g(w + e)."""
         step = self.next_step()
         g = gradient()
         norm = g.norm()

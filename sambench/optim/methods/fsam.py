@@ -1,5 +1,3 @@
-"""F-SAM."""
-
 from sambench.optim.hyperparameter import EPSILON, Hyperparameter, radius
 from sambench.optim.method import Method, Oracle, Vector, optimizer
 
@@ -32,8 +30,7 @@ class FSAM(Method):
     )
 
     def direction(self, gradient: Oracle) -> Vector:
-        """Return g(w + e); d takes the place of g, as m is d (1 - lambda) and a multiple of m."""
-        d = gradient()
+        d = gradient()  # becomes u = d - sigma m; the new m is (1 - lambda) u and a multiple of m
         mean = self.memory.get("mean")
         if mean is None:
             self.memory["mean"] = d.clone()

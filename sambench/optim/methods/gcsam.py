@@ -1,5 +1,3 @@
-"""GCSAM."""
-
 from sambench.optim.hyperparameter import EPSILON, Hyperparameter, radius
 from sambench.optim.method import Method, Oracle, Vector, optimizer
 
@@ -29,7 +27,6 @@ class GCSAM(Method):
     conv_only = Hyperparameter(False, help="centralize tensors of more than three dimensions only")
 
     def direction(self, gradient: Oracle) -> Vector:
-        """Return g(w + e), centralized where asked."""
         g = gradient()
         raw_norm = g.norm()
         self.centralize(g)

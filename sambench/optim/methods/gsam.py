@@ -1,5 +1,3 @@
-"""GSAM."""
-
 from sambench.optim.hyperparameter import EPSILON, Hyperparameter
 from sambench.optim.method import Method, Oracle, Tensor, Vector, optimizer
 
@@ -34,7 +32,6 @@ class GSAM(Method):
         0.01, minimum=0.0, help="weight of the orthogonal part", grid=(0.005, 0.01, 0.1, 0.4)
     )
     lr_min = Hyperparameter(0.0, minimum=0.0, help="learning rate at which the radius is rho_min")
-
     lr_max = Hyperparameter(
         0.0,
         minimum=0.0,
@@ -44,7 +41,6 @@ class GSAM(Method):
     )
 
     def direction(self, gradient: Oracle) -> Vector:
-        """Return g_a - alpha (g - c g_a), c = <g, g_a> / |g_a|^2."""
         g = gradient()
         norm = g.norm()
         g_a = gradient(at=g, by=self.rho() / (norm + EPSILON), keep=True)

@@ -1,5 +1,3 @@
-"""SAM in intervals."""
-
 from sambench.optim.hyperparameter import EPSILON, Hyperparameter, radius
 from sambench.optim.method import Method, Oracle, Vector, optimizer
 
@@ -23,7 +21,6 @@ class IntervalSAM(Method):
     k = Hyperparameter(10.0, minimum=1.0, shared=True, help="steps from one SAM step to the next")
 
     def direction(self, gradient: Oracle) -> Vector:
-        """Return g(w + k rho g / |g|) in every k-th step, else g."""
         step = self.next_step()
         g = gradient()
         if step % round(self.k):

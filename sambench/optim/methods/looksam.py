@@ -1,5 +1,3 @@
-"""LookSAM."""
-
 from sambench.optim.hyperparameter import EPSILON, Hyperparameter, radius
 from sambench.optim.method import Method, Oracle, Vector, optimizer
 
@@ -33,7 +31,6 @@ class LookSAM(Method):
     k = Hyperparameter(5.0, minimum=1.0, shared=True, help="steps from one SAM step to the next")
 
     def direction(self, gradient: Oracle) -> Vector:
-        """Return g_a in every k-th step, else the clean gradient with the kept sharpness."""
         step = self.next_step()
         g = gradient()
         if step % round(self.k):

@@ -1,5 +1,3 @@
-"""SAM."""
-
 from sambench.optim.hyperparameter import EPSILON, radius
 from sambench.optim.method import Method, Oracle, Vector, optimizer
 
@@ -21,6 +19,5 @@ class SAM(Method):
     rho = radius(0.05)
 
     def direction(self, gradient: Oracle) -> Vector:
-        """Return g(w + e)."""
         g = gradient()
         return gradient(at=g, by=self.rho / (g.norm() + EPSILON))

@@ -1,7 +1,3 @@
-"""SAM-ON."""
-
-from collections.abc import Mapping
-
 from sambench.errors import ConfigError
 from sambench.optim.hyperparameter import EPSILON, Hyperparameter, radius
 from sambench.optim.method import Method, Oracle, Vector, optimizer
@@ -27,24 +23,14 @@ class SAMON(Method):
 
     rho = radius(
         0.5,
-        "radius of the ball, L2 norm over their weights; 10 by default if adaptive",
+        "radius of the ball, L2 norm over their weights",
         (0.1, 0.5, 1.0, 5.0, 10.0),
+        where={("adaptive", True): 10.0},
     )
-
     adaptive = Hyperparameter(False, shared=True, later=True, help="scale the ball as ASAM does")
     eta = Hyperparameter(0.01, minimum=0.0, shared=True, later=True, help="added to |w| then")
 
-    @classmethod
-    def defaults(cls, given: Mapping[str, object], base: str) -> Mapping[str, float | str | bool]:
-        """Return the authors' radius of ASAM-ON (CIFAR-100) where the ball scales."""
-        return {"rho": 10.0} if given.get("adaptive") else {}
-
     def direction(self, gradient: Oracle) -> Vector:
-        """Return g(w + e).
-
-        Raises:
-            ConfigError: If the model has no normalisation layer with weights.
-        """
         g = gradient()
         elsewhere = [not role.normalization for role in gradient.roles]
         if all(elsewhere):

@@ -1,5 +1,3 @@
-"""StableSAM."""
-
 from sambench.optim.hyperparameter import EPSILON, radius
 from sambench.optim.method import Method, Oracle, Vector, optimizer
 
@@ -20,7 +18,6 @@ class StableSAM(Method):
     rho = radius(0.05)
 
     def direction(self, gradient: Oracle) -> Vector:
-        """Return g_a with the norm of g."""
         g = gradient()
         norm = g.norm()
         g_a = gradient(at=g, by=self.rho / (norm + EPSILON))

@@ -1,5 +1,3 @@
-"""USAM."""
-
 from sambench.optim.hyperparameter import radius
 from sambench.optim.method import Method, Oracle, Vector, optimizer
 
@@ -26,5 +24,4 @@ class USAM(Method):
     )
 
     def direction(self, gradient: Oracle) -> Vector:
-        """Return g(w + rho g)."""
         return gradient(at=gradient(), by=self.rho)

@@ -1,5 +1,3 @@
-"""VaSSO."""
-
 from sambench.optim.hyperparameter import EPSILON, Hyperparameter, radius
 from sambench.optim.method import Method, Oracle, Vector, optimizer
 
@@ -30,7 +28,6 @@ class VaSSO(Method):
     )
 
     def direction(self, gradient: Oracle) -> Vector:
-        """Return g(w + e)."""
         g = gradient()
         mean = self.memory.get("mean")
         if mean is None:

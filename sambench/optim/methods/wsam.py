@@ -1,10 +1,8 @@
-"""WSAM."""
-
 import warnings
 
 from sambench.errors import SambenchWarning
 from sambench.optim.hyperparameter import EPSILON, Hyperparameter, radius
-from sambench.optim.method import Method, Oracle, Parameterized, Vector, optimizer
+from sambench.optim.method import Method, Optimizer, Oracle, Vector, optimizer
 
 
 @optimizer(
@@ -33,7 +31,7 @@ class WSAM(Method):
     )
     decouple = Hyperparameter(True, help="apply the sharpness term beside the base optimizer")
 
-    def __init__(self, optimizer: Parameterized) -> None:
+    def __init__(self, optimizer: Optimizer) -> None:
         super().__init__(optimizer)
         if self.decouple and "betas" in optimizer.param_groups[0]:
             warnings.warn(
@@ -44,7 +42,6 @@ class WSAM(Method):
             )
 
     def direction(self, gradient: Oracle) -> Vector:
-        """Return g if decoupled, a g_a + (1 - a) g if coupled."""
         g = gradient()
         g_a = gradient(at=g, by=self.rho / (g.norm() + EPSILON), keep=True)
         weight = self.gamma / (1.0 - self.gamma)
