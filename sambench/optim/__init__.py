@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from sambench.optim.sharpness_aware import SharpnessAware
 
 __all__ = ["SampleClosure", "SharpnessAware", "build"]
-_MODULES = {"SampleClosure": "samples", "SharpnessAware": "sharpness_aware"}
 
 
 def build(
@@ -63,8 +62,9 @@ def _class_of(info: OptimizerInfo) -> type[SharpnessAware]:
 
 
 def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+    modules = {"SampleClosure": "samples", "SharpnessAware": "sharpness_aware"}
+    if name in modules:
+        return getattr(importlib.import_module(f"{__name__}.{modules[name]}"), name)
     if not name.startswith("_"):
         from sambench.optim.method import optimizers
 

@@ -1,7 +1,4 @@
-"""What an optimizer of this family accepts: bases, settings and parameters, or one line why not.
-
-Whatever is not accepted raises a ConfigError.
-"""
+"""What an optimizer of this family accepts; what it does not raises a ConfigError."""
 
 from __future__ import annotations
 
@@ -66,10 +63,10 @@ def check_settings(
     for name in given:
         if name in ELSEWHERE:
             raise ConfigError(describe_missing(info.name, name))
-    accepted = inspect.signature(base.__init__).parameters
+    accepted = dict(inspect.signature(base).parameters)
     if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in accepted.values()):
-        names = [name for name in accepted if name not in ("self", "params")]
-        info.check_names(given, [*info.hyperparameters, *names], known.name)
+        accepted.pop("params", None)
+        info.check_names(given, [*info.hyperparameters, *accepted], known.name)
     for name, value in given.items():
         parts = value if isinstance(value, list | tuple) else (value,)
         on_device = any(isinstance(part, Tensor) for part in parts)  # it would be waited for
@@ -108,12 +105,9 @@ def check_parameters(parameters: Sequence[Tensor], groups: Iterable[Mapping[str,
 def warn_of_half(parameters: Iterable[Tensor]) -> None:
     """Warn of 16-bit weights."""
     if any(parameter.dtype in (torch.bfloat16, torch.float16) for parameter in parameters):
-        warnings.warn(
-            "16-bit weights swallow most of a perturbation in rounding; keep float32 weights "
-            "and use autocast",
-            SambenchWarning,
-            stacklevel=3,
-        )
+        remedy = "keep float32 weights and use autocast"
+        said = f"16-bit weights swallow most of a perturbation in rounding; {remedy}"
+        warnings.warn(said, SambenchWarning, stacklevel=3)
 
 
 def refuse_shards_of_zero() -> None:

@@ -81,19 +81,6 @@ class Base:
         return float(value)  # type: ignore[arg-type]
 
 
-def _named(
-    name: str, path: str, settings: Mapping[str, Setting], decays: tuple[float, ...]
-) -> Base:
-    return Base(
-        name=name,
-        path=path,
-        settings=settings,
-        fused=path.startswith("torch."),
-        grid={"weight_decay": decays},
-        factors={"lr": (0.1, 0.3, 1.0, 3.0, 10.0)},
-    )
-
-
 _ADAM: dict[str, Setting] = {
     "lr": 1e-3,
     "betas": (0.9, 0.999),
@@ -118,12 +105,19 @@ _MUON: dict[str, Setting] = {
     "eps": 1e-8,
 }
 BASES = {
-    base.name: base
-    for base in (
-        _named("adam", "torch.optim.Adam", _ADAM, (0.0, 1e-5, 1e-4)),
-        _named("adamw", "torch.optim.AdamW", _ADAMW, (0.0, 1e-2, 1e-1)),
-        _named("sgd", "torch.optim.SGD", _SGD, (0.0, 5e-4, 1e-3)),
-        _named("muon", "sambench.optim.muon.Muon", _MUON, (0.0, 1e-2, 1e-1)),
+    name: Base(
+        name=name,
+        path=path,
+        settings=settings,
+        fused=path.startswith("torch."),
+        grid={"weight_decay": decays},
+        factors={"lr": (0.1, 0.3, 1.0, 3.0, 10.0)},
+    )
+    for name, path, settings, decays in (
+        ("adam", "torch.optim.Adam", _ADAM, (0.0, 1e-5, 1e-4)),
+        ("adamw", "torch.optim.AdamW", _ADAMW, (0.0, 1e-2, 1e-1)),
+        ("sgd", "torch.optim.SGD", _SGD, (0.0, 5e-4, 1e-3)),
+        ("muon", "sambench.optim.muon.Muon", _MUON, (0.0, 1e-2, 1e-1)),
     )
 }
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 import copy
 import io
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -26,8 +25,7 @@ class Broken(Exception):
     """An optimizer does not keep a rule."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Rule:
+class Rule(NamedTuple):
     """What an optimizer must do, in a line, and a check that raises `Broken` where it does not."""
 
     name: str
@@ -44,14 +42,14 @@ def findings(info: OptimizerInfo) -> Iterator[tuple[Rule, str | None]]:
             rule.check(info)
         except Broken as broken:
             yield rule, str(broken)
-        except Exception as error:
+        except Exception as error:  # of the optimizer's own
             yield rule, f"{type(error).__name__}: {error}"
         else:
             yield rule, None
 
 
 def _rule(name: str) -> Callable[[Callable[[OptimizerInfo], None]], None]:
-    return lambda check: RULES.append(Rule(name=name, check=check))
+    return lambda check: RULES.append(Rule(name, check))
 
 
 class _Trial:
@@ -99,8 +97,7 @@ def _passes(info: OptimizerInfo, steps: int = 1) -> int:
 def _same(found: Tensor, expected: Tensor, what: str, within: float = 0.0) -> None:
     if found.shape != expected.shape or not bool(torch.isfinite(found).all()):
         raise Broken(f"{what}: weights are missing or not finite")
-    difference = float((found - expected).abs().max())
-    if difference > within:
+    if (difference := float((found - expected).abs().max())) > within:
         raise Broken(f"{what}: weights differ by up to {difference:.3g}")
 
 
@@ -217,20 +214,15 @@ def _(info: OptimizerInfo) -> None:
 
 @_rule("batch statistics come from the clean pass alone")
 def _(info: OptimizerInfo) -> None:
-    norms = (
-        nn.BatchNorm2d(3),
-        nn.BatchNorm2d(3, momentum=None),
-        nn.InstanceNorm2d(3, track_running_stats=True),
-    )
-    for norm in norms:
+    instance = nn.InstanceNorm2d(3, track_running_stats=True)
+    for norm in (nn.BatchNorm2d(3), nn.BatchNorm2d(3, momentum=None), instance):
         layers = [nn.Conv2d(2, 3, 3), norm, nn.Flatten(), nn.Linear(48, 3), nn.LayerNorm(3)]
         model = nn.Sequential(*layers).double()
         reference = copy.deepcopy(model)
         _Trial(info, model).run(1)
         reference(batch(1)[0])
-        pairs = zip(model.named_buffers(), reference.named_buffers(), strict=True)
-        for (name, found), (_, expected) in pairs:
-            if not torch.equal(found, expected):
+        for name, expected in reference.named_buffers():
+            if not torch.equal(found := model.get_buffer(name), expected):
                 raise Broken(f"{name} of {norm} is {found.tolist()}, not {expected.tolist()}")
 
 

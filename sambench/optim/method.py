@@ -1,8 +1,7 @@
 """What an optimizer of this family is: a rule over a gradient oracle, declared without torch.
 
 A method says at which points it wants gradients and which vector it hands to the base optimizer;
-`SharpnessAware` does the rest. Methods are declared apart from it so that listing them, planning a
-suite and naming its runs need no torch.
+`SharpnessAware` does the rest.
 """
 
 from __future__ import annotations
@@ -129,20 +128,16 @@ class OptimizerInfo:
         }
 
     def check_base(self, base: str) -> None:
-        """Refuse a base optimizer where the method is one itself."""
+        """Refuse another base optimizer where the method is one itself."""
         if self.base not in (None, base):
-            raise ConfigError(
-                f"{self.name} is its own base optimizer; it cannot run on {shown(base)}"
-            )
+            name = f"{self.name} is its own base optimizer"
+            raise ConfigError(f"{name}; it cannot run on {shown(base)}")
 
     def resolve(self, base: str | None, settings: Mapping[str, object]) -> dict[str, Setting]:
-        """Complete settings with the defaults of the method and of its base optimizer.
+        """Complete settings with the defaults of the method and of its base; refuse wrong ones.
 
         Returns:
             `{"name", "base", ...}` with every hyperparameter, the method's first.
-
-        Raises:
-            ConfigError: If a setting is unknown, of the wrong type or out of range.
         """
         found = find_base(base or self.base or "adam")
         self.check_base(found.name)

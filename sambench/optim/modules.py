@@ -23,7 +23,7 @@ from sambench.optim.vector import layout
 NORMALIZATIONS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 WRITERS = {nn.BatchNorm2d.forward, nn.SyncBatchNorm.forward, nn.InstanceNorm2d.forward}
-"""Torch's own normalisation: while training it writes to its buffers and never reads them."""
+"""Of torch's own normalisation, which while training writes to its buffers and never reads them."""
 
 SHARDED = (
     "{} shards the parameters, so norms over all of them are not known here: "
@@ -34,10 +34,7 @@ SHARDED = (
 
 @dataclass(frozen=True)
 class Role:
-    """What a parameter is for: `weight` is false for biases, tokens, position tables and the like.
-
-    A weight multiplies: that of a layer, or the scale of a normalisation.
-    """
+    """What a parameter is for. A weight multiplies: biases, tokens and position tables are none."""
 
     weight: bool
     normalization: bool
@@ -46,10 +43,9 @@ class Role:
 class Modules:
     """The modules whose parameters an optimizer trains, and all modules inside them.
 
-    Args:
-        given: The models. Where there are none, the first pass of each step is watched with a
-            hook on all modules that run in this thread. It does not see modules inside of compiled
-            functions and scripts, nor the parameters of a model that is not called as a whole.
+    Where no models are given, the first pass of each step is watched with a hook on all modules
+    that run in this thread. It does not see modules inside of compiled functions and scripts, nor
+    the parameters of a model that is not called as a whole.
     """
 
     def __init__(self, given: Iterable[nn.Module] = ()) -> None:
@@ -123,7 +119,6 @@ class Modules:
         standing_in: dict[int, Tensor] = {}
         copied: list[tuple[Tensor, Tensor]] = []
         for module in modules:
-            reads = not _only_writes(module)
             for name, own in module._buffers.items():
                 if own is None:
                     continue
@@ -133,7 +128,7 @@ class Modules:
                     spare = torch.zeros_like(own)
                 standing_in[id(own)] = spare
                 self._spares[module, name] = own, spare
-                if reads:
+                if not _only_writes(module):
                     copied.append((spare, own))
         if copied:
             spares, own_ones = zip(*copied, strict=True)
@@ -193,10 +188,9 @@ def _role(parameter: Tensor, module: nn.Module | None, name: str) -> Role:
 
 
 def is_normalization(module: nn.Module) -> bool:
-    """Whether a module normalises: torch's layers, timm's, and RMSNorms under whatever name.
+    """Whether a module normalises: torch's types, and libraries' own (`LlamaRMSNorm`).
 
-    Libraries have their own (`LlamaRMSNorm`, `T5LayerNorm`), so beside torch's types it is told by
-    the class name, together with the one-dimensional weight that such a layer has.
+    Those are told by the class name and the one-dimensional weight that such a layer has.
     """
     if isinstance(module, NORMALIZATIONS):
         return True
@@ -208,6 +202,5 @@ def is_normalization(module: nn.Module) -> bool:
 
 
 def _only_writes(module: nn.Module) -> bool:
-    """Whether a module in training mode does not read its buffers: torch's own normalisation."""
     hooked = module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module)
     return type(module).forward in WRITERS and not hooked

@@ -267,8 +267,7 @@ class SharpnessAware(AroundBase):
 
     def _finish(self) -> None:
         """Take the step whose passes the loop has run."""
-        if all(parameter.grad is None for parameter in self.trainable):
-            self._drop_pending()
+        self._notice_cleared()
         pending, before = self._pending, self._before
         if pending is None:
             if self._is_initialization():
@@ -291,16 +290,19 @@ class SharpnessAware(AroundBase):
 
     def _refuse_gradients(self) -> None:
         """Refuse gradients that are neither zero nor those of the last step: they would be lost."""
-        if all(parameter.grad is None for parameter in self.trainable):
-            self._drop_pending()
+        self._notice_cleared()
         if any(bool(gradient.any()) for gradient in foreign_gradients(self.trainable)):
             raise ConfigError(
                 f"{self.info.name} would not use the gradients from before this step: clear them "
                 "with zero_grad(); to accumulate give step() a list of closures, to clip max_norm="
             )
 
-    def _drop_pending(self) -> None:
+    def _notice_cleared(self) -> None:
         """Forget passes whose gradients were cleared: no step followed."""
+        if all(parameter.grad is None for parameter in self.trainable):
+            self._drop_pending()
+
+    def _drop_pending(self) -> None:
         if self._before is not None:
             self._before.restore(self.method)
         self._pending = self._before = None

@@ -59,12 +59,11 @@ class AroundBase(torch.optim.Optimizer):
 
     def momentum(self) -> Vector | None:
         """Return the base optimizer's momentum, live: `momentum_buffer` or `exp_avg`."""
-        found = []
-        for parameter in self.trainable:
-            state = self.state.get(parameter, {})
-            buffer = state.get("momentum_buffer", state.get("exp_avg"))
-            found.append(torch.zeros_like(parameter) if buffer is None else buffer)
-        return Vector(found) if self.state else None
+        if not self.state:
+            return None
+        states = [(parameter, self.state.get(parameter, {})) for parameter in self.trainable]
+        buffers = [(p, state.get("momentum_buffer", state.get("exp_avg"))) for p, state in states]
+        return Vector(torch.zeros_like(p) if found is None else found for p, found in buffers)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the base optimizer's state, the groups, and what the method remembers."""
@@ -85,10 +84,10 @@ class AroundBase(torch.optim.Optimizer):
         return self._hooked(self._optimizer_state_dict_post_hooks, saved)
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Restore what `state_dict` returned, of this optimizer or of another.
+        """Restore what `state_dict` returned.
 
-        From a plain base optimizer or from another method, groups keep the hyperparameters that
-        they have now where the state names none, and the method starts without memory.
+        From another method or a plain base optimizer, groups keep the hyperparameters that the
+        state does not name, and the method starts without memory.
         """
         given = self._hooked(self._optimizer_load_state_dict_pre_hooks, dict(state_dict))
         memory: dict[str, dict[int, Tensor]] = {}
@@ -96,10 +95,8 @@ class AroundBase(torch.optim.Optimizer):
         groups = [dict(group) for group in given["param_groups"]]
         names = [name for group in groups for name in group["params"]]  # numbers, by torch
         for name, entry in given["state"].items():
-            for key in entry:
-                if key.startswith(PREFIX):
-                    place = names.index(name)
-                    memory.setdefault(key.removeprefix(PREFIX), {})[place] = entry[key]
+            for key in [key for key in entry if key.startswith(PREFIX)]:
+                memory.setdefault(key.removeprefix(PREFIX), {})[names.index(name)] = entry[key]
             if rest := {k: v for k, v in entry.items() if not k.startswith(PREFIX)}:
                 entries[name] = rest
         told = groups[0].pop("method", None)
@@ -141,7 +138,7 @@ class AroundBase(torch.optim.Optimizer):
 
     def _places(self) -> list[int]:
         """Return which of all parameters the trainable ones are."""
-        everything = [p for group in self.param_groups for p in group["params"]]
+        everything = (p for group in self.param_groups for p in group["params"])
         return [place for place, p in enumerate(everything) if p.requires_grad]
 
     def _vector(self, saved: Mapping[int, Tensor]) -> Vector:

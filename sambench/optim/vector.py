@@ -15,8 +15,8 @@ from torch import Tensor
 from sambench.optim.hyperparameter import EPSILON
 
 _CHUNK = 1 << 18
-"""Elements per partial sum. On the CPU one float32 norm over 10^8 elements is wrong by 1e-2, over
-chunks of this size by 3e-6 at most; on a GPU torch cuts into smaller ones itself."""
+"""Elements per partial sum on the CPU: one float32 norm over 10^8 elements is wrong by 1e-2, over
+such chunks by 3e-6 at most."""
 
 _BLAS = {torch.float32, torch.float64}
 """Types that have a dot product on the CPU which is added up in that precision at least."""
