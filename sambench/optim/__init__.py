@@ -4,8 +4,8 @@
     optimizer = SAM(model.parameters(), torch.optim.Adam, lr=1e-4, rho=0.05)
     loss = optimizer.step(closure)      # closure: forward, backward, return the loss
 
-Every method of the registry is a class here under the name of its own class, made on first use so
-that importing this package, listing and planning need no torch.
+Every method of the registry is a class here under its own name, made on first use: importing this
+package, listing and planning need no torch.
 """
 
 from __future__ import annotations

@@ -79,10 +79,9 @@ def check_groups(params: ParamsT, info: OptimizerInfo) -> ParamsT:
     if isinstance(params, Tensor):
         return params  # torch.optim says what is wrong with it
     entries: list[Any] = list(params)
-    for entry in entries:
-        if isinstance(entry, dict):
-            own = {name: entry[name] for name in info.hyperparameters if name in entry}
-            entry.update({name: info.own(own)[name] for name in own})
+    for entry in (entry for entry in entries if isinstance(entry, dict)):
+        own = {name: entry[name] for name in info.hyperparameters if name in entry}
+        entry.update({name: info.own(own)[name] for name in own})
     return entries
 
 

@@ -131,10 +131,7 @@ def declared(owner: type) -> dict[str, Hyperparameter[Any]]:
 
 
 class Mechanics:
-    """Settings that every optimizer takes beside its method's and its base optimizer's.
-
-    They change the numbers, so a run that sets one has it in its configuration.
-    """
+    """Settings of every optimizer beside its method's and its base's; a run names those it sets."""
 
     max_norm = Hyperparameter(0.0, minimum=0.0, help="clip the direction to this norm; 0 not to")
     loss_decay = Hyperparameter(0.0, minimum=0.0, help="weight decay as part of the loss")

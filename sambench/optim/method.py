@@ -9,10 +9,10 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sambench.errors import ConfigError, did_you_mean, shown
-from sambench.optim.base import Setting, find_base
+from sambench.optim.base import BASES, Setting, find_base
 from sambench.optim.hyperparameter import Hyperparameter, Mechanics, declared
 from sambench.registry import Registry
 
@@ -20,14 +20,23 @@ if TYPE_CHECKING:  # methods take these from here
     from torch import Tensor as Tensor  # noqa: PLC0414
 
     from sambench.optim.oracle import GradientOracle
-    from sambench.optim.sharpness_aware import SharpnessAware
     from sambench.optim.vector import PerTensor
     from sambench.optim.vector import Vector as Vector  # noqa: PLC0414
 
     Oracle = GradientOracle
-    Optimizer = SharpnessAware
 else:
-    Oracle = Optimizer = Tensor = Vector = Any  # without torch
+    Oracle = Tensor = Vector = Any  # without torch
+
+
+class Optimizer(Protocol):
+    """What a method sees of its optimizer: whose groups hold the hyperparameters."""
+
+    param_groups: list[dict[str, Any]]
+    defaults: dict[str, Any]  # of groups that name none
+    total_steps: int | None  # of the whole run, where its loop has told them
+
+    def momentum(self) -> Vector | None:
+        """The base optimizer's running mean of gradients; None before its first step."""
 
 
 class Method:
@@ -36,7 +45,7 @@ class Method:
     Without a `direction` of its own it is its base optimizer.
 
     Attributes:
-        optimizer: Whose method this is; its groups hold the hyperparameters.
+        optimizer: Whose method this is.
         memory: Vectors kept from step to step; part of the optimizer's state.
         counters: Numbers kept from step to step; likewise.
         beside: Set by `direction` to a vector and a factor, whose product with the learning rate is
@@ -118,6 +127,18 @@ class OptimizerInfo:
     def hyperparameters(self) -> dict[str, Hyperparameter[Any]]:
         """The method's own hyperparameters, by name."""
         return declared(self.method)
+
+    def default_note(self, base: str = "adam") -> str:
+        """Say on which base the authors used the defaults, and where there is none for this one."""
+        names = {name: found.path.rpartition(".")[2] for name, found in BASES.items()}
+        told = " and ".join(f"on {names[name]} ({said})" for name, said in self.tuned_on.items())
+        if not self.hyperparameters:
+            return ""
+        if base in self.tuned_on:
+            return f"as the authors used them {told}"
+        ours = any(("base", base) in h.where for h in self.hyperparameters.values())
+        used = f"the authors used {'another' if ours else 'these'} {told}"
+        return f"no default for {names.get(base, base)}: {used if told else 'none was found'}"
 
     def own(self, settings: Mapping[str, object], base: str | None = None) -> dict[str, Any]:
         """Complete and check the method's own hyperparameters; other settings are passed over."""

@@ -1,7 +1,4 @@
-"""The modules of a step: whose running statistics to keep, and what each tensor is for.
-
-While a pass must leave no trace on a model's buffers, others stand in for them.
-"""
+"""The modules of a step: whose running statistics to keep, and what each tensor is for."""
 
 from __future__ import annotations
 
@@ -29,7 +26,6 @@ SHARDED = (
     "{} shards the parameters, so norms over all of them are not known here: "
     "use DistributedDataParallel"
 )
-"""Why an optimizer of this family does not run there."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-Closure = Callable[[], Tensor]
+from sambench.optim.oracle import Closure
 
 
 def network(seed: int = 0) -> nn.Sequential:

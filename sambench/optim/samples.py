@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 from torch.amp import GradScaler
 
-FORWARD_SHARE = 1 / 3
-"""Cost of a forward pass alone, in forward and backward passes."""
+FORWARD_SHARE = 1 / 3  # cost of a forward pass alone, in forward and backward passes
 
 
 class SampleClosure:
@@ -21,12 +20,9 @@ class SampleClosure:
         losses = lambda some: cross_entropy(model(x[some]), y[some], reduction="none")
         optimizer.step(SampleClosure(losses))
 
-    Args:
-        losses: Returns the loss of each sample, shape (n,), of those chosen by index or slice.
-        scaler: Of a float16 run; scales the mean loss before it goes backward.
-
-    Attributes:
-        evaluations: Passes so far; of a part of the batch that part, of a forward pass its share.
+    The losses are of the samples chosen by index or slice, shape (n,); a `scaler`, of a float16
+    run, scales their mean before it goes backward. `evaluations` counts the passes so far: one over
+    a part of the batch as that part, a forward pass alone as `FORWARD_SHARE`.
     """
 
     def __init__(

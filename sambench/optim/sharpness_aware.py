@@ -17,11 +17,12 @@ from sambench.errors import ConfigError
 from sambench.optim import accepted
 from sambench.optim.hyperparameter import Mechanics
 from sambench.optim.modules import Modules
-from sambench.optim.observation import Observation, Observer
-from sambench.optim.oracle import Closure, GradientOracle, NextPass
+from sambench.optim.oracle import Closure, GradientOracle, NextPass, Observation, Observer
 from sambench.optim.proposal import Proposal, average_, foreign_gradients, note_gradients
 from sambench.optim.state import AroundBase, Remembered
 from sambench.optim.vector import Vector
+
+Closures = Closure | Sequence[Closure]
 
 
 class SharpnessAware(AroundBase):
@@ -41,14 +42,12 @@ class SharpnessAware(AroundBase):
         max_norm: Clip the direction, with what a method applies beside the base optimizer, to this
             L2 norm, once. 0 or None not to.
         replay_randomness: Use the same dropout masks in every pass of a step.
-        skip_nonfinite: Leave weights and moments as they are when the step is not finite.
-            It waits for the device once a step.
+        skip_nonfinite: Leave weights and moments as they are when the step is not finite; waits for
+            the device once a step.
         per_replica: The model under DistributedDataParallel, where each replica shall perturb by
-            its own mini-batch (m-sharpness, the authors' SAM); without it DDP averages the gradient
-            of every pass and all replicas perturb alike.
+            its own mini-batch (m-sharpness, the authors' SAM); without it all perturb alike.
         loss_decay: Weight decay as part of the loss, lambda |w|^2 / 2, as in the authors' SAM: it
-            shapes the perturbation and is taken at the perturbed weights, unlike the base
-            optimizer's own `weight_decay`.
+            shapes the perturbation, unlike the base optimizer's own `weight_decay`.
         settings: Hyperparameters: the method's (rho, ...) and the base optimizer's (lr, ...).
 
     Raises:
@@ -57,8 +56,7 @@ class SharpnessAware(AroundBase):
 
     observing = False
     """Set it before a step to have its `observation` afterwards."""
-    observed: Tensor | None = None
-    """The numbers of `observation`, on the device."""
+    observed: Tensor | None = None  # the numbers of `observation`, on the device
     total_steps: int | None = None
     """Of the whole run, where its loop has told them."""
 
@@ -104,16 +102,11 @@ class SharpnessAware(AroundBase):
         self._blank = None
 
     @overload  # type: ignore[override]
-    def step(
-        self, closure: Closure | Sequence[Closure], *, scaler: GradScaler | None = None
-    ) -> Tensor: ...
+    def step(self, closure: Closures, *, scaler: GradScaler | None = None) -> Tensor: ...
     @overload
     def step(self, closure: None = None) -> None: ...
     def step(
-        self,
-        closure: Closure | Sequence[Closure] | None = None,
-        *,
-        scaler: GradScaler | None = None,
+        self, closure: Closures | None = None, *, scaler: GradScaler | None = None
     ) -> Tensor | None:
         """Take one step.
 

@@ -15,8 +15,7 @@ from sambench.optim.modules import Modules, Role
 from sambench.optim.oracle import GradientOracle
 from sambench.optim.vector import Vector
 
-PREFIX = "method."
-"""Of a method's vectors in the state of a parameter, beside the base optimizer's tensors."""
+PREFIX = "method."  # of a method's vectors in the state of a parameter, beside the base's tensors
 
 
 class Remembered:
@@ -90,8 +89,7 @@ class AroundBase(torch.optim.Optimizer):
         state does not name, and the method starts without memory.
         """
         given = self._hooked(self._optimizer_load_state_dict_pre_hooks, dict(state_dict))
-        memory: dict[str, dict[int, Tensor]] = {}
-        entries = {}
+        memory, entries = dict[str, dict[int, Tensor]](), {}
         groups = [dict(group) for group in given["param_groups"]]
         names = [name for group in groups for name in group["params"]]  # numbers, by torch
         for name, entry in given["state"].items():
@@ -169,7 +167,7 @@ class AroundBase(torch.optim.Optimizer):
     def _is_initialization(self) -> bool:
         """Whether `torch.distributed.checkpoint` asks for empty state: no rate, zero gradients."""
         rates = [float(group["lr"]) for group in self.param_groups]
-        zeros = [p.grad is not None and not p.grad.any() for p in self.trainable]
+        zeros = (p.grad is not None and not p.grad.any() for p in self.trainable)
         return not self.state and not any(rates) and all(zeros)
 
     def _initialize(self) -> None:

@@ -147,8 +147,8 @@ class Vector:
             factors = [factor.repeat(len(self))]
         else:
             one, factors = one.mul_(factor), []
-        products = torch._foreach_addcmul(self.tensors, one.release(), other.tensors, *factors)
-        return Vector(products)
+        pairs = one.release(), other.tensors
+        return Vector(torch._foreach_addcmul(self.tensors, *pairs, *factors))
 
     def abs(self) -> Vector:
         """Return the absolute values of all elements."""
@@ -169,10 +169,6 @@ class Vector:
         if zeroed := self.part(chosen).tensors:
             torch._foreach_zero_(zeroed)
         return self
-
-    def dot(self, other: Vector) -> Tensor:
-        """Return the inner product over all tensors, a zero-dimensional tensor."""
-        return self.products(other)[0]
 
     def products(self, other: Vector, norm: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return <a, b> and |b|^2 of this vector a and another, zero-dimensional tensors.
@@ -253,7 +249,7 @@ def layout(tensor: Tensor) -> tuple[object, ...]:
 
 
 def _pieces(tensor: Tensor) -> Sequence[Tensor]:
-    """Return a tensor in pieces over which a norm is accurate: whole, unless large on the CPU."""
+    """Return a tensor in pieces over which a norm is accurate."""
     large = tensor.is_cpu and tensor.numel() > _CHUNK
     return _in_memory_order(tensor).split(_CHUNK) if large else (tensor,)
 

@@ -27,12 +27,8 @@ class AESAM(Method):
     USUAL = 10_000
 
     rho = radius(0.05)
-    decay = Hyperparameter(
-        0.9, minimum=0.0, below=1.0, shared=True, help="of the running mean and variance"
-    )
-    first = Hyperparameter(
-        1.0, shared=True, help="threshold c at the start, in standard deviations"
-    )
+    decay = Hyperparameter(0.9, minimum=0.0, below=1.0, shared=True, help="of mean and variance")
+    first = Hyperparameter(1.0, shared=True, help="threshold c at first, in standard deviations")
     last = Hyperparameter(-1.0, shared=True, help="threshold c at the end")
     steps = Hyperparameter(
         0.0, minimum=0.0, shared=True, help="steps between the thresholds; 0 for the whole run"

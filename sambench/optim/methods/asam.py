@@ -9,6 +9,7 @@ from sambench.optim.method import Method, Oracle, Vector, optimizer
     gradient_evaluations=2,
     extra_memory=2,
     reference="Kwon et al., 2021, ASAM, arXiv 2102.11600",
+    tuned_on={"sgd": "github.com/SamsungLabs/ASAM"},
 )
 class ASAM(Method):
     r"""SAM in a ball that scales with the weights, so that rescaling layers changes little.
@@ -25,9 +26,7 @@ class ASAM(Method):
     eta = Hyperparameter(
         0.01, where={("scope", "all"): 0.0}, minimum=0.0, shared=True, help="added to |w|"
     )
-    scope = Hyperparameter(
-        "weights", choices=("weights", "all"), help="tensors whose ball scales with them"
-    )
+    scope = Hyperparameter("weights", choices=("weights", "all"), help="tensors whose ball scales")
 
     def direction(self, gradient: Oracle) -> Vector:
         g = gradient()

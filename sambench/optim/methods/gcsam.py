@@ -7,6 +7,7 @@ from sambench.optim.method import Method, Oracle, Vector, optimizer
     gradient_evaluations=2,
     extra_memory=1,
     reference="Hassan et al., 2025, GCSAM, doi 10.1109/ACCESS.2025.3624332",
+    tuned_on={"adam": "github.com/Mohamed-Hassan22/GCSAM"},
 )
 class GCSAM(Method):
     r"""SAM whose ascent follows the centralized gradient.

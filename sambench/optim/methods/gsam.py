@@ -7,6 +7,7 @@ from sambench.optim.method import Method, Oracle, Tensor, Vector, optimizer
     gradient_evaluations=2,
     extra_memory=2,
     reference="Zhuang et al., 2022, Surrogate Gap Guided SAM, arXiv 2203.08065",
+    tuned_on={"sgd": "table 4 of the paper, ResNet-50"},
 )
 class GSAM(Method):
     r"""SAM that also narrows the gap between the perturbed and the clean loss.
@@ -33,11 +34,7 @@ class GSAM(Method):
     )
     lr_min = Hyperparameter(0.0, minimum=0.0, help="learning rate at which the radius is rho_min")
     lr_max = Hyperparameter(
-        0.0,
-        minimum=0.0,
-        shared=True,
-        later=True,
-        help="likewise rho_max; 0 for the rate it starts with",
+        0.0, minimum=0.0, shared=True, later=True, help="likewise rho_max; 0 for the first rate"
     )
 
     def direction(self, gradient: Oracle) -> Vector:

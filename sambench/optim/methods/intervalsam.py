@@ -13,8 +13,6 @@ class IntervalSAM(Method):
 
     .. math:: d = g(w + k \rho \, g / \|g\|) \text{ in the first and every k-th step,}
               \qquad d = g \text{ in others}
-
-    At the default k = 10 the mean is 1.1 passes a step.
     """
 
     rho = radius(0.05, "radius per step; the SAM step takes k times it", (0.01, 0.02, 0.05, 0.1))

@@ -20,8 +20,7 @@ class LookSAM(Method):
 
     .. math:: d = g + \alpha \, \frac{\|g\|}{\|g_v\|} \, g_v
 
-    Norms and projection are over the whole vector. At the default k = 5 the mean is 1.2 passes a
-    step.
+    Norms and projection are over the whole vector.
     """
 
     rho = radius(0.1, grid=(0.05, 0.1, 0.2))

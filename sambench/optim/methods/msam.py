@@ -8,6 +8,7 @@ from sambench.optim.method import Method, Optimizer, Oracle, Vector, optimizer
     gradient_evaluations=1,
     extra_memory=1,
     reference="Becker et al., 2024, Momentum-SAM, arXiv 2401.12033",
+    tuned_on={"sgd": "github.com/MarlonBecker/MSAM", "adamw": "likewise"},
 )
 class MSAM(Method):
     r"""SAM at one pass a step: the perturbation is the base optimizer's momentum.
@@ -16,7 +17,7 @@ class MSAM(Method):
 
     with v the base optimizer's momentum buffer or exp_avg before the step, as in the authors' code;
     :math:`e = 0` in the first step. Batch statistics and the step's loss are those of the only
-    pass, at :math:`w + e`.
+    pass, at :math:`w + e`; weight decay is that of the base, at w.
     """
 
     rho = radius(

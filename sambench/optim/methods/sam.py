@@ -7,6 +7,7 @@ from sambench.optim.method import Method, Oracle, Vector, optimizer
     gradient_evaluations=2,
     extra_memory=1,
     reference="Foret et al., 2021, Sharpness-Aware Minimization, arXiv 2010.01412",
+    tuned_on={"sgd": "github.com/google-research/sam"},
 )
 class SAM(Method):
     r"""Sharpness-aware minimization: the gradient at the worst point of a ball around w.

@@ -8,6 +8,7 @@ from sambench.optim.method import Method, Oracle, Vector, optimizer
     gradient_evaluations=2,
     extra_memory=1,
     reference="Mueller et al., 2023, Normalization Layers Are All That SAM Needs, arXiv 2306.04226",
+    tuned_on={"sgd": "github.com/mueller-mp/SAM-ON, the adaptive form"},
 )
 class SAMON(Method):
     r"""SAM that perturbs the parameters of normalisation layers only.

@@ -13,6 +13,8 @@ class StableSAM(Method):
 
     .. math:: e = \rho \, \frac{g}{\|g\|}, \qquad g_a = g(w + e), \qquad
               d = \frac{\|g\|}{\|g_a\|} \, g_a
+
+    The authors' code has :math:`e = \rho g`, as `usam`; this is the paper's.
     """
 
     rho = radius(0.05)

@@ -17,11 +17,7 @@ class USAM(Method):
     `rho` must be n times as large.
     """
 
-    rho = radius(
-        0.05,
-        "factor of the gradient; not a radius, and its authors name no default",
-        (0.01, 0.05, 0.1, 0.5),
-    )
+    rho = radius(0.05, "factor of the gradient; not a radius", (0.01, 0.05, 0.1, 0.5))
 
     def direction(self, gradient: Oracle) -> Vector:
         return gradient(at=gradient(), by=self.rho)

@@ -7,6 +7,7 @@ from sambench.optim.method import Method, Oracle, Vector, optimizer
     gradient_evaluations=2,
     extra_memory=2,
     reference="Li & Giannakis, 2023, Enhancing Sharpness-Aware Optimization, NeurIPS",
+    tuned_on={"sgd": "github.com/BingcongLi/VaSSO, train.sh"},
 )
 class VaSSO(Method):
     r"""SAM whose ascent follows a running mean of gradients, which suppresses its noise.

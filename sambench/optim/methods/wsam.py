@@ -10,6 +10,7 @@ from sambench.optim.method import Method, Optimizer, Oracle, Vector, optimizer
     gradient_evaluations=2,
     extra_memory=2,
     reference="Yue et al., 2023, Sharpness-Aware Minimization Revisited, arXiv 2305.15817",
+    tuned_on={"sgd": "github.com/intelligent-machine-learning/atorch"},
 )
 class WSAM(Method):
     r"""SAM whose sharpness is a weighted part of the loss.
