@@ -55,6 +55,8 @@ def _page(info: OptimizerInfo, tested: Sequence[Identity]) -> str:
         ("Name", "Default", "Allowed", "Meaning", "Tried by a search"),
         [_row(name, h) for name, h in info.hyperparameters.items()],
     )
+    if note := info.default_note():
+        page.text(f"{note[0].upper()}{note[1:]}.")
     others = "[those of its base and of every optimizer](README.md#settings-of-every-optimizer)"
     page.text(f"{'Beside these' if info.hyperparameters else 'It has only'} {others}.")
     page.heading("Use")
@@ -83,7 +85,8 @@ def _memory(info: OptimizerInfo) -> str:
 
 def _row(name: str, h: Hyperparameter[Any]) -> Sequence[str]:
     grid = ", ".join(map(written, h.grid)) or "–"
-    return f"`{name}`", code(h.default), h.range, h.help, grid
+    others = [f"{code(d)} for {other} = {written(v)}" for (other, v), d in h.where.items()]
+    return f"`{name}`", "; ".join([code(h.default), *others]), h.range, h.help, grid
 
 
 def _command(info: OptimizerInfo) -> str:
@@ -119,7 +122,6 @@ def _index() -> str:
     )
     page.heading("Settings of every optimizer")
     page.text(docstring(Mechanics).summary)
-    page.text(docstring(Mechanics).body)
     mechanics = {k: v for k, v in vars(Mechanics).items() if isinstance(v, Hyperparameter)}
     page.table(
         ("Name", "Default", "Allowed", "Meaning"),

@@ -7,13 +7,16 @@ import math
 import operator
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from sambench.analysis.metrics import collapsed
 from sambench.analysis.names import Names
 from sambench.config.run_config import EXECUTION, RunConfig
+from sambench.errors import UnknownNameError
 from sambench.optim.base import Setting
+from sambench.optim.method import optimizers
 from sambench.store.record import COMPLETED, DIVERGED, FAILED, RunRecord
 
 REPEATS = ("split_seed", "fold", "seed")
@@ -43,6 +46,16 @@ class Line:
     def completed(self) -> tuple[RunRecord, ...]:
         """The runs that count."""
         return tuple(record for record in self.records if record.status == COMPLETED)
+
+    @property
+    def default_note(self) -> str:
+        """Where the method's hyperparameters are from, if they are its defaults; else empty."""
+        name, base = (str(self.optimizer.get(key)) for key in ("name", "base"))
+        with suppress(UnknownNameError):  # a plug-in's that is not loaded
+            info = optimizers.get(name)
+            if info.own({}, base).items() <= {**info.own({}, base), **self.optimizer}.items():
+                return info.default_note(base)
+        return ""
 
     def lost(self) -> Counter[str]:
         """Return how many runs ended in which bad way: failed, diverged or collapsed."""

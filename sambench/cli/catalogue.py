@@ -14,6 +14,7 @@ from sambench.data.source import Option, sources
 from sambench.errors import UnknownNameError
 from sambench.launch.launcher import launchers
 from sambench.models.model import models
+from sambench.optim.hyperparameter import Hyperparameter
 from sambench.optim.method import optimizers
 
 Thing = TypeVar("Thing")
@@ -63,17 +64,25 @@ def _optimizers() -> Part:
                 name: {"default": h.default, "range": h.range, "help": h.help}
                 for name, h in info.hyperparameters.items()
             },
+            "defaults": info.default_note() or None,
             "reference": info.reference,
         },
         name=lambda info: info.name,
         passes_per_step=lambda info: f"{info.gradient_evaluations:.3g}",
         extra_memory=lambda info: f"{info.extra_memory:g}P",
         hyperparameters=lambda info: (
-            ", ".join(f"{n}={h.default} ({h.range})" for n, h in info.hyperparameters.items())
+            ", ".join(f"{n}={_defaults(h)} ({h.range})" for n, h in info.hyperparameters.items())
             or "–"
         ),
+        defaults=lambda info: info.default_note() or "–",
         reference=lambda info: info.reference,
     )
+
+
+def _defaults(hyperparameter: Hyperparameter[Any]) -> str:
+    """Return the default, and each that another setting brings."""
+    others = [f"{v} for {name}={on}" for (name, on), v in hyperparameter.where.items()]
+    return "; ".join([str(hyperparameter.default), *others])
 
 
 def _models() -> Part:

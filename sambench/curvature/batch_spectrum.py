@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import Literal, get_args
 
 import numpy as np
@@ -111,12 +111,11 @@ def batch_spectrum(
     - "top": the most positive eigenvalue; "topk": the five most positive ones;
     - "trace": its trace.
 
-    An incomplete last batch is one of them. The statistics give each batch the same weight. By
-    Jensen's inequality the mean over batches of the largest eigenvalue is at least the largest one
-    of the whole data; a dominant one may be negative. Each eigenvalue, and the sign of a dominant
-    one, is certified or said not to be (see `eigenvalues`). Intervals of `mean` and `median` cover
-    the choice of the batches; that of a standard deviation is not given, since none was found that
-    covers.
+    The statistics give each batch the same weight, an incomplete last one too. By Jensen's
+    inequality the mean over batches of the largest eigenvalue is at least the largest one of the
+    whole data; a dominant one may be negative. Each eigenvalue, and the sign of a dominant one, is
+    certified or said not to be (see `eigenvalues`). Intervals of `mean` and `median` cover the
+    choice of the batches; none was found that does so for a standard deviation.
 
     With `perturbations` each batch is measured that often, at weights moved by `displacement` (see
     `weight_noise`). Starts and probes are others for each batch; `max_matvecs` are for each. Only
@@ -140,7 +139,8 @@ def batch_spectrum(
         for which in range(index * times, (index + 1) * times):
             with nullcontext(H) if moving is None else H.displaced(*moving(which)) as there:
                 parts.append(_measure(there, index, definition, tol, seed + which, max_matvecs))
-        found.append(_joined(parts))
+        values, residuals, matvecs, certified = zip(*map(astuple, parts), strict=True)
+        found.append(BatchValues(sum(values, ()), sum(residuals, ()), sum(matvecs), all(certified)))
         on_batch(found[-1])
         if on_progress is not None:
             on_progress(len(found), count)
@@ -161,15 +161,6 @@ def _measure(
         found = eigenvalues(batch, k, tol, max_matvecs, seed, which=which)
     values, residuals = tuple(found.values.tolist()), tuple(found.residuals.tolist())
     return BatchValues(values, residuals, found.matvecs, found.converged)
-
-
-def _joined(parts: Sequence[BatchValues]) -> BatchValues:
-    return BatchValues(
-        tuple(value for part in parts for value in part.values),
-        tuple(residual for part in parts for residual in part.residuals),
-        sum(part.matvecs for part in parts),
-        all(part.converged for part in parts),
-    )
 
 
 def _summarise(

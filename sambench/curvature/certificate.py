@@ -53,9 +53,8 @@ def upper_bound(
     The left side grows beyond the largest Ritz value, so the bound is where it meets the right one,
     found by subdivision. It is the bound of van Dorsselaer, Hochstenbach & van der Vorst
     ("Computing probabilistic bounds for extreme eigenvalues of symmetric matrices with the Lanczos
-    method", 2000), slightly sharpened: they use the last term alone. It is one statement on the
-    start and so holds at all steps at once, and it needs no product. Not valid for a start that is
-    not random.
+    method", 2000), slightly sharpened: they use the last term alone. One statement on the start, it
+    holds at all steps at once; it needs no product and a random start.
 
     The matrix has the diagonal `alphas` and beside it `betas`, of which the last one is the norm of
     the remainder: where nothing but rounding remains, the rounding, and zero where the space has no
@@ -80,10 +79,7 @@ def upper_bound(
 def _exceeds(
     points: NDArray[np.float64], alphas: Sequence[float], betas: Sequence[float], limit: float
 ) -> NDArray[np.bool_]:
-    """Whether the squared orthonormal polynomials sum to more than `limit`, at each point.
-
-    A sum that does is left as it is, so that nothing overflows.
-    """
+    """Whether the squared orthonormal polynomials sum to more than `limit`, at each point."""
     before, now, total = np.zeros_like(points), np.ones_like(points), np.ones_like(points)
     beta_before = 0.0
     for alpha, beta in zip(alphas, betas, strict=True):
@@ -91,7 +87,7 @@ def _exceeds(
         beta_before = beta
         total += np.square(now)
         over = total > limit
-        before[over] = now[over] = 0.0
+        before[over] = now[over] = 0.0  # such a sum is left as it is: nothing overflows
     return total > limit
 
 

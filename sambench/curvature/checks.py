@@ -35,9 +35,6 @@ def check_function(objective: Objective) -> None:
     """Refuse a loss that is no mean over samples and a network that is random in eval mode.
 
     Costs four forward passes over eight samples.
-
-    Raises:
-        CurvatureError: In one line that says what to change.
     """
     inputs, targets = objective.sample(SAMPLES)
     with objective.isolated(), torch.no_grad():

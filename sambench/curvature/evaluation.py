@@ -24,10 +24,7 @@ LOOKED_AT = 4096  # numbers of a batch, evenly spaced, by which it is known agai
 
 @contextmanager
 def isolated(model: nn.Module, device: torch.device) -> Iterator[None]:
-    """Evaluate in eval mode, with operations that have right second derivatives.
-
-    Modes, random state and switches are restored on leaving.
-    """
+    """Evaluate in eval mode, with right second derivatives; restore modes and random state."""
     flags = [(module, module.training) for module in model.modules()]
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))
@@ -50,8 +47,7 @@ def isolated(model: nn.Module, device: torch.device) -> Iterator[None]:
 class _PlainWeightNorm(TorchFunctionMode):
     """Computes weight normalisation from plain operations.
 
-    The second derivative of the fused one is wrong on the CPU (torch 2.14: it fails gradgradcheck,
-    products with the Hessian are 5 to 16 % off and not symmetric).
+    The second derivative of the fused one is wrong on the CPU (torch 2.14 fails gradgradcheck).
     """
 
     def __torch_function__(
@@ -139,11 +135,7 @@ def _operations() -> list[Any]:
 
 
 class Batches:
-    """Pairs (inputs, targets), the same at every pass: a sequence, or else collected into one.
-
-    Raises:
-        CurvatureError: If there are none, one is empty, or one is no pair of tensors.
-    """
+    """Pairs (inputs, targets), the same at every pass: a sequence, or else collected into one."""
 
     def __init__(self, given: Iterable[Batch]) -> None:
         self._pairs = given if isinstance(given, Sequence) else tuple(given)

@@ -41,10 +41,9 @@ def naming_the_operation() -> Iterator[None]:
 def require_second_derivatives(loss: Tensor, edges: Iterable[GradientEdge]) -> None:
     """Refuse a graph through a custom function marked `once_differentiable`, or a checkpoint.
 
-    The weights inside a reentrant checkpoint are not in the graph: where none before it is trained,
-    their curvature would be zero. PyTorch ends the graph of such a custom function's gradient in a
-    node that raises when it is reached; a derivative with respect to given tensors only visits the
-    nodes that lead to them, and never gets there, so those terms of the Hessian would be missing.
+    The weights inside a reentrant checkpoint are not in the graph, so their curvature would be
+    zero. The graph of such a custom function's gradient ends in a node that raises when it is
+    reached; a derivative with respect to given tensors never gets there: terms would be missing.
     """
     custom = {
         type(node).__name__.removesuffix("Backward")
@@ -80,11 +79,7 @@ def _nodes(roots: Iterable[Node]) -> Iterator[Node]:
 
 @contextmanager
 def saved_bytes(owned: Iterable[Tensor]) -> Iterator[dict[int, int]]:
-    """Count the bytes that autograd saves for a graph meanwhile, each storage once.
-
-    Yields the bytes of each storage but those of `owned`: tensors that live anyway, such as the
-    weights.
-    """
+    """Count the bytes that autograd saves meanwhile: of each storage but those of `owned`."""
     kept = {tensor.untyped_storage()._cdata for tensor in owned}
     found: dict[int, int] = {}
 
@@ -116,11 +111,9 @@ class BatchGraph:
 
         Reverse over reverse, :math:`Hv = \nabla_w (\nabla_w L \cdot v)` (Pearlmutter, "Fast exact
         multiplication by the Hessian", 1994). The forward modes of differentiation are silently
-        wrong through layer and batch normalisation in current PyTorch and are not used.
-
-        The weights are the objective's own copies, so that their `grad` is free to point into
-        `total` for as long as the pass takes: each term is added as soon as it is known, in memory
-        that is still at hand, and the product is never held twice.
+        wrong through layer and batch normalisation in current PyTorch and are not used. The `grad`
+        of the weights, which are the objective's own copies, points into `total` meanwhile: each
+        term is added as soon as it is known, and the product is never held twice.
         """
         rows = [row for row, name in enumerate(self.parameters) if name in self.edges]
         if not rows:  # a loss that is linear in its weights
@@ -147,10 +140,9 @@ class BatchGraph:
 
 
 class GraphStore(dict[int, BatchGraph]):
-    """Graphs by batch: those that fit the budget are kept, the others rebuilt when asked for.
+    """Graphs by batch: those that fit the budget of bytes are kept, others rebuilt when asked for.
 
-    A product costs two gradients on a kept graph and three on one that is rebuilt. The budget is of
-    bytes that kept graphs may hold together; the graph in use comes on top.
+    A product costs two gradients on a kept graph and three on one that is rebuilt.
     """
 
     def __init__(self, build: Callable[[int], BatchGraph], budget: float) -> None:

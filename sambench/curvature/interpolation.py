@@ -63,12 +63,8 @@ def interpolation(
     recomputed on the data at every point; the loss with the remembered ones interpolated is beside
     it, and equals the networks' own at the ends.
 
-    The other state, at a = 1, is given as its `state_dict()`; `points` are the values of a, both
-    ends included. Other arguments are those of `random_line`.
-
-    Raises:
-        ValueError: If `points` is below 2.
-        CurvatureError: If the state is that of another architecture.
+    The other state, at a = 1, is given as its `state_dict()`, of the same architecture; `points`,
+    two or more, are the values of a. Other arguments are those of `random_line`.
     """
     if points < 2:
         raise ValueError(f"points={points}: a segment has two ends")

@@ -44,8 +44,8 @@ class Basis:
     def project_out(self, vector: Tensor) -> Tensor:
         """Remove from `vector`, in place, what lies in the basis, and return it.
 
-        Two passes leave it orthogonal to rounding error whatever the first one cancelled (Giraud,
-        Langou & Rozloznik, "The loss of orthogonality in the Gram-Schmidt process", 2005).
+        Two passes leave it orthogonal to rounding error (Giraud, Langou & Rozloznik, "The loss of
+        orthogonality in the Gram-Schmidt process", 2005).
         """
         for _ in range(2):
             self.subtract_from(vector)
@@ -134,11 +134,7 @@ class Lanczos:
         return self.complete and len(self.basis) == self._H.size
 
     def step(self) -> None:
-        """Extend T by one row, at the price of one product.
-
-        Raises:
-            CurvatureError: If the product is not finite, or H is not symmetric.
-        """
+        """Extend T by one row, at the price of one product, which must be finite and symmetric."""
         if self.complete and len(self.basis) < self.basis.limit:
             self.basis.append(self._current)
         remainder = self._H.matvec(self._current, self._spare)

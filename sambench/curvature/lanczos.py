@@ -132,10 +132,9 @@ def eigenvalues(
     The k largest, each counted as often as it occurs, are "top"; "dominant" is the one of largest
     magnitude, certified if the bounds of both ends settle its sign too. `tol` is how wide an
     interval may be beside its value, and how large a residual: a value that is zero beside the norm
-    of H has no relative accuracy and is not certified. At most `max_basis` Lanczos vectors are kept
-    in memory, by default what fits: a longer run with k = 1 goes on without them, and returns no
-    vector; with k > 1 it ends there. After each step progress is told in products, and
-    `out_of_time` asked whether the run ends with what it has.
+    of H is not certified. At most `max_basis` Lanczos vectors are kept, by default what fits the
+    memory: a longer run with k = 1 goes on without them, and returns no vector; with k > 1 it ends
+    there. After each step progress is told in products, and `out_of_time` asked.
 
     Raises:
         CurvatureError: If a product is not finite, or H is not symmetric.
@@ -233,8 +232,7 @@ def trace(
     The probes are independent of an eigenvalue run with the same seed, of whose `Eigenpairs.basis`
     the trace is known; without one it is plain Hutchinson. A `block` of probes shares one pass over
     the data, by default eight, or as many as fit the memory with their products; the samples are
-    the same. After each block progress is told, and `out_of_time` asked whether the samples drawn
-    so far, at least 8, are the estimate.
+    the same. After each block progress is told, and `out_of_time` asked.
 
     Raises:
         ValueError: If `max_matvecs` is below 8: no error bar can be trusted.

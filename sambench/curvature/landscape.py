@@ -129,12 +129,11 @@ def eigenvector_plane(
 
     The axes are the eigenvectors of the two largest eigenvalues of the Hessian in steps of
     :math:`1 / \sqrt{|\lambda|}`: were the loss quadratic with its minimum here, it would rise by
-    :math:`(x^2 + y^2) / 2` whatever the network, so a circle is what second order predicts. It
-    shows the sharpest plane, not a typical one. An eigenvector's sign is set by its largest entry.
+    :math:`(x^2 + y^2) / 2`, so a circle is what second order predicts. It shows the sharpest plane,
+    not a typical one. An eigenvector's sign is set by its largest entry.
 
     Arguments are those of `random_line`, and `eigenpairs`: `eigenvalues(H, 2)` of the same model
-    and data, if they are known. Otherwise they are computed from a start of that seed, to a
-    tolerance of `tol`, with at most `max_matvecs` products.
+    and data, if known; otherwise they are computed with this seed, `tol` and `max_matvecs`.
 
     Raises:
         ValueError: If `points` is even or below 3.
@@ -234,16 +233,13 @@ def filter_normalised(model: nn.Module, seed: int, which: int = 0) -> dict[str, 
     makes one output: a slice along the first dimension, or of a transposed convolution the slice
     along its output channels.
 
-    What is no filter stays where it is. A parameter is a filter's if the module that owns it calls
-    it a weight (its own attribute: `weight`, `in_proj_weight`, `weight_ih_l0`), it has two
-    dimensions or more, and the module is no normalisation. So biases, scales, layer scales, class
-    tokens, position embeddings and relative position tables are zero in the direction: they are
-    added to a signal, or scale it as a whole, and their norm is no natural unit.
+    A parameter is a filter's if the module that owns it calls it a weight (its own attribute:
+    `weight`, `in_proj_weight`, `weight_ih_l0`), it has two dimensions or more, and the module is no
+    normalisation. All others are zero in the direction: biases, scales, tokens and position tables
+    are added to a signal, or scale it as a whole, and their norm is no natural unit.
 
     Drawn on the CPU in float32, in the order of `model.named_parameters()`: a seed gives the same
-    draw on any device, in any precision and for any weights of the same architecture.
-
-    Returned by parameter name, for trainable ones, on their device and of their type. Directions of
+    draw on any device, in any precision and for any weights of the same architecture. Directions of
     one seed that differ in `which` are independent.
     """
     source = generator(torch.device("cpu"), seed, DIRECTION_STREAM + which)

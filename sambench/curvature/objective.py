@@ -40,14 +40,8 @@ class Objective:
 
     Works on copies handed to the model by `torch.func.functional_call`, so that the model's own
     weights, buffers, gradients and hooks are out of reach, and later training does not move the
-    matrix under the algorithm. Frozen weights are not copied.
-
-    Arguments are those of `HessianOperator`. Batches are kept if they are a sequence, otherwise
-    collected into one; "recalibrate" measures the running statistics once.
-
-    Raises:
-        CurvatureError: If nothing is trainable, weights are not float32 or float64, or data lacks.
-        ValueError: If `batch_norm` is none of the three.
+    matrix under the algorithm. Frozen weights are not copied. Arguments and errors are those of
+    `HessianOperator`; "recalibrate" measures the running statistics once.
     """
 
     def __init__(
@@ -159,10 +153,7 @@ class Objective:
         return loss
 
     def first_order(self, index: int, weights: Named | None = None) -> tuple[float, list[Tensor]]:
-        """Return the mean loss of one batch and its gradient, one tensor for each weight.
-
-        At the network's own weights, unless others are given, a loss must be finite.
-        """
+        """Return the mean loss of one batch, finite at the network's own weights, and gradient."""
         inputs, targets = self.load(index)
         chosen = self.parameters if weights is None else weights
         loss = self._evaluate(inputs, targets, chosen)
@@ -181,11 +172,8 @@ class Objective:
         gradient's values would cost the size of the weights again and are not needed to
         differentiate it. Outputs go to the loss in float64, because on a fitted network
         :math:`\partial^2 L / \partial z^2 = \operatorname{diag} p - p p^T` is lost in the rounding
-        of float32.
-
-        Raises:
-            CurvatureError: If the loss is not finite, does not depend on the trainable weights or
-                cannot be differentiated twice.
+        of float32. A loss that is not finite, does not depend on the trainable weights or cannot be
+        differentiated twice is refused.
         """
         inputs, targets = self.load(index)
         weights = list(self.parameters.values())
@@ -211,10 +199,7 @@ class Objective:
             self.buffers = self.statistics_at(self.parameters)
 
     def statistics_at(self, weights: Named) -> dict[str, Tensor]:
-        """Return the buffers, with running statistics measured on the batches at these weights.
-
-        One pass; means over the batches weighted by samples.
-        """
+        """Return the buffers, with statistics measured in one pass, batches weighted by samples."""
         buffers = {name: buffer.clone() for name, buffer in self.buffers.items()}
         layers, seen = tracking_layers(self.model), 0
         for index, count in enumerate(self.batch_sizes if layers else ()):

@@ -42,8 +42,9 @@ class HessianOperator(AbstractContextManager["HessianOperator"]):
     price of about fifteen gradients of those in float64.
 
     Raises:
-        CurvatureError: If nothing is trainable, there is no data, or a check fails.
-        ValueError: If `batch_norm` is none of its choices.
+        CurvatureError: If nothing is trainable, there is no data, or a check fails; by products and
+            gradients, if a loss is not finite or an operation has no second derivative.
+        ValueError: If `batch_norm` is none of its choices, or a vector or name of weights is wrong.
 
     Example:
         >>> import torch
@@ -105,10 +106,6 @@ class HessianOperator(AbstractContextManager["HessianOperator"]):
 
         It is written to `out`, if given: contiguous, of the same kind, not `vector` itself. A loop
         that gives back memory it has used saves asking for it anew.
-
-        Raises:
-            ValueError: If the shape is another.
-            CurvatureError: If a loss is not finite or an operation has no second derivative.
         """
         if out is None:
             return self._multiply(vector, 1)[0]
@@ -116,16 +113,13 @@ class HessianOperator(AbstractContextManager["HessianOperator"]):
         return out
 
     def matmat(self, vectors: Tensor) -> Tensor:
-        """Return HV, one pass over the batches for all columns of V; raises as `matvec`."""
+        """Return HV, one pass over the batches for all columns of V."""
         return self._multiply(vectors, 2).T
 
     def gradient(self) -> tuple[float, Tensor]:
         """Return the function whose Hessian this is, and its gradient: one pass over the batches.
 
         With `l2` its penalty is part of both; the gradient is in the operator's own coordinates.
-
-        Raises:
-            CurvatureError: If a loss is not finite.
         """
         with torch.inference_mode(False), torch.no_grad():
             weights = self._flat_weights()
@@ -154,9 +148,6 @@ class HessianOperator(AbstractContextManager["HessianOperator"]):
         """Return the diagonal block of some weights, such as one layer's (see `layers`).
 
         It shares the kept graphs and counts its own products, which go through less of them.
-
-        Raises:
-            ValueError: If a name is none of the operator's weights, or there is none.
         """
         wanted = set(names)
         if not wanted or not wanted <= set(self._names):

@@ -57,14 +57,8 @@ def step_sharpness(
     says little. With `adaptive` ASAM's step :math:`\rho\, T^2 g / |T g|`, :math:`T =
     \operatorname{diag}|w|` (Kwon et al., 2021).
 
-    Args:
-        model: The network, in any mode; evaluated in eval mode and left as it is.
-        loss: Mean loss of a batch, from float64 outputs and targets.
-        batches: Pairs (inputs, targets); g and L are means over all samples.
-        rho: Length of the step.
-        adaptive: Take ASAM's step.
-        batch_norm: "eval" normalises by the running statistics, "recalibrate" by statistics
-            measured anew at the weights, "train" by those of each batch.
+    Model, loss, batches and `batch_norm` are those of `HessianOperator`; g and L are means over all
+    samples.
 
     Raises:
         ValueError: If `rho` is not positive.

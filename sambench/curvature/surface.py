@@ -43,11 +43,10 @@ class Cost:
 class LossSurface(Objective):
     """The mean loss over fixed batches as a function of flat weights, first derivatives included.
 
-    Weights are in the order of `model.named_parameters()`. Every pass works on copies: the model,
-    its buffers, gradients, modes and the random state stay as they are, bit for bit. Arguments and
-    errors are those of `Objective`. With `batch_norm="recalibrate"` the statistics are measured
-    anew at every point that `at` looks at, for one more pass each, and once, at the network's own
-    weights, for `loss` and `value_and_gradient`.
+    Weights are in the order of `model.named_parameters()`. Arguments and errors are those of
+    `Objective`. With `batch_norm="recalibrate"` the statistics are measured anew at every point
+    that `at` looks at, for one more pass each, and once, at the network's own weights, for `loss`
+    and `value_and_gradient`.
     """
 
     def __init__(

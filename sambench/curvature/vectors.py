@@ -62,10 +62,7 @@ class SymmetricOperator(Protocol):
 
 
 def dot(left: Tensor, right: Tensor) -> float:
-    """Return the inner product, accumulated in float64.
-
-    Converted in chunks, so that no float64 copy of a whole vector is ever held.
-    """
+    """Return the inner product, accumulated in float64, of which no whole copy is ever held."""
     chunks = zip(torch.split(left, CHUNK), torch.split(right, CHUNK), strict=True)
     parts = [torch.dot(a.double(), b.double()) for a, b in chunks]
     return float(torch.stack(parts).sum())
@@ -77,11 +74,7 @@ def norm(vector: Tensor) -> float:
 
 
 def generator(device: torch.device, seed: int, stream: int) -> torch.Generator:
-    """Return an own generator; streams of one seed are independent of each other.
-
-    A Lanczos basis and the probes that it deflates must be independent, though their caller may
-    well give both the same seed.
-    """
+    """Return an own generator; streams of one seed are independent of each other."""
     state = np.random.SeedSequence((seed, stream)).generate_state(1, np.uint64)[0]
     return torch.Generator(device).manual_seed(int(state >> np.uint64(1)))
 

@@ -4,8 +4,8 @@
     optimizer = SAM(model.parameters(), torch.optim.Adam, lr=1e-4, rho=0.05)
     loss = optimizer.step(closure)      # closure: forward, backward, return the loss
 
-Every method of the registry is a class here under the name of its own class, made on first use so
-that importing this package, listing and planning need no torch.
+Every method of the registry is a class here under its own name, made on first use: importing this
+package, listing and planning need no torch.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from sambench.optim.sharpness_aware import SharpnessAware
 
 __all__ = ["SampleClosure", "SharpnessAware", "build"]
-_MODULES = {"SampleClosure": "samples", "SharpnessAware": "sharpness_aware"}
 
 
 def build(
@@ -41,8 +40,7 @@ def build(
         settings: The method's hyperparameters, the base optimizer's, and `SharpnessAware`'s own.
 
     Raises:
-        UnknownNameError: If there is no such method or base.
-        ConfigError: If base, parameters or a hyperparameter are not accepted.
+        ConfigError: If method, base, parameters or a hyperparameter are not accepted.
     """
     from sambench.optim.base import BASES
     from sambench.optim.method import optimizers
@@ -64,8 +62,9 @@ def _class_of(info: OptimizerInfo) -> type[SharpnessAware]:
 
 
 def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+    modules = {"SampleClosure": "samples", "SharpnessAware": "sharpness_aware"}
+    if name in modules:
+        return getattr(importlib.import_module(f"{__name__}.{modules[name]}"), name)
     if not name.startswith("_"):
         from sambench.optim.method import optimizers
 

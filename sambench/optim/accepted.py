@@ -1,12 +1,10 @@
-"""What an optimizer of this family accepts: bases, settings and parameters, or one line why not.
-
-Whatever is not accepted raises a ConfigError.
-"""
+"""What an optimizer of this family accepts; what it does not raises a ConfigError."""
 
 from __future__ import annotations
 
 import inspect
 import sys
+import traceback
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -34,12 +32,7 @@ ELSEWHERE["second_step"] = ELSEWHERE["first_step"]
 def choose_base(
     info: OptimizerInfo, base: type[torch.optim.Optimizer] | str | None
 ) -> tuple[type[torch.optim.Optimizer], Base]:
-    """Return the class of the base optimizer that was asked for, and what is known of it.
-
-    Raises:
-        ConfigError: If it is no optimizer class, needs a closure itself, shards its state, or is
-            not the one that the method is itself.
-    """
+    """Return the class of the base optimizer that was asked for, and what is known of it."""
     if isinstance(base, torch.optim.Optimizer):
         name = type(base).__name__
         raise ConfigError(f"base is a {name} that was made already; give its class and settings")
@@ -70,10 +63,10 @@ def check_settings(
     for name in given:
         if name in ELSEWHERE:
             raise ConfigError(describe_missing(info.name, name))
-    accepted = inspect.signature(base.__init__).parameters
+    accepted = dict(inspect.signature(base).parameters)
     if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in accepted.values()):
-        names = [name for name in accepted if name not in ("self", "params")]
-        info.check_names(given, [*info.hyperparameters, *names], known.name)
+        accepted.pop("params", None)
+        info.check_names(given, [*info.hyperparameters, *accepted], known.name)
     for name, value in given.items():
         parts = value if isinstance(value, list | tuple) else (value,)
         on_device = any(isinstance(part, Tensor) for part in parts)  # it would be waited for
@@ -86,10 +79,9 @@ def check_groups(params: ParamsT, info: OptimizerInfo) -> ParamsT:
     if isinstance(params, Tensor):
         return params  # torch.optim says what is wrong with it
     entries: list[Any] = list(params)
-    for entry in entries:
-        if isinstance(entry, dict):
-            own = {name: entry[name] for name in info.hyperparameters if name in entry}
-            entry.update({name: info.own(own)[name] for name in own})
+    for entry in (entry for entry in entries if isinstance(entry, dict)):
+        own = {name: entry[name] for name in info.hyperparameters if name in entry}
+        entry.update({name: info.own(own)[name] for name in own})
     return entries
 
 
@@ -112,21 +104,16 @@ def check_parameters(parameters: Sequence[Tensor], groups: Iterable[Mapping[str,
 def warn_of_half(parameters: Iterable[Tensor]) -> None:
     """Warn of 16-bit weights."""
     if any(parameter.dtype in (torch.bfloat16, torch.float16) for parameter in parameters):
-        warnings.warn(
-            "16-bit weights swallow most of a perturbation in rounding; keep float32 weights "
-            "and use autocast",
-            SambenchWarning,
-            stacklevel=3,
-        )
+        remedy = "keep float32 weights and use autocast"
+        said = f"16-bit weights swallow most of a perturbation in rounding; {remedy}"
+        warnings.warn(said, SambenchWarning, stacklevel=3)
 
 
 def refuse_shards_of_zero() -> None:
     """Refuse ZeroRedundancyOptimizer as the maker: it gives each process a part of the weights."""
-    frame = inspect.currentframe()
-    while frame is not None:
-        if frame.f_globals.get("__name__") == "torch.distributed.optim.zero_redundancy_optimizer":
-            raise ConfigError(SHARDED.format("ZeroRedundancyOptimizer"))
-        frame = frame.f_back
+    makers = {frame.f_globals.get("__name__") for frame, _ in traceback.walk_stack(None)}
+    if "torch.distributed.optim.zero_redundancy_optimizer" in makers:
+        raise ConfigError(SHARDED.format("ZeroRedundancyOptimizer"))
 
 
 def refuse_dropped_closures() -> None:

@@ -38,22 +38,15 @@ class Base:
     factors: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     def complete(self, given: Mapping[str, object]) -> dict[str, Setting]:
-        """Return all settings, the given ones checked against the type of the default.
+        """Return all settings, the given ones checked: of the default's type and not negative.
 
         Of a class by its dotted name only those that were given: its defaults are its own.
-
-        Raises:
-            ConfigError: If a value has the wrong type or is negative.
         """
         checked = {name: self._check(name, value) for name, value in given.items()}
         return checked if "." in self.name else {**self.settings, **checked}
 
     def load(self) -> type[torch.optim.Optimizer]:
-        """Import the class.
-
-        Raises:
-            ConfigError: If there is no such class or it is no torch optimizer.
-        """
+        """Import the class; a ConfigError if there is none or it is no torch optimizer."""
         import torch
 
         module, _, attribute = self.path.rpartition(".")
@@ -88,19 +81,6 @@ class Base:
         return float(value)  # type: ignore[arg-type]
 
 
-def _named(
-    name: str, path: str, settings: Mapping[str, Setting], decays: tuple[float, ...]
-) -> Base:
-    return Base(
-        name=name,
-        path=path,
-        settings=settings,
-        fused=path.startswith("torch."),
-        grid={"weight_decay": decays},
-        factors={"lr": (0.1, 0.3, 1.0, 3.0, 10.0)},
-    )
-
-
 _ADAM: dict[str, Setting] = {
     "lr": 1e-3,
     "betas": (0.9, 0.999),
@@ -125,23 +105,25 @@ _MUON: dict[str, Setting] = {
     "eps": 1e-8,
 }
 BASES = {
-    base.name: base
-    for base in (
-        _named("adam", "torch.optim.Adam", _ADAM, (0.0, 1e-5, 1e-4)),
-        _named("adamw", "torch.optim.AdamW", _ADAMW, (0.0, 1e-2, 1e-1)),
-        _named("sgd", "torch.optim.SGD", _SGD, (0.0, 5e-4, 1e-3)),
-        _named("muon", "sambench.optim.muon.Muon", _MUON, (0.0, 1e-2, 1e-1)),
+    name: Base(
+        name=name,
+        path=path,
+        settings=settings,
+        fused=path.startswith("torch."),
+        grid={"weight_decay": decays},
+        factors={"lr": (0.1, 0.3, 1.0, 3.0, 10.0)},
+    )
+    for name, path, settings, decays in (
+        ("adam", "torch.optim.Adam", _ADAM, (0.0, 1e-5, 1e-4)),
+        ("adamw", "torch.optim.AdamW", _ADAMW, (0.0, 1e-2, 1e-1)),
+        ("sgd", "torch.optim.SGD", _SGD, (0.0, 5e-4, 1e-3)),
+        ("muon", "sambench.optim.muon.Muon", _MUON, (0.0, 1e-2, 1e-1)),
     )
 }
 
 
 def find_base(name: str) -> Base:
-    """Return the base optimizer of a key of `BASES`, or of a torch class's dotted name.
-
-    Raises:
-        UnknownNameError: If it is neither.
-        ConfigError: If a dotted name is no optimizer class that can be imported.
-    """
+    """Return the base optimizer of a key of `BASES`, or of a torch class's dotted name."""
     if name in BASES:
         return BASES[name]
     if "." in name:
@@ -157,19 +139,16 @@ def _foreign(path: str) -> Base:
     Of lists and of settings without a default nothing is known; they cannot be given to a run.
     """
     found = Base(name=path, path=path)
-    parameters = inspect.signature(found.load()).parameters
-    plain = (bool, int, float, str)
-    settings = {
-        name: float(p.default) if type(p.default) is int else p.default
-        for name, p in parameters.items()
-        if isinstance(p.default, plain) and name not in EXECUTION
-    }
-    pairs = {
-        name: tuple(map(float, p.default))
-        for name, p in parameters.items()
-        if isinstance(p.default, tuple) and all(isinstance(v, int | float) for v in p.default)
-    }
-    return replace(found, settings={**settings, **pairs})
+    settings: dict[str, Setting] = {}
+    for name, parameter in inspect.signature(found.load()).parameters.items():
+        value = parameter.default
+        if type(value) is int:
+            settings[name] = float(value)
+        elif isinstance(value, bool | float | str) and name not in EXECUTION:
+            settings[name] = value
+        elif isinstance(value, tuple) and all(isinstance(part, int | float) for part in value):
+            settings[name] = tuple(map(float, value))
+    return replace(found, settings=settings)
 
 
 EXECUTION = {"maximize", "foreach", "capturable", "differentiable", "fused"}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import KW_ONLY, dataclass
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Generic, TypeVar, overload
 
 from sambench.errors import ConfigError, shown
@@ -23,21 +24,21 @@ class Hyperparameter(Generic[Value]):
 
     Attributes:
         default: The authors' default.
+        where: Other defaults, by the setting that brings each: `{("base", "adam"): 0.03}`.
         help: What it is, with its unit.
-        minimum: Smallest value allowed.
-        maximum: Largest value allowed.
+        minimum, maximum: The smallest and the largest value allowed.
         below: Values must be smaller than this.
         choices: The values allowed, where it is a choice.
         shared: It must be the same in all parameter groups; choices always are.
         later: It came after runs had been stored, so a run names it only where it is not at its
             default: ids of those runs stay theirs.
-        grid: Values worth trying in a search, those its authors tried where known; empty where it
-            is not tuned.
+        grid: Values worth trying in a search, those its authors tried where known.
     """
 
     default: Value
     _: KW_ONLY
     help: str
+    where: Mapping[tuple[str, object], Value] = field(default_factory=dict)
     minimum: float | None = None
     maximum: float | None = None
     below: float | None = None
@@ -71,6 +72,11 @@ class Hyperparameter(Generic[Value]):
                 self.check(each, type(method).__name__.lower())
         return value  # type: ignore[no-any-return]
 
+    def default_for(self, settings: Mapping[str, object]) -> Value:
+        """Return the default beside other settings, the base among them."""
+        found = (d for (name, value), d in self.where.items() if settings.get(name) == value)
+        return next(found, self.default)
+
     @property
     def range(self) -> str:
         """The values allowed, as people write them: `>= 0`, `[0, 1)`, `raw | centered`."""
@@ -83,11 +89,7 @@ class Hyperparameter(Generic[Value]):
         return "any" if self.minimum is None else f">= {self.minimum:g}"
 
     def check(self, value: object, method: str) -> float | str | bool:
-        """Return the value with the default's type.
-
-        Raises:
-            ConfigError: If it has the wrong type or lies outside the range.
-        """
+        """Return the value with the default's type; refuse another type or what is out of range."""
         truth = isinstance(value, bool)
         if self.choices:
             allowed = value in self.choices and truth == isinstance(self.default, bool)
@@ -112,9 +114,10 @@ def radius(
     default: float,
     help: str = "radius of the ball, L2 norm over all weights",
     grid: tuple[float, ...] = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5),
+    **where: Any,
 ) -> Hyperparameter[float]:
     """Declare the radius rho of a ball around the weights."""
-    return Hyperparameter(default, minimum=0.0, help=help, grid=grid)
+    return Hyperparameter(default, minimum=0.0, help=help, grid=grid, **where)
 
 
 def declared(owner: type) -> dict[str, Hyperparameter[Any]]:
@@ -128,10 +131,7 @@ def declared(owner: type) -> dict[str, Hyperparameter[Any]]:
 
 
 class Mechanics:
-    """Settings that every optimizer takes beside its method's and its base optimizer's.
-
-    They change the numbers, so a run that sets one has it in its configuration.
-    """
+    """Settings of every optimizer beside its method's and its base's; a run names those it sets."""
 
     max_norm = Hyperparameter(0.0, minimum=0.0, help="clip the direction to this norm; 0 not to")
     loss_decay = Hyperparameter(0.0, minimum=0.0, help="weight decay as part of the loss")

@@ -1,24 +1,23 @@
 """What an optimizer of this family is: a rule over a gradient oracle, declared without torch.
 
 A method says at which points it wants gradients and which vector it hands to the base optimizer;
-`SharpnessAware` does the rest. Methods are declared apart from it so that listing them, planning a
-suite and naming its runs need no torch.
+`SharpnessAware` does the rest.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Mapping
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sambench.errors import ConfigError, did_you_mean, shown
-from sambench.optim.base import Setting, find_base
+from sambench.optim.base import BASES, Setting, find_base
 from sambench.optim.hyperparameter import Hyperparameter, Mechanics, declared
 from sambench.registry import Registry
 
-if TYPE_CHECKING:
-    from torch import Tensor as Tensor  # noqa: PLC0414 (methods take these from here)
+if TYPE_CHECKING:  # methods take these from here
+    from torch import Tensor as Tensor  # noqa: PLC0414
 
     from sambench.optim.oracle import GradientOracle
     from sambench.optim.vector import PerTensor
@@ -26,21 +25,15 @@ if TYPE_CHECKING:
 
     Oracle = GradientOracle
 else:
-    Oracle = Tensor = Vector = Any  # methods name them, without torch
+    Oracle = Tensor = Vector = Any  # without torch
 
 
-class Parameterized(Protocol):
-    """What a method sees of its optimizer.
-
-    Attributes:
-        param_groups: They hold the hyperparameters.
-        defaults: Those that groups got which named none.
-        total_steps: Steps of the whole run, where its loop has told them.
-    """
+class Optimizer(Protocol):
+    """What a method sees of its optimizer: whose groups hold the hyperparameters."""
 
     param_groups: list[dict[str, Any]]
-    defaults: dict[str, Any]
-    total_steps: int | None
+    defaults: dict[str, Any]  # of groups that name none
+    total_steps: int | None  # of the whole run, where its loop has told them
 
     def momentum(self) -> Vector | None:
         """The base optimizer's running mean of gradients; None before its first step."""
@@ -59,7 +52,7 @@ class Method:
             subtracted from the weights past the base optimizer; the step may change the vector.
     """
 
-    def __init__(self, optimizer: Parameterized) -> None:
+    def __init__(self, optimizer: Optimizer) -> None:
         self.optimizer = optimizer
         self.memory: dict[str, Vector] = {}
         self.counters: dict[str, float] = {}
@@ -81,30 +74,18 @@ class Method:
         self.counters["step"] = step + 1
         return step
 
-    @classmethod
-    def defaults(cls, given: Mapping[str, object], base: str) -> Mapping[str, float | str | bool]:
-        """Return the defaults that depend on other hyperparameters or on the base, by name."""
-        return {}
-
     def setting(self, name: str) -> Any:
         """Return a group setting: one value, or one for each trainable tensor where they differ."""
         groups = self.optimizer.param_groups
-        first = groups[0][name]
-        if all(_same(group[name], first) for group in groups):
+        first, *others = (group[name] for group in groups)
+        plain = isinstance(first, int | float | str)  # tensors would be waited for
+        if all(value is first or (plain and value == first) for value in others):
             return first
         from sambench.optim.vector import PerTensor
 
         return PerTensor(
             group[name] for group in groups for p in group["params"] if p.requires_grad
         )
-
-
-def _same(one: object, other: object) -> bool:
-    """Whether two settings are equal; tensors are told by identity, without reading the device."""
-    if one is other:
-        return True
-    plain = isinstance(one, int | float | str) and isinstance(other, int | float | str)
-    return plain and one == other
 
 
 @dataclass(frozen=True)
@@ -116,6 +97,7 @@ class OptimizerInfo:
         gradient_evaluations: Forward and backward passes per step.
         extra_memory: Copies of the parameters held beyond the base optimizer's own memory.
         reference: The paper.
+        tuned_on: Bases on which the authors used the defaults, each with the source.
         base: The base optimizer, where the method is one itself (adam, adamw, sgd).
         adaptive: The passes depend on what is met in training; the number given is a guess.
         method: Its mathematics.
@@ -126,6 +108,7 @@ class OptimizerInfo:
     gradient_evaluations: float
     extra_memory: float
     reference: str
+    tuned_on: Mapping[str, str] = field(default_factory=dict, hash=False)
     base: str | None = None
     adaptive: bool = False
     method: type[Method] = Method
@@ -145,30 +128,37 @@ class OptimizerInfo:
         """The method's own hyperparameters, by name."""
         return declared(self.method)
 
+    def default_note(self, base: str = "adam") -> str:
+        """Say on which base the authors used the defaults, and where there is none for this one."""
+        names = {name: found.path.rpartition(".")[2] for name, found in BASES.items()}
+        told = " and ".join(f"on {names[name]} ({said})" for name, said in self.tuned_on.items())
+        if not self.hyperparameters:
+            return ""
+        if base in self.tuned_on:
+            return f"as the authors used them {told}"
+        ours = any(("base", base) in h.where for h in self.hyperparameters.values())
+        used = f"the authors used {'another' if ours else 'these'} {told}"
+        return f"no default for {names.get(base, base)}: {used if told else 'none was found'}"
+
     def own(self, settings: Mapping[str, object], base: str | None = None) -> dict[str, Any]:
         """Complete and check the method's own hyperparameters; other settings are passed over."""
-        usual = {name: h.default for name, h in self.hyperparameters.items()}
-        defaults = {**usual, **self.method.defaults(settings, base or self.base or "adam")}
+        beside = {**settings, "base": base or self.base or "adam"}
         return {
-            name: hyperparameter.check(settings.get(name, defaults[name]), self.name)
-            for name, hyperparameter in self.hyperparameters.items()
+            name: h.check(settings.get(name, h.default_for(beside)), self.name)
+            for name, h in self.hyperparameters.items()
         }
 
     def check_base(self, base: str) -> None:
-        """Refuse a base optimizer where the method is one itself."""
+        """Refuse another base optimizer where the method is one itself."""
         if self.base not in (None, base):
-            raise ConfigError(
-                f"{self.name} is its own base optimizer; it cannot run on {shown(base)}"
-            )
+            name = f"{self.name} is its own base optimizer"
+            raise ConfigError(f"{name}; it cannot run on {shown(base)}")
 
     def resolve(self, base: str | None, settings: Mapping[str, object]) -> dict[str, Setting]:
-        """Complete settings with the defaults of the method and of its base optimizer.
+        """Complete settings with the defaults of the method and of its base; refuse wrong ones.
 
         Returns:
             `{"name", "base", ...}` with every hyperparameter, the method's first.
-
-        Raises:
-            ConfigError: If a setting is unknown, of the wrong type or out of range.
         """
         found = find_base(base or self.base or "adam")
         self.check_base(found.name)

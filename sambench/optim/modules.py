@@ -1,7 +1,4 @@
-"""The modules of a step: whose running statistics to keep, and what each tensor is for.
-
-While a pass must leave no trace on a model's buffers, others stand in for them.
-"""
+"""The modules of a step: whose running statistics to keep, and what each tensor is for."""
 
 from __future__ import annotations
 
@@ -18,25 +15,22 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from sambench.errors import ConfigError, SambenchWarning
+from sambench.optim.vector import layout
 
 NORMALIZATIONS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 WRITERS = {nn.BatchNorm2d.forward, nn.SyncBatchNorm.forward, nn.InstanceNorm2d.forward}
-"""Torch's own normalisation: while training it writes to its buffers and never reads them."""
+"""Of torch's own normalisation, which while training writes to its buffers and never reads them."""
 
 SHARDED = (
     "{} shards the parameters, so norms over all of them are not known here: "
     "use DistributedDataParallel"
 )
-"""Why an optimizer of this family does not run there."""
 
 
 @dataclass(frozen=True)
 class Role:
-    """What a parameter is for: `weight` is false for biases, tokens, position tables and the like.
-
-    A weight multiplies: that of a layer, or the scale of a normalisation.
-    """
+    """What a parameter is for. A weight multiplies: biases, tokens and position tables are none."""
 
     weight: bool
     normalization: bool
@@ -45,10 +39,9 @@ class Role:
 class Modules:
     """The modules whose parameters an optimizer trains, and all modules inside them.
 
-    Args:
-        given: The models. Where there are none, the first pass of each step is watched with a
-            hook on all modules that run in this thread. It does not see modules inside of compiled
-            functions and scripts, nor the parameters of a model that is not called as a whole.
+    Where no models are given, the first pass of each step is watched with a hook on all modules
+    that run in this thread. It does not see modules inside of compiled functions and scripts, nor
+    the parameters of a model that is not called as a whole.
     """
 
     def __init__(self, given: Iterable[nn.Module] = ()) -> None:
@@ -60,13 +53,10 @@ class Modules:
 
     @contextmanager
     def watching(self, parameters: Sequence[Tensor]) -> Iterator[None]:
-        """Learn the modules that take part in a step, in its first pass.
+        """Learn the modules that take part in a step, in its first pass; refuse sharded ones.
 
         What is inside of one that runs counts although it did not run, since a layer that is
         skipped at random may run in a later pass of the same step.
-
-        Raises:
-            ConfigError: If one of them shards the parameters.
         """
         if self.given:
             self._modules = dict.fromkeys(m for model in self.given for m in model.modules())
@@ -96,12 +86,11 @@ class Modules:
     def statistics_kept(self) -> Iterator[None]:
         """Give modules in training mode other buffers inside this context, their own back after.
 
-        So no pass inside leaves a trace on means, variances and counters, of any normalisation
-        layer, torch's or one's own, with any momentum, and also where it raises or gives NaN.
-        torch's batch normalisation only writes to its buffers while training, so what is in the
-        spare ones does not matter; all other modules get copies of their own. The spare buffers
-        are the same in every step: a captured CUDA graph goes on writing to them. A script's own
-        buffers cannot be exchanged; they are saved and written back.
+        So no pass inside leaves a trace on them, of whatever layer and momentum, even where it
+        raises or gives NaN. Modules other than torch's normalisation, which never reads its buffers
+        while training, get copies of their own. The spare buffers are the same in every step: a
+        captured CUDA graph goes on writing to them. A script's own buffers cannot be exchanged;
+        they are saved and written back.
         """
         self._warn_of_unseen()
         training = [module for module in self._modules if module.training and module._buffers]
@@ -121,35 +110,30 @@ class Modules:
                 buffer.data.copy_(value)
 
     def _make_spares(self, modules: Sequence[nn.Module]) -> None:
-        """Pair each buffer with one that stands in for it, however many modules share it.
-
-        Those of an earlier step that still fit are used again, so that their addresses stay.
-        """
+        """Pair each buffer with one that stands in for it, that of an earlier step if it fits."""
         before, self._spares = self._spares, {}
         standing_in: dict[int, Tensor] = {}
         copied: list[tuple[Tensor, Tensor]] = []
         for module in modules:
-            reads = not _only_writes(module)
             for name, own in module._buffers.items():
                 if own is None:
                     continue
                 known, spare = before.get((module, name), (None, None))
                 spare = standing_in.get(id(own), spare)
-                if spare is None or not (known is own or _alike(spare, own)):
+                if spare is None or not (known is own or layout(spare) == layout(own)):
                     spare = torch.zeros_like(own)
                 standing_in[id(own)] = spare
                 self._spares[module, name] = own, spare
-                if reads:
+                if not _only_writes(module):
                     copied.append((spare, own))
         if copied:
             spares, own_ones = zip(*copied, strict=True)
             torch._foreach_copy_(spares, own_ones)
 
     def roles(self, parameters: Iterable[Tensor]) -> list[Role]:
-        """Return the role of each parameter, told by the module that owns it.
+        """Return the role of each parameter, told by the module that owns it and its name there.
 
-        A module's own attribute name decides (`weight`, `in_proj_weight`), not the path to it. A
-        parameter of no known module is a weight if it has two dimensions or more.
+        A parameter of no known module is a weight if it has two dimensions or more.
         """
         self._warn_of_unseen()
         owners = self._owners()
@@ -175,7 +159,7 @@ class Modules:
         }
 
     def _warn_of_unseen(self) -> None:
-        """Say once what the hook did not see, where that matters."""
+        """Say once what the hook did not see."""
         if self._unseen and not self._warned:
             self._warned = True
             warnings.warn(
@@ -196,17 +180,13 @@ def _role(parameter: Tensor, module: nn.Module | None, name: str) -> Role:
     if module is None:
         return Role(weight=parameter.dim() > 1, normalization=False)
     parametrized = isinstance(module, nn.utils.parametrize.ParametrizationList)
-    return Role(
-        weight="weight" in name or parametrized,
-        normalization=is_normalization(module),
-    )
+    return Role(weight="weight" in name or parametrized, normalization=is_normalization(module))
 
 
 def is_normalization(module: nn.Module) -> bool:
-    """Whether a module normalises: torch's layers, timm's, and RMSNorms under whatever name.
+    """Whether a module normalises: torch's types, and libraries' own (`LlamaRMSNorm`).
 
-    Libraries have their own (`LlamaRMSNorm`, `T5LayerNorm`), so beside torch's types it is told by
-    the class name, together with the one-dimensional weight that such a layer has.
+    Those are told by the class name and the one-dimensional weight that such a layer has.
     """
     if isinstance(module, NORMALIZATIONS):
         return True
@@ -218,10 +198,5 @@ def is_normalization(module: nn.Module) -> bool:
 
 
 def _only_writes(module: nn.Module) -> bool:
-    """Whether a module in training mode does not read its buffers: torch's own normalisation."""
     hooked = module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module)
     return type(module).forward in WRITERS and not hooked
-
-
-def _alike(one: Tensor, other: Tensor) -> bool:
-    return (one.shape, one.dtype, one.device) == (other.shape, other.dtype, other.device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -18,9 +19,6 @@ class Muon(torch.optim.Optimizer):
     Muon's update is scaled to the size of AdamW's (`adjust_lr_fn="match_rms_adamw"`), so that one
     learning rate and one decoupled weight decay serve both. `momentum` and `nesterov` are Muon's,
     `betas` and `eps` AdamW's. Jordan et al., 2024; Liu et al., 2025, arXiv 2502.16982.
-
-    Raises:
-        ConfigError: If this torch has no Muon.
     """
 
     def __init__(
@@ -39,30 +37,17 @@ class Muon(torch.optim.Optimizer):
         super().__init__(params, {**own, "nesterov": nesterov, "betas": betas, "eps": eps})
 
     def step(self, closure: Callable[[], Tensor] | None = None) -> None:  # type: ignore[override]
-        """Take one step.
-
-        Raises:
-            ConfigError: If there is a closure, which it does not call.
-        """
+        """Take one step; without a closure."""
         if closure is not None:
             raise ConfigError("base muon takes no closure")
         for group in self.param_groups:
             used = [p for p in group["params"] if p.grad is not None]
-            matrices = [p for p in used if p.dim() == 2]
-            others = [p for p in used if p.dim() != 2]
-            muon = {**_of(group, "momentum", "nesterov"), "adjust_lr_fn": "match_rms_adamw"}
-            self._take(torch.optim.Muon, matrices, group, muon)
-            self._take(torch.optim.AdamW, others, group, _of(group, "betas", "eps"))
-
-    def _take(
-        self, kind: Any, parameters: list[Tensor], group: dict[str, Any], own: dict[str, Any]
-    ) -> None:
-        """Step some parameters with another optimizer on this one's state."""
-        if parameters:
-            stepper = kind(parameters, **_of(group, "lr", "weight_decay"), **own)
-            stepper.state = self.state
-            stepper.step()
-
-
-def _of(group: dict[str, Any], *names: str) -> dict[str, Any]:
-    return {name: group[name] for name in names}
+            muon = functools.partial(torch.optim.Muon, adjust_lr_fn="match_rms_adamw")
+            for kind, matrices, names in (
+                (muon, True, ("lr", "weight_decay", "momentum", "nesterov")),
+                (torch.optim.AdamW, False, ("lr", "weight_decay", "betas", "eps")),
+            ):
+                if chosen := [p for p in used if (p.dim() == 2) == matrices]:
+                    stepper: Any = kind(chosen, **{name: group[name] for name in names})
+                    stepper.state = self.state
+                    stepper.step()

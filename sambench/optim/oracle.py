@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -14,9 +14,8 @@ from torch.amp import GradScaler
 
 from sambench.errors import ConfigError
 from sambench.optim.modules import Modules, Role
-from sambench.optim.observation import Observer
 from sambench.optim.samples import SampleClosure
-from sambench.optim.vector import Scalar, Vector, add_into, factors_on_cpu
+from sambench.optim.vector import PerTensor, Scalar, Vector, add_into, factors_on_cpu, layout
 
 Closure = Callable[[], Tensor]
 
@@ -33,6 +32,61 @@ class RandomState:
         torch.set_rng_state(self._cpu)
         for device, state in self._cuda.items():
             torch.cuda.set_rng_state(state, device)
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One step's perturbation e and what it did, on the step's mini-batch.
+
+    Attributes:
+        epsilon_norm: |e|, L2 over all trainable tensors.
+        one_dimensional_share: Share of |e|^2 on tensors of one dimension: biases, norm layers.
+        gradient_cosine: cos(g, g_a) of the gradients at w and at w + e.
+        gradient_norm_ratio: |g_a| / |g|.
+        sharpness: L(w + e) - L(w).
+    """
+
+    epsilon_norm: float
+    one_dimensional_share: float
+    gradient_cosine: float
+    gradient_norm_ratio: float
+    sharpness: float
+
+
+class Observer:
+    """Watches the passes of one step; of several perturbed ones the last counts."""
+
+    def __init__(self) -> None:
+        self._clean: Vector | None = None
+        self._length: Tensor | None = None
+        self._moved: tuple[Tensor, Tensor] | None = None
+        self._turned: tuple[Tensor, Tensor] | None = None
+
+    def perturbation(self, direction: Vector, by: Scalar = 1.0) -> None:
+        """See the perturbation, `by` times a direction, before it is used."""
+        if isinstance(by, PerTensor):
+            direction, by = direction * by, 1.0
+        norm = direction.norm()
+        flat = direction.part(tensor.dim() <= 1 for tensor in direction.tensors)
+        share = (flat.norm() / norm) ** 2 if len(flat) else torch.zeros_like(norm)
+        self._moved = (norm * by).abs(), share
+
+    def gradient(self, found: Vector) -> None:
+        """See the gradient of a pass; the clean one is copied, since methods change theirs."""
+        if self._moved is None or self._clean is None:
+            self._clean, self._length = found.clone(), found.norm()
+        else:
+            inner, square = self._clean.products(found, self._length)
+            self._turned = inner, square.sqrt()
+
+    def observed(self, losses: Sequence[Tensor]) -> Tensor | None:
+        """Return an observation's numbers, on the device; None where a pass or its loss lacks."""
+        if not losses or self._length is None or self._moved is None or self._turned is None:
+            return None
+        inner, perturbed = self._turned
+        cosine, ratio = inner / (self._length * perturbed), perturbed / self._length
+        numbers = *self._moved, cosine, ratio, losses[-1] - losses[0]
+        return torch.stack([number.double() for number in numbers])
 
 
 class NextPass(Exception):
@@ -53,14 +107,11 @@ class GradientOracle:
 
     Attributes:
         parameters: The trainable parameters; a vector has one tensor for each.
-        modules: Learns in the first pass which modules there are, unless it was told.
         closure: Runs forward and backward on the mini-batch and returns the loss; None where the
             loop runs the passes itself, with `pass_at` and `collect`.
-        workspace: Memory for w + e where e is kept. It stays from step to step: on the CPU memory
-            of that size, asked of the system anew in every step, costs several times what filling
-            it does, since its pages are mapped at first touch. A GPU's torch keeps freed memory.
+        workspace: Memory for w + e where e is kept. It stays from step to step, since on the CPU
+            fresh pages cost several times what filling them does; a GPU's torch keeps them.
         replay: Draw the same random numbers (dropout, stochastic depth) in every pass.
-        observer: Measures the perturbation and what it does to the gradient.
         scaler: Scaled the losses of the closure; gradients are unscaled.
         loss_decay: lambda of the term lambda |w|^2 / 2 that the gradients are to have too.
         answers: Copies of the gradients that the loop has run, for a method that starts again.
@@ -82,16 +133,11 @@ class GradientOracle:
         self._random: RandomState | None = None
         self._passes = 0
         self._unscaled: list[SimpleNamespace] = []
-        """What a scaler takes for optimizers, one for each pass, which it unscales once each. They
-        are kept until the step ends, since the scaler tells them apart by their address."""
+        """What a scaler takes for optimizers, one a pass; it tells them apart by their address."""
 
     @property
     def losses(self) -> list[Tensor]:
-        """Of the passes so far.
-
-        Raises:
-            ConfigError: If the loop has them.
-        """
+        """Of the passes so far; a ConfigError where the loop has them."""
         if self.closure is None:
             raise ConfigError(
                 "passes() does not see the losses, which this form needs: use a closure"
@@ -132,9 +178,6 @@ class GradientOracle:
             keep: Leave `at` as it is, to be used again.
             hardest: Share of the samples to run, those whose loss has risen most since the first
                 pass; all of them where the closure cannot tell its samples apart.
-
-        Raises:
-            NextPass: If the loop has yet to run it.
         """
         if self.answers:
             return self.answers.pop(0)
@@ -147,10 +190,7 @@ class GradientOracle:
 
     @contextmanager
     def pass_at(self, point: list[Tensor] | None) -> Iterator[None]:
-        """Have the parameters at a point, for a pass that leaves no trace on buffers but the first.
-
-        The random numbers are those of the first pass, if that is wished.
-        """
+        """Have the parameters at a point for a pass; only the first leaves its trace on buffers."""
         first = self._passes == 0
         self._passes += 1
         if self.replay and first:
@@ -168,10 +208,7 @@ class GradientOracle:
                 self._move_to(None if point is None else weights)
 
     def collect(self) -> Vector:
-        """Take the gradients within a pass, unscaled, with the decay that is part of the loss.
-
-        A parameter that the loss does not depend on counts as zero.
-        """
+        """Take the gradients within a pass, unscaled, with the decay that is part of the loss."""
         found = [parameter.grad is not None for parameter in self.parameters]
         if not any(found):
             raise RuntimeError("no gradient: the closure must call backward() on the loss")
@@ -203,7 +240,7 @@ class GradientOracle:
         factors = factors_on_cpu(by, weights.tensors)
         if factors is None:
             return (at * by).add_(weights).release()
-        if list(map(_layout, self.workspace)) != list(map(_layout, weights.tensors)):
+        if list(map(layout, self.workspace)) != list(map(layout, weights.tensors)):
             self.workspace[:] = [torch.empty_like(tensor) for tensor in weights.tensors]
         add_into(weights.tensors, at.tensors, factors, self.workspace)
         return self.workspace
@@ -234,9 +271,8 @@ class GradientOracle:
 def take_gradient(parameter: Tensor) -> Tensor:
     """Take a parameter's gradient away from it, as memory that nobody else writes to.
 
-    Whoever else holds it may fill it again in the next pass: DistributedDataParallel does where
-    gradients are views of its buckets, and so does a closure with buffers of its own. Then this is
-    a copy. A gradient that autograd made for the parameter alone is taken as it is.
+    It is a copy where somebody else holds it, who may fill it again in the next pass: the buckets
+    of DistributedDataParallel, or a closure with buffers of its own.
     """
     assert parameter.grad is not None
     if parameter.grad.is_sparse:
@@ -255,7 +291,3 @@ def storage_users(tensor: Tensor) -> int:
 
 
 _USERS_ALONE = storage_users(torch.empty(1))
-
-
-def _layout(tensor: Tensor) -> tuple[object, ...]:
-    return tensor.shape, tensor.stride(), tensor.dtype, tensor.device

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-Closure = Callable[[], Tensor]
+from sambench.optim.oracle import Closure
 
 
 def network(seed: int = 0) -> nn.Sequential:
@@ -37,15 +37,20 @@ def closure_of(model: nn.Module, inputs: Tensor, targets: Tensor) -> Closure:
 
 
 class Counted:
-    """A closure that counts how often it is called."""
+    """A closure that keeps the loss of each call; `after` some of them it does something."""
 
     def __init__(self, closure: Closure) -> None:
         self.closure, self.calls = closure, 0
+        self.losses: list[float] = []
+        self.after: dict[int, Callable[[], None]] = {}
 
     def __call__(self) -> Tensor:
-        """Count and run."""
+        """Run, count, and act."""
+        loss = self.closure()
         self.calls += 1
-        return self.closure()
+        self.losses.append(loss.item())
+        self.after.get(self.calls, lambda: None)()
+        return loss
 
 
 def flat(model: nn.Module) -> Tensor:

@@ -16,7 +16,7 @@ from sambench.optim.oracle import GradientOracle
 from sambench.optim.vector import PerTensor, Vector
 
 
-@dataclass(kw_only=True)
+@dataclass
 class Proposal:
     """What a method wants of one mini-batch.
 
@@ -26,7 +26,7 @@ class Proposal:
         loss: Of the clean pass; None where the loop runs the passes itself.
         memory: What the method would keep to the next step.
         received: Which parameters had a gradient in some pass.
-        oracles: Alive until the step ends: a scaler tells their passes apart by address.
+        oracles: Kept until the step ends, since a scaler tells their passes apart by address.
     """
 
     direction: Vector
@@ -40,15 +40,9 @@ class Proposal:
     def of(cls, method: Method, oracle: GradientOracle) -> Proposal:
         """Let a method ask for its gradients of one mini-batch."""
         direction = method.direction(oracle)
+        loss = next(iter(oracle.losses), None) if oracle.closure else None
         beside, method.beside = method.beside, None
-        return cls(
-            direction=direction,
-            beside=beside,
-            loss=next(iter(oracle.losses), None) if oracle.closure else None,
-            memory=method.memory,
-            received=oracle.received,
-            oracles=[oracle],
-        )
+        return cls(direction, beside, loss, method.memory, oracle.received, [oracle])
 
     @property
     def vectors(self) -> list[Vector]:
@@ -83,14 +77,11 @@ class Proposal:
 
     def show(self, groups: Iterable[Mapping[str, Any]]) -> None:
         """Show the direction as the parameters' gradients; frozen ones have none."""
-        parameters = [parameter for group in groups for parameter in group["params"]]
-        for parameter in parameters:
-            parameter.grad = None
-        trained = [parameter for parameter in parameters if parameter.requires_grad]
-        triples = zip(trained, self.direction.tensors, self.received, strict=True)
-        for parameter, gradient, seen in triples:
+        pairs = zip(self.direction.tensors, self.received, strict=True)
+        for parameter in (parameter for group in groups for parameter in group["params"]):
+            gradient, seen = next(pairs) if parameter.requires_grad else (None, False)
             parameter.grad = gradient if seen else None
-        note_gradients(trained)
+            note_gradients([parameter])
 
 
 def note_gradients(parameters: Iterable[Tensor]) -> None:

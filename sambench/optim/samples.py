@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 from torch.amp import GradScaler
 
-FORWARD_SHARE = 1 / 3
-"""Cost of a forward pass alone, in forward and backward passes."""
+FORWARD_SHARE = 1 / 3  # cost of a forward pass alone, in forward and backward passes
 
 
 class SampleClosure:
@@ -21,13 +20,9 @@ class SampleClosure:
         losses = lambda some: cross_entropy(model(x[some]), y[some], reduction="none")
         optimizer.step(SampleClosure(losses))
 
-    Args:
-        losses: Returns the loss of each sample, shape (n,), of those chosen by index or slice.
-        scaler: Of a float16 run; scales the mean loss before it goes backward.
-
-    Attributes:
-        evaluations: Forward and backward passes so far; parts of a batch count as such, a forward
-            pass alone as `FORWARD_SHARE`.
+    The losses are of the samples chosen by index or slice, shape (n,); a `scaler`, of a float16
+    run, scales their mean before it goes backward. `evaluations` counts the passes so far: one over
+    a part of the batch as that part, a forward pass alone as `FORWARD_SHARE`.
     """
 
     def __init__(
@@ -46,12 +41,9 @@ class SampleClosure:
         return self._backward(losses, 1.0)
 
     def hardest(self, share: float, again: Callable[[], None]) -> Tensor:
-        """Run the share of samples whose loss has risen most since the first call, rounded up.
+        """Run the share of samples whose loss has risen most; return the mean loss of all.
 
         `again` is called between looking at all and running some, to restore random numbers.
-
-        Returns:
-            The mean loss of all samples.
         """
         assert self._clean is not None, "the first pass of a step is over all samples"
         with torch.no_grad():

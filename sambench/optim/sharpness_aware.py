@@ -17,22 +17,21 @@ from sambench.errors import ConfigError
 from sambench.optim import accepted
 from sambench.optim.hyperparameter import Mechanics
 from sambench.optim.modules import Modules
-from sambench.optim.observation import Observation, Observer
-from sambench.optim.oracle import Closure, GradientOracle, NextPass
+from sambench.optim.oracle import Closure, GradientOracle, NextPass, Observation, Observer
 from sambench.optim.proposal import Proposal, average_, foreign_gradients, note_gradients
 from sambench.optim.state import AroundBase, Remembered
 from sambench.optim.vector import Vector
+
+Closures = Closure | Sequence[Closure]
 
 
 class SharpnessAware(AroundBase):
     """A sharpness-aware optimizer: `w <- base(w, direction(gradient oracle))`.
 
-    A perturbed pass points the parameters at other memory and back; DistributedDataParallel does
-    not mind, but whoever holds the weights' own memory (captured CUDA graphs) would see the
-    unperturbed weights and is not supported. Sharded parameters are refused.
-
-    Groups, state and `state_dict` are the base optimizer's own, with the method's hyperparameters
-    beside its: learning-rate schedulers, checkpoints and per-group settings work as in torch.
+    A perturbed pass points the parameters at other memory and back, so whoever holds the weights'
+    own memory (captured CUDA graphs) would see the unperturbed weights. Groups, state and
+    `state_dict` are the base optimizer's own, with the method's hyperparameters beside its:
+    learning-rate schedulers, checkpoints and per-group settings work as in torch.
 
     Args:
         params: Parameters, named parameters or groups, as in torch.optim.
@@ -40,17 +39,15 @@ class SharpnessAware(AroundBase):
         model: The module, or modules, that the parameters belong to. Give it where the model is
             compiled, scripted, run in several threads, or called by other methods than `forward`;
             without it the modules are those that run in the first pass of each step.
-        max_norm: Clip the direction to this L2 norm, once, before the base optimizer sees it;
-            with what a method applies beside the base optimizer counted in. 0 or None not to.
+        max_norm: Clip the direction, with what a method applies beside the base optimizer, to this
+            L2 norm, once. 0 or None not to.
         replay_randomness: Use the same dropout masks in every pass of a step.
-        skip_nonfinite: Leave weights and moments as they are when the step is not finite.
-            It waits for the device once a step.
+        skip_nonfinite: Leave weights and moments as they are when the step is not finite; waits for
+            the device once a step.
         per_replica: The model under DistributedDataParallel, where each replica shall perturb by
-            its own mini-batch (m-sharpness, the authors' SAM); without it DDP averages the gradient
-            of every pass and all replicas perturb alike.
+            its own mini-batch (m-sharpness, the authors' SAM); without it all perturb alike.
         loss_decay: Weight decay as part of the loss, lambda |w|^2 / 2, as in the authors' SAM: it
-            then shapes the perturbation and is taken at the perturbed weights. The base optimizer's
-            own `weight_decay` does neither.
+            shapes the perturbation, unlike the base optimizer's own `weight_decay`.
         settings: Hyperparameters: the method's (rho, ...) and the base optimizer's (lr, ...).
 
     Raises:
@@ -59,8 +56,7 @@ class SharpnessAware(AroundBase):
 
     observing = False
     """Set it before a step to have its `observation` afterwards."""
-    observed: Tensor | None = None
-    """The numbers of `observation`, on the device."""
+    observed: Tensor | None = None  # the numbers of `observation`, on the device
     total_steps: int | None = None
     """Of the whole run, where its loop has told them."""
 
@@ -106,25 +102,20 @@ class SharpnessAware(AroundBase):
         self._blank = None
 
     @overload  # type: ignore[override]
-    def step(
-        self, closure: Closure | Sequence[Closure], *, scaler: GradScaler | None = None
-    ) -> Tensor: ...
+    def step(self, closure: Closures, *, scaler: GradScaler | None = None) -> Tensor: ...
     @overload
     def step(self, closure: None = None) -> None: ...
     def step(
-        self,
-        closure: Closure | Sequence[Closure] | None = None,
-        *,
-        scaler: GradScaler | None = None,
+        self, closure: Closures | None = None, *, scaler: GradScaler | None = None
     ) -> Tensor | None:
         """Take one step.
 
         Args:
-            closure: Runs forward and backward on one mini-batch and returns the loss. It is called
-                once for each pass, under its own gradients; it need not clear them. To accumulate
-                over micro-batches either let it run them all (one perturbation for all), or give a
-                closure for each (a perturbation for each: m-sharpness); their losses, divided by
-                their number, then add up as in torch. None after `passes`.
+            closure: Runs forward and backward on one mini-batch and returns the loss; called once
+                for each pass. To accumulate over micro-batches either let it run them all (one
+                perturbation for all), or give a closure for each (a perturbation for each:
+                m-sharpness); their losses, divided by their number, then add up as in torch. None
+                after `passes`.
             scaler: Of a float16 run; the closure calls `scaler.scale(loss).backward()`. Gradients
                 are unscaled, a step that is not finite is skipped, and the scale is updated.
 
@@ -146,12 +137,12 @@ class SharpnessAware(AroundBase):
         cautious = self.skip_nonfinite or scaler is not None
         self._align()
         before = Remembered(self.method) if cautious or len(closures) > 1 else None
-        proposals = []
+        proposals = list[Proposal]()
         with torch.no_grad(), self._apart():
-            for number, each in enumerate(closures):
-                if number > 0 and before is not None:
+            for each in closures:
+                if proposals and before is not None:
                     before.restore(self.method)  # several closures are one step
-                proposals.append(self._propose(self._oracle(scaler, each)))
+                proposals.append(Proposal.of(self.method, self._oracle(scaler, each)))
             proposal = functools.reduce(Proposal.merge, proposals)
         self.method.memory = proposal.memory
         self._take(proposal, before if cautious else None)
@@ -166,16 +157,13 @@ class SharpnessAware(AroundBase):
                 loss_of(model).backward()
             optimizer.step()
 
-        Each pass starts without gradients, at the weights that the method wants. Afterwards the
-        gradients are the step's direction, to be clipped or unscaled as usual. Passes that are run
-        again before `step`, on another micro-batch, add theirs to it.
+        Each pass starts without gradients, at the weights that the method wants, and yields its
+        number, from 0. Afterwards the gradients are the step's direction, to be clipped or unscaled
+        as usual. Passes that are run again before `step`, on another micro-batch, add theirs to it.
 
         Args:
             scaler: Of a float16 run; each pass calls `scaler.scale(loss).backward()`, and
                 `scaler.step(optimizer)` and `scaler.update()` follow. The direction is scaled.
-
-        Yields:
-            The number of the pass, from 0.
 
         Raises:
             ConfigError: If there are gradients from before.
@@ -192,7 +180,7 @@ class SharpnessAware(AroundBase):
                 oracle.answers = [gradient.clone() for gradient in gradients]
                 try:
                     with torch.no_grad():
-                        proposal = self._propose(oracle)
+                        proposal = Proposal.of(self.method, oracle)
                 except NextPass as asked:
                     with oracle.pass_at(asked.point):
                         yield len(gradients)
@@ -249,14 +237,10 @@ class SharpnessAware(AroundBase):
             loss_decay=self.loss_decay,
         )
 
-    def _propose(self, oracle: GradientOracle) -> Proposal:
-        proposal = Proposal.of(self.method, oracle)
-        if self.observing:
-            self.observed = oracle.observed
-        return proposal
-
     def _take(self, proposal: Proposal, before: Remembered | None) -> None:
         """Have the base optimizer take a proposal; with `before`, only if it is finite."""
+        if self.observing:
+            self.observed = proposal.oracles[-1].observed
         with torch.no_grad():
             if self.per_replica is not None:
                 for vector in proposal.vectors:
@@ -276,8 +260,7 @@ class SharpnessAware(AroundBase):
 
     def _finish(self) -> None:
         """Take the step whose passes the loop has run."""
-        if all(parameter.grad is None for parameter in self.trainable):
-            self._drop_pending()
+        self._notice_cleared()
         pending, before = self._pending, self._before
         if pending is None:
             if self._is_initialization():
@@ -300,16 +283,19 @@ class SharpnessAware(AroundBase):
 
     def _refuse_gradients(self) -> None:
         """Refuse gradients that are neither zero nor those of the last step: they would be lost."""
-        if all(parameter.grad is None for parameter in self.trainable):
-            self._drop_pending()
+        self._notice_cleared()
         if any(bool(gradient.any()) for gradient in foreign_gradients(self.trainable)):
             raise ConfigError(
                 f"{self.info.name} would not use the gradients from before this step: clear them "
                 "with zero_grad(); to accumulate give step() a list of closures, to clip max_norm="
             )
 
-    def _drop_pending(self) -> None:
+    def _notice_cleared(self) -> None:
         """Forget passes whose gradients were cleared: no step followed."""
+        if all(parameter.grad is None for parameter in self.trainable):
+            self._drop_pending()
+
+    def _drop_pending(self) -> None:
         if self._before is not None:
             self._before.restore(self.method)
         self._pending = self._before = None

@@ -15,8 +15,7 @@ from sambench.optim.modules import Modules, Role
 from sambench.optim.oracle import GradientOracle
 from sambench.optim.vector import Vector
 
-PREFIX = "method."
-"""Of a method's vectors in the state of a parameter, beside the base optimizer's tensors."""
+PREFIX = "method."  # of a method's vectors in the state of a parameter, beside the base's tensors
 
 
 class Remembered:
@@ -36,8 +35,7 @@ class AroundBase(torch.optim.Optimizer):
     """Groups, state and `state_dict` of a base optimizer, with the method's beside them.
 
     A method's vectors are saved in the state of each parameter and its counters in the first group,
-    so that whatever saves and reshapes optimizer states (`torch.distributed.checkpoint`) takes them
-    along.
+    where `torch.distributed.checkpoint` takes them along.
     """
 
     info: ClassVar[OptimizerInfo]
@@ -60,12 +58,11 @@ class AroundBase(torch.optim.Optimizer):
 
     def momentum(self) -> Vector | None:
         """Return the base optimizer's momentum, live: `momentum_buffer` or `exp_avg`."""
-        found = []
-        for parameter in self.trainable:
-            state = self.state.get(parameter, {})
-            buffer = state.get("momentum_buffer", state.get("exp_avg"))
-            found.append(torch.zeros_like(parameter) if buffer is None else buffer)
-        return Vector(found) if self.state else None
+        if not self.state:
+            return None
+        states = [(parameter, self.state.get(parameter, {})) for parameter in self.trainable]
+        buffers = [(p, state.get("momentum_buffer", state.get("exp_avg"))) for p, state in states]
+        return Vector(torch.zeros_like(p) if found is None else found for p, found in buffers)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the base optimizer's state, the groups, and what the method remembers."""
@@ -83,30 +80,21 @@ class AroundBase(torch.optim.Optimizer):
         name = None if self._blank else self.info.name
         groups[0]["method"] = {"name": name, "counters": dict(kept.counters)}
         saved = {**saved, "state": entries, "param_groups": groups}
-        for after in self._optimizer_state_dict_post_hooks.values():
-            changed = after(self, saved)
-            saved = saved if changed is None else changed
-        return saved
+        return self._hooked(self._optimizer_state_dict_post_hooks, saved)
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Restore what `state_dict` returned, of this optimizer or of another.
+        """Restore what `state_dict` returned.
 
-        From a plain base optimizer or from another method, groups keep the hyperparameters that
-        they have now where the state names none, and the method starts without memory.
+        From another method or a plain base optimizer, groups keep the hyperparameters that the
+        state does not name, and the method starts without memory.
         """
-        given = dict(state_dict)
-        for before in self._optimizer_load_state_dict_pre_hooks.values():
-            changed = before(self, given)
-            given = given if changed is None else changed
-        memory: dict[str, dict[int, Tensor]] = {}
-        entries = {}
+        given = self._hooked(self._optimizer_load_state_dict_pre_hooks, dict(state_dict))
+        memory, entries = dict[str, dict[int, Tensor]](), {}
         groups = [dict(group) for group in given["param_groups"]]
         names = [name for group in groups for name in group["params"]]  # numbers, by torch
         for name, entry in given["state"].items():
-            for key in entry:
-                if key.startswith(PREFIX):
-                    place = names.index(name)
-                    memory.setdefault(key.removeprefix(PREFIX), {})[place] = entry[key]
+            for key in [key for key in entry if key.startswith(PREFIX)]:
+                memory.setdefault(key.removeprefix(PREFIX), {})[names.index(name)] = entry[key]
             if rest := {k: v for k, v in entry.items() if not k.startswith(PREFIX)}:
                 entries[name] = rest
         told = groups[0].pop("method", None)
@@ -139,9 +127,16 @@ class AroundBase(torch.optim.Optimizer):
     def __repr__(self) -> str:
         return super().__repr__().replace(" (", f" on {type(self.base).__name__} (", 1)
 
+    def _hooked(self, hooks: Mapping[int, Any], given: dict[str, Any]) -> dict[str, Any]:
+        """Return a state as hooks leave it, each of which may give another one."""
+        for hook in hooks.values():
+            changed = hook(self, given)
+            given = given if changed is None else changed
+        return given
+
     def _places(self) -> list[int]:
         """Return which of all parameters the trainable ones are."""
-        everything = [p for group in self.param_groups for p in group["params"]]
+        everything = (p for group in self.param_groups for p in group["params"])
         return [place for place, p in enumerate(everything) if p.requires_grad]
 
     def _vector(self, saved: Mapping[int, Tensor]) -> Vector:
@@ -172,7 +167,7 @@ class AroundBase(torch.optim.Optimizer):
     def _is_initialization(self) -> bool:
         """Whether `torch.distributed.checkpoint` asks for empty state: no rate, zero gradients."""
         rates = [float(group["lr"]) for group in self.param_groups]
-        zeros = [p.grad is not None and not p.grad.any() for p in self.trainable]
+        zeros = (p.grad is not None and not p.grad.any() for p in self.trainable)
         return not self.state and not any(rates) and all(zeros)
 
     def _initialize(self) -> None:
@@ -188,15 +183,8 @@ class AroundBase(torch.optim.Optimizer):
 class NoOracle(GradientOracle):
     """Answers every pass with zeros: to learn which vectors a method keeps."""
 
-    @property
-    def roles(self) -> list[Role]:
-        """As a weight of a normalisation layer, each."""
-        return [Role(weight=True, normalization=True)] * len(self.parameters)
-
-    @property
-    def losses(self) -> list[Tensor]:
-        """Zeros."""
-        return [torch.zeros(())] * 3
+    roles = property(lambda self: [Role(weight=True, normalization=True)] * len(self.parameters))
+    losses = property(lambda self: [torch.zeros(())] * 3)
 
     def __call__(self, at: Vector | None = None, **request: Any) -> Vector:
         """Return zeros."""

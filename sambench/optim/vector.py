@@ -15,8 +15,8 @@ from torch import Tensor
 from sambench.optim.hyperparameter import EPSILON
 
 _CHUNK = 1 << 18
-"""Elements per partial sum. On the CPU one float32 norm over 10^8 elements is wrong by 1e-2, over
-chunks of this size by 3e-6 at most; on a GPU torch cuts into smaller ones itself."""
+"""Elements per partial sum on the CPU: one float32 norm over 10^8 elements is wrong by 1e-2, over
+such chunks by 3e-6 at most."""
 
 _BLAS = {torch.float32, torch.float64}
 """Types that have a dot product on the CPU which is added up in that precision at least."""
@@ -25,27 +25,21 @@ _BLAS = {torch.float32, torch.float64}
 class PerTensor(tuple[float | Tensor, ...]):
     """One factor for each tensor of a vector: what a hyperparameter is whose groups differ."""
 
-    def _with(self, other: object, operation: Callable[[Any, Any], Any]) -> PerTensor:
-        others = other if isinstance(other, PerTensor) else itertools.repeat(other)
-        return PerTensor(operation(a, b) for a, b in zip(self, others, strict=False))
+    @staticmethod
+    def _each(operation: Callable[[Any, Any], Any]) -> Any:
+        """Return an operation with a number, or with another's factors one by one."""
 
-    def __add__(self, other: object) -> PerTensor:
-        return self._with(other, operator.add)
+        def operate(self: PerTensor, other: object) -> PerTensor:
+            others = other if isinstance(other, PerTensor) else itertools.repeat(other)
+            return PerTensor(operation(a, b) for a, b in zip(self, others, strict=False))
 
-    def __sub__(self, other: object) -> PerTensor:
-        return self._with(other, operator.sub)
+        return operate
 
-    def __rsub__(self, other: object) -> PerTensor:
-        return self._with(other, lambda a, b: b - a)
-
-    def __mul__(self, other: object) -> PerTensor:
-        return self._with(other, operator.mul)
-
-    __radd__ = __add__
-    __rmul__ = __mul__
-
-    def __truediv__(self, other: object) -> PerTensor:
-        return self._with(other, operator.truediv)
+    __add__ = __radd__ = _each(operator.add)
+    __mul__ = __rmul__ = _each(operator.mul)
+    __sub__ = _each(operator.sub)
+    __rsub__ = _each(lambda a, b: b - a)
+    __truediv__ = _each(operator.truediv)
 
     def __neg__(self) -> PerTensor:
         return PerTensor(-value for value in self)
@@ -55,14 +49,11 @@ Scalar: TypeAlias = float | Tensor | PerTensor
 
 
 class Vector:
-    """The trainable tensors of a model as one vector.
+    """The trainable tensors of a model, in the order of the parameter groups, as one vector.
 
     Arithmetic gives a new vector; methods ending in an underscore change this one and return it.
     Scalars are Python numbers or zero-dimensional tensors, which stay on their device: no operation
     waits for the device.
-
-    Args:
-        tensors: One tensor for each trainable parameter, in the order of the parameter groups.
     """
 
     __slots__ = ("_tensors",)
@@ -72,11 +63,7 @@ class Vector:
 
     @property
     def tensors(self) -> list[Tensor]:
-        """The tensors themselves, not copies.
-
-        Raises:
-            RuntimeError: If the vector was handed to `gradient(at=...)`, which consumed it.
-        """
+        """The tensors themselves, not copies; a RuntimeError after `gradient(at=...)` took them."""
         if self._tensors is None:
             raise RuntimeError(
                 "gradient(at=...) took this vector's memory; pass keep=True to use it afterwards"
@@ -95,8 +82,7 @@ class Vector:
     def norm(self) -> Tensor:
         """Return the L2 norm over all tensors together, a zero-dimensional tensor.
 
-        It is accumulated in float32 at least, whatever the tensors' precision, and is finite where
-        it can be written in that precision, although its square cannot.
+        In float32 at least; finite also where its square is too large for that precision.
         """
         return self._length().to(self._precision)
 
@@ -107,10 +93,9 @@ class Vector:
         return functools.reduce(torch.promote_types, types, torch.float32)
 
     def _length(self) -> Tensor:
-        """Return the norm before it is rounded: in float64 on a GPU, and where float32 overflows.
+        """Return the norm before it is rounded: in float64 where float32 overflows, from 1.8e19 on.
 
-        A float32 sum of squares overflows from a norm of 1.8e19 on. On the CPU one sees whether it
-        did; a GPU would have to be waited for, so there all sums are in float64.
+        On the CPU one sees whether it did; a GPU would have to be waited for: there it always is.
         """
         tensors = self.tensors
         on_cpu = all(tensor.is_cpu for tensor in tensors)
@@ -157,16 +142,13 @@ class Vector:
         return self
 
     def plus_product(self, one: Vector, other: Vector, factor: Scalar) -> Vector:
-        """Return this vector plus `factor` times the product of two, element by element.
-
-        `one` is consumed.
-        """
+        """Return this vector plus `factor` times the product of two, of which `one` is consumed."""
         if isinstance(factor, Tensor) and factors_on_cpu(factor, self.tensors):
             factors = [factor.repeat(len(self))]
         else:
             one, factors = one.mul_(factor), []
-        products = torch._foreach_addcmul(self.tensors, one.release(), other.tensors, *factors)
-        return Vector(products)
+        pairs = one.release(), other.tensors
+        return Vector(torch._foreach_addcmul(self.tensors, *pairs, *factors))
 
     def abs(self) -> Vector:
         """Return the absolute values of all elements."""
@@ -188,20 +170,12 @@ class Vector:
             torch._foreach_zero_(zeroed)
         return self
 
-    def dot(self, other: Vector) -> Tensor:
-        """Return the inner product over all tensors, a zero-dimensional tensor."""
-        return self.products(other)[0]
-
     def products(self, other: Vector, norm: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return <a, b> and |b|^2 of this vector a and another, zero-dimensional tensors.
 
         On the CPU in one sweep over both. Elsewhere <a, b> is (|a|^2 + |b|^2 - |a - b|^2) / 2 in
         float64: multi-tensor norms instead of a product for each tensor, whose error is relative
-        to |a|^2 + |b|^2.
-
-        Args:
-            other: The vector b.
-            norm: |a|, where it is known.
+        to |a|^2 + |b|^2. `norm` is |a|, where it is known.
         """
         types = {tensor.dtype for tensor in (*self.tensors, *other.tensors)}
         if len(types) == 1 and types <= _BLAS and all(tensor.is_cpu for tensor in self.tensors):
@@ -245,7 +219,7 @@ class Vector:
 def factors_on_cpu(factor: Scalar, tensors: Sequence[Tensor]) -> list[float | Tensor] | None:
     """Return a factor for each tensor, if all of both lie on the CPU and are of one precision.
 
-    There, and nowhere else, a factor in memory may be part of the sum that it is for at no cost.
+    Only there a factor in memory may be part of the sum that it is for at no cost.
     """
     factors = list(factor) if isinstance(factor, PerTensor) else [factor] * len(tensors)
     for value, tensor in zip(factors, tensors, strict=True):
@@ -269,8 +243,13 @@ def add_into(
             torch.add(a, b, alpha=factor, out=result)
 
 
+def layout(tensor: Tensor) -> tuple[object, ...]:
+    """Return what two tensors share whose memory can stand in for each other's."""
+    return tensor.shape, tensor.stride(), tensor.dtype, tensor.device
+
+
 def _pieces(tensor: Tensor) -> Sequence[Tensor]:
-    """Return a tensor in pieces over which a norm is accurate: whole, unless large on the CPU."""
+    """Return a tensor in pieces over which a norm is accurate."""
     large = tensor.is_cpu and tensor.numel() > _CHUNK
     return _in_memory_order(tensor).split(_CHUNK) if large else (tensor,)
 

@@ -242,7 +242,8 @@ def _optimizers(groups: Sequence[Group]) -> Iterable[str]:
         for line in group.lines:
             settings = {k: v for k, v in line.optimizer.items() if k != "name"}
             text = ", ".join(f"{key} {_plain(value)}" for key, value in settings.items())
-            found.setdefault(f"{line.optimizer['name']}: {text}.")
+            note = f" ({line.default_note})" if line.default_note else ""
+            found.setdefault(f"{line.optimizer['name']}: {text}{note}.")
     return sorted(found)
 
 

@@ -70,13 +70,9 @@ def load_parts(config: RunConfig, data: Path, device: torch.device) -> Parts:
         validation=config.validation,
     )
     scaling = _scaling(config, prepared, split)
-    train_labels = with_wrong_labels(
-        prepared.labels[split.train],
-        [prepared.ids[index] for index in split.train],
-        len(prepared.classes),
-        config.label_noise,
-        config.split_seed,
-    )
+    right_labels, ids = prepared.labels[split.train], [prepared.ids[i] for i in split.train]
+    noise = (len(prepared.classes), config.label_noise, config.split_seed)
+    train_labels = with_wrong_labels(right_labels, ids, *noise)
 
     def part(indices: Indices, labels: Labels | None = None) -> Images:
         chosen = prepared.labels[indices] if labels is None else labels
@@ -87,7 +83,7 @@ def load_parts(config: RunConfig, data: Path, device: torch.device) -> Parts:
         split=split,
         split_sha256=checksum,
         scaling=scaling,
-        wrong_labels=int((train_labels != prepared.labels[split.train]).sum()),
+        wrong_labels=int((train_labels != right_labels).sum()),
         train=part(split.train, train_labels),
         validation=part(split.validation) if len(split.validation) else None,
         test=part(split.test),

@@ -41,15 +41,10 @@ def measure_minimum(
 ) -> RunRecord:
     """Measure what is missing of a completed run's minimum and write it into its record.
 
-    The curvature first, then the studies of what lies around, on the same images. Each study is in
-    the record as soon as it is done. The run is claimed meanwhile. When the minutes of the settings
-    are over, the curvature is as good as it got, no further study is begun, and a plane stops at
-    the end of its row; what is left is done the next time.
-
-    Raises:
-        CurvatureError: If a run has no weights, or the two are of different models.
-        Claimed: If another process works on the run.
-        UserError: If its data are not prepared any more.
+    The curvature first, then the studies of what lies around, on the same images, each of which is
+    in the record as soon as it is done. When the minutes of the settings are over, the curvature is
+    as good as it got, no further study is begun, and a plane stops at the end of its row; what is
+    left is done the next time. Raises what `measure_hessian` does.
     """
     share_memory(count_runs_on_device())
     deadline = Deadline(wanted.hessian.minutes)
@@ -87,9 +82,9 @@ def measure_hessian(
     `again`, a run that another process has measured by now is returned as it is.
 
     Raises:
-        CurvatureError: If the run has no weights or the Hessian cannot be measured.
+        UserError: If the run has no weights, its data are not prepared any more, or the Hessian
+            cannot be measured.
         Claimed: If another process works on the run.
-        UserError: If its data are not prepared any more.
     """
     store, config = Store(paths.results), record.config
     weights = weights_of(record, store)
@@ -132,11 +127,7 @@ def _about_samples(section: dict[str, Any]) -> list[str]:
 
 
 def weights_of(record: RunRecord, store: Store) -> Path:
-    """Return the file of a completed run's weights.
-
-    Raises:
-        CurvatureError: If the run has none.
-    """
+    """Return the file of a completed run's weights; a CurvatureError if it has none."""
     weights = store.folder(record.config) / WEIGHTS
     if record.status != COMPLETED or not weights.exists():
         raise CurvatureError(

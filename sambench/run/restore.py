@@ -24,10 +24,7 @@ def restore(
     """Return a run's network with its stored weights, and its images, on the device.
 
     Raises:
-        DataError: If the run was trained on other data than are prepared now.
-        DamagedError: If the weights are not those that the run wrote.
-        CurvatureError: If the weights are gone, unreadable or another network's.
-        UserError: If its data are not prepared any more.
+        UserError: As `restore_parts` and `restore_network` do.
     """
     parts = restore_parts(record, data, device)
     return restore_network(record, weights, len(parts.prepared.classes), device), parts
@@ -37,8 +34,7 @@ def restore_parts(record: RunRecord, data: Path, device: torch.device) -> Parts:
     """Return a run's images, where they are still those that it was trained on.
 
     Raises:
-        DataError: If the run was trained on other data than are prepared now.
-        UserError: If its data are not prepared any more.
+        UserError: If other data than those are prepared now, or none.
     """
     parts = load_parts(record.config, data, device)
     if record.data and record.data["fingerprint"] != parts.prepared.fingerprint:
@@ -76,10 +72,7 @@ def with_shifts(
     again for this.
 
     Raises:
-        DataError: If the run was trained on other data than are prepared now.
-        DamagedError: If the weights are not those that the run wrote.
-        CurvatureError: If the weights are gone.
-        StoreError: If the record cannot be written.
+        UserError: As `restore` does, or if the record cannot be written.
     """
     if record.status != COMPLETED or record.final is None or record.has_shifts(config.shifts):
         return record

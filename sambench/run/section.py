@@ -48,15 +48,11 @@ def measure(
     journal: Journal | None = None,
     on_progress: Progress = lambda what, done, most: None,
 ) -> dict[str, Any]:
-    """Measure what the settings say of the Hessian of a model's mean loss.
+    """Return what the settings want of the Hessian of a model's mean loss: the record's section.
 
     Batches are cut as in training; `l2` is the weight of a penalty l2/2 |w|² on the loss. The
     journal takes each finished stage, and each finished batch, as plain values; what it holds
     already, of the same model, data and settings, is not measured again.
-
-    Returns:
-        The record's hessian section; matvecs are counted over all samples, those of the batches
-        apart.
 
     Raises:
         CurvatureError: If the Hessian cannot be measured.
@@ -87,9 +83,7 @@ def measure(
             )
         if settings.per_layer:
             section["layers"] = work.layers()
-    section["seconds"] = work.seconds
-    section["notes"] = _budget_notes(section)
-    return section
+    return {**section, "seconds": work.seconds, "notes": _budget_notes(section)}
 
 
 class _Work:
@@ -247,15 +241,13 @@ def _budget_notes(section: Mapping[str, Any]) -> list[str]:
     spectrum = section.get("batch_spectrum")
     if spectrum is not None and not spectrum["converged"]:
         interval = spectrum["median_interval"]
+        said = "too few for an interval of the median"
+        if interval:
+            said = "95 % interval of the median is {:.4g} .. {:.4g}".format(*interval)
         notes.append(
             f"batches: stopped by {_budget(spectrum)}: "
             f"{spectrum['measured_batches']} of {spectrum['wanted_batches']} batches measured, "
-            f"{spectrum['not_converged']} of them not certified; "
-            + (
-                "95 % interval of the median is {:.4g} .. {:.4g}".format(*interval)
-                if interval
-                else "too few for an interval of the median"
-            )
+            f"{spectrum['not_converged']} of them not certified; {said}"
         )
     if "adaptive" in section:
         notes += _extremes_notes(section["adaptive"], " of relative changes")

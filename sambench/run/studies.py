@@ -63,16 +63,13 @@ def study(
     on_progress: Progress,
     deadline: Deadline,
 ) -> Iterator[Section]:
-    """Do the named studies one after the other.
-
-    The names are of studies and pictures, as `Studies.missing` gives them.
+    """Do the named studies and pictures one after the other (see `Studies.missing`).
 
     Yields:
         After each study, what it adds to the record's hessian section.
 
     Raises:
-        CurvatureError: If the model cannot be studied, or has no two eigenvectors.
-        StoreError: If the run's folder cannot be written.
+        UserError: If the model cannot be studied, or the run's folder not be written.
         OutOfTime: If the deadline is over before all is done; finished rows are kept.
     """
     for place, name in enumerate(names):
@@ -91,13 +88,8 @@ def study(
 
 def _density(subject: Subject, settings: Studies, on_progress: Progress) -> Section:
     with curvature.HessianOperator(*subject.on, batch_norm=settings.batch_norm) as H:
-        found = curvature.density(
-            H,
-            settings.probes,
-            settings.steps,
-            settings.seed,
-            on_progress=stage(on_progress, "density"),
-        )
+        given = (settings.probes, settings.steps, settings.seed)
+        found = curvature.density(H, *given, on_progress=stage(on_progress, "density"))
     kept = ("resolved", "resolved_residuals", "grid", "density", "density_stderr", "scale")
     arrays = {
         "probe": np.repeat(np.arange(len(found.nodes)), [len(nodes) for nodes in found.nodes]),
@@ -212,12 +204,9 @@ def study_interpolation(
     on_progress: Progress,
     deadline: Deadline,
 ) -> Section:
-    """Look at the segment to another run's weights: its `hessian.landscape.interpolations`.
+    """Look at the segment to another run's weights, of the same model.
 
-    Raises:
-        CurvatureError: If the other run is of another model.
-        StoreError: If the run's folder cannot be written.
-        OutOfTime: If the deadline is over; finished rows are kept.
+    Returns its entry of `hessian.landscape.interpolations`; raises as `study`.
     """
     start, file = time.perf_counter(), f"interpolation-{id}.npz"
     with _partial(subject, file, settings, _fingerprint(other.values()), deadline) as rows:
@@ -230,10 +219,9 @@ def study_interpolation(
             rows=rows,
             on_progress=stage(on_progress, f"interpolation to {name}"),
         )
-        arrays = ("alphas", "loss", "accuracy", "kept_loss", "kept_accuracy")
-        write_arrays(
-            subject.folder / file, "interpolation", {key: getattr(found, key) for key in arrays}
-        )
+        names = ("alphas", "loss", "accuracy", "kept_loss", "kept_accuracy")
+        arrays = {key: getattr(found, key) for key in names}
+        write_arrays(subject.folder / file, "interpolation", arrays)
     return {
         "file": file,
         "with": name,

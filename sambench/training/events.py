@@ -48,7 +48,7 @@ class Epoch:
         epoch: Counted from 1.
         train_loss: Mean over the images of the loss at clean passes, while the weights changed.
         lr: Learning rate of the last step.
-        sharpness: Measures of the last step's perturbation (`sambench.optim.observation`):
+        sharpness: Measures of the last step's perturbation (`sambench.optim.oracle`):
             epsilon_norm, one_dimensional_share, gradient_cosine, gradient_norm_ratio, sharpness;
             None for methods without one.
     """

@@ -59,6 +59,8 @@ def test_an_optimizer() -> None:
         "passes per step": "2",
         "extra memory": "1P",
         "hyperparameters": "rho=0.05 (>= 0)",
+        "defaults": "no default for Adam: the authors used these on SGD "
+        "(github.com/google-research/sam)",
         "reference": "Foret et al., 2021, Sharpness-Aware Minimization, arXiv 2010.01412",
     }
     assert entry(PARTS["optimizers"], "gcsam")["hyperparameters"] == {

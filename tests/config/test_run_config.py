@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from sambench.config.optimizer import resolve_optimizer
 from sambench.config.run_config import EXECUTION, RunConfig
 from sambench.config.stop import STOP_RULES, Stop
 from sambench.errors import ConfigError, UnknownNameError
@@ -477,3 +478,22 @@ def test_leaving_vectors_out_of_the_decay_is_another_run() -> None:
     optimizer = {"name": "sam", "weight_decay": 0.01}
     one, other = (config(optimizer=optimizer, decayed=decayed) for decayed in ("all", "matrices"))
     assert one.id != other.id
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "before"), [("fsam", "decay", 0.9), ("esam", "share", 0.5)]
+)
+def test_a_default_that_changed_names_another_run_and_no_old_one_anew(
+    name: str, setting: str, before: float
+) -> None:
+    now, then = (
+        RunConfig(
+            dataset="phantom",
+            model="small-cnn",
+            image_size=32,
+            optimizer=resolve_optimizer(given, {}),
+        )
+        for given in (name, {"name": name, setting: before})
+    )
+    assert now.optimizer[setting] != then.optimizer[setting] == before
+    assert now.id != then.id

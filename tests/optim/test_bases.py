@@ -188,3 +188,16 @@ def test_a_default_depends_on_the_base_it_is_known_to_work_on() -> None:
         found[base] = optimizer.param_groups[0]["rho"]
         assert optimizers.get("msam").resolve(base, momentum)["rho"] == found[base]
     assert found == {"adam": 0.03, "adamw": 3.0, "sgd": 3.0}
+
+
+def test_where_defaults_are_from_is_said_and_where_the_authors_name_none() -> None:
+    note = {name: optimizers.get(name).default_note for name in ("adam", "sam", "gcsam", "msam")}
+    assert note["adam"]() == ""
+    assert note["sam"]() == (
+        "no default for Adam: the authors used these on SGD (github.com/google-research/sam)"
+    )
+    assert note["sam"]("sgd").startswith("as the authors used them on SGD (")
+    assert note["sam"]("torch.optim.RMSprop").startswith("no default for torch.optim.RMSprop: ")
+    assert note["gcsam"]().startswith("as the authors used them on Adam (")
+    assert note["msam"]().startswith("no default for Adam: the authors used another on SGD (")
+    assert optimizers.get("usam").default_note() == "no default for Adam: none was found"

@@ -1,7 +1,3 @@
-"""Adam."""
-
-from __future__ import annotations
-
 from sambench.optim.method import Method, optimizer
 
 

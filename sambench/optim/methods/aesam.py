@@ -1,7 +1,3 @@
-"""AE-SAM."""
-
-from __future__ import annotations
-
 import math
 
 from sambench.optim.hyperparameter import EPSILON, Hyperparameter, radius
@@ -31,19 +27,14 @@ class AESAM(Method):
     USUAL = 10_000
 
     rho = radius(0.05)
-    decay = Hyperparameter(
-        0.9, minimum=0.0, below=1.0, shared=True, help="of the running mean and variance"
-    )
-    first = Hyperparameter(
-        1.0, shared=True, help="threshold c at the start, in standard deviations"
-    )
+    decay = Hyperparameter(0.9, minimum=0.0, below=1.0, shared=True, help="of mean and variance")
+    first = Hyperparameter(1.0, shared=True, help="threshold c at first, in standard deviations")
     last = Hyperparameter(-1.0, shared=True, help="threshold c at the end")
     steps = Hyperparameter(
         0.0, minimum=0.0, shared=True, help="steps between the thresholds; 0 for the whole run"
     )
 
     def direction(self, gradient: Oracle) -> Vector:
-        """Return g(w + e) or g."""
         g = gradient()
         norm = g.norm()
         if not self.worth_it(float(norm) ** 2):

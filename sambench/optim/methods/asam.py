@@ -1,8 +1,4 @@
-"""ASAM."""
-
-from __future__ import annotations
-
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from sambench.optim.hyperparameter import EPSILON, Hyperparameter, radius
 from sambench.optim.method import Method, Oracle, Vector, optimizer
@@ -13,6 +9,7 @@ from sambench.optim.method import Method, Oracle, Vector, optimizer
     gradient_evaluations=2,
     extra_memory=2,
     reference="Kwon et al., 2021, ASAM, arXiv 2102.11600",
+    tuned_on={"sgd": "github.com/SamsungLabs/ASAM"},
 )
 class ASAM(Method):
     r"""SAM in a ball that scales with the weights, so that rescaling layers changes little.
@@ -25,21 +22,13 @@ class ASAM(Method):
     2.0 by default. Invariance under rescaling is exact only for "all" with :math:`\eta = 0`.
     """
 
-    rho = radius(0.5, "radius |e / T|; 2.0 by default for scope=all", (0.1, 0.2, 0.5, 1.0, 2.0))
+    rho = radius(0.5, "radius |e / T|", (0.1, 0.2, 0.5, 1.0, 2.0), where={("scope", "all"): 2.0})
     eta = Hyperparameter(
-        0.01, minimum=0.0, shared=True, help="added to |w|; 0 by default for scope=all"
+        0.01, where={("scope", "all"): 0.0}, minimum=0.0, shared=True, help="added to |w|"
     )
-    scope = Hyperparameter(
-        "weights", choices=("weights", "all"), help="tensors whose ball scales with them"
-    )
-
-    @classmethod
-    def defaults(cls, given: Mapping[str, object], base: str) -> Mapping[str, float | str | bool]:
-        """Return the port's radius and eta where every tensor is scaled."""
-        return {"rho": 2.0, "eta": 0.0} if given.get("scope") == "all" else {}
+    scope = Hyperparameter("weights", choices=("weights", "all"), help="tensors whose ball scales")
 
     def direction(self, gradient: Oracle) -> Vector:
-        """Return g(w + e)."""
         g = gradient()
         weights = gradient.weights
         scale = self.ball(weights, [not role.weight for role in gradient.roles])

@@ -1,7 +1,3 @@
-"""CR-SAM."""
-
-from __future__ import annotations
-
 from sambench.optim.hyperparameter import EPSILON, Hyperparameter, radius
 from sambench.optim.method import Method, Oracle, Vector, optimizer
 
@@ -11,6 +7,7 @@ from sambench.optim.method import Method, Oracle, Vector, optimizer
     gradient_evaluations=3,
     extra_memory=2,
     reference="Wu et al., 2024, CR-SAM: Curvature Regularized SAM, arXiv 2312.13555",
+    tuned_on={"sgd": "github.com/TrustAIoT/CR-SAM"},
 )
 class CRSAM(Method):
     r"""SAM with a penalty on the curvature along the gradient, by finite differences.
@@ -28,8 +25,8 @@ class CRSAM(Method):
     .. math:: d = g_a + \gamma \, \frac{g_a + g_b - 2 g}{L_a + L_b - 2 L}
               + \beta \, \frac{g_a - g_b}{L_a - L_b} .
 
-    The paper's :math:`\alpha` is `gamma`. The coefficients of the two forms are not
-    interchangeable. The curvature is that of one direction, not a trace.
+    The paper's :math:`\alpha` is `gamma`. The two forms' coefficients are not interchangeable.
+    The curvature is that of one direction, not a trace.
     """
 
     FLOOR = 1e-6
@@ -39,15 +36,12 @@ class CRSAM(Method):
         0.1, minimum=0.0, help="weight of the curvature (the paper's alpha)", grid=(0.01, 0.1, 0.5)
     )
     beta = Hyperparameter(0.01, minimum=0.0, help="weight of the slope", grid=(0.01, 0.1))
-    form = Hyperparameter(
-        "code", choices=("code", "log"), help="linear as the code, or logarithmic"
-    )
+    form = Hyperparameter("code", choices=("code", "log"), help="linear as the code or logarithmic")
 
     def direction(self, gradient: Oracle) -> Vector:
-        """Return the regularized direction; the best case w - e comes before the worst."""
         g = gradient()
         step = self.rho / (g.norm() + EPSILON)
-        best = gradient(at=g * -step)
+        best = gradient(at=g * -step)  # before the worst, which may take g's memory
         if self.form == "code":
             rest = best.mul_(self.gamma - self.beta).add_(g, -2.0 * self.gamma)
             return rest.add_(gradient(at=g, by=step), 1.0 + self.gamma + self.beta)

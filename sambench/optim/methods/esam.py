@@ -1,7 +1,3 @@
-"""ESAM."""
-
-from __future__ import annotations
-
 import random
 
 from sambench.optim.hyperparameter import EPSILON, Hyperparameter, radius
@@ -13,6 +9,7 @@ from sambench.optim.method import Method, Oracle, Vector, optimizer
     gradient_evaluations=11 / 6,
     extra_memory=1,
     reference="Du et al., 2022, Efficient Sharpness-aware Minimization, arXiv 2110.03141",
+    tuned_on={"sgd": "github.com/dydjw9/Efficient_SAM, run.sh"},
     adaptive=True,
 )
 class ESAM(Method):
@@ -28,11 +25,7 @@ class ESAM(Method):
 
     rho = radius(0.05)
     share = Hyperparameter(
-        0.5,
-        minimum=0.05,
-        maximum=1.0,
-        shared=True,
-        help="probability that a tensor is perturbed, up to 1",
+        0.6, minimum=0.05, maximum=1.0, shared=True, help="probability that a tensor is perturbed"
     )
     samples = Hyperparameter(
         0.5, minimum=0.05, maximum=1.0, shared=True, help="share of the samples in the second pass"
@@ -40,7 +33,6 @@ class ESAM(Method):
     seed = Hyperparameter(0.0, minimum=0.0, shared=True, help="of the subsets")
 
     def direction(self, gradient: Oracle) -> Vector:
-        """Return g(w + e)."""
         step = self.next_step()
         g = gradient()
         norm = g.norm()

@@ -1,7 +1,3 @@
-"""F-SAM."""
-
-from __future__ import annotations
-
 from sambench.optim.hyperparameter import EPSILON, Hyperparameter, radius
 from sambench.optim.method import Method, Oracle, Vector, optimizer
 
@@ -11,6 +7,7 @@ from sambench.optim.method import Method, Oracle, Vector, optimizer
     gradient_evaluations=2,
     extra_memory=2,
     reference="Li et al., 2024, Friendly Sharpness-Aware Minimization, arXiv 2403.12350",
+    tuned_on={"sgd": "github.com/nblt/F-SAM, run.sh"},
 )
 class FSAM(Method):
     r"""SAM that climbs along the batch noise: the gradient less its running mean.
@@ -23,19 +20,12 @@ class FSAM(Method):
 
     rho = radius(0.2, grid=(0.05, 0.1, 0.2, 0.5))
     sigma = Hyperparameter(
-        1.0,
-        minimum=0.0,
-        shared=True,
-        help="share of the running mean that is removed",
-        grid=(0.5, 1.0),
+        1.0, minimum=0.0, shared=True, help="share of the running mean to remove", grid=(0.5, 1.0)
     )
-    decay = Hyperparameter(
-        0.9, minimum=0.0, below=1.0, shared=True, help="lambda of the running mean"
-    )
+    decay = Hyperparameter(0.95, minimum=0.0, below=1.0, shared=True, help="lambda of the mean m")
 
     def direction(self, gradient: Oracle) -> Vector:
-        """Return g(w + e); d takes the place of g, as m is d (1 - lambda) and a multiple of m."""
-        d = gradient()
+        d = gradient()  # becomes u = d - sigma m; the new m is (1 - lambda) u and a multiple of m
         mean = self.memory.get("mean")
         if mean is None:
             self.memory["mean"] = d.clone()

@@ -1,7 +1,3 @@
-"""GCSAM."""
-
-from __future__ import annotations
-
 from sambench.optim.hyperparameter import EPSILON, Hyperparameter, radius
 from sambench.optim.method import Method, Oracle, Vector, optimizer
 
@@ -11,6 +7,7 @@ from sambench.optim.method import Method, Oracle, Vector, optimizer
     gradient_evaluations=2,
     extra_memory=1,
     reference="Hassan et al., 2025, GCSAM, doi 10.1109/ACCESS.2025.3624332",
+    tuned_on={"adam": "github.com/Mohamed-Hassan22/GCSAM"},
 )
 class GCSAM(Method):
     r"""SAM whose ascent follows the centralized gradient.
@@ -31,7 +28,6 @@ class GCSAM(Method):
     conv_only = Hyperparameter(False, help="centralize tensors of more than three dimensions only")
 
     def direction(self, gradient: Oracle) -> Vector:
-        """Return g(w + e), centralized where asked."""
         g = gradient()
         raw_norm = g.norm()
         self.centralize(g)

@@ -1,7 +1,3 @@
-"""SAM in intervals."""
-
-from __future__ import annotations
-
 from sambench.optim.hyperparameter import EPSILON, Hyperparameter, radius
 from sambench.optim.method import Method, Oracle, Vector, optimizer
 
@@ -17,15 +13,12 @@ class IntervalSAM(Method):
 
     .. math:: d = g(w + k \rho \, g / \|g\|) \text{ in the first and every k-th step,}
               \qquad d = g \text{ in others}
-
-    At the default k = 10 the mean is 1.1 passes a step.
     """
 
     rho = radius(0.05, "radius per step; the SAM step takes k times it", (0.01, 0.02, 0.05, 0.1))
     k = Hyperparameter(10.0, minimum=1.0, shared=True, help="steps from one SAM step to the next")
 
     def direction(self, gradient: Oracle) -> Vector:
-        """Return g(w + k rho g / |g|) in every k-th step, else g."""
         step = self.next_step()
         g = gradient()
         if step % round(self.k):

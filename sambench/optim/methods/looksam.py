@@ -1,7 +1,3 @@
-"""LookSAM."""
-
-from __future__ import annotations
-
 from sambench.optim.hyperparameter import EPSILON, Hyperparameter, radius
 from sambench.optim.method import Method, Oracle, Vector, optimizer
 
@@ -24,8 +20,7 @@ class LookSAM(Method):
 
     .. math:: d = g + \alpha \, \frac{\|g\|}{\|g_v\|} \, g_v
 
-    Norms and projection are over the whole vector. At the default k = 5 the mean is 1.2 passes a
-    step.
+    Norms and projection are over the whole vector.
     """
 
     rho = radius(0.1, grid=(0.05, 0.1, 0.2))
@@ -35,7 +30,6 @@ class LookSAM(Method):
     k = Hyperparameter(5.0, minimum=1.0, shared=True, help="steps from one SAM step to the next")
 
     def direction(self, gradient: Oracle) -> Vector:
-        """Return g_a in every k-th step, else the clean gradient with the kept sharpness."""
         step = self.next_step()
         g = gradient()
         if step % round(self.k):

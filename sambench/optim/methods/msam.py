@@ -1,12 +1,6 @@
-"""MSAM."""
-
-from __future__ import annotations
-
-from collections.abc import Mapping
-
 from sambench.errors import ConfigError
 from sambench.optim.hyperparameter import EPSILON, radius
-from sambench.optim.method import Method, Oracle, Parameterized, Vector, optimizer
+from sambench.optim.method import Method, Optimizer, Oracle, Vector, optimizer
 
 
 @optimizer(
@@ -14,6 +8,7 @@ from sambench.optim.method import Method, Oracle, Parameterized, Vector, optimiz
     gradient_evaluations=1,
     extra_memory=1,
     reference="Becker et al., 2024, Momentum-SAM, arXiv 2401.12033",
+    tuned_on={"sgd": "github.com/MarlonBecker/MSAM", "adamw": "likewise"},
 )
 class MSAM(Method):
     r"""SAM at one pass a step: the perturbation is the base optimizer's momentum.
@@ -22,31 +17,23 @@ class MSAM(Method):
 
     with v the base optimizer's momentum buffer or exp_avg before the step, as in the authors' code;
     :math:`e = 0` in the first step. Batch statistics and the step's loss are those of the only
-    pass, at :math:`w + e`.
+    pass, at :math:`w + e`; weight decay is that of the base, at w.
     """
 
     rho = radius(
         3.0,
-        "length of the perturbation, L2 over all weights; by default 0.03 on Adam",
+        "length of the perturbation, L2 over all weights",
         (0.03, 0.3, 3.0, 10.0),
+        where={("base", "adam"): 0.03},  # where 3 and 0.3 collapse
     )
 
-    @classmethod
-    def defaults(cls, given: Mapping[str, object], base: str) -> Mapping[str, float | str | bool]:
-        """Return 0.03 on Adam, for which the authors state no value and 3 and 0.3 collapse.
-
-        Theirs is 3, on SGD and on AdamW (github.com/MarlonBecker/MSAM).
-        """
-        return {"rho": 0.03} if base == "adam" else {}
-
-    def __init__(self, optimizer: Parameterized) -> None:
+    def __init__(self, optimizer: Optimizer) -> None:
         super().__init__(optimizer)
         group = optimizer.param_groups[0]
         if not group.get("momentum") and "betas" not in group:
             raise ConfigError("msam needs a base optimizer with momentum; set momentum=0.9 or so")
 
     def direction(self, gradient: Oracle) -> Vector:
-        """Return g(w - rho v / |v|)."""
         v = self.optimizer.momentum()
         if v is None:
             return gradient()

@@ -1,7 +1,3 @@
-"""SAM."""
-
-from __future__ import annotations
-
 from sambench.optim.hyperparameter import EPSILON, radius
 from sambench.optim.method import Method, Oracle, Vector, optimizer
 
@@ -11,6 +7,7 @@ from sambench.optim.method import Method, Oracle, Vector, optimizer
     gradient_evaluations=2,
     extra_memory=1,
     reference="Foret et al., 2021, Sharpness-Aware Minimization, arXiv 2010.01412",
+    tuned_on={"sgd": "github.com/google-research/sam"},
 )
 class SAM(Method):
     r"""Sharpness-aware minimization: the gradient at the worst point of a ball around w.
@@ -23,6 +20,5 @@ class SAM(Method):
     rho = radius(0.05)
 
     def direction(self, gradient: Oracle) -> Vector:
-        """Return g(w + e)."""
         g = gradient()
         return gradient(at=g, by=self.rho / (g.norm() + EPSILON))

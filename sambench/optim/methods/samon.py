@@ -1,9 +1,3 @@
-"""SAM-ON."""
-
-from __future__ import annotations
-
-from collections.abc import Mapping
-
 from sambench.errors import ConfigError
 from sambench.optim.hyperparameter import EPSILON, Hyperparameter, radius
 from sambench.optim.method import Method, Oracle, Vector, optimizer
@@ -14,6 +8,7 @@ from sambench.optim.method import Method, Oracle, Vector, optimizer
     gradient_evaluations=2,
     extra_memory=1,
     reference="Mueller et al., 2023, Normalization Layers Are All That SAM Needs, arXiv 2306.04226",
+    tuned_on={"sgd": "github.com/mueller-mp/SAM-ON, the adaptive form"},
 )
 class SAMON(Method):
     r"""SAM that perturbs the parameters of normalisation layers only.
@@ -29,24 +24,14 @@ class SAMON(Method):
 
     rho = radius(
         0.5,
-        "radius of the ball, L2 norm over their weights; 10 by default if adaptive",
+        "radius of the ball, L2 norm over their weights",
         (0.1, 0.5, 1.0, 5.0, 10.0),
+        where={("adaptive", True): 10.0},
     )
-
     adaptive = Hyperparameter(False, shared=True, later=True, help="scale the ball as ASAM does")
     eta = Hyperparameter(0.01, minimum=0.0, shared=True, later=True, help="added to |w| then")
 
-    @classmethod
-    def defaults(cls, given: Mapping[str, object], base: str) -> Mapping[str, float | str | bool]:
-        """Return the authors' radius of ASAM-ON (CIFAR-100) where the ball scales."""
-        return {"rho": 10.0} if given.get("adaptive") else {}
-
     def direction(self, gradient: Oracle) -> Vector:
-        """Return g(w + e).
-
-        Raises:
-            ConfigError: If the model has no normalisation layer with weights.
-        """
         g = gradient()
         elsewhere = [not role.normalization for role in gradient.roles]
         if all(elsewhere):

@@ -1,16 +1,8 @@
-"""SGD."""
-
-from __future__ import annotations
-
 from sambench.optim.method import Method, optimizer
 
 
 @optimizer(
-    "sgd",
-    gradient_evaluations=1,
-    extra_memory=0,
-    base="sgd",
-    reference="Robbins & Monro, 1951",
+    "sgd", gradient_evaluations=1, extra_memory=0, base="sgd", reference="Robbins & Monro, 1951"
 )
 class SGD(Method):
     r"""Stochastic gradient descent, with momentum where set.

@@ -1,7 +1,3 @@
-"""StableSAM."""
-
-from __future__ import annotations
-
 from sambench.optim.hyperparameter import EPSILON, radius
 from sambench.optim.method import Method, Oracle, Vector, optimizer
 
@@ -17,12 +13,13 @@ class StableSAM(Method):
 
     .. math:: e = \rho \, \frac{g}{\|g\|}, \qquad g_a = g(w + e), \qquad
               d = \frac{\|g\|}{\|g_a\|} \, g_a
+
+    The authors' code has :math:`e = \rho g`, as `usam`; this is the paper's.
     """
 
     rho = radius(0.05)
 
     def direction(self, gradient: Oracle) -> Vector:
-        """Return g_a with the norm of g."""
         g = gradient()
         norm = g.norm()
         g_a = gradient(at=g, by=self.rho / (norm + EPSILON))

@@ -1,7 +1,3 @@
-"""USAM."""
-
-from __future__ import annotations
-
 from sambench.optim.hyperparameter import radius
 from sambench.optim.method import Method, Oracle, Vector, optimizer
 
@@ -21,12 +17,7 @@ class USAM(Method):
     `rho` must be n times as large.
     """
 
-    rho = radius(
-        0.05,
-        "factor of the gradient; not a radius, and its authors name no default",
-        (0.01, 0.05, 0.1, 0.5),
-    )
+    rho = radius(0.05, "factor of the gradient; not a radius", (0.01, 0.05, 0.1, 0.5))
 
     def direction(self, gradient: Oracle) -> Vector:
-        """Return g(w + rho g)."""
         return gradient(at=gradient(), by=self.rho)

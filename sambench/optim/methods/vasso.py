@@ -1,7 +1,3 @@
-"""VaSSO."""
-
-from __future__ import annotations
-
 from sambench.optim.hyperparameter import EPSILON, Hyperparameter, radius
 from sambench.optim.method import Method, Oracle, Vector, optimizer
 
@@ -11,6 +7,7 @@ from sambench.optim.method import Method, Oracle, Vector, optimizer
     gradient_evaluations=2,
     extra_memory=2,
     reference="Li & Giannakis, 2023, Enhancing Sharpness-Aware Optimization, NeurIPS",
+    tuned_on={"sgd": "github.com/BingcongLi/VaSSO, train.sh"},
 )
 class VaSSO(Method):
     r"""SAM whose ascent follows a running mean of gradients, which suppresses its noise.
@@ -32,7 +29,6 @@ class VaSSO(Method):
     )
 
     def direction(self, gradient: Oracle) -> Vector:
-        """Return g(w + e)."""
         g = gradient()
         mean = self.memory.get("mean")
         if mean is None:

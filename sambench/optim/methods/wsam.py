@@ -1,12 +1,8 @@
-"""WSAM."""
-
-from __future__ import annotations
-
 import warnings
 
 from sambench.errors import SambenchWarning
 from sambench.optim.hyperparameter import EPSILON, Hyperparameter, radius
-from sambench.optim.method import Method, Oracle, Parameterized, Vector, optimizer
+from sambench.optim.method import Method, Optimizer, Oracle, Vector, optimizer
 
 
 @optimizer(
@@ -14,6 +10,7 @@ from sambench.optim.method import Method, Oracle, Parameterized, Vector, optimiz
     gradient_evaluations=2,
     extra_memory=2,
     reference="Yue et al., 2023, Sharpness-Aware Minimization Revisited, arXiv 2305.15817",
+    tuned_on={"sgd": "github.com/intelligent-machine-learning/atorch"},
 )
 class WSAM(Method):
     r"""SAM whose sharpness is a weighted part of the loss.
@@ -35,7 +32,7 @@ class WSAM(Method):
     )
     decouple = Hyperparameter(True, help="apply the sharpness term beside the base optimizer")
 
-    def __init__(self, optimizer: Parameterized) -> None:
+    def __init__(self, optimizer: Optimizer) -> None:
         super().__init__(optimizer)
         if self.decouple and "betas" in optimizer.param_groups[0]:
             warnings.warn(
@@ -46,7 +43,6 @@ class WSAM(Method):
             )
 
     def direction(self, gradient: Oracle) -> Vector:
-        """Return g if decoupled, a g_a + (1 - a) g if coupled."""
         g = gradient()
         g_a = gradient(at=g, by=self.rho / (g.norm() + EPSILON), keep=True)
         weight = self.gamma / (1.0 - self.gamma)
