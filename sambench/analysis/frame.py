@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sambench.analysis.comparison import Comparison
-from sambench.analysis.metrics import collapsed, measured
-from sambench.store.record import RunRecord
+from sambench.analysis.groups import Group
+from sambench.analysis.metrics import collapsed, measured, values_at
 
-Columns = dict[str, list[Any]]
+Columns = dict[str, Sequence[Any]]
 """Of one length, as `pandas.DataFrame` takes them."""
 
 
-def runs_table(records: Iterable[RunRecord]) -> Columns:
+def runs_table(groups: Iterable[Group]) -> Columns:
     """Return a row for each run: its state, every setting, and every metric that any run has.
 
     Settings are `dataset`, `model`, `optimizer.name`, `optimizer.rho` ...; metrics go by their
     names and are as printed: percent, seconds, eigenvalues. What a run lacks is None in its row.
     """
-    runs = list(records)
+    lines = [line for group in groups for line in group.lines]
+    runs = [run for line in lines for run in line.records]
     configs = [run.config for run in runs]
     columns: Columns = {
         "id": [run.id for run in runs],
@@ -31,12 +32,14 @@ def runs_table(records: Iterable[RunRecord]) -> Columns:
     }
     for name in configs[0].to_dict() if configs else ():
         if name not in ("optimizer", "stop"):
-            columns[name] = [getattr(config, name) for config in configs]
-    columns["stop.rule"] = [config.stop.rule for config in configs]
-    columns["stop.value"] = [config.stop.value for config in configs]
+            columns[name] = values_at(runs, f"config.{name}")
+    for name in ("stop.rule", "stop.value"):
+        columns[name] = values_at(runs, f"config.{name}")
     for name in dict.fromkeys(name for config in configs for name in config.optimizer):
         columns[f"optimizer.{name}"] = [config.optimizer.get(name) for config in configs]
-    return columns | {metric.name: [metric.of(run) for run in runs] for metric in measured(runs)}
+    for metric in measured(runs):
+        columns[metric.name] = [value for line in lines for value in line.numbers(metric)]
+    return columns
 
 
 def comparisons_table(found: Iterable[Comparison]) -> Columns:

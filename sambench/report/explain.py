@@ -13,7 +13,7 @@ from sambench.analysis.claims import Finding
 from sambench.analysis.comparison import Comparison
 from sambench.analysis.groups import Line
 from sambench.analysis.inference import FOLDS
-from sambench.analysis.metrics import Metric, measured
+from sambench.analysis.metrics import Metric, collapsed, measured
 from sambench.analysis.study import Panel, Study
 from sambench.analysis.units import cell_of
 from sambench.errors import UserError, did_you_mean
@@ -185,7 +185,7 @@ def _why(metric: Metric, record: RunRecord) -> str:
     value = metric.of(record)
     if value is None:
         return f"no {metric.column}"
-    if not metric.counts(record):
+    if metric.curvature and collapsed(record):
         return "it predicts one class for every test image (collapsed)"
     return f"{value:.6g} is of no minimum"
 

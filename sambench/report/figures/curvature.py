@@ -66,7 +66,7 @@ def _runs(line: Line, metric: Metric) -> Iterator[Measured]:
                 repeat=repeat(record),
                 sharpness=sharpness,
                 accuracy=accuracy,
-                trusted=metric.counts(record) and metric.trusted(record),
+                trusted=metric.trusted(record) and not collapsed(record),
             )
 
 
