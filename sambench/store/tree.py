@@ -27,7 +27,7 @@ WEIGHTS, CLAIM, NOTE = "model.safetensors", "claim.json", "note.txt"
 
 
 @contextmanager
-def _no_collection() -> Iterator[None]:
+def without_collection() -> Iterator[None]:
     """Put off the search for garbage in cycles: it walks all that was read, again and again."""
     enabled = gc.isenabled()
     gc.disable()
@@ -136,7 +136,7 @@ class Store:
         found: list[RunRecord] = []
         damaged: list[str] = []
         alike: dict[object, object] = {}
-        with _no_collection():
+        with without_collection():
             there = self._names()
             known = set(there)
             for name in there if names is None else (name for name in names if name in known):
