@@ -21,8 +21,18 @@ from sambench.analysis.histories import (
 )
 from sambench.analysis.metrics import find_metric
 from sambench.analysis.units import Cell
-from sambench.report.figures.axes import PERCENT, cost_axis, focus, log_axis, round_ticks
-from sambench.report.figures.layout import RUNS_BELOW, beside, label_points, named_points, rows
+from sambench.report.figures.layout import (
+    PERCENT,
+    RUNS_BELOW,
+    beside,
+    cost_axis,
+    focus,
+    label_points,
+    log_axis,
+    named_points,
+    round_ticks,
+    rows,
+)
 from sambench.report.figures.material import Drawn, Material, Setting, number_of_runs
 from sambench.report.style import (
     BLUE,
