@@ -10,7 +10,7 @@ from sambench.analysis.metrics import Metric
 BETTER, WORSE, EQUIVALENT, UNDECIDED = "better", "worse", "equivalent", "undecided"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
     """What the runs say of a candidate against a baseline by one metric.
 

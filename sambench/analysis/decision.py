@@ -145,8 +145,7 @@ def _costs(study: Study, label: str) -> Costs:
     lines = [line for group in study.groups for line in group.lines if line.label == label]
 
     def mean(metric: Metric) -> float | None:
-        found = (metric.comparable(record) for line in lines for record in line.completed)
-        logs = [math.log(value) for value in found if value is not None]
+        logs = [math.log(value) for line in lines for _, value in line.compared(metric)]
         return math.exp(math.fsum(logs) / len(logs)) if logs else None
 
     return mean(find_metric("gradient_evaluations")), mean(find_metric("train_seconds"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -189,18 +190,25 @@ def _test(columns: Sequence[_Column], family: int) -> None:
         if metric.margin is not None:
             margin = math.log(metric.margin) if metric.ratio else metric.margin
             equal[tested] = inference.holm(inference.equivalence_p(found, margin)[tested])
+    names = np.array(_unit_names(keys))
     for place, column in enumerate(columns):
-        made = replace(
-            column.made,
-            family=max(family, 1),
-            p=None if math.isnan(p[place]) else min(1.0, float(p[place])),
-            turned=bool(turned[place]),
-            p_equivalent=None if math.isnan(equal[place]) else min(1.0, float(equal[place])),
-        )
+        there = np.isfinite(values[:, place])
         mean, sd = float(found.mean[place]), float(found.sd[place])
         shown = bool(p[place] < ALPHA) and not turned[place]
         ends = _interval(mean, float(half[place]), shown=shown)
-        column.made = _with_numbers(made, keys, values[:, place], mean, sd, ends)
+        column.made = replace(
+            column.made,
+            family=max(family, 1),
+            p=_known(p[place]),
+            turned=bool(turned[place]),
+            p_equivalent=_known(equal[place]),
+            names=tuple(names[there].tolist()),
+            **_on_printed_scale(metric, values[there, place], mean, sd, ends),
+        )
+
+
+def _known(p: float) -> float | None:
+    return None if math.isnan(p) else min(1.0, float(p))
 
 
 def _interval(mean: float, half: float, *, shown: bool) -> tuple[float, float]:
@@ -215,28 +223,21 @@ def _interval(mean: float, half: float, *, shown: bool) -> tuple[float, float]:
     return low, high
 
 
-def _with_numbers(
-    made: Comparison, keys: Keys, values: Floats, mean: float, sd: float, ends: tuple[float, float]
-) -> Comparison:
-    """Put estimate, interval and units on the printed scale."""
-    there = np.isfinite(values)
-    units = int(there.sum())
-    if not units:
-        return made
+def _on_printed_scale(
+    metric: Metric, values: Floats, mean: float, sd: float, ends: tuple[float, float]
+) -> dict[str, Any]:
+    """Return estimate, interval and units of a comparison, as far as there are units enough."""
 
     def scaled(value: float) -> float:
-        return math.exp(min(value, 700.0)) if made.metric.ratio else value
+        return math.exp(min(value, 700.0)) if metric.ratio else value
 
-    made = replace(
-        made,
-        names=tuple(n for n, known in zip(_unit_names(keys), there, strict=True) if known),
-        differences=tuple(scaled(float(value)) for value in values[there]),
-        estimate=scaled(mean),
-    )
-    if units == 1:
-        return made
+    if not values.size:
+        return {}
+    numbers = {"differences": tuple(map(scaled, values.tolist())), "estimate": scaled(mean)}
+    if values.size == 1:
+        return numbers
     low, high = map(scaled, ends)
-    return replace(made, low=low, high=high, effect=mean / sd if sd else None, sd=sd)
+    return {**numbers, "low": low, "high": high, "effect": mean / sd if sd else None, "sd": sd}
 
 
 def _unit_names(keys: Keys) -> list[str]:

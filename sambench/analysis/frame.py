@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sambench.analysis.comparison import Comparison
-from sambench.analysis.metrics import collapsed, measured
+from sambench.analysis.groups import Group
+from sambench.analysis.metrics import collapsed, measured, values_at
 from sambench.config.run_config import DEFAULTS, LATER, OF_REPLICAS, RunConfig
-from sambench.store.record import RunRecord
 
 if TYPE_CHECKING:
     from sambench.analysis.predictions import Predictions
 
-Columns = dict[str, list[Any]]
+Columns = dict[str, Sequence[Any]]
 """Of one length, as `pandas.DataFrame` takes them."""
 
 
-def runs_table(records: Iterable[RunRecord]) -> Columns:
+def runs_table(groups: Iterable[Group]) -> Columns:
     """Return a row for each run: its state, every setting, and every metric that any run has.
 
     Settings are `dataset`, `model`, `optimizer.name`, `optimizer.rho` ...; metrics go by their
     names and are as printed: percent, seconds, eigenvalues. What a run lacks is None in its row.
     """
-    runs = list(records)
+    lines = [line for group in groups for line in group.lines]
+    runs = [run for line in lines for run in line.records]
     configs = [run.config for run in runs]
     columns: Columns = {
         "id": [run.id for run in runs],
@@ -34,29 +35,29 @@ def runs_table(records: Iterable[RunRecord]) -> Columns:
         "error": [run.error for run in runs],
     }
     for name in RunConfig.__struct_fields__:
-        values = [getattr(config, name) for config in configs]
+        values = values_at(runs, f"config.{name}")
         if name in ("optimizer", "stop"):
             continue
         if name not in (*LATER, *OF_REPLICAS) or any(v != DEFAULTS[name] for v in values):
             columns[name] = values
-    columns["stop.rule"] = [config.stop.rule for config in configs]
-    columns["stop.value"] = [config.stop.value for config in configs]
+    for name in ("stop.rule", "stop.value"):
+        columns[name] = values_at(runs, f"config.{name}")
     for name in dict.fromkeys(name for config in configs for name in config.optimizer):
         columns[f"optimizer.{name}"] = [config.optimizer.get(name) for config in configs]
-    return columns | {metric.name: [metric.of(run) for run in runs] for metric in measured(runs)}
+    for metric in measured(runs):
+        columns[metric.name] = [value for line in lines for value in line.numbers(metric)]
+    return columns
 
 
-def predictions_table(
-    records: Iterable[RunRecord], predictions: Mapping[str, Predictions]
-) -> Columns:
+def predictions_table(groups: Iterable[Group], predictions: Mapping[str, Predictions]) -> Columns:
     """Return a row for each test image of each run whose predictions are there, by the run's id.
 
     The label and the most probable class are classes by name, `probability CLASS` is a column for
     each class of any run; what a run does not have is None in its rows.
     """
     names = ("run", "optimizer", "seed", "fold", "image", "label", "predicted")
-    columns: Columns = {name: [] for name in names}
-    for record in records:
+    columns: dict[str, list[Any]] = {name: [] for name in names}
+    for record in (run for group in groups for run in group.records):
         if (found := predictions.get(record.id)) is None:
             continue
         config, number = record.config, len(found.labels)

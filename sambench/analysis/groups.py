@@ -8,10 +8,10 @@ import operator
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sambench.analysis.metrics import collapsed
+from sambench.analysis.metrics import Metric, collapsed
 from sambench.analysis.names import Names
 from sambench.config.run_config import EXECUTION, RunConfig
 from sambench.errors import UnknownNameError
@@ -41,6 +41,9 @@ class Line:
     title: str
     optimizer: Mapping[str, Setting]
     records: tuple[RunRecord, ...]
+    _numbers: dict[str, tuple[float | None, ...]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @functools.cached_property
     def completed(self) -> tuple[RunRecord, ...]:
@@ -56,6 +59,30 @@ class Line:
             if info.own({}, base).items() <= {**info.own({}, base), **self.optimizer}.items():
                 return info.default_note(base)
         return ""
+
+    @functools.cached_property
+    def _collapsed(self) -> tuple[bool, ...]:
+        return tuple(map(collapsed, self.records))
+
+    def numbers(self, metric: Metric) -> tuple[float | None, ...]:
+        """Return each run's number on the printed scale, completed or not; each is read once."""
+        if metric.name not in self._numbers:
+            self._numbers[metric.name] = metric.numbers(self.records)
+        return self._numbers[metric.name]
+
+    def read(self, metric: Metric) -> Iterator[tuple[RunRecord, float, bool]]:
+        """Yield the completed runs that have a number, the number, and whether they collapsed."""
+        for record, value, flat in zip(
+            self.records, self.numbers(metric), self._collapsed, strict=True
+        ):
+            if value is not None and record.status == COMPLETED:
+                yield record, value, flat
+
+    def compared(self, metric: Metric) -> Iterator[tuple[RunRecord, float]]:
+        """Yield the completed runs whose number can be compared with others', and the number."""
+        for record, value, flat in self.read(metric):
+            if metric.compares(value, collapsed=flat):
+                yield record, value
 
     def lost(self) -> Counter[str]:
         """Return how many runs ended in which bad way: failed, diverged or collapsed."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+import msgspec
 import numpy as np
+from msgspec import Struct
 
 from sambench.analysis.inference import Floats
 from sambench.errors import StoreError
@@ -27,6 +28,17 @@ nothing of new images."""
 Epochs = Sequence[Mapping[str, Any]]
 
 
+class _Epoch(Struct):
+    """What is asked of each line; an epoch may have more, and of some numbers nothing."""
+
+    epoch: float
+    gradient_evaluations: float
+    train_seconds: float
+    train_loss: float | None = None
+    train_accuracy: float | None = None
+    validation_accuracy: float | None = None
+
+
 def read_history(path: Path, sha256: str | None = None) -> Epochs:
     """Read a run's epochs; `sha256` is what the run's record has of the file, if it has anything.
 
@@ -34,60 +46,29 @@ def read_history(path: Path, sha256: str | None = None) -> Epochs:
         StoreError: If the file is missing, damaged or not the one that the run wrote.
     """
     try:
-        return [json.loads(line) for line in read_checked(path, sha256).decode().splitlines()]
+        lines = read_checked(path, sha256).splitlines()
+        epochs = [msgspec.json.decode(line, type=dict[str, Any]) for line in lines]
+        msgspec.convert(epochs, list[_Epoch])
     except (OSError, ValueError) as error:
         raise StoreError(f"{path} cannot be read ({error}); run it again") from error
+    return epochs
 
 
-@dataclass(frozen=True, kw_only=True)
-class TargetCost:
-    """What a run had spent at the end of the first epoch that met the target."""
-
-    epochs: float
-    gradient_evaluations: float
-    train_seconds: float
-
-
-def cost_to_target(history: Epochs, target: float) -> TargetCost | None:
-    """Return what the run had spent when it first reached a validation accuracy, if it ever did.
-
-    The target is a fraction; the resolution is one epoch.
-    """
+def cost_to_target(history: Epochs, target: float) -> Mapping[str, Any] | None:
+    """Return the first epoch whose validation accuracy (a fraction) met a target, if any did."""
     for epoch in history:
         reached = epoch.get(VALIDATION)
         if reached is not None and reached >= target:
-            return TargetCost(
-                epochs=int(epoch[EPOCH]),
-                gradient_evaluations=int(epoch[PASSES]),
-                train_seconds=float(epoch[SECONDS]),
-            )
+            return epoch
     return None
 
 
-@dataclass(frozen=True, kw_only=True)
-class TargetSummary(TargetCost):
-    """Medians over runs, those that never reached the target last; infinite where half did not."""
+def median_cost(reached: Iterable[Mapping[str, Any] | None], axis: str) -> float:
+    """Return the median over runs of what each had spent; infinite where half never got there.
 
-    runs: int
-    reached: int
-
-
-def summarize_targets(costs: Iterable[TargetCost | None]) -> TargetSummary:
-    """Summarize runs by medians, which runs that never reach the target do not flatter.
-
-    Raises:
-        ValueError: If there is no run.
+    Runs that never reach the target count as the last, lest they flatter the median.
     """
-    found = list(costs)
-    if not found:
-        raise ValueError("a summary needs at least one run")
-    reached = [cost for cost in found if cost is not None]
-    never = [math.inf] * (len(found) - len(reached))
-    medians = {
-        field.name: median([*(float(getattr(cost, field.name)) for cost in reached), *never])
-        for field in fields(TargetCost)
-    }
-    return TargetSummary(runs=len(found), reached=len(reached), **medians)
+    return median(math.inf if epoch is None else float(epoch[axis]) for epoch in reached)
 
 
 def choose_target(baseline: Iterable[Epochs]) -> float | None:

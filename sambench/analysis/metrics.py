@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from operator import attrgetter
 from typing import Any
+
+from msgspec import UNSET
 
 from sambench.errors import UnknownNameError
 from sambench.store.record import RunRecord
@@ -40,11 +41,17 @@ class Metric:
         return self.title.partition(" (")[0]
 
     def of(self, record: RunRecord) -> float | None:
-        """Return a run's number on the printed scale; None where there is no finite one.
+        """Return a run's number on the printed scale; None where there is no finite one."""
+        return self.numbers([record])[0]
 
-        Several numbers, as of the severities of a shift, count by their mean.
+    def numbers(self, records: Sequence[RunRecord]) -> tuple[float | None, ...]:
+        """Return each run's number on the printed scale; None where there is no finite one.
+
+        Several numbers of a run, as of the severities of a shift, count by their mean.
         """
-        found = value_at(record, self.column)
+        return tuple(map(self._printed, values_at(records, self.column), records))
+
+    def _printed(self, found: object, record: RunRecord) -> float | None:
         if isinstance(found, list | tuple) and found:
             found = math.fsum(found) / len(found)
         if isinstance(found, bool) or not isinstance(found, int | float):
@@ -55,17 +62,13 @@ class Metric:
             return self.scale * self.two_classes * found
         return self.scale * found
 
-    def comparable(self, record: RunRecord) -> float | None:
-        """Return a run's number where it can be compared (`compares`)."""
-        value = self.of(record)
-        return value if value is not None and self.compares(record, value) else None
-
-    def compares(self, record: RunRecord, value: float) -> bool:
+    def compares(self, value: float, *, collapsed: bool) -> bool:
         """Whether a run's number can be compared with others'.
 
-        A ratio needs a positive number: a curvature of zero or below is of no minimum.
+        A ratio needs a positive number: a curvature of zero or below is of no minimum. Curvature of
+        a collapsed run says nothing of its optimizer.
         """
-        return not (self.ratio and value <= 0) and self.counts(record)
+        return not (self.ratio and value <= 0) and not (self.curvature and collapsed)
 
     def of_lost(self, others: Iterable[RunRecord]) -> float | None:
         """Return what a run without a result counts as, beside others of its setting (printed)."""
@@ -75,10 +78,6 @@ class Metric:
         known = (value for value in found if isinstance(value, int | float))
         first = next(known, None)
         return None if first is None else self.scale * float(first)
-
-    def counts(self, record: RunRecord) -> bool:
-        """Whether a run's number speaks of the optimizer: curvature of a collapsed run does not."""
-        return not (self.curvature and collapsed(record))
 
     def trusted(self, record: RunRecord) -> bool:
         """Whether a run's measurement converged, as far as it says."""
@@ -92,24 +91,25 @@ def collapsed(record: RunRecord) -> bool:
 
 def value_at(record: RunRecord, path: str) -> object:
     """Return what stands at a path of the frame's columns, None where there is nothing."""
-    return _reader(path)(record)
+    return values_at([record], path)[0]
 
 
-@cache
-def _reader(path: str) -> Callable[[RunRecord], object]:
-    section, *keys = path.split(".")
-    find = attrgetter(section)
+def values_at(records: Iterable[RunRecord], path: str) -> list[object]:
+    """Return what stands at a path in each record, None where there is nothing."""
+    runs, (section, *keys) = list(records), path.split(".")
+    try:  # ten times as fast as key by key
+        return [None if found is UNSET else found for found in map(attrgetter(path), runs)]
+    except AttributeError:  # a run lacks it, or its section is a mapping
+        return [_look_up(getattr(run, section), keys) for run in runs]
 
-    def read(record: RunRecord) -> object:
-        found = find(record)
-        try:
-            for key in keys:
-                found = found[key]
-        except (KeyError, TypeError, IndexError):
-            return None
-        return found
 
-    return read
+def _look_up(found: Any, keys: Sequence[str]) -> object:
+    try:
+        for key in keys:
+            found = found[key]
+    except (KeyError, TypeError, IndexError):
+        return None
+    return None if found is UNSET else found
 
 
 EQUIVALENT_POINTS, EQUIVALENT_RATIO = 1.0, 1.25
@@ -209,9 +209,14 @@ def find_metrics(names: Iterable[str]) -> tuple[Metric, ...]:
 
 def measured(records: Iterable[RunRecord]) -> tuple[Metric, ...]:
     """Return the metrics of which any of the runs has a value, whatever it is."""
-    runs = list(records)
-    return tuple(
-        metric
-        for metric in METRICS
-        if any(value_at(record, metric.column) is not None for record in runs)
-    )
+    sections: dict[str, list[Any]] = {"": list(records)}
+
+    def values(path: str) -> Iterator[Any]:
+        """What the runs have at a path; each section is looked up once for all metrics in it."""
+        section, _, key = path.rpartition(".")
+        if section not in sections:
+            sections[section] = list(values(section))
+        found = (one.get(key) if section else getattr(one, key) for one in sections[section])
+        return (value for value in found if value is not None)
+
+    return tuple(metric for metric in METRICS if next(values(metric.column), None) is not None)

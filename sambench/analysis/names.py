@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from sambench.errors import ConfigError, did_you_mean
+from msgspec import field
+
+from sambench.errors import ConfigError
+from sambench.files.definition import Definition, about, build
 from sambench.files.yaml_text import read_yaml
 
 PRINTED: Mapping[str, Mapping[str, str]] = {
@@ -31,16 +33,22 @@ PRINTED: Mapping[str, Mapping[str, str]] = {
 """Names as the papers print them, by kind; what is not here is printed by its own name."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Names:
+Printed = dict[str, str]
+"""Each name to its print."""
+EMPTY: Printed = field(default_factory=dict)
+
+
+class Names(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Names of display, those of a file before our own."""
 
-    given: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    optimizers: Annotated[Printed, about("Of names, or labels with settings.")] = EMPTY
+    models: Annotated[Printed, about("Of names.")] = EMPTY
+    datasets: Annotated[Printed, about("Of names.")] = EMPTY
 
     def optimizer(self, label: str) -> str:
         """Return how an optimizer is printed, its settings in parentheses kept."""
         name, bracket, rest = label.partition(" (")
-        whole = self.given.get("optimizers", {}).get(label)
+        whole = self.optimizers.get(label)
         return (whole or self._printed("optimizers", name)) + bracket + rest
 
     def model(self, name: str) -> str:
@@ -52,28 +60,16 @@ class Names:
         return self._printed("datasets", name)
 
     def _printed(self, kind: str, name: str) -> str:
-        return self.given.get(kind, {}).get(name) or PRINTED[kind].get(name, name)
+        return getattr(self, kind).get(name) or PRINTED[kind].get(name, name)
 
 
 def read_names(path: Path) -> Names:
-    """Read a YAML file of names: `optimizers`, `models` and `datasets`, each name to its print.
+    """Read a YAML file of names.
 
     Raises:
         ConfigError: If the file is missing, is no such file, or has another key.
     """
     try:
-        given: Any = read_yaml(path.read_text(encoding="utf-8"))
+        return build(Names, read_yaml(path.read_text(encoding="utf-8")), str(path))
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror}); give a YAML file") from None
-    if not isinstance(given, dict):
-        raise ConfigError(f"{path} holds no names; write e.g. `optimizers: {{sam: SAM}}`")
-    for kind, names in given.items():
-        if kind not in PRINTED:
-            known = ", ".join(PRINTED)
-            raise ConfigError(
-                f"{path}: unknown key {str(kind)!r}{did_you_mean(str(kind), PRINTED)}; "
-                f"known: {known}"
-            )
-        if not isinstance(names, dict) or not all(isinstance(v, str) for v in names.values()):
-            raise ConfigError(f"{path}: {kind} must give each name one text")
-    return Names(given=given)

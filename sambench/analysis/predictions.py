@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import math
 import zipfile
@@ -223,10 +224,18 @@ def interval_over_images(
     if any(not np.array_equal(one.ids, pairs[0][0].ids) for one, _ in pairs):
         return None
     gains = np.array([other.correct.astype(float) - one.correct for one, other in pairs])
-    draw = np.random.default_rng(0)
-    seeds, images = gains.shape
-    of_seeds = draw.multinomial(seeds, [1 / seeds] * seeds, RESAMPLES) / seeds
-    of_images = draw.multinomial(images, [1 / images] * images, RESAMPLES) / images
+    of_seeds, of_images = _resampled(*gains.shape)
     means = ((of_seeds @ gains) * of_images).sum(axis=1)
     low, high = 100 * np.percentile(means, [2.5, 97.5])
     return float(low), float(high)
+
+
+@functools.lru_cache(maxsize=1)
+def _resampled(seeds: int, images: int) -> tuple[Floats, Floats]:
+    """Return weights of seeds, and of images, in each resample; shared by comparisons."""
+    draw = np.random.default_rng(0)
+    of_seeds, of_images = (
+        draw.multinomial(number, [1 / number] * number, RESAMPLES) / number
+        for number in (seeds, images)
+    )
+    return of_seeds, of_images

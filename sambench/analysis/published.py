@@ -138,9 +138,7 @@ class Replication:
     """One printed number, on the metric's printed scale, beside our runs.
 
     The paper ran each cell once, so the question is whether its number could be one more run of
-    ours: whether it lies in the 95 % prediction interval of one further run, mean ± t s
-    sqrt(1 + 1/n), on logarithms for a ratio; there is none for fewer than two. Time depends on the
-    machine, and curvature on its definition, which the paper leaves open.
+    ours. Time depends on the machine, and curvature on its definition, which the paper leaves open.
     """
 
     row: PrintedRow
@@ -149,17 +147,28 @@ class Replication:
     metric: Metric
     printed: float
     cell: Cell
-    low: float | None
-    high: float | None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % prediction interval of one further run; None for fewer than two.
+
+        Mean ± t s sqrt(1 + 1/n), on logarithms for a ratio.
+        """
+        mean, spread, n = self.cell.mean, self.cell.spread, self.cell.n
+        if mean is None or spread is None:
+            return None
+        reach = float(student_quantile(n - 1, 1 - ALPHA / 2)) * math.sqrt(1 + 1 / n)
+        if self.metric.ratio:
+            return mean / spread**reach, mean * spread**reach
+        return mean - reach * spread, mean + reach * spread
 
     @property
     def verdict(self) -> str:
         """Where the printed number lies: within our runs, above or below them, or too few runs."""
-        if self.cell.n < SEEDS.least_units or self.low is None or self.high is None:
+        if self.cell.n < SEEDS.least_units or self.interval is None:
             return TOO_FEW
-        if self.low <= self.printed <= self.high:
-            return WITHIN
-        return ABOVE if self.printed > self.high else BELOW
+        low, high = self.interval
+        return BELOW if self.printed < low else ABOVE if self.printed > high else WITHIN
 
 
 def replications(groups: Sequence[Group]) -> tuple[Replication, ...]:
@@ -168,29 +177,10 @@ def replications(groups: Sequence[Group]) -> tuple[Replication, ...]:
     Where several settings or hyperparameters fit, each is a line of its own.
     """
     return tuple(
-        Replication(
-            row=row,
-            group=group,
-            line=line,
-            metric=metric,
-            printed=printed,
-            cell=cell,
-            low=low,
-            high=high,
-        )
+        Replication(row=row, group=group, line=line, metric=metric, printed=printed, cell=cell)
         for row in printed_rows()
         for group, line in ours(row, groups)
         for metric in find_metrics(name for name, _ in COLUMNS.values())
         for cell in [cell_of(group, line, metric)]
-        for low, high in [_prediction(cell, ratio=metric.ratio)]
         if (printed := row.of(metric.name)) is not None and cell.mean is not None
     )
-
-
-def _prediction(cell: Cell, *, ratio: bool) -> tuple[float | None, float | None]:
-    if cell.mean is None or cell.spread is None:
-        return None, None
-    reach = float(student_quantile(cell.n - 1, 1 - ALPHA / 2)) * math.sqrt(1 + 1 / cell.n)
-    if ratio:
-        return cell.mean / cell.spread**reach, cell.mean * cell.spread**reach
-    return cell.mean - reach * cell.spread, cell.mean + reach * cell.spread

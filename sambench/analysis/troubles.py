@@ -7,9 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from sambench.analysis.groups import Group
-from sambench.analysis.metrics import METRICS, collapsed
+from sambench.analysis.metrics import METRICS, collapsed, value_at
 from sambench.config.run_config import RunConfig
 from sambench.store.record import COMPLETED, DIVERGED, FAILED, INTERRUPTED, RUNNING, RunRecord
+
+CONVERGED = tuple(dict.fromkeys(m.converged for m in METRICS if m.converged))
+"""Where records say whether a measurement did."""
 
 
 def sound(records: Iterable[RunRecord]) -> tuple[list[RunRecord], list[str]]:
@@ -162,8 +165,9 @@ def _unlike(groups: Sequence[Group]) -> Iterator[Trouble]:
 def _odd(groups: Iterable[Sequence[RunRecord]], trait: Detail) -> Iterator[RunRecord]:
     """Yield the runs whose trait is not the usual one of their group."""
     for records in groups:
-        for usual, _ in Counter(map(trait, records)).most_common(1):
-            yield from (record for record in records if trait(record) != usual)
+        traits = list(map(trait, records))
+        for usual, _ in Counter(traits).most_common(1):
+            yield from (r for r, own in zip(records, traits, strict=True) if own != usual)
 
 
 def _place(record: RunRecord) -> str:
@@ -183,5 +187,5 @@ def _way(record: RunRecord) -> str:
 
 def _unconverged(record: RunRecord) -> str:
     """Name what of a run's curvature did not converge."""
-    titles = [m.title for m in METRICS if m.converged and not m.trusted(record)]
-    return ", ".join(titles).lower()
+    doubtful = {path for path in CONVERGED if value_at(record, path) is False}
+    return ", ".join(m.title for m in METRICS if m.converged in doubtful).lower()

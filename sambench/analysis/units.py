@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from sambench.analysis.groups import LOST, Group, Line, Repeat, repeat
 from sambench.analysis.inference import ALPHA, FOLDS, SEEDS, Floats, Keys, student_quantile
-from sambench.analysis.metrics import Metric, collapsed, find_metric
-from sambench.store.record import COMPLETED, RunRecord
+from sambench.analysis.metrics import Metric, find_metric
+from sambench.store.record import RunRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,15 +56,12 @@ def tabulate(group: Group, metric: Metric) -> Table:
     values, lost = np.full(shape, np.nan), np.zeros(shape, dtype=np.bool_)
     for column, line in enumerate(group.lines):
         for record in line.records:
-            row = rows[repeat(record)]
-            if record.status != COMPLETED:
-                lost[row, column] = record.status in LOST
-                continue
-            value = metric.comparable(record)
-            if value is not None:
-                values[row, column] = math.log(value) if metric.ratio else value
-            elif metric.of(record) is not None:
-                lost[row, column] = True  # measured, of no minimum or of a collapsed run
+            lost[rows[repeat(record)], column] = record.status in LOST
+        for record, value, collapsed in line.read(metric):
+            if metric.compares(value, collapsed=collapsed):
+                values[rows[repeat(record)], column] = math.log(value) if metric.ratio else value
+            else:  # measured, but of no minimum or of a collapsed run
+                lost[rows[repeat(record)], column] = True
     imputed: Floats | None = values
     if lost.any():
         counted = None if metric.ratio or metric.curvature else metric.of_lost(group.completed)
@@ -112,9 +109,8 @@ def cell_of(group: Group, line: Line, metric: Metric) -> Cell:
     the corrected resampled t's.
     """
     folds = group.test_over_train
-    read = [(record, metric.of(record)) for record in line.completed]
-    done = [(record, value) for record, value in read if value is not None]
-    used = [(record, value) for record, value in done if metric.compares(record, value)]
+    done = list(line.read(metric))
+    used = [(r, value) for r, value, flat in done if metric.compares(value, collapsed=flat)]
     by_unit: dict[object, list[float]] = {}
     for record, value in used:
         key = repeat(record)[:2] if folds is not None else repeat(record)
@@ -131,7 +127,7 @@ def cell_of(group: Group, line: Line, metric: Metric) -> Cell:
             spread = back(sd)
             half = _quantile(number - 1) * sd * math.sqrt(1 / number + (folds or 0.0))
             low, high = back(middle - half), back(middle + half)
-    flat = sum(collapsed(record) for record, _ in done)
+    collapsed = sum(flat for _, _, flat in done)
     return Cell(
         records=tuple(record for record, _ in used),
         values=tuple(value for _, value in used),
@@ -141,8 +137,8 @@ def cell_of(group: Group, line: Line, metric: Metric) -> Cell:
         low=low,
         high=high,
         unit=(SEEDS if folds is None else FOLDS).unit,
-        no_minimum=len(done) - len(used) - (flat if metric.curvature else 0),
-        collapsed=flat,
+        no_minimum=len(done) - len(used) - (collapsed if metric.curvature else 0),
+        collapsed=collapsed,
         unconverged=sum(not metric.trusted(record) for record, _ in used),
     )
 
@@ -166,10 +162,9 @@ def with_accuracy(
     return [
         (value, score, repeat(record), group.title)
         for group in groups
-        for record in group.completed
-        if (value := metric.comparable(record)) is not None
-        and (score := accuracy.of(record)) is not None
-        and (metric.trusted(record) or not trusted)
+        for line in group.lines
+        for record, value in line.compared(metric)
+        if (score := accuracy.of(record)) is not None and (metric.trusted(record) or not trusted)
     ]
 
 

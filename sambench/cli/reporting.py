@@ -40,7 +40,7 @@ from sambench.report.papers import claims_table, paper_tables
 from sambench.report.tables import result_sections
 from sambench.store.record import COMPLETED
 from sambench.store.search_record import SearchRecord, search_path
-from sambench.store.tree import RECORD, Store
+from sambench.store.tree import RECORD, Store, without_collection
 
 MOST_SETTINGS_DRAWN = 60
 """Of more settings no figure shows anything."""
@@ -52,6 +52,7 @@ MOST_EXPLAINED = 1_500
 """Of more numbers the page does not hold the explanations: `--explain` gives each."""
 
 
+@without_collection()  # hardly anything is garbage before the end
 def make_report(
     patterns: Sequence[str],
     where: Sequence[str],
@@ -68,9 +69,7 @@ def make_report(
     """Write and show the report of the runs that are asked for, or explain one of its numbers."""
     store, screen = Store(place.results), output.screen()
     found = gather(patterns, store, place.data, where)
-    gc.freeze()  # they stay to the end: no need to look for garbage among them again and again
-    if len(found.records) > MOST_RUNS_DRAWN:
-        gc.disable()  # without figures hardly anything is garbage before the end
+    gc.freeze()  # they stay to the end: no need to look for garbage among them then
     shown_names = read_names(names) if names else Names()
     found, search = with_search(found, store)
     found, predictions = with_predictions(found, store)

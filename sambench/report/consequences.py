@@ -170,8 +170,7 @@ def no_minima(study: Study) -> Iterable[str]:
         metric = find_metric(name)
         for group in study.groups:
             for line in group.lines:
-                values = [metric.of(r) for r in line.completed if metric.counts(r)]
-                number = sum(value is not None and value <= 0 for value in values)
+                number = sum(value <= 0 and not flat for _, value, flat in line.read(metric))
                 if number:
                     yield (
                         f"The {metric.heading.lower()} of {line.title} is zero or negative in "

@@ -13,7 +13,7 @@ from sambench.analysis.claims import Finding
 from sambench.analysis.comparison import Comparison
 from sambench.analysis.groups import Line
 from sambench.analysis.inference import FOLDS
-from sambench.analysis.metrics import Metric, measured
+from sambench.analysis.metrics import Metric, collapsed, measured
 from sambench.analysis.study import Panel, Study
 from sambench.analysis.units import cell_of
 from sambench.errors import UserError, did_you_mean
@@ -31,14 +31,18 @@ class Source:
     """A number of the report that can be asked for.
 
     Attributes:
-        name: How its cell calls it: setting/optimizer/metric, claim/NAME or search/OPTIMIZER.
-        parts: For each part of the name, all that it may be called.
+        parts: For each part of its name, all that it may be called; the first is how its cell
+            calls it: setting/optimizer/metric, claim/NAME or search/OPTIMIZER.
         explain: Yields its explanation.
     """
 
-    name: str
     parts: tuple[tuple[str, ...], ...]
     explain: Callable[[], Iterable[str]]
+
+    @property
+    def name(self) -> str:
+        """How its cell calls it."""
+        return "/".join(called[0] for called in self.parts)
 
     def lines(self) -> tuple[str, ...]:
         """Return the explanation."""
@@ -52,30 +56,26 @@ def sources_of(
     search: SearchRecord | None = None,
 ) -> tuple[Source, ...]:
     """Return every number of a report that can be asked for; `path_of` finds a run's record."""
-    found = []
-    called: tuple[str, ...]
+    found: list[tuple[tuple[tuple[str, ...], ...], Callable[[], Iterable[str]]]] = []
     for panel in study.panels:
         place = (panel.title, panel.group.setting.model)
         for line in panel.group.lines:
             called = (line.label, line.title, str(line.optimizer["name"]))
-            for metric in measured(line.records):
-                explain = partial(explain_cell, panel, line, metric, path_of)
-                found.append(_source((place, called, _names(metric)), explain))
+            found += [
+                ((place, called, _names(metric)), partial(_cell, panel, line, metric, path_of))
+                for metric in measured(line.records)
+            ]
     for one in (one for pooled in study.pooled.values() for one in pooled):
-        called = (one.candidate, study.title_of(one.candidate))
-        parts = ((one.setting, "over settings"), called, _names(one.metric))
-        found.append(_source(parts, partial(_pooled, one)))
+        titles = (one.candidate, study.title_of(one.candidate))
+        over = (one.setting, "over settings")
+        found.append(((over, titles, _names(one.metric)), partial(_pooled, one)))
     for finding in findings:
-        called = (finding.claim.name, finding.claim.sentence)
-        found.append(_source((("claim",), called), partial(_claim, finding)))
+        names = (finding.claim.name, finding.claim.sentence)
+        found.append(((("claim",), names), partial(_claim, finding)))
     for tuning in search.tunings if search else ():
-        called = (str(tuning["optimizer"]["name"]),)
-        found.append(_source((("search",), called), partial(_search, tuning)))
-    return tuple(found)
-
-
-def _source(parts: tuple[tuple[str, ...], ...], explain: Callable[[], Iterable[str]]) -> Source:
-    return Source(name="/".join(called[0] for called in parts), parts=parts, explain=explain)
+        optimizer = (str(tuning["optimizer"]["name"]),)
+        found.append(((("search",), optimizer), partial(_search, tuning)))
+    return tuple(Source(parts=parts, explain=explain) for parts, explain in found)
 
 
 def _names(metric: Metric) -> tuple[str, ...]:
@@ -144,7 +144,7 @@ def _plain(text: str) -> str:
     return re.sub(r"[^a-z0-9.=+]+", "", re.sub(r"\(%\)|\(s\)", "", text.lower()))
 
 
-def explain_cell(panel: Panel, line: Line, metric: Metric, path_of: PathOf) -> Iterable[str]:
+def _cell(panel: Panel, line: Line, metric: Metric, path_of: PathOf) -> Iterable[str]:
     """Yield the lines that lead from record files to a cell and its difference to the baseline."""
     cell = cell_of(panel.group, line, metric)
     times = "" if metric.scale == 1 else f" x {metric.scale:g}"
@@ -185,7 +185,7 @@ def _why(metric: Metric, record: RunRecord) -> str:
     value = metric.of(record)
     if value is None:
         return f"no {metric.column}"
-    if not metric.counts(record):
+    if metric.curvature and collapsed(record):
         return "it predicts one class for every test image (collapsed)"
     return f"{value:.6g} is of no minimum"
 

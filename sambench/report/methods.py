@@ -12,7 +12,7 @@ from typing import Any
 
 from sambench.analysis.groups import Group
 from sambench.analysis.inference import ALPHA
-from sambench.analysis.metrics import value_at
+from sambench.analysis.metrics import values_at
 from sambench.analysis.study import Study
 from sambench.analysis.troubles import leakage
 from sambench.report.document import Section
@@ -89,9 +89,9 @@ def methods(study: Study) -> Section:
     return Section(title="Methods", paragraphs=paragraphs, items=tuple(_optimizers(study.groups)))
 
 
-def said(runs: Sequence[RunRecord], value: Callable[[RunRecord], object]) -> str:
+def said(values: Iterable[object]) -> str:
     """Return the value that all runs share, or each value with the number of runs that have it."""
-    values = [found for run in runs if (found := value(run)) is not None]
+    values = [found for found in values if found is not None]
     numbers: Counter[str] = Counter()
     for (_, found), number in _alike(values):
         numbers[str(found)] += number
@@ -114,16 +114,11 @@ def _alike(values: Sequence[object]) -> Iterable[tuple[tuple[type, object], int]
 def _filled(text: str, runs: Sequence[RunRecord], /, **known: str) -> str:
     """Write into a text what is known, and of all other names in braces what the records say."""
 
-    def value(name: str) -> Callable[[RunRecord], object]:
-        if name in CALCULATED:
-            return CALCULATED[name]
-        section, _, key = name.partition(".")
-        if section == "config":
-            return lambda record: getattr(record.config, key)
-        return lambda record: value_at(record, name)
+    def values(name: str) -> Iterable[object]:
+        return map(CALCULATED[name], runs) if name in CALCULATED else values_at(runs, name)
 
     return re.sub(
-        r"\{([\w.]+)\}", lambda found: known.get(found[1]) or said(runs, value(found[1])), text
+        r"\{([\w.]+)\}", lambda found: known.get(found[1]) or said(values(found[1])), text
     )
 
 

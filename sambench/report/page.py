@@ -72,15 +72,16 @@ def write_report(
         if some and id(table) in shown
     }
     drawn = drawn if len(drawn) <= MOST_DRAWN else {}
-    runs = [record for group in document.study.groups for record in group.records]
     files: dict[str, Callable[[], str | bytes]] = {
         "report.md": lambda: document_markdown(document, drawn),
         "report.html": lambda: to_html(document),
-        "runs.csv": lambda: _csv(runs_table(runs)),
+        "runs.csv": lambda: _csv(runs_table(document.study.groups)),
         "comparisons.csv": lambda: _csv(comparisons_table(document.study.every())),
     }
     if predictions is not None:
-        files["predictions.csv"] = lambda: _csv(predictions_table(runs, predictions))
+        files["predictions.csv"] = lambda: _csv(
+            predictions_table(document.study.groups, predictions)
+        )
     top = [*files]
     if some and stems:
         top += ["tables.xlsx", "tables"]

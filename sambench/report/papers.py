@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 
 from sambench.analysis.claims import (
     HELD,
@@ -238,16 +239,13 @@ def replication_table(found: Sequence[Replication], names: Names) -> Table:
         c = _column(one.metric.name)
         label = f"{names.optimizer(one.line.label)} on {one.group.title.partition(' on ')[0]}"
         value = c.scale * one.printed
-        ends = [None if end is None else c.scale * end for end in (one.low, one.high)]
-        low, high = ends
-        text = MISSING if low is None or high is None else (
-            f"{significant(low)} to {significant(high)}"
-        )  # fmt: skip
+        ends = [c.scale * end for end in one.interval or ()]
+        text = " to ".join(map(significant, ends)) or MISSING
         rows.append((label, (
             Cell(text=c.title),
             Cell(text=f"{value:.10g}", numbers={"printed": value}),
             printed(one.cell, c, source=_source((one.group, one.line), c.metric)),
-            Cell(text=text, numbers={"low": low, "high": high}),
+            Cell(text=text, numbers=dict(zip_longest(("low", "high"), ends))),
             Cell(text=one.verdict),
         )))  # fmt: skip
     cited = " and ".join(dict.fromkeys(one.row.paper for one in found))

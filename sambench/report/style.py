@@ -9,13 +9,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 
-import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
-from numpy.typing import NDArray
 from PIL import Image
 
 COLUMN = 3.5
@@ -76,20 +74,19 @@ def bare(ax: Axes) -> None:
         label.set_fontsize(TEXT)
 
 
-def drawn(figure: Figure) -> NDArray[np.uint8]:
-    """Return the pixels of a figure, shape (height, width, 3); paper has no transparency."""
+def drawn(figure: Figure) -> Image.Image:
+    """Return a figure in pixels; paper has no transparency."""
     canvas = figure.canvas
     assert isinstance(canvas, FigureCanvasAgg)
     canvas.draw()
-    pixels: NDArray[np.uint8] = np.asarray(canvas.buffer_rgba())[..., :3]
-    return pixels
+    pixels = Image.frombuffer("RGBA", canvas.get_width_height(physical=True), canvas.buffer_rgba())
+    return pixels.convert("RGB")
 
 
-def png_file(pixels: NDArray[np.uint8], dpi: float) -> bytes:
-    """Return pixels, shape (height, width, 3), as a PNG file."""
+def png_file(pixels: Image.Image, dpi: float) -> bytes:
+    """Return a picture as a PNG file."""
     buffer = io.BytesIO()
-    image = Image.fromarray(pixels)
-    image.save(buffer, format="PNG", dpi=(dpi, dpi), compress_level=COMPRESSION)
+    pixels.save(buffer, format="PNG", dpi=(dpi, dpi), compress_level=COMPRESSION)
     return buffer.getvalue()
 
 

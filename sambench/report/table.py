@@ -12,7 +12,7 @@ DIFFERENT, EQUIVALENT = "*", "≈"
 MISSING = "–"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Cell:
     """One printed cell and the numbers behind it.
 

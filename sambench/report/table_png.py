@@ -5,11 +5,10 @@ from __future__ import annotations
 import textwrap
 from typing import Any
 
-import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from numpy.typing import NDArray
+from PIL import Image, ImageChops, ImageOps
 
 from sambench.report.style import drawn, png_file
 from sambench.report.table import Table
@@ -23,7 +22,6 @@ TITLE_CHARACTER = 0.095
 """Likewise in the title, which is larger and bold."""
 MARGIN = 0.1
 """Inches of empty paper around a table."""
-WHITE = 255
 
 
 def table_png(table: Table, dpi: int = 200) -> bytes:
@@ -61,18 +59,13 @@ def table_png(table: Table, dpi: int = 200) -> bytes:
     return png_file(_cropped(drawn(figure), round(MARGIN * dpi)), dpi)
 
 
-def _cropped(paper: NDArray[np.uint8], margin: int) -> NDArray[np.uint8]:
+def _cropped(paper: Image.Image, margin: int) -> Image.Image:
     """Return the drawing with no more empty paper around it than a margin.
 
     matplotlib's own way to do so draws twice.
     """
-    ink: NDArray[np.bool_] = np.any(paper < WHITE, axis=2)
-    rows, columns = (np.flatnonzero(np.any(ink, axis=axis)) for axis in (1, 0))
-    return np.pad(
-        paper[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1],
-        ((margin, margin), (margin, margin), (0, 0)),
-        constant_values=WHITE,
-    )
+    ink = paper.crop(ImageChops.invert(paper).getbbox())
+    return ImageOps.expand(ink, margin, "white")
 
 
 class _Pen:

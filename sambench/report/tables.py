@@ -198,8 +198,7 @@ def baseline_tables(study: Study) -> tuple[Table, ...]:
 
 def _columns(names: Sequence[str], lines: Sequence[Line]) -> list[Column]:
     seconds = find_metric("train_seconds")
-    times = [value for line in lines for r in line.completed if (value := seconds.of(r))]
-    minutes = max(times, default=0) > MINUTES_FROM
+    minutes = any(value > MINUTES_FROM for line in lines for _, value, _ in line.read(seconds))
     return [column(name, minutes=minutes) for name in names]
 
 

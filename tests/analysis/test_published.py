@@ -82,7 +82,6 @@ def test_the_interval_of_one_further_run(make_record: RecordMaker) -> None:
     accuracy = found["accuracy"]
     sd = stats.tstd([100 * a for a in shares])
     half = stats.t.ppf(0.975, 5) * sd * (1 + 1 / 6) ** 0.5
-    assert accuracy.low == pytest.approx(81 - half)
-    assert accuracy.high == pytest.approx(81 + half)
+    assert accuracy.interval == pytest.approx((81 - half, 81 + half))
     assert (accuracy.printed, accuracy.verdict) == (80.2, WITHIN)
     assert found["train_seconds"].printed == 12 * 60

@@ -17,6 +17,7 @@ import openpyxl
 import pytest
 
 from sambench.analysis.frame import runs_table
+from sambench.analysis.groups import build_groups
 from sambench.analysis.predictions import Predictions
 from sambench.analysis.study import build_study
 from sambench.report.document import Document, Section
@@ -100,11 +101,11 @@ def test_a_row_for_each_run_and_each_comparison(document: Document, tmp_path: Pa
 
 def test_every_setting_of_any_run_is_a_column(make_record: RecordMaker) -> None:
     records = [make_record("adam"), make_record("sam", label_smoothing=0.1, seed=1)]
-    columns = runs_table(records)
+    columns = runs_table(build_groups(records, None))
     assert columns["label_smoothing"] == [0.0, 0.1]
     assert columns["seed"] == [0, 1]
     assert "warmup" not in columns  # of none of them
-    assert "label_smoothing" not in runs_table(records[:1])
+    assert "label_smoothing" not in runs_table(build_groups(records[:1], None))
 
 
 def test_predictions_are_a_row_for_each_image_of_each_run(

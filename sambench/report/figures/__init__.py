@@ -1,6 +1,6 @@
 """Figures of a report, from a study and what lies beside its records.
 
-axes, layout   scales and ticks; where panels, rows and names stand
+layout         where panels, rows and names stand; scales and ticks
 material       the runs by setting, and their files, each read once
 ↑
 accuracy, spent, curvature, studied, predicted, ranks

@@ -10,8 +10,16 @@ from sambench.analysis.comparison import Comparison
 from sambench.analysis.metrics import collapsed
 from sambench.analysis.published import ours, printed_rows
 from sambench.analysis.units import Cell
-from sambench.report.figures.axes import PERCENT, focus, round_ticks
-from sambench.report.figures.layout import RUNS_BELOW, beside, beyond_edge, name_below, rows
+from sambench.report.figures.layout import (
+    PERCENT,
+    RUNS_BELOW,
+    beside,
+    beyond_edge,
+    focus,
+    name_below,
+    round_ticks,
+    rows,
+)
 from sambench.report.figures.material import Drawn, LeftOut, Material, Setting, number_of_runs
 from sambench.report.style import BLUE, GREY, ORANGE, VERMILION, Picture
 from sambench.report.table import p_value

@@ -14,8 +14,15 @@ from numpy.typing import NDArray
 from sambench.analysis.groups import Line, Repeat, repeat
 from sambench.analysis.metrics import Metric, collapsed, find_metric, find_metrics
 from sambench.analysis.ranks import RankCorrelation, rank_correlation
-from sambench.report.figures.axes import PERCENT, curvature_axis, focus, round_ticks
-from sambench.report.figures.layout import label_points, named_points, rows
+from sambench.report.figures.layout import (
+    PERCENT,
+    curvature_axis,
+    focus,
+    label_points,
+    named_points,
+    round_ticks,
+    rows,
+)
 from sambench.report.figures.material import Drawn, Material, Setting
 from sambench.report.style import BLUE, PALE, SMALL, VERMILION, bare
 from sambench.store.record import RunRecord
@@ -66,7 +73,7 @@ def _runs(line: Line, metric: Metric) -> Iterator[Measured]:
                 repeat=repeat(record),
                 sharpness=sharpness,
                 accuracy=accuracy,
-                trusted=metric.counts(record) and metric.trusted(record),
+                trusted=metric.trusted(record) and not collapsed(record),
             )
 
 

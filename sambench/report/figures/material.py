@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.figure import Figure
 
 from sambench.analysis.groups import Line
-from sambench.analysis.histories import AXES, Epochs, read_history
+from sambench.analysis.histories import Epochs, read_history
 from sambench.analysis.metrics import find_metric
 from sambench.analysis.predictions import Predictions, read_predictions
 from sambench.analysis.study import Panel, Study
@@ -32,8 +31,6 @@ Drawn = tuple[Figure, str] | str | None
 COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY)
 STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
 MOST_COLOURS, LEADERS = 6, 3
-NEEDED = ("train_loss", "train_accuracy", "validation_accuracy")
-"""What else of an epoch is drawn, where it is known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,8 +134,9 @@ class Material:
     def histories(self, line: Line) -> list[Epochs]:
         """Return the epochs of the completed runs that have a sound file of them."""
         found = (
-            self._file(self.store.history(record.config), partial(_checked_history, record))
+            self._file(path, partial(read_history, sha256=record.sha256_of(path.name)))
             for record in line.completed
+            for path in [self.store.history(record.config)]
         )
         return [epochs for epochs in found if epochs is not None]
 
@@ -188,27 +186,6 @@ def classes_of(lines: Iterable[Line]) -> Sequence[str]:
             if isinstance(names, list) and all(isinstance(name, str) for name in names):
                 return names
     return ()
-
-
-def _checked_history(record: RunRecord, path: Path) -> Epochs:
-    epochs = read_history(path, record.sha256_of(path.name))
-    for epoch in epochs:
-        sound = (
-            isinstance(epoch, Mapping)
-            and all(_is_number(epoch.get(axis)) for axis in AXES)
-            and all(epoch.get(key) is None or _is_number(epoch[key]) for key in NEEDED)
-        )
-        if not sound:
-            raise StoreError(
-                f"{path} is damaged (an epoch without {', '.join(AXES)}, or with no number among "
-                f"{', '.join(NEEDED)}); run it again"
-            )
-    return epochs
-
-
-def _is_number(value: object) -> bool:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and math.isfinite(value)  # type: ignore[arg-type]
 
 
 def number_of_runs(counts: Iterable[int]) -> str:

@@ -17,12 +17,22 @@ from sambench.analysis.histories import (
     choose_target,
     cost_to_target,
     learning_curve,
-    summarize_targets,
+    median_cost,
 )
 from sambench.analysis.metrics import find_metric
 from sambench.analysis.units import Cell
-from sambench.report.figures.axes import PERCENT, cost_axis, focus, log_axis, round_ticks
-from sambench.report.figures.layout import RUNS_BELOW, beside, label_points, named_points, rows
+from sambench.report.figures.layout import (
+    PERCENT,
+    RUNS_BELOW,
+    beside,
+    cost_axis,
+    focus,
+    label_points,
+    log_axis,
+    named_points,
+    round_ticks,
+    rows,
+)
 from sambench.report.figures.material import Drawn, Material, Setting, number_of_runs
 from sambench.report.style import (
     BLUE,
@@ -36,7 +46,7 @@ from sambench.report.style import (
     sheet,
 )
 
-COSTS = ("gradient_evaluations", "train_seconds")
+COSTS = (PASSES, SECONDS)
 LEFT, ABOVE, BELOW, HIGH = 0.5, 0.08, 0.42, 1.15
 LOSS, VALIDATION = "train_loss", "validation_accuracy"
 NAMES = {EPOCH: "Epochs", PASSES: "Gradient evaluations", SECONDS: "Training time (s)"}
@@ -117,27 +127,27 @@ def targets(material: Material, setting: Setting) -> Drawn:
     if baseline is None or target is None:
         return "the baseline's runs have no validation accuracy to aim at"
     races = [
-        (line.title, costs, summarize_targets(costs))
+        (line.title, found)
         for line in setting.lines
-        if (costs := tuple(cost_to_target(e, target) for e in material.histories(line)))
+        if (found := [cost_to_target(epochs, target) for epochs in material.histories(line)])
     ]
-    races.sort(key=lambda race: (race[2].gradient_evaluations, -race[2].reached))
-    figure, panels = rows([title for title, _, _ in races], [""] * len(COSTS), right=0.42)
-    for ax, field in zip(panels, COSTS, strict=True):
+    races.sort(key=lambda race: (median_cost(race[1], PASSES), race[1].count(None) - len(race[1])))
+    figure, panels = rows([title for title, _ in races], [""] * len(COSTS), right=0.42)
+    for ax, axis in zip(panels, COSTS, strict=True):
         every: list[float] = []
-        for y, (_, costs, summary) in enumerate(races):
-            spent = [float(getattr(cost, field)) for cost in costs if cost is not None]
+        for y, (_, found) in enumerate(races):
+            spent = [float(epoch[axis]) for epoch in found if epoch is not None]
             ax.plot(spent, [y + RUNS_BELOW] * len(spent), "o", color=GREY, alpha=0.6, ms=2, mew=0,
                     gid="runs")  # fmt: skip
             every += spent
-            middle = float(getattr(summary, field))
+            middle = median_cost(found, axis)
             if math.isfinite(middle):
                 ax.plot(middle, y, "o", color=BLUE, ms=4, mew=0.9, mfc="white", zorder=3,
                         gid="median")  # fmt: skip
         cost_axis(ax, every)
-        ax.set_xlabel(find_metric(field).title)
-    for y, (_, _, summary) in enumerate(races):
-        beside(panels[-1], y, f"{summary.reached}/{summary.runs}", 1.04)
+        ax.set_xlabel(find_metric(axis).title)
+    for y, (_, found) in enumerate(races):
+        beside(panels[-1], y, f"{len(found) - found.count(None)}/{len(found)}", 1.04)
     return figure, (
         f"What a run had spent at the end of the first epoch with {100 * target:.1f} % "
         f"validation accuracy, 99 % of what the median run of {baseline.title} reaches at "

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from sambench.analysis.groups import Line
 from sambench.files.arrays import Arrays
 from sambench.report.curvature_plots import FAINTEST, WIDE_RANGE, levels_of, loss_scale
-from sambench.report.figures.axes import asinh_axis, log_axis, round_numbers, short
-from sambench.report.figures.layout import panels
+from sambench.report.figures.layout import asinh_axis, log_axis, panels, round_numbers, short
 from sambench.report.figures.material import Drawn, Material, Setting
 from sambench.report.style import BLUE, GREY, LINE, SMALL, VERMILION, place
 from sambench.store.record import RunRecord

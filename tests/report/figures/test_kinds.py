@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from sambench.analysis.curves import confusion_matrix, mean_roc
 from sambench.analysis.predictions import read_predictions
-from sambench.report.figures.axes import round_numbers, short
+from sambench.report.figures.layout import round_numbers, short
 from sambench.report.figures.material import LeftOut
 from sambench.report.style import Picture
 from sambench.store.tree import Store
