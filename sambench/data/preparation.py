@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from sambench.data.assembling import assemble
 from sambench.data.decoding import Recipe
 from sambench.data.manifest import FORMAT_VERSION, LeftOut
-from sambench.data.partial import FileState, decode_all, open_partial
+from sambench.data.partial import decode_all, open_partial
 from sambench.data.prepared import Prepared, check_pixels, open_prepared, prepared_folder
 from sambench.data.problems import Problems
 from sambench.data.source import COMMON, Listing, Progress, Request, Setting, Source
@@ -100,20 +100,20 @@ def prepare(
         if not work.exists():
             _outlook(root, listing, 0, image_size)  # what has no room leaves nothing
         with open_partial(work, image_size, recipe) as partial:
-            found = partial.find(listing.samples, states)
-            resumed = sum(entry is not None for entry in found)
+            records = partial.find(listing.samples, states)
+            resumed = int((records["slot"] >= 0).sum())
             on_start(_outlook(root, listing, resumed, image_size))
-            outcomes = decode_all(listing, partial, states, found, workers, on_progress)
-            for sample, outcome in zip(listing.samples, outcomes, strict=True):
-                if isinstance(outcome, str):
-                    skipped.append(LeftOut(id=sample.id, file=sample.file, reason=outcome))
+            reasons = decode_all(listing, partial, records, workers, on_progress)
+            for position, reason in sorted(reasons.items()):
+                sample = listing.samples[position]
+                skipped.append(LeftOut(id=sample.id, file=sample.file, reason=reason))
             if not skip_unreadable:
                 _refuse(skipped, listing.root)
-            selection = select(listing, outcomes, partial, drops, request.progress)
+            selection = select(listing, records, partial, drops, request.progress)
             write_prepared(work / "finished", source, listing, selection, partial, skipped, asked)
         replace_folder(work / "finished", final)
         shutil.rmtree(work, ignore_errors=True)
-        del listing, states, found, outcomes, selection, partial  # a long table takes their room
+        del listing, states, records, selection, partial  # a long table takes their room
         return Preparation(prepared=open_prepared(root, source.name, image_size), resumed=resumed)
 
 
@@ -154,7 +154,7 @@ def _refuse(skipped: Sequence[LeftOut], root: Path) -> None:
     problems.check()
 
 
-def _state(path: Path) -> FileState:
+def _state(path: Path) -> tuple[int, int]:
     """Return size and time of a file, by which a later preparation sees that it is the same."""
     try:
         status = path.stat()

@@ -184,8 +184,8 @@ def test_a_cut_preparation_continues(bus_folder):
         run(release, workers=1, on_progress=cut_after(5))
     root = release.parent / "prepared"
     assert names(root) == [".bus-16.partial"]
-    with (root / ".bus-16.partial" / "journal.jsonl").open("a") as journal:
-        journal.write('{"path": "cut in the mid')
+    with (root / ".bus-16.partial" / "journal").open("a") as journal:
+        journal.write("cut in the mid")
     resumed = run(release)
     assert resumed.resumed == 5
     fingerprint = resumed.prepared.fingerprint
