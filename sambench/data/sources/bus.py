@@ -11,21 +11,19 @@ images there are; the label is the prefix of the id, the centre is the folder.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from sambench.data.family import Tabled
 from sambench.data.folders import describe, find_images, image_id, natural
 from sambench.data.problems import Problems, some
-from sambench.data.source import Fact, Listing, Request, Sample, Source, sources
-from sambench.data.tables import Table, read_fold, read_table
-from sambench.errors import DataError
+from sambench.data.source import Listing, Request, Sample
+from sambench.data.tables import GRADES, Row, match, read_table
 
 CLASSES = ("benign", "malignant")
 CENTRES = ("GDPH", "SYSUCC")
-WORKBOOK = "BIRADS&FOLD.xlsx"
 READERS = {"birads_reader1": "BIRADS-reader1", "birads_reader2": "BIRADS-reader2"}
-GRADES = ("0", "1", "2", "3", "4", "4A", "4B", "4C", "5", "6")
 RELEASE = {
     f"{label}({number})": centre
     for centre, label, numbers in (
@@ -39,76 +37,47 @@ RELEASE = {
 """The centre of each of the 2,405 ids of the real release."""
 
 
-def scan(request: Request) -> Listing:
+def scan(bus: Tabled, request: Request) -> Listing:
     """List the images that the workbook or CSV names, with centre, fold and readers' grades."""
-    root, path = _locate(request)
+    root = bus.given(request)
     problems = Problems()
+    path = bus.find_table(request, root)
     book = path.suffix.lower() != ".csv"
-    table = read_table(path, "prediction" if book else None)
-    names = ("ID", *READERS.values(), "fold") if book else ("name", "label")
-    spelled = {name: table.need(name) for name in names}
+    read = read_table(path, "prediction" if book else None)
+    names = {"id": "ID", "fold": "fold", **READERS} if book else {"id": "name", "label": "label"}
+    table = read.select({what: read.need(name) for what, name in names.items()})
     layout, images = _find(root, problems)
-    cells = {n: {k: row[c] for k, c in spelled.items()} for n, row in table.rows.items()}
-    table = replace(table, rows={n: row for n, row in cells.items() if any(row.values())})
-    rows = _rows_by_id(table, names[0], problems)
-    facts = {id: _facts(id, number, table, problems) for id, number in rows.items()}
-    centres = {id: found.facts["centre"] for id, found in images.items()}
-    if rows.keys() == RELEASE.keys() and not any(centres.values()):
-        centres = {**RELEASE}
-    ids = sorted(rows, key=natural)
-    missing = tuple(id for id in ids if id not in images)
-    listed = {image_id(row[names[0]] or "") for row in table.rows.values()}
-    for id, found in images.items():
-        if id not in listed:
-            kind = f"image files in {root} without a row in {table.path}"
-            problems.add(kind, found.file, "add the rows or move the files away")
+    ids = {image_id(row["id"] or "") for row in table.rows.values()}
+    if ids == RELEASE.keys() and not any(found.facts["centre"] for found in images.values()):
+        images = {
+            id: replace(found, facts={"centre": RELEASE.get(id)}) for id, found in images.items()
+        }
+    rows: dict[int, Row] = {}
+    for number, row in table.rows.items():
+        label = "".join(re.findall(r"^[A-Za-z]+", row["id"] or "")).lower()
+        rows[number] = {**row, "label": label}
+        if not book and label in CLASSES and row["label"] != str(CLASSES.index(label)):
+            kind = f"labels in {path} that are not the id's (0 benign, 1 malignant)"
+            thing = f"{image_id(str(row['id']))} has {row['label']!r} (row {number})"
+            problems.add(kind, thing, "correct label or name")
+    samples, missing = match(
+        replace(table, rows=rows), images, CLASSES, problems, id_of=image_id, complete=True
+    )
+    absent = tuple(sorted(missing, key=natural))
     if problems:
-        for id in missing:
+        for id in absent:
             problems.add(f"ids without an image file in {root}", id, "restore the files")
         problems.check()
-    samples = tuple(
-        replace(images[id], label=_label(id), facts={"centre": centres[id], **facts[id]})
-        for id in ids
-        if id in images
-    )
     return Listing(
         root=root,
         layout=f"{layout} with {path.name}",
         classes=CLASSES,
-        samples=samples,
+        samples=tuple(samples),
         columns=("centre", "fold", *READERS) if book else ("centre",),
         notes=tuple(_notes(samples)),
         checksums={path.name: table.sha256},
-        missing=missing,
+        missing=absent,
     )
-
-
-def _locate(request: Request) -> tuple[Path, Path]:
-    """Return the folder of the images and the table."""
-    if request.folder is None and request.table is None:
-        raise DataError(
-            "dataset 'bus' is a manual download (link at github.com/yuhaomo/HoVerTrans); "
-            f'say where it is with `--xlsx "{WORKBOOK}"` or `--source DIR`'
-        )
-    if request.table is not None and not request.table.is_file():
-        raise DataError(
-            f"no workbook {request.table}; check the path (the & in it needs quotes in a shell)"
-        )
-    root = request.folder or (request.table or Path()).parent
-    if not root.is_dir():
-        raise DataError(f"no folder {root}; give the folder of the images with `--source DIR`")
-    books = [path for path in sorted(root.glob("*.xlsx")) if not path.name.startswith("~$")]
-    beside = [root / WORKBOOK, *books, root / "label.csv"]
-    found = request.table or next((path for path in beside if path.is_file()), None)
-    if found is None:
-        raise DataError(
-            f"no workbook and no label.csv in {root} (it has {describe(root)}); "
-            "say where it is with `--xlsx FILE`"
-        )
-    if request.table is None and len(books) > 1 and found.name != WORKBOOK:
-        names = some([path.name for path in books])
-        raise DataError(f"several workbooks in {root} ({names}); say which with `--xlsx FILE`")
-    return root, found
 
 
 def _find(root: Path, problems: Problems) -> tuple[str, dict[str, Sample]]:
@@ -134,47 +103,7 @@ def _find(root: Path, problems: Problems) -> tuple[str, dict[str, Sample]]:
     return layout, images
 
 
-def _rows_by_id(table: Table, id_column: str, problems: Problems) -> dict[str, int]:
-    """Return the numbers of the rows whose id is sound; report the others."""
-    rows: dict[str, int] = {}
-    for number, row in table.rows.items():
-        id = image_id(row[id_column] or "")
-        if not id:
-            problems.add(f"rows of {table.path} without an id", str(number), "fill it in")
-        elif re.search(r"[/\\]|^\.", id):
-            kind = f"ids of {table.path} that lead out of the folder"
-            problems.add(kind, f"{id!r} (row {number})", "give the plain file name")
-        elif _label(id) not in CLASSES:
-            kind = f"ids of {table.path} that begin with neither benign nor malignant"
-            problems.add(kind, f"{id!r} (row {number})", "correct them or delete the rows")
-        elif id in rows:
-            thing = f"{id} (rows {rows[id]} and {number})"
-            problems.add(f"ids twice in {table.path}", thing, "delete one row of each")
-        else:
-            rows[id] = number
-    return rows
-
-
-def _label(id: str) -> str:
-    return "".join(re.findall(r"^[A-Za-z]+", id)).lower()
-
-
-def _facts(id: str, number: int, table: Table, problems: Problems) -> dict[str, Fact]:
-    row = table.rows[number]
-    if "label" in row:
-        if row["label"] != str(CLASSES.index(_label(id))):
-            kind = f"labels in {table.path} that are not the id's (0 benign, 1 malignant)"
-            thing = f"{id} has {row['label']!r} (row {number})"
-            problems.add(kind, thing, "correct label or name")
-        return {}
-    facts: dict[str, Fact] = {"fold": read_fold(table, number, "fold", id, problems)}
-    for name, column in READERS.items():
-        grade = row[column]  # "4a" is "4A"; what is no category stays as written
-        facts[name] = grade.upper() if grade and grade.upper() in GRADES else grade
-    return facts
-
-
-def _notes(samples: tuple[Sample, ...]) -> Iterator[str]:
+def _notes(samples: Sequence[Sample]) -> Iterator[str]:
     """Yield what was kept and should be known: odd grades, an unknown centre."""
     for reader in READERS:
         grades = [(sample.id, sample.facts.get(reader)) for sample in samples]
@@ -188,16 +117,15 @@ def _notes(samples: tuple[Sample, ...]) -> Iterator[str]:
         yield "the centre is unknown: neither the folders nor the ids tell it"
 
 
-sources.register(
-    Source(
-        name="bus",
-        summary="breast ultrasound, GDPH&SYSUCC: 2,405 images, benign or malignant, two centres",
-        scan=scan,
-        image_size=256,
-        classes=CLASSES,
-        obtain="manual download, link at github.com/yuhaomo/HoVerTrans",
-        reference="Mo et al., HoVer-Trans, IEEE Transactions on Medical Imaging 42(6), 2023",
-        licence="none accompanies the release; its authors ask to cite the paper",
-        releases=({"benign": 886, "malignant": 1519},),
-    )
-)
+Tabled(
+    name="bus",
+    summary="breast ultrasound, GDPH&SYSUCC: 2,405 images, benign or malignant, two centres",
+    obtain="manual download, link at github.com/yuhaomo/HoVerTrans",
+    layout="GDPH/ and SYSUCC/ beside BIRADS&FOLD.xlsx, or img/ beside label.csv",
+    tables=(r"BIRADS&FOLD\.xlsx", r"(?!~\$|\.\./).*\.xlsx", r"label\.csv"),
+    takes_table=True,
+    classes=CLASSES,
+    reference="Mo et al., HoVer-Trans, IEEE Transactions on Medical Imaging 42(6), 2023",
+    licence="none accompanies the release; its authors ask to cite the paper",
+    releases=({"benign": 886, "malignant": 1519},),
+).register(scan)

@@ -27,8 +27,15 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from sambench.data.family import NORMAL, Family, find_class_images, list_classes, make_listing
-from sambench.data.folders import UNTOLD, find_files, find_images, name_of, subfolders
+from sambench.data.family import NORMAL, Family, list_classes, make_listing
+from sambench.data.folders import (
+    UNTOLD,
+    find_class_images,
+    find_files,
+    find_images,
+    name_of,
+    subfolders,
+)
 from sambench.data.problems import Problems, some
 from sambench.data.source import Listing, Option, Request, Sample
 from sambench.data.tables import read_table
