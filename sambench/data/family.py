@@ -240,7 +240,7 @@ class Tabled(Family):
             found = [name for name in names if re.fullmatch(pattern, name, re.IGNORECASE)]
             if len(found) > 1:
                 raise DataError(
-                    f"several tables in {root} ({some(found)}); say which: `--xlsx FILE`"
+                    f"several tables in {root} ({some(found)}); say which with `--xlsx FILE`"
                 )
             if found:
                 return names[found[0]]

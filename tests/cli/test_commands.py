@@ -275,14 +275,16 @@ def test_a_missing_workbook(bus_folder: BusFolder) -> None:
     release = bus_folder()
     (release / WORKBOOK).unlink()
     assert prepare_bus(release) == (
-        f"no workbook {release / WORKBOOK}; check the path (the & in it needs quotes in a shell)"
+        f"cannot read {release / WORKBOOK}: No such file or directory; check the path (an & in it "
+        "needs quotes in a shell) and its permissions"
     )
 
 
 def test_no_workbook_named(tmp_path: Path) -> None:
     assert refused(tmp_path, "prepare", "bus") == (
-        "dataset 'bus' is a manual download (link at github.com/yuhaomo/HoVerTrans); "
-        'say where it is with `--xlsx "BIRADS&FOLD.xlsx"` or `--source DIR`'
+        "dataset 'bus' is not on this machine: manual download, link at "
+        "github.com/yuhaomo/HoVerTrans; put GDPH/ and SYSUCC/ beside BIRADS&FOLD.xlsx, or img/ "
+        "beside label.csv in data/raw/bus, or say where it is with `--source DIR`"
     )
 
 

@@ -25,7 +25,7 @@ from sambench.data.source import Option
 BREAST_FOLDER = "BrEaST-Lesions_USG-images_and_masks"
 _PLACE = "https://www.cancerimagingarchive.net/wp-content/uploads/"
 
-Tabled(
+BREAST = Tabled(
     name="breast",
     summary="breast ultrasound, BrEaST-Lesions-USG: 256 images of 256 patients",
     obtain="cancerimagingarchive.net/collection/breast-lesions-usg, downloaded where it is missing",
