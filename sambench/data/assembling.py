@@ -43,9 +43,23 @@ def assemble(source: Source, request: Request) -> tuple[Listing, Account]:
                 "lie in the other"
             )
         tested, more = _one(source, replace(request, folder=request.test, test=None))
-        listing, account = _joined(listing, tested), _summed(account, more)
+        listing = _joined(listing, tested)
+        reasons = dict.fromkeys((*account.passed, *more.passed))
+        account = Account(
+            found=account.found + more.found,
+            images=account.images + more.images,
+            tables=account.tables + more.tables,
+            passed={r: [*account.passed.get(r, ()), *more.passed.get(r, ())] for r in reasons},
+            empty=account.empty + more.empty,
+        )
     problems = Problems()
-    for name in names_that_cannot_be_kept(listing.samples):
+    texts = (
+        t for one in listing.samples for t in (one.file, one.id, one.label, *one.facts.values())
+    )
+    strange = {
+        printable(text) for text in texts if isinstance(text, str) if printable(text) != text
+    }
+    for name in sorted(strange):
         kind = f"names in {listing.root} with line breaks or bytes that are not UTF-8"
         problems.add(kind, f"'{name}'", "rename them")
     problems.check()
@@ -58,12 +72,11 @@ def _one(source: Source, request: Request) -> tuple[Listing, Account]:
     samples = tuple(_paged(listing.samples, every=request.options.get("pages") == "all"))
     known = any(sample.facts.get("patient") is not None for sample in samples)
     columns = tuple(dict.fromkeys((*listing.columns, *(["patient"] if known else []))))
-    top = request.folder
-    inside = top is not None and top.is_dir() and listing.root.is_relative_to(top)
-    stock = take_stock(
-        replace(listing, samples=samples), top if top is not None and inside else listing.root
+    listing = replace(listing, samples=samples, columns=columns)
+    inside = request.folder is not None and listing.root.is_relative_to(request.folder)
+    return listing, take_stock(
+        listing, request.folder if request.folder and inside else listing.root
     )
-    return replace(listing, samples=samples, columns=columns), stock
 
 
 def _joined(trained: Listing, tested: Listing) -> Listing:
@@ -108,17 +121,6 @@ def _joined(trained: Listing, tested: Listing) -> Listing:
     )
 
 
-def _summed(one: Account, other: Account) -> Account:
-    reasons = dict.fromkeys((*one.passed, *other.passed))
-    return Account(
-        found=one.found + other.found,
-        images=one.images + other.images,
-        tables=(*one.tables, *other.tables),
-        passed={r: [*one.passed.get(r, ()), *other.passed.get(r, ())] for r in reasons},
-        empty=(*one.empty, *other.empty),
-    )
-
-
 def _paged(samples: tuple[Sample, ...], *, every: bool) -> Iterator[Sample]:
     """Yield a sample for each page that is wanted.
 
@@ -147,14 +149,11 @@ def _shortfall(source: Source, listing: Listing) -> Iterator[str]:
 
     Of a release counts what it has of the classes that were asked for.
     """
-    there: Counter[str] = Counter({"all": len(listing.samples)})
-    there.update(sample.label for sample in listing.samples)
-    there.update(str(sample.facts["part"]) for sample in listing.samples if "part" in sample.facts)
+    there = Counter(
+        str(key) for one in listing.samples for key in ("all", one.label, one.facts.get("part"))
+    )
     left_out = set(source.classes) - set(listing.classes)
-    wanted = [
-        {key: number for key, number in release.items() if key not in left_out}
-        for release in source.releases
-    ]
+    wanted = [{k: n for k, n in one.items() if k not in left_out} for one in source.releases]
     if wanted and not any(all(there[k] == n for k, n in one.items()) for one in wanted):
         nearest = min(wanted, key=lambda one: abs(sum(one.values()) - len(listing.samples)))
         counts = some([f"{key} {number:,}" for key, number in nearest.items()])
@@ -176,12 +175,10 @@ def take_stock(listing: Listing, top: Path) -> Account:
     empty: list[str] = []
     tables: list[str] = []
     passed: dict[str, list[str]] = {}
-    found = len(images)
     for path in _walk(base, empty):
+        file = Path(path.removeprefix(f"{base}/"))
         if path in images:
             continue
-        found += 1
-        file = Path(path.removeprefix(f"{base}/"))
         if file.name in listing.checksums:
             tables.append(printable(str(file)))
             continue
@@ -190,7 +187,7 @@ def take_stock(listing: Listing, top: Path) -> Account:
         passed.setdefault(reason, []).append(printable(str(file)))
     commonest = sorted(passed.items(), key=lambda item: (-len(item[1]), item[0]))
     return Account(
-        found=found,
+        found=len(images) + len(tables) + sum(map(len, passed.values())),
         images=len(images),
         tables=tuple(sorted(tables)),
         passed={reason: sorted(files) for reason, files in commonest},
@@ -247,10 +244,3 @@ def pages_passed(frames: Mapping[str, int]) -> str | None:
     files = "1 file" if len(frames) == 1 else f"{len(frames)} files"
     where = some(sorted(frames), limit=3)
     return f"{more} pages after the first of {files} ({where})" if more else None
-
-
-def names_that_cannot_be_kept(samples: Sequence[Sample]) -> list[str]:
-    """Return names of files, classes or facts with line breaks or bytes that are no UTF-8."""
-    texts = (text for one in samples for text in (one.file, one.id, one.label, *one.facts.values()))
-    strange = (text for text in texts if isinstance(text, str) and printable(text) != text)
-    return sorted(set(map(printable, strange)))

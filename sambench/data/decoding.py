@@ -104,7 +104,10 @@ def decode(path: Path, size: int, recipe: Recipe = Recipe(), page: int = 0) -> D
         image, mode, frames = _load(data, page)
         peak = 0
         if image.mode.startswith(("I", "F")):
-            peak = _peak(image)
+            whole = np.asarray(image)
+            if image.mode == "F" or whole.min() < 0 or whole.max() > 65535:
+                raise UnreadableError(f"has pixels beyond 16 bits (mode {image.mode})")
+            peak = int(whole.max())
             if not recipe.depth:
                 return Deep(peak)
             if peak >= 1 << recipe.depth:
@@ -198,11 +201,3 @@ def _resized(image: Image.Image, size: int, fit: str) -> Image.Image:
 def _array(image: Image.Image) -> NDArray[np.uint8]:
     pixels: NDArray[np.uint8] = np.asarray(image)
     return pixels.reshape(*pixels.shape[:2], -1)
-
-
-def _peak(image: Image.Image) -> int:
-    """Return the brightest pixel of 16-bit grey."""
-    pixels = np.asarray(image)
-    if image.mode == "F" or pixels.min() < 0 or pixels.max() > 65535:
-        raise UnreadableError(f"has pixels beyond 16 bits (mode {image.mode})")
-    return int(pixels.max())

@@ -83,7 +83,7 @@ def summarize(prepared: Prepared) -> Summary:
         by_fold=_cross(prepared.columns.get("fold", ()), labels, prepared.classes),
         width=Spread(**manifest.native.width),
         height=Spread(**manifest.native.height),
-        duplicates=find_duplicates(prepared.column("sha256"), prepared.ids, labels),
+        duplicates=_duplicates(prepared, labels),
         notes=tuple(manifest.notes),
         skipped=tuple((image.file or image.id, image.reason) for image in manifest.skipped),
         dropped=tuple((image.id, image.reason) for image in manifest.dropped),
@@ -109,16 +109,12 @@ def _warnings(prepared: Prepared) -> Iterator[str]:
         yield from leak_warning(Population.of(prepared), "holdout", [None], seed=0)
 
 
-def find_duplicates(
-    checksums: Sequence[Fact], ids: Sequence[str], labels: Sequence[str]
-) -> Duplicates:
-    """Count groups of equal checksums, and those among them whose labels disagree."""
-    groups = groups_of(checksums)
+def _duplicates(prepared: Prepared, labels: Sequence[str]) -> Duplicates:
+    groups, ids = groups_of(prepared.column("sha256")), prepared.ids
     pairs = []
     for first, *others in groups:
         differing = [other for other in others if labels[other] != labels[first]]
-        if differing:
-            pairs.append((ids[first], ids[differing[0]]))
+        pairs += [(ids[first], ids[other]) for other in differing[:1]]
     return Duplicates(
         groups=len(groups),
         images=sum(map(len, groups)),
