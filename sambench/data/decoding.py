@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import threading
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from sambench.data.dicom import UnreadableError, read_frame, read_header
 from sambench.data.folders import DICOM
-from sambench.data.source import FITS
+from sambench.data.source import FITS, Setting
 
 MEGAPIXELS = 100
 PREPROCESSING = {
@@ -40,12 +41,18 @@ _OPENING = threading.Lock()
 """Held while Pillow's limit of pixels is lifted, which is one for all threads."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Recipe:
     """How images become squares of bytes: a key of `FITS`, and the bits of 16-bit grey or 0."""
 
     fit: str = "squash"
     depth: int = 0
+
+    @classmethod
+    def of(cls, options: Mapping[str, Setting]) -> Recipe:
+        """Return the recipe by the settings of a request."""
+        depth = options.get("depth", "auto")
+        return cls(str(options.get("fit", "squash")), 0 if depth == "auto" else int(depth))
 
     @property
     def changed(self) -> dict[str, str | int]:

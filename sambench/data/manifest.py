@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -14,7 +14,7 @@ from sambench.errors import UnpreparedError, UserError
 from sambench.files.checksums import sha256_of
 from sambench.files.definition import Count, Definition, Name, Section, Whole, about, decode
 
-FORMAT_VERSION = 2
+FORMAT_VERSION: Final = 2
 IMAGES, SAMPLES, MANIFEST = "images.npy", "samples.csv", "manifest.json"
 BLOCK_BYTES = 2**22  # the manifest has a checksum of each so many bytes of `images.npy`
 

@@ -24,7 +24,7 @@ from sambench.data.manifest import FORMAT_VERSION, LeftOut
 from sambench.data.partial import decode_all, open_partial
 from sambench.data.prepared import Prepared, check_pixels, open_prepared, prepared_folder
 from sambench.data.problems import Problems
-from sambench.data.source import COMMON, Listing, Progress, Request, Setting, Source
+from sambench.data.source import COMMON, Listing, Progress, Request, Source
 from sambench.data.writing import NO_DROPS, Drops, select, write_prepared
 from sambench.errors import UnpreparedError
 from sambench.files.atomic import Room, free_bytes, replace_folder
@@ -82,13 +82,14 @@ def prepare(
     source = replace(source, name=name or source.name)
     final = prepared_folder(root, source.name, image_size)
     states = np.array([_state(sample.path) for sample in listing.samples]).reshape(-1, 2)
-    recipe = recipe_of(request.options)
+    recipe = Recipe.of(request.options)
+    usual = {name: option.default for name, option in COMMON.items()}
     asked: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "image_size": image_size,
         "preprocessing": recipe.in_words,
         "account": plain(account),
-        "options": _own(request.options),
+        "options": {k: v for k, v in request.options.items() if v != usual.get(k)},
         "drops": asdict(drops),
     }
     asked["listing"] = _key(listing, states, asked)
@@ -130,18 +131,6 @@ def _outlook(root: Path, listing: Listing, resumed: int, image_size: int) -> Out
     what = f"preparing {images} images at {image_size}x{image_size}"
     room.check(what, "free some space, or give another folder with `--data DIR`")
     return Outlook(images=images, resumed=resumed, room=room)
-
-
-def _own(options: Mapping[str, Setting]) -> dict[str, Setting]:
-    """Return the settings without those of every dataset that are at their default."""
-    usual = {name: option.default for name, option in COMMON.items()}
-    return {name: value for name, value in options.items() if usual.get(name) != value}
-
-
-def recipe_of(options: Mapping[str, Setting]) -> Recipe:
-    """Return how images become squares by the settings of a request."""
-    depth = options.get("depth", "auto")
-    return Recipe(fit=str(options.get("fit", "squash")), depth=0 if depth == "auto" else int(depth))
 
 
 def _refuse(skipped: Sequence[LeftOut], root: Path) -> None:

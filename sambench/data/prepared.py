@@ -13,7 +13,6 @@ import csv
 import hashlib
 import io
 import os
-import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -184,18 +183,16 @@ def prepared_folder(root: Path, dataset: str, image_size: int) -> Path:
     return root / f"{dataset}-{image_size}"
 
 
+def prepared_datasets(root: Path) -> dict[str, tuple[int, ...]]:
+    """Return the datasets that are prepared, in order of name, with their sizes, smallest first."""
+    folders = (path.parent.name.rpartition("-") for path in root.glob(f"*/{MANIFEST}"))
+    found = sorted((name, int(size)) for name, _, size in folders if name and size.isdecimal())
+    return {name: tuple(size for other, size in found if other == name) for name, _ in found}
+
+
 def prepared_sizes(root: Path, dataset: str) -> tuple[int, ...]:
     """Return the image sizes at which a dataset is prepared, smallest first."""
-    pattern = re.compile(rf"{re.escape(dataset)}-(\d+)")
-    found = (pattern.fullmatch(path.parent.name) for path in root.glob(f"*/{MANIFEST}"))
-    return tuple(sorted(int(match[1]) for match in found if match))
-
-
-def prepared_datasets(root: Path) -> dict[str, tuple[int, ...]]:
-    """Return the datasets that are prepared, in order of name, with their image sizes."""
-    folders = (path.parent.name.rpartition("-") for path in root.glob(f"*/{MANIFEST}"))
-    names = sorted({name for name, _, size in folders if name and size.isdecimal()})
-    return {name: prepared_sizes(root, name) for name in names}
+    return prepared_datasets(root).get(dataset, ())
 
 
 def prepared_fingerprint(root: Path, dataset: str, image_size: int) -> str | None:

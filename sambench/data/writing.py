@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import PIL
@@ -24,6 +24,8 @@ from sambench.data.manifest import (
     SAMPLES,
     LeftOut,
     Manifest,
+    Native,
+    Sides,
     fingerprint,
 )
 from sambench.data.partial import Partial, Records
@@ -32,7 +34,7 @@ from sambench.data.problems import some
 from sambench.data.source import PARTS, Fact, Listing, Progress, Sample, Source
 from sambench.errors import DataError
 from sambench.files.atomic import replacing, write_json
-from sambench.files.definition import build, plain
+from sambench.files.definition import plain
 
 TOGETHER = ("patient",)  # facts whose images belong together, besides copies
 FIXED = {"part": "of the authors' parts", "fold": "folds"}
@@ -128,10 +130,6 @@ def _reasons(samples: Sequence[Sample], copies: Copies, drops: Drops) -> Iterato
         gone.add(position)
 
 
-class _Written(Manifest, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A manifest that is about to be written: what its definition lacks is refused, not lost."""
-
-
 def write_prepared(
     folder: Path,
     source: Source,
@@ -146,7 +144,7 @@ def write_prepared(
     `asked` is what the manifest keeps of the request: its account, drops, options and listing.
     """
     samples, records = selection.kept, selection.records
-    channels = int(records["channels"].max())
+    channels: Literal[1, 3] = 1 if (records["channels"] == 1).all() else 3
     _write_images(folder / IMAGES, records, partial, channels)
     _write_samples(folder / SAMPLES, selection, listing.columns)
     files = {name: checksums_of(folder / name, in_blocks=False)[0] for name in (SAMPLES, IMAGES)}
@@ -158,40 +156,40 @@ def write_prepared(
         "another range: `--set depth=BITS`"
     )
     paged = asked["options"].get("pages") == "all"
-    manifest = {
-        "format_version": FORMAT_VERSION,
-        "name": source.name,
-        "image_size": partial.image_size,
-        "channels": channels,
-        "images": len(samples),
-        "classes": listing.classes,
-        "counts": {label: labels[label] for label in listing.classes},
-        "native": {side: _span(records[side]) for side in ("width", "height")},
-        "preprocessing": recipe.in_words,
-        "layout": listing.layout,
-        "options": asked["options"],
-        "groups": ["copies", *(f"same {name}" for name in TOGETHER)],
-        "reference": source.reference,
-        "licence": source.licence,
-        "checksums": dict(listing.checksums),
-        "notes": [*listing.notes, *notes_on(samples), *([deep] if peak else [])],
-        "account": asked["account"],
-        "pages": {sample.file: n for sample, n in frames if n > 1 and not paged},
-        "skipped": [plain(image) for image in skipped],
-        "possible_copies": selection.possible,
-        "drops": asked["drops"],
-        "dropped": [
-            {"id": one.id, "file": one.file, "label": one.label, "reason": reason}
+    manifest = Manifest(
+        format_version=FORMAT_VERSION,
+        name=source.name,
+        image_size=partial.image_size,
+        channels=channels,
+        images=len(samples),
+        classes=list(listing.classes),
+        counts={label: labels[label] for label in listing.classes},
+        native=Native(width=_span(records["width"]), height=_span(records["height"])),
+        preprocessing=recipe.in_words,
+        layout=listing.layout,
+        options=asked["options"],
+        groups=["copies", *(f"same {name}" for name in TOGETHER)],
+        reference=source.reference,
+        licence=source.licence,
+        checksums=dict(listing.checksums),
+        notes=[*listing.notes, *notes_on(samples), *([deep] if peak else [])],
+        account=asked["account"],
+        pages={sample.file: n for sample, n in frames if n > 1 and not paged},
+        skipped=list(skipped),
+        possible_copies=selection.possible,
+        drops=asked["drops"],
+        dropped=[
+            LeftOut(id=one.id, file=one.file, label=one.label, reason=reason)
             for one, reason in selection.dropped
         ],
-        "written_by": {"sambench": sambench.__version__, "pillow": PIL.__version__},
-        "listing": asked["listing"],
-        "files": files,
-        "image_blocks": checksums_of(folder / IMAGES, in_blocks=True),
-        "changed": partial.recipe.changed,
-        "fingerprint": fingerprint(files[SAMPLES], files[IMAGES], partial.recipe.changed),
-    }
-    write_json(folder / MANIFEST, plain(build(_Written, manifest, what="the manifest")))
+        written_by={"sambench": sambench.__version__, "pillow": PIL.__version__},
+        listing=asked["listing"],
+        files=files,
+        image_blocks=list(checksums_of(folder / IMAGES, in_blocks=True)),
+        changed=partial.recipe.changed,
+        fingerprint=fingerprint(files[SAMPLES], files[IMAGES], partial.recipe.changed),
+    )
+    write_json(folder / MANIFEST, plain(manifest))
 
 
 def notes_on(samples: Sequence[Sample]) -> Iterator[str]:
@@ -215,9 +213,9 @@ def notes_on(samples: Sequence[Sample]) -> Iterator[str]:
         yield f"{len(sides):,} patients or groups"
 
 
-def _span(sides: NDArray[np.int32]) -> dict[str, int]:
+def _span(sides: NDArray[np.int32]) -> Sides:
     values = np.sort(sides).tolist()
-    return {"min": values[0], "median": values[(len(values) - 1) // 2], "max": values[-1]}
+    return Sides(min=values[0], median=values[(len(values) - 1) // 2], max=values[-1])
 
 
 def _write_samples(path: Path, selection: Selection, columns: Sequence[str]) -> None:

@@ -116,12 +116,11 @@ def list_labelled(
     if options["similar"] != "keep" and not classes:
         refuse_misspelled(there, path)
     chosen = classes or there
-    unknown = Problems()
-    for label in chosen:
-        if label.casefold() not in spelling:
-            kind = f"classes without a row in {path}, which has {some(sorted(there))}"
-            unknown.add(kind, label, "correct `--set classes`")
-    unknown.check()
+    if unknown := [label for label in chosen if label.casefold() not in spelling]:
+        raise DataError(
+            f"classes without a row in {path}, which has {some(sorted(there))}: {some(unknown)}; "
+            "correct `--set classes`"
+        )
     wanted = {label.casefold() for label in chosen}
     others = {n: r for n, r in table.rows.items() if str(r["label"]).casefold() not in wanted}
     mine = {n: row for n, row in table.rows.items() if n not in others}
