@@ -4,28 +4,17 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sambench.data.download import Remote, fetch, unpack
-from sambench.data.folders import (
-    NONE,
-    UNTOLD,
-    describe,
-    find_class_images,
-    find_images,
-    image_id,
-    natural,
-    subfolders,
-)
-from sambench.data.problems import Problems, some
+from sambench.data.folders import describe, find_class_images, natural, subfolders
+from sambench.data.problems import Problems
 from sambench.data.source import Listing, Option, Request, Sample, Source, sources
-from sambench.data.tables import Table, match, read_fact, read_table
 from sambench.errors import ConfigError, DataError
 
 DEEPEST = 4  # folders within folders that an archive may have wrapped around a dataset
@@ -155,6 +144,23 @@ def make_listing(
     )
 
 
+def archive_samples(
+    path: Path, part: str, place: str, images: Iterable[Any], labels: Sequence[str], digits: int
+) -> list[Sample]:
+    """Return the images of one part of an archive, numbered from 0 with so many digits."""
+    return [
+        Sample(
+            id=f"{part}-{number:0{digits}d}",
+            path=path,
+            file=f"{path.name}#{place}/{number}",
+            label=label,
+            facts={"part": part},
+            pixels=pixels,
+        )
+        for number, (pixels, label) in enumerate(zip(images, labels, strict=True))
+    ]
+
+
 def list_classes(family: Family, request: Request) -> Listing:
     """Return the listing of a set that is class folders and nothing else.
 
@@ -209,98 +215,3 @@ def refuse_misspelled(labels: Sequence[str], where: Path) -> None:
             f"classes {found[0]!r} and {found[1]!r} in {where} differ in one letter: rename one, "
             "or `--set similar=keep` if they are two classes"
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tabled(Family):
-    """A family with one folder of images and a table of facts about them."""
-
-    tables: Sequence[str]  # patterns of the table's name, the likeliest first; "../" lies outside
-    ids: Sequence[str] = ()  # what the column of the images may be called
-    labels: Sequence[str] = ()  # what the column of the classes may be called
-    facts: Mapping[str, str] = field(default_factory=dict)  # column of each; the patient's must be
-    folder: str = ""  # name of the folder of the images, in lower case
-    beside: bool = False  # whether the images may also lie beside the table
-    masks: str = NONE  # pattern of the names, without suffix, of masks
-    id_of: Callable[[str], str] = image_id  # makes ids of names of files and of what the table has
-    downloads: Sequence[Remote] = ()  # what is fetched where nothing was named
-    unpacked: Sequence[str] = ()  # the folder for the archives; if it or another is there, no need
-
-    def find_table(self, request: Request, root: Path) -> Path:
-        """Return the table that was named, or the one in the folder.
-
-        Raises:
-            DataError: If there is none or there are several.
-        """
-        if request.table is not None:
-            return request.table
-        names = {path.name: path for path in sorted(root.iterdir())}
-        names |= {f"../{path.name}": path for path in sorted(root.absolute().parent.iterdir())}
-        for pattern in self.tables:
-            found = [name for name in names if re.fullmatch(pattern, name, re.IGNORECASE)]
-            if len(found) > 1:
-                raise DataError(
-                    f"several tables in {root} ({some(found)}); say which with `--xlsx FILE`"
-                )
-            if found:
-                return names[found[0]]
-        raise self.refuse(root, "table")
-
-    def download(self, request: Request) -> None:
-        """Fetch the published files where the user names none and they are not there."""
-        place = request.raw / self.name
-        there = any((place / name).exists() for name in self.unpacked)
-        if request.folder is None and request.table is None and not there:
-            for remote in self.downloads:
-                path = fetch(remote, place, request.progress)
-                if path.suffix == ".zip":
-                    unpack(path, place / self.unpacked[0])
-
-
-def list_table(family: Tabled, request: Request) -> Listing:
-    """Return the listing of the images that a table names, with the authors' folds if there are."""
-    family.download(request)
-    root = family.locate(request)
-    problems = Problems()
-    tables = [read_table(family.find_table(request, root))]
-    names = {"id": tables[0].need(*family.ids), "label": tables[0].need(*family.labels)}
-    names |= {name: found for name, c in family.facts.items() if (found := tables[0].find(c))}
-    if "patient" in family.facts:
-        tables[0].need(family.facts["patient"])
-    folder = subfolders(root, problems).get(family.folder)
-    if folder is None and not family.beside:
-        raise family.refuse(root, f"folder {family.folder}/")
-    there = find_images(root, {folder or root: UNTOLD}, problems, masks=family.masks)
-    images = {family.id_of(id): image for id, image in there.items()}
-    table, classes = tables[0].select(names), family.classes
-    samples, missing = match(table, images, classes, problems, id_of=family.id_of, complete=True)
-    if "folds" in family.options:
-        tables.append(read_table(root / f"{request.options['folds']}-fold-cv.csv"))
-        samples = _with_folds(samples, tables[1], problems)
-    problems.check()
-    if not images:
-        raise family.refuse(root)
-    where, wanted = f"{folder.name}/" if folder else "images", family.wanted(request)
-    return make_listing(
-        root,
-        f"{where} with {' and '.join(one.path.name for one in tables)}",
-        wanted,
-        samples,
-        columns=(*(["fold"] if len(tables) > 1 else []), *table.columns[2:]),
-        checksums={one.path.name: one.sha256 for one in tables},
-        missing=tuple(sorted((id for id in missing if missing[id] in wanted), key=natural)),
-        unlisted="masks",
-    )
-
-
-def _with_folds(samples: Sequence[Sample], table: Table, problems: Problems) -> list[Sample]:
-    """Return the images with the folds that a table with the columns ID and kFold gives them."""
-    columns = table.select({"id": table.need("ID"), "fold": table.need("kFold")})
-    folds = {
-        row["id"]: read_fact("fold", number, columns, problems)
-        for number, row in columns.rows.items()
-    }
-    for sample in samples:
-        if sample.id not in folds:
-            problems.add(f"images without a fold in {table.path}", sample.id, "add the rows")
-    return [replace(one, facts={"fold": folds.get(one.id), **one.facts}) for one in samples]

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from sambench.data.download import Remote
-from sambench.data.family import list_table
 from sambench.data.preparation import prepare
 from sambench.data.source import Request, sources
 from sambench.data.sources import image_tables
+from sambench.data.tables import list_table
 
 HEADER = (
     "CaseID",

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from sambench.data.download import Remote
-from sambench.data.family import list_table
 from sambench.data.preparation import prepare
 from sambench.data.source import Request, sources
 from sambench.data.sources import image_tables
+from sambench.data.tables import list_table
 from sambench.data.writing import notes_on
 
 ROWS = (

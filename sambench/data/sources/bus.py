@@ -15,11 +15,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from sambench.data.family import Tabled
 from sambench.data.folders import describe, find_images, image_id, natural
 from sambench.data.problems import Problems, some
 from sambench.data.source import Listing, Request, Sample
-from sambench.data.tables import GRADES, Row, match, read_table
+from sambench.data.tables import GRADES, Row, Tabled, match, read_table
 
 CLASSES = ("benign", "malignant")
 CENTRES = ("GDPH", "SYSUCC")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sambench.data.download import Remote, fetch, unpack
-from sambench.data.family import Family, list_classes
+from sambench.data.family import Family, archive_samples, list_classes
 from sambench.data.source import Listing, Request, Sample
 from sambench.errors import DataError
 
@@ -43,25 +43,27 @@ class Member(Family):
 
 def scan(member: Member, request: Request) -> Listing:
     """List the images of the release, which stay in memory until prepared, or of class folders."""
-    root = _locate(member, request)
-    if root is None:
-        return list_classes(member, request)
+    import torchvision
+
+    loader = getattr(torchvision.datasets, member.loader)
+    named = request.folder is not None or request.table is not None
+    root = member.given(request) if named else request.raw / member.name
+    if root.name == member.folder and root.is_dir():
+        root = root.parent
     folder = root / member.folder
-    samples = []
+    if not folder.is_dir():
+        if named:
+            return list_classes(member, request)
+        remote = Remote(url=loader.url, name=loader.filename, checksum=f"md5:{loader.tgz_md5}")
+        unpack(fetch(remote, root, request.progress), folder)
+    samples: list[Sample] = []
     for part, train in PARTS.items():
-        data = _load(root, member, train=train)
-        for number, (pixels, label) in enumerate(zip(data.data, data.targets, strict=True)):
-            file = f"{folder.name}#{part}/{number}"
-            samples.append(
-                Sample(
-                    id=f"{part}-{number:05d}",
-                    path=folder,
-                    file=file,
-                    label=data.classes[label],
-                    facts={"part": part},
-                    pixels=pixels,
-                )
-            )
+        try:
+            data = loader(root, train=train)
+        except RuntimeError as error:
+            raise _changed(folder, loader) from error
+        labels = [data.classes[label] for label in data.targets]
+        samples += archive_samples(folder, part, part, data.data, labels, digits=5)
     files = [path for path in sorted(folder.iterdir()) if path.is_file()]
     return Listing(
         root=root,
@@ -73,47 +75,18 @@ def scan(member: Member, request: Request) -> Listing:
     )
 
 
-def _locate(member: Member, request: Request) -> Path | None:
-    """Return the folder of the release's folder, downloaded where the user names none.
-
-    None stands for class folders.
-    """
-    named = request.folder is not None or request.table is not None
-    root = member.given(request) if named else request.raw / member.name
-    if root.name == member.folder and root.is_dir():
-        return root.parent
-    if (root / member.folder).is_dir():
-        return root
-    if named:
-        return None
-    loader = _loader(member)
-    remote = Remote(url=loader.url, name=loader.filename, checksum=f"md5:{loader.tgz_md5}")
-    return unpack(fetch(remote, root, request.progress), root / member.folder).parent
-
-
-def _loader(member: Member) -> Any:
-    import torchvision
-
-    return getattr(torchvision.datasets, member.loader)
-
-
-def _load(root: Path, member: Member, *, train: bool) -> Any:
-    """Return one part as torchvision reads it, which knows the checksum of each file."""
-    loader, folder = _loader(member), root / member.folder
-    try:
-        return loader(root, train=train)
-    except RuntimeError as error:
-        meta = (loader.meta["filename"], loader.meta["md5"])
-        wrong = []
-        for name, md5 in (*loader.train_list, *loader.test_list, meta):
-            if not (folder / name).is_file():
-                wrong.append(f"{name} is missing")
-            elif hashlib.md5((folder / name).read_bytes()).hexdigest() != md5:
-                wrong.append(f"{name} has another checksum")
-        raise DataError(
-            f"not as published in {folder}: {', '.join(wrong) or 'a file'}; delete the folder and "
-            f"unpack {loader.filename} again"
-        ) from error
+def _changed(folder: Path, loader: Any) -> DataError:
+    """Return the error for files that are not those that torchvision knows."""
+    meta, wrong = (loader.meta["filename"], loader.meta["md5"]), []
+    for name, md5 in (*loader.train_list, *loader.test_list, meta):
+        if not (folder / name).is_file():
+            wrong.append(f"{name} is missing")
+        elif hashlib.md5((folder / name).read_bytes()).hexdigest() != md5:
+            wrong.append(f"{name} has another checksum")
+    return DataError(
+        f"not as published in {folder}: {', '.join(wrong) or 'a file'}; delete the folder and "
+        f"unpack {loader.filename} again"
+    )
 
 
 for _loader_name, _folder, _classes in (

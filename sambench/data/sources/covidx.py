@@ -60,32 +60,28 @@ def scan(family: Family, request: Request) -> Listing:
 
 def _label_files(root: Path, wanted: str) -> tuple[str, dict[str, Path]]:
     """Return the variant, and the one label file of each part."""
-    files: dict[str, dict[str, list[Path]]] = {}
+    found: list[tuple[str, str, Path]] = []
     for path in sorted((*root.glob("*.txt"), *root.glob("labels/*.txt"))):
-        part = part_of(re.split(r"[^a-z]", path.name.casefold())[0])
-        if part is None:
-            continue
-        with path.open(encoding="utf-8", errors="replace") as file:  # the first lines tell
-            words = {word for line in islice(file, 1000) for word in line.split()}
-        variant = "B" if words & set(VARIANTS["B"]) else "A"
-        files.setdefault(variant, {}).setdefault(part, []).append(path)
-    if wanted != "auto":
-        files = {variant: parts for variant, parts in files.items() if variant == wanted}
-    if not files:
+        if part := part_of(re.split(r"[^a-z]", path.name.casefold())[0]):
+            with path.open(encoding="utf-8", errors="replace") as file:  # the first lines tell
+                words = {word for line in islice(file, 1000) for word in line.split()}
+            variant = "B" if words & set(VARIANTS["B"]) else "A"
+            found += [(variant, part, path)] if wanted in ("auto", variant) else []
+    if not found:
         raise DataError(
             f"no label file {'' if wanted == 'auto' else f'of variant {wanted} '}in {root} (it has "
             f"{describe(root)}); put train*.txt and test*.txt there"
         )
-    several = [path.name for parts in files.values() for paths in parts.values() for path in paths]
-    if len(files) > 1:
+    found.sort(key=lambda one: one[0])
+    names, parts = some([path.name for _, _, path in found]), {part: p for _, part, p in found}
+    if len({variant for variant, _, _ in found}) > 1:
         raise DataError(
-            f"label files of both variants in {root} ({some(several)}); choose with "
+            f"label files of both variants in {root} ({names}); choose with "
             "`--set variant=A` or `--set variant=B`"
         )
-    ((variant, parts),) = files.items()
-    if any(len(paths) > 1 for paths in parts.values()):
-        raise DataError(f"several label files for a part in {root} ({some(several)}); leave one")
-    return variant, {part: paths[0] for part, paths in parts.items()}
+    if len(parts) < len(found):
+        raise DataError(f"several label files for a part in {root} ({names}); leave one")
+    return found[0][0], parts
 
 
 def _read(part: str, path: Path, classes: Sequence[str], problems: Problems) -> Table:

@@ -18,9 +18,9 @@ of its columns.
 from __future__ import annotations
 
 from sambench.data.download import Remote
-from sambench.data.family import Tabled, list_table
 from sambench.data.folders import image_id
 from sambench.data.source import Option
+from sambench.data.tables import Tabled, list_table
 
 BREAST_FOLDER = "BrEaST-Lesions_USG-images_and_masks"
 _PLACE = "https://www.cancerimagingarchive.net/wp-content/uploads/"
