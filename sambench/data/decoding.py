@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -36,9 +35,6 @@ PREPROCESSING = {
 DEPTHS = (8, 10, 12, 14, 16)
 SEVERAL = frozenset({"TIFF", "GIF", "WEBP", "PNG"})
 """Formats, as Pillow names them, whose files may hold several pages or frames."""
-
-_OPENING = threading.Lock()
-"""Held while Pillow's limit of pixels is lifted, which is one for all threads."""
 
 
 @dataclass(frozen=True)
@@ -153,10 +149,12 @@ def _load(data: bytes, page: int) -> tuple[Image.Image, str, int]:
     """Return an upright picture, the mode of its file and the number of its frames."""
     if data[128:132] == b"DICM":
         return read_frame(data, page, MEGAPIXELS)
-    image = _open(data)
-    width, height = image.size
-    if width * height > MEGAPIXELS * 1_000_000:
-        raise UnreadableError(f"is {width} x {height}, which is more than {MEGAPIXELS} megapixels")
+    try:
+        image = Image.open(io.BytesIO(data))
+    except Image.DecompressionBombError as error:
+        raise UnreadableError(f"has more than {MEGAPIXELS} megapixels") from error
+    if image.width * image.height > MEGAPIXELS * 1_000_000:
+        raise UnreadableError(f"has more than {MEGAPIXELS} megapixels")
     frames = _frames(image)
     if page:
         image.seek(page)
@@ -167,19 +165,6 @@ def _load(data: bytes, page: int) -> tuple[Image.Image, str, int]:
 
 def _frames(image: Image.Image) -> int:
     return int(getattr(image, "n_frames", 1)) if image.format in SEVERAL else 1
-
-
-def _open(data: bytes) -> Image.Image:
-    """Read the header only, whatever size it states; Pillow's own limit would hide the size."""
-    try:
-        return Image.open(io.BytesIO(data))
-    except Image.DecompressionBombError:
-        with _OPENING:
-            limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-            try:
-                return Image.open(io.BytesIO(data))
-            finally:
-                Image.MAX_IMAGE_PIXELS = limit
 
 
 def _square(image: Image.Image, size: int, recipe: Recipe) -> NDArray[np.uint8]:

@@ -58,8 +58,7 @@ def read_frame(data: bytes, frame: int, megapixels: int) -> tuple[Image.Image, s
     if "PixelData" not in found:
         raise UnreadableError("is DICOM without a picture")
     if found.Rows * found.Columns > megapixels * 1_000_000:
-        size = f"{found.Columns} x {found.Rows}"
-        raise UnreadableError(f"is {size}, which is more than {megapixels} megapixels")
+        raise UnreadableError(f"has more than {megapixels} megapixels")
     kind, frames = str(found.PhotometricInterpretation), int(found.get("NumberOfFrames") or 1)
     try:
         pixels = pixel_array(found, index=frame)

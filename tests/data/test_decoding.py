@@ -142,8 +142,8 @@ def test_what_cannot_be_used_has_a_reason(tmp_path):
 @pytest.mark.parametrize(
     ("side", "expected"),
     [
-        (10_001, "is 10001 x 10001, which is more than 100 megapixels"),
-        (20_000, "is 20000 x 20000, which is more than 100 megapixels"),
+        (10_001, "has more than 100 megapixels"),
+        (20_000, "has more than 100 megapixels"),
     ],
 )
 def test_a_huge_image_is_refused_by_its_header(tmp_path, side, expected):
