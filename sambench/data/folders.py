@@ -120,15 +120,14 @@ def _class_folders(
     for name, part in sorted(parts.items(), key=lambda item: item[1] != "train"):
         places.append((subfolders(inside[name], problems), {"part": part}))
     for there, facts in places:
+        classes = labels
+        if classes is None:  # pictures beside their masks are no class either
+            masks = there.keys() & (MASKS | {"mask"} if there.keys() & PICTURES else MASKS)
+            names = there.keys() - (masks | PICTURES if masks else masks)
+            classes = {name: spelled.setdefault(name, there[name].name) for name in names}
         for name, path in there.items():
-            if labels is not None:
-                label = labels.get(name)
-            elif name in MASKS or (name == "mask" and there.keys() & PICTURES):
-                label = None
-            else:
-                label = spelled.setdefault(name, path.name)
-            if label is not None:
-                yield subfolders(path, problems).get("images", path), (label, facts)
+            if name in classes:
+                yield subfolders(path, problems).get("images", path), (classes[name], facts)
 
 
 def part_of(name: str) -> str | None:

@@ -59,7 +59,6 @@ def scan(own: Family, request: Request) -> Listing:
     if request.table is not None:
         return list_labelled(root, request.table, request.options, classes)
     inner = _unwrapped(root)
-    _refuse_masks(inner, classes)
     listing = list_classes(replace(own, classes=classes), replace(request, folder=inner))
     where = [] if inner == root else [f"the classes are the folders in {inner.relative_to(root)}/"]
     masks = [s.id for s in listing.samples if re.search(r"_(mask|seg)(_\d+)?$", s.id)]
@@ -79,18 +78,6 @@ def _unwrapped(root: Path) -> Path:
             break
         root = inside[0]
     return root
-
-
-def _refuse_masks(root: Path, classes: Sequence[str]) -> None:
-    """Stop where folders are pictures and their masks rather than classes."""
-    names = subfolders(root).keys()
-    masks, pictures = names & (MASKS | {"mask"}), names & PICTURES
-    if not classes and masks and pictures and names == masks | pictures:
-        raise DataError(
-            f"{', '.join(f'{name}/' for name in sorted(names))} in {root} are images beside their "
-            "masks, not classes; sort the images into a folder for each class, or list them with "
-            "`--xlsx TABLE`"
-        )
 
 
 def list_labelled(
