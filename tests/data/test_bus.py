@@ -223,8 +223,8 @@ def test_a_csv_that_is_none(bus_folder):
 def test_no_images(bus_folder):
     root = bus_folder(folders={"pictures": IDS})
     assert refused(root) == (
-        f"no images in {root}, which should have GDPH/, SYSUCC/, img/, or the images themselves, "
-        "but has: pictures/ (4 .png), 1 .xlsx; give their folder with `--source DIR`"
+        f"no images in {root}, which should hold {LAYOUT}, but has: pictures/ (4 .png), 1 .xlsx; "
+        "give its folder with `--source DIR`"
     )
 
 

@@ -115,8 +115,9 @@ def test_a_name_that_leads_out_of_the_folder_is_no_image(release, scan, plant):
 def test_no_label_file(plant, refused):
     root = plant("train/a.png", "test/b.png")
     assert refused("covidx", root) == (
-        f"no label file in {root} (it has test/ (1 .png), train/ (1 .png)); put train*.txt and "
-        "test*.txt there"
+        f"no label file in {root}, which should hold train/, test/ and their label files "
+        "train*.txt, test*.txt, but has: test/ (1 .png), train/ (1 .png); give its folder with "
+        "`--source DIR`"
     )
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from sambench.data.folders import describe, find_images, image_id, natural
+from sambench.data.folders import find_images, image_id, natural, subfolders
 from sambench.data.problems import Problems, some
 from sambench.data.source import Listing, Request, Sample
 from sambench.data.tables import GRADES, Row, Tabled, match, read_table
@@ -45,7 +45,7 @@ def scan(bus: Tabled, request: Request) -> Listing:
     read = read_table(path, "prediction" if book else None)
     names = {"id": "ID", "fold": "fold", **READERS} if book else {"id": "name", "label": "label"}
     table = read.select({what: read.need(name) for what, name in names.items()})
-    layout, images = _find(root, problems)
+    layout, images = _find(bus, root, problems)
     ids = {image_id(row["id"] or "") for row in table.rows.values()}
     if ids == RELEASE.keys() and not any(found.facts["centre"] for found in images.values()):
         images = {
@@ -79,26 +79,18 @@ def scan(bus: Tabled, request: Request) -> Listing:
     )
 
 
-def _find(root: Path, problems: Problems) -> tuple[str, dict[str, Sample]]:
+def _find(bus: Tabled, root: Path, problems: Problems) -> tuple[str, dict[str, Sample]]:
     """Return a phrase for the layout, and the image files by id."""
-    present = {path.name.casefold(): path for path in root.iterdir() if path.is_dir()}
-    there = [name for name in CENTRES if name.casefold() in present]
-    layout = " and ".join(CENTRES) if there else "img/" if "img" in present else "a flat folder"
-    folders: dict[Path, str | None] = {present.get("img", root): None}
-    if there:
-        for name in set(CENTRES) - set(there):
-            problems.add(f"no folder in {root} named", f"{name}/", "put it beside the other centre")
-        folders = {present[name.casefold()]: name for name in there}
+    present = subfolders(root, problems)
+    folders = {present[name.casefold()]: name for name in CENTRES if name.casefold() in present}
+    for name in set(CENTRES) - set(folders.values()) if folders else ():
+        problems.add(f"no folder in {root} named", f"{name}/", "put it beside the other centre")
+    layout = " and ".join(CENTRES) if folders else "img/" if "img" in present else "a flat folder"
     meanings = {path: ("", {"centre": centre}) for path, centre in folders.items()}
-    images = find_images(root, meanings, problems)
+    flat = {present.get("img", root): ("", {"centre": None})}
+    images = find_images(root, meanings or flat, problems)
     if not images:
-        problems.add(
-            f"no images in {root}, which should have {'/, '.join(CENTRES)}/, img/, or the images "
-            "themselves, but has",
-            describe(root),
-            "give their folder with `--source DIR`",
-        )
-        problems.check()
+        raise bus.refuse(root)
     return layout, images
 
 

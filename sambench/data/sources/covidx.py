@@ -17,7 +17,7 @@ from itertools import islice
 from pathlib import Path
 
 from sambench.data.family import Family, make_listing
-from sambench.data.folders import UNTOLD, describe, find_images, natural, part_of, subfolders
+from sambench.data.folders import UNTOLD, find_images, natural, part_of, subfolders
 from sambench.data.problems import Problems, some
 from sambench.data.source import Listing, Option, Request, Sample
 from sambench.data.tables import Row, Table, match
@@ -30,7 +30,7 @@ def scan(family: Family, request: Request) -> Listing:
     """List the images that the label files name, with patient, part and origin."""
     root = family.locate(request)
     problems = Problems()
-    variant, paths = _label_files(root, str(request.options["variant"]))
+    variant, paths = _label_files(family, root, str(request.options["variant"]))
     inside = {part: p for n, p in subfolders(root, problems).items() if (part := part_of(n))}
     samples: list[Sample] = []
     missing: list[str] = []
@@ -58,7 +58,7 @@ def scan(family: Family, request: Request) -> Listing:
     )
 
 
-def _label_files(root: Path, wanted: str) -> tuple[str, dict[str, Path]]:
+def _label_files(family: Family, root: Path, wanted: str) -> tuple[str, dict[str, Path]]:
     """Return the variant, and the one label file of each part."""
     found: list[tuple[str, str, Path]] = []
     for path in sorted((*root.glob("*.txt"), *root.glob("labels/*.txt"))):
@@ -68,10 +68,7 @@ def _label_files(root: Path, wanted: str) -> tuple[str, dict[str, Path]]:
             variant = "B" if words & set(VARIANTS["B"]) else "A"
             found += [(variant, part, path)] if wanted in ("auto", variant) else []
     if not found:
-        raise DataError(
-            f"no label file {'' if wanted == 'auto' else f'of variant {wanted} '}in {root} (it has "
-            f"{describe(root)}); put train*.txt and test*.txt there"
-        )
+        raise family.refuse(root, "label file" + (f" of variant {wanted}" * (wanted != "auto")))
     found.sort(key=lambda one: one[0])
     names, parts = some([path.name for _, _, path in found]), {part: p for _, part, p in found}
     if len({variant for variant, _, _ in found}) > 1:

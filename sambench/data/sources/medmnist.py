@@ -191,33 +191,30 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             if missing := [name for name in names if name not in archive]:
-                raise DataError(
-                    f"no array {', '.join(missing)} in {path}, which has "
-                    f"{', '.join(archive.files)}; give a MedMNIST archive"
-                )
+                there = ", ".join(archive.files)
+                raise _refuse(path, f"has no array {', '.join(missing)}, but {there}")
             for name in names:
                 arrays[name] = archive[name]
     except ValueError as error:
-        raise DataError(
-            f"{name} in {path} cannot be read as plain numbers ({error}); pickled objects can run "
-            "code and are refused: give a MedMNIST archive"
-        ) from error
+        why = f"has {name} that cannot be read as plain numbers ({error})"
+        raise _refuse(path, f"{why}; pickled objects can run code and are refused") from error
     except (OSError, zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise DataError(damaged) from error
     for part in PARTS:
         images, labels = arrays[f"{part}_images"], arrays[f"{part}_labels"]
         square = images.ndim in (3, 4) and images.shape[3:] in ((), (3,))
         if labels.ndim == 2 and labels.shape[1] > 1:
-            raise DataError(
-                f"{path} has {labels.shape[1]} labels for each image: multi-label sets are not "
-                "supported; give another archive"
-            )
+            many = labels.shape[1]
+            why = f"has {many} labels for each image: multi-label sets are not supported"
+            raise _refuse(path, why)
         if images.dtype != np.uint8 or not square or labels.size != len(images):
-            raise DataError(
-                f"{path} has {part} images {images.dtype} {images.shape} and labels "
-                f"{labels.shape}, not uint8 (N, S, S) and (N, 1); give a MedMNIST archive"
-            )
+            what = f"{part} images {images.dtype} {images.shape} and labels {labels.shape}"
+            raise _refuse(path, f"has {what}, not uint8 (N, S, S) and (N, 1)")
     return arrays
+
+
+def _refuse(path: Path, why: str) -> DataError:
+    return DataError(f"{path} {why}; give the archive of this MedMNIST set")
 
 
 def _samples(path: Path, member: Member, arrays: Mapping[str, NDArray[Any]]) -> Iterator[Sample]:
@@ -226,10 +223,7 @@ def _samples(path: Path, member: Member, arrays: Mapping[str, NDArray[Any]]) -> 
         labels = arrays[f"{name}_labels"].reshape(-1).tolist()
         if strange := sorted({str(label) for label in labels if label not in names}):
             known = ", ".join(f"{number} ({label})" for number, label in names.items())
-            raise DataError(
-                f"{name}_labels in {path} has {', '.join(strange)}, where the classes are {known}; "
-                "give the archive of this set"
-            )
+            raise _refuse(path, f"has {', '.join(strange)} in {name}_labels, not {known}")
         images, classes = f"{name}_images", [names[label] for label in labels]
         yield from archive_samples(path, part, images, arrays[images], classes, digits=4)
 
