@@ -236,11 +236,3 @@ def grouped_reasons(images: Sequence[Mapping[str, str]]) -> Iterator[str]:
         kinds.setdefault(kind, []).append(image["file"] or image["id"])
     for kind, names in sorted(kinds.items(), key=lambda item: -len(item[1])):
         yield f"left out, {kind}: {len(names):,} ({some(names, limit=3)})"
-
-
-def pages_passed(frames: Mapping[str, int]) -> str | None:
-    """Return a phrase on the pages that were not read, by the number of pages of each file."""
-    more = sum(frames.values()) - len(frames)
-    files = "1 file" if len(frames) == 1 else f"{len(frames)} files"
-    where = some(sorted(frames), limit=3)
-    return f"{more} pages after the first of {files} ({where})" if more else None

@@ -58,9 +58,9 @@ class Recipe:
     @property
     def in_words(self) -> dict[str, str]:
         """What is done, for the manifest."""
-        if self.depth in (0, 16):
-            return {**PREPROCESSING, "resize": FITS[self.fit]}
-        modes = PREPROCESSING["modes"].replace("divided by 257", f"of {self.depth} bits to 8")
+        modes = PREPROCESSING["modes"]
+        if self.depth not in (0, 16):
+            modes = modes.replace("divided by 257", f"of {self.depth} bits to 8")
         return {**PREPROCESSING, "resize": FITS[self.fit], "modes": modes}
 
 

@@ -119,21 +119,23 @@ def read_manifest(folder: Path, remedy: str) -> Manifest:
         if version == FORMAT_VERSION:
             manifest = decode(Manifest, data)
     except (UserError, ValueError) as error:
-        raise UnpreparedError(f"{path} is damaged ({error}); {remedy} again") from error
+        raise unusable(path, f"is damaged ({error})", remedy) from error
     if version != FORMAT_VERSION:
         age = "a newer" if version > FORMAT_VERSION else "an older"
         upgrade = "upgrade sambench, or " if version > FORMAT_VERSION else ""
-        raise UnpreparedError(
-            f"{folder} was prepared by {age} sambench (format {version}, this one reads "
-            f"{FORMAT_VERSION}); {upgrade}{remedy} again"
-        )
+        why = f"was prepared by {age} sambench (format {version}, this one reads {FORMAT_VERSION})"
+        raise unusable(folder, why, f"{upgrade}{remedy}")
     files = manifest.files
     bound = fingerprint(files.get(SAMPLES, ""), files.get(IMAGES, ""), manifest.changed)
     if bound != manifest.fingerprint:
-        raise UnpreparedError(
-            f"{path} is damaged: its fingerprint does not follow from its checksums; {remedy} again"
-        )
+        why = "is damaged: its fingerprint does not follow from its checksums"
+        raise unusable(path, why, remedy)
     return manifest
+
+
+def unusable(path: Path, why: str, remedy: str) -> UnpreparedError:
+    """Return the error for a prepared file or folder that must be prepared again."""
+    return UnpreparedError(f"{path} {why}; {remedy} again")
 
 
 def fingerprint(

@@ -30,6 +30,7 @@ from sambench.data.manifest import (
     Manifest,
     read_file,
     read_manifest,
+    unusable,
 )
 from sambench.data.source import Fact
 from sambench.errors import DataError, UnpreparedError, did_you_mean
@@ -101,12 +102,10 @@ def open_prepared(root: Path, dataset: str, image_size: int) -> Prepared:
     try:
         images: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise UnpreparedError(f"{path} is missing or truncated; {remedy} again") from error
+        raise unusable(path, "is missing or truncated", remedy) from error
     if images.shape != expected or images.dtype != np.uint8:
-        raise UnpreparedError(
-            f"{path} holds {images.dtype} {images.shape} where {SAMPLES} asks for uint8 "
-            f"{expected}; {remedy} again"
-        )
+        held = f"holds {images.dtype} {images.shape} where {SAMPLES} asks for uint8 {expected}"
+        raise unusable(path, held, remedy)
     return Prepared(
         folder=folder,
         name=dataset,
@@ -124,7 +123,7 @@ def _read_columns(folder: Path, manifest: Manifest, remedy: str) -> dict[str, tu
     path = folder / SAMPLES
     data = read_file(path)
     if sha256_of(data) != manifest.files.get(SAMPLES):
-        raise UnpreparedError(f"{path} was changed after preparation; {remedy} again")
+        raise unusable(path, "was changed after preparation", remedy)
     known: dict[str, str] = {}  # texts that recur are kept once
     try:
         rows = csv.reader(io.TextIOWrapper(io.BytesIO(data), "utf-8", newline=""))
@@ -136,7 +135,7 @@ def _read_columns(folder: Path, manifest: Manifest, remedy: str) -> dict[str, tu
         if not {*FIXED_COLUMNS} <= {*columns} or not {*columns["label"]} <= {*manifest.classes}:
             raise ValueError("a column is missing, or a label is no class")
     except (ValueError, StopIteration, csv.Error) as error:
-        raise UnpreparedError(f"{path} is damaged ({error}); {remedy} again") from error
+        raise unusable(path, f"is damaged ({error})", remedy) from error
     return {name: tuple(values) for name, values in columns.items()}
 
 

@@ -8,9 +8,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from sambench.data.assembling import grouped_reasons, pages_passed, sentences
+from sambench.data.assembling import grouped_reasons, sentences
 from sambench.data.audit.copies import groups_of
 from sambench.data.prepared import Prepared
+from sambench.data.problems import some
 from sambench.data.source import Fact
 from sambench.data.splits import Population, leak_warning
 from sambench.errors import DataError
@@ -99,8 +100,11 @@ def _warnings(prepared: Prepared) -> Iterator[str]:
     manifest = prepared.manifest
     if manifest.account:
         yield from sentences(plain(manifest.account))
-    if pages := pages_passed(manifest.pages):
-        yield f"passed over: {pages}; `--pages all` reads them"
+    if several := manifest.pages:
+        files = "1 file" if len(several) == 1 else f"{len(several)} files"
+        pages = f"{sum(several.values()) - len(several)} pages after the first of {files}"
+        where = some(sorted(several), limit=3)
+        yield f"passed over: {pages} ({where}); `--pages all` reads them"
     yield from grouped_reasons([*map(plain, manifest.skipped), *map(plain, manifest.dropped)])
     if possible := manifest.possible_copies:
         unsure = "pairs of images may be copies, too unsure to act on: `--audit` shows them"

@@ -36,7 +36,6 @@ from sambench.errors import DataError
 from sambench.files.atomic import replacing, write_json
 from sambench.files.definition import plain
 
-TOGETHER = ("patient",)  # facts whose images belong together, besides copies
 FIXED = {"part": "of the authors' parts", "fold": "folds"}
 """Facts that say which images train and which test."""
 
@@ -104,11 +103,10 @@ def select(
 def _links(samples: Sequence[Sample], copies: Copies) -> Iterator[tuple[int, int]]:
     for position, first in enumerate(copies.family.tolist()):
         yield first, position
-    for fact in TOGETHER:
-        firsts: dict[Hashable, int] = {}
-        for position, sample in enumerate(samples):
-            if sample.facts.get(fact) is not None:
-                yield firsts.setdefault(sample.facts[fact], position), position
+    firsts: dict[Hashable, int] = {}
+    for position, sample in enumerate(samples):
+        if (patient := sample.facts.get("patient")) is not None:
+            yield firsts.setdefault(patient, position), position
 
 
 def _reasons(samples: Sequence[Sample], copies: Copies, drops: Drops) -> Iterator[tuple[int, str]]:
@@ -168,7 +166,7 @@ def write_prepared(
         preprocessing=recipe.in_words,
         layout=listing.layout,
         options=asked["options"],
-        groups=["copies", *(f"same {name}" for name in TOGETHER)],
+        groups=["copies", "same patient"],
         reference=source.reference,
         licence=source.licence,
         checksums=dict(listing.checksums),
