@@ -46,7 +46,9 @@ COLUMNS = {
 FACTS = {"file": "id", "label": "label", "group": "patient", "fold": "fold", "split": "part"}
 """What each column tells, in the order of `samples.csv`."""
 
-YES_OR_NO = ("test", "train")  # columns of a part's name say whether an image is in it
+YES_OR_NO = {"test": "train", "train": "test"}
+"""Columns of a part's name say whether an image is in it, or else in the other."""
+
 YES = frozenset({"1", "true", "yes", "x"})
 BLANK = frozenset({"nan", "#n/a", "n/a", "null"})  # what programs write into cells without a value
 
@@ -64,7 +66,7 @@ def scan(own: Family, request: Request) -> Listing:
     masks = [s.id for s in listing.samples if re.search(r"_(mask|seg)(_\d+)?$", s.id)]
     if masks:
         where.append(f"read as images, though their names are of masks: {some(masks, limit=3)}")
-    return replace(listing, passed={}, notes=(*listing.notes, *where))
+    return replace(listing, notes=(*listing.notes, *where))
 
 
 def _unwrapped(root: Path) -> Path:
@@ -96,7 +98,7 @@ def list_labelled(
     facts = {fact: columns[what] for what, fact in FACTS.items() if what in columns}
     said = next((part for part in YES_OR_NO if part in columns), None)
     facts |= {"part": columns[said]} if said else {}
-    table = _with_labels(_with_parts(read.select(facts), said), names, problems)
+    table = _with_labels(read.select(facts), names, said, problems)
     written = dict.fromkeys(str(row["label"]) for row in table.rows.values())
     spelling = {label.casefold(): label for label in reversed(written)}
     there = sorted(spelling.values(), key=natural)
@@ -110,8 +112,7 @@ def list_labelled(
         )
     wanted = {label.casefold() for label in chosen}
     others = {n: r for n, r in table.rows.items() if str(r["label"]).casefold() not in wanted}
-    mine = {n: row for n, row in table.rows.items() if n not in others}
-    table = replace(table, rows=mine)
+    table = replace(table, rows={n: r for n, r in table.rows.items() if n not in others})
     samples, missing = match(table, _images(root, table, problems), chosen, problems)
     problems.check()
     if not samples and missing:
@@ -155,17 +156,13 @@ def _find_columns(table: Table, options: Mapping[str, Setting]) -> dict[str, str
     return columns
 
 
-def _with_parts(table: Table, part: str | None) -> Table:
-    """Return the table with the part of each row where a column says whether it is in one."""
-    if part is None:
-        return table
-    said = (part, next(other for other in YES_OR_NO if other != part))
-    no = {n: str(row["part"]).casefold() not in YES for n, row in table.rows.items()}
-    return replace(table, rows={n: {**row, "part": said[no[n]]} for n, row in table.rows.items()})
+def _with_labels(
+    table: Table, names: Mapping[str, str], part: str | None, problems: Problems
+) -> Table:
+    """Return the table with the names of the labels; labels that are no classes are problems.
 
-
-def _with_labels(table: Table, names: Mapping[str, str], problems: Problems) -> Table:
-    """Return the table with the names of the labels; labels that are no classes are problems."""
+    Where its parts are yes or no to one `part`, they are written out.
+    """
     written = Counter(str(row["label"]) for row in table.rows.values())
     for separator in "|;,":
         several = [label for label in written if separator in label]
@@ -178,7 +175,7 @@ def _with_labels(table: Table, names: Mapping[str, str], problems: Problems) -> 
                 f"{written[first]} of {len(table.rows)} rows: multi-label sets are not supported; "
                 "give one label to each image"
             )
-    rows = {}
+    rows: dict[int, dict[str, str | None]] = {}
     for number, row in table.rows.items():
         label = row["label"]
         thing = f"{row['id']} has {label!r} (row {number})"
@@ -192,6 +189,9 @@ def _with_labels(table: Table, names: Mapping[str, str], problems: Problems) -> 
                 problems.add(kind, thing, "give class names")
             label = str(whole_number(label))
         rows[number] = {**row, "label": names.get(label.casefold(), label)}
+        if part is not None:
+            yes = str(row["part"]).casefold() in YES
+            rows[number]["part"] = part if yes else YES_OR_NO[part]
     return replace(table, rows=rows)
 
 
