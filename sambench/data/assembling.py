@@ -16,6 +16,7 @@ from typing import Any
 
 from sambench.data.decoding import count_frames
 from sambench.data.dicom import read_header
+from sambench.data.family import make_listing
 from sambench.data.folders import DICOM, SUFFIXES, printable
 from sambench.data.manifest import Account
 from sambench.data.problems import Problems, some
@@ -73,10 +74,10 @@ def _one(source: Source, request: Request) -> tuple[Listing, Account]:
     known = any(sample.facts.get("patient") is not None for sample in samples)
     columns = tuple(dict.fromkeys((*listing.columns, *(["patient"] if known else []))))
     listing = replace(listing, samples=samples, columns=columns)
-    inside = request.folder is not None and listing.root.is_relative_to(request.folder)
-    return listing, take_stock(
-        listing, request.folder if request.folder and inside else listing.root
-    )
+    top = request.folder
+    if top is None or not listing.root.is_relative_to(top):
+        top = listing.root
+    return listing, take_stock(listing, top)
 
 
 def _joined(trained: Listing, tested: Listing) -> Listing:
@@ -106,16 +107,13 @@ def _joined(trained: Listing, tested: Listing) -> Listing:
                     facts={**sample.facts, "part": "validation" if kept else part},
                 )
             )
-    there = {spelled[sample.label.casefold()] for sample in tested.samples}
-    lacking = ", ".join(label for label in trained.classes if label not in there)
-    notes = dict.fromkeys((*trained.notes, *tested.notes))
-    return Listing(
-        root=root,
-        layout=f"{trained.layout} for training, {tested.layout} for testing",
-        classes=trained.classes,
-        samples=tuple(samples),
+    return make_listing(
+        root,
+        f"{trained.layout} for training, {tested.layout} for testing",
+        trained.classes,
+        samples,
         columns=tuple(dict.fromkeys(("part", *trained.columns, *tested.columns))),
-        notes=(*notes, *([f"no image of class {lacking} to test on"] if lacking else [])),
+        notes=tuple(dict.fromkeys((*trained.notes, *tested.notes))),
         checksums=checksums,
         missing=(*trained.missing, *tested.missing),
     )
