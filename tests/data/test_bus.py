@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from sambench.data.source import Listing, Request, sources
-from sambench.data.sources.bus import RELEASE
+from sambench.data.sources.image_tables import RELEASE
 from sambench.data.writing import notes_on
 from sambench.errors import DataError
 

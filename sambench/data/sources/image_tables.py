@@ -9,18 +9,27 @@ bus-bra     BUSBRA/bus_data.csv              ID, Case, Histology, Pathology, BIR
             BUSBRA/Images/bus_0001-l.png ...    Masks/mask_0001-l.png ...
 udiat       original/000001.png ...   GT/000001.png ...
             DatasetB.xlsx                    Image, Type (Benign or Malignant)
+bus         GDPH/ and SYSUCC/ beside BIRADS&FOLD.xlsx     the release of GDPH&SYSUCC
+            img/ beside label.csv                         an older one
+            images beside the workbook or CSV             a flat folder
 
 The images of BrEaST may also lie beside the workbook. Of the first two, what is missing is
 downloaded. UDIAT's numbers have no zeros in front in its workbook, and copies differ in the names
-of its columns.
+of its columns. Of GDPH&SYSUCC, the label is the prefix of the id and the centre is the folder.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
 from sambench.data.download import Remote
-from sambench.data.folders import image_id
-from sambench.data.source import Option
-from sambench.data.tables import Tabled, list_table
+from sambench.data.folders import find_images, image_id, natural, subfolders
+from sambench.data.problems import Problems, some
+from sambench.data.source import Listing, Option, Request, Sample
+from sambench.data.tables import GRADES, Row, Tabled, list_table, match, read_table
 
 BREAST_FOLDER = "BrEaST-Lesions_USG-images_and_masks"
 _PLACE = "https://www.cancerimagingarchive.net/wp-content/uploads/"
@@ -111,3 +120,104 @@ Tabled(
     licence="on request, for research",
     releases=({"benign": 109, "malignant": 54}, {"benign": 110, "malignant": 53}),
 ).register(list_table)
+
+CLASSES = ("benign", "malignant")
+CENTRES = ("GDPH", "SYSUCC")
+READERS = {"birads_reader1": "BIRADS-reader1", "birads_reader2": "BIRADS-reader2"}
+RELEASE = {
+    f"{label}({number})": centre
+    for centre, label, numbers in (
+        ("SYSUCC", "benign", range(443)),
+        ("GDPH", "benign", range(443, 886)),
+        ("SYSUCC", "malignant", range(1116)),
+        ("GDPH", "malignant", range(1116, 1519)),
+    )
+    for number in numbers
+}
+"""The centre of each of the 2,405 ids of the real release."""
+
+
+def scan(bus: Tabled, request: Request) -> Listing:
+    """List the images that the workbook or CSV names, with centre, fold and readers' grades."""
+    root = bus.given(request)
+    problems = Problems()
+    path = bus.find_table(request, root)
+    book = path.suffix.lower() != ".csv"
+    read = read_table(path, "prediction" if book else None)
+    names = {"id": "ID", "fold": "fold", **READERS} if book else {"id": "name", "label": "label"}
+    table = read.select({what: read.need(name) for what, name in names.items()})
+    layout, images = _find(bus, root, problems)
+    ids = {image_id(row["id"] or "") for row in table.rows.values()}
+    if ids == RELEASE.keys() and not any(found.facts["centre"] for found in images.values()):
+        images = {
+            id: replace(found, facts={"centre": RELEASE.get(id)}) for id, found in images.items()
+        }
+    rows: dict[int, Row] = {}
+    for number, row in table.rows.items():
+        label = "".join(re.findall(r"^[A-Za-z]+", row["id"] or "")).lower()
+        rows[number] = {**row, "label": label}
+        if not book and label in CLASSES and row["label"] != str(CLASSES.index(label)):
+            kind = f"labels in {path} that are not the id's (0 benign, 1 malignant)"
+            thing = f"{image_id(str(row['id']))} has {row['label']!r} (row {number})"
+            problems.add(kind, thing, "correct label or name")
+    samples, missing = match(
+        replace(table, rows=rows), images, CLASSES, problems, id_of=image_id, complete=True
+    )
+    absent = tuple(sorted(missing, key=natural))
+    if problems:
+        for id in absent:
+            problems.add(f"ids without an image file in {root}", id, "restore the files")
+        problems.check()
+    return Listing(
+        root=root,
+        layout=f"{layout} with {path.name}",
+        classes=CLASSES,
+        samples=tuple(samples),
+        columns=("centre", "fold", *READERS) if book else ("centre",),
+        notes=tuple(_notes(samples)),
+        checksums={path.name: table.sha256},
+        missing=absent,
+    )
+
+
+def _find(bus: Tabled, root: Path, problems: Problems) -> tuple[str, dict[str, Sample]]:
+    """Return a phrase for the layout, and the image files by id."""
+    present = subfolders(root, problems)
+    folders = {present[name.casefold()]: name for name in CENTRES if name.casefold() in present}
+    for name in set(CENTRES) - set(folders.values()) if folders else ():
+        problems.add(f"no folder in {root} named", f"{name}/", "put it beside the other centre")
+    layout = " and ".join(CENTRES) if folders else "img/" if "img" in present else "a flat folder"
+    meanings = {path: ("", {"centre": centre}) for path, centre in folders.items()}
+    flat = {present.get("img", root): ("", {"centre": None})}
+    images = find_images(root, meanings or flat, problems)
+    if not images:
+        raise bus.refuse(root)
+    return layout, images
+
+
+def _notes(samples: Sequence[Sample]) -> Iterator[str]:
+    """Yield what was kept and should be known: odd grades, an unknown centre."""
+    for reader in READERS:
+        grades = [(sample.id, sample.facts.get(reader)) for sample in samples]
+        odd = [f"{id} ({grade!r})" for id, grade in grades if grade and grade not in GRADES]
+        empty = [id for id, grade in grades if grade is None]
+        if odd:
+            yield f"{reader}: grades that are no BI-RADS category, kept as written: {some(odd)}"
+        if empty and len(empty) < len(samples):
+            yield f"{reader}: no grade for {some(empty)}"
+    if any(sample.facts["centre"] is None for sample in samples):
+        yield "the centre is unknown: neither the folders nor the ids tell it"
+
+
+Tabled(
+    name="bus",
+    summary="breast ultrasound, GDPH&SYSUCC: 2,405 images, benign or malignant, two centres",
+    obtain="manual download, link at github.com/yuhaomo/HoVerTrans",
+    layout="GDPH/ and SYSUCC/ beside BIRADS&FOLD.xlsx, or img/ beside label.csv",
+    tables=(r"BIRADS&FOLD\.xlsx", r"(?!~\$|\.\./).*\.xlsx", r"label\.csv"),
+    takes_table=True,
+    classes=CLASSES,
+    reference="Mo et al., HoVer-Trans, IEEE Transactions on Medical Imaging 42(6), 2023",
+    licence="none accompanies the release; its authors ask to cite the paper",
+    releases=({"benign": 886, "malignant": 1519},),
+).register(scan)
