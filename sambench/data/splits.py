@@ -82,11 +82,6 @@ class Population:
             )
         return column
 
-    def meant_for(self, part: str) -> Mask:
-        """Mark the images that the source's authors meant for a part."""
-        parts = np.array(self.facts.get("part", [""] * len(self)))
-        return np.asarray(parts == part, dtype=bool)
-
 
 def make_split(
     population: Population, name: str, *, fold: int | None, seed: int, validation: float
@@ -110,9 +105,11 @@ def make_split(
         DataError: If the data lack what the split needs, or a part would be empty.
     """
     test = _test_mask(population, name, fold, seed)
-    nothing = np.zeros_like(test)
-    theirs = population.meant_for("validation") if name == "authors" else nothing
-    held = theirs if validation else nothing
+    theirs = held = np.zeros_like(test)
+    if name == "authors":
+        theirs = np.array(population.column("part")) == "validation"
+    if validation:
+        held = theirs.copy()
     if validation and not theirs.any():
         rest = np.flatnonzero(~test)
         shares = (validation, 1 - validation)
@@ -238,11 +235,9 @@ def _test_mask(population: Population, name: str, fold: int | None, seed: int) -
         raise ConfigError(f"split {name} has no folds, but fold={fold} was given; leave it out")
     if name == "holdout":
         return _stratified(population, seed, TEST_FRACTION)
-    if name == "authors":
-        population.column("part")
-        return population.meant_for("test")
-    if name == "folds" or ":" in name:
-        column, _, value = name.partition(":") if ":" in name else ("fold", "", str(fold))
+    fixed = {"authors": ("part", "", "test"), "folds": ("fold", "", str(fold))}
+    if name in fixed or ":" in name:
+        column, _, value = fixed.get(name) or name.partition(":")
         values = np.array(population.column(column))
         mask = np.asarray(values == value, dtype=bool)
         if not mask.any():
