@@ -174,9 +174,9 @@ def take_stock(listing: Listing, top: Path) -> Account:
     tables: list[str] = []
     passed: dict[str, list[str]] = {}
     for path in _walk(base, empty):
-        file = Path(path.removeprefix(f"{base}/"))
         if path in images:
             continue
+        file = Path(path.removeprefix(f"{base}/"))
         if file.name in listing.checksums:
             tables.append(printable(str(file)))
             continue
