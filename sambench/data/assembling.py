@@ -19,9 +19,9 @@ from sambench.data.dicom import read_header
 from sambench.data.family import make_listing
 from sambench.data.folders import DICOM, SUFFIXES, printable
 from sambench.data.manifest import Account
-from sambench.data.problems import Problems, some
+from sambench.data.problems import some
 from sambench.data.source import Listing, Request, Sample, Source
-from sambench.errors import ConfigError, did_you_mean
+from sambench.errors import ConfigError, DataError, did_you_mean
 
 PAGED = frozenset({".tif", ".tiff", ".webp", ".png", ".dcm", ".dicom"})
 MOST_GROUPS = 8
@@ -53,17 +53,17 @@ def assemble(source: Source, request: Request) -> tuple[Listing, Account]:
             passed={r: [*account.passed.get(r, ()), *more.passed.get(r, ())] for r in reasons},
             empty=account.empty + more.empty,
         )
-    problems = Problems()
     texts = (
         t for one in listing.samples for t in (one.file, one.id, one.label, *one.facts.values())
     )
     strange = {
-        printable(text) for text in texts if isinstance(text, str) if printable(text) != text
+        f"'{printable(text)}'" for text in texts if isinstance(text, str) if printable(text) != text
     }
-    for name in sorted(strange):
-        kind = f"names in {listing.root} with line breaks or bytes that are not UTF-8"
-        problems.add(kind, f"'{name}'", "rename them")
-    problems.check()
+    if strange:
+        raise DataError(
+            f"names in {listing.root} with line breaks or bytes that are not UTF-8: "
+            f"{some(sorted(strange))}; rename them"
+        )
     return replace(listing, notes=(*listing.notes, *_shortfall(source, listing))), account
 
 
@@ -83,13 +83,12 @@ def _one(source: Source, request: Request) -> tuple[Listing, Account]:
 def _joined(trained: Listing, tested: Listing) -> Listing:
     """Return both, of the same classes, as one; validation images of the first stay such."""
     spelled = {label.casefold(): label for label in trained.classes}
-    problems = Problems()
-    for label in tested.classes:
-        if label.casefold() not in spelled:
-            kind = f"classes in {tested.root} that are not in {trained.root}"
-            near = did_you_mean(label, trained.classes)
-            problems.add(kind, f"{label}{near}", "rename them, or add images to train on")
-    problems.check()
+    if alone := [label for label in tested.classes if label.casefold() not in spelled]:
+        named = some([f"{label}{did_you_mean(label, trained.classes)}" for label in alone])
+        raise DataError(
+            f"classes in {tested.root} that are not in {trained.root}: {named}; rename them, or "
+            "add images to train on"
+        )
     root = Path(os.path.commonpath([trained.root.absolute(), tested.root.absolute()]))
     samples: list[Sample] = []
     checksums: dict[str, str] = {}

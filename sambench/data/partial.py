@@ -72,6 +72,7 @@ class Partial:
         self.folder = folder
         self.image_size = image_size
         self.recipe = recipe
+        self._slot_bytes = 3 * image_size**2
         self._pixels = pixels
         self._journal = journal
         self._pending: list[bytes] = []
@@ -137,10 +138,6 @@ class Partial:
             os.fsync(self._pixels.fileno())
             self._append(b"".join(self._pending))
         self._pending.clear()
-
-    @property
-    def _slot_bytes(self) -> int:
-        return 3 * self.image_size**2
 
     def _append(self, data: bytes) -> None:
         self._journal.write(data)

@@ -80,7 +80,12 @@ def select(
     samples, records = [listing.samples[position] for position in decoded], records[decoded]
     copies = find_copies(look(map(partial.read, records)), records["sha256"].tolist(), progress)
     reasons = dict(_reasons(samples, copies, drops))
-    together = join(len(samples), [*_links(samples, copies)])
+    links = [(first, position) for position, first in enumerate(copies.family.tolist())]
+    firsts: dict[Hashable, int] = {}
+    for position, sample in enumerate(samples):
+        if (patient := sample.facts.get("patient")) is not None:
+            links.append((firsts.setdefault(patient, position), position))
+    together = join(len(samples), links)
     kept = [position for position in range(len(samples)) if position not in reasons]
     left = {samples[position].label for position in kept}
     for label in sorted({samples[position].label for position in reasons} - left):
@@ -98,15 +103,6 @@ def select(
         dropped=tuple((samples[position], reason) for position, reason in sorted(reasons.items())),
         possible=len(copies.possible),
     )
-
-
-def _links(samples: Sequence[Sample], copies: Copies) -> Iterator[tuple[int, int]]:
-    for position, first in enumerate(copies.family.tolist()):
-        yield first, position
-    firsts: dict[Hashable, int] = {}
-    for position, sample in enumerate(samples):
-        if (patient := sample.facts.get("patient")) is not None:
-            yield firsts.setdefault(patient, position), position
 
 
 def _reasons(samples: Sequence[Sample], copies: Copies, drops: Drops) -> Iterator[tuple[int, str]]:
