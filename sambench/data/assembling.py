@@ -14,8 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sambench.data.decoding import count_frames
-from sambench.data.dicom import read_header
+from sambench.data.decoding import count_frames, read_header
 from sambench.data.family import make_listing
 from sambench.data.folders import DICOM, SUFFIXES, printable
 from sambench.data.manifest import Account

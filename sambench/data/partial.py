@@ -26,8 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sambench.data.decoding import Deep, Recipe, bits_for, decode, shrink
-from sambench.data.dicom import UnreadableError
+from sambench.data.decoding import Deep, Recipe, UnreadableError, bits_for, decode, shrink
 from sambench.data.source import Listing, Progress, Sample
 from sambench.errors import DataError
 from sambench.files.atomic import store_errors

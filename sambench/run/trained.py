@@ -14,8 +14,7 @@ from PIL import Image
 from torch import nn
 
 from sambench.data.batches import Images, Scaling
-from sambench.data.decoding import Decoded, Recipe, decode
-from sambench.data.dicom import UnreadableError
+from sambench.data.decoding import Decoded, Recipe, UnreadableError, decode
 from sambench.errors import DataError
 from sambench.models.model import CHANNELS
 from sambench.run.images import describe_pixels

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sambench.data.decoding import Deep, Recipe, bits_for, decode
-from sambench.data.dicom import UnreadableError
+from sambench.data.decoding import Deep, Recipe, UnreadableError, bits_for, decode
 
 BILINEAR = Image.Resampling.BILINEAR
 GREY = np.random.default_rng(0).integers(0, 256, (30, 40), dtype=np.uint8)

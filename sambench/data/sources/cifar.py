@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from sambench.data.download import Remote, fetch, unpack
 from sambench.data.family import Family, archive_samples, list_classes
@@ -44,6 +42,7 @@ class Member(Family):
 def scan(member: Member, request: Request) -> Listing:
     """List the images of the release, which stay in memory until prepared, or of class folders."""
     import torchvision
+    from torchvision.datasets.utils import check_integrity
 
     loader = getattr(torchvision.datasets, member.loader)
     named = request.folder is not None or request.table is not None
@@ -61,7 +60,13 @@ def scan(member: Member, request: Request) -> Listing:
         try:
             data = loader(root, train=train)
         except RuntimeError as error:
-            raise _changed(folder, loader) from error
+            meta = (loader.meta["filename"], loader.meta["md5"])
+            known = (*loader.train_list, *loader.test_list, meta)
+            wrong = [name for name, md5 in known if not check_integrity(folder / name, md5)]
+            raise DataError(
+                f"not as published in {folder}, changed or missing: {', '.join(wrong)}; delete the "
+                f"folder and unpack {loader.filename} again"
+            ) from error
         labels = [data.classes[label] for label in data.targets]
         samples += archive_samples(folder, part, part, data.data, labels, digits=5)
     files = [path for path in sorted(folder.iterdir()) if path.is_file()]
@@ -72,20 +77,6 @@ def scan(member: Member, request: Request) -> Listing:
         samples=tuple(samples),
         columns=("part",),
         checksums={path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
-    )
-
-
-def _changed(folder: Path, loader: Any) -> DataError:
-    """Return the error for files that are not those that torchvision knows."""
-    meta, wrong = (loader.meta["filename"], loader.meta["md5"]), []
-    for name, md5 in (*loader.train_list, *loader.test_list, meta):
-        if not (folder / name).is_file():
-            wrong.append(f"{name} is missing")
-        elif hashlib.md5((folder / name).read_bytes()).hexdigest() != md5:
-            wrong.append(f"{name} has another checksum")
-    return DataError(
-        f"not as published in {folder}: {', '.join(wrong) or 'a file'}; delete the folder and "
-        f"unpack {loader.filename} again"
     )
 
 
