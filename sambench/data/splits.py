@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sambench.data.prepared import Prepared
-from sambench.data.source import PARTS
+from sambench.data.source import PARTS, Fact
 from sambench.errors import ConfigError, DataError, SambenchWarning, StoreError, did_you_mean, shown
 from sambench.files.atomic import write_bytes
 
@@ -58,24 +58,21 @@ class Population:
     ids: Sequence[str]
     labels: NDArray[np.int64]
     groups: Sequence[str]
-    facts: Mapping[str, Sequence[str]]
+    facts: Mapping[str, Sequence[Fact]]
 
     @classmethod
     def of(cls, prepared: Prepared) -> Population:
         """Return what splits need to know of prepared images."""
-        facts = {
-            name: ["" if value is None else str(value) for value in values]
-            for name, values in prepared.columns.items()
-        }
-        return cls(ids=prepared.ids, labels=prepared.labels, groups=prepared.groups, facts=facts)
+        ids, labels, groups = prepared.ids, prepared.labels, prepared.groups
+        return cls(ids=ids, labels=labels, groups=groups, facts=prepared.columns)
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def column(self, name: str) -> Sequence[str]:
         """Return a column that has a value for each image; `DataError` if there is none."""
-        column = self.facts.get(name, ())
-        if not column or any(value == "" for value in column):
+        column = ["" if value is None else str(value) for value in self.facts.get(name, ())]
+        if not column or "" in column:
             raise DataError(
                 f"the data have no complete {name!r} column, which this split needs; "
                 "choose another split, e.g. holdout or grouped-5"
