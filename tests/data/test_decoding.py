@@ -138,17 +138,11 @@ def test_what_cannot_be_used_has_a_reason(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-@pytest.mark.parametrize(
-    ("side", "expected"),
-    [
-        (10_001, "has more than 100 megapixels"),
-        (20_000, "has more than 100 megapixels"),
-    ],
-)
-def test_a_huge_image_is_refused_by_its_header(tmp_path, side, expected):
+@pytest.mark.parametrize("side", [10_001, 20_000])
+def test_a_huge_image_is_refused_by_its_header(tmp_path, side):
     path = tmp_path / "a.png"
     path.write_bytes(png_header(side))
-    assert reason(path) == expected
+    assert reason(path) == "has more than 100 megapixels"
 
 
 def png_header(side: int) -> bytes:
