@@ -14,13 +14,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sambench.data.decoding import count_frames
-from sambench.data.dicom import read_header
+from sambench.data.decoding import count_frames, read_header
+from sambench.data.family import make_listing
 from sambench.data.folders import DICOM, SUFFIXES, printable
 from sambench.data.manifest import Account
-from sambench.data.problems import Problems, some
+from sambench.data.problems import some
 from sambench.data.source import Listing, Request, Sample, Source
-from sambench.errors import ConfigError, did_you_mean
+from sambench.errors import ConfigError, DataError, did_you_mean
 
 PAGED = frozenset({".tif", ".tiff", ".webp", ".png", ".dcm", ".dicom"})
 MOST_GROUPS = 8
@@ -43,12 +43,26 @@ def assemble(source: Source, request: Request) -> tuple[Listing, Account]:
                 "lie in the other"
             )
         tested, more = _one(source, replace(request, folder=request.test, test=None))
-        listing, account = _joined(listing, tested), _summed(account, more)
-    problems = Problems()
-    for name in names_that_cannot_be_kept(listing.samples):
-        kind = f"names in {listing.root} with line breaks or bytes that are not UTF-8"
-        problems.add(kind, f"'{name}'", "rename them")
-    problems.check()
+        listing = _joined(listing, tested)
+        reasons = dict.fromkeys((*account.passed, *more.passed))
+        account = Account(
+            found=account.found + more.found,
+            images=account.images + more.images,
+            tables=account.tables + more.tables,
+            passed={r: [*account.passed.get(r, ()), *more.passed.get(r, ())] for r in reasons},
+            empty=account.empty + more.empty,
+        )
+    texts = (
+        t for one in listing.samples for t in (one.file, one.id, one.label, *one.facts.values())
+    )
+    strange = {
+        f"'{printable(text)}'" for text in texts if isinstance(text, str) if printable(text) != text
+    }
+    if strange:
+        raise DataError(
+            f"names in {listing.root} with line breaks or bytes that are not UTF-8: "
+            f"{some(sorted(strange))}; rename them"
+        )
     return replace(listing, notes=(*listing.notes, *_shortfall(source, listing))), account
 
 
@@ -58,24 +72,22 @@ def _one(source: Source, request: Request) -> tuple[Listing, Account]:
     samples = tuple(_paged(listing.samples, every=request.options.get("pages") == "all"))
     known = any(sample.facts.get("patient") is not None for sample in samples)
     columns = tuple(dict.fromkeys((*listing.columns, *(["patient"] if known else []))))
+    listing = replace(listing, samples=samples, columns=columns)
     top = request.folder
-    inside = top is not None and top.is_dir() and listing.root.is_relative_to(top)
-    stock = take_stock(
-        replace(listing, samples=samples), top if top is not None and inside else listing.root
-    )
-    return replace(listing, samples=samples, columns=columns), stock
+    if top is None or not listing.root.is_relative_to(top):
+        top = listing.root
+    return listing, take_stock(listing, top)
 
 
 def _joined(trained: Listing, tested: Listing) -> Listing:
     """Return both, of the same classes, as one; validation images of the first stay such."""
     spelled = {label.casefold(): label for label in trained.classes}
-    problems = Problems()
-    for label in tested.classes:
-        if label.casefold() not in spelled:
-            kind = f"classes in {tested.root} that are not in {trained.root}"
-            near = did_you_mean(label, trained.classes)
-            problems.add(kind, f"{label}{near}", "rename them, or add images to train on")
-    problems.check()
+    if alone := [label for label in tested.classes if label.casefold() not in spelled]:
+        named = some([f"{label}{did_you_mean(label, trained.classes)}" for label in alone])
+        raise DataError(
+            f"classes in {tested.root} that are not in {trained.root}: {named}; rename them, or "
+            "add images to train on"
+        )
     root = Path(os.path.commonpath([trained.root.absolute(), tested.root.absolute()]))
     samples: list[Sample] = []
     checksums: dict[str, str] = {}
@@ -93,29 +105,15 @@ def _joined(trained: Listing, tested: Listing) -> Listing:
                     facts={**sample.facts, "part": "validation" if kept else part},
                 )
             )
-    there = {spelled[sample.label.casefold()] for sample in tested.samples}
-    lacking = ", ".join(label for label in trained.classes if label not in there)
-    notes = dict.fromkeys((*trained.notes, *tested.notes))
-    return Listing(
-        root=root,
-        layout=f"{trained.layout} for training, {tested.layout} for testing",
-        classes=trained.classes,
-        samples=tuple(samples),
+    return make_listing(
+        root,
+        f"{trained.layout} for training, {tested.layout} for testing",
+        trained.classes,
+        samples,
         columns=tuple(dict.fromkeys(("part", *trained.columns, *tested.columns))),
-        notes=(*notes, *([f"no image of class {lacking} to test on"] if lacking else [])),
+        notes=tuple(dict.fromkeys((*trained.notes, *tested.notes))),
         checksums=checksums,
         missing=(*trained.missing, *tested.missing),
-    )
-
-
-def _summed(one: Account, other: Account) -> Account:
-    reasons = dict.fromkeys((*one.passed, *other.passed))
-    return Account(
-        found=one.found + other.found,
-        images=one.images + other.images,
-        tables=(*one.tables, *other.tables),
-        passed={r: [*one.passed.get(r, ()), *other.passed.get(r, ())] for r in reasons},
-        empty=(*one.empty, *other.empty),
     )
 
 
@@ -147,14 +145,11 @@ def _shortfall(source: Source, listing: Listing) -> Iterator[str]:
 
     Of a release counts what it has of the classes that were asked for.
     """
-    there: Counter[str] = Counter({"all": len(listing.samples)})
-    there.update(sample.label for sample in listing.samples)
-    there.update(str(sample.facts["part"]) for sample in listing.samples if "part" in sample.facts)
+    there = Counter(
+        str(key) for one in listing.samples for key in ("all", one.label, one.facts.get("part"))
+    )
     left_out = set(source.classes) - set(listing.classes)
-    wanted = [
-        {key: number for key, number in release.items() if key not in left_out}
-        for release in source.releases
-    ]
+    wanted = [{k: n for k, n in one.items() if k not in left_out} for one in source.releases]
     if wanted and not any(all(there[k] == n for k, n in one.items()) for one in wanted):
         nearest = min(wanted, key=lambda one: abs(sum(one.values()) - len(listing.samples)))
         counts = some([f"{key} {number:,}" for key, number in nearest.items()])
@@ -176,11 +171,9 @@ def take_stock(listing: Listing, top: Path) -> Account:
     empty: list[str] = []
     tables: list[str] = []
     passed: dict[str, list[str]] = {}
-    found = len(images)
     for path in _walk(base, empty):
         if path in images:
             continue
-        found += 1
         file = Path(path.removeprefix(f"{base}/"))
         if file.name in listing.checksums:
             tables.append(printable(str(file)))
@@ -190,7 +183,7 @@ def take_stock(listing: Listing, top: Path) -> Account:
         passed.setdefault(reason, []).append(printable(str(file)))
     commonest = sorted(passed.items(), key=lambda item: (-len(item[1]), item[0]))
     return Account(
-        found=found,
+        found=len(images) + len(tables) + sum(map(len, passed.values())),
         images=len(images),
         tables=tuple(sorted(tables)),
         passed={reason: sorted(files) for reason, files in commonest},
@@ -239,18 +232,3 @@ def grouped_reasons(images: Sequence[Mapping[str, str]]) -> Iterator[str]:
         kinds.setdefault(kind, []).append(image["file"] or image["id"])
     for kind, names in sorted(kinds.items(), key=lambda item: -len(item[1])):
         yield f"left out, {kind}: {len(names):,} ({some(names, limit=3)})"
-
-
-def pages_passed(frames: Mapping[str, int]) -> str | None:
-    """Return a phrase on the pages that were not read, by the number of pages of each file."""
-    more = sum(frames.values()) - len(frames)
-    files = "1 file" if len(frames) == 1 else f"{len(frames)} files"
-    where = some(sorted(frames), limit=3)
-    return f"{more} pages after the first of {files} ({where})" if more else None
-
-
-def names_that_cannot_be_kept(samples: Sequence[Sample]) -> list[str]:
-    """Return names of files, classes or facts with line breaks or bytes that are no UTF-8."""
-    texts = (text for one in samples for text in (one.file, one.id, one.label, *one.facts.values()))
-    strange = (text for text in texts if isinstance(text, str) and printable(text) != text)
-    return sorted(set(map(printable, strange)))

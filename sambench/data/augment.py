@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -32,21 +33,30 @@ def make_augmentation(name: str, seed: int) -> Augmentation | None:
     return lambda pixels: change(pixels, generator)
 
 
-def flip_shift(pixels: Tensor, generator: torch.Generator) -> Tensor:
+def mirror_and_shift(pixels: Tensor, generator: torch.Generator, *, repeat_edges: bool) -> Tensor:
     """Mirror each image with probability 1/2 and shift it by up to an eighth of its side.
 
-    What comes in from outside repeats the edge; no pixel of the (B, C, H, W) is interpolated.
+    What comes in from outside repeats the edge or is black; no pixel of the (B, C, H, W) is
+    interpolated. Black is CIFAR's usual augmentation: padding by an eighth of the side with zeros,
+    cropping at random to the old size, and mirroring (Krizhevsky 2012; He et al. 2016). Windows are
+    copied row by row, which is several times as fast as pixel by pixel.
     """
-    return _mirrored_and_shifted(pixels, generator, repeat_edges=True)
-
-
-def pad_crop_flip(pixels: Tensor, generator: torch.Generator) -> Tensor:
-    """Do as `flip_shift`, but what comes in from outside is black: CIFAR's usual augmentation.
-
-    The same as padding by an eighth of the side with zeros, cropping at random to the old size,
-    and mirroring (Krizhevsky 2012; He et al. 2016).
-    """
-    return _mirrored_and_shifted(pixels, generator, repeat_edges=False)
+    number, _, height, width = pixels.shape
+    reach = max(1, round(SHIFT * width))
+    shifts = torch.randint(-reach, reach + 1, (number, 2), generator=generator)
+    mirrored = torch.rand(number, generator=generator) < 0.5
+    down, right = shifts.unbind(1)
+    across = torch.where(mirrored, -right, right)
+    image = functional.pad(pixels, [reach] * 4)
+    if repeat_edges:  # what torch's own padding does not for bytes
+        image[:, :, :reach] = image[:, :, reach, None]
+        image[:, :, -reach:] = image[:, :, -reach - 1, None]
+        image[..., :reach] = image[..., reach, None]
+        image[..., -reach:] = image[..., -reach - 1, None]
+    windows = torch.stack([image, image.flip(3)]).unfold(3, height, 1).unfold(4, width, 1)
+    places = [mirrored.long(), torch.arange(number), down + reach, across + reach]
+    side, which, top, left = sent(torch.stack(places), pixels.device)
+    return windows[side, which, :, top, left]
 
 
 def standard(pixels: Tensor, generator: torch.Generator) -> Tensor:
@@ -76,36 +86,11 @@ def standard(pixels: Tensor, generator: torch.Generator) -> Tensor:
 
 
 AUGMENTATIONS: Mapping[str, Change] = {
-    "flip-shift": flip_shift,
-    "pad-crop-flip": pad_crop_flip,
+    "flip-shift": partial(mirror_and_shift, repeat_edges=True),
+    "pad-crop-flip": partial(mirror_and_shift, repeat_edges=False),
     "standard": standard,
 }
 """Every augmentation but "none"; each takes a batch and a generator on the CPU."""
-
-
-def _mirrored_and_shifted(
-    pixels: Tensor, generator: torch.Generator, *, repeat_edges: bool
-) -> Tensor:
-    """Return a window of each image and what surrounds it, or of its mirror image.
-
-    Windows are copied row by row, which is several times as fast as pixel by pixel.
-    """
-    number, _, height, width = pixels.shape
-    reach = max(1, round(SHIFT * width))
-    shifts = torch.randint(-reach, reach + 1, (number, 2), generator=generator)
-    mirrored = torch.rand(number, generator=generator) < 0.5
-    down, right = shifts.unbind(1)
-    across = torch.where(mirrored, -right, right)
-    image = functional.pad(pixels, [reach] * 4)
-    if repeat_edges:  # what torch's own padding does not for bytes
-        image[:, :, :reach] = image[:, :, reach, None]
-        image[:, :, -reach:] = image[:, :, -reach - 1, None]
-        image[..., :reach] = image[..., reach, None]
-        image[..., -reach:] = image[..., -reach - 1, None]
-    windows = torch.stack([image, image.flip(3)]).unfold(3, height, 1).unfold(4, width, 1)
-    places = [mirrored.long(), torch.arange(number), down + reach, across + reach]
-    side, which, top, left = sent(torch.stack(places), pixels.device)
-    return windows[side, which, :, top, left]
 
 
 def with_wrong_labels(

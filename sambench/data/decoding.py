@@ -3,25 +3,33 @@
 Deep images (10 to 16 bits of grey in 16-bit files) are scaled by the range that the whole set
 uses, so the first look at one only tells its brightest pixel; `preparation` decodes it again when
 it knows the range.
+
+DICOM files are read with pydicom, an extra: `pip install 'sambench[dicom]'`. Of a file's header
+only what makes the picture right is used, and the patient's id, as a hash, so that images of a
+patient stay together in splits. No other field that could tell who somebody is is read or kept.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-import threading
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from sambench.data.dicom import UnreadableError, read_frame, read_header
 from sambench.data.folders import DICOM
-from sambench.data.source import FITS
+from sambench.data.source import FITS, Setting
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 MEGAPIXELS = 100
+TOO_LARGE = f"has more than {MEGAPIXELS} megapixels"
 PREPROCESSING = {
     "resize": FITS["squash"],
     "filter": "bilinear with antialiasing (Pillow BILINEAR, no reducing gap, no JPEG draft)",
@@ -36,16 +44,23 @@ DEPTHS = (8, 10, 12, 14, 16)
 SEVERAL = frozenset({"TIFF", "GIF", "WEBP", "PNG"})
 """Formats, as Pillow names them, whose files may hold several pages or frames."""
 
-_OPENING = threading.Lock()
-"""Held while Pillow's limit of pixels is lifted, which is one for all threads."""
+
+class UnreadableError(Exception):
+    """An image file cannot be used; the message is the reason."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Recipe:
     """How images become squares of bytes: a key of `FITS`, and the bits of 16-bit grey or 0."""
 
     fit: str = "squash"
     depth: int = 0
+
+    @classmethod
+    def of(cls, options: Mapping[str, Setting]) -> Recipe:
+        """Return the recipe by the settings of a request."""
+        depth = options.get("depth", "auto")
+        return cls(str(options.get("fit", "squash")), 0 if depth == "auto" else int(depth))
 
     @property
     def changed(self) -> dict[str, str | int]:
@@ -55,9 +70,9 @@ class Recipe:
     @property
     def in_words(self) -> dict[str, str]:
         """What is done, for the manifest."""
-        if self.depth in (0, 16):
-            return {**PREPROCESSING, "resize": FITS[self.fit]}
-        modes = PREPROCESSING["modes"].replace("divided by 257", f"of {self.depth} bits to 8")
+        modes = PREPROCESSING["modes"]
+        if self.depth not in (0, 16):
+            modes = modes.replace("divided by 257", f"of {self.depth} bits to 8")
         return {**PREPROCESSING, "resize": FITS[self.fit], "modes": modes}
 
 
@@ -104,7 +119,10 @@ def decode(path: Path, size: int, recipe: Recipe = Recipe(), page: int = 0) -> D
         image, mode, frames = _load(data, page)
         peak = 0
         if image.mode.startswith(("I", "F")):
-            peak = _peak(image)
+            whole = np.asarray(image)
+            if image.mode == "F" or whole.min() < 0 or whole.max() > 65535:
+                raise UnreadableError(f"has pixels beyond 16 bits (mode {image.mode})")
+            peak = int(whole.max())
             if not recipe.depth:
                 return Deep(peak)
             if peak >= 1 << recipe.depth:
@@ -142,11 +160,13 @@ def count_frames(path: Path) -> int:
 def _load(data: bytes, page: int) -> tuple[Image.Image, str, int]:
     """Return an upright picture, the mode of its file and the number of its frames."""
     if data[128:132] == b"DICM":
-        return read_frame(data, page, MEGAPIXELS)
-    image = _open(data)
-    width, height = image.size
-    if width * height > MEGAPIXELS * 1_000_000:
-        raise UnreadableError(f"is {width} x {height}, which is more than {MEGAPIXELS} megapixels")
+        return _read_dicom(data, page)
+    try:
+        image = Image.open(io.BytesIO(data))
+    except Image.DecompressionBombError as error:
+        raise UnreadableError(TOO_LARGE) from error
+    if image.width * image.height > MEGAPIXELS * 1_000_000:
+        raise UnreadableError(TOO_LARGE)
     frames = _frames(image)
     if page:
         image.seek(page)
@@ -157,19 +177,6 @@ def _load(data: bytes, page: int) -> tuple[Image.Image, str, int]:
 
 def _frames(image: Image.Image) -> int:
     return int(getattr(image, "n_frames", 1)) if image.format in SEVERAL else 1
-
-
-def _open(data: bytes) -> Image.Image:
-    """Read the header only, whatever size it states; Pillow's own limit would hide the size."""
-    try:
-        return Image.open(io.BytesIO(data))
-    except Image.DecompressionBombError:
-        with _OPENING:
-            limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-            try:
-                return Image.open(io.BytesIO(data))
-            finally:
-                Image.MAX_IMAGE_PIXELS = limit
 
 
 def _square(image: Image.Image, size: int, recipe: Recipe) -> NDArray[np.uint8]:
@@ -200,9 +207,87 @@ def _array(image: Image.Image) -> NDArray[np.uint8]:
     return pixels.reshape(*pixels.shape[:2], -1)
 
 
-def _peak(image: Image.Image) -> int:
-    """Return the brightest pixel of 16-bit grey."""
-    pixels = np.asarray(image)
-    if image.mode == "F" or pixels.min() < 0 or pixels.max() > 65535:
-        raise UnreadableError(f"has pixels beyond 16 bits (mode {image.mode})")
-    return int(pixels.max())
+def read_header(path: Path) -> tuple[str | None, int]:
+    """Return a hash of the patient's id and the number of frames; nothing without pydicom."""
+    try:
+        from pydicom import dcmread
+
+        tags: list[Any] = ["PatientID", "NumberOfFrames"]
+        found = dcmread(path, stop_before_pixels=True, specific_tags=tags)
+    except Exception:  # decoding it will tell what is wrong
+        return None, 1
+    id = str(found.get("PatientID") or "").strip()
+    hashed = f"patient-{hashlib.sha256(id.encode()).hexdigest()[:12]}" if id else None
+    return hashed, int(found.get("NumberOfFrames") or 1)
+
+
+def _read_dicom(data: bytes, frame: int) -> tuple[Image.Image, str, int]:
+    """Return one frame as it is meant to be seen, its photometric interpretation, and all frames.
+
+    Grey is shown through the file's first window where there is one (PS3.3, C.11.2); unsigned
+    pixels without one are left as they are, 16 bits deep, and signed ones span the frame's range.
+    MONOCHROME1 is inverted, YBR becomes RGB, and radiographs that their header says to be mirrored
+    or upside down (Patient Orientation R or H) are turned.
+    """
+    try:
+        from pydicom import dcmread
+        from pydicom.pixels.processing import apply_color_lut
+        from pydicom.pixels.utils import pixel_array
+    except ImportError as error:
+        needed = "is DICOM, which needs pydicom; `pip install 'sambench[dicom]'`"
+        raise UnreadableError(needed) from error
+    found = dcmread(io.BytesIO(data))
+    if "PixelData" not in found:
+        raise UnreadableError("is DICOM without a picture")
+    if found.Rows * found.Columns > MEGAPIXELS * 1_000_000:
+        raise UnreadableError(TOO_LARGE)
+    kind, frames = str(found.PhotometricInterpretation), int(found.get("NumberOfFrames") or 1)
+    try:
+        pixels = pixel_array(found, index=frame)
+    except RuntimeError as error:  # pydicom names the packages that could decompress it
+        raise UnreadableError(f"cannot be decompressed: {' '.join(str(error).split())}") from error
+    if kind.startswith("MONOCHROME"):
+        pixels = _grey(found, pixels)
+    elif kind == "PALETTE COLOR":
+        pixels = apply_color_lut(pixels, found)
+    if pixels.dtype == np.uint16 and pixels.ndim == 3:
+        pixels = (pixels >> max(0, int(pixels.max()).bit_length() - 8)).astype(np.uint8)
+    said = found.get("PatientOrientation") or ()
+    along, down = (str(one)[:1] for one in said) if len(said) == 2 else ("", "")
+    if along in ("L", "R") and down in ("F", "H"):  # a radiograph not seen from the side
+        pixels = pixels[:, ::-1] if along == "R" else pixels
+        pixels = pixels[::-1] if down == "H" else pixels
+    return Image.fromarray(np.ascontiguousarray(pixels)), kind, frames
+
+
+def _grey(found: Dataset, pixels: NDArray[Any]) -> NDArray[Any]:
+    """Return (H, W) uint8 or, where nothing tells the range, uint16; white is bright."""
+    from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
+
+    dark_is_high = found.PhotometricInterpretation == "MONOCHROME1"
+    windowed = "WindowWidth" in found or "VOILUTSequence" in found
+    if not windowed and not found.PixelRepresentation:
+        whole = pixels.astype(np.uint16)
+        whole = ((1 << found.BitsStored) - 1) - whole if dark_is_high else whole
+        return whole.astype(np.uint8) if found.BitsStored <= 8 else whole
+    values = apply_modality_lut(pixels, found)
+    if not windowed:
+        low, high = float(values.min()), float(values.max())
+    elif "VOILUTSequence" in found:
+        values = apply_voi_lut(values, found)
+        low, high = 0.0, float(2 ** found.VOILUTSequence[0].LUTDescriptor[2] - 1)
+    elif found.get("VOILUTFunction", "LINEAR") == "SIGMOID":
+        centre, width = _first(found.WindowCenter), _first(found.WindowWidth)
+        values, low, high = 1 / (1 + np.exp(-4 * (values - centre) / width)), 0.0, 1.0
+    else:
+        centre, width = _first(found.WindowCenter), _first(found.WindowWidth)
+        exact = found.get("VOILUTFunction") == "LINEAR_EXACT"
+        low = centre - width / 2 if exact else centre - 0.5 - (width - 1) / 2
+        high = low + max(width if exact else width - 1, 1e-6)
+    shown = np.clip((values - low) / max(high - low, 1e-6), 0, 1)
+    return np.rint(255 * (1 - shown if dark_is_high else shown)).astype(np.uint8)
+
+
+def _first(value: Any) -> float:
+    """Return a number, or the first of several windows'."""
+    return float(value if isinstance(value, int | float | str) else value[0])

@@ -109,17 +109,18 @@ def _receive(remote: Remote, part: Path, progress: Progress) -> None:
     asked = request.Request(remote.url, headers={"User-Agent": f"sambench/{sambench.__version__}"})
     if have:
         asked.add_header("Range", f"bytes={have}-")
-    try:
-        with request.urlopen(asked, timeout=PATIENCE) as response:
-            _append(remote, part, response, have, progress)
-    except (error.URLError, HTTPException, TimeoutError, ConnectionError) as failed:
-        if have and getattr(failed, "code", None) == 416:
-            return  # nothing lies beyond what there is already; the checksum will tell
-        reason = getattr(failed, "reason", None) or str(failed) or type(failed).__name__
-        raise DataError(
-            f"cannot download {remote.url}: {reason}; check the network (the same command goes on "
-            f"where it was cut), or put {remote.name} into {part.parent} yourself"
-        ) from failed
+    with store_errors(part.parent):
+        try:
+            with request.urlopen(asked, timeout=PATIENCE) as response:
+                _append(remote, part, response, have, progress)
+        except (error.URLError, HTTPException, TimeoutError, ConnectionError) as failed:
+            if have and getattr(failed, "code", None) == 416:
+                return  # nothing lies beyond what there is already; the checksum will tell
+            reason = getattr(failed, "reason", None) or str(failed) or type(failed).__name__
+            raise DataError(
+                f"cannot download {remote.url}: {reason}; check the network (the same command goes "
+                f"on where it was cut), or put {remote.name} into {part.parent} yourself"
+            ) from failed
 
 
 def _append(remote: Remote, part: Path, response: Any, have: int, progress: Progress) -> None:
@@ -128,17 +129,13 @@ def _append(remote: Remote, part: Path, response: Any, have: int, progress: Prog
     rest = int(response.headers.get("Content-Length") or 0)
     total = have + rest
     _check_room(f"downloading {remote.name}", part.parent, rest)
-    with store_errors(part.parent):
-        file = part.open("ab" if have else "wb")
-    with file:
+    with part.open("ab" if have else "wb") as file:
         while chunk := response.read(CHUNK):
-            with store_errors(part.parent):  # not around the reading: networks fail otherwise
-                file.write(chunk)
+            file.write(chunk)
             have += len(chunk)
             progress(have, max(total, have), f"downloading {remote.name}")
-        with store_errors(part.parent):
-            file.flush()
-            os.fsync(file.fileno())
+        file.flush()
+        os.fsync(file.fileno())
     if have < total:
         raise DataError(
             f"the download of {remote.url} was cut after {have:,} of {total:,} bytes; the same "

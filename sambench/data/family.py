@@ -1,13 +1,10 @@
-"""A published dataset as a row of facts, the place of its files, and the listing made of them.
-
-Most have a folder for each class: `<class>/` or `<part>/<class>/`.
-"""
+"""A published dataset as a row of facts, the place of its files, and the listing made of them."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from functools import partial
@@ -15,36 +12,12 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sambench.data.folders import (
-    NONE,
-    Meaning,
-    describe,
-    find_images,
-    natural,
-    subfolders,
-    without_suffix,
-)
+from sambench.data.folders import describe, find_class_images, natural, subfolders
 from sambench.data.problems import Problems
-from sambench.data.source import NO_FACTS, Listing, Option, Request, Sample, Source, sources
+from sambench.data.source import Listing, Option, Request, Sample, Source, sources
 from sambench.errors import ConfigError, DataError
 
 DEEPEST = 4  # folders within folders that an archive may have wrapped around a dataset
-PART_NAMES = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "validation"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
-"""What the parts are called, in lower case and without "_set" behind."""
-
-MASKS = frozenset(
-    (
-        *("masks", "gt", "ground_truth", "groundtruth", "annotations", "overlays"),
-        *("segmentation", "segmentations"),
-    )
-)
-PICTURES = frozenset(("images", "image", "img", "imgs", "original", "originals", "scans"))
-"""Names of folders, in lower case, that are no classes when they lie side by side."""
-
 LEAST_ALIKE = 6
 """Letters from which two names that differ in one of them are taken for one, misspelled."""
 
@@ -171,44 +144,21 @@ def make_listing(
     )
 
 
-def find_class_images(
-    root: Path,
-    labels: Mapping[str, str] | None,
-    problems: Problems,
-    *,
-    id_of: Callable[[str], str] = without_suffix,
-    masks: str = NONE,
+def archive_samples(
+    path: Path, part: str, place: str, images: Iterable[Any], labels: Sequence[str], digits: int
 ) -> list[Sample]:
-    """Return the images of class folders in natural order, with their part where there are parts.
-
-    `labels` has the class by the folder's name in lower case; None takes every folder for a class.
-    Folders of a class may hold the images in a folder `images/`. For the rest see `find_images`.
-    """
-    folders = dict(_folders(root, labels, problems))
-    found = find_images(root, folders, problems, id_of=id_of, masks=masks)
-    return sorted(found.values(), key=lambda sample: natural(sample.id))
-
-
-def _folders(
-    root: Path, labels: Mapping[str, str] | None, problems: Problems
-) -> Iterator[tuple[Path, Meaning]]:
-    """Yield the folders of classes; one class has one spelling, that of the training part."""
-    inside = subfolders(root, problems)
-    parts = {name: part for name in inside if (part := part_of(name))}
-    spelled: dict[str, str] = {}
-    places = [] if labels is None and parts else [(inside, NO_FACTS)]
-    for name, part in sorted(parts.items(), key=lambda item: item[1] != "train"):
-        places.append((subfolders(inside[name], problems), {"part": part}))
-    for there, facts in places:
-        for name, path in there.items():
-            if labels is not None:
-                label = labels.get(name)
-            elif name in MASKS or (name == "mask" and there.keys() & PICTURES):
-                label = None
-            else:
-                label = spelled.setdefault(name, path.name)
-            if label is not None:
-                yield subfolders(path, problems).get("images", path), (label, facts)
+    """Return the images of one part of an archive, numbered from 0 with so many digits."""
+    return [
+        Sample(
+            id=f"{part}-{number:0{digits}d}",
+            path=path,
+            file=f"{path.name}#{place}/{number}",
+            label=label,
+            facts={"part": part},
+            pixels=pixels,
+        )
+        for number, (pixels, label) in enumerate(zip(images, labels, strict=True))
+    ]
 
 
 def list_classes(family: Family, request: Request) -> Listing:
@@ -231,15 +181,6 @@ def list_classes(family: Family, request: Request) -> Listing:
     columns = ("part",) if any("part" in sample.facts for sample in samples) else ()
     layout = f"a folder for each {'part and ' if columns else ''}class"
     return make_listing(root, layout, classes, samples, columns=columns)
-
-
-def part_of(name: str) -> str | None:
-    """Return the part that a folder or a cell of a table names, or None.
-
-    >>> part_of("Training_set"), part_of("val"), part_of("benign")
-    ('train', 'validation', None)
-    """
-    return PART_NAMES.get(re.sub(r"[ _-]?(set|data|images)$", "", name.strip().casefold()))
 
 
 def misspelled(labels: Sequence[str]) -> tuple[str, str] | None:

@@ -17,6 +17,28 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 MOST_FOLDERS = 8
 NONE = "$^"  # the pattern that matches no name
 
+PART_NAMES = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+"""What the parts are called, in lower case and without "_set" behind."""
+
+MASKS = frozenset(
+    [
+        "masks",
+        "gt",
+        "ground_truth",
+        "groundtruth",
+        "annotations",
+        "overlays",
+        "segmentation",
+        "segmentations",
+    ]
+)
+PICTURES = frozenset(["images", "image", "img", "imgs", "original", "originals", "scans"])
+"""Names of folders, in lower case, that are no classes when they lie side by side."""
+
 Meaning = tuple[str, Mapping[str, Fact]]
 """The class and the facts that a folder gives to its images."""
 
@@ -26,6 +48,11 @@ UNTOLD: Meaning = ("", NO_FACTS)
 def name_of(file: str) -> str:
     """Return "1" for "train/cats/1.png"."""
     return Path(file).stem
+
+
+def without_suffix(file: str) -> str:
+    """Return "train/cats/1" for "train/cats/1.png": an id where names repeat between folders."""
+    return file.removesuffix(Path(file).suffix)
 
 
 def find_images(
@@ -48,9 +75,7 @@ def find_images(
         outside = not folder.resolve().is_relative_to(inside)
         for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
             path = folder / entry.name
-            if path.suffix.lower() not in SUFFIXES or entry.name.startswith("."):
-                continue
-            if re.search(masks, path.stem):
+            if not _may_be_image(path) or re.search(masks, path.stem):
                 continue
             file = path.relative_to(root).as_posix()
             id, link = id_of(file), entry.is_symlink()
@@ -66,11 +91,62 @@ def find_images(
     return images
 
 
+def find_class_images(
+    root: Path,
+    labels: Mapping[str, str] | None,
+    problems: Problems,
+    *,
+    id_of: Callable[[str], str] = without_suffix,
+    masks: str = NONE,
+) -> list[Sample]:
+    """Return the images of class folders in natural order, with their part where there are parts.
+
+    `labels` has the class by the folder's name in lower case; None takes every folder for a class.
+    Folders of a class may hold the images in a folder `images/`. For the rest see `find_images`.
+    """
+    folders = dict(_class_folders(root, labels, problems))
+    found = find_images(root, folders, problems, id_of=id_of, masks=masks)
+    return sorted(found.values(), key=lambda sample: natural(sample.id))
+
+
+def _class_folders(
+    root: Path, labels: Mapping[str, str] | None, problems: Problems
+) -> Iterator[tuple[Path, Meaning]]:
+    """Yield the folders of classes; one class has one spelling, that of the training part."""
+    inside = subfolders(root, problems)
+    parts = {name: part for name in inside if (part := part_of(name))}
+    spelled: dict[str, str] = {}
+    places = [] if labels is None and parts else [(inside, NO_FACTS)]
+    for name, part in sorted(parts.items(), key=lambda item: item[1] != "train"):
+        places.append((subfolders(inside[name], problems), {"part": part}))
+    for there, facts in places:
+        classes = labels
+        if classes is None:  # pictures beside their masks are no class either
+            masks = there.keys() & (MASKS | {"mask"} if there.keys() & PICTURES else MASKS)
+            names = there.keys() - (masks | PICTURES if masks else masks)
+            classes = {name: spelled.setdefault(name, there[name].name) for name in names}
+        for name, path in there.items():
+            if name in classes:
+                yield subfolders(path, problems).get("images", path), (classes[name], facts)
+
+
+def part_of(name: str) -> str | None:
+    """Return the part that a folder or a cell of a table names, or None.
+
+    >>> part_of("Training_set"), part_of("val"), part_of("benign")
+    ('train', 'validation', None)
+    """
+    return PART_NAMES.get(re.sub(r"[ _-]?(set|data|images)$", "", name.strip().casefold()))
+
+
 def find_files(root: Path, *, deep: bool = False) -> Iterator[Path]:
     """Yield the image files in a folder, or anywhere below it, whatever their state."""
-    for path in root.rglob("*") if deep else root.iterdir():
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file():
-            yield path
+    found = root.rglob("*") if deep else root.iterdir()
+    return (path for path in found if _may_be_image(path) and path.is_file())
+
+
+def _may_be_image(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
 def subfolders(root: Path, problems: Problems | None = None) -> dict[str, Path]:
@@ -105,15 +181,9 @@ def is_circle(path: Path) -> bool:
     return False
 
 
-def without_suffix(file: str) -> str:
-    """Return "train/cats/1" for "train/cats/1.png": an id where names repeat between folders."""
-    return file.removesuffix(Path(file).suffix)
-
-
 def image_id(name: str) -> str:
     """Return a file name without its suffix, if the suffix is that of an image."""
-    stem, dot, suffix = name.rpartition(".")
-    return stem if dot and f".{suffix.lower()}" in SUFFIXES else name
+    return without_suffix(name) if Path(name).suffix.lower() in SUFFIXES else name
 
 
 def natural(name: str) -> tuple[tuple[int, str], ...]:

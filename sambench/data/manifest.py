@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -14,7 +14,7 @@ from sambench.errors import UnpreparedError, UserError
 from sambench.files.checksums import sha256_of
 from sambench.files.definition import Count, Definition, Name, Section, Whole, about, decode
 
-FORMAT_VERSION = 2
+FORMAT_VERSION: Final = 2
 IMAGES, SAMPLES, MANIFEST = "images.npy", "samples.csv", "manifest.json"
 BLOCK_BYTES = 2**22  # the manifest has a checksum of each so many bytes of `images.npy`
 
@@ -119,21 +119,23 @@ def read_manifest(folder: Path, remedy: str) -> Manifest:
         if version == FORMAT_VERSION:
             manifest = decode(Manifest, data)
     except (UserError, ValueError) as error:
-        raise UnpreparedError(f"{path} is damaged ({error}); {remedy} again") from error
+        raise unusable(path, f"is damaged ({error})", remedy) from error
     if version != FORMAT_VERSION:
         age = "a newer" if version > FORMAT_VERSION else "an older"
         upgrade = "upgrade sambench, or " if version > FORMAT_VERSION else ""
-        raise UnpreparedError(
-            f"{folder} was prepared by {age} sambench (format {version}, this one reads "
-            f"{FORMAT_VERSION}); {upgrade}{remedy} again"
-        )
+        why = f"was prepared by {age} sambench (format {version}, this one reads {FORMAT_VERSION})"
+        raise unusable(folder, why, f"{upgrade}{remedy}")
     files = manifest.files
     bound = fingerprint(files.get(SAMPLES, ""), files.get(IMAGES, ""), manifest.changed)
     if bound != manifest.fingerprint:
-        raise UnpreparedError(
-            f"{path} is damaged: its fingerprint does not follow from its checksums; {remedy} again"
-        )
+        why = "is damaged: its fingerprint does not follow from its checksums"
+        raise unusable(path, why, remedy)
     return manifest
+
+
+def unusable(path: Path, why: str, remedy: str) -> UnpreparedError:
+    """Return the error for a prepared file or folder that must be prepared again."""
+    return UnpreparedError(f"{path} {why}; {remedy} again")
 
 
 def fingerprint(

@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from sambench.data.assembling import assemble
 from sambench.data.decoding import Recipe
 from sambench.data.manifest import FORMAT_VERSION, LeftOut
-from sambench.data.partial import FileState, decode_all, open_partial
+from sambench.data.partial import decode_all, open_partial
 from sambench.data.prepared import Prepared, check_pixels, open_prepared, prepared_folder
 from sambench.data.problems import Problems
-from sambench.data.source import COMMON, Listing, Progress, Request, Setting, Source
+from sambench.data.source import COMMON, Listing, Progress, Request, Source
 from sambench.data.writing import NO_DROPS, Drops, select, write_prepared
 from sambench.errors import UnpreparedError
 from sambench.files.atomic import Room, free_bytes, replace_folder
@@ -82,13 +82,14 @@ def prepare(
     source = replace(source, name=name or source.name)
     final = prepared_folder(root, source.name, image_size)
     states = np.array([_state(sample.path) for sample in listing.samples]).reshape(-1, 2)
-    recipe = recipe_of(request.options)
+    recipe = Recipe.of(request.options)
+    usual = {name: option.default for name, option in COMMON.items()}
     asked: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "image_size": image_size,
         "preprocessing": recipe.in_words,
         "account": plain(account),
-        "options": _own(request.options),
+        "options": {k: v for k, v in request.options.items() if v != usual.get(k)},
         "drops": asdict(drops),
     }
     asked["listing"] = _key(listing, states, asked)
@@ -100,20 +101,20 @@ def prepare(
         if not work.exists():
             _outlook(root, listing, 0, image_size)  # what has no room leaves nothing
         with open_partial(work, image_size, recipe) as partial:
-            found = partial.find(listing.samples, states)
-            resumed = sum(entry is not None for entry in found)
+            records = partial.find(listing.samples, states)
+            resumed = int((records["slot"] >= 0).sum())
             on_start(_outlook(root, listing, resumed, image_size))
-            outcomes = decode_all(listing, partial, states, found, workers, on_progress)
-            for sample, outcome in zip(listing.samples, outcomes, strict=True):
-                if isinstance(outcome, str):
-                    skipped.append(LeftOut(id=sample.id, file=sample.file, reason=outcome))
+            reasons = decode_all(listing, partial, records, workers, on_progress)
+            for position, reason in sorted(reasons.items()):
+                sample = listing.samples[position]
+                skipped.append(LeftOut(id=sample.id, file=sample.file, reason=reason))
             if not skip_unreadable:
                 _refuse(skipped, listing.root)
-            selection = select(listing, outcomes, partial, drops, request.progress)
+            selection = select(listing, records, partial, drops, request.progress)
             write_prepared(work / "finished", source, listing, selection, partial, skipped, asked)
         replace_folder(work / "finished", final)
         shutil.rmtree(work, ignore_errors=True)
-        del listing, states, found, outcomes, selection, partial  # a long table takes their room
+        del listing, states, records, selection, partial  # a long table takes their room
         return Preparation(prepared=open_prepared(root, source.name, image_size), resumed=resumed)
 
 
@@ -132,18 +133,6 @@ def _outlook(root: Path, listing: Listing, resumed: int, image_size: int) -> Out
     return Outlook(images=images, resumed=resumed, room=room)
 
 
-def _own(options: Mapping[str, Setting]) -> dict[str, Setting]:
-    """Return the settings without those of every dataset that are at their default."""
-    usual = {name: option.default for name, option in COMMON.items()}
-    return {name: value for name, value in options.items() if usual.get(name) != value}
-
-
-def recipe_of(options: Mapping[str, Setting]) -> Recipe:
-    """Return how images become squares by the settings of a request."""
-    depth = options.get("depth", "auto")
-    return Recipe(fit=str(options.get("fit", "squash")), depth=0 if depth == "auto" else int(depth))
-
-
 def _refuse(skipped: Sequence[LeftOut], root: Path) -> None:
     """Stop if any image is missing or unreadable."""
     problems = Problems()
@@ -154,7 +143,7 @@ def _refuse(skipped: Sequence[LeftOut], root: Path) -> None:
     problems.check()
 
 
-def _state(path: Path) -> FileState:
+def _state(path: Path) -> tuple[int, int]:
     """Return size and time of a file, by which a later preparation sees that it is the same."""
     try:
         status = path.stat()

@@ -13,7 +13,6 @@ import csv
 import hashlib
 import io
 import os
-import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -31,6 +30,7 @@ from sambench.data.manifest import (
     Manifest,
     read_file,
     read_manifest,
+    unusable,
 )
 from sambench.data.source import Fact
 from sambench.errors import DataError, UnpreparedError, did_you_mean
@@ -102,12 +102,10 @@ def open_prepared(root: Path, dataset: str, image_size: int) -> Prepared:
     try:
         images: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise UnpreparedError(f"{path} is missing or truncated; {remedy} again") from error
+        raise unusable(path, "is missing or truncated", remedy) from error
     if images.shape != expected or images.dtype != np.uint8:
-        raise UnpreparedError(
-            f"{path} holds {images.dtype} {images.shape} where {SAMPLES} asks for uint8 "
-            f"{expected}; {remedy} again"
-        )
+        held = f"holds {images.dtype} {images.shape} where {SAMPLES} asks for uint8 {expected}"
+        raise unusable(path, held, remedy)
     return Prepared(
         folder=folder,
         name=dataset,
@@ -125,7 +123,7 @@ def _read_columns(folder: Path, manifest: Manifest, remedy: str) -> dict[str, tu
     path = folder / SAMPLES
     data = read_file(path)
     if sha256_of(data) != manifest.files.get(SAMPLES):
-        raise UnpreparedError(f"{path} was changed after preparation; {remedy} again")
+        raise unusable(path, "was changed after preparation", remedy)
     known: dict[str, str] = {}  # texts that recur are kept once
     try:
         rows = csv.reader(io.TextIOWrapper(io.BytesIO(data), "utf-8", newline=""))
@@ -137,7 +135,7 @@ def _read_columns(folder: Path, manifest: Manifest, remedy: str) -> dict[str, tu
         if not {*FIXED_COLUMNS} <= {*columns} or not {*columns["label"]} <= {*manifest.classes}:
             raise ValueError("a column is missing, or a label is no class")
     except (ValueError, StopIteration, csv.Error) as error:
-        raise UnpreparedError(f"{path} is damaged ({error}); {remedy} again") from error
+        raise unusable(path, f"is damaged ({error})", remedy) from error
     return {name: tuple(values) for name, values in columns.items()}
 
 
@@ -184,18 +182,16 @@ def prepared_folder(root: Path, dataset: str, image_size: int) -> Path:
     return root / f"{dataset}-{image_size}"
 
 
+def prepared_datasets(root: Path) -> dict[str, tuple[int, ...]]:
+    """Return the datasets that are prepared, in order of name, with their sizes, smallest first."""
+    folders = (path.parent.name.rpartition("-") for path in root.glob(f"*/{MANIFEST}"))
+    found = sorted((name, int(size)) for name, _, size in folders if name and size.isdecimal())
+    return {name: tuple(size for other, size in found if other == name) for name, _ in found}
+
+
 def prepared_sizes(root: Path, dataset: str) -> tuple[int, ...]:
     """Return the image sizes at which a dataset is prepared, smallest first."""
-    pattern = re.compile(rf"{re.escape(dataset)}-(\d+)")
-    found = (pattern.fullmatch(path.parent.name) for path in root.glob(f"*/{MANIFEST}"))
-    return tuple(sorted(int(match[1]) for match in found if match))
-
-
-def prepared_datasets(root: Path) -> dict[str, tuple[int, ...]]:
-    """Return the datasets that are prepared, in order of name, with their image sizes."""
-    folders = (path.parent.name.rpartition("-") for path in root.glob(f"*/{MANIFEST}"))
-    names = sorted({name for name, _, size in folders if name and size.isdecimal()})
-    return {name: prepared_sizes(root, name) for name in names}
+    return prepared_datasets(root).get(dataset, ())
 
 
 def prepared_fingerprint(root: Path, dataset: str, image_size: int) -> str | None:

@@ -97,7 +97,9 @@ class Option:
             raise ConfigError(f"{what} is not allowed; allowed: a number")
         if not self.minimum <= value <= self.maximum:
             raise ConfigError(f"{what} is outside {self.minimum:g}..{self.maximum:g}")
-        return value
+        if isinstance(self.default, int) and value != int(value):
+            raise ConfigError(f"{what} must be a whole number")
+        return int(value) if isinstance(self.default, int) else value
 
 
 FITS = {

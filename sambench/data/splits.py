@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sambench.data.prepared import Prepared
-from sambench.data.source import PARTS
+from sambench.data.source import PARTS, Fact
 from sambench.errors import ConfigError, DataError, SambenchWarning, StoreError, did_you_mean, shown
 from sambench.files.atomic import write_bytes
 
@@ -58,34 +58,26 @@ class Population:
     ids: Sequence[str]
     labels: NDArray[np.int64]
     groups: Sequence[str]
-    facts: Mapping[str, Sequence[str]]
+    facts: Mapping[str, Sequence[Fact]]
 
     @classmethod
     def of(cls, prepared: Prepared) -> Population:
         """Return what splits need to know of prepared images."""
-        facts = {
-            name: ["" if value is None else str(value) for value in values]
-            for name, values in prepared.columns.items()
-        }
-        return cls(ids=prepared.ids, labels=prepared.labels, groups=prepared.groups, facts=facts)
+        ids, labels, groups = prepared.ids, prepared.labels, prepared.groups
+        return cls(ids=ids, labels=labels, groups=groups, facts=prepared.columns)
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def column(self, name: str) -> Sequence[str]:
         """Return a column that has a value for each image; `DataError` if there is none."""
-        column = self.facts.get(name, ())
-        if not column or any(value == "" for value in column):
+        column = ["" if value is None else str(value) for value in self.facts.get(name, ())]
+        if not column or "" in column:
             raise DataError(
                 f"the data have no complete {name!r} column, which this split needs; "
                 "choose another split, e.g. holdout or grouped-5"
             )
         return column
-
-    def meant_for(self, part: str) -> Mask:
-        """Mark the images that the source's authors meant for a part."""
-        parts = np.array(self.facts.get("part", [""] * len(self)))
-        return np.asarray(parts == part, dtype=bool)
 
 
 def make_split(
@@ -110,9 +102,11 @@ def make_split(
         DataError: If the data lack what the split needs, or a part would be empty.
     """
     test = _test_mask(population, name, fold, seed)
-    nothing = np.zeros_like(test)
-    theirs = population.meant_for("validation") if name == "authors" else nothing
-    held = theirs if validation else nothing
+    theirs = held = np.zeros_like(test)
+    if name == "authors":
+        theirs = np.array(population.column("part")) == "validation"
+    if validation:
+        held = theirs.copy()
     if validation and not theirs.any():
         rest = np.flatnonzero(~test)
         shares = (validation, 1 - validation)
@@ -238,11 +232,9 @@ def _test_mask(population: Population, name: str, fold: int | None, seed: int) -
         raise ConfigError(f"split {name} has no folds, but fold={fold} was given; leave it out")
     if name == "holdout":
         return _stratified(population, seed, TEST_FRACTION)
-    if name == "authors":
-        population.column("part")
-        return population.meant_for("test")
-    if name == "folds" or ":" in name:
-        column, _, value = name.partition(":") if ":" in name else ("fold", "", str(fold))
+    fixed = {"authors": ("part", "", "test"), "folds": ("fold", "", str(fold))}
+    if name in fixed or ":" in name:
+        column, _, value = fixed.get(name) or name.partition(":")
         values = np.array(population.column(column))
         mask = np.asarray(values == value, dtype=bool)
         if not mask.any():

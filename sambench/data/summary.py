@@ -8,9 +8,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from sambench.data.assembling import grouped_reasons, pages_passed, sentences
+from sambench.data.assembling import grouped_reasons, sentences
 from sambench.data.audit.copies import groups_of
 from sambench.data.prepared import Prepared
+from sambench.data.problems import some
 from sambench.data.source import Fact
 from sambench.data.splits import Population, leak_warning
 from sambench.errors import DataError
@@ -83,7 +84,7 @@ def summarize(prepared: Prepared) -> Summary:
         by_fold=_cross(prepared.columns.get("fold", ()), labels, prepared.classes),
         width=Spread(**manifest.native.width),
         height=Spread(**manifest.native.height),
-        duplicates=find_duplicates(prepared.column("sha256"), prepared.ids, labels),
+        duplicates=_duplicates(prepared, labels),
         notes=tuple(manifest.notes),
         skipped=tuple((image.file or image.id, image.reason) for image in manifest.skipped),
         dropped=tuple((image.id, image.reason) for image in manifest.dropped),
@@ -99,8 +100,11 @@ def _warnings(prepared: Prepared) -> Iterator[str]:
     manifest = prepared.manifest
     if manifest.account:
         yield from sentences(plain(manifest.account))
-    if pages := pages_passed(manifest.pages):
-        yield f"passed over: {pages}; `--pages all` reads them"
+    if several := manifest.pages:
+        files = "1 file" if len(several) == 1 else f"{len(several)} files"
+        pages = f"{sum(several.values()) - len(several)} pages after the first of {files}"
+        where = some(sorted(several), limit=3)
+        yield f"passed over: {pages} ({where}); `--pages all` reads them"
     yield from grouped_reasons([*map(plain, manifest.skipped), *map(plain, manifest.dropped)])
     if possible := manifest.possible_copies:
         unsure = "pairs of images may be copies, too unsure to act on: `--audit` shows them"
@@ -109,16 +113,12 @@ def _warnings(prepared: Prepared) -> Iterator[str]:
         yield from leak_warning(Population.of(prepared), "holdout", [None], seed=0)
 
 
-def find_duplicates(
-    checksums: Sequence[Fact], ids: Sequence[str], labels: Sequence[str]
-) -> Duplicates:
-    """Count groups of equal checksums, and those among them whose labels disagree."""
-    groups = groups_of(checksums)
+def _duplicates(prepared: Prepared, labels: Sequence[str]) -> Duplicates:
+    groups, ids = groups_of(prepared.column("sha256")), prepared.ids
     pairs = []
     for first, *others in groups:
         differing = [other for other in others if labels[other] != labels[first]]
-        if differing:
-            pairs.append((ids[first], ids[differing[0]]))
+        pairs += [(ids[first], ids[other]) for other in differing[:1]]
     return Duplicates(
         groups=len(groups),
         images=sum(map(len, groups)),

@@ -1,22 +1,38 @@
-"""Reads the table that lists a dataset's images: one sheet of a workbook, or a CSV file."""
+"""Reads the table that lists a dataset's images, and finds the images of its rows."""
 
 from __future__ import annotations
 
 import csv
 import hashlib
 import io
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from itertools import zip_longest
 from pathlib import Path
 
+from sambench.data.download import Remote, fetch, unpack
+from sambench.data.family import Family, make_listing
+from sambench.data.folders import (
+    NONE,
+    UNTOLD,
+    find_images,
+    image_id,
+    natural,
+    part_of,
+    subfolders,
+)
 from sambench.data.problems import Problems, some
+from sambench.data.source import Fact, Listing, Request, Sample
 from sambench.errors import DataError, did_you_mean
 
 Grid = list[Sequence[object]]
 Row = Mapping[str, str | None]  # the cells of a row by column, None where blank
+
+GRADES = ("0", "1", "2", "3", "4", "4A", "4B", "4C", "5", "6")
+"""The categories of BI-RADS."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +61,12 @@ class Table:
             )
         return found
 
+    def select(self, columns: Mapping[str, str]) -> Table:
+        """Return some columns by new names, and the rows in which they are not all blank."""
+        cells = {n: {k: row[c] for k, c in columns.items()} for n, row in self.rows.items()}
+        rows = {n: row for n, row in cells.items() if any(row.values())}
+        return replace(self, columns=tuple(columns), rows=rows)
+
 
 def read_table(path: Path, sheet: str | None = None) -> Table:
     """Read a CSV file or a sheet of a workbook: the first unless it is named.
@@ -56,7 +78,8 @@ def read_table(path: Path, sheet: str | None = None) -> Table:
         data = path.read_bytes()
     except OSError as error:
         raise DataError(
-            f"cannot read {path}: {error.strerror}; check the path and its permissions"
+            f"cannot read {path}: {error.strerror}; check the path (an & in it needs quotes in a "
+            "shell) and its permissions"
         ) from error
     if path.suffix.lower() in (".csv", ".tsv", ".txt"):
         place, grid = str(path), _csv_grid(path, data)
@@ -71,57 +94,82 @@ def read_table(path: Path, sheet: str | None = None) -> Table:
     rows = {}
     for number, line in enumerate(grid[1:], start=2):
         told = zip_longest(header, map(_text, line[: len(header)]))
-        cells = {str(column): text for column, text in told if column}
-        if any(text is not None for text in cells.values()):
-            rows[number] = cells
+        rows[number] = {str(column): text for column, text in told if column}
     return Table(
         path=path,
         place=place,
         sha256=hashlib.sha256(data).hexdigest(),
         columns=tuple(filter(None, header)),
-        rows=rows,
+        rows={number: row for number, row in rows.items() if any(row.values())},
     )
 
 
-def labelled_rows(
+def match(
     table: Table,
-    id_column: str,
-    label_column: str,
+    images: Mapping[str, Sample],
     classes: Sequence[str],
     problems: Problems,
     *,
     id_of: Callable[[str], str] = str,
-) -> dict[str, tuple[str, int]]:
-    """Return class and row number of each id; what is wrong with a row goes to `problems`.
+    complete: bool = False,
+) -> tuple[list[Sample], dict[str, str]]:
+    """Return the images of a table's rows, in natural order, and the class of each id without one.
 
-    Ids may be names of files, of which `id_of` makes ids, and class names in any case.
+    The table has the columns "id" and "label"; all others are facts. `id_of` makes the keys of
+    `images` of what is written as id; class names may be in any case. What is wrong goes to
+    `problems`, and so does an image without a row if the table should be `complete`.
     """
     spelled = {label.casefold(): label for label in classes}
-    rows: dict[str, tuple[str, int]] = {}
+    numbers: dict[str, int] = {}
+    found: list[Sample] = []
+    missing: dict[str, str] = {}
     for number, row in table.rows.items():
-        cell, label = row[id_column], row[label_column]
-        if cell is None:
+        id, label = id_of(row["id"] or ""), spelled.get(_plain(row["label"]))
+        if row["id"] is None:
             problems.add(f"rows of {table.path} without an id", str(number), "fill it in")
-            continue
-        id = id_of(cell)
-        if _plain(label) not in spelled:
+        elif label is None:
             kind = f"labels in {table.path} that are none of the classes {', '.join(classes)}"
-            problems.add(kind, f"{id} has {label!r} (row {number})", "correct them")
-        elif id in rows:
-            thing = f"{id} (rows {rows[id][1]} and {number})"
+            problems.add(kind, f"{id} has {row['label']!r} (row {number})", "correct them")
+        elif id in numbers:
+            thing = f"{id} (rows {numbers[id]} and {number})"
             problems.add(f"ids twice in {table.path}", thing, "delete one row of each")
         else:
-            rows[id] = (spelled[_plain(label)], number)
-    return rows
+            numbers[id] = number
+            names = row.keys() - {"id", "label"}
+            facts = {n: read_fact(n, number, table, problems) for n in row if n in names}
+            if id in images:
+                facts = {**images[id].facts, **facts}
+                found.append(replace(images[id], label=label, facts=facts))
+            else:
+                missing[id] = label
+    if complete:
+        listed = {id_of(row["id"] or "") for row in table.rows.values()}
+        for id in sorted(images.keys() - listed, key=natural):
+            kind = f"image files without a row in {table.path}"
+            problems.add(kind, images[id].file, "add the rows or move the files away")
+    return sorted(found, key=lambda sample: natural(sample.id)), missing
 
 
-def read_fold(table: Table, number: int, column: str, name: str, problems: Problems) -> int | None:
-    """Return the fold of a row; one that is no integer becomes a problem."""
-    fold = whole_number(table.rows[number][column])
-    if fold is None:
-        thing = f"{name} has {table.rows[number][column]!r} (row {number})"
-        problems.add(f"folds in {table.path} that are no integer", thing, "give a whole number")
-    return fold
+def read_fact(name: str, number: int, table: Table, problems: Problems) -> Fact:
+    """Return what a cell tells; one that makes no sense becomes a problem.
+
+    Folds are whole numbers, parts those of `PARTS`, categories of BI-RADS in capital letters; what
+    is no category stays as written.
+    """
+    row = table.rows[number]
+    text, thing = row[name], f"{row['id']} has {row[name]!r} (row {number})"
+    if name == "fold":
+        if (fold := whole_number(text)) is None:
+            kind = f"folds in {table.path} that are no integer"
+            problems.add(kind, thing, "give a whole number")
+        return fold
+    if name == "part":
+        if (part := part_of(text or "")) is None:
+            kind = f"parts in {table.path} that are none of train, validation and test"
+            problems.add(kind, thing, "correct them")
+        return part
+    grade = (text or "").upper()
+    return grade if name.startswith("birads") and grade in GRADES else text
 
 
 def whole_number(cell: str | None) -> int | None:
@@ -174,3 +222,98 @@ def _text(cell: object) -> str | None:
 
 def _plain(cell: object) -> str:
     return "" if cell is None else str(cell).strip().casefold()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tabled(Family):
+    """A family with one folder of images and a table of facts about them."""
+
+    tables: Sequence[str]  # patterns of the table's name, the likeliest first; "../" lies outside
+    ids: Sequence[str] = ()  # what the column of the images may be called
+    labels: Sequence[str] = ()  # what the column of the classes may be called
+    facts: Mapping[str, str] = field(default_factory=dict)  # column of each; the patient's must be
+    folder: str = ""  # name of the folder of the images, in lower case
+    beside: bool = False  # whether the images may also lie beside the table
+    masks: str = NONE  # pattern of the names, without suffix, of masks
+    id_of: Callable[[str], str] = image_id  # makes ids of names of files and of what the table has
+    downloads: Sequence[Remote] = ()  # what is fetched where nothing was named
+    unpacked: Sequence[str] = ()  # the folder for the archives; if it or another is there, no need
+
+    def find_table(self, request: Request, root: Path) -> Path:
+        """Return the table that was named, or the one in the folder.
+
+        Raises:
+            DataError: If there is none or there are several.
+        """
+        if request.table is not None:
+            return request.table
+        names = {path.name: path for path in sorted(root.glob("*"))}
+        names |= {f"../{path.name}": path for path in sorted(root.absolute().parent.glob("*"))}
+        for pattern in self.tables:
+            found = [name for name in names if re.fullmatch(pattern, name, re.IGNORECASE)]
+            if len(found) > 1:
+                raise DataError(
+                    f"several tables in {root} ({some(found)}); say which with `--xlsx FILE`"
+                )
+            if found:
+                return names[found[0]]
+        raise self.refuse(root, "table")
+
+    def download(self, request: Request) -> None:
+        """Fetch the published files where the user names none and they are not there."""
+        place = request.raw / self.name
+        there = any((place / name).exists() for name in self.unpacked)
+        if request.folder is None and request.table is None and not there:
+            for remote in self.downloads:
+                path = fetch(remote, place, request.progress)
+                if path.suffix == ".zip":
+                    unpack(path, place / self.unpacked[0])
+
+
+def list_table(family: Tabled, request: Request) -> Listing:
+    """Return the listing of the images that a table names, with the authors' folds if there are."""
+    family.download(request)
+    root = family.locate(request)
+    problems = Problems()
+    tables = [read_table(family.find_table(request, root))]
+    names = {"id": tables[0].need(*family.ids), "label": tables[0].need(*family.labels)}
+    names |= {name: found for name, c in family.facts.items() if (found := tables[0].find(c))}
+    if "patient" in family.facts:
+        tables[0].need(family.facts["patient"])
+    folder = subfolders(root, problems).get(family.folder)
+    if folder is None and not family.beside:
+        raise family.refuse(root, f"folder {family.folder}/")
+    there = find_images(root, {folder or root: UNTOLD}, problems, masks=family.masks)
+    images = {family.id_of(id): image for id, image in there.items()}
+    table, classes = tables[0].select(names), family.classes
+    samples, missing = match(table, images, classes, problems, id_of=family.id_of, complete=True)
+    if "folds" in family.options:
+        tables.append(read_table(root / f"{request.options['folds']}-fold-cv.csv"))
+        samples = _with_folds(samples, tables[1], problems)
+    problems.check()
+    if not images:
+        raise family.refuse(root)
+    where, wanted = f"{folder.name}/" if folder else "images", family.wanted(request)
+    return make_listing(
+        root,
+        f"{where} with {' and '.join(one.path.name for one in tables)}",
+        wanted,
+        samples,
+        columns=(*(["fold"] if len(tables) > 1 else []), *table.columns[2:]),
+        checksums={one.path.name: one.sha256 for one in tables},
+        missing=tuple(sorted((id for id in missing if missing[id] in wanted), key=natural)),
+        unlisted="masks",
+    )
+
+
+def _with_folds(samples: Sequence[Sample], table: Table, problems: Problems) -> list[Sample]:
+    """Return the images with the folds that a table with the columns ID and kFold gives them."""
+    columns = table.select({"id": table.need("ID"), "fold": table.need("kFold")})
+    folds = {
+        row["id"]: read_fact("fold", number, columns, problems)
+        for number, row in columns.rows.items()
+    }
+    for sample in samples:
+        if sample.id not in folds:
+            problems.add(f"images without a fold in {table.path}", sample.id, "add the rows")
+    return [replace(one, facts={"fold": folds.get(one.id), **one.facts}) for one in samples]

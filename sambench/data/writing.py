@@ -8,10 +8,11 @@ from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import PIL
+from numpy.typing import NDArray
 
 import sambench
 from sambench.data.audit.copies import Copies, find_copies, join
@@ -23,17 +24,18 @@ from sambench.data.manifest import (
     SAMPLES,
     LeftOut,
     Manifest,
+    Native,
+    Sides,
     fingerprint,
 )
-from sambench.data.partial import Entry, Partial
+from sambench.data.partial import Partial, Records
 from sambench.data.prepared import FIXED_COLUMNS, checksums_of
 from sambench.data.problems import some
 from sambench.data.source import PARTS, Fact, Listing, Progress, Sample, Source
 from sambench.errors import DataError
 from sambench.files.atomic import replacing, write_json
-from sambench.files.definition import build, plain
+from sambench.files.definition import plain
 
-TOGETHER = ("patient",)  # facts whose images belong together, besides copies
 FIXED = {"part": "of the authors' parts", "fold": "folds"}
 """Facts that say which images train and which test."""
 
@@ -57,36 +59,33 @@ class Selection:
     with, through any chain of these, since a chain cut anywhere by a split leaks.
     """
 
-    kept: Sequence[tuple[Sample, Entry]]
+    kept: Sequence[Sample]
+    records: Records  # of these
     groups: tuple[str, ...]
     dropped: tuple[tuple[Sample, str], ...]
     possible: int = 0
 
 
 def select(
-    listing: Listing,
-    outcomes: Sequence[Entry | str],
-    partial: Partial,
-    drops: Drops,
-    progress: Progress,
+    listing: Listing, records: Records, partial: Partial, drops: Drops, progress: Progress
 ) -> Selection:
     """Find the copies among the decoded images, leave out what was asked, group the others.
 
     Raises:
         DataError: If there is no usable image, or a class has lost all of its images.
     """
-    pairs = zip(listing.samples, outcomes, strict=True)
-    decoded = [(sample, one) for sample, one in pairs if isinstance(one, Entry)]
-    if not decoded:
+    decoded = np.flatnonzero(records["slot"] >= 0)
+    if not len(decoded):
         raise DataError(f"no usable image in {listing.root}; give another folder")
-    samples = [sample for sample, _ in decoded]
-    copies = find_copies(
-        look(partial.read(entry) for _, entry in decoded),
-        [entry.sha256 for _, entry in decoded],
-        progress,
-    )
+    samples, records = [listing.samples[position] for position in decoded], records[decoded]
+    copies = find_copies(look(map(partial.read, records)), records["sha256"].tolist(), progress)
     reasons = dict(_reasons(samples, copies, drops))
-    together = join(len(samples), [*_links(samples, copies)])
+    links = [(first, position) for position, first in enumerate(copies.family.tolist())]
+    firsts: dict[Hashable, int] = {}
+    for position, sample in enumerate(samples):
+        if (patient := sample.facts.get("patient")) is not None:
+            links.append((firsts.setdefault(patient, position), position))
+    together = join(len(samples), links)
     kept = [position for position in range(len(samples)) if position not in reasons]
     left = {samples[position].label for position in kept}
     for label in sorted({samples[position].label for position in reasons} - left):
@@ -98,21 +97,12 @@ def select(
     for position in kept:
         names.setdefault(int(together[position]), samples[position].id)
     return Selection(
-        kept=[decoded[position] for position in kept],
+        kept=[samples[position] for position in kept],
+        records=records[kept],
         groups=tuple(names[int(together[position])] for position in kept),
         dropped=tuple((samples[position], reason) for position, reason in sorted(reasons.items())),
         possible=len(copies.possible),
     )
-
-
-def _links(samples: Sequence[Sample], copies: Copies) -> Iterator[tuple[int, int]]:
-    for position, first in enumerate(copies.family.tolist()):
-        yield first, position
-    for fact in TOGETHER:
-        firsts: dict[Hashable, int] = {}
-        for position, sample in enumerate(samples):
-            if sample.facts.get(fact) is not None:
-                yield firsts.setdefault(sample.facts[fact], position), position
 
 
 def _reasons(samples: Sequence[Sample], copies: Copies, drops: Drops) -> Iterator[tuple[int, str]]:
@@ -134,10 +124,6 @@ def _reasons(samples: Sequence[Sample], copies: Copies, drops: Drops) -> Iterato
         gone.add(position)
 
 
-class _Written(Manifest, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A manifest that is about to be written: what its definition lacks is refused, not lost."""
-
-
 def write_prepared(
     folder: Path,
     source: Source,
@@ -151,57 +137,53 @@ def write_prepared(
 
     `asked` is what the manifest keeps of the request: its account, drops, options and listing.
     """
-    samples = [sample for sample, _ in selection.kept]
-    entries = [entry for _, entry in selection.kept]
-    channels = max(entry.channels for entry in entries)
-    _write_images(folder / IMAGES, entries, partial, channels)
+    samples, records = selection.kept, selection.records
+    channels: Literal[1, 3] = 1 if (records["channels"] == 1).all() else 3
+    _write_images(folder / IMAGES, records, partial, channels)
     _write_samples(folder / SAMPLES, selection, listing.columns)
     files = {name: checksums_of(folder / name, in_blocks=False)[0] for name in (SAMPLES, IMAGES)}
     labels = Counter(sample.label for sample in samples)
-    recipe = replace(partial.recipe, depth=max(entry.depth for entry in entries))
-    peak, depth = max((entry.peak, entry.depth) for entry in entries)
+    recipe = replace(partial.recipe, depth=int(records["depth"].max()))
+    peak, frames = int(records["peak"].max()), zip(samples, records["frames"].tolist(), strict=True)
     deep = (
-        f"16-bit images read as {depth} bits of grey, by their brightest pixel, {peak:,}; "
+        f"16-bit images read as {recipe.depth} bits of grey, by their brightest pixel, {peak:,}; "
         "another range: `--set depth=BITS`"
     )
     paged = asked["options"].get("pages") == "all"
-    sides = [sorted(side) for side in ([e.width for e in entries], [e.height for e in entries])]
-    spans = [(side[0], side[(len(side) - 1) // 2], side[-1]) for side in sides]
-    width, height = (dict(zip(("min", "median", "max"), span, strict=True)) for span in spans)
-    manifest = {
-        "format_version": FORMAT_VERSION,
-        "name": source.name,
-        "image_size": partial.image_size,
-        "channels": channels,
-        "images": len(entries),
-        "classes": listing.classes,
-        "counts": {label: labels[label] for label in listing.classes},
-        "native": {"width": width, "height": height},
-        "preprocessing": recipe.in_words,
-        "layout": listing.layout,
-        "options": asked["options"],
-        "groups": ["copies", *(f"same {name}" for name in TOGETHER)],
-        "reference": source.reference,
-        "licence": source.licence,
-        "checksums": dict(listing.checksums),
-        "notes": [*listing.notes, *notes_on(samples), *([deep] if peak else [])],
-        "account": asked["account"],
-        "pages": {s.file: e.frames for s, e in selection.kept if e.frames > 1 and not paged},
-        "skipped": [plain(image) for image in skipped],
-        "possible_copies": selection.possible,
-        "drops": asked["drops"],
-        "dropped": [
-            {"id": one.id, "file": one.file, "label": one.label, "reason": reason}
+    manifest = Manifest(
+        format_version=FORMAT_VERSION,
+        name=source.name,
+        image_size=partial.image_size,
+        channels=channels,
+        images=len(samples),
+        classes=list(listing.classes),
+        counts={label: labels[label] for label in listing.classes},
+        native=Native(width=_span(records["width"]), height=_span(records["height"])),
+        preprocessing=recipe.in_words,
+        layout=listing.layout,
+        options=asked["options"],
+        groups=["copies", "same patient"],
+        reference=source.reference,
+        licence=source.licence,
+        checksums=dict(listing.checksums),
+        notes=[*listing.notes, *notes_on(samples), *([deep] if peak else [])],
+        account=asked["account"],
+        pages={sample.file: n for sample, n in frames if n > 1 and not paged},
+        skipped=list(skipped),
+        possible_copies=selection.possible,
+        drops=asked["drops"],
+        dropped=[
+            LeftOut(id=one.id, file=one.file, label=one.label, reason=reason)
             for one, reason in selection.dropped
         ],
-        "written_by": {"sambench": sambench.__version__, "pillow": PIL.__version__},
-        "listing": asked["listing"],
-        "files": files,
-        "image_blocks": checksums_of(folder / IMAGES, in_blocks=True),
-        "changed": partial.recipe.changed,
-        "fingerprint": fingerprint(files[SAMPLES], files[IMAGES], partial.recipe.changed),
-    }
-    write_json(folder / MANIFEST, plain(build(_Written, manifest, what="the manifest")))
+        written_by={"sambench": sambench.__version__, "pillow": PIL.__version__},
+        listing=asked["listing"],
+        files=files,
+        image_blocks=list(checksums_of(folder / IMAGES, in_blocks=True)),
+        changed=partial.recipe.changed,
+        fingerprint=fingerprint(files[SAMPLES], files[IMAGES], partial.recipe.changed),
+    )
+    write_json(folder / MANIFEST, plain(manifest))
 
 
 def notes_on(samples: Sequence[Sample]) -> Iterator[str]:
@@ -225,22 +207,28 @@ def notes_on(samples: Sequence[Sample]) -> Iterator[str]:
         yield f"{len(sides):,} patients or groups"
 
 
+def _span(sides: NDArray[np.int32]) -> Sides:
+    values = np.sort(sides).tolist()
+    return Sides(min=values[0], median=values[(len(values) - 1) // 2], max=values[-1])
+
+
 def _write_samples(path: Path, selection: Selection, columns: Sequence[str]) -> None:
+    of_files = selection.records[["sha256", "size", "width", "height", "mode"]].tolist()
     with replacing(path) as file:
         text = io.TextIOWrapper(file, "utf-8", newline="")
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow((*FIXED_COLUMNS, *columns))
-        for (sample, entry), group in zip(selection.kept, selection.groups, strict=True):
-            of_file = (entry.sha256, entry.size, entry.width, entry.height, entry.mode)
+        for sample, group, told in zip(selection.kept, selection.groups, of_files, strict=True):
+            of_file = (one.decode() if isinstance(one, bytes) else one for one in told)
             facts = (sample.facts.get(column) for column in columns)
             writer.writerow((sample.id, sample.file, sample.label, group, *of_file, *facts))
         text.detach()
 
 
-def _write_images(path: Path, entries: Sequence[Entry], partial: Partial, channels: int) -> None:
+def _write_images(path: Path, records: Records, partial: Partial, channels: int) -> None:
     shape = (partial.image_size, partial.image_size, channels)
-    header = {"descr": "|u1", "fortran_order": False, "shape": (len(entries), *shape)}
+    header = {"descr": "|u1", "fortran_order": False, "shape": (len(records), *shape)}
     with replacing(path) as file:
         np.lib.format.write_array_header_1_0(file, header)
-        for entry in entries:
-            file.write(np.broadcast_to(partial.read(entry), shape).tobytes())
+        for record in records:
+            file.write(np.broadcast_to(partial.read(record), shape).tobytes())

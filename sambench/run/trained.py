@@ -17,8 +17,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from sambench.data.batches import Images, Scaling
-from sambench.data.decoding import Decoded, Recipe, decode
-from sambench.data.dicom import UnreadableError
+from sambench.data.decoding import Decoded, Recipe, UnreadableError, decode
 from sambench.errors import DataError
 from sambench.files.atomic import write_bytes
 from sambench.models.model import CHANNELS

@@ -275,14 +275,16 @@ def test_a_missing_workbook(bus_folder: BusFolder) -> None:
     release = bus_folder()
     (release / WORKBOOK).unlink()
     assert prepare_bus(release) == (
-        f"no workbook {release / WORKBOOK}; check the path (the & in it needs quotes in a shell)"
+        f"cannot read {release / WORKBOOK}: No such file or directory; check the path (an & in it "
+        "needs quotes in a shell) and its permissions"
     )
 
 
 def test_no_workbook_named(tmp_path: Path) -> None:
     assert refused(tmp_path, "prepare", "bus") == (
-        "dataset 'bus' is a manual download (link at github.com/yuhaomo/HoVerTrans); "
-        'say where it is with `--xlsx "BIRADS&FOLD.xlsx"` or `--source DIR`'
+        "dataset 'bus' is not on this machine: manual download, link at "
+        "github.com/yuhaomo/HoVerTrans; put GDPH/ and SYSUCC/ beside BIRADS&FOLD.xlsx, or img/ "
+        "beside label.csv in data/raw/bus, or say where it is with `--source DIR`"
     )
 
 
@@ -328,7 +330,7 @@ def test_an_id_without_a_file(bus_folder: BusFolder) -> None:
 def test_a_file_without_an_id(bus_folder: BusFolder) -> None:
     release = bus_folder(("benign(0)", "benign(1)"), rows=rows("benign(0)"))
     assert prepare_bus(release) == (
-        f"image files in {release} without a row in {release / WORKBOOK}: GDPH/benign(1).png; "
+        f"image files without a row in {release / WORKBOOK}: GDPH/benign(1).png; "
         "add the rows or move the files away"
     )
 
@@ -337,8 +339,8 @@ def test_an_id_that_leads_out_of_the_folder(bus_folder: BusFolder) -> None:
     ids = ("benign(0)", "benign(1)")
     release = bus_folder(ids, rows=rows(*ids, "../x"))
     assert prepare_bus(release) == (
-        f"ids of {release / WORKBOOK} that lead out of the folder: '../x' (row 4); "
-        "give the plain file name"
+        f"labels in {release / WORKBOOK} that are none of the classes benign, malignant: ../x has "
+        "'' (row 4); correct them"
     )
 
 
@@ -413,7 +415,8 @@ def test_unreadable_images_are_skipped_and_named_on_request(with_empty_files: Pa
         ),
         (
             ["bus", "--source", "nowhere"],
-            "no folder nowhere; give the folder of the images with `--source DIR`",
+            "no folder nowhere; give the one that holds GDPH/ and SYSUCC/ beside BIRADS&FOLD.xlsx, "
+            "or img/ beside label.csv with `--source DIR`",
         ),
     ],
 )

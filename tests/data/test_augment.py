@@ -7,13 +7,7 @@ import torch
 from torch import Tensor
 
 from sambench.config.run_config import RunConfig
-from sambench.data.augment import (
-    AUGMENTATIONS,
-    flip_shift,
-    make_augmentation,
-    pad_crop_flip,
-    standard,
-)
+from sambench.data.augment import AUGMENTATIONS, make_augmentation, standard
 from sambench.files.description import choices
 
 
@@ -24,7 +18,7 @@ def picture(number: int = 1, side: int = 16, channels: int = 1) -> Tensor:
 
 
 def changed(pixels: Tensor, seed: int) -> Tensor:
-    return flip_shift(pixels, torch.Generator().manual_seed(seed))
+    return AUGMENTATIONS["flip-shift"](pixels, torch.Generator().manual_seed(seed))
 
 
 def shifted(image: Tensor, rows: int, columns: int, mirrored: bool) -> Tensor:
@@ -131,7 +125,7 @@ def test_pad_crop_flip_is_what_its_name_says() -> None:
         expected[row, column, False], expected[row, column, True] = crop, crop.flip(-1)
     found = set()
     for seed in range(300):
-        result = pad_crop_flip(pixels, torch.Generator().manual_seed(seed))[0]
+        result = AUGMENTATIONS["pad-crop-flip"](pixels, torch.Generator().manual_seed(seed))[0]
         matching = [move for move, image in expected.items() if torch.equal(image, result)]
         assert len(matching) == 1
         found.update(matching)

@@ -108,7 +108,7 @@ def test_unusable_images_are_named_with_their_reasons(with_files):
     message = str(caught.value)
     for part in (
         "a/empty.bmp is empty",
-        "a/huge.png is 20000 x 20000, which is more than 100 megapixels",
+        "a/huge.png has more than 100 megapixels",
         "a/text.jpg is not an image",
         "a/truncated.png is damaged: ",
         "; restore the files or leave these images out with `--skip-unreadable`",
@@ -134,6 +134,6 @@ def test_a_huge_image_is_not_decoded(with_files, monkeypatch):
 
     monkeypatch.setattr(PngImageFile, "load_prepare", load_prepare)
     limit = Image.MAX_IMAGE_PIXELS
-    with pytest.raises(DataError, match=r"a/huge\.png is 20000 x 20000, which is more than"):
+    with pytest.raises(DataError, match=r"a/huge\.png has more than"):
         with_files(huge)
     assert limit == Image.MAX_IMAGE_PIXELS

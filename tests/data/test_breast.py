@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from sambench.data.download import Remote
 from sambench.data.preparation import prepare
 from sambench.data.source import Request, sources
 from sambench.data.sources import image_tables
+from sambench.data.tables import list_table
 
 HEADER = (
     "CaseID",
@@ -27,13 +29,14 @@ ROWS = (
     (4, 0.1, "case004.png", "not applicable", 1, "normal"),
 )
 FILES = ("case001.png", "case002.png", "case003.png", "case004.png")
+TABLE = image_tables.BREAST.downloads[0].name
 MASKS = ("case001_tumor.png", "case001_other1.png", "case002_tumor.png", "case003_tumor.png")
 
 
 @pytest.fixture
 def release(plant, sheet):
     root = plant(*FILES, *MASKS)
-    sheet(root / image_tables.BREAST_TABLE.name, HEADER, *ROWS)
+    sheet(root / TABLE, HEADER, *ROWS)
     return root
 
 
@@ -73,23 +76,22 @@ def test_alpha_is_dropped(release, tmp_path):
 
 def test_faults(release, sheet, refused):
     sheet(
-        release / image_tables.BREAST_TABLE.name,
+        release / TABLE,
         HEADER,
         ROWS[0],
         (2, 0.1, "case002.png", "", 5, "unknown"),
     )
-    table = release / image_tables.BREAST_TABLE.name
+    table = release / TABLE
     assert refused("breast", release).splitlines() == [
         f"labels in {table} that are none of the classes normal, benign, malignant: case002 "
         "has 'unknown' (row 3); correct them",
-        f"image files without a row in {table}: case003.png, case004.png; add the rows",
+        f"image files without a row in {table}: case003.png, case004.png; add the rows "
+        "or move the files away",
     ]
 
 
 def test_a_missing_column(release, sheet, refused):
-    sheet(
-        release / image_tables.BREAST_TABLE.name, ("CaseID", "Image_filename"), (1, "case001.png")
-    )
+    sheet(release / TABLE, ("CaseID", "Image_filename"), (1, "case001.png"))
     message = refused("breast", release)
     assert message.startswith("no column 'Classification' in sheet 'clinical data' of ")
 
@@ -103,26 +105,26 @@ def test_a_missing_image(release, scan):
 
 def test_no_workbook(plant, refused):
     root = plant(*FILES)
-    assert refused("breast", root).startswith(f"no workbook in {root}, which should hold ")
+    assert refused("breast", root).startswith(f"no table in {root}, which should hold ")
 
 
-def test_it_is_downloaded_checked_and_unpacked(release, scan, tmp_path, monkeypatch):
+def served(path):
+    checksum = f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+    return Remote(url=path.as_uri(), name=path.name, checksum=checksum)
+
+
+def test_it_is_downloaded_checked_and_unpacked(release, tmp_path):
     archive = tmp_path / "images.zip"
     with zipfile.ZipFile(archive, "w") as file:
         for name in (*FILES, *MASKS):
             file.write(release / name, f"{image_tables.BREAST_FOLDER}/{name}")
-    table = release / image_tables.BREAST_TABLE.name
-    for constant, path, name in (
-        ("BREAST_IMAGES", archive, image_tables.BREAST_IMAGES.name),
-        ("BREAST_TABLE", table, image_tables.BREAST_TABLE.name),
-    ):
-        checksum = f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
-        remote = Remote(url=path.as_uri(), name=name, checksum=checksum)
-        monkeypatch.setattr(image_tables, constant, remote)
-    listing = scan("breast")
+    table = release / TABLE
+    family = replace(image_tables.BREAST, downloads=tuple(map(served, (table, archive))))
+    request = Request(raw=tmp_path / "raw", options=family.resolve({}))
+    listing = list_table(family, request)
     assert len(listing.samples) == 3
     assert listing.root == tmp_path / "raw" / "breast"
     assert listing.samples[0].file == f"{image_tables.BREAST_FOLDER}/case001.png"
     table.unlink()
     archive.unlink()
-    assert scan("breast") == listing
+    assert list_table(family, request) == listing

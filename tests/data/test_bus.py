@@ -7,12 +7,14 @@ import pytest
 from PIL import Image
 
 from sambench.data.source import Listing, Request, sources
-from sambench.data.sources.bus import RELEASE, scan
+from sambench.data.sources.image_tables import RELEASE
 from sambench.data.writing import notes_on
 from sambench.errors import DataError
 
+scan = sources.get("bus").scan
 IDS = ("benign(0)", "benign(10)", "benign(2)", "malignant(0)")
 WORKBOOK = "BIRADS&FOLD.xlsx"
+LAYOUT = "GDPH/ and SYSUCC/ beside BIRADS&FOLD.xlsx, or img/ beside label.csv"
 
 
 def of(root: Path, **request: Path) -> Listing:
@@ -151,19 +153,20 @@ def test_empty_rows_hidden_files_and_other_files_do_not_matter(bus_folder):
 
 
 def test_neither_workbook_nor_folder():
-    with pytest.raises(DataError, match=r"manual download .* `--xlsx .* or `--source DIR`"):
+    with pytest.raises(DataError, match=r"not on this machine: manual download.*`--source DIR`"):
         scan(Request())
 
 
 def test_no_such_workbook(tmp_path):
     assert refused(tmp_path) == (
-        f"no workbook {tmp_path / WORKBOOK}; check the path (the & in it needs quotes in a shell)"
+        f"cannot read {tmp_path / WORKBOOK}: No such file or directory; check the path (an & in it "
+        "needs quotes in a shell) and its permissions"
     )
 
 
 def test_no_such_folder(bus_folder, tmp_path):
     table, folder = bus_folder() / WORKBOOK, tmp_path / "gone"
-    expected = f"no folder {folder}; give the folder of the images with `--source DIR`"
+    expected = f"no folder {folder}; give the one that holds {LAYOUT} with `--source DIR`"
     assert refused(folder, table=table, folder=folder) == expected
     assert refused(folder, folder=folder) == expected
 
@@ -171,8 +174,8 @@ def test_no_such_folder(bus_folder, tmp_path):
 def test_no_table_in_the_folder(tmp_path):
     (tmp_path / "GDPH&SYSUCC").mkdir()
     assert refused(tmp_path, folder=tmp_path) == (
-        f"no workbook and no label.csv in {tmp_path} (it has GDPH&SYSUCC/ (empty)); "
-        "say where it is with `--xlsx FILE`"
+        f"no table in {tmp_path}, which should hold {LAYOUT}, but has: GDPH&SYSUCC/ (empty); "
+        "give its folder with `--source DIR`"
     )
 
 
@@ -180,7 +183,7 @@ def test_several_workbooks(tmp_path):
     for name in ("a.xlsx", "b.xlsx"):
         (tmp_path / name).touch()
     assert refused(tmp_path, folder=tmp_path) == (
-        f"several workbooks in {tmp_path} (a.xlsx, b.xlsx); say which with `--xlsx FILE`"
+        f"several tables in {tmp_path} (a.xlsx, b.xlsx); say which with `--xlsx FILE`"
     )
 
 
@@ -201,10 +204,10 @@ def test_no_sheet_of_that_name(bus_folder):
 
 
 def test_missing_columns(bus_folder):
-    root = bus_folder(header=("ID", "BIRADS-reader1", "reader2", "folds"))
+    root = bus_folder(header=("ID", "BIRADS-reader1", "reader2", "fold"))
     assert refused(root) == (
         f"no column 'BIRADS-reader2' in sheet 'prediction' of {root / WORKBOOK}, which has 'ID', "
-        "'BIRADS-reader1', 'reader2', 'folds': did you mean 'BIRADS-reader1' or 'reader2'?; "
+        "'BIRADS-reader1', 'reader2', 'fold': did you mean 'BIRADS-reader1' or 'reader2'?; "
         "name the column so in its first row"
     )
 
@@ -220,8 +223,8 @@ def test_a_csv_that_is_none(bus_folder):
 def test_no_images(bus_folder):
     root = bus_folder(folders={"pictures": IDS})
     assert refused(root) == (
-        f"no images in {root}, which should have GDPH/, SYSUCC/, img/, or the images themselves, "
-        "but has: pictures/ (4 .png), 1 .xlsx; give their folder with `--source DIR`"
+        f"no images in {root}, which should hold {LAYOUT}, but has: pictures/ (4 .png), 1 .xlsx; "
+        "give its folder with `--source DIR`"
     )
 
 
@@ -242,7 +245,7 @@ def test_ids_without_a_file_alone_are_left_to_the_caller(bus_folder):
 def test_a_file_without_an_id(bus_folder):
     root = bus_folder(rows=[(id, 3, 3, 0) for id in IDS[:3]])
     assert refused(root) == (
-        f"image files in {root} without a row in {root / WORKBOOK}: GDPH/malignant(0).png; "
+        f"image files without a row in {root / WORKBOOK}: GDPH/malignant(0).png; "
         "add the rows or move the files away"
     )
 
@@ -257,10 +260,11 @@ def test_an_id_twice(bus_folder):
 @pytest.mark.parametrize("id", ["../benign(0)", "/etc/benign(0)", "GDPH/benign(0)", r"..\x", ".."])
 def test_an_id_that_leads_out_of_the_folder(bus_folder, id):
     root = bus_folder(rows=[(name, 3, 3, 0) for name in (*IDS, id)])
-    assert refused(root) == (
-        f"ids of {root / WORKBOOK} that lead out of the folder: {id!r} (row 6); "
-        "give the plain file name"
+    message = refused(root)
+    assert message.startswith(
+        f"labels in {root / WORKBOOK} that are none of the classes benign, malignant: {id} has "
     )
+    assert message.endswith(" (row 6); correct them")
 
 
 def test_a_link_that_leads_out_of_the_folder(bus_folder, tmp_path):
@@ -276,8 +280,8 @@ def test_an_id_of_no_class(bus_folder):
     ids = (*IDS, "normal(1)", "benignant(1)")
     root = bus_folder(ids)
     assert refused(root) == (
-        f"ids of {root / WORKBOOK} that begin with neither benign nor malignant: "
-        "'normal(1)' (row 6), 'benignant(1)' (row 7); correct them or delete the rows"
+        f"labels in {root / WORKBOOK} that are none of the classes benign, malignant: "
+        "normal(1) has 'normal' (row 6), benignant(1) has 'benignant' (row 7); correct them"
     )
 
 
@@ -309,7 +313,7 @@ def test_all_problems_are_named_at_once_and_long_lists_are_cut(bus_folder):
     rows = [*[(id, 3, 3, 0.5) for id in ids], ("../x", 3, 3, 0), ("normal(0)", 3, 3, 0)]
     lines = refused(bus_folder(ids, rows=rows, folders={"GDPH": ids[1:], "SYSUCC": ids[:0]}))
     kinds = [line.split(" ")[0] for line in lines.splitlines()]
-    assert kinds == ["no", "ids", "ids", "folds", "ids"]
+    assert kinds == ["no", "folds", "labels", "ids"]
     assert "benign(19) has '0.5' (row 21) ... and 10 more; give" in lines
 
 

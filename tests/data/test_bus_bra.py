@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from sambench.data.download import Remote
 from sambench.data.preparation import prepare
 from sambench.data.source import Request, sources
 from sambench.data.sources import image_tables
+from sambench.data.tables import list_table
 from sambench.data.writing import notes_on
 
 ROWS = (
@@ -101,9 +103,10 @@ def test_faults_are_named_together(release, refused):
         f"labels in {table} that are none of the classes benign, malignant: bus_0001-l has "
         "'unclear' (row 2); correct them",
         f"ids twice in {table}: bus_0002-l (rows 4 and 5); delete one row of each",
+        f"image files without a row in {table}: Images/bus_0003-s.png; add the rows or move the "
+        "files away",
         f"folds in {table.with_name('5-fold-cv.csv')} that are no integer: bus_0001-r has 'x' "
         "(row 3); give a whole number",
-        f"image files without a row in {table}: Images/bus_0003-s.png; add the rows",
     ]
 
 
@@ -113,18 +116,19 @@ def test_a_row_without_an_image_is_missing(release, scan):
     assert scan("bus-bra", root).missing == ("bus_0002-l",)
 
 
-def test_it_is_downloaded_checked_and_unpacked(release, scan, tmp_path, monkeypatch):
+def test_it_is_downloaded_checked_and_unpacked(release, tmp_path):
     archive = Path(shutil.make_archive(str(tmp_path / "BUSBRA"), "zip", release()))
     checksum = f"sha256:{hashlib.sha256(archive.read_bytes()).hexdigest()}"
     remote = Remote(url=archive.as_uri(), name="BUSBRA.zip", checksum=checksum)
-    monkeypatch.setattr(image_tables, "BUS_BRA_ARCHIVE", remote)
-    listing = scan("bus-bra")
+    family = replace(image_tables.BUS_BRA, downloads=(remote,))
+    request = Request(raw=tmp_path / "raw", options=family.resolve({}))
+    listing = list_table(family, request)
     assert listing.root == tmp_path / "raw" / "bus-bra" / "BUSBRA"
     assert len(listing.samples) == 4
     archive.unlink()
-    assert scan("bus-bra") == listing
+    assert list_table(family, request) == listing
 
 
 def test_no_table(plant, refused):
     root = plant("Images/bus_0001-l.png")
-    assert refused("bus-bra", root).startswith(f"no bus_data.csv in {root}, which should hold ")
+    assert refused("bus-bra", root).startswith(f"no table in {root}, which should hold ")

@@ -72,8 +72,8 @@ def test_a_changed_file_is_not_unpickled(release, refused):
     (folder / "data_batch_2").write_bytes(pickle.dumps(_Bomb()))
     (folder / "test_batch").unlink()
     assert refused("cifar10", folder) == (
-        f"not as published in {folder}: data_batch_2 has another checksum, test_batch is missing; "
-        "delete the folder and unpack cifar-10-python.tar.gz again"
+        f"not as published in {folder}, changed or missing: data_batch_2, test_batch; delete the "
+        "folder and unpack cifar-10-python.tar.gz again"
     )
 
 

@@ -94,26 +94,30 @@ def test_faulty_lines_are_named_together(release, refused):
         ("3", "a.png", "pneumonia", "cohen"),
         ("x", "h.png", "flu", "y"),
         ("a", "b"),
-        ("1", "../i.png", "normal", "z"),
     )
     root = release(train=train)
     table = root / "train_COVIDx9A.txt"
     assert refused("covidx", root).splitlines() == [
-        f"files twice in {table}: a.png (lines 1 and 5); delete one line of each",
-        f"labels in {table} that are none of the classes normal, pneumonia, COVID-19: h.png has "
-        "'flu' (line 6); correct them",
         f"lines of {table} without the words patient, file and class: 'a b' (line 7); "
         "complete them",
-        f"names in {table} that lead out of the folder: '../i.png' (line 8); "
-        "give the plain file name",
+        f"ids twice in {table}: train/a.png (rows 1 and 5); delete one row of each",
+        f"labels in {table} that are none of the classes normal, pneumonia, COVID-19: train/h.png "
+        "has 'flu' (row 6); correct them",
     ]
+
+
+def test_a_name_that_leads_out_of_the_folder_is_no_image(release, scan, plant):
+    root = release(train=(*TRAIN, ("1", "../i.png", "normal", "z")))
+    plant("i.png")
+    assert scan("covidx", root).missing == ("train/../i.png",)
 
 
 def test_no_label_file(plant, refused):
     root = plant("train/a.png", "test/b.png")
     assert refused("covidx", root) == (
-        f"no label file in {root} (it has test/ (1 .png), train/ (1 .png)); put train*.txt and "
-        "test*.txt there"
+        f"no label file in {root}, which should hold train/, test/ and their label files "
+        "train*.txt, test*.txt, but has: test/ (1 .png), train/ (1 .png); give its folder with "
+        "`--source DIR`"
     )
 
 

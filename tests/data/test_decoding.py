@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sambench.data.decoding import Deep, Recipe, bits_for, decode
-from sambench.data.dicom import UnreadableError
+from sambench.data.decoding import Deep, Recipe, UnreadableError, bits_for, decode
 
 BILINEAR = Image.Resampling.BILINEAR
 GREY = np.random.default_rng(0).integers(0, 256, (30, 40), dtype=np.uint8)
@@ -139,17 +138,11 @@ def test_what_cannot_be_used_has_a_reason(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-@pytest.mark.parametrize(
-    ("side", "expected"),
-    [
-        (10_001, "is 10001 x 10001, which is more than 100 megapixels"),
-        (20_000, "is 20000 x 20000, which is more than 100 megapixels"),
-    ],
-)
-def test_a_huge_image_is_refused_by_its_header(tmp_path, side, expected):
+@pytest.mark.parametrize("side", [10_001, 20_000])
+def test_a_huge_image_is_refused_by_its_header(tmp_path, side):
     path = tmp_path / "a.png"
     path.write_bytes(png_header(side))
-    assert reason(path) == expected
+    assert reason(path) == "has more than 100 megapixels"
 
 
 def png_header(side: int) -> bytes:

@@ -9,8 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from sambench.data import decoding
-from sambench.data.decoding import Decoded, Deep, Recipe, decode
-from sambench.data.dicom import UnreadableError
+from sambench.data.decoding import Decoded, Deep, Recipe, UnreadableError, decode
 from sambench.data.preparation import prepare
 from sambench.data.source import Request, sources
 

@@ -226,7 +226,9 @@ def test_folders_around_the_classes_are_unwrapped(plant, scan):
 @pytest.mark.parametrize("names", [("images", "masks"), ("image", "mask"), ("original", "GT")])
 def test_images_beside_their_masks_are_no_classes(plant, refused, names):
     root = plant(*(f"{name}/1.png" for name in names))
-    assert "are images beside their masks, not classes" in refused("folder", root)
+    message = refused("folder", root)
+    assert message.startswith(f"no images in {root}, which should hold a folder for each class")
+    assert all(f"{name}/ (1 .png)" in message for name in names)
 
 
 def test_masks_beside_classes_are_passed_over(plant, scan):

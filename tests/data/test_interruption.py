@@ -75,7 +75,7 @@ def test_a_killed_preparation_continues(running, request_for, tmp_path):
 
 def test_a_second_process_is_sent_away_and_harms_nothing(running, request_for, tmp_path):
     source, root = sources.get("folder"), tmp_path / "prepared"
-    journal = root / ".folder-8.partial" / "journal.jsonl"
+    journal = root / ".folder-8.partial" / "journal"
     before = journal.read_bytes()
     with pytest.raises(DataError) as caught:
         prepare(source, request_for, root, 8)

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from sambench.data import decoding
-from sambench.data.partial import COMMIT_EVERY
+from sambench.data.partial import COMMIT_EVERY, RECORD
 from sambench.data.preparation import Preparation, prepare
 from sambench.data.prepared import Prepared, check_pixels, open_prepared
 from sambench.data.source import Request, sources
@@ -178,14 +178,16 @@ def test_what_has_no_room_leaves_nothing(bus_folder, monkeypatch):
     assert names(release.parent / "prepared") == []
 
 
-def test_a_cut_preparation_continues(bus_folder):
+@pytest.mark.parametrize("torn", [b"cut in the mid", bytes(2 * RECORD.itemsize + 5)])
+def test_a_cut_preparation_continues(bus_folder, torn):
+    """Whatever a power cut left at the end of the journal, cut or empty, is no record."""
     release = bus_folder(IDS)
     with pytest.raises(KeyboardInterrupt):
         run(release, workers=1, on_progress=cut_after(5))
     root = release.parent / "prepared"
     assert names(root) == [".bus-16.partial"]
-    with (root / ".bus-16.partial" / "journal.jsonl").open("a") as journal:
-        journal.write('{"path": "cut in the mid')
+    with (root / ".bus-16.partial" / "journal").open("ab") as journal:
+        journal.write(torn)
     resumed = run(release)
     assert resumed.resumed == 5
     fingerprint = resumed.prepared.fingerprint

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sambench.data.preparation import prepare
 from sambench.data.source import Request, sources
-from sambench.data.sources.bus import RELEASE
+from sambench.data.sources.image_tables import RELEASE
 from sambench.data.splits import Population, Split, make_split
 from sambench.errors import ConfigError, DataError
 

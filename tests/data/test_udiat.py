@@ -32,7 +32,8 @@ def test_numbers_without_files_and_files_without_numbers(plant, sheet, scan, ref
     assert scan("udiat", root).missing == ("11",)
     table = sheet(root / "DatasetB.xlsx", ("Image", "Type"), *ROWS[:2])
     assert refused("udiat", root) == (
-        f"image files without a row in {table}: original/000010.png; add the rows"
+        f"image files without a row in {table}: original/000010.png; add the rows or move the "
+        "files away"
     )
 
 
@@ -46,9 +47,9 @@ def test_two_numbers_of_one_image(plant, sheet, refused):
 
 def test_no_workbook_and_another_folder(plant, refused):
     root = plant(*FILES)
-    assert refused("udiat", root).startswith(f"no DatasetB.xlsx in {root}, which should hold ")
+    assert refused("udiat", root).startswith(f"no table in {root}, which should hold ")
     other = plant("benign/1.png", root="other")
-    assert refused("udiat", other).startswith(f"no DatasetB.xlsx in {other}, which should ")
+    assert refused("udiat", other).startswith(f"no table in {other}, which should ")
 
 
 def test_an_unknown_column(plant, sheet, refused):

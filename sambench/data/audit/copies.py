@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -247,7 +248,8 @@ def _correlations(looks: Looks, pairs: Integers) -> NDArray[np.float32]:
 
 def groups_of(keys: Sequence[Hashable]) -> Groups:
     """Return the positions of equal keys, where there are several."""
-    members: dict[Hashable, list[int]] = {}
+    members: dict[Hashable, list[int]] = {key: [] for key, n in Counter(keys).items() if n > 1}
     for position, key in enumerate(keys):
-        members.setdefault(key, []).append(position)
-    return tuple(tuple(group) for group in members.values() if len(group) > 1)
+        if key in members:
+            members[key].append(position)
+    return tuple(map(tuple, members.values()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sambench.data.audit.copies import Copies, Groups, Pair, find_copies, groups_of
+from sambench.data.audit.copies import Groups, Pair, find_copies, groups_of
 from sambench.data.audit.facts import Facts, Leak, Shortcut, file_facts, find_leaks, find_shortcuts
 from sambench.data.audit.looks import look
 from sambench.data.prepared import Prepared
@@ -90,45 +89,48 @@ def examine(prepared: Prepared, progress: Progress = lambda done, total, what: N
     """Audit a prepared dataset; every image is read twice, nothing is written."""
     looks = look(_counted(prepared.images, "looking at images", progress))
     copies = find_copies(looks, prepared.column("sha256"), progress)
-    labels = [prepared.classes[label] for label in prepared.labels]
+    names, labels = prepared.ids, [prepared.classes[label] for label in prepared.labels]
 
     def ids(groups: Groups) -> tuple[tuple[str, ...], ...]:
-        return tuple(tuple(prepared.ids[i] for i in group) for group in groups)
+        return tuple(tuple(names[i] for i in group) for group in groups)
 
     def link(pair: Pair, kind: str) -> Link:
         return Link(
-            first=prepared.ids[pair.first],
-            second=prepared.ids[pair.second],
+            first=names[pair.first],
+            second=names[pair.second],
             labels=(labels[pair.first], labels[pair.second]),
             kind=kind,
             distance=pair.distance,
             correlation=pair.correlation,
         )
 
-    same = [link(pair, kind) for pair, kind in _same(copies)]
-    near = [link(pair, NEAR) for pair in copies.certain]
-    links = sorted([*same, *near], key=lambda link: link.correlation)
+    kinds: dict[Pair, str] = {}  # each pair once, as the strongest kind that it is of
+    for kind, groups in ((SAME_FILE, copies.same_file), (SAME_PIXELS, copies.same_pixels)):
+        for first, *others in groups:
+            for other in others:
+                pair = Pair(first=first, second=other, distance=0, correlation=1.0)
+                kinds.setdefault(pair, kind)
+    kinds |= dict.fromkeys(copies.certain, NEAR)
+    links = [link(pair, kind) for pair, kind in kinds.items()]
+    links.sort(key=lambda one: one.correlation)
     facts = file_facts(prepared, _counted(prepared.images, "measuring images", progress))
-    counted = Counter(labels)
     return Audit(
         name=prepared.name,
         image_size=prepared.image_size,
         fingerprint=prepared.fingerprint,
-        counts={label: counted[label] for label in prepared.classes},
+        counts=prepared.manifest.counts,
         same_file=ids(copies.same_file),
         same_pixels=ids(copies.same_pixels),
-        links=tuple(link for link in links if link.kind == NEAR),
+        links=tuple(one for one in links if one.kind == NEAR),
         possible=tuple(link(pair, POSSIBLE) for pair in copies.possible),
         bars=tuple(round(bar, 4) for bar in copies.bars),
         families=ids(groups_of(copies.family.tolist())),
-        conflicts=tuple(link for link in reversed(links) if len(set(link.labels)) > 1),
+        conflicts=tuple(one for one in reversed(links) if len(set(one.labels)) > 1),
         tears=tuple(_tears(prepared)),
         shortcuts=find_shortcuts(prepared),
         leaks=find_leaks(prepared, facts),
         burned=tuple(_burned(prepared, facts)),
-        dropped=tuple(
-            (image["id"], image["label"], image["reason"]) for image in prepared.manifest["dropped"]
-        ),
+        dropped=tuple((one.id, str(one.label), one.reason) for one in prepared.manifest.dropped),
     )
 
 
@@ -140,17 +142,6 @@ def _counted(
         progress(done, len(images), what)
         yield image
     progress(len(images), len(images), what)
-
-
-def _same(copies: Copies) -> Iterator[tuple[Pair, str]]:
-    """Yield what makes two images identical, each pair once, as the strongest kind it is of."""
-    seen = set()
-    for kind, groups in ((SAME_FILE, copies.same_file), (SAME_PIXELS, copies.same_pixels)):
-        for first, *others in groups:
-            for other in others:
-                if (first, other) not in seen:
-                    yield Pair(first=first, second=other, distance=0, correlation=1.0), kind
-                seen.add((first, other))
 
 
 def _tears(prepared: Prepared) -> Iterator[Tear]:

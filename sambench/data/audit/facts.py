@@ -7,7 +7,6 @@ all features the one that leaves the purest halves, again in each half.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -17,7 +16,6 @@ from numpy.typing import NDArray
 from scipy.stats import chi2_contingency
 
 from sambench.data.prepared import FIXED_COLUMNS, Prepared
-from sambench.data.source import Fact
 from sambench.data.splits import Population, deal
 
 Facts = Mapping[str, NDArray[np.float64]]
@@ -63,31 +61,27 @@ class Edges(NamedTuple):
 
 def find_shortcuts(prepared: Prepared) -> tuple[Shortcut, ...]:
     """Return the columns that the source told and that have a few values, the strongest first."""
-    labels = [prepared.classes[label] for label in prepared.labels]
     most = min(MOST_VALUES, len(prepared) // LEAST_IMAGES)
-    found = [
-        _shortcut(name, values, labels, prepared.classes)
-        for name, values in prepared.columns.items()
-        if name not in FIXED_COLUMNS and 2 <= len(set(values)) <= most
-    ]
+    found = []
+    for name, values in prepared.columns.items():
+        ordered = sorted(set(values), key=lambda value: (value is None, value))
+        if name in FIXED_COLUMNS or not 2 <= len(ordered) <= most:
+            continue
+        table = np.zeros((len(ordered), len(prepared.classes)), dtype=np.int64)
+        rows = np.array([ordered.index(value) for value in values])
+        np.add.at(table, (rows, prepared.labels), 1)
+        present = table[:, table.any(axis=0)]
+        shortcut = Shortcut(
+            column=name,
+            counts={
+                "" if value is None else str(value): dict(zip(prepared.classes, row, strict=True))
+                for value, row in zip(ordered, table.tolist(), strict=True)
+            },
+            accuracy=float(table.max(axis=1).sum() / len(prepared)),
+            p=float(chi2_contingency(present).pvalue) if min(present.shape) > 1 else 1.0,
+        )
+        found.append(shortcut)
     return tuple(sorted(found, key=lambda one: -one.accuracy))
-
-
-def _shortcut(
-    column: str, values: Sequence[Fact], labels: Sequence[str], classes: Sequence[str]
-) -> Shortcut:
-    counted = Counter(zip(values, labels, strict=True))
-    ordered = sorted(set(values), key=lambda value: (value is None, value))
-    table = np.array([[counted[value, label] for label in classes] for value in ordered])
-    present = table[:, table.sum(axis=0) > 0]
-    texts = ["" if value is None else str(value) for value in ordered]
-    rows = [dict(zip(classes, row, strict=True)) for row in table.tolist()]
-    return Shortcut(
-        column=column,
-        counts=dict(zip(texts, rows, strict=True)),
-        accuracy=float(table.max(axis=1).sum() / len(labels)),
-        p=float(chi2_contingency(present).pvalue) if min(present.shape) > 1 else 1.0,
-    )
 
 
 def file_facts(prepared: Prepared, images: Iterable[NDArray[np.uint8]]) -> Facts:
@@ -96,21 +90,16 @@ def file_facts(prepared: Prepared, images: Iterable[NDArray[np.uint8]]) -> Facts
     Size and mode are the file's; brightness, contrast and edges are measured on the prepared
     `images`, which every file has been resized to.
     """
-    bytes_, width, height = (
-        np.array([float(value or 0) for value in prepared.column(f"file_{name}")])
+    facts = {
+        name: np.array([float(value or 0) for value in prepared.column(f"file_{name}")])
         for name in ("bytes", "width", "height")
-    )
+    }
+    facts["aspect"] = facts["width"] / facts["height"]
     _, mode = np.unique(list(map(str, prepared.column("file_mode"))), return_inverse=True)
+    facts["mode"] = mode.astype(np.float64)
     measured = np.array([_measure(image) for image in images], dtype=np.float64).T
     names = ("brightness", "contrast", "black", "white", "border", "margin", "marks")
-    facts = {
-        "bytes": bytes_,
-        "width": width,
-        "height": height,
-        "aspect": width / height,
-        "mode": mode.astype(np.float64),
-        **dict(zip(names, measured, strict=True)),
-    }
+    facts |= zip(names, measured, strict=True)
     return {name: values for name, values in facts.items() if np.ptp(values) > 0}
 
 

@@ -68,9 +68,22 @@ def sections(audit: Audit) -> tuple[Section, ...]:
         (t.split, str(t.test), str(t.leaked), _percent(t.leaked / t.test)) for t in audit.tears
     ]
     edges = [(b.label, *map(_percent, (b.border, b.margin, b.marks))) for b in audit.burned]
+    conflicting = {id for link in audit.conflicts for id in (link.first, link.second)}
+    families = sum(1 for family in audit.families if conflicting & set(family))
+    conflicts = [
+        (c.first, c.labels[0], c.second, c.labels[1], _how(c, named=True)) for c in audit.conflicts
+    ]
     found = (
         Section(title="Copies", text=tuple(_copies(audit))),
-        _conflicts(audit),
+        _table(
+            "Conflicting labels",
+            ("image", "label", "its copy", "label", "how alike"),
+            conflicts,
+            f"{_number(len(audit.conflicts), 'pair')} of copies with different labels, in "
+            f"{_number(families, 'family', 'families')}; `--drop-conflicts` leaves them out.",
+            most=MOST_ROWS,
+            none=("No copies have different labels.",),
+        ),
         _table(
             "What splits tear apart",
             ("split", "images tested", "with a copy or their patient in training", "share"),
@@ -100,10 +113,12 @@ def _table(
     rows: Sequence[tuple[str, ...]],
     *text: str,
     most: int | None = None,
+    none: tuple[str, ...] = (),
 ) -> Section:
-    """Return a section that says nothing where there are no rows."""
-    more = (f"The first {most}; audit.json has all.",) if most and len(rows) > most else ()
-    said = (*text, *more) if rows else ()
+    """Return a section of the first rows, which says `none` where there are no rows."""
+    if most and len(rows) > most:
+        text = (*text, f"The first {most}; audit.json has all.")
+    said = text if rows else none
     return Section(title=title, text=said, headings=headings, rows=tuple(rows[:most]))
 
 
@@ -131,25 +146,6 @@ def _copies(audit: Audit) -> Iterator[str]:
     )
     if audit.families:
         yield f"The largest family: {some(max(audit.families, key=len), limit=10)}."
-
-
-def _conflicts(audit: Audit) -> Section:
-    title = "Conflicting labels"
-    if not audit.conflicts:
-        return Section(title=title, text=("No copies have different labels.",))
-    conflicting = {id for link in audit.conflicts for id in (link.first, link.second)}
-    families = sum(1 for family in audit.families if conflicting & set(family))
-    rows = [
-        (c.first, c.labels[0], c.second, c.labels[1], _how(c, named=True)) for c in audit.conflicts
-    ]
-    return _table(
-        title,
-        ("image", "label", "its copy", "label", "how alike"),
-        rows,
-        f"{_number(len(audit.conflicts), 'pair')} of copies with different labels, in "
-        f"{_number(families, 'family', 'families')}; `--drop-conflicts` leaves them out.",
-        most=MOST_ROWS,
-    )
 
 
 def _shortcuts(audit: Audit) -> Iterator[Section]:

@@ -15,6 +15,7 @@ their mean and SD 67 %, and the centre alone the 63 % of always saying malignant
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -44,35 +45,29 @@ class Centre:
     scanner: Scanner
 
 
+_SYSUCC = Scanner(
+    frequency_mhz=7.5,
+    axial_mm=0.26,
+    lateral_mm=0.4,
+    tgc_db_per_cm=9.5,
+    gain_db=-3,
+    dynamic_range_db=54,
+)
+_GDPH = Scanner(
+    frequency_mhz=10,
+    axial_mm=0.2,
+    lateral_mm=0.3,
+    tgc_db_per_cm=12.8,
+    gain_db=-5,
+    dynamic_range_db=48,
+)
 CENTRES = {
-    "SYSUCC": Centre(
-        share=1559 / 2405,
-        benign=443 / 1559,
-        scanner=Scanner(
-            frequency_mhz=7.5,
-            axial_mm=0.26,
-            lateral_mm=0.4,
-            tgc_db_per_cm=9.5,
-            gain_db=-3,
-            dynamic_range_db=54,
-        ),
-    ),
-    "GDPH": Centre(
-        share=846 / 2405,
-        benign=443 / 846,
-        scanner=Scanner(
-            frequency_mhz=10,
-            axial_mm=0.2,
-            lateral_mm=0.3,
-            tgc_db_per_cm=12.8,
-            gain_db=-5,
-            dynamic_range_db=48,
-        ),
-    ),
+    "SYSUCC": Centre(share=1559 / 2405, benign=443 / 1559, scanner=_SYSUCC),
+    "GDPH": Centre(share=846 / 2405, benign=443 / 846, scanner=_GDPH),
 }
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Picture:
     """One image of the study; `score` is how malignant the lesion looks."""
 
@@ -81,7 +76,7 @@ class Picture:
     centre: str
     score: float
     malignant: bool  # what the lesion is; the label in `id` differs where there is label noise
-    grades: tuple[int | str, int | str]  # of both readers, as unevenly typed as in real workbooks
+    grades: tuple[int | str, ...]  # of both readers, as unevenly typed as in real workbooks
     fold: int  # 1 to 5
     original: int | None  # index of the image that this one is a copy of
     identical: bool  # whether the copy has the very same bytes
@@ -103,25 +98,18 @@ def plan(images: int, seed: int, duplicates: float, label_noise: float) -> tuple
     identical = np.zeros(images, dtype=np.bool_)
     identical[copies] = _choose(0.5, stratum[copies], generator)
     label = malignant ^ _choose(label_noise, stratum, generator)
-    ids = _number(centre, label, generator)
-    grades = [_grades(value, generator) for value in score]
-    fold = np.empty(images, dtype=np.intp)
-    fold[_shuffled(2 * centre + label, generator)] = np.arange(images) % NUM_FOLDS + 1
-    names = tuple(CENTRES)
-    return tuple(
-        Picture(
-            index=index,
-            id=ids[index],
-            centre=names[centre[index]],
-            score=float(score[index]),
-            malignant=bool(malignant[index]),
-            grades=grades[index],
-            fold=int(fold[index]),
-            original=int(original[index]) if original[index] >= 0 else None,
-            identical=bool(identical[index]),
-        )
-        for index in range(images)
+    columns = (
+        range(images),
+        _number(centre, label, generator),
+        np.array([*CENTRES])[centre].tolist(),
+        score.tolist(),
+        malignant.tolist(),
+        [_grades(value, generator) for value in score],
+        _folds(2 * centre + label, generator).tolist(),
+        [None if index < 0 else index for index in original.tolist()],
+        identical.tolist(),
     )
+    return tuple(itertools.starmap(Picture, zip(*columns, strict=True)))
 
 
 def render(picture: Picture, seed: int, pixels: int) -> Pixels:
@@ -152,11 +140,8 @@ def _strata(images: int) -> tuple[Indices, Flags]:
     """Return the centre (position in `CENTRES`) and the class of each image, in blocks."""
     first, second = CENTRES.values()
     size = round(images * first.share)
-    counts = []
-    for total, centre in ((size, first), (images - size, second)):
-        benign = round(total * centre.benign)
-        counts += [benign, total - benign]
-    stratum = np.repeat(np.arange(4), counts)
+    benign, other = round(size * first.benign), round((images - size) * second.benign)
+    stratum = np.repeat(np.arange(4), [benign, size - benign, other, images - size - other])
     return stratum // 2, stratum % 2 == 1
 
 
@@ -184,6 +169,12 @@ def _originals(stratum: Indices, share: float, generator: np.random.Generator) -
     return original
 
 
+def _folds(stratum: Indices, generator: np.random.Generator) -> Indices:
+    fold = np.empty(len(stratum), dtype=np.intp)
+    fold[_shuffled(stratum, generator)] = np.arange(len(stratum)) % NUM_FOLDS + 1
+    return fold
+
+
 def _number(centre: Indices, label: Flags, generator: np.random.Generator) -> list[str]:
     """Return ids numbered per class over both centres, SYSUCC first, in random order."""
     ids = [""] * len(label)
@@ -194,13 +185,12 @@ def _number(centre: Indices, label: Flags, generator: np.random.Generator) -> li
     return ids
 
 
-def _grades(score: float, generator: np.random.Generator) -> tuple[int | str, int | str]:
-    first, second = (
-        GRADES[np.searchsorted(GRADE_LIMITS, score + READER_NOISE * generator.standard_normal())]
-        for _ in range(2)
-    )
-    one, two = (
+def _grades(score: float, generator: np.random.Generator) -> tuple[int | str, ...]:
+    """Return what two readers say of a lesion; now and then they write small letters."""
+    seen = score + READER_NOISE * generator.standard_normal(2)
+    given = [GRADES[place] for place in np.searchsorted(GRADE_LIMITS, seen)]
+    small = generator.random(2) < 0.3
+    return tuple(
         grade.lower() if lower and isinstance(grade, str) else grade
-        for grade, lower in zip((first, second), generator.random(2) < 0.3, strict=True)
+        for grade, lower in zip(given, small, strict=True)
     )
-    return one, two

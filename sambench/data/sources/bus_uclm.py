@@ -8,14 +8,14 @@ The label is the colour of the mask, the patient the four letters in front.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 from sambench.data.family import NORMAL, Family, make_listing
 from sambench.data.folders import UNTOLD, find_images, natural, subfolders
 from sambench.data.problems import Problems, some
-from sambench.data.source import Listing, Request, Sample
+from sambench.data.source import Listing, Request
 
 CLASSES = ("normal", "benign", "malignant")
 TEST_PATIENTS = ("ANFO", "COPE", "CRCI", "ELCO", "FLKA")  # the patients that the authors test on
@@ -28,50 +28,38 @@ def scan(family: Family, request: Request) -> Listing:
     inside = subfolders(root, problems)
     if not {"images", "masks"} <= inside.keys():
         raise family.refuse(root, "folders images/ and masks/")
-    images = find_images(root, {inside["images"]: UNTOLD}, problems)
-    masks = find_images(root, {inside["masks"]: UNTOLD}, problems)
-    for id in sorted(images.keys() - masks.keys(), key=natural):
-        problems.add(f"images in {root} without a mask, which tells the class", id, "restore them")
+    images, masks = (find_images(root, {inside[n]: UNTOLD}, problems) for n in ("images", "masks"))
+    told: dict[str, set[str] | str] = {}
+    with ThreadPoolExecutor() as pool:
+        shown = sorted(images.keys() & masks.keys(), key=natural)
+        read = pool.map(_classes_in, [masks[id].path for id in shown])
+        for done, (id, found) in enumerate(zip(shown, read, strict=True), start=1):
+            told[id] = found
+            request.progress(done, len(shown), "reading masks")
+    samples, both = [], []
     for id in sorted(images, key=natural):
-        if "_" not in id:
+        patient, joint, _ = id.partition("_")
+        found = told.get(id, "is missing")
+        if not joint:
             problems.add(f"names in {root} without a patient in front", id, "restore the names")
-    labels, both = _labels({id: masks[id] for id in images if id in masks}, request, problems)
-    problems.check()
-    mixed = f"masks with both colours, taken as malignant: {some(both)}"
-    samples = []
-    for id in sorted(images, key=natural):
-        patient = id.partition("_")[0]
+        if isinstance(found, str):
+            thing = f"masks/{id}.png {found}"
+            problems.add(f"masks in {root} that tell no class", thing, "restore the files")
+            continue
+        label = next((label for label in reversed(CLASSES) if label in found), "normal")
+        both += [id] if len(found) > 1 else []
         facts = {"patient": patient, "part": "test" if patient in TEST_PATIENTS else "train"}
-        samples.append(replace(images[id], label=labels[id], facts=facts))
+        samples.append(replace(images[id], label=label, facts=facts))
+    problems.check()
     return make_listing(
         root,
         "images/ with masks/",
         family.wanted(request),
         samples,
         columns=("patient", "part"),
-        notes=(mixed,) if both else (),
+        notes=(f"masks with both colours, taken as malignant: {some(both)}",) if both else (),
         missing=tuple(sorted(masks.keys() - images.keys(), key=natural)),
     )
-
-
-def _labels(
-    masks: Mapping[str, Sample], request: Request, problems: Problems
-) -> tuple[dict[str, str], list[str]]:
-    """Return the class of each mask by id, and the ids of those that show two."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    labels, both = {}, []
-    with ThreadPoolExecutor() as pool:
-        read = pool.map(_classes_in, [mask.path for mask in masks.values()])
-        for done, (id, found) in enumerate(zip(masks, read, strict=True), start=1):
-            request.progress(done, len(masks), "reading masks")
-            if isinstance(found, str):
-                kind = f"masks in {request.folder or request.raw} that tell no class"
-                problems.add(kind, f"{masks[id].file} {found}", "restore the files")
-                continue
-            labels[id] = next((label for label in reversed(CLASSES) if label in found), "normal")
-            both += [id] if len(found) > 1 else []
-    return labels, both
 
 
 def _classes_in(mask: Path) -> set[str] | str:
@@ -81,10 +69,9 @@ def _classes_in(mask: Path) -> set[str] | str:
 
     try:
         with Image.open(mask) as image:
-            lit = np.asarray(image.convert("RGB")) >= 128
+            red, green, blue = np.moveaxis(np.asarray(image.convert("RGB")) >= 128, 2, 0)
     except Exception as error:  # on damaged files Pillow's decoders raise almost anything
         return f"is unreadable ({error})"
-    red, green, blue = lit[..., 0], lit[..., 1], lit[..., 2]
     if (blue | (red & green)).any():
         return "has a colour besides green, red and black"
     return {label for label, there in (("malignant", red), ("benign", green)) if there.any()}

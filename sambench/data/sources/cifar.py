@@ -11,11 +11,9 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from sambench.data.download import Remote, fetch, unpack
-from sambench.data.family import Family, list_classes
+from sambench.data.family import Family, archive_samples, list_classes
 from sambench.data.source import Listing, Request, Sample
 from sambench.errors import DataError
 
@@ -43,25 +41,34 @@ class Member(Family):
 
 def scan(member: Member, request: Request) -> Listing:
     """List the images of the release, which stay in memory until prepared, or of class folders."""
-    root = _locate(member, request)
-    if root is None:
-        return list_classes(member, request)
+    import torchvision
+    from torchvision.datasets.utils import check_integrity
+
+    loader = getattr(torchvision.datasets, member.loader)
+    named = request.folder is not None or request.table is not None
+    root = member.given(request) if named else request.raw / member.name
+    if root.name == member.folder and root.is_dir():
+        root = root.parent
     folder = root / member.folder
-    samples = []
+    if not folder.is_dir():
+        if named:
+            return list_classes(member, request)
+        remote = Remote(url=loader.url, name=loader.filename, checksum=f"md5:{loader.tgz_md5}")
+        unpack(fetch(remote, root, request.progress), folder)
+    samples: list[Sample] = []
     for part, train in PARTS.items():
-        data = _load(root, member, train=train)
-        for number, (pixels, label) in enumerate(zip(data.data, data.targets, strict=True)):
-            file = f"{folder.name}#{part}/{number}"
-            samples.append(
-                Sample(
-                    id=f"{part}-{number:05d}",
-                    path=folder,
-                    file=file,
-                    label=data.classes[label],
-                    facts={"part": part},
-                    pixels=pixels,
-                )
-            )
+        try:
+            data = loader(root, train=train)
+        except RuntimeError as error:
+            meta = (loader.meta["filename"], loader.meta["md5"])
+            known = (*loader.train_list, *loader.test_list, meta)
+            wrong = [name for name, md5 in known if not check_integrity(folder / name, md5)]
+            raise DataError(
+                f"not as published in {folder}, changed or missing: {', '.join(wrong)}; delete the "
+                f"folder and unpack {loader.filename} again"
+            ) from error
+        labels = [data.classes[label] for label in data.targets]
+        samples += archive_samples(folder, part, part, data.data, labels, digits=5)
     files = [path for path in sorted(folder.iterdir()) if path.is_file()]
     return Listing(
         root=root,
@@ -71,49 +78,6 @@ def scan(member: Member, request: Request) -> Listing:
         columns=("part",),
         checksums={path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
     )
-
-
-def _locate(member: Member, request: Request) -> Path | None:
-    """Return the folder of the release's folder, downloaded where the user names none.
-
-    None stands for class folders.
-    """
-    named = request.folder is not None or request.table is not None
-    root = member.given(request) if named else request.raw / member.name
-    if root.name == member.folder and root.is_dir():
-        return root.parent
-    if (root / member.folder).is_dir():
-        return root
-    if named:
-        return None
-    loader = _loader(member)
-    remote = Remote(url=loader.url, name=loader.filename, checksum=f"md5:{loader.tgz_md5}")
-    return unpack(fetch(remote, root, request.progress), root / member.folder).parent
-
-
-def _loader(member: Member) -> Any:
-    import torchvision
-
-    return getattr(torchvision.datasets, member.loader)
-
-
-def _load(root: Path, member: Member, *, train: bool) -> Any:
-    """Return one part as torchvision reads it, which knows the checksum of each file."""
-    loader, folder = _loader(member), root / member.folder
-    try:
-        return loader(root, train=train)
-    except RuntimeError as error:
-        meta = (loader.meta["filename"], loader.meta["md5"])
-        wrong = []
-        for name, md5 in (*loader.train_list, *loader.test_list, meta):
-            if not (folder / name).is_file():
-                wrong.append(f"{name} is missing")
-            elif hashlib.md5((folder / name).read_bytes()).hexdigest() != md5:
-                wrong.append(f"{name} has another checksum")
-        raise DataError(
-            f"not as published in {folder}: {', '.join(wrong) or 'a file'}; delete the folder and "
-            f"unpack {loader.filename} again"
-        ) from error
 
 
 for _loader_name, _folder, _classes in (

@@ -24,13 +24,19 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from sambench.data.family import NORMAL, Family, find_class_images, list_classes, make_listing
-from sambench.data.folders import UNTOLD, find_files, find_images, name_of, subfolders
+from sambench.data.family import NORMAL, Family, list_classes, make_listing
+from sambench.data.folders import (
+    UNTOLD,
+    find_class_images,
+    find_files,
+    find_images,
+    name_of,
+    subfolders,
+)
 from sambench.data.problems import Problems, some
-from sambench.data.source import Listing, Option, Request, Sample
+from sambench.data.source import Listing, Option, Request
 from sambench.data.tables import read_table
 
 Family(
@@ -98,11 +104,10 @@ def scan_busi(busi: Family, request: Request) -> Listing:
     found = find_class_images(root, labels, problems, id_of=name_of, masks=MASK)
     flat = subfolders(root).get("images")
     if not found and flat is not None:
-        curated = find_images(root, {flat: UNTOLD}, problems)
-        named = [
-            replace(one, label=re.split(r"[_ (]", id)[0].casefold()) for id, one in curated.items()
-        ]
-        found, layout = [one for one in named if one.label in labels], "images/ (curated)"
+        layout = "images/ (curated)"
+        for id, one in find_images(root, {flat: UNTOLD}, problems).items():
+            label = re.split(r"[_ (]", id)[0].casefold()
+            found += [replace(one, label=label)] if label in labels else []
     problems.check()
     if not found:
         raise busi.refuse(root)
@@ -114,20 +119,16 @@ def scan_busi(busi: Family, request: Request) -> Listing:
     )
     samples = [replace(one, facts={"masks": masks[str(one.path.with_suffix(""))]}) for one in found]
     wanted = busi.wanted(request)
-    notes = tuple(_notes_on_masks([one for one in samples if one.label in wanted]))
+    counts = {one.id: masks[str(one.path.with_suffix(""))] for one in found if one.label in wanted}
+    note = "no masks beside the images; none are needed"
+    if any(counts.values()):
+        note = (
+            f"{sum(counts.values())} masks for {len(counts)} images, read as {len(counts)} images"
+        )
+        several = [f"{id} ({number})" for id, number in counts.items() if number > 1]
+        note += f"; several for {some(several)}" if several else ""
     return make_listing(
-        root, layout, wanted, samples, columns=("masks",), notes=notes, unlisted="masks"
-    )
-
-
-def _notes_on_masks(samples: Sequence[Sample]) -> Iterator[str]:
-    masks = {sample.id: int(sample.facts["masks"] or 0) for sample in samples}
-    if not any(masks.values()):
-        yield "no masks beside the images; none are needed"
-        return
-    several = [f"{id} ({number})" for id, number in masks.items() if number > 1]
-    yield f"{sum(masks.values())} masks for {len(masks)} images, read as {len(masks)} images" + (
-        f"; several for {some(several)}" if several else ""
+        root, layout, wanted, samples, columns=("masks",), notes=(note,), unlisted="masks"
     )
 
 
@@ -156,30 +157,31 @@ def scan_radiography(family: Family, request: Request) -> Listing:
     labels = {label.casefold(): label for label in family.classes}
     labels |= {"covid-19": "COVID", "viral_pneumonia": "Viral Pneumonia"}
     labels |= {"lung opacity": "Lung_Opacity"}
-    found = find_class_images(root, labels, problems, id_of=name_of)
-    if not found:
+    samples = find_class_images(root, labels, problems, id_of=name_of)
+    if not samples:
         raise family.refuse(root)
+    paths = (root / f"{label}.metadata.xlsx" for label in wanted)
+    tables = [read_table(path) for path in paths if path.is_file()]
     origins: dict[str, str] = {}
-    tables = [root / f"{label}.metadata.xlsx" for label in wanted]
-    read = [read_table(path) for path in tables if path.is_file()]
-    for table in read:
-        name, url = table.need("FILE NAME"), table.need("URL")
-        for row in table.rows.values():
-            origins[str(row[name]).casefold()] = str(row[url] or "")
+    for table in tables:
+        names = {"id": table.need("FILE NAME"), "origin": table.need("URL")}
+        rows = table.select(names).rows.values()
+        origins |= {str(row["id"]).casefold(): row["origin"] or "" for row in rows}
+    columns = ("origin",) if origins else ()
     samples = [
-        replace(one, facts={"origin": origins.get(one.id.casefold())} if origins else {})
-        for one in found
+        replace(one, facts={name: origins.get(one.id.casefold()) for name in columns})
+        for one in samples
     ]
-    there = Counter(sample.label for sample in found)
+    there = Counter(sample.label for sample in samples)
     counts = ", ".join(f"{there[label]:,} {label}" for label in wanted if there[label])
     listing = make_listing(
         root,
         "a folder for each class",
         wanted,
         samples,
-        columns=("origin",) if origins else (),
+        columns=columns,
         notes=(f"this copy has {counts}; cite the version, the set has grown",),
-        checksums={table.path.name: table.sha256 for table in read},
+        checksums={table.path.name: table.sha256 for table in tables},
     )
     lacking = ", ".join(label for label in wanted if not there[label])
     if lacking and request.options["classes"] != "all":

@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from sambench.data.family import Family, make_listing, part_of
-from sambench.data.folders import UNTOLD, describe, find_images, natural, subfolders
+from sambench.data.family import Family, make_listing
+from sambench.data.folders import UNTOLD, find_images, natural, part_of, subfolders
 from sambench.data.problems import Problems, some
-from sambench.data.source import Fact, Listing, Option, Request, Sample
+from sambench.data.source import Listing, Option, Request, Sample
+from sambench.data.tables import Row, Table, match
 from sambench.errors import DataError
 
 VARIANTS = {"A": ("normal", "pneumonia", "COVID-19"), "B": ("negative", "positive")}
@@ -28,98 +30,78 @@ def scan(family: Family, request: Request) -> Listing:
     """List the images that the label files name, with patient, part and origin."""
     root = family.locate(request)
     problems = Problems()
-    variant, tables = _label_files(root, str(request.options["variant"]))
+    variant, paths = _label_files(family, root, str(request.options["variant"]))
     inside = {part: p for n, p in subfolders(root, problems).items() if (part := part_of(n))}
     samples: list[Sample] = []
     missing: list[str] = []
-    for part, path in tables.items():
+    tables = [_read(part, path, VARIANTS[variant], problems) for part, path in paths.items()]
+    for part, table in zip(paths, tables, strict=True):
         if part not in inside:
             raise family.refuse(root, f"folder {part}/")
-        images = find_images(root, {inside[part]: UNTOLD}, problems, id_of=lambda f: Path(f).name)
-        for name, label, told in _read(path, VARIANTS[variant], problems):
-            id, facts = f"{part}/{name}", {"patient": told[0], "part": part, "origin": told[1]}
-            if name in images:
-                found = images[name]
-                samples.append(
-                    Sample(id=id, path=found.path, file=found.file, label=label, facts=facts)
-                )
-            else:
-                missing.append(id)
+        found = find_images(root, {inside[part]: UNTOLD}, problems, id_of=lambda f: Path(f).name)
+        images = {f"{part}/{n}": replace(one, id=f"{part}/{n}") for n, one in found.items()}
+        listed, absent = match(table, images, VARIANTS[variant], problems)
+        samples += listed
+        missing += absent
     problems.check()
     if not samples and not missing:
         raise family.refuse(root)
     return make_listing(
         root,
-        f"train/ and test/ with {', '.join(path.name for path in tables.values())}",
+        f"train/ and test/ with {', '.join(path.name for path in paths.values())}",
         VARIANTS[variant],
         sorted(samples, key=lambda sample: natural(sample.id)),
         columns=("patient", "part", "origin"),
-        checksums={
-            path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in tables.values()
-        },
+        checksums={table.path.name: table.sha256 for table in tables},
         missing=tuple(missing),
         unlisted="not listed in the label files",
     )
 
 
-def _label_files(root: Path, wanted: str) -> tuple[str, dict[str, Path]]:
+def _label_files(family: Family, root: Path, wanted: str) -> tuple[str, dict[str, Path]]:
     """Return the variant, and the one label file of each part."""
-    files: dict[str, dict[str, list[Path]]] = {}
+    found: list[tuple[str, str, Path]] = []
     for path in sorted((*root.glob("*.txt"), *root.glob("labels/*.txt"))):
-        part = part_of(re.split(r"[^a-z]", path.name.casefold())[0])
-        if part is None:
-            continue
-        with path.open(encoding="utf-8", errors="replace") as file:  # the first lines tell
-            words = {word for line in islice(file, 1000) for word in line.split()}
-        variant = "B" if words & set(VARIANTS["B"]) else "A"
-        files.setdefault(variant, {}).setdefault(part, []).append(path)
-    if wanted != "auto":
-        files = {variant: parts for variant, parts in files.items() if variant == wanted}
-    if not files:
+        if part := part_of(re.split(r"[^a-z]", path.name.casefold())[0]):
+            with path.open(encoding="utf-8", errors="replace") as file:  # the first lines tell
+                words = {word for line in islice(file, 1000) for word in line.split()}
+            variant = "B" if words & set(VARIANTS["B"]) else "A"
+            found += [(variant, part, path)] if wanted in ("auto", variant) else []
+    if not found:
+        raise family.refuse(root, "label file" + (f" of variant {wanted}" * (wanted != "auto")))
+    found.sort(key=lambda one: one[0])
+    names, parts = some([path.name for _, _, path in found]), {part: p for _, part, p in found}
+    if len({variant for variant, _, _ in found}) > 1:
         raise DataError(
-            f"no label file {'' if wanted == 'auto' else f'of variant {wanted} '}in {root} (it has "
-            f"{describe(root)}); put train*.txt and test*.txt there"
-        )
-    several = [path.name for parts in files.values() for paths in parts.values() for path in paths]
-    if len(files) > 1:
-        raise DataError(
-            f"label files of both variants in {root} ({some(several)}); choose with "
+            f"label files of both variants in {root} ({names}); choose with "
             "`--set variant=A` or `--set variant=B`"
         )
-    ((variant, parts),) = files.items()
-    if any(len(paths) > 1 for paths in parts.values()):
-        raise DataError(f"several label files for a part in {root} ({some(several)}); leave one")
-    return variant, {part: paths[0] for part, paths in parts.items()}
+    if len(parts) < len(found):
+        raise DataError(f"several label files for a part in {root} ({names}); leave one")
+    return found[0][0], parts
 
 
-def _read(
-    path: Path, classes: Sequence[str], problems: Problems
-) -> Iterator[tuple[str, str, tuple[Fact, Fact]]]:
-    """Yield file, class, and (patient, origin) of the sound lines; report the others."""
-    seen: dict[str, int] = {}
-    for number, text in enumerate(path.read_text("utf-8", "replace").splitlines(), start=1):
+def _read(part: str, path: Path, classes: Sequence[str], problems: Problems) -> Table:
+    """Return the lines of a label file as a table; names of files may have blanks."""
+    data = path.read_bytes()
+    rows: dict[int, Row] = {}
+    for number, text in enumerate(data.decode("utf-8", "replace").splitlines(), start=1):
         words = text.split()
-        if not words:
-            continue
-        if len(words) < 3:
+        if words and len(words) < 3:
             kind = f"lines of {path} without the words patient, file and class"
             problems.add(kind, f"{text!r} (line {number})", "complete them")
-            continue
-        sourced = len(words) > 3 and words[-1] not in classes  # versions 1-5 and 7A name none
-        patient, *name, label = words[:-1] if sourced else words
-        file = " ".join(name)
-        if label not in classes:
-            kind = f"labels in {path} that are none of the classes {', '.join(classes)}"
-            problems.add(kind, f"{file} has {label!r} (line {number})", "correct them")
-        elif "/" in file or "\\" in file or file.startswith("."):
-            kind = f"names in {path} that lead out of the folder"
-            problems.add(kind, f"{file!r} (line {number})", "give the plain file name")
-        elif file in seen:
-            thing = f"{file} (lines {seen[file]} and {number})"
-            problems.add(f"files twice in {path}", thing, "delete one line of each")
-        else:
-            seen[file] = number
-            yield file, label, (patient, words[-1] if sourced else None)
+        elif words:
+            sourced = len(words) > 3 and words[-1] not in classes  # versions 1-5 and 7A name none
+            patient, *name, label = words[:-1] if sourced else words
+            rows[number] = {
+                "id": f"{part}/{' '.join(name)}",
+                "label": label,
+                "patient": patient,
+                "part": part,
+                "origin": words[-1] if sourced else None,
+            }
+    sha256 = hashlib.sha256(data).hexdigest()
+    return Table(path=path, place=str(path), sha256=sha256, columns=(), rows=rows)
 
 
 Family(

@@ -17,27 +17,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from sambench.data.family import (
-    DEEPEST,
+from sambench.data.family import DEEPEST, Family, list_classes, make_listing, refuse_misspelled
+from sambench.data.folders import (
     MASKS,
     PICTURES,
-    Family,
-    list_classes,
-    make_listing,
-    part_of,
-    refuse_misspelled,
-)
-from sambench.data.folders import (
     SUFFIXES,
     find_files,
     is_circle,
     natural,
+    part_of,
     subfolders,
     without_suffix,
 )
 from sambench.data.problems import Problems, some
-from sambench.data.source import Fact, Listing, Option, Request, Sample, Setting
-from sambench.data.tables import Table, labelled_rows, read_fold, read_table, whole_number
+from sambench.data.source import Listing, Option, Request, Sample, Setting
+from sambench.data.tables import Table, match, read_table, whole_number
 from sambench.errors import DataError
 
 COLUMNS = {
@@ -49,6 +43,13 @@ COLUMNS = {
 }
 """What each column may be called, the likeliest name first."""
 
+FACTS = {"file": "id", "label": "label", "group": "patient", "fold": "fold", "split": "part"}
+"""What each column tells, in the order of `samples.csv`."""
+
+YES_OR_NO = {"test": "train", "train": "test"}
+"""Columns of a part's name say whether an image is in it, or else in the other."""
+
+YES = frozenset({"1", "true", "yes", "x"})
 BLANK = frozenset({"nan", "#n/a", "n/a", "null"})  # what programs write into cells without a value
 
 
@@ -60,13 +61,12 @@ def scan(own: Family, request: Request) -> Listing:
     if request.table is not None:
         return list_labelled(root, request.table, request.options, classes)
     inner = _unwrapped(root)
-    _refuse_masks(inner, classes)
     listing = list_classes(replace(own, classes=classes), replace(request, folder=inner))
     where = [] if inner == root else [f"the classes are the folders in {inner.relative_to(root)}/"]
     masks = [s.id for s in listing.samples if re.search(r"_(mask|seg)(_\d+)?$", s.id)]
     if masks:
         where.append(f"read as images, though their names are of masks: {some(masks, limit=3)}")
-    return replace(listing, passed={}, notes=(*listing.notes, *where))
+    return replace(listing, notes=(*listing.notes, *where))
 
 
 def _unwrapped(root: Path) -> Path:
@@ -82,18 +82,6 @@ def _unwrapped(root: Path) -> Path:
     return root
 
 
-def _refuse_masks(root: Path, classes: Sequence[str]) -> None:
-    """Stop where folders are pictures and their masks rather than classes."""
-    names = subfolders(root).keys()
-    masks, pictures = names & (MASKS | {"mask"}), names & PICTURES
-    if not classes and masks and pictures and names == masks | pictures:
-        raise DataError(
-            f"{', '.join(f'{name}/' for name in sorted(names))} in {root} are images beside their "
-            "masks, not classes; sort the images into a folder for each class, or list them with "
-            "`--xlsx TABLE`"
-        )
-
-
 def list_labelled(
     root: Path, path: Path, options: Mapping[str, Setting], classes: Sequence[str]
 ) -> Listing:
@@ -107,44 +95,43 @@ def list_labelled(
     columns = _find_columns(read, options)
     pairs = [pair.partition(":") for pair in str(options["labels"]).split(",") if ":" in pair]
     names = {key.strip().casefold(): name.strip() for key, _, name in pairs}
-    cells = {n: {what: row[c] for what, c in columns.items()} for n, row in read.rows.items()}
-    table = _with_labels(replace(read, rows=cells), names, problems)
+    facts = {fact: columns[what] for what, fact in FACTS.items() if what in columns}
+    said = next((part for part in YES_OR_NO if part in columns), None)
+    facts |= {"part": columns[said]} if said else {}
+    table = _with_labels(read.select(facts), names, said, problems)
     written = dict.fromkeys(str(row["label"]) for row in table.rows.values())
     spelling = {label.casefold(): label for label in reversed(written)}
-    found = sorted(spelling.values(), key=natural)
+    there = sorted(spelling.values(), key=natural)
     if options["similar"] != "keep" and not classes:
-        refuse_misspelled(found, path)
-    chosen = classes or found
-    unknown = Problems()
-    for label in chosen:
-        if label.casefold() not in spelling:
-            kind = f"classes without a row in {path}, which has {some(sorted(found))}"
-            unknown.add(kind, label, "correct `--set classes`")
-    unknown.check()
+        refuse_misspelled(there, path)
+    chosen = classes or there
+    if unknown := [label for label in chosen if label.casefold() not in spelling]:
+        raise DataError(
+            f"classes without a row in {path}, which has {some(sorted(there))}: {some(unknown)}; "
+            "correct `--set classes`"
+        )
     wanted = {label.casefold() for label in chosen}
     others = {n: r for n, r in table.rows.items() if str(r["label"]).casefold() not in wanted}
-    mine = {n: row for n, row in table.rows.items() if n not in others}
-    rows = labelled_rows(replace(table, rows=mine), "file", "label", chosen, problems)
-    samples, missing = _samples(root, table, rows, problems)
+    table = replace(table, rows={n: r for n, r in table.rows.items() if n not in others})
+    samples, missing = match(table, _images(root, table, problems), chosen, problems)
     problems.check()
     if not samples and missing:
         files = sorted(
             (file.relative_to(root).as_posix() for file in find_files(root, deep=True)), key=natural
         )
-        there = f"files are {some(files, limit=3)}" if files else "no image there"
+        beside = f"files are {some(files, limit=3)}" if files else "no image there"
         raise DataError(
-            f"no file for {len(missing)} of {len(rows)} rows of {path} in {root}: "
-            f"{some(missing, limit=3)}; {there}; write the names as the files have them"
+            f"no file for {len(missing)} of {len(missing)} rows of {path} in {root}: "
+            f"{some([*missing], limit=3)}; {beside}; write the names as the files have them"
         )
-    facts = {fact for sample in samples.values() for fact in sample.facts}
-    places = [_place(root, str(row["file"]), n, Problems()) for n, row in others.items()]
+    places = [_place(root, str(row["id"]), n, Problems()) for n, row in others.items()]
     passed = [place.relative_to(root).as_posix() for place in places if place]
     return make_listing(
         root,
         path.name,
         chosen,
-        [samples[id] for id in sorted(samples, key=natural)],
-        columns=tuple(fact for fact in ("patient", "fold", "part") if fact in facts),
+        samples,
+        columns=tuple(facts)[2:],
         notes=tuple(_notes(read, columns, Counter(str(row["label"]) for row in others.values()))),
         checksums={path.name: table.sha256},
         missing=tuple(missing),
@@ -163,14 +150,19 @@ def _find_columns(table: Table, options: Mapping[str, Setting]) -> dict[str, str
             columns[what] = columns.get(what) or table.need(*free)
         elif what not in columns and (found := table.find(*free)):
             columns[what] = found
-    for part in ("test", "train"):  # yes or no in a column of that name
+    for part in YES_OR_NO:
         if "split" not in columns and (found := table.find(part)):
             columns[part] = found
     return columns
 
 
-def _with_labels(table: Table, names: Mapping[str, str], problems: Problems) -> Table:
-    """Return the table with the names of the labels; labels that are no classes are problems."""
+def _with_labels(
+    table: Table, names: Mapping[str, str], part: str | None, problems: Problems
+) -> Table:
+    """Return the table with the names of the labels; labels that are no classes are problems.
+
+    Where its parts are yes or no to one `part`, they are written out.
+    """
     written = Counter(str(row["label"]) for row in table.rows.values())
     for separator in "|;,":
         several = [label for label in written if separator in label]
@@ -183,10 +175,10 @@ def _with_labels(table: Table, names: Mapping[str, str], problems: Problems) -> 
                 f"{written[first]} of {len(table.rows)} rows: multi-label sets are not supported; "
                 "give one label to each image"
             )
-    rows = {}
+    rows: dict[int, dict[str, str | None]] = {}
     for number, row in table.rows.items():
         label = row["label"]
-        thing = f"{row['file']} has {label!r} (row {number})"
+        thing = f"{row['id']} has {label!r} (row {number})"
         if label is None or label.casefold() in BLANK:
             kind = f"rows of {table.path} without a label"
             problems.add(kind, thing, "fill it in or delete them")
@@ -197,28 +189,27 @@ def _with_labels(table: Table, names: Mapping[str, str], problems: Problems) -> 
                 problems.add(kind, thing, "give class names")
             label = str(whole_number(label))
         rows[number] = {**row, "label": names.get(label.casefold(), label)}
+        if part is not None:
+            yes = str(row["part"]).casefold() in YES
+            rows[number]["part"] = part if yes else YES_OR_NO[part]
     return replace(table, rows=rows)
 
 
-def _samples(
-    root: Path, table: Table, rows: Mapping[str, tuple[str, int]], problems: Problems
-) -> tuple[dict[str, Sample], list[str]]:
-    """Return the samples by id, and what is listed but not there."""
-    samples: dict[str, Sample] = {}
-    missing: list[str] = []
-    for text, (label, number) in rows.items():
-        path = _place(root, text, number, problems)
-        if path is None or not path.is_file():
-            missing += [text] if path is not None else []
-            continue
-        file = path.relative_to(root).as_posix()
-        id = without_suffix(file)
-        if id in samples:
-            thing = f"{id} ({samples[id].file} and {file})"
-            problems.add(f"ids with two image files in {root}", thing, "rename one of each")
-        facts = _facts(number, table, problems)
-        samples[id] = Sample(id=id, path=path, file=file, label=label, facts=facts)
-    return samples, missing
+def _images(root: Path, table: Table, problems: Problems) -> dict[str, Sample]:
+    """Return the files that are there, by what the table has written."""
+    images: dict[str, Sample] = {}
+    written: dict[str, str] = {}
+    for number, row in table.rows.items():
+        text = row["id"] or ""
+        path = _place(root, text, number, problems) if text else None
+        if path is not None and path.is_file():
+            file = path.relative_to(root).as_posix()
+            id = without_suffix(file)
+            images[text] = Sample(id=id, path=path, file=file, label="")
+            if (other := written.setdefault(id, text)) != text:
+                thing = f"{id} ({images[other].file} and {file})"
+                problems.add(f"ids with two image files in {root}", thing, "rename one of each")
+    return images
 
 
 def _place(root: Path, text: str, number: int, problems: Problems) -> Path | None:
@@ -235,26 +226,6 @@ def _place(root: Path, text: str, number: int, problems: Problems) -> Path | Non
         beside = [path.with_name(path.name + suffix) for suffix in sorted(SUFFIXES)]
         return next((candidate for candidate in beside if candidate.is_file()), path)
     return path
-
-
-def _facts(number: int, table: Table, problems: Problems) -> dict[str, Fact]:
-    facts: dict[str, Fact] = {}
-    cells = table.rows[number]
-    if "group" in cells:
-        facts["patient"] = cells["group"]
-    if "fold" in cells:
-        facts["fold"] = read_fold(table, number, "fold", str(cells["file"]), problems)
-    if "split" in cells:
-        facts["part"] = part_of(cells["split"] or "")
-        if facts["part"] is None:
-            kind = f"parts in {table.path} that are none of train, validation and test"
-            thing = f"{cells['file']} has {cells['split']!r} (row {number})"
-            problems.add(kind, thing, "correct them")
-    for part, other in (("test", "train"), ("train", "test")):
-        if part in cells:
-            yes = str(cells[part]).casefold() in ("1", "true", "yes", "x")
-            facts.setdefault("part", part if yes else other)
-    return facts
 
 
 def _notes(table: Table, columns: Mapping[str, str], left: Mapping[str, int]) -> Iterator[str]:

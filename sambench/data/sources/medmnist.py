@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sambench.data.download import Remote, digest, fetch
-from sambench.data.family import Family
+from sambench.data.family import Family, archive_samples
 from sambench.data.source import Listing, Request, Sample
 from sambench.errors import DataError
 
@@ -145,8 +145,6 @@ def scan(member: Member, request: Request) -> Listing:
             "multi-label sets are not supported; choose another, as pneumoniamnist"
         )
     path, size = _locate(request, member)
-    arrays = _load(path)
-    samples = [sample for part in PARTS for sample in _samples(path, member, part, arrays)]
     remote = member.remote(size)
     notes = [NOTES[member.name]] if member.name in NOTES else []
     if not remote.matches(path):
@@ -155,7 +153,7 @@ def scan(member: Member, request: Request) -> Listing:
         root=path.parent,
         layout=path.name,
         classes=member.classes,
-        samples=tuple(samples),
+        samples=tuple(_samples(path, member, _load(path))),
         columns=("part",),
         notes=tuple(notes),
         checksums={path.name: digest(path, "sha256").removeprefix("sha256:")},
@@ -193,55 +191,41 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             if missing := [name for name in names if name not in archive]:
-                raise DataError(
-                    f"no array {', '.join(missing)} in {path}, which has "
-                    f"{', '.join(archive.files)}; give a MedMNIST archive"
-                )
+                there = ", ".join(archive.files)
+                raise _refuse(path, f"has no array {', '.join(missing)}, but {there}")
             for name in names:
                 arrays[name] = archive[name]
     except ValueError as error:
-        raise DataError(
-            f"{name} in {path} cannot be read as plain numbers ({error}); pickled objects can run "
-            "code and are refused: give a MedMNIST archive"
-        ) from error
+        why = f"has {name} that cannot be read as plain numbers ({error})"
+        raise _refuse(path, f"{why}; pickled objects can run code and are refused") from error
     except (OSError, zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise DataError(damaged) from error
     for part in PARTS:
         images, labels = arrays[f"{part}_images"], arrays[f"{part}_labels"]
         square = images.ndim in (3, 4) and images.shape[3:] in ((), (3,))
         if labels.ndim == 2 and labels.shape[1] > 1:
-            raise DataError(
-                f"{path} has {labels.shape[1]} labels for each image: multi-label sets are not "
-                "supported; give another archive"
-            )
+            many = labels.shape[1]
+            why = f"has {many} labels for each image: multi-label sets are not supported"
+            raise _refuse(path, why)
         if images.dtype != np.uint8 or not square or labels.size != len(images):
-            raise DataError(
-                f"{path} has {part} images {images.dtype} {images.shape} and labels "
-                f"{labels.shape}, not uint8 (N, S, S) and (N, 1); give a MedMNIST archive"
-            )
+            what = f"{part} images {images.dtype} {images.shape} and labels {labels.shape}"
+            raise _refuse(path, f"has {what}, not uint8 (N, S, S) and (N, 1)")
     return arrays
 
 
-def _samples(
-    path: Path, member: Member, part: str, arrays: Mapping[str, NDArray[Any]]
-) -> Iterator[Sample]:
-    images, labels = arrays[f"{part}_images"], arrays[f"{part}_labels"].reshape(-1).tolist()
+def _refuse(path: Path, why: str) -> DataError:
+    return DataError(f"{path} {why}; give the archive of this MedMNIST set")
+
+
+def _samples(path: Path, member: Member, arrays: Mapping[str, NDArray[Any]]) -> Iterator[Sample]:
     names = dict(enumerate(member.classes[:: -1 if member.name == "breastmnist" else 1]))
-    if strange := sorted({str(label) for label in labels if label not in names}):
-        known = ", ".join(f"{number} ({name})" for number, name in names.items())
-        raise DataError(
-            f"{part}_labels in {path} has {', '.join(strange)}, where the classes are {known}; "
-            "give the archive of this set"
-        )
-    for number, label in enumerate(labels):
-        yield Sample(
-            id=f"{PARTS[part]}-{number:04d}",
-            path=path,
-            file=f"{path.name}#{part}_images/{number}",
-            label=names[label],
-            facts={"part": PARTS[part]},
-            pixels=images[number],
-        )
+    for name, part in PARTS.items():
+        labels = arrays[f"{name}_labels"].reshape(-1).tolist()
+        if strange := sorted({str(label) for label in labels if label not in names}):
+            known = ", ".join(f"{number} ({label})" for number, label in names.items())
+            raise _refuse(path, f"has {', '.join(strange)} in {name}_labels, not {known}")
+        images, classes = f"{name}_images", [names[label] for label in labels]
+        yield from archive_samples(path, part, images, arrays[images], classes, digits=4)
 
 
 MEMBERS = tuple(_member(entry).register(scan) for entry in re.split(r"\n(?=\w)", TABLE.strip()))

@@ -57,14 +57,12 @@ OPTIONS = {
 
 def scan(request: Request) -> Listing:
     """Make the images and the workbook unless they are there, and read them as a real release."""
-    from sambench.data.sources import bus
-
     if request.table is not None or request.folder is not None:
         raise ConfigError(
             "dataset 'phantom' makes its own images; leave out the workbook and the folder"
         )
     folder = _make(request)
-    return bus.scan(replace(request, table=folder / WORKBOOK, folder=folder))
+    return sources.get("bus").scan(replace(request, table=folder / WORKBOOK, folder=folder))
 
 
 def _make(request: Request) -> Path:
@@ -74,7 +72,7 @@ def _make(request: Request) -> Path:
     from sambench.data.phantom import cohort
     from sambench.files.atomic import write_bytes
 
-    images, seed, pixels = (_whole(request, name) for name in ("images", "seed", "pixels"))
+    images, seed, pixels = (int(request.options[n]) for n in ("images", "seed", "pixels"))
     duplicates, label_noise = (float(request.options[n]) for n in ("duplicates", "label_noise"))
     what = (GENERATOR, images, seed, pixels, duplicates, label_noise)
     folder = request.raw / f"phantom-{hashlib.sha256(repr(what).encode()).hexdigest()[:10]}"
@@ -98,13 +96,6 @@ def _make(request: Request) -> Path:
     if not (folder / WORKBOOK).is_file():
         write_bytes(folder / WORKBOOK, _workbook(pictures))
     return folder
-
-
-def _whole(request: Request, name: str) -> int:
-    value = request.options[name]
-    if value != int(value):
-        raise ConfigError(f"option {name}={value} of dataset 'phantom' must be a whole number")
-    return int(value)
 
 
 def _workbook(pictures: Iterable[Picture]) -> bytes:
