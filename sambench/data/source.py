@@ -149,6 +149,7 @@ class Source:
     image_size: int  # side in pixels that `prepare` uses unless told otherwise
     classes: tuple[str, ...] = ()  # in label order; none where the user's files tell
     options: Mapping[str, Option] = field(default_factory=dict)  # of this source alone
+    asks: str = ""  # what `prepare` must be told of it, as it is typed
     obtain: str = ""  # where it comes from: what is downloaded, or what the user does by hand
     reference: str = ""  # the paper or data release to cite
     licence: str = ""  # what the release says about use

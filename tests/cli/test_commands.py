@@ -448,7 +448,7 @@ def test_a_dataset_that_is_not_prepared(tmp_path: Path, command: str) -> None:
     arguments = (*SMALL, "--dataset", "busi", "--size", "64")
     assert refused(tmp_path, command, *arguments) == (
         "dataset 'busi' is not prepared at 64 pixels in data/prepared; "
-        "run `sambench prepare busi --size 64`"
+        "run `sambench prepare busi --source DIR --size 64`"
     )
 
 

@@ -14,6 +14,8 @@ import typer
 
 import sambench
 from sambench.cli import app
+from sambench.data.prepared import prepare_command
+from sambench.data.source import sources
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Call
@@ -103,3 +105,9 @@ def test_a_wrong_command_would_be_found() -> None:
     for wrong in ("sambench compare SUITE --again", "sambench report RUN --retry damaged"):
         with pytest.raises(Exception, match="No such option"):
             parse(wrong)
+
+
+@pytest.mark.parametrize("dataset", ["mine", *(source.name for source in sources.list())])
+def test_the_command_that_prepares_a_dataset_can_be_typed(dataset: str) -> None:
+    words = parse(prepare_command(dataset, 64)).params
+    assert words["name"] == ("mine" if dataset == "mine" else None)

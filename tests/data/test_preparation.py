@@ -14,7 +14,7 @@ from PIL import Image
 from sambench.data import decoding
 from sambench.data.partial import COMMIT_EVERY, RECORD
 from sambench.data.preparation import Preparation, prepare
-from sambench.data.prepared import Prepared, check_pixels, open_prepared
+from sambench.data.prepared import Prepared, check_pixels, open_prepared, prepare_command
 from sambench.data.source import Request, sources
 from sambench.data.summary import Duplicates, Spread, summarize
 from sambench.errors import DataError, StoreError, UnpreparedError
@@ -142,7 +142,7 @@ def test_a_flipped_bit_of_the_pixels_is_mended_from_the_source(bus_folder, old):
             check_pixels(damaged)
         assert str(caught.value) == (
             f"{first.folder / 'images.npy'} is damaged: its checksum is not the one that "
-            "preparation wrote down; run `sambench prepare bus --size 16` again, with the options "
+            f"preparation wrote down; run `{prepare_command('bus', 16)}` again, with the options "
             "that it was prepared with, which mends it"
         )
         mended = run(release)

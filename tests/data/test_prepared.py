@@ -11,7 +11,7 @@ import pytest
 
 from sambench.data.manifest import FORMAT_VERSION, Manifest
 from sambench.data.preparation import prepare
-from sambench.data.prepared import Prepared, open_prepared, prepared_sizes
+from sambench.data.prepared import Prepared, open_prepared, prepare_command, prepared_sizes
 from sambench.data.source import Request, sources
 from sambench.data.summary import summarize
 from sambench.errors import DataError
@@ -64,7 +64,7 @@ def test_a_column_that_is_not_there(prepared):
 def test_not_prepared(tmp_path):
     assert refused(tmp_path) == (
         f"dataset 'bus' is not prepared at 16 pixels in {tmp_path}; "
-        "run `sambench prepare bus --size 16`"
+        f"run `{prepare_command('bus', 16)}`"
     )
 
 
@@ -76,7 +76,7 @@ def test_prepared_at_other_sizes(prepared):
     assert prepared_sizes(root, "bus") == (16, 128)
     assert refused(root, 224) == (
         f"dataset 'bus' is not prepared at 224 pixels in {root} (only at 16, 128: "
-        "choose --size 16, or image_size: 16 in a suite); or run `sambench prepare bus --size 224`"
+        f"choose --size 16, or image_size: 16 in a suite); or run `{prepare_command('bus', 224)}`"
     )
 
 
@@ -99,7 +99,7 @@ def test_a_damaged_manifest(prepared):
     path = prepared.folder / "manifest.json"
     path.write_text(path.read_text()[:100])
     assert refused(prepared.folder.parent) == (
-        f"{path} is damaged (it is no JSON); run `sambench prepare bus --size 16` again"
+        f"{path} is damaged (it is no JSON); run `{prepare_command('bus', 16)}` again"
     )
 
 
@@ -128,7 +128,7 @@ def test_a_manifest_that_was_edited(prepared, change, why):
     message = refused(prepared.folder.parent)
     assert why in message
     assert "\n" not in message
-    assert message.endswith("run `sambench prepare bus --size 16` again")
+    assert message.endswith(f"run `{prepare_command('bus', 16)}` again")
 
 
 def test_all_that_is_written_is_in_the_definition(prepared):
@@ -155,7 +155,7 @@ def test_truncated_images(prepared, size):
     with path.open("r+b") as file:
         file.truncate(size)
     assert refused(prepared.folder.parent) == (
-        f"{path} is missing or truncated; run `sambench prepare bus --size 16` again"
+        f"{path} is missing or truncated; run `{prepare_command('bus', 16)}` again"
     )
 
 
@@ -168,7 +168,7 @@ def test_changed_samples(prepared):
     path = prepared.folder / "samples.csv"
     path.write_text(path.read_text().replace("malignant", "benign"))
     assert refused(prepared.folder.parent) == (
-        f"{path} was changed after preparation; run `sambench prepare bus --size 16` again"
+        f"{path} was changed after preparation; run `{prepare_command('bus', 16)}` again"
     )
 
 
@@ -179,3 +179,16 @@ def test_reading_needs_no_pandas_pillow_workbook_or_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+@pytest.mark.parametrize(
+    ("dataset", "command"),
+    [
+        ("phantom", "sambench prepare phantom --size 64"),
+        ("bus", 'sambench prepare bus --xlsx "BIRADS&FOLD.xlsx" --size 64'),
+        ("busi", "sambench prepare busi --source DIR --size 64"),
+        ("mine", "sambench prepare folder --source DIR --size 64 --name mine"),
+    ],
+)
+def test_the_command_that_prepares_says_what_it_must_be_told(dataset: str, command: str) -> None:
+    assert prepare_command(dataset, 64) == command

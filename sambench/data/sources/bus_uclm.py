@@ -80,6 +80,7 @@ def _classes_in(mask: Path) -> set[str] | str:
 Family(
     name="bus-uclm",
     summary="breast ultrasound, BUS-UCLM: 683 images of 38 patients, two thirds normal",
+    asks="--source DIR",
     obtain="download it from data.mendeley.com/datasets/7fvgj4jsp7 and unpack it",
     layout="images/ and masks/",
     wrappers=("BUS-UCLM", "BUS_UCLM", "BUS-UCLM Breast ultrasound lesion segmentation dataset"),

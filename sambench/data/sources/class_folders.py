@@ -42,6 +42,7 @@ from sambench.data.tables import read_table
 Family(
     name="busc",
     summary="breast ultrasound, BUSC: 250 small images",
+    asks="--source DIR",
     obtain="download it from data.mendeley.com/datasets/wmy84gzngw and unpack it",
     layout="originals/benign/ and originals/malignant/",
     wrappers=("us-dataset", "originals"),
@@ -55,6 +56,7 @@ Family(
 Family(
     name="bus-uc",
     summary="breast ultrasound, BUS-UC: 811 images",
+    asks="--source DIR",
     obtain="download it from data.mendeley.com/datasets/3ksd7w7jkx and unpack it",
     layout="Benign/ and Malignant/",
     wrappers=("BUS_UC", "BUS-UC"),
@@ -67,6 +69,7 @@ Family(
 Family(
     name="covid-qu-ex",
     summary="chest X-ray, COVID-QU-Ex: 33,920 images in train, validation and test",
+    asks="--source DIR",
     obtain="download it from kaggle.com/datasets/anasmohammedtahir/covidqu (needs an account) "
     "and unpack it",
     layout="Train/, Val/ and Test/ of `Lung Segmentation Data`",
@@ -82,6 +85,7 @@ Family(
 Family(
     name="prashant268",
     summary="chest X-ray, Prashant268: 6,432 images in train and test",
+    asks="--source DIR",
     obtain="download it from kaggle.com/datasets/prashant268/chest-xray-covid19-pneumonia "
     "(needs an account) and unpack it",
     layout="train/ and test/ of Data/",
@@ -135,6 +139,7 @@ def scan_busi(busi: Family, request: Request) -> Listing:
 Family(
     name="busi",
     summary="breast ultrasound, BUSI: 780 images of 600 women, patients not named",
+    asks="--source DIR",
     obtain="download Dataset_BUSI.zip from scholar.cu.edu.eg/?q=afahmy/pages/dataset and unpack it",
     layout="benign/, malignant/ and normal/",
     wrappers=("Dataset_BUSI_with_GT", "Dataset_BUSI"),
@@ -195,6 +200,7 @@ _RADIOGRAPHY = ("Normal", "COVID", "Viral Pneumonia", "Lung_Opacity")
 Family(
     name="covid-radiography",
     summary="chest X-ray, COVID-19 Radiography Database: up to 21,165 images",
+    asks="--source DIR",
     obtain="download it from kaggle.com/datasets/tawsifurrahman/covid19-radiography-database "
     "(needs an account) and unpack it",
     layout="COVID/, Normal/, Lung_Opacity/ and Viral Pneumonia/",

@@ -107,6 +107,7 @@ def _read(part: str, path: Path, classes: Sequence[str], problems: Problems) -> 
 Family(
     name="covidx",
     summary="chest X-ray, COVIDx: 30,530 (A) or 30,882 (B) images in version 9, patients named",
+    asks="--source DIR",
     obtain="download it from kaggle.com/datasets/andyczhao/covidx-cxr2 (needs an account), or "
     "build it as github.com/lindawangg/COVID-Net tells",
     layout="train/, test/ and their label files train*.txt, test*.txt",

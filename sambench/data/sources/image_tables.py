@@ -106,6 +106,7 @@ BUS_BRA = Tabled(
 Tabled(
     name="udiat",
     summary="breast ultrasound, UDIAT (Dataset B): 163 images, often mislabelled BUSI",
+    asks="--source DIR",
     obtain="ask Moi Hoon Yap for Dataset B (helward.mmu.ac.uk/STAFF/M.Yap/dataset.php)",
     layout="original/ and DatasetB.xlsx",
     tables=(r"dataset[ _]*b\.xlsx", r"\.\./dataset[ _]*b\.xlsx"),
@@ -212,6 +213,7 @@ def _notes(samples: Sequence[Sample]) -> Iterator[str]:
 Tabled(
     name="bus",
     summary="breast ultrasound, GDPH&SYSUCC: 2,405 images, benign or malignant, two centres",
+    asks='--xlsx "BIRADS&FOLD.xlsx"',
     obtain="manual download, link at github.com/yuhaomo/HoVerTrans",
     layout="GDPH/ and SYSUCC/ beside BIRADS&FOLD.xlsx, or img/ beside label.csv",
     tables=(r"BIRADS&FOLD\.xlsx", r"(?!~\$|\.\./).*\.xlsx", r"label\.csv"),
