@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -161,7 +161,11 @@ def _say_what_others_do(screen: Screen, store: Store, configs: Sequence[RunConfi
 
 
 def show_table(
-    screen: Screen, results: Path, configs: Sequence[RunConfig], baseline: str | None
+    screen: Screen,
+    results: Path,
+    configs: Sequence[RunConfig],
+    baseline: str | None,
+    margins: Mapping[str, float] | None = None,
 ) -> None:
     """Show the comparison of the runs that have a sound record, once one is completed.
 
@@ -175,6 +179,6 @@ def show_table(
     absent = {state: states[state] for state in _ABSENT if state in states}
     said = ", ".join(f"{number} {_ABSENT[state]}" for state, number in absent.items())
     note = f"{sum(absent.values())} of {len(configs)} runs are not in the tables: {said}."
-    first, *rest = build_tables(records, baseline, configs)
+    first, *rest = build_tables(records, baseline, configs, margins)
     for table in (replace(first, notes=(*first.notes, *[note] * bool(absent))), *rest):
         screen.table(table)

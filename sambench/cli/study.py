@@ -112,7 +112,8 @@ class Study:
             tuned = tuple(run for run in tuned if run not in finals and self._wanted(run))
             code = self._launch(tuned, self.suite.name, code, curvature=True)
         self._shown = (*finals, *tuned)
-        show_table(self.screen, self.request.results, self._shown, self.suite.baseline)
+        report = self.suite.report
+        show_table(self.screen, self.request.results, self._shown, report.baseline, report.margins)
         return code
 
     def say_what_is_next(self, given: str | None) -> None:

@@ -144,14 +144,18 @@ def _rows(
 
 
 def build_tables(
-    records: Iterable[RunRecord], baseline: str | None = None, planned: Sequence[RunConfig] = ()
+    records: Iterable[RunRecord],
+    baseline: str | None = None,
+    planned: Sequence[RunConfig] = (),
+    margins: Mapping[str, float] | None = None,
 ) -> tuple[Table, ...]:
     """Return a table for each dataset, model and protocol among the records.
 
-    The rows follow the planned runs, after the baseline, which the others are compared with.
+    The rows follow the planned runs, after the baseline, which the others are compared with; the
+    margins are those of equivalence, where they are not the metrics' own.
     """
     metrics = [find_metric(name) for name in MAIN]
-    study = build_study(records, baseline, planned=planned, metrics=metrics)
+    study = build_study(records, baseline, planned=planned, metrics=metrics, margins=margins)
     return tuple(main_table(panel) for panel in study.panels)
 
 

@@ -88,6 +88,18 @@ def test_rows_are_in_the_suites_order(make_runs: StudyMaker) -> None:
     assert [label for label, _ in build_tables(runs, "adam")[0].rows] == ["Adam", "ASAM", "SAM"]
 
 
+def test_margins_of_a_suite_decide_what_is_marked_as_equivalent(make_runs: StudyMaker) -> None:
+    """SAM is as good as Adam in the mean, to 0.3 points in each of eight seeds."""
+    gains = [0.3, -0.3] * 4
+    runs = make_runs({"adam": EIGHT, "sam": [a + g for a, g in zip(EIGHT, gains, strict=True)]})
+
+    def told(**margins: float) -> str:
+        return cell(build_tables(runs, "adam", margins=margins)[0], "SAM", "Test accuracy (%)").text
+
+    assert told(accuracy=0.02) != told(accuracy=0.0001)
+    assert told() == told(accuracy=0.01)
+
+
 def test_long_trainings_are_in_minutes(make_record: RecordMaker) -> None:
     (table,) = build_tables([make_record(seconds=720.0)], "adam")
     assert cell(table, "Adam", "Training time (min)").text == "12.0 (1)"
