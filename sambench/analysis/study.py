@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from sambench.analysis.comparison import Comparison
 from sambench.analysis.families import compare
 from sambench.analysis.groups import Group, build_groups
-from sambench.analysis.metrics import METRICS, Metric, find_metrics, measured
+from sambench.analysis.metrics import METRICS, Metric, find_metric, measured
 from sambench.analysis.names import Names
 from sambench.config.run_config import RunConfig
+from sambench.errors import ConfigError
 from sambench.store.record import RunRecord
 
 PRIMARY = "accuracy"
@@ -112,13 +113,14 @@ def study_of(
         groups: The runs.
         baseline: Name or label of the first lines.
         metrics: What to compare by; those that no run has are passed over.
-        margins: Of equivalence by metric, where they are not the metrics' own.
+        margins: Of equivalence by metric, where they are not the metrics' own, as a suite gives
+            them: a fraction for accuracy and its like, a ratio for costs and curvature.
 
     Raises:
         UnknownNameError: If a margin is of no metric.
+        ConfigError: If one says nothing: a ratio of 1 or less, a fraction of 1 or more.
     """
-    given = margins or {}
-    find_metrics(given)
+    given = {name: _printed_margin(name, margin) for name, margin in (margins or {}).items()}
     known = measured(record for group in groups for record in group.completed)
     there = [metric for metric in metrics if metric in known]
     families = {m.name: compare(groups, m, given.get(m.name)) for m in there}
@@ -136,3 +138,15 @@ def study_of(
         margins=given,
         measured=known,
     )
+
+
+def _printed_margin(name: str, margin: float) -> float:
+    """Return a margin as metrics have it: on the printed scale, or as a ratio."""
+    metric = find_metric(name)
+    if metric.ratio and margin <= 1:
+        raise ConfigError(f"margins: {name}={margin:g} is not allowed; allowed: a ratio above 1")
+    if metric.unit == "points" and margin >= 1:
+        raise ConfigError(
+            f"margins: {name}={margin:g} is not allowed; allowed: a fraction, as 0.02 for 2 points"
+        )
+    return margin if metric.ratio else metric.scale * margin

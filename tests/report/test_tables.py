@@ -96,8 +96,12 @@ def test_margins_of_a_suite_decide_what_is_marked_as_equivalent(make_runs: Study
     def told(**margins: float) -> str:
         return cell(build_tables(runs, "adam", margins=margins)[0], "SAM", "Test accuracy (%)").text
 
-    assert told(accuracy=0.02) != told(accuracy=0.0001)
+    assert told(accuracy=0.02) == "80.4 ± 0.6 (8)≈"
+    assert told(accuracy=0.0001) == "80.4 ± 0.6 (8)"
     assert told() == told(accuracy=0.01)
+    for wrong in ({"accuracy": 2.0}, {"top": 0.9}, {"train_seconds": 1.0}):
+        with pytest.raises(ConfigError, match="is not allowed; allowed: a "):
+            told(**wrong)
 
 
 def test_long_trainings_are_in_minutes(make_record: RecordMaker) -> None:
