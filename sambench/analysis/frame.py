@@ -9,11 +9,11 @@ from sambench.analysis.comparison import Comparison
 from sambench.analysis.groups import Group
 from sambench.analysis.metrics import collapsed, measured, values_at
 
-Columns = dict[str, Sequence[Any]]
-"""Of one length, as `pandas.DataFrame` takes them."""
+Rows = Iterable[Iterable[Any]]
+"""The names of the columns, then the rows."""
 
 
-def runs_table(groups: Iterable[Group]) -> Columns:
+def runs_table(groups: Iterable[Group]) -> Rows:
     """Return a row for each run: its state, every setting, and every metric that any run has.
 
     Settings are `dataset`, `model`, `optimizer.name`, `optimizer.rho` ...; metrics go by their
@@ -22,7 +22,7 @@ def runs_table(groups: Iterable[Group]) -> Columns:
     lines = [line for group in groups for line in group.lines]
     runs = [run for line in lines for run in line.records]
     configs = [run.config for run in runs]
-    columns: Columns = {
+    columns: dict[str, Sequence[Any]] = {
         "id": [run.id for run in runs],
         "name": [run.name for run in runs],
         "suite": [run.suite for run in runs],
@@ -39,13 +39,13 @@ def runs_table(groups: Iterable[Group]) -> Columns:
         columns[f"optimizer.{name}"] = [config.optimizer.get(name) for config in configs]
     for metric in measured(runs):
         columns[metric.name] = [value for line in lines for value in line.numbers(metric)]
-    return columns
+    return [columns, *zip(*columns.values(), strict=True)]
 
 
-def comparisons_table(found: Iterable[Comparison]) -> Columns:
+def comparisons_table(found: Iterable[Comparison]) -> Rows:
     """Return a row for each comparison, in numbers."""
     rows = [plain_comparison(one) for one in found]
-    return {name: [row[name] for row in rows] for name in (rows[0] if rows else ())}
+    return [rows[0] if rows else {}, *(row.values() for row in rows)]
 
 
 def plain_comparison(one: Comparison) -> dict[str, Any]:

@@ -162,7 +162,7 @@ def test_csv_and_xlsx_hold_numbers() -> None:
         "Said",
     ]
     assert adam == ["Adam", 80.0, 1.0, 8, "=1+1"]
-    assert to_csv(TABLE).splitlines()[2] == "SAM,-1.0,0.1,8,50 %"
+    assert to_csv(numbers_of(TABLE)).splitlines()[2] == "SAM,-1.0,0.1,8,50 %"
     book = openpyxl.load_workbook(io.BytesIO(to_xlsx([TABLE])))
     (sheet,) = book.worksheets
     assert sheet["B3"].value == 80.0
