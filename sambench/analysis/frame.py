@@ -13,11 +13,11 @@ from sambench.config.run_config import DEFAULTS, LATER, OF_REPLICAS, RunConfig
 if TYPE_CHECKING:
     from sambench.analysis.predictions import Predictions
 
-Columns = dict[str, Sequence[Any]]
-"""Of one length, as `pandas.DataFrame` takes them."""
+Rows = Iterable[Iterable[Any]]
+"""The names of the columns, then the rows."""
 
 
-def runs_table(groups: Iterable[Group]) -> Columns:
+def runs_table(groups: Iterable[Group]) -> Rows:
     """Return a row for each run: its state, every setting, and every metric that any run has.
 
     Settings are `dataset`, `model`, `optimizer.name`, `optimizer.rho` ...; metrics go by their
@@ -26,7 +26,7 @@ def runs_table(groups: Iterable[Group]) -> Columns:
     lines = [line for group in groups for line in group.lines]
     runs = [run for line in lines for run in line.records]
     configs = [run.config for run in runs]
-    columns: Columns = {
+    columns: dict[str, Sequence[Any]] = {
         "id": [run.id for run in runs],
         "name": [run.name for run in runs],
         "suite": [run.suite for run in runs],
@@ -46,40 +46,32 @@ def runs_table(groups: Iterable[Group]) -> Columns:
         columns[f"optimizer.{name}"] = [config.optimizer.get(name) for config in configs]
     for metric in measured(runs):
         columns[metric.name] = [value for line in lines for value in line.numbers(metric)]
-    return columns
+    return [columns, *zip(*columns.values(), strict=True)]
 
 
-def predictions_table(groups: Iterable[Group], predictions: Mapping[str, Predictions]) -> Columns:
-    """Return a row for each test image of each run whose predictions are there, by the run's id.
+def predictions_table(groups: Iterable[Group], predictions: Mapping[str, Predictions]) -> Rows:
+    """Yield a row for each test image of each run whose predictions are there, by the run's id.
 
-    The label and the most probable class are classes by name, `probability CLASS` is a column for
-    each class of any run; what a run does not have is None in its rows.
+    The label and the most probable class are classes by name; `probability CLASS` is a column for
+    each class of any run, None for those that a run does not have.
     """
-    names = ("run", "optimizer", "seed", "fold", "image", "label", "predicted")
-    columns: dict[str, list[Any]] = {name: [] for name in names}
-    for record in (run for group in groups for run in group.records):
-        if (found := predictions.get(record.id)) is None:
-            continue
-        config, number = record.config, len(found.labels)
-        classes = (record.data or {})["classes"]
-        columns["run"] += [record.name] * number
-        columns["optimizer"] += [config.optimizer["name"]] * number
-        columns["seed"] += [config.seed] * number
-        columns["fold"] += [config.fold] * number
-        columns["image"] += found.ids.tolist()
-        columns["label"] += [classes[label] for label in found.labels]
-        columns["predicted"] += [classes[k] for k in found.probabilities.argmax(axis=1)]
-        for name, values in zip(classes, found.probabilities.T, strict=True):
-            column = columns.setdefault(f"probability {name}", [])
-            column += [None] * (len(columns["run"]) - number - len(column)) + values.tolist()
-    length = len(columns["run"])
-    return {name: column + [None] * (length - len(column)) for name, column in columns.items()}
+    runs = [run for group in groups for run in group.records if run.id in predictions]
+    classes = {run.id: (run.data or {})["classes"] for run in runs}
+    every = dict.fromkeys(name for names in classes.values() for name in names)
+    columns = ("run", "optimizer", "seed", "fold", "image", "label", "predicted")
+    yield (*columns, *(f"probability {name}" for name in every))
+    for run in runs:
+        config, found, own = run.config, predictions[run.id], classes[run.id]
+        for image, label, shares in zip(found.ids, found.labels, found.probabilities, strict=True):
+            share = dict(zip(own, shares.tolist(), strict=True))
+            said = (image, own[label], own[shares.argmax()], *map(share.get, every))
+            yield (run.name, config.optimizer["name"], config.seed, config.fold, *said)
 
 
-def comparisons_table(found: Iterable[Comparison]) -> Columns:
+def comparisons_table(found: Iterable[Comparison]) -> Rows:
     """Return a row for each comparison, in numbers."""
     rows = [plain_comparison(one) for one in found]
-    return {name: [row[name] for row in rows] for name in (rows[0] if rows else ())}
+    return [rows[0] if rows else {}, *(row.values() for row in rows)]
 
 
 def plain_comparison(one: Comparison) -> dict[str, Any]:

@@ -15,15 +15,12 @@ from sambench.store.status import DONE, Standing, pending
 
 kind_of = attrgetter("dataset", "image_size", "model", "batch_size", "precision")
 """Returns what the time of a gradient evaluation of a run depends on."""
-
-
-def _same_but_for_seed(config: RunConfig) -> Hashable:
-    optimizer = tuple(sorted(config.optimizer.items()))
-    return (kind_of(config), config.epochs, config.stop, config.validation, optimizer)
+_length_of = attrgetter("dataset", "image_size", "model", "batch_size", "precision", "epochs",
+                        "stop", "validation")  # fmt: skip
 
 
 LIKENESS: Sequence[Callable[[RunConfig], Hashable]] = (
-    _same_but_for_seed,
+    lambda config: (_length_of(config), tuple(sorted(config.optimizer.items()))),
     lambda config: (kind_of(config), config.optimizer["name"]),
     kind_of,
     attrgetter("model", "image_size"),

@@ -231,8 +231,7 @@ def _figures(
     from sambench.report.figures.material import Material
 
     material = Material(study=study, store=store, printed=published, known=predictions)
-    gallery = draw_gallery(material)
-    return gallery.pictures, tuple(map(str, gallery.left_out))
+    return draw_gallery(material)
 
 
 def _show(screen: Screen, document: Document, written: Sequence[Path]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from sambench.analysis.comparison import Comparison
@@ -11,7 +10,7 @@ from sambench.analysis.predictions import DeLong, McNemar
 from sambench.analysis.study import Panel, Study
 from sambench.analysis.units import Cell as Summary
 from sambench.analysis.units import cell_of
-from sambench.report.differences import difference_cells, difference_table
+from sambench.report.differences import difference_cells, lost_units
 from sambench.report.notes import run_notes
 from sambench.report.table import MISSING, Cell, Row, Table, p_value, signed
 from sambench.report.tables import column, printed
@@ -30,13 +29,21 @@ IMAGES = (
 def contrast_tables(study: Study, unmatched: Sequence[str]) -> tuple[Table, ...]:
     """Return what several settings say together, a table for each, and what was not compared."""
     tables = []
-    pooled = [one for found in study.pooled.values() for one in found]
-    if pooled:
-        first = difference_table(f"Over {pooled[0].setting}", pooled, study)
-        rows = tuple((one.metric.title, difference_cells(one)) for one in pooled)
-        title = f"{pooled[0].candidate} against {pooled[0].baseline}, over {pooled[0].setting}"
-        head = ("Metric", "Difference or ratio", *first.headings[2:])
-        tables.append(replace(first, title=title, headings=head, rows=rows, keys=()))
+    pairs: dict[tuple[str, str], list[Comparison]] = {}
+    for one in (one for found in study.pooled.values() for one in found):
+        pairs.setdefault((one.candidate, one.baseline), []).append(one)
+    for (second, first), found in pairs.items():
+        lost = [
+            f"{one.metric.heading}: {text}." for one in found if (text := lost_units(one, study))
+        ]
+        tables.append(
+            Table(
+                title=f"{second} against {first}, over {found[0].setting}",
+                headings=("Metric", *CONTRAST[3:]),
+                rows=tuple((one.metric.title, difference_cells(one)) for one in found),
+                notes=tuple(lost),
+            )
+        )
     tables += [_setting_table(panel) for panel in study.panels]
     if not (tables or unmatched):
         unmatched = ("the two sides have no setting in common",)

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from sambench.analysis.comparison import Comparison
 from sambench.analysis.study import Study
-from sambench.report.table import MISSING, Cell, Table, factor, p_value, signed
+from sambench.report.table import MISSING, Cell, Table, counted, factor, p_value, signed
 
 ACCURACIES = ("accuracy",), ("auroc", "robust_accuracy")
 COSTS = ("train_seconds", "top", "trace")
@@ -34,29 +34,31 @@ def difference_tables(study: Study, names: Sequence[str] = DIFFERENCES) -> tuple
 def difference_table(title: str, found: Sequence[Comparison], study: Study) -> Table:
     """Return what each optimizer differs by, the best first."""
     metric, baseline = found[0].metric, study.title_of(found[0].baseline)
-    ordered = sorted(found, key=_order)
+    sign = -1 if metric.higher_is_better else 1
+    ordered = sorted(
+        found, key=lambda one: math.inf if one.estimate is None else sign * one.estimate
+    )
     unit = f" ({metric.unit})" if metric.unit and not metric.ratio else ""
     what = "ratio to" if metric.ratio else "difference to"
     head = ("Ratio" if metric.ratio else f"Difference{unit}", *HEADINGS[1:])
-    lost = [
-        f"{study.title_of(one.candidate)} lost {one.lost[1]} of {one.lost[1] + one.n} "
-        f"{one.design.unit}s"
-        for one in ordered
-        if one.lost[1]
-    ]
+    lost = "; ".join(filter(None, (lost_units(one, study) for one in ordered)))
     return Table(
         title=f"{title}: {metric.heading}, {what} {baseline}",
         headings=(HEADINGS[0], *head),
         rows=tuple((study.title_of(one.candidate), difference_cells(one)) for one in ordered),
-        notes=((f"{'; '.join(lost)}.",) if lost else ()),
+        notes=(f"{lost}.",) if lost else (),
         keys=tuple(one.candidate for one in ordered),
     )
 
 
-def _order(one: Comparison) -> float:
-    if one.estimate is None:
-        return math.inf
-    return -one.estimate if one.metric.higher_is_better else one.estimate
+def lost_units(one: Comparison, study: Study) -> str:
+    """Say how many units the candidate lost; nothing where it lost none.
+
+    Over settings that is all of theirs together, so the number of pooled units is no total of it.
+    """
+    lost, unit = one.lost[1], one.design.unit
+    told = f"{lost} of {lost + one.n} {unit}s" if one.settings == 1 else counted(lost, unit)
+    return f"{study.title_of(one.candidate)} lost {told}" if lost else ""
 
 
 def amount(one: Comparison) -> str:

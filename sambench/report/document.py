@@ -15,17 +15,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """A part of a report under a heading: paragraphs, a list, tables.
-
-    Attributes:
-        shown: Whether the terminal shows its tables.
-    """
+    """A part of a report under a heading: paragraphs, a list, tables."""
 
     title: str
     paragraphs: tuple[str, ...] = ()
     items: tuple[str, ...] = ()
     tables: tuple[Table, ...] = ()
-    shown: bool = False
+    shown: bool = False  # whether the terminal shows its tables
 
     @property
     def empty(self) -> bool:
@@ -35,23 +31,16 @@ class Section:
 
 @dataclass(frozen=True, kw_only=True)
 class Document:
-    """A whole report, in the order of reading.
-
-    Attributes:
-        study: Every statement that it is made of.
-        answer: Paragraphs, the first to be quoted.
-        results: Sections of tables, before the figures.
-        rest: Sections after the figures: how to read, methods, what went wrong.
-        sources: For cells that are asked for, the lines that explain them.
-    """
+    """A whole report, in the order of reading."""
 
     title: str
-    study: Study
-    answer: tuple[str, ...] = ()
-    results: tuple[Section, ...] = ()
+    study: Study  # every statement that it is made of
+    answer: tuple[str, ...] = ()  # paragraphs, the first to be quoted
+    results: tuple[Section, ...] = ()  # tables, before the figures
     pictures: Sequence[Picture] = ()
-    rest: tuple[Section, ...] = ()
+    rest: tuple[Section, ...] = ()  # after the figures: how to read, methods, what went wrong
     sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By the cells that are asked for, the lines that explain them."""
 
     @property
     def tables(self) -> tuple[Table, ...]:

@@ -68,7 +68,7 @@ def sources_of(
     for one in (one for pooled in study.pooled.values() for one in pooled):
         titles = (one.candidate, study.title_of(one.candidate))
         over = (one.setting, "over settings")
-        found.append(((over, titles, _names(one.metric)), partial(_pooled, one)))
+        found.append(((over, titles, _names(one.metric)), partial(_comparison, one)))
     for finding in findings:
         names = (finding.claim.name, finding.claim.sentence)
         found.append(((("claim",), names), partial(_claim, finding)))
@@ -190,12 +190,9 @@ def _why(metric: Metric, record: RunRecord) -> str:
     return f"{value:.6g} is of no minimum"
 
 
-def _pooled(found: Comparison) -> Iterable[str]:
-    yield f"{found.setting}/{found.candidate}/{found.metric.name}"
-    yield from _comparison(found)
-
-
 def _comparison(found: Comparison) -> Iterable[str]:
+    if found.settings > 1:
+        yield f"{found.setting}/{found.candidate}/{found.metric.name}"
     ratio, design = found.metric.ratio, found.design
     what, unit = ("ratio", "") if ratio else ("difference", f" {found.metric.unit}".rstrip())
     yield f"{what} to {found.baseline}, {design.unit} by {design.unit}:"

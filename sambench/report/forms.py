@@ -169,10 +169,10 @@ def numbers_of(table: Table) -> list[list[Any]]:
     return rows
 
 
-def to_csv(table: Table) -> str:
-    """Return the table's numbers."""
+def to_csv(rows: Iterable[Iterable[Any]]) -> str:
+    """Return rows as a CSV file."""
     buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows(numbers_of(table))
+    csv.writer(buffer, lineterminator="\n").writerows(rows)
     return buffer.getvalue()
 
 

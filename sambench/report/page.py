@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -13,12 +11,13 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sambench.analysis.frame import Columns, comparisons_table, predictions_table, runs_table
+from sambench.analysis.frame import comparisons_table, predictions_table, runs_table
 from sambench.files.atomic import write_bytes, write_text
 from sambench.report.document import Document
 from sambench.report.forms import (
     document_markdown,
     latex_document,
+    numbers_of,
     stem_of,
     to_csv,
     to_latex,
@@ -75,11 +74,11 @@ def write_report(
     files: dict[str, Callable[[], str | bytes]] = {
         "report.md": lambda: document_markdown(document, drawn),
         "report.html": lambda: to_html(document),
-        "runs.csv": lambda: _csv(runs_table(document.study.groups)),
-        "comparisons.csv": lambda: _csv(comparisons_table(document.study.every())),
+        "runs.csv": lambda: to_csv(runs_table(document.study.groups)),
+        "comparisons.csv": lambda: to_csv(comparisons_table(document.study.every())),
     }
     if predictions is not None:
-        files["predictions.csv"] = lambda: _csv(
+        files["predictions.csv"] = lambda: to_csv(
             predictions_table(document.study.groups, predictions)
         )
     top = [*files]
@@ -87,11 +86,13 @@ def write_report(
         top += ["tables.xlsx", "tables"]
         for table, stem in zip(document.tables, stems, strict=True):
             files[f"tables/{stem}.tex"] = partial(to_latex, table)
-            files[f"tables/{stem}.csv"] = partial(to_csv, table)
+            files[f"tables/{stem}.csv"] = partial(to_csv, numbers_of(table))
         files["tables/all-tables.tex"] = partial(latex_document, stems)
         files["tables.xlsx"] = partial(to_xlsx, document.tables)
+    if drawn:
+        from sambench.report.table_png import table_png  # with matplotlib
     for place, file in drawn.items():
-        files[file] = partial(_png, document.tables[place])
+        files[file] = partial(table_png, document.tables[place])
     for picture in document.pictures:
         files[f"figures/{picture.stem}.png"] = partial(getattr, picture, "png")
         files[f"figures/{picture.stem}.pdf"] = partial(getattr, picture, "pdf")
@@ -119,20 +120,6 @@ def _write(files: dict[str, Callable[[], str | bytes]], folder: Path) -> None:
         if name not in files and ".." not in Path(name).parts:
             (folder / name).unlink(missing_ok=True)
     write_text(listing, json.dumps({"version": 1, "files": sorted(files)}, indent=2) + "\n")
-
-
-def _png(table: Table) -> bytes:
-    from sambench.report.table_png import table_png
-
-    return table_png(table)
-
-
-def _csv(columns: Columns) -> str:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(zip(*columns.values(), strict=True))
-    return buffer.getvalue()
 
 
 def _stems(tables: Sequence[Table]) -> list[str]:

@@ -14,23 +14,17 @@ MISSING = "–"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cell:
-    """One printed cell and the numbers behind it.
+    """One printed cell and the numbers behind it."""
 
-    Attributes:
-        text: All that is printed, marks included.
-        numbers: What CSV and xlsx hold of it: mean, sd, n, low, high, p; the first is what it sorts
-            by. Empty for a cell of words.
-        source: Name by which `--explain` knows it; empty where it is no number of runs.
-    """
-
-    text: str
+    text: str  # all that is printed, marks included
     numbers: Mapping[str, float | None] = field(default_factory=dict)
+    """What CSV and xlsx hold of it: mean, sd, n, low, high, p; none for a cell of words."""
     bold: bool = False
-    source: str = ""
+    source: str = ""  # name by which `--explain` knows it; empty where it is no number of runs
 
     @property
     def number(self) -> float | None:
-        """What the cell sorts by."""
+        """What the cell sorts by: the first of its numbers."""
         return next(iter(self.numbers.values()), None)
 
     @property
@@ -45,24 +39,15 @@ Row = tuple[str, tuple[Cell, ...]]
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A comparison ready to be shown in any form.
-
-    Attributes:
-        headings: Of each column; the first is that of the labels.
-        rows: A label and a cell for each further heading.
-        notes: What a reader must know, one sentence each.
-        stem: Name of its files; empty for one made of the title.
-        setting: Title of the setting that it is of; empty for several.
-        keys: Of each row, the optimizer that it is of; empty where rows are of none.
-    """
+    """A comparison ready to be shown in any form."""
 
     title: str
-    headings: tuple[str, ...]
+    headings: tuple[str, ...]  # of each column; the first is that of the labels
     rows: tuple[Row, ...]
-    notes: tuple[str, ...]
-    stem: str = ""
-    setting: str = ""
-    keys: tuple[str, ...] = ()
+    notes: tuple[str, ...]  # what a reader must know, one sentence each
+    stem: str = ""  # name of its files; empty for one made of the title
+    setting: str = ""  # title of the setting that it is of; empty for several
+    keys: tuple[str, ...] = ()  # the optimizer of each row; empty where rows are of none
 
     @property
     def units(self) -> int | None:

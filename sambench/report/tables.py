@@ -57,19 +57,13 @@ MINUTES_FROM = 120.0
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """A metric as a table prints it.
-
-    Attributes:
-        decimals: Digits after the point; None for three significant ones.
-        ranked: Whether the best mean is bold.
-        scale: Printed value over the metric's.
-    """
+    """A metric as a table prints it."""
 
     title: str
     metric: Metric
-    decimals: int | None = None
-    ranked: bool = True
-    scale: float = 1.0
+    decimals: int | None = None  # digits after the point; None for three significant ones
+    ranked: bool = True  # whether the best mean is bold
+    scale: float = 1.0  # printed value over the metric's
 
 
 def column(name: str, *, minutes: bool = False) -> Column:

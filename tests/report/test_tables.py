@@ -6,15 +6,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from scipy import stats
 
 from sambench.analysis.claims import examine
+from sambench.analysis.contrast import contrast_optimizers
 from sambench.analysis.groups import build_groups
+from sambench.analysis.metrics import find_metrics
 from sambench.analysis.names import Names, read_names
 from sambench.analysis.predictions import Predictions
 from sambench.analysis.study import build_study
 from sambench.config.suite_file import load_suite
 from sambench.errors import ConfigError
+from sambench.report.contrasts import contrast_tables
 from sambench.report.differences import difference_tables
 from sambench.report.papers import claims_table, paper_tables
 from sambench.report.table import Cell, Table, factor, listed, mean_and_spread, p_value, signed
@@ -261,3 +265,22 @@ def test_accuracy_by_centre(make_runs: StudyMaker) -> None:
     assert [c.text for c in table.rows[0][1]] == ["50.0 ± 0.0 (2)", "100.0 ± 0.0 (2)"]
     assert centre_table(panel, {}, centres) is None
     assert centre_table(panel, {run.id: told for run in runs}, dict.fromkeys("abcd", "A")) is None
+
+
+def test_each_pair_over_settings_is_a_table_of_its_own(make_runs: StudyMaker) -> None:
+    """Where an optimizer was run with several settings, each says what itself has lost."""
+    sams = [{"name": "sam", "rho": rho} for rho in (0.05, 0.1)]
+    runs = [
+        replace(run, config=replace(run.config, optimizer={**run.config.optimizer, **chosen}))
+        for model in ("small-cnn", "resnet18")
+        for chosen, last in ((None, 81), (sams[0], 82), (sams[1], None))
+        for run in make_runs({"sam" if chosen else "adam": [80, last]}, model=model)
+        for chosen in [chosen or {}]
+    ]
+    study, _ = contrast_optimizers(runs, "adam", "sam", find_metrics(["accuracy"]))
+    first, second, *_ = contrast_tables(study, ())
+    assert first.title == "sam (rho=0.05) against adam, over 2 settings"
+    assert second.title == "sam (rho=0.1) against adam, over 2 settings"
+    assert [label for label, _ in (*first.rows, *second.rows)] == ["Test accuracy (%)"] * 2
+    assert first.notes == ()
+    assert second.notes == ("Test accuracy: SAM (rho=0.1) lost 2 seeds.",)

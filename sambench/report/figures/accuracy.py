@@ -20,7 +20,7 @@ from sambench.report.figures.layout import (
     round_ticks,
     rows,
 )
-from sambench.report.figures.material import Drawn, LeftOut, Material, Setting, number_of_runs
+from sambench.report.figures.material import Drawn, Material, Setting, number_of_runs
 from sambench.report.style import BLUE, GREY, ORANGE, VERMILION, Picture
 from sambench.report.table import p_value
 
@@ -29,15 +29,15 @@ MOST_PANELS = 12
 PRINTED = " Orange squares: the paper's printed numbers, one run each; triangles: beyond the edge."
 
 
-def accuracy(material: Material) -> Iterator[Picture | LeftOut]:
+def accuracy(material: Material) -> Iterator[Picture | str]:
     """Draw a figure for each data set, a panel for each model (or protocol)."""
     of_data: dict[str, list[Setting]] = {}
     for setting in material.settings:
         of_data.setdefault(setting.panel.group.setting.dataset, []).append(setting)
     for dataset, settings in of_data.items():
         if len(settings) > MOST_PANELS:
-            why = f"{len(settings)} settings on {dataset} are more than {MOST_PANELS} panels"
-            yield LeftOut(what=TITLE, why=why)
+            number = f"{len(settings)} settings on {dataset}"
+            yield f"{TITLE}: {number} are more than {MOST_PANELS} panels."
         else:
             yield _figure(dataset, settings, material.printed)
 

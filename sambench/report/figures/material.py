@@ -34,17 +34,6 @@ MOST_COLOURS, LEADERS = 6, 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class LeftOut:
-    """A figure that is not drawn, or a file that could not be drawn from, and why."""
-
-    what: str
-    why: str
-
-    def __str__(self) -> str:
-        return f"{self.what}: {self.why}."
-
-
-@dataclass(frozen=True, kw_only=True)
 class Setting:
     """Optimizers compared under settings that are otherwise the same."""
 
@@ -111,19 +100,13 @@ class Setting:
 
 @dataclass(frozen=True, kw_only=True)
 class Material:
-    """Runs by setting, with their files, each of which is read once.
-
-    Attributes:
-        printed: Whether the papers' numbers are drawn beside ours.
-        known: Predictions that were read before, by the id of their run.
-        damaged: A message for each file that could not be read.
-    """
+    """Runs by setting, with their files, each of which is read once."""
 
     study: Study
     store: Store
-    printed: bool = False
-    known: Mapping[str, Predictions] = field(default_factory=dict)
-    damaged: dict[Path, str] = field(default_factory=dict)
+    printed: bool = False  # whether the papers' numbers are drawn beside ours
+    known: Mapping[str, Predictions] = field(default_factory=dict)  # read before, by id of the run
+    damaged: dict[Path, str] = field(default_factory=dict)  # why each of them cannot be read
     _read: dict[Path, Any] = field(default_factory=dict)
 
     @cached_property

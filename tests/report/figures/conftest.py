@@ -18,7 +18,7 @@ from sambench.analysis.study import build_study
 from sambench.config.run_config import RunConfig
 from sambench.files.arrays import write_arrays
 from sambench.report.figures import gallery
-from sambench.report.figures.material import LeftOut, Material
+from sambench.report.figures.material import Material
 from sambench.report.style import Picture
 from sambench.store.record import RunRecord
 from sambench.store.tree import Store
@@ -153,7 +153,7 @@ def material_of(runs: Runs, store: Store) -> Material:
     return Material(study=build_study(runs, "adam"), store=store)
 
 
-def draw(kind: str, runs: Runs, store: Store) -> tuple[Picture | LeftOut, ...]:
+def draw(kind: str, runs: Runs, store: Store) -> tuple[Picture | str, ...]:
     """Draw the figures of runs whose kind begins so."""
     material = material_of(runs, store)
     over_all = {"accuracy": gallery.accuracy, "ranks": gallery.over_all_ranks}
@@ -163,7 +163,7 @@ def draw(kind: str, runs: Runs, store: Store) -> tuple[Picture | LeftOut, ...]:
     return tuple(one for found in settings for one in gallery.of_setting(material, found, kind))
 
 
-def figure_of(made: tuple[Picture | LeftOut, ...]) -> Figure:
+def figure_of(made: tuple[Picture | str, ...]) -> Figure:
     """Return the only picture's figure."""
     (found,) = made
     assert isinstance(found, Picture), found

@@ -12,7 +12,6 @@ from matplotlib.axes import Axes
 from sambench.analysis.curves import confusion_matrix, mean_roc
 from sambench.analysis.predictions import read_predictions
 from sambench.report.figures.layout import round_numbers, short
-from sambench.report.figures.material import LeftOut
 from sambench.report.style import Picture
 from sambench.store.tree import Store
 from tests.report.figures.conftest import RunMaker, draw, figure_of, labels, points
@@ -30,13 +29,13 @@ def pair(add: RunMaker, **settings: Any) -> list[Any]:
     ]
 
 
-def only(made: tuple[Picture | LeftOut, ...]) -> Axes:
+def only(made: tuple[Picture | str, ...]) -> Axes:
     """Return the only picture's only axes."""
     (ax,) = figure_of(made).axes
     return ax
 
 
-def caption(made: tuple[Picture | LeftOut, ...]) -> str:
+def caption(made: tuple[Picture | str, ...]) -> str:
     """Return the only picture's caption."""
     (found,) = made
     assert isinstance(found, Picture)
