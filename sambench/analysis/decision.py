@@ -15,7 +15,7 @@ from sambench.analysis.groups import Group
 from sambench.analysis.inference import ALPHA, FOLDS, SEEDS, SETTINGS, Design, Floats, Keys
 from sambench.analysis.metrics import Metric, find_metric
 from sambench.analysis.ranks import RankCorrelation, rank_correlation
-from sambench.analysis.study import FLATNESS, PRIMARY, Study
+from sambench.analysis.study import FLATNESS, Study
 from sambench.analysis.units import tabulate, with_accuracy
 from sambench.store.record import RunRecord
 
@@ -51,11 +51,11 @@ class Decision:
 
 def decide(study: Study) -> Decision | None:
     """Return what may be chosen; None where fewer than two optimizers have runs to compare."""
-    labels, units, design, factor = _unit_means(study, find_metric(PRIMARY))
+    labels, units, design, factor = _unit_means(study, find_metric(study.primary))
     if len(labels) < 2 or not units.size:
         return None
     best = labels
-    if any(one.shown for one in study.every() if one.metric.name == PRIMARY):
+    if any(one.shown for one in study.every() if one.metric.name == study.primary):
         beaten = [_beaten(units, place, design, factor) for place in range(len(labels))]
         best = tuple(label for label, worse in zip(labels, beaten, strict=True) if not worse)
     means = dict(zip(labels, inference.moments(units).mean, strict=True))
@@ -194,13 +194,13 @@ def settle(study: Study) -> Settling | None:
     """
     opened = [
         one
-        for one in study.main(PRIMARY)
+        for one in study.main(study.primary)
         if one.verdict == UNDECIDED and one.design not in (FOLDS, SETTINGS)
     ]
     if not opened:
         return None
     first, present = opened[0], max(one.n for one in opened)
-    margin = study.margins.get(PRIMARY, first.metric.margin or 1.0)
+    margin = study.margins.get(study.primary, first.metric.margin or 1.0)
     spreads = [one.sd for one in opened if one.sd is not None]
     units = SEEDS.least_units
     if spreads:

@@ -17,7 +17,7 @@ from sambench.errors import ConfigError
 from sambench.store.record import RunRecord
 
 PRIMARY = "accuracy"
-"""What the answer is about."""
+"""What the answer is about, unless the suite says otherwise."""
 
 COMPARED = tuple(
     metric
@@ -60,6 +60,7 @@ class Study:
     pooled: Mapping[str, tuple[Comparison, ...]]  # by metric, over several settings
     baseline: str  # name or label that the others are compared with
     margins: Mapping[str, float] = field(default_factory=dict)  # where not the metrics' own
+    primary: str = PRIMARY  # metric that the answer is about
     measured: tuple[Metric, ...] = ()  # of which any completed run has a value
 
     @property
@@ -78,6 +79,12 @@ class Study:
             return self.pooled[metric]
         return tuple(one for panel in self.panels for one in panel.by(metric))
 
+    @property
+    def primary_name(self) -> str:
+        """What the answer is about as it stands in a sentence: "test accuracy", "AUROC"."""
+        heading = find_metric(self.primary).heading
+        return heading if heading.isupper() else heading[0].lower() + heading[1:]
+
     def title_of(self, label: str) -> str:
         """Return how a line is printed."""
         return self._titles.get(label) or Names().optimizer(label)
@@ -95,10 +102,11 @@ def build_study(
     names: Names | None = None,
     metrics: Sequence[Metric] = COMPARED,
     margins: Mapping[str, float] | None = None,
+    primary: str = PRIMARY,
 ) -> Study:
     """Sort runs into groups (`build_groups`) and compare the lines of each (`study_of`)."""
     groups = build_groups(records, baseline, planned, names)
-    return study_of(groups, baseline or "", metrics, margins)
+    return study_of(groups, baseline or "", metrics, margins, primary)
 
 
 def study_of(
@@ -106,6 +114,7 @@ def study_of(
     baseline: str,
     metrics: Sequence[Metric],
     margins: Mapping[str, float] | None = None,
+    primary: str = PRIMARY,
 ) -> Study:
     """Compare the further lines of each group with its first.
 
@@ -115,6 +124,7 @@ def study_of(
         metrics: What to compare by; those that no run has are passed over.
         margins: Of equivalence by metric, where they are not the metrics' own, as a suite gives
             them: a fraction for accuracy and its like, a ratio for costs and curvature.
+        primary: The metric that the answer is about; it is compared too.
 
     Raises:
         UnknownNameError: If a margin is of no metric.
@@ -122,7 +132,8 @@ def study_of(
     """
     given = {name: _printed_margin(name, margin) for name, margin in (margins or {}).items()}
     known = measured(record for group in groups for record in group.completed)
-    there = [metric for metric in metrics if metric in known]
+    wanted = dict.fromkeys((*metrics, find_metric(primary)))
+    there = [metric for metric in wanted if metric in known]
     families = {m.name: compare(groups, m, given.get(m.name)) for m in there}
     panels = tuple(
         Panel(
@@ -136,6 +147,7 @@ def study_of(
         pooled={name: pooled for name, (_, pooled) in families.items() if pooled},
         baseline=baseline,
         margins=given,
+        primary=primary,
         measured=known,
     )
 

@@ -26,6 +26,7 @@ from sambench.cli.gathering import (
 )
 from sambench.cli.options import Output, Place
 from sambench.cli.screen import Screen
+from sambench.config.suite import ReportSettings
 from sambench.errors import ConfigError, did_you_mean
 from sambench.optim.method import optimizers
 from sambench.report.answer import answer_text
@@ -74,9 +75,14 @@ def make_report(
     found, search = with_search(found, store)
     found, predictions = with_predictions(found, store)
     against = _baseline(baseline, found)
-    margins = {} if found.suite is None else found.suite.report.margins
+    asked = ReportSettings() if found.suite is None else found.suite.report
     study = build_study(
-        found.records, against, planned=found.planned, names=shown_names, margins=margins
+        found.records,
+        against,
+        planned=found.planned,
+        names=shown_names,
+        margins=asked.margins,
+        primary=asked.primary,
     )
     if predictions:
         study = over_images(study, predictions)

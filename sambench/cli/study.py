@@ -12,8 +12,7 @@ from typing import Any
 import msgspec
 
 from sambench.analysis.inference import SEEDS
-from sambench.analysis.metrics import find_metric
-from sambench.analysis.study import PRIMARY, build_study
+from sambench.analysis.study import build_study
 from sambench.analysis.time_estimates import Forecast, Timed, duration, forecast, untimed
 from sambench.cli.answers import run_answer, tables_answer
 from sambench.cli.checking import (
@@ -156,8 +155,10 @@ class Study:
             self.screen.warn(sentence)
         records = [standing.record for standing in _of(self.finals, there)]
         done = [record for record in records if record and record.status == COMPLETED]
-        metrics, margins = [find_metric(PRIMARY)], self.suite.report.margins
-        study = build_study(done, self.suite.baseline, metrics=metrics, margins=margins)
+        report = self.suite.report
+        study = build_study(
+            done, report.baseline, metrics=[], margins=report.margins, primary=report.primary
+        )
         for sentence in settling(study):
             self.screen.say(sentence)
 

@@ -44,6 +44,10 @@ class ReportSettings(Definition, frozen=True, kw_only=True, forbid_unknown_field
             "`accuracy` and its like (0.01 is one point), a ratio for costs and curvature (1.25)."
         ),
     ] = msgspec.field(default_factory=dict)
+    primary: Annotated[
+        Literal["accuracy", "balanced_accuracy", "auroc"],
+        about("The metric that the answer is about; all others are secondary."),
+    ] = "accuracy"
 
 
 def _no_folds(dataset: str, image_size: int) -> Sequence[int]:
@@ -93,8 +97,9 @@ class Suite(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True, d
     report: Annotated[
         ReportSettings,
         about(
-            "`baseline`: the optimizer that the others are compared with. `margins`: differences "
-            "within which optimizers count as equivalent, by metric, as {accuracy: 0.02, top: 1.5}."
+            "`baseline`: the optimizer that the others are compared with. `margins`: within which "
+            "differences optimizers count as equivalent, by metric, as {accuracy: 0.02, top: 1.5}. "
+            "`primary`: the metric of the answer: accuracy, balanced_accuracy or auroc."
         ),
     ] = ReportSettings()
     launcher: Annotated[

@@ -10,7 +10,14 @@ from sambench.analysis.groups import Group
 from sambench.analysis.metrics import collapsed, find_metric
 from sambench.analysis.study import PRIMARY, Panel, Study
 from sambench.analysis.units import cell_of
-from sambench.report.consequences import MOST_NAMED, cautions, cost, flatness, remedy, short
+from sambench.report.consequences import (
+    MOST_NAMED,
+    cautions,
+    cost,
+    flatness,
+    remedy,
+    short,
+)
 from sambench.report.table import counted, listed, mean_and_spread, points, signed, was
 
 
@@ -49,7 +56,7 @@ def _nothing_to_say(study: Study) -> str:
         )
     if any(one.n for one in study.every()):
         return ""
-    best = _highest(groups)
+    best = _highest(study, groups)
     if not any(group.baseline and group.lines[0].completed for group in groups):
         return (
             f"{place}: there is no completed run of the baseline {baseline}, so no optimizer can "
@@ -63,8 +70,8 @@ def _nothing_to_say(study: Study) -> str:
     )
 
 
-def _highest(groups: Sequence[Group]) -> str:
-    metric = find_metric(PRIMARY)
+def _highest(study: Study, groups: Sequence[Group]) -> str:
+    metric = find_metric(study.primary)
     cells = [
         (cell.mean, cell, line)
         for group in groups
@@ -75,12 +82,24 @@ def _highest(groups: Sequence[Group]) -> str:
         return ""
     mean, cell, line = max(cells, key=lambda item: item[0] or 0.0)
     text = mean_and_spread(mean or 0.0, cell.spread, 1, ratio=False)
-    return f"; the highest mean test accuracy is {line.title}'s, {text} % ({cell.n})"
+    return f"; the highest mean {study.primary_name} is {line.title}'s, {text} % ({cell.n})"
+
+
+def _better(study: Study) -> str:
+    return "more accurate" if study.primary == PRIMARY else f"better in {study.primary_name}"
+
+
+def _worse(study: Study) -> str:
+    return "less accurate" if study.primary == PRIMARY else f"worse in {study.primary_name}"
+
+
+def _best(study: Study) -> str:
+    return "the most accurate" if study.primary == PRIMARY else f"the best in {study.primary_name}"
 
 
 def _which(study: Study) -> str:
     """Say which optimizers were shown to be more or less accurate than the baseline."""
-    found = [one for one in study.main(PRIMARY) if one.n]
+    found = [one for one in study.main(study.primary) if one.n]
     found.sort(key=lambda one: -(one.estimate or 0.0))
     baseline = study.title_of(found[0].baseline)
     where = f"Over {found[0].setting}" if found[0].settings > 1 else _place(study)
@@ -100,12 +119,12 @@ def _which(study: Study) -> str:
             for name, one in zip(names[:3], better[:3], strict=True)
         )
         sentences.append(
-            f"{where}, {listed(names, MOST_NAMED)} {was(names)} shown to be more accurate than "
+            f"{where}, {listed(names, MOST_NAMED)} {was(names)} shown to be {_better(study)} than "
             f"{baseline}: {numbers}."
         )
         largest = better[0]
     else:
-        sentences.append(f"{where}, no optimizer was shown to be more accurate than {baseline}.")
+        sentences.append(f"{where}, no optimizer was shown to be {_better(study)} than {baseline}.")
         if largest.verdict != WORSE:
             sentences.append(f"{_largest(study, found)} {_numbers(study, largest)}.")
     if largest.images is not None and largest.verdict != WORSE:
@@ -120,7 +139,9 @@ def _which(study: Study) -> str:
             if len(worse) == 1
             else f"; the largest loss was {lost[-1]}'s: {_numbers(study, worse[-1])}"
         )
-        sentences.append(f"{listed(lost, MOST_NAMED)} {was(lost)} shown to be less accurate{last}.")
+        sentences.append(
+            f"{listed(lost, MOST_NAMED)} {was(lost)} shown to be {_worse(study)}{last}."
+        )
     if same:
         sentences.append(
             f"{listed(alike, MOST_NAMED)} {'is' if len(alike) == 1 else 'are'} equivalent to "
@@ -130,7 +151,9 @@ def _which(study: Study) -> str:
 
 
 def _place(study: Study) -> str:
-    titles = [panel.title for panel in study.panels if any(one.n for one in panel.by(PRIMARY))]
+    titles = [
+        panel.title for panel in study.panels if any(one.n for one in panel.by(study.primary))
+    ]
     return f"For {titles[0]}" if len(titles) == 1 else f"In {len(titles)} settings"
 
 
@@ -163,7 +186,8 @@ def _sides(study: Study, one: Comparison) -> str:
     )
     if after is None or before is None:
         return ""
-    return f"{after:.1f} % of test images against {before:.1f} %, "
+    of = " of test images" if one.metric.name == PRIMARY else ""
+    return f"{after:.1f} %{of} against {before:.1f} %, "
 
 
 def _too_few(study: Study, found: Sequence[Comparison], where: str) -> str:
@@ -188,16 +212,18 @@ def _choice(study: Study, decision: Decision) -> str:
             decision.tied,
         )
     )
-    equal = f" {listed(tied)} have exactly the same mean accuracy." if tied else ""
+    equal = f" {listed(tied)} have exactly the same mean {study.primary_name}." if tied else ""
     if len(best) == 1:
-        return f"{best[0]} is the best: every other optimizer was shown to be less accurate.{equal}"
+        return (
+            f"{best[0]} is the best: every other optimizer was shown to be {_worse(study)}.{equal}"
+        )
     if not out:
         any_of = "Either" if len(best) == 2 else f"Any of the {len(best)}"
-        may = f"{any_of} may be the most accurate"
+        may = f"{any_of} may be {_best(study)}"
     elif len(best) <= MOST_NAMED:
-        may = f"{listed(best)} may be the most accurate; the others were shown not to be"
+        may = f"{listed(best)} may be {_best(study)}; the others were shown not to be"
     else:
-        may = f"All but {listed(out, MOST_NAMED)} may be the most accurate"
+        may = f"All but {listed(out, MOST_NAMED)} may be {_best(study)}"
     if len(choice) == 1:
         cheapest = f"{choice[0]} is the cheapest of them"
     else:
@@ -213,29 +239,30 @@ def _choice(study: Study, decision: Decision) -> str:
 
 def _by_setting(study: Study) -> Iterable[str]:
     """Yield a sentence for each of several settings, what was shown alone, the others in one."""
-    if sum(any(one.n for one in panel.by(PRIMARY)) for panel in study.panels) < 2:
+
+    def by(panel: Panel) -> tuple[Comparison, ...]:
+        return panel.by(study.primary)
+
+    if sum(any(one.n for one in by(panel)) for panel in study.panels) < 2:
         return
     silent: list[Panel] = []
     for panel in study.panels:
-        found = [one for one in panel.by(PRIMARY) if one.n]
+        found = [one for one in by(panel) if one.n]
         shown = [one for one in found if one.shown]
         if not shown:
             silent += [panel] if found else []
             continue
         parts = [
             f"{study.title_of(one.candidate)} "
-            f"{'more' if one.verdict == BETTER else 'less'} accurate, {_numbers(study, one)}"
+            f"{_better(study) if one.verdict == BETTER else _worse(study)}, {_numbers(study, one)}"
             for one in shown
         ]
         yield f"{panel.title}: {'; '.join(parts[:MOST_NAMED])}."
     if silent:
-        few = [p for p in silent if not any(one.enough for one in p.by(PRIMARY))]
-        why = (
-            f" ({len(few)} of them with too few {few[0].by(PRIMARY)[0].design.unit}s to show any)"
-            if few
-            else ""
-        )
+        few = [own for own in map(by, silent) if not any(one.enough for one in own)]
+        unit = few[0][0].design.unit if few else ""
+        why = f" ({len(few)} of them with too few {unit}s to show any)" if few else ""
         yield (
             f"Taken by {'itself' if len(silent) == 1 else 'themselves'}, "
-            f"{counted(len(silent), 'setting')} showed no difference in accuracy{why}."
+            f"{counted(len(silent), 'setting')} showed no difference in {study.primary_name}{why}."
         )

@@ -9,7 +9,7 @@ from sambench.analysis.comparison import BETTER, WORSE, Comparison
 from sambench.analysis.decision import Decision, flat_and_accurate, flatness_of, settle
 from sambench.analysis.groups import ambiguous_baseline
 from sambench.analysis.metrics import find_metric
-from sambench.analysis.study import FLATNESS, PRIMARY, Study
+from sambench.analysis.study import FLATNESS, Study
 from sambench.analysis.troubles import leakage
 from sambench.analysis.units import in_words
 from sambench.report.differences import interval
@@ -160,7 +160,7 @@ def cautions(study: Study) -> Iterable[str]:
 def settling(study: Study) -> Iterable[str]:
     """Yield what would settle what is undecided, where there are runs enough to tell."""
     seeds = remedy(study)
-    if seeds and any(one.enough for one in study.main(PRIMARY)):
+    if seeds and any(one.enough for one in study.main(study.primary)):
         yield f"What is undecided stays open because of the spread between seeds: {seeds}."
 
 

@@ -54,7 +54,7 @@ SOFTWARE = "Software. {versions}; commit {environment.git}; command: {command}."
 STATISTICS = (
     "Statistics. Each optimizer is compared with {baseline}, {units}; two-sided tests: {tests}. "
     "Curvature, times and gradient evaluations are compared on logarithms and given as "
-    "geometric means and ratios. Test accuracy is the primary metric; its family is all "
+    "geometric means and ratios. {primary} is the primary metric; its family is all "
     "comparisons of the report. Other metrics are secondary, each a family of its own. A "
     "difference is called shown at corrected p < {alpha:g}; equivalence by two one-sided "
     "tests. Failed and diverged runs count in p at the accuracy of the largest class."
@@ -213,6 +213,7 @@ def _statistics(study: Study) -> str:
         baseline=study.title_of(compared[0].baseline),
         units=" or ".join(f"{d.unit} by {d.unit}" for d in designs),
         tests="; ".join(tests),
+        primary=study.primary_name[0].upper() + study.primary_name[1:],
         alpha=ALPHA,
     )
 

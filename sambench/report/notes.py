@@ -156,8 +156,9 @@ def how_to_read(study: Study) -> tuple[str, ...]:
         return ("Cells are mean ± SD over runs. Nothing was compared.",)
     designs = dict.fromkeys(one.design for one in found if one.p is not None)
     baseline = study.title_of(found[0].baseline)
-    primary = next((one for one in found if one.metric.name == "accuracy"), found[0])
-    margin = study.margins.get("accuracy", primary.metric.margin or 1.0)
+    primary = next((one for one in found if one.metric.name == study.primary), found[0])
+    name = study.primary_name
+    margin = study.margins.get(study.primary, primary.metric.margin or 1.0)
     one_set = any(one.design.unit == "seed" for one in found)
     items = [
         "n counts what is independent: seeds on one test part, folds where there are several "
@@ -175,9 +176,10 @@ def how_to_read(study: Study) -> tuple[str, ...]:
         "The 95 % intervals hold for all comparisons by a metric at once "
         f"({'; '.join(dict.fromkeys(one.design.interval for one in found))}).",
         f"Verdicts: better and worse are shown differences (p < 0.05). Equivalent: shown to differ "
-        f"by less than {points(margin)} of accuracy, or than 1.25 times "
+        f"by less than {points(margin)} of {name}, or than 1.25 times "
         "(two one-sided tests). Undecided: neither was shown; that is no evidence of equality.",
-        "Test accuracy is the primary metric; all others are secondary, each a family of its own.",
+        f"{name[0].upper() + name[1:]} is the primary metric; all others are secondary, each a "
+        "family of its own.",
         "A run that failed or diverged is not missing: its optimizer is called better only if that "
         "still holds with these runs counted at the accuracy of always naming the largest class.",
         "Cohen's dz is the mean over the SD of the differences (of their logarithms for ratios). "

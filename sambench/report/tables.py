@@ -233,7 +233,8 @@ def _unlike(group: Group) -> Iterable[str]:
 
 def result_sections(study: Study) -> tuple[Section, ...]:
     """Return the paper's tables, the differences behind their marks, and what else was measured."""
-    accuracy = [table for names in ACCURACIES for table in difference_tables(study, names)]
+    rest = [[name for name in names if name != study.primary] for names in ACCURACIES]
+    accuracy = [t for names in ([study.primary], *rest) for t in difference_tables(study, names)]
     known = {metric.name for metric in study.measured}
     sections = (
         Section(

@@ -141,7 +141,7 @@ def test_6_ties_are_named_together_and_the_cheapest_is_the_choice(make_runs: Stu
     assert decision.tied == ("fsam", "sgd")
     assert decision.best == ("fsam", "sgd")
     assert decision.choice == ("sgd",)
-    assert "F-SAM and SGD have exactly the same mean accuracy" in " ".join(answer_text(study))
+    assert "F-SAM and SGD have exactly the same mean test accuracy" in " ".join(answer_text(study))
 
 
 def test_6_half_a_point_for_125_times_the_time_is_not_the_choice(make_runs: StudyMaker) -> None:

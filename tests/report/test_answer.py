@@ -16,6 +16,8 @@ from sambench.analysis.decision import decide
 from sambench.analysis.study import build_study
 from sambench.report.answer import answer_text
 from sambench.report.consequences import duration
+from sambench.report.notes import how_to_read
+from sambench.report.tables import result_sections
 from tests.analysis.conftest import StudyMaker
 from tests.analysis.test_wrong_statements import EIGHT, up
 from tests.conftest import RecordMaker
@@ -245,3 +247,33 @@ def test_one_that_is_worse_is_said_once(make_runs: StudyMaker) -> None:
     (first, *_) = answer_text(build_study(make_runs({"adam": EIGHT, "sam": up(EIGHT, -5)}), "adam"))
     assert "the smallest loss" not in first
     assert first.count("-5.0 points") == 1
+
+
+def test_the_answer_is_about_the_primary_metric_of_the_suite(make_runs: StudyMaker) -> None:
+    """SAM ranks better and is less accurate; what the answer is about decides what it says."""
+    ranks = {"adam": [70.0 + s for s in range(8)], "sam": [74.0 + s + s % 2 for s in range(8)]}
+    runs = []
+    for run in make_runs({"adam": EIGHT, "sam": up(EIGHT, -3)}):
+        value = ranks[str(run.config.optimizer["name"])][run.config.seed] / 100
+        final = run.final or {}
+        runs.append(run.with_sections(final={**final, "test": {**final["test"], "auroc": value}}))
+    by_accuracy, by_auroc = (
+        " ".join(answer_text(build_study(runs, "adam", primary=primary)))
+        for primary in ("accuracy", "auroc")
+    )
+    assert "SAM was shown to be less accurate" in by_accuracy
+    assert "SAM was shown to be better in AUROC than Adam: 78.0 % against 73.5 %" in by_auroc
+    assert "of test images" not in by_auroc
+    assert "SAM is the best: every other optimizer was shown to be worse in AUROC." in by_auroc
+    titles = [
+        table.title
+        for table in result_sections(build_study(runs, "adam", primary="auroc"))[1].tables
+    ]
+    assert [title.partition(": ")[2].partition(",")[0] for title in titles[:2]] == [
+        "AUROC",
+        "Test accuracy",
+    ]
+    assert any(
+        "AUROC is the primary metric" in text
+        for text in how_to_read(build_study(runs, "adam", primary="auroc"))
+    )
