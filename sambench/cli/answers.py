@@ -39,22 +39,16 @@ SECTIONS = ("final", "cost", "sharpness", "hessian")
 
 def run_answer(store: Store, config: RunConfig) -> dict[str, Any]:
     """Return what is stored of a run."""
-    from sambench.errors import DamagedError
     from sambench.store.status import DAMAGED, MISSING
 
-    record, status, error = None, MISSING, None
-    try:
-        if (record := store.load(config)) is not None:
-            status, error = record.status, record.error
-    except DamagedError as damage:
-        status, error = DAMAGED, str(damage)
+    record, damage = store.look(config)
     stored = {} if record is None else record.to_dict()
     return {
         "id": config.id,
         "name": config.name,
         "path": str(store.folder(config)),
-        "status": status,
-        "error": error,
+        "status": record.status if record else DAMAGED if damage else MISSING,
+        "error": record.error if record else damage or None,
         **{name: stored.get(name) for name in SECTIONS},
     }
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from functools import wraps
 from importlib import import_module
 from pathlib import Path
 
@@ -13,50 +12,39 @@ import typer
 Named = tuple[str, str]
 """A name and what the shell shows beside it."""
 
+Names = Callable[[typer.Context, str], Iterable[Named]]
+"""Returns the names that fit a command and what is typed of the word."""
+
 SPLITS = ("holdout", "folds", "authors", "kfold-5", "grouped-5", "patient-5")
 DEVICES = ("cpu", "cuda", "mps")
 
 
-def _silent(names: Callable[..., Iterable[Named]]) -> Callable[[typer.Context, str], list[Named]]:
-    """Return a completion that offers what begins as typed, and nothing where it fails."""
+def _silent(names: Names, *, in_list: bool = False) -> Callable[..., list[Named]]:
+    """Return a completion that offers what begins as typed, and nothing where it fails.
 
-    @wraps(names)
+    In a list it completes the last of several names with commas between them.
+    """
+
     def complete(context: typer.Context, incomplete: str) -> list[Named]:
+        before, comma, last = incomplete.rpartition(",") if in_list else ("", "", incomplete)
         found: list[Named] = []
         with suppress(Exception):  # a traceback in the middle of a line helps nobody
-            found.extend(n for n in names(context, incomplete) if n[0].startswith(incomplete))
+            for name, text in names(context, incomplete):
+                if name.startswith(last) and name not in before.split(","):
+                    found.append((f"{before}{comma}{name}", text))
         return found
 
-    del complete.__wrapped__  # Typer reads the signature
-    complete.__annotations__ = {"context": typer.Context, "incomplete": str}
     return complete
 
 
-def _in_list(names: Callable[..., Iterable[Named]]) -> Callable[..., Iterable[Named]]:
-    """Return what completes the last of several names with commas between them."""
-
-    @wraps(names)
-    def complete(context: typer.Context, incomplete: str) -> Iterator[Named]:
-        before, comma, _ = incomplete.rpartition(",")
-        taken = before.split(",")
-        for name, text in names(context, incomplete):
-            if name not in taken:
-                yield f"{before}{comma}{name}", text
-
-    return complete
-
-
-def _registered(module: str, registry: str) -> Callable[..., Iterable[Named]]:
+def _registered(module: str, registry: str) -> Names:
     """Return what offers the entries of a registry."""
-
-    def names(context: typer.Context, incomplete: str) -> Iterator[Named]:
-        found = getattr(import_module(module), registry)
-        return ((entry.name, entry.summary) for entry in found.list())
-
-    return names
+    return lambda context, incomplete: (
+        (entry.name, entry.summary) for entry in getattr(import_module(module), registry).list()
+    )
 
 
-def _listed(module: str, names: str) -> Callable[..., Iterable[Named]]:
+def _listed(module: str, names: str) -> Names:
     """Return what offers the names of a tuple."""
     return lambda context, incomplete: ((n, "") for n in getattr(import_module(module), names))
 
@@ -154,11 +142,11 @@ def _folder(context: typer.Context, parameter: str, default: str) -> Path:
 
 sources = _silent(_registered("sambench.data.source", "sources"))
 launchers = _silent(_registered("sambench.launch.launcher", "launchers"))
-optimizers, optimizers_in_list = _silent(_optimizers), _silent(_in_list(_optimizers))
-models, models_in_list = _silent(_models), _silent(_in_list(_models))
-devices, devices_in_list = _silent(_devices), _silent(_in_list(_devices))
+optimizers, optimizers_in_list = _silent(_optimizers), _silent(_optimizers, in_list=True)
+models, models_in_list = _silent(_models), _silent(_models, in_list=True)
+devices, devices_in_list = _silent(_devices), _silent(_devices, in_list=True)
 splits = _silent(lambda context, incomplete: ((name, "") for name in SPLITS))
 sinks = _silent(_listed("sambench.run.sinks", "SINKS"))
 kinds = _silent(_listed("sambench.cli.catalogue", "KINDS"))
-states_in_list = _silent(_in_list(_listed("sambench.store.status", "REPEATABLE")))
+states_in_list = _silent(_listed("sambench.store.status", "REPEATABLE"), in_list=True)
 runs = _silent(_runs)

@@ -113,11 +113,7 @@ class Command(TyperCommand):
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the parameters with what the help shows of them."""
-        parameters = _without_type_of_flags(super().get_params(ctx))
-        for parameter in parameters:
-            if parameter.name == "help":
-                parameter.rich_help_panel = HELP_PANEL
-        return parameters
+        return _as_shown(super().get_params(ctx), HELP_PANEL)
 
 
 class Group(TyperGroup):
@@ -125,21 +121,22 @@ class Group(TyperGroup):
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the parameters with what the help shows of them."""
-        return _without_type_of_flags(super().get_params(ctx))
+        return _as_shown(super().get_params(ctx))
 
 
-def _without_type_of_flags(parameters: Any) -> list[Any]:
+def _as_shown(parameters: Any, help_panel: str | None = None) -> list[Any]:
     for parameter in parameters:
         if getattr(parameter, "is_flag", False) and parameter.metavar is None:
             parameter.metavar = ""
+        if parameter.name == "help" and help_panel:
+            parameter.rich_help_panel = help_panel
     return list(parameters)
 
 
 def given_options(context: typer.Context, options: dict[str, str]) -> dict[str, str]:
     """Return those of the options, by parameter, that stand on the command line."""
-    sources = {name: context.get_parameter_source(name) for name in options}
     return {
-        name: options[name]
-        for name, source in sources.items()
-        if source is not None and source.name == "COMMANDLINE"
+        name: option
+        for name, option in options.items()
+        if (source := context.get_parameter_source(name)) and source.name == "COMMANDLINE"
     }

@@ -49,6 +49,21 @@ class Request:
     launcher: LauncherSettings = LOCAL
     log: Sequence[str] = ()
 
+    def manifest(
+        self, configs: Sequence[RunConfig], suite: str | None, curvature: Measurement | None
+    ) -> Manifest:
+        """Return what a launcher is to do of these runs of a suite, and of their minima."""
+        return Manifest(
+            configs=configs,
+            data=self.data,
+            results=self.results,
+            suite=suite,
+            curvature=curvature,
+            device=self.device,
+            fail_fast=self.fail_fast,
+            log=self.log,
+        )
+
 
 def launch(
     screen: Screen,
@@ -81,16 +96,7 @@ def launch(
         if standing.state in (STALE, DAMAGED):
             with suppress(Claimed, ClaimError):  # another process is at it
                 store.retire(standing.config, f"{standing.state}, {standing.note}")
-    manifest = Manifest(
-        configs=todo,
-        data=data,
-        results=request.results,
-        suite=suite,
-        curvature=hessian,
-        device=request.device,
-        fail_fast=request.fail_fast,
-        log=request.log,
-    )
+    manifest = request.manifest(todo, suite, hessian)
     tally = carry_out(screen, manifest, launcher, alone=len(configs) == 1)
     if failed := sum(not isinstance(error, RunInterrupted) for error in tally.errors):
         screen.warn(f"{failed} failed; `--retry failed` does them again")

@@ -16,7 +16,6 @@ from sambench.config.measurement import Measurement
 from sambench.config.suite import Suite
 from sambench.config.suite_file import load_suite
 from sambench.errors import ConfigError, StoreError
-from sambench.launch.manifest import Manifest
 from sambench.store.record import COMPLETED, RunRecord
 from sambench.store.tree import RECORD, Store
 
@@ -110,13 +109,7 @@ def measure(
             missing.append(record.config)
     if not missing:
         return 0
-    manifest = Manifest(
-        configs=missing,
-        data=request.data,
-        results=request.results,
-        curvature=wanted,
-        device=request.device,
-    )
+    manifest = request.manifest(missing, None, wanted)
     tally = carry_out(screen, manifest, request.launcher, alone=len(missing) == 1, show=show)
     if tally.interrupted:
         screen.warn("interrupted; the same command goes on from here")

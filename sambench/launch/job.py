@@ -55,6 +55,7 @@ def main() -> int:
     signal.signal(signal.SIGUSR2, save)
     try:
         with stop_on_signal(insist=False) as stop_requested:
+            load_inherited()
             manifest = Manifest.read(path)
             places = range(len(manifest.configs))[first : last + 1]
             if not places:
@@ -62,7 +63,6 @@ def main() -> int:
             if found[3] and len(places) > 1:
                 code = _side_by_side(path, places, int(found[3]), stop_requested)
             else:
-                load_inherited()
                 alone = replace(manifest, configs=manifest.configs[first : last + 1])
                 watcher = _watcher(manifest)
                 code = run_all(alone, alone.device, watcher, stop_requested, mark=True).exit_code

@@ -214,10 +214,9 @@ class Worker:
     def work(self) -> None:
         """Do runs until the orders end."""
         given, name, threads = msgpack.decode(self._line.recv_bytes())
-        manifest = Manifest.decoded(given, "the order")
         try:
             load_inherited()
-            device, _ = choose_device(name)
+            manifest, (device, _) = Manifest.decoded(given, "the order"), choose_device(name)
         except UserError as error:
             self._tell("refused", str(error))
             return
@@ -259,9 +258,14 @@ class Worker:
 
     def _tell(self, kind: str, *content: object) -> None:
         try:
-            self._line.send_bytes(msgpack.encode((kind, *content)))
+            self._line.send_bytes(msgpack.encode((kind, *content), enc_hook=_plain))
         except OSError:
             self._stopping.set()  # the pool is gone
+
+
+def _plain(number: Any) -> Any:
+    """Return a number of numpy's as Python's."""
+    return number.item()
 
 
 def _wrong(ending: RunRecord | Exception) -> str:

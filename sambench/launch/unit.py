@@ -171,13 +171,13 @@ def conclude(
     completed.
     """
     config, store = manifest.configs[index], Store(manifest.results)
-    record, damage = load_or_damage(store, config)
+    record, damage = store.look(config)
     ending = tally.interrupted or (manifest.fail_fast and tally.exit_code)
     if record is None and not damage and ending:
         return  # it was never begun
     if not damage and (record is None or record.status == RUNNING):
         mark_ended(store, config, reason, INTERRUPTED)
-        record, damage = load_or_damage(store, config)
+        record, damage = store.look(config)
         raised = True
     found: RunRecord | Exception
     if record is None or record.status == RUNNING:
@@ -193,14 +193,6 @@ def conclude(
     else:
         found = record
     tally.count(config, found, watcher)
-
-
-def load_or_damage(store: Store, config: RunConfig) -> tuple[RunRecord | None, str]:
-    """Return a run's record, or how it is damaged."""
-    try:
-        return store.load(config), ""
-    except DamagedError as error:
-        return None, str(error)
 
 
 def _unmeasured(record: RunRecord, manifest: Manifest, raised: bool) -> bool:

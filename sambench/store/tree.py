@@ -79,6 +79,13 @@ class Store:
         path = self.folder(config) / RECORD
         return self.read(path) if path.exists() else None
 
+    def look(self, config: RunConfig) -> tuple[RunRecord | None, str]:
+        """Return a run's record, if there is one, and how it is damaged, if it is."""
+        try:
+            return self.load(config), ""
+        except DamagedError as error:
+            return None, str(error)
+
     def completed(self, config: RunConfig) -> RunRecord | None:
         """Return a run's record where it is completed.
 

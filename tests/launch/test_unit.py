@@ -20,9 +20,10 @@ from sambench.errors import (
     is_of_surroundings,
 )
 from sambench.launch.launcher import Tally, Watcher
-from sambench.launch.launchers.local import run_all
+from sambench.launch.launchers.local import launch, run_all
 from sambench.launch.launchers.ray import STOP_FILE, do_unit
 from sambench.launch.unit import conclude, mark_ended, mark_error
+from sambench.plugin import load_plugin
 from sambench.store.record import RunRecord
 from sambench.store.tree import Store
 from tests.launch.conftest import TINY, ManifestMaker
@@ -202,3 +203,14 @@ def test_a_run_whose_record_was_damaged_stops_no_other(make_manifest: ManifestMa
     conclude(manifest, 0, watcher, again, "gone")
     assert said[1] == said[0]
     assert path.read_text() == "{"
+
+
+@pytest.mark.usefixtures("plugins_forgotten")
+def test_jobs_and_workers_know_plugins_before_they_read_what_to_do(
+    make_manifest: ManifestMaker,
+) -> None:
+    load_plugin(Path(__file__).parents[2] / "examples" / "my_optimizer.py")
+    manifest = make_manifest(3, optimizer="half-sam")
+    assert unit(manifest.write(), 0).returncode == 0
+    tally = launch(manifest, {"workers": "2"}, Watcher())
+    assert (len(tally.records), tally.exit_code) == (3, 0)

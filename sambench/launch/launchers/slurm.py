@@ -29,7 +29,7 @@ from sambench.launch.launcher import CLUSTER_PATIENCE, Launcher, Tally, Watcher,
 from sambench.launch.manifest import LAUNCHES, MANIFEST, Manifest
 from sambench.launch.signals import stop_on_signal
 from sambench.launch.slurm_jobs import End, Job, JobOptions, job_script
-from sambench.launch.unit import conclude, load_or_damage
+from sambench.launch.unit import conclude
 from sambench.store.record import COMPLETED, RunRecord
 from sambench.store.tree import Store
 
@@ -212,7 +212,7 @@ class _Launch:
             self._left |= _submit(self._manifest, lost, self._given, self._watcher)
 
     def _load(self, place: int) -> RunRecord | None:
-        return load_or_damage(self._store, self._manifest.configs[place])[0]
+        return self._store.look(self._manifest.configs[place])[0]
 
     def _never_began(self, place: int, reason: str) -> bool:
         """Whether a job ended before it did anything for a run that has a record of earlier.
