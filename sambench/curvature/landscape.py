@@ -225,7 +225,7 @@ def _axis(points: int, extent: float) -> Floats:
 
 
 def filter_normalised(model: nn.Module, seed: int, which: int = 0) -> dict[str, Tensor]:
-    r"""Return a Gaussian direction whose every filter has the norm of the network's filter.
+    r"""Return, by parameter name, a random direction whose filters have the norms of the network's.
 
     :math:`d_{i,j} \leftarrow \frac{d_{i,j}}{\|d_{i,j}\|} \|w_{i,j}\|` for filter j of layer i
     (Li et al., "Visualizing the loss landscape of neural nets", 2018), so that a step of one is as

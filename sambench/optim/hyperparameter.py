@@ -114,10 +114,10 @@ def radius(
     default: float,
     help: str = "radius of the ball, L2 norm over all weights",
     grid: tuple[float, ...] = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5),
-    **where: Any,
+    where: Mapping[tuple[str, object], float] | None = None,
 ) -> Hyperparameter[float]:
     """Declare the radius rho of a ball around the weights."""
-    return Hyperparameter(default, minimum=0.0, help=help, grid=grid, **where)
+    return Hyperparameter(default, minimum=0.0, help=help, grid=grid, where=where or {})
 
 
 def declared(owner: type) -> dict[str, Hyperparameter[Any]]:
