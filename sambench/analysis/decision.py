@@ -13,11 +13,11 @@ from sambench.analysis import inference
 from sambench.analysis.comparison import UNDECIDED, Comparison
 from sambench.analysis.groups import Group
 from sambench.analysis.inference import ALPHA, FOLDS, SEEDS, SETTINGS, Design, Floats, Keys
-from sambench.analysis.metrics import Metric, find_metric
+from sambench.analysis.metrics import Metric, find_metric, find_metrics
 from sambench.analysis.ranks import RankCorrelation, rank_correlation
 from sambench.analysis.study import FLATNESS, Study
+from sambench.analysis.time_estimates import seconds_of
 from sambench.analysis.units import tabulate, with_accuracy
-from sambench.store.record import RunRecord
 
 SAME_COST = 1.1
 """Costs within this factor are called the same."""
@@ -29,7 +29,7 @@ LEAST_FOR_BEST = 5
 """Units from which on a one-sided flip test can exclude an optimizer: 1 / 2^5 < 0.05."""
 
 
-Costs = tuple[float | None, float | None]
+Costs = tuple[float | None, ...]
 """Gradient evaluations and training time; None where a run lacks it."""
 
 
@@ -69,7 +69,12 @@ def decide(study: Study) -> Decision | None:
         tied=tied if len(tied) > 1 else (),
         choice=choice,
         loss=_loss(units, labels.index(choice[0]), factor),
-        cost={label: _over(costs[label], costs[choice[0]]) for label in labels},
+        cost={
+            label: tuple(
+                c / d if c and d else None for c, d in zip(own, costs[choice[0]], strict=True)
+            )
+            for label, own in costs.items()
+        },
     )
 
 
@@ -148,15 +153,7 @@ def _costs(study: Study, label: str) -> Costs:
         logs = [math.log(value) for line in lines for _, value in line.compared(metric)]
         return math.exp(math.fsum(logs) / len(logs)) if logs else None
 
-    return mean(find_metric("gradient_evaluations")), mean(find_metric("train_seconds"))
-
-
-def _over(costs: Costs, others: Costs) -> Costs:
-    first, second = (
-        None if one is None or other is None else one / other
-        for one, other in zip(costs, others, strict=True)
-    )
-    return first, second
+    return tuple(map(mean, find_metrics(["gradient_evaluations", "train_seconds"])))
 
 
 def _cheapest(
@@ -208,24 +205,14 @@ def settle(study: Study) -> Settling | None:
     runs: dict[object, list[float]] = {}
     for group in study.groups:
         for record in group.completed:
-            runs.setdefault(record.config.seed, []).append(total_seconds(record))
+            took = seconds_of(record.cost or {}) + float((record.hessian or {}).get("seconds") or 0)
+            runs.setdefault(record.config.seed, []).append(took)
     per_seed = max((math.fsum(found) for found in runs.values()), default=0.0)
     return Settling(
         units=units,
         present=present,
         margin=margin,
         seconds=max(0, units - present) * per_seed if per_seed else None,
-    )
-
-
-def total_seconds(record: RunRecord) -> float:
-    """Return what a run took in all: training, evaluation, all else, and its curvature."""
-    cost, hessian = record.cost or {}, record.hessian or {}
-    names = ("train_seconds", "evaluation_seconds", "overhead_seconds")
-    return math.fsum(
-        float(value)
-        for value in (*(cost.get(name) for name in names), hessian.get("seconds"))
-        if isinstance(value, int | float)
     )
 
 

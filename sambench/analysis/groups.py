@@ -9,11 +9,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from sambench.analysis.metrics import Metric, collapsed
 from sambench.analysis.names import Names
 from sambench.config.run_config import EXECUTION, RunConfig
+from sambench.config.stop import Stop
 from sambench.errors import UnknownNameError
 from sambench.optim.base import Setting
 from sambench.optim.method import optimizers
@@ -240,7 +240,7 @@ def _label(optimizer: Mapping[str, Setting], others: Iterable[Mapping[str, Setti
     name = str(optimizer["name"])
     namesakes = [other for other in others if other["name"] == name]
     differing = [
-        f"{key}={f'{value:g}' if isinstance(value, float) else value}"
+        f"{key}={setting_text(value)}"
         for key, value in optimizer.items()
         if any(other.get(key) != value for other in namesakes)
     ]
@@ -298,7 +298,7 @@ def _told_apart(namesakes: Sequence[Group]) -> list[str]:
         and any(getattr(setting, name) != getattr(settings[0], name) for setting in settings)
     ]
     said = [
-        ", ".join(f"{name}={_plain(getattr(setting, name))}" for name in differing)
+        ", ".join(f"{name}={setting_text(getattr(setting, name))}" for name in differing)
         for setting in settings
     ]
     several, seen = Counter(said), Counter[str]()
@@ -310,9 +310,10 @@ def _told_apart(namesakes: Sequence[Group]) -> list[str]:
     return [f" ({text})" for text in said]
 
 
-def _plain(value: Any) -> str:
-    rule = getattr(value, "rule", None)
-    if rule is None:
-        return str(value)
-    amount = getattr(value, "value", None)
-    return str(rule) if amount is None else f"{rule}={amount:g}"
+def setting_text(value: object) -> str:
+    """Write the value of a setting: 0.05, (0.9, 0.999), patience=5."""
+    if isinstance(value, list | tuple):
+        return f"({', '.join(map(setting_text, value))})"
+    if isinstance(value, Stop):
+        return value.rule if value.value is None else f"{value.rule}={value.value:g}"
+    return f"{value:g}" if isinstance(value, float) else str(value)

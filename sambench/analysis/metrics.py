@@ -135,56 +135,50 @@ _MASS: _Kind = ("hessian.density.", {**_HIGH, "curvature": True})
 _RISE: _Kind = ("hessian.sharpness.measures.", {**_LOW, "curvature": True})
 _PICTURE: _Kind = ("hessian.landscape.", {**_LOW, "curvature": True})
 
-_ROWS: tuple[tuple[str, str, str, _Kind, Mapping[str, Any]], ...] = (
+_ROWS: tuple[tuple[Any, ...], ...] = (
     ("accuracy", "Test accuracy (%)", "accuracy", _ALIKE, {"lost": "final.test.majority_accuracy"}),
-    ("balanced_accuracy", "Balanced accuracy (%)", "balanced_accuracy", _ALIKE, {}),
+    ("balanced_accuracy", "Balanced accuracy (%)", "balanced_accuracy", _ALIKE),
     ("auroc", "AUROC (%)", "auroc", _ALIKE, {"lost": 0.5}),
-    ("sensitivity", "Sensitivity (%)", "sensitivity", _SHARE, {}),
-    ("specificity", "Specificity (%)", "specificity", _SHARE, {}),
-    ("sensitivity_at_90", "Sensitivity at 90 % specificity (%)", "sensitivity_at_90", _SHARE, {}),
-    ("specificity_at_90", "Specificity at 90 % sensitivity (%)", "specificity_at_90", _SHARE, {}),
-    ("f1", "F1 (%)", "f1", _SHARE, {}),
+    ("sensitivity", "Sensitivity (%)", "sensitivity", _SHARE),
+    ("specificity", "Specificity (%)", "specificity", _SHARE),
+    ("sensitivity_at_90", "Sensitivity at 90 % specificity (%)", "sensitivity_at_90", _SHARE),
+    ("specificity_at_90", "Specificity at 90 % sensitivity (%)", "specificity_at_90", _SHARE),
+    ("f1", "F1 (%)", "f1", _SHARE),
     ("generalization_gap", "Gap (%)", "generalization_gap", ("final.", _HIGH), _LOW),
-    ("loss", "Test loss", "loss", _ERROR, {}),
-    ("ece", "Calibration error", "ece", _ERROR, {}),
+    ("loss", "Test loss", "loss", _ERROR),
+    ("ece", "Calibration error", "ece", _ERROR),
     ("brier", "Brier score", "brier", _ERROR, {"two_classes": 0.5}),
-    ("calibration_slope", "Calibration slope", "calibration_slope", _ERROR, {}),
+    ("calibration_slope", "Calibration slope", "calibration_slope", _ERROR),
     ("train_seconds", "Training time (s)", "train_seconds", _COST, {"unit": "s"}),
-    ("gradient_evaluations", "Gradient evaluations", "gradient_evaluations", _COST, {}),
+    ("gradient_evaluations", "Gradient evaluations", "gradient_evaluations", _COST),
     ("peak_memory", "Peak memory (GB)", "peak_memory_bytes", _COST, {"unit": "GB", "scale": 1e-9}),
     ("energy", "Energy (kJ)", "energy_joules", _COST, {"unit": "kJ", "scale": 1e-3}),
-    ("top", "Top eigenvalue", "top.value", _TOP, {}),
-    ("median", "Hessian median", "median", _BATCHES, {}),
-    ("mean", "Hessian mean", "mean", _BATCHES, {}),
-    ("sd", "Hessian SD", "std", _BATCHES, {}),
-    ("trace", "Hessian trace", "trace.value", _TRACE, {}),
-    ("robust_accuracy", "Accuracy under shifts (%)", "robust.mean", _SHARE, {}),
-    *((f"{s}_accuracy", f"Accuracy under {s} (%)", f"robust.{s}", _SHARE, {}) for s in SHIFTS),
-    ("zero_mass", "Eigenvalues at zero (%)", "zero_mass.value", _MASS, {}),
+    ("top", "Top eigenvalue", "top.value", _TOP),
+    ("median", "Hessian median", "median", _BATCHES),
+    ("mean", "Hessian mean", "mean", _BATCHES),
+    ("sd", "Hessian SD", "std", _BATCHES),
+    ("trace", "Hessian trace", "trace.value", _TRACE),
+    ("robust_accuracy", "Accuracy under shifts (%)", "robust.mean", _SHARE),
+    *((f"{s}_accuracy", f"Accuracy under {s} (%)", f"robust.{s}", _SHARE) for s in SHIFTS),
+    ("zero_mass", "Eigenvalues at zero (%)", "zero_mass.value", _MASS),
     ("negative_mass", "Eigenvalues below zero (%)", "negative_mass.value", _MASS, _LOW),
-    ("sam_step", "Rise after SAM's step", "sam-step.value", _RISE, {}),
-    ("worst_case", "Worst-case rise", "worst-case-l2.value", _RISE, {}),
-    ("worst_case_adaptive", "Adaptive worst-case rise", "worst-case-adaptive-l2.value", _RISE, {}),
-    ("average_case", "Average-case rise", "average-case.value", _RISE, {}),
-    (
-        "average_case_adaptive",
-        "Adaptive average-case rise",
-        "average-case-adaptive.value",
-        _RISE,
-        {},
-    ),
-    ("line_loss", "Highest loss on a random line", "line.highest_loss", _PICTURE, {}),
-    ("plane_loss", "Highest loss on a random plane", "plane.highest_loss", _PICTURE, {}),
+    ("sam_step", "Rise after SAM's step", "sam-step.value", _RISE),
+    ("worst_case", "Worst-case rise", "worst-case-l2.value", _RISE),
+    ("worst_case_adaptive", "Adaptive worst-case rise", "worst-case-adaptive-l2.value", _RISE),
+    ("average_case", "Average-case rise", "average-case.value", _RISE),
+    ("average_case_adaptive", "Adaptive average-case rise", "average-case-adaptive.value", _RISE),
+    ("line_loss", "Highest loss on a random line", "line.highest_loss", _PICTURE),
+    ("plane_loss", "Highest loss on a random plane", "plane.highest_loss", _PICTURE),
     (
         *("eigenvector_loss", "Highest loss on the eigenvectors' plane"),
-        *("eigenvectors.highest_loss", _PICTURE, {}),
+        *("eigenvectors.highest_loss", _PICTURE),
     ),
 )
-"""Name, title, place, kind, and what is its own."""
+"""Name, title, place, kind, and what is its own, if anything."""
 
 METRICS = tuple(
-    Metric(name=name, title=title, column=section + place, **{**shared, **own})
-    for name, title, place, (section, shared), own in _ROWS
+    Metric(name=name, title=title, column=section + place, **{**shared, **dict(*own)})
+    for name, title, place, (section, shared), *own in _ROWS
 )
 """Every metric, in the order of tables."""
 

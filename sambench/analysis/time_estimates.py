@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
+from typing import Any
 
 from sambench.config.run_config import RunConfig
 from sambench.optim.method import optimizers
@@ -67,7 +68,9 @@ def forecast(
     timed = timed or {}
     everything = list(standings)
     finished = [s for s in everything if s.state == DONE and s.cost.get("gradient_evaluations")]
-    pace = _Medians((s.config, _seconds(s) / s.cost["gradient_evaluations"]) for s in finished)
+    pace = _Medians(
+        (s.config, seconds_of(s.cost) / s.cost["gradient_evaluations"]) for s in finished
+    )
     length = _Medians((s.config, float(s.cost["gradient_evaluations"])) for s in finished)
     records = [standing.record for standing in finished if standing.record]
     images = _Medians(
@@ -136,9 +139,10 @@ def _evaluations(config: RunConfig, length: _Medians, number: float | None) -> f
     return min(steps * info.gradient_evaluations, budget or math.inf)
 
 
-def _seconds(standing: Standing) -> float:
+def seconds_of(cost: Mapping[str, Any]) -> float:
+    """Return what a run took, its curvature apart: training, evaluation, all else."""
     names = ("train_seconds", "evaluation_seconds", "overhead_seconds")
-    return sum(float(standing.cost.get(name) or 0.0) for name in names)
+    return math.fsum(float(cost.get(name) or 0.0) for name in names)
 
 
 def duration(seconds: float) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from sambench.analysis.comparison import Comparison
+from sambench.analysis.groups import setting_text
 from sambench.analysis.predictions import DeLong, McNemar
 from sambench.analysis.study import Panel, Study
 from sambench.analysis.units import Cell as Summary
@@ -135,7 +135,9 @@ def _row(tuning: TuningRecord, *, several: bool) -> Row:
     scores = [t["validation_accuracy"] for t in trials if t["validation_accuracy"] is not None]
     given = trials[0]["validation_accuracy"] if trials else None
     best = max(scores) if chosen is not None and scores else None
-    values = "search not done" if chosen is None else _values(chosen["values"]) or "as given"
+    found = {} if chosen is None else chosen["values"]
+    values = ", ".join(f"{name}={setting_text(value)}" for name, value in found.items())
+    values = "search not done" if chosen is None else values or "as given"
     label = str(tuning["optimizer"]["name"])
     cells = (
         _number(f"{len(scores)} of {len(trials)}", len(scores)),
@@ -146,12 +148,6 @@ def _row(tuning: TuningRecord, *, several: bool) -> Row:
         _number(f"{budget['train_seconds']:.1f}", budget["train_seconds"]),
     )
     return f"{label}, {_setting(tuning)}" if several else label, cells
-
-
-def _values(values: Mapping[str, Any]) -> str:
-    return ", ".join(
-        f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}" for k, v in values.items()
-    )
 
 
 def _percentage(share: float | None) -> Cell:

@@ -8,9 +8,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
 
-from sambench.analysis.groups import Group
+from sambench.analysis.groups import Group, setting_text
 from sambench.analysis.inference import ALPHA
 from sambench.analysis.metrics import values_at
 from sambench.analysis.study import Study
@@ -140,11 +139,6 @@ def _fingerprint(record: RunRecord) -> object:
     return None if found is None else str(found)[:16]
 
 
-def _stop(record: RunRecord) -> object:
-    rule = record.config.stop
-    return rule.rule if rule.value is None else f"{rule.rule}={rule.value:g}"
-
-
 def _command(record: RunRecord) -> object:
     """The command that made a run, its files without the folders they lay in."""
     text = (record.environment or {}).get("command")
@@ -159,7 +153,7 @@ CALCULATED: Mapping[str, Callable[[RunRecord], object]] = {
     "classes": _classes,
     "sizes": _sizes,
     "fingerprint": _fingerprint,
-    "stop": _stop,
+    "stop": lambda r: setting_text(r.config.stop),
     "command": _command,
     "scaled": lambda r: SCALED.get(r.config.normalization, r.config.normalization),
     "selection": lambda r: SELECTED.get(r.config.selection, r.config.selection),
@@ -237,16 +231,10 @@ def _optimizers(groups: Sequence[Group]) -> Iterable[str]:
     for group in groups:
         for line in group.lines:
             settings = {k: v for k, v in line.optimizer.items() if k != "name"}
-            text = ", ".join(f"{key} {_plain(value)}" for key, value in settings.items())
+            text = ", ".join(f"{key} {setting_text(value)}" for key, value in settings.items())
             note = f" ({line.default_note})" if line.default_note else ""
             found.setdefault(f"{line.optimizer['name']}: {text}{note}.")
     return sorted(found)
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return f"({', '.join(map(_plain, value))})"
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _ranges(numbers: Sequence[int]) -> str:

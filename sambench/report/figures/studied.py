@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,6 +15,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter
 from numpy.typing import NDArray
 
 from sambench.analysis.groups import Line
+from sambench.analysis.metrics import value_at
 from sambench.files.arrays import Arrays
 from sambench.report.curvature_plots import FAINTEST, WIDE_RANGE, levels_of, loss_scale
 from sambench.report.figures.layout import asinh_axis, log_axis, panels, round_numbers, short
@@ -47,15 +49,25 @@ def densities(material: Material, setting: Setting) -> Drawn:
 
 
 def _densities(material: Material, line: Line) -> Iterator[Density]:
+    for record, section, arrays in _studied(material, line, "density", DENSITY):
+        width, size = section.get("kernel_width"), section.get("parameters")
+        if isinstance(width, float) and isinstance(size, int) and width * size > 0:
+            single = 1 / (size * width * math.sqrt(2 * math.pi))
+            far = float(np.abs(arrays["grid"][[0, -1]]).max())
+            yield record, arrays, FAINTEST * single / far
+
+
+def _studied(
+    material: Material, line: Line, what: str, needs: Sequence[str]
+) -> Iterator[tuple[RunRecord, Mapping[str, Any], Arrays]]:
+    """Yield the runs of an optimizer that were studied so, what their record says, and arrays."""
     for record in line.completed:
-        section = (record.hessian or {}).get("density")
+        section = value_at(record, f"hessian.{what}")
         if isinstance(section, Mapping) and "file" in section:
-            arrays = material.arrays(record, section["file"], "spectral density", DENSITY)
-            width, size = section.get("kernel_width"), section.get("parameters")
-            if arrays and isinstance(width, float) and isinstance(size, int) and width * size > 0:
-                single = 1 / (size * width * math.sqrt(2 * math.pi))
-                far = float(np.abs(arrays["grid"][[0, -1]]).max())
-                yield record, arrays, FAINTEST * single / far
+            kind = str(section.get("kind", "spectral density"))
+            arrays = material.arrays(record, section["file"], kind, needs)
+            if arrays:
+                yield record, section, arrays
 
 
 def _draw_densities(found: Mapping[str, Density]) -> Figure:
@@ -93,14 +105,14 @@ def _above(mean: Floats, floor: float) -> Floats:
 
 def landscapes(material: Material, setting: Setting) -> Drawn:
     """Say so where neither lines nor planes were studied."""
-    if any(_studied(material, setting, kind) for kind in KINDS):
+    if any(_landscapes(material, setting, kind) for kind in KINDS):
         return None
     return "no run has one; `sambench hessian RUN --landscape` computes it"
 
 
 def lines(material: Material, setting: Setting) -> Drawn:
     """Draw the loss along a line, a panel for each optimizer, on one scale."""
-    studied = _studied(material, setting, "line")
+    studied = _landscapes(material, setting, "line")
     if not studied:
         return None
     figure, grid = panels(
@@ -129,7 +141,7 @@ def _line(ax: Axes, arrays: Arrays, colour: str, width: float) -> None:
 
 def planes(material: Material, setting: Setting) -> Drawn:
     """Draw the loss on a plane, a panel for each optimizer, on one scale of colours."""
-    studied = _studied(material, setting, "plane")
+    studied = _landscapes(material, setting, "plane")
     if not studied:
         return None
     figure, grid = panels(
@@ -172,19 +184,14 @@ def _bar(figure: Figure, norm: Normalize, ticks: list[float] | None) -> None:
     bar.ax.set_title("Loss", size=SMALL, pad=4)
 
 
-def _studied(material: Material, setting: Setting, kind: str) -> dict[str, Arrays]:
+def _landscapes(material: Material, setting: Setting, kind: str) -> dict[str, Arrays]:
     """Return the arrays of the first studied run of each optimizer."""
     found: dict[str, Arrays] = {}
     for line in setting.lines:
-        for record in line.completed:
-            landscape = (record.hessian or {}).get("landscape")
-            section = landscape.get(kind) if isinstance(landscape, Mapping) else None
-            if isinstance(section, Mapping) and "file" in section:
-                named = str(section.get("kind"))
-                arrays = material.arrays(record, section["file"], named, KINDS[kind])
-                if arrays and np.isfinite(arrays["loss"]).any():
-                    found[line.title] = arrays
-                    break
+        studied = _studied(material, line, f"landscape.{kind}", KINDS[kind])
+        for _, _, arrays in (one for one in studied if np.isfinite(one[2]["loss"]).any()):
+            found[line.title] = arrays
+            break
     return found
 
 
