@@ -10,6 +10,7 @@ from sambench.analysis.decision import Decision, flat_and_accurate, flatness_of,
 from sambench.analysis.groups import ambiguous_baseline
 from sambench.analysis.metrics import find_metric
 from sambench.analysis.study import FLATNESS, Study
+from sambench.analysis.time_estimates import duration
 from sambench.analysis.troubles import leakage
 from sambench.analysis.units import in_words
 from sambench.report.differences import interval
@@ -44,16 +45,6 @@ def remedy(study: Study) -> str:
         f"about {found.units} seeds would show or rule out {points(found.margin)} "
         f"(`--seeds {found.units}`{cost})"
     )
-
-
-def duration(seconds: float) -> str:
-    """Return a time in words: "40 minutes", "3.5 hours", "12 days"."""
-    minutes = seconds / 60
-    if minutes < 1.5:
-        return "one minute"
-    if minutes < 90:
-        return f"{minutes:.0f} minutes"
-    return f"{minutes / 60:.1f} hours" if minutes < 72 * 60 else f"{minutes / 1440:.0f} days"
 
 
 def cost(study: Study, decision: Decision) -> str:

@@ -7,7 +7,6 @@ import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -15,7 +14,6 @@ from scipy import stats
 from sambench.analysis.decision import decide
 from sambench.analysis.study import build_study
 from sambench.report.answer import answer_text
-from sambench.report.consequences import duration
 from sambench.report.notes import how_to_read
 from sambench.report.tables import result_sections
 from tests.analysis.conftest import StudyMaker
@@ -136,16 +134,8 @@ def test_too_few_seeds_are_said_with_the_remedy_and_its_price(make_runs: StudyMa
     assert first.startswith(
         "For small-cnn on phantom, 3 seeds cannot show any difference to Adam; it takes 6; about "
     )
-    assert re.search(r"`--seeds \d+`, about [\d.]+ (minutes|hours) more", first)
+    assert re.search(r"`--seeds \d+`, about \d+ (s|min|h \d+ min) more", first)
     assert "no evidence: SAM " in first
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(30, "one minute"), (2400, "40 minutes"), (9000, "2.5 hours"), (10**6, "12 days")],
-)
-def test_times_in_words(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
 
 
 @given(
