@@ -39,42 +39,33 @@ def draw_contact_sheet(prepared: Prepared, *, seed: int = 0) -> Image.Image:
     Of many classes the first `MOST_CLASSES` are shown.
     """
     count = COLUMNS * (2 if len(prepared.classes) <= 4 else 1)
+    members = [np.flatnonzero(prepared.labels == label) for label in range(len(prepared.classes))]
     chosen = []
-    for label in range(min(len(prepared.classes), MOST_CLASSES)):
-        members = np.flatnonzero(prepared.labels == label).tolist()
+    for label, those in enumerate(members[:MOST_CLASSES]):
         draws = random.Random(f"{seed} {label}")
-        chosen.append(sorted(draws.sample(members, min(count, len(members)))))
+        chosen.append(sorted(draws.sample(those.tolist(), min(count, len(those)))))
     heights = [CLASS_HEAD + -(-len(one) // COLUMNS) * (TILE + CAPTION + GAP) for one in chosen]
     width = 2 * MARGIN + COLUMNS * (TILE + GAP) - GAP
     sheet = _sheet(prepared, prepared.name, width, HEAD + sum(heights) + MARGIN)
-    top = HEAD
+    draw, ids, top = ImageDraw.Draw(sheet), prepared.ids, HEAD
     for label, indices in enumerate(chosen):
-        _draw_class(sheet, prepared, label, indices, top)
+        draw.rectangle((MARGIN, top + 14, MARGIN + 5, top + 42), ACCENTS[label % len(ACCENTS)])
+        title, number = prepared.classes[label], len(members[label])
+        draw.text((MARGIN + 16, top + 14), title, INK, _font(23))
+        after = MARGIN + 16 + draw.textlength(title, _font(23)) + 14
+        share = f"{number:,} images, {number / len(prepared):.0%}"
+        draw.text((after, top + 20), share, FAINT, _font(17))
+        for place, index in enumerate(indices):
+            row, column = divmod(place, COLUMNS)
+            left = MARGIN + column * (TILE + GAP)
+            upper = top + CLASS_HEAD + row * (TILE + CAPTION + GAP)
+            sheet.paste(_tile(prepared, index, TILE), (left, upper))
+            caption = _shortened(ids[index], draw, 14, TILE)
+            draw.text((left + TILE / 2, upper + TILE + 4), caption, FAINT, _font(14), anchor="ma")
         top += heights[label]
     if rest := len(prepared.classes) - len(chosen):
-        text = f"and {rest} more classes"
-        ImageDraw.Draw(sheet).text((MARGIN, top), text, FAINT, _font(17))
+        draw.text((MARGIN, top), f"and {rest} more classes", FAINT, _font(17))
     return sheet
-
-
-def _draw_class(
-    sheet: Image.Image, prepared: Prepared, label: int, indices: Sequence[int], top: int
-) -> None:
-    draw = ImageDraw.Draw(sheet)
-    members = int((prepared.labels == label).sum())
-    draw.rectangle((MARGIN, top + 14, MARGIN + 5, top + 42), ACCENTS[label % len(ACCENTS)])
-    title = prepared.classes[label]
-    draw.text((MARGIN + 16, top + 14), title, INK, _font(23))
-    share = f"{members:,} images, {members / len(prepared):.0%}"
-    after = MARGIN + 16 + draw.textlength(title, _font(23)) + 14
-    draw.text((after, top + 20), share, FAINT, _font(17))
-    for place, index in enumerate(indices):
-        row, column = divmod(place, COLUMNS)
-        left = MARGIN + column * (TILE + GAP)
-        upper = top + CLASS_HEAD + row * (TILE + CAPTION + GAP)
-        sheet.paste(_tile(prepared, index, TILE), (left, upper))
-        caption = _shortened(prepared.ids[index], draw, 14, TILE)
-        draw.text((left + TILE / 2, upper + TILE + 4), caption, FAINT, _font(14), anchor="ma")
 
 
 Pair = tuple[tuple[str, str], tuple[str, str], str]

@@ -10,7 +10,7 @@ from difflib import SequenceMatcher
 from functools import partial
 from itertools import combinations
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self
 
 from sambench.data.folders import describe, find_class_images, natural, subfolders
 from sambench.data.problems import Problems
@@ -22,7 +22,6 @@ LEAST_ALIKE = 6
 """Letters from which two names that differ in one of them are taken for one, misspelled."""
 
 NORMAL = Option(default="keep", choices=("keep", "drop"), help="images without a lesion")
-Kind = TypeVar("Kind", bound="Family")
 
 
 def _unread(request: Request) -> Listing:
@@ -39,7 +38,7 @@ class Family(Source):
     takes_table: bool = False  # whether `--xlsx` means something
     scan: Callable[[Request], Listing] = _unread
 
-    def register(self: Kind, scan: Callable[[Kind, Request], Listing]) -> Kind:
+    def register(self, scan: Callable[[Self, Request], Listing]) -> Self:
         """Make it an entry of `sources` that is read by `scan`."""
         sources.register(replace(self, scan=partial(scan, self)))
         return self

@@ -17,10 +17,9 @@ import shutil
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,15 +64,16 @@ class Partial:
     What writes raises `StoreError` where the disk refuses.
     """
 
-    def __init__(
-        self, folder: Path, image_size: int, recipe: Recipe, pixels: BinaryIO, journal: BinaryIO
-    ) -> None:
+    def __init__(self, folder: Path, image_size: int, recipe: Recipe, files: ExitStack) -> None:
         self.folder = folder
         self.image_size = image_size
         self.recipe = recipe
         self._slot_bytes = 3 * image_size**2
-        self._pixels = pixels
-        self._journal = journal
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("pixels", "journal"):
+            (folder / name).touch()
+        self._pixels = files.enter_context((folder / "pixels").open("r+b"))
+        self._journal = files.enter_context((folder / "journal").open("r+b"))
         self._pending: list[bytes] = []
         self._earlier = self._read_journal()
         self._slots = itertools.count(int(self._earlier["slot"].max(initial=-1)) + 1)
@@ -169,15 +169,9 @@ def open_partial(folder: Path, image_size: int, recipe: Recipe) -> Iterator[Part
     They are kept for the next one unless the images are refused (`DataError`): what is left then
     would lie there for ever.
     """
-    paths = (folder / "pixels", folder / "journal")
-    with store_errors(folder.parent):
-        folder.mkdir(parents=True, exist_ok=True)
-        for path in paths:
-            path.touch()
-        pixels, journal = (path.open("r+b") for path in paths)
-    with pixels, journal:
+    with ExitStack() as files:
         with store_errors(folder.parent):
-            partial = Partial(folder, image_size, recipe, pixels, journal)
+            partial = Partial(folder, image_size, recipe, files)
         try:
             yield partial
         except DataError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from sambench.data.assembling import assemble
 from sambench.data.decoding import Recipe
-from sambench.data.manifest import FORMAT_VERSION, LeftOut
+from sambench.data.manifest import FORMAT_VERSION, Account, LeftOut
 from sambench.data.partial import decode_all, open_partial
 from sambench.data.prepared import Prepared, check_pixels, open_prepared, prepared_folder
 from sambench.data.problems import Problems
@@ -75,24 +75,15 @@ def prepare(
             is preparing the same dataset.
         StoreError: If the disk refuses, or has not the room.
     """
-    listing, account = assemble(source, replace(request, image_size=image_size))
+    request = replace(request, image_size=image_size)
+    listing, account = assemble(source, request)
     skipped = [LeftOut(id=id, file="", reason="has no image file") for id in listing.missing]
     if not skip_unreadable:
         _refuse(skipped, listing.root)
     source = replace(source, name=name or source.name)
     final = prepared_folder(root, source.name, image_size)
     states = np.array([_state(sample.path) for sample in listing.samples]).reshape(-1, 2)
-    recipe = Recipe.of(request.options)
-    usual = {name: option.default for name, option in COMMON.items()}
-    asked: dict[str, Any] = {
-        "format_version": FORMAT_VERSION,
-        "image_size": image_size,
-        "preprocessing": recipe.in_words,
-        "account": plain(account),
-        "options": {k: v for k, v in request.options.items() if v != usual.get(k)},
-        "drops": asdict(drops),
-    }
-    asked["listing"] = _key(listing, states, asked)
+    asked = _asked(listing, account, states, request, drops)
     with lock(final, "preparing"):
         prepared = _same(root, source.name, image_size, asked["listing"])
         if prepared and (skip_unreadable or not prepared.manifest.skipped):
@@ -100,7 +91,7 @@ def prepare(
         work = final.with_name(f".{final.name}.partial")
         if not work.exists():
             _outlook(root, listing, 0, image_size)  # what has no room leaves nothing
-        with open_partial(work, image_size, recipe) as partial:
+        with open_partial(work, image_size, Recipe.of(request.options)) as partial:
             records = partial.find(listing.samples, states)
             resumed = int((records["slot"] >= 0).sum())
             on_start(_outlook(root, listing, resumed, image_size))
@@ -152,8 +143,23 @@ def _state(path: Path) -> tuple[int, int]:
     return (status.st_size, status.st_mtime_ns)
 
 
-def _key(listing: Listing, states: NDArray[np.int64], asked: Mapping[str, Any]) -> str:
-    """Return a sha256 over all that decides what is written."""
+def _asked(
+    listing: Listing,
+    account: Account,
+    states: NDArray[np.int64],
+    request: Request,
+    drops: Drops,
+) -> dict[str, Any]:
+    """Return what a manifest keeps of the request, and a sha256 over all that decides about it."""
+    usual = {name: option.default for name, option in COMMON.items()}
+    asked = {
+        "format_version": FORMAT_VERSION,
+        "image_size": request.image_size,
+        "preprocessing": Recipe.of(request.options).in_words,
+        "account": plain(account),
+        "options": {k: v for k, v in request.options.items() if v != usual.get(k)},
+        "drops": asdict(drops),
+    }
     key = {
         **asked,
         "classes": listing.classes,
@@ -165,7 +171,7 @@ def _key(listing: Listing, states: NDArray[np.int64], asked: Mapping[str, Any]) 
     for sample, state in zip(listing.samples, states, strict=True):
         one = [sample.id, sample.file, sample.label, dict(sample.facts), state.tolist()]
         digest.update(json.dumps(one).encode())
-    return digest.hexdigest()
+    return {**asked, "listing": digest.hexdigest()}
 
 
 def _same(root: Path, name: str, image_size: int, key: str) -> Prepared | None:

@@ -228,6 +228,7 @@ def _plain(cell: object) -> str:
 class Tabled(Family):
     """A family with one folder of images and a table of facts about them."""
 
+    takes_table: bool = True
     tables: Sequence[str]  # patterns of the table's name, the likeliest first; "../" lies outside
     ids: Sequence[str] = ()  # what the column of the images may be called
     labels: Sequence[str] = ()  # what the column of the classes may be called

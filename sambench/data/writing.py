@@ -77,7 +77,8 @@ def select(
     decoded = np.flatnonzero(records["slot"] >= 0)
     if not len(decoded):
         raise DataError(f"no usable image in {listing.root}; give another folder")
-    samples, records = [listing.samples[position] for position in decoded], records[decoded]
+    samples = [listing.samples[position] for position in decoded]
+    records = records[decoded] if len(decoded) < len(records) else records  # a copy takes room
     copies = find_copies(look(map(partial.read, records)), records["sha256"].tolist(), progress)
     reasons = dict(_reasons(samples, copies, drops))
     links = [(first, position) for position, first in enumerate(copies.family.tolist())]

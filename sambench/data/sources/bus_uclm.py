@@ -43,7 +43,7 @@ def scan(family: Family, request: Request) -> Listing:
         if not joint:
             problems.add(f"names in {root} without a patient in front", id, "restore the names")
         if isinstance(found, str):
-            thing = f"masks/{id}.png {found}"
+            thing = f"{masks[id].file if id in masks else f'masks/{id}'} {found}"
             problems.add(f"masks in {root} that tell no class", thing, "restore the files")
             continue
         label = next((label for label in reversed(CLASSES) if label in found), "normal")

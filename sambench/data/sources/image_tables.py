@@ -46,7 +46,6 @@ BREAST = Tabled(
     folder=BREAST_FOLDER.casefold(),
     beside=True,
     masks=r"_(tumor|other\d*)$",
-    takes_table=True,
     classes=("normal", "benign", "malignant"),
     options={
         "normal": Option(
@@ -77,6 +76,7 @@ BUS_BRA = Tabled(
     obtain="BUSBRA.zip of Zenodo record 8231412, 134 MB, downloaded where it is missing",
     layout="bus_data.csv, 5-fold-cv.csv and Images/",
     tables=("bus_data.csv",),
+    takes_table=False,
     ids=("ID",),
     labels=("Pathology",),
     facts={
@@ -115,7 +115,6 @@ Tabled(
     folder="original",
     id_of=lambda name: image_id(name).removesuffix(".0").lstrip("0") or "0",
     wrappers=("BUS", "Dataset_B", "DatasetB", "Dataset B"),
-    takes_table=True,
     classes=("benign", "malignant"),
     reference="Yap et al., IEEE J. Biomedical and Health Informatics 22(4), 2018",
     licence="on request, for research",
@@ -217,7 +216,6 @@ Tabled(
     obtain="manual download, link at github.com/yuhaomo/HoVerTrans",
     layout="GDPH/ and SYSUCC/ beside BIRADS&FOLD.xlsx, or img/ beside label.csv",
     tables=(r"BIRADS&FOLD\.xlsx", r"(?!~\$|\.\./).*\.xlsx", r"label\.csv"),
-    takes_table=True,
     classes=CLASSES,
     reference="Mo et al., HoVer-Trans, IEEE Transactions on Medical Imaging 42(6), 2023",
     licence="none accompanies the release; its authors ask to cite the paper",

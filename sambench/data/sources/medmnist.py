@@ -144,8 +144,7 @@ def scan(member: Member, request: Request) -> Listing:
             f"dataset 'chestmnist' ({member.obtain}) has fourteen labels for each image: "
             "multi-label sets are not supported; choose another, as pneumoniamnist"
         )
-    path, size = _locate(request, member)
-    remote = member.remote(size)
+    path, remote = _locate(request, member)
     notes = [NOTES[member.name]] if member.name in NOTES else []
     if not remote.matches(path):
         notes.append(f"{path.name} is not the published file ({remote.checksum})")
@@ -160,23 +159,22 @@ def scan(member: Member, request: Request) -> Listing:
     )
 
 
-def _locate(request: Request, member: Member) -> tuple[Path, int]:
-    """Return the archive and its size: the user's, or downloaded."""
-    named = {member.remote(size).name: size for size in SIZES}
+def _locate(request: Request, member: Member) -> tuple[Path, Remote]:
+    """Return the archive, the user's or downloaded, and what it should be."""
+    there, root = {size: member.remote(size) for size in SIZES}, None
     if request.folder is not None and request.folder.is_file():
-        return request.folder, named.get(request.folder.name, SIZES[0])
-    sizes, root = list(SIZES), None
+        named = {remote.name: remote for remote in there.values()}
+        return request.folder, named.get(request.folder.name, there[SIZES[0]])
     if request.folder is not None or request.table is not None:
         root = member.given(request)
-        sizes = [size for name, size in named.items() if (root / name).is_file()]
-        if not sizes:
+        there = {size: remote for size, remote in there.items() if (root / remote.name).is_file()}
+        if not there:
             raise member.refuse(root, "archive")
     wanted = request.image_size or SIZES[0]
-    size = min((size for size in sizes if size >= wanted), default=max(sizes))
-    remote = member.remote(size)
+    remote = there[min((size for size in there if size >= wanted), default=max(there))]
     if root is None:
-        return fetch(remote, request.raw / member.name, request.progress), size
-    return root / remote.name, size
+        return fetch(remote, request.raw / member.name, request.progress), remote
+    return root / remote.name, remote
 
 
 def _load(path: Path) -> dict[str, NDArray[Any]]:
