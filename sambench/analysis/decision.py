@@ -51,8 +51,11 @@ class Decision:
 
 def decide(study: Study) -> Decision | None:
     """Return what may be chosen; None where fewer than two optimizers have runs to compare."""
-    labels, units, design, factor = _unit_means(study, find_metric(study.primary))
-    if len(labels) < 2 or not units.size:
+    groups, labels = _choices(study)
+    if len(labels) < 2:
+        return None
+    units, design, factor = _unit_means(groups, labels, find_metric(study.primary))
+    if not units.size:
         return None
     best = labels
     if any(one.shown for one in study.every() if one.metric.name == study.primary):
@@ -61,7 +64,7 @@ def decide(study: Study) -> Decision | None:
     means = dict(zip(labels, inference.moments(units).mean, strict=True))
     top = float(np.nanmax([*means.values()]))
     tied = tuple(label for label, mean in means.items() if abs(mean - top) < 1e-9)
-    costs = {label: _costs(study, label) for label in labels}
+    costs = {label: _costs(groups, label) for label in labels}
     choice = _cheapest(study, best or labels, costs, means)
     return Decision(
         best=best,
@@ -78,28 +81,31 @@ def decide(study: Study) -> Decision | None:
     )
 
 
+def _choices(study: Study) -> tuple[tuple[Group, ...], tuple[str, ...]]:
+    """Return the settings of one design that leave a choice, and the labels that each of them has.
+
+    A setting with one optimizer alone is none of them.
+    """
+    done = {id(g): {line.label for line in g.lines if line.completed} for g in study.groups}
+    there = [group for group in study.groups if len(done[id(group)]) > 1]
+    groups = tuple(group for group in there if not group.folds) or tuple(there)
+    lines = groups[0].lines if groups else ()
+    shared = [line.label for line in lines if all(line.label in done[id(g)] for g in groups)]
+    return groups, tuple(shared)
+
+
 def _unit_means(
-    study: Study, metric: Metric
-) -> tuple[tuple[str, ...], Floats, Design, float | None]:
-    """Return labels and their unit means, over the settings of one design that have them all."""
-    groups = [group for group in study.groups if not group.folds] or list(study.groups)
-    groups = [group for group in groups if group.completed]
-    done = [{line.label for line in group.lines if line.completed} for group in groups]
-    labels = tuple(
-        line.label
-        for line in (groups[0].lines if groups else ())
-        if all(line.label in there for there in done)
-    )
-    if not labels:
-        return (), np.empty((0, 0)), SEEDS, None
+    groups: Sequence[Group], labels: Sequence[str], metric: Metric
+) -> tuple[Floats, Design, float | None]:
+    """Return the unit means of some optimizers over settings, their design, and its test/train."""
     tables = [_centred(group, metric, labels) for group in groups]
     table, keys = inference.side_by_side(*zip(*tables, strict=True))
     factors = [found for group in groups if (found := group.test_over_train) is not None]
     if factors:
-        return labels, inference.mean_over(table, 1), FOLDS, sum(factors) / len(factors)
+        return inference.mean_over(table, 1), FOLDS, sum(factors) / len(factors)
     if len(keys) < LEAST_FOR_BEST <= len(groups):
-        return labels, inference.mean_over(table, 0), SETTINGS, None
-    return labels, inference.mean_over(table, 1), SEEDS, None
+        return inference.mean_over(table, 0), SETTINGS, None
+    return inference.mean_over(table, 1), SEEDS, None
 
 
 def _centred(group: Group, metric: Metric, labels: Sequence[str]) -> tuple[Keys, Floats]:
@@ -145,13 +151,13 @@ def _loss(units: Floats, place: int, factor: float | None) -> float | None:
     return max(0.0, float((found.mean + quantile * found.error).max()))
 
 
-def _costs(study: Study, label: str) -> Costs:
-    """Return geometric means over all completed runs of an optimizer."""
-    lines = [line for group in study.groups for line in group.lines if line.label == label]
+def _costs(groups: Sequence[Group], label: str) -> Costs:
+    """Return geometric means over the settings, in each over the runs, of an optimizer's costs."""
 
     def mean(metric: Metric) -> float | None:
-        logs = [math.log(value) for line in lines for _, value in line.compared(metric)]
-        return math.exp(math.fsum(logs) / len(logs)) if logs else None
+        runs = [[math.log(v) for _, v in group.line(label).compared(metric)] for group in groups]
+        logs = [math.fsum(found) / len(found) for found in runs if found]
+        return math.exp(math.fsum(logs) / len(logs)) if len(logs) == len(groups) else None
 
     return tuple(map(mean, find_metrics(["gradient_evaluations", "train_seconds"])))
 

@@ -267,3 +267,15 @@ def test_the_answer_is_about_the_primary_metric_of_the_suite(make_runs: StudyMak
         "AUROC is the primary metric" in text
         for text in how_to_read(build_study(runs, "adam", primary="auroc"))
     )
+
+
+def test_a_setting_of_one_optimizer_is_no_choice_and_no_cost(
+    make_runs: StudyMaker, make_record: RecordMaker
+) -> None:
+    """Adam with twice the epochs stands beside the others and changes neither choice nor ratios."""
+    runs = make_runs({"adam": EIGHT, "sam": EIGHT})
+    alone = [make_record("adam", seed=s, epochs=50, accuracy=0.9, passes=10**6) for s in range(8)]
+    before, after = (decide(build_study(some, "adam")) for some in (runs, [*runs, *alone]))
+    assert before is not None
+    assert after == before
+    assert decide(build_study(alone, "adam")) is None
