@@ -172,15 +172,17 @@ def show_table(
     configs: Sequence[RunConfig],
     baseline: str | None,
     margins: Mapping[str, float] | None = None,
-) -> None:
+) -> list[RunRecord]:
     """Show the comparison of the runs that have a sound record, once one is completed.
 
-    A note under the first table says how many others the comparison has.
+    Those that are completed are returned. A note under the first table says how many others the
+    comparison has.
     """
     store = Store(results)
     records, _ = store.records(config.name for config in configs)
-    if not any(record.status == COMPLETED for record in records):
-        return
+    completed = [record for record in records if record.status == COMPLETED]
+    if not completed:
+        return []
     states = counts(Survey(store=store).of(configs))
     absent = {state: states[state] for state in _ABSENT if state in states}
     said = ", ".join(f"{number} {_ABSENT[state]}" for state, number in absent.items())
@@ -188,3 +190,4 @@ def show_table(
     first, *rest = build_tables(records, baseline, configs, margins)
     for table in (replace(first, notes=(*first.notes, *[note] * bool(absent))), *rest):
         screen.table(table)
+    return completed

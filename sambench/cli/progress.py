@@ -202,16 +202,19 @@ class RunDisplay:
             self._screen.say(f"{event.config.name}: resumed in epoch {event.resumed_at}")
         self._update("starting", 0, None, "")
 
-    def _show_all(self) -> None:
+    def _show_all(self) -> str:
+        """Show how far all runs are; return the time left."""
+        left = str(self._all)
         if (task := self._all.bar) is not None:
             text = f"{self._all.ended} of {self._all.total} runs"
             self._bar.update(
                 task,
                 description=text,
                 completed=self._all.share,
-                numbers=str(self._all),
+                numbers=left,
                 visible=True,
             )
+        return left
 
     def _count(self, name: str, *, well: bool = False) -> str:
         self._all.end(name, well=well)
@@ -225,9 +228,8 @@ class RunDisplay:
         )
 
     def _update(self, what: str, done: int, total: int | None, numbers: str) -> None:
-        self._show_all()
+        left = self._show_all()
         said = " ".join(filter(None, (self._name, what, numbers or _share(done, total))))
-        left = str(self._all)
         ended = f"; {self._all.ended} of {self._all.total} runs done, {left}" if left else ""
         self._lines.tell(f"{said}{ended}")
         name = self._name

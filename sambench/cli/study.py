@@ -34,7 +34,7 @@ from sambench.launch.launcher import launchers
 from sambench.report.consequences import settling
 from sambench.report.notes import planned_groups, too_few
 from sambench.store.environment import choose_device, git_state
-from sambench.store.record import COMPLETED
+from sambench.store.record import COMPLETED, RunRecord
 from sambench.store.search_record import choose_trial, search_path, write_search
 from sambench.store.status import Standing, counts, pending
 from sambench.store.tree import Store
@@ -55,6 +55,7 @@ class Study:
         self.tunings = plan_search(suite.search, self.finals) if suite.search else ()
         self.trials = tuple(run for tuning in self.tunings for run in tuning.runs)
         self._shown: tuple[RunConfig, ...] = ()
+        self._done: list[RunRecord] = []
 
     def plan(self, *, measure: bool = False) -> tuple[list[Standing], int]:
         """Show what is done and what would run; `measure` times steps of what none tells of.
@@ -112,7 +113,9 @@ class Study:
             code = self._launch(tuned, self.suite.name, code, curvature=True)
         self._shown = (*finals, *tuned)
         report = self.suite.report
-        show_table(self.screen, self.request.results, self._shown, report.baseline, report.margins)
+        self._done = show_table(
+            self.screen, self.request.results, self._shown, report.baseline, report.margins
+        )
         return code
 
     def say_what_is_next(self, given: str | None) -> None:
@@ -121,9 +124,7 @@ class Study:
         `given` is the suite as the user wrote it; None for a comparison of options, whose runs may
         have been asked for by another suite first.
         """
-        store = Store(self.request.results)
-        records = [r for run in self._shown if (r := store.completed(run)) is not None]
-        if not records:
+        if not self._done:
             return
         if given is None:
             for sentence in too_few(planned_groups(self.finals, self.suite.baseline)):
@@ -136,7 +137,7 @@ class Study:
                     f"`--seeds {SEEDS.least_units}` in place of {seeds} takes about "
                     f"{duration(left.seconds)} more on one device"
                 )
-            own = all(record.suite == self.suite.name for record in records)
+            own = all(record.suite == self.suite.name for record in self._done)
             given = self.suite.name if own else ""
         self.screen.say(
             f"next: `{f'sambench report {given}'.strip()}` writes the answer, all tables and the "

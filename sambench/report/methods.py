@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from sambench.analysis.groups import Group, setting_text
 from sambench.analysis.inference import ALPHA
-from sambench.analysis.metrics import values_at
+from sambench.analysis.metrics import find_metric, values_at
 from sambench.analysis.study import Study
 from sambench.analysis.troubles import leakage
 from sambench.report.document import Section
@@ -207,7 +207,7 @@ def _statistics(study: Study) -> str:
         baseline=study.title_of(compared[0].baseline),
         units=" or ".join(f"{d.unit} by {d.unit}" for d in designs),
         tests="; ".join(tests),
-        primary=study.primary_name[0].upper() + study.primary_name[1:],
+        primary=find_metric(study.primary).heading,
         alpha=ALPHA,
     )
 

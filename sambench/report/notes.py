@@ -9,6 +9,7 @@ from typing import Any
 
 from sambench.analysis.groups import Group, build_groups, repeat
 from sambench.analysis.inference import FOLDS, SEEDS
+from sambench.analysis.metrics import find_metric
 from sambench.analysis.study import Study
 from sambench.analysis.troubles import Trouble
 from sambench.config.run_config import DEFAULTS, RunConfig
@@ -178,8 +179,8 @@ def how_to_read(study: Study) -> tuple[str, ...]:
         f"Verdicts: better and worse are shown differences (p < 0.05). Equivalent: shown to differ "
         f"by less than {points(margin)} of {name}, or than 1.25 times "
         "(two one-sided tests). Undecided: neither was shown; that is no evidence of equality.",
-        f"{name[0].upper() + name[1:]} is the primary metric; all others are secondary, each a "
-        "family of its own.",
+        f"{find_metric(study.primary).heading} is the primary metric; all others are secondary, "
+        "each a family of its own.",
         "A run that failed or diverged is not missing: its optimizer is called better only if that "
         "still holds with these runs counted at the accuracy of always naming the largest class.",
         "Cohen's dz is the mean over the SD of the differences (of their logarithms for ratios). "

@@ -41,7 +41,7 @@ def without_collection() -> Iterator[None]:
 def _sharing(record: RunRecord, known: dict[object, object]) -> RunRecord:
     """Have records of the same surroundings share one description of them: a tenth of the memory.
 
-    Not of a run that was resumed, whose description holds a list.
+    Not of a run that was resumed or needs a plugin: their descriptions hold a list or a mapping.
     """
     own = record.environment
     try:
