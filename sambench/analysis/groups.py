@@ -56,7 +56,8 @@ class Line:
         name, base = (str(self.optimizer.get(key)) for key in ("name", "base"))
         with suppress(UnknownNameError):  # a plug-in's that is not loaded
             info = optimizers.get(name)
-            if info.own({}, base).items() <= {**info.own({}, base), **self.optimizer}.items():
+            own = info.own({}, base)
+            if all(self.optimizer.get(key, value) == value for key, value in own.items()):
                 return info.default_note(base)
         return ""
 
