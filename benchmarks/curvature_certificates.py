@@ -271,6 +271,7 @@ def main() -> None:
     """Run all, show it, and write it where asked to."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--first", type=int, default=0, help="the seed to begin with")
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--coverage", action="store_true")
     parser.add_argument("--json", type=Path)
@@ -281,10 +282,10 @@ def main() -> None:
     result: dict[str, Any] = {"torch": torch.__version__, "python": platform.python_version()}
     result["exact"] = {name: largest_error_of_exact(name) for name in NETWORKS}
     counts = {name: Counter[str]() for name in NETWORKS}
-    for seed in range(given.seeds):
+    for seed in range(given.first, given.first + given.seeds):
         if time.monotonic() - start > 60 * given.minutes:
             break
-        result["seeds"] = seed + 1
+        result["seeds"] = seed + 1 - given.first
         for name in NETWORKS:
             try:
                 wrong_yes(name, seed, counts[name])

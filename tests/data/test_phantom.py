@@ -388,6 +388,25 @@ def test_options_have_folders_of_their_own(tmp_path: Path) -> None:
     assert plain.root.name.startswith("phantom-")
 
 
+def test_a_share_of_each_centre_and_class_can_be_set_aside_to_test(tmp_path: Path) -> None:
+    whole, divided = scan(tmp_path), scan(tmp_path, test_images=30)
+    assert "part" not in whole.columns and divided.columns[-1] == "part"
+    assert divided.root == whole.root, "the images are the same"
+    counts = Counter(
+        (sample.facts["centre"], sample.label, sample.facts["part"]) for sample in divided.samples
+    )
+    assert sum(n for (_, _, part), n in counts.items() if part == "test") == 30
+    for centre, label in {(centre, label) for centre, label, _ in counts}:
+        kept, tested = counts[centre, label, "train"], counts[centre, label, "test"]
+        assert abs(tested - 0.75 * (kept + tested)) <= 1
+
+
+def test_the_study_s_set_has_2000_test_images() -> None:
+    options = sources.get("phantom-study").resolve({})
+    assert (options["images"], options["test_images"]) == (2480, 2000)
+    assert sources.get("phantom").resolve({})["test_images"] == 0
+
+
 def test_mistakes_are_refused(tmp_path: Path) -> None:
     source = sources.get("phantom")
     with pytest.raises(ConfigError, match="makes its own images"):
@@ -396,6 +415,8 @@ def test_mistakes_are_refused(tmp_path: Path) -> None:
         scan(tmp_path, images=40.5)
     with pytest.raises(ConfigError, match="outside 20"):
         source.resolve({"images": 4})
+    with pytest.raises(ConfigError, match="test_images=31 .* images=40 .*images=511"):
+        scan(tmp_path, test_images=31)
 
 
 def test_registry_entry_is_cheap_to_import() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from sambench.data.source import COMMON, sources
 
-NAMES = [s.name for s in sources.list() if s.name not in ("phantom", "chestmnist")]
+NAMES = [s.name for s in sources.list() if not s.simulated and s.name != "chestmnist"]
 
 
 @pytest.fixture(autouse=True)

@@ -16,6 +16,7 @@ their mean and SD 67 %, and the centre alone the 63 % of always saying malignant
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -110,6 +111,14 @@ def plan(images: int, seed: int, duplicates: float, label_noise: float) -> tuple
         identical.tolist(),
     )
     return tuple(itertools.starmap(Picture, zip(*columns, strict=True)))
+
+
+def parts(pictures: Sequence[Picture], tested: int, seed: int) -> dict[str, str]:
+    """Return the part of each id: of each centre and class its share tests, to within one."""
+    centres = [*CENTRES]
+    stratum = np.array([2 * centres.index(one.centre) + one.malignant for one in pictures])
+    chosen = _choose(tested / len(pictures), stratum, np.random.default_rng([seed, 0, 1]))
+    return {one.id: "test" if test else "train" for one, test in zip(pictures, chosen, strict=True)}
 
 
 def render(picture: Picture, seed: int, pixels: int) -> Pixels:
