@@ -12,7 +12,7 @@ CURVATURE_HEADINGS = ("quantity", "value", "error", "certified")
 RUN_HEADINGS = ("run", "top eigenvalue", "trace", "median", "mean", "SD over batches", "certified")
 STUDY_HEADINGS = ("study", "value", "error", "of what")
 LAYERS_SHOWN = 10
-TOO_FEW = "too few batches"
+TOO_FEW, FLIPS = "too few batches", "none: its sign may flip"
 Row = tuple[str, str, str, str]
 Interval = Sequence[float] | None
 
@@ -29,7 +29,9 @@ def summary_rows(found: Section) -> list[Row]:
     if "batch_spectrum" in found:
         spectrum, verdict = found["batch_spectrum"], _batches(found["batch_spectrum"])
         for name in ("median", "mean"):
-            error = _error(found[name], spectrum[f"{name}_interval"]) or TOO_FEW
+            error = _error(found[name], spectrum[f"{name}_interval"]) or _no_interval(
+                name, spectrum
+            )
             rows.append((f"{name} over batches", _number(found[name]), error, verdict))
         if found["std"] is not None:
             rows.append(("SD over batches", _number(found["std"]), "", verdict))
@@ -44,7 +46,7 @@ def run_row(record: RunRecord) -> tuple[str, ...]:
     cells = [
         " ± ".join(filter(None, (value, error.removeprefix("± ")))) for _, value, error, _ in rows
     ]
-    cells = [cell.replace(f" ± {TOO_FEW}", "") for cell in cells]
+    cells = [cell.replace(f" ± {TOO_FEW}", "").replace(f" ± {FLIPS}", "") for cell in cells]
     unsure = [name.removesuffix(" over batches") for name, *_, verdict in rows if verdict != "yes"]
     doubts = ", ".join(f"not {name}" for name in unsure)
     return (record.name, *(cells + [""] * 5)[:5], doubts or "yes")
@@ -127,10 +129,15 @@ def _batch_rows(found: Section) -> Iterator[Row]:
     spread = "" if found["std"] is None else f" ± {found['std']:.4g}"
     for name, title, tail in (("median", "median", ""), ("mean", "mean ± SD", spread)):
         interval = spectrum[f"{name}_interval"]
-        error = "95 % interval {:.4g} .. {:.4g}".format(*interval) if interval else TOO_FEW
+        error = "95 % interval {:.4g} .. {:.4g}".format(*interval) if interval else ""
+        error = error or _no_interval(name, spectrum)
         yield f"batches: {title}", f"{found[name]:.4g}{tail}", error, verdict
     share = f"{100 * found['fraction_negative']:.0f} % negative"
     yield "batches: range", f"{found['min']:.4g} .. {found['max']:.4g}", share, ""
+
+
+def _no_interval(name: str, spectrum: Mapping[str, Any]) -> str:
+    return TOO_FEW if name == "median" or spectrum.get("one_sign", True) else FLIPS
 
 
 def _number(value: float) -> str:

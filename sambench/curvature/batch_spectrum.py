@@ -31,7 +31,8 @@ DEFINITIONS: Mapping[Definition, str] = {
 
 TOP_K = 5
 LEAST_FOR_MEDIAN = 6  # batches: the range of five covers the median 93.75 % of the time
-LEAST_FOR_MEAN = 8  # batches: of fewer, skewed and of either sign, no interval covers 95 %
+LEAST_FOR_MEAN = 8  # batches: of fewer, skewed, no interval covers 95 %
+OTHER_END = 0.5  # of a dominant eigenvalue: from here on its sign may flip in another batch
 Interval = tuple[float, float]
 Displacement = Callable[[int], tuple[Mapping[str, Tensor], float]]
 
@@ -46,6 +47,8 @@ class BatchValues:
     matvecs: int
     converged: bool
     """Whether each value is certified, or a trace's interval within the tolerance."""
+    one_sign: bool = True
+    """Whether a dominant eigenvalue is positive and the other end under half of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +68,7 @@ class BatchSpectrum:
     """95 % confidence interval over batches; None where too few batches give none that covers."""
     mean: float
     mean_interval: tuple[float, float] | None
-    """Likewise."""
+    """Likewise, and None where a dominant eigenvalue may have the other sign in another batch."""
     std: float
     """Sample standard deviation (ddof 1); NaN for a single value."""
     min: float
@@ -74,6 +77,8 @@ class BatchSpectrum:
     matvecs: int
     """Products with a single batch's Hessian."""
     all_converged: bool
+    one_sign: bool
+    """Whether each dominant eigenvalue is positive and the other end under half of it."""
     ended_by: EndedBy
 
     @property
@@ -139,8 +144,8 @@ def batch_spectrum(
         for which in range(index * times, (index + 1) * times):
             with nullcontext(H) if moving is None else H.displaced(*moving(which)) as there:
                 parts.append(_measure(there, index, definition, tol, seed + which, max_matvecs))
-        values, residuals, matvecs, certified = zip(*map(astuple, parts), strict=True)
-        found.append(BatchValues(sum(values, ()), sum(residuals, ()), sum(matvecs), all(certified)))
+        values, residuals, matvecs, *yes = zip(*map(astuple, parts), strict=True)
+        found.append(BatchValues(sum(values, ()), sum(residuals, ()), sum(matvecs), *map(all, yes)))
         on_batch(found[-1])
         if on_progress is not None:
             on_progress(len(found), count)
@@ -160,7 +165,8 @@ def _measure(
         which: Which = "dominant" if definition == "dominant" else "top"
         found = eigenvalues(batch, k, tol, max_matvecs, seed, which=which)
     values, residuals = tuple(found.values.tolist()), tuple(found.residuals.tolist())
-    return BatchValues(values, residuals, found.matvecs, found.converged)
+    one_sign = which == "top" or -found.lowest < OTHER_END * values[0]
+    return BatchValues(values, residuals, found.matvecs, found.converged, one_sign)
 
 
 def _summarise(
@@ -168,6 +174,7 @@ def _summarise(
 ) -> BatchSpectrum:
     array = np.asarray([batch.values for batch in found])
     converged = all(batch.converged for batch in found)
+    one_sign = all(batch.one_sign for batch in found)
     ended_by: EndedBy = "tolerance" if converged else "max_matvecs"
     return BatchSpectrum(
         definition=definition,
@@ -177,13 +184,14 @@ def _summarise(
         median=float(np.median(array)),
         median_interval=median_interval(array[:, 0]) if array.shape[1] == 1 else None,
         mean=float(array.mean()),
-        mean_interval=mean_interval(array.mean(1)),
+        mean_interval=mean_interval(array.mean(1)) if one_sign else None,
         std=float(array.std(ddof=1)) if array.size > 1 else float("nan"),
         min=float(array.min()),
         max=float(array.max()),
         fraction_negative=float((array < 0).mean()),
         matvecs=sum(batch.matvecs for batch in found),
         all_converged=converged,
+        one_sign=one_sign,
         ended_by="minutes" if len(found) < num_batches else ended_by,
     )
 
@@ -194,7 +202,8 @@ def mean_interval(values: NDArray[np.float64]) -> Interval | None:
     Student's t, on the logarithms y where all are positive: of a log-normal the mean is
     :math:`\exp(\mu + \sigma^2 / 2)`, and :math:`\bar y + s^2/2` has the standard error
     :math:`\sqrt{s^2/n + s^4/(2(n-1))}` (Cox, in Zhou & Gao, 1997). All negative likewise. Where a
-    few in a hundred batches have the other sign, a sample without them gives too narrow a one.
+    few in a hundred batches have the other sign, a sample without them gives too narrow a one, so
+    `batch_spectrum` asks for none unless the other end of each spectrum is far (`OTHER_END`).
     """
     n = len(values)
     if n < LEAST_FOR_MEAN:

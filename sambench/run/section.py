@@ -228,6 +228,7 @@ def _describe_spectrum(found: BatchSpectrum) -> dict[str, Any]:
             "not_converged": len(found.batches) - certified,
             "median_interval": found.median_interval and list(found.median_interval),
             "mean_interval": found.mean_interval and list(found.mean_interval),
+            "one_sign": found.one_sign,
             "certified": certified,
             "converged": found.all_converged and len(found.batches) == found.num_batches,
             "ended_by": found.ended_by,

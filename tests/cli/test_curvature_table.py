@@ -56,6 +56,11 @@ def test_a_reader_of_the_papers_finds_five_numbers() -> None:
         ("median over batches", "4", "too few batches", "not certified: 1 of 2 are"),
         ("mean over batches", "4.5", "too few batches", "not certified: 1 of 2 are"),
     ]
+    flips = {**SECTION["batch_spectrum"], "mean_interval": None, "one_sign": False}
+    assert summary_rows({**SECTION, "batch_spectrum": flips})[2:4] == [
+        ("median over batches", "4", "± 1", "yes"),
+        ("mean over batches", "4.5", "none: its sign may flip", "yes"),
+    ]
 
 
 def test_no_number_without_its_error_and_verdict() -> None:

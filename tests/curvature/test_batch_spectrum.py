@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional
 
 from sambench.curvature import BatchSpectrum, HessianOperator, batch_spectrum, eigenvalues
@@ -51,13 +53,30 @@ def test_statistics_are_those_of_the_values(spectrum: BatchSpectrum) -> None:
     assert spectrum.fraction_negative == np.mean(values < 0)
 
 
+def test_a_mean_whose_sign_may_flip_has_no_interval(spectrum: BatchSpectrum, data: Batches) -> None:
+    """Of samples without a flip it would be too narrow: it covers 25 to 90 % of the time."""
+    assert min(spectrum.values) < 0 < max(spectrum.values)
+    assert not spectrum.one_sign
+    assert spectrum.mean_interval is None
+    assert spectrum.median_interval is not None
+    operator = HessianOperator(build(mlp), functional.cross_entropy, data)
+    assert batch_spectrum(operator, definition="top").mean_interval is not None
+
+
+def test_the_other_end_must_be_far_in_every_batch(data: Batches) -> None:
+    convex = build(lambda: nn.Linear(6, 4))
+    found = batch_spectrum(HessianOperator(convex, functional.cross_entropy, data))
+    assert found.one_sign
+    assert found.mean_interval == mean_interval(np.array(found.values))
+    near = [replace(found.batches[0], one_sign=False), *found.batches[1:]]
+    again = batch_spectrum(HessianOperator(convex, functional.cross_entropy, data), done=near)
+    assert (again.one_sign, again.mean_interval) == (False, None)
+
+
 def test_the_interval_of_the_mean_is_that_of_cox(spectrum: BatchSpectrum) -> None:
-    assert spectrum.mean_interval is not None
-    low, high = spectrum.mean_interval
-    assert low < spectrum.mean < high
     x = np.array(spectrum.values)  # of both signs: Student's t, the tabled quantile of 11 degrees
     half = 2.200985 * np.std(x, ddof=1) / math.sqrt(12)
-    assert (low, high) == pytest.approx((x.mean() - half, x.mean() + half), rel=1e-6)
+    assert mean_interval(x) == pytest.approx((x.mean() - half, x.mean() + half), rel=1e-6)
     y = np.log([1.0, 2.0, 2.0, 3.0, 4.0, 4.0, 5.0, 9.0])  # all positive, 7 degrees: on logarithms
     s2 = y.var(ddof=1)
     center, half = y.mean() + s2 / 2, 2.364624 * math.sqrt(s2 / 8 + s2**2 / 14)

@@ -415,7 +415,7 @@ def test_mistakes_are_refused(tmp_path: Path) -> None:
         scan(tmp_path, images=40.5)
     with pytest.raises(ConfigError, match="outside 20"):
         source.resolve({"images": 4})
-    with pytest.raises(ConfigError, match="test_images=31 .* images=40 .*images=511"):
+    with pytest.raises(ConfigError, match=r"test_images=31 .* images=40 .*images=511"):
         scan(tmp_path, test_images=31)
 
 

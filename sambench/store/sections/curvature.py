@@ -92,9 +92,17 @@ class BatchSpectrum(Section, frozen=True, kw_only=True):
         list[float] | None,
         about(
             "95 % confidence interval over batches, by Student's t, on logarithms where all are "
-            "positive; null for fewer than eight."
+            "positive; null for fewer than eight, and where `one_sign` is false."
         ),
     ]
+    one_sign: Annotated[
+        bool | UnsetType,
+        about(
+            "False where a batch's dominant eigenvalue is negative, or the other end of its "
+            "spectrum at least half as far from zero: another batch's may have the other sign. "
+            "Missing in older records."
+        ),
+    ] = UNSET
     converged: Annotated[bool, about("All batches were measured and met the tolerance.")]
     ended_by: Annotated[EndedBy, about("Why it ended.")]
 
