@@ -151,6 +151,7 @@ def build_groups(
     baseline: str | None,
     planned: Sequence[RunConfig] = (),
     names: Names | None = None,
+    beside: Sequence[str] = (),
 ) -> tuple[Group, ...]:
     """Sort records into groups, in order of dataset and model.
 
@@ -163,13 +164,20 @@ def build_groups(
             in a setting, the first of them is the baseline (`ambiguous_baseline` says so).
         planned: Runs in the order of a suite, which the lines follow.
         names: Of display.
+        beside: Settings in which the lines of a group may differ; those that are not the most
+            runs' are in the label.
     """
     names = names or Names()
-    order = {_key(config.optimizer): place for place, config in reversed([*enumerate(planned)])}
+    order = {_key(config, beside): n for n, config in reversed([*enumerate(planned)])}
+    once, by_folds = (
+        _without("optimizer", "seed", *beside),
+        _without("optimizer", *REPEATS, *beside),
+    )
     alike: dict[tuple[object, ...], list[RunRecord]] = {}
     for record in records:
-        alike.setdefault(_shared(record.config), []).append(record)
-    made = [_group(runs, baseline, order, names) for runs in alike.values()]
+        shared = once if record.config.fold is None else by_folds
+        alike.setdefault(shared(record.config), []).append(record)
+    made = [_group(runs, baseline, order, names, beside) for runs in alike.values()]
     made.sort(key=lambda g: (g.setting.dataset, g.setting.model, g.setting.name))
     parts = [part for group in made for part in _on_the_same_images(group)]
     return tuple(
@@ -183,7 +191,11 @@ def ambiguous_baseline(groups: Sequence[Group], baseline: str) -> tuple[str, ...
     if "(" in baseline:
         return ()
     labels = dict.fromkeys(
-        line.label for group in groups for line in group.lines if line.optimizer["name"] == baseline
+        line.label
+        for group in groups
+        if baseline not in {line.label for line in group.lines}
+        for line in group.lines
+        if line.optimizer["name"] == baseline
     )
     return tuple(labels) if len(labels) > 1 else ()
 
@@ -200,44 +212,55 @@ def _without(*names: str) -> Callable[[RunConfig], tuple[object, ...]]:
     )
 
 
-_SHARED, _SHARED_BY_FOLDS = _without("optimizer", "seed"), _without("optimizer", *REPEATS)
-
-
-def _shared(config: RunConfig) -> tuple[object, ...]:
-    """A key of all settings but the optimizer and what makes a repetition."""
-    return (_SHARED if config.fold is None else _SHARED_BY_FOLDS)(config)
-
-
-def _key(optimizer: Mapping[str, Setting]) -> str:
-    return repr(sorted(optimizer.items()))
+def _key(config: RunConfig, beside: Sequence[str]) -> str:
+    """What runs of one line have in common."""
+    further = {name: getattr(config, name) for name in beside}
+    return repr(sorted((config.optimizer | further).items()))
 
 
 def _group(
-    records: list[RunRecord], baseline: str | None, order: Mapping[str, int], names: Names
+    records: list[RunRecord],
+    baseline: str | None,
+    order: Mapping[str, int],
+    names: Names,
+    beside: Sequence[str],
 ) -> Group:
     lines: dict[str, list[RunRecord]] = {}
     for record in records:
-        lines.setdefault(_key(record.config.optimizer), []).append(record)
+        lines.setdefault(_key(record.config, beside), []).append(record)
+    configs = [record.config for record in records]
+    usual = {
+        name: Counter(getattr(c, name) for c in configs).most_common(1)[0][0] for name in beside
+    }
     optimizers = [runs[0].config.optimizer for runs in lines.values()]
     made = []
     for key, runs in lines.items():
-        label = _label(runs[0].config.optimizer, optimizers)
+        of_line = runs[0].config
+        unusual = {n: getattr(of_line, n) for n in beside if getattr(of_line, n) != usual[n]}
+        label = _label(of_line.optimizer, optimizers, unusual)
         line = Line(
             label=label,
             title=names.optimizer(label),
-            optimizer=runs[0].config.optimizer,
+            optimizer=of_line.optimizer,
             records=tuple(
                 sorted(runs, key=lambda r: (repeat(r)[0], r.config.seed, repeat(r)[1] or 0))
             ),
         )
         rank = order.get(key, len(order))
-        made.append(((not _is_called(line, baseline), rank, label), line))
+        made.append(((not _is_called(line, baseline), label != baseline, rank, label), line))
     made.sort(key=operator.itemgetter(0))
-    return Group(setting=records[0].config, lines=tuple(line for _, line in made))
+    setting = next(
+        (c for c in configs if all(getattr(c, n) == usual[n] for n in beside)), configs[0]
+    )
+    return Group(setting=setting, lines=tuple(line for _, line in made))
 
 
-def _label(optimizer: Mapping[str, Setting], others: Iterable[Mapping[str, Setting]]) -> str:
-    """Name an optimizer, with the settings in which it differs from its namesakes."""
+def _label(
+    optimizer: Mapping[str, Setting],
+    others: Iterable[Mapping[str, Setting]],
+    unusual: Mapping[str, object],
+) -> str:
+    """Name an optimizer, with what differs from its namesakes and is unusual in its group."""
     name = str(optimizer["name"])
     namesakes = [other for other in others if other["name"] == name]
     differing = [
@@ -245,6 +268,7 @@ def _label(optimizer: Mapping[str, Setting], others: Iterable[Mapping[str, Setti
         for key, value in optimizer.items()
         if any(other.get(key) != value for other in namesakes)
     ]
+    differing += [f"{key}={setting_text(value)}" for key, value in unusual.items()]
     return f"{name} ({', '.join(differing)})" if differing else name
 
 

@@ -103,9 +103,10 @@ def build_study(
     metrics: Sequence[Metric] = COMPARED,
     margins: Mapping[str, float] | None = None,
     primary: str = PRIMARY,
+    beside: Sequence[str] = (),
 ) -> Study:
     """Sort runs into groups (`build_groups`) and compare the lines of each (`study_of`)."""
-    groups = build_groups(records, baseline, planned, names)
+    groups = build_groups(records, baseline, planned, names, beside)
     return study_of(groups, baseline or "", metrics, margins, primary)
 
 

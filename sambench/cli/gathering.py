@@ -16,7 +16,7 @@ from sambench.analysis.troubles import sound
 from sambench.cli.checking import expanded
 from sambench.config.arguments import where_pattern
 from sambench.config.run_config import RunConfig
-from sambench.config.suite import Suite
+from sambench.config.suite import ReportSettings, Suite
 from sambench.config.suite_file import load_suite, shipped_suites
 from sambench.data.prepared import open_prepared
 from sambench.errors import ConfigError, StoreError, UserError
@@ -43,6 +43,11 @@ class Gathered:
     suite: Suite | None = None
     planned: tuple[RunConfig, ...] = ()
     """Every run of the suite, where its file is known."""
+
+    @property
+    def asked(self) -> ReportSettings:
+        """How the suite is reported."""
+        return ReportSettings() if self.suite is None else self.suite.report
 
 
 def gather(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from sambench.cli.screen import Screen
 from sambench.config.launcher_settings import LOCAL, LauncherSettings
 from sambench.config.measurement import Measurement
 from sambench.config.run_config import RunConfig
+from sambench.config.suite import ReportSettings
 from sambench.data.prepared import prepared_fingerprint
 from sambench.errors import ClaimError, RunInterrupted
 from sambench.files.claim import Claimed
@@ -170,8 +171,7 @@ def show_table(
     screen: Screen,
     results: Path,
     configs: Sequence[RunConfig],
-    baseline: str | None,
-    margins: Mapping[str, float] | None = None,
+    asked: ReportSettings,
 ) -> list[RunRecord]:
     """Show the comparison of the runs that have a sound record, once one is completed.
 
@@ -187,7 +187,7 @@ def show_table(
     absent = {state: states[state] for state in _ABSENT if state in states}
     said = ", ".join(f"{number} {_ABSENT[state]}" for state, number in absent.items())
     note = f"{sum(absent.values())} of {len(configs)} runs are not in the tables: {said}."
-    first, *rest = build_tables(records, baseline, configs, margins)
+    first, *rest = build_tables(records, asked, configs)
     for table in (replace(first, notes=(*first.notes, *[note] * bool(absent))), *rest):
         screen.table(table)
     return completed

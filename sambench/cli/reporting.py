@@ -75,14 +75,14 @@ def make_report(
     found, search = with_search(found, store)
     found, predictions = with_predictions(found, store)
     against = _baseline(baseline, found)
-    asked = ReportSettings() if found.suite is None else found.suite.report
     study = build_study(
         found.records,
         against,
         planned=found.planned,
         names=shown_names,
-        margins=asked.margins,
-        primary=asked.primary,
+        margins=found.asked.margins,
+        primary=found.asked.primary,
+        beside=found.asked.beside,
     )
     if predictions:
         study = over_images(study, predictions)
@@ -130,12 +130,12 @@ def _warn_of_missing(predictions: Mapping[str, Any], found: Gathered, screen: Sc
 
 def _baseline(asked: str | None, found: Gathered) -> str:
     """Return the baseline: a registered name, or the label of some of its runs."""
-    name = asked or (found.suite.baseline if found.suite else None) or "adam"
+    name = asked or found.asked.baseline or "adam"
     if any(record.config.optimizer["name"] == name for record in found.records):
         return name
     if "(" not in name:
         return optimizers.get(name).name
-    groups = build_groups(found.records, None)
+    groups = build_groups(found.records, None, beside=found.asked.beside)
     labels = dict.fromkeys(line.label for group in groups for line in group.lines)
     if name not in labels:
         raise ConfigError(
@@ -195,7 +195,8 @@ def _document(
 ) -> Document:
     damaged = "\n".join(found.damaged)
     whole = [config for config in found.planned if config.name not in damaged]
-    wanted = planned_groups(found.planned, study.baseline) if found.planned else study.groups
+    asked = ReportSettings(baseline=study.baseline, beside=found.asked.beside)
+    wanted = planned_groups(found.planned, asked) if found.planned else study.groups
     wrong = problems(
         troubles(study.groups, whole, found.given), found.damaged, study.groups, too_few(wanted)
     )

@@ -113,9 +113,7 @@ class Study:
             code = self._launch(tuned, self.suite.name, code, curvature=True)
         self._shown = (*finals, *tuned)
         report = self.suite.report
-        self._done = show_table(
-            self.screen, self.request.results, self._shown, report.baseline, report.margins
-        )
+        self._done = show_table(self.screen, self.request.results, self._shown, report)
         return code
 
     def say_what_is_next(self, given: str | None) -> None:
@@ -127,7 +125,7 @@ class Study:
         if not self._done:
             return
         if given is None:
-            for sentence in too_few(planned_groups(self.finals, self.suite.baseline)):
+            for sentence in too_few(planned_groups(self.finals, self.suite.report)):
                 self.screen.say(sentence)
             if (seeds := len(self.suite.seeds)) < SEEDS.least_units and self.suite.folds is None:
                 more = msgspec.structs.replace(self.suite, seeds=tuple(range(SEEDS.least_units)))
@@ -152,13 +150,18 @@ class Study:
         """
         if not self.suite.places:
             return
-        for sentence in too_few(planned_groups(self.finals, self.suite.baseline)):
+        for sentence in too_few(planned_groups(self.finals, self.suite.report)):
             self.screen.warn(sentence)
         records = [standing.record for standing in _of(self.finals, there)]
         done = [record for record in records if record and record.status == COMPLETED]
         report = self.suite.report
         study = build_study(
-            done, report.baseline, metrics=[], margins=report.margins, primary=report.primary
+            done,
+            report.baseline,
+            metrics=[],
+            margins=report.margins,
+            primary=report.primary,
+            beside=report.beside,
         )
         for sentence in settling(study):
             self.screen.say(sentence)

@@ -117,6 +117,7 @@ def train(context: typer.Context, run: Run, place: Place, output: options.Logged
     from sambench.cli.checking import check_datasets
     from sambench.cli.launching import Request, launch, show_table
     from sambench.config.launcher_settings import LauncherSettings
+    from sambench.config.suite import ReportSettings
     from sambench.launch import together
     from sambench.run.sinks import check_sinks
     from sambench.store.tree import Store
@@ -142,7 +143,7 @@ def train(context: typer.Context, run: Run, place: Place, output: options.Logged
         )
         code = launch(screen, [config], request, run.name)
     store = Store(place.results)
-    show_table(screen, place.results, [config], baseline=run.optimizer)
+    show_table(screen, place.results, [config], ReportSettings(baseline=run.optimizer))
     if code == 0 and (record := store.completed(config)) is not None:
         _say_more(screen, record)
     output.answer(run_answer(store, config))

@@ -48,6 +48,13 @@ class ReportSettings(Definition, frozen=True, kw_only=True, forbid_unknown_field
         Literal["accuracy", "balanced_accuracy", "auroc"],
         about("The metric that the answer is about; all others are secondary."),
     ] = "accuracy"
+    beside: Annotated[
+        tuple[Literal["epochs", "batch_size", "schedule", "augmentation", "average"], ...],
+        about(
+            "Settings in which the lines of one table may differ: with `epochs`, Adam with twice "
+            "as many stands beside SAM, and is compared with the baseline like any other."
+        ),
+    ] = ()
 
 
 def _no_folds(dataset: str, image_size: int) -> Sequence[int]:
@@ -99,7 +106,8 @@ class Suite(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True, d
         about(
             "`baseline`: the optimizer that the others are compared with. `margins`: within which "
             "differences optimizers count as equivalent, by metric, as {accuracy: 0.02, top: 1.5}. "
-            "`primary`: the metric of the answer: accuracy, balanced_accuracy or auroc."
+            "`primary`: the metric of the answer: accuracy, balanced_accuracy or auroc. `beside`: "
+            "settings in which lines of one table may differ, as [epochs]."
         ),
     ] = ReportSettings()
     launcher: Annotated[

@@ -13,6 +13,7 @@ from sambench.analysis.metrics import find_metric
 from sambench.analysis.study import Study
 from sambench.analysis.troubles import Trouble
 from sambench.config.run_config import DEFAULTS, RunConfig
+from sambench.config.suite import ReportSettings
 from sambench.report.document import Section
 from sambench.report.table import (
     COLLAPSED,
@@ -212,9 +213,10 @@ def problems(
     return Section(title="What went wrong", paragraphs=paragraphs, items=items)
 
 
-def planned_groups(configs: Iterable[RunConfig], baseline: str | None) -> tuple[Group, ...]:
+def planned_groups(configs: Iterable[RunConfig], asked: ReportSettings) -> tuple[Group, ...]:
     """Return the groups that some runs will make, done or not."""
-    return build_groups((RunRecord(config=c, status=RUNNING) for c in configs), baseline)
+    runs = (RunRecord(config=config, status=RUNNING) for config in configs)
+    return build_groups(runs, asked.baseline, beside=asked.beside)
 
 
 def too_few(groups: Sequence[Group]) -> tuple[str, ...]:

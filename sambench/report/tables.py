@@ -16,6 +16,7 @@ from sambench.analysis.study import Panel, Study, build_study
 from sambench.analysis.units import Cell as Summary
 from sambench.analysis.units import cell_of
 from sambench.config.run_config import RunConfig
+from sambench.config.suite import ReportSettings
 from sambench.report.differences import ACCURACIES, COSTS, difference_tables
 from sambench.report.document import Section
 from sambench.report.notes import legend, protocol
@@ -139,17 +140,21 @@ def _rows(
 
 def build_tables(
     records: Iterable[RunRecord],
-    baseline: str | None = None,
+    asked: ReportSettings,
     planned: Sequence[RunConfig] = (),
-    margins: Mapping[str, float] | None = None,
 ) -> tuple[Table, ...]:
     """Return a table for each dataset, model and protocol among the records.
 
-    The rows follow the planned runs, after the baseline, which the others are compared with; the
-    margins are those of equivalence, where they are not the metrics' own.
+    The rows follow the planned runs, after the baseline, which the others are compared with.
     """
-    metrics = [find_metric(name) for name in MAIN]
-    study = build_study(records, baseline, planned=planned, metrics=metrics, margins=margins)
+    study = build_study(
+        records,
+        asked.baseline,
+        planned=planned,
+        metrics=[find_metric(name) for name in MAIN],
+        margins=asked.margins,
+        beside=asked.beside,
+    )
     return tuple(main_table(panel) for panel in study.panels)
 
 

@@ -164,7 +164,7 @@ def test_curvature(tmp_path: Path, text: str, hessian: Measurement | None) -> No
         (
             "name: demo\nreport: {base: sam}",
             "unknown key 'base' in report: did you mean 'baseline'?; known: baseline, margins, "
-            "primary",
+            "primary, beside",
         ),
         ("name: demo\nseeds: 0", f"seeds=0 {SEEDS}"),
         ("name: demo\nseeds: []", f"seeds=[] {SEEDS}"),

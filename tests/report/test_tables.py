@@ -16,6 +16,7 @@ from sambench.analysis.metrics import find_metrics
 from sambench.analysis.names import Names, read_names
 from sambench.analysis.predictions import Predictions
 from sambench.analysis.study import build_study
+from sambench.config.suite import ReportSettings
 from sambench.config.suite_file import load_suite
 from sambench.errors import ConfigError
 from sambench.report.contrasts import contrast_tables
@@ -32,6 +33,8 @@ from sambench.report.tables import (
 from tests.analysis.conftest import StudyMaker
 from tests.analysis.test_wrong_statements import EIGHT, PAPER, up
 from tests.conftest import RecordMaker
+
+ADAM = ReportSettings(baseline="adam")
 
 
 def cell(table: Table, label: str, heading: str) -> Cell:
@@ -89,7 +92,7 @@ def test_rows_are_in_the_suites_order(make_runs: StudyMaker) -> None:
     planned = [run.config for run in (runs[1], runs[2], runs[0])]
     table = main_table(build_study(runs, "adam", planned=planned).panels[0])
     assert [label for label, _ in table.rows] == ["Adam", "SAM", "ASAM"]
-    assert [label for label, _ in build_tables(runs, "adam")[0].rows] == ["Adam", "ASAM", "SAM"]
+    assert [label for label, _ in build_tables(runs, ADAM)[0].rows] == ["Adam", "ASAM", "SAM"]
 
 
 def test_margins_of_a_suite_decide_what_is_marked_as_equivalent(make_runs: StudyMaker) -> None:
@@ -98,7 +101,8 @@ def test_margins_of_a_suite_decide_what_is_marked_as_equivalent(make_runs: Study
     runs = make_runs({"adam": EIGHT, "sam": [a + g for a, g in zip(EIGHT, gains, strict=True)]})
 
     def told(**margins: float) -> str:
-        return cell(build_tables(runs, "adam", margins=margins)[0], "SAM", "Test accuracy (%)").text
+        asked = ReportSettings(baseline="adam", margins=margins)
+        return cell(build_tables(runs, asked)[0], "SAM", "Test accuracy (%)").text
 
     assert told(accuracy=0.02) == "80.4 ± 0.6 (8)≈"
     assert told(accuracy=0.0001) == "80.4 ± 0.6 (8)"
@@ -109,7 +113,7 @@ def test_margins_of_a_suite_decide_what_is_marked_as_equivalent(make_runs: Study
 
 
 def test_long_trainings_are_in_minutes(make_record: RecordMaker) -> None:
-    (table,) = build_tables([make_record(seconds=720.0)], "adam")
+    (table,) = build_tables([make_record(seconds=720.0)], ADAM)
     assert cell(table, "Adam", "Training time (min)").text == "12.0 (1)"
 
 
