@@ -6,13 +6,15 @@ Three questions, in one table each:
 
 1. What does a Hessian-vector product cost in gradients, on four networks? Gradient and product are
    timed in turn, in one thread, by the CPU time of the thread; medians. Timings, so noisy.
-2. How many products does the top eigenvalue take, and how wrong is it? On small convolutional
+2. How many products does the top eigenvalue take, and how wrong is it? On four small
    networks, trained here, whose Hessian is computed exactly (forward over reverse, float64). Each
    tool runs by its own stop rule; medians over starts. Products are counted, so exact.
 3. How wrong is the trace at 24 products? Relative root mean square error over seeds on the same
    Hessians; PyHessian chooses its number of products itself.
 
-The error of one product in single precision is measured on the same networks. Peers are installed
+The error of one product in single precision, and its time as a multiple of ours, are measured on
+the same networks: the operators are made once, then take turns, by the CPU time of the thread.
+Peers are installed
 from the package index into a temporary folder and left out with a word where that fails.
 """
 
@@ -33,10 +35,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from curvature_cases import NETWORKS, Case, Dense, exact_hessian, trained
+from curvature_cases import EXACT, NETWORKS, Case, Dense, exact_hessian, trained
 from curvature_peers import CountedPyHessian, available_peers, pyhessian_product
 from scipy.sparse.linalg import LinearOperator, eigsh
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from sambench.curvature import HessianOperator, eigenvalues, trace
@@ -226,36 +228,41 @@ def _pyhessian_trace(module: Any, case: Case, seeds: int, truth: float) -> Row:
 # 4. One product -----------------------------------------------------------------------------------
 
 
-def product_error(case: Case, peers: dict[str, Any]) -> list[Row]:
-    """Measure the error of one product in single precision, along the top eigenvector and noise."""
+def product_error(case: Case, peers: dict[str, Any], rounds: int) -> list[Row]:
+    """Measure error and time of one product in single precision."""
     single = case.model.float()
     v = torch.randn(len(case.matrix), generator=torch.Generator().manual_seed(0))
     expected = case.matrix @ v.double()
     floats = [(inputs.float(), targets) for inputs, targets in case.batches]
     loss = functional.cross_entropy
-    products = {"sambench": lambda: HessianOperator(single, loss, floats).matvec(v)}
+    out, own = torch.empty_like(v), HessianOperator(single, loss, floats)
+    products: dict[str, Callable[[], Tensor]] = {"sambench": lambda: own.matvec(v, out)}
     if "pyhessian" in peers:
-        products["pyhessian"] = lambda: pyhessian_product(peers["pyhessian"], single, floats, v)
+        products["pyhessian"] = pyhessian_product(peers["pyhessian"], single, floats, v)
     if "hessian_eigenthings" in peers:
         module = peers["hessian_eigenthings"]
-        products["hessian-eigenthings"] = lambda: module.HessianOperator(
-            single, floats, module.supervised_loss(loss)
-        ).matvec(v)
+        theirs = module.HessianOperator(single, floats, module.supervised_loss(loss))
+        products["hessian-eigenthings"] = lambda: theirs.matvec(v)
     if "curvlinops" in peers:
-        parameters = list(single.parameters())
-        products["curvlinops"] = lambda: (
-            peers["curvlinops"].HessianLinearOperator(
-                single, nn.CrossEntropyLoss(), parameters, floats
-            )
-            @ v
+        linear = peers["curvlinops"].HessianLinearOperator(
+            single, nn.CrossEntropyLoss(), list(single.parameters()), floats
         )
-    rows = []
-    for tool, product in products.items():
-        error = float((product().detach().double() - expected).norm() / expected.norm())
-        note = "float32, random vector"
+        products["curvlinops"] = lambda: linear @ v
+    errors, times = {}, dict[str, list[float]]()
+    for _ in range(rounds + 1):  # the first round is not timed
+        for tool, product in products.items():
+            start = time.thread_time()
+            found = product()
+            if tool in errors:
+                times.setdefault(tool, []).append(time.thread_time() - start)
+            errors[tool] = float((found.detach().double() - expected).norm() / expected.norm())
+    rows, ours = [], statistics.median(times["sambench"])
+    for tool, error in errors.items():
+        note = f"float32, random vector; {statistics.median(times[tool]) / ours:.2f} times our time"
         if tool == "hessian-eigenthings":
             note += "; weighs an incomplete last batch like a full one"
         rows.append(Row("product", case.name, tool, 1, error, note))
+    own.close()
     case.model.double()
     return rows
 
@@ -295,14 +302,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         peers = available_peers(folder)
         rows += [gradients_per_product(name, given.rounds) for name in NETWORKS]
-        for classes in (2, 10):
-            model, data = trained(classes)
-            case = Case(f"conv net, {classes} classes", model, data, exact_hessian(model, data))
+        for network in EXACT:
+            model, data = trained(network)
+            case = Case(network, model, data, exact_hessian(model, data))
             rows += top_eigenvalue(case, peers, given.starts)
             rows += trace_error(case, peers, given.seeds)
             for name, module in [("", None), *peers.items()]:
                 one = {} if module is None else {name: module}
-                found = attempt(name, lambda one=one, case=case: product_error(case, one))
+                found = attempt(name, lambda o=one, c=case: product_error(c, o, 4 * given.rounds))
                 rows += found if module is None else found[1:]
     show(rows)
     if given.json:

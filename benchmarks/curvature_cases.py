@@ -74,14 +74,65 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], int, int]] = {
 }
 
 
-def trained(classes: int, seed: int = 0) -> tuple[nn.Module, Batches]:
-    """A small convolutional network fitted to noisy templates, and its data, in float64."""
-    torch.manual_seed(seed)
-    model = nn.Sequential(
+def conv_net(classes: int) -> nn.Module:
+    """Two convolutions with ReLU and pooling, and a linear layer."""
+    return nn.Sequential(
         *(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
         *(nn.Conv2d(8, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
         *(nn.Flatten(), nn.Linear(64, classes)),
     )
+
+
+class Residual(nn.Module):
+    """A block of a ResNet, with batch normalisation, between a stem and a linear layer."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(1, 8, 3, stride=2, padding=1)
+        self.block = nn.Sequential(
+            *(nn.Conv2d(8, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8), nn.ReLU()),
+            *(nn.Conv2d(8, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8)),
+        )
+        self.head = nn.Linear(8, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits."""
+        x = self.stem(x)
+        return self.head(functional.relu(x + self.block(x)).mean((2, 3)))
+
+
+class Mixer(nn.Module):
+    """A block over patches, with layer normalisation and GELU, as transformers have them."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(1, 12, 2, stride=2)
+        self.norms = nn.ModuleList([nn.LayerNorm(12), nn.LayerNorm(12)])
+        self.tokens = nn.Sequential(nn.Linear(16, 16), nn.GELU(), nn.Linear(16, 16))
+        self.channels = nn.Sequential(nn.Linear(12, 24), nn.GELU(), nn.Linear(24, 12))
+        self.head = nn.Linear(12, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits."""
+        x = self.patches(x).flatten(2).mT
+        x = x + self.tokens(self.norms[0](x).mT).mT
+        x = x + self.channels(self.norms[1](x))
+        return self.head(x.mean(1))
+
+
+EXACT: dict[str, tuple[Callable[[int], nn.Module], int]] = {
+    "conv net, 2 classes": (conv_net, 2),
+    "conv net, 10 classes": (conv_net, 10),
+    "residual block, 4 classes": (Residual, 4),
+    "mixer block, 4 classes": (Mixer, 4),
+}
+
+
+def trained(name: str, seed: int = 0) -> tuple[nn.Module, Batches]:
+    """One of `EXACT`, fitted to noisy templates, and its data, in float64."""
+    torch.manual_seed(seed)
+    factory, classes = EXACT[name]
+    model = factory(classes)
     targets = torch.arange(240) % classes
     inputs = torch.randn(classes, 1, 8, 8)[targets] + 1.5 * torch.randn(240, 1, 8, 8)
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)

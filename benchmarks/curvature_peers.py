@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -54,13 +55,19 @@ class CountedPyHessian:
         )
 
 
-def pyhessian_product(module: Any, model: nn.Module, batches: Batches, v: Tensor) -> Tensor:
-    """Return its product with one vector, and clear the gradients that it leaves behind."""
+def pyhessian_product(
+    module: Any, model: nn.Module, batches: Batches, v: Tensor
+) -> Callable[[], Tensor]:
+    """Return what computes its product with a vector, and clears the gradients it leaves."""
     made = importlib.import_module(f"{module.__name__}.hessian")
     hessian = made.hessian(model, functional.cross_entropy, dataloader=batches, cuda=False)
     parts = v.split([p.numel() for p in model.parameters()])
     named = [part.view_as(p) for part, p in zip(parts, model.parameters(), strict=True)]
-    _, product = hessian.dataloader_hv_product(named)
-    for parameter in model.parameters():
-        parameter.grad = None  # what it leaves behind
-    return torch.cat([part.reshape(-1) for part in product])
+
+    def product() -> Tensor:
+        _, found = hessian.dataloader_hv_product(named)
+        for parameter in model.parameters():
+            parameter.grad = None
+        return torch.cat([part.reshape(-1) for part in found])
+
+    return product

@@ -226,7 +226,8 @@ def _ranked(expectation: Expectation, groups: Sequence[Group]) -> Evidence:
     rows = with_accuracy(fitting, expectation.metric)
     if len(rows) < 3:
         return Evidence(expectation=expectation, standing=NOT_TESTED)
-    found = rank_correlation(*zip(*rows, strict=True))
+    sharpness, accuracy, repeats, settings, _ = zip(*rows, strict=True)
+    found = rank_correlation(sharpness, accuracy, repeats, settings)
     standing = UNDECIDED
     if found.interval is not None and not math.isnan(found.interval[0]):
         low, high = found.interval

@@ -228,8 +228,8 @@ def flatness_of(study: Study) -> tuple[Comparison, ...]:
     return next((found for found in every if any(one.n for one in found)), ())
 
 
-def flat_and_accurate(study: Study) -> RankCorrelation | None:
-    """Return how sharpness and accuracy rank together over all runs, within each setting.
+def flat_and_accurate(study: Study) -> tuple[RankCorrelation, RankCorrelation] | None:
+    """Return how sharpness and accuracy rank together within settings, and within optimizers.
 
     Runs that collapsed, or whose curvature is of no minimum or did not converge, are left out;
     None where fewer than three are left, or very many.
@@ -239,5 +239,9 @@ def flat_and_accurate(study: Study) -> RankCorrelation | None:
         if len(rows) > MOST_RANKED:
             return None
         if len(rows) >= 3:
-            return rank_correlation(*zip(*rows, strict=True))
+            sharpness, accuracy, repeats, settings, lines = zip(*rows, strict=True)
+            within = [*zip(settings, lines, strict=True)]
+            each = (settings, within)
+            first, second = (rank_correlation(sharpness, accuracy, repeats, s) for s in each)
+            return first, second
     return None

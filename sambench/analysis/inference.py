@@ -123,10 +123,12 @@ def moments(differences: Floats, test_over_train: Floats | float | None = None) 
     units = there.sum(axis=0)
     filled = np.where(there, differences, 0.0)
     with np.errstate(invalid="ignore", divide="ignore"):
+        rounding = 1e-12 * np.abs(filled).max(axis=0, initial=0.0)
         mean = filled.sum(axis=0) / units
+        mean = np.where(np.abs(mean) <= rounding, 0.0 * mean, mean)
         squares = (np.where(there, differences - mean, 0.0) ** 2).sum(axis=0)
         sd = np.sqrt(squares / np.where(units > 1, units - 1, np.nan))
-        sd = np.where(sd <= 1e-12 * np.abs(filled).max(axis=0, initial=0.0), 0.0 * sd, sd)
+        sd = np.where(sd <= rounding, 0.0 * sd, sd)
         error = sd * np.sqrt(1 / units + (0.0 if test_over_train is None else test_over_train))
     return Moments(mean=mean, sd=sd, units=units, error=error)
 

@@ -150,8 +150,8 @@ def _quantile(degrees: int) -> float:
 
 def with_accuracy(
     groups: Iterable[Group], metric: Metric, *, trusted: bool = False
-) -> list[tuple[float, float, Repeat, str]]:
-    """Return a metric beside accuracy, the repeat and the setting of each run that has both.
+) -> list[tuple[float, float, Repeat, str, str]]:
+    """Return a metric beside accuracy, the repeat, setting and line of each run that has both.
 
     Args:
         groups: The runs.
@@ -160,7 +160,7 @@ def with_accuracy(
     """
     accuracy = find_metric("accuracy")
     return [
-        (value, score, repeat(record), group.title)
+        (value, score, repeat(record), group.title, line.label)
         for group in groups
         for line in group.lines
         for record, value in line.compared(metric)

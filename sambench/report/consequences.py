@@ -9,6 +9,7 @@ from sambench.analysis.comparison import BETTER, WORSE, Comparison
 from sambench.analysis.decision import Decision, flat_and_accurate, flatness_of, settle
 from sambench.analysis.groups import ambiguous_baseline
 from sambench.analysis.metrics import find_metric
+from sambench.analysis.ranks import RankCorrelation
 from sambench.analysis.study import FLATNESS, Study
 from sambench.analysis.time_estimates import duration
 from sambench.analysis.troubles import leakage
@@ -108,9 +109,17 @@ def flatness(study: Study) -> str:
 
 
 def _link(study: Study) -> str:
-    """Say whether flatter runs were the more accurate ones."""
-    found = flat_and_accurate(study)
-    if found is None or found.tau is None or found.interval is None:
+    """Say whether flatter runs were the more accurate ones, over all and of one optimizer."""
+    every, within = flat_and_accurate(study) or (None, None)
+    if every is None or not (said := _together(every, "Kendall's tau of sharpness and accuracy ")):
+        return ""
+    inner = _together(within, "") if within else ""
+    told = f"; among runs of the same optimizer, {inner}" if inner else ""
+    return f"Over the {every.runs} runs {said}{told}."
+
+
+def _together(found: RankCorrelation, name: str) -> str:
+    if found.tau is None or found.interval is None:
         return ""
     lowest, highest = found.interval
     said = (
@@ -120,10 +129,7 @@ def _link(study: Study) -> str:
         if lowest > 0
         else "flatness and accuracy were not shown to go together"
     )
-    return (
-        f"Over the {found.runs} runs {said} (Kendall's tau of sharpness and accuracy "
-        f"{found.tau:+.2f}, 95 % interval {lowest:+.2f} to {highest:+.2f})."
-    )
+    return f"{said} ({name}{found.tau:+.2f}, 95 % interval {lowest:+.2f} to {highest:+.2f})"
 
 
 def cautions(study: Study) -> Iterable[str]:

@@ -70,7 +70,9 @@ def signed(value: float, decimals: int | None = None) -> str:
 
 
 def factor(value: float) -> str:
-    """Write a ratio, as 0.31 or 2.0 or 61."""
+    """Write a ratio, as 0.31 or 2.0 or 61, and 3e-05 or 8e+05 where it says next to nothing."""
+    if value and not 0.00095 <= value < 1e5:
+        return f"{value:.0e}"
     if value >= 10 or value == 0:
         return f"{value:.0f}"
     return f"{value:.1f}" if value >= 1.095 else f"{value:.{2 if value >= 0.0095 else 4}f}"

@@ -100,6 +100,13 @@ def test_the_family_error_of_max_t() -> None:
     assert false / 400 < 0.05 + 3 * math.sqrt(0.05 * 0.95 / 400)
 
 
+def test_what_rounding_leaves_of_a_mean_of_zero_is_zero() -> None:
+    """0.1 + 0.2 - 0.3 is 5.6e-17 in binary; a report would print the difference "+2e-17"."""
+    differences = np.array([[0.1, 1.0], [0.2, 2.0], [-0.3, 3.0]])
+    assert differences[:, 0].sum() != 0
+    assert moments(differences).mean.tolist() == [0.0, 2.0]
+
+
 def test_student_over_folds_by_the_corrected_variance() -> None:
     """Nadeau and Bengio: SE^2 = (1/n + n_test / n_train) s^2, which one line of arithmetic has."""
     values = draws(5, 1)

@@ -7,7 +7,7 @@ import pytest
 
 from sambench.analysis.claims import HELD, NOT_REPRODUCED, NOT_TESTED, REFUTED, examine
 from sambench.analysis.contrast import contrast_runs
-from sambench.analysis.decision import decide
+from sambench.analysis.decision import decide, flat_and_accurate
 from sambench.analysis.groups import ambiguous_baseline, build_groups
 from sambench.analysis.metrics import find_metrics
 from sambench.analysis.study import build_study
@@ -276,3 +276,26 @@ def test_a_setting_with_one_optimizer_is_no_second_setting(make_runs: StudyMaker
     said = " ".join(answer_text(build_study([*runs, *longer], "adam")))
     assert "Taken by" not in said
     assert "no optimizer was shown to be more accurate than Adam" in said
+
+
+def test_flatter_optimizers_are_not_flatter_runs(make_runs: StudyMaker) -> None:
+    """SAM is flatter and more accurate; which of its own runs is flatter says nothing."""
+    scatter = [0.1, -0.1, 0.2, -0.2, 0.3, -0.3, 0.4, -0.4]
+    flat = [1.0, 1.1, 1.2, 1.3, 1.3, 1.2, 1.1, 1.0]
+    runs = make_runs(
+        {"adam": [80 + s for s in scatter], "sam": [90 + s for s in scatter]},
+        top={"adam": [100 * f for f in flat], "sam": flat},
+    )
+    study = build_study(runs, "adam")
+    found = flat_and_accurate(study)
+    assert found is not None
+    every, within = found
+    assert every.interval is not None
+    assert within.interval is not None
+    assert every.interval[1] < 0
+    assert within.interval[0] < 0 < within.interval[1]
+    assert within.pairs == 2 * 28  # of eight runs each
+    text = " ".join(answer_text(study))
+    assert "Over the 16 runs flatter runs were more accurate" in text
+    same = "among runs of the same optimizer, flatness and accuracy were not shown to go together"
+    assert same in text
