@@ -117,8 +117,7 @@ def _around(page: Page) -> None:
     page.heading("Pictures of the loss")
     for picture in (
         curvature.filter_normalised,
-        curvature.random_line,
-        curvature.random_plane,
+        curvature.random_landscape,
         curvature.eigenvector_plane,
         curvature.interpolation,
     ):

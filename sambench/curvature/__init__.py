@@ -31,8 +31,7 @@ from sambench.curvature.landscape import (
     Landscape,
     eigenvector_plane,
     filter_normalised,
-    random_line,
-    random_plane,
+    random_landscape,
 )
 from sambench.curvature.operator import HessianOperator
 from sambench.curvature.sharpness import (
@@ -61,8 +60,7 @@ __all__ = [
     "eigenvector_plane",
     "filter_normalised",
     "interpolation",
-    "random_line",
-    "random_plane",
+    "random_landscape",
     "step_sharpness",
     "trace",
     "worst_case_sharpness",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
+from sambench.curvature.evaluation import Batch
 from sambench.curvature.graph import naming_the_operation
 from sambench.curvature.objective import Named, Objective
 from sambench.curvature.vectors import CHECK_STREAM, gaussian, generator
@@ -57,7 +58,7 @@ def check_function(objective: Objective) -> None:
 
 
 @torch.inference_mode(False)
-def check_derivatives(objective: Objective) -> float | None:
+def check_derivatives(objective: Objective) -> tuple[float | None, float]:
     r"""Compare one Hessian-vector product with a difference of gradients, in float64.
 
     Along a random direction v, tensor by tensor, on up to eight samples: a product built on a wrong
@@ -69,25 +70,30 @@ def check_derivatives(objective: Objective) -> float | None:
 
     Returns:
         The largest relative difference over the tensors; None where no two steps agreed, or the
-        model does not run in float64, of which a warning tells.
+        model does not run in float64, of which a warning tells. And how far the same product in
+        the objective's own precision is off, beside its length: in single precision 1e-5 for a
+        small network, 4e-3 for a ResNet-50; 0 where float64 does not run.
 
     Raises:
         CurvatureError: If they disagree, with the name of the module where it is found.
     """
     double = objective.in_double(SAMPLES)
     inputs, targets = double.load(0)
+    rounding = 0.0
     try:
         double.graph(0)  # refuses operations that have no second derivative, by name
         with double.isolated(), torch.no_grad():
             spread = float(double.outputs(inputs).std(correction=0))
         scale = 1 / spread if 1 < spread < math.inf else 1.0
-
-        def function(weights: Sequence[Tensor]) -> Tensor:
-            named = dict(zip(double.parameters, weights, strict=True))
-            with double.isolated():
-                return double.loss_of(scale * double.outputs(inputs, named), targets)
-
-        error = _disagreement(function, list(double.parameters.values()))
+        function = _loss(double, (inputs, targets), scale)
+        leaves, along = _start(double.parameters.values())
+        product = _product(function, leaves, along)
+        error = _disagreement(function, leaves, along, product)
+        own = _loss(objective, objective.sample(SAMPLES), scale)
+        single = _product(own, *_start(objective.parameters.values()))
+        size = _norms(product).norm()
+        if bool(size > 0):
+            rounding = float(_norms(torch._foreach_sub(product, single)).norm() / size)
     except CurvatureError:
         raise
     except (RuntimeError, TypeError) as failure:  # tensors of the model's own that stay float32
@@ -103,16 +109,32 @@ def check_derivatives(objective: Objective) -> float | None:
             "torch.autograd.gradgradcheck shows it, ordinary PyTorch operations mend it; "
             "activation checkpoints must be switched off"
         )
-    return error
+    return error, rounding
 
 
-def _disagreement(function: Function, point: Sequence[Tensor]) -> float | None:
-    """Return how far a product with the second derivative is off differences of the first."""
+def _loss(objective: Objective, batch: Batch, scale: float) -> Function:
+    """Return the loss of a batch as a function of the weights, its outputs scaled."""
+
+    def function(weights: Sequence[Tensor]) -> Tensor:
+        named = dict(zip(objective.parameters, weights, strict=True))
+        with objective.isolated():
+            return objective.loss_of(scale * objective.outputs(batch[0], named), batch[1])
+
+    return function
+
+
+def _start(point: Iterable[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    """Return the point as leaves, and a random direction that is the same in any precision."""
     leaves = [tensor.detach().clone().requires_grad_() for tensor in point]
     source = generator(leaves[0].device, 0, CHECK_STREAM)
-    along = [gaussian(leaf, source) for leaf in leaves]
-    product = _product(function, leaves, along)
-    unit = max(float(_norms(point).norm()), 1.0) / float(_norms(along).norm())
+    return leaves, [gaussian(leaf.detach().double(), source).to(leaf) for leaf in leaves]
+
+
+def _disagreement(
+    function: Function, leaves: Sequence[Tensor], along: Sequence[Tensor], product: Sequence[Tensor]
+) -> float | None:
+    """Return how far a product with the second derivative is off differences of the first."""
+    unit = max(float(_norms(leaves).norm()), 1.0) / float(_norms(along).norm())
     before: list[Tensor] | None = None
     for step in STEPS:
         h = step * unit
@@ -232,7 +254,9 @@ def _wrong_module(double: Objective) -> str | None:
     for name, module, function, point in calls:
         try:
             with double.isolated():
-                error = _disagreement(function, point) if point else None
+                leaves, along = _start(point)
+                product = _product(function, leaves, along) if leaves else []
+                error = _disagreement(function, leaves, along, product) if leaves else None
         except (RuntimeError, TypeError):
             continue
         if error is not None and error > AGREEMENT:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.linalg import eigh_tridiagonal
 from torch import Tensor
 
-from sambench.curvature.vectors import SymmetricOperator, dot, norm
+from sambench.curvature.vectors import SymmetricOperator, dot, norm, rounding_of
 from sambench.errors import CurvatureError
 
 BLOCK_ROWS = 8
@@ -195,7 +195,7 @@ class Lanczos:
         scale = max(abs(entry) for entry in (*self.alphas, *self.betas))
         # without room for the whole basis its last vector is coupled to one that is not there
         off = float(np.abs(removed[: row if self.complete else -1]).max(initial=0.0))
-        if off > math.sqrt(self._epsilon) * scale:
+        if off > max(math.sqrt(self._epsilon), rounding_of(self._H)) * scale:
             raise CurvatureError(
                 f"the products with the Hessian are not symmetric: v'Hu and u'Hv differ by "
                 f"{100 * off / scale:.2g} % of its norm, so an operation of the model or loss has "

@@ -24,10 +24,10 @@ from sambench.curvature.vectors import (
     generator,
     never,
     rademacher,
+    rounding_of,
     vectors_that_fit,
 )
 
-ROUNDING = 100.0  # times the unit round-off and the norm: an interval is never narrower
 MIN_SAMPLES = 8
 CONFIDENCE = 0.95
 BLOCK = 8  # probes in one pass over the data, where two vectors of each fit the memory
@@ -142,8 +142,7 @@ def eigenvalues(
     """
     if which == "dominant" and k > 1:
         raise ValueError(f"k={k}: of the dominant eigenvalue there is one; use which='top'")
-    before, rounding = H.matvecs, ROUNDING * torch.finfo(H.dtype).eps
-    goal = Goal(min(k, H.size), tol, which, H.size, rounding)
+    before, goal = H.matvecs, Goal(min(k, H.size), tol, which, H.size, rounding_of(H))
     run, ended_by = _run(H, goal, max_matvecs, seed, max_basis, out_of_time, on_progress)
     return _found(goal, run, H.matvecs - before, ended_by)
 

@@ -55,43 +55,11 @@ class Landscape:
         return float(self.loss[tuple(length // 2 for length in self.loss.shape)])
 
 
-def random_line(
+def random_landscape(
     model: nn.Module,
     loss: Loss,
     batches: Iterable[Batch],
-    *,
-    points: int = 41,
-    extent: float = 1.0,
-    seed: int = 0,
-    batch_norm: BatchNorm = "eval",
-    rows: Rows | None = None,
-    on_progress: Progress | None = None,
-) -> Landscape:
-    """Return the loss along a filter-normalised random direction, L(w + x d).
-
-    The direction is `filter_normalised`'s: the same draw for every network of one architecture,
-    and the first axis of the plane of the same seed.
-
-    Model, loss and batches, a fixed subset that is the same for all that is compared, are evaluated
-    as by `step_sharpness`; "recalibrate" measures statistics at every point, for one more pass.
-    Each of the `points`, an odd number, so that the weights themselves are one of them, is told as
-    progress and kept in `rows`, by number: those in it are not computed again. They run from
-    -extent to extent.
-
-    Raises:
-        ValueError: If `points` is even or below 3.
-        CurvatureError: If the model cannot be evaluated.
-    """
-    surface = LossSurface(model, loss, batches, batch_norm=batch_norm)
-    axes = (surface.flatten(filter_normalised(model, seed)),)
-    x = _axis(points, extent)
-    return _landscape(surface, "filter-normalised-line", axes, x, rows, on_progress)
-
-
-def random_plane(
-    model: nn.Module,
-    loss: Loss,
-    batches: Iterable[Batch],
+    dimensions: int = 1,
     *,
     points: int = 21,
     extent: float = 1.0,
@@ -100,14 +68,26 @@ def random_plane(
     rows: Rows | None = None,
     on_progress: Progress | None = None,
 ) -> Landscape:
-    """Return the loss on a plane of two filter-normalised random directions, L(w + x d + y e).
+    """Return the loss along random directions: on a line L(w + x d), or a plane L(w + x d + y e).
 
-    Arguments, errors and rules are those of `random_line`; a grid has points x points of them.
+    The directions are `filter_normalised`'s: the same draws for every network of one architecture,
+    the line's that of the first axis of the plane of the same seed.
+
+    Model, loss and batches, a fixed subset that is the same for all that is compared, are evaluated
+    as by `step_sharpness`; "recalibrate" measures statistics at every point, for one more pass. Of
+    the `points` of an axis, from -extent to extent and odd in number, the weights themselves are
+    one. Each row of a plane, or point of a line, is told as progress and kept in `rows`, by number:
+    those in it are not computed again.
+
+    Raises:
+        ValueError: If `points` is even or below 3.
+        CurvatureError: If the model cannot be evaluated.
     """
     surface = LossSurface(model, loss, batches, batch_norm=batch_norm)
-    axes = tuple(surface.flatten(filter_normalised(model, seed, which)) for which in (0, 1))
-    x = _axis(points, extent)
-    return _landscape(surface, "filter-normalised-plane", axes, x, rows, on_progress)
+    drawn = (filter_normalised(model, seed, which) for which in range(dimensions))
+    axes, x = tuple(map(surface.flatten, drawn)), _axis(points, extent)
+    kind = f"filter-normalised-{'line' if dimensions == 1 else 'plane'}"
+    return _landscape(surface, kind, axes, x, rows, on_progress)
 
 
 def eigenvector_plane(
@@ -132,8 +112,8 @@ def eigenvector_plane(
     :math:`(x^2 + y^2) / 2`, so a circle is what second order predicts. It shows the sharpest plane,
     not a typical one. An eigenvector's sign is set by its largest entry.
 
-    Arguments are those of `random_line`, and `eigenpairs`: `eigenvalues(H, 2)` of the same model
-    and data, if known; otherwise they are computed with this seed, `tol` and `max_matvecs`.
+    Arguments are those of `random_landscape`, and `eigenpairs`: `eigenvalues(H, 2)` of the same
+    model and data, if known; otherwise they are computed with this seed, `tol` and `max_matvecs`.
 
     Raises:
         ValueError: If `points` is even or below 3.

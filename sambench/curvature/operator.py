@@ -70,8 +70,9 @@ class HessianOperator(AbstractContextManager["HessianOperator"]):
         self.device, self.dtype = self._objective.device, self._objective.dtype
         """Of the weights, and of the vectors: float32 or float64."""
         check_function(self._objective)
-        self.derivative_error = check_derivatives(self._objective)
-        """How far a product was off a difference of gradients; None where that was not settled."""
+        self.derivative_error, self.product_error = check_derivatives(self._objective)
+        """How far a product was off a difference of gradients (None where that was not settled),
+        and how far by rounding, beside its length."""
         self._budget = spare_bytes(self.device) if graph_bytes is None else graph_bytes
         self._graphs = GraphStore(self._objective.graph, self._budget)
         self._indices = tuple(range(len(self._objective.batch_sizes)))

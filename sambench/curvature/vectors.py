@@ -24,6 +24,7 @@ Lanczos vectors ran out before."""
 
 CHUNK = 1 << 20  # 8 MiB in float64: memory that the allocator has at hand, where more is fresh
 EIGENVALUE_STREAM, TRACE_STREAM, CHECK_STREAM = 0, 1, 5
+ROUNDING = 100.0  # times the unit round-off: what a product is off at least, beside the norm
 CUDA_SHARE = 0.5  # of the free device memory; a single batch in flight needs the rest
 HOST_SHARE = 0.25  # of the available host memory, which other processes share
 UNKNOWN_HOST_BYTES = 4 << 30
@@ -59,6 +60,11 @@ class SymmetricOperator(Protocol):
 
     def matmat(self, vectors: Tensor) -> Tensor:
         """Return the products with the columns of a matrix of shape (size, k)."""
+
+
+def rounding_of(H: SymmetricOperator) -> float:
+    """Return how far rounding takes a product, beside the norm: `product_error` if H knows it."""
+    return max(ROUNDING * torch.finfo(H.dtype).eps, getattr(H, "product_error", 0.0))
 
 
 def dot(left: Tensor, right: Tensor) -> float:

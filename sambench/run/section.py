@@ -70,6 +70,7 @@ def measure(
             "batch_norm": settings.batch_norm,
             "hvp": "reverse",
             "derivative_error": H.derivative_error,
+            "product_error": H.product_error,
             "l2": l2,
             "dtype": str(H.dtype).removeprefix("torch."),
             "seed": settings.seed,

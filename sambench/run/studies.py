@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -159,11 +160,9 @@ def _picture(
     subject: Subject, settings: Studies, name: str, on_progress: Progress, deadline: Deadline
 ) -> Section:
     """Compute the line, the plane or the plane of eigenvectors."""
-    draw: Callable[..., curvature.Landscape] = {
-        "line": curvature.random_line,
-        "plane": curvature.random_plane,
-        "eigenvectors": curvature.eigenvector_plane,
-    }[name]
+    draw: Callable[..., curvature.Landscape] = curvature.eigenvector_plane
+    if name != "eigenvectors":
+        draw = partial(curvature.random_landscape, dimensions=1 if name == "line" else 2)
     file = f"landscape-{name}.npz"
     with _partial(subject, file, settings, name, deadline) as rows:
         found = draw(

@@ -116,6 +116,30 @@ def test_right_derivatives_pass(factory: Any, shape: tuple[int, ...], dtype: tor
     assert next(model.parameters()).dtype == dtype
 
 
+@pytest.mark.parametrize("gain", [1.0, 100.0])
+def test_the_rounding_of_products_is_measured(gain: float) -> None:
+    """A norm of activations that hardly differ loses digits: products are as wrong as is said."""
+
+    class Normed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last = nn.Linear(6, 8), nn.Linear(8, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.last(functional.layer_norm(gain + torch.tanh(self.first(x)), (8,)))
+
+    data = batches((8,), (6,))
+    double = HessianOperator(build(Normed), functional.cross_entropy, data)
+    assert double.product_error < 1e-12
+    model = build(Normed).float()
+    single = HessianOperator(model, functional.cross_entropy, [(x.float(), y) for x, y in data])
+    v = random_vector(double.size)
+    true = double.matvec(v)
+    error = float((single.matvec(v.float()).double() - true).norm() / true.norm())
+    assert single.product_error == pytest.approx(error, rel=0.9)  # another direction, same samples
+    assert (single.product_error > 1e-5) == (gain == 100.0)
+
+
 def test_what_cannot_run_in_double_is_said_not_to_be_checked() -> None:
     class Fixed(nn.Module):
         def __init__(self) -> None:
@@ -138,6 +162,9 @@ def test_products_that_are_not_symmetric_are_refused() -> None:
     wrong = DenseOperator(symmetric + 1e-3 * (matrix - matrix.T))
     with pytest.raises(CurvatureError, match=r"not symmetric.*gradgradcheck"):
         eigenvalues(wrong)
+    wrong.product_error = 2e-3  # as measured: rounding of a deep network, which is let pass
+    assert not eigenvalues(wrong, tol=1e-3).converged
+    assert eigenvalues(wrong, tol=1e-2).converged
     single = Lanczos(DenseOperator(symmetric.float()), random_vector(60).float(), 60)
     for _ in range(60):  # rounding is no asymmetry, to the last step
         single.step()

@@ -16,8 +16,7 @@ from sambench.curvature import (
     eigenvalues,
     eigenvector_plane,
     filter_normalised,
-    random_line,
-    random_plane,
+    random_landscape,
 )
 from sambench.curvature.landscape import Rows
 from sambench.errors import CurvatureError
@@ -47,7 +46,7 @@ def evaluated(model: nn.Module, data: Batches) -> tuple[float, float]:
 
 def test_a_line_is_the_loss_of_moved_networks() -> None:
     model, data = build(ConvNet), batches((4, 3), SHAPE)
-    line = random_line(model, LOSS, data, points=5, extent=0.8, seed=3)
+    line = random_landscape(model, LOSS, data, 1, points=5, extent=0.8, seed=3)
     (x,) = line.coordinates
     np.testing.assert_allclose(x, [-0.8, -0.4, 0, 0.4, 0.8])
     for place, step in enumerate(x):
@@ -64,19 +63,19 @@ def test_a_line_is_the_loss_of_moved_networks() -> None:
 
 def test_a_plane_is_the_loss_of_moved_networks() -> None:
     model, data = build(ConvNet), batches((4, 3), SHAPE)
-    plane = random_plane(model, LOSS, data, points=3, extent=0.5)
+    plane = random_landscape(model, LOSS, data, 2, points=3, extent=0.5)
     for row, y in enumerate(plane.coordinates[1]):
         for column, x in enumerate(plane.coordinates[0]):
             expected = evaluated(moved(model, {0: float(x), 1: float(y)}), data)[0]
             assert plane.loss[row, column] == pytest.approx(expected, rel=1e-10)
-    line = random_line(model, LOSS, data, points=3, extent=0.5)
+    line = random_landscape(model, LOSS, data, 1, points=3, extent=0.5)
     np.testing.assert_allclose(plane.loss[1], line.loss, rtol=1e-12)
 
 
 def test_recalibrated_planes_are_those_of_training_statistics() -> None:
     """With a single batch the recomputed mean is that of training mode, the variance unbiased."""
     model, data = build(ConvNet), batches((7,), SHAPE)
-    line = random_line(model, LOSS, data, points=3, batch_norm="recalibrate")
+    line = random_landscape(model, LOSS, data, 1, points=3, batch_norm="recalibrate")
     assert line.batch_norm == "recalibrate"
     assert line.cost.forward_passes == 6
     other = moved(model, {0: 1.0})
@@ -118,7 +117,7 @@ def test_eigenvectors_of_a_network() -> None:
 
 def test_finished_rows_are_not_computed_again() -> None:
     model, data = build(ConvNet), batches((4, 3), SHAPE)
-    whole = random_plane(model, LOSS, data, points=5)
+    whole = random_landscape(model, LOSS, data, 2, points=5)
     rows: Rows = {}
 
     class Stopped(Exception):
@@ -130,16 +129,16 @@ def test_finished_rows_are_not_computed_again() -> None:
             raise Stopped
 
     with pytest.raises(Stopped):
-        random_plane(model, LOSS, data, points=5, rows=rows, on_progress=stop)
+        random_landscape(model, LOSS, data, 2, points=5, rows=rows, on_progress=stop)
     assert sorted(rows) == [0, 1, 2]
-    resumed = random_plane(model, LOSS, data, points=5, rows=rows)
+    resumed = random_landscape(model, LOSS, data, 2, points=5, rows=rows)
     assert np.array_equal(resumed.loss, whole.loss)
     assert resumed.cost.forward_passes == 10
 
 
 def test_overflow_is_kept_as_infinity() -> None:
     model = build(lambda: nn.Sequential(nn.Linear(6, 5), nn.Linear(5, 4))).float()
-    line = random_line(model, LOSS, batches((4,), (6,)), points=3, extent=1e25)
+    line = random_landscape(model, LOSS, batches((4,), (6,)), 1, points=3, extent=1e25)
     assert line.loss[0] == line.loss[2] == math.inf
     assert math.isfinite(line.center_loss)
 
@@ -148,7 +147,7 @@ def test_nothing_of_the_model_is_changed() -> None:
     model, data = build(ConvNet), batches((4, 3), SHAPE)
     before, modes = copy.deepcopy(model.state_dict()), [m.training for m in model.modules()]
     state = torch.get_rng_state()
-    random_plane(model, LOSS, data, points=3, batch_norm="recalibrate")
+    random_landscape(model, LOSS, data, 2, points=3, batch_norm="recalibrate")
     eigenvector_plane(model, LOSS, data, points=3)
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
     assert modes == [m.training for m in model.modules()]
@@ -159,7 +158,7 @@ def test_nothing_of_the_model_is_changed() -> None:
 def test_refusals() -> None:
     model, data = build(mlp), batches((4,), (6,))
     with pytest.raises(ValueError, match="odd number of points"):
-        random_line(model, LOSS, data, points=4)
+        random_landscape(model, LOSS, data, 1, points=4)
     with HessianOperator(model, LOSS, data) as H:
         one = eigenvalues(H, 1)
     with pytest.raises(CurvatureError, match="takes two eigenvectors"):

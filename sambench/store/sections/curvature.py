@@ -143,6 +143,13 @@ class Hessian(Section, frozen=True, kw_only=True):
             "tensor, in float64; null where that was not settled."
         ),
     ] = UNSET
+    product_error: Annotated[
+        Amount | UnsetType,
+        about(
+            "How far rounding took a product, beside its length, measured on eight images: part of "
+            "what decides whether a value is certified. Missing in older records."
+        ),
+    ] = UNSET
     l2: Annotated[Amount, about("Weight of the penalty on the loss; 0 for none.")]
     dtype: Annotated[str, about("Arithmetic of the network; logits and loss are in float64.")]
     seed: Annotated[Count, about("Of start vectors, probes and noise.")]
