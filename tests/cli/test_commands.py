@@ -392,13 +392,14 @@ def test_unreadable_images_are_skipped_and_named_on_request(with_empty_files: Pa
     [
         (
             ["phantm"],
-            "unknown dataset 'phantm': did you mean 'phantom' or 'prashant268' or 'pathmnist'?; "
-            "`sambench list datasets` shows all; --plugin FILE adds your own",
+            "unknown dataset 'phantm': did you mean 'phantom' or 'phantom-study' or "
+            "'prashant268'?; `sambench list datasets` shows all; --plugin FILE adds your own",
         ),
         (
             ["phantom", "--set", "image=40"],
-            "dataset 'phantom' has no option 'image': did you mean 'images' or 'pages'?; "
-            "its options: images, seed, duplicates, label_noise, pixels, fit, depth, pages",
+            "dataset 'phantom' has no option 'image': did you mean 'images' or 'test_images' or "
+            "'pages'?; its options: images, seed, duplicates, label_noise, pixels, test_images, "
+            "fit, depth, pages",
         ),
         (
             ["phantom", "--set", "images=3"],
@@ -438,7 +439,7 @@ def test_a_data_folder_that_cannot_be_written(bus_folder: BusFolder) -> None:
 
 def test_an_unknown_dataset(tmp_path: Path) -> None:
     assert refused(tmp_path, "train", "--dataset", "phantm") == (
-        "unknown dataset 'phantm': did you mean 'phantom' or 'prashant268' or 'pathmnist'?; "
+        "unknown dataset 'phantm': did you mean 'phantom' or 'phantom-study' or 'prashant268'?; "
         "`sambench list datasets` shows all"
     )
 

@@ -52,7 +52,7 @@ def complete(
         (("compare", "--opt", "adam,gc"), ["adam,gcsam"]),
         (("compare", "--opt", "gcsam,gc"), []),
         (("train", "--model", "small"), ["small-cnn"]),
-        (("prepare", "phan"), ["phantom"]),
+        (("prepare", "phan"), ["phantom", "phantom-study"]),
         (("compare", "paper-b"), ["paper-bus"]),
         (("compare", "paper-bus", "publ"), ["published"]),
         (("compare", "--retry", "failed,st"), ["failed,stale"]),
