@@ -17,6 +17,7 @@ from sambench.data.preparation import Preparation, prepare
 from sambench.data.prepared import Prepared, check_pixels, open_prepared, prepare_command
 from sambench.data.source import Request, sources
 from sambench.data.summary import Duplicates, Spread, summarize
+from sambench.data.writing import Drops
 from sambench.errors import DataError, StoreError, UnpreparedError
 
 WORKBOOK = "BIRADS&FOLD.xlsx"
@@ -178,33 +179,47 @@ def test_what_has_no_room_leaves_nothing(bus_folder, monkeypatch):
     assert names(release.parent / "prepared") == []
 
 
-@pytest.mark.parametrize("torn", [b"cut in the mid", bytes(2 * RECORD.itemsize + 5)])
+@pytest.mark.parametrize("torn", [5, 3 * RECORD.itemsize + 5])
 def test_a_cut_preparation_continues(bus_folder, torn):
-    """Whatever a power cut left at the end of the journal, cut or empty, is no record."""
+    """A power cut may leave the file of records as short as it was before it last grew."""
     release = bus_folder(IDS)
     with pytest.raises(KeyboardInterrupt):
         run(release, workers=1, on_progress=cut_after(5))
     root = release.parent / "prepared"
     assert names(root) == [".bus-16.partial"]
-    with (root / ".bus-16.partial" / "journal").open("ab") as journal:
-        journal.write(torn)
+    (records,) = (root / ".bus-16.partial").glob("*/records")
+    os.truncate(records, torn)
     resumed = run(release)
-    assert resumed.resumed == 5
+    assert resumed.resumed == torn // RECORD.itemsize
     fingerprint = resumed.prepared.fingerprint
     shutil.rmtree(root)
     whole = run(release)
     assert (whole.resumed, whole.prepared.fingerprint) == (0, fingerprint)
 
 
-def test_a_cut_preparation_survives_a_second_cut_and_changed_files(bus_folder):
+def test_a_cut_preparation_survives_a_second_cut(bus_folder):
     release = bus_folder(IDS)
     for count in (5, 9):
         with pytest.raises(KeyboardInterrupt):
             run(release, workers=1, on_progress=cut_after(count))
+    assert run(release).resumed == 9
+
+
+def test_after_files_have_changed_a_cut_preparation_begins_anew(bus_folder):
+    release = bus_folder(IDS)
+    with pytest.raises(KeyboardInterrupt):
+        run(release, workers=1, on_progress=cut_after(9))
     shutil.copy(release / "GDPH/benign(1).png", release / "SYSUCC/benign(0).png")
-    resumed = run(release)
-    assert resumed.resumed == 8
-    assert np.array_equal(resumed.prepared.images[0], resumed.prepared.images[1])
+    changed = run(release)
+    assert changed.resumed == 0
+    assert np.array_equal(changed.prepared.images[0], changed.prepared.images[1])
+
+
+def test_a_cut_preparation_continues_whatever_is_left_out_now(bus_folder):
+    release = bus_folder(IDS)
+    with pytest.raises(KeyboardInterrupt):
+        run(release, workers=1, on_progress=cut_after(9))
+    assert run(release, drops=Drops(duplicates=True)).resumed == 9
 
 
 def test_what_was_decoded_for_another_preprocessing_is_not_used(bus_folder, monkeypatch):
@@ -384,7 +399,7 @@ def test_settings_that_are_not_usual_are_part_of_the_fingerprint(bus_folder):
 
 
 def test_the_range_of_deep_images_is_that_of_the_whole_set(tmp_path):
-    """A cut preparation that goes on with a brighter image decodes the others again."""
+    """A cut preparation that begins anew with a brighter image scales all by that."""
     root = tmp_path / "images"
     for number in range(6):
         folder = root / "ab"[number % 2]
