@@ -69,10 +69,8 @@ def assemble(source: Source, request: Request) -> tuple[Listing, Account]:
 def _one(source: Source, request: Request) -> tuple[Listing, Account]:
     """List one folder, with the patients that DICOM files name and the pages that are wanted."""
     listing = source.scan(request)
-    samples = tuple(_paged(listing.samples, every=request.options.get("pages") == "all"))
-    known = any(sample.facts.get("patient") is not None for sample in samples)
-    columns = tuple(dict.fromkeys((*listing.columns, *(["patient"] if known else []))))
-    listing = replace(listing, samples=samples, columns=columns)
+    pages = _paged(listing.samples, every=request.options.get("pages") == "all")
+    listing = replace(listing, samples=tuple(pages))
     top = request.folder
     if top is None or not listing.root.is_relative_to(top):
         top = listing.root
@@ -96,13 +94,14 @@ def _joined(trained: Listing, tested: Listing) -> Listing:
         checksums |= {f"{part}/{name}": sha256 for name, sha256 in listing.checksums.items()}
         for sample in listing.samples:
             kept = sample.facts.get("part") == "validation" and part == "train"
+            theirs = {"part": "validation" if kept else part}
             samples.append(
                 replace(
                     sample,
                     id=f"{part}/{sample.id}",
                     file=(place / sample.file).as_posix(),
                     label=spelled[sample.label.casefold()],
-                    facts={**sample.facts, "part": "validation" if kept else part},
+                    facts=theirs | {**sample.facts, **theirs},
                 )
             )
     return make_listing(
@@ -110,7 +109,6 @@ def _joined(trained: Listing, tested: Listing) -> Listing:
         f"{trained.layout} for training, {tested.layout} for testing",
         trained.classes,
         samples,
-        columns=tuple(dict.fromkeys(("part", *trained.columns, *tested.columns))),
         notes=tuple(dict.fromkeys((*trained.notes, *tested.notes))),
         checksums=checksums,
         missing=(*trained.missing, *tested.missing),

@@ -177,9 +177,9 @@ def list_classes(family: Family, request: Request) -> Listing:
         classes = sorted({sample.label for sample in samples}, key=natural)
         if request.options.get("similar") != "keep":
             refuse_misspelled(classes, root)
-    columns = ("part",) if any("part" in sample.facts for sample in samples) else ()
-    layout = f"a folder for each {'part and ' if columns else ''}class"
-    return make_listing(root, layout, classes, samples, columns=columns)
+    parts = any("part" in sample.facts for sample in samples)
+    layout = f"a folder for each {'part and ' if parts else ''}class"
+    return make_listing(root, layout, classes, samples)
 
 
 def misspelled(labels: Sequence[str]) -> tuple[str, str] | None:

@@ -300,7 +300,6 @@ def list_table(family: Tabled, request: Request) -> Listing:
         f"{where} with {' and '.join(one.path.name for one in tables)}",
         wanted,
         samples,
-        columns=(*(["fold"] if len(tables) > 1 else []), *table.columns[2:]),
         checksums={one.path.name: one.sha256 for one in tables},
         missing=tuple(sorted((id for id in missing if missing[id] in wanted), key=natural)),
         unlisted="masks",

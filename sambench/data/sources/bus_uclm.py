@@ -56,7 +56,6 @@ def scan(family: Family, request: Request) -> Listing:
         "images/ with masks/",
         family.wanted(request),
         samples,
-        columns=("patient", "part"),
         notes=(f"masks with both colours, taken as malignant: {some(both)}",) if both else (),
         missing=tuple(sorted(masks.keys() - images.keys(), key=natural)),
     )

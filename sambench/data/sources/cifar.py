@@ -75,7 +75,6 @@ def scan(member: Member, request: Request) -> Listing:
         layout=f"{member.folder}/",
         classes=member.classes,
         samples=tuple(samples),
-        columns=("part",),
         checksums={path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
     )
 

@@ -131,9 +131,7 @@ def scan_busi(busi: Family, request: Request) -> Listing:
         )
         several = [f"{id} ({number})" for id, number in counts.items() if number > 1]
         note += f"; several for {some(several)}" if several else ""
-    return make_listing(
-        root, layout, wanted, samples, columns=("masks",), notes=(note,), unlisted="masks"
-    )
+    return make_listing(root, layout, wanted, samples, notes=(note,), unlisted="masks")
 
 
 Family(
@@ -172,11 +170,8 @@ def scan_radiography(family: Family, request: Request) -> Listing:
         names = {"id": table.need("FILE NAME"), "origin": table.need("URL")}
         rows = table.select(names).rows.values()
         origins |= {str(row["id"]).casefold(): row["origin"] or "" for row in rows}
-    columns = ("origin",) if origins else ()
-    samples = [
-        replace(one, facts={name: origins.get(one.id.casefold()) for name in columns})
-        for one in samples
-    ]
+    if origins:
+        samples = [replace(s, facts={"origin": origins.get(s.id.casefold())}) for s in samples]
     there = Counter(sample.label for sample in samples)
     counts = ", ".join(f"{there[label]:,} {label}" for label in wanted if there[label])
     listing = make_listing(
@@ -184,7 +179,6 @@ def scan_radiography(family: Family, request: Request) -> Listing:
         "a folder for each class",
         wanted,
         samples,
-        columns=columns,
         notes=(f"this copy has {counts}; cite the version, the set has grown",),
         checksums={table.path.name: table.sha256 for table in tables},
     )

@@ -51,7 +51,6 @@ def scan(family: Family, request: Request) -> Listing:
         f"train/ and test/ with {', '.join(path.name for path in paths.values())}",
         VARIANTS[variant],
         sorted(samples, key=lambda sample: natural(sample.id)),
-        columns=("patient", "part", "origin"),
         checksums={table.path.name: table.sha256 for table in tables},
         missing=tuple(missing),
         unlisted="not listed in the label files",

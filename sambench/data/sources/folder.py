@@ -131,7 +131,6 @@ def list_labelled(
         path.name,
         chosen,
         samples,
-        columns=tuple(facts)[2:],
         notes=tuple(_notes(read, columns, Counter(str(row["label"]) for row in others.values()))),
         checksums={path.name: table.sha256},
         missing=tuple(missing),

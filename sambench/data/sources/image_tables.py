@@ -173,7 +173,6 @@ def scan(bus: Tabled, request: Request) -> Listing:
         layout=f"{layout} with {path.name}",
         classes=CLASSES,
         samples=tuple(samples),
-        columns=("centre", "fold", *READERS) if book else ("centre",),
         notes=tuple(_notes(samples)),
         checksums={path.name: table.sha256},
         missing=absent,

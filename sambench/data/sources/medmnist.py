@@ -153,7 +153,6 @@ def scan(member: Member, request: Request) -> Listing:
         layout=path.name,
         classes=member.classes,
         samples=tuple(_samples(path, member, _load(path))),
-        columns=("part",),
         notes=tuple(notes),
         checksums={path.name: digest(path, "sha256").removeprefix("sha256:")},
     )

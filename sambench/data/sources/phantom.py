@@ -92,7 +92,6 @@ def scan(request: Request) -> Listing:
         layout="GDPH and SYSUCC, simulated",
         classes=CLASSES,
         samples=tuple(samples),
-        columns=tuple(samples[0].facts),
     )
 
 
