@@ -7,21 +7,22 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
-from functools import partial
+from functools import cache, partial
+from importlib import resources
 from itertools import combinations
 from pathlib import Path
 from typing import Any, Self
 
+from sambench.data.download import Remote
 from sambench.data.folders import describe, find_class_images, natural, subfolders
 from sambench.data.problems import Problems
 from sambench.data.source import Listing, Option, Request, Sample, Source, sources
 from sambench.errors import ConfigError, DataError
+from sambench.files.yaml_text import read_yaml
 
 DEEPEST = 4  # folders within folders that an archive may have wrapped around a dataset
 LEAST_ALIKE = 6
 """Letters from which two names that differ in one of them are taken for one, misspelled."""
-
-NORMAL = Option(default="keep", choices=("keep", "drop"), help="images without a lesion")
 
 
 def _unread(request: Request) -> Listing:
@@ -33,10 +34,22 @@ class Family(Source):
     """A published dataset, and how to tell its folder from others."""
 
     layout: str  # what its folder should hold, in words
+    asks: str = "--source DIR"
     image_size: int = 256
     wrappers: Sequence[str] = ()  # names of folders that archives put around it
     takes_table: bool = False  # whether `--xlsx` means something
+    downloads: Sequence[Remote] = ()  # the published files
     scan: Callable[[Request], Listing] = _unread
+
+    @classmethod
+    def published(cls, name: str) -> Self:
+        """Return the family that a row of `published.yaml` describes."""
+        given = rows()[name].items()
+        row: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in given}
+        told = row.pop("options", {}).items()
+        options = {key: Option(**{**o, "choices": tuple(o["choices"])}) for key, o in told}
+        downloads = tuple(Remote(**remote) for remote in row.pop("downloads", ()))
+        return cls(name=name, options=options, downloads=downloads, **row)
 
     def register(self, scan: Callable[[Self, Request], Listing]) -> Self:
         """Make it an entry of `sources` that is read by `scan`."""
@@ -100,6 +113,14 @@ class Family(Source):
             f"no {lacking} in {root}, which should hold {self.layout}, but has: "
             f"{describe(root)}; give its folder with `--source DIR`"
         )
+
+
+@cache
+def rows() -> dict[str, Any]:
+    """Return what `published.yaml` tells of the published datasets, by name."""
+    text = resources.files("sambench.data.sources").joinpath("published.yaml").read_text("utf-8")
+    found: dict[str, Any] = read_yaml(text)
+    return found
 
 
 def make_listing(

@@ -13,7 +13,7 @@ from datetime import date, datetime
 from itertools import zip_longest
 from pathlib import Path
 
-from sambench.data.download import Remote, fetch, unpack
+from sambench.data.download import fetch, unpack
 from sambench.data.family import Family, make_listing
 from sambench.data.folders import (
     NONE,
@@ -236,9 +236,13 @@ class Tabled(Family):
     folder: str = ""  # name of the folder of the images, in lower case
     beside: bool = False  # whether the images may also lie beside the table
     masks: str = NONE  # pattern of the names, without suffix, of masks
-    id_of: Callable[[str], str] = image_id  # makes ids of names of files and of what the table has
-    downloads: Sequence[Remote] = ()  # what is fetched where nothing was named
+    numbered: bool = False  # whether ids are numbers, written with zeros in front or without
     unpacked: Sequence[str] = ()  # the folder for the archives; if it or another is there, no need
+
+    def id_of(self, name: str) -> str:
+        """Return the id of the name of a file, or of what the table has in its place."""
+        id = image_id(name)
+        return id.removesuffix(".0").lstrip("0") or "0" if self.numbered else id
 
     def find_table(self, request: Request, root: Path) -> Path:
         """Return the table that was named, or the one in the folder.

@@ -26,7 +26,7 @@ import re
 from collections import Counter
 from dataclasses import replace
 
-from sambench.data.family import NORMAL, Family, list_classes, make_listing
+from sambench.data.family import Family, list_classes, make_listing
 from sambench.data.folders import (
     UNTOLD,
     find_class_images,
@@ -36,66 +36,8 @@ from sambench.data.folders import (
     subfolders,
 )
 from sambench.data.problems import Problems, some
-from sambench.data.source import Listing, Option, Request
+from sambench.data.source import Listing, Request
 from sambench.data.tables import read_table
-
-Family(
-    name="busc",
-    summary="breast ultrasound, BUSC: 250 small images",
-    asks="--source DIR",
-    obtain="download it from data.mendeley.com/datasets/wmy84gzngw and unpack it",
-    layout="originals/benign/ and originals/malignant/",
-    wrappers=("us-dataset", "originals"),
-    classes=("benign", "malignant"),
-    image_size=64,
-    reference="Rodrigues, Mendeley Data, 2017, doi 10.17632/wmy84gzngw",
-    licence="as stated on its Mendeley Data page",
-    releases=({"benign": 100, "malignant": 150},),
-).register(list_classes)
-
-Family(
-    name="bus-uc",
-    summary="breast ultrasound, BUS-UC: 811 images",
-    asks="--source DIR",
-    obtain="download it from data.mendeley.com/datasets/3ksd7w7jkx and unpack it",
-    layout="Benign/ and Malignant/",
-    wrappers=("BUS_UC", "BUS-UC"),
-    classes=("benign", "malignant"),
-    reference="Iqbal, BUS_UC, Mendeley Data, 2023, doi 10.17632/3ksd7w7jkx",
-    licence="as stated on its Mendeley Data page",
-    releases=({"all": 811},),
-).register(list_classes)
-
-Family(
-    name="covid-qu-ex",
-    summary="chest X-ray, COVID-QU-Ex: 33,920 images in train, validation and test",
-    asks="--source DIR",
-    obtain="download it from kaggle.com/datasets/anasmohammedtahir/covidqu (needs an account) "
-    "and unpack it",
-    layout="Train/, Val/ and Test/ of `Lung Segmentation Data`",
-    wrappers=("COVID-QU-Ex Dataset", "COVID-QU-Ex", "Lung Segmentation Data"),
-    classes=("Normal", "COVID-19", "Non-COVID"),
-    image_size=224,
-    reference="Tahir et al., Computers in Biology and Medicine 139, 2021, "
-    "doi 10.1016/j.compbiomed.2021.105002",
-    licence="as stated on its Kaggle page; gathered from sets with licences of their own",
-    releases=({"Normal": 10701, "COVID-19": 11956, "Non-COVID": 11263},),
-).register(list_classes)
-
-Family(
-    name="prashant268",
-    summary="chest X-ray, Prashant268: 6,432 images in train and test",
-    asks="--source DIR",
-    obtain="download it from kaggle.com/datasets/prashant268/chest-xray-covid19-pneumonia "
-    "(needs an account) and unpack it",
-    layout="train/ and test/ of Data/",
-    wrappers=("Data",),
-    classes=("NORMAL", "COVID19", "PNEUMONIA"),
-    image_size=224,
-    reference="Patel, Chest X-ray (Covid-19 & Pneumonia), Kaggle, 2020",
-    licence="as stated on its Kaggle page; gathered from sets with licences of their own",
-    releases=({"all": 6432},),
-).register(list_classes)
 
 MASK = r"_mask(_\d+)?$"
 
@@ -132,24 +74,6 @@ def scan_busi(busi: Family, request: Request) -> Listing:
         several = [f"{id} ({number})" for id, number in counts.items() if number > 1]
         note += f"; several for {some(several)}" if several else ""
     return make_listing(root, layout, wanted, samples, notes=(note,), unlisted="masks")
-
-
-Family(
-    name="busi",
-    summary="breast ultrasound, BUSI: 780 images of 600 women, patients not named",
-    asks="--source DIR",
-    obtain="download Dataset_BUSI.zip from scholar.cu.edu.eg/?q=afahmy/pages/dataset and unpack it",
-    layout="benign/, malignant/ and normal/",
-    wrappers=("Dataset_BUSI_with_GT", "Dataset_BUSI"),
-    classes=("normal", "benign", "malignant"),
-    options={"normal": NORMAL},
-    reference="Al-Dhabyani et al., Dataset of breast ultrasound images, Data in Brief 28, 2020",
-    licence="none stated with the release; its authors ask to cite the paper",
-    releases=(
-        {"benign": 437, "malignant": 210, "normal": 133},
-        {"benign": 222, "malignant": 164, "normal": 64},  # the curated copy
-    ),
-).register(scan_busi)
 
 
 def scan_radiography(family: Family, request: Request) -> Listing:
@@ -190,30 +114,7 @@ def scan_radiography(family: Family, request: Request) -> Listing:
     return listing
 
 
-_RADIOGRAPHY = ("Normal", "COVID", "Viral Pneumonia", "Lung_Opacity")
-Family(
-    name="covid-radiography",
-    summary="chest X-ray, COVID-19 Radiography Database: up to 21,165 images",
-    asks="--source DIR",
-    obtain="download it from kaggle.com/datasets/tawsifurrahman/covid19-radiography-database "
-    "(needs an account) and unpack it",
-    layout="COVID/, Normal/, Lung_Opacity/ and Viral Pneumonia/",
-    wrappers=("COVID-19_Radiography_Dataset", "COVID-19 Radiography Database"),
-    classes=_RADIOGRAPHY,
-    image_size=224,
-    options={
-        "classes": Option(
-            default="all",
-            choices=("2", "3", "4", "all"),
-            help="2: Normal, COVID; 3: also Viral Pneumonia; 4: also Lung_Opacity; "
-            "all: those there",
-        )
-    },
-    reference="Rahman et al., Computers in Biology and Medicine 132, 2021, "
-    "doi 10.1016/j.compbiomed.2021.104319",
-    licence="none of its own: that of each source it was gathered from",
-    releases=tuple(
-        dict(zip(_RADIOGRAPHY, counts, strict=True))
-        for counts in ((10192, 3616, 1345, 6012), (1341, 1200, 1345, 0), (1341, 219, 1345, 0))
-    ),
-).register(scan_radiography)
+for _name in ("busc", "bus-uc", "covid-qu-ex", "prashant268"):
+    Family.published(_name).register(list_classes)
+Family.published("busi").register(scan_busi)
+Family.published("covid-radiography").register(scan_radiography)

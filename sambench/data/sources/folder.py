@@ -242,7 +242,6 @@ def _notes(table: Table, columns: Mapping[str, str], left: Mapping[str, int]) ->
 Family(
     name="folder",
     summary="your own images: a folder for each class, or `--xlsx TABLE` of files and labels",
-    asks="--source DIR",
     obtain="your own",
     layout="a folder for each class (also within train/, val/ and test/) or images that "
     "`--xlsx TABLE` lists",
