@@ -12,11 +12,12 @@ import pytest
 from PIL import Image
 
 from sambench.data import decoding
+from sambench.data.manifest import Sides
 from sambench.data.partial import COMMIT_EVERY, RECORD
 from sambench.data.preparation import Preparation, prepare
 from sambench.data.prepared import Prepared, check_pixels, open_prepared, prepare_command
 from sambench.data.source import Request, sources
-from sambench.data.summary import Duplicates, Spread, summarize
+from sambench.data.summary import Duplicates, summarize
 from sambench.data.writing import Drops
 from sambench.errors import DataError, StoreError, UnpreparedError
 
@@ -351,8 +352,8 @@ def test_the_summary_counts(bus_folder):
         0: {"benign": 3, "malignant": 3},
         1: {"benign": 3, "malignant": 2},
     }
-    assert summary.width == Spread(min=28, median=28, max=50)
-    assert summary.height == Spread(min=10, median=24, max=24)
+    assert summary.width == Sides(min=28, median=28, max=50)
+    assert summary.height == Sides(min=10, median=24, max=24)
     assert summary.skipped == (("malignant(5)", "has no image file"),)
     assert summary.notes == (
         "11 of 2,405 images of the release (benign 886, malignant 1,519): is it complete, and is "
