@@ -6,7 +6,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from difflib import SequenceMatcher
 from functools import cache, partial
 from importlib import resources
 from itertools import combinations
@@ -220,12 +219,11 @@ def _one_off(one: str, other: str) -> bool:
     """Whether two words differ in one letter more, less, another, or two that are swapped."""
     if min(len(one), len(other)) < LEAST_ALIKE or one[0] != other[0] or one.isdecimal():
         return False
-    if sorted(one) == sorted(other):
-        return sum(a != b for a, b in zip(one, other, strict=True)) == 2
-    edits = [
-        op for op in SequenceMatcher(None, one, other, False).get_opcodes() if op[0] != "equal"
-    ]
-    return len(edits) == 1 and max(edits[0][2] - edits[0][1], edits[0][4] - edits[0][3]) == 1
+    if len(one) == len(other):
+        differing = sum(a != b for a, b in zip(one, other, strict=True))
+        return differing == 1 or (differing == 2 and sorted(one) == sorted(other))
+    short, long = sorted((one, other), key=len)
+    return any(long[:place] + long[place + 1 :] == short for place in range(len(long)))
 
 
 def refuse_misspelled(labels: Sequence[str], where: Path) -> None:

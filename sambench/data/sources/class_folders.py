@@ -65,7 +65,7 @@ def scan_busi(busi: Family, request: Request) -> Listing:
     )
     samples = [replace(one, facts={"masks": masks[str(one.path.with_suffix(""))]}) for one in found]
     wanted = busi.wanted(request)
-    counts = {one.id: masks[str(one.path.with_suffix(""))] for one in found if one.label in wanted}
+    counts = {one.id: int(one.facts["masks"] or 0) for one in samples if one.label in wanted}
     note = "no masks beside the images; none are needed"
     if any(counts.values()):
         note = (

@@ -68,8 +68,8 @@ def _locate(request: Request, family: Family) -> tuple[Path, Remote]:
     """Return the archive, the user's or downloaded, and what it should be."""
     there, root = dict(zip(SIZES, family.downloads, strict=True)), None
     if request.folder is not None and request.folder.is_file():
-        named = {remote.name: remote for remote in there.values()}
-        return request.folder, named.get(request.folder.name, there[SIZES[0]])
+        named = (remote for remote in there.values() if remote.name == request.folder.name)
+        return request.folder, next(named, there[SIZES[0]])
     if request.folder is not None or request.table is not None:
         root = family.given(request)
         there = {size: remote for size, remote in there.items() if (root / remote.name).is_file()}
