@@ -138,7 +138,7 @@ def write_prepared(
     records = partial.records[selection.kept]
     channels: Literal[1, 3] = 1 if (records["channels"] == 1).all() else 3
     _write_images(folder / IMAGES, selection.kept, partial, channels)
-    _write_samples(folder / SAMPLES, samples, selection.groups, records, listing.columns)
+    _write_samples(folder / SAMPLES, listing, selection, records)
     files = {name: checksums_of(folder / name, in_blocks=False)[0] for name in (SAMPLES, IMAGES)}
     labels = Counter(sample.label for sample in samples)
     recipe = replace(partial.recipe, depth=int(records["depth"].max()))
@@ -203,25 +203,22 @@ def notes_on(samples: Sequence[Sample]) -> Iterator[str]:
 
 
 def _span(sides: NDArray[np.int32]) -> Sides:
-    values = np.sort(sides).tolist()
-    return Sides(min=values[0], median=values[(len(values) - 1) // 2], max=values[-1])
+    low, median, high = np.quantile(sides, (0, 0.5, 1), method="lower").tolist()
+    return Sides(min=low, median=median, max=high)
 
 
 def _write_samples(
-    path: Path,
-    samples: Sequence[Sample],
-    groups: Sequence[str],
-    records: NDArray[np.void],
-    columns: Sequence[str],
+    path: Path, listing: Listing, selection: Selection, records: NDArray[np.void]
 ) -> None:
     of_files = records[["sha256", "size", "width", "height", "mode"]].tolist()
     with replacing(path) as file:
         text = io.TextIOWrapper(file, "utf-8", newline="")
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow((*FIXED_COLUMNS, *columns))
-        for sample, group, told in zip(samples, groups, of_files, strict=True):
+        writer.writerow((*FIXED_COLUMNS, *listing.columns))
+        for position, group, told in zip(selection.kept, selection.groups, of_files, strict=True):
+            sample = listing.samples[position]
             of_file = (one.decode() if isinstance(one, bytes) else one for one in told)
-            facts = (sample.facts.get(column) for column in columns)
+            facts = (sample.facts.get(column) for column in listing.columns)
             writer.writerow((sample.id, sample.file, sample.label, group, *of_file, *facts))
         text.detach()
 

@@ -39,7 +39,7 @@ COLUMNS = {
     "label": "label class diagnosis target category pathology dx",
     "group": "group patient patient_id patientid subject subject_id case case_id study video",
     "fold": "fold kfold",
-    "split": "split part partition set subset",
+    "split": "split part partition set subset test train",
 }
 """What each column may be called, the likeliest name first."""
 
@@ -47,7 +47,7 @@ FACTS = {"file": "id", "label": "label", "group": "patient", "fold": "fold", "sp
 """What each column tells, in the order of `samples.csv`."""
 
 YES_OR_NO = {"test": "train", "train": "test"}
-"""Columns of a part's name say whether an image is in it, or else in the other."""
+"""Columns of splits with the name of a part say whether an image is in it, or else in the other."""
 
 YES = frozenset({"1", "true", "yes", "x"})
 BLANK = frozenset({"nan", "#n/a", "n/a", "null"})  # what programs write into cells without a value
@@ -96,9 +96,9 @@ def list_labelled(
     pairs = [pair.partition(":") for pair in str(options["labels"]).split(",") if ":" in pair]
     names = {key.strip().casefold(): name.strip() for key, _, name in pairs}
     facts = {fact: columns[what] for what, fact in FACTS.items() if what in columns}
-    said = next((part for part in YES_OR_NO if part in columns), None)
-    facts |= {"part": columns[said]} if said else {}
-    table = _with_labels(read.select(facts), names, said, problems)
+    said = columns.get("split", "").casefold()
+    part = said if said in YES_OR_NO else None
+    table = _with_labels(read.select(facts), names, part, problems)
     written = dict.fromkeys(str(row["label"]) for row in table.rows.values())
     spelling = {label.casefold(): label for label in reversed(written)}
     there = sorted(spelling.values(), key=natural)
@@ -149,9 +149,6 @@ def _find_columns(table: Table, options: Mapping[str, Setting]) -> dict[str, str
             columns[what] = columns.get(what) or table.need(*free)
         elif what not in columns and (found := table.find(*free)):
             columns[what] = found
-    for part in YES_OR_NO:
-        if "split" not in columns and (found := table.find(part)):
-            columns[part] = found
     return columns
 
 
