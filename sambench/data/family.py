@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from importlib import resources
 from itertools import combinations
@@ -13,7 +13,16 @@ from pathlib import Path
 from typing import Any, Self
 
 from sambench.data.download import Remote
-from sambench.data.folders import describe, find_class_images, natural, subfolders
+from sambench.data.folders import (
+    NONE,
+    class_folders,
+    describe,
+    find_images,
+    name_of,
+    natural,
+    subfolders,
+    without_suffix,
+)
 from sambench.data.problems import Problems
 from sambench.data.source import Listing, Option, Request, Sample, Source, sources
 from sambench.errors import ConfigError, DataError
@@ -36,6 +45,11 @@ class Family(Source):
     asks: str = "--source DIR"
     image_size: int = 256
     wrappers: Sequence[str] = ()  # names of folders that archives put around it
+    spellings: Mapping[str, str] = field(
+        default_factory=dict
+    )  # of classes, in lower case, beside the usual
+    masks: str = NONE  # pattern of the names, without suffix, of masks
+    unique: bool = False  # whether names of files are, so that the folder is no part of an id
     takes_table: bool = False  # whether `--xlsx` means something
     downloads: Sequence[Remote] = ()  # the published files
     scan: Callable[[Request], Listing] = _unread
@@ -188,12 +202,16 @@ def list_classes(family: Family, request: Request) -> Listing:
     root = family.locate(request)
     problems = Problems()
     labels = {label.casefold(): label for label in family.classes}
-    samples = find_class_images(root, labels or None, problems)
+    labels |= family.spellings
+    id_of = name_of if family.unique else without_suffix
+    folders = dict(class_folders(root, labels or None, problems))
+    found = find_images(root, folders, problems, id_of=id_of, masks=family.masks)
     problems.check()
+    samples = sorted(found.values(), key=lambda sample: natural(sample.id))
     if not samples:
         raise family.refuse(root)
-    classes: Sequence[str] = family.classes
-    if not classes:
+    classes: Sequence[str] = family.wanted(request)
+    if not family.classes:
         classes = sorted({sample.label for sample in samples}, key=natural)
         if request.options.get("similar") != "keep":
             refuse_misspelled(classes, root)

@@ -92,28 +92,15 @@ def find_images(
     return images
 
 
-def find_class_images(
-    root: Path,
-    labels: Mapping[str, str] | None,
-    problems: Problems,
-    *,
-    id_of: Callable[[str], str] = without_suffix,
-    masks: str = NONE,
-) -> list[Sample]:
-    """Return the images of class folders in natural order, with their part where there are parts.
-
-    `labels` has the class by the folder's name in lower case; None takes every folder for a class.
-    Folders of a class may hold the images in a folder `images/`. For the rest see `find_images`.
-    """
-    folders = dict(_class_folders(root, labels, problems))
-    found = find_images(root, folders, problems, id_of=id_of, masks=masks)
-    return sorted(found.values(), key=lambda sample: natural(sample.id))
-
-
-def _class_folders(
+def class_folders(
     root: Path, labels: Mapping[str, str] | None, problems: Problems
 ) -> Iterator[tuple[Path, Meaning]]:
-    """Yield the folders of classes; one class has one spelling, that of the training part."""
+    """Yield the folders of classes, in parts or not, with what they tell of their images.
+
+    `labels` has the class by the folder's name in lower case; None takes every folder for a class,
+    which has one spelling, that of the training part. Folders of a class may hold the images in a
+    folder `images/`.
+    """
     inside = subfolders(root, problems)
     parts = {name: part for name in inside if (part := part_of(name))}
     spelled: dict[str, str] = {}

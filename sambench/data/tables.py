@@ -16,7 +16,6 @@ from pathlib import Path
 from sambench.data.download import fetch, unpack
 from sambench.data.family import Family, make_listing
 from sambench.data.folders import (
-    NONE,
     UNTOLD,
     find_images,
     image_id,
@@ -235,7 +234,6 @@ class Tabled(Family):
     facts: Mapping[str, str] = field(default_factory=dict)  # column of each; the patient's must be
     folder: str = ""  # name of the folder of the images, in lower case
     beside: bool = False  # whether the images may also lie beside the table
-    masks: str = NONE  # pattern of the names, without suffix, of masks
     numbered: bool = False  # whether ids are numbers, written with zeros in front or without
     unpacked: Sequence[str] = ()  # the folder for the archives; if it or another is there, no need
 

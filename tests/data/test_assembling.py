@@ -89,7 +89,7 @@ def test_rows_of_other_classes(plant):
     files = (*CLASSES, "normal/9.png")
     table.write_text("file,label\n" + "".join(f"{f},{f.split('/')[0]}\n" for f in files))
     assert told(root, table, classes="benign,malignant") == [
-        "passed over: 1 of a class that was not chosen"
+        "passed over: 1 of class normal, not wanted"
     ]
 
 

@@ -27,91 +27,72 @@ from collections import Counter
 from dataclasses import replace
 
 from sambench.data.family import Family, list_classes, make_listing
-from sambench.data.folders import (
-    UNTOLD,
-    find_class_images,
-    find_files,
-    find_images,
-    name_of,
-    subfolders,
-)
+from sambench.data.folders import UNTOLD, find_files, find_images, subfolders
 from sambench.data.problems import Problems, some
 from sambench.data.source import Listing, Request
 from sambench.data.tables import read_table
-
-MASK = r"_mask(_\d+)?$"
+from sambench.errors import DataError
 
 
 def scan_busi(busi: Family, request: Request) -> Listing:
     """List the images of BUSI, each with the number of its masks."""
-    root = busi.locate(request)
-    problems = Problems()
-    labels, layout = {label: label for label in busi.classes}, "a folder for each class"
-    found = find_class_images(root, labels, problems, id_of=name_of, masks=MASK)
-    flat = subfolders(root).get("images")
-    if not found and flat is not None:
-        layout = "images/ (curated)"
-        for id, one in find_images(root, {flat: UNTOLD}, problems).items():
-            label = re.split(r"[_ (]", id)[0].casefold()
-            found += [replace(one, label=label)] if label in labels else []
-    problems.check()
-    if not found:
-        raise busi.refuse(root)
+    inside = subfolders(busi.locate(request))
+    curated = "images" in inside and not inside.keys() & {*busi.classes}
+    listing = _curated(busi, request) if curated else list_classes(busi, request)
     masks = Counter(
-        re.sub(MASK, "", str(path.with_suffix("")))
-        for folder in {one.path.parent for one in found}
+        re.sub(busi.masks, "", str(path.with_suffix("")))
+        for folder in {one.path.parent for one in listing.samples}
         for path in find_files(folder)
-        if re.search(MASK, path.stem)
+        if re.search(busi.masks, path.stem)
     )
-    samples = [replace(one, facts={"masks": masks[str(one.path.with_suffix(""))]}) for one in found]
-    wanted = busi.wanted(request)
-    counts = {one.id: int(one.facts["masks"] or 0) for one in samples if one.label in wanted}
+    counts = [masks[str(one.path.with_suffix(""))] for one in listing.samples]
+    told = list(zip(listing.samples, counts, strict=True))
     note = "no masks beside the images; none are needed"
-    if any(counts.values()):
-        note = (
-            f"{sum(counts.values())} masks for {len(counts)} images, read as {len(counts)} images"
-        )
-        several = [f"{id} ({number})" for id, number in counts.items() if number > 1]
+    if any(counts):
+        note = f"{sum(counts)} masks for {len(counts)} images, read as {len(counts)} images"
+        several = [f"{one.id} ({count})" for one, count in told if count > 1]
         note += f"; several for {some(several)}" if several else ""
-    return make_listing(root, layout, wanted, samples, notes=(note,), unlisted="masks")
+    samples = tuple(replace(one, facts={**one.facts, "masks": count}) for one, count in told)
+    return replace(listing, samples=samples, notes=(*listing.notes, note), unlisted="masks")
+
+
+def _curated(busi: Family, request: Request) -> Listing:
+    root, problems = busi.locate(request), Problems()
+    found = find_images(root, {subfolders(root)["images"]: UNTOLD}, problems)
+    problems.check()
+    labels = {id: re.split(r"[_ (]", id)[0].casefold() for id in found}
+    samples = [replace(one, label=labels[id]) for id, one in found.items()]
+    if not {*labels.values()} & {*busi.classes}:
+        raise busi.refuse(root)
+    return make_listing(root, "images/ (curated)", busi.wanted(request), samples)
 
 
 def scan_radiography(family: Family, request: Request) -> Listing:
     """List the images of the COVID-19 Radiography Database, with their origin where it is told."""
-    root = family.locate(request)
-    problems = Problems()
-    wanted = family.wanted(request)
-    labels = {label.casefold(): label for label in family.classes}
-    labels |= {"covid-19": "COVID", "viral_pneumonia": "Viral Pneumonia"}
-    labels |= {"lung opacity": "Lung_Opacity"}
-    samples = find_class_images(root, labels, problems, id_of=name_of)
-    if not samples:
-        raise family.refuse(root)
-    paths = (root / f"{label}.metadata.xlsx" for label in wanted)
+    listing, wanted = list_classes(family, request), family.wanted(request)
+    there = Counter(sample.label for sample in listing.samples)
+    lacking = ", ".join(label for label in wanted if not there[label])
+    if lacking and request.options["classes"] != "all":
+        raise DataError(
+            f"classes without images in {listing.root}: {lacking}; add them, or `--set classes=all`"
+        )
+    paths = (listing.root / f"{label}.metadata.xlsx" for label in wanted)
     tables = [read_table(path) for path in paths if path.is_file()]
-    origins: dict[str, str] = {}
+    origins: dict[str, str | None] = {}
     for table in tables:
         names = {"id": table.need("FILE NAME"), "origin": table.need("URL")}
         rows = table.select(names).rows.values()
-        origins |= {str(row["id"]).casefold(): row["origin"] or "" for row in rows}
+        origins |= {str(row["id"]).casefold(): row["origin"] for row in rows}
+    samples = listing.samples
     if origins:
-        samples = [replace(s, facts={"origin": origins.get(s.id.casefold())}) for s in samples]
-    there = Counter(sample.label for sample in samples)
+        known = ({"origin": origins.get(one.id.casefold())} for one in samples)
+        samples = tuple(
+            replace(s, facts={**s.facts, **k}) for s, k in zip(samples, known, strict=True)
+        )
     counts = ", ".join(f"{there[label]:,} {label}" for label in wanted if there[label])
-    listing = make_listing(
-        root,
-        "a folder for each class",
-        wanted,
-        samples,
-        notes=(f"this copy has {counts}; cite the version, the set has grown",),
-        checksums={table.path.name: table.sha256 for table in tables},
-    )
-    lacking = ", ".join(label for label in wanted if not there[label])
-    if lacking and request.options["classes"] != "all":
-        kind = f"classes without images in {root}"
-        problems.add(kind, lacking, "add them, or `--set classes=all`")
-    problems.check()
-    return listing
+    note = f"this copy has {counts}; cite the version, the set has grown"
+    checksums = {table.path.name: table.sha256 for table in tables}
+    return replace(listing, samples=samples, notes=(*listing.notes, note), checksums=checksums)
 
 
 for _name in ("busc", "bus-uc", "covid-qu-ex", "prashant268"):

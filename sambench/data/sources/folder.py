@@ -99,7 +99,7 @@ def list_labelled(
     said = columns.get("split", "").casefold()
     part = said if said in YES_OR_NO else None
     table = _with_labels(read.select(facts), names, part, problems)
-    written = dict.fromkeys(str(row["label"]) for row in table.rows.values())
+    written = Counter(str(row["label"]) for row in table.rows.values())
     spelling = {label.casefold(): label for label in reversed(written)}
     there = sorted(spelling.values(), key=natural)
     if options["similar"] != "keep" and not classes:
@@ -111,9 +111,10 @@ def list_labelled(
             "correct `--set classes`"
         )
     wanted = {label.casefold() for label in chosen}
-    others = {n: r for n, r in table.rows.items() if str(r["label"]).casefold() not in wanted}
-    table = replace(table, rows={n: r for n, r in table.rows.items() if n not in others})
-    samples, missing = match(table, _images(root, table, problems), chosen, problems)
+    left = {label: n for label, n in written.items() if label.casefold() not in wanted}
+    every = [*chosen, *(label for label in there if label.casefold() not in wanted)]
+    samples, absent = match(table, _images(root, table, problems), every, problems)
+    missing = [id for id, label in absent.items() if label in chosen]
     problems.check()
     if not samples and missing:
         files = sorted(
@@ -122,19 +123,16 @@ def list_labelled(
         beside = f"files are {some(files, limit=3)}" if files else "no image there"
         raise DataError(
             f"no file for {len(missing)} of {len(missing)} rows of {path} in {root}: "
-            f"{some([*missing], limit=3)}; {beside}; write the names as the files have them"
+            f"{some(missing, limit=3)}; {beside}; write the names as the files have them"
         )
-    places = [_place(root, str(row["id"]), n, Problems()) for n, row in others.items()]
-    passed = [place.relative_to(root).as_posix() for place in places if place]
     return make_listing(
         root,
         path.name,
         chosen,
         samples,
-        notes=tuple(_notes(read, columns, Counter(str(row["label"]) for row in others.values()))),
+        notes=tuple(_notes(read, columns, left)),
         checksums={path.name: table.sha256},
         missing=tuple(missing),
-        passed=dict.fromkeys(passed, "of a class that was not chosen"),
         unlisted=f"not listed in {path.name}",
     )
 
