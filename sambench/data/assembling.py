@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from sambench.data.decoding import count_frames, read_header
+from sambench.data.decoding import read_header
 from sambench.data.family import make_listing
 from sambench.data.folders import DICOM, SUFFIXES, printable
 from sambench.data.manifest import Account, LeftOut
@@ -21,7 +21,7 @@ from sambench.data.problems import some
 from sambench.data.source import Listing, Request, Sample, Source
 from sambench.errors import ConfigError, DataError, did_you_mean
 
-PAGED = frozenset({".tif", ".tiff", ".webp", ".png", ".dcm", ".dicom"})
+PAGED = frozenset({".tif", ".tiff", ".webp", ".png"})
 MOST_GROUPS = 8
 
 
@@ -117,18 +117,16 @@ def _paged(samples: tuple[Sample, ...], *, every: bool) -> Iterator[Sample]:
     The pages of a file stay together in splits: where no patient is known, the file is the group.
     """
     for sample in samples:
-        if sample.pixels is not None or sample.path.suffix.lower() not in PAGED:
-            yield sample
-            continue
-        facts = dict(sample.facts)
-        if sample.path.suffix.lower() in DICOM and facts.get("patient") is None:
-            patient, _ = read_header(sample.path)
-            facts.update({"patient": patient} if patient else {})
-        frames = count_frames(sample.path) if every else 1
-        if frames == 1:
+        suffix, patient, frames = sample.path.suffix.lower(), sample.facts.get("patient"), 1
+        if sample.pixels is None and (suffix in DICOM or (every and suffix in PAGED)):
+            told, frames = read_header(sample.path)
+            patient = patient or told
+        several = every and frames > 1
+        patient = patient or (sample.id if several else None)
+        facts = {**sample.facts, "patient": patient} if patient else sample.facts
+        if not several:
             yield replace(sample, facts=facts) if facts != sample.facts else sample
             continue
-        facts["patient"] = facts.get("patient") or sample.id
         for page in range(frames):
             id, file = (f"{name}#{page + 1}" for name in (sample.id, sample.file))
             yield replace(sample, id=id, file=file, facts=facts, page=page)
