@@ -13,7 +13,7 @@ from sambench.data.manifest import Account, Sides
 from sambench.data.prepared import Prepared
 from sambench.data.problems import some
 from sambench.data.source import Fact
-from sambench.data.splits import Population, leak_warning
+from sambench.data.splits import leak_warning
 from sambench.errors import DataError
 from sambench.files.definition import Definition
 
@@ -98,7 +98,7 @@ def _warnings(prepared: Prepared) -> Iterator[str]:
         unsure = "pairs of images may be copies, too unsure to act on: `--audit` shows them"
         yield f"{possible:,} {unsure}"
     with suppress(DataError):  # too few images to split
-        yield from leak_warning(Population.of(prepared), "holdout", [None], seed=0)
+        yield from leak_warning(prepared, "holdout", [None], seed=0)
 
 
 def _duplicates(prepared: Prepared, labels: Sequence[str]) -> Duplicates:
