@@ -44,9 +44,7 @@ def assemble(source: Source, request: Request) -> tuple[Listing, Account]:
             )
         places.append(_one(source, replace(request, folder=request.test)))
         listing = _joined(listing, places[1][0])
-    texts = (
-        t for one in listing.samples for t in (one.file, one.id, one.label, *one.facts.values())
-    )
+    texts = (t for one in listing.samples for t in (one.file, one.label, *one.facts.values()))
     strange = {
         f"'{printable(text)}'" for text in texts if isinstance(text, str) if printable(text) != text
     }
