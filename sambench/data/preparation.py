@@ -176,7 +176,7 @@ def _asked(
     for sample, state in zip(listing.samples, states.tolist(), strict=True):
         one = [sample.id, sample.file, sample.label, dict(sample.facts), state]
         digest.update(json.dumps(one).encode())
-        decoded.update(json.dumps([sample.place, state]).encode())
+        decoded.update(json.dumps([str(sample.path.absolute()), sample.id, state]).encode())
     return {**asked, "listing": digest.hexdigest()}, decoded.hexdigest()
 
 

@@ -45,12 +45,6 @@ class Sample:
     pixels: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
     page: int = 0  # which page or frame of the file, from 0
 
-    @property
-    def place(self) -> str:
-        """Where the image is on this machine: its file, and its id where a file holds many."""
-        whole = str(self.path.absolute())
-        return whole if self.pixels is None and not self.page else f"{whole}#{self.id}"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Listing:

@@ -38,11 +38,6 @@ NOTES = {
 }
 
 
-def archive_name(name: str, size: int) -> str:
-    """Return what the archive of a set is called at a size."""
-    return f"{name}.npz" if size == SIZES[0] else f"{name}_{size}.npz"
-
-
 def scan(family: Family, request: Request) -> Listing:
     """List the images of an archive, which stay in memory until they are prepared."""
     if family.name == "chestmnist" and request.folder is None and request.table is None:
@@ -132,7 +127,7 @@ def _samples(path: Path, family: Family, arrays: Mapping[str, NDArray[Any]]) -> 
 
 
 def _register(name: str, what: str, images: list[int], classes: list[str], md5: list[str]) -> None:
-    files = [archive_name(name, size) for size in SIZES]
+    files = [f"{name}.npz", *(f"{name}_{size}.npz" for size in SIZES[1:])]
     Family(
         name=name,
         summary=f"{what}, MedMNIST: {sum(images):,} images, 28 to 224 px",
