@@ -59,10 +59,16 @@ class Family(Source):
         """Return the family that a row of `published.yaml` describes."""
         given = rows()[name].items()
         row: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in given}
+        row.pop("read", "")
         told = row.pop("options", {}).items()
         options = {key: Option(**{**o, "choices": tuple(o["choices"])}) for key, o in told}
         downloads = tuple(Remote(**remote) for remote in row.pop("downloads", ()))
         return cls(name=name, options=options, downloads=downloads, **row)
+
+    @classmethod
+    def read_as(cls, read: str) -> list[Self]:
+        """Return the published families that are read as their rows say, and need no more."""
+        return [cls.published(name) for name, row in rows().items() if row.get("read") == read]
 
     def register(self, scan: Callable[[Self, Request], Listing]) -> Self:
         """Make it an entry of `sources` that is read by `scan`."""

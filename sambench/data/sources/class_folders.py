@@ -95,7 +95,7 @@ def scan_radiography(family: Family, request: Request) -> Listing:
     return replace(listing, samples=samples, notes=(*listing.notes, note), checksums=checksums)
 
 
-for _name in ("busc", "bus-uc", "covid-qu-ex", "prashant268"):
-    Family.published(_name).register(list_classes)
+for _family in Family.read_as("class folders"):
+    _family.register(list_classes)
 Family.published("busi").register(scan_busi)
 Family.published("covid-radiography").register(scan_radiography)

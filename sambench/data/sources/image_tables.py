@@ -117,6 +117,6 @@ def _notes(samples: Sequence[Sample]) -> Iterator[str]:
         yield "the centre is unknown: neither the folders nor the ids tell it"
 
 
-for _name in ("breast", "bus-bra", "udiat"):
-    Tabled.published(_name).register(list_table)
+for _family in Tabled.read_as("a table"):
+    _family.register(list_table)
 Tabled.published("bus").register(scan)
