@@ -172,7 +172,8 @@ def _with_labels(
     rows: dict[int, dict[str, str | None]] = {}
     for number, row in table.rows.items():
         label = row["label"]
-        thing = f"{row['id']} has {label!r} (row {number})"
+        shown = "nothing" if label is None else repr(label)
+        thing = f"{row['id']} has {shown} (row {number})"
         if label is None or label.casefold() in BLANK:
             kind = f"rows of {table.path} without a label"
             problems.add(kind, thing, "fill it in or delete them")
