@@ -56,7 +56,7 @@ class Partial:
     def __init__(
         self, folder: Path, number: int, image_size: int, recipe: Recipe, files: ExitStack
     ) -> None:
-        self.folder = folder
+        self.root = folder.parents[1]  # what is named where the disk refuses
         self.image_size = image_size
         self.recipe = recipe
         self._place_bytes = 3 * image_size**2
@@ -86,7 +86,7 @@ class Partial:
         record["channels"] = image.pixels.shape[-1]
         record["depth"] = recipe.depth if image.peak else 0
         rest, at = memoryview(image.pixels.tobytes()), position * self._place_bytes
-        with store_errors(self.folder.parent):
+        with store_errors(self.root):
             while rest:
                 written = os.pwrite(self._pixels.fileno(), rest, at)
                 rest, at = rest[written:], at + written
@@ -95,7 +95,7 @@ class Partial:
     def read(self, position: int) -> NDArray[np.uint8]:
         """Return an image as (size, size, C)."""
         shape = (self.image_size, self.image_size, int(self.records["channels"][position]))
-        with store_errors(self.folder.parent):
+        with store_errors(self.root):
             at = position * self._place_bytes
             data = os.pread(self._pixels.fileno(), int(np.prod(shape)), at)
         return np.frombuffer(data, np.uint8).reshape(shape)
@@ -109,7 +109,7 @@ class Partial:
 
     def commit(self) -> None:
         """Bring the pixels, then their records, to the disk."""
-        with store_errors(self.folder.parent):
+        with store_errors(self.root):
             os.fsync(self._pixels.fileno())
             for position in self._pending:
                 at = position * RECORD.itemsize
