@@ -100,11 +100,12 @@ def prepared_answer(
 ) -> dict[str, Any]:
     """Return where a dataset was prepared, what it consists of and what an audit wrote."""
     from sambench.data.summary import summarize
+    from sambench.files.definition import plain
 
     return {
         "path": str(prepared.folder),
         "contact_sheet": str(sheet),
         "reused": reused,
-        "summary": asdict(summarize(prepared)),
+        "summary": plain(summarize(prepared)),
         "audit": [str(path) for path in audit],
     }

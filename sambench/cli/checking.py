@@ -16,7 +16,7 @@ from sambench.data.prepared import (
     prepared_sizes,
 )
 from sambench.data.source import sources
-from sambench.data.splits import Population, leak_warning
+from sambench.data.splits import leak_warning
 from sambench.errors import ConfigError, DataError, UnknownNameError, UserError
 from sambench.launch.launcher import launchers
 from sambench.models.model import find_model
@@ -86,7 +86,7 @@ def check_data(screen: Screen, configs: Sequence[RunConfig], data: Path) -> None
         for split, seed in sorted({(config.split, config.split_seed) for config in mine}):
             folds = {config.fold for config in mine if config.split == split}
             known = sorted(folds, key=lambda fold: (fold is None, fold))
-            for warning in leak_warning(Population.of(prepared), split, known, seed=seed):
+            for warning in leak_warning(prepared, split, known, seed=seed):
                 screen.warn(f"{name}: {warning}")
 
 

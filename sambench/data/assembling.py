@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from sambench.data.decoding import count_frames, read_header
+from sambench.data.decoding import read_header
 from sambench.data.family import make_listing
 from sambench.data.folders import DICOM, SUFFIXES, printable
-from sambench.data.manifest import Account
+from sambench.data.manifest import Account, LeftOut
 from sambench.data.problems import some
 from sambench.data.source import Listing, Request, Sample, Source
 from sambench.errors import ConfigError, DataError, did_you_mean
 
-PAGED = frozenset({".tif", ".tiff", ".webp", ".png", ".dcm", ".dicom"})
+PAGED = frozenset({".tif", ".tiff", ".webp", ".png"})
 MOST_GROUPS = 8
 
 
@@ -34,7 +33,8 @@ def assemble(source: Source, request: Request) -> tuple[Listing, Account]:
         DataError: If the listing is at fault, classes of two folders differ, or names cannot be
             kept in a table of text.
     """
-    listing, account = _one(source, replace(request, test=None))
+    listing, top = _one(source, request)
+    places = [(listing, top)]
     if request.test is not None:
         one, other = ((path or request.test).resolve() for path in (request.folder, request.test))
         if one.is_relative_to(other) or other.is_relative_to(one):
@@ -42,19 +42,9 @@ def assemble(source: Source, request: Request) -> tuple[Listing, Account]:
                 f"--test-source {request.test} needs a `--source DIR` beside it, and neither may "
                 "lie in the other"
             )
-        tested, more = _one(source, replace(request, folder=request.test, test=None))
-        listing = _joined(listing, tested)
-        reasons = dict.fromkeys((*account.passed, *more.passed))
-        account = Account(
-            found=account.found + more.found,
-            images=account.images + more.images,
-            tables=account.tables + more.tables,
-            passed={r: [*account.passed.get(r, ()), *more.passed.get(r, ())] for r in reasons},
-            empty=account.empty + more.empty,
-        )
-    texts = (
-        t for one in listing.samples for t in (one.file, one.id, one.label, *one.facts.values())
-    )
+        places.append(_one(source, replace(request, folder=request.test)))
+        listing = _joined(listing, places[1][0])
+    texts = (t for one in listing.samples for t in (one.file, one.label, *one.facts.values()))
     strange = {
         f"'{printable(text)}'" for text in texts if isinstance(text, str) if printable(text) != text
     }
@@ -63,20 +53,22 @@ def assemble(source: Source, request: Request) -> tuple[Listing, Account]:
             f"names in {listing.root} with line breaks or bytes that are not UTF-8: "
             f"{some(sorted(strange))}; rename them"
         )
-    return replace(listing, notes=(*listing.notes, *_shortfall(source, listing))), account
+    notes = (*listing.notes, *_shortfall(source, listing))
+    return replace(listing, notes=notes), take_stock(*places)
 
 
-def _one(source: Source, request: Request) -> tuple[Listing, Account]:
-    """List one folder, with the patients that DICOM files name and the pages that are wanted."""
+def _one(source: Source, request: Request) -> tuple[Listing, Path]:
+    """List one folder, with the patients that DICOM files name and the pages that are wanted.
+
+    Also return the folder that was named, or else that of the listing.
+    """
     listing = source.scan(request)
-    samples = tuple(_paged(listing.samples, every=request.options.get("pages") == "all"))
-    known = any(sample.facts.get("patient") is not None for sample in samples)
-    columns = tuple(dict.fromkeys((*listing.columns, *(["patient"] if known else []))))
-    listing = replace(listing, samples=samples, columns=columns)
+    pages = _paged(listing.samples, every=request.options.get("pages") == "all")
+    listing = replace(listing, samples=tuple(pages))
     top = request.folder
     if top is None or not listing.root.is_relative_to(top):
         top = listing.root
-    return listing, take_stock(listing, top)
+    return listing, top
 
 
 def _joined(trained: Listing, tested: Listing) -> Listing:
@@ -96,13 +88,14 @@ def _joined(trained: Listing, tested: Listing) -> Listing:
         checksums |= {f"{part}/{name}": sha256 for name, sha256 in listing.checksums.items()}
         for sample in listing.samples:
             kept = sample.facts.get("part") == "validation" and part == "train"
+            theirs = {"part": "validation" if kept else part}
             samples.append(
                 replace(
                     sample,
                     id=f"{part}/{sample.id}",
                     file=(place / sample.file).as_posix(),
                     label=spelled[sample.label.casefold()],
-                    facts={**sample.facts, "part": "validation" if kept else part},
+                    facts=theirs | {**sample.facts, **theirs},
                 )
             )
     return make_listing(
@@ -110,7 +103,6 @@ def _joined(trained: Listing, tested: Listing) -> Listing:
         f"{trained.layout} for training, {tested.layout} for testing",
         trained.classes,
         samples,
-        columns=tuple(dict.fromkeys(("part", *trained.columns, *tested.columns))),
         notes=tuple(dict.fromkeys((*trained.notes, *tested.notes))),
         checksums=checksums,
         missing=(*trained.missing, *tested.missing),
@@ -123,18 +115,16 @@ def _paged(samples: tuple[Sample, ...], *, every: bool) -> Iterator[Sample]:
     The pages of a file stay together in splits: where no patient is known, the file is the group.
     """
     for sample in samples:
-        if sample.pixels is not None or sample.path.suffix.lower() not in PAGED:
-            yield sample
-            continue
-        facts = dict(sample.facts)
-        if sample.path.suffix.lower() in DICOM and facts.get("patient") is None:
-            patient, _ = read_header(sample.path)
-            facts.update({"patient": patient} if patient else {})
-        frames = count_frames(sample.path) if every else 1
-        if frames == 1:
+        suffix, patient, frames = sample.path.suffix.lower(), sample.facts.get("patient"), 1
+        if sample.pixels is None and (suffix in DICOM or (every and suffix in PAGED)):
+            told, frames = read_header(sample.path)
+            patient = patient or told
+        several = every and frames > 1
+        patient = patient or (sample.id if several else None)
+        facts = {**sample.facts, "patient": patient} if patient else sample.facts
+        if not several:
             yield replace(sample, facts=facts) if facts != sample.facts else sample
             continue
-        facts["patient"] = facts.get("patient") or sample.id
         for page in range(frames):
             id, file = (f"{name}#{page + 1}" for name in (sample.id, sample.file))
             yield replace(sample, id=id, file=file, facts=facts, page=page)
@@ -160,34 +150,38 @@ def _shortfall(source: Source, listing: Listing) -> Iterator[str]:
         )
 
 
-def take_stock(listing: Listing, top: Path) -> Account:
-    """Account for all files below a folder, that of the listing or one around it."""
-    if any(sample.pixels is not None for sample in listing.samples):
-        return Account(found=len(listing.samples), images=len(listing.samples), passed={})
-    root, base = listing.root.absolute(), str(top.absolute())
-    images = {str(sample.path.absolute()) for sample in listing.samples}
-    said = {str(root / file): reason for file, reason in listing.passed.items()}
-    folders = {path.rpartition("/")[0] for path in (*images, *said)}
+def take_stock(*places: tuple[Listing, Path]) -> Account:
+    """Account for all files below a folder, that of the listing or one around it; or below two."""
+    number = 0
     empty: list[str] = []
     tables: list[str] = []
     passed: dict[str, list[str]] = {}
-    for path in _walk(base, empty):
-        if path in images:
+    for listing, top in places:
+        if any(sample.pixels is not None for sample in listing.samples):
+            number += len(listing.samples)
             continue
-        file = Path(path.removeprefix(f"{base}/"))
-        if file.name in listing.checksums:
-            tables.append(printable(str(file)))
-            continue
-        unlisted = listing.unlisted if path.rpartition("/")[0] in folders else ""
-        reason = said.get(path) or _reason(file, unlisted)
-        passed.setdefault(reason, []).append(printable(str(file)))
+        root, base = listing.root.absolute(), str(top.absolute())
+        images = {str(sample.path.absolute()) for sample in listing.samples}
+        number += len(images)
+        said = {str(root / file): reason for file, reason in listing.passed.items()}
+        folders = {path.rpartition("/")[0] for path in (*images, *said)}
+        for path in _walk(base, empty):
+            file = Path(path.removeprefix(f"{base}/"))
+            if path in images:
+                continue
+            if file.name in listing.checksums:
+                tables.append(printable(str(file)))
+                continue
+            unlisted = listing.unlisted if path.rpartition("/")[0] in folders else ""
+            reason = said.get(path) or _reason(file, unlisted)
+            passed.setdefault(reason, []).append(printable(str(file)))
     commonest = sorted(passed.items(), key=lambda item: (-len(item[1]), item[0]))
     return Account(
-        found=len(images) + len(tables) + sum(map(len, passed.values())),
-        images=len(images),
+        found=number + len(tables) + sum(map(len, passed.values())),
+        images=number,
         tables=tuple(sorted(tables)),
         passed={reason: sorted(files) for reason, files in commonest},
-        empty=tuple(sorted(f"{printable(path.removeprefix(f'{base}/'))}/" for path in empty)),
+        empty=tuple(sorted(empty)),
     )
 
 
@@ -202,7 +196,7 @@ def _walk(folder: str, empty: list[str]) -> Iterator[str]:
         seen.add(real)
         folders.sort()
         if not folders and not files and here != folder:
-            empty.append(here)
+            empty.append(f"{printable(here.removeprefix(f'{folder}/'))}/")
         yield from (f"{here}/{file}" for file in files)
 
 
@@ -215,20 +209,19 @@ def _reason(file: Path, unlisted: str) -> str:
     return unlisted or ("beside the folders" if folder == "." else f"in {printable(folder)}/")
 
 
-def sentences(account: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what was passed over in a line or two, from the form that a manifest keeps."""
-    groups = [f"{len(files):,} {reason}" for reason, files in account["passed"].items()]
+def sentences(account: Account) -> Iterator[str]:
+    """Yield what was passed over in a line or two."""
+    groups = [f"{len(files):,} {reason}" for reason, files in account.passed.items()]
     if groups:
         yield f"passed over: {some(groups, limit=MOST_GROUPS)}"
-    if account["empty"]:
-        yield f"empty folders: {some(account['empty'], limit=MOST_GROUPS)}"
+    if account.empty:
+        yield f"empty folders: {some(account.empty, limit=MOST_GROUPS)}"
 
 
-def grouped_reasons(images: Sequence[Mapping[str, str]]) -> Iterator[str]:
+def grouped_reasons(images: Sequence[LeftOut]) -> Iterator[str]:
     """Yield one line for each kind of reason for which images were left out."""
     kinds: dict[str, list[str]] = {}
     for image in images:
-        kind = image["reason"].partition(":")[0]
-        kinds.setdefault(kind, []).append(image["file"] or image["id"])
+        kinds.setdefault(image.reason.partition(":")[0], []).append(image.file or image.id)
     for kind, names in sorted(kinds.items(), key=lambda item: -len(item[1])):
         yield f"left out, {kind}: {len(names):,} ({some(names, limit=3)})"

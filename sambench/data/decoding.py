@@ -146,17 +146,6 @@ def shrink(pixels: NDArray[np.uint8], size: int, recipe: Recipe = Recipe()) -> D
     return Decoded(_square(image, size, recipe), checksum, image.width, image.height, image.mode)
 
 
-def count_frames(path: Path) -> int:
-    """Return how many pages or frames a file has; 1 where it cannot be read."""
-    try:
-        if path.suffix.lower() in DICOM:
-            return read_header(path)[1]
-        with Image.open(path) as image:
-            return _frames(image)
-    except Exception:  # decoding it will tell what is wrong
-        return 1
-
-
 def _load(data: bytes, page: int) -> tuple[Image.Image, str, int]:
     """Return an upright picture, the mode of its file and the number of its frames."""
     if data[128:132] == b"DICM":
@@ -208,8 +197,14 @@ def _array(image: Image.Image) -> NDArray[np.uint8]:
 
 
 def read_header(path: Path) -> tuple[str | None, int]:
-    """Return a hash of the patient's id and the number of frames; nothing without pydicom."""
+    """Return a hash of the patient's id, which DICOM files have, and the number of frames or pages.
+
+    Where the file cannot be read, or without pydicom, these are None and 1.
+    """
     try:
+        if path.suffix.lower() not in DICOM:
+            with Image.open(path) as image:
+                return None, _frames(image)
         from pydicom import dcmread
 
         tags: list[Any] = ["PatientID", "NumberOfFrames"]

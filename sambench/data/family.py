@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from difflib import SequenceMatcher
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
+from importlib import resources
 from itertools import combinations
 from pathlib import Path
 from typing import Any, Self
 
-from sambench.data.folders import describe, find_class_images, natural, subfolders
+from sambench.data.download import Remote
+from sambench.data.folders import (
+    NONE,
+    class_folders,
+    describe,
+    find_images,
+    name_of,
+    natural,
+    subfolders,
+    without_suffix,
+)
 from sambench.data.problems import Problems
 from sambench.data.source import Listing, Option, Request, Sample, Source, sources
 from sambench.errors import ConfigError, DataError
+from sambench.files.yaml_text import read_yaml
 
 DEEPEST = 4  # folders within folders that an archive may have wrapped around a dataset
 LEAST_ALIKE = 6
 """Letters from which two names that differ in one of them are taken for one, misspelled."""
-
-NORMAL = Option(default="keep", choices=("keep", "drop"), help="images without a lesion")
 
 
 def _unread(request: Request) -> Listing:
@@ -33,10 +42,33 @@ class Family(Source):
     """A published dataset, and how to tell its folder from others."""
 
     layout: str  # what its folder should hold, in words
+    asks: str = "--source DIR"
     image_size: int = 256
     wrappers: Sequence[str] = ()  # names of folders that archives put around it
+    spellings: Mapping[str, str] = field(
+        default_factory=dict
+    )  # of classes, in lower case, beside the usual
+    masks: str = NONE  # pattern of the names, without suffix, of masks
+    unique: bool = False  # whether names of files are, so that the folder is no part of an id
     takes_table: bool = False  # whether `--xlsx` means something
+    downloads: Sequence[Remote] = ()  # the published files
     scan: Callable[[Request], Listing] = _unread
+
+    @classmethod
+    def published(cls, name: str) -> Self:
+        """Return the family that a row of `published.yaml` describes."""
+        given = rows()[name].items()
+        row: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in given}
+        row.pop("read", "")
+        told = row.pop("options", {}).items()
+        options = {key: Option(**{**o, "choices": tuple(o["choices"])}) for key, o in told}
+        downloads = tuple(Remote(**remote) for remote in row.pop("downloads", ()))
+        return cls(name=name, options=options, downloads=downloads, **row)
+
+    @classmethod
+    def read_as(cls, read: str) -> list[Self]:
+        """Return the published families that are read as their rows say, and need no more."""
+        return [cls.published(name) for name, row in rows().items() if row.get("read") == read]
 
     def register(self, scan: Callable[[Self, Request], Listing]) -> Self:
         """Make it an entry of `sources` that is read by `scan`."""
@@ -100,6 +132,14 @@ class Family(Source):
             f"no {lacking} in {root}, which should hold {self.layout}, but has: "
             f"{describe(root)}; give its folder with `--source DIR`"
         )
+
+
+@cache
+def rows() -> dict[str, Any]:
+    """Return what `published.yaml` tells of the published datasets, by name."""
+    text = resources.files("sambench.data.sources").joinpath("published.yaml").read_text("utf-8")
+    found: dict[str, Any] = read_yaml(text)
+    return found
 
 
 def make_listing(
@@ -168,18 +208,22 @@ def list_classes(family: Family, request: Request) -> Listing:
     root = family.locate(request)
     problems = Problems()
     labels = {label.casefold(): label for label in family.classes}
-    samples = find_class_images(root, labels or None, problems)
+    labels |= family.spellings
+    id_of = name_of if family.unique else without_suffix
+    folders = dict(class_folders(root, labels or None, problems))
+    found = find_images(root, folders, problems, id_of=id_of, masks=family.masks)
     problems.check()
+    samples = sorted(found.values(), key=lambda sample: natural(sample.id))
     if not samples:
         raise family.refuse(root)
-    classes: Sequence[str] = family.classes
-    if not classes:
+    classes: Sequence[str] = family.wanted(request)
+    if not family.classes:
         classes = sorted({sample.label for sample in samples}, key=natural)
         if request.options.get("similar") != "keep":
             refuse_misspelled(classes, root)
-    columns = ("part",) if any("part" in sample.facts for sample in samples) else ()
-    layout = f"a folder for each {'part and ' if columns else ''}class"
-    return make_listing(root, layout, classes, samples, columns=columns)
+    parts = any("part" in sample.facts for sample in samples)
+    layout = f"a folder for each {'part and ' if parts else ''}class"
+    return make_listing(root, layout, classes, samples)
 
 
 def misspelled(labels: Sequence[str]) -> tuple[str, str] | None:
@@ -199,12 +243,11 @@ def _one_off(one: str, other: str) -> bool:
     """Whether two words differ in one letter more, less, another, or two that are swapped."""
     if min(len(one), len(other)) < LEAST_ALIKE or one[0] != other[0] or one.isdecimal():
         return False
-    if sorted(one) == sorted(other):
-        return sum(a != b for a, b in zip(one, other, strict=True)) == 2
-    edits = [
-        op for op in SequenceMatcher(None, one, other, False).get_opcodes() if op[0] != "equal"
-    ]
-    return len(edits) == 1 and max(edits[0][2] - edits[0][1], edits[0][4] - edits[0][3]) == 1
+    if len(one) == len(other):
+        differing = sum(a != b for a, b in zip(one, other, strict=True))
+        return differing == 1 or (differing == 2 and sorted(one) == sorted(other))
+    short, long = sorted((one, other), key=len)
+    return any(long[:place] + long[place + 1 :] == short for place in range(len(long)))
 
 
 def refuse_misspelled(labels: Sequence[str], where: Path) -> None:

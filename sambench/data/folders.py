@@ -7,6 +7,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 
 from sambench.data.problems import Problems, some
@@ -14,7 +15,7 @@ from sambench.data.source import NO_FACTS, Fact, Sample
 
 DICOM = frozenset({".dcm", ".dicom"})
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}) | DICOM
-MOST_FOLDERS = 8
+MOST_FOLDERS, MOST_WALKED = 8, 200  # that are named, and of each the folders that are looked into
 NONE = "$^"  # the pattern that matches no name
 
 PART_NAMES = {
@@ -91,28 +92,15 @@ def find_images(
     return images
 
 
-def find_class_images(
-    root: Path,
-    labels: Mapping[str, str] | None,
-    problems: Problems,
-    *,
-    id_of: Callable[[str], str] = without_suffix,
-    masks: str = NONE,
-) -> list[Sample]:
-    """Return the images of class folders in natural order, with their part where there are parts.
-
-    `labels` has the class by the folder's name in lower case; None takes every folder for a class.
-    Folders of a class may hold the images in a folder `images/`. For the rest see `find_images`.
-    """
-    folders = dict(_class_folders(root, labels, problems))
-    found = find_images(root, folders, problems, id_of=id_of, masks=masks)
-    return sorted(found.values(), key=lambda sample: natural(sample.id))
-
-
-def _class_folders(
+def class_folders(
     root: Path, labels: Mapping[str, str] | None, problems: Problems
 ) -> Iterator[tuple[Path, Meaning]]:
-    """Yield the folders of classes; one class has one spelling, that of the training part."""
+    """Yield the folders of classes, in parts or not, with what they tell of their images.
+
+    `labels` has the class by the folder's name in lower case; None takes every folder for a class,
+    which has one spelling, that of the training part. Folders of a class may hold the images in a
+    folder `images/`.
+    """
     inside = subfolders(root, problems)
     parts = {name: part for name in inside if (part := part_of(name))}
     spelled: dict[str, str] = {}
@@ -200,7 +188,7 @@ def printable(name: str) -> str:
 
 
 def describe(root: Path) -> str:
-    """Return what is in a folder, two levels deep, for a message: names and counts."""
+    """Return what is in a folder for a message: names, two levels deep, and counts."""
     shown: list[str] = []
     beside: Counter[str] = Counter()
     for path in sorted(root.iterdir()):
@@ -215,16 +203,9 @@ def describe(root: Path) -> str:
 
 
 def _inside(folder: Path) -> str:
-    try:
-        inside = [path for path in folder.iterdir() if not path.name.startswith(".")]
-    except OSError:
-        return ""
-    folders = [path for path in inside if path.is_dir()]
-    kinds = Counter(path.suffix.lower() for path in inside if not path.is_dir())
-    for deeper in folders[:200]:
-        if os.access(deeper, os.R_OK):
-            kinds.update(path.suffix.lower() for path in deeper.iterdir() if path.suffix)
-    names = some([f"{path.name}/" for path in sorted(folders)], limit=3)
-    what = [names if len(folders) <= 3 else f"{len(folders)} folders"] if folders else []
-    what += [f"{count:,} {suffix or 'without suffix'}" for suffix, count in kinds.most_common()]
-    return ", ".join(what)
+    walked = list(islice(os.walk(folder), MOST_WALKED))
+    names = [f"{name}/" for name in sorted(walked[0][1]) if name[0] != "."] if walked else []
+    files = (Path(file) for _, _, found in walked for file in found if file[0] != ".")
+    kinds = Counter(file.suffix.lower() or "without suffix" for file in files)
+    what = [", ".join(names) if len(names) <= 3 else f"{len(names)} folders"] if names else []
+    return ", ".join([*what, *(f"{count:,} {kind}" for kind, count in kinds.most_common())])

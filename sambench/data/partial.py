@@ -1,17 +1,13 @@
 """Decodes the images of a listing in threads, and keeps them so that a cut preparation continues.
 
-Each image has a slot in one big file, and the journal a record of each slot, with the file that it
-was made from. A record is written only after the slot has reached the disk, so whatever the journal
-says can be trusted, also after a power cut or when the listing has changed meanwhile. Pillow
-releases the interpreter lock while it decodes and resizes, so threads are as fast as processes and
-cost nothing to start (`benchmarks/prepare.py` measures it).
+Each image has its place in a file of pixels and, once they have reached the disk, a record in
+another: whatever has a record can be trusted, also after a power cut. Pillow releases the
+interpreter lock while it decodes and resizes, so threads are as fast as processes and cost nothing
+to start (`benchmarks/prepare.py` measures it).
 """
 
 from __future__ import annotations
 
-import hashlib
-import itertools
-import json
 import os
 import shutil
 import warnings
@@ -32,19 +28,11 @@ from sambench.files.atomic import store_errors
 
 CHUNK = 4096  # images handed to the threads at once: each takes a kilobyte while it waits
 COMMIT_EVERY = 128
-JOURNAL_VERSION = 4
-
-Records = NDArray[np.void]
-ORIGIN = ["place", "size", "mtime_ns"]
-"""Fields that tell which file a record is of, and that the file did not change."""
 
 RECORD = np.dtype(
     [
-        ("place", "S32"),  # digest of `Sample.place`
         ("size", "i8"),  # bytes of the file
-        ("mtime_ns", "i8"),
-        ("slot", "i8"),  # position in the file of pixels; -1 while there is none
-        ("channels", "u1"),  # 1 or 3; a grey image fills the first third of its slot
+        ("channels", "u1"),  # 1 or 3; a grey image fills the first third of its place
         ("sha256", "S64"),  # this and what follows: as in `Decoded`
         ("width", "i4"),
         ("height", "i4"),
@@ -52,49 +40,37 @@ RECORD = np.dtype(
         ("frames", "i4"),
         ("peak", "i4"),
         ("depth", "u1"),  # bits by which a deep image was scaled, else 0
-        ("whole", "?"),  # true and last: a record that a power failure cut lacks it
+        ("room", "V21"),  # to 128 bytes, which lie in one sector of a disk: whole or not there
+        ("done", "?"),
     ]
 )
-"""What is known of one image."""
+"""What is known of one image that is decoded."""
 
 
 class Partial:
-    """Slots of decoded images with their journal; several threads may fill slots at once.
+    """The decoded images of one listing; several threads may fill places at once.
 
     What writes raises `StoreError` where the disk refuses.
     """
 
-    def __init__(self, folder: Path, image_size: int, recipe: Recipe, files: ExitStack) -> None:
-        self.folder = folder
+    def __init__(
+        self, folder: Path, number: int, image_size: int, recipe: Recipe, files: ExitStack
+    ) -> None:
+        self.root = folder.parents[1]  # what is named where the disk refuses
         self.image_size = image_size
         self.recipe = recipe
-        self._slot_bytes = 3 * image_size**2
+        self._place_bytes = 3 * image_size**2
         folder.mkdir(parents=True, exist_ok=True)
-        for name in ("pixels", "journal"):
+        for name in ("pixels", "records"):
             (folder / name).touch()
         self._pixels = files.enter_context((folder / "pixels").open("r+b"))
-        self._journal = files.enter_context((folder / "journal").open("r+b"))
-        self._pending: list[bytes] = []
-        self._earlier = self._read_journal()
-        self._slots = itertools.count(int(self._earlier["slot"].max(initial=-1)) + 1)
+        self._kept = files.enter_context((folder / "records").open("r+b"))
+        kept = self._kept.read().ljust(number * RECORD.itemsize, b"\0")
+        self.records = np.frombuffer(bytearray(kept), RECORD, number)
+        self._pending: list[int] = []
 
-    def find(self, samples: Sequence[Sample], states: NDArray[np.int64]) -> Records:
-        """Return a record of each sample, with a slot where it was decoded from the same file.
-
-        The states, (N, 2), are size and time of each sample's file.
-        """
-        records = np.zeros(len(samples), RECORD)
-        places = (os.fsencode(sample.place) for sample in samples)
-        records["place"] = [hashlib.sha256(place).hexdigest()[:32] for place in places]
-        records["size"], records["mtime_ns"] = states.T
-        records["slot"] = -1
-        decoded = dict(zip(self._earlier[ORIGIN].tolist(), self._earlier, strict=True))
-        for position, origin in enumerate(records[ORIGIN].tolist() if decoded else ()):
-            records[position] = decoded.get(origin, records[position])
-        return records
-
-    def decode(self, sample: Sample, record: np.void, recipe: Recipe) -> np.void | Deep | str:
-        """Decode an image into a slot of its own; return the reason if it cannot be used."""
+    def decode(self, sample: Sample, position: int, recipe: Recipe) -> Deep | str | None:
+        """Decode an image into its place; return the reason if it cannot be used."""
         try:
             if sample.pixels is None:
                 image = decode(sample.path, self.image_size, recipe, sample.page)
@@ -104,74 +80,58 @@ class Partial:
             return str(error)
         if isinstance(image, Deep):
             return image
-        record = record.copy()
+        record = self.records[position]
         for name in ("sha256", "width", "height", "mode", "frames", "peak"):
             record[name] = getattr(image, name)
-        record["slot"], record["channels"] = next(self._slots), image.pixels.shape[-1]
+        record["channels"] = image.pixels.shape[-1]
         record["depth"] = recipe.depth if image.peak else 0
-        record["whole"] = True
-        rest, at = memoryview(image.pixels.tobytes()), int(record["slot"]) * self._slot_bytes
-        with store_errors(self.folder.parent):
+        rest, at = memoryview(image.pixels.tobytes()), position * self._place_bytes
+        with store_errors(self.root):
             while rest:
                 written = os.pwrite(self._pixels.fileno(), rest, at)
                 rest, at = rest[written:], at + written
-        return record
+        return None
 
-    def read(self, record: np.void) -> NDArray[np.uint8]:
+    def read(self, position: int) -> NDArray[np.uint8]:
         """Return an image as (size, size, C)."""
-        shape = (self.image_size, self.image_size, int(record["channels"]))
-        with store_errors(self.folder.parent):
-            start = int(record["slot"]) * self._slot_bytes
-            data = os.pread(self._pixels.fileno(), int(np.prod(shape)), start)
+        shape = (self.image_size, self.image_size, int(self.records["channels"][position]))
+        with store_errors(self.root):
+            at = position * self._place_bytes
+            data = os.pread(self._pixels.fileno(), int(np.prod(shape)), at)
         return np.frombuffer(data, np.uint8).reshape(shape)
 
-    def add(self, record: np.void) -> None:
-        """Note that a slot is filled; it reaches the journal with the next commit."""
-        self._pending.append(record.tobytes())
+    def add(self, position: int) -> None:
+        """Note that a place is filled; its record reaches the disk with the next commit."""
+        self.records["done"][position] = True
+        self._pending.append(position)
         if len(self._pending) >= COMMIT_EVERY:
             self.commit()
 
     def commit(self) -> None:
         """Bring the pixels, then their records, to the disk."""
-        with store_errors(self.folder.parent):
+        with store_errors(self.root):
             os.fsync(self._pixels.fileno())
-            self._append(b"".join(self._pending))
+            for position in self._pending:
+                at = position * RECORD.itemsize
+                os.pwrite(self._kept.fileno(), self.records[position].tobytes(), at)
+            os.fsync(self._kept.fileno())
         self._pending.clear()
-
-    def _append(self, data: bytes) -> None:
-        self._journal.write(data)
-        self._journal.flush()
-        os.fsync(self._journal.fileno())
-
-    def _read_journal(self) -> Records:
-        """Return the records up to the first that was cut; begin anew for another format."""
-        header = {
-            "version": JOURNAL_VERSION,
-            "image_size": self.image_size,
-            "preprocessing": self.recipe.in_words,
-        }
-        first = json.dumps(header).encode() + b"\n"
-        self._journal.seek(0)
-        known, data = self._journal.readline() == first, self._journal.read()
-        records = np.frombuffer(data, RECORD, len(data) // RECORD.itemsize if known else 0)
-        records = records[: int(np.append(records["whole"], False).argmin())]
-        self._journal.truncate(len(first) + records.nbytes if known else 0)
-        self._journal.seek(0, os.SEEK_END)
-        if not known:
-            self._append(first)
-        return records
 
 
 @contextmanager
-def open_partial(folder: Path, image_size: int, recipe: Recipe) -> Iterator[Partial]:
-    """Open the decoded images of an earlier, cut preparation, or begin.
+def open_partial(
+    folder: Path, key: str, number: int, image_size: int, recipe: Recipe
+) -> Iterator[Partial]:
+    """Open the decoded images of an earlier preparation of the same listing that was cut, or begin.
 
-    They are kept for the next one unless the images are refused (`DataError`): what is left then
-    would lie there for ever.
+    The `key` says which listing that is. They are kept for the next one unless the images are
+    refused (`DataError`): what is left then would lie there for ever.
     """
     with ExitStack() as files:
         with store_errors(folder.parent):
-            partial = Partial(folder, image_size, recipe, files)
+            if not (folder / key).exists():
+                shutil.rmtree(folder, ignore_errors=True)
+            partial = Partial(folder / key, number, image_size, recipe, files)
         try:
             yield partial
         except DataError:
@@ -185,14 +145,14 @@ def default_workers() -> int:
 
 
 def decode_all(
-    listing: Listing, partial: Partial, records: Records, workers: int | None, on_progress: Progress
+    listing: Listing, partial: Partial, workers: int | None, on_progress: Progress
 ) -> dict[int, str]:
-    """Decode what has no slot and complete its record; return why others cannot be used.
+    """Decode what has no record yet; return why others cannot be used, by position.
 
-    Deep images are decoded once all have told their peaks, from which their depth follows. The
-    reasons are by position; `on_progress` is called with (done, total, file) after each image.
+    Deep images are decoded once all have told their peaks, from which their depth follows.
+    `on_progress` is called with (done, total, file) after each image.
     """
-    samples = listing.samples
+    samples, records = listing.samples, partial.records
     reasons: dict[int, str] = {}
     peaks: dict[int, int] = {}
 
@@ -200,7 +160,7 @@ def decode_all(
         done = len(samples) - len(positions)
         for start in range(0, len(positions), CHUNK):
             chunk = positions[start : start + CHUNK]
-            work = {pool.submit(partial.decode, samples[i], records[i], recipe): i for i in chunk}
+            work = {pool.submit(partial.decode, samples[i], i, recipe): i for i in chunk}
             for future in as_completed(work):
                 position, outcome = work[future], future.result()
                 if isinstance(outcome, Deep):
@@ -208,10 +168,8 @@ def decode_all(
                     continue
                 if isinstance(outcome, str):
                     reasons[position] = outcome
-                    records["slot"][position] = -1
                 else:
-                    records[position] = outcome
-                    partial.add(outcome)
+                    partial.add(position)
                 done += 1
                 on_progress(done, len(samples), samples[position].file)
 
@@ -219,12 +177,10 @@ def decode_all(
         # `decode` refuses large images with a reason
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         try:
-            decode_these(np.flatnonzero(records["slot"] < 0).tolist(), partial.recipe)
+            decode_these(np.flatnonzero(~records["done"]).tolist(), partial.recipe)
             peak = max([*peaks.values(), int(records["peak"].max(initial=0))])
             depth = partial.recipe.depth or bits_for(peak)
-            other = (records["depth"] != 0) & (records["depth"] != depth)
-            again = sorted({*peaks, *np.flatnonzero(other).tolist()})
-            decode_these(again, replace(partial.recipe, depth=depth))
+            decode_these(sorted(peaks), replace(partial.recipe, depth=depth))
         finally:
             pool.shutdown(cancel_futures=True)
             partial.commit()

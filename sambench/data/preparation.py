@@ -83,7 +83,7 @@ def prepare(
     source = replace(source, name=name or source.name)
     final = prepared_folder(root, source.name, image_size)
     states = np.array([_state(sample.path) for sample in listing.samples]).reshape(-1, 2)
-    asked = _asked(listing, account, states, request, drops)
+    asked, key = _asked(listing, account, states, request, drops)
     with lock(final, "preparing"):
         prepared = _same(root, source.name, image_size, asked["listing"])
         if prepared and (skip_unreadable or not prepared.manifest.skipped):
@@ -91,21 +91,22 @@ def prepare(
         work = final.with_name(f".{final.name}.partial")
         if not work.exists():
             _outlook(root, listing, 0, image_size)  # what has no room leaves nothing
-        with open_partial(work, image_size, Recipe.of(request.options)) as partial:
-            records = partial.find(listing.samples, states)
-            resumed = int((records["slot"] >= 0).sum())
+        recipe = Recipe.of(request.options)
+        with open_partial(work, key, len(listing.samples), image_size, recipe) as partial:
+            partial.records["size"] = states[:, 0]
+            resumed = int(partial.records["done"].sum())
             on_start(_outlook(root, listing, resumed, image_size))
-            reasons = decode_all(listing, partial, records, workers, on_progress)
+            reasons = decode_all(listing, partial, workers, on_progress)
             for position, reason in sorted(reasons.items()):
                 sample = listing.samples[position]
                 skipped.append(LeftOut(id=sample.id, file=sample.file, reason=reason))
             if not skip_unreadable:
                 _refuse(skipped, listing.root)
-            selection = select(listing, records, partial, drops, request.progress)
+            selection = select(listing, partial, drops, request.progress)
             write_prepared(work / "finished", source, listing, selection, partial, skipped, asked)
         replace_folder(work / "finished", final)
         shutil.rmtree(work, ignore_errors=True)
-        del listing, states, records, selection, partial  # a long table takes their room
+        del listing, states, selection, partial  # a long table takes their room
         return Preparation(prepared=open_prepared(root, source.name, image_size), resumed=resumed)
 
 
@@ -149,8 +150,11 @@ def _asked(
     states: NDArray[np.int64],
     request: Request,
     drops: Drops,
-) -> dict[str, Any]:
-    """Return what a manifest keeps of the request, and a sha256 over all that decides about it."""
+) -> tuple[dict[str, Any], str]:
+    """Return what a manifest keeps of the request, with a sha256 over all that decides about it.
+
+    Also one over what decides how images are decoded: which files, in which state, and how.
+    """
     usual = {name: option.default for name, option in COMMON.items()}
     asked = {
         "format_version": FORMAT_VERSION,
@@ -168,10 +172,12 @@ def _asked(
         "missing": listing.missing,
     }
     digest = hashlib.sha256(json.dumps(key).encode())
-    for sample, state in zip(listing.samples, states, strict=True):
-        one = [sample.id, sample.file, sample.label, dict(sample.facts), state.tolist()]
+    decoded = hashlib.sha256(json.dumps([request.image_size, asked["preprocessing"]]).encode())
+    for sample, state in zip(listing.samples, states.tolist(), strict=True):
+        one = [sample.id, sample.file, sample.label, dict(sample.facts), state]
         digest.update(json.dumps(one).encode())
-    return {**asked, "listing": digest.hexdigest()}
+        decoded.update(json.dumps([str(sample.path.absolute()), sample.id, state]).encode())
+    return {**asked, "listing": digest.hexdigest()}, decoded.hexdigest()
 
 
 def _same(root: Path, name: str, image_size: int, key: str) -> Prepared | None:

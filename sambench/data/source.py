@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -44,12 +45,6 @@ class Sample:
     pixels: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
     page: int = 0  # which page or frame of the file, from 0
 
-    @property
-    def place(self) -> str:
-        """Where the image is on this machine: its file, and its id where a file holds many."""
-        whole = str(self.path.absolute())
-        return whole if self.pixels is None and not self.page else f"{whole}#{self.id}"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Listing:
@@ -59,12 +54,16 @@ class Listing:
     layout: str  # one phrase that names it, e.g. "GDPH/ and SYSUCC/ beside a workbook"
     classes: tuple[str, ...]  # in label order
     samples: tuple[Sample, ...]  # in a fixed order that does not depend on the file system
-    columns: tuple[str, ...] = ()  # names of the facts, in the order of `samples.csv`
     notes: tuple[str, ...] = ()  # oddities that were kept and should be known, one sentence each
     checksums: Mapping[str, str] = field(default_factory=dict)  # sha256 of each workbook or CSV
     missing: tuple[str, ...] = ()  # ids that are listed but have no image file
     passed: Mapping[str, str] = field(default_factory=dict)  # why a file is not read, where known
     unlisted: str = ""  # what all other images beside those that are read are, e.g. "masks"
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the facts, in the order of `samples.csv`."""
+        return tuple(dict.fromkeys(name for sample in self.samples for name in sample.facts))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,8 +12,8 @@ import csv
 import hashlib
 import io
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sambench.data.prepared import Prepared
-from sambench.data.source import PARTS, Fact
+from sambench.data.source import PARTS
 from sambench.errors import ConfigError, DataError, SambenchWarning, StoreError, did_you_mean, shown
 from sambench.files.atomic import write_bytes
 
@@ -47,46 +47,13 @@ class Split:
         return int(np.isin(groups[self.test], groups[self.train]).sum())
 
 
-@dataclass(frozen=True, kw_only=True)
-class Population:
-    """What a split needs to know of the images.
-
-    Images of one group are kept together where the split respects groups; `facts` are further
-    columns of `samples.csv`, e.g. centre and fold.
-    """
-
-    ids: Sequence[str]
-    labels: NDArray[np.int64]
-    groups: Sequence[str]
-    facts: Mapping[str, Sequence[Fact]]
-
-    @classmethod
-    def of(cls, prepared: Prepared) -> Population:
-        """Return what splits need to know of prepared images."""
-        ids, labels, groups = prepared.ids, prepared.labels, prepared.groups
-        return cls(ids=ids, labels=labels, groups=groups, facts=prepared.columns)
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def column(self, name: str) -> Sequence[str]:
-        """Return a column that has a value for each image; `DataError` if there is none."""
-        column = ["" if value is None else str(value) for value in self.facts.get(name, ())]
-        if not column or "" in column:
-            raise DataError(
-                f"the data have no complete {name!r} column, which this split needs; "
-                "choose another split, e.g. holdout or grouped-5"
-            )
-        return column
-
-
 def make_split(
-    population: Population, name: str, *, fold: int | None, seed: int, validation: float
+    prepared: Prepared, name: str, *, fold: int | None, seed: int, validation: float
 ) -> Split:
     """Split the images.
 
     Args:
-        population: The images.
+        prepared: The images.
         name: "holdout" (stratified, 20 % test), "folds" (the source's own), "authors" (the
             source's own parts: trained on theirs, tested on theirs), "kfold-K" (stratified),
             "grouped-K" (stratified as far as whole groups allow), "patient-K" (the same, and
@@ -101,16 +68,17 @@ def make_split(
         ConfigError: If the name is unknown or the fold does not exist.
         DataError: If the data lack what the split needs, or a part would be empty.
     """
-    test = _test_mask(population, name, fold, seed)
+    test = _test_mask(prepared, name, fold, seed)
     theirs = held = np.zeros_like(test)
     if name == "authors":
-        theirs = np.array(population.column("part")) == "validation"
+        theirs = np.array(_complete(prepared, "part")) == "validation"
     if validation:
         held = theirs.copy()
     if validation and not theirs.any():
         rest = np.flatnonzero(~test)
         shares = (validation, 1 - validation)
-        held[rest] = _grouped(population, rest, shares, seed, "validation") == 1
+        groups = np.array(prepared.groups)[rest]
+        held[rest] = _grouped(prepared.labels[rest], groups, shares, seed, "validation") == 1
     parts = {
         "train": np.flatnonzero(~test & ~held & ~theirs),
         "test": np.flatnonzero(test),
@@ -124,10 +92,9 @@ def make_split(
     return Split(**parts)
 
 
-def deal(population: Population, folds: int, seed: int) -> Indices:
+def deal(labels: Indices, groups: Sequence[str], folds: int, seed: int) -> Indices:
     """Return the fold 1..K that "grouped-K" tests each image in, shape (N,)."""
-    everything = np.arange(len(population))
-    return _grouped(population, everything, [1 / folds] * folds, seed, "test")
+    return _grouped(labels, np.array(groups), [1 / folds] * folds, seed, "test")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,22 +109,22 @@ class Tear:
     leaked: int
 
 
-def find_tear(population: Population, name: str, folds: Sequence[int | None], *, seed: int) -> Tear:
+def find_tear(prepared: Prepared, name: str, folds: Sequence[int | None], *, seed: int) -> Tear:
     """Count the images that are tested while others of their group train; see `make_split`."""
-    _, group = np.unique(population.groups, return_inverse=True)
-    made = [make_split(population, name, fold=fold, seed=seed, validation=0) for fold in folds]
+    _, group = np.unique(prepared.groups, return_inverse=True)
+    made = [make_split(prepared, name, fold=fold, seed=seed, validation=0) for fold in folds]
     leaked = sum(one.leaked(group) for one in made)
     return Tear(split=name, test=sum(len(one.test) for one in made), leaked=leaked)
 
 
 def leak_warning(
-    population: Population, name: str, folds: Sequence[int | None], *, seed: int
+    prepared: Prepared, name: str, folds: Sequence[int | None], *, seed: int
 ) -> Iterator[str]:
     """Yield one line if a split leaks, with the split that does not; see `make_split`."""
-    tear = find_tear(population, name, folds, seed=seed)
+    tear = find_tear(prepared, name, folds, seed=seed)
     if not tear.leaked:
         return
-    groups, patients = len(set(population.groups)), population.facts.get("patient", [""])
+    groups, patients = len(set(prepared.groups)), prepared.columns.get("patient", ("",))
     remedy = "patient-5" if all(patients) else "grouped-5"
     remedy = remedy if groups >= 5 else f"grouped-{max(2, groups)}"
     what = "a patient or a copy" if any(patients) else "a copy"
@@ -195,7 +162,7 @@ def stored_split(
         ConfigError: If there is no such split or fold.
         DataError: If the data lack what it needs, or the file says otherwise.
     """
-    split = make_split(Population.of(prepared), name, fold=fold, seed=seed, validation=validation)
+    split = make_split(prepared, name, fold=fold, seed=seed, validation=validation)
     path = split_path(prepared.folder, name, fold=fold, seed=seed, validation=validation)
     data = _as_csv(prepared, split)
     if not path.exists():
@@ -219,10 +186,21 @@ def split_path(folder: Path, name: str, *, fold: int | None, seed: int, validati
     return folder / "splits" / f"{'-'.join(parts)}.csv"
 
 
-def _test_mask(population: Population, name: str, fold: int | None, seed: int) -> Mask:
+def _complete(prepared: Prepared, name: str) -> list[str]:
+    """Return a column that has a value for each image; `DataError` if there is none."""
+    column = ["" if value is None else str(value) for value in prepared.columns.get(name, ())]
+    if not column or "" in column:
+        raise DataError(
+            f"the data have no complete {name!r} column, which this split needs; "
+            "choose another split, e.g. holdout or grouped-5"
+        )
+    return column
+
+
+def _test_mask(prepared: Prepared, name: str, fold: int | None, seed: int) -> Mask:
     known = folds_of(name)
     if known is None:
-        known = tuple(sorted({int(value) for value in population.column("fold")}))
+        known = tuple(sorted({int(value) for value in _complete(prepared, "fold")}))
     if known and (fold is None or fold not in known):
         said = "none was given" if fold is None else f"{fold} does not exist"
         raise ConfigError(
@@ -231,11 +209,11 @@ def _test_mask(population: Population, name: str, fold: int | None, seed: int) -
     if not known and fold is not None:
         raise ConfigError(f"split {name} has no folds, but fold={fold} was given; leave it out")
     if name == "holdout":
-        return _stratified(population, seed, TEST_FRACTION)
+        return _stratified(prepared.ids, prepared.labels, seed, TEST_FRACTION)
     fixed = {"authors": ("part", "", "test"), "folds": ("fold", "", str(fold))}
     if name in fixed or ":" in name:
         column, _, value = fixed.get(name) or name.partition(":")
-        values = np.array(population.column(column))
+        values = np.array(_complete(prepared, column))
         mask = np.asarray(values == value, dtype=bool)
         if not mask.any():
             there = ", ".join(np.unique(values))
@@ -243,37 +221,34 @@ def _test_mask(population: Population, name: str, fold: int | None, seed: int) -
         return mask
     kind = name.partition("-")[0]
     if kind == "patient":
-        population.column("patient")
-    if kind == "kfold":
-        population = replace(population, groups=population.ids)
-    return np.equal(deal(population, len(known), seed), int(fold or 0))
+        _complete(prepared, "patient")
+    groups = prepared.ids if kind == "kfold" else prepared.groups
+    return np.equal(deal(prepared.labels, groups, len(known), seed), int(fold or 0))
 
 
-def _stratified(population: Population, seed: int, fraction: float) -> Mask:
+def _stratified(ids: Sequence[str], labels: Indices, seed: int, fraction: float) -> Mask:
     """Mark `round(fraction n)` images, each class in proportion (largest remainders)."""
-    order = _order(population.ids, seed, "test")
-    classes, counts = np.unique(population.labels, return_counts=True)
+    order = _order(ids, seed, "test")
+    classes, counts = np.unique(labels, return_counts=True)
     exact = fraction * counts
     quota = np.floor(exact).astype(int)
-    missing = round(fraction * len(population)) - quota.sum()
+    missing = round(fraction * len(ids)) - quota.sum()
     quota[np.argsort(-(exact - quota), kind="stable")[:missing]] += 1
-    mask = np.zeros(len(population), dtype=bool)
+    mask = np.zeros(len(ids), dtype=bool)
     for label, number in zip(classes, quota, strict=True):
-        mask[order[population.labels[order] == label][:number]] = True
+        mask[order[labels[order] == label][:number]] = True
     return mask
 
 
 def _grouped(
-    population: Population, indices: Indices, shares: Sequence[float], seed: int, axis: str
-) -> NDArray[np.int64]:
+    labels: Indices, groups: NDArray[np.str_], shares: Sequence[float], seed: int, axis: str
+) -> Indices:
     """Deal whole groups to parts 1..K so that each part gets its share of each class.
 
     Largest groups first, each to the part that it fills least.
     """
-    groups = np.array([population.groups[i] for i in indices])
-    labels = population.labels[indices]
     names, inverse = np.unique(groups, return_inverse=True)
-    table = np.zeros((len(names), int(population.labels.max()) + 1))
+    table = np.zeros((len(names), int(labels.max()) + 1))
     np.add.at(table, (inverse, labels), 1)
     order = _order(names.tolist(), seed, axis)
     order = order[np.argsort(-table[order].sum(axis=1), kind="stable")]

@@ -5,23 +5,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 from sambench.data.assembling import grouped_reasons, sentences
 from sambench.data.audit.copies import groups_of
+from sambench.data.manifest import Account, Sides
 from sambench.data.prepared import Prepared
 from sambench.data.problems import some
 from sambench.data.source import Fact
-from sambench.data.splits import Population, leak_warning
+from sambench.data.splits import leak_warning
 from sambench.errors import DataError
-from sambench.files.definition import plain
+from sambench.files.definition import Definition
 
 Counts = Mapping[str, int]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Duplicates:
+class Duplicates(Definition, frozen=True, kw_only=True):
     """How many groups of files are identical byte for byte, and how many differ in label.
 
     `examples` has two ids of different label from each of the first two conflicting groups.
@@ -33,17 +32,7 @@ class Duplicates:
     examples: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Spread:
-    """Smallest, median and largest side in pixels."""
-
-    min: int
-    median: int
-    max: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Summary:
+class Summary(Definition, frozen=True, kw_only=True):
     """A prepared dataset in numbers; centres and folds are empty where they are unknown."""
 
     name: str
@@ -55,13 +44,13 @@ class Summary:
     by_class: Counts
     by_centre: Mapping[str, Counts]
     by_fold: Mapping[int, Counts]
-    width: Spread  # of the files, as `height`
-    height: Spread
+    width: Sides  # of the files, as `height`
+    height: Sides
     duplicates: Duplicates
     notes: tuple[str, ...]
     skipped: tuple[tuple[str, str], ...]  # (image, reason) of each that cannot be used
     dropped: tuple[tuple[str, str], ...]  # of those left out by choice
-    account: Mapping[str, Any]  # what became of every file (`manifest.Account`)
+    account: Account | dict[str, Any]  # what became of every file; nothing in older sets
     pages: Mapping[str, int]  # number of pages of each file of which the first was read
     warnings: tuple[str, ...]  # what should be known before training on it, one line each
     fingerprint: str
@@ -71,24 +60,23 @@ def summarize(prepared: Prepared) -> Summary:
     """Count what there is in a prepared dataset."""
     manifest = prepared.manifest
     labels = [prepared.classes[label] for label in prepared.labels]
-    counted = Counter(labels)
     return Summary(
         name=prepared.name,
         layout=manifest.layout,
         images=len(prepared),
         image_size=prepared.image_size,
-        channels=prepared.images.shape[-1],
+        channels=manifest.channels,
         classes=prepared.classes,
-        by_class={label: counted[label] for label in prepared.classes},
+        by_class=manifest.counts,
         by_centre=_cross(prepared.columns.get("centre", ()), labels, prepared.classes),
         by_fold=_cross(prepared.columns.get("fold", ()), labels, prepared.classes),
-        width=Spread(**manifest.native.width),
-        height=Spread(**manifest.native.height),
+        width=manifest.native.width,
+        height=manifest.native.height,
         duplicates=_duplicates(prepared, labels),
         notes=tuple(manifest.notes),
         skipped=tuple((image.file or image.id, image.reason) for image in manifest.skipped),
         dropped=tuple((image.id, image.reason) for image in manifest.dropped),
-        account=plain(manifest.account) if manifest.account else {},
+        account=manifest.account or {},
         pages=manifest.pages,
         warnings=tuple(_warnings(prepared)),
         fingerprint=prepared.fingerprint,
@@ -99,18 +87,18 @@ def _warnings(prepared: Prepared) -> Iterator[str]:
     """Yield what was not read or left out, and whether the usual split would leak."""
     manifest = prepared.manifest
     if manifest.account:
-        yield from sentences(plain(manifest.account))
+        yield from sentences(manifest.account)
     if several := manifest.pages:
         files = "1 file" if len(several) == 1 else f"{len(several)} files"
         pages = f"{sum(several.values()) - len(several)} pages after the first of {files}"
         where = some(sorted(several), limit=3)
         yield f"passed over: {pages} ({where}); `--pages all` reads them"
-    yield from grouped_reasons([*map(plain, manifest.skipped), *map(plain, manifest.dropped)])
+    yield from grouped_reasons([*manifest.skipped, *manifest.dropped])
     if possible := manifest.possible_copies:
         unsure = "pairs of images may be copies, too unsure to act on: `--audit` shows them"
         yield f"{possible:,} {unsure}"
     with suppress(DataError):  # too few images to split
-        yield from leak_warning(Population.of(prepared), "holdout", [None], seed=0)
+        yield from leak_warning(prepared, "holdout", [None], seed=0)
 
 
 def _duplicates(prepared: Prepared, labels: Sequence[str]) -> Duplicates:

@@ -13,10 +13,9 @@ from datetime import date, datetime
 from itertools import zip_longest
 from pathlib import Path
 
-from sambench.data.download import Remote, fetch, unpack
+from sambench.data.download import fetch, unpack
 from sambench.data.family import Family, make_listing
 from sambench.data.folders import (
-    NONE,
     UNTOLD,
     find_images,
     image_id,
@@ -235,10 +234,13 @@ class Tabled(Family):
     facts: Mapping[str, str] = field(default_factory=dict)  # column of each; the patient's must be
     folder: str = ""  # name of the folder of the images, in lower case
     beside: bool = False  # whether the images may also lie beside the table
-    masks: str = NONE  # pattern of the names, without suffix, of masks
-    id_of: Callable[[str], str] = image_id  # makes ids of names of files and of what the table has
-    downloads: Sequence[Remote] = ()  # what is fetched where nothing was named
+    numbered: bool = False  # whether ids are numbers, written with zeros in front or without
     unpacked: Sequence[str] = ()  # the folder for the archives; if it or another is there, no need
+
+    def id_of(self, name: str) -> str:
+        """Return the id of the name of a file, or of what the table has in its place."""
+        id = image_id(name)
+        return id.removesuffix(".0").lstrip("0") or "0" if self.numbered else id
 
     def find_table(self, request: Request, root: Path) -> Path:
         """Return the table that was named, or the one in the folder.
@@ -300,7 +302,6 @@ def list_table(family: Tabled, request: Request) -> Listing:
         f"{where} with {' and '.join(one.path.name for one in tables)}",
         wanted,
         samples,
-        columns=(*(["fold"] if len(tables) > 1 else []), *table.columns[2:]),
         checksums={one.path.name: one.sha256 for one in tables},
         missing=tuple(sorted((id for id in missing if missing[id] in wanted), key=natural)),
         unlisted="masks",

@@ -28,7 +28,7 @@ from sambench.data.manifest import (
     Sides,
     fingerprint,
 )
-from sambench.data.partial import Partial, Records
+from sambench.data.partial import Partial
 from sambench.data.prepared import FIXED_COLUMNS, checksums_of
 from sambench.data.problems import some
 from sambench.data.source import PARTS, Fact, Listing, Progress, Sample, Source
@@ -59,34 +59,31 @@ class Selection:
     with, through any chain of these, since a chain cut anywhere by a split leaks.
     """
 
-    kept: Sequence[Sample]
-    records: Records  # of these
-    groups: tuple[str, ...]
-    dropped: tuple[tuple[Sample, str], ...]
+    kept: Sequence[int]  # positions in the listing
+    groups: tuple[str, ...]  # of these
+    dropped: list[LeftOut]
     possible: int = 0
 
 
-def select(
-    listing: Listing, records: Records, partial: Partial, drops: Drops, progress: Progress
-) -> Selection:
+def select(listing: Listing, partial: Partial, drops: Drops, progress: Progress) -> Selection:
     """Find the copies among the decoded images, leave out what was asked, group the others.
 
     Raises:
         DataError: If there is no usable image, or a class has lost all of its images.
     """
-    decoded = np.flatnonzero(records["slot"] >= 0)
-    if not len(decoded):
+    decoded = np.flatnonzero(partial.records["done"]).tolist()
+    if not decoded:
         raise DataError(f"no usable image in {listing.root}; give another folder")
     samples = [listing.samples[position] for position in decoded]
-    records = records[decoded] if len(decoded) < len(records) else records  # a copy takes room
-    copies = find_copies(look(map(partial.read, records)), records["sha256"].tolist(), progress)
+    checksums = partial.records["sha256"][decoded].tolist()
+    copies = find_copies(look(map(partial.read, decoded)), checksums, progress)
     reasons = dict(_reasons(samples, copies, drops))
     links = [(first, position) for position, first in enumerate(copies.family.tolist())]
     firsts: dict[Hashable, int] = {}
     for position, sample in enumerate(samples):
         if (patient := sample.facts.get("patient")) is not None:
             links.append((firsts.setdefault(patient, position), position))
-    together = join(len(samples), links)
+    together = join(len(samples), links).tolist()
     kept = [position for position in range(len(samples)) if position not in reasons]
     left = {samples[position].label for position in kept}
     for label in sorted({samples[position].label for position in reasons} - left):
@@ -95,13 +92,12 @@ def select(
             "leave out `--drop-conflicts` and look at `--audit`"
         )
     names: dict[int, str] = {}
-    for position in kept:
-        names.setdefault(int(together[position]), samples[position].id)
+    groups = tuple(names.setdefault(together[i], samples[i].id) for i in kept)
+    gone = [(samples[position], reason) for position, reason in sorted(reasons.items())]
     return Selection(
-        kept=[samples[position] for position in kept],
-        records=records[kept],
-        groups=tuple(names[int(together[position])] for position in kept),
-        dropped=tuple((samples[position], reason) for position, reason in sorted(reasons.items())),
+        kept=[decoded[position] for position in kept],
+        groups=groups,
+        dropped=[LeftOut(id=s.id, file=s.file, label=s.label, reason=why) for s, why in gone],
         possible=len(copies.possible),
     )
 
@@ -138,10 +134,11 @@ def write_prepared(
 
     `asked` is what the manifest keeps of the request: its account, drops, options and listing.
     """
-    samples, records = selection.kept, selection.records
+    samples = [listing.samples[position] for position in selection.kept]
+    records = partial.records[selection.kept]
     channels: Literal[1, 3] = 1 if (records["channels"] == 1).all() else 3
-    _write_images(folder / IMAGES, records, partial, channels)
-    _write_samples(folder / SAMPLES, selection, listing.columns)
+    _write_images(folder / IMAGES, selection.kept, partial, channels)
+    _write_samples(folder / SAMPLES, listing, selection, records)
     files = {name: checksums_of(folder / name, in_blocks=False)[0] for name in (SAMPLES, IMAGES)}
     labels = Counter(sample.label for sample in samples)
     recipe = replace(partial.recipe, depth=int(records["depth"].max()))
@@ -173,10 +170,7 @@ def write_prepared(
         skipped=list(skipped),
         possible_copies=selection.possible,
         drops=asked["drops"],
-        dropped=[
-            LeftOut(id=one.id, file=one.file, label=one.label, reason=reason)
-            for one, reason in selection.dropped
-        ],
+        dropped=selection.dropped,
         written_by={"sambench": sambench.__version__, "pillow": PIL.__version__},
         listing=asked["listing"],
         files=files,
@@ -209,27 +203,30 @@ def notes_on(samples: Sequence[Sample]) -> Iterator[str]:
 
 
 def _span(sides: NDArray[np.int32]) -> Sides:
-    values = np.sort(sides).tolist()
-    return Sides(min=values[0], median=values[(len(values) - 1) // 2], max=values[-1])
+    low, median, high = np.quantile(sides, (0, 0.5, 1), method="lower").tolist()
+    return Sides(min=low, median=median, max=high)
 
 
-def _write_samples(path: Path, selection: Selection, columns: Sequence[str]) -> None:
-    of_files = selection.records[["sha256", "size", "width", "height", "mode"]].tolist()
+def _write_samples(
+    path: Path, listing: Listing, selection: Selection, records: NDArray[np.void]
+) -> None:
+    of_files = records[["sha256", "size", "width", "height", "mode"]].tolist()
     with replacing(path) as file:
         text = io.TextIOWrapper(file, "utf-8", newline="")
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow((*FIXED_COLUMNS, *columns))
-        for sample, group, told in zip(selection.kept, selection.groups, of_files, strict=True):
+        writer.writerow((*FIXED_COLUMNS, *listing.columns))
+        for position, group, told in zip(selection.kept, selection.groups, of_files, strict=True):
+            sample = listing.samples[position]
             of_file = (one.decode() if isinstance(one, bytes) else one for one in told)
-            facts = (sample.facts.get(column) for column in columns)
+            facts = (sample.facts.get(column) for column in listing.columns)
             writer.writerow((sample.id, sample.file, sample.label, group, *of_file, *facts))
         text.detach()
 
 
-def _write_images(path: Path, records: Records, partial: Partial, channels: int) -> None:
+def _write_images(path: Path, positions: Sequence[int], partial: Partial, channels: int) -> None:
     shape = (partial.image_size, partial.image_size, channels)
-    header = {"descr": "|u1", "fortran_order": False, "shape": (len(records), *shape)}
+    header = {"descr": "|u1", "fortran_order": False, "shape": (len(positions), *shape)}
     with replacing(path) as file:
         np.lib.format.write_array_header_1_0(file, header)
-        for record in records:
-            file.write(np.broadcast_to(partial.read(record), shape).tobytes())
+        for position in positions:
+            file.write(np.broadcast_to(partial.read(position), shape).tobytes())

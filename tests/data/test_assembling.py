@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sambench.data.assembling import assemble, grouped_reasons, sentences, take_stock
+from sambench.data.manifest import LeftOut
 from sambench.data.preparation import prepare
 from sambench.data.source import Listing, Request, sources
 from sambench.data.summary import summarize
 from sambench.data.writing import Drops
 from sambench.errors import DataError, UserError
-from sambench.files.definition import plain
 
 FOLDER = sources.get("folder")
 
@@ -32,7 +32,7 @@ def told(root: Path, table: Path | None = None, **options) -> list[str]:
     assert account.found == account.images + len(account.tables) + sum(
         map(len, account.passed.values())
     )
-    return [*sentences(plain(account))]
+    return [*sentences(account)]
 
 
 CLASSES = ("benign/1.png", "benign/2.png", "malignant/1.png", "malignant/2.png")
@@ -89,7 +89,7 @@ def test_rows_of_other_classes(plant):
     files = (*CLASSES, "normal/9.png")
     table.write_text("file,label\n" + "".join(f"{f},{f.split('/')[0]}\n" for f in files))
     assert told(root, table, classes="benign,malignant") == [
-        "passed over: 1 of a class that was not chosen"
+        "passed over: 1 of class normal, not wanted"
     ]
 
 
@@ -97,7 +97,7 @@ def test_a_link_to_a_folder_is_counted_once(plant):
     root = plant(*CLASSES)
     (root / "again").symlink_to(root / "benign", target_is_directory=True)
     listing = Listing(root=root, layout="", classes=(), samples=())
-    assert take_stock(listing, root).found == 4
+    assert take_stock((listing, root)).found == 4
 
 
 def test_pages_after_the_first(plant, tmp_path):
@@ -140,8 +140,8 @@ def test_the_account_is_kept_with_the_data_and_follows_the_disk(plant, tmp_path)
 
 
 def test_thousands_that_cannot_be_read_are_one_line():
-    images = [{"id": str(n), "file": f"{n}.png", "reason": "is damaged: x"} for n in range(3000)]
-    images.append({"id": "y", "file": "", "reason": "has no image file"})
+    images = [LeftOut(id=str(n), file=f"{n}.png", reason="is damaged: x") for n in range(3000)]
+    images.append(LeftOut(id="y", file="", reason="has no image file"))
     assert [*grouped_reasons(images)] == [
         "left out, is damaged: 3,000 (0.png, 1.png, 2.png ... and 2997 more)",
         "left out, has no image file: 1 (y)",

@@ -11,8 +11,7 @@ from PIL import Image
 from sambench.data.download import Remote
 from sambench.data.preparation import prepare
 from sambench.data.source import Request, sources
-from sambench.data.sources import image_tables
-from sambench.data.tables import list_table
+from sambench.data.tables import Tabled, list_table
 
 HEADER = (
     "CaseID",
@@ -29,7 +28,9 @@ ROWS = (
     (4, 0.1, "case004.png", "not applicable", 1, "normal"),
 )
 FILES = ("case001.png", "case002.png", "case003.png", "case004.png")
-TABLE = image_tables.BREAST.downloads[0].name
+BREAST = Tabled.published("breast")
+FOLDER = BREAST.unpacked[0]
+TABLE = BREAST.downloads[0].name
 MASKS = ("case001_tumor.png", "case001_other1.png", "case002_tumor.png", "case003_tumor.png")
 
 
@@ -57,9 +58,9 @@ def test_normal_kept(release, scan):
 
 
 def test_the_images_in_their_folder(plant, sheet, scan):
-    root = plant(*(f"{image_tables.BREAST_FOLDER}/{file}" for file in (*FILES, *MASKS)))
+    root = plant(*(f"{FOLDER}/{file}" for file in (*FILES, *MASKS)))
     table = sheet(root / "clinical.xlsx", HEADER, *ROWS)
-    assert scan("breast", root).samples[0].file == f"{image_tables.BREAST_FOLDER}/case001.png"
+    assert scan("breast", root).samples[0].file == f"{FOLDER}/case001.png"
     assert scan("breast", None, table) == scan("breast", root)
 
 
@@ -117,14 +118,14 @@ def test_it_is_downloaded_checked_and_unpacked(release, tmp_path):
     archive = tmp_path / "images.zip"
     with zipfile.ZipFile(archive, "w") as file:
         for name in (*FILES, *MASKS):
-            file.write(release / name, f"{image_tables.BREAST_FOLDER}/{name}")
+            file.write(release / name, f"{FOLDER}/{name}")
     table = release / TABLE
-    family = replace(image_tables.BREAST, downloads=tuple(map(served, (table, archive))))
+    family = replace(BREAST, downloads=tuple(map(served, (table, archive))))
     request = Request(raw=tmp_path / "raw", options=family.resolve({}))
     listing = list_table(family, request)
     assert len(listing.samples) == 3
     assert listing.root == tmp_path / "raw" / "breast"
-    assert listing.samples[0].file == f"{image_tables.BREAST_FOLDER}/case001.png"
+    assert listing.samples[0].file == f"{FOLDER}/case001.png"
     table.unlink()
     archive.unlink()
     assert list_table(family, request) == listing

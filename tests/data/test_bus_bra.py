@@ -10,8 +10,7 @@ import pytest
 from sambench.data.download import Remote
 from sambench.data.preparation import prepare
 from sambench.data.source import Request, sources
-from sambench.data.sources import image_tables
-from sambench.data.tables import list_table
+from sambench.data.tables import Tabled, list_table
 from sambench.data.writing import notes_on
 
 ROWS = (
@@ -120,7 +119,7 @@ def test_it_is_downloaded_checked_and_unpacked(release, tmp_path):
     archive = Path(shutil.make_archive(str(tmp_path / "BUSBRA"), "zip", release()))
     checksum = f"sha256:{hashlib.sha256(archive.read_bytes()).hexdigest()}"
     remote = Remote(url=archive.as_uri(), name="BUSBRA.zip", checksum=checksum)
-    family = replace(image_tables.BUS_BRA, downloads=(remote,))
+    family = replace(Tabled.published("bus-bra"), downloads=(remote,))
     request = Request(raw=tmp_path / "raw", options=family.resolve({}))
     listing = list_table(family, request)
     assert listing.root == tmp_path / "raw" / "bus-bra" / "BUSBRA"

@@ -132,7 +132,8 @@ def test_faults_are_named_together(listed, refused, plant):
     assert sorted(refused("folder", None, table).splitlines()) == sorted(
         [
             f"rows of {table} without an id: 6; fill it in",
-            f"rows of {table} without a label: b/3.png has None (row 7); fill it in or delete them",
+            f"rows of {table} without a label: b/3.png has nothing (row 7); fill it in or delete "
+            "them",
             f"ids twice in {table}: 4.jpg (rows 8 and 9); delete one row of each",
             f"ids with two image files in {root}: a/1 (a/1.png and a/1.jpg); rename one of each",
             f"folds in {table} that are no integer: a/2.png has 'one' (row 4); give a whole number",

@@ -75,14 +75,14 @@ def test_a_killed_preparation_continues(running, request_for, tmp_path):
 
 def test_a_second_process_is_sent_away_and_harms_nothing(running, request_for, tmp_path):
     source, root = sources.get("folder"), tmp_path / "prepared"
-    journal = root / ".folder-8.partial" / "journal"
-    before = journal.read_bytes()
+    (records,) = (root / ".folder-8.partial").glob("*/records")
+    before = records.read_bytes()
     with pytest.raises(DataError) as caught:
         prepare(source, request_for, root, 8)
     assert str(caught.value) == (
         f"another process is preparing {root / 'folder-8'}; wait until it is done"
     )
-    assert journal.read_bytes() == before
+    assert records.read_bytes() == before
     assert running.poll() is None
 
 

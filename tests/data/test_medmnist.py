@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from sambench.data.download import Remote
 from sambench.data.preparation import prepare
 from sambench.data.source import Request, sources
 from sambench.data.sources import medmnist
+from sambench.errors import DataError
 
 COUNTS = {"train": 6, "val": 3, "test": 4}
 
@@ -138,35 +141,29 @@ def test_no_archive(tmp_path, refused):
     )
 
 
-def test_it_is_downloaded_and_checked(archive, scan, refused, monkeypatch, tmp_path):
+def test_it_is_downloaded_and_checked(archive, tmp_path):
     path = archive() / "breastmnist.npz"
     md5 = hashlib.md5(path.read_bytes()).hexdigest()
-    monkeypatch.setattr(medmnist, "PLACE", f"{path.parent.as_uri()}/")
-    monkeypatch.setattr(medmnist.Member, "remote", _plain_remote(medmnist.Member.remote, md5))
-    listing = scan("breastmnist")
+    remote = Remote(url=path.as_uri(), name=path.name, checksum=f"md5:{md5}")
+    family = sources.get("breastmnist")
+    family = replace(family, downloads=(remote, *family.downloads[1:]))
+    request = Request(raw=tmp_path / "raw")
+    listing = medmnist.scan(family, request)
     assert listing.root == tmp_path / "raw" / "breastmnist"
     assert len(listing.notes) == 1
     (listing.root / path.name).write_bytes(b"changed")
-    assert refused("breastmnist").endswith("; delete it to download it again")
-
-
-def _plain_remote(original, md5: str):
-    """Return `Member.remote` for files on this disk, whose address has no query."""
-
-    def remote(self, size: int):
-        found = original(self, size)
-        return replace(found, url=found.url.partition("?")[0], checksum=f"md5:{md5}")
-
-    return remote
+    with pytest.raises(DataError, match=r"; delete it to download it again$"):
+        medmnist.scan(family, request)
 
 
 def test_all_twelve_sets_are_there_with_their_counts():
-    assert len(medmnist.MEMBERS) == 12
-    for member in medmnist.MEMBERS:
-        assert sources.get(member.name).releases == member.releases
-        assert all(len(md5) == 32 for md5 in member.md5.values())
+    members = [source for source in sources.list() if "MedMNIST" in source.summary]
+    assert len(members) == 12
+    checksums = {remote.checksum for member in members for remote in member.downloads}
+    assert len(checksums) == 48
+    assert all(re.fullmatch("md5:[0-9a-f]{32}", checksum) for checksum in checksums)
     # the paper's abstract counts 708,069; version 3 has 107 fewer slices of the organs
-    assert sum(sum(member.releases[0].values()) for member in medmnist.MEMBERS) == 707_962
+    assert sum(sum(member.releases[0].values()) for member in members) == 707_962
 
 
 def test_several_labels_for_an_image_are_refused(refused, tmp_path):

@@ -12,11 +12,13 @@ import pytest
 from PIL import Image
 
 from sambench.data import decoding
+from sambench.data.manifest import Sides
 from sambench.data.partial import COMMIT_EVERY, RECORD
 from sambench.data.preparation import Preparation, prepare
 from sambench.data.prepared import Prepared, check_pixels, open_prepared, prepare_command
 from sambench.data.source import Request, sources
-from sambench.data.summary import Duplicates, Spread, summarize
+from sambench.data.summary import Duplicates, summarize
+from sambench.data.writing import Drops
 from sambench.errors import DataError, StoreError, UnpreparedError
 
 WORKBOOK = "BIRADS&FOLD.xlsx"
@@ -178,33 +180,47 @@ def test_what_has_no_room_leaves_nothing(bus_folder, monkeypatch):
     assert names(release.parent / "prepared") == []
 
 
-@pytest.mark.parametrize("torn", [b"cut in the mid", bytes(2 * RECORD.itemsize + 5)])
+@pytest.mark.parametrize("torn", [5, 3 * RECORD.itemsize + 5])
 def test_a_cut_preparation_continues(bus_folder, torn):
-    """Whatever a power cut left at the end of the journal, cut or empty, is no record."""
+    """A power cut may leave the file of records as short as it was before it last grew."""
     release = bus_folder(IDS)
     with pytest.raises(KeyboardInterrupt):
         run(release, workers=1, on_progress=cut_after(5))
     root = release.parent / "prepared"
     assert names(root) == [".bus-16.partial"]
-    with (root / ".bus-16.partial" / "journal").open("ab") as journal:
-        journal.write(torn)
+    (records,) = (root / ".bus-16.partial").glob("*/records")
+    os.truncate(records, torn)
     resumed = run(release)
-    assert resumed.resumed == 5
+    assert resumed.resumed == torn // RECORD.itemsize
     fingerprint = resumed.prepared.fingerprint
     shutil.rmtree(root)
     whole = run(release)
     assert (whole.resumed, whole.prepared.fingerprint) == (0, fingerprint)
 
 
-def test_a_cut_preparation_survives_a_second_cut_and_changed_files(bus_folder):
+def test_a_cut_preparation_survives_a_second_cut(bus_folder):
     release = bus_folder(IDS)
     for count in (5, 9):
         with pytest.raises(KeyboardInterrupt):
             run(release, workers=1, on_progress=cut_after(count))
+    assert run(release).resumed == 9
+
+
+def test_after_files_have_changed_a_cut_preparation_begins_anew(bus_folder):
+    release = bus_folder(IDS)
+    with pytest.raises(KeyboardInterrupt):
+        run(release, workers=1, on_progress=cut_after(9))
     shutil.copy(release / "GDPH/benign(1).png", release / "SYSUCC/benign(0).png")
-    resumed = run(release)
-    assert resumed.resumed == 8
-    assert np.array_equal(resumed.prepared.images[0], resumed.prepared.images[1])
+    changed = run(release)
+    assert changed.resumed == 0
+    assert np.array_equal(changed.prepared.images[0], changed.prepared.images[1])
+
+
+def test_a_cut_preparation_continues_whatever_is_left_out_now(bus_folder):
+    release = bus_folder(IDS)
+    with pytest.raises(KeyboardInterrupt):
+        run(release, workers=1, on_progress=cut_after(9))
+    assert run(release, drops=Drops(duplicates=True)).resumed == 9
 
 
 def test_what_was_decoded_for_another_preprocessing_is_not_used(bus_folder, monkeypatch):
@@ -295,9 +311,13 @@ def test_a_full_disk_is_a_store_error_and_leaves_nothing_to_open(bus_folder, mon
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     release = bus_folder(IDS)
-    with monkeypatch.context() as patch, pytest.raises(StoreError, match="free some space there"):
+    with monkeypatch.context() as patch, pytest.raises(StoreError) as caught:
         patch.setattr(os, "pwrite", full)
         run(release)
+    assert str(caught.value) == (
+        f"cannot write in {release.parent / 'prepared'}: No space left on device; free some space "
+        "there or choose another folder"
+    )
     assert "bus-16" not in names(release.parent / "prepared")
     assert len(run(release).prepared) == 12
 
@@ -336,8 +356,8 @@ def test_the_summary_counts(bus_folder):
         0: {"benign": 3, "malignant": 3},
         1: {"benign": 3, "malignant": 2},
     }
-    assert summary.width == Spread(min=28, median=28, max=50)
-    assert summary.height == Spread(min=10, median=24, max=24)
+    assert summary.width == Sides(min=28, median=28, max=50)
+    assert summary.height == Sides(min=10, median=24, max=24)
     assert summary.skipped == (("malignant(5)", "has no image file"),)
     assert summary.notes == (
         "11 of 2,405 images of the release (benign 886, malignant 1,519): is it complete, and is "
@@ -384,7 +404,7 @@ def test_settings_that_are_not_usual_are_part_of_the_fingerprint(bus_folder):
 
 
 def test_the_range_of_deep_images_is_that_of_the_whole_set(tmp_path):
-    """A cut preparation that goes on with a brighter image decodes the others again."""
+    """A cut preparation that begins anew with a brighter image scales all by that."""
     root = tmp_path / "images"
     for number in range(6):
         folder = root / "ab"[number % 2]

@@ -2,10 +2,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from sambench.data.source import Listing, Option, Sample, Source
+from sambench.data.source import Listing, Option, Source
 from sambench.errors import ConfigError
 
 OPTIONS = {
@@ -67,11 +66,3 @@ def test_values_that_are_not_allowed(given, message):
     with pytest.raises(ConfigError) as caught:
         SOURCE.resolve(given)
     assert str(caught.value) == message
-
-
-def test_images_of_an_archive_are_told_apart(tmp_path):
-    path = tmp_path / "a.npz"
-    alone = Sample(id="1", path=path, file="a.npz", label="x")
-    inside = Sample(id="1", path=path, file="a.npz#1", label="x", pixels=np.zeros((2, 2), np.uint8))
-    assert alone.place == str(path)
-    assert inside.place == f"{path}#1"

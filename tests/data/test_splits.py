@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,24 @@ from numpy.typing import NDArray
 from sambench.data.preparation import prepare
 from sambench.data.source import Request, sources
 from sambench.data.sources.image_tables import RELEASE
-from sambench.data.splits import Population, Split, make_split
+from sambench.data.splits import Split, make_split
 from sambench.errors import ConfigError, DataError
 
 GOLDEN_TEST_PART = "c6414a5c5d254a9933f97ea1a1e0e560696f690def8bb358bfc6e08710c3a90a"
 """sha256 over the ids of the release's test part for seed 0: the images that all tables are on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Population:
+    """What splits ask of prepared data."""
+
+    ids: Sequence[str]
+    labels: NDArray[np.int64]
+    groups: Sequence[str]
+    columns: Mapping[str, Sequence[str]]
+
+    def __len__(self) -> int:
+        return len(self.ids)
 
 
 def population(
@@ -31,7 +45,7 @@ def population(
         ids=ids,
         labels=np.array(labels, dtype=np.int64),
         groups=ids if groups is None else groups,
-        facts=facts,
+        columns=facts,
     )
 
 
@@ -63,7 +77,7 @@ def shuffle(people: Population, seed: int) -> Population:
         ids=reordered(people.ids),
         labels=people.labels[order],
         groups=reordered(people.groups),
-        facts={name: reordered(column) for name, column in people.facts.items()},
+        columns={name: reordered(column) for name, column in people.columns.items()},
     )
 
 
@@ -275,8 +289,8 @@ def test_the_seed_does_not_change_what_the_source_fixes() -> None:
 def test_a_centre_is_tested_with_models_of_the_others() -> None:
     people = release()
     parts = split(people, "centre:GDPH")
-    assert {people.facts["centre"][index] for index in parts.test} == {"GDPH"}
-    assert {people.facts["centre"][index] for index in parts.train} == {"SYSUCC"}
+    assert {people.columns["centre"][index] for index in parts.test} == {"GDPH"}
+    assert {people.columns["centre"][index] for index in parts.train} == {"SYSUCC"}
     assert len(parts.test) == 846
 
 
@@ -474,7 +488,7 @@ def test_validation_shares_no_group_with_training(people: Population, name: str,
 def test_grouped_splits_of_the_real_images(real_data: Path, tmp_path: Path) -> None:
     folder = real_data / "gdph_sysucc_layout" / "GDPH&SYSUCC"
     prepared = prepare(sources.get("bus"), Request(folder=folder), tmp_path, 64).prepared
-    people = Population.of(prepared)
+    people = prepared
     assert len(people) == 647
     assert len(set(people.groups)) < 560
     sizes = []

@@ -9,7 +9,7 @@ import pytest
 
 from sambench.data import splits as module
 from sambench.data.prepared import Prepared, open_prepared
-from sambench.data.splits import Population, make_split, split_path, stored_split
+from sambench.data.splits import make_split, split_path, stored_split
 from sambench.errors import DataError, SambenchWarning, StoreError
 
 
@@ -30,7 +30,7 @@ def test_the_file_says_the_part_of_each_image(prepared: Prepared) -> None:
     for part in ("train", "validation", "test"):
         places = [place for place, row in enumerate(rows) if row["part"] == part]
         assert places == getattr(split, part).tolist()
-    expected = make_split(Population.of(prepared), "holdout", fold=None, seed=3, validation=0.2)
+    expected = make_split(prepared, "holdout", fold=None, seed=3, validation=0.2)
     assert split.test.tolist() == expected.test.tolist()
 
 

@@ -14,7 +14,7 @@ from sambench.data.audit.facts import Facts, Leak, Shortcut, file_facts, find_le
 from sambench.data.audit.looks import look
 from sambench.data.prepared import Prepared
 from sambench.data.source import Progress
-from sambench.data.splits import Population, Tear, find_tear
+from sambench.data.splits import Tear, find_tear
 
 VERSION = 2
 SAME_FILE, SAME_PIXELS, NEAR = "same file", "same pixels", "nearly the same"
@@ -146,7 +146,6 @@ def _counted(
 
 def _tears(prepared: Prepared) -> Iterator[Tear]:
     """Yield how many tested images have a copy or their patient in training, for some splits."""
-    population = Population.of(prepared)
     splits: list[tuple[str, Sequence[int | None]]] = [("holdout", [None])]
     if None not in prepared.columns.get("fold", (None,)):
         splits.append(("folds", sorted({int(fold or 0) for fold in prepared.column("fold")})))
@@ -155,7 +154,7 @@ def _tears(prepared: Prepared) -> Iterator[Tear]:
     if len(set(prepared.groups)) >= GROUPED:
         splits.append((f"grouped-{GROUPED}", range(1, GROUPED + 1)))
     for name, folds in splits:
-        yield find_tear(population, name, folds, seed=0)
+        yield find_tear(prepared, name, folds, seed=0)
 
 
 def _burned(prepared: Prepared, facts: Facts) -> Iterator[Burned]:

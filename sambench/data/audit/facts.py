@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.stats import chi2_contingency
 
 from sambench.data.prepared import FIXED_COLUMNS, Prepared
-from sambench.data.splits import Population, deal
+from sambench.data.splits import deal
 
 Facts = Mapping[str, NDArray[np.float64]]
 Features = NDArray[np.float64]
@@ -135,7 +135,7 @@ def find_leaks(prepared: Prepared, facts: Facts) -> tuple[Leak, ...]:
     """Return what trees tell from all facts together, and from each alone, the best first."""
     if not facts:
         return ()
-    folds = deal(Population.of(prepared), FOLDS, seed=0)
+    folds = deal(prepared.labels, prepared.groups, FOLDS, seed=0)
 
     def leak(*names: str) -> Leak:
         features = np.stack([facts[name] for name in names], axis=1)

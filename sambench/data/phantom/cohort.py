@@ -28,7 +28,7 @@ from sambench.data.phantom.ultrasound import Pixels, Scanner, b_mode
 SEPARATION = 1.75  # δ
 READER_NOISE = 0.6  # SD of a reader about the score
 GAIN_SPREAD_DB = 2.0  # SD of what operators add to a scanner's gain
-GRADES: tuple[int | str, ...] = (2, 3, "4A", "4B", "4C", 5)
+GRADES = ("2", "3", "4A", "4B", "4C", "5")
 GRADE_LIMITS = (-2.2, -1.0, 0.0, 1.0, 2.2)  # scores between the grades
 NUM_FOLDS = 5
 COPY_CROP = 0.03  # at most this share is cut off each side of a near copy
@@ -73,11 +73,11 @@ class Picture:
     """One image of the study; `score` is how malignant the lesion looks."""
 
     index: int  # position in the study; with the seed it fixes everything random in the image
-    id: str  # as in the workbook, e.g. "benign(0)"
+    id: str  # as in the real release, e.g. "benign(0)"
     centre: str
     score: float
     malignant: bool  # what the lesion is; the label in `id` differs where there is label noise
-    grades: tuple[int | str, ...]  # of both readers, as unevenly typed as in real workbooks
+    grades: tuple[str, ...]  # of both readers
     fold: int  # 1 to 5
     original: int | None  # index of the image that this one is a copy of
     identical: bool  # whether the copy has the very same bytes
@@ -194,12 +194,8 @@ def _number(centre: Indices, label: Flags, generator: np.random.Generator) -> li
     return ids
 
 
-def _grades(score: float, generator: np.random.Generator) -> tuple[int | str, ...]:
-    """Return what two readers say of a lesion; now and then they write small letters."""
+def _grades(score: float, generator: np.random.Generator) -> tuple[str, ...]:
+    """Return what two readers say of a lesion."""
     seen = score + READER_NOISE * generator.standard_normal(2)
-    given = [GRADES[place] for place in np.searchsorted(GRADE_LIMITS, seen)]
-    small = generator.random(2) < 0.3
-    return tuple(
-        grade.lower() if lower and isinstance(grade, str) else grade
-        for grade, lower in zip(given, small, strict=True)
-    )
+    generator.random(2)  # what once made letters small; all that is drawn later depends on it
+    return tuple(GRADES[place] for place in np.searchsorted(GRADE_LIMITS, seen))

@@ -1,1 +1,1 @@
-"""Where images come from: one file per dataset family, each registering a `Source`."""
+"""Where images come from: `published.yaml` says what each set is, the files how it is read."""

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from sambench.data.family import NORMAL, Family, make_listing
+from sambench.data.family import Family, make_listing
 from sambench.data.folders import UNTOLD, find_images, natural, subfolders
 from sambench.data.problems import Problems, some
 from sambench.data.source import Listing, Request
@@ -56,7 +56,6 @@ def scan(family: Family, request: Request) -> Listing:
         "images/ with masks/",
         family.wanted(request),
         samples,
-        columns=("patient", "part"),
         notes=(f"masks with both colours, taken as malignant: {some(both)}",) if both else (),
         missing=tuple(sorted(masks.keys() - images.keys(), key=natural)),
     )
@@ -77,16 +76,4 @@ def _classes_in(mask: Path) -> set[str] | str:
     return {label for label, there in (("malignant", red), ("benign", green)) if there.any()}
 
 
-Family(
-    name="bus-uclm",
-    summary="breast ultrasound, BUS-UCLM: 683 images of 38 patients, two thirds normal",
-    asks="--source DIR",
-    obtain="download it from data.mendeley.com/datasets/7fvgj4jsp7 and unpack it",
-    layout="images/ and masks/",
-    wrappers=("BUS-UCLM", "BUS_UCLM", "BUS-UCLM Breast ultrasound lesion segmentation dataset"),
-    classes=CLASSES,
-    options={"normal": NORMAL},
-    reference="Vallez et al., BUS-UCLM, Scientific Data 12, 2025, doi 10.17632/7fvgj4jsp7",
-    licence="CC BY 4.0 by its README, CC BY-NC 4.0 by its LICENSE.md: keep to the stricter",
-    releases=({"normal": 419, "benign": 174, "malignant": 90},),
-).register(scan)
+Family.published("bus-uclm").register(scan)

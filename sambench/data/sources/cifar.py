@@ -10,49 +10,30 @@ The release is read by torchvision, which checks the sum of every file before it
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import replace
 
 from sambench.data.download import Remote, fetch, unpack
 from sambench.data.family import Family, archive_samples, list_classes
 from sambench.data.source import Listing, Request, Sample
 from sambench.errors import DataError
 
-CIFAR10 = "airplane automobile bird cat deer dog frog horse ship truck"
-CIFAR100 = """
-apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly
-camel can castle caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup
-dinosaur dolphin elephant flatfish forest fox girl hamster house kangaroo keyboard lamp lawn_mower
-leopard lion lizard lobster man maple_tree motorcycle mountain mouse mushroom oak_tree orange
-orchid otter palm_tree pear pickup_truck pine_tree plain plate poppy porcupine possum rabbit raccoon
-ray road rocket rose sea seal shark shrew skunk skyscraper snail snake spider squirrel streetcar
-sunflower sweet_pepper table tank telephone television tiger tractor train trout tulip turtle
-wardrobe whale willow_tree wolf woman worm
-"""
 PARTS = {"train": True, "test": False}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Member(Family):
-    """One of the two sets: torchvision's class, which knows files and checksums, and its folder."""
-
-    loader: str
-    folder: str
-
-
-def scan(member: Member, request: Request) -> Listing:
+def scan(family: Family, request: Request) -> Listing:
     """List the images of the release, which stay in memory until prepared, or of class folders."""
     import torchvision
     from torchvision.datasets.utils import check_integrity
 
-    loader = getattr(torchvision.datasets, member.loader)
+    loader = getattr(torchvision.datasets, family.name.upper())
     named = request.folder is not None or request.table is not None
-    root = member.given(request) if named else request.raw / member.name
-    if root.name == member.folder and root.is_dir():
+    root = family.given(request) if named else request.raw / family.name
+    if root.name == loader.base_folder and root.is_dir():
         root = root.parent
-    folder = root / member.folder
+    folder = root / loader.base_folder
     if not folder.is_dir():
         if named:
-            return list_classes(member, request)
+            return list_classes(family, request)
         remote = Remote(url=loader.url, name=loader.filename, checksum=f"md5:{loader.tgz_md5}")
         unpack(fetch(remote, root, request.progress), folder)
     samples: list[Sample] = []
@@ -72,28 +53,14 @@ def scan(member: Member, request: Request) -> Listing:
     files = [path for path in sorted(folder.iterdir()) if path.is_file()]
     return Listing(
         root=root,
-        layout=f"{member.folder}/",
-        classes=member.classes,
+        layout=f"{loader.base_folder}/",
+        classes=family.classes,
         samples=tuple(samples),
-        columns=("part",),
         checksums={path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
     )
 
 
-for _loader_name, _folder, _classes in (
-    ("CIFAR10", "cifar-10-batches-py", tuple(CIFAR10.split())),
-    ("CIFAR100", "cifar-100-python", tuple(CIFAR100.split())),
-):
-    Member(
-        name=_loader_name.lower(),
-        summary=f"photographs, CIFAR-{len(_classes)}: 60,000 images in train and test",
-        obtain="cs.toronto.edu/~kriz/cifar.html, downloaded where it is missing",
-        layout=f"{_folder}/, or train/ and test/ with a folder for each class",
-        classes=_classes,
-        image_size=32,
-        reference="Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
-        licence="none stated; its author asks to cite the report",
-        releases=({label: 60_000 // len(_classes) for label in _classes},),
-        loader=_loader_name,
-        folder=_folder,
-    ).register(scan)
+for _name in ("cifar10", "cifar100"):
+    _family = Family.published(_name)
+    _each = 60_000 // len(_family.classes)
+    replace(_family, releases=(dict.fromkeys(_family.classes, _each),)).register(scan)

@@ -19,7 +19,7 @@ from pathlib import Path
 from sambench.data.family import Family, make_listing
 from sambench.data.folders import UNTOLD, find_images, natural, part_of, subfolders
 from sambench.data.problems import Problems, some
-from sambench.data.source import Listing, Option, Request, Sample
+from sambench.data.source import Listing, Request, Sample
 from sambench.data.tables import Row, Table, match
 from sambench.errors import DataError
 
@@ -51,7 +51,6 @@ def scan(family: Family, request: Request) -> Listing:
         f"train/ and test/ with {', '.join(path.name for path in paths.values())}",
         VARIANTS[variant],
         sorted(samples, key=lambda sample: natural(sample.id)),
-        columns=("patient", "part", "origin"),
         checksums={table.path.name: table.sha256 for table in tables},
         missing=tuple(missing),
         unlisted="not listed in the label files",
@@ -104,23 +103,4 @@ def _read(part: str, path: Path, classes: Sequence[str], problems: Problems) -> 
     return Table(path=path, place=str(path), sha256=sha256, columns=(), rows=rows)
 
 
-Family(
-    name="covidx",
-    summary="chest X-ray, COVIDx: 30,530 (A) or 30,882 (B) images in version 9, patients named",
-    asks="--source DIR",
-    obtain="download it from kaggle.com/datasets/andyczhao/covidx-cxr2 (needs an account), or "
-    "build it as github.com/lindawangg/COVID-Net tells",
-    layout="train/, test/ and their label files train*.txt, test*.txt",
-    wrappers=("COVIDx", "covidx-cxr2", "archive"),
-    classes=VARIANTS["A"],
-    image_size=224,
-    options={
-        "variant": Option(
-            default="auto",
-            choices=("auto", *VARIANTS),
-            help="A: three classes, B: negative and positive; auto: by the label files",
-        )
-    },
-    reference="Wang et al., COVID-Net, Scientific Reports 10, 2020, doi 10.1038/s41598-020-76550-z",
-    licence="none of its own: that of each source it was gathered from",
-).register(scan)
+Family.published("covidx").register(scan)

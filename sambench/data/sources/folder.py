@@ -39,7 +39,7 @@ COLUMNS = {
     "label": "label class diagnosis target category pathology dx",
     "group": "group patient patient_id patientid subject subject_id case case_id study video",
     "fold": "fold kfold",
-    "split": "split part partition set subset",
+    "split": "split part partition set subset test train",
 }
 """What each column may be called, the likeliest name first."""
 
@@ -47,7 +47,7 @@ FACTS = {"file": "id", "label": "label", "group": "patient", "fold": "fold", "sp
 """What each column tells, in the order of `samples.csv`."""
 
 YES_OR_NO = {"test": "train", "train": "test"}
-"""Columns of a part's name say whether an image is in it, or else in the other."""
+"""Columns of splits with the name of a part say whether an image is in it, or else in the other."""
 
 YES = frozenset({"1", "true", "yes", "x"})
 BLANK = frozenset({"nan", "#n/a", "n/a", "null"})  # what programs write into cells without a value
@@ -96,10 +96,10 @@ def list_labelled(
     pairs = [pair.partition(":") for pair in str(options["labels"]).split(",") if ":" in pair]
     names = {key.strip().casefold(): name.strip() for key, _, name in pairs}
     facts = {fact: columns[what] for what, fact in FACTS.items() if what in columns}
-    said = next((part for part in YES_OR_NO if part in columns), None)
-    facts |= {"part": columns[said]} if said else {}
-    table = _with_labels(read.select(facts), names, said, problems)
-    written = dict.fromkeys(str(row["label"]) for row in table.rows.values())
+    said = columns.get("split", "").casefold()
+    part = said if said in YES_OR_NO else None
+    table = _with_labels(read.select(facts), names, part, problems)
+    written = Counter(str(row["label"]) for row in table.rows.values())
     spelling = {label.casefold(): label for label in reversed(written)}
     there = sorted(spelling.values(), key=natural)
     if options["similar"] != "keep" and not classes:
@@ -111,9 +111,10 @@ def list_labelled(
             "correct `--set classes`"
         )
     wanted = {label.casefold() for label in chosen}
-    others = {n: r for n, r in table.rows.items() if str(r["label"]).casefold() not in wanted}
-    table = replace(table, rows={n: r for n, r in table.rows.items() if n not in others})
-    samples, missing = match(table, _images(root, table, problems), chosen, problems)
+    left = {label: n for label, n in written.items() if label.casefold() not in wanted}
+    every = [*chosen, *(label for label in there if label.casefold() not in wanted)]
+    samples, absent = match(table, _images(root, table, problems), every, problems)
+    missing = [id for id, label in absent.items() if label in chosen]
     problems.check()
     if not samples and missing:
         files = sorted(
@@ -122,20 +123,16 @@ def list_labelled(
         beside = f"files are {some(files, limit=3)}" if files else "no image there"
         raise DataError(
             f"no file for {len(missing)} of {len(missing)} rows of {path} in {root}: "
-            f"{some([*missing], limit=3)}; {beside}; write the names as the files have them"
+            f"{some(missing, limit=3)}; {beside}; write the names as the files have them"
         )
-    places = [_place(root, str(row["id"]), n, Problems()) for n, row in others.items()]
-    passed = [place.relative_to(root).as_posix() for place in places if place]
     return make_listing(
         root,
         path.name,
         chosen,
         samples,
-        columns=tuple(facts)[2:],
-        notes=tuple(_notes(read, columns, Counter(str(row["label"]) for row in others.values()))),
+        notes=tuple(_notes(read, columns, left)),
         checksums={path.name: table.sha256},
         missing=tuple(missing),
-        passed=dict.fromkeys(passed, "of a class that was not chosen"),
         unlisted=f"not listed in {path.name}",
     )
 
@@ -150,9 +147,6 @@ def _find_columns(table: Table, options: Mapping[str, Setting]) -> dict[str, str
             columns[what] = columns.get(what) or table.need(*free)
         elif what not in columns and (found := table.find(*free)):
             columns[what] = found
-    for part in YES_OR_NO:
-        if "split" not in columns and (found := table.find(part)):
-            columns[part] = found
     return columns
 
 
@@ -178,7 +172,8 @@ def _with_labels(
     rows: dict[int, dict[str, str | None]] = {}
     for number, row in table.rows.items():
         label = row["label"]
-        thing = f"{row['id']} has {label!r} (row {number})"
+        shown = "nothing" if label is None else repr(label)
+        thing = f"{row['id']} has {shown} (row {number})"
         if label is None or label.casefold() in BLANK:
             kind = f"rows of {table.path} without a label"
             problems.add(kind, thing, "fill it in or delete them")
@@ -243,7 +238,6 @@ def _notes(table: Table, columns: Mapping[str, str], left: Mapping[str, int]) ->
 Family(
     name="folder",
     summary="your own images: a folder for each class, or `--xlsx TABLE` of files and labels",
-    asks="--source DIR",
     obtain="your own",
     layout="a folder for each class (also within train/, val/ and test/) or images that "
     "`--xlsx TABLE` lists",

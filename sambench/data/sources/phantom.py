@@ -1,14 +1,13 @@
-"""Simulated B-mode breast ultrasound, in the very layout of the real GDPH&SYSUCC release.
+"""Simulated B-mode breast ultrasound, in the folders of the real GDPH&SYSUCC release.
 
     phantom-<key>/
       GDPH/    benign(121).png ...  malignant(278).png ...
       SYSUCC/  benign(0).png ...    malignant(0).png ...
-      BIRADS&FOLD.xlsx              ID | BIRADS-reader1 | BIRADS-reader2 | fold
 
-Physics, anatomy and study are in `sambench.data.phantom`; this file writes the images and lets the
-reader of the real release read them. The key is a hash of the options and of `GENERATOR`; the
-workbook is written last, so a folder that has one is complete, and one that was cut is continued.
-Options and seed fix every pixel; the bytes of a PNG also depend on the version of zlib.
+Physics, anatomy and study are in `sambench.data.phantom`; this file writes the images, and tells of
+each what the real release tells: centre, fold, and the grades of two readers. The key is a hash of
+the options and of `GENERATOR`; images that are there are not made again, so a study that was cut is
+continued. Options and seed fix every pixel; the bytes of a PNG also depend on the version of zlib.
 
 `phantom-study` is the same with more images, most of them set aside to test on: the accuracy on 120
 test images moves in steps of 0.8 points, that on 2,000 in steps of 0.05.
@@ -22,26 +21,23 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import re
-import zipfile
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sambench.data.folders import natural
-from sambench.data.source import Listing, Option, Request, Source, sources
+from sambench.data.source import Fact, Listing, Option, Request, Sample, Source, sources
 from sambench.errors import ConfigError
 
 if TYPE_CHECKING:
     from sambench.data.phantom.cohort import Picture
 
 GENERATOR = 1
-"""Version of the simulation. Raise it with every change to a pixel or a cell of the workbook."""
+"""Version of the simulation. Raise it with every change to a pixel or a fact."""
 
-WORKBOOK = "BIRADS&FOLD.xlsx"
-HEADER = ("ID", "BIRADS-reader1", "BIRADS-reader2", "fold")
+FACTS = ("centre", "fold", "birads_reader1", "birads_reader2")
+CLASSES = ("benign", "malignant")
 OPTIONS = {
     "images": Option(default=600, minimum=20, maximum=1_000_000, help="number of images"),
     "seed": Option(default=0, minimum=0, maximum=2**32 - 1, help="of all that is random"),
@@ -62,7 +58,7 @@ OPTIONS = {
 
 
 def scan(request: Request) -> Listing:
-    """Make the images and the workbook unless they are there, and read them as a real release."""
+    """List the images of the study; make those that are not there."""
     from sambench.data.phantom import cohort
 
     if request.table is not None or request.folder is not None:
@@ -77,17 +73,34 @@ def scan(request: Request) -> Listing:
         )
     duplicates, label_noise = (float(request.options[n]) for n in ("duplicates", "label_noise"))
     pictures = cohort.plan(images, seed, duplicates, label_noise)
+    part = cohort.parts(pictures, tested, seed) if tested else {}
     folder = _make(request, pictures)
-    listing = sources.get("bus").scan(replace(request, table=folder / WORKBOOK, folder=folder))
-    if not tested:
-        return listing
-    part = cohort.parts(pictures, tested, seed)
-    samples = [replace(one, facts={**one.facts, "part": part[one.id]}) for one in listing.samples]
-    return replace(listing, samples=tuple(samples), columns=(*listing.columns, "part"))
+    samples = []
+    for picture in sorted(pictures, key=lambda picture: natural(picture.id)):
+        told: tuple[Fact, ...] = (picture.centre, picture.fold, *picture.grades)
+        sample = Sample(
+            id=picture.id,
+            path=folder / _file(picture),
+            file=_file(picture),
+            label=picture.id.partition("(")[0],
+            facts=dict(zip(FACTS, told, strict=True))
+            | ({"part": part[picture.id]} if part else {}),
+        )
+        samples.append(sample)
+    return Listing(
+        root=folder,
+        layout="GDPH and SYSUCC, simulated",
+        classes=CLASSES,
+        samples=tuple(samples),
+    )
+
+
+def _file(picture: Picture) -> str:
+    return f"{picture.centre}/{picture.id}.png"
 
 
 def _make(request: Request, pictures: tuple[Picture, ...]) -> Path:
-    """Write what is missing of the images and, last, the workbook; return their folder."""
+    """Write the images that are missing; return their folder."""
     from PIL import Image
 
     from sambench.data.phantom import cohort
@@ -97,13 +110,12 @@ def _make(request: Request, pictures: tuple[Picture, ...]) -> Path:
     shares = (float(request.options[name]) for name in ("duplicates", "label_noise"))
     what = (GENERATOR, len(pictures), seed, pixels, *shares)
     folder = request.raw / f"phantom-{hashlib.sha256(repr(what).encode()).hexdigest()[:10]}"
-    files = {picture: folder / picture.centre / f"{picture.id}.png" for picture in pictures}
-    absent = [picture for picture, file in files.items() if not file.is_file()]
+    absent = [picture for picture in pictures if not (folder / _file(picture)).is_file()]
 
     def write(picture: Picture) -> None:
         buffer = io.BytesIO()
         Image.fromarray(cohort.render(picture, seed, pixels)).save(buffer, format="PNG")
-        write_bytes(files[picture], buffer.getvalue())
+        write_bytes(folder / _file(picture), buffer.getvalue())
 
     pool = ThreadPoolExecutor(os.cpu_count())  # numpy, scipy and Pillow release the interpreter
     try:
@@ -113,29 +125,7 @@ def _make(request: Request, pictures: tuple[Picture, ...]) -> Path:
             request.progress(done, len(pictures), "simulated images")
     finally:
         pool.shutdown(cancel_futures=True)
-    if not (folder / WORKBOOK).is_file():
-        write_bytes(folder / WORKBOOK, _workbook(pictures))
     return folder
-
-
-def _workbook(pictures: Iterable[Picture]) -> bytes:
-    """Return the sheet as bytes that depend on nothing but its cells: with fixed times."""
-    from openpyxl import Workbook
-
-    workbook = Workbook(write_only=True)
-    sheet = workbook.create_sheet("prediction")
-    sheet.append(HEADER)
-    for picture in sorted(pictures, key=lambda picture: natural(picture.id)):
-        sheet.append((picture.id, *picture.grades, picture.fold))
-    written, fixed = io.BytesIO(), io.BytesIO()
-    workbook.save(written)
-    with zipfile.ZipFile(written) as source, zipfile.ZipFile(fixed, "w") as target:
-        for name in source.namelist():
-            content = source.read(name)
-            if name == "docProps/core.xml":
-                content = re.sub(rb"\d{4}-\d\d-\d\dT[\d:]+Z", b"2023-01-01T00:00:00Z", content)
-            target.writestr(zipfile.ZipInfo(name), content)
-    return fixed.getvalue()
 
 
 PHANTOM = Source(
@@ -143,7 +133,7 @@ PHANTOM = Source(
     summary="simulated breast ultrasound, no download: any number of images, two centres",
     scan=scan,
     image_size=64,
-    classes=("benign", "malignant"),
+    classes=CLASSES,
     options=OPTIONS,
     obtain="made on the spot",
     reference="simulation of sambench; speckle after Wagner et al., IEEE T-SU 30(3), 1983",

@@ -61,7 +61,6 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
             Sample(id=id, path=path, file=path.name, label=label, facts=facts)
             for id, path, label, facts in samples
         ),
-        columns=("centre", "fold", "patient"),
     )
     source = Source(name="faulty", summary="", scan=lambda request: listing, image_size=64)
     return prepare(source, Request(), root / "prepared", 64).prepared
@@ -156,7 +155,6 @@ def test_what_is_dropped_is_recorded(
         layout="",
         classes=faulty.classes,
         samples=tuple(samples),
-        columns=("centre",),
     )
     source = Source(name="faulty", summary="", scan=lambda request: listing, image_size=64)
     plain = prepare(source, Request(), tmp_path, 64).prepared
