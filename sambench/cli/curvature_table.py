@@ -137,7 +137,8 @@ def _batch_rows(found: Section) -> Iterator[Row]:
 
 
 def _no_interval(name: str, spectrum: Mapping[str, Any]) -> str:
-    return TOO_FEW if name == "median" or spectrum.get("one_sign", True) else FLIPS
+    few = name == "median" or spectrum["median_interval"] is None
+    return TOO_FEW if few or spectrum.get("one_sign", True) else FLIPS
 
 
 def _number(value: float) -> str:
