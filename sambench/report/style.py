@@ -113,8 +113,9 @@ class Picture:
 
     @cached_property
     def png(self) -> bytes:
-        """The picture in pixels."""
-        return png_file(drawn(self.figure), self.figure.dpi)
+        """The picture in pixels, of 256 colours: lines on paper need no more."""
+        colours = drawn(self.figure).quantize(method=Image.Quantize.FASTOCTREE)
+        return png_file(colours, self.figure.dpi)
 
     @property
     def pdf(self) -> bytes:

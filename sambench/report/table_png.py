@@ -56,7 +56,7 @@ def table_png(table: Table, dpi: int = 200) -> bytes:
     for note in notes:
         pen.write(0.1, note, size=FONT_SIZE - 2, color="#444444")
         pen.down(0.72)
-    return png_file(_cropped(drawn(figure), round(MARGIN * dpi)), dpi)
+    return png_file(_cropped(drawn(figure).convert("L"), round(MARGIN * dpi)), dpi)
 
 
 def _cropped(paper: Image.Image, margin: int) -> Image.Image:
