@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
@@ -88,18 +88,6 @@ def png_file(pixels: Image.Image, dpi: float) -> bytes:
     buffer = io.BytesIO()
     pixels.save(buffer, format="PNG", dpi=(dpi, dpi), compress_level=COMPRESSION)
     return buffer.getvalue()
-
-
-def finish(axes: Iterable[Axes]) -> None:
-    """Set type and rules of all axes."""
-    for ax in axes:
-        ax.tick_params(which="both", labelsize=SMALL, width=0.6, length=2.5)
-        ax.tick_params(which="minor", length=1.5)
-        for spine in ax.spines.values():
-            spine.set_linewidth(0.6)
-        for label in (ax.xaxis.label, ax.yaxis.label):
-            label.set_fontsize(TEXT)
-        ax.yaxis.get_offset_text().set_fontsize(SMALL)
 
 
 @dataclass(frozen=True, kw_only=True)
