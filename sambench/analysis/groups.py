@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from sambench.analysis.metrics import Metric, collapsed
 from sambench.analysis.names import Names
@@ -25,6 +26,8 @@ REPEATS = ("split_seed", "fold", "seed")
 LOST = (FAILED, DIVERGED)
 """How a run ends without a result of its own making; one that is missing or running is not lost."""
 
+Item = TypeVar("Item")
+Key = TypeVar("Key")
 Repeat = tuple[int, int | None, int]
 """Seed of the split, fold, and seed of a run."""
 
@@ -140,6 +143,14 @@ class Group:
         return next(line for line in self.lines if line.label == label)
 
 
+def by_key(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
+    """Return items by what a function says of them, in their order."""
+    found: dict[Key, list[Item]] = {}
+    for item in items:
+        found.setdefault(key(item), []).append(item)
+    return found
+
+
 def repeat(record: RunRecord) -> Repeat:
     """Return what makes a run a repetition of others."""
     config = record.config
@@ -166,9 +177,7 @@ def build_groups(
     """
     names = names or Names()
     order = {_key(config.optimizer): place for place, config in reversed([*enumerate(planned)])}
-    alike: dict[tuple[object, ...], list[RunRecord]] = {}
-    for record in records:
-        alike.setdefault(_shared(record.config), []).append(record)
+    alike = by_key(records, lambda record: _shared(record.config))
     made = [_group(runs, baseline, order, names) for runs in alike.values()]
     made.sort(key=lambda g: (g.setting.dataset, g.setting.model, g.setting.name))
     parts = [part for group in made for part in _on_the_same_images(group)]
@@ -215,9 +224,7 @@ def _key(optimizer: Mapping[str, Setting]) -> str:
 def _group(
     records: list[RunRecord], baseline: str | None, order: Mapping[str, int], names: Names
 ) -> Group:
-    lines: dict[str, list[RunRecord]] = {}
-    for record in records:
-        lines.setdefault(_key(record.config.optimizer), []).append(record)
+    lines = by_key(records, lambda record: _key(record.config.optimizer))
     optimizers = [runs[0].config.optimizer for runs in lines.values()]
     made = []
     for key, runs in lines.items():

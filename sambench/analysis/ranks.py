@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import chdtrc
 
 from sambench.analysis.inference import ALPHA, Floats
 
@@ -124,7 +125,6 @@ def friedman(scores: ArrayLike, names: Sequence[str], *, higher_is_better: bool)
         raise ValueError("Friedman's test needs scores of two optimizers in two blocks at least")
     if not np.isfinite(table).all():
         raise ValueError("Friedman's test needs a score of every optimizer in every block")
-    from scipy.special import chdtrc
     from scipy.stats import rankdata
 
     ranked: Floats = rankdata(-table if higher_is_better else table, axis=1)

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 from sambench.analysis.groups import LOST, Group, Line, Repeat, repeat
-from sambench.analysis.inference import ALPHA, FOLDS, SEEDS, Floats, Keys, student_quantile
+from sambench.analysis.inference import ALPHA, FOLDS, SEEDS, Floats, Keys
 from sambench.analysis.metrics import Metric, find_metric
 from sambench.store.record import RunRecord
 
@@ -145,7 +146,7 @@ def cell_of(group: Group, line: Line, metric: Metric) -> Cell:
 
 @functools.cache
 def _quantile(degrees: int) -> float:
-    return float(student_quantile(degrees, 1 - ALPHA / 2))
+    return float(stdtrit(degrees, 1 - ALPHA / 2))
 
 
 def with_accuracy(

@@ -35,7 +35,7 @@ from sambench.report.document import Document, Section
 from sambench.report.explain import Source, find_source, sources_of
 from sambench.report.forms import to_plain
 from sambench.report.methods import methods
-from sambench.report.notes import definitions, how_to_read, planned_groups, problems, too_few
+from sambench.report.notes import how_to_read, planned_groups, problems, too_few
 from sambench.report.page import MOST_DRAWN, write_report
 from sambench.report.papers import claims_table, paper_tables
 from sambench.report.tables import result_sections
@@ -204,7 +204,6 @@ def _document(
     shown = sum(len(section.tables) for section in results if section.shown)
     if shown > MOST_DRAWN:
         left_out = (*left_out, f"Pictures of tables: {shown} are more than {MOST_DRAWN}.")
-    reading = (*how_to_read(study), *definitions(found.records))
     return Document(
         title=f"sambench report {found.name or ''}".rstrip(),
         study=study,
@@ -212,7 +211,7 @@ def _document(
         results=results,
         pictures=pictures,
         rest=(
-            Section(title="How to read this", items=reading),
+            Section(title="How to read this", items=how_to_read(study)),
             *([Section(title="Figures left out", items=left_out)] if left_out else []),
             methods(study),
             wrong,

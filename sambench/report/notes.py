@@ -125,31 +125,6 @@ def run_notes(group: Group) -> Iterable[str]:
             )
 
 
-def definitions(records: Iterable[RunRecord]) -> Iterable[str]:
-    """Return how curvature was defined, a sentence for each definition among the runs."""
-    sections = [record.hessian for record in records if record.hessian]
-    named = {
-        "eval": "evaluation mode",
-        "train": "batch normalisation in train mode",
-        "recalibrate": "evaluation mode with recalibrated statistics",
-    }
-    for definition in sorted({str(section["definition"]) for section in sections}):
-        own = [section for section in sections if section["definition"] == definition]
-        samples = sorted({int(section["samples"]) for section in own})
-        modes = sorted({str(section.get("batch_norm", "eval")) for section in own})
-        differences = ", products by finite differences"
-        other = {str(section.get("hvp", "reverse")) for section in own} != {"reverse"}
-        penalties = sorted({f"{section.get('l2', 0.0):g}" for section in own} - {"0"})
-        yield (
-            "Top eigenvalue and Hessian trace: of the mean loss over "
-            f"{' or '.join(map(str, samples))} training images, "
-            f"{' or '.join(named.get(mode, mode) for mode in modes)}"
-            f"{differences if other else ''}"
-            f"{f', with an L2 penalty of {listed(penalties)}' if penalties else ''}. Hessian "
-            f"median, mean and SD: over their batches ({definition})."
-        )
-
-
 def how_to_read(study: Study) -> tuple[str, ...]:
     """Explain each statistic of the report once."""
     found = [one for one in study.every() if one.n]

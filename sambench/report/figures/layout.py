@@ -18,6 +18,7 @@ from sambench.report.style import (
     BLUE,
     COLUMN,
     DPI,
+    GREY,
     PALE,
     SMALL,
     TEXT,
@@ -99,6 +100,30 @@ def beyond_edge(ax: Axes, y: float, value: float, collapsed: bool) -> None:
     ax.annotate(number, (0.03 if left else 0.97, y), xycoords=across, size=SMALL, va="center",
                 ha="left" if left else "right", color=colour, zorder=6,
                 bbox={"fc": "white", "ec": "none", "pad": 0.4})  # fmt: skip
+
+
+def mean_and_interval(
+    ax: Axes,
+    y: float,
+    mean: float,
+    interval: tuple[float | None, float | None],
+    values: Sequence[float],
+    *,
+    filled: bool,
+    shape: str = "o",
+    collapsed: bool = False,
+) -> None:
+    """Draw a row: its values as dots, and above them their mean and its interval, if it has one."""
+    ax.plot(values, [y + RUNS_BELOW] * len(values), "o", color=GREY, alpha=0.6, ms=2, mew=0,
+            zorder=2, gid="runs")  # fmt: skip
+    (left, right), (low, high) = ax.get_xlim(), interval
+    if not left <= mean <= right:
+        beyond_edge(ax, y, mean, collapsed)
+        return
+    if low is not None and high is not None:
+        ax.hlines(y, low, high, color=BLUE, lw=1.1, zorder=3)
+    ax.plot(mean, y, shape, color=BLUE, ms=4, mew=0.9, mfc=BLUE if filled else "white", zorder=5,
+            gid="mean")  # fmt: skip
 
 
 def beside(ax: Axes, y: float, text: str, at: float = 1.02) -> None:

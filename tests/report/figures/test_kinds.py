@@ -112,7 +112,7 @@ def test_paired(add: RunMaker, store: Store) -> None:
     ax = only(made)
     assert labels(ax) == ["SAM"]
     differences = 100 * (np.array(SAM) - np.array(ADAM))
-    np.testing.assert_allclose([x for x, _ in points(ax, "units")], differences)
+    np.testing.assert_allclose([x for x, _ in points(ax, "runs")], differences)
     np.testing.assert_allclose(points(ax, "mean"), [(differences.mean(), 0)])
     assert [text.get_text() for text in ax.texts] == ["p = 0.031"]
     assert "sign-flip permutation" in caption(made)
