@@ -46,9 +46,9 @@ CURVATURE = (
     "class for every test image are left out of curvature."
 )
 MACHINES = (
-    "Hardware. {device}, device {environment.device}, {environment.threads} threads, runs on it at "
-    "a time: {together}, {environment.platform}. Reproducible: {environment.deterministic}. In all "
-    "{runs} with {training} h of training and {curvature} h of curvature."
+    "Hardware. {device}, device {environment.device}, threads: {environment.threads}, runs on it "
+    "at a time: {together}, {environment.platform}. Reproducible: {environment.deterministic}. In "
+    "all {runs} with {training} h of training and {curvature} h of curvature."
 )
 SOFTWARE = "Software. {versions}; commit {environment.git}; command: {command}."
 STATISTICS = (

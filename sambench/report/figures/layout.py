@@ -62,19 +62,22 @@ def rows(
     step = ROW * max(1.0, max(text.count("\n") + 1 for text in wrapped) * 0.85)
     high = step * max(len(labels), 2) + 0.04
     columns = min(COLUMNS_OF_ROWS, len(titles))
-    figure = sheet(-(-len(titles) // columns) * (ROW_ABOVE + high + ROW_BELOW))
-    left = 0.1 + max(text_width(figure, line) for text in wrapped for line in text.split("\n"))
+    labelled = max(text_width(sheet(1), line) for text in wrapped for line in text.split("\n"))
+    left = 0.1 + labelled
     width = (COLUMN - left - right - ROW_BETWEEN * (columns - 1)) / columns
+    headings = [textwrap.wrap(title, max(8, int(width / 0.057))) for title in titles]
+    above = ROW_ABOVE + LINE_OF_TITLE * (max(1, *map(len, headings)) - 1)
+    figure = sheet(-(-len(titles) // columns) * (above + high + ROW_BELOW))
     alone = 0.5 * (len(labels) == 1)
-    for number, title in enumerate(titles):
+    for number, lines in enumerate(headings):
         down, across = divmod(number, columns)
-        top = down * (ROW_ABOVE + high + ROW_BELOW) + ROW_ABOVE
+        top = down * (above + high + ROW_BELOW) + above
         ax = place(figure, left + across * (width + ROW_BETWEEN), top, width, high)
         ax.set_ylim(len(labels) - 0.5 + alone, -0.5 - alone)
         ax.set_yticks(range(len(labels)), wrapped if across == 0 else [""] * len(labels))
         ax.hlines(range(len(labels)), 0, 1, transform=ax.get_yaxis_transform(), color="#EDEDED",
                   lw=0.6, zorder=0)  # fmt: skip
-        ax.set_title(title, size=SMALL, pad=3)
+        ax.set_title("\n".join(lines), size=SMALL, pad=3, linespacing=1.0)
         bare(ax)
         ax.spines["left"].set_visible(False)
         ax.tick_params(axis="y", length=0)

@@ -239,7 +239,7 @@ def test_roc(add: RunMaker, store: Store, classes: int) -> None:
     ax = only(made)
     np.testing.assert_allclose([y for _, y in points(ax, "mean")], expected.mean)
     area, sd = np.mean(expected.areas), np.std(expected.areas, ddof=1)
-    (entry,) = ax.get_legend().get_texts()
+    (entry,) = ax.figure.legends[0].get_texts()
     assert entry.get_text() == f"Adam, {area:.3f} ± {sd:.3f}"
     words = "class 1 against class 0" if classes == 2 else "each class against the rest, averaged"
     assert words in caption(made)
@@ -255,7 +255,7 @@ def test_reliability(add: RunMaker, store: Store) -> None:
     correct = np.concatenate([one.correct for one in found])
     inside = (confidence > 14 / 15) & (confidence <= 1.0)
     assert drawn_points[-1] == pytest.approx((confidence[inside].mean(), correct[inside].mean()))
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["Adam, ECE 0.125"]
+    assert [text.get_text() for text in ax.figure.legends[0].get_texts()] == ["Adam, ECE 0.125"]
 
 
 def test_confusion(add: RunMaker, store: Store) -> None:
