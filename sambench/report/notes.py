@@ -94,7 +94,8 @@ def legend(rows: Sequence[Row], baseline: str | None = None) -> Iterable[str]:
     """Return what the marks of a table mean, those alone that it has."""
     text = "".join(cell.text for _, cells in rows for cell in cells)
     geometric = " (×÷: geometric mean and factor of one SD)" if "×÷" in text else ""
-    yield f"Mean ± SD (n){geometric}; bold: best mean of the column."
+    bold = any(cell.bold for _, cells in rows for cell in cells)
+    yield f"Mean ± SD (n){geometric}{'; bold: best mean of the column' if bold else ''}."
     marks = [
         (DIFFERENT, f"differs from {baseline} (p < 0.05, corrected)"),
         (EQUIVALENT, f"equivalent to {baseline}"),

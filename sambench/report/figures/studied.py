@@ -32,6 +32,7 @@ from sambench.store.record import RunRecord
 
 Floats = NDArray[np.float64]
 DENSITY = ("grid", "density", "density_stderr", "resolved", "scale")
+NO_LANDSCAPE = "no run has one; `sambench hessian RUN --landscape` computes it"
 KINDS = {"line": ("x", "loss"), "plane": ("x", "y", "loss")}
 BAR = 0.56
 """Room for the bar of colours in inches."""
@@ -100,18 +101,11 @@ def _draw_densities(found: Mapping[str, Density]) -> Figure:
     return figure
 
 
-def landscapes(material: Material, setting: Setting) -> Drawn:
-    """Say so where neither lines nor planes were studied."""
-    if any(_landscapes(material, setting, kind) for kind in KINDS):
-        return None
-    return "no run has one; `sambench hessian RUN --landscape` computes it"
-
-
 def lines(material: Material, setting: Setting) -> Drawn:
     """Draw the loss along a line, a panel for each optimizer, on one scale."""
     studied = _landscapes(material, setting, "line")
     if not studied:
-        return None
+        return None if _landscapes(material, setting, "plane") else NO_LANDSCAPE
     figure, grid = panels(
         list(studied), x="Step (filter norms)", y="Loss (nats)", shape=0.8, left=0.5
     )
