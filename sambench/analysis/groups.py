@@ -30,6 +30,8 @@ Item = TypeVar("Item")
 Key = TypeVar("Key")
 Repeat = tuple[int, int | None, int]
 """Seed of the split, fold, and seed of a run."""
+Unit = tuple[int | None, ...]
+"""A repeat, or the first two of its parts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +139,10 @@ class Group:
         known = [test / train for test, train in sizes if test and train]
         folds = len({found[1] for found in self.repeats})
         return math.fsum(known) / len(known) if known else 1 / max(folds - 1, 1)
+
+    def unit(self, record: RunRecord) -> Unit:
+        """Return which unit a run is of: its fold, all of whose seeds are one, or its seed."""
+        return repeat(record)[:2] if self.folds else repeat(record)
 
     def line(self, label: str) -> Line:
         """Return the line of a label."""

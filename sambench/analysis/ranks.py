@@ -13,7 +13,7 @@ from scipy.special import chdtrc
 from sambench.analysis.inference import ALPHA, Floats
 
 LEAST_BLOCKS, LEAST_REPEATS = 6, 6
-"""From so many data sets on ranks are worth a diagram, from so many seeds their bootstrap."""
+"""From so many data sets on ranks are worth a diagram, from so many units their bootstrap."""
 
 RESAMPLES = 9_999
 
@@ -45,7 +45,7 @@ def rank_correlation(
     Args:
         first: A number of each run.
         second: Another.
-        repeats: Which runs are of one repeat, e.g. seed and fold.
+        repeats: Which runs are of one unit: a seed, or a fold.
         strata: Which runs may be compared, e.g. the optimizer; None for all.
 
     Raises:

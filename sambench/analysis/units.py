@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from sambench.analysis.groups import LOST, Group, Line, Repeat, repeat
+from sambench.analysis.groups import LOST, Group, Line, Unit, repeat
 from sambench.analysis.inference import ALPHA, FOLDS, SEEDS, Floats, Keys
 from sambench.analysis.metrics import Metric, find_metric
 from sambench.store.record import RunRecord
@@ -151,8 +151,8 @@ def _quantile(degrees: int) -> float:
 
 def with_accuracy(
     groups: Iterable[Group], metric: Metric, *, trusted: bool = False
-) -> list[tuple[float, float, Repeat, str]]:
-    """Return a metric beside accuracy, the repeat and the setting of each run that has both.
+) -> list[tuple[float, float, Unit, str]]:
+    """Return a metric beside accuracy, the unit and the setting of each run that has both.
 
     Args:
         groups: The runs.
@@ -161,7 +161,7 @@ def with_accuracy(
     """
     accuracy = find_metric("accuracy")
     return [
-        (value, score, repeat(record), group.title)
+        (value, score, group.unit(record), group.title)
         for group in groups
         for line in group.lines
         for record, value in line.compared(metric)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from sambench.analysis.groups import Group, build_groups, repeat
+from sambench.analysis.groups import Group, build_groups
 from sambench.analysis.inference import FOLDS, SEEDS
 from sambench.analysis.metrics import find_metric
 from sambench.analysis.study import Study
@@ -200,10 +200,7 @@ def too_few(groups: Sequence[Group]) -> tuple[str, ...]:
         if len(group.lines) < 2 or not group.baseline:
             continue
         design = FOLDS if group.folds else SEEDS
-        of_lines = [
-            {repeat(r)[:2] if group.folds else repeat(r) for r in line.records}
-            for line in group.lines
-        ]
+        of_lines = [set(map(group.unit, line.records)) for line in group.lines]
         most = max(len(of_lines[0] & other) for other in of_lines[1:])
         if most < design.least_units:
             key = (design.unit, most, design.least_units)
