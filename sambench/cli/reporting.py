@@ -41,7 +41,7 @@ from sambench.report.papers import claims_table, paper_tables
 from sambench.report.tables import result_sections
 from sambench.store.record import COMPLETED
 from sambench.store.search_record import SearchRecord, search_path
-from sambench.store.tree import RECORD, Store, without_collection
+from sambench.store.tree import RECORD, Store
 
 MOST_SETTINGS_DRAWN = 60
 """Of more settings no figure shows anything."""
@@ -53,7 +53,6 @@ MOST_EXPLAINED = 1_500
 """Of more numbers the page does not hold the explanations: `--explain` gives each."""
 
 
-@without_collection()  # hardly anything is garbage before the end
 def make_report(
     patterns: Sequence[str],
     where: Sequence[str],

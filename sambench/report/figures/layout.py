@@ -62,8 +62,8 @@ def rows(
     step = ROW * max(1.0, max(text.count("\n") + 1 for text in wrapped) * 0.85)
     high = step * max(len(labels), 2) + 0.04
     columns = min(COLUMNS_OF_ROWS, len(titles))
-    labelled = max(text_width(sheet(1), line) for text in wrapped for line in text.split("\n"))
-    left = 0.1 + labelled
+    paper = sheet(1)
+    left = 0.1 + max(text_width(paper, line) for text in wrapped for line in text.split("\n"))
     width = (COLUMN - left - right - ROW_BETWEEN * (columns - 1)) / columns
     headings = [textwrap.wrap(title, max(8, int(width / 0.057))) for title in titles]
     above = ROW_ABOVE + LINE_OF_TITLE * (max(1, *map(len, headings)) - 1)
