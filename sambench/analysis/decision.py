@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 
 import numpy as np
+from scipy.special import stdtr, stdtrit
 
 from sambench.analysis import inference
 from sambench.analysis.comparison import UNDECIDED, Comparison
@@ -134,9 +135,7 @@ def _beaten(units: Floats, place: int, design: Design, factor: float | None) -> 
     if design is FOLDS:
         enough = np.flatnonzero(found.units >= FOLDS.least_units)
         with np.errstate(invalid="ignore", divide="ignore"):
-            p: Floats = inference.student_cdf(
-                np.maximum(found.units - 1, 1), -found.mean / found.error
-            )
+            p: Floats = stdtr(np.maximum(found.units - 1, 1), -found.mean / found.error)
         return bool((p[enough] * gaps.shape[1] < ALPHA).any())
     many = np.flatnonzero(found.units >= LEAST_FOR_BEST)
     return bool(len(many)) and inference.largest_gap(gaps[:, many]) < ALPHA
@@ -147,7 +146,7 @@ def _loss(units: Floats, place: int, factor: float | None) -> float | None:
     gaps, found = _gaps(units, place, factor)
     if not (found.units > 1).all():
         return None
-    quantile = inference.student_quantile(found.units - 1, 1 - ALPHA / gaps.shape[1])
+    quantile = stdtrit(found.units - 1, 1 - ALPHA / gaps.shape[1])
     return max(0.0, float((found.mean + quantile * found.error).max()))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from sambench.analysis import inference
 from sambench.analysis.comparison import Comparison
-from sambench.analysis.groups import Group
+from sambench.analysis.groups import Group, by_key
 from sambench.analysis.inference import ALPHA, FOLDS, SEEDS, SETTINGS, Floats, Keys
 from sambench.analysis.metrics import Metric
 from sambench.analysis.units import Table, tabulate
@@ -119,12 +119,10 @@ def _fixed(table: Table, metric: Metric) -> list[bool]:
 
 def _pooled(every: Iterable[_Column]) -> list[_Column]:
     """Return a column for each optimizer that several settings of one design have."""
-    by_label: dict[tuple[str, str, str], list[_Column]] = {}
-    for column in every:
-        made = column.made
-        if np.isfinite(column.values).any() and not made.fixed:
-            key = (made.design.unit, made.baseline, made.candidate)
-            by_label.setdefault(key, []).append(column)
+    there = (one for one in every if np.isfinite(one.values).any() and not one.made.fixed)
+    by_label = by_key(
+        there, lambda one: (one.made.design.unit, one.made.baseline, one.made.candidate)
+    )
     return [_over_settings(columns) for columns in by_label.values() if len(columns) > 1]
 
 

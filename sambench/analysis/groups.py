@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from sambench.analysis.metrics import Metric, collapsed
 from sambench.analysis.names import Names
@@ -25,8 +26,12 @@ REPEATS = ("split_seed", "fold", "seed")
 LOST = (FAILED, DIVERGED)
 """How a run ends without a result of its own making; one that is missing or running is not lost."""
 
+Item = TypeVar("Item")
+Key = TypeVar("Key")
 Repeat = tuple[int, int | None, int]
 """Seed of the split, fold, and seed of a run."""
+Unit = tuple[int | None, ...]
+"""A repeat, or the first two of its parts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,9 +140,21 @@ class Group:
         folds = len({found[1] for found in self.repeats})
         return math.fsum(known) / len(known) if known else 1 / max(folds - 1, 1)
 
+    def unit(self, record: RunRecord) -> Unit:
+        """Return which unit a run is of: its fold, all of whose seeds are one, or its seed."""
+        return repeat(record)[:2] if self.folds else repeat(record)
+
     def line(self, label: str) -> Line:
         """Return the line of a label."""
         return next(line for line in self.lines if line.label == label)
+
+
+def by_key(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
+    """Return items by what a function says of them, in their order."""
+    found: dict[Key, list[Item]] = {}
+    for item in items:
+        found.setdefault(key(item), []).append(item)
+    return found
 
 
 def repeat(record: RunRecord) -> Repeat:
@@ -169,14 +186,9 @@ def build_groups(
     """
     names = names or Names()
     order = {_key(config, beside): n for n, config in reversed([*enumerate(planned)])}
-    once, by_folds = (
-        _without("optimizer", "seed", *beside),
-        _without("optimizer", *REPEATS, *beside),
-    )
-    alike: dict[tuple[object, ...], list[RunRecord]] = {}
-    for record in records:
-        shared = once if record.config.fold is None else by_folds
-        alike.setdefault(shared(record.config), []).append(record)
+    once = _without("optimizer", "seed", *beside)
+    by_folds = _without("optimizer", *REPEATS, *beside)
+    alike = by_key(records, lambda r: (once if r.config.fold is None else by_folds)(r.config))
     made = [_group(runs, baseline, order, names, beside) for runs in alike.values()]
     made.sort(key=lambda g: (g.setting.dataset, g.setting.model, g.setting.name))
     parts = [part for group in made for part in _on_the_same_images(group)]
@@ -225,9 +237,7 @@ def _group(
     names: Names,
     beside: Sequence[str],
 ) -> Group:
-    lines: dict[str, list[RunRecord]] = {}
-    for record in records:
-        lines.setdefault(_key(record.config, beside), []).append(record)
+    lines = by_key(records, lambda record: _key(record.config, beside))
     configs = [record.config for record in records]
     usual = {
         name: Counter(getattr(c, name) for c in configs).most_common(1)[0][0] for name in beside

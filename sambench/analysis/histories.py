@@ -56,11 +56,8 @@ def read_history(path: Path, sha256: str | None = None) -> Epochs:
 
 def cost_to_target(history: Epochs, target: float) -> Mapping[str, Any] | None:
     """Return the first epoch whose validation accuracy (a fraction) met a target, if any did."""
-    for epoch in history:
-        reached = epoch.get(VALIDATION)
-        if reached is not None and reached >= target:
-            return epoch
-    return None
+    reached = (epoch for epoch in history if (epoch.get(VALIDATION) or 0.0) >= target)
+    return next(reached, None)
 
 
 def median_cost(reached: Iterable[Mapping[str, Any] | None], axis: str) -> float:

@@ -61,7 +61,7 @@ SETTINGS = replace(SEEDS, unit="setting")
 
 FOLDS = Design(
     unit="fold",
-    test="Nadeau and Bengio's corrected resampled t test",
+    test="corrected resampled t test (Nadeau and Bengio 2003)",
     correction="Holm's method",
     least_units=3,
     interval="corrected resampled t, Bonferroni",

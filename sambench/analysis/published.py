@@ -9,8 +9,10 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+from scipy.special import stdtrit
+
 from sambench.analysis.groups import Group, Line
-from sambench.analysis.inference import ALPHA, SEEDS, student_quantile
+from sambench.analysis.inference import ALPHA, SEEDS
 from sambench.analysis.metrics import Metric, find_metrics
 from sambench.analysis.units import Cell, cell_of
 from sambench.files.yaml_text import read_yaml
@@ -157,7 +159,7 @@ class Replication:
         mean, spread, n = self.cell.mean, self.cell.spread, self.cell.n
         if mean is None or spread is None:
             return None
-        reach = float(student_quantile(n - 1, 1 - ALPHA / 2)) * math.sqrt(1 + 1 / n)
+        reach = float(stdtrit(n - 1, 1 - ALPHA / 2)) * math.sqrt(1 + 1 / n)
         if self.metric.ratio:
             return mean / spread**reach, mean * spread**reach
         return mean - reach * spread, mean + reach * spread

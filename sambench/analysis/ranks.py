@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import chdtrc
 
 from sambench.analysis.inference import ALPHA, Floats
 
 LEAST_BLOCKS, LEAST_REPEATS = 6, 6
-"""From so many data sets on ranks are worth a diagram, from so many seeds their bootstrap."""
+"""From so many data sets on ranks are worth a diagram, from so many units their bootstrap."""
 
 RESAMPLES = 9_999
 
@@ -44,7 +45,7 @@ def rank_correlation(
     Args:
         first: A number of each run.
         second: Another.
-        repeats: Which runs are of one repeat, e.g. seed and fold.
+        repeats: Which runs are of one unit: a seed, or a fold.
         strata: Which runs may be compared, e.g. the optimizer; None for all.
 
     Raises:
@@ -124,7 +125,6 @@ def friedman(scores: ArrayLike, names: Sequence[str], *, higher_is_better: bool)
         raise ValueError("Friedman's test needs scores of two optimizers in two blocks at least")
     if not np.isfinite(table).all():
         raise ValueError("Friedman's test needs a score of every optimizer in every block")
-    from scipy.special import chdtrc
     from scipy.stats import rankdata
 
     ranked: Floats = rankdata(-table if higher_is_better else table, axis=1)

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
-from sambench.analysis.groups import LOST, Group, Line, Repeat, repeat
-from sambench.analysis.inference import ALPHA, FOLDS, SEEDS, Floats, Keys, student_quantile
+from sambench.analysis.groups import LOST, Group, Line, Unit, repeat
+from sambench.analysis.inference import ALPHA, FOLDS, SEEDS, Floats, Keys
 from sambench.analysis.metrics import Metric, find_metric
 from sambench.store.record import RunRecord
 
@@ -145,13 +146,13 @@ def cell_of(group: Group, line: Line, metric: Metric) -> Cell:
 
 @functools.cache
 def _quantile(degrees: int) -> float:
-    return float(student_quantile(degrees, 1 - ALPHA / 2))
+    return float(stdtrit(degrees, 1 - ALPHA / 2))
 
 
 def with_accuracy(
     groups: Iterable[Group], metric: Metric, *, trusted: bool = False
-) -> list[tuple[float, float, Repeat, str, str]]:
-    """Return a metric beside accuracy, the repeat, setting and line of each run that has both.
+) -> list[tuple[float, float, Unit, str, str]]:
+    """Return a metric beside accuracy, the unit, setting and line of each run that has both.
 
     Args:
         groups: The runs.
@@ -160,7 +161,7 @@ def with_accuracy(
     """
     accuracy = find_metric("accuracy")
     return [
-        (value, score, repeat(record), group.title, line.label)
+        (value, score, group.unit(record), group.title, line.label)
         for group in groups
         for line in group.lines
         for record, value in line.compared(metric)

@@ -62,6 +62,9 @@ def report(
       sambench report suites/demo.yaml
       sambench report demo --explain sam/accuracy
     """
-    from sambench.cli.reporting import make_report
+    from sambench.store.tree import without_collection
 
-    make_report(patterns or (), chosen.where or (), place, output, **vars(content))
+    with without_collection():  # hardly anything is garbage before the end
+        from sambench.cli.reporting import make_report
+
+        make_report(patterns or (), chosen.where or (), place, output, **vars(content))

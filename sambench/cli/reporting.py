@@ -35,13 +35,13 @@ from sambench.report.document import Document, Section
 from sambench.report.explain import Source, find_source, sources_of
 from sambench.report.forms import to_plain
 from sambench.report.methods import methods
-from sambench.report.notes import definitions, how_to_read, planned_groups, problems, too_few
+from sambench.report.notes import how_to_read, planned_groups, problems, too_few
 from sambench.report.page import MOST_DRAWN, write_report
 from sambench.report.papers import claims_table, paper_tables
 from sambench.report.tables import result_sections
 from sambench.store.record import COMPLETED
 from sambench.store.search_record import SearchRecord, search_path
-from sambench.store.tree import RECORD, Store, without_collection
+from sambench.store.tree import RECORD, Store
 
 MOST_SETTINGS_DRAWN = 60
 """Of more settings no figure shows anything."""
@@ -53,7 +53,6 @@ MOST_EXPLAINED = 1_500
 """Of more numbers the page does not hold the explanations: `--explain` gives each."""
 
 
-@without_collection()  # hardly anything is garbage before the end
 def make_report(
     patterns: Sequence[str],
     where: Sequence[str],
@@ -205,7 +204,6 @@ def _document(
     shown = sum(len(section.tables) for section in results if section.shown)
     if shown > MOST_DRAWN:
         left_out = (*left_out, f"Pictures of tables: {shown} are more than {MOST_DRAWN}.")
-    reading = (*how_to_read(study), *definitions(found.records))
     return Document(
         title=f"sambench report {found.name or ''}".rstrip(),
         study=study,
@@ -213,7 +211,7 @@ def _document(
         results=results,
         pictures=pictures,
         rest=(
-            Section(title="How to read this", items=reading),
+            Section(title="How to read this", items=how_to_read(study)),
             *([Section(title="Figures left out", items=left_out)] if left_out else []),
             methods(study),
             wrong,

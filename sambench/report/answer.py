@@ -85,16 +85,18 @@ def _highest(study: Study, groups: Sequence[Group]) -> str:
     return f"; the highest mean {study.primary_name} is {line.title}'s, {text} % ({cell.n})"
 
 
-def _better(study: Study) -> str:
-    return "more accurate" if study.primary == PRIMARY else f"better in {study.primary_name}"
+BEST = "the best"
+ACCURATE = {
+    BETTER: "more accurate",
+    WORSE: "less accurate",
+    BEST: "the most accurate",
+}
+"""What is said of accuracy; of another metric an optimizer is better, worse or the best "in" it."""
 
 
-def _worse(study: Study) -> str:
-    return "less accurate" if study.primary == PRIMARY else f"worse in {study.primary_name}"
-
-
-def _best(study: Study) -> str:
-    return "the most accurate" if study.primary == PRIMARY else f"the best in {study.primary_name}"
+def _how(study: Study, standing: str) -> str:
+    """Return a standing in words of the primary metric."""
+    return ACCURATE[standing] if study.primary == PRIMARY else f"{standing} in {study.primary_name}"
 
 
 def _which(study: Study) -> str:
@@ -119,12 +121,14 @@ def _which(study: Study) -> str:
             for name, one in zip(names[:3], better[:3], strict=True)
         )
         sentences.append(
-            f"{where}, {listed(names, MOST_NAMED)} {was(names)} shown to be {_better(study)} than "
-            f"{baseline}: {numbers}."
+            f"{where}, {listed(names, MOST_NAMED)} {was(names)} shown to be "
+            f"{_how(study, BETTER)} than {baseline}: {numbers}."
         )
         largest = better[0]
     else:
-        sentences.append(f"{where}, no optimizer was shown to be {_better(study)} than {baseline}.")
+        sentences.append(
+            f"{where}, no optimizer was shown to be {_how(study, BETTER)} than {baseline}."
+        )
         if largest.verdict != WORSE:
             sentences.append(f"{_largest(study, found)} {_numbers(study, largest)}.")
     if largest.images is not None and largest.verdict != WORSE:
@@ -140,7 +144,7 @@ def _which(study: Study) -> str:
             else f"; the largest loss was {lost[-1]}'s: {_numbers(study, worse[-1])}"
         )
         sentences.append(
-            f"{listed(lost, MOST_NAMED)} {was(lost)} shown to be {_worse(study)}{last}."
+            f"{listed(lost, MOST_NAMED)} {was(lost)} shown to be {_how(study, WORSE)}{last}."
         )
     if same:
         sentences.append(
@@ -214,16 +218,15 @@ def _choice(study: Study, decision: Decision) -> str:
     )
     equal = f" {listed(tied)} have exactly the same mean {study.primary_name}." if tied else ""
     if len(best) == 1:
-        return (
-            f"{best[0]} is the best: every other optimizer was shown to be {_worse(study)}.{equal}"
-        )
+        beaten = f"every other optimizer was shown to be {_how(study, WORSE)}"
+        return f"{best[0]} is the best: {beaten}.{equal}"
     if not out:
         any_of = "Either" if len(best) == 2 else f"Any of the {len(best)}"
-        may = f"{any_of} may be {_best(study)}"
+        may = f"{any_of} may be {_how(study, 'the best')}"
     elif len(best) <= MOST_NAMED:
-        may = f"{listed(best)} may be {_best(study)}; the others were shown not to be"
+        may = f"{listed(best)} may be {_how(study, 'the best')}; the others were shown not to be"
     else:
-        may = f"All but {listed(out, MOST_NAMED)} may be {_best(study)}"
+        may = f"All but {listed(out, MOST_NAMED)} may be {_how(study, 'the best')}"
     if len(choice) == 1:
         cheapest = f"{choice[0]} is the cheapest of them"
     else:
@@ -253,8 +256,7 @@ def _by_setting(study: Study) -> Iterable[str]:
             silent += [panel] if found else []
             continue
         parts = [
-            f"{study.title_of(one.candidate)} "
-            f"{_better(study) if one.verdict == BETTER else _worse(study)}, {_numbers(study, one)}"
+            f"{study.title_of(one.candidate)} {_how(study, one.verdict)}, {_numbers(study, one)}"
             for one in shown
         ]
         yield f"{panel.title}: {'; '.join(parts[:MOST_NAMED])}."

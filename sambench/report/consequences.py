@@ -62,7 +62,10 @@ def cost(study: Study, decision: Decision) -> str:
         times = [t for label in labels if (t := decision.cost[label][1]) is not None]
         names = listed([study.title_of(label) for label in labels], MOST_NAMED)
         parts.append(f"{names} {times_more}{f' ({_span(times)})' if times else ''}")
-    return f"Gradient evaluations over {first}'s, and training time: {'; '.join(parts)}."
+    return (
+        f"Gradient evaluations in multiples of {first}'s, in parentheses training time: "
+        f"{'; '.join(parts)}."
+    )
 
 
 def _span(values: Sequence[float]) -> str:

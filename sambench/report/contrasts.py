@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 from sambench.analysis.comparison import Comparison
-from sambench.analysis.groups import setting_text
+from sambench.analysis.groups import by_key, setting_text
 from sambench.analysis.predictions import DeLong, McNemar
 from sambench.analysis.study import Panel, Study
 from sambench.analysis.units import Cell as Summary
@@ -29,9 +30,8 @@ IMAGES = (
 def contrast_tables(study: Study, unmatched: Sequence[str]) -> tuple[Table, ...]:
     """Return what several settings say together, a table for each, and what was not compared."""
     tables = []
-    pairs: dict[tuple[str, str], list[Comparison]] = {}
-    for one in (one for found in study.pooled.values() for one in found):
-        pairs.setdefault((one.candidate, one.baseline), []).append(one)
+    pooled = itertools.chain.from_iterable(study.pooled.values())
+    pairs = by_key(pooled, lambda one: (one.candidate, one.baseline))
     for (second, first), found in pairs.items():
         lost = [
             f"{one.metric.heading}: {text}." for one in found if (text := lost_units(one, study))

@@ -3,37 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
+from matplotlib.colorbar import Colorbar
 from matplotlib.colors import LogNorm, Normalize
+from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from sambench.files.arrays import Arrays, read_arrays
 from sambench.files.atomic import write_bytes
-from sambench.report.style import (
-    BLUE,
-    GREY,
-    LINE,
-    SMALL,
-    TEXT,
-    VERMILION,
-    column_figure,
-    finish,
-    png,
-)
+from sambench.report.figures.layout import asinh_axis, log_axis, round_numbers, short
+from sambench.report.style import BLUE, GREY, LINE, SMALL, TEXT, VERMILION, bare, column_figure, png
 from sambench.store.record import RunRecord
 
 Floats = NDArray[np.float64]
 Section = Mapping[str, Any]
 Draw = Callable[[RunRecord, Section, Arrays], bytes]
+DENSITY = ("grid", "density", "density_stderr", "resolved")
 FAINTEST = 0.1
 """Where the density's axis begins, in peaks of a single eigenvalue at the far end."""
 WIDE_RANGE = 20.0
@@ -88,57 +82,49 @@ def _titled(figure: Figure, record: RunRecord, section: Section, what: str) -> b
     return png(figure, title, f"{what}; {section['samples']} training images, {mode}")
 
 
-def significant(value: float) -> str:
-    """Return three significant digits as mathematical text."""
-    if 1e-2 <= abs(value) < 1e4:
-        return f"{float(f'{value:.3g}'):g}"
-    mantissa, exponent = f"{value:.2e}".split("e")
-    return rf"{mantissa} \cdot 10^{{{int(exponent)}}}"
-
-
 def density_png(record: RunRecord, section: Section, arrays: Arrays) -> bytes:
     """Draw the spectral density: logarithmic, with a band of one standard error over probes."""
     figure, (ax,) = column_figure(2.9)
-    grid, mean, stderr = arrays["grid"], arrays["density"], arrays["density_stderr"]
-    resolved, scale = arrays["resolved"], float(arrays["scale"])
-    single = 1 / (section["parameters"] * section["kernel_width"] * math.sqrt(2 * math.pi))
-    floor = FAINTEST * single / max(abs(grid[0]), abs(grid[-1]))
-    low, high = np.maximum(mean - stderr, floor), np.maximum(mean + stderr, floor)
-    ax.fill_between(grid, low, high, color=BLUE, alpha=0.3, lw=0)
-    ax.plot(grid, np.where(mean > floor, mean, np.nan), color=BLUE, lw=LINE)
-    ax.plot([], [], color=BLUE, lw=LINE, label=f"mean ± SE of {section['probes']} probes")
-    ax.plot(resolved, np.full(len(resolved), 2 * floor), "|", color=VERMILION, ms=6, mew=0.9,
-            label=f"{len(resolved)} single eigenvalues")  # fmt: skip
-    ax.set_xscale("asinh", linear_width=scale)
-    ax.set_yscale("log")
-    ax.set_xlim(grid[0], grid[-1])
-    ax.set_ylim(floor, 5 * float(mean.max()))
-    _decades(ax, scale, float(grid[0]), float(grid[-1]))
+    grid, scale = arrays["grid"], float(arrays["scale"])
+    floor = density_floor(section["parameters"], section["kernel_width"], grid)
+    curve, marks = draw_density(ax, arrays, floor, floor)
+    curve.set_label(f"mean ± SE of {section['probes']} probes")
+    marks.set_label(f"{len(arrays['resolved'])} single eigenvalues")
+    asinh_axis(ax, float(grid[0]), float(grid[-1]), scale)
+    ax.set_ylim(floor, 5 * float(arrays["density"].max()))
     ax.set_xlabel(r"Eigenvalue $\lambda$ of the Hessian (nats per unit weight$^2$)")
     ax.set_ylabel(r"Density (per unit $\lambda$)")
     for what, share in (
-        (rf"$|\lambda| \leq {significant(scale)}$", section["zero_mass"]),
-        (rf"$\lambda < {significant(-scale)}$", section["negative_mass"]),
+        (f"|λ| ≤ {short(scale)}", section["zero_mass"]),
+        (f"λ < −{short(scale)}", section["negative_mass"]),
     ):
         ax.plot([], [], " ", label=f"{what}: {_percent(share['value'], share['stderr'])}")
     figure.legend(fontsize=SMALL, frameon=False, loc="outside lower center", ncols=2,
                   handlelength=1.2)  # fmt: skip
-    finish([ax])
+    bare(ax)
     return _titled(figure, record, section, "Hessian spectral density")
 
 
-def _decades(ax: Axes, scale: float, low: float, high: float) -> None:
-    """Mark zero and powers of ten on an axis that is linear within `scale`."""
+def density_floor(parameters: int, kernel_width: float, grid: Floats) -> float:
+    """Return the density that drowns in the kernels' tails."""
+    single = 1 / (parameters * kernel_width * math.sqrt(2 * math.pi))
+    return FAINTEST * single / float(np.abs(grid[[0, -1]]).max())
 
-    def power(value: float, _: object) -> str:
-        sign = "-" if value < 0 else ""
-        return rf"${sign}10^{{{round(math.log10(abs(value)))}}}$" if value else "0"
 
-    exponents = range(math.ceil(math.log10(scale)), math.floor(math.log10(max(-low, high))) + 1)
-    ticks = [0.0, *(sign * 10.0**e for sign in (-1, 1) for e in exponents)]
-    ax.xaxis.set_major_locator(FixedLocator(sorted(tick for tick in ticks if low <= tick <= high)))
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_major_formatter(FuncFormatter(power))
+def draw_density(ax: Axes, arrays: Arrays, floor: float, own: float) -> tuple[Line2D, Line2D]:
+    """Draw a density above its own floor, and its single eigenvalues; return curve and marks.
+
+    The band of one standard error ends at the floor of the axes, which is logarithmic.
+    """
+    x, mean, error, resolved = (arrays[name] for name in DENSITY)
+    ax.set_yscale("log")
+    ax.fill_between(x, np.maximum(mean - error, floor), np.maximum(mean + error, floor),
+                    color=BLUE, alpha=0.3, lw=0)  # fmt: skip
+    above = np.where(mean > own, mean, np.nan)
+    (curve,) = ax.plot(x, above, color=BLUE, lw=LINE, gid="density")
+    low = np.full(len(resolved), 3 * floor)
+    (marks,) = ax.plot(resolved, low, "|", color=VERMILION, ms=4, mew=0.6)
+    return curve, marks
 
 
 def _percent(value: float, stderr: float) -> str:
@@ -150,7 +136,7 @@ def line_png(record: RunRecord, section: Section, arrays: Arrays) -> bytes:
     """Draw loss and accuracy along a random direction."""
     figure, (top, bottom) = column_figure(3.0, (2, 1))
     x, accuracy = arrays["x"], arrays["accuracy"]
-    _curve(top, x, arrays["loss"], BLUE)
+    draw_loss(top, arrays["loss"], x, color=BLUE)
     bottom.plot(x, 100 * accuracy, color=VERMILION, lw=LINE)
     for ax in (top, bottom):
         ax.axvline(0, color=GREY, lw=0.6, ls=":")
@@ -166,7 +152,7 @@ def plane_png(record: RunRecord, section: Section, arrays: Arrays) -> bytes:
     _contours(figure, ax, arrays)
     ax.set_xlabel("Step along direction 1 (filter norms)")
     ax.set_ylabel("Step along direction 2 (filter norms)")
-    finish([ax])
+    bare(ax)
     return _titled(figure, record, section, "filter-normalised plane")
 
 
@@ -181,12 +167,10 @@ def eigenvectors_png(record: RunRecord, section: Section, arrays: Arrays) -> byt
         ax.annotate(f"+{0.5 * radius**2:g}", (0, -radius), size=SMALL, ha="center", va="center",
                     path_effects=[HALO])  # fmt: skip
     for axis, number in ((ax.xaxis, 1), (ax.yaxis, 2)):
-        value = significant(section["eigenvalues"][number - 1])
-        axis.set_label_text(
-            rf"Step along $v_{number}$ ($1/\sqrt{{\lambda_{number}}}$, "
-            rf"$\lambda_{number} = {value}$)"
-        )
-    finish([ax])
+        value = short(float(f"{section['eigenvalues'][number - 1]:.3g}"))
+        unit = rf"$1/\sqrt{{\lambda_{number}}}$, $\lambda_{number}$ = {value}"
+        axis.set_label_text(f"Step along $v_{number}$ ({unit})")
+    bare(ax)
     doubt = "" if section["converged"] else " (not converged)"
     what = f"top two eigenvectors{doubt}, dashed: rise by second order"
     return _titled(figure, record, section, what)
@@ -197,14 +181,18 @@ def surface_png(record: RunRecord, section: Section, arrays: Arrays) -> bytes:
     figure, (flat,) = column_figure(3.0)
     flat.remove()
     ax = figure.add_subplot(projection="3d")
-    loss, norm = _clipped(arrays["loss"])
-    height = np.log10(loss) if isinstance(norm, LogNorm) else loss
+    low, high = loss_range([arrays["loss"]])
+    loss, logarithmic = (
+        _clipped(arrays["loss"], low, high),
+        isinstance(loss_scale(low, high), LogNorm),
+    )
+    height = np.log10(loss) if logarithmic else loss
     x, y = np.meshgrid(arrays["x"], arrays["y"])
     fine = {"rcount": 60, "ccount": 60, "lw": 0.1, "edgecolor": "#00000030"}
     ax.plot_surface(x, y, height, cmap="viridis", **fine)
-    if isinstance(norm, LogNorm):
-        ax.zaxis.set_major_locator(FixedLocator(_log_ticks(loss)))
-        ax.zaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{10**v:.2g}"))
+    if logarithmic:
+        ticks = round_numbers(low, high)
+        ax.set_zticks(np.log10(ticks), [short(tick) for tick in ticks])
     ax.set_xlabel("Direction 1", size=TEXT, labelpad=-4)
     ax.set_ylabel("Direction 2", size=TEXT, labelpad=-4)
     ax.set_zlabel("Loss (nats)", size=TEXT, labelpad=-2)
@@ -220,13 +208,13 @@ def interpolation_png(record: RunRecord, section: Section, arrays: Arrays) -> by
     alphas = arrays["alphas"]
     recomputed = section["batch_norm"] == "recalibrate"
     label = "BatchNorm statistics recomputed" if recomputed else "loss"
-    _curve(top, alphas, arrays["loss"], BLUE, label=label)
+    draw_loss(top, arrays["loss"], alphas, color=BLUE, label=label)
     bottom.plot(alphas, 100 * arrays["accuracy"], color=BLUE, lw=LINE)
     losses = [arrays["loss"]]
     if recomputed:
         losses.append(arrays["kept_loss"])
-        kept = "statistics interpolated"
-        _curve(top, alphas, arrays["kept_loss"], VERMILION, label=kept, ls="--")
+        kept = {"label": "statistics interpolated", "ls": "--"}
+        draw_loss(top, arrays["kept_loss"], alphas, color=VERMILION, **kept)
         bottom.plot(alphas, 100 * arrays["kept_accuracy"], color=VERMILION, lw=LINE, ls="--")
         top.legend(fontsize=SMALL, frameon=False, loc="best")
     bottom.set_xlim(0, 1)
@@ -238,35 +226,56 @@ def interpolation_png(record: RunRecord, section: Section, arrays: Arrays) -> by
 
 def _contours(figure: Figure, ax: Axes, arrays: Arrays) -> None:
     """Fill contours of a plane's loss with a colour bar, label some, and mark the weights."""
-    loss, norm = _clipped(arrays["loss"])
-    levels = levels_of(norm)
-    filled = ax.contourf(arrays["x"], arrays["y"], loss, levels, cmap="viridis", norm=norm)
-    drawn = levels[1:-1:2]
+    low, high = loss_range([arrays["loss"]])
+    norm = loss_scale(low, high)
+    filled = fill_contours(ax, arrays, norm)
+    drawn = levels_of(norm)[1:-1:2]
     colors = ["white" if norm(level) < BRIGHT else "black" for level in drawn]
+    loss = _clipped(arrays["loss"], low, high)
     lines = ax.contour(arrays["x"], arrays["y"], loss, drawn, colors=colors, linewidths=0.5)
     ax.clabel(lines, fmt=lambda value: f"{value:.2g}", fontsize=SMALL)
     if not np.isfinite(arrays["loss"]).all():
         beyond = (~np.isfinite(arrays["loss"])).astype(float)
         ax.contourf(arrays["x"], arrays["y"], beyond, [0.5, 1.5], colors="none", hatches=["////"])
-    ax.plot(0, 0, "+", color="white", ms=8, mew=2.4)
-    ax.plot(0, 0, "+", color="black", ms=7, mew=1.2)
     ax.set_aspect("equal")
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_locator(MaxNLocator(6, steps=[1, 2.5, 5, 10]))
     bar = figure.colorbar(filled, ax=ax, fraction=0.06, pad=0.03)
     bar.set_label(LOSS, size=TEXT)
-    bar.ax.tick_params(labelsize=SMALL, width=0.6, length=2.5)
+    number_bar(bar, norm)
+
+
+def fill_contours(ax: Axes, arrays: Arrays, norm: Normalize) -> ContourSet:
+    """Fill contours of a plane's loss, and mark the weights; return the contours."""
+    assert norm.vmin is not None and norm.vmax is not None
+    loss = _clipped(arrays["loss"], norm.vmin, norm.vmax)
+    filled = ax.contourf(arrays["x"], arrays["y"], loss, levels_of(norm), cmap="viridis", norm=norm)
+    ax.plot(0, 0, "+", color="white", ms=5, mew=1.6, zorder=4)
+    ax.plot(0, 0, "+", color="black", ms=4.5, mew=0.8, zorder=4)
+    return filled
+
+
+def number_bar(bar: Colorbar, norm: Normalize) -> None:
+    """Write round losses beside a bar of colours."""
     if isinstance(norm, LogNorm):
-        _mark_round_losses(bar.ax.yaxis, loss)
+        assert norm.vmin is not None and norm.vmax is not None
+        ticks = round_numbers(norm.vmin, norm.vmax)
+        bar.set_ticks(ticks, labels=[short(tick) for tick in ticks])
+        bar.ax.minorticks_off()
+    bar.ax.tick_params(labelsize=SMALL, width=0.5, length=2, pad=1.5)
 
 
-def _clipped(loss: Floats) -> tuple[Floats, Normalize]:
-    """Return losses that can be drawn, infinite ones as the largest finite one, and their scale."""
-    finite = loss[np.isfinite(loss)]
-    low, high = float(finite.min()), float(finite.max())
-    if high == low:
-        high = low + max(abs(low), 1.0) * 1e-6
-    return np.clip(np.nan_to_num(loss, posinf=high), low, high), loss_scale(low, high)
+def loss_range(losses: Iterable[Floats]) -> tuple[float, float]:
+    """Return the least and the largest finite loss, apart."""
+    every = np.concatenate([np.ravel(loss) for loss in losses])
+    every = every[np.isfinite(every)]
+    low, high = float(every.min()), float(every.max())
+    return low, high if high > low else low + max(abs(low), 1.0) * 1e-6
+
+
+def _clipped(loss: Floats, low: float, high: float) -> Floats:
+    """Return losses that can be drawn, infinite ones as the largest finite one."""
+    return np.clip(np.nan_to_num(loss, posinf=high, nan=high), low, high)
 
 
 def loss_scale(low: float, high: float) -> Normalize:
@@ -281,39 +290,23 @@ def levels_of(scale: Normalize) -> Floats:
     return space(scale.vmin, scale.vmax, LEVELS)
 
 
-def _log_ticks(loss: Floats) -> list[float]:
-    """Return the decimal logarithms of round numbers within the losses' range."""
-    low, high = math.log10(loss.min()), math.log10(loss.max())
-    steps = (1,) if high - low > 3 else (1, 3) if high - low > 1.5 else (1, 2, 5)
-    decades = range(math.floor(low), math.ceil(high) + 1)
-    ticks = [decade + math.log10(step) for decade in decades for step in steps]
-    return [tick for tick in ticks if low <= tick <= high]
-
-
-def _mark_round_losses(axis: Axis, losses: Floats) -> None:
-    axis.set_major_locator(FixedLocator([10**tick for tick in _log_ticks(losses)]))
-    axis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:.3g}"))
-    axis.set_minor_locator(NullLocator())
-
-
-def _curve(ax: Axes, x: Floats, loss: Floats, color: str, **style: Any) -> None:
-    """Draw a loss; where it overflows the curve leaves the picture."""
-    ax.plot(x, np.where(np.isfinite(loss), loss, np.nan), color=color, lw=LINE, **style)
+def draw_loss(ax: Axes, loss: Floats, x: Floats, **style: Any) -> None:
+    """Draw a loss over steps; where it overflows the curve leaves the picture."""
+    ax.plot(x, np.where(np.isfinite(loss), loss, np.nan), **{"lw": LINE, **style})
 
 
 def _loss_and_accuracy(figure: Figure, losses: list[Floats], accuracies: list[Floats]) -> None:
     """Set the y axes of a panel of losses above one of accuracies."""
     top, bottom = figure.axes
-    top.set_ylabel(LOSS)
-    finite = np.concatenate([loss[np.isfinite(loss)] for loss in losses])
-    if finite.min() > 0 and finite.max() / finite.min() > WIDE_RANGE:
-        top.set_yscale("log")
-        _mark_round_losses(top.yaxis, finite)
+    low, high = loss_range(losses)
+    if low > 0 and high / low > WIDE_RANGE:
+        log_axis(top, "y", low, high, most=4)
     else:
-        top.set_ylim(bottom=0 if finite.min() >= 0 else None)
-    bottom.set_ylabel("Accuracy (%)")
+        top.set_ylim(bottom=0 if low >= 0 else None)
     known = np.concatenate(accuracies)
     lowest = float(np.min(known[np.isfinite(known)], initial=1.0))
     bottom.set_ylim(max(100 * lowest - 5, -3), 103)
-    finish(figure.axes)
+    for ax, name in ((top, LOSS), (bottom, "Accuracy (%)")):
+        ax.set_ylabel(name)
+        bare(ax)
     figure.align_ylabels(figure.axes)

@@ -13,6 +13,10 @@ from sambench.report.table import MISSING, Cell, Table, counted, factor, p_value
 ACCURACIES = ("accuracy",), ("auroc", "robust_accuracy")
 COSTS = ("train_seconds", "top", "trace")
 DIFFERENCES = (*ACCURACIES[0], *ACCURACIES[1], *COSTS)
+SMALLEST, LARGEST = 0.001, 1000.0
+"""Ratios between which the ends of an interval are written out."""
+MOST_POINTS = 100.0
+"""By which a share can differ."""
 HEADINGS = ("Optimizer", "95 % interval", "n", "p", "Cohen's dz", "Runs won", "Verdict")
 
 
@@ -73,8 +77,11 @@ def interval(one: Comparison) -> str:
     if one.low is None or one.high is None:
         return MISSING
     if one.metric.ratio:
-        return f"{factor(one.low)} to {factor(one.high)}"
-    return f"{signed(one.low, _decimals(one))} to {signed(one.high, _decimals(one))}"
+        least = "under 0.001" if one.low < SMALLEST else factor(one.low)
+        return f"{least} to {'over 1000' if one.high > LARGEST else factor(one.high)}"
+    most = MOST_POINTS if one.metric.unit == "points" else math.inf
+    low, high = max(one.low, -most), min(one.high, most)
+    return f"{signed(low, _decimals(one))} to {signed(high, _decimals(one))}"
 
 
 def _decimals(one: Comparison) -> int | None:

@@ -115,18 +115,15 @@ def find_source(query: str, among: Sequence[Source]) -> Source:
 def _find(wanted: Sequence[str], among: Sequence[Source]) -> list[Source]:
     if len(wanted) == 1:
         return _closest(wanted[0], among, -2) or _closest(wanted[0], among, -1)
-    found = list(among)
-    if len(wanted) > 2:
-        found = _closest("".join(wanted[:-2]), found, 0)
-        found = [one for one in found if len(one.parts) > 2]
-    by_line = _closest(wanted[-2], found, -2)
-    hits = _closest(wanted[-1], by_line, -1)
-    if hits or len(wanted) > 2:
+    *setting, line, metric = wanted
+    of_lines = [one for one in among if len(one.parts) > 2]
+    found = _closest("".join(setting), of_lines, 0) if setting else among
+    hits = _closest(metric, _closest(line, found, -2), -1)
+    if hits or setting:
         return hits
-    of_model = _closest(wanted[-2], [one for one in among if len(one.parts) > 2], 0)
+    of_model = _closest(line, of_lines, 0)
     first = {one.parts[0]: one.parts[1] for one in reversed(of_model)}
-    lines = [one for one in of_model if one.parts[1] == first[one.parts[0]]]
-    return _closest(wanted[-1], lines, -1)
+    return _closest(metric, [one for one in of_model if one.parts[1] == first[one.parts[0]]], -1)
 
 
 def _closest(wanted: str, among: Sequence[Source], place: int) -> list[Source]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import re
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
@@ -17,6 +19,7 @@ from sambench.report.document import Document, Section
 from sambench.report.table import Cell, Table, slug
 
 if TYPE_CHECKING:
+    import jinja2
     from openpyxl import Workbook
 
 VERSION = 2
@@ -35,13 +38,6 @@ _ESCAPES = str.maketrans(
     }
 )  # fmt: skip
 
-PREAMBLE = r"""\documentclass[10pt,twocolumn]{article}
-\usepackage[T1]{fontenc}
-\usepackage[margin=2cm]{geometry}
-\usepackage{booktabs,graphicx}
-\begin{document}
-"""
-
 
 def to_latex(table: Table) -> str:
     r"""Return a float that needs `\usepackage{booktabs,graphicx}`, in one or two columns.
@@ -50,48 +46,17 @@ def to_latex(table: Table) -> str:
     in the caption where it is one number; the notes stand below the rules.
     """
     star = "*" if len(table.headings) > WIDE else ""
-    units = table.units
-    alignment = "l" + "r" * (len(table.headings) - 1)
-    body = [
-        _line([escape(label), *(_latex_cell(cell, units) for cell in cells)])
-        for label, cells in table.rows
-    ]
-    caption = escape(table.title) + (f" ($n = {units}$)" if units is not None else "")
-    notes = [rf"  \par\raggedright\footnotesize {escape(note)}" for note in table.notes]
-    return "\n".join(
-        [
-            rf"\begin{{table{star}}}",
-            r"  \centering",
-            rf"  \caption{{{caption}}}",
-            rf"  \label{{tab:{stem_of(table)}}}",
-            r"  \resizebox{\ifdim\width>\linewidth \linewidth\else\width\fi}{!}{%",
-            rf"  \begin{{tabular}}{{{alignment}}}",
-            r"    \toprule",
-            _line(map(_latex_heading, table.headings)),
-            r"    \midrule",
-            *body,
-            r"    \bottomrule",
-            r"  \end{tabular}}",
-            *([r"  \par\smallskip", *notes] if notes else []),
-            rf"\end{{table{star}}}",
-            "",
-        ]
-    )
+    return _latex("table.tex").render(table=table, stem=stem_of(table), star=star)
 
 
 def latex_document(stems: Iterable[str]) -> str:
     """Return a document that compiles by itself and shows every table."""
-    inputs = "\n".join(rf"\input{{{stem}}}" + "\n\\clearpage" for stem in stems)
-    return f"{PREAMBLE}{inputs}\n\\end{{document}}\n"
+    return _latex("all-tables.tex").render(stems=stems)
 
 
 def escape(text: str) -> str:
     """Return the text with every character that LaTeX reads otherwise written out."""
     return text.translate(_ESCAPES)
-
-
-def _line(cells: Iterable[str]) -> str:
-    return "    " + " & ".join(cells) + r" \\"
 
 
 def _latex_heading(text: str) -> str:
@@ -106,46 +71,43 @@ def _latex_cell(cell: Cell, units: int | None) -> str:
     return rf"\textbf{{{text}}}" if cell.bold else text
 
 
-def to_markdown(table: Table) -> str:
-    """Return the table as GitHub Markdown with its notes."""
-
-    def line(cells: Iterable[str]) -> str:
-        return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
-
-    body = [
-        line([label, *(f"**{c.text}**" if c.bold else c.text for c in cells)])
-        for label, cells in table.rows
-    ]
-    rule = line(["---", *["---:"] * (len(table.headings) - 1)])
-    notes = [f"- {note}" for note in table.notes]
-    return "\n".join([f"### {table.title}", "", line(table.headings), rule, *body, "", *notes, ""])
-
-
 def document_markdown(document: Document, drawn: Mapping[int, str]) -> str:
-    """Return a whole report; `drawn` is each table's picture, by the table's place in it."""
-    places = {id(table): place for place, table in enumerate(document.tables)}
+    """Return a whole report as GitHub Markdown; `drawn` has pictures of tables, by the table's id.
 
-    def section(part: Section) -> Iterator[str]:
-        yield f"## {part.title}\n"
-        yield from (f"{text}\n" for text in part.paragraphs)
-        if part.items:
-            yield "".join(f"- {item}\n" for item in part.items)
-        for table in part.tables:
-            file = drawn.get(places[id(table)])
-            yield to_markdown(table) + (f"\n![{table.title}]({file})\n" if file else "")
+    Below each table are its notes.
+    """
+    return templates().get_template("report.md").render(document=document, drawn=drawn)
 
-    figures = [
-        f"![{picture.title}](figures/{picture.stem}.png)\n\n*{picture.title}.* {picture.caption}\n"
-        for picture in document.pictures
-    ]
-    return "\n".join(
-        [
-            *(f"# {document.title}\n", *(f"{text}\n" for text in document.answer)),
-            *(block for part in document.results for block in section(part)),
-            *(["## Figures\n", *figures] if figures else []),
-            *(block for part in document.rest for block in section(part)),
-        ]
+
+@cache
+def templates() -> jinja2.Environment:
+    """Return what finds and fills the templates; only pages have their text escaped."""
+    import jinja2
+    from markupsafe import Markup
+
+    found = jinja2.Environment(
+        loader=jinja2.PackageLoader("sambench.report"),
+        autoescape=lambda name: str(name).endswith(".html"),
+        trim_blocks=True,
+        keep_trailing_newline=True,
     )
+    found.globals["id"] = id
+    found.filters |= {
+        "anchor": slug,
+        "latex": to_latex,
+        "tex": escape,
+        "heading": _latex_heading,
+        "number": _latex_cell,
+        "bar": lambda text: text.replace("|", r"\|"),
+        "code": lambda text: Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))),
+    }
+    return found
+
+
+@cache
+def _latex(name: str) -> jinja2.Template:
+    """Return a template of LaTeX, whose braces mean nothing: what is filled in stands in <<>>."""
+    return templates().overlay("<%", "%>", "<<", ">>", "<#", "#>").get_template(name)
 
 
 def numbers_of(table: Table) -> list[list[Any]]:

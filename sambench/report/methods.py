@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
 
-from sambench.analysis.groups import Group, setting_text
+from sambench.analysis.groups import Group, by_key, setting_text
 from sambench.analysis.inference import ALPHA
 from sambench.analysis.metrics import find_metric, values_at
 from sambench.analysis.study import Study
@@ -40,14 +41,14 @@ CURVATURE = (
     "{hessian.hvp} differentiation in {hessian.dtype}, L2 penalty {hessian.l2}. Top eigenvalue by "
     "Lanczos to a relative error of {hessian.settings.tol}; trace by {hessian.trace.method} to a "
     "relative half width of {hessian.settings.trace_tol} of its 95 % interval; at most "
-    "{hessian.settings.max_matvecs} products each; seed {hessian.seed}. Median, mean and SD: "
-    "{hessian.definition}, over {hessian.batches} batches. Runs that predict one class for every "
-    "test image are left out of curvature."
+    "{hessian.settings.max_matvecs} products each; seed {hessian.seed}. Hessian median, "
+    "mean and SD: {hessian.definition}, over {hessian.batches} batches. Runs that predict one "
+    "class for every test image are left out of curvature."
 )
 MACHINES = (
-    "Hardware. {device}, device {environment.device}, {environment.threads} threads, runs on it at "
-    "a time: {together}, {environment.platform}. Reproducible: {environment.deterministic}. In all "
-    "{runs} with {training} h of training and {curvature} h of curvature."
+    "Hardware. {device}, device {environment.device}, threads: {environment.threads}, runs on it "
+    "at a time: {together}, {environment.platform}. Reproducible: {environment.deterministic}. In "
+    "all {runs} with {training} h of training and {curvature} h of curvature."
 )
 SOFTWARE = "Software. {versions}; commit {environment.git}; command: {command}."
 STATISTICS = (
@@ -75,9 +76,10 @@ def methods(study: Study) -> Section:
     """Return the methods section; it is of the completed runs where there are any."""
     runs = [record for group in study.groups for record in group.records]
     done = [record for record in runs if record.status == COMPLETED] or runs
+    datasets, models = (by_key(done, attrgetter(f"config.{name}")) for name in ("dataset", "model"))
     paragraphs = (
-        "Data. " + " ".join(_dataset(*found) for found in _by(done, "dataset").items()),
-        f"Networks. {'; '.join(_model(*found) for found in _by(done, 'model').items())}.",
+        "Data. " + " ".join(_dataset(*found) for found in datasets.items()),
+        f"Networks. {'; '.join(_model(*found) for found in models.items())}.",
         _filled(TRAINING, done, seeds=_ranges(sorted({run.config.seed for run in done}))),
         _filled(SELECTION, done),
         *_curvature(done),
@@ -164,13 +166,6 @@ CALCULATED: Mapping[str, Callable[[RunRecord], object]] = {
     "together": lambda r: (r.environment or {}).get("runs_on_device", 1),
 }
 """What a text may name besides places in the record."""
-
-
-def _by(runs: Sequence[RunRecord], setting: str) -> dict[str, list[RunRecord]]:
-    found: dict[str, list[RunRecord]] = {}
-    for run in runs:
-        found.setdefault(getattr(run.config, setting), []).append(run)
-    return found
 
 
 def _dataset(name: str, runs: Sequence[RunRecord]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from sambench.analysis.groups import Group, build_groups, repeat
+from sambench.analysis.groups import Group, build_groups
 from sambench.analysis.inference import FOLDS, SEEDS
 from sambench.analysis.metrics import find_metric
 from sambench.analysis.study import Study
@@ -95,7 +95,8 @@ def legend(rows: Sequence[Row], baseline: str | None = None) -> Iterable[str]:
     """Return what the marks of a table mean, those alone that it has."""
     text = "".join(cell.text for _, cells in rows for cell in cells)
     geometric = " (×÷: geometric mean and factor of one SD)" if "×÷" in text else ""
-    yield f"Mean ± SD (n){geometric}; bold: best mean of the column."
+    bold = any(cell.bold for _, cells in rows for cell in cells)
+    yield f"Mean ± SD (n){geometric}{'; bold: best mean of the column' if bold else ''}."
     marks = [
         (DIFFERENT, f"differs from {baseline} (p < 0.05, corrected)"),
         (EQUIVALENT, f"equivalent to {baseline}"),
@@ -124,31 +125,6 @@ def run_notes(group: Group) -> Iterable[str]:
                 f"perturbation in {changed:.0%} of the weights and left a cosine of {cosine:.2f} "
                 "with the one asked for (mean of the runs); only fp32 perturbs exactly."
             )
-
-
-def definitions(records: Iterable[RunRecord]) -> Iterable[str]:
-    """Return how curvature was defined, a sentence for each definition among the runs."""
-    sections = [record.hessian for record in records if record.hessian]
-    named = {
-        "eval": "evaluation mode",
-        "train": "batch normalisation in train mode",
-        "recalibrate": "evaluation mode with recalibrated statistics",
-    }
-    for definition in sorted({str(section["definition"]) for section in sections}):
-        own = [section for section in sections if section["definition"] == definition]
-        samples = sorted({int(section["samples"]) for section in own})
-        modes = sorted({str(section.get("batch_norm", "eval")) for section in own})
-        differences = ", products by finite differences"
-        other = {str(section.get("hvp", "reverse")) for section in own} != {"reverse"}
-        penalties = sorted({f"{section.get('l2', 0.0):g}" for section in own} - {"0"})
-        yield (
-            "Top eigenvalue and Hessian trace: of the mean loss over "
-            f"{' or '.join(map(str, samples))} training images, "
-            f"{' or '.join(named.get(mode, mode) for mode in modes)}"
-            f"{differences if other else ''}"
-            f"{f', with an L2 penalty of {listed(penalties)}' if penalties else ''}. Hessian "
-            f"median, mean and SD: over their batches ({definition})."
-        )
 
 
 def how_to_read(study: Study) -> tuple[str, ...]:
@@ -226,10 +202,7 @@ def too_few(groups: Sequence[Group]) -> tuple[str, ...]:
         if len(group.lines) < 2 or not group.baseline:
             continue
         design = FOLDS if group.folds else SEEDS
-        of_lines = [
-            {repeat(r)[:2] if group.folds else repeat(r) for r in line.records}
-            for line in group.lines
-        ]
+        of_lines = [set(map(group.unit, line.records)) for line in group.lines]
         most = max(len(of_lines[0] & other) for other in of_lines[1:])
         if most < design.least_units:
             key = (design.unit, most, design.least_units)

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache, partial
-from html import escape
-from importlib import resources
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,15 +16,14 @@ from sambench.report.forms import (
     latex_document,
     numbers_of,
     stem_of,
+    templates,
     to_csv,
     to_latex,
     to_xlsx,
 )
-from sambench.report.table import Table, slug
+from sambench.report.table import Table
 
 if TYPE_CHECKING:
-    import jinja2
-
     from sambench.analysis.predictions import Predictions
 
 MOST_FILES = 300
@@ -66,8 +62,8 @@ def write_report(
     some = every_table or len(document.tables) <= MOST_FILES
     shown = {id(t) for part in document.results if part.shown for t in part.tables}
     drawn = {
-        place: f"tables/{stems[place]}.png"
-        for place, table in enumerate(document.tables)
+        id(table): f"tables/{stem}.png"
+        for table, stem in zip(document.tables, stems, strict=True)
         if some and id(table) in shown
     }
     drawn = drawn if len(drawn) <= MOST_DRAWN else {}
@@ -91,8 +87,9 @@ def write_report(
         files["tables.xlsx"] = partial(to_xlsx, document.tables)
     if drawn:
         from sambench.report.table_png import table_png  # with matplotlib
-    for place, file in drawn.items():
-        files[file] = partial(table_png, document.tables[place])
+    for table in document.tables:
+        if id(table) in drawn:
+            files[drawn[id(table)]] = partial(table_png, table)
     for picture in document.pictures:
         files[f"figures/{picture.stem}.png"] = partial(getattr, picture, "png")
         files[f"figures/{picture.stem}.pdf"] = partial(getattr, picture, "pdf")
@@ -143,30 +140,13 @@ def to_html(document: Document) -> str:
         ("optimizer", "Show or hide optimizers", list(keys.items())),
         ("setting", "Show or hide settings", [(title, title) for title in settings]),
     )
-    return _page().render(
-        document=document,
-        pictures=document.pictures,
-        choices=choices,
-        sources={name: "\n".join(lines) for name, lines in document.sources.items()},
-        css=_text("page.css"),
-        js=_text("page.js"),
+    return (
+        templates()
+        .get_template("page.html")
+        .render(
+            document=document,
+            pictures=document.pictures,
+            choices=choices,
+            sources={name: "\n".join(lines) for name, lines in document.sources.items()},
+        )
     )
-
-
-@cache
-def _page() -> jinja2.Template:
-    import jinja2
-    from markupsafe import Markup
-
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True)
-    environment.filters["anchor"] = slug
-    environment.filters["latex"] = to_latex
-    environment.filters["code"] = lambda text: Markup(
-        re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
-    )
-    return environment.from_string(_text("page.html"))
-
-
-@cache
-def _text(name: str) -> str:
-    return resources.files("sambench.report").joinpath("templates", name).read_text("utf-8")

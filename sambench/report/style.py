@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
@@ -90,18 +90,6 @@ def png_file(pixels: Image.Image, dpi: float) -> bytes:
     return buffer.getvalue()
 
 
-def finish(axes: Iterable[Axes]) -> None:
-    """Set type and rules of all axes."""
-    for ax in axes:
-        ax.tick_params(which="both", labelsize=SMALL, width=0.6, length=2.5)
-        ax.tick_params(which="minor", length=1.5)
-        for spine in ax.spines.values():
-            spine.set_linewidth(0.6)
-        for label in (ax.xaxis.label, ax.yaxis.label):
-            label.set_fontsize(TEXT)
-        ax.yaxis.get_offset_text().set_fontsize(SMALL)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Picture:
     """A figure of a report as the page shows it; `stem` is its file's name without the ending."""
@@ -113,8 +101,9 @@ class Picture:
 
     @cached_property
     def png(self) -> bytes:
-        """The picture in pixels."""
-        return png_file(drawn(self.figure), self.figure.dpi)
+        """The picture in pixels, of 256 colours: lines on paper need no more."""
+        colours = drawn(self.figure).quantize(method=Image.Quantize.FASTOCTREE)
+        return png_file(colours, self.figure.dpi)
 
     @property
     def pdf(self) -> bytes:

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import textwrap
-from typing import Any
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from PIL import Image, ImageChops, ImageOps
+import matplotlib as mpl
+from PIL import Image, ImageDraw, ImageFont
 
-from sambench.report.style import drawn, png_file
+from sambench.report.style import png_file
 from sambench.report.table import Table
 
-FONT_SIZE = 9.0
-ROW = 0.26
-"""Height of a row in inches."""
-CHARACTER = 0.075
-"""Width of a character in inches at this font size."""
-TITLE_CHARACTER = 0.095
-"""Likewise in the title, which is larger and bold."""
-MARGIN = 0.1
-"""Inches of empty paper around a table."""
+TEXT, TITLE, NOTE = 9.0, 10.0, 7.0
+"""Sizes of type in points."""
+ROW, HEADING, BELOW = 0.26, 0.195, 0.187
+"""Heights in inches of a row, of a line of the headings, and of a line of the notes."""
+GAP, RULE, MARGIN = 0.22, 0.06, 0.1
+"""Inches between columns, around a rule, and of empty paper around a table."""
+INK, SOFT = 0x00, 0x44
+"""Shades of grey."""
+Line = Sequence[tuple[str, bool]]
+"""The texts of a row, and which of them are bold."""
 
 
 def table_png(table: Table, dpi: int = 200) -> bytes:
@@ -29,79 +30,84 @@ def table_png(table: Table, dpi: int = 200) -> bytes:
 
     Returns a PNG file of so many dots per inch.
     """
-    headings = [textwrap.wrap(heading, 12) or [""] for heading in table.headings]
-    body = [[label, *(cell.text for cell in cells)] for label, cells in table.rows]
-    widths = [
-        max(len(text) for text in [*lines, *(row[place] for row in body)]) * CHARACTER + 0.22
-        for place, lines in enumerate(headings)
+    wrapped = [textwrap.wrap(heading, 12) for heading in table.headings]
+    high = max(map(len, wrapped))
+    headings: list[Line] = [
+        [("".join(lines[number : number + 1]), True) for lines in wrapped] for number in range(high)
     ]
-    total = max(sum(widths), TITLE_CHARACTER * len(table.title))
-    notes = [line for note in table.notes for line in textwrap.wrap(note, int(total / 0.058))]
-    heading_rows = max(map(len, headings))
-    height = ROW * (1.9 + heading_rows * 0.75 + len(body) + 0.72 * len(notes))
-    figure = Figure(figsize=(total + 0.2, height), dpi=dpi)
-    FigureCanvasAgg(figure)
-    pen = _Pen(figure, widths)
-    pen.write(0.1, table.title, weight="bold", size=FONT_SIZE + 1)
-    pen.down(1.1)
+    body: list[Line] = [
+        [(label, False), *((cell.text, cell.bold) for cell in cells)] for label, cells in table.rows
+    ]
+    widths = [
+        max(_width(text, TEXT, bold) for text, bold in column) + GAP
+        for column in zip(*headings, *body, strict=True)
+    ]
+    wide = max(sum(widths), _width(table.title, TITLE, True))
+    most = int(wide / _width("0", NOTE))
+    notes = [line for note in table.notes for line in textwrap.wrap(note, most)]
+    wide = max([wide, *(_width(line, NOTE) for line in notes)])
+    pen = _Pen(widths, wide, ROW * (high + len(body) + len(notes) + 4), dpi)
+    pen.write(0, table.title, TITLE, bold=True)
+    pen.y += ROW
     pen.rule(1.2)
-    for number in range(heading_rows):
-        texts = [lines[number] if number < len(lines) else "" for lines in headings]
-        pen.row(texts, [True] * len(texts), 0.75)
-    pen.down(0.2)
+    for line in headings:
+        pen.row(line, HEADING)
     pen.rule(0.6)
-    for (_, cells), texts in zip(table.rows, body, strict=True):
-        pen.row(texts, [False, *(cell.bold for cell in cells)])
+    for line in body:
+        pen.row(line, ROW)
     pen.rule(1.2)
-    for note in notes:
-        pen.write(0.1, note, size=FONT_SIZE - 2, color="#444444")
-        pen.down(0.72)
-    return png_file(_cropped(drawn(figure), round(MARGIN * dpi)), dpi)
+    for text in notes:
+        pen.write(0, text, NOTE, ink=SOFT)
+        pen.y += BELOW
+    whole = pen.paper.crop((0, 0, pen.paper.width, pen.dots(pen.y - ROW / 2 + MARGIN)))
+    return png_file(whole, dpi)
 
 
-def _cropped(paper: Image.Image, margin: int) -> Image.Image:
-    """Return the drawing with no more empty paper around it than a margin.
+@cache
+def _font(size: float, bold: bool) -> ImageFont.FreeTypeFont:
+    """Return matplotlib's own type, so many dots high."""
+    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
+    return ImageFont.truetype(Path(mpl.get_data_path(), "fonts", "ttf", name), size)
 
-    matplotlib's own way to do so draws twice.
-    """
-    ink = paper.crop(ImageChops.invert(paper).getbbox())
-    return ImageOps.expand(ink, margin, "white")
+
+def _width(text: str, size: float, bold: bool = False) -> float:
+    """Return how wide a text is in inches."""
+    return _font(10 * size, bold).getlength(text) / 720
 
 
 class _Pen:
-    """Writes text and rules on a figure, from the top down, in inches."""
+    """Writes text and rules on paper, from the top down, in inches."""
 
-    def __init__(self, figure: Figure, widths: list[float]) -> None:
-        self.figure, self.widths = figure, widths
-        self.width, self.height = figure.get_size_inches()
-        self.y = self.height - 0.7 * ROW
+    def __init__(self, widths: Sequence[float], wide: float, high: float, dpi: int) -> None:
+        self.widths, self.wide, self.dpi = widths, wide, dpi
+        size = (self.dots(wide + 2 * MARGIN), self.dots(high + 2 * MARGIN))
+        self.paper = Image.new("L", size, "white")
+        self.draw = ImageDraw.Draw(self.paper)
+        self.y = MARGIN + ROW / 2
+
+    def dots(self, inches: float) -> int:
+        return round(inches * self.dpi)
 
     def write(
-        self, x: float, text: str, *, align: str = "left", size: float = FONT_SIZE, **style: Any
-    ) -> None:
-        self.figure.text(
-            x / self.width, self.y / self.height, text.replace("$", r"\$"), ha=align, va="center",
-            size=size, **{"color": "black", **style},
-        )  # fmt: skip
+        self, x: float, text: str, size: float, *, bold: bool = False, ink: int = INK,
+        right: bool = False,
+    ) -> None:  # fmt: skip
+        place = (self.dots(MARGIN + x), self.dots(self.y))
+        font = _font(size * self.dpi / 72, bold)
+        self.draw.text(place, text, ink, font, anchor="rm" if right else "lm")
 
-    def down(self, rows: float) -> None:
-        self.y -= rows * ROW
+    def rule(self, points: float) -> None:
+        """Draw a rule below what was last written."""
+        y = self.dots(self.y - ROW / 2 + RULE / 2)
+        ends = (self.dots(MARGIN), y, self.dots(MARGIN + self.wide), y)
+        self.draw.line(ends, INK, max(1, round(points * self.dpi / 72)))
+        self.y += RULE
 
-    def rule(self, thickness: float) -> None:
-        y = (self.y + 0.5 * ROW) / self.height
-        ends = [0.1 / self.width, 1 - 0.1 / self.width]
-        line = Line2D(ends, [y, y], transform=self.figure.transFigure, color="black", lw=thickness)
-        self.figure.add_artist(line)
-        self.down(0.12)
-
-    def row(self, texts: list[str], bold: list[bool], step: float = 1.0) -> None:
+    def row(self, line: Line, step: float) -> None:
         """Write the first column to the left, the others to the right of their column."""
-        right = 0.1
-        for place, (text, width) in enumerate(zip(texts, self.widths, strict=True)):
+        right = 0.0
+        for place, ((text, bold), width) in enumerate(zip(line, self.widths, strict=True)):
             right += width
-            weight = "bold" if bold[place] else "normal"
-            if place == 0:
-                self.write(0.14, text, weight=weight)
-            else:
-                self.write(right - 0.06, text, align="right", weight=weight)
-        self.down(step)
+            x = right - GAP / 4 if place else GAP / 4
+            self.write(x, text, TEXT, bold=bold, right=place > 0)
+        self.y += step

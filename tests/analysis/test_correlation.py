@@ -1,10 +1,17 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 from scipy.stats import kendalltau
 
+from sambench.analysis.decision import flat_and_accurate
 from sambench.analysis.ranks import LEAST_REPEATS, rank_correlation
+from sambench.analysis.study import build_study
+
+if TYPE_CHECKING:
+    from tests.conftest import RecordMaker
 
 SOURCE = np.random.default_rng(3)
 OPTIMIZERS, SEEDS = 5, 8
@@ -81,3 +88,19 @@ def test_a_constant_has_no_rank_correlation() -> None:
 def test_lengths_must_agree() -> None:
     with pytest.raises(ValueError, match="both numbers"):
         rank_correlation([1.0, 2.0], [1.0], [0, 1])
+
+
+@pytest.mark.parametrize(("folds", "seeds", "has_interval"), [(3, 2, False), (6, 1, True)])
+def test_the_seeds_of_a_fold_are_one_unit(
+    make_record: RecordMaker, folds: int, seeds: int, has_interval: bool
+) -> None:
+    runs = [
+        make_record(name, accuracy=0.7 + fold / 50 + seed / 90, fold=fold, seed=seed,
+                    split=f"kfold-{folds}", hessian={"top": {"value": 10.0 - fold + seed}})
+        for name in ("adam", "sam")
+        for fold in range(folds)
+        for seed in range(seeds)
+    ]  # fmt: skip
+    found = flat_and_accurate(build_study(runs, "adam"))
+    assert found is not None
+    assert (found[0].runs, found[0].interval is not None) == (2 * folds * seeds, has_interval)

@@ -25,7 +25,6 @@ from sambench.report.curvature_plots import (
     interpolation_png,
     line_png,
     plane_png,
-    significant,
     surface_png,
     write_figures,
 )
@@ -133,11 +132,11 @@ def test_the_density_states_what_is_near_zero(
     assert labels == [
         "mean ± SE of 5 probes",
         "2 single eigenvalues",
-        r"$|\lambda| \leq 0.01$: 99.10 ± 0.20 %",
-        r"$\lambda < -0.01$: 0.3 ± 0.0 %",
+        "|λ| ≤ 0.01: 99.10 ± 0.20 %",
+        "λ < −0.01: 0.3 ± 0.0 %",
     ]
     assert (ax.get_xscale(), ax.get_yscale()) == ("asinh", "log")
-    assert list(ax.get_xticks()) == [-0.1, -0.01, 0, 0.01, 0.1, 1, 10]
+    assert list(ax.get_xticks()) == [-0.1, 0, 0.1, 1, 10]
 
 
 @pytest.mark.parametrize("scale", [1e-9, 1e7])
@@ -175,7 +174,7 @@ def test_doubt_is_written_above(make_record: RecordMaker, drawn: list[Figure]) -
     eigenvectors_png(make_record(), section, {"x": X, "y": X, "loss": PLANE})
     title = drawn[0]._suptitle.get_text()  # type: ignore[attr-defined]
     assert "top two eigenvectors (not converged)" in title
-    assert r"\lambda_1 = 1.30 \cdot 10^{5}$" in drawn[0].axes[0].get_xlabel()
+    assert r"\lambda_1$ = 130k" in drawn[0].axes[0].get_xlabel()
 
 
 def test_without_batch_normalisation_there_is_one_curve(
@@ -194,11 +193,3 @@ def test_only_what_was_studied_is_drawn(make_record: RecordMaker, tmp_path: Path
         write_figures(record, tmp_path)
     write_arrays(tmp_path / "density.npz", "spectral density", density_arrays())
     assert write_figures(record, tmp_path) == (tmp_path / "density.png",)
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(0.5, "0.5"), (-18.83, "-18.8"), (12345, r"1.23 \cdot 10^{4}"), (2e-7, r"2.00 \cdot 10^{-7}")],
-)
-def test_numbers_in_captions(value: float, text: str) -> None:
-    assert significant(value) == text

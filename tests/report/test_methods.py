@@ -66,7 +66,7 @@ def test_every_setting_and_version(make_record: RecordMaker) -> None:
         "over 256 training images at the tested weights, batch normalisation in mode eval",
         "to a relative error of 0.01; trace by hutchinson to a relative half width of 0.1",
         "two-sided tests: over seeds the sign-flip permutation test, corrected by Westfall and",
-        "a CPU, device cpu, 4 threads, runs on it at a time: 1, Linux. Reproducible: bitwise.",
+        "a CPU, device cpu, threads: 4, runs on it at a time: 1, Linux. Reproducible: bitwise.",
         "sambench 0.1.0, python 3.11.7, torch 2.14.1; commit abc; command: sambench compare x.yaml",
         "sam: base adam, rho 0.05, lr 0.0001, betas (0.9, 0.999)",
     ):

@@ -22,13 +22,12 @@ from sambench.analysis.predictions import Predictions
 from sambench.analysis.study import build_study
 from sambench.report.document import Document, Section
 from sambench.report.forms import (
-    PREAMBLE,
+    document_markdown,
     escape,
     latex_document,
     numbers_of,
     to_csv,
     to_latex,
-    to_markdown,
     to_plain,
     to_xlsx,
 )
@@ -190,9 +189,12 @@ def test_latex_compiles(document: Document, tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout[-2000:]
-    one_column = PREAMBLE.replace("twocolumn", "onecolumn")
-    assert latex_document(["x"]).startswith(PREAMBLE)
-    assert "onecolumn" in one_column
+
+
+def test_latex_of_all_tables() -> None:
+    text = latex_document(["x", "y"])
+    assert text.startswith(r"\documentclass[10pt,twocolumn]{article}")
+    assert text.endswith("\\input{x}\n\\clearpage\n\\input{y}\n\\clearpage\n\\end{document}\n")
 
 
 def test_csv_and_xlsx_hold_numbers() -> None:
@@ -213,9 +215,9 @@ def test_csv_and_xlsx_hold_numbers() -> None:
 
 
 def test_markdown(document: Document) -> None:
-    text = to_markdown(TABLE)
+    text = document_markdown(document, {})
     assert "| SAM | **-1.0 ± 0.1 (8)*** | 50 % |" in text
-    assert text.startswith("### small_cnn & more\n")
+    assert "\n\n### small_cnn & more\n\n" in text
 
 
 def test_json_has_every_statement_in_numbers(document: Document) -> None:

@@ -10,9 +10,11 @@ from msgspec.structs import replace
 from scipy import stats
 
 from sambench.analysis.claims import examine
+from sambench.analysis.comparison import Comparison
 from sambench.analysis.contrast import contrast_optimizers
 from sambench.analysis.groups import build_groups
-from sambench.analysis.metrics import find_metrics
+from sambench.analysis.inference import SEEDS
+from sambench.analysis.metrics import find_metric, find_metrics
 from sambench.analysis.names import Names, read_names
 from sambench.analysis.predictions import Predictions
 from sambench.analysis.study import build_study
@@ -20,7 +22,7 @@ from sambench.config.suite import ReportSettings
 from sambench.config.suite_file import load_suite
 from sambench.errors import ConfigError
 from sambench.report.contrasts import contrast_tables
-from sambench.report.differences import difference_tables
+from sambench.report.differences import difference_tables, interval
 from sambench.report.papers import claims_table, paper_tables
 from sambench.report.table import Cell, Table, factor, listed, mean_and_spread, p_value, signed
 from sambench.report.tables import (
@@ -291,3 +293,21 @@ def test_each_pair_over_settings_is_a_table_of_its_own(make_runs: StudyMaker) ->
     assert [label for label, _ in (*first.rows, *second.rows)] == ["Test accuracy (%)"] * 2
     assert first.notes == ()
     assert second.notes == ("Test accuracy: SAM (rho=0.1) lost 2 seeds.",)
+
+
+@pytest.mark.parametrize(
+    ("metric", "low", "high", "text"),
+    [
+        ("accuracy", -1.23, 2.34, "-1.2 to +2.3"),
+        ("auroc", -4693.4, 4667.2, "-100.0 to +100.0"),
+        ("top", 0.31, 2.0, "0.31 to 2.0"),
+        ("top", 1e-9, 7e45, "under 0.001 to over 1000"),
+        ("loss", -1.5, 200.0, "-1.50 to +200"),
+    ],
+)
+def test_ends_of_an_interval(metric: str, low: float, high: float, text: str) -> None:
+    found = Comparison(
+        setting="", metric=find_metric(metric), baseline="adam", candidate="sam", design=SEEDS,
+        low=low, high=high,
+    )  # fmt: skip
+    assert interval(found) == text

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from matplotlib.axes import Axes
 
 from sambench.analysis.comparison import Comparison
+from sambench.analysis.groups import by_key
 from sambench.analysis.metrics import collapsed
 from sambench.analysis.published import ours, printed_rows
 from sambench.analysis.units import Cell
@@ -14,14 +15,14 @@ from sambench.report.figures.layout import (
     PERCENT,
     RUNS_BELOW,
     beside,
-    beyond_edge,
     focus,
+    mean_and_interval,
     name_below,
     round_ticks,
     rows,
 )
 from sambench.report.figures.material import Drawn, Material, Setting, number_of_runs
-from sambench.report.style import BLUE, GREY, ORANGE, VERMILION, Picture
+from sambench.report.style import GREY, ORANGE, VERMILION, Picture
 from sambench.report.table import p_value
 
 TITLE = "Accuracy by optimizer and model"
@@ -31,9 +32,7 @@ PRINTED = " Orange squares: the paper's printed numbers, one run each; triangles
 
 def accuracy(material: Material) -> Iterator[Picture | str]:
     """Draw a figure for each data set, a panel for each model (or protocol)."""
-    of_data: dict[str, list[Setting]] = {}
-    for setting in material.settings:
-        of_data.setdefault(setting.panel.group.setting.dataset, []).append(setting)
+    of_data = by_key(material.settings, lambda setting: setting.panel.group.setting.dataset)
     for dataset, settings in of_data.items():
         if len(settings) > MOST_PANELS:
             number = f"{len(settings)} settings on {dataset}"
@@ -102,21 +101,13 @@ def _panel(ax: Axes, labels: list[str], setting: Setting, printed: Mapping[str, 
 
 
 def _row(ax: Axes, y: int, cell: Cell, shape: str, *, filled: bool) -> None:
-    low, high = ax.get_xlim()
-    mean, below = cell.mean or 0.0, y + RUNS_BELOW
     flat = [collapsed(record) for record in cell.records]
     sound = [value for value, mark in zip(cell.values, flat, strict=True) if not mark]
     gone = [value for value, mark in zip(cell.values, flat, strict=True) if mark]
     sound = sound if len(cell.values) > 1 else []
-    ax.plot(sound, [below] * len(sound), "o", color=GREY, alpha=0.6, ms=2, mew=0, zorder=2)
-    ax.plot(gone, [below] * len(gone), "x", color=VERMILION, ms=3, mew=0.8, zorder=4)
-    if not low <= mean <= high:
-        beyond_edge(ax, y, mean, all(flat))
-        return
-    if cell.low is not None and cell.high is not None:
-        ax.hlines(y, cell.low, cell.high, color=BLUE, lw=1.1, zorder=3)
-    ax.plot(mean, y, shape, color=BLUE, ms=4, mew=0.9, mfc=BLUE if filled else "white", zorder=5,
-            gid="mean")  # fmt: skip
+    ax.plot(gone, [y + RUNS_BELOW] * len(gone), "x", color=VERMILION, ms=3, mew=0.8, zorder=4)
+    mean_and_interval(ax, y, cell.mean or 0.0, (cell.low, cell.high), sound, filled=filled,
+                      shape=shape, collapsed=all(flat))  # fmt: skip
 
 
 def _limits(cells: Iterable[Cell], printed: list[float]) -> tuple[float, float]:
@@ -164,7 +155,9 @@ def paired(_: Material, setting: Setting) -> Drawn:
     ax.set_xlim(_limits_of_differences(found))
     ax.axvline(0, color=GREY, lw=0.7, ls=(0, (3, 2)), zorder=1)
     for y, one in enumerate(found):
-        _difference(ax, y, one)
+        mean = one.estimate or 0.0
+        mean_and_interval(ax, y, mean, (one.low, one.high), one.differences, filled=one.shown)
+        beside(ax, y, f"n = {one.n}" if one.p is None else p_value(one.p, named=True))
     round_ticks(ax.xaxis)
     ax.set_xlabel(f"Test accuracy minus {baseline.title}'s (points)")
     design = found[0].design
@@ -185,18 +178,3 @@ def _limits_of_differences(found: Sequence[Comparison]) -> tuple[float, float]:
     low, high = focus([0.0, *(value for one in found for value in one.differences)])
     near = [one for one in found if low <= (one.estimate or 0.0) <= high and one.n > 2]
     return focus([low, high, *(e for one in near for e in (one.low, one.high) if e is not None)])
-
-
-def _difference(ax: Axes, y: int, one: Comparison) -> None:
-    low, high = ax.get_xlim()
-    mean = one.estimate or 0.0
-    ax.plot(one.differences, [y + RUNS_BELOW] * one.n, "o", color=GREY, alpha=0.6, ms=2, mew=0,
-            zorder=2, gid="units")  # fmt: skip
-    if low <= mean <= high:
-        if one.low is not None and one.high is not None:
-            ax.hlines(y, one.low, one.high, color=BLUE, lw=1.1, zorder=3)
-        ax.plot(mean, y, "o", color=BLUE, ms=4, mew=0.9, zorder=4, gid="mean",
-                mfc=BLUE if one.shown else "white")  # fmt: skip
-    else:
-        beyond_edge(ax, y, mean, collapsed=False)
-    beside(ax, y, f"n = {one.n}" if one.p is None else p_value(one.p, named=True))

@@ -11,9 +11,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from sambench.analysis.groups import Line, Repeat, repeat
+from sambench.analysis.groups import Line, Unit
 from sambench.analysis.metrics import Metric, collapsed, find_metric, find_metrics
-from sambench.analysis.ranks import RankCorrelation, rank_correlation
+from sambench.analysis.ranks import LEAST_REPEATS, RankCorrelation, rank_correlation
 from sambench.report.figures.layout import (
     PERCENT,
     curvature_axis,
@@ -27,7 +27,7 @@ from sambench.report.figures.material import Drawn, Material, Setting
 from sambench.report.style import BLUE, PALE, SMALL, VERMILION, bare
 from sambench.store.record import RunRecord
 
-LEAST_RUNS, LEAST_REPEATS = 3, 6
+LEAST_RUNS = 3
 PERCENTILES = (5, 25, 50, 75, 95)
 RUN: dict[str, Any] = {"ls": "", "marker": "o", "color": PALE, "ms": 2.4, "mew": 0, "zorder": 1}
 UNTRUSTED: dict[str, Any] = {
@@ -41,7 +41,7 @@ class Measured:
     """One run: whose it is, its sharpness and test accuracy, and whether both can be trusted."""
 
     label: str
-    repeat: Repeat
+    unit: Unit
     sharpness: float
     accuracy: float
     trusted: bool
@@ -50,7 +50,7 @@ class Measured:
 def flatness(_: Material, setting: Setting) -> Drawn:
     """Draw accuracy against the top eigenvalue above, against the trace below."""
     measured = [
-        (metric, [run for line in setting.lines for run in _runs(line, metric)])
+        (metric, [run for line in setting.lines for run in _runs(setting, line, metric)])
         for metric in find_metrics(["top", "trace"])
     ]
     drawn = [one for one in measured if sum(run.trusted for run in one[1]) >= LEAST_RUNS]
@@ -64,13 +64,13 @@ def flatness(_: Material, setting: Setting) -> Drawn:
     return figure, _caption(runs)
 
 
-def _runs(line: Line, metric: Metric) -> Iterator[Measured]:
+def _runs(setting: Setting, line: Line, metric: Metric) -> Iterator[Measured]:
     for record in line.completed:
         sharpness, accuracy = metric.of(record), find_metric("accuracy").of(record)
         if sharpness is not None and accuracy is not None:
             yield Measured(
                 label=line.title,
-                repeat=repeat(record),
+                unit=setting.panel.group.unit(record),
                 sharpness=sharpness,
                 accuracy=accuracy,
                 trusted=metric.trusted(record) and not collapsed(record),
@@ -107,7 +107,7 @@ def _correlations(runs: Sequence[Measured]) -> tuple[RankCorrelation, RankCorrel
     numbers = (
         [run.sharpness for run in runs],
         [run.accuracy for run in runs],
-        [run.repeat for run in runs],
+        [run.unit for run in runs],
     )
     return rank_correlation(*numbers), rank_correlation(*numbers, [run.label for run in runs])
 
@@ -128,10 +128,10 @@ def _caption(runs: Sequence[Measured]) -> str:
         "Within optimizers only runs of the same optimizer are compared. What has a far lower "
         "accuracy than the others stands on the lower edge."
     )
-    if len({run.repeat for run in runs}) >= LEAST_REPEATS:
-        text += " Brackets: 95 % bootstrap interval over seeds, with these optimizers."
+    if len({run.unit for run in runs}) >= LEAST_REPEATS:
+        text += " Brackets: 95 % bootstrap interval over seeds or folds, with these optimizers."
     else:
-        text += " Fewer than six seeds give no interval."
+        text += " Fewer than six seeds or folds give no interval."
     if not all(run.trusted for run in runs):
         text += (
             " Crosses: collapsed runs and measurements that did not converge; neither is counted."

@@ -10,7 +10,7 @@ from sambench.report.figures.material import Drawn, Material, Setting
 from sambench.report.figures.predicted import confusion, reliability_curves, roc
 from sambench.report.figures.ranks import ranks
 from sambench.report.figures.spent import cost, learning, targets
-from sambench.report.figures.studied import densities, landscapes, lines, planes
+from sambench.report.figures.studied import densities, lines, planes
 from sambench.report.style import Picture
 from sambench.report.table import counted
 
@@ -25,9 +25,8 @@ OF_A_SETTING: tuple[tuple[str, str, Callable[[Material, Setting], Drawn]], ...] 
     ("flatness", "Accuracy against sharpness", flatness),
     ("batches", "Curvature of single batches", batches),
     ("densities", "Spectral densities", densities),
-    ("landscapes", "Loss landscapes", landscapes),
-    ("landscape-lines", "Loss landscapes, lines", lines),
-    ("landscape-planes", "Loss landscapes, planes", planes),
+    ("landscape-lines", "Loss along a line", lines),
+    ("landscape-planes", "Loss on a plane", planes),
     ("roc", "ROC curves", roc),
     ("reliability", "Reliability curves", reliability_curves),
     ("confusion", "Confusion matrices", confusion),

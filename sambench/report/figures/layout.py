@@ -18,6 +18,7 @@ from sambench.report.style import (
     BLUE,
     COLUMN,
     DPI,
+    GREY,
     PALE,
     SMALL,
     TEXT,
@@ -61,19 +62,22 @@ def rows(
     step = ROW * max(1.0, max(text.count("\n") + 1 for text in wrapped) * 0.85)
     high = step * max(len(labels), 2) + 0.04
     columns = min(COLUMNS_OF_ROWS, len(titles))
-    figure = sheet(-(-len(titles) // columns) * (ROW_ABOVE + high + ROW_BELOW))
-    left = 0.1 + max(text_width(figure, line) for text in wrapped for line in text.split("\n"))
+    paper = sheet(1)
+    left = 0.1 + max(text_width(paper, line) for text in wrapped for line in text.split("\n"))
     width = (COLUMN - left - right - ROW_BETWEEN * (columns - 1)) / columns
+    headings = [textwrap.wrap(title, max(8, int(width / 0.057))) for title in titles]
+    above = ROW_ABOVE + LINE_OF_TITLE * (max(1, *map(len, headings)) - 1)
+    figure = sheet(-(-len(titles) // columns) * (above + high + ROW_BELOW))
     alone = 0.5 * (len(labels) == 1)
-    for number, title in enumerate(titles):
+    for number, lines in enumerate(headings):
         down, across = divmod(number, columns)
-        top = down * (ROW_ABOVE + high + ROW_BELOW) + ROW_ABOVE
+        top = down * (above + high + ROW_BELOW) + above
         ax = place(figure, left + across * (width + ROW_BETWEEN), top, width, high)
         ax.set_ylim(len(labels) - 0.5 + alone, -0.5 - alone)
         ax.set_yticks(range(len(labels)), wrapped if across == 0 else [""] * len(labels))
         ax.hlines(range(len(labels)), 0, 1, transform=ax.get_yaxis_transform(), color="#EDEDED",
                   lw=0.6, zorder=0)  # fmt: skip
-        ax.set_title(title, size=SMALL, pad=3)
+        ax.set_title("\n".join(lines), size=SMALL, pad=3, linespacing=1.0)
         bare(ax)
         ax.spines["left"].set_visible(False)
         ax.tick_params(axis="y", length=0)
@@ -99,6 +103,30 @@ def beyond_edge(ax: Axes, y: float, value: float, collapsed: bool) -> None:
     ax.annotate(number, (0.03 if left else 0.97, y), xycoords=across, size=SMALL, va="center",
                 ha="left" if left else "right", color=colour, zorder=6,
                 bbox={"fc": "white", "ec": "none", "pad": 0.4})  # fmt: skip
+
+
+def mean_and_interval(
+    ax: Axes,
+    y: float,
+    mean: float,
+    interval: tuple[float | None, float | None],
+    values: Sequence[float],
+    *,
+    filled: bool,
+    shape: str = "o",
+    collapsed: bool = False,
+) -> None:
+    """Draw a row: its values as dots, and above them their mean and its interval, if it has one."""
+    ax.plot(values, [y + RUNS_BELOW] * len(values), "o", color=GREY, alpha=0.6, ms=2, mew=0,
+            zorder=2, gid="runs")  # fmt: skip
+    (left, right), (low, high) = ax.get_xlim(), interval
+    if not left <= mean <= right:
+        beyond_edge(ax, y, mean, collapsed)
+        return
+    if low is not None and high is not None:
+        ax.hlines(y, low, high, color=BLUE, lw=1.1, zorder=3)
+    ax.plot(mean, y, shape, color=BLUE, ms=4, mew=0.9, mfc=BLUE if filled else "white", zorder=5,
+            gid="mean")  # fmt: skip
 
 
 def beside(ax: Axes, y: float, text: str, at: float = 1.02) -> None:

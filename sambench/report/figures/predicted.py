@@ -32,22 +32,23 @@ def _over_grey(
     **style: Any,
 ) -> tuple[Figure, Axes]:
     """Draw the baseline and the leaders in colour over the others in grey, and the diagonal."""
-    figure = sheet(SIDE + 0.5)
-    ax = place(figure, (COLUMN - SIDE) / 2 + 0.1, 0.08, SIDE, SIDE)
-    ax.plot([0, 1], [0, 1], color=GREY, lw=0.5, ls=(0, (1, 2)))
     looks = setting.looks(curves)
+    key = 0.15 * -(-len(looks) // 2) + 0.08
+    figure = sheet(key + SIDE + 0.42)
+    ax = place(figure, (COLUMN - SIDE) / 2 + 0.1, key, SIDE, SIDE)
+    ax.plot([0, 1], [0, 1], color=GREY, lw=0.5, ls=(0, (1, 2)))
     for label, curve in curves.items():
         if label not in looks:
             ax.plot(*curve, color=PALE, lw=0.6)
     for label, (colour, dashes) in looks.items():
         text = f"{setting.titles[label]}{numbers[label]}"
         ax.plot(*curves[label], color=colour, ls=dashes, lw=LINE, label=text, **style)
-    return figure, ax
-
-
-def _finish(ax: Axes) -> None:
-    ax.legend(fontsize=SMALL, frameon=False, loc="lower right", handlelength=1.6)
+    figure.legend(
+        fontsize=SMALL, frameon=False, ncols=2, loc="upper center", borderaxespad=0.15,
+        handlelength=1.6, columnspacing=1.0,
+    )  # fmt: skip
     bare(ax)
+    return figure, ax
 
 
 def roc(material: Material, setting: Setting) -> Drawn:
@@ -61,7 +62,6 @@ def roc(material: Material, setting: Setting) -> Drawn:
     figure, ax = _over_grey(setting, drawn, numbers, gid="mean")
     ax.set(xlim=(-0.02, 1), ylim=(0, 1.02), xlabel="False positive rate",
            ylabel="True positive rate")  # fmt: skip
-    _finish(ax)
     names = classes_of(setting.lines)
     of = f"{names[1]} against {names[0]}" if len(names) == 2 else "each class against the rest"
     average = "" if len(names) == 2 else ", averaged over classes"
@@ -98,8 +98,9 @@ def reliability_curves(material: Material, setting: Setting) -> Drawn:
     figure, ax = _over_grey(setting, curves, numbers, marker="o", ms=2.4, mew=0, gid="curve")
     classes = max(found[0].probabilities.shape[1] for found in runs.values())
     low = 0.5 if classes == 2 else 0.0
-    ax.set(xlim=(low, 1.02), ylim=(low, 1.02), xlabel="Confidence", ylabel="Accuracy")
-    _finish(ax)
+    least = min((float(accuracy.min(initial=1.0)) for _, accuracy in curves.values()), default=low)
+    ax.set(xlim=(low, 1.02), ylim=(min(low, least - 0.02), 1.02), xlabel="Confidence",
+           ylabel="Accuracy")  # fmt: skip
     return figure, (
         "Share of test images that are classified rightly against the probability of their "
         f"most probable class, in {BINS} equal bins over {number_of_runs(map(len, runs.values()))} "

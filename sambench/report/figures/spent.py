@@ -203,7 +203,7 @@ def _drawn(setting: Setting, curves: Curves, quantity: str) -> Figure:
                 ax.fill_between(x, scale * curve.low, scale * curve.high, color=colour, alpha=0.15,
                                 lw=0)  # fmt: skip
             ax.plot(x, scale * curve.mean, color=colour, ls=style, lw=LINE, label=titles[label])
-        ax.set_ylabel("Training loss" if quantity == LOSS else "Validation accuracy (%)")
+        ax.set_ylabel("Training loss (nats)" if quantity == LOSS else "Validation accuracy (%)")
         if quantity == LOSS:
             low = max(min(float(curve.low.min()) for curve in curves.values()), 1e-8)
             high = max(float(curve.high.max()) for curve in curves.values())
@@ -222,7 +222,7 @@ def _drawn(setting: Setting, curves: Curves, quantity: str) -> Figure:
 
 def _caption(quantity: str, curves: Curves) -> str:
     counts = number_of_runs(curve.runs for curve in curves.values())
-    name, what, why = ("Training loss", "geometric mean", " (nats; there is no validation part)")
+    name, what, why = ("Training loss", "geometric mean", " (there is no validation part)")
     if quantity != LOSS:
         name, what, why = "Validation accuracy", "mean", ""
     several = any(curve.runs > 1 for curve in curves.values())

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LogNorm, Normalize
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter
 from numpy.typing import NDArray
@@ -17,14 +15,24 @@ from numpy.typing import NDArray
 from sambench.analysis.groups import Line
 from sambench.analysis.metrics import value_at
 from sambench.files.arrays import Arrays
-from sambench.report.curvature_plots import FAINTEST, WIDE_RANGE, levels_of, loss_scale
-from sambench.report.figures.layout import asinh_axis, log_axis, panels, round_numbers, short
+from sambench.report.curvature_plots import (
+    WIDE_RANGE,
+    density_floor,
+    draw_density,
+    draw_loss,
+    fill_contours,
+    loss_range,
+    loss_scale,
+    number_bar,
+)
+from sambench.report.figures.layout import asinh_axis, log_axis, panels, short
 from sambench.report.figures.material import Drawn, Material, Setting
-from sambench.report.style import BLUE, GREY, LINE, SMALL, VERMILION, place
+from sambench.report.style import BLUE, GREY, SMALL, place
 from sambench.store.record import RunRecord
 
 Floats = NDArray[np.float64]
 DENSITY = ("grid", "density", "density_stderr", "resolved", "scale")
+NO_LANDSCAPE = "no run has one; `sambench hessian RUN --landscape` computes it"
 KINDS = {"line": ("x", "loss"), "plane": ("x", "y", "loss")}
 BAR = 0.56
 """Room for the bar of colours in inches."""
@@ -52,9 +60,7 @@ def _densities(material: Material, line: Line) -> Iterator[Density]:
     for record, section, arrays in _studied(material, line, "density", DENSITY):
         width, size = section.get("kernel_width"), section.get("parameters")
         if isinstance(width, float) and isinstance(size, int) and width * size > 0:
-            single = 1 / (size * width * math.sqrt(2 * math.pi))
-            far = float(np.abs(arrays["grid"][[0, -1]]).max())
-            yield record, arrays, FAINTEST * single / far
+            yield record, arrays, density_floor(size, width, arrays["grid"])
 
 
 def _studied(
@@ -83,47 +89,32 @@ def _draw_densities(found: Mapping[str, Density]) -> Figure:
     peak = max(float(arrays["density"].max()) for arrays in every)
     _, first, floor_of_first = next(iter(found.values()))
     for ax, (_, arrays, own) in zip(grid, found.values(), strict=True):
-        ax.set_yscale("log")
-        x, mean, error, resolved = (arrays[name] for name in DENSITY[:4])
         if arrays is not first:
-            ax.plot(first["grid"], _above(first["density"], floor_of_first), color=GREY, lw=0.7)
-        ax.fill_between(x, np.maximum(mean - error, floor), np.maximum(mean + error, floor),
-                        color=BLUE, alpha=0.3, lw=0)  # fmt: skip
-        ax.plot(x, _above(mean, own), color=BLUE, lw=LINE, gid="density")
-        ax.plot(resolved, np.full(len(resolved), 3 * floor), "|", color=VERMILION, ms=4, mew=0.6)
-        if len(resolved):
-            ax.text(0.97, 0.95, short(float(f"{resolved.max():.3g}")), size=SMALL, ha="right",
-                    va="top", transform=ax.transAxes)  # fmt: skip
+            above = np.where(first["density"] > floor_of_first, first["density"], np.nan)
+            ax.plot(first["grid"], above, color=GREY, lw=0.7)
+        draw_density(ax, arrays, floor, own)
+        if len(arrays["resolved"]):
+            largest = short(float(f"{arrays['resolved'].max():.3g}"))
+            ax.text(0.97, 0.95, largest, size=SMALL, ha="right", va="top", transform=ax.transAxes)
         asinh_axis(ax, low, high, scale)
         ax.set_ylim(floor, 5 * peak)
     return figure
-
-
-def _above(mean: Floats, floor: float) -> Floats:
-    return np.where(mean > floor, mean, np.nan)
-
-
-def landscapes(material: Material, setting: Setting) -> Drawn:
-    """Say so where neither lines nor planes were studied."""
-    if any(_landscapes(material, setting, kind) for kind in KINDS):
-        return None
-    return "no run has one; `sambench hessian RUN --landscape` computes it"
 
 
 def lines(material: Material, setting: Setting) -> Drawn:
     """Draw the loss along a line, a panel for each optimizer, on one scale."""
     studied = _landscapes(material, setting, "line")
     if not studied:
-        return None
+        return None if _landscapes(material, setting, "plane") else NO_LANDSCAPE
     figure, grid = panels(
         list(studied), x="Step (filter norms)", y="Loss (nats)", shape=0.8, left=0.5
     )
     title, first = next(iter(studied.items()))
-    low, high = _range(studied)
+    low, high = loss_range(arrays["loss"] for arrays in studied.values())
     for ax, arrays in zip(grid, studied.values(), strict=True):
         if arrays is not first:
-            _line(ax, first, GREY, 0.8)
-        _line(ax, arrays, BLUE, LINE)
+            draw_loss(ax, first["loss"], first["x"], color=GREY, lw=0.8)
+        draw_loss(ax, arrays["loss"], arrays["x"], color=BLUE)
         ax.axvline(0, color=GREY, lw=0.5, ls=(0, (1, 2)))
         if low > 0 and high / low > WIDE_RANGE:
             log_axis(ax, "y", low, high, most=4)
@@ -134,11 +125,6 @@ def lines(material: Material, setting: Setting) -> Drawn:
     )
 
 
-def _line(ax: Axes, arrays: Arrays, colour: str, width: float) -> None:
-    loss = arrays["loss"]
-    ax.plot(arrays["x"], np.where(np.isfinite(loss), loss, np.nan), color=colour, lw=width)
-
-
 def planes(material: Material, setting: Setting) -> Drawn:
     """Draw the loss on a plane, a panel for each optimizer, on one scale of colours."""
     studied = _landscapes(material, setting, "plane")
@@ -147,19 +133,15 @@ def planes(material: Material, setting: Setting) -> Drawn:
     figure, grid = panels(
         list(studied), x="Direction 1 (filter norms)", y="Direction 2", left=0.42, right=BAR
     )
-    low, high = _range(studied)
+    low, high = loss_range(arrays["loss"] for arrays in studied.values())
     norm = loss_scale(low, high)
-    levels = levels_of(norm)
     for ax, arrays in zip(grid, studied.values(), strict=True):
-        loss = np.clip(np.nan_to_num(arrays["loss"], posinf=high, nan=high), low, high)
-        ax.contourf(arrays["x"], arrays["y"], loss, levels, cmap="viridis", norm=norm)
-        ax.plot(0, 0, "+", color="white", ms=5, mew=1.6)
-        ax.plot(0, 0, "+", color="black", ms=4.5, mew=0.8)
+        fill_contours(ax, arrays, norm)
         for axis, coordinates in ((ax.xaxis, arrays["x"]), (ax.yaxis, arrays["y"])):
             half = float(f"{coordinates[-1] / 2:.1g}")
             axis.set_major_locator(FixedLocator([-half, 0, half]))
             axis.set_major_formatter(FuncFormatter(lambda value, _: _brief(value)))
-    _bar(figure, norm, round_numbers(low, high) if isinstance(norm, LogNorm) else None)
+    _bar(figure, norm)
     return figure, (
         "Training loss on a plane of two random directions scaled to the norm of each "
         "filter, one run of each optimizer, on one scale of colours; the cross marks the "
@@ -171,16 +153,13 @@ def _brief(value: float) -> str:
     return f"{value:g}".replace("0.", ".").replace("-", "−")
 
 
-def _bar(figure: Figure, norm: Normalize, ticks: list[float] | None) -> None:
+def _bar(figure: Figure, norm: Normalize) -> None:
     wide, tall = figure.get_size_inches()
     high = min(2.0, tall - 0.9)
     ax = place(figure, wide - BAR + 0.14, (tall - 0.4 - high) / 2 + 0.1, 0.09, high)
     bar = figure.colorbar(ScalarMappable(norm, "viridis"), cax=ax)
     bar.outline.set_linewidth(0.4)
-    if ticks is not None:
-        bar.set_ticks(ticks, labels=[short(tick) for tick in ticks])
-        bar.ax.minorticks_off()
-    bar.ax.tick_params(labelsize=SMALL, width=0.5, length=2, pad=1.5)
+    number_bar(bar, norm)
     bar.ax.set_title("Loss", size=SMALL, pad=4)
 
 
@@ -193,11 +172,3 @@ def _landscapes(material: Material, setting: Setting, kind: str) -> dict[str, Ar
             found[line.title] = arrays
             break
     return found
-
-
-def _range(studied: Mapping[str, Arrays]) -> tuple[float, float]:
-    """Return the least and the largest finite loss, apart."""
-    every = np.concatenate([np.ravel(arrays["loss"]) for arrays in studied.values()])
-    every = every[np.isfinite(every)]
-    low, high = float(every.min()), float(every.max())
-    return low, high if high > low else low + max(abs(low), 1.0) * 1e-6

@@ -112,7 +112,7 @@ def test_paired(add: RunMaker, store: Store) -> None:
     ax = only(made)
     assert labels(ax) == ["SAM"]
     differences = 100 * (np.array(SAM) - np.array(ADAM))
-    np.testing.assert_allclose([x for x, _ in points(ax, "units")], differences)
+    np.testing.assert_allclose([x for x, _ in points(ax, "runs")], differences)
     np.testing.assert_allclose(points(ax, "mean"), [(differences.mean(), 0)])
     assert [text.get_text() for text in ax.texts] == ["p = 0.031"]
     assert "sign-flip permutation" in caption(made)
@@ -239,7 +239,7 @@ def test_roc(add: RunMaker, store: Store, classes: int) -> None:
     ax = only(made)
     np.testing.assert_allclose([y for _, y in points(ax, "mean")], expected.mean)
     area, sd = np.mean(expected.areas), np.std(expected.areas, ddof=1)
-    (entry,) = ax.get_legend().get_texts()
+    (entry,) = ax.figure.legends[0].get_texts()
     assert entry.get_text() == f"Adam, {area:.3f} ± {sd:.3f}"
     words = "class 1 against class 0" if classes == 2 else "each class against the rest, averaged"
     assert words in caption(made)
@@ -255,7 +255,7 @@ def test_reliability(add: RunMaker, store: Store) -> None:
     correct = np.concatenate([one.correct for one in found])
     inside = (confidence > 14 / 15) & (confidence <= 1.0)
     assert drawn_points[-1] == pytest.approx((confidence[inside].mean(), correct[inside].mean()))
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["Adam, ECE 0.125"]
+    assert [text.get_text() for text in ax.figure.legends[0].get_texts()] == ["Adam, ECE 0.125"]
 
 
 def test_confusion(add: RunMaker, store: Store) -> None:
