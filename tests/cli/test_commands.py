@@ -168,7 +168,7 @@ def test_list_of_an_unknown_kind(tmp_path: Path) -> None:
 def test_an_unknown_option_is_a_mistake_of_the_user(tmp_path: Path) -> None:
     done = call(tmp_path, "train", "--optimiser", "sam")
     assert done.code == 2
-    assert "No such option: --optimiser" in done.err
+    assert "no option --optimiser" in done.err
 
 
 # prepare ------------------------------------------------------------------------------------------
