@@ -7,11 +7,14 @@ start at once. What is wrong with what a user asks for is raised as a `UserError
 
 from __future__ import annotations
 
+import codecs
 import errno
 import json
+import os
 import sys
 import warnings
 from contextlib import suppress
+from io import TextIOWrapper
 from typing import Annotated, TextIO
 
 import typer
@@ -19,9 +22,13 @@ import typer
 import sambench
 from sambench.cli import check, compare, hessian, listing, prepare, report, train
 from sambench.cli.grouping import Command, Group, usage_fault
+from sambench.cli.remedies import as_typed
 from sambench.errors import RunFailed, SambenchWarning, UserError, shown
 from sambench.plugin import load_inherited
 from sambench.store.environment import note_command, yield_cores
+
+PLAIN = dict(zip("±×÷–−…‡†§≈≥≤“”′→", '+x/--.#*$~><""\'>', strict=True))
+"""What stands for characters that not every terminal has; one each, so that columns stay."""
 
 app = typer.Typer(
     name="sambench",
@@ -59,14 +66,18 @@ def main() -> None:
     With --json, standard output is one object even then: that line as its "error".
     """
     yield_cores()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="sambench")
     warnings.showwarning = _show_warning
     try:
         load_inherited()
         note_command(["sambench", *sys.argv[1:]])
         code = app(prog_name="sambench", standalone_mode=False)
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
         text, code = _told(error)
-        if "--json" in sys.argv:
+        text = as_typed(text)
+        if "--json" in sys.argv and os.environ.get("RANK", "0") == "0":  # of several replicas one
             with suppress(OSError):  # the output itself may be what is wrong
                 typer.echo(json.dumps({"error": text}, indent=2))
         if not code:  # a bug of ours
@@ -77,11 +88,22 @@ def main() -> None:
     sys.exit(code)
 
 
-def _told(error: Exception) -> tuple[str, int]:
+def _spelled(error: UnicodeError) -> tuple[str, int]:
+    """Return what stands for a character that a terminal's encoding does not have."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end]
+    return "".join(PLAIN.get(character, "?") for character in text), error.end
+
+
+codecs.register_error("sambench", _spelled)
+
+
+def _told(error: BaseException) -> tuple[str, int]:
     """Return what an error says and the exit code that it brings; none where nobody expects it."""
     if isinstance(error, UserError | RunFailed):
         return str(error), 2 if isinstance(error, UserError) else 1
-    if isinstance(error, typer.Abort):
+    if isinstance(error, typer.Abort | KeyboardInterrupt):
         return "interrupted; the same command does what is left", 130
     if isinstance(error, typer.BadParameter.__bases__):
         return usage_fault(error, sys.argv[1:]), 2

@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypeVar, dataclass_transform, get_type_hints
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from sambench.cli.remedies import note_places
 from sambench.errors import did_you_mean
 
 HELP_PANEL = "Output"
@@ -112,6 +113,11 @@ def _filled(text: str) -> str:
 
 class Command(TyperCommand):
     """A command whose help shows no type beside flags, and itself among the output options."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; the commands that it names have its folders."""
+        note_places(ctx.parent.command.commands, ctx)
+        return super().invoke(ctx)
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the parameters with what the help shows of them."""

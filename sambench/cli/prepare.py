@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from sambench.cli import completion, options
 from sambench.cli.grouping import flag, group, grouped, option
-
-if TYPE_CHECKING:
-    from sambench.data.source import Source
 
 
 @group("The files")
@@ -34,24 +31,6 @@ class Files:
         "--set",
         autocompletion=completion.options_of_source,
     )
-
-    @property
-    def given(self) -> bool:
-        """Whether anything is said of them that could change the prepared images."""
-        return any((self.xlsx, self.source, self.test_source, self.pages, self.settings))
-
-    def request(self, source: Source) -> dict[str, Any]:
-        """Return where the files of a dataset lie and its options, as a `Request` has them."""
-        from sambench.config.arguments import parse_settings
-
-        pages = {"pages": self.pages} if self.pages else {}
-        return {
-            "table": self.xlsx,
-            "folder": self.source,
-            "test": self.test_source,
-            "raw": self.raw,
-            "options": source.resolve(parse_settings(self.settings) | pages),
-        }
 
 
 @group("The prepared dataset")
@@ -105,4 +84,4 @@ def prepare(
     """
     from sambench.cli.preparing import prepare_dataset
 
-    prepare_dataset(dataset, place.data, files, making, output)
+    prepare_dataset(dataset, place.data, output, **vars(files), **vars(making))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sambench.cli.answers import prepared_answer
 from sambench.cli.options import Output
 from sambench.cli.screen import Screen
+from sambench.config.arguments import parse_settings
 from sambench.data.audit.examine import examine
 from sambench.data.audit.pages import sections, write_audit
 from sambench.data.drawing import write_contact_sheet
@@ -19,36 +20,54 @@ from sambench.data.writing import Drops
 from sambench.errors import ConfigError
 from sambench.files.definition import check_name
 
-if TYPE_CHECKING:
-    from sambench.cli.prepare import Files, Making
-
 CONTACT_SHEET = "contact_sheet.png"
 
 
-def prepare_dataset(dataset: str, data: Path, files: Files, making: Making, output: Output) -> None:
+def prepare_dataset(
+    dataset: str,
+    data: Path,
+    output: Output,
+    *,
+    xlsx: Path | None,
+    source: Path | None,
+    test_source: Path | None,
+    pages: str | None,
+    raw: Path,
+    settings: list[str] | None,
+    size: int | None,
+    name: str | None,
+    skip_unreadable: bool,
+    drop_conflicts: bool,
+    drop_duplicates: bool,
+    audit: bool,
+    workers: int | None,
+) -> None:
     """Prepare a dataset, show what it consists of, and audit it where that is asked for."""
     found, screen = sources.get(dataset), output.screen()
-    side, folder = making.size or found.image_size, making.name or dataset
+    others = {one.name for one in sources.list()} - {dataset}
+    side, folder = size or found.image_size, name or dataset
     check_name(folder, "--name")
-    if folder != dataset and folder in {one.name for one in sources.list()}:
-        raise ConfigError(f"--name {folder} is another dataset's; choose a name of your own")
-    drops = Drops(conflicts=making.drop_conflicts, duplicates=making.drop_duplicates)
-    as_it_is = making.audit and not (files.given or drops.conflicts or drops.duplicates)
-    if as_it_is and side in prepared_sizes(data, folder):
+    if name in others:
+        raise ConfigError(f"--name {name} is another dataset's; choose a name of your own")
+    as_it_is = not any(
+        (xlsx, source, test_source, settings, pages, drop_conflicts, drop_duplicates)
+    )
+    if audit and as_it_is and side in prepared_sizes(data, folder):
         prepared = open_prepared(data, folder, side)
         sheet = prepared.folder / CONTACT_SHEET
         output.answer(prepared_answer(prepared, sheet, _audit(screen, prepared), reused=True))
         return
+    options = found.resolve(parse_settings(settings) | ({"pages": pages} if pages else {}))
     done = decode(
         screen,
         found,
         data,
         side,
-        files.request(found),
-        name=making.name,
-        workers=making.workers,
-        skip_unreadable=making.skip_unreadable,
-        drops=drops,
+        {"table": xlsx, "folder": source, "test": test_source, "raw": raw, "options": options},
+        name=name,
+        workers=workers,
+        skip_unreadable=skip_unreadable,
+        drops=Drops(conflicts=drop_conflicts, duplicates=drop_duplicates),
     )
     prepared, sheet = done.prepared, done.prepared.folder / CONTACT_SHEET
     if not (done.reused and sheet.exists()):
@@ -57,7 +76,7 @@ def prepare_dataset(dataset: str, data: Path, files: Files, making: Making, outp
         screen.say(f"{prepared.folder} was prepared before from the same files; nothing to do")
     screen.summary(summarize(prepared))
     screen.show(f"prepared in {prepared.folder}, contact sheet {sheet}")
-    written = _audit(screen, prepared) if making.audit else []
+    written = _audit(screen, prepared) if audit else []
     output.answer(prepared_answer(prepared, sheet, written, reused=done.reused))
 
 

@@ -64,4 +64,4 @@ def report(
     """
     from sambench.cli.reporting import make_report
 
-    make_report(patterns or (), chosen.where or (), content, place, output)
+    make_report(patterns or (), chosen.where or (), place, output, **vars(content))

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sambench.analysis.claims import Finding, examine
 from sambench.analysis.groups import build_groups
@@ -43,9 +43,6 @@ from sambench.store.record import COMPLETED
 from sambench.store.search_record import SearchRecord, search_path
 from sambench.store.tree import RECORD, Store, without_collection
 
-if TYPE_CHECKING:
-    from sambench.cli.report import Content
-
 MOST_SETTINGS_DRAWN = 60
 """Of more settings no figure shows anything."""
 
@@ -60,49 +57,56 @@ MOST_EXPLAINED = 1_500
 def make_report(
     patterns: Sequence[str],
     where: Sequence[str],
-    content: Content,
     place: Place,
     output: Output,
+    *,
+    baseline: str | None,
+    published: bool,
+    explain: str | None,
+    write_predictions: bool,
+    name: str | None,
+    names: Path | None,
 ) -> None:
     """Write and show the report of the runs that are asked for, or explain one of its numbers."""
     store, screen = Store(place.results), output.screen()
     found = gather(patterns, store, place.data, where)
     gc.freeze()  # they stay to the end: no need to look for garbage among them then
-    names = read_names(content.names) if content.names else Names()
+    shown_names = read_names(names) if names else Names()
     found, search = with_search(found, store)
     found, predictions = with_predictions(found, store)
+    against = _baseline(baseline, found)
     asked = ReportSettings() if found.suite is None else found.suite.report
     study = build_study(
         found.records,
-        _baseline(content.baseline, found),
+        against,
         planned=found.planned,
-        names=names,
+        names=shown_names,
         margins=asked.margins,
         primary=asked.primary,
     )
     if predictions:
         study = over_images(study, predictions)
-    published = content.published or bool(found.suite is not None and found.suite.tables)
+    published = published or bool(found.suite is not None and found.suite.tables)
     findings = examine(study.groups) if published else ()
-    if content.explain is not None:
-        _explain(content.explain, _sources(study, store, findings, search), screen, output)
+    if explain is not None:
+        _explain(explain, _sources(study, store, findings, search), screen, output)
         return
     screen.warn_of(found.damaged, "records that cannot be read")
-    if content.write_predictions:
+    if write_predictions:
         _warn_of_missing(predictions, found, screen)
-    further = _further(found, study, search, findings, names)
+    further = _further(found, study, search, findings, shown_names)
     further = [*by_centre(study, predictions, place.data), *further]
     document = _document(found, study, store, predictions, further, published=published)
     if len(document.tables) * 8 < MOST_EXPLAINED:
         sources = _sources(study, store, findings, search)
         if len(sources) <= MOST_EXPLAINED:
             document = replace(document, sources={one.name: one.lines() for one in sources})
-    folder = place.results / "reports" / _folder(content.name, found, patterns)
+    folder = place.results / "reports" / _folder(name, found, patterns)
     written = write_report(
         document,
         folder,
         every_table=found.name is not None,
-        predictions=predictions if content.write_predictions else None,
+        predictions=predictions if write_predictions else None,
     )
     _show(screen, document, written)
     if output.as_json:

@@ -88,19 +88,20 @@ def train(context: typer.Context, run: Run, place: Place, output: options.Logged
       sambench train --opt sam --set rho=0.1 --set stop.patience=5
     """
     from sambench.cli.checking import check_datasets
-    from sambench.cli.launching import Request, launch, show_table
+    from sambench.cli.launching import Request, check_runs, launch, show_table
     from sambench.config.launcher_settings import LauncherSettings
     from sambench.launch import together
     from sambench.run.sinks import check_sinks
     from sambench.store.tree import Store
 
     names = [name.strip() for name in (place.devices or "").split(",") if name.strip()]
-    if len(names) > 1 and together.processes() == 1:
-        raise typer.Exit(together.start(len(names), sys.argv[1:]))
-    config = run.config(context, place.data, together.processes())
+    config = run.config(context, place.data, max(len(names), together.processes()))
     sinks = check_sinks(output.log or ())
     screen = output.screen()
     check_datasets([config], place.data)
+    if len(names) > 1 and together.processes() == 1:
+        check_runs(screen, [config], place.data, names)
+        raise typer.Exit(together.start(len(names), sys.argv[1:]))
     with together.joined(names, place.device) as (device, leads):
         if not leads:
             together.follow(config, place.data, place.results, device)
@@ -124,6 +125,8 @@ def train(context: typer.Context, run: Run, place: Place, output: options.Logged
 
 def _say_more(screen: Screen, record: RunRecord) -> None:
     """Say what a clinician asks for beside the accuracy, and what one does next."""
+    from sambench.data.source import default_size
+
     test = (record.final or {})["test"]
     screen.say(
         ", ".join(
@@ -136,8 +139,11 @@ def _say_more(screen: Screen, record: RunRecord) -> None:
             if test[key] is not None
         )
     )
+    config = record.config
+    usual = config.image_size == default_size(config.dataset)
+    size = "" if usual else f" --size {config.image_size}"
     screen.say(
         f"next: `sambench hessian {record.name}` measures how sharp its minimum is; `sambench "
-        f"compare --dataset {record.config.dataset} --model {record.config.model} --opt adam,sam` "
+        f"compare --dataset {config.dataset} --model {config.model}{size} --opt adam,sam` "
         "compares optimizers"
     )

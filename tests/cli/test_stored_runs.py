@@ -86,6 +86,20 @@ def test_a_record_that_cannot_be_read_is_said(folder: Path) -> None:
     assert "is damaged" in shown.err
 
 
+def test_a_folder_that_was_renamed_or_is_empty(folder: Path) -> None:
+    runs = folder / "results" / "runs"
+    next(runs.glob("*-adam-*")).rename(runs / "renamed")
+    assert re.search(r"-adam-.* missing +\d\d\.\d +–", call(folder, "list", "runs").out)
+    assert len(call(folder, "list", "runs", "--csv").out.splitlines()) == 1 + 5
+    for arguments, said in (
+        (("--where", "rho=9"), "no run in results/runs has rho=9\n"),
+        (("--results", "elsewhere"), "no run in elsewhere/runs\n"),
+    ):
+        nothing = call(folder, "list", "runs", *arguments)
+        assert (nothing.code, nothing.out, nothing.err) == (0, "", said)
+        assert json.loads(call(folder, "list", "runs", *arguments, "--json").out) == {"runs": []}
+
+
 def test_mistakes_are_told_in_one_line(folder: Path) -> None:
     for arguments, said in (
         (("list", "runs", "--where", "rh=1"), "no setting 'rh': did you mean 'rho'"),
@@ -93,6 +107,7 @@ def test_mistakes_are_told_in_one_line(folder: Path) -> None:
         (("list", "runs", "nothing*"), "`sambench list runs` shows all"),
         (("report", "--where", "seed=77"), "no run has seed: 77"),
         (("hessian", "*", "--where", "seed=77"), "no run has seed: 77"),
+        (("report", "--where", "rho=77"), "no run has optimizer: rho=77"),
     ):
         refused = call(folder, *arguments)
         assert refused.code == 2
