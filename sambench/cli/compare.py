@@ -222,6 +222,9 @@ def _names(text: str, option: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     if not names:
         raise ConfigError(f"{option} names nothing; give names separated by commas")
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"{option} names {name} twice; keep one")
     return names
 
 

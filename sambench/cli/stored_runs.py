@@ -78,14 +78,12 @@ def stored_runs(
 
 def as_csv(part: Part) -> str:
     """Return the runs as CSV, a row a run and a column for each setting that any of them has."""
-    settings = list(dict.fromkeys(key for entry in part.entries for key in entry["settings"]))
-    columns = [key for key in part.entries[0] if key != "settings"] if part.entries else []
+    rows = [{**entry, **entry["settings"]} for entry in part.entries]
+    columns = dict.fromkeys(key for row in rows for key in row if key != "settings")
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*columns, *settings])
-    for entry in part.entries:
-        values = [entry["settings"].get(key) for key in settings]
-        writer.writerow([*(entry[column] for column in columns), *values])
+    writer = csv.DictWriter(text, list(columns), extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
     return text.getvalue()
 
 

@@ -73,3 +73,8 @@ def test_no_run_of_a_comparison_fails_for_want_of_weights(call: Call, folder: Pa
     done = call("compare", "--dataset", "phantom", *RUN, "--pretrained")
     assert done.code == 2
     assert list(folder.iterdir()) == []
+
+
+def test_an_optimizer_that_is_named_twice(call: Call) -> None:
+    done = call("compare", "--opt", "adam,sam,adam", "--plan")
+    assert (done.code, done.err) == (2, "error: --opt names adam twice; keep one\n")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -98,6 +100,29 @@ def test_a_folder_that_was_renamed_or_is_empty(folder: Path) -> None:
         nothing = call(folder, "list", "runs", *arguments)
         assert (nothing.code, nothing.out, nothing.err) == (0, "", said)
         assert json.loads(call(folder, "list", "runs", *arguments, "--json").out) == {"runs": []}
+
+
+def test_a_run_is_found_by_its_folder(folder: Path) -> None:
+    path = next((folder / "results" / "runs").glob("*-adam-*"))
+    for given in (f"{path}", f"{path}/", f"results/runs/{path.name}/"):
+        assert names(call(folder, "list", "runs", given, "-q").out) == [path.name]
+
+
+def test_a_folder_of_runs_that_cannot_be_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = os.listdir
+
+    def forbid(path: Path | str) -> list[str]:
+        if str(path) == "results/runs":
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return listed(path)
+
+    monkeypatch.setattr("sambench.store.tree.os.listdir", forbid)
+    for words in (("list", "runs"), ("report",), ("compare", "demo", "--plan")):
+        done = call(folder, *words)
+        assert (done.code, done.out) == (2, "")
+        assert "results/runs cannot be read: Permission denied; get permission" in done.err
 
 
 def test_mistakes_are_told_in_one_line(folder: Path) -> None:
