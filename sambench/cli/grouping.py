@@ -119,6 +119,28 @@ class Command(TyperCommand):
         note_places(ctx.parent.command.commands, ctx)
         return super().invoke(ctx)
 
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Show the help; on a narrow terminal long words are broken, not cut."""
+        from rich.columns import Columns
+        from rich.table import Table
+        from typer import rich_utils
+
+        class BreakingTable(Table):
+            def __rich_console__(self, *place: Any) -> Any:
+                for column in self.columns:
+                    column.overflow = "fold"
+                return super().__rich_console__(*place)
+
+        class BreakingColumns(Columns):
+            def __rich_console__(self, *place: Any) -> Any:
+                for text in self.renderables:
+                    text.overflow = "fold"  # type: ignore[union-attr]
+                return super().__rich_console__(*place)
+
+        typers: Any = rich_utils
+        typers.Table, typers.Columns = BreakingTable, BreakingColumns
+        super().format_help(ctx, formatter)
+
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the parameters with what the help shows of them."""
         return _as_shown(super().get_params(ctx), HELP_PANEL)

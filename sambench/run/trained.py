@@ -23,6 +23,7 @@ from sambench.files.atomic import write_bytes
 from sambench.models.model import CHANNELS
 from sambench.run.images import describe_pixels
 from sambench.run.restore import restore_network, restore_parts
+from sambench.store.environment import choose_device
 from sambench.store.record import COMPLETED, RunRecord
 from sambench.store.tree import WEIGHTS, Store
 from sambench.training.engine import layout_of
@@ -113,6 +114,8 @@ class TrainedRun:
         write_bytes(Path(path), made.model_proto.SerializeToString())
 
     def _decoded(self, files: Sequence[File]) -> NDArray[np.uint8]:
+        if not all(isinstance(file, str | Path) for file in files):
+            raise DataError("images are files, or pixels in one array, not a list of anything else")
         squares = [self._square(Path(file)) for file in files]
         side = self.record.config.image_size
         return np.stack(squares) if squares else np.empty((0, side, side, 1), dtype=np.uint8)
@@ -153,7 +156,7 @@ class _FromPixels(nn.Module):
 
 
 def load_run(
-    name: str,
+    name: File,
     *,
     results: File = "results",
     data: File = "data/prepared",
@@ -162,17 +165,18 @@ def load_run(
     """Load a completed run by name, id or pattern.
 
     Args:
-        name: Of one run; see `sambench list runs`.
+        name: Of one run; see `sambench list runs`. Its folder will do.
         results: Folder of the results.
         data: Folder of the prepared datasets; read only for runs whose record does not yet say how
             pixels were scaled.
         device: Where the network goes.
 
     Raises:
-        UserError: If there is no such run, it is not completed, or its files are damaged or gone.
+        UserError: If there is no such run or device, the run is not completed, or its files are
+            damaged or gone.
     """
-    store, where = Store(Path(results)), torch.device(device)
-    record = store.find_one(name)
+    store, where = Store(Path(results)), choose_device(str(device))[0]
+    record = store.find_one(str(name))
     if record.status != COMPLETED or record.data is None:
         raise DataError(f"run {record.name} is {record.status}; complete it first")
     pixels: Any = record.data.get("pixels")

@@ -30,7 +30,7 @@ def visible(command: str) -> Iterator[Any]:
             yield parameter
 
 
-@pytest.mark.parametrize("columns", [80, 100])
+@pytest.mark.parametrize("columns", [60, 80, 100])
 @pytest.mark.parametrize("command", ["", *COMMANDS])
 def test_nothing_is_cut_or_too_wide(call: Call, command: str, columns: int) -> None:
     done = call(*filter(None, (command,)), "--help", columns=columns)
