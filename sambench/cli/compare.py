@@ -202,7 +202,7 @@ def _states(text: str) -> tuple[str, ...]:
     """Read the states to do again."""
     from sambench.store.status import REPEATABLE
 
-    states = tuple(state.strip() for state in text.split(",") if state.strip())
+    states = options.listed(text)
     for state in states:
         if state not in REPEATABLE:
             raise ConfigError(
@@ -218,8 +218,8 @@ def _slug(parts: Sequence[str]) -> str:
 
 
 def _names(text: str, option: str) -> tuple[str, ...]:
-    """Split a list of names at its commas."""
-    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    """Return the names of a list, each of which may stand there once."""
+    names = options.listed(text)
     if not names:
         raise ConfigError(f"{option} names nothing; give names separated by commas")
     for name in names:

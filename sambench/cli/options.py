@@ -43,6 +43,11 @@ def _named(name: str | None) -> str | None:
     return name
 
 
+def listed(text: str) -> tuple[str, ...]:
+    """Split a list of names at its commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
 data = partial(option, "DIR", "Folder of the prepared datasets.", default=DATA)
 results = partial(option, "DIR", "Folder of the results.", default=RESULTS)
 device = partial(

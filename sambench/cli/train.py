@@ -65,16 +65,13 @@ class Run(options.Training):
 
 
 @group(options.PLACE)
-class Place:
+class Place(options.Place):
     """Where it is trained, and where its files lie."""
 
     device: str | None = options.device()
-    plugin: list[Path] | None = options.plugin()
     devices: str | None = option(
         "DEVICE,...", "Train one run on several devices together, as cuda:0,cuda:1."
     )
-    data: Path = options.data()
-    results: Path = options.results()
 
 
 @grouped
@@ -94,7 +91,7 @@ def train(context: typer.Context, run: Run, place: Place, output: options.Logged
     from sambench.run.sinks import check_sinks
     from sambench.store.tree import Store
 
-    names = [name.strip() for name in (place.devices or "").split(",") if name.strip()]
+    names = options.listed(place.devices or "")
     config = run.config(context, place.data, max(len(names), together.processes()))
     sinks = check_sinks(output.log or ())
     screen = output.screen()
