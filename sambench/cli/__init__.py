@@ -68,7 +68,8 @@ def main() -> None:
     yield_cores()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="sambench")
+            with suppress(OSError):  # whoever put another file in its place has it as it is
+                stream.reconfigure(errors="sambench")
     warnings.showwarning = _show_warning
     try:
         load_inherited()
