@@ -18,12 +18,11 @@ from torch import Tensor, nn
 
 from sambench.data.batches import Images, Scaling
 from sambench.data.decoding import Decoded, Recipe, UnreadableError, decode
-from sambench.errors import DataError
+from sambench.errors import DataError, DeviceError
 from sambench.files.atomic import write_bytes
 from sambench.models.model import CHANNELS
 from sambench.run.images import describe_pixels
 from sambench.run.restore import restore_network, restore_parts
-from sambench.store.environment import choose_device
 from sambench.store.record import COMPLETED, RunRecord
 from sambench.store.tree import WEIGHTS, Store
 from sambench.training.engine import layout_of
@@ -175,7 +174,7 @@ def load_run(
         UserError: If there is no such run or device, the run is not completed, or its files are
             damaged or gone.
     """
-    store, where = Store(Path(results)), choose_device(str(device))[0]
+    store, where = Store(Path(results)), _there(device)
     record = store.find_one(str(name))
     if record.status != COMPLETED or record.data is None:
         raise DataError(f"run {record.name} is {record.status}; complete it first")
@@ -195,3 +194,11 @@ def load_run(
         _recipe=Recipe(fit=pixels["fit"], depth=pixels["depth"]),
         _scaling=Scaling(tuple(pixels["mean"]), tuple(pixels["std"])),
     )
+
+
+def _there(device: str | torch.device) -> torch.device:
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError) as error:  # the latter where torch has no CUDA
+        reason = str(error).partition(".")[0]
+        raise DeviceError(f"device {device} is not there ({reason}); use cpu or another") from None
