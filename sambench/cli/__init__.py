@@ -7,26 +7,34 @@ start at once. What is wrong with what a user asks for is raised as a `UserError
 
 from __future__ import annotations
 
+import codecs
 import errno
+import json
+import os
 import sys
 import warnings
+from contextlib import suppress
+from io import TextIOWrapper
 from typing import Annotated, TextIO
 
 import typer
 
 import sambench
 from sambench.cli import check, compare, hessian, listing, prepare, report, train
-from sambench.cli.grouping import Command, Group
+from sambench.cli.grouping import Command, Group, usage_fault
+from sambench.cli.remedies import as_typed
 from sambench.errors import RunFailed, SambenchWarning, UserError, shown
 from sambench.plugin import load_inherited
 from sambench.store.environment import note_command, yield_cores
+
+PLAIN = dict(zip("±×÷–−…‡†§≈≥≤“”′→", '+x/--.#*$~><""\'>', strict=True))
+"""What stands for characters that not every terminal has; one each, so that columns stay."""
 
 app = typer.Typer(
     name="sambench",
     cls=Group,
     help="Which sharpness-aware optimizer should I train my image classifier with, what does it "
     "cost, and is the minimum it finds really flatter?",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
@@ -34,12 +42,16 @@ app = typer.Typer(
 
 @app.callback(invoke_without_command=True)
 def top(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
 ) -> None:
-    """Show the version where asked."""
+    """Show the version where asked, and what there is where nothing is asked."""
     if version:
         typer.echo(f"sambench {sambench.__version__}")
         raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help(), nl=False)
+        raise typer.Exit(2)
 
 
 for command in (prepare.prepare, train.train, hessian.hessian, compare.compare, report.report):
@@ -49,30 +61,64 @@ app.command(cls=Command)(check.check)
 
 
 def main() -> None:
-    """Run the command line; a user's mistake is one line and exit code 2, a failed run 1."""
+    """Run the command line; a user's mistake is one line and exit code 2, a failed run 1.
+
+    With --json, standard output is one object even then: that line as its "error".
+    """
     yield_cores()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            with suppress(OSError):  # whoever put another file in its place has it as it is
+                stream.reconfigure(errors="sambench")
     warnings.showwarning = _show_warning
     try:
         load_inherited()
         note_command(["sambench", *sys.argv[1:]])
-        app(prog_name="sambench")
-    except (UserError, RunFailed) as error:
-        _fail(str(error), 2 if isinstance(error, UserError) else 1)
-    except OSError as error:
-        if error.errno not in _NO_PATHS:
+        code = app(prog_name="sambench", standalone_mode=False)
+    except (Exception, KeyboardInterrupt) as error:
+        text, code = _told(error)
+        text = as_typed(text)
+        if "--json" in sys.argv and os.environ.get("RANK", "0") == "0":  # of several replicas one
+            with suppress(OSError):  # the output itself may be what is wrong
+                typer.echo(json.dumps({"error": text}, indent=2))
+        if not code:  # a bug of ours
             raise
-        _fail(f"{shown(str(error.filename))} is no path: {error.strerror}", 2)
+        from sambench.cli.screen import Screen
 
-
-def _fail(text: str, code: int) -> None:
-    from sambench.cli.screen import Screen
-
-    Screen().fail(text)
+        Screen().fail(text)
     sys.exit(code)
 
 
-_NO_PATHS = (errno.ENAMETOOLONG, errno.ELOOP)
-"""Faults of a path that somebody wrote, wherever it is first looked at."""
+def _spelled(error: UnicodeError) -> tuple[str, int]:
+    """Return what stands for a character that a terminal's encoding does not have."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end]
+    return "".join(PLAIN.get(character, "?") for character in text), error.end
+
+
+codecs.register_error("sambench", _spelled)
+
+
+def _told(error: BaseException) -> tuple[str, int]:
+    """Return what an error says and the exit code that it brings; none where nobody expects it."""
+    if isinstance(error, UserError | RunFailed):
+        return str(error), 2 if isinstance(error, UserError) else 1
+    if isinstance(error, typer.Abort | KeyboardInterrupt):
+        return "interrupted; the same command does what is left", 130
+    if isinstance(error, typer.BadParameter.__bases__):
+        return usage_fault(error, sys.argv[1:]), 2
+    if isinstance(error, OSError) and error.errno in _OF_THE_USERS_FILES:
+        what = "the output" if error.filename is None else shown(str(error.filename))
+        return f"{what} cannot be used: {error.strerror}", 2
+    return f"{type(error).__name__}: {error}", 0
+
+
+_OF_THE_USERS_FILES = (
+    *(errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR),
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT),
+)
+"""Faults of a file or path that somebody gave, wherever it is first looked at."""
 
 
 def _show_warning(

@@ -12,11 +12,12 @@
     check            {"file", "kept": whether all, "optimizers": [{name, rules: [{rule, kept,
                      found}]}]}
     list             {kind: [an entry, ...]}
+    an error         {"error": the line that is said}
 
 A table is {"title", "headings", "rows": [[text, ...], ...], "notes"}; paths are relative as the
 folders were given; numbers are as stored: accuracies 0..1, seconds, bytes. The object is written at
-the end, so it also tells of failed, diverged and interrupted runs; a mistake of the user leaves
-standard output empty.
+the end, so it also tells of failed, diverged and interrupted runs; the exit code tells whether all
+is well.
 """
 
 from __future__ import annotations

@@ -62,9 +62,9 @@ def check_datasets(configs: Sequence[RunConfig], data: Path) -> None:
 
 
 def check_models(configs: Sequence[RunConfig]) -> None:
-    """Refuse runs whose model does not exist or does not take the images."""
-    for name, side in sorted({(config.model, config.image_size) for config in configs}):
-        find_model(name).check(side)
+    """Refuse runs whose model does not exist, does not take the images or has no weights."""
+    for name, side, pretrained in sorted({(c.model, c.image_size, c.pretrained) for c in configs}):
+        find_model(name).check(side, pretrained)
 
 
 def check_weights(configs: Sequence[RunConfig], data: Path) -> None:

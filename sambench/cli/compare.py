@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -27,65 +27,43 @@ LISTED = {
 
 
 @group("The comparison, without a suite file")
-class Described:
+class Described(options.Training):
     """A comparison without a suite file."""
 
-    dataset: str = options.dataset()
     model: str = option(
         "NAME,...",
         "Models; see `sambench list models`.",
         default="resnet50",
         autocompletion=completion.models_in_list,
     )
-    opt: str = option(
+    optimizer: str = option(
         "NAME,...",
         "Optimizers; the first is the baseline.",
+        "--opt",
         default="adam,sam,gcsam",
         autocompletion=completion.optimizers_in_list,
     )
     seeds: int = option("N", "Runs of each combination.", default=1, min=1)
-    split: str = options.split()
-    size: int | None = options.size()
-    epochs: int = options.epochs()
-    batch_size: int = options.batch_size()
-    lr: float = options.rate()
-    pretrained: bool = options.pretrained()
-    weights: Path | None = options.weights()
-    class_weights: str = options.class_weights()
-    settings: list[str] | None = options.settings()
-    name: str | None = options.study()
     curvature: bool = flag("Measure curvature too (a suite file says so itself).", "--hessian")
 
     def suite(self, context: typer.Context, data: Path) -> Suite:
         """Return the suite that the options describe."""
-        from sambench.config.arguments import sort_settings, with_settings
+        from sambench.config.arguments import with_settings
         from sambench.config.measurement import Measurement
         from sambench.config.suite import ReportSettings, Suite
         from sambench.data.splits import folds_of
-        from sambench.models.weights import keep_weights
 
-        names, models = _names(self.opt, "--opt"), _names(self.model, "--model")
-        found = sort_settings(self.settings, names)
-        every = spelled(Described)
-        own = ("dataset", "epochs", "lr", "batch_size", "pretrained", "split", "class_weights")
-        given = given_options(context, {key: every[key] for key in (*own, "size", "weights")})
-        found.refuse_beside({"image_size" if k == "size" else k: o for k, o in given.items()})
-        found.refuse(LISTED)
-        split = str(found.run.get("split", self.split))
-        defaults: dict[str, Any] = {key: getattr(self, key) for key in own}
-        if self.weights is not None:
-            defaults["weights"] = keep_weights(self.weights, data)
+        names, models = _names(self.optimizer, "--opt"), _names(self.model, "--model")
+        found = self.given(context, names, data, LISTED)
+        run = {key: value for key, value in found.run.items() if key not in LISTED}
+        optimizers = [with_settings(name, found.optimizer, run.get("base")) for name in names]
+        one_split = "fold" in run or folds_of(str(run["split"])) == ()
         return Suite(
             name=self.name or _slug((self.dataset, *models, *names)),
-            defaults={**defaults, "image_size": self.size, **found.run},
-            matrix={
-                "model": models,
-                "optimizer": tuple(
-                    with_settings(name, found.optimizer, found.run.get("base")) for name in names
-                ),
-            },
+            defaults=run,
+            matrix={"model": models, "optimizer": tuple(optimizers)},
             seeds=tuple(range(self.seeds)),
-            folds=None if "fold" in found.run or folds_of(split) == () else "all",
+            folds=None if one_split else "all",
             hessian=Measurement() if self.curvature else None,
             report=ReportSettings(baseline=names[0]),
         )
@@ -120,12 +98,39 @@ class Choice:
             raise ConfigError("--measure is for --plan; give both, or neither")
 
 
+@group("Devices and launchers")
+class Launching(options.Launching):
+    """Where runs execute, on which devices, for how long."""
+
+    devices: str | None = option(
+        "DEVICE,...",
+        "Several devices at once, as cuda:0,cuda:1; a worker each.",
+        autocompletion=completion.devices_in_list,
+    )
+    runs_per_device: int | None = option(
+        "RUNS", "Runs at once on each device.", min=1, show_default="1 on a GPU"
+    )
+    minutes: float | None = option(
+        "MINUTES",
+        "Stop after this many minutes and save progress; run the same command again to continue.",
+        show_default="no limit",
+    )
+    sbatch: Path | None = option("FILE", "Write the Slurm job script; submit and run nothing.")
+    runs_per_job: int | None = option("RUNS", "Runs of a Slurm job.", min=1, show_default="1")
+    retries: int | None = option(
+        "N",
+        "Times that a cluster does a run again whose node or process was lost.",
+        min=0,
+        show_default="2",
+    )
+
+
 @grouped
 def compare(
     context: typer.Context,
     described: Described,
     choice: Choice,
-    launching: options.Launching,
+    launching: Launching,
     place: options.Place,
     output: options.LoggedOutput,
     suite: Annotated[
@@ -197,7 +202,7 @@ def _states(text: str) -> tuple[str, ...]:
     """Read the states to do again."""
     from sambench.store.status import REPEATABLE
 
-    states = tuple(state.strip() for state in text.split(",") if state.strip())
+    states = options.listed(text)
     for state in states:
         if state not in REPEATABLE:
             raise ConfigError(
@@ -213,10 +218,13 @@ def _slug(parts: Sequence[str]) -> str:
 
 
 def _names(text: str, option: str) -> tuple[str, ...]:
-    """Split a list of names at its commas."""
-    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    """Return the names of a list, each of which may stand there once."""
+    names = options.listed(text)
     if not names:
         raise ConfigError(f"{option} names nothing; give names separated by commas")
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"{option} names {name} twice; keep one")
     return names
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any, TypeVar, dataclass_transform, get_type_hints
 
 import typer
 from typer.core import TyperCommand, TyperGroup
+
+from sambench.cli.remedies import note_places
+from sambench.errors import did_you_mean
 
 HELP_PANEL = "Output"
 Made = TypeVar("Made")
@@ -51,7 +54,7 @@ def group(title: str) -> Callable[[type[Made]], type[Made]]:
 
 def spelled(group: Any) -> dict[str, str]:
     """Return what the options of a group are called on the command line, by field."""
-    return {f.name: _names(f)[0] for f in dataclasses.fields(group)}
+    return {f.name: _names(f)[0].partition("/")[0] for f in dataclasses.fields(group)}
 
 
 def _names(field: Any) -> tuple[str, ...]:
@@ -111,6 +114,33 @@ def _filled(text: str) -> str:
 class Command(TyperCommand):
     """A command whose help shows no type beside flags, and itself among the output options."""
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; the commands that it names have its folders."""
+        note_places(ctx.parent.command.commands, ctx)
+        return super().invoke(ctx)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Show the help; on a narrow terminal long words are broken, not cut."""
+        from rich.columns import Columns
+        from rich.table import Table
+        from typer import rich_utils
+
+        class BreakingTable(Table):
+            def __rich_console__(self, *place: Any) -> Any:
+                for column in self.columns:
+                    column.overflow = "fold"
+                return super().__rich_console__(*place)
+
+        class BreakingColumns(Columns):
+            def __rich_console__(self, *place: Any) -> Any:
+                for text in self.renderables:
+                    text.overflow = "fold"  # type: ignore[union-attr]
+                return super().__rich_console__(*place)
+
+        typers: Any = rich_utils
+        typers.Table, typers.Columns = BreakingTable, BreakingColumns
+        super().format_help(ctx, formatter)
+
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the parameters with what the help shows of them."""
         return _as_shown(super().get_params(ctx), HELP_PANEL)
@@ -118,6 +148,13 @@ class Command(TyperCommand):
 
 class Group(TyperGroup):
     """The commands together; its help shows no type beside flags."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; Ctrl-C, where it does not see to that itself, ends it like an error."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise typer.Abort from None
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the parameters with what the help shows of them."""
@@ -140,3 +177,15 @@ def given_options(context: typer.Context, options: dict[str, str]) -> dict[str, 
         for name, option in options.items()
         if (source := context.get_parameter_source(name)) and source.name == "COMMANDLINE"
     }
+
+
+def usage_fault(error: Any, words: Sequence[str]) -> str:
+    """Return in one line what is wrong with the words of a command line, and where to look."""
+    context, text = error.ctx, " ".join(error.format_message().split())
+    if context and hasattr(error, "possibilities"):
+        known = [name for option in context.command.get_params(context) for name in option.opts]
+        text = f"no option {error.option_name}{did_you_mean(error.option_name, known)}"
+    text = text.rstrip(".").replace(". Did you mean", ": did you mean")
+    command = [word for word in words[:1] if not word.startswith("-")]
+    path = context.command_path if context else " ".join(["sambench", *command])
+    return f"{text[:1].lower()}{text[1:]}; `{path} --help` shows all"

@@ -44,6 +44,10 @@ class Measured:
         "--set",
         autocompletion=completion.curvature_settings,
     )
+    again: bool = flag("Measure again runs that already have a measurement.")
+    verbose: bool = flag(
+        "Show intervals, residuals, lowest eigenvalue, layers, costs.", "--verbose", "-v"
+    )
 
     def given(self) -> dict[str, Any]:
         """Return the settings that the user gave, as a suite file's `hessian` has them."""
@@ -91,9 +95,9 @@ class Around:
         return None if name is None else store.find_one(name).config
 
 
-@group(options.PLACE)
-class Doing:
-    """Where it is measured, whether again, and how much of it is shown."""
+@group("Devices and launchers")
+class Launching(options.Launching):
+    """Where it is measured."""
 
     device: str | None = option(
         "DEVICE,...",
@@ -103,32 +107,17 @@ class Doing:
         show_default="a GPU if there is one",
         autocompletion=completion.devices_in_list,
     )
-    workers: int | None = options.workers()
-    threads: str | None = options.threads()
-    launcher: str | None = options.launcher()
-    given: list[str] | None = options.given()
-    slurm: list[str] | None = options.slurm()
-    again: bool = flag("Measure again runs that already have a measurement.")
-    verbose: bool = flag(
-        "Show intervals, residuals, lowest eigenvalue, layers, costs.", "--verbose", "-v"
-    )
 
     def request(self, place: options.Place, suites: LauncherSettings | None) -> Request:
-        """Return what is asked of runs; several devices are an option of the launcher.
-
-        The launcher is that of the suite where the user says no other.
-        """
+        """Return what is asked of runs; several devices are an option of the launcher."""
         from sambench.cli.launching import Request
 
         several = self.device if "," in (self.device or "") else None
-        more = {"workers": self.workers, "threads": self.threads, "devices": several}
         return Request(
             data=place.data,
             results=place.results,
             device=None if several else self.device,
-            launcher=options.choose_launcher(
-                self.launcher, self.given or (), self.slurm, more, suites
-            ),
+            launcher=self.chosen(suites, devices=several),
         )
 
 
@@ -144,7 +133,7 @@ def hessian(
     ],
     measured: Measured,
     around: Around,
-    doing: Doing,
+    launching: Launching,
     place: options.Place,
     output: options.Output,
     chosen: options.Filter,
@@ -171,9 +160,9 @@ def hessian(
         groups = with_settings(groups, chosen.where)
     other, code = around.other_run(store), int(bool(damaged))
     for records, wanted, launcher in groups:
-        request = doing.request(place, launcher)
-        asked = replace(around.with_studies(wanted), other=other, again=doing.again)
-        code = max(code, measure(screen, records, asked, given, request, verbose=doing.verbose))
+        request = launching.request(place, launcher)
+        asked = replace(around.with_studies(wanted), other=other, again=measured.again)
+        code = max(code, measure(screen, records, asked, given, request, verbose=measured.verbose))
         if code == INTERRUPTED:
             break
     found = [store.load(record.config) or record for records, *_ in groups for record in records]

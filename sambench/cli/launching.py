@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -86,13 +86,9 @@ def launch(
         return int(failures > 0)
     launchers.get(launcher.name)
     todo = [standing.config for standing in left]
-    check_models(todo)
-    check_weights(todo, data)
-    if launcher.name == "local":  # before anything is prepared
-        named = named_devices(launcher.options, request.device)
-        for device in named or (request.device,):
-            choose_device(device)
-    check_data(screen, todo, data)
+    local = launcher.name == "local"
+    named = named_devices(launcher.options, request.device) if local else ()
+    check_runs(screen, todo, data, named or (request.device,) if local else ())
     for standing in left:
         if standing.state in (STALE, DAMAGED):
             with suppress(Claimed, ClaimError):  # another process is at it
@@ -105,6 +101,17 @@ def launch(
         screen.warn("interrupted; run the same command again to continue from here")
     elsewhere = _say_what_others_do(screen, store, todo) if tally.elsewhere else 0
     return tally.exit_code or int(failures + elsewhere > 0)
+
+
+def check_runs(
+    screen: Screen, configs: Sequence[RunConfig], data: Path, devices: Iterable[str | None]
+) -> None:
+    """Refuse runs that could not begin; the data, which may take a while, are looked at last."""
+    check_models(configs)
+    check_weights(configs, data)
+    for device in devices:
+        choose_device(device)
+    check_data(screen, configs, data)
 
 
 def carry_out(

@@ -68,8 +68,12 @@ def list_entries(
         from sambench.cli.stored_runs import as_csv, stored_runs
         from sambench.store.tree import Store
 
-        found, damaged = stored_runs(Store(place.results), patterns or (), chosen.where or ())
+        store, where = Store(place.results), chosen.where or ()
+        found, damaged = stored_runs(store, patterns or (), where)
         Screen().warn_of(damaged, "records that cannot be read")
+        if not found.rows:
+            having = f" has {' and '.join(where)}" if where else ""
+            Screen(quiet=form.quiet).say(f"no run in {store.runs}{having}")
         if form.as_csv:
             typer.echo(as_csv(found), nl=False)
             return
@@ -87,4 +91,5 @@ def list_entries(
         return
     screen = Screen()
     for name, part in shown.items():
-        screen.listing(part.headings, part.rows, name)
+        if part.rows:
+            screen.listing(part.headings, part.rows, name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import Any, NamedTuple
 
 from sambench.cli.checking import check_launcher, expanded
@@ -100,7 +101,8 @@ def measure(
         if not (folder / RECORD).exists():  # its files would be looked for, and made, elsewhere
             raise StoreError(
                 f"run {record.name} lies in a folder of another name than its own; rename that "
-                f"folder to {folder} (`grep -l {record.id} {folder.parent}/*/{RECORD}` finds it)"
+                f"folder to {folder} (`grep -l {record.id} {quote(str(store.runs))}/*/{RECORD}` "
+                "finds it)"
             )
         if wanted.is_done(record.config, record.hessian):
             _warn_of_difference(screen, record, given)

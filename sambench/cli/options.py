@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,20 +13,18 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from sambench.cli import completion
-from sambench.cli.grouping import HELP_PANEL, flag, group, option
+from sambench.cli.grouping import HELP_PANEL, flag, given_options, group, option, spelled
 from sambench.errors import ConfigError, SambenchWarning
 
 if TYPE_CHECKING:
     from sambench.cli.screen import Screen
+    from sambench.config.arguments import Sorted
     from sambench.config.launcher_settings import LauncherSettings
 
 DATA, RESULTS = Path("data/prepared"), Path("results")
 
 RUN, PLACE, OUTPUT = "The run", "Where", HELP_PANEL
 """Titles of groups of options in the help."""
-
-EXECUTION = {None: "auto", True: "always", False: "never"}
-"""What a run's configuration calls the answers to `--capture` and `--compile`."""
 
 
 def _load_plugins(files: list[Path] | None) -> list[Path] | None:
@@ -44,6 +43,11 @@ def _named(name: str | None) -> str | None:
     return name
 
 
+def listed(text: str) -> tuple[str, ...]:
+    """Split a list of names at its commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
 data = partial(option, "DIR", "Folder of the prepared datasets.", default=DATA)
 results = partial(option, "DIR", "Folder of the results.", default=RESULTS)
 device = partial(
@@ -53,50 +57,6 @@ device = partial(
     show_default="a GPU if there is one",
     autocompletion=completion.devices,
 )
-settings = partial(
-    option,
-    "KEY=VALUE",
-    "Any other setting, as rho=0.1 or schedule=cosine; see `sambench list settings`. Repeatable.",
-    "--set",
-    autocompletion=completion.settings,
-)
-dataset = partial(
-    option, "NAME", "A prepared dataset.", default="bus", autocompletion=completion.datasets
-)
-split = partial(
-    option,
-    "NAME",
-    "How test images are set apart: holdout, folds, authors, kfold-5, grouped-5, patient-5 or "
-    "centre:NAME.",
-    default="holdout",
-    autocompletion=completion.splits,
-)
-size = partial(
-    option, "PIXELS", "Side of the images.", "--size", min=8, show_default="the dataset's own"
-)
-epochs = partial(option, "EPOCHS", "Maximum number of epochs.", default=50, min=1)
-batch_size = partial(option, "IMAGES", "Batch size.", default=16, min=1)
-rate = partial(option, "RATE", "Learning rate of the base optimizer.", default=1e-4)
-pretrained = partial(flag, "Start from published weights, which are downloaded once.")
-weights = partial(
-    option,
-    "FILE",
-    "Start from the weights in this file, all but the last layer; a safetensors file, or one of "
-    "torch. Its sha256 becomes part of the run.",
-)
-class_weights = partial(
-    option,
-    "RULE",
-    "Of the training loss: none, or balanced, so that rare classes count as much as others.",
-    default="none",
-)
-study = partial(
-    option,
-    "NAME",
-    "Name of the study that the runs belong to, as `sambench report NAME` takes it.",
-    "--name",
-    callback=_named,
-)
 plugin = partial(
     option,
     "FILE",
@@ -105,33 +65,90 @@ plugin = partial(
     is_eager=True,
     rich_help_panel=PLACE,
 )
-workers = partial(
-    option,
-    "RUNS",
-    "Runs at once on this machine.",
-    min=1,
-    show_default="on CPUs one a core, as far as the memory allows",
-)
-threads = partial(
-    option,
-    "N|all",
-    "Threads of each run on a CPU; another number gives other rounding.",
-    show_default="OMP_NUM_THREADS, or 1",
-)
-launcher = partial(
-    option,
-    "NAME",
-    "Where runs execute: local, slurm or ray; see `sambench list launchers`.",
-    show_default="the suite's, else local",
-    autocompletion=completion.launchers,
-)
-given = partial(option, "KEY=VALUE,...", "Options of the launcher. Repeatable.", "--with")
-slurm = partial(
-    option,
-    "KEY=VALUE,...",
-    "Launch on Slurm, as partition=gpu,timeout_min=600 (minutes); any option of sbatch. "
-    "Repeatable.",
-)
+
+
+@group(RUN)
+class Training:
+    """What is trained, on what and how: of one run, and of all that are compared."""
+
+    dataset: str = option(
+        "NAME", "A prepared dataset.", default="bus", autocompletion=completion.datasets
+    )
+    model: str = option(
+        "NAME",
+        "One of `sambench list models`, or timm:NAME.",
+        default="resnet50",
+        autocompletion=completion.models,
+    )
+    optimizer: str = option(
+        "NAME",
+        "One of `sambench list optimizers`.",
+        "--opt",
+        default="adam",
+        autocompletion=completion.optimizers,
+    )
+    split: str = option(
+        "NAME",
+        "How test images are set apart: holdout, folds, authors, kfold-5, grouped-5, patient-5 or "
+        "centre:NAME.",
+        default="holdout",
+        autocompletion=completion.splits,
+    )
+    image_size: int | None = option(
+        "PIXELS", "Side of the images.", "--size", min=8, show_default="the dataset's own"
+    )
+    epochs: int = option("EPOCHS", "Maximum number of epochs.", default=50, min=1)
+    batch_size: int = option("IMAGES", "Batch size.", default=16, min=1)
+    lr: float = option("RATE", "Learning rate of the base optimizer.", default=1e-4)
+    pretrained: bool = flag("Start from published weights, which are downloaded once.")
+    weights: Path | None = option(
+        "FILE",
+        "Start from the weights in this file, all but the last layer; a safetensors file, or one "
+        "of torch. Its sha256 becomes part of the run.",
+    )
+    class_weights: str = option(
+        "RULE",
+        "Of the training loss: none, or balanced, so that rare classes count as much as others.",
+        default="none",
+    )
+    settings: list[str] | None = option(
+        "KEY=VALUE",
+        "Any other setting, as rho=0.1 or schedule=cosine; see `sambench list settings`. "
+        "Repeatable.",
+        "--set",
+        autocompletion=completion.settings,
+    )
+    name: str | None = option(
+        "NAME",
+        "Name of the study that the runs belong to, as `sambench report NAME` takes it.",
+        "--name",
+        callback=_named,
+    )
+
+    def given(
+        self,
+        context: typer.Context,
+        optimizers: Sequence[str],
+        data: Path,
+        elsewhere: Mapping[str, str],
+    ) -> Sorted:
+        """Return all settings by whom they belong to: those of options, and over them `--set`.
+
+        A setting that has an option, `elsewhere` too, is not given by `--set` beside it. A file of
+        weights is kept beside the data.
+        """
+        from sambench.config.arguments import sort_settings
+        from sambench.config.grid import SETTINGS
+        from sambench.models.weights import keep_weights
+
+        found = sort_settings(self.settings, optimizers)
+        own = {field: name for field, name in spelled(self).items() if field in SETTINGS}
+        found.refuse(elsewhere)
+        found.refuse_beside(given_options(context, own))
+        run: dict[str, Any] = {field: getattr(self, field) for field in own} | found.run
+        if self.weights is not None:
+            run["weights"] = keep_weights(self.weights, data)
+        return replace(found, run=run)
 
 
 @group(PLACE)
@@ -191,44 +208,42 @@ class Launching:
     """Where runs execute, and on which devices."""
 
     device: str | None = device()
-    devices: str | None = option(
-        "DEVICE,...",
-        "Several devices at once, as cuda:0,cuda:1; a worker each.",
-        autocompletion=completion.devices_in_list,
+    workers: int | None = option(
+        "RUNS",
+        "Runs at once on this machine.",
+        min=1,
+        show_default="on CPUs one a core, as far as the memory allows",
     )
-    runs_per_device: int | None = option(
-        "RUNS", "Runs at once on each device.", min=1, show_default="1 on a GPU"
+    threads: str | None = option(
+        "N|all",
+        "Threads of each run on a CPU; another number gives other rounding.",
+        show_default="OMP_NUM_THREADS, or 1",
     )
-    workers: int | None = workers()
-    threads: str | None = threads()
-    minutes: float | None = option(
-        "MINUTES",
-        "Stop after this many minutes and save progress; run the same command again to continue.",
-        show_default="no limit",
+    launcher: str | None = option(
+        "NAME",
+        "Where runs execute: local, slurm or ray; see `sambench list launchers`.",
+        show_default="the suite's, else local",
+        autocompletion=completion.launchers,
     )
-    launcher: str | None = launcher()
-    given: list[str] | None = given()
-    slurm: list[str] | None = slurm()
-    sbatch: Path | None = option("FILE", "Write the Slurm job script; submit and run nothing.")
-    runs_per_job: int | None = option("RUNS", "Runs of a Slurm job.", min=1, show_default="1")
-    retries: int | None = option(
-        "N",
-        "Times that a cluster does a run again whose node or process was lost.",
-        min=0,
-        show_default="2",
+    given: list[str] | None = option(
+        "KEY=VALUE,...", "Options of the launcher. Repeatable.", "--with"
+    )
+    slurm: list[str] | None = option(
+        "KEY=VALUE,...",
+        "Launch on Slurm, as partition=gpu,timeout_min=600 (minutes); any option of sbatch. "
+        "Repeatable.",
     )
 
-    def chosen(self, suites: LauncherSettings | None) -> LauncherSettings:
-        """Return the launcher and its options; those of the suite where the user says no other."""
-        more = {name: getattr(self, name) for name in OF_THE_SAME_NAME}
+    def chosen(self, suites: LauncherSettings | None, **more: object) -> LauncherSettings:
+        """Return the launcher and its options; those of the suite where the user says no other.
+
+        Every option but these is one of the launcher, and there may be `more`.
+        """
+        more |= {k: v for k, v in vars(self).items() if k not in NOT_OF_A_LAUNCHER}
         return choose_launcher(self.launcher, self.given or (), self.slurm, more, suites)
 
 
-OF_THE_SAME_NAME = (
-    *("devices", "runs_per_device", "workers", "threads", "minutes"),
-    *("sbatch", "runs_per_job", "retries"),
-)
-"""The fields that are options of the launcher of the same name."""
+NOT_OF_A_LAUNCHER = ("device", "launcher", "given", "slurm")
 
 
 def choose_launcher(

@@ -22,6 +22,7 @@ from sambench.cli.curvature_table import (
     study_rows,
     summary_rows,
 )
+from sambench.cli.remedies import as_typed
 from sambench.data.problems import some
 from sambench.files.atomic import human
 
@@ -70,11 +71,11 @@ class Screen:
 
     def say(self, text: str) -> None:
         """Show a message."""
-        self.err.print(escape(text), soft_wrap=True)
+        self.err.print(escape(as_typed(text)), soft_wrap=True)
 
     def warn(self, text: str) -> None:
         """Show something that the user should look at."""
-        self.err.print(f"[yellow]{escape(text)}[/]", soft_wrap=True)
+        self.err.print(f"[yellow]{escape(as_typed(text))}[/]", soft_wrap=True)
 
     def warn_of(self, texts: Sequence[str], what: str) -> None:
         """Show the first of several warnings, and how many more there are."""
@@ -91,7 +92,7 @@ class Screen:
 
     def show(self, text: str) -> None:
         """Show a result."""
-        self.out.print(escape(text), soft_wrap=True)
+        self.out.print(escape(as_typed(text)), soft_wrap=True)
 
     @contextmanager
     def progress(self) -> Iterator[Callable[[int, int, str], None]]:

@@ -41,15 +41,14 @@ def stored_runs(
     there, damaged = store.records()
     found = store.find(patterns, there) if patterns else there
     found = [record for record in found if wanted.matches(record.config)]
-    if not found:
-        return Part(headings=("name",), rows=(), entries=()), damaged
     now = file_system_time(store.runs)
     states = Survey(store=store, known={record.id: record for record in found}).of(
         record.config for record in found
     )
     entries: list[dict[str, Any]] = []
     for record, standing in zip(found, states, strict=True):
-        changed = (store.runs / record.name / RECORD).stat().st_mtime
+        path = store.folder(record.config) / RECORD  # not there in a folder that was renamed
+        age = max(0.0, now - path.stat().st_mtime) if path.exists() else None
         entries.append(
             {
                 "name": record.name,
@@ -58,7 +57,7 @@ def stored_runs(
                 "state": standing.state,
                 "note": standing.note,
                 "accuracy": _accuracy(record),
-                "age_seconds": max(0.0, now - changed),
+                "age_seconds": age,
                 "settings": flat(record.config),
             }
         )
@@ -68,7 +67,7 @@ def stored_runs(
             entry["name"],
             entry["state"],
             "–" if entry["accuracy"] is None else f"{100 * entry['accuracy']:.1f}",
-            _age(entry["age_seconds"]),
+            "–" if entry["age_seconds"] is None else _age(entry["age_seconds"]),
             ", ".join(f"{k}={_text(v)}" for k, v in entry["settings"].items() if k in varying),
         )
         for entry in entries
@@ -79,14 +78,12 @@ def stored_runs(
 
 def as_csv(part: Part) -> str:
     """Return the runs as CSV, a row a run and a column for each setting that any of them has."""
-    settings = list(dict.fromkeys(key for entry in part.entries for key in entry["settings"]))
-    columns = [key for key in part.entries[0] if key != "settings"] if part.entries else []
+    rows = [{**entry, **entry["settings"]} for entry in part.entries]
+    columns = dict.fromkeys(key for row in rows for key in row if key != "settings")
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*columns, *settings])
-    for entry in part.entries:
-        values = [entry["settings"].get(key) for key in settings]
-        writer.writerow([*(entry[column] for column in columns), *values])
+    writer = csv.DictWriter(text, list(columns), extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
     return text.getvalue()
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
-from sambench.cli import completion, options
+from sambench.cli import options
 from sambench.cli.answers import run_answer
-from sambench.cli.grouping import given_options, group, grouped, option, spelled
+from sambench.cli.grouping import group, grouped, option
 
 if TYPE_CHECKING:
     from sambench.cli.screen import Screen
@@ -18,34 +18,21 @@ if TYPE_CHECKING:
     from sambench.store.record import RunRecord
 
 
+EXECUTION = {None: "auto", True: "always", False: "never"}
+"""What a run's configuration calls the answers to `--capture` and `--compile`."""
+
+
 @group(options.RUN)
-class Run:
+class Run(options.Training):
     """What is trained, on what, and how."""
 
-    dataset: str = options.dataset()
-    model: str = option(
-        "NAME",
-        "One of `sambench list models`, or timm:NAME.",
-        default="resnet50",
-        autocompletion=completion.models,
-    )
-    optimizer: str = option(
-        "NAME",
-        "One of `sambench list optimizers`.",
-        "--opt",
-        default="adam",
-        autocompletion=completion.optimizers,
-    )
-    split: str = options.split()
-    epochs: int = options.epochs()
-    batch_size: int = options.batch_size()
-    lr: float = options.rate()
     seed: int = option("N", "Of initial weights, data order and augmentation.", default=0, min=0)
-    pretrained: bool = options.pretrained()
-    weights: Path | None = options.weights()
-    class_weights: str = options.class_weights()
-    settings: list[str] | None = options.settings()
-    name: str | None = options.study()
+    stop: str = option(
+        "RULE",
+        "When to stop before the last epoch, as train-accuracy or patience=5; see "
+        "`sambench list settings`.",
+        default="epochs",
+    )
     capture: bool | None = option(
         None,
         "Record training steps as CUDA graphs.",
@@ -61,47 +48,30 @@ class Run:
         show_default="where it pays",
         rich_help_panel=options.PLACE,
     )
-    stop: str = option(
-        "RULE",
-        "When to stop before the last epoch, as train-accuracy or patience=5; see "
-        "`sambench list settings`.",
-        default="epochs",
-    )
-    image_size: int | None = options.size()
 
     def config(self, context: typer.Context, data: Path, replicas: int) -> RunConfig:
         """Return the run that the options describe."""
-        from sambench.config.arguments import OPTIMIZER, sort_settings
         from sambench.config.run_config import RunConfig
         from sambench.data.source import default_size
-        from sambench.models.weights import keep_weights
 
-        found = sort_settings(self.settings, [self.optimizer])
-        own = {k: name for k, name in spelled(Run).items() if k not in ("settings", "name")}
-        names = {k: name.partition("/")[0] for k, name in own.items()}
-        found.refuse_beside(given_options(context, names))
-        found.refuse({OPTIMIZER: "--opt", "replicas": "--devices"})
-        values: dict[str, Any] = {key: getattr(self, key) for key in names}
-        values |= {key: options.EXECUTION[values[key]] for key in ("capture", "compile")}
-        values |= found.run
-        if self.weights is not None:
-            values["weights"] = keep_weights(self.weights, data)
-        values["image_size"] = values["image_size"] or default_size(values["dataset"])
-        values[OPTIMIZER] = {"name": self.optimizer, **found.optimizer}
-        return RunConfig.from_dict({**values, "replicas": replicas})
+        elsewhere = {"optimizer": "--opt", "replicas": "--devices"}
+        found = self.given(context, [self.optimizer], data, elsewhere)
+        run = found.run
+        for name in ("capture", "compile"):
+            run[name] = EXECUTION.get(run[name], run[name])
+        run["image_size"] = run["image_size"] or default_size(run["dataset"])
+        run["optimizer"] = {"name": self.optimizer, **found.optimizer}
+        return RunConfig.from_dict({**run, "replicas": replicas})
 
 
 @group(options.PLACE)
-class Place:
+class Place(options.Place):
     """Where it is trained, and where its files lie."""
 
     device: str | None = options.device()
-    plugin: list[Path] | None = options.plugin()
     devices: str | None = option(
         "DEVICE,...", "Train one run on several devices together, as cuda:0,cuda:1."
     )
-    data: Path = options.data()
-    results: Path = options.results()
 
 
 @grouped
@@ -115,20 +85,21 @@ def train(context: typer.Context, run: Run, place: Place, output: options.Logged
       sambench train --opt sam --set rho=0.1 --set stop.patience=5
     """
     from sambench.cli.checking import check_datasets
-    from sambench.cli.launching import Request, launch, show_table
+    from sambench.cli.launching import Request, check_runs, launch, show_table
     from sambench.config.launcher_settings import LauncherSettings
     from sambench.config.suite import ReportSettings
     from sambench.launch import together
     from sambench.run.sinks import check_sinks
     from sambench.store.tree import Store
 
-    names = [name.strip() for name in (place.devices or "").split(",") if name.strip()]
-    if len(names) > 1 and together.processes() == 1:
-        raise typer.Exit(together.start(len(names), sys.argv[1:]))
-    config = run.config(context, place.data, together.processes())
+    names = options.listed(place.devices or "")
+    config = run.config(context, place.data, max(len(names), together.processes()))
     sinks = check_sinks(output.log or ())
     screen = output.screen()
     check_datasets([config], place.data)
+    if len(names) > 1 and together.processes() == 1:
+        check_runs(screen, [config], place.data, names)
+        raise typer.Exit(together.start(len(names), sys.argv[1:]))
     with together.joined(names, place.device) as (device, leads):
         if not leads:
             together.follow(config, place.data, place.results, device)
@@ -152,6 +123,8 @@ def train(context: typer.Context, run: Run, place: Place, output: options.Logged
 
 def _say_more(screen: Screen, record: RunRecord) -> None:
     """Say what a clinician asks for beside the accuracy, and what one does next."""
+    from sambench.data.source import default_size
+
     test = (record.final or {})["test"]
     screen.say(
         ", ".join(
@@ -164,8 +137,11 @@ def _say_more(screen: Screen, record: RunRecord) -> None:
             if test[key] is not None
         )
     )
+    config = record.config
+    usual = config.image_size == default_size(config.dataset)
+    size = "" if usual else f" --size {config.image_size}"
     screen.say(
         f"next: `sambench hessian {record.name}` measures how sharp its minimum is; `sambench "
-        f"compare --dataset {record.config.dataset} --model {record.config.model} --opt adam,sam` "
+        f"compare --dataset {config.dataset} --model {config.model}{size} --opt adam,sam` "
         "compares optimizers"
     )

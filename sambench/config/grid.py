@@ -117,7 +117,7 @@ class Pattern:
 
     def __str__(self) -> str:
         return ", ".join(
-            f"{key}: {' or '.join(map(str, values))}" for key, values in self.wanted.items()
+            f"{key}: {' or '.join(map(_said, values))}" for key, values in self.wanted.items()
         )
 
     @classmethod
@@ -145,6 +145,13 @@ class Pattern:
             any(_fits(config, key, value) for value in values)
             for key, values in self.wanted.items()
         )
+
+
+def _said(wanted: Any) -> str:
+    """Return a value as people write it: an optimizer by its name and what it has."""
+    if not isinstance(wanted, Mapping):
+        return str(wanted)
+    return " ".join(str(v) if k == "name" else f"{k}={v}" for k, v in wanted.items())
 
 
 def _fits(config: RunConfig, key: str, wanted: Any) -> bool:

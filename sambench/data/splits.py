@@ -203,8 +203,9 @@ def _test_mask(prepared: Prepared, name: str, fold: int | None, seed: int) -> Ma
         known = tuple(sorted({int(value) for value in _complete(prepared, "fold")}))
     if known and (fold is None or fold not in known):
         said = "none was given" if fold is None else f"{fold} does not exist"
+        example = f", as `--set fold={known[0]}`" if fold is None else ""
         raise ConfigError(
-            f"split {name} needs a fold and {said}; folds: {', '.join(map(str, known))}"
+            f"split {name} needs a fold and {said}; folds: {', '.join(map(str, known))}{example}"
         )
     if not known and fold is not None:
         raise ConfigError(f"split {name} has no folds, but fold={fold} was given; leave it out")

@@ -47,12 +47,16 @@ class Model:
     pixels: Callable[[], tuple[Statistics, Statistics]] = lambda: IMAGENET
     address: Callable[[], str] = str
 
-    def check(self, image_size: int) -> None:
-        """Refuse images of a size it cannot take.
+    def check(self, image_size: int, pretrained: bool) -> None:
+        """Refuse images of a size it cannot take, and published weights that there are none of.
 
         Raises:
-            ModelError: If it cannot take them.
+            ModelError: If it cannot take them, or has none.
         """
+        if pretrained and not self.weights:
+            raise ModelError(
+                f"model {self.name!r} has no published weights; leave out --pretrained"
+            )
         if image_size < self.image_size or image_size % self.multiple:
             rule = f"at least {self.image_size} pixels"
             rule += f" and a multiple of {self.multiple}" if self.multiple > 1 else ""
@@ -82,9 +86,7 @@ def build_model(name: str, *, classes: int, image_size: int, pretrained: bool) -
         ModelError: If it does not take this image size, or its weights cannot be had.
     """
     model = find_model(name)
-    model.check(image_size)
-    if pretrained and not model.weights:
-        raise ModelError(f"model {name!r} has no published weights; leave out --pretrained")
+    model.check(image_size, pretrained)
     try:
         return model.build(classes, image_size, pretrained)
     except OSError as error:

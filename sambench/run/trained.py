@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from sambench.data.batches import Images, Scaling
 from sambench.data.decoding import Decoded, Recipe, UnreadableError, decode
-from sambench.errors import DataError
+from sambench.errors import DataError, DeviceError
 from sambench.files.atomic import write_bytes
 from sambench.models.model import CHANNELS
 from sambench.run.images import describe_pixels
@@ -113,6 +113,8 @@ class TrainedRun:
         write_bytes(Path(path), made.model_proto.SerializeToString())
 
     def _decoded(self, files: Sequence[File]) -> NDArray[np.uint8]:
+        if not all(isinstance(file, str | Path) for file in files):
+            raise DataError("images are files, or pixels in one array, not a list of anything else")
         squares = [self._square(Path(file)) for file in files]
         side = self.record.config.image_size
         return np.stack(squares) if squares else np.empty((0, side, side, 1), dtype=np.uint8)
@@ -153,7 +155,7 @@ class _FromPixels(nn.Module):
 
 
 def load_run(
-    name: str,
+    name: File,
     *,
     results: File = "results",
     data: File = "data/prepared",
@@ -162,17 +164,18 @@ def load_run(
     """Load a completed run by name, id or pattern.
 
     Args:
-        name: Of one run; see `sambench list runs`.
+        name: Of one run; see `sambench list runs`. Its folder will do.
         results: Folder of the results.
         data: Folder of the prepared datasets; read only for runs whose record does not yet say how
             pixels were scaled.
         device: Where the network goes.
 
     Raises:
-        UserError: If there is no such run, it is not completed, or its files are damaged or gone.
+        UserError: If there is no such run or device, the run is not completed, or its files are
+            damaged or gone.
     """
-    store, where = Store(Path(results)), torch.device(device)
-    record = store.find_one(name)
+    store, where = Store(Path(results)), _there(device)
+    record = store.find_one(str(name))
     if record.status != COMPLETED or record.data is None:
         raise DataError(f"run {record.name} is {record.status}; complete it first")
     pixels: Any = record.data.get("pixels")
@@ -191,3 +194,11 @@ def load_run(
         _recipe=Recipe(fit=pixels["fit"], depth=pixels["depth"]),
         _scaling=Scaling(tuple(pixels["mean"]), tuple(pixels["std"])),
     )
+
+
+def _there(device: str | torch.device) -> torch.device:
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError) as error:  # the latter where torch has no CUDA
+        reason = str(error).partition(".")[0]
+        raise DeviceError(f"device {device} is not there ({reason}); use cpu or another") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,10 +77,7 @@ class Survey:
 
     def of(self, configs: Iterable[RunConfig]) -> list[Standing]:
         """Return the standing of each run."""
-        try:
-            there = set(os.listdir(self.store.runs))  # noqa: PTH208
-        except OSError:
-            there = set()
+        there = set(self.store.names())
         prints: dict[tuple[str, int], str | None] = {}
         clock: list[float] = []
         standings = []

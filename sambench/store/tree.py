@@ -143,7 +143,7 @@ class Store:
         damaged: list[str] = []
         alike: dict[object, object] = {}
         with without_collection():
-            there = self._names()
+            there = self.names()
             known = set(there)
             for name in there if names is None else (name for name in names if name in known):
                 path = self.runs / name / RECORD
@@ -158,19 +158,28 @@ class Store:
         """Return a message for each damaged record of runs with such a name or id."""
         names = [
             name
-            for name in self._names()
+            for name in self.names()
             for pattern in patterns
             if fnmatch.fnmatchcase(name, pattern) or name.endswith(f"-{pattern}")
         ]
         messages = self.records(dict.fromkeys(names))[1]
         return [text if "damaged" in text else f"damaged: {text}" for text in messages]
 
-    def _names(self) -> list[str]:
-        """What lies in the folder of runs, in order."""
+    def names(self) -> list[str]:
+        """Return what lies in the folder of runs, in order; nothing where there is no such folder.
+
+        Raises:
+            StoreError: If it cannot be read.
+        """
         try:
             return sorted(os.listdir(self.runs))  # noqa: PTH208
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
+        except OSError as error:
+            raise StoreError(
+                f"{self.runs} cannot be read: {error.strerror}; get permission to read it or "
+                "choose another folder with --results"
+            ) from error
 
     def retire(self, config: RunConfig, why: str) -> Path:
         """Move what there is of a run out of the way, so that it can be done anew.
@@ -206,7 +215,8 @@ class Store:
         """
         records = self.records()[0] if records is None else records
         chosen: dict[str, RunRecord] = {}
-        for pattern in patterns:
+        for given in patterns:
+            pattern = given.rstrip("/").rpartition("/")[2]  # of a folder, as a shell completes it
             hits = [r for r in records if pattern in (r.id, r.suite)]
             hits = hits or [r for r in records if fnmatch.fnmatchcase(r.name, pattern)]
             if not hits and (damaged := self.damaged([pattern])):
@@ -214,7 +224,7 @@ class Store:
             if not hits:
                 names = [record.name for record in records]
                 raise StoreError(
-                    f"no run {pattern!r} in {self.runs}{did_you_mean(pattern, names)}; "
+                    f"no run {given!r} in {self.runs}{did_you_mean(pattern, names)}; "
                     "`sambench list runs` shows all"
                 )
             chosen.update({record.id: record for record in hits})

@@ -95,12 +95,8 @@ class Training:
     graphs: Callable[[], Graph] | None = None
 
     def __post_init__(self) -> None:
-        config, model, optimizer, device = (
-            self.config,
-            self.model,
-            self.optimizer,
-            self.train.device,
-        )
+        config, model, optimizer = self.config, self.model, self.optimizer
+        device = self.train.device
         self._network = self.parallel or model
         self._steps_per_epoch = len(self._batches(0))
         optimizer.total_steps = self._steps_per_epoch * config.epochs

@@ -1,13 +1,15 @@
-"""What programs read: one JSON object on standard output, or nothing at all."""
+"""What programs read: one JSON object on standard output, whatever happens."""
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sambench.errors import RunFailed
 from sambench.store.tree import Store
 from tests.cli.conftest import SMALL
 
@@ -111,19 +113,58 @@ def test_settings(call: Call) -> None:
 
 
 @pytest.mark.parametrize(
-    "words",
+    ("words", "said"),
     [
-        ("train", "--opt", "sma", "--json"),
-        ("compare", "nosuch", "--json"),
-        ("hessian", "nosuch", "--json", "--quiet"),
-        ("check", "nosuch.py", "--json"),
+        (("train", "--opt", "sma"), "unknown optimizer 'sma'"),
+        (("compare", "nosuch"), "suite 'nosuch' does not exist"),
+        (("hessian", "nosuch", "--quiet"), "no run 'nosuch' in results/runs"),
+        (("check", "nosuch.py"), "plugin nosuch.py does not exist"),
+        (("train", "--size", "4"), "invalid value for '--size'"),
+        (("train", "--epochs"), "option '--epochs' requires an argument; `sambench train --help`"),
+        (("hessian",), "missing argument 'RUN'"),
+        (("report", "--result", "x"), "no option --result: did you mean '--results'"),
+        (("compare", "a", "b", "c"), "got unexpected extra argument(s) (c)"),
+        (("compare", f"{'a' * 5000}.yaml"), "File name too long"),
+        (("nosuch",), "no such command 'nosuch'"),
+        ((), "no option --json"),
     ],
 )
-def test_a_mistake_leaves_standard_output_empty(call: Call, words: tuple[str, ...]) -> None:
-    done = call(*words)
-    assert (done.code, done.out) == (2, "")
-    assert done.err.startswith("error: ")
-    assert done.err.count("\n") == 1
+def test_a_mistake_is_told_to_programs_too(call: Call, words: tuple[str, ...], said: str) -> None:
+    done = call(*words, *(() if words == ("train", "--epochs") else ("--json",)))
+    line = done.err.removeprefix("error: ").removesuffix("\n")
+    assert (done.code, said in line, "\n" in line) == (2, True, False), done.err
+    assert json.loads(done.out or json.dumps({"error": line})) == {"error": line}
+    assert bool(done.out) == ("--epochs" not in words)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (KeyboardInterrupt, 130),
+        (RunFailed("its process died"), 1),
+        (OSError(errno.ENOSPC, "No space left on device"), 2),
+        (OSError(errno.EACCES, "Permission denied", "data/x"), 2),
+    ],
+)
+def test_other_ends_are_told_too(
+    call: Call, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int
+) -> None:
+    def end(*given: object) -> None:
+        raise error
+
+    monkeypatch.setattr("sambench.cli.catalogue.catalogue", end)
+    done = call("list", "--json")
+    assert (done.code, done.err.count("\n")) == (code, 1)
+    assert done.err == f"error: {json.loads(done.out)['error']}\n"
+
+
+def test_a_bug_is_told_and_has_its_traceback(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sambench.cli.catalogue.catalogue", lambda kind: {}[kind])
+    printed: list[str] = []
+    monkeypatch.setattr("typer.echo", printed.append)
+    with pytest.raises(KeyError):
+        call("list", "models", "--json")
+    assert json.loads(printed[0]) == {"error": "KeyError: 'models'"}
 
 
 def test_quiet_says_nothing_and_ends_as_before(

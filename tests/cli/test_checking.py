@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from typer.testing import CliRunner
@@ -11,6 +13,9 @@ from sambench.cli import app
 from sambench.data.prepared import open_prepared
 from sambench.data.source import Option
 from sambench.data.sources import phantom
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Call
 
 RUN = ["--model", "small-cnn", "--opt", "adam", "--epochs", "1", "--device", "cpu"]
 FEW = Option(default=24, minimum=20, maximum=100, help="number of images")
@@ -42,3 +47,34 @@ def test_nothing_is_made_for_a_run_that_cannot_be_done(folder: Path) -> None:
     done = CliRunner().invoke(app, ["train", "--dataset", "phantom", *RUN, "--model", "smal-cnn"])
     assert done.exit_code != 0
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--pretrained",), "model 'small-cnn' has no published weights; leave out --pretrained"),
+        (("--split", "kfold-3"), "folds: 1, 2, 3, as `--set fold=1`"),
+        (("--devices", "cpu,cpu", "--pretrained"), "has no published weights"),
+        (("--devices", "cpu,cpu", "--set", "replicas=2"), "give it by --devices instead"),
+        (("--devices", "cpu,xpu"), "device xpu is not there"),
+    ],
+)
+def test_what_cannot_begin_is_refused_in_one_line(
+    call: Call, words: tuple[str, ...], said: str
+) -> None:
+    done = call("train", "--dataset", "phantom", "--size", "32", *RUN[:-2], *words, "--json")
+    line = done.err.splitlines()[-1].removeprefix("error: ")
+    assert (done.code, json.loads(done.out)) == (2, {"error": line})
+    assert said in line
+    assert not Path("results").exists()
+
+
+def test_no_run_of_a_comparison_fails_for_want_of_weights(call: Call, folder: Path) -> None:
+    done = call("compare", "--dataset", "phantom", *RUN, "--pretrained")
+    assert done.code == 2
+    assert list(folder.iterdir()) == []
+
+
+def test_an_optimizer_that_is_named_twice(call: Call) -> None:
+    done = call("compare", "--opt", "adam,sam,adam", "--plan")
+    assert (done.code, done.err) == (2, "error: --opt names adam twice; keep one\n")

@@ -49,7 +49,7 @@ def test_its_results_are_in_the_table_beside_the_others(call: Call) -> None:
     done = call("compare", *plugin, *small, "--size", "16", "--opt", "adam,half-sam")
     assert done.code == 0, done.err
     assert "`--seeds 6` in place of 1 takes about " in done.err
-    assert "next: `sambench report phantom-small-cnn-adam-half-sam` writes" in done.err
+    assert "next: `sambench report phantom-small-cnn-adam-half-sam --plugin" in done.err
     assert "half-sam" in done.out.split("Optimizer")[-1]
     assert "half-sam" in call("list", "optimizers", *plugin).out
 

@@ -111,3 +111,22 @@ def test_a_wrong_command_would_be_found() -> None:
 def test_the_command_that_prepares_a_dataset_can_be_typed(dataset: str) -> None:
     words = parse(prepare_command(dataset, 64)).params
     assert words["name"] == ("mine" if dataset == "mine" else None)
+
+
+PLACES = ("--data", "my data", "--results", "it's here")
+
+
+def test_a_command_that_is_told_looks_where_the_present_one_does(call: Call) -> None:
+    said = call("hessian", "nosuch", *PLACES).err
+    command = "`sambench list runs --results 'it'\"'\"'s here'`"
+    assert said == f"error: no run 'nosuch' in it's here/runs; {command} shows all\n"
+    said = call("train", "--dataset", "bus", "--model", "small-cnn", *PLACES).err
+    assert said.endswith("--data 'my data'`\n")
+    parse(re.findall(r"`([^`]+)`", said)[0])
+
+
+def test_a_command_that_needs_no_place_has_none(call: Call) -> None:
+    assert call("train", "--opt", "samm", *PLACES).err.endswith("; --plugin FILE adds your own\n")
+    assert "`sambench list optimizers` shows" in call("train", "--opt", "samm", *PLACES).err
+    assert "`sambench train --help`" in call("train", "--sz", "3", *PLACES).err
+    assert call("hessian", "nosuch").err.endswith("`sambench list runs` shows all\n")

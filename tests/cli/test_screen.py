@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 from rich.console import Console
@@ -73,3 +76,18 @@ def test_what_all_names_begin_with_is_said_once_where_room_is_short(
         assert lines[2].startswith("…adam-s0-1a2b ")
     else:
         assert lines[2].startswith(f"{names[0]} ")
+
+
+@pytest.mark.parametrize(("encoding", "shown"), [("ascii", "5 + 1~ -"), ("latin-1", "5 ± 1~ -")])
+def test_a_terminal_that_lacks_characters_shows_others(encoding: str, shown: str) -> None:
+    code = (
+        "import sys; sys.argv = ['sambench', '--version']\n"
+        "from sambench.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: print('5 ± 1≈ –', chr(0x4e2d))\n"
+    )
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, check=True
+    )
+    assert done.stdout.decode(encoding).splitlines()[-1] == f"{shown} ?"

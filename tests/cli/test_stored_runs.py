@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -86,6 +88,43 @@ def test_a_record_that_cannot_be_read_is_said(folder: Path) -> None:
     assert "is damaged" in shown.err
 
 
+def test_a_folder_that_was_renamed_or_is_empty(folder: Path) -> None:
+    runs = folder / "results" / "runs"
+    next(runs.glob("*-adam-*")).rename(runs / "renamed")
+    assert re.search(r"-adam-.* missing +\d\d\.\d +–", call(folder, "list", "runs").out)
+    assert len(call(folder, "list", "runs", "--csv").out.splitlines()) == 1 + 5
+    for arguments, said in (
+        (("--where", "rho=9"), "no run in results/runs has rho=9\n"),
+        (("--results", "elsewhere"), "no run in elsewhere/runs\n"),
+    ):
+        nothing = call(folder, "list", "runs", *arguments)
+        assert (nothing.code, nothing.out, nothing.err) == (0, "", said)
+        assert json.loads(call(folder, "list", "runs", *arguments, "--json").out) == {"runs": []}
+
+
+def test_a_run_is_found_by_its_folder(folder: Path) -> None:
+    path = next((folder / "results" / "runs").glob("*-adam-*"))
+    for given in (f"{path}", f"{path}/", f"results/runs/{path.name}/"):
+        assert names(call(folder, "list", "runs", given, "-q").out) == [path.name]
+
+
+def test_a_folder_of_runs_that_cannot_be_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = os.listdir
+
+    def forbid(path: Path | str) -> list[str]:
+        if str(path) == "results/runs":
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return listed(path)
+
+    monkeypatch.setattr("sambench.store.tree.os.listdir", forbid)
+    for words in (("list", "runs"), ("report",), ("compare", "demo", "--plan")):
+        done = call(folder, *words)
+        assert (done.code, done.out) == (2, "")
+        assert "results/runs cannot be read: Permission denied; get permission" in done.err
+
+
 def test_mistakes_are_told_in_one_line(folder: Path) -> None:
     for arguments, said in (
         (("list", "runs", "--where", "rh=1"), "no setting 'rh': did you mean 'rho'"),
@@ -93,6 +132,7 @@ def test_mistakes_are_told_in_one_line(folder: Path) -> None:
         (("list", "runs", "nothing*"), "`sambench list runs` shows all"),
         (("report", "--where", "seed=77"), "no run has seed: 77"),
         (("hessian", "*", "--where", "seed=77"), "no run has seed: 77"),
+        (("report", "--where", "rho=77"), "no run has optimizer: rho=77"),
     ):
         refused = call(folder, *arguments)
         assert refused.code == 2

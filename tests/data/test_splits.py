@@ -326,7 +326,7 @@ def test_a_fold_where_there_are_none(name: str) -> None:
 @pytest.mark.parametrize("name", ["kfold-3", "grouped-3"])
 def test_a_fold_is_needed(name: str) -> None:
     assert refused(ConfigError, plain(20), name) == (
-        f"split {name} needs a fold and none was given; folds: 1, 2, 3"
+        f"split {name} needs a fold and none was given; folds: 1, 2, 3, as `--set fold=1`"
     )
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 import sambench
 from sambench.config.run_config import RunConfig
 from sambench.data.prepared import open_prepared
-from sambench.errors import DataError, UserError
+from sambench.errors import DataError, DeviceError, UserError
 from sambench.run.images import load_parts
 from sambench.run.single_run import Paths, run_one
 from sambench.store.record import RunRecord
@@ -126,8 +126,13 @@ def test_what_cannot_be_predicted_is_named(
         (np.zeros((1, 16, 16, 1), dtype=np.uint8), r"not uint8 of shape \(N, 32, 32, 1 or 3\)"),
         (np.zeros((1, 32, 32, 1)), "pixels of type float64"),
         ([], r"shape \(0, 32, 32, 1\)"),
+        ([np.zeros((32, 32), dtype=np.uint8)], "images are files, or pixels in one array"),
     ):
         with pytest.raises(DataError, match=said):
             run.predict(given)
     with pytest.raises(UserError, match="sambench list runs"):
         sambench.load_run("nothing", results=paths.results)
+    for device in ("cuda:99", "gpu"):
+        with pytest.raises(DeviceError, match=device):
+            sambench.load_run(config.id, results=paths.results, device=device)
+    assert str(sambench.load_run(paths.results / "runs" / config.name, results=paths.results))
