@@ -16,26 +16,20 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sambench.errors import ConfigError, LaunchError
-from sambench.launch.launcher import (
-    CLUSTER_PATIENCE,
-    Launcher,
-    Tally,
-    Watcher,
-    inherited_environment,
-    launchers,
-    whole_number,
-)
+from sambench.files.definition import Count
+from sambench.launch.launcher import Launcher, Tally, Watcher, launchers, read_number
+from sambench.launch.launchers.local import run_all
 from sambench.launch.manifest import Manifest
 from sambench.launch.signals import stop_on_signal
-from sambench.launch.unit import attempt, conclude
+from sambench.launch.unit import conclude
 from sambench.plugin import load_inherited
-from sambench.store.environment import RUNS_ON_DEVICE, choose_device
+from sambench.store.environment import RUNS_ON_DEVICE, inherited_environment
 from sambench.store.tree import Store
 
 STOP_FILE = "stop"
@@ -64,12 +58,8 @@ def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> 
         watcher.say(
             f"Ray on {len(ray.nodes())} node(s): {gpus:g} GPU and {cpus:g} CPU for each run"
         )
-        manifest = replace(manifest, patience=CLUSTER_PATIENCE)
-        if gpus and manifest.device is None:
-            manifest = replace(manifest, device="cuda")  # a task without one stops and says so
-        return _work(
-            ray, manifest, gpus, cpus, whole_number(options, "retries", 2, least=0), watcher
-        )
+        retries = read_number(options, "retries", Count, 2)
+        return _work(ray, manifest.on_cluster(gpu=gpus > 0), gpus, cpus, retries, watcher)
     finally:
         if begun:
             ray.shutdown()
@@ -156,10 +146,10 @@ def _resources(ray: Any, options: Mapping[str, str], device: str | None) -> tupl
         gpus, cpus = float(options.get("num_gpus", wanted)), int(options.get("num_cpus", 1))
     except ValueError:
         raise ConfigError("num_gpus and num_cpus of the ray launcher must be numbers") from None
-    for name, number in (("GPU", gpus), ("CPU", cpus)):
-        if number > there.get(name, 0):
+    for name, wish in (("GPU", gpus), ("CPU", cpus)):
+        if wish > there.get(name, 0):
             raise ConfigError(
-                f"a run cannot have {number:g} {name}: the Ray cluster has {there.get(name, 0):g}"
+                f"a run cannot have {wish:g} {name}: the Ray cluster has {there.get(name, 0):g}"
             )
     return gpus, cpus
 
@@ -232,7 +222,7 @@ def do_unit(path: str, index: int, threads: int) -> None:
     torch.set_num_threads(threads)
     load_inherited()
     manifest, file = Manifest.read(Path(path)), Path(path).with_name(STOP_FILE)
-    device, _ = choose_device(manifest.device)
+    alone = replace(manifest, configs=manifest.configs[index : index + 1])
 
     @functools.lru_cache(maxsize=1)
     def stop_file(second: int) -> bool:
@@ -241,9 +231,7 @@ def do_unit(path: str, index: int, threads: int) -> None:
     def stop_requested() -> bool:
         return stop_file(int(time.monotonic()))  # the file is looked for once a second
 
-    if not stop_requested():
-        with suppress(KeyboardInterrupt):
-            attempt(manifest, index, device, Watcher(), stop_requested)
+    run_all(alone, alone.device, Watcher(), stop_requested, mark=True)
 
 
 launchers.register(
