@@ -143,7 +143,7 @@ class Store:
         damaged: list[str] = []
         alike: dict[object, object] = {}
         with without_collection():
-            there = self._names()
+            there = self.names()
             known = set(there)
             for name in there if names is None else (name for name in names if name in known):
                 path = self.runs / name / RECORD
@@ -158,15 +158,15 @@ class Store:
         """Return a message for each damaged record of runs with such a name or id."""
         names = [
             name
-            for name in self._names()
+            for name in self.names()
             for pattern in patterns
             if fnmatch.fnmatchcase(name, pattern) or name.endswith(f"-{pattern}")
         ]
         messages = self.records(dict.fromkeys(names))[1]
         return [text if "damaged" in text else f"damaged: {text}" for text in messages]
 
-    def _names(self) -> list[str]:
-        """What lies in the folder of runs, in order."""
+    def names(self) -> list[str]:
+        """Return what lies in the folder of runs, in order."""
         try:
             return sorted(os.listdir(self.runs))  # noqa: PTH208
         except OSError:

@@ -35,7 +35,8 @@ from sambench.store.tree import Store
 STOP_FILE = "stop"
 """A file beside a manifest that asks all units of the launch to stop after their step."""
 
-CONNECT_SECONDS, BEGIN_SECONDS = 25.0, 30.0
+CONNECT_SECONDS, BEGIN_SECONDS = 22.0, 25.0
+TRIES = 8  # a second each, before Ray tells that a cluster does not let us in; else 20
 LOOK_SECONDS = 0.2
 
 
@@ -71,8 +72,9 @@ def _connect(ray: Any, address: str | None) -> bool:
         return False
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     logging.getLogger("ray").setLevel(logging.ERROR)
-    if hasattr(ray._private.worker, "print_to_stdstream"):  # a page about each lost worker, on
-        ray._private.worker.print_to_stdstream = lambda *told, **how: None  # standard output
+    ray._private.worker.print_to_stdstream = lambda *told, **how: None  # a page a lost worker
+    constants = ray._private.ray_constants
+    tries, constants.NUM_REDIS_GET_RETRIES = constants.NUM_REDIS_GET_RETRIES, TRIES
     address = address or os.environ.get("RAY_ADDRESS") or "auto"
     _probe(address)
     quiet = {"log_to_driver": False, "logging_level": "error", "configure_logging": False}
@@ -91,6 +93,7 @@ def _connect(ray: Any, address: str | None) -> bool:
     if joining.is_alive():
         raise LaunchError(f"{address} does not answer as a Ray cluster does; is that its address?")
     said = " ".join(str(failed[0]).split()) if failed else ""
+    constants.NUM_REDIS_GET_RETRIES = tries
     if address == "auto" and "find any running Ray instance" in said:
         ray.init(include_dashboard=False, **quiet)
     elif failed and isinstance(failed[0], ConnectionError):

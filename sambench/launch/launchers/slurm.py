@@ -229,7 +229,7 @@ def _last_line(log: Path) -> str:
     lines = [""]
     with suppress(OSError):
         lines += log.read_text(errors="replace").strip().splitlines()
-    return lines[-1][-200:]
+    return lines[-1][:300]
 
 
 def _summary(jobs: Sequence[Job]) -> str:
