@@ -167,18 +167,13 @@ def _outdated(record: RunRecord, now: str | None) -> str:
     then = (record.data or {}).get("fingerprint")
     if now is not None and then is not None and now != then:
         return "the data were prepared anew and differ"
-    if changed := _changed_plugin(record):
-        return f"{changed} was changed since"
+    plugins = (record.environment or {}).get("plugins") or {}
+    for name, sha256 in plugins_of(record.config).items():
+        if plugins.get(name, sha256) != sha256:
+            return f"{name} was changed since"
     if record.numerics != NUMERICS:
         return "the code gives other numbers now"
     return ""
-
-
-def _changed_plugin(record: RunRecord) -> str:
-    """Return the file of one's own whose code the run needs and that was changed, or nothing."""
-    then = (record.environment or {}).get("plugins") or {}
-    now = plugins_of(record.config)
-    return next((name for name in now if then.get(name, now[name]) != now[name]), "")
 
 
 def counts(standings: Sequence[Standing]) -> dict[str, int]:
