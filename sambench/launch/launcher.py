@@ -26,10 +26,10 @@ class Watcher:
     """Who is told what happens, for display."""
 
     event: Callable[[Event], None] = lambda event: None  # a run's own
-    measuring: Callable[[RunConfig], None] = lambda config: None  # the minimum of a trained run
-    curvature: Callable[[str, int, int], None] = lambda what, done, most: None  # how far that is
+    measuring: Callable[[RunConfig], None] = lambda config: None  # a minimum begins to be measured
+    curvature: Callable[[str, int, int], None] = lambda what, done, most: None  # what, done, most
     finished: Callable[[RunRecord], None] = lambda record: None  # a run ended, well or not
-    failed: Callable[[RunConfig, Exception], None] = lambda config, error: None  # the record too
+    failed: Callable[[RunConfig, Exception], None] = lambda config, error: None  # or its process
     elsewhere: Callable[[RunConfig], None] = lambda config: None  # another process does a run
     say: Callable[[str], None] = lambda text: None  # what a launcher chose: device, job number
     waiting: Callable[[str, int, int], None] = lambda what, done, total: None  # for runs elsewhere
