@@ -73,8 +73,6 @@ def _connect(ray: Any, address: str | None) -> bool:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     logging.getLogger("ray").setLevel(logging.ERROR)
     ray._private.worker.print_to_stdstream = lambda *told, **how: None  # a page a lost worker
-    constants = ray._private.ray_constants
-    tries, constants.NUM_REDIS_GET_RETRIES = constants.NUM_REDIS_GET_RETRIES, TRIES
     address = address or os.environ.get("RAY_ADDRESS") or "auto"
     _probe(address)
     quiet = {"log_to_driver": False, "logging_level": "error", "configure_logging": False}
@@ -86,14 +84,16 @@ def _connect(ray: Any, address: str | None) -> bool:
         except Exception as error:  # of several kinds, by version
             failed.append(error)
 
+    constants = ray._private.ray_constants
+    tries, constants.NUM_REDIS_GET_RETRIES = constants.NUM_REDIS_GET_RETRIES, TRIES
     joining = threading.Thread(target=join, daemon=True)
     with _silent():
         joining.start()
         joining.join(CONNECT_SECONDS)
+    constants.NUM_REDIS_GET_RETRIES = tries
     if joining.is_alive():
         raise LaunchError(f"{address} does not answer as a Ray cluster does; is that its address?")
     said = " ".join(str(failed[0]).split()) if failed else ""
-    constants.NUM_REDIS_GET_RETRIES = tries
     if address == "auto" and "find any running Ray instance" in said:
         ray.init(include_dashboard=False, **quiet)
     elif failed and isinstance(failed[0], ConnectionError):
