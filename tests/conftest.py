@@ -25,11 +25,12 @@ from PIL import Image
 from sambench.config.run_config import RunConfig
 from sambench.data.preparation import prepare
 from sambench.data.source import Request, sources
-from sambench.launch.launchers import local
+from sambench.launch.launchers import local, slurm
 from sambench.models.model import models
 from sambench.optim.method import optimizers
 from sambench.plugin import VARIABLE
 from sambench.store.record import COMPLETED, RunRecord
+from tests.launch import slurm_cluster
 
 settings.register_profile(
     "anew", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
@@ -87,6 +88,24 @@ def phantom_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     request = Request(raw=folder / "raw", options=options)
     prepare(source, request, folder / "prepared", 32)
     return folder / "prepared"
+
+
+@pytest.fixture(scope="module")
+def slurm_of_this_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Start a Slurm cluster; what the environment needs to use it."""
+    if reason := slurm_cluster.missing():
+        pytest.skip(reason)
+    with slurm_cluster.cluster(tmp_path_factory.mktemp("slurm")) as environment:
+        yield environment
+
+
+@pytest.fixture
+def on_slurm(slurm_of_this_machine: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the Slurm launcher use that cluster, whose jobs take sambench from this checkout."""
+    for name, value in slurm_of_this_machine.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    monkeypatch.setattr(slurm, "POLL_SECONDS", 0.5)
 
 
 @pytest.fixture

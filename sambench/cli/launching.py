@@ -22,7 +22,7 @@ from sambench.launch.launchers.local import named_devices
 from sambench.launch.manifest import Manifest
 from sambench.report.tables import build_tables
 from sambench.store.environment import choose_device
-from sambench.store.record import COMPLETED, DIVERGED, FAILED, RUNNING, RunRecord
+from sambench.store.record import COMPLETED, DIVERGED, FAILED, INTERRUPTED, RUNNING, RunRecord
 from sambench.store.status import DAMAGED, DONE, MISSING, STALE, Standing, Survey, counts, pending
 from sambench.store.tree import Store
 
@@ -97,7 +97,8 @@ def launch(
     tally = carry_out(screen, manifest, launcher, alone=len(configs) == 1)
     if failed := sum(not isinstance(error, RunInterrupted) for error in tally.errors):
         screen.warn(f"{failed} failed; `--retry failed` does them again")
-    if tally.interrupted or len(tally.errors) > failed:
+    cut = any(record.status == INTERRUPTED for record in tally.records)
+    if tally.interrupted or cut or len(tally.errors) > failed:
         screen.warn("interrupted; run the same command again to continue from here")
     elsewhere = _say_what_others_do(screen, store, todo) if tally.elsewhere else 0
     return tally.exit_code or int(failures + elsewhere > 0)

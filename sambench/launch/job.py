@@ -6,16 +6,12 @@ done or being done elsewhere, 1 failed or diverged, 2 a mistake of the user, 130
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import subprocess
 import sys
 import threading
-import time
 import traceback
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -26,12 +22,11 @@ from sambench.launch import slurm_jobs
 from sambench.launch.launcher import Watcher
 from sambench.launch.launchers.local import run_all
 from sambench.launch.manifest import Manifest
+from sambench.launch.pool import Pool
 from sambench.launch.signals import stop_on_signal
 from sambench.plugin import load_inherited
-from sambench.store.environment import RUNS_ON_DEVICE, yield_cores
+from sambench.store.environment import choose_device, yield_cores
 from sambench.training.events import Started
-
-_LOOK_SECONDS = 0.2
 
 
 def main() -> int:
@@ -56,55 +51,34 @@ def main() -> int:
     try:
         with stop_on_signal(insist=False) as stop_requested:
             load_inherited()
-            manifest = Manifest.read(path)
-            places = range(len(manifest.configs))[first : last + 1]
-            if not places:
-                raise LaunchError(f"{path} has units 0 to {len(manifest.configs) - 1}, not {first}")
-            if found[3] and len(places) > 1:
-                code = _side_by_side(path, places, int(found[3]), stop_requested)
+            whole = Manifest.read(path)
+            manifest = replace(whole, configs=whole.configs[first : last + 1])
+            at_once = min(int(found[3] or 1), len(manifest.configs))
+            watcher = _watcher(manifest, alone=at_once == 1)
+            if not manifest.configs:
+                raise LaunchError(f"{path} has units 0 to {len(whole.configs) - 1}, not {first}")
+            if at_once > 1:
+                crew = [str(choose_device(manifest.device)[0])] * at_once
+                tally = Pool(manifest, crew, None, watcher, stop_requested).run()
             else:
-                alone = replace(manifest, configs=manifest.configs[first : last + 1])
-                watcher = _watcher(manifest)
-                code = run_all(alone, alone.device, watcher, stop_requested, mark=True).exit_code
+                tally = run_all(manifest, manifest.device, watcher, stop_requested, mark=True)
     except DeviceError as error:  # no fault of the run
         log(f"error: {error}; a job that asked for a GPU finds none: look at its setup and driver")
         return 1
     except UserError as error:
         log(f"error: {error}")
         return 2
-    if code == 130 and cut.is_set() and (job := slurm_jobs.own_job()):
+    if tally.interrupted and cut.is_set() and (job := slurm_jobs.own_job()):
         log(f"job {job} was cut and is queued again")
         subprocess.run(["scontrol", "requeue", job], check=False)
-    return code
+    return tally.exit_code
 
 
-def _side_by_side(
-    path: Path, places: Sequence[int], at_once: int, stop_requested: Callable[[], bool]
-) -> int:
-    """Do units in processes of their own, so many at once, which are asked to stop with us."""
-
-    def alone(place: int) -> int:
-        if stop_requested():
-            return 130
-        with subprocess.Popen([*command, str(place)]) as process:
-            while process.poll() is None:
-                time.sleep(_LOOK_SECONDS)
-                if stop_requested():
-                    process.terminate()
-        return abs(int(process.returncode))
-
-    command = [sys.executable, "-m", "sambench.launch.job", str(path)]
-    os.environ[RUNS_ON_DEVICE] = str(min(at_once, len(places)))
-    with ThreadPoolExecutor(at_once) as pool:
-        worst = max(pool.map(alone, places))
-    return 130 if stop_requested() else worst
-
-
-def _watcher(manifest: Manifest) -> Watcher:
-    """Return a watcher that tells the job's log, and `squeue` which run is at hand."""
+def _watcher(manifest: Manifest, *, alone: bool) -> Watcher:
+    """Return a watcher that tells the job's log, and `squeue` which run is `alone` at hand."""
 
     def at_hand(config: RunConfig) -> None:
-        if RUNS_ON_DEVICE not in os.environ:  # with others beside it, none is the one
+        if alone:
             slurm_jobs.name_own(manifest.suite, config.name)
 
     return Watcher(

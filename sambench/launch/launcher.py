@@ -2,51 +2,38 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
+
+import msgspec
 
 from sambench.config.run_config import RunConfig
 from sambench.errors import ConfigError, did_you_mean
-from sambench.files.claim import HEARTBEAT_SECONDS
-from sambench.files.owner import STALE_SECONDS
+from sambench.files.description import allowed
 from sambench.launch.manifest import Manifest
-from sambench.plugin import VARIABLE
 from sambench.registry import Registry
-from sambench.store.environment import COMMAND
 from sambench.store.record import COMPLETED, RunRecord
 from sambench.training.events import Event
 
-Default = TypeVar("Default", int, None)
+OTHERS = "..."
+"""Among the options of a launcher: it hands all others on to somebody who checks them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Watcher:
-    """Who is told what happens, for display.
+    """Who is told what happens, for display."""
 
-    Attributes:
-        event: A run's own events.
-        measuring: The minimum of a run that is trained begins to be measured.
-        curvature: Stage of a curvature measurement, what is done of it, the most it may take.
-        finished: A run ended, well or not.
-        failed: A run raised or its process died; its record says why.
-        elsewhere: A run is being done by another process.
-        say: What a launcher chose and did: device, job number.
-        waiting: What runs elsewhere do, how many are over, and how many there are.
-        lane: Gives a watcher for one more worker, where several go at once.
-    """
-
-    event: Callable[[Event], None] = lambda event: None
-    measuring: Callable[[RunConfig], None] = lambda config: None
-    curvature: Callable[[str, int, int], None] = lambda what, done, most: None
-    finished: Callable[[RunRecord], None] = lambda record: None
-    failed: Callable[[RunConfig, Exception], None] = lambda config, error: None
-    elsewhere: Callable[[RunConfig], None] = lambda config: None
-    say: Callable[[str], None] = lambda text: None
-    waiting: Callable[[str, int, int], None] = lambda what, done, total: None
-    lane: Callable[[], Watcher] | None = None
+    event: Callable[[Event], None] = lambda event: None  # a run's own
+    measuring: Callable[[RunConfig], None] = lambda config: None  # a minimum begins to be measured
+    curvature: Callable[[str, int, int], None] = lambda what, done, most: None  # what, done, most
+    finished: Callable[[RunRecord], None] = lambda record: None  # a run ended, well or not
+    failed: Callable[[RunConfig, Exception], None] = lambda config, error: None  # or its process
+    elsewhere: Callable[[RunConfig], None] = lambda config: None  # another process does a run
+    say: Callable[[str], None] = lambda text: None  # what a launcher chose: device, job number
+    waiting: Callable[[str, int, int], None] = lambda what, done, total: None  # for runs elsewhere
+    lane: Callable[[], Watcher] | None = None  # one more watcher, for each of several workers
 
 
 @dataclass(kw_only=True)
@@ -85,31 +72,18 @@ class Tally:
 
 @dataclass(frozen=True, kw_only=True)
 class Launcher:
-    """An entry of `sambench list launchers`.
+    """An entry of `sambench list launchers`."""
 
-    Attributes:
-        name: As on the command line.
-        summary: One line: where the runs go.
-        launch: Does the runs of a manifest with these options; returns when they are over.
-        check: Refuses options that make no sense, without doing anything.
-        describe_queued: Returns what its queue says of runs of a results folder, by id.
-        runs_per_job: Returns how many runs a job of its queue does; None where it has no jobs.
-        options: Its options and what each means.
-        open_options: Whether it hands other options on to somebody who checks them.
-        reference: What it needs.
-    """
-
-    name: str
-    summary: str
-    launch: Callable[[Manifest, Mapping[str, str], Watcher], Tally]
-    check: Callable[[Mapping[str, str]], None] = lambda options: None
+    name: str  # as on the command line
+    summary: str  # one line: where the runs go
+    launch: Callable[[Manifest, Mapping[str, str], Watcher], Tally]  # returns when runs are over
+    check: Callable[[Mapping[str, str]], None] = lambda options: None  # refuses, and does nothing
     describe_queued: Callable[[Path, Sequence[RunConfig]], Mapping[str, str]] = (
-        lambda results, configs: {}
+        lambda results, configs: {}  # what its queue says of runs of a results folder, by id
     )
-    runs_per_job: Callable[[Mapping[str, str]], int | None] = lambda options: None
-    options: Mapping[str, str] = field(default_factory=dict)
-    open_options: bool = False
-    reference: str = ""
+    runs_per_job: Callable[[Mapping[str, str]], int | None] = lambda options: None  # None: no jobs
+    options: Mapping[str, str] = field(default_factory=dict)  # what each means
+    reference: str = ""  # what it needs
 
     def start(self, manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> Tally:
         """Do the runs.
@@ -123,7 +97,7 @@ class Launcher:
     def refuse_unknown(self, options: Mapping[str, str]) -> None:
         """Refuse options that it does not have, by a ConfigError that names the first."""
         for key in options:
-            if key not in self.options and not self.open_options:
+            if key not in self.options and OTHERS not in self.options:
                 known = ", ".join(self.options) or "none"
                 raise ConfigError(
                     f"launcher {self.name} has no option {key!r}{did_you_mean(key, self.options)}; "
@@ -134,22 +108,12 @@ class Launcher:
 launchers: Registry[Launcher] = Registry("launcher", "sambench.launch.launchers")
 
 
-def whole_number(
-    options: Mapping[str, str], name: str, default: Default, least: int = 1
-) -> int | Default:
-    """Return an option that is a whole number; anything else, or less, is a ConfigError."""
-    text = options.get(name)
-    if text is None:
+def read_number(options: Mapping[str, str], name: str, of: Any, default: int | None = None) -> Any:
+    """Return an option that is a number of that kind; anything else is a ConfigError."""
+    if name not in options:
         return default
-    if not text.isdecimal() or int(text) < least:
-        raise ConfigError(f"{name}={text!r} is not allowed; allowed: a whole number >= {least}")
-    return int(text)
-
-
-CLUSTER_PATIENCE = STALE_SECONDS + 2 * HEARTBEAT_SECONDS
-"""For runs that a cluster starts again because the machine that did them is lost."""
-
-
-def inherited_environment() -> dict[str, str]:
-    """Return the variables that processes on other machines need: plugins and the command typed."""
-    return {key: os.environ[key] for key in (VARIABLE, COMMAND) if os.environ.get(key)}
+    try:
+        return msgspec.convert(options[name], of, strict=False)
+    except msgspec.ValidationError:
+        said = f"{name}={options[name]!r} is not allowed; allowed: {allowed(of)}"
+        raise ConfigError(said) from None

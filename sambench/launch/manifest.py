@@ -14,6 +14,8 @@ from sambench.config.measurement import Measurement
 from sambench.config.run_config import RunConfig
 from sambench.errors import LaunchError, UserError
 from sambench.files.atomic import write_text
+from sambench.files.claim import HEARTBEAT_SECONDS
+from sambench.files.owner import STALE_SECONDS
 
 VERSION = 3
 LAUNCHES, MANIFEST = "launches", "manifest.json"
@@ -21,33 +23,31 @@ LAUNCHES, MANIFEST = "launches", "manifest.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """Runs, where their files lie, and what is measured after them.
+    """Runs, where their files lie, and what is measured after them."""
 
-    Attributes:
-        configs: The runs; a unit of work is named by its place here.
-        curvature: What is measured of each minimum, or None to leave it out.
-        device: Where to train; None for the best device of whichever machine does it.
-        fail_fast: Begin no further run once one has failed or diverged.
-        log: Sinks that follow each run (`sambench.run.sinks`).
-        patience: Seconds to wait for a run that another process holds: a machine that a cluster has
-            lost holds its claims for a while.
-    """
-
-    configs: Sequence[RunConfig]
+    configs: Sequence[RunConfig]  # a unit of work is named by its place here
     data: Path
     results: Path
     suite: str | None = None
-    curvature: Measurement | None = None
-    device: str | None = None
-    fail_fast: bool = False
-    log: Sequence[str] = ()
-    patience: float = 0.0
+    curvature: Measurement | None = None  # what is measured of each minimum; None: nothing
+    device: str | None = None  # where to train; None: the best of whichever machine does it
+    fail_fast: bool = False  # begin no further run once one has failed or diverged
+    log: Sequence[str] = ()  # sinks that follow each run (`sambench.run.sinks`)
+    patience: float = 0.0  # seconds to wait for a run that another process holds
     version: int = VERSION
 
     def encoded(self) -> bytes:
         """Return the manifest as JSON; the folders from the root of the file system."""
         found = replace(self, data=self.data.resolve(), results=self.results.resolve())
         return msgspec.json.encode(found, enc_hook=str)
+
+    def on_cluster(self, *, gpu: bool) -> Manifest:
+        """Return it for processes of a cluster; one that was promised a GPU stops without it.
+
+        A machine that the cluster has lost holds its claims for a while.
+        """
+        device = "cuda" if gpu and self.device is None else self.device
+        return replace(self, device=device, patience=STALE_SECONDS + 2 * HEARTBEAT_SECONDS)
 
     @classmethod
     def decoded(cls, data: bytes, where: str) -> Manifest:

@@ -23,9 +23,9 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection, Pipe, wait
-from typing import Any
 
 import msgspec
 from msgspec import msgpack
@@ -47,20 +47,18 @@ KILLED = [-n for n in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIG
 """Exit codes of workers that something outside of their run ended: a person, the system that has no
 memory left, a disk or a file that went away under a memory map. Others are faults of the run."""
 
+_ENCODER = msgpack.Encoder(enc_hook=lambda number: number.item())  # of numpy
 _EVENTS: dict[str, type[Event]] = {kind.__name__: kind for kind in (Started, Tick, Epoch)}
 
 
 class Member:
     """A worker as its pool sees it: its process, and the run that it does."""
 
-    def __init__(
-        self, manifest: Manifest, device: str, threads: int | None, watcher: Watcher
-    ) -> None:
+    def __init__(self, pool: Pool, device: str, watcher: Watcher) -> None:
         self.device = device
         self.watcher = watcher
         self.index: int | None = None
         self.ready = False
-        self.code: int | None = None
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the worker)
         self.line, theirs = Pipe()
         self._process = subprocess.Popen(
@@ -69,49 +67,45 @@ class Member:
             stdout=self._log,
             stderr=self._log,
             pass_fds=(theirs.fileno(),),
-            env=os.environ | ({"OMP_NUM_THREADS": str(threads)} if threads else {}),
+            env=os.environ | ({"OMP_NUM_THREADS": str(pool.threads)} if pool.threads else {}),
             start_new_session=True,  # Ctrl-C reaches the pool alone
         )
         theirs.close()
-        self.order([manifest.encoded(), device, threads])
+        self.order([pool.manifest.encoded(), device, pool.threads])
 
     def order(self, what: object) -> None:
         """Send an order; None has it save its run after the step and end."""
         with suppress(OSError):  # it died; the hang-up tells
             self.line.send_bytes(msgpack.encode(what))
 
-    def end(self, *, kill: bool = False) -> str:
-        """Wait for its end; return what ended it, and the last thing it wrote."""
+    def end(self, *, kill: bool = False) -> tuple[int, str]:
+        """Wait for its end; return its exit code, and what ended it or the last thing it wrote."""
         if kill:
             self._process.kill()
         self.line.close()
-        code = self.code = self._process.wait()
+        code = self._process.wait()
         with self._log:
             self._log.seek(0)
             lines = self._log.read().decode(errors="replace").strip().splitlines()
-        if code >= 0:
-            return f"its worker ended with code {code}: {lines[-1] if lines else 'without a word'}"
-        memory = ", as by the system where memory runs out" if code == -signal.SIGKILL else ""
-        return f"its worker was killed by signal {-code} ({signal.Signals(-code).name}{memory})"
+        said = f"ended with code {code}: {lines[-1] if lines else 'without a word'}"
+        if code < 0:
+            memory = ", as by the system where memory runs out" if code == -signal.SIGKILL else ""
+            said = f"was killed by signal {-code} ({signal.Signals(-code).name}{memory})"
+        return code, f"its worker {said}"
 
 
+@dataclass
 class Pool:
     """Does the runs of a manifest by several workers, until it is requested to stop."""
 
-    def __init__(
-        self,
-        manifest: Manifest,
-        devices: Sequence[str],
-        threads: int | None,
-        watcher: Watcher,
-        stop_requested: Callable[[], bool] = lambda: False,
-    ) -> None:
-        self._manifest = manifest
-        self._devices = devices
-        self._threads = threads
-        self._watcher = watcher
-        self._stop_requested = stop_requested
-        self._open = deque(range(len(manifest.configs)))
+    manifest: Manifest
+    devices: Sequence[str]
+    threads: int | None
+    watcher: Watcher
+    stop_requested: Callable[[], bool] = lambda: False
+
+    def __post_init__(self) -> None:
+        self._open = deque(range(len(self.manifest.configs)))
         self._members: dict[Connection, Member] = {}
         self._tally = Tally()
 
@@ -123,13 +117,13 @@ class Pool:
             StoreError: If the results folder cannot be written.
         """
         try:
-            for device in self._devices:
-                self._hire(device, self._watcher.lane() if self._watcher.lane else self._watcher)
+            for device in self.devices:
+                self._hire(device, self.watcher.lane() if self.watcher.lane else self.watcher)
             while self._members:
                 ready = wait([*self._members], LOOK_SECONDS)
                 for member in [m for m in self._members.values() if m.line in ready]:
                     self._hear(member)
-                if self._stop_requested() and not self._tally.interrupted:
+                if self.stop_requested() and not self._tally.interrupted:
                     self._tally.interrupted = True
                     self._open.clear()
                     for member in self._members.values():
@@ -142,7 +136,7 @@ class Pool:
         return self._tally
 
     def _hire(self, device: str, watcher: Watcher) -> None:
-        member = Member(self._manifest, device, self._threads, watcher)
+        member = Member(self, device, watcher)
         self._members[member.line] = member
 
     def _hear(self, member: Member) -> None:
@@ -152,37 +146,31 @@ class Pool:
         except (EOFError, OSError):
             self._lost(member)
             return
-        if kind == "say":
-            self._watcher.say(*told)
+        if kind in ("say", "curvature"):
+            getattr(member.watcher, kind)(*told)
+        elif kind in _EVENTS:
+            member.watcher.event(msgspec.convert(told[0], _EVENTS[kind]))
+        elif kind == "measuring" and member.index is not None:
+            member.watcher.measuring(self.manifest.configs[member.index])
         elif kind == "refused":
             raise (StoreError if member.ready else LaunchError)(*told)
-        elif kind == "ready":
+        else:  # ready, over
+            self._count(member, *told)
             member.ready = True
             self._next(member)
-        elif member.index is not None:
-            self._take(member, member.index, kind, told)
 
-    def _take(self, member: Member, index: int, kind: str, told: list[Any]) -> None:
-        config = self._manifest.configs[index]
-        if kind == "curvature":
-            member.watcher.curvature(*told)
-        elif kind == "measuring":
-            member.watcher.measuring(config)
-        elif event := _EVENTS.get(kind):
-            member.watcher.event(msgspec.convert(told[0], event))
-        else:  # over, elsewhere
-            member.index = None
-            if kind == "elsewhere":
-                self._tally.count(config, None, member.watcher)
-            else:
-                self._conclude(member, index, *told)
-            self._next(member)
-
-    def _conclude(self, member: Member, index: int, reason: str) -> None:
-        conclude(self._manifest, index, member.watcher, self._tally, reason, raised=bool(reason))
+    def _count(self, member: Member, reason: str | None = None) -> None:
+        """Count the run of a worker, if it had one; without a reason another process does it."""
+        index, member.index = member.index, None
+        if index is None:
+            return
+        if reason is None:
+            self._tally.count(self.manifest.configs[index], None, member.watcher)
+        else:
+            conclude(self.manifest, index, member.watcher, self._tally, reason, raised=bool(reason))
 
     def _next(self, member: Member) -> None:
-        if not self._open or (self._manifest.fail_fast and self._tally.exit_code):
+        if not self._open or (self.manifest.fail_fast and self._tally.exit_code):
             member.order(None)
             return
         member.index = self._open.popleft()
@@ -191,12 +179,12 @@ class Pool:
 
     def _lost(self, member: Member) -> None:
         """Count the run of a worker that hung up, if it had one, and hire another for the rest."""
-        how = self._members.pop(member.line).end()
+        code, how = self._members.pop(member.line).end()
         if member.index is not None:
-            config = self._manifest.configs[member.index]
-            status = INTERRUPTED if member.code in KILLED else FAILED
-            mark_ended(Store(self._manifest.results), config, how, status)
-            self._conclude(member, member.index, how)
+            config = self.manifest.configs[member.index]
+            status = INTERRUPTED if code in KILLED else FAILED
+            mark_ended(Store(self.manifest.results), config, how, status)
+            self._count(member, how)
         elif not member.ready and not self._tally.interrupted:
             raise LaunchError(f"a worker for {member.device} could not start: {how}")
         if self._open and not self._tally.interrupted:
@@ -227,7 +215,7 @@ class Worker:
         if threads:
             torch.set_num_threads(threads)
         if device.type == "cuda":
-            torch.cuda.set_device(device)
+            torch.cuda.set_device(device.index or 0)
         warnings.showwarning = lambda text, *rest, **more: self._tell("say", f"warning: {text}")
         threading.Thread(target=self._listen, daemon=True).start()
         watcher = Watcher(
@@ -247,7 +235,7 @@ class Worker:
             except StoreError as error:
                 self._tell("refused", str(error))
             else:
-                self._tell(*(("elsewhere",) if ending is None else ("over", _wrong(ending))))
+                self._tell("over", _wrong(ending))
 
     def _listen(self) -> None:
         with suppress(EOFError, OSError):
@@ -258,24 +246,23 @@ class Worker:
 
     def _tell(self, kind: str, *content: object) -> None:
         try:
-            self._line.send_bytes(msgpack.encode((kind, *content), enc_hook=_plain))
+            self._line.send_bytes(_ENCODER.encode((kind, *content)))
         except OSError:
             self._stopping.set()  # the pool is gone
 
 
-def _plain(number: Any) -> Any:
-    """Return a number of numpy's as Python's."""
-    return number.item()
+def _wrong(ending: RunRecord | Exception | None) -> str | None:
+    """Return what went wrong on one line, and None if another process is at the run.
 
-
-def _wrong(ending: RunRecord | Exception) -> str:
-    """Return what went wrong on one line; of a run that ended by itself its record tells."""
+    It is empty for a run that ended by itself: its record tells how.
+    """
     if isinstance(ending, Exception):
         return " ".join(str(ending).split()) or type(ending).__name__
-    return ""
+    return None if ending is None else ""
 
 
 if __name__ == "__main__":
     yield_cores()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the pool decides
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # the pool decides
     Worker(Connection(int(sys.argv[1]))).work()

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sambench.errors import ConfigError, LaunchError
-from sambench.launch.launcher import inherited_environment, whole_number
+from sambench.files.definition import Count, Whole
+from sambench.launch.launcher import read_number
 from sambench.launch.manifest import Manifest
+from sambench.store.environment import inherited_environment
 
 LOST = ("NODE_FAIL", "BOOT_FAIL", "PREEMPTED", "OUT_OF_MEMORY", "TIMEOUT", "DEADLINE")
 """States of jobs that ended through no fault of their run."""
@@ -46,7 +48,7 @@ class JobOptions:
                     f"KEY=VALUE, and {', '.join(OWN)}"
                 )
         given = {name: text for name, text in options.items() if name not in OWN}
-        self.lead = whole_number(given, "signal_delay_s", 90)  # seconds before the limit to save in
+        self.lead = read_number(given, "signal_delay_s", Whole, 90)  # seconds, to save a run in
         given.pop("signal_delay_s", None)
         if "mem_gb" in given:
             given["mem"] = f"{given.pop('mem_gb')}G"
@@ -59,10 +61,10 @@ class JobOptions:
             )
         self.setup = options.get("setup", "")  # shell lines before the run
         self.python = options.get("python", shlex.quote(sys.executable))
-        self.runs_per_job = whole_number(options, "runs_per_job", 1)
-        self.at_once = whole_number(options, "runs_per_device", 1)  # of the runs of a job
-        self.parallel = whole_number(options, "array_parallelism", None)  # tasks of the array
-        self.retries = whole_number(options, "retries", 2, least=0)
+        self.runs_per_job = read_number(options, "runs_per_job", Whole, 1)
+        self.at_once = read_number(options, "runs_per_device", Whole, 1)  # of the runs of a job
+        self.parallel = read_number(options, "array_parallelism", Whole)  # tasks of the array
+        self.retries = read_number(options, "retries", Count, 2)
         self.wait = options.get("wait", "yes").lower() not in ("no", "false", "0")
         self.file = Path(options["sbatch"]) if "sbatch" in options else None
         self.promises_gpu = any(
@@ -178,7 +180,8 @@ class End(NamedTuple):
     @property
     def lost(self) -> bool:
         """Whether its node, its memory or its process was taken from it."""
-        return self.state in LOST or self.exit_code in ("0:9", "137:0")
+        killed = self.exit_code in ("0:9", "137:0") and self.state != "CANCELLED"
+        return killed or self.state in LOST
 
     def __str__(self) -> str:
         return f"{self.state}, exit code {self.exit_code}" if self.state else "Slurm has forgotten"

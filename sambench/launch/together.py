@@ -77,12 +77,8 @@ def _device_of_this_process(devices: Sequence[str], device: str | None) -> str:
     place = int(os.environ.get("LOCAL_RANK", "0"))
     if devices and place >= len(devices):
         raise DeviceError(f"process {place} has no device; name one for each with --devices")
-    if devices:
-        name = devices[place]
-    elif device == "cpu" or not torch.cuda.is_available():
-        name = "cpu"
-    else:
-        name = f"cuda:{place}"
+    on_cpu = device == "cpu" or not torch.cuda.is_available()
+    name = devices[place] if devices else "cpu" if on_cpu else f"cuda:{place}"
     if name.startswith("cuda"):
         torch.cuda.set_device(name)
     return name

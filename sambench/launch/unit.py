@@ -40,20 +40,14 @@ _PATIENT_SECONDS = 5.0
 """How often a run that another process holds is asked for."""
 
 
-def perform(
+def _perform(
     manifest: Manifest,
     index: int,
     device: torch.device,
     watcher: Watcher,
     stop_requested: Callable[[], bool],
 ) -> RunRecord:
-    """Do one run of a manifest and measure its minimum, as far as they are not done.
-
-    Raises:
-        Claimed: If another process is doing it.
-        ClaimError: If nobody can tell who does it, or its folder is removed under it.
-        Exception: If it fails; the record says so and holds the traceback.
-    """
+    """Do one run of a manifest and measure its minimum, as far as they are not done."""
     from sambench.run.single_run import Paths, run_one
 
     def on_progress(what: str, done: int, most: int) -> None:
@@ -116,7 +110,7 @@ def attempt(
     give_up = time.monotonic() + manifest.patience
     while True:
         try:
-            return perform(manifest, index, device, watcher, stop_requested)
+            return _perform(manifest, index, device, watcher, stop_requested)
         except Claimed:
             if time.monotonic() >= give_up or stop_requested():
                 return None
@@ -146,7 +140,7 @@ def mark_ended(store: Store, config: RunConfig, reason: str, status: str) -> boo
     try:
         with store.claim(config):
             record = store.load(config) or RunRecord(config=config, status=RUNNING)
-            if record.status in (RUNNING, INTERRUPTED, FAILED):
+            if record.status in (RUNNING, INTERRUPTED, FAILED, status):
                 store.save(replace(record, status=status, error=reason))
             return True
     except DamagedError:  # said wherever the run is looked at

@@ -149,49 +149,38 @@ def train_beside(
         training.run()
 
 
+@dataclass
 class _Run:
     """A claimed run, from its first step to its record."""
 
-    def __init__(
-        self,
-        config: RunConfig,
-        store: Store,
-        parts: Parts,
-        data: Path,
-        device: torch.device,
-        on_event: Callable[[Event], None],
-        stop_requested: Callable[[], bool],
-        claim: Claim,
-        suite: str | None,
-    ) -> None:
-        self.config = config
-        self.store = store
-        self.folder = store.folder(config)
-        self.parts = parts
-        self.device = device
-        self.on_event = on_event
-        self.claim = claim
+    config: RunConfig
+    store: Store
+    parts: Parts
+    data: Path
+    device: torch.device
+    on_event: Callable[[Event], None]
+    stop_requested: Callable[[], bool]
+    claim: Claim
+    suite: str | None
+
+    def __post_init__(self) -> None:
+        config, device = self.config, self.device
+        self.folder = self.store.folder(config)
         deterministic = environment.choose_kernels(config.kernels, device)
         environment.start_memory_peak(device)
         self.training, self.loaded = _training(
-            config,
-            parts,
-            data,
-            device,
-            self.folder,
-            before_save=claim.check,
-            on_tick=on_event,
+            *(config, self.parts, self.data, device, self.folder),
+            before_save=self.claim.check,
+            on_tick=self.on_event,
             on_epoch=self._epoch_done,
-            stop_requested=lambda: claim.lost or stop_requested(),
+            stop_requested=lambda: self.claim.lost or self.stop_requested(),
         )
         self.model = self.training.model
-        last = store.load(config) if self.training.resumed else None
-        before = last.environment if last else None
-        self.record = RunRecord(config=config, status=RUNNING, suite=suite).with_sections(
-            environment=environment.describe(
-                device, deterministic, before, environment.plugins_of(config)
-            ),
-            data=parts.describe(),
+        last = self.store.load(config) if self.training.resumed else None
+        before, plugins = last.environment if last else None, environment.plugins_of(config)
+        self.record = RunRecord(config=config, status=RUNNING, suite=self.suite).with_sections(
+            environment=environment.describe(device, deterministic, before, plugins),
+            data=self.parts.describe(),
             **({"start": asdict(self.loaded)} if self.loaded else {}),
         )
 

@@ -10,7 +10,8 @@ import importlib.util
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -116,24 +117,19 @@ def check_sinks(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
+@dataclass
 class Following:
-    """The sinks of one run.
+    """The sinks of one run, by their names; the folder is the run's."""
 
-    Args:
-        names: Of the sinks.
-        folder: The run's.
-    """
-
-    def __init__(self, names: Sequence[str], folder: Path) -> None:
-        self._names = names
-        self._folder = folder
-        self._open: dict[str, Sink] = {}
+    names: Sequence[str]
+    folder: Path
+    _open: dict[str, Sink] = field(default_factory=dict)
 
     def event(self, event: Event) -> None:
         """Tell what happens in the run."""
         if isinstance(event, Started):
-            for name in self._names:
-                self._guard(name, lambda name=name: self._begin(name, event.config))  # type: ignore[misc]
+            for name in self.names:
+                self._guard(name, partial(self._begin, name, event.config))
         elif isinstance(event, Epoch):
             self._tell(epoch_numbers(event), event.epoch)
 
@@ -146,11 +142,11 @@ class Following:
         self._open.clear()
 
     def _begin(self, name: str, config: RunConfig) -> None:
-        self._open[name] = SINKS[name](config, self._folder)
+        self._open[name] = SINKS[name](config, self.folder)
 
     def _tell(self, values: Mapping[str, float], step: int | None) -> None:
         for name, sink in list(self._open.items()):
-            self._guard(name, lambda sink=sink: sink.numbers(values, step))  # type: ignore[misc]
+            self._guard(name, partial(sink.numbers, values, step))
 
     def _guard(self, name: str, action: Callable[[], None]) -> None:
         try:

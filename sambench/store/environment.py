@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import sambench
 from sambench.errors import DeviceError, SambenchWarning
-from sambench.plugin import files_of
+from sambench.plugin import VARIABLE, files_of
 
 if TYPE_CHECKING:
     import torch
@@ -263,6 +263,11 @@ def _version(package: str) -> str | None:
 def note_command(words: Sequence[str]) -> None:
     """Have runs record this command, also those that processes started from here on do."""
     os.environ[COMMAND] = " ".join(words)
+
+
+def inherited_environment() -> dict[str, str]:
+    """Return the variables that processes on other machines need: plugins and the command typed."""
+    return {key: os.environ[key] for key in (VARIABLE, COMMAND) if os.environ.get(key)}
 
 
 def _command() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -77,21 +78,16 @@ class Survey:
 
     def of(self, configs: Iterable[RunConfig]) -> list[Standing]:
         """Return the standing of each run."""
-        there = set(self.store.names())
-        prints: dict[tuple[str, int], str | None] = {}
-        clock: list[float] = []
-        standings = []
-        for config in configs:
-            key = (config.dataset, config.image_size)
-            if key not in prints:
-                prints[key] = self.fingerprint(*key)
-            if config.name in there:
-                standings.append(self._standing(config, prints[key], clock))
-            else:
-                standings.append(Standing(config=config, state=MISSING, action="run"))
-        return standings
+        there, fingerprint = set(self.store.names()), cache(self.fingerprint)
+        clock = cache(lambda: file_system_time(self.store.runs))
+        return [
+            self._standing(config, fingerprint(config.dataset, config.image_size), clock)
+            if config.name in there
+            else Standing(config=config, state=MISSING, action="run")
+            for config in configs
+        ]
 
-    def _standing(self, config: RunConfig, now: str | None, clock: list[float]) -> Standing:
+    def _standing(self, config: RunConfig, now: str | None, clock: Callable[[], float]) -> Standing:
         folder = self.store.runs / config.name
         record, damage = self._record(config, folder)
         wanted, hessian = self.curvature, record.hessian if record else None
@@ -142,17 +138,13 @@ class Survey:
                 return _without_remedy(error)
         return ""
 
-    def _owner(self, folder: Path, clock: list[float]) -> str:
+    def _owner(self, folder: Path, clock: Callable[[], float]) -> str:
         """Say who is at a run, or why nobody can tell; nothing where nobody is."""
         found = Owner.read(folder / CLAIM)
-        if found is None:
+        if found is None or not found[0].lives(found[1], clock()):
             return ""
-        if not clock:
-            clock.append(file_system_time(self.store.runs))
         owner, touched = found
-        if not owner.lives(touched, clock[0]):
-            return ""
-        doubt = owner.doubt(touched, clock[0])
+        doubt = owner.doubt(touched, clock())
         return f"{folder / CLAIM} {doubt}; remove it if nobody is at it" if doubt else str(owner)
 
 
@@ -175,18 +167,13 @@ def _outdated(record: RunRecord, now: str | None) -> str:
     then = (record.data or {}).get("fingerprint")
     if now is not None and then is not None and now != then:
         return "the data were prepared anew and differ"
-    if changed := _changed_plugin(record):
-        return f"{changed} was changed since"
+    plugins = (record.environment or {}).get("plugins") or {}
+    for name, sha256 in plugins_of(record.config).items():
+        if plugins.get(name, sha256) != sha256:
+            return f"{name} was changed since"
     if record.numerics != NUMERICS:
         return "the code gives other numbers now"
     return ""
-
-
-def _changed_plugin(record: RunRecord) -> str:
-    """Return the file of one's own whose code the run needs and that was changed, or nothing."""
-    then = (record.environment or {}).get("plugins") or {}
-    now = plugins_of(record.config)
-    return next((name for name in now if then.get(name, now[name]) != now[name]), "")
 
 
 def counts(standings: Sequence[Standing]) -> dict[str, int]:

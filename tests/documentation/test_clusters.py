@@ -7,15 +7,13 @@ import os
 import re
 import shlex
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
-from sambench.launch.launchers import slurm
 from sambench.store.tree import Store
-from tests.launch import slurm_cluster
 from tests.patience import wait_until
 
 pytestmark = pytest.mark.slow
@@ -69,21 +67,6 @@ def said(tmp_path: Path, phantom_data: Path, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.fixture
 def without_slurm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sambench.launch.launchers.slurm.shutil.which", lambda name: None)
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    if reason := slurm_cluster.missing():
-        pytest.skip(reason)
-    with slurm_cluster.cluster(tmp_path_factory.mktemp("slurm")) as environment:
-        yield environment
-
-
-@pytest.fixture
-def on_slurm(cluster: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in cluster.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(slurm, "POLL_SECONDS", 0.5)
 
 
 def finished(folder: Path) -> list[str]:

@@ -10,14 +10,14 @@ import pytest
 
 from sambench.errors import ConfigError
 from sambench.files.claim import Owner
-from sambench.launch.launcher import Watcher, launchers
+from sambench.launch.launcher import Watcher, launchers, read_number
 from sambench.launch.launchers import local
 from sambench.launch.launchers.local import (
     ALL,
     MEMORY_SHARE,
+    Minutes,
     form_crew,
     launch,
-    seconds_allowed,
 )
 from sambench.launch.launchers.ray import _resources
 from sambench.launch.manifest import Manifest
@@ -66,19 +66,19 @@ CUDA = ("cuda:0", "cuda:1")
         (4, 2, CPU, {}, 2, 1),
         (4, 1, CPU, {}, 1, 1),
         (1, 9, CPU, {}, 1, 1),
-        (8, 9, CPU, {"threads": 4}, 2, 4),
-        (8, 9, CPU, {"threads": 16}, 1, 16),
+        (8, 9, CPU, {"threads": "4"}, 2, 4),
+        (8, 9, CPU, {"threads": "16"}, 1, 16),
         (8, 9, CPU, {"threads": ALL}, 1, None),
-        (8, 9, CPU, {"workers": 3}, 3, 1),
-        (2, 9, CPU, {"workers": 3, "threads": 2}, 3, 2),
-        (8, 9, CPU, {"per_device": 2}, 2, 1),
+        (8, 9, CPU, {"workers": "3"}, 3, 1),
+        (2, 9, CPU, {"workers": "3", "threads": "2"}, 3, 2),
+        (8, 9, CPU, {"runs_per_device": "2"}, 2, 1),
         (8, 9, ("cpu", "cpu"), {}, 2, 1),
         (8, 1, CUDA[:1], {}, 1, None),
         (8, 9, CUDA[:1], {}, 1, None),
         (8, 9, CUDA, {}, 2, 4),
-        (8, 9, CUDA, {"per_device": 2}, 4, 2),
-        (8, 3, CUDA, {"per_device": 2}, 3, 2),
-        (8, 9, CUDA, {"workers": 3, "threads": 1}, 3, 1),
+        (8, 9, CUDA, {"runs_per_device": "2"}, 4, 2),
+        (8, 3, CUDA, {"runs_per_device": "2"}, 3, 2),
+        (8, 9, CUDA, {"workers": "3", "threads": "1"}, 3, 1),
         (8, 9, ("cpu", "cuda:0"), {}, 2, 4),
     ],
 )
@@ -88,13 +88,13 @@ def test_how_many_workers_with_how_many_threads(
     cores: int,
     runs: int,
     devices: tuple[str, ...],
-    asked: dict[str, Any],
+    asked: dict[str, str],
     expected: int,
     threads: int | None,
 ) -> None:
     monkeypatch.setattr(local, "cores", lambda: cores)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    found = form_crew(make_manifest(runs), devices, **asked)
+    found = form_crew(make_manifest(runs), devices, asked)
     assert (len(found.devices), found.threads) == (expected, threads)
     assert {*found.devices} <= {*devices}
 
@@ -104,9 +104,9 @@ def test_the_threads_of_the_environment_are_taken_and_leave_fewer_workers(
 ) -> None:
     monkeypatch.setattr(local, "cores", lambda: 8)
     monkeypatch.setenv("OMP_NUM_THREADS", "4,2")
-    found = form_crew(make_manifest(9), CPU)
+    found = form_crew(make_manifest(9), CPU, {})
     assert (len(found.devices), found.threads) == (2, 4)
-    assert form_crew(make_manifest(9), CPU, threads=1).threads == 1
+    assert form_crew(make_manifest(9), CPU, {"threads": "1"}).threads == 1
 
 
 def test_memory_leaves_fewer_workers_and_the_reason_is_said(
@@ -118,21 +118,21 @@ def test_memory_leaves_fewer_workers_and_the_reason_is_said(
     (need,) = estimate_memory(manifest.configs, manifest.data).values()
     for free, expected in ((100 * GB, 16), (int(3.5 * need / MEMORY_SHARE), 3), (1, 1)):
         monkeypatch.setattr(local, "free_memory", lambda free=free: free)
-        found = form_crew(manifest, CPU)
+        found = form_crew(manifest, CPU, {})
         assert len(found.devices) == expected
-        assert (f"not 16: small-cnn takes about {need / 1e9:.1f} GB" in str(found)) == (
+        assert (f"not 16: small-cnn takes about {need / 1e9:.1f} GB" in found.note) == (
             free < 100 * GB
         )
     assert "--threads 16 uses all 16 cores" in found.note
-    assert len(form_crew(manifest, CPU, workers=7).devices) == 7  # the user knows better
+    assert len(form_crew(manifest, CPU, {"workers": "7"}).devices) == 7  # the user knows better
 
 
 def test_idle_cores_are_said(make_manifest: ManifestMaker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(local, "cores", lambda: 8)
-    crew_of_two = form_crew(make_manifest(2), CPU)
-    assert str(crew_of_two).startswith("2 workers on cpu, 1 thread each (2 runs; --threads 4 uses")
-    assert form_crew(make_manifest(8), CPU).note == ""
+    crew_of_two = form_crew(make_manifest(2), CPU, {})
+    assert crew_of_two.note.startswith(", 1 thread each (2 runs; --threads 4 uses")
+    assert form_crew(make_manifest(8), CPU, {}).note == ", 1 thread each"
 
 
 @pytest.mark.parametrize(
@@ -182,12 +182,12 @@ def test_time_that_is_over_stops_the_runs_as_ctrl_c_does(
     assert len(records) <= int(workers)
 
 
-@pytest.mark.parametrize("minutes", ["0", "-1", "nan", "inf", "soon"])
-def test_minutes_that_are_none(minutes: str) -> None:
-    with pytest.raises(ConfigError, match="allowed: a number above 0"):
-        seconds_allowed({"minutes": minutes})
+@pytest.mark.parametrize("minutes", ["0", "-1", "nan", "inf", "1e12", "soon"])
+def test_minutes_that_are_none(make_manifest: ManifestMaker, minutes: str) -> None:
+    with pytest.raises(ConfigError, match=f"minutes='{minutes}' .* allowed: a number above 0"):
+        launch(make_manifest(), {"minutes": minutes}, Watcher())
 
 
 def test_no_limit_unless_there_is_one() -> None:
-    assert seconds_allowed({}) is None
-    assert seconds_allowed({"minutes": "1.5"}) == 90
+    assert read_number({}, "minutes", Minutes) is None
+    assert read_number({"minutes": "1.5"}, "minutes", Minutes) == 1.5

@@ -206,6 +206,26 @@ def test_workers_of_a_killed_pool_save_and_end(make_manifest: ManifestMaker) -> 
         assert (store.folder(config) / "checkpoint.pt").exists()
 
 
+def test_a_job_with_runs_side_by_side_saves_them_all(make_manifest: ManifestMaker) -> None:
+    """Slurm sends the signal to all of its processes."""
+    manifest = make_manifest(2, epochs=LONG)
+    store, path = Store(manifest.results), str(manifest.write())
+    process = subprocess.Popen([sys.executable, "-m", "sambench.launch.job", path, "0-1", "2"])
+    for config in manifest.configs:
+        wait_until("the run trains", store.history(config).exists)
+    workers = [owner(manifest, config) for config in manifest.configs]
+    assert process.pid not in workers
+    for number in (*workers, process.pid):
+        os.kill(number, signal.SIGTERM)
+    assert process.wait(timeout=PATIENCE) == 130
+    for config in manifest.configs:
+        record = store.load(config)
+        assert record is not None
+        assert (record.environment or {})["runs_on_device"] == 2
+        assert (record.error or "").startswith("stopped in epoch")
+        assert (store.folder(config) / "checkpoint.pt").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "device", "expected"),
     [

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -109,13 +110,17 @@ def test_an_address_where_nobody_listens_is_refused_at_once() -> None:
         ray_launcher._probe(searched)
 
 
+RAYS_OWN = SimpleNamespace(
+    worker=SimpleNamespace(), ray_constants=SimpleNamespace(NUM_REDIS_GET_RETRIES=20)
+)
+
+
 def test_who_listens_and_is_no_cluster_is_left_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ray itself would try for ten minutes."""
     over = threading.Event()
 
     class Waiting:
-        class _private:  # noqa: N801
-            worker = None
+        _private = RAYS_OWN
 
         def is_initialized(self) -> bool:
             return False
@@ -146,18 +151,19 @@ def test_a_cluster_that_does_not_let_us_in(
     class Refusing:
         __version__ = "2.60.0"
 
-        class _private:  # noqa: N801
-            worker = None
+        _private = RAYS_OWN
 
         def is_initialized(self) -> bool:
             return False
 
         def init(self, **options: object) -> None:
+            assert RAYS_OWN.ray_constants.NUM_REDIS_GET_RETRIES < 10  # said within half a minute
             raise raised
 
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     with pytest.raises(LaunchError, match=said):
         ray_launcher._connect(Refusing(), None)
+    assert RAYS_OWN.ray_constants.NUM_REDIS_GET_RETRIES == 20  # for one that is started here
 
 
 def test_an_interpreter_with_a_space_is_quoted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,10 +9,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import pytest
 
@@ -27,26 +25,9 @@ from tests.launch import slurm_cluster
 from tests.launch.conftest import ManifestMaker
 from tests.patience import PATIENCE, wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("on_slurm")]
 EPOCHS = 150
 OPTIONS = {"cpus_per_task": "1", "timeout_min": "10"}
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    if reason := slurm_cluster.missing():
-        pytest.skip(reason)
-    with slurm_cluster.cluster(tmp_path_factory.mktemp("slurm")) as environment:
-        yield environment
-
-
-@pytest.fixture(autouse=True)
-def here(cluster: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in cluster.items():
-        monkeypatch.setenv(name, value)
-    root = str(Path(__file__).parents[2])
-    monkeypatch.setenv("PYTHONPATH", root)
-    monkeypatch.setattr(slurm, "POLL_SECONDS", 0.5)
 
 
 def record(manifest: Manifest, index: int = 0) -> RunRecord | None:

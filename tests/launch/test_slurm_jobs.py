@@ -145,6 +145,7 @@ def answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., No
         ("FAILED|1:0\n", "FAILED, exit code 1:0", False),
         ("FAILED|0:9\n", "FAILED, exit code 0:9", True),
         ("CANCELLED by 1000|0:15\n", "CANCELLED, exit code 0:15", False),
+        ("CANCELLED by 0|0:9\n", "CANCELLED, exit code 0:9", False),  # it was not saved in time
         ("OUT_OF_MEMORY|0:125\n", "OUT_OF_MEMORY, exit code 0:125", True),
         ("NODE_FAIL|1:0\n", "NODE_FAIL, exit code 1:0", True),
         ("TIMEOUT|0:0\n", "TIMEOUT, exit code 0:0", True),

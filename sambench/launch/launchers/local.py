@@ -12,10 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import cycle, islice
-from typing import Final, Literal
+from typing import Annotated
+
+from msgspec import Meta
 
 from sambench.errors import ConfigError, UserError
-from sambench.launch.launcher import Launcher, Tally, Watcher, launchers, whole_number
+from sambench.files.definition import Whole
+from sambench.launch.launcher import Launcher, Tally, Watcher, launchers, read_number
 from sambench.launch.manifest import Manifest
 from sambench.launch.pool import Pool
 from sambench.launch.signals import stop_on_signal
@@ -25,11 +28,14 @@ from sambench.store.environment import choose_device
 from sambench.store.machine import cores, free_memory
 from sambench.store.record import INTERRUPTED, RunRecord
 
-ALL: Final = "all"
+ALL = "all"
 """Instead of a number of threads: all cores, as torch takes them by itself."""
 
 MEMORY_SHARE = 0.9
 """Of the free memory, what workers may be started for."""
+
+_LONGEST = threading.TIMEOUT_MAX / 60
+Minutes = Annotated[float, Meta(gt=0, le=_LONGEST, extra={"allowed": "a number above 0"})]
 
 
 def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> Tally:
@@ -42,20 +48,15 @@ def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> 
     if not devices:
         chosen, reason = choose_device(manifest.device)
         devices = [str(chosen)]
-    crew = form_crew(
-        manifest,
-        devices,
-        workers=whole_number(options, "workers", None),
-        per_device=whole_number(options, "runs_per_device", None),
-        threads=ALL if options.get("threads") == ALL else whole_number(options, "threads", None),
-    )
-    seconds, alone = seconds_allowed(options), processes() == 1
-    with stop_on_signal(insist=alone, seconds=seconds) as stop_requested:
+    crew = form_crew(manifest, devices, options)
+    minutes = read_number(options, "minutes", Minutes)
+    insist, seconds = processes() == 1, minutes and 60 * minutes
+    with stop_on_signal(insist=insist, seconds=seconds) as stop_requested:
+        there = ", ".join(dict.fromkeys(crew.devices))
         if len(crew.devices) > 1:
-            watcher.say(str(crew))
+            watcher.say(f"{len(crew.devices)} workers on {there}{crew.note}")
             return Pool(manifest, crew.devices, crew.threads, watcher, stop_requested).run()
-        shown = f", {count_threads(crew.threads)}" if crew.threads else ""
-        watcher.say(f"device {crew.devices[0]} ({reason}){shown}{crew.note}")
+        watcher.say(f"device {there} ({reason}){crew.note}")
         import torch
 
         before = torch.get_num_threads()
@@ -70,60 +71,43 @@ def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> 
 class Crew:
     """The workers of a launch: a device for each; a single one is this process itself.
 
-    `threads` of each; None leaves them to torch, which takes all cores. The note says why there are
-    no more workers, and what would use the idle cores.
+    `threads` of each; None leaves them to torch, which takes all cores. The note tells them, why
+    there are no more workers, and what would use the idle cores.
     """
 
     devices: Sequence[str]
     threads: int | None
-    note: str = ""
-
-    def __str__(self) -> str:
-        """Say how many workers there are, where, and with how many threads."""
-        workers = f"{len(self.devices)} worker{'' if len(self.devices) == 1 else 's'}"
-        threads = f", {count_threads(self.threads)} each" if self.threads else ""
-        return f"{workers} on {', '.join(dict.fromkeys(self.devices))}{threads}{self.note}"
+    note: str
 
 
-def count_threads(number: int) -> str:
-    """Write a number of threads."""
-    return f"{number} thread{'' if number == 1 else 's'}"
-
-
-def form_crew(
-    manifest: Manifest,
-    devices: Sequence[str],
-    *,
-    workers: int | None = None,
-    per_device: int | None = None,
-    threads: int | Literal["all"] | None = None,
-) -> Crew:
+def form_crew(manifest: Manifest, devices: Sequence[str], options: Mapping[str, str]) -> Crew:
     """Return the workers for the runs of a manifest, which take the devices in turn.
 
     There are so many in all, or on each device. Their threads are by default OMP_NUM_THREADS;
     without it one on CPUs, and beside GPUs a share of the cores.
 
     Raises:
-        ConfigError: If both `workers` and `per_device` are given.
+        ConfigError: If both numbers of workers are given, or an option is no number.
     """
+    workers = read_number(options, "workers", Whole)
+    per_device = read_number(options, "runs_per_device", Whole)
     if workers is not None and per_device is not None:
         raise ConfigError("--workers and --runs-per-device contradict each other; give one of them")
-    runs, given = max(1, len(manifest.configs)), threads or _threads_given()
-    asked = min(workers or (per_device or 1) * len(devices), runs)
-    if any(device != "cpu" for device in devices):
-        if given is None and asked > 1:
-            given = max(1, cores() // asked)
-        crew = tuple(islice(cycle(devices), asked))
-        return Crew(devices=crew, threads=None if given == ALL else given)
-    each = cores() if given == ALL else int(given or 1)
-    number, why = asked, ""
-    if workers is None and per_device is None and len(devices) == 1:
-        number, why = _fitting(manifest, min(max(1, cores() // each), runs))
-        if 2 * number * each <= cores():
+    runs, why = max(1, len(manifest.configs)), ""
+    crew = min(workers or (per_device or 1) * len(devices), runs)
+    on_cpus = all(device == "cpu" for device in devices)
+    threads = _threads_given(options)
+    if threads is None:
+        threads = 1 if on_cpus else max(1, cores() // crew) if crew > 1 else 0
+    if on_cpus and len(devices) == 1 and workers is None and per_device is None:
+        each = threads or cores()
+        crew, why = _fitting(manifest, min(max(1, cores() // each), runs))
+        if 2 * crew * each <= cores():
             why = why or ("one run" if runs == 1 else f"{runs} runs")
-            why += f"; --threads {cores() // number} uses all {cores()} cores, with other rounding"
-    note = f" ({why})" if why else ""
-    return Crew(devices=("cpu",) * number, threads=None if given == ALL else each, note=note)
+            why += f"; --threads {cores() // crew} uses all {cores()} cores, with other rounding"
+    note = f", {threads} thread{'s' * (threads > 1)}{' each' * (crew > 1)}" if threads else ""
+    note += f" ({why})" if why else ""
+    return Crew(devices=[*islice(cycle(devices), crew)], threads=threads or None, note=note)
 
 
 def _fitting(manifest: Manifest, wanted: int) -> tuple[int, str]:
@@ -137,17 +121,19 @@ def _fitting(manifest: Manifest, wanted: int) -> tuple[int, str]:
         return wanted, ""
     largest = max(needs, key=needs.__getitem__)
     number = min(wanted, max(1, int(MEMORY_SHARE * free / needs[largest])))
-    if number == wanted:
-        return wanted, ""
-    return number, (
-        f"not {wanted}: {largest} takes about {needs[largest] / 1e9:.1f} GB of memory and "
-        f"{free / 1e9:.1f} GB are free"
-    )
+    taken, there = needs[largest] / 1e9, free / 1e9
+    said = f"{largest} takes about {taken:.1f} GB of memory and {there:.1f} GB are free"
+    return number, "" if number == wanted else f"not {wanted}: {said}"
 
 
-def _threads_given() -> int | None:
+def _threads_given(options: Mapping[str, str]) -> int | None:
+    """Return the threads of each run, by default those of OMP_NUM_THREADS; 0 for all cores."""
+    if options.get("threads") == ALL:
+        return 0
     given = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
-    return int(given) if given.isdecimal() and int(given) > 0 else None
+    default = int(given) if given.isdecimal() and int(given) > 0 else None
+    found: int | None = read_number(options, "threads", Whole, default)
+    return found
 
 
 def named_devices(options: Mapping[str, str], device: str | None) -> list[str]:
@@ -156,21 +142,6 @@ def named_devices(options: Mapping[str, str], device: str | None) -> list[str]:
     if given and device is not None:
         raise ConfigError("--device and --devices contradict each other; give one of them")
     return given
-
-
-def seconds_allowed(options: Mapping[str, str]) -> float | None:
-    """Return the seconds after which to stop; None for as long as it takes.
-
-    Raises:
-        ConfigError: If `minutes` is no number above 0.
-    """
-    text = options.get("minutes")
-    if text is None:
-        return None
-    with suppress(ValueError):
-        if 0 < 60 * float(text) < threading.TIMEOUT_MAX:
-            return 60 * float(text)
-    raise ConfigError(f"minutes={text!r} is not allowed; allowed: a number above 0")
 
 
 def run_all(

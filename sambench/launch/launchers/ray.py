@@ -16,32 +16,27 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sambench.errors import ConfigError, LaunchError
-from sambench.launch.launcher import (
-    CLUSTER_PATIENCE,
-    Launcher,
-    Tally,
-    Watcher,
-    inherited_environment,
-    launchers,
-    whole_number,
-)
+from sambench.files.definition import Count
+from sambench.launch.launcher import Launcher, Tally, Watcher, launchers, read_number
+from sambench.launch.launchers.local import run_all
 from sambench.launch.manifest import Manifest
 from sambench.launch.signals import stop_on_signal
-from sambench.launch.unit import attempt, conclude
+from sambench.launch.unit import conclude
 from sambench.plugin import load_inherited
-from sambench.store.environment import RUNS_ON_DEVICE, choose_device
+from sambench.store.environment import RUNS_ON_DEVICE, inherited_environment
 from sambench.store.tree import Store
 
 STOP_FILE = "stop"
 """A file beside a manifest that asks all units of the launch to stop after their step."""
 
-CONNECT_SECONDS, BEGIN_SECONDS = 25.0, 30.0
+CONNECT_SECONDS, BEGIN_SECONDS = 22.0, 25.0
+TRIES = 8  # a second each, before Ray tells that a cluster does not let us in; else 20
 LOOK_SECONDS = 0.2
 
 
@@ -64,12 +59,8 @@ def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> 
         watcher.say(
             f"Ray on {len(ray.nodes())} node(s): {gpus:g} GPU and {cpus:g} CPU for each run"
         )
-        manifest = replace(manifest, patience=CLUSTER_PATIENCE)
-        if gpus and manifest.device is None:
-            manifest = replace(manifest, device="cuda")  # a task without one stops and says so
-        return _work(
-            ray, manifest, gpus, cpus, whole_number(options, "retries", 2, least=0), watcher
-        )
+        retries = read_number(options, "retries", Count, 2)
+        return _work(ray, manifest.on_cluster(gpu=gpus > 0), gpus, cpus, retries, watcher)
     finally:
         if begun:
             ray.shutdown()
@@ -81,8 +72,7 @@ def _connect(ray: Any, address: str | None) -> bool:
         return False
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     logging.getLogger("ray").setLevel(logging.ERROR)
-    if hasattr(ray._private.worker, "print_to_stdstream"):  # a page about each lost worker, on
-        ray._private.worker.print_to_stdstream = lambda *told, **how: None  # standard output
+    ray._private.worker.print_to_stdstream = lambda *told, **how: None  # a page a lost worker
     address = address or os.environ.get("RAY_ADDRESS") or "auto"
     _probe(address)
     quiet = {"log_to_driver": False, "logging_level": "error", "configure_logging": False}
@@ -94,10 +84,13 @@ def _connect(ray: Any, address: str | None) -> bool:
         except Exception as error:  # of several kinds, by version
             failed.append(error)
 
+    constants = ray._private.ray_constants
+    tries, constants.NUM_REDIS_GET_RETRIES = constants.NUM_REDIS_GET_RETRIES, TRIES
     joining = threading.Thread(target=join, daemon=True)
     with _silent():
         joining.start()
         joining.join(CONNECT_SECONDS)
+    constants.NUM_REDIS_GET_RETRIES = tries
     if joining.is_alive():
         raise LaunchError(f"{address} does not answer as a Ray cluster does; is that its address?")
     said = " ".join(str(failed[0]).split()) if failed else ""
@@ -156,10 +149,10 @@ def _resources(ray: Any, options: Mapping[str, str], device: str | None) -> tupl
         gpus, cpus = float(options.get("num_gpus", wanted)), int(options.get("num_cpus", 1))
     except ValueError:
         raise ConfigError("num_gpus and num_cpus of the ray launcher must be numbers") from None
-    for name, number in (("GPU", gpus), ("CPU", cpus)):
-        if number > there.get(name, 0):
+    for name, wish in (("GPU", gpus), ("CPU", cpus)):
+        if wish > there.get(name, 0):
             raise ConfigError(
-                f"a run cannot have {number:g} {name}: the Ray cluster has {there.get(name, 0):g}"
+                f"a run cannot have {wish:g} {name}: the Ray cluster has {there.get(name, 0):g}"
             )
     return gpus, cpus
 
@@ -232,7 +225,7 @@ def do_unit(path: str, index: int, threads: int) -> None:
     torch.set_num_threads(threads)
     load_inherited()
     manifest, file = Manifest.read(Path(path)), Path(path).with_name(STOP_FILE)
-    device, _ = choose_device(manifest.device)
+    alone = replace(manifest, configs=manifest.configs[index : index + 1])
 
     @functools.lru_cache(maxsize=1)
     def stop_file(second: int) -> bool:
@@ -241,9 +234,7 @@ def do_unit(path: str, index: int, threads: int) -> None:
     def stop_requested() -> bool:
         return stop_file(int(time.monotonic()))  # the file is looked for once a second
 
-    if not stop_requested():
-        with suppress(KeyboardInterrupt):
-            attempt(manifest, index, device, Watcher(), stop_requested)
+    run_all(alone, alone.device, Watcher(), stop_requested, mark=True)
 
 
 launchers.register(

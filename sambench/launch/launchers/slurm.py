@@ -15,21 +15,18 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-
-from msgspec import structs
 
 from sambench.config.run_config import RunConfig
 from sambench.errors import LaunchError
 from sambench.files.atomic import write_json, write_text
-from sambench.files.claim import Claimed
 from sambench.launch import slurm_jobs
-from sambench.launch.launcher import CLUSTER_PATIENCE, Launcher, Tally, Watcher, launchers
+from sambench.launch.launcher import OTHERS, Launcher, Tally, Watcher, launchers
 from sambench.launch.manifest import LAUNCHES, MANIFEST, Manifest
 from sambench.launch.signals import stop_on_signal
 from sambench.launch.slurm_jobs import End, Job, JobOptions, job_script
-from sambench.launch.unit import conclude
+from sambench.launch.unit import conclude, mark_ended
 from sambench.store.record import COMPLETED, RunRecord
 from sambench.store.tree import Store
 
@@ -40,9 +37,6 @@ POLL_SECONDS = 5.0
 ARRAY_SIZE = 1000
 """Most tasks of an array job: one below Slurm's default MaxArraySize."""
 
-Jobs = dict[str, tuple[Path, tuple[int, ...]]]
-"""The folder of its launch and the places of its runs in the manifest, by the id of a job."""
-
 
 def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> Tally:
     """Submit the runs that no earlier job will do, and wait until all are over.
@@ -51,9 +45,7 @@ def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> 
         UserError: If options contradict each other, or Slurm is silent or refuses the jobs.
     """
     given = JobOptions(options)
-    manifest = replace(manifest, patience=CLUSTER_PATIENCE)
-    if given.promises_gpu and manifest.device is None:
-        manifest = replace(manifest, device="cuda")  # a job without one stops and says so
+    manifest = manifest.on_cluster(gpu=given.promises_gpu)
     number = len(manifest.configs)
     if given.file is not None:
         write_text(given.file, job_script(given, manifest.write(), manifest))
@@ -62,15 +54,14 @@ def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> 
     if shutil.which("sbatch") is None or shutil.which("squeue") is None:
         raise LaunchError("there is no Slurm here (no sbatch); use another --launcher")
     queued = _queued(manifest.results, manifest.configs, watcher.say)
-    jobs: Jobs = {job.id: (folder, places) for job, folder, places in queued}
+    jobs = {job.id: (folder, places) for job, folder, places in queued}
     there = {place for _, places in jobs.values() for place in places}
     if jobs:
         shown = ", ".join(sorted(jobs))
         watcher.say(f"{len(there)} of the runs are in the queue already: {shown}")
-    jobs |= _submit(manifest, [n for n in range(number) if n not in there], given, watcher)
-    if not given.wait:
-        return Tally(elsewhere=number)
-    return _Launch(manifest, jobs, given, watcher).wait()
+    launched = _Launch(manifest, given, watcher, jobs)
+    launched.submit([n for n in range(number) if n not in there])
+    return launched.wait() if given.wait else Tally(elsewhere=number)
 
 
 def check(options: Mapping[str, str]) -> None:
@@ -90,32 +81,6 @@ def describe_queued(results: Path, configs: Sequence[RunConfig]) -> dict[str, st
         log = "" if job.state == "PENDING" else f", log {folder / f'{job.id}.log'}"
         found |= dict.fromkeys(places, f"{job}{log}")
     return {configs[place].id: found[place] for place in sorted(found)}
-
-
-def _submit(manifest: Manifest, places: Sequence[int], given: JobOptions, watcher: Watcher) -> Jobs:
-    """Submit some of the runs, nothing of which is left where Slurm refuses them."""
-    jobs: Jobs = {}
-    each = given.runs_per_job
-    for start in range(0, len(places), ARRAY_SIZE * each):
-        part = places[start : start + ARRAY_SIZE * each]
-        chosen = replace(manifest, configs=tuple(manifest.configs[n] for n in part))
-        path = chosen.write()
-        script = job_script(given, path, chosen)
-        try:
-            number = slurm_jobs.sbatch(script)
-        except LaunchError:
-            shutil.rmtree(path.parent)
-            raise
-        write_text(path.with_name(SCRIPT), script)
-        tasks = {
-            f"{number}_{n // each}": tuple(part[n : n + each]) for n in range(0, len(part), each)
-        }
-        runs = {job: [manifest.configs[n].id for n in those] for job, those in tasks.items()}
-        write_json(path.with_name(SUBMISSION), {"version": 2, "runs": runs})
-        said = f"{len(part)} run{'' if len(part) == 1 else 's'}"
-        watcher.say(f"submitted {said} to Slurm as job {number}; logs in {path.parent}")
-        jobs |= {job: (path.parent, those) for job, those in tasks.items()}
-    return jobs
 
 
 def _queued(
@@ -144,93 +109,116 @@ def _queued(
                 yield found, path.parent, places
 
 
+@dataclass
 class _Launch:
-    """Waits for jobs, tells of their runs and submits those again that were lost."""
+    """Submits jobs, waits for them, tells of their runs and submits those again that were lost."""
 
-    def __init__(self, manifest: Manifest, jobs: Jobs, given: JobOptions, watcher: Watcher) -> None:
-        self._manifest = manifest
-        self._left = dict(jobs)
-        self._given = given
-        self._watcher = watcher
-        self._store = Store(manifest.results)
-        self._before = [self._load(place) for place in range(len(manifest.configs))]
+    manifest: Manifest
+    given: JobOptions
+    watcher: Watcher
+    left: dict[str, tuple[Path, tuple[int, ...]]]  # by job: its launch's folder, places of runs
+
+    def __post_init__(self) -> None:
+        self._store = Store(self.manifest.results)
+        self._before = [self._load(place) for place in range(len(self.manifest.configs))]
         self._tries: Counter[int] = Counter()
         self._tally = Tally()
         self._cancelled = False
 
+    def submit(self, places: Sequence[int]) -> None:
+        """Submit some of the runs, nothing of which is left where Slurm refuses them."""
+        each = self.given.runs_per_job
+        for start in range(0, len(places), ARRAY_SIZE * each):
+            part = places[start : start + ARRAY_SIZE * each]
+            configs = [self.manifest.configs[n] for n in part]
+            chosen = replace(self.manifest, configs=configs)
+            path = chosen.write()
+            script = job_script(self.given, path, chosen)
+            try:
+                number = slurm_jobs.sbatch(script)
+            except LaunchError:
+                shutil.rmtree(path.parent)
+                raise
+            write_text(path.with_name(SCRIPT), script)
+            runs: dict[str, list[str]] = {}
+            for task, first in enumerate(range(0, len(part), each)):
+                job, rest = f"{number}_{task}", slice(first, first + each)
+                runs[job] = [config.id for config in configs[rest]]
+                self.left[job] = (path.parent, tuple(part[rest]))
+            write_json(path.with_name(SUBMISSION), {"version": 2, "runs": runs})
+            said = f"{len(part)} run{'' if len(part) == 1 else 's'}"
+            self.watcher.say(f"submitted {said} to Slurm as job {number}; logs in {path.parent}")
+
     def wait(self) -> Tally:
         """Tell of each run as its job is over; Ctrl-C cancels those that are left."""
-        tally = self._tally
+        tally, due = self._tally, 0.0
         try:
             with stop_on_signal((signal.SIGINT,)) as stop_requested:
-                while self._left:
+                while self.left:
                     if stop_requested() and not tally.interrupted:
-                        tally.interrupted = True
-                        self._watcher.say("cancelling the jobs; each run is saved after its step")
+                        tally.interrupted, due = True, 0.0
+                        self.watcher.say("cancelling the jobs; each run is saved after its step")
                         self._cancel()
-                    self._look()
-                    if self._manifest.fail_fast and tally.exit_code == 1 and not self._cancelled:
+                    if time.monotonic() >= due:
+                        self._look()
+                        due = time.monotonic() + POLL_SECONDS
+                    if self.manifest.fail_fast and tally.exit_code == 1 and not self._cancelled:
                         self._cancel()
-                    soon = time.monotonic() + POLL_SECONDS
-                    while self._left and time.monotonic() < soon:
-                        if stop_requested() and not tally.interrupted:
-                            break
-                        time.sleep(0.1)
+                    time.sleep(0.1)
         except KeyboardInterrupt:
             tally.interrupted = True
         return tally
 
     def _cancel(self) -> None:
         self._cancelled = True
-        slurm_jobs.cancel(self._left)
+        slurm_jobs.cancel(self.left)
 
     def _look(self) -> None:
         queue = slurm_jobs.read_queue()
-        for job in [job for job in self._left if queue is not None and job not in queue]:
+        for job in [job for job in self.left if queue is not None and job not in queue]:
             if (end := slurm_jobs.read_end(job)) is not None:
                 self._conclude(job, end)
         said = "Slurm does not answer"
         if queue is not None:
-            said = _summary([queue[job] for job in self._left if job in queue])
-        total = len(self._manifest.configs)
-        left = sum(len(places) for _, places in self._left.values())
-        self._watcher.waiting(said, total - left, total)
+            said = _summary([queue[job] for job in self.left if job in queue])
+        total = len(self.manifest.configs)
+        left = sum(len(places) for _, places in self.left.values())
+        self.watcher.waiting(said, total - left, total)
 
     def _conclude(self, job: str, end: End) -> None:
-        folder, places = self._left.pop(job)
+        folder, places = self.left.pop(job)
         log = folder / f"{job}.log"
         lost = [place for place in places if self._goes_on(place, end)]
         for place in (place for place in places if place not in lost):
             reason = f"its Slurm job {job} is over ({end}); see {log}"
             if last := _last_line(log):
                 reason += f", which ends: {last}"
-            told = (self._manifest, place, self._watcher, self._tally, reason)
-            conclude(*told, raised=self._never_began(place, reason))
+            raised = self._never_began(place, reason)
+            conclude(self.manifest, place, self.watcher, self._tally, reason, raised=raised)
         if lost:
             self._tries.update(lost)
-            self._watcher.say(f"job {job} was lost ({end}); {len(lost)} of its runs go on anew")
-            self._left |= _submit(self._manifest, lost, self._given, self._watcher)
+            self.watcher.say(f"job {job} was lost ({end}); {len(lost)} of its runs go on anew")
+            self.submit(lost)
 
     def _load(self, place: int) -> RunRecord | None:
-        return self._store.look(self._manifest.configs[place])[0]
+        return self._store.look(self.manifest.configs[place])[0]
 
     def _never_began(self, place: int, reason: str) -> bool:
         """Whether a job ended before it did anything for a run that has a record of earlier.
 
         The record then tells why, instead of what ended the run before.
         """
-        config, before = self._manifest.configs[place], self._before[place]
+        before = self._before[place]
         if before is None or before.status == COMPLETED or before != self._load(place):
             return False
-        with suppress(Claimed), self._store.claim(config):
-            self._store.save(structs.replace(before, error=reason))
+        mark_ended(self._store, before.config, reason, before.status)
         return True
 
     def _goes_on(self, place: int, end: End) -> bool:
         """Whether to submit a run again: it is not done, through no fault of its own."""
-        if self._cancelled or not end.lost or self._tries[place] >= self._given.retries:
+        if self._cancelled or not end.lost or self._tries[place] >= self.given.retries:
             return False
-        record, wanted = self._load(place), self._manifest.curvature
+        record, wanted = self._load(place), self.manifest.curvature
         if record is None or record.status != COMPLETED:
             return True
         return wanted is not None and not wanted.is_done(record.config, record.hessian)
@@ -238,11 +226,10 @@ class _Launch:
 
 def _last_line(log: Path) -> str:
     """Return the last line that a job wrote, or nothing."""
-    try:
-        lines = log.read_text(errors="replace").strip().splitlines()
-    except OSError:
-        return ""
-    return lines[-1][-200:] if lines else ""
+    lines = [""]
+    with suppress(OSError):
+        lines += log.read_text(errors="replace").strip().splitlines()
+    return lines[-1][:300]
 
 
 def _summary(jobs: Sequence[Job]) -> str:
@@ -277,9 +264,8 @@ launchers.register(
             "signal_delay_s": "seconds before the time limit at which a run saves itself; 90",
             "wait": "no: return once the jobs are submitted",
             "sbatch": "file to write the job script to, instead of submitting it",
-            "...": "every other option of sbatch, as account, qos or constraint",
+            OTHERS: "every other option of sbatch, as account, qos or constraint",
         },
-        open_options=True,
         reference="Slurm",
     )
 )
