@@ -137,9 +137,7 @@ class Modules:
         """
         self._warn_of_unseen()
         owners = self._owners()
-        return [
-            _role(parameter, *owners.get(id(parameter), (None, ""))) for parameter in parameters
-        ]
+        return [_role(p, *owners.get(id(p), (None, ""))) for p in parameters]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Modules:
         """Go with the copies of the models, if those are copied too; never copy a model."""

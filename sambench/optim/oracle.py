@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -166,7 +165,7 @@ class GradientOracle:
         by: Scalar = 1.0,
         times: Vector | None = None,
         keep: bool = False,
-        hardest: float = 1.0,
+        samples: Callable[[SampleClosure], Tensor] = SampleClosure.__call__,
     ) -> Vector:
         """Run one pass at w, or at w + e with e = `by` x `times` x `at`; return its gradient.
 
@@ -176,8 +175,8 @@ class GradientOracle:
             by: A factor.
             times: Another factor, element by element.
             keep: Leave `at` as it is, to be used again.
-            hardest: Share of the samples to run, those whose loss has risen most since the first
-                pass; all of them where the closure cannot tell its samples apart.
+            samples: How to run a closure that tells its samples apart, and return their mean loss;
+                others run as they are.
         """
         if self.answers:
             return self.answers.pop(0)
@@ -185,7 +184,7 @@ class GradientOracle:
         if self.closure is None:
             raise NextPass(point)
         with self.pass_at(point):
-            self._run(self.closure, hardest)
+            self._run(self.closure, samples)
             return self.collect()
 
     @contextmanager
@@ -195,7 +194,7 @@ class GradientOracle:
         self._passes += 1
         if self.replay and first:
             self._random = RandomState({p.device for p in self.parameters})
-        self._draw_again()
+        self.draw_again()
         for parameter in self.parameters:
             parameter.grad = None
         watching = self.modules.watching(self.parameters)
@@ -215,9 +214,7 @@ class GradientOracle:
         if self.scaler is not None:
             self._unscaled.append(SimpleNamespace(param_groups=[{"params": self.parameters}]))
             self.scaler.unscale_(self._unscaled[-1])  # type: ignore[arg-type]
-        gradients = Vector(
-            take_gradient(p) if p.grad is not None else torch.zeros_like(p) for p in self.parameters
-        )
+        gradients = Vector(map(take_gradient, self.parameters))
         self.received = [a or b for a, b in zip(self.received, found, strict=True)]
         if self.loss_decay:
             gradients.part(found).add_(self.weights.part(found), self.loss_decay)
@@ -253,36 +250,30 @@ class GradientOracle:
         # Autocast keeps low-precision copies by parameter and would not notice the change.
         torch.clear_autocast_cache()
 
-    def _draw_again(self) -> None:
+    def draw_again(self) -> None:
+        """Have random numbers that are replayed begin anew, for another look within a pass."""
         if self._random is not None:
             self._random.restore()
 
-    def _run(self, closure: Closure, hardest: float) -> None:
+    def _run(self, closure: Closure, samples: Callable[[SampleClosure], Tensor]) -> None:
         with torch.enable_grad():
-            if hardest < 1.0 and isinstance(closure, SampleClosure):
-                loss = closure.hardest(hardest, self._draw_again)
-            else:
-                loss = closure()
+            loss = samples(closure) if isinstance(closure, SampleClosure) else closure()
         if not isinstance(loss, Tensor):
             raise TypeError(f"the closure must return the loss as a tensor, not {loss!r}")
         self._losses.append(loss.detach().clone())
 
 
 def take_gradient(parameter: Tensor) -> Tensor:
-    """Take a parameter's gradient away from it, as memory that nobody else writes to.
+    """Take a parameter's gradient away from it, zeros where none is, as memory of its own.
 
     It is a copy where somebody else holds it, who may fill it again in the next pass: the buckets
     of DistributedDataParallel, or a closure with buffers of its own.
     """
-    assert parameter.grad is not None
-    if parameter.grad.is_sparse:
-        gradient = parameter.grad.to_dense()
-        parameter.grad = None
-        return gradient
-    gradient, object_held = parameter.grad.data, weakref.ref(parameter.grad)
+    if parameter.grad is None:
+        return torch.zeros_like(parameter)
+    gradient = parameter.grad.to_dense() if parameter.grad.is_sparse else parameter.grad.data
     parameter.grad = None
-    shared = object_held() is not None or storage_users(gradient) > _USERS_ALONE
-    return gradient.clone() if shared else gradient
+    return gradient.clone() if storage_users(gradient) > _USERS_ALONE else gradient
 
 
 def storage_users(tensor: Tensor) -> int:

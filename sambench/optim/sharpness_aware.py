@@ -254,7 +254,7 @@ class SharpnessAware(AroundBase):
                 self.base.step()
                 if proposal.beside is not None:
                     vector, factor = proposal.beside
-                    self.weights.add_(vector, -self.method.lr * factor)
+                    proposal.oracles[-1].weights.add_(vector, -self.method.setting("lr") * factor)
         note_gradients(self.trainable)
         self._pending = self._before = self._blank = None
 
