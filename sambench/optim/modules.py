@@ -6,8 +6,7 @@ import threading
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -28,8 +27,7 @@ SHARDED = (
 )
 
 
-@dataclass(frozen=True)
-class Role:
+class Role(NamedTuple):
     """What a parameter is for. A weight multiplies: biases, tokens and position tables are none."""
 
     weight: bool

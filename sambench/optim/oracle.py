@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.amp import GradScaler
 
 from sambench.errors import ConfigError
@@ -113,6 +113,7 @@ class GradientOracle:
         replay: Draw the same random numbers (dropout, stochastic depth) in every pass.
         scaler: Scaled the losses of the closure; gradients are unscaled.
         loss_decay: lambda of the term lambda |w|^2 / 2 that the gradients are to have too.
+        apart: Each replica perturbs by its own mini-batch.
         answers: Copies of the gradients that the loop has run, for a method that starts again.
     """
 
@@ -124,11 +125,12 @@ class GradientOracle:
     observer: Observer | None = None
     scaler: GradScaler | None = None
     loss_decay: float = 0.0
+    apart: bool = False
     answers: list[Vector] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.received = [False] * len(self.parameters)
-        self._losses: list[Tensor] = []
+        self.seen: list[Tensor] = []
         self._random: RandomState | None = None
         self._passes = 0
         self._unscaled: list[SimpleNamespace] = []
@@ -136,12 +138,16 @@ class GradientOracle:
 
     @property
     def losses(self) -> list[Tensor]:
-        """Of the passes so far; a ConfigError where the loop has them."""
+        """Of the passes so far, their mean over replicas; a ConfigError where the loop has them."""
         if self.closure is None:
             raise ConfigError(
                 "passes() does not see the losses, which this form needs: use a closure"
             )
-        return self._losses
+        if self.apart or not (distributed.is_available() and distributed.is_initialized()):
+            return self.seen
+        together = torch.stack(self.seen)
+        distributed.all_reduce(together)
+        return [*together / distributed.get_world_size()]
 
     @property
     def weights(self) -> Vector:
@@ -152,11 +158,6 @@ class GradientOracle:
     def roles(self) -> list[Role]:
         """What each tensor is for; known after the first pass."""
         return self.modules.roles(self.parameters)
-
-    @property
-    def observed(self) -> Tensor | None:
-        """The step's observation, if it was asked for and the method perturbs; on the device."""
-        return self.observer.observed(self._losses) if self.observer else None
 
     def __call__(
         self,
@@ -260,7 +261,7 @@ class GradientOracle:
             loss = samples(closure) if isinstance(closure, SampleClosure) else closure()
         if not isinstance(loss, Tensor):
             raise TypeError(f"the closure must return the loss as a tensor, not {loss!r}")
-        self._losses.append(loss.detach().clone())
+        self.seen.append(loss.detach().clone())
 
 
 def take_gradient(parameter: Tensor) -> Tensor:

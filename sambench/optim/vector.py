@@ -111,8 +111,7 @@ class Vector:
 
     def mul_(self, factor: Factor) -> Vector:
         """Multiply in place, by a vector element by element."""
-        if self.tensors:
-            torch._foreach_mul_(self.tensors, _factor(factor))
+        torch._foreach_mul_(self.tensors, _factor(factor))
         return self
 
     def add_(self, other: Vector, factor: Scalar = 1.0) -> Vector:

@@ -79,7 +79,7 @@ def test_its_runs_are_shown_and_measured_without_the_file(
         assert (done.code, "half-sam" in done.out) == (0, True), done.err
         assert "cannot be read" not in done.out + done.err
     assert call(*asked).err == (
-        "error: unknown optimizer 'half-sam': did you mean 'fsam' or 'asam' or 'aesam'?; "
+        "error: unknown optimizer 'half-sam': did you mean 'focal-sam' or 'fsam' or 'asam'?; "
         "`sambench list optimizers` shows all; --plugin FILE adds your own\n"
     )
 

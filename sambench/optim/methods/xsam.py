@@ -32,7 +32,7 @@ class XSAM(Method):
         g = gradient()
         norm = g.norm()
         g_a = gradient(at=g, by=self.rho / (norm + EPSILON), keep=True)
-        inner, square = g.products(g_a)
+        inner, square = g.products(g_a, norm)
         length = square.sqrt()
         angle = (inner / (norm * length + EPSILON)).clamp(-1.0, 1.0).arccos()
 
