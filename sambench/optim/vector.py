@@ -111,7 +111,8 @@ class Vector:
 
     def mul_(self, factor: Factor) -> Vector:
         """Multiply in place, by a vector element by element."""
-        torch._foreach_mul_(self.tensors, _factor(factor))
+        if self.tensors:
+            torch._foreach_mul_(self.tensors, _factor(factor))
         return self
 
     def add_(self, other: Vector, factor: Scalar = 1.0) -> Vector:
@@ -207,6 +208,9 @@ class Vector:
         return Vector(torch._foreach_mul(self.tensors, _factor(factor)))
 
     __rmul__ = __mul__
+
+    def __neg__(self) -> Vector:
+        return Vector(torch._foreach_neg(self.tensors))
 
     def __len__(self) -> int:
         return len(self.tensors)
