@@ -12,7 +12,7 @@ from sambench.optim.method import Method, optimizer
 class HalfSAM(Method):
     """Half gradient descent, half SAM: e = rho g / |g|, direction (g + g(w + e)) / 2."""
 
-    rho = Hyperparameter(0.05, minimum=0.0, help="radius of the ball, L2 norm over all weights")
+    rho = Hyperparameter(0.05, help="radius of the ball, L2 norm over all weights")
 
     def direction(self, gradient):
         """Return (g + g(w + e)) / 2."""

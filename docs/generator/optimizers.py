@@ -28,6 +28,15 @@ CONTRACT = """
 Every optimizer of the registry, and every plug-in by `sambench check FILE`, is run against these
 rules on problems of a few hundred weights in float64, so that "the same" can mean its bits.
 """
+LEFT_OUT = (
+    "SAMPa (Xie et al., 2024, arXiv 2410.10683): its step adds the gradient at the perturbed "
+    "weights on one mini-batch and the gradient at an auxiliary point on the next, but a step here "
+    "sees one mini-batch; with both on the same one it would be another method.",
+    "Look-LayerSAM (Liu et al., 2022, arXiv 2203.02714), LookSAM with a perturbation for each "
+    "layer: the authors' code is not public, and other people's disagree on how a layer's "
+    "perturbation is scaled: to the norm of its gradient, or by the ratio of the norms of its "
+    "weights and gradient.",
+)
 
 
 def pages() -> dict[str, str]:
@@ -120,6 +129,8 @@ def _index() -> str:
             for info in optimizers.list()
         ],
     )
+    page.text("Two are not here, since they could not be stated exactly:")
+    page.bullets(map(linked, LEFT_OUT))
     page.heading("Settings of every optimizer")
     page.text(docstring(Mechanics).summary)
     mechanics = {k: v for k, v in vars(Mechanics).items() if isinstance(v, Hyperparameter)}

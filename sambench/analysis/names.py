@@ -18,7 +18,7 @@ PRINTED: Mapping[str, Mapping[str, str]] = {
         "gsam": "GSAM", "wsam": "WSAM", "crsam": "CR-SAM", "gcsam": "GCSAM", "fsam": "F-SAM",
         "vasso": "VaSSO", "stablesam": "StableSAM", "usam": "USAM", "looksam": "LookSAM",
         "esam": "ESAM", "aesam": "AE-SAM", "interval-sam": "Interval-SAM", "msam": "M-SAM",
-        "sam-on": "SAM-ON",
+        "sam-on": "SAM-ON", "xsam": "XSAM", "focal-sam": "Focal-SAM",
     },
     "models": {
         "resnet18": "ResNet-18", "resnet50": "ResNet-50", "vgg16": "VGG-16",

@@ -47,8 +47,8 @@ def build(
 
     info = optimizers.get(name)
     chosen = base or info.base or "adam"
-    fused = isinstance(chosen, str) and chosen in BASES and BASES[chosen].fused
-    if fused and not (settings.get("foreach") or settings.get("differentiable")):
+    of_torch = chosen in BASES and BASES[chosen].path.startswith("torch.")
+    if of_torch and not (settings.get("foreach") or settings.get("differentiable")):
         settings.setdefault("fused", True)
     return _class_of(info)(params, chosen, **settings)
 

@@ -104,9 +104,8 @@ def check_parameters(parameters: Sequence[Tensor], groups: Iterable[Mapping[str,
 def warn_of_half(parameters: Iterable[Tensor]) -> None:
     """Warn of 16-bit weights."""
     if any(parameter.dtype in (torch.bfloat16, torch.float16) for parameter in parameters):
-        remedy = "keep float32 weights and use autocast"
-        said = f"16-bit weights swallow most of a perturbation in rounding; {remedy}"
-        warnings.warn(said, SambenchWarning, stacklevel=3)
+        said = "16-bit weights swallow most of a perturbation in rounding; "
+        warnings.warn(said + "keep float32 weights and use autocast", SambenchWarning, stacklevel=3)
 
 
 def refuse_shards_of_zero() -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from sambench.errors import ConfigError, UnknownNameError, shown
+from sambench.optim.hyperparameter import Hyperparameter
 
 if TYPE_CHECKING:
     import torch
@@ -25,7 +25,6 @@ class Base:
     Attributes:
         name: Short name, or the dotted name of any `torch.optim.Optimizer` class.
         path: Dotted name of the class.
-        fused: Whether torch has a fused implementation (same mathematics, fewer memory passes).
         grid: Values of settings worth trying in a search.
         factors: Multiples of the given value worth trying.
     """
@@ -33,7 +32,6 @@ class Base:
     name: str
     path: str
     settings: Mapping[str, Setting] = field(default_factory=dict)
-    fused: bool = False
     grid: Mapping[str, tuple[Setting, ...]] = field(default_factory=dict)
     factors: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
@@ -60,25 +58,17 @@ class Base:
 
     def _check(self, name: str, value: object) -> Setting:
         default = self.settings.get(name)
-        if isinstance(default, bool):
-            if isinstance(value, bool):
-                return value
-        elif isinstance(default, tuple):
-            if isinstance(value, list | tuple) and len(value) == len(default):
-                return tuple(self._number(name, part) for part in value)
-        elif default is None and isinstance(value, bool | str):
+        if default is None and isinstance(value, bool | str):
             return value
-        else:
-            return self._number(name, value)
+        rule = Hyperparameter(default if isinstance(default, bool) else 0.0, help="")
+        rule.name = name
+        if not isinstance(default, tuple):
+            return rule.check(value, self.name)
+        if isinstance(value, list | tuple) and len(value) == len(default):
+            return tuple(float(rule.check(part, self.name)) for part in value)
         raise ConfigError(
             f"{self.name} {name}={shown(value)} is not allowed; expected like {default!r}"
         )
-
-    def _number(self, name: str, value: object) -> float:
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not math.isfinite(value) or value < 0:  # type: ignore[arg-type,operator]
-            raise ConfigError(f"{self.name} {name}={shown(value)} is not allowed; allowed: >= 0")
-        return float(value)  # type: ignore[arg-type]
 
 
 _ADAM: dict[str, Setting] = {
@@ -109,7 +99,6 @@ BASES = {
         name=name,
         path=path,
         settings=settings,
-        fused=path.startswith("torch."),
         grid={"weight_decay": decays},
         factors={"lr": (0.1, 0.3, 1.0, 3.0, 10.0)},
     )

@@ -26,7 +26,7 @@ class Hyperparameter(Generic[Value]):
         default: The authors' default.
         where: Other defaults, by the setting that brings each: `{("base", "adam"): 0.03}`.
         help: What it is, with its unit.
-        minimum, maximum: The smallest and the largest value allowed.
+        minimum, maximum: The smallest and the largest value allowed; none is negative unless said.
         below: Values must be smaller than this.
         choices: The values allowed, where it is a choice.
         shared: It must be the same in all parameter groups; choices always are.
@@ -39,9 +39,9 @@ class Hyperparameter(Generic[Value]):
     _: KW_ONLY
     help: str
     where: Mapping[tuple[str, object], Value] = field(default_factory=dict)
-    minimum: float | None = None
-    maximum: float | None = None
-    below: float | None = None
+    minimum: float = 0.0
+    maximum: float = math.inf
+    below: float = math.inf
     choices: tuple[object, ...] = ()
     shared: bool = False
     later: bool = False
@@ -82,11 +82,11 @@ class Hyperparameter(Generic[Value]):
         """The values allowed, as people write them: `>= 0`, `[0, 1)`, `raw | centered`."""
         if self.choices:
             return " | ".join(str(choice).lower() for choice in self.choices)
-        if self.below is not None:
+        if self.below < math.inf:
             return f"[{self.minimum:g}, {self.below:g})"
-        if self.maximum is not None:
+        if self.maximum < math.inf:
             return f"[{self.minimum:g}, {self.maximum:g}]"
-        return "any" if self.minimum is None else f">= {self.minimum:g}"
+        return f">= {self.minimum:g}" if self.minimum > -math.inf else "any"
 
     def check(self, value: object, method: str) -> float | str | bool:
         """Return the value with the default's type; refuse another type or what is out of range."""
@@ -102,12 +102,7 @@ class Hyperparameter(Generic[Value]):
         return value if self.choices else float(value)  # type: ignore[return-value,arg-type]
 
     def _inside(self, value: float) -> bool:
-        return (
-            math.isfinite(value)
-            and (self.minimum is None or value >= self.minimum)
-            and (self.maximum is None or value <= self.maximum)
-            and (self.below is None or value < self.below)
-        )
+        return math.isfinite(value) and self.minimum <= value <= self.maximum and value < self.below
 
 
 def radius(
@@ -117,7 +112,7 @@ def radius(
     where: Mapping[tuple[str, object], float] | None = None,
 ) -> Hyperparameter[float]:
     """Declare the radius rho of a ball around the weights."""
-    return Hyperparameter(default, minimum=0.0, help=help, grid=grid, where=where or {})
+    return Hyperparameter(default, help=help, grid=grid, where=where or {})
 
 
 def declared(owner: type) -> dict[str, Hyperparameter[Any]]:
@@ -133,7 +128,7 @@ def declared(owner: type) -> dict[str, Hyperparameter[Any]]:
 class Mechanics:
     """Settings of every optimizer beside its method's and its base's; a run names those it sets."""
 
-    max_norm = Hyperparameter(0.0, minimum=0.0, help="clip the direction to this norm; 0 not to")
-    loss_decay = Hyperparameter(0.0, minimum=0.0, help="weight decay as part of the loss")
+    max_norm = Hyperparameter(0.0, help="clip the direction to this norm; 0 not to")
+    loss_decay = Hyperparameter(0.0, help="weight decay as part of the loss")
     replay_randomness = Hyperparameter(False, help="the same dropout masks in every pass")
     skip_nonfinite = Hyperparameter(False, help="leave out steps that are not finite")

@@ -13,19 +13,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from sambench.errors import ConfigError, did_you_mean, shown
 from sambench.optim.base import BASES, Setting, find_base
-from sambench.optim.hyperparameter import Hyperparameter, Mechanics, declared
+from sambench.optim.hyperparameter import EPSILON, Hyperparameter, Mechanics, declared, radius
 from sambench.registry import Registry
 
-if TYPE_CHECKING:  # methods take these from here
-    from torch import Tensor as Tensor  # noqa: PLC0414
+if TYPE_CHECKING:
+    from torch import Tensor
 
-    from sambench.optim.oracle import GradientOracle
-    from sambench.optim.vector import PerTensor
-    from sambench.optim.vector import Vector as Vector  # noqa: PLC0414
-
-    Oracle = GradientOracle
+    from sambench.optim.oracle import GradientOracle as Oracle
+    from sambench.optim.vector import PerTensor, Vector
 else:
     Oracle = Tensor = Vector = Any  # without torch
+
+__all__ = ["EPSILON", "Hyperparameter", "Oracle", "Tensor", "Vector", "radius"]  # for methods
 
 
 class Optimizer(Protocol):
@@ -58,12 +57,6 @@ class Method:
         self.counters: dict[str, float] = {}
         self.beside: tuple[Vector, float | PerTensor] | None = None
 
-    @property
-    def lr(self) -> float | PerTensor:
-        """The learning rate of this step."""
-        rate: float | PerTensor = self.setting("lr")
-        return rate
-
     def direction(self, gradient: Oracle) -> Vector:
         """Return the vector that the base optimizer takes as the gradient of this step."""
         return gradient()
@@ -94,9 +87,9 @@ class OptimizerInfo:
 
     Attributes:
         name: As on the command line.
-        gradient_evaluations: Forward and backward passes per step.
-        extra_memory: Copies of the parameters held beyond the base optimizer's own memory.
         reference: The paper.
+        gradient_evaluations: Forward and backward passes per step; SAM's where not said.
+        extra_memory: Copies of the parameters held beyond the base optimizer's own; likewise.
         tuned_on: Bases on which the authors used the defaults, each with the source.
         base: The base optimizer, where the method is one itself (adam, adamw, sgd).
         adaptive: The passes depend on what is met in training; the number given is a guess.
@@ -105,9 +98,9 @@ class OptimizerInfo:
 
     name: str
     _: KW_ONLY
-    gradient_evaluations: float
-    extra_memory: float
     reference: str
+    gradient_evaluations: float = 2
+    extra_memory: float = 1
     tuned_on: Mapping[str, str] = field(default_factory=dict, hash=False)
     base: str | None = None
     adaptive: bool = False

@@ -6,8 +6,7 @@ import threading
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -28,8 +27,7 @@ SHARDED = (
 )
 
 
-@dataclass(frozen=True)
-class Role:
+class Role(NamedTuple):
     """What a parameter is for. A weight multiplies: biases, tokens and position tables are none."""
 
     weight: bool
@@ -137,9 +135,7 @@ class Modules:
         """
         self._warn_of_unseen()
         owners = self._owners()
-        return [
-            _role(parameter, *owners.get(id(parameter), (None, ""))) for parameter in parameters
-        ]
+        return [_role(p, *owners.get(id(p), (None, ""))) for p in parameters]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Modules:
         """Go with the copies of the models, if those are copied too; never copy a model."""

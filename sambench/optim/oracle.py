@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.amp import GradScaler
 
 from sambench.errors import ConfigError
@@ -114,6 +113,7 @@ class GradientOracle:
         replay: Draw the same random numbers (dropout, stochastic depth) in every pass.
         scaler: Scaled the losses of the closure; gradients are unscaled.
         loss_decay: lambda of the term lambda |w|^2 / 2 that the gradients are to have too.
+        apart: Each replica perturbs by its own mini-batch.
         answers: Copies of the gradients that the loop has run, for a method that starts again.
     """
 
@@ -125,11 +125,12 @@ class GradientOracle:
     observer: Observer | None = None
     scaler: GradScaler | None = None
     loss_decay: float = 0.0
+    apart: bool = False
     answers: list[Vector] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.received = [False] * len(self.parameters)
-        self._losses: list[Tensor] = []
+        self.seen: list[Tensor] = []
         self._random: RandomState | None = None
         self._passes = 0
         self._unscaled: list[SimpleNamespace] = []
@@ -137,12 +138,16 @@ class GradientOracle:
 
     @property
     def losses(self) -> list[Tensor]:
-        """Of the passes so far; a ConfigError where the loop has them."""
+        """Of the passes so far, their mean over replicas; a ConfigError where the loop has them."""
         if self.closure is None:
             raise ConfigError(
                 "passes() does not see the losses, which this form needs: use a closure"
             )
-        return self._losses
+        if self.apart or not (distributed.is_available() and distributed.is_initialized()):
+            return self.seen
+        together = torch.stack(self.seen)
+        distributed.all_reduce(together)
+        return [*together / distributed.get_world_size()]
 
     @property
     def weights(self) -> Vector:
@@ -154,11 +159,6 @@ class GradientOracle:
         """What each tensor is for; known after the first pass."""
         return self.modules.roles(self.parameters)
 
-    @property
-    def observed(self) -> Tensor | None:
-        """The step's observation, if it was asked for and the method perturbs; on the device."""
-        return self.observer.observed(self._losses) if self.observer else None
-
     def __call__(
         self,
         at: Vector | None = None,
@@ -166,7 +166,7 @@ class GradientOracle:
         by: Scalar = 1.0,
         times: Vector | None = None,
         keep: bool = False,
-        hardest: float = 1.0,
+        samples: Callable[[SampleClosure], Tensor] = SampleClosure.__call__,
     ) -> Vector:
         """Run one pass at w, or at w + e with e = `by` x `times` x `at`; return its gradient.
 
@@ -176,8 +176,8 @@ class GradientOracle:
             by: A factor.
             times: Another factor, element by element.
             keep: Leave `at` as it is, to be used again.
-            hardest: Share of the samples to run, those whose loss has risen most since the first
-                pass; all of them where the closure cannot tell its samples apart.
+            samples: How to run a closure that tells its samples apart, and return their mean loss;
+                others run as they are.
         """
         if self.answers:
             return self.answers.pop(0)
@@ -185,7 +185,7 @@ class GradientOracle:
         if self.closure is None:
             raise NextPass(point)
         with self.pass_at(point):
-            self._run(self.closure, hardest)
+            self._run(self.closure, samples)
             return self.collect()
 
     @contextmanager
@@ -195,7 +195,7 @@ class GradientOracle:
         self._passes += 1
         if self.replay and first:
             self._random = RandomState({p.device for p in self.parameters})
-        self._draw_again()
+        self.draw_again()
         for parameter in self.parameters:
             parameter.grad = None
         watching = self.modules.watching(self.parameters)
@@ -215,9 +215,7 @@ class GradientOracle:
         if self.scaler is not None:
             self._unscaled.append(SimpleNamespace(param_groups=[{"params": self.parameters}]))
             self.scaler.unscale_(self._unscaled[-1])  # type: ignore[arg-type]
-        gradients = Vector(
-            take_gradient(p) if p.grad is not None else torch.zeros_like(p) for p in self.parameters
-        )
+        gradients = Vector(map(take_gradient, self.parameters))
         self.received = [a or b for a, b in zip(self.received, found, strict=True)]
         if self.loss_decay:
             gradients.part(found).add_(self.weights.part(found), self.loss_decay)
@@ -253,36 +251,30 @@ class GradientOracle:
         # Autocast keeps low-precision copies by parameter and would not notice the change.
         torch.clear_autocast_cache()
 
-    def _draw_again(self) -> None:
+    def draw_again(self) -> None:
+        """Have random numbers that are replayed begin anew, for another look within a pass."""
         if self._random is not None:
             self._random.restore()
 
-    def _run(self, closure: Closure, hardest: float) -> None:
+    def _run(self, closure: Closure, samples: Callable[[SampleClosure], Tensor]) -> None:
         with torch.enable_grad():
-            if hardest < 1.0 and isinstance(closure, SampleClosure):
-                loss = closure.hardest(hardest, self._draw_again)
-            else:
-                loss = closure()
+            loss = samples(closure) if isinstance(closure, SampleClosure) else closure()
         if not isinstance(loss, Tensor):
             raise TypeError(f"the closure must return the loss as a tensor, not {loss!r}")
-        self._losses.append(loss.detach().clone())
+        self.seen.append(loss.detach().clone())
 
 
 def take_gradient(parameter: Tensor) -> Tensor:
-    """Take a parameter's gradient away from it, as memory that nobody else writes to.
+    """Take a parameter's gradient away from it, zeros where none is, as memory of its own.
 
     It is a copy where somebody else holds it, who may fill it again in the next pass: the buckets
     of DistributedDataParallel, or a closure with buffers of its own.
     """
-    assert parameter.grad is not None
-    if parameter.grad.is_sparse:
-        gradient = parameter.grad.to_dense()
-        parameter.grad = None
-        return gradient
-    gradient, object_held = parameter.grad.data, weakref.ref(parameter.grad)
+    if parameter.grad is None:
+        return torch.zeros_like(parameter)
+    gradient = parameter.grad.to_dense() if parameter.grad.is_sparse else parameter.grad.data
     parameter.grad = None
-    shared = object_held() is not None or storage_users(gradient) > _USERS_ALONE
-    return gradient.clone() if shared else gradient
+    return gradient.clone() if storage_users(gradient) > _USERS_ALONE else gradient
 
 
 def storage_users(tensor: Tensor) -> int:

@@ -40,16 +40,15 @@ class Counted:
     """A closure that keeps the loss of each call; `after` some of them it does something."""
 
     def __init__(self, closure: Closure) -> None:
-        self.closure, self.calls = closure, 0
+        self.closure = closure
         self.losses: list[float] = []
         self.after: dict[int, Callable[[], None]] = {}
 
     def __call__(self) -> Tensor:
         """Run, count, and act."""
         loss = self.closure()
-        self.calls += 1
         self.losses.append(loss.item())
-        self.after.get(self.calls, lambda: None)()
+        self.after.get(len(self.losses), lambda: None)()
         return loss
 
 

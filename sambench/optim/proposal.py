@@ -40,7 +40,7 @@ class Proposal:
     def of(cls, method: Method, oracle: GradientOracle) -> Proposal:
         """Let a method ask for its gradients of one mini-batch."""
         direction = method.direction(oracle)
-        loss = next(iter(oracle.losses), None) if oracle.closure else None
+        loss = next(iter(oracle.seen), None)
         beside, method.beside = method.beside, None
         return cls(direction, beside, loss, method.memory, oracle.received, [oracle])
 

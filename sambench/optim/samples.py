@@ -15,21 +15,24 @@ FORWARD_SHARE = 1 / 3  # cost of a forward pass alone, in forward and backward p
 class SampleClosure:
     """Forward and backward on a mini-batch, or on some of its samples.
 
-    Give it to `step` in place of a plain closure; methods that choose samples (ESAM) then do:
+    Give it to `step` in place of a plain closure, for methods that tell samples apart (ESAM):
 
         losses = lambda some: cross_entropy(model(x[some]), y[some], reduction="none")
         optimizer.step(SampleClosure(losses))
 
     The losses are of the samples chosen by index or slice, shape (n,); a `scaler`, of a float16
-    run, scales their mean before it goes backward. `evaluations` counts the passes so far: one over
-    a part of the batch as that part, a forward pass alone as `FORWARD_SHARE`.
+    run, scales their mean before it goes backward. `shares` are those of the samples' classes in
+    the training data, shape (n,). `evaluations` counts the passes so far: one over a part of the
+    batch as that part, a forward pass alone as `FORWARD_SHARE`.
     """
 
     def __init__(
-        self, losses: Callable[[Tensor | slice], Tensor], scaler: GradScaler | None = None
+        self,
+        losses: Callable[[Tensor | slice], Tensor],
+        scaler: GradScaler | None = None,
+        shares: Tensor | None = None,
     ) -> None:
-        self._losses = losses
-        self._scaler = scaler
+        self._losses, self._scaler, self._shares = losses, scaler, shares
         self._clean: Tensor | None = None
         self.evaluations = 0.0
 
@@ -45,6 +48,8 @@ class SampleClosure:
 
         `again` is called between looking at all and running some, to restore random numbers.
         """
+        if share == 1.0:
+            return self()
         assert self._clean is not None, "the first pass of a step is over all samples"
         with torch.no_grad():
             now = self._losses(slice(None))
@@ -53,6 +58,12 @@ class SampleClosure:
         again()
         self._backward(self._losses((now - self._clean).topk(number).indices), number / len(now))
         return now.mean()
+
+    def weighted(self, weigh: Callable[[Tensor], Tensor]) -> Tensor:
+        """Run all, weighed by their classes' shares (1 without any); return the plain mean loss."""
+        losses = self._losses(slice(None))
+        self._backward(losses if self._shares is None else losses * weigh(self._shares), 1.0)
+        return losses.mean()
 
     def _backward(self, losses: Tensor, share: float) -> Tensor:
         loss = losses.mean()

@@ -235,12 +235,14 @@ class SharpnessAware(AroundBase):
             observer=Observer() if self.observing else None,
             scaler=scaler,
             loss_decay=self.loss_decay,
+            apart=self.per_replica is not None,
         )
 
     def _take(self, proposal: Proposal, before: Remembered | None) -> None:
         """Have the base optimizer take a proposal; with `before`, only if it is finite."""
         if self.observing:
-            self.observed = proposal.oracles[-1].observed
+            last = proposal.oracles[-1]
+            self.observed = last.observer.observed(last.seen) if last.observer else None
         with torch.no_grad():
             if self.per_replica is not None:
                 for vector in proposal.vectors:
@@ -254,7 +256,7 @@ class SharpnessAware(AroundBase):
                 self.base.step()
                 if proposal.beside is not None:
                     vector, factor = proposal.beside
-                    self.weights.add_(vector, -self.method.lr * factor)
+                    proposal.oracles[-1].weights.add_(vector, -self.method.setting("lr") * factor)
         note_gradients(self.trainable)
         self._pending = self._before = self._blank = None
 

@@ -51,11 +51,6 @@ class AroundBase(torch.optim.Optimizer):
         """The parameters that require a gradient, in the order of the groups."""
         return [p for group in self.param_groups for p in group["params"] if p.requires_grad]
 
-    @property
-    def weights(self) -> Vector:
-        """The trainable weights, not a copy."""
-        return Vector(parameter.data for parameter in self.trainable)
-
     def momentum(self) -> Vector | None:
         """Return the base optimizer's momentum, live: `momentum_buffer` or `exp_avg`."""
         if not self.state:

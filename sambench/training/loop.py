@@ -116,6 +116,7 @@ class Training:
         self._tallies = Tallies(self.state, self.replicas)
         self._feed = Feed(self.train, self.replicas, self._augmentation, layout)
         self._take = Step(self._network, optimizer, self.state, config.precision, layout, self.loss)
+        self._take.shares = torch.bincount(self.train.labels) / len(self.train)
         self.engine = Engine(
             self._take,
             Rewindable(model, optimizer, self.state, device),

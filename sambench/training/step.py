@@ -54,6 +54,7 @@ class Step:
         loss: Of the logits.
         compiled: A faster form of the network for batches of `compiled_for` images, if any.
         rounding: Watches what the arithmetic leaves of the perturbation, in an observed step.
+        shares: Of the training images, for each class, shape (K,); for methods that ask for them.
     """
 
     network: nn.Module
@@ -65,6 +66,7 @@ class Step:
     compiled: nn.Module | None = None
     compiled_for: int = 0
     rounding: RoundingWatch | None = None
+    shares: Tensor | None = None
 
     def __call__(self, batch: Batch) -> float:
         """Take a step; return how many forward and backward passes it took."""
@@ -79,7 +81,8 @@ class Step:
                 note_hits(state.hits, batch.places, logits.argmax(dim=1) == batch.targets)
             return found if batch.weight == 1.0 else found * batch.weight
 
-        closure = SampleClosure(losses)
+        shares = None if self.shares is None else self.shares[batch.targets]
+        closure = SampleClosure(losses, shares=shares)
         self.optimizer.step(closure)
         return closure.evaluations
 

@@ -37,7 +37,7 @@ def test_a_breach_is_told_and_counts(call: Call, tmp_path: Path) -> None:
     (tmp_path / "wrong.py").write_text(wrong)
     done = call("check", "wrong.py", columns=160)
     assert done.code == 1
-    assert "40 passes in 20 steps; gradient_evaluations says 60" in done.out
+    assert "200 passes in 100 steps; gradient_evaluations says 300" in done.out
 
 
 def test_its_results_are_in_the_table_beside_the_others(call: Call) -> None:
@@ -79,7 +79,7 @@ def test_its_runs_are_shown_and_measured_without_the_file(
         assert (done.code, "half-sam" in done.out) == (0, True), done.err
         assert "cannot be read" not in done.out + done.err
     assert call(*asked).err == (
-        "error: unknown optimizer 'half-sam': did you mean 'fsam' or 'asam' or 'aesam'?; "
+        "error: unknown optimizer 'half-sam': did you mean 'focal-sam' or 'fsam' or 'asam'?; "
         "`sambench list optimizers` shows all; --plugin FILE adds your own\n"
     )
 

@@ -22,7 +22,7 @@ def info(method: type[Method], passes: float = 2) -> OptimizerInfo:
 class Faithful(Method):
     """SAM."""
 
-    rho = Hyperparameter(0.05, minimum=0.0, help="radius")
+    rho = Hyperparameter(0.05, help="radius")
 
     def direction(self, gradient: Any) -> Any:
         g = gradient()

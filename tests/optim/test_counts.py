@@ -86,6 +86,11 @@ COSTS = {
     # every second step SAM's, and the choice of AE-SAM waits for the norm
     "aesam": Most(SAM, SAM + 2, 6, 4, {"first": -9.0, "last": -9.0}, waits=1),
     "interval-sam": Most(SAM, SAM + 2, 6, 4, {"k": 2.0}),
+    # |g| N; g_c as g, g - g_c 3N; e of |g_c| N, w + s g_c 5N; + g_a 3N
+    "focal-sam": Most(SAM + LOSS + 2, SAM + LOSS + 4, 12, 10, {}),
+    # |g| N, w + s g 3N, <g, g_a> and |g_a| 2N, v 5N, |g_a| v 2N on the CPU; a search adds 21 looks,
+    # v 5N and w + rho v 3N, each of which waits, so that it cannot be counted on a GPU
+    "xsam": Most(0, 0, 0, 182, {"every": 1.0}, waits=21),
     # |g| N, w + s g 5N (3N), <g_a, g> and |g| 6N (2N), -c g + g_a 5N (3N); between, + s v 5N
     "looksam": Most(SAM + 22, SAM + 30, 17, 10, {"k": 2.0}),
 }

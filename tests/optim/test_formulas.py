@@ -289,6 +289,58 @@ def test_asam_on_scales_the_ball_of_the_normalisation_layers() -> None:
     assert optimizers.get("sam-on").resolve("adam", {"lr": 0.1, "adaptive": True})["rho"] == 10.0
 
 
+def losses_around(model: nn.Module, number: int) -> Callable[[Tensor], float]:
+    """The loss of a batch at given weights, by torch.func."""
+    inputs, targets = batch(number)
+    names = [(name, parameter.shape) for name, parameter in model.named_parameters()]
+
+    def loss(at: Tensor) -> float:
+        pieces = at.split([shape.numel() for _, shape in names])
+        tensors = {n: v.reshape(s) for (n, s), v in zip(names, pieces, strict=True)}
+        outputs = torch.func.functional_call(model, tensors, (inputs,))
+        return nn.functional.cross_entropy(outputs, targets).item()
+
+    return loss
+
+
+def test_xsam() -> None:
+    """Its search is in the first step and the fourth; alpha stays between them."""
+    alpha, step, chosen = 0.0, -1, []
+
+    def rule(w: Tensor, gradient: Gradient) -> Tensor:
+        nonlocal alpha, step
+        step += 1
+        g = gradient(w)
+        v_0 = g / g.norm()
+        g_a = gradient(w + RHO * v_0)
+        v_1 = g_a / g_a.norm()
+        psi = torch.acos(v_0 @ v_1)
+
+        def v(alpha: float) -> Tensor:
+            return (torch.sin((1 - alpha) * psi) * v_0 + torch.sin(alpha * psi) * v_1) / psi.sin()
+
+        if step % 3 == 0:
+            loss = losses_around(network(), step)
+            alpha = max((i / 10 for i in range(21)), key=lambda a: loss(w + 0.8 * v(a)))
+            chosen.append(alpha)
+        return g_a.norm() * v(alpha)
+
+    agree(directions("xsam", 5, rho=RHO, rho_max=0.8, every=3), expected(rule, 5))
+    assert len(set(chosen)) == 2  # else the test could not tell when it is looked for
+    assert min(chosen) > 0
+
+
+def test_xsam_where_both_directions_are_one() -> None:
+    """On a line every direction is the gradient's, and so is their mean."""
+    problem = Quadratic(torch.eye(1).double(), torch.ones(1).double())
+    build("xsam", problem.parameters(), "sgd", lr=0.1, rho=RHO).step(problem.closure)
+    assert problem.weight.item() == pytest.approx(1 - 0.1 * (1 + RHO), rel=1e-12)
+
+
+def test_focal_sam_of_a_closure_without_shares_is_sam() -> None:
+    agree(directions("focal-sam", 3, rho=RHO), directions("sam", 3, rho=RHO))
+
+
 def test_usam() -> None:
     def rule(w: Tensor, gradient: Gradient) -> Tensor:
         return gradient(w + RHO * gradient(w))

@@ -36,6 +36,7 @@ CASES = {
     "sam": Case("sam", True, {"rho": RHO}),
     "gsam": Case("gsam", True, {"rho_max": RHO, "alpha": 0.4}),
     "wsam": Case("wsam", True, {"rho": RHO}),
+    "search": Case("xsam", False, {"rho": RHO, "rho_max": 0.8, "every": 1.0}),
     "views": Case("gsam", False, {"rho_max": RHO, "rho_min": RHO, "alpha": 0.4}, views=True),
 }
 Weights = dict[str, list[torch.Tensor]]
@@ -92,10 +93,15 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Weights:
     }
 
 
-def test_synchronized_replicas_are_one_process_with_the_whole_batch(trained: Weights) -> None:
-    found = trained["together"]
+@pytest.mark.parametrize("case", ["together", "search"])
+def test_synchronized_replicas_are_one_process_with_the_whole_batch(
+    trained: Weights, case: str
+) -> None:
+    """Gradients and, where a method compares them, losses are those of the whole batch."""
+    found = trained[case]
     model = network()
-    optimizer = build("sam", model.parameters(), "sgd", lr=0.1, rho=RHO)
+    name, _, settings, _ = CASES[case]
+    optimizer = build(name, model.parameters(), "sgd", lr=0.1, **settings)
     for step in range(STEPS):
         optimizer.step(closure_of(model, *batch(step)))
     assert torch.equal(*found)

@@ -47,6 +47,33 @@ def test_esam_learns_from_the_samples_whose_loss_rises_most() -> None:
     assert closure.evaluations == pytest.approx(1 + 1 / 3 + 3 / 8)
 
 
+def test_focal_sam_weighs_samples_by_the_shares_of_their_classes() -> None:
+    """Against torch.func over losses that are weighed here: c = lambda (1 - pi)^gamma."""
+    model, reference = network(), network()
+    inputs, targets = batch()
+    weights, pi = flat(model), torch.tensor([0.7, 0.25, 0.05], dtype=torch.float64)[targets]
+    c = 0.6 * (1 - pi) ** 1.7
+    names = [(name, parameter.shape) for name, parameter in model.named_parameters()]
+
+    def gradient(at: Tensor, weigh: Tensor) -> Tensor:
+        def loss(vector: Tensor) -> Tensor:
+            pieces = vector.split([shape.numel() for _, shape in names])
+            tensors = {n: v.reshape(s) for (n, s), v in zip(names, pieces, strict=True)}
+            outputs = torch.func.functional_call(reference, tensors, (inputs,))
+            return (weigh * functional.cross_entropy(outputs, targets, reduction="none")).mean()
+
+        return torch.func.grad(loss)(at)
+
+    g_c = gradient(weights, c)
+    wanted = gradient(weights, 1 - c) + gradient(weights + 0.3 * g_c / g_c.norm(), c)
+    optimizer = build("focal-sam", model.parameters(), "sgd", lr=1.0, rho=0.3, lam=0.6, gamma=1.7)
+    closure = SampleClosure(losses_of(model), shares=pi)
+    loss = optimizer.step(closure)
+    torch.testing.assert_close(weights - flat(model), wanted, rtol=0, atol=1e-10)
+    assert loss.item() == losses_of(network())(slice(None)).mean().item()
+    assert closure.evaluations == 3
+
+
 @pytest.mark.parametrize("name", ["adam", "sam", "crsam", "esam"])
 def test_all_samples_are_a_plain_closure(name: str) -> None:
     settings = {"samples": 1.0} if name == "esam" else {}

@@ -15,7 +15,7 @@ from tests.training.tape import Tape
 from tests.training.test_loop import told, training, weights
 
 EPOCHS = 4
-DIFFERING = {"looksam", "interval-sam", "esam", "aesam"}
+DIFFERING = {"looksam", "interval-sam", "esam", "aesam", "xsam"}
 """Their steps are not all alike, and they know it in Python."""
 
 ALIKE = sorted({info.name for info in optimizers.list()} - DIFFERING)

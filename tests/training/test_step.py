@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from sambench.optim import SampleClosure
 from sambench.optim.method import optimizers
 from sambench.training.state import note_hits
 from tests.training.test_loop import training
 
-ALIKE = sorted(info.name for info in optimizers.list() if info.name != "aesam")
+ALIKE = sorted({info.name for info in optimizers.list()} - {"aesam", "xsam"})
 
 
 class Waits(TorchDispatchMode):
@@ -61,6 +63,32 @@ def test_a_step_waits_for_nothing(
 def test_only_the_choice_of_aesam_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = training(tmp_path, epochs=1, optimizer="aesam")
     assert len(steps(run, 4, monkeypatch)) == 4
+
+
+def test_only_the_search_of_xsam_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = training(tmp_path, epochs=1, optimizer="xsam")
+    assert len(steps(run, 4, monkeypatch)) == 21
+
+
+def test_a_method_can_ask_for_the_shares_of_the_classes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[float] = []
+    weighted = SampleClosure.weighted
+
+    def watched(closure: SampleClosure, weigh: Any) -> Tensor:
+        def note(shares: Tensor) -> Tensor:
+            seen.extend(shares.tolist())
+            return weigh(shares)
+
+        return weighted(closure, note)
+
+    monkeypatch.setattr(SampleClosure, "weighted", watched)
+    run = training(tmp_path, epochs=1, optimizer="focal-sam")
+    run.run()
+    labels = run.train.labels
+    wanted = [float((labels == label).sum() / len(labels)) for label in labels]
+    assert sorted(seen) == pytest.approx(sorted(2 * wanted))
 
 
 def test_what_the_last_step_of_an_epoch_learned_is_read_after_it(tmp_path: Path) -> None:

@@ -1,13 +1,11 @@
-import math
+from math import inf, sqrt
 
-from sambench.optim.hyperparameter import EPSILON, Hyperparameter, radius
-from sambench.optim.method import Method, Oracle, Vector, optimizer
+from sambench.optim.method import EPSILON, Hyperparameter, Method, Oracle, Vector, optimizer, radius
 
 
 @optimizer(
     "aesam",
     gradient_evaluations=1.5,
-    extra_memory=1,
     reference="Jiang et al., 2023, An Adaptive Policy to Employ SAM, arXiv 2304.14647",
     adaptive=True,
 )
@@ -27,12 +25,10 @@ class AESAM(Method):
     USUAL = 10_000
 
     rho = radius(0.05)
-    decay = Hyperparameter(0.9, minimum=0.0, below=1.0, shared=True, help="of mean and variance")
-    first = Hyperparameter(1.0, shared=True, help="threshold c at first, in standard deviations")
-    last = Hyperparameter(-1.0, shared=True, help="threshold c at the end")
-    steps = Hyperparameter(
-        0.0, minimum=0.0, shared=True, help="steps between the thresholds; 0 for the whole run"
-    )
+    decay = Hyperparameter(0.9, below=1.0, shared=True, help="of mean and variance")
+    first = Hyperparameter(1.0, minimum=-inf, shared=True, help="threshold c at first, in sigmas")
+    last = Hyperparameter(-1.0, minimum=-inf, shared=True, help="threshold c at the end")
+    steps = Hyperparameter(0.0, shared=True, help="steps between the thresholds; 0 for the run's")
 
     def direction(self, gradient: Oracle) -> Vector:
         g = gradient()
@@ -51,4 +47,4 @@ class AESAM(Method):
         self.counters.update(mean=mean, variance=variance)
         steps = self.steps or self.optimizer.total_steps or self.USUAL
         threshold = self.first + (self.last - self.first) * min(step / steps, 1.0)
-        return squared_norm >= mean + threshold * math.sqrt(variance)
+        return squared_norm >= mean + threshold * sqrt(variance)

@@ -1,12 +1,8 @@
-from collections.abc import Sequence
-
-from sambench.optim.hyperparameter import EPSILON, Hyperparameter, radius
-from sambench.optim.method import Method, Oracle, Vector, optimizer
+from sambench.optim.method import EPSILON, Hyperparameter, Method, Oracle, Vector, optimizer, radius
 
 
 @optimizer(
     "asam",
-    gradient_evaluations=2,
     extra_memory=2,
     reference="Kwon et al., 2021, ASAM, arXiv 2102.11600",
     tuned_on={"sgd": "github.com/SamsungLabs/ASAM"},
@@ -23,23 +19,16 @@ class ASAM(Method):
     """
 
     rho = radius(0.5, "radius |e / T|", (0.1, 0.2, 0.5, 1.0, 2.0), where={("scope", "all"): 2.0})
-    eta = Hyperparameter(
-        0.01, where={("scope", "all"): 0.0}, minimum=0.0, shared=True, help="added to |w|"
-    )
+    eta = Hyperparameter(0.01, where={("scope", "all"): 0.0}, shared=True, help="added to |w|")
     scope = Hyperparameter("weights", choices=("weights", "all"), help="tensors whose ball scales")
 
     def direction(self, gradient: Oracle) -> Vector:
         g = gradient()
-        weights = gradient.weights
-        scale = self.ball(weights, [not role.weight for role in gradient.roles])
+        scale = gradient.weights  # up to a sign, since T is only ever squared or in a norm
+        if self.scope == "weights" or self.eta != 0.0:
+            scale = scale.abs().shift_(self.eta)
+        if self.scope == "weights":
+            others = [not role.weight for role in gradient.roles]
+            scale.zero_where_(others).part(others).shift_(1.0)
         norm = g.mul_(scale).norm()
         return gradient(at=g, times=scale, by=self.rho / (norm + EPSILON))
-
-    def ball(self, weights: Vector, others: Sequence[bool]) -> Vector:
-        """Return T, up to a sign in each element: it is only ever used squared or in a norm."""
-        if self.scope == "all" and self.eta == 0.0:
-            return weights
-        scale = weights.abs().shift_(self.eta)
-        if self.scope == "weights":
-            scale.zero_where_(others).part(others).shift_(1.0)
-        return scale

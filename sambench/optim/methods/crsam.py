@@ -1,5 +1,4 @@
-from sambench.optim.hyperparameter import EPSILON, Hyperparameter, radius
-from sambench.optim.method import Method, Oracle, Vector, optimizer
+from sambench.optim.method import EPSILON, Hyperparameter, Method, Oracle, Vector, optimizer, radius
 
 
 @optimizer(
@@ -33,9 +32,9 @@ class CRSAM(Method):
 
     rho = radius(0.1, grid=(0.05, 0.1, 0.2))
     gamma = Hyperparameter(
-        0.1, minimum=0.0, help="weight of the curvature (the paper's alpha)", grid=(0.01, 0.1, 0.5)
+        0.1, help="weight of the curvature (the paper's alpha)", grid=(0.01, 0.1, 0.5)
     )
-    beta = Hyperparameter(0.01, minimum=0.0, help="weight of the slope", grid=(0.01, 0.1))
+    beta = Hyperparameter(0.01, help="weight of the slope", grid=(0.01, 0.1))
     form = Hyperparameter("code", choices=("code", "log"), help="linear as the code or logarithmic")
 
     def direction(self, gradient: Oracle) -> Vector:

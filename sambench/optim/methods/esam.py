@@ -1,13 +1,12 @@
 import random
+from operator import methodcaller
 
-from sambench.optim.hyperparameter import EPSILON, Hyperparameter, radius
-from sambench.optim.method import Method, Oracle, Vector, optimizer
+from sambench.optim.method import EPSILON, Hyperparameter, Method, Oracle, Vector, optimizer, radius
 
 
 @optimizer(
     "esam",
     gradient_evaluations=11 / 6,
-    extra_memory=1,
     reference="Du et al., 2022, Efficient Sharpness-aware Minimization, arXiv 2110.03141",
     tuned_on={"sgd": "github.com/dydjw9/Efficient_SAM, run.sh"},
     adaptive=True,
@@ -30,7 +29,7 @@ class ESAM(Method):
     samples = Hyperparameter(
         0.5, minimum=0.05, maximum=1.0, shared=True, help="share of the samples in the second pass"
     )
-    seed = Hyperparameter(0.0, minimum=0.0, shared=True, help="of the subsets")
+    seed = Hyperparameter(0.0, shared=True, help="of the subsets")
 
     def direction(self, gradient: Oracle) -> Vector:
         step = self.next_step()
@@ -38,5 +37,5 @@ class ESAM(Method):
         norm = g.norm()
         draw = random.Random(f"{self.seed}:{step}")
         g.zero_where_([draw.random() >= self.share for _ in range(len(g))])
-        radius = self.rho / self.share
-        return gradient(at=g, by=radius / (norm + EPSILON), hardest=self.samples)
+        hardest = methodcaller("hardest", self.samples, gradient.draw_again)
+        return gradient(at=g, by=self.rho / self.share / (norm + EPSILON), samples=hardest)

@@ -1,10 +1,8 @@
-from sambench.optim.hyperparameter import EPSILON, Hyperparameter, radius
-from sambench.optim.method import Method, Oracle, Vector, optimizer
+from sambench.optim.method import EPSILON, Hyperparameter, Method, Oracle, Vector, optimizer, radius
 
 
 @optimizer(
     "fsam",
-    gradient_evaluations=2,
     extra_memory=2,
     reference="Li et al., 2024, Friendly Sharpness-Aware Minimization, arXiv 2403.12350",
     tuned_on={"sgd": "github.com/nblt/F-SAM, run.sh"},
@@ -19,10 +17,8 @@ class FSAM(Method):
     """
 
     rho = radius(0.2, grid=(0.05, 0.1, 0.2, 0.5))
-    sigma = Hyperparameter(
-        1.0, minimum=0.0, shared=True, help="share of the running mean to remove", grid=(0.5, 1.0)
-    )
-    decay = Hyperparameter(0.95, minimum=0.0, below=1.0, shared=True, help="lambda of the mean m")
+    sigma = Hyperparameter(1.0, shared=True, help="share of the mean m to remove", grid=(0.5, 1.0))
+    decay = Hyperparameter(0.95, below=1.0, shared=True, help="lambda of the mean m")
 
     def direction(self, gradient: Oracle) -> Vector:
         d = gradient()  # becomes u = d - sigma m; the new m is (1 - lambda) u and a multiple of m

@@ -1,11 +1,8 @@
-from sambench.optim.hyperparameter import EPSILON, Hyperparameter, radius
-from sambench.optim.method import Method, Oracle, Vector, optimizer
+from sambench.optim.method import EPSILON, Hyperparameter, Method, Oracle, Vector, optimizer, radius
 
 
 @optimizer(
     "gcsam",
-    gradient_evaluations=2,
-    extra_memory=1,
     reference="Hassan et al., 2025, GCSAM, doi 10.1109/ACCESS.2025.3624332",
     tuned_on={"adam": "github.com/Mohamed-Hassan22/GCSAM"},
 )

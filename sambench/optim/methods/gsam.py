@@ -1,10 +1,8 @@
-from sambench.optim.hyperparameter import EPSILON, Hyperparameter
-from sambench.optim.method import Method, Oracle, Tensor, Vector, optimizer
+from sambench.optim.method import EPSILON, Hyperparameter, Method, Oracle, Tensor, Vector, optimizer
 
 
 @optimizer(
     "gsam",
-    gradient_evaluations=2,
     extra_memory=2,
     reference="Zhuang et al., 2022, Surrogate Gap Guided SAM, arXiv 2203.08065",
     tuned_on={"sgd": "table 4 of the paper, ResNet-50"},
@@ -26,15 +24,13 @@ class GSAM(Method):
     """
 
     rho_max = Hyperparameter(
-        0.04, minimum=0.0, help="radius at the highest learning rate", grid=(0.04, 0.1, 0.2, 0.6)
+        0.04, help="radius at the highest learning rate", grid=(0.04, 0.1, 0.2, 0.6)
     )
-    rho_min = Hyperparameter(0.02, minimum=0.0, help="radius at the lowest learning rate")
-    alpha = Hyperparameter(
-        0.01, minimum=0.0, help="weight of the orthogonal part", grid=(0.005, 0.01, 0.1, 0.4)
-    )
-    lr_min = Hyperparameter(0.0, minimum=0.0, help="learning rate at which the radius is rho_min")
+    rho_min = Hyperparameter(0.02, help="radius at the lowest learning rate")
+    alpha = Hyperparameter(0.01, help="weight of the orthogonal part", grid=(0.005, 0.01, 0.1, 0.4))
+    lr_min = Hyperparameter(0.0, help="learning rate at which the radius is rho_min")
     lr_max = Hyperparameter(
-        0.0, minimum=0.0, shared=True, later=True, help="likewise rho_max; 0 for the first rate"
+        0.0, shared=True, later=True, help="likewise rho_max; 0 for the first rate"
     )
 
     def direction(self, gradient: Oracle) -> Vector:

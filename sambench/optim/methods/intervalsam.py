@@ -1,11 +1,9 @@
-from sambench.optim.hyperparameter import EPSILON, Hyperparameter, radius
-from sambench.optim.method import Method, Oracle, Vector, optimizer
+from sambench.optim.method import EPSILON, Hyperparameter, Method, Oracle, Vector, optimizer, radius
 
 
 @optimizer(
     "interval-sam",
     gradient_evaluations=1.1,
-    extra_memory=1,
     reference="MosaicML Composer, 2022, SAM algorithm with interval",
 )
 class IntervalSAM(Method):
@@ -19,8 +17,7 @@ class IntervalSAM(Method):
     k = Hyperparameter(10.0, minimum=1.0, shared=True, help="steps from one SAM step to the next")
 
     def direction(self, gradient: Oracle) -> Vector:
-        step = self.next_step()
         g = gradient()
-        if step % round(self.k):
+        if self.next_step() % round(self.k):
             return g
         return gradient(at=g, by=self.k * self.rho / (g.norm() + EPSILON))

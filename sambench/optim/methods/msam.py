@@ -1,12 +1,10 @@
 from sambench.errors import ConfigError
-from sambench.optim.hyperparameter import EPSILON, radius
-from sambench.optim.method import Method, Optimizer, Oracle, Vector, optimizer
+from sambench.optim.method import EPSILON, Method, Optimizer, Oracle, Vector, optimizer, radius
 
 
 @optimizer(
     "msam",
     gradient_evaluations=1,
-    extra_memory=1,
     reference="Becker et al., 2024, Momentum-SAM, arXiv 2401.12033",
     tuned_on={"sgd": "github.com/MarlonBecker/MSAM", "adamw": "likewise"},
 )

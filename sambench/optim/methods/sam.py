@@ -1,11 +1,8 @@
-from sambench.optim.hyperparameter import EPSILON, radius
-from sambench.optim.method import Method, Oracle, Vector, optimizer
+from sambench.optim.method import EPSILON, Method, Oracle, Vector, optimizer, radius
 
 
 @optimizer(
     "sam",
-    gradient_evaluations=2,
-    extra_memory=1,
     reference="Foret et al., 2021, Sharpness-Aware Minimization, arXiv 2010.01412",
     tuned_on={"sgd": "github.com/google-research/sam"},
 )

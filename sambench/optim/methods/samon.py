@@ -1,12 +1,9 @@
 from sambench.errors import ConfigError
-from sambench.optim.hyperparameter import EPSILON, Hyperparameter, radius
-from sambench.optim.method import Method, Oracle, Vector, optimizer
+from sambench.optim.method import EPSILON, Hyperparameter, Method, Oracle, Vector, optimizer, radius
 
 
 @optimizer(
     "sam-on",
-    gradient_evaluations=2,
-    extra_memory=1,
     reference="Mueller et al., 2023, Normalization Layers Are All That SAM Needs, arXiv 2306.04226",
     tuned_on={"sgd": "github.com/mueller-mp/SAM-ON, the adaptive form"},
 )
@@ -29,7 +26,7 @@ class SAMON(Method):
         where={("adaptive", True): 10.0},
     )
     adaptive = Hyperparameter(False, shared=True, later=True, help="scale the ball as ASAM does")
-    eta = Hyperparameter(0.01, minimum=0.0, shared=True, later=True, help="added to |w| then")
+    eta = Hyperparameter(0.01, shared=True, later=True, help="added to |w| then")
 
     def direction(self, gradient: Oracle) -> Vector:
         g = gradient()
@@ -37,8 +34,7 @@ class SAMON(Method):
         if all(elsewhere):
             raise ConfigError("sam-on: the model has no normalisation layer; use sam")
         g.zero_where_(elsewhere)
-        if self.adaptive:
-            scale = gradient.weights.abs().shift_(self.eta)
-            norm = g.mul_(scale).norm()
-            return gradient(at=g, times=scale, by=self.rho / (norm + EPSILON))
-        return gradient(at=g, by=self.rho / (g.norm() + EPSILON))
+        scale = gradient.weights.abs().shift_(self.eta) if self.adaptive else None
+        if scale is not None:
+            g.mul_(scale)
+        return gradient(at=g, times=scale, by=self.rho / (g.norm() + EPSILON))

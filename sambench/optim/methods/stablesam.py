@@ -1,11 +1,8 @@
-from sambench.optim.hyperparameter import EPSILON, radius
-from sambench.optim.method import Method, Oracle, Vector, optimizer
+from sambench.optim.method import EPSILON, Method, Oracle, Vector, optimizer, radius
 
 
 @optimizer(
     "stablesam",
-    gradient_evaluations=2,
-    extra_memory=1,
     reference="Tan et al., 2024, Stabilizing Sharpness-Aware Minimization, arXiv 2401.07250",
 )
 class StableSAM(Method):

@@ -1,12 +1,8 @@
-from sambench.optim.hyperparameter import radius
-from sambench.optim.method import Method, Oracle, Vector, optimizer
+from sambench.optim.method import Method, Oracle, Vector, optimizer, radius
 
 
 @optimizer(
-    "usam",
-    gradient_evaluations=2,
-    extra_memory=1,
-    reference="Dai et al., 2023, The Crucial Role of Normalization in SAM, arXiv 2305.15287",
+    "usam", reference="Dai et al., 2023, The Crucial Role of Normalization in SAM, arXiv 2305.15287"
 )
 class USAM(Method):
     r"""SAM without its normalisation: the perturbation shrinks with the gradient.

@@ -1,10 +1,8 @@
-from sambench.optim.hyperparameter import EPSILON, Hyperparameter, radius
-from sambench.optim.method import Method, Oracle, Vector, optimizer
+from sambench.optim.method import EPSILON, Hyperparameter, Method, Oracle, Vector, optimizer, radius
 
 
 @optimizer(
     "vasso",
-    gradient_evaluations=2,
     extra_memory=2,
     reference="Li & Giannakis, 2023, Enhancing Sharpness-Aware Optimization, NeurIPS",
     tuned_on={"sgd": "github.com/BingcongLi/VaSSO, train.sh"},
@@ -21,7 +19,6 @@ class VaSSO(Method):
     rho = radius(0.2, grid=(0.05, 0.1, 0.2, 0.5))
     theta = Hyperparameter(
         0.9,
-        minimum=0.0,
         maximum=1.0,
         shared=True,
         help="weight of the newest gradient; 1 gives SAM",

@@ -7,7 +7,6 @@ from sambench.optim.method import Method, Optimizer, Oracle, Vector, optimizer
 
 @optimizer(
     "wsam",
-    gradient_evaluations=2,
     extra_memory=2,
     reference="Yue et al., 2023, Sharpness-Aware Minimization Revisited, arXiv 2305.15817",
     tuned_on={"sgd": "github.com/intelligent-machine-learning/atorch"},
@@ -28,7 +27,7 @@ class WSAM(Method):
 
     rho = radius(0.05, grid=(0.02, 0.05, 0.1, 0.2))
     gamma = Hyperparameter(
-        0.9, minimum=0.0, below=1.0, help="weight of the sharpness", grid=(0.5, 0.8, 0.9, 0.95)
+        0.9, below=1.0, help="weight of the sharpness", grid=(0.5, 0.8, 0.9, 0.95)
     )
     decouple = Hyperparameter(True, help="apply the sharpness term beside the base optimizer")
 
