@@ -1,5 +1,5 @@
 # make demo    install, prepare simulated ultrasound, compare three optimizers, print the table
-# make test    install, run the tests: a process for each core (at most eight)
+# make test    install, run the tests: a process more than there are cores (at most eight)
 # make test-all      the same with every case of what make test samples, and other random examples
 # make test-processors   what depends on arithmetic, in nine ways: the instructions that torch, MKL,
 #              oneDNN and OpenBLAS use (plain, AVX2, AVX-512) by one, two and four threads;
@@ -17,7 +17,7 @@ PIP = .venv/bin/python -m pip --disable-pip-version-check
 INSTALLED = .venv/.installed
 RESULTS = benchmarks/results
 QUICK =
-PARALLEL = -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+PARALLEL = -n auto --dist loadfile --no-loadscope-reorder
 WAYS = default-1 default-2 default-4 avx2-1 avx2-2 avx2-4 avx512-1 avx512-2 avx512-4 nudged-1
 TESTS = tests
 

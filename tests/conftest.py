@@ -69,6 +69,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path not in slow)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return one more than the cores: many tests wait for the processes that they start."""
+    return min(8, (os.cpu_count() or 1) + 1)
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real images; a test that asks for it is skipped where there is none."""
