@@ -120,6 +120,44 @@ def curvature(found: Found) -> Iterator[str]:
     )
 
 
+def certificates(found: Found) -> Iterator[str]:
+    """Describe what is called certified and is wrong, and how often intervals cover."""
+    yield "## Curvature: certified values that are wrong, of networks as they are initialised"
+    rows = []
+    for network, counts in found["after"]["wrong_yes"].items():
+        cells = [
+            f"{counts.get(f'{what}: wrong yes', 0)} of {counts.get(f'{what}: yes', 0):,}"
+            for what in ("dominant", "top", "top five", "lowest")
+        ]
+        rows.append([network, f"{found['after']['seeds']:,}", *cells])
+    yield table("network|seeds|of batches|top|top five|lowest", rows)
+    yield "How often 95 % intervals over batches cover, where they are given; `-` if never:"
+    yield table(
+        "network|steps of training|batches|median|mean",
+        [
+            [
+                row["network"],
+                str(row["steps"]),
+                str(row["batches"]),
+                *map(
+                    _covered,
+                    (
+                        (row.get(f"{what}: covers", 0), row.get(f"{what}: given", 0))
+                        for what in ("median", "mean")
+                    ),
+                ),
+            ]
+            for row in found["batch_coverage"]
+            if row["batches"] > 4
+        ],
+    )
+
+
+def _covered(found: tuple[int, int]) -> str:
+    covers, given = found
+    return f"{covers} of {given}" if given else "-"
+
+
 def preparation(found: Found) -> Iterator[str]:
     """Describe decoding against bare loops."""
     yield "## Preparing images: a bare loop's seconds / ours"
@@ -153,6 +191,7 @@ SECTIONS: dict[str, Callable[[Found], Iterator[str]]] = {
     "optimizer-overhead": overhead,
     "epoch": epochs,
     "curvature": curvature,
+    "certificates": certificates,
     "prepare": preparation,
     "dispatch": launching,
 }
