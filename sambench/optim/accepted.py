@@ -86,7 +86,7 @@ def check_groups(params: ParamsT, info: OptimizerInfo) -> ParamsT:
 
 
 def check_parameters(parameters: Sequence[Tensor], groups: Iterable[Mapping[str, Any]]) -> None:
-    """Refuse parameters that are sharded or complex, or to be maximized: it would go wrong."""
+    """Refuse parameters that are sharded, complex or to be maximized, and warn of 16-bit ones."""
     distributed = sys.modules.get("torch.distributed.tensor")
     for parameter in parameters:
         if distributed is not None and isinstance(parameter, distributed.DTensor):
@@ -99,10 +99,6 @@ def check_parameters(parameters: Sequence[Tensor], groups: Iterable[Mapping[str,
         raise ConfigError(
             "maximize=True is not supported: the closure's backward() is to take -loss"
         )
-
-
-def warn_of_half(parameters: Iterable[Tensor]) -> None:
-    """Warn of 16-bit weights."""
     if any(parameter.dtype in (torch.bfloat16, torch.float16) for parameter in parameters):
         said = "16-bit weights swallow most of a perturbation in rounding; "
         warnings.warn(said + "keep float32 weights and use autocast", SambenchWarning, stacklevel=3)

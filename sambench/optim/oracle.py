@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, distributed
 from torch.amp import GradScaler
 
-from sambench.errors import ConfigError
+from sambench.errors import ConfigError, SambenchWarning
 from sambench.optim.modules import Modules, Role
 from sambench.optim.samples import SampleClosure
 from sambench.optim.vector import PerTensor, Scalar, Vector, add_into, factors_on_cpu, layout
@@ -176,9 +177,11 @@ class GradientOracle:
             by: A factor.
             times: Another factor, element by element.
             keep: Leave `at` as it is, to be used again.
-            samples: How to run a closure that tells its samples apart, and return their mean loss;
-                others run as they are.
+            samples: How to run a `SampleClosure`; others run as they are, of which a warning tells.
         """
+        if samples is not SampleClosure.__call__ and not isinstance(self.closure, SampleClosure):
+            said = "all samples count alike: give `step` a SampleClosure, which tells them apart"
+            warnings.warn(said, SambenchWarning, stacklevel=2)
         if self.answers:
             return self.answers.pop(0)
         point = None if at is None else self._point(at, by, times, keep)

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.amp import GradScaler
 
+from sambench.errors import ConfigError
+
 FORWARD_SHARE = 1 / 3  # cost of a forward pass alone, in forward and backward passes
 
 
@@ -48,8 +50,6 @@ class SampleClosure:
 
         `again` is called between looking at all and running some, to restore random numbers.
         """
-        if share == 1.0:
-            return self()
         assert self._clean is not None, "the first pass of a step is over all samples"
         with torch.no_grad():
             now = self._losses(slice(None))
@@ -60,9 +60,11 @@ class SampleClosure:
         return now.mean()
 
     def weighted(self, weigh: Callable[[Tensor], Tensor]) -> Tensor:
-        """Run all, weighed by their classes' shares (1 without any); return the plain mean loss."""
+        """Run all, weighed by their classes' shares; return the plain mean loss."""
         losses = self._losses(slice(None))
-        self._backward(losses if self._shares is None else losses * weigh(self._shares), 1.0)
+        if self._shares is None:
+            raise ConfigError("a method that weighs classes needs the `shares` of a SampleClosure")
+        self._backward(losses * weigh(self._shares), 1.0)
         return losses.mean()
 
     def _backward(self, losses: Tensor, share: float) -> Tensor:

@@ -92,7 +92,6 @@ class SharpnessAware(AroundBase):
         self._modules = Modules([model] if isinstance(model, nn.Module) else model)
         self._aligned = self.trainable
         self._begin()
-        accepted.warn_of_half(self._aligned)
 
     def _begin(self) -> None:
         """Start without anything of an earlier step but state and memory."""

@@ -209,9 +209,6 @@ class Vector:
 
     __rmul__ = __mul__
 
-    def __neg__(self) -> Vector:
-        return Vector(torch._foreach_neg(self.tensors))
-
     def __len__(self) -> int:
         return len(self.tensors)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import pytest
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.nn import functional
 
+from sambench.errors import ConfigError, SambenchWarning
 from sambench.optim import SampleClosure, build
 from sambench.optim.problems import batch, closure_of, flat, network
 from tests.optim.references import gradient_at
@@ -114,3 +116,26 @@ def test_both_looks_at_the_samples_draw_the_same_masks_when_they_are_replayed() 
     assert torch.equal(masks[0], masks[1])
     assert torch.equal(masks[2], masks[3])
     assert torch.equal(masks[2], masks[4])
+
+
+@pytest.mark.parametrize("name", ["esam", "focal-sam"])
+def test_a_plain_closure_cannot_tell_samples_apart(name: str) -> None:
+    """It would be another method without a word."""
+    model = network()
+    optimizer = build(name, model.parameters(), lr=0.1)
+    with pytest.warns(
+        SambenchWarning, match="all samples count alike: give `step` a SampleClosure"
+    ):
+        optimizer.step(closure_of(model, *batch()))
+    optimizer.zero_grad()
+    sam = build("sam", model.parameters(), lr=0.1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        sam.step(closure_of(model, *batch()))
+
+
+def test_focal_sam_needs_the_shares_of_a_sample_closure() -> None:
+    model = network()
+    optimizer = build("focal-sam", model.parameters(), lr=0.1)
+    with pytest.raises(ConfigError, match="needs the `shares` of a SampleClosure"):
+        optimizer.step(SampleClosure(losses_of(model)))

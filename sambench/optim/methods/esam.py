@@ -37,5 +37,8 @@ class ESAM(Method):
         norm = g.norm()
         draw = random.Random(f"{self.seed}:{step}")
         g.zero_where_([draw.random() >= self.share for _ in range(len(g))])
+        by = self.rho / self.share / (norm + EPSILON)
+        if self.samples == 1.0:
+            return gradient(at=g, by=by)
         hardest = methodcaller("hardest", self.samples, gradient.draw_again)
-        return gradient(at=g, by=self.rho / self.share / (norm + EPSILON), samples=hardest)
+        return gradient(at=g, by=by, samples=hardest)

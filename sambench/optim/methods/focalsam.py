@@ -20,8 +20,8 @@ class FocalSAM(Method):
     .. math:: d = g - \nabla L_c(w) + \nabla L_c(w + e)
 
     with :math:`\ell_i` a sample's loss and :math:`\pi_i` its class's share of the training data;
-    in the authors' code `sharpness` is :math:`\lambda`, `flat_gamma` :math:`\gamma`. Where the
-    closure does not tell the shares, as a `SampleClosure` can, :math:`c_i = 1`: this is SAM then.
+    in the authors' code `sharpness` is :math:`\lambda`, `flat_gamma` :math:`\gamma`. A plain
+    closure does not tell the shares, as a `SampleClosure` does: this is SAM then, with a warning.
     """
 
     rho = radius(0.2, grid=(0.05, 0.1, 0.2, 0.3))
