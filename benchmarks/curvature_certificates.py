@@ -35,6 +35,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
 from sambench.curvature import HessianOperator, batch_spectrum, eigenvalues, trace
+from sambench.curvature.batch_spectrum import OTHER_END
 
 TOL, PRODUCTS, CLASSES = 1e-2, 100, 4
 RESAMPLINGS = 200
@@ -245,7 +246,7 @@ def batch_coverage(name: str, steps: int, population: int = 400) -> list[dict[st
     for place, (x, y) in enumerate(zip(data[0].split(8), data[1].split(8), strict=True)):
         spectrum = torch.linalg.eigvalsh(exact_hessian(model, (x, y)))
         values[place] = spectrum[spectrum.abs().argmax()]
-        one_sign[place] = bool(-spectrum[0] < 0.5 * spectrum[-1])
+        one_sign[place] = bool(-spectrum[0] < OTHER_END * spectrum[-1])
     rows = []
     for count in (4, 6, 8, 16, 32):
         source, hits = np.random.default_rng(count), Counter[str]()

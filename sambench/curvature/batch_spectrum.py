@@ -32,7 +32,7 @@ DEFINITIONS: Mapping[Definition, str] = {
 TOP_K = 5
 LEAST_FOR_MEDIAN = 6  # batches: the range of five covers the median 93.75 % of the time
 LEAST_FOR_MEAN = 8  # batches: of fewer, skewed, no interval covers 95 %
-OTHER_END = 0.5  # of a dominant eigenvalue: from here on its sign may flip in another batch
+OTHER_END = 0.2  # of a dominant eigenvalue: from here on its sign may flip in another batch
 Interval = tuple[float, float]
 Displacement = Callable[[int], tuple[Mapping[str, Tensor], float]]
 
@@ -48,7 +48,7 @@ class BatchValues:
     converged: bool
     """Whether each value is certified, or a trace's interval within the tolerance."""
     one_sign: bool = True
-    """Whether a dominant eigenvalue is positive and the other end under half of it."""
+    """Whether a dominant eigenvalue is positive and the other end under a fifth of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +78,7 @@ class BatchSpectrum:
     """Products with a single batch's Hessian."""
     all_converged: bool
     one_sign: bool
-    """Whether each dominant eigenvalue is positive and the other end under half of it."""
+    """Whether each dominant eigenvalue is positive and the other end under a fifth of it."""
     ended_by: EndedBy
 
     @property

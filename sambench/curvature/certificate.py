@@ -104,8 +104,6 @@ class Goal:
     which: Which
     size: int
     """Of the operator."""
-    rounding: float
-    """Of its products, beside its norm: an interval is never narrower."""
 
     def choose(self, ritz: RitzValues) -> list[int]:
         """Return the positions of the wanted Ritz values, best first."""
@@ -126,7 +124,7 @@ class Goal:
         width = max(highs[0] - ritz.values[-1], 0.0)
         if self.which == "dominant":
             width = max(width, ritz.values[0] - low)
-        return self.k == 1 and bool(width <= self.rounding * ritz.scale)
+        return self.k == 1 and bool(width <= ritz.rounding)
 
     def needs_another_start(self, run: Lanczos, ritz: RitzValues) -> bool:
         """Whether the bound of the present start stays above the k-th value for good."""
@@ -176,22 +174,22 @@ class Goal:
         """
         values = ritz.values[self.choose(ritz)]
         widths = self.intervals(ritz, bounds) @ [-1.0, 1.0]
-        found = [self.narrow(*pair, ritz.scale) for pair in zip(values, widths, strict=True)]
+        found = [self.narrow(*pair, ritz.rounding) for pair in zip(values, widths, strict=True)]
         if self.which == "dominant":
             other = -bounds[1] if values[0] > 0 else bounds[0][0]
-            found = [found[0] and bool(abs(values[0]) - self.rounding * ritz.scale >= other)]
+            found = [found[0] and bool(abs(values[0]) - ritz.rounding >= other)]
         return found + [False] * (self.k - len(found))
 
-    def narrow(self, value: float, width: float, scale: float) -> bool:
+    def narrow(self, value: float, width: float, rounding: float) -> bool:
         """Whether an interval, rounding included, is within the tolerance of its value."""
-        return bool(width + self.rounding * scale <= self.tol * abs(value))
+        return bool(width + rounding <= self.tol * abs(value))
 
     def _accepts(self, ritz: RitzValues) -> bool:
         """Whether the residuals are small enough to ask for the bounds."""
         if len(ritz.values) < self.k:
             return False
         chosen = self.choose(ritz)
-        allowed = np.maximum(self.tol * np.abs(ritz.values[chosen]), self.rounding * ritz.scale)
+        allowed = np.maximum(self.tol * np.abs(ritz.values[chosen]), ritz.rounding)
         return bool(np.all(ritz.residuals[chosen] <= allowed))
 
 

@@ -24,7 +24,6 @@ from sambench.curvature.vectors import (
     generator,
     never,
     rademacher,
-    rounding_of,
     vectors_that_fit,
 )
 
@@ -142,7 +141,7 @@ def eigenvalues(
     """
     if which == "dominant" and k > 1:
         raise ValueError(f"k={k}: of the dominant eigenvalue there is one; use which='top'")
-    before, goal = H.matvecs, Goal(min(k, H.size), tol, which, H.size, rounding_of(H))
+    before, goal = H.matvecs, Goal(min(k, H.size), tol, which, H.size)
     run, ended_by = _run(H, goal, max_matvecs, seed, max_basis, out_of_time, on_progress)
     return _found(goal, run, H.matvecs - before, ended_by)
 
@@ -194,7 +193,7 @@ def _found(goal: Goal, run: Lanczos, matvecs: int, ended_by: EndedBy) -> Eigenpa
         lower_bound=low,
         lowest=lowest,
         lowest_residual=float(ritz.residuals[0]),
-        lowest_certified=goal.narrow(lowest, lowest - low, ritz.scale),
+        lowest_certified=goal.narrow(lowest, lowest - low, ritz.rounding),
         matvecs=matvecs,
         ended_by=ended_by,
         basis=DeflationBasis(vectors=run.basis, projected_trace=run.projected_trace()),

@@ -99,7 +99,7 @@ class BatchSpectrum(Section, frozen=True, kw_only=True):
         bool | UnsetType,
         about(
             "False where a batch's dominant eigenvalue is negative, or the other end of its "
-            "spectrum at least half as far from zero: another batch's may have the other sign. "
+            "spectrum at least a fifth as far from zero: another's may have the other sign. "
             "Missing in older records."
         ),
     ] = UNSET
