@@ -73,12 +73,13 @@ def stages(folder: Path) -> dict[str, Any]:
         taken[what] = round(time.process_time() - start, 2)
         return result
 
+    from sambench.config.suite import ReportSettings
     from sambench.report.tables import build_tables
     from sambench.store.tree import Store
 
     taken["start and imports"] = round(time.process_time(), 2)
     records, damaged = timed("records read", Store(folder).records)
-    tables = timed("tables made", lambda: build_tables(records, "adam"))
+    tables = timed("tables made", lambda: build_tables(records, ReportSettings(baseline="adam")))
     megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     counts = {"records": len(records), "unreadable": len(damaged), "tables": len(tables)}
     return {**counts, **taken, "peak_megabytes": megabytes}
