@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -64,6 +65,7 @@ def report(
     """
     from sambench.store.tree import without_collection
 
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its matrices are small: threads only spin
     with without_collection():  # hardly anything is garbage before the end
         from sambench.cli.reporting import make_report
 
