@@ -129,6 +129,9 @@ class Lanczos:
         self._spare: Tensor | None = None
         self._epsilon = torch.finfo(H.dtype).eps
         self._noise = rounding_of(H)
+        # where second derivatives were found right it is rounding, as of p (1 - p) for p near 1
+        right = getattr(H, "derivative_error", None) is not None
+        self._most_noise = math.inf if right else max(math.sqrt(self._epsilon), self._noise)
 
     @property
     def complete(self) -> bool:
@@ -203,9 +206,7 @@ class Lanczos:
         # without room for the whole basis its last vector is coupled to one that is not there
         off = float(np.abs(removed[: row if self.complete else -1]).max(initial=0.0))
         self._noise = max(self._noise, off / scale if scale else 0.0)
-        # where second derivatives were found right it is rounding, as of p (1 - p) for p near 1
-        right = getattr(self._H, "derivative_error", None) is not None
-        if not right and self._noise > max(math.sqrt(self._epsilon), rounding_of(self._H)):
+        if self._noise > self._most_noise:
             raise CurvatureError(
                 f"the products with the Hessian are not symmetric: v'Hu and u'Hv differ by "
                 f"{100 * off / scale:.2g} % of its norm, so an operation of the model or loss has "
