@@ -13,6 +13,7 @@ from sambench.analysis.groups import Group, build_groups
 from sambench.analysis.metrics import METRICS, Metric, find_metric, measured
 from sambench.analysis.names import Names
 from sambench.config.run_config import RunConfig
+from sambench.config.suite import ReportSettings
 from sambench.errors import ConfigError
 from sambench.store.record import RunRecord
 
@@ -108,6 +109,27 @@ def build_study(
     """Sort runs into groups (`build_groups`) and compare the lines of each (`study_of`)."""
     groups = build_groups(records, baseline, planned, names, beside)
     return study_of(groups, baseline or "", metrics, margins, primary)
+
+
+def study_as_asked(
+    records: Iterable[RunRecord],
+    asked: ReportSettings,
+    *,
+    planned: Sequence[RunConfig] = (),
+    names: Names | None = None,
+    metrics: Sequence[Metric] = COMPARED,
+) -> Study:
+    """Build a study (`build_study`) as the settings of a report want it."""
+    return build_study(
+        records,
+        asked.baseline,
+        planned=planned,
+        names=names,
+        metrics=metrics,
+        margins=asked.margins,
+        primary=asked.primary,
+        beside=asked.beside,
+    )
 
 
 def study_of(

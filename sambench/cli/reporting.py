@@ -9,11 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from sambench.analysis.claims import Finding, examine
 from sambench.analysis.groups import build_groups
 from sambench.analysis.names import Names, read_names
 from sambench.analysis.predictions import Predictions
-from sambench.analysis.study import Study, build_study
+from sambench.analysis.study import Study, study_as_asked
 from sambench.analysis.troubles import troubles
 from sambench.cli.gathering import (
     MOST_RUNS_DRAWN,
@@ -26,7 +28,6 @@ from sambench.cli.gathering import (
 )
 from sambench.cli.options import Output, Place
 from sambench.cli.screen import Screen
-from sambench.config.suite import ReportSettings
 from sambench.errors import ConfigError, did_you_mean
 from sambench.optim.method import optimizers
 from sambench.report.answer import answer_text
@@ -74,15 +75,8 @@ def make_report(
     found, search = with_search(found, store)
     found, predictions = with_predictions(found, store)
     against = _baseline(baseline, found)
-    study = build_study(
-        found.records,
-        against,
-        planned=found.planned,
-        names=shown_names,
-        margins=found.asked.margins,
-        primary=found.asked.primary,
-        beside=found.asked.beside,
-    )
+    asked = msgspec.structs.replace(found.asked, baseline=against)
+    study = study_as_asked(found.records, asked, planned=found.planned, names=shown_names)
     if predictions:
         study = over_images(study, predictions)
     published = published or bool(found.suite is not None and found.suite.tables)
@@ -194,7 +188,7 @@ def _document(
 ) -> Document:
     damaged = "\n".join(found.damaged)
     whole = [config for config in found.planned if config.name not in damaged]
-    asked = ReportSettings(baseline=study.baseline, beside=found.asked.beside)
+    asked = msgspec.structs.replace(found.asked, baseline=study.baseline)
     wanted = planned_groups(found.planned, asked) if found.planned else study.groups
     wrong = problems(
         troubles(study.groups, whole, found.given), found.damaged, study.groups, too_few(wanted)
