@@ -142,13 +142,13 @@ class Vector:
         return self
 
     def plus_product(self, one: Vector, other: Vector, factor: Scalar) -> Vector:
-        """Return this vector plus `factor` times the product of two, of which `one` is consumed."""
-        if isinstance(factor, Tensor) and factors_on_cpu(factor, self.tensors):
-            factors = [factor.repeat(len(self))]
-        else:
-            one, factors = one.mul_(factor), []
-        pairs = one.release(), other.tensors
-        return Vector(torch._foreach_addcmul(self.tensors, *pairs, *factors))
+        """Return this vector plus `factor` x `one` x `other`; on the CPU in the memory of `one`."""
+        if not (isinstance(factor, Tensor) and factors_on_cpu(factor, self.tensors)):
+            pair = one.mul_(factor).release(), other.tensors
+            return Vector(torch._foreach_addcmul(self.tensors, *pair))
+        for a, b, c in zip(self.tensors, one.tensors, other.tensors, strict=True):
+            torch.addcmul(a, b, c, value=factor.numpy().item(), out=b)
+        return one
 
     def abs(self) -> Vector:
         """Return the absolute values of all elements."""
