@@ -15,7 +15,6 @@ from msgspec.structs import replace
 from torch import nn
 
 from sambench.config.run_config import RunConfig
-from sambench.data.batches import Images
 from sambench.errors import ClaimError, ConfigError, StoreError, UserError, is_of_surroundings
 from sambench.files.claim import Claim, Claimed
 from sambench.models.weights import LoadedWeights
@@ -26,7 +25,7 @@ from sambench.store import environment
 from sambench.store.artifacts import write_predictions, write_weights
 from sambench.store.record import COMPLETED, DIVERGED, FAILED, INTERRUPTED, RUNNING, RunRecord
 from sambench.store.tree import HISTORY, PREDICTIONS, WEIGHTS, Store
-from sambench.training.evaluate import predict
+from sambench.training.evaluate import fit, predict
 from sambench.training.events import Epoch, Event, Started
 from sambench.training.loop import Diverged, Interrupted, Outcome, Training
 from sambench.training.losses import CrossEntropy
@@ -141,8 +140,6 @@ def train_beside(
         paths.data,
         device,
         Store(paths.results).folder(config),
-        on_tick=lambda tick: None,
-        on_epoch=lambda epoch: None,
         stop_requested=stop_requested,
     )
     with suppress(Diverged, Interrupted):
@@ -207,9 +204,8 @@ class _Run:
     def _complete(self, outcome: Outcome) -> None:
         """Test once, write weights, predictions and the record, then drop the checkpoints."""
         with self.training.clock.evaluation():
-            train = self._metrics(self.parts.train)
-            held = self.parts.validation
-            validation = self._metrics(held) if held is not None else None
+            train, held = fit(self.model, self.parts.train), self.parts.validation
+            validation = None if held is None else fit(self.model, held)
             probabilities = predict(self.model, self.parts.test)
         prepared, tested = self.parts.prepared, self.parts.split.test
         labels, ids = prepared.labels[tested], [prepared.ids[index] for index in tested]
@@ -230,20 +226,18 @@ class _Run:
             "train": train,
             "validation": validation,
             "test": test,
-            "generalization_gap": float(train["accuracy"]) - float(test["accuracy"] or 0.0),
+            "generalization_gap": train["accuracy"] - float(test["accuracy"] or 0.0),
         }
         self.record = replace(self.record, artifacts=artifacts)
         self._save(COMPLETED, None, final=final)
         remove_checkpoints(self.folder)
 
-    def _metrics(self, images: Images) -> dict[str, Any]:
-        metrics = classification_metrics(predict(self.model, images), images.labels.cpu().numpy())
-        return {"loss": metrics["loss"], "accuracy": metrics["accuracy"]}
-
     def _save(self, status: str, error: str | None, final: Mapping[str, Any] | None = None) -> None:
         self.claim.check()
+        images = "resident" if self.parts.train.resident else "read"
+        engine = {**self.training.engine.described(), "images": images}
         self.record = replace(self.record, status=status, error=error).with_sections(
-            environment={**(self.record.environment or {}), "engine": self._engine()},
+            environment={**(self.record.environment or {}), "engine": engine},
             cost=self._cost(),
             sharpness=self._sharpness(),
             final=final,
@@ -269,11 +263,6 @@ class _Run:
             return None
         rounding = self.training.state.rounding
         return observed | ({"rounding": rounding} if rounding else {})
-
-    def _engine(self) -> dict[str, Any]:
-        """Return how the steps were executed, and why so."""
-        images = "resident" if self.parts.train.resident else "read"
-        return {**self.training.engine.described(), "images": images}
 
     def _epoch_done(self, epoch: Epoch) -> None:
         self.claim.check()

@@ -107,27 +107,19 @@ def _why_no_cuda() -> str:
 
 
 def choose_kernels(kernels: str, device: torch.device) -> str:
-    """Have torch use the kernels that a run asks for; return how far its bits will repeat."""
-    if kernels == "deterministic":
-        return make_deterministic(device)
-    import torch
+    """Have torch use the kernels that a run asks for; return how far its bits will repeat.
 
-    torch.use_deterministic_algorithms(False)
-    torch.backends.cudnn.benchmark = True
-    return "no: kernels=fastest"
-
-
-def make_deterministic(device: torch.device) -> str:
-    """Make repeated runs give the same bits where torch can; return what was achieved.
-
-    Torch would also fill all memory it hands out, against programs that read what nobody wrote:
-    hundreds of extra operations in each step.
+    With deterministic ones torch would also fill all memory it hands out, against programs that
+    read what nobody wrote: hundreds of extra operations in each step.
     """
     import torch
 
+    repeat = kernels == "deterministic"
+    torch.backends.cudnn.benchmark = not repeat
+    torch.use_deterministic_algorithms(repeat, warn_only=True)
+    if not repeat:
+        return "no: kernels=fastest"
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.backends.cudnn.benchmark = False
-    torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return "bitwise" if device.type == "cpu" else "where an operation has a deterministic kernel"
 

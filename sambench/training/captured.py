@@ -13,7 +13,7 @@ import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import InitVar, dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -206,24 +206,8 @@ def _reason(error: Exception) -> str:
     return f"capture failed: {' '.join(str(error).split())[:150] or type(error).__name__}"
 
 
-class Graph(Protocol):
-    """Records work on a device without doing it, and does it as often as asked."""
-
-    def warm_up(self, work: Work) -> None:
-        """Run the work once, in the way it will be recorded."""
-        ...
-
-    def record(self, work: Work) -> None:
-        """Record the work; what it does in Python is done now, and never again."""
-        ...
-
-    def replay(self) -> None:
-        """Do the recorded work on the same memory."""
-        ...
-
-
-class CudaGraph:
-    """A CUDA graph, recorded on a stream apart.
+class Graph:
+    """A CUDA graph: work that is recorded on a stream apart, and done as often as asked.
 
     Args:
         device: The GPU.
@@ -236,7 +220,7 @@ class CudaGraph:
         self._graph = torch.cuda.CUDAGraph()
 
     def warm_up(self, work: Work) -> None:
-        """Do the work on the graph's own stream, whose workspaces are made so."""
+        """Do the work once on the graph's own stream, whose workspaces are made so."""
         here = torch.cuda.current_stream(self._device)
         self._stream.wait_stream(here)
         with torch.cuda.stream(self._stream):
@@ -244,7 +228,7 @@ class CudaGraph:
         here.wait_stream(self._stream)
 
     def record(self, work: Work) -> None:
-        """Record the work.
+        """Record the work; what it does in Python is done now, and never again.
 
         Only this thread is kept from calls that a capture forbids: others may go on with theirs.
         A capture that breaks off leaves torch on the graph's stream, and its generator believing
@@ -266,7 +250,7 @@ class CudaGraph:
                 raise
 
     def replay(self) -> None:
-        """Launch the graph."""
+        """Do the recorded work on the same memory."""
         self._graph.replay()
 
 
@@ -276,4 +260,4 @@ def graphs_of(device: torch.device) -> Callable[[], Graph] | None:
         return None
     with torch.cuda.device(device):
         pool = torch.cuda.graph_pool_handle()
-    return functools.partial(CudaGraph, device, torch.cuda.Stream(device), pool)
+    return functools.partial(Graph, device, torch.cuda.Stream(device), pool)

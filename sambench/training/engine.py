@@ -127,7 +127,7 @@ class Engine:
                 passes()
         except Exception as error:
             self.step.compiled = None
-            forget_compiled()
+            torch.compiler.reset()  # or what the failure has left in torch would stay
             told = " ".join(str(error).split())[:150] or type(error).__name__
             self.compiled = Choice(False, f"torch.compile failed: {told}")
 
@@ -243,10 +243,3 @@ def seconds_of(work: Callable[[], object], device: torch.device) -> float:
             torch.cuda.synchronize(device)
         taken = time.perf_counter() - start
     return taken
-
-
-def forget_compiled() -> None:
-    """Remove what a failed compilation has left in torch."""
-    import torch._dynamo
-
-    torch._dynamo.reset()

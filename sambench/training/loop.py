@@ -20,11 +20,10 @@ from sambench.training.average import WeightAverage
 from sambench.training.captured import Graph, graphs_of
 from sambench.training.clock import Clock
 from sambench.training.engine import Engine, layout_of
-from sambench.training.evaluate import predict, reaches_accuracy
+from sambench.training.evaluate import fit, reaches_accuracy
 from sambench.training.events import Epoch, Tick
 from sambench.training.feed import Feed
 from sambench.training.losses import CrossEntropy
-from sambench.training.metrics import classification_metrics
 from sambench.training.precision import RoundingWatch, numerics, rounds
 from sambench.training.replicas import ALONE, Replicas
 from sambench.training.rewind import Rewindable
@@ -87,8 +86,8 @@ class Training:
     folder: Path
     identity: str
     before_save: Callable[[], None] = lambda: None
-    on_tick: Callable[[Tick], None]
-    on_epoch: Callable[[Epoch], None]
+    on_tick: Callable[[Tick], None] = lambda tick: None
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None
     stop_requested: Callable[[], bool]
     replicas: Replicas = ALONE
     parallel: nn.Module | None = None
@@ -219,13 +218,13 @@ class Training:
     def _judge(self, batches: Sequence[Tensor]) -> str | None:
         state = self.state
         with self.clock.evaluation():
-            validation = self._validate()
+            held = None if self.validation is None else fit(self.model, self.validation)
         epoch = Epoch(
             epoch=state.epoch + 1,
             train_loss=float(state.loss_sum) / state.seen,
             train_accuracy=self._share_of_hits(batches),
-            validation_loss=validation and validation[0],
-            validation_accuracy=validation and validation[1],
+            validation_loss=held["loss"] or 0.0 if held else None,
+            validation_accuracy=held["accuracy"] if held else None,
             lr=float(self.optimizer.param_groups[0]["lr"]),
             gradient_evaluations=state.gradient_evaluations,
             train_seconds=self.clock.train_seconds,
@@ -242,14 +241,6 @@ class Training:
         if not self.replicas.first(ended is not None):
             return None
         return stop.rule if ended is None else ended
-
-    def _validate(self) -> tuple[float, float] | None:
-        if self.validation is None:
-            return None
-        metrics = classification_metrics(
-            predict(self.model, self.validation), self.validation.labels.cpu().numpy()
-        )
-        return float(metrics["loss"] or 0.0), float(metrics["accuracy"] or 0.0)
 
     def _confirm(self, target: float) -> bool:
         return reaches_accuracy(self.model, self.train, target, ~self.state.hits)

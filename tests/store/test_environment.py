@@ -122,7 +122,7 @@ def test_a_name_that_is_no_device(name: str) -> None:
 @pytest.mark.usefixtures("as_before")
 def test_determinism_on_the_cpu() -> None:
     torch.backends.cudnn.benchmark = True
-    assert environment.make_deterministic(CPU) == "bitwise"
+    assert environment.choose_kernels("deterministic", CPU) == "bitwise"
     assert torch.are_deterministic_algorithms_enabled()
     assert torch.is_deterministic_algorithms_warn_only_enabled()
     assert not torch.backends.cudnn.benchmark
@@ -131,7 +131,7 @@ def test_determinism_on_the_cpu() -> None:
 
 @pytest.mark.usefixtures("as_before")
 def test_determinism_on_a_gpu_is_not_promised() -> None:
-    said = environment.make_deterministic(torch.device("cuda:0"))
+    said = environment.choose_kernels("deterministic", torch.device("cuda:0"))
     assert said == "where an operation has a deterministic kernel"
 
 
