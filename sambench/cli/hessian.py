@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sambench.config.run_config import RunConfig
     from sambench.store.tree import Store
 
-DEFAULTS = HessianSettings().to_dict()
+DEFAULTS = HessianSettings()
 
 
 @group("What is measured")
@@ -28,10 +28,10 @@ class Measured:
     """What is measured, and how exactly."""
 
     samples: int | None = option(
-        "IMAGES", "Training images to use.", min=1, show_default=f"{DEFAULTS['samples']}"
+        "IMAGES", "Training images to use.", min=1, show_default=f"{DEFAULTS.samples}"
     )
     tol: float | None = option(
-        "FRACTION", "Relative error of the eigenvalues.", show_default=f"{DEFAULTS['tol']}"
+        "FRACTION", "Relative error of the eigenvalues.", show_default=f"{DEFAULTS.tol}"
     )
     minutes: float | None = option(
         "MINUTES", "Stop after this many minutes a run.", show_default="no limit"

@@ -12,7 +12,7 @@ import msgspec
 from yaml import YAMLError
 
 from sambench.errors import ConfigError, UserError, shown
-from sambench.files.definition import Definition, Fault, about, build
+from sambench.files.definition import Definition, Fault, build
 from sambench.files.yaml_text import read_yaml
 
 LINES = "setup"
@@ -22,8 +22,8 @@ LINES = "setup"
 class LauncherSettings(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A launcher and its options. It is no part of what a run is, and changes no run's id."""
 
-    name: Annotated[str, about("One of `sambench list launchers`.")]
-    options: Annotated[dict[str, str], about("Its options, as `--with` has them.")] = msgspec.field(
+    name: Annotated[str, "One of `sambench list launchers`."]
+    options: Annotated[dict[str, str], "Its options, as `--with` has them."] = msgspec.field(
         default_factory=dict
     )
 

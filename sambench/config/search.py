@@ -23,7 +23,7 @@ from msgspec.structs import replace
 
 from sambench.config.run_config import RunConfig
 from sambench.errors import ConfigError, shown
-from sambench.files.definition import LARGEST, Count, Definition, about, build
+from sambench.files.definition import LARGEST, Count, Definition, build
 from sambench.optim.base import Setting, find_base
 from sambench.optim.method import optimizers
 
@@ -39,19 +39,18 @@ class Search(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     trials: Annotated[
         Annotated[int, Meta(ge=2, le=LARGEST)],
-        about("Points tried for each optimizer, the given one among them."),
+        "Points tried for each optimizer, the given one among them.",
     ] = 8
     seeds: Annotated[
-        tuple[Count, ...],
-        about("Each point is tried with each; no final run may have one of them."),
+        tuple[Count, ...], "Each point is tried with each; no final run may have one of them."
     ] = (1000,)
     validation: Annotated[
         Annotated[float, Meta(gt=0, lt=1)],
-        about("Share of the training part set aside where the runs have none of their own."),
+        "Share of the training part set aside where the runs have none of their own.",
     ] = 0.1
     grids: Annotated[
         dict[str, dict[str, tuple[Setting, ...]]],
-        about("By optimizer, the grid to use in place of the declared one."),
+        "By optimizer, the grid to use in place of the declared one.",
     ] = msgspec.field(default_factory=dict)
 
     @classmethod

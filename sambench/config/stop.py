@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from msgspec.structs import replace
 
 from sambench.errors import ConfigError, shown
-from sambench.files.definition import HUGE, Definition, Positive, about, build
+from sambench.files.definition import HUGE, Definition, Positive, build
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +46,9 @@ class Stop(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     rule: Annotated[
         Literal["epochs", "train-accuracy", "patience", "gradient-evaluations", "minutes"],
-        about("Which of the stop rules."),
+        "Which of the stop rules.",
     ] = "epochs"
-    value: Annotated[Positive | None, about("Its value; null for a rule without one.")] = None
+    value: Annotated[Positive | None, "Its value; null for a rule without one."] = None
 
     @classmethod
     def parse(cls, given: object) -> Stop:

@@ -10,14 +10,10 @@ import msgspec
 
 from sambench.config.curvature_settings import BatchNorm
 from sambench.errors import ConfigError, shown
-from sambench.files.definition import Count, Definition, Positive, Whole, about, build, plain
+from sambench.files.definition import Count, Definition, Positive, Whole, build, plain
 
-DENSITY, SHARPNESS, LANDSCAPE, INTERPOLATIONS = (
-    "density",
-    "sharpness",
-    "landscape",
-    "interpolations",
-)
+DENSITY, SHARPNESS, LANDSCAPE = "density", "sharpness", "landscape"
+INTERPOLATIONS = "interpolations"
 PICTURES = ("line", "plane", "eigenvectors")
 """What a landscape consists of."""
 
@@ -34,22 +30,19 @@ Section = dict[str, Any]
 class Studies(Definition, frozen=True, kw_only=True):
     """Which studies are wanted, and their settings."""
 
-    density: Annotated[bool, about("Spectral density.")] = False
-    sharpness: Annotated[bool, about("One step, worst case, average case.")] = False
-    landscape: Annotated[bool, about("Line, plane and eigenvector plane.")] = False
-    probes: Annotated[Whole, about("Random starts of the density.")] = 5
-    steps: Annotated[Whole, about("Lanczos steps of each.")] = 80
-    rho: Annotated[Positive, about("Radius of the ball around the weights.")] = 0.05
-    relative_rho: Annotated[
-        Positive, about("Radius relative to each weight, of the adaptive ball.")
-    ] = 0.5
-    noise: Annotated[Positive, about("Standard deviation of the average case's noise.")] = 0.01
-    relative_noise: Annotated[Positive, about("The same, relative to each weight.")] = 0.1
+    density: Annotated[bool, "Spectral density."] = False
+    sharpness: Annotated[bool, "One step, worst case, average case."] = False
+    landscape: Annotated[bool, "Line, plane and eigenvector plane."] = False
+    probes: Annotated[Whole, "Random starts of the density."] = 5
+    steps: Annotated[Whole, "Lanczos steps of each."] = 80
+    rho: Annotated[Positive, "Radius of the ball around the weights."] = 0.05
+    relative_rho: Annotated[Positive, "Radius relative to each weight, of the adaptive ball."] = 0.5
+    noise: Annotated[Positive, "Standard deviation of the average case's noise."] = 0.01
+    relative_noise: Annotated[Positive, "The same, relative to each weight."] = 0.1
     points: Annotated[
-        Whole,
-        about("Values on each axis of a plane, an odd number from 3 on; a line has twice as many."),
+        Whole, "Values on each axis of a plane, an odd number from 3 on; a line has twice as many."
     ] = 21
-    seed: Annotated[Count, about("Of probes, noise and directions.")] = 0
+    seed: Annotated[Count, "Of probes, noise and directions."] = 0
     batch_norm: BatchNorm = "eval"
 
     def __post_init__(self) -> None:
@@ -91,15 +84,11 @@ class Studies(Definition, frozen=True, kw_only=True):
     def missing(self, hessian: Mapping[str, Any] | None) -> tuple[str, ...]:
         """Return what is wanted and not in a record's hessian section: studies and pictures."""
         held = hessian or {}
-        pictures = held.get(LANDSCAPE, {})
+        pictures = PICTURES if self.landscape else ()
         return (
-            *(name for name in self._whole() if name not in held),
-            *(name for name in PICTURES if self.landscape and name not in pictures),
+            *(name for name in (DENSITY, SHARPNESS) if getattr(self, name) and name not in held),
+            *(name for name in pictures if name not in held.get(LANDSCAPE, {})),
         )
-
-    def _whole(self) -> tuple[str, ...]:
-        wanted = {DENSITY: self.density, SHARPNESS: self.sharpness}
-        return tuple(name for name, is_wanted in wanted.items() if is_wanted)
 
 
 @functools.cache
@@ -115,13 +104,7 @@ def _own_settings(study: str) -> type[msgspec.Struct]:
 
 def studies_in(hessian: Mapping[str, Any] | None) -> Section:
     """Return what is of studies in a record's hessian section."""
-    names = (DENSITY, SHARPNESS, LANDSCAPE)
-    return {name: value for name, value in (hessian or {}).items() if name in names}
-
-
-def holds_interpolation(hessian: Mapping[str, Any] | None, id: str) -> bool:
-    """Whether a record's hessian section holds the way to another run."""
-    return id in (hessian or {}).get(LANDSCAPE, {}).get(INTERPOLATIONS, {})
+    return {name: value for name, value in (hessian or {}).items() if name in OWN}
 
 
 def merged(hessian: Mapping[str, Any] | None, found: Section) -> Section:

@@ -16,6 +16,7 @@ from sambench.config.study_settings import INTERPOLATIONS, LANDSCAPE, Section, m
 from sambench.curvature.vectors import share_memory
 from sambench.data.batches import shuffled
 from sambench.errors import CurvatureError
+from sambench.files.definition import plain
 from sambench.run.journal import Deadline, Journal, OutOfTime
 from sambench.run.restore import restore
 from sambench.run.section import measure
@@ -94,7 +95,7 @@ def measure_hessian(
             return current
         subject = _subject(record, settings, store, paths.data, device)
         identity = {  # all that the numbers depend on beside the data, whose fingerprint is checked
-            "settings": settings.to_dict(),
+            "settings": plain(settings),
             "weights": hashlib.sha256(weights.read_bytes()).hexdigest(),
         }
         journal = Journal(weights.parent / JOURNAL, identity)
@@ -105,7 +106,7 @@ def measure_hessian(
             journal=journal,
             on_progress=on_progress,
         )
-        section |= {"available_samples": subject.available, "settings": settings.to_dict()}
+        section |= {"available_samples": subject.available, "settings": plain(settings)}
         section["notes"] = [*section["notes"], *_about_samples(section)]
         measured = current.with_sections(hessian={**section, **studies_in(current.hessian)})
         claim.check()
@@ -164,7 +165,7 @@ def _study(
     """Do the missing studies, as far as the time allows."""
     held = None if wanted.again else record.hessian
     missing = wanted.studies.missing(held)
-    other = wanted.other if wanted.leads_elsewhere(record.config, held) else None
+    other = wanted.missing_end(record.config, held)
     if not missing and other is None:
         return
     store = Store(paths.results)
