@@ -12,7 +12,7 @@ import torch
 
 from sambench.config.curvature_settings import HessianSettings
 from sambench.config.measurement import Measurement
-from sambench.config.study_settings import INTERPOLATIONS, LANDSCAPE, Section, merged, studies_in
+from sambench.config.study_settings import Section, merged, studies_in
 from sambench.curvature.vectors import share_memory
 from sambench.data.batches import shuffled
 from sambench.errors import CurvatureError
@@ -21,7 +21,7 @@ from sambench.run.journal import Deadline, Journal, OutOfTime
 from sambench.run.restore import restore
 from sambench.run.section import measure
 from sambench.run.single_run import Paths
-from sambench.run.studies import Progress, Subject, study, study_interpolation
+from sambench.run.studies import Progress, Subject, Surroundings
 from sambench.store.artifacts import read_weights
 from sambench.store.environment import count_runs_on_device
 from sambench.store.record import COMPLETED, RunRecord
@@ -169,10 +169,15 @@ def _study(
     if not missing and other is None:
         return
     store = Store(paths.results)
-    subject = _subject(record, wanted.hessian, store, paths.data, device)
+    around = Surroundings(
+        subject=_subject(record, wanted.hessian, store, paths.data, device),
+        settings=wanted.studies,
+        on_progress=on_progress,
+        deadline=deadline,
+    )
 
     def sections() -> Iterator[Section]:
-        yield from study(subject, wanted.studies, missing, on_progress, deadline)
+        yield from around.study(missing)
         if other is not None:
             if missing:
                 deadline.check()
@@ -180,10 +185,7 @@ def _study(
             if there is None:
                 raise CurvatureError(f"run {other.name} is not in {store.runs} any more")
             end = read_weights(weights_of(there, store), there.sha256_of(WEIGHTS))
-            found = study_interpolation(
-                subject, end, other.name, other.id, wanted.studies, on_progress, deadline
-            )
-            yield {LANDSCAPE: {INTERPOLATIONS: {other.id: found}}}
+            yield around.interpolation(other, end)
 
     with store.claim(record.config, str(device)) as claim:
         for section in sections():

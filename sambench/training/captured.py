@@ -90,23 +90,14 @@ def make_capturable(optimizer: SharpnessAware, wanted: bool) -> None:
 
 @dataclass(eq=False)
 class CapturedStep:
-    """The step on batches of one shape, replayed.
+    """The step on batches of one shape, replayed."""
 
-    Attributes:
-        step: As it runs otherwise.
-        rewindable: All that it changes.
-        rates: The learning rates on the device.
-        graph: To record it.
-        like: A batch of the shape.
-        passes: Of one step.
-    """
-
-    step: Step
-    rewindable: Rewindable
-    rates: Rates
-    graph: Graph
-    like: InitVar[Batch]
-    passes: float = 0.0
+    step: Step  # as it runs otherwise
+    rewindable: Rewindable  # all that it changes
+    rates: Rates  # the learning rates on the device
+    graph: Graph  # to record it
+    like: InitVar[Batch]  # a batch of the shape
+    passes: float = 0.0  # of one step
 
     def __post_init__(self, like: Batch) -> None:
         inputs = torch.empty_like(like.inputs, memory_format=self.step.layout)

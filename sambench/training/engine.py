@@ -48,23 +48,15 @@ class Engine:
 
     A captured step is the usual one, recorded; the two give the same numbers. The odd last batch of
     an epoch is a recording of its own where it comes often enough.
-
-    Attributes:
-        step: Takes a step as usual.
-        rewindable: All that it changes.
-        config: The run; its `capture` and `compile` are "auto", "always" or "never".
-        graphs: Makes a graph; None where the device has none.
-        alone: One process trains the run.
-        steps: Of the whole run.
     """
 
-    step: Step
-    rewindable: Rewindable
-    config: RunConfig
+    step: Step  # takes a step as usual
+    rewindable: Rewindable  # all that it changes
+    config: RunConfig  # its `capture` and `compile` are "auto", "always" or "never"
     _: KW_ONLY
-    graphs: Callable[[], Graph] | None
-    alone: bool
-    steps: int
+    graphs: Callable[[], Graph] | None  # makes a graph; None where the device has none
+    alone: bool  # one process trains the run
+    steps: int  # of the whole run
 
     def __post_init__(self) -> None:
         self._usual = self._most = 0

@@ -26,18 +26,12 @@ class Feed:
     Resident images are indexed on the device, in order with everything else. Others are read,
     pinned and sent on a stream of their own; since Python runs ahead of the device, a batch travels
     while the step before it is still computed.
-
-    Attributes:
-        images: To train on.
-        replicas: Each gets its share of every batch.
-        augmentation: Of a step's images, by the number of the step in the epoch.
-        layout: How a batch shall lie in memory.
     """
 
-    images: Images
-    replicas: Replicas
-    augmentation: Callable[[int], Augmentation | None]
-    layout: torch.memory_format = torch.contiguous_format
+    images: Images  # to train on
+    replicas: Replicas  # each gets its share of every batch
+    augmentation: Callable[[int], Augmentation | None]  # by the number of the step in the epoch
+    layout: torch.memory_format = torch.contiguous_format  # how a batch shall lie in memory
 
     def __post_init__(self) -> None:
         device = self.images.device

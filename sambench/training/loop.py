@@ -56,42 +56,24 @@ class Outcome:
 
 @dataclass(eq=False)
 class Training:
-    """One run's training, from where its last checkpoint left it to its end.
-
-    Attributes:
-        config: The run.
-        model: The network, freshly initialised, on its device.
-        optimizer: Over the network's parameters.
-        train: Training images.
-        validation: Images to select on, or None.
-        loss: What is minimised.
-        folder: Where checkpoints lie.
-        identity: What the run is and what it is trained on; only its own checkpoint is resumed.
-        before_save: Asked before a checkpoint is written; may raise to keep it from being written.
-        on_tick: Told running numbers a few times a second.
-        on_epoch: Told each epoch when it is done.
-        stop_requested: Asked after each step; when true, the run is saved and ends.
-        replicas: The processes that train it together.
-        parallel: The network as they run it.
-        graphs: Makes graphs to record steps in; where not told, the device's.
-    """
+    """One run's training, from where its last checkpoint left it to its end."""
 
     config: RunConfig
-    model: nn.Module
-    optimizer: SharpnessAware
+    model: nn.Module  # freshly initialised, on its device
+    optimizer: SharpnessAware  # over the network's parameters
     train: Images
-    validation: Images | None
+    validation: Images | None  # to select on
     _: KW_ONLY
-    loss: CrossEntropy = USUAL
-    folder: Path
-    identity: str
-    before_save: Callable[[], None] = lambda: None
-    on_tick: Callable[[Tick], None] = lambda tick: None
-    on_epoch: Callable[[Epoch], None] = lambda epoch: None
-    stop_requested: Callable[[], bool]
-    replicas: Replicas = ALONE
-    parallel: nn.Module | None = None
-    graphs: Callable[[], Graph] | None = None
+    loss: CrossEntropy = USUAL  # what is minimised
+    folder: Path  # where checkpoints lie
+    identity: str  # of the run and what it is trained on; only its own checkpoint is resumed
+    before_save: Callable[[], None] = lambda: None  # raises to keep a checkpoint from being written
+    on_tick: Callable[[Tick], None] = lambda tick: None  # told numbers a few times a second
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None  # told each epoch when it is done
+    stop_requested: Callable[[], bool]  # asked after each step; if so, the run is saved and ends
+    replicas: Replicas = ALONE  # the processes that train it together
+    parallel: nn.Module | None = None  # the network as they run it
+    graphs: Callable[[], Graph] | None = None  # makes graphs to record steps in; else the device's
 
     def __post_init__(self) -> None:
         config, model, optimizer = self.config, self.model, self.optimizer

@@ -17,14 +17,10 @@ class CrossEntropy:
 
     .. math:: \ell(z, y) = -\sum_c w_c \, q_c \log \operatorname{softmax}(z)_c, \qquad
               q_c = (1 - \varepsilon) [c = y] + \varepsilon / K
-
-    Attributes:
-        label_smoothing: The share :math:`\varepsilon` that goes to all K classes alike.
-        class_weights: :math:`w`, shape (K,); None for ones.
     """
 
-    label_smoothing: float = 0.0
-    class_weights: Tensor | None = None
+    label_smoothing: float = 0.0  # the share epsilon that goes to all K classes alike
+    class_weights: Tensor | None = None  # w, shape (K,); None for ones
 
     @classmethod
     def of(cls, config: RunConfig, labels: Tensor, classes: int) -> CrossEntropy:

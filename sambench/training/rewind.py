@@ -18,19 +18,12 @@ WEIGHTS, STATISTICS, MOMENTS, TALLIES = "weights", "statistics", "moments", "tal
 
 @dataclass(eq=False)
 class Rewindable:
-    """All that a step changes on the device, by kind, and the generators it draws from.
+    """All that a step changes on the device, by kind, and the generators it draws from."""
 
-    Attributes:
-        model: Its weights and buffers.
-        optimizer: Its base optimizer's state and what its method remembers.
-        state: The tallies of the epoch.
-        device: Whose generator is drawn from too.
-    """
-
-    model: nn.Module
-    optimizer: SharpnessAware
-    state: TrainingState
-    device: torch.device
+    model: nn.Module  # its weights and buffers
+    optimizer: SharpnessAware  # its base optimizer's state and what its method remembers
+    state: TrainingState  # the tallies of the epoch
+    device: torch.device  # whose generator is drawn from too
 
     def live(self) -> dict[tuple[str, str], Tensor]:
         """Return the tensors themselves, by kind and name."""
