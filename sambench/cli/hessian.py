@@ -9,8 +9,7 @@ from msgspec.structs import replace
 
 from sambench.cli import completion, options
 from sambench.cli.grouping import flag, group, grouped, option
-from sambench.config.curvature_settings import HessianSettings
-from sambench.config.study_settings import OWN
+from sambench.config.curvature_settings import OWN, HessianSettings
 from sambench.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from sambench.config.curvature_settings import HessianSettings
+from sambench.config.curvature_settings import (
+    INTERPOLATIONS,
+    LANDSCAPE,
+    OWN,
+    HessianSettings,
+    Studies,
+)
 from sambench.config.run_config import RunConfig
-from sambench.config.study_settings import INTERPOLATIONS, LANDSCAPE, OWN, Studies
 from sambench.errors import ConfigError, did_you_mean, shown
 from sambench.files.definition import Definition, build, plain
 

@@ -10,9 +10,8 @@ from typing import Any
 
 import torch
 
-from sambench.config.curvature_settings import HessianSettings
+from sambench.config.curvature_settings import HessianSettings, Section, merged, studies_in
 from sambench.config.measurement import Measurement
-from sambench.config.study_settings import Section, merged, studies_in
 from sambench.curvature.vectors import share_memory
 from sambench.data.batches import shuffled
 from sambench.errors import CurvatureError

@@ -1,7 +1,8 @@
 """Logs of the training besides the terminal: TensorBoard, Weights & Biases.
 
-A sink is told the events of one run and, at the end, its record. One that fails is left out of the
-rest of the run: following a run must not end it.
+A sink is made of a run and its folder. It takes numbers by name, with their epoch or None for those
+of the whole run, and is closed at the end. One that fails is left out of the rest of the run:
+following a run must not end it.
 """
 
 from __future__ import annotations
@@ -13,24 +14,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from sambench.config.run_config import RunConfig
 from sambench.errors import ConfigError, SambenchWarning, did_you_mean
 from sambench.store.record import RunRecord
 from sambench.training.events import Epoch, Event, Started
-
-
-class Sink(Protocol):
-    """Follows one run."""
-
-    def numbers(self, values: Mapping[str, float], step: int | None) -> None:
-        """Take numbers by name; `step` is the epoch, or None for those of the whole run."""
-        ...
-
-    def close(self) -> None:
-        """Write what is left."""
-        ...
 
 
 class TensorBoard:
@@ -91,10 +80,8 @@ class WeightsAndBiases:
         self._run.finish()
 
 
-SINKS: Mapping[str, Callable[[RunConfig, Path], Sink]] = {
-    "tensorboard": TensorBoard,
-    "wandb": WeightsAndBiases,
-}
+Sink = TensorBoard | WeightsAndBiases
+SINKS: Mapping[str, type[Sink]] = {"tensorboard": TensorBoard, "wandb": WeightsAndBiases}
 """By name, which is that of the package that each needs and of our extra that installs it."""
 
 

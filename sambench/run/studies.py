@@ -20,8 +20,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from sambench import curvature
-from sambench.config.run_config import RunConfig
-from sambench.config.study_settings import (
+from sambench.config.curvature_settings import (
     DENSITY,
     INTERPOLATIONS,
     LANDSCAPE,
@@ -29,6 +28,7 @@ from sambench.config.study_settings import (
     Section,
     Studies,
 )
+from sambench.config.run_config import RunConfig
 from sambench.curvature.evaluation import Batch, Loss
 from sambench.curvature.surface import Cost
 from sambench.files.arrays import PartialRows, write_arrays

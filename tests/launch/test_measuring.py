@@ -17,10 +17,9 @@ import torch
 from msgspec.structs import replace as changed
 from safetensors.torch import save_file
 
-from sambench.config.curvature_settings import HessianSettings
+from sambench.config.curvature_settings import HessianSettings, Studies
 from sambench.config.measurement import Measurement
 from sambench.config.run_config import RunConfig
-from sambench.config.study_settings import Studies
 from sambench.errors import DeviceError
 from sambench.launch.launcher import Watcher
 from sambench.launch.launchers.local import launch
