@@ -35,11 +35,7 @@ class Sorted:
     """How each was written, by the field that it sets: `lr` for `optimizer.lr` too."""
 
     def refuse_beside(self, options: Mapping[str, str]) -> None:
-        """Refuse settings that an option, by the field that it sets, gives too.
-
-        Raises:
-            ConfigError: Names the first.
-        """
+        """Refuse, by a ConfigError, the first setting whose field an option sets too."""
         for key, option in options.items():
             if key in self.spelled:
                 raise ConfigError(
@@ -47,11 +43,7 @@ class Sorted:
                 )
 
     def refuse(self, keys: Mapping[str, str]) -> None:
-        """Refuse settings that have an option of their own; each key comes with it.
-
-        Raises:
-            ConfigError: Names the first.
-        """
+        """Refuse, by a ConfigError, the first setting that has an option of its own."""
         for key, option in keys.items():
             if key in self.spelled:
                 raise ConfigError(f"--set {self.spelled[key]}: give it by {option} instead")

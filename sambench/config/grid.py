@@ -122,11 +122,7 @@ class Pattern:
 
     @classmethod
     def parse(cls, given: object) -> Pattern:
-        """Read a pattern.
-
-        Raises:
-            ConfigError: If it is no mapping or has an unknown key.
-        """
+        """Read a pattern; a ConfigError if it is no mapping or has an unknown key."""
         if not isinstance(given, Mapping) or not given:
             raise ConfigError(
                 f"a pattern must name settings, as in {{optimizer: sam}}, not {shown(given)}"

@@ -133,11 +133,7 @@ def shipped_suites() -> dict[str, Path]:
 
 
 def find_suite(given: Path) -> Path:
-    """Return the file of a suite.
-
-    Raises:
-        ConfigError: If there is no such file and none of that name is shipped.
-    """
+    """Return the file of a suite, there or shipped by that name; a ConfigError if there is none."""
     if _is_there(given):
         return given
     shipped = shipped_suites()

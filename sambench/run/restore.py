@@ -21,21 +21,13 @@ from sambench.training.evaluate import robust_accuracy
 def restore(
     record: RunRecord, weights: Path, data: Path, device: torch.device
 ) -> tuple[nn.Module, Parts]:
-    """Return a run's network with its stored weights, and its images, on the device.
-
-    Raises:
-        UserError: As `restore_parts` and `restore_network` do.
-    """
+    """Return a run's network and images, as `restore_network` and `restore_parts` do."""
     parts = restore_parts(record, data, device)
     return restore_network(record, weights, len(parts.prepared.classes), device), parts
 
 
 def restore_parts(record: RunRecord, data: Path, device: torch.device) -> Parts:
-    """Return a run's images, where they are still those that it was trained on.
-
-    Raises:
-        UserError: If other data than those are prepared now, or none.
-    """
+    """Return a run's images, where those that it was trained on are prepared; else a UserError."""
     parts = load_parts(record.config, data, device)
     if record.data and record.data["fingerprint"] != parts.prepared.fingerprint:
         raise DataError(

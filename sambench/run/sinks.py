@@ -86,11 +86,7 @@ SINKS: Mapping[str, type[Sink]] = {"tensorboard": TensorBoard, "wandb": WeightsA
 
 
 def check_sinks(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the names, each once.
-
-    Raises:
-        ConfigError: If there is no such sink or the package that it needs is not installed.
-    """
+    """Return the names, each once; a ConfigError if one is no sink, or its package is missing."""
     for name in names:
         if name not in SINKS:
             raise ConfigError(

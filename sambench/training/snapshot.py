@@ -54,11 +54,7 @@ class Snapshots:
         return time.monotonic() - self._saved >= interval
 
     def save(self, state: TrainingState, clock: Clock) -> None:
-        """Write a checkpoint.
-
-        Raises:
-            StoreError: If the folder cannot be written; the earlier checkpoints are intact then.
-        """
+        """Write a checkpoint, as `save_checkpoint` does."""
         start = time.monotonic()
         on_gpu = self.device.type == "cuda"
         save_checkpoint(
