@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -61,7 +62,7 @@ class Stop(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
             return given
         if isinstance(given, str):
             rule, _, text = given.partition("=")
-            given = {"rule": rule, **({"value": _number(text, "stop")} if text else {})}
+            given = {"rule": rule, **({"value": _number(text)} if text else {})}
         if not isinstance(given, Mapping):
             raise ConfigError(f"stop={shown(given)} is not a rule; rules: {', '.join(STOP_RULES)}")
         return build(cls, {k: v for k, v in given.items() if v is not None}, "stop")._completed()
@@ -82,11 +83,8 @@ class Stop(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return self if value == self.value else replace(self, value=value)
 
 
-def _number(value: object, what: str) -> float:
-    try:
-        number = float(value)  # type: ignore[arg-type]
-        if isinstance(value, bool) or not math.isfinite(number):
-            raise ValueError
-    except (TypeError, ValueError, OverflowError):
-        raise ConfigError(f"{what}: {shown(value)} is not a finite number") from None
-    return number
+def _number(text: str) -> float:
+    with suppress(ValueError):
+        if math.isfinite(number := float(text)):
+            return number
+    raise ConfigError(f"stop: {shown(text)} is not a finite number")

@@ -36,7 +36,8 @@ class ReportSettings(Definition, frozen=True, kw_only=True, forbid_unknown_field
     margins: Annotated[
         dict[str, Positive],
         "Differences within which optimizers count as equivalent, by metric: a fraction for "
-        "`accuracy` and its like (0.01 is one point), a ratio for costs and curvature (1.25).",
+        "`accuracy` and its like (0.01 is one point), a ratio for costs and curvature (1.25), as "
+        "{accuracy: 0.02, top: 1.5}.",
     ] = msgspec.field(default_factory=dict)
     primary: Annotated[
         Literal["accuracy", "balanced_accuracy", "auroc"],
@@ -88,13 +89,7 @@ class Suite(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True, d
     tables: Annotated[
         tuple[TableReference, ...], "Published tables that the runs stand beside."
     ] = ()
-    report: Annotated[
-        ReportSettings,
-        "`baseline`: the optimizer that the others are compared with. `margins`: within which "
-        "differences optimizers count as equivalent, by metric, as {accuracy: 0.02, top: 1.5}. "
-        "`primary`: the metric of the answer: accuracy, balanced_accuracy or auroc. `beside`: "
-        "settings in which lines of one table may differ, as [epochs].",
-    ] = ReportSettings()
+    report: Annotated[ReportSettings, "How it is reported."] = ReportSettings()
     launcher: Annotated[
         LauncherSettings | None,
         "Who does the runs, and its options, as {name: slurm, account: ab123, qos: normal}. "

@@ -80,15 +80,13 @@ def run_one(
         done = store.completed(config)  # perhaps by another process, meanwhile
         if done is None:
             Replicas.of_this_process().first(True)  # those who train it with us begin too
-            run = _Run(
-                config, store, parts, paths.data, device, on_event, stop_requested, claim, suite
-            )
+            run = _Run(config, paths, parts, device, on_event, stop_requested, claim, suite)
             done = run.to_the_end()
         return with_shifts(done, config, store, paths.data, device)
 
 
 def _training(
-    config: RunConfig, parts: Parts, data: Path, device: torch.device, folder: Path, **told: Any
+    config: RunConfig, paths: Paths, parts: Parts, device: torch.device, **told: Any
 ) -> tuple[Training, LoadedWeights | None]:
     """Put network, optimizer and images of a run together, by as many replicas as there are.
 
@@ -104,7 +102,7 @@ def _training(
     if device.type == "cpu":
         environment.keep_freed_memory()
     model = build_network(config, len(parts.prepared.classes), device)
-    loaded = load_start(config, model, data)
+    loaded = load_start(config, model, paths.data)
     if config.batch_norm == "synchronized":
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
     parallel = replicas.wrap(model, config.batch_norm)
@@ -116,7 +114,7 @@ def _training(
         parts.train,
         parts.validation,
         loss=CrossEntropy.of(config, parts.train.labels, len(parts.prepared.classes)),
-        folder=folder,
+        folder=Store(paths.results).folder(config),
         identity=f"{config.id} on {parts.prepared.fingerprint}",
         replicas=replicas,
         parallel=parallel,
@@ -134,14 +132,8 @@ def train_beside(
 ) -> None:
     """Train a run together with the first replica, which tests and writes."""
     environment.choose_kernels(config.kernels, device)
-    training, _ = _training(
-        config,
-        load_parts(config, paths.data, device),
-        paths.data,
-        device,
-        Store(paths.results).folder(config),
-        stop_requested=stop_requested,
-    )
+    parts = load_parts(config, paths.data, device)
+    training, _ = _training(config, paths, parts, device, stop_requested=stop_requested)
     with suppress(Diverged, Interrupted):
         training.run()
 
@@ -151,9 +143,8 @@ class _Run:
     """A claimed run, from its first step to its record."""
 
     config: RunConfig
-    store: Store
+    paths: Paths
     parts: Parts
-    data: Path
     device: torch.device
     on_event: Callable[[Event], None]
     stop_requested: Callable[[], bool]
@@ -162,11 +153,12 @@ class _Run:
 
     def __post_init__(self) -> None:
         config, device = self.config, self.device
+        self.store = Store(self.paths.results)
         self.folder = self.store.folder(config)
         deterministic = environment.choose_kernels(config.kernels, device)
         environment.start_memory_peak(device)
         self.training, self.loaded = _training(
-            *(config, self.parts, self.data, device, self.folder),
+            *(config, self.paths, self.parts, device),
             before_save=self.claim.check,
             on_tick=self.on_event,
             on_epoch=self._epoch_done,

@@ -23,12 +23,7 @@ from sambench.training.events import Epoch, Event, Started
 
 
 class TensorBoard:
-    """Writes event files into `tensorboard/` in the run's folder.
-
-    Args:
-        config: The run.
-        folder: Where its record lies.
-    """
+    """Writes event files into `tensorboard/` in the run's folder."""
 
     def __init__(self, config: RunConfig, folder: Path) -> None:
         from torch.utils.tensorboard import SummaryWriter
@@ -50,9 +45,7 @@ class TensorBoard:
 class WeightsAndBiases:
     """Logs to the project "sambench" (WANDB_PROJECT, WANDB_MODE=offline ... are heeded).
 
-    Args:
-        config: The run; it goes on under its id where it was logged before.
-        folder: Where its record lies; wandb keeps its files there.
+    A run goes on under its id where it was logged before; wandb's files lie in the run's folder.
     """
 
     def __init__(self, config: RunConfig, folder: Path) -> None:

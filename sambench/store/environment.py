@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import sambench
 from sambench.errors import DeviceError, SambenchWarning
 from sambench.plugin import VARIABLE, files_of
+from sambench.store.sections.training import Session
 
 if TYPE_CHECKING:
     import torch
@@ -168,19 +169,16 @@ def plugins_of(config: RunConfig) -> dict[str, str]:
     return files_of((("optimizer", str(config.optimizer["name"])), ("model", config.model)))
 
 
-ROUNDING = ("device", "gpu", "cpu", "threads", "torch")
-"""What of the surroundings sets how sums are rounded."""
-
-
 def _list_other_places(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the surroundings of a run's earlier sessions, those that differ from the next's.
 
     Warns where the last session's differ: the run then ends with the bits of neither.
     """
-    last, here = ({key: section[key] for key in ROUNDING} for section in (before, now))
-    earlier = [{key: one[key] for key in ROUNDING} for one in before.get("resumed_from", ())]
+    rounding = Session.__struct_fields__
+    last, here = ({key: section[key] for key in rounding} for section in (before, now))
+    earlier = [{key: one[key] for key in rounding} for one in before.get("resumed_from", ())]
     if last != here:
-        told = [f"{key} {last[key]}, now {here[key]}" for key in ROUNDING if last[key] != here[key]]
+        told = [f"{key} {last[key]}, now {here[key]}" for key in rounding if last[key] != here[key]]
         warnings.warn(
             f"a run is resumed in other surroundings than it was begun in ({'; '.join(told)}), so "
             "it ends with the last bits of neither; its record holds both",

@@ -197,26 +197,24 @@ def _reason(error: Exception) -> str:
     return f"capture failed: {' '.join(str(error).split())[:150] or type(error).__name__}"
 
 
+@dataclass(eq=False)
 class Graph:
-    """A CUDA graph: work that is recorded on a stream apart, and done as often as asked.
+    """A CUDA graph: work that is recorded on a stream apart, and done as often as asked."""
 
-    Args:
-        device: The GPU.
-        stream: To record on.
-        pool: Memory that graphs share, as they take turns: none needs what another left there.
-    """
+    device: torch.device  # the GPU
+    stream: torch.cuda.Stream  # to record on
+    pool: Any  # memory that graphs share, as they take turns: none needs what another left there
 
-    def __init__(self, device: torch.device, stream: torch.cuda.Stream, pool: Any) -> None:
-        self._device, self._stream, self._pool = device, stream, pool
+    def __post_init__(self) -> None:
         self._graph = torch.cuda.CUDAGraph()
 
     def warm_up(self, work: Work) -> None:
         """Do the work once on the graph's own stream, whose workspaces are made so."""
-        here = torch.cuda.current_stream(self._device)
-        self._stream.wait_stream(here)
-        with torch.cuda.stream(self._stream):
+        here = torch.cuda.current_stream(self.device)
+        self.stream.wait_stream(here)
+        with torch.cuda.stream(self.stream):
             work()
-        here.wait_stream(self._stream)
+        here.wait_stream(self.stream)
 
     def record(self, work: Work) -> None:
         """Record the work; what it does in Python is done now, and never again.
@@ -225,14 +223,14 @@ class Graph:
         A capture that breaks off leaves torch on the graph's stream, and its generator believing
         that the capture is still under way; so both are put back here.
         """
-        with torch.cuda.device(self._device), torch.cuda.stream(torch.cuda.current_stream()):
+        with torch.cuda.device(self.device), torch.cuda.stream(torch.cuda.current_stream()):
             generator = torch.cuda.default_generators[torch.cuda.current_device()]
             before = generator.clone_state()
             try:
                 with torch.cuda.graph(
                     self._graph,
-                    pool=self._pool,
-                    stream=self._stream,
+                    pool=self.pool,
+                    stream=self.stream,
                     capture_error_mode="thread_local",
                 ):
                     work()
