@@ -99,11 +99,6 @@ class Suite(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True, d
     places: ClassVar[Mapping[Path, str]] = {}
     """File and line of what was written, for messages; no part of what the suite is."""
 
-    @property
-    def baseline(self) -> str | None:
-        """The optimizer that the others are compared with; None for no particular one."""
-        return self.report.baseline
-
     def grids(self) -> list[tuple[Path, Mapping[str, Any]]]:
         """Return matrix and includes, each with where it was written."""
         include = [(("include", number), grid) for number, grid in enumerate(self.include)]
@@ -217,9 +212,10 @@ class Suite(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True, d
 
     def _check_baseline(self, configs: Sequence[RunConfig]) -> None:
         names = {str(config.optimizer["name"]) for config in configs}
-        if self.baseline is not None and self.baseline not in names:
-            near, all_names = did_you_mean(self.baseline, names), ", ".join(sorted(names))
-            said = f"baseline {self.baseline!r} is not among the optimizers{near}"
+        baseline = self.report.baseline
+        if baseline is not None and baseline not in names:
+            near, all_names = did_you_mean(baseline, names), ", ".join(sorted(names))
+            said = f"baseline {baseline!r} is not among the optimizers{near}"
             raise self._wrong(f"{said}; they are: {all_names}", "report", "baseline")
 
     def _check_tables(self, configs: Sequence[RunConfig]) -> None:

@@ -103,7 +103,7 @@ class Surroundings:
             "probe": np.repeat(np.arange(len(found.nodes)), [len(nodes) for nodes in found.nodes]),
             "nodes": np.concatenate(found.nodes),
             "weights": np.concatenate(found.weights),
-            **{name: getattr(found, name) for name in kept},
+            **named(found, *kept),
         }
         write_arrays(subject.folder / "density.npz", "spectral density", arrays)
         return {
@@ -111,10 +111,8 @@ class Surroundings:
             "samples": subject.samples,
             "batch_norm": settings.batch_norm,
             "probes": len(found.nodes),
-            "steps": found.steps,
-            "start": found.start,
             "seed": settings.seed,
-            "reorthogonalised": found.reorthogonalised,
+            **named(found, "steps", "start", "reorthogonalised", "matvecs"),
             "parameters": found.size,
             "trace": {"value": found.trace, "stderr": found.trace_stderr},
             "mean_square": {"value": found.second, "stderr": found.second_stderr},
@@ -123,7 +121,6 @@ class Surroundings:
             "negative_mass": {"value": found.negative_mass, "stderr": found.negative_mass_stderr},
             "resolved": len(found.resolved),
             "kernel_width": found.width,
-            "matvecs": found.matvecs,
         }
 
     def _sharpness(self) -> Section:
@@ -151,11 +148,8 @@ class Surroundings:
             "m": max(measures[1].batch_sizes),
             "measures": {
                 measure.definition: {
-                    "value": measure.value,
-                    "stderr": measure.stderr,
+                    **named(measure, "value", "stderr", "rho", "loss"),
                     "lower_bound": measure.is_lower_bound,
-                    "rho": measure.rho,
-                    "loss": measure.loss,
                     **_cost_section(measure.cost),
                 }
                 for measure in measures
@@ -183,9 +177,8 @@ class Surroundings:
             write_arrays(subject.folder / file, found.kind, arrays)
         return {
             "file": file,
-            "kind": found.kind,
+            **named(found, "kind", "batch_norm"),
             "samples": subject.samples,
-            "batch_norm": found.batch_norm,
             "seed": settings.seed,
             "points": len(found.coordinates[0]),
             "extent": float(found.coordinates[0][-1]),
@@ -211,8 +204,7 @@ class Surroundings:
                 rows=rows,
                 on_progress=stage(self.on_progress, f"interpolation to {other.name}"),
             )
-            names = ("alphas", "loss", "accuracy", "kept_loss", "kept_accuracy")
-            arrays = {key: getattr(found, key) for key in names}
+            arrays = named(found, "alphas", "loss", "accuracy", "kept_loss", "kept_accuracy")
             write_arrays(subject.folder / file, "interpolation", arrays)
         way = {
             "file": file,
@@ -244,6 +236,12 @@ class Surroundings:
 def stage(on_progress: Progress, what: str) -> Callable[[int, int], None]:
     """Return what tells the progress of one stage."""
     return lambda done, most: on_progress(what, done, most)
+
+
+def named(found: object, *names: str) -> Section:
+    """Return what a result has under these names, as JSON has it."""
+    values = ((name, getattr(found, name)) for name in names)
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values}
 
 
 def _fingerprint(tensors: Iterable[Tensor]) -> str:

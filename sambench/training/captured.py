@@ -113,20 +113,20 @@ class CapturedStep:
                 taken as usual then, and everything is as after it.
         """
         self._load(batch)
-        before, told = self.rewindable.moment(), self.rewindable.on_host()
+        before, told = Moment(self.rewindable), self.rewindable.on_host()
         places = self._places()
         with self.rates.in_place():
             self.graph.warm_up(self._take)
         if reason := self._unsteady(told, places):
             raise Refused(reason)
-        after = self.rewindable.moment()
+        after = Moment(self.rewindable)
         try:
             before.restore()
             with self.rates.in_place():
                 self.graph.record(self._take)
             before.restore()  # what Python counted while recording was not done
             self.replay(batch)
-            _compare(self.rewindable.moment(), after, before)
+            _compare(Moment(self.rewindable), after, before)
         except Exception as error:
             after.restore()
             raise Refused(_reason(error)) from error

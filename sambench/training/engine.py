@@ -109,7 +109,7 @@ class Engine:
 
         with undisturbed(model, device):
             passes()
-        self.compiled = self._wish_to_compile(lambda: self._expected(model, passes), before)
+        self.compiled = self._wish_to_compile(model, passes, before)
         if not self.compiled.done:
             return
         try:
@@ -135,12 +135,9 @@ class Engine:
             "fused": all(bool(group.get("fused")) for group in groups),
         }
 
-    def _expected(self, model: nn.Module, passes: Callable[[], None]) -> float:
-        with undisturbed(model, self.rewindable.device):
-            each = seconds_of(passes, self.rewindable.device)
-        return each * self.step.optimizer.info.gradient_evaluations * self.steps
-
-    def _wish_to_compile(self, expected: Callable[[], float], before: bool) -> Choice:
+    def _wish_to_compile(
+        self, model: nn.Module, passes: Callable[[], None], before: bool
+    ) -> Choice:
         config, device = self.config, self.rewindable.device
         if config.compile != "auto":
             return Choice(config.compile == ALWAYS, "as asked")
@@ -152,7 +149,9 @@ class Engine:
             return Choice(False, "several replicas train the run")
         if config.kernels == "deterministic":
             return Choice(False, "kernels=deterministic: what is compiled may differ next time")
-        seconds = expected()
+        with undisturbed(model, device):
+            each = seconds_of(passes, device)
+        seconds = each * self.step.optimizer.info.gradient_evaluations * self.steps
         shown = f"about {seconds:.0f} s of passes to come, it pays from {PAYS_AFTER:.0f} s"
         return Choice(seconds >= PAYS_AFTER, shown)
 

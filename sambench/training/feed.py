@@ -47,7 +47,8 @@ class Feed:
             first: Where to begin: steps done already.
         """
         for step in range(first, len(batches)):
-            self._wait_for_room()
+            if len(self._computed) >= AHEAD:
+                self._computed.popleft().synchronize()
             with self._apart():
                 batch = self._batch(batches[step], step)
             self._hand_over(batch)
@@ -77,7 +78,3 @@ class Feed:
             event = torch.cuda.Event()
             event.record(torch.cuda.current_stream(self.images.device))
             self._computed.append(event)
-
-    def _wait_for_room(self) -> None:
-        if len(self._computed) >= AHEAD:
-            self._computed.popleft().synchronize()

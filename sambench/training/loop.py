@@ -149,7 +149,8 @@ class Training:
                     self._average.update()
                 self._tick(batches)
                 if self.replicas.any(self.stop_requested()):
-                    self._interrupt()
+                    self._save()
+                    raise Interrupted(f"stopped in epoch {state.epoch + 1}, step {state.step}")
                 if self.replicas.first(self._snapshots.due):
                     self._save()
         return batches
@@ -275,10 +276,6 @@ class Training:
         self.model.train()
         self.engine.warm_up(self.model, self._network, inputs, targets, self.state.compiled)
         self.state.compiled = self.engine.compiled.done
-
-    def _interrupt(self) -> None:
-        self._save()
-        raise Interrupted(f"stopped in epoch {self.state.epoch + 1}, step {self.state.step}")
 
     def _save(self) -> None:
         with self.clock.paused():

@@ -53,13 +53,9 @@ class Rewindable:
         ]
         return repr((groups, states, self.optimizer.method.counters))
 
-    def moment(self) -> Moment:
-        """Return a copy of the present state."""
-        return Moment(self)
-
 
 class Moment:
-    """A copy of the state: all tensors, the generators' states, the method's counters."""
+    """A copy of the present state: all tensors, generators' states, the method's counters."""
 
     def __init__(self, of: Rewindable) -> None:
         self._of = of
