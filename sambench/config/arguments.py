@@ -38,9 +38,8 @@ class Sorted:
         """Refuse, by a ConfigError, the first setting whose field an option sets too."""
         for key, option in options.items():
             if key in self.spelled:
-                raise ConfigError(
-                    f"{option} and --set {self.spelled[key]} are both given; keep one"
-                )
+                said = f"{option} and --set {self.spelled[key]} are both given; keep one"
+                raise ConfigError(said)
 
     def refuse(self, keys: Mapping[str, str]) -> None:
         """Refuse, by a ConfigError, the first setting that has an option of its own."""

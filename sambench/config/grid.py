@@ -101,10 +101,8 @@ def _choices(name: str, given: Any, path: Path) -> list[tuple[str, Any]]:
 class Pattern:
     """Picks runs by their settings, each a value or one of several; all must fit.
 
-    An optimizer fits by name, or by the name and hyperparameters of a mapping.
-
-    Args:
-        wanted: The values of each setting that fit; every run fits where there is none.
+    An optimizer fits by name, or by the name and hyperparameters of a mapping. Every run fits where
+    nothing is wanted.
     """
 
     def __init__(self, wanted: Mapping[str, tuple[Any, ...]] | None = None) -> None:
@@ -124,9 +122,8 @@ class Pattern:
     def parse(cls, given: object) -> Pattern:
         """Read a pattern; a ConfigError if it is no mapping or has an unknown key."""
         if not isinstance(given, Mapping) or not given:
-            raise ConfigError(
-                f"a pattern must name settings, as in {{optimizer: sam}}, not {shown(given)}"
-            )
+            said = f"a pattern must name settings, as in {{optimizer: sam}}, not {shown(given)}"
+            raise ConfigError(said)
         for key in given:
             if key not in SETTINGS:
                 raise ConfigError(

@@ -52,12 +52,7 @@ class Measurement(Definition, frozen=True, kw_only=True):
         return {**plain(self.hessian), **self.studies.to_dict()}
 
     def missing(self, config: RunConfig, hessian: Mapping[str, Any] | None) -> tuple[str, ...]:
-        """Return what is wanted and not in the hessian section of a run's record.
-
-        Args:
-            config: The run.
-            hessian: The section, or None where there is none.
-        """
+        """Return what is wanted and not in the hessian section of a run's record, if it has one."""
         curvature = ("hessian",) if hessian is None else ()
         end = self.missing_end(config, hessian)
         way = (f"way to {end.name}",) if end else ()

@@ -32,9 +32,8 @@ def resolve_optimizer(given: object, beside: Mapping[str, object]) -> Settings:
     try:
         return info.resolve(info.base or (None if base is None else str(base)), settings)
     except (OverflowError, RecursionError):
-        raise ConfigError(
-            f"optimizer={shown(given)} is not allowed: no number is that large"
-        ) from None
+        said = f"optimizer={shown(given)} is not allowed: no number is that large"
+        raise ConfigError(said) from None
 
 
 @functools.lru_cache(maxsize=4096)

@@ -75,9 +75,8 @@ class Search(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
         name = str(given["name"])
         grid = self.grids.get(name) or declared_grid(given)
         if (number := math.prod(map(len, grid.values()))) > MOST_POINTS:
-            raise ConfigError(
-                f"the grid of {name} has {number} points; allowed: at most {MOST_POINTS}"
-            )
+            said = f"the grid of {name} has {number} points; allowed: at most {MOST_POINTS}"
+            raise ConfigError(said)
         points = [
             dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())
         ]
@@ -144,18 +143,11 @@ def _tuning(search: Search, untuned: tuple[RunConfig, ...]) -> Tuning:
     base = str(first.optimizer["base"])
     given = {k: v for k, v in first.optimizer.items() if k not in ("name", "base")}
     info = optimizers.get(str(first.optimizer["name"]))
-    trials = []
+    trials, share = [], first.validation or search.validation
     for values in search.candidates(first.optimizer):
         optimizer = info.resolve(base, {**given, **values})
-        runs = tuple(
-            replace(
-                first,
-                optimizer=optimizer,
-                seed=seed,
-                validation=first.validation or search.validation,
-            )
-            for seed in search.seeds
-        )
+        tried = replace(first, optimizer=optimizer, validation=share)
+        runs = tuple(replace(tried, seed=seed) for seed in search.seeds)
         trials.append(Trial(values=values, optimizer=optimizer, runs=runs))
     return Tuning(untuned=untuned, trials=tuple(trials))
 

@@ -77,9 +77,8 @@ class Stop(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if value is None:
             raise ConfigError(f"stop rule {self.rule} needs a value, as in {self.rule}=100")
         if value > rule.maximum:
-            raise ConfigError(
-                f"stop rule {self.rule}={value:g} is not allowed; allowed: {rule.allowed}"
-            )
+            said = f"stop rule {self.rule}={value:g} is not allowed; allowed: {rule.allowed}"
+            raise ConfigError(said)
         return self if value == self.value else replace(self, value=value)
 
 

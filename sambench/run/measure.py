@@ -130,9 +130,8 @@ def weights_of(record: RunRecord, store: Store) -> Path:
     """Return the file of a completed run's weights; a CurvatureError if it has none."""
     weights = store.folder(record.config) / WEIGHTS
     if record.status != COMPLETED or not weights.exists():
-        raise CurvatureError(
-            f"run {record.name} is {record.status} and has no weights; complete it first"
-        )
+        said = f"run {record.name} is {record.status} and has no weights; complete it first"
+        raise CurvatureError(said)
     return weights
 
 

@@ -77,10 +77,8 @@ def measure(
             **spectrum,
         }
         if settings.adaptive:
-            relative = H.adaptive()
-            section["adaptive"] = work.stage(
-                "adaptive", lambda: work.extremes(relative, "relative changes")
-            )
+            relative, of = H.adaptive(), "relative changes"
+            section["adaptive"] = work.stage("adaptive", lambda: work.extremes(relative, of))
         if settings.per_layer:
             section["layers"] = work.layers()
     return {**section, "seconds": work.seconds, "notes": _budget_notes(section)}

@@ -128,9 +128,8 @@ class RunRecord(Definition, frozen=True, kw_only=True):
         if (version := head.schema_version) != SCHEMA_VERSION:
             newer = isinstance(version, int) and version > SCHEMA_VERSION
             way = "upgrade sambench" if newer else "run it again with this sambench"
-            raise StoreError(
-                f"{where} has schema version {shown(version)}, not {SCHEMA_VERSION}; {way}"
-            )
+            said = f"{where} has schema version {shown(version)}, not {SCHEMA_VERSION}; {way}"
+            raise StoreError(said)
         try:
             record = decode(cls, data)
             if head.numerics is UNSET:
@@ -149,9 +148,8 @@ class RunRecord(Definition, frozen=True, kw_only=True):
             )
         for name in WHEN_COMPLETED if record.status == COMPLETED else ():
             if getattr(record, name) is None:
-                raise StoreError(
-                    f"{where} is damaged (it is completed but has no {name}); {DO_AGAIN}"
-                )
+                said = f"{where} is damaged (it is completed but has no {name}); {DO_AGAIN}"
+                raise StoreError(said)
         return record
 
 

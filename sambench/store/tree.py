@@ -102,9 +102,8 @@ class Store:
         except StoreError as error:
             raise DamagedError(str(error)) from error
         if not intact:
-            raise DamagedError(
-                f"{path} is damaged (it was altered: its checksum does not fit); {DO_AGAIN}"
-            )
+            said = f"{path} is damaged (it was altered: its checksum does not fit); {DO_AGAIN}"
+            raise DamagedError(said)
         return record
 
     def save(self, record: RunRecord) -> None:

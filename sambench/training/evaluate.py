@@ -77,13 +77,9 @@ def reaches_accuracy(model: nn.Module, images: Images, target: float, doubtful: 
 def robust_accuracy(
     model: nn.Module, images: Images, ids: Sequence[str], family: str
 ) -> dict[str, Any]:
-    """Return the accuracy of a network under each disturbance of a family.
+    """Return the accuracy of a network on test images under each disturbance of a family.
 
-    Args:
-        model: The network.
-        images: The test part.
-        ids: Of its images; the draws follow from them.
-        family: A key of `STRENGTHS`.
+    The draws follow from the images' ids.
 
     Returns:
         shifts (the family), severities, for each disturbance the accuracies by severity, and mean:

@@ -40,12 +40,7 @@ class Feed:
         self._computed: deque[torch.cuda.Event] = deque()
 
     def __call__(self, batches: Sequence[Tensor], first: int) -> Iterator[Batch]:
-        """Yield the batches of an epoch.
-
-        Args:
-            batches: Of indices, on the CPU.
-            first: Where to begin: steps done already.
-        """
+        """Yield an epoch's batches, given by indices on the CPU, from the `first` that is not done."""
         for step in range(first, len(batches)):
             if len(self._computed) >= AHEAD:
                 self._computed.popleft().synchronize()

@@ -24,13 +24,7 @@ class CrossEntropy:
 
     @classmethod
     def of(cls, config: RunConfig, labels: Tensor, classes: int) -> CrossEntropy:
-        """Return the loss of a run.
-
-        Args:
-            config: The run.
-            labels: Of its training images, shape (N,).
-            classes: How many there are.
-        """
+        """Return the loss of a run, given its training images' labels (N,) and how many classes."""
         balanced = config.class_weights == "balanced"
         weights = balanced_weights(labels, classes) if balanced else None
         return cls(config.label_smoothing, weights)

@@ -151,9 +151,8 @@ def _resources(ray: Any, options: Mapping[str, str], device: str | None) -> tupl
         raise ConfigError("num_gpus and num_cpus of the ray launcher must be numbers") from None
     for name, wish in (("GPU", gpus), ("CPU", cpus)):
         if wish > there.get(name, 0):
-            raise ConfigError(
-                f"a run cannot have {wish:g} {name}: the Ray cluster has {there.get(name, 0):g}"
-            )
+            said = f"a run cannot have {wish:g} {name}: the Ray cluster has {there.get(name, 0):g}"
+            raise ConfigError(said)
     return gpus, cpus
 
 
