@@ -101,12 +101,11 @@ def _choices(name: str, given: Any, path: Path) -> list[tuple[str, Any]]:
 class Pattern:
     """Picks runs by their settings, each a value or one of several; all must fit.
 
-    An optimizer fits by name, or by the name and hyperparameters of a mapping. Every run fits where
-    nothing is wanted.
+    An optimizer fits by name, or by the name and hyperparameters of a mapping.
     """
 
     def __init__(self, wanted: Mapping[str, tuple[Any, ...]] | None = None) -> None:
-        self.wanted = wanted or {}
+        self.wanted = wanted or {}  # every run fits where there is none
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Pattern) and self.wanted == other.wanted

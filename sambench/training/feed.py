@@ -40,7 +40,7 @@ class Feed:
         self._computed: deque[torch.cuda.Event] = deque()
 
     def __call__(self, batches: Sequence[Tensor], first: int) -> Iterator[Batch]:
-        """Yield an epoch's batches, given by indices on the CPU, from the `first` that is not done."""
+        """Yield an epoch's batches, given by indices on the CPU, from the `first` left to do."""
         for step in range(first, len(batches)):
             if len(self._computed) >= AHEAD:
                 self._computed.popleft().synchronize()
