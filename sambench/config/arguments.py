@@ -70,11 +70,7 @@ def parse_settings(given: Sequence[str] | None, option: str = "--set") -> dict[s
 
 
 def sort_settings(given: Sequence[str] | None, optimizers: Sequence[str]) -> Sorted:
-    """Sort settings into the run's own and those of the optimizers.
-
-    Raises:
-        ConfigError: If a setting is neither, or is given twice in different words.
-    """
+    """Sort settings into the run's and the optimizers'; one that is neither is a ConfigError."""
     parsed = parse_settings(given)
     base = parsed.get("base", parsed.get(f"{OPTIMIZER}.base"))
     known = {name for each in optimizers for name in hyperparameters_of(each, base)}

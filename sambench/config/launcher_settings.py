@@ -79,11 +79,7 @@ def _text(value: object) -> str:
 
 
 def site_options() -> dict[str, str]:
-    """Return the options for Slurm of this user's site: `~/.config/sambench/slurm.yaml`.
-
-    Raises:
-        ConfigError: If there is such a file and it cannot be read.
-    """
+    """Return the options for Slurm of `~/.config/sambench/slurm.yaml`; a fault is a ConfigError."""
     folder = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
     file = Path(folder) / "sambench" / "slurm.yaml"
     if not file.exists():

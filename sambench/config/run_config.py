@@ -257,12 +257,7 @@ class RunConfig(Definition, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         return re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(parts))
 
     def checked(self) -> RunConfig:
-        """Return a stored configuration with its optimizer's settings checked and complete.
-
-        Raises:
-            ConfigError: If settings do not go together or a hyperparameter is not allowed.
-            UnknownNameError: If the optimizer does not exist.
-        """
+        """Return a stored configuration, its optimizer's settings checked and complete."""
         self._check_combinations()
         complete = resolve_stored(tuple(self.optimizer.items()))
         return self if complete == self.optimizer else replace(self, optimizer=complete)

@@ -121,11 +121,7 @@ def trials_of(suite: str) -> str:
 
 
 def plan_search(search: Search, finals: Iterable[RunConfig]) -> tuple[Tuning, ...]:
-    """Return the search for each optimizer and setting among the final runs.
-
-    Raises:
-        ConfigError: If final runs and trials share a seed, or a grid is too small.
-    """
+    """Return each optimizer's search under each setting; a seed that both have is a ConfigError."""
     groups: dict[str, list[RunConfig]] = {}
     for config in finals:
         if config.seed in search.seeds:

@@ -31,11 +31,7 @@ MOST_SEEDS = 10_000
 
 
 def load_suite(given: Path) -> Suite:
-    """Read a suite: a file, or the name of a shipped one.
-
-    Raises:
-        ConfigError: If it is missing, no YAML, or not a suite; names file and line.
-    """
+    """Read a suite: a file, or the name of a shipped one; a ConfigError names file and line."""
     path = find_suite(given)
     content, places = _read(path, ())
     return read_suite(content, str(path), places)

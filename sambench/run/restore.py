@@ -40,12 +40,7 @@ def restore_parts(record: RunRecord, data: Path, device: torch.device) -> Parts:
 def restore_network(
     record: RunRecord, weights: Path, classes: int, device: torch.device
 ) -> nn.Module:
-    """Return a run's network with its stored weights, on the device.
-
-    Raises:
-        DamagedError: If the weights are not those that the run wrote.
-        CurvatureError: If the weights are gone, unreadable or another network's.
-    """
+    """Return a run's network with its stored weights, on the device; raises as `load_weights`."""
     config = record.config
     model = build_model(
         config.model, classes=classes, image_size=config.image_size, pretrained=False
@@ -61,10 +56,7 @@ def with_shifts(
 
     The record is of the same run, perhaps with other disturbances. One that has them already or is
     not completed is returned as it is. The stored final weights are tested: no run is trained
-    again for this.
-
-    Raises:
-        UserError: As `restore` does, or if the record cannot be written.
+    again for this. Raises as `restore` and `Store.save` do.
     """
     if record.status != COMPLETED or record.final is None or record.has_shifts(config.shifts):
         return record

@@ -52,10 +52,8 @@ def measure(
 
     Batches are cut as in training; `l2` is the weight of a penalty l2/2 |w|² on the loss. The
     journal takes each finished stage, and each finished batch, as plain values; what it holds
-    already, of the same model, data and settings, is not measured again.
-
-    Raises:
-        CurvatureError: If the Hessian cannot be measured.
+    already, of the same model, data and settings, is not measured again. What cannot be measured is
+    a CurvatureError.
     """
     with HessianOperator(model, loss, batches, batch_norm=settings.batch_norm, l2=l2) as H:
         work = _Work(H, settings, {} if journal is None else journal, on_progress)

@@ -67,13 +67,9 @@ def keep_freed_memory() -> bool:
 
 
 def choose_device(name: str | None) -> tuple[torch.device, str]:
-    """Return the device of that name, or the best there is, and why.
+    """Return the device of that name, or for None the best there is, and why.
 
-    Args:
-        name: "cpu", "cuda", "cuda:1", "mps", or None to choose.
-
-    Raises:
-        DeviceError: If it is not there or the name makes no sense; says what is there.
+    A name is "cpu", "cuda", "cuda:1" or "mps"; a DeviceError says what is there instead.
     """
     import torch
 
@@ -133,11 +129,8 @@ def describe(
 ) -> dict[str, Any]:
     """Return the environment section of a record.
 
-    Args:
-        device: Where the run is done.
-        deterministic: As `choose_kernels` returned it.
-        before: This section of the record of a run that is resumed.
-        plugins: Files of one's own that the run needs, name to sha256.
+    How far bits repeat is as `choose_kernels` returned it; `before` is this section of the record
+    of a run that is resumed; `plugins` are files of one's own that the run needs, name to sha256.
     """
     import torch
 

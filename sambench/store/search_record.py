@@ -76,11 +76,7 @@ def write_search(
     tunings: Sequence[Tuning],
     records: Mapping[str, RunRecord],
 ) -> None:
-    """Write what each optimizer was given, what it cost and what was chosen.
-
-    Raises:
-        StoreError: If the folder cannot be written.
-    """
+    """Write what was found, as `SearchRecord` says; a StoreError if it cannot be written."""
     found = SearchRecord(
         suite=suite, search=search, tunings=[_tuning(tuning, records) for tuning in tunings]
     )
@@ -88,11 +84,7 @@ def write_search(
 
 
 def read_search(path: Path) -> SearchRecord | None:
-    """Return what `write_search` wrote, or None where no search was made.
-
-    Raises:
-        StoreError: If the file is damaged or of another schema.
-    """
+    """Return what `write_search` wrote, None where no search was made; damage is a StoreError."""
     remedy = "`sambench compare` makes it anew"
     try:
         return decode(SearchRecord, path.read_bytes())

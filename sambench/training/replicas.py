@@ -43,9 +43,7 @@ class Replicas:
         """Return a network that averages gradients over the replicas; None for one alone.
 
         Running statistics are not sent at every pass: `average_statistics` does it once an epoch.
-
-        Raises:
-            ConfigError: If batch normalisation shall be synchronised on the CPU.
+        Batch normalisation that shall be synchronised on the CPU is a ConfigError.
         """
         if self.alone:
             return None
