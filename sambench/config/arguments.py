@@ -31,8 +31,7 @@ class Sorted:
 
     run: dict[str, Any] = field(default_factory=dict)  # of `RunConfig`, and the base optimizer
     optimizer: dict[str, Any] = field(default_factory=dict)  # hyperparameters
-    spelled: dict[str, str] = field(default_factory=dict)
-    """How each was written, by the field that it sets: `lr` for `optimizer.lr` too."""
+    spelled: dict[str, str] = field(default_factory=dict)  # as written, by the field that it sets
 
     def refuse_beside(self, options: Mapping[str, str]) -> None:
         """Refuse, by a ConfigError, the first setting whose field an option sets too."""
@@ -51,9 +50,8 @@ class Sorted:
 def parse_settings(given: Sequence[str] | None, option: str = "--set") -> dict[str, Any]:
     """Read the KEY=VALUE settings of an option; values are written as in YAML.
 
-    Raises:
-        ConfigError: If a text has no key or no equals sign, its value is no YAML, or a key comes
-            twice.
+    A text without key or equals sign, a value that is no YAML, and a key that comes twice are a
+    ConfigError.
     """
     parsed: dict[str, Any] = {}
     for text in given or ():

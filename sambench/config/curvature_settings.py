@@ -111,12 +111,8 @@ class Studies(Definition, frozen=True, kw_only=True):
     def from_dict(cls, given: Mapping[str, Any], **shared: Any) -> Studies:
         """Check which studies are wanted, each as true, false or a mapping of its settings.
 
-        Args:
-            given: By the name of the study.
-            shared: Settings that all have from the Hessian: seed, batch_norm.
-
-        Raises:
-            ConfigError: If a key is unknown or a value out of range.
+        They are given by name; all share seed and batch_norm with the Hessian. A key that is
+        unknown or a value out of range is a ConfigError.
         """
         own: dict[str, Any] = {}
         for name, wish in given.items():

@@ -53,11 +53,7 @@ class Stop(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @classmethod
     def parse(cls, given: object) -> Stop:
-        """Read "train-accuracy", "patience=10" or {rule: patience, value: 10}.
-
-        Raises:
-            ConfigError: If the rule is unknown or its value missing or out of range.
-        """
+        """Read "epochs", "patience=10" or {rule: patience, value: 10}; else a ConfigError."""
         if isinstance(given, Stop):
             return given
         if isinstance(given, str):

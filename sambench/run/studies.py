@@ -45,10 +45,8 @@ class Subject:
     model: nn.Module
     loss: Loss
     batches: Sequence[Batch]
-    available: int
-    """How many training images there are."""
-    folder: Path
-    """The run's, where arrays are written."""
+    available: int  # how many training images there are
+    folder: Path  # the run's, where arrays are written
 
     @property
     def on(self) -> tuple[nn.Module, Loss, Sequence[Batch]]:

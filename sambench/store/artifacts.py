@@ -45,11 +45,7 @@ def write_weights(folder: Path, model: nn.Module) -> str:
 
 
 def read_weights(path: Path, sha256: str | None) -> dict[str, Tensor]:
-    """Return a network's stored state, of that checksum if its record has one.
-
-    Raises:
-        CurvatureError: If the file cannot be read.
-    """
+    """Return a network's stored state, of that checksum if told; a CurvatureError if unreadable."""
     from safetensors import SafetensorError
     from safetensors.torch import load
 

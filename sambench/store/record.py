@@ -89,11 +89,7 @@ class RunRecord(Definition, frozen=True, kw_only=True):
         return (self.artifacts or {}).get(file)
 
     def with_sections(self, **sections: Mapping[str, Any] | None) -> RunRecord:
-        """Return the record with other sections, given as mappings.
-
-        Raises:
-            msgspec.ValidationError: If one is not what its definition says.
-        """
+        """Return the record with other sections; msgspec.ValidationError if a mapping is none."""
         hints = hints_of(RunRecord)
         return replace(self, **{k: msgspec.convert(v, hints[k]) for k, v in sections.items()})
 
@@ -117,9 +113,7 @@ class RunRecord(Definition, frozen=True, kw_only=True):
         """Read the JSON text of a record; `where` is the file, for messages.
 
         Where the run is known that it should be of, the same configuration is not checked again.
-
-        Raises:
-            StoreError: If it is not JSON, of another schema, incomplete or altered by hand.
+        What is not JSON, of another schema, incomplete or altered by hand is a StoreError.
         """
         try:
             head = decode(_Head, data)

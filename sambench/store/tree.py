@@ -183,11 +183,8 @@ class Store:
         """Return the records whose name or id matches one of the patterns (shell globs).
 
         The name of a suite stands for the runs that were first made for it. Looked for among the
-        given records, or all that can be read.
-
-        Raises:
-            DamagedError: If the only runs that a pattern matches are damaged.
-            StoreError: If a pattern matches no run; offers the closest names.
+        given records, or all that can be read. A pattern of no run is a StoreError with the closest
+        names; one of damaged runs alone is a DamagedError.
         """
         records = self.records()[0] if records is None else records
         chosen: dict[str, RunRecord] = {}

@@ -127,9 +127,13 @@ class CapturedStep:
             before.restore()  # what Python counted while recording was not done
             self.replay(batch)
             _compare(Moment(self.rewindable), after, before)
+        except Refused:
+            after.restore()
+            raise
         except Exception as error:
             after.restore()
-            raise Refused(_reason(error)) from error
+            said = " ".join(str(error).split())[:150] or type(error).__name__
+            raise Refused(f"capture failed: {said}") from error
 
     def replay(self, batch: Batch) -> float:
         """Take a step; return its passes."""
@@ -189,12 +193,6 @@ def _compare(found: Moment, expected: Moment, before: Moment) -> None:
         if not off <= allowed * moved:
             share = f"{off / moved:.2g} of the step" if moved else f"{off:.2g}"
             raise Refused(f"its first replay was off by {share} in the {kind}")
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, Refused):
-        return str(error)
-    return f"capture failed: {' '.join(str(error).split())[:150] or type(error).__name__}"
 
 
 @dataclass(eq=False)
