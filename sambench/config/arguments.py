@@ -68,7 +68,7 @@ def parse_settings(given: Sequence[str] | None, option: str = "--set") -> dict[s
 
 
 def sort_settings(given: Sequence[str] | None, optimizers: Sequence[str]) -> Sorted:
-    """Sort settings into the run's and the optimizers'; one that is neither is a ConfigError."""
+    """Sort settings into the run's and the optimizers'; a stray or double one is a ConfigError."""
     parsed = parse_settings(given)
     base = parsed.get("base", parsed.get(f"{OPTIMIZER}.base"))
     known = {name for each in optimizers for name in hyperparameters_of(each, base)}
@@ -121,8 +121,7 @@ def _stop(rule: str, value: Any) -> dict[str, Any]:
 def where_pattern(given: Sequence[str] | None) -> Pattern:
     """Read KEY=VALUE conditions on runs, as rho=0.1 or model=[resnet50,vgg16]; all must hold.
 
-    Raises:
-        ConfigError: If one is not KEY=VALUE or its key is no setting.
+    One that is not KEY=VALUE, or whose key is no setting, is a ConfigError.
     """
     known = {name for info in registry.list() for name in hyperparameters_of(info.name)}
     wanted: dict[str, Any] = {}

@@ -31,8 +31,7 @@ class Measurement(Definition, frozen=True, kw_only=True):
     def parse(cls, given: Mapping[str, Any]) -> Measurement:
         """Check the `hessian` of a suite file: its own settings, and the studies by their names.
 
-        Raises:
-            ConfigError: If a key is unknown or a value out of range.
+        A key that is unknown or a value out of range is a ConfigError.
         """
         known = (*HessianSettings.__struct_fields__, *OWN)
         for key in map(str, given):

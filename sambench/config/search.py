@@ -69,8 +69,7 @@ class Search(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def candidates(self, given: Mapping[str, Setting]) -> tuple[dict[str, Setting], ...]:
         """Return what each trial of an optimizer changes of its settings; the first nothing.
 
-        Raises:
-            ConfigError: If the grid has too few points or one of them is out of range.
+        A grid with too few points, or with one that is out of range, is a ConfigError.
         """
         name = str(given["name"])
         grid = self.grids.get(name) or declared_grid(given)
@@ -121,7 +120,10 @@ def trials_of(suite: str) -> str:
 
 
 def plan_search(search: Search, finals: Iterable[RunConfig]) -> tuple[Tuning, ...]:
-    """Return each optimizer's search under each setting; a seed that both have is a ConfigError."""
+    """Return the search for each optimizer and setting among the final runs.
+
+    A seed that final runs and trials share, or a grid that is too small, is a ConfigError.
+    """
     groups: dict[str, list[RunConfig]] = {}
     for config in finals:
         if config.seed in search.seeds:

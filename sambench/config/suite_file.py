@@ -40,8 +40,7 @@ def load_suite(given: Path) -> Suite:
 def read_suite(given: Mapping[str, Any], where: str, places: Places | None = None) -> Suite:
     """Check the content of a suite file `where`; `places` are file and line of each key and item.
 
-    Raises:
-        ConfigError: If a key is unknown or a value of the wrong type; names the place.
+    A key that is unknown or a value of the wrong type is a ConfigError, which names the place.
     """
     located = {(): where, **(places or {})}
     try:
