@@ -16,6 +16,7 @@ import torch
 import sambench
 from sambench.errors import DeviceError, SambenchWarning
 from sambench.store import environment
+from sambench.store.sections.training import Session
 
 CPU = torch.device("cpu")
 
@@ -224,7 +225,7 @@ def test_a_run_that_goes_on_elsewhere_records_where_it_was() -> None:
     before = {**now, "threads": 977}
     with pytest.warns(SambenchWarning, match=r"\(threads 977, now \d+\)"):
         second = environment.describe(CPU, "bitwise", before)
-    place = {key: before[key] for key in environment.ROUNDING}
+    place = {key: before[key] for key in Session.__struct_fields__}
     assert second["resumed_from"] == [place]
     assert environment.describe(CPU, "bitwise", second)["resumed_from"] == [place]
     with pytest.warns(SambenchWarning, match="device cuda:0, now cpu"):
