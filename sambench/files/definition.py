@@ -6,6 +6,9 @@ A structure is a class. Each field has its type, range, default, meaning and uni
         rule: Annotated[Literal["epochs", "minutes"], "What ends training."] = "epochs"
         value: Annotated[Positive | None, "The rule's budget.", unit("minutes")] = None
 
+Text is the meaning; msgspec's `Meta` says the rest, under `extra` also what is `allowed` in words,
+and what a user may write `also`, which is replaced before the field is checked.
+
 `build` and `decode` make one of plain values and of JSON; what is wrong is named with its path, the
 nearest known key and what is allowed. `sambench.files.description` tells the same to people.
 """
