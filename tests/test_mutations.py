@@ -14,7 +14,6 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sambench.config.curvature_settings import HessianSettings
 from sambench.config.measurement import Measurement
 from sambench.config.search import Search, plan_search
 from sambench.config.suite_file import load_suite
@@ -180,7 +179,6 @@ def test_measurements(given: str) -> None:
         return Measurement.parse(block) if isinstance(block, dict) else None
 
     in_one_line(read, given)
-    assert HessianSettings.from_dict({}) == HessianSettings()
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,7 @@ from msgspec import Struct
 from docs.generator.docstrings import docstring, field_meanings
 from docs.generator.markdown import Page, code
 from sambench import curvature
-from sambench.config.curvature_settings import HessianSettings
-from sambench.config.study_settings import Studies
+from sambench.config.curvature_settings import HessianSettings, Studies
 from sambench.curvature.batch_spectrum import (
     DEFINITIONS,
     mean_interval,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
+from docs.generator.record import sections_in
 from sambench.config.run_config import LATER, OF_REPLICAS
+from sambench.files.description import described
 from sambench.store.record import COMPLETED, SCHEMA_VERSION, WHEN_COMPLETED, RunRecord
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -22,8 +26,8 @@ SEAL: Schema = {
 def record_schema() -> Schema:
     """Return the schema of `run.json`."""
     _, definitions = msgspec.json.schema_components([RunRecord], ref_template="#/$defs/{name}")
-    for definition in definitions.values():
-        _complete(definition)
+    for structure in _structures(RunRecord):
+        _complete(definitions[structure.__name__], structure)
     record = definitions.pop("RunRecord")
     head = {
         "schema_version": {"const": SCHEMA_VERSION},
@@ -42,9 +46,24 @@ def record_schema() -> Schema:
     }
 
 
-def _complete(definition: Schema) -> None:
-    """Ask for what a file of this version has: all fields but those it may lack, and no other."""
+def _structures(of: type[Struct]) -> Iterator[type[Struct]]:
+    """Yield a structure and all that it holds, each once."""
+    left, seen = [of], {of}
+    while left:
+        yield (structure := left.pop())
+        held = {inner for field in described(structure) for inner in sections_in(field.type)}
+        left += held - seen
+        seen |= held
+
+
+def _complete(definition: Schema, structure: type[Struct]) -> None:
+    """Say what fields mean, and ask for what a file of this version has.
+
+    That is all fields but those that it may lack, and no other.
+    """
     properties, required = definition["properties"], definition["required"]
+    for field in described(structure):
+        properties[field.name] = {"description": field.meaning, **properties[field.name]}
     definition["required"] = [
         name
         for name, said in properties.items()

@@ -36,7 +36,7 @@ def page() -> str:
     _fields(page, RunRecord)
     shown: list[type[Struct]] = []
     for field in described(RunRecord):
-        for section in _sections_in(field.type):
+        for section in sections_in(field.type):
             page.heading(section.__name__)
             _section(page, section, shown)
     return str(page)
@@ -49,7 +49,7 @@ def _section(page: Page, section: type[Struct], shown: list[type[Struct]]) -> No
     page.text(said.body)
     _fields(page, section)
     shown.append(section)
-    for inner in (part for field in described(section) for part in _sections_in(field.type)):
+    for inner in (part for field in described(section) for part in sections_in(field.type)):
         if inner not in shown:
             page.heading(inner.__name__, depth=3)
             _section(page, inner, shown)
@@ -70,11 +70,12 @@ def _fields(page: Page, of: type[Struct]) -> None:
     )
 
 
-def _sections_in(hint: Any) -> list[type[Struct]]:
+def sections_in(hint: Any) -> list[type[Struct]]:
+    """Return the structures that an annotation is of or holds."""
     if isinstance(hint, type) and issubclass(hint, Struct):
         return [hint]
     inner = () if get_origin(hint) is Literal else get_args(hint)
-    return [found for part in inner for found in _sections_in(part)]
+    return [found for part in inner for found in sections_in(part)]
 
 
 def spelled(hint: Any) -> str:

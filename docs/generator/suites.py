@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from msgspec import Struct
+
 from docs.generator.docstrings import docstring
 from docs.generator.markdown import Page, anchor, code
 from sambench.config import grid, search
 from sambench.config import suite_file as file
 from sambench.config.search import Search
-from sambench.config.suite import Suite, TableReference
+from sambench.config.suite import ReportSettings, Suite, TableReference
 from sambench.config.suite_file import load_suite, shipped_suites
 from sambench.files.description import described
 
@@ -31,6 +33,7 @@ LINKS = {
     "search": "[below](#search)",
     "hessian": "[curvature](curvature.md#settings)",
     "tables": "[below](#tables)",
+    "report": "[below](#report)",
     "extends": "[below](#extends)",
     "launcher": "[clusters](clusters.md)",
 }
@@ -53,18 +56,25 @@ def page() -> str:
     page.text(docstring(file).body)
     page.heading("Search")
     page.text(docstring(search).body)
-    page.table(
-        ("Key", "Default", "Allowed", "Meaning"),
-        [(f"`{f.name}`", code(f.default), f.allowed, f.meaning) for f in described(Search)],
-    )
+    _settings(page, Search)
     page.heading("Tables")
     page.text(docstring(TableReference).summary)
     page.table(
         ("Key", "Meaning"),
         [(f"`{f.name}`", f.meaning) for f in described(TableReference)],
     )
+    page.heading("Report")
+    page.text("Of the block `report`:")
+    _settings(page, ReportSettings)
     _shipped(page)
     return str(page)
+
+
+def _settings(page: Page, of: type[Struct]) -> None:
+    page.table(
+        ("Key", "Default", "Allowed", "Meaning"),
+        [(f"`{f.name}`", code(f.default), f.allowed, f.meaning) for f in described(of)],
+    )
 
 
 def _text(of: object) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated
 from msgspec import field
 
 from sambench.errors import ConfigError
-from sambench.files.definition import Definition, about, build
+from sambench.files.definition import Definition, build
 from sambench.files.yaml_text import read_yaml
 
 PRINTED: Mapping[str, Mapping[str, str]] = {
@@ -41,9 +41,9 @@ EMPTY: Printed = field(default_factory=dict)
 class Names(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Names of display, those of a file before our own."""
 
-    optimizers: Annotated[Printed, about("Of names, or labels with settings.")] = EMPTY
-    models: Annotated[Printed, about("Of names.")] = EMPTY
-    datasets: Annotated[Printed, about("Of names.")] = EMPTY
+    optimizers: Annotated[Printed, "Of names, or labels with settings."] = EMPTY
+    models: Annotated[Printed, "Of names."] = EMPTY
+    datasets: Annotated[Printed, "Of names."] = EMPTY
 
     def optimizer(self, label: str) -> str:
         """Return how an optimizer is printed, its settings in parentheses kept."""

@@ -102,8 +102,7 @@ def settings(context: typer.Context, incomplete: str) -> Iterator[Named]:
 @_silent
 def curvature_settings(context: typer.Context, incomplete: str) -> Iterator[Named]:
     """Keys of `hessian --set`, and the values of those that have few."""
-    from sambench.config.curvature_settings import HessianSettings
-    from sambench.config.study_settings import OWN
+    from sambench.config.curvature_settings import OWN, HessianSettings
     from sambench.files.description import choices
 
     for name in HessianSettings.__struct_fields__:

@@ -9,8 +9,7 @@ from msgspec.structs import replace
 
 from sambench.cli import completion, options
 from sambench.cli.grouping import flag, group, grouped, option
-from sambench.config.curvature_settings import HessianSettings
-from sambench.config.study_settings import OWN
+from sambench.config.curvature_settings import OWN, HessianSettings
 from sambench.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from sambench.config.run_config import RunConfig
     from sambench.store.tree import Store
 
-DEFAULTS = HessianSettings().to_dict()
+DEFAULTS = HessianSettings()
 
 
 @group("What is measured")
@@ -28,10 +27,10 @@ class Measured:
     """What is measured, and how exactly."""
 
     samples: int | None = option(
-        "IMAGES", "Training images to use.", min=1, show_default=f"{DEFAULTS['samples']}"
+        "IMAGES", "Training images to use.", min=1, show_default=f"{DEFAULTS.samples}"
     )
     tol: float | None = option(
-        "FRACTION", "Relative error of the eigenvalues.", show_default=f"{DEFAULTS['tol']}"
+        "FRACTION", "Relative error of the eigenvalues.", show_default=f"{DEFAULTS.tol}"
     )
     minutes: float | None = option(
         "MINUTES", "Stop after this many minutes a run.", show_default="no limit"

@@ -31,27 +31,17 @@ class Sorted:
 
     run: dict[str, Any] = field(default_factory=dict)  # of `RunConfig`, and the base optimizer
     optimizer: dict[str, Any] = field(default_factory=dict)  # hyperparameters
-    spelled: dict[str, str] = field(default_factory=dict)
-    """How each was written, by the field that it sets: `lr` for `optimizer.lr` too."""
+    spelled: dict[str, str] = field(default_factory=dict)  # as written, by the field that it sets
 
     def refuse_beside(self, options: Mapping[str, str]) -> None:
-        """Refuse settings that an option, by the field that it sets, gives too.
-
-        Raises:
-            ConfigError: Names the first.
-        """
+        """Refuse, by a ConfigError, the first setting whose field an option sets too."""
         for key, option in options.items():
             if key in self.spelled:
-                raise ConfigError(
-                    f"{option} and --set {self.spelled[key]} are both given; keep one"
-                )
+                said = f"{option} and --set {self.spelled[key]} are both given; keep one"
+                raise ConfigError(said)
 
     def refuse(self, keys: Mapping[str, str]) -> None:
-        """Refuse settings that have an option of their own; each key comes with it.
-
-        Raises:
-            ConfigError: Names the first.
-        """
+        """Refuse, by a ConfigError, the first setting that has an option of its own."""
         for key, option in keys.items():
             if key in self.spelled:
                 raise ConfigError(f"--set {self.spelled[key]}: give it by {option} instead")
@@ -60,9 +50,8 @@ class Sorted:
 def parse_settings(given: Sequence[str] | None, option: str = "--set") -> dict[str, Any]:
     """Read the KEY=VALUE settings of an option; values are written as in YAML.
 
-    Raises:
-        ConfigError: If a text has no key or no equals sign, its value is no YAML, or a key comes
-            twice.
+    A text without key or equals sign, a value that is no YAML, and a key that comes twice are a
+    ConfigError.
     """
     parsed: dict[str, Any] = {}
     for text in given or ():
@@ -79,11 +68,7 @@ def parse_settings(given: Sequence[str] | None, option: str = "--set") -> dict[s
 
 
 def sort_settings(given: Sequence[str] | None, optimizers: Sequence[str]) -> Sorted:
-    """Sort settings into the run's own and those of the optimizers.
-
-    Raises:
-        ConfigError: If a setting is neither, or is given twice in different words.
-    """
+    """Sort settings into the run's and the optimizers'; a stray or double one is a ConfigError."""
     parsed = parse_settings(given)
     base = parsed.get("base", parsed.get(f"{OPTIMIZER}.base"))
     known = {name for each in optimizers for name in hyperparameters_of(each, base)}
@@ -136,8 +121,7 @@ def _stop(rule: str, value: Any) -> dict[str, Any]:
 def where_pattern(given: Sequence[str] | None) -> Pattern:
     """Read KEY=VALUE conditions on runs, as rho=0.1 or model=[resnet50,vgg16]; all must hold.
 
-    Raises:
-        ConfigError: If one is not KEY=VALUE or its key is no setting.
+    One that is not KEY=VALUE, or whose key is no setting, is a ConfigError.
     """
     known = {name for info in registry.list() for name in hyperparameters_of(info.name)}
     wanted: dict[str, Any] = {}

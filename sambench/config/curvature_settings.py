@@ -1,83 +1,172 @@
-"""How curvature is measured, checked; it does not change what a run is called."""
+"""How a minimum is measured and studied, and where the studies go in a record.
+
+Nothing here changes what a run is called.
+"""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
+import msgspec
 from msgspec import Meta
 
-from sambench.errors import ConfigError
+from sambench.errors import ConfigError, shown
 from sambench.files.definition import (
     LARGEST,
     Count,
     Definition,
     Positive,
     Whole,
-    about,
     build,
     plain,
+    unit,
 )
 
+DENSITY, SHARPNESS, LANDSCAPE = "density", "sharpness", "landscape"
+INTERPOLATIONS = "interpolations"
+PICTURES = ("line", "plane", "eigenvectors")
+"""What a landscape consists of."""
+
+OWN: Mapping[str, tuple[str, ...]] = {
+    DENSITY: ("probes", "steps"),
+    SHARPNESS: ("rho", "relative_rho", "noise", "relative_noise"),
+    LANDSCAPE: ("points",),
+}
+"""Settings that each study has for itself; it shares seed and arithmetic with the Hessian."""
+
+Section = dict[str, Any]
+
 BatchNorm = Annotated[
-    Literal["eval", "train", "recalibrate"], about("What batch normalisation normalises by.")
+    Literal["eval", "train", "recalibrate"], "What batch normalisation normalises by."
 ]
 
 
 class HessianSettings(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How curvature is measured after training."""
 
-    samples: Annotated[Whole | None, about("Training images used, None for all.")] = 512
-    tol: Annotated[Positive, about("Relative error asked of the eigenvalues.")] = 1e-2
-    trace_tol: Annotated[
-        Positive, about("Relative half width asked of the trace's 95 % interval.")
-    ] = 0.05
+    samples: Annotated[Whole | None, "Training images used, None for all."] = 512
+    tol: Annotated[Positive, "Relative error asked of the eigenvalues."] = 1e-2
+    trace_tol: Annotated[Positive, "Relative half width asked of the trace's 95 % interval."] = 0.05
     max_matvecs: Annotated[
         Annotated[int, Meta(ge=8, le=LARGEST)],
-        about(
-            "Most Hessian-vector products for the eigenvalues, for the trace and for each batch."
-        ),
+        "Most Hessian-vector products for the eigenvalues, for the trace and for each batch.",
     ] = 100
     minutes: Annotated[
         Positive | None,
-        about("Most minutes for one run's measurement, None for no limit.", unit="minutes"),
+        "Most minutes for one run's measurement, None for no limit.",
+        unit("minutes"),
     ] = None
-    seed: Annotated[Count, about("Of start vectors and probes.")] = 0
-    k: Annotated[Whole, about("How many of the most positive eigenvalues.")] = 1
+    seed: Annotated[Count, "Of start vectors and probes."] = 0
+    k: Annotated[Whole, "How many of the most positive eigenvalues."] = 1
     batch_stat: Annotated[
         Literal["dominant", "top", "topk", "trace", "none"],
-        about(
-            "What is measured of each batch: see `sambench.curvature.batch_spectrum`; "
-            '"none" leaves the batches out.'
-        ),
+        "What is measured of each batch: see `sambench.curvature.batch_spectrum`; "
+        '"none" leaves the batches out.',
     ] = "dominant"
-    batches: Annotated[Whole | None, about("Batches to measure it on, None for all.")] = None
+    batches: Annotated[Whole | None, "Batches to measure it on, None for all."] = None
     perturbations: Annotated[
-        Count, about("Measure each batch this many times under weight noise instead.")
+        Count, "Measure each batch this many times under weight noise instead."
     ] = 0
-    sigma: Annotated[Positive, about("The noise, relative to the norm of each filter.")] = 0.01
+    sigma: Annotated[Positive, "The noise, relative to the norm of each filter."] = 0.01
     batch_norm: BatchNorm = "eval"
-    dtype: Annotated[Literal["float32", "float64"], about("Arithmetic of the network.")] = "float32"
+    dtype: Annotated[Literal["float32", "float64"], "Arithmetic of the network."] = "float32"
     adaptive: Annotated[
-        bool, about("Also of the Hessian with respect to relative changes of the weights.")
+        bool, "Also of the Hessian with respect to relative changes of the weights."
     ] = False
-    per_layer: Annotated[bool, about("Also of each layer's block of the Hessian.")] = False
-    include_l2: Annotated[bool, about("Of the loss with the run's weight decay as a penalty.")] = (
-        False
-    )
+    per_layer: Annotated[bool, "Also of each layer's block of the Hessian."] = False
+    include_l2: Annotated[bool, "Of the loss with the run's weight decay as a penalty."] = False
+
+    def __post_init__(self) -> None:
+        if self.perturbations and self.batch_stat == "none":
+            raise ConfigError("hessian perturbations need a batch_stat other than none")
+
+
+class Studies(Definition, frozen=True, kw_only=True):
+    """Which studies are wanted, and their settings."""
+
+    density: Annotated[bool, "Spectral density."] = False
+    sharpness: Annotated[bool, "One step, worst case, average case."] = False
+    landscape: Annotated[bool, "Line, plane and eigenvector plane."] = False
+    probes: Annotated[Whole, "Random starts of the density."] = 5
+    steps: Annotated[Whole, "Lanczos steps of each."] = 80
+    rho: Annotated[Positive, "Radius of the ball around the weights."] = 0.05
+    relative_rho: Annotated[Positive, "Radius relative to each weight, of the adaptive ball."] = 0.5
+    noise: Annotated[Positive, "Standard deviation of the average case's noise."] = 0.01
+    relative_noise: Annotated[Positive, "The same, relative to each weight."] = 0.1
+    points: Annotated[
+        Whole, "Values on each axis of a plane, an odd number from 3 on; a line has twice as many."
+    ] = 21
+    seed: Annotated[Count, "Of probes, noise and directions."] = 0
+    batch_norm: BatchNorm = "eval"
+
+    def __post_init__(self) -> None:
+        if self.points < 3 or self.points % 2 == 0:
+            raise ConfigError(
+                f"{self.points} landscape points are not allowed; allowed: an odd number from 3 on"
+            )
 
     @classmethod
-    def from_dict(cls, given: Mapping[str, Any]) -> HessianSettings:
-        """Check settings.
+    def from_dict(cls, given: Mapping[str, Any], **shared: Any) -> Studies:
+        """Check which studies are wanted, each as true, false or a mapping of its settings.
 
-        Raises:
-            ConfigError: If a key is unknown or a value out of range.
+        They are given by name; all share seed and batch_norm with the Hessian. A key that is
+        unknown or a value out of range is a ConfigError.
         """
-        settings = build(cls, given, "hessian")
-        if settings.perturbations and settings.batch_stat == "none":
-            raise ConfigError("hessian perturbations need a batch_stat other than none")
-        return settings
+        own: dict[str, Any] = {}
+        for name, wish in given.items():
+            if isinstance(wish, Mapping):
+                own |= plain(build(_own_settings(name), wish, "hessian", name))
+            elif not isinstance(wish, bool):
+                raise ConfigError(
+                    f"hessian {name}={shown(wish)} is not allowed; allowed: true, false or a "
+                    f"mapping with {', '.join(OWN[name])}"
+                )
+        wanted: Any = {name: wish is not False for name, wish in given.items()}
+        return cls(**wanted, **own, **shared)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON, in field order."""
-        return plain(self)
+        """Return what `from_dict` takes."""
+        return {
+            name: {key: getattr(self, key) for key in keys} if getattr(self, name) else False
+            for name, keys in OWN.items()
+        }
+
+    def missing(self, hessian: Mapping[str, Any] | None) -> tuple[str, ...]:
+        """Return what is wanted and not in a record's hessian section: studies and pictures."""
+        held = hessian or {}
+        pictures = PICTURES if self.landscape else ()
+        return (
+            *(name for name in (DENSITY, SHARPNESS) if getattr(self, name) and name not in held),
+            *(name for name in pictures if name not in held.get(LANDSCAPE, {})),
+        )
+
+
+@functools.cache
+def _own_settings(study: str) -> type[msgspec.Struct]:
+    """Return the definition of a study's own settings, which are fields of `Studies`."""
+    own = [
+        (field.name, field.type, field.default)
+        for field in msgspec.structs.fields(Studies)
+        if field.name in OWN[study]
+    ]
+    return msgspec.defstruct(study, own, bases=(Definition,), forbid_unknown_fields=True)
+
+
+def studies_in(hessian: Mapping[str, Any] | None) -> Section:
+    """Return what is of studies in a record's hessian section."""
+    return {name: value for name, value in (hessian or {}).items() if name in OWN}
+
+
+def merged(hessian: Mapping[str, Any] | None, found: Section) -> Section:
+    """Return a record's hessian section with what was found, mappings within mappings joined.
+
+    Other studies, other pictures and other runs' interpolations are kept.
+    """
+    held = dict(hessian or {})
+    before, new = held.get(LANDSCAPE, {}), found.get(LANDSCAPE, {})
+    landscape = {**before, **new}
+    if ways := {**before.get(INTERPOLATIONS, {}), **new.get(INTERPOLATIONS, {})}:
+        landscape[INTERPOLATIONS] = ways
+    return {**held, **found, **({LANDSCAPE: landscape} if landscape else {})}

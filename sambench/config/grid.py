@@ -102,13 +102,10 @@ class Pattern:
     """Picks runs by their settings, each a value or one of several; all must fit.
 
     An optimizer fits by name, or by the name and hyperparameters of a mapping.
-
-    Args:
-        wanted: The values of each setting that fit; every run fits where there is none.
     """
 
     def __init__(self, wanted: Mapping[str, tuple[Any, ...]] | None = None) -> None:
-        self.wanted = wanted or {}
+        self.wanted = wanted or {}  # every run fits where there is none
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Pattern) and self.wanted == other.wanted
@@ -122,15 +119,10 @@ class Pattern:
 
     @classmethod
     def parse(cls, given: object) -> Pattern:
-        """Read a pattern.
-
-        Raises:
-            ConfigError: If it is no mapping or has an unknown key.
-        """
+        """Read a pattern; a ConfigError if it is no mapping or has an unknown key."""
         if not isinstance(given, Mapping) or not given:
-            raise ConfigError(
-                f"a pattern must name settings, as in {{optimizer: sam}}, not {shown(given)}"
-            )
+            said = f"a pattern must name settings, as in {{optimizer: sam}}, not {shown(given)}"
+            raise ConfigError(said)
         for key in given:
             if key not in SETTINGS:
                 raise ConfigError(

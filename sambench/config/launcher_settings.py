@@ -12,7 +12,7 @@ import msgspec
 from yaml import YAMLError
 
 from sambench.errors import ConfigError, UserError, shown
-from sambench.files.definition import Definition, Fault, about, build
+from sambench.files.definition import Definition, Fault, build
 from sambench.files.yaml_text import read_yaml
 
 LINES = "setup"
@@ -22,8 +22,8 @@ LINES = "setup"
 class LauncherSettings(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A launcher and its options. It is no part of what a run is, and changes no run's id."""
 
-    name: Annotated[str, about("One of `sambench list launchers`.")]
-    options: Annotated[dict[str, str], about("Its options, as `--with` has them.")] = msgspec.field(
+    name: Annotated[str, "One of `sambench list launchers`."]
+    options: Annotated[dict[str, str], "Its options, as `--with` has them."] = msgspec.field(
         default_factory=dict
     )
 
@@ -79,11 +79,7 @@ def _text(value: object) -> str:
 
 
 def site_options() -> dict[str, str]:
-    """Return the options for Slurm of this user's site: `~/.config/sambench/slurm.yaml`.
-
-    Raises:
-        ConfigError: If there is such a file and it cannot be read.
-    """
+    """Return the options for Slurm of `~/.config/sambench/slurm.yaml`; a fault is a ConfigError."""
     folder = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
     file = Path(folder) / "sambench" / "slurm.yaml"
     if not file.exists():

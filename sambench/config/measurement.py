@@ -5,29 +5,33 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from sambench.config.curvature_settings import HessianSettings
+from sambench.config.curvature_settings import (
+    INTERPOLATIONS,
+    LANDSCAPE,
+    OWN,
+    HessianSettings,
+    Studies,
+)
 from sambench.config.run_config import RunConfig
-from sambench.config.study_settings import OWN, Studies, holds_interpolation
 from sambench.errors import ConfigError, did_you_mean, shown
-from sambench.files.definition import Definition, about
+from sambench.files.definition import Definition, build, plain
 
 
 class Measurement(Definition, frozen=True, kw_only=True):
     """What is wanted of the minimum that a run has found."""
 
-    hessian: Annotated[HessianSettings, about("How its curvature is measured.")] = HessianSettings()
-    studies: Annotated[Studies, about("What is studied around it.")] = Studies()
+    hessian: Annotated[HessianSettings, "How its curvature is measured."] = HessianSettings()
+    studies: Annotated[Studies, "What is studied around it."] = Studies()
     other: Annotated[
-        RunConfig | None, about("A run of the same model: the loss is looked at on the way to it.")
+        RunConfig | None, "A run of the same model: the loss is looked at on the way to it."
     ] = None
-    again: Annotated[bool, about("Measure anew what has been measured.")] = False
+    again: Annotated[bool, "Measure anew what has been measured."] = False
 
     @classmethod
     def parse(cls, given: Mapping[str, Any]) -> Measurement:
         """Check the `hessian` of a suite file: its own settings, and the studies by their names.
 
-        Raises:
-            ConfigError: If a key is unknown or a value out of range.
+        A key that is unknown or a value out of range is a ConfigError.
         """
         known = (*HessianSettings.__struct_fields__, *OWN)
         for key in map(str, given):
@@ -36,35 +40,29 @@ class Measurement(Definition, frozen=True, kw_only=True):
                     f"unknown key {shown(key)} in hessian{did_you_mean(key, known)}; "
                     f"known: {', '.join(known)}"
                 )
-        hessian = HessianSettings.from_dict({k: v for k, v in given.items() if k not in OWN})
+        own = {k: v for k, v in given.items() if k not in OWN}
+        hessian = build(HessianSettings, own, "hessian")
         shared = {key: getattr(hessian, key) for key in ("seed", "batch_norm")}
         studies = Studies.from_dict({k: v for k, v in given.items() if k in OWN}, **shared)
         return cls(hessian=hessian, studies=studies)
 
     def settings(self) -> dict[str, Any]:
         """Return what `parse` takes."""
-        return {**self.hessian.to_dict(), **self.studies.to_dict()}
+        return {**plain(self.hessian), **self.studies.to_dict()}
 
     def missing(self, config: RunConfig, hessian: Mapping[str, Any] | None) -> tuple[str, ...]:
-        """Return what is wanted and not in the hessian section of a run's record.
-
-        Args:
-            config: The run.
-            hessian: The section, or None where there is none.
-        """
+        """Return what is wanted and not in the hessian section of a run's record, if it has one."""
         curvature = ("hessian",) if hessian is None else ()
-        way: tuple[str, ...] = ()
-        if self.other is not None and self.leads_elsewhere(config, hessian):
-            way = (f"way to {self.other.name}",)
+        end = self.missing_end(config, hessian)
+        way = (f"way to {end.name}",) if end else ()
         return (*curvature, *self.studies.missing(hessian), *way)
 
     def is_done(self, config: RunConfig, hessian: Mapping[str, Any] | None) -> bool:
         """Whether there is nothing left to measure of a run."""
         return not (self.again or self.missing(config, hessian))
 
-    def leads_elsewhere(self, config: RunConfig, hessian: Mapping[str, Any] | None) -> bool:
-        """Whether the way to the other run is wanted, is one, and not in the section."""
+    def missing_end(self, config: RunConfig, hessian: Mapping[str, Any] | None) -> RunConfig | None:
+        """Return the other run where the way to it is wanted, is one, and not in the section."""
+        ways = (hessian or {}).get(LANDSCAPE, {}).get(INTERPOLATIONS, {})
         other = self.other
-        if other is None or other.id == config.id:
-            return False
-        return not holds_interpolation(hessian, other.id)
+        return None if other is None or other.id in (config.id, *ways) else other

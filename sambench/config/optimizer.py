@@ -1,4 +1,7 @@
-"""The optimizer of a run: its name, base and every hyperparameter, flat and complete."""
+"""The optimizer of a run: its name, base and every hyperparameter, flat and complete.
+
+Settings that are not allowed are a ConfigError, a name that does not exist is an UnknownNameError.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +19,7 @@ Settings = dict[str, Setting]
 
 
 def resolve_optimizer(given: object, beside: Mapping[str, object]) -> Settings:
-    """Return an optimizer's settings, complete: of a name or a mapping, with what stands beside it.
-
-    Raises:
-        ConfigError: If it has no name or a hyperparameter is not allowed.
-        UnknownNameError: If the optimizer does not exist.
-    """
+    """Return the complete settings of a name or a mapping, with what stands beside it."""
     named = {"name": given} if isinstance(given, str) else given
     if not isinstance(named, Mapping) or not isinstance(named.get("name"), str):
         raise ConfigError(f"optimizer={shown(given)} needs a name, as in {{name: sam, rho: 0.05}}")
@@ -32,19 +30,13 @@ def resolve_optimizer(given: object, beside: Mapping[str, object]) -> Settings:
     try:
         return info.resolve(info.base or (None if base is None else str(base)), settings)
     except (OverflowError, RecursionError):
-        raise ConfigError(
-            f"optimizer={shown(given)} is not allowed: no number is that large"
-        ) from None
+        said = f"optimizer={shown(given)} is not allowed: no number is that large"
+        raise ConfigError(said) from None
 
 
 @functools.lru_cache(maxsize=4096)
 def resolve_stored(stored: tuple[tuple[str, Setting], ...]) -> Settings:
-    """Return the settings of a stored run's optimizer, checked and complete; given as pairs.
-
-    Raises:
-        ConfigError: If it has no name or base, or a hyperparameter is not allowed.
-        UnknownNameError: If the optimizer or its base does not exist.
-    """
+    """Return the settings of a stored run's optimizer, checked and complete; given as pairs."""
     settings = dict(stored)
     name, base = settings.pop("name", None), settings.pop("base", None)
     if not isinstance(name, str) or not isinstance(base, str):

@@ -26,9 +26,9 @@ from sambench.files.definition import (
     Sha256,
     Share,
     Whole,
-    about,
     build,
     plain,
+    unit,
 )
 
 PAPERS = "papers"
@@ -62,174 +62,141 @@ Choice = Literal["auto", "always", "never"]
 class RunConfig(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
     """One training run: everything that affects its numbers."""
 
-    dataset: Annotated[Name, about("Name of a prepared dataset.")]
+    dataset: Annotated[Name, "Name of a prepared dataset."]
     image_size: Annotated[
-        Annotated[int, Meta(ge=8, le=LARGEST)],
-        about("Side of its images in pixels.", unit="pixels"),
+        Annotated[int, Meta(ge=8, le=LARGEST)], "Side of its images in pixels.", unit("pixels")
     ]
-    model: Annotated[ModelName, about("Name of a model.")]
+    model: Annotated[ModelName, "Name of a model."]
     optimizer: Annotated[
         Settings,
-        about(
-            "Name, base and every hyperparameter, flat.",
-            schema={
+        "Name, base and every hyperparameter, flat.",
+        Meta(
+            extra_json_schema={
                 "required": ["name", "base"],
                 "properties": {"name": {"type": "string"}, "base": {"type": "string"}},
-            },
+            }
         ),
     ]
     split: Annotated[
         SplitName,
-        about(
-            '"holdout", "folds", "authors", "kfold-K", "grouped-K", "patient-K" or "centre:NAME".'
-        ),
+        '"holdout", "folds", "authors", "kfold-K", "grouped-K", "patient-K" or "centre:NAME".',
     ] = "holdout"
-    fold: Annotated[
-        Count | None, about("Which fold is the test part, where the split has several.")
-    ] = None
+    fold: Annotated[Count | None, "Which fold is the test part, where the split has several."] = (
+        None
+    )
     split_seed: Annotated[
         Count,
-        about(
-            "Seed of the split; not varied with `seed`, so that all runs share their test images."
-        ),
+        "Seed of the split; not varied with `seed`, so that all runs share their test images.",
     ] = 0
     validation: Annotated[
         Share,
-        about(
-            "Share of the training part that is set aside; by default 0.1 where a rule selects on "
-            "it, else 0.",
-            unit="fraction",
-        ),
+        "Share of the training part that is set aside; by default 0.1 where a rule selects on "
+        "it, else 0.",
+        unit("fraction"),
     ] = 0.0
     pretrained: Annotated[
-        bool, about("Start from published weights instead of a random initialisation.")
+        bool, "Start from published weights instead of a random initialisation."
     ] = False
     weights: Annotated[
         Sha256 | None,
-        about(
-            "sha256 of a file of weights to start from, all but the last layer: `--weights FILE` "
-            "keeps the file beside the prepared datasets and gives its checksum."
-        ),
+        "sha256 of a file of weights to start from, all but the last layer: `--weights FILE` "
+        "keeps the file beside the prepared datasets and gives its checksum.",
     ] = None
-    batch_size: Annotated[Whole, about("Images per step.", unit="images")] = 16
+    batch_size: Annotated[Whole, "Images per step.", unit("images")] = 16
     epochs: Annotated[
-        Whole, about("Epochs to train, and the cap of every other stop rule.", unit="epochs")
+        Whole, "Epochs to train, and the cap of every other stop rule.", unit("epochs")
     ] = 50
-    stop: Annotated[Stop, about("When to stop before that.")] = Stop()
+    stop: Annotated[Stop, "When to stop before that."] = Stop()
     selection: Annotated[
         Literal["last", "best-validation"],
-        about("Which weights are tested: the last, or the best on validation."),
+        "Which weights are tested: the last, or the best on validation.",
     ] = "last"
     schedule: Annotated[
         Literal["constant", "cosine", "step", "onecycle"],
-        about(
-            '"cosine" falls from `lr` to 0 along half a cosine; "step" divides the rate by 10 '
-            'after half and after three quarters of the epochs; "onecycle" rises from `lr` / 25 '
-            "to `lr` over the first 30 % of the steps and falls to almost 0, as torch's OneCycleLR."
-        ),
+        '"cosine" falls from `lr` to 0 along half a cosine; "step" divides the rate by 10 '
+        'after half and after three quarters of the epochs; "onecycle" rises from `lr` / 25 '
+        "to `lr` over the first 30 % of the steps and falls to almost 0, as torch's OneCycleLR.",
     ] = "constant"
     warmup: Annotated[
         Count,
-        about(
-            "Epochs over which the learning rate rises in equal steps to `lr`; the schedule has "
-            "the rest.",
-            unit="epochs",
-        ),
+        "Epochs over which the learning rate rises in equal steps to `lr`; the schedule has "
+        "the rest.",
+        unit("epochs"),
     ] = 0
     label_smoothing: Annotated[
         Share,
-        about(
-            "Share of each training label that goes to all classes alike; tests are not smoothed.",
-            unit="fraction",
-        ),
+        "Share of each training label that goes to all classes alike; tests are not smoothed.",
+        unit("fraction"),
     ] = 0.0
     class_weights: Annotated[
         Literal["none", "balanced"],
-        about(
-            '"balanced" weighs the training loss of an image by N / (K n), of N images in K '
-            "classes and n in its own, so that a rare class counts as much as a frequent one."
-        ),
+        '"balanced" weighs the training loss of an image by N / (K n), of N images in K '
+        "classes and n in its own, so that a rare class counts as much as a frequent one.",
     ] = "none"
     sampler: Annotated[
         Literal["shuffled", "balanced"],
-        about(
-            '"shuffled" takes every training image once an epoch; "balanced" draws as many with '
-            "replacement, each class equally often in the mean."
-        ),
+        '"shuffled" takes every training image once an epoch; "balanced" draws as many with '
+        "replacement, each class equally often in the mean.",
     ] = "shuffled"
     decayed: Annotated[
         Literal["all", "matrices"],
-        about(
-            'What the weight decay acts on: "matrices" leaves out biases, norms and position '
-            "embeddings, as transformers are usually trained."
-        ),
+        'What the weight decay acts on: "matrices" leaves out biases, norms and position '
+        "embeddings, as transformers are usually trained.",
     ] = "all"
     average: Annotated[
         Literal["none", "ema"],
-        about(
-            '"ema" tests the exponential average of the weights over the steps, each of which '
-            "counts 0.999 of the one after it (less at the start of a run)."
-        ),
+        '"ema" tests the exponential average of the weights over the steps, each of which '
+        "counts 0.999 of the one after it (less at the start of a run).",
     ] = "none"
     augmentation: Annotated[
         Literal["none", "flip-shift", "pad-crop-flip", "standard"],
-        about(
-            'Random changes to training images; "papers" is replaced by what the papers do on the '
-            "dataset.",
-            also=[PAPERS],
-        ),
+        'Random changes to training images; "papers" is replaced by what the papers do on the '
+        "dataset.",
+        Meta(extra={"also": [PAPERS]}),
     ] = "none"
     normalization: Annotated[
         Literal["unit", "standard", "imagenet", "pretrained"],
-        about(
-            '"unit" scales to [0, 1] (the papers\'); "standard" also to mean 0 and SD 1 of the '
-            'training images; "imagenet" by the means and SDs of ImageNet\'s channels; '
-            '"pretrained" by those that the model\'s published weights were trained with, which '
-            "are ImageNet's for torchvision's models and often 0.5 for timm's."
-        ),
+        '"unit" scales to [0, 1] (the papers\'); "standard" also to mean 0 and SD 1 of the '
+        'training images; "imagenet" by the means and SDs of ImageNet\'s channels; '
+        '"pretrained" by those that the model\'s published weights were trained with, which '
+        "are ImageNet's for torchvision's models and often 0.5 for timm's.",
     ] = "unit"
     precision: Annotated[
-        Literal["fp32", "tf32", "bf16"], about("Arithmetic of forward and backward passes.")
+        Literal["fp32", "tf32", "bf16"], "Arithmetic of forward and backward passes."
     ] = "fp32"
-    seed: Annotated[Count, about("Initialisation, data order and augmentation.")] = 0
+    seed: Annotated[Count, "Initialisation, data order and augmentation."] = 0
     label_noise: Annotated[
         Share,
-        about(
-            "Share of the training images that get a wrong label, each of the other classes "
-            "equally likely; validation and test labels stay as they are. The same images for all "
-            "runs of a `split_seed`.",
-            unit="fraction",
-        ),
+        "Share of the training images that get a wrong label, each of the other classes "
+        "equally likely; validation and test labels stay as they are. The same images for all "
+        "runs of a `split_seed`.",
+        unit("fraction"),
     ] = 0.0
     shifts: Annotated[
         Literal["none", "ultrasound", "xray"],
-        about("Family of disturbances under which the final weights are tested too."),
+        "Family of disturbances under which the final weights are tested too.",
     ] = "none"
     kernels: Annotated[
         Literal["deterministic", "fastest"],
-        about('"deterministic" repeats bits where torch can; "fastest" is chosen by timing.'),
+        '"deterministic" repeats bits where torch can; "fastest" is chosen by timing.',
     ] = "deterministic"
     capture: Annotated[
-        Choice, about('Record steps as CUDA graphs: "auto" where that is possible and pays.')
+        Choice, 'Record steps as CUDA graphs: "auto" where that is possible and pays.'
     ] = "auto"
-    compile: Annotated[Choice, about("Put the network through torch.compile: likewise.")] = "auto"
+    compile: Annotated[Choice, "Put the network through torch.compile: likewise."] = "auto"
     replicas: Annotated[
         Whole,
-        about(
-            "Processes that train the run together, each on its share of every batch.",
-            unit="processes",
-        ),
+        "Processes that train the run together, each on its share of every batch.",
+        unit("processes"),
     ] = 1
     perturbation: Annotated[
         Literal["synchronized", "per-replica"],
-        about(
-            'Of several replicas: "synchronized" perturbs all by the gradient of the whole batch, '
-            '"per-replica" each by that of its share (m-sharpness): another algorithm.'
-        ),
+        'Of several replicas: "synchronized" perturbs all by the gradient of the whole batch, '
+        '"per-replica" each by that of its share (m-sharpness): another algorithm.',
     ] = "synchronized"
     batch_norm: Annotated[
         Literal["per-replica", "synchronized"],
-        about("Of several replicas: statistics of each one's share, or of the whole batch."),
+        "Of several replicas: statistics of each one's share, or of the whole batch.",
     ] = "per-replica"
 
     @classmethod
@@ -290,12 +257,7 @@ class RunConfig(Definition, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         return re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(parts))
 
     def checked(self) -> RunConfig:
-        """Return a stored configuration with its optimizer's settings checked and complete.
-
-        Raises:
-            ConfigError: If settings do not go together or a hyperparameter is not allowed.
-            UnknownNameError: If the optimizer does not exist.
-        """
+        """Return a stored configuration, its optimizer's settings checked and complete."""
         self._check_combinations()
         complete = resolve_stored(tuple(self.optimizer.items()))
         return self if complete == self.optimizer else replace(self, optimizer=complete)

@@ -23,7 +23,7 @@ from msgspec.structs import replace
 
 from sambench.config.run_config import RunConfig
 from sambench.errors import ConfigError, shown
-from sambench.files.definition import LARGEST, Count, Definition, about, build
+from sambench.files.definition import LARGEST, Count, Definition, build
 from sambench.optim.base import Setting, find_base
 from sambench.optim.method import optimizers
 
@@ -39,19 +39,18 @@ class Search(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     trials: Annotated[
         Annotated[int, Meta(ge=2, le=LARGEST)],
-        about("Points tried for each optimizer, the given one among them."),
+        "Points tried for each optimizer, the given one among them.",
     ] = 8
     seeds: Annotated[
-        tuple[Count, ...],
-        about("Each point is tried with each; no final run may have one of them."),
+        tuple[Count, ...], "Each point is tried with each; no final run may have one of them."
     ] = (1000,)
     validation: Annotated[
         Annotated[float, Meta(gt=0, lt=1)],
-        about("Share of the training part set aside where the runs have none of their own."),
+        "Share of the training part set aside where the runs have none of their own.",
     ] = 0.1
     grids: Annotated[
         dict[str, dict[str, tuple[Setting, ...]]],
-        about("By optimizer, the grid to use in place of the declared one."),
+        "By optimizer, the grid to use in place of the declared one.",
     ] = msgspec.field(default_factory=dict)
 
     @classmethod
@@ -70,15 +69,13 @@ class Search(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def candidates(self, given: Mapping[str, Setting]) -> tuple[dict[str, Setting], ...]:
         """Return what each trial of an optimizer changes of its settings; the first nothing.
 
-        Raises:
-            ConfigError: If the grid has too few points or one of them is out of range.
+        A grid with too few points, or with one that is out of range, is a ConfigError.
         """
         name = str(given["name"])
         grid = self.grids.get(name) or declared_grid(given)
         if (number := math.prod(map(len, grid.values()))) > MOST_POINTS:
-            raise ConfigError(
-                f"the grid of {name} has {number} points; allowed: at most {MOST_POINTS}"
-            )
+            said = f"the grid of {name} has {number} points; allowed: at most {MOST_POINTS}"
+            raise ConfigError(said)
         points = [
             dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())
         ]
@@ -125,8 +122,7 @@ def trials_of(suite: str) -> str:
 def plan_search(search: Search, finals: Iterable[RunConfig]) -> tuple[Tuning, ...]:
     """Return the search for each optimizer and setting among the final runs.
 
-    Raises:
-        ConfigError: If final runs and trials share a seed, or a grid is too small.
+    A seed that final runs and trials share, or a grid that is too small, is a ConfigError.
     """
     groups: dict[str, list[RunConfig]] = {}
     for config in finals:
@@ -145,18 +141,11 @@ def _tuning(search: Search, untuned: tuple[RunConfig, ...]) -> Tuning:
     base = str(first.optimizer["base"])
     given = {k: v for k, v in first.optimizer.items() if k not in ("name", "base")}
     info = optimizers.get(str(first.optimizer["name"]))
-    trials = []
+    trials, share = [], first.validation or search.validation
     for values in search.candidates(first.optimizer):
         optimizer = info.resolve(base, {**given, **values})
-        runs = tuple(
-            replace(
-                first,
-                optimizer=optimizer,
-                seed=seed,
-                validation=first.validation or search.validation,
-            )
-            for seed in search.seeds
-        )
+        tried = replace(first, optimizer=optimizer, validation=share)
+        runs = tuple(replace(tried, seed=seed) for seed in search.seeds)
         trials.append(Trial(values=values, optimizer=optimizer, runs=runs))
     return Tuning(untuned=untuned, trials=tuple(trials))
 

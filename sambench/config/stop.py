@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from msgspec.structs import replace
 
 from sambench.errors import ConfigError, shown
-from sambench.files.definition import HUGE, Definition, Positive, about, build
+from sambench.files.definition import HUGE, Definition, Positive, build
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,22 +47,18 @@ class Stop(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     rule: Annotated[
         Literal["epochs", "train-accuracy", "patience", "gradient-evaluations", "minutes"],
-        about("Which of the stop rules."),
+        "Which of the stop rules.",
     ] = "epochs"
-    value: Annotated[Positive | None, about("Its value; null for a rule without one.")] = None
+    value: Annotated[Positive | None, "Its value; null for a rule without one."] = None
 
     @classmethod
     def parse(cls, given: object) -> Stop:
-        """Read "train-accuracy", "patience=10" or {rule: patience, value: 10}.
-
-        Raises:
-            ConfigError: If the rule is unknown or its value missing or out of range.
-        """
+        """Read "epochs", "patience=10" or {rule: patience, value: 10}; else a ConfigError."""
         if isinstance(given, Stop):
             return given
         if isinstance(given, str):
             rule, _, text = given.partition("=")
-            given = {"rule": rule, **({"value": _number(text, "stop")} if text else {})}
+            given = {"rule": rule, **({"value": _number(text)} if text else {})}
         if not isinstance(given, Mapping):
             raise ConfigError(f"stop={shown(given)} is not a rule; rules: {', '.join(STOP_RULES)}")
         return build(cls, {k: v for k, v in given.items() if v is not None}, "stop")._completed()
@@ -76,17 +73,13 @@ class Stop(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if value is None:
             raise ConfigError(f"stop rule {self.rule} needs a value, as in {self.rule}=100")
         if value > rule.maximum:
-            raise ConfigError(
-                f"stop rule {self.rule}={value:g} is not allowed; allowed: {rule.allowed}"
-            )
+            said = f"stop rule {self.rule}={value:g} is not allowed; allowed: {rule.allowed}"
+            raise ConfigError(said)
         return self if value == self.value else replace(self, value=value)
 
 
-def _number(value: object, what: str) -> float:
-    try:
-        number = float(value)  # type: ignore[arg-type]
-        if isinstance(value, bool) or not math.isfinite(number):
-            raise ValueError
-    except (TypeError, ValueError, OverflowError):
-        raise ConfigError(f"{what}: {shown(value)} is not a finite number") from None
-    return number
+def _number(text: str) -> float:
+    with suppress(ValueError):
+        if math.isfinite(number := float(text)):
+            return number
+    raise ConfigError(f"stop: {shown(text)} is not a finite number")

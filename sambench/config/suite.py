@@ -15,7 +15,7 @@ from sambench.config.search import Search
 from sambench.data.source import default_size
 from sambench.data.splits import folds_of
 from sambench.errors import ConfigError, UserError, did_you_mean
-from sambench.files.definition import Count, Definition, Fault, Name, Path, Positive, about
+from sambench.files.definition import Count, Definition, Fault, Name, Path, Positive
 
 SizeOf = Callable[[str], int]
 FoldsIn = Callable[[str, int], Sequence[int]]
@@ -24,36 +24,29 @@ FoldsIn = Callable[[str, int], Sequence[int]]
 class TableReference(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A published table or figure that some of a suite's runs stand beside."""
 
-    paper: Annotated[str, about("Id of the paper.")]
-    table: Annotated[str, about("Number or name of the table or figure in it.")]
-    where: Annotated[Pattern, about("Which runs, as a pattern; all where it is left out.")] = (
-        Pattern()
-    )
+    paper: Annotated[str, "Id of the paper."]
+    table: Annotated[str, "Number or name of the table or figure in it."]
+    where: Annotated[Pattern, "Which runs, as a pattern; all where it is left out."] = Pattern()
 
 
 class ReportSettings(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a suite is reported."""
 
-    baseline: Annotated[str | None, about("The optimizer that the others are compared with.")] = (
-        None
-    )
+    baseline: Annotated[str | None, "The optimizer that the others are compared with."] = None
     margins: Annotated[
         dict[str, Positive],
-        about(
-            "Differences within which optimizers count as equivalent, by metric: a fraction for "
-            "`accuracy` and its like (0.01 is one point), a ratio for costs and curvature (1.25)."
-        ),
+        "Differences within which optimizers count as equivalent, by metric: a fraction for "
+        "`accuracy` and its like (0.01 is one point), a ratio for costs and curvature (1.25), as "
+        "{accuracy: 0.02, top: 1.5}.",
     ] = msgspec.field(default_factory=dict)
     primary: Annotated[
         Literal["accuracy", "balanced_accuracy", "auroc"],
-        about("The metric that the answer is about; all others are secondary."),
+        "The metric that the answer is about; all others are secondary.",
     ] = "accuracy"
     beside: Annotated[
         tuple[Literal["epochs", "batch_size", "schedule", "augmentation", "average"], ...],
-        about(
-            "Settings in which the lines of one table may differ: with `epochs`, Adam with twice "
-            "as many stands beside SAM, and is compared with the baseline like any other."
-        ),
+        "Settings in which the lines of one table may differ: with `epochs`, Adam with twice "
+        "as many stands beside SAM, and is compared with the baseline like any other.",
     ] = ()
 
 
@@ -64,67 +57,47 @@ def _no_folds(dataset: str, image_size: int) -> Sequence[int]:
 class Suite(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
     """A named study: the content of a suite file."""
 
-    name: Annotated[Name, about("Names its reports.")]
-    extends: Annotated[str | None, about("Another suite that this one changes.")] = None
-    defaults: Annotated[dict[str, Any], about("Settings shared by all runs.")] = msgspec.field(
+    name: Annotated[Name, "Names its reports."]
+    extends: Annotated[str | None, "Another suite that this one changes."] = None
+    defaults: Annotated[dict[str, Any], "Settings shared by all runs."] = msgspec.field(
         default_factory=dict
     )
-    matrix: Annotated[dict[str, Any], about("Settings that vary; every combination is run.")] = (
+    matrix: Annotated[dict[str, Any], "Settings that vary; every combination is run."] = (
         msgspec.field(default_factory=dict)
     )
     include: Annotated[
-        tuple[dict[str, Any], ...],
-        about("Further grids beside the matrix, each over the defaults."),
+        tuple[dict[str, Any], ...], "Further grids beside the matrix, each over the defaults."
     ] = ()
     exclude: Annotated[
-        tuple[Pattern, ...],
-        about("Combinations of matrix and include to leave out, each a pattern."),
+        tuple[Pattern, ...], "Combinations of matrix and include to leave out, each a pattern."
     ] = ()
     seeds: Annotated[
-        tuple[Count, ...],
-        about("Each combination is run with each: a list, or how many from 0 on."),
+        tuple[Count, ...], "Each combination is run with each: a list, or how many from 0 on."
     ] = (0,)
     folds: Annotated[
         Literal["all"] | tuple[Count, ...] | None,
-        about(
-            'A list; combinations whose split has folds are run on each. "all" for all there are.'
-        ),
+        'A list; combinations whose split has folds are run on each. "all" for all there are.',
     ] = None
     search: Annotated[
         Search | None,
-        about("How hyperparameters are chosen before the final runs; leave it out for none."),
+        "How hyperparameters are chosen before the final runs; leave it out for none.",
     ] = None
     hessian: Annotated[
         Measurement | None,
-        about("What is measured of each run's minimum; leave it out to measure nothing."),
+        "What is measured of each run's minimum; leave it out to measure nothing.",
     ] = None
     tables: Annotated[
-        tuple[TableReference, ...], about("Published tables that the runs stand beside.")
+        tuple[TableReference, ...], "Published tables that the runs stand beside."
     ] = ()
-    report: Annotated[
-        ReportSettings,
-        about(
-            "`baseline`: the optimizer that the others are compared with. `margins`: within which "
-            "differences optimizers count as equivalent, by metric, as {accuracy: 0.02, top: 1.5}. "
-            "`primary`: the metric of the answer: accuracy, balanced_accuracy or auroc. `beside`: "
-            "settings in which lines of one table may differ, as [epochs]."
-        ),
-    ] = ReportSettings()
+    report: Annotated[ReportSettings, "How it is reported."] = ReportSettings()
     launcher: Annotated[
         LauncherSettings | None,
-        about(
-            "Who does the runs, and its options, as {name: slurm, account: ab123, qos: normal}. "
-            "The command line goes first; no run changes by it."
-        ),
+        "Who does the runs, and its options, as {name: slurm, account: ab123, qos: normal}. "
+        "The command line goes first; no run changes by it.",
     ] = None
 
     places: ClassVar[Mapping[Path, str]] = {}
     """File and line of what was written, for messages; no part of what the suite is."""
-
-    @property
-    def baseline(self) -> str | None:
-        """The optimizer that the others are compared with; None for no particular one."""
-        return self.report.baseline
 
     def grids(self) -> list[tuple[Path, Mapping[str, Any]]]:
         """Return matrix and includes, each with where it was written."""
@@ -141,6 +114,10 @@ class Suite(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True, d
         while path not in self.places and path:
             path = path[:-1]
         return self.places.get(path, f"suite {self.name}")
+
+    def _wrong(self, said: str, *path: str | int) -> ConfigError:
+        """Return the error of what was written there."""
+        return ConfigError(f"{self.place(*path)}: {said}")
 
     def expand(
         self, image_size: SizeOf = default_size, folds_in: FoldsIn = _no_folds
@@ -171,18 +148,15 @@ class Suite(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True, d
         grids = [grid for grid in self.grids() if grid[1] or not self.include]
         try:
             found = [
-                combination.over(
-                    {k: v for k, v in self.defaults.items() if k not in grid}, ("defaults",)
-                )
+                combination.over(self.defaults, ("defaults",))
                 for path, grid in grids
                 for combination in product(grid, path)
             ]
         except Fault as fault:
-            raise ConfigError(f"{self.place(*fault.path)}: {fault}") from None
+            raise self._wrong(str(fault), *fault.path) from None
         if (runs := len(found) * len(self.seeds)) > MOST_RUNS:
-            raise ConfigError(
-                f"{self.place('seeds')}: {runs} runs are asked for; allowed: at most {MOST_RUNS}"
-            )
+            said = f"{runs} runs are asked for; allowed: at most {MOST_RUNS}"
+            raise self._wrong(said, "seeds")
         return found
 
     def _configs(
@@ -208,52 +182,44 @@ class Suite(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True, d
         try:
             there = folds_of(config.split)
         except ConfigError as error:
-            place = self.place(*combination.paths.get("split", ("defaults",)))
-            raise ConfigError(f"{place}: {error}") from error
+            path = combination.paths.get("split", ("defaults",))
+            raise self._wrong(str(error), *path) from error
+        if config.fold is not None and self.folds is not None:
+            said = f"fold={config.fold} beside folds; leave one out"
+            raise self._wrong(said, *combination.paths["fold"])
         if there == () or config.fold is not None:
-            if config.fold is not None and self.folds is not None:
-                place = self.place(*combination.paths["fold"])
-                raise ConfigError(f"{place}: fold={config.fold} beside folds; leave one out")
             return [None]
         if self.folds is None:
-            place = self.place(*combination.paths["split"])
-            raise ConfigError(
-                f"{place}: split {config.split} needs folds; add `folds: all` to the suite"
-            )
+            said = f"split {config.split} needs folds; add `folds: all` to the suite"
+            raise self._wrong(said, *combination.paths["split"])
         if there is None:
             there = tuple(folds_in(config.dataset, config.image_size))
         chosen = there if self.folds == "all" else self.folds
-        for fold in chosen:
-            if fold not in there:
-                raise ConfigError(
-                    f"{self.place('folds')}: split {config.split} has no fold {fold}; folds: "
-                    f"{', '.join(map(str, there))}"
-                )
+        if missing := [fold for fold in chosen if fold not in there]:
+            said = f"split {config.split} has no fold {missing[0]}; folds: "
+            raise self._wrong(said + ", ".join(map(str, there)), "folds")
         return [int(fold) for fold in chosen]
 
     def _without_excluded(self, configs: Sequence[RunConfig]) -> list[RunConfig]:
         for number, pattern in enumerate(self.exclude):
             if not any(map(pattern.matches, configs)):
-                place = self.place("exclude", number)
-                raise ConfigError(f"{place}: exclude {pattern} fits no run of the suite")
+                said = f"exclude {pattern} fits no run of the suite"
+                raise self._wrong(said, "exclude", number)
         kept = [c for c in configs if not any(p.matches(c) for p in self.exclude)]
         if not kept:
-            raise ConfigError(f"{self.place('exclude')}: exclude leaves no run")
+            raise self._wrong("exclude leaves no run", "exclude")
         return kept
 
     def _check_baseline(self, configs: Sequence[RunConfig]) -> None:
         names = {str(config.optimizer["name"]) for config in configs}
-        if self.baseline is not None and self.baseline not in names:
-            raise ConfigError(
-                f"{self.place('report', 'baseline')}: baseline {self.baseline!r} is not among the "
-                f"optimizers{did_you_mean(self.baseline, names)}; they are: "
-                f"{', '.join(sorted(names))}"
-            )
+        baseline = self.report.baseline
+        if baseline is not None and baseline not in names:
+            near, all_names = did_you_mean(baseline, names), ", ".join(sorted(names))
+            said = f"baseline {baseline!r} is not among the optimizers{near}"
+            raise self._wrong(f"{said}; they are: {all_names}", "report", "baseline")
 
     def _check_tables(self, configs: Sequence[RunConfig]) -> None:
         for number, table in enumerate(self.tables):
             if not any(map(table.where.matches, configs)):
-                raise ConfigError(
-                    f"{self.place('tables', number)}: table {table.table} of {table.paper} is fed "
-                    f"by no run ({table.where})"
-                )
+                said = f"table {table.table} of {table.paper} is fed by no run ({table.where})"
+                raise self._wrong(said, "tables", number)

@@ -31,11 +31,7 @@ MOST_SEEDS = 10_000
 
 
 def load_suite(given: Path) -> Suite:
-    """Read a suite: a file, or the name of a shipped one.
-
-    Raises:
-        ConfigError: If it is missing, no YAML, or not a suite; names file and line.
-    """
+    """Read a suite: a file, or the name of a shipped one; a ConfigError names file and line."""
     path = find_suite(given)
     content, places = _read(path, ())
     return read_suite(content, str(path), places)
@@ -44,8 +40,7 @@ def load_suite(given: Path) -> Suite:
 def read_suite(given: Mapping[str, Any], where: str, places: Places | None = None) -> Suite:
     """Check the content of a suite file `where`; `places` are file and line of each key and item.
 
-    Raises:
-        ConfigError: If a key is unknown or a value of the wrong type; names the place.
+    A key that is unknown or a value of the wrong type is a ConfigError, which names the place.
     """
     located = {(): where, **(places or {})}
     try:
@@ -133,11 +128,7 @@ def shipped_suites() -> dict[str, Path]:
 
 
 def find_suite(given: Path) -> Path:
-    """Return the file of a suite.
-
-    Raises:
-        ConfigError: If there is no such file and none of that name is shipped.
-    """
+    """Return the file of a suite, there or shipped by that name; a ConfigError if there is none."""
     if _is_there(given):
         return given
     shipped = shipped_suites()

@@ -12,7 +12,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from sambench.errors import UnpreparedError, UserError
 from sambench.files.checksums import sha256_of
-from sambench.files.definition import Count, Definition, Name, Section, Whole, about, decode
+from sambench.files.definition import Count, Definition, Name, Section, Whole, decode, unit
 
 FORMAT_VERSION: Final = 2
 IMAGES, SAMPLES, MANIFEST = "images.npy", "samples.csv", "manifest.json"
@@ -22,83 +22,79 @@ BLOCK_BYTES = 2**22  # the manifest has a checksum of each so many bytes of `ima
 class Sides(Section, frozen=True, kw_only=True):
     """How large the images were before they were prepared."""
 
-    min: Annotated[Count, about("Smallest side.", unit="pixels")]
-    median: Annotated[Count, about("Median side.", unit="pixels")]
-    max: Annotated[Count, about("Largest side.", unit="pixels")]
+    min: Annotated[Count, "Smallest side.", unit("pixels")]
+    median: Annotated[Count, "Median side.", unit("pixels")]
+    max: Annotated[Count, "Largest side.", unit("pixels")]
 
 
 class Native(Section, frozen=True, kw_only=True):
     """The images as they were found."""
 
-    width: Annotated[Sides, about("Their widths.")]
-    height: Annotated[Sides, about("Their heights.")]
+    width: Annotated[Sides, "Their widths."]
+    height: Annotated[Sides, "Their heights."]
 
 
 class LeftOut(Section, frozen=True, kw_only=True):
     """An image that was not prepared."""
 
-    id: Annotated[str, about("Unique in the dataset.")]
-    file: Annotated[str, about("Where it lies, seen from the listing's root.")]
-    label: Annotated[str | UnsetType, about("Its class, where it could be used.")] = UNSET
-    reason: Annotated[str, about("Why it was left out.")]
+    id: Annotated[str, "Unique in the dataset."]
+    file: Annotated[str, "Where it lies, seen from the listing's root."]
+    label: Annotated[str | UnsetType, "Its class, where it could be used."] = UNSET
+    reason: Annotated[str, "Why it was left out."]
 
 
 class Account(Section, frozen=True, kw_only=True):
     """What became of the files below a folder; names are relative to it."""
 
-    found: Annotated[Count, about("Files there are, or images in an archive.")]
-    images: Annotated[Count, about("Files that are images of the dataset.")]
-    tables: Annotated[tuple[str, ...], about("Files that told labels or other facts.")] = ()
+    found: Annotated[Count, "Files there are, or images in an archive."]
+    images: Annotated[Count, "Files that are images of the dataset."]
+    tables: Annotated[tuple[str, ...], "Files that told labels or other facts."] = ()
     passed: Annotated[
         dict[str, list[str]],
-        about('Files that are not read, by the reason: "hidden", ".gif", "in benign/more/".'),
+        'Files that are not read, by the reason: "hidden", ".gif", "in benign/more/".',
     ]
-    empty: Annotated[tuple[str, ...], about("Folders without any file.")] = ()
+    empty: Annotated[tuple[str, ...], "Folders without any file."] = ()
 
 
 class Manifest(Section, frozen=True, kw_only=True):
     """What a prepared dataset says of itself: `manifest.json`."""
 
-    format_version: Annotated[Literal[2], about("Of the prepared format.")]
-    name: Annotated[Name, about("The dataset's name.")]
-    image_size: Annotated[Whole, about("Side of the square images.", unit="pixels")]
-    channels: Annotated[Literal[1, 3], about("1 where every image is grey.")]
-    images: Annotated[Count, about("Number of images.")]
-    classes: Annotated[
-        Annotated[list[str], Meta(min_length=1)], about("Class names in label order.")
-    ]
-    counts: Annotated[dict[str, Count], about("Images of each class.")]
-    native: Annotated[Native, about("The images as they were found.")]
-    preprocessing: Annotated[Any, about("What was done to each image.")] = None
-    layout: Annotated[str, about("How the images lay on the disk.")]
-    options: Annotated[dict[str, Any], about("The source's settings.")]
-    groups: Annotated[list[str], about("What keeps images together in splits.")]
-    reference: Annotated[str, about("The paper or data release to cite.")]
-    licence: Annotated[str, about("What the release says about use.")]
-    checksums: Annotated[dict[str, str], about("sha256 of each file that is no image.")]
-    notes: Annotated[list[str], about("Oddities that were kept.")]
-    account: Annotated[
-        Account | UnsetType, about("What became of every file; not in older sets.")
-    ] = UNSET
+    format_version: Annotated[Literal[2], "Of the prepared format."]
+    name: Annotated[Name, "The dataset's name."]
+    image_size: Annotated[Whole, "Side of the square images.", unit("pixels")]
+    channels: Annotated[Literal[1, 3], "1 where every image is grey."]
+    images: Annotated[Count, "Number of images."]
+    classes: Annotated[Annotated[list[str], Meta(min_length=1)], "Class names in label order."]
+    counts: Annotated[dict[str, Count], "Images of each class."]
+    native: Annotated[Native, "The images as they were found."]
+    preprocessing: Annotated[Any, "What was done to each image."] = None
+    layout: Annotated[str, "How the images lay on the disk."]
+    options: Annotated[dict[str, Any], "The source's settings."]
+    groups: Annotated[list[str], "What keeps images together in splits."]
+    reference: Annotated[str, "The paper or data release to cite."]
+    licence: Annotated[str, "What the release says about use."]
+    checksums: Annotated[dict[str, str], "sha256 of each file that is no image."]
+    notes: Annotated[list[str], "Oddities that were kept."]
+    account: Annotated[Account | UnsetType, "What became of every file; not in older sets."] = UNSET
     pages: Annotated[
-        dict[str, Whole], about("Number of pages of each file of which the first was read.")
+        dict[str, Whole], "Number of pages of each file of which the first was read."
     ] = msgspec.field(default_factory=dict)
-    skipped: Annotated[list[LeftOut], about("Images that could not be used.")]
+    skipped: Annotated[list[LeftOut], "Images that could not be used."]
     possible_copies: Annotated[
-        Count, about("Pairs of images that may be copies, too unsure to act on.")
+        Count, "Pairs of images that may be copies, too unsure to act on."
     ] = 0
-    drops: Annotated[dict[str, bool], about("What the user chose to leave out.")]
-    dropped: Annotated[list[LeftOut], about("Images left out by that choice.")]
-    written_by: Annotated[dict[str, str], about("Versions of the software.")]
-    listing: Annotated[str, about("sha256 of what was listed and asked for.")]
-    files: Annotated[dict[str, str], about("sha256 of each prepared file.")]
+    drops: Annotated[dict[str, bool], "What the user chose to leave out."]
+    dropped: Annotated[list[LeftOut], "Images left out by that choice."]
+    written_by: Annotated[dict[str, str], "Versions of the software."]
+    listing: Annotated[str, "sha256 of what was listed and asked for."]
+    files: Annotated[dict[str, str], "sha256 of each prepared file."]
     image_blocks: Annotated[
-        list[str], about("sha256 of each block of `images.npy`; none in older sets.")
+        list[str], "sha256 of each block of `images.npy`; none in older sets."
     ] = msgspec.field(default_factory=list)
     changed: Annotated[
-        dict[str, str | int], about("Settings of the preprocessing that are not at their default.")
+        dict[str, str | int], "Settings of the preprocessing that are not at their default."
     ] = msgspec.field(default_factory=dict)
-    fingerprint: Annotated[str, about("sha256 that stands for images, labels and columns.")]
+    fingerprint: Annotated[str, "sha256 that stands for images, labels and columns."]
 
 
 class _Head(Definition, frozen=True):

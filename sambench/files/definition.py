@@ -1,10 +1,13 @@
 """One definition of each structure that is stored or given: its fields, checked as they are read.
 
-A structure is a class. Each field has its type, range, default, unit and meaning at one place:
+A structure is a class. Each field has its type, range, default, meaning and unit at one place:
 
     class Stop(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
-        rule: Annotated[Literal["epochs", "minutes"], about("What ends training.")] = "epochs"
-        value: Annotated[Positive | None, about("The rule's budget.", unit="minutes")] = None
+        rule: Annotated[Literal["epochs", "minutes"], "What ends training."] = "epochs"
+        value: Annotated[Positive | None, "The rule's budget.", unit("minutes")] = None
+
+Text is the meaning; msgspec's `Meta` says the rest, under `extra` also what is `allowed` in words,
+and what a user may write `also`, which is replaced before the field is checked.
 
 `build` and `decode` make one of plain values and of JSON; what is wrong is named with its path, the
 nearest known key and what is allowed. `sambench.files.description` tells the same to people.
@@ -13,7 +16,7 @@ nearest known key and what is allowed. `sambench.files.description` tells the sa
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, TypeVar, cast
 
 import msgspec
@@ -60,24 +63,9 @@ def check_name(given: str, what: str) -> None:
         ) from None
 
 
-def about(
-    meaning: str,
-    *,
-    unit: str = "",
-    also: Sequence[str] = (),
-    schema: Mapping[str, Any] | None = None,
-) -> Meta:
-    """Say what a field means in a sentence or two.
-
-    `also` is what a user may write too, which is replaced before the field is checked; `schema` is
-    what its JSON Schema says beside its type.
-    """
-    given = {"unit": unit} if unit else {}
-    return Meta(
-        description=meaning,
-        extra={**given, **({"also": tuple(also)} if also else {})},
-        extra_json_schema={**given, **(schema or {})},
-    )
+def unit(name: str) -> Meta:
+    """Say in which unit the number of a field is."""
+    return Meta(extra={"unit": name}, extra_json_schema={"unit": name})
 
 
 class Definition(Struct, frozen=True, kw_only=True):
@@ -163,7 +151,7 @@ def build(of: type[T], given: object, *names: str, what: str = "") -> T:
         return msgspec.convert(given, of, dec_hook=_parse)
     except (msgspec.ValidationError, RecursionError, ConfigError) as error:
         _Search(" ", what).walk(of, given, names)
-        raise _unplaced(error) from None
+        raise _unplaced(error, names) from None
 
 
 def decode(of: type[T], data: bytes | str) -> T:
@@ -201,10 +189,10 @@ def _parse(of: Any, given: object) -> Any:
     return of.parse(given)
 
 
-def _unplaced(error: Exception) -> Fault:
+def _unplaced(error: Exception, path: Path = ()) -> Fault:
     if isinstance(error, RecursionError):
-        return Fault("it is nested too deep", ())
-    return error if isinstance(error, Fault) else Fault(str(error), ())
+        return Fault("it is nested too deep", path)
+    return error if isinstance(error, Fault) else Fault(str(error), path)
 
 
 @functools.cache

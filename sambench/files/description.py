@@ -66,7 +66,7 @@ def _described(field: msgspec.structs.FieldInfo) -> Described:
         required=field.required,
         optional=unset,
         unit=str(_extra(metas, "unit", "")),
-        meaning=next((m.description for m in metas if m.description), ""),
+        meaning=next((said for said in _said(field.type) if isinstance(said, str)), ""),
     )
 
 
@@ -90,9 +90,13 @@ def _bare(hint: Any) -> Any:
     return get_args(hint)[0] if get_origin(hint) is Annotated else hint
 
 
+def _said(hint: Any) -> tuple[Any, ...]:
+    """Return what is said about a type: its meaning as text, and its range and unit as `Meta`."""
+    return getattr(hint, "__metadata__", ())
+
+
 def _metas(hint: Any) -> tuple[Meta, ...]:
-    found = getattr(hint, "__metadata__", ())
-    return tuple(meta for meta in found if isinstance(meta, Meta))
+    return tuple(said for said in _said(hint) if isinstance(said, Meta))
 
 
 def _extra(metas: tuple[Meta, ...], name: str, default: object) -> Any:

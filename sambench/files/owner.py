@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from sambench.errors import UserError
-from sambench.files.definition import Count, Definition, about, decode, plain
+from sambench.files.definition import Count, Definition, decode, plain
 
 VERSION: Literal[2] = 2
 
@@ -31,21 +31,17 @@ the minute for which NFS clients may keep a file's age to themselves."""
 class Owner(Definition, frozen=True, kw_only=True):
     """Who holds a claim: the content of its file."""
 
-    version: Annotated[Literal[2], about("Of the format of claims.")]
-    token: Annotated[str, about("Of this claim alone.")]
-    host: Annotated[str, about("Name of the machine, for people.")]
+    version: Annotated[Literal[2], "Of the format of claims."]
+    token: Annotated[str, "Of this claim alone."]
+    host: Annotated[str, "Name of the machine, for people."]
     machine: Annotated[
         str,
-        about(
-            "Where process numbers mean the same: a boot and a process namespace; empty where the "
-            "claim's file cannot be understood."
-        ),
+        "Where process numbers mean the same: a boot and a process namespace; empty where the "
+        "claim's file cannot be understood.",
     ]
-    pid: Annotated[Count, about("Number of the process.")]
-    started: Annotated[
-        str, about("When the system started that process, since numbers are used again.")
-    ]
-    device: Annotated[str, about("Where the run goes.")]
+    pid: Annotated[Count, "Number of the process."]
+    started: Annotated[str, "When the system started that process, since numbers are used again."]
+    device: Annotated[str, "Where the run goes."]
 
     def __str__(self) -> str:
         return f"{self.host}, process {self.pid}" + (f" on {self.device}" if self.device else "")

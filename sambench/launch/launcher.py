@@ -86,11 +86,7 @@ class Launcher:
     reference: str = ""  # what it needs
 
     def start(self, manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> Tally:
-        """Do the runs.
-
-        Raises:
-            UserError: If it has no such option, or what it needs is not there.
-        """
+        """Do the runs; a UserError if it has no such option, or what it needs is not there."""
         self.refuse_unknown(options)
         return self.launch(manifest, options, watcher)
 

@@ -188,11 +188,7 @@ class End(NamedTuple):
 
 
 def sbatch(script: str, *, test: bool = False) -> str:
-    """Submit a script, or only have it tested; return the number of the job.
-
-    Raises:
-        LaunchError: If Slurm refuses it.
-    """
+    """Submit a script, or only have it tested; return the job's number, or a LaunchError."""
     done = _run(["sbatch", "--test-only" if test else "--parsable"], script)
     if done.returncode:
         lines = dict.fromkeys(done.stderr.strip().splitlines())

@@ -35,10 +35,8 @@ def joined(devices: Sequence[str], device: str | None) -> Iterator[tuple[str | N
     """Join the other processes, if there are any, each on a device of its own.
 
     Yields the name of this process's device and whether it leads: does the run as one alone would,
-    while the others `follow`. They are dismissed when its block ends.
-
-    Raises:
-        DeviceError: If there are fewer devices than processes.
+    while the others `follow`. They are dismissed when its block ends. Fewer devices than processes
+    are a DeviceError.
     """
     if processes() == 1:
         yield (devices[0] if devices else device), True

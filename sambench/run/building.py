@@ -18,11 +18,7 @@ from sambench.training.seeding import derive_seed
 
 
 def build_network(config: RunConfig, classes: int, device: torch.device) -> nn.Module:
-    """Build the run's network with the initialisation of its seed.
-
-    Raises:
-        UserError: If there is no such model or it does not fit the images.
-    """
+    """Build the run's network as its seed initialises it; a UserError if it cannot be built."""
     torch.manual_seed(derive_seed(config.seed, "initialisation"))
     model = build_model(
         config.model, classes=classes, image_size=config.image_size, pretrained=config.pretrained
@@ -31,11 +27,7 @@ def build_network(config: RunConfig, classes: int, device: torch.device) -> nn.M
 
 
 def load_start(config: RunConfig, model: nn.Module, data: Path) -> LoadedWeights | None:
-    """Load the weights that the run starts from, if it names any, and return what fitted.
-
-    Raises:
-        ModelError: If they are not kept here, damaged, or another network's.
-    """
+    """Load the weights that the run starts from, if any; a ModelError if they cannot be had."""
     if config.weights is None:
         return None
     return load_backbone(model, find_weights(config.weights, data), config.weights)

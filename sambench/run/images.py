@@ -40,6 +40,8 @@ class Parts:
 
     def describe(self) -> dict[str, Any]:
         """Return the record's data section."""
+        manifest = self.prepared.manifest
+        recipe = replace(Recipe(), **manifest.changed)  # type: ignore[arg-type]
         return {
             "fingerprint": self.prepared.fingerprint,
             "classes": list(self.prepared.classes),
@@ -49,7 +51,12 @@ class Parts:
             "split_sha256": self.split_sha256,
             "wrong_labels": self.wrong_labels,
             "leaked": self.split.leaked(np.array(self.prepared.groups)),
-            "pixels": describe_pixels(self),
+            "pixels": {
+                "channels": manifest.channels,
+                **asdict(recipe),
+                "mean": np.atleast_1d(self.scaling.mean).tolist(),
+                "std": np.atleast_1d(self.scaling.std).tolist(),
+            },
         }
 
 
@@ -88,18 +95,6 @@ def load_parts(config: RunConfig, data: Path, device: torch.device) -> Parts:
         validation=part(split.validation) if len(split.validation) else None,
         test=part(split.test),
     )
-
-
-def describe_pixels(parts: Parts) -> dict[str, Any]:
-    """Return how image files became the network's input, as the record has it."""
-    manifest = parts.prepared.manifest
-    recipe = replace(Recipe(), **manifest.changed)  # type: ignore[arg-type]
-    return {
-        "channels": manifest.channels,
-        **asdict(recipe),
-        "mean": np.atleast_1d(parts.scaling.mean).tolist(),
-        "std": np.atleast_1d(parts.scaling.std).tolist(),
-    }
 
 
 def _scaling(config: RunConfig, prepared: Prepared, split: Split) -> Scaling:

@@ -55,10 +55,6 @@ class Deadline:
         self._end = None if minutes is None else time.monotonic() + 60 * minutes
 
     def check(self) -> None:
-        """Stop here if the minutes are over.
-
-        Raises:
-            OutOfTime: If they are.
-        """
+        """Raise an OutOfTime if the minutes are over."""
         if self._end is not None and time.monotonic() >= self._end:
             raise OutOfTime

@@ -10,17 +10,17 @@ from typing import Any
 
 import torch
 
-from sambench.config.curvature_settings import HessianSettings
+from sambench.config.curvature_settings import HessianSettings, Section, merged, studies_in
 from sambench.config.measurement import Measurement
-from sambench.config.study_settings import INTERPOLATIONS, LANDSCAPE, Section, merged, studies_in
 from sambench.curvature.vectors import share_memory
 from sambench.data.batches import shuffled
 from sambench.errors import CurvatureError
+from sambench.files.definition import plain
 from sambench.run.journal import Deadline, Journal, OutOfTime
 from sambench.run.restore import restore
 from sambench.run.section import measure
 from sambench.run.single_run import Paths
-from sambench.run.studies import Progress, Subject, study, study_interpolation
+from sambench.run.studies import Progress, Subject, Surroundings
 from sambench.store.artifacts import read_weights
 from sambench.store.environment import count_runs_on_device
 from sambench.store.record import COMPLETED, RunRecord
@@ -94,7 +94,7 @@ def measure_hessian(
             return current
         subject = _subject(record, settings, store, paths.data, device)
         identity = {  # all that the numbers depend on beside the data, whose fingerprint is checked
-            "settings": settings.to_dict(),
+            "settings": plain(settings),
             "weights": hashlib.sha256(weights.read_bytes()).hexdigest(),
         }
         journal = Journal(weights.parent / JOURNAL, identity)
@@ -105,7 +105,7 @@ def measure_hessian(
             journal=journal,
             on_progress=on_progress,
         )
-        section |= {"available_samples": subject.available, "settings": settings.to_dict()}
+        section |= {"available_samples": subject.available, "settings": plain(settings)}
         section["notes"] = [*section["notes"], *_about_samples(section)]
         measured = current.with_sections(hessian={**section, **studies_in(current.hessian)})
         claim.check()
@@ -130,9 +130,8 @@ def weights_of(record: RunRecord, store: Store) -> Path:
     """Return the file of a completed run's weights; a CurvatureError if it has none."""
     weights = store.folder(record.config) / WEIGHTS
     if record.status != COMPLETED or not weights.exists():
-        raise CurvatureError(
-            f"run {record.name} is {record.status} and has no weights; complete it first"
-        )
+        said = f"run {record.name} is {record.status} and has no weights; complete it first"
+        raise CurvatureError(said)
     return weights
 
 
@@ -164,14 +163,19 @@ def _study(
     """Do the missing studies, as far as the time allows."""
     held = None if wanted.again else record.hessian
     missing = wanted.studies.missing(held)
-    other = wanted.other if wanted.leads_elsewhere(record.config, held) else None
+    other = wanted.missing_end(record.config, held)
     if not missing and other is None:
         return
     store = Store(paths.results)
-    subject = _subject(record, wanted.hessian, store, paths.data, device)
+    around = Surroundings(
+        subject=_subject(record, wanted.hessian, store, paths.data, device),
+        settings=wanted.studies,
+        on_progress=on_progress,
+        deadline=deadline,
+    )
 
     def sections() -> Iterator[Section]:
-        yield from study(subject, wanted.studies, missing, on_progress, deadline)
+        yield from around.study(missing)
         if other is not None:
             if missing:
                 deadline.check()
@@ -179,10 +183,7 @@ def _study(
             if there is None:
                 raise CurvatureError(f"run {other.name} is not in {store.runs} any more")
             end = read_weights(weights_of(there, store), there.sha256_of(WEIGHTS))
-            found = study_interpolation(
-                subject, end, other.name, other.id, wanted.studies, on_progress, deadline
-            )
-            yield {LANDSCAPE: {INTERPOLATIONS: {other.id: found}}}
+            yield around.interpolation(other, end)
 
     with store.claim(record.config, str(device)) as claim:
         for section in sections():

@@ -27,10 +27,8 @@ def estimate_memory(configs: Iterable[RunConfig], data: Path) -> dict[str, int]:
 
     The network is built without storage (torch's `meta` device) and run once, which gives the
     sizes of the tensors that autograd saves. One that cannot be built so is run with one image. A
-    process reads the pixels of its dataset as a whole.
-
-    Raises:
-        UserError: If there is no such model, or the data are not prepared.
+    process reads the pixels of its dataset as a whole. A model that is not there, or data that are
+    not prepared, are a UserError.
     """
     found: dict[str, int] = {}
     kinds = {(c.model, c.image_size, c.batch_size, c.dataset) for c in configs}

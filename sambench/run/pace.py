@@ -34,10 +34,8 @@ class Pace:
 def measure_pace(config: RunConfig, data: Path, device: torch.device) -> Pace:
     """Time a few gradient evaluations of a run, after one that is not counted.
 
-    On a CPU one thread is used, as `compare` does.
-
-    Raises:
-        UserError: If its data are not prepared, or the model does not take them.
+    On a CPU one thread is used, as `compare` does. Data that are not prepared, or that the model
+    does not take, are a UserError.
     """
     threads = torch.get_num_threads()
     if device.type == "cpu":

@@ -21,21 +21,13 @@ from sambench.training.evaluate import robust_accuracy
 def restore(
     record: RunRecord, weights: Path, data: Path, device: torch.device
 ) -> tuple[nn.Module, Parts]:
-    """Return a run's network with its stored weights, and its images, on the device.
-
-    Raises:
-        UserError: As `restore_parts` and `restore_network` do.
-    """
+    """Return a run's network and images, as `restore_network` and `restore_parts` do."""
     parts = restore_parts(record, data, device)
     return restore_network(record, weights, len(parts.prepared.classes), device), parts
 
 
 def restore_parts(record: RunRecord, data: Path, device: torch.device) -> Parts:
-    """Return a run's images, where they are still those that it was trained on.
-
-    Raises:
-        UserError: If other data than those are prepared now, or none.
-    """
+    """Return a run's images, where those that it was trained on are prepared; else a UserError."""
     parts = load_parts(record.config, data, device)
     if record.data and record.data["fingerprint"] != parts.prepared.fingerprint:
         raise DataError(
@@ -48,12 +40,7 @@ def restore_parts(record: RunRecord, data: Path, device: torch.device) -> Parts:
 def restore_network(
     record: RunRecord, weights: Path, classes: int, device: torch.device
 ) -> nn.Module:
-    """Return a run's network with its stored weights, on the device.
-
-    Raises:
-        DamagedError: If the weights are not those that the run wrote.
-        CurvatureError: If the weights are gone, unreadable or another network's.
-    """
+    """Return a run's network with its stored weights, on the device; raises as `load_weights`."""
     config = record.config
     model = build_model(
         config.model, classes=classes, image_size=config.image_size, pretrained=False
@@ -69,10 +56,7 @@ def with_shifts(
 
     The record is of the same run, perhaps with other disturbances. One that has them already or is
     not completed is returned as it is. The stored final weights are tested: no run is trained
-    again for this.
-
-    Raises:
-        UserError: As `restore` does, or if the record cannot be written.
+    again for this. Raises as `restore` and `Store.save` do.
     """
     if record.status != COMPLETED or record.final is None or record.has_shifts(config.shifts):
         return record

@@ -24,7 +24,7 @@ from sambench.curvature import (
 from sambench.curvature.batch_spectrum import BatchValues, weight_noise
 from sambench.curvature.evaluation import Batch, Loss
 from sambench.curvature.vectors import dot, norm
-from sambench.run.studies import Progress, stage
+from sambench.run.studies import Progress, named, stage
 
 Journal = MutableMapping[str, Any]
 
@@ -52,10 +52,8 @@ def measure(
 
     Batches are cut as in training; `l2` is the weight of a penalty l2/2 |w|² on the loss. The
     journal takes each finished stage, and each finished batch, as plain values; what it holds
-    already, of the same model, data and settings, is not measured again.
-
-    Raises:
-        CurvatureError: If the Hessian cannot be measured.
+    already, of the same model, data and settings, is not measured again. What cannot be measured is
+    a CurvatureError.
     """
     with HessianOperator(model, loss, batches, batch_norm=settings.batch_norm, l2=l2) as H:
         work = _Work(H, settings, {} if journal is None else journal, on_progress)
@@ -69,8 +67,7 @@ def measure(
             "parameters": H.size,
             "batch_norm": settings.batch_norm,
             "hvp": "reverse",
-            "derivative_error": H.derivative_error,
-            "product_error": H.product_error,
+            **named(H, "derivative_error", "product_error"),
             "l2": l2,
             "dtype": str(H.dtype).removeprefix("torch."),
             "seed": settings.seed,
@@ -78,10 +75,8 @@ def measure(
             **spectrum,
         }
         if settings.adaptive:
-            relative = H.adaptive()
-            section["adaptive"] = work.stage(
-                "adaptive", lambda: work.extremes(relative, "relative changes")
-            )
+            relative, of = H.adaptive(), "relative changes"
+            section["adaptive"] = work.stage("adaptive", lambda: work.extremes(relative, of))
         if settings.per_layer:
             section["layers"] = work.layers()
     return {**section, "seconds": work.seconds, "notes": _budget_notes(section)}
@@ -181,10 +176,6 @@ def _first_order(H: HessianOperator, top: Eigenpairs) -> dict[str, Any]:
     return {"loss": loss, "gradient_norm": length, "gradient_top_cosine": cosine}
 
 
-def _named(found: object, *names: str) -> dict[str, Any]:
-    return {name: getattr(found, name) for name in names}
-
-
 def _describe_top(found: Eigenpairs) -> dict[str, Any]:
     return {
         "value": float(found.values[0]),
@@ -193,21 +184,18 @@ def _describe_top(found: Eigenpairs) -> dict[str, Any]:
         "values": found.values.tolist(),
         "residuals": found.residuals.tolist(),
         "upper_bounds": found.intervals[:, 1].tolist(),
-        "certified": list(found.certified),
-        **_named(found, "lowest", "lowest_residual"),
+        **named(found, "certified", "lowest", "lowest_residual", "lower_bound"),
         "lowest_converged": found.lowest_certified,
-        **_named(found, "lower_bound", "matvecs", "converged", "ended_by"),
+        **named(found, "matvecs", "converged", "ended_by"),
     }
 
 
 def _describe_trace(found: TraceEstimate) -> dict[str, Any]:
     return {
         "value": found.estimate,
-        "stderr": found.stderr,
-        "interval": list(found.interval),
         "samples": len(found.samples),
         "method": "hutchinson",
-        **_named(found, "matvecs", "converged", "ended_by"),
+        **named(found, "stderr", "interval", "matvecs", "converged", "ended_by"),
     }
 
 
@@ -215,24 +203,17 @@ def _describe_spectrum(found: BatchSpectrum) -> dict[str, Any]:
     """Return the statistics at the top, the list of batches one level below."""
     certified = sum(batch.converged for batch in found.batches)
     return {
-        "definition": found.definition,
         "batch_matvecs": found.matvecs,
-        **_named(found, "median", "mean"),
+        **named(found, "definition", "median", "mean", "min", "max", "fraction_negative"),
         "std": found.std if math.isfinite(found.std) else None,
-        **_named(found, "min", "max", "fraction_negative"),
         "batch_spectrum": {
-            "values": list(found.values),
-            "residuals": list(found.residuals),
+            **named(found, "values", "residuals", "batch_sizes", "one_sign", "ended_by"),
+            **named(found, "median_interval", "mean_interval"),
             "measured_batches": len(found.batches),
             "wanted_batches": found.num_batches,
-            "batch_sizes": list(found.batch_sizes),
             "not_converged": len(found.batches) - certified,
-            "median_interval": found.median_interval and list(found.median_interval),
-            "mean_interval": found.mean_interval and list(found.mean_interval),
-            "one_sign": found.one_sign,
             "certified": certified,
             "converged": found.all_converged and len(found.batches) == found.num_batches,
-            "ended_by": found.ended_by,
         },
     }
 

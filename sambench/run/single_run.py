@@ -15,7 +15,6 @@ from msgspec.structs import replace
 from torch import nn
 
 from sambench.config.run_config import RunConfig
-from sambench.data.batches import Images
 from sambench.errors import ClaimError, ConfigError, StoreError, UserError, is_of_surroundings
 from sambench.files.claim import Claim, Claimed
 from sambench.models.weights import LoadedWeights
@@ -26,7 +25,7 @@ from sambench.store import environment
 from sambench.store.artifacts import write_predictions, write_weights
 from sambench.store.record import COMPLETED, DIVERGED, FAILED, INTERRUPTED, RUNNING, RunRecord
 from sambench.store.tree import HISTORY, PREDICTIONS, WEIGHTS, Store
-from sambench.training.evaluate import predict
+from sambench.training.evaluate import fit, predict
 from sambench.training.events import Epoch, Event, Started
 from sambench.training.loop import Diverged, Interrupted, Outcome, Training
 from sambench.training.losses import CrossEntropy
@@ -81,15 +80,13 @@ def run_one(
         done = store.completed(config)  # perhaps by another process, meanwhile
         if done is None:
             Replicas.of_this_process().first(True)  # those who train it with us begin too
-            run = _Run(
-                config, store, parts, paths.data, device, on_event, stop_requested, claim, suite
-            )
+            run = _Run(config, paths, parts, device, on_event, stop_requested, claim, suite)
             done = run.to_the_end()
         return with_shifts(done, config, store, paths.data, device)
 
 
 def _training(
-    config: RunConfig, parts: Parts, data: Path, device: torch.device, folder: Path, **told: Any
+    config: RunConfig, paths: Paths, parts: Parts, device: torch.device, **told: Any
 ) -> tuple[Training, LoadedWeights | None]:
     """Put network, optimizer and images of a run together, by as many replicas as there are.
 
@@ -105,7 +102,7 @@ def _training(
     if device.type == "cpu":
         environment.keep_freed_memory()
     model = build_network(config, len(parts.prepared.classes), device)
-    loaded = load_start(config, model, data)
+    loaded = load_start(config, model, paths.data)
     if config.batch_norm == "synchronized":
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
     parallel = replicas.wrap(model, config.batch_norm)
@@ -117,7 +114,7 @@ def _training(
         parts.train,
         parts.validation,
         loss=CrossEntropy.of(config, parts.train.labels, len(parts.prepared.classes)),
-        folder=folder,
+        folder=Store(paths.results).folder(config),
         identity=f"{config.id} on {parts.prepared.fingerprint}",
         replicas=replicas,
         parallel=parallel,
@@ -135,16 +132,8 @@ def train_beside(
 ) -> None:
     """Train a run together with the first replica, which tests and writes."""
     environment.choose_kernels(config.kernels, device)
-    training, _ = _training(
-        config,
-        load_parts(config, paths.data, device),
-        paths.data,
-        device,
-        Store(paths.results).folder(config),
-        on_tick=lambda tick: None,
-        on_epoch=lambda epoch: None,
-        stop_requested=stop_requested,
-    )
+    parts = load_parts(config, paths.data, device)
+    training, _ = _training(config, paths, parts, device, stop_requested=stop_requested)
     with suppress(Diverged, Interrupted):
         training.run()
 
@@ -154,9 +143,8 @@ class _Run:
     """A claimed run, from its first step to its record."""
 
     config: RunConfig
-    store: Store
+    paths: Paths
     parts: Parts
-    data: Path
     device: torch.device
     on_event: Callable[[Event], None]
     stop_requested: Callable[[], bool]
@@ -165,11 +153,12 @@ class _Run:
 
     def __post_init__(self) -> None:
         config, device = self.config, self.device
+        self.store = Store(self.paths.results)
         self.folder = self.store.folder(config)
         deterministic = environment.choose_kernels(config.kernels, device)
         environment.start_memory_peak(device)
         self.training, self.loaded = _training(
-            *(config, self.parts, self.data, device, self.folder),
+            *(config, self.paths, self.parts, device),
             before_save=self.claim.check,
             on_tick=self.on_event,
             on_epoch=self._epoch_done,
@@ -207,9 +196,8 @@ class _Run:
     def _complete(self, outcome: Outcome) -> None:
         """Test once, write weights, predictions and the record, then drop the checkpoints."""
         with self.training.clock.evaluation():
-            train = self._metrics(self.parts.train)
-            held = self.parts.validation
-            validation = self._metrics(held) if held is not None else None
+            train, held = fit(self.model, self.parts.train), self.parts.validation
+            validation = None if held is None else fit(self.model, held)
             probabilities = predict(self.model, self.parts.test)
         prepared, tested = self.parts.prepared, self.parts.split.test
         labels, ids = prepared.labels[tested], [prepared.ids[index] for index in tested]
@@ -230,20 +218,18 @@ class _Run:
             "train": train,
             "validation": validation,
             "test": test,
-            "generalization_gap": float(train["accuracy"]) - float(test["accuracy"] or 0.0),
+            "generalization_gap": train["accuracy"] - float(test["accuracy"] or 0.0),
         }
         self.record = replace(self.record, artifacts=artifacts)
         self._save(COMPLETED, None, final=final)
         remove_checkpoints(self.folder)
 
-    def _metrics(self, images: Images) -> dict[str, Any]:
-        metrics = classification_metrics(predict(self.model, images), images.labels.cpu().numpy())
-        return {"loss": metrics["loss"], "accuracy": metrics["accuracy"]}
-
     def _save(self, status: str, error: str | None, final: Mapping[str, Any] | None = None) -> None:
         self.claim.check()
+        images = "resident" if self.parts.train.resident else "read"
+        engine = {**self.training.engine.described(), "images": images}
         self.record = replace(self.record, status=status, error=error).with_sections(
-            environment={**(self.record.environment or {}), "engine": self._engine()},
+            environment={**(self.record.environment or {}), "engine": engine},
             cost=self._cost(),
             sharpness=self._sharpness(),
             final=final,
@@ -269,11 +255,6 @@ class _Run:
             return None
         rounding = self.training.state.rounding
         return observed | ({"rounding": rounding} if rounding else {})
-
-    def _engine(self) -> dict[str, Any]:
-        """Return how the steps were executed, and why so."""
-        images = "resident" if self.parts.train.resident else "read"
-        return {**self.training.engine.described(), "images": images}
 
     def _epoch_done(self, epoch: Epoch) -> None:
         self.claim.check()

@@ -1,7 +1,8 @@
 """Logs of the training besides the terminal: TensorBoard, Weights & Biases.
 
-A sink is told the events of one run and, at the end, its record. One that fails is left out of the
-rest of the run: following a run must not end it.
+A sink is made of a run and its folder. It takes numbers by name, with their epoch or None for those
+of the whole run, and is closed at the end. One that fails is left out of the rest of the run:
+following a run must not end it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from sambench.config.run_config import RunConfig
 from sambench.errors import ConfigError, SambenchWarning, did_you_mean
@@ -21,25 +22,8 @@ from sambench.store.record import RunRecord
 from sambench.training.events import Epoch, Event, Started
 
 
-class Sink(Protocol):
-    """Follows one run."""
-
-    def numbers(self, values: Mapping[str, float], step: int | None) -> None:
-        """Take numbers by name; `step` is the epoch, or None for those of the whole run."""
-        ...
-
-    def close(self) -> None:
-        """Write what is left."""
-        ...
-
-
 class TensorBoard:
-    """Writes event files into `tensorboard/` in the run's folder.
-
-    Args:
-        config: The run.
-        folder: Where its record lies.
-    """
+    """Writes event files into `tensorboard/` in the run's folder."""
 
     def __init__(self, config: RunConfig, folder: Path) -> None:
         from torch.utils.tensorboard import SummaryWriter
@@ -61,9 +45,7 @@ class TensorBoard:
 class WeightsAndBiases:
     """Logs to the project "sambench" (WANDB_PROJECT, WANDB_MODE=offline ... are heeded).
 
-    Args:
-        config: The run; it goes on under its id where it was logged before.
-        folder: Where its record lies; wandb keeps its files there.
+    A run goes on under its id where it was logged before; wandb's files lie in the run's folder.
     """
 
     def __init__(self, config: RunConfig, folder: Path) -> None:
@@ -91,19 +73,13 @@ class WeightsAndBiases:
         self._run.finish()
 
 
-SINKS: Mapping[str, Callable[[RunConfig, Path], Sink]] = {
-    "tensorboard": TensorBoard,
-    "wandb": WeightsAndBiases,
-}
+Sink = TensorBoard | WeightsAndBiases
+SINKS: Mapping[str, type[Sink]] = {"tensorboard": TensorBoard, "wandb": WeightsAndBiases}
 """By name, which is that of the package that each needs and of our extra that installs it."""
 
 
 def check_sinks(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the names, each once.
-
-    Raises:
-        ConfigError: If there is no such sink or the package that it needs is not installed.
-    """
+    """Return the names, each once; a ConfigError if one is no sink, or its package is missing."""
     for name in names:
         if name not in SINKS:
             raise ConfigError(

@@ -20,7 +20,15 @@ import numpy as np
 from torch import Tensor, nn
 
 from sambench import curvature
-from sambench.config.study_settings import DENSITY, LANDSCAPE, SHARPNESS, Section, Studies
+from sambench.config.curvature_settings import (
+    DENSITY,
+    INTERPOLATIONS,
+    LANDSCAPE,
+    SHARPNESS,
+    Section,
+    Studies,
+)
+from sambench.config.run_config import RunConfig
 from sambench.curvature.evaluation import Batch, Loss
 from sambench.curvature.surface import Cost
 from sambench.files.arrays import PartialRows, write_arrays
@@ -37,10 +45,8 @@ class Subject:
     model: nn.Module
     loss: Loss
     batches: Sequence[Batch]
-    available: int
-    """How many training images there are."""
-    folder: Path
-    """The run's, where arrays are written."""
+    available: int  # how many training images there are
+    folder: Path  # the run's, where arrays are written
 
     @property
     def on(self) -> tuple[nn.Module, Loss, Sequence[Batch]]:
@@ -57,201 +63,183 @@ class Subject:
         return _fingerprint((*self.model.state_dict().values(), *(x for x, _ in self.batches)))
 
 
-def study(
-    subject: Subject,
-    settings: Studies,
-    names: Iterable[str],
-    on_progress: Progress,
-    deadline: Deadline,
-) -> Iterator[Section]:
-    """Do the named studies and pictures one after the other (see `Studies.missing`).
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What lies around a minimum, looked at as far as the time allows."""
 
-    Yields:
-        After each study, what it adds to the record's hessian section.
+    subject: Subject
+    settings: Studies
+    on_progress: Progress
+    deadline: Deadline
 
-    Raises:
-        UserError: If the model cannot be studied, or the run's folder not be written.
-        OutOfTime: If the deadline is over before all is done; finished rows are kept.
-    """
-    for place, name in enumerate(names):
-        if place:  # however short the time, every call gets something done
-            deadline.check()
-        start = time.perf_counter()
-        if name == DENSITY:
-            found = _density(subject, settings, on_progress)
-        elif name == SHARPNESS:
-            found = _sharpness(subject, settings, on_progress)
-        else:
-            found = _picture(subject, settings, name, on_progress, deadline)
-        found["seconds"] = time.perf_counter() - start
-        yield {name: found} if name in (DENSITY, SHARPNESS) else {LANDSCAPE: {name: found}}
+    def study(self, names: Iterable[str]) -> Iterator[Section]:
+        """Do the named studies and pictures one after the other (see `Studies.missing`).
 
+        Yields:
+            After each study, what it adds to the record's hessian section.
 
-def _density(subject: Subject, settings: Studies, on_progress: Progress) -> Section:
-    with curvature.HessianOperator(*subject.on, batch_norm=settings.batch_norm) as H:
-        given = (settings.probes, settings.steps, settings.seed)
-        found = curvature.density(H, *given, on_progress=stage(on_progress, "density"))
-    kept = ("resolved", "resolved_residuals", "grid", "density", "density_stderr", "scale")
-    arrays = {
-        "probe": np.repeat(np.arange(len(found.nodes)), [len(nodes) for nodes in found.nodes]),
-        "nodes": np.concatenate(found.nodes),
-        "weights": np.concatenate(found.weights),
-        **{name: getattr(found, name) for name in kept},
-    }
-    write_arrays(subject.folder / "density.npz", "spectral density", arrays)
-    return {
-        "file": "density.npz",
-        "samples": subject.samples,
-        "batch_norm": settings.batch_norm,
-        "probes": len(found.nodes),
-        "steps": found.steps,
-        "start": found.start,
-        "seed": settings.seed,
-        "reorthogonalised": found.reorthogonalised,
-        "parameters": found.size,
-        "trace": {"value": found.trace, "stderr": found.trace_stderr},
-        "mean_square": {"value": found.second, "stderr": found.second_stderr},
-        "threshold": found.scale,
-        "zero_mass": {"value": found.zero_mass, "stderr": found.zero_mass_stderr},
-        "negative_mass": {"value": found.negative_mass, "stderr": found.negative_mass_stderr},
-        "resolved": len(found.resolved),
-        "kernel_width": found.width,
-        "matvecs": found.matvecs,
-    }
+        Raises:
+            UserError: If the model cannot be studied, or the run's folder not be written.
+            OutOfTime: If the deadline is over before all is done; finished rows are kept.
+        """
+        studies = {DENSITY: self._density, SHARPNESS: self._sharpness}
+        for place, name in enumerate(names):
+            if place:  # however short the time, every call gets something done
+                self.deadline.check()
+            start = time.perf_counter()
+            found = studies[name]() if name in studies else self._picture(name)
+            found["seconds"] = time.perf_counter() - start
+            yield {name: found} if name in studies else {LANDSCAPE: {name: found}}
 
+    def _density(self) -> Section:
+        subject, settings = self.subject, self.settings
+        with curvature.HessianOperator(*subject.on, batch_norm=settings.batch_norm) as H:
+            given = (settings.probes, settings.steps, settings.seed)
+            found = curvature.density(H, *given, on_progress=stage(self.on_progress, "density"))
+        kept = ("resolved", "resolved_residuals", "grid", "density", "density_stderr", "scale")
+        arrays = {
+            "probe": np.repeat(np.arange(len(found.nodes)), [len(nodes) for nodes in found.nodes]),
+            "nodes": np.concatenate(found.nodes),
+            "weights": np.concatenate(found.weights),
+            **named(found, *kept),
+        }
+        write_arrays(subject.folder / "density.npz", "spectral density", arrays)
+        return {
+            "file": "density.npz",
+            "samples": subject.samples,
+            "batch_norm": settings.batch_norm,
+            "probes": len(found.nodes),
+            "seed": settings.seed,
+            **named(found, "steps", "start", "reorthogonalised", "matvecs"),
+            "parameters": found.size,
+            "trace": {"value": found.trace, "stderr": found.trace_stderr},
+            "mean_square": {"value": found.second, "stderr": found.second_stderr},
+            "threshold": found.scale,
+            "zero_mass": {"value": found.zero_mass, "stderr": found.zero_mass_stderr},
+            "negative_mass": {"value": found.negative_mass, "stderr": found.negative_mass_stderr},
+            "resolved": len(found.resolved),
+            "kernel_width": found.width,
+        }
 
-def _sharpness(subject: Subject, settings: Studies, on_progress: Progress) -> Section:
-    seed, rho = settings.seed, settings.relative_rho
-    # draws of its own for each run: those of one seed err the same way in all runs
-    drawn = int(hashlib.sha256(f"{seed} {subject.folder.name}".encode()).hexdigest()[:8], 16)
-    modes: Any = {"batch_norm": settings.batch_norm}
-    worst: Any = {**modes, "seed": seed, "on_progress": stage(on_progress, "worst case")}
-    average: Any = {**modes, "seed": drawn, "on_progress": stage(on_progress, "average case")}
-    measures = [
-        curvature.step_sharpness(*subject.on, settings.rho, **modes),
-        curvature.worst_case_sharpness(*subject.on, settings.rho, **worst),
-        curvature.worst_case_sharpness(*subject.on, rho, ball="adaptive-l2", **worst),
-        curvature.average_sharpness(*subject.on, settings.noise, **average),
-        curvature.average_sharpness(*subject.on, settings.relative_noise, adaptive=True, **average),
-    ]
-    samples = {measure.definition: np.array(measure.samples) for measure in measures}
-    write_arrays(subject.folder / "sharpness.npz", "sharpness", samples)
-    return {
-        "file": "sharpness.npz",
-        "samples": subject.samples,
-        "batch_norm": settings.batch_norm,
-        "seed": seed,
-        "m": max(measures[1].batch_sizes),
-        "measures": {
-            measure.definition: {
-                "value": measure.value,
-                "stderr": measure.stderr,
-                "lower_bound": measure.is_lower_bound,
-                "rho": measure.rho,
-                "loss": measure.loss,
-                **_cost_section(measure.cost),
-            }
-            for measure in measures
-        },
-    }
+    def _sharpness(self) -> Section:
+        subject, settings, on_progress = self.subject, self.settings, self.on_progress
+        on, seed, rho = subject.on, settings.seed, settings.relative_rho
+        # draws of its own for each run: those of one seed err the same way in all runs
+        drawn = int(hashlib.sha256(f"{seed} {subject.folder.name}".encode()).hexdigest()[:8], 16)
+        modes: Any = {"batch_norm": settings.batch_norm}
+        worst: Any = {**modes, "seed": seed, "on_progress": stage(on_progress, "worst case")}
+        average: Any = {**modes, "seed": drawn, "on_progress": stage(on_progress, "average case")}
+        measures = [
+            curvature.step_sharpness(*on, settings.rho, **modes),
+            curvature.worst_case_sharpness(*on, settings.rho, **worst),
+            curvature.worst_case_sharpness(*on, rho, ball="adaptive-l2", **worst),
+            curvature.average_sharpness(*on, settings.noise, **average),
+            curvature.average_sharpness(*on, settings.relative_noise, adaptive=True, **average),
+        ]
+        samples = {measure.definition: np.array(measure.samples) for measure in measures}
+        write_arrays(subject.folder / "sharpness.npz", "sharpness", samples)
+        return {
+            "file": "sharpness.npz",
+            "samples": subject.samples,
+            "batch_norm": settings.batch_norm,
+            "seed": seed,
+            "m": max(measures[1].batch_sizes),
+            "measures": {
+                measure.definition: {
+                    **named(measure, "value", "stderr", "rho", "loss"),
+                    "lower_bound": measure.is_lower_bound,
+                    **_cost_section(measure.cost),
+                }
+                for measure in measures
+            },
+        }
 
+    def _picture(self, name: str) -> Section:
+        """Compute the line, the plane or the plane of eigenvectors."""
+        subject, settings = self.subject, self.settings
+        draw: Callable[..., curvature.Landscape] = curvature.eigenvector_plane
+        if name != "eigenvectors":
+            draw = partial(curvature.random_landscape, dimensions=1 if name == "line" else 2)
+        file = f"landscape-{name}.npz"
+        with self._partial(file, name) as rows:
+            found = draw(
+                *subject.on,
+                points=2 * settings.points - 1 if name == "line" else settings.points,
+                seed=settings.seed,
+                batch_norm=settings.batch_norm,
+                rows=rows,
+                on_progress=stage(self.on_progress, f"landscape, {name}"),
+            )
+            axes = dict(zip("xy", found.coordinates, strict=False))
+            arrays = {**axes, "loss": found.loss, "accuracy": found.accuracy}
+            write_arrays(subject.folder / file, found.kind, arrays)
+        return {
+            "file": file,
+            **named(found, "kind", "batch_norm"),
+            "samples": subject.samples,
+            "seed": settings.seed,
+            "points": len(found.coordinates[0]),
+            "extent": float(found.coordinates[0][-1]),
+            "loss": _finite(found.center_loss),
+            "highest_loss": float(found.loss[np.isfinite(found.loss)].max(initial=0.0)),
+            "overflowed": int(np.isinf(found.loss).sum()),
+            "step_lengths": list(found.lengths),
+            "eigenvalues": list(found.eigenvalues) or None,
+            "converged": found.eigenvalues_converged,
+            **_cost_section(found.cost),
+        }
 
-def _picture(
-    subject: Subject, settings: Studies, name: str, on_progress: Progress, deadline: Deadline
-) -> Section:
-    """Compute the line, the plane or the plane of eigenvectors."""
-    draw: Callable[..., curvature.Landscape] = curvature.eigenvector_plane
-    if name != "eigenvectors":
-        draw = partial(curvature.random_landscape, dimensions=1 if name == "line" else 2)
-    file = f"landscape-{name}.npz"
-    with _partial(subject, file, settings, name, deadline) as rows:
-        found = draw(
-            *subject.on,
-            points=2 * settings.points - 1 if name == "line" else settings.points,
-            seed=settings.seed,
-            batch_norm=settings.batch_norm,
-            rows=rows,
-            on_progress=stage(on_progress, f"landscape, {name}"),
-        )
-        axes = dict(zip("xy", found.coordinates, strict=False))
-        arrays = {**axes, "loss": found.loss, "accuracy": found.accuracy}
-        write_arrays(subject.folder / file, found.kind, arrays)
-    return {
-        "file": file,
-        "kind": found.kind,
-        "samples": subject.samples,
-        "batch_norm": found.batch_norm,
-        "seed": settings.seed,
-        "points": len(found.coordinates[0]),
-        "extent": float(found.coordinates[0][-1]),
-        "loss": _finite(found.center_loss),
-        "highest_loss": float(found.loss[np.isfinite(found.loss)].max(initial=0.0)),
-        "overflowed": int(np.isinf(found.loss).sum()),
-        "step_lengths": list(found.lengths),
-        "eigenvalues": list(found.eigenvalues) or None,
-        "converged": found.eigenvalues_converged,
-        **_cost_section(found.cost),
-    }
+    def interpolation(self, other: RunConfig, weights: Mapping[str, Tensor]) -> Section:
+        """Look at the segment to another run's weights, of the same model.
 
+        Returns what it adds to the record's hessian section; raises as `study`.
+        """
+        subject, start, file = self.subject, time.perf_counter(), f"interpolation-{other.id}.npz"
+        with self._partial(file, _fingerprint(weights.values())) as rows:
+            found = curvature.interpolation(
+                *(subject.model, weights, subject.loss, subject.batches),
+                points=self.settings.points + 4,
+                rows=rows,
+                on_progress=stage(self.on_progress, f"interpolation to {other.name}"),
+            )
+            arrays = named(found, "alphas", "loss", "accuracy", "kept_loss", "kept_accuracy")
+            write_arrays(subject.folder / file, "interpolation", arrays)
+        way = {
+            "file": file,
+            "with": other.name,
+            "points": len(found.alphas),
+            "samples": subject.samples,
+            "batch_norm": "recalibrate" if found.has_statistics else "none",
+            "distance": found.distance,
+            "barrier": _finite(found.barrier),
+            "loss": [_finite(found.loss[0]), _finite(found.loss[-1])],
+            "kept_loss": [_finite(found.kept_loss[0]), _finite(found.kept_loss[-1])],
+            **_cost_section(found.cost),
+            "seconds": time.perf_counter() - start,
+        }
+        return {LANDSCAPE: {INTERPOLATIONS: {other.id: way}}}
 
-def study_interpolation(
-    subject: Subject,
-    other: Mapping[str, Tensor],
-    name: str,
-    id: str,
-    settings: Studies,
-    on_progress: Progress,
-    deadline: Deadline,
-) -> Section:
-    """Look at the segment to another run's weights, of the same model.
-
-    Returns its entry of `hessian.landscape.interpolations`; raises as `study`.
-    """
-    start, file = time.perf_counter(), f"interpolation-{id}.npz"
-    with _partial(subject, file, settings, _fingerprint(other.values()), deadline) as rows:
-        found = curvature.interpolation(
-            subject.model,
-            other,
-            subject.loss,
-            subject.batches,
-            points=settings.points + 4,
-            rows=rows,
-            on_progress=stage(on_progress, f"interpolation to {name}"),
-        )
-        names = ("alphas", "loss", "accuracy", "kept_loss", "kept_accuracy")
-        arrays = {key: getattr(found, key) for key in names}
-        write_arrays(subject.folder / file, "interpolation", arrays)
-    return {
-        "file": file,
-        "with": name,
-        "points": len(found.alphas),
-        "samples": subject.samples,
-        "batch_norm": "recalibrate" if found.has_statistics else "none",
-        "distance": found.distance,
-        "barrier": _finite(found.barrier),
-        "loss": [_finite(found.loss[0]), _finite(found.loss[-1])],
-        "kept_loss": [_finite(found.kept_loss[0]), _finite(found.kept_loss[-1])],
-        **_cost_section(found.cost),
-        "seconds": time.perf_counter() - start,
-    }
-
-
-@contextmanager
-def _partial(
-    subject: Subject, file: str, settings: Studies, what: str, deadline: Deadline
-) -> Iterator[PartialRows]:
-    """Keep finished rows beside `file`, for as long as it is not written itself."""
-    settled = [settings.points, settings.seed, settings.batch_norm]
-    grid = json.dumps([what, subject.fingerprint(), *settled])
-    path = subject.folder / file.replace(".npz", ".partial.npz")
-    rows = PartialRows(path, grid, on_kept=deadline.check)
-    yield rows
-    rows.discard()
+    @contextmanager
+    def _partial(self, file: str, what: str) -> Iterator[PartialRows]:
+        """Keep finished rows beside `file`, for as long as it is not written itself."""
+        subject, settings = self.subject, self.settings
+        settled = [settings.points, settings.seed, settings.batch_norm]
+        grid = json.dumps([what, subject.fingerprint(), *settled])
+        path = subject.folder / file.replace(".npz", ".partial.npz")
+        rows = PartialRows(path, grid, on_kept=self.deadline.check)
+        yield rows
+        rows.discard()
 
 
 def stage(on_progress: Progress, what: str) -> Callable[[int, int], None]:
     """Return what tells the progress of one stage."""
     return lambda done, most: on_progress(what, done, most)
+
+
+def named(found: object, *names: str) -> Section:
+    """Return what a result has under these names, as JSON has it."""
+    values = ((name, getattr(found, name)) for name in names)
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values}
 
 
 def _fingerprint(tensors: Iterable[Tensor]) -> str:

@@ -21,7 +21,6 @@ from sambench.data.decoding import Decoded, Recipe, UnreadableError, decode
 from sambench.errors import DataError, DeviceError
 from sambench.files.atomic import write_bytes
 from sambench.models.model import CHANNELS
-from sambench.run.images import describe_pixels
 from sambench.run.restore import restore_network, restore_parts
 from sambench.store.record import COMPLETED, RunRecord
 from sambench.store.tree import WEIGHTS, Store
@@ -180,7 +179,7 @@ def load_run(
         raise DataError(f"run {record.name} is {record.status}; complete it first")
     pixels: Any = record.data.get("pixels")
     if pixels is None:
-        pixels = describe_pixels(restore_parts(record, Path(data), where))
+        pixels = restore_parts(record, Path(data), where).describe()["pixels"]
     classes = tuple(record.data["classes"])
     weights = store.folder(record.config) / WEIGHTS
     network = restore_network(record, weights, len(classes), where)

@@ -1,4 +1,7 @@
-"""What lies beside a run's record: its weights and its test predictions."""
+"""What lies beside a run's record: its weights and its test predictions.
+
+A file that is not what the run wrote is a DamagedError, one that cannot be written a StoreError.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +25,7 @@ if TYPE_CHECKING:
 def write_predictions(
     folder: Path, ids: Sequence[str], probabilities: NDArray[Any], labels: NDArray[Any]
 ) -> str:
-    """Write each test image's id, probability of each class and label; return the file's sha256.
-
-    Raises:
-        StoreError: If the folder cannot be written.
-    """
+    """Write each test image's id, probability of each class and label; return the file's sha256."""
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer, version=1, ids=np.array(ids), probabilities=probabilities, labels=labels
@@ -36,11 +35,7 @@ def write_predictions(
 
 
 def write_weights(folder: Path, model: nn.Module) -> str:
-    """Write the network's weights and buffers; return the file's sha256.
-
-    Raises:
-        StoreError: If the folder cannot be written.
-    """
+    """Write the network's weights and buffers; return the file's sha256."""
     from safetensors.torch import save
 
     weights = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
@@ -50,12 +45,7 @@ def write_weights(folder: Path, model: nn.Module) -> str:
 
 
 def read_weights(path: Path, sha256: str | None) -> dict[str, Tensor]:
-    """Return a network's stored state; `sha256` is what the run's record has of it, if anything.
-
-    Raises:
-        DamagedError: If it is not the file that the run wrote.
-        CurvatureError: If the file cannot be read.
-    """
+    """Return a network's stored state, of that checksum if told; a CurvatureError if unreadable."""
     from safetensors import SafetensorError
     from safetensors.torch import load
 
@@ -66,12 +56,7 @@ def read_weights(path: Path, sha256: str | None) -> dict[str, Tensor]:
 
 
 def load_weights(model: nn.Module, path: Path, sha256: str | None) -> None:
-    """Load what `write_weights` wrote into a network.
-
-    Raises:
-        DamagedError: If it is not the file that the run wrote.
-        CurvatureError: If the weights are another network's or cannot be read.
-    """
+    """Load what `write_weights` wrote; a CurvatureError if it is not to be read, or another's."""
     stored = read_weights(path, sha256)
     try:
         model.load_state_dict(stored)

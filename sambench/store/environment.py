@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import sambench
 from sambench.errors import DeviceError, SambenchWarning
 from sambench.plugin import VARIABLE, files_of
+from sambench.store.sections.training import Session
 
 if TYPE_CHECKING:
     import torch
@@ -66,13 +67,9 @@ def keep_freed_memory() -> bool:
 
 
 def choose_device(name: str | None) -> tuple[torch.device, str]:
-    """Return the device of that name, or the best there is, and why.
+    """Return the device of that name, or for None the best there is, and why.
 
-    Args:
-        name: "cpu", "cuda", "cuda:1", "mps", or None to choose.
-
-    Raises:
-        DeviceError: If it is not there or the name makes no sense; says what is there.
+    A name is "cpu", "cuda", "cuda:1" or "mps"; a DeviceError says what is there instead.
     """
     import torch
 
@@ -107,27 +104,19 @@ def _why_no_cuda() -> str:
 
 
 def choose_kernels(kernels: str, device: torch.device) -> str:
-    """Have torch use the kernels that a run asks for; return how far its bits will repeat."""
-    if kernels == "deterministic":
-        return make_deterministic(device)
-    import torch
+    """Have torch use the kernels that a run asks for; return how far its bits will repeat.
 
-    torch.use_deterministic_algorithms(False)
-    torch.backends.cudnn.benchmark = True
-    return "no: kernels=fastest"
-
-
-def make_deterministic(device: torch.device) -> str:
-    """Make repeated runs give the same bits where torch can; return what was achieved.
-
-    Torch would also fill all memory it hands out, against programs that read what nobody wrote:
-    hundreds of extra operations in each step.
+    With deterministic ones torch would also fill all memory it hands out, against programs that
+    read what nobody wrote: hundreds of extra operations in each step.
     """
     import torch
 
+    repeat = kernels == "deterministic"
+    torch.backends.cudnn.benchmark = not repeat
+    torch.use_deterministic_algorithms(repeat, warn_only=True)
+    if not repeat:
+        return "no: kernels=fastest"
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.backends.cudnn.benchmark = False
-    torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return "bitwise" if device.type == "cpu" else "where an operation has a deterministic kernel"
 
@@ -140,11 +129,8 @@ def describe(
 ) -> dict[str, Any]:
     """Return the environment section of a record.
 
-    Args:
-        device: Where the run is done.
-        deterministic: As `choose_kernels` returned it.
-        before: This section of the record of a run that is resumed.
-        plugins: Files of one's own that the run needs, name to sha256.
+    How far bits repeat is as `choose_kernels` returned it; `before` is this section of the record
+    of a run that is resumed; `plugins` are files of one's own that the run needs, name to sha256.
     """
     import torch
 
@@ -176,19 +162,16 @@ def plugins_of(config: RunConfig) -> dict[str, str]:
     return files_of((("optimizer", str(config.optimizer["name"])), ("model", config.model)))
 
 
-ROUNDING = ("device", "gpu", "cpu", "threads", "torch")
-"""What of the surroundings sets how sums are rounded."""
-
-
 def _list_other_places(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the surroundings of a run's earlier sessions, those that differ from the next's.
 
     Warns where the last session's differ: the run then ends with the bits of neither.
     """
-    last, here = ({key: section[key] for key in ROUNDING} for section in (before, now))
-    earlier = [{key: one[key] for key in ROUNDING} for one in before.get("resumed_from", ())]
+    rounding = Session.__struct_fields__
+    last, here = ({key: section[key] for key in rounding} for section in (before, now))
+    earlier = [{key: one[key] for key in rounding} for one in before.get("resumed_from", ())]
     if last != here:
-        told = [f"{key} {last[key]}, now {here[key]}" for key in ROUNDING if last[key] != here[key]]
+        told = [f"{key} {last[key]}, now {here[key]}" for key in rounding if last[key] != here[key]]
         warnings.warn(
             f"a run is resumed in other surroundings than it was begun in ({'; '.join(told)}), so "
             "it ends with the last bits of neither; its record holds both",

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from sambench.config.run_config import RunConfig
 from sambench.errors import DO_AGAIN, StoreError, UnknownNameError, UserError, shown
-from sambench.files.definition import Count, Definition, about, decode, hints_of, plain
+from sambench.files.definition import Count, Definition, decode, hints_of, plain
 
 SCHEMA_VERSION = 1
 
@@ -46,34 +46,32 @@ WHEN_COMPLETED = ("environment", "data", "final", "cost")
 class RunRecord(Definition, frozen=True, kw_only=True):
     """One run, as `run.json` holds it."""
 
-    config: Annotated[RunConfig, about("What was asked.")]
+    config: Annotated[RunConfig, "What was asked."]
     status: Annotated[
         Literal["completed", "running", "failed", "diverged", "interrupted"],
-        about("How it stands; only `completed` counts as done."),
+        "How it stands; only `completed` counts as done.",
     ]
-    error: Annotated[
-        str | None, about("What went wrong, for failed, diverged and interrupted runs.")
-    ] = None
-    suite: Annotated[str | None, about("Name of the suite that asked for it first, if any.")] = None
-    environment: Annotated[Environment | None, about("Versions, hardware, command.")] = None
-    data: Annotated[
-        Data | None, about("Fingerprint of the prepared data and the sizes of the parts.")
-    ] = None
+    error: Annotated[str | None, "What went wrong, for failed, diverged and interrupted runs."] = (
+        None
+    )
+    suite: Annotated[str | None, "Name of the suite that asked for it first, if any."] = None
+    environment: Annotated[Environment | None, "Versions, hardware, command."] = None
+    data: Annotated[Data | None, "Fingerprint of the prepared data and the sizes of the parts."] = (
+        None
+    )
     start: Annotated[
-        Start | UnsetType, about("What fitted of the weights that it started from, if any.")
+        Start | UnsetType, "What fitted of the weights that it started from, if any."
     ] = UNSET
-    final: Annotated[Final | None, about("Metrics of the selected weights.")] = None
-    cost: Annotated[Cost | None, about("Seconds, passes, memory.")] = None
+    final: Annotated[Final | None, "Metrics of the selected weights."] = None
+    cost: Annotated[Cost | None, "Seconds, passes, memory."] = None
     sharpness: Annotated[
-        Perturbation | None, about("What the optimizer saw in its last observed step.")
+        Perturbation | None, "What the optimizer saw in its last observed step."
     ] = None
-    hessian: Annotated[
-        Hessian | None, about("Curvature of the selected weights, once measured.")
-    ] = None
-    numerics: Annotated[Count, about("`NUMERICS` of the code that did the run.")] = NUMERICS
+    hessian: Annotated[Hessian | None, "Curvature of the selected weights, once measured."] = None
+    numerics: Annotated[Count, "`NUMERICS` of the code that did the run."] = NUMERICS
     artifacts: Annotated[
         dict[str, str] | None,
-        about("sha256 of each file that the completed run left, by name; null in older records."),
+        "sha256 of each file that the completed run left, by name; null in older records.",
     ] = None
 
     @property
@@ -91,11 +89,7 @@ class RunRecord(Definition, frozen=True, kw_only=True):
         return (self.artifacts or {}).get(file)
 
     def with_sections(self, **sections: Mapping[str, Any] | None) -> RunRecord:
-        """Return the record with other sections, given as mappings.
-
-        Raises:
-            msgspec.ValidationError: If one is not what its definition says.
-        """
+        """Return the record with other sections; msgspec.ValidationError if a mapping is none."""
         hints = hints_of(RunRecord)
         return replace(self, **{k: msgspec.convert(v, hints[k]) for k, v in sections.items()})
 
@@ -119,9 +113,7 @@ class RunRecord(Definition, frozen=True, kw_only=True):
         """Read the JSON text of a record; `where` is the file, for messages.
 
         Where the run is known that it should be of, the same configuration is not checked again.
-
-        Raises:
-            StoreError: If it is not JSON, of another schema, incomplete or altered by hand.
+        What is not JSON, of another schema, incomplete or altered by hand is a StoreError.
         """
         try:
             head = decode(_Head, data)
@@ -130,9 +122,8 @@ class RunRecord(Definition, frozen=True, kw_only=True):
         if (version := head.schema_version) != SCHEMA_VERSION:
             newer = isinstance(version, int) and version > SCHEMA_VERSION
             way = "upgrade sambench" if newer else "run it again with this sambench"
-            raise StoreError(
-                f"{where} has schema version {shown(version)}, not {SCHEMA_VERSION}; {way}"
-            )
+            said = f"{where} has schema version {shown(version)}, not {SCHEMA_VERSION}; {way}"
+            raise StoreError(said)
         try:
             record = decode(cls, data)
             if head.numerics is UNSET:
@@ -151,9 +142,8 @@ class RunRecord(Definition, frozen=True, kw_only=True):
             )
         for name in WHEN_COMPLETED if record.status == COMPLETED else ():
             if getattr(record, name) is None:
-                raise StoreError(
-                    f"{where} is damaged (it is completed but has no {name}); {DO_AGAIN}"
-                )
+                said = f"{where} is damaged (it is completed but has no {name}); {DO_AGAIN}"
+                raise StoreError(said)
         return record
 
 

@@ -10,58 +10,58 @@ from sambench.config.optimizer import Settings
 from sambench.config.search import TRIALS, Search, Trial, Tuning
 from sambench.errors import StoreError, UserError
 from sambench.files.atomic import write_json
-from sambench.files.definition import Amount, Count, Fraction, Section, about, decode, plain
+from sambench.files.definition import Amount, Count, Fraction, Section, decode, plain, unit
 from sambench.store.record import COMPLETED, DIVERGED, FAILED, RunRecord
 
 
 class TrialRecord(Section, frozen=True, kw_only=True):
     """One point of a grid."""
 
-    values: Annotated[Settings, about("What it changes of the optimizer as given.")]
-    runs: Annotated[list[str], about("Names of its runs.")]
-    status: Annotated[list[str], about('Of each, "missing" without a record.')]
+    values: Annotated[Settings, "What it changes of the optimizer as given."]
+    runs: Annotated[list[str], "Names of its runs."]
+    status: Annotated[list[str], 'Of each, "missing" without a record.']
     validation_accuracy: Annotated[
-        Fraction | None, about("Mean over its runs; null unless all completed.")
+        Fraction | None, "Mean over its runs; null unless all completed."
     ]
-    validation_loss: Annotated[float | None, about("Likewise.", unit="nats")]
+    validation_loss: Annotated[float | None, "Likewise.", unit("nats")]
 
 
 class Budget(Section, frozen=True, kw_only=True):
     """What the trials of an optimizer took."""
 
-    trials: Annotated[Count, about("Points tried.")]
-    runs: Annotated[Count, about("Runs of all points.")]
-    gradient_evaluations: Annotated[Count | Amount, about("Of all runs.", unit="passes")]
-    train_seconds: Annotated[Amount, about("Of all runs.", unit="seconds")]
+    trials: Annotated[Count, "Points tried."]
+    runs: Annotated[Count, "Runs of all points."]
+    gradient_evaluations: Annotated[Count | Amount, "Of all runs.", unit("passes")]
+    train_seconds: Annotated[Amount, "Of all runs.", unit("seconds")]
 
 
 class Chosen(Section, frozen=True, kw_only=True):
     """The trial that was chosen."""
 
-    values: Annotated[Settings, about("What it changes of the optimizer as given.")]
-    changed: Annotated[bool, about("Whether it changes anything.")]
-    optimizer: Annotated[Settings, about("All settings with these changes.")]
+    values: Annotated[Settings, "What it changes of the optimizer as given."]
+    changed: Annotated[bool, "Whether it changes anything."]
+    optimizer: Annotated[Settings, "All settings with these changes."]
 
 
 class TuningRecord(Section, frozen=True, kw_only=True):
     """The search for one optimizer under one setting."""
 
-    setting: Annotated[dict[str, Any], about("Of the runs, without optimizer and seed.")]
-    optimizer: Annotated[Settings, about("As given.")]
-    trials: Annotated[list[TrialRecord], about("In order; the first is the optimizer as given.")]
-    budget: Annotated[Budget, about("What they took.")]
-    chosen: Annotated[Chosen | None, about("Null until all trials are done.")]
-    untuned: Annotated[list[str], about("Names of the final runs as given.")]
-    tuned: Annotated[list[str], about("Names of the final runs with the chosen values.")]
+    setting: Annotated[dict[str, Any], "Of the runs, without optimizer and seed."]
+    optimizer: Annotated[Settings, "As given."]
+    trials: Annotated[list[TrialRecord], "In order; the first is the optimizer as given."]
+    budget: Annotated[Budget, "What they took."]
+    chosen: Annotated[Chosen | None, "Null until all trials are done."]
+    untuned: Annotated[list[str], "Names of the final runs as given."]
+    tuned: Annotated[list[str], "Names of the final runs with the chosen values."]
 
 
 class SearchRecord(Section, frozen=True, kw_only=True):
     """What a search found: what each optimizer was given, what it cost and what was chosen."""
 
-    schema_version: Annotated[Literal[1], about("Of this file.")] = 1
-    suite: Annotated[str, about("Name of the suite.")]
-    search: Annotated[Search, about("How hyperparameters are chosen.")]
-    tunings: Annotated[list[TuningRecord], about("For each optimizer and setting.")]
+    schema_version: Annotated[Literal[1], "Of this file."] = 1
+    suite: Annotated[str, "Name of the suite."]
+    search: Annotated[Search, "How hyperparameters are chosen."]
+    tunings: Annotated[list[TuningRecord], "For each optimizer and setting."]
 
 
 def search_path(results: Path, suite: str) -> Path:
@@ -76,11 +76,7 @@ def write_search(
     tunings: Sequence[Tuning],
     records: Mapping[str, RunRecord],
 ) -> None:
-    """Write what each optimizer was given, what it cost and what was chosen.
-
-    Raises:
-        StoreError: If the folder cannot be written.
-    """
+    """Write what was found, as `SearchRecord` says; a StoreError if it cannot be written."""
     found = SearchRecord(
         suite=suite, search=search, tunings=[_tuning(tuning, records) for tuning in tunings]
     )
@@ -88,11 +84,7 @@ def write_search(
 
 
 def read_search(path: Path) -> SearchRecord | None:
-    """Return what `write_search` wrote, or None where no search was made.
-
-    Raises:
-        StoreError: If the file is damaged or of another schema.
-    """
+    """Return what `write_search` wrote, None where no search was made; damage is a StoreError."""
     remedy = "`sambench compare` makes it anew"
     try:
         return decode(SearchRecord, path.read_bytes())

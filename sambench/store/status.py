@@ -105,17 +105,14 @@ class Survey:
             return told(MISSING, "run")
         if not done:
             state = INTERRUPTED if record.status == RUNNING else record.status
-            return told(state, self._again(folder, state), in_one_line(record.error))
+            again = "resume" if any(folder.glob("checkpoint*.pt")) else "run again"
+            wished = state == INTERRUPTED or state in self.retry
+            return told(state, again if wished else "skip", in_one_line(record.error))
         if why := _outdated(record, now):
             return told(STALE, "run again" if STALE in self.retry else "skip", why)
         shifts = "skip" if record.has_shifts(config.shifts) else "test under shifts"
         studies = "" if "hessian" in left else ", ".join(left)
         return told(DONE, "measure curvature" if left else shifts, studies)
-
-    def _again(self, folder: Path, state: str) -> str:
-        if state != INTERRUPTED and state not in self.retry:
-            return "skip"
-        return "resume" if any(folder.glob("checkpoint*.pt")) else "run again"
 
     def _record(self, config: RunConfig, folder: Path) -> tuple[RunRecord | None, str]:
         """Return a run's record, and how it or a file beside it is damaged."""

@@ -52,7 +52,11 @@ def _sharing(record: RunRecord, known: dict[object, object]) -> RunRecord:
 
 
 class Store:
-    """All runs below one results folder; they lie in `<root>/runs/<name>/`."""
+    """All runs below one results folder; they lie in `<root>/runs/<name>/`.
+
+    What cannot be written is a StoreError. A record that is damaged, altered or of another schema
+    is a DamagedError wherever it is read.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -71,11 +75,7 @@ class Store:
         return self.folder(config) / PREDICTIONS
 
     def load(self, config: RunConfig) -> RunRecord | None:
-        """Return a run's record, or None where there is none.
-
-        Raises:
-            DamagedError: If the record is damaged, altered or of another schema.
-        """
+        """Return a run's record, or None where there is none."""
         path = self.folder(config) / RECORD
         return self.read(path) if path.exists() else None
 
@@ -87,20 +87,12 @@ class Store:
             return None, str(error)
 
     def completed(self, config: RunConfig) -> RunRecord | None:
-        """Return a run's record where it is completed.
-
-        Raises:
-            DamagedError: If the record is damaged, altered or of another schema.
-        """
+        """Return a run's record where it is completed."""
         record = self.load(config)
         return record if record is not None and record.status == COMPLETED else None
 
     def read(self, path: Path, expected: RunConfig | None = None) -> RunRecord:
-        """Read one record file, of the expected run where that is known.
-
-        Raises:
-            DamagedError: If it cannot be read, is damaged or altered, or lacks what counts.
-        """
+        """Read one record file, of the expected run where that is known."""
         try:
             text, intact = unsealed(path.read_bytes().decode(), SEALED)
         except (OSError, UnicodeDecodeError) as error:
@@ -110,26 +102,17 @@ class Store:
         except StoreError as error:
             raise DamagedError(str(error)) from error
         if not intact:
-            raise DamagedError(
-                f"{path} is damaged (it was altered: its checksum does not fit); {DO_AGAIN}"
-            )
+            said = f"{path} is damaged (it was altered: its checksum does not fit); {DO_AGAIN}"
+            raise DamagedError(said)
         return record
 
     def save(self, record: RunRecord) -> None:
-        """Write a run's record, sealed with its own checksum.
-
-        Raises:
-            StoreError: If the folder cannot be written.
-        """
+        """Write a run's record, sealed with its own checksum."""
         text = json.dumps(record.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
         write_text(self.folder(record.config) / RECORD, sealed(text + "\n"))
 
     def save_history(self, config: RunConfig, lines: Iterable[dict[str, object]]) -> str:
-        """Write a run's epochs, a JSON object on each line; return the file's sha256.
-
-        Raises:
-            StoreError: If the folder cannot be written.
-        """
+        """Write a run's epochs, a JSON object on each line; return the file's sha256."""
         text = "".join(json.dumps(line) + "\n" for line in lines)
         write_text(self.history(config), text)
         return sha256_of(text.encode())
@@ -166,11 +149,7 @@ class Store:
         return [text if "damaged" in text else f"damaged: {text}" for text in messages]
 
     def names(self) -> list[str]:
-        """Return what lies in the folder of runs, in order; nothing where there is no such folder.
-
-        Raises:
-            StoreError: If it cannot be read.
-        """
+        """Return what lies in the folder of runs, in order; nothing where there is none."""
         try:
             return sorted(os.listdir(self.runs))  # noqa: PTH208
         except (FileNotFoundError, NotADirectoryError):
@@ -184,11 +163,8 @@ class Store:
     def retire(self, config: RunConfig, why: str) -> Path:
         """Move what there is of a run out of the way, so that it can be done anew.
 
-        Why is written beside what was moved, into `note.txt`. Returns where it lies now.
-
-        Raises:
-            Claimed: If a living process is at the run.
-            StoreError: If the results folder cannot be written.
+        Why is written beside what was moved, into `note.txt`. Returns where it lies now, or raises
+        Claimed where a living process is at the run.
         """
         with self.claim(config) as claim, store_errors(self.root):
             aside = self.root / "retired" / config.name
@@ -207,11 +183,8 @@ class Store:
         """Return the records whose name or id matches one of the patterns (shell globs).
 
         The name of a suite stands for the runs that were first made for it. Looked for among the
-        given records, or all that can be read.
-
-        Raises:
-            DamagedError: If the only runs that a pattern matches are damaged.
-            StoreError: If a pattern matches no run; offers the closest names.
+        given records, or all that can be read. A pattern of no run is a StoreError with the closest
+        names; one of damaged runs alone is a DamagedError.
         """
         records = self.records()[0] if records is None else records
         chosen: dict[str, RunRecord] = {}
@@ -231,11 +204,7 @@ class Store:
         return list(chosen.values())
 
     def find_one(self, pattern: str) -> RunRecord:
-        """Return the only record whose name or id matches.
-
-        Raises:
-            StoreError: If none or several do.
-        """
+        """Return the only record whose name or id matches; a StoreError if none or several do."""
         found = self.find([pattern])
         if len(found) > 1:
             names = ", ".join(record.name for record in found[:3])
@@ -245,11 +214,9 @@ class Store:
 
     @contextmanager
     def claim(self, config: RunConfig, device: str = "") -> Iterator[Claim]:
-        """Hold a run for this process; the device is for others to see.
+        """Hold a run for this process, or raise Claimed where a living process holds it.
 
-        Raises:
-            Claimed: If a living process holds it.
-            StoreError: If the results folder cannot be written.
+        The device is for others to see.
         """
         with ExitStack() as held:
             try:

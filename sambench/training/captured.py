@@ -13,7 +13,7 @@ import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import InitVar, dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -90,23 +90,14 @@ def make_capturable(optimizer: SharpnessAware, wanted: bool) -> None:
 
 @dataclass(eq=False)
 class CapturedStep:
-    """The step on batches of one shape, replayed.
+    """The step on batches of one shape, replayed."""
 
-    Attributes:
-        step: As it runs otherwise.
-        rewindable: All that it changes.
-        rates: The learning rates on the device.
-        graph: To record it.
-        like: A batch of the shape.
-        passes: Of one step.
-    """
-
-    step: Step
-    rewindable: Rewindable
-    rates: Rates
-    graph: Graph
-    like: InitVar[Batch]
-    passes: float = 0.0
+    step: Step  # as it runs otherwise
+    rewindable: Rewindable  # all that it changes
+    rates: Rates  # the learning rates on the device
+    graph: Graph  # to record it
+    like: InitVar[Batch]  # a batch of the shape
+    passes: float = 0.0  # of one step
 
     def __post_init__(self, like: Batch) -> None:
         inputs = torch.empty_like(like.inputs, memory_format=self.step.layout)
@@ -122,23 +113,27 @@ class CapturedStep:
                 taken as usual then, and everything is as after it.
         """
         self._load(batch)
-        before, told = self.rewindable.moment(), self.rewindable.on_host()
+        before, told = Moment(self.rewindable), self.rewindable.on_host()
         places = self._places()
         with self.rates.in_place():
             self.graph.warm_up(self._take)
         if reason := self._unsteady(told, places):
             raise Refused(reason)
-        after = self.rewindable.moment()
+        after = Moment(self.rewindable)
         try:
             before.restore()
             with self.rates.in_place():
                 self.graph.record(self._take)
             before.restore()  # what Python counted while recording was not done
             self.replay(batch)
-            _compare(self.rewindable.moment(), after, before)
+            _compare(Moment(self.rewindable), after, before)
+        except Refused:
+            after.restore()
+            raise
         except Exception as error:
             after.restore()
-            raise Refused(_reason(error)) from error
+            said = " ".join(str(error).split())[:150] or type(error).__name__
+            raise Refused(f"capture failed: {said}") from error
 
     def replay(self, batch: Batch) -> float:
         """Take a step; return its passes."""
@@ -200,64 +195,40 @@ def _compare(found: Moment, expected: Moment, before: Moment) -> None:
             raise Refused(f"its first replay was off by {share} in the {kind}")
 
 
-def _reason(error: Exception) -> str:
-    if isinstance(error, Refused):
-        return str(error)
-    return f"capture failed: {' '.join(str(error).split())[:150] or type(error).__name__}"
+@dataclass(eq=False)
+class Graph:
+    """A CUDA graph: work that is recorded on a stream apart, and done as often as asked."""
 
+    device: torch.device  # the GPU
+    stream: torch.cuda.Stream  # to record on
+    pool: Any  # memory that graphs share, as they take turns: none needs what another left there
 
-class Graph(Protocol):
-    """Records work on a device without doing it, and does it as often as asked."""
-
-    def warm_up(self, work: Work) -> None:
-        """Run the work once, in the way it will be recorded."""
-        ...
-
-    def record(self, work: Work) -> None:
-        """Record the work; what it does in Python is done now, and never again."""
-        ...
-
-    def replay(self) -> None:
-        """Do the recorded work on the same memory."""
-        ...
-
-
-class CudaGraph:
-    """A CUDA graph, recorded on a stream apart.
-
-    Args:
-        device: The GPU.
-        stream: To record on.
-        pool: Memory that graphs share, as they take turns: none needs what another left there.
-    """
-
-    def __init__(self, device: torch.device, stream: torch.cuda.Stream, pool: Any) -> None:
-        self._device, self._stream, self._pool = device, stream, pool
+    def __post_init__(self) -> None:
         self._graph = torch.cuda.CUDAGraph()
 
     def warm_up(self, work: Work) -> None:
-        """Do the work on the graph's own stream, whose workspaces are made so."""
-        here = torch.cuda.current_stream(self._device)
-        self._stream.wait_stream(here)
-        with torch.cuda.stream(self._stream):
+        """Do the work once on the graph's own stream, whose workspaces are made so."""
+        here = torch.cuda.current_stream(self.device)
+        self.stream.wait_stream(here)
+        with torch.cuda.stream(self.stream):
             work()
-        here.wait_stream(self._stream)
+        here.wait_stream(self.stream)
 
     def record(self, work: Work) -> None:
-        """Record the work.
+        """Record the work; what it does in Python is done now, and never again.
 
         Only this thread is kept from calls that a capture forbids: others may go on with theirs.
         A capture that breaks off leaves torch on the graph's stream, and its generator believing
         that the capture is still under way; so both are put back here.
         """
-        with torch.cuda.device(self._device), torch.cuda.stream(torch.cuda.current_stream()):
+        with torch.cuda.device(self.device), torch.cuda.stream(torch.cuda.current_stream()):
             generator = torch.cuda.default_generators[torch.cuda.current_device()]
             before = generator.clone_state()
             try:
                 with torch.cuda.graph(
                     self._graph,
-                    pool=self._pool,
-                    stream=self._stream,
+                    pool=self.pool,
+                    stream=self.stream,
                     capture_error_mode="thread_local",
                 ):
                     work()
@@ -266,7 +237,7 @@ class CudaGraph:
                 raise
 
     def replay(self) -> None:
-        """Launch the graph."""
+        """Do the recorded work on the same memory."""
         self._graph.replay()
 
 
@@ -276,4 +247,4 @@ def graphs_of(device: torch.device) -> Callable[[], Graph] | None:
         return None
     with torch.cuda.device(device):
         pool = torch.cuda.graph_pool_handle()
-    return functools.partial(CudaGraph, device, torch.cuda.Stream(device), pool)
+    return functools.partial(Graph, device, torch.cuda.Stream(device), pool)

@@ -5,31 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import InitVar, dataclass
 
 import torch
 
 
+@dataclass(eq=False)
 class Clock:
-    """Adds up seconds by activity; what is not training or evaluation is overhead.
+    """Adds up seconds by activity; what is not training or evaluation is overhead."""
 
-    Args:
-        device: Waited for at the start and end of each measured stretch.
-        train_seconds: Training time of earlier sessions of the same run.
-        evaluation_seconds: Their evaluation time.
-        overhead_seconds: Their other time.
-    """
+    device: torch.device  # waited for at the start and end of each measured stretch
+    trained: float = 0.0  # seconds up to the last pause, in earlier sessions of the run at first
+    evaluation_seconds: float = 0.0  # likewise
+    overhead: InitVar[float] = 0.0  # of earlier sessions
 
-    def __init__(
-        self,
-        device: torch.device,
-        train_seconds: float = 0.0,
-        evaluation_seconds: float = 0.0,
-        overhead_seconds: float = 0.0,
-    ) -> None:
-        self._device = device
-        self._trained = train_seconds
-        self.evaluation_seconds = evaluation_seconds
-        earlier = train_seconds + evaluation_seconds + overhead_seconds
+    def __post_init__(self, overhead: float) -> None:
+        earlier = self.trained + self.evaluation_seconds + overhead
         self._started = time.perf_counter() - earlier
         self._running: float | None = None
 
@@ -65,20 +56,20 @@ class Clock:
     def train_seconds(self) -> float:
         """Training time so far; within a stretch without waiting for the device."""
         running = 0.0 if self._running is None else time.perf_counter() - self._running
-        return self._trained + running
+        return self.trained + running
 
     @property
     def overhead_seconds(self) -> float:
         """All other time: building, loading, warm-up, checkpoints."""
         since = time.perf_counter() - self._started
-        return max(0.0, since - self._trained - self.evaluation_seconds)
+        return max(0.0, since - self.trained - self.evaluation_seconds)
 
     def _pause(self) -> None:
         if self._running is not None:
-            self._trained += self._now() - self._running
+            self.trained += self._now() - self._running
             self._running = None
 
     def _now(self) -> float:
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
         return time.perf_counter()

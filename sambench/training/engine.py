@@ -48,23 +48,15 @@ class Engine:
 
     A captured step is the usual one, recorded; the two give the same numbers. The odd last batch of
     an epoch is a recording of its own where it comes often enough.
-
-    Attributes:
-        step: Takes a step as usual.
-        rewindable: All that it changes.
-        config: The run; its `capture` and `compile` are "auto", "always" or "never".
-        graphs: Makes a graph; None where the device has none.
-        alone: One process trains the run.
-        steps: Of the whole run.
     """
 
-    step: Step
-    rewindable: Rewindable
-    config: RunConfig
+    step: Step  # takes a step as usual
+    rewindable: Rewindable  # all that it changes
+    config: RunConfig  # its `capture` and `compile` are "auto", "always" or "never"
     _: KW_ONLY
-    graphs: Callable[[], Graph] | None
-    alone: bool
-    steps: int
+    graphs: Callable[[], Graph] | None  # makes a graph; None where the device has none
+    alone: bool  # one process trains the run
+    steps: int  # of the whole run
 
     def __post_init__(self) -> None:
         self._usual = self._most = 0
@@ -117,7 +109,7 @@ class Engine:
 
         with undisturbed(model, device):
             passes()
-        self.compiled = self._wish_to_compile(lambda: self._expected(model, passes), before)
+        self.compiled = self._wish_to_compile(model, passes, before)
         if not self.compiled.done:
             return
         try:
@@ -127,7 +119,7 @@ class Engine:
                 passes()
         except Exception as error:
             self.step.compiled = None
-            forget_compiled()
+            torch.compiler.reset()  # or what the failure has left in torch would stay
             told = " ".join(str(error).split())[:150] or type(error).__name__
             self.compiled = Choice(False, f"torch.compile failed: {told}")
 
@@ -143,12 +135,9 @@ class Engine:
             "fused": all(bool(group.get("fused")) for group in groups),
         }
 
-    def _expected(self, model: nn.Module, passes: Callable[[], None]) -> float:
-        with undisturbed(model, self.rewindable.device):
-            each = seconds_of(passes, self.rewindable.device)
-        return each * self.step.optimizer.info.gradient_evaluations * self.steps
-
-    def _wish_to_compile(self, expected: Callable[[], float], before: bool) -> Choice:
+    def _wish_to_compile(
+        self, model: nn.Module, passes: Callable[[], None], before: bool
+    ) -> Choice:
         config, device = self.config, self.rewindable.device
         if config.compile != "auto":
             return Choice(config.compile == ALWAYS, "as asked")
@@ -160,7 +149,9 @@ class Engine:
             return Choice(False, "several replicas train the run")
         if config.kernels == "deterministic":
             return Choice(False, "kernels=deterministic: what is compiled may differ next time")
-        seconds = expected()
+        with undisturbed(model, device):
+            each = seconds_of(passes, device)
+        seconds = each * self.step.optimizer.info.gradient_evaluations * self.steps
         shown = f"about {seconds:.0f} s of passes to come, it pays from {PAYS_AFTER:.0f} s"
         return Choice(seconds >= PAYS_AFTER, shown)
 
@@ -243,10 +234,3 @@ def seconds_of(work: Callable[[], object], device: torch.device) -> float:
             torch.cuda.synchronize(device)
         taken = time.perf_counter() - start
     return taken
-
-
-def forget_compiled() -> None:
-    """Remove what a failed compilation has left in torch."""
-    import torch._dynamo
-
-    torch._dynamo.reset()

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from sambench.data.batches import Images
 from sambench.data.shifts import SEVERITIES, STRENGTHS, Draws, shifted
+from sambench.training.metrics import classification_metrics
 
 BATCH_SIZE = 64
 
@@ -40,6 +41,12 @@ def predict(model: nn.Module, images: Images) -> NDArray[np.float64]:
         logits = [model(inputs).double() for inputs, _ in images.in_order(BATCH_SIZE)]
     probabilities: NDArray[np.float64] = torch.cat(logits).softmax(dim=1).cpu().numpy()
     return probabilities
+
+
+def fit(model: nn.Module, images: Images) -> dict[str, Any]:
+    """Return the loss and the accuracy of a network on images, as the record has them."""
+    metrics = classification_metrics(predict(model, images), images.labels.cpu().numpy())
+    return {name: metrics[name] for name in ("loss", "accuracy")}
 
 
 def reaches_accuracy(model: nn.Module, images: Images, target: float, doubtful: Tensor) -> bool:
@@ -70,13 +77,9 @@ def reaches_accuracy(model: nn.Module, images: Images, target: float, doubtful: 
 def robust_accuracy(
     model: nn.Module, images: Images, ids: Sequence[str], family: str
 ) -> dict[str, Any]:
-    """Return the accuracy of a network under each disturbance of a family.
+    """Return the accuracy of a network on test images under each disturbance of a family.
 
-    Args:
-        model: The network.
-        images: The test part.
-        ids: Of its images; the draws follow from them.
-        family: A key of `STRENGTHS`.
+    The draws follow from the images' ids.
 
     Returns:
         shifts (the family), severities, for each disturbance the accuracies by severity, and mean:

@@ -9,20 +9,14 @@ from sambench.config.run_config import RunConfig
 
 @dataclass(frozen=True, kw_only=True)
 class Started:
-    """A run begins; emitted before its first step.
-
-    Attributes:
-        images: Of each class, by its name: how many in training, validation and test part.
-        weights: What of a file of weights it starts from, in words; None where from none.
-        resumed_at: Epoch, counted from 1; None where it begins anew.
-    """
+    """A run begins; emitted before its first step."""
 
     config: RunConfig
-    images: dict[str, list[int]]
+    images: dict[str, list[int]]  # of each class: in the training, validation and test part
     parameters: int
     device: str
-    weights: str | None
-    resumed_at: int | None
+    weights: str | None  # what of a file of weights it starts from, in words, if of one
+    resumed_at: int | None  # epoch, counted from 1; None where it begins anew
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,25 +37,17 @@ class Epoch:
     """One line of `history.jsonl`.
 
     Passes and seconds are those since the start of the run; None stands for what is not measured.
-
-    Attributes:
-        epoch: Counted from 1.
-        train_loss: Mean over the images of the loss at clean passes, while the weights changed.
-        lr: Learning rate of the last step.
-        sharpness: Measures of the last step's perturbation (`sambench.optim.oracle`):
-            epsilon_norm, one_dimensional_share, gradient_cosine, gradient_norm_ratio, sharpness;
-            None for methods without one.
     """
 
-    epoch: int
-    train_loss: float
+    epoch: int  # counted from 1
+    train_loss: float  # mean over the images at clean passes, while the weights changed
     train_accuracy: float
     validation_loss: float | None
     validation_accuracy: float | None
-    lr: float
+    lr: float  # of the last step
     gradient_evaluations: float
     train_seconds: float
-    sharpness: dict[str, float] | None
+    sharpness: dict[str, float] | None  # the last step's `sambench.optim.oracle.Observation`
 
 
 Event = Started | Tick | Epoch

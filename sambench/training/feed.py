@@ -26,18 +26,12 @@ class Feed:
     Resident images are indexed on the device, in order with everything else. Others are read,
     pinned and sent on a stream of their own; since Python runs ahead of the device, a batch travels
     while the step before it is still computed.
-
-    Attributes:
-        images: To train on.
-        replicas: Each gets its share of every batch.
-        augmentation: Of a step's images, by the number of the step in the epoch.
-        layout: How a batch shall lie in memory.
     """
 
-    images: Images
-    replicas: Replicas
-    augmentation: Callable[[int], Augmentation | None]
-    layout: torch.memory_format = torch.contiguous_format
+    images: Images  # to train on
+    replicas: Replicas  # each gets its share of every batch
+    augmentation: Callable[[int], Augmentation | None]  # by the number of the step in the epoch
+    layout: torch.memory_format = torch.contiguous_format  # how a batch shall lie in memory
 
     def __post_init__(self) -> None:
         device = self.images.device
@@ -46,14 +40,10 @@ class Feed:
         self._computed: deque[torch.cuda.Event] = deque()
 
     def __call__(self, batches: Sequence[Tensor], first: int) -> Iterator[Batch]:
-        """Yield the batches of an epoch.
-
-        Args:
-            batches: Of indices, on the CPU.
-            first: Where to begin: steps done already.
-        """
+        """Yield an epoch's batches, given by indices on the CPU, from the `first` left to do."""
         for step in range(first, len(batches)):
-            self._wait_for_room()
+            if len(self._computed) >= AHEAD:
+                self._computed.popleft().synchronize()
             with self._apart():
                 batch = self._batch(batches[step], step)
             self._hand_over(batch)
@@ -83,7 +73,3 @@ class Feed:
             event = torch.cuda.Event()
             event.record(torch.cuda.current_stream(self.images.device))
             self._computed.append(event)
-
-    def _wait_for_room(self) -> None:
-        if len(self._computed) >= AHEAD:
-            self._computed.popleft().synchronize()

@@ -20,11 +20,10 @@ from sambench.training.average import WeightAverage
 from sambench.training.captured import Graph, graphs_of
 from sambench.training.clock import Clock
 from sambench.training.engine import Engine, layout_of
-from sambench.training.evaluate import predict, reaches_accuracy
+from sambench.training.evaluate import fit, reaches_accuracy
 from sambench.training.events import Epoch, Tick
 from sambench.training.feed import Feed
 from sambench.training.losses import CrossEntropy
-from sambench.training.metrics import classification_metrics
 from sambench.training.precision import RoundingWatch, numerics, rounds
 from sambench.training.replicas import ALONE, Replicas
 from sambench.training.rewind import Rewindable
@@ -57,42 +56,24 @@ class Outcome:
 
 @dataclass(eq=False)
 class Training:
-    """One run's training, from where its last checkpoint left it to its end.
-
-    Attributes:
-        config: The run.
-        model: The network, freshly initialised, on its device.
-        optimizer: Over the network's parameters.
-        train: Training images.
-        validation: Images to select on, or None.
-        loss: What is minimised.
-        folder: Where checkpoints lie.
-        identity: What the run is and what it is trained on; only its own checkpoint is resumed.
-        before_save: Asked before a checkpoint is written; may raise to keep it from being written.
-        on_tick: Told running numbers a few times a second.
-        on_epoch: Told each epoch when it is done.
-        stop_requested: Asked after each step; when true, the run is saved and ends.
-        replicas: The processes that train it together.
-        parallel: The network as they run it.
-        graphs: Makes graphs to record steps in; where not told, the device's.
-    """
+    """One run's training, from where its last checkpoint left it to its end."""
 
     config: RunConfig
-    model: nn.Module
-    optimizer: SharpnessAware
+    model: nn.Module  # freshly initialised, on its device
+    optimizer: SharpnessAware  # over the network's parameters
     train: Images
-    validation: Images | None
+    validation: Images | None  # to select on
     _: KW_ONLY
-    loss: CrossEntropy = USUAL
-    folder: Path
-    identity: str
-    before_save: Callable[[], None] = lambda: None
-    on_tick: Callable[[Tick], None]
-    on_epoch: Callable[[Epoch], None]
-    stop_requested: Callable[[], bool]
-    replicas: Replicas = ALONE
-    parallel: nn.Module | None = None
-    graphs: Callable[[], Graph] | None = None
+    loss: CrossEntropy = USUAL  # what is minimised
+    folder: Path  # where checkpoints lie
+    identity: str  # of the run and what it is trained on; only its own checkpoint is resumed
+    before_save: Callable[[], None] = lambda: None  # raises to keep a checkpoint from being written
+    on_tick: Callable[[Tick], None] = lambda tick: None  # told numbers a few times a second
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None  # told each epoch when it is done
+    stop_requested: Callable[[], bool]  # asked after each step; if so, the run is saved and ends
+    replicas: Replicas = ALONE  # the processes that train it together
+    parallel: nn.Module | None = None  # the network as they run it
+    graphs: Callable[[], Graph] | None = None  # makes graphs to record steps in; else the device's
 
     def __post_init__(self) -> None:
         config, model, optimizer = self.config, self.model, self.optimizer
@@ -168,7 +149,8 @@ class Training:
                     self._average.update()
                 self._tick(batches)
                 if self.replicas.any(self.stop_requested()):
-                    self._interrupt()
+                    self._save()
+                    raise Interrupted(f"stopped in epoch {state.epoch + 1}, step {state.step}")
                 if self.replicas.first(self._snapshots.due):
                     self._save()
         return batches
@@ -219,13 +201,13 @@ class Training:
     def _judge(self, batches: Sequence[Tensor]) -> str | None:
         state = self.state
         with self.clock.evaluation():
-            validation = self._validate()
+            held = None if self.validation is None else fit(self.model, self.validation)
         epoch = Epoch(
             epoch=state.epoch + 1,
             train_loss=float(state.loss_sum) / state.seen,
             train_accuracy=self._share_of_hits(batches),
-            validation_loss=validation and validation[0],
-            validation_accuracy=validation and validation[1],
+            validation_loss=held["loss"] or 0.0 if held else None,
+            validation_accuracy=held["accuracy"] if held else None,
             lr=float(self.optimizer.param_groups[0]["lr"]),
             gradient_evaluations=state.gradient_evaluations,
             train_seconds=self.clock.train_seconds,
@@ -242,14 +224,6 @@ class Training:
         if not self.replicas.first(ended is not None):
             return None
         return stop.rule if ended is None else ended
-
-    def _validate(self) -> tuple[float, float] | None:
-        if self.validation is None:
-            return None
-        metrics = classification_metrics(
-            predict(self.model, self.validation), self.validation.labels.cpu().numpy()
-        )
-        return float(metrics["loss"] or 0.0), float(metrics["accuracy"] or 0.0)
 
     def _confirm(self, target: float) -> bool:
         return reaches_accuracy(self.model, self.train, target, ~self.state.hits)
@@ -302,10 +276,6 @@ class Training:
         self.model.train()
         self.engine.warm_up(self.model, self._network, inputs, targets, self.state.compiled)
         self.state.compiled = self.engine.compiled.done
-
-    def _interrupt(self) -> None:
-        self._save()
-        raise Interrupted(f"stopped in epoch {self.state.epoch + 1}, step {self.state.step}")
 
     def _save(self) -> None:
         with self.clock.paused():

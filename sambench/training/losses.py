@@ -17,24 +17,14 @@ class CrossEntropy:
 
     .. math:: \ell(z, y) = -\sum_c w_c \, q_c \log \operatorname{softmax}(z)_c, \qquad
               q_c = (1 - \varepsilon) [c = y] + \varepsilon / K
-
-    Attributes:
-        label_smoothing: The share :math:`\varepsilon` that goes to all K classes alike.
-        class_weights: :math:`w`, shape (K,); None for ones.
     """
 
-    label_smoothing: float = 0.0
-    class_weights: Tensor | None = None
+    label_smoothing: float = 0.0  # the share epsilon that goes to all K classes alike
+    class_weights: Tensor | None = None  # w, shape (K,); None for ones
 
     @classmethod
     def of(cls, config: RunConfig, labels: Tensor, classes: int) -> CrossEntropy:
-        """Return the loss of a run.
-
-        Args:
-            config: The run.
-            labels: Of its training images, shape (N,).
-            classes: How many there are.
-        """
+        """Return the loss of a run, given its training images' labels (N,) and how many classes."""
         balanced = config.class_weights == "balanced"
         weights = balanced_weights(labels, classes) if balanced else None
         return cls(config.label_smoothing, weights)

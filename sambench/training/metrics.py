@@ -22,16 +22,11 @@ CALIBRATION_BINS = 15
 def classification_metrics(
     probabilities: Array, labels: Labels
 ) -> dict[str, float | int | bool | None]:
-    """Return all metrics of a part.
+    """Return all metrics of a part, from probabilities (N, K) and labels (N,); a row sums to 1.
 
-    Args:
-        probabilities: Shape (N, K), rows sum to 1.
-        labels: Shape (N,).
-
-    Returns:
-        n, loss (mean negative log likelihood), accuracy, balanced_accuracy, auroc (None where only
-        one class is present), sensitivity, specificity, f1, ece, brier, majority_accuracy, and
-        collapsed: every image was given the same class although several are present.
+    They are n, loss (mean negative log likelihood), accuracy, balanced_accuracy, auroc (None where
+    only one class is present), sensitivity, specificity, f1, ece, brier, majority_accuracy, and
+    collapsed: every image was given the same class although several are present.
     """
     predicted = probabilities.argmax(axis=1)
     number, classes = probabilities.shape

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -44,17 +45,15 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any
     return torch.autocast(device.type, dtype=torch.bfloat16)
 
 
+@dataclass(eq=False)
 class RoundingWatch:
-    """Looks at the weights in each pass of a step.
+    """Looks at the weights in each pass of a step."""
 
-    Args:
-        optimizer: Between two steps: its weights are the w of the next one.
-        precision: A key of `ROUNDED`.
-    """
+    optimizer: SharpnessAware  # between two steps: its weights are the w of the next one
+    precision: str  # a key of `ROUNDED`
 
-    def __init__(self, optimizer: SharpnessAware, precision: str) -> None:
-        self._precision = precision
-        self._parameters = [p for p in optimizer.trainable if p.dim() > 1]
+    def __post_init__(self) -> None:
+        self._parameters = [p for p in self.optimizer.trainable if p.dim() > 1]
         self._before = [parameter.data for parameter in self._parameters]
         self._found: Tensor | None = None
 
@@ -64,7 +63,7 @@ class RoundingWatch:
         moved = any(a.data_ptr() != b.data_ptr() for a, b in zip(now, self._before, strict=True))
         if moved:
             with torch.no_grad():
-                self._found = _compare(self._before, now, ROUNDED[self._precision])
+                self._found = _compare(self._before, now, ROUNDED[self.precision])
 
     @property
     def rounding(self) -> dict[str, float | str] | None:
@@ -79,13 +78,8 @@ class RoundingWatch:
         """
         if self._found is None:
             return None
-        changed, cosine, ratio = self._found.tolist()
-        return {
-            "precision": self._precision,
-            "changed": changed,
-            "cosine": cosine,
-            "norm_ratio": ratio,
-        }
+        names = ("changed", "cosine", "norm_ratio")
+        return {"precision": self.precision, **dict(zip(names, self._found.tolist(), strict=True))}
 
 
 def _compare(

@@ -17,15 +17,10 @@ from sambench.errors import ConfigError
 
 @dataclass(frozen=True)
 class Replicas:
-    """The processes of a run, seen from one of them.
+    """The processes of a run, seen from one of them."""
 
-    Attributes:
-        rank: Which one this is; 0 writes and speaks.
-        number: How many there are.
-    """
-
-    rank: int = 0
-    number: int = 1
+    rank: int = 0  # which one this is; 0 writes and speaks
+    number: int = 1  # how many there are
 
     @classmethod
     def of_this_process(cls) -> Replicas:
@@ -48,9 +43,7 @@ class Replicas:
         """Return a network that averages gradients over the replicas; None for one alone.
 
         Running statistics are not sent at every pass: `average_statistics` does it once an epoch.
-
-        Raises:
-            ConfigError: If batch normalisation shall be synchronised on the CPU.
+        Batch normalisation that shall be synchronised on the CPU is a ConfigError.
         """
         if self.alone:
             return None

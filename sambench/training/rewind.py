@@ -18,19 +18,12 @@ WEIGHTS, STATISTICS, MOMENTS, TALLIES = "weights", "statistics", "moments", "tal
 
 @dataclass(eq=False)
 class Rewindable:
-    """All that a step changes on the device, by kind, and the generators it draws from.
+    """All that a step changes on the device, by kind, and the generators it draws from."""
 
-    Attributes:
-        model: Its weights and buffers.
-        optimizer: Its base optimizer's state and what its method remembers.
-        state: The tallies of the epoch.
-        device: Whose generator is drawn from too.
-    """
-
-    model: nn.Module
-    optimizer: SharpnessAware
-    state: TrainingState
-    device: torch.device
+    model: nn.Module  # its weights and buffers
+    optimizer: SharpnessAware  # its base optimizer's state and what its method remembers
+    state: TrainingState  # the tallies of the epoch
+    device: torch.device  # whose generator is drawn from too
 
     def live(self) -> dict[tuple[str, str], Tensor]:
         """Return the tensors themselves, by kind and name."""
@@ -60,13 +53,9 @@ class Rewindable:
         ]
         return repr((groups, states, self.optimizer.method.counters))
 
-    def moment(self) -> Moment:
-        """Return a copy of the present state."""
-        return Moment(self)
-
 
 class Moment:
-    """A copy of the state: all tensors, the generators' states, the method's counters."""
+    """A copy of the present state: all tensors, generators' states, the method's counters."""
 
     def __init__(self, of: Rewindable) -> None:
         self._of = of

@@ -34,21 +34,14 @@ LARGEST_SHARE = 0.05
 
 @dataclass(eq=False)
 class Snapshots:
-    """Saves and restores a run: data order and augmentation follow from its counters.
+    """Saves and restores a run: data order and augmentation follow from its counters."""
 
-    Attributes:
-        folder: Where checkpoints lie.
-        identity: What the run is and what it is trained on; others' checkpoints are passed over.
-        optimizer: With base, moments and what the method remembers.
-        device: Where it is trained; the device's generator (dropout) is kept too.
-    """
-
-    folder: Path
-    identity: str
+    folder: Path  # where checkpoints lie
+    identity: str  # of the run and what it is trained on; others' checkpoints are passed over
     model: nn.Module
-    optimizer: SharpnessAware
+    optimizer: SharpnessAware  # with base, moments and what the method remembers
     scheduler: LRScheduler | None
-    device: torch.device
+    device: torch.device  # where it is trained; its generator (dropout) is kept too
 
     def __post_init__(self) -> None:
         self._saved = time.monotonic()
@@ -61,11 +54,7 @@ class Snapshots:
         return time.monotonic() - self._saved >= interval
 
     def save(self, state: TrainingState, clock: Clock) -> None:
-        """Write a checkpoint.
-
-        Raises:
-            StoreError: If the folder cannot be written; the earlier checkpoints are intact then.
-        """
+        """Write a checkpoint, as `save_checkpoint` does."""
         start = time.monotonic()
         on_gpu = self.device.type == "cuda"
         save_checkpoint(

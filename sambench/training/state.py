@@ -17,41 +17,24 @@ from sambench.training.replicas import Replicas
 
 @dataclass(kw_only=True)
 class TrainingState:
-    """Counters and tallies of a run.
+    """Counters and tallies of a run."""
 
-    Attributes:
-        epoch: Epochs done; `history` has an entry for each.
-        step: Steps done in the current epoch; `steps` in all.
-        seen: Images trained on in the current epoch; `images` in all.
-        gradient_evaluations: Forward and backward passes done.
-        observed: Measures of the perturbation in the step that was last observed.
-        rounding: How much of the first observed perturbation the precision's rounding leaves,
-            if it rounds.
-        compiled: Whether the network runs compiled; a resumed run keeps that.
-        loss_sum: Sum of the images' losses in the current epoch, on the device.
-        hits: For each training image, whether it was classified right when last seen.
-        best: Validation accuracy and negated validation loss of the best epoch so far.
-        best_epoch: That epoch.
-        best_model: Its weights, on the CPU, where the run selects them.
-        average: The averaged weights, where the run averages them.
-    """
-
-    loss_sum: Tensor
-    hits: Tensor
-    epoch: int = 0
-    step: int = 0
-    steps: int = 0
-    images: int = 0
-    seen: int = 0
-    observed: dict[str, float] | None = None
-    rounding: dict[str, float | str] | None = None
-    compiled: bool = False
-    gradient_evaluations: float = 0.0
+    loss_sum: Tensor  # of the images' losses in the current epoch, on the device
+    hits: Tensor  # (N,) whether each training image was classified right when last seen
+    epoch: int = 0  # epochs done; `history` has an entry for each
+    step: int = 0  # steps done in the current epoch
+    steps: int = 0  # in all
+    images: int = 0  # images trained on in all
+    seen: int = 0  # in the current epoch
+    observed: dict[str, float] | None = None  # the perturbation in the step last observed
+    rounding: dict[str, float | str] | None = None  # what it left of the first one, if it rounds
+    compiled: bool = False  # whether the network runs compiled; a resumed run keeps that
+    gradient_evaluations: float = 0.0  # forward and backward passes done
     history: list[Epoch] = field(default_factory=list)
-    best: tuple[float, float] | None = None
-    best_epoch: int = 0
-    best_model: dict[str, Tensor] | None = None
-    average: list[Tensor] | None = None
+    best: tuple[float, float] | None = None  # accuracy and -loss on validation, best so far
+    best_epoch: int = 0  # that epoch
+    best_model: dict[str, Tensor] | None = None  # its weights, on the CPU, where they are selected
+    average: list[Tensor] | None = None  # of the weights, where the run averages them
 
     @classmethod
     def fresh(cls, train_images: int, device: torch.device) -> TrainingState:

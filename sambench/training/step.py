@@ -23,19 +23,12 @@ USUAL = CrossEntropy()
 
 @dataclass(frozen=True)
 class Batch:
-    """Images of one step, on the device.
+    """Images of one step, on the device."""
 
-    Attributes:
-        inputs: (B, 3, H, W) float32.
-        targets: (B,) labels.
-        places: (B,) which of the training images they are.
-        weight: Factor of the loss: what this replica's share counts for, 1 for one alone.
-    """
-
-    inputs: Tensor
-    targets: Tensor
-    places: Tensor
-    weight: float = 1.0
+    inputs: Tensor  # (B, 3, H, W) float32
+    targets: Tensor  # (B,) labels
+    places: Tensor  # (B,) which of the training images they are
+    weight: float = 1.0  # of the loss: what this replica's share counts for, 1 for one alone
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -43,30 +36,18 @@ class Batch:
 
 @dataclass(eq=False)
 class Step:
-    """Takes training steps.
+    """Takes training steps."""
 
-    Attributes:
-        network: As it is trained.
-        optimizer: Over its parameters.
-        state: Whose tallies the step adds to.
-        precision: Arithmetic of the passes.
-        layout: Memory format that the network wants its images in.
-        loss: Of the logits.
-        compiled: A faster form of the network for batches of `compiled_for` images, if any.
-        rounding: Watches what the arithmetic leaves of the perturbation, in an observed step.
-        shares: Of the training images, for each class, shape (K,); for methods that ask for them.
-    """
-
-    network: nn.Module
-    optimizer: SharpnessAware
-    state: TrainingState
-    precision: str
-    layout: torch.memory_format = torch.contiguous_format
-    loss: CrossEntropy = USUAL
-    compiled: nn.Module | None = None
-    compiled_for: int = 0
-    rounding: RoundingWatch | None = None
-    shares: Tensor | None = None
+    network: nn.Module  # as it is trained
+    optimizer: SharpnessAware  # over its parameters
+    state: TrainingState  # whose tallies the step adds to
+    precision: str  # arithmetic of the passes
+    layout: torch.memory_format = torch.contiguous_format  # that the network wants its images in
+    loss: CrossEntropy = USUAL  # of the logits
+    compiled: nn.Module | None = None  # a faster form of the network, if any
+    compiled_for: int = 0  # images in the batches that it is for
+    rounding: RoundingWatch | None = None  # looks at the perturbation, in an observed step
+    shares: Tensor | None = None  # (K,) of the training images, for methods that ask for them
 
     def __call__(self, batch: Batch) -> float:
         """Take a step; return how many forward and backward passes it took."""

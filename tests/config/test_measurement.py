@@ -6,13 +6,18 @@ import pytest
 
 from sambench.config.curvature_settings import HessianSettings
 from sambench.errors import ConfigError
+from sambench.files.definition import build, plain
+
+
+def settings_of(given: dict[str, object]) -> HessianSettings:
+    return build(HessianSettings, given, "hessian")
 
 
 def test_what_is_not_given_has_its_default() -> None:
-    made = HessianSettings.from_dict({"samples": None, "tol": 1, "seed": 0, "minutes": 2})
+    made = settings_of({"samples": None, "tol": 1, "seed": 0, "minutes": 2})
     assert made == HessianSettings(samples=None, tol=1, seed=0, minutes=2)
-    assert HessianSettings.from_dict(made.to_dict()) == made
-    assert HessianSettings.from_dict({}) == HessianSettings()
+    assert build(HessianSettings, plain(made), "hessian") == made
+    assert settings_of({}) == HessianSettings()
 
 
 NUMBER = "allowed: a number above 0"
@@ -42,25 +47,25 @@ WHOLE = "allowed: a whole number >= 1"
 )
 def test_what_is_not_allowed_is_refused(key: str, value: object, allowed: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        HessianSettings.from_dict({key: value})
+        settings_of({key: value})
     assert str(caught.value) == f"hessian {key}={value!r} is not allowed; {allowed}"
 
 
 def test_a_choice_nearly_right_is_offered() -> None:
     with pytest.raises(ConfigError, match="did you mean 'dominant'"):
-        HessianSettings.from_dict({"batch_stat": "dominent"})
+        settings_of({"batch_stat": "dominent"})
 
 
 def test_an_unknown_setting_is_refused() -> None:
     with pytest.raises(ConfigError, match="unknown key 'sample' in hessian: did you mean"):
-        HessianSettings.from_dict({"sample": 3})
+        settings_of({"sample": 3})
 
 
 def test_noise_of_nothing_is_refused() -> None:
     with pytest.raises(ConfigError, match="perturbations need a batch_stat"):
-        HessianSettings.from_dict({"perturbations": 2, "batch_stat": "none"})
+        settings_of({"perturbations": 2, "batch_stat": "none"})
 
 
 def test_defaults_are_choices() -> None:
-    settings = HessianSettings().to_dict()
-    assert HessianSettings.from_dict(settings) == HessianSettings()
+    settings = plain(HessianSettings())
+    assert settings_of(settings) == HessianSettings()

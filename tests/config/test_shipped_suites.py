@@ -23,7 +23,7 @@ def test_a_shipped_suite_expands(path: Path) -> None:
     suite = load_suite(path)
     runs = suite.expand(lambda dataset: sources.get(dataset).image_size)
     assert len({run.id for run in runs}) == len(runs) >= len(suite.seeds)
-    assert suite.baseline in {run.optimizer["name"] for run in runs}
+    assert suite.report.baseline in {run.optimizer["name"] for run in runs}
 
 
 def test_there_are_shipped_suites() -> None:

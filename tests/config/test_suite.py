@@ -5,11 +5,10 @@ from typing import Any
 
 import pytest
 
-from sambench.config.curvature_settings import HessianSettings
+from sambench.config.curvature_settings import HessianSettings, Studies
 from sambench.config.launcher_settings import LauncherSettings
 from sambench.config.measurement import Measurement
 from sambench.config.run_config import RunConfig
-from sambench.config.study_settings import Studies
 from sambench.config.suite import ReportSettings, Suite
 from sambench.config.suite_file import KEYS, load_suite, read_suite
 from sambench.errors import ConfigError

@@ -12,10 +12,9 @@ import pytest
 import torch
 
 from docs.generator.json_schema import record_schema
-from sambench.config.curvature_settings import HessianSettings
+from sambench.config.curvature_settings import HessianSettings, Studies
 from sambench.config.measurement import Measurement
 from sambench.config.run_config import RunConfig
-from sambench.config.study_settings import Studies
 from sambench.files.description import choices
 from sambench.run.measure import measure_hessian, measure_minimum
 from sambench.run.single_run import Paths, run_one

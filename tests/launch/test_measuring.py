@@ -17,10 +17,9 @@ import torch
 from msgspec.structs import replace as changed
 from safetensors.torch import save_file
 
-from sambench.config.curvature_settings import HessianSettings
+from sambench.config.curvature_settings import Studies
 from sambench.config.measurement import Measurement
 from sambench.config.run_config import RunConfig
-from sambench.config.study_settings import Studies
 from sambench.errors import DeviceError
 from sambench.launch.launcher import Watcher
 from sambench.launch.launchers.local import launch
@@ -153,7 +152,7 @@ def test_what_the_minutes_leave_is_told_and_done_the_next_time(
     trained: Callable[..., Manifest],
 ) -> None:
     studies = Studies(density=True, landscape=True, probes=2, steps=4, points=3)
-    brief = HessianSettings(**{**TINY.to_dict(), "minutes": 1e-9})
+    brief = changed(TINY, minutes=1e-9)
     manifest = trained(2, hessian=brief, studies=studies)
     said: list[str] = []
     tally = launch(manifest, {"runs_per_device": "2"}, Watcher(say=said.append))

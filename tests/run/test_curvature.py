@@ -56,7 +56,7 @@ def test_a_measurement_that_was_cut_goes_on_and_tidies_up(paths: Paths) -> None:
     )
     assert stages == []  # both batches were done; only the record was missing
     assert not (folder / JOURNAL).exists()
-    other = HessianSettings.from_dict({**TINY.to_dict(), "seed": 1})
+    other = replace(TINY, seed=1)
     whole = measure_hessian(record, TINY, paths, device=CPU, again=True)
     assert whole.hessian is not None
     assert measured.hessian is not None
@@ -74,10 +74,10 @@ def test_the_run_s_weight_decay_and_the_share_of_images_are_recorded(paths: Path
     optimizer = {"name": "adam", "weight_decay": 0.25}
     config = RunConfig.from_dict({**given, "optimizer": optimizer, "batch_size": 8})
     record = run_one(config, paths, device=CPU)
-    settings = {**TINY.to_dict(), "max_matvecs": 60, "batch_stat": "none", "dtype": "float64"}
+    settings = replace(TINY, max_matvecs=60, batch_stat="none", dtype="float64")
     tops = []
     for include in (False, True):
-        wanted = HessianSettings.from_dict({**settings, "include_l2": include})
+        wanted = replace(settings, include_l2=include)
         found = measure_hessian(record, wanted, paths, device=CPU, again=True).hessian
         assert found is not None
         tops.append(found["top"]["value"])

@@ -13,10 +13,9 @@ from msgspec.structs import replace
 from PIL import Image
 from torch.nn import functional
 
-from sambench.config.curvature_settings import HessianSettings
+from sambench.config.curvature_settings import HessianSettings, Studies, merged
 from sambench.config.measurement import Measurement
 from sambench.config.run_config import RunConfig
-from sambench.config.study_settings import Studies, merged
 from sambench.errors import CurvatureError
 from sambench.files.arrays import read_arrays
 from sambench.report.curvature_plots import write_figures

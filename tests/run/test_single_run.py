@@ -203,7 +203,7 @@ def test_the_test_images_are_read_once_and_last(
         return original(model, images)
 
     monkeypatch.setattr(sambench.run.single_run, "predict", spy)
-    monkeypatch.setattr(sambench.training.loop, "predict", spy)
+    monkeypatch.setattr(sambench.training.evaluate, "predict", spy)
     record = run_one(config_of(selection="best-validation"), paths, device=CPU)
     assert record.data is not None
     assert order.count(record.data["test"]) == 1

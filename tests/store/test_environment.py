@@ -16,6 +16,7 @@ import torch
 import sambench
 from sambench.errors import DeviceError, SambenchWarning
 from sambench.store import environment
+from sambench.store.sections.training import Session
 
 CPU = torch.device("cpu")
 
@@ -122,7 +123,7 @@ def test_a_name_that_is_no_device(name: str) -> None:
 @pytest.mark.usefixtures("as_before")
 def test_determinism_on_the_cpu() -> None:
     torch.backends.cudnn.benchmark = True
-    assert environment.make_deterministic(CPU) == "bitwise"
+    assert environment.choose_kernels("deterministic", CPU) == "bitwise"
     assert torch.are_deterministic_algorithms_enabled()
     assert torch.is_deterministic_algorithms_warn_only_enabled()
     assert not torch.backends.cudnn.benchmark
@@ -131,7 +132,7 @@ def test_determinism_on_the_cpu() -> None:
 
 @pytest.mark.usefixtures("as_before")
 def test_determinism_on_a_gpu_is_not_promised() -> None:
-    said = environment.make_deterministic(torch.device("cuda:0"))
+    said = environment.choose_kernels("deterministic", torch.device("cuda:0"))
     assert said == "where an operation has a deterministic kernel"
 
 
@@ -224,7 +225,7 @@ def test_a_run_that_goes_on_elsewhere_records_where_it_was() -> None:
     before = {**now, "threads": 977}
     with pytest.warns(SambenchWarning, match=r"\(threads 977, now \d+\)"):
         second = environment.describe(CPU, "bitwise", before)
-    place = {key: before[key] for key in environment.ROUNDING}
+    place = {key: before[key] for key in Session.__struct_fields__}
     assert second["resumed_from"] == [place]
     assert environment.describe(CPU, "bitwise", second)["resumed_from"] == [place]
     with pytest.warns(SambenchWarning, match="device cuda:0, now cpu"):

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from sambench.store.environment import make_deterministic
+from sambench.store.environment import choose_kernels
 from sambench.training.loop import Interrupted, Training
 from tests.training.test_captured import ALIKE, DIFFERING, Reading, settings
 from tests.training.test_loop import training, weights
@@ -26,7 +26,7 @@ dropout draws the same masks. What is left are operations without a deterministi
 
 @pytest.fixture(autouse=True)
 def deterministic() -> None:
-    make_deterministic(GPU)
+    choose_kernels("deterministic", GPU)
 
 
 def run_of(folder: Path, **given: Any) -> Training:

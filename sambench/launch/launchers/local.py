@@ -83,11 +83,9 @@ class Crew:
 def form_crew(manifest: Manifest, devices: Sequence[str], options: Mapping[str, str]) -> Crew:
     """Return the workers for the runs of a manifest, which take the devices in turn.
 
-    There are so many in all, or on each device. Their threads are by default OMP_NUM_THREADS;
-    without it one on CPUs, and beside GPUs a share of the cores.
-
-    Raises:
-        ConfigError: If both numbers of workers are given, or an option is no number.
+    There are so many in all, or on each device: both, or what is no number, is a ConfigError. Their
+    threads are by default OMP_NUM_THREADS; without it one on CPUs, and beside GPUs a share of the
+    cores.
     """
     workers = read_number(options, "workers", Whole)
     per_device = read_number(options, "runs_per_device", Whole)

@@ -44,10 +44,7 @@ def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> 
     """Give each run to Ray and wait until all are over.
 
     The first Ctrl-C asks every task to save its run after the step, by a file beside the manifest;
-    a second one ends them at once.
-
-    Raises:
-        UserError: If an option is wrong, or Ray or a cluster at the address is not there.
+    a second one ends them at once. A wrong option, or no Ray at the address, is a UserError.
     """
     try:
         import ray
@@ -151,9 +148,8 @@ def _resources(ray: Any, options: Mapping[str, str], device: str | None) -> tupl
         raise ConfigError("num_gpus and num_cpus of the ray launcher must be numbers") from None
     for name, wish in (("GPU", gpus), ("CPU", cpus)):
         if wish > there.get(name, 0):
-            raise ConfigError(
-                f"a run cannot have {wish:g} {name}: the Ray cluster has {there.get(name, 0):g}"
-            )
+            said = f"a run cannot have {wish:g} {name}: the Ray cluster has {there.get(name, 0):g}"
+            raise ConfigError(said)
     return gpus, cpus
 
 

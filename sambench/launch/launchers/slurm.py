@@ -39,11 +39,7 @@ ARRAY_SIZE = 1000
 
 
 def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> Tally:
-    """Submit the runs that no earlier job will do, and wait until all are over.
-
-    Raises:
-        UserError: If options contradict each other, or Slurm is silent or refuses the jobs.
-    """
+    """Submit the runs that no earlier job will do, and wait for all; a mistake is a UserError."""
     given = JobOptions(options)
     manifest = manifest.on_cluster(gpu=given.promises_gpu)
     number = len(manifest.configs)
