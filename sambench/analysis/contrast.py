@@ -10,6 +10,7 @@ from typing import Any
 from sambench.analysis.groups import REPEATS, Group, Line, build_groups, repeat
 from sambench.analysis.metrics import Metric
 from sambench.analysis.study import Study, study_of
+from sambench.config.suite import ReportSettings
 from sambench.store.record import RunRecord
 
 IMAGES = "images"
@@ -41,7 +42,7 @@ def contrast_optimizers(
             for pair in itertools.product(*sides)
             if pair[0] is not pair[1]
         ]
-    return study_of(made, baseline, metrics), tuple(unmatched)
+    return study_of(made, ReportSettings(baseline=baseline), metrics), tuple(unmatched)
 
 
 def _called(group: Group, name: str) -> list[Line]:
@@ -85,7 +86,7 @@ def contrast_runs(
             alone = sum(len(runs) for key, runs in side.items() if key not in others)
             if alone:
                 unmatched.append(f"{title}: {alone} runs of {name} under settings of their own")
-    return study_of(made, names[0], metrics), tuple(unmatched)
+    return study_of(made, ReportSettings(baseline=names[0]), metrics), tuple(unmatched)
 
 
 def _pair(

@@ -15,7 +15,7 @@ from sambench.analysis.claims import Finding, examine
 from sambench.analysis.groups import build_groups
 from sambench.analysis.names import Names, read_names
 from sambench.analysis.predictions import Predictions
-from sambench.analysis.study import Study, study_as_asked
+from sambench.analysis.study import Study, build_study
 from sambench.analysis.troubles import troubles
 from sambench.cli.gathering import (
     MOST_RUNS_DRAWN,
@@ -76,7 +76,7 @@ def make_report(
     found, predictions = with_predictions(found, store)
     against = _baseline(baseline, found)
     asked = msgspec.structs.replace(found.asked, baseline=against)
-    study = study_as_asked(found.records, asked, planned=found.planned, names=shown_names)
+    study = build_study(found.records, asked, planned=found.planned, names=shown_names)
     if predictions:
         study = over_images(study, predictions)
     published = published or bool(found.suite is not None and found.suite.tables)

@@ -12,7 +12,7 @@ from sambench.analysis.comparison import EQUIVALENT as SAME
 from sambench.analysis.groups import Group, Line
 from sambench.analysis.metrics import SHIFTS, Metric, find_metric
 from sambench.analysis.predictions import Predictions
-from sambench.analysis.study import Panel, Study, study_as_asked
+from sambench.analysis.study import Panel, Study, build_study
 from sambench.analysis.units import Cell as Summary
 from sambench.analysis.units import cell_of
 from sambench.config.run_config import RunConfig
@@ -148,7 +148,7 @@ def build_tables(
     The rows follow the planned runs, after the baseline, which the others are compared with.
     """
     metrics = [find_metric(name) for name in MAIN]
-    study = study_as_asked(records, asked, planned=planned, metrics=metrics)
+    study = build_study(records, asked, planned=planned, metrics=metrics)
     return tuple(main_table(panel) for panel in study.panels)
 
 

@@ -9,6 +9,7 @@ from scipy.stats import kendalltau
 from sambench.analysis.decision import flat_and_accurate
 from sambench.analysis.ranks import LEAST_REPEATS, rank_correlation
 from sambench.analysis.study import build_study
+from sambench.config.suite import ReportSettings
 
 if TYPE_CHECKING:
     from tests.conftest import RecordMaker
@@ -101,6 +102,6 @@ def test_the_seeds_of_a_fold_are_one_unit(
         for fold in range(folds)
         for seed in range(seeds)
     ]  # fmt: skip
-    found = flat_and_accurate(build_study(runs, "adam"))
+    found = flat_and_accurate(build_study(runs, ReportSettings(baseline="adam")))
     assert found is not None
     assert (found[0].runs, found[0].interval is not None) == (2 * folds * seeds, has_interval)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from sambench.analysis.study import build_study
+from sambench.config.suite import ReportSettings
 from sambench.report.document import Section
 from sambench.report.methods import methods, said
 from sambench.store.record import RunRecord
@@ -36,7 +37,7 @@ ENVIRONMENT = {
 
 
 def text_of(records: Sequence[RunRecord]) -> str:
-    section = methods(build_study(records, "adam"))
+    section = methods(build_study(records, ReportSettings(baseline="adam")))
     return "\n".join((*section.paragraphs, *section.items))
 
 
