@@ -20,6 +20,7 @@ from sambench.files.yaml_text import read_yaml
 
 HELD, REFUTED, NOT_REPRODUCED = "held", "refuted", "not reproduced"
 UNDECIDED, NOT_TESTED = "undecided", "not tested here"
+STANDINGS = (HELD, REFUTED, NOT_REPRODUCED, UNDECIDED, NOT_TESTED)
 NOT_BETTER = "not better"
 OF_LINES = ("base", "lr")
 """What a claim asks of an optimizer; all else it asks of the setting."""
@@ -72,7 +73,7 @@ class Evidence:
     """What our runs say of one inequality."""
 
     expectation: Expectation
-    standing: str  # one of this module's
+    standing: str  # one of `STANDINGS`
     comparison: Comparison | None = None  # corrected over the claim; None where there is none
     alone: float | None = None  # p of the inequality by itself, which is what "held" asks for
     correlation: RankCorrelation | None = None  # of a claim about ranks
@@ -90,10 +91,8 @@ class Finding:
     def standing(self) -> str:
         """The worst of its inequalities'; held only if all are, not tested if none is."""
         standings = {found.standing for found in self.evidence}
-        for one in (REFUTED, NOT_REPRODUCED):
-            if one in standings:
-                return one
-        return standings.pop() if standings in ({NOT_TESTED}, {HELD}) else UNDECIDED
+        worst = next((one for one in (REFUTED, NOT_REPRODUCED) if one in standings), UNDECIDED)
+        return standings.pop() if standings in ({NOT_TESTED}, {HELD}) else worst
 
 
 @cache
@@ -228,8 +227,6 @@ def _ranked(expectation: Expectation, groups: Sequence[Group]) -> Evidence:
         return Evidence(expectation=expectation, standing=NOT_TESTED)
     sharpness, accuracy, repeats, settings, _ = zip(*rows, strict=True)
     found = rank_correlation(sharpness, accuracy, repeats, settings)
-    standing = UNDECIDED
-    if found.interval is not None and not math.isnan(found.interval[0]):
-        low, high = found.interval
-        standing = HELD if high < 0 else REFUTED if low > 0 else UNDECIDED
+    low, high = found.interval or (math.nan, math.nan)
+    standing = HELD if high < 0 else REFUTED if low > 0 else UNDECIDED
     return Evidence(expectation=expectation, standing=standing, correlation=found)

@@ -186,8 +186,8 @@ def build_groups(
     """
     names = names or Names()
     order = {_key(config, beside): n for n, config in reversed([*enumerate(planned)])}
-    once = _without("optimizer", "seed", *beside)
-    by_folds = _without("optimizer", *REPEATS, *beside)
+    once = other_settings("optimizer", "seed", *beside)
+    by_folds = other_settings("optimizer", *REPEATS, *beside)
     alike = by_key(records, lambda r: (once if r.config.fold is None else by_folds)(r.config))
     made = [_group(runs, baseline, order, names, beside) for runs in alike.values()]
     made.sort(key=lambda g: (g.setting.dataset, g.setting.model, g.setting.name))
@@ -216,7 +216,7 @@ def _is_called(line: Line, name: str | None) -> bool:
     return name is not None and name in (line.label, line.optimizer["name"])
 
 
-def _without(*names: str) -> Callable[[RunConfig], tuple[object, ...]]:
+def other_settings(*names: str) -> Callable[[RunConfig], tuple[object, ...]]:
     """Return what tells a configuration's other settings that affect its numbers."""
     left_out = {*names, *EXECUTION}
     return operator.attrgetter(

@@ -88,6 +88,7 @@ class Cell:
     low: float | None  # of the 95 % interval of the mean; None for one unit
     high: float | None
     unit: str  # what is counted
+    source: str  # setting/optimizer/metric
     no_minimum: int = 0  # runs with a curvature of zero or below, which are not counted
     collapsed: int = 0  # runs that predict one class for every image
     unconverged: int = 0  # runs whose measurement did not converge
@@ -138,6 +139,7 @@ def cell_of(group: Group, line: Line, metric: Metric) -> Cell:
         low=low,
         high=high,
         unit=(SEEDS if folds is None else FOLDS).unit,
+        source=f"{group.title}/{line.label}/{metric.name}",
         no_minimum=len(done) - len(used) - (collapsed if metric.curvature else 0),
         collapsed=collapsed,
         unconverged=sum(not metric.trusted(record) for record, _ in used),

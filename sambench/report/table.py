@@ -6,10 +6,16 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 
-COLLAPSED, UNCONVERGED, NO_MINIMUM = "‡", "†", "§"
-DIFFERENT, EQUIVALENT = "*", "≈"
 MISSING = "–"
+
+
+class Mark(StrEnum):
+    """What stands behind the numbers of a cell."""
+
+    DIFFERENT, EQUIVALENT = "*", "≈"
+    COLLAPSED, UNCONVERGED, NO_MINIMUM = "‡", "†", "§"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
