@@ -14,8 +14,8 @@ from sambench.analysis.families import compare
 from sambench.analysis.groups import Group, Line
 from sambench.analysis.metrics import Metric, find_metric
 from sambench.analysis.published import FAMILIES, family, lines_of, printed_rows
-from sambench.analysis.ranks import RankCorrelation, rank_correlation
-from sambench.analysis.units import with_accuracy
+from sambench.analysis.ranks import RankCorrelation
+from sambench.analysis.units import rank_together, with_accuracy
 from sambench.files.yaml_text import read_yaml
 
 HELD, REFUTED, NOT_REPRODUCED = "held", "refuted", "not reproduced"
@@ -222,11 +222,9 @@ def _standing(expectation: Expectation, alone: Comparison, corrected: Comparison
 def _ranked(expectation: Expectation, groups: Sequence[Group]) -> Evidence:
     """Judge whether flatter runs of an architecture are the more accurate ones."""
     fitting = [g for g in groups if family(g.setting.model) == expectation.candidate[0]]
-    rows = with_accuracy(fitting, expectation.metric)
-    if len(rows) < 3:
+    found = rank_together(with_accuracy(fitting, expectation.metric))
+    if found is None:
         return Evidence(expectation=expectation, standing=NOT_TESTED)
-    sharpness, accuracy, repeats, settings, _ = zip(*rows, strict=True)
-    found = rank_correlation(sharpness, accuracy, repeats, settings)
-    low, high = found.interval or (math.nan, math.nan)
+    low, high = found[0].interval or (math.nan, math.nan)
     standing = HELD if high < 0 else REFUTED if low > 0 else UNDECIDED
-    return Evidence(expectation=expectation, standing=standing, correlation=found)
+    return Evidence(expectation=expectation, standing=standing, correlation=found[0])

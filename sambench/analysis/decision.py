@@ -15,10 +15,10 @@ from sambench.analysis.comparison import UNDECIDED, Comparison
 from sambench.analysis.groups import Group
 from sambench.analysis.inference import ALPHA, FOLDS, SEEDS, SETTINGS, Design, Floats, Keys
 from sambench.analysis.metrics import Metric, find_metric, find_metrics
-from sambench.analysis.ranks import RankCorrelation, rank_correlation
+from sambench.analysis.ranks import RankCorrelation
 from sambench.analysis.study import FLATNESS, Study
 from sambench.analysis.time_estimates import seconds_of
-from sambench.analysis.units import tabulate, with_accuracy
+from sambench.analysis.units import rank_together, tabulate, with_accuracy
 
 SAME_COST = 1.1
 """Costs within this factor are called the same."""
@@ -228,19 +228,7 @@ def flatness_of(study: Study) -> tuple[Comparison, ...]:
 
 
 def flat_and_accurate(study: Study) -> tuple[RankCorrelation, RankCorrelation] | None:
-    """Return how sharpness and accuracy rank together within settings, and within optimizers.
-
-    Runs that collapsed, or whose curvature is of no minimum or did not converge, are left out;
-    None where fewer than three are left, or very many.
-    """
-    for name in FLATNESS:
-        rows = with_accuracy(study.groups, find_metric(name), trusted=True)
-        if len(rows) > MOST_RANKED:
-            return None
-        if len(rows) >= 3:
-            sharpness, accuracy, repeats, settings, lines = zip(*rows, strict=True)
-            within = [*zip(settings, lines, strict=True)]
-            each = (settings, within)
-            first, second = (rank_correlation(sharpness, accuracy, repeats, s) for s in each)
-            return first, second
-    return None
+    """Return how flatness, by the first measure of it that can tell, and accuracy rank together."""
+    runs = (with_accuracy(study.groups, find_metric(name)) for name in FLATNESS)
+    found = (rank_together(measured) for measured in runs if len(measured) <= MOST_RANKED)
+    return next(filter(None, found), None)

@@ -148,6 +148,11 @@ class Group:
         """Return the line of a label."""
         return next(line for line in self.lines if line.label == label)
 
+    @property
+    def first(self) -> Line | None:
+        """The baseline's line, where it has completed runs."""
+        return self.lines[0] if self.baseline and self.lines[0].completed else None
+
 
 def by_key(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
     """Return items by what a function says of them, in their order."""

@@ -7,6 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,11 @@ from scipy.special import stdtrit
 from sambench.analysis.groups import LOST, Group, Line, Unit, repeat
 from sambench.analysis.inference import ALPHA, FOLDS, SEEDS, Floats, Keys
 from sambench.analysis.metrics import Metric, find_metric
+from sambench.analysis.ranks import RankCorrelation, rank_correlation
 from sambench.store.record import RunRecord
+
+LEAST_RANKED = 3
+"""Runs from which on their ranks are compared."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,24 +156,42 @@ def _quantile(degrees: int) -> float:
     return float(stdtrit(degrees, 1 - ALPHA / 2))
 
 
-def with_accuracy(
-    groups: Iterable[Group], metric: Metric, *, trusted: bool = False
-) -> list[tuple[float, float, Unit, str, str]]:
-    """Return a metric beside accuracy, the unit, setting and line of each run that has both.
+class Measured(NamedTuple):
+    """A run that has a curvature and a test accuracy."""
 
-    Args:
-        groups: The runs.
-        metric: Which.
-        trusted: Leave out runs whose measurement did not converge.
-    """
-    accuracy = find_metric("accuracy")
+    sharpness: float
+    accuracy: float
+    unit: Unit
+    setting: str  # title of its group
+    line: str  # label
+    sound: bool  # neither collapsed nor of a measurement that did not converge
+
+
+def with_accuracy(groups: Iterable[Group], metric: Metric) -> list[Measured]:
+    """Return the completed runs that have both a curvature and a test accuracy."""
     return [
-        (value, score, group.unit(record), group.title, line.label)
+        Measured(value, score, group.unit(r), group.title, line.label,
+                 metric.trusted(r) and not flat)
         for group in groups
         for line in group.lines
-        for record, value in line.compared(metric)
-        if (score := accuracy.of(record)) is not None and (metric.trusted(record) or not trusted)
-    ]
+        for r, value, flat in line.read(metric)
+        if (score := find_metric("accuracy").of(r)) is not None
+    ]  # fmt: skip
+
+
+def rank_together(runs: Iterable[Measured]) -> tuple[RankCorrelation, RankCorrelation] | None:
+    """Return how sharpness and accuracy rank together within settings, and within optimizers.
+
+    Runs that collapsed, or whose curvature is of no minimum or did not converge, are left out;
+    None where fewer than three are left.
+    """
+    counted = [run for run in runs if run.sound and run.sharpness > 0]
+    if len(counted) < LEAST_RANKED:
+        return None
+    sharpness, accuracy, units, settings, lines, _ = zip(*counted, strict=True)
+    within = [*zip(settings, lines, strict=True)]
+    numbers = (sharpness, accuracy, units)
+    return rank_correlation(*numbers, settings), rank_correlation(*numbers, within)
 
 
 def in_words(lost: Counter[str], of: str) -> str:

@@ -93,7 +93,9 @@ def make_report(
     if len(document.tables) * 8 < MOST_EXPLAINED:
         sources = _sources(study, store, findings, search)
         if len(sources) <= MOST_EXPLAINED:
-            document = replace(document, sources={one.name: one.lines() for one in sources})
+            document = replace(
+                document, sources={one.name: tuple(one.explain()) for one in sources}
+            )
     folder = place.results / "reports" / _folder(name, found, patterns)
     written = write_report(
         document,
@@ -147,11 +149,11 @@ def _folder(asked: str | None, found: Gathered, patterns: Sequence[str]) -> str:
 def _sources(
     study: Study, store: Store, findings: Sequence[Finding], search: SearchRecord | None
 ) -> tuple[Source, ...]:
-    return sources_of(study, lambda r: store.runs / r.name / RECORD, findings, search)
+    return tuple(sources_of(study, lambda r: store.runs / r.name / RECORD, findings, search))
 
 
 def _explain(query: str, sources: Sequence[Source], screen: Screen, output: Output) -> None:
-    lines = list(find_source(query, sources).lines())
+    lines = list(find_source(query, sources).explain())
     for line in lines:
         screen.show(line)
     output.answer({"explanation": lines})

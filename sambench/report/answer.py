@@ -57,7 +57,7 @@ def _nothing_to_say(study: Study) -> str:
     if any(one.n for one in study.every()):
         return ""
     best = _highest(study, groups)
-    if not any(group.baseline and group.lines[0].completed for group in groups):
+    if not any(group.first for group in groups):
         return (
             f"{place}: there is no completed run of the baseline {baseline}, so no optimizer can "
             f"be compared with it{best}. Run it, or name another with `--baseline`."

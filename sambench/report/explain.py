@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from sambench.analysis.claims import Finding
 from sambench.analysis.comparison import Comparison
@@ -26,27 +27,18 @@ MOST_NAMED, MOST_TERMS = 12, 12
 """Cells that a message names; numbers that a sum spells out."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """A number of the report that can be asked for.
+class Source(NamedTuple):
+    """A number of the report that can be asked for."""
 
-    Attributes:
-        parts: For each part of its name, all that it may be called; the first is how its cell
-            calls it: setting/optimizer/metric, claim/NAME or search/OPTIMIZER.
-        explain: Yields its explanation.
-    """
-
-    parts: tuple[tuple[str, ...], ...]
     explain: Callable[[], Iterable[str]]
+    parts: tuple[tuple[str, ...], ...]
+    """For each part of its name, all that it may be called; the first is how its cell calls it:
+    setting/optimizer/metric, claim/NAME or search/OPTIMIZER."""
 
     @property
     def name(self) -> str:
         """How its cell calls it."""
         return "/".join(called[0] for called in self.parts)
-
-    def lines(self) -> tuple[str, ...]:
-        """Return the explanation."""
-        return tuple(self.explain())
 
 
 def sources_of(
@@ -54,28 +46,25 @@ def sources_of(
     path_of: PathOf,
     findings: Sequence[Finding] = (),
     search: SearchRecord | None = None,
-) -> tuple[Source, ...]:
-    """Return every number of a report that can be asked for; `path_of` finds a run's record."""
-    found: list[tuple[tuple[tuple[str, ...], ...], Callable[[], Iterable[str]]]] = []
+) -> Iterable[Source]:
+    """Yield every number of a report that can be asked for; `path_of` finds a run's record."""
     for panel in study.panels:
         place = (panel.title, panel.group.setting.model)
         for line in panel.group.lines:
             called = (line.label, line.title, str(line.optimizer["name"]))
-            found += [
-                ((place, called, _names(metric)), partial(_cell, panel, line, metric, path_of))
-                for metric in measured(line.records)
-            ]
-    for one in (one for pooled in study.pooled.values() for one in pooled):
+            for metric in measured(line.records):
+                explain = partial(_cell, panel, line, metric, path_of)
+                yield Source(explain, (place, called, _names(metric)))
+    for one in itertools.chain.from_iterable(study.pooled.values()):
         titles = (one.candidate, study.title_of(one.candidate))
         over = (one.setting, "over settings")
-        found.append(((over, titles, _names(one.metric)), partial(_comparison, one)))
+        yield Source(partial(_comparison, one), (over, titles, _names(one.metric)))
     for finding in findings:
         names = (finding.claim.name, finding.claim.sentence)
-        found.append(((("claim",), names), partial(_claim, finding)))
+        yield Source(partial(_claim, finding), (("claim",), names))
     for tuning in search.tunings if search else ():
         optimizer = (str(tuning["optimizer"]["name"]),)
-        found.append(((("search",), optimizer), partial(_search, tuning)))
-    return tuple(Source(parts=parts, explain=explain) for parts, explain in found)
+        yield Source(partial(_search, tuning), (("search",), optimizer))
 
 
 def _names(metric: Metric) -> tuple[str, ...]:

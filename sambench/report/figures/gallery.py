@@ -75,7 +75,7 @@ def of_setting(material: Material, setting: Setting, kinds: str = "") -> Made:
     for kind, title, draw in OF_A_SETTING:
         if kind.startswith(kinds):
             drawn = draw(material, setting)
-            yield from _made(setting.stem(kind), f"{title}, {setting.name}", drawn)
+            yield from _made(setting.stem(kind), f"{title}, {setting.title}", drawn)
 
 
 def over_all_ranks(material: Material) -> Made:

@@ -117,8 +117,7 @@ def mean_and_interval(
     collapsed: bool = False,
 ) -> None:
     """Draw a row: its values as dots, and above them their mean and its interval, if it has one."""
-    ax.plot(values, [y + RUNS_BELOW] * len(values), "o", color=GREY, alpha=0.6, ms=2, mew=0,
-            zorder=2, gid="runs")  # fmt: skip
+    single_runs(ax, y, values)
     (left, right), (low, high) = ax.get_xlim(), interval
     if not left <= mean <= right:
         beyond_edge(ax, y, mean, collapsed)
@@ -127,6 +126,12 @@ def mean_and_interval(
         ax.hlines(y, low, high, color=BLUE, lw=1.1, zorder=3)
     ax.plot(mean, y, shape, color=BLUE, ms=4, mew=0.9, mfc=BLUE if filled else "white", zorder=5,
             gid="mean")  # fmt: skip
+
+
+def single_runs(ax: Axes, y: float, values: Sequence[float]) -> None:
+    """Draw the values of single runs as dots below the middle of their row."""
+    ax.plot(values, [y + RUNS_BELOW] * len(values), "o", color=GREY, alpha=0.6, ms=2, mew=0,
+            zorder=2, gid="runs")  # fmt: skip
 
 
 def beside(ax: Axes, y: float, text: str, at: float = 1.02) -> None:

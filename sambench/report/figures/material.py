@@ -34,35 +34,22 @@ MOST_COLOURS, LEADERS = 6, 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
-    """Optimizers compared under settings that are otherwise the same."""
-
-    panel: Panel
-
-    @property
-    def name(self) -> str:
-        """For people, e.g. "small CNN on simulated ultrasound"."""
-        return self.panel.title
+class Setting(Panel):
+    """A panel as figures show it: the optimizers that have completed runs, and their looks."""
 
     @cached_property
     def lines(self) -> tuple[Line, ...]:
         """The optimizers that have completed runs, the baseline first."""
-        return tuple(line for line in self.panel.group.lines if line.completed)
+        return tuple(line for line in self.group.lines if line.completed)
 
     @property
     def titles(self) -> Mapping[str, str]:
         """How each line is printed, by label."""
         return {line.label: line.title for line in self.lines}
 
-    @property
-    def baseline(self) -> Line | None:
-        """The first line, where it is of the baseline and has completed runs."""
-        first = self.panel.group.lines[0]
-        return first if self.panel.group.baseline and first.completed else None
-
     def cell(self, line: Line, metric: str) -> Cell:
         """Summarize one optimizer's runs by a metric."""
-        return cell_of(self.panel.group, line, find_metric(metric))
+        return cell_of(self.group, line, find_metric(metric))
 
     @cached_property
     def accuracies(self) -> Mapping[str, Cell]:
@@ -79,7 +66,7 @@ class Setting:
         labels = [line.label for line in self.lines]
         if len(labels) <= MOST_COLOURS:
             return tuple(labels)
-        first = [] if self.baseline is None else [self.baseline.label]
+        first = [self.group.first.label] if self.group.first else []
         means = {label: cell.mean or 0.0 for label, cell in self.accuracies.items()}
         others = [label for label in labels if label not in first]
         others.sort(key=lambda label: -means.get(label, 0.0))
@@ -87,15 +74,15 @@ class Setting:
 
     def looks(self, among: Iterable[str]) -> Mapping[str, tuple[str, Any]]:
         """Return colour and dashes of the named optimizers among some; the baseline is black."""
-        looks = iter(zip(COLOURS, STYLES, strict=True))
-        first = None if self.baseline is None else self.baseline.label
-        given = {label: ("black", "-") if label == first else next(looks) for label in self.named}
-        there = {*among}
+        first, there = self.group.first, {*among}
+        given: dict[str, tuple[str, Any]] = {first.label: ("black", "-")} if first else {}
+        others = (label for label in self.named if label not in given)
+        given |= dict(zip(others, zip(COLOURS, STYLES, strict=True), strict=False))
         return {label: look for label, look in given.items() if label in there}
 
     def stem(self, kind: str) -> str:
         """Return the file name of a kind of figure of this setting, without ending."""
-        return f"figure-{kind}-{slug(self.name)}"
+        return f"figure-{kind}-{slug(self.title)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +99,8 @@ class Material:
     @cached_property
     def settings(self) -> tuple[Setting, ...]:
         """Those that have completed runs."""
-        return tuple(Setting(panel=one) for one in self.study.panels if one.group.completed)
+        there = (panel for panel in self.study.panels if panel.group.completed)
+        return tuple(Setting(group=panel.group, found=panel.found) for panel in there)
 
     def histories(self, line: Line) -> list[Epochs]:
         """Return the epochs of the completed runs that have a sound file of them."""
