@@ -292,14 +292,11 @@ def _on_the_same_images(group: Group) -> Iterator[Group]:
 
     Runs without a data section, as those that failed early, stay with the most.
     """
-    seen: dict[tuple[int, int | None], Counter[object]] = {}
-    for record in group.records:
-        if record.data is not None:
-            seen.setdefault(repeat(record)[:2], Counter())[_images(record)] += 1
+    known = (record for record in group.records if record.data is not None)
     rank = {
         (fold, images): place
-        for fold, found in seen.items()
-        for place, (images, _) in enumerate(found.most_common())
+        for fold, runs in by_key(known, lambda record: repeat(record)[:2]).items()
+        for place, (images, _) in enumerate(Counter(map(_images, runs)).most_common())
     }
     part = {id(r): rank.get((repeat(r)[:2], _images(r)), 0) for r in group.records}
     for number, place in enumerate(sorted(set(part.values())), start=1):
@@ -316,12 +313,12 @@ def _images(record: RunRecord) -> object:
 
 def _titles(among: Sequence[Group], names: Names) -> list[str]:
     """Name each group by model and dataset, and by the settings that tell it from its namesakes."""
-    plain = [f"{names.model(g.setting.model)} on {names.dataset(g.setting.dataset)}" for g in among]
-    namesakes: dict[str, list[Group]] = {}
-    for group, title in zip(among, plain, strict=True):
-        namesakes.setdefault(title, []).append(group)
-    told = {title: iter(_told_apart(found)) for title, found in namesakes.items()}
-    return [title + next(told[title]) for title in plain]
+
+    def plain(group: Group) -> str:
+        return f"{names.model(group.setting.model)} on {names.dataset(group.setting.dataset)}"
+
+    told = {title: iter(_told_apart(found)) for title, found in by_key(among, plain).items()}
+    return [title + next(told[title]) for title in map(plain, among)]
 
 
 def _told_apart(namesakes: Sequence[Group]) -> list[str]:

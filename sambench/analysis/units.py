@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from sambench.analysis.groups import LOST, Group, Line, Unit, repeat
+from sambench.analysis.groups import LOST, Group, Line, Unit, by_key, repeat
 from sambench.analysis.inference import ALPHA, FOLDS, SEEDS, Floats, Keys
 from sambench.analysis.metrics import Metric, find_metric
 from sambench.analysis.ranks import RankCorrelation, rank_correlation
@@ -118,12 +117,11 @@ def cell_of(group: Group, line: Line, metric: Metric) -> Cell:
     folds = group.test_over_train
     done = list(line.read(metric))
     used = [(r, value) for r, value, flat in done if metric.compares(value, collapsed=flat)]
-    by_unit: dict[object, list[float]] = {}
-    for record, value in used:
-        key = repeat(record)[:2] if folds is not None else repeat(record)
-        by_unit.setdefault(key, []).append(math.log(value) if metric.ratio else value)
-    units = [math.fsum(found) / len(found) for found in by_unit.values()]
-    back: Callable[[float], float] = math.exp if metric.ratio else float
+    there, back = (math.log, math.exp) if metric.ratio else (float, float)
+    units = [
+        math.fsum(there(value) for _, value in runs) / len(runs)
+        for runs in by_key(used, lambda run: group.unit(run[0])).values()
+    ]
     mean = spread = low = high = None
     number = len(units)
     if units:
@@ -132,7 +130,8 @@ def cell_of(group: Group, line: Line, metric: Metric) -> Cell:
         if number > 1:
             sd = math.sqrt(math.fsum((unit - middle) ** 2 for unit in units) / (number - 1))
             spread = back(sd)
-            half = _quantile(number - 1) * sd * math.sqrt(1 / number + (folds or 0.0))
+            quantile = float(stdtrit(number - 1, 1 - ALPHA / 2))
+            half = quantile * sd * math.sqrt(1 / number + (folds or 0.0))
             low, high = back(middle - half), back(middle + half)
     collapsed = sum(flat for _, _, flat in done)
     return Cell(
@@ -149,11 +148,6 @@ def cell_of(group: Group, line: Line, metric: Metric) -> Cell:
         collapsed=collapsed,
         unconverged=sum(not metric.trusted(record) for record, _ in used),
     )
-
-
-@functools.cache
-def _quantile(degrees: int) -> float:
-    return float(stdtrit(degrees, 1 - ALPHA / 2))
 
 
 class Measured(NamedTuple):

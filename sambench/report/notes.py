@@ -208,14 +208,12 @@ def too_few(groups: Sequence[Group]) -> tuple[str, ...]:
 
 
 def _trouble(trouble: Trouble) -> str:
-    number = len(trouble.runs)
-    names = ", ".join(trouble.runs[:MOST_NAMES])
-    names += f" and {number - MOST_NAMES} more" if number > MOST_NAMES else ""
-    if len(trouble.details) == number and any(trouble.details):
-        if number <= MOST_NAMES:
-            pairs = zip(trouble.runs, trouble.details, strict=True)
-            names = ", ".join(f"{name} ({detail})" if detail else name for name, detail in pairs)
-        else:
-            causes = Counter(detail for detail in trouble.details if detail).most_common(5)
+    number, known = len(trouble.runs), trouble.runs.items()
+    if number <= MOST_NAMES:
+        names = ", ".join(f"{name} ({detail})" if detail else name for name, detail in known)
+    else:
+        names = f"{', '.join([*trouble.runs][:MOST_NAMES])} and {number - MOST_NAMES} more"
+        causes = Counter(filter(None, trouble.runs.values())).most_common(5)
+        if causes:
             names += f"; causes: {'; '.join(f'{cause} ({times})' for cause, times in causes)}"
     return f"{trouble.kind}: {counted(number, 'run')}. {trouble.remedy} Runs: {names}."

@@ -44,23 +44,19 @@ def paper_tables(
     Those wanted are a suite's, each with the runs that it is of; none stands for all tables of
     which a row is ours.
     """
-    there = published.printed_tables()
-    if not wanted:
-        return tuple(
-            _table(table, groups, names)
-            for table in there
-            if any(ours(row, groups) for row in table.rows)
-        )
-    made = []
-    for reference in wanted:
-        chosen = [g for g in groups if any(reference.where.matches(r.config) for r in g.records)]
-        known = [t for t in there if (t.paper, t.number) == (reference.paper, reference.table)]
-        made += [_table(table, chosen, names) for table in known]
-    return tuple(made)
+    there = {(table.paper, table.number): table for table in published.printed_tables()}
+    found = [(groups, t) for t in there.values() if any(ours(row, groups) for row in t.rows)]
+    if wanted:
+        found = [
+            ([g for g in groups if any(asked.where.matches(r.config) for r in g.records)], table)
+            for asked in wanted
+            if (table := there.get((asked.paper, asked.table)))
+        ]
+    return tuple(_table(table, chosen, names) for chosen, table in found)
 
 
 def _table(table: PrintedTable, groups: Sequence[Group], names: Names) -> Table:
-    columns = [_column(name) for name, _ in COLUMNS.values()]
+    columns = [column(name, minutes=True) for name, _ in COLUMNS.values()]
     by_model = len({row.model for row in table.rows}) > 1
     found = [ours(row, groups) for row in table.rows]
     cells = [
@@ -98,10 +94,6 @@ def _name(paper: str) -> str:
     """Return a paper as people cite it: authors' first and year."""
     found = next((p for p in published.papers() if p["id"] == paper), None)
     return paper if found is None else f"{paper} (arXiv {found['arxiv']})"
-
-
-def _column(name: str) -> Column:
-    return column(name, minutes=name == "train_seconds")
 
 
 def _as_printed(row: PrintedRow) -> Iterable[Cell]:
@@ -209,7 +201,7 @@ def replication_table(found: Sequence[Replication], names: Names) -> Table:
     """Return our runs beside printed numbers, a row for each."""
     rows = []
     for one in found:
-        c = _column(one.metric.name)
+        c = column(one.metric.name, minutes=True)
         label = f"{names.optimizer(one.line.label)} on {one.group.title.partition(' on ')[0]}"
         value = c.scale * one.printed
         ends = [c.scale * end for end in one.interval or ()]

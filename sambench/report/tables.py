@@ -213,13 +213,12 @@ def _table(panel: Panel, title: str, columns: Sequence[Column]) -> Table:
 
 def _unlike(group: Group) -> Iterable[str]:
     """Say which learning rates are not the usual one: nobody sees them in the labels."""
-    rates: dict[float, list[str]] = {}
-    for line in group.lines:
-        if "lr" in line.optimizer:
-            rates.setdefault(float(str(line.optimizer["lr"])), []).append(line.title)
-    _, *others = sorted(rates, key=lambda rate: (-len(rates[rate]), rate)) or [0.0]
-    for rate in others:
-        yield f"Another learning rate than the others: {', '.join(rates[rate])}, {rate:g}."
+    there = (line for line in group.lines if "lr" in line.optimizer)
+    by_rate = by_key(there, lambda line: float(str(line.optimizer["lr"])))
+    usual_first = sorted(by_rate.items(), key=lambda found: (-len(found[1]), found[0]))
+    for rate, lines in usual_first[1:]:
+        names = ", ".join(line.title for line in lines)
+        yield f"Another learning rate than the others: {names}, {rate:g}."
 
 
 def result_sections(study: Study) -> tuple[Section, ...]:

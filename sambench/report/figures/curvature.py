@@ -103,19 +103,18 @@ def batches(_: Material, setting: Setting) -> Drawn:
         for record in line.completed
         if (spectrum := _of_batches(record)) is not None
     ]
-    measured = Counter(_definition(record) for _, record, _ in found).most_common(1)
-    parts: dict[str, list[Floats]] = {}
-    for title, record, spectrum in found:
-        if not collapsed(record) and _definition(record) == measured[0][0]:
-            parts.setdefault(title, []).append(spectrum)
-    if not parts:
+    usual = Counter(_definition(record) for _, record, _ in found).most_common(1)
+    sound = [one for one in found if not collapsed(one[1]) and _definition(one[1]) == usual[0][0]]
+    if not sound:
         return "no run that has not collapsed has a batch spectrum"
-    values = {title: np.concatenate(some) for title, some in parts.items()}
+    values = {
+        title: np.concatenate([spectrum for _, _, spectrum in runs])
+        for title, runs in by_key(sound, lambda one: one[0]).items()
+    }
     labels = sorted(values, key=lambda label: float(np.median(values[label])))
     figure, (ax,) = layout.rows(labels)
-    for y, label in enumerate(labels):
-        low, quarter, middle, three, high = np.percentile(values[label], PERCENTILES)
-        every = values[label]
+    for y, every in enumerate(values[label] for label in labels):
+        low, quarter, middle, three, high = np.percentile(every, PERCENTILES)
         ax.plot(every, np.full(len(every), y), "|", color=PALE, ms=4, mew=0.4, zorder=1)
         ax.hlines(y, low, high, color=BLUE, lw=0.8, zorder=2)
         ax.hlines(y, quarter, three, color=BLUE, lw=2.6, zorder=3)
@@ -124,7 +123,7 @@ def batches(_: Material, setting: Setting) -> Drawn:
     layout.curvature_axis(ax, together.tolist(), 0.04)
     if together.min() <= 0:
         ax.axvline(0, color=PALE, lw=0.6, zorder=0)
-    name = measured[0][0].removeprefix("batch-").replace("-", " ").capitalize()
+    name = usual[0][0].removeprefix("batch-").replace("-", " ").capitalize()
     ax.set_xlabel(f"{name} of a batch's Hessian")
     return figure, (
         f"{name} of the Hessian of each batch's mean loss: grey dots are the "
