@@ -94,7 +94,7 @@ def make_report(
         sources = _sources(study, store, findings, search)
         if len(sources) <= MOST_EXPLAINED:
             document = replace(
-                document, sources={one.name: tuple(one.explain()) for one in sources}
+                document, sources={one.name: "\n".join(one.explain()) for one in sources}
             )
     folder = place.results / "reports" / _folder(name, found, patterns)
     written = write_report(

@@ -46,7 +46,7 @@ def to_latex(table: Table) -> str:
     in the caption where it is one number; the notes stand below the rules.
     """
     star = "*" if len(table.headings) > WIDE else ""
-    return _latex("table.tex").render(table=table, stem=stem_of(table), star=star)
+    return _latex("table.tex").render(table=table, star=star)
 
 
 def latex_document(stems: Iterable[str]) -> str:
@@ -186,11 +186,6 @@ def _without_the_time(book: Workbook) -> bytes:
 
 _DATE = (1980, 1, 1, 0, 0, 0)
 """The first that a zip file, which a workbook is, can have."""
-
-
-def stem_of(table: Table) -> str:
-    """Return the name of a table's files, without ending."""
-    return table.stem or slug(table.title)
 
 
 def to_plain(document: Document, written: Sequence[Path]) -> dict[str, Any]:

@@ -56,6 +56,11 @@ class Table:
     keys: tuple[str, ...] = ()  # the optimizer of each row; empty where rows are of none
 
     @property
+    def file(self) -> str:
+        """The name of its files, without ending."""
+        return self.stem or slug(self.title)
+
+    @property
     def units(self) -> int | None:
         """The number of units where all cells have one and the same."""
         found = {c.numbers["n"] for _, cells in self.rows for c in cells if "n" in c.numbers}

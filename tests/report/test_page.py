@@ -75,7 +75,7 @@ def document(make_runs: StudyMaker) -> Document:
         ),
         pictures=(Picture(stem="figure-x", title="A figure", caption="Of `x`.", figure=figure),),
         rest=(Section(title="What went wrong", items=("`nothing`",)),),
-        sources={"x/sam/accuracy": ("first line", "second <line>")},
+        sources={"x/sam/accuracy": "first line\nsecond <line>"},
     )
 
 
