@@ -35,7 +35,7 @@ def accuracy(material: Material) -> Iterator[Picture | str]:
 def _figure(dataset: str, settings: list[Setting], with_printed: bool) -> Picture:
     titles = {label: title for setting in settings for label, title in setting.titles.items()}
     labels = _order([setting.accuracies for setting in settings])
-    place = settings[0].name.partition(" on ")[2].partition(" (")[0]
+    place = settings[0].title.partition(" on ")[2].partition(" (")[0]
     figure, panels = layout.rows(
         [titles[label] for label in labels],
         [setting.title.replace(f" on {place}", "") for setting in settings],
@@ -74,7 +74,7 @@ def _printed(setting: Setting) -> dict[str, float]:
 
 
 def _panel(ax: Axes, labels: list[str], setting: Setting, printed: Mapping[str, float]) -> None:
-    cells, first = setting.accuracies, setting.group.first and setting.group.first.label
+    cells, first = setting.accuracies, setting.group.first.label if setting.group.first else ""
     if first in cells:
         ax.axvline(cells[first].mean or 0.0, color=GREY, lw=0.7, ls=(0, (3, 2)), zorder=1)
     low, high = _limits(cells.values(), printed.values())

@@ -88,7 +88,7 @@ def _beyond(title: str, cell: Cell) -> str:
 def targets(material: Material, setting: Setting) -> Drawn:
     """Draw what each run and the median had spent on a target, evaluations beside seconds."""
     baseline = setting.group.first
-    target = baseline and histories.choose_target(material.histories(baseline))
+    target = histories.choose_target(material.histories(baseline)) if baseline else None
     if not baseline or target is None:
         return "the baseline's runs have no validation accuracy to aim at"
     races = [
