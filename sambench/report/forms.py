@@ -115,20 +115,15 @@ def numbers_of(table: Table) -> list[list[Any]]:
 
     A column of the table without any number has its text.
     """
-    columns: list[tuple[int, str | None, str]] = []
+    columns: list[list[Any]] = [[table.headings[0], *(label for label, _ in table.rows)]]
     for place, heading in enumerate(table.headings[1:]):
-        keys = dict.fromkeys(
-            key for _, cells in table.rows if place < len(cells) for key in cells[place].numbers
-        )
-        columns += [(place, key, f"{heading}: {key}") for key in keys] or [(place, None, heading)]
-    rows: list[list[Any]] = [[table.headings[0], *(name for _, _, name in columns)]]
-    for label, cells in table.rows:
-        row: list[Any] = [label]
-        for place, key, _ in columns:
-            cell = cells[place] if place < len(cells) else Cell(text="")
-            row.append(cell.text if key is None else cell.numbers.get(key))
-        rows.append(row)
-    return rows
+        cells = [row[place] if place < len(row) else Cell(text="") for _, row in table.rows]
+        keys = dict.fromkeys(key for cell in cells for key in cell.numbers)
+        numbers = [
+            [f"{heading}: {key}", *(cell.numbers.get(key) for cell in cells)] for key in keys
+        ]
+        columns += numbers or [[heading, *(cell.text for cell in cells)]]
+    return [*map(list, zip(*columns, strict=True))]
 
 
 def to_csv(rows: Iterable[Iterable[Any]]) -> str:

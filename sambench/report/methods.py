@@ -115,12 +115,12 @@ def _alike(values: Sequence[object]) -> Iterable[tuple[tuple[type, object], int]
 def _filled(text: str, runs: Sequence[RunRecord], /, **known: str) -> str:
     """Write into a text what is known, and of all other names in braces what the records say."""
 
-    def values(name: str) -> Iterable[object]:
-        return map(CALCULATED[name], runs) if name in CALCULATED else values_at(runs, name)
+    def of(name: str) -> str:
+        if name in known:
+            return known[name]
+        return said(map(CALCULATED[name], runs) if name in CALCULATED else values_at(runs, name))
 
-    return re.sub(
-        r"\{([\w.]+)\}", lambda found: known.get(found[1]) or said(values(found[1])), text
-    )
+    return re.sub(r"\{([\w.]+)\}", lambda found: of(found[1]), text)
 
 
 def _sizes(record: RunRecord) -> object:
@@ -171,9 +171,9 @@ CALCULATED: Mapping[str, Callable[[RunRecord], object]] = {
 def _dataset(name: str, runs: Sequence[RunRecord]) -> str:
     """Say what the images are, how they are divided, and how they enter the network."""
     folds = sorted({run.config.fold for run in runs if run.config.fold is not None})
-    text = DATA.replace("{folds}", f", folds {', '.join(map(str, folds))}" if folds else "")
+    told = f", folds {', '.join(map(str, folds))}" if folds else ""
     torn = leakage(runs)
-    return _filled(text, runs, name=name) + (f" {torn}." if torn else "")
+    return _filled(DATA, runs, name=name, folds=told) + (f" {torn}." if torn else "")
 
 
 def _model(name: str, runs: Sequence[RunRecord]) -> str:

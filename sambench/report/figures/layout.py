@@ -154,9 +154,8 @@ def panels(
         ax.set_title("\n".join(lines), size=SMALL, pad=2, linespacing=1.0)
         style.bare(ax)
         ax.tick_params(labelbottom=number + columns >= len(titles), labelleft=across == 0)
+    name_below(figure, x)
     wide, tall = figure.get_size_inches()
-    middle = (left + (COLUMN - left - right) / 2) / wide
-    figure.text(middle, 0.05 / tall, x, size=TEXT, ha="center", va="bottom")
     centre = 0.5 + BELOW / tall / 2
     figure.text(0.03 / wide, centre, y, size=TEXT, ha="left", va="center", rotation=90)
     return figure, figure.axes
