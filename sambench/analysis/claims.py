@@ -11,7 +11,7 @@ from typing import Any
 
 from sambench.analysis.comparison import BETTER, EQUIVALENT, WORSE, Comparison
 from sambench.analysis.families import compare
-from sambench.analysis.groups import Group, Line
+from sambench.analysis.groups import Group, Line, by_key
 from sambench.analysis.metrics import Metric, find_metric
 from sambench.analysis.published import FAMILIES, family, lines_of, printed_rows
 from sambench.analysis.ranks import RankCorrelation
@@ -149,31 +149,29 @@ def _fits(group: Group, claim: Claim) -> bool:
 
 
 def _lines(cell: Cell, groups: Sequence[Group], claim: Claim) -> list[tuple[Group, Line]]:
-    asked = [name for name in OF_LINES if name in claim.where]
+    asked = {name: claim.where[name] for name in OF_LINES if name in claim.where}
     return [
         (group, line)
         for group, line in lines_of(groups, *cell)
-        if all(line.optimizer.get(name) in claim.where[name] for name in asked)
+        if all(line.optimizer.get(name) in allowed for name, allowed in asked.items())
     ]
 
 
 def _examine(claim: Claim, groups: Sequence[Group]) -> Finding:
-    found = [_pairs(expectation, groups, claim) for expectation in claim.expectations]
-    pairs = {place: one for place, one in enumerate(found) if isinstance(one, Group)}
-    evidence = {place: one for place, one in enumerate(found) if isinstance(one, Evidence)}
-    for metric in dict.fromkeys(claim.expectations[place].metric for place in pairs):
-        places = [place for place in pairs if claim.expectations[place].metric == metric]
-        together, _ = compare([pairs[place] for place in places], metric)
-        for place, (corrected,) in zip(places, together, strict=True):
-            ((alone,),), _ = compare([pairs[place]], metric)
-            expectation = claim.expectations[place]
-            evidence[place] = Evidence(
+    found = [(e, _pairs(e, groups, claim)) for e in claim.expectations]
+    evidence = {e: one for e, one in found if isinstance(one, Evidence)}
+    pairs = [(e, one) for e, one in found if isinstance(one, Group)]
+    for metric, some in by_key(pairs, lambda pair: pair[0].metric).items():
+        together, _ = compare([group for _, group in some], metric)
+        for (expectation, group), (corrected,) in zip(some, together, strict=True):
+            ((alone,),), _ = compare([group], metric)
+            evidence[expectation] = Evidence(
                 expectation=expectation,
                 standing=_standing(expectation, alone, corrected),
                 comparison=corrected,
                 alone=alone.p,
             )
-    return Finding(claim=claim, evidence=tuple(evidence[place] for place in range(len(found))))
+    return Finding(claim=claim, evidence=tuple(evidence[e] for e in claim.expectations))
 
 
 def _pairs(expectation: Expectation, groups: Sequence[Group], claim: Claim) -> Group | Evidence:

@@ -154,9 +154,10 @@ def _costs(groups: Sequence[Group], label: str) -> Costs:
     """Return geometric means over the settings, in each over the runs, of an optimizer's costs."""
 
     def mean(metric: Metric) -> float | None:
-        runs = [[math.log(v) for _, v in group.line(label).compared(metric)] for group in groups]
+        lines = [group.line(label) for group in groups]
+        runs = [[math.log(v) for _, v, _ in line.read(metric) if v > 0] for line in lines]
         logs = [math.fsum(found) / len(found) for found in runs if found]
-        return math.exp(math.fsum(logs) / len(logs)) if len(logs) == len(groups) else None
+        return math.exp(math.fsum(logs) / len(logs)) if len(logs) == len(lines) else None
 
     return tuple(map(mean, find_metrics(["gradient_evaluations", "train_seconds"])))
 

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from statistics import mode
 from typing import TypeVar
 
 from sambench.analysis.metrics import Metric, collapsed
@@ -83,12 +84,6 @@ class Line:
         ):
             if value is not None and record.status == COMPLETED:
                 yield record, value, flat
-
-    def compared(self, metric: Metric) -> Iterator[tuple[RunRecord, float]]:
-        """Yield the completed runs whose number can be compared with others', and the number."""
-        for record, value, flat in self.read(metric):
-            if metric.compares(value, collapsed=flat):
-                yield record, value
 
     def lost(self) -> Counter[str]:
         """Return how many runs ended in which bad way: failed, diverged or collapsed."""
@@ -244,9 +239,7 @@ def _group(
 ) -> Group:
     lines = by_key(records, lambda record: _key(record.config, beside))
     configs = [record.config for record in records]
-    usual = {
-        name: Counter(getattr(c, name) for c in configs).most_common(1)[0][0] for name in beside
-    }
+    usual = {name: mode(getattr(config, name) for config in configs) for name in beside}
     optimizers = [runs[0].config.optimizer for runs in lines.values()]
     made = []
     for key, runs in lines.items():
@@ -264,10 +257,8 @@ def _group(
         rank = order.get(key, len(order))
         made.append(((not _is_called(line, baseline), label != baseline, rank, label), line))
     made.sort(key=operator.itemgetter(0))
-    setting = next(
-        (c for c in configs if all(getattr(c, n) == usual[n] for n in beside)), configs[0]
-    )
-    return Group(setting=setting, lines=tuple(line for _, line in made))
+    most = (c for c in configs if all(getattr(c, n) == usual[n] for n in beside))
+    return Group(setting=next(most, configs[0]), lines=tuple(line for _, line in made))
 
 
 def _label(
@@ -331,8 +322,7 @@ def _told_apart(namesakes: Sequence[Group]) -> list[str]:
     differing = [
         name
         for name in RunConfig.__struct_fields__
-        if name not in repeated
-        and any(getattr(setting, name) != getattr(settings[0], name) for setting in settings)
+        if name not in repeated and len({getattr(setting, name) for setting in settings}) > 1
     ]
     said = [
         ", ".join(f"{name}={setting_text(getattr(setting, name))}" for name in differing)

@@ -105,18 +105,12 @@ def learning_curve(
 
     Returns:
         None where a run lacks the quantity, or has no epoch.
-
-    Raises:
-        ValueError: If an epoch lacks what it had spent.
     """
     length = min((len(epochs) for epochs in histories), default=0)
     if not length or any(e.get(quantity) is None for h in histories for e in h[:length]):
         return None
-    try:
-        spent = {axis: _table(histories, axis, length).mean(axis=0) for axis in AXES}
-        values = _table(histories, quantity, length)
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"an epoch has no number {error}") from error
+    spent = {axis: _table(histories, axis, length).mean(axis=0) for axis in AXES}
+    values = _table(histories, quantity, length)
     if geometric:
         values = np.log(np.maximum(values, np.finfo(np.float64).tiny))
     mean = values.mean(axis=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from sambench.analysis.groups import LOST, Group, Line, Unit, by_key, repeat
-from sambench.analysis.inference import ALPHA, FOLDS, SEEDS, Floats, Keys
+from sambench.analysis.inference import ALPHA, FOLDS, SEEDS, Floats, Keys, mean_over
 from sambench.analysis.metrics import Metric, find_metric
 from sambench.analysis.ranks import RankCorrelation, rank_correlation
 from sambench.store.record import RunRecord
@@ -36,20 +36,15 @@ class Table:
         """Average the runs of each unit, shape (R, H) to (units, H); NaN where a unit has none."""
         if len(self.keys) == len(self.unit):
             return of_runs
-        there = np.isfinite(of_runs)
-        sums = np.zeros((len(self.keys), of_runs.shape[1]))
-        counts = np.zeros_like(sums)
-        np.add.at(sums, self.unit, np.where(there, of_runs, 0.0))
-        np.add.at(counts, self.unit, there)
-        with np.errstate(invalid="ignore"):
-            means: Floats = sums / counts
-        return means
+        return np.stack([mean_over(of_runs[rows], 0) for rows in self._rows()])
 
     def lost_units(self) -> NDArray[np.bool_]:
         """Return which units of which line have a lost run, shape (units, lines)."""
-        lost = np.zeros((len(self.keys), self.lost.shape[1]), dtype=np.bool_)
-        np.logical_or.at(lost, self.unit, self.lost)
-        return lost
+        return np.stack([self.lost[rows].any(axis=0) for rows in self._rows()])
+
+    def _rows(self) -> Iterator[NDArray[np.bool_]]:
+        """Yield the rows of each unit."""
+        return (self.unit == number for number in range(len(self.keys)))
 
 
 def tabulate(group: Group, metric: Metric) -> Table:

@@ -10,14 +10,7 @@ from sambench.analysis.groups import Group
 from sambench.analysis.metrics import collapsed, find_metric
 from sambench.analysis.study import PRIMARY, Panel, Study
 from sambench.analysis.units import cell_of
-from sambench.report.consequences import (
-    MOST_NAMED,
-    cautions,
-    cost,
-    flatness,
-    remedy,
-    short,
-)
+from sambench.report.consequences import MOST_NAMED, cautions, cost, flatness, remedy, short
 from sambench.report.table import counted, listed, mean_and_spread, points, signed, was
 
 
@@ -29,8 +22,7 @@ def answer_text(study: Study) -> tuple[str, ...]:
     decision = decide(study)
     parts = [
         _which(study),
-        *([_choice(study, decision)] if decision else []),
-        *([cost(study, decision)] if decision else []),
+        *([_choice(study, decision), cost(study, decision)] if decision else []),
         flatness(study),
         " ".join(cautions(study)),
         *_by_setting(study),

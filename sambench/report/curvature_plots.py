@@ -222,7 +222,7 @@ def interpolation_png(record: RunRecord, section: Section, arrays: Arrays) -> by
 def _contours(figure: Figure, ax: Axes, arrays: Arrays) -> None:
     """Fill contours of a plane's loss with a colour bar, label some, and mark the weights."""
     low, high = loss_range([arrays["loss"]])
-    filled = fill_contours(ax, arrays, low, high)
+    filled: Any = fill_contours(ax, arrays, low, high)
     drawn = filled.levels[1:-1:2]
     colors = ["white" if filled.norm(level) < BRIGHT else "black" for level in drawn]
     loss = _clipped(arrays["loss"], low, high)

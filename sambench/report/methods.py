@@ -92,24 +92,13 @@ def methods(study: Study) -> Section:
 
 def said(values: Iterable[object]) -> str:
     """Return the value that all runs share, or each value with the number of runs that have it."""
-    values = [found for found in values if found is not None]
-    numbers: Counter[str] = Counter()
-    for (_, found), number in _alike(values):
-        numbers[str(found)] += number
+    numbers = Counter(str(found) for found in values if found is not None)
     if len(numbers) <= 1:
         return next(iter(numbers), UNKNOWN)
     common = numbers.most_common(MOST_VALUES)
     text = ", ".join(f"{found} ({counted(number, 'run')})" for found, number in common)
     left = len(numbers) - len(common)
     return text + (f" and {left} more values" if left else "")
-
-
-def _alike(values: Sequence[object]) -> Iterable[tuple[tuple[type, object], int]]:
-    """Return each different value, beside its type, with its number."""
-    try:
-        return Counter(zip(map(type, values), values, strict=True)).items()
-    except TypeError:  # a list or a mapping among them
-        return Counter((str, str(value)) for value in values).items()
 
 
 def _filled(text: str, runs: Sequence[RunRecord], /, **known: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -88,10 +89,8 @@ def _write(files: dict[str, Callable[[], str | bytes]], folder: Path) -> None:
     listing = folder / LISTING
     before: list[str] = []
     if listing.exists():
-        try:
+        with suppress(ValueError, KeyError, TypeError):
             before = list(json.loads(listing.read_text(encoding="utf-8"))["files"])
-        except (ValueError, KeyError, TypeError):
-            before = []
     elif folder.exists():  # a report of an earlier version, which kept no list
         kinds = ("report.*", "*.png", "figures/figure-*.png", "tables/*.csv", "tables/*.tex",
                  "tables/*.xlsx")  # fmt: skip

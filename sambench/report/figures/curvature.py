@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from sambench.analysis.groups import by_key
-from sambench.analysis.metrics import Metric, collapsed, find_metrics
+from sambench.analysis.metrics import Metric, collapsed, find_metrics, value_at
 from sambench.analysis.ranks import LEAST_REPEATS, RankCorrelation
 from sambench.analysis.study import FLATNESS
 from sambench.analysis.units import LEAST_RANKED, Measured, rank_together, with_accuracy
@@ -101,7 +101,7 @@ def batches(_: Material, setting: Setting) -> Drawn:
         (line.title, record, spectrum)
         for line in setting.lines
         for record in line.completed
-        if (spectrum := _of_batches(record)) is not None
+        if len(spectrum := _of_batches(record))
     ]
     usual = Counter(_definition(record) for _, record, _ in found).most_common(1)
     sound = [one for one in found if not collapsed(one[1]) and _definition(one[1]) == usual[0][0]]
@@ -136,15 +136,8 @@ def _definition(record: RunRecord) -> str:
     return str((record.hessian or {}).get("definition"))
 
 
-def _of_batches(record: RunRecord) -> Floats | None:
-    """Return the finite values of a record's batches; None where there is none."""
-    section = (record.hessian or {}).get("batch_spectrum")
-    values = section.get("values") if isinstance(section, Mapping) else None
-    if not isinstance(values, list):
-        return None
-    try:
-        array = np.asarray(values, dtype=np.float64).ravel()
-    except (TypeError, ValueError):
-        return None
-    array = array[np.isfinite(array)]
-    return array if len(array) else None
+def _of_batches(record: RunRecord) -> Floats:
+    """Return the finite values of a record's batches."""
+    values: Any = value_at(record, "hessian.batch_spectrum.values")
+    array = np.asarray(values or [], dtype=np.float64)
+    return array[np.isfinite(array)]

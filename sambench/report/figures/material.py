@@ -151,12 +151,8 @@ class Material:
 
 def classes_of(lines: Iterable[Line]) -> Sequence[str]:
     """Return the names of the classes, in order of label; none where no record has them."""
-    for line in lines:
-        for record in line.completed:
-            names = (record.data or {}).get("classes")
-            if isinstance(names, list) and all(isinstance(name, str) for name in names):
-                return names
-    return ()
+    done = (record for line in lines for record in line.completed)
+    return next((names for r in done if (names := (r.data or {}).get("classes"))), ())
 
 
 def number_of_runs(counts: Iterable[int]) -> str:

@@ -56,9 +56,9 @@ def _studied(material: Material, setting: Setting, what: str) -> dict[str, Studi
 
 def _of_line(material: Material, line: Line, what: str) -> Iterator[Studied]:
     for record in line.completed:
-        section = value_at(record, f"hessian.{what}")
-        if isinstance(section, Mapping) and "file" in section:
-            kind = str(section.get("kind", "spectral density"))
+        section: Any = value_at(record, f"hessian.{what}")
+        if section is not None:
+            kind = section.get("kind", "spectral density")
             arrays = material.arrays(record, section["file"], kind, NEEDS[what])
             if arrays and _can_be_drawn(section, arrays):
                 yield record, section, arrays
@@ -68,8 +68,7 @@ def _can_be_drawn(section: Mapping[str, Any], arrays: Arrays) -> bool:
     """Whether a density has a floor, or a landscape a finite loss."""
     if "loss" in arrays:
         return bool(np.isfinite(arrays["loss"]).any())
-    width, size = section.get("kernel_width"), section.get("parameters")
-    return isinstance(width, float) and isinstance(size, int) and width * size > 0
+    return bool(section["kernel_width"] * section["parameters"] > 0)
 
 
 def _draw_densities(found: Mapping[str, Studied]) -> Figure:
