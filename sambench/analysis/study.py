@@ -48,10 +48,6 @@ class Panel:
         """Return the comparisons by one metric, in order of lines."""
         return self.found.get(metric, ())
 
-    def comparison(self, candidate: str, metric: str) -> Comparison | None:
-        """Return one line's comparison by a metric; None for the baseline itself."""
-        return next((one for one in self.by(metric) if one.candidate == candidate), None)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Study:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from sambench.analysis.comparison import BETTER, WORSE, Comparison
 from sambench.analysis.decision import Decision, flat_and_accurate, flatness_of, settle
-from sambench.analysis.groups import ambiguous_baseline
+from sambench.analysis.groups import ambiguous_baseline, by_key
 from sambench.analysis.metrics import find_metric
 from sambench.analysis.ranks import RankCorrelation
 from sambench.analysis.study import FLATNESS, Study
@@ -192,10 +191,7 @@ def lost_runs(study: Study) -> Iterable[str]:
 
 def _several_settings(study: Study) -> list[str]:
     """Return the names of optimizers with several lines under one setting, the baseline apart."""
-    found: dict[str, None] = {}
-    for group in study.groups:
-        names = Counter(str(line.optimizer["name"]) for line in group.lines)
-        for line in group.lines:
-            if names[str(line.optimizer["name"])] > 1:
-                found[line.title.partition(" (")[0]] = None
-    return list(found)
+    by_name = (by_key(group.lines, lambda line: line.optimizer["name"]) for group in study.groups)
+    several = (lines for found in by_name for lines in found.values() if len(lines) > 1)
+    titles = (line.title.partition(" (")[0] for lines in several for line in lines)
+    return list(dict.fromkeys(titles))

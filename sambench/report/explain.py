@@ -158,10 +158,9 @@ def _cell(panel: Panel, line: Line, metric: Metric, path_of: PathOf) -> Iterable
         yield none if cell.spread is None else f"{sd} = {cell.spread:.6g}, n = {cell.n}"
     if cell.low is not None and cell.high is not None:
         yield f"95 % interval of the mean, by itself: {cell.low:.6g} to {cell.high:.6g}"
-    found = panel.comparison(line.label, metric.name)
-    if found is not None:
-        yield ""
-        yield from _comparison(found)
+    for found in panel.by(metric.name):
+        if found.candidate == line.label:
+            yield from ("", *_comparison(found))
 
 
 def _why(metric: Metric, record: RunRecord) -> str:

@@ -38,7 +38,7 @@ def test_the_unusual_setting_is_in_the_label(runs: list[RunRecord]) -> None:
 
 def test_each_is_compared_with_the_baseline_as_any_other(runs: list[RunRecord]) -> None:
     (panel,) = build_study(runs, ReportSettings(baseline="adam", beside=["epochs"])).panels
-    longer = panel.comparison("adam (epochs=16)", "accuracy")
+    longer = next(one for one in panel.by("accuracy") if one.candidate == "adam (epochs=16)")
     assert longer is not None
     assert (longer.n, longer.family) == (8, 2)
     assert longer.estimate == pytest.approx(3)

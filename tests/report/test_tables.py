@@ -22,7 +22,7 @@ from sambench.config.suite import ReportSettings
 from sambench.config.suite_file import load_suite
 from sambench.errors import ConfigError
 from sambench.report.contrasts import contrast_tables
-from sambench.report.differences import difference_tables, interval
+from sambench.report.differences import COSTS, difference_tables, interval
 from sambench.report.papers import claims_table, paper_tables
 from sambench.report.table import Cell, Table, factor, listed, mean_and_spread, p_value, signed
 from sambench.report.tables import (
@@ -128,7 +128,7 @@ def test_differences_and_ratios(make_runs: StudyMaker) -> None:
         make_runs({"adam": EIGHT, "sam": up(EIGHT, 3, 0.3)}, top=top),
         ADAM,
     )
-    accuracy, _, flat = (t for t in difference_tables(study))
+    accuracy, _, flat = (t for t in difference_tables(study, ("accuracy", *COSTS)))
     gains = np.array(up(EIGHT, 3, 0.3)) - EIGHT
     found = cell(accuracy, "SAM", "Difference (points)")
     low, high = stats.ttest_1samp(gains, 0).confidence_interval()
