@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -76,7 +75,7 @@ def tabulate(group: Group, metric: Metric) -> Table:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cell:
+class Summary:
     """What the completed runs of one optimizer say of one metric, on the printed scale."""
 
     records: tuple[RunRecord, ...]  # the runs that count
@@ -103,7 +102,7 @@ class Cell:
         return not (self.no_minimum or self.collapsed or self.unconverged)
 
 
-def cell_of(group: Group, line: Line, metric: Metric) -> Cell:
+def summarize(group: Group, line: Line, metric: Metric) -> Summary:
     """Summarize the completed runs of a line of a group.
 
     Where the group has several test parts, seeds of a fold are averaged first and the interval is
@@ -129,7 +128,7 @@ def cell_of(group: Group, line: Line, metric: Metric) -> Cell:
             half = quantile * sd * math.sqrt(1 / number + (folds or 0.0))
             low, high = back(middle - half), back(middle + half)
     collapsed = sum(flat for _, _, flat in done)
-    return Cell(
+    return Summary(
         records=tuple(record for record, _ in used),
         values=tuple(value for _, value in used),
         units=tuple(map(back, units)),
@@ -181,9 +180,3 @@ def rank_together(runs: Iterable[Measured]) -> tuple[RankCorrelation, RankCorrel
     within = [*zip(settings, lines, strict=True)]
     numbers = (sharpness, accuracy, units)
     return rank_correlation(*numbers, settings), rank_correlation(*numbers, within)
-
-
-def in_words(lost: Counter[str], of: str) -> str:
-    """Return e.g. "diverged in 4 and collapsed in 1 of 10 seeds"."""
-    parts = [f"{how} in {number}" for how, number in lost.items()]
-    return f"{' and '.join(parts)} of {of}"

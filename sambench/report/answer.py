@@ -9,7 +9,7 @@ from sambench.analysis.decision import Decision, decide
 from sambench.analysis.groups import Group
 from sambench.analysis.metrics import collapsed, find_metric
 from sambench.analysis.study import PRIMARY, Panel, Study
-from sambench.analysis.units import cell_of
+from sambench.analysis.units import summarize
 from sambench.report.consequences import MOST_NAMED, cautions, cost, flatness, remedy, short
 from sambench.report.table import counted, listed, mean_and_spread, points, signed, was
 
@@ -68,7 +68,7 @@ def _highest(study: Study, groups: Sequence[Group]) -> str:
         (cell.mean, cell, line)
         for group in groups
         for line in group.lines
-        if (cell := cell_of(group, line, metric)).mean is not None
+        if (cell := summarize(group, line, metric)).mean is not None
     ]
     if len(groups) > 1 or not cells:
         return ""
@@ -177,7 +177,7 @@ def _sides(study: Study, one: Comparison) -> str:
     if one.settings > 1 or panel is None:
         return ""
     after, before = (
-        cell_of(panel.group, panel.group.line(label), one.metric).mean
+        summarize(panel.group, panel.group.line(label), one.metric).mean
         for label in (one.candidate, one.baseline)
     )
     if after is None or before is None:

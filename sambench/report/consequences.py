@@ -12,7 +12,6 @@ from sambench.analysis.ranks import RankCorrelation
 from sambench.analysis.study import FLATNESS, Study
 from sambench.analysis.time_estimates import duration
 from sambench.analysis.troubles import leakage
-from sambench.analysis.units import in_words
 from sambench.report.differences import interval
 from sambench.report.table import MISSING, counted, factor, listed, p_value, points, signed, was
 
@@ -186,7 +185,8 @@ def lost_runs(study: Study) -> Iterable[str]:
             if lost:
                 where = f" ({group.title})" if len(study.groups) > 1 else ""
                 of = counted(len(line.records), "run" if group.folds else "seed")
-                yield f"{line.title} {in_words(lost, of)}{where}."
+                how = " and ".join(f"{how} in {number}" for how, number in lost.items())
+                yield f"{line.title} {how} of {of}{where}."
 
 
 def _several_settings(study: Study) -> list[str]:

@@ -9,7 +9,7 @@ from sambench.analysis.comparison import Comparison
 from sambench.analysis.groups import by_key, setting_text
 from sambench.analysis.predictions import DeLong, McNemar
 from sambench.analysis.study import Panel, Study
-from sambench.analysis.units import cell_of
+from sambench.analysis.units import summarize
 from sambench.report.differences import difference_cells, lost_units
 from sambench.report.notes import run_notes
 from sambench.report.table import MISSING, Cell, Row, Table, p_value, signed
@@ -57,7 +57,7 @@ def _setting_table(panel: Panel) -> Table:
     found = [one for compared in panel.found.values() for one in compared if one.n]
 
     def cells(one: Comparison) -> tuple[Cell, ...]:
-        both = (cell_of(panel.group, line, one.metric) for line in panel.group.lines)
+        both = (summarize(panel.group, line, one.metric) for line in panel.group.lines)
         return *(printed(cell, column(one.metric.name)) for cell in both), *difference_cells(one)
 
     notes = [*run_notes(panel.group)]

@@ -16,7 +16,7 @@ from sambench.analysis.groups import Line
 from sambench.analysis.inference import FOLDS
 from sambench.analysis.metrics import Metric, collapsed, measured
 from sambench.analysis.study import Panel, Study
-from sambench.analysis.units import cell_of
+from sambench.analysis.units import summarize
 from sambench.errors import UserError, did_you_mean
 from sambench.store.record import COMPLETED, RunRecord
 from sambench.store.search_record import SearchRecord, TuningRecord
@@ -132,7 +132,7 @@ def _plain(text: str) -> str:
 
 def _cell(panel: Panel, line: Line, metric: Metric, path_of: PathOf) -> Iterable[str]:
     """Yield the lines that lead from record files to a cell and its difference to the baseline."""
-    cell = cell_of(panel.group, line, metric)
+    cell = summarize(panel.group, line, metric)
     times = "" if metric.scale == 1 else f" x {metric.scale:g}"
     yield f"{panel.title}/{line.label}/{metric.heading.lower()}"
     yield f"field of the record: {metric.column}{times}"

@@ -11,8 +11,7 @@ from sambench.analysis.claims import NOT_TESTED, STANDINGS, Evidence, Finding
 from sambench.analysis.groups import Group
 from sambench.analysis.names import Names
 from sambench.analysis.published import COLUMNS, PrintedRow, PrintedTable, Replication, ours
-from sambench.analysis.units import Cell as Summary
-from sambench.analysis.units import cell_of
+from sambench.analysis.units import Summary, summarize
 from sambench.config.suite import TableReference
 from sambench.report.differences import amount, interval
 from sambench.report.table import (
@@ -60,7 +59,7 @@ def _table(table: PrintedTable, groups: Sequence[Group], names: Names) -> Table:
     by_model = len({row.model for row in table.rows}) > 1
     found = [ours(row, groups) for row in table.rows]
     cells = [
-        [cell_of(*lines[0], c.metric) for c in columns] if len(lines) == 1 else None
+        [summarize(*lines[0], c.metric) for c in columns] if len(lines) == 1 else None
         for lines in found
     ]
     baseline = next((i for i, row in enumerate(table.rows) if row.optimizer == "adam"), None)

@@ -13,8 +13,7 @@ from sambench.analysis.groups import REPEATS, Group, Line, by_key, other_setting
 from sambench.analysis.metrics import SHIFTS, Metric, find_metric
 from sambench.analysis.predictions import Predictions
 from sambench.analysis.study import Panel, Study, build_study
-from sambench.analysis.units import Cell as Summary
-from sambench.analysis.units import cell_of
+from sambench.analysis.units import Summary, summarize
 from sambench.config.run_config import RunConfig
 from sambench.config.suite import ReportSettings
 from sambench.report.differences import ACCURACIES, COSTS, difference_tables
@@ -107,7 +106,7 @@ def _rows(
     A cell with a collapsed run, a measurement that did not converge or a curvature of no minimum
     is never the best, and nothing is where all are equal.
     """
-    found = [[cell_of(group, line, c.metric) for c in columns] for _, group, line in places]
+    found = [[summarize(group, line, c.metric) for c in columns] for _, group, line in places]
     best = [
         best_of(sure_means(cells), c.metric) if c.ranked else []
         for c, cells in zip(columns, zip(*found, strict=True), strict=True)

@@ -12,7 +12,7 @@ from sambench.analysis.groups import ambiguous_baseline, build_groups
 from sambench.analysis.metrics import find_metrics
 from sambench.analysis.study import build_study
 from sambench.analysis.troubles import troubles
-from sambench.analysis.units import cell_of
+from sambench.analysis.units import summarize
 from sambench.config.suite import ReportSettings
 from sambench.report.answer import answer_text
 from sambench.report.methods import methods
@@ -180,7 +180,7 @@ def test_8_the_answers_means_are_the_tables(make_runs: StudyMaker) -> None:
     runs = make_runs({"adam": [*EIGHT, 60.0], "sam": up(EIGHT, 3)})
     study = build_study(runs, ADAM)
     group = study.panels[0].group
-    mean = cell_of(group, group.lines[0], find_metrics(["accuracy"])[0]).mean
+    mean = summarize(group, group.lines[0], find_metrics(["accuracy"])[0]).mean
     assert f"{mean:.1f} %" in answer_text(study)[0]
 
 
@@ -197,7 +197,7 @@ def test_9_a_negative_curvature_is_no_minimum(make_runs: StudyMaker) -> None:
     )
     study = build_study(runs, ADAM)
     group = study.panels[0].group
-    cell = cell_of(group, group.lines[1], find_metrics(["top"])[0])
+    cell = summarize(group, group.lines[1], find_metrics(["top"])[0])
     assert (cell.mean, cell.no_minimum, cell.sure) == (None, 8, False)
     assert study.panels[0].by("top")[0].verdict == "undecided"
 

@@ -10,7 +10,7 @@ from sambench.analysis.comparison import Comparison
 from sambench.analysis.groups import by_key
 from sambench.analysis.metrics import collapsed
 from sambench.analysis.published import ours, printed_rows
-from sambench.analysis.units import Cell
+from sambench.analysis.units import Summary
 from sambench.report.figures import layout
 from sambench.report.figures.material import Drawn, Material, Setting, number_of_runs
 from sambench.report.style import GREY, ORANGE, VERMILION, Picture
@@ -53,7 +53,7 @@ def _figure(dataset: str, settings: list[Setting], with_printed: bool) -> Pictur
     )
 
 
-def _order(tables: list[Mapping[str, Cell]]) -> list[str]:
+def _order(tables: list[Mapping[str, Summary]]) -> list[str]:
     """Return the labels, best first, by their mean distance from the mean of a panel."""
     gains: dict[str, list[float]] = {}
     for cells in tables:
@@ -90,7 +90,7 @@ def _panel(ax: Axes, labels: list[str], setting: Setting, printed: Mapping[str, 
             _row(ax, y, cells[label], "D" if label == first else "o", filled=label in shown)
 
 
-def _row(ax: Axes, y: int, cell: Cell, shape: str, *, filled: bool) -> None:
+def _row(ax: Axes, y: int, cell: Summary, shape: str, *, filled: bool) -> None:
     flat = [collapsed(record) for record in cell.records]
     sound = [value for value, mark in zip(cell.values, flat, strict=True) if not mark]
     gone = [value for value, mark in zip(cell.values, flat, strict=True) if mark]
@@ -100,7 +100,7 @@ def _row(ax: Axes, y: int, cell: Cell, shape: str, *, filled: bool) -> None:
                              shape=shape, collapsed=all(flat))  # fmt: skip
 
 
-def _limits(cells: Iterable[Cell], printed: Iterable[float]) -> tuple[float, float]:
+def _limits(cells: Iterable[Summary], printed: Iterable[float]) -> tuple[float, float]:
     """Return limits that show the optimizers without a collapsed run, where there are any."""
     cells = list(cells)
     sound = [cell for cell in cells if not cell.collapsed]
@@ -108,7 +108,7 @@ def _limits(cells: Iterable[Cell], printed: Iterable[float]) -> tuple[float, flo
     return layout.focus([*shown, *_ends(sound), *printed], layout.PERCENT)
 
 
-def _ends(some: Iterable[Cell | Comparison]) -> list[float]:
+def _ends(some: Iterable[Summary | Comparison]) -> list[float]:
     """Return the ends of the intervals over more than two units."""
     return [end for one in some if one.n > 2 for end in (one.low, one.high) if end is not None]
 

@@ -15,7 +15,7 @@ from sambench.analysis.histories import Epochs, read_history
 from sambench.analysis.metrics import find_metric
 from sambench.analysis.predictions import Predictions, read_predictions
 from sambench.analysis.study import Panel, Study
-from sambench.analysis.units import Cell, cell_of
+from sambench.analysis.units import Summary, summarize
 from sambench.errors import StoreError
 from sambench.files.arrays import Arrays, read_arrays
 from sambench.report.style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
@@ -47,12 +47,12 @@ class Setting(Panel):
         """How each line is printed, by label."""
         return {line.label: line.title for line in self.lines}
 
-    def cell(self, line: Line, metric: str) -> Cell:
+    def cell(self, line: Line, metric: str) -> Summary:
         """Summarize one optimizer's runs by a metric."""
-        return cell_of(self.group, line, find_metric(metric))
+        return summarize(self.group, line, find_metric(metric))
 
     @cached_property
-    def accuracies(self) -> Mapping[str, Cell]:
+    def accuracies(self) -> Mapping[str, Summary]:
         """Test accuracy of each optimizer that has it, by label."""
         cells = {line.label: self.cell(line, "accuracy") for line in self.lines}
         return {label: cell for label, cell in cells.items() if cell.mean is not None}

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from sambench.analysis import histories
 from sambench.analysis.histories import EPOCH, PASSES, SECONDS, VALIDATION, LearningCurve
 from sambench.analysis.metrics import Metric, find_metric
-from sambench.analysis.units import Cell
+from sambench.analysis.units import Summary
 from sambench.report.figures import layout
 from sambench.report.figures.material import Drawn, Material, Setting, number_of_runs
 from sambench.report.style import BLUE, COLUMN, GREY, LINE, PALE, SMALL, bare, place, sheet
@@ -22,7 +22,7 @@ LEFT, ABOVE, BELOW, HIGH = 0.5, 0.08, 0.42, 1.15
 LOSS = "train_loss"
 NAMES = {EPOCH: "Epochs", PASSES: "Gradient evaluations", SECONDS: "Training time (s)"}
 Curves = Mapping[str, LearningCurve]
-Point = tuple[str, float, Cell, bool]
+Point = tuple[str, float, Summary, bool]
 """Title of an optimizer, its mean cost, its accuracy, and whether it is one of the named."""
 
 
@@ -81,7 +81,7 @@ def _accuracy_and_cost(ax: Axes, metric: Metric, points: Sequence[Point]) -> Non
     layout.label_points(ax, costs, [max(cell.mean or 0.0, low) for cell in cells], names)
 
 
-def _beyond(title: str, cell: Cell) -> str:
+def _beyond(title: str, cell: Summary) -> str:
     return f"{title} {cell.mean or 0.0:.1f}"
 
 
