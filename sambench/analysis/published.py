@@ -58,6 +58,7 @@ class PrintedTable:
     """A table of a paper, as printed."""
 
     paper: str
+    arxiv: str
     number: str
     caption: str
     rows: tuple[PrintedRow, ...]
@@ -76,6 +77,7 @@ def printed_tables() -> tuple[PrintedTable, ...]:
     return tuple(
         PrintedTable(
             paper=paper["id"],
+            arxiv=paper["arxiv"],
             number=str(table["id"]),
             caption=table["caption"],
             rows=tuple(_row(paper["id"], row) for row in table["rows"]),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from sambench.analysis.comparison import BETTER, WORSE, Comparison
 from sambench.analysis.decision import Decision, flat_and_accurate, flatness_of, settle
@@ -59,16 +59,12 @@ def cost(study: Study, decision: Decision) -> str:
     for times_more, labels in sorted(groups.items(), key=lambda item: float(item[0])):
         times = [t for label in labels if (t := decision.cost[label][1]) is not None]
         names = listed([study.title_of(label) for label in labels], MOST_NAMED)
-        parts.append(f"{names} {times_more}{f' ({_span(times)})' if times else ''}")
+        span = " to ".join(dict.fromkeys(factor(end(times)) for end in (min, max) if times))
+        parts.append(f"{names} {times_more}{f' ({span})' if span else ''}")
     return (
         f"Gradient evaluations in multiples of {first}'s, in parentheses training time: "
         f"{'; '.join(parts)}."
     )
-
-
-def _span(values: Sequence[float]) -> str:
-    low, high = factor(min(values)), factor(max(values))
-    return low if low == high else f"{low} to {high}"
 
 
 def flatness(study: Study) -> str:

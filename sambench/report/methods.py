@@ -125,11 +125,6 @@ def _classes(record: RunRecord) -> object:
     return f"{len(names)} classes{listed}"
 
 
-def _fingerprint(record: RunRecord) -> object:
-    found = (record.data or {}).get("fingerprint")
-    return None if found is None else str(found)[:16]
-
-
 def _command(record: RunRecord) -> object:
     """The command that made a run, its files without the folders they lay in."""
     text = (record.environment or {}).get("command")
@@ -143,7 +138,7 @@ def _command(record: RunRecord) -> object:
 CALCULATED: Mapping[str, Callable[[RunRecord], object]] = {
     "classes": _classes,
     "sizes": _sizes,
-    "fingerprint": _fingerprint,
+    "fingerprint": lambda r: ((r.data or {}).get("fingerprint") or "")[:16] or None,
     "stop": lambda r: setting_text(r.config.stop),
     "command": _command,
     "scaled": lambda r: SCALED.get(r.config.normalization, r.config.normalization),

@@ -80,19 +80,14 @@ def _table(table: PrintedTable, groups: Sequence[Group], names: Names) -> Table:
     notes = [*NOTES]
     if several:
         notes.append(f"Several settings of ours fit, and none is chosen: {'; '.join(several)}.")
+    paper = f"{table.paper} (arXiv {table.arxiv})"
     return Table(
-        title=f"Table {table.number} of {_name(table.paper)}: {table.caption.rstrip('.')}",
+        title=f"Table {table.number} of {paper}: {table.caption.rstrip('.')}",
         headings=("Model" if by_model else "Optimizer", *(c.title for c in columns)),
         rows=tuple(rows),
         notes=tuple(notes),
         stem=f"{table.paper}-table-{table.number}",
     )
-
-
-def _name(paper: str) -> str:
-    """Return a paper as people cite it: authors' first and year."""
-    found = next((p for p in published.papers() if p["id"] == paper), None)
-    return paper if found is None else f"{paper} (arXiv {found['arxiv']})"
 
 
 def _as_printed(row: PrintedRow) -> Iterable[Cell]:
