@@ -169,21 +169,15 @@ def _largest(study: Study, found: Sequence[Comparison]) -> str:
 
 def _numbers(study: Study, one: Comparison) -> str:
     """Return both means as their table has them, difference, interval, p, and number of units."""
-    return f"{_sides(study, one)}{short(one)}"
-
-
-def _sides(study: Study, one: Comparison) -> str:
-    panel = next((found for found in study.panels if found.title == one.setting), None)
-    if one.settings > 1 or panel is None:
-        return ""
-    after, before = (
-        summarize(panel.group, panel.group.line(label), one.metric).mean
-        for label in (one.candidate, one.baseline)
-    )
+    if one.settings > 1:
+        return short(one)
+    group = next(group for group in study.groups if group.title == one.setting)
+    lines = (group.line(label) for label in (one.candidate, one.baseline))
+    after, before = (summarize(group, line, one.metric).mean for line in lines)
     if after is None or before is None:
-        return ""
+        return short(one)
     of = " of test images" if one.metric.name == PRIMARY else ""
-    return f"{after:.1f} %{of} against {before:.1f} %, "
+    return f"{after:.1f} %{of} against {before:.1f} %, {short(one)}"
 
 
 def _too_few(study: Study, found: Sequence[Comparison], where: str) -> str:
