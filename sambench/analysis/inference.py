@@ -41,10 +41,6 @@ class Design:
     least_units: int  # with fewer no difference can be shown at `ALPHA`
     interval: str  # how intervals are made
 
-    def units(self, number: int) -> str:
-        """Return so many units in words."""
-        return f"{number} {self.unit}{'s' * (number != 1)}"
-
 
 SEEDS = Design(
     unit="seed",

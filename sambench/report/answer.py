@@ -184,7 +184,7 @@ def _too_few(study: Study, found: Sequence[Comparison], where: str) -> str:
     """Say that nothing can be shown, what was seen, and how many units it takes."""
     most, seeds = max(found, key=lambda one: one.n), remedy(study)
     return (
-        f"{where}, {most.design.units(most.n)} cannot show any difference to "
+        f"{where}, {counted(most.n, most.design.unit)} cannot show any difference to "
         f"{study.title_of(most.baseline)}; it takes {most.design.least_units}"
         f"{f'; {seeds}' if seeds else ''}. Seen so far, and no evidence: "
         f"{study.title_of(found[0].candidate)} {_numbers(study, found[0])}."

@@ -24,7 +24,7 @@ def short(one: Comparison) -> str:
     parts = [
         "" if interval(one) == MISSING else f"95 % interval {interval(one)}",
         "" if one.p is None else p_value(one.p, named=True),
-        one.design.units(one.n),
+        counted(one.n, one.design.unit),
     ]
     amount = (
         f"{factor(one.estimate or 0.0)} times"
@@ -93,12 +93,12 @@ def flatness(study: Study) -> str:
         text += f"{measure} is {short(flatter[0])} that of {baseline}."
     elif any(one.enough for one in found):
         few, many = min(one.n for one in found), max(one.n for one in found)
-        seen = found[0].design.units(many)
+        seen = counted(many, found[0].design.unit)
         seen = seen if few == many else f"{few} to {seen}"
         text = f"In {seen}, no optimizer was shown to find flatter minima than {baseline}."
     else:
         text = (
-            f"{found[0].design.units(max(one.n for one in found))} cannot show whether any "
+            f"{counted(max(one.n for one in found), found[0].design.unit)} cannot show whether any "
             f"optimizer finds flatter minima than {baseline}."
         )
     told = f"Sharper minima: {listed(sharper, MOST_NAMED)}." if sharper else ""

@@ -18,6 +18,7 @@ from sambench.analysis.metrics import Metric, collapsed, measured
 from sambench.analysis.study import Panel, Study
 from sambench.analysis.units import summarize
 from sambench.errors import UserError, did_you_mean
+from sambench.report.table import counted
 from sambench.store.record import COMPLETED, RunRecord
 from sambench.store.search_record import SearchRecord, TuningRecord
 
@@ -203,7 +204,7 @@ def _comparison(found: Comparison) -> Iterable[str]:
         yield "p: no test, both are the same in every run"
     elif found.p is None:
         short = found.n < design.least_units
-        least = f"{design.units(found.n)}, {design.least_units} are the least"
+        least = f"{counted(found.n, design.unit)}, {design.least_units} are the least"
         yield f"p: no test ({least if short else 'a side lost runs that count as nothing known'})"
     else:
         yield (

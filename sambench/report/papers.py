@@ -181,7 +181,7 @@ def _sentence(evidence: Evidence) -> str:
     return (
         f"{evidence.standing}: {said}{times}, {metric}: {amount(found)} ({interval(found)}), "
         f"p = {p_value(evidence.alone)} by itself, {p_value(found.p)} corrected, "
-        f"{found.design.units(found.n)}; printed {told}."
+        f"{counted(found.n, found.design.unit)}; printed {told}."
     )
 
 

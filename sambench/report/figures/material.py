@@ -19,7 +19,6 @@ from sambench.analysis.units import Summary, summarize
 from sambench.errors import StoreError
 from sambench.files.arrays import Arrays, read_arrays
 from sambench.report.style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
-from sambench.report.table import slug
 from sambench.store.record import RunRecord
 
 if TYPE_CHECKING:
@@ -79,10 +78,6 @@ class Setting(Panel):
         others = (label for label in self.named if label not in given)
         given |= dict(zip(others, zip(COLOURS, STYLES, strict=True), strict=False))
         return {label: look for label, look in given.items() if label in there}
-
-    def stem(self, kind: str) -> str:
-        """Return the file name of a kind of figure of this setting, without ending."""
-        return f"figure-{kind}-{slug(self.title)}"
 
 
 @dataclass(frozen=True, kw_only=True)
