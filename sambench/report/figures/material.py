@@ -99,20 +99,20 @@ class Material:
 
     def histories(self, line: Line) -> list[Epochs]:
         """Return the epochs of the completed runs that have a sound file of them."""
-        return self._of_runs(line, self.store.history, read_history, {})
+        found = (
+            self._file(self.store.history(record.config), partial(read_history, record=record))
+            for record in line.completed
+        )
+        return [epochs for epochs in found if epochs is not None]
 
     def predictions(self, line: Line) -> list[Predictions]:
         """Return the predictions of the completed runs that have a sound file of them."""
-        return self._of_runs(line, self.store.predictions, read_predictions, self.known)
-
-    def _of_runs(
-        self, line: Line, path_of: Any, read: Callable[..., Any], known: Mapping[str, Any]
-    ) -> list[Any]:
         found = (
-            known.get(record.id) or self._file(path_of(record.config), partial(read, record=record))
-            for record in line.completed
+            self.known.get(r.id)
+            or self._file(self.store.predictions(r.config), partial(read_predictions, record=r))
+            for r in line.completed
         )
-        return [one for one in found if one is not None]
+        return [predictions for predictions in found if predictions is not None]
 
     def arrays(self, record: RunRecord, file: object, kind: str, needs: Sequence[str]) -> Arrays:
         """Return the arrays of a study of a run, or none where its file is not sound.
