@@ -23,11 +23,6 @@ class Section:
     tables: tuple[Table, ...] = ()
     shown: bool = False  # whether the terminal shows its tables
 
-    @property
-    def empty(self) -> bool:
-        """Whether there is nothing below the heading."""
-        return not (self.paragraphs or self.items or self.tables)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Document:

@@ -92,16 +92,14 @@ def printed(found: Summary, chosen: Column, mark: str = "", *, bold: bool = Fals
     )
 
 
-Place = tuple[str, Group, Line]
-"""Label of a row, and the runs that it is of."""
-
-
 def _rows(
-    places: Sequence[Place],
+    places: Sequence[tuple[str, Group, Line]],
     columns: Sequence[Column],
     marks: Mapping[tuple[str, str], str] = MappingProxyType({}),
 ) -> tuple[Row, ...]:
     """Return the rows, with marks by optimizer and metric, and each column's best mean in bold.
+
+    A place is the label of a row, and the runs that it is of.
 
     A cell with a collapsed run, a measurement that did not converge or a curvature of no minimum
     is never the best, and nothing is where all are equal.
@@ -238,7 +236,7 @@ def result_sections(study: Study) -> tuple[Section, ...]:
             tables=tuple(t for panel in study.panels for t in further_tables(panel, known)),
         ),
     )
-    return tuple(section for section in sections if not section.empty)
+    return tuple(section for section in sections if section.tables)
 
 
 def centre_table(
