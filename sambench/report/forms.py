@@ -66,7 +66,8 @@ def _latex_heading(text: str) -> str:
 
 
 def _latex_cell(cell: Cell, units: int | None) -> str:
-    text = escape(cell.text if units is None else cell.short)
+    # the caption says the number of units where it is one
+    text = escape(cell.text if units is None else re.sub(r" \(\d+\)", "", cell.text))
     text = re.sub(r"(?<!\w)-(?=\d)", "$-$", text)
     return rf"\textbf{{{text}}}" if cell.bold else text
 

@@ -33,11 +33,6 @@ class Cell:
         """What the cell sorts by: the first of its numbers."""
         return next(iter(self.numbers.values()), None)
 
-    @property
-    def short(self) -> str:
-        """The text without the number of units, which a caption may say once."""
-        return re.sub(r" \(\d+\)", "", self.text)
-
 
 Row = tuple[str, tuple[Cell, ...]]
 """A label and a cell for each further heading."""
