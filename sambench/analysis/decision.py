@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import stdtr, stdtrit
 
 from sambench.analysis import inference
-from sambench.analysis.comparison import UNDECIDED, Comparison
+from sambench.analysis.comparison import UNDECIDED
 from sambench.analysis.groups import Group
 from sambench.analysis.inference import ALPHA, FOLDS, SEEDS, SETTINGS, Design, Floats, Keys
 from sambench.analysis.metrics import Metric, find_metric, find_metrics
@@ -220,12 +220,6 @@ def settle(study: Study) -> Settling | None:
         margin=margin,
         seconds=max(0, units - present) * per_seed if per_seed else None,
     )
-
-
-def flatness_of(study: Study) -> tuple[Comparison, ...]:
-    """Return the comparisons by the measure of flatness; none where it was not measured."""
-    every = (study.main(name) for name in FLATNESS)
-    return next((found for found in every if any(one.n for one in found)), ())
 
 
 def flat_and_accurate(study: Study) -> tuple[RankCorrelation, RankCorrelation] | None:

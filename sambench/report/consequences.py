@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sambench.analysis.comparison import BETTER, WORSE, Comparison
-from sambench.analysis.decision import Decision, flat_and_accurate, flatness_of, settle
+from sambench.analysis.decision import Decision, flat_and_accurate, settle
 from sambench.analysis.groups import ambiguous_baseline, by_key
 from sambench.analysis.metrics import find_metric
 from sambench.analysis.ranks import RankCorrelation
@@ -69,7 +69,8 @@ def cost(study: Study, decision: Decision) -> str:
 
 def flatness(study: Study) -> str:
     """Say which minima were shown to be flatter, and whether flatter went with more accurate."""
-    found = [one for one in flatness_of(study) if one.n]
+    by_measure = ([one for one in study.main(name) if one.n] for name in FLATNESS)
+    found = next(filter(None, by_measure), None)
     if not found:
         measured = any(record.hessian for group in study.groups for record in group.completed)
         return (
