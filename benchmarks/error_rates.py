@@ -28,6 +28,7 @@ from sambench.analysis.decision import decide
 from sambench.analysis.inference import holm, max_t, sign_flips
 from sambench.analysis.study import Study, build_study
 from sambench.config.run_config import RunConfig
+from sambench.config.suite import ReportSettings
 from sambench.store.record import COMPLETED, RunRecord
 
 Floats = NDArray[np.float64]
@@ -148,7 +149,10 @@ def null_reports(others: int, units: int, models: tuple[str, ...], number: int) 
     draw = np.random.default_rng([7, others, units, len(models)])
     configs = configurations(others, units, models)
     found = np.array(
-        [false_sentences(build_study(records(configs, draw), "adam")) for _ in range(number)]
+        [
+            false_sentences(build_study(records(configs, draw), ReportSettings(baseline="adam")))
+            for _ in range(number)
+        ]
     )
     return {
         **{"optimizers": others, "units": units, "settings": len(models), "reports": number},

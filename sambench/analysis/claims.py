@@ -11,15 +11,16 @@ from typing import Any
 
 from sambench.analysis.comparison import BETTER, EQUIVALENT, WORSE, Comparison
 from sambench.analysis.families import compare
-from sambench.analysis.groups import Group, Line
+from sambench.analysis.groups import Group, Line, by_key
 from sambench.analysis.metrics import Metric, find_metric
 from sambench.analysis.published import FAMILIES, family, lines_of, printed_rows
-from sambench.analysis.ranks import RankCorrelation, rank_correlation
-from sambench.analysis.units import with_accuracy
+from sambench.analysis.ranks import RankCorrelation
+from sambench.analysis.units import rank_together, with_accuracy
 from sambench.files.yaml_text import read_yaml
 
 HELD, REFUTED, NOT_REPRODUCED = "held", "refuted", "not reproduced"
 UNDECIDED, NOT_TESTED = "undecided", "not tested here"
+STANDINGS = (HELD, REFUTED, NOT_REPRODUCED, UNDECIDED, NOT_TESTED)
 NOT_BETTER = "not better"
 OF_LINES = ("base", "lr")
 """What a claim asks of an optimizer; all else it asks of the setting."""
@@ -72,7 +73,7 @@ class Evidence:
     """What our runs say of one inequality."""
 
     expectation: Expectation
-    standing: str  # one of this module's
+    standing: str  # one of `STANDINGS`
     comparison: Comparison | None = None  # corrected over the claim; None where there is none
     alone: float | None = None  # p of the inequality by itself, which is what "held" asks for
     correlation: RankCorrelation | None = None  # of a claim about ranks
@@ -90,10 +91,8 @@ class Finding:
     def standing(self) -> str:
         """The worst of its inequalities'; held only if all are, not tested if none is."""
         standings = {found.standing for found in self.evidence}
-        for one in (REFUTED, NOT_REPRODUCED):
-            if one in standings:
-                return one
-        return standings.pop() if standings in ({NOT_TESTED}, {HELD}) else UNDECIDED
+        worst = next((one for one in (REFUTED, NOT_REPRODUCED) if one in standings), UNDECIDED)
+        return standings.pop() if standings in ({NOT_TESTED}, {HELD}) else worst
 
 
 @cache
@@ -150,31 +149,29 @@ def _fits(group: Group, claim: Claim) -> bool:
 
 
 def _lines(cell: Cell, groups: Sequence[Group], claim: Claim) -> list[tuple[Group, Line]]:
-    asked = [name for name in OF_LINES if name in claim.where]
+    asked = {name: claim.where[name] for name in OF_LINES if name in claim.where}
     return [
         (group, line)
         for group, line in lines_of(groups, *cell)
-        if all(line.optimizer.get(name) in claim.where[name] for name in asked)
+        if all(line.optimizer.get(name) in allowed for name, allowed in asked.items())
     ]
 
 
 def _examine(claim: Claim, groups: Sequence[Group]) -> Finding:
-    found = [_pairs(expectation, groups, claim) for expectation in claim.expectations]
-    pairs = {place: one for place, one in enumerate(found) if isinstance(one, Group)}
-    evidence = {place: one for place, one in enumerate(found) if isinstance(one, Evidence)}
-    for metric in dict.fromkeys(claim.expectations[place].metric for place in pairs):
-        places = [place for place in pairs if claim.expectations[place].metric == metric]
-        together, _ = compare([pairs[place] for place in places], metric)
-        for place, (corrected,) in zip(places, together, strict=True):
-            ((alone,),), _ = compare([pairs[place]], metric)
-            expectation = claim.expectations[place]
-            evidence[place] = Evidence(
+    found = [(e, _pairs(e, groups, claim)) for e in claim.expectations]
+    evidence = {e: one for e, one in found if isinstance(one, Evidence)}
+    pairs = [(e, one) for e, one in found if isinstance(one, Group)]
+    for metric, some in by_key(pairs, lambda pair: pair[0].metric).items():
+        together, _ = compare([group for _, group in some], metric)
+        for (expectation, group), (corrected,) in zip(some, together, strict=True):
+            ((alone,),), _ = compare([group], metric)
+            evidence[expectation] = Evidence(
                 expectation=expectation,
                 standing=_standing(expectation, alone, corrected),
                 comparison=corrected,
                 alone=alone.p,
             )
-    return Finding(claim=claim, evidence=tuple(evidence[place] for place in range(len(found))))
+    return Finding(claim=claim, evidence=tuple(evidence[e] for e in claim.expectations))
 
 
 def _pairs(expectation: Expectation, groups: Sequence[Group], claim: Claim) -> Group | Evidence:
@@ -223,13 +220,9 @@ def _standing(expectation: Expectation, alone: Comparison, corrected: Comparison
 def _ranked(expectation: Expectation, groups: Sequence[Group]) -> Evidence:
     """Judge whether flatter runs of an architecture are the more accurate ones."""
     fitting = [g for g in groups if family(g.setting.model) == expectation.candidate[0]]
-    rows = with_accuracy(fitting, expectation.metric)
-    if len(rows) < 3:
+    found = rank_together(with_accuracy(fitting, expectation.metric))
+    if found is None:
         return Evidence(expectation=expectation, standing=NOT_TESTED)
-    sharpness, accuracy, repeats, settings, _ = zip(*rows, strict=True)
-    found = rank_correlation(sharpness, accuracy, repeats, settings)
-    standing = UNDECIDED
-    if found.interval is not None and not math.isnan(found.interval[0]):
-        low, high = found.interval
-        standing = HELD if high < 0 else REFUTED if low > 0 else UNDECIDED
-    return Evidence(expectation=expectation, standing=standing, correlation=found)
+    low, high = found[0].interval or (math.nan, math.nan)
+    standing = HELD if high < 0 else REFUTED if low > 0 else UNDECIDED
+    return Evidence(expectation=expectation, standing=standing, correlation=found[0])

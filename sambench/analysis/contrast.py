@@ -7,14 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sambench.analysis.groups import REPEATS, Group, Line, build_groups, repeat
+from sambench.analysis.groups import REPEATS, Group, Line, build_groups, by_key, repeat
 from sambench.analysis.metrics import Metric
 from sambench.analysis.study import Study, study_of
+from sambench.config.suite import ReportSettings
 from sambench.store.record import RunRecord
 
 IMAGES = "images"
-Settings = Mapping[str, Any]
-Side = list[tuple[RunRecord, Settings]]
 
 
 def contrast_optimizers(
@@ -41,7 +40,7 @@ def contrast_optimizers(
             for pair in itertools.product(*sides)
             if pair[0] is not pair[1]
         ]
-    return study_of(made, baseline, metrics), tuple(unmatched)
+    return study_of(made, ReportSettings(baseline=baseline), metrics), tuple(unmatched)
 
 
 def _called(group: Group, name: str) -> list[Line]:
@@ -67,14 +66,14 @@ def contrast_runs(
     """
     made: list[Group] = []
     unmatched: list[str] = []
-    left, right = _by_kind(baseline), _by_kind(candidate)
+    left, right = by_key(baseline, _kind), by_key(candidate, _kind)
     for kind in sorted(left.keys() | right.keys()):
         title = f"{kind[2]}, {kind[1]} on {kind[0]}"
         if kind not in left or kind not in right:
             unmatched.append(f"{title}: only in {names[kind not in left]}")
             continue
         differing = _separating(left[kind], right[kind])
-        told = ", ".join(_told(name, *values) for name, values in differing.items())
+        told = ", ".join(differing.values())
         ours, theirs = (_alike(side[kind], differing) for side in (left, right))
         made += [
             _pair(ours[key], theirs[key], names, title + (f" ({told})" if told else ""))
@@ -85,7 +84,7 @@ def contrast_runs(
             alone = sum(len(runs) for key, runs in side.items() if key not in others)
             if alone:
                 unmatched.append(f"{title}: {alone} runs of {name} under settings of their own")
-    return study_of(made, names[0], metrics), tuple(unmatched)
+    return study_of(made, ReportSettings(baseline=names[0]), metrics), tuple(unmatched)
 
 
 def _pair(
@@ -103,39 +102,34 @@ def _pair(
     return Group(setting=ours[0].config, lines=lines, title=title, baseline=True)
 
 
-def _by_kind(records: Iterable[RunRecord]) -> dict[tuple[str, str, str], Side]:
-    found: dict[tuple[str, str, str], Side] = {}
-    for record in records:
-        config = record.config
-        kind = (config.dataset, config.model, str(config.optimizer["name"]))
-        settings = {**_flatten(config.to_dict()), IMAGES: (record.data or {}).get("fingerprint")}
-        found.setdefault(kind, []).append((record, settings))
-    return found
+def _kind(record: RunRecord) -> tuple[str, str, str]:
+    config = record.config
+    return config.dataset, config.model, str(config.optimizer["name"])
 
 
-def _separating(left: Side, right: Side) -> dict[str, tuple[Any, Any]]:
-    """Return the settings that are constant on each side and differ between them."""
-    names = dict.fromkeys(name for _, settings in (*left, *right) for name in settings)
+def _settings(record: RunRecord) -> dict[str, Any]:
+    """Return a run's settings by path, and which images it is of."""
+    return {**_flatten(record.config.to_dict()), IMAGES: (record.data or {}).get("fingerprint")}
+
+
+def _separating(*sides: Iterable[RunRecord]) -> dict[str, str]:
+    """Return the settings that are constant on each side and differ between them, in words."""
+    left, right = ([_settings(record) for record in side] for side in sides)
     found = {}
-    for name in names:
-        here, there = ({settings.get(name) for _, settings in side} for side in (left, right))
+    for name in dict.fromkeys(name for settings in (*left, *right) for name in settings):
+        here, there = ({settings.get(name) for settings in side} for side in (left, right))
         if name not in REPEATS and len(here) == len(there) == 1 and here != there:
-            found[name] = (here.pop(), there.pop())
+            told = f"{name} {here.pop()} against {there.pop()}"
+            found[name] = "other images" if name == IMAGES else told
     return found
 
 
-def _alike(side: Side, apart_from: Iterable[str]) -> dict[str, list[RunRecord]]:
+def _alike(side: Iterable[RunRecord], apart_from: Iterable[str]) -> dict[str, list[RunRecord]]:
     """Return runs by all settings but some and those of repeats."""
     left_out = {*apart_from, *REPEATS}
-    found: dict[str, list[RunRecord]] = {}
-    for record, settings in side:
-        key = repr(sorted((k, v) for k, v in settings.items() if k not in left_out))
-        found.setdefault(key, []).append(record)
-    return found
-
-
-def _told(name: str, here: Any, there: Any) -> str:
-    return "other images" if name == IMAGES else f"{name} {here} against {there}"
+    return by_key(
+        side, lambda r: repr(sorted((k, v) for k, v in _settings(r).items() if k not in left_out))
+    )
 
 
 def _flatten(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

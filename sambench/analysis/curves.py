@@ -89,7 +89,6 @@ class MeanRoc:
 
     false_positive_rates: Floats  # (201,)
     mean: Floats  # true positive rates at these, (201,)
-    sd: Floats  # over runs; zero for one run
     areas: tuple[float, ...]  # the runs' own, not that of the mean curve
 
 
@@ -115,9 +114,7 @@ def mean_roc(runs: Sequence[Predictions]) -> MeanRoc | None:
             areas.append(float(np.mean([_area(*points) for points in known])))
     if not areas:
         return None
-    every = np.stack(curves)
-    sd = every.std(axis=0, ddof=1) if len(curves) > 1 else np.zeros(POINTS)
-    return MeanRoc(false_positive_rates=grid, mean=every.mean(axis=0), sd=sd, areas=tuple(areas))
+    return MeanRoc(false_positive_rates=grid, mean=np.mean(curves, axis=0), areas=tuple(areas))
 
 
 def _area(false: Floats, true: Floats) -> float:

@@ -11,14 +11,14 @@ import numpy as np
 from scipy.special import stdtr, stdtrit
 
 from sambench.analysis import inference
-from sambench.analysis.comparison import UNDECIDED, Comparison
+from sambench.analysis.comparison import UNDECIDED
 from sambench.analysis.groups import Group
 from sambench.analysis.inference import ALPHA, FOLDS, SEEDS, SETTINGS, Design, Floats, Keys
 from sambench.analysis.metrics import Metric, find_metric, find_metrics
-from sambench.analysis.ranks import RankCorrelation, rank_correlation
+from sambench.analysis.ranks import RankCorrelation
 from sambench.analysis.study import FLATNESS, Study
 from sambench.analysis.time_estimates import seconds_of
-from sambench.analysis.units import tabulate, with_accuracy
+from sambench.analysis.units import rank_together, tabulate, with_accuracy
 
 SAME_COST = 1.1
 """Costs within this factor are called the same."""
@@ -154,9 +154,10 @@ def _costs(groups: Sequence[Group], label: str) -> Costs:
     """Return geometric means over the settings, in each over the runs, of an optimizer's costs."""
 
     def mean(metric: Metric) -> float | None:
-        runs = [[math.log(v) for _, v in group.line(label).compared(metric)] for group in groups]
+        lines = [group.line(label) for group in groups]
+        runs = [[math.log(v) for _, v, _ in line.read(metric) if v > 0] for line in lines]
         logs = [math.fsum(found) / len(found) for found in runs if found]
-        return math.exp(math.fsum(logs) / len(logs)) if len(logs) == len(groups) else None
+        return math.exp(math.fsum(logs) / len(logs)) if len(logs) == len(lines) else None
 
     return tuple(map(mean, find_metrics(["gradient_evaluations", "train_seconds"])))
 
@@ -221,26 +222,8 @@ def settle(study: Study) -> Settling | None:
     )
 
 
-def flatness_of(study: Study) -> tuple[Comparison, ...]:
-    """Return the comparisons by the measure of flatness; none where it was not measured."""
-    every = (study.main(name) for name in FLATNESS)
-    return next((found for found in every if any(one.n for one in found)), ())
-
-
 def flat_and_accurate(study: Study) -> tuple[RankCorrelation, RankCorrelation] | None:
-    """Return how sharpness and accuracy rank together within settings, and within optimizers.
-
-    Runs that collapsed, or whose curvature is of no minimum or did not converge, are left out;
-    None where fewer than three are left, or very many.
-    """
-    for name in FLATNESS:
-        rows = with_accuracy(study.groups, find_metric(name), trusted=True)
-        if len(rows) > MOST_RANKED:
-            return None
-        if len(rows) >= 3:
-            sharpness, accuracy, repeats, settings, lines = zip(*rows, strict=True)
-            within = [*zip(settings, lines, strict=True)]
-            each = (settings, within)
-            first, second = (rank_correlation(sharpness, accuracy, repeats, s) for s in each)
-            return first, second
-    return None
+    """Return how flatness, by the first measure of it that can tell, and accuracy rank together."""
+    runs = (with_accuracy(study.groups, find_metric(name)) for name in FLATNESS)
+    found = (rank_together(measured) for measured in runs if len(measured) <= MOST_RANKED)
+    return next(filter(None, found), None)

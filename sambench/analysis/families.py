@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -188,54 +187,37 @@ def _test(columns: Sequence[_Column], family: int) -> None:
         if metric.margin is not None:
             margin = math.log(metric.margin) if metric.ratio else metric.margin
             equal[tested] = inference.holm(inference.equivalence_p(found, margin)[tested])
+    low, high = found.mean - half, found.mean + half
+    # what a step-down test says of a shown difference: its interval ends at none at the nearest
+    cut = (p < ALPHA) & ~turned & (low * high < 0)
+    low[cut & (found.mean > 0)] = high[cut & (found.mean < 0)] = 0.0
     names = np.array(_unit_names(keys))
     for place, column in enumerate(columns):
         there = np.isfinite(values[:, place])
         mean, sd = float(found.mean[place]), float(found.sd[place])
-        shown = bool(p[place] < ALPHA) and not turned[place]
-        ends = _interval(mean, float(half[place]), shown=shown)
         column.made = replace(
             column.made,
             family=max(family, 1),
-            p=_known(p[place]),
+            p=_known(min(p[place], 1.0)),
             turned=bool(turned[place]),
-            p_equivalent=_known(equal[place]),
+            p_equivalent=_known(min(equal[place], 1.0)),
             names=tuple(names[there].tolist()),
-            **_on_printed_scale(metric, values[there, place], mean, sd, ends),
+            differences=tuple(_printed(value, metric) for value in values[there, place].tolist()),
+            estimate=_known(_printed(mean, metric)),
+            low=_known(_printed(low[place], metric)),
+            high=_known(_printed(high[place], metric)),
+            effect=_known(mean / sd) if sd else None,
+            sd=_known(sd),
         )
 
 
-def _known(p: float) -> float | None:
-    return None if math.isnan(p) else min(1.0, float(p))
+def _known(value: float) -> float | None:
+    """Return a number that there were units enough for; None else."""
+    return None if math.isnan(value) else float(value)
 
 
-def _interval(mean: float, half: float, *, shown: bool) -> tuple[float, float]:
-    """Return the ends of an interval.
-
-    Where step-down p shows a difference, its interval ends at no difference at the nearest: that
-    is what a step-down test says of it.
-    """
-    low, high = mean - half, mean + half
-    if shown and low * high < 0:
-        return (0.0, high) if mean > 0 else (low, 0.0)
-    return low, high
-
-
-def _on_printed_scale(
-    metric: Metric, values: Floats, mean: float, sd: float, ends: tuple[float, float]
-) -> dict[str, Any]:
-    """Return estimate, interval and units of a comparison, as far as there are units enough."""
-
-    def scaled(value: float) -> float:
-        return math.exp(min(value, 700.0)) if metric.ratio else value
-
-    if not values.size:
-        return {}
-    numbers = {"differences": tuple(map(scaled, values.tolist())), "estimate": scaled(mean)}
-    if values.size == 1:
-        return numbers
-    low, high = map(scaled, ends)
-    return {**numbers, "low": low, "high": high, "effect": mean / sd if sd else None, "sd": sd}
+def _printed(value: float, metric: Metric) -> float:
+    return math.exp(min(value, 700.0)) if metric.ratio else value
 
 
 def _unit_names(keys: Keys) -> list[str]:

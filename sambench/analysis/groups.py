@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from statistics import mode
 from typing import TypeVar
 
 from sambench.analysis.metrics import Metric, collapsed
@@ -84,12 +85,6 @@ class Line:
             if value is not None and record.status == COMPLETED:
                 yield record, value, flat
 
-    def compared(self, metric: Metric) -> Iterator[tuple[RunRecord, float]]:
-        """Yield the completed runs whose number can be compared with others', and the number."""
-        for record, value, flat in self.read(metric):
-            if metric.compares(value, collapsed=flat):
-                yield record, value
-
     def lost(self) -> Counter[str]:
         """Return how many runs ended in which bad way: failed, diverged or collapsed."""
         bad = [record.status for record in self.records if record.status in LOST]
@@ -148,6 +143,11 @@ class Group:
         """Return the line of a label."""
         return next(line for line in self.lines if line.label == label)
 
+    @property
+    def first(self) -> Line | None:
+        """The baseline's line, where it has completed runs."""
+        return self.lines[0] if self.baseline and self.lines[0].completed else None
+
 
 def by_key(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
     """Return items by what a function says of them, in their order."""
@@ -186,8 +186,8 @@ def build_groups(
     """
     names = names or Names()
     order = {_key(config, beside): n for n, config in reversed([*enumerate(planned)])}
-    once = _without("optimizer", "seed", *beside)
-    by_folds = _without("optimizer", *REPEATS, *beside)
+    once = other_settings("optimizer", "seed", *beside)
+    by_folds = other_settings("optimizer", *REPEATS, *beside)
     alike = by_key(records, lambda r: (once if r.config.fold is None else by_folds)(r.config))
     made = [_group(runs, baseline, order, names, beside) for runs in alike.values()]
     made.sort(key=lambda g: (g.setting.dataset, g.setting.model, g.setting.name))
@@ -216,7 +216,7 @@ def _is_called(line: Line, name: str | None) -> bool:
     return name is not None and name in (line.label, line.optimizer["name"])
 
 
-def _without(*names: str) -> Callable[[RunConfig], tuple[object, ...]]:
+def other_settings(*names: str) -> Callable[[RunConfig], tuple[object, ...]]:
     """Return what tells a configuration's other settings that affect its numbers."""
     left_out = {*names, *EXECUTION}
     return operator.attrgetter(
@@ -239,9 +239,7 @@ def _group(
 ) -> Group:
     lines = by_key(records, lambda record: _key(record.config, beside))
     configs = [record.config for record in records]
-    usual = {
-        name: Counter(getattr(c, name) for c in configs).most_common(1)[0][0] for name in beside
-    }
+    usual = {name: mode(getattr(config, name) for config in configs) for name in beside}
     optimizers = [runs[0].config.optimizer for runs in lines.values()]
     made = []
     for key, runs in lines.items():
@@ -259,10 +257,8 @@ def _group(
         rank = order.get(key, len(order))
         made.append(((not _is_called(line, baseline), label != baseline, rank, label), line))
     made.sort(key=operator.itemgetter(0))
-    setting = next(
-        (c for c in configs if all(getattr(c, n) == usual[n] for n in beside)), configs[0]
-    )
-    return Group(setting=setting, lines=tuple(line for _, line in made))
+    most = (c for c in configs if all(getattr(c, n) == usual[n] for n in beside))
+    return Group(setting=next(most, configs[0]), lines=tuple(line for _, line in made))
 
 
 def _label(
@@ -287,14 +283,11 @@ def _on_the_same_images(group: Group) -> Iterator[Group]:
 
     Runs without a data section, as those that failed early, stay with the most.
     """
-    seen: dict[tuple[int, int | None], Counter[object]] = {}
-    for record in group.records:
-        if record.data is not None:
-            seen.setdefault(repeat(record)[:2], Counter())[_images(record)] += 1
+    known = (record for record in group.records if record.data is not None)
     rank = {
         (fold, images): place
-        for fold, found in seen.items()
-        for place, (images, _) in enumerate(found.most_common())
+        for fold, runs in by_key(known, lambda record: repeat(record)[:2]).items()
+        for place, (images, _) in enumerate(Counter(map(_images, runs)).most_common())
     }
     part = {id(r): rank.get((repeat(r)[:2], _images(r)), 0) for r in group.records}
     for number, place in enumerate(sorted(set(part.values())), start=1):
@@ -311,12 +304,12 @@ def _images(record: RunRecord) -> object:
 
 def _titles(among: Sequence[Group], names: Names) -> list[str]:
     """Name each group by model and dataset, and by the settings that tell it from its namesakes."""
-    plain = [f"{names.model(g.setting.model)} on {names.dataset(g.setting.dataset)}" for g in among]
-    namesakes: dict[str, list[Group]] = {}
-    for group, title in zip(among, plain, strict=True):
-        namesakes.setdefault(title, []).append(group)
-    told = {title: iter(_told_apart(found)) for title, found in namesakes.items()}
-    return [title + next(told[title]) for title in plain]
+
+    def plain(group: Group) -> str:
+        return f"{names.model(group.setting.model)} on {names.dataset(group.setting.dataset)}"
+
+    told = {title: iter(_told_apart(found)) for title, found in by_key(among, plain).items()}
+    return [title + next(told[title]) for title in map(plain, among)]
 
 
 def _told_apart(namesakes: Sequence[Group]) -> list[str]:
@@ -329,8 +322,7 @@ def _told_apart(namesakes: Sequence[Group]) -> list[str]:
     differing = [
         name
         for name in RunConfig.__struct_fields__
-        if name not in repeated
-        and any(getattr(setting, name) != getattr(settings[0], name) for setting in settings)
+        if name not in repeated and len({getattr(setting, name) for setting in settings}) > 1
     ]
     said = [
         ", ".join(f"{name}={setting_text(getattr(setting, name))}" for name in differing)

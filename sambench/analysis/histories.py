@@ -16,6 +16,7 @@ from msgspec import Struct
 from sambench.analysis.inference import Floats
 from sambench.errors import StoreError
 from sambench.files.checksums import read_checked
+from sambench.store.record import RunRecord
 
 EPOCH, PASSES, SECONDS = "epoch", "gradient_evaluations", "train_seconds"
 AXES = (EPOCH, PASSES, SECONDS)
@@ -39,14 +40,14 @@ class _Epoch(Struct):
     validation_accuracy: float | None = None
 
 
-def read_history(path: Path, sha256: str | None = None) -> Epochs:
-    """Read a run's epochs; `sha256` is what the run's record has of the file, if it has anything.
+def read_history(path: Path, record: RunRecord | None = None) -> Epochs:
+    """Read a run's epochs.
 
     Raises:
-        StoreError: If the file is missing, damaged or not the one that the run wrote.
+        StoreError: If the file is missing, damaged or not the one that the record is bound to.
     """
     try:
-        lines = read_checked(path, sha256).splitlines()
+        lines = read_checked(path, record.sha256_of(path.name) if record else None).splitlines()
         epochs = [msgspec.json.decode(line, type=dict[str, Any]) for line in lines]
         msgspec.convert(epochs, list[_Epoch])
     except (OSError, ValueError) as error:
@@ -105,18 +106,12 @@ def learning_curve(
 
     Returns:
         None where a run lacks the quantity, or has no epoch.
-
-    Raises:
-        ValueError: If an epoch lacks what it had spent.
     """
     length = min((len(epochs) for epochs in histories), default=0)
     if not length or any(e.get(quantity) is None for h in histories for e in h[:length]):
         return None
-    try:
-        spent = {axis: _table(histories, axis, length).mean(axis=0) for axis in AXES}
-        values = _table(histories, quantity, length)
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"an epoch has no number {error}") from error
+    spent = {axis: _table(histories, axis, length).mean(axis=0) for axis in AXES}
+    values = _table(histories, quantity, length)
     if geometric:
         values = np.log(np.maximum(values, np.finfo(np.float64).tiny))
     mean = values.mean(axis=0)

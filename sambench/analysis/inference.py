@@ -10,10 +10,10 @@ import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import stdtr, stdtrit
 
 ALPHA = 0.05
 POWER = 0.8
@@ -40,10 +40,6 @@ class Design:
     correction: str  # how p is corrected over a family
     least_units: int  # with fewer no difference can be shown at `ALPHA`
     interval: str  # how intervals are made
-
-    def units(self, number: int) -> str:
-        """Return so many units in words."""
-        return f"{number} {self.unit}{'s' * (number != 1)}"
 
 
 SEEDS = Design(
@@ -205,20 +201,6 @@ def largest_gap(gaps: Floats) -> float:
     return float(hits / (2 * len(flips)))
 
 
-def student_cdf(degrees: Any, t: Any) -> Any:
-    """Return P(T <= t) of Student's distribution."""
-    from scipy.special import stdtr
-
-    return stdtr(degrees, t)
-
-
-def student_quantile(degrees: Any, p: Any) -> Any:
-    """Return the t with P(T <= t) = p of Student's distribution."""
-    from scipy.special import stdtrit
-
-    return stdtrit(degrees, p)
-
-
 def student_p(found: Moments) -> Floats:
     """Return two-sided p of each mean (over folds); 1 where all differences are zero."""
     size = np.abs(found.mean)
@@ -234,7 +216,7 @@ def equivalence_p(found: Moments, margin: float) -> Floats:
 def _tail(found: Moments, size: Floats, sides: int, exact: Floats) -> Floats:
     """Return p of sizes this large in standard errors, and `exact` where there is no error."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        p = sides * student_cdf(np.maximum(found.units - 1, 1), -size / found.error)
+        p = sides * stdtr(np.maximum(found.units - 1, 1), -size / found.error)
     return np.where(found.error == 0, exact, p)
 
 
@@ -259,7 +241,7 @@ def half_widths(found: Moments, family: int) -> Floats:
     all true differences in 86 to 90 of 100 studies, these in 94 to 96.
     """
     degrees = np.maximum(found.units - 1, 1)
-    reach: Floats = student_quantile(degrees, 1 - ALPHA / (2 * max(family, 1))) * found.error
+    reach: Floats = stdtrit(degrees, 1 - ALPHA / (2 * max(family, 1))) * found.error
     return reach
 
 
@@ -272,7 +254,7 @@ def units_to_settle(sd: float, margin: float, family: int, least: int) -> int:
     """
     guess, levels = max(least, 3), np.array([1 - ALPHA / (2 * family), POWER])
     while guess < 100_000:
-        tail = student_quantile(guess - 1, levels).sum()
+        tail = stdtrit(guess - 1, levels).sum()
         if tail * sd / math.sqrt(guess) <= margin:
             break
         guess = max(guess + 1, int(guess * 1.02))

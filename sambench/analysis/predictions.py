@@ -100,9 +100,7 @@ class McNemar:
     only_baseline: int  # images that only the baseline got right
     only_candidate: int
     n: int  # all images
-    difference: float  # accuracy of the candidate minus that of the baseline, a fraction
     p: float  # two-sided
-    smallest_p: float  # the least that p can be with so many images told apart
 
 
 def mcnemar(baseline: Predictions, candidate: Predictions) -> McNemar:
@@ -122,9 +120,7 @@ def mcnemar(baseline: Predictions, candidate: Predictions) -> McNemar:
         only_baseline=lost,
         only_candidate=won,
         n=len(before),
-        difference=(won - lost) / len(before),
         p=float(min(1.0, 2 * tail / 2**discordant)),
-        smallest_p=min(1.0, 2.0 ** (1 - discordant)),
     )
 
 
@@ -137,7 +133,6 @@ class DeLong:
     standard_errors: tuple[float, float]  # of the two
     difference: float  # candidate minus baseline
     standard_error: float  # of the difference; 0 where both rank alike
-    interval: tuple[float, float]  # 95 %, of the difference
     p: float  # two-sided
 
 
@@ -164,14 +159,12 @@ def delong(baseline: Predictions, candidate: Predictions) -> DeLong:
     difference = float(areas[1] - areas[0])
     variance = float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
     error = math.sqrt(variance) if variance > 1e-15 else 0.0
-    half = 1.959963984540054 * error
     return DeLong(
         baseline=float(areas[0]),
         candidate=float(areas[1]),
         standard_errors=(math.sqrt(covariance[0, 0]), math.sqrt(covariance[1, 1])),
         difference=difference,
         standard_error=error,
-        interval=(difference - half, difference + half),
         p=float(2 * ndtr(-abs(difference) / error)) if error else float(difference == 0),
     )
 

@@ -14,7 +14,7 @@ from scipy.special import stdtrit
 from sambench.analysis.groups import Group, Line
 from sambench.analysis.inference import ALPHA, SEEDS
 from sambench.analysis.metrics import Metric, find_metrics
-from sambench.analysis.units import Cell, cell_of
+from sambench.analysis.units import Summary, summarize
 from sambench.files.yaml_text import read_yaml
 
 COLUMNS: Mapping[str, tuple[str, float]] = {
@@ -58,6 +58,7 @@ class PrintedTable:
     """A table of a paper, as printed."""
 
     paper: str
+    arxiv: str
     number: str
     caption: str
     rows: tuple[PrintedRow, ...]
@@ -76,6 +77,7 @@ def printed_tables() -> tuple[PrintedTable, ...]:
     return tuple(
         PrintedTable(
             paper=paper["id"],
+            arxiv=paper["arxiv"],
             number=str(table["id"]),
             caption=table["caption"],
             rows=tuple(_row(paper["id"], row) for row in table["rows"]),
@@ -148,7 +150,7 @@ class Replication:
     line: Line
     metric: Metric
     printed: float
-    cell: Cell
+    cell: Summary
 
     @property
     def interval(self) -> tuple[float, float] | None:
@@ -183,6 +185,6 @@ def replications(groups: Sequence[Group]) -> tuple[Replication, ...]:
         for row in printed_rows()
         for group, line in ours(row, groups)
         for metric in find_metrics(name for name, _ in COLUMNS.values())
-        for cell in [cell_of(group, line, metric)]
+        for cell in [summarize(group, line, metric)]
         if (printed := row.of(metric.name)) is not None and cell.mean is not None
     )

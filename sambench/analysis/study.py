@@ -48,10 +48,6 @@ class Panel:
         """Return the comparisons by one metric, in order of lines."""
         return self.found.get(metric, ())
 
-    def comparison(self, candidate: str, metric: str) -> Comparison | None:
-        """Return one line's comparison by a metric; None for the baseline itself."""
-        return next((one for one in self.by(metric) if one.candidate == candidate), None)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
@@ -97,65 +93,33 @@ class Study:
 
 def build_study(
     records: Iterable[RunRecord],
-    baseline: str | None,
-    *,
-    planned: Sequence[RunConfig] = (),
-    names: Names | None = None,
-    metrics: Sequence[Metric] = COMPARED,
-    margins: Mapping[str, float] | None = None,
-    primary: str = PRIMARY,
-    beside: Sequence[str] = (),
-) -> Study:
-    """Sort runs into groups (`build_groups`) and compare the lines of each (`study_of`)."""
-    groups = build_groups(records, baseline, planned, names, beside)
-    return study_of(groups, baseline or "", metrics, margins, primary)
-
-
-def study_as_asked(
-    records: Iterable[RunRecord],
     asked: ReportSettings,
     *,
     planned: Sequence[RunConfig] = (),
     names: Names | None = None,
     metrics: Sequence[Metric] = COMPARED,
 ) -> Study:
-    """Build a study (`build_study`) as the settings of a report want it."""
-    return build_study(
-        records,
-        asked.baseline,
-        planned=planned,
-        names=names,
-        metrics=metrics,
-        margins=asked.margins,
-        primary=asked.primary,
-        beside=asked.beside,
-    )
+    """Sort runs into groups (`build_groups`) and compare the lines of each (`study_of`)."""
+    groups = build_groups(records, asked.baseline, planned, names, asked.beside)
+    return study_of(groups, asked, metrics)
 
 
-def study_of(
-    groups: Sequence[Group],
-    baseline: str,
-    metrics: Sequence[Metric],
-    margins: Mapping[str, float] | None = None,
-    primary: str = PRIMARY,
-) -> Study:
+def study_of(groups: Sequence[Group], asked: ReportSettings, metrics: Sequence[Metric]) -> Study:
     """Compare the further lines of each group with its first.
 
     Args:
         groups: The runs.
-        baseline: Name or label of the first lines.
+        asked: Name or label of the first lines, margins, and the primary metric, which is compared
+            too.
         metrics: What to compare by; those that no run has are passed over.
-        margins: Of equivalence by metric, where they are not the metrics' own, as a suite gives
-            them: a fraction for accuracy and its like, a ratio for costs and curvature.
-        primary: The metric that the answer is about; it is compared too.
 
     Raises:
         UnknownNameError: If a margin is of no metric.
         ConfigError: If one says nothing: a ratio of 1 or less, a fraction of 1 or more.
     """
-    given = {name: _printed_margin(name, margin) for name, margin in (margins or {}).items()}
+    given = {name: _printed_margin(name, margin) for name, margin in asked.margins.items()}
     known = measured(record for group in groups for record in group.completed)
-    wanted = dict.fromkeys((*metrics, find_metric(primary)))
+    wanted = dict.fromkeys((*metrics, find_metric(asked.primary)))
     there = [metric for metric in wanted if metric in known]
     families = {m.name: compare(groups, m, given.get(m.name)) for m in there}
     panels = tuple(
@@ -168,9 +132,9 @@ def study_of(
     return Study(
         panels=panels,
         pooled={name: pooled for name, (_, pooled) in families.items() if pooled},
-        baseline=baseline,
+        baseline=asked.baseline or "",
         margins=given,
-        primary=primary,
+        primary=asked.primary,
         measured=known,
     )
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from sambench.analysis.groups import Group
 from sambench.analysis.metrics import METRICS, collapsed, value_at
@@ -26,17 +26,12 @@ def sound(records: Iterable[RunRecord]) -> tuple[list[RunRecord], list[str]]:
     return list(kept.values()), messages
 
 
-@dataclass(frozen=True, kw_only=True)
-class Trouble:
-    """One kind of trouble, the names of the runs that have it, and what to do.
-
-    Details are a line for each run where more is known, in the same order; else there are none.
-    """
+class Trouble(NamedTuple):
+    """One kind of trouble, the runs that have it, and what to do."""
 
     kind: str
-    runs: tuple[str, ...]
+    runs: Mapping[str, str]  # by name what more is known of each; empty where nothing is
     remedy: str
-    details: tuple[str, ...] = ()
 
 
 Detail = Callable[[RunRecord], str]
@@ -55,22 +50,18 @@ def troubles(
     records = [record for group in groups for record in group.records]
     there = {record.id for record in records}
     missing = Trouble(
-        kind="Missing runs of the suite",
-        runs=tuple(config.name for config in planned if config.id not in there),
-        remedy=f"`sambench compare {suite}` makes them.",
+        "Missing runs of the suite",
+        {config.name: "" for config in planned if config.id not in there},
+        f"`sambench compare {suite}` makes them.",
     )
     found = (*_unfinished(records, suite), missing, *_doubtful(records), *_unlike(groups))
     return tuple(trouble for trouble in found if trouble.runs)
 
 
-def _of(kind: str, runs: Iterable[RunRecord], remedy: str, detail: Detail | None = None) -> Trouble:
-    listed = list(runs)
-    return Trouble(
-        kind=kind,
-        runs=tuple(record.name for record in listed),
-        remedy=remedy,
-        details=tuple(map(detail, listed)) if detail else (),
-    )
+def _of(
+    kind: str, runs: Iterable[RunRecord], remedy: str, detail: Detail = lambda _: ""
+) -> Trouble:
+    return Trouble(kind, {record.name: detail(record) for record in runs}, remedy)
 
 
 def leaked(record: RunRecord) -> int:
@@ -98,8 +89,7 @@ def _unfinished(records: Sequence[RunRecord], suite: str) -> Iterator[Trouble]:
         (RUNNING, f"Still running, or ended without a word: `{again}` goes on with the latter."),
     ):
         runs = (record for record in records if record.status == status)
-        detail = (lambda record: record.error or "") if status != RUNNING else None
-        yield _of(f"{status[0].upper()}{status[1:]}, not counted", runs, remedy, detail)
+        yield _of(f"{status.capitalize()}, not counted", runs, remedy, lambda r: r.error or "")
 
 
 def _doubtful(records: Sequence[RunRecord]) -> Iterator[Trouble]:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import functools
 import math
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from sambench.analysis.groups import LOST, Group, Line, Unit, repeat
-from sambench.analysis.inference import ALPHA, FOLDS, SEEDS, Floats, Keys
+from sambench.analysis.groups import LOST, Group, Line, Unit, by_key, repeat
+from sambench.analysis.inference import ALPHA, FOLDS, SEEDS, Floats, Keys, mean_over
 from sambench.analysis.metrics import Metric, find_metric
+from sambench.analysis.ranks import RankCorrelation, rank_correlation
 from sambench.store.record import RunRecord
+
+LEAST_RANKED = 3
+"""Runs from which on their ranks are compared."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,20 +35,15 @@ class Table:
         """Average the runs of each unit, shape (R, H) to (units, H); NaN where a unit has none."""
         if len(self.keys) == len(self.unit):
             return of_runs
-        there = np.isfinite(of_runs)
-        sums = np.zeros((len(self.keys), of_runs.shape[1]))
-        counts = np.zeros_like(sums)
-        np.add.at(sums, self.unit, np.where(there, of_runs, 0.0))
-        np.add.at(counts, self.unit, there)
-        with np.errstate(invalid="ignore"):
-            means: Floats = sums / counts
-        return means
+        return np.stack([mean_over(of_runs[rows], 0) for rows in self._rows()])
 
     def lost_units(self) -> NDArray[np.bool_]:
         """Return which units of which line have a lost run, shape (units, lines)."""
-        lost = np.zeros((len(self.keys), self.lost.shape[1]), dtype=np.bool_)
-        np.logical_or.at(lost, self.unit, self.lost)
-        return lost
+        return np.stack([self.lost[rows].any(axis=0) for rows in self._rows()])
+
+    def _rows(self) -> Iterator[NDArray[np.bool_]]:
+        """Yield the rows of each unit."""
+        return (self.unit == number for number in range(len(self.keys)))
 
 
 def tabulate(group: Group, metric: Metric) -> Table:
@@ -77,7 +75,7 @@ def tabulate(group: Group, metric: Metric) -> Table:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cell:
+class Summary:
     """What the completed runs of one optimizer say of one metric, on the printed scale."""
 
     records: tuple[RunRecord, ...]  # the runs that count
@@ -88,6 +86,7 @@ class Cell:
     low: float | None  # of the 95 % interval of the mean; None for one unit
     high: float | None
     unit: str  # what is counted
+    source: str  # setting/optimizer/metric
     no_minimum: int = 0  # runs with a curvature of zero or below, which are not counted
     collapsed: int = 0  # runs that predict one class for every image
     unconverged: int = 0  # runs whose measurement did not converge
@@ -103,7 +102,7 @@ class Cell:
         return not (self.no_minimum or self.collapsed or self.unconverged)
 
 
-def cell_of(group: Group, line: Line, metric: Metric) -> Cell:
+def summarize(group: Group, line: Line, metric: Metric) -> Summary:
     """Summarize the completed runs of a line of a group.
 
     Where the group has several test parts, seeds of a fold are averaged first and the interval is
@@ -112,12 +111,11 @@ def cell_of(group: Group, line: Line, metric: Metric) -> Cell:
     folds = group.test_over_train
     done = list(line.read(metric))
     used = [(r, value) for r, value, flat in done if metric.compares(value, collapsed=flat)]
-    by_unit: dict[object, list[float]] = {}
-    for record, value in used:
-        key = repeat(record)[:2] if folds is not None else repeat(record)
-        by_unit.setdefault(key, []).append(math.log(value) if metric.ratio else value)
-    units = [math.fsum(found) / len(found) for found in by_unit.values()]
-    back: Callable[[float], float] = math.exp if metric.ratio else float
+    there, back = (math.log, math.exp) if metric.ratio else (float, float)
+    units = [
+        math.fsum(there(value) for _, value in runs) / len(runs)
+        for runs in by_key(used, lambda run: group.unit(run[0])).values()
+    ]
     mean = spread = low = high = None
     number = len(units)
     if units:
@@ -126,10 +124,11 @@ def cell_of(group: Group, line: Line, metric: Metric) -> Cell:
         if number > 1:
             sd = math.sqrt(math.fsum((unit - middle) ** 2 for unit in units) / (number - 1))
             spread = back(sd)
-            half = _quantile(number - 1) * sd * math.sqrt(1 / number + (folds or 0.0))
+            quantile = float(stdtrit(number - 1, 1 - ALPHA / 2))
+            half = quantile * sd * math.sqrt(1 / number + (folds or 0.0))
             low, high = back(middle - half), back(middle + half)
     collapsed = sum(flat for _, _, flat in done)
-    return Cell(
+    return Summary(
         records=tuple(record for record, _ in used),
         values=tuple(value for _, value in used),
         units=tuple(map(back, units)),
@@ -138,38 +137,46 @@ def cell_of(group: Group, line: Line, metric: Metric) -> Cell:
         low=low,
         high=high,
         unit=(SEEDS if folds is None else FOLDS).unit,
+        source=f"{group.title}/{line.label}/{metric.name}",
         no_minimum=len(done) - len(used) - (collapsed if metric.curvature else 0),
         collapsed=collapsed,
         unconverged=sum(not metric.trusted(record) for record, _ in used),
     )
 
 
-@functools.cache
-def _quantile(degrees: int) -> float:
-    return float(stdtrit(degrees, 1 - ALPHA / 2))
+class Measured(NamedTuple):
+    """A run that has a curvature and a test accuracy."""
+
+    sharpness: float
+    accuracy: float
+    unit: Unit
+    setting: str  # title of its group
+    line: str  # label
+    sound: bool  # neither collapsed nor of a measurement that did not converge
 
 
-def with_accuracy(
-    groups: Iterable[Group], metric: Metric, *, trusted: bool = False
-) -> list[tuple[float, float, Unit, str, str]]:
-    """Return a metric beside accuracy, the unit, setting and line of each run that has both.
-
-    Args:
-        groups: The runs.
-        metric: Which.
-        trusted: Leave out runs whose measurement did not converge.
-    """
-    accuracy = find_metric("accuracy")
+def with_accuracy(groups: Iterable[Group], metric: Metric) -> list[Measured]:
+    """Return the completed runs that have both a curvature and a test accuracy."""
     return [
-        (value, score, group.unit(record), group.title, line.label)
+        Measured(value, score, group.unit(r), group.title, line.label,
+                 metric.trusted(r) and not flat)
         for group in groups
         for line in group.lines
-        for record, value in line.compared(metric)
-        if (score := accuracy.of(record)) is not None and (metric.trusted(record) or not trusted)
-    ]
+        for r, value, flat in line.read(metric)
+        if (score := find_metric("accuracy").of(r)) is not None
+    ]  # fmt: skip
 
 
-def in_words(lost: Counter[str], of: str) -> str:
-    """Return e.g. "diverged in 4 and collapsed in 1 of 10 seeds"."""
-    parts = [f"{how} in {number}" for how, number in lost.items()]
-    return f"{' and '.join(parts)} of {of}"
+def rank_together(runs: Iterable[Measured]) -> tuple[RankCorrelation, RankCorrelation] | None:
+    """Return how sharpness and accuracy rank together within settings, and within optimizers.
+
+    Runs that collapsed, or whose curvature is of no minimum or did not converge, are left out;
+    None where fewer than three are left.
+    """
+    counted = [run for run in runs if run.sound and run.sharpness > 0]
+    if len(counted) < LEAST_RANKED:
+        return None
+    sharpness, accuracy, units, settings, lines, _ = zip(*counted, strict=True)
+    within = [*zip(settings, lines, strict=True)]
+    numbers = (sharpness, accuracy, units)
+    return rank_correlation(*numbers, settings), rank_correlation(*numbers, within)

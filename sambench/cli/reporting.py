@@ -15,7 +15,7 @@ from sambench.analysis.claims import Finding, examine
 from sambench.analysis.groups import build_groups
 from sambench.analysis.names import Names, read_names
 from sambench.analysis.predictions import Predictions
-from sambench.analysis.study import Study, study_as_asked
+from sambench.analysis.study import Study, build_study
 from sambench.analysis.troubles import troubles
 from sambench.cli.gathering import (
     MOST_RUNS_DRAWN,
@@ -76,7 +76,7 @@ def make_report(
     found, predictions = with_predictions(found, store)
     against = _baseline(baseline, found)
     asked = msgspec.structs.replace(found.asked, baseline=against)
-    study = study_as_asked(found.records, asked, planned=found.planned, names=shown_names)
+    study = build_study(found.records, asked, planned=found.planned, names=shown_names)
     if predictions:
         study = over_images(study, predictions)
     published = published or bool(found.suite is not None and found.suite.tables)
@@ -93,7 +93,9 @@ def make_report(
     if len(document.tables) * 8 < MOST_EXPLAINED:
         sources = _sources(study, store, findings, search)
         if len(sources) <= MOST_EXPLAINED:
-            document = replace(document, sources={one.name: one.lines() for one in sources})
+            document = replace(
+                document, sources={one.name: "\n".join(one.explain()) for one in sources}
+            )
     folder = place.results / "reports" / _folder(name, found, patterns)
     written = write_report(
         document,
@@ -147,11 +149,11 @@ def _folder(asked: str | None, found: Gathered, patterns: Sequence[str]) -> str:
 def _sources(
     study: Study, store: Store, findings: Sequence[Finding], search: SearchRecord | None
 ) -> tuple[Source, ...]:
-    return sources_of(study, lambda r: store.runs / r.name / RECORD, findings, search)
+    return tuple(sources_of(study, lambda r: store.runs / r.name / RECORD, findings, search))
 
 
 def _explain(query: str, sources: Sequence[Source], screen: Screen, output: Output) -> None:
-    lines = list(find_source(query, sources).lines())
+    lines = list(find_source(query, sources).explain())
     for line in lines:
         screen.show(line)
     output.answer({"explanation": lines})

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from sambench.analysis.inference import SEEDS
-from sambench.analysis.study import study_as_asked
+from sambench.analysis.study import build_study
 from sambench.analysis.time_estimates import Forecast, Timed, duration, forecast, untimed
 from sambench.cli.answers import run_answer, tables_answer
 from sambench.cli.checking import (
@@ -154,7 +154,7 @@ class Study:
             self.screen.warn(sentence)
         records = [standing.record for standing in _of(self.finals, there)]
         done = [record for record in records if record and record.status == COMPLETED]
-        study = study_as_asked(done, self.suite.report, metrics=[])
+        study = build_study(done, self.suite.report, metrics=[])
         for sentence in settling(study):
             self.screen.say(sentence)
 

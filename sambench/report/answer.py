@@ -6,18 +6,10 @@ from collections.abc import Iterable, Sequence
 
 from sambench.analysis.comparison import BETTER, EQUIVALENT, WORSE, Comparison
 from sambench.analysis.decision import Decision, decide
-from sambench.analysis.groups import Group
 from sambench.analysis.metrics import collapsed, find_metric
-from sambench.analysis.study import PRIMARY, Panel, Study
-from sambench.analysis.units import cell_of
-from sambench.report.consequences import (
-    MOST_NAMED,
-    cautions,
-    cost,
-    flatness,
-    remedy,
-    short,
-)
+from sambench.analysis.study import PRIMARY, Study
+from sambench.analysis.units import summarize
+from sambench.report.consequences import MOST_NAMED, cautions, cost, flatness, remedy, short
 from sambench.report.table import counted, listed, mean_and_spread, points, signed, was
 
 
@@ -29,8 +21,7 @@ def answer_text(study: Study) -> tuple[str, ...]:
     decision = decide(study)
     parts = [
         _which(study),
-        *([_choice(study, decision)] if decision else []),
-        *([cost(study, decision)] if decision else []),
+        *([_choice(study, decision), cost(study, decision)] if decision else []),
         flatness(study),
         " ".join(cautions(study)),
         *_by_setting(study),
@@ -56,8 +47,8 @@ def _nothing_to_say(study: Study) -> str:
         )
     if any(one.n for one in study.every()):
         return ""
-    best = _highest(study, groups)
-    if not any(group.baseline and group.lines[0].completed for group in groups):
+    best = _highest(study)
+    if not any(group.first for group in groups):
         return (
             f"{place}: there is no completed run of the baseline {baseline}, so no optimizer can "
             f"be compared with it{best}. Run it, or name another with `--baseline`."
@@ -70,18 +61,15 @@ def _nothing_to_say(study: Study) -> str:
     )
 
 
-def _highest(study: Study, groups: Sequence[Group]) -> str:
-    metric = find_metric(study.primary)
-    cells = [
-        (cell.mean, cell, line)
-        for group in groups
-        for line in group.lines
-        if (cell := cell_of(group, line, metric)).mean is not None
-    ]
-    if len(groups) > 1 or not cells:
+def _highest(study: Study) -> str:
+    """Name the highest mean, where there is one setting."""
+    group, *others = study.groups
+    cells = [(summarize(group, line, find_metric(study.primary)), line) for line in group.lines]
+    known = [(cell.mean, cell, line) for cell, line in cells if cell.mean is not None]
+    if others or not known:
         return ""
-    mean, cell, line = max(cells, key=lambda item: item[0] or 0.0)
-    text = mean_and_spread(mean or 0.0, cell.spread, 1, ratio=False)
+    mean, cell, line = max(known, key=lambda item: item[0])
+    text = mean_and_spread(mean, cell.spread, 1, ratio=False)
     return f"; the highest mean {study.primary_name} is {line.title}'s, {text} % ({cell.n})"
 
 
@@ -177,28 +165,22 @@ def _largest(study: Study, found: Sequence[Comparison]) -> str:
 
 def _numbers(study: Study, one: Comparison) -> str:
     """Return both means as their table has them, difference, interval, p, and number of units."""
-    return f"{_sides(study, one)}{short(one)}"
-
-
-def _sides(study: Study, one: Comparison) -> str:
-    panel = next((found for found in study.panels if found.title == one.setting), None)
-    if one.settings > 1 or panel is None:
-        return ""
-    after, before = (
-        cell_of(panel.group, panel.group.line(label), one.metric).mean
-        for label in (one.candidate, one.baseline)
-    )
+    if one.settings > 1:
+        return short(one)
+    group = next(group for group in study.groups if group.title == one.setting)
+    lines = (group.line(label) for label in (one.candidate, one.baseline))
+    after, before = (summarize(group, line, one.metric).mean for line in lines)
     if after is None or before is None:
-        return ""
+        return short(one)
     of = " of test images" if one.metric.name == PRIMARY else ""
-    return f"{after:.1f} %{of} against {before:.1f} %, "
+    return f"{after:.1f} %{of} against {before:.1f} %, {short(one)}"
 
 
 def _too_few(study: Study, found: Sequence[Comparison], where: str) -> str:
     """Say that nothing can be shown, what was seen, and how many units it takes."""
     most, seeds = max(found, key=lambda one: one.n), remedy(study)
     return (
-        f"{where}, {most.design.units(most.n)} cannot show any difference to "
+        f"{where}, {counted(most.n, most.design.unit)} cannot show any difference to "
         f"{study.title_of(most.baseline)}; it takes {most.design.least_units}"
         f"{f'; {seeds}' if seeds else ''}. Seen so far, and no evidence: "
         f"{study.title_of(found[0].candidate)} {_numbers(study, found[0])}."
@@ -242,26 +224,23 @@ def _choice(study: Study, decision: Decision) -> str:
 
 def _by_setting(study: Study) -> Iterable[str]:
     """Yield a sentence for each of several settings, what was shown alone, the others in one."""
-
-    def by(panel: Panel) -> tuple[Comparison, ...]:
-        return panel.by(study.primary)
-
-    if sum(any(one.n for one in by(panel)) for panel in study.panels) < 2:
+    every = [
+        (panel.title, [one for one in panel.by(study.primary) if one.n]) for panel in study.panels
+    ]
+    compared = [(title, found) for title, found in every if found]
+    if len(compared) < 2:
         return
-    silent: list[Panel] = []
-    for panel in study.panels:
-        found = [one for one in by(panel) if one.n]
-        shown = [one for one in found if one.shown]
-        if not shown:
-            silent += [panel] if found else []
-            continue
+    for title, found in compared:
         parts = [
             f"{study.title_of(one.candidate)} {_how(study, one.verdict)}, {_numbers(study, one)}"
-            for one in shown
+            for one in found
+            if one.shown
         ]
-        yield f"{panel.title}: {'; '.join(parts[:MOST_NAMED])}."
+        if parts:
+            yield f"{title}: {'; '.join(parts[:MOST_NAMED])}."
+    silent = [found for _, found in compared if not any(one.shown for one in found)]
     if silent:
-        few = [own for own in map(by, silent) if not any(one.enough for one in own)]
+        few = [found for found in silent if not any(one.enough for one in found)]
         unit = few[0][0].design.unit if few else ""
         why = f" ({len(few)} of them with too few {unit}s to show any)" if few else ""
         yield (

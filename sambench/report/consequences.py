@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from sambench.analysis.comparison import BETTER, WORSE, Comparison
-from sambench.analysis.decision import Decision, flat_and_accurate, flatness_of, settle
-from sambench.analysis.groups import ambiguous_baseline
+from sambench.analysis.decision import Decision, flat_and_accurate, settle
+from sambench.analysis.groups import ambiguous_baseline, by_key
 from sambench.analysis.metrics import find_metric
 from sambench.analysis.ranks import RankCorrelation
 from sambench.analysis.study import FLATNESS, Study
 from sambench.analysis.time_estimates import duration
 from sambench.analysis.troubles import leakage
-from sambench.analysis.units import in_words
 from sambench.report.differences import interval
 from sambench.report.table import MISSING, counted, factor, listed, p_value, points, signed, was
 
@@ -26,7 +24,7 @@ def short(one: Comparison) -> str:
     parts = [
         "" if interval(one) == MISSING else f"95 % interval {interval(one)}",
         "" if one.p is None else p_value(one.p, named=True),
-        one.design.units(one.n),
+        counted(one.n, one.design.unit),
     ]
     amount = (
         f"{factor(one.estimate or 0.0)} times"
@@ -61,21 +59,18 @@ def cost(study: Study, decision: Decision) -> str:
     for times_more, labels in sorted(groups.items(), key=lambda item: float(item[0])):
         times = [t for label in labels if (t := decision.cost[label][1]) is not None]
         names = listed([study.title_of(label) for label in labels], MOST_NAMED)
-        parts.append(f"{names} {times_more}{f' ({_span(times)})' if times else ''}")
+        span = " to ".join(dict.fromkeys(factor(end(times)) for end in (min, max) if times))
+        parts.append(f"{names} {times_more}{f' ({span})' if span else ''}")
     return (
         f"Gradient evaluations in multiples of {first}'s, in parentheses training time: "
         f"{'; '.join(parts)}."
     )
 
 
-def _span(values: Sequence[float]) -> str:
-    low, high = factor(min(values)), factor(max(values))
-    return low if low == high else f"{low} to {high}"
-
-
 def flatness(study: Study) -> str:
     """Say which minima were shown to be flatter, and whether flatter went with more accurate."""
-    found = [one for one in flatness_of(study) if one.n]
+    by_measure = ([one for one in study.main(name) if one.n] for name in FLATNESS)
+    found = next(filter(None, by_measure), None)
     if not found:
         measured = any(record.hessian for group in study.groups for record in group.completed)
         return (
@@ -99,12 +94,12 @@ def flatness(study: Study) -> str:
         text += f"{measure} is {short(flatter[0])} that of {baseline}."
     elif any(one.enough for one in found):
         few, many = min(one.n for one in found), max(one.n for one in found)
-        seen = found[0].design.units(many)
+        seen = counted(many, found[0].design.unit)
         seen = seen if few == many else f"{few} to {seen}"
         text = f"In {seen}, no optimizer was shown to find flatter minima than {baseline}."
     else:
         text = (
-            f"{found[0].design.units(max(one.n for one in found))} cannot show whether any "
+            f"{counted(max(one.n for one in found), found[0].design.unit)} cannot show whether any "
             f"optimizer finds flatter minima than {baseline}."
         )
     told = f"Sharper minima: {listed(sharper, MOST_NAMED)}." if sharper else ""
@@ -187,15 +182,13 @@ def lost_runs(study: Study) -> Iterable[str]:
             if lost:
                 where = f" ({group.title})" if len(study.groups) > 1 else ""
                 of = counted(len(line.records), "run" if group.folds else "seed")
-                yield f"{line.title} {in_words(lost, of)}{where}."
+                how = " and ".join(f"{how} in {number}" for how, number in lost.items())
+                yield f"{line.title} {how} of {of}{where}."
 
 
 def _several_settings(study: Study) -> list[str]:
     """Return the names of optimizers with several lines under one setting, the baseline apart."""
-    found: dict[str, None] = {}
-    for group in study.groups:
-        names = Counter(str(line.optimizer["name"]) for line in group.lines)
-        for line in group.lines:
-            if names[str(line.optimizer["name"])] > 1:
-                found[line.title.partition(" (")[0]] = None
-    return list(found)
+    by_name = (by_key(group.lines, lambda line: line.optimizer["name"]) for group in study.groups)
+    several = (lines for found in by_name for lines in found.values() if len(lines) > 1)
+    titles = (line.title.partition(" (")[0] for lines in several for line in lines)
+    return list(dict.fromkeys(titles))

@@ -9,8 +9,7 @@ from sambench.analysis.comparison import Comparison
 from sambench.analysis.groups import by_key, setting_text
 from sambench.analysis.predictions import DeLong, McNemar
 from sambench.analysis.study import Panel, Study
-from sambench.analysis.units import Cell as Summary
-from sambench.analysis.units import cell_of
+from sambench.analysis.units import summarize
 from sambench.report.differences import difference_cells, lost_units
 from sambench.report.notes import run_notes
 from sambench.report.table import MISSING, Cell, Row, Table, p_value, signed
@@ -56,7 +55,11 @@ def contrast_tables(study: Study, unmatched: Sequence[str]) -> tuple[Table, ...]
 def _setting_table(panel: Panel) -> Table:
     first, second = panel.group.lines
     found = [one for compared in panel.found.values() for one in compared if one.n]
-    rows = tuple((one.metric.title, _sides(panel, one)) for one in found)
+
+    def cells(one: Comparison) -> tuple[Cell, ...]:
+        both = (summarize(panel.group, line, one.metric) for line in panel.group.lines)
+        return *(printed(cell, column(one.metric.name)) for cell in both), *difference_cells(one)
+
     notes = [*run_notes(panel.group)]
     if not found:
         notes.append("No pair: no run of one side has a counterpart on the other.")
@@ -69,15 +72,9 @@ def _setting_table(panel: Panel) -> Table:
     return Table(
         title=f"{second.label} against {first.label}: {panel.title}",
         headings=CONTRAST,
-        rows=rows,
+        rows=tuple((one.metric.title, cells(one)) for one in found),
         notes=tuple(notes),
     )
-
-
-def _sides(panel: Panel, one: Comparison) -> tuple[Cell, ...]:
-    cells: list[Summary] = [cell_of(panel.group, line, one.metric) for line in panel.group.lines]
-    chosen = column(one.metric.name)
-    return (*(printed(cell, chosen) for cell in cells), *difference_cells(one))
 
 
 def predictions_table(found: Sequence[tuple[str, McNemar, DeLong | None]]) -> Table:

@@ -31,8 +31,7 @@ DENSITY = ("grid", "density", "density_stderr", "resolved")
 FAINTEST = 0.1
 """Where the density's axis begins, in peaks of a single eigenvalue at the far end."""
 WIDE_RANGE = 20.0
-"""Largest over smallest loss from which a logarithmic axis shows more."""
-LEVELS = 15
+LEVELS = 15  # of loss, at which the colour changes
 BRIGHT = 0.6  # of the colour scale, from where on white cannot be read
 HALO = withStroke(linewidth=1.8, foreground="white")
 LOSS = "Cross-entropy loss (nats)"
@@ -182,15 +181,11 @@ def surface_png(record: RunRecord, section: Section, arrays: Arrays) -> bytes:
     flat.remove()
     ax = figure.add_subplot(projection="3d")
     low, high = loss_range([arrays["loss"]])
-    loss, logarithmic = (
-        _clipped(arrays["loss"], low, high),
-        isinstance(loss_scale(low, high), LogNorm),
-    )
-    height = np.log10(loss) if logarithmic else loss
+    loss = _clipped(arrays["loss"], low, high)
     x, y = np.meshgrid(arrays["x"], arrays["y"])
     fine = {"rcount": 60, "ccount": 60, "lw": 0.1, "edgecolor": "#00000030"}
-    ax.plot_surface(x, y, height, cmap="viridis", **fine)
-    if logarithmic:
+    ax.plot_surface(x, y, np.log10(loss) if is_wide(low, high) else loss, cmap="viridis", **fine)
+    if is_wide(low, high):
         ticks = round_numbers(low, high)
         ax.set_zticks(np.log10(ticks), [short(tick) for tick in ticks])
     ax.set_xlabel("Direction 1", size=TEXT, labelpad=-4)
@@ -227,10 +222,9 @@ def interpolation_png(record: RunRecord, section: Section, arrays: Arrays) -> by
 def _contours(figure: Figure, ax: Axes, arrays: Arrays) -> None:
     """Fill contours of a plane's loss with a colour bar, label some, and mark the weights."""
     low, high = loss_range([arrays["loss"]])
-    norm = loss_scale(low, high)
-    filled = fill_contours(ax, arrays, norm)
-    drawn = levels_of(norm)[1:-1:2]
-    colors = ["white" if norm(level) < BRIGHT else "black" for level in drawn]
+    filled: Any = fill_contours(ax, arrays, low, high)
+    drawn = filled.levels[1:-1:2]
+    colors = ["white" if filled.norm(level) < BRIGHT else "black" for level in drawn]
     loss = _clipped(arrays["loss"], low, high)
     lines = ax.contour(arrays["x"], arrays["y"], loss, drawn, colors=colors, linewidths=0.5)
     ax.clabel(lines, fmt=lambda value: f"{value:.2g}", fontsize=SMALL)
@@ -242,24 +236,25 @@ def _contours(figure: Figure, ax: Axes, arrays: Arrays) -> None:
         axis.set_major_locator(MaxNLocator(6, steps=[1, 2.5, 5, 10]))
     bar = figure.colorbar(filled, ax=ax, fraction=0.06, pad=0.03)
     bar.set_label(LOSS, size=TEXT)
-    number_bar(bar, norm)
+    number_bar(bar, low, high)
 
 
-def fill_contours(ax: Axes, arrays: Arrays, norm: Normalize) -> ContourSet:
+def fill_contours(ax: Axes, arrays: Arrays, low: float, high: float) -> ContourSet:
     """Fill contours of a plane's loss, and mark the weights; return the contours."""
-    assert norm.vmin is not None and norm.vmax is not None
-    loss = _clipped(arrays["loss"], norm.vmin, norm.vmax)
-    filled = ax.contourf(arrays["x"], arrays["y"], loss, levels_of(norm), cmap="viridis", norm=norm)
+    scale, space = (LogNorm, np.geomspace) if is_wide(low, high) else (Normalize, np.linspace)
+    loss, norm = _clipped(arrays["loss"], low, high), scale(low, high)
+    filled = ax.contourf(
+        arrays["x"], arrays["y"], loss, space(low, high, LEVELS), cmap="viridis", norm=norm
+    )
     ax.plot(0, 0, "+", color="white", ms=5, mew=1.6, zorder=4)
     ax.plot(0, 0, "+", color="black", ms=4.5, mew=0.8, zorder=4)
     return filled
 
 
-def number_bar(bar: Colorbar, norm: Normalize) -> None:
+def number_bar(bar: Colorbar, low: float, high: float) -> None:
     """Write round losses beside a bar of colours."""
-    if isinstance(norm, LogNorm):
-        assert norm.vmin is not None and norm.vmax is not None
-        ticks = round_numbers(norm.vmin, norm.vmax)
+    if is_wide(low, high):
+        ticks = round_numbers(low, high)
         bar.set_ticks(ticks, labels=[short(tick) for tick in ticks])
         bar.ax.minorticks_off()
     bar.ax.tick_params(labelsize=SMALL, width=0.5, length=2, pad=1.5)
@@ -278,16 +273,9 @@ def _clipped(loss: Floats, low: float, high: float) -> Floats:
     return np.clip(np.nan_to_num(loss, posinf=high, nan=high), low, high)
 
 
-def loss_scale(low: float, high: float) -> Normalize:
-    """Return a scale of colours, logarithmic where the losses differ by large factors."""
-    return (LogNorm if low > 0 and high / low > WIDE_RANGE else Normalize)(low, high)
-
-
-def levels_of(scale: Normalize) -> Floats:
-    """Return the losses at which the colour changes."""
-    assert scale.vmin is not None and scale.vmax is not None
-    space = np.geomspace if isinstance(scale, LogNorm) else np.linspace
-    return space(scale.vmin, scale.vmax, LEVELS)
+def is_wide(low: float, high: float) -> bool:
+    """Whether losses differ by so large factors that a logarithmic scale shows more."""
+    return low > 0 and high / low > WIDE_RANGE
 
 
 def draw_loss(ax: Axes, loss: Floats, x: Floats, **style: Any) -> None:
@@ -299,7 +287,7 @@ def _loss_and_accuracy(figure: Figure, losses: list[Floats], accuracies: list[Fl
     """Set the y axes of a panel of losses above one of accuracies."""
     top, bottom = figure.axes
     low, high = loss_range(losses)
-    if low > 0 and high / low > WIDE_RANGE:
+    if is_wide(low, high):
         log_axis(top, "y", low, high, most=4)
     else:
         top.set_ylim(bottom=0 if low >= 0 else None)

@@ -12,7 +12,6 @@ from sambench.report.table import MISSING, Cell, Table, counted, factor, p_value
 
 ACCURACIES = ("accuracy",), ("auroc", "robust_accuracy")
 COSTS = ("train_seconds", "top", "trace")
-DIFFERENCES = (*ACCURACIES[0], *ACCURACIES[1], *COSTS)
 SMALLEST, LARGEST = 0.001, 1000.0
 """Ratios between which the ends of an interval are written out."""
 MOST_POINTS = 100.0
@@ -20,7 +19,7 @@ MOST_POINTS = 100.0
 HEADINGS = ("Optimizer", "95 % interval", "n", "p", "Cohen's dz", "Runs won", "Verdict")
 
 
-def difference_tables(study: Study, names: Sequence[str] = DIFFERENCES) -> tuple[Table, ...]:
+def difference_tables(study: Study, names: Sequence[str]) -> tuple[Table, ...]:
     """Return a table of differences to the baseline by each metric: over settings, then in each."""
     pooled = [found for name in names if (found := study.pooled.get(name))]
     over = [difference_table(f"Over {found[0].setting}", found, study) for found in pooled]

@@ -23,11 +23,6 @@ class Section:
     tables: tuple[Table, ...] = ()
     shown: bool = False  # whether the terminal shows its tables
 
-    @property
-    def empty(self) -> bool:
-        """Whether there is nothing below the heading."""
-        return not (self.paragraphs or self.items or self.tables)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Document:
@@ -39,8 +34,8 @@ class Document:
     results: tuple[Section, ...] = ()  # tables, before the figures
     pictures: Sequence[Picture] = ()
     rest: tuple[Section, ...] = ()  # after the figures: how to read, methods, what went wrong
-    sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """By the cells that are asked for, the lines that explain them."""
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """By the cells that are asked for, what explains them."""
 
     @property
     def tables(self) -> tuple[Table, ...]:

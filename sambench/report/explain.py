@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from sambench.analysis.claims import Finding
 from sambench.analysis.comparison import Comparison
@@ -15,8 +16,9 @@ from sambench.analysis.groups import Line
 from sambench.analysis.inference import FOLDS
 from sambench.analysis.metrics import Metric, collapsed, measured
 from sambench.analysis.study import Panel, Study
-from sambench.analysis.units import cell_of
+from sambench.analysis.units import summarize
 from sambench.errors import UserError, did_you_mean
+from sambench.report.table import counted
 from sambench.store.record import COMPLETED, RunRecord
 from sambench.store.search_record import SearchRecord, TuningRecord
 
@@ -26,27 +28,18 @@ MOST_NAMED, MOST_TERMS = 12, 12
 """Cells that a message names; numbers that a sum spells out."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """A number of the report that can be asked for.
+class Source(NamedTuple):
+    """A number of the report that can be asked for."""
 
-    Attributes:
-        parts: For each part of its name, all that it may be called; the first is how its cell
-            calls it: setting/optimizer/metric, claim/NAME or search/OPTIMIZER.
-        explain: Yields its explanation.
-    """
-
-    parts: tuple[tuple[str, ...], ...]
     explain: Callable[[], Iterable[str]]
+    parts: tuple[tuple[str, ...], ...]
+    """For each part of its name, all that it may be called; the first is how its cell calls it:
+    setting/optimizer/metric, claim/NAME or search/OPTIMIZER."""
 
     @property
     def name(self) -> str:
         """How its cell calls it."""
         return "/".join(called[0] for called in self.parts)
-
-    def lines(self) -> tuple[str, ...]:
-        """Return the explanation."""
-        return tuple(self.explain())
 
 
 def sources_of(
@@ -54,28 +47,25 @@ def sources_of(
     path_of: PathOf,
     findings: Sequence[Finding] = (),
     search: SearchRecord | None = None,
-) -> tuple[Source, ...]:
-    """Return every number of a report that can be asked for; `path_of` finds a run's record."""
-    found: list[tuple[tuple[tuple[str, ...], ...], Callable[[], Iterable[str]]]] = []
+) -> Iterable[Source]:
+    """Yield every number of a report that can be asked for; `path_of` finds a run's record."""
     for panel in study.panels:
         place = (panel.title, panel.group.setting.model)
         for line in panel.group.lines:
             called = (line.label, line.title, str(line.optimizer["name"]))
-            found += [
-                ((place, called, _names(metric)), partial(_cell, panel, line, metric, path_of))
-                for metric in measured(line.records)
-            ]
-    for one in (one for pooled in study.pooled.values() for one in pooled):
+            for metric in measured(line.records):
+                explain = partial(_cell, panel, line, metric, path_of)
+                yield Source(explain, (place, called, _names(metric)))
+    for one in itertools.chain.from_iterable(study.pooled.values()):
         titles = (one.candidate, study.title_of(one.candidate))
         over = (one.setting, "over settings")
-        found.append(((over, titles, _names(one.metric)), partial(_comparison, one)))
+        yield Source(partial(_comparison, one), (over, titles, _names(one.metric)))
     for finding in findings:
         names = (finding.claim.name, finding.claim.sentence)
-        found.append(((("claim",), names), partial(_claim, finding)))
+        yield Source(partial(_claim, finding), (("claim",), names))
     for tuning in search.tunings if search else ():
         optimizer = (str(tuning["optimizer"]["name"]),)
-        found.append(((("search",), optimizer), partial(_search, tuning)))
-    return tuple(Source(parts=parts, explain=explain) for parts, explain in found)
+        yield Source(partial(_search, tuning), (("search",), optimizer))
 
 
 def _names(metric: Metric) -> tuple[str, ...]:
@@ -143,7 +133,7 @@ def _plain(text: str) -> str:
 
 def _cell(panel: Panel, line: Line, metric: Metric, path_of: PathOf) -> Iterable[str]:
     """Yield the lines that lead from record files to a cell and its difference to the baseline."""
-    cell = cell_of(panel.group, line, metric)
+    cell = summarize(panel.group, line, metric)
     times = "" if metric.scale == 1 else f" x {metric.scale:g}"
     yield f"{panel.title}/{line.label}/{metric.heading.lower()}"
     yield f"field of the record: {metric.column}{times}"
@@ -169,10 +159,9 @@ def _cell(panel: Panel, line: Line, metric: Metric, path_of: PathOf) -> Iterable
         yield none if cell.spread is None else f"{sd} = {cell.spread:.6g}, n = {cell.n}"
     if cell.low is not None and cell.high is not None:
         yield f"95 % interval of the mean, by itself: {cell.low:.6g} to {cell.high:.6g}"
-    found = panel.comparison(line.label, metric.name)
-    if found is not None:
-        yield ""
-        yield from _comparison(found)
+    for found in panel.by(metric.name):
+        if found.candidate == line.label:
+            yield from ("", *_comparison(found))
 
 
 def _why(metric: Metric, record: RunRecord) -> str:
@@ -215,7 +204,7 @@ def _comparison(found: Comparison) -> Iterable[str]:
         yield "p: no test, both are the same in every run"
     elif found.p is None:
         short = found.n < design.least_units
-        least = f"{design.units(found.n)}, {design.least_units} are the least"
+        least = f"{counted(found.n, design.unit)}, {design.least_units} are the least"
         yield f"p: no test ({least if short else 'a side lost runs that count as nothing known'})"
     else:
         yield (

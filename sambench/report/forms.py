@@ -46,7 +46,7 @@ def to_latex(table: Table) -> str:
     in the caption where it is one number; the notes stand below the rules.
     """
     star = "*" if len(table.headings) > WIDE else ""
-    return _latex("table.tex").render(table=table, stem=stem_of(table), star=star)
+    return _latex("table.tex").render(table=table, star=star)
 
 
 def latex_document(stems: Iterable[str]) -> str:
@@ -66,7 +66,8 @@ def _latex_heading(text: str) -> str:
 
 
 def _latex_cell(cell: Cell, units: int | None) -> str:
-    text = escape(cell.text if units is None else cell.short)
+    # the caption says the number of units where it is one
+    text = escape(cell.text if units is None else re.sub(r" \(\d+\)", "", cell.text))
     text = re.sub(r"(?<!\w)-(?=\d)", "$-$", text)
     return rf"\textbf{{{text}}}" if cell.bold else text
 
@@ -115,20 +116,15 @@ def numbers_of(table: Table) -> list[list[Any]]:
 
     A column of the table without any number has its text.
     """
-    columns: list[tuple[int, str | None, str]] = []
+    columns: list[list[Any]] = [[table.headings[0], *(label for label, _ in table.rows)]]
     for place, heading in enumerate(table.headings[1:]):
-        keys = dict.fromkeys(
-            key for _, cells in table.rows if place < len(cells) for key in cells[place].numbers
-        )
-        columns += [(place, key, f"{heading}: {key}") for key in keys] or [(place, None, heading)]
-    rows: list[list[Any]] = [[table.headings[0], *(name for _, _, name in columns)]]
-    for label, cells in table.rows:
-        row: list[Any] = [label]
-        for place, key, _ in columns:
-            cell = cells[place] if place < len(cells) else Cell(text="")
-            row.append(cell.text if key is None else cell.numbers.get(key))
-        rows.append(row)
-    return rows
+        cells = [row[place] if place < len(row) else Cell(text="") for _, row in table.rows]
+        keys = dict.fromkeys(key for cell in cells for key in cell.numbers)
+        numbers = [
+            [f"{heading}: {key}", *(cell.numbers.get(key) for cell in cells)] for key in keys
+        ]
+        columns += numbers or [[heading, *(cell.text for cell in cells)]]
+    return [*map(list, zip(*columns, strict=True))]
 
 
 def to_csv(rows: Iterable[Iterable[Any]]) -> str:
@@ -186,11 +182,6 @@ def _without_the_time(book: Workbook) -> bytes:
 
 _DATE = (1980, 1, 1, 0, 0, 0)
 """The first that a zip file, which a workbook is, can have."""
-
-
-def stem_of(table: Table) -> str:
-    """Return the name of a table's files, without ending."""
-    return table.stem or slug(table.title)
 
 
 def to_plain(document: Document, written: Sequence[Path]) -> dict[str, Any]:

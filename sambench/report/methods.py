@@ -92,10 +92,7 @@ def methods(study: Study) -> Section:
 
 def said(values: Iterable[object]) -> str:
     """Return the value that all runs share, or each value with the number of runs that have it."""
-    values = [found for found in values if found is not None]
-    numbers: Counter[str] = Counter()
-    for (_, found), number in _alike(values):
-        numbers[str(found)] += number
+    numbers = Counter(str(found) for found in values if found is not None)
     if len(numbers) <= 1:
         return next(iter(numbers), UNKNOWN)
     common = numbers.most_common(MOST_VALUES)
@@ -104,23 +101,15 @@ def said(values: Iterable[object]) -> str:
     return text + (f" and {left} more values" if left else "")
 
 
-def _alike(values: Sequence[object]) -> Iterable[tuple[tuple[type, object], int]]:
-    """Return each different value, beside its type, with its number."""
-    try:
-        return Counter(zip(map(type, values), values, strict=True)).items()
-    except TypeError:  # a list or a mapping among them
-        return Counter((str, str(value)) for value in values).items()
-
-
 def _filled(text: str, runs: Sequence[RunRecord], /, **known: str) -> str:
     """Write into a text what is known, and of all other names in braces what the records say."""
 
-    def values(name: str) -> Iterable[object]:
-        return map(CALCULATED[name], runs) if name in CALCULATED else values_at(runs, name)
+    def of(name: str) -> str:
+        if name in known:
+            return known[name]
+        return said(map(CALCULATED[name], runs) if name in CALCULATED else values_at(runs, name))
 
-    return re.sub(
-        r"\{([\w.]+)\}", lambda found: known.get(found[1]) or said(values(found[1])), text
-    )
+    return re.sub(r"\{([\w.]+)\}", lambda found: of(found[1]), text)
 
 
 def _sizes(record: RunRecord) -> object:
@@ -136,11 +125,6 @@ def _classes(record: RunRecord) -> object:
     return f"{len(names)} classes{listed}"
 
 
-def _fingerprint(record: RunRecord) -> object:
-    found = (record.data or {}).get("fingerprint")
-    return None if found is None else str(found)[:16]
-
-
 def _command(record: RunRecord) -> object:
     """The command that made a run, its files without the folders they lay in."""
     text = (record.environment or {}).get("command")
@@ -154,7 +138,7 @@ def _command(record: RunRecord) -> object:
 CALCULATED: Mapping[str, Callable[[RunRecord], object]] = {
     "classes": _classes,
     "sizes": _sizes,
-    "fingerprint": _fingerprint,
+    "fingerprint": lambda r: ((r.data or {}).get("fingerprint") or "")[:16] or None,
     "stop": lambda r: setting_text(r.config.stop),
     "command": _command,
     "scaled": lambda r: SCALED.get(r.config.normalization, r.config.normalization),
@@ -171,9 +155,9 @@ CALCULATED: Mapping[str, Callable[[RunRecord], object]] = {
 def _dataset(name: str, runs: Sequence[RunRecord]) -> str:
     """Say what the images are, how they are divided, and how they enter the network."""
     folds = sorted({run.config.fold for run in runs if run.config.fold is not None})
-    text = DATA.replace("{folds}", f", folds {', '.join(map(str, folds))}" if folds else "")
+    told = f", folds {', '.join(map(str, folds))}" if folds else ""
     torn = leakage(runs)
-    return _filled(text, runs, name=name) + (f" {torn}." if torn else "")
+    return _filled(DATA, runs, name=name, folds=told) + (f" {torn}." if torn else "")
 
 
 def _model(name: str, runs: Sequence[RunRecord]) -> str:

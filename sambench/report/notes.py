@@ -15,18 +15,7 @@ from sambench.analysis.troubles import Trouble
 from sambench.config.run_config import DEFAULTS, RunConfig
 from sambench.config.suite import ReportSettings
 from sambench.report.document import Section
-from sambench.report.table import (
-    COLLAPSED,
-    DIFFERENT,
-    EQUIVALENT,
-    MISSING,
-    NO_MINIMUM,
-    UNCONVERGED,
-    Row,
-    counted,
-    listed,
-    points,
-)
+from sambench.report.table import MISSING, Mark, Row, counted, listed, points
 from sambench.store.record import COMPLETED, RUNNING, RunRecord
 
 MOST_NAMES = 20
@@ -98,11 +87,11 @@ def legend(rows: Sequence[Row], baseline: str | None = None) -> Iterable[str]:
     bold = any(cell.bold for _, cells in rows for cell in cells)
     yield f"Mean ± SD (n){geometric}{'; bold: best mean of the column' if bold else ''}."
     marks = [
-        (DIFFERENT, f"differs from {baseline} (p < 0.05, corrected)"),
-        (EQUIVALENT, f"equivalent to {baseline}"),
-        (COLLAPSED, "a run predicts one class for every image, and is left out of curvature"),
-        (UNCONVERGED, "a measurement did not converge"),
-        (NO_MINIMUM, "a run ended where curvature is zero or negative, and is left out"),
+        (Mark.DIFFERENT, f"differs from {baseline} (p < 0.05, corrected)"),
+        (Mark.EQUIVALENT, f"equivalent to {baseline}"),
+        (Mark.COLLAPSED, "a run predicts one class for every image, and is left out of curvature"),
+        (Mark.UNCONVERGED, "a measurement did not converge"),
+        (Mark.NO_MINIMUM, "a run ended where curvature is zero or negative, and is left out"),
         (MISSING, "no run has it"),
     ]
     told = [f"{mark} {meaning}" for mark, meaning in marks if mark in text]
@@ -219,14 +208,12 @@ def too_few(groups: Sequence[Group]) -> tuple[str, ...]:
 
 
 def _trouble(trouble: Trouble) -> str:
-    number = len(trouble.runs)
-    names = ", ".join(trouble.runs[:MOST_NAMES])
-    names += f" and {number - MOST_NAMES} more" if number > MOST_NAMES else ""
-    if len(trouble.details) == number and any(trouble.details):
-        if number <= MOST_NAMES:
-            pairs = zip(trouble.runs, trouble.details, strict=True)
-            names = ", ".join(f"{name} ({detail})" if detail else name for name, detail in pairs)
-        else:
-            causes = Counter(detail for detail in trouble.details if detail).most_common(5)
+    number, known = len(trouble.runs), trouble.runs.items()
+    if number <= MOST_NAMES:
+        names = ", ".join(f"{name} ({detail})" if detail else name for name, detail in known)
+    else:
+        names = f"{', '.join([*trouble.runs][:MOST_NAMES])} and {number - MOST_NAMES} more"
+        causes = Counter(filter(None, trouble.runs.values())).most_common(5)
+        if causes:
             names += f"; causes: {'; '.join(f'{cause} ({times})' for cause, times in causes)}"
     return f"{trouble.kind}: {counted(number, 'run')}. {trouble.remedy} Runs: {names}."

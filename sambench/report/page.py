@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sambench.analysis.frame import comparisons_table, predictions_table, runs_table
 from sambench.files.atomic import write_bytes, write_text
+from sambench.report import forms
 from sambench.report.document import Document
-from sambench.report.forms import (
-    document_markdown,
-    latex_document,
-    numbers_of,
-    stem_of,
-    templates,
-    to_csv,
-    to_latex,
-    to_xlsx,
-)
 from sambench.report.table import Table
 
 if TYPE_CHECKING:
@@ -58,38 +50,33 @@ def write_report(
     Raises:
         StoreError: If the folder cannot be written.
     """
-    stems = _stems(document.tables)
-    some = every_table or len(document.tables) <= MOST_FILES
-    shown = {id(t) for part in document.results if part.shown for t in part.tables}
-    drawn = {
-        id(table): f"tables/{stem}.png"
-        for table, stem in zip(document.tables, stems, strict=True)
-        if some and id(table) in shown
-    }
+    tables = _by_stem(document.tables)
+    some = every_table or len(tables) <= MOST_FILES
+    shown = {id(t) for part in document.results if some and part.shown for t in part.tables}
+    drawn = {id(t): f"tables/{stem}.png" for stem, t in tables.items() if id(t) in shown}
     drawn = drawn if len(drawn) <= MOST_DRAWN else {}
     files: dict[str, Callable[[], str | bytes]] = {
-        "report.md": lambda: document_markdown(document, drawn),
+        "report.md": lambda: forms.document_markdown(document, drawn),
         "report.html": lambda: to_html(document),
-        "runs.csv": lambda: to_csv(runs_table(document.study.groups)),
-        "comparisons.csv": lambda: to_csv(comparisons_table(document.study.every())),
+        "runs.csv": lambda: forms.to_csv(runs_table(document.study.groups)),
+        "comparisons.csv": lambda: forms.to_csv(comparisons_table(document.study.every())),
     }
     if predictions is not None:
-        files["predictions.csv"] = lambda: to_csv(
+        files["predictions.csv"] = lambda: forms.to_csv(
             predictions_table(document.study.groups, predictions)
         )
     top = [*files]
-    if some and stems:
+    if some and tables:
         top += ["tables.xlsx", "tables"]
-        for table, stem in zip(document.tables, stems, strict=True):
-            files[f"tables/{stem}.tex"] = partial(to_latex, table)
-            files[f"tables/{stem}.csv"] = partial(to_csv, numbers_of(table))
-        files["tables/all-tables.tex"] = partial(latex_document, stems)
-        files["tables.xlsx"] = partial(to_xlsx, document.tables)
+        for stem, table in tables.items():
+            files[f"tables/{stem}.tex"] = partial(forms.to_latex, table)
+            files[f"tables/{stem}.csv"] = partial(forms.to_csv, forms.numbers_of(table))
+        files["tables/all-tables.tex"] = partial(forms.latex_document, list(tables))
+        files["tables.xlsx"] = partial(forms.to_xlsx, document.tables)
     if drawn:
         from sambench.report.table_png import table_png  # with matplotlib
-    for table in document.tables:
-        if id(table) in drawn:
-            files[drawn[id(table)]] = partial(table_png, table)
+
+        files |= {drawn[id(t)]: partial(table_png, t) for t in document.tables if id(t) in drawn}
     for picture in document.pictures:
         files[f"figures/{picture.stem}.png"] = partial(getattr, picture, "png")
         files[f"figures/{picture.stem}.pdf"] = partial(getattr, picture, "pdf")
@@ -102,10 +89,8 @@ def _write(files: dict[str, Callable[[], str | bytes]], folder: Path) -> None:
     listing = folder / LISTING
     before: list[str] = []
     if listing.exists():
-        try:
+        with suppress(ValueError, KeyError, TypeError):
             before = list(json.loads(listing.read_text(encoding="utf-8"))["files"])
-        except (ValueError, KeyError, TypeError):
-            before = []
     elif folder.exists():  # a report of an earlier version, which kept no list
         kinds = ("report.*", "*.png", "figures/figure-*.png", "tables/*.csv", "tables/*.tex",
                  "tables/*.xlsx")  # fmt: skip
@@ -119,14 +104,14 @@ def _write(files: dict[str, Callable[[], str | bytes]], folder: Path) -> None:
     write_text(listing, json.dumps({"version": 1, "files": sorted(files)}, indent=2) + "\n")
 
 
-def _stems(tables: Sequence[Table]) -> list[str]:
-    """Return a file name for each table, without ending, no two alike."""
-    names: list[str] = []
+def _by_stem(tables: Sequence[Table]) -> dict[str, Table]:
+    """Return the tables by the names of their files, without ending, no two alike."""
+    named: dict[str, Table] = {}
     for table in tables:
-        stem = stem_of(table)
-        same = sum(name == stem or name.startswith(f"{stem}--") for name in names)
-        names.append(f"{stem}--{same + 1}" if same else stem)
-    return names
+        stem = table.file
+        same = sum(name == stem or name.startswith(f"{stem}--") for name in named)
+        named[f"{stem}--{same + 1}" if same else stem] = table
+    return named
 
 
 def to_html(document: Document) -> str:
@@ -140,13 +125,5 @@ def to_html(document: Document) -> str:
         ("optimizer", "Show or hide optimizers", list(keys.items())),
         ("setting", "Show or hide settings", [(title, title) for title in settings]),
     )
-    return (
-        templates()
-        .get_template("page.html")
-        .render(
-            document=document,
-            pictures=document.pictures,
-            choices=choices,
-            sources={name: "\n".join(lines) for name, lines in document.sources.items()},
-        )
-    )
+    page = forms.templates().get_template("page.html")
+    return page.render(document=document, choices=choices)

@@ -6,29 +6,12 @@ import math
 from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 
-from sambench.analysis.claims import (
-    HELD,
-    NOT_REPRODUCED,
-    NOT_TESTED,
-    REFUTED,
-    UNDECIDED,
-    Evidence,
-    Finding,
-)
-from sambench.analysis.groups import Group, Line
-from sambench.analysis.metrics import Metric
+from sambench.analysis import published
+from sambench.analysis.claims import NOT_TESTED, STANDINGS, Evidence, Finding
+from sambench.analysis.groups import Group
 from sambench.analysis.names import Names
-from sambench.analysis.published import (
-    COLUMNS,
-    PrintedRow,
-    PrintedTable,
-    Replication,
-    ours,
-    papers,
-    printed_tables,
-)
-from sambench.analysis.units import Cell as Summary
-from sambench.analysis.units import cell_of
+from sambench.analysis.published import COLUMNS, PrintedRow, PrintedTable, Replication, ours
+from sambench.analysis.units import Summary, summarize
 from sambench.config.suite import TableReference
 from sambench.report.differences import amount, interval
 from sambench.report.table import (
@@ -42,7 +25,7 @@ from sambench.report.table import (
     signed,
     significant,
 )
-from sambench.report.tables import Column, column, printed
+from sambench.report.tables import Column, best_of, column, printed, sure_means
 
 NOTES = (
     "Rows marked “printed” hold the paper's numbers as printed, of one run each; the others are "
@@ -60,27 +43,23 @@ def paper_tables(
     Those wanted are a suite's, each with the runs that it is of; none stands for all tables of
     which a row is ours.
     """
-    there = printed_tables()
-    if not wanted:
-        return tuple(
-            _table(table, groups, names)
-            for table in there
-            if any(ours(row, groups) for row in table.rows)
-        )
-    made = []
-    for reference in wanted:
-        chosen = [g for g in groups if any(reference.where.matches(r.config) for r in g.records)]
-        known = [t for t in there if (t.paper, t.number) == (reference.paper, reference.table)]
-        made += [_table(table, chosen, names) for table in known]
-    return tuple(made)
+    there = {(table.paper, table.number): table for table in published.printed_tables()}
+    found = [(groups, t) for t in there.values() if any(ours(row, groups) for row in t.rows)]
+    if wanted:
+        found = [
+            ([g for g in groups if any(asked.where.matches(r.config) for r in g.records)], table)
+            for asked in wanted
+            if (table := there.get((asked.paper, asked.table)))
+        ]
+    return tuple(_table(table, chosen, names) for chosen, table in found)
 
 
 def _table(table: PrintedTable, groups: Sequence[Group], names: Names) -> Table:
-    columns = [_column(name) for name, _ in COLUMNS.values()]
+    columns = [column(name, minutes=True) for name, _ in COLUMNS.values()]
     by_model = len({row.model for row in table.rows}) > 1
     found = [ours(row, groups) for row in table.rows]
     cells = [
-        [cell_of(*lines[0], c.metric) for c in columns] if len(lines) == 1 else None
+        [summarize(*lines[0], c.metric) for c in columns] if len(lines) == 1 else None
         for lines in found
     ]
     baseline = next((i for i, row in enumerate(table.rows) if row.optimizer == "adam"), None)
@@ -89,8 +68,7 @@ def _table(table: PrintedTable, groups: Sequence[Group], names: Names) -> Table:
     for number, (row, of_row) in enumerate(zip(table.rows, cells, strict=True)):
         label = names.model(row.model) if by_model else names.optimizer(row.optimizer)
         own = [Cell(text=MISSING)] * len(columns) if of_row is None else [
-            printed(of_row[place], c, "", _source(found[number][0], c.metric),
-                    bold=(number, place) in bold)
+            printed(of_row[place], c, bold=(number, place) in bold)
             for place, c in enumerate(columns)
         ]  # fmt: skip
         rows += [(label, tuple(own)), (f"{label}, printed", tuple(_as_printed(row)))]
@@ -102,28 +80,14 @@ def _table(table: PrintedTable, groups: Sequence[Group], names: Names) -> Table:
     notes = [*NOTES]
     if several:
         notes.append(f"Several settings of ours fit, and none is chosen: {'; '.join(several)}.")
+    paper = f"{table.paper} (arXiv {table.arxiv})"
     return Table(
-        title=f"Table {table.number} of {_name(table.paper)}: {table.caption.rstrip('.')}",
+        title=f"Table {table.number} of {paper}: {table.caption.rstrip('.')}",
         headings=("Model" if by_model else "Optimizer", *(c.title for c in columns)),
         rows=tuple(rows),
         notes=tuple(notes),
         stem=f"{table.paper}-table-{table.number}",
     )
-
-
-def _name(paper: str) -> str:
-    """Return a paper as people cite it: authors' first and year."""
-    found = next((p for p in papers() if p["id"] == paper), None)
-    return paper if found is None else f"{paper} (arXiv {found['arxiv']})"
-
-
-def _column(name: str) -> Column:
-    return column(name, minutes=name == "train_seconds")
-
-
-def _source(found: tuple[Group, Line], metric: Metric) -> str:
-    group, line = found
-    return f"{group.title}/{line.label}/{metric.name}"
 
 
 def _as_printed(row: PrintedRow) -> Iterable[Cell]:
@@ -143,20 +107,15 @@ def _bold(
     """Return which of our cells are bold by the papers' rule."""
     chosen: set[tuple[int, int]] = set()
     for place, c in enumerate(columns):
-        means = {
-            number: mean
-            for number, found in enumerate(cells)
-            if found is not None and found[place].sure and (mean := found[place].mean) is not None
-        }
+        means = sure_means(None if found is None else found[place] for found in cells)
         if c.metric.name == "accuracy" and baseline is not None:
             least = means.get(baseline, math.inf)
-            chosen |= {(number, place) for number, mean in means.items() if mean > least}
-            continue
-        if c.metric.name == "train_seconds" and baseline is not None:
-            means.pop(baseline, None)
-        if len(set(means.values())) > 1:
-            best = (max if c.metric.higher_is_better else min)(means.values())
-            chosen |= {(number, place) for number, mean in means.items() if mean == best}
+            best = [number for number, mean in means.items() if mean > least]
+        else:
+            if c.metric.name == "train_seconds" and baseline is not None:
+                means.pop(baseline, None)
+            best = best_of(means, c.metric)
+        chosen |= {(number, place) for number in best}
     return chosen
 
 
@@ -187,7 +146,7 @@ def claims_table(findings: Sequence[Finding]) -> Table:
 def _claim(found: Finding) -> Iterable[Cell]:
     standings = [one.standing for one in found.evidence]
     yield Cell(text=found.standing, source=f"claim/{found.claim.name}")
-    for kind in (HELD, REFUTED, NOT_REPRODUCED, UNDECIDED, NOT_TESTED):
+    for kind in STANDINGS:
         number = standings.count(kind)
         yield Cell(text=str(number), numbers={"inequalities": number})
 
@@ -222,7 +181,7 @@ def _sentence(evidence: Evidence) -> str:
     return (
         f"{evidence.standing}: {said}{times}, {metric}: {amount(found)} ({interval(found)}), "
         f"p = {p_value(evidence.alone)} by itself, {p_value(found.p)} corrected, "
-        f"{found.design.units(found.n)}; printed {told}."
+        f"{counted(found.n, found.design.unit)}; printed {told}."
     )
 
 
@@ -236,7 +195,7 @@ def replication_table(found: Sequence[Replication], names: Names) -> Table:
     """Return our runs beside printed numbers, a row for each."""
     rows = []
     for one in found:
-        c = _column(one.metric.name)
+        c = column(one.metric.name, minutes=True)
         label = f"{names.optimizer(one.line.label)} on {one.group.title.partition(' on ')[0]}"
         value = c.scale * one.printed
         ends = [c.scale * end for end in one.interval or ()]
@@ -244,7 +203,7 @@ def replication_table(found: Sequence[Replication], names: Names) -> Table:
         rows.append((label, (
             Cell(text=c.title),
             Cell(text=f"{value:.10g}", numbers={"printed": value}),
-            printed(one.cell, c, source=_source((one.group, one.line), c.metric)),
+            printed(one.cell, c),
             Cell(text=text, numbers=dict(zip_longest(("low", "high"), ends))),
             Cell(text=one.verdict),
         )))  # fmt: skip

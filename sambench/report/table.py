@@ -6,10 +6,16 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 
-COLLAPSED, UNCONVERGED, NO_MINIMUM = "‡", "†", "§"
-DIFFERENT, EQUIVALENT = "*", "≈"
 MISSING = "–"
+
+
+class Mark(StrEnum):
+    """What stands behind the numbers of a cell."""
+
+    DIFFERENT, EQUIVALENT = "*", "≈"
+    COLLAPSED, UNCONVERGED, NO_MINIMUM = "‡", "†", "§"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,11 +33,6 @@ class Cell:
         """What the cell sorts by: the first of its numbers."""
         return next(iter(self.numbers.values()), None)
 
-    @property
-    def short(self) -> str:
-        """The text without the number of units, which a caption may say once."""
-        return re.sub(r" \(\d+\)", "", self.text)
-
 
 Row = tuple[str, tuple[Cell, ...]]
 """A label and a cell for each further heading."""
@@ -48,6 +49,11 @@ class Table:
     stem: str = ""  # name of its files; empty for one made of the title
     setting: str = ""  # title of the setting that it is of; empty for several
     keys: tuple[str, ...] = ()  # the optimizer of each row; empty where rows are of none
+
+    @property
+    def file(self) -> str:
+        """The name of its files, without ending."""
+        return self.stem or slug(self.title)
 
     @property
     def units(self) -> int | None:

@@ -8,30 +8,18 @@ from types import MappingProxyType
 
 import numpy as np
 
-from sambench.analysis.comparison import EQUIVALENT as SAME
-from sambench.analysis.groups import Group, Line
+from sambench.analysis.comparison import EQUIVALENT
+from sambench.analysis.groups import REPEATS, Group, Line, by_key, other_settings
 from sambench.analysis.metrics import SHIFTS, Metric, find_metric
 from sambench.analysis.predictions import Predictions
-from sambench.analysis.study import Panel, Study, study_as_asked
-from sambench.analysis.units import Cell as Summary
-from sambench.analysis.units import cell_of
+from sambench.analysis.study import Panel, Study, build_study
+from sambench.analysis.units import Summary, summarize
 from sambench.config.run_config import RunConfig
 from sambench.config.suite import ReportSettings
 from sambench.report.differences import ACCURACIES, COSTS, difference_tables
 from sambench.report.document import Section
 from sambench.report.notes import legend, protocol
-from sambench.report.table import (
-    COLLAPSED,
-    DIFFERENT,
-    EQUIVALENT,
-    MISSING,
-    NO_MINIMUM,
-    UNCONVERGED,
-    Cell,
-    Row,
-    Table,
-    mean_and_spread,
-)
+from sambench.report.table import MISSING, Cell, Mark, Row, Table, mean_and_spread
 from sambench.store.record import RunRecord
 
 MAIN = (
@@ -77,20 +65,18 @@ def column(name: str, *, minutes: bool = False) -> Column:
     return Column(title=metric.title, metric=metric, decimals=decimals, ranked=name not in UNRANKED)
 
 
-def printed(
-    found: Summary, chosen: Column, mark: str = "", source: str = "", bold: bool = False
-) -> Cell:
+def printed(found: Summary, chosen: Column, mark: str = "", *, bold: bool = False) -> Cell:
     """Return a cell: mean, spread and number of units, with its marks.
 
-    `mark` is that of the comparison with the baseline, `source` the name for `--explain`.
+    `mark` is that of the comparison with the baseline.
     """
     marks = (
-        UNCONVERGED * bool(found.unconverged)
-        + COLLAPSED * bool(found.collapsed)
-        + NO_MINIMUM * bool(found.no_minimum)
+        Mark.UNCONVERGED * bool(found.unconverged)
+        + Mark.COLLAPSED * bool(found.collapsed)
+        + Mark.NO_MINIMUM * bool(found.no_minimum)
     )
     if found.mean is None:
-        return Cell(text=MISSING + marks, source=source if marks else "")
+        return Cell(text=MISSING + marks, source=found.source if marks else "")
     scale, ratio = chosen.scale, chosen.metric.ratio
     mean = scale * found.mean
     spread = found.spread if ratio or found.spread is None else scale * found.spread
@@ -102,40 +88,48 @@ def printed(
         text=text + marks + mark,
         numbers={"mean": mean, "sd": spread, "n": found.n, "low": low, "high": high},
         bold=bold,
-        source=source,
+        source=found.source,
     )
 
 
-Place = tuple[str, Panel, Line]
-"""Label of a row, and the runs that it is of."""
-
-
 def _rows(
-    places: Sequence[Place],
+    places: Sequence[tuple[str, Group, Line]],
     columns: Sequence[Column],
     marks: Mapping[tuple[str, str], str] = MappingProxyType({}),
 ) -> tuple[Row, ...]:
     """Return the rows, with marks by optimizer and metric, and each column's best mean in bold.
 
+    A place is the label of a row, and the runs that it is of.
+
     A cell with a collapsed run, a measurement that did not converge or a curvature of no minimum
     is never the best, and nothing is where all are equal.
     """
-    found = [[cell_of(panel.group, line, c.metric) for c in columns] for _, panel, line in places]
-    best: list[float | None] = []
-    for place, chosen in enumerate(columns):
-        means = {c.mean for cells in found if (c := cells[place]).mean is not None and c.sure}
-        pick = max if chosen.metric.higher_is_better else min
-        best.append(pick(means) if chosen.ranked and len(means) > 1 else None)
+    found = [[summarize(group, line, c.metric) for c in columns] for _, group, line in places]
+    best = [
+        best_of(sure_means(cells), c.metric) if c.ranked else []
+        for c, cells in zip(columns, zip(*found, strict=True), strict=True)
+    ]
     rows = []
-    for (label, panel, line), cells in zip(places, found, strict=True):
-        made = []
-        for cell, chosen, first in zip(cells, columns, best, strict=True):
-            name = chosen.metric.name
-            source = f"{panel.title}/{line.label}/{name}"
-            bold = first is not None and cell.sure and cell.mean == first
-            made.append(printed(cell, chosen, marks.get((line.label, name), ""), source, bold))
+    for number, ((label, _, line), cells) in enumerate(zip(places, found, strict=True)):
+        made = (
+            printed(cell, c, marks.get((line.label, c.metric.name), ""), bold=number in bold)
+            for cell, c, bold in zip(cells, columns, best, strict=True)
+        )
         rows.append((label, tuple(made)))
     return tuple(rows)
+
+
+def sure_means(cells: Iterable[Summary | None]) -> dict[int, float]:
+    """Return the means that may be called the best of some, by the number of their cell."""
+    return {n: c.mean for n, c in enumerate(cells) if c and c.sure and c.mean is not None}
+
+
+def best_of(means: Mapping[int, float], metric: Metric) -> list[int]:
+    """Return the numbers of the best means; none where all are equal."""
+    if len(set(means.values())) < 2:
+        return []
+    best = (max if metric.higher_is_better else min)(means.values())
+    return [number for number, mean in means.items() if mean == best]
 
 
 def build_tables(
@@ -148,7 +142,7 @@ def build_tables(
     The rows follow the planned runs, after the baseline, which the others are compared with.
     """
     metrics = [find_metric(name) for name in MAIN]
-    study = study_as_asked(records, asked, planned=planned, metrics=metrics)
+    study = build_study(records, asked, planned=planned, metrics=metrics)
     return tuple(main_table(panel) for panel in study.panels)
 
 
@@ -168,20 +162,15 @@ def further_tables(panel: Panel, known: Container[str]) -> tuple[Table, ...]:
 
 def baseline_tables(study: Study) -> tuple[Table, ...]:
     """Return the baseline on several models, for each setting that has more than one."""
-    alike: dict[str, list[Panel]] = {}
-    for panel in study.panels:
-        if panel.group.baseline and panel.group.lines[0].completed:
-            setting, own = panel.group.setting, ("model", "optimizer", "seed", "fold", "split_seed")
-            shared = [f"{name}={getattr(setting, name)}" for name in setting.__struct_fields__
-                      if name not in own]  # fmt: skip
-            alike.setdefault(repr(shared), []).append(panel)
+    shared = other_settings("model", "optimizer", *REPEATS)
+    there = (group for group in study.groups if group.first)
     tables = []
-    for found in alike.values():
-        if len(found) > 1:
-            lines = [panel.group.lines[0] for panel in found]
+    for groups in by_key(there, lambda group: shared(group.setting)).values():
+        if len(groups) > 1:
+            lines = [group.lines[0] for group in groups]
             columns = _columns(MAIN, lines)
-            models, places = zip(*(panel.title.split(" on ", 1) for panel in found), strict=True)
-            rows = _rows([*zip(models, found, lines, strict=True)], columns)
+            models, places = zip(*(group.title.split(" on ", 1) for group in groups), strict=True)
+            rows = _rows([*zip(models, groups, lines, strict=True)], columns)
             tables.append(
                 Table(
                     title=f"{lines[0].title} on {places[0]}, by model",
@@ -202,12 +191,12 @@ def _columns(names: Sequence[str], lines: Sequence[Line]) -> list[Column]:
 def _table(panel: Panel, title: str, columns: Sequence[Column]) -> Table:
     lines = panel.group.lines
     marks = {
-        (one.candidate, one.metric.name): DIFFERENT if one.shown else EQUIVALENT
+        (one.candidate, one.metric.name): Mark.DIFFERENT if one.shown else Mark.EQUIVALENT
         for chosen in columns
         for one in panel.by(chosen.metric.name)
-        if one.shown or one.verdict == SAME
+        if one.shown or one.verdict == EQUIVALENT
     }
-    rows = _rows([(line.title, panel, line) for line in lines], columns, marks)
+    rows = _rows([(line.title, panel.group, line) for line in lines], columns, marks)
     baseline = lines[0].title if panel.group.baseline else None
     return Table(
         title=title,
@@ -221,13 +210,12 @@ def _table(panel: Panel, title: str, columns: Sequence[Column]) -> Table:
 
 def _unlike(group: Group) -> Iterable[str]:
     """Say which learning rates are not the usual one: nobody sees them in the labels."""
-    rates: dict[float, list[str]] = {}
-    for line in group.lines:
-        if "lr" in line.optimizer:
-            rates.setdefault(float(str(line.optimizer["lr"])), []).append(line.title)
-    _, *others = sorted(rates, key=lambda rate: (-len(rates[rate]), rate)) or [0.0]
-    for rate in others:
-        yield f"Another learning rate than the others: {', '.join(rates[rate])}, {rate:g}."
+    there = (line for line in group.lines if "lr" in line.optimizer)
+    by_rate = by_key(there, lambda line: float(str(line.optimizer["lr"])))
+    usual_first = sorted(by_rate.items(), key=lambda found: (-len(found[1]), found[0]))
+    for rate, lines in usual_first[1:]:
+        names = ", ".join(line.title for line in lines)
+        yield f"Another learning rate than the others: {names}, {rate:g}."
 
 
 def result_sections(study: Study) -> tuple[Section, ...]:
@@ -248,7 +236,7 @@ def result_sections(study: Study) -> tuple[Section, ...]:
             tables=tuple(t for panel in study.panels for t in further_tables(panel, known)),
         ),
     )
-    return tuple(section for section in sections if not section.empty)
+    return tuple(section for section in sections if section.tables)
 
 
 def centre_table(

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau
 
+from sambench.analysis.claims import examine
 from sambench.analysis.decision import flat_and_accurate
 from sambench.analysis.ranks import LEAST_REPEATS, rank_correlation
 from sambench.analysis.study import build_study
+from sambench.config.suite import ReportSettings
 
 if TYPE_CHECKING:
     from tests.conftest import RecordMaker
@@ -101,6 +103,23 @@ def test_the_seeds_of_a_fold_are_one_unit(
         for fold in range(folds)
         for seed in range(seeds)
     ]  # fmt: skip
-    found = flat_and_accurate(build_study(runs, "adam"))
+    found = flat_and_accurate(build_study(runs, ReportSettings(baseline="adam")))
     assert found is not None
     assert (found[0].runs, found[0].interval is not None) == (2 * folds * seeds, has_interval)
+
+
+def test_claims_rank_the_runs_that_the_answer_ranks(make_record: RecordMaker) -> None:
+    """Neither counts a measurement that did not converge, or a curvature of no minimum."""
+    tops = [(10.0 - s, True) for s in range(6)] + [(1e6, False), (-5.0, True)]
+    runs = [
+        make_record(dataset="bus", image_size=256, stop="train-accuracy", batch_size=16,
+                    model="resnet50", seed=seed, accuracy=0.7 + seed / 90,
+                    hessian={"top": {"value": value, "converged": converged}})
+        for seed, (value, converged) in enumerate(tops)
+    ]  # fmt: skip
+    study = build_study(runs, ReportSettings(baseline="adam"))
+    claim = next(one for one in examine(study.groups) if one.claim.name == "flatter-generalizes")
+    found = flat_and_accurate(study)
+    assert found is not None
+    assert claim.evidence[0].correlation == found[0]
+    assert (found[0].tau, found[0].runs) == (-1.0, 6)

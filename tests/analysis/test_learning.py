@@ -66,8 +66,3 @@ def test_nothing_to_average(histories: list[list[dict[str, object]]]) -> None:
 
 def test_a_quantity_that_is_missing() -> None:
     assert learning_curve([epochs([1.0])], "validation_accuracy") is None
-
-
-def test_an_epoch_without_what_it_spent() -> None:
-    with pytest.raises(ValueError, match="train_seconds"):
-        learning_curve([[{"epoch": 1, "gradient_evaluations": 1, "train_loss": 1}]], "train_loss")

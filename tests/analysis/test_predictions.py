@@ -67,7 +67,6 @@ def test_delongs_own_contrasts(
     assert found.difference == pytest.approx(difference, abs=5e-5)
     assert found.standard_error == pytest.approx(standard_error, abs=5e-5)
     assert found.p == pytest.approx(p, abs=5e-4)
-    assert found.interval[0] == pytest.approx(found.difference - 1.96 * standard_error, abs=2e-4)
 
 
 def placements(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -124,9 +123,6 @@ def test_mcnemar_by_hand(only_baseline: int, only_candidate: int, p: float) -> N
     found = mcnemar(of_guesses(before), of_guesses(after))
     assert (found.only_baseline, found.only_candidate) == (only_baseline, only_candidate)
     assert found.p == pytest.approx(p, rel=1e-12)
-    discordant = only_baseline + only_candidate
-    assert found.smallest_p == min(1.0, 2.0 ** (1 - discordant))
-    assert found.difference == pytest.approx((only_candidate - only_baseline) / len(before))
 
 
 @pytest.mark.parametrize("seed", range(3))

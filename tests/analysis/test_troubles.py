@@ -30,7 +30,7 @@ def test_none(make_record: RecordMaker) -> None:
 def test_failed_runs_with_their_errors_and_the_way_out(make_record: RecordMaker) -> None:
     run = make_record(seed=1, status="failed", error="out of memory")
     trouble = only([make_record(), run])
-    assert (trouble.runs, trouble.details) == ((run.name,), ("out of memory",))
+    assert trouble.runs == {run.name: "out of memory"}
     assert "`sambench compare study.yaml --retry failed`" in trouble.remedy
 
 
@@ -46,7 +46,7 @@ def test_every_status_is_a_trouble_of_its_own(make_record: RecordMaker) -> None:
 def test_runs_of_the_suite_that_are_not_there(make_record: RecordMaker) -> None:
     planned = [make_record(seed=s).config for s in range(3)]
     trouble = only([make_record(seed=1)], planned)
-    assert trouble.runs == (planned[0].name, planned[2].name)
+    assert trouble.runs == {planned[0].name: "", planned[2].name: ""}
     assert trouble.remedy == "`sambench compare study.yaml` makes them."
 
 
@@ -57,30 +57,30 @@ def test_collapse_and_a_missed_target(make_record: RecordMaker) -> None:
         make_record(seed=2),
     ]
     flat, missed = found(runs)
-    assert (flat.runs, missed.runs) == ((runs[0].name,), (runs[1].name,))
+    assert ([*flat.runs], [*missed.runs]) == ([runs[0].name], [runs[1].name])
 
 
 def test_curvature_that_did_not_converge_says_which(make_record: RecordMaker) -> None:
     hessian = {"top": {"value": 1.0, "converged": False}, "trace": {"value": 1, "converged": True}}
-    assert only([make_record(hessian=hessian)]).details == ("top eigenvalue",)
+    assert [*only([make_record(hessian=hessian)]).runs.values()] == ["top eigenvalue"]
 
 
 def test_curvature_that_only_some_have(make_record: RecordMaker) -> None:
     bare = make_record(seed=1)
-    assert only([make_record(hessian={"top": {"value": 1.0}}), bare]).runs == (bare.name,)
+    assert only([make_record(hessian={"top": {"value": 1.0}}), bare]).runs == {bare.name: ""}
 
 
 def test_curvature_measured_in_another_way(make_record: RecordMaker) -> None:
     usual = [make_record(seed=s, hessian={"samples": 512}) for s in range(2)]
     odd = make_record(seed=2, hessian={"samples": 64})
     trouble = only([odd, *usual])
-    assert (trouble.runs, trouble.details) == ((odd.name,), ("samples 64",))
+    assert trouble.runs == {odd.name: "samples 64"}
 
 
 def test_runs_of_other_images(make_record: RecordMaker) -> None:
     odd = replace(make_record(seed=2), data={"fingerprint": "another"})
     trouble = only([make_record(), make_record(seed=1), odd])
-    assert trouble.runs == (odd.name,)
+    assert trouble.runs == {odd.name: ""}
     assert "stale" in trouble.remedy
 
 
@@ -92,11 +92,10 @@ def test_times_of_another_machine_or_of_shared_ones(make_record: RecordMaker) ->
     places = (usual, shared, other, usual)
     given = [replace(run, environment=place) for run, place in zip(runs, places, strict=True)]
     trouble = only(given)
-    assert trouble.runs == (given[1].name, given[2].name)
-    assert trouble.details == (
-        "a CPU, 2 threads, runs on the device 3",
-        "a GPU, 2 threads, runs on the device 1",
-    )
+    assert trouble.runs == {
+        given[1].name: "a CPU, 2 threads, runs on the device 3",
+        given[2].name: "a GPU, 2 threads, runs on the device 1",
+    }
     assert "times are not comparable" in trouble.remedy
 
 

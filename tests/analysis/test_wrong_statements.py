@@ -12,11 +12,14 @@ from sambench.analysis.groups import ambiguous_baseline, build_groups
 from sambench.analysis.metrics import find_metrics
 from sambench.analysis.study import build_study
 from sambench.analysis.troubles import troubles
-from sambench.analysis.units import cell_of
+from sambench.analysis.units import summarize
+from sambench.config.suite import ReportSettings
 from sambench.report.answer import answer_text
 from sambench.report.methods import methods
 from tests.analysis.conftest import StudyMaker
 from tests.conftest import RecordMaker
+
+ADAM = ReportSettings(baseline="adam")
 
 EIGHT = [80.0, 81.0, 79.5, 80.5, 81.5, 80.2, 79.8, 80.7]
 PAPER = {
@@ -60,7 +63,7 @@ def test_2_folds_are_counted_not_pairs(make_record: RecordMaker) -> None:
         for fold in range(2)
         for seed in range(4)
     ]
-    study = build_study(records, "adam")
+    study = build_study(records, ADAM)
     (one,) = study.panels[0].by("accuracy")
     assert (one.n, one.pairs, one.verdict, one.p) == (2, 8, "undecided", None)
     text = answer_text(study)[0]
@@ -77,7 +80,7 @@ def test_2_five_folds_are_enough_and_every_sentence_says_so(make_record: RecordM
         for name, gain in (("adam", 0), ("sam", 1))
         for f in range(5)
     ]
-    study = build_study(records, "adam")
+    study = build_study(records, ADAM)
     (one,) = study.panels[0].by("accuracy")
     assert (one.n, one.verdict) == (5, "better")
     gains = 100 * (0.06 + noise)
@@ -89,7 +92,7 @@ def test_2_five_folds_are_enough_and_every_sentence_says_so(make_record: RecordM
 def test_3_a_side_that_diverges_is_not_called_better(make_runs: StudyMaker) -> None:
     ten = [*EIGHT, 80.1, 80.9]
     sam = [*up(ten, 2)[:6], None, None, None, None]
-    study = build_study(make_runs({"adam": ten, "sam": sam}), "adam")
+    study = build_study(make_runs({"adam": ten, "sam": sam}), ADAM)
     (one,) = study.panels[0].by("accuracy")
     assert (one.n, one.lost, one.gains) == (6, (0, 4), True)
     assert (one.verdict, one.turned) == ("undecided", True)
@@ -107,7 +110,7 @@ def test_3_nor_is_a_flat_minimum_of_a_collapsed_side(
         make_record("adam", seed=s, hessian={"top": {**flat, "value": 50.0 + s}}) for s in range(8)
     ]
     runs += [make_record("sam", seed=s, collapsed=s > 5, hessian={"top": flat}) for s in range(8)]
-    (one,) = build_study(runs, "adam").panels[0].by("top")
+    (one,) = build_study(runs, ADAM).panels[0].by("top")
     assert (one.n, one.lost[1], one.p, one.verdict) == (6, 2, None, "undecided")
 
 
@@ -135,7 +138,7 @@ def test_6_ties_are_named_together_and_the_cheapest_is_the_choice(make_runs: Stu
         {"adam": EIGHT, "sgd": up(EIGHT, 4), "fsam": up(EIGHT, 4)},
         seconds={"adam": 10.0, "sgd": 10.0, "fsam": 20.0},
     )
-    study = build_study(runs, "adam")
+    study = build_study(runs, ADAM)
     decision = decide(study)
     assert decision is not None
     assert decision.tied == ("fsam", "sgd")
@@ -149,7 +152,7 @@ def test_6_half_a_point_for_125_times_the_time_is_not_the_choice(make_runs: Stud
         {"adam": EIGHT, "sam": up(EIGHT, 4.0, 0.4), "vasso": up(EIGHT, 4.5, -0.4)},
         seconds={"adam": 10.0, "sam": 20.0, "vasso": 2500.0},
     )
-    decision = decide(build_study(runs, "adam"))
+    decision = decide(build_study(runs, ADAM))
     assert decision is not None
     assert decision.best == ("sam", "vasso")
     assert decision.choice == ("sam",)
@@ -163,7 +166,7 @@ def test_7_settings_together_show_what_three_seeds_each_cannot(make_runs: StudyM
         if not flipped:
             sam[0], flipped = EIGHT[0] - 0.2, True  # one pair of 24 the other way
         records += make_runs({"adam": EIGHT[:3], "sam": sam}, batch_size=batch)
-    study = build_study(records, "adam")
+    study = build_study(records, ADAM)
     (pooled,) = study.pooled["accuracy"]
     assert (pooled.wins, pooled.pairs, pooled.n, pooled.design.unit) == (23, 24, 8, "setting")
     assert pooled.p == pytest.approx(2 / 2**8)
@@ -175,15 +178,15 @@ def test_7_settings_together_show_what_three_seeds_each_cannot(make_runs: StudyM
 def test_8_the_answers_means_are_the_tables(make_runs: StudyMaker) -> None:
     """A baseline with more seeds than the candidate has one mean, that of its table."""
     runs = make_runs({"adam": [*EIGHT, 60.0], "sam": up(EIGHT, 3)})
-    study = build_study(runs, "adam")
+    study = build_study(runs, ADAM)
     group = study.panels[0].group
-    mean = cell_of(group, group.lines[0], find_metrics(["accuracy"])[0]).mean
+    mean = summarize(group, group.lines[0], find_metrics(["accuracy"])[0]).mean
     assert f"{mean:.1f} %" in answer_text(study)[0]
 
 
 def test_8_one_family_is_one_number(make_runs: StudyMaker) -> None:
     runs = make_runs({"adam": EIGHT, "sam": up(EIGHT, 3), "asam": up(EIGHT, 1, 2.0)})
-    found = build_study(runs, "adam").panels[0].by("accuracy")
+    found = build_study(runs, ADAM).panels[0].by("accuracy")
     assert {one.family for one in found} == {2}
 
 
@@ -192,9 +195,9 @@ def test_9_a_negative_curvature_is_no_minimum(make_runs: StudyMaker) -> None:
         {"adam": EIGHT, "gsam": EIGHT},
         top={"adam": [20.0 + s for s in range(8)], "gsam": [-193.0] * 8},
     )
-    study = build_study(runs, "adam")
+    study = build_study(runs, ADAM)
     group = study.panels[0].group
-    cell = cell_of(group, group.lines[1], find_metrics(["top"])[0])
+    cell = summarize(group, group.lines[1], find_metrics(["top"])[0])
     assert (cell.mean, cell.no_minimum, cell.sure) == (None, 8, False)
     assert study.panels[0].by("top")[0].verdict == "undecided"
 
@@ -215,14 +218,14 @@ def test_12_eigenvalues_are_compared_as_ratios(make_runs: StudyMaker) -> None:
     runs = make_runs(
         {"adam": EIGHT, "sam": EIGHT}, top={"adam": adam, "sam": [0.3 * v for v in adam]}
     )
-    (one,) = build_study(runs, "adam").panels[0].by("top")
+    (one,) = build_study(runs, ADAM).panels[0].by("top")
     assert (one.estimate, one.low, one.high) == pytest.approx((0.3, 0.3, 0.3))
     assert one.verdict == "better"
 
 
 def test_12_counts_that_never_vary_are_not_tested(make_runs: StudyMaker) -> None:
     runs = make_runs({"adam": EIGHT, "sam": EIGHT})
-    (one,) = build_study(runs, "adam").panels[0].by("gradient_evaluations")
+    (one,) = build_study(runs, ADAM).panels[0].by("gradient_evaluations")
     assert (one.fixed, one.p, one.verdict) == (True, None, "undecided")
 
 
@@ -233,7 +236,7 @@ def test_14_several_radii_are_said_to_be_chosen_on_test_images(make_record: Reco
         for rho in (0.01, 0.05, 0.1, 0.2)
         for s, a in enumerate(EIGHT)
     ]
-    text = " ".join(answer_text(build_study(runs, "adam")))
+    text = " ".join(answer_text(build_study(runs, ADAM)))
     assert "SAM was run with several settings on the same test images" in text
 
 
@@ -244,10 +247,10 @@ def test_14_two_baselines_are_not_one_silently(make_record: RecordMaker) -> None
         for rate in (1e-4, 1e-3)
         for s, a in enumerate(EIGHT)
     ]
-    study = build_study(runs, "adam")
+    study = build_study(runs, ADAM)
     assert ambiguous_baseline(study.groups, "adam") == ("adam (lr=0.0001)", "adam (lr=0.001)")
     assert "the baseline is Adam (lr=0.0001)" in " ".join(answer_text(study))
-    chosen = build_study(runs, "adam (lr=0.001)")
+    chosen = build_study(runs, ReportSettings(baseline="adam (lr=0.001)"))
     assert chosen.panels[0].group.lines[0].label == "adam (lr=0.001)"
     assert "the baseline is" not in " ".join(answer_text(chosen))
 
@@ -261,19 +264,19 @@ def test_test_images_that_are_known_from_training_are_said_beside_the_answer(
         for n, r in enumerate(runs)
     ]
     said = "Up to 40% of the test images share a patient or a copy with training images"
-    study = build_study(torn, "adam")
+    study = build_study(torn, ADAM)
     assert said in " ".join(answer_text(study))
     assert any(said in paragraph for paragraph in methods(study).paragraphs)
     [trouble] = [t for t in troubles(study.groups, (), "s") if "share a patient" in t.kind]
     assert len(trouble.runs) == len(runs) - 1
-    assert said not in " ".join(answer_text(build_study(runs, "adam")))
+    assert said not in " ".join(answer_text(build_study(runs, ADAM)))
 
 
 def test_a_setting_with_one_optimizer_is_no_second_setting(make_runs: StudyMaker) -> None:
     """Adam trained for longer stands beside the others; alone it compares nothing."""
     runs = make_runs({"adam": EIGHT, "sam": EIGHT[1:] + EIGHT[:1]})
     longer = make_runs({"adam": up(EIGHT, 2)}, epochs=999)
-    said = " ".join(answer_text(build_study([*runs, *longer], "adam")))
+    said = " ".join(answer_text(build_study([*runs, *longer], ADAM)))
     assert "Taken by" not in said
     assert "no optimizer was shown to be more accurate than Adam" in said
 
@@ -286,7 +289,7 @@ def test_flatter_optimizers_are_not_flatter_runs(make_runs: StudyMaker) -> None:
         {"adam": [80 + s for s in scatter], "sam": [90 + s for s in scatter]},
         top={"adam": [100 * f for f in flat], "sam": flat},
     )
-    study = build_study(runs, "adam")
+    study = build_study(runs, ADAM)
     found = flat_and_accurate(study)
     assert found is not None
     every, within = found

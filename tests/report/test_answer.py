@@ -13,12 +13,15 @@ from scipy import stats
 
 from sambench.analysis.decision import decide
 from sambench.analysis.study import build_study
+from sambench.config.suite import ReportSettings
 from sambench.report.answer import answer_text
 from sambench.report.notes import how_to_read
 from sambench.report.tables import result_sections
 from tests.analysis.conftest import StudyMaker
 from tests.analysis.test_wrong_statements import EIGHT, up
 from tests.conftest import RecordMaker
+
+ADAM = ReportSettings(baseline="adam")
 
 NAMES = ("adam", "sam", "asam", "gsam")
 TITLES = {"adam": "Adam", "sam": "SAM", "asam": "ASAM", "gsam": "GSAM"}
@@ -88,7 +91,7 @@ def independent(study: Accuracies) -> dict[str, str]:
 def test_the_answer_says_what_is_found_again(make_runs: StudyMaker, source: int) -> None:
     study = drawn(source)
     runs = make_runs(study, majority=MAJORITY / 100)
-    made = build_study(runs, "adam")
+    made = build_study(runs, ADAM)
     text = " ".join(answer_text(made))
     if not any(one.n for one in made.every()):
         assert "shown" not in text
@@ -117,20 +120,20 @@ def test_the_answer_says_what_is_found_again(make_runs: StudyMaker, source: int)
 
 
 def test_nothing_to_compare(make_runs: StudyMaker) -> None:
-    alone = answer_text(build_study(make_runs({"adam": [80.0]}), "adam"))
+    alone = answer_text(build_study(make_runs({"adam": [80.0]}), ADAM))
     assert alone == (
         "small-cnn on phantom: only Adam was run; the highest mean test accuracy is Adam's, 80.0 % "
         "(1). Run another optimizer to compare it with.",
     )
-    (none,) = answer_text(build_study(make_runs({"sam": [80.0], "asam": [81.0]}), "adam"))
+    (none,) = answer_text(build_study(make_runs({"sam": [80.0], "asam": [81.0]}), ADAM))
     assert "there is no completed run of the baseline" in none
-    (lost,) = answer_text(build_study(make_runs({"adam": [None], "sam": [None]}), "adam"))
+    (lost,) = answer_text(build_study(make_runs({"adam": [None], "sam": [None]}), ADAM))
     assert "no run is completed" in lost
 
 
 def test_too_few_seeds_are_said_with_the_remedy_and_its_price(make_runs: StudyMaker) -> None:
     runs = make_runs({"adam": EIGHT[:3], "sam": up(EIGHT[:3], 1.0, 0.5)}, seconds={"adam": 600.0})
-    (first, *_) = answer_text(build_study(runs, "adam"))
+    (first, *_) = answer_text(build_study(runs, ADAM))
     assert first.startswith(
         "For small-cnn on phantom, 3 seeds cannot show any difference to Adam; it takes 6; about "
     )
@@ -162,7 +165,7 @@ def test_over_folds_too(
         for f in range(folds)
         for s in range(seeds)
     ]
-    text = " ".join(answer_text(build_study(runs, "adam")))
+    text = " ".join(answer_text(build_study(runs, ADAM)))
     means = {name: of.mean(axis=1) - values["adam"].mean(axis=1) for name, of in values.items()}
     del means["adam"]
     if folds < 3:
@@ -191,7 +194,7 @@ def test_collapsed_runs_count_and_are_said(make_record: RecordMaker) -> None:
         make_record("sam", seed=s, accuracy=0.6 if s < 3 else 0.9, collapsed=s < 3)
         for s in range(8)
     ]
-    text = " ".join(answer_text(build_study(runs, "adam")))
+    text = " ".join(answer_text(build_study(runs, ADAM)))
     assert "SAM collapsed in 3 of 8 seeds" in text
     assert "SAM was shown to be more accurate" not in text
 
@@ -207,7 +210,7 @@ def test_runs_of_other_images_are_a_setting_of_their_own(make_record: RecordMake
         for run in runs
         if run.config.seed < 3
     ]
-    study = build_study([*runs, *other], "adam")
+    study = build_study([*runs, *other], ADAM)
     assert [len(panel.group.records) for panel in study.panels] == [16, 6]
     text = answer_text(study)
     assert text[0].startswith("Over 2 settings, SAM was shown to be more accurate than Adam")
@@ -216,7 +219,7 @@ def test_runs_of_other_images_are_a_setting_of_their_own(make_record: RecordMake
 
 def test_what_is_no_minimum_is_not_called_unmeasured(make_runs: StudyMaker) -> None:
     top = {"adam": [20.0 + s for s in range(8)], "gsam": [-1.0] * 8}
-    study = build_study(make_runs({"adam": EIGHT, "gsam": EIGHT}, top=top), "adam")
+    study = build_study(make_runs({"adam": EIGHT, "gsam": EIGHT}, top=top), ADAM)
     text = " ".join(answer_text(study))
     assert "Flatness cannot be compared: no seed has a minimum on both sides." in text
     assert "The top eigenvalue of GSAM is zero or negative in 8 of 8 runs: no minimum" in text
@@ -228,13 +231,13 @@ def test_the_baseline_itself_is_first_among_equals(make_record: RecordMaker) -> 
         for rate in (1e-4, 1e-3)
         for s, v in enumerate(EIGHT)
     ]
-    decision = decide(build_study(runs, "adam (lr=0.0001)"))
+    decision = decide(build_study(runs, ReportSettings(baseline="adam (lr=0.0001)")))
     assert decision is not None
     assert decision.choice == ("adam (lr=0.0001)", "adam (lr=0.001)")
 
 
 def test_one_that_is_worse_is_said_once(make_runs: StudyMaker) -> None:
-    (first, *_) = answer_text(build_study(make_runs({"adam": EIGHT, "sam": up(EIGHT, -5)}), "adam"))
+    (first, *_) = answer_text(build_study(make_runs({"adam": EIGHT, "sam": up(EIGHT, -5)}), ADAM))
     assert "the smallest loss" not in first
     assert first.count("-5.0 points") == 1
 
@@ -248,7 +251,7 @@ def test_the_answer_is_about_the_primary_metric_of_the_suite(make_runs: StudyMak
         final = run.final or {}
         runs.append(run.with_sections(final={**final, "test": {**final["test"], "auroc": value}}))
     by_accuracy, by_auroc = (
-        " ".join(answer_text(build_study(runs, "adam", primary=primary)))
+        " ".join(answer_text(build_study(runs, ReportSettings(baseline="adam", primary=primary))))
         for primary in ("accuracy", "auroc")
     )
     assert "SAM was shown to be less accurate" in by_accuracy
@@ -257,7 +260,9 @@ def test_the_answer_is_about_the_primary_metric_of_the_suite(make_runs: StudyMak
     assert "SAM is the best: every other optimizer was shown to be worse in AUROC." in by_auroc
     titles = [
         table.title
-        for table in result_sections(build_study(runs, "adam", primary="auroc"))[1].tables
+        for table in result_sections(
+            build_study(runs, ReportSettings(baseline="adam", primary="auroc"))
+        )[1].tables
     ]
     assert [title.partition(": ")[2].partition(",")[0] for title in titles[:2]] == [
         "AUROC",
@@ -265,7 +270,7 @@ def test_the_answer_is_about_the_primary_metric_of_the_suite(make_runs: StudyMak
     ]
     assert any(
         "AUROC is the primary metric" in text
-        for text in how_to_read(build_study(runs, "adam", primary="auroc"))
+        for text in how_to_read(build_study(runs, ReportSettings(baseline="adam", primary="auroc")))
     )
 
 
@@ -275,7 +280,7 @@ def test_a_setting_of_one_optimizer_is_no_choice_and_no_cost(
     """Adam with twice the epochs stands beside the others and changes neither choice nor ratios."""
     runs = make_runs({"adam": EIGHT, "sam": EIGHT})
     alone = [make_record("adam", seed=s, epochs=50, accuracy=0.9, passes=10**6) for s in range(8)]
-    before, after = (decide(build_study(some, "adam")) for some in (runs, [*runs, *alone]))
+    before, after = (decide(build_study(some, ADAM)) for some in (runs, [*runs, *alone]))
     assert before is not None
     assert after == before
-    assert decide(build_study(alone, "adam")) is None
+    assert decide(build_study(alone, ADAM)) is None

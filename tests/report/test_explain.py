@@ -9,12 +9,15 @@ import pytest
 from sambench.analysis.claims import examine
 from sambench.analysis.study import build_study
 from sambench.config.search import Search
+from sambench.config.suite import ReportSettings
 from sambench.errors import UserError
 from sambench.report.explain import Source, find_source, sources_of
 from sambench.store.record import RunRecord
 from sambench.store.search_record import Budget, Chosen, SearchRecord, TrialRecord, TuningRecord
 from tests.analysis.conftest import StudyMaker
 from tests.analysis.test_wrong_statements import EIGHT, up
+
+ADAM = ReportSettings(baseline="adam")
 
 
 def path_of(record: RunRecord) -> Path:
@@ -28,7 +31,7 @@ def sources(make_runs: StudyMaker) -> tuple[Source, ...]:
         for model in ("small-cnn", "resnet18")
         for run in make_runs({"adam": EIGHT, "sam": up(EIGHT, 2)}, model=model)
     ]
-    study = build_study(runs, "adam")
+    study = build_study(runs, ADAM)
     trial = TrialRecord(
         values={"rho": 0.1},
         runs=["a run"],
@@ -51,11 +54,11 @@ def sources(make_runs: StudyMaker) -> tuple[Source, ...]:
             )
         ],
     )
-    return sources_of(study, path_of, examine(study.groups), found)
+    return tuple(sources_of(study, path_of, examine(study.groups), found))
 
 
 def asked(sources: tuple[Source, ...], query: str) -> str:
-    return "\n".join(find_source(query, sources).lines())
+    return "\n".join(find_source(query, sources).explain())
 
 
 def test_a_cell_with_its_files_mean_and_difference(sources: tuple[Source, ...]) -> None:
@@ -100,7 +103,7 @@ def test_what_is_not_there(sources: tuple[Source, ...]) -> None:
 
 def test_a_run_that_is_not_counted_says_why(make_runs: StudyMaker) -> None:
     runs = make_runs({"adam": EIGHT[:2], "sam": [80.0, None]})
-    found = sources_of(build_study(runs, "adam"), path_of)
+    found = tuple(sources_of(build_study(runs, ADAM), path_of))
     assert "not counted" in asked(found, "sam/accuracy")
     assert "run.json: diverged" in asked(found, "sam/accuracy")
     assert "p: no test (1 seed, 6 are the least)" in asked(found, "sam/accuracy")

@@ -14,7 +14,7 @@ def test_nothing() -> None:
 
 
 def test_one_run_and_its_cause() -> None:
-    one = Trouble(kind="Failed", runs=("a",), remedy="Do it.", details=("out of memory",))
+    one = Trouble("Failed", {"a": "out of memory"}, "Do it.")
     section = problems((one,), ("x is damaged",), (), ())
     assert section.items == (
         "Record not counted: x is damaged.",
@@ -23,8 +23,8 @@ def test_one_run_and_its_cause() -> None:
 
 
 def test_very_many_runs_are_counted() -> None:
-    names = tuple(f"run {k}" for k in range(30))
-    many = Trouble(kind="Failed", runs=names, remedy="Do it.", details=("cause",) * 30)
+    runs = {f"run {k}": "cause" for k in range(30)}
+    many = Trouble("Failed", runs, "Do it.")
     (item,) = problems((many,), (), (), ()).items
     assert item.startswith("Failed: 30 runs.")
     assert "run 19 and 10 more; causes: cause (30)" in item

@@ -20,6 +20,7 @@ from sambench.analysis.frame import runs_table
 from sambench.analysis.groups import build_groups
 from sambench.analysis.predictions import Predictions
 from sambench.analysis.study import build_study
+from sambench.config.suite import ReportSettings
 from sambench.report.document import Document, Section
 from sambench.report.forms import (
     document_markdown,
@@ -59,7 +60,9 @@ TABLE = Table(
 @pytest.fixture
 def document(make_runs: StudyMaker) -> Document:
     top = {"adam": [100.0] * 8, "sam": [30.0 + k for k in range(8)]}
-    study = build_study(make_runs({"adam": EIGHT, "sam": up(EIGHT, 3)}, top=top), "adam")
+    study = build_study(
+        make_runs({"adam": EIGHT, "sam": up(EIGHT, 3)}, top=top), ReportSettings(baseline="adam")
+    )
     figure = sheet(2.0)
     figure.subplots().plot([0, 1], [0, 1])
     return Document(
@@ -72,7 +75,7 @@ def document(make_runs: StudyMaker) -> Document:
         ),
         pictures=(Picture(stem="figure-x", title="A figure", caption="Of `x`.", figure=figure),),
         rest=(Section(title="What went wrong", items=("`nothing`",)),),
-        sources={"x/sam/accuracy": ("first line", "second <line>")},
+        sources={"x/sam/accuracy": "first line\nsecond <line>"},
     )
 
 

@@ -22,7 +22,7 @@ from sambench.config.suite import ReportSettings
 from sambench.config.suite_file import load_suite
 from sambench.errors import ConfigError
 from sambench.report.contrasts import contrast_tables
-from sambench.report.differences import difference_tables, interval
+from sambench.report.differences import COSTS, difference_tables, interval
 from sambench.report.papers import claims_table, paper_tables
 from sambench.report.table import Cell, Table, factor, listed, mean_and_spread, p_value, signed
 from sambench.report.tables import (
@@ -47,7 +47,7 @@ def cell(table: Table, label: str, heading: str) -> Cell:
 def test_shares_have_means_and_eigenvalues_geometric_ones(make_runs: StudyMaker) -> None:
     top = {"adam": [10.0, 1000.0], "sam": [1.0, 4.0]}
     table = main_table(
-        build_study(make_runs({"adam": [80, 82], "sam": [90, 91]}, top=top), "adam").panels[0]
+        build_study(make_runs({"adam": [80, 82], "sam": [90, 91]}, top=top), ADAM).panels[0]
     )
     assert cell(table, "Adam", "Test accuracy (%)").text == "81.0 ± 1.4 (2)"
     assert cell(table, "SAM", "Test accuracy (%)").bold
@@ -60,18 +60,21 @@ def test_shares_have_means_and_eigenvalues_geometric_ones(make_runs: StudyMaker)
 
 def test_marks_are_explained_where_they_stand(make_runs: StudyMaker) -> None:
     runs = make_runs({"adam": EIGHT, "sam": up(EIGHT, 3), "asam": up(EIGHT, 0.0)})
-    table = main_table(build_study(runs, "adam").panels[0])
+    table = main_table(build_study(runs, ADAM).panels[0])
     assert cell(table, "SAM", "Test accuracy (%)").text.endswith("*")
     assert cell(table, "ASAM", "Test accuracy (%)").text.endswith("≈")
     assert any("* differs from Adam" in note and "≈ equivalent" in note for note in table.notes)
-    plain = main_table(build_study(runs[:8], "adam").panels[0])
+    plain = main_table(build_study(runs[:8], ADAM).panels[0])
     assert not any("differs from" in note for note in plain.notes)
 
 
 def test_no_minimum_is_never_bold(make_runs: StudyMaker) -> None:
     top = {"adam": [20.0] * 3, "gsam": [-193.0, 1.0, 2.0]}
     table = main_table(
-        build_study(make_runs({"adam": EIGHT[:3], "gsam": EIGHT[:3]}, top=top), "adam").panels[0]
+        build_study(
+            make_runs({"adam": EIGHT[:3], "gsam": EIGHT[:3]}, top=top),
+            ADAM,
+        ).panels[0]
     )
     found = cell(table, "GSAM", "Top eigenvalue")
     assert found.text == "1.41 ×÷ 1.63 (2)§"
@@ -85,14 +88,14 @@ def test_folds_are_averaged_over_seeds_and_counted(make_record: RecordMaker) -> 
         for fold in range(3)
         for seed in range(2)
     ]
-    table = main_table(build_study(runs, "adam").panels[0])
+    table = main_table(build_study(runs, ADAM).panels[0])
     assert cell(table, "Adam", "Test accuracy (%)").text == "81.0 ± 10.0 (3)"
 
 
 def test_rows_are_in_the_suites_order(make_runs: StudyMaker) -> None:
     runs = make_runs({"adam": [80], "sam": [81], "asam": [82]})
     planned = [run.config for run in (runs[1], runs[2], runs[0])]
-    table = main_table(build_study(runs, "adam", planned=planned).panels[0])
+    table = main_table(build_study(runs, ADAM, planned=planned).panels[0])
     assert [label for label, _ in table.rows] == ["Adam", "SAM", "ASAM"]
     assert [label for label, _ in build_tables(runs, ADAM)[0].rows] == ["Adam", "ASAM", "SAM"]
 
@@ -121,8 +124,11 @@ def test_long_trainings_are_in_minutes(make_record: RecordMaker) -> None:
 
 def test_differences_and_ratios(make_runs: StudyMaker) -> None:
     top = {"adam": [100.0 + s for s in range(8)], "sam": [31.0 + s for s in range(8)]}
-    study = build_study(make_runs({"adam": EIGHT, "sam": up(EIGHT, 3, 0.3)}, top=top), "adam")
-    accuracy, _, flat = (t for t in difference_tables(study))
+    study = build_study(
+        make_runs({"adam": EIGHT, "sam": up(EIGHT, 3, 0.3)}, top=top),
+        ADAM,
+    )
+    accuracy, _, flat = (t for t in difference_tables(study, ("accuracy", *COSTS)))
     gains = np.array(up(EIGHT, 3, 0.3)) - EIGHT
     found = cell(accuracy, "SAM", "Difference (points)")
     low, high = stats.ttest_1samp(gains, 0).confidence_interval()
@@ -147,7 +153,7 @@ def test_two_classes_have_the_clinical_brier_score(make_record: RecordMaker) -> 
         final={**record.final, "test": {**record.final["test"], "brier": 0.25}},
         data={**record.data, "classes": ["benign", "malignant"]},
     )
-    (table,) = further_tables(build_study([record], "adam").panels[0], {"brier"})
+    (table,) = further_tables(build_study([record], ADAM).panels[0], {"brier"})
     assert cell(table, "Adam", "Brier score").number == 0.125
 
 
@@ -215,7 +221,7 @@ def test_claims_are_a_table_with_every_inequality_below(make_runs: StudyMaker) -
 def test_sections_of_several_settings_begin_with_the_statement_over_all(
     make_runs: StudyMaker,
 ) -> None:
-    study = build_study(grid(make_runs), "adam")
+    study = build_study(grid(make_runs), ADAM)
     sections = {section.title: section for section in result_sections(study)}
     assert sections["Results"].tables[0].title == "Adam on GDPH & SYSUCC, by model"
     first = sections["Differences in accuracy"].tables[0]
@@ -226,7 +232,11 @@ def test_sections_of_several_settings_begin_with_the_statement_over_all(
 def test_names_of_ones_own(tmp_path: Path, make_runs: StudyMaker) -> None:
     path = tmp_path / "names.yaml"
     path.write_text("optimizers: {sam: Foret's SAM}\nmodels: {small-cnn: CNN}\n")
-    study = build_study(make_runs({"adam": [80], "sam": [81]}), "adam", names=read_names(path))
+    study = build_study(
+        make_runs({"adam": [80], "sam": [81]}),
+        ADAM,
+        names=read_names(path),
+    )
     assert study.panels[0].title == "CNN on phantom"
     assert study.title_of("sam") == "Foret's SAM"
     path.write_text("optimisers: {sam: SAM}\n")
@@ -267,7 +277,7 @@ def test_accuracy_by_centre(make_runs: StudyMaker) -> None:
         probabilities=np.array([[0.9, 0.1], [0.9, 0.1], [0.2, 0.8], [0.1, 0.9]]),
         labels=np.array([0, 1, 1, 1]),
     )
-    panel = build_study(runs, "adam").panels[0]
+    panel = build_study(runs, ADAM).panels[0]
     centres = {"a": "A", "b": "A", "c": "B", "d": "B"}
     table = centre_table(panel, {run.id: told for run in runs}, centres)
     assert table is not None

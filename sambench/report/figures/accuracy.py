@@ -10,17 +10,8 @@ from sambench.analysis.comparison import Comparison
 from sambench.analysis.groups import by_key
 from sambench.analysis.metrics import collapsed
 from sambench.analysis.published import ours, printed_rows
-from sambench.analysis.units import Cell
-from sambench.report.figures.layout import (
-    PERCENT,
-    RUNS_BELOW,
-    beside,
-    focus,
-    mean_and_interval,
-    name_below,
-    round_ticks,
-    rows,
-)
+from sambench.analysis.units import Summary
+from sambench.report.figures import layout
 from sambench.report.figures.material import Drawn, Material, Setting, number_of_runs
 from sambench.report.style import GREY, ORANGE, VERMILION, Picture
 from sambench.report.table import p_value
@@ -32,7 +23,7 @@ PRINTED = " Orange squares: the paper's printed numbers, one run each; triangles
 
 def accuracy(material: Material) -> Iterator[Picture | str]:
     """Draw a figure for each data set, a panel for each model (or protocol)."""
-    of_data = by_key(material.settings, lambda setting: setting.panel.group.setting.dataset)
+    of_data = by_key(material.settings, lambda setting: setting.group.setting.dataset)
     for dataset, settings in of_data.items():
         if len(settings) > MOST_PANELS:
             number = f"{len(settings)} settings on {dataset}"
@@ -44,16 +35,16 @@ def accuracy(material: Material) -> Iterator[Picture | str]:
 def _figure(dataset: str, settings: list[Setting], with_printed: bool) -> Picture:
     titles = {label: title for setting in settings for label, title in setting.titles.items()}
     labels = _order([setting.accuracies for setting in settings])
-    place = settings[0].name.partition(" on ")[2].partition(" (")[0]
-    figure, panels = rows(
+    place = settings[0].title.partition(" on ")[2].partition(" (")[0]
+    figure, panels = layout.rows(
         [titles[label] for label in labels],
-        [setting.name.replace(f" on {place}", "") for setting in settings],
+        [setting.title.replace(f" on {place}", "") for setting in settings],
     )
     printed = [_printed(setting) if with_printed else {} for setting in settings]
     for ax, setting, numbers in zip(panels, settings, printed, strict=True):
         _panel(ax, labels, setting, numbers)
-        round_ticks(ax.xaxis, 6 if len(settings) == 1 else 3)
-    name_below(figure, "Test accuracy (%)")
+        layout.round_ticks(ax.xaxis, 6 if len(settings) == 1 else 3)
+    layout.name_below(figure, "Test accuracy (%)")
     return Picture(
         stem=f"figure-accuracy-{dataset}",
         title=f"{TITLE}: {place}",
@@ -62,7 +53,7 @@ def _figure(dataset: str, settings: list[Setting], with_printed: bool) -> Pictur
     )
 
 
-def _order(tables: list[Mapping[str, Cell]]) -> list[str]:
+def _order(tables: list[Mapping[str, Summary]]) -> list[str]:
     """Return the labels, best first, by their mean distance from the mean of a panel."""
     gains: dict[str, list[float]] = {}
     for cells in tables:
@@ -77,19 +68,18 @@ def _printed(setting: Setting) -> dict[str, float]:
     return {
         line.label: value
         for row in printed_rows()
-        for _, line in ours(row, [setting.panel.group])
+        for _, line in ours(row, [setting.group])
         if (value := row.of("accuracy")) is not None
     }
 
 
 def _panel(ax: Axes, labels: list[str], setting: Setting, printed: Mapping[str, float]) -> None:
-    cells, baseline = setting.accuracies, setting.baseline
-    first = None if baseline is None else baseline.label
-    if first is not None and first in cells:
+    cells, first = setting.accuracies, setting.group.first.label if setting.group.first else ""
+    if first in cells:
         ax.axvline(cells[first].mean or 0.0, color=GREY, lw=0.7, ls=(0, (3, 2)), zorder=1)
-    low, high = _limits(cells.values(), list(printed.values()))
+    low, high = _limits(cells.values(), printed.values())
     ax.set_xlim(low, high)
-    shown = {one.candidate for one in setting.panel.by("accuracy") if one.shown}
+    shown = {one.candidate for one in setting.by("accuracy") if one.shown}
     for y, label in enumerate(labels):
         if label in printed:
             x = min(max(printed[label], low), high)
@@ -100,23 +90,27 @@ def _panel(ax: Axes, labels: list[str], setting: Setting, printed: Mapping[str, 
             _row(ax, y, cells[label], "D" if label == first else "o", filled=label in shown)
 
 
-def _row(ax: Axes, y: int, cell: Cell, shape: str, *, filled: bool) -> None:
+def _row(ax: Axes, y: int, cell: Summary, shape: str, *, filled: bool) -> None:
     flat = [collapsed(record) for record in cell.records]
     sound = [value for value, mark in zip(cell.values, flat, strict=True) if not mark]
     gone = [value for value, mark in zip(cell.values, flat, strict=True) if mark]
-    sound = sound if len(cell.values) > 1 else []
-    ax.plot(gone, [y + RUNS_BELOW] * len(gone), "x", color=VERMILION, ms=3, mew=0.8, zorder=4)
-    mean_and_interval(ax, y, cell.mean or 0.0, (cell.low, cell.high), sound, filled=filled,
-                      shape=shape, collapsed=all(flat))  # fmt: skip
+    sound, below = sound if len(cell.values) > 1 else [], y + layout.RUNS_BELOW
+    ax.plot(gone, [below] * len(gone), "x", color=VERMILION, ms=3, mew=0.8, zorder=4)
+    layout.mean_and_interval(ax, y, cell.mean or 0.0, (cell.low, cell.high), sound, filled=filled,
+                             shape=shape, collapsed=all(flat))  # fmt: skip
 
 
-def _limits(cells: Iterable[Cell], printed: list[float]) -> tuple[float, float]:
+def _limits(cells: Iterable[Summary], printed: Iterable[float]) -> tuple[float, float]:
     """Return limits that show the optimizers without a collapsed run, where there are any."""
     cells = list(cells)
     sound = [cell for cell in cells if not cell.collapsed]
     shown = [value for cell in sound or cells for value in cell.values]
-    ends = [end for cell in sound if cell.n > 2 for end in (cell.low, cell.high) if end is not None]
-    return focus([*shown, *ends, *printed], PERCENT)
+    return layout.focus([*shown, *_ends(sound), *printed], layout.PERCENT)
+
+
+def _ends(some: Iterable[Summary | Comparison]) -> list[float]:
+    """Return the ends of the intervals over more than two units."""
+    return [end for one in some if one.n > 2 for end in (one.low, one.high) if end is not None]
 
 
 def _caption(settings: list[Setting], printed: bool) -> str:
@@ -128,7 +122,7 @@ def _caption(settings: list[Setting], printed: bool) -> str:
         else f"{counts} of each optimizer, so no interval"
     )
     text = f"Test accuracy, {bars}; grey dots are single runs."
-    baselines = dict.fromkeys(s.baseline.title for s in settings if s.baseline)
+    baselines = dict.fromkeys(s.group.first.title for s in settings if s.group.first)
     if baselines:
         text += (
             f" Dashed line and diamond: the baseline ({', '.join(baselines)}). Filled: shown to "
@@ -144,21 +138,21 @@ def _caption(settings: list[Setting], printed: bool) -> str:
 
 def paired(_: Material, setting: Setting) -> Drawn:
     """Draw test accuracy minus the baseline's, unit by unit, with simultaneous intervals."""
-    baseline = setting.baseline
-    found = [one for one in setting.panel.by("accuracy") if one.n]
+    baseline = setting.group.first
+    found = [one for one in setting.by("accuracy") if one.n]
     if baseline is None:
         return "the baseline has no completed run"
     if not found:
         return f"no run has a counterpart of {baseline.title}"
     found.sort(key=lambda one: -(one.estimate or 0.0))
-    figure, (ax,) = rows([setting.titles[one.candidate] for one in found], right=0.55)
+    figure, (ax,) = layout.rows([setting.titles[one.candidate] for one in found], right=0.55)
     ax.set_xlim(_limits_of_differences(found))
     ax.axvline(0, color=GREY, lw=0.7, ls=(0, (3, 2)), zorder=1)
     for y, one in enumerate(found):
-        mean = one.estimate or 0.0
-        mean_and_interval(ax, y, mean, (one.low, one.high), one.differences, filled=one.shown)
-        beside(ax, y, f"n = {one.n}" if one.p is None else p_value(one.p, named=True))
-    round_ticks(ax.xaxis)
+        mean, ends = one.estimate or 0.0, (one.low, one.high)
+        layout.mean_and_interval(ax, y, mean, ends, one.differences, filled=one.shown)
+        layout.beside(ax, y, f"n = {one.n}" if one.p is None else p_value(one.p, named=True))
+    layout.round_ticks(ax.xaxis)
     ax.set_xlabel(f"Test accuracy minus {baseline.title}'s (points)")
     design = found[0].design
     text = (
@@ -175,6 +169,6 @@ def paired(_: Material, setting: Setting) -> Drawn:
 
 def _limits_of_differences(found: Sequence[Comparison]) -> tuple[float, float]:
     """Return limits that show all units but those far away, such as of collapsed runs."""
-    low, high = focus([0.0, *(value for one in found for value in one.differences)])
-    near = [one for one in found if low <= (one.estimate or 0.0) <= high and one.n > 2]
-    return focus([low, high, *(e for one in near for e in (one.low, one.high) if e is not None)])
+    low, high = layout.focus([0.0, *(value for one in found for value in one.differences)])
+    near = [one for one in found if low <= (one.estimate or 0.0) <= high]
+    return layout.focus([low, high, *_ends(near)])

@@ -12,7 +12,7 @@ from sambench.report.figures.ranks import ranks
 from sambench.report.figures.spent import cost, learning, targets
 from sambench.report.figures.studied import densities, lines, planes
 from sambench.report.style import Picture
-from sambench.report.table import counted
+from sambench.report.table import counted, slug
 
 MOST_LINES = 80
 """Of more optimizers than these, over all settings, only the figures over all are drawn."""
@@ -74,8 +74,8 @@ def of_setting(material: Material, setting: Setting, kinds: str = "") -> Made:
     """Yield the figures of a setting, or those alone whose kind begins so."""
     for kind, title, draw in OF_A_SETTING:
         if kind.startswith(kinds):
-            drawn = draw(material, setting)
-            yield from _made(setting.stem(kind), f"{title}, {setting.name}", drawn)
+            stem = f"figure-{kind}-{slug(setting.title)}"
+            yield from _made(stem, f"{title}, {setting.title}", draw(material, setting))
 
 
 def over_all_ranks(material: Material) -> Made:

@@ -14,20 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
-from sambench.report.style import (
-    BLUE,
-    COLUMN,
-    DPI,
-    GREY,
-    PALE,
-    SMALL,
-    TEXT,
-    VERMILION,
-    bare,
-    place,
-    sheet,
-    text_width,
-)
+from sambench.report import style
+from sambench.report.style import BLUE, COLUMN, DPI, GREY, PALE, SMALL, TEXT, VERMILION
 
 Floats = NDArray[np.float64]
 RUNS_BELOW = 0.27
@@ -62,23 +50,23 @@ def rows(
     step = ROW * max(1.0, max(text.count("\n") + 1 for text in wrapped) * 0.85)
     high = step * max(len(labels), 2) + 0.04
     columns = min(COLUMNS_OF_ROWS, len(titles))
-    paper = sheet(1)
-    left = 0.1 + max(text_width(paper, line) for text in wrapped for line in text.split("\n"))
+    paper = style.sheet(1)
+    left = 0.1 + max(style.text_width(paper, line) for text in wrapped for line in text.split("\n"))
     width = (COLUMN - left - right - ROW_BETWEEN * (columns - 1)) / columns
     headings = [textwrap.wrap(title, max(8, int(width / 0.057))) for title in titles]
     above = ROW_ABOVE + LINE_OF_TITLE * (max(1, *map(len, headings)) - 1)
-    figure = sheet(-(-len(titles) // columns) * (above + high + ROW_BELOW))
+    figure = style.sheet(-(-len(titles) // columns) * (above + high + ROW_BELOW))
     alone = 0.5 * (len(labels) == 1)
     for number, lines in enumerate(headings):
         down, across = divmod(number, columns)
         top = down * (above + high + ROW_BELOW) + above
-        ax = place(figure, left + across * (width + ROW_BETWEEN), top, width, high)
+        ax = style.place(figure, left + across * (width + ROW_BETWEEN), top, width, high)
         ax.set_ylim(len(labels) - 0.5 + alone, -0.5 - alone)
         ax.set_yticks(range(len(labels)), wrapped if across == 0 else [""] * len(labels))
         ax.hlines(range(len(labels)), 0, 1, transform=ax.get_yaxis_transform(), color="#EDEDED",
                   lw=0.6, zorder=0)  # fmt: skip
         ax.set_title("\n".join(lines), size=SMALL, pad=3, linespacing=1.0)
-        bare(ax)
+        style.bare(ax)
         ax.spines["left"].set_visible(False)
         ax.tick_params(axis="y", length=0)
     return figure, figure.axes
@@ -117,8 +105,7 @@ def mean_and_interval(
     collapsed: bool = False,
 ) -> None:
     """Draw a row: its values as dots, and above them their mean and its interval, if it has one."""
-    ax.plot(values, [y + RUNS_BELOW] * len(values), "o", color=GREY, alpha=0.6, ms=2, mew=0,
-            zorder=2, gid="runs")  # fmt: skip
+    single_runs(ax, y, values)
     (left, right), (low, high) = ax.get_xlim(), interval
     if not left <= mean <= right:
         beyond_edge(ax, y, mean, collapsed)
@@ -127,6 +114,12 @@ def mean_and_interval(
         ax.hlines(y, low, high, color=BLUE, lw=1.1, zorder=3)
     ax.plot(mean, y, shape, color=BLUE, ms=4, mew=0.9, mfc=BLUE if filled else "white", zorder=5,
             gid="mean")  # fmt: skip
+
+
+def single_runs(ax: Axes, y: float, values: Sequence[float]) -> None:
+    """Draw the values of single runs as dots below the middle of their row."""
+    ax.plot(values, [y + RUNS_BELOW] * len(values), "o", color=GREY, alpha=0.6, ms=2, mew=0,
+            zorder=2, gid="runs")  # fmt: skip
 
 
 def beside(ax: Axes, y: float, text: str, at: float = 1.02) -> None:
@@ -153,17 +146,16 @@ def panels(
     wrapped = [textwrap.wrap(title, max(8, int(width / 0.057))) or [""] for title in titles]
     above = 0.06 + LINE_OF_TITLE * max(map(len, wrapped))
     high = min(width, WIDEST) * shape
-    figure = sheet(-(-len(titles) // columns) * (above + high + 0.02) + BELOW)
+    figure = style.sheet(-(-len(titles) // columns) * (above + high + 0.02) + BELOW)
     for number, lines in enumerate(wrapped):
         down, across = divmod(number, columns)
         top = down * (above + high + 0.02) + above
-        ax = place(figure, left + across * (width + BETWEEN), top, width, high)
+        ax = style.place(figure, left + across * (width + BETWEEN), top, width, high)
         ax.set_title("\n".join(lines), size=SMALL, pad=2, linespacing=1.0)
-        bare(ax)
+        style.bare(ax)
         ax.tick_params(labelbottom=number + columns >= len(titles), labelleft=across == 0)
+    name_below(figure, x)
     wide, tall = figure.get_size_inches()
-    middle = (left + (COLUMN - left - right) / 2) / wide
-    figure.text(middle, 0.05 / tall, x, size=TEXT, ha="center", va="bottom")
     centre = 0.5 + BELOW / tall / 2
     figure.text(0.03 / wide, centre, y, size=TEXT, ha="left", va="center", rotation=90)
     return figure, figure.axes
@@ -175,10 +167,10 @@ def named_points(count: int, names: Sequence[str], above: float) -> tuple[Figure
     The names are as long as they can be; `above` is room above each panel in inches.
     """
     high, left, below = max(1.5, len(names) * STEP), 0.52, 0.42
-    figure = sheet(count * (above + high + below))
-    width = COLUMN - left - (0.32 + max(text_width(figure, name) for name in names))
+    figure = style.sheet(count * (above + high + below))
+    width = COLUMN - left - (0.32 + max(style.text_width(figure, name) for name in names))
     for number in range(count):
-        place(figure, left, number * (above + high + below) + above, width, high)
+        style.place(figure, left, number * (above + high + below) + above, width, high)
     return figure, figure.axes
 
 

@@ -15,11 +15,10 @@ from sambench.analysis.histories import Epochs, read_history
 from sambench.analysis.metrics import find_metric
 from sambench.analysis.predictions import Predictions, read_predictions
 from sambench.analysis.study import Panel, Study
-from sambench.analysis.units import Cell, cell_of
+from sambench.analysis.units import Summary, summarize
 from sambench.errors import StoreError
 from sambench.files.arrays import Arrays, read_arrays
 from sambench.report.style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
-from sambench.report.table import slug
 from sambench.store.record import RunRecord
 
 if TYPE_CHECKING:
@@ -34,38 +33,25 @@ MOST_COLOURS, LEADERS = 6, 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
-    """Optimizers compared under settings that are otherwise the same."""
-
-    panel: Panel
-
-    @property
-    def name(self) -> str:
-        """For people, e.g. "small CNN on simulated ultrasound"."""
-        return self.panel.title
+class Setting(Panel):
+    """A panel as figures show it: the optimizers that have completed runs, and their looks."""
 
     @cached_property
     def lines(self) -> tuple[Line, ...]:
         """The optimizers that have completed runs, the baseline first."""
-        return tuple(line for line in self.panel.group.lines if line.completed)
+        return tuple(line for line in self.group.lines if line.completed)
 
     @property
     def titles(self) -> Mapping[str, str]:
         """How each line is printed, by label."""
         return {line.label: line.title for line in self.lines}
 
-    @property
-    def baseline(self) -> Line | None:
-        """The first line, where it is of the baseline and has completed runs."""
-        first = self.panel.group.lines[0]
-        return first if self.panel.group.baseline and first.completed else None
-
-    def cell(self, line: Line, metric: str) -> Cell:
+    def cell(self, line: Line, metric: str) -> Summary:
         """Summarize one optimizer's runs by a metric."""
-        return cell_of(self.panel.group, line, find_metric(metric))
+        return summarize(self.group, line, find_metric(metric))
 
     @cached_property
-    def accuracies(self) -> Mapping[str, Cell]:
+    def accuracies(self) -> Mapping[str, Summary]:
         """Test accuracy of each optimizer that has it, by label."""
         cells = {line.label: self.cell(line, "accuracy") for line in self.lines}
         return {label: cell for label, cell in cells.items() if cell.mean is not None}
@@ -79,7 +65,7 @@ class Setting:
         labels = [line.label for line in self.lines]
         if len(labels) <= MOST_COLOURS:
             return tuple(labels)
-        first = [] if self.baseline is None else [self.baseline.label]
+        first = [self.group.first.label] if self.group.first else []
         means = {label: cell.mean or 0.0 for label, cell in self.accuracies.items()}
         others = [label for label in labels if label not in first]
         others.sort(key=lambda label: -means.get(label, 0.0))
@@ -87,15 +73,11 @@ class Setting:
 
     def looks(self, among: Iterable[str]) -> Mapping[str, tuple[str, Any]]:
         """Return colour and dashes of the named optimizers among some; the baseline is black."""
-        looks = iter(zip(COLOURS, STYLES, strict=True))
-        first = None if self.baseline is None else self.baseline.label
-        given = {label: ("black", "-") if label == first else next(looks) for label in self.named}
-        there = {*among}
+        first, there = self.group.first, {*among}
+        given: dict[str, tuple[str, Any]] = {first.label: ("black", "-")} if first else {}
+        others = (label for label in self.named if label not in given)
+        given |= dict(zip(others, zip(COLOURS, STYLES, strict=True), strict=False))
         return {label: look for label, look in given.items() if label in there}
-
-    def stem(self, kind: str) -> str:
-        """Return the file name of a kind of figure of this setting, without ending."""
-        return f"figure-{kind}-{slug(self.name)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,25 +94,23 @@ class Material:
     @cached_property
     def settings(self) -> tuple[Setting, ...]:
         """Those that have completed runs."""
-        return tuple(Setting(panel=one) for one in self.study.panels if one.group.completed)
+        there = (panel for panel in self.study.panels if panel.group.completed)
+        return tuple(Setting(group=panel.group, found=panel.found) for panel in there)
 
     def histories(self, line: Line) -> list[Epochs]:
         """Return the epochs of the completed runs that have a sound file of them."""
         found = (
-            self._file(path, partial(read_history, sha256=record.sha256_of(path.name)))
+            self._file(self.store.history(record.config), partial(read_history, record=record))
             for record in line.completed
-            for path in [self.store.history(record.config)]
         )
         return [epochs for epochs in found if epochs is not None]
 
     def predictions(self, line: Line) -> list[Predictions]:
         """Return the predictions of the completed runs that have a sound file of them."""
         found = (
-            self.known.get(record.id)
-            or self._file(
-                self.store.predictions(record.config), partial(read_predictions, record=record)
-            )
-            for record in line.completed
+            self.known.get(r.id)
+            or self._file(self.store.predictions(r.config), partial(read_predictions, record=r))
+            for r in line.completed
         )
         return [predictions for predictions in found if predictions is not None]
 
@@ -163,12 +143,8 @@ class Material:
 
 def classes_of(lines: Iterable[Line]) -> Sequence[str]:
     """Return the names of the classes, in order of label; none where no record has them."""
-    for line in lines:
-        for record in line.completed:
-            names = (record.data or {}).get("classes")
-            if isinstance(names, list) and all(isinstance(name, str) for name in names):
-                return names
-    return ()
+    done = (record for line in lines for record in line.completed)
+    return next((names for r in done if (names := (r.data or {}).get("classes"))), ())
 
 
 def number_of_runs(counts: Iterable[int]) -> str:

@@ -32,7 +32,7 @@ def ranks(material: Material) -> Drawn:
     scores = [[table[name] for name in names] for table in tables]
     titles = [material.study.title_of(name) for name in names]
     result = friedman(scores, titles, higher_is_better=True)
-    data = {setting.panel.group.setting.dataset for setting in material.settings}
+    data = {setting.group.setting.dataset for setting in material.settings}
     return _drawn(result), _caption(result, len(data))
 
 

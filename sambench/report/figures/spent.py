@@ -2,56 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sambench.analysis.histories import (
-    AXES,
-    EPOCH,
-    PASSES,
-    SECONDS,
-    LearningCurve,
-    choose_target,
-    cost_to_target,
-    learning_curve,
-    median_cost,
-)
-from sambench.analysis.metrics import find_metric
-from sambench.analysis.units import Cell
-from sambench.report.figures.layout import (
-    PERCENT,
-    RUNS_BELOW,
-    beside,
-    cost_axis,
-    focus,
-    label_points,
-    log_axis,
-    named_points,
-    round_ticks,
-    rows,
-)
+from sambench.analysis import histories
+from sambench.analysis.histories import EPOCH, PASSES, SECONDS, VALIDATION, LearningCurve
+from sambench.analysis.metrics import Metric, find_metric
+from sambench.analysis.units import Summary
+from sambench.report.figures import layout
 from sambench.report.figures.material import Drawn, Material, Setting, number_of_runs
-from sambench.report.style import (
-    BLUE,
-    COLUMN,
-    GREY,
-    LINE,
-    PALE,
-    SMALL,
-    bare,
-    place,
-    sheet,
-)
+from sambench.report.style import BLUE, COLUMN, GREY, LINE, PALE, SMALL, bare, place, sheet
 
 COSTS = (PASSES, SECONDS)
 LEFT, ABOVE, BELOW, HIGH = 0.5, 0.08, 0.42, 1.15
-LOSS, VALIDATION = "train_loss", "validation_accuracy"
+LOSS = "train_loss"
 NAMES = {EPOCH: "Epochs", PASSES: "Gradient evaluations", SECONDS: "Training time (s)"}
 Curves = Mapping[str, LearningCurve]
-Point = tuple[str, float, Cell, bool]
+Point = tuple[str, float, Summary, bool]
 """Title of an optimizer, its mean cost, its accuracy, and whether it is one of the named."""
 
 
@@ -61,16 +32,11 @@ def cost(_: Material, setting: Setting) -> Drawn:
     if not drawn:
         return "fewer than two optimizers have an accuracy and a cost"
     names = [_beyond(title, cell) for title, _, cell, _ in drawn[0][1]]
-    figure, panels = named_points(len(drawn), names, ABOVE)
+    figure, panels = layout.named_points(len(drawn), names, ABOVE)
     for ax, (name, points) in zip(panels, drawn, strict=True):
-        _accuracy_and_cost(ax, find_metric(name).title, points)
-    machines = sorted(
-        {
-            str(record.environment.get("gpu") or record.environment.get("cpu"))
-            for record in setting.panel.group.completed
-            if record.environment
-        }
-    )
+        _accuracy_and_cost(ax, find_metric(name), points)
+    places = (record.environment for record in setting.group.completed if record.environment)
+    machines = sorted({str(place.get("gpu") or place.get("cpu")) for place in places})
     counts = number_of_runs(len(cell.values) for _, _, cell, _ in drawn[0][1])
     return figure, (
         f"Test accuracy against the cost of training, means over {counts} of each optimizer; "
@@ -89,12 +55,12 @@ def _points(setting: Setting, cost: str) -> list[Point]:
     ]
 
 
-def _accuracy_and_cost(ax: Axes, title: str, points: Sequence[Point]) -> None:
-    cost_axis(ax, [cost for _, cost, _, _ in points])
-    cells = [cell for _, _, cell, _ in points]
+def _accuracy_and_cost(ax: Axes, metric: Metric, points: Sequence[Point]) -> None:
+    titles, costs, cells, _ = zip(*points, strict=True)
+    layout.cost_axis(ax, costs)
     sound = [cell for cell in cells if not cell.collapsed] or cells
     ends = [end for cell in sound if cell.n > 2 for end in (cell.low, cell.high) if end]
-    low, high = focus([*(cell.mean or 0.0 for cell in sound), *ends], PERCENT)
+    low, high = layout.focus([*(cell.mean or 0.0 for cell in sound), *ends], layout.PERCENT)
     ax.set_ylim(low, high)
     for _, cost, cell, named in points:
         colour = BLUE if named else PALE
@@ -102,52 +68,51 @@ def _accuracy_and_cost(ax: Axes, title: str, points: Sequence[Point]) -> None:
             ax.vlines(cost, cell.low, cell.high, color=colour, lw=0.7, alpha=0.6, zorder=2)
         ax.plot(cost, cell.mean or 0.0, "o", color=colour, ms=3.6, mew=0, zorder=3, gid="points")
     gone = [not low <= (cell.mean or 0.0) <= high for cell in cells]
-    away = [cost for (_, cost, _, _), far in zip(points, gone, strict=True) if far]
+    away = [*itertools.compress(costs, gone)]
     ax.plot(away, [0.025] * len(away), "v", color=GREY, ms=4, mew=0,
             transform=ax.get_xaxis_transform(), zorder=4)  # fmt: skip
-    round_ticks(ax.yaxis)
-    ax.set(xlabel=title, ylabel="Test accuracy (%)")
+    layout.round_ticks(ax.yaxis)
+    ax.set(xlabel=metric.title, ylabel="Test accuracy (%)")
     bare(ax)
     names = [
         _beyond(title, cell) if far else title
-        for (title, _, cell, _), far in zip(points, gone, strict=True)
+        for title, cell, far in zip(titles, cells, gone, strict=True)
     ]
-    heights = [max(cell.mean or 0.0, low) for cell in cells]
-    label_points(ax, [cost for _, cost, _, _ in points], heights, names)
+    layout.label_points(ax, costs, [max(cell.mean or 0.0, low) for cell in cells], names)
 
 
-def _beyond(title: str, cell: Cell) -> str:
+def _beyond(title: str, cell: Summary) -> str:
     return f"{title} {cell.mean or 0.0:.1f}"
 
 
 def targets(material: Material, setting: Setting) -> Drawn:
     """Draw what each run and the median had spent on a target, evaluations beside seconds."""
-    baseline = setting.baseline
-    target = None if baseline is None else choose_target(material.histories(baseline))
-    if baseline is None or target is None:
+    baseline = setting.group.first
+    target = histories.choose_target(material.histories(baseline)) if baseline else None
+    if not baseline or target is None:
         return "the baseline's runs have no validation accuracy to aim at"
     races = [
-        (line.title, found)
+        (line.title, [histories.cost_to_target(epochs, target) for epochs in known])
         for line in setting.lines
-        if (found := [cost_to_target(epochs, target) for epochs in material.histories(line)])
+        if (known := material.histories(line))
     ]
-    races.sort(key=lambda race: (median_cost(race[1], PASSES), race[1].count(None) - len(race[1])))
-    figure, panels = rows([title for title, _ in races], [""] * len(COSTS), right=0.42)
+    medians = histories.median_cost
+    races.sort(key=lambda race: (medians(race[1], PASSES), race[1].count(None) - len(race[1])))
+    figure, panels = layout.rows([title for title, _ in races], [""] * len(COSTS), right=0.42)
     for ax, axis in zip(panels, COSTS, strict=True):
         every: list[float] = []
         for y, (_, found) in enumerate(races):
             spent = [float(epoch[axis]) for epoch in found if epoch is not None]
-            ax.plot(spent, [y + RUNS_BELOW] * len(spent), "o", color=GREY, alpha=0.6, ms=2, mew=0,
-                    gid="runs")  # fmt: skip
+            layout.single_runs(ax, y, spent)
             every += spent
-            middle = median_cost(found, axis)
+            middle = medians(found, axis)
             if math.isfinite(middle):
                 ax.plot(middle, y, "o", color=BLUE, ms=4, mew=0.9, mfc="white", zorder=3,
                         gid="median")  # fmt: skip
-        cost_axis(ax, every)
+        layout.cost_axis(ax, every)
         ax.set_xlabel(find_metric(axis).title)
     for y, (_, found) in enumerate(races):
-        beside(panels[-1], y, f"{len(found) - found.count(None)}/{len(found)}", 1.04)
+        layout.beside(panels[-1], y, f"{len(found) - found.count(None)}/{len(found)}", 1.04)
     return figure, (
         f"What a run had spent at the end of the first epoch with {100 * target:.1f} % "
         f"validation accuracy, 99 % of what the median run of {baseline.title} reaches at "
@@ -161,27 +126,23 @@ def learning(material: Material, setting: Setting) -> Drawn:
     quantity, curves = _curves(material, setting)
     if not curves:
         return "no completed run has a history of epochs"
-    best = " In colour: the baseline and the highest test accuracies; grey: the others."
-    others = len(curves) > len(setting.named)
-    caption = _caption(quantity, curves) + (best if others else "")
+    caption = _caption(quantity, curves)
+    if len(curves) > len(setting.named):
+        caption += " In colour: the baseline and the highest test accuracies; grey: the others."
     return _drawn(setting, curves, quantity), caption
 
 
 def _curves(material: Material, setting: Setting) -> tuple[str, Curves]:
     """Return validation accuracy where every run has it, training loss otherwise."""
-    found = {line.label: material.histories(line) for line in setting.lines}
-    histories = {label: runs for label, runs in found.items() if runs}
-    validated = all(
-        epochs and epochs[-1].get(VALIDATION) is not None
-        for runs in histories.values()
-        for epochs in runs
-    )
-    quantity = VALIDATION if validated and histories else LOSS
-    curves = {
-        label: learning_curve(runs, quantity, geometric=quantity == LOSS)
-        for label, runs in histories.items()
+    known = {line.label: runs for line in setting.lines if (runs := material.histories(line))}
+    every = [epochs for runs in known.values() for epochs in runs]
+    validated = all(epochs and epochs[-1].get(VALIDATION) is not None for epochs in every)
+    quantity = VALIDATION if validated and every else LOSS
+    return quantity, {
+        label: curve
+        for label, runs in known.items()
+        if (curve := histories.learning_curve(runs, quantity, geometric=quantity == LOSS))
     }
-    return quantity, {label: curve for label, curve in curves.items() if curve is not None}
 
 
 def _drawn(setting: Setting, curves: Curves, quantity: str) -> Figure:
@@ -191,7 +152,7 @@ def _drawn(setting: Setting, curves: Curves, quantity: str) -> Figure:
     key = 0.15 * -(-len(looks) // columns) + 0.06
     figure = sheet(3 * (ABOVE + HIGH + BELOW) + key)
     scale = 1.0 if quantity == LOSS else 100.0
-    for number, axis in enumerate(AXES):
+    for number, axis in enumerate(histories.AXES):
         top = key + number * (ABOVE + HIGH + BELOW) + ABOVE
         ax = place(figure, LEFT, top, COLUMN - LEFT - 0.1, HIGH)
         for label, curve in curves.items():
@@ -207,11 +168,11 @@ def _drawn(setting: Setting, curves: Curves, quantity: str) -> Figure:
         if quantity == LOSS:
             low = max(min(float(curve.low.min()) for curve in curves.values()), 1e-8)
             high = max(float(curve.high.max()) for curve in curves.values())
-            log_axis(ax, "y", low, high, most=4)
+            layout.log_axis(ax, "y", low, high, most=4)
             ax.set_ylim(low / 1.1, high * 1.1)
         ax.set_xlabel(NAMES[axis])
         ax.set_xlim(left=0)
-        round_ticks(ax.xaxis, integer=axis == EPOCH)
+        layout.round_ticks(ax.xaxis, integer=axis == EPOCH)
         bare(ax)
     figure.legend(
         *figure.axes[0].get_legend_handles_labels(), fontsize=SMALL, frameon=False, ncols=columns,

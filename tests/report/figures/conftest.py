@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from sambench.analysis.study import build_study
 from sambench.config.run_config import RunConfig
+from sambench.config.suite import ReportSettings
 from sambench.files.arrays import write_arrays
 from sambench.report.figures import gallery
 from sambench.report.figures.material import Material
@@ -150,7 +151,7 @@ def global_settings() -> Iterator[None]:
 
 def material_of(runs: Runs, store: Store) -> Material:
     """Return what figures of runs are drawn from, adam being the baseline."""
-    return Material(study=build_study(runs, "adam"), store=store)
+    return Material(study=build_study(runs, ReportSettings(baseline="adam")), store=store)
 
 
 def draw(kind: str, runs: Runs, store: Store) -> tuple[Picture | str, ...]:

@@ -10,7 +10,10 @@ import pytest
 from matplotlib.axes import Axes
 
 from sambench.analysis.curves import confusion_matrix, mean_roc
+from sambench.analysis.decision import flat_and_accurate
 from sambench.analysis.predictions import read_predictions
+from sambench.analysis.study import build_study
+from sambench.config.suite import ReportSettings
 from sambench.report.figures.layout import round_numbers, short
 from sambench.report.style import Picture
 from sambench.store.tree import Store
@@ -212,6 +215,18 @@ def test_a_negative_trace_is_drawn(add: RunMaker, store: Store) -> None:
     assert trace.get_xscale() == "asinh"
     assert sorted(x for x, _ in points(trace, "runs")) == [-192.55, 2.84, 30.0]
     assert 0.0 in trace.get_xticks()
+
+
+def test_what_is_no_minimum_is_drawn_and_not_ranked(add: RunMaker, store: Store) -> None:
+    runs = [*pair(add), add("asam", 0, accuracy=0.99, top=-5.0)]
+    made = draw("flatness", runs, store)
+    ax = figure_of(made).axes[0]
+    assert len(points(ax, "runs")) == 13
+    found = flat_and_accurate(build_study(runs, ReportSettings(baseline="adam")))
+    assert found is not None
+    assert found[0].runs == 12
+    assert f"all runs: τ = {found[0].tau:+.2f}".replace("-", "−") in ax.get_title(loc="left")
+    assert "zero or below is of no minimum, and not counted" in caption(made)
 
 
 def test_batches(add: RunMaker, store: Store) -> None:
