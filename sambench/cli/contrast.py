@@ -46,7 +46,7 @@ def contrast(screen: Screen, first: str, second: str, data: Path, results: Path)
     records, damaged = _stored(results)
     sides = [_side(text, records, data, results) for text in (first, second)]
     unread = dict.fromkeys((*damaged, *(text for side in sides for text in side.damaged)))
-    screen.warn_of(list(unread), "records that cannot be read")
+    screen.warn_of_damage(list(unread))
     metrics, kinds = find_metrics(METRICS), {side.kind for side in sides}
     if PUBLISHED in kinds:
         tables: tuple[Table, ...] = (_beside_the_papers(sides),)

@@ -149,15 +149,13 @@ def hessian(
     """
     from sambench.cli.answers import run_answer
     from sambench.cli.curvature_table import RUN_HEADINGS, run_row
-    from sambench.cli.measuring import find_runs, measure, with_settings
+    from sambench.cli.measuring import find_runs, measure
     from sambench.cli.study import INTERRUPTED
     from sambench.store.tree import Store
 
     screen, store = output.screen(), Store(place.results)
     given = measured.given()
-    groups, damaged = find_runs(screen, runs, given, place.data, store)
-    if chosen.where:
-        groups = with_settings(groups, chosen.where)
+    groups, damaged = find_runs(screen, runs, given, chosen.where or (), place.data, store)
     other, code = around.other_run(store), int(bool(damaged))
     for records, wanted, launcher in groups:
         request = launching.request(place, launcher)

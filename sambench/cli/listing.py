@@ -70,7 +70,7 @@ def list_entries(
 
         store, where = Store(place.results), chosen.where or ()
         found, damaged = stored_runs(store, patterns or (), where)
-        Screen().warn_of(damaged, "records that cannot be read")
+        Screen().warn_of_damage(damaged)
         if not found.rows:
             having = f" has {' and '.join(where)}" if where else ""
             Screen(quiet=form.quiet).say(f"no run in {store.runs}{having}")

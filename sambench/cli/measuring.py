@@ -9,6 +9,14 @@ from shlex import quote
 from typing import Any, NamedTuple
 
 from sambench.cli.checking import check_launcher, expanded
+from sambench.cli.curvature_table import (
+    CURVATURE_HEADINGS,
+    STUDY_HEADINGS,
+    curvature_method,
+    curvature_rows,
+    study_rows,
+    summary_rows,
+)
 from sambench.cli.launching import Request, carry_out
 from sambench.cli.screen import Screen
 from sambench.config.arguments import where_pattern
@@ -30,9 +38,14 @@ class Group(NamedTuple):
 
 
 def find_runs(
-    screen: Screen, runs: Sequence[str], given: dict[str, Any], data: Path, store: Store
+    screen: Screen,
+    runs: Sequence[str],
+    given: dict[str, Any],
+    where: Sequence[str],
+    data: Path,
+    store: Store,
 ) -> tuple[list[Group], list[str]]:
-    """Return the runs with their settings, those of a suite file with the file's.
+    """Return the runs that have the settings of `where`, those of a suite file with the file's.
 
     A message for each damaged run is shown, and returned too.
     """
@@ -51,19 +64,14 @@ def find_runs(
         groups.append(Group(store.find(patterns), alone))
     for message in damaged:
         screen.warn(message)
-    return groups, damaged
-
-
-def with_settings(groups: Sequence[Group], where: Sequence[str]) -> list[Group]:
-    """Return the runs that have the settings; a ConfigError where none has."""
-    wanted = where_pattern(where)
+    pattern = where_pattern(where)
     kept = [
-        group._replace(records=[r for r in group.records if wanted.matches(r.config)])
+        group._replace(records=[r for r in group.records if pattern.matches(r.config)])
         for group in groups
     ]
-    if not any(group.records for group in kept):
-        raise ConfigError(f"no run has {wanted}; `sambench list runs` shows all")
-    return kept
+    if where and not any(group.records for group in kept):
+        raise ConfigError(f"no run has {pattern}; `sambench list runs` shows all")
+    return kept, damaged
 
 
 def _suite_runs(
@@ -131,11 +139,19 @@ def _completed(screen: Screen, records: Sequence[RunRecord], store: Store) -> li
 
 
 def _show(screen: Screen, store: Store, record: RunRecord, *, verbose: bool) -> None:
-    """Show what was measured and studied of a run, and draw it into the run's folder."""
+    """Show what was measured of a run, each number with its error, and draw it into its folder.
+
+    Of the curvature it is what papers report, or all.
+    """
     from sambench.report.curvature_plots import write_figures
 
-    screen.curvature(record, verbose=verbose)
-    screen.studies(record)
+    if found := record.hessian:
+        rows = (curvature_rows if verbose else summary_rows)(found)
+        screen.listing(CURVATURE_HEADINGS, rows, record.name)
+        for line in (curvature_method(found), *found.get("notes", ()), ""):
+            screen.show(line)
+        if studies := list(study_rows(found)):
+            screen.listing(STUDY_HEADINGS, studies, "")
     for figure in write_figures(record, store.folder(record.config)):
         screen.show(f"wrote {figure}")
 

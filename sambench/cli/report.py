@@ -67,6 +67,26 @@ def report(
 
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its matrices are small: threads only spin
     with without_collection():  # hardly anything is garbage before the end
-        from sambench.cli.reporting import make_report
+        from sambench.cli.reporting import begin_report
+        from sambench.report.explain import find_source
+        from sambench.report.forms import to_plain
 
-        make_report(patterns or (), chosen.where or (), place, output, **vars(content))
+        screen, patterns = output.screen(), patterns or []
+        made = begin_report(
+            patterns,
+            chosen.where or (),
+            place,
+            baseline=content.baseline,
+            names=content.names,
+            published=content.published,
+        )
+        if content.explain is not None:
+            lines = find_source(content.explain, made.sources).lines()
+            for line in lines:
+                screen.show(line)
+            output.answer({"explanation": lines})
+            return
+        name = content.name or made.found.name or "-".join(patterns) or "all"
+        document, written = made.write(screen, name, predictions=content.write_predictions)
+        if output.as_json:
+            output.answer(to_plain(document, written))
