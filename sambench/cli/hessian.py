@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from sambench.cli.launching import Request
     from sambench.config.launcher_settings import LauncherSettings
     from sambench.config.measurement import Measurement
-    from sambench.config.run_config import RunConfig
     from sambench.store.tree import Store
 
 DEFAULTS = HessianSettings().to_dict()
@@ -53,9 +52,9 @@ class Measured:
         """Return the settings that the user gave, as a suite file's `hessian` has them."""
         from sambench.config.arguments import parse_settings
 
-        own = {"samples": self.samples, "tol": self.tol, "minutes": self.minutes}
-        found: dict[str, Any] = {key: value for key, value in own.items() if value is not None}
-        found |= {"per_layer": True} if self.per_layer else {}
+        names = ("samples", "tol", "minutes", "per_layer")
+        own = {name: getattr(self, name) for name in names}
+        found = {name: value for name, value in own.items() if value not in (None, False)}
         for key, value in parse_settings(self.settings).items():
             study, dot, name = key.partition(".")
             if key in found:
@@ -83,16 +82,12 @@ class Around:
         autocompletion=completion.runs,
     )
 
-    def with_studies(self, wanted: Measurement) -> Measurement:
-        """Return a measurement with more studies: those that are asked for."""
+    def added_to(self, wanted: Measurement, store: Store) -> Measurement:
+        """Return a measurement with what is asked for besides; the other run is looked up."""
         names = ("density", "sharpness", "landscape")
         asked: Any = {name: True for name in names if getattr(self, name)}
-        return replace(wanted, studies=replace(wanted.studies, **asked))
-
-    def other_run(self, store: Store) -> RunConfig | None:
-        """Return the other end of an interpolation, if one is asked for."""
-        name = self.landscape_with
-        return None if name is None else store.find_one(name).config
+        studies, name = replace(wanted.studies, **asked), self.landscape_with
+        return replace(wanted, studies=studies, other=name and store.find_one(name).config)
 
 
 @group("Devices and launchers")
@@ -156,10 +151,10 @@ def hessian(
     screen, store = output.screen(), Store(place.results)
     given = measured.given()
     groups, damaged = find_runs(screen, runs, given, chosen.where or (), place.data, store)
-    other, code = around.other_run(store), int(bool(damaged))
+    code = int(bool(damaged))
     for records, wanted, launcher in groups:
         request = launching.request(place, launcher)
-        asked = replace(around.with_studies(wanted), other=other, again=measured.again)
+        asked = replace(around.added_to(wanted, store), again=measured.again)
         code = max(code, measure(screen, records, asked, given, request, verbose=measured.verbose))
         if code == INTERRUPTED:
             break

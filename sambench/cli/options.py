@@ -235,47 +235,38 @@ class Launching:
     )
 
     def chosen(self, suites: LauncherSettings | None, **more: object) -> LauncherSettings:
-        """Return the launcher and its options; those of the suite where the user says no other.
+        """Return the launcher and its options: of `--with`, of `--slurm`, and options of ours.
 
-        Every option but these is one of the launcher, and there may be `more`.
+        Ours are all but those that are none of a launcher, and there may be `more`. They go before
+        those of the suite, where that names the same launcher, and these before those of the
+        site's file.
+
+        Raises:
+            ConfigError: If an option is not KEY=VALUE or contradicts another.
         """
-        more |= {k: v for k, v in vars(self).items() if k not in NOT_OF_A_LAUNCHER}
-        return choose_launcher(self.launcher, self.given or (), self.slurm, more, suites)
+        from sambench.config.launcher_settings import (
+            LOCAL,
+            LauncherSettings,
+            read_options,
+            site_options,
+        )
+
+        name, suites = self.launcher, suites or LOCAL
+        ours = {k: v for k, v in (more | vars(self)).items() if k not in NOT_OF_A_LAUNCHER}
+        if self.slurm is not None or ours.get("sbatch") is not None:
+            if name not in (None, "local", "slurm"):
+                raise ConfigError(f"--slurm contradicts --launcher {name}; give one of them")
+            name = "slurm"
+        name = name or suites.name
+        found = LauncherSettings(name=name, options=site_options() if name == "slurm" else {})
+        for given in (
+            suites.options if name == suites.name else {},
+            read_options(self.given or (), "--with"),
+            read_options(self.slurm or (), "--slurm"),
+            {key: f"{value}" for key, value in ours.items() if value is not None},
+        ):
+            found = found.with_options(given)
+        return found
 
 
 NOT_OF_A_LAUNCHER = ("device", "launcher", "given", "slurm")
-
-
-def choose_launcher(
-    name: str | None,
-    given: Sequence[str],
-    slurm: Sequence[str] | None,
-    more: Mapping[str, object],
-    suites: LauncherSettings | None = None,
-) -> LauncherSettings:
-    """Return the launcher and its options: of `--with`, of `--slurm`, and options of ours (more).
-
-    They go before those of the suite, where that names the same launcher, and these before those of
-    the site's file.
-
-    Raises:
-        ConfigError: If an option is not KEY=VALUE or contradicts another.
-    """
-    from sambench.config.launcher_settings import (
-        LOCAL,
-        LauncherSettings,
-        read_options,
-        site_options,
-    )
-
-    if slurm is not None or more.get("sbatch") is not None:
-        if name not in (None, "local", "slurm"):
-            raise ConfigError(f"--slurm contradicts --launcher {name}; give one of them")
-        name = "slurm"
-    suites = suites or LOCAL
-    name = name or suites.name
-    found = LauncherSettings(name=name, options=site_options() if name == "slurm" else {})
-    found = found.with_options(suites.options if name == suites.name else {})
-    found = found.with_options(read_options(given, "--with"))
-    found = found.with_options(read_options(slurm or (), "--slurm"))
-    return found.with_options({key: f"{text}" for key, text in more.items() if text is not None})
