@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sambench.cli import completion, options
+from sambench.cli import options
 from sambench.cli.answers import plan_answer, tables_answer
 from sambench.cli.grouping import flag, given_options, group, grouped, option, spelled
 from sambench.errors import ConfigError, did_you_mean
@@ -30,18 +30,9 @@ LISTED = {
 class Described(options.Training):
     """A comparison without a suite file."""
 
-    model: str = option(
-        "NAME,...",
-        "Models; see `sambench list models`.",
-        default="resnet50",
-        autocompletion=completion.models_in_list,
-    )
+    model: str = option("NAME,...", "Models; see `sambench list models`.", default="resnet50")
     optimizer: str = option(
-        "NAME,...",
-        "Optimizers; the first is the baseline.",
-        "--opt",
-        default="adam,sam,gcsam",
-        autocompletion=completion.optimizers_in_list,
+        "NAME,...", "Optimizers; the first is the baseline.", "--opt", default="adam,sam,gcsam"
     )
     seeds: int = option("N", "Runs of each combination.", default=1, min=1)
     curvature: bool = flag("Measure curvature too (a suite file says so itself).", "--hessian")
@@ -78,17 +69,13 @@ class Choice:
         "With --plan: time a few steps of each model that no finished run tells of."
     )
     only: list[str] | None = option(
-        "PATTERN",
-        "Runs by name (shell pattern) or id. Repeatable.",
-        show_default="all",
-        autocompletion=completion.runs,
+        "PATTERN", "Runs by name (shell pattern) or id. Repeatable.", show_default="all"
     )
     retry: str = option(
         "STATE,...",
         "Run these states again: failed, diverged, damaged, stale. Interrupted runs always resume.",
         default="",
         show_default="none",
-        autocompletion=completion.states_in_list,
     )
     fail_fast: bool = flag("End with the first run that fails or diverges.")
 
@@ -103,9 +90,7 @@ class Launching(options.Launching):
     """Where runs execute, on which devices, for how long."""
 
     devices: str | None = option(
-        "DEVICE,...",
-        "Several devices at once, as cuda:0,cuda:1; a worker each.",
-        autocompletion=completion.devices_in_list,
+        "DEVICE,...", "Several devices at once, as cuda:0,cuda:1; a worker each."
     )
     runs_per_device: int | None = option(
         "RUNS", "Runs at once on each device.", min=1, show_default="1 on a GPU"
@@ -136,9 +121,7 @@ def compare(
     suite: Annotated[
         Path | None,
         typer.Argument(
-            help="A suite file or a shipped suite; none with --model and --opt.",
-            metavar="SUITE",
-            autocompletion=completion.suites_and_optimizers,
+            help="A suite file or a shipped suite; none with --model and --opt.", metavar="SUITE"
         ),
     ] = None,
     other: Annotated[
@@ -147,7 +130,6 @@ def compare(
             help="Set the stored runs of two suites, optimizers, commits or results folders side "
             "by side, or one of these and `published`; nothing is run.",
             metavar="OTHER",
-            autocompletion=completion.suites_and_optimizers,
         ),
     ] = None,
 ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from importlib import import_module
 from itertools import chain
@@ -18,24 +18,6 @@ Names = Callable[[typer.Context, str], Iterable[Named]]
 
 SPLITS = ("holdout", "folds", "authors", "kfold-5", "grouped-5", "patient-5")
 DEVICES = ("cpu", "cuda", "mps")
-
-
-def _silent(*kinds: Names, in_list: bool = False) -> Callable[..., list[Named]]:
-    """Return a completion that offers what begins as typed, and nothing where it fails.
-
-    In a list it completes the last of several names with commas between them.
-    """
-
-    def complete(context: typer.Context, incomplete: str) -> list[Named]:
-        before, comma, last = incomplete.rpartition(",") if in_list else ("", "", incomplete)
-        found: list[Named] = []
-        with suppress(Exception):  # a traceback in the middle of a line helps nobody
-            for name, text in chain.from_iterable(names(context, incomplete) for names in kinds):
-                if name.startswith(last) and name not in before.split(","):
-                    found.append((f"{before}{comma}{name}", text))
-        return found
-
-    return complete
 
 
 def _registered(module: str, registry: str) -> Names:
@@ -108,21 +90,58 @@ def _options_of_source(context: typer.Context, incomplete: str) -> Iterator[Name
     return ((f"{name}=", option.help) for name, option in sources.get(named).options.items())
 
 
-_optimizers = _registered("sambench.optim.method", "optimizers")
-_models = _registered("sambench.models.model", "models")
+def _published(context: typer.Context, incomplete: str) -> Iterator[Named]:
+    yield "published", "the papers' numbers"
 
-datasets, runs, settings = _silent(_datasets), _silent(_runs), _silent(_settings)
-curvature_settings, options_of_source = _silent(_curvature_settings), _silent(_options_of_source)
-optimizers, optimizers_in_list = _silent(_optimizers), _silent(_optimizers, in_list=True)
-models, models_in_list = _silent(_models), _silent(_models, in_list=True)
-devices, devices_in_list = _silent(_devices), _silent(_devices, in_list=True)
-runs_and_suites = _silent(_runs, _suites)
-suites_and_optimizers = _silent(
-    _suites, _optimizers, lambda *_: [("published", "the papers' numbers")]
-)
-sources = _silent(_registered("sambench.data.source", "sources"))
-launchers = _silent(_registered("sambench.launch.launcher", "launchers"))
-splits = _silent(_listed(__name__, "SPLITS"))
-sinks = _silent(_listed("sambench.run.sinks", "SINKS"))
-kinds = _silent(_listed("sambench.cli.catalogue", "KINDS"))
-states_in_list = _silent(_listed("sambench.store.status", "REPEATABLE"), in_list=True)
+
+_optimizers = _registered("sambench.optim.method", "optimizers")
+
+OFFERED: Mapping[str, tuple[Names, ...]] = {
+    "dataset": (_datasets,),
+    "model": (_registered("sambench.models.model", "models"),),
+    "optimizer": (_optimizers,),
+    "baseline": (_optimizers,),
+    "split": (_listed(__name__, "SPLITS"),),
+    "settings": (_settings,),
+    "where": (_settings,),
+    "device": (_devices,),
+    "devices": (_devices,),
+    "launcher": (_registered("sambench.launch.launcher", "launchers"),),
+    "log": (_listed("sambench.run.sinks", "SINKS"),),
+    "runs": (_runs, _suites),
+    "only": (_runs,),
+    "landscape_with": (_runs,),
+    "retry": (_listed("sambench.store.status", "REPEATABLE"),),
+    "suite": (_suites, _optimizers, _published),
+    "other": (_suites, _optimizers, _published),
+    "kind": (_listed("sambench.cli.catalogue", "KINDS"),),
+    "prepare.dataset": (_registered("sambench.data.source", "sources"),),
+    "prepare.settings": (_options_of_source,),
+    "hessian.settings": (_curvature_settings,),
+    "list_entries.patterns": (_runs,),
+    "report.patterns": (_runs, _suites),
+}
+"""What is offered for a parameter of all commands, or of one."""
+
+
+def completed(
+    command: str, parameter: str, metavar: str | None
+) -> Callable[..., list[Named]] | None:
+    """Return what completes a parameter of a command: what begins as typed, none where it fails.
+
+    In a list, as the metavar tells, it completes the last of several names with commas between
+    them.
+    """
+    kinds = OFFERED.get(f"{command}.{parameter}") or OFFERED.get(parameter, ())
+    in_list = (metavar or "").endswith(",...")
+
+    def complete(context: typer.Context, incomplete: str) -> list[Named]:
+        before, comma, last = incomplete.rpartition(",") if in_list else ("", "", incomplete)
+        found: list[Named] = []
+        with suppress(Exception):  # a traceback in the middle of a line helps nobody
+            for name, text in chain.from_iterable(names(context, incomplete) for names in kinds):
+                if name.startswith(last) and name not in before.split(","):
+                    found.append((f"{before}{comma}{name}", text))
+        return found
+
+    return complete if kinds else None

@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypeVar, dataclass_transform, get_type_hints
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from sambench.cli.completion import completed
 from sambench.cli.remedies import note_places
 from sambench.errors import did_you_mean
 
@@ -77,6 +78,9 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
         else:
             kind = inspect.Parameter.KEYWORD_ONLY
             flat.append(parameter.replace(annotation=hints[name], kind=kind))
+    for parameter in flat:
+        for info in getattr(parameter.annotation, "__metadata__", ()):
+            info.autocompletion = completed(command.__name__, parameter.name, info.metavar)
 
     def call(**given: Any) -> None:
         made = {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from msgspec.structs import replace
 
-from sambench.cli import completion, options
+from sambench.cli import options
 from sambench.cli.grouping import flag, group, grouped, option
 from sambench.config.curvature_settings import HessianSettings
 from sambench.config.study_settings import OWN
@@ -41,7 +41,6 @@ class Measured:
         "Any of trace_tol, max_matvecs, seed, k, batch_stat, batches, perturbations, sigma, "
         "batch_norm, dtype, adaptive, include_l2; or density.steps etc. Repeatable.",
         "--set",
-        autocompletion=completion.curvature_settings,
     )
     again: bool = flag("Measure again runs that already have a measurement.")
     verbose: bool = flag(
@@ -77,9 +76,7 @@ class Around:
         "Also the loss on a line, on a plane and on that of the top two eigenvectors."
     )
     landscape_with: str | None = option(
-        "RUN",
-        "Also the loss on the way to another run of the same model.",
-        autocompletion=completion.runs,
+        "RUN", "Also the loss on the way to another run of the same model."
     )
 
     def added_to(self, wanted: Measurement, store: Store) -> Measurement:
@@ -100,7 +97,6 @@ class Launching(options.Launching):
         "--device",
         "--devices",
         show_default="a GPU if there is one",
-        autocompletion=completion.devices_in_list,
     )
 
     def request(self, place: options.Place, suites: LauncherSettings | None) -> Request:
@@ -121,9 +117,7 @@ def hessian(
     runs: Annotated[
         list[str],
         typer.Argument(
-            metavar="RUN",
-            help="Runs by name, id or shell pattern, or suites by name or file.",
-            autocompletion=completion.runs_and_suites,
+            metavar="RUN", help="Runs by name, id or shell pattern, or suites by name or file."
         ),
     ],
     measured: Measured,

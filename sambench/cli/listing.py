@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from sambench.cli import completion, options
+from sambench.cli import options
 from sambench.cli.grouping import flag, group, grouped
 from sambench.errors import ConfigError
 
@@ -41,7 +41,6 @@ def list_entries(
             metavar="KIND",
             help="optimizers, models, datasets, launchers, suites, settings or runs.",
             show_default="all but suites, settings and runs",
-            autocompletion=completion.kinds,
         ),
     ] = None,
     patterns: Annotated[
@@ -50,7 +49,6 @@ def list_entries(
             metavar="RUN",
             help="Of `list runs`: names, ids or shell patterns of runs, or names of suites.",
             show_default="all",
-            autocompletion=completion.runs,
         ),
     ] = None,
 ) -> None:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from sambench.cli import completion
 from sambench.cli.grouping import HELP_PANEL, flag, given_options, group, option, spelled
 from sambench.errors import ConfigError, SambenchWarning
 
@@ -51,11 +50,7 @@ def listed(text: str) -> tuple[str, ...]:
 data = partial(option, "DIR", "Folder of the prepared datasets.", default=DATA)
 results = partial(option, "DIR", "Folder of the results.", default=RESULTS)
 device = partial(
-    option,
-    "DEVICE",
-    "cpu, cuda, cuda:0 or mps.",
-    show_default="a GPU if there is one",
-    autocompletion=completion.devices,
+    option, "DEVICE", "cpu, cuda, cuda:0 or mps.", show_default="a GPU if there is one"
 )
 plugin = partial(
     option,
@@ -71,28 +66,14 @@ plugin = partial(
 class Training:
     """What is trained, on what and how: of one run, and of all that are compared."""
 
-    dataset: str = option(
-        "NAME", "A prepared dataset.", default="bus", autocompletion=completion.datasets
-    )
-    model: str = option(
-        "NAME",
-        "One of `sambench list models`, or timm:NAME.",
-        default="resnet50",
-        autocompletion=completion.models,
-    )
-    optimizer: str = option(
-        "NAME",
-        "One of `sambench list optimizers`.",
-        "--opt",
-        default="adam",
-        autocompletion=completion.optimizers,
-    )
+    dataset: str = option("NAME", "A prepared dataset.", default="bus")
+    model: str = option("NAME", "One of `sambench list models`, or timm:NAME.", default="resnet50")
+    optimizer: str = option("NAME", "One of `sambench list optimizers`.", "--opt", default="adam")
     split: str = option(
         "NAME",
         "How test images are set apart: holdout, folds, authors, kfold-5, grouped-5, patient-5 or "
         "centre:NAME.",
         default="holdout",
-        autocompletion=completion.splits,
     )
     image_size: int | None = option(
         "PIXELS", "Side of the images.", "--size", min=8, show_default="the dataset's own"
@@ -116,7 +97,6 @@ class Training:
         "Any other setting, as rho=0.1 or schedule=cosine; see `sambench list settings`. "
         "Repeatable.",
         "--set",
-        autocompletion=completion.settings,
     )
     name: str | None = option(
         "NAME",
@@ -165,9 +145,7 @@ class Filter:
     """Which of the runs are looked at."""
 
     where: list[str] | None = option(
-        "KEY=VALUE",
-        "Only runs with this setting, as optimizer=sam or rho=0.1. Repeatable.",
-        autocompletion=completion.settings,
+        "KEY=VALUE", "Only runs with this setting, as optimizer=sam or rho=0.1. Repeatable."
     )
 
 
@@ -197,9 +175,7 @@ class LoggedOutput(Output):
     """The same of a command that trains."""
 
     log: list[str] | None = option(
-        "SINK",
-        "Also log the training to tensorboard or wandb. Repeatable.",
-        autocompletion=completion.sinks,
+        "SINK", "Also log the training to tensorboard or wandb. Repeatable."
     )
 
 
@@ -223,7 +199,6 @@ class Launching:
         "NAME",
         "Where runs execute: local, slurm or ray; see `sambench list launchers`.",
         show_default="the suite's, else local",
-        autocompletion=completion.launchers,
     )
     given: list[str] | None = option(
         "KEY=VALUE,...", "Options of the launcher. Repeatable.", "--with"

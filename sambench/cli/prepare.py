@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sambench.cli import completion, options
+from sambench.cli import options
 from sambench.cli.grouping import flag, group, grouped, option
 from sambench.errors import ConfigError
 
@@ -32,7 +32,6 @@ class Files:
         "A setting of the dataset, as normal=drop; see `sambench list datasets`. Every dataset has "
         "fit=squash|letterbox|crop and depth=auto|8|10|12|14|16. Repeatable.",
         "--set",
-        autocompletion=completion.options_of_source,
     )
 
 
@@ -67,11 +66,7 @@ class Place:
 def prepare(
     dataset: Annotated[
         str,
-        typer.Argument(
-            metavar="DATASET",
-            help="One of `sambench list datasets`.",
-            autocompletion=completion.sources,
-        ),
+        typer.Argument(metavar="DATASET", help="One of `sambench list datasets`."),
     ],
     files: Files,
     making: Making,

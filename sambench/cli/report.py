@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from sambench.cli import completion
 from sambench.cli.grouping import flag, group, grouped, option
 from sambench.cli.options import Filter, Output, Place
 
@@ -21,7 +20,6 @@ class Content:
         "NAME",
         "The optimizer that the others are compared with, as adam or 'adam (lr=0.001)'.",
         show_default="the suite's, or adam",
-        autocompletion=completion.optimizers,
     )
     published: bool = flag("The papers' tables and claims beside ours.")
     explain: str | None = option(
@@ -53,7 +51,6 @@ def report(
         typer.Argument(
             metavar="SUITE or RUN",
             help="A suite (name or file), or runs by name, id or pattern; all else.",
-            autocompletion=completion.runs_and_suites,
         ),
     ] = None,
 ) -> None:
