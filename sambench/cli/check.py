@@ -7,15 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from sambench.cli.grouping import grouped
+from sambench.cli.grouping import argument, grouped
 from sambench.cli.options import Output
 
 
 @grouped
 def check(
-    plugin: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A Python file that registers an optimizer.")
-    ],
+    plugin: Annotated[Path, argument("FILE", "A Python file that registers an optimizer.")],
     output: Output,
 ) -> None:
     """Run the contract of all optimizers on those of a file, and say what they do not keep.

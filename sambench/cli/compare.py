@@ -11,7 +11,7 @@ import typer
 
 from sambench.cli import options
 from sambench.cli.answers import plan_answer, tables_answer
-from sambench.cli.grouping import flag, given_options, group, grouped, option, spelled
+from sambench.cli.grouping import argument, flag, given_options, group, grouped, option, spelled
 from sambench.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
@@ -120,16 +120,14 @@ def compare(
     output: options.LoggedOutput,
     suite: Annotated[
         Path | None,
-        typer.Argument(
-            help="A suite file or a shipped suite; none with --model and --opt.", metavar="SUITE"
-        ),
+        argument("SUITE", "A suite file or a shipped suite; none with --model and --opt."),
     ] = None,
     other: Annotated[
         str | None,
-        typer.Argument(
-            help="Set the stored runs of two suites, optimizers, commits or results folders side "
-            "by side, or one of these and `published`; nothing is run.",
-            metavar="OTHER",
+        argument(
+            "OTHER",
+            "Set the stored runs of two suites, optimizers, commits or results folders side by "
+            "side, or one of these and `published`; nothing is run.",
         ),
     ] = None,
 ) -> None:

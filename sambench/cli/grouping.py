@@ -37,6 +37,11 @@ def option(metavar: str | None, text: str, *names: str, default: Any = None, **m
     return dataclasses.field(default=default, metadata={"names": names, "given": given})
 
 
+def argument(metavar: str, text: str, **more: Any) -> Any:
+    """Return what a word of the command line is; as `option`, for a parameter's annotation."""
+    return typer.Argument(metavar=metavar, help=text, **more)
+
+
 def flag(text: str, *names: str, **more: Any) -> Any:
     """Return a field of a group: an option without a value."""
     return option(None, text, *names, default=False, **more)

@@ -8,7 +8,7 @@ import typer
 from msgspec.structs import replace
 
 from sambench.cli import options
-from sambench.cli.grouping import flag, group, grouped, option
+from sambench.cli.grouping import argument, flag, group, grouped, option
 from sambench.config.curvature_settings import HessianSettings
 from sambench.config.study_settings import OWN
 from sambench.errors import ConfigError
@@ -116,9 +116,7 @@ class Launching(options.Launching):
 def hessian(
     runs: Annotated[
         list[str],
-        typer.Argument(
-            metavar="RUN", help="Runs by name, id or shell pattern, or suites by name or file."
-        ),
+        argument("RUN", "Runs by name, id or shell pattern, or suites by name or file."),
     ],
     measured: Measured,
     around: Around,

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from sambench.cli import options
-from sambench.cli.grouping import flag, group, grouped
+from sambench.cli.grouping import argument, flag, group, grouped
 from sambench.errors import ConfigError
 
 
@@ -37,17 +37,17 @@ def list_entries(
     place: Place,
     kind: Annotated[
         str | None,
-        typer.Argument(
-            metavar="KIND",
-            help="optimizers, models, datasets, launchers, suites, settings or runs.",
+        argument(
+            "KIND",
+            "optimizers, models, datasets, launchers, suites, settings or runs.",
             show_default="all but suites, settings and runs",
         ),
     ] = None,
     patterns: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="RUN",
-            help="Of `list runs`: names, ids or shell patterns of runs, or names of suites.",
+        argument(
+            "RUN",
+            "Of `list runs`: names, ids or shell patterns of runs, or names of suites.",
             show_default="all",
         ),
     ] = None,

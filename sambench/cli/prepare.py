@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from sambench.cli import options
-from sambench.cli.grouping import flag, group, grouped, option
+from sambench.cli.grouping import argument, flag, group, grouped, option
 from sambench.errors import ConfigError
 
 CONTACT_SHEET = "contact_sheet.png"
@@ -64,10 +62,7 @@ class Place:
 
 @grouped
 def prepare(
-    dataset: Annotated[
-        str,
-        typer.Argument(metavar="DATASET", help="One of `sambench list datasets`."),
-    ],
+    dataset: Annotated[str, argument("DATASET", "One of `sambench list datasets`.")],
     files: Files,
     making: Making,
     output: options.Output,

@@ -6,9 +6,7 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from sambench.cli.grouping import flag, group, grouped, option
+from sambench.cli.grouping import argument, flag, group, grouped, option
 from sambench.cli.options import Filter, Output, Place
 
 
@@ -48,9 +46,8 @@ def report(
     chosen: Filter,
     patterns: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="SUITE or RUN",
-            help="A suite (name or file), or runs by name, id or pattern; all else.",
+        argument(
+            "SUITE or RUN", "A suite (name or file), or runs by name, id or pattern; all else."
         ),
     ] = None,
 ) -> None:
