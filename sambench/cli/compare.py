@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sambench.cli import options
-from sambench.cli.answers import plan_answer, tables_answer
+from sambench.cli.answers import tables_answer
 from sambench.cli.grouping import argument, flag, given_options, group, grouped, option, spelled
 from sambench.errors import ConfigError, did_you_mean
 
@@ -167,9 +167,7 @@ def compare(
     )
     study = Study(asked, request, screen)
     if choice.plan:
-        standings, coming = study.plan(measure=choice.measure)
-        if output.as_json:
-            output.answer(plan_answer(study.suite.name, request.launcher, standings, coming))
+        output.answer(study.plan(measure=choice.measure))
         return
     code = study.carry_out()
     if code == 0:

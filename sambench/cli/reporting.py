@@ -56,15 +56,22 @@ def begin_report(
     published: bool,
 ) -> Report:
     """Read the runs that are asked for and compare them."""
-    found = gather(patterns, Store(place.results), place.data, where)
+    store = Store(place.results)
+    found = gather(patterns, store, place.data, where)
     gc.freeze()  # they stay to the end: no need to look for garbage among them then
     shown = read_names(names) if names else Names()
     asked = msgspec.structs.replace(found.asked, baseline=_baseline(baseline, found))
     study = study_as_asked(found.records, asked, planned=found.planned, names=shown)
     if found.predictions:
         study = over_images(study, found.predictions)
-    published = published or bool(found.suite is not None and found.suite.tables)
-    return Report(found=found, study=study, names=shown, place=place, published=published)
+    return Report(
+        found=found,
+        study=study,
+        names=shown,
+        store=store,
+        data=place.data,
+        published=published or bool(found.suite is not None and found.suite.tables),
+    )
 
 
 def _baseline(asked: str | None, found: Gathered) -> str:
@@ -91,13 +98,9 @@ class Report:
     found: Gathered
     study: Study
     names: Names
-    place: Place
+    store: Store
+    data: Path
     published: bool
-
-    @cached_property
-    def store(self) -> Store:
-        """Where the runs are."""
-        return Store(self.place.results)
 
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
@@ -123,7 +126,7 @@ class Report:
         folder = re.sub(r"[^A-Za-z0-9._+=-]+", "_", name.replace("*", "any")).strip("._")
         written = write_report(
             document,
-            self.place.results / "reports" / (folder or "report"),
+            self.store.root / "reports" / (folder or "report"),
             every_table=self.found.name is not None,
             predictions=self.found.predictions if predictions else None,
         )
@@ -177,7 +180,7 @@ class Report:
     def _further(self) -> list[Section]:
         """Return accuracies by centre, what was searched, and the papers' tables and claims."""
         found, study = self.found, self.study
-        sections = by_centre(study, found.predictions, self.place.data)
+        sections = by_centre(study, found.predictions, self.data)
         if found.search is not None:
             where = str(search_path(Path("results"), found.name or ""))
             table = search_table(found.search, where)

@@ -6,7 +6,6 @@ import fnmatch
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -14,7 +13,7 @@ import msgspec
 from sambench.analysis.inference import SEEDS
 from sambench.analysis.study import study_as_asked
 from sambench.analysis.time_estimates import Forecast, Timed, duration, forecast, untimed
-from sambench.cli.answers import run_answer, tables_answer
+from sambench.cli.answers import plan_answer, run_answer, tables_answer
 from sambench.cli.checking import (
     check_datasets,
     check_models,
@@ -57,11 +56,10 @@ class Study:
         self._shown: tuple[RunConfig, ...] = ()
         self._done: list[RunRecord] = []
 
-    def plan(self, *, measure: bool = False) -> tuple[list[Standing], int]:
-        """Show what is done and what would run; `measure` times steps of what none tells of.
+    def plan(self, *, measure: bool = False) -> dict[str, Any]:
+        """Show what is done and what would run, and return it for a program.
 
-        Returned are the standing of each run, and how many tuned runs follow a search that is not
-        done.
+        With `measure`, steps are timed of what no finished run tells of.
         """
         request, launcher = self.request, self.request.launcher
         chosen = launchers.get(launcher.name)
@@ -80,9 +78,7 @@ class Study:
             replace(s, action="wait", note=queued[s.config.id]) if s.config.id in queued else s
             for s in standings
         ]
-        timed = None
-        if measure:
-            timed = time_steps(self.screen, standings, request.data, request.device)
+        timed = time_steps(self.screen, standings, request) if measure else None
         show_plan(self.screen, standings, coming, launcher, timed)
         undone = [s.config for s in standings if s.action in ("run", "resume", "run again")]
         warn_of_sizes(self.screen, undone, request.data)
@@ -91,7 +87,7 @@ class Study:
         except ModelError as error:
             self.screen.warn(str(error))
         self._warn_of_reach(there)
-        return standings, coming
+        return plan_answer(self.suite.name, launcher, standings, coming)
 
     def answer(self) -> dict[str, Any]:
         """Return, for a program, the runs that were carried out and the tables shown of them."""
@@ -172,8 +168,7 @@ class Study:
         if not runs or before == INTERRUPTED or (before and request.fail_fast):
             return before
         hessian = self.suite.hessian if curvature else None
-        code = launch(self.screen, runs, request, name, hessian, seen)
-        return code or before
+        return launch(self.screen, runs, request, name, hessian, seen) or before
 
     def _tuned(self, *, keep: bool) -> tuple[RunConfig, ...]:
         """Return the final runs with chosen values, of those searches that are done.
@@ -204,17 +199,14 @@ class Study:
         return tuple({run.id: run for run in runs}.values())
 
     def _wanted(self, run: RunConfig) -> bool:
-        patterns = self.request.only
-        return not patterns or any(
-            run.id == pattern or fnmatch.fnmatchcase(run.name, pattern) for pattern in patterns
-        )
+        only = self.request.only
+        return not only or run.id in only or any(fnmatch.fnmatchcase(run.name, p) for p in only)
 
-    def _only(self, *parts: Iterable[RunConfig]) -> list[tuple[RunConfig, ...]]:
+    def _only(self, *parts: Sequence[RunConfig]) -> list[tuple[RunConfig, ...]]:
         """Return the wanted runs of each part."""
-        listed = [tuple(part) for part in parts]
-        chosen = [tuple(filter(self._wanted, part)) for part in listed]
+        chosen = [tuple(filter(self._wanted, part)) for part in parts]
         if not any(chosen):
-            names = [run.name for part in listed for run in part]
+            names = [run.name for part in parts for run in part]
             pattern = ", ".join(self.request.only)
             raise ConfigError(
                 f"--only {pattern} fits no run of suite {self.suite.name}"
@@ -261,15 +253,13 @@ def show_plan(
     screen.show(f"{left} of {len(rows)} runs have something to do; nothing was run")
 
 
-def time_steps(
-    screen: Screen, standings: Sequence[Standing], data: Path, device: str | None
-) -> Timed:
+def time_steps(screen: Screen, standings: Sequence[Standing], request: Request) -> Timed:
     """Time some passes of each kind of run of which no finished one tells, and say how long."""
     from sambench.run.pace import measure_pace
 
     found = {}
     for kind, config in untimed(standings).items():
-        pace = measure_pace(config, data, choose_device(device)[0])
+        pace = measure_pace(config, request.data, choose_device(request.device)[0])
         found[kind] = (pace.seconds, pace.images)
         memory = f", {human(pace.memory_bytes)} of the device" if pace.memory_bytes else ""
         screen.say(
