@@ -176,10 +176,7 @@ def _say_what_others_do(screen: Screen, store: Store, configs: Sequence[RunConfi
 
 
 def show_table(
-    screen: Screen,
-    results: Path,
-    configs: Sequence[RunConfig],
-    asked: ReportSettings,
+    screen: Screen, results: Path, configs: Sequence[RunConfig], asked: ReportSettings
 ) -> list[RunRecord]:
     """Show the comparison of the runs that have a sound record, once one is completed.
 
@@ -192,10 +189,12 @@ def show_table(
     if not completed:
         return []
     states = counts(Survey(store=store).of(configs))
-    absent = {state: states[state] for state in _ABSENT if state in states}
-    said = ", ".join(f"{number} {_ABSENT[state]}" for state, number in absent.items())
-    note = f"{sum(absent.values())} of {len(configs)} runs are not in the tables: {said}."
+    absent = {why: states[state] for state, why in _ABSENT.items() if state in states}
     first, *rest = build_tables(records, asked, configs)
-    for table in (replace(first, notes=(*first.notes, *[note] * bool(absent))), *rest):
+    if absent:
+        said = ", ".join(f"{number} {why}" for why, number in absent.items())
+        note = f"{sum(absent.values())} of {len(configs)} runs are not in the tables: {said}."
+        first = replace(first, notes=(*first.notes, note))
+    for table in (first, *rest):
         screen.table(table)
     return completed

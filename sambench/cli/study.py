@@ -24,6 +24,7 @@ from sambench.cli.checking import (
 from sambench.cli.launching import Request, launch, show_table, survey
 from sambench.cli.screen import Screen
 from sambench.config.launcher_settings import LOCAL, LauncherSettings
+from sambench.config.measurement import Measurement
 from sambench.config.run_config import RunConfig
 from sambench.config.search import plan_search, trials_of
 from sambench.config.suite import Suite
@@ -55,6 +56,7 @@ class Study:
         self.trials = tuple(run for tuning in self.tunings for run in tuning.runs)
         self._shown: tuple[RunConfig, ...] = ()
         self._done: list[RunRecord] = []
+        self._code = 0
 
     def plan(self, *, measure: bool = False) -> dict[str, Any]:
         """Show what is done and what would run, and return it for a program.
@@ -97,20 +99,19 @@ class Study:
 
     def carry_out(self) -> int:
         """Do what is missing, show the table, return the exit code."""
+        name, hessian = self.suite.name, self.suite.hessian
         trials, finals = self._only(self.trials, self.finals)
-        there = survey(self.request, self.suite.hessian).of(self.finals)
+        there = survey(self.request, hessian).of(self.finals)
         self._warn_of_reach(there)
-        code = self._launch(trials, trials_of(self.suite.name), 0, curvature=False)
-        seen = None if trials else _of(finals, there)
-        code = self._launch(finals, self.suite.name, code, curvature=True, seen=seen)
-        tuned = self._tuned(keep=True)
-        if tuned:
-            tuned = tuple(run for run in tuned if run not in finals and self._wanted(run))
-            code = self._launch(tuned, self.suite.name, code, curvature=True)
+        self._launch(trials, trials_of(name))
+        self._launch(finals, name, hessian, None if trials else _of(finals, there))
+        found = self._tuned(keep=True)
+        tuned = tuple(run for run in found if run not in finals and self._wanted(run))
+        self._launch(tuned, name, hessian)
         self._shown = (*finals, *tuned)
         report = self.suite.report
         self._done = show_table(self.screen, self.request.results, self._shown, report)
-        return code
+        return self._code
 
     def say_what_is_next(self, given: str | None) -> None:
         """Say what too few seeds lack, what they cost, and the command that writes the report.
@@ -158,17 +159,14 @@ class Study:
         self,
         runs: Sequence[RunConfig],
         name: str,
-        before: int,
-        *,
-        curvature: bool,
+        hessian: Measurement | None = None,
         seen: Sequence[Standing] | None = None,
-    ) -> int:
-        """Do runs unless what was done before ended the command; return the exit code of both."""
-        request = self.request
-        if not runs or before == INTERRUPTED or (before and request.fail_fast):
-            return before
-        hessian = self.suite.hessian if curvature else None
-        return launch(self.screen, runs, request, name, hessian, seen) or before
+    ) -> None:
+        """Do runs, if there are any, unless what was done before ended the command."""
+        ended = self._code == INTERRUPTED or (self._code and self.request.fail_fast)
+        if runs and not ended:
+            code = launch(self.screen, runs, self.request, name, hessian, seen)
+            self._code = code or self._code
 
     def _tuned(self, *, keep: bool) -> tuple[RunConfig, ...]:
         """Return the final runs with chosen values, of those searches that are done.
