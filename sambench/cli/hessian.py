@@ -14,8 +14,6 @@ from sambench.config.study_settings import OWN
 from sambench.errors import ConfigError
 
 if TYPE_CHECKING:
-    from sambench.cli.launching import Request
-    from sambench.config.launcher_settings import LauncherSettings
     from sambench.config.measurement import Measurement
     from sambench.store.tree import Store
 
@@ -99,18 +97,6 @@ class Launching(options.Launching):
         show_default="a GPU if there is one",
     )
 
-    def request(self, place: options.Place, suites: LauncherSettings | None) -> Request:
-        """Return what is asked of runs; several devices are an option of the launcher."""
-        from sambench.cli.launching import Request
-
-        several = self.device if "," in (self.device or "") else None
-        return Request(
-            data=place.data,
-            results=place.results,
-            device=None if several else self.device,
-            launcher=self.chosen(suites, devices=several),
-        )
-
 
 @grouped
 def hessian(
@@ -136,6 +122,7 @@ def hessian(
     """
     from sambench.cli.answers import run_answer
     from sambench.cli.curvature_table import RUN_HEADINGS, run_row
+    from sambench.cli.launching import Request
     from sambench.cli.measuring import find_runs, measure
     from sambench.cli.study import INTERRUPTED
     from sambench.store.tree import Store
@@ -143,9 +130,15 @@ def hessian(
     screen, store = output.screen(), Store(place.results)
     given = measured.given()
     groups, damaged = find_runs(screen, runs, given, chosen.where or (), place.data, store)
+    several = launching.device if "," in (launching.device or "") else None
     code = int(bool(damaged))
     for records, wanted, launcher in groups:
-        request = launching.request(place, launcher)
+        request = Request(
+            data=place.data,
+            results=place.results,
+            device=None if several else launching.device,
+            launcher=launching.chosen(launcher, devices=several),
+        )
         asked = replace(around.added_to(wanted, store), again=measured.again)
         code = max(code, measure(screen, records, asked, given, request, verbose=measured.verbose))
         if code == INTERRUPTED:

@@ -104,7 +104,14 @@ def measure(
     """Measure what is missing, show all, and return the exit code."""
     store, missing = Store(request.results), []
     show = partial(_show, screen, store, verbose=verbose)
-    for record in _completed(screen, records, store):
+    if len(records) == 1 and records[0].status != COMPLETED:
+        from sambench.run.measure import weights_of
+
+        weights_of(records[0], store)  # says why there are none
+    for record in records:
+        if record.status != COMPLETED:
+            screen.warn(f"{record.name}: {record.status}, so there is nothing to measure")
+            continue
         folder = store.folder(record.config)
         if not (folder / RECORD).exists():  # its files would be looked for, and made, elsewhere
             raise StoreError(
@@ -124,18 +131,6 @@ def measure(
     if tally.interrupted:
         screen.warn("interrupted; the same command goes on from here")
     return tally.exit_code or int(tally.elsewhere > 0)
-
-
-def _completed(screen: Screen, records: Sequence[RunRecord], store: Store) -> list[RunRecord]:
-    """Return the runs that have a minimum."""
-    if len(records) == 1 and records[0].status != COMPLETED:
-        from sambench.run.measure import weights_of
-
-        weights_of(records[0], store)
-    for record in records:
-        if record.status != COMPLETED:
-            screen.warn(f"{record.name}: {record.status}, so there is nothing to measure")
-    return [record for record in records if record.status == COMPLETED]
 
 
 def _show(screen: Screen, store: Store, record: RunRecord, *, verbose: bool) -> None:
