@@ -15,7 +15,7 @@ import sys
 import warnings
 from contextlib import suppress
 from io import TextIOWrapper
-from typing import Annotated, Any
+from typing import Annotated, TextIO
 
 import typer
 
@@ -121,12 +121,18 @@ _OF_THE_USERS_FILES = (
 """Faults of a file or path that somebody gave, wherever it is first looked at."""
 
 
-def _show_warning(message: Warning | str, category: type[Warning], *where: Any) -> None:
-    """Show our own warnings as one line, others, with where they are from, as Python does."""
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Show our own warnings as one line, others as Python does."""
     if issubclass(category, SambenchWarning):
         from sambench.cli.screen import Screen
 
         Screen().warn(f"warning: {message}")
     else:
-        filename, line = where[:2]
-        sys.stderr.write(warnings.formatwarning(message, category, filename, line))
+        sys.stderr.write(warnings.formatwarning(message, category, filename, lineno, line))

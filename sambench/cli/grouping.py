@@ -134,20 +134,17 @@ class Command(TyperCommand):
         from rich.table import Table
         from typer import rich_utils
 
-        class BreakingTable(Table):
-            def __rich_console__(self, *place: Any) -> Any:
-                for column in self.columns:
-                    column.overflow = "fold"
-                return super().__rich_console__(*place)
+        def breaking(kind: Any, parts: str) -> Any:
+            class Breaking(kind):  # type: ignore[misc]
+                def __rich_console__(self, *place: Any) -> Any:
+                    for part in getattr(self, parts):
+                        part.overflow = "fold"
+                    return super().__rich_console__(*place)
 
-        class BreakingColumns(Columns):
-            def __rich_console__(self, *place: Any) -> Any:
-                for text in self.renderables:
-                    text.overflow = "fold"  # type: ignore[union-attr]
-                return super().__rich_console__(*place)
+            return Breaking
 
         typers: Any = rich_utils
-        typers.Table, typers.Columns = BreakingTable, BreakingColumns
+        typers.Table, typers.Columns = breaking(Table, "columns"), breaking(Columns, "renderables")
         super().format_help(ctx, formatter)
 
     def get_params(self, ctx: Any) -> list[Any]:
