@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -49,8 +48,9 @@ class Described(options.Training):
         run = {key: value for key, value in found.run.items() if key not in LISTED}
         optimizers = [with_settings(name, found.optimizer, run.get("base")) for name in names]
         one_split = "fold" in run or folds_of(str(run["split"])) == ()
+        compared = "-".join((self.dataset, *models, *names))  # so that no two share a report
         return Suite(
-            name=self.name or _slug((self.dataset, *models, *names)),
+            name=self.name or re.sub(r"[^A-Za-z0-9._-]+", "_", compared)[:80],
             defaults=run,
             matrix={"model": models, "optimizer": tuple(optimizers)},
             seeds=tuple(range(self.seeds)),
@@ -78,11 +78,6 @@ class Choice:
         show_default="none",
     )
     fail_fast: bool = flag("End with the first run that fails or diverges.")
-
-    def check(self) -> None:
-        """Refuse to measure without a plan."""
-        if self.measure and not self.plan:
-            raise ConfigError("--measure is for --plan; give both, or neither")
 
 
 @group("Devices and launchers")
@@ -152,7 +147,8 @@ def compare(
         contrast(screen, str(suite), other, place.data, place.results)
         output.answer(tables_answer(screen.tables))
         return
-    choice.check()
+    if choice.measure and not choice.plan:
+        raise ConfigError("--measure is for --plan; give both, or neither")
     asked = _asked(context, described, suite, place.data)
     check_launcher(asked)
     request = Request(
@@ -188,11 +184,6 @@ def _states(text: str) -> tuple[str, ...]:
                 f"states: {', '.join(REPEATABLE)}"
             )
     return states
-
-
-def _slug(parts: Sequence[str]) -> str:
-    """Name a comparison without a suite file by what it compares, so that no two share a report."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(parts))[:80]
 
 
 def _names(text: str, option: str) -> tuple[str, ...]:

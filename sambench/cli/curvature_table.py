@@ -21,15 +21,11 @@ Row = tuple[str, str, str, str]
 def summary_rows(found: Section) -> list[Row]:
     """Return (quantity, value, error, certified) of what papers report."""
     top, trace = found["top"], found["trace"]
-    bounds = (top["value"], top["upper_bound"])
+    above = _error(top["value"], (top["value"], top["upper_bound"]))
+    around = _error(trace["value"], trace["interval"])
     rows = [
-        ("top eigenvalue", _number(top["value"]), _error(top["value"], bounds), _top(top)),
-        (
-            "trace",
-            _number(trace["value"]),
-            _error(trace["value"], trace["interval"]),
-            _trace(trace),
-        ),
+        ("top eigenvalue", _number(top["value"]), above, _top(top)),
+        ("trace", _number(trace["value"]), around, _yes(trace["converged"])),
     ]
     if "batch_spectrum" in found:
         spectrum, verdict = found["batch_spectrum"], _batches(found["batch_spectrum"])
@@ -101,7 +97,7 @@ def curvature_method(found: Section) -> str:
 
 def _extremes(found: Mapping[str, Any], *, lowest: bool = True) -> Iterator[Row]:
     top, trace = found["top"], found["trace"]
-    chance = _chance(top)
+    chance = "99.9999 %" if "certified" in top else "99.9 %"
     error = f"none above {top['upper_bound']:.4g} ({chance}), residual {top['residual']:.2g}"
     yield "top eigenvalue", _number(top["value"]), error, _top(top)
     bounds, certified = top.get("upper_bounds", ()), top.get("certified", ())
@@ -119,8 +115,8 @@ def _extremes(found: Mapping[str, Any], *, lowest: bool = True) -> Iterator[Row]
             parts.insert(0, f"none below {top['lower_bound']:.4g} ({chance})")
         verdict = _yes(_within(top, top["lowest"], top.get("lower_bound")))
         yield "lowest eigenvalue", _number(top["lowest"]), ", ".join(parts), verdict
-    low, high = trace["interval"]
-    yield "trace", _number(trace["value"]), f"95 % interval {low:.4g} .. {high:.4g}", _trace(trace)
+    error = "95 % interval {:.4g} .. {:.4g}".format(*trace["interval"])
+    yield "trace", _number(trace["value"]), error, _yes(trace["converged"])
 
 
 def _batch_rows(found: Section) -> Iterator[Row]:
@@ -165,14 +161,6 @@ def _within(top: Mapping[str, Any], value: float, bound: float | None) -> bool:
     Told from the numbers: older records allowed more for values near zero.
     """
     return bound is not None and abs(bound - value) <= top.get("tol", 1e-2) * abs(value)
-
-
-def _chance(top: Mapping[str, Any]) -> str:
-    return "99.9999 %" if "certified" in top else "99.9 %"
-
-
-def _trace(trace: Mapping[str, Any]) -> str:
-    return _yes(trace["converged"])
 
 
 def _batches(spectrum: Mapping[str, Any]) -> str:

@@ -269,8 +269,8 @@ def _ending(record: RunRecord) -> str:
 
 def _images(by_class: Mapping[str, Sequence[int]]) -> str:
     """Say how many images of each class are in each part; of many classes, the range."""
-    parts = [(name, counts) for name, *counts in zip(PARTS, *by_class.values(), strict=True)]
-    several = [(name, counts) for name, counts in parts if sum(counts)]
+    parts = zip(PARTS, *by_class.values(), strict=True)
+    several = [(name, counts) for name, *counts in parts if sum(counts)]
     total = ", ".join(f"{sum(counts)} {name}" for name, counts in several)
     if len(by_class) > MOST_CLASSES:
         each = ", ".join(f"{min(counts)}-{max(counts)} {name}" for name, counts in several)
