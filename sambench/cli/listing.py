@@ -89,5 +89,4 @@ def list_entries(
         return
     screen = Screen()
     for name, part in shown.items():
-        if part.rows:
-            screen.listing(part.headings, part.rows, name)
+        screen.listing(part.headings, part.rows, name)

@@ -62,8 +62,7 @@ def find_runs(
         groups.append(Group(records, Measurement.parse({**base, **given}), suite.launcher))
     if patterns:
         groups.append(Group(store.find(patterns), alone))
-    for message in damaged:
-        screen.warn(message)
+    screen.warn(*damaged)
     pattern = where_pattern(where)
     kept = [
         group._replace(records=[r for r in group.records if pattern.matches(r.config)])
@@ -143,12 +142,10 @@ def _show(screen: Screen, store: Store, record: RunRecord, *, verbose: bool) -> 
     if found := record.hessian:
         rows = (curvature_rows if verbose else summary_rows)(found)
         screen.listing(CURVATURE_HEADINGS, rows, record.name)
-        for line in (curvature_method(found), *found.get("notes", ()), ""):
-            screen.show(line)
-        if studies := list(study_rows(found)):
-            screen.listing(STUDY_HEADINGS, studies, "")
-    for figure in write_figures(record, store.folder(record.config)):
-        screen.show(f"wrote {figure}")
+        screen.show(curvature_method(found), *found.get("notes", ()), "")
+        screen.listing(STUDY_HEADINGS, study_rows(found), "")
+    figures = write_figures(record, store.folder(record.config))
+    screen.show(*(f"wrote {figure}" for figure in figures))
 
 
 def _warn_of_difference(screen: Screen, record: RunRecord, given: dict[str, Any]) -> None:

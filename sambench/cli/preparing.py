@@ -85,10 +85,8 @@ def show_summary(screen: Screen, prepared: Prepared) -> None:
     )
     for first, second in copies.examples:
         screen.warn(f"conflict: {first} and {second} are the same image with different labels")
-    for note in summary.notes:
-        screen.show(f"note: {note}")
-    for warning in summary.warnings:
-        screen.warn(warning)
+    screen.show(*(f"note: {note}" for note in summary.notes))
+    screen.warn(*summary.warnings)
 
 
 def audit(screen: Screen, prepared: Prepared) -> list[Path]:
@@ -97,11 +95,8 @@ def audit(screen: Screen, prepared: Prepared) -> list[Path]:
         found = examine(prepared, progress)
     screen.show(f"\naudit of {prepared.folder}")
     for section in sections(found):
-        screen.show(f"\n{section.title}")
-        for sentence in section.text:
-            screen.show(sentence)
-        if section.rows:
-            screen.listing(section.headings, section.rows)
+        screen.show(f"\n{section.title}", *section.text)
+        screen.listing(section.headings, section.rows)
     written = write_audit(prepared, found)
     screen.show(f"\nwrote {', '.join(map(str, written))}")
     return written

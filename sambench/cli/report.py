@@ -76,8 +76,7 @@ def report(
         )
         if content.explain is not None:
             lines = find_source(content.explain, made.sources).lines()
-            for line in lines:
-                screen.show(line)
+            screen.show(*lines)
             output.answer({"explanation": lines})
             return
         name = content.name or made.found.name or "-".join(patterns) or "all"

@@ -209,19 +209,13 @@ class Report:
 
 def _show(screen: Screen, document: Document, written: Sequence[Path]) -> None:
     """Show the answer, the main tables, what went wrong, and the paths of everything."""
-    for paragraph in document.answer:
-        screen.show(paragraph)
-        screen.show("")
+    screen.show(*(line for paragraph in document.answer for line in (paragraph, "")))
     tables = [t for section in document.results if section.shown for t in section.tables]
     for table in tables[:MOST_SHOWN]:
         screen.table(table)
     if len(tables) > MOST_SHOWN:
         screen.show(f"... and {len(tables) - MOST_SHOWN} more tables, all in report.md")
     wrong = document.rest[-1]
-    screen.show(wrong.title)
-    for text in (*wrong.paragraphs, *wrong.items):
-        screen.show(f"- {text}")
-    screen.show("")
-    for path in written:
-        screen.show(f"wrote {path}")
+    screen.show(wrong.title, *(f"- {text}" for text in (*wrong.paragraphs, *wrong.items)), "")
+    screen.show(*(f"wrote {path}" for path in written))
     screen.show(f"open {written[0].with_name('report.html')} in a browser; it needs no network")

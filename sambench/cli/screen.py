@@ -52,18 +52,19 @@ class Screen:
         self.err = _console(stderr=True, quiet=quiet)
         self.tables: list[Table] = []
 
-    def say(self, text: str) -> None:
-        """Show a message."""
-        self.err.print(escape(as_typed(text)), soft_wrap=True)
+    def say(self, *texts: str) -> None:
+        """Show messages, each on a line."""
+        for text in texts:
+            self.err.print(escape(as_typed(text)), soft_wrap=True)
 
-    def warn(self, text: str) -> None:
-        """Show something that the user should look at."""
-        self.err.print(f"[yellow]{escape(as_typed(text))}[/]", soft_wrap=True)
+    def warn(self, *texts: str) -> None:
+        """Show what the user should look at."""
+        for text in texts:
+            self.err.print(f"[yellow]{escape(as_typed(text))}[/]", soft_wrap=True)
 
     def warn_of_damage(self, messages: Sequence[str]) -> None:
         """Show the first of the messages on damaged records, and how many more there are."""
-        for message in messages[:MOST_WARNINGS]:
-            self.warn(message)
+        self.warn(*messages[:MOST_WARNINGS])
         if more := len(messages[MOST_WARNINGS:]):
             self.warn(f"... and {more} more records that cannot be read")
 
@@ -73,9 +74,10 @@ class Screen:
             f"[bold red]error:[/] {escape(text)}", soft_wrap=True
         )
 
-    def show(self, text: str) -> None:
-        """Show a result."""
-        self.out.print(escape(as_typed(text)), soft_wrap=True)
+    def show(self, *texts: str) -> None:
+        """Show results, each on a line."""
+        for text in texts:
+            self.out.print(escape(as_typed(text)), soft_wrap=True)
 
     @contextmanager
     def progress(self) -> Iterator[Callable[[int, int, str], None]]:
@@ -102,11 +104,14 @@ class Screen:
         *,
         numbers: bool = False,
     ) -> None:
-        """Show rows of text under headings; very many as plain lines, in a tenth of the time.
+        """Show rows of text under headings, if there are any.
 
-        All columns but the first may be `numbers`, which stand to the right.
+        Very many are shown as plain lines, in a tenth of the time. All columns but the first may
+        be `numbers`, which stand to the right.
         """
         listed = list(rows)
+        if not listed:
+            return
         if len(listed) > LONG_LISTING and not self.out.quiet:
             self.out.file.write(_lines(title, [headings, *listed]))
             return

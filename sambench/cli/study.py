@@ -122,8 +122,7 @@ class Study:
         if not self._done:
             return
         if given is None:
-            for sentence in too_few(planned_groups(self.finals, self.suite.report)):
-                self.screen.say(sentence)
+            self.screen.say(*too_few(planned_groups(self.finals, self.suite.report)))
             if (seeds := len(self.suite.seeds)) < SEEDS.least_units and self.suite.folds is None:
                 more = msgspec.structs.replace(self.suite, seeds=tuple(range(SEEDS.least_units)))
                 planned = expanded(more, self.request.data)
@@ -147,13 +146,10 @@ class Study:
         """
         if not self.suite.places:
             return
-        for sentence in too_few(planned_groups(self.finals, self.suite.report)):
-            self.screen.warn(sentence)
+        self.screen.warn(*too_few(planned_groups(self.finals, self.suite.report)))
         records = [standing.record for standing in _of(self.finals, there)]
         done = [record for record in records if record and record.status == COMPLETED]
-        study = study_as_asked(done, self.suite.report, metrics=[])
-        for sentence in settling(study):
-            self.screen.say(sentence)
+        self.screen.say(*settling(study_as_asked(done, self.suite.report, metrics=[])))
 
     def _launch(
         self,
