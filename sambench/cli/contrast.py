@@ -63,8 +63,7 @@ def contrast(screen: Screen, first: str, second: str, data: Path, results: Path)
             f"{first} is {sides[0].kind} and {second} {sides[1].kind}; compare two optimizers, "
             "two sets of runs (suites, commits, results folders), or one of either with `published`"
         )
-    for table in tables:
-        screen.table(table)
+    screen.table(*tables)
 
 
 def _apart(screen: Screen, sides: Sequence[Side]) -> list[list[RunRecord]]:
@@ -113,12 +112,10 @@ def _on_the_same_images(screen: Screen, study: Study, results: Path) -> list[Tab
 
 def _stored(results: Path) -> tuple[list[RunRecord], list[str]]:
     """Return the records of the results folder and of the studies published below it."""
-    records: list[RunRecord] = []
-    damaged: list[str] = []
-    for root in (results, *sorted((results / "published").glob("*"))):
-        kept, broken = sound_records(Store(root))
-        records, damaged = records + kept, [*damaged, *broken]
-    return records, damaged
+    roots = (results, *sorted((results / "published").glob("*")))
+    found = [sound_records(Store(root)) for root in roots]
+    records = [record for kept, _ in found for record in kept]
+    return records, [message for _, damaged in found for message in damaged]
 
 
 def _side(text: str, records: Sequence[RunRecord], data: Path, results: Path) -> Side:

@@ -195,6 +195,5 @@ def show_table(
         said = ", ".join(f"{number} {why}" for why, number in absent.items())
         note = f"{sum(absent.values())} of {len(configs)} runs are not in the tables: {said}."
         first = replace(first, notes=(*first.notes, note))
-    for table in (first, *rest):
-        screen.table(table)
+    screen.table(first, *rest)
     return completed

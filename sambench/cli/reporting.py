@@ -211,8 +211,7 @@ def _show(screen: Screen, document: Document, written: Sequence[Path]) -> None:
     """Show the answer, the main tables, what went wrong, and the paths of everything."""
     screen.show(*(line for paragraph in document.answer for line in (paragraph, "")))
     tables = [t for section in document.results if section.shown for t in section.tables]
-    for table in tables[:MOST_SHOWN]:
-        screen.table(table)
+    screen.table(*tables[:MOST_SHOWN])
     if len(tables) > MOST_SHOWN:
         screen.show(f"... and {len(tables) - MOST_SHOWN} more tables, all in report.md")
     wrong = document.rest[-1]

@@ -134,16 +134,17 @@ class Screen:
         if prefix:
             self.show(f"… is {prefix}")
 
-    def table(self, table: Table) -> None:
-        """Show a comparison: on its side, or in parts, where the terminal is too narrow."""
-        self.tables.append(table)
-        rows = [[(label, False), *((c.text, c.bold) for c in cells)] for label, cells in table.rows]
-        grid: list[list[Entry]] = [[(heading, False) for heading in table.headings], *rows]
-        for lines in in_parts(table.title, grid, self.out.width):
-            self.out.print(lines, soft_wrap=True)
-        for note in table.notes:
-            self.out.print(Text(note, style="dim"))
-        self.out.print()
+    def table(self, *tables: Table) -> None:
+        """Show comparisons: on their side, or in parts, where the terminal is too narrow."""
+        self.tables += tables
+        for table in tables:
+            grid: list[list[Entry]] = [[(heading, False) for heading in table.headings]]
+            grid += [[(name, False), *((c.text, c.bold) for c in row)] for name, row in table.rows]
+            for lines in in_parts(table.title, grid, self.out.width):
+                self.out.print(lines, soft_wrap=True)
+            for note in table.notes:
+                self.out.print(Text(note, style="dim"))
+            self.out.print()
 
 
 def progress_bar(console: Console, *columns: ProgressColumn) -> Progress:

@@ -49,11 +49,8 @@ def stored_runs(
         age = max(0.0, now - path.stat().st_mtime) if path.exists() else None
         entries.append(
             {
-                "name": record.name,
-                "id": record.id,
-                "suite": record.suite,
-                "state": standing.state,
-                "note": standing.note,
+                **{"name": record.name, "id": record.id, "suite": record.suite},
+                **{"state": standing.state, "note": standing.note},
                 "accuracy": record.final["test"]["accuracy"] if record.final else None,
                 "age_seconds": age,
                 "settings": flat(record.config),
