@@ -49,9 +49,9 @@ class Measured:
         """Return the settings that the user gave, as a suite file's `hessian` has them."""
         from sambench.config.arguments import parse_settings
 
-        names = ("samples", "tol", "minutes", "per_layer")
-        own = {name: getattr(self, name) for name in names}
-        found = {name: value for name, value in own.items() if value not in (None, False)}
+        own = {name: getattr(self, name) for name in ("samples", "tol", "minutes")}
+        own["per_layer"] = self.per_layer or None
+        found = {name: value for name, value in own.items() if value is not None}
         for key, value in parse_settings(self.settings).items():
             study, dot, name = key.partition(".")
             if key in found:
@@ -81,8 +81,9 @@ class Around:
         """Return a measurement with what is asked for besides; the other run is looked up."""
         names = ("density", "sharpness", "landscape")
         asked: Any = {name: True for name in names if getattr(self, name)}
-        studies, name = replace(wanted.studies, **asked), self.landscape_with
-        return replace(wanted, studies=studies, other=name and store.find_one(name).config)
+        name = self.landscape_with
+        other = None if name is None else store.find_one(name).config
+        return replace(wanted, studies=replace(wanted.studies, **asked), other=other)
 
 
 @group("Devices and launchers")
