@@ -125,8 +125,8 @@ def measure(
             missing.append(record.config)
     if not missing:
         return 0
-    manifest = request.manifest(missing, None, wanted)
-    tally = carry_out(screen, manifest, request.launcher, alone=len(missing) == 1, show=show)
+    alone = len(missing) == 1
+    tally = carry_out(screen, missing, request, None, wanted, alone=alone, show=show)
     if tally.interrupted:
         screen.warn("interrupted; the same command goes on from here")
     return tally.exit_code or int(tally.elsewhere > 0)
