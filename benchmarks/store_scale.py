@@ -61,7 +61,7 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         suite = folder / "scale.yaml"
         suite.write_text(SUITE.format(seeds=given.runs // 20))
-        command = [sys.executable, "-m", "sambench.cli", "compare", "scale.yaml", "--plan"]
+        command = [sys.executable, "-m", "sambench", "compare", "scale.yaml", "--plan"]
         found = {"runs": given.runs, "plan": timed(command, folder)}
         store, draw = Store(folder / "results"), random.Random(0)
         configs = load_suite(suite).expand(lambda dataset: 64)

@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import os
 import sys
+import traceback
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -85,11 +86,8 @@ def load_inherited() -> None:
 
 def _place(error: Exception, path: Path) -> str:
     """Return what was raised and at which line of the plugin."""
-    line = getattr(error, "lineno", None) if isinstance(error, SyntaxError) else None
-    trace = error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == str(path):
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    where = f" in line {line}" if line else ""
+    lines = [error.lineno] if isinstance(error, SyntaxError) else []
+    frames = traceback.extract_tb(error.__traceback__)
+    lines += [frame.lineno for frame in frames if frame.filename == str(path)]
+    where = f" in line {lines[-1]}" if lines and lines[-1] else ""
     return f"{type(error).__name__}{where}: {error}"

@@ -131,8 +131,7 @@ def arrows(family: str) -> set[tuple[str, str]]:
 
 
 def members(*families: str) -> list[str]:
-    run = "sambench.cli.__main__"  # importing it runs the command line
-    return [module for module in MODULES if belongs(module, *families) and module != run]
+    return [module for module in MODULES if belongs(module, *families)]
 
 
 def run_python(code: str, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:

@@ -66,13 +66,10 @@ def plan_answer(
         "launcher": {"name": launcher.name, "options": launcher.options},
         "runs": [
             {
-                "id": standing.config.id,
-                "name": standing.config.name,
-                "state": standing.state,
-                "action": standing.action,
-                "note": standing.note or None,
+                **{"id": s.config.id, "name": s.config.name},
+                **{"state": s.state, "action": s.action, "note": s.note or None},
             }
-            for standing in standings
+            for s in standings
         ],
         "states": counts(standings),
         "pending": len(pending(standings)),

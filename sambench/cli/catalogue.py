@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import json
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
 
 from sambench.data.source import Option, sources
 from sambench.errors import UnknownNameError
@@ -41,14 +40,19 @@ def catalogue(kind: str | None = None) -> dict[str, Part]:
 def _part(
     found: Sequence[Thing],
     entry: Callable[[Thing], dict[str, Any]],
-    **columns: Callable[[Thing], str],
+    columns: Mapping[str, Callable[[Thing], str]],
 ) -> Part:
     """Put things together by what is known of each, and by the columns that show it."""
     return Part(
-        headings=tuple(heading.replace("_", " ") for heading in columns),
-        rows=[tuple(show(one) for show in columns.values()) for one in found],
-        entries=[entry(one) for one in found],
+        headings=tuple(columns),
+        rows=[tuple(show(one) or "–" for show in columns.values()) for one in found],
+        entries=msgspec.json.decode(msgspec.json.encode([entry(one) for one in found])),
     )
+
+
+def _attributes(*names: str) -> Callable[[Any], dict[str, Any]]:
+    """Return what is known of a thing, where that is some of its attributes."""
+    return lambda one: {name: getattr(one, name) for name in names}
 
 
 def _optimizers() -> Part:
@@ -67,15 +71,16 @@ def _optimizers() -> Part:
             "defaults": info.default_note() or None,
             "reference": info.reference,
         },
-        name=lambda info: info.name,
-        passes_per_step=lambda info: f"{info.gradient_evaluations:.3g}",
-        extra_memory=lambda info: f"{info.extra_memory:g}P",
-        hyperparameters=lambda info: (
-            ", ".join(f"{n}={_defaults(h)} ({h.range})" for n, h in info.hyperparameters.items())
-            or "–"
-        ),
-        defaults=lambda info: info.default_note() or "–",
-        reference=lambda info: info.reference,
+        {
+            "name": lambda info: info.name,
+            "passes per step": lambda info: f"{info.gradient_evaluations:.3g}",
+            "extra memory": lambda info: f"{info.extra_memory:g}P",
+            "hyperparameters": lambda info: ", ".join(
+                f"{name}={_defaults(h)} ({h.range})" for name, h in info.hyperparameters.items()
+            ),
+            "defaults": lambda info: info.default_note(),
+            "reference": lambda info: info.reference,
+        },
     )
 
 
@@ -96,12 +101,14 @@ def _models() -> Part:
             "image_multiple": model.multiple,
             "reference": model.reference,
         },
-        name=lambda model: model.name,
-        summary=lambda model: model.summary,
-        pretrained=lambda model: "yes" if model.weights else "no",
-        smallest_image=lambda model: (
-            f"{model.image_size}" + (f", x{model.multiple}" if model.multiple > 1 else "")
-        ),
+        {
+            "name": lambda model: model.name,
+            "summary": lambda model: model.summary,
+            "pretrained": lambda model: "yes" if model.weights else "no",
+            "smallest image": lambda model: (
+                f"{model.image_size}" + f", x{model.multiple}" * (model.multiple > 1)
+            ),
+        },
     )
     return replace(found, rows=[*found.rows, ("timm:NAME", "any model of timm", "yes", "")])
 
@@ -109,33 +116,20 @@ def _models() -> Part:
 def _datasets() -> Part:
     return _part(
         sources.list(),
-        lambda source: {
-            "name": source.name,
-            "summary": source.summary,
-            "image_size": source.image_size,
-            "classes": list(source.classes),
-            "options": {
-                name: {
-                    "default": option.default,
-                    "minimum": option.minimum if math.isfinite(option.minimum) else None,
-                    "maximum": option.maximum if math.isfinite(option.maximum) else None,
-                    "choices": list(option.choices),
-                    "help": option.help,
-                }
-                for name, option in source.options.items()
-            },
-            "obtain": source.obtain,
-            "reference": source.reference,
-            "licence": source.licence,
-        },
-        name=lambda source: source.name,
-        summary=lambda source: source.summary,
-        classes=lambda source: _few(source.classes),
-        size=lambda source: str(source.image_size),
-        options=lambda source: (
-            ", ".join(f"{n}={_default(o)}" for n, o in source.options.items()) or "–"
+        _attributes(
+            *("name", "summary", "image_size", "classes", "options"),
+            *("obtain", "reference", "licence"),
         ),
-        licence=lambda source: source.licence,
+        {
+            "name": lambda source: source.name,
+            "summary": lambda source: source.summary,
+            "classes": lambda source: _few(source.classes),
+            "size": lambda source: f"{source.image_size}",
+            "options": lambda source: ", ".join(
+                f"{name}={_default(option)}" for name, option in source.options.items()
+            ),
+            "licence": lambda source: source.licence,
+        },
     )
 
 
@@ -149,66 +143,68 @@ def _few(classes: Sequence[str]) -> str:
 def _default(option: Option) -> str:
     """Return an option's default, and its other values where they are few."""
     if option.choices:
-        others = (str(choice) for choice in option.choices if choice != option.default)
-        return "|".join((str(option.default), *others))
+        others = (choice for choice in option.choices if choice != option.default)
+        return "|".join(map(str, (option.default, *others)))
     return f"{option.default:g}" if isinstance(option.default, int | float) else option.default
 
 
 def _launchers() -> Part:
     return _part(
         launchers.list(),
-        lambda launcher: {
-            "name": launcher.name,
-            "summary": launcher.summary,
-            "options": dict(launcher.options),
-            "reference": launcher.reference,
+        _attributes("name", "summary", "options", "reference"),
+        {
+            "name": lambda launcher: launcher.name,
+            "summary": lambda launcher: launcher.summary,
+            "options": lambda launcher: "; ".join(
+                f"{name}: {said}" for name, said in launcher.options.items()
+            ),
+            "needs": lambda launcher: launcher.reference,
         },
-        name=lambda launcher: launcher.name,
-        summary=lambda launcher: launcher.summary,
-        options=lambda launcher: (
-            "; ".join(f"{name}: {said}" for name, said in launcher.options.items()) or "–"
-        ),
-        needs=lambda launcher: launcher.reference or "–",
     )
+
+
+class _Shipped(NamedTuple):
+    """A suite that comes with sambench."""
+
+    name: str
+    summary: str
+    """The first sentence of the comment that its file begins with."""
 
 
 def _suites() -> Part:
     from sambench.config.suite_file import shipped_suites
 
-    return _part(
-        [(name, _first_comment(path)) for name, path in shipped_suites().items()],
-        lambda suite: {"name": suite[0], "summary": suite[1]},
-        name=lambda suite: suite[0],
-        summary=lambda suite: suite[1],
-    )
-
-
-def _first_comment(path: Path) -> str:
-    """Return the first sentence of the comment that a suite file begins with."""
-    lines = itertools.takewhile(lambda line: line.startswith("#"), path.read_text().splitlines())
-    return " ".join(line.lstrip("# ") for line in lines).partition(". ")[0].rstrip(".")
+    found = []
+    for name, path in shipped_suites().items():
+        lines = path.read_text().splitlines()
+        comment = itertools.takewhile(lambda line: line.startswith("#"), lines)
+        text = " ".join(line.lstrip("# ") for line in comment)
+        found.append(_Shipped(name, text.partition(". ")[0].rstrip(".")))
+    columns = {"name": lambda suite: suite.name, "summary": lambda suite: suite.summary}
+    return _part(found, _Shipped._asdict, columns)
 
 
 def _settings() -> Part:
-    from sambench.config.settings import optimizer_settings, run_settings
+    from sambench.config.settings import Setting, optimizer_settings, run_settings
 
-    found = _part(
+    return _part(
         (*run_settings(), *optimizer_settings()),
-        lambda setting: dict(json.loads(json.dumps(asdict(setting)))),
-        setting=lambda setting: setting.name,
-        type=lambda setting: setting.type + (f", {setting.unit}" if setting.unit else ""),
-        default=lambda setting: _shown(setting.default),
-        meaning=lambda setting: (
-            setting.meaning + (f" ({', '.join(setting.of)})" if setting.of else "")
-        ),
+        _attributes(*(field.name for field in fields(Setting))),
+        {
+            "setting": lambda setting: setting.name,
+            "type, unit": lambda setting: ", ".join(filter(None, (setting.type, setting.unit))),
+            "default": lambda setting: _shown(setting.default),
+            "meaning": lambda setting: (
+                setting.meaning + (f" ({', '.join(setting.of)})" if setting.of else "")
+            ),
+        },
     )
-    return replace(found, headings=("setting", "type, unit", "default", "meaning"))
 
 
 def _shown(default: object) -> str:
-    """Return a default as it is written after --set."""
+    """Return a default as it is written after --set; nothing where there is none."""
     if default is None:
-        return "–"
+        return ""
     if isinstance(default, bool):
         return str(default).lower()
     if isinstance(default, tuple):

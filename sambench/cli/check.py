@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from sambench.cli.grouping import grouped
+from sambench.cli.grouping import argument, grouped
 from sambench.cli.options import Output
 
 
 @grouped
 def check(
-    plugin: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A Python file that registers an optimizer.")
-    ],
+    plugin: Annotated[Path, argument("FILE", "A Python file that registers an optimizer.")],
     output: Output,
 ) -> None:
     """Run the contract of all optimizers on those of a file, and say what they do not keep.
@@ -38,17 +36,15 @@ def check(
     screen = output.screen()
     answers = []
     for info in own:
+        rules: list[dict[str, Any]] = []
         with screen.progress() as progress:
-            found = []
             for rule, wrong in findings(info):
-                found.append((rule.name, wrong))
-                progress(len(found), len(RULES), info.name)
-        kept = sum(wrong is None for _, wrong in found)
-        rows = [(name, "kept" if wrong is None else wrong) for name, wrong in found]
-        caption = f"{info.name}: {kept} of {len(found)} rules kept"
-        screen.listing(("rule", "found"), rows, caption)
-        rules = [{"rule": name, "kept": wrong is None, "found": wrong} for name, wrong in found]
-        answers.append({"name": info.name, "kept": kept == len(found), "rules": rules})
+                rules.append({"rule": rule.name, "kept": wrong is None, "found": wrong})
+                progress(len(rules), len(RULES), info.name)
+        kept = sum(rule["kept"] for rule in rules)
+        rows = [(rule["rule"], rule["found"] or "kept") for rule in rules]
+        screen.listing(("rule", "found"), rows, f"{info.name}: {kept} of {len(rules)} rules kept")
+        answers.append({"name": info.name, "kept": kept == len(rules), "rules": rules})
     kept_all = all(answer["kept"] for answer in answers)
     output.answer({"file": str(plugin), "kept": kept_all, "optimizers": answers})
     raise typer.Exit(int(not kept_all))

@@ -15,7 +15,7 @@ from sambench.data.prepared import (
     prepared_datasets,
     prepared_sizes,
 )
-from sambench.data.source import sources
+from sambench.data.source import Request, sources
 from sambench.data.splits import leak_warning
 from sambench.errors import ConfigError, DataError, UnknownNameError, UserError
 from sambench.launch.launcher import launchers
@@ -116,5 +116,5 @@ def _make_data(screen: Screen, data: Path, dataset: str, image_size: int) -> Non
     from sambench.cli.preparing import decode
 
     screen.say(f"dataset {dataset!r} is not prepared; making it in {data}")
-    files = {"raw": data.parent / "raw", "options": source.resolve({})}
-    decode(screen, source, data, image_size, files)
+    request = Request(raw=data.parent / "raw", options=source.resolve({}))
+    decode(screen, source, request, data, image_size)

@@ -18,71 +18,57 @@ GAP = 2
 Entry = tuple[str, bool]
 """What a cell says, and whether it is bold."""
 
-
-def laid_out(title: str, grid: Sequence[Sequence[Entry]], width: int) -> Text | None:
-    """Return a table as text, first column to the left, or None where it is wider than `width`.
-
-    The first row of the grid are its headings; the title stands above.
-    """
-    widths = _widths([text for text, _ in grid[0]], grid[1:])
-    if sum(widths) + GAP * (len(widths) - 1) > width:
-        return None
-    return _aligned(title, grid)
+Grid = Sequence[Sequence[Entry]]
+"""Rows of cells; the first are the headings."""
 
 
-def _aligned(title: str, grid: Sequence[Sequence[Entry]]) -> Text:
-    headings = [text for text, _ in grid[0]]
-    widths = _widths(headings, grid[1:])
-    broken = [textwrap.wrap(text, wide) for text, wide in zip(headings, widths, strict=True)]
-    deepest = max(map(len, broken))
-    above = [[""] * (deepest - len(lines)) + lines for lines in broken]
-    lines = Text().append(title, "italic")
-    for line in zip(*above, strict=True):
-        _append(lines, [(text, True) for text in line], widths)
-    for row in grid[1:]:
-        _append(lines, row, widths)
-    return lines
-
-
-def in_parts(title: str, grid: Sequence[Sequence[Entry]], width: int) -> list[Text]:
+def in_parts(title: str, grid: Grid, width: int) -> list[Text]:
     """Return a table upright, on its side, or by as many columns as fit at a time.
 
     The first column is repeated in each part; a part of one further column may be too wide.
     """
-    turned = [list(column) for column in zip(*grid, strict=True)]
-    whole = laid_out(title, grid, width) or laid_out(title, turned, width)
-    if whole is not None:
-        return [whole]
-    widths = _widths([text for text, _ in grid[0]], grid[1:])
+    for whole in (grid, list(zip(*grid, strict=True))):
+        if sum(wide + GAP for wide in _widths(whole)) - GAP <= width:
+            return [laid_out(title, whole)]
+    first, *others = _widths(grid)
     blocks: list[list[int]] = []
     left = 0
-    for place in range(1, len(widths)):
-        if not blocks or widths[place] + GAP > left:
+    for place, wide in enumerate(others, start=1):
+        if not blocks or wide + GAP > left:
             blocks.append([0])
-            left = width - widths[0]
+            left = width - first
         blocks[-1].append(place)
-        left -= widths[place] + GAP
+        left -= wide + GAP
     return [
-        _aligned(title if number == 0 else "", [[row[place] for place in block] for row in grid])
+        laid_out("" if number else title, [[row[place] for place in block] for row in grid])
         for number, block in enumerate(blocks)
     ]
 
 
-def _widths(headings: Sequence[str], rows: Sequence[Sequence[Entry]]) -> list[int]:
-    words = [max(map(cell_len, heading.split()), default=0) for heading in headings]
-    cells = [[cell_len(text) for text, _ in row] for row in rows]
-    return [max(column) for column in zip(words, *cells, strict=True)]
+def laid_out(title: str, grid: Grid) -> Text:
+    """Return a table as text, its title above, the first column to the left."""
+    (headings, *rows), widths = grid, _widths(grid)
+    broken = [textwrap.wrap(text, wide) for (text, _), wide in zip(headings, widths, strict=True)]
+    deepest = max(map(len, broken))
+    above = zip(*([""] * (deepest - len(lines)) + lines for lines in broken), strict=True)
+    bold = [[(text, True) for text in line] for line in above]
+    lines = (_line(row, widths) for row in (*bold, *rows))
+    return Text("\n").join([Text(title, "italic"), *lines])
 
 
-def _append(lines: Text, row: Sequence[Entry], widths: Sequence[int]) -> None:
-    """Append a line: blanks go before what is aligned to the right, never behind the last."""
-    lines.append("\n")
-    blanks = 0
+def _widths(grid: Grid) -> list[int]:
+    """Return how wide the columns are: as their longest cell, or word of the heading."""
+    columns = zip(*([text for text, _ in row] for row in grid), strict=True)
+    return [
+        max(map(cell_len, (*heading.split(), *cells)), default=0) for heading, *cells in columns
+    ]
+
+
+def _line(row: Sequence[Entry], widths: Sequence[int]) -> Text:
+    cells = []
     for place, ((text, bold), width) in enumerate(zip(row, widths, strict=True)):
-        room = width - cell_len(text)
-        blanks += room if place else 0
-        if text:
-            lines.append(" " * blanks)
-            lines.append(text, "bold" if bold else None)
-            blanks = 0
-        blanks += GAP + (0 if place else room)
+        said, blanks = (text, "bold" if bold else ""), " " * (width - cell_len(text))
+        cells.append(Text.assemble(*((blanks, said) if place else (said, blanks))))
+    line = Text(" " * GAP).join(cells)
+    line.rstrip()
+    return line

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sambench.cli import completion, options
-from sambench.cli.answers import plan_answer, tables_answer
-from sambench.cli.grouping import flag, given_options, group, grouped, option, spelled
+from sambench.cli import options
+from sambench.cli.answers import tables_answer
+from sambench.cli.grouping import argument, flag, given_options, group, grouped, option, spelled
 from sambench.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
@@ -30,18 +29,9 @@ LISTED = {
 class Described(options.Training):
     """A comparison without a suite file."""
 
-    model: str = option(
-        "NAME,...",
-        "Models; see `sambench list models`.",
-        default="resnet50",
-        autocompletion=completion.models_in_list,
-    )
+    model: str = option("NAME,...", "Models; see `sambench list models`.", default="resnet50")
     optimizer: str = option(
-        "NAME,...",
-        "Optimizers; the first is the baseline.",
-        "--opt",
-        default="adam,sam,gcsam",
-        autocompletion=completion.optimizers_in_list,
+        "NAME,...", "Optimizers; the first is the baseline.", "--opt", default="adam,sam,gcsam"
     )
     seeds: int = option("N", "Runs of each combination.", default=1, min=1)
     curvature: bool = flag("Measure curvature too (a suite file says so itself).", "--hessian")
@@ -58,8 +48,9 @@ class Described(options.Training):
         run = {key: value for key, value in found.run.items() if key not in LISTED}
         optimizers = [with_settings(name, found.optimizer, run.get("base")) for name in names]
         one_split = "fold" in run or folds_of(str(run["split"])) == ()
+        compared = "-".join((self.dataset, *models, *names))  # so that no two share a report
         return Suite(
-            name=self.name or _slug((self.dataset, *models, *names)),
+            name=self.name or re.sub(r"[^A-Za-z0-9._-]+", "_", compared)[:80],
             defaults=run,
             matrix={"model": models, "optimizer": tuple(optimizers)},
             seeds=tuple(range(self.seeds)),
@@ -78,24 +69,15 @@ class Choice:
         "With --plan: time a few steps of each model that no finished run tells of."
     )
     only: list[str] | None = option(
-        "PATTERN",
-        "Runs by name (shell pattern) or id. Repeatable.",
-        show_default="all",
-        autocompletion=completion.runs,
+        "PATTERN", "Runs by name (shell pattern) or id. Repeatable.", show_default="all"
     )
     retry: str = option(
         "STATE,...",
         "Run these states again: failed, diverged, damaged, stale. Interrupted runs always resume.",
         default="",
         show_default="none",
-        autocompletion=completion.states_in_list,
     )
     fail_fast: bool = flag("End with the first run that fails or diverges.")
-
-    def check(self) -> None:
-        """Refuse to measure without a plan."""
-        if self.measure and not self.plan:
-            raise ConfigError("--measure is for --plan; give both, or neither")
 
 
 @group("Devices and launchers")
@@ -103,9 +85,7 @@ class Launching(options.Launching):
     """Where runs execute, on which devices, for how long."""
 
     devices: str | None = option(
-        "DEVICE,...",
-        "Several devices at once, as cuda:0,cuda:1; a worker each.",
-        autocompletion=completion.devices_in_list,
+        "DEVICE,...", "Several devices at once, as cuda:0,cuda:1; a worker each."
     )
     runs_per_device: int | None = option(
         "RUNS", "Runs at once on each device.", min=1, show_default="1 on a GPU"
@@ -135,19 +115,14 @@ def compare(
     output: options.LoggedOutput,
     suite: Annotated[
         Path | None,
-        typer.Argument(
-            help="A suite file or a shipped suite; none with --model and --opt.",
-            metavar="SUITE",
-            autocompletion=completion.suites_and_optimizers,
-        ),
+        argument("SUITE", "A suite file or a shipped suite; none with --model and --opt."),
     ] = None,
     other: Annotated[
         str | None,
-        typer.Argument(
-            help="Set the stored runs of two suites, optimizers, commits or results folders side "
-            "by side, or one of these and `published`; nothing is run.",
-            metavar="OTHER",
-            autocompletion=completion.suites_and_optimizers,
+        argument(
+            "OTHER",
+            "Set the stored runs of two suites, optimizers, commits or results folders side by "
+            "side, or one of these and `published`; nothing is run.",
         ),
     ] = None,
 ) -> None:
@@ -172,7 +147,8 @@ def compare(
         contrast(screen, str(suite), other, place.data, place.results)
         output.answer(tables_answer(screen.tables))
         return
-    choice.check()
+    if choice.measure and not choice.plan:
+        raise ConfigError("--measure is for --plan; give both, or neither")
     asked = _asked(context, described, suite, place.data)
     check_launcher(asked)
     request = Request(
@@ -187,9 +163,7 @@ def compare(
     )
     study = Study(asked, request, screen)
     if choice.plan:
-        standings, coming = study.plan(measure=choice.measure)
-        if output.as_json:
-            output.answer(plan_answer(study.suite.name, request.launcher, standings, coming))
+        output.answer(study.plan(measure=choice.measure))
         return
     code = study.carry_out()
     if code == 0:
@@ -210,11 +184,6 @@ def _states(text: str) -> tuple[str, ...]:
                 f"states: {', '.join(REPEATABLE)}"
             )
     return states
-
-
-def _slug(parts: Sequence[str]) -> str:
-    """Name a comparison without a suite file by what it compares, so that no two share a report."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(parts))[:80]
 
 
 def _names(text: str, option: str) -> tuple[str, ...]:

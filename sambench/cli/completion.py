@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
 
 import typer
@@ -19,24 +20,6 @@ SPLITS = ("holdout", "folds", "authors", "kfold-5", "grouped-5", "patient-5")
 DEVICES = ("cpu", "cuda", "mps")
 
 
-def _silent(names: Names, *, in_list: bool = False) -> Callable[..., list[Named]]:
-    """Return a completion that offers what begins as typed, and nothing where it fails.
-
-    In a list it completes the last of several names with commas between them.
-    """
-
-    def complete(context: typer.Context, incomplete: str) -> list[Named]:
-        before, comma, last = incomplete.rpartition(",") if in_list else ("", "", incomplete)
-        found: list[Named] = []
-        with suppress(Exception):  # a traceback in the middle of a line helps nobody
-            for name, text in names(context, incomplete):
-                if name.startswith(last) and name not in before.split(","):
-                    found.append((f"{before}{comma}{name}", text))
-        return found
-
-    return complete
-
-
 def _registered(module: str, registry: str) -> Names:
     """Return what offers the entries of a registry."""
     return lambda context, incomplete: (
@@ -49,16 +32,11 @@ def _listed(module: str, names: str) -> Names:
     return lambda context, incomplete: ((n, "") for n in getattr(import_module(module), names))
 
 
-_optimizers = _registered("sambench.optim.method", "optimizers")
-_models = _registered("sambench.models.model", "models")
-
-
-@_silent
-def datasets(context: typer.Context, incomplete: str) -> Iterator[Named]:
-    """Datasets that are prepared in the folder of the command."""
+def _datasets(context: typer.Context, incomplete: str) -> Iterator[Named]:
+    """Offer the datasets that are prepared in the folder of the command."""
     from sambench.data.prepared import prepared_datasets
 
-    found = prepared_datasets(_folder(context, "data", "data/prepared"))
+    found = prepared_datasets(Path(context.params.get("data") or "data/prepared"))
     return ((name, f"{' and '.join(map(str, sizes))} pixels") for name, sizes in found.items())
 
 
@@ -73,35 +51,28 @@ def _suites(context: typer.Context, incomplete: str) -> Iterator[Named]:
 
 def _runs(context: typer.Context, incomplete: str) -> Iterator[Named]:
     """Offer runs by the names of their folders: records are not read."""
-    runs = _folder(context, "results", "results") / "runs"
+    runs = Path(context.params.get("results") or "results", "runs")
     return ((path.name, "") for path in sorted(runs.iterdir()))
 
 
 def _devices(context: typer.Context, incomplete: str) -> Iterator[Named]:
     """Offer the devices of this machine without asking torch, which takes seconds."""
-    yield from ((name, "") for name in DEVICES)
     present = Path("/dev").glob("nvidia[0-9]*")
     numbers = sorted(int(path.name.removeprefix("nvidia")) for path in present)
-    yield from ((f"cuda:{number}", "") for number in numbers)
+    return ((name, "") for name in (*DEVICES, *(f"cuda:{number}" for number in numbers)))
 
 
-@_silent
-def settings(context: typer.Context, incomplete: str) -> Iterator[Named]:
-    """Keys of `--set`, and the values of those that have few."""
+def _settings(context: typer.Context, incomplete: str) -> Iterator[Named]:
+    """Offer the keys of `--set`, and the values of those that have few."""
     from sambench.config.settings import optimizer_settings, run_settings
 
     for setting in (*run_settings(), *optimizer_settings()):
-        values = tuple(SPLITS) if setting.name == "split" else setting.choices
-        yield from (
-            (f"{key}={value}", setting.meaning) for key in [setting.name] for value in values
-        )
-        if not values:
-            yield f"{setting.name}=", setting.meaning
+        values = SPLITS if setting.name == "split" else setting.choices
+        yield from ((f"{setting.name}={value}", setting.meaning) for value in values or ("",))
 
 
-@_silent
-def curvature_settings(context: typer.Context, incomplete: str) -> Iterator[Named]:
-    """Keys of `hessian --set`, and the values of those that have few."""
+def _curvature_settings(context: typer.Context, incomplete: str) -> Iterator[Named]:
+    """Offer the keys of `hessian --set`, and the values of those that have few."""
     from sambench.config.curvature_settings import OWN, HessianSettings
     from sambench.files.description import choices
 
@@ -110,42 +81,66 @@ def curvature_settings(context: typer.Context, incomplete: str) -> Iterator[Name
     yield from ((f"{study}.{key}=", "") for study, keys in OWN.items() for key in keys)
 
 
-@_silent
-def options_of_source(context: typer.Context, incomplete: str) -> Iterator[Named]:
-    """Keys of `prepare --set`, for the dataset that is named before."""
-    from sambench.data.source import sources as registry
+def _options_of_source(context: typer.Context, incomplete: str) -> Iterator[Named]:
+    """Offer the keys of `prepare --set`, for the dataset that is named before."""
+    from sambench.data.source import sources
 
     named = context.params.get("dataset") or context.args[0]  # a line that breaks off is not parsed
-    options = registry.get(named).options
-    return ((f"{name}=", option.help) for name, option in options.items())
+    return ((f"{name}=", option.help) for name, option in sources.get(named).options.items())
 
 
-@_silent
-def suites_and_optimizers(context: typer.Context, incomplete: str) -> Iterator[Named]:
-    """What `compare` takes as sides."""
-    yield from _suites(context, incomplete)
-    yield from _optimizers(context, incomplete)
+def _published(context: typer.Context, incomplete: str) -> Iterator[Named]:
     yield "published", "the papers' numbers"
 
 
-@_silent
-def runs_and_suites(context: typer.Context, incomplete: str) -> Iterator[Named]:
-    """What `hessian` and `report` take."""
-    yield from _runs(context, incomplete)
-    yield from _suites(context, incomplete)
+_optimizers = _registered("sambench.optim.method", "optimizers")
+
+OFFERED: Mapping[str, tuple[Names, ...]] = {
+    "dataset": (_datasets,),
+    "model": (_registered("sambench.models.model", "models"),),
+    "optimizer": (_optimizers,),
+    "baseline": (_optimizers,),
+    "split": (_listed(__name__, "SPLITS"),),
+    "settings": (_settings,),
+    "where": (_settings,),
+    "device": (_devices,),
+    "devices": (_devices,),
+    "launcher": (_registered("sambench.launch.launcher", "launchers"),),
+    "log": (_listed("sambench.run.sinks", "SINKS"),),
+    "runs": (_runs, _suites),
+    "only": (_runs,),
+    "landscape_with": (_runs,),
+    "retry": (_listed("sambench.store.status", "REPEATABLE"),),
+    "suite": (_suites, _optimizers, _published),
+    "other": (_suites, _optimizers, _published),
+    "kind": (_listed("sambench.cli.catalogue", "KINDS"),),
+    "prepare.dataset": (_registered("sambench.data.source", "sources"),),
+    "prepare.settings": (_options_of_source,),
+    "hessian.settings": (_curvature_settings,),
+    "list_entries.patterns": (_runs,),
+    "report.patterns": (_runs, _suites),
+}
+"""What is offered for a parameter of all commands, or of one."""
 
 
-def _folder(context: typer.Context, parameter: str, default: str) -> Path:
-    return Path(context.params.get(parameter) or default)
+def completed(
+    command: str, parameter: str, metavar: str | None
+) -> Callable[..., list[Named]] | None:
+    """Return what completes a parameter of a command: what begins as typed, none where it fails.
 
+    In a list, as the metavar tells, it completes the last of several names with commas between
+    them.
+    """
+    kinds = OFFERED.get(f"{command}.{parameter}") or OFFERED.get(parameter, ())
+    in_list = (metavar or "").endswith(",...")
 
-sources = _silent(_registered("sambench.data.source", "sources"))
-launchers = _silent(_registered("sambench.launch.launcher", "launchers"))
-optimizers, optimizers_in_list = _silent(_optimizers), _silent(_optimizers, in_list=True)
-models, models_in_list = _silent(_models), _silent(_models, in_list=True)
-devices, devices_in_list = _silent(_devices), _silent(_devices, in_list=True)
-splits = _silent(lambda context, incomplete: ((name, "") for name in SPLITS))
-sinks = _silent(_listed("sambench.run.sinks", "SINKS"))
-kinds = _silent(_listed("sambench.cli.catalogue", "KINDS"))
-states_in_list = _silent(_listed("sambench.store.status", "REPEATABLE"), in_list=True)
-runs = _silent(_runs)
+    def complete(context: typer.Context, incomplete: str) -> list[Named]:
+        before, comma, last = incomplete.rpartition(",") if in_list else ("", "", incomplete)
+        found: list[Named] = []
+        with suppress(Exception):  # a traceback in the middle of a line helps nobody
+            for name, text in chain.from_iterable(names(context, incomplete) for names in kinds):
+                if name.startswith(last) and name not in before.split(","):
+                    found.append((f"{before}{comma}{name}", text))
+        return found
+
+    return complete if kinds else None

@@ -24,15 +24,17 @@ from sambench.report.table import Table
 from sambench.store.record import RunRecord
 from sambench.store.tree import PREDICTIONS, Store
 
-PUBLISHED, OPTIMIZER, RUNS = "published", "optimizer", "runs"
+PUBLISHED, OPTIMIZER, RUNS = "published", "an optimizer", "a set of runs"
+"""What a side can be."""
+
 METRICS = ("accuracy", "auroc", "train_seconds", "gradient_evaluations", "top", "trace")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Side:
-    """One of the two things compared, of a kind: "published", "optimizer" or "runs".
+    """One of the two things compared, with a message for each record of it that is damaged.
 
-    It has the records of every optimizer where it is one, and a message for each that is damaged.
+    It has the records of every optimizer where it is one.
     """
 
     name: str
@@ -46,7 +48,7 @@ def contrast(screen: Screen, first: str, second: str, data: Path, results: Path)
     records, damaged = _stored(results)
     sides = [_side(text, records, data, results) for text in (first, second)]
     unread = dict.fromkeys((*damaged, *(text for side in sides for text in side.damaged)))
-    screen.warn_of(list(unread), "records that cannot be read")
+    screen.warn_of_damage(list(unread))
     metrics, kinds = find_metrics(METRICS), {side.kind for side in sides}
     if PUBLISHED in kinds:
         tables: tuple[Table, ...] = (_beside_the_papers(sides),)
@@ -58,12 +60,10 @@ def contrast(screen: Screen, first: str, second: str, data: Path, results: Path)
         tables = contrast_tables(*contrast_runs(one, other, metrics, names=(first, second)))
     else:
         raise ConfigError(
-            f"{first} is {_article(sides[0])} and {second} {_article(sides[1])}; compare two "
-            "optimizers, two sets of runs (suites, commits, results folders), or one of either "
-            "with `published`"
+            f"{first} is {sides[0].kind} and {second} {sides[1].kind}; compare two optimizers, "
+            "two sets of runs (suites, commits, results folders), or one of either with `published`"
         )
-    for table in tables:
-        screen.table(table)
+    screen.table(*tables)
 
 
 def _apart(screen: Screen, sides: Sequence[Side]) -> list[list[RunRecord]]:
@@ -79,11 +79,8 @@ def _beside_the_papers(sides: Sequence[Side]) -> Table:
     side = next((side for side in sides if side.kind != PUBLISHED), None)
     if side is None:
         raise ConfigError("`published` is both sides; name a suite or an optimizer as one")
-    records = [
-        record
-        for record in side.records
-        if side.kind != OPTIMIZER or record.config.optimizer["name"] == side.name
-    ]
+    one = side.name if side.kind == OPTIMIZER else None
+    records = [r for r in side.records if one in (None, r.config.optimizer["name"])]
     found = replications(build_groups(records, None))
     if not found:
         raise ConfigError(
@@ -100,30 +97,25 @@ def _on_the_same_images(screen: Screen, study: Study, results: Path) -> list[Tab
         first, second = ({repeat(r): r for r in line.completed} for line in group.lines)
         for pair in [(first[key], second[key]) for key in first if key in second]:
             paths = [store.runs / record.name / PREDICTIONS for record in pair]
-            if all(path.exists() for path in paths):
-                try:
-                    before, after = map(read_predictions, paths, pair)
-                except StoreError as error:
-                    screen.warn(f"left out of the tests on the same images: {error}")
-                    continue
-                names = [record.name for record in pair]
-                ranking = delong(before, after) if before.ranks_two_classes else None
-                rows.append((f"{names[1]} against {names[0]}", mcnemar(before, after), ranking))
+            if not all(path.exists() for path in paths):
+                continue
+            try:
+                before, after = map(read_predictions, paths, pair)
+            except StoreError as error:
+                screen.warn(f"left out of the tests on the same images: {error}")
+                continue
+            ranking = delong(before, after) if before.ranks_two_classes else None
+            what = f"{pair[1].name} against {pair[0].name}"
+            rows.append((what, mcnemar(before, after), ranking))
     return [predictions_table(rows)] if rows else []
-
-
-def _article(side: Side) -> str:
-    return "an optimizer" if side.kind == OPTIMIZER else "a set of runs"
 
 
 def _stored(results: Path) -> tuple[list[RunRecord], list[str]]:
     """Return the records of the results folder and of the studies published below it."""
-    records: list[RunRecord] = []
-    damaged: list[str] = []
-    for root in (results, *sorted((results / "published").glob("*"))):
-        kept, broken = sound_records(Store(root))
-        records, damaged = records + kept, [*damaged, *broken]
-    return records, damaged
+    roots = (results, *sorted((results / "published").glob("*")))
+    found = [sound_records(Store(root)) for root in roots]
+    records = [record for kept, _ in found for record in kept]
+    return records, [message for _, damaged in found for message in damaged]
 
 
 def _side(text: str, records: Sequence[RunRecord], data: Path, results: Path) -> Side:
@@ -140,12 +132,12 @@ def _side(text: str, records: Sequence[RunRecord], data: Path, results: Path) ->
         return Side(name=text, kind=RUNS, records=tuple(kept), damaged=damaged)
     if text.partition(" (")[0] in known:
         return Side(name=text, kind=OPTIMIZER, records=tuple(records))
-    named = tuple(record for record in records if record.suite == text)
+    named = [record for record in records if record.suite == text]
     if not named and re.fullmatch(r"[0-9a-f]{4,40}(\+changes)?", text):
-        named = tuple(r for r in records if str((r.environment or {}).get("git")).startswith(text))
+        named = [r for r in records if str((r.environment or {}).get("git")).startswith(text)]
     if named:
-        return Side(name=text, kind=RUNS, records=named)
-    suites = sorted({str(record.suite) for record in records if record.suite})
+        return Side(name=text, kind=RUNS, records=tuple(named))
+    suites = sorted({record.suite for record in records if record.suite})
     raise ConfigError(
         f"{text!r} is no optimizer, suite, commit or results folder"
         f"{did_you_mean(text, [*suites, *known])}; suites with runs in {results}: "

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from sambench.config.study_settings import PICTURES
 
 if TYPE_CHECKING:
     from sambench.store.record import RunRecord, Section
@@ -12,26 +15,23 @@ CURVATURE_HEADINGS = ("quantity", "value", "error", "certified")
 RUN_HEADINGS = ("run", "top eigenvalue", "trace", "median", "mean", "SD over batches", "certified")
 STUDY_HEADINGS = ("study", "value", "error", "of what")
 LAYERS_SHOWN = 10
-TOO_FEW, FLIPS = "too few batches", "none: its sign may flip"
 Row = tuple[str, str, str, str]
-Interval = Sequence[float] | None
 
 
 def summary_rows(found: Section) -> list[Row]:
     """Return (quantity, value, error, certified) of what papers report."""
-    rows = []
-    for title, verdict, interval in (
-        ("top eigenvalue", _top(found["top"]), _top_interval(found["top"])),
-        ("trace", _trace(found["trace"]), found["trace"]["interval"]),
-    ):
-        value = found[title.partition(" ")[0]]["value"]
-        rows.append((title, _number(value), _error(value, interval), verdict))
+    top, trace = found["top"], found["trace"]
+    above = _error(top["value"], (top["value"], top["upper_bound"]))
+    around = _error(trace["value"], trace["interval"])
+    rows = [
+        ("top eigenvalue", _number(top["value"]), above, _top(top)),
+        ("trace", _number(trace["value"]), around, _yes(trace["converged"])),
+    ]
     if "batch_spectrum" in found:
         spectrum, verdict = found["batch_spectrum"], _batches(found["batch_spectrum"])
         for name in ("median", "mean"):
-            error = _error(found[name], spectrum[f"{name}_interval"]) or _no_interval(
-                name, spectrum
-            )
+            error = _error(found[name], spectrum[f"{name}_interval"])
+            error = error or _no_interval(name, spectrum)
             rows.append((f"{name} over batches", _number(found[name]), error, verdict))
         if found["std"] is not None:
             rows.append(("SD over batches", _number(found["std"]), "", verdict))
@@ -43,10 +43,7 @@ def run_row(record: RunRecord) -> tuple[str, ...]:
     if record.hessian is None:
         return (record.name, *[""] * 5, "not measured")
     rows = summary_rows(record.hessian)
-    cells = [
-        " ± ".join(filter(None, (value, error.removeprefix("± ")))) for _, value, error, _ in rows
-    ]
-    cells = [cell.replace(f" ± {TOO_FEW}", "").replace(f" ± {FLIPS}", "") for cell in cells]
+    cells = [value + f" {error}" * error.startswith("±") for _, value, error, _ in rows]
     unsure = [name.removesuffix(" over batches") for name, *_, verdict in rows if verdict != "yes"]
     doubts = ", ".join(f"not {name}" for name in unsure)
     return (record.name, *(cells + [""] * 5)[:5], doubts or "yes")
@@ -64,14 +61,13 @@ def curvature_rows(found: Section) -> list[Row]:
         rows += _batch_rows(found)
     if "adaptive" in found:
         rows += [(f"relative: {row[0]}", *row[1:]) for row in _extremes(found["adaptive"])]
-    layers = sorted(
-        found.get("layers", {}).items(), key=lambda item: -float(item[1]["top"]["value"])
-    )
-    for name, layer in layers[:LAYERS_SHOWN]:
-        rows += [(f"{name}: {row[0]}", *row[1:]) for row in _extremes(layer, lowest=False)]
+    layers = found.get("layers", {})
+    sharpest = sorted(layers, key=lambda name: -float(layers[name]["top"]["value"]))
+    for name in sharpest[:LAYERS_SHOWN]:
+        rows += [(f"{name}: {row[0]}", *row[1:]) for row in _extremes(layers[name], lowest=False)]
     if len(layers) > LAYERS_SHOWN:
-        rest = f"{len(layers) - LAYERS_SHOWN} flatter layers"
-        rows.append((rest, "", "in the run's record", ""))
+        more = len(layers) - LAYERS_SHOWN
+        rows.append((f"{more} flatter layers", "", "in the run's record", ""))
     return rows
 
 
@@ -101,7 +97,7 @@ def curvature_method(found: Section) -> str:
 
 def _extremes(found: Mapping[str, Any], *, lowest: bool = True) -> Iterator[Row]:
     top, trace = found["top"], found["trace"]
-    chance = _chance(top)
+    chance = "99.9999 %" if "certified" in top else "99.9 %"
     error = f"none above {top['upper_bound']:.4g} ({chance}), residual {top['residual']:.2g}"
     yield "top eigenvalue", _number(top["value"]), error, _top(top)
     bounds, certified = top.get("upper_bounds", ()), top.get("certified", ())
@@ -119,8 +115,8 @@ def _extremes(found: Mapping[str, Any], *, lowest: bool = True) -> Iterator[Row]
             parts.insert(0, f"none below {top['lower_bound']:.4g} ({chance})")
         verdict = _yes(_within(top, top["lowest"], top.get("lower_bound")))
         yield "lowest eigenvalue", _number(top["lowest"]), ", ".join(parts), verdict
-    low, high = trace["interval"]
-    yield "trace", _number(trace["value"]), f"95 % interval {low:.4g} .. {high:.4g}", _trace(trace)
+    error = "95 % interval {:.4g} .. {:.4g}".format(*trace["interval"])
+    yield "trace", _number(trace["value"]), error, _yes(trace["converged"])
 
 
 def _batch_rows(found: Section) -> Iterator[Row]:
@@ -138,23 +134,20 @@ def _batch_rows(found: Section) -> Iterator[Row]:
 
 def _no_interval(name: str, spectrum: Mapping[str, Any]) -> str:
     few = name == "median" or spectrum["median_interval"] is None
-    return TOO_FEW if few or spectrum.get("one_sign", True) else FLIPS
+    flips = not few and not spectrum.get("one_sign", True)
+    return "none: its sign may flip" if flips else "too few batches"
 
 
 def _number(value: float) -> str:
     return f"{value:.4g}"
 
 
-def _error(value: float, interval: Interval) -> str:
+def _error(value: float, interval: Sequence[float] | None) -> str:
     """Return how far the farther end of an interval is."""
     if interval is None:
         return ""
     farther = max(interval[1] - value, value - interval[0])
     return f"± {float(f'{farther:.2g}'):g}"
-
-
-def _top_interval(top: Mapping[str, Any]) -> Interval:
-    return top["value"], top["upper_bound"]
 
 
 def _top(top: Mapping[str, Any]) -> str:
@@ -168,14 +161,6 @@ def _within(top: Mapping[str, Any], value: float, bound: float | None) -> bool:
     Told from the numbers: older records allowed more for values near zero.
     """
     return bound is not None and abs(bound - value) <= top.get("tol", 1e-2) * abs(value)
-
-
-def _chance(top: Mapping[str, Any]) -> str:
-    return "99.9999 %" if "certified" in top else "99.9 %"
-
-
-def _trace(trace: Mapping[str, Any]) -> str:
-    return _yes(trace["converged"])
 
 
 def _batches(spectrum: Mapping[str, Any]) -> str:
@@ -192,66 +177,57 @@ def _yes(certified: bool) -> str:
 
 
 def study_rows(hessian: Section) -> Iterator[Row]:
-    """Yield a row for every number of the studies that a record's hessian section holds."""
-    if "density" in hessian:
-        yield from _with_data(_density(hessian["density"]), hessian["density"])
-    if "sharpness" in hessian:
-        measures = hessian["sharpness"]["measures"].items()
-        rows = (_sharpness(name, measure) for name, measure in measures)
-        yield from _with_data(rows, hessian["sharpness"])
-    landscape = hessian.get("landscape", {})
-    for name in ("line", "plane", "eigenvectors"):
-        if name in landscape:
-            yield from _with_data([_landscape(name, landscape[name])], landscape[name])
-    for found in landscape.get("interpolations", {}).values():
-        what = f"highest loss above the straight line to {found['with']}"
-        row = ("interpolation", _loss(found["barrier"]), "", what)
-        yield from _with_data([row], found)
+    """Yield a row for every number of the studies that a record's hessian section holds.
 
-
-def _with_data(rows: Iterable[Row], found: Section) -> Iterator[Row]:
-    """Say in the last column what was looked at: studies of one run may differ in it."""
-    data = f"{found['samples']} images, batch norm {found['batch_norm']}"
-    return (
-        (study, value, error, f"{what}; {data}" if place == 0 else what)
-        for place, (study, value, error, what) in enumerate(rows)
-    )
+    The first row of each says what was looked at: studies of one run may differ in it.
+    """
+    pictures = hessian.get("landscape", {})
+    studies: list[tuple[Section | None, Callable[[Section], Iterator[Row]]]] = [
+        (hessian.get("density"), _density),
+        (hessian.get("sharpness"), _sharpness),
+        *((pictures.get(name), partial(_landscape, name)) for name in PICTURES),
+        *((found, _interpolation) for found in pictures.get("interpolations", {}).values()),
+    ]
+    for found, rows in studies:
+        if found is not None:
+            data = f"; {found['samples']} images, batch norm {found['batch_norm']}"
+            for place, (study, value, error, what) in enumerate(rows(found)):
+                yield study, value, error, what + data * (place == 0)
 
 
 def _density(found: Section) -> Iterator[Row]:
     threshold = f"{found['threshold']:.3g}"
     for share, what in (
-        (found["zero_mass"], f"% of eigenvalues within ±{threshold}"),
-        (found["negative_mass"], f"% of eigenvalues below -{threshold}"),
+        (found["zero_mass"], f"within ±{threshold}"),
+        (found["negative_mass"], f"below -{threshold}"),
     ):
-        yield "density", f"{100 * share['value']:.4g}", f"± {100 * share['stderr']:.2g}", what
+        value, error = f"{100 * share['value']:.4g}", f"± {100 * share['stderr']:.2g}"
+        yield "density", value, error, f"% of eigenvalues {what}"
     trace = found["trace"]
     what = f"trace from {found['probes']} probes of {found['steps']} steps"
-    yield "density", f"{trace['value']:.4g}", f"± {trace['stderr']:.2g}", what
+    yield "density", _number(trace["value"]), f"± {trace['stderr']:.2g}", what
 
 
-def _sharpness(name: str, found: Section) -> Row:
-    error = "" if found["stderr"] is None else f"± {found['stderr']:.2g}"
-    bound = ", a lower bound" if found["lower_bound"] else ""
-    cost = f"{found['gradient_equivalents']:.3g} gradients"
-    return (
-        "sharpness",
-        f"{found['value']:.4g}",
-        error,
-        f"{name}, rho {found['rho']:g}{bound}, {cost}",
-    )
+def _sharpness(found: Section) -> Iterator[Row]:
+    for name, one in found["measures"].items():
+        error = "" if one["stderr"] is None else f"± {one['stderr']:.2g}"
+        bound = ", a lower bound" if one["lower_bound"] else ""
+        cost = f"{one['gradient_equivalents']:.3g} gradients"
+        what = f"{name}, rho {one['rho']:g}{bound}, {cost}"
+        yield "sharpness", _number(one["value"]), error, what
 
 
-def _landscape(name: str, found: Section) -> Row:
+def _landscape(name: str, found: Section) -> Iterator[Row]:
     overflowed = f", {found['overflowed']} points overflow" if found["overflowed"] else ""
     doubt = ", eigenvectors not converged" if found["converged"] is False else ""
     cost = f"{found['gradient_equivalents']:.3g} gradients"
-    return (
-        "landscape",
-        f"{_loss(found['loss'])} .. {_loss(found['highest_loss'])}",
-        "",
-        f"{name}: loss at the weights and the highest{overflowed}{doubt}, {cost}",
-    )
+    what = f"{name}: loss at the weights and the highest{overflowed}{doubt}, {cost}"
+    yield "landscape", f"{_loss(found['loss'])} .. {_loss(found['highest_loss'])}", "", what
+
+
+def _interpolation(found: Section) -> Iterator[Row]:
+    what = f"highest loss above the straight line to {found['with']}"
+    yield "interpolation", _loss(found["barrier"]), "", what
 
 
 def _loss(value: float | None) -> str:

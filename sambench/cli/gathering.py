@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from sambench.analysis import curves
 from sambench.analysis.groups import repeat
-from sambench.analysis.predictions import interval_over_images, read_predictions
+from sambench.analysis.predictions import Predictions, interval_over_images, read_predictions
 from sambench.analysis.study import Study
 from sambench.analysis.troubles import sound
 from sambench.cli.checking import expanded
@@ -43,6 +42,10 @@ class Gathered:
     suite: Suite | None = None
     planned: tuple[RunConfig, ...] = ()
     """Every run of the suite, where its file is known."""
+    search: SearchRecord | None = None
+    """What the suite's search found."""
+    predictions: Mapping[str, Predictions] = field(default_factory=dict)
+    """Of the test images, by run, where they are stored and sound."""
 
     @property
     def asked(self) -> ReportSettings:
@@ -53,20 +56,20 @@ class Gathered:
 def gather(
     patterns: Sequence[str], store: Store, data: Path, where: Sequence[str] = ()
 ) -> Gathered:
-    """Return the runs that are asked for; trials of a search are none.
+    """Return the runs that are asked for, with all that is stored of them; no trials of a search.
 
     The patterns are a suite (file or name), or names, ids and shell patterns of runs; none for all.
     The runs must have the settings of `where`, each as KEY=VALUE.
     """
     found = _gather(patterns, store, data)
-    if not where:
-        return found
-    wanted = where_pattern(where)
-    records = tuple(record for record in found.records if wanted.matches(record.config))
-    if not records:
-        raise UserError(f"no run has {wanted}; `sambench list runs` shows all")
-    planned = tuple(config for config in found.planned if wanted.matches(config))
-    return replace(found, records=records, planned=planned)
+    if where:
+        wanted = where_pattern(where)
+        records = tuple(record for record in found.records if wanted.matches(record.config))
+        if not records:
+            raise UserError(f"no run has {wanted}; `sambench list runs` shows all")
+        planned = tuple(config for config in found.planned if wanted.matches(config))
+        found = replace(found, records=records, planned=planned)
+    return _with_predictions(found, store)
 
 
 def _gather(patterns: Sequence[str], store: Store, data: Path) -> Gathered:
@@ -74,14 +77,8 @@ def _gather(patterns: Sequence[str], store: Store, data: Path) -> Gathered:
     if alone.endswith((".yaml", ".yml")):
         return of_suite(Path(alone), store, data)
     if alone in shipped_suites():
-        try:
+        with suppress(UserError):  # other images than are prepared now: the records tell
             return of_suite(Path(alone), store, data)
-        except UserError:  # other images than are prepared now: the records tell
-            pass
-    return _of_records(patterns, alone, store)
-
-
-def _of_records(patterns: Sequence[str], alone: str, store: Store) -> Gathered:
     there, damaged = store.records()
     records, unsound = sound(record for record in there if not is_trial(record))
     named = [record for record in records if alone and record.suite == alone]
@@ -93,11 +90,13 @@ def _of_records(patterns: Sequence[str], alone: str, store: Store) -> Gathered:
             f"no runs in {store.runs}; `sambench train` or `sambench compare` makes some"
             + "".join(f"; {message}" for message in (*damaged, *unsound)[:3])
         )
+    search, unread = _search_of(alone, store) if named else (None, ())
     return Gathered(
         records=tuple(named or records),
-        damaged=(*damaged, *unsound),
+        damaged=(*damaged, *unsound, *unread),
         name=alone if named else None,
         given=alone if named else "SUITE",
+        search=search,
     )
 
 
@@ -114,7 +113,10 @@ def of_suite(path: Path, store: Store, data: Path) -> Gathered:
     """Return the stored runs of a suite file, the tuned ones of its search among them."""
     suite = load_suite(path)
     planned = expanded(suite, data, store)
-    names = dict.fromkeys((*(config.name for config in planned), *_tuned(suite, store)))
+    search, unread = _search_of(suite.name, store)
+    tunings = search.tunings if search is not None and suite.search is not None else ()
+    tuned = (name for tuning in tunings for name in tuning.tuned)
+    names = dict.fromkeys((*(config.name for config in planned), *tuned))
     records, damaged = sound_records(store, names)
     if not records:
         raise ConfigError(
@@ -123,53 +125,39 @@ def of_suite(path: Path, store: Store, data: Path) -> Gathered:
         )
     return Gathered(
         records=tuple(records),
-        damaged=damaged,
+        damaged=(*damaged, *unread),
         name=suite.name,
         given=str(path),
         suite=suite,
         planned=planned,
+        search=search,
     )
 
 
-def _tuned(suite: Suite, store: Store) -> list[str]:
-    """Return the names of the runs with chosen values."""
-    if suite.search is None:
-        return []
+def _search_of(suite: str, store: Store) -> tuple[SearchRecord | None, tuple[str, ...]]:
+    """Return what a suite's search found, if it has one, and why that cannot be read."""
     try:
-        found = read_search(search_path(store.root, suite.name))
-    except StoreError:  # said where the search itself is shown
-        return []
-    return [name for tuning in (found.tunings if found else ()) for name in tuning.tuned]
-
-
-def with_search(found: Gathered, store: Store) -> tuple[Gathered, SearchRecord | None]:
-    """Return what a suite's search found, if it has one; a damaged one is said and left out."""
-    if found.name is None:
-        return found, None
-    try:
-        search = read_search(search_path(store.root, found.name))
+        return read_search(search_path(store.root, suite)), ()
     except StoreError as error:
-        return replace(found, damaged=(*found.damaged, str(error))), None
-    return found, search
+        return None, (str(error),)
 
 
-def with_predictions(found: Gathered, store: Store) -> tuple[Gathered, dict[str, Any]]:
-    """Add what stored predictions tell to the records; return the predictions by run."""
+def _with_predictions(found: Gathered, store: Store) -> Gathered:
+    """Add the stored predictions, and what they tell to the records."""
     if len(found.records) > MOST_RUNS_DRAWN:
-        return found, {}
-    read: dict[str, Any] = {}
-    records = []
-    for record in found.records:
+        return found
+    read: dict[str, Predictions] = {}
+    records = list(found.records)
+    for place, record in enumerate(records):
         path = store.predictions(record.config)
         if path.exists():
             with suppress(StoreError):  # said where its figures are left out
                 read[record.id] = read_predictions(path, record)
-        told = read.get(record.id)
-        records.append(record if told is None else curves.with_predictions(record, told))
-    return replace(found, records=tuple(records)), read
+                records[place] = curves.with_predictions(record, read[record.id])
+    return replace(found, records=tuple(records), predictions=read)
 
 
-def over_images(study: Study, predictions: dict[str, Any]) -> Study:
+def over_images(study: Study, predictions: Mapping[str, Predictions]) -> Study:
     """Add to each comparison of accuracy its interval over other seeds and other test images."""
     panels = []
     for panel in study.panels:
@@ -187,7 +175,7 @@ def over_images(study: Study, predictions: dict[str, Any]) -> Study:
     return replace(study, panels=tuple(panels))
 
 
-def by_centre(study: Study, predictions: dict[str, Any], data: Path) -> list[Section]:
+def by_centre(study: Study, predictions: Mapping[str, Predictions], data: Path) -> list[Section]:
     """Return accuracies by centre, where the data are prepared here and name the centres."""
     tables = []
     known: dict[tuple[str, int], dict[str, str]] = {}

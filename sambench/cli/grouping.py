@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypeVar, dataclass_transform, get_type_hints
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from sambench.cli.completion import completed
 from sambench.cli.remedies import note_places
 from sambench.errors import did_you_mean
 
@@ -34,6 +35,11 @@ def option(metavar: str | None, text: str, *names: str, default: Any = None, **m
         more["show_default"] = False
     given = {"metavar": metavar, "help": text, **more}
     return dataclasses.field(default=default, metadata={"names": names, "given": given})
+
+
+def argument(metavar: str, text: str, **more: Any) -> Any:
+    """Return what a word of the command line is; as `option`, for a parameter's annotation."""
+    return typer.Argument(metavar=metavar, help=text, **more)
 
 
 def flag(text: str, *names: str, **more: Any) -> Any:
@@ -77,6 +83,9 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
         else:
             kind = inspect.Parameter.KEYWORD_ONLY
             flat.append(parameter.replace(annotation=hints[name], kind=kind))
+    for parameter in flat:
+        for info in getattr(parameter.annotation, "__metadata__", ()):
+            info.autocompletion = completed(command.__name__, parameter.name, info.metavar)
 
     def call(**given: Any) -> None:
         made = {
@@ -125,20 +134,17 @@ class Command(TyperCommand):
         from rich.table import Table
         from typer import rich_utils
 
-        class BreakingTable(Table):
-            def __rich_console__(self, *place: Any) -> Any:
-                for column in self.columns:
-                    column.overflow = "fold"
-                return super().__rich_console__(*place)
+        def breaking(kind: Any, parts: str) -> Any:
+            class Breaking(kind):  # type: ignore[misc]
+                def __rich_console__(self, *place: Any) -> Any:
+                    for part in getattr(self, parts):
+                        part.overflow = "fold"
+                    return super().__rich_console__(*place)
 
-        class BreakingColumns(Columns):
-            def __rich_console__(self, *place: Any) -> Any:
-                for text in self.renderables:
-                    text.overflow = "fold"  # type: ignore[union-attr]
-                return super().__rich_console__(*place)
+            return Breaking
 
         typers: Any = rich_utils
-        typers.Table, typers.Columns = BreakingTable, BreakingColumns
+        typers.Table, typers.Columns = breaking(Table, "columns"), breaking(Columns, "renderables")
         super().format_help(ctx, formatter)
 
     def get_params(self, ctx: Any) -> list[Any]:

@@ -7,16 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from msgspec.structs import replace
 
-from sambench.cli import completion, options
-from sambench.cli.grouping import flag, group, grouped, option
+from sambench.cli import options
+from sambench.cli.grouping import argument, flag, group, grouped, option
 from sambench.config.curvature_settings import OWN, HessianSettings
 from sambench.errors import ConfigError
 
 if TYPE_CHECKING:
-    from sambench.cli.launching import Request
-    from sambench.config.launcher_settings import LauncherSettings
     from sambench.config.measurement import Measurement
-    from sambench.config.run_config import RunConfig
     from sambench.store.tree import Store
 
 DEFAULTS = HessianSettings()
@@ -41,7 +38,6 @@ class Measured:
         "Any of trace_tol, max_matvecs, seed, k, batch_stat, batches, perturbations, sigma, "
         "batch_norm, dtype, adaptive, include_l2; or density.steps etc. Repeatable.",
         "--set",
-        autocompletion=completion.curvature_settings,
     )
     again: bool = flag("Measure again runs that already have a measurement.")
     verbose: bool = flag(
@@ -52,9 +48,9 @@ class Measured:
         """Return the settings that the user gave, as a suite file's `hessian` has them."""
         from sambench.config.arguments import parse_settings
 
-        own = {"samples": self.samples, "tol": self.tol, "minutes": self.minutes}
-        found: dict[str, Any] = {key: value for key, value in own.items() if value is not None}
-        found |= {"per_layer": True} if self.per_layer else {}
+        own = {name: getattr(self, name) for name in ("samples", "tol", "minutes")}
+        own["per_layer"] = self.per_layer or None
+        found = {name: value for name, value in own.items() if value is not None}
         for key, value in parse_settings(self.settings).items():
             study, dot, name = key.partition(".")
             if key in found:
@@ -77,21 +73,16 @@ class Around:
         "Also the loss on a line, on a plane and on that of the top two eigenvectors."
     )
     landscape_with: str | None = option(
-        "RUN",
-        "Also the loss on the way to another run of the same model.",
-        autocompletion=completion.runs,
+        "RUN", "Also the loss on the way to another run of the same model."
     )
 
-    def with_studies(self, wanted: Measurement) -> Measurement:
-        """Return a measurement with more studies: those that are asked for."""
+    def added_to(self, wanted: Measurement, store: Store) -> Measurement:
+        """Return a measurement with what is asked for besides; the other run is looked up."""
         names = ("density", "sharpness", "landscape")
         asked: Any = {name: True for name in names if getattr(self, name)}
-        return replace(wanted, studies=replace(wanted.studies, **asked))
-
-    def other_run(self, store: Store) -> RunConfig | None:
-        """Return the other end of an interpolation, if one is asked for."""
         name = self.landscape_with
-        return None if name is None else store.find_one(name).config
+        other = None if name is None else store.find_one(name).config
+        return replace(wanted, studies=replace(wanted.studies, **asked), other=other)
 
 
 @group("Devices and launchers")
@@ -104,31 +95,14 @@ class Launching(options.Launching):
         "--device",
         "--devices",
         show_default="a GPU if there is one",
-        autocompletion=completion.devices_in_list,
     )
-
-    def request(self, place: options.Place, suites: LauncherSettings | None) -> Request:
-        """Return what is asked of runs; several devices are an option of the launcher."""
-        from sambench.cli.launching import Request
-
-        several = self.device if "," in (self.device or "") else None
-        return Request(
-            data=place.data,
-            results=place.results,
-            device=None if several else self.device,
-            launcher=self.chosen(suites, devices=several),
-        )
 
 
 @grouped
 def hessian(
     runs: Annotated[
         list[str],
-        typer.Argument(
-            metavar="RUN",
-            help="Runs by name, id or shell pattern, or suites by name or file.",
-            autocompletion=completion.runs_and_suites,
-        ),
+        argument("RUN", "Runs by name, id or shell pattern, or suites by name or file."),
     ],
     measured: Measured,
     around: Around,
@@ -148,19 +122,24 @@ def hessian(
     """
     from sambench.cli.answers import run_answer
     from sambench.cli.curvature_table import RUN_HEADINGS, run_row
-    from sambench.cli.measuring import find_runs, measure, with_settings
+    from sambench.cli.launching import Request
+    from sambench.cli.measuring import find_runs, measure
     from sambench.cli.study import INTERRUPTED
     from sambench.store.tree import Store
 
     screen, store = output.screen(), Store(place.results)
     given = measured.given()
-    groups, damaged = find_runs(screen, runs, given, place.data, store)
-    if chosen.where:
-        groups = with_settings(groups, chosen.where)
-    other, code = around.other_run(store), int(bool(damaged))
+    groups, damaged = find_runs(screen, runs, given, chosen.where or (), place.data, store)
+    several = launching.device if "," in (launching.device or "") else None
+    code = int(bool(damaged))
     for records, wanted, launcher in groups:
-        request = launching.request(place, launcher)
-        asked = replace(around.with_studies(wanted), other=other, again=measured.again)
+        request = Request(
+            data=place.data,
+            results=place.results,
+            device=None if several else launching.device,
+            launcher=launching.chosen(launcher, devices=several),
+        )
+        asked = replace(around.added_to(wanted, store), again=measured.again)
         code = max(code, measure(screen, records, asked, given, request, verbose=measured.verbose))
         if code == INTERRUPTED:
             break

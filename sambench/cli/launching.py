@@ -50,21 +50,6 @@ class Request:
     launcher: LauncherSettings = LOCAL
     log: Sequence[str] = ()
 
-    def manifest(
-        self, configs: Sequence[RunConfig], suite: str | None, curvature: Measurement | None
-    ) -> Manifest:
-        """Return what a launcher is to do of these runs of a suite, and of their minima."""
-        return Manifest(
-            configs=configs,
-            data=self.data,
-            results=self.results,
-            suite=suite,
-            curvature=curvature,
-            device=self.device,
-            fail_fast=self.fail_fast,
-            log=self.log,
-        )
-
 
 def launch(
     screen: Screen,
@@ -78,7 +63,7 @@ def launch(
 
     How each run stands may have been `seen` just now.
     """
-    data, store, launcher = request.data, Store(request.results), request.launcher
+    store, launcher = Store(request.results), request.launcher
     standings = survey(request, hessian).of(configs) if seen is None else seen
     left = pending(standings)
     failures = _say_what_is_left_alone(screen, standings)
@@ -88,13 +73,12 @@ def launch(
     todo = [standing.config for standing in left]
     local = launcher.name == "local"
     named = named_devices(launcher.options, request.device) if local else ()
-    check_runs(screen, todo, data, named or (request.device,) if local else ())
+    check_runs(screen, todo, request.data, named or (request.device,) if local else ())
     for standing in left:
         if standing.state in (STALE, DAMAGED):
             with suppress(Claimed, ClaimError):  # another process is at it
                 store.retire(standing.config, f"{standing.state}, {standing.note}")
-    manifest = request.manifest(todo, suite, hessian)
-    tally = carry_out(screen, manifest, launcher, alone=len(configs) == 1)
+    tally = carry_out(screen, todo, request, suite, hessian, alone=len(configs) == 1)
     if failed := sum(not isinstance(error, RunInterrupted) for error in tally.errors):
         screen.warn(f"{failed} failed; `--retry failed` does them again")
     cut = any(record.status == INTERRUPTED for record in tally.records)
@@ -117,18 +101,31 @@ def check_runs(
 
 def carry_out(
     screen: Screen,
-    manifest: Manifest,
-    launcher: LauncherSettings,
+    configs: Sequence[RunConfig],
+    request: Request,
+    suite: str | None,
+    curvature: Measurement | None,
     *,
     alone: bool,
     show: Callable[[RunRecord], None] | None = None,
 ) -> Tally:
-    """Have a launcher do the runs of a manifest, and show how it goes.
+    """Have a launcher do what is to do of runs and their minima, and show how it goes.
 
     Where the command is about one run alone, its error is raised. `show` shows a run that has
     ended, where a line would.
     """
-    with RunDisplay(screen, manifest.configs) as display:
+    manifest = Manifest(
+        configs=configs,
+        data=request.data,
+        results=request.results,
+        suite=suite,
+        curvature=curvature,
+        device=request.device,
+        fail_fast=request.fail_fast,
+        log=request.log,
+    )
+    launcher = request.launcher
+    with RunDisplay(screen, configs) as display:
         watcher = display.watcher(alone=alone, finished=show)
         tally = launchers.get(launcher.name).start(manifest, launcher.options, watcher)
     if alone and tally.errors:
@@ -176,10 +173,7 @@ def _say_what_others_do(screen: Screen, store: Store, configs: Sequence[RunConfi
 
 
 def show_table(
-    screen: Screen,
-    results: Path,
-    configs: Sequence[RunConfig],
-    asked: ReportSettings,
+    screen: Screen, results: Path, configs: Sequence[RunConfig], asked: ReportSettings
 ) -> list[RunRecord]:
     """Show the comparison of the runs that have a sound record, once one is completed.
 
@@ -192,10 +186,11 @@ def show_table(
     if not completed:
         return []
     states = counts(Survey(store=store).of(configs))
-    absent = {state: states[state] for state in _ABSENT if state in states}
-    said = ", ".join(f"{number} {_ABSENT[state]}" for state, number in absent.items())
-    note = f"{sum(absent.values())} of {len(configs)} runs are not in the tables: {said}."
+    absent = {why: states[state] for state, why in _ABSENT.items() if state in states}
     first, *rest = build_tables(records, asked, configs)
-    for table in (replace(first, notes=(*first.notes, *[note] * bool(absent))), *rest):
-        screen.table(table)
+    if absent:
+        said = ", ".join(f"{number} {why}" for why, number in absent.items())
+        note = f"{sum(absent.values())} of {len(configs)} runs are not in the tables: {said}."
+        first = replace(first, notes=(*first.notes, note))
+    screen.table(first, *rest)
     return completed

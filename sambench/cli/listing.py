@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from sambench.cli import completion, options
-from sambench.cli.grouping import flag, group, grouped
+from sambench.cli import options
+from sambench.cli.grouping import argument, flag, group, grouped
 from sambench.errors import ConfigError
 
 
@@ -37,20 +37,18 @@ def list_entries(
     place: Place,
     kind: Annotated[
         str | None,
-        typer.Argument(
-            metavar="KIND",
-            help="optimizers, models, datasets, launchers, suites, settings or runs.",
+        argument(
+            "KIND",
+            "optimizers, models, datasets, launchers, suites, settings or runs.",
             show_default="all but suites, settings and runs",
-            autocompletion=completion.kinds,
         ),
     ] = None,
     patterns: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="RUN",
-            help="Of `list runs`: names, ids or shell patterns of runs, or names of suites.",
+        argument(
+            "RUN",
+            "Of `list runs`: names, ids or shell patterns of runs, or names of suites.",
             show_default="all",
-            autocompletion=completion.runs,
         ),
     ] = None,
 ) -> None:
@@ -70,7 +68,7 @@ def list_entries(
 
         store, where = Store(place.results), chosen.where or ()
         found, damaged = stored_runs(store, patterns or (), where)
-        Screen().warn_of(damaged, "records that cannot be read")
+        Screen().warn_of_damage(damaged)
         if not found.rows:
             having = f" has {' and '.join(where)}" if where else ""
             Screen(quiet=form.quiet).say(f"no run in {store.runs}{having}")
@@ -91,5 +89,4 @@ def list_entries(
         return
     screen = Screen()
     for name, part in shown.items():
-        if part.rows:
-            screen.listing(part.headings, part.rows, name)
+        screen.listing(part.headings, part.rows, name)

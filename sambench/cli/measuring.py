@@ -9,6 +9,14 @@ from shlex import quote
 from typing import Any, NamedTuple
 
 from sambench.cli.checking import check_launcher, expanded
+from sambench.cli.curvature_table import (
+    CURVATURE_HEADINGS,
+    STUDY_HEADINGS,
+    curvature_method,
+    curvature_rows,
+    study_rows,
+    summary_rows,
+)
 from sambench.cli.launching import Request, carry_out
 from sambench.cli.screen import Screen
 from sambench.config.arguments import where_pattern
@@ -30,9 +38,14 @@ class Group(NamedTuple):
 
 
 def find_runs(
-    screen: Screen, runs: Sequence[str], given: dict[str, Any], data: Path, store: Store
+    screen: Screen,
+    runs: Sequence[str],
+    given: dict[str, Any],
+    where: Sequence[str],
+    data: Path,
+    store: Store,
 ) -> tuple[list[Group], list[str]]:
-    """Return the runs with their settings, those of a suite file with the file's.
+    """Return the runs that have the settings of `where`, those of a suite file with the file's.
 
     A message for each damaged run is shown, and returned too.
     """
@@ -49,21 +62,15 @@ def find_runs(
         groups.append(Group(records, Measurement.parse({**base, **given}), suite.launcher))
     if patterns:
         groups.append(Group(store.find(patterns), alone))
-    for message in damaged:
-        screen.warn(message)
-    return groups, damaged
-
-
-def with_settings(groups: Sequence[Group], where: Sequence[str]) -> list[Group]:
-    """Return the runs that have the settings; a ConfigError where none has."""
-    wanted = where_pattern(where)
+    screen.warn(*damaged)
+    pattern = where_pattern(where)
     kept = [
-        group._replace(records=[r for r in group.records if wanted.matches(r.config)])
+        group._replace(records=[r for r in group.records if pattern.matches(r.config)])
         for group in groups
     ]
-    if not any(group.records for group in kept):
-        raise ConfigError(f"no run has {wanted}; `sambench list runs` shows all")
-    return kept
+    if where and not any(group.records for group in kept):
+        raise ConfigError(f"no run has {pattern}; `sambench list runs` shows all")
+    return kept, damaged
 
 
 def _suite_runs(
@@ -96,7 +103,14 @@ def measure(
     """Measure what is missing, show all, and return the exit code."""
     store, missing = Store(request.results), []
     show = partial(_show, screen, store, verbose=verbose)
-    for record in _completed(screen, records, store):
+    if len(records) == 1 and records[0].status != COMPLETED:
+        from sambench.run.measure import weights_of
+
+        weights_of(records[0], store)  # says why there are none
+    for record in records:
+        if record.status != COMPLETED:
+            screen.warn(f"{record.name}: {record.status}, so there is nothing to measure")
+            continue
         folder = store.folder(record.config)
         if not (folder / RECORD).exists():  # its files would be looked for, and made, elsewhere
             raise StoreError(
@@ -111,33 +125,27 @@ def measure(
             missing.append(record.config)
     if not missing:
         return 0
-    manifest = request.manifest(missing, None, wanted)
-    tally = carry_out(screen, manifest, request.launcher, alone=len(missing) == 1, show=show)
+    alone = len(missing) == 1
+    tally = carry_out(screen, missing, request, None, wanted, alone=alone, show=show)
     if tally.interrupted:
         screen.warn("interrupted; the same command goes on from here")
     return tally.exit_code or int(tally.elsewhere > 0)
 
 
-def _completed(screen: Screen, records: Sequence[RunRecord], store: Store) -> list[RunRecord]:
-    """Return the runs that have a minimum."""
-    if len(records) == 1 and records[0].status != COMPLETED:
-        from sambench.run.measure import weights_of
-
-        weights_of(records[0], store)
-    for record in records:
-        if record.status != COMPLETED:
-            screen.warn(f"{record.name}: {record.status}, so there is nothing to measure")
-    return [record for record in records if record.status == COMPLETED]
-
-
 def _show(screen: Screen, store: Store, record: RunRecord, *, verbose: bool) -> None:
-    """Show what was measured and studied of a run, and draw it into the run's folder."""
+    """Show what was measured of a run, each number with its error, and draw it into its folder.
+
+    Of the curvature it is what papers report, or all.
+    """
     from sambench.report.curvature_plots import write_figures
 
-    screen.curvature(record, verbose=verbose)
-    screen.studies(record)
-    for figure in write_figures(record, store.folder(record.config)):
-        screen.show(f"wrote {figure}")
+    if found := record.hessian:
+        rows = (curvature_rows if verbose else summary_rows)(found)
+        screen.listing(CURVATURE_HEADINGS, rows, record.name)
+        screen.show(curvature_method(found), *found.get("notes", ()), "")
+        screen.listing(STUDY_HEADINGS, study_rows(found), "")
+    figures = write_figures(record, store.folder(record.config))
+    screen.show(*(f"wrote {figure}" for figure in figures))
 
 
 def _warn_of_difference(screen: Screen, record: RunRecord, given: dict[str, Any]) -> None:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from sambench.cli import completion
 from sambench.cli.grouping import HELP_PANEL, flag, given_options, group, option, spelled
 from sambench.errors import ConfigError, SambenchWarning
 
@@ -51,11 +50,7 @@ def listed(text: str) -> tuple[str, ...]:
 data = partial(option, "DIR", "Folder of the prepared datasets.", default=DATA)
 results = partial(option, "DIR", "Folder of the results.", default=RESULTS)
 device = partial(
-    option,
-    "DEVICE",
-    "cpu, cuda, cuda:0 or mps.",
-    show_default="a GPU if there is one",
-    autocompletion=completion.devices,
+    option, "DEVICE", "cpu, cuda, cuda:0 or mps.", show_default="a GPU if there is one"
 )
 plugin = partial(
     option,
@@ -71,28 +66,14 @@ plugin = partial(
 class Training:
     """What is trained, on what and how: of one run, and of all that are compared."""
 
-    dataset: str = option(
-        "NAME", "A prepared dataset.", default="bus", autocompletion=completion.datasets
-    )
-    model: str = option(
-        "NAME",
-        "One of `sambench list models`, or timm:NAME.",
-        default="resnet50",
-        autocompletion=completion.models,
-    )
-    optimizer: str = option(
-        "NAME",
-        "One of `sambench list optimizers`.",
-        "--opt",
-        default="adam",
-        autocompletion=completion.optimizers,
-    )
+    dataset: str = option("NAME", "A prepared dataset.", default="bus")
+    model: str = option("NAME", "One of `sambench list models`, or timm:NAME.", default="resnet50")
+    optimizer: str = option("NAME", "One of `sambench list optimizers`.", "--opt", default="adam")
     split: str = option(
         "NAME",
         "How test images are set apart: holdout, folds, authors, kfold-5, grouped-5, patient-5 or "
         "centre:NAME.",
         default="holdout",
-        autocompletion=completion.splits,
     )
     image_size: int | None = option(
         "PIXELS", "Side of the images.", "--size", min=8, show_default="the dataset's own"
@@ -116,7 +97,6 @@ class Training:
         "Any other setting, as rho=0.1 or schedule=cosine; see `sambench list settings`. "
         "Repeatable.",
         "--set",
-        autocompletion=completion.settings,
     )
     name: str | None = option(
         "NAME",
@@ -165,9 +145,7 @@ class Filter:
     """Which of the runs are looked at."""
 
     where: list[str] | None = option(
-        "KEY=VALUE",
-        "Only runs with this setting, as optimizer=sam or rho=0.1. Repeatable.",
-        autocompletion=completion.settings,
+        "KEY=VALUE", "Only runs with this setting, as optimizer=sam or rho=0.1. Repeatable."
     )
 
 
@@ -197,9 +175,7 @@ class LoggedOutput(Output):
     """The same of a command that trains."""
 
     log: list[str] | None = option(
-        "SINK",
-        "Also log the training to tensorboard or wandb. Repeatable.",
-        autocompletion=completion.sinks,
+        "SINK", "Also log the training to tensorboard or wandb. Repeatable."
     )
 
 
@@ -223,7 +199,6 @@ class Launching:
         "NAME",
         "Where runs execute: local, slurm or ray; see `sambench list launchers`.",
         show_default="the suite's, else local",
-        autocompletion=completion.launchers,
     )
     given: list[str] | None = option(
         "KEY=VALUE,...", "Options of the launcher. Repeatable.", "--with"
@@ -235,47 +210,38 @@ class Launching:
     )
 
     def chosen(self, suites: LauncherSettings | None, **more: object) -> LauncherSettings:
-        """Return the launcher and its options; those of the suite where the user says no other.
+        """Return the launcher and its options: of `--with`, of `--slurm`, and options of ours.
 
-        Every option but these is one of the launcher, and there may be `more`.
+        Ours are all but those that are none of a launcher, and there may be `more`. They go before
+        those of the suite, where that names the same launcher, and these before those of the
+        site's file.
+
+        Raises:
+            ConfigError: If an option is not KEY=VALUE or contradicts another.
         """
-        more |= {k: v for k, v in vars(self).items() if k not in NOT_OF_A_LAUNCHER}
-        return choose_launcher(self.launcher, self.given or (), self.slurm, more, suites)
+        from sambench.config.launcher_settings import (
+            LOCAL,
+            LauncherSettings,
+            read_options,
+            site_options,
+        )
+
+        name, suites = self.launcher, suites or LOCAL
+        ours = {k: v for k, v in (more | vars(self)).items() if k not in NOT_OF_A_LAUNCHER}
+        if self.slurm is not None or ours.get("sbatch") is not None:
+            if name not in (None, "local", "slurm"):
+                raise ConfigError(f"--slurm contradicts --launcher {name}; give one of them")
+            name = "slurm"
+        name = name or suites.name
+        found = LauncherSettings(name=name, options=site_options() if name == "slurm" else {})
+        for given in (
+            suites.options if name == suites.name else {},
+            read_options(self.given or (), "--with"),
+            read_options(self.slurm or (), "--slurm"),
+            {key: f"{value}" for key, value in ours.items() if value is not None},
+        ):
+            found = found.with_options(given)
+        return found
 
 
 NOT_OF_A_LAUNCHER = ("device", "launcher", "given", "slurm")
-
-
-def choose_launcher(
-    name: str | None,
-    given: Sequence[str],
-    slurm: Sequence[str] | None,
-    more: Mapping[str, object],
-    suites: LauncherSettings | None = None,
-) -> LauncherSettings:
-    """Return the launcher and its options: of `--with`, of `--slurm`, and options of ours (more).
-
-    They go before those of the suite, where that names the same launcher, and these before those of
-    the site's file.
-
-    Raises:
-        ConfigError: If an option is not KEY=VALUE or contradicts another.
-    """
-    from sambench.config.launcher_settings import (
-        LOCAL,
-        LauncherSettings,
-        read_options,
-        site_options,
-    )
-
-    if slurm is not None or more.get("sbatch") is not None:
-        if name not in (None, "local", "slurm"):
-            raise ConfigError(f"--slurm contradicts --launcher {name}; give one of them")
-        name = "slurm"
-    suites = suites or LOCAL
-    name = name or suites.name
-    found = LauncherSettings(name=name, options=site_options() if name == "slurm" else {})
-    found = found.with_options(suites.options if name == suites.name else {})
-    found = found.with_options(read_options(given, "--with"))
-    found = found.with_options(read_options(slurm or (), "--slurm"))
-    return found.with_options({key: f"{text}" for key, text in more.items() if text is not None})

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from sambench.cli import options
+from sambench.cli.grouping import argument, flag, group, grouped, option
+from sambench.errors import ConfigError
 
-from sambench.cli import completion, options
-from sambench.cli.grouping import flag, group, grouped, option
+CONTACT_SHEET = "contact_sheet.png"
 
 
 @group("The files")
@@ -29,7 +30,6 @@ class Files:
         "A setting of the dataset, as normal=drop; see `sambench list datasets`. Every dataset has "
         "fit=squash|letterbox|crop and depth=auto|8|10|12|14|16. Repeatable.",
         "--set",
-        autocompletion=completion.options_of_source,
     )
 
 
@@ -62,14 +62,7 @@ class Place:
 
 @grouped
 def prepare(
-    dataset: Annotated[
-        str,
-        typer.Argument(
-            metavar="DATASET",
-            help="One of `sambench list datasets`.",
-            autocompletion=completion.sources,
-        ),
-    ],
+    dataset: Annotated[str, argument("DATASET", "One of `sambench list datasets`.")],
     files: Files,
     making: Making,
     output: options.Output,
@@ -82,6 +75,44 @@ def prepare(
       sambench prepare bus --xlsx "BIRADS&FOLD.xlsx"
       sambench prepare folder --name ours --source DIR --audit
     """
-    from sambench.cli.preparing import prepare_dataset
+    from sambench.cli.answers import prepared_answer
+    from sambench.cli.preparing import audit, decode, show_summary
+    from sambench.config.arguments import parse_settings
+    from sambench.data.drawing import write_contact_sheet
+    from sambench.data.preparation import Preparation
+    from sambench.data.prepared import open_prepared, prepared_sizes
+    from sambench.data.source import Request, sources
+    from sambench.data.writing import Drops
+    from sambench.files.definition import check_name
 
-    prepare_dataset(dataset, place.data, output, **vars(files), **vars(making))
+    source, screen = sources.get(dataset), output.screen()
+    name, side = making.name or dataset, making.size or source.image_size
+    check_name(name, "--name")
+    if name != dataset and name in {other.name for other in sources.list()}:
+        raise ConfigError(f"--name {name} is another dataset's; choose a name of your own")
+    drops = Drops(conflicts=making.drop_conflicts, duplicates=making.drop_duplicates)
+    as_it_is = making.audit and files == Files(raw=files.raw) and drops == Drops()
+    if as_it_is and side in prepared_sizes(place.data, name):
+        done = Preparation(prepared=open_prepared(place.data, name, side), reused=True)
+        sheet = done.prepared.folder / CONTACT_SHEET
+    else:
+        settings = parse_settings(files.settings) | ({"pages": files.pages} if files.pages else {})
+        request = Request(
+            table=files.xlsx,
+            folder=files.source,
+            test=files.test_source,
+            raw=files.raw,
+            options=source.resolve(settings),
+        )
+        more = {"workers": making.workers, "skip_unreadable": making.skip_unreadable}
+        done = decode(screen, source, request, place.data, side, name=name, drops=drops, **more)
+        sheet = done.prepared.folder / CONTACT_SHEET
+        if not (done.reused and sheet.exists()):
+            write_contact_sheet(done.prepared, sheet)
+        if done.reused:
+            folder = done.prepared.folder
+            screen.say(f"{folder} was prepared before from the same files; nothing to do")
+        show_summary(screen, done.prepared)
+        screen.show(f"prepared in {done.prepared.folder}, contact sheet {sheet}")
+    written = audit(screen, done.prepared) if making.audit else []
+    output.answer(prepared_answer(done.prepared, sheet, written, reused=done.reused))

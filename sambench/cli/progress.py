@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import fields
 from typing import Any
 
 from rich.markup import escape
-from rich.progress import Progress, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Column
 from rich.text import Text
 
@@ -19,7 +20,9 @@ from sambench.config.run_config import RunConfig
 from sambench.errors import ClaimError, DamagedError, RunFailed, UserError, is_of_surroundings
 from sambench.launch.launcher import Watcher
 from sambench.optim.method import optimizers
+from sambench.report.table import counted
 from sambench.store.record import COMPLETED, FAILED, RunRecord
+from sambench.store.status import in_one_line
 from sambench.training.events import Epoch, Event, Started, Tick
 
 
@@ -37,7 +40,6 @@ class Overall:
         gradients = {info.name: info.gradient_evaluations for info in optimizers.list()}
         self.total = len(runs)
         self.begun = self.ended = 0
-        self.bar: TaskID | None = None
         self._work = {r.name: r.epochs * gradients.get(str(r.optimizer["name"]), 1) for r in runs}
         self._share: dict[str, float] = {}
         self._clock, self._start = clock, clock()
@@ -75,26 +77,24 @@ MOST_CLASSES = 10
 class RunDisplay:
     """Shows runs as they go: a bar for the current one, a line for each that has ended.
 
-    Where several go at once, each has a bar of its own, below that of the display `beside` it.
+    Where several go at once, each has a bar of its own (`lane`) below that of all together.
     """
 
-    def __init__(
-        self, screen: Screen, runs: Sequence[RunConfig], beside: RunDisplay | None = None
-    ) -> None:
+    def __init__(self, screen: Screen, runs: Sequence[RunConfig]) -> None:
         self._screen = screen
-        self._runs = runs
-        self._name = ""
-        self._beside = beside is not None
-        self._all: Overall = beside._all if beside else Overall(runs)
-        self._bar: Progress = beside._bar if beside else _bar(screen)
-        self._lines: SlowLines = beside._lines if beside else SlowLines(screen.err)
-        if len(runs) > 1 and not beside:
-            self._all.bar = self._bar.add_task(
-                "", total=1.0, numbers="", name="", visible=False, together=True
-            )
-        self._task = self._bar.add_task(
-            "starting", total=None, numbers="", name="", visible=beside is None
-        )
+        self._all = Overall(runs)
+        self._lines = SlowLines(screen.err)
+        name = TextColumn("{task.fields[name]}", table_column=Column(overflow="ellipsis"))
+        numbers = TextColumn("{task.fields[numbers]}")
+        self._bar = progress_bar(screen.err, numbers, _TimeLeft(compact=True), name)
+        self._together = self._add_bar("", total=1.0, together=True) if len(runs) > 1 else None
+        self._name, self._is_lane = "", False
+        self._task = self._add_bar("starting", visible=True)
+
+    def _add_bar(
+        self, what: str, total: float | None = None, *, visible: bool = False, **more: bool
+    ) -> TaskID:
+        return self._bar.add_task(what, total=total, visible=visible, numbers="", name="", **more)
 
     def __enter__(self) -> RunDisplay:
         self._bar.start()
@@ -109,26 +109,22 @@ class RunDisplay:
             self._started(event)
         elif isinstance(event, Tick):
             numbers = f"acc {100 * event.accuracy:.1f} %"
-            if not self._beside or self._screen.err.width >= WIDE:
-                numbers = (
-                    f"loss {event.loss:.3f}  {numbers}  {event.images_per_second:.0f} images/s"
-                )
-            done = (event.epoch - 1) * event.steps + event.step
-            self._all.reach(self._name, done / (event.steps * event.epochs))
-            self._update(
-                f"epoch {event.epoch}/{event.epochs}", done, event.steps * event.epochs, numbers
-            )
+            if not self._is_lane or self._screen.err.width >= WIDE:
+                speed = f"{event.images_per_second:.0f} images/s"
+                numbers = f"loss {event.loss:.3f}  {numbers}  {speed}"
+            done, total = (event.epoch - 1) * event.steps + event.step, event.steps * event.epochs
+            self._all.reach(self._name, done / total)
+            self._update(f"epoch {event.epoch}/{event.epochs}", done, total, numbers)
         elif isinstance(event, Epoch) and event.validation_accuracy is not None:
-            self._bar.update(
-                self._task, numbers=f"validation acc {100 * event.validation_accuracy:.1f} %"
-            )
+            numbers = f"validation acc {100 * event.validation_accuracy:.1f} %"
+            self._bar.update(self._task, numbers=numbers)
 
     def curvature(self, what: str, done: int, most: int) -> None:
         """Show which product, or which batch or point, of a curvature measurement is done."""
-        unit = "product" if what.startswith(("top ", "trace", "density")) else "step"
-        unit = "batch" if what == "batches" else unit
-        limit = "at most " if unit == "product" and what != "density" else ""
-        shown = what if self._beside else f"curvature: {what}"
+        limit, unit = "", "batch" if what == "batches" else "step"
+        if what.startswith(("top ", "trace", "density")):
+            limit, unit = "" if what == "density" else "at most ", "product"
+        shown = what if self._is_lane else f"curvature: {what}"
         self._update(shown, done, most, f"{unit} {done} of {limit}{most}")
 
     def measuring(self, config: RunConfig) -> None:
@@ -139,26 +135,21 @@ class RunDisplay:
     def finished(self, record: RunRecord) -> None:
         """Show how a run ended."""
         well = record.status == COMPLETED
-        line = f"{self._count(record.name, well=well)}{record.name}: {_ending(record)}"
-        (self._screen.say if well else self._screen.warn)(line)
-        self._clear()
+        self._end(record.name, _ending(record), well=well, warn=not well)
 
     def failed(self, config: RunConfig, error: Exception) -> None:
         """Show the last line of what went wrong in a run, as its traceback would end."""
-        lines = traceback.format_exception_only(error)
-        plain = isinstance(error, UserError | RunFailed)
-        said = str(error) if plain else " ".join("".join(lines).split())
+        said = str(error)
+        if not isinstance(error, UserError | RunFailed):
+            said = " ".join("".join(traceback.format_exception_only(error)).split())
         ended: str = "interrupted" if is_of_surroundings(error) else FAILED
         ended = "damaged" if isinstance(error, DamagedError) else ended
         ended = "not done" if isinstance(error, ClaimError) else ended
-        self._screen.warn(f"{self._count(config.name)}{config.name}: {ended}: {said}")
-        self._clear()
+        self._end(config.name, f"{ended}: {said}")
 
     def elsewhere(self, config: RunConfig) -> None:
         """Show that another process does a run."""
-        count = self._count(config.name)
-        self._screen.say(f"{count}{config.name}: being run by another process")
-        self._clear()
+        self._end(config.name, "being run by another process", warn=False)
 
     def say(self, text: str) -> None:
         """Show what a launcher chose or did."""
@@ -186,7 +177,9 @@ class RunDisplay:
         """Return a display with a bar of its own in place of this one's, for one more worker."""
         self._bar.update(self._task, visible=False)
         self._show_all()
-        return RunDisplay(self._screen, self._runs, beside=self)
+        lane = copy(self)
+        lane._name, lane._is_lane, lane._task = "", True, self._add_bar("starting")
+        return lane
 
     def _started(self, event: Started) -> None:
         self._all.begun += 1
@@ -205,35 +198,32 @@ class RunDisplay:
     def _show_all(self) -> str:
         """Show how far all runs are; return the time left."""
         left = str(self._all)
-        if (task := self._all.bar) is not None:
+        if self._together is not None:
             text = f"{self._all.ended} of {self._all.total} runs"
+            share = self._all.share
             self._bar.update(
-                task,
-                description=text,
-                completed=self._all.share,
-                numbers=left,
-                visible=True,
+                self._together, description=text, completed=share, numbers=left, visible=True
             )
         return left
 
-    def _count(self, name: str, *, well: bool = False) -> str:
+    def _end(self, name: str, how: str, *, well: bool = False, warn: bool = True) -> None:
+        """Say how a run ended, and clear its bar."""
         self._all.end(name, well=well)
         self._show_all()
-        return f"{self._all.ended}/{self._all.total} " if self._all.total > 1 else ""
-
-    def _clear(self) -> None:
-        hidden = self._beside
+        count = f"{self._all.ended}/{self._all.total} " if self._all.total > 1 else ""
+        (self._screen.warn if warn else self._screen.say)(f"{count}{name}: {how}")
+        visible = not self._is_lane
         self._bar.reset(
-            self._task, description="", total=None, numbers="", name="", visible=not hidden
+            self._task, description="", total=None, numbers="", name="", visible=visible
         )
 
     def _update(self, what: str, done: int, total: int | None, numbers: str) -> None:
-        left = self._show_all()
-        said = " ".join(filter(None, (self._name, what, numbers or _share(done, total))))
+        left, name = self._show_all(), self._name
+        share = f"{done} of {total}" if total else ""
+        said = " ".join(filter(None, (name, what, numbers or share)))
         ended = f"; {self._all.ended} of {self._all.total} runs done, {left}" if left else ""
         self._lines.tell(f"{said}{ended}")
-        name = self._name
-        if self._beside:  # the name first, since the bars are many
+        if self._is_lane:  # the name first, since the bars are many
             what, numbers, name = self._short_name(), f"{what}  {numbers}".strip(), ""
         self._bar.update(
             self._task,
@@ -253,13 +243,6 @@ class RunDisplay:
         return name if len(name) <= room else f"…{name[1 - room :]}"
 
 
-def _bar(screen: Screen) -> Progress:
-    """Return a bar whose last column, the run's name, is what gives way on a narrow terminal."""
-    name = TextColumn("{task.fields[name]}", table_column=Column(overflow="ellipsis"))
-    numbers = TextColumn("{task.fields[numbers]}")
-    return progress_bar(screen.err, numbers, _TimeLeft(compact=True), name)
-
-
 class _TimeLeft(TimeRemainingColumn):
     """The time left of a run; of all runs together the numbers tell it."""
 
@@ -268,17 +251,12 @@ class _TimeLeft(TimeRemainingColumn):
         return Text() if plain else super().render(task)
 
 
-def _share(done: int, total: int | None) -> str:
-    return f"{done} of {total}" if total else ""
-
-
 def _ending(record: RunRecord) -> str:
     if record.status != COMPLETED or record.final is None or record.cost is None:
-        last = (record.error or "no reason recorded").strip().splitlines()[-1]
-        return f"{record.status}: {last}"
+        return f"{record.status}: {in_one_line(record.error) or 'no reason recorded'}"
     test, epochs, rule = (record.final[key] for key in ("test", "epochs", "stopped_by"))
     text = (
-        f"test accuracy {100 * test['accuracy']:.1f} % after {epochs} epoch{'s' * (epochs != 1)}"
+        f"test accuracy {100 * test['accuracy']:.1f} % after {counted(epochs, 'epoch')}"
         f"{'' if rule == 'epochs' else f' (stopped by {rule})'}, "
         f"{record.cost['train_seconds']:.1f} s, "
         f"{record.cost['gradient_evaluations']:,.0f} gradient evaluations"
@@ -291,8 +269,8 @@ def _ending(record: RunRecord) -> str:
 
 def _images(by_class: Mapping[str, Sequence[int]]) -> str:
     """Say how many images of each class are in each part; of many classes, the range."""
-    parts = [(name, counts) for name, *counts in zip(PARTS, *by_class.values(), strict=True)]
-    several = [(name, counts) for name, counts in parts if sum(counts)]
+    parts = zip(PARTS, *by_class.values(), strict=True)
+    several = [(name, counts) for name, *counts in parts if sum(counts)]
     total = ", ".join(f"{sum(counts)} {name}" for name, counts in several)
     if len(by_class) > MOST_CLASSES:
         each = ", ".join(f"{min(counts)}-{max(counts)} {name}" for name, counts in several)

@@ -6,10 +6,7 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from sambench.cli import completion
-from sambench.cli.grouping import flag, group, grouped, option
+from sambench.cli.grouping import argument, flag, group, grouped, option
 from sambench.cli.options import Filter, Output, Place
 
 
@@ -21,7 +18,6 @@ class Content:
         "NAME",
         "The optimizer that the others are compared with, as adam or 'adam (lr=0.001)'.",
         show_default="the suite's, or adam",
-        autocompletion=completion.optimizers,
     )
     published: bool = flag("The papers' tables and claims beside ours.")
     explain: str | None = option(
@@ -50,10 +46,8 @@ def report(
     chosen: Filter,
     patterns: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="SUITE or RUN",
-            help="A suite (name or file), or runs by name, id or pattern; all else.",
-            autocompletion=completion.runs_and_suites,
+        argument(
+            "SUITE or RUN", "A suite (name or file), or runs by name, id or pattern; all else."
         ),
     ] = None,
 ) -> None:
@@ -67,6 +61,25 @@ def report(
 
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its matrices are small: threads only spin
     with without_collection():  # hardly anything is garbage before the end
-        from sambench.cli.reporting import make_report
+        from sambench.cli.reporting import begin_report
+        from sambench.report.explain import find_source
+        from sambench.report.forms import to_plain
 
-        make_report(patterns or (), chosen.where or (), place, output, **vars(content))
+        screen, patterns = output.screen(), patterns or []
+        made = begin_report(
+            patterns,
+            chosen.where or (),
+            place,
+            baseline=content.baseline,
+            names=content.names,
+            published=content.published,
+        )
+        if content.explain is not None:
+            lines = list(find_source(content.explain, made.sources).explain())
+            screen.show(*lines)
+            output.answer({"explanation": lines})
+            return
+        name = content.name or made.found.name or "-".join(patterns) or "all"
+        document, written = made.write(screen, name, predictions=content.write_predictions)
+        if output.as_json:
+            output.answer(to_plain(document, written))

@@ -6,14 +6,12 @@ import csv
 import io
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from sambench.cli.catalogue import Part
 
 if TYPE_CHECKING:
     from sambench.config.run_config import RunConfig
-    from sambench.store.record import RunRecord
     from sambench.store.tree import Store
 
 NAMED = ("dataset", "model", "optimizer", "seed")
@@ -51,12 +49,9 @@ def stored_runs(
         age = max(0.0, now - path.stat().st_mtime) if path.exists() else None
         entries.append(
             {
-                "name": record.name,
-                "id": record.id,
-                "suite": record.suite,
-                "state": standing.state,
-                "note": standing.note,
-                "accuracy": _accuracy(record),
+                **{"name": record.name, "id": record.id, "suite": record.suite},
+                **{"state": standing.state, "note": standing.note},
+                "accuracy": record.final["test"]["accuracy"] if record.final else None,
                 "age_seconds": age,
                 "settings": flat(record.config),
             }
@@ -108,18 +103,13 @@ def _varying(runs: Sequence[Mapping[str, Any]]) -> set[str]:
     return found
 
 
-def _accuracy(record: RunRecord) -> float | None:
-    return None if record.final is None else record.final["test"]["accuracy"]
-
-
 def _text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _age(seconds: float) -> str:
     """Return how long ago something was, in its largest unit."""
-    age = timedelta(seconds=seconds)
     for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if (number := age // timedelta(seconds=length)) >= 1:
-            return f"{number} {unit}"
+        if seconds >= length:
+            return f"{int(seconds // length)} {unit}"
     return f"{int(seconds)} s"

@@ -6,7 +6,6 @@ import fnmatch
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -14,7 +13,7 @@ import msgspec
 from sambench.analysis.inference import SEEDS
 from sambench.analysis.study import build_study
 from sambench.analysis.time_estimates import Forecast, Timed, duration, forecast, untimed
-from sambench.cli.answers import run_answer, tables_answer
+from sambench.cli.answers import plan_answer, run_answer, tables_answer
 from sambench.cli.checking import (
     check_datasets,
     check_models,
@@ -25,6 +24,7 @@ from sambench.cli.checking import (
 from sambench.cli.launching import Request, launch, show_table, survey
 from sambench.cli.screen import Screen
 from sambench.config.launcher_settings import LOCAL, LauncherSettings
+from sambench.config.measurement import Measurement
 from sambench.config.run_config import RunConfig
 from sambench.config.search import plan_search, trials_of
 from sambench.config.suite import Suite
@@ -56,12 +56,12 @@ class Study:
         self.trials = tuple(run for tuning in self.tunings for run in tuning.runs)
         self._shown: tuple[RunConfig, ...] = ()
         self._done: list[RunRecord] = []
+        self._code = 0
 
-    def plan(self, *, measure: bool = False) -> tuple[list[Standing], int]:
-        """Show what is done and what would run; `measure` times steps of what none tells of.
+    def plan(self, *, measure: bool = False) -> dict[str, Any]:
+        """Show what is done and what would run, and return it for a program.
 
-        Returned are the standing of each run, and how many tuned runs follow a search that is not
-        done.
+        With `measure`, steps are timed of what no finished run tells of.
         """
         request, launcher = self.request, self.request.launcher
         chosen = launchers.get(launcher.name)
@@ -80,9 +80,7 @@ class Study:
             replace(s, action="wait", note=queued[s.config.id]) if s.config.id in queued else s
             for s in standings
         ]
-        timed = None
-        if measure:
-            timed = time_steps(self.screen, standings, request.data, request.device)
+        timed = time_steps(self.screen, standings, request) if measure else None
         show_plan(self.screen, standings, coming, launcher, timed)
         undone = [s.config for s in standings if s.action in ("run", "resume", "run again")]
         warn_of_sizes(self.screen, undone, request.data)
@@ -91,7 +89,7 @@ class Study:
         except ModelError as error:
             self.screen.warn(str(error))
         self._warn_of_reach(there)
-        return standings, coming
+        return plan_answer(self.suite.name, launcher, standings, coming)
 
     def answer(self) -> dict[str, Any]:
         """Return, for a program, the runs that were carried out and the tables shown of them."""
@@ -101,20 +99,19 @@ class Study:
 
     def carry_out(self) -> int:
         """Do what is missing, show the table, return the exit code."""
+        name, hessian = self.suite.name, self.suite.hessian
         trials, finals = self._only(self.trials, self.finals)
-        there = survey(self.request, self.suite.hessian).of(self.finals)
+        there = survey(self.request, hessian).of(self.finals)
         self._warn_of_reach(there)
-        code = self._launch(trials, trials_of(self.suite.name), 0, curvature=False)
-        seen = None if trials else _of(finals, there)
-        code = self._launch(finals, self.suite.name, code, curvature=True, seen=seen)
-        tuned = self._tuned(keep=True)
-        if tuned:
-            tuned = tuple(run for run in tuned if run not in finals and self._wanted(run))
-            code = self._launch(tuned, self.suite.name, code, curvature=True)
+        self._launch(trials, trials_of(name))
+        self._launch(finals, name, hessian, None if trials else _of(finals, there))
+        found = self._tuned(keep=True)
+        tuned = tuple(run for run in found if run not in finals and self._wanted(run))
+        self._launch(tuned, name, hessian)
         self._shown = (*finals, *tuned)
         report = self.suite.report
         self._done = show_table(self.screen, self.request.results, self._shown, report)
-        return code
+        return self._code
 
     def say_what_is_next(self, given: str | None) -> None:
         """Say what too few seeds lack, what they cost, and the command that writes the report.
@@ -125,8 +122,7 @@ class Study:
         if not self._done:
             return
         if given is None:
-            for sentence in too_few(planned_groups(self.finals, self.suite.report)):
-                self.screen.say(sentence)
+            self.screen.say(*too_few(planned_groups(self.finals, self.suite.report)))
             if (seeds := len(self.suite.seeds)) < SEEDS.least_units and self.suite.folds is None:
                 more = msgspec.structs.replace(self.suite, seeds=tuple(range(SEEDS.least_units)))
                 planned = expanded(more, self.request.data)
@@ -150,30 +146,23 @@ class Study:
         """
         if not self.suite.places:
             return
-        for sentence in too_few(planned_groups(self.finals, self.suite.report)):
-            self.screen.warn(sentence)
+        self.screen.warn(*too_few(planned_groups(self.finals, self.suite.report)))
         records = [standing.record for standing in _of(self.finals, there)]
         done = [record for record in records if record and record.status == COMPLETED]
-        study = build_study(done, self.suite.report, metrics=[])
-        for sentence in settling(study):
-            self.screen.say(sentence)
+        self.screen.say(*settling(build_study(done, self.suite.report, metrics=[])))
 
     def _launch(
         self,
         runs: Sequence[RunConfig],
         name: str,
-        before: int,
-        *,
-        curvature: bool,
+        hessian: Measurement | None = None,
         seen: Sequence[Standing] | None = None,
-    ) -> int:
-        """Do runs unless what was done before ended the command; return the exit code of both."""
-        request = self.request
-        if not runs or before == INTERRUPTED or (before and request.fail_fast):
-            return before
-        hessian = self.suite.hessian if curvature else None
-        code = launch(self.screen, runs, request, name, hessian, seen)
-        return code or before
+    ) -> None:
+        """Do runs, if there are any, unless what was done before ended the command."""
+        ended = self._code == INTERRUPTED or (self._code and self.request.fail_fast)
+        if runs and not ended:
+            code = launch(self.screen, runs, self.request, name, hessian, seen)
+            self._code = code or self._code
 
     def _tuned(self, *, keep: bool) -> tuple[RunConfig, ...]:
         """Return the final runs with chosen values, of those searches that are done.
@@ -204,17 +193,14 @@ class Study:
         return tuple({run.id: run for run in runs}.values())
 
     def _wanted(self, run: RunConfig) -> bool:
-        patterns = self.request.only
-        return not patterns or any(
-            run.id == pattern or fnmatch.fnmatchcase(run.name, pattern) for pattern in patterns
-        )
+        only = self.request.only
+        return not only or run.id in only or any(fnmatch.fnmatchcase(run.name, p) for p in only)
 
-    def _only(self, *parts: Iterable[RunConfig]) -> list[tuple[RunConfig, ...]]:
+    def _only(self, *parts: Sequence[RunConfig]) -> list[tuple[RunConfig, ...]]:
         """Return the wanted runs of each part."""
-        listed = [tuple(part) for part in parts]
-        chosen = [tuple(filter(self._wanted, part)) for part in listed]
+        chosen = [tuple(filter(self._wanted, part)) for part in parts]
         if not any(chosen):
-            names = [run.name for part in listed for run in part]
+            names = [run.name for part in parts for run in part]
             pattern = ", ".join(self.request.only)
             raise ConfigError(
                 f"--only {pattern} fits no run of suite {self.suite.name}"
@@ -261,15 +247,13 @@ def show_plan(
     screen.show(f"{left} of {len(rows)} runs have something to do; nothing was run")
 
 
-def time_steps(
-    screen: Screen, standings: Sequence[Standing], data: Path, device: str | None
-) -> Timed:
+def time_steps(screen: Screen, standings: Sequence[Standing], request: Request) -> Timed:
     """Time some passes of each kind of run of which no finished one tells, and say how long."""
     from sambench.run.pace import measure_pace
 
     found = {}
     for kind, config in untimed(standings).items():
-        pace = measure_pace(config, data, choose_device(device)[0])
+        pace = measure_pace(config, request.data, choose_device(request.device)[0])
         found[kind] = (pace.seconds, pace.images)
         memory = f", {human(pace.memory_bytes)} of the device" if pace.memory_bytes else ""
         screen.say(

@@ -126,17 +126,9 @@ def _say_more(screen: Screen, record: RunRecord) -> None:
     from sambench.data.source import default_size
 
     test = (record.final or {})["test"]
-    screen.say(
-        ", ".join(
-            f"{name} {test[key]:.3f}"
-            for name, key in (
-                ("test AUROC", "auroc"),
-                ("sensitivity", "sensitivity"),
-                ("specificity", "specificity"),
-            )
-            if test[key] is not None
-        )
-    )
+    names = {"auroc": "test AUROC", "sensitivity": "sensitivity", "specificity": "specificity"}
+    known = {name: test[key] for key, name in names.items() if test[key] is not None}
+    screen.say(", ".join(f"{name} {value:.3f}" for name, value in known.items()))
     config = record.config
     usual = config.image_size == default_size(config.dataset)
     size = "" if usual else f" --size {config.image_size}"

@@ -71,10 +71,10 @@ class Option:
     """A setting of one source; the default's type is its own, unless there are choices."""
 
     default: Setting
-    help: str
     minimum: float = -math.inf
     maximum: float = math.inf
     choices: tuple[Setting, ...] = ()
+    help: str
 
     def read(self, value: Setting | None, what: str) -> Setting:
         """Return the value in the setting's type; `what` names both in a message.

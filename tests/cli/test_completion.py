@@ -59,6 +59,7 @@ def complete(
         (("compare", "--launcher", "slu"), ["slurm"]),
         (("train", "--device", "cp"), ["cpu"]),
         (("compare", "--devices", "cpu,mp"), ["cpu,mps"]),
+        (("train", "--devices", "cpu,mp"), ["cpu,mps"]),
         (("train", "--set", "selection="), ["selection=last", "selection=best-validation"]),
         (("train", "--set", "split=kf"), ["split=kfold-5"]),
         (("train", "--set", "optimizer.gam"), ["optimizer.gamma="]),

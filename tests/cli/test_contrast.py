@@ -79,6 +79,10 @@ def test_a_suite_file_beside_a_suite(compare, tmp_path: Path, make_record: Recor
     code, _, err = compare("short.yaml", "short")
     assert code == 0
     assert "4 runs belong to both sides and are not compared" in err
+    (tmp_path / "results" / "searches").mkdir()
+    (tmp_path / "results" / "searches" / "short.json").write_text("{")
+    code, _, err = compare("short.yaml", "long")
+    assert (code, "short.json is no search of this sambench" in err) == (0, True)
 
 
 def test_two_commits(compare, tmp_path: Path, make_record: RecordMaker) -> None:

@@ -78,6 +78,16 @@ def test_what_all_names_begin_with_is_said_once_where_room_is_short(
         assert lines[2].startswith(f"{names[0]} ")
 
 
+def test_headings_are_shown_as_they_are_and_numbers_to_the_right(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Screen().listing(("", "[red]", "all"), [("fold 1", "2", "10")], numbers=True)
+    assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == [
+        "        [red]  all",
+        "fold 1      2   10",
+    ]
+
+
 @pytest.mark.parametrize(("encoding", "shown"), [("ascii", "5 + 1~ -"), ("latin-1", "5 ± 1~ -")])
 def test_a_terminal_that_lacks_characters_shows_others(encoding: str, shown: str) -> None:
     code = (

@@ -1,5 +1,0 @@
-"""`python -m sambench.cli`."""
-
-from sambench.cli import main
-
-main()
