@@ -1,7 +1,7 @@
 """Turns a listing of image files into the prepared format.
 
-What is decoded is kept beside the result until that is complete (`partial.py`); the finished
-folder is renamed into place, so no reader ever sees half a dataset.
+What is decoded is kept in a hidden folder (`partial.py`), which becomes the dataset when that is
+complete, so no reader ever sees half of one.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 from sambench.data.assembling import assemble
 from sambench.data.decoding import Recipe
 from sambench.data.manifest import FORMAT_VERSION, Account, LeftOut
-from sambench.data.partial import decode_all, open_partial
+from sambench.data.partial import Partial, decode_all
 from sambench.data.prepared import Prepared, check_pixels, open_prepared, prepared_folder
 from sambench.data.problems import Problems
 from sambench.data.source import COMMON, Listing, Progress, Request, Source
 from sambench.data.writing import NO_DROPS, Drops, select, write_prepared
-from sambench.errors import UnpreparedError
+from sambench.errors import DataError, UnpreparedError
 from sambench.files.atomic import Room, free_bytes, replace_folder
 from sambench.files.claim import lock
 from sambench.files.definition import plain
@@ -88,14 +88,17 @@ def prepare(
         prepared = _same(root, source.name, image_size, asked["listing"])
         if prepared and (skip_unreadable or not prepared.manifest.skipped):
             return Preparation(prepared=prepared, reused=True)
-        work = final.with_name(f".{final.name}.partial")
-        if not work.exists():
-            _outlook(root, listing, 0, image_size)  # what has no room leaves nothing
-        recipe = Recipe.of(request.options)
-        with open_partial(work, key, len(listing.samples), image_size, recipe) as partial:
-            partial.records["size"] = states[:, 0]
-            resumed = int(partial.records["done"].sum())
-            on_start(_outlook(root, listing, resumed, image_size))
+        work, recipe = final.with_name(f".{final.name}.partial"), Recipe.of(request.options)
+        some_left_out = skip_unreadable or drops != NO_DROPS
+        room = _room(root, len(listing.samples) * image_size**2, twice=some_left_out)
+        if not work.exists():  # what has no room leaves nothing
+            what = f"preparing {len(listing.samples)} images at {image_size}x{image_size}"
+            room.check(what, "free some space, or give another folder with `--data DIR`")
+        partial = Partial(work, key, len(listing.samples), image_size, recipe)
+        partial.records["size"] = states[:, 0]
+        resumed = int(partial.records["done"].sum())
+        on_start(Outlook(images=len(listing.samples), resumed=resumed, room=room))
+        try:
             reasons = decode_all(listing, partial, workers, on_progress)
             for position, reason in sorted(reasons.items()):
                 sample = listing.samples[position]
@@ -103,26 +106,24 @@ def prepare(
             if not skip_unreadable:
                 _refuse(skipped, listing.root)
             selection = select(listing, partial, drops, request.progress)
-            write_prepared(work / "finished", source, listing, selection, partial, skipped, asked)
-        replace_folder(work / "finished", final)
+            finished = write_prepared(source, listing, selection, partial, skipped, asked)
+        except DataError:
+            shutil.rmtree(work, ignore_errors=True)  # else it would lie there for ever
+            raise
+        replace_folder(finished, final)
         shutil.rmtree(work, ignore_errors=True)
         del listing, states, selection, partial  # a long table takes their room
         return Preparation(prepared=open_prepared(root, source.name, image_size), resumed=resumed)
 
 
-def _outlook(root: Path, listing: Listing, resumed: int, image_size: int) -> Outlook:
-    """Reckon the room: each image is written twice, in its slot and in the result.
+def _room(root: Path, grey: int, *, twice: bool) -> Room:
+    """Return the room that images take which take so many bytes if all are grey.
 
-    A grey image takes a third of what a colour image takes; which they are, decoding tells. There
-    must be the room for grey ones.
+    In colour they take three times that, beside what grey ones took before the first one in colour
+    was met. Those that are kept are written `twice` where others are left out.
     """
-    images, grey = len(listing.samples), image_size**2
-    least = (2 * images - resumed) * grey
-    free, kept = free_bytes(root), 3 * images * grey
-    room = Room(folder=root, least=least, most=3 * least, kept=kept, free=free)
-    what = f"preparing {images} images at {image_size}x{image_size}"
-    room.check(what, "free some space, or give another folder with `--data DIR`")
-    return Outlook(images=images, resumed=resumed, room=room)
+    most = 6 * grey if twice else 4 * grey
+    return Room(folder=root, least=grey, most=most, kept=3 * grey, free=free_bytes(root))
 
 
 def _refuse(skipped: Sequence[LeftOut], root: Path) -> None:

@@ -33,6 +33,7 @@ from sambench.data.prepared import FIXED_COLUMNS, checksums_of
 from sambench.data.problems import some
 from sambench.data.source import PARTS, Fact, Listing, Progress, Sample, Source
 from sambench.errors import DataError
+from sambench.files.arrays import new_pixels
 from sambench.files.atomic import replacing, write_json
 from sambench.files.definition import plain
 
@@ -76,7 +77,8 @@ def select(listing: Listing, partial: Partial, drops: Drops, progress: Progress)
         raise DataError(f"no usable image in {listing.root}; give another folder")
     samples = [listing.samples[position] for position in decoded]
     checksums = partial.records["sha256"][decoded].tolist()
-    copies = find_copies(look(map(partial.read, decoded)), checksums, progress)
+    looks = look(partial.images[position] for position in decoded)
+    copies = find_copies(looks, checksums, progress)
     reasons = dict(_reasons(samples, copies, drops))
     links = [(first, position) for position, first in enumerate(copies.family.tolist())]
     firsts: dict[Hashable, int] = {}
@@ -122,22 +124,21 @@ def _reasons(samples: Sequence[Sample], copies: Copies, drops: Drops) -> Iterato
 
 
 def write_prepared(
-    folder: Path,
     source: Source,
     listing: Listing,
     selection: Selection,
     partial: Partial,
     skipped: Sequence[LeftOut],
     asked: Mapping[str, Any],
-) -> None:
-    """Write the images and samples that were selected and, last, the manifest.
+) -> Path:
+    """Write the images and samples that were selected and, last, the manifest; return their folder.
 
     `asked` is what the manifest keeps of the request: its account, drops, options and listing.
     """
     samples = [listing.samples[position] for position in selection.kept]
     records = partial.records[selection.kept]
     channels: Literal[1, 3] = 1 if (records["channels"] == 1).all() else 3
-    _write_images(folder / IMAGES, selection.kept, partial, channels)
+    folder = _settle_images(selection.kept, partial, channels)
     _write_samples(folder / SAMPLES, listing, selection, records)
     files = {name: checksums_of(folder / name, in_blocks=False)[0] for name in (SAMPLES, IMAGES)}
     labels = Counter(sample.label for sample in samples)
@@ -151,7 +152,7 @@ def write_prepared(
     manifest = Manifest(
         format_version=FORMAT_VERSION,
         name=source.name,
-        image_size=partial.image_size,
+        image_size=partial.images.shape[1],
         channels=channels,
         images=len(samples),
         classes=list(listing.classes),
@@ -179,6 +180,7 @@ def write_prepared(
         fingerprint=fingerprint(files[SAMPLES], files[IMAGES], partial.recipe.changed),
     )
     write_json(folder / MANIFEST, plain(manifest))
+    return folder
 
 
 def notes_on(samples: Sequence[Sample]) -> Iterator[str]:
@@ -223,10 +225,12 @@ def _write_samples(
         text.detach()
 
 
-def _write_images(path: Path, positions: Sequence[int], partial: Partial, channels: int) -> None:
-    shape = (partial.image_size, partial.image_size, channels)
-    header = {"descr": "|u1", "fortran_order": False, "shape": (len(positions), *shape)}
-    with replacing(path) as file:
-        np.lib.format.write_array_header_1_0(file, header)
-        for position in positions:
-            file.write(np.broadcast_to(partial.read(position), shape).tobytes())
+def _settle_images(kept: Sequence[int], partial: Partial, channels: int) -> Path:
+    """Return the folder of the images that are kept: where they are, if that is all of them."""
+    if len(kept) == len(partial.images):
+        return partial.folder
+    folder = partial.folder.with_name("finished")
+    with new_pixels(folder / IMAGES, (len(kept), *partial.images.shape[1:3], channels)) as images:
+        for place, position in enumerate(kept):
+            images[place] = partial.images[position, ..., :channels]
+    return folder

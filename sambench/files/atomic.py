@@ -70,7 +70,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     with store_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with temporary.open("xb") as file:
+            with temporary.open("x+b") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
