@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from importlib import resources
@@ -181,23 +181,6 @@ def make_listing(
         notes=(*said, *notes),
         **{"passed": passed, **told},
     )
-
-
-def archive_samples(
-    path: Path, part: str, place: str, images: Iterable[Any], labels: Sequence[str], digits: int
-) -> list[Sample]:
-    """Return the images of one part of an archive, numbered from 0 with so many digits."""
-    return [
-        Sample(
-            id=f"{part}-{number:0{digits}d}",
-            path=path,
-            file=f"{path.name}#{place}/{number}",
-            label=label,
-            facts={"part": part},
-            pixels=pixels,
-        )
-        for number, (pixels, label) in enumerate(zip(images, labels, strict=True))
-    ]
 
 
 def list_classes(family: Family, request: Request) -> Listing:

@@ -132,6 +132,11 @@ class Request:
     image_size: int | None = None  # side to be prepared at, for a source that has several
     progress: Progress = lambda done, total, what: None  # while a source makes or reads files
 
+    @property
+    def names_files(self) -> bool:
+        """Whether the user says where the files are."""
+        return self.table is not None or self.folder is not None
+
 
 @dataclass(frozen=True, kw_only=True)
 class Source:

@@ -9,7 +9,6 @@ label file tells which images there are; a patient's images stay together in spl
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,6 +21,7 @@ from sambench.data.problems import Problems, some
 from sambench.data.source import Listing, Request, Sample
 from sambench.data.tables import Row, Table, match
 from sambench.errors import DataError
+from sambench.files.checksums import sha256_of
 
 VARIANTS = {"A": ("normal", "pneumonia", "COVID-19"), "B": ("negative", "positive")}
 
@@ -99,8 +99,7 @@ def _read(part: str, path: Path, classes: Sequence[str], problems: Problems) -> 
                 "part": part,
                 "origin": words[-1] if sourced else None,
             }
-    sha256 = hashlib.sha256(data).hexdigest()
-    return Table(path=path, place=str(path), sha256=sha256, columns=(), rows=rows)
+    return Table(path=path, place=str(path), sha256=sha256_of(data), columns=(), rows=rows)
 
 
 Family.published("covidx").register(scan)

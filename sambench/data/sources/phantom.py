@@ -61,7 +61,7 @@ def scan(request: Request) -> Listing:
     """List the images of the study; make those that are not there."""
     from sambench.data.phantom import cohort
 
-    if request.table is not None or request.folder is not None:
+    if request.names_files:
         raise ConfigError(
             "dataset 'phantom' makes its own images; leave out the workbook and the folder"
         )
