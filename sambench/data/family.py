@@ -61,7 +61,7 @@ class Family(Source):
         row: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in given}
         row.pop("read", "")
         told = row.pop("options", {}).items()
-        options = {key: Option(**{**o, "choices": tuple(o["choices"])}) for key, o in told}
+        options = {key: Option(**{**o, "choices": tuple(o.get("choices", ()))}) for key, o in told}
         downloads = tuple(Remote(**remote) for remote in row.pop("downloads", ()))
         return cls(name=name, options=options, downloads=downloads, **row)
 

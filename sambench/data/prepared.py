@@ -13,11 +13,13 @@ import csv
 import hashlib
 import io
 import os
+from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +80,15 @@ class Prepared:
                 f"{', '.join(self.columns)}"
             )
         return self.columns[name]
+
+    def count_by(self, name: str) -> dict[Any, dict[str, int]]:
+        """Count the images of each class by the values of a column, in order, None last."""
+        column = self.columns.get(name, ())
+        counted = Counter(zip(column, self.labels.tolist(), strict=False))
+        return {
+            value: {label: counted[value, place] for place, label in enumerate(self.classes)}
+            for value in sorted(set(column), key=lambda value: (value is None, value))
+        }
 
 
 def open_prepared(root: Path, dataset: str, image_size: int) -> Prepared:

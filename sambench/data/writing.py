@@ -18,7 +18,6 @@ import sambench
 from sambench.data.audit.copies import Copies, find_copies, join
 from sambench.data.audit.looks import look
 from sambench.data.manifest import (
-    FORMAT_VERSION,
     IMAGES,
     MANIFEST,
     SAMPLES,
@@ -133,7 +132,7 @@ def write_prepared(
 ) -> Path:
     """Write the images and samples that were selected and, last, the manifest; return their folder.
 
-    `asked` is what the manifest keeps of the request: its account, drops, options and listing.
+    `asked` has the fields of the manifest that the request decides.
     """
     samples = [listing.samples[position] for position in selection.kept]
     records = partial.records[selection.kept]
@@ -150,30 +149,24 @@ def write_prepared(
     )
     paged = asked["options"].get("pages") == "all"
     manifest = Manifest(
-        format_version=FORMAT_VERSION,
+        **{**asked, "preprocessing": recipe.in_words},
         name=source.name,
-        image_size=partial.images.shape[1],
         channels=channels,
         images=len(samples),
         classes=list(listing.classes),
         counts={label: labels[label] for label in listing.classes},
         native=Native(width=_span(records["width"]), height=_span(records["height"])),
-        preprocessing=recipe.in_words,
         layout=listing.layout,
-        options=asked["options"],
         groups=["copies", "same patient"],
         reference=source.reference,
         licence=source.licence,
         checksums=dict(listing.checksums),
         notes=[*listing.notes, *notes_on(samples), *([deep] if peak else [])],
-        account=asked["account"],
         pages={sample.file: n for sample, n in frames if n > 1 and not paged},
         skipped=list(skipped),
         possible_copies=selection.possible,
-        drops=asked["drops"],
         dropped=selection.dropped,
         written_by={"sambench": sambench.__version__, "pillow": PIL.__version__},
-        listing=asked["listing"],
         files=files,
         image_blocks=list(checksums_of(folder / IMAGES, in_blocks=True)),
         changed=partial.recipe.changed,

@@ -63,20 +63,15 @@ def find_shortcuts(prepared: Prepared) -> tuple[Shortcut, ...]:
     """Return the columns that the source told and that have a few values, the strongest first."""
     most = min(MOST_VALUES, len(prepared) // LEAST_IMAGES)
     found = []
-    for name, values in prepared.columns.items():
-        ordered = sorted(set(values), key=lambda value: (value is None, value))
-        if name in FIXED_COLUMNS or not 2 <= len(ordered) <= most:
+    for name in [name for name in prepared.columns if name not in FIXED_COLUMNS]:
+        counts = prepared.count_by(name)
+        if not 2 <= len(counts) <= most:
             continue
-        table = np.zeros((len(ordered), len(prepared.classes)), dtype=np.int64)
-        rows = np.array([ordered.index(value) for value in values])
-        np.add.at(table, (rows, prepared.labels), 1)
+        table = np.array([[*row.values()] for row in counts.values()])
         present = table[:, table.any(axis=0)]
         shortcut = Shortcut(
             column=name,
-            counts={
-                "" if value is None else str(value): dict(zip(prepared.classes, row, strict=True))
-                for value, row in zip(ordered, table.tolist(), strict=True)
-            },
+            counts={"" if value is None else str(value): row for value, row in counts.items()},
             accuracy=float(table.max(axis=1).sum() / len(prepared)),
             p=float(chi2_contingency(present).pvalue) if min(present.shape) > 1 else 1.0,
         )
