@@ -159,13 +159,12 @@ class Screen:
 
     def outlook(self, outlook: Outlook) -> None:
         """Show what a preparation is about to do and what it takes on the disk."""
-        room = outlook.room
         resumed = f", {outlook.resumed:,} of them decoded before" if outlook.resumed else ""
         text = (
-            f"preparing {outlook.images:,} images{resumed}: up to {human(room.most)} in "
-            f"{room.folder}, up to {human(room.kept)} of it kept; {human(room.free)} free"
+            f"preparing {outlook.images:,} images{resumed}: up to {human(outlook.most)} in "
+            f"{outlook.folder}, up to {human(outlook.kept)} of it kept; {human(outlook.free)} free"
         )
-        (self.warn if room.most > room.free else self.say)(text)
+        (self.warn if outlook.most > outlook.free else self.say)(text)
 
     def summary(self, summary: Summary) -> None:
         """Show what a prepared dataset consists of."""

@@ -27,7 +27,7 @@ from sambench.data.problems import Problems
 from sambench.data.source import COMMON, Listing, Progress, Request, Source
 from sambench.data.writing import NO_DROPS, Drops, select, write_prepared
 from sambench.errors import DataError, UnpreparedError
-from sambench.files.atomic import Room, free_bytes, replace_folder
+from sambench.files.atomic import check_room, free_bytes, replace_folder
 from sambench.files.claim import lock
 from sambench.files.definition import plain
 
@@ -43,11 +43,14 @@ class Preparation:
 
 @dataclass(frozen=True, kw_only=True)
 class Outlook:
-    """What a preparation is about to do: images, those decoded already, and the room it takes."""
+    """What a preparation is about to do: images, those decoded already, and the bytes it takes."""
 
     images: int
     resumed: int
-    room: Room
+    folder: Path  # on whose disk
+    most: int  # that it takes at a time
+    kept: int  # the most of them that stay when it is done
+    free: int
 
 
 def prepare(
@@ -89,15 +92,23 @@ def prepare(
         if prepared and (skip_unreadable or not prepared.manifest.skipped):
             return Preparation(prepared=prepared, reused=True)
         work, recipe = final.with_name(f".{final.name}.partial"), Recipe.of(request.options)
-        some_left_out = skip_unreadable or drops != NO_DROPS
-        room = _room(root, len(listing.samples) * image_size**2, twice=some_left_out)
+        number, free = len(listing.samples), free_bytes(root)
+        grey = number * image_size**2  # bytes, if no image is in colour
         if not work.exists():  # what has no room leaves nothing
-            what = f"preparing {len(listing.samples)} images at {image_size}x{image_size}"
-            room.check(what, "free some space, or give another folder with `--data DIR`")
-        partial = Partial(work, key, len(listing.samples), image_size, recipe)
+            what = f"preparing {number} images at {image_size}x{image_size}"
+            check_room(
+                what, grey, root, "free some space, or give another folder with `--data DIR`"
+            )
+        partial = Partial(work, key, number, image_size, recipe)
         partial.records["size"] = states[:, 0]
         resumed = int(partial.records["done"].sum())
-        on_start(Outlook(images=len(listing.samples), resumed=resumed, room=room))
+        # places for grey images are there until the first one in colour is met; where images are
+        # left out, the others are written once more
+        most = (6 if skip_unreadable or drops != NO_DROPS else 4) * grey
+        told = Outlook(
+            images=number, resumed=resumed, folder=root, most=most, kept=3 * grey, free=free
+        )
+        on_start(told)
         try:
             reasons = decode_all(listing, partial, workers, on_progress)
             for position, reason in sorted(reasons.items()):
@@ -114,16 +125,6 @@ def prepare(
         shutil.rmtree(work, ignore_errors=True)
         del listing, states, selection, partial  # a long table takes their room
         return Preparation(prepared=open_prepared(root, source.name, image_size), resumed=resumed)
-
-
-def _room(root: Path, grey: int, *, twice: bool) -> Room:
-    """Return the room that images take which take so many bytes if all are grey.
-
-    In colour they take three times that, beside what grey ones took before the first one in colour
-    was met. Those that are kept are written `twice` where others are left out.
-    """
-    most = 6 * grey if twice else 4 * grey
-    return Room(folder=root, least=grey, most=most, kept=3 * grey, free=free_bytes(root))
 
 
 def _refuse(skipped: Sequence[LeftOut], root: Path) -> None:

@@ -1,7 +1,7 @@
 """The one place where files are written: a reader sees the old file or the new, never half of one.
 
 Each write goes to a temporary file in the same folder, is flushed to the disk and then renamed.
-`Room` tells beforehand whether a large piece of work fits on the disk.
+`check_room` tells beforehand whether a large piece of work fits on the disk.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -117,27 +116,17 @@ def store_errors(folder: Path) -> Iterator[None]:
         raise StoreError(f"cannot write in {folder}: {said}; {remedy}") from error
 
 
-@dataclass(frozen=True, kw_only=True)
-class Room:
-    """Bytes on a disk."""
+def check_room(what: str, needed: int, folder: Path, remedy: str) -> None:
+    """Stop before a piece of work starts that takes more bytes than the disk of a folder has free.
 
-    folder: Path  # what will be written to
-    least: int  # needed at least
-    most: int  # needed at most
-    kept: int  # the most of them that stay when the work is done
-    free: int
-
-    def check(self, what: str, remedy: str) -> None:
-        """Stop before the work starts if it cannot fit.
-
-        Raises:
-            StoreError: If even the least does not fit.
-        """
-        if self.least > self.free:
-            raise StoreError(
-                f"{what} takes {human(self.least)} in {self.folder}, where "
-                f"{human(self.free)} are free; {remedy}"
-            )
+    Raises:
+        StoreError: If it cannot fit; says `what` it is.
+    """
+    free = free_bytes(folder)
+    if needed > free:
+        raise StoreError(
+            f"{what} takes {human(needed)} in {folder}, where {human(free)} are free; {remedy}"
+        )
 
 
 def free_bytes(folder: Path) -> int:

@@ -174,7 +174,7 @@ def flip(path: Path, place: int) -> None:
 
 def test_what_has_no_room_leaves_nothing(bus_folder, monkeypatch):
     release = bus_folder(IDS)
-    monkeypatch.setattr("sambench.data.preparation.free_bytes", lambda root: 0)
+    monkeypatch.setattr("sambench.files.atomic.free_bytes", lambda root: 0)
     with pytest.raises(StoreError, match="free some space"):
         run(release)
     assert names(release.parent / "prepared") == []
