@@ -32,7 +32,7 @@ COMMIT_EVERY = 128
 RECORD = np.dtype(
     [
         ("size", "i8"),  # bytes of the file
-        ("channels", "u1"),  # 1 or 3; all are the same in a place of three
+        ("channels", "u1"),  # 1 or 3; 0 where there is no image yet
         ("sha256", "S64"),  # this and what follows: as in `Decoded`
         ("width", "i4"),
         ("height", "i4"),
@@ -95,15 +95,21 @@ class Partial:
         record = self.records[position]
         for name in ("sha256", "width", "height", "mode", "frames", "peak"):
             record[name] = getattr(image, name)
-        record["channels"] = image.pixels.shape[-1]
         record["depth"] = recipe.depth if image.peak else 0
+        channels = image.pixels.shape[-1]
         with self._filling:
-            if image.pixels.shape[-1] > self.images.shape[-1]:
-                with new_pixels(self.folder / IMAGES, (*self.images.shape[:3], 3)) as larger:
-                    larger[:] = self.images
-                self.images = larger
+            if channels > self.images.shape[-1]:
+                self._enlarge()
             self.images[position] = image.pixels
+            record["channels"] = channels
         return None
+
+    def _enlarge(self) -> None:
+        """Give all images places of three channels."""
+        with new_pixels(self.folder / IMAGES, (*self.images.shape[:3], 3)) as places:
+            for position in np.flatnonzero(self.records["channels"]):
+                places[position] = self.images[position]
+        self.images = places
 
     def add(self, position: int) -> None:
         """Note that a place is filled; its record reaches the disk with the next commit."""

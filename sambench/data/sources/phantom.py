@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sambench.data.folders import natural
-from sambench.data.source import Fact, Listing, Option, Request, Sample, Source, sources
+from sambench.data.source import Listing, Option, Request, Sample, Source, sources
 from sambench.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 GENERATOR = 1
 """Version of the simulation. Raise it with every change to a pixel or a fact."""
 
-FACTS = ("centre", "fold", "birads_reader1", "birads_reader2")
+READERS = ("birads_reader1", "birads_reader2")
 CLASSES = ("benign", "malignant")
 OPTIONS = {
     "images": Option(default=600, minimum=20, maximum=1_000_000, help="number of images"),
@@ -75,24 +75,23 @@ def scan(request: Request) -> Listing:
     pictures = cohort.plan(images, seed, duplicates, label_noise)
     part = cohort.parts(pictures, tested, seed) if tested else {}
     folder = _make(request, pictures)
-    samples = []
-    for picture in sorted(pictures, key=lambda picture: natural(picture.id)):
-        told: tuple[Fact, ...] = (picture.centre, picture.fold, *picture.grades)
-        sample = Sample(
+    samples = tuple(
+        Sample(
             id=picture.id,
             path=folder / _file(picture),
             file=_file(picture),
             label=picture.id.partition("(")[0],
-            facts=dict(zip(FACTS, told, strict=True))
-            | ({"part": part[picture.id]} if part else {}),
+            facts={
+                "centre": picture.centre,
+                "fold": picture.fold,
+                **dict(zip(READERS, picture.grades, strict=True)),
+                **({"part": part[picture.id]} if part else {}),
+            },
         )
-        samples.append(sample)
-    return Listing(
-        root=folder,
-        layout="GDPH and SYSUCC, simulated",
-        classes=CLASSES,
-        samples=tuple(samples),
+        for picture in sorted(pictures, key=lambda picture: natural(picture.id))
     )
+    layout = "GDPH and SYSUCC, simulated"
+    return Listing(root=folder, layout=layout, classes=CLASSES, samples=samples)
 
 
 def _file(picture: Picture) -> str:
