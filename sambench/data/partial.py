@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from sambench.data.decoding import Deep, Recipe, UnreadableError, bits_for, decode, shrink
-from sambench.data.manifest import IMAGES
+from sambench.data.manifest import IMAGES, LeftOut
 from sambench.data.source import Listing, Progress, Sample
 from sambench.files.arrays import Pixels, new_pixels
 from sambench.files.atomic import store_errors
@@ -136,8 +136,8 @@ def default_workers() -> int:
 
 def decode_all(
     listing: Listing, partial: Partial, workers: int | None, on_progress: Progress
-) -> dict[int, str]:
-    """Decode what has no record yet; return why others cannot be used, by position.
+) -> list[LeftOut]:
+    """Decode what has no record yet; return the images that cannot be used.
 
     Deep images are decoded once all have told their peaks, from which their depth follows.
     `on_progress` is called with (done, total, file) after each image.
@@ -174,4 +174,5 @@ def decode_all(
         finally:
             pool.shutdown(cancel_futures=True)
             partial.commit()
-    return reasons
+    unusable = ((samples[position], reason) for position, reason in sorted(reasons.items()))
+    return [LeftOut(id=one.id, file=one.file, reason=reason) for one, reason in unusable]

@@ -110,10 +110,7 @@ def prepare(
         )
         on_start(told)
         try:
-            reasons = decode_all(listing, partial, workers, on_progress)
-            for position, reason in sorted(reasons.items()):
-                sample = listing.samples[position]
-                skipped.append(LeftOut(id=sample.id, file=sample.file, reason=reason))
+            skipped += decode_all(listing, partial, workers, on_progress)
             if not skip_unreadable:
                 _refuse(skipped, listing.root)
             selection = select(listing, partial, drops, request.progress)
