@@ -31,6 +31,8 @@ from sambench.files.atomic import check_room, free_bytes, replace_folder
 from sambench.files.claim import lock
 from sambench.files.definition import plain
 
+ROOM = "free some space, or give another folder with `--data DIR`"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Preparation:
@@ -95,10 +97,7 @@ def prepare(
         number, free = len(listing.samples), free_bytes(root)
         grey = number * image_size**2  # bytes, if no image is in colour
         if not work.exists():  # what has no room leaves nothing
-            what = f"preparing {number} images at {image_size}x{image_size}"
-            check_room(
-                what, grey, root, "free some space, or give another folder with `--data DIR`"
-            )
+            check_room(f"preparing {number} images at {image_size}x{image_size}", grey, root, ROOM)
         partial = Partial(work, key, number, image_size, recipe)
         partial.records["size"] = states[:, 0]
         resumed = int(partial.records["done"].sum())

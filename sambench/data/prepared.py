@@ -34,7 +34,7 @@ from sambench.data.manifest import (
     read_manifest,
     unusable,
 )
-from sambench.data.source import OF_ONES_OWN, Fact, sources
+from sambench.data.source import Fact, source_of
 from sambench.errors import DataError, UnpreparedError, did_you_mean
 from sambench.files.checksums import sha256_of
 
@@ -215,10 +215,9 @@ def prepared_fingerprint(root: Path, dataset: str, image_size: int) -> str | Non
 
 def prepare_command(dataset: str, image_size: int) -> str:
     """Return the command that prepares a dataset at this size, one of one's own by its name."""
-    known = {source.name: source for source in sources.list()}
-    source = known.get(dataset) or known[OF_ONES_OWN]
+    source = source_of(dataset)
     words = ("sambench prepare", source.name, source.asks, f"--size {image_size}")
-    name = "" if dataset in known else f"--name {dataset}"
+    name = "" if dataset == source.name else f"--name {dataset}"
     return " ".join(filter(None, (*words, name)))
 
 

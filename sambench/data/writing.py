@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -33,7 +31,7 @@ from sambench.data.problems import some
 from sambench.data.source import PARTS, Fact, Listing, Progress, Sample, Source
 from sambench.errors import DataError
 from sambench.files.arrays import new_pixels
-from sambench.files.atomic import replacing, write_json
+from sambench.files.atomic import csv_text, write_json, write_text
 from sambench.files.definition import plain
 
 FIXED = {"part": "of the authors' parts", "fold": "folds"}
@@ -206,16 +204,13 @@ def _write_samples(
     path: Path, listing: Listing, selection: Selection, records: NDArray[np.void]
 ) -> None:
     of_files = records[["sha256", "size", "width", "height", "mode"]].tolist()
-    with replacing(path) as file:
-        text = io.TextIOWrapper(file, "utf-8", newline="")
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow((*FIXED_COLUMNS, *listing.columns))
-        for position, group, told in zip(selection.kept, selection.groups, of_files, strict=True):
-            sample = listing.samples[position]
-            of_file = (one.decode() if isinstance(one, bytes) else one for one in told)
-            facts = (sample.facts.get(column) for column in listing.columns)
-            writer.writerow((sample.id, sample.file, sample.label, group, *of_file, *facts))
-        text.detach()
+    rows: list[tuple[Fact, ...]] = [(*FIXED_COLUMNS, *listing.columns)]
+    for position, group, told in zip(selection.kept, selection.groups, of_files, strict=True):
+        sample = listing.samples[position]
+        of_file = (one.decode() if isinstance(one, bytes) else one for one in told)
+        facts = (sample.facts.get(column) for column in listing.columns)
+        rows.append((sample.id, sample.file, sample.label, group, *of_file, *facts))
+    write_text(path, csv_text(rows))
 
 
 def _settle_images(kept: Sequence[int], partial: Partial, channels: int) -> Path:

@@ -19,7 +19,6 @@ between the classes (see `sambench.data.phantom.cohort`).
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
@@ -102,8 +101,8 @@ def _make(request: Request, pictures: tuple[Picture, ...]) -> Path:
     """Write the images that are missing; return their folder."""
     from PIL import Image
 
+    from sambench.data.drawing import write_png
     from sambench.data.phantom import cohort
-    from sambench.files.atomic import write_bytes
 
     seed, pixels = (int(request.options[name]) for name in ("seed", "pixels"))
     shares = (float(request.options[name]) for name in ("duplicates", "label_noise"))
@@ -112,9 +111,8 @@ def _make(request: Request, pictures: tuple[Picture, ...]) -> Path:
     absent = [picture for picture in pictures if not (folder / _file(picture)).is_file()]
 
     def write(picture: Picture) -> None:
-        buffer = io.BytesIO()
-        Image.fromarray(cohort.render(picture, seed, pixels)).save(buffer, format="PNG")
-        write_bytes(folder / _file(picture), buffer.getvalue())
+        image = Image.fromarray(cohort.render(picture, seed, pixels))
+        write_png(image, folder / _file(picture))
 
     pool = ThreadPoolExecutor(os.cpu_count())  # numpy, scipy and Pillow release the interpreter
     try:
