@@ -124,7 +124,7 @@ def _locate(request: Request, family: Family) -> tuple[Path, Remote]:
 
 
 def _load(path: Path) -> dict[str, NDArray[Any]]:
-    """Read the six arrays, none of which may be missing, of objects, or of another shape."""
+    """Read the six arrays, none of which may be missing or of objects."""
     import numpy as np
 
     names = [f"{part}_{kind}" for part in PARTS for kind in ("images", "labels")]
@@ -144,16 +144,6 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
         raise _refuse(path, f"{why}; pickled objects can run code and are refused") from error
     except (OSError, zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise DataError(damaged) from error
-    for part in PARTS:
-        images, labels = arrays[f"{part}_images"], arrays[f"{part}_labels"]
-        square = images.ndim in (3, 4) and images.shape[3:] in ((), (3,))
-        if labels.ndim == 2 and labels.shape[1] > 1:
-            many = labels.shape[1]
-            why = f"has {many} labels for each image: multi-label sets are not supported"
-            raise _refuse(path, why)
-        if images.dtype != np.uint8 or not square or labels.size != len(images):
-            what = f"{part} images {images.dtype} {images.shape} and labels {labels.shape}"
-            raise _refuse(path, f"has {what}, not uint8 (N, S, S) and (N, 1)")
     return arrays
 
 
@@ -162,14 +152,24 @@ def _refuse(path: Path, why: str) -> DataError:
 
 
 def _in_parts(path: Path, family: Family, arrays: Mapping[str, NDArray[Any]]) -> Iterator[Sample]:
+    """Yield the images of arrays that have the right shapes, and one label of the set for each."""
     names = dict(enumerate(family.classes[:: -1 if family.name == "breastmnist" else 1]))
     for name, part in PARTS.items():
-        labels = arrays[f"{name}_labels"].reshape(-1).tolist()
-        if strange := sorted({str(label) for label in labels if label not in names}):
+        images, labels = arrays[f"{name}_images"], arrays[f"{name}_labels"]
+        square = images.ndim in (3, 4) and images.shape[3:] in ((), (3,))
+        if labels.ndim == 2 and labels.shape[1] > 1:
+            many = labels.shape[1]
+            why = f"has {many} labels for each image: multi-label sets are not supported"
+            raise _refuse(path, why)
+        if images.dtype != "uint8" or not square or labels.size != len(images):
+            what = f"{name} images {images.dtype} {images.shape} and labels {labels.shape}"
+            raise _refuse(path, f"has {what}, not uint8 (N, S, S) and (N, 1)")
+        numbers = labels.reshape(-1).tolist()
+        if strange := sorted({str(number) for number in numbers if number not in names}):
             known = ", ".join(f"{number} ({label})" for number, label in names.items())
             raise _refuse(path, f"has {', '.join(strange)} in {name}_labels, not {known}")
-        images, classes = f"{name}_images", [names[label] for label in labels]
-        yield from _samples(path, part, images, arrays[images], classes, digits=4)
+        classes = [names[number] for number in numbers]
+        yield from _samples(path, part, f"{name}_images", images, classes, digits=4)
 
 
 def _samples(
