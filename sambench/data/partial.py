@@ -32,7 +32,7 @@ COMMIT_EVERY = 128
 RECORD = np.dtype(
     [
         ("size", "i8"),  # bytes of the file
-        ("channels", "u1"),  # 1 or 3; 0 where there is no image yet
+        ("channels", "u1"),  # 1 or 3; 0 where no image is decoded
         ("sha256", "S64"),  # this and what follows: as in `Decoded`
         ("width", "i4"),
         ("height", "i4"),
@@ -40,8 +40,7 @@ RECORD = np.dtype(
         ("frames", "i4"),
         ("peak", "i4"),
         ("depth", "u1"),  # bits by which a deep image was scaled, else 0
-        ("room", "V21"),  # to 128 bytes, which lie in one sector of a disk: whole or not there
-        ("done", "?"),
+        ("room", "V22"),  # to 128 bytes, which lie in one sector of a disk: whole or not there
     ]
 )
 """What is known of one image that is decoded."""
@@ -113,7 +112,6 @@ class Partial:
 
     def add(self, position: int) -> None:
         """Note that a place is filled; its record reaches the disk with the next commit."""
-        self.records["done"][position] = True
         self._pending.append(position)
         if len(self._pending) >= COMMIT_EVERY:
             self.commit()
@@ -167,7 +165,7 @@ def decode_all(
         # `decode` refuses large images with a reason
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         try:
-            decode_these(np.flatnonzero(~records["done"]).tolist(), partial.recipe)
+            decode_these(np.flatnonzero(records["channels"] == 0).tolist(), partial.recipe)
             peak = max([*peaks.values(), int(records["peak"].max(initial=0))])
             depth = partial.recipe.depth or bits_for(peak)
             decode_these(sorted(peaks), replace(partial.recipe, depth=depth))

@@ -100,7 +100,7 @@ def prepare(
             check_room(f"preparing {number} images at {image_size}x{image_size}", grey, root, ROOM)
         partial = Partial(work, key, number, image_size, recipe)
         partial.records["size"] = states[:, 0]
-        resumed = int(partial.records["done"].sum())
+        resumed = int(np.count_nonzero(partial.records["channels"]))
         # places for grey images are there until the first one in colour is met; where images are
         # left out, the others are written once more
         most = (6 if skip_unreadable or drops != NO_DROPS else 4) * grey

@@ -69,7 +69,7 @@ def select(listing: Listing, partial: Partial, drops: Drops, progress: Progress)
     Raises:
         DataError: If there is no usable image, or a class has lost all of its images.
     """
-    decoded = np.flatnonzero(partial.records["done"]).tolist()
+    decoded = np.flatnonzero(partial.records["channels"]).tolist()
     if not decoded:
         raise DataError(f"no usable image in {listing.root}; give another folder")
     samples = [listing.samples[position] for position in decoded]
