@@ -11,7 +11,7 @@ from sambench.cli.screen import Screen
 from sambench.config.arguments import parse_settings
 from sambench.data.audit.examine import examine
 from sambench.data.audit.pages import sections, write_audit
-from sambench.data.drawing import write_contact_sheet
+from sambench.data.drawing import draw_contact_sheet, write_png
 from sambench.data.preparation import Preparation, prepare
 from sambench.data.prepared import Prepared, open_prepared, prepared_sizes
 from sambench.data.source import Request, Source, sources
@@ -71,7 +71,7 @@ def prepare_dataset(
     )
     prepared, sheet = done.prepared, done.prepared.folder / CONTACT_SHEET
     if not (done.reused and sheet.exists()):
-        write_contact_sheet(prepared, sheet)
+        write_png(draw_contact_sheet(prepared), sheet)
     if done.reused:
         screen.say(f"{prepared.folder} was prepared before from the same files; nothing to do")
     screen.summary(summarize(prepared))

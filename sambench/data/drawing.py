@@ -28,15 +28,11 @@ PAIR_TILE, INNER, OUTER = 214, 4, 34
 PAIR_HEAD, PAIR_NOTE, PAIR_CAPTION = 118, 86, 76  # of the sheets of pairs
 
 
-def write_contact_sheet(prepared: Prepared, path: Path, *, seed: int = 0) -> None:
-    """Write a PNG with some images of each class, chosen by the seed, under their ids."""
-    write_png(draw_contact_sheet(prepared, seed=seed), path)
-
-
 def draw_contact_sheet(prepared: Prepared, *, seed: int = 0) -> Image.Image:
-    """Return the sheet: two rows for each class, one where there are more than four classes.
+    """Return a sheet with some images of each class, chosen by the seed, under their ids.
 
-    Of many classes the first `MOST_CLASSES` are shown.
+    It has two rows for each class, one where there are more than four classes. Of many classes the
+    first `MOST_CLASSES` are shown.
     """
     count = COLUMNS * (2 if len(prepared.classes) <= 4 else 1)
     members = [np.flatnonzero(prepared.labels == label) for label in range(len(prepared.classes))]
