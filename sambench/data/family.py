@@ -45,9 +45,7 @@ class Family(Source):
     asks: str = "--source DIR"
     image_size: int = 256
     wrappers: Sequence[str] = ()  # names of folders that archives put around it
-    spellings: Mapping[str, str] = field(
-        default_factory=dict
-    )  # of classes, in lower case, beside the usual
+    spellings: Mapping[str, str] = field(default_factory=dict)  # more lower-case class names
     masks: str = NONE  # pattern of the names, without suffix, of masks
     unique: bool = False  # whether names of files are, so that the folder is no part of an id
     takes_table: bool = False  # whether `--xlsx` means something

@@ -44,14 +44,9 @@ CLASSES = ("benign", "malignant")
 CENTRES = ("GDPH", "SYSUCC")
 READERS = {"birads_reader1": "BIRADS-reader1", "birads_reader2": "BIRADS-reader2"}
 RELEASE = {
-    f"{label}({number})": centre
-    for centre, label, numbers in (
-        ("SYSUCC", "benign", range(443)),
-        ("GDPH", "benign", range(443, 886)),
-        ("SYSUCC", "malignant", range(1116)),
-        ("GDPH", "malignant", range(1116, 1519)),
-    )
-    for number in numbers
+    f"{label}({number})": "SYSUCC" if number < of_sysucc else "GDPH"
+    for label, of_sysucc, of_both in (("benign", 443, 886), ("malignant", 1116, 1519))
+    for number in range(of_both)
 }
 """The centre of each of the 2,405 ids of the real release."""
 
