@@ -78,7 +78,7 @@ def prepare(
     from sambench.cli.answers import prepared_answer
     from sambench.cli.preparing import audit, decode, show_summary
     from sambench.config.arguments import parse_settings
-    from sambench.data.drawing import write_contact_sheet
+    from sambench.data.drawing import draw_contact_sheet, write_png
     from sambench.data.preparation import Preparation
     from sambench.data.prepared import open_prepared, prepared_sizes
     from sambench.data.source import Request, sources
@@ -108,7 +108,7 @@ def prepare(
         done = decode(screen, source, request, place.data, side, name=name, drops=drops, **more)
         sheet = done.prepared.folder / CONTACT_SHEET
         if not (done.reused and sheet.exists()):
-            write_contact_sheet(done.prepared, sheet)
+            write_png(draw_contact_sheet(done.prepared), sheet)
         if done.reused:
             folder = done.prepared.folder
             screen.say(f"{folder} was prepared before from the same files; nothing to do")

@@ -30,11 +30,10 @@ def decode(
     """
 
     def begin(outlook: Outlook) -> None:
-        room = outlook.room
         resumed = f", {outlook.resumed:,} of them decoded before" if outlook.resumed else ""
-        (screen.warn if room.most > room.free else screen.say)(
-            f"preparing {outlook.images:,} images{resumed}: up to {human(room.most)} in "
-            f"{room.folder}, up to {human(room.kept)} of it kept; {human(room.free)} free"
+        (screen.warn if outlook.most > outlook.free else screen.say)(
+            f"preparing {outlook.images:,} images{resumed}: up to {human(outlook.most)} in "
+            f"{outlook.folder}, up to {human(outlook.kept)} of it kept; {human(outlook.free)} free"
         )
 
     with screen.progress() as progress:

@@ -15,11 +15,12 @@ from typing import Any
 import sambench
 from sambench.data.source import Progress
 from sambench.errors import DataError
-from sambench.files.atomic import Room, free_bytes, replace_folder, store_errors, sync_folder
+from sambench.files.atomic import check_room, replace_folder, store_errors, sync_folder
 from sambench.files.claim import lock
 
 CHUNK = 1 << 20
 PATIENCE = 60.0  # seconds without a byte after which a connection counts as cut
+ROOM = "free some space, or choose another `--raw DIR`"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +129,7 @@ def _append(remote: Remote, part: Path, response: Any, have: int, progress: Prog
         have = 0
     rest = int(response.headers.get("Content-Length") or 0)
     total = have + rest
-    _check_room(f"downloading {remote.name}", part.parent, rest)
+    check_room(f"downloading {remote.name}", rest, part.parent, ROOM)
     with part.open("ab" if have else "wb") as file:
         while chunk := response.read(CHUNK):
             file.write(chunk)
@@ -144,17 +145,12 @@ def _append(remote: Remote, part: Path, response: Any, have: int, progress: Prog
 
 
 def _extract(archive: Path, folder: Path) -> None:
-    what = f"unpacking {archive.name}"
+    what, place = f"unpacking {archive.name}", folder.parent
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as zipped:
-            _check_room(what, folder.parent, sum(item.file_size for item in zipped.infolist()))
+            check_room(what, sum(item.file_size for item in zipped.infolist()), place, ROOM)
             zipped.extractall(folder)  # drops what leads out of the folder
     else:
         with tarfile.open(archive) as tarred:
-            _check_room(what, folder.parent, sum(item.size for item in tarred))
+            check_room(what, sum(item.size for item in tarred), place, ROOM)
             tarred.extractall(folder, filter="data")  # refuses what leads out of the folder
-
-
-def _check_room(what: str, folder: Path, needed: int) -> None:
-    room = Room(folder=folder, least=needed, most=needed, kept=needed, free=free_bytes(folder))
-    room.check(what, "free some space, or choose another `--raw DIR`")

@@ -28,15 +28,11 @@ PAIR_TILE, INNER, OUTER = 214, 4, 34
 PAIR_HEAD, PAIR_NOTE, PAIR_CAPTION = 118, 86, 76  # of the sheets of pairs
 
 
-def write_contact_sheet(prepared: Prepared, path: Path, *, seed: int = 0) -> None:
-    """Write a PNG with some images of each class, chosen by the seed, under their ids."""
-    _write(draw_contact_sheet(prepared, seed=seed), path)
-
-
 def draw_contact_sheet(prepared: Prepared, *, seed: int = 0) -> Image.Image:
-    """Return the sheet: two rows for each class, one where there are more than four classes.
+    """Return a sheet with some images of each class, chosen by the seed, under their ids.
 
-    Of many classes the first `MOST_CLASSES` are shown.
+    It has two rows for each class, one where there are more than four classes. Of many classes the
+    first `MOST_CLASSES` are shown.
     """
     count = COLUMNS * (2 if len(prepared.classes) <= 4 else 1)
     members = [np.flatnonzero(prepared.labels == label) for label in range(len(prepared.classes))]
@@ -101,7 +97,7 @@ def write_pairs(prepared: Prepared, pairs: Sequence[Pair], title: str, path: Pat
             draw.rectangle((corner, below + 29, corner + 9, below + 38), colour)
             draw.text((corner + 15, below + 24), label, colour, _font(15))
         draw.text((left, below + 44), how, FAINT, _font(14))
-    _write(sheet, path)
+    write_png(sheet, path)
 
 
 def _sheet(prepared: Prepared, title: str, width: int, height: int) -> Image.Image:
@@ -116,9 +112,10 @@ def _sheet(prepared: Prepared, title: str, width: int, height: int) -> Image.Ima
     return sheet
 
 
-def _write(sheet: Image.Image, path: Path) -> None:
+def write_png(image: Image.Image, path: Path) -> None:
+    """Write an image, whole or not at all."""
     file = io.BytesIO()
-    sheet.save(file, "PNG")
+    image.save(file, "PNG")
     write_bytes(path, file.getvalue())
 
 

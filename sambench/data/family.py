@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from importlib import resources
@@ -45,9 +45,7 @@ class Family(Source):
     asks: str = "--source DIR"
     image_size: int = 256
     wrappers: Sequence[str] = ()  # names of folders that archives put around it
-    spellings: Mapping[str, str] = field(
-        default_factory=dict
-    )  # of classes, in lower case, beside the usual
+    spellings: Mapping[str, str] = field(default_factory=dict)  # more lower-case class names
     masks: str = NONE  # pattern of the names, without suffix, of masks
     unique: bool = False  # whether names of files are, so that the folder is no part of an id
     takes_table: bool = False  # whether `--xlsx` means something
@@ -61,7 +59,7 @@ class Family(Source):
         row: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in given}
         row.pop("read", "")
         told = row.pop("options", {}).items()
-        options = {key: Option(**{**o, "choices": tuple(o["choices"])}) for key, o in told}
+        options = {key: Option(**{**o, "choices": tuple(o.get("choices", ()))}) for key, o in told}
         downloads = tuple(Remote(**remote) for remote in row.pop("downloads", ()))
         return cls(name=name, options=options, downloads=downloads, **row)
 
@@ -181,23 +179,6 @@ def make_listing(
         notes=(*said, *notes),
         **{"passed": passed, **told},
     )
-
-
-def archive_samples(
-    path: Path, part: str, place: str, images: Iterable[Any], labels: Sequence[str], digits: int
-) -> list[Sample]:
-    """Return the images of one part of an archive, numbered from 0 with so many digits."""
-    return [
-        Sample(
-            id=f"{part}-{number:0{digits}d}",
-            path=path,
-            file=f"{path.name}#{place}/{number}",
-            label=label,
-            facts={"part": part},
-            pixels=pixels,
-        )
-        for number, (pixels, label) in enumerate(zip(images, labels, strict=True))
-    ]
 
 
 def list_classes(family: Family, request: Request) -> Listing:

@@ -1,7 +1,7 @@
 """Decodes the images of a listing in threads, and keeps them so that a cut preparation continues.
 
-Each image has its place in a file of pixels and, once they have reached the disk, a record in
-another: whatever has a record can be trusted, also after a power cut. Pillow releases the
+Each image has its place in `images.npy` from the start, and, once it has reached the disk, a record
+beside it: whatever has a record can be trusted, also after a power cut. Pillow releases the
 interpreter lock while it decodes and resizes, so threads are as fast as processes and cost nothing
 to start (`benchmarks/prepare.py` measures it).
 """
@@ -11,19 +11,19 @@ from __future__ import annotations
 import os
 import shutil
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from sambench.data.decoding import Deep, Recipe, UnreadableError, bits_for, decode, shrink
+from sambench.data.manifest import IMAGES, LeftOut
 from sambench.data.source import Listing, Progress, Sample
-from sambench.errors import DataError
+from sambench.files.arrays import Pixels, new_pixels
 from sambench.files.atomic import store_errors
 
 CHUNK = 4096  # images handed to the threads at once: each takes a kilobyte while it waits
@@ -32,7 +32,7 @@ COMMIT_EVERY = 128
 RECORD = np.dtype(
     [
         ("size", "i8"),  # bytes of the file
-        ("channels", "u1"),  # 1 or 3; a grey image fills the first third of its place
+        ("channels", "u1"),  # 1 or 3; 0 where no image is decoded
         ("sha256", "S64"),  # this and what follows: as in `Decoded`
         ("width", "i4"),
         ("height", "i4"),
@@ -40,8 +40,7 @@ RECORD = np.dtype(
         ("frames", "i4"),
         ("peak", "i4"),
         ("depth", "u1"),  # bits by which a deep image was scaled, else 0
-        ("room", "V21"),  # to 128 bytes, which lie in one sector of a disk: whole or not there
-        ("done", "?"),
+        ("room", "V22"),  # to 128 bytes, which lie in one sector of a disk: whole or not there
     ]
 )
 """What is known of one image that is decoded."""
@@ -50,32 +49,44 @@ RECORD = np.dtype(
 class Partial:
     """The decoded images of one listing; several threads may fill places at once.
 
-    What writes raises `StoreError` where the disk refuses.
+    Places are for grey images until the first one in colour is met, which makes all three times as
+    large. What writes raises `StoreError` where the disk refuses.
     """
 
-    def __init__(
-        self, folder: Path, number: int, image_size: int, recipe: Recipe, files: ExitStack
-    ) -> None:
-        self.root = folder.parents[1]  # what is named where the disk refuses
-        self.image_size = image_size
+    def __init__(self, work: Path, key: str, number: int, image_size: int, recipe: Recipe) -> None:
+        """Open the images of an earlier preparation that was cut, if it had the same key, or begin.
+
+        The `key` says which images they are, and how they are decoded.
+        """
+        self.folder = work / key  # where `images.npy` is, and nothing else
         self.recipe = recipe
-        self._place_bytes = 3 * image_size**2
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in ("pixels", "records"):
-            (folder / name).touch()
-        self._pixels = files.enter_context((folder / "pixels").open("r+b"))
-        self._kept = files.enter_context((folder / "records").open("r+b"))
-        kept = self._kept.read().ljust(number * RECORD.itemsize, b"\0")
-        self.records = np.frombuffer(bytearray(kept), RECORD, number)
+        self._kept = work / "records"
+        self._root = work.parent  # what is named where the disk refuses
+        self._filling = Lock()
         self._pending: list[int] = []
+        with store_errors(self._root):
+            if not (self.folder.exists() and self._kept.exists()):
+                shutil.rmtree(work, ignore_errors=True)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for cut in work.glob("*/.*.tmp"):  # by a kill in the middle of a write
+                cut.unlink()
+            self._kept.touch()
+            kept = self._kept.read_bytes().ljust(number * RECORD.itemsize, b"\0")
+        self.records = np.frombuffer(bytearray(kept), RECORD, number)
+        if (self.folder / IMAGES).exists():
+            self.images: Pixels = np.load(self.folder / IMAGES, mmap_mode="r+")
+        else:
+            with new_pixels(self.folder / IMAGES, (number, image_size, image_size, 1)) as places:
+                self.images = places
 
     def decode(self, sample: Sample, position: int, recipe: Recipe) -> Deep | str | None:
         """Decode an image into its place; return the reason if it cannot be used."""
+        size = self.images.shape[1]
         try:
             if sample.pixels is None:
-                image = decode(sample.path, self.image_size, recipe, sample.page)
+                image = decode(sample.path, size, recipe, sample.page)
             else:
-                image = shrink(sample.pixels, self.image_size, recipe)
+                image = shrink(sample.pixels, size, recipe)
         except UnreadableError as error:
             return str(error)
         if isinstance(image, Deep):
@@ -83,60 +94,37 @@ class Partial:
         record = self.records[position]
         for name in ("sha256", "width", "height", "mode", "frames", "peak"):
             record[name] = getattr(image, name)
-        record["channels"] = image.pixels.shape[-1]
         record["depth"] = recipe.depth if image.peak else 0
-        rest, at = memoryview(image.pixels.tobytes()), position * self._place_bytes
-        with store_errors(self.root):
-            while rest:
-                written = os.pwrite(self._pixels.fileno(), rest, at)
-                rest, at = rest[written:], at + written
+        channels = image.pixels.shape[-1]
+        with self._filling:
+            if channels > self.images.shape[-1]:
+                self._enlarge()
+            self.images[position] = image.pixels
+            record["channels"] = channels
         return None
 
-    def read(self, position: int) -> NDArray[np.uint8]:
-        """Return an image as (size, size, C)."""
-        shape = (self.image_size, self.image_size, int(self.records["channels"][position]))
-        with store_errors(self.root):
-            at = position * self._place_bytes
-            data = os.pread(self._pixels.fileno(), int(np.prod(shape)), at)
-        return np.frombuffer(data, np.uint8).reshape(shape)
+    def _enlarge(self) -> None:
+        """Give all images places of three channels."""
+        with new_pixels(self.folder / IMAGES, (*self.images.shape[:3], 3)) as places:
+            for position in np.flatnonzero(self.records["channels"]):
+                places[position] = self.images[position]
+        self.images = places
 
     def add(self, position: int) -> None:
         """Note that a place is filled; its record reaches the disk with the next commit."""
-        self.records["done"][position] = True
         self._pending.append(position)
         if len(self._pending) >= COMMIT_EVERY:
             self.commit()
 
     def commit(self) -> None:
         """Bring the pixels, then their records, to the disk."""
-        with store_errors(self.root):
-            os.fsync(self._pixels.fileno())
+        with store_errors(self._root), self._kept.open("r+b") as file:
+            self.images.flush()
             for position in self._pending:
                 at = position * RECORD.itemsize
-                os.pwrite(self._kept.fileno(), self.records[position].tobytes(), at)
-            os.fsync(self._kept.fileno())
+                os.pwrite(file.fileno(), self.records[position].tobytes(), at)
+            os.fsync(file.fileno())
         self._pending.clear()
-
-
-@contextmanager
-def open_partial(
-    folder: Path, key: str, number: int, image_size: int, recipe: Recipe
-) -> Iterator[Partial]:
-    """Open the decoded images of an earlier preparation of the same listing that was cut, or begin.
-
-    The `key` says which listing that is. They are kept for the next one unless the images are
-    refused (`DataError`): what is left then would lie there for ever.
-    """
-    with ExitStack() as files:
-        with store_errors(folder.parent):
-            if not (folder / key).exists():
-                shutil.rmtree(folder, ignore_errors=True)
-            partial = Partial(folder / key, number, image_size, recipe, files)
-        try:
-            yield partial
-        except DataError:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
 
 
 def default_workers() -> int:
@@ -146,8 +134,8 @@ def default_workers() -> int:
 
 def decode_all(
     listing: Listing, partial: Partial, workers: int | None, on_progress: Progress
-) -> dict[int, str]:
-    """Decode what has no record yet; return why others cannot be used, by position.
+) -> list[LeftOut]:
+    """Decode what has no record yet; return the images that cannot be used.
 
     Deep images are decoded once all have told their peaks, from which their depth follows.
     `on_progress` is called with (done, total, file) after each image.
@@ -177,11 +165,12 @@ def decode_all(
         # `decode` refuses large images with a reason
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         try:
-            decode_these(np.flatnonzero(~records["done"]).tolist(), partial.recipe)
+            decode_these(np.flatnonzero(records["channels"] == 0).tolist(), partial.recipe)
             peak = max([*peaks.values(), int(records["peak"].max(initial=0))])
             depth = partial.recipe.depth or bits_for(peak)
             decode_these(sorted(peaks), replace(partial.recipe, depth=depth))
         finally:
             pool.shutdown(cancel_futures=True)
             partial.commit()
-    return reasons
+    unusable = ((samples[position], reason) for position, reason in sorted(reasons.items()))
+    return [LeftOut(id=one.id, file=one.file, reason=reason) for one, reason in unusable]

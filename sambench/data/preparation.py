@@ -1,7 +1,7 @@
 """Turns a listing of image files into the prepared format.
 
-What is decoded is kept beside the result until that is complete (`partial.py`); the finished
-folder is renamed into place, so no reader ever sees half a dataset.
+What is decoded is kept in a hidden folder (`partial.py`), which becomes the dataset when that is
+complete, so no reader ever sees half of one.
 """
 
 from __future__ import annotations
@@ -21,15 +21,17 @@ from numpy.typing import NDArray
 from sambench.data.assembling import assemble
 from sambench.data.decoding import Recipe
 from sambench.data.manifest import FORMAT_VERSION, Account, LeftOut
-from sambench.data.partial import decode_all, open_partial
+from sambench.data.partial import Partial, decode_all
 from sambench.data.prepared import Prepared, check_pixels, open_prepared, prepared_folder
 from sambench.data.problems import Problems
 from sambench.data.source import COMMON, Listing, Progress, Request, Source
 from sambench.data.writing import NO_DROPS, Drops, select, write_prepared
-from sambench.errors import UnpreparedError
-from sambench.files.atomic import Room, free_bytes, replace_folder
+from sambench.errors import DataError, UnpreparedError
+from sambench.files.atomic import check_room, free_bytes, replace_folder
 from sambench.files.claim import lock
 from sambench.files.definition import plain
+
+ROOM = "free some space, or give another folder with `--data DIR`"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,11 +45,14 @@ class Preparation:
 
 @dataclass(frozen=True, kw_only=True)
 class Outlook:
-    """What a preparation is about to do: images, those decoded already, and the room it takes."""
+    """What a preparation is about to do: images, those decoded already, and the bytes it takes."""
 
     images: int
     resumed: int
-    room: Room
+    folder: Path  # on whose disk
+    most: int  # that it takes at a time
+    kept: int  # the most of them that stay when it is done
+    free: int
 
 
 def prepare(
@@ -88,41 +93,46 @@ def prepare(
         prepared = _same(root, source.name, image_size, asked["listing"])
         if prepared and (skip_unreadable or not prepared.manifest.skipped):
             return Preparation(prepared=prepared, reused=True)
-        work = final.with_name(f".{final.name}.partial")
-        if not work.exists():
-            _outlook(root, listing, 0, image_size)  # what has no room leaves nothing
-        recipe = Recipe.of(request.options)
-        with open_partial(work, key, len(listing.samples), image_size, recipe) as partial:
-            partial.records["size"] = states[:, 0]
-            resumed = int(partial.records["done"].sum())
-            on_start(_outlook(root, listing, resumed, image_size))
-            reasons = decode_all(listing, partial, workers, on_progress)
-            for position, reason in sorted(reasons.items()):
-                sample = listing.samples[position]
-                skipped.append(LeftOut(id=sample.id, file=sample.file, reason=reason))
+        work, recipe = final.with_name(f".{final.name}.partial"), Recipe.of(request.options)
+        number, free = len(listing.samples), free_bytes(root)
+        grey = number * image_size**2  # bytes, if no image is in colour
+        if not work.exists():  # what has no room leaves nothing
+            check_room(f"preparing {number} images at {image_size}x{image_size}", grey, root, ROOM)
+        partial = Partial(work, key, number, image_size, recipe)
+        partial.records["size"] = states[:, 0]
+        twice = skip_unreadable or drops != NO_DROPS
+        outlook = _outlook(partial, root, least=grey, free=free, twice=twice)
+        on_start(outlook)
+        try:
+            skipped += decode_all(listing, partial, workers, on_progress)
             if not skip_unreadable:
                 _refuse(skipped, listing.root)
             selection = select(listing, partial, drops, request.progress)
-            write_prepared(work / "finished", source, listing, selection, partial, skipped, asked)
-        replace_folder(work / "finished", final)
+            finished = write_prepared(source, listing, selection, partial, skipped, asked)
+        except DataError:
+            shutil.rmtree(work, ignore_errors=True)  # else it would lie there for ever
+            raise
+        replace_folder(finished, final)
         shutil.rmtree(work, ignore_errors=True)
         del listing, states, selection, partial  # a long table takes their room
-        return Preparation(prepared=open_prepared(root, source.name, image_size), resumed=resumed)
+        prepared = open_prepared(root, source.name, image_size)
+        return Preparation(prepared=prepared, resumed=outlook.resumed)
 
 
-def _outlook(root: Path, listing: Listing, resumed: int, image_size: int) -> Outlook:
-    """Reckon the room: each image is written twice, in its slot and in the result.
+def _outlook(partial: Partial, root: Path, *, least: int, free: int, twice: bool) -> Outlook:
+    """Reckon the bytes of images that take `least` if all are grey, and three times that in colour.
 
-    A grey image takes a third of what a colour image takes; which they are, decoding tells. There
-    must be the room for grey ones.
+    The places of grey ones are there until the first one in colour is met. Where some may be left
+    out, those that are kept are written `twice`.
     """
-    images, grey = len(listing.samples), image_size**2
-    least = (2 * images - resumed) * grey
-    free, kept = free_bytes(root), 3 * images * grey
-    room = Room(folder=root, least=least, most=3 * least, kept=kept, free=free)
-    what = f"preparing {images} images at {image_size}x{image_size}"
-    room.check(what, "free some space, or give another folder with `--data DIR`")
-    return Outlook(images=images, resumed=resumed, room=room)
+    return Outlook(
+        images=len(partial.images),
+        resumed=int(np.count_nonzero(partial.records["channels"])),
+        folder=root,
+        most=(6 if twice else 4) * least,
+        kept=3 * least,
+        free=free,
+    )
 
 
 def _refuse(skipped: Sequence[LeftOut], root: Path) -> None:

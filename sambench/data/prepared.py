@@ -13,11 +13,13 @@ import csv
 import hashlib
 import io
 import os
+from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +34,7 @@ from sambench.data.manifest import (
     read_manifest,
     unusable,
 )
-from sambench.data.source import OF_ONES_OWN, Fact, sources
+from sambench.data.source import Fact, source_of
 from sambench.errors import DataError, UnpreparedError, did_you_mean
 from sambench.files.checksums import sha256_of
 
@@ -78,6 +80,15 @@ class Prepared:
                 f"{', '.join(self.columns)}"
             )
         return self.columns[name]
+
+    def count_by(self, name: str) -> dict[Any, dict[str, int]]:
+        """Count the images of each class by the values of a column, in order, None last."""
+        column = self.columns.get(name, ())
+        counted = Counter(zip(column, self.labels.tolist(), strict=False))
+        return {
+            value: {label: counted[value, place] for place, label in enumerate(self.classes)}
+            for value in sorted(set(column), key=lambda value: (value is None, value))
+        }
 
 
 def open_prepared(root: Path, dataset: str, image_size: int) -> Prepared:
@@ -204,10 +215,9 @@ def prepared_fingerprint(root: Path, dataset: str, image_size: int) -> str | Non
 
 def prepare_command(dataset: str, image_size: int) -> str:
     """Return the command that prepares a dataset at this size, one of one's own by its name."""
-    known = {source.name: source for source in sources.list()}
-    source = known.get(dataset) or known[OF_ONES_OWN]
+    source = source_of(dataset)
     words = ("sambench prepare", source.name, source.asks, f"--size {image_size}")
-    name = "" if dataset in known else f"--name {dataset}"
+    name = "" if dataset == source.name else f"--name {dataset}"
     return " ".join(filter(None, (*words, name)))
 
 

@@ -19,18 +19,12 @@ def some(names: Sequence[str], limit: int = LONGEST) -> str:
     return shown if len(names) <= limit else f"{shown} ... and {len(names) - limit} more"
 
 
-class Problems:
-    """Problems of several kinds, each with the things it was found at and one remedy."""
-
-    def __init__(self) -> None:
-        self._things: dict[tuple[str, str], list[str]] = {}
+class Problems(dict[tuple[str, str], list[str]]):
+    """Problems of several kinds, each with one remedy and the things that it was found at."""
 
     def add(self, kind: str, thing: str, remedy: str) -> None:
         """Note one thing, e.g. "benign(3)" of the kind "ids without an image file in img"."""
-        self._things.setdefault((kind, remedy), []).append(thing)
-
-    def __bool__(self) -> bool:
-        return bool(self._things)
+        self.setdefault((kind, remedy), []).append(thing)
 
     def check(self) -> None:
         """Stop if there is any problem.
@@ -38,6 +32,6 @@ class Problems:
         Raises:
             DataError: One line for each kind of problem, with up to twenty of its things.
         """
-        lines = [f"{kind}: {some(things)}; {fix}" for (kind, fix), things in self._things.items()]
+        lines = [f"{kind}: {some(things)}; {fix}" for (kind, fix), things in self.items()]
         if lines:
             raise DataError("\n".join(lines))

@@ -132,6 +132,11 @@ class Request:
     image_size: int | None = None  # side to be prepared at, for a source that has several
     progress: Progress = lambda done, total, what: None  # while a source makes or reads files
 
+    @property
+    def names_files(self) -> bool:
+        """Whether the user says where the files are."""
+        return self.table is not None or self.folder is not None
+
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
@@ -175,8 +180,11 @@ class Source:
 
 sources: Registry[Source] = Registry("dataset", "sambench.data.sources")
 
-OF_ONES_OWN = "folder"
-"""The source whose size a dataset has by default that was prepared under a name of one's own."""
+
+def source_of(dataset: str) -> Source:
+    """Return the source of a dataset; a name of one's own was given to one's own images."""
+    known = {source.name: source for source in sources.list()}
+    return known.get(dataset) or known["folder"]
 
 
 def default_size(dataset: str) -> int:
@@ -185,5 +193,4 @@ def default_size(dataset: str) -> int:
     It is a fact of the dataset, not of what happens to be prepared: what a suite means must not
     change with the files that lie around.
     """
-    names = {source.name for source in sources.list()}
-    return sources.get(dataset if dataset in names else OF_ONES_OWN).image_size
+    return source_of(dataset).image_size

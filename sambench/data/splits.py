@@ -8,9 +8,7 @@ when a split is first used; whoever uses it again gets the same, or is told that
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,7 +22,8 @@ from numpy.typing import NDArray
 from sambench.data.prepared import Prepared
 from sambench.data.source import PARTS
 from sambench.errors import ConfigError, DataError, SambenchWarning, StoreError, did_you_mean, shown
-from sambench.files.atomic import write_bytes
+from sambench.files.atomic import csv_text, write_bytes
+from sambench.files.checksums import sha256_of
 
 Indices = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -175,7 +174,7 @@ def stored_split(
             f"{path} says otherwise than split {name} of these data: it was changed, or another "
             "version of sambench made it; move it away to go on with the split as it is now"
         )
-    return split, hashlib.sha256(data).hexdigest()
+    return split, sha256_of(data)
 
 
 def split_path(folder: Path, name: str, *, fold: int | None, seed: int, validation: float) -> Path:
@@ -274,7 +273,4 @@ def _as_csv(prepared: Prepared, split: Split) -> bytes:
     part_of = dict.fromkeys(range(len(prepared)), "")
     for part in PARTS:
         part_of.update(dict.fromkeys(getattr(split, part).tolist(), part))
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerows((("id", "part"), *zip(prepared.ids, part_of.values(), strict=True)))
-    return text.getvalue().encode()
+    return csv_text([("id", "part"), *zip(prepared.ids, part_of.values(), strict=True)]).encode()

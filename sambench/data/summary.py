@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -12,7 +11,6 @@ from sambench.data.audit.copies import groups_of
 from sambench.data.manifest import Account, Sides
 from sambench.data.prepared import Prepared
 from sambench.data.problems import some
-from sambench.data.source import Fact
 from sambench.data.splits import leak_warning
 from sambench.errors import DataError
 from sambench.files.definition import Definition
@@ -59,7 +57,6 @@ class Summary(Definition, frozen=True, kw_only=True):
 def summarize(prepared: Prepared) -> Summary:
     """Count what there is in a prepared dataset."""
     manifest = prepared.manifest
-    labels = [prepared.classes[label] for label in prepared.labels]
     return Summary(
         name=prepared.name,
         layout=manifest.layout,
@@ -68,11 +65,11 @@ def summarize(prepared: Prepared) -> Summary:
         channels=manifest.channels,
         classes=prepared.classes,
         by_class=manifest.counts,
-        by_centre=_cross(prepared.columns.get("centre", ()), labels, prepared.classes),
-        by_fold=_cross(prepared.columns.get("fold", ()), labels, prepared.classes),
+        by_centre={k: n for k, n in prepared.count_by("centre").items() if k is not None},
+        by_fold={k: n for k, n in prepared.count_by("fold").items() if k is not None},
         width=manifest.native.width,
         height=manifest.native.height,
-        duplicates=_duplicates(prepared, labels),
+        duplicates=_duplicates(prepared),
         notes=tuple(manifest.notes),
         skipped=tuple((image.file or image.id, image.reason) for image in manifest.skipped),
         dropped=tuple((image.id, image.reason) for image in manifest.dropped),
@@ -101,8 +98,8 @@ def _warnings(prepared: Prepared) -> Iterator[str]:
         yield from leak_warning(prepared, "holdout", [None], seed=0)
 
 
-def _duplicates(prepared: Prepared, labels: Sequence[str]) -> Duplicates:
-    groups, ids = groups_of(prepared.column("sha256")), prepared.ids
+def _duplicates(prepared: Prepared) -> Duplicates:
+    groups, ids, labels = groups_of(prepared.column("sha256")), prepared.ids, prepared.labels
     pairs = []
     for first, *others in groups:
         differing = [other for other in others if labels[other] != labels[first]]
@@ -113,12 +110,3 @@ def _duplicates(prepared: Prepared, labels: Sequence[str]) -> Duplicates:
         conflicting=len(pairs),
         examples=tuple(pairs[:2]),
     )
-
-
-def _cross(
-    facts: Sequence[Fact], labels: Sequence[str], classes: Sequence[str]
-) -> dict[Any, Counts]:
-    """Return the images of each class for each value of a fact, values in order."""
-    counted = Counter(zip(facts, labels, strict=False))
-    values: list[Any] = sorted({fact for fact in facts if fact is not None})
-    return {value: {label: counted[value, label] for label in classes} for value in values}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import re
 from collections import Counter
@@ -26,6 +25,7 @@ from sambench.data.folders import (
 from sambench.data.problems import Problems, some
 from sambench.data.source import Fact, Listing, Request, Sample
 from sambench.errors import DataError, did_you_mean
+from sambench.files.checksums import sha256_of
 
 Grid = list[Sequence[object]]
 Row = Mapping[str, str | None]  # the cells of a row by column, None where blank
@@ -97,7 +97,7 @@ def read_table(path: Path, sheet: str | None = None) -> Table:
     return Table(
         path=path,
         place=place,
-        sha256=hashlib.sha256(data).hexdigest(),
+        sha256=sha256_of(data),
         columns=tuple(filter(None, header)),
         rows={number: row for number, row in rows.items() if any(row.values())},
     )
@@ -266,7 +266,7 @@ class Tabled(Family):
         """Fetch the published files where the user names none and they are not there."""
         place = request.raw / self.name
         there = any((place / name).exists() for name in self.unpacked)
-        if request.folder is None and request.table is None and not there:
+        if not request.names_files and not there:
             for remote in self.downloads:
                 path = fetch(remote, place, request.progress)
                 if path.suffix == ".zip":

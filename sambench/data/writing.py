@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +16,6 @@ import sambench
 from sambench.data.audit.copies import Copies, find_copies, join
 from sambench.data.audit.looks import look
 from sambench.data.manifest import (
-    FORMAT_VERSION,
     IMAGES,
     MANIFEST,
     SAMPLES,
@@ -33,7 +30,8 @@ from sambench.data.prepared import FIXED_COLUMNS, checksums_of
 from sambench.data.problems import some
 from sambench.data.source import PARTS, Fact, Listing, Progress, Sample, Source
 from sambench.errors import DataError
-from sambench.files.atomic import replacing, write_json
+from sambench.files.arrays import new_pixels
+from sambench.files.atomic import csv_text, write_json, write_text
 from sambench.files.definition import plain
 
 FIXED = {"part": "of the authors' parts", "fold": "folds"}
@@ -71,12 +69,13 @@ def select(listing: Listing, partial: Partial, drops: Drops, progress: Progress)
     Raises:
         DataError: If there is no usable image, or a class has lost all of its images.
     """
-    decoded = np.flatnonzero(partial.records["done"]).tolist()
+    decoded = np.flatnonzero(partial.records["channels"]).tolist()
     if not decoded:
         raise DataError(f"no usable image in {listing.root}; give another folder")
     samples = [listing.samples[position] for position in decoded]
     checksums = partial.records["sha256"][decoded].tolist()
-    copies = find_copies(look(map(partial.read, decoded)), checksums, progress)
+    looks = look(partial.images[position] for position in decoded)
+    copies = find_copies(looks, checksums, progress)
     reasons = dict(_reasons(samples, copies, drops))
     links = [(first, position) for position, first in enumerate(copies.family.tolist())]
     firsts: dict[Hashable, int] = {}
@@ -122,22 +121,21 @@ def _reasons(samples: Sequence[Sample], copies: Copies, drops: Drops) -> Iterato
 
 
 def write_prepared(
-    folder: Path,
     source: Source,
     listing: Listing,
     selection: Selection,
     partial: Partial,
     skipped: Sequence[LeftOut],
     asked: Mapping[str, Any],
-) -> None:
-    """Write the images and samples that were selected and, last, the manifest.
+) -> Path:
+    """Write the images and samples that were selected and, last, the manifest; return their folder.
 
-    `asked` is what the manifest keeps of the request: its account, drops, options and listing.
+    `asked` has the fields of the manifest that the request decides.
     """
     samples = [listing.samples[position] for position in selection.kept]
     records = partial.records[selection.kept]
     channels: Literal[1, 3] = 1 if (records["channels"] == 1).all() else 3
-    _write_images(folder / IMAGES, selection.kept, partial, channels)
+    folder = _settle_images(selection.kept, partial, channels)
     _write_samples(folder / SAMPLES, listing, selection, records)
     files = {name: checksums_of(folder / name, in_blocks=False)[0] for name in (SAMPLES, IMAGES)}
     labels = Counter(sample.label for sample in samples)
@@ -149,36 +147,31 @@ def write_prepared(
     )
     paged = asked["options"].get("pages") == "all"
     manifest = Manifest(
-        format_version=FORMAT_VERSION,
+        **{**asked, "preprocessing": recipe.in_words},
         name=source.name,
-        image_size=partial.image_size,
         channels=channels,
         images=len(samples),
         classes=list(listing.classes),
         counts={label: labels[label] for label in listing.classes},
         native=Native(width=_span(records["width"]), height=_span(records["height"])),
-        preprocessing=recipe.in_words,
         layout=listing.layout,
-        options=asked["options"],
         groups=["copies", "same patient"],
         reference=source.reference,
         licence=source.licence,
         checksums=dict(listing.checksums),
         notes=[*listing.notes, *notes_on(samples), *([deep] if peak else [])],
-        account=asked["account"],
         pages={sample.file: n for sample, n in frames if n > 1 and not paged},
         skipped=list(skipped),
         possible_copies=selection.possible,
-        drops=asked["drops"],
         dropped=selection.dropped,
         written_by={"sambench": sambench.__version__, "pillow": PIL.__version__},
-        listing=asked["listing"],
         files=files,
         image_blocks=list(checksums_of(folder / IMAGES, in_blocks=True)),
         changed=partial.recipe.changed,
         fingerprint=fingerprint(files[SAMPLES], files[IMAGES], partial.recipe.changed),
     )
     write_json(folder / MANIFEST, plain(manifest))
+    return folder
 
 
 def notes_on(samples: Sequence[Sample]) -> Iterator[str]:
@@ -211,22 +204,21 @@ def _write_samples(
     path: Path, listing: Listing, selection: Selection, records: NDArray[np.void]
 ) -> None:
     of_files = records[["sha256", "size", "width", "height", "mode"]].tolist()
-    with replacing(path) as file:
-        text = io.TextIOWrapper(file, "utf-8", newline="")
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow((*FIXED_COLUMNS, *listing.columns))
-        for position, group, told in zip(selection.kept, selection.groups, of_files, strict=True):
-            sample = listing.samples[position]
-            of_file = (one.decode() if isinstance(one, bytes) else one for one in told)
-            facts = (sample.facts.get(column) for column in listing.columns)
-            writer.writerow((sample.id, sample.file, sample.label, group, *of_file, *facts))
-        text.detach()
+    rows: list[tuple[Fact, ...]] = [(*FIXED_COLUMNS, *listing.columns)]
+    for position, group, told in zip(selection.kept, selection.groups, of_files, strict=True):
+        sample = listing.samples[position]
+        of_file = (one.decode() if isinstance(one, bytes) else one for one in told)
+        facts = (sample.facts.get(column) for column in listing.columns)
+        rows.append((sample.id, sample.file, sample.label, group, *of_file, *facts))
+    write_text(path, csv_text(rows))
 
 
-def _write_images(path: Path, positions: Sequence[int], partial: Partial, channels: int) -> None:
-    shape = (partial.image_size, partial.image_size, channels)
-    header = {"descr": "|u1", "fortran_order": False, "shape": (len(positions), *shape)}
-    with replacing(path) as file:
-        np.lib.format.write_array_header_1_0(file, header)
-        for position in positions:
-            file.write(np.broadcast_to(partial.read(position), shape).tobytes())
+def _settle_images(kept: Sequence[int], partial: Partial, channels: int) -> Path:
+    """Return the folder of the images that are kept: where they are, if that is all of them."""
+    if len(kept) == len(partial.images):
+        return partial.folder
+    folder = partial.folder.with_name("finished")
+    with new_pixels(folder / IMAGES, (len(kept), *partial.images.shape[1:3], channels)) as images:
+        for place, position in enumerate(kept):
+            images[place] = partial.images[position, ..., :channels]
+    return folder

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import io
+import math
+import os
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections import UserDict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sambench.errors import StoreError
-from sambench.files.atomic import write_bytes
+from sambench.files.atomic import replacing, write_bytes
 
 VERSION = 1
 Arrays = Mapping[str, NDArray[Any]]
+Pixels = np.memmap[Any, np.dtype[np.uint8]]
 
 
 def write_arrays(path: Path, kind: str, arrays: Mapping[str, Any]) -> None:
@@ -49,7 +54,27 @@ def read_arrays(path: Path, kind: str) -> Arrays:
     return arrays
 
 
-class PartialRows(MutableMapping[int, NDArray[np.float64]]):
+@contextmanager
+def new_pixels(path: Path, shape: tuple[int, ...]) -> Iterator[Pixels]:
+    """Yield the content of an npy file, to be filled; the file is `path` when the block ends.
+
+    Its room is taken at once: a disk that is full later would end the process.
+
+    Raises:
+        StoreError: If the disk refuses, or has not the room.
+    """
+    with replacing(path) as file:
+        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        file.flush()
+        start = file.tell()
+        os.posix_fallocate(file.fileno(), start, math.prod(shape))
+        pixels = np.memmap(file, np.uint8, "r+", start, shape)
+        yield pixels
+        pixels.flush()
+
+
+class PartialRows(UserDict[int, NDArray[np.float64]]):
     """Rows of a grid that are on disk as soon as they are known.
 
     Args:
@@ -59,46 +84,26 @@ class PartialRows(MutableMapping[int, NDArray[np.float64]]):
     """
 
     def __init__(self, path: Path, grid: str, on_kept: Callable[[], None] = lambda: None) -> None:
+        super().__init__()
         self._path = path
         self._grid = grid
         self._on_kept = on_kept
-        try:
+        with suppress(StoreError):
             arrays = read_arrays(path, "partial grid")
-        except StoreError:
-            arrays = {}
-        same = bool(arrays) and str(arrays["grid"]) == grid
-        self._rows: dict[int, NDArray[np.float64]] = (
-            {int(i): row for i, row in zip(arrays["index"], arrays["rows"], strict=True)}
-            if same
-            else {}
-        )
-
-    def __getitem__(self, index: int) -> NDArray[np.float64]:
-        return self._rows[index]
+            if str(arrays["grid"]) == grid:
+                indices = map(int, arrays["index"])
+                self.data = dict(zip(indices, arrays["rows"], strict=True))
 
     def __setitem__(self, index: int, row: NDArray[np.float64]) -> None:
-        self._rows[index] = row
-        self._save()
+        super().__setitem__(index, row)
+        arrays = {
+            "grid": self._grid,
+            "index": np.array(list(self.data), dtype=np.int64),
+            "rows": np.stack(list(self.data.values())),
+        }
+        write_arrays(self._path, "partial grid", arrays)
         self._on_kept()
-
-    def __delitem__(self, index: int) -> None:
-        del self._rows[index]
-        self._save()
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._rows)
-
-    def __len__(self) -> int:
-        return len(self._rows)
 
     def discard(self) -> None:
         """Remove the file, once the whole grid is kept elsewhere."""
         self._path.unlink(missing_ok=True)
-
-    def _save(self) -> None:
-        arrays = {
-            "grid": self._grid,
-            "index": np.array(list(self._rows), dtype=np.int64),
-            "rows": np.stack(list(self._rows.values())) if self._rows else np.empty(0),
-        }
-        write_arrays(self._path, "partial grid", arrays)

@@ -1,19 +1,20 @@
 """The one place where files are written: a reader sees the old file or the new, never half of one.
 
 Each write goes to a temporary file in the same folder, is flushed to the disk and then renamed.
-`Room` tells beforehand whether a large piece of work fits on the disk.
+`check_room` tells beforehand whether a large piece of work fits on the disk.
 """
 
 from __future__ import annotations
 
+import csv
 import errno
+import io
 import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -59,6 +60,13 @@ def write_json(path: Path, value: object) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def csv_text(rows: Iterable[Iterable[object]]) -> str:
+    """Return rows of cells as a CSV table, on any system with the line ends of Unix."""
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """Open a file to write that becomes `path` when the block ends, and vanishes if it raises.
@@ -70,7 +78,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     with store_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with temporary.open("xb") as file:
+            with temporary.open("x+b") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
@@ -117,27 +125,17 @@ def store_errors(folder: Path) -> Iterator[None]:
         raise StoreError(f"cannot write in {folder}: {said}; {remedy}") from error
 
 
-@dataclass(frozen=True, kw_only=True)
-class Room:
-    """Bytes on a disk."""
+def check_room(what: str, needed: int, folder: Path, remedy: str) -> None:
+    """Stop before a piece of work starts that takes more bytes than the disk of a folder has free.
 
-    folder: Path  # what will be written to
-    least: int  # needed at least
-    most: int  # needed at most
-    kept: int  # the most of them that stay when the work is done
-    free: int
-
-    def check(self, what: str, remedy: str) -> None:
-        """Stop before the work starts if it cannot fit.
-
-        Raises:
-            StoreError: If even the least does not fit.
-        """
-        if self.least > self.free:
-            raise StoreError(
-                f"{what} takes {human(self.least)} in {self.folder}, where "
-                f"{human(self.free)} are free; {remedy}"
-            )
+    Raises:
+        StoreError: If it cannot fit; says `what` it is.
+    """
+    free = free_bytes(folder)
+    if needed > free:
+        raise StoreError(
+            f"{what} takes {human(needed)} in {folder}, where {human(free)} are free; {remedy}"
+        )
 
 
 def free_bytes(folder: Path) -> int:

@@ -81,13 +81,13 @@ class Section(Definition, frozen=True, kw_only=True):
         Raises:
             KeyError: If the file does not have it.
         """
-        value = getattr(self, _attributes(type(self)).get(key, ""), UNSET)
+        value = self.get(key, UNSET)
         if value is UNSET:
             raise KeyError(key)
         return value
 
     def __contains__(self, key: object) -> bool:
-        return getattr(self, _attributes(type(self)).get(key, ""), UNSET) is not UNSET
+        return self.get(key, UNSET) is not UNSET
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.keys())
@@ -107,7 +107,7 @@ class Section(Definition, frozen=True, kw_only=True):
         """Return the fields that there are, with their values."""
         return [(name, self[name]) for name in self.keys()]
 
-    def get(self, key: str, default: Any = None) -> Any:
+    def get(self, key: object, default: Any = None) -> Any:
         """Return a field, or the default where the file does not have it."""
         value = getattr(self, _attributes(type(self)).get(key, ""), UNSET)
         return default if value is UNSET else value

@@ -124,7 +124,7 @@ def test_patients_are_groups_and_nothing_else_of_them_is_kept(tmp_path):
     assert patients["a/0"] == patients["b/1"] != patients["a/2"]
     assert len(set(prepared.groups)) == 4
     kept = "".join(path.read_text("latin-1") for path in prepared.folder.iterdir())
-    for secret in ("id0", "Doe", "1970"):
+    for secret in ("id0", "Doe", "19700101"):
         assert secret not in kept
     assert any("16-bit images read as 12 bits" in note for note in prepared.manifest["notes"])
     assert prepared.images.max() > 240  # the range of 12 bits, not of 16

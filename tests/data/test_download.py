@@ -18,6 +18,7 @@ import pytest
 from sambench.data import download
 from sambench.data.download import Remote, fetch, unpack
 from sambench.errors import DataError, StoreError
+from sambench.files import atomic
 from sambench.files.claim import lock
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
@@ -174,7 +175,7 @@ def test_two_at_once(remote, tmp_path):
 
 
 def test_no_room(remote, tmp_path, monkeypatch):
-    monkeypatch.setattr(download, "free_bytes", lambda folder: 200_000)
+    monkeypatch.setattr(atomic, "free_bytes", lambda folder: 200_000)
     assert failure(remote, tmp_path) == (
         f"downloading file.bin takes 300 kB in {tmp_path}, where 200 kB are free; free some space, "
         "or choose another `--raw DIR`"
@@ -225,7 +226,7 @@ def test_a_damaged_archive(tmp_path):
 
 
 def test_no_room_to_unpack(tmp_path, monkeypatch):
-    monkeypatch.setattr(download, "free_bytes", lambda folder: 10)
+    monkeypatch.setattr(atomic, "free_bytes", lambda folder: 10)
     archive = zipped(tmp_path / "a.zip", one=b"1" * 1_000_000)
     with pytest.raises(StoreError, match=r"unpacking a\.zip takes 1\.0 MB in .*, where 0 kB are"):
         unpack(archive, tmp_path / "out")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sambench.data.drawing import COLUMNS, TILE, draw_contact_sheet, write_contact_sheet
+from sambench.data.drawing import COLUMNS, TILE, draw_contact_sheet, write_png
 from sambench.data.preparation import prepare
 from sambench.data.source import Request, sources
 
@@ -19,8 +19,8 @@ def prepared(bus_folder):
 
 def test_it_is_a_png_and_replaces_the_old_one(prepared, tmp_path):
     path = tmp_path / "sheets" / "bus.png"
-    write_contact_sheet(prepared, path)
-    write_contact_sheet(prepared, path, seed=1)
+    write_png(draw_contact_sheet(prepared), path)
+    write_png(draw_contact_sheet(prepared, seed=1), path)
     assert [file.name for file in path.parent.iterdir()] == ["bus.png"]
     with Image.open(path) as sheet:
         assert sheet.format == "PNG"
@@ -47,5 +47,5 @@ def test_few_grey_images_with_long_ids(bus_folder):
 def test_the_real_images(real_data, tmp_path):
     request = Request(folder=real_data / "gdph_sysucc_layout" / "GDPH&SYSUCC")
     found = prepare(sources.get("bus"), request, tmp_path, 32).prepared
-    write_contact_sheet(found, tmp_path / "sheet.png")
+    write_png(draw_contact_sheet(found), tmp_path / "sheet.png")
     assert (tmp_path / "sheet.png").stat().st_size > 50_000

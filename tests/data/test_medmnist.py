@@ -11,7 +11,7 @@ import pytest
 from sambench.data.download import Remote
 from sambench.data.preparation import prepare
 from sambench.data.source import Request, sources
-from sambench.data.sources import medmnist
+from sambench.data.sources.archives import scan_medmnist
 from sambench.errors import DataError
 
 COUNTS = {"train": 6, "val": 3, "test": 4}
@@ -148,12 +148,12 @@ def test_it_is_downloaded_and_checked(archive, tmp_path):
     family = sources.get("breastmnist")
     family = replace(family, downloads=(remote, *family.downloads[1:]))
     request = Request(raw=tmp_path / "raw")
-    listing = medmnist.scan(family, request)
+    listing = scan_medmnist(family, request)
     assert listing.root == tmp_path / "raw" / "breastmnist"
     assert len(listing.notes) == 1
     (listing.root / path.name).write_bytes(b"changed")
     with pytest.raises(DataError, match=r"; delete it to download it again$"):
-        medmnist.scan(family, request)
+        scan_medmnist(family, request)
 
 
 def test_all_twelve_sets_are_there_with_their_counts():

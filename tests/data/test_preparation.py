@@ -174,7 +174,7 @@ def flip(path: Path, place: int) -> None:
 
 def test_what_has_no_room_leaves_nothing(bus_folder, monkeypatch):
     release = bus_folder(IDS)
-    monkeypatch.setattr("sambench.data.preparation.free_bytes", lambda root: 0)
+    monkeypatch.setattr("sambench.files.atomic.free_bytes", lambda root: 0)
     with pytest.raises(StoreError, match="free some space"):
         run(release)
     assert names(release.parent / "prepared") == []
@@ -188,14 +188,47 @@ def test_a_cut_preparation_continues(bus_folder, torn):
         run(release, workers=1, on_progress=cut_after(5))
     root = release.parent / "prepared"
     assert names(root) == [".bus-16.partial"]
-    (records,) = (root / ".bus-16.partial").glob("*/records")
-    os.truncate(records, torn)
+    os.truncate(root / ".bus-16.partial" / "records", torn)
     resumed = run(release)
     assert resumed.resumed == torn // RECORD.itemsize
     fingerprint = resumed.prepared.fingerprint
     shutil.rmtree(root)
     whole = run(release)
     assert (whole.resumed, whole.prepared.fingerprint) == (0, fingerprint)
+
+
+def test_images_are_written_once_and_what_a_killed_write_left_is_removed(bus_folder):
+    release = bus_folder(IDS)
+    with pytest.raises(KeyboardInterrupt):
+        run(release, workers=1, on_progress=cut_after(5))
+    work = release.parent / "prepared" / ".bus-16.partial"
+    (images,) = work.glob("*/images.npy")
+    assert images.stat().st_size == 128 + 12 * 16 * 16 * 3
+    number = images.stat().st_ino
+    images.with_name(".images.npy.0123456789ab.tmp").write_bytes(b"half")
+    done = run(release)
+    assert done.resumed == 5
+    assert names(done.prepared.folder) == ["images.npy", "manifest.json", "samples.csv"]
+    assert (done.prepared.folder / "images.npy").stat().st_ino == number
+
+
+@pytest.mark.parametrize("cut", [0, 3])
+def test_the_first_image_in_colour_makes_places_larger(bus_folder, cut):
+    release = bus_folder(IDS)
+    colour = release / "GDPH/malignant(5).png"
+    for path in release.glob("*/*.png"):
+        if path != colour:
+            Image.open(path).convert("L").save(path)
+    if cut:
+        with pytest.raises(KeyboardInterrupt):
+            run(release, workers=1, on_progress=cut_after(cut))
+    done = run(release)
+    assert (done.resumed, done.prepared.images.shape) == (cut, (12, 16, 16, 3))
+    for file, pixels in zip(done.prepared.column("file"), done.prepared.images, strict=True):
+        resized = Image.open(release / file).resize((16, 16), Image.Resampling.BILINEAR)
+        assert np.array_equal(pixels, resized.convert("RGB"))
+    shutil.copy(colour, release / "SYSUCC/benign(0).png")
+    assert run(release, drops=Drops(conflicts=True)).prepared.images.shape == (10, 16, 16, 1)
 
 
 def test_a_cut_preparation_survives_a_second_cut(bus_folder):
@@ -306,17 +339,20 @@ def test_two_at_once_do_not_harm_each_other(bus_folder):
     assert set(refusals) == {f"another process is preparing {final}; wait until it is done"}
 
 
-def test_a_full_disk_is_a_store_error_and_leaves_nothing_to_open(bus_folder, monkeypatch):
+@pytest.mark.parametrize("system_call", ["pwrite", "posix_fallocate"])
+def test_a_full_disk_is_a_store_error_and_leaves_nothing_to_open(
+    bus_folder, monkeypatch, system_call
+):
     def full(*arguments: object) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     release = bus_folder(IDS)
     with monkeypatch.context() as patch, pytest.raises(StoreError) as caught:
-        patch.setattr(os, "pwrite", full)
+        patch.setattr(os, system_call, full)
         run(release)
-    assert str(caught.value) == (
-        f"cannot write in {release.parent / 'prepared'}: No space left on device; free some space "
-        "there or choose another folder"
+    assert str(caught.value).startswith(f"cannot write in {release.parent / 'prepared'}")
+    assert str(caught.value).endswith(
+        ": No space left on device; free some space there or choose another folder"
     )
     assert "bus-16" not in names(release.parent / "prepared")
     assert len(run(release).prepared) == 12

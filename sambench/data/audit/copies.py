@@ -234,13 +234,14 @@ def _correlations(looks: Looks, pairs: Integers) -> NDArray[np.float32]:
     `pairs`, shape (P, 2), are sorted by the first, which is transformed once in each block.
     """
     agreement = np.empty(len(pairs), dtype=np.float32)
-    most = max(1, round(SHIFT * looks.side / SIDE))
-    shifts, shape = np.arange(-most, most + 1), (looks.side, looks.side)
+    shape = looks.fine.shape[1:]
+    most = max(1, round(SHIFT * shape[0] / SIDE))
+    shifts = np.arange(-most, most + 1)
     for start in range(0, len(pairs), _BLOCK):
         block = pairs[start : start + _BLOCK]
         firsts, place = np.unique(block[:, 0], return_inverse=True)
-        spectra = np.conj(rfft2(looks.fine(firsts)))[place]
-        spectra *= rfft2(looks.fine(block[:, 1]))
+        spectra = np.conj(rfft2(looks.fine[firsts].astype(np.float32)))[place]
+        spectra *= rfft2(looks.fine[block[:, 1]].astype(np.float32))
         correlation = irfft2(spectra, s=shape, overwrite_x=True)
         agreement[start : start + _BLOCK] = correlation[:, shifts[:, None], shifts].max(axis=(1, 2))
     return agreement

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,32 +50,19 @@ class Leak:
     rule: str  # the tree grown on all images, in words
 
 
-class Edges(NamedTuple):
-    """What is at the edges of one image."""
-
-    flat: float  # width of the widest flat border as a share of the side
-    margin: float  # width of the widest dark margin as a share of the side
-    marks: float  # share of the image's pixels that are bright and in a dark margin: text, scales
-
-
 def find_shortcuts(prepared: Prepared) -> tuple[Shortcut, ...]:
     """Return the columns that the source told and that have a few values, the strongest first."""
     most = min(MOST_VALUES, len(prepared) // LEAST_IMAGES)
     found = []
-    for name, values in prepared.columns.items():
-        ordered = sorted(set(values), key=lambda value: (value is None, value))
-        if name in FIXED_COLUMNS or not 2 <= len(ordered) <= most:
+    for name in [name for name in prepared.columns if name not in FIXED_COLUMNS]:
+        counts = prepared.count_by(name)
+        if not 2 <= len(counts) <= most:
             continue
-        table = np.zeros((len(ordered), len(prepared.classes)), dtype=np.int64)
-        rows = np.array([ordered.index(value) for value in values])
-        np.add.at(table, (rows, prepared.labels), 1)
+        table = np.array([[*row.values()] for row in counts.values()])
         present = table[:, table.any(axis=0)]
         shortcut = Shortcut(
             column=name,
-            counts={
-                "" if value is None else str(value): dict(zip(prepared.classes, row, strict=True))
-                for value, row in zip(ordered, table.tolist(), strict=True)
-            },
+            counts={"" if value is None else str(value): row for value, row in counts.items()},
             accuracy=float(table.max(axis=1).sum() / len(prepared)),
             p=float(chi2_contingency(present).pvalue) if min(present.shape) > 1 else 1.0,
         )
@@ -97,23 +83,28 @@ def file_facts(prepared: Prepared, images: Iterable[NDArray[np.uint8]]) -> Facts
     facts["aspect"] = facts["width"] / facts["height"]
     _, mode = np.unique(list(map(str, prepared.column("file_mode"))), return_inverse=True)
     facts["mode"] = mode.astype(np.float64)
-    measured = np.array([_measure(image) for image in images], dtype=np.float64).T
-    names = ("brightness", "contrast", "black", "white", "border", "margin", "marks")
-    facts |= zip(names, measured, strict=True)
+    measured = [_measure(image) for image in images]
+    facts |= {name: np.array([one[name] for one in measured]) for name in measured[0]}
     return {name: values for name, values in facts.items() if np.ptp(values) > 0}
 
 
-def _measure(image: NDArray[np.uint8]) -> tuple[float, ...]:
+def _measure(image: NDArray[np.uint8]) -> dict[str, float]:
     # the mean of the channels, rounded down: exact for grey, and integers are fast
     grey = (image.sum(axis=2, dtype=np.uint16) // image.shape[2]).astype(np.uint8)
     share = np.bincount(grey.reshape(-1), minlength=256) / grey.size
     mean = share @ np.arange(256)
     contrast = np.sqrt(share @ (np.arange(256) - mean) ** 2)
-    return (mean, contrast, share[: BLACK + 1].sum(), share[WHITE:].sum(), *edges(grey))
+    black, white = share[: BLACK + 1].sum(), share[WHITE:].sum()
+    of_all = {"brightness": mean, "contrast": contrast, "black": black, "white": white}
+    return {**of_all, **edges(grey)}
 
 
-def edges(grey: NDArray[np.uint8]) -> Edges:
-    """Measure what is burned into the edges of a grey image, shape (H, W)."""
+def edges(grey: NDArray[np.uint8]) -> dict[str, float]:
+    """Measure what is burned into the edges of a grey image, shape (H, W).
+
+    Return the widths of the widest flat border and of the widest dark margin as shares of the side,
+    and the share of pixels that are bright marks in a dark margin: text, scales.
+    """
     flat, margin = 0.0, 0.0
     marked = np.zeros(grey.shape, dtype=bool)
     for side in range(4):
@@ -123,7 +114,7 @@ def edges(grey: NDArray[np.uint8]) -> Edges:
         dark = _run((view <= DARK).mean(axis=1) >= DARK_SHARE)
         margin = max(margin, dark / len(view))
         mark[:dark] |= view[:dark] >= BRIGHT
-    return Edges(flat, margin, float(marked.mean()))
+    return {"border": flat, "margin": margin, "marks": float(marked.mean())}
 
 
 def _run(lines: NDArray[np.bool_]) -> int:

@@ -7,7 +7,6 @@ import itertools
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +21,7 @@ FINE_SIGMA = 2.0
 """What is left of a thumbnail without its Gaussian blur of this SD is its fine structure: that is
 the image's own, whereas any two chest X-rays share their broad light and dark."""
 
-_BLOCK, _IN_MEMORY = 256, 16 << 20
+_BLOCK = 256
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -32,42 +31,32 @@ class Looks:
     hashes: NDArray[np.uint64]  # (N,) perceptual hashes
     digests: Sequence[bytes]  # first half of the sha256 of each image's pixels
     textured: NDArray[np.bool_]
-    side: int  # of the thumbnails
-    _file: IO[bytes]
-
-    def fine(self, positions: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return the fine structure of some images, (P, side, side), each of norm 1 or flat."""
-        length = 2 * self.side**2
-        found = np.empty((len(positions), self.side, self.side), dtype=np.float32)
-        for place, position in enumerate(positions.tolist()):
-            self._file.seek(position * length)
-            read = np.frombuffer(self._file.read(length), dtype=np.float16)
-            found[place] = read.reshape(self.side, self.side)
-        return found
+    fine: NDArray[np.float16]  # (N, side, side) fine structure, each of norm 1 or flat, on disk
 
 
 def look(images: Iterable[Pixels]) -> Looks:
     """Look at each image (H, W, C) once, in blocks; much room is taken in a temporary file."""
-    file: IO[bytes] = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 lives with Looks
     hashes = [np.zeros(0, np.uint64)]
     textured: list[NDArray[np.bool_]] = [np.zeros(0, bool)]
     digests: list[bytes] = []
     side, source = SIDE, iter(images)
-    while block := list(itertools.islice(source, _BLOCK)):
-        side = min(SIDE, *block[0].shape[:2])
-        digests += [hashlib.sha256(image.tobytes()).digest()[:16] for image in block]
-        colours = (image[..., 0] if image.shape[-1] == 1 else image for image in block)
-        grey = [Image.fromarray(pixels).convert("L") for pixels in colours]
-        hashes.append(perceptual_hashes(np.stack([_thumbnail(image, SIDE) for image in grey])))
-        fine = fine_structure(np.stack([_thumbnail(image, side) for image in grey]))
-        textured.append(np.asarray(fine.any(axis=(1, 2))))
-        file.write(fine.astype(np.float16).tobytes())  # float16 errs by 0.05 %
+    with tempfile.TemporaryFile() as file:
+        while block := list(itertools.islice(source, _BLOCK)):
+            side = min(SIDE, *block[0].shape[:2])
+            digests += [hashlib.sha256(image.tobytes()).digest()[:16] for image in block]
+            colours = (image[..., 0] if image.shape[-1] == 1 else image for image in block)
+            grey = [Image.fromarray(pixels).convert("L") for pixels in colours]
+            hashes.append(perceptual_hashes(np.stack([_thumbnail(image, SIDE) for image in grey])))
+            fine = fine_structure(np.stack([_thumbnail(image, side) for image in grey]))
+            textured.append(np.asarray(fine.any(axis=(1, 2))))
+            file.write(fine.astype(np.float16).tobytes())  # float16 errs by 0.05 %
+        file.flush()
+        kept = np.memmap(file, np.float16, "r") if digests else np.zeros(0, np.float16)
     return Looks(
         hashes=np.concatenate(hashes),
         digests=digests,
         textured=np.concatenate(textured),
-        side=side,
-        _file=file,
+        fine=kept.reshape(-1, side, side),
     )
 
 

@@ -85,9 +85,8 @@ def scan_radiography(family: Family, request: Request) -> Listing:
         origins |= {str(row["id"]).casefold(): row["origin"] for row in rows}
     samples = listing.samples
     if origins:
-        known = ({"origin": origins.get(one.id.casefold())} for one in samples)
         samples = tuple(
-            replace(s, facts={**s.facts, **k}) for s, k in zip(samples, known, strict=True)
+            replace(s, facts={**s.facts, "origin": origins.get(s.id.casefold())}) for s in samples
         )
     counts = ", ".join(f"{there[label]:,} {label}" for label in wanted if there[label])
     note = f"this copy has {counts}; cite the version, the set has grown"

@@ -30,7 +30,7 @@ from sambench.data.folders import (
     without_suffix,
 )
 from sambench.data.problems import Problems, some
-from sambench.data.source import Listing, Option, Request, Sample, Setting
+from sambench.data.source import Listing, Request, Sample, Setting
 from sambench.data.tables import Table, match, read_table, whole_number
 from sambench.errors import DataError
 
@@ -235,31 +235,4 @@ def _notes(table: Table, columns: Mapping[str, str], left: Mapping[str, int]) ->
         yield f"{sum(left.values())} rows of classes that were not chosen: {told}"
 
 
-Family(
-    name="folder",
-    summary="your own images: a folder for each class, or `--xlsx TABLE` of files and labels",
-    obtain="your own",
-    layout="a folder for each class (also within train/, val/ and test/) or images that "
-    "`--xlsx TABLE` lists",
-    takes_table=True,
-    image_size=224,
-    options={
-        "classes": Option(
-            default="", help="class names in label order, with commas; all that occur otherwise"
-        ),
-        "labels": Option(default="", help="names of a table's labels, as 0:benign,1:malignant"),
-        "similar": Option(
-            default="refuse",
-            choices=("refuse", "keep"),
-            help="class names that differ in one letter",
-        ),
-        **{
-            f"{name}_column": Option(
-                default="", help=f"the table's column of the {name}; found by usual names"
-            )
-            for name in COLUMNS
-        },
-    },
-    reference="yours",
-    licence="yours",
-).register(scan)
+Family.published("folder").register(scan)

@@ -19,7 +19,6 @@ between the classes (see `sambench.data.phantom.cohort`).
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
@@ -27,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sambench.data.folders import natural
-from sambench.data.source import Fact, Listing, Option, Request, Sample, Source, sources
+from sambench.data.source import Listing, Option, Request, Sample, Source, sources
 from sambench.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 GENERATOR = 1
 """Version of the simulation. Raise it with every change to a pixel or a fact."""
 
-FACTS = ("centre", "fold", "birads_reader1", "birads_reader2")
+READERS = ("birads_reader1", "birads_reader2")
 CLASSES = ("benign", "malignant")
 OPTIONS = {
     "images": Option(default=600, minimum=20, maximum=1_000_000, help="number of images"),
@@ -61,7 +60,7 @@ def scan(request: Request) -> Listing:
     """List the images of the study; make those that are not there."""
     from sambench.data.phantom import cohort
 
-    if request.table is not None or request.folder is not None:
+    if request.names_files:
         raise ConfigError(
             "dataset 'phantom' makes its own images; leave out the workbook and the folder"
         )
@@ -75,24 +74,23 @@ def scan(request: Request) -> Listing:
     pictures = cohort.plan(images, seed, duplicates, label_noise)
     part = cohort.parts(pictures, tested, seed) if tested else {}
     folder = _make(request, pictures)
-    samples = []
-    for picture in sorted(pictures, key=lambda picture: natural(picture.id)):
-        told: tuple[Fact, ...] = (picture.centre, picture.fold, *picture.grades)
-        sample = Sample(
+    samples = tuple(
+        Sample(
             id=picture.id,
             path=folder / _file(picture),
             file=_file(picture),
             label=picture.id.partition("(")[0],
-            facts=dict(zip(FACTS, told, strict=True))
-            | ({"part": part[picture.id]} if part else {}),
+            facts={
+                "centre": picture.centre,
+                "fold": picture.fold,
+                **dict(zip(READERS, picture.grades, strict=True)),
+                **({"part": part[picture.id]} if part else {}),
+            },
         )
-        samples.append(sample)
-    return Listing(
-        root=folder,
-        layout="GDPH and SYSUCC, simulated",
-        classes=CLASSES,
-        samples=tuple(samples),
+        for picture in sorted(pictures, key=lambda picture: natural(picture.id))
     )
+    layout = "GDPH and SYSUCC, simulated"
+    return Listing(root=folder, layout=layout, classes=CLASSES, samples=samples)
 
 
 def _file(picture: Picture) -> str:
@@ -103,8 +101,8 @@ def _make(request: Request, pictures: tuple[Picture, ...]) -> Path:
     """Write the images that are missing; return their folder."""
     from PIL import Image
 
+    from sambench.data.drawing import write_png
     from sambench.data.phantom import cohort
-    from sambench.files.atomic import write_bytes
 
     seed, pixels = (int(request.options[name]) for name in ("seed", "pixels"))
     shares = (float(request.options[name]) for name in ("duplicates", "label_noise"))
@@ -113,9 +111,8 @@ def _make(request: Request, pictures: tuple[Picture, ...]) -> Path:
     absent = [picture for picture in pictures if not (folder / _file(picture)).is_file()]
 
     def write(picture: Picture) -> None:
-        buffer = io.BytesIO()
-        Image.fromarray(cohort.render(picture, seed, pixels)).save(buffer, format="PNG")
-        write_bytes(folder / _file(picture), buffer.getvalue())
+        image = Image.fromarray(cohort.render(picture, seed, pixels))
+        write_png(image, folder / _file(picture))
 
     pool = ThreadPoolExecutor(os.cpu_count())  # numpy, scipy and Pillow release the interpreter
     try:

@@ -34,8 +34,7 @@ def bits(one: np.uint64, two: np.uint64) -> int:
 @pytest.mark.parametrize(("side", "kept"), [(8, 8), (28, 28), (64, 64), (224, 64), (299, 64)])
 def test_small_images_keep_their_side(side: int, kept: int) -> None:
     found = look([noise(side, channels=3), np.full((side, side, 3), 7, np.uint8)])
-    assert found.side == kept
-    assert found.fine(np.array([0])).shape == (1, kept, kept)
+    assert found.fine.shape == (2, kept, kept)
     assert found.textured.tolist() == [True, False]
 
 
@@ -44,17 +43,16 @@ def test_the_fine_structure_is_of_the_mean_over_areas(side: int) -> None:
     image = noise(side)
     step = side // SIDE
     mean = image[..., 0].reshape(1, SIDE, step, SIDE, step).mean(axis=(2, 4))
-    found = look([image]).fine(np.array([0]))
+    found = look([image]).fine
     assert (found * fine_structure(np.rint(mean).astype(np.uint8))).sum() > 0.999
 
 
-def test_more_images_than_a_block_and_than_memory_are_read_back(monkeypatch) -> None:
+def test_more_images_than_a_block_are_read_back(monkeypatch) -> None:
     monkeypatch.setattr(looks, "_BLOCK", 4)
-    monkeypatch.setattr(looks, "_IN_MEMORY", 1000)
     images = [noise(64, seed=seed) for seed in range(11)]
     found = look(images)
     wanted = fine_structure(np.stack([image[..., 0] for image in images]))
-    np.testing.assert_allclose(found.fine(np.array([10, 0, 5])), wanted[[10, 0, 5]], atol=1e-4)
+    np.testing.assert_allclose(found.fine[[10, 0, 5]], wanted[[10, 0, 5]], atol=1e-4)
     assert len(found.hashes) == len(found.digests) == len(found.textured) == 11
 
 
