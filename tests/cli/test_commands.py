@@ -606,7 +606,7 @@ def test_curvature_of_a_run_that_failed(tmp_path: Path, make_record: RecordMaker
 )
 def test_the_exit_code_of_the_program(tmp_path: Path, arguments: list[str], message: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "sambench.cli", *arguments],
+        [sys.executable, "-m", "sambench", *arguments],
         capture_output=True,
         text=True,
         cwd=tmp_path,
