@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sambench.config.study_settings import PICTURES
+from sambench.config.curvature_settings import PICTURES
 
 if TYPE_CHECKING:
     from sambench.store.record import RunRecord, Section
