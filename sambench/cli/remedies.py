@@ -10,7 +10,7 @@ from typing import Any
 PLACES = ("data", "results", "plugin")
 """Options that say where things lie: without them another command looks elsewhere."""
 
-_NAMED = re.compile(r"`sambench (\w+)([^`]*)`")
+_NAMED = re.compile(r"`(sambench) (\w+)([^`]*)`")
 _in_use: dict[str, str] = {}
 """What to add to each command, so that it looks where the present one does."""
 
@@ -33,9 +33,9 @@ def as_typed(text: str) -> str:
     """Return a message whose commands look where the present one does."""
 
     def with_places(found: re.Match[str]) -> str:
-        command, rest = found.groups()
+        program, command, rest = found.groups()
         elsewhere = command == "list" and not rest.startswith(" runs")
         places = "" if "--help" in rest or elsewhere else _in_use.get(command, "")
-        return f"`sambench {command}{rest}{places}`"
+        return f"`{program} {command}{rest}{places}`"
 
     return _NAMED.sub(with_places, text)
