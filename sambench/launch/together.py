@@ -23,6 +23,7 @@ def processes() -> int:
 def start(number: int, arguments: Sequence[str]) -> int:
     """Run this program, with these arguments, by several processes; return the exit code."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += ["--local-addr=127.0.0.1"]  # the machine's own name may not be known to it
     command += [f"--nproc-per-node={number}", "-m", "sambench", *arguments]
     share = max(1, cores() // number)
     environment = {"OMP_NUM_THREADS": str(share), **os.environ}
