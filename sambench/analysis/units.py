@@ -158,13 +158,13 @@ class Measured(NamedTuple):
 def with_accuracy(groups: Iterable[Group], metric: Metric) -> list[Measured]:
     """Return the completed runs that have both a curvature and a test accuracy."""
     return [
-        Measured(value, score, group.unit(r), group.title, line.label,
-                 metric.trusted(r) and not flat)
+        Measured(value, score, group.unit(run), group.title, line.label, sound)
         for group in groups
         for line in group.lines
-        for r, value, flat in line.read(metric)
-        if (score := find_metric("accuracy").of(r)) is not None
-    ]  # fmt: skip
+        for run, value, flat in line.read(metric)
+        if (score := find_metric("accuracy").of(run)) is not None
+        for sound in [metric.trusted(run) and not flat]
+    ]
 
 
 def rank_together(runs: Iterable[Measured]) -> tuple[RankCorrelation, RankCorrelation] | None:

@@ -143,12 +143,11 @@ class Vector:
 
     def plus_product(self, one: Vector, other: Vector, factor: Scalar) -> Vector:
         """Return this vector plus `factor` x `one` x `other`; on the CPU in the memory of `one`."""
-        if not (isinstance(factor, Tensor) and factors_on_cpu(factor, self.tensors)):
-            pair = one.mul_(factor).release(), other.tensors
-            return Vector(torch._foreach_addcmul(self.tensors, *pair))
-        for a, b, c in zip(self.tensors, one.tensors, other.tensors, strict=True):
-            torch.addcmul(a, b, c, value=factor.numpy().item(), out=b)
-        return one
+        mine, others = self.tensors, other.tensors
+        if isinstance(factor, Tensor) and factors_on_cpu(factor, mine):
+            value, each = factor.numpy().item(), zip(mine, one.release(), others, strict=True)
+            return Vector(torch.addcmul(a, b, c, value=value, out=b) for a, b, c in each)
+        return Vector(torch._foreach_addcmul(mine, one.mul_(factor).release(), others))
 
     def abs(self) -> Vector:
         """Return the absolute values of all elements."""
