@@ -138,7 +138,10 @@ def _index() -> str:
         ("Name", "Default", "Allowed", "Meaning"),
         [_row(name, h)[:4] for name, h in mechanics.items()],
     )
-    page.text("Those of the base optimizer are torch's, with torch's defaults; `lr` is 1e-4 here.")
+    page.text(
+        "Those of the base optimizer are torch's, with torch's defaults; the command line's own "
+        "default of `lr` is 1e-4."
+    )
     page.table(
         ("Base", "Class", "Settings"),
         [(f"`{b.name}`", f"`{b.path}`", _settings(b.settings)) for b in BASES.values()],

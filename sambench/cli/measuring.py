@@ -137,15 +137,16 @@ def _show(screen: Screen, store: Store, record: RunRecord, *, verbose: bool) -> 
 
     Of the curvature it is what papers report, or all.
     """
-    from sambench.report.curvature_plots import write_figures
-
     if found := record.hessian:
         rows = (curvature_rows if verbose else summary_rows)(found)
         screen.listing(CURVATURE_HEADINGS, rows, record.name)
         screen.show(curvature_method(found), *found.get("notes", ()), "")
         screen.listing(STUDY_HEADINGS, study_rows(found), "")
-    figures = write_figures(record, store.folder(record.config))
-    screen.show(*(f"wrote {figure}" for figure in figures))
+    if {"density", "landscape"} & {*(found or ())}:  # what is drawn; matplotlib takes its time
+        from sambench.report.curvature_plots import write_figures
+
+        figures = write_figures(record, store.folder(record.config))
+        screen.show(*(f"wrote {figure}" for figure in figures))
 
 
 def _warn_of_difference(screen: Screen, record: RunRecord, given: dict[str, Any]) -> None:

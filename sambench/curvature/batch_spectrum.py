@@ -10,8 +10,7 @@ from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
-from scipy.stats import binom
+from scipy.special import bdtr, stdtrit
 from torch import Tensor, nn
 
 from sambench.curvature.certificate import Which
@@ -232,7 +231,7 @@ def median_interval(values: NDArray[np.float64]) -> Interval | None:
     if n < LEAST_FOR_MEDIAN:
         return None
     depth = np.arange(1, n // 2 + 1)
-    coverage = 1 - 2 * binom.cdf(depth - 1, n, 0.5)
+    coverage = 1 - 2 * bdtr(depth - 1, n, 0.5)
     k = int(depth[coverage >= CONFIDENCE][-1])
     wide, narrow = float(coverage[k - 1]), float(coverage[k])
     share = (wide - CONFIDENCE) / (wide - narrow)

@@ -49,11 +49,54 @@ def check_function(objective: Objective) -> None:
             f"the loss of twice the same samples is {ratio:.4g} times as large, so it {kind}; the "
             "Hessian is that of a mean over samples"
         )
+    _refuse_hidden_weights(objective, outputs, targets)
+    if len(objective.batch_sizes) > 1:
+        _refuse_shares_of_the_batch(objective, outputs)
     culprit = _random_module(objective, inputs)
     if culprit is not None:
         raise CurvatureError(
             f"the outputs of {culprit} are random in evaluation mode, as of a dropout that stays "
             "on: pass training=self.training to it"
+        )
+
+
+def _refuse_hidden_weights(objective: Objective, outputs: Tensor, targets: Tensor) -> None:
+    """Refuse a loss that reads the model's own weights, of which H has copies."""
+    weights = [weight for weight in objective.model.parameters() if weight.requires_grad]
+    with torch.inference_mode(False), torch.enable_grad():
+        loss = objective.loss_of(outputs.clone(), targets.clone())
+        found = loss.requires_grad and torch.autograd.grad(loss, weights, allow_unused=True)
+    if found and any(gradient is not None for gradient in found):
+        raise CurvatureError(
+            "the loss reads the model's weights itself, as a penalty on them does, which would be "
+            "left out of the Hessian: give l2= in its place, or have the model return the penalty"
+        )
+
+
+def _refuse_shares_of_the_batch(objective: Objective, outputs: Tensor) -> None:
+    """Refuse a loss that divides by what the samples of its batch weigh together.
+
+    Class weights and `ignore_index` do in torch's losses. The loss of some samples, with targets of
+    up to eight batches, is compared with the mean of its parts: one of them, and the others.
+    """
+    number = len(objective.batch_sizes)
+    chosen = sorted({place * (number - 1) // (SAMPLES - 1) for place in range(SAMPLES)})
+    loaded = [objective.load(index)[1] for index in chosen]
+    spread = [part[place * (len(part) - 1) // len(loaded)] for place, part in enumerate(loaded)]
+    targets = torch.stack([target for target in spread if target.shape == spread[0].shape])
+    count = len(targets)
+    outputs = outputs[torch.arange(count, device=outputs.device) % len(outputs)]
+    with objective.isolated(), torch.no_grad():
+        whole, first, others = (
+            objective.loss_of(outputs[part], targets[part])
+            for part in (slice(None), slice(1), slice(1 if count > 1 else 0, None))
+        )
+    mean = (first + (count - 1) * others) / count
+    if bool(torch.isfinite(whole)) and not torch.allclose(mean, whole, rtol=1e-6, atol=1e-12):
+        raise CurvatureError(
+            "the loss of a batch is not the mean of its samples' losses, as where class weights or "
+            "ignore_index divide by what the batch weighs, so the Hessian would depend on how the "
+            'data is cut: use reduction="none" and the mean, or give all samples as one batch'
         )
 
 

@@ -64,7 +64,7 @@ def interpolation(
     it, and equals the networks' own at the ends.
 
     The other state, at a = 1, is given as its `state_dict()`, of the same architecture; `points`,
-    two or more, are the values of a. Other arguments are those of `random_landscape`.
+    two or more, is the number of values of a. Other arguments are those of `random_landscape`.
     """
     if points < 2:
         raise ValueError(f"points={points}: a segment has two ends")

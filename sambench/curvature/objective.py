@@ -145,6 +145,8 @@ class Objective:
                 "the loss has float32 tensors of its own, such as class weights, but gets float64 "
                 "outputs: make them .double()"
             ) from error
+        if not isinstance(loss, Tensor):
+            raise CurvatureError(f"the loss is a {type(loss).__name__}, not a tensor of one number")
         if loss.dim():
             raise CurvatureError(
                 f"the loss has the shape {tuple(loss.shape)} instead of being one number: use "
@@ -223,6 +225,11 @@ class Objective:
                 f"batch normalisation has no statistics of a batch of {len(inputs)} "
                 "sample: leave the batch out, or use batch_norm='eval'"
             ) from error
+        if not isinstance(outputs, Tensor):
+            raise CurvatureError(
+                f"the model returns a {type(outputs).__name__}: wrap it in a module that returns "
+                "the tensor which the loss takes"
+            )
         return outputs
 
     def _check(self, loss: Tensor, inputs: Tensor, index: int) -> None:
@@ -246,7 +253,8 @@ def _common_kind(weights: Sequence[Tensor]) -> tuple[torch.dtype, torch.device]:
     kinds = {weight.dtype for weight in weights}
     if len(kinds) > 1 or not kinds <= {torch.float32, torch.float64}:
         names = ", ".join(sorted(str(kind).removeprefix("torch.") for kind in kinds))
-        raise CurvatureError(
-            f"the trainable parameters are {names}: convert the model with .float() or .double()"
-        )
+        remedy = "convert the model with .float() or .double()"
+        if any(kind.is_complex for kind in kinds):
+            remedy = "keep them as pairs of real numbers, with torch.view_as_complex in forward"
+        raise CurvatureError(f"the trainable parameters are {names}: {remedy}")
     return kinds.pop(), weights[0].device

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from sambench.errors import ConfigError, SambenchWarning
+from sambench.errors import ConfigError, SambenchWarning, shown
 from sambench.optim.base import BASES, Base, find_base
+from sambench.optim.hyperparameter import Mechanics, declared
 from sambench.optim.method import OptimizerInfo
 from sambench.optim.modules import SHARDED
 
@@ -66,7 +67,7 @@ def check_settings(
     accepted = dict(inspect.signature(base).parameters)
     if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in accepted.values()):
         accepted.pop("params", None)
-        info.check_names(given, [*info.hyperparameters, *accepted], known.name)
+        info.check_names(given, accepted, known.name)
     for name, value in given.items():
         parts = value if isinstance(value, list | tuple) else (value,)
         on_device = any(isinstance(part, Tensor) for part in parts)  # it would be waited for
@@ -75,11 +76,17 @@ def check_settings(
 
 
 def check_groups(params: ParamsT, info: OptimizerInfo) -> ParamsT:
-    """Check the hyperparameters that groups bring themselves."""
+    """Check the hyperparameters that groups bring; refuse what is of the whole optimizer."""
     if isinstance(params, Tensor):
         return params  # torch.optim says what is wrong with it
     entries: list[Any] = list(params)
     for entry in (entry for entry in entries if isinstance(entry, dict)):
+        for name in declared(Mechanics):
+            if name in entry:
+                raise ConfigError(
+                    f"a group of {info.name} has {name}={shown(entry[name])}, which is one for "
+                    "all groups: give it to the optimizer"
+                )
         own = {name: entry[name] for name in info.hyperparameters if name in entry}
         entry.update({name: info.own(own)[name] for name in own})
     return entries

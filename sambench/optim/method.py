@@ -157,8 +157,7 @@ class OptimizerInfo:
         self.check_base(found.name)
         mechanics = declared(Mechanics)
         if found.settings:
-            known = {**self.hyperparameters, **found.settings, **mechanics}
-            self.check_names(settings, known, found.name)
+            self.check_names(settings, found.settings, found.name, mechanics)
         used = {k: h.check(settings[k], self.name) for k, h in mechanics.items() if k in settings}
         rest = {k: v for k, v in settings.items() if k not in {*self.hyperparameters, *used}}
         own, of = self.own(settings, found.name), self.hyperparameters
@@ -170,9 +169,20 @@ class OptimizerInfo:
             **{k: v for k, v in used.items() if v != mechanics[k].default},
         }
 
-    def check_names(self, given: Iterable[str], known: Iterable[str], base: str) -> None:
-        """Refuse the first given hyperparameter that is not among the known ones."""
-        names = list(known)
+    def check_names(
+        self, given: Iterable[str], settings: Iterable[str], base: str, more: Iterable[str] = ()
+    ) -> None:
+        """Refuse the first given hyperparameter that neither the method nor the base has.
+
+        And a base that calls a setting of its own as the method does: a group holds one of them.
+        """
+        for name in self.hyperparameters:
+            if name in settings:
+                raise ConfigError(
+                    f"{self.name} and {base} both have a setting {name}, of one value; "
+                    "choose another base optimizer"
+                )
+        names = [*self.hyperparameters, *settings, *more]
         for name in given:
             if name not in names:
                 raise ConfigError(

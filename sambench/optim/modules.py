@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -39,11 +40,15 @@ class Modules:
 
     Where no models are given, the first pass of each step is watched with a hook on all modules
     that run in this thread. It does not see modules inside of compiled functions and scripts, nor
-    the parameters of a model that is not called as a whole.
+    the parameters of a model that is not called as a whole. Where some are given, the second step
+    alone is watched, for modules that run beside them; not where something was compiled in the
+    first, which the hook would have compiled again.
     """
 
     def __init__(self, given: Iterable[nn.Module] = ()) -> None:
         self.given = tuple(given)
+        self._beside: tuple[nn.Module, ...] = ()
+        self._steps = 0
         self._modules: dict[nn.Module, None] = {}
         self._spares: dict[tuple[nn.Module, str], tuple[Tensor, Tensor]] = {}
         self._unseen = 0
@@ -56,8 +61,10 @@ class Modules:
         What is inside of one that runs counts although it did not run, since a layer that is
         skipped at random may run in a later pass of the same step.
         """
-        if self.given:
-            self._modules = dict.fromkeys(m for model in self.given for m in model.modules())
+        known = (*self.given, *self._beside)
+        self._modules = dict.fromkeys(m for model in known for m in model.modules())
+        self._steps += 1
+        if self.given and (self._steps != 2 or _has_compiled()):
             _refuse_sharded(self._modules)
             yield
             return
@@ -69,16 +76,37 @@ class Modules:
             if type(module).__name__ == "OptimizedModule":
                 hook.remove()  # a hook on what it compiles would be compiled too, in every step
 
-        self._modules = {}
         hook = register_module_forward_pre_hook(note)
         try:
             yield
         finally:
             hook.remove()
         _refuse_sharded(self._modules)
-        if not self._warned:
+        if self.given:
+            self._look_beside(parameters)
+        elif not self._warned:
             owners = self._owners()
             self._unseen = sum(id(parameter) not in owners for parameter in parameters)
+
+    def _look_beside(self, parameters: Sequence[Tensor]) -> None:
+        """Keep what ran beside the given models; warn where the step before did it harm."""
+        given = {module for model in self.given for module in model.modules()}
+        self._beside = tuple(module for module in self._modules if module not in given)
+        others = {*map(id, self.others(parameters))}
+        harmed = {
+            type(module).__name__
+            for module in self._beside
+            if (isinstance(module, _NormBase) and module.training and module.track_running_stats)
+            or any(id(parameter) in others for parameter in module._parameters.values())
+        }
+        if harmed:
+            warnings.warn(
+                f"{', '.join(sorted(harmed))} ran in the step but are not in model=: in the first "
+                "step their batch statistics and gradients counted each pass; name all that run, "
+                "model=[...]",
+                SambenchWarning,
+                stacklevel=2,
+            )
 
     @contextmanager
     def statistics_kept(self) -> Iterator[None]:
@@ -128,6 +156,13 @@ class Modules:
             spares, own_ones = zip(*copied, strict=True)
             torch._foreach_copy_(spares, own_ones)
 
+    def others(self, parameters: Iterable[Tensor]) -> list[Tensor]:
+        """Return what else the modules have that requires a gradient."""
+        own = {*map(id, parameters)}
+        every = (p for module in self._modules for p in module._parameters.values())
+        found = {id(p): p for p in every if p is not None and p.requires_grad}
+        return [parameter for key, parameter in found.items() if key not in own]
+
     def roles(self, parameters: Iterable[Tensor]) -> list[Role]:
         """Return the role of each parameter, told by the module that owns it and its name there.
 
@@ -165,6 +200,12 @@ class Modules:
                 SambenchWarning,
                 stacklevel=2,
             )
+
+
+def _has_compiled() -> bool:
+    """Whether torch.compile has made a graph in this process."""
+    dynamo = sys.modules.get("torch._dynamo.utils")
+    return dynamo is not None and bool(dynamo.counters["stats"]["unique_graphs"])
 
 
 def _refuse_sharded(modules: Iterable[nn.Module]) -> None:

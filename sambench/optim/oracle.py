@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import torch
 from torch import Tensor, distributed
 from torch.amp import GradScaler
+from torch.autograd.graph import increment_version
 
 from sambench.errors import ConfigError, SambenchWarning
 from sambench.optim.modules import Modules, Role
@@ -193,7 +194,11 @@ class GradientOracle:
 
     @contextmanager
     def pass_at(self, point: list[Tensor] | None) -> Iterator[None]:
-        """Have the parameters at a point for a pass; only the first leaves its trace on buffers."""
+        """Have the parameters at a point for a pass; only the first leaves its trace.
+
+        That is on buffers, and on gradients of what the modules have beside these parameters,
+        which another optimizer trains at w.
+        """
         first = self._passes == 0
         self._passes += 1
         if self.replay and first:
@@ -201,14 +206,17 @@ class GradientOracle:
         self.draw_again()
         for parameter in self.parameters:
             parameter.grad = None
-        watching = self.modules.watching(self.parameters)
-        with watching if first else self.modules.statistics_kept():
+        modules, others = self.modules, [] if first else self.modules.others(self.parameters)
+        clean = [(parameter, set_aside(parameter)) for parameter in others]
+        with modules.watching(self.parameters) if first else modules.statistics_kept():
             weights = [parameter.data for parameter in self.parameters]
             try:
                 self._move_to(point)
                 yield
             finally:
                 self._move_to(None if point is None else weights)
+                for parameter, gradient in clean:
+                    parameter.grad = gradient
 
     def collect(self) -> Vector:
         """Take the gradients within a pass, unscaled, with the decay that is part of the loss."""
@@ -251,8 +259,10 @@ class GradientOracle:
             return
         for parameter, tensor in zip(self.parameters, point, strict=True):
             parameter.data = tensor
-        # Autocast keeps low-precision copies by parameter and would not notice the change.
+        # Autocast keeps low-precision copies by parameter and would not notice the change; nor
+        # would a graph that was recorded at another point.
         torch.clear_autocast_cache()
+        increment_version(self.parameters)
 
     def draw_again(self) -> None:
         """Have random numbers that are replayed begin anew, for another look within a pass."""
@@ -260,24 +270,41 @@ class GradientOracle:
             self._random.restore()
 
     def _run(self, closure: Closure, samples: Callable[[SampleClosure], Tensor]) -> None:
-        with torch.enable_grad():
-            loss = samples(closure) if isinstance(closure, SampleClosure) else closure()
+        try:
+            with torch.enable_grad():
+                loss = samples(closure) if isinstance(closure, SampleClosure) else closure()
+        except RuntimeError as error:
+            if "modified by an inplace operation" not in str(error):
+                raise
+            raise ConfigError(
+                "the closure runs backward through a forward pass from before, at other weights; "
+                "run the whole forward pass inside the closure"
+            ) from error
         if not isinstance(loss, Tensor):
             raise TypeError(f"the closure must return the loss as a tensor, not {loss!r}")
         self.seen.append(loss.detach().clone())
 
 
 def take_gradient(parameter: Tensor) -> Tensor:
-    """Take a parameter's gradient away from it, zeros where none is, as memory of its own.
+    """Take a parameter's gradient away from it, dense, zeros where none is."""
+    gradient = set_aside(parameter)
+    if gradient is None:
+        return torch.zeros_like(parameter)
+    return gradient.to_dense() if gradient.is_sparse else gradient
+
+
+def set_aside(parameter: Tensor) -> Tensor | None:
+    """Take a parameter's gradient away from it as it is, if it has one.
 
     It is a copy where somebody else holds it, who may fill it again in the next pass: the buckets
     of DistributedDataParallel, or a closure with buffers of its own.
     """
     if parameter.grad is None:
-        return torch.zeros_like(parameter)
-    gradient = parameter.grad.to_dense() if parameter.grad.is_sparse else parameter.grad.data
+        return None
+    gradient = parameter.grad.data
     parameter.grad = None
-    return gradient.clone() if storage_users(gradient) > _USERS_ALONE else gradient
+    alone = gradient.is_sparse or storage_users(gradient) <= _USERS_ALONE
+    return gradient if alone else gradient.clone()
 
 
 def storage_users(tensor: Tensor) -> int:

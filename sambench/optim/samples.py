@@ -22,10 +22,10 @@ class SampleClosure:
         losses = lambda some: cross_entropy(model(x[some]), y[some], reduction="none")
         optimizer.step(SampleClosure(losses))
 
-    The losses are of the samples chosen by index or slice, shape (n,); a `scaler`, of a float16
-    run, scales their mean before it goes backward. `shares` are those of the samples' classes in
-    the training data, shape (n,). `evaluations` counts the passes so far: one over a part of the
-    batch as that part, a forward pass alone as `FORWARD_SHARE`.
+    The losses are of the samples chosen by index or slice, shape (n,), or a ConfigError says so; a
+    `scaler`, of a float16 run, scales their mean before it goes backward. `shares` are those of the
+    samples' classes in the training data, shape (n,). `evaluations` counts the passes so far: one
+    over a part of the batch as that part, a forward pass alone as `FORWARD_SHARE`.
     """
 
     def __init__(
@@ -39,10 +39,9 @@ class SampleClosure:
         self.evaluations = 0.0
 
     def __call__(self) -> Tensor:
-        """Run all samples; the losses of the first call are those that others are compared with."""
-        losses = self._losses(slice(None))
-        if self._clean is None:
-            self._clean = losses.detach()
+        """Run all samples, as a step begins; `hardest` compares with their losses."""
+        losses = self._each(slice(None))
+        self._clean = losses.detach()
         return self._backward(losses, 1.0)
 
     def hardest(self, share: float, again: Callable[[], None]) -> Tensor:
@@ -52,20 +51,29 @@ class SampleClosure:
         """
         assert self._clean is not None, "the first pass of a step is over all samples"
         with torch.no_grad():
-            now = self._losses(slice(None))
+            now = self._each(slice(None))
         self.evaluations += FORWARD_SHARE
         number = math.ceil(share * len(now))
         again()
-        self._backward(self._losses((now - self._clean).topk(number).indices), number / len(now))
+        self._backward(self._each((now - self._clean).topk(number).indices), number / len(now))
         return now.mean()
 
     def weighted(self, weigh: Callable[[Tensor], Tensor]) -> Tensor:
         """Run all, weighed by their classes' shares; return the plain mean loss."""
-        losses = self._losses(slice(None))
+        losses = self._each(slice(None))
         if self._shares is None:
             raise ConfigError("a method that weighs classes needs the `shares` of a SampleClosure")
         self._backward(losses * weigh(self._shares), 1.0)
         return losses.mean()
+
+    def _each(self, chosen: Tensor | slice) -> Tensor:
+        losses = self._losses(chosen)
+        if losses.dim() != 1:
+            raise ConfigError(
+                f"the losses of a SampleClosure have the shape {tuple(losses.shape)} instead of "
+                'one number a sample: use reduction="none", and the mean over what a sample has'
+            )
+        return losses
 
     def _backward(self, losses: Tensor, share: float) -> Tensor:
         loss = losses.mean()

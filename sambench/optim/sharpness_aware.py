@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+import weakref
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from inspect import GEN_SUSPENDED, getgeneratorstate
 from typing import TYPE_CHECKING, Any, overload
 
 import torch
@@ -36,9 +38,11 @@ class SharpnessAware(AroundBase):
     Args:
         params: Parameters, named parameters or groups, as in torch.optim.
         base: A torch optimizer class, or the name of one; Adam, or what the method is itself.
-        model: The module, or modules, that the parameters belong to. Give it where the model is
-            compiled, scripted, run in several threads, or called by other methods than `forward`;
-            without it the modules are those that run in the first pass of each step.
+        model: The module, or modules, that run in a step, also those with other parameters. Give
+            it where the model is compiled, scripted, run in several threads, or called by other
+            methods than `forward`; without it the modules are those that run in the first pass of
+            each step. Buffers of theirs are written in that pass alone, parameters that `forward`
+            writes itself (a teacher's running mean) in every pass: write those after the step.
         max_norm: Clip the direction, with what a method applies beside the base optimizer, to this
             L2 norm, once. 0 or None not to.
         replay_randomness: Use the same dropout masks in every pass of a step.
@@ -84,7 +88,6 @@ class SharpnessAware(AroundBase):
         accepted.check_parameters(self.trainable, [for_base, *self.param_groups])
         self.base = base_class(self.param_groups, **for_base)
         self.defaults = {**self.base.defaults, **own}
-        self._share()
         self.replay_randomness = replay_randomness
         self.skip_nonfinite = skip_nonfinite
         self.per_replica = per_replica
@@ -99,6 +102,7 @@ class SharpnessAware(AroundBase):
         self._pending: Proposal | None = None
         self._before: Remembered | None = None
         self._blank = None
+        self._running: weakref.ref[Generator[int]] | None = None
 
     @overload  # type: ignore[override]
     def step(self, closure: Closures, *, scaler: GradScaler | None = None) -> Tensor: ...
@@ -121,9 +125,13 @@ class SharpnessAware(AroundBase):
         Returns:
             The loss of the clean pass, at the weights before the step; of several closures the sum.
 
+        A closure that raises leaves weights and counters as they were, for another try; the running
+        means of F-SAM and VaSSO have counted its first gradient.
+
         Raises:
             ConfigError: If there are gradients from before the step, which it would not use.
         """
+        self._end_passes()
         if closure is None:
             self._finish()
             return None
@@ -137,26 +145,34 @@ class SharpnessAware(AroundBase):
         self._align()
         before = Remembered(self.method) if cautious or len(closures) > 1 else None
         proposals = list[Proposal]()
-        with torch.no_grad(), self._apart():
-            for each in closures:
-                if proposals and before is not None:
-                    before.restore(self.method)  # several closures are one step
-                proposals.append(Proposal.of(self.method, self._oracle(scaler, each)))
-            proposal = functools.reduce(Proposal.merge, proposals)
+        memory, counters = dict(self.method.memory), dict(self.method.counters)
+        try:
+            with torch.no_grad(), self._apart():
+                for each in closures:
+                    if proposals and before is not None:
+                        before.restore(self.method)  # several closures are one step
+                    proposals.append(Proposal.of(self.method, self._oracle(scaler, each)))
+                proposal = functools.reduce(Proposal.merge, proposals)
+        except BaseException:
+            self.method.memory, self.method.counters = memory, counters
+            if before is not None:
+                before.restore(self.method)
+            raise
         self.method.memory = proposal.memory
         self._take(proposal, before if cautious else None)
         if scaler is not None:
             scaler.update()
         return proposal.loss
 
-    def passes(self, *, scaler: GradScaler | None = None) -> Iterator[int]:
+    def passes(self, *, scaler: GradScaler | None = None) -> Generator[int]:
         """Run the passes of a step in a loop that owns forward and backward.
 
             for _ in optimizer.passes():         # once for each pass that the method asks for
                 loss_of(model).backward()
             optimizer.step()
 
-        Each pass starts without gradients, at the weights that the method wants, and yields its
+        Each pass starts without gradients of the optimizer's parameters (those of others keep the
+        first pass's), at the weights that the method wants, and yields its
         number, from 0. Afterwards the gradients are the step's direction, to be clipped or unscaled
         as usual. Passes that are run again before `step`, on another micro-batch, add theirs to it.
 
@@ -167,6 +183,12 @@ class SharpnessAware(AroundBase):
         Raises:
             ConfigError: If there are gradients from before.
         """
+        self._end_passes()
+        running = self._run_passes(scaler)
+        self._running = weakref.ref(running)
+        return running
+
+    def _run_passes(self, scaler: GradScaler | None) -> Generator[int]:
         self._refuse_gradients()
         self._align()
         if self._before is None:
@@ -200,15 +222,16 @@ class SharpnessAware(AroundBase):
         return None if self.observed is None else Observation(*self.observed.tolist())
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Clear all gradients, and so whatever `passes` has run."""
+        """Clear all gradients and so, but for within a pass, whatever `passes` has run."""
         super().zero_grad(set_to_none)
         note_gradients(self.trainable)
-        self._drop_pending()
+        if self._open_passes() is None:
+            self._drop_pending()
 
     def __getstate__(self) -> dict[str, Any]:
         """Copy and pickle all of it but what lasts a step, and what a scheduler has put over it."""
         lasting = {**self.__dict__}
-        for name in ("step", "_workspace", "_pending", "_before", "_blank"):
+        for name in ("step", "_workspace", "_pending", "_before", "_blank", "_running"):
             lasting.pop(name, None)
         return lasting
 
@@ -295,6 +318,17 @@ class SharpnessAware(AroundBase):
         """Forget passes whose gradients were cleared: no step followed."""
         if all(parameter.grad is None for parameter in self.trainable):
             self._drop_pending()
+
+    def _open_passes(self) -> Generator[int] | None:
+        """Return what `passes` has begun, where it stands within a pass."""
+        running = None if self._running is None else self._running()
+        suspended = running is not None and getgeneratorstate(running) == GEN_SUSPENDED
+        return running if suspended else None
+
+    def _end_passes(self) -> None:
+        """Give the weights back where somebody holds passes that were left before their end."""
+        if (left := self._open_passes()) is not None:
+            left.close()
 
     def _drop_pending(self) -> None:
         if self._before is not None:

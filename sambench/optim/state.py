@@ -31,6 +31,19 @@ class Remembered:
         method.counters = dict(self.counters)
 
 
+def _of_the_base(name: str) -> Any:
+    """Return an attribute that is the base optimizer's own, also where it is set anew."""
+
+    def holder(optimizer: AroundBase) -> dict[str, Any]:
+        owner: object = vars(optimizer).get("base", optimizer)  # torch's __init__ comes before it
+        return vars(owner)
+
+    def set_(optimizer: AroundBase, value: Any) -> None:
+        holder(optimizer)[name] = value
+
+    return property(lambda optimizer: holder(optimizer)[name], set_)
+
+
 class AroundBase(torch.optim.Optimizer):
     """Groups, state and `state_dict` of a base optimizer, with the method's beside them.
 
@@ -40,6 +53,8 @@ class AroundBase(torch.optim.Optimizer):
 
     info: ClassVar[OptimizerInfo]
     base: torch.optim.Optimizer
+    param_groups: list[dict[str, Any]] = _of_the_base("param_groups")
+    state: Any = _of_the_base("state")
     method: Method
     _aligned: list[Tensor]
     """The trainable parameters that the method's memory belongs to."""
@@ -96,7 +111,6 @@ class AroundBase(torch.optim.Optimizer):
         for group, now in zip(groups, self.param_groups, strict=False):
             group.update({k: now[k] for k in self.info.hyperparameters if k not in group})
         self.base.load_state_dict({"state": entries, "param_groups": groups})
-        self._share()
         if told is None and "method" in given:  # before 0.2 it was apart, in lists
             told = {"name": self.info.name, **given["method"]}
             lists = told["memory"].items()
@@ -153,11 +167,6 @@ class AroundBase(torch.optim.Optimizer):
                 kept[id(p)] if id(p) in kept else torch.zeros_like(p) for p in trainable
             )
         self._aligned = trainable
-
-    def _share(self) -> None:
-        """Make groups and state the base optimizer's own objects, not copies of them."""
-        self.param_groups = self.base.param_groups
-        self.state = self.base.state
 
     def _is_initialization(self) -> bool:
         """Whether `torch.distributed.checkpoint` asks for empty state: no rate, zero gradients."""

@@ -25,20 +25,27 @@ GROUP: Any = typer.main.get_command(app)
 FILLED = {"self.kind": "optimizer", "SEEDS.least_units": "6", "least": "6", "found.units": "9"}
 """What stands for an expression in a message; a name for all others."""
 
+NAMED = re.compile(r"`((?:sambench |--[a-z])[^`\n]+)`")
+
 
 def told(path: Path) -> Iterator[str]:
-    """Yield the texts between backticks of a module's messages, expressions filled in."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    parts = {id(p) for n in ast.walk(tree) if isinstance(n, ast.JoinedStr) for p in n.values}
-    documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
-    passed_over = parts | {
+    """Yield the commands and options between backticks of a module's messages, expressions filled.
+
+    Most modules have none and are not parsed, for each process of the tests does this.
+    """
+    text = path.read_text(encoding="utf-8")
+    if not NAMED.search(text):
+        return
+    nodes = [*ast.walk(ast.parse(text))]
+    passed_over = {id(p) for n in nodes if isinstance(n, ast.JoinedStr) for p in n.values} | {
         id(node.body[0].value)
-        for node in ast.walk(tree)
-        if isinstance(node, documented) and node.body and isinstance(node.body[0], ast.Expr)
+        for node in nodes
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+        if node.body and isinstance(node.body[0], ast.Expr)
     }
-    for node in ast.walk(tree):
+    for node in nodes:
         if id(node) not in passed_over:
-            yield from re.findall(r"`([^`\n]+)`", text_of(node))
+            yield from NAMED.findall(text_of(node))
 
 
 def text_of(node: ast.AST) -> str:
@@ -56,7 +63,7 @@ def text_of(node: ast.AST) -> str:
 
 TOLD = sorted({text for path in PACKAGE.rglob("*.py") for text in told(path)})
 COMMANDS = [text for text in TOLD if text.startswith("sambench ")]
-OPTIONS = [text for text in TOLD if re.match(r"--[a-z]", text)]
+OPTIONS = [text for text in TOLD if text.startswith("--")]
 
 
 def parse(command: str) -> typer.Context:

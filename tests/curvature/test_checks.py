@@ -217,6 +217,58 @@ def test_single_precision_class_weights_are_cast() -> None:
     assert module.weight.dtype == torch.float32  # the caller's own is left as it is
 
 
+@pytest.mark.parametrize("way", ["weight", "ignore_index"])
+def test_a_loss_that_divides_by_the_weights_of_its_batch_is_refused(way: str) -> None:
+    """Its Hessian over all samples is one thing, and the mean over batches another."""
+    inputs, targets = joined(batches(SIZES, (6,)))
+    targets = targets.sort().values
+    loss = {
+        "weight": nn.CrossEntropyLoss(weight=torch.tensor([1.0, 2.0, 5.0, 20.0])),
+        "ignore_index": nn.CrossEntropyLoss(ignore_index=3),
+    }[way]
+    for size in (8, 1):
+        cut = [*zip(inputs.split(size), targets.split(size), strict=True)]
+        with pytest.raises(CurvatureError, match="so the Hessian would depend on how the data is"):
+            HessianOperator(build(mlp), loss, cut)
+    whole = [(inputs, targets)]
+    model, weight = build(mlp), torch.tensor([1.0, 2.0, 5.0, 20.0]).double()
+    if way == "weight":
+        exact = functools.partial(functional.cross_entropy, weight=weight)
+        wanted = torch.linalg.eigvalsh(exact_hessian(model, whole, exact))[-1]
+        found = eigenvalues(HessianOperator(model, loss, whole), tol=1e-6).values[0]
+        torch.testing.assert_close(found, wanted, rtol=1e-6, atol=0)
+
+
+def test_a_penalty_on_the_models_own_weights_is_refused() -> None:
+    """The Hessian is of copies, which it would leave out."""
+    model = build(mlp)
+
+    def loss(outputs: Tensor, targets: Tensor) -> Tensor:
+        penalty = sum((weight**2).sum() for weight in model.parameters())
+        return functional.cross_entropy(outputs, targets) + 0.5 * penalty
+
+    with pytest.raises(CurvatureError, match=r"reads the model's weights itself.*give l2="):
+        operator_of(model, loss)
+
+
+class Named(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = mlp()
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return {"logits": self.inner(x)}
+
+
+def test_what_network_and_loss_must_return_is_said() -> None:
+    with pytest.raises(CurvatureError, match="the model returns a dict: wrap it in a module"):
+        operator_of(build(Named))
+    with pytest.raises(CurvatureError, match="the loss is a float, not a tensor of one number"):
+        operator_of(build(mlp), lambda outputs, targets: 1.0)
+    with pytest.raises(CurvatureError, match="complex64: keep them as pairs of real numbers"):
+        operator_of(build(lambda: nn.Linear(6, 4, dtype=torch.complex64)))
+
+
 class StaysOn(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return functional.dropout(x, 0.5)  # training=True is its default
