@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +13,7 @@ import PIL
 from numpy.typing import NDArray
 
 import sambench
-from sambench.data.audit.copies import Copies, find_copies, join
+from sambench.data.audit.copies import Copies, find_copies, groups_of, join
 from sambench.data.audit.looks import look
 from sambench.data.manifest import (
     IMAGES,
@@ -77,12 +77,8 @@ def select(listing: Listing, partial: Partial, drops: Drops, progress: Progress)
     looks = look(partial.images[position] for position in decoded)
     copies = find_copies(looks, checksums, progress)
     reasons = dict(_reasons(samples, copies, drops))
-    links = [(first, position) for position, first in enumerate(copies.family.tolist())]
-    firsts: dict[Hashable, int] = {}
-    for position, sample in enumerate(samples):
-        if (patient := sample.facts.get("patient")) is not None:
-            links.append((firsts.setdefault(patient, position), position))
-    together = join(len(samples), links).tolist()
+    patients = groups_of([sample.facts.get("patient") for sample in samples])
+    together = join(len(samples), [*enumerate(copies.family.tolist()), *patients]).tolist()
     kept = [position for position in range(len(samples)) if position not in reasons]
     left = {samples[position].label for position in kept}
     for label in sorted({samples[position].label for position in reasons} - left):

@@ -19,7 +19,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections import Counter
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,28 +97,28 @@ def find_copies(
 
     `checksums` are of the images' files; None where there is no file for each image.
     """
-    same_file = groups_of([i if c is None else c for i, c in enumerate(checksums)])
+    same_file = groups_of(checksums)
     same_pixels = groups_of(looks.digests)
     alone = looks.textured.copy()
     alone[[other for _, *rest in same_pixels for other in rest]] = False
     bar, reach = _bar_and_reach(looks, np.flatnonzero(alone))
     certain, possible, bars = _near(looks, np.flatnonzero(alone), bar, reach, progress)
-    links = [(first, other) for first, *rest in same_pixels + same_file for other in rest]
-    links += [(pair.first, pair.second) for pair in certain]
+    pairs = ((pair.first, pair.second) for pair in certain)
     return Copies(
         same_file=same_file,
         same_pixels=same_pixels,
         certain=certain,
         possible=possible,
         bars=bars,
-        family=join(len(looks.digests), links),
+        family=join(len(looks.digests), [*same_pixels, *same_file, *pairs]),
     )
 
 
-def join(number: int, links: Sequence[tuple[int, int]]) -> Integers:
-    """Return for each of `number` things the first that links lead to."""
+def join(number: int, groups: Iterable[Sequence[int]]) -> Integers:
+    """Return for each of `number` things the first that it is joined to by groups, one or many."""
     if not number:
         return np.zeros(0, dtype=np.int64)
+    links = [(first, other) for first, *others in groups for other in others]
     ends = np.array(links, dtype=np.int64).reshape(-1, 2)
     graph = coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(number, number))
     _, part = connected_components(graph, directed=False)
@@ -248,8 +248,9 @@ def _correlations(looks: Looks, pairs: Integers) -> NDArray[np.float32]:
 
 
 def groups_of(keys: Sequence[Hashable]) -> Groups:
-    """Return the positions of equal keys, where there are several."""
-    members: dict[Hashable, list[int]] = {key: [] for key, n in Counter(keys).items() if n > 1}
+    """Return the positions of equal keys, where there are several; None is equal to no other."""
+    often = (key for key, number in Counter(keys).items() if number > 1)
+    members: dict[Hashable, list[int]] = {key: [] for key in often if key is not None}
     for position, key in enumerate(keys):
         if key in members:
             members[key].append(position)
