@@ -16,8 +16,8 @@ their mean and SD 67 %, and the centre alone the 63 % of always saying malignant
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,7 @@ COPY_CROP = 0.03  # at most this share is cut off each side of a near copy
 
 Indices = npt.NDArray[np.intp]
 Flags = npt.NDArray[np.bool_]
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,13 +82,22 @@ class Picture:
     fold: int  # 1 to 5
     original: int | None  # index of the image that this one is a copy of
     identical: bool  # whether the copy has the very same bytes
+    tested: bool  # whether it is set aside to test on
+
+    @property
+    def file(self) -> str:
+        """Where it lies in the folder of the study."""
+        return f"{self.centre}/{self.id}.png"
 
 
-def plan(images: int, seed: int, duplicates: float, label_noise: float) -> tuple[Picture, ...]:
+def plan(
+    images: int, seed: int, duplicates: float, label_noise: float, tested: int = 0
+) -> tuple[Picture, ...]:
     """Decide everything about the study but the pixels.
 
     Copies are of images of the same centre and class; labels are flipped image by image, so some
-    copies contradict their original, as in the real release.
+    copies contradict their original, as in the real release. Of each centre and class its share of
+    the `tested` images is set aside, to within one.
     """
     generator = np.random.default_rng([seed, 0])
     centre, malignant = _strata(images)
@@ -106,19 +116,12 @@ def plan(images: int, seed: int, duplicates: float, label_noise: float) -> tuple
         score.tolist(),
         malignant.tolist(),
         [_grades(value, generator) for value in score],
-        _folds(2 * centre + label, generator).tolist(),
+        _deal(np.arange(images) % NUM_FOLDS + 1, 2 * centre + label, generator).tolist(),
         [None if index < 0 else index for index in original.tolist()],
         identical.tolist(),
+        _choose(tested / images, stratum, np.random.default_rng([seed, 0, 1])).tolist(),
     )
     return tuple(itertools.starmap(Picture, zip(*columns, strict=True)))
-
-
-def parts(pictures: Sequence[Picture], tested: int, seed: int) -> dict[str, str]:
-    """Return the part of each id: of each centre and class its share tests, to within one."""
-    centres = [*CENTRES]
-    stratum = np.array([2 * centres.index(one.centre) + one.malignant for one in pictures])
-    chosen = _choose(tested / len(pictures), stratum, np.random.default_rng([seed, 0, 1]))
-    return {one.id: "test" if test else "train" for one, test in zip(pictures, chosen, strict=True)}
 
 
 def render(picture: Picture, seed: int, pixels: int) -> Pixels:
@@ -154,17 +157,19 @@ def _strata(images: int) -> tuple[Indices, Flags]:
     return stratum // 2, stratum % 2 == 1
 
 
-def _shuffled(stratum: Indices, generator: np.random.Generator) -> Indices:
-    """Return all positions, ordered by stratum and shuffled within each."""
-    return np.lexsort((generator.random(len(stratum)), stratum))
+def _deal(
+    values: npt.NDArray[Scalar], stratum: Indices, generator: np.random.Generator
+) -> npt.NDArray[Scalar]:
+    """Give each position one of as many values: in order, by stratum, and shuffled within each."""
+    dealt = np.empty_like(values)
+    dealt[np.lexsort((generator.random(len(stratum)), stratum))] = values
+    return dealt
 
 
 def _choose(share: float, stratum: Indices, generator: np.random.Generator) -> Flags:
     """Choose a share of all, to the nearest one, and of each stratum to within one."""
     quota = np.floor(share * np.arange(len(stratum) + 1) + 0.5)
-    chosen = np.zeros(len(stratum), dtype=np.bool_)
-    chosen[_shuffled(stratum, generator)] = np.diff(quota) > 0
-    return chosen
+    return _deal(np.diff(quota) > 0, stratum, generator)
 
 
 def _originals(stratum: Indices, share: float, generator: np.random.Generator) -> Indices:
@@ -178,18 +183,13 @@ def _originals(stratum: Indices, share: float, generator: np.random.Generator) -
     return original
 
 
-def _folds(stratum: Indices, generator: np.random.Generator) -> Indices:
-    fold = np.empty(len(stratum), dtype=np.intp)
-    fold[_shuffled(stratum, generator)] = np.arange(len(stratum)) % NUM_FOLDS + 1
-    return fold
-
-
 def _number(centre: Indices, label: Flags, generator: np.random.Generator) -> list[str]:
     """Return ids numbered per class over both centres, SYSUCC first, in random order."""
     ids = [""] * len(label)
     for malignant, name in ((False, "benign"), (True, "malignant")):
-        order = [index for index in _shuffled(centre, generator) if label[index] == malignant]
-        for number, index in enumerate(order):
+        rank = _deal(np.arange(len(label)), centre, generator)
+        members = np.flatnonzero(label == malignant)
+        for number, index in enumerate(members[np.argsort(rank[members])]):
             ids[index] = f"{name}({number})"
     return ids
 
