@@ -43,7 +43,7 @@ class Preparation:
     resumed: int = 0  # how many images had been decoded by an earlier preparation that was cut
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Outlook:
     """What a preparation is about to do: images, those decoded already, and the bytes it takes."""
 
@@ -100,9 +100,11 @@ def prepare(
             check_room(f"preparing {number} images at {image_size}x{image_size}", grey, root, ROOM)
         partial = Partial(work, key, number, image_size, recipe)
         partial.records["size"] = states[:, 0]
-        twice = skip_unreadable or drops != NO_DROPS
-        outlook = _outlook(partial, root, least=grey, free=free, twice=twice)
-        on_start(outlook)
+        resumed = int(np.count_nonzero(partial.records["channels"]))
+        # places of grey ones are there until the first image in colour takes three times as much;
+        # where some may be left out, those that are kept are written once more
+        most = (6 if skip_unreadable or drops != NO_DROPS else 4) * grey
+        on_start(Outlook(number, resumed, folder=root, most=most, kept=3 * grey, free=free))
         try:
             skipped += decode_all(listing, partial, workers, on_progress)
             if not skip_unreadable:
@@ -116,23 +118,7 @@ def prepare(
         shutil.rmtree(work, ignore_errors=True)
         del listing, states, selection, partial  # a long table takes their room
         prepared = open_prepared(root, source.name, image_size)
-        return Preparation(prepared=prepared, resumed=outlook.resumed)
-
-
-def _outlook(partial: Partial, root: Path, *, least: int, free: int, twice: bool) -> Outlook:
-    """Reckon the bytes of images that take `least` if all are grey, and three times that in colour.
-
-    The places of grey ones are there until the first one in colour is met. Where some may be left
-    out, those that are kept are written `twice`.
-    """
-    return Outlook(
-        images=len(partial.images),
-        resumed=int(np.count_nonzero(partial.records["channels"])),
-        folder=root,
-        most=(6 if twice else 4) * least,
-        kept=3 * least,
-        free=free,
-    )
+        return Preparation(prepared=prepared, resumed=resumed)
 
 
 def _refuse(skipped: Sequence[LeftOut], root: Path) -> None:
