@@ -271,18 +271,14 @@ def _grey(found: Dataset, pixels: NDArray[Any]) -> NDArray[Any]:
     elif "VOILUTSequence" in found:
         values = apply_voi_lut(values, found)
         low, high = 0.0, float(2 ** found.VOILUTSequence[0].LUTDescriptor[2] - 1)
-    elif found.get("VOILUTFunction", "LINEAR") == "SIGMOID":
-        centre, width = _first(found.WindowCenter), _first(found.WindowWidth)
-        values, low, high = 1 / (1 + np.exp(-4 * (values - centre) / width)), 0.0, 1.0
     else:
-        centre, width = _first(found.WindowCenter), _first(found.WindowWidth)
-        exact = found.get("VOILUTFunction") == "LINEAR_EXACT"
+        names = ("WindowCenter", "WindowWidth")  # of several windows the first
+        centre, width = (float(np.ravel(getattr(found, name))[0]) for name in names)
+        function = found.get("VOILUTFunction", "LINEAR")
+        exact = function == "LINEAR_EXACT"
         low = centre - width / 2 if exact else centre - 0.5 - (width - 1) / 2
         high = low + max(width if exact else width - 1, 1e-6)
+        if function == "SIGMOID":
+            values, low, high = 1 / (1 + np.exp(-4 * (values - centre) / width)), 0.0, 1.0
     shown = np.clip((values - low) / max(high - low, 1e-6), 0, 1)
     return np.rint(255 * (1 - shown if dark_is_high else shown)).astype(np.uint8)
-
-
-def _first(value: Any) -> float:
-    """Return a number, or the first of several windows'."""
-    return float(value if isinstance(value, int | float | str) else value[0])
