@@ -12,6 +12,8 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, Self
 
+import msgspec
+
 from sambench.data.download import Remote
 from sambench.data.folders import (
     NONE,
@@ -24,7 +26,7 @@ from sambench.data.folders import (
     without_suffix,
 )
 from sambench.data.problems import Problems
-from sambench.data.source import Listing, Option, Request, Sample, Source, sources
+from sambench.data.source import Listing, Request, Sample, Source, sources
 from sambench.errors import ConfigError, DataError
 from sambench.files.yaml_text import read_yaml
 
@@ -44,34 +46,28 @@ class Family(Source):
     layout: str  # what its folder should hold, in words
     asks: str = "--source DIR"
     image_size: int = 256
-    wrappers: Sequence[str] = ()  # names of folders that archives put around it
+    wrappers: tuple[str, ...] = ()  # names of folders that archives put around it
     spellings: Mapping[str, str] = field(default_factory=dict)  # more lower-case class names
     masks: str = NONE  # pattern of the names, without suffix, of masks
     unique: bool = False  # whether names of files are, so that the folder is no part of an id
     takes_table: bool = False  # whether `--xlsx` means something
-    downloads: Sequence[Remote] = ()  # the published files
+    downloads: tuple[Remote, ...] = ()  # the published files
+    notes: tuple[str, ...] = ()  # what should be known of an archive
     scan: Callable[[Request], Listing] = _unread
 
     @classmethod
     def published(cls, name: str) -> Self:
         """Return the family that a row of `published.yaml` describes."""
-        given = rows()[name].items()
-        row: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in given}
-        row.pop("read", "")
-        told = row.pop("options", {}).items()
-        options = {key: Option(**{**o, "choices": tuple(o.get("choices", ()))}) for key, o in told}
-        downloads = tuple(Remote(**remote) for remote in row.pop("downloads", ()))
-        return cls(name=name, options=options, downloads=downloads, **row)
+        return msgspec.convert({"name": name, **rows()[name]}, cls)
 
     @classmethod
     def read_as(cls, read: str) -> list[Self]:
         """Return the published families that are read as their rows say, and need no more."""
         return [cls.published(name) for name, row in rows().items() if row.get("read") == read]
 
-    def register(self, scan: Callable[[Self, Request], Listing]) -> Self:
+    def register(self, scan: Callable[[Self, Request], Listing]) -> None:
         """Make it an entry of `sources` that is read by `scan`."""
         sources.register(replace(self, scan=partial(scan, self)))
-        return self
 
     def wanted(self, request: Request) -> tuple[str, ...]:
         """Return the classes that were asked for: the first few, or all but the normal ones."""

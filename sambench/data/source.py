@@ -66,7 +66,7 @@ class Listing:
         return tuple(dict.fromkeys(name for sample in self.samples for name in sample.facts))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)  # msgspec writes the defaults of slots as well
 class Option:
     """A setting of one source; the default's type is its own, unless there are choices."""
 

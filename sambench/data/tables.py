@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from itertools import zip_longest
 from pathlib import Path
 
-from sambench.data.download import fetch, unpack
-from sambench.data.family import Family, make_listing
-from sambench.data.folders import (
-    UNTOLD,
-    find_images,
-    image_id,
-    natural,
-    part_of,
-    subfolders,
-)
+from sambench.data.folders import natural, part_of
 from sambench.data.problems import Problems, some
-from sambench.data.source import Fact, Listing, Request, Sample
+from sambench.data.source import Fact, Sample
 from sambench.errors import DataError, did_you_mean
 from sambench.files.checksums import sha256_of
 
@@ -221,101 +211,3 @@ def _text(cell: object) -> str | None:
 
 def _plain(cell: object) -> str:
     return "" if cell is None else str(cell).strip().casefold()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tabled(Family):
-    """A family with one folder of images and a table of facts about them."""
-
-    takes_table: bool = True
-    tables: Sequence[str]  # patterns of the table's name, the likeliest first; "../" lies outside
-    ids: Sequence[str] = ()  # what the column of the images may be called
-    labels: Sequence[str] = ()  # what the column of the classes may be called
-    facts: Mapping[str, str] = field(default_factory=dict)  # column of each; the patient's must be
-    folder: str = ""  # name of the folder of the images, in lower case
-    beside: bool = False  # whether the images may also lie beside the table
-    numbered: bool = False  # whether ids are numbers, written with zeros in front or without
-    unpacked: Sequence[str] = ()  # the folder for the archives; if it or another is there, no need
-
-    def id_of(self, name: str) -> str:
-        """Return the id of the name of a file, or of what the table has in its place."""
-        id = image_id(name)
-        return id.removesuffix(".0").lstrip("0") or "0" if self.numbered else id
-
-    def find_table(self, request: Request, root: Path) -> Path:
-        """Return the table that was named, or the one in the folder.
-
-        Raises:
-            DataError: If there is none or there are several.
-        """
-        if request.table is not None:
-            return request.table
-        names = {path.name: path for path in sorted(root.glob("*"))}
-        names |= {f"../{path.name}": path for path in sorted(root.absolute().parent.glob("*"))}
-        for pattern in self.tables:
-            found = [name for name in names if re.fullmatch(pattern, name, re.IGNORECASE)]
-            if len(found) > 1:
-                raise DataError(
-                    f"several tables in {root} ({some(found)}); say which with `--xlsx FILE`"
-                )
-            if found:
-                return names[found[0]]
-        raise self.refuse(root, "table")
-
-    def download(self, request: Request) -> None:
-        """Fetch the published files where the user names none and they are not there."""
-        place = request.raw / self.name
-        there = any((place / name).exists() for name in self.unpacked)
-        if not request.names_files and not there:
-            for remote in self.downloads:
-                path = fetch(remote, place, request.progress)
-                if path.suffix == ".zip":
-                    unpack(path, place / self.unpacked[0])
-
-
-def list_table(family: Tabled, request: Request) -> Listing:
-    """Return the listing of the images that a table names, with the authors' folds if there are."""
-    family.download(request)
-    root = family.locate(request)
-    problems = Problems()
-    tables = [read_table(family.find_table(request, root))]
-    names = {"id": tables[0].need(*family.ids), "label": tables[0].need(*family.labels)}
-    names |= {name: found for name, c in family.facts.items() if (found := tables[0].find(c))}
-    if "patient" in family.facts:
-        tables[0].need(family.facts["patient"])
-    folder = subfolders(root, problems).get(family.folder)
-    if folder is None and not family.beside:
-        raise family.refuse(root, f"folder {family.folder}/")
-    there = find_images(root, {folder or root: UNTOLD}, problems, masks=family.masks)
-    images = {family.id_of(id): image for id, image in there.items()}
-    table, classes = tables[0].select(names), family.classes
-    samples, missing = match(table, images, classes, problems, id_of=family.id_of, complete=True)
-    if "folds" in family.options:
-        tables.append(read_table(root / f"{request.options['folds']}-fold-cv.csv"))
-        samples = _with_folds(samples, tables[1], problems)
-    problems.check()
-    if not images:
-        raise family.refuse(root)
-    where, wanted = f"{folder.name}/" if folder else "images", family.wanted(request)
-    return make_listing(
-        root,
-        f"{where} with {' and '.join(one.path.name for one in tables)}",
-        wanted,
-        samples,
-        checksums={one.path.name: one.sha256 for one in tables},
-        missing=tuple(sorted((id for id in missing if missing[id] in wanted), key=natural)),
-        unlisted="masks",
-    )
-
-
-def _with_folds(samples: Sequence[Sample], table: Table, problems: Problems) -> list[Sample]:
-    """Return the images with the folds that a table with the columns ID and kFold gives them."""
-    columns = table.select({"id": table.need("ID"), "fold": table.need("kFold")})
-    folds = {
-        row["id"]: read_fact("fold", number, columns, problems)
-        for number, row in columns.rows.items()
-    }
-    for sample in samples:
-        if sample.id not in folds:
-            problems.add(f"images without a fold in {table.path}", sample.id, "add the rows")
-    return [replace(one, facts={"fold": folds.get(one.id), **one.facts}) for one in samples]

@@ -11,7 +11,7 @@ from PIL import Image
 from sambench.data.download import Remote
 from sambench.data.preparation import prepare
 from sambench.data.source import Request, sources
-from sambench.data.tables import Tabled, list_table
+from sambench.data.sources.image_tables import Tabled, list_table
 
 HEADER = (
     "CaseID",

@@ -10,7 +10,7 @@ import pytest
 from sambench.data.download import Remote
 from sambench.data.preparation import prepare
 from sambench.data.source import Request, sources
-from sambench.data.tables import Tabled, list_table
+from sambench.data.sources.image_tables import Tabled, list_table
 from sambench.data.writing import notes_on
 
 ROWS = (

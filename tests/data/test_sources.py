@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import urllib.error
 import urllib.request
+from dataclasses import fields
 
 import pytest
 
+from sambench.data.family import rows
 from sambench.data.source import COMMON, sources
+from sambench.data.sources.image_tables import Tabled
 
 NAMES = [s.name for s in sources.list() if not s.simulated and s.name != "chestmnist"]
 
@@ -60,3 +63,8 @@ def test_a_source_says_whose_it_is(source):
     assert len(set(source.classes)) == len(source.classes)
     options = {**source.options, **COMMON}
     assert source.resolve({}) == {name: option.default for name, option in options.items()}
+
+
+@pytest.mark.parametrize("name", rows().keys() - {"medmnist"})
+def test_every_key_of_a_row_is_read(name):
+    assert rows()[name].keys() <= {field.name for field in fields(Tabled)} | {"read"}

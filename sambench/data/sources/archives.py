@@ -38,11 +38,6 @@ if TYPE_CHECKING:
 PARTS = {"train": "train", "val": "validation", "test": "test"}
 SIZES = (28, 64, 128, 224)
 PLACE = "https://zenodo.org/records/10519652/files/"
-NOTES = {
-    "breastmnist": "made from BUSI: benign holds its normal images too, its duplicates are "
-    "inherited, and it is no external test of a network trained on BUSI",
-    "pneumoniamnist": "made from the children's chest X-rays of Kermany et al., patients not named",
-}
 
 
 def scan_cifar(family: Family, request: Request) -> Listing:
@@ -92,7 +87,7 @@ def scan_medmnist(family: Family, request: Request) -> Listing:
             "multi-label sets are not supported; choose another, as pneumoniamnist"
         )
     path, remote = _locate(request, family)
-    notes = [NOTES[family.name]] if family.name in NOTES else []
+    notes = [*family.notes]
     if not remote.matches(path):
         notes.append(f"{path.name} is not the published file ({remote.checksum})")
     return Listing(
@@ -189,29 +184,30 @@ def _samples(
     ]
 
 
-def _register(name: str, what: str, images: list[int], classes: list[str], md5: list[str]) -> None:
+def _register(name: str, row: Mapping[str, Any]) -> None:
     files = [f"{name}.npz", *(f"{name}_{size}.npz" for size in SIZES[1:])]
     Family(
         name=name,
-        summary=f"{what}, MedMNIST: {sum(images):,} images, 28 to 224 px",
+        summary=f"{row['what']}, MedMNIST: {sum(row['images']):,} images, 28 to 224 px",
         asks="",
         obtain="Zenodo record 10519652, downloaded where it is missing",
         layout=" or ".join(files),
-        classes=tuple(classes),
+        classes=tuple(row["classes"]),
         image_size=SIZES[0],
         reference="Yang et al., MedMNIST v2, Scientific Data 10, 2023, "
         "doi 10.1038/s41597-022-01721-8",
         licence=f"CC BY{'-NC' * (name == 'dermamnist')} 4.0 (Zenodo record 10519652)",
-        releases=(dict(zip(PARTS.values(), images, strict=True)),),
+        releases=(dict(zip(PARTS.values(), row["images"], strict=True)),),
         downloads=tuple(
             Remote(url=f"{PLACE}{file}?download=1", name=file, checksum=f"md5:{sum_}")
-            for file, sum_ in zip(files, md5, strict=True)
+            for file, sum_ in zip(files, row["md5"], strict=True)
         ),
+        notes=tuple(row.get("notes", ())),
     ).register(scan_medmnist)
 
 
 for _name, _row in rows()["medmnist"].items():
-    _register(_name, **_row)
+    _register(_name, _row)
 for _name in ("cifar10", "cifar100"):
     _family = Family.published(_name)
     _each = 60_000 // len(_family.classes)

@@ -1,23 +1,13 @@
 """Releases that are images and tables of facts about them.
 
-breast      BrEaST-Lesions_USG-images_and_masks/
-                case001.png   case001_tumor.png   case001_other1.png ...
-            BrEaST-Lesions-USG-clinical-data-Dec-15-2023.xlsx
-                CaseID, Image_filename, Mask_tumor_filename, BIRADS, Classification ...
-bus-bra     BUSBRA/bus_data.csv              ID, Case, Histology, Pathology, BIRADS, Device, Side
-            BUSBRA/5-fold-cv.csv, 10-fold-cv.csv          ID, kFold (from 1)
-            BUSBRA/Images/bus_0001-l.png ...    Masks/mask_0001-l.png ...
-udiat       original/000001.png ...   GT/000001.png ...
-            DatasetB.xlsx                    Image, Type (Benign or Malignant)
 bus         GDPH/ and SYSUCC/ beside BIRADS&FOLD.xlsx     the release of GDPH&SYSUCC
             img/ beside label.csv                         an older one
             images beside the workbook or CSV             a flat folder
 covidx      train/*.png   test/*.png
             train_COVIDx9A.txt, test_COVIDx9A.txt ...     patientid filename class [source]
 
-The images of BrEaST may also lie beside the workbook. Of the first two, what is missing is
-downloaded. UDIAT's numbers have no zeros in front in its workbook, and copies differ in the names
-of its columns. Of GDPH&SYSUCC, the label is the prefix of the id and the centre is the folder.
+Of GDPH&SYSUCC, the label is the prefix of the id and the centre is the folder. `published.yaml`
+tells of the sets that need no more.
 
 COVIDx CXR (Wang et al., 2020) are chest X-rays of named patients in the authors' parts. Variant A
 has the classes normal, pneumonia and COVID-19, variant B negative and positive. A label file tells
@@ -27,20 +17,20 @@ which images there are.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
+from sambench.data.download import fetch, unpack
 from sambench.data.family import Family, make_listing
 from sambench.data.folders import UNTOLD, find_images, image_id, natural, part_of, subfolders
 from sambench.data.problems import Problems, some
 from sambench.data.source import Listing, Request, Sample
-from sambench.data.tables import GRADES, Row, Table, Tabled, list_table, match, read_table
+from sambench.data.tables import GRADES, Row, Table, match, read_fact, read_table
 from sambench.errors import DataError
 from sambench.files.checksums import sha256_of
 
-CLASSES = ("benign", "malignant")
 CENTRES = ("GDPH", "SYSUCC")
 READERS = {"birads_reader1": "BIRADS-reader1", "birads_reader2": "BIRADS-reader2"}
 RELEASE = {
@@ -51,6 +41,104 @@ RELEASE = {
 """The centre of each of the 2,405 ids of the real release."""
 
 VARIANTS = {"A": ("normal", "pneumonia", "COVID-19"), "B": ("negative", "positive")}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tabled(Family):
+    """A family with one folder of images and a table of facts about them."""
+
+    takes_table: bool = True
+    tables: tuple[str, ...]  # patterns of the table's name, the likeliest first; "../" lies outside
+    ids: tuple[str, ...] = ()  # what the column of the images may be called
+    labels: tuple[str, ...] = ()  # what the column of the classes may be called
+    facts: Mapping[str, str] = field(default_factory=dict)  # column of each; the patient's must be
+    folder: str = ""  # name of the folder of the images, in lower case
+    beside: bool = False  # whether the images may also lie beside the table
+    numbered: bool = False  # whether ids are numbers, written with zeros in front or without
+    unpacked: tuple[str, ...] = ()  # the archives' folder; no need if it or another is there
+
+    def id_of(self, name: str) -> str:
+        """Return the id of the name of a file, or of what the table has in its place."""
+        id = image_id(name)
+        return id.removesuffix(".0").lstrip("0") or "0" if self.numbered else id
+
+    def find_table(self, request: Request, root: Path) -> Path:
+        """Return the table that was named, or the one in the folder.
+
+        Raises:
+            DataError: If there is none or there are several.
+        """
+        if request.table is not None:
+            return request.table
+        names = {path.name: path for path in sorted(root.glob("*"))}
+        names |= {f"../{path.name}": path for path in sorted(root.absolute().parent.glob("*"))}
+        for pattern in self.tables:
+            found = [name for name in names if re.fullmatch(pattern, name, re.IGNORECASE)]
+            if len(found) > 1:
+                raise DataError(
+                    f"several tables in {root} ({some(found)}); say which with `--xlsx FILE`"
+                )
+            if found:
+                return names[found[0]]
+        raise self.refuse(root, "table")
+
+    def download(self, request: Request) -> None:
+        """Fetch the published files where the user names none and they are not there."""
+        place = request.raw / self.name
+        there = any((place / name).exists() for name in self.unpacked)
+        if not request.names_files and not there:
+            for remote in self.downloads:
+                path = fetch(remote, place, request.progress)
+                if path.suffix == ".zip":
+                    unpack(path, place / self.unpacked[0])
+
+
+def list_table(family: Tabled, request: Request) -> Listing:
+    """Return the listing of the images that a table names, with the authors' folds if there are."""
+    family.download(request)
+    root = family.locate(request)
+    problems = Problems()
+    tables = [read_table(family.find_table(request, root))]
+    names = {"id": tables[0].need(*family.ids), "label": tables[0].need(*family.labels)}
+    names |= {name: found for name, c in family.facts.items() if (found := tables[0].find(c))}
+    if "patient" in family.facts:
+        tables[0].need(family.facts["patient"])
+    folder = subfolders(root, problems).get(family.folder)
+    if folder is None and not family.beside:
+        raise family.refuse(root, f"folder {family.folder}/")
+    there = find_images(root, {folder or root: UNTOLD}, problems, masks=family.masks)
+    images = {family.id_of(id): image for id, image in there.items()}
+    table, classes = tables[0].select(names), family.classes
+    samples, missing = match(table, images, classes, problems, id_of=family.id_of, complete=True)
+    if "folds" in family.options:
+        tables.append(read_table(root / f"{request.options['folds']}-fold-cv.csv"))
+        samples = _with_folds(samples, tables[1], problems)
+    problems.check()
+    if not images:
+        raise family.refuse(root)
+    where, wanted = f"{folder.name}/" if folder else "images", family.wanted(request)
+    return make_listing(
+        root,
+        f"{where} with {' and '.join(one.path.name for one in tables)}",
+        wanted,
+        samples,
+        checksums={one.path.name: one.sha256 for one in tables},
+        missing=tuple(sorted((id for id in missing if missing[id] in wanted), key=natural)),
+        unlisted="masks",
+    )
+
+
+def _with_folds(samples: Sequence[Sample], table: Table, problems: Problems) -> list[Sample]:
+    """Return the images with the folds that a table with the columns ID and kFold gives them."""
+    columns = table.select({"id": table.need("ID"), "fold": table.need("kFold")})
+    folds = {
+        row["id"]: read_fact("fold", number, columns, problems)
+        for number, row in columns.rows.items()
+    }
+    for sample in samples:
+        if sample.id not in folds:
+            problems.add(f"images without a fold in {table.path}", sample.id, "add the rows")
+    return [replace(one, facts={"fold": folds.get(one.id), **one.facts}) for one in samples]
 
 
 def scan_bus(bus: Tabled, request: Request) -> Listing:
@@ -72,12 +160,12 @@ def scan_bus(bus: Tabled, request: Request) -> Listing:
     for number, row in table.rows.items():
         label = "".join(re.findall(r"^[A-Za-z]+", row["id"] or "")).lower()
         rows[number] = {**row, "label": label}
-        if not book and label in CLASSES and row["label"] != str(CLASSES.index(label)):
+        if not book and label in bus.classes and row["label"] != str(bus.classes.index(label)):
             kind = f"labels in {path} that are not the id's (0 benign, 1 malignant)"
             thing = f"{image_id(str(row['id']))} has {row['label']!r} (row {number})"
             problems.add(kind, thing, "correct label or name")
     samples, missing = match(
-        replace(table, rows=rows), images, CLASSES, problems, id_of=image_id, complete=True
+        replace(table, rows=rows), images, bus.classes, problems, id_of=image_id, complete=True
     )
     absent = tuple(sorted(missing, key=natural))
     if problems:
@@ -87,7 +175,7 @@ def scan_bus(bus: Tabled, request: Request) -> Listing:
     return Listing(
         root=root,
         layout=f"{layout} with {path.name}",
-        classes=CLASSES,
+        classes=bus.classes,
         samples=tuple(samples),
         notes=tuple(_notes(samples)),
         checksums={path.name: table.sha256},
