@@ -2,37 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from importlib import resources
-from itertools import combinations
 from pathlib import Path
 from typing import Any, Self
 
 import msgspec
 
 from sambench.data.download import Remote
-from sambench.data.folders import (
-    NONE,
-    class_folders,
-    describe,
-    find_images,
-    name_of,
-    natural,
-    subfolders,
-    without_suffix,
-)
-from sambench.data.problems import Problems
+from sambench.data.folders import NONE, describe, subfolders
 from sambench.data.source import Listing, Request, Sample, Source, sources
 from sambench.errors import ConfigError, DataError
 from sambench.files.yaml_text import read_yaml
 
 DEEPEST = 4  # folders within folders that an archive may have wrapped around a dataset
-LEAST_ALIKE = 6
-"""Letters from which two names that differ in one of them are taken for one, misspelled."""
 
 
 def _unread(request: Request) -> Listing:
@@ -175,62 +161,3 @@ def make_listing(
         notes=(*said, *notes),
         **{"passed": passed, **told},
     )
-
-
-def list_classes(family: Family, request: Request) -> Listing:
-    """Return the listing of a set that is class folders and nothing else.
-
-    A family without classes has those of its folders, in natural order.
-    """
-    root = family.locate(request)
-    problems = Problems()
-    labels = {label.casefold(): label for label in family.classes}
-    labels |= family.spellings
-    id_of = name_of if family.unique else without_suffix
-    folders = dict(class_folders(root, labels or None, problems))
-    found = find_images(root, folders, problems, id_of=id_of, masks=family.masks)
-    problems.check()
-    samples = sorted(found.values(), key=lambda sample: natural(sample.id))
-    if not samples:
-        raise family.refuse(root)
-    classes: Sequence[str] = family.wanted(request)
-    if not family.classes:
-        classes = sorted({sample.label for sample in samples}, key=natural)
-        if request.options.get("similar") != "keep":
-            refuse_misspelled(classes, root)
-    parts = any("part" in sample.facts for sample in samples)
-    layout = f"a folder for each {'part and ' if parts else ''}class"
-    return make_listing(root, layout, classes, samples)
-
-
-def misspelled(labels: Sequence[str]) -> tuple[str, str] | None:
-    """Return two class names that are probably one: a long word of each differs in a letter.
-
-    First letters must agree ("typical" is not "atypical"), and numbers too.
-    """
-    for one, other in combinations(labels, 2):
-        words = [re.findall(r"[^\W\d_]+|\d+", name.casefold()) for name in (one, other)]
-        differing = [pair for pair in zip(*words, strict=False) if pair[0] != pair[1]]
-        if len(words[0]) == len(words[1]) and len(differing) == 1 and _one_off(*differing[0]):
-            return one, other
-    return None
-
-
-def _one_off(one: str, other: str) -> bool:
-    """Whether two words differ in one letter more, less, another, or two that are swapped."""
-    if min(len(one), len(other)) < LEAST_ALIKE or one[0] != other[0] or one.isdecimal():
-        return False
-    if len(one) == len(other):
-        differing = sum(a != b for a, b in zip(one, other, strict=True))
-        return differing == 1 or (differing == 2 and sorted(one) == sorted(other))
-    short, long = sorted((one, other), key=len)
-    return any(long[:place] + long[place + 1 :] == short for place in range(len(long)))
-
-
-def refuse_misspelled(labels: Sequence[str], where: Path) -> None:
-    """Ask whether two names that differ in a letter are one class."""
-    if found := misspelled(labels):
-        raise DataError(
-            f"classes {found[0]!r} and {found[1]!r} in {where} differ in one letter: rename one, "
-            "or `--set similar=keep` if they are two classes"
-        )

@@ -25,21 +25,6 @@ PART_NAMES = {
 }
 """What the parts are called, in lower case and without "_set" behind."""
 
-MASKS = frozenset(
-    [
-        "masks",
-        "gt",
-        "ground_truth",
-        "groundtruth",
-        "annotations",
-        "overlays",
-        "segmentation",
-        "segmentations",
-    ]
-)
-PICTURES = frozenset(["images", "image", "img", "imgs", "original", "originals", "scans"])
-"""Names of folders, in lower case, that are no classes when they lie side by side."""
-
 Meaning = tuple[str, Mapping[str, Fact]]
 """The class and the facts that a folder gives to its images."""
 
@@ -90,32 +75,6 @@ def find_images(
             else:
                 images[id] = Sample(id=id, path=path, file=file, label=label, facts=facts)
     return images
-
-
-def class_folders(
-    root: Path, labels: Mapping[str, str] | None, problems: Problems
-) -> Iterator[tuple[Path, Meaning]]:
-    """Yield the folders of classes, in parts or not, with what they tell of their images.
-
-    `labels` has the class by the folder's name in lower case; None takes every folder for a class,
-    which has one spelling, that of the training part. Folders of a class may hold the images in a
-    folder `images/`.
-    """
-    inside = subfolders(root, problems)
-    parts = {name: part for name in inside if (part := part_of(name))}
-    spelled: dict[str, str] = {}
-    places = [] if labels is None and parts else [(inside, NO_FACTS)]
-    for name, part in sorted(parts.items(), key=lambda item: item[1] != "train"):
-        places.append((subfolders(inside[name], problems), {"part": part}))
-    for there, facts in places:
-        classes = labels
-        if classes is None:  # pictures beside their masks are no class either
-            masks = there.keys() & (MASKS | {"mask"} if there.keys() & PICTURES else MASKS)
-            names = there.keys() - (masks | PICTURES if masks else masks)
-            classes = {name: spelled.setdefault(name, there[name].name) for name in names}
-        for name, path in there.items():
-            if name in classes:
-                yield subfolders(path, problems).get("images", path), (classes[name], facts)
 
 
 def part_of(name: str) -> str | None:

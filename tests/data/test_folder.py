@@ -4,9 +4,9 @@ from datetime import date
 
 import pytest
 
-from sambench.data.family import misspelled
 from sambench.data.preparation import prepare
 from sambench.data.source import Request, sources
+from sambench.data.sources.class_folders import misspelled
 from sambench.errors import ConfigError, DataError
 
 FILES = ("a/1.png", "a/2.png", "b/3.png", "4.jpg")

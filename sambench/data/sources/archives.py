@@ -27,8 +27,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sambench.data.download import Remote, digest, fetch, unpack
-from sambench.data.family import Family, list_classes, rows
+from sambench.data.family import Family, rows
 from sambench.data.source import Listing, Request, Sample
+from sambench.data.sources.class_folders import list_classes
 from sambench.errors import DataError
 from sambench.files.checksums import sha256_of
 

@@ -1,4 +1,4 @@
-"""Releases that are folders of images: one for each class, or one for all beside their masks.
+"""Class folders, and the releases that are folders of images with masks or facts beside them.
 
 busi            Dataset_BUSI_with_GT/{benign,malignant,normal}/
                     benign (1).png   benign (1)_mask.png   benign (1)_mask_1.png ...
@@ -22,18 +22,133 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
-from sambench.data.family import Family, list_classes, make_listing
-from sambench.data.folders import UNTOLD, find_files, find_images, natural, subfolders
+from sambench.data.family import Family, make_listing
+from sambench.data.folders import (
+    UNTOLD,
+    Meaning,
+    find_files,
+    find_images,
+    name_of,
+    natural,
+    part_of,
+    subfolders,
+    without_suffix,
+)
 from sambench.data.problems import Problems, some
-from sambench.data.source import Listing, Request
+from sambench.data.source import NO_FACTS, Listing, Request
 from sambench.data.tables import read_table
 from sambench.errors import DataError
 
+LEAST_ALIKE = 6
+"""Letters from which two names that differ in one of them are taken for one, misspelled."""
+
+MASKS = frozenset(
+    [
+        "masks",
+        "gt",
+        "ground_truth",
+        "groundtruth",
+        "annotations",
+        "overlays",
+        "segmentation",
+        "segmentations",
+    ]
+)
+PICTURES = frozenset(["images", "image", "img", "imgs", "original", "originals", "scans"])
+"""Names of folders, in lower case, that are no classes when they lie side by side."""
+
 TEST_PATIENTS = ("ANFO", "COPE", "CRCI", "ELCO", "FLKA")  # whom the authors of BUS-UCLM test on
+
+
+def list_classes(family: Family, request: Request) -> Listing:
+    """Return the listing of a set that is class folders and nothing else.
+
+    A family without classes has those of its folders, in natural order.
+    """
+    root = family.locate(request)
+    problems = Problems()
+    labels = {label.casefold(): label for label in family.classes}
+    labels |= family.spellings
+    id_of = name_of if family.unique else without_suffix
+    folders = dict(class_folders(root, labels or None, problems))
+    found = find_images(root, folders, problems, id_of=id_of, masks=family.masks)
+    problems.check()
+    samples = sorted(found.values(), key=lambda sample: natural(sample.id))
+    if not samples:
+        raise family.refuse(root)
+    classes: Sequence[str] = family.wanted(request)
+    if not family.classes:
+        classes = sorted({sample.label for sample in samples}, key=natural)
+        if request.options.get("similar") != "keep":
+            refuse_misspelled(classes, root)
+    parts = any("part" in sample.facts for sample in samples)
+    layout = f"a folder for each {'part and ' if parts else ''}class"
+    return make_listing(root, layout, classes, samples)
+
+
+def misspelled(labels: Sequence[str]) -> tuple[str, str] | None:
+    """Return two class names that are probably one: a long word of each differs in a letter.
+
+    First letters must agree ("typical" is not "atypical"), and numbers too.
+    """
+    for one, other in combinations(labels, 2):
+        words = [re.findall(r"[^\W\d_]+|\d+", name.casefold()) for name in (one, other)]
+        differing = [pair for pair in zip(*words, strict=False) if pair[0] != pair[1]]
+        if len(words[0]) == len(words[1]) and len(differing) == 1 and _one_off(*differing[0]):
+            return one, other
+    return None
+
+
+def _one_off(one: str, other: str) -> bool:
+    """Whether two words differ in one letter more, less, another, or two that are swapped."""
+    if min(len(one), len(other)) < LEAST_ALIKE or one[0] != other[0] or one.isdecimal():
+        return False
+    if len(one) == len(other):
+        differing = sum(a != b for a, b in zip(one, other, strict=True))
+        return differing == 1 or (differing == 2 and sorted(one) == sorted(other))
+    short, long = sorted((one, other), key=len)
+    return any(long[:place] + long[place + 1 :] == short for place in range(len(long)))
+
+
+def refuse_misspelled(labels: Sequence[str], where: Path) -> None:
+    """Ask whether two names that differ in a letter are one class."""
+    if found := misspelled(labels):
+        raise DataError(
+            f"classes {found[0]!r} and {found[1]!r} in {where} differ in one letter: rename one, "
+            "or `--set similar=keep` if they are two classes"
+        )
+
+
+def class_folders(
+    root: Path, labels: Mapping[str, str] | None, problems: Problems
+) -> Iterator[tuple[Path, Meaning]]:
+    """Yield the folders of classes, in parts or not, with what they tell of their images.
+
+    `labels` has the class by the folder's name in lower case; None takes every folder for a class,
+    which has one spelling, that of the training part. Folders of a class may hold the images in a
+    folder `images/`.
+    """
+    inside = subfolders(root, problems)
+    parts = {name: part for name in inside if (part := part_of(name))}
+    spelled: dict[str, str] = {}
+    places = [] if labels is None and parts else [(inside, NO_FACTS)]
+    for name, part in sorted(parts.items(), key=lambda item: item[1] != "train"):
+        places.append((subfolders(inside[name], problems), {"part": part}))
+    for there, facts in places:
+        classes = labels
+        if classes is None:  # pictures beside their masks are no class either
+            masks = there.keys() & (MASKS | {"mask"} if there.keys() & PICTURES else MASKS)
+            names = there.keys() - (masks | PICTURES if masks else masks)
+            classes = {name: spelled.setdefault(name, there[name].name) for name in names}
+        for name, path in there.items():
+            if name in classes:
+                yield subfolders(path, problems).get("images", path), (classes[name], facts)
 
 
 def scan_busi(busi: Family, request: Request) -> Listing:

@@ -17,10 +17,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from sambench.data.family import DEEPEST, Family, list_classes, make_listing, refuse_misspelled
+from sambench.data.family import DEEPEST, Family, make_listing
 from sambench.data.folders import (
-    MASKS,
-    PICTURES,
     SUFFIXES,
     find_files,
     is_circle,
@@ -31,6 +29,7 @@ from sambench.data.folders import (
 )
 from sambench.data.problems import Problems, some
 from sambench.data.source import Listing, Request, Sample, Setting
+from sambench.data.sources.class_folders import MASKS, PICTURES, list_classes, refuse_misspelled
 from sambench.data.tables import Table, match, read_table, whole_number
 from sambench.errors import DataError
 
