@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
@@ -11,27 +11,6 @@ from msgspec import field
 from sambench.errors import ConfigError
 from sambench.files.definition import Definition, build
 from sambench.files.yaml_text import read_yaml
-
-PRINTED: Mapping[str, Mapping[str, str]] = {
-    "optimizers": {
-        "adam": "Adam", "adamw": "AdamW", "sgd": "SGD", "sam": "SAM", "asam": "ASAM",
-        "gsam": "GSAM", "wsam": "WSAM", "crsam": "CR-SAM", "gcsam": "GCSAM", "fsam": "F-SAM",
-        "vasso": "VaSSO", "stablesam": "StableSAM", "usam": "USAM", "looksam": "LookSAM",
-        "esam": "ESAM", "aesam": "AE-SAM", "interval-sam": "Interval-SAM", "msam": "M-SAM",
-        "sam-on": "SAM-ON", "xsam": "XSAM", "focal-sam": "Focal-SAM",
-    },
-    "models": {
-        "resnet18": "ResNet-18", "resnet50": "ResNet-50", "vgg16": "VGG-16",
-        "vgg16-bn": "VGG-16 with batch norm", "vit": "ViT", "vit-small": "ViT-S",
-        "swin": "Swin Transformer", "timm:tf_efficientnet_lite0": "EfficientNet-Lite0",
-    },
-    "datasets": {
-        "bus": "GDPH & SYSUCC", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100",
-        "breast-ultrasound": "breast ultrasound",
-    },
-}  # fmt: skip
-"""Names as the papers print them, by kind; what is not here is printed by its own name."""
-
 
 Printed = dict[str, str]
 """Each name to its print."""
@@ -60,7 +39,14 @@ class Names(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return self._printed("datasets", name)
 
     def _printed(self, kind: str, name: str) -> str:
-        return getattr(self, kind).get(name) or PRINTED[kind].get(name, name)
+        own: str | None = getattr(self, kind).get(name)
+        return own or getattr(_in_papers(), kind).get(name, name)
+
+
+@cache
+def _in_papers() -> Names:
+    """Return the names as the papers print them; what is not there is printed by its own name."""
+    return read_names(Path(__file__).with_name("names.yaml"))
 
 
 def read_names(path: Path) -> Names:

@@ -8,68 +8,34 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
+from importlib import resources
 from operator import attrgetter
+from typing import Any
 
 from sambench.analysis.groups import Group, by_key, setting_text
 from sambench.analysis.inference import ALPHA
 from sambench.analysis.metrics import find_metric, values_at
 from sambench.analysis.study import Study
 from sambench.analysis.troubles import leakage
+from sambench.files.yaml_text import read_yaml
 from sambench.report.document import Section
 from sambench.report.notes import schedule_of, start_of, unusual_settings
 from sambench.report.table import counted
 from sambench.store.record import COMPLETED, RunRecord
 
-DATA = (
-    "{name}: {classes}, {config.image_size} px, split {config.split} (split seed "
-    "{config.split_seed}{folds}) into training / validation / test images {sizes}; the test images "
-    "are read once, at the end. Pixels are {scaled}; augmentation: {config.augmentation}; share of "
-    "training labels made wrong: {config.label_noise}; disturbed test images: {config.shifts}. "
-    "Fingerprint of the prepared images: {fingerprint}."
-)
-TRAINING = (
-    "Training. Batches of {config.batch_size}, epochs at most {config.epochs}, learning rate "
-    "schedule {schedule}, precision {config.precision}{further}, seeds {seeds} (each sets "
-    "initialisation, order and augmentation, and is shared by all optimizers)."
-)
-SELECTION = (
-    "Stopping and selection. Stop rule {stop}; tested are {selection}; epochs done: {final.epochs}."
-)
-CURVATURE = (
-    "Curvature, of {runs}. The Hessian of the mean training loss over {hessian.samples} training "
-    "images at the tested weights, batch normalisation in mode {hessian.batch_norm}, products by "
-    "{hessian.hvp} differentiation in {hessian.dtype}, L2 penalty {hessian.l2}. Top eigenvalue by "
-    "Lanczos to a relative error of {hessian.settings.tol}; trace by {hessian.trace.method} to a "
-    "relative half width of {hessian.settings.trace_tol} of its 95 % interval; at most "
-    "{hessian.settings.max_matvecs} products each; seed {hessian.seed}. Hessian median, "
-    "mean and SD: {hessian.definition}, over {hessian.batches} batches. Runs that predict one "
-    "class for every test image are left out of curvature."
-)
-MACHINES = (
-    "Hardware. {device}, device {environment.device}, threads: {environment.threads}, runs on it "
-    "at a time: {together}, {environment.platform}. Reproducible: {environment.deterministic}. In "
-    "all {runs} with {training} h of training and {curvature} h of curvature."
-)
-SOFTWARE = "Software. {versions}; commit {environment.git}; command: {command}."
-STATISTICS = (
-    "Statistics. Each optimizer is compared with {baseline}, {units}; two-sided tests: {tests}. "
-    "Curvature, times and gradient evaluations are compared on logarithms and given as "
-    "geometric means and ratios. {primary} is the primary metric; its family is all "
-    "comparisons of the report. Other metrics are secondary, each a family of its own. A "
-    "difference is called shown at corrected p < {alpha:g}; equivalence by two one-sided "
-    "tests. Failed and diverged runs count in p at the accuracy of the largest class."
-)
-SCALED = {
-    "unit": "scaled to [0, 1]",
-    "standard": "scaled to [0, 1], then to mean 0 and SD 1 of the training images",
-    "imagenet": "scaled to [0, 1], then by ImageNet's means and SDs",
-    "pretrained": "scaled to [0, 1], then by the means and SDs of the model's published weights",
-}
-SELECTED = {"last": "the last weights", "best-validation": "the best weights on validation"}
 VERSIONS = ("sambench", "python", "torch", "torchvision", "timm", "numpy", "cuda")
 MOST_VALUES, MOST_CLASSES = 8, 12
 """Different values of a setting, and classes, that are listed; of more the number is given."""
 UNKNOWN = "not recorded"
+
+
+@cache
+def _texts() -> Mapping[str, Any]:
+    """Return what each paragraph says, by name."""
+    text = resources.files("sambench.report").joinpath("templates/methods.yaml").read_text("utf-8")
+    found: Mapping[str, Any] = read_yaml(text)
+    return found
 
 
 def methods(study: Study) -> Section:
@@ -80,8 +46,8 @@ def methods(study: Study) -> Section:
     paragraphs = (
         "Data. " + " ".join(_dataset(*found) for found in datasets.items()),
         f"Networks. {'; '.join(_model(*found) for found in models.items())}.",
-        _filled(TRAINING, done, seeds=_ranges(sorted({run.config.seed for run in done}))),
-        _filled(SELECTION, done),
+        _filled("training", done, seeds=_ranges(sorted({run.config.seed for run in done}))),
+        _filled("selection", done),
         *_curvature(done),
         _statistics(study),
         _machines(done),
@@ -101,15 +67,15 @@ def said(values: Iterable[object]) -> str:
     return text + (f" and {left} more values" if left else "")
 
 
-def _filled(text: str, runs: Sequence[RunRecord], /, **known: str) -> str:
-    """Write into a text what is known, and of all other names in braces what the records say."""
+def _filled(paragraph: str, runs: Sequence[RunRecord], /, **known: str) -> str:
+    """Write into a paragraph what is known, and of other names in braces what the records say."""
 
     def of(name: str) -> str:
         if name in known:
             return known[name]
         return said(map(CALCULATED[name], runs) if name in CALCULATED else values_at(runs, name))
 
-    return re.sub(r"\{([\w.]+)\}", lambda found: of(found[1]), text)
+    return re.sub(r"\{([\w.]+)\}", lambda found: of(found[1]), _texts()[paragraph])
 
 
 def _sizes(record: RunRecord) -> object:
@@ -141,8 +107,8 @@ CALCULATED: Mapping[str, Callable[[RunRecord], object]] = {
     "fingerprint": lambda r: ((r.data or {}).get("fingerprint") or "")[:16] or None,
     "stop": lambda r: setting_text(r.config.stop),
     "command": _command,
-    "scaled": lambda r: SCALED.get(r.config.normalization, r.config.normalization),
-    "selection": lambda r: SELECTED.get(r.config.selection, r.config.selection),
+    "scaled": lambda r: _texts()["scaled"].get(r.config.normalization, r.config.normalization),
+    "selection": lambda r: _texts()["selected"].get(r.config.selection, r.config.selection),
     "start": lambda r: start_of(r.config),
     "further": lambda r: "".join(f", {said}" for said in unusual_settings(r.config)),
     "schedule": lambda r: schedule_of(r.config),
@@ -157,19 +123,19 @@ def _dataset(name: str, runs: Sequence[RunRecord]) -> str:
     folds = sorted({run.config.fold for run in runs if run.config.fold is not None})
     told = f", folds {', '.join(map(str, folds))}" if folds else ""
     torn = leakage(runs)
-    return _filled(DATA, runs, name=name, folds=told) + (f" {torn}." if torn else "")
+    return _filled("data", runs, name=name, folds=told) + (f" {torn}." if torn else "")
 
 
 def _model(name: str, runs: Sequence[RunRecord]) -> str:
     sizes = {size for run in runs if (size := (run.hessian or {}).get("parameters"))}
     count = f", {' or '.join(f'{size:,}' for size in sorted(sizes))} parameters"
-    return _filled("{name} {start}", runs, name=name) + (count if sizes else "")
+    return _filled("network", runs, name=name) + (count if sizes else "")
 
 
 def _curvature(runs: Sequence[RunRecord]) -> Iterable[str]:
     measured = [run for run in runs if run.hessian]
     if measured:
-        yield _filled(CURVATURE, measured, runs=counted(len(measured), "run"))
+        yield _filled("curvature", measured, runs=counted(len(measured), "run"))
 
 
 def _statistics(study: Study) -> str:
@@ -182,7 +148,7 @@ def _statistics(study: Study) -> str:
         f"by {design.interval}"
         for design in designs
     )
-    return STATISTICS.format(
+    return str(_texts()["statistics"]).format(
         baseline=study.title_of(compared[0].baseline),
         units=" or ".join(f"{d.unit} by {d.unit}" for d in designs),
         tests="; ".join(tests),
@@ -195,13 +161,13 @@ def _machines(runs: Sequence[RunRecord]) -> str:
     seconds = sum(float((run.cost or {}).get("train_seconds") or 0.0) for run in runs)
     curvature = sum(float((run.hessian or {}).get("seconds") or 0.0) for run in runs)
     hours = {"training": f"{seconds / 3600:.2f}", "curvature": f"{curvature / 3600:.2f}"}
-    return _filled(MACHINES, runs, runs=counted(len(runs), "run"), **hours)
+    return _filled("machines", runs, runs=counted(len(runs), "run"), **hours)
 
 
 def _software(runs: Sequence[RunRecord]) -> str:
-    found = {name: _filled(f"{{environment.{name}}}", runs) for name in VERSIONS}
+    found = {name: said(values_at(runs, f"environment.{name}")) for name in VERSIONS}
     versions = ", ".join(f"{name} {one}" for name, one in found.items() if one != UNKNOWN)
-    return _filled(SOFTWARE, runs, versions=versions or "versions not recorded")
+    return _filled("software", runs, versions=versions or "versions not recorded")
 
 
 def _optimizers(groups: Sequence[Group]) -> Iterable[str]:

@@ -15,6 +15,7 @@ from sambench.analysis.troubles import Trouble
 from sambench.config.run_config import DEFAULTS, RunConfig
 from sambench.config.suite import ReportSettings
 from sambench.report.document import Section
+from sambench.report.forms import templates
 from sambench.report.table import MISSING, Mark, Row, counted, listed, points
 from sambench.store.record import COMPLETED, RUNNING, RunRecord
 
@@ -117,47 +118,22 @@ def run_notes(group: Group) -> Iterable[str]:
 
 
 def how_to_read(study: Study) -> tuple[str, ...]:
-    """Explain each statistic of the report once."""
+    """Explain each statistic of the report once: a paragraph of the template is an item."""
     found = [one for one in study.every() if one.n]
     if not found:
         return ("Cells are mean ± SD over runs. Nothing was compared.",)
-    designs = dict.fromkeys(one.design for one in found if one.p is not None)
-    baseline = study.title_of(found[0].baseline)
     primary = next((one for one in found if one.metric.name == study.primary), found[0])
-    name = study.primary_name
     margin = study.margins.get(study.primary, primary.metric.margin or 1.0)
-    one_set = any(one.design.unit == "seed" for one in found)
-    items = [
-        "n counts what is independent: seeds on one test part, folds where there are several "
-        "(their seeds are averaged first).",
-        "Accuracy and other shares are compared by differences in points. Curvature, time and "
-        "gradient evaluations are compared by ratios: 0.50x is half of the baseline's. Their means "
-        "are geometric, and ×÷ 1.40 says that a typical run is 1.4 times more or less.",
-        f"Each optimizer is compared with {baseline}, seed by seed or fold by fold.",
-        *(
-            f"p is that of a two-sided {design.test}, corrected over all comparisons of the report "
-            f"by the same metric ({design.correction}); with fewer than {design.least_units} "
-            f"{design.unit}s it cannot fall below 0.05, and nothing is called better or worse."
-            for design in designs
-        ),
-        "The 95 % intervals hold for all comparisons by a metric at once "
-        f"({'; '.join(dict.fromkeys(one.design.interval for one in found))}).",
-        f"Verdicts: better and worse are shown differences (p < 0.05). Equivalent: shown to differ "
-        f"by less than {points(margin)} of {name}, or than 1.25 times "
-        "(two one-sided tests). Undecided: neither was shown; that is no evidence of equality.",
-        f"{find_metric(study.primary).heading} is the primary metric; all others are secondary, "
-        "each a family of its own.",
-        "A run that failed or diverged is not missing: its optimizer is called better only if that "
-        "still holds with these runs counted at the accuracy of always naming the largest class.",
-        "Cohen's dz is the mean over the SD of the differences (of their logarithms for ratios). "
-        "Runs won: pairs of runs in which the optimizer was the better one, ties counting half.",
-    ]
-    if one_set:
-        items.append(
-            "Intervals over seeds speak of other seeds on the same test images. Where predictions "
-            "are stored, the answer also gives an interval over other seeds and other images."
-        )
-    return tuple(items)
+    text = templates().get_template("how-to-read.md").render(
+        baseline=study.title_of(found[0].baseline),
+        designs=dict.fromkeys(one.design for one in found if one.p is not None),
+        intervals=dict.fromkeys(one.design.interval for one in found),
+        margin=points(margin),
+        primary=study.primary_name,
+        heading=find_metric(study.primary).heading,
+        one_test_part=any(one.design.unit == "seed" for one in found),
+    )
+    return tuple(" ".join(item.split()) for item in text.split("\n\n"))
 
 
 def problems(
