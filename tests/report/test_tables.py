@@ -26,6 +26,7 @@ from sambench.report.differences import COSTS, difference_tables, interval
 from sambench.report.papers import claims_table, paper_tables
 from sambench.report.table import Cell, Table, factor, listed, mean_and_spread, p_value, signed
 from sambench.report.tables import (
+    baseline_tables,
     build_tables,
     centre_table,
     further_tables,
@@ -321,3 +322,40 @@ def test_ends_of_an_interval(metric: str, low: float, high: float, text: str) ->
         low=low, high=high,
     )  # fmt: skip
     assert interval(found) == text
+
+
+def test_the_baseline_by_model_where_all_other_settings_agree(make_runs: StudyMaker) -> None:
+    """A table a protocol: other seeds are no other protocol, another batch or data set is one."""
+    both = {"adam": [80, 82], "sam": [90, 91]}
+    records = [
+        *make_runs(both, model="small-cnn"),
+        *make_runs({"adam": [70, 72, 74]}, model="resnet18"),
+        *make_runs({"sam": [60, 61]}, model="vgg16"),
+        *make_runs({"adam": [None]}, model="vit"),
+        *make_runs(both, model="small-cnn", batch_size=8),
+        *make_runs(both, model="resnet18", batch_size=8),
+        *make_runs(both, model="resnet18", dataset="cifar10"),
+    ]
+    tables = baseline_tables(build_study(records, ADAM))
+    assert [table.title for table in tables] == [
+        "Adam on phantom (batch_size=16), by model",
+        "Adam on phantom (batch_size=8), by model",
+    ]
+    assert [[label for label, _ in table.rows] for table in tables] == [
+        ["ResNet-18", "small-cnn"],
+        ["ResNet-18", "small-cnn"],
+    ]
+    first, second = (
+        [cell(table, model, "Test accuracy (%)") for model in ("ResNet-18", "small-cnn")]
+        for table in tables
+    )
+    assert [found.text for found in first] == ["72.0 ± 2.0 (3)", "81.0 ± 1.4 (2)"]
+    assert [found.bold for found in first] == [False, True]
+    assert [found.bold for found in second] == [False, False]  # equal means: none is the best
+    assert tables[0].headings[0] == "Model" and not tables[0].keys
+    assert first[0].source == "ResNet-18 on phantom (batch_size=16)/adam/accuracy"
+
+
+def test_no_table_by_model_for_a_single_model(make_runs: StudyMaker) -> None:
+    study = build_study(make_runs({"adam": [80, 82], "sam": [90, 91]}), ADAM)
+    assert baseline_tables(study) == ()
