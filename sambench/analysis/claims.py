@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib import resources
 from typing import Any
 
 from sambench.analysis.comparison import BETTER, EQUIVALENT, WORSE, Comparison
@@ -16,7 +15,7 @@ from sambench.analysis.metrics import Metric, find_metric
 from sambench.analysis.published import FAMILIES, family, lines_of, printed_rows
 from sambench.analysis.ranks import RankCorrelation
 from sambench.analysis.units import rank_together, with_accuracy
-from sambench.files.yaml_text import read_yaml
+from sambench.files.yaml_text import read_own_yaml
 
 HELD, REFUTED, NOT_REPRODUCED = "held", "refuted", "not reproduced"
 UNDECIDED, NOT_TESTED = "undecided", "not tested here"
@@ -98,7 +97,6 @@ class Finding:
 @cache
 def claims() -> tuple[Claim, ...]:
     """Return the claims of `claims.yaml`."""
-    text = resources.files("sambench.analysis").joinpath("claims.yaml").read_text("utf-8")
     return tuple(
         Claim(
             name=given["name"],
@@ -108,7 +106,7 @@ def claims() -> tuple[Claim, ...]:
             where=paper["where"],
             expectations=tuple(e for item in given["expect"] for e in _expectations(item)),
         )
-        for paper in read_yaml(text)["papers"]
+        for paper in read_own_yaml("sambench.analysis", "claims.yaml")["papers"]
         for given in paper["claims"]
     )
 

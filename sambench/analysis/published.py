@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from typing import Any
 
 from scipy.special import stdtrit
@@ -15,7 +14,7 @@ from sambench.analysis.groups import Group, Line
 from sambench.analysis.inference import ALPHA, SEEDS
 from sambench.analysis.metrics import Metric, find_metrics
 from sambench.analysis.units import Summary, summarize
-from sambench.files.yaml_text import read_yaml
+from sambench.files.yaml_text import read_own_yaml
 
 COLUMNS: Mapping[str, tuple[str, float]] = {
     "test_accuracy": ("accuracy", 1.0),
@@ -64,11 +63,9 @@ class PrintedTable:
     rows: tuple[PrintedRow, ...]
 
 
-@cache
 def papers() -> tuple[Mapping[str, Any], ...]:
     """Return each paper's facts: title, protocol, tables with every printed row."""
-    text = resources.files("sambench.analysis").joinpath("published.yaml").read_text("utf-8")
-    return tuple(read_yaml(text)["papers"])
+    return tuple(read_own_yaml("sambench.analysis", "published.yaml")["papers"])
 
 
 @cache

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from sambench.analysis.groups import Group
 from sambench.analysis.metrics import METRICS, collapsed, value_at
 from sambench.config.run_config import RunConfig
+from sambench.files.yaml_text import read_own_yaml
 from sambench.store.record import COMPLETED, DIVERGED, FAILED, INTERRUPTED, RUNNING, RunRecord
 
 CONVERGED = tuple(dict.fromkeys(m.converged for m in METRICS if m.converged))
@@ -35,6 +36,7 @@ class Trouble(NamedTuple):
 
 
 Detail = Callable[[RunRecord], str]
+Runs = Mapping[str, str]
 
 
 def troubles(
@@ -49,19 +51,13 @@ def troubles(
     """
     records = [record for group in groups for record in group.records]
     there = {record.id for record in records}
-    missing = Trouble(
-        "Missing runs of the suite",
-        {config.name: "" for config in planned if config.id not in there},
-        f"`sambench compare {suite}` makes them.",
+    missing = {config.name: "" for config in planned if config.id not in there}
+    found = {"missing": missing, **_of_runs(records), **_unlike(groups)}
+    return tuple(
+        Trouble(text["kind"], found[name], text["remedy"].format(suite=suite))
+        for name, text in read_own_yaml("sambench.analysis", "troubles.yaml").items()
+        if found[name]
     )
-    found = (*_unfinished(records, suite), missing, *_doubtful(records), *_unlike(groups))
-    return tuple(trouble for trouble in found if trouble.runs)
-
-
-def _of(
-    kind: str, runs: Iterable[RunRecord], remedy: str, detail: Detail = lambda _: ""
-) -> Trouble:
-    return Trouble(kind, {record.name: detail(record) for record in runs}, remedy)
 
 
 def leaked(record: RunRecord) -> int:
@@ -80,76 +76,40 @@ def leakage(records: Iterable[RunRecord]) -> str:
     )
 
 
-def _unfinished(records: Sequence[RunRecord], suite: str) -> Iterator[Trouble]:
-    again = f"sambench compare {suite}"
-    for status, remedy in (
-        (FAILED, f"Put right what the error names, then `{again} --retry failed`."),
-        (DIVERGED, f"Lower the learning rate or rho; `{again} --retry diverged` tries once more."),
-        (INTERRUPTED, f"`{again}` goes on from the last checkpoint."),
-        (RUNNING, f"Still running, or ended without a word: `{again}` goes on with the latter."),
-    ):
-        runs = (record for record in records if record.status == status)
-        yield _of(f"{status.capitalize()}, not counted", runs, remedy, lambda r: r.error or "")
-
-
-def _doubtful(records: Sequence[RunRecord]) -> Iterator[Trouble]:
+def _of_runs(records: Sequence[RunRecord]) -> dict[str, Runs]:
+    """Return the runs that did not end well, or whose numbers are in doubt."""
     done = [record for record in records if record.status == COMPLETED]
-    yield _of(
-        "Collapsed: one class is predicted for every test image",
-        filter(collapsed, done),
-        "Another learning rate or rho, or more epochs. They count for accuracy and cost, "
-        "and are left out of curvature.",
-    )
-    yield _of(
-        "The stop rule's target was not met",
-        (record for record in done if (record.final or {}).get("target_met") is False),
-        "More epochs, or an easier target; their time is that of the most epochs.",
-    )
-    yield _of(
-        "Curvature did not converge",
-        filter(_unconverged, done),
-        "`sambench hessian RUN --again --set max_matvecs=N` with a larger N measures again.",
-        _unconverged,
-    )
-    yield _of(
-        "Test images share a patient or a copy with training images",
-        filter(leaked, done),
-        "Their accuracy is too good, and differences need not hold elsewhere. `--set "
-        "split=patient-5` or `split=grouped-5` keeps them together.",
-        lambda record: f"{leaked(record)} of {(record.data or {}).get('test')} test images",
-    )
     measured = any(record.hessian for record in done)
-    yield _of(
-        "Curvature was not measured, though others have it",
-        (record for record in done if measured and not record.hessian),
-        "`sambench hessian RUN` measures it.",
-    )
+    missed = (r for r in done if (r.final or {}).get("target_met") is False)
+    return {
+        **{
+            status: _named((r for r in records if r.status == status), lambda r: r.error or "")
+            for status in (FAILED, DIVERGED, INTERRUPTED, RUNNING)
+        },
+        "collapsed": _named(filter(collapsed, done)),
+        "target not met": _named(missed),
+        "not converged": _named(filter(_unconverged, done), _unconverged),
+        "leaked": _named(
+            filter(leaked, done),
+            lambda r: f"{leaked(r)} of {(r.data or {}).get('test')} test images",
+        ),
+        "not measured": _named(r for r in done if measured and not r.hessian),
+    }
 
 
-def _unlike(groups: Sequence[Group]) -> Iterator[Trouble]:
-    """Yield runs that ask for the same as others but are not like them."""
-    yield _of(
-        "Other images, another split or another code than most runs of the same setting",
-        (record for group in groups if group.part > 1 for record in group.records),
-        "They stand in tables of their own. `sambench compare SUITE --retry stale` makes "
-        "all alike.",
-    )
+def _unlike(groups: Sequence[Group]) -> dict[str, Runs]:
+    """Return the runs that ask for the same as others but are not like them."""
     measured = [[record for record in group.records if record.hessian] for group in groups]
-    yield _of(
-        "Curvature was measured in another way than of most runs in the same table",
-        _odd(measured, _way),
-        "Means over both are of no one quantity: `sambench hessian RUN` with the same "
-        "options for all.",
-        _way,
-    )
     trained = [[record for record in group.records if record.cost] for group in groups]
-    yield _of(
-        "Trained on another machine or beside other runs than most of the same table",
-        _odd(trained, _place),
-        "Their times are not comparable with the others'; accuracy and curvature are. "
-        "Remove their folders and make them again as the others were made.",
-        _place,
-    )
+    return {
+        "other images": _named(r for group in groups if group.part > 1 for r in group.records),
+        "measured otherwise": _named(_odd(measured, _way), _way),
+        "trained elsewhere": _named(_odd(trained, _place), _place),
+    }
+
+
+def _named(runs: Iterable[RunRecord], detail: Detail = lambda _: "") -> Runs:
+    return {record.name: detail(record) for record in runs}
 
 
 def _odd(groups: Iterable[Sequence[RunRecord]], trait: Detail) -> Iterator[RunRecord]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
-from importlib import resources
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,7 +15,7 @@ from sambench.data.download import Remote
 from sambench.data.folders import NONE, describe, subfolders
 from sambench.data.source import Listing, Request, Sample, Source, sources
 from sambench.errors import ConfigError, DataError
-from sambench.files.yaml_text import read_yaml
+from sambench.files.yaml_text import read_own_yaml
 
 DEEPEST = 4  # folders within folders that an archive may have wrapped around a dataset
 
@@ -114,11 +113,9 @@ class Family(Source):
         )
 
 
-@cache
 def rows() -> dict[str, Any]:
     """Return what `published.yaml` tells of the published datasets, by name."""
-    text = resources.files("sambench.data.sources").joinpath("published.yaml").read_text("utf-8")
-    found: dict[str, Any] = read_yaml(text)
+    found: dict[str, Any] = read_own_yaml("sambench.data.sources", "published.yaml")
     return found
 
 

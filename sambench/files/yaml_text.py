@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from functools import cache
+from importlib import resources
 from typing import Any
 
 import yaml
@@ -65,6 +67,12 @@ def read_yaml(text: str) -> Any:
         yaml.YAMLError: If it is no YAML.
     """
     return read_yaml_with_lines(text)[0]
+
+
+@cache
+def read_own_yaml(package: str, file: str) -> Any:
+    """Return the content of a YAML file that lies in a package of ours; it is read once."""
+    return read_yaml(resources.files(package).joinpath(file).read_text("utf-8"))
 
 
 def read_yaml_with_lines(text: str) -> tuple[Any, dict[Path, int]]:

@@ -8,8 +8,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache
-from importlib import resources
 from operator import attrgetter
 from typing import Any
 
@@ -18,7 +16,7 @@ from sambench.analysis.inference import ALPHA
 from sambench.analysis.metrics import find_metric, values_at
 from sambench.analysis.study import Study
 from sambench.analysis.troubles import leakage
-from sambench.files.yaml_text import read_yaml
+from sambench.files.yaml_text import read_own_yaml
 from sambench.report.document import Section
 from sambench.report.notes import schedule_of, start_of, unusual_settings
 from sambench.report.table import counted
@@ -28,14 +26,6 @@ VERSIONS = ("sambench", "python", "torch", "torchvision", "timm", "numpy", "cuda
 MOST_VALUES, MOST_CLASSES = 8, 12
 """Different values of a setting, and classes, that are listed; of more the number is given."""
 UNKNOWN = "not recorded"
-
-
-@cache
-def _texts() -> Mapping[str, Any]:
-    """Return what each paragraph says, by name."""
-    text = resources.files("sambench.report").joinpath("templates/methods.yaml").read_text("utf-8")
-    found: Mapping[str, Any] = read_yaml(text)
-    return found
 
 
 def methods(study: Study) -> Section:
@@ -67,6 +57,10 @@ def said(values: Iterable[object]) -> str:
     return text + (f" and {left} more values" if left else "")
 
 
+def _text(name: str) -> Any:
+    return read_own_yaml("sambench.report", "templates/methods.yaml")[name]
+
+
 def _filled(paragraph: str, runs: Sequence[RunRecord], /, **known: str) -> str:
     """Write into a paragraph what is known, and of other names in braces what the records say."""
 
@@ -75,7 +69,7 @@ def _filled(paragraph: str, runs: Sequence[RunRecord], /, **known: str) -> str:
             return known[name]
         return said(map(CALCULATED[name], runs) if name in CALCULATED else values_at(runs, name))
 
-    return re.sub(r"\{([\w.]+)\}", lambda found: of(found[1]), _texts()[paragraph])
+    return re.sub(r"\{([\w.]+)\}", lambda found: of(found[1]), _text(paragraph))
 
 
 def _sizes(record: RunRecord) -> object:
@@ -107,8 +101,8 @@ CALCULATED: Mapping[str, Callable[[RunRecord], object]] = {
     "fingerprint": lambda r: ((r.data or {}).get("fingerprint") or "")[:16] or None,
     "stop": lambda r: setting_text(r.config.stop),
     "command": _command,
-    "scaled": lambda r: _texts()["scaled"].get(r.config.normalization, r.config.normalization),
-    "selection": lambda r: _texts()["selected"].get(r.config.selection, r.config.selection),
+    "scaled": lambda r: _text("scaled").get(r.config.normalization, r.config.normalization),
+    "selection": lambda r: _text("selected").get(r.config.selection, r.config.selection),
     "start": lambda r: start_of(r.config),
     "further": lambda r: "".join(f", {said}" for said in unusual_settings(r.config)),
     "schedule": lambda r: schedule_of(r.config),
@@ -148,7 +142,7 @@ def _statistics(study: Study) -> str:
         f"by {design.interval}"
         for design in designs
     )
-    return str(_texts()["statistics"]).format(
+    return str(_text("statistics")).format(
         baseline=study.title_of(compared[0].baseline),
         units=" or ".join(f"{d.unit} by {d.unit}" for d in designs),
         tests="; ".join(tests),
