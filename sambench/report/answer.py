@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 from sambench.analysis.comparison import BETTER, EQUIVALENT, WORSE, Comparison
 from sambench.analysis.decision import Decision, decide
 from sambench.analysis.metrics import collapsed, find_metric
 from sambench.analysis.study import PRIMARY, Study
 from sambench.analysis.units import summarize
-from sambench.report.consequences import MOST_NAMED, cautions, cost, flatness, remedy, short
-from sambench.report.table import counted, listed, mean_and_spread, points, signed, was
+from sambench.report.consequences import cautions, cost, flatness, remedy, short
+from sambench.report.forms import MOST_NAMED, worded
+from sambench.report.table import counted, mean_and_spread
 
 
 def answer_text(study: Study) -> tuple[str, ...]:
@@ -33,31 +35,18 @@ def _nothing_to_say(study: Study) -> str:
     """Return why no optimizers can be compared; nothing where they can."""
     groups = study.groups
     done = [record for group in groups for record in group.completed]
-    place = groups[0].title if len(groups) == 1 else f"{len(groups)} settings"
-    baseline = study.title_of(study.baseline)
-    if not done:
-        return f"{place}: no run is completed. `sambench compare` makes some."
-    if all(map(collapsed, done)):
-        runs = "The one completed run predicts" if len(done) == 1 else (
-            f"All {len(done)} completed runs predict"
-        )  # fmt: skip
-        return (
-            f"{place}: {runs} one class for every test image, so neither accuracy nor flatness "
-            "says anything about the optimizers. Train longer or with another learning rate."
-        )
-    if any(one.n for one in study.every()):
+    flat = all(map(collapsed, done))
+    if not flat and any(one.n for one in study.every()):
         return ""
-    best = _highest(study)
-    if not any(group.first for group in groups):
-        return (
-            f"{place}: there is no completed run of the baseline {baseline}, so no optimizer can "
-            f"be compared with it{best}. Run it, or name another with `--baseline`."
-        )
-    if all(len(group.lines) == 1 for group in groups):
-        return f"{place}: only {baseline} was run{best}. Run another optimizer to compare it with."
-    return (
-        f"{place}: no completed run shares seed and fold with one of {baseline}, so nothing can be "
-        f"compared{best}. Run both with the same seeds and folds."
+    return _said(
+        "nothing",
+        place=groups[0].title if len(groups) == 1 else f"{len(groups)} settings",
+        baseline=study.title_of(study.baseline),
+        best=_highest(study),
+        done=len(done),
+        flat=flat,
+        first=any(group.first for group in groups),
+        alone=all(len(group.lines) == 1 for group in groups),
     )
 
 
@@ -72,6 +61,8 @@ def _highest(study: Study) -> str:
     text = mean_and_spread(mean, cell.spread, 1, ratio=False)
     return f"; the highest mean {study.primary_name} is {line.title}'s, {text} % ({cell.n})"
 
+
+_said = partial(worded, "answer.md")
 
 BEST = "the best"
 ACCURATE = {
@@ -91,55 +82,33 @@ def _which(study: Study) -> str:
     """Say which optimizers were shown to be more or less accurate than the baseline."""
     found = [one for one in study.main(study.primary) if one.n]
     found.sort(key=lambda one: -(one.estimate or 0.0))
-    baseline = study.title_of(found[0].baseline)
     where = f"Over {found[0].setting}" if found[0].settings > 1 else _place(study)
     better, worse, same = (
         [one for one in found if one.verdict == verdict] for verdict in (BETTER, WORSE, EQUIVALENT)
     )
     if not better and not any(one.enough for one in found):
         return _too_few(study, found, where)
-    largest = found[0]
-    names, lost, alike = (
-        [study.title_of(one.candidate) for one in some] for some in (better, worse, same)
+    most = found[0].estimate or 0.0
+    tied = [one for one in found if abs((one.estimate or 0.0) - most) < 1e-9]
+    return _said(
+        "which",
+        where=where,
+        baseline=study.title_of(found[0].baseline),
+        better=better,
+        worse=worse,
+        same=same,
+        found=found,
+        largest=(better or found)[0],
+        tied=_names(study, tied),
+        how=partial(_how, study),
+        names=partial(_names, study),
+        numbers=partial(_numbers, study),
+        short=short,
     )
-    sentences = []
-    if better:
-        numbers = "; ".join(
-            f"{f'{name} ' if len(names) > 1 else ''}{_numbers(study, one)}"
-            for name, one in zip(names[:3], better[:3], strict=True)
-        )
-        sentences.append(
-            f"{where}, {listed(names, MOST_NAMED)} {was(names)} shown to be "
-            f"{_how(study, BETTER)} than {baseline}: {numbers}."
-        )
-        largest = better[0]
-    else:
-        sentences.append(
-            f"{where}, no optimizer was shown to be {_how(study, BETTER)} than {baseline}."
-        )
-        if largest.verdict != WORSE:
-            sentences.append(f"{_largest(study, found)} {_numbers(study, largest)}.")
-    if largest.images is not None and largest.verdict != WORSE:
-        ends = " and ".join(signed(end, 1) for end in largest.images)
-        sentences.append(
-            f"Over other seeds and other test images alike, {study.title_of(largest.candidate)}'s "
-            f"difference lies between {ends} points (95 %, by itself)."
-        )
-    if worse:
-        last = (
-            f": {short(worse[-1])}"
-            if len(worse) == 1
-            else f"; the largest loss was {lost[-1]}'s: {_numbers(study, worse[-1])}"
-        )
-        sentences.append(
-            f"{listed(lost, MOST_NAMED)} {was(lost)} shown to be {_how(study, WORSE)}{last}."
-        )
-    if same:
-        sentences.append(
-            f"{listed(alike, MOST_NAMED)} {'is' if len(alike) == 1 else 'are'} equivalent to "
-            f"{baseline}: shown to differ by less than {points(same[0].metric.margin or 1.0)}."
-        )
-    return " ".join(sentences)
+
+
+def _names(study: Study, some: Iterable[Comparison]) -> list[str]:
+    return [study.title_of(one.candidate) for one in some]
 
 
 def _place(study: Study) -> str:
@@ -147,20 +116,6 @@ def _place(study: Study) -> str:
         panel.title for panel in study.panels if any(one.n for one in panel.by(study.primary))
     ]
     return f"For {titles[0]}" if len(titles) == 1 else f"In {len(titles)} settings"
-
-
-def _largest(study: Study, found: Sequence[Comparison]) -> str:
-    """Name the largest gain, or those that tie, or the smallest loss."""
-    most = found[0].estimate or 0.0
-    tied = [one for one in found if abs((one.estimate or 0.0) - most) < 1e-9]
-    names = [study.title_of(one.candidate) for one in tied]
-    if most <= 0:
-        return f"None gained anything; the smallest loss was {names[0]}'s:"
-    if len(names) > 1:
-        return f"The largest gain of the {len(found)} was that of {listed(names)}, equal:"
-    if len(found) == 1:
-        return f"{names[0]}:"
-    return f"The largest gain of the {len(found)} was {names[0]}'s:"
 
 
 def _numbers(study: Study, one: Comparison) -> str:
@@ -178,48 +133,28 @@ def _numbers(study: Study, one: Comparison) -> str:
 
 def _too_few(study: Study, found: Sequence[Comparison], where: str) -> str:
     """Say that nothing can be shown, what was seen, and how many units it takes."""
-    most, seeds = max(found, key=lambda one: one.n), remedy(study)
-    return (
-        f"{where}, {counted(most.n, most.design.unit)} cannot show any difference to "
-        f"{study.title_of(most.baseline)}; it takes {most.design.least_units}"
-        f"{f'; {seeds}' if seeds else ''}. Seen so far, and no evidence: "
-        f"{study.title_of(found[0].candidate)} {_numbers(study, found[0])}."
+    return _said(
+        "too_few",
+        where=where,
+        most=max(found, key=lambda one: one.n),
+        baseline=study.title_of(found[0].baseline),
+        remedy=remedy(study),
+        first=study.title_of(found[0].candidate),
+        numbers=_numbers(study, found[0]),
     )
 
 
 def _choice(study: Study, decision: Decision) -> str:
     """Say which may be the best, which of these is cheapest, and what the choice may lose."""
-    best, out, choice, tied = (
-        [study.title_of(label) for label in labels]
-        for labels in (
-            decision.best,
-            [label for label in decision.labels if label not in decision.best],
-            decision.choice,
-            decision.tied,
-        )
-    )
-    equal = f" {listed(tied)} have exactly the same mean {study.primary_name}." if tied else ""
-    if len(best) == 1:
-        beaten = f"every other optimizer was shown to be {_how(study, WORSE)}"
-        return f"{best[0]} is the best: {beaten}.{equal}"
-    if not out:
-        any_of = "Either" if len(best) == 2 else f"Any of the {len(best)}"
-        may = f"{any_of} may be {_how(study, 'the best')}"
-    elif len(best) <= MOST_NAMED:
-        may = f"{listed(best)} may be {_how(study, 'the best')}; the others were shown not to be"
-    else:
-        may = f"All but {listed(out, MOST_NAMED)} may be {_how(study, 'the best')}"
-    if len(choice) == 1:
-        cheapest = f"{choice[0]} is the cheapest of them"
-    else:
-        cheapest = f"the cheapest of them, at the same cost, are {listed(choice, MOST_NAMED)}"
-    loss = (
-        ""
-        if decision.loss is None
-        else f". Choosing {choice[0]} loses at most {decision.loss:.1f} points against the best of "
-        "the others (95 %)"
-    )
-    return f"{may}; {cheapest}{loss}.{equal}"
+    labels = {
+        "best": decision.best,
+        "out": [label for label in decision.labels if label not in decision.best],
+        "choice": decision.choice,
+        "tied": decision.tied,
+    }
+    names = {key: [study.title_of(label) for label in some] for key, some in labels.items()}
+    how, name = partial(_how, study), study.primary_name
+    return _said("choice", **names, loss=decision.loss, how=how, name=name)
 
 
 def _by_setting(study: Study) -> Iterable[str]:

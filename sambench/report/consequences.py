@@ -13,10 +13,8 @@ from sambench.analysis.study import FLATNESS, Study
 from sambench.analysis.time_estimates import duration
 from sambench.analysis.troubles import leakage
 from sambench.report.differences import interval
+from sambench.report.forms import MOST_NAMED, worded
 from sambench.report.table import MISSING, counted, factor, listed, p_value, points, signed, was
-
-MOST_NAMED = 6
-"""Optimizers that a sentence names; of more it gives the number."""
 
 
 def short(one: Comparison) -> str:
@@ -78,32 +76,18 @@ def flatness(study: Study) -> str:
             if measured
             else "Flatness was not measured (`sambench hessian RUN` does)."
         )
-    baseline = study.title_of(found[0].baseline)
     flatter = [one for one in found if one.verdict == BETTER]
     flatter.sort(key=lambda one: one.estimate or 0.0)
-    names = [study.title_of(one.candidate) for one in flatter]
-    sharper = [study.title_of(one.candidate) for one in found if one.verdict == WORSE]
-    if flatter:
-        several = f"{len(names)} optimizers were shown to find flatter minima than {baseline} "
-        text = (
-            f"{names[0]} was shown to find flatter minima than {baseline}: its "
-            if len(names) == 1
-            else f"{several}({listed(names, MOST_NAMED)}): {names[0]}'s "
-        )
-        measure = found[0].metric.heading.lower()
-        text += f"{measure} is {short(flatter[0])} that of {baseline}."
-    elif any(one.enough for one in found):
-        few, many = min(one.n for one in found), max(one.n for one in found)
-        seen = counted(many, found[0].design.unit)
-        seen = seen if few == many else f"{few} to {seen}"
-        text = f"In {seen}, no optimizer was shown to find flatter minima than {baseline}."
-    else:
-        text = (
-            f"{counted(max(one.n for one in found), found[0].design.unit)} cannot show whether any "
-            f"optimizer finds flatter minima than {baseline}."
-        )
-    told = f"Sharper minima: {listed(sharper, MOST_NAMED)}." if sharper else ""
-    return " ".join(filter(None, (text, told, _link(study))))
+    text = worded(
+        "answer.md",
+        "flatness",
+        found=found,
+        baseline=study.title_of(found[0].baseline),
+        flatter=[study.title_of(one.candidate) for one in flatter],
+        sharper=[study.title_of(one.candidate) for one in found if one.verdict == WORSE],
+        ratio=short(flatter[0]) if flatter else "",
+    )
+    return " ".join(filter(None, (text, _link(study))))
 
 
 def _link(study: Study) -> str:

@@ -16,7 +16,7 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from sambench.analysis.frame import plain_comparison
 from sambench.report.document import Document, Section
-from sambench.report.table import Cell, Table, slug
+from sambench.report.table import Cell, Table, counted, listed, points, signed, slug, was
 
 if TYPE_CHECKING:
     import jinja2
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 VERSION = 2
 """Of `--json`."""
+
+MOST_NAMED = 6
+"""Optimizers that a sentence names; of more it gives the number."""
 
 WIDE = 5
 """Columns from which on a table spans both columns of a paper."""
@@ -88,12 +91,14 @@ def templates() -> jinja2.Environment:
 
     found = jinja2.Environment(
         loader=jinja2.PackageLoader("sambench.report"),
+        undefined=jinja2.StrictUndefined,
         autoescape=lambda name: str(name).endswith(".html"),
         trim_blocks=True,
         keep_trailing_newline=True,
     )
-    found.globals["id"] = id
+    found.globals |= {"id": id, "MOST_NAMED": MOST_NAMED}
     found.filters |= {
+        **{one.__name__: one for one in (counted, listed, points, signed, was)},
         "anchor": slug,
         "latex": to_latex,
         "tex": escape,
@@ -103,6 +108,12 @@ def templates() -> jinja2.Environment:
         "code": lambda text: Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))),
     }
     return found
+
+
+def worded(template: str, macro: str, /, **facts: Any) -> str:
+    """Return what a macro of a template says of some facts, as one paragraph."""
+    macros: Any = templates().get_template(template).module
+    return " ".join(getattr(macros, macro)(**facts).split())
 
 
 @cache

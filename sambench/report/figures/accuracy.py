@@ -12,13 +12,12 @@ from sambench.analysis.metrics import collapsed
 from sambench.analysis.published import ours, printed_rows
 from sambench.analysis.units import Summary
 from sambench.report.figures import layout
-from sambench.report.figures.material import Drawn, Material, Setting, number_of_runs
+from sambench.report.figures.material import Drawn, Material, Setting, caption, number_of_runs
 from sambench.report.style import GREY, ORANGE, VERMILION, Picture
 from sambench.report.table import p_value
 
 TITLE = "Accuracy by optimizer and model"
 MOST_PANELS = 12
-PRINTED = " Orange squares: the paper's printed numbers, one run each; triangles: beyond the edge."
 
 
 def accuracy(material: Material) -> Iterator[Picture | str]:
@@ -115,25 +114,14 @@ def _ends(some: Iterable[Summary | Comparison]) -> list[float]:
 
 def _caption(settings: list[Setting], printed: bool) -> str:
     cells = [cell for setting in settings for cell in setting.accuracies.values()]
-    counts = number_of_runs(len(cell.values) for cell in cells)
-    bars = (
-        f"mean and its 95 % interval, each by itself, over {counts} of each optimizer"
-        if any(cell.low is not None for cell in cells)
-        else f"{counts} of each optimizer, so no interval"
+    return caption(
+        "accuracy",
+        runs=number_of_runs(len(cell.values) for cell in cells),
+        intervals=any(cell.low is not None for cell in cells),
+        baselines=dict.fromkeys(s.group.first.title for s in settings if s.group.first),
+        collapsed=any(cell.collapsed for cell in cells),
+        printed=printed,
     )
-    text = f"Test accuracy, {bars}; grey dots are single runs."
-    baselines = dict.fromkeys(s.group.first.title for s in settings if s.group.first)
-    if baselines:
-        text += (
-            f" Dashed line and diamond: the baseline ({', '.join(baselines)}). Filled: shown to "
-            "differ from the baseline (p < 0.05, corrected over the report)."
-        )
-    if any(cell.collapsed for cell in cells):
-        text += (
-            " Crosses: collapsed runs, which predict one class for every image; a triangle and a "
-            "number stand for a mean beyond the edge."
-        )
-    return text + (PRINTED if printed else "")
 
 
 def paired(_: Material, setting: Setting) -> Drawn:
@@ -154,17 +142,8 @@ def paired(_: Material, setting: Setting) -> Drawn:
         layout.beside(ax, y, f"n = {one.n}" if one.p is None else p_value(one.p, named=True))
     layout.round_ticks(ax.xaxis)
     ax.set_xlabel(f"Test accuracy minus {baseline.title}'s (points)")
-    design = found[0].design
-    text = (
-        f"Test accuracy of each {design.unit} minus that of {baseline.title} (dots), their mean, "
-        "and its 95 % interval, which holds for all comparisons of the report at once."
-    )
-    text += (
-        f" p of the {design.test}, corrected ({design.correction}); filled: p < 0.05."
-        if any(one.enough for one in found)
-        else f" Fewer than {design.least_units} {design.unit}s can show no difference."
-    )
-    return figure, text
+    enough = any(one.enough for one in found)
+    return figure, caption("paired", design=found[0].design, baseline=baseline.title, enough=enough)
 
 
 def _limits_of_differences(found: Sequence[Comparison]) -> tuple[float, float]:

@@ -16,7 +16,7 @@ from sambench.analysis.ranks import LEAST_REPEATS, RankCorrelation
 from sambench.analysis.study import FLATNESS
 from sambench.analysis.units import LEAST_RANKED, Measured, rank_together, with_accuracy
 from sambench.report.figures import layout
-from sambench.report.figures.material import Drawn, Material, Setting
+from sambench.report.figures.material import Drawn, Material, Setting, caption
 from sambench.report.style import BLUE, PALE, SMALL, VERMILION, bare
 from sambench.store.record import RunRecord
 
@@ -39,7 +39,12 @@ def flatness(_: Material, setting: Setting) -> Drawn:
     figure, panels = layout.named_points(len(drawn), list(names), above=0.36)
     for ax, (metric, found) in zip(panels, drawn, strict=True):
         _panel(ax, metric, found, setting.titles)
-    return figure, _caption(runs)
+    return figure, caption(
+        "flatness",
+        interval=len({run.unit for run in runs}) >= LEAST_REPEATS,
+        unsound=not all(run.sound for run in runs),
+        no_minimum=any(run.sharpness <= 0 for run in runs),
+    )
 
 
 def _panel(ax: Axes, metric: Metric, runs: Sequence[Measured], titles: Mapping[str, str]) -> None:
@@ -74,27 +79,6 @@ def _said(found: RankCorrelation | None) -> str:
     return f"τ = {found.tau:+.2f}{brackets}".replace("-", "−")
 
 
-def _caption(runs: Sequence[Measured]) -> str:
-    text = (
-        "Test accuracy against the curvature of the training loss at the selected weights. Grey "
-        "dots are runs; blue ones are optimizers (median curvature, mean accuracy). Kendall's "
-        "tau-b: −1 would be that flatter always is more accurate, 0 that flatness says nothing. "
-        "Within optimizers only runs of the same optimizer are compared. What has a far lower "
-        "accuracy than the others stands on the lower edge."
-    )
-    if len({run.unit for run in runs}) >= LEAST_REPEATS:
-        text += " Brackets: 95 % bootstrap interval over seeds or folds, with these optimizers."
-    else:
-        text += " Fewer than six seeds or folds give no interval."
-    if not all(run.sound for run in runs):
-        text += (
-            " Crosses: collapsed runs and measurements that did not converge; neither is counted."
-        )
-    if any(run.sharpness <= 0 for run in runs):
-        text += " A curvature of zero or below is of no minimum, and not counted either."
-    return text
-
-
 def batches(_: Material, setting: Setting) -> Drawn:
     """Draw the values of all batches of all runs of each optimizer, and their percentiles."""
     found = [
@@ -125,11 +109,7 @@ def batches(_: Material, setting: Setting) -> Drawn:
         ax.axvline(0, color=PALE, lw=0.6, zorder=0)
     name = usual[0][0].removeprefix("batch-").replace("-", " ").capitalize()
     ax.set_xlabel(f"{name} of a batch's Hessian")
-    return figure, (
-        f"{name} of the Hessian of each batch's mean loss: grey dots are the "
-        "batches of all runs, circles their medians, thick lines the middle half, thin lines "
-        "from the 5th to the 95th percentile. Collapsed runs are left out."
-    )
+    return figure, caption("batches", name=name)
 
 
 def _definition(record: RunRecord) -> str:

@@ -18,6 +18,7 @@ from sambench.analysis.study import Panel, Study
 from sambench.analysis.units import Summary, summarize
 from sambench.errors import StoreError
 from sambench.files.arrays import Arrays, read_arrays
+from sambench.report.forms import worded
 from sambench.report.style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
 from sambench.store.record import RunRecord
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 Drawn = tuple[Figure, str] | str | None
 """A figure and its caption; or why there is none; None where there is nothing to be said."""
+
+caption = partial(worded, "captions.md")
+"""Returns the caption of a kind of figure, of some facts."""
 
 COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY)
 STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))

@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 from sambench.analysis.curves import BINS, MeanRoc, confusion_matrix, mean_roc, reliability
 from sambench.analysis.predictions import Predictions
 from sambench.report.figures.layout import panels
-from sambench.report.figures.material import Drawn, Material, Setting, classes_of, number_of_runs
+from sambench.report.figures.material import (
+    Drawn,
+    Material,
+    Setting,
+    caption,
+    classes_of,
+    number_of_runs,
+)
 from sambench.report.style import COLUMN, GREY, LINE, PALE, SMALL, bare, place, sheet
 
 LEAST_IMAGES = 10
@@ -21,7 +28,6 @@ LEAST_IMAGES = 10
 MOST_NUMBERS, MOST_NAMES = 3, 10
 """Of more classes the shares are told by shade alone, and not every class is named."""
 SIDE = 2.3
-OTHERS = " Grey: the other optimizers."
 Floats = NDArray[np.float64]
 
 
@@ -63,14 +69,9 @@ def roc(material: Material, setting: Setting) -> Drawn:
     ax.set(xlim=(-0.02, 1), ylim=(0, 1.02), xlabel="False positive rate",
            ylabel="True positive rate")  # fmt: skip
     names = classes_of(setting.lines)
-    of = f"{names[1]} against {names[0]}" if len(names) == 2 else "each class against the rest"
-    average = "" if len(names) == 2 else ", averaged over classes"
     counts = number_of_runs(len(curve.areas) for curve in curves.values())
-    return figure, (
-        f"Test images, {of}{average}: the mean over {counts} of each optimizer at each false "
-        f"positive rate. Numbers are the area under the curve, mean ± SD over runs."
-        f"{OTHERS if len(curves) > len(setting.named) else ''}"
-    )
+    others = len(curves) > len(setting.named)
+    return figure, caption("roc", names=names, runs=counts, others=others)
 
 
 def _area(curve: MeanRoc) -> str:
@@ -101,13 +102,12 @@ def reliability_curves(material: Material, setting: Setting) -> Drawn:
     least = min((float(accuracy.min(initial=1.0)) for _, accuracy in curves.values()), default=low)
     ax.set(xlim=(low, 1.02), ylim=(min(low, least - 0.02), 1.02), xlabel="Confidence",
            ylabel="Accuracy")  # fmt: skip
-    return figure, (
-        "Share of test images that are classified rightly against the probability of their "
-        f"most probable class, in {BINS} equal bins over {number_of_runs(map(len, runs.values()))} "
-        f"of each optimizer; bins of fewer than {LEAST_IMAGES} images are left out. On the dotted "
-        "line confidence is accuracy; below it, runs are overconfident. ECE: mean over runs of the "
-        f"expected calibration error, {BINS} bins too."
-        f"{OTHERS if len(curves) > len(setting.looks(curves)) else ''}"
+    return figure, caption(
+        "reliability",
+        runs=number_of_runs(map(len, runs.values())),
+        bins=BINS,
+        least=LEAST_IMAGES,
+        others=len(curves) > len(setting.looks(curves)),
     )
 
 
@@ -130,12 +130,9 @@ def confusion(material: Material, setting: Setting) -> Drawn:
         percent = np.full(matrix.shape, np.nan)
         _matrix(ax, np.divide(100.0 * matrix, sums, out=percent, where=sums > 0), short)
     shown = ", ".join(f"{place} {name}" for place, name in enumerate(names[:MOST_NAMES]))
-    key = f" Classes: {shown}{', ...' if len(names) > MOST_NAMES else ''}."
-    return figure, (
-        "Share in percent of the test images of each true class (row) that is taken for each "
-        f"class (column), over {number_of_runs(map(len, runs.values()))} of each "
-        f"optimizer.{'' if short == names else key}"
-    )
+    key = f"{shown}{', ...' if len(names) > MOST_NAMES else ''}"
+    counts = number_of_runs(map(len, runs.values()))
+    return figure, caption("confusion", runs=counts, key="" if short == names else key)
 
 
 def _matrix(ax: Axes, percent: Floats, names: Sequence[str]) -> None:

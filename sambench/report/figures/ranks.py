@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from sambench.analysis.inference import ALPHA
 from sambench.analysis.ranks import LEAST_BLOCKS, Friedman, friedman
-from sambench.report.figures.material import Drawn, Material
+from sambench.report.figures.material import Drawn, Material, caption
 from sambench.report.style import COLUMN, GREY, SMALL, VERMILION, place, sheet
 from sambench.report.table import counted
 
@@ -33,7 +33,8 @@ def ranks(material: Material) -> Drawn:
     titles = [material.study.title_of(name) for name in names]
     result = friedman(scores, titles, higher_is_better=True)
     data = {setting.group.setting.dataset for setting in material.settings}
-    return _drawn(result), _caption(result, len(data))
+    said = caption("ranks", found=result, data_sets=len(data), alpha=f"{ALPHA:g}")
+    return _drawn(result), said
 
 
 def _drawn(found: Friedman) -> Figure:
@@ -86,17 +87,3 @@ def _levels(spans: Sequence[tuple[float, float]]) -> list[tuple[float, float, in
         taken[level : level + 1] = [stop]
         placed.append((start, stop, level))
     return placed
-
-
-def _caption(found: Friedman, data_sets: int) -> str:
-    doubt = (
-        f" The {found.blocks} settings are of {data_sets} data set{'s' * (data_sets != 1)}, and so "
-        "not independent: p is too small by an unknown amount."
-        if data_sets < found.blocks
-        else ""
-    )
-    return (
-        f"Average ranks by mean test accuracy over {found.blocks} settings (data set and model), 1 "
-        f"is best; Friedman p = {found.p:.2g}. Optimizers joined by a bar were not shown to differ "
-        f"(Nemenyi, critical difference CD at {ALPHA:g}).{doubt}"
-    )

@@ -14,7 +14,7 @@ from sambench.analysis.histories import EPOCH, PASSES, SECONDS, VALIDATION, Lear
 from sambench.analysis.metrics import Metric, find_metric
 from sambench.analysis.units import Summary
 from sambench.report.figures import layout
-from sambench.report.figures.material import Drawn, Material, Setting, number_of_runs
+from sambench.report.figures.material import Drawn, Material, Setting, caption, number_of_runs
 from sambench.report.style import BLUE, COLUMN, GREY, LINE, PALE, SMALL, bare, place, sheet
 
 COSTS = (PASSES, SECONDS)
@@ -38,13 +38,7 @@ def cost(_: Material, setting: Setting) -> Drawn:
     places = (record.environment for record in setting.group.completed if record.environment)
     machines = sorted({str(place.get("gpu") or place.get("cpu")) for place in places})
     counts = number_of_runs(len(cell.values) for _, _, cell, _ in drawn[0][1])
-    return figure, (
-        f"Test accuracy against the cost of training, means over {counts} of each optimizer; "
-        "bars: 95 % intervals of the accuracy, each by itself. A triangle and a number stand "
-        "for an accuracy below the edge. Seconds are of "
-        f"{'; '.join(machines) or 'an unknown machine'}; gradient evaluations do not depend on "
-        "the machine."
-    )
+    return figure, caption("cost", runs=counts, machines=machines)
 
 
 def _points(setting: Setting, cost: str) -> list[Point]:
@@ -113,12 +107,7 @@ def targets(material: Material, setting: Setting) -> Drawn:
         ax.set_xlabel(find_metric(axis).title)
     for y, (_, found) in enumerate(races):
         layout.beside(panels[-1], y, f"{len(found) - found.count(None)}/{len(found)}", 1.04)
-    return figure, (
-        f"What a run had spent at the end of the first epoch with {100 * target:.1f} % "
-        f"validation accuracy, 99 % of what the median run of {baseline.title} reaches at "
-        "best. Dots are runs, circles medians (none where half of the runs or more never got "
-        "there); on the right how many runs of how many did. The resolution is one epoch."
-    )
+    return figure, caption("targets", target=f"{100 * target:.1f}", baseline=baseline.title)
 
 
 def learning(material: Material, setting: Setting) -> Drawn:
@@ -126,10 +115,13 @@ def learning(material: Material, setting: Setting) -> Drawn:
     quantity, curves = _curves(material, setting)
     if not curves:
         return "no completed run has a history of epochs"
-    caption = _caption(quantity, curves)
-    if len(curves) > len(setting.named):
-        caption += " In colour: the baseline and the highest test accuracies; grey: the others."
-    return _drawn(setting, curves, quantity), caption
+    return _drawn(setting, curves, quantity), caption(
+        "learning",
+        loss=quantity == LOSS,
+        several=any(curve.runs > 1 for curve in curves.values()),
+        runs=number_of_runs(curve.runs for curve in curves.values()),
+        others=len(curves) > len(setting.named),
+    )
 
 
 def _curves(material: Material, setting: Setting) -> tuple[str, Curves]:
@@ -179,16 +171,3 @@ def _drawn(setting: Setting, curves: Curves, quantity: str) -> Figure:
         loc="upper center", borderaxespad=0.15, handlelength=2.0, columnspacing=1.0,
     )  # fmt: skip
     return figure
-
-
-def _caption(quantity: str, curves: Curves) -> str:
-    counts = number_of_runs(curve.runs for curve in curves.values())
-    name, what, why = ("Training loss", "geometric mean", " (there is no validation part)")
-    if quantity != LOSS:
-        name, what, why = "Validation accuracy", "mean", ""
-    several = any(curve.runs > 1 for curve in curves.values())
-    band = f"; {what} and band of one standard deviation over" if several else ","
-    return (
-        f"{name}{why} at the end of each epoch{band} {counts} of each optimizer, as far as all its "
-        "runs went."
-    )

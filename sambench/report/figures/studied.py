@@ -16,7 +16,7 @@ from sambench.analysis.metrics import value_at
 from sambench.files.arrays import Arrays
 from sambench.report import curvature_plots as plots
 from sambench.report.figures.layout import asinh_axis, log_axis, panels, short
-from sambench.report.figures.material import Drawn, Material, Setting
+from sambench.report.figures.material import Drawn, Material, Setting, caption
 from sambench.report.style import BLUE, GREY, SMALL, place
 from sambench.store.record import RunRecord
 
@@ -39,13 +39,7 @@ def densities(material: Material, setting: Setting) -> Drawn:
     if not found:
         return "no run has one; `sambench hessian RUN --density` computes it"
     seeds = sorted({record.config.seed for record, _, _ in found.values()})
-    return _draw_densities(found), (
-        "Density of the eigenvalues of the Hessian, by stochastic Lanczos quadrature, of one "
-        f"run of each optimizer (seed {', '.join(map(str, seeds))}); band: one standard error "
-        "over probes; red marks: eigenvalues that were resolved one by one, the number is the "
-        f"largest. Grey is {next(iter(found))}. Both axes span many powers of ten; the horizontal "
-        "one is linear around zero."
-    )
+    return _draw_densities(found), caption("densities", seeds=seeds, first=next(iter(found)))
 
 
 def _studied(material: Material, setting: Setting, what: str) -> dict[str, Studied]:
@@ -117,10 +111,7 @@ def lines(material: Material, setting: Setting) -> Drawn:
         if plots.is_wide(low, high):
             log_axis(ax, "y", low, high, most=4)
         ax.set_ylim(low / 1.2 if low > 0 else low, high * 1.1)
-    return figure, (
-        "Training loss along a random direction scaled to the norm of each filter, one "
-        f"run of each optimizer. Grey is {title}."
-    )
+    return figure, caption("lines", first=title)
 
 
 def planes(material: Material, setting: Setting) -> Drawn:
@@ -139,11 +130,7 @@ def planes(material: Material, setting: Setting) -> Drawn:
             axis.set_major_locator(FixedLocator([-half, 0, half]))
             axis.set_major_formatter(FuncFormatter(lambda value, _: _brief(value)))
     _bar(figure, filled)
-    return figure, (
-        "Training loss on a plane of two random directions scaled to the norm of each "
-        "filter, one run of each optimizer, on one scale of colours; the cross marks the "
-        "run's weights."
-    )
+    return figure, caption("planes")
 
 
 def _brief(value: float) -> str:
