@@ -111,14 +111,10 @@ def mean_roc(runs: Sequence[Predictions]) -> MeanRoc | None:
         ]
         if known:
             curves.append(np.mean([np.interp(grid, *points) for points in known], axis=0))
-            areas.append(float(np.mean([_area(*points) for points in known])))
+            areas.append(float(np.mean([np.trapezoid(true, false) for false, true in known])))
     if not areas:
         return None
     return MeanRoc(false_positive_rates=grid, mean=np.mean(curves, axis=0), areas=tuple(areas))
-
-
-def _area(false: Floats, true: Floats) -> float:
-    return float(np.diff(false) @ (true[1:] + true[:-1]) / 2)
 
 
 @dataclass(frozen=True, kw_only=True)

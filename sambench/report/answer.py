@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import partial
 
 from sambench.analysis.comparison import BETTER, EQUIVALENT, WORSE, Comparison
@@ -82,18 +82,27 @@ def _which(study: Study) -> str:
     """Say which optimizers were shown to be more or less accurate than the baseline."""
     found = [one for one in study.main(study.primary) if one.n]
     found.sort(key=lambda one: -(one.estimate or 0.0))
+    baseline = study.title_of(found[0].baseline)
     where = f"Over {found[0].setting}" if found[0].settings > 1 else _place(study)
     better, worse, same = (
         [one for one in found if one.verdict == verdict] for verdict in (BETTER, WORSE, EQUIVALENT)
     )
     if not better and not any(one.enough for one in found):
-        return _too_few(study, found, where)
+        return _said(
+            "too_few",
+            where=where,
+            most=max(found, key=lambda one: one.n),
+            baseline=baseline,
+            remedy=remedy(study),
+            first=study.title_of(found[0].candidate),
+            numbers=_numbers(study, found[0]),
+        )
     most = found[0].estimate or 0.0
     tied = [one for one in found if abs((one.estimate or 0.0) - most) < 1e-9]
     return _said(
         "which",
         where=where,
-        baseline=study.title_of(found[0].baseline),
+        baseline=baseline,
         better=better,
         worse=worse,
         same=same,
@@ -129,19 +138,6 @@ def _numbers(study: Study, one: Comparison) -> str:
         return short(one)
     of = " of test images" if one.metric.name == PRIMARY else ""
     return f"{after:.1f} %{of} against {before:.1f} %, {short(one)}"
-
-
-def _too_few(study: Study, found: Sequence[Comparison], where: str) -> str:
-    """Say that nothing can be shown, what was seen, and how many units it takes."""
-    return _said(
-        "too_few",
-        where=where,
-        most=max(found, key=lambda one: one.n),
-        baseline=study.title_of(found[0].baseline),
-        remedy=remedy(study),
-        first=study.title_of(found[0].candidate),
-        numbers=_numbers(study, found[0]),
-    )
 
 
 def _choice(study: Study, decision: Decision) -> str:

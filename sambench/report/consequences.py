@@ -8,7 +8,6 @@ from sambench.analysis.comparison import BETTER, WORSE, Comparison
 from sambench.analysis.decision import Decision, flat_and_accurate, settle
 from sambench.analysis.groups import ambiguous_baseline, by_key
 from sambench.analysis.metrics import find_metric
-from sambench.analysis.ranks import RankCorrelation
 from sambench.analysis.study import FLATNESS, Study
 from sambench.analysis.time_estimates import duration
 from sambench.analysis.troubles import leakage
@@ -93,25 +92,9 @@ def flatness(study: Study) -> str:
 def _link(study: Study) -> str:
     """Say whether flatter runs were the more accurate ones, over all and of one optimizer."""
     every, within = flat_and_accurate(study) or (None, None)
-    if every is None or not (said := _together(every, "Kendall's tau of sharpness and accuracy ")):
+    if every is None or every.interval is None:
         return ""
-    inner = _together(within, "") if within else ""
-    told = f"; among runs of the same optimizer, {inner}" if inner else ""
-    return f"Over the {every.runs} runs {said}{told}."
-
-
-def _together(found: RankCorrelation, name: str) -> str:
-    if found.tau is None or found.interval is None:
-        return ""
-    lowest, highest = found.interval
-    said = (
-        "flatter runs were more accurate"
-        if highest < 0
-        else "flatter runs were less accurate"
-        if lowest > 0
-        else "flatness and accuracy were not shown to go together"
-    )
-    return f"{said} ({name}{found.tau:+.2f}, 95 % interval {lowest:+.2f} to {highest:+.2f})"
+    return worded("answer.md", "link", every=every, within=within)
 
 
 def cautions(study: Study) -> Iterable[str]:
