@@ -15,7 +15,7 @@ from pathlib import Path
 
 from sambench.data.decoding import read_header
 from sambench.data.family import make_listing
-from sambench.data.folders import DICOM, SUFFIXES, printable
+from sambench.data.folders import DICOM, SUFFIXES, printable, same_name
 from sambench.data.manifest import Account, LeftOut
 from sambench.data.problems import some
 from sambench.data.source import Listing, Request, Sample, Source
@@ -73,8 +73,8 @@ def _one(source: Source, request: Request) -> tuple[Listing, Path]:
 
 def _joined(trained: Listing, tested: Listing) -> Listing:
     """Return both, of the same classes, as one; validation images of the first stay such."""
-    spelled = {label.casefold(): label for label in trained.classes}
-    if alone := [label for label in tested.classes if label.casefold() not in spelled]:
+    spelled = {same_name(label): label for label in trained.classes}
+    if alone := [label for label in tested.classes if same_name(label) not in spelled]:
         named = some([f"{label}{did_you_mean(label, trained.classes)}" for label in alone])
         raise DataError(
             f"classes in {tested.root} that are not in {trained.root}: {named}; rename them, or "
@@ -94,7 +94,7 @@ def _joined(trained: Listing, tested: Listing) -> Listing:
                     sample,
                     id=f"{part}/{sample.id}",
                     file=(place / sample.file).as_posix(),
-                    label=spelled[sample.label.casefold()],
+                    label=spelled[same_name(sample.label)],
                     facts=theirs | {**sample.facts, **theirs},
                 )
             )

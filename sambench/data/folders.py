@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
@@ -29,6 +30,17 @@ Meaning = tuple[str, Mapping[str, Fact]]
 """The class and the facts that a folder gives to its images."""
 
 UNTOLD: Meaning = ("", NO_FACTS)
+
+
+def same_name(name: str) -> str:
+    """Return what names that are surely one have in common: not case, nor blanks around them.
+
+    Nor the coding of accents, which systems write into names of files in two ways.
+
+    >>> same_name("B\u00f6sartig ") == same_name("bo\u0308sartig")
+    True
+    """
+    return unicodedata.normalize("NFC", name).strip().casefold()
 
 
 def name_of(file: str) -> str:
@@ -97,10 +109,10 @@ def _may_be_image(path: Path) -> bool:
 
 
 def subfolders(root: Path, problems: Problems | None = None) -> dict[str, Path]:
-    """Return the folders in `root` by name in lower case, without hidden ones.
+    """Return the folders in `root` by their `same_name`, without hidden ones.
 
-    A link back to the folder or one above it, and two names that differ in case alone, become
-    problems. Names like an image's are passed over.
+    A link back to the folder or one above it, and two folders of the same name, become problems.
+    Names like an image's are passed over.
     """
     problems = Problems() if problems is None else problems
     found: dict[str, Path] = {}
@@ -111,10 +123,10 @@ def subfolders(root: Path, problems: Problems | None = None) -> dict[str, Path]:
         if is_circle(path) or (path.is_symlink() and here.is_relative_to(path.resolve())):
             problems.add(f"links in {root} that lead in a circle", path.name, "remove them")
         elif path.is_dir() and not path.name.startswith("."):
-            name = path.name.casefold()
+            name = same_name(path.name)
             if name in found:
-                thing = f"{found[name].name}/ and {path.name}/"
-                problems.add(f"folders in {root} that differ in case alone", thing, "merge them")
+                kind = f"folders in {root} that differ in case, blanks or coding alone"
+                problems.add(kind, f"{found[name].name}/ and {path.name}/", "merge them")
             found.setdefault(name, path)
     return found
 

@@ -11,7 +11,7 @@ from datetime import date, datetime
 from itertools import zip_longest
 from pathlib import Path
 
-from sambench.data.folders import natural, part_of
+from sambench.data.folders import natural, part_of, same_name
 from sambench.data.problems import Problems, some
 from sambench.data.source import Fact, Sample
 from sambench.errors import DataError, did_you_mean
@@ -108,7 +108,7 @@ def match(
     `images` of what is written as id; class names may be in any case. What is wrong goes to
     `problems`, and so does an image without a row if the table should be `complete`.
     """
-    spelled = {label.casefold(): label for label in classes}
+    spelled = {same_name(label): label for label in classes}
     numbers: dict[str, int] = {}
     found: list[Sample] = []
     missing: dict[str, str] = {}
@@ -210,4 +210,4 @@ def _text(cell: object) -> str | None:
 
 
 def _plain(cell: object) -> str:
-    return "" if cell is None else str(cell).strip().casefold()
+    return "" if cell is None else same_name(str(cell))

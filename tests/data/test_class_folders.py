@@ -92,7 +92,8 @@ def test_busc(plant, scan):
 def test_folders_that_differ_in_case_alone(plant, refused):
     root = plant("benign/1.png", "Benign/2.png", "malignant/1.png")
     assert refused("bus-uc", root) == (
-        f"folders in {root} that differ in case alone: Benign/ and benign/; merge them"
+        f"folders in {root} that differ in case, blanks or coding alone: "
+        "Benign/ and benign/; merge them"
     )
 
 

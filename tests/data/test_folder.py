@@ -328,6 +328,35 @@ def test_two_columns_of_one_name(listed, refused):
     )
 
 
+def test_labels_that_are_surely_one_class(listed, scan):
+    table = listed("file,label\na/1.png,b\u00f6se\na/2.png, bo\u0308se \nb/3.png,gut\n")
+    assert scan("folder", None, table).classes == ("b\u00f6se", "gut")
+
+
+def test_class_folders_that_are_surely_one(plant, scan, refused):
+    parts = ("train/Benign/1.png", "train/b\u00f6se/1.png", "test/Benign /1.png")
+    root = plant(*parts, "test/bo\u0308se/1.png")
+    assert scan("folder", root).classes == ("Benign", "b\u00f6se")
+    root = plant("Benign/1.png", "Benign /2.png", "malignant/1.png", root="flat")
+    assert refused("folder", root) == (
+        f"folders in {root} that differ in case, blanks or coding alone: Benign/ and Benign /; "
+        "merge them"
+    )
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("stage-1", "stage 1"), ("Non_COVID", "non-covid"), ("COVID19", "COVID-19"), ("a.b", "a  b")],
+)
+def test_classes_that_differ_in_separators_are_asked_about(plant, refused, scan, one, other):
+    root = plant(f"{one}/1.png", f"{other}/1.png", "normal/1.png")
+    assert refused("folder", root).endswith(
+        "differ in one letter or separator: rename one, or `--set similar=keep` if they are two "
+        "classes"
+    )
+    assert len(scan("folder", root, similar="keep").classes) == 3
+
+
 def test_dates_of_a_workbook_are_text(plant, sheet, refused):
     root = plant(*FILES)
     table = sheet(root / "t.xlsx", ("file", "label"), (date(2020, 1, 2), "p"), (7.0, "q"))

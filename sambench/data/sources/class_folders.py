@@ -37,6 +37,7 @@ from sambench.data.folders import (
     name_of,
     natural,
     part_of,
+    same_name,
     subfolders,
     without_suffix,
 )
@@ -73,7 +74,7 @@ def list_classes(family: Family, request: Request) -> Listing:
     """
     root = family.locate(request)
     problems = Problems()
-    labels = {label.casefold(): label for label in family.classes}
+    labels = {same_name(label): label for label in family.classes}
     labels |= family.spellings
     id_of = name_of if family.unique else without_suffix
     folders = dict(class_folders(root, labels or None, problems))
@@ -93,16 +94,26 @@ def list_classes(family: Family, request: Request) -> Listing:
 
 
 def misspelled(labels: Sequence[str]) -> tuple[str, str] | None:
-    """Return two class names that are probably one: a long word of each differs in a letter.
+    """Return two class names that are probably one.
 
-    First letters must agree ("typical" is not "atypical"), and numbers too.
+    Either a long word of each differs in a letter, where first letters must agree ("typical" is not
+    "atypical"), and numbers too. Or they differ in what separates their words.
     """
+    bare = {label: _unseparated(label) for label in labels}
     for one, other in combinations(labels, 2):
+        if bare[one] == bare[other]:
+            return one, other
         words = [re.findall(r"[^\W\d_]+|\d+", name.casefold()) for name in (one, other)]
         differing = [pair for pair in zip(*words, strict=False) if pair[0] != pair[1]]
         if len(words[0]) == len(words[1]) and len(differing) == 1 and _one_off(*differing[0]):
             return one, other
     return None
+
+
+def _unseparated(name: str) -> str:
+    """Return a name without what separates its words; two numbers stay apart."""
+    name = re.sub(r"(?<=[^\W_])[\s_.-]+(?=[^\W_])", " ", same_name(name))
+    return re.sub(r"(?<!\d) | (?!\d)", "", name)
 
 
 def _one_off(one: str, other: str) -> bool:
@@ -117,11 +128,11 @@ def _one_off(one: str, other: str) -> bool:
 
 
 def refuse_misspelled(labels: Sequence[str], where: Path) -> None:
-    """Ask whether two names that differ in a letter are one class."""
+    """Ask whether two names that differ in a letter or separator are one class."""
     if found := misspelled(labels):
         raise DataError(
-            f"classes {found[0]!r} and {found[1]!r} in {where} differ in one letter: rename one, "
-            "or `--set similar=keep` if they are two classes"
+            f"classes {found[0]!r} and {found[1]!r} in {where} differ in one letter or separator: "
+            "rename one, or `--set similar=keep` if they are two classes"
         )
 
 
@@ -130,7 +141,7 @@ def class_folders(
 ) -> Iterator[tuple[Path, Meaning]]:
     """Yield the folders of classes, in parts or not, with what they tell of their images.
 
-    `labels` has the class by the folder's name in lower case; None takes every folder for a class,
+    `labels` has the class by the `same_name` of its folder; None takes every folder for a class,
     which has one spelling, that of the training part. Folders of a class may hold the images in a
     folder `images/`.
     """

@@ -24,6 +24,7 @@ from sambench.data.folders import (
     is_circle,
     natural,
     part_of,
+    same_name,
     subfolders,
     without_suffix,
 )
@@ -99,19 +100,19 @@ def list_labelled(
     part = said if said in YES_OR_NO else None
     table = _with_labels(read.select(facts), names, part, problems)
     written = Counter(str(row["label"]) for row in table.rows.values())
-    spelling = {label.casefold(): label for label in reversed(written)}
+    spelling = {same_name(label): label for label in reversed(written)}
     there = sorted(spelling.values(), key=natural)
     if options["similar"] != "keep" and not classes:
         refuse_misspelled(there, path)
     chosen = classes or there
-    if unknown := [label for label in chosen if label.casefold() not in spelling]:
+    if unknown := [label for label in chosen if same_name(label) not in spelling]:
         raise DataError(
             f"classes without a row in {path}, which has {some(sorted(there))}: {some(unknown)}; "
             "correct `--set classes`"
         )
-    wanted = {label.casefold() for label in chosen}
-    left = {label: n for label, n in written.items() if label.casefold() not in wanted}
-    every = [*chosen, *(label for label in there if label.casefold() not in wanted)]
+    wanted = {same_name(label) for label in chosen}
+    left = {label: n for label, n in written.items() if same_name(label) not in wanted}
+    every = [*chosen, *(label for label in there if same_name(label) not in wanted)]
     samples, absent = match(table, _images(root, table, problems), every, problems)
     missing = [id for id, label in absent.items() if label in chosen]
     problems.check()
