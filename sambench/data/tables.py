@@ -23,6 +23,9 @@ Row = Mapping[str, str | None]  # the cells of a row by column, None where blank
 GRADES = ("0", "1", "2", "3", "4", "4A", "4B", "4C", "5", "6")
 """The categories of BI-RADS."""
 
+BLANK = frozenset({"", "nan", "na", "n/a", "#n/a", "<na>", "null", "none"})
+"""What programs write into cells without a value, in lower case."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
@@ -61,7 +64,8 @@ def read_table(path: Path, sheet: str | None = None) -> Table:
     """Read a CSV file or a sheet of a workbook: the first unless it is named.
 
     Raises:
-        DataError: If the file cannot be read, is neither, or has two columns of one name.
+        DataError: If the file cannot be read, is neither, has two columns of one name, or rows
+            that are longer than the first.
     """
     try:
         data = path.read_bytes()
@@ -143,7 +147,7 @@ def read_fact(name: str, number: int, table: Table, problems: Problems) -> Fact:
     """Return what a cell tells; one that makes no sense becomes a problem.
 
     Folds are whole numbers, parts those of `PARTS`, categories of BI-RADS in capital letters; what
-    is no category stays as written.
+    is no category stays as written. What programs write for a blank is no patient.
     """
     row = table.rows[number]
     text, thing = row[name], f"{row['id']} has {row[name]!r} (row {number})"
@@ -157,8 +161,15 @@ def read_fact(name: str, number: int, table: Table, problems: Problems) -> Fact:
             kind = f"parts in {table.path} that are none of train, validation and test"
             problems.add(kind, thing, "correct them")
         return part
+    if name == "patient" and is_blank(text):
+        return None
     grade = (text or "").upper()
     return grade if name.startswith("birads") and grade in GRADES else text
+
+
+def is_blank(cell: str | None) -> bool:
+    """Whether a cell is blank, or has what programs write into such a one."""
+    return _plain(cell) in BLANK
 
 
 def whole_number(cell: str | None) -> int | None:
@@ -171,13 +182,24 @@ def whole_number(cell: str | None) -> int | None:
 
 
 def _csv_grid(path: Path, data: bytes) -> Grid:
-    """Return the cells of a CSV file with commas, semicolons or tabs."""
+    """Return the cells of a CSV file with commas, semicolons or tabs.
+
+    A longer row than the first is refused: one value was taken for two, and what is behind it for
+    that of other columns.
+    """
     try:
         text = data.decode("utf-8-sig")
         delimiter = max(",;\t", key=text.partition("\n")[0].count)
-        return [*csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)]
+        rows = [*csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)]
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} is not a CSV file ({error}); save it as UTF-8 CSV") from error
+    width = len(rows[0]) if rows else 0
+    if long := [str(n) for n, row in enumerate(rows, 1) if any(map(str.strip, row[width:]))]:
+        raise DataError(
+            f"rows of {path} with more cells than the first row has columns: {some(long, limit=5)}"
+            f"; name all columns in the first row, and quote values that contain {delimiter!r}"
+        )
+    return [*rows]
 
 
 def _workbook_grid(path: Path, data: bytes, sheet: str | None) -> tuple[str, Grid]:

@@ -188,7 +188,9 @@ def notes_on(samples: Sequence[Sample]) -> Iterator[str]:
         if torn:
             yield f"{len(torn)} of {len(sides):,} patients are in several {name}: {some(torn, 5)}"
     if sides:
-        yield f"{len(sides):,} patients or groups"
+        alone = sum(sample.facts.get("patient") is None for sample in samples)
+        told = f"; {alone:,} images without one, each for itself" if alone else ""
+        yield f"{len(sides):,} patients or groups{told}"
 
 
 def _span(sides: NDArray[np.int32]) -> Sides:

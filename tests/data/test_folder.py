@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 
 import pytest
 
@@ -137,8 +138,8 @@ def test_faults_are_named_together(listed, refused, plant):
             f"ids twice in {table}: 4.jpg (rows 8 and 9); delete one row of each",
             f"ids with two image files in {root}: a/1 (a/1.png and a/1.jpg); rename one of each",
             f"folds in {table} that are no integer: a/2.png has 'one' (row 4); give a whole number",
-            f"files that lead out of {root}: ../outside/x.png (row 5); put them inside, or give "
-            "`--source`",
+            f"files that lead out of {root}: ../outside/x.png (row 5); put them inside, or name "
+            "their folder with `--source`",
             f"links in {root} that lead in a circle: loop.png (row 10); remove them",
         ]
     )
@@ -307,7 +308,8 @@ def test_names_for_labels_and_a_choice_of_classes(listed, scan):
         (
             "a/1.png,NaN\na/2.png,#N/A\nb/3.png,p\n4.jpg,q\n",
             "rows of {table} without a label: a/1.png has 'NaN' (row 2), a/2.png has '#N/A' "
-            "(row 3); fill it in or delete them",
+            "(row 3); fill it in, delete them, or list all classes, if it is one, with "
+            "`--set classes=A,B`",
         ),
         (
             "7,p\n8,q\n",
@@ -325,6 +327,94 @@ def test_two_columns_of_one_name(listed, refused):
     table = listed("file,label,Label\na/1.png,p,q\n")
     assert refused("folder", None, table) == (
         f"columns of one name in {table}: label; rename one of each"
+    )
+
+
+@pytest.mark.parametrize("word", ["NA", "na", "n/a", "None", "NULL", "<NA>"])
+def test_a_label_that_stands_for_a_blank(listed, refused, scan, word):
+    table = listed(f"file,label\na/1.png,{word}\na/2.png,p\nb/3.png,q\n")
+    message = refused("folder", None, table)
+    assert message.startswith(f"rows of {table} without a label: a/1.png has {word!r} (row 2);")
+    assert "`--set classes=A,B`" in message
+    assert scan("folder", None, table, classes=f"{word},p,q").classes == (word, "p", "q")
+    named = scan("folder", None, table, labels=f"{word}:r,p:p,q:q")
+    assert named.classes == ("p", "q", "r")
+
+
+@pytest.mark.parametrize("word", ["", "NA", "nan", "N/A", "#N/A", "null", "none"])
+def test_a_group_that_stands_for_a_blank_is_none(listed, tmp_path, word):
+    text = f"file,label,patient\na/1.png,p,x\na/2.png,q,x\nb/3.png,p,{word}\n4.jpg,q,{word}\n"
+    source = sources.get("folder")
+    request = Request(table=listed(text), options=source.resolve({}))
+    prepared = prepare(source, request, tmp_path / "prepared", 8).prepared
+    assert prepared.groups == ("4", "a/1", "a/1", "b/3")
+    assert prepared.column("patient") == (None, "x", "x", None)
+    assert (
+        "1 patients or groups; 2 images without one, each for itself"
+        in (prepared.manifest["notes"])
+    )
+
+
+@pytest.mark.parametrize("column", ["test", "train"])
+@pytest.mark.parametrize(
+    ("yes", "no"),
+    [*zip("1Yytx", "0NnF ", strict=True), ("1.0", "0.0"), ("TRUE", "False"), ("yes", "NA")],
+)
+def test_words_for_yes_and_no(listed, scan, column, yes, no):
+    table = listed(f"file,label,{column}\na/1.png,p,{yes}\na/2.png,q,{no}\nb/3.png,q,{yes}\n")
+    other = {"test": "train", "train": "test"}[column]
+    parts = {sample.id: sample.facts["part"] for sample in scan("folder", None, table).samples}
+    assert parts == {"a/1": column, "a/2": other, "b/3": column}
+
+
+def test_words_that_are_neither_yes_nor_no(listed, refused):
+    table = listed("file,label,test\na/1.png,p,1\na/2.png,q,maybe\nb/3.png,q,2.0\n4.jpg,p,0\n")
+    assert refused("folder", None, table) == (
+        f"cells of the column test in {table} that say neither yes nor no: a/2.png has 'maybe' "
+        "(row 3), b/3.png has '2.0' (row 4); write 1 or 0"
+    )
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (
+            "0:benign,1:malignant,2:normal,4:other",
+            "labels without a row in {table}, which has 0, 1, 2: 4; correct `--set labels`",
+        ),
+        (
+            "0:benign,1:malignant",
+            "labels in {table} without a name, though others are given one: 2; add 2:NAME to "
+            "`--set labels`, or leave them out with `--set classes=benign,malignant`",
+        ),
+        (
+            "0=benign,1=malignant",
+            "`--set labels=0=benign,1=malignant` gives no name to a label in '0=benign'; write it "
+            "as `--set labels=0:benign,1:malignant`",
+        ),
+    ],
+)
+def test_names_that_do_not_fit_the_labels(listed, refused, scan, labels, message):
+    table = listed("file,label\na/1.png,0\na/2.png,1\nb/3.png,2\n4.jpg,1.0\n")
+    assert refused("folder", None, table, labels=labels) == message.format(table=table)
+    whole = scan("folder", None, table, labels=" 0 : benign, 1:malignant,2:malignant,")
+    assert whole.classes == ("benign", "malignant")
+
+
+def test_a_label_that_is_written_as_a_name_needs_none(listed, scan):
+    table = listed("file,label\na/1.png,b\na/2.png,Benign\nb/3.png,m\n")
+    assert scan("folder", None, table, labels="b:benign,m:malignant").classes == (
+        "benign",
+        "malignant",
+    )
+
+
+@pytest.mark.parametrize("setting", ["labels", "file_column", "group_column"])
+def test_settings_of_a_table_without_one(plant, refused, setting):
+    root = plant("a/1.png", "b/1.png")
+    assert refused("folder", root, **{setting: "x:y"}) == (
+        f"`--set {setting}=x:y` is about a table; name it with `--xlsx TABLE`, or leave the "
+        "setting out"
     )
 
 
@@ -355,6 +445,79 @@ def test_classes_that_differ_in_separators_are_asked_about(plant, refused, scan,
         "classes"
     )
     assert len(scan("folder", root, similar="keep").classes) == 3
+
+
+def test_absolute_files(plant, scan, refused, tmp_path, monkeypatch):
+    root = plant("a/1.png", "a/2.png", "b/3.png")
+    (tmp_path / "link").symlink_to(root)
+    table = tmp_path / "table.csv"
+    table.write_text(f"file,label\n{root}/a/1.png,p\n{root}/a/2,q\n{tmp_path}/link/b/3.png,q\n")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    for source in (root, Path("../tree"), tmp_path / "link", Path("../link")):
+        listing = scan("folder", source, table)
+        assert [sample.id for sample in listing.samples] == ["a/1", "a/2", "b/3"]
+        assert [sample.file for sample in listing.samples] == ["a/1.png", "a/2.png", "b/3.png"]
+    assert refused("folder", Path("../tree/a"), table) == (
+        f"files that lead out of ../tree/a: {tmp_path}/link/b/3.png (row 4); put them inside, or "
+        "name their folder with `--source`"
+    )
+
+
+def test_files_in_a_folder_above(plant, scan, tmp_path, monkeypatch):
+    root = plant("1.png", "2.png")
+    (root / "t.csv").write_text("file,label\n1.png,p\n2,q\n")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert len(scan("folder", Path("../tree"), root / "t.csv").samples) == 2
+    assert len(scan("folder", None, Path("../tree/t.csv")).samples) == 2
+
+
+def test_an_id_of_two_image_files(listed, refused, plant, scan):
+    plant("a/1.tif")
+    table = listed("file,label\na/1,p\na/2,q\nb/3,q\n")
+    assert refused("folder", None, table) == (
+        f"ids with two image files in {table.parent}: a/1 (1.png and 1.tif); write the suffix in "
+        "the table"
+    )
+    table = listed("file,label\na/1.tif,p\na/2,q\nb/3,q\n")
+    assert [one.file for one in scan("folder", None, table).samples] == [
+        "a/1.tif",
+        "a/2.png",
+        "b/3.png",
+    ]
+
+
+def test_numbers_of_dicom_are_no_suffixes(plant, scan):
+    root = plant("1.2.840.0.png", "1.2.840.1.png", "1.2.841.1.png", "x.gif")
+    (root / "1.2.840.0.png").rename(root / "1.2.840.0")
+    (root / "1.2.840.1.png").rename(root / "1.2.840.1")
+    (root / "t.csv").write_text("file,label\n1.2.840.0,p\n1.2.840.1,q\n1.2.841.1,q\nx.gif,q\n")
+    assert [one.id for one in scan("folder", None, root / "t.csv").samples] == [
+        *("1.2.840.0", "1.2.840.1", "1.2.841.1", "x"),
+    ]
+
+
+def test_suffixes_in_capital_letters(plant, scan):
+    root = plant("0.PNG", "1.Tif")
+    (root / "t.csv").write_text("file,label\n0,p\n1,q\n")
+    files = [one.file for one in scan("folder", None, root / "t.csv").samples]
+    assert files == ["0.PNG", "1.Tif"]
+
+
+@pytest.mark.parametrize(
+    ("text", "rows", "delimiter"),
+    [
+        ('file,label,patient\na,p,"Doe, P0"\nb,p,Doe, P0\nc,q,Doe, P1\n', "3, 4", ","),
+        ("file;label\na;p;;\nb;p;3\n", "3", ";"),
+    ],
+)
+def test_rows_longer_than_the_first(listed, refused, text, rows, delimiter):
+    table = listed(text)
+    assert refused("folder", None, table) == (
+        f"rows of {table} with more cells than the first row has columns: {rows}; name all columns "
+        f"in the first row, and quote values that contain {delimiter!r}"
+    )
 
 
 def test_dates_of_a_workbook_are_text(plant, sheet, refused):

@@ -11,10 +11,12 @@ Columns are found by the names that people give them, and what was found is said
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from sambench.data.family import DEEPEST, Family, make_listing
@@ -31,8 +33,8 @@ from sambench.data.folders import (
 from sambench.data.problems import Problems, some
 from sambench.data.source import Listing, Request, Sample, Setting
 from sambench.data.sources.class_folders import MASKS, PICTURES, list_classes, refuse_misspelled
-from sambench.data.tables import Table, match, read_table, whole_number
-from sambench.errors import DataError
+from sambench.data.tables import BLANK, Row, Table, is_blank, match, read_table, whole_number
+from sambench.errors import ConfigError, DataError
 
 COLUMNS = {
     "file": "file filename file_name image image_name path filepath image_filename name id",
@@ -49,8 +51,11 @@ FACTS = {"file": "id", "label": "label", "group": "patient", "fold": "fold", "sp
 YES_OR_NO = {"test": "train", "train": "test"}
 """Columns of splits with the name of a part say whether an image is in it, or else in the other."""
 
-YES = frozenset({"1", "true", "yes", "x"})
-BLANK = frozenset({"nan", "#n/a", "n/a", "null"})  # what programs write into cells without a value
+YES = frozenset({"1", "true", "t", "yes", "y", "x"})
+NO = frozenset({"0", "false", "f", "no", "n"})
+
+Beside = Callable[[Path], Mapping[str, Sequence[Path]]]
+"""Gives the image files of a folder by their names without suffix."""
 
 
 def scan(own: Family, request: Request) -> Listing:
@@ -60,6 +65,12 @@ def scan(own: Family, request: Request) -> Listing:
     root = replace(own, obtain="these are your own images").given(request)
     if request.table is not None:
         return list_labelled(root, request.table, request.options, classes)
+    for name, value in request.options.items():
+        if value and (name == "labels" or name.endswith("_column")):
+            raise ConfigError(
+                f"`--set {name}={value}` is about a table; name it with `--xlsx TABLE`, or leave "
+                "the setting out"
+            )
     inner = _unwrapped(root)
     listing = list_classes(replace(own, classes=classes), replace(request, folder=inner))
     where = [] if inner == root else [f"the classes are the folders in {inner.relative_to(root)}/"]
@@ -93,12 +104,12 @@ def list_labelled(
     problems = Problems()
     read = read_table(path)
     columns = _find_columns(read, options)
-    pairs = [pair.partition(":") for pair in str(options["labels"]).split(",") if ":" in pair]
-    names = {key.strip().casefold(): name.strip() for key, _, name in pairs}
+    names = _names_of_labels(str(options["labels"]))
     facts = {fact: columns[what] for what, fact in FACTS.items() if what in columns}
     said = columns.get("split", "").casefold()
     part = said if said in YES_OR_NO else None
-    table = _with_labels(read.select(facts), names, part, problems)
+    table = _with_parts(read.select(facts), part, problems)
+    table = _with_labels(table, names, classes, problems)
     written = Counter(str(row["label"]) for row in table.rows.values())
     spelling = {same_name(label): label for label in reversed(written)}
     there = sorted(spelling.values(), key=natural)
@@ -150,13 +161,51 @@ def _find_columns(table: Table, options: Mapping[str, Setting]) -> dict[str, str
     return columns
 
 
+def _names_of_labels(given: str) -> dict[str, str]:
+    """Return the names that the user gives to labels, by the labels' `same_name`.
+
+    Raises:
+        ConfigError: If what is given is no list of labels and names.
+    """
+    names: dict[str, str] = {}
+    for pair in filter(None, map(str.strip, given.split(","))):
+        label, _, name = map(str.strip, pair.partition(":"))
+        if not label or not name:
+            raise ConfigError(
+                f"`--set labels={given}` gives no name to a label in {pair!r}; write it as "
+                "`--set labels=0:benign,1:malignant`"
+            )
+        names[same_name(label)] = name
+    return names
+
+
+def _with_parts(table: Table, part: str | None, problems: Problems) -> Table:
+    """Return the table with its parts written out, where they say yes or no to one `part`."""
+    if part is None:
+        return table
+    rows: dict[int, Row] = {}
+    for number, row in table.rows.items():
+        whole = whole_number(row["part"])  # 1.0 is 1
+        said = same_name(str(row["part"] if whole is None else whole))
+        if said not in YES | NO | BLANK:
+            kind = f"cells of the column {part} in {table.path} that say neither yes nor no"
+            thing = f"{row['id']} has {row['part']!r} (row {number})"
+            problems.add(kind, thing, "write 1 or 0")
+        rows[number] = {**row, "part": part if said in YES else YES_OR_NO[part]}
+    return replace(table, rows=rows)
+
+
 def _with_labels(
-    table: Table, names: Mapping[str, str], part: str | None, problems: Problems
+    table: Table, names: Mapping[str, str], classes: Sequence[str], problems: Problems
 ) -> Table:
     """Return the table with the names of the labels; labels that are no classes are problems.
 
-    Where its parts are yes or no to one `part`, they are written out.
+    What programs write for a blank is no class, unless it has a name or is one of `classes`.
+
+    Raises:
+        DataError: If rows have several labels, or not all labels a name, or names no label.
     """
+    known = {*names, *map(same_name, classes)}
     written = Counter(str(row["label"]) for row in table.rows.values())
     for separator in "|;,":
         several = [label for label in written if separator in label]
@@ -169,37 +218,68 @@ def _with_labels(
                 f"{written[first]} of {len(table.rows)} rows: multi-label sets are not supported; "
                 "give one label to each image"
             )
-    rows: dict[int, dict[str, str | None]] = {}
+    rows: dict[int, Row] = {}
+    there: set[str] = set()
     for number, row in table.rows.items():
         label = row["label"]
         shown = "nothing" if label is None else repr(label)
         thing = f"{row['id']} has {shown} (row {number})"
-        if label is None or label.casefold() in BLANK:
-            kind = f"rows of {table.path} without a label"
-            problems.add(kind, thing, "fill it in or delete them")
+        if label is None or (is_blank(label) and same_name(label) not in known):
+            kind, remedy = f"rows of {table.path} without a label", "fill it in or delete them"
+            if label is not None:
+                remedy = "fill it in, delete them, or list all classes, if it is one, with "
+                remedy += "`--set classes=A,B`"
+            problems.add(kind, thing, remedy)
             continue
         if re.fullmatch(r"[-+]?\d*\.\d+(e[-+]?\d+)?", label.lower()):
             if whole_number(label) is None:
                 kind = f"labels in {table.path} that are fractions rather than classes"
                 problems.add(kind, thing, "give class names")
             label = str(whole_number(label))
-        rows[number] = {**row, "label": names.get(label.casefold(), label)}
-        if part is not None:
-            yes = str(row["part"]).casefold() in YES
-            rows[number]["part"] = part if yes else YES_OR_NO[part]
+        there.add(label)
+        rows[number] = {**row, "label": names.get(same_name(label), label)}
+    if names:
+        _check_names(names, sorted(there, key=natural), table.path, every=not classes)
     return replace(table, rows=rows)
+
+
+def _check_names(
+    names: Mapping[str, str], there: Sequence[str], path: Path, *, every: bool
+) -> None:
+    """Refuse names for labels that are not there and, if `every` label is wanted, a lack of one."""
+    if unknown := names.keys() - {*map(same_name, there)}:
+        raise DataError(
+            f"labels without a row in {path}, which has {some(there)}: {some(sorted(unknown))}; "
+            "correct `--set labels`"
+        )
+    named = {*names, *map(same_name, names.values())}
+    unnamed = [label for label in there if same_name(label) not in named]
+    if unnamed and every:
+        raise DataError(
+            f"labels in {path} without a name, though others are given one: {some(unnamed)}; add "
+            f"{unnamed[0]}:NAME to `--set labels`, or leave them out with "
+            f"`--set classes={','.join(dict.fromkeys(names.values()))}`"
+        )
 
 
 def _images(root: Path, table: Table, problems: Problems) -> dict[str, Sample]:
     """Return the files that are there, by what the table has written."""
     images: dict[str, Sample] = {}
     written: dict[str, str] = {}
+
+    @cache
+    def beside(folder: Path) -> dict[str, list[Path]]:
+        there: dict[str, list[Path]] = {}
+        for path in sorted(find_files(folder)) if folder.is_dir() else ():
+            there.setdefault(path.stem, []).append(path)
+        return there
+
     for number, row in table.rows.items():
         text = row["id"] or ""
-        path = _place(root, text, number, problems) if text else None
+        path = _place(root, text, number, beside, problems) if text else None
         if path is not None and path.is_file():
             file = path.relative_to(root).as_posix()
-            id = without_suffix(file)
+            id = without_suffix(file) if _has_suffix(path) else file
             images[text] = Sample(id=id, path=path, file=file, label="")
             if (other := written.setdefault(id, text)) != text:
                 thing = f"{id} ({images[other].file} and {file})"
@@ -207,19 +287,37 @@ def _images(root: Path, table: Table, problems: Problems) -> dict[str, Sample]:
     return images
 
 
-def _place(root: Path, text: str, number: int, problems: Problems) -> Path | None:
-    """Return where a listed file should be, or None if it may not be read."""
-    path = root / Path(text.replace("\\", "/"))
+def _has_suffix(path: Path) -> bool:
+    """Whether a name ends as those of images do, and not with a number of a DICOM identifier."""
+    from PIL import Image
+
+    suffix = path.suffix.lower()
+    return suffix in SUFFIXES or suffix in Image.registered_extensions()
+
+
+def _place(root: Path, text: str, number: int, beside: Beside, problems: Problems) -> Path | None:
+    """Return where in the root a listed file should be, or None if it may not be read."""
+    listed = Path(text.replace("\\", "/"))
     thing = f"{text} (row {number})"
-    if is_circle(path):
+    if is_circle(root / listed):
         problems.add(f"links in {root} that lead in a circle", thing, "remove them")
         return None
-    if ".." in path.parts or not path.resolve().is_relative_to(root.resolve()):
-        problems.add(f"files that lead out of {root}", thing, "put them inside, or give `--source`")
-        return None
+    if listed.is_absolute() and (".." in listed.parts or not listed.is_relative_to(root)):
+        whole = listed.parent.resolve() / listed.name  # the root may be relative, or a link
+        listed = Path(os.path.relpath(whole, root.resolve()))
+    path = root / listed
     if path.suffix.lower() not in SUFFIXES and not path.is_file():
-        beside = [path.with_name(path.name + suffix) for suffix in sorted(SUFFIXES)]
-        return next((candidate for candidate in beside if candidate.is_file()), path)
+        found = beside(path.parent).get(path.name, ())
+        if len(found) > 1:
+            kind = f"ids with two image files in {root}"
+            names = " and ".join(one.name for one in found)
+            problems.add(kind, f"{text} ({names})", "write the suffix in the table")
+            return None
+        path = found[0] if found else path
+    if ".." in listed.parts or not path.resolve().is_relative_to(root.resolve()):
+        remedy = "put them inside, or name their folder with `--source`"
+        problems.add(f"files that lead out of {root}", thing, remedy)
+        return None
     return path
 
 
