@@ -25,8 +25,28 @@ def test_class_folders(plant, scan):
 
 
 def test_what_looks_like_masks_is_told(plant, scan):
-    listing = scan("folder", plant("cats/1.png", "cats/1_mask.png", "dogs/1.png"))
-    assert listing.notes == ("read as images, though their names are of masks: cats/1_mask",)
+    listing = scan("folder", plant("cats/1.png", "cats/2_mask.png", "dogs/1.png"))
+    assert listing.notes == ("read as images, though their names are of masks: cats/2_mask",)
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        *("_mask", "_Mask", "-mask", " MASK", ".mask", "_mask_2", " - masks", "_seg"),
+        *("_segmentation", "_gt", "_ground_truth", "_label", "_annotation", "_roi", "_contour"),
+    ],
+)
+def test_masks_beside_images_are_passed_over(plant, scan, mask):
+    root = plant("cats/1.png", f"cats/1{mask}.png", "cats/label.png", "dogs/1.png", "dogs/1a.png")
+    listing = scan("folder", root)
+    assert [sample.id for sample in listing.samples] == [
+        "cats/1",
+        "cats/label",
+        "dogs/1",
+        "dogs/1a",
+    ]
+    assert listing.passed == {f"cats/1{mask}.png": "masks beside images"}
+    assert listing.notes == ()
 
 
 def test_parts(plant, scan):

@@ -6,7 +6,8 @@
 
 A table lists files relative to `--source`, or else to its own folder. The images of a group (a
 patient, or a video) stay together in splits; it is the column "patient" of the prepared data.
-Columns are found by the names that people give them, and what was found is said.
+Columns are found by the names that people give them, and what was found is said. Of class folders,
+files that have the name of an image beside them and a word for masks behind it are passed over.
 """
 
 from __future__ import annotations
@@ -54,6 +55,13 @@ YES_OR_NO = {"test": "train", "train": "test"}
 YES = frozenset({"1", "true", "t", "yes", "y", "x"})
 NO = frozenset({"0", "false", "f", "no", "n"})
 
+OF_MASKS = (
+    r"masks?|seg(?:m|mented|mentations?)?|gt|ground[ _-]?truth|labels?|labelmap|annotations?|"
+    r"annotated|roi|contours?|outlines?|overlay"
+)
+MASK = re.compile(rf"(.+?)[ _.-]+(?:{OF_MASKS})(?:[ _.-]*\d+)?", re.IGNORECASE)
+"""The id of what is a mask if there is an image with the first part of its name beside it."""
+
 Beside = Callable[[Path], Mapping[str, Sequence[Path]]]
 """Gives the image files of a folder by their names without suffix."""
 
@@ -74,10 +82,22 @@ def scan(own: Family, request: Request) -> Listing:
     inner = _unwrapped(root)
     listing = list_classes(replace(own, classes=classes), replace(request, folder=inner))
     where = [] if inner == root else [f"the classes are the folders in {inner.relative_to(root)}/"]
-    masks = [s.id for s in listing.samples if re.search(r"_(mask|seg)(_\d+)?$", s.id)]
-    if masks:
-        where.append(f"read as images, though their names are of masks: {some(masks, limit=3)}")
-    return replace(listing, notes=(*listing.notes, *where))
+    return _without_masks(replace(listing, notes=(*listing.notes, *where)))
+
+
+def _without_masks(listing: Listing) -> Listing:
+    """Return the listing without the images whose names are of masks of others beside them."""
+    images = {sample.id for sample in listing.samples}
+    shown = {s.id: found[1] for s in listing.samples if (found := MASK.fullmatch(s.id))}
+    masks = {s.file: "masks beside images" for s in listing.samples if shown.get(s.id) in images}
+    alone = [id for id, image in shown.items() if image not in images]
+    told = f"read as images, though their names are of masks: {some(alone, limit=3)}"
+    return replace(
+        listing,
+        samples=tuple(sample for sample in listing.samples if sample.file not in masks),
+        notes=(*listing.notes, told) if alone else listing.notes,
+        passed={**listing.passed, **masks},
+    )
 
 
 def _unwrapped(root: Path) -> Path:
