@@ -7,7 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sambench.analysis.groups import REPEATS, Group, Line, build_groups, by_key, repeat
+from sambench.analysis.groups import (
+    REPEATS,
+    Group,
+    Line,
+    build_groups,
+    by_key,
+    repeat,
+    setting_text,
+)
 from sambench.analysis.metrics import Metric
 from sambench.analysis.study import Study, study_of
 from sambench.config.suite import ReportSettings
@@ -119,7 +127,7 @@ def _separating(*sides: Iterable[RunRecord]) -> dict[str, str]:
     for name in dict.fromkeys(name for settings in (*left, *right) for name in settings):
         here, there = ({settings.get(name) for settings in side} for side in (left, right))
         if name not in REPEATS and len(here) == len(there) == 1 and here != there:
-            told = f"{name} {here.pop()} against {there.pop()}"
+            told = f"{name} {setting_text(here.pop())} against {setting_text(there.pop())}"
             found[name] = "other images" if name == IMAGES else told
     return found
 

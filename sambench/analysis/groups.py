@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import math
 import operator
-from collections import Counter
+import re
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -296,7 +297,7 @@ def _on_the_same_images(group: Group) -> Iterator[Group]:
         yield replace(group, lines=tuple(line for line in lines if line.records), part=number)
 
 
-def _images(record: RunRecord) -> object:
+def _images(record: RunRecord) -> tuple[object, ...]:
     """What tells the training and test images of runs apart: prepared data, split, code."""
     data = record.data or {}
     return data.get("fingerprint"), data.get("split_sha256"), record.numerics
@@ -328,17 +329,30 @@ def _told_apart(namesakes: Sequence[Group]) -> list[str]:
         ", ".join(f"{name}={setting_text(getattr(setting, name))}" for name in differing)
         for setting in settings
     ]
-    several, seen = Counter(said), Counter[str]()
-    for place, text in enumerate(said):
-        if several[text] > 1:
-            seen[text] += 1
-            images = f"images {seen[text]} of {several[text]}"
-            said[place] = f"{text}, {images}" if text else images
+    for text, places in by_key(range(len(said)), said.__getitem__).items():
+        if len(places) > 1:
+            what = _what_differs([namesakes[place] for place in places])
+            for number, place in enumerate(places, start=1):
+                part = f"{what} {number} of {len(places)}"
+                said[place] = f"{text}, {part}" if text else part
     return [f" ({text})" for text in said]
 
 
+def _what_differs(parts: Iterable[Group]) -> str:
+    """Return what tells runs of one setting apart: their images, the code, or both."""
+    images, code = defaultdict[Unit, set[object]](set), set[object]()
+    for record in (record for part in parts for record in part.records if record.data):
+        *of_fold, version = _images(record)
+        images[repeat(record)[:2]].add(tuple(of_fold))
+        code.add(version)
+    differing = ["images"] if any(len(found) > 1 for found in images.values()) else []
+    return " and ".join([*differing, *(["code"] if len(code) > 1 else [])]) or "images"
+
+
 def setting_text(value: object) -> str:
-    """Write the value of a setting: 0.05, (0.9, 0.999), patience=5."""
+    """Write the value of a setting: 0.05, (0.9, 0.999), patience=5; of a SHA-256 ten digits."""
+    if isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value):
+        return value[:10]
     if isinstance(value, list | tuple):
         return f"({', '.join(map(setting_text, value))})"
     if isinstance(value, Stop):

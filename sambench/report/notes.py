@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from sambench.analysis.groups import Group, build_groups
+from sambench.analysis.groups import Group, build_groups, setting_text
 from sambench.analysis.inference import FOLDS, SEEDS
 from sambench.analysis.metrics import find_metric
 from sambench.analysis.study import Study
@@ -30,7 +30,7 @@ FAITHFUL = 0.9
 def start_of(config: RunConfig) -> str:
     """Say what a run's weights were at first."""
     if config.weights:
-        return f"from weights {config.weights[:10]}"
+        return f"from weights {setting_text(config.weights)}"
     return "pretrained" if config.pretrained else "from scratch"
 
 
