@@ -13,7 +13,7 @@ from sambench.analysis.comparison import Comparison
 from sambench.analysis.groups import Group, by_key
 from sambench.analysis.inference import ALPHA, FOLDS, SEEDS, SETTINGS, Floats, Keys
 from sambench.analysis.metrics import Metric
-from sambench.analysis.units import Table, tabulate
+from sambench.analysis.units import Table, tabulate, timed_alike
 
 
 @dataclass(eq=False)
@@ -76,6 +76,8 @@ def _columns(group: Group, metric: Metric) -> list[_Column]:
     table = tabulate(group, metric)
     # runs are subtracted seed by seed before the seeds of a fold are averaged
     of_runs = table.values[:, 1:] - table.values[:, :1]
+    if metric.name == "train_seconds":  # of two devices it tells of these
+        of_runs = np.where(timed_alike(group)[:, 1:], of_runs, np.nan)
     differences, imputed = table.by_unit(of_runs), None
     if table.imputed is not None:
         imputed = table.by_unit(table.imputed[:, 1:] - table.imputed[:, :1])

@@ -74,6 +74,21 @@ def tabulate(group: Group, metric: Metric) -> Table:
     )
 
 
+def device_of(record: RunRecord) -> str:
+    """Return what a run was timed on; empty where that is unknown."""
+    environment = record.environment or {}
+    return str(environment.get("gpu") or environment.get("cpu") or "")
+
+
+def timed_alike(group: Group) -> NDArray[np.bool_]:
+    """Return which runs were timed on the device of the first line's, shape (R, lines)."""
+    devices = [{repeat(run): device_of(run) for run in line.records} for line in group.lines]
+    return np.array(
+        [[own.get(found) == devices[0].get(found) for own in devices] for found in group.repeats],
+        dtype=np.bool_,
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Summary:
     """What the completed runs of one optimizer say of one metric, on the printed scale."""

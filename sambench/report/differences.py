@@ -45,11 +45,15 @@ def difference_table(title: str, found: Sequence[Comparison], study: Study) -> T
     what = "ratio to" if metric.ratio else "difference to"
     head = ("Ratio" if metric.ratio else f"Difference{unit}", *HEADINGS[1:])
     lost = "; ".join(filter(None, (lost_units(one, study) for one in ordered)))
+    notes = [f"{lost}."] if lost else []
+    timed = [study.title_of(one.candidate) for one in ordered if not one.n]
+    if metric.name == "train_seconds" and timed:
+        notes.append(f"Not timed on a device of {baseline}'s: {', '.join(timed)}.")
     return Table(
         title=f"{title}: {metric.heading}, {what} {baseline}",
         headings=(HEADINGS[0], *head),
         rows=tuple((study.title_of(one.candidate), difference_cells(one)) for one in ordered),
-        notes=(f"{lost}.",) if lost else (),
+        notes=tuple(notes),
         keys=tuple(one.candidate for one in ordered),
     )
 

@@ -13,7 +13,7 @@ from sambench.analysis.groups import REPEATS, Group, Line, by_key, other_setting
 from sambench.analysis.metrics import SHIFTS, Metric, find_metric
 from sambench.analysis.predictions import Predictions
 from sambench.analysis.study import Panel, Study, build_study
-from sambench.analysis.units import Summary, summarize
+from sambench.analysis.units import Summary, device_of, summarize
 from sambench.config.run_config import RunConfig
 from sambench.config.suite import ReportSettings
 from sambench.report.differences import ACCURACIES, COSTS, difference_tables
@@ -106,7 +106,7 @@ def _rows(
     """
     found = [[summarize(group, line, c.metric) for c in columns] for _, group, line in places]
     best = [
-        best_of(sure_means(cells), c.metric) if c.ranked else []
+        best_of(sure_means(cells), c.metric) if c.ranked and _of_one_kind(c, cells) else []
         for c, cells in zip(columns, zip(*found, strict=True), strict=True)
     ]
     rows = []
@@ -117,6 +117,12 @@ def _rows(
         )
         rows.append((label, tuple(made)))
     return tuple(rows)
+
+
+def _of_one_kind(chosen: Column, cells: Iterable[Summary]) -> bool:
+    """Whether the best of a column says something: times of several devices tell of these."""
+    devices = {device_of(record) for cell in cells for record in cell.records}
+    return chosen.metric.name != "train_seconds" or len(devices) < 2
 
 
 def sure_means(cells: Iterable[Summary | None]) -> dict[int, float]:
