@@ -78,9 +78,15 @@ def _latex_cell(cell: Cell, units: int | None) -> str:
 def document_markdown(document: Document, drawn: Mapping[int, str]) -> str:
     """Return a whole report as GitHub Markdown; `drawn` has pictures of tables, by the table's id.
 
-    Below each table are its notes.
+    Below each table are its notes. What names have of HTML stands as it is written.
     """
-    return templates().get_template("report.md").render(document=document, drawn=drawn)
+    text = templates().get_template("report.md").render(document=document, drawn=drawn)
+    return re.sub(r"`[^`\n|]*`|<(?=[A-Za-z/!?])|&(?=#?\w+;)", _as_written, text)
+
+
+def _as_written(found: re.Match[str]) -> str:
+    """Return code as it is, and of HTML, which Markdown reads too, what a page shows as it."""
+    return found[0] if found[0][0] == "`" else html.escape(found[0])
 
 
 @cache

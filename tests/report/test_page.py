@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -221,6 +222,16 @@ def test_markdown(document: Document) -> None:
     text = document_markdown(document, {})
     assert "| SAM | **-1.0 ± 0.1 (8)*** | 50 % |" in text
     assert "\n\n### small_cnn & more\n\n" in text
+
+
+def test_markdown_shows_the_html_of_names_as_text(document: Document) -> None:
+    table = replace(TABLE, title="S&amp;M <b>x</b> <i", notes=("p < 0.05, `--names <b>`",))
+    made = replace(document, results=(Section(title="<u>", tables=(table,)),), answer=("<b>SAM",))
+    text = document_markdown(made, {})
+    assert "&lt;b>SAM" in text
+    assert "### S&amp;amp;M &lt;b>x&lt;/b> &lt;i" in text
+    assert "- p < 0.05, `--names <b>`" in text
+    assert "<u>" not in text
 
 
 def test_json_has_every_statement_in_numbers(document: Document) -> None:
