@@ -78,6 +78,14 @@ class Evidence:
     correlation: RankCorrelation | None = None  # of a claim about ranks
     why: str = ""  # nothing is said, where that is so
 
+    @property
+    def other_size(self) -> bool:
+        """Whether our interval excludes the printed difference, whatever it says of its sign."""
+        printed, found = self.expectation.printed, self.comparison
+        if printed is None or found is None or found.low is None or found.high is None:
+            return False
+        return found.enough and not found.low <= printed <= found.high
+
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
@@ -131,7 +139,8 @@ def examine(groups: Sequence[Group]) -> tuple[Finding, ...]:
 
     An inequality is held where its own test shows it (a claim asks for all, so no correction is
     due). It is refuted where the opposite, or equivalence, is shown after the correction over the
-    claim, and not reproduced where our interval excludes the printed difference.
+    claim, and not reproduced where neither is so and our interval excludes the printed difference.
+    What is held may have another size than the printed one (`Evidence.other_size`).
     """
     return tuple(_examine(claim, [g for g in groups if _fits(g, claim)]) for claim in claims())
 

@@ -129,7 +129,9 @@ def claims_table(findings: Sequence[Finding]) -> Table:
         "A claim is judged on runs of the paper's own data, models and protocol alone. It is held "
         "if each of its inequalities is shown by itself, refuted if the opposite or equivalence of "
         "one is shown after the correction over the claim, "
-        "not reproduced if our interval excludes a printed difference, and else undecided.",
+        "not reproduced if neither is so and our interval excludes a printed difference, and else "
+        "undecided. An inequality may be held or refuted while our interval excludes its printed "
+        "size, which then is not reproduced; each line below says so.",
         *(
             _sentence(one)
             for found in findings
@@ -177,11 +179,12 @@ def _sentence(evidence: Evidence) -> str:
     told = MISSING if number is None else (
         f"{factor(number)}x" if expectation.metric.ratio else signed(number, 1)
     )  # fmt: skip
+    size = ", a size that is not reproduced" if evidence.other_size else ""
     times = f" (by a factor of {expectation.factor:g})" if expectation.factor > 1 else ""
     return (
         f"{evidence.standing}: {said}{times}, {metric}: {amount(found)} ({interval(found)}), "
         f"p = {p_value(evidence.alone)} by itself, {p_value(found.p)} corrected, "
-        f"{counted(found.n, found.design.unit)}; printed {told}."
+        f"{counted(found.n, found.design.unit)}; printed {told}{size}."
     )
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 from scipy import stats
 
+from sambench.analysis.claims import HELD, examine
 from sambench.analysis.groups import build_groups
 from sambench.analysis.metrics import METRICS
 from sambench.analysis.published import (
@@ -17,6 +18,9 @@ from sambench.analysis.published import (
     printed_tables,
     replications,
 )
+from sambench.report.papers import claims_table
+from tests.analysis.conftest import StudyMaker
+from tests.analysis.test_wrong_statements import EIGHT, PAPER, up
 
 if TYPE_CHECKING:
     from tests.conftest import RecordMaker
@@ -85,3 +89,17 @@ def test_the_interval_of_one_further_run(make_record: RecordMaker) -> None:
     assert accuracy.interval == pytest.approx((81 - half, 81 + half))
     assert (accuracy.printed, accuracy.verdict) == (80.2, WITHIN)
     assert found["train_seconds"].printed == 12 * 60
+
+
+def test_what_holds_by_another_size_than_the_printed_one_says_so(
+    make_runs: StudyMaker,
+) -> None:
+    """On ResNet-50 the paper prints SAM +3.8 points: +1 holds, and is not that."""
+    for gain, other in ((1.0, True), (3.8, False)):
+        accuracies = {"adam": EIGHT, "sam": up(EIGHT, gain)}
+        groups = build_groups(make_runs(accuracies, model="resnet50", **PAPER), "adam")
+        found = next(f for f in examine(groups) if f.claim.name == "sam-beats-adam")
+        one = next(e for e in found.evidence if e.comparison is not None)
+        assert (one.standing, one.other_size) == (HELD, other)
+        (line,) = (note for note in claims_table([found]).notes if note.startswith("held: "))
+        assert line.endswith("printed +3.8, a size that is not reproduced." if other else "+3.8.")
