@@ -20,6 +20,7 @@ from sambench.report.figures.material import Drawn, Material, Setting, caption
 from sambench.report.style import BLUE, PALE, SMALL, VERMILION, bare
 from sambench.store.record import RunRecord
 
+ACCURACY = "Test accuracy (%)"
 PERCENTILES = (5, 25, 50, 75, 95)
 RUN: dict[str, Any] = {"ls": "", "marker": "o", "color": PALE, "ms": 2.4, "mew": 0, "zorder": 1}
 UNTRUSTED: dict[str, Any] = {
@@ -37,13 +38,16 @@ def flatness(_: Material, setting: Setting) -> Drawn:
     runs = [run for _, found in drawn for run in found]
     names = dict.fromkeys(setting.titles[run.line] for run in runs if run.sound)
     figure, panels = layout.named_points(len(drawn), list(names), above=0.36)
+    some = any(len(found) < len(setting.group.completed) for _, found in drawn)
     for ax, (metric, found) in zip(panels, drawn, strict=True):
         _panel(ax, metric, found, setting.titles)
+        ax.set_ylabel("Test accuracy (%) of runs\nwith this curvature" if some else ACCURACY)
     return figure, caption(
         "flatness",
         interval=len({run.unit for run in runs}) >= LEAST_REPEATS,
         unsound=not all(run.sound for run in runs),
         no_minimum=any(run.sharpness <= 0 for run in runs),
+        some=some,
     )
 
 
@@ -63,7 +67,6 @@ def _panel(ax: Axes, metric: Metric, runs: Sequence[Measured], titles: Mapping[s
     layout.curvature_axis(ax, [run.sharpness for run in (*sound, *shown)], 0.05, most=4)
     layout.round_ticks(ax.yaxis)
     ax.set_xlabel(metric.title if "Hessian" in metric.title else f"{metric.title} of the Hessian")
-    ax.set_ylabel("Test accuracy (%)")
     everywhere, within = rank_together(runs) or (None, None)
     text = f"all runs: {_said(everywhere)}\nwithin optimizers: {_said(within)}"
     ax.set_title(text, size=SMALL, loc="left", pad=3)

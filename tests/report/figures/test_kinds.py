@@ -330,3 +330,16 @@ def test_a_log_axis_has_two_numbers_or_more(ends: tuple[float, float]) -> None:
     assert 2 <= len(found) <= 6
     assert all(ends[0] * 0.999 <= value <= ends[1] * 1.001 for value in found)
     assert len({short(value) for value in found}) == len(found)
+
+
+def test_accuracies_of_some_runs_are_said_to_be_so(add: RunMaker, store: Store) -> None:
+    """One of twelve lacks its curvature: the mean accuracy is not that of the tables."""
+    every = pair(add)
+    some = draw("flatness", [*every[:-1], every[-1].with_sections(hessian=None)], store)
+    assert {ax.get_ylabel() for ax in figure_of(some).axes} == {
+        "Test accuracy (%) of runs\nwith this curvature"
+    }
+    assert "a mean accuracy here is not that of the tables" in caption(some)
+    whole = draw("flatness", every, store)
+    assert {ax.get_ylabel() for ax in figure_of(whole).axes} == {"Test accuracy (%)"}
+    assert "of the tables" not in caption(whole)
