@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from statistics import median
+from dataclasses import dataclass, field
+from statistics import fmean, median
 
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
 from sambench.analysis import inference
-from sambench.analysis.comparison import UNDECIDED
-from sambench.analysis.groups import Group
-from sambench.analysis.inference import ALPHA, FOLDS, SEEDS, SETTINGS, Design, Floats, Keys
-from sambench.analysis.metrics import Metric, find_metric, find_metrics
+from sambench.analysis.comparison import BETTER, UNDECIDED, WORSE
+from sambench.analysis.groups import Group, by_key
+from sambench.analysis.inference import ALPHA, FOLDS, SEEDS, SETTINGS, Floats
+from sambench.analysis.metrics import Metric, find_metric
 from sambench.analysis.ranks import RankCorrelation
 from sambench.analysis.study import FLATNESS, Study
 from sambench.analysis.time_estimates import seconds_of
-from sambench.analysis.units import rank_together, tabulate, with_accuracy
+from sambench.analysis.units import rank_together, summarize, tabulate, with_accuracy
+from sambench.store.record import RunRecord
+
+COSTS = ("gradient_evaluations", "train_seconds")
 
 SAME_COST = 1.1
 """Costs within this factor are called the same."""
@@ -31,139 +35,218 @@ LEAST_FOR_BEST = 5
 
 
 Costs = tuple[float | None, ...]
-"""Gradient evaluations and training time; None where a run lacks it."""
+"""Gradient evaluations and training time; None where no two runs can be compared by it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scope:
+    """What a choice is among: the settings that it speaks of, and what it leaves out.
+
+    It never speaks of two designs, nor of two baselines: these have no statement in common.
+    """
+
+    groups: tuple[Group, ...]  # of one design and one baseline
+    labels: tuple[str, ...]  # all with runs in each of these settings; the baseline first
+    apart: tuple[str, ...]  # labels of other lines with completed runs, here or elsewhere
+    elsewhere: tuple[str, ...]  # titles of the other settings that have completed runs
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
     """The set that may be the best, and the choice among it.
 
-    Each optimizer is compared with the best of the others (Hsu 1984), and nothing is excluded
-    unless a difference to the baseline is shown at all.
+    Nothing is excluded unless a difference to the baseline is shown at all. What is shown worse
+    than another by its comparison with the baseline is excluded; of the rest each is compared with
+    the best of the others, the baseline apart (Hsu 1984).
     """
 
+    scope: Scope = field(compare=False, repr=False)
     best: tuple[str, ...]  # labels of all that are not shown worse than another
     labels: tuple[str, ...]  # all that were compared
+    short: tuple[str, ...]  # of the scope, but with too few units where others have enough
     tied: tuple[str, ...]  # labels whose mean is exactly the highest, where they are several
     choice: tuple[str, ...]  # the cheapest of `best`, or several at one cost; the baseline first
     loss: float | None  # most that the first choice loses against the best, in points, at 95 %
-    cost: Mapping[str, Costs]  # for each label, its costs over those of the choice
+    cost: Mapping[str, Costs]  # for each label of the scope, its costs over the baseline's
 
 
-def decide(study: Study) -> Decision | None:
-    """Return what may be chosen; None where fewer than two optimizers have runs to compare."""
-    groups, labels = _choices(study)
-    if len(labels) < 2:
+def find_scope(study: Study) -> Scope | None:
+    """Return what may be chosen among; None where no setting compares anything.
+
+    Of several designs or baselines it is that of most settings.
+    """
+    done = {id(g): [line.label for line in g.lines if line.completed] for g in study.groups}
+    there = [group for group in study.groups if group.first and len(done[id(group)]) > 1]
+    alike = by_key(there, lambda group: (group.folds, group.lines[0].label)).values()
+    if not there:
         return None
-    units, design, factor = _unit_means(groups, labels, find_metric(study.primary))
-    if not units.size:
-        return None
-    best = labels
-    if any(one.shown for one in study.every() if one.metric.name == study.primary):
-        beaten = [_beaten(units, place, design, factor) for place in range(len(labels))]
-        best = tuple(label for label, worse in zip(labels, beaten, strict=True) if not worse)
-    means = dict(zip(labels, inference.moments(units).mean, strict=True))
-    top = float(np.nanmax([*means.values()]))
-    tied = tuple(label for label, mean in means.items() if abs(mean - top) < 1e-9)
-    costs = {label: _costs(groups, label) for label in labels}
-    choice = _cheapest(study, best or labels, costs, means)
-    return Decision(
-        best=best,
+    metric = find_metric(study.primary)
+    options = [(groups, _shared(groups, metric)) for groups in alike]
+    groups, labels = max(
+        options,
+        key=lambda one: (len(one[1]) > 1, len(one[0]), not one[0][0].folds, len(one[1])),
+    )
+    every = dict.fromkeys(label for labels in done.values() for label in labels)
+    inside = set(map(id, groups))
+    return Scope(
+        groups=tuple(groups),
         labels=labels,
-        tied=tied if len(tied) > 1 else (),
-        choice=choice,
-        loss=_loss(units, labels.index(choice[0]), factor),
-        cost={
-            label: tuple(
-                c / d if c and d else None for c, d in zip(own, costs[choice[0]], strict=True)
-            )
-            for label, own in costs.items()
-        },
+        apart=tuple(label for label in every if label not in labels),
+        elsewhere=tuple(g.title for g in study.groups if done[id(g)] and id(g) not in inside),
     )
 
 
-def _choices(study: Study) -> tuple[tuple[Group, ...], tuple[str, ...]]:
-    """Return the settings of one design that leave a choice, and the labels that each of them has.
+def _shared(groups: Sequence[Group], metric: Metric) -> tuple[str, ...]:
+    """Return the labels that have a number in each of some settings, in order of lines."""
+    there = [
+        [line.label for line in g.lines if any(v is not None for v in line.numbers(metric))]
+        for g in groups
+    ]
+    shared = tuple(label for label in there[0] if all(label in labels for labels in there))
+    return shared if groups[0].lines[0].label in shared else ()
 
-    A setting with one optimizer alone is none of them.
+
+def decide(study: Study, scope: Scope | None = None) -> Decision | None:
+    """Return what may be chosen; None where that is nothing.
+
+    So it is where fewer than two optimizers have runs to compare, or where, on unequal units, each
+    is shown worse than another.
+
+    Args:
+        study: All statements, none of which the decision contradicts.
+        scope: What it is among; None for `find_scope`'s.
     """
-    done = {id(g): {line.label for line in g.lines if line.completed} for g in study.groups}
-    there = [group for group in study.groups if len(done[id(group)]) > 1]
-    groups = tuple(group for group in there if not group.folds) or tuple(there)
-    lines = groups[0].lines if groups else ()
-    shared = [line.label for line in lines if all(line.label in done[id(g)] for g in groups)]
-    return groups, tuple(shared)
+    scope = scope or find_scope(study)
+    if scope is None or len(scope.labels) < 2:
+        return None
+    gaps = _Gaps(scope, find_metric(study.primary))
+    labels, short = gaps.enough()
+    best = _not_worse(study, gaps, labels)
+    if not best:
+        return None
+    means = {label: _mean(scope.groups, label, find_metric(study.primary)) for label in labels}
+    top = max(means.values())
+    tied = tuple(label for label, mean in means.items() if abs(mean - top) < 1e-9)
+    costs = {label: _costs(study, scope, label) for label in scope.labels}
+    choice = _cheapest(best, costs, means, scope.labels[0])
+    return Decision(
+        scope=scope,
+        best=best,
+        labels=labels,
+        short=short,
+        tied=tied if len(tied) > 1 else (),
+        choice=choice,
+        loss=_loss(gaps, choice[0], labels),
+        cost=costs,
+    )
 
 
-def _unit_means(
-    groups: Sequence[Group], labels: Sequence[str], metric: Metric
-) -> tuple[Floats, Design, float | None]:
-    """Return the unit means of some optimizers over settings, their design, and its test/train."""
-    tables = [_centred(group, metric, labels) for group in groups]
-    table, keys = inference.side_by_side(*zip(*tables, strict=True))
-    factors = [found for group in groups if (found := group.test_over_train) is not None]
-    if factors:
-        return inference.mean_over(table, 1), FOLDS, sum(factors) / len(factors)
-    if len(keys) < LEAST_FOR_BEST <= len(groups):
-        return inference.mean_over(table, 0), SETTINGS, None
-    return inference.mean_over(table, 1), SEEDS, None
+def _not_worse(study: Study, gaps: _Gaps, labels: Sequence[str]) -> tuple[str, ...]:
+    """Return the labels that nothing in a report shows to be worse than another of them."""
+    baseline = gaps.scope.labels[0]
+    found = study.over(gaps.scope.groups, study.primary)
+    verdicts = {one.candidate: one.verdict for one in found if one.candidate in labels}
+    if not {BETTER, WORSE} & {*verdicts.values()}:
+        return tuple(labels)
+    others = [label for label in labels if label != baseline]
+    beaten = {label for label in others if verdicts.get(label) == WORSE}
+    beaten |= {label for label in others if gaps.shown_worse(label, others)}
+    beaten |= {baseline} if BETTER in verdicts.values() else set()
+    return tuple(label for label in labels if label not in beaten)
 
 
-def _centred(group: Group, metric: Metric, labels: Sequence[str]) -> tuple[Keys, Floats]:
-    """Return units and their values, each unit less its mean over the optimizers that are there.
+class _Gaps:
+    """By how much optimizers differ, unit by unit, over the settings of a scope.
 
-    Only gaps between optimizers matter; without the unit's own level, settings can be averaged.
+    Two are compared on the units that both have, whatever the others have, as with the baseline.
     """
-    table = tabulate(group, metric)
-    places = [[line.label for line in group.lines].index(label) for label in labels]
-    values = table.by_unit(table.values if table.imputed is None else table.imputed)[:, places]
-    complete = np.asarray(np.isfinite(values).all(axis=1))
-    if complete.any():
-        values = np.where(complete[:, None], values, np.nan)
-    return table.keys, values - inference.mean_over(values, 1)[:, None]
+
+    def __init__(self, scope: Scope, metric: Metric) -> None:
+        self.scope = scope
+        tables = [tabulate(group, metric) for group in scope.groups]
+        self._values = [(t.keys, t, t.values if t.imputed is None else t.imputed) for t in tables]
+        self._places = [
+            {line.label: place for place, line in enumerate(group.lines)} for group in scope.groups
+        ]
+        ratios = [found for g in scope.groups if (found := g.test_over_train) is not None]
+        self.ratio = sum(ratios) / len(ratios) if ratios else None
+        self.design = FOLDS if ratios else SEEDS
+
+    def of(self, label: str, others: Sequence[str]) -> Floats:
+        """Return the others less one, shape (units, others), lost units at what they count as."""
+        found = []
+        for (keys, table, values), place in zip(self._values, self._places, strict=True):
+            columns = [place[other] for other in others]
+            found.append((keys, table.by_unit(values[:, columns] - values[:, [place[label]]])))
+        joined, _ = inference.side_by_side(*zip(*found, strict=True))
+        units = int(np.isfinite(joined).any(axis=(1, 2)).sum())
+        over_settings = self.design is SEEDS and units < SEEDS.least_units <= len(self.scope.groups)
+        return inference.mean_over(joined, 0 if over_settings else 1)
+
+    def enough(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the labels with units enough to be compared, and those without; all if none is."""
+        baseline, *others = self.scope.labels
+        units = np.isfinite(self.of(baseline, others)).sum(axis=0)
+        short = tuple(itertools.compress(others, units < self.design.least_units))
+        if len(short) == len(others):
+            return self.scope.labels, ()
+        return tuple(label for label in self.scope.labels if label not in short), short
+
+    def shown_worse(self, label: str, among: Sequence[str]) -> bool:
+        """Whether one is shown worse than the best of the others among some."""
+        others = [other for other in among if other != label]
+        gaps = self.of(label, others)
+        if not others:
+            return False
+        found = inference.moments(gaps, self.ratio)
+        if self.design is FOLDS:
+            many = np.flatnonzero(found.units >= FOLDS.least_units)
+            with np.errstate(invalid="ignore", divide="ignore"):
+                p: Floats = stdtr(np.maximum(found.units - 1, 1), -found.mean / found.error)
+            return bool((p[many] * len(others) < ALPHA).any())
+        many = np.flatnonzero(found.units >= LEAST_FOR_BEST)
+        return bool(len(many)) and inference.largest_gap(gaps[:, many]) < ALPHA
 
 
-def _gaps(units: Floats, place: int, factor: float | None) -> tuple[Floats, inference.Moments]:
-    """Return the others less one optimizer, unit by unit."""
-    gaps = np.delete(units, place, axis=1) - units[:, [place]]
-    return gaps, inference.moments(gaps, factor)
-
-
-def _beaten(units: Floats, place: int, design: Design, factor: float | None) -> bool:
-    """Whether an optimizer is shown worse than the best of the others."""
-    gaps, found = _gaps(units, place, factor)
-    if design is FOLDS:
-        enough = np.flatnonzero(found.units >= FOLDS.least_units)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            p: Floats = stdtr(np.maximum(found.units - 1, 1), -found.mean / found.error)
-        return bool((p[enough] * gaps.shape[1] < ALPHA).any())
-    many = np.flatnonzero(found.units >= LEAST_FOR_BEST)
-    return bool(len(many)) and inference.largest_gap(gaps[:, many]) < ALPHA
-
-
-def _loss(units: Floats, place: int, factor: float | None) -> float | None:
+def _loss(gaps: _Gaps, label: str, labels: Sequence[str]) -> float | None:
     """Return the upper 95 % bound of the gap to the best of the others, at least 0 (Bonferroni)."""
-    gaps, found = _gaps(units, place, factor)
+    others = [other for other in labels if other != label]
+    found = inference.moments(gaps.of(label, others), gaps.ratio)
     if not (found.units > 1).all():
         return None
-    quantile = stdtrit(found.units - 1, 1 - ALPHA / gaps.shape[1])
+    quantile = stdtrit(found.units - 1, 1 - ALPHA / len(others))
     return max(0.0, float((found.mean + quantile * found.error).max()))
 
 
-def _costs(groups: Sequence[Group], label: str) -> Costs:
-    """Return geometric means over the settings, in each over the runs, of an optimizer's costs."""
+def _mean(groups: Sequence[Group], label: str, metric: Metric) -> float:
+    """Return the mean over settings of an optimizer's means, which are the tables'."""
+    cells = (summarize(group, group.line(label), metric).mean for group in groups)
+    return fmean(mean for mean in cells if mean is not None)
 
-    def mean(metric: Metric) -> float | None:
-        lines = [group.line(label) for group in groups]
-        runs = [[math.log(v) for _, v, _ in line.read(metric) if v > 0] for line in lines]
-        logs = [math.fsum(found) / len(found) for found in runs if found]
-        return math.exp(math.fsum(logs) / len(logs)) if len(logs) == len(lines) else None
 
-    return tuple(map(mean, find_metrics(["gradient_evaluations", "train_seconds"])))
+def _costs(study: Study, scope: Scope, label: str) -> Costs:
+    """Return an optimizer's costs over the baseline's, as the tables of differences have them."""
+    if label == scope.labels[0]:
+        return 1.0, 1.0
+    return tuple(_ratio(study, scope, label, cost) for cost in COSTS)
+
+
+def _ratio(study: Study, scope: Scope, label: str, metric: str) -> float | None:
+    """Return the ratio over settings; of a fixed number, which is not pooled, their mean."""
+    over = (one for one in study.over(scope.groups, metric) if one.candidate == label)
+    if (pooled := next(over, None)) is not None:
+        return pooled.estimate
+    logs = [
+        math.log(one.estimate)
+        for group in scope.groups
+        for one in study.over([group], metric)
+        if one.candidate == label and one.estimate
+    ]
+    return math.exp(fmean(logs)) if len(logs) == len(scope.groups) else None
 
 
 def _cheapest(
-    study: Study, best: Sequence[str], costs: Mapping[str, Costs], means: Mapping[str, float]
+    best: Sequence[str], costs: Mapping[str, Costs], means: Mapping[str, float], baseline: str
 ) -> tuple[str, ...]:
     """Return the cheapest: by the worse of gradient evaluations and time over the least of each."""
     least = [
@@ -176,8 +259,7 @@ def _cheapest(
     }
     limit = SAME_COST * min(worse.values())
     same = [label for label in best if worse[label] <= limit]
-    first = {group.lines[0].label for group in study.groups if group.baseline}
-    return tuple(sorted(same, key=lambda label: (label not in first, -means[label])))
+    return tuple(sorted(same, key=lambda label: (label != baseline, -means[label])))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,7 +269,7 @@ class Settling:
     units: int  # how many would
     present: int  # how many there are
     margin: float
-    seconds: float | None  # of the missing ones at the pace of these runs; None if unknown
+    seconds: float | None  # of the missing ones, each the median runs'; None if unknown
 
 
 def settle(study: Study) -> Settling | None:
@@ -208,18 +290,23 @@ def settle(study: Study) -> Settling | None:
     units = SEEDS.least_units
     if spreads:
         units = inference.units_to_settle(median(spreads), margin, max(first.family, 1), units)
-    runs: dict[object, list[float]] = {}
-    for group in study.groups:
-        for record in group.completed:
-            took = seconds_of(record.cost or {}) + float((record.hessian or {}).get("seconds") or 0)
-            runs.setdefault(record.config.seed, []).append(took)
-    per_seed = max((math.fsum(found) for found in runs.values()), default=0.0)
+    per_seed = math.fsum(
+        median(_seconds(record) for record in line.completed)
+        for group in study.groups
+        for line in group.lines
+        if line.completed
+    )
     return Settling(
         units=units,
         present=present,
         margin=margin,
         seconds=max(0, units - present) * per_seed if per_seed else None,
     )
+
+
+def _seconds(record: RunRecord) -> float:
+    """Return all that a run took, its curvature too."""
+    return seconds_of(record.cost or {}) + float((record.hessian or {}).get("seconds") or 0)
 
 
 def flat_and_accurate(study: Study) -> tuple[RankCorrelation, RankCorrelation] | None:

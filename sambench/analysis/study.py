@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 from sambench.analysis.comparison import Comparison
 from sambench.analysis.families import compare
-from sambench.analysis.groups import Group, build_groups
+from sambench.analysis.groups import Group, build_groups, by_key
+from sambench.analysis.inference import FOLDS
 from sambench.analysis.metrics import METRICS, Metric, find_metric, measured
 from sambench.analysis.names import Names
 from sambench.config.run_config import RunConfig
@@ -71,10 +72,26 @@ class Study:
             yield from itertools.chain.from_iterable(found.values())
 
     def main(self, metric: str) -> tuple[Comparison, ...]:
-        """Return what the answer speaks of: over settings where there are several, else of one."""
-        if self.pooled.get(metric):
-            return self.pooled[metric]
+        """Return what the answer speaks of: over settings where there are several, else of each.
+
+        Seeds and folds have no statement in common: of both it is that over more settings.
+        """
+        pooled = self.pooled.get(metric, ())
+        if pooled:
+            alike = by_key(pooled, lambda one: (one.design is FOLDS, one.baseline))
+            most = {key: max(one.settings for one in found) for key, found in alike.items()}
+            return tuple(alike[max(alike, key=lambda key: (most[key], not key[0]))])
         return tuple(one for panel in self.panels for one in panel.by(metric))
+
+    def over(self, groups: Sequence[Group], metric: str) -> tuple[Comparison, ...]:
+        """Return the comparisons of a setting, or over several of one design and one baseline."""
+        if len(groups) == 1:
+            return next(panel.by(metric) for panel in self.panels if panel.group is groups[0])
+        return tuple(
+            one
+            for one in self.pooled.get(metric, ())
+            if one.baseline == groups[0].lines[0].label and (one.design is FOLDS) == groups[0].folds
+        )
 
     @property
     def primary_name(self) -> str:

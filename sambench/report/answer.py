@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
+from typing import Any
 
 from sambench.analysis.comparison import BETTER, EQUIVALENT, WORSE, Comparison
-from sambench.analysis.decision import Decision, decide
+from sambench.analysis.decision import Decision, Scope, decide, find_scope
+from sambench.analysis.inference import FOLDS, SEEDS
 from sambench.analysis.metrics import collapsed, find_metric
 from sambench.analysis.study import PRIMARY, Study
 from sambench.analysis.units import summarize
-from sambench.report.consequences import cautions, cost, flatness, remedy, short
+from sambench.report.consequences import (
+    baseline_of,
+    cautions,
+    cost,
+    flatness,
+    named,
+    remedy,
+    short,
+    where,
+)
 from sambench.report.forms import MOST_NAMED, worded
 from sambench.report.table import counted, mean_and_spread
 
@@ -20,10 +31,12 @@ def answer_text(study: Study) -> tuple[str, ...]:
     nothing = _nothing_to_say(study)
     if nothing:
         return (nothing,)
-    decision = decide(study)
+    scope = find_scope(study)
+    decision = decide(study, scope)
+    chosen = [_choice(study, decision), cost(study, decision)] if decision else []
     parts = [
         _which(study),
-        *([_choice(study, decision), cost(study, decision)] if decision else []),
+        *(chosen or ([_no_choice(study, scope)] if scope else [])),
         flatness(study),
         " ".join(cautions(study)),
         *_by_setting(study),
@@ -64,6 +77,9 @@ def _highest(study: Study) -> str:
 
 _said = partial(worded, "answer.md")
 
+EQUAL = 1e-9
+"""Points by which means differ that are the same but for rounding."""
+
 BEST = "the best"
 ACCURATE = {
     BETTER: "more accurate",
@@ -82,49 +98,39 @@ def _which(study: Study) -> str:
     """Say which optimizers were shown to be more or less accurate than the baseline."""
     found = [one for one in study.main(study.primary) if one.n]
     found.sort(key=lambda one: -(one.estimate or 0.0))
-    baseline = study.title_of(found[0].baseline)
-    where = f"Over {found[0].setting}" if found[0].settings > 1 else _place(study)
+    baseline, names = baseline_of(study, found), partial(named, study, among=found)
     better, worse, same = (
         [one for one in found if one.verdict == verdict] for verdict in (BETTER, WORSE, EQUIVALENT)
     )
     if not better and not any(one.enough for one in found):
         return _said(
             "too_few",
-            where=where,
+            where=where(study, found),
             most=max(found, key=lambda one: one.n),
             baseline=baseline,
             remedy=remedy(study),
-            first=study.title_of(found[0].candidate),
+            first=names(found[:1])[0],
             numbers=_numbers(study, found[0]),
         )
     most = found[0].estimate or 0.0
-    tied = [one for one in found if abs((one.estimate or 0.0) - most) < 1e-9]
+    tied = [one for one in found if abs((one.estimate or 0.0) - most) < EQUAL]
     return _said(
         "which",
-        where=where,
+        where=where(study, found),
         baseline=baseline,
         better=better,
         worse=worse,
         same=same,
-        found=found,
+        compared=len({one.candidate for one in found}),
         largest=(better or found)[0],
-        tied=_names(study, tied),
+        tied=names(tied),
+        zero=abs(most) < EQUAL,
+        all_tied=len(tied) == len(found),
         how=partial(_how, study),
-        names=partial(_names, study),
+        names=names,
         numbers=partial(_numbers, study),
         short=short,
     )
-
-
-def _names(study: Study, some: Iterable[Comparison]) -> list[str]:
-    return [study.title_of(one.candidate) for one in some]
-
-
-def _place(study: Study) -> str:
-    titles = [
-        panel.title for panel in study.panels if any(one.n for one in panel.by(study.primary))
-    ]
-    return f"For {titles[0]}" if len(titles) == 1 else f"In {len(titles)} settings"
 
 
 def _numbers(study: Study, one: Comparison) -> str:
@@ -147,10 +153,39 @@ def _choice(study: Study, decision: Decision) -> str:
         "out": [label for label in decision.labels if label not in decision.best],
         "choice": decision.choice,
         "tied": decision.tied,
+        "short": decision.short,
     }
     names = {key: [study.title_of(label) for label in some] for key, some in labels.items()}
     how, name = partial(_how, study), study.primary_name
-    return _said("choice", **names, loss=decision.loss, how=how, name=name)
+    least = FOLDS if decision.scope.groups[0].folds else SEEDS
+    return _said(
+        "choice",
+        **names,
+        **_limits(study, decision.scope),
+        least=counted(least.least_units, least.unit),
+        loss=decision.loss,
+        how=how,
+        name=name,
+    )
+
+
+def _limits(study: Study, scope: Scope) -> dict[str, Any]:
+    """Return which settings a choice is over, and what it leaves out."""
+    groups = scope.groups
+    over = f"Over {len(groups)} settings" if len(groups) > 1 else f"For {groups[0].title}"
+    return {
+        "where": over if len(study.groups) > 1 else "",
+        "several": len(groups) > 1,
+        "apart": [study.title_of(label) for label in scope.apart],
+        "elsewhere": list(scope.elsewhere),
+    }
+
+
+def _no_choice(study: Study, scope: Scope) -> str:
+    """Say why nothing is chosen; nothing where one setting is all there is."""
+    shared = [study.title_of(label) for label in scope.labels]
+    where = _limits(study, scope)["where"]
+    return _said("no_choice", where=where, number=len(scope.groups), shared=shared)
 
 
 def _by_setting(study: Study) -> Iterable[str]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from sambench.analysis.comparison import BETTER, WORSE, Comparison
 from sambench.analysis.decision import Decision, flat_and_accurate, settle
-from sambench.analysis.groups import ambiguous_baseline, by_key
+from sambench.analysis.groups import Group, ambiguous_baseline, by_key
 from sambench.analysis.metrics import find_metric
 from sambench.analysis.study import FLATNESS, Study
 from sambench.analysis.time_estimates import duration
 from sambench.analysis.troubles import leakage
+from sambench.analysis.units import device_of
 from sambench.report.differences import interval
 from sambench.report.forms import MOST_NAMED, worded
 from sambench.report.table import MISSING, counted, factor, listed, p_value, points, signed, was
@@ -44,24 +45,67 @@ def remedy(study: Study) -> str:
 
 
 def cost(study: Study, decision: Decision) -> str:
-    """Say what the others cost beside the choice."""
-    first = study.title_of(decision.choice[0])
-    groups: dict[str, list[str]] = {}
-    for label, (evaluations, _) in decision.cost.items():
-        if label not in decision.choice and evaluations is not None:
-            groups.setdefault(factor(evaluations), []).append(label)
-    if not groups:
+    """Say what the others cost beside the baseline, as the tables of differences have it."""
+    (baseline, *others), groups = decision.scope.labels, decision.scope.groups
+    machines = _devices(groups, baseline)
+    alike: dict[tuple[str, bool], list[str]] = {}
+    for label in others:
+        evaluations, _ = decision.cost[label]
+        if evaluations is not None:
+            comparable = bool(machines & _devices(groups, label))
+            alike.setdefault((factor(evaluations), comparable), []).append(label)
+    if not alike:
         return ""
     parts = []
-    for times_more, labels in sorted(groups.items(), key=lambda item: float(item[0])):
+    for (times_more, comparable), labels in sorted(alike.items(), key=lambda one: float(one[0][0])):
         times = [t for label in labels if (t := decision.cost[label][1]) is not None]
         names = listed([study.title_of(label) for label in labels], MOST_NAMED)
         span = " to ".join(dict.fromkeys(factor(end(times)) for end in (min, max) if times))
+        span = span if comparable else "not comparable: another device"
         parts.append(f"{names} {times_more}{f' ({span})' if span else ''}")
     return (
-        f"Gradient evaluations in multiples of {first}'s, in parentheses training time: "
-        f"{'; '.join(parts)}."
+        f"Gradient evaluations in multiples of {study.title_of(baseline)}'s, in parentheses "
+        f"training time: {'; '.join(parts)}."
     )
+
+
+def _devices(groups: Iterable[Group], label: str) -> set[str]:
+    """Return what the completed runs of an optimizer were timed on."""
+    return {device_of(run) for group in groups for run in group.line(label).completed}
+
+
+def where(study: Study, found: Sequence[Comparison]) -> str:
+    """Say which settings some statements are about."""
+    titles = list(dict.fromkeys(one.setting for one in found))
+    if found[0].settings > 1:
+        return f"Over {max(found, key=lambda one: one.settings).setting}"
+    return f"For {titles[0]}" if len(titles) == 1 else f"In {len(titles)} settings"
+
+
+def baseline_of(study: Study, found: Sequence[Comparison]) -> str:
+    """Return the title of the baseline; its plain name where it differs between settings."""
+    titles = list(dict.fromkeys(study.title_of(one.baseline) for one in found))
+    return titles[0] if len(titles) == 1 else titles[0].partition(" (")[0]
+
+
+def named(study: Study, some: Sequence[Comparison], among: Sequence[Comparison]) -> list[str]:
+    """Name each candidate of some statements once, with its settings where these are not all one's.
+
+    Args:
+        study: All statements.
+        some: Those that the names are for.
+        among: All that are spoken of.
+    """
+    if len({one.setting for one in among}) == 1:
+        return [study.title_of(one.candidate) for one in some]
+    settings = by_key(some, lambda one: one.candidate)
+    return [f"{study.title_of(label)} ({_in_words(found)})" for label, found in settings.items()]
+
+
+def _in_words(found: Sequence[Comparison]) -> str:
+    if len(found) > 1:
+        return f"in {len(found)} settings"
+    return f"over {found[0].setting}" if found[0].settings > 1 else found[0].setting
 
 
 def flatness(study: Study) -> str:
@@ -77,16 +121,39 @@ def flatness(study: Study) -> str:
         )
     flatter = [one for one in found if one.verdict == BETTER]
     flatter.sort(key=lambda one: one.estimate or 0.0)
+    sharper = [one for one in found if one.verdict == WORSE]
     text = worded(
         "answer.md",
         "flatness",
+        where="" if _only_one(study, found[0].metric.name) else where(study, found),
         found=found,
-        baseline=study.title_of(found[0].baseline),
-        flatter=[study.title_of(one.candidate) for one in flatter],
-        sharper=[study.title_of(one.candidate) for one in found if one.verdict == WORSE],
+        baseline=baseline_of(study, found),
+        flatter=named(study, flatter, found),
+        sharper=named(study, sharper, found),
+        first=named(study, flatter[:1], found),
         ratio=short(flatter[0]) if flatter else "",
+        alone=_shown_alone(study, found),
     )
     return " ".join(filter(None, (text, _link(study))))
+
+
+def _only_one(study: Study, metric: str) -> bool:
+    """Whether no more than one setting compares anything by a metric."""
+    return sum(any(one.n for one in panel.by(metric)) for panel in study.panels) < 2
+
+
+def _shown_alone(study: Study, found: Sequence[Comparison]) -> list[str]:
+    """Return what single settings show of flatness that those over settings do not."""
+    if found[0].settings < 2:
+        return []
+    said = {(one.candidate, one.verdict) for one in found}
+    return [
+        f"{study.title_of(one.candidate)} {'flatter' if one.verdict == BETTER else 'sharper'} in "
+        f"{panel.title}, {short(one)}"
+        for panel in study.panels
+        for one in panel.by(found[0].metric.name)
+        if one.shown and (one.candidate, one.verdict) not in said
+    ]
 
 
 def _link(study: Study) -> str:
