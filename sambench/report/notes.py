@@ -130,6 +130,7 @@ def how_to_read(study: Study) -> tuple[str, ...]:
         designs=dict.fromkeys(one.design for one in found if one.p is not None),
         intervals=dict.fromkeys(one.design.interval for one in found),
         margin=points(margin),
+        family=primary.family,
         primary=study.primary_name,
         heading=find_metric(study.primary).heading,
         one_test_part=any(one.design.unit == "seed" for one in found),
