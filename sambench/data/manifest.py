@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -92,9 +92,15 @@ class Manifest(Section, frozen=True, kw_only=True):
         list[str], "sha256 of each block of `images.npy`; none in older sets."
     ] = msgspec.field(default_factory=list)
     changed: Annotated[
-        dict[str, str | int], "Settings of the preprocessing that are not at their default."
+        dict[str, str | int],
+        "Settings of the preprocessing that are not at their default, and the classes where their "
+        "order is not the usual one.",
     ] = msgspec.field(default_factory=dict)
-    fingerprint: Annotated[str, "sha256 that stands for images, labels and columns."]
+    depth: Annotated[
+        Count | UnsetType,
+        "Bits of grey by which deep images were scaled, 0 if there are none; not in older sets.",
+    ] = UNSET
+    fingerprint: Annotated[str, "sha256 that stands for images, labels, columns and classes."]
 
 
 class _Head(Definition, frozen=True):
@@ -126,7 +132,15 @@ def read_manifest(folder: Path, remedy: str) -> Manifest:
     if bound != manifest.fingerprint:
         why = "is damaged: its fingerprint does not follow from its checksums"
         raise unusable(path, why, remedy)
+    order = in_order(manifest.classes)
+    if {order, in_order(manifest.counts), manifest.changed.get("classes", order)} != {order}:
+        raise unusable(path, "is damaged: its classes are not those that were prepared", remedy)
     return manifest
+
+
+def in_order(classes: Iterable[str]) -> str:
+    """Return class names in label order, as `changed` has them."""
+    return ",".join(classes)
 
 
 def unusable(path: Path, why: str, remedy: str) -> UnpreparedError:
@@ -139,8 +153,8 @@ def fingerprint(
 ) -> str:
     """Return the sha256 over the checksums of `samples.csv` and `images.npy`.
 
-    Settings of the preprocessing that are not at their default are part of it; the manifest has
-    them under `changed`.
+    Settings of the preprocessing that are not at their default are part of it, and the order of
+    the classes where it is not the usual one; the manifest has them under `changed`.
     """
     settings = f"{json.dumps(changed, sort_keys=True)}\n" if changed else ""
     return sha256_of(f"{samples_sha256}\n{images_sha256}\n{settings}".encode())

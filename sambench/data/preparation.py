@@ -25,7 +25,7 @@ from sambench.data.partial import Partial, decode_all
 from sambench.data.prepared import Prepared, check_pixels, open_prepared, prepared_folder
 from sambench.data.problems import Problems
 from sambench.data.source import COMMON, Listing, Progress, Request, Source
-from sambench.data.writing import NO_DROPS, Drops, select, write_prepared
+from sambench.data.writing import NO_DROPS, Drops, changed_order, select, write_prepared
 from sambench.errors import DataError, UnpreparedError
 from sambench.files.atomic import check_room, free_bytes, replace_folder
 from sambench.files.claim import lock
@@ -88,7 +88,7 @@ def prepare(
     source = replace(source, name=name or source.name)
     final = prepared_folder(root, source.name, image_size)
     states = np.array([_state(sample.path) for sample in listing.samples]).reshape(-1, 2)
-    asked, key = _asked(listing, account, states, request, drops)
+    asked, key = _asked(source, listing, account, states, request, drops)
     with lock(final, "preparing"):
         prepared = _same(root, source.name, image_size, asked["listing"])
         if prepared and (skip_unreadable or not prepared.manifest.skipped):
@@ -141,6 +141,7 @@ def _state(path: Path) -> tuple[int, int]:
 
 
 def _asked(
+    source: Source,
     listing: Listing,
     account: Account,
     states: NDArray[np.int64],
@@ -167,6 +168,8 @@ def _asked(
         "checksums": dict(listing.checksums),
         "missing": listing.missing,
     }
+    if order := changed_order(source, listing.classes):  # sets of before it counted are made anew
+        key["changed"] = order
     digest = hashlib.sha256(json.dumps(key).encode())
     decoded = hashlib.sha256(json.dumps([request.image_size, asked["preprocessing"]]).encode())
     for sample, state in zip(listing.samples, states.tolist(), strict=True):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 import sambench
 from sambench.data.audit.copies import Copies, find_copies, groups_of, join
 from sambench.data.audit.looks import look
+from sambench.data.folders import natural
 from sambench.data.manifest import (
     IMAGES,
     MANIFEST,
@@ -24,6 +25,7 @@ from sambench.data.manifest import (
     Native,
     Sides,
     fingerprint,
+    in_order,
 )
 from sambench.data.partial import Partial
 from sambench.data.prepared import FIXED_COLUMNS, checksums_of
@@ -135,6 +137,7 @@ def write_prepared(
     _write_samples(folder / SAMPLES, listing, selection, records)
     files = {name: checksums_of(folder / name, in_blocks=False)[0] for name in (SAMPLES, IMAGES)}
     labels = Counter(sample.label for sample in samples)
+    changed = partial.recipe.changed | changed_order(source, listing.classes)
     recipe = replace(partial.recipe, depth=int(records["depth"].max()))
     peak, frames = int(records["peak"].max()), zip(samples, records["frames"].tolist(), strict=True)
     deep = (
@@ -163,11 +166,22 @@ def write_prepared(
         written_by={"sambench": sambench.__version__, "pillow": PIL.__version__},
         files=files,
         image_blocks=list(checksums_of(folder / IMAGES, in_blocks=True)),
-        changed=partial.recipe.changed,
-        fingerprint=fingerprint(files[SAMPLES], files[IMAGES], partial.recipe.changed),
+        changed=changed,
+        depth=recipe.depth,
+        fingerprint=fingerprint(files[SAMPLES], files[IMAGES], changed),
     )
     write_json(folder / MANIFEST, plain(manifest))
     return folder
+
+
+def changed_order(source: Source, classes: Sequence[str]) -> dict[str, str]:
+    """Return the classes as a changed setting, if their order is not the usual one.
+
+    Usual is the order of the source's own classes, or that of their names where it has none.
+    """
+    own = [label for label in source.classes if label in classes]
+    usual = own if len(own) == len(classes) else sorted(classes, key=natural)
+    return {} if list(classes) == usual else {"classes": in_order(classes)}
 
 
 def notes_on(samples: Sequence[Sample]) -> Iterator[str]:

@@ -41,7 +41,10 @@ class Parts:
     def describe(self) -> dict[str, Any]:
         """Return the record's data section."""
         manifest = self.prepared.manifest
-        recipe = replace(Recipe(), **manifest.changed)  # type: ignore[arg-type]
+        asked = {k: v for k, v in manifest.changed.items() if k in ("fit", "depth")}
+        recipe = replace(Recipe(), **asked)  # type: ignore[arg-type]
+        if manifest.depth:  # that was found, where none was asked for
+            recipe = replace(recipe, depth=manifest.depth)
         return {
             "fingerprint": self.prepared.fingerprint,
             "classes": list(self.prepared.classes),

@@ -29,7 +29,8 @@ def restore(
 def restore_parts(record: RunRecord, data: Path, device: torch.device) -> Parts:
     """Return a run's images, where those that it was trained on are prepared; else a UserError."""
     parts = load_parts(record.config, data, device)
-    if record.data and record.data["fingerprint"] != parts.prepared.fingerprint:
+    then, now = record.data, parts.prepared
+    if then and (then["fingerprint"], tuple(then["classes"])) != (now.fingerprint, now.classes):
         raise DataError(
             f"run {record.name} was trained on other data than {parts.prepared.folder} holds now; "
             "prepare the data as it was, or train again"

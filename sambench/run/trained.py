@@ -65,7 +65,8 @@ class TrainedRun:
             images: Files, or pixels 0..255 of shape (N, H, W, 1 or 3) at the run's image size.
 
         Raises:
-            DataError: If a file cannot be read, or pixels are of another shape or type.
+            DataError: If a file cannot be read or has more bits than the run's images had, or
+                pixels are of another shape or type.
         """
         if isinstance(images, str | Path):
             images = [images]
@@ -125,7 +126,11 @@ class TrainedRun:
         except UnreadableError as error:
             raise DataError(f"{file} {error}") from error
         if not isinstance(found, Decoded):
-            raise DataError(f"{file} has more than 8 bits; the run's images had 8")
+            raise DataError(
+                f"{file} has more than 8 bits, and the record of {self.record.name} has no depth: "
+                "its images had 8 bits, or were prepared before depths were kept; give pixels "
+                "(uint8), scaled as the run's images were"
+            )
         pixels = found.pixels
         if pixels.shape[2] < self._channels:
             return np.repeat(pixels, self._channels, axis=2)

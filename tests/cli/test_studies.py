@@ -8,14 +8,17 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from msgspec.structs import replace
+from PIL import Image
 from typer.testing import CliRunner
 
 from sambench.cli import app
 from sambench.errors import ConfigError, UserError
 from sambench.store.tree import Store
+from tests.cli.conftest import Call
 
 SUITE = """
 name: study
@@ -134,6 +137,30 @@ def test_stale_runs_are_kept_until_asked_for_and_then_put_aside(folder: Path) ->
     aside = folder / "results" / "retired" / path.parent.name / "1"
     assert json.loads((aside / "run.json").read_text()) == record
     assert (aside / "model.safetensors").exists()
+
+
+def test_runs_on_classes_in_another_order_are_stale_and_not_measured(
+    call: Call, tmp_path: Path
+) -> None:
+    for number in range(20):
+        pixels = np.random.default_rng(number).integers(0, 256, (16, 16), dtype=np.uint8)
+        path = tmp_path / "ours" / ("benign", "malignant")[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
+    ours = ("prepare", "folder", "--source", "ours", "--size", 16)
+    run = ("--dataset", "folder", "--size", 16, "--model", "small-cnn", "--epochs", 1)
+    call(*ours)
+    trained = call("train", *run, "--device", "cpu")
+    assert trained.code == 0, trained.err
+    assert call(*ours, "--set", "classes=malignant,benign").code == 0
+    plan = call("compare", *run, "--opt", "adam", "--seeds", 1, "--plan", columns=200)
+    assert "1 stale" in plan.out + plan.err
+    measured = call("hessian", "folder-*", "--device", "cpu", columns=300)
+    assert measured.code != 0
+    assert "was trained on other data than" in measured.err
+    assert call(*ours).code == 0
+    plan = call("compare", *run, "--opt", "adam", "--seeds", 1, "--plan", columns=200)
+    assert "stale" not in plan.out + plan.err
 
 
 def test_a_search_and_its_final_runs(folder: Path) -> None:

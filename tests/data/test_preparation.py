@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from sambench.data import decoding
-from sambench.data.manifest import Sides
+from sambench.data.manifest import IMAGES, SAMPLES, Sides, fingerprint
 from sambench.data.partial import COMMIT_EVERY, RECORD
 from sambench.data.preparation import Preparation, prepare
 from sambench.data.prepared import Prepared, check_pixels, open_prepared, prepare_command
@@ -21,6 +21,7 @@ from sambench.data.summary import Duplicates, summarize
 from sambench.data.writing import Drops
 from sambench.errors import DataError, StoreError, UnpreparedError
 
+PREPARED = (SAMPLES, IMAGES)
 WORKBOOK = "BIRADS&FOLD.xlsx"
 IDS = tuple(f"{label}({number})" for label in ("benign", "malignant") for number in range(6))
 
@@ -113,6 +114,34 @@ def test_the_same_request_is_reused_and_a_changed_file_is_not(bus_folder):
     assert not changed.reused
     assert changed.prepared.fingerprint != first.prepared.fingerprint
     assert np.array_equal(changed.prepared.images[0], changed.prepared.images[1])
+
+
+def test_the_order_of_the_classes_is_in_the_fingerprint_where_it_is_not_the_usual_one(plant):
+    root = plant(*(f"{label}/{number}.png" for label in ("b1", "b10", "b2") for number in range(3)))
+    source = sources.get("folder")
+
+    def prepared(classes: str) -> Prepared:
+        asked = Request(folder=root, options=source.resolve({"classes": classes}))
+        return prepare(source, asked, root.parent / "p", 8).prepared
+
+    usual, said = prepared(""), prepared("b1,b2,b10")
+    files = usual.manifest.files
+    assert usual.fingerprint == said.fingerprint == fingerprint(*(files[n] for n in PREPARED))
+    assert (usual.manifest.changed, usual.classes) == ({}, said.classes)
+    other = prepared("b10,b1,b2")
+    assert other.manifest.files == files
+    assert len({usual.fingerprint, other.fingerprint, prepared("b2,b1,b10").fingerprint}) == 3
+
+
+def test_the_own_order_of_a_source_is_usual(plant):
+    """What was prepared before the order of classes counted keeps its fingerprint."""
+    labels = ("normal", "benign", "malignant")
+    root = plant(*(f"{label}/{label} ({number}).png" for label in labels for number in range(3)))
+    source = sources.get("busi")
+    for drop, classes in (("keep", labels), ("drop", labels[1:])):
+        asked = Request(folder=root, options=source.resolve({"normal": drop}))
+        prepared = prepare(source, asked, root.parent / "p", 8, name="ours").prepared
+        assert (prepared.classes, prepared.manifest.changed) == (classes, {})
 
 
 def test_a_damaged_result_is_prepared_anew(bus_folder):

@@ -111,7 +111,9 @@ def test_a_damaged_manifest(prepared):
         ({"channels": 2}, "channels=2 is not allowed; allowed: 1, 3"),
         ({"classes": []}, "classes=[] is not allowed"),
         ({"classes": ["benign", 3]}, "classes.1=3 is not allowed; allowed: text"),
-        ({"classes": ["other"]}, "samples.csv is damaged (a column is missing, or a label is"),
+        ({"classes": ["other"]}, "is damaged: its classes are not those that were prepared"),
+        ({"classes": ["malignant", "benign"]}, "its classes are not those that were prepared"),
+        ({"changed": {"classes": "benign,malignant"}}, "does not follow from its checksums"),
         ({"image_size": "16"}, "image_size='16' is not allowed"),
         ({"native": {}}, "native needs 'width'"),
         ({"fingerprint": "f" * 64}, "its fingerprint does not follow from its checksums"),
@@ -141,7 +143,7 @@ def test_all_that_is_written_is_in_the_definition(prepared):
 def test_a_manifest_from_before_files_were_accounted_for(prepared):
     path = prepared.folder / "manifest.json"
     content = json.loads(path.read_text())
-    for name in ("account", "pages", "possible_copies", "image_blocks", "changed"):
+    for name in ("account", "pages", "possible_copies", "image_blocks", "changed", "depth"):
         del content[name]
     path.write_text(json.dumps(content))
     summary = summarize(open_prepared(prepared.folder.parent, "bus", 16))

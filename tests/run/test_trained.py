@@ -14,7 +14,9 @@ from PIL import Image
 
 import sambench
 from sambench.config.run_config import RunConfig
+from sambench.data.preparation import prepare
 from sambench.data.prepared import open_prepared
+from sambench.data.source import Request, sources
 from sambench.errors import DataError, DeviceError, UserError
 from sambench.run.images import load_parts
 from sambench.run.single_run import Paths, run_one
@@ -96,6 +98,32 @@ def test_files_are_prepared_as_the_run_s_images_were(
     assert np.array_equal(run.predict(files), run.predict(np.asarray(images)))
     Image.fromarray(images[0].squeeze()).convert("RGB").resize((90, 90)).save(tmp_path / "c.png")
     assert run.predict(str(tmp_path / "c.png")).shape == (1, 2)
+
+
+def test_deep_files_are_scaled_as_the_run_s_were(tmp_path: Path) -> None:
+    """With depth=auto the whole set tells how many bits there are: a file alone could not."""
+    generator = np.random.default_rng(0)
+    files = [tmp_path / "images" / "ab"[n % 2] / f"{n}.png" for n in range(20)]
+    for number, file in enumerate(files):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        high = 1000 if number == 3 else 4096
+        Image.fromarray(generator.integers(0, high, (32, 32), dtype=np.uint16)).save(file)
+    source = sources.get("folder")
+    asked = Request(folder=tmp_path / "images", options=source.resolve({}))
+    paths = Paths(data=tmp_path / "data", results=tmp_path / "results")
+    prepared = prepare(source, asked, paths.data, 32).prepared
+    assert (prepared.manifest.changed, prepared.manifest.depth) == ({}, 12)
+    config = config_of(dataset="folder")
+    record = run_one(config, paths, device=CPU)
+    assert record.data is not None and record.data["pixels"]["depth"] == 12
+    run = sambench.load_run(config.id, results=paths.results)
+    place = prepared.ids.index("b/3")
+    assert np.array_equal(run.predict(files[3]), run.predict(np.asarray(prepared.images[[place]])))
+    plain = record.to_dict()
+    plain["data"]["pixels"]["depth"] = 0  # as records were while no depth that was found was kept
+    Store(paths.results).save(RunRecord.parse(json.dumps(plain), "here"))
+    with pytest.raises(DataError, match="had 8 bits, or were prepared before depths were kept"):
+        sambench.load_run(config.id, results=paths.results).predict(files[3])
 
 
 def test_a_record_from_before_takes_the_scaling_from_the_prepared_images(

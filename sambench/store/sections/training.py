@@ -75,7 +75,11 @@ class Pixels(Section, frozen=True, kw_only=True):
 
     channels: Annotated[Count, "Of the prepared images: 1 where all are grey."]
     fit: Annotated[str, 'How an image became a square: "squash", "letterbox" or "crop".']
-    depth: Annotated[Count, "Bits of grey in 16-bit files; 0 where none is deep."]
+    depth: Annotated[
+        Count,
+        "Bits of grey by which 16-bit files were scaled, asked for or found; 0 where none is deep, "
+        "and in sets prepared before the bits found were kept.",
+    ]
     mean: Annotated[list[float], "Subtracted from pixels in [0, 1]; one, or one a channel."]
     std: Annotated[list[float], "Divided by after that; likewise."]
 
@@ -83,7 +87,10 @@ class Pixels(Section, frozen=True, kw_only=True):
 class Data(Section, frozen=True, kw_only=True):
     """Which images a run saw."""
 
-    fingerprint: Annotated[str, "sha256 over the prepared dataset: pixels, labels, groups."]
+    fingerprint: Annotated[
+        str,
+        "sha256 over the prepared dataset: pixels, labels and the order of their classes, groups.",
+    ]
     classes: Annotated[list[str], "Names, in the order of the labels."]
     train: Annotated[Count, "Images trained on."]
     validation: Annotated[Count, "Images held out to select or stop by."]
