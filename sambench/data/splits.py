@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sambench.data.prepared import Prepared
-from sambench.data.source import PARTS
+from sambench.data.source import PARTS, source_of
 from sambench.errors import ConfigError, DataError, SambenchWarning, StoreError, did_you_mean, shown
 from sambench.files.atomic import csv_text, write_bytes
 from sambench.files.checksums import sha256_of
@@ -110,8 +111,15 @@ class Tear:
 
 def find_tear(prepared: Prepared, name: str, folds: Sequence[int | None], *, seed: int) -> Tear:
     """Count the images that are tested while others of their group train; see `make_split`."""
+    return _tear(prepared, name, _made(prepared, name, folds, seed))
+
+
+def _made(prepared: Prepared, name: str, folds: Sequence[int | None], seed: int) -> list[Split]:
+    return [make_split(prepared, name, fold=fold, seed=seed, validation=0) for fold in folds]
+
+
+def _tear(prepared: Prepared, name: str, made: Sequence[Split]) -> Tear:
     _, group = np.unique(prepared.groups, return_inverse=True)
-    made = [make_split(prepared, name, fold=fold, seed=seed, validation=0) for fold in folds]
     leaked = sum(one.leaked(group) for one in made)
     return Tear(split=name, test=sum(len(one.test) for one in made), leaked=leaked)
 
@@ -119,19 +127,74 @@ def find_tear(prepared: Prepared, name: str, folds: Sequence[int | None], *, see
 def leak_warning(
     prepared: Prepared, name: str, folds: Sequence[int | None], *, seed: int
 ) -> Iterator[str]:
-    """Yield one line if a split leaks, with the split that does not; see `make_split`."""
-    tear = find_tear(prepared, name, folds, seed=seed)
-    if not tear.leaked:
-        return
-    groups, patients = len(set(prepared.groups)), prepared.columns.get("patient", ("",))
-    remedy = "patient-5" if all(patients) else "grouped-5"
-    remedy = remedy if groups >= 5 else f"grouped-{max(2, groups)}"
-    what = "a patient or a copy" if any(patients) else "a copy"
-    yield (
-        f"split {name}: {tear.leaked:,} of {tear.test:,} test images "
-        f"({tear.leaked / tear.test:.1%}) share {what} with training, so its accuracy is too "
-        f"good; `--set split={remedy}` keeps them together"
-    )
+    """Yield a line if a split trains on images that the source sets apart, and one if it leaks.
+
+    Each names the split that does not, where there is one; see `make_split`.
+    """
+    made = _made(prepared, name, folds, seed)
+    yield from _mixed(prepared, name, made)
+    tear = _tear(prepared, name, made)
+    if tear.leaked:
+        what = "a patient or a copy" if any(prepared.columns.get("patient", ())) else "a copy"
+        yield (
+            f"split {name}: {tear.leaked:,} of {tear.test:,} test images "
+            f"({tear.leaked / tear.test:.1%}) share {what} with training, so its accuracy is too "
+            f"good; {_remedy(prepared, seed)}"
+        )
+
+
+def _mixed(prepared: Prepared, name: str, made: Sequence[Split]) -> Iterator[str]:
+    """Yield a line if the source's own test images are trained on, or its own folds are mixed.
+
+    Folds of published datasets are one choice among others; those of one's own images were made to
+    be used.
+    """
+    parts, folds = (prepared.columns.get(fact, ()) for fact in ("part", "fold"))
+    apart = [position for position, part in enumerate(parts) if part == "test"]
+    trained = np.unique(np.concatenate([one.train for one in made]))
+    if mixed := int(np.isin(apart, trained).sum()):
+        all_told = "" if all(parts) else "give each image a part, then "
+        yield (
+            f"split {name}: {mixed:,} of the {len(apart):,} images that the source sets apart for "
+            f"testing are trained on; {all_told}`--set split=authors` keeps them apart"
+        )
+    elif name == "holdout" and folds and None not in folds and _is_own(prepared):
+        yield (
+            f"split holdout mixes the {len(set(folds))} folds that the images come with; "
+            "`--set split=folds` keeps to them"
+        )
+
+
+def _is_own(prepared: Prepared) -> bool:
+    return source_of(prepared.name).name == "folder"
+
+
+def _remedy(prepared: Prepared, seed: int) -> str:
+    """Return what keeps images of a group together, where that is possible, in a clause."""
+    number, groups = len(prepared), Counter(prepared.groups)
+    told = [patient for patient in prepared.columns.get("patient", ()) if patient is not None]
+    patient, images = Counter(told).most_common(1)[0] if told else ("", 0)
+    if 2 * images > number:
+        return (
+            f"{images:,} of the {number:,} images are of one patient ({patient}), which is "
+            "probably no patient's id: prepare them by a table (`--xlsx`) that names the patients"
+        )
+    if 2 * max(groups.values()) > number:
+        return (
+            f"{max(groups.values()):,} of the {number:,} images are in one group, so no split "
+            "keeps them together: prepare them with `--drop-duplicates`"
+        )
+    kind = "patient" if len(told) == number else "grouped"
+    split = f"{kind}-5" if len(groups) >= 5 else f"grouped-{len(groups)}"
+    remedy = f"`--set split={split}` keeps them together"
+    parts = prepared.columns.get("part", ())
+    if not {"train", "test"} <= {*parts} or None in parts:
+        return remedy
+    if not find_tear(prepared, "authors", [None], seed=seed).leaked:
+        return "`--set split=authors` keeps them together"
+    if not told:
+        return "prepare with `--drop-duplicates`, then `--set split=authors` keeps them together"
+    return f"{remedy}, but trains on images that the source sets apart for testing"
 
 
 def folds_of(name: str) -> tuple[int, ...] | None:

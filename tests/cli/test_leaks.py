@@ -71,3 +71,102 @@ def test_every_file_is_accounted_for_in_what_programs_read(call: Call, tmp_path:
         f"{root}/{label}/1.tif": 3 for root in ("ours", "theirs") for label in "ab"
     }
     assert "8 pages after the first of 4 files" in first.err
+
+
+def write_images(*files: Path, seed: int = 0) -> None:
+    """Write a grey image to each path, all of them different."""
+    for number, path in enumerate(files):
+        pixels = np.random.default_rng([seed, number]).integers(0, 256, (16, 16), dtype=np.uint8)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
+
+
+def in_parts(root: Path, parts: tuple[str, ...] = ("train", "test")) -> Path:
+    names = [f"{label}/{number}.png" for label in "ab" for number in range(10)]
+    write_images(*(root / part / name for part in parts for name in names))
+    return root
+
+
+@pytest.mark.parametrize("kind", ["folders", "two sources", "a column"])
+def test_training_on_images_that_were_set_apart_is_said(
+    call: Call, tmp_path: Path, kind: str
+) -> None:
+    root = in_parts(tmp_path / "ours")
+    where = ("--source", root)
+    if kind == "two sources":
+        where = ("--source", root / "train", "--test-source", root / "test")
+    if kind == "a column":
+        files = sorted(path.relative_to(root) for path in root.rglob("*.png"))
+        rows = (f"{file},{file.parent.name},{file.parts[0]}" for file in files)
+        (root / "labels.csv").write_text("\n".join(["file,label,split", *rows]))
+        where = ("--xlsx", root / "labels.csv")
+    done = call("prepare", "folder", *where, "--size", 16, columns=200)
+    warning = (
+        "of the 20 images that the source sets apart for testing are trained on; "
+        "`--set split=authors` keeps them apart"
+    )
+    assert done.err.count(warning) == 1
+    if kind == "folders":
+        trained = call("train", "--dataset", "folder", *RUN, columns=200)
+        assert "folder: split holdout: 1" in trained.err
+        assert warning in trained.err
+        sound = call("compare", "--dataset", "folder", *RUN, "--set", "split=authors", columns=200)
+        assert sound.code == 0, sound.err
+        assert "sets apart" not in sound.err
+
+
+def test_mixing_the_folds_of_one_s_own_table_is_said(call: Call, tmp_path: Path) -> None:
+    files = [Path("images") / f"{number}.png" for number in range(20)]
+    write_images(*files)
+    rows = [f"{file.name},{'ab'[n % 2]},{n % 5 + 1}" for n, file in enumerate(files)]
+    Path("images/labels.csv").write_text("\n".join(["file,label,fold", *rows]))
+    done = call("prepare", "folder", "--xlsx", "images/labels.csv", "--size", 16, columns=200)
+    said = "split holdout mixes the 5 folds that the images come with; `--set split=folds` keeps"
+    assert said in done.err
+    fold = ("--set", "split=folds", "--set", "fold=1")
+    sound = call("train", "--dataset", "folder", *RUN, *fold, columns=200)
+    assert sound.code == 0, sound.err
+    assert "folds that the images come with" not in sound.err
+
+
+def test_with_parts_and_copies_the_remedy_keeps_both(call: Call, tmp_path: Path) -> None:
+    root = in_parts(tmp_path / "ours")
+    for name in ("1", "2"):  # a copy among the training images
+        (root / f"train/a/copy{name}.png").write_bytes((root / f"train/a/{name}.png").read_bytes())
+    inside = call("prepare", "folder", "--source", root, "--size", 16, columns=200)
+    assert "grouped" not in inside.err
+    for name in ("1", "2", "3", "4", "5"):  # and across
+        (root / f"train/b/test{name}.png").write_bytes((root / f"test/b/{name}.png").read_bytes())
+    across = call("prepare", "folder", "--source", root, "--size", 16, columns=200)
+    remedy = "prepare with `--drop-duplicates`, then `--set split=authors` keeps them together"
+    assert remedy in across.err
+    done = call(
+        *("prepare", "folder", "--source", root, "--size", 16, "--drop-duplicates"), columns=200
+    )
+    assert done.code == 0 and "share a copy" not in done.err
+    sound = call("train", "--dataset", "folder", *RUN, "--set", "split=authors", columns=200)
+    assert sound.code == 0 and "share a copy" not in sound.err
+
+
+def test_a_patient_of_most_images_is_said_to_be_none(call: Call, tmp_path: Path) -> None:
+    files = [Path("images") / f"{number}.png" for number in range(20)]
+    write_images(*files)
+    for alone, images in (("ANONYMOUS", 20), ("p3", 16)):
+        rows = [
+            f"{file.name},{'ab'[n % 2]},{'ANONYMOUS' if n < images else alone}"
+            for n, file in enumerate(files)
+        ]
+        Path("images/labels.csv").write_text("\n".join(["file,label,patient", *rows]))
+        done = call("prepare", "folder", "--xlsx", "images/labels.csv", "--size", 16, columns=300)
+        assert (
+            f"{images} of the 20 images are of one patient (ANONYMOUS), which is probably no "
+            "patient's id: prepare them by a table (`--xlsx`) that names the patients"
+        ) in done.err
+        assert "split=grouped" not in done.err
+    first = files[0].read_bytes()
+    for file in files:
+        file.write_bytes(first)
+    rows = [f"{file.name},{'ab'[n % 2]}" for n, file in enumerate(files)]
+    Path("images/labels.csv").write_text("\n".join(["file,label", *rows]))
+    done = call("prepare", "folder", "--xlsx", "images/labels.csv", "--size", 16, columns=300)
+    assert "20 of the 20 images are in one group, so no split keeps them together" in done.err
