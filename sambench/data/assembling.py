@@ -13,9 +13,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from sambench.data.decoding import read_header
+from sambench.data.decoding import is_dicom, read_header
 from sambench.data.family import make_listing
-from sambench.data.folders import DICOM, SUFFIXES, printable, same_name
+from sambench.data.folders import SUFFIXES, printable, same_name
 from sambench.data.manifest import Account, LeftOut
 from sambench.data.problems import some
 from sambench.data.source import Listing, Request, Sample, Source
@@ -116,7 +116,7 @@ def _paged(samples: tuple[Sample, ...], *, every: bool) -> Iterator[Sample]:
     """
     for sample in samples:
         suffix, patient, frames = sample.path.suffix.lower(), sample.facts.get("patient"), 1
-        if sample.pixels is None and (suffix in DICOM or (every and suffix in PAGED)):
+        if sample.pixels is None and (is_dicom(sample.path) or (every and suffix in PAGED)):
             told, frames = read_header(sample.path)
             patient = patient or told
         several = every and frames > 1

@@ -22,7 +22,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from sambench.data.folders import DICOM
 from sambench.data.source import FITS, Setting
 
 if TYPE_CHECKING:
@@ -39,6 +38,9 @@ PREPROCESSING = {
     "refused": f"more than {MEGAPIXELS} megapixels",
 }
 """What `decode` does by default, in words, for the manifest. Changing one prepares all anew."""
+
+PREAMBLE, DICM = 128, b"DICM"
+"""How many bytes a DICOM file may begin with, and the mark that follows them."""
 
 DEPTHS = (8, 10, 12, 14, 16)
 SEVERAL = frozenset({"TIFF", "GIF", "WEBP", "PNG"})
@@ -148,7 +150,7 @@ def shrink(pixels: NDArray[np.uint8], size: int, recipe: Recipe = Recipe()) -> D
 
 def _load(data: bytes, page: int) -> tuple[Image.Image, str, int]:
     """Return an upright picture, the mode of its file and the number of its frames."""
-    if data[128:132] == b"DICM":
+    if data.startswith(DICM, PREAMBLE):
         return _read_dicom(data, page)
     try:
         image = Image.open(io.BytesIO(data))
@@ -196,13 +198,22 @@ def _array(image: Image.Image) -> NDArray[np.uint8]:
     return pixels.reshape(*pixels.shape[:2], -1)
 
 
+def is_dicom(path: Path) -> bool:
+    """Whether a file is DICOM by its content: scanners and archives export many without suffix."""
+    try:
+        with path.open("rb") as file:
+            return file.read(PREAMBLE + len(DICM)).endswith(DICM, PREAMBLE)
+    except OSError:  # decoding it will tell what is wrong
+        return False
+
+
 def read_header(path: Path) -> tuple[str | None, int]:
     """Return a hash of the patient's id, which DICOM files have, and the number of frames or pages.
 
     Where the file cannot be read, or without pydicom, these are None and 1.
     """
     try:
-        if path.suffix.lower() not in DICOM:
+        if not is_dicom(path):
             with Image.open(path) as image:
                 return None, _frames(image)
         from pydicom import dcmread

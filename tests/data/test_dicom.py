@@ -130,6 +130,24 @@ def test_patients_are_groups_and_nothing_else_of_them_is_kept(tmp_path):
     assert prepared.images.max() > 240  # the range of 12 bits, not of 16
 
 
+def test_files_without_a_suffix_are_told_by_their_content(tmp_path):
+    """As archives export them; a table names them."""
+    generator = np.random.default_rng(0)
+    rows = ["file,label"]
+    for number in range(8):
+        pixels = generator.integers(0, 256, (8, 8), dtype=np.uint8)
+        written(tmp_path / "images" / f"IM{number:04}", pixels, 8, PatientID=f"id{number // 2}")
+        rows.append(f"IM{number:04},{'ab'[number % 2]}")
+    (tmp_path / "images" / "labels.csv").write_text("\n".join(rows))
+    source = sources.get("folder")
+    request = Request(table=tmp_path / "images" / "labels.csv", options=source.resolve({}))
+    prepared = prepare(source, request, tmp_path / "p", 8).prepared
+    assert len(set(prepared.column("patient"))) == len(set(prepared.groups)) == 4
+    frames = generator.integers(0, 256, (3, 8, 8), dtype=np.uint8)
+    path = written(tmp_path / "IM0009", frames, 8)
+    assert decoding.read_header(path) == (decoding.read_header(path)[0], 3)
+
+
 def test_without_pydicom_it_is_named_with_the_remedy(tmp_path, monkeypatch):
     import sys
 
