@@ -2,7 +2,7 @@
 
 Deep images (10 to 16 bits of grey in 16-bit files) are scaled by the range that the whole set
 uses, so the first look at one only tells its brightest pixel; `preparation` decodes it again when
-it knows the range.
+it knows the range. Of 16-bit colour only the upper 8 bits can be read, so it must use all 16.
 
 DICOM files are read with pydicom, an extra: `pip install 'sambench[dicom]'`. Of a file's header
 only what makes the picture right is used, and the patient's id, as a hash, so that images of a
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -118,17 +118,22 @@ def decode(path: Path, size: int, recipe: Recipe = Recipe(), page: int = 0) -> D
     if not data:
         raise UnreadableError("is empty")
     try:
-        image, mode, frames = _load(data, page)
-        peak = 0
+        image, mode, frames, peak = _load(data, page)
         if image.mode.startswith(("I", "F")):
             whole = np.asarray(image)
             if image.mode == "F" or whole.min() < 0 or whole.max() > 65535:
                 raise UnreadableError(f"has pixels beyond 16 bits (mode {image.mode})")
             peak = int(whole.max())
+        if peak is not None:
             if not recipe.depth:
                 return Deep(peak)
             if peak >= 1 << recipe.depth:
                 raise UnreadableError(f"has a pixel of {peak}, beyond depth={recipe.depth}")
+            if recipe.depth < 16 and not image.mode.startswith("I"):
+                raise UnreadableError(
+                    f"has 16 bits a channel, of which the upper 8 can be read, at "
+                    f"depth={recipe.depth}: save it with 8 bits a channel, or as 16-bit grey"
+                )
         pixels = _square(image, size, recipe)
     except UnreadableError:
         raise
@@ -137,7 +142,7 @@ def decode(path: Path, size: int, recipe: Recipe = Recipe(), page: int = 0) -> D
     except Exception as error:  # on damaged files Pillow's decoders raise almost anything
         raise UnreadableError(f"is damaged: {error}") from error
     checksum = hashlib.sha256(data + (f"#{page}".encode() if page else b"")).hexdigest()
-    return Decoded(pixels, checksum, image.width, image.height, mode, frames, peak)
+    return Decoded(pixels, checksum, image.width, image.height, mode, frames, peak or 0)
 
 
 def shrink(pixels: NDArray[np.uint8], size: int, recipe: Recipe = Recipe()) -> Decoded:
@@ -148,10 +153,14 @@ def shrink(pixels: NDArray[np.uint8], size: int, recipe: Recipe = Recipe()) -> D
     return Decoded(_square(image, size, recipe), checksum, image.width, image.height, image.mode)
 
 
-def _load(data: bytes, page: int) -> tuple[Image.Image, str, int]:
-    """Return an upright picture, the mode of its file and the number of its frames."""
+def _load(data: bytes, page: int) -> tuple[Image.Image, str, int, int | None]:
+    """Return an upright picture, the mode of its file and the number of its frames.
+
+    Also, of 16-bit colour and grey with alpha, the highest value that its brightest pixel may have:
+    Pillow reads the upper 8 bits of each channel.
+    """
     if data.startswith(DICM, PREAMBLE):
-        return _read_dicom(data, page)
+        return *_read_dicom(data, page), None
     try:
         image = Image.open(io.BytesIO(data))
     except Image.DecompressionBombError as error:
@@ -161,9 +170,18 @@ def _load(data: bytes, page: int) -> tuple[Image.Image, str, int]:
     frames = _frames(image)
     if page:
         image.seek(page)
+    halved = any(";16" in str(tile.args) for tile in image.tile) and len(image.getbands()) > 1
     image.load()
+    peak = 256 * max(_highest(image)) + 255 if halved else None
     ImageOps.exif_transpose(image, in_place=True)
-    return image, image.mode, frames
+    return image, image.mode, frames, peak
+
+
+def _highest(image: Image.Image) -> Iterator[int]:
+    """Yield the highest value of each channel that is seen."""
+    for band in image.getbands():
+        if band not in ("A", "a"):
+            yield int(image.getchannel(band).getextrema()[1])
 
 
 def _frames(image: Image.Image) -> int:

@@ -111,7 +111,7 @@ COMMON = {
     "depth": Option(
         default="auto",
         choices=("auto", 8, 10, 12, 14, 16),
-        help="bits of grey in 16-bit images; auto: as many as the set uses",
+        help="bits of grey in 16-bit images; auto: as many as the set uses. 16-bit colour needs 16",
     ),
     "pages": Option(
         default="first", choices=("first", "all"), help="of files with several pages or frames"

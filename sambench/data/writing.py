@@ -141,7 +141,7 @@ def write_prepared(
     recipe = replace(partial.recipe, depth=int(records["depth"].max()))
     peak, frames = int(records["peak"].max()), zip(samples, records["frames"].tolist(), strict=True)
     deep = (
-        f"16-bit images read as {recipe.depth} bits of grey, by their brightest pixel, {peak:,}; "
+        f"16-bit images read as {recipe.depth} bits, by their brightest pixel, {peak:,}; "
         "another range: `--set depth=BITS`"
     )
     paged = asked["options"].get("pages") == "all"

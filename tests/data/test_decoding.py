@@ -86,6 +86,57 @@ def test_fewer_bits_than_the_file_has_are_scaled_by_their_own_range(tmp_path, de
         decode(path, 40, Recipe(depth=8))
 
 
+def sixteen_bit_png(path: Path, pixels: np.ndarray) -> Path:
+    """Write (H, W, 2 or 3) uint16 as grey with alpha or colour, which Pillow does not write."""
+    height, width, channels = pixels.shape
+    kind = {2: 4, 3: 2}[channels]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    header = struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)
+    whole = b"\x89PNG\r\n\x1a\n"
+    for name, data in ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")):
+        whole += struct.pack(">I", len(data)) + name + data
+        whole += struct.pack(">I", zlib.crc32(name + data))
+    path.write_bytes(whole)
+    return path
+
+
+def sixteen_bit_tiff(path: Path, pixels: np.ndarray) -> Path:
+    """Write (H, W, 3) uint16 uncompressed."""
+    height, width, channels = pixels.shape
+    data = pixels.astype("<u2").tobytes()
+    bits = struct.pack("<HHH", 16, 16, 16)
+    tags = [
+        *((256, 3, 1, width), (257, 3, 1, height), (258, 3, 3, 8), (259, 3, 1, 1), (262, 3, 1, 2)),
+        *((273, 4, 1, 14), (277, 3, 1, channels), (278, 3, 1, height), (279, 4, 1, len(data))),
+    ]
+    table = b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    start = struct.pack("<2sHI", b"II", 42, 14 + len(data)) + bits
+    path.write_bytes(start + data + struct.pack("<H", len(tags)) + table + bytes(4))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["grey and alpha", "colour", "colour tiff"])
+def test_sixteen_bit_colour_that_uses_fewer_is_refused(tmp_path, kind):
+    """Pillow reads its upper 8 bits: of 12 bits 4 would be left, and an almost black image."""
+    write = sixteen_bit_tiff if kind == "colour tiff" else sixteen_bit_png
+    seen = RGB
+    if kind == "grey and alpha":
+        seen = np.dstack([RGB[..., 0], np.full_like(RGB[..., 0], 255)])
+    whole = write(tmp_path / "whole", seen.astype("u2") * 257)
+    assert decode(whole, 16) == Deep(peak=65535)
+    eight = Image.fromarray(seen[..., 0] if kind == "grey and alpha" else seen)
+    pixels = decode(whole, 16, Recipe(depth=16)).pixels
+    assert np.array_equal(pixels.squeeze(), np.asarray(eight.resize((16, 16), BILINEAR)))
+    part = seen.astype("u2") * 16
+    if kind == "grey and alpha":
+        part[..., 1] = 65535
+    dark = write(tmp_path / "dark", part)
+    assert decode(dark, 16) == Deep(peak=4095)
+    with pytest.raises(UnreadableError, match="at depth=12: save it with 8 bits a channel, or as"):
+        decode(dark, 16, Recipe(depth=12))
+    assert decode(dark, 16, Recipe(depth=16)).pixels.max() <= 15
+
+
 def test_the_depth_of_a_peak():
     assert [bits_for(peak) for peak in (0, 255, 256, 1023, 4095, 4096, 65535)] == [
         *(8, 8, 10, 10, 12, 14, 16)
