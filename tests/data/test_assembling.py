@@ -70,6 +70,17 @@ def test_an_empty_class_is_named(plant):
     assert told(root) == ["empty folders: benign/later/, normal/"]
 
 
+@pytest.mark.parametrize("file", ["normal/1.gif", "normal/patient1/1.png"])
+def test_a_class_of_which_no_file_is_read_is_named(plant, scan, file):
+    root = plant(*CLASSES)
+    (root / file).parent.mkdir(parents=True)
+    (root / file).write_bytes(b"x")
+    (root / "__MACOSX").mkdir()
+    listing = scan("folder", root)
+    assert listing.notes == ("no image of class normal",)
+    assert listing.classes == ("benign", "malignant")
+
+
 def test_what_is_beside_a_wrapped_folder_is_named(plant):
     root = plant(*(f"archive/data/{file}" for file in CLASSES))
     (root / "notes.txt").write_text("x")
@@ -159,6 +170,8 @@ def test_what_is_dropped_is_said_and_the_notes_are_of_what_is_kept(plant, tmp_pa
     assert "the authors' parts (and images): train (4), test (6)" in summary.notes
     assert summary.warnings == (
         "left out, copies with conflicting labels: 2 (train/a/3.png, train/b/3.png)",
+        "split holdout: 4 of the 6 images that the source sets apart for testing are trained on; "
+        "`--set split=authors` keeps them apart",
     )
     assert [id for id, _ in summary.dropped] == ["train/a/3", "train/b/3"]
 

@@ -85,9 +85,10 @@ def list_classes(family: Family, request: Request) -> Listing:
         raise family.refuse(root)
     classes: Sequence[str] = family.wanted(request)
     if not family.classes:
-        classes = sorted({sample.label for sample in samples}, key=natural)
+        there = {sample.label for sample in samples}
         if request.options.get("similar") != "keep":
-            refuse_misspelled(classes, root)
+            refuse_misspelled(sorted(there, key=natural), root)
+        classes = sorted(there | {label for label, _ in folders.values()}, key=natural)
     parts = any("part" in sample.facts for sample in samples)
     layout = f"a folder for each {'part and ' if parts else ''}class"
     return make_listing(root, layout, classes, samples)
@@ -155,7 +156,7 @@ def class_folders(
         classes = labels
         if classes is None:  # pictures beside their masks are no class either
             masks = there.keys() & (MASKS | {"mask"} if there.keys() & PICTURES else MASKS)
-            names = there.keys() - (masks | PICTURES if masks else masks)
+            names = there.keys() - (masks | PICTURES if masks else masks) - {"__macosx"}
             classes = {name: spelled.setdefault(name, there[name].name) for name in names}
         for name, path in there.items():
             if name in classes:
