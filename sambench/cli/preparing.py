@@ -35,6 +35,12 @@ def decode(
             f"preparing {outlook.images:,} images{resumed}: up to {human(outlook.most)} in "
             f"{outlook.folder}, up to {human(outlook.kept)} of it kept; {human(outlook.free)} free"
         )
+        if before := outlook.replaces:
+            screen.warn(
+                f"{before.folder} is replaced: its {len(before):,} images were prepared from other "
+                "files or with other settings, and runs on it become stale where images or labels "
+                "differ; `--name NAME` keeps both"
+            )
 
     with screen.progress() as progress:
         return prepare(

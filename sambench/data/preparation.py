@@ -53,6 +53,7 @@ class Outlook:
     most: int  # that it takes at a time
     kept: int  # the most of them that stay when it is done
     free: int
+    replaces: Prepared | None = None  # what was prepared before, of other files or settings
 
 
 def prepare(
@@ -104,7 +105,9 @@ def prepare(
         # places of grey ones are there until the first image in colour takes three times as much;
         # where some may be left out, those that are kept are written once more
         most = (6 if skip_unreadable or drops != NO_DROPS else 4) * grey
-        on_start(Outlook(number, resumed, folder=root, most=most, kept=3 * grey, free=free))
+        before = _there(root, source.name, image_size)
+        other = before if before and before.manifest.listing != asked["listing"] else None
+        on_start(Outlook(number, resumed, root, most, kept=3 * grey, free=free, replaces=other))
         try:
             skipped += decode_all(listing, partial, workers, on_progress)
             if not skip_unreadable:
@@ -179,11 +182,18 @@ def _asked(
     return {**asked, "listing": digest.hexdigest()}, decoded.hexdigest()
 
 
+def _there(root: Path, name: str, image_size: int) -> Prepared | None:
+    """Return the dataset as prepared before."""
+    with suppress(UnpreparedError):  # not there, or damaged: preparing anew is the remedy
+        return open_prepared(root, name, image_size)
+    return None
+
+
 def _same(root: Path, name: str, image_size: int, key: str) -> Prepared | None:
     """Return the dataset as prepared before, if it is whole and made from the same files."""
-    with suppress(UnpreparedError):  # not there, or damaged: preparing anew is the remedy
-        prepared = open_prepared(root, name, image_size)
-        if prepared.manifest.listing == key:
+    prepared = _there(root, name, image_size)
+    with suppress(UnpreparedError):
+        if prepared and prepared.manifest.listing == key:
             check_pixels(prepared)
             return prepared
     return None

@@ -170,3 +170,13 @@ def test_a_patient_of_most_images_is_said_to_be_none(call: Call, tmp_path: Path)
     Path("images/labels.csv").write_text("\n".join(["file,label", *rows]))
     done = call("prepare", "folder", "--xlsx", "images/labels.csv", "--size", 16, columns=300)
     assert "20 of the 20 images are in one group, so no split keeps them together" in done.err
+
+
+def test_a_set_that_is_replaced_is_said(call: Call, tmp_path: Path) -> None:
+    names = [f"{label}/{number}.png" for label in "ab" for number in range(4)]
+    for seed, root in enumerate(("one", "two")):
+        write_images(*(tmp_path / root / name for name in names), seed=seed)
+    said = "folder-16 is replaced: its 8 images were prepared from other files or with other"
+    for root, wanted in (("one", False), ("one", False), ("two", True), ("two", False)):
+        done = call("prepare", "folder", "--source", root, "--size", 16, columns=300)
+        assert (said in done.err) == wanted
