@@ -130,8 +130,9 @@ class RunConfig(Definition, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ] = 0.0
     class_weights: Annotated[
         Literal["none", "balanced"],
-        '"balanced" weighs the training loss of an image by N / (K n), of N images in K '
-        "classes and n in its own, so that a rare class counts as much as a frequent one.",
+        '"balanced" weighs a class in the training loss by N / (K n), of N images in K classes '
+        "and n in this one, so that a rare class counts as much as a frequent one. With "
+        "`label_smoothing` each class's share of an image's target has the weight of that class.",
     ] = "none"
     sampler: Annotated[
         Literal["shuffled", "balanced"],
