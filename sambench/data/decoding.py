@@ -130,10 +130,8 @@ def decode(path: Path, size: int, recipe: Recipe = Recipe(), page: int = 0) -> D
             if peak >= 1 << recipe.depth:
                 raise UnreadableError(f"has a pixel of {peak}, beyond depth={recipe.depth}")
             if recipe.depth < 16 and not image.mode.startswith("I"):
-                raise UnreadableError(
-                    f"has 16 bits a channel, of which the upper 8 can be read, at "
-                    f"depth={recipe.depth}: save it with 8 bits a channel, or as 16-bit grey"
-                )
+                why = f"uses {recipe.depth} of its 16 bits a channel: save it with 8 bits a channel"
+                raise UnreadableError(why)
         pixels = _square(image, size, recipe)
     except UnreadableError:
         raise

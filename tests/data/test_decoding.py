@@ -132,7 +132,7 @@ def test_sixteen_bit_colour_that_uses_fewer_is_refused(tmp_path, kind):
         part[..., 1] = 65535
     dark = write(tmp_path / "dark", part)
     assert decode(dark, 16) == Deep(peak=4095)
-    with pytest.raises(UnreadableError, match="at depth=12: save it with 8 bits a channel, or as"):
+    with pytest.raises(UnreadableError, match="uses 12 of its 16 bits a channel: save it with 8"):
         decode(dark, 16, Recipe(depth=12))
     assert decode(dark, 16, Recipe(depth=16)).pixels.max() <= 15
 
