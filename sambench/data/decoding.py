@@ -179,7 +179,7 @@ def _highest(image: Image.Image) -> Iterator[int]:
     """Yield the highest value of each channel that is seen."""
     for band in image.getbands():
         if band not in ("A", "a"):
-            yield int(image.getchannel(band).getextrema()[1])
+            yield int(np.asarray(image.getchannel(band)).max())
 
 
 def _frames(image: Image.Image) -> int:
