@@ -23,6 +23,9 @@ BINS = 15
 OPERATING_POINT = 0.9
 """Sensitivity, or specificity, at which the other one is asked for."""
 
+MOST_STEPS = 100
+"""Of Newton's method; some 6 to 10 are needed, more where the classes are all but separated."""
+
 
 def with_predictions(record: RunRecord, predictions: Predictions) -> RunRecord:
     """Return a record whose test section has what its predictions tell of two classes besides.
@@ -63,24 +66,39 @@ def roc_points(scores: Floats, positive: NDArray[np.bool_]) -> tuple[Floats, Flo
 def calibration_slope(scores: Floats, positive: NDArray[np.bool_]) -> float | None:
     """Return the slope of a logistic regression of the class on the logit of its probability.
 
-    1 is well calibrated; below 1 probabilities are too extreme (Cox 1958). By Newton's method;
-    None where it does not converge, as where the scores separate the classes. The scores are the
+    1 is well calibrated; below 1 probabilities are too extreme (Cox 1958). By Newton's method with
+    steps halved until the loss falls: it is convex, so any network's slope is found. None where the
+    scores separate the classes, or are of one class, which have no finite slope. The scores are the
     probabilities of the class; both are of shape (N,).
     """
     x = logit(np.clip(scores, 1e-7, 1 - 1e-7))
-    design = np.column_stack([np.ones_like(x), x])
-    weights = np.array([0.0, 1.0])
-    for _ in range(50):
+    of_each = x[positive], x[~positive]
+    if not all(map(len, of_each)) or _separated(*of_each) or _separated(*of_each[::-1]):
+        return None
+    spread = x.std()
+    design = np.column_stack([np.ones_like(x), (x - x.mean()) / spread])
+    signs = np.where(positive, 1.0, -1.0)
+
+    def loss(weights: Floats) -> float:
+        return float(np.logaddexp(0.0, -signs * (design @ weights)).sum())
+
+    weights = np.zeros(2)
+    for _ in range(MOST_STEPS):
         p = expit(design @ weights)
         hessian = design.T @ (design * (p * (1 - p))[:, None])
-        try:
-            step = np.linalg.solve(hessian, design.T @ (positive - p))
-        except np.linalg.LinAlgError:
-            return None
-        weights = weights + np.clip(step, -5, 5)
+        step = np.linalg.solve(hessian, design.T @ (positive - p))
+        before = loss(weights) * (1 + 1e-12)  # near the minimum losses differ by rounding alone
+        while loss(weights + step) > before:
+            step = step / 2
+        weights = weights + step
         if np.abs(step).max() < 1e-9:
-            return float(weights[1]) if np.linalg.cond(hessian) < 1e10 else None
+            return float(weights[1] / spread)
     return None
+
+
+def _separated(above: Floats, below: Floats) -> bool:
+    """Whether some threshold has all of one class on one side and all of the other on the other."""
+    return bool(above.min() >= below.max())
 
 
 @dataclass(frozen=True, kw_only=True)
