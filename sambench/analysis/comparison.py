@@ -32,13 +32,19 @@ class Comparison:
     low: float | None = None  # of the 95 % interval; None for one unit, as `high` and `sd`
     high: float | None = None
     p: float | None = None
-    """Two-sided, lost units at what they count as (an untrained classifier's accuracy); None where
-    nothing was tested, as where that is unknown."""
+    """Two-sided, lost units at what they count as (see `counted`); None where nothing was tested:
+    units are too few, or nothing varies."""
     p_equivalent: float | None = None  # of a difference beyond the metric's margin; likewise
     effect: float | None = None  # Cohen's dz: mean over SD of the units, of logarithms for ratios
     sd: float | None = None  # of the units' differences, of logarithms for ratios
     lost: tuple[int, int] = (0, 0)  # units that a side lost: baseline, candidate
+    counted: bool = True
+    """Whether p counts lost units as a classifier that always names the largest class; else they
+    have no such value, as in curvature and time, and p is of the units that both sides have."""
     turned: bool = False  # with the lost units counted the difference has the other sign
+    spoiled: bool = False
+    """Whether the better side has runs of its own that cannot be counted and speak against it: they
+    diverged, collapsed, or are at no minimum."""
     fixed: bool = False  # the same in every unit, as a count of steps: nothing to test
     settings: int = 1  # number of settings pooled
     images: tuple[float, float] | None = None  # 95 % over other seeds and other test images
@@ -69,12 +75,15 @@ class Comparison:
     def verdict(self) -> str:
         """One of "better", "worse", "equivalent" and "undecided".
 
-        A side that lost units is called better only if that holds with these counted too.
+        A side that lost units is called better only if that holds with these counted too, and
+        where they cannot be counted only if they failed through no fault of the optimizer.
         """
         if not self.enough or self.p is None or self.estimate is None:
             return UNDECIDED
         if self.p < ALPHA and self.estimate != self.neutral:
-            return UNDECIDED if self.turned else BETTER if self.gains else WORSE
+            if self.turned or self.spoiled:
+                return UNDECIDED
+            return BETTER if self.gains else WORSE
         sure = self.p_equivalent is not None and self.p_equivalent < ALPHA
         return EQUIVALENT if sure and not any(self.lost) else UNDECIDED
 

@@ -23,13 +23,14 @@ class _Column:
     made: Comparison
     keys: Keys
     values: Floats  # (units,), logarithms for a ratio
-    imputed: Floats | None  # None where lost units count as nothing known
+    imputed: Floats  # with lost units at what they count as; without them where that is unknown
+    spoiled: tuple[bool, bool]  # sides with runs that cannot be counted and speak against them
     ratio: float | None  # n_test / n_train of folds
 
     @property
     def testable(self) -> bool:
-        """Whether there are units enough, lost ones counted, and it is no fixed number."""
-        if self.imputed is None or self.made.fixed:
+        """Whether there are units enough and it is no fixed number."""
+        if self.made.fixed:
             return False
         return int(np.isfinite(self.values).sum()) >= self.made.design.least_units
 
@@ -78,9 +79,10 @@ def _columns(group: Group, metric: Metric) -> list[_Column]:
     of_runs = table.values[:, 1:] - table.values[:, :1]
     if metric.name == "train_seconds":  # of two devices it tells of these
         of_runs = np.where(timed_alike(group)[:, 1:], of_runs, np.nan)
-    differences, imputed = table.by_unit(of_runs), None
+    differences = imputed = table.by_unit(of_runs)
     if table.imputed is not None:
         imputed = table.by_unit(table.imputed[:, 1:] - table.imputed[:, :1])
+    own = table.spoiled if table.imputed is None and metric.of_result else table.spoiled & False
     paired = np.isfinite(of_runs)
     sign = 1.0 if metric.higher_is_better else -1.0
     wins = np.where(paired, (sign * np.where(paired, of_runs, 0.0) > 0) + 0.5 * (of_runs == 0), 0)
@@ -96,15 +98,17 @@ def _columns(group: Group, metric: Metric) -> list[_Column]:
             wins=float(wins[:, place].sum()),
             pairs=int(paired[:, place].sum()),
             lost=(int(lost[:, 0].sum()), int(lost[:, place + 1].sum())),
+            counted=table.imputed is not None,
             fixed=fixed[0] and fixed[place + 1],
         )
-        counted = differences if not any(made.lost) else imputed
+        counted = imputed if any(made.lost) else differences
         columns.append(
             _Column(
                 made=made,
                 keys=table.keys,
                 values=differences[:, place],
-                imputed=None if counted is None else counted[:, place],
+                imputed=counted[:, place],
+                spoiled=(bool(own[0]), bool(own[place + 1])),
                 ratio=group.test_over_train,
             )
         )
@@ -139,8 +143,7 @@ def _over_settings(columns: Sequence[_Column]) -> _Column:
     if design is SEEDS and units < SEEDS.least_units <= len(columns):
         design, axis = SETTINGS, 0
         keys = tuple(made.setting for made in every)
-    known = [column.imputed for column in columns if column.imputed is not None]
-    whole = len(known) == len(columns)
+    counted, _ = inference.side_by_side(own, [column.imputed for column in columns])
     ratios = [column.ratio for column in columns if column.ratio is not None]
     return _Column(
         made=replace(
@@ -151,10 +154,12 @@ def _over_settings(columns: Sequence[_Column]) -> _Column:
             wins=sum(made.wins for made in every),
             pairs=sum(made.pairs for made in every),
             lost=(sum(made.lost[0] for made in every), sum(made.lost[1] for made in every)),
+            counted=all(made.counted for made in every),
         ),
         keys=keys,
         values=inference.mean_over(table, axis),
-        imputed=inference.mean_over(inference.side_by_side(own, known)[0], axis) if whole else None,
+        imputed=inference.mean_over(counted, axis),
+        spoiled=(any(c.spoiled[0] for c in columns), any(c.spoiled[1] for c in columns)),
         ratio=sum(ratios) / len(ratios) if ratios else None,
     )
 
@@ -178,8 +183,9 @@ def _test(columns: Sequence[_Column], family: int) -> None:
     tested = [place for place, column in enumerate(columns) if column.testable]
     if tested:
         half[tested] = inference.half_widths(found, family)[tested]
-        known = [(columns[t].keys, i) for t in tested if (i := columns[t].imputed) is not None]
-        counted, _ = inference.side_by_side(*zip(*known, strict=True))
+        counted, _ = inference.side_by_side(
+            [columns[place].keys for place in tested], [columns[place].imputed for place in tested]
+        )
         sums = inference.moments(counted, None if ratios is None else ratios[tested])
         share = family / len(tested)
         p[tested] = (
@@ -202,6 +208,7 @@ def _test(columns: Sequence[_Column], family: int) -> None:
             family=max(family, 1),
             p=_known(min(p[place], 1.0)),
             turned=bool(turned[place]),
+            spoiled=column.spoiled[(mean > 0) == metric.higher_is_better],
             p_equivalent=_known(min(equal[place], 1.0)),
             names=tuple(names[there].tolist()),
             differences=tuple(_printed(value, metric) for value in values[there, place].tolist()),

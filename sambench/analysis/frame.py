@@ -87,6 +87,7 @@ def plain_comparison(one: Comparison) -> dict[str, Any]:
         **{"p": one.p, "p_equivalent": one.p_equivalent, "verdict": one.verdict},
         **{"test": test, "family": one.family, "least_units": one.design.least_units},
         **{"lost_baseline": one.lost[0], "lost_candidate": one.lost[1]},
+        **{"lost_count_in_p": one.counted},
         **{"dz": one.effect, "sd": one.sd, "wins": one.wins, "pairs": one.pairs},
         **{"low_with_other_images": low, "high_with_other_images": high},
     }

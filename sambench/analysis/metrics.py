@@ -28,8 +28,9 @@ class Metric:
     converged: str | None = None  # column that says whether the measurement can be trusted
     ratio: bool = False  # positive and skewed: geometric means, ratios, tests on logarithms
     lost: str | float | None = None
-    """What a run that ended without a result counts as where it must be counted: a column of the
-    other runs, or a number on the stored scale; None where there is no such value."""
+    """What a run that ended without a result counts as where it must be counted, that is what
+    always naming the largest class has: a column of the other runs, a number on the stored scale,
+    or `ONE_CLASS`; None where there is no such value."""
     margin: float | None = None
     """Two optimizers that differ by less are called equivalent: a difference on the printed scale,
     or for ratios a factor."""
@@ -39,6 +40,11 @@ class Metric:
     def heading(self) -> str:
         """The title without its unit."""
         return self.title.partition(" (")[0]
+
+    @property
+    def of_result(self) -> bool:
+        """Whether it is of what training came to, and not of what it cost."""
+        return not self.column.startswith("cost.")
 
     def of(self, record: RunRecord) -> float | None:
         """Return a run's number on the printed scale; None where there is no finite one."""
@@ -62,19 +68,26 @@ class Metric:
             return self.scale * self.two_classes * found
         return self.scale * found
 
-    def compares(self, value: float, *, collapsed: bool) -> bool:
+    def compares(self, value: float, record: RunRecord) -> bool:
         """Whether a run's number can be compared with others'.
 
-        A ratio needs a positive number: a curvature of zero or below is of no minimum. Curvature of
-        a collapsed run says nothing of its optimizer.
+        A ratio needs a positive number, and curvature a minimum: by none of its measures may it be
+        zero or negative. Curvature of a collapsed run says nothing of its optimizer.
         """
-        return not (self.ratio and value <= 0) and not (self.curvature and collapsed)
+        if self.ratio and value <= 0:
+            return False
+        return not self.curvature or not (collapsed(record) or (self.ratio and saddle(record)))
 
     def of_lost(self, others: Iterable[RunRecord]) -> float | None:
         """Return what a run without a result counts as, beside others of its setting (printed)."""
         if not isinstance(self.lost, str):
             return None if self.lost is None else self.scale * self.lost
-        found = (value_at(record, self.lost) for record in others)
+        if self.lost == ONE_CLASS:
+            found: Iterable[object] = (
+                1 / len(classes) for r in others if (classes := (r.data or {}).get("classes"))
+            )
+        else:
+            found = values_at(others, self.lost)
         known = (value for value in found if isinstance(value, int | float))
         first = next(known, None)
         return None if first is None else self.scale * float(first)
@@ -87,6 +100,13 @@ class Metric:
 def collapsed(record: RunRecord) -> bool:
     """Whether a run predicts one class for every test image."""
     return (record.final or {}).get("test", {}).get("collapsed") is True
+
+
+def saddle(record: RunRecord) -> Metric | None:
+    """Return the first measure of curvature that is zero or negative: the run is at no minimum."""
+    if record.hessian is None:
+        return None
+    return next((m for m in OF_A_MINIMUM if (v := m.of(record)) is not None and v <= 0), None)
 
 
 def value_at(record: RunRecord, path: str) -> object:
@@ -116,6 +136,9 @@ EQUIVALENT_POINTS, EQUIVALENT_RATIO = 1.0, 1.25
 """Differences of less, in points of accuracy and as a factor, are called equivalent unless a suite
 says otherwise."""
 
+ONE_CLASS = "one class of all"
+"""A share of 1 / K of K classes, all images of one class being right and no others."""
+
 SHIFTS = ("speckle", "noise", "gain", "blur", "gamma")
 
 _Kind = tuple[str, Mapping[str, Any]]
@@ -123,6 +146,7 @@ _Kind = tuple[str, Mapping[str, Any]]
 _HIGH: Mapping[str, Any] = {"higher_is_better": True, "unit": "points", "scale": 100.0}
 _LOW: Mapping[str, Any] = {"higher_is_better": False}
 _RATIO: Mapping[str, Any] = {**_LOW, "ratio": True, "margin": EQUIVALENT_RATIO}
+_MAJORITY, _ONE_CLASS = ({"lost": of} for of in ("final.test.majority_accuracy", ONE_CLASS))
 _SHARE: _Kind = ("final.test.", _HIGH)
 _ALIKE: _Kind = ("final.test.", {**_HIGH, "margin": EQUIVALENT_POINTS})
 _ERROR: _Kind = ("final.test.", _LOW)
@@ -136,8 +160,8 @@ _RISE: _Kind = ("hessian.sharpness.measures.", {**_LOW, "curvature": True})
 _PICTURE: _Kind = ("hessian.landscape.", {**_LOW, "curvature": True})
 
 _ROWS: tuple[tuple[Any, ...], ...] = (
-    ("accuracy", "Test accuracy (%)", "accuracy", _ALIKE, {"lost": "final.test.majority_accuracy"}),
-    ("balanced_accuracy", "Balanced accuracy (%)", "balanced_accuracy", _ALIKE),
+    ("accuracy", "Test accuracy (%)", "accuracy", _ALIKE, _MAJORITY),
+    ("balanced_accuracy", "Balanced accuracy (%)", "balanced_accuracy", _ALIKE, _ONE_CLASS),
     ("auroc", "AUROC (%)", "auroc", _ALIKE, {"lost": 0.5}),
     ("sensitivity", "Sensitivity (%)", "sensitivity", _SHARE),
     ("specificity", "Specificity (%)", "specificity", _SHARE),
@@ -158,8 +182,11 @@ _ROWS: tuple[tuple[Any, ...], ...] = (
     ("mean", "Hessian mean", "mean", _BATCHES),
     ("sd", "Hessian SD", "std", _BATCHES),
     ("trace", "Hessian trace", "trace.value", _TRACE),
-    ("robust_accuracy", "Accuracy under shifts (%)", "robust.mean", _SHARE),
-    *((f"{s}_accuracy", f"Accuracy under {s} (%)", f"robust.{s}", _SHARE) for s in SHIFTS),
+    ("robust_accuracy", "Accuracy under shifts (%)", "robust.mean", _SHARE, _MAJORITY),
+    *(
+        (f"{s}_accuracy", f"Accuracy under {s} (%)", f"robust.{s}", _SHARE, _MAJORITY)
+        for s in SHIFTS
+    ),
     ("zero_mass", "Eigenvalues at zero (%)", "zero_mass.value", _MASS),
     ("negative_mass", "Eigenvalues below zero (%)", "negative_mass.value", _MASS, _LOW),
     ("sam_step", "Rise after SAM's step", "sam-step.value", _RISE),
@@ -181,6 +208,9 @@ METRICS = tuple(
     for name, title, place, (section, shared), *own in _ROWS
 )
 """Every metric, in the order of tables."""
+
+OF_A_MINIMUM = tuple(m for m in METRICS if m.curvature and m.ratio and m.name != "sd")
+"""Measures of curvature that are positive at a minimum (the spread between batches may be zero)."""
 
 _BY_NAME = {metric.name: metric for metric in METRICS}
 

@@ -13,9 +13,9 @@ from scipy.special import stdtrit
 
 from sambench.analysis.groups import LOST, Group, Line, Unit, by_key, repeat
 from sambench.analysis.inference import ALPHA, FOLDS, SEEDS, Floats, Keys, mean_over
-from sambench.analysis.metrics import Metric, find_metric
+from sambench.analysis.metrics import Metric, find_metric, saddle
 from sambench.analysis.ranks import RankCorrelation, rank_correlation
-from sambench.store.record import RunRecord
+from sambench.store.record import DIVERGED, RunRecord
 
 LEAST_RANKED = 3
 """Runs from which on their ranks are compared."""
@@ -29,6 +29,8 @@ class Table:
     unit: NDArray[np.intp]  # place among the keys of the unit of each row, (R,)
     values: Floats  # logarithms for a ratio, (R, lines); NaN where a run has none to compare
     lost: NDArray[np.bool_]  # which runs ended without a result of their own, (R, lines)
+    spoiled: NDArray[np.bool_]
+    """Which lines have runs that diverged, collapsed or are at no minimum, and so no number."""
     imputed: Floats | None  # with lost runs at what they count as; None where that is unknown
 
     def by_unit(self, of_runs: Floats) -> Floats:
@@ -52,15 +54,16 @@ def tabulate(group: Group, metric: Metric) -> Table:
     of_rows = [found[:2] if group.folds else found[2] for found in rows]
     keys = {key: place for place, key in enumerate(dict.fromkeys(of_rows))}
     shape = (len(rows), len(group.lines))
-    values, lost = np.full(shape, np.nan), np.zeros(shape, dtype=np.bool_)
+    values, lost, spoiled = np.full(shape, np.nan), *np.zeros((2, *shape), dtype=np.bool_)
     for column, line in enumerate(group.lines):
         for record in line.records:
             lost[rows[repeat(record)], column] = record.status in LOST
-        for record, value, collapsed in line.read(metric):
-            if metric.compares(value, collapsed=collapsed):
+            spoiled[rows[repeat(record)], column] = record.status == DIVERGED
+        for record, value, _ in line.read(metric):
+            if metric.compares(value, record):
                 values[rows[repeat(record)], column] = math.log(value) if metric.ratio else value
             else:  # measured, but of no minimum or of a collapsed run
-                lost[rows[repeat(record)], column] = True
+                lost[rows[repeat(record)], column] = spoiled[rows[repeat(record)], column] = True
     imputed: Floats | None = values
     if lost.any():
         counted = None if metric.ratio or metric.curvature else metric.of_lost(group.completed)
@@ -70,6 +73,7 @@ def tabulate(group: Group, metric: Metric) -> Table:
         unit=np.array([keys[key] for key in of_rows], dtype=np.intp),
         values=values,
         lost=lost,
+        spoiled=spoiled.any(axis=0),
         imputed=imputed,
     )
 
@@ -125,7 +129,7 @@ def summarize(group: Group, line: Line, metric: Metric) -> Summary:
     """
     folds = group.test_over_train
     done = list(line.read(metric))
-    used = [(r, value) for r, value, flat in done if metric.compares(value, collapsed=flat)]
+    used = [(r, value) for r, value, _ in done if metric.compares(value, r)]
     there, back = (math.log, math.exp) if metric.ratio else (float, float)
     units = [
         math.fsum(there(value) for _, value in runs) / len(runs)
@@ -168,12 +172,13 @@ class Measured(NamedTuple):
     setting: str  # title of its group
     line: str  # label
     sound: bool  # neither collapsed nor of a measurement that did not converge
+    minimum: bool  # no measure of its curvature is zero or negative
 
 
 def with_accuracy(groups: Iterable[Group], metric: Metric) -> list[Measured]:
     """Return the completed runs that have both a curvature and a test accuracy."""
     return [
-        Measured(value, score, group.unit(run), group.title, line.label, sound)
+        Measured(value, score, group.unit(run), group.title, line.label, sound, saddle(run) is None)
         for group in groups
         for line in group.lines
         for run, value, flat in line.read(metric)
@@ -188,10 +193,10 @@ def rank_together(runs: Iterable[Measured]) -> tuple[RankCorrelation, RankCorrel
     Runs that collapsed, or whose curvature is of no minimum or did not converge, are left out;
     None where fewer than three are left.
     """
-    counted = [run for run in runs if run.sound and run.sharpness > 0]
+    counted = [run for run in runs if run.sound and run.minimum]
     if len(counted) < LEAST_RANKED:
         return None
-    sharpness, accuracy, units, settings, lines, _ = zip(*counted, strict=True)
+    sharpness, accuracy, units, settings, lines, *_ = zip(*counted, strict=True)
     within = [*zip(settings, lines, strict=True)]
     numbers = (sharpness, accuracy, units)
     return rank_correlation(*numbers, settings), rank_correlation(*numbers, within)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from sambench.analysis.comparison import BETTER, WORSE, Comparison
 from sambench.analysis.decision import Decision, flat_and_accurate, settle
 from sambench.analysis.groups import Group, ambiguous_baseline, by_key
+from sambench.analysis.inference import ALPHA
 from sambench.analysis.metrics import find_metric
 from sambench.analysis.study import FLATNESS, Study
 from sambench.analysis.time_estimates import duration
@@ -122,11 +123,16 @@ def flatness(study: Study) -> str:
     flatter = [one for one in found if one.verdict == BETTER]
     flatter.sort(key=lambda one: one.estimate or 0.0)
     sharper = [one for one in found if one.verdict == WORSE]
+    held_back = [one for one in found if one.spoiled and one.p is not None and one.p < ALPHA]
+    better_sides = (one.candidate if one.gains else one.baseline for one in held_back)
     text = worded(
         "answer.md",
         "flatness",
         where="" if _only_one(study, found[0].metric.name) else where(study, found),
         found=found,
+        tested=[one for one in found if one.p is not None],
+        spoiled=[study.title_of(label) for label in dict.fromkeys(better_sides)],
+        untested=named(study, [one for one in found if one.p is None], found),
         baseline=baseline_of(study, found),
         flatter=named(study, flatter, found),
         sharper=named(study, sharper, found),

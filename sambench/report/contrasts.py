@@ -33,7 +33,7 @@ def contrast_tables(study: Study, unmatched: Sequence[str]) -> tuple[Table, ...]
     pairs = by_key(pooled, lambda one: (one.candidate, one.baseline))
     for (second, first), found in pairs.items():
         lost = [
-            f"{one.metric.heading}: {text}." for one in found if (text := lost_units(one, study))
+            f"{one.metric.heading}: {text}" for one in found if (text := lost_units([one], study))
         ]
         tables.append(
             Table(

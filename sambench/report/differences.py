@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from sambench.analysis.comparison import Comparison
 from sambench.analysis.study import Study
-from sambench.report.table import MISSING, Cell, Table, counted, factor, p_value, signed
+from sambench.report.table import MISSING, Cell, Table, counted, factor, listed, p_value, signed
 
 ACCURACIES = ("accuracy",), ("auroc", "robust_accuracy")
 COSTS = ("train_seconds", "top", "trace")
@@ -44,8 +44,7 @@ def difference_table(title: str, found: Sequence[Comparison], study: Study) -> T
     unit = f" ({metric.unit})" if metric.unit and not metric.ratio else ""
     what = "ratio to" if metric.ratio else "difference to"
     head = ("Ratio" if metric.ratio else f"Difference{unit}", *HEADINGS[1:])
-    lost = "; ".join(filter(None, (lost_units(one, study) for one in ordered)))
-    notes = [f"{lost}."] if lost else []
+    notes = [*filter(None, [lost_units(ordered, study)])]
     timed = [study.title_of(one.candidate) for one in ordered if not one.n]
     if metric.name == "train_seconds" and timed:
         notes.append(f"Not timed on a device of {baseline}'s: {', '.join(timed)}.")
@@ -58,14 +57,19 @@ def difference_table(title: str, found: Sequence[Comparison], study: Study) -> T
     )
 
 
-def lost_units(one: Comparison, study: Study) -> str:
-    """Say how many units the candidate lost; nothing where it lost none.
-
-    Over settings that is all of theirs together, so the number of pooled units is no total of it.
-    """
-    lost, unit = one.lost[1], one.design.unit
-    told = f"{lost} of {lost + one.n} {unit}s" if one.settings == 1 else counted(lost, unit)
-    return f"{study.title_of(one.candidate)} lost {told}" if lost else ""
+def lost_units(found: Sequence[Comparison], study: Study) -> str:
+    """Say how many units each side lost by one metric, and what they count in; nothing if none."""
+    first, unit = found[0], found[0].design.unit
+    numbers = {first.baseline: max(one.lost[0] for one in found)}
+    numbers |= {one.candidate: one.lost[1] for one in found}
+    told = [f"{study.title_of(k)} lost {counted(n, unit)}" for k, n in numbers.items() if n]
+    if not told:
+        return ""
+    if all(one.counted for one in found):
+        where = "they count in p as naming one class for every image would, and in no mean"
+    else:
+        where = f"such a run has no value to be counted, so p is of the {unit}s that both have"
+    return f"{listed(told)}; {where}."
 
 
 def amount(one: Comparison) -> str:

@@ -14,7 +14,7 @@ from sambench.analysis.claims import Finding
 from sambench.analysis.comparison import Comparison
 from sambench.analysis.groups import Line
 from sambench.analysis.inference import FOLDS
-from sambench.analysis.metrics import Metric, collapsed, measured
+from sambench.analysis.metrics import Metric, collapsed, measured, saddle
 from sambench.analysis.study import Panel, Study
 from sambench.analysis.units import summarize
 from sambench.errors import UserError, did_you_mean
@@ -173,7 +173,9 @@ def _why(metric: Metric, record: RunRecord) -> str:
         return f"no {metric.column}"
     if metric.curvature and collapsed(record):
         return "it predicts one class for every test image (collapsed)"
-    return f"{value:.6g} is of no minimum"
+    below = saddle(record) or metric
+    of = "" if below is metric else f" ({below.heading.lower()} {below.of(record):.6g})"
+    return f"{value:.6g} is of no minimum{of}"
 
 
 def _comparison(found: Comparison) -> Iterable[str]:
@@ -203,25 +205,27 @@ def _comparison(found: Comparison) -> Iterable[str]:
     if found.fixed:
         yield "p: no test, both are the same in every run"
     elif found.p is None:
-        short = found.n < design.least_units
         least = f"{counted(found.n, design.unit)}, {design.least_units} are the least"
-        yield f"p: no test ({least if short else 'a side lost runs that count as nothing known'})"
+        yield f"p: no test ({least})"
     else:
         yield (
             f"p = {found.p:.6g}, two-sided: {design.test}, corrected over {found.family} "
             f"comparisons by {design.correction}"
         )
-        if found.lost[1] or found.lost[0]:
-            yield (
-                f"  lost units (baseline {found.lost[0]}, candidate {found.lost[1]}) count as the "
-                "largest class's accuracy in p, not in the estimate"
+        if any(found.lost):
+            where = (
+                "count in p as naming one class for every image would, not in the estimate"
+                if found.counted
+                else "have no value to be counted, so p is of the units that both have"
             )
+            yield f"  lost units (baseline {found.lost[0]}, candidate {found.lost[1]}) {where}"
     if found.p_equivalent is not None and found.metric.margin is not None:
         yield f"p of a difference beyond {found.metric.margin:g} = {found.p_equivalent:.6g}"
     if found.effect is not None:
         yield f"Cohen's dz = mean / SD = {found.effect:+.4g}"
     yield f"runs won: {found.wins:g} of {found.pairs}, ties half"
-    yield f"verdict: {found.verdict}"
+    why = " (the better side has runs that diverged, collapsed or are at no minimum)"
+    yield f"verdict: {found.verdict}{why if found.spoiled else ''}"
 
 
 def _claim(finding: Finding) -> Iterable[str]:

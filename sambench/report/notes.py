@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from sambench.analysis.groups import Group, build_groups, setting_text
+from sambench.analysis.groups import LOST, Group, build_groups, setting_text
 from sambench.analysis.inference import FOLDS, SEEDS
 from sambench.analysis.metrics import find_metric
 from sambench.analysis.study import Study
@@ -23,6 +23,11 @@ MOST_NAMES = 20
 """Runs that are named for each trouble; of more the number is given."""
 SELDOM_SET = ("label_smoothing", "class_weights", "sampler", "decayed", "label_noise")
 """Settings of training that are said where they are not at their default."""
+IN_P = (
+    "in no mean, in p of accuracies and AUROC as if one class were named for every image, and in p "
+    "of other metrics not at all"
+)
+"""What a run without a result counts in."""
 FAITHFUL = 0.9
 """Cosine of a perturbation with what rounding leaves of it, below which a reader is warned."""
 
@@ -105,7 +110,8 @@ def run_notes(group: Group) -> Iterable[str]:
     missing = [r for r in group.records if r.status != COMPLETED]
     for status in sorted({record.status for record in missing}):
         names = [record.name for record in missing if record.status == status]
-        yield f"{group.title}: not counted, {status}: {listed(names, 12)}."
+        where = IN_P if status in LOST else "not counted"
+        yield f"{group.title}: {status}, {where}: {listed(names, 12)}."
     for line in group.lines:
         seen = [r for record in line.completed if (r := (record.sharpness or {}).get("rounding"))]
         if seen and (cosine := fmean(r["cosine"] for r in seen)) < FAITHFUL:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from sambench.analysis.claims import HELD, NOT_REPRODUCED, NOT_TESTED, REFUTED, examine
 from sambench.analysis.contrast import contrast_runs
@@ -12,10 +13,12 @@ from sambench.analysis.groups import ambiguous_baseline, build_groups
 from sambench.analysis.metrics import find_metrics
 from sambench.analysis.study import build_study
 from sambench.analysis.troubles import troubles
-from sambench.analysis.units import summarize
+from sambench.analysis.units import summarize, tabulate
 from sambench.config.suite import ReportSettings
 from sambench.report.answer import answer_text
+from sambench.report.differences import difference_tables
 from sambench.report.methods import methods
+from sambench.report.notes import run_notes
 from tests.analysis.conftest import StudyMaker
 from tests.conftest import RecordMaker
 
@@ -104,14 +107,85 @@ def test_3_a_side_that_diverges_is_not_called_better(make_runs: StudyMaker) -> N
 def test_3_nor_is_a_flat_minimum_of_a_collapsed_side(
     make_runs: StudyMaker, make_record: RecordMaker
 ) -> None:
-    """Its curvature is of the runs that did not collapse; no p is given of them alone."""
+    """Its curvature is of the runs that did not collapse, which p alone is of."""
     flat = {"value": 1.0, "converged": True}
     runs = [
         make_record("adam", seed=s, hessian={"top": {**flat, "value": 50.0 + s}}) for s in range(8)
     ]
     runs += [make_record("sam", seed=s, collapsed=s > 5, hessian={"top": flat}) for s in range(8)]
     (one,) = build_study(runs, ADAM).panels[0].by("top")
-    assert (one.n, one.lost[1], one.p, one.verdict) == (6, 2, None, "undecided")
+    assert (one.n, one.lost[1], one.p, one.verdict) == (6, 2, 2 / 2**6, "undecided")
+    text = " ".join(answer_text(build_study(runs, ADAM)))
+    assert "SAM is not called flatter, whatever p is: some of its runs diverged, collapsed" in text
+
+
+def test_4_a_lost_run_of_the_baseline_does_not_undo_what_the_others_found(
+    make_runs: StudyMaker,
+) -> None:
+    """One of Adam's nine runs found no room on the disk: eight pairs are left, and are tested."""
+    nine = [*EIGHT, 80.1]
+    top = {"adam": [20.0 + s for s in range(9)], "sam": [2.0 + 0.1 * s for s in range(9)]}
+    runs = make_runs({"adam": nine, "sam": up(nine, 3)}, top=top)
+    runs[0] = replace(runs[0], status="failed", error="disk full", final=None, cost=None)
+    runs[0] = replace(runs[0], hessian=None)
+    study = build_study(runs, ADAM)
+    for metric, verdict in (("top", "better"), ("train_seconds", "undecided")):
+        (one,) = study.panels[0].by(metric)
+        assert (one.n, one.lost, one.counted, one.verdict) == (8, (1, 0), False, verdict)
+        assert one.p is not None
+    text = " ".join(answer_text(study))
+    assert "SAM was shown to find flatter minima than Adam" in text
+    assert "Only seeds in which both were measured count here: a lost run has no curvature." in text
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_4_every_primary_metric_counts_lost_runs(make_runs: StudyMaker, classes: int) -> None:
+    """Naming one class of K has a balanced accuracy of 1 / K."""
+    data = {"classes": [*"abcd"[:classes]], "test": 2000}
+    runs = [
+        replace(run, final=run.final and {"test": {"balanced_accuracy": 0.8}}, data=data)
+        for run in make_runs({"adam": EIGHT, "sam": [None, *EIGHT[1:]]})
+    ]
+    asked = ReportSettings(baseline="adam", primary="balanced_accuracy")
+    study = build_study(runs, asked)
+    (one,) = study.panels[0].by("balanced_accuracy")
+    counted = tabulate(study.groups[0], one.metric).imputed
+    assert counted is not None
+    assert counted[0, 1] == pytest.approx(100 / classes)
+    assert (one.counted, one.p) == (True, 1.0)
+
+
+def test_5_it_is_said_what_a_lost_run_counts_in(make_runs: StudyMaker) -> None:
+    runs = make_runs({"adam": EIGHT, "sam": [None, *up(EIGHT, 3)[1:]]})
+    study = build_study(runs, ADAM)
+    text = " ".join(run_notes(study.groups[0]))
+    assert "diverged, in no mean, in p of accuracies and AUROC as if one class were named" in text
+    (table,) = difference_tables(study, ["accuracy"])
+    counted = "they count in p as naming one class for every image would, and in no mean."
+    assert table.notes == (f"SAM lost 1 seed; {counted}",)
+    (times,) = difference_tables(study, ["train_seconds"])
+    assert times.notes[0].endswith("no value to be counted, so p is of the seeds that both have.")
+
+
+def test_6_what_is_no_minimum_by_one_measure_is_flatter_by_none(make_runs: StudyMaker) -> None:
+    top = {"adam": [20.0 + s for s in range(8)], "fsam": [1e-9] * 8, "sam": [2.0] * 8}
+    runs = [
+        replace(run, hessian={**(run.hessian or {}), "trace": {"value": -5.0}})
+        if run.config.optimizer["name"] == "fsam"
+        else run
+        for run in make_runs({"adam": EIGHT, "fsam": EIGHT, "sam": EIGHT}, top=top)
+    ]
+    study = build_study(runs, ADAM)
+    assert [(one.candidate, one.verdict) for one in study.panels[0].by("top")] == [
+        ("fsam", "undecided"),
+        ("sam", "better"),
+    ]
+    text = " ".join(answer_text(study))
+    assert ". SAM was shown to find flatter minima than Adam" in text
+    assert "The hessian trace of F-SAM is zero or negative in 8 of 8 runs: no minimum" in text
+    found = flat_and_accurate(study)
+    assert found is not None
+    assert found[0].runs == 16
 
 
 def test_4_many_settings_do_not_hide_a_difference_of_thirty_times(make_record: RecordMaker) -> None:

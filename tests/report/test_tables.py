@@ -303,7 +303,8 @@ def test_each_pair_over_settings_is_a_table_of_its_own(make_runs: StudyMaker) ->
     assert second.title == "sam (rho=0.1) against adam, over 2 settings"
     assert [label for label, _ in (*first.rows, *second.rows)] == ["Test accuracy (%)"] * 2
     assert first.notes == ()
-    assert second.notes == ("Test accuracy: SAM (rho=0.1) lost 2 seeds.",)
+    where = "they count in p as naming one class for every image would, and in no mean"
+    assert second.notes == (f"Test accuracy: SAM (rho=0.1) lost 2 seeds; {where}.",)
 
 
 @pytest.mark.parametrize(
