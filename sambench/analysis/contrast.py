@@ -11,6 +11,7 @@ from sambench.analysis.groups import (
     REPEATS,
     Group,
     Line,
+    Repeat,
     build_groups,
     by_key,
     repeat,
@@ -67,10 +68,11 @@ def contrast_runs(
 
     Runs belong together if data set, model and optimizer are the same. What is constant on each
     side but differs between them (20 epochs here, 50 there; data prepared anew) is what is
-    compared, and is named; every other setting must agree.
+    compared, and is named; every other setting must agree. Runs that were tested on other images
+    than their counterparts are not compared.
 
     Returns:
-        What is compared, and a line for each setting that only one set has.
+        What is compared, and a line for what only one set has or what cannot be paired.
     """
     made: list[Group] = []
     unmatched: list[str] = []
@@ -81,13 +83,15 @@ def contrast_runs(
             unmatched.append(f"{title}: only in {names[kind not in left]}")
             continue
         differing = _separating(left[kind], right[kind])
-        told = ", ".join(differing.values())
+        told = f" ({', '.join(differing.values())})" if differing else ""
         ours, theirs = (_alike(side[kind], differing) for side in (left, right))
-        made += [
-            _pair(ours[key], theirs[key], names, title + (f" ({told})" if told else ""))
-            for key in ours
-            if key in theirs
-        ]
+        for key in filter(theirs.__contains__, ours):
+            torn = _tested_on_other_images(ours[key], theirs[key])
+            if torn:
+                unmatched.append(f"{title}: {len(torn)} pairs of runs had other test images")
+            pair = [[r for r in side[key] if repeat(r) not in torn] for side in (ours, theirs)]
+            if all(pair):
+                made.append(_pair(pair[0], pair[1], names, title + told))
         for side, others, name in ((ours, theirs, names[0]), (theirs, ours, names[1])):
             alone = sum(len(runs) for key, runs in side.items() if key not in others)
             if alone:
@@ -108,6 +112,23 @@ def _pair(
         for name, runs in zip(names, (ours, theirs), strict=True)
     )
     return Group(setting=ours[0].config, lines=lines, title=title, baseline=True)
+
+
+def _tested_on_other_images(ours: Iterable[RunRecord], theirs: Iterable[RunRecord]) -> set[Repeat]:
+    """Return the repeats whose two runs had other test images.
+
+    The stored split says so; that of another share for validation differs in training alone.
+    """
+
+    def split(record: RunRecord, other: RunRecord) -> object:
+        if record.config.validation != other.config.validation:
+            return record.config.split
+        return (record.data or {}).get("split_sha256")
+
+    there = {repeat(record): record for record in theirs}
+    pairs = ((record, there[repeat(record)]) for record in ours if repeat(record) in there)
+    both = ((one, other) for one, other in pairs if one.data and other.data)
+    return {repeat(one) for one, other in both if split(one, other) != split(other, one)}
 
 
 def _kind(record: RunRecord) -> tuple[str, str, str]:

@@ -194,7 +194,7 @@ def _test(columns: Sequence[_Column], family: int) -> None:
         turned[tested] = np.sign(sums.mean) != np.sign(found.mean[tested])
         if metric.margin is not None:
             margin = math.log(metric.margin) if metric.ratio else metric.margin
-            equal[tested] = inference.holm(inference.equivalence_p(found, margin)[tested])
+            equal[tested] = inference.holm(inference.equivalence_p(found, margin)[tested]) * share
     low, high = found.mean - half, found.mean + half
     # what a step-down test says of a shown difference: its interval ends at none at the nearest
     cut = (p < ALPHA) & ~turned & (low * high < 0)

@@ -73,7 +73,7 @@ def tabulate(group: Group, metric: Metric) -> Table:
         unit=np.array([keys[key] for key in of_rows], dtype=np.intp),
         values=values,
         lost=lost,
-        spoiled=spoiled.any(axis=0),
+        spoiled=np.asarray(spoiled.any(axis=0)),
         imputed=imputed,
     )
 

@@ -12,7 +12,7 @@ from sambench.analysis.study import Panel, Study
 from sambench.analysis.units import summarize
 from sambench.report.differences import difference_cells, lost_units
 from sambench.report.notes import run_notes
-from sambench.report.table import MISSING, Cell, Row, Table, p_value, signed
+from sambench.report.table import MISSING, Cell, Row, Table, counted, p_value, signed
 from sambench.report.tables import column, printed
 from sambench.store.search_record import SearchRecord, TuningRecord
 
@@ -37,7 +37,7 @@ def contrast_tables(study: Study, unmatched: Sequence[str]) -> tuple[Table, ...]
         ]
         tables.append(
             Table(
-                title=f"{second} against {first}, over {found[0].setting}",
+                title=f"{second} against {first}, over {_over(study, found[0])}",
                 headings=("Metric", *CONTRAST[3:]),
                 rows=tuple((one.metric.title, difference_cells(one)) for one in found),
                 notes=tuple(lost),
@@ -50,6 +50,15 @@ def contrast_tables(study: Study, unmatched: Sequence[str]) -> tuple[Table, ...]
         lines = tuple((reason, ()) for reason in unmatched)
         tables.append(Table(title="Not compared", headings=("Setting",), rows=lines, notes=()))
     return tuple(tables)
+
+
+def _over(study: Study, pooled: Comparison) -> str:
+    """Say what was pooled: settings, optimizers, or both."""
+    names = {str(group.lines[-1].optimizer["name"]) for group in study.groups}
+    if len(names) == 1:
+        return pooled.setting
+    optimizers = counted(len(names), "optimizer")
+    return optimizers if len(names) == pooled.settings else f"{pooled.setting} of {optimizers}"
 
 
 def _setting_table(panel: Panel) -> Table:

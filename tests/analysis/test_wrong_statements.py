@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from msgspec.structs import replace
+from scipy import stats
 
 from sambench.analysis.claims import HELD, NOT_REPRODUCED, NOT_TESTED, REFUTED, examine
 from sambench.analysis.contrast import contrast_runs
@@ -16,6 +17,7 @@ from sambench.analysis.troubles import troubles
 from sambench.analysis.units import summarize, tabulate
 from sambench.config.suite import ReportSettings
 from sambench.report.answer import answer_text
+from sambench.report.contrasts import contrast_tables
 from sambench.report.differences import difference_tables
 from sambench.report.methods import methods
 from sambench.report.notes import run_notes
@@ -327,6 +329,52 @@ def test_14_two_baselines_are_not_one_silently(make_record: RecordMaker) -> None
     chosen = build_study(runs, ReportSettings(baseline="adam (lr=0.001)"))
     assert chosen.panels[0].group.lines[0].label == "adam (lr=0.001)"
     assert "the baseline is" not in " ".join(answer_text(chosen))
+
+
+def test_16_seeds_and_folds_share_one_family_in_equivalence_too(
+    make_runs: StudyMaker, make_record: RecordMaker
+) -> None:
+    """p of two one-sided tests by scipy, times the two comparisons of the report."""
+    gaps = np.array([0.2, -0.3, 0.5, -0.4, 0.3, -0.2, 0.4, -0.1])
+    seeds = make_runs({"adam": EIGHT, "msam": [a + g for a, g in zip(EIGHT, gaps, strict=True)]})
+    folds = [
+        make_record(name, fold=f, split="kfold-5", accuracy=0.8 + 0.01 * f + 0.001 * f * gain)
+        for name, gain in (("adam", 0), ("msam", 1))
+        for f in range(5)
+    ]
+    alone, beside = (
+        panel.by("accuracy")[0]
+        for runs in (seeds, seeds + folds)
+        for panel in build_study(runs, ADAM).panels
+        if not panel.group.folds
+    )
+    tail = stats.t.sf((1 - abs(gaps.mean())) / (gaps.std(ddof=1) / 8**0.5), 7)
+    assert (beside.family, alone.family) == (2, 1)
+    assert alone.p_equivalent == pytest.approx(tail)
+    assert beside.p_equivalent == pytest.approx(2 * tail)
+
+
+def test_22_runs_of_another_split_are_not_paired(make_record: RecordMaker) -> None:
+    def side(epochs: int, split: str, share: float = 0.0) -> list:  # type: ignore[type-arg]
+        runs = [
+            make_record(name, seed=s, epochs=epochs, validation=share)
+            for name in ("adam", "sam")
+            for s in range(8)
+        ]
+        return [replace(r, data={**(r.data or {}), "split_sha256": split}) for r in runs]
+
+    metrics = find_metrics(["accuracy"])
+    study, unmatched = contrast_runs(side(20, "a"), side(50, "b"), metrics, names=("old", "new"))
+    assert study.panels == ()
+    assert unmatched == tuple(
+        f"{name}, small-cnn on phantom: 8 pairs of runs had other test images"
+        for name in ("adam", "sam")
+    )
+    held = side(50, "c", share=0.1)  # out of the training images
+    study, unmatched = contrast_runs(side(20, "a"), held, metrics, names=("old", "new"))
+    assert unmatched == ()
+    assert [one.n for one in study.pooled["accuracy"]] == [8]
+    assert contrast_tables(study, ())[0].title == "new against old, over 2 optimizers"
 
 
 def test_test_images_that_are_known_from_training_are_said_beside_the_answer(
