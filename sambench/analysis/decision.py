@@ -13,7 +13,7 @@ from scipy.special import stdtr, stdtrit
 
 from sambench.analysis import inference
 from sambench.analysis.comparison import BETTER, UNDECIDED, WORSE
-from sambench.analysis.groups import Group, by_key
+from sambench.analysis.groups import Group, by_key, repeat
 from sambench.analysis.inference import ALPHA, FOLDS, SEEDS, SETTINGS, Floats
 from sambench.analysis.metrics import Metric, find_metric
 from sambench.analysis.ranks import RankCorrelation
@@ -136,7 +136,7 @@ def decide(study: Study, scope: Scope | None = None) -> Decision | None:
         short=short,
         tied=tied if len(tied) > 1 else (),
         choice=choice,
-        loss=_loss(gaps, choice[0], labels),
+        loss=_loss(gaps, choice[0], labels, room=gaps.metric.scale - gaps.mean(choice[0])),
         cost=costs,
     )
 
@@ -162,7 +162,7 @@ class _Gaps:
     """
 
     def __init__(self, scope: Scope, metric: Metric) -> None:
-        self.scope = scope
+        self.scope, self.metric = scope, metric
         tables = [tabulate(group, metric) for group in scope.groups]
         self._values = [(t.keys, t, t.values if t.imputed is None else t.imputed) for t in tables]
         self._places = [
@@ -182,6 +182,14 @@ class _Gaps:
         units = int(np.isfinite(joined).any(axis=(1, 2)).sum())
         over_settings = self.design is SEEDS and units < SEEDS.least_units <= len(self.scope.groups)
         return inference.mean_over(joined, 0 if over_settings else 1)
+
+    def mean(self, label: str) -> float:
+        """Return an optimizer's mean over units and settings, lost units at what they count as."""
+        means = [
+            inference.mean_over(table.by_unit(values[:, [place[label]]]), 0)
+            for (_, table, values), place in zip(self._values, self._places, strict=True)
+        ]
+        return float(np.mean(means))
 
     def enough(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return the labels with units enough to be compared, and those without; all if none is."""
@@ -208,14 +216,17 @@ class _Gaps:
         return bool(len(many)) and inference.largest_gap(gaps[:, many]) < ALPHA
 
 
-def _loss(gaps: _Gaps, label: str, labels: Sequence[str]) -> float | None:
-    """Return the upper 95 % bound of the gap to the best of the others, at least 0 (Bonferroni)."""
+def _loss(gaps: _Gaps, label: str, labels: Sequence[str], room: float) -> float | None:
+    """Return the upper 95 % bound of the gap to the best of the others, at least 0 (Bonferroni).
+
+    It is no larger than the room that a mean leaves to 100 %.
+    """
     others = [other for other in labels if other != label]
     found = inference.moments(gaps.of(label, others), gaps.ratio)
     if not (found.units > 1).all():
         return None
     quantile = stdtrit(found.units - 1, 1 - ALPHA / len(others))
-    return max(0.0, float((found.mean + quantile * found.error).max()))
+    return min(max(0.0, float((found.mean + quantile * found.error).max())), room)
 
 
 def _mean(groups: Sequence[Group], label: str, metric: Metric) -> float:
@@ -302,6 +313,33 @@ def settle(study: Study) -> Settling | None:
         margin=margin,
         seconds=max(0, units - present) * per_seed if per_seed else None,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coarse:
+    """A setting whose test images are so few that one is more than the margin."""
+
+    images: int
+    points: float  # of accuracy that one of them is
+    margin: float
+
+
+def coarse(study: Study) -> Coarse | None:
+    """Return the setting with the fewest test images, if one image is more than the margin.
+
+    All folds of a split are one set of images. An area under the curve has finer steps.
+    """
+    if study.primary == "auroc":
+        return None
+    sizes = [
+        {repeat(r)[:2]: r.data["test"] for r in group.completed if r.data and r.data.get("test")}
+        for group in study.groups
+    ]
+    images = [sum(parts.values()) // len({split for split, _ in parts}) for parts in sizes if parts]
+    margin = study.margins.get(study.primary, find_metric(study.primary).margin or 1.0)
+    if not images or 100 / min(images) <= margin:
+        return None
+    return Coarse(images=min(images), points=100 / min(images), margin=margin)
 
 
 def _seconds(record: RunRecord) -> float:

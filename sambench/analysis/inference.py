@@ -38,7 +38,8 @@ class Design:
     unit: str  # what is independent, in the singular
     test: str
     correction: str  # how p is corrected over a family
-    least_units: int  # with fewer no difference can be shown at `ALPHA`
+    least_units: int  # with fewer no difference is called shown at `ALPHA`
+    fewer: str  # why it is not, as a clause
     interval: str  # how intervals are made
 
 
@@ -47,6 +48,7 @@ SEEDS = Design(
     test="sign-flip permutation test",
     correction="Westfall and Young's step-down max-T",
     least_units=6,
+    fewer="p cannot fall below 0.05",
     interval="Student's t, Bonferroni",
 )
 """On one test part. With n units p is 2 / 2^n at least, under 0.05 from six on, however many
@@ -60,6 +62,7 @@ FOLDS = Design(
     test="corrected resampled t test (Nadeau and Bengio 2003)",
     correction="Holm's method",
     least_units=3,
+    fewer="p is not computed, by a rule of sambench: t would have one degree of freedom",
     interval="corrected resampled t, Bonferroni",
 )
 """Over several test parts, whose training parts overlap. With two parts t has one degree of freedom

@@ -16,6 +16,7 @@ from sambench.report.consequences import (
     baseline_of,
     cautions,
     cost,
+    few_images,
     flatness,
     named,
     remedy,
@@ -35,7 +36,7 @@ def answer_text(study: Study) -> tuple[str, ...]:
     decision = decide(study, scope)
     chosen = [_choice(study, decision), cost(study, decision)] if decision else []
     parts = [
-        _which(study),
+        " ".join(filter(None, (_which(study), few_images(study)))),
         *(chosen or ([_no_choice(study, scope)] if scope else [])),
         flatness(study),
         " ".join(cautions(study)),
@@ -134,16 +135,26 @@ def _which(study: Study) -> str:
 
 
 def _numbers(study: Study, one: Comparison) -> str:
-    """Return both means as their table has them, difference, interval, p, and number of units."""
+    """Return both means as their table has them, difference, interval, p, and number of units.
+
+    Where the difference is of fewer runs than a mean is, each has their number.
+    """
     if one.settings > 1:
         return short(one)
     group = next(group for group in study.groups if group.title == one.setting)
     lines = (group.line(label) for label in (one.candidate, one.baseline))
-    after, before = (summarize(group, line, one.metric).mean for line in lines)
-    if after is None or before is None:
+    after, before = (summarize(group, line, one.metric) for line in lines)
+    if after.mean is None or before.mean is None:
         return short(one)
+    unit = "run" if group.folds else "seed"
+    told, both = ["", ""], ""
+    if {len(after.values), len(before.values)} != {one.pairs}:
+        told = [f" in {counted(len(cell.values), unit)}" for cell in (after, before)]
+        both = f"in the {counted(one.pairs, unit)} of both "
     of = " of test images" if one.metric.name == PRIMARY else ""
-    return f"{after:.1f} %{of} against {before:.1f} %, {short(one)}"
+    return (
+        f"{after.mean:.1f} %{of}{told[0]} against {before.mean:.1f} %{told[1]}, {both}{short(one)}"
+    )
 
 
 def _choice(study: Study, decision: Decision) -> str:

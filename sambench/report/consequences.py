@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from sambench.analysis.comparison import BETTER, WORSE, Comparison
-from sambench.analysis.decision import Decision, flat_and_accurate, settle
+from sambench.analysis.decision import Decision, coarse, flat_and_accurate, settle
 from sambench.analysis.groups import Group, ambiguous_baseline, by_key
 from sambench.analysis.inference import ALPHA
 from sambench.analysis.metrics import find_metric
@@ -16,6 +16,20 @@ from sambench.analysis.units import device_of
 from sambench.report.differences import interval
 from sambench.report.forms import MOST_NAMED, worded
 from sambench.report.table import MISSING, counted, factor, listed, p_value, points, signed, was
+
+MOST_SEEDS = 500
+"""Of more no number is given."""
+
+
+def few_images(study: Study) -> str:
+    """Say that the test images are too few for the margin, where they are."""
+    found = coarse(study)
+    if found is None:
+        return ""
+    return (
+        f"One of the {counted(found.images, 'test image')} is {found.points:.2g} points, more than "
+        f"the margin of {points(found.margin)}: equivalence by it speaks of these images alone."
+    )
 
 
 def short(one: Comparison) -> str:
@@ -38,6 +52,10 @@ def remedy(study: Study) -> str:
     found = settle(study)
     if found is None or found.present >= found.units:
         return ""
+    if found.units > MOST_SEEDS:
+        many = f"more than {MOST_SEEDS} would be needed"
+        why = "the test images are too few" if coarse(study) else many
+        return f"{points(found.margin)} cannot be shown or ruled out by more seeds, for {why}"
     cost = f", about {duration(found.seconds)} more" if found.seconds else ""
     return (
         f"about {found.units} seeds would show or rule out {points(found.margin)} "

@@ -7,8 +7,10 @@ import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from scipy import stats
 
 from sambench.analysis.decision import decide
@@ -284,3 +286,60 @@ def test_a_setting_of_one_optimizer_is_no_choice_and_no_cost(
     assert before is not None
     assert after == before
     assert decide(build_study(alone, ADAM)) is None
+
+
+def test_means_of_more_runs_than_their_difference_say_of_how_many(make_runs: StudyMaker) -> None:
+    """91.0 - 83.0 is no 6 points: Adam's mean is of eight seeds, two of them without a partner."""
+    runs = make_runs({"adam": [85.0] * 6 + [77.0] * 2, "sam": [91.0] * 6})
+    (first, *_) = answer_text(build_study(runs, ADAM))
+    assert (
+        "91.0 % of test images in 6 seeds against 83.0 % in 8 seeds, in the 6 seeds of both "
+        "+6.0 points" in first
+    )
+    (first, *_) = answer_text(build_study(make_runs({"adam": EIGHT, "sam": up(EIGHT, 3)}), ADAM))
+    assert re.search(r"% of test images against [\d.]+ %, \+3.0 points", first)
+
+
+def test_no_choice_loses_more_than_there_is(make_record: RecordMaker) -> None:
+    """Two folds have one degree of freedom: the bound was 94.6 points beside a mean of 83 %."""
+    runs = [
+        make_record(name, accuracy=accuracy, fold=f, split="kfold-2")
+        for name, of in {"adam": (0.88, 0.78), "sam": (0.90, 0.73), "asam": (0.7, 0.9)}.items()
+        for f, accuracy in enumerate(of)
+    ]
+    decision = decide(build_study(runs, ADAM))
+    assert decision is not None
+    assert decision.choice[0] == "adam"
+    assert decision.loss == pytest.approx(17.0)
+
+
+def test_one_image_that_is_more_than_the_margin_is_said_beside_equivalence(
+    make_runs: StudyMaker,
+) -> None:
+    few, many = (
+        [
+            replace(run, data={**(run.data or {}), "test": number})
+            for run in make_runs({"adam": [40.0, 60.0] * 4, "msam": [60.0, 40.0] * 4})
+        ]
+        for number in (5, 2000)
+    )
+    text = answer_text(build_study(few, ADAM))
+    assert "One of the 5 test images is 20 points, more than the margin of 1 point" in text[0]
+    cannot = "1 point cannot be shown or ruled out by more seeds, for "
+    assert f"{cannot}the test images are too few." in " ".join(text)
+    assert "--seeds" not in " ".join(text)
+    text = answer_text(build_study(many, ADAM))
+    assert "One of the" not in text[0]
+    assert f"{cannot}more than 500 would be needed." in " ".join(text)
+
+
+def test_what_too_few_units_mean_is_said_as_what_it_is(make_record: RecordMaker) -> None:
+    """A t of two folds has a p, which may be small: that nothing is called better is a rule."""
+    runs = [
+        make_record(name, fold=f, split="kfold-5", accuracy=0.7 + 0.01 * f)
+        for name in ("adam", "sam")
+        for f in range(5)
+    ]
+    text = " ".join(how_to_read(build_study(runs, ADAM)))
+    assert "with fewer than 3 folds p is not computed, by a rule of sambench" in text
+    assert "cannot fall below" not in text
