@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from statistics import mode
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
-from sambench.analysis.metrics import Metric, collapsed
+from sambench.analysis.metrics import OF_A_MINIMUM, Metric, collapsed
 from sambench.analysis.names import Names
 from sambench.config.run_config import EXECUTION, RunConfig
 from sambench.config.stop import Stop
@@ -34,6 +34,15 @@ Repeat = tuple[int, int | None, int]
 """Seed of the split, fold, and seed of a run."""
 Unit = tuple[int | None, ...]
 """A repeat, or the first two of its parts."""
+
+
+class Reading(NamedTuple):
+    """What a completed run has of a metric."""
+
+    record: RunRecord
+    value: float  # on the printed scale
+    collapsed: bool
+    comparable: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,13 +87,23 @@ class Line:
             self._numbers[metric.name] = metric.numbers(self.records)
         return self._numbers[metric.name]
 
-    def read(self, metric: Metric) -> Iterator[tuple[RunRecord, float, bool]]:
-        """Yield the completed runs that have a number, the number, and whether they collapsed."""
-        for record, value, flat in zip(
-            self.records, self.numbers(metric), self._collapsed, strict=True
-        ):
+    @functools.cached_property
+    def _at_minimum(self) -> tuple[bool, ...]:
+        measured = zip(*map(self.numbers, OF_A_MINIMUM), strict=True)
+        return tuple(all(v is None or v > 0 for v in values) for values in measured)
+
+    def read(self, metric: Metric) -> Iterator[Reading]:
+        """Yield what the completed runs have of a metric; those without a number are passed over.
+
+        Comparable is a positive number, if it is for a ratio, and the curvature of a run that did
+        not collapse and is at a minimum: by none of its measures may it be zero or negative.
+        """
+        of_runs = (self.records, self.numbers(metric), self._collapsed, self._at_minimum)
+        for record, value, flat, minimum in zip(*of_runs, strict=True):
             if value is not None and record.status == COMPLETED:
-                yield record, value, flat
+                whole = not metric.curvature or not flat
+                positive = not metric.ratio or (value > 0 and (minimum or not metric.curvature))
+                yield Reading(record, value, flat, whole and positive)
 
     def lost(self) -> Counter[str]:
         """Return how many runs ended in which bad way: failed, diverged or collapsed."""

@@ -68,16 +68,6 @@ class Metric:
             return self.scale * self.two_classes * found
         return self.scale * found
 
-    def compares(self, value: float, record: RunRecord) -> bool:
-        """Whether a run's number can be compared with others'.
-
-        A ratio needs a positive number, and curvature a minimum: by none of its measures may it be
-        zero or negative. Curvature of a collapsed run says nothing of its optimizer.
-        """
-        if self.ratio and value <= 0:
-            return False
-        return not self.curvature or not (collapsed(record) or (self.ratio and saddle(record)))
-
     def of_lost(self, others: Iterable[RunRecord]) -> float | None:
         """Return what a run without a result counts as, beside others of its setting (printed)."""
         if not isinstance(self.lost, str):
@@ -104,8 +94,6 @@ def collapsed(record: RunRecord) -> bool:
 
 def saddle(record: RunRecord) -> Metric | None:
     """Return the first measure of curvature that is zero or negative: the run is at no minimum."""
-    if record.hessian is None:
-        return None
     return next((m for m in OF_A_MINIMUM if (v := m.of(record)) is not None and v <= 0), None)
 
 

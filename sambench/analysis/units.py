@@ -13,7 +13,7 @@ from scipy.special import stdtrit
 
 from sambench.analysis.groups import LOST, Group, Line, Unit, by_key, repeat
 from sambench.analysis.inference import ALPHA, FOLDS, SEEDS, Floats, Keys, mean_over
-from sambench.analysis.metrics import Metric, find_metric, saddle
+from sambench.analysis.metrics import Metric, find_metric
 from sambench.analysis.ranks import RankCorrelation, rank_correlation
 from sambench.store.record import DIVERGED, RunRecord
 
@@ -59,8 +59,8 @@ def tabulate(group: Group, metric: Metric) -> Table:
         for record in line.records:
             lost[rows[repeat(record)], column] = record.status in LOST
             spoiled[rows[repeat(record)], column] = record.status == DIVERGED
-        for record, value, _ in line.read(metric):
-            if metric.compares(value, record):
+        for record, value, _, comparable in line.read(metric):
+            if comparable:
                 values[rows[repeat(record)], column] = math.log(value) if metric.ratio else value
             else:  # measured, but of no minimum or of a collapsed run
                 lost[rows[repeat(record)], column] = spoiled[rows[repeat(record)], column] = True
@@ -129,7 +129,7 @@ def summarize(group: Group, line: Line, metric: Metric) -> Summary:
     """
     folds = group.test_over_train
     done = list(line.read(metric))
-    used = [(r, value) for r, value, _ in done if metric.compares(value, r)]
+    used = [(run.record, run.value) for run in done if run.comparable]
     there, back = (math.log, math.exp) if metric.ratio else (float, float)
     units = [
         math.fsum(there(value) for _, value in runs) / len(runs)
@@ -146,7 +146,7 @@ def summarize(group: Group, line: Line, metric: Metric) -> Summary:
             quantile = float(stdtrit(number - 1, 1 - ALPHA / 2))
             half = quantile * sd * math.sqrt(1 / number + (folds or 0.0))
             low, high = back(middle - half), back(middle + half)
-    collapsed = sum(flat for _, _, flat in done)
+    collapsed = sum(run.collapsed for run in done)
     return Summary(
         records=tuple(record for record, _ in used),
         values=tuple(value for _, value in used),
@@ -172,16 +172,16 @@ class Measured(NamedTuple):
     setting: str  # title of its group
     line: str  # label
     sound: bool  # neither collapsed nor of a measurement that did not converge
-    minimum: bool  # no measure of its curvature is zero or negative
+    minimum: bool  # no measure of its curvature is zero or negative, and it did not collapse
 
 
 def with_accuracy(groups: Iterable[Group], metric: Metric) -> list[Measured]:
     """Return the completed runs that have both a curvature and a test accuracy."""
     return [
-        Measured(value, score, group.unit(run), group.title, line.label, sound, saddle(run) is None)
+        Measured(value, score, group.unit(run), group.title, line.label, sound, minimum)
         for group in groups
         for line in group.lines
-        for run, value, flat in line.read(metric)
+        for run, value, flat, minimum in line.read(metric)
         if (score := find_metric("accuracy").of(run)) is not None
         for sound in [metric.trusted(run) and not flat]
     ]

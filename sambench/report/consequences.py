@@ -223,7 +223,7 @@ def no_minima(study: Study) -> Iterable[str]:
         metric = find_metric(name)
         for group in study.groups:
             for line in group.lines:
-                number = sum(value <= 0 and not flat for _, value, flat in line.read(metric))
+                number = sum(run.value <= 0 and not run.collapsed for run in line.read(metric))
                 if number:
                     yield (
                         f"The {metric.heading.lower()} of {line.title} is zero or negative in "

@@ -190,7 +190,7 @@ def baseline_tables(study: Study) -> tuple[Table, ...]:
 
 def _columns(names: Sequence[str], lines: Sequence[Line]) -> list[Column]:
     seconds = find_metric("train_seconds")
-    minutes = any(value > MINUTES_FROM for line in lines for _, value, _ in line.read(seconds))
+    minutes = any(run.value > MINUTES_FROM for line in lines for run in line.read(seconds))
     return [column(name, minutes=minutes) for name in names]
 
 

@@ -46,7 +46,7 @@ def flatness(_: Material, setting: Setting) -> Drawn:
         "flatness",
         interval=len({run.unit for run in runs}) >= LEAST_REPEATS,
         unsound=not all(run.sound for run in runs),
-        no_minimum=any(run.sharpness <= 0 for run in runs),
+        no_minimum=any(run.sound and not run.minimum for run in runs),
         some=some,
     )
 
