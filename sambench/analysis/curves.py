@@ -86,7 +86,10 @@ def calibration_slope(scores: Floats, positive: NDArray[np.bool_]) -> float | No
     for _ in range(MOST_STEPS):
         p = expit(design @ weights)
         hessian = design.T @ (design * (p * (1 - p))[:, None])
-        step = np.linalg.solve(hessian, design.T @ (positive - p))
+        try:
+            step = np.linalg.solve(hessian, design.T @ (positive - p))
+        except np.linalg.LinAlgError:  # they separate but for rounding
+            return None
         before = loss(weights) * (1 + 1e-12)  # near the minimum losses differ by rounding alone
         while loss(weights + step) > before:
             step = step / 2

@@ -86,3 +86,11 @@ def test_a_slope_needs_classes_that_overlap() -> None:
     overlapping = np.array([0.1, 0.6, 0.55, 0.7])
     assert calibration_slope(overlapping, positive) is not None
     assert calibration_slope(overlapping, positive | True) is None
+
+
+def test_scores_that_separate_but_for_rounding_have_no_slope() -> None:
+    """Newton's equations are singular on the way to an infinite slope."""
+    near = 0.5 + 1e-12
+    scores = np.array([near, near, near, 1e-8, 0.5, 1e-8, 0.5, near])
+    positive = np.array([0, 1, 1, 0, 1, 0, 0, 1]) > 0
+    assert calibration_slope(scores, positive) is None
