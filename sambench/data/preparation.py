@@ -91,9 +91,12 @@ def prepare(
     states = np.array([_state(sample.path) for sample in listing.samples]).reshape(-1, 2)
     asked, key = _asked(source, listing, account, states, request, drops)
     with lock(final, "preparing"):
-        prepared = _same(root, source.name, image_size, asked["listing"])
-        if prepared and (skip_unreadable or not prepared.manifest.skipped):
-            return Preparation(prepared=prepared, reused=True)
+        before = _there(root, source.name, image_size)
+        other = before if before and before.manifest.listing != asked["listing"] else None
+        if before and not other and (skip_unreadable or not before.manifest.skipped):
+            with suppress(UnpreparedError):  # damaged: preparing anew is the remedy
+                check_pixels(before)
+                return Preparation(prepared=before, reused=True)
         work, recipe = final.with_name(f".{final.name}.partial"), Recipe.of(request.options)
         number, free = len(listing.samples), free_bytes(root)
         grey = number * image_size**2  # bytes, if no image is in colour
@@ -105,8 +108,6 @@ def prepare(
         # places of grey ones are there until the first image in colour takes three times as much;
         # where some may be left out, those that are kept are written once more
         most = (6 if skip_unreadable or drops != NO_DROPS else 4) * grey
-        before = _there(root, source.name, image_size)
-        other = before if before and before.manifest.listing != asked["listing"] else None
         on_start(Outlook(number, resumed, root, most, kept=3 * grey, free=free, replaces=other))
         try:
             skipped += decode_all(listing, partial, workers, on_progress)
@@ -120,8 +121,8 @@ def prepare(
         replace_folder(finished, final)
         shutil.rmtree(work, ignore_errors=True)
         del listing, states, selection, partial  # a long table takes their room
-        prepared = open_prepared(root, source.name, image_size)
-        return Preparation(prepared=prepared, resumed=resumed)
+        made = open_prepared(root, source.name, image_size)
+        return Preparation(prepared=made, resumed=resumed)
 
 
 def _refuse(skipped: Sequence[LeftOut], root: Path) -> None:
@@ -186,14 +187,4 @@ def _there(root: Path, name: str, image_size: int) -> Prepared | None:
     """Return the dataset as prepared before."""
     with suppress(UnpreparedError):  # not there, or damaged: preparing anew is the remedy
         return open_prepared(root, name, image_size)
-    return None
-
-
-def _same(root: Path, name: str, image_size: int, key: str) -> Prepared | None:
-    """Return the dataset as prepared before, if it is whole and made from the same files."""
-    prepared = _there(root, name, image_size)
-    with suppress(UnpreparedError):
-        if prepared and prepared.manifest.listing == key:
-            check_pixels(prepared)
-            return prepared
     return None
