@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from sambench.analysis.groups import Group
 from sambench.analysis.metrics import METRICS, collapsed, value_at
+from sambench.analysis.units import device_of
 from sambench.config.run_config import RunConfig
 from sambench.files.yaml_text import read_own_yaml
 from sambench.store.record import COMPLETED, DIVERGED, FAILED, INTERRUPTED, RUNNING, RunRecord
@@ -123,9 +124,8 @@ def _odd(groups: Iterable[Sequence[RunRecord]], trait: Detail) -> Iterator[RunRe
 def _place(record: RunRecord) -> str:
     """Say what of a run's surroundings sets how long it takes."""
     section = record.environment or {}
-    machine = section.get("gpu") or section.get("cpu") or "unknown"
     threads, together = section.get("threads", "unknown"), section.get("runs_on_device", 1)
-    return f"{machine}, {threads} threads, runs on the device {together}"
+    return f"{device_of(record) or 'unknown'}, {threads} threads, runs on the device {together}"
 
 
 def _way(record: RunRecord) -> str:

@@ -16,6 +16,7 @@ from sambench.analysis.inference import ALPHA
 from sambench.analysis.metrics import find_metric, values_at
 from sambench.analysis.study import Study
 from sambench.analysis.troubles import leakage
+from sambench.analysis.units import device_of
 from sambench.files.yaml_text import read_own_yaml
 from sambench.report.document import Section
 from sambench.report.notes import schedule_of, start_of, unusual_settings
@@ -106,7 +107,7 @@ CALCULATED: Mapping[str, Callable[[RunRecord], object]] = {
     "start": lambda r: start_of(r.config),
     "further": lambda r: "".join(f", {said}" for said in unusual_settings(r.config)),
     "schedule": lambda r: schedule_of(r.config),
-    "device": lambda r: (r.environment or {}).get("gpu") or (r.environment or {}).get("cpu"),
+    "device": lambda r: device_of(r) or None,
     "together": lambda r: (r.environment or {}).get("runs_on_device", 1),
 }
 """What a text may name besides places in the record."""

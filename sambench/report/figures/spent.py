@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from sambench.analysis import histories
 from sambench.analysis.histories import EPOCH, PASSES, SECONDS, VALIDATION, LearningCurve
 from sambench.analysis.metrics import Metric, find_metric
-from sambench.analysis.units import Summary
+from sambench.analysis.units import Summary, device_of
 from sambench.report.figures import layout
 from sambench.report.figures.material import Drawn, Material, Setting, caption, number_of_runs
 from sambench.report.style import BLUE, COLUMN, GREY, LINE, PALE, SMALL, bare, place, sheet
@@ -35,8 +35,7 @@ def cost(_: Material, setting: Setting) -> Drawn:
     figure, panels = layout.named_points(len(drawn), names, ABOVE)
     for ax, (name, points) in zip(panels, drawn, strict=True):
         _accuracy_and_cost(ax, find_metric(name), points)
-    places = (record.environment for record in setting.group.completed if record.environment)
-    machines = sorted({str(place.get("gpu") or place.get("cpu")) for place in places})
+    machines = sorted({device_of(run) for run in setting.group.completed if run.environment})
     counts = number_of_runs(len(cell.values) for _, _, cell, _ in drawn[0][1])
     return figure, caption("cost", runs=counts, machines=machines)
 
