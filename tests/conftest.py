@@ -26,11 +26,13 @@ from PIL import Image
 from sambench.config.run_config import RunConfig
 from sambench.data.preparation import prepare
 from sambench.data.source import Request, sources
+from sambench.launch import pool
 from sambench.launch.launchers import local, slurm
 from sambench.models.model import models
 from sambench.optim.method import optimizers
 from sambench.plugin import VARIABLE
 from sambench.store.record import COMPLETED, RunRecord
+from tests.forked_workers import Template
 from tests.launch import slurm_cluster
 
 settings.register_profile(
@@ -74,6 +76,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_xdist_auto_num_workers() -> int:
     """Return one more than the cores: many tests wait for the processes that they start."""
     return min(8, (os.cpu_count() or 1) + 1)
+
+
+@pytest.fixture(scope="session")
+def template() -> Iterator[Template]:
+    """What workers are forked from."""
+    made = Template()
+    yield made
+    made.end()
+
+
+@pytest.fixture(autouse=True)
+def forked_workers(template: Template, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have workers of launches in this process start in milliseconds."""
+    monkeypatch.setattr(pool, "subprocess", template.subprocess)
 
 
 @pytest.fixture(scope="session")

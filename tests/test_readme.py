@@ -40,7 +40,10 @@ from pathlib import Path
 
 from sambench.cli import main
 from sambench.data.sources import phantom
+from sambench.launch import pool
+from tests.forked_workers import Template
 
+pool.subprocess = Template().subprocess
 phantom.OPTIONS["images"] = replace(phantom.OPTIONS["images"], default=int(sys.argv[2]))
 
 
