@@ -13,6 +13,7 @@ import copy
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from hypothesis import HealthCheck, settings
 from msgspec.structs import replace
 from PIL import Image
 
+from sambench import curvature
 from sambench.config.run_config import RunConfig
 from sambench.data.preparation import prepare
 from sambench.data.source import Request, sources
@@ -90,6 +92,16 @@ def template() -> Iterator[Template]:
 def forked_workers(template: Template, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have workers of launches in this process start in milliseconds."""
     monkeypatch.setattr(pool, "subprocess", template.subprocess)
+
+
+@pytest.fixture(scope="module")
+def rough_eigenvectors() -> Iterator[None]:
+    """Have a study's plane stand on rough eigenvectors: exact ones of a barely trained network
+    take hundreds of products, and tests of what is stored and resumed do not look at them."""
+    rough = partial(curvature.eigenvector_plane, max_matvecs=8, tol=0.5)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(curvature, "eigenvector_plane", rough)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -52,7 +52,9 @@ def config_of(**settings: Any) -> RunConfig:
 
 
 @pytest.fixture(scope="module")
-def stored(phantom_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Plain]:
+def stored(
+    phantom_data: Path, tmp_path_factory: pytest.TempPathFactory, rough_eigenvectors: None
+) -> dict[str, Plain]:
     """Records as they lie on the disk: of a plain run, and of one with all that can be asked."""
     paths = Paths(data=phantom_data, results=tmp_path_factory.mktemp("schema"))
     plain = run_one(config_of(optimizer="adam"), paths, device=CPU)

@@ -32,7 +32,7 @@ from tests.launch.conftest import TINY, ManifestMaker
 from tests.launch.test_pool import owner
 from tests.patience import PATIENCE
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("rough_eigenvectors")]
 CPU = torch.device("cpu")
 
 

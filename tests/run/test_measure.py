@@ -25,7 +25,7 @@ from sambench.run.studies import Subject
 from sambench.store.record import RunRecord
 from sambench.store.tree import Store
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("rough_eigenvectors")]
 CPU = torch.device("cpu")
 TINY = HessianSettings(samples=20, max_matvecs=8, tol=0.5, trace_tol=1.0)
 ALL = Studies(density=True, sharpness=True, landscape=True, probes=2, steps=6, points=3)
