@@ -56,7 +56,7 @@ def _closure(model: torch.nn.Module) -> Callable[[], torch.Tensor]:
     return closure
 
 
-@pytest.mark.parametrize(("schedule", "warmup"), itertools.product(FORMULAS, (0, 1, 2)))
+@pytest.mark.parametrize(("schedule", "warmup"), [*itertools.product(FORMULAS, (0, 1, 2))])
 def test_the_rate_rises_in_equal_steps_and_then_follows_the_formula(
     schedule: str, warmup: int
 ) -> None:
