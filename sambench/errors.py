@@ -1,25 +1,8 @@
 """The exceptions of sambench.
 
-    Exception
-    ├── UserError                 the user can put it right: one line, exit code 2, no traceback
-    │   ├── ConfigError           a setting, a YAML key, a combination of settings
-    │   ├── UnknownNameError      no dataset, model, optimizer ... of that name
-    │   ├── DataError             images, workbook, labels or prepared data
-    │   │   └── UnpreparedError   prepared data that are missing or damaged
-    │   ├── DeviceError           a device that is not there
-    │   ├── StoreError            results that cannot be read or written
-    │   │   └── DamagedError      a record, or a file beside it, that is not what was written
-    │   ├── ModelError            a model that cannot be built as asked
-    │   ├── PluginError           a file of one's own that cannot be loaded
-    │   ├── LaunchError           workers or a cluster that cannot be had
-    │   └── CurvatureError        a Hessian that cannot be measured
-    ├── RunFailed                 a run failed in another process: one line, exit code 1
-    │   ├── RunInterrupted        something outside of the run ended it; it can go on
-    │   └── ClaimError            who works on a run is unclear, or its folder was removed
-    └── (everything else)         a bug of ours: a traceback
-
-Each message names the thing, the place and the remedy. The command line catches `UserError` and
-`RunFailed` once.
+A `UserError` ends a command with one line and exit code 2, a `RunFailed` with one line and exit
+code 1; the command line catches them once. Each message names the thing, the place and the remedy.
+Everything else is a bug of ours and shows its traceback.
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ asked, so nothing is imported at start-up and adding an entry is adding a file.
 
 from __future__ import annotations
 
-import fnmatch
 import functools
 import importlib
 import pkgutil
@@ -16,7 +15,7 @@ from sambench.errors import PluginError, UnknownNameError
 from sambench.plugin import note_entry
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint, EntryPoints
+    from importlib.metadata import EntryPoints
 
 
 class Named(Protocol):
@@ -25,12 +24,10 @@ class Named(Protocol):
     @property
     def name(self) -> str:
         """As on the command line."""
-        ...
 
     @property
     def summary(self) -> str:
         """One line."""
-        ...
 
 
 Entry = TypeVar("Entry", bound=Named)
@@ -75,38 +72,30 @@ class Registry(Generic[Entry]):
             remedy = f"`sambench list {self.kind}s` shows all; --plugin FILE adds your own"
             raise UnknownNameError(self.kind, name, self._entries, remedy) from None
 
-    def list(self, pattern: str = "*") -> tuple[Entry, ...]:
-        """Return the entries whose name matches a shell pattern, sorted by name."""
+    def list(self) -> tuple[Entry, ...]:
+        """Return all entries, sorted by name."""
         self._discover()
-        names = sorted(fnmatch.filter(self._entries, pattern))
-        return tuple(self._entries[name] for name in names)
+        return tuple(self._entries[name] for name in sorted(self._entries))
 
     def _discover(self) -> None:
+        """Import, once, what registers entries; an installed package that fails is named."""
         if self._discovered:
             return
-        package = importlib.import_module(self._package)
-        for module in pkgutil.iter_modules(package.__path__, f"{self._package}."):
+        home = importlib.import_module(self._package)
+        for module in pkgutil.iter_modules(home.__path__, f"{self._package}."):
             importlib.import_module(module.name)
         for point in installed().select(group=f"sambench.{self.kind}s"):
-            self._load(point)
+            package = point.dist.name if point.dist else point.value
+            try:
+                point.load()
+            except PluginError as error:
+                raise PluginError(f"package {package}: {error}") from error
+            except Exception as error:
+                raise PluginError(
+                    f"package {package} fails as it brings {self.kind} {point.name!r} "
+                    f"({type(error).__name__}: {error}); repair or uninstall it"
+                ) from error
         self._discovered = True
-
-    def _load(self, point: EntryPoint) -> None:
-        """Import what an installed package brings; importing it registers it.
-
-        Raises:
-            PluginError: If it cannot be imported, or its name is taken.
-        """
-        package = point.dist.name if point.dist else point.value
-        try:
-            point.load()
-        except PluginError as error:
-            raise PluginError(f"package {package}: {error}") from error
-        except Exception as error:
-            raise PluginError(
-                f"package {package} fails as it brings {self.kind} {point.name!r} "
-                f"({type(error).__name__}: {error}); repair or uninstall it"
-            ) from error
 
 
 @functools.cache
