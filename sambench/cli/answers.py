@@ -25,23 +25,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from sambench.config.launcher_settings import LauncherSettings
-    from sambench.config.run_config import RunConfig
-    from sambench.data.prepared import Prepared
-    from sambench.report.table import Table
-    from sambench.store.status import Standing
-    from sambench.store.tree import Store
+from sambench.analysis.time_estimates import forecast
+from sambench.config.launcher_settings import LauncherSettings
+from sambench.config.run_config import RunConfig
+from sambench.data.prepared import Prepared
+from sambench.files.definition import plain
+from sambench.report.table import Table
+from sambench.store.status import DAMAGED, MISSING, Standing, counts, pending
+from sambench.store.tree import Store
 
 SECTIONS = ("final", "cost", "sharpness", "hessian")
 
 
 def run_answer(store: Store, config: RunConfig) -> dict[str, Any]:
     """Return what is stored of a run."""
-    from sambench.store.status import DAMAGED, MISSING
-
     record, damage = store.look(config)
     stored = {} if record is None else record.to_dict()
     return {
@@ -58,9 +57,6 @@ def plan_answer(
     suite: str, launcher: LauncherSettings, standings: Sequence[Standing], coming: int
 ) -> dict[str, Any]:
     """Return the standing of each run of a suite, and what is left."""
-    from sambench.analysis.time_estimates import forecast
-    from sambench.store.status import counts, pending
-
     return {
         "suite": suite,
         "launcher": {"name": launcher.name, "options": launcher.options},
@@ -97,8 +93,7 @@ def prepared_answer(
     prepared: Prepared, sheet: Path, audit: Sequence[Path], *, reused: bool
 ) -> dict[str, Any]:
     """Return where a dataset was prepared, what it consists of and what an audit wrote."""
-    from sambench.data.summary import summarize
-    from sambench.files.definition import plain
+    from sambench.data.summary import summarize  # which looks for copies with scipy
 
     return {
         "path": str(prepared.folder),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, NamedTuple, TypeVar
+from operator import itemgetter
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -145,7 +146,7 @@ def _default(option: Option) -> str:
     if option.choices:
         others = (choice for choice in option.choices if choice != option.default)
         return "|".join(map(str, (option.default, *others)))
-    return f"{option.default:g}" if isinstance(option.default, int | float) else option.default
+    return _shown(option.default)
 
 
 def _launchers() -> Part:
@@ -163,15 +164,8 @@ def _launchers() -> Part:
     )
 
 
-class _Shipped(NamedTuple):
-    """A suite that comes with sambench."""
-
-    name: str
-    summary: str
-    """The first sentence of the comment that its file begins with."""
-
-
 def _suites() -> Part:
+    """Return the shipped suites, each with the first sentence of the comment it begins with."""
     from sambench.config.suite_file import shipped_suites
 
     found = []
@@ -179,9 +173,8 @@ def _suites() -> Part:
         lines = path.read_text().splitlines()
         comment = itertools.takewhile(lambda line: line.startswith("#"), lines)
         text = " ".join(line.lstrip("# ") for line in comment)
-        found.append(_Shipped(name, text.partition(". ")[0].rstrip(".")))
-    columns = {"name": lambda suite: suite.name, "summary": lambda suite: suite.summary}
-    return _part(found, _Shipped._asdict, columns)
+        found.append({"name": name, "summary": text.partition(". ")[0].rstrip(".")})
+    return _part(found, dict, {key: itemgetter(key) for key in ("name", "summary")})
 
 
 def _settings() -> Part:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sambench.cli import options
-from sambench.cli.answers import tables_answer
 from sambench.cli.grouping import argument, flag, given_options, group, grouped, option, spelled
 from sambench.errors import ConfigError, did_you_mean
 
@@ -136,6 +135,7 @@ def compare(
       sambench compare adam sam
       sambench compare suites/demo.yaml published
     """
+    from sambench.cli.answers import tables_answer
     from sambench.cli.checking import check_launcher
     from sambench.cli.contrast import contrast
     from sambench.cli.launching import Request

@@ -6,13 +6,14 @@ import csv
 import io
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sambench.cli.catalogue import Part
-
-if TYPE_CHECKING:
-    from sambench.config.run_config import RunConfig
-    from sambench.store.tree import Store
+from sambench.config.arguments import where_pattern
+from sambench.config.run_config import RunConfig
+from sambench.files.owner import file_system_time
+from sambench.store.status import Survey
+from sambench.store.tree import RECORD, Store
 
 NAMED = ("dataset", "model", "optimizer", "seed")
 """Settings that a run's name holds."""
@@ -30,11 +31,6 @@ def stored_runs(
         StoreError: If a pattern matches no run.
         ConfigError: If a setting is unknown.
     """
-    from sambench.config.arguments import where_pattern
-    from sambench.files.owner import file_system_time
-    from sambench.store.status import Survey
-    from sambench.store.tree import RECORD
-
     wanted = where_pattern(where)
     there, damaged = store.records()
     found = store.find(patterns, there) if patterns else there
