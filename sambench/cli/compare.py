@@ -154,6 +154,8 @@ def compare(
     request = Request(
         data=place.data,
         results=place.results,
+        suite=asked.name,
+        curvature=asked.hessian,
         device=launching.device,
         only=choice.only or (),
         retry=_states(choice.retry),

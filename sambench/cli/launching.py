@@ -32,31 +32,33 @@ _ABSENT = {MISSING: "not done", RUNNING: "being done by another process", DAMAGE
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What the user asks of runs: where they are, which are done, and how.
-
-    Attributes:
-        only: Patterns of names, or ids; none for all.
-        retry: States of finished runs that are done again (`sambench.store.status.REPEATABLE`).
-        launcher: Where runs execute, and its options.
-        log: Sinks that follow each run (`sambench.run.sinks`).
-    """
+    """What the user asks of runs: where they are, which are done, how, and what is measured."""
 
     data: Path
     results: Path
+    suite: str | None = None  # that the runs are made for
+    curvature: Measurement | None = None  # what is measured of each minimum; None: nothing
     device: str | None = None
-    only: Sequence[str] = ()
-    retry: Sequence[str] = ()
+    only: Sequence[str] = ()  # patterns of names, or ids; none for all
+    retry: Sequence[str] = ()  # states that are done again (`sambench.store.status.REPEATABLE`)
     fail_fast: bool = False
-    launcher: LauncherSettings = LOCAL
-    log: Sequence[str] = ()
+    launcher: LauncherSettings = LOCAL  # where runs execute, and its options
+    log: Sequence[str] = ()  # sinks that follow each run (`sambench.run.sinks`)
+
+    def survey(self) -> Survey:
+        """Return who tells the standing of runs."""
+        return Survey(
+            store=Store(self.results),
+            curvature=self.curvature,
+            retry=self.retry,
+            fingerprint=lambda name, side: prepared_fingerprint(self.data, name, side),
+        )
 
 
 def launch(
     screen: Screen,
     configs: Sequence[RunConfig],
     request: Request,
-    suite: str | None = None,
-    hessian: Measurement | None = None,
     seen: Sequence[Standing] | None = None,
 ) -> int:
     """Do what is missing of the runs, measure their minima, and return the exit code.
@@ -64,7 +66,7 @@ def launch(
     How each run stands may have been `seen` just now.
     """
     store, launcher = Store(request.results), request.launcher
-    standings = survey(request, hessian).of(configs) if seen is None else seen
+    standings = request.survey().of(configs) if seen is None else seen
     left = pending(standings)
     failures = _say_what_is_left_alone(screen, standings)
     if not left:
@@ -78,7 +80,7 @@ def launch(
         if standing.state in (STALE, DAMAGED):
             with suppress(Claimed, ClaimError):  # another process is at it
                 store.retire(standing.config, f"{standing.state}, {standing.note}")
-    tally = carry_out(screen, todo, request, suite, hessian, alone=len(configs) == 1)
+    tally = carry_out(screen, todo, request, alone=len(configs) == 1)
     if failed := sum(not isinstance(error, RunInterrupted) for error in tally.errors):
         screen.warn(f"{failed} failed; `--retry failed` does them again")
     cut = any(record.status == INTERRUPTED for record in tally.records)
@@ -103,8 +105,6 @@ def carry_out(
     screen: Screen,
     configs: Sequence[RunConfig],
     request: Request,
-    suite: str | None,
-    curvature: Measurement | None,
     *,
     alone: bool,
     show: Callable[[RunRecord], None] | None = None,
@@ -118,29 +118,18 @@ def carry_out(
         configs=configs,
         data=request.data,
         results=request.results,
-        suite=suite,
-        curvature=curvature,
+        suite=request.suite,
+        curvature=request.curvature,
         device=request.device,
         fail_fast=request.fail_fast,
         log=request.log,
     )
     launcher = request.launcher
-    with RunDisplay(screen, configs) as display:
-        watcher = display.watcher(alone=alone, finished=show)
-        tally = launchers.get(launcher.name).start(manifest, launcher.options, watcher)
+    with RunDisplay(screen, configs, alone=alone, show=show) as display:
+        tally = launchers.get(launcher.name).start(manifest, launcher.options, display.watcher())
     if alone and tally.errors:
         raise tally.errors[0]
     return tally
-
-
-def survey(request: Request, hessian: Measurement | None) -> Survey:
-    """Return who tells the standing of runs."""
-    return Survey(
-        store=Store(request.results),
-        curvature=hessian,
-        retry=request.retry,
-        fingerprint=lambda name, side: prepared_fingerprint(request.data, name, side),
-    )
 
 
 def _say_what_is_left_alone(screen: Screen, standings: Sequence[Standing]) -> int:

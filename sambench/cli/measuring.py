@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from shlex import quote
@@ -125,8 +126,8 @@ def measure(
             missing.append(record.config)
     if not missing:
         return 0
-    alone = len(missing) == 1
-    tally = carry_out(screen, missing, request, None, wanted, alone=alone, show=show)
+    request = replace(request, curvature=wanted)
+    tally = carry_out(screen, missing, request, alone=len(missing) == 1, show=show)
     if tally.interrupted:
         screen.warn("interrupted; the same command goes on from here")
     return tally.exit_code or int(tally.elsewhere > 0)

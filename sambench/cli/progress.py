@@ -77,11 +77,20 @@ MOST_CLASSES = 10
 class RunDisplay:
     """Shows runs as they go: a bar for the current one, a line for each that has ended.
 
-    Where several go at once, each has a bar of its own (`lane`) below that of all together.
+    Where several go at once, each has a bar of its own (`lane`) below that of all together. The
+    error of a run `alone` is left out, since the command ends with it. `show` shows a run that has
+    ended, where a line would.
     """
 
-    def __init__(self, screen: Screen, runs: Sequence[RunConfig]) -> None:
-        self._screen = screen
+    def __init__(
+        self,
+        screen: Screen,
+        runs: Sequence[RunConfig],
+        *,
+        alone: bool = False,
+        show: Callable[[RunRecord], None] | None = None,
+    ) -> None:
+        self._screen, self._alone, self._show = screen, alone, show
         self._all = Overall(runs)
         self._lines = SlowLines(screen.err)
         name = TextColumn("{task.fields[name]}", table_column=Column(overflow="ellipsis"))
@@ -135,10 +144,15 @@ class RunDisplay:
     def finished(self, record: RunRecord) -> None:
         """Show how a run ended."""
         well = record.status == COMPLETED
-        self._end(record.name, _ending(record), well=well, warn=not well)
+        if self._show is not None:
+            self._show(record)
+        else:
+            self._end(record.name, _ending(record), well=well, warn=not well)
 
     def failed(self, config: RunConfig, error: Exception) -> None:
         """Show the last line of what went wrong in a run, as its traceback would end."""
+        if self._alone:
+            return
         said = str(error)
         if not isinstance(error, UserError | RunFailed):
             said = " ".join("".join(traceback.format_exception_only(error)).split())
@@ -160,26 +174,18 @@ class RunDisplay:
         self._name = ""
         self._update(what, done, total, f"{done} of {total}")
 
-    def watcher(
-        self, *, alone: bool, finished: Callable[[RunRecord], None] | None = None
-    ) -> Watcher:
-        """Return a watcher that shows everything, or runs that have ended in another way.
-
-        The error of a run `alone` is left out, since the command ends with it.
-        """
+    def watcher(self) -> Watcher:
+        """Return who is told what this shows."""
         told: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(Watcher)}
-        told |= {"failed": lambda config, error: None} if alone else {}
-        told |= {} if finished is None else {"finished": finished}
-        told["lane"] = lambda: self.lane().watcher(alone=alone, finished=finished)
         return Watcher(**told)
 
-    def lane(self) -> RunDisplay:
-        """Return a display with a bar of its own in place of this one's, for one more worker."""
+    def lane(self) -> Watcher:
+        """Return who is told of one more worker, which has a bar of its own in place of this."""
         self._bar.update(self._task, visible=False)
         self._show_all()
         lane = copy(self)
         lane._name, lane._is_lane, lane._task = "", True, self._add_bar("starting")
-        return lane
+        return lane.watcher()
 
     def _started(self, event: Started) -> None:
         self._all.begun += 1

@@ -21,10 +21,9 @@ from sambench.cli.checking import (
     expanded,
     warn_of_sizes,
 )
-from sambench.cli.launching import Request, launch, show_table, survey
+from sambench.cli.launching import Request, launch, show_table
 from sambench.cli.screen import Screen
 from sambench.config.launcher_settings import LOCAL, LauncherSettings
-from sambench.config.measurement import Measurement
 from sambench.config.run_config import RunConfig
 from sambench.config.search import plan_search, trials_of
 from sambench.config.suite import Suite
@@ -49,6 +48,7 @@ class Study:
     def __init__(self, suite: Suite, request: Request, screen: Screen) -> None:
         self.suite = suite
         self.request = request
+        self.searching = replace(request, suite=trials_of(suite.name), curvature=None)
         self.screen = screen
         self.finals = expanded(suite, request.data)
         check_datasets(self.finals, request.data)
@@ -71,8 +71,8 @@ class Study:
         tuned = self._tuned(keep=False)
         finals = tuple({run.id: run for run in (*self.finals, *tuned)}.values())
         trials, wanted = self._only(self.trials, finals)
-        standings = survey(request, None).of(trials)
-        there = survey(request, self.suite.hessian).of(finals)
+        standings = self.searching.survey().of(trials)
+        there = request.survey().of(finals)
         standings += _of(wanted, there)
         coming = 0 if request.only or tuned else len(self.finals) * bool(self.tunings)
         queued = chosen.describe_queued(request.results, [s.config for s in standings])
@@ -99,15 +99,14 @@ class Study:
 
     def carry_out(self) -> int:
         """Do what is missing, show the table, return the exit code."""
-        name, hessian = self.suite.name, self.suite.hessian
         trials, finals = self._only(self.trials, self.finals)
-        there = survey(self.request, hessian).of(self.finals)
+        there = self.request.survey().of(self.finals)
         self._warn_of_reach(there)
-        self._launch(trials, trials_of(name))
-        self._launch(finals, name, hessian, None if trials else _of(finals, there))
+        self._launch(trials, self.searching)
+        self._launch(finals, self.request, None if trials else _of(finals, there))
         found = self._tuned(keep=True)
         tuned = tuple(run for run in found if run not in finals and self._wanted(run))
-        self._launch(tuned, name, hessian)
+        self._launch(tuned, self.request)
         self._shown = (*finals, *tuned)
         report = self.suite.report
         self._done = show_table(self.screen, self.request.results, self._shown, report)
@@ -126,7 +125,7 @@ class Study:
             if (seeds := len(self.suite.seeds)) < SEEDS.least_units and self.suite.folds is None:
                 more = msgspec.structs.replace(self.suite, seeds=tuple(range(SEEDS.least_units)))
                 planned = expanded(more, self.request.data)
-                left = forecast(survey(self.request, self.suite.hessian).of(planned))
+                left = forecast(self.request.survey().of(planned))
                 self.screen.say(
                     f"`--seeds {SEEDS.least_units}` in place of {seeds} takes about "
                     f"{duration(left.seconds)} more on one device"
@@ -152,17 +151,12 @@ class Study:
         self.screen.say(*settling(build_study(done, self.suite.report, metrics=[])))
 
     def _launch(
-        self,
-        runs: Sequence[RunConfig],
-        name: str,
-        hessian: Measurement | None = None,
-        seen: Sequence[Standing] | None = None,
+        self, runs: Sequence[RunConfig], request: Request, seen: Sequence[Standing] | None = None
     ) -> None:
         """Do runs, if there are any, unless what was done before ended the command."""
-        ended = self._code == INTERRUPTED or (self._code and self.request.fail_fast)
+        ended = self._code == INTERRUPTED or (self._code and request.fail_fast)
         if runs and not ended:
-            code = launch(self.screen, runs, self.request, name, hessian, seen)
-            self._code = code or self._code
+            self._code = launch(self.screen, runs, request, seen) or self._code
 
     def _tuned(self, *, keep: bool) -> tuple[RunConfig, ...]:
         """Return the final runs with chosen values, of those searches that are done.

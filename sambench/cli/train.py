@@ -107,12 +107,13 @@ def train(context: typer.Context, run: Run, place: Place, output: options.Logged
         request = Request(
             data=place.data,
             results=place.results,
+            suite=run.name,
             device=device,
             retry=("failed", "diverged", "damaged", "stale"),
             launcher=LauncherSettings(name="local", options={"threads": "all"}),
             log=sinks,
         )
-        code = launch(screen, [config], request, run.name)
+        code = launch(screen, [config], request)
     store = Store(place.results)
     show_table(screen, place.results, [config], ReportSettings(baseline=run.optimizer))
     if code == 0 and (record := store.completed(config)) is not None:
