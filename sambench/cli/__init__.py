@@ -15,7 +15,7 @@ import sys
 import warnings
 from contextlib import suppress
 from io import TextIOWrapper
-from typing import Annotated, TextIO
+from typing import Annotated, Any
 
 import typer
 
@@ -121,18 +121,11 @@ _OF_THE_USERS_FILES = (
 """Faults of a file or path that somebody gave, wherever it is first looked at."""
 
 
-def _show_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
+def _show_warning(message: Warning | str, category: type[Warning], *place: Any, **_: Any) -> None:
     """Show our own warnings as one line, others as Python does."""
     if issubclass(category, SambenchWarning):
         from sambench.cli.screen import Screen
 
         Screen().warn(f"warning: {message}")
     else:
-        sys.stderr.write(warnings.formatwarning(message, category, filename, lineno, line))
+        sys.stderr.write(warnings.formatwarning(message, category, *place[:2]))

@@ -35,15 +35,11 @@ class Gathered:
 
     records: tuple[RunRecord, ...]
     damaged: tuple[str, ...]
-    name: str | None = None
-    """Of the suite; None where no suite was asked for."""
-    given: str = "SUITE"
-    """The suite, as `sambench compare` is given it."""
+    name: str | None = None  # of the suite; None where no suite was asked for
+    given: str = "SUITE"  # the suite, as `sambench compare` is given it
     suite: Suite | None = None
-    planned: tuple[RunConfig, ...] = ()
-    """Every run of the suite, where its file is known."""
-    search: SearchRecord | None = None
-    """What the suite's search found."""
+    planned: tuple[RunConfig, ...] = ()  # every run of the suite, where its file is known
+    search: SearchRecord | None = None  # what the suite's search found
     predictions: Mapping[str, Predictions] = field(default_factory=dict)
     """Of the test images, by run, where they are stored and sound."""
 

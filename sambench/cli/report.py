@@ -61,12 +61,12 @@ def report(
 
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its matrices are small: threads only spin
     with without_collection():  # hardly anything is garbage before the end
-        from sambench.cli.reporting import begin_report
+        from sambench.cli.reporting import Report
         from sambench.report.explain import find_source
         from sambench.report.forms import to_plain
 
         screen, patterns = output.screen(), patterns or []
-        made = begin_report(
+        made = Report(
             patterns,
             chosen.where or (),
             place,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import msgspec
 from sambench.analysis.claims import Finding, examine
 from sambench.analysis.groups import build_groups
 from sambench.analysis.names import Names, read_names
-from sambench.analysis.study import Study, build_study
+from sambench.analysis.study import build_study
 from sambench.analysis.troubles import troubles
 from sambench.cli.gathering import MOST_RUNS_DRAWN, Gathered, by_centre, gather, over_images
 from sambench.cli.options import Place
@@ -46,34 +46,6 @@ MOST_EXPLAINED = 1_500
 """Of more numbers the page does not hold the explanations: `--explain` gives each."""
 
 
-def begin_report(
-    patterns: Sequence[str],
-    where: Sequence[str],
-    place: Place,
-    *,
-    baseline: str | None,
-    names: Path | None,
-    published: bool,
-) -> Report:
-    """Read the runs that are asked for and compare them."""
-    store = Store(place.results)
-    found = gather(patterns, store, place.data, where)
-    gc.freeze()  # they stay to the end: no need to look for garbage among them then
-    shown = read_names(names) if names else Names()
-    asked = msgspec.structs.replace(found.asked, baseline=_baseline(baseline, found))
-    study = build_study(found.records, asked, planned=found.planned, names=shown)
-    if found.predictions:
-        study = over_images(study, found.predictions)
-    return Report(
-        found=found,
-        study=study,
-        names=shown,
-        store=store,
-        data=place.data,
-        published=published or bool(found.suite is not None and found.suite.tables),
-    )
-
-
 def _baseline(asked: str | None, found: Gathered) -> str:
     """Return the baseline: a registered name, or the label of some of its runs."""
     name = asked or found.asked.baseline or "adam"
@@ -91,16 +63,27 @@ def _baseline(asked: str | None, found: Gathered) -> str:
     return name
 
 
-@dataclass(frozen=True, kw_only=True)
 class Report:
-    """What a report is of: runs, the statements about them, and whether the papers' are beside."""
+    """Runs, the statements about them, and whether the papers' are beside."""
 
-    found: Gathered
-    study: Study
-    names: Names
-    store: Store
-    data: Path
-    published: bool
+    def __init__(
+        self,
+        patterns: Sequence[str],
+        where: Sequence[str],
+        place: Place,
+        *,
+        baseline: str | None,
+        names: Path | None,
+        published: bool,
+    ) -> None:
+        self.store, self.data = Store(place.results), place.data
+        self.found = found = gather(patterns, self.store, self.data, where)
+        gc.freeze()  # they stay to the end: no need to look for garbage among them then
+        self.names = read_names(names) if names else Names()
+        asked = msgspec.structs.replace(found.asked, baseline=_baseline(baseline, found))
+        study = build_study(found.records, asked, planned=found.planned, names=self.names)
+        self.study = over_images(study, found.predictions) if found.predictions else study
+        self.published = published or bool(found.suite is not None and found.suite.tables)
 
     @cached_property
     def findings(self) -> tuple[Finding, ...]:

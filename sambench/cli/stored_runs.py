@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -69,13 +67,11 @@ def stored_runs(
 
 def as_csv(part: Part) -> str:
     """Return the runs as CSV, a row a run and a column for each setting that any of them has."""
+    from sambench.report.forms import to_csv
+
     rows = [{**entry, **entry["settings"]} for entry in part.entries]
     columns = dict.fromkeys(key for row in rows for key in row if key != "settings")
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(columns), extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return to_csv([columns, *([row.get(key) for key in columns] for row in rows)])
 
 
 def flat(config: RunConfig) -> dict[str, Any]:
