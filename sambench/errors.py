@@ -69,13 +69,9 @@ class ClaimError(RunFailed):
 
 
 class UnknownNameError(UserError):
-    """No entry of that name; the message offers the closest names and where all are listed.
+    """No entry of that name and kind ("optimizer"); the closest of all `known` are offered.
 
-    Args:
-        kind: What was looked up, e.g. "optimizer".
-        name: The name that was asked for.
-        known: All names that exist.
-        remedy: How to see them all, e.g. "sambench list optimizers".
+    The remedy says how to see them all, as "`sambench list optimizers` shows all".
     """
 
     def __init__(self, kind: str, name: str, known: Iterable[str], remedy: str) -> None:

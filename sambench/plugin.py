@@ -23,16 +23,10 @@ _brought: dict[tuple[str, str], tuple[str, str]] = {}
 
 
 def load_plugin(file: Path) -> str:
-    """Run a Python file that registers entries, once, and have worker processes do so too.
+    """Run a Python file that registers entries, once, and return the module's name.
 
-    Args:
-        file: It uses the decorators and registries that sambench's own entries use.
-
-    Returns:
-        The name of the module that it became.
-
-    Raises:
-        PluginError: If it does not exist, raises, or registers a name that is taken.
+    Worker processes run it too. A file that does not exist, raises, or registers a name that is
+    taken is a PluginError.
     """
     path = file.resolve()
     name = f"sambench_plugin_{hashlib.sha256(str(path).encode()).hexdigest()[:10]}"
@@ -66,20 +60,12 @@ def note_entry(kind: str, name: str) -> None:
 
 
 def files_of(entries: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return the files of one's own that bring these entries, name to sha256.
-
-    Args:
-        entries: Kind and name, as ("optimizer", "half-sam"); those of sambench are in no such file.
-    """
+    """Return the files of one's own, name to sha256, that bring entries of a kind and name."""
     return dict(_brought[entry] for entry in entries if entry in _brought)
 
 
 def load_inherited() -> None:
-    """Load the plugins that the parent process uses.
-
-    Raises:
-        PluginError: As `load_plugin`.
-    """
+    """Load the plugins that the parent process uses, as `load_plugin` does."""
     for path in filter(None, os.environ.get(VARIABLE, "").split(os.pathsep)):
         load_plugin(Path(path))
 

@@ -19,15 +19,11 @@ if TYPE_CHECKING:
 
 
 class Named(Protocol):
-    """An entry: it knows its name and says in one line what it is."""
+    """An entry."""
 
     @property
     def name(self) -> str:
         """As on the command line."""
-
-    @property
-    def summary(self) -> str:
-        """One line."""
 
 
 Entry = TypeVar("Entry", bound=Named)
@@ -48,11 +44,7 @@ class Registry(Generic[Entry]):
         self._discovered = False
 
     def register(self, entry: Entry) -> Entry:
-        """Add an entry.
-
-        Raises:
-            PluginError: If another entry has the same name.
-        """
+        """Add an entry and return it; another one of the same name is a PluginError."""
         if entry.name in self._entries and self._entries[entry.name] != entry:
             raise PluginError(f"two {self.kind}s are called {entry.name!r}; rename one of them")
         self._entries[entry.name] = entry
@@ -60,11 +52,7 @@ class Registry(Generic[Entry]):
         return entry
 
     def get(self, name: str) -> Entry:
-        """Return the entry of that name.
-
-        Raises:
-            UnknownNameError: If there is none; names the closest ones.
-        """
+        """Return the entry of that name; an UnknownNameError names the closest if there is none."""
         self._discover()
         try:
             return self._entries[name]

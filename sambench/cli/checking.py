@@ -108,10 +108,8 @@ def _make_data(screen: Screen, data: Path, dataset: str, image_size: int) -> Non
     One that is prepared at another size may have been made with settings of its own, so that is
     left to `sambench prepare`.
     """
-    if prepared_sizes(data, dataset) or dataset not in {found.name for found in sources.list()}:
-        return
-    source = sources.get(dataset)
-    if not source.simulated:
+    source = next((s for s in sources.list() if s.name == dataset and s.simulated), None)
+    if source is None or prepared_sizes(data, dataset):
         return
     from sambench.cli.preparing import decode
 

@@ -16,6 +16,9 @@ from sambench.cli.remedies import note_places
 from sambench.errors import did_you_mean
 
 HELP_PANEL = "Output"
+PLACES = ("data", "results", "plugin")
+"""Options that say where things lie: without them another command looks elsewhere."""
+
 Made = TypeVar("Made")
 
 
@@ -125,7 +128,8 @@ class Command(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; the commands that it names have its folders."""
-        note_places(ctx.parent.command.commands, ctx)
+        given = given_options(ctx, {name: f"--{name}" for name in PLACES})
+        note_places(ctx.parent.command.commands, {name: ctx.params[name] for name in given})
         return super().invoke(ctx)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:

@@ -214,10 +214,7 @@ class Launching:
 
         Ours are all but those that are none of a launcher, and there may be `more`. They go before
         those of the suite, where that names the same launcher, and these before those of the
-        site's file.
-
-        Raises:
-            ConfigError: If an option is not KEY=VALUE or contradicts another.
+        site's file. One that is not KEY=VALUE or contradicts another is a ConfigError.
         """
         from sambench.config.launcher_settings import (
             LOCAL,

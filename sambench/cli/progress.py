@@ -29,9 +29,7 @@ from sambench.training.events import Epoch, Event, Started, Tick
 class Overall:
     """How far all runs of a command are together, several of which may go at once.
 
-    Args:
-        runs: All of them; the work of each is its epochs times the gradients of a step.
-        clock: In seconds.
+    The work of each is its epochs times the gradients of a step; the clock is in seconds.
     """
 
     def __init__(

@@ -7,26 +7,21 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-PLACES = ("data", "results", "plugin")
-"""Options that say where things lie: without them another command looks elsewhere."""
-
 _NAMED = re.compile(r"`(sambench) (\w+)([^`]*)`")
 _in_use: dict[str, str] = {}
 """What to add to each command, so that it looks where the present one does."""
 
 
-def note_places(commands: Mapping[str, Any], context: Any) -> None:
-    """Note the places that stand on the command line, for each of the commands that has them."""
-    given: dict[str, str] = {}
-    for name in PLACES:
-        source = context.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE":
-            value = context.params[name]
-            for each in value if isinstance(value, list) else [value]:
-                given[name] = f"{given.get(name, '')} --{name} {shlex.quote(str(each))}"
+def note_places(commands: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Note the places that were given, for each of the commands that has such an option."""
     for name, command in commands.items():
         has = {parameter.name for parameter in command.params}
-        _in_use[name] = "".join(text for place, text in given.items() if place in has)
+        _in_use[name] = "".join(
+            f" --{place} {shlex.quote(str(each))}"
+            for place, value in given.items()
+            if place in has
+            for each in (value if isinstance(value, list) else [value])
+        )
 
 
 def as_typed(text: str) -> str:

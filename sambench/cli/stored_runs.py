@@ -23,11 +23,8 @@ def stored_runs(
     """Return the stored runs of some names, ids or suites that have the settings asked for.
 
     The rows say the settings that differ among runs of one optimizer. Beside them is a message for
-    each record that cannot be read.
-
-    Raises:
-        StoreError: If a pattern matches no run.
-        ConfigError: If a setting is unknown.
+    each record that cannot be read. A pattern of no run is a StoreError, an unknown setting a
+    ConfigError.
     """
     wanted = where_pattern(where)
     there, damaged = store.records()
