@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sambench.analysis.groups import by_key
 from sambench.cli.catalogue import Part
 from sambench.config.arguments import where_pattern
 from sambench.config.run_config import RunConfig
@@ -82,11 +83,8 @@ def flat(config: RunConfig) -> dict[str, Any]:
 
 def _varying(runs: Sequence[Mapping[str, Any]]) -> set[str]:
     """Return the settings that are not in a name and differ among runs of one optimizer."""
-    by_optimizer: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
-    for run in runs:
-        by_optimizer[run["optimizer"]].append(run)
     found: set[str] = set()
-    for settings in by_optimizer.values():
+    for settings in by_key(runs, operator.itemgetter("optimizer")).values():
         keys = {key for each in settings for key in each} - set(NAMED)
         found |= {key for key in keys if len({str(each.get(key)) for each in settings}) > 1}
     return found
