@@ -98,10 +98,7 @@ class SambenchWarning(UserWarning):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return `": did you mean 'sam'?"` for the closest known names, or an empty string.
-
-    Capitals do not count: the closest name to "GCSAM" is "gcsam".
-    """
+    """Return `": did you mean 'sam'?"` for the closest known names, in whatever capitals, or ""."""
     if len(name) > LONGEST_NAME:
         return ""
     spelled: dict[str, str] = {}

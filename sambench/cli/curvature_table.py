@@ -30,8 +30,8 @@ def summary_rows(found: Section) -> list[Row]:
     if "batch_spectrum" in found:
         spectrum, verdict = found["batch_spectrum"], _batches(found["batch_spectrum"])
         for name in ("median", "mean"):
-            error = _error(found[name], spectrum[f"{name}_interval"])
-            error = error or _no_interval(name, spectrum)
+            interval = spectrum[f"{name}_interval"]
+            error = _error(found[name], interval) if interval else _no_interval(name, spectrum)
             rows.append((f"{name} over batches", _number(found[name]), error, verdict))
         if found["std"] is not None:
             rows.append(("SD over batches", _number(found["std"]), "", verdict))
@@ -115,8 +115,7 @@ def _extremes(found: Mapping[str, Any], *, lowest: bool = True) -> Iterator[Row]
             parts.insert(0, f"none below {top['lower_bound']:.4g} ({chance})")
         verdict = _yes(_within(top, top["lowest"], top.get("lower_bound")))
         yield "lowest eigenvalue", _number(top["lowest"]), ", ".join(parts), verdict
-    error = "95 % interval {:.4g} .. {:.4g}".format(*trace["interval"])
-    yield "trace", _number(trace["value"]), error, _yes(trace["converged"])
+    yield "trace", _number(trace["value"]), _interval(trace["interval"]), _yes(trace["converged"])
 
 
 def _batch_rows(found: Section) -> Iterator[Row]:
@@ -125,8 +124,7 @@ def _batch_rows(found: Section) -> Iterator[Row]:
     spread = "" if found["std"] is None else f" ± {found['std']:.4g}"
     for name, title, tail in (("median", "median", ""), ("mean", "mean ± SD", spread)):
         interval = spectrum[f"{name}_interval"]
-        error = "95 % interval {:.4g} .. {:.4g}".format(*interval) if interval else ""
-        error = error or _no_interval(name, spectrum)
+        error = _interval(interval) if interval else _no_interval(name, spectrum)
         yield f"batches: {title}", f"{found[name]:.4g}{tail}", error, verdict
     share = f"{100 * found['fraction_negative']:.0f} % negative"
     yield "batches: range", f"{found['min']:.4g} .. {found['max']:.4g}", share, ""
@@ -138,14 +136,17 @@ def _no_interval(name: str, spectrum: Mapping[str, Any]) -> str:
     return "none: its sign may flip" if flips else "too few batches"
 
 
-def _number(value: float) -> str:
-    return f"{value:.4g}"
+def _number(value: float | None) -> str:
+    """Return a number; a loss that is null in the record overflowed."""
+    return "overflow" if value is None else f"{value:.4g}"
 
 
-def _error(value: float, interval: Sequence[float] | None) -> str:
+def _interval(ends: Sequence[float]) -> str:
+    return "95 % interval {:.4g} .. {:.4g}".format(*ends)
+
+
+def _error(value: float, interval: Sequence[float]) -> str:
     """Return how far the farther end of an interval is."""
-    if interval is None:
-        return ""
     farther = max(interval[1] - value, value - interval[0])
     return f"± {float(f'{farther:.2g}'):g}"
 
@@ -222,13 +223,9 @@ def _landscape(name: str, found: Section) -> Iterator[Row]:
     doubt = ", eigenvectors not converged" if found["converged"] is False else ""
     cost = f"{found['gradient_equivalents']:.3g} gradients"
     what = f"{name}: loss at the weights and the highest{overflowed}{doubt}, {cost}"
-    yield "landscape", f"{_loss(found['loss'])} .. {_loss(found['highest_loss'])}", "", what
+    yield "landscape", f"{_number(found['loss'])} .. {_number(found['highest_loss'])}", "", what
 
 
 def _interpolation(found: Section) -> Iterator[Row]:
     what = f"highest loss above the straight line to {found['with']}"
-    yield "interpolation", _loss(found["barrier"]), "", what
-
-
-def _loss(value: float | None) -> str:
-    return "overflow" if value is None else _number(value)
+    yield "interpolation", _number(found["barrier"]), "", what

@@ -71,10 +71,7 @@ def _names(field: Any) -> tuple[str, ...]:
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
-    """Return a command as Typer reads it: each field of its groups is an option of its own.
-
-    A parameter that is annotated with a group stands for its options.
-    """
+    """Return a command as Typer reads it: a parameter annotated with a group is its options."""
     hints = get_type_hints(command, include_extras=True)
     groups: dict[str, Any] = {
         name: hint for name, hint in hints.items() if dataclasses.is_dataclass(hint)

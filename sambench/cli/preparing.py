@@ -24,10 +24,7 @@ MOST_CLASSES = 12
 def decode(
     screen: Screen, source: Source, request: Request, data: Path, side: int, **more: Any
 ) -> Preparation:
-    """Decode what is not decoded yet, and show how it goes.
-
-    `more` goes to `sambench.data.preparation.prepare`.
-    """
+    """Decode what is not decoded yet, and show how it goes; `more` is for `prepare`."""
 
     def begin(outlook: Outlook) -> None:
         resumed = f", {outlook.resumed:,} of them decoded before" if outlook.resumed else ""

@@ -59,10 +59,7 @@ class Study:
         self._code = 0
 
     def plan(self, *, measure: bool = False) -> dict[str, Any]:
-        """Show what is done and what would run, and return it for a program.
-
-        With `measure`, steps are timed of what no finished run tells of.
-        """
+        """Show what is done and what would run; `measure` times steps where no finished run tells."""
         request, launcher = self.request, self.request.launcher
         chosen = launchers.get(launcher.name)
         chosen.refuse_unknown(launcher.options)
@@ -259,10 +256,7 @@ def time_steps(screen: Screen, standings: Sequence[Standing], request: Request) 
 
 
 def _time_left(left: Forecast, runs_per_job: int | None) -> str:
-    """Say how long the open runs take on one device and, where they are done by jobs, the longest.
-
-    That is what the time limit of a job must leave.
-    """
+    """Say how long the open runs take on one device, and the longest job, for its time limit."""
     if not left.known:
         return (
             "time left: not known before a run like these is finished; --measure times some steps"
