@@ -30,8 +30,7 @@ from typing import Any
 from sambench.analysis.time_estimates import forecast
 from sambench.config.launcher_settings import LauncherSettings
 from sambench.config.run_config import RunConfig
-from sambench.data.prepared import Prepared
-from sambench.files.definition import plain
+from sambench.files.definition import Definition, plain
 from sambench.report.table import Table
 from sambench.store.status import DAMAGED, MISSING, Standing, counts, pending
 from sambench.store.tree import Store
@@ -90,15 +89,13 @@ def tables_answer(tables: Iterable[Table]) -> dict[str, Any]:
 
 
 def prepared_answer(
-    prepared: Prepared, sheet: Path, audit: Sequence[Path], *, reused: bool
+    folder: Path, sheet: Path, summary: Definition, audit: Sequence[Path], *, reused: bool
 ) -> dict[str, Any]:
     """Return where a dataset was prepared, what it consists of and what an audit wrote."""
-    from sambench.data.summary import summarize  # which looks for copies with scipy
-
     return {
-        "path": str(prepared.folder),
+        "path": str(folder),
         "contact_sheet": str(sheet),
         "reused": reused,
-        "summary": plain(summarize(prepared)),
+        "summary": plain(summary),
         "audit": [str(path) for path in audit],
     }

@@ -9,8 +9,6 @@ from sambench.cli import options
 from sambench.cli.grouping import argument, flag, group, grouped, option
 from sambench.errors import ConfigError
 
-CONTACT_SHEET = "contact_sheet.png"
-
 
 @group("The files")
 class Files:
@@ -79,9 +77,9 @@ def prepare(
     from sambench.cli.preparing import audit, decode, show_summary
     from sambench.config.arguments import parse_settings
     from sambench.data.drawing import draw_contact_sheet, write_png
-    from sambench.data.preparation import Preparation
     from sambench.data.prepared import open_prepared, prepared_sizes
     from sambench.data.source import Request, sources
+    from sambench.data.summary import summarize
     from sambench.data.writing import Drops
     from sambench.files.definition import check_name
 
@@ -92,9 +90,9 @@ def prepare(
         raise ConfigError(f"--name {name} is another dataset's; choose a name of your own")
     drops = Drops(conflicts=making.drop_conflicts, duplicates=making.drop_duplicates)
     as_it_is = making.audit and files == Files(raw=files.raw) and drops == Drops()
-    if as_it_is and side in prepared_sizes(place.data, name):
-        done = Preparation(prepared=open_prepared(place.data, name, side), reused=True)
-        sheet = done.prepared.folder / CONTACT_SHEET
+    as_it_is = as_it_is and side in prepared_sizes(place.data, name)
+    if as_it_is:
+        prepared, reused = open_prepared(place.data, name, side), True
     else:
         settings = parse_settings(files.settings) | ({"pages": files.pages} if files.pages else {})
         request = Request(
@@ -106,13 +104,14 @@ def prepare(
         )
         more = {"workers": making.workers, "skip_unreadable": making.skip_unreadable}
         done = decode(screen, source, request, place.data, side, name=name, drops=drops, **more)
-        sheet = done.prepared.folder / CONTACT_SHEET
-        if not (done.reused and sheet.exists()):
-            write_png(draw_contact_sheet(done.prepared), sheet)
-        if done.reused:
-            folder = done.prepared.folder
-            screen.say(f"{folder} was prepared before from the same files; nothing to do")
-        show_summary(screen, done.prepared)
-        screen.show(f"prepared in {done.prepared.folder}, contact sheet {sheet}")
-    written = audit(screen, done.prepared) if making.audit else []
-    output.answer(prepared_answer(done.prepared, sheet, written, reused=done.reused))
+        prepared, reused = done.prepared, done.reused
+    sheet, summary = prepared.folder / "contact_sheet.png", summarize(prepared)
+    if not as_it_is:
+        if not (reused and sheet.exists()):
+            write_png(draw_contact_sheet(prepared), sheet)
+        if reused:
+            screen.say(f"{prepared.folder} was prepared before from the same files; nothing to do")
+        show_summary(screen, summary)
+        screen.show(f"prepared in {prepared.folder}, contact sheet {sheet}")
+    written = audit(screen, prepared) if making.audit else []
+    output.answer(prepared_answer(prepared.folder, sheet, summary, written, reused=reused))

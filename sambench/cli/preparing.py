@@ -13,7 +13,7 @@ from sambench.data.preparation import Outlook, Preparation, prepare
 from sambench.data.prepared import Prepared
 from sambench.data.problems import some
 from sambench.data.source import Request, Source
-from sambench.data.summary import summarize
+from sambench.data.summary import Summary
 from sambench.files.atomic import human
 from sambench.report.table import counted
 
@@ -51,9 +51,8 @@ def decode(
         )
 
 
-def show_summary(screen: Screen, prepared: Prepared) -> None:
+def show_summary(screen: Screen, summary: Summary) -> None:
     """Show what a prepared dataset consists of."""
-    summary = summarize(prepared)
     channels = "grey" if summary.channels == 1 else "colour"
     screen.show(
         f"{summary.name}: {summary.images} images, {summary.image_size}x{summary.image_size} "
