@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from importlib import import_module
 from itertools import chain
 from pathlib import Path
+from pkgutil import resolve_name
 
 import typer
 
@@ -20,16 +20,14 @@ SPLITS = ("holdout", "folds", "authors", "kfold-5", "grouped-5", "patient-5")
 DEVICES = ("cpu", "cuda", "mps")
 
 
-def _registered(module: str, registry: str) -> Names:
+def _registered(registry: str) -> Names:
     """Return what offers the entries of a registry."""
-    return lambda context, incomplete: (
-        (entry.name, entry.summary) for entry in getattr(import_module(module), registry).list()
-    )
+    return lambda *_: ((entry.name, entry.summary) for entry in resolve_name(registry).list())
 
 
-def _listed(module: str, names: str) -> Names:
+def _listed(names: str) -> Names:
     """Return what offers the names of a tuple."""
-    return lambda context, incomplete: ((n, "") for n in getattr(import_module(module), names))
+    return lambda *_: ((name, "") for name in resolve_name(names))
 
 
 def _datasets(context: typer.Context, incomplete: str) -> Iterator[Named]:
@@ -93,28 +91,28 @@ def _published(context: typer.Context, incomplete: str) -> Iterator[Named]:
     yield "published", "the papers' numbers"
 
 
-_optimizers = _registered("sambench.optim.method", "optimizers")
+_optimizers = _registered("sambench.optim.method:optimizers")
 
 OFFERED: Mapping[str, tuple[Names, ...]] = {
     "dataset": (_datasets,),
-    "model": (_registered("sambench.models.model", "models"),),
+    "model": (_registered("sambench.models.model:models"),),
     "optimizer": (_optimizers,),
     "baseline": (_optimizers,),
-    "split": (_listed(__name__, "SPLITS"),),
+    "split": (_listed(f"{__name__}:SPLITS"),),
     "settings": (_settings,),
     "where": (_settings,),
     "device": (_devices,),
     "devices": (_devices,),
-    "launcher": (_registered("sambench.launch.launcher", "launchers"),),
-    "log": (_listed("sambench.run.sinks", "SINKS"),),
+    "launcher": (_registered("sambench.launch.launcher:launchers"),),
+    "log": (_listed("sambench.run.sinks:SINKS"),),
     "runs": (_runs, _suites),
     "only": (_runs,),
     "landscape_with": (_runs,),
-    "retry": (_listed("sambench.store.status", "REPEATABLE"),),
+    "retry": (_listed("sambench.store.status:REPEATABLE"),),
     "suite": (_suites, _optimizers, _published),
     "other": (_suites, _optimizers, _published),
-    "kind": (_listed("sambench.cli.catalogue", "KINDS"),),
-    "prepare.dataset": (_registered("sambench.data.source", "sources"),),
+    "kind": (_listed("sambench.cli.catalogue:KINDS"),),
+    "prepare.dataset": (_registered("sambench.data.source:sources"),),
     "prepare.settings": (_options_of_source,),
     "hessian.settings": (_curvature_settings,),
     "list_entries.patterns": (_runs,),

@@ -45,10 +45,13 @@ class Side:
 
 def contrast(screen: Screen, first: str, second: str, data: Path, results: Path) -> None:
     """Compare two sides from stored records alone and show what the runs say."""
-    records, damaged = _stored(results)
+    roots = (results, *sorted((results / "published").glob("*")))
+    found = [sound_records(Store(root)) for root in roots]
+    records = [record for kept, _ in found for record in kept]
     sides = [_side(text, records, data, results) for text in (first, second)]
-    unread = dict.fromkeys((*damaged, *(text for side in sides for text in side.damaged)))
-    screen.warn_of_damage(list(unread))
+    unread = [message for _, damaged in found for message in damaged]
+    unread += [message for side in sides for message in side.damaged]
+    screen.warn_of_damage(list(dict.fromkeys(unread)))
     metrics, kinds = find_metrics(METRICS), {side.kind for side in sides}
     if PUBLISHED in kinds:
         tables: tuple[Table, ...] = (_beside_the_papers(sides),)
@@ -108,14 +111,6 @@ def _on_the_same_images(screen: Screen, study: Study, results: Path) -> list[Tab
             what = f"{pair[1].name} against {pair[0].name}"
             rows.append((what, mcnemar(before, after), ranking))
     return [predictions_table(rows)] if rows else []
-
-
-def _stored(results: Path) -> tuple[list[RunRecord], list[str]]:
-    """Return the records of the results folder and of the studies published below it."""
-    roots = (results, *sorted((results / "published").glob("*")))
-    found = [sound_records(Store(root)) for root in roots]
-    records = [record for kept, _ in found for record in kept]
-    return records, [message for _, damaged in found for message in damaged]
 
 
 def _side(text: str, records: Sequence[RunRecord], data: Path, results: Path) -> Side:

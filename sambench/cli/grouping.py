@@ -23,15 +23,10 @@ Made = TypeVar("Made")
 
 
 def option(metavar: str | None, text: str, *names: str, default: Any = None, **more: Any) -> Any:
-    """Return a field of a group: an option that is called as the field is.
+    """Return a field of a group: an option with its help, called as the field is, or by `names`.
 
-    Args:
-        metavar: What its value is; None for a flag.
-        text: Its help.
-        names: What it is called instead.
-        default: Its value where it is not given.
-        more: What else `typer.Option` takes. `show_default` is a text where the default itself
-            says nothing.
+    The metavar tells what its value is, None for a flag. `more` is what else `typer.Option` takes;
+    `show_default` is a text where the default itself says nothing.
     """
     if isinstance(more.get("show_default"), str):  # Typer would put it in parentheses
         text += f" [dim]\\[default: {more['show_default']}][/]"

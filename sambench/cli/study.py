@@ -59,7 +59,7 @@ class Study:
         self._code = 0
 
     def plan(self, *, measure: bool = False) -> dict[str, Any]:
-        """Show what is done and what would run; `measure` times steps where no finished run tells."""
+        """Show what is done and would run; `measure` times steps where no finished run tells."""
         request, launcher = self.request, self.request.launcher
         chosen = launchers.get(launcher.name)
         chosen.refuse_unknown(launcher.options)
