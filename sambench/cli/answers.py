@@ -27,7 +27,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sambench.analysis.time_estimates import forecast
+from sambench.analysis.time_estimates import Forecast
 from sambench.config.launcher_settings import LauncherSettings
 from sambench.config.run_config import RunConfig
 from sambench.files.definition import Definition, plain
@@ -53,7 +53,11 @@ def run_answer(store: Store, config: RunConfig) -> dict[str, Any]:
 
 
 def plan_answer(
-    suite: str, launcher: LauncherSettings, standings: Sequence[Standing], coming: int
+    suite: str,
+    launcher: LauncherSettings,
+    standings: Sequence[Standing],
+    coming: int,
+    left: Forecast,
 ) -> dict[str, Any]:
     """Return the standing of each run of a suite, and what is left."""
     return {
@@ -69,7 +73,7 @@ def plan_answer(
         "states": counts(standings),
         "pending": len(pending(standings)),
         "tuned_runs_to_come": coming,
-        "forecast": asdict(forecast(standings)),
+        "forecast": asdict(left),
     }
 
 

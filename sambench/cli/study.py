@@ -78,7 +78,8 @@ class Study:
             for s in standings
         ]
         timed = time_steps(self.screen, standings, request) if measure else None
-        show_plan(self.screen, standings, coming, launcher, timed)
+        left = forecast(standings, timed, chosen.runs_per_job(launcher.options) or 1)
+        show_plan(self.screen, standings, coming, launcher, left)
         undone = [s.config for s in standings if s.action in ("run", "resume", "run again")]
         warn_of_sizes(self.screen, undone, request.data)
         try:
@@ -86,7 +87,7 @@ class Study:
         except ModelError as error:
             self.screen.warn(str(error))
         self._warn_of_reach(there)
-        return plan_answer(self.suite.name, launcher, standings, coming)
+        return plan_answer(self.suite.name, launcher, standings, coming, left)
 
     def answer(self) -> dict[str, Any]:
         """Return, for a program, the runs that were carried out and the tables shown of them."""
@@ -210,12 +211,11 @@ def show_plan(
     standings: Sequence[Standing],
     coming: int,
     launcher: LauncherSettings,
-    timed: Timed | None = None,
+    there: Forecast,
 ) -> None:
     """Show the standing of each run, the number in each state, and the time left.
 
-    `coming` tuned runs become known when their search is done. Steps may have been `timed` for it,
-    where no finished run tells.
+    `coming` tuned runs become known when their search is done.
     """
     rows = [(s.config.name, s.state, s.action, s.note) for s in standings]
     headings = ("run", "state", "would", "")[: None if any(s.note for s in standings) else 3]
@@ -229,7 +229,6 @@ def show_plan(
     left = len(pending(standings))
     if left:
         runs_per_job = launchers.get(launcher.name).runs_per_job(launcher.options)
-        there = forecast(standings, timed, runs_per_job or 1)
         screen.show(_time_left(there, runs_per_job))
     codes = sorted({s.code for s in standings if s.code})
     here = git_state()

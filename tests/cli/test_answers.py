@@ -57,6 +57,17 @@ def test_compare_and_its_plan(call: Call, phantom_data: Path) -> None:
     assert answer(call(*words, "--plan", "--json"))["states"] == {"done": 2}
 
 
+def test_the_forecast_of_a_plan_has_the_steps_that_were_timed(
+    call: Call, phantom_data: Path
+) -> None:
+    words = ("compare", *SMALL, "--opt", "adam", "--data", phantom_data, "--plan", "--json")
+    guess = answer(call(*words))["forecast"]
+    assert (guess["known"], guess["unknown"], guess["seconds"]) == (0, 1, 0.0)
+    timed = answer(call(*words, "--measure"))["forecast"]
+    assert (timed["known"], timed["unknown"]) == (1, 0)
+    assert timed["seconds"] == timed["longest"] > 0
+
+
 def test_a_run_that_diverged_is_told_too(
     call: Call, tmp_path: Path, phantom_data: Path, make_record: RecordMaker
 ) -> None:
