@@ -135,7 +135,6 @@ def compare(
       sambench compare adam sam
       sambench compare suites/demo.yaml published
     """
-    from sambench.cli.answers import tables_answer
     from sambench.cli.checking import check_launcher
     from sambench.cli.contrast import contrast
     from sambench.cli.launching import Request
@@ -145,7 +144,7 @@ def compare(
     screen = output.screen()
     if suite is not None and other is not None:
         contrast(screen, str(suite), other, place.data, place.results)
-        output.answer(tables_answer(screen.tables))
+        output.answer(screen.answer())
         return
     if choice.measure and not choice.plan:
         raise ConfigError("--measure is for --plan; give both, or neither")

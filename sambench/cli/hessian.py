@@ -120,9 +120,8 @@ def hessian(
       sambench hessian 'phantom-small-cnn-*' --samples 128 --set batch_norm=recalibrate
       sambench hessian suites/demo.yaml
     """
-    from sambench.cli.answers import run_answer
     from sambench.cli.curvature_table import RUN_HEADINGS, run_row
-    from sambench.cli.launching import Request
+    from sambench.cli.launching import Request, run_answer
     from sambench.cli.measuring import find_runs, measure
     from sambench.cli.study import INTERRUPTED
     from sambench.store.tree import Store

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from sambench.cli.checking import check_data, check_models, check_weights
 from sambench.cli.progress import RunDisplay
@@ -159,6 +160,20 @@ def _say_what_others_do(screen: Screen, store: Store, configs: Sequence[RunConfi
             "command shows them when they are done"
         )
     return len(missing)
+
+
+def run_answer(store: Store, config: RunConfig) -> dict[str, Any]:
+    """Return what is stored of a run, for a program."""
+    record, damage = store.look(config)
+    stored = {} if record is None else record.to_dict()
+    return {
+        "id": config.id,
+        "name": config.name,
+        "path": str(store.folder(config)),
+        "status": record.status if record else DAMAGED if damage else MISSING,
+        "error": record.error if record else damage or None,
+        **{name: stored.get(name) for name in ("final", "cost", "sharpness", "hessian")},
+    }
 
 
 def show_table(

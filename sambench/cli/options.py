@@ -1,4 +1,26 @@
-"""Options that several commands share, alone and in groups."""
+"""Options that several commands share, alone and in groups.
+
+`--json` answers with one object, with everything a program needs to go on:
+
+    train            a run: id, name, path (its folder), status, error, final, cost, sharpness,
+                     hessian; as in the run's record, whose path is <path>/run.json
+    hessian          {"runs": [a run, ...]}
+    compare          {"suite", "runs": [a run, ...], "tables": [a table, ...]}
+    compare --plan   {"suite", "launcher": {name, options}, "runs": [{id, name, state, action,
+                     note}, ...], "states": {state: number}, "pending", "tuned_runs_to_come",
+                     "forecast": {seconds, known, unknown, finished, longest}}
+    compare A B      {"tables": [a table, ...]}
+    prepare          {"path", "contact_sheet", "reused", "summary": {...}, "audit": [paths]}
+    check            {"file", "kept": whether all, "optimizers": [{name, rules: [{rule, kept,
+                     found}]}]}
+    list             {kind: [an entry, ...]}
+    an error         {"error": the line that is said}
+
+A table is {"title", "headings", "rows": [[text, ...], ...], "notes"}; paths are relative as the
+folders were given; numbers are as stored: accuracies 0..1, seconds, bytes. The object is written at
+the end, so it also tells of failed, diverged and interrupted runs; the exit code tells whether all
+is well.
+"""
 
 from __future__ import annotations
 
@@ -165,7 +187,7 @@ class Output:
         return Screen(quiet=self.quiet, results=not self.as_json)
 
     def answer(self, content: Mapping[str, Any]) -> None:
-        """Write what a program reads (`sambench.cli.answers`), if it asked for it."""
+        """Write what a program reads, as the beginning of this file has it, if it asked for it."""
         if self.as_json:
             typer.echo(json.dumps(content, indent=2, allow_nan=False))
 

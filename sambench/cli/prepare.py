@@ -73,7 +73,6 @@ def prepare(
       sambench prepare bus --xlsx "BIRADS&FOLD.xlsx"
       sambench prepare folder --name ours --source DIR --audit
     """
-    from sambench.cli.answers import prepared_answer
     from sambench.cli.preparing import audit, decode, show_summary
     from sambench.config.arguments import parse_settings
     from sambench.data.drawing import draw_contact_sheet, write_png
@@ -81,7 +80,7 @@ def prepare(
     from sambench.data.source import Request, sources
     from sambench.data.summary import summarize
     from sambench.data.writing import Drops
-    from sambench.files.definition import check_name
+    from sambench.files.definition import check_name, plain
 
     source, screen = sources.get(dataset), output.screen()
     name, side = making.name or dataset, making.size or source.image_size
@@ -114,4 +113,12 @@ def prepare(
         show_summary(screen, summary)
         screen.show(f"prepared in {prepared.folder}, contact sheet {sheet}")
     written = audit(screen, prepared) if making.audit else []
-    output.answer(prepared_answer(prepared.folder, sheet, summary, written, reused=reused))
+    output.answer(
+        {
+            "path": str(prepared.folder),
+            "contact_sheet": str(sheet),
+            "reused": reused,
+            "summary": plain(summary),
+            "audit": [str(path) for path in written],
+        }
+    )

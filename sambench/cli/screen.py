@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -145,6 +145,20 @@ class Screen:
             for note in table.notes:
                 self.out.print(Text(note, style="dim"))
             self.out.print()
+
+    def answer(self) -> dict[str, Any]:
+        """Return the comparisons as they were shown, for a program."""
+        return {
+            "tables": [
+                {
+                    "title": table.title,
+                    "headings": list(table.headings),
+                    "rows": [[label, *(cell.text for cell in row)] for label, row in table.rows],
+                    "notes": list(table.notes),
+                }
+                for table in self.tables
+            ]
+        }
 
 
 def progress_bar(console: Console, *columns: ProgressColumn) -> Progress:

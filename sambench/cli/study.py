@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import msgspec
@@ -13,7 +13,6 @@ import msgspec
 from sambench.analysis.inference import SEEDS
 from sambench.analysis.study import build_study
 from sambench.analysis.time_estimates import Forecast, Timed, duration, forecast, untimed
-from sambench.cli.answers import plan_answer, run_answer, tables_answer
 from sambench.cli.checking import (
     check_datasets,
     check_models,
@@ -21,9 +20,9 @@ from sambench.cli.checking import (
     expanded,
     warn_of_sizes,
 )
-from sambench.cli.launching import Request, launch, show_table
+from sambench.cli.launching import Request, launch, run_answer, show_table
 from sambench.cli.screen import Screen
-from sambench.config.launcher_settings import LOCAL, LauncherSettings
+from sambench.config.launcher_settings import LOCAL
 from sambench.config.run_config import RunConfig
 from sambench.config.search import plan_search, trials_of
 from sambench.config.suite import Suite
@@ -78,8 +77,9 @@ class Study:
             for s in standings
         ]
         timed = time_steps(self.screen, standings, request) if measure else None
-        left = forecast(standings, timed, chosen.runs_per_job(launcher.options) or 1)
-        show_plan(self.screen, standings, coming, launcher, left)
+        runs_per_job = chosen.runs_per_job(launcher.options)
+        left = forecast(standings, timed, runs_per_job or 1)
+        self._show_plan(standings, coming, left, runs_per_job)
         undone = [s.config for s in standings if s.action in ("run", "resume", "run again")]
         warn_of_sizes(self.screen, undone, request.data)
         try:
@@ -87,13 +87,54 @@ class Study:
         except ModelError as error:
             self.screen.warn(str(error))
         self._warn_of_reach(there)
-        return plan_answer(self.suite.name, launcher, standings, coming, left)
+        return {
+            "suite": self.suite.name,
+            "launcher": {"name": launcher.name, "options": launcher.options},
+            "runs": [
+                {
+                    **{"id": s.config.id, "name": s.config.name},
+                    **{"state": s.state, "action": s.action, "note": s.note or None},
+                }
+                for s in standings
+            ],
+            "states": counts(standings),
+            "pending": len(pending(standings)),
+            "tuned_runs_to_come": coming,
+            "forecast": asdict(left),
+        }
+
+    def _show_plan(
+        self, standings: Sequence[Standing], coming: int, left: Forecast, runs_per_job: int | None
+    ) -> None:
+        """Show the standing of each run, the number in each state, and the time left.
+
+        `coming` tuned runs become known when their search is done.
+        """
+        screen, launcher = self.screen, self.request.launcher
+        rows = [(s.config.name, s.state, s.action, s.note) for s in standings]
+        headings = ("run", "state", "would", "")[: None if any(s.note for s in standings) else 3]
+        screen.listing(headings, [row[: len(headings)] for row in rows], f"{len(rows)} runs")
+        sizes = sorted({(s.config.dataset, s.config.image_size) for s in standings})
+        screen.show("images: " + ", ".join(f"{name} at {side} px" for name, side in sizes))
+        if launcher != LOCAL:
+            screen.show(f"launcher: {launcher}")
+        states = ", ".join(f"{number} {state}" for state, number in counts(standings).items())
+        screen.show(f"{states}" + (f"; {coming} tuned runs follow the search" if coming else ""))
+        open_runs = len(pending(standings))
+        if open_runs:
+            screen.show(_time_left(left, runs_per_job))
+        codes = sorted({s.code for s in standings if s.code})
+        here = git_state()
+        if len(codes) > 1 or (codes and here and not codes[0].endswith(here)):
+            said = f"made by sambench {', '.join(codes)}; this is {here or 'no checkout'}"
+            screen.show(f"note: {said}")
+        screen.show(f"{open_runs} of {len(rows)} runs have something to do; nothing was run")
 
     def answer(self) -> dict[str, Any]:
         """Return, for a program, the runs that were carried out and the tables shown of them."""
         store = Store(self.request.results)
         runs = [run_answer(store, config) for config in self._shown]
-        return {"suite": self.suite.name, "runs": runs, **tables_answer(self.screen.tables)}
+        return {"suite": self.suite.name, "runs": runs, **self.screen.answer()}
 
     def carry_out(self) -> int:
         """Do what is missing, show the table, return the exit code."""
@@ -204,37 +245,6 @@ class Study:
 def _of(runs: Iterable[RunConfig], standings: Iterable[Standing]) -> list[Standing]:
     ids = {run.id for run in runs}
     return [standing for standing in standings if standing.config.id in ids]
-
-
-def show_plan(
-    screen: Screen,
-    standings: Sequence[Standing],
-    coming: int,
-    launcher: LauncherSettings,
-    there: Forecast,
-) -> None:
-    """Show the standing of each run, the number in each state, and the time left.
-
-    `coming` tuned runs become known when their search is done.
-    """
-    rows = [(s.config.name, s.state, s.action, s.note) for s in standings]
-    headings = ("run", "state", "would", "")[: None if any(s.note for s in standings) else 3]
-    screen.listing(headings, [row[: len(headings)] for row in rows], f"{len(rows)} runs")
-    sizes = sorted({(s.config.dataset, s.config.image_size) for s in standings})
-    screen.show("images: " + ", ".join(f"{name} at {side} px" for name, side in sizes))
-    if launcher != LOCAL:
-        screen.show(f"launcher: {launcher}")
-    states = ", ".join(f"{number} {state}" for state, number in counts(standings).items())
-    screen.show(f"{states}" + (f"; {coming} tuned runs follow the search" if coming else ""))
-    left = len(pending(standings))
-    if left:
-        runs_per_job = launchers.get(launcher.name).runs_per_job(launcher.options)
-        screen.show(_time_left(there, runs_per_job))
-    codes = sorted({s.code for s in standings if s.code})
-    here = git_state()
-    if len(codes) > 1 or (codes and here and not codes[0].endswith(here)):
-        screen.show(f"note: made by sambench {', '.join(codes)}; this is {here or 'no checkout'}")
-    screen.show(f"{left} of {len(rows)} runs have something to do; nothing was run")
 
 
 def time_steps(screen: Screen, standings: Sequence[Standing], request: Request) -> Timed:

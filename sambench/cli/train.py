@@ -83,9 +83,8 @@ def train(context: typer.Context, run: Run, place: Place, output: options.Logged
       sambench train --dataset phantom --model small-cnn --opt gcsam
       sambench train --opt sam --set rho=0.1 --set stop.patience=5
     """
-    from sambench.cli.answers import run_answer
     from sambench.cli.checking import check_datasets
-    from sambench.cli.launching import Request, check_runs, launch, show_table
+    from sambench.cli.launching import Request, check_runs, launch, run_answer, show_table
     from sambench.config.launcher_settings import LauncherSettings
     from sambench.config.suite import ReportSettings
     from sambench.launch import together
