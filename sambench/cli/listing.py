@@ -83,10 +83,9 @@ def list_entries(
     if form.as_json:
         typer.echo(json.dumps({name: part.entries for name, part in shown.items()}, indent=2))
         return
-    if form.quiet:
-        for part in shown.values():
-            typer.echo("\n".join(dict.fromkeys(row[0] for row in part.rows)))
-        return
     screen = Screen()
     for name, part in shown.items():
-        screen.listing(part.headings, part.rows, name)
+        if form.quiet:
+            typer.echo("\n".join(dict.fromkeys(row[0] for row in part.rows)))
+        else:
+            screen.listing(part.headings, part.rows, name)

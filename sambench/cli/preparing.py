@@ -76,13 +76,11 @@ def show_summary(screen: Screen, summary: Summary) -> None:
     width, height, copies = summary.width, summary.height, summary.duplicates
     screen.show(
         f"sizes on disk: width {width.min}-{width.max} (median {width.median}), "
-        f"height {height.min}-{height.max} (median {height.median})"
-    )
-    screen.show(
+        f"height {height.min}-{height.max} (median {height.median})",
         f"duplicates: {copies.images} images in {counted(copies.groups, 'group')} of identical "
         f"files, {copies.conflicting} with conflicting labels"
         if copies.groups
-        else "duplicates: no two files are identical"
+        else "duplicates: no two files are identical",
     )
     for first, second in copies.examples:
         screen.warn(f"conflict: {first} and {second} are the same image with different labels")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 EXECUTION = {None: "auto", True: "always", False: "never"}
 """What a run's configuration calls the answers to `--capture` and `--compile`."""
 
+where_it_pays = partial(option, None, show_default="where it pays", rich_help_panel=options.PLACE)
+
 
 @group(options.RUN)
 class Run(options.Training):
@@ -32,20 +35,13 @@ class Run(options.Training):
         "`sambench list settings`.",
         default="epochs",
     )
-    capture: bool | None = option(
-        None,
-        "Record training steps as CUDA graphs.",
-        "--capture/--no-capture",
-        show_default="where it pays",
-        rich_help_panel=options.PLACE,
+    capture: bool | None = where_it_pays(
+        "Record training steps as CUDA graphs.", "--capture/--no-capture"
     )
-    compile: bool | None = option(
-        None,
+    compile: bool | None = where_it_pays(
         "Compile the network with torch.compile; by default in long runs on a GPU with "
         "kernels=fastest.",
         "--compile/--no-compile",
-        show_default="where it pays",
-        rich_help_panel=options.PLACE,
     )
 
     def config(self, context: typer.Context, data: Path, replicas: int) -> RunConfig:
