@@ -30,11 +30,10 @@ Entry = TypeVar("Entry", bound=Named)
 
 
 class Registry(Generic[Entry]):
-    """Named entries of one kind, found in one package and in installed entry points.
+    """Named entries of one kind, in the singular as "optimizer".
 
-    Args:
-        kind: Singular noun used in messages and in the entry-point group, e.g. "optimizer".
-        package: The package whose modules register the entries when imported.
+    The modules of a package, and what installed packages have under `sambench.optimizers`, register
+    them when they are imported.
     """
 
     def __init__(self, kind: str, package: str) -> None:

@@ -1,21 +1,36 @@
-"""What was measured and studied of a minimum, as rows: no number without its error."""
+"""What was measured and studied of a minimum, as it is shown: no number without its error."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from sambench.cli.screen import Screen
 from sambench.config.curvature_settings import PICTURES
+from sambench.store.record import RunRecord, Section
+from sambench.store.tree import Store
 
-if TYPE_CHECKING:
-    from sambench.store.record import RunRecord, Section
-
-CURVATURE_HEADINGS = ("quantity", "value", "error", "certified")
 RUN_HEADINGS = ("run", "top eigenvalue", "trace", "median", "mean", "SD over batches", "certified")
-STUDY_HEADINGS = ("study", "value", "error", "of what")
 LAYERS_SHOWN = 10
 Row = tuple[str, str, str, str]
+
+
+def show_curvature(screen: Screen, store: Store, record: RunRecord, *, verbose: bool) -> None:
+    """Show what was measured of a run, each number with its error, and draw it into its folder.
+
+    Of the curvature it is what papers report, or all.
+    """
+    if found := record.hessian:
+        rows = (curvature_rows if verbose else summary_rows)(found)
+        screen.listing(("quantity", "value", "error", "certified"), rows, record.name)
+        screen.show(curvature_method(found), *found.get("notes", ()), "")
+        screen.listing(("study", "value", "error", "of what"), study_rows(found), "")
+    if {"density", "landscape"} & {*(found or ())}:  # what is drawn; matplotlib takes its time
+        from sambench.report.curvature_plots import write_figures
+
+        figures = write_figures(record, store.folder(record.config))
+        screen.show(*(f"wrote {figure}" for figure in figures))
 
 
 def summary_rows(found: Section) -> list[Row]:

@@ -87,8 +87,16 @@ def launch(
     cut = any(record.status == INTERRUPTED for record in tally.records)
     if tally.interrupted or cut or len(tally.errors) > failed:
         screen.warn("interrupted; run the same command again to continue from here")
-    elsewhere = _say_what_others_do(screen, store, todo) if tally.elsewhere else 0
-    return tally.exit_code or int(failures + elsewhere > 0)
+    if tally.elsewhere:
+        now = Survey(store=store).of(todo)
+        others = [standing.config.name for standing in now if standing.state == RUNNING]
+        failures += len(others)
+        if others:
+            screen.warn(
+                f"being done by another process, and missing here: {', '.join(others)}; the same "
+                "command shows them when they are done"
+            )
+    return tally.exit_code or int(failures > 0)
 
 
 def check_runs(
@@ -149,17 +157,6 @@ def _say_what_is_left_alone(screen: Screen, standings: Sequence[Standing]) -> in
             why = f" ({'; '.join(reasons)})" if reasons else ""
             screen.warn(f"{number} {state}{why}; `--retry {state}` does them again")
     return sum(numbers.get(state, 0) for state in bad)
-
-
-def _say_what_others_do(screen: Screen, store: Store, configs: Sequence[RunConfig]) -> int:
-    """Say which runs other processes still do, so that they are missing here; return how many."""
-    missing = [s.config.name for s in Survey(store=store).of(configs) if s.state == RUNNING]
-    if missing:
-        screen.warn(
-            f"being done by another process, and missing here: {', '.join(missing)}; the same "
-            "command shows them when they are done"
-        )
-    return len(missing)
 
 
 def run_answer(store: Store, config: RunConfig) -> dict[str, Any]:

@@ -7,17 +7,10 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from shlex import quote
-from typing import Any, NamedTuple
+from typing import Any
 
 from sambench.cli.checking import check_launcher, expanded
-from sambench.cli.curvature_table import (
-    CURVATURE_HEADINGS,
-    STUDY_HEADINGS,
-    curvature_method,
-    curvature_rows,
-    study_rows,
-    summary_rows,
-)
+from sambench.cli.curvature_table import show_curvature
 from sambench.cli.launching import Request, carry_out
 from sambench.cli.screen import Screen
 from sambench.config.arguments import where_pattern
@@ -29,13 +22,8 @@ from sambench.errors import ConfigError, StoreError
 from sambench.store.record import COMPLETED, RunRecord
 from sambench.store.tree import RECORD, Store
 
-
-class Group(NamedTuple):
-    """Runs whose minima are measured alike, and the launcher of the suite that they are of."""
-
-    records: list[RunRecord]
-    wanted: Measurement
-    launcher: LauncherSettings | None = None
+Group = tuple[list[RunRecord], Measurement, LauncherSettings | None]
+"""Runs whose minima are measured alike, and the launcher of the suite that they are of."""
 
 
 def find_runs(
@@ -53,23 +41,24 @@ def find_runs(
     alone = Measurement.parse(given)  # refused, if at all, before anything is looked up
     files = [name for name in runs if name.endswith((".yaml", ".yml"))]
     patterns = [name for name in runs if name not in files]
-    groups, damaged = [], store.damaged(patterns)
+    groups: list[Group] = []
+    damaged = store.damaged(patterns)
     for file in files:
         suite = load_suite(Path(file))
         check_launcher(suite)
         records, broken = _suite_runs(screen, file, suite, store, data)
         damaged += broken
         base = {} if suite.hessian is None else suite.hessian.settings()
-        groups.append(Group(records, Measurement.parse({**base, **given}), suite.launcher))
+        groups.append((records, Measurement.parse({**base, **given}), suite.launcher))
     if patterns:
-        groups.append(Group(store.find(patterns), alone))
+        groups.append((store.find(patterns), alone, None))
     screen.warn(*damaged)
     pattern = where_pattern(where)
     kept = [
-        group._replace(records=[r for r in group.records if pattern.matches(r.config)])
-        for group in groups
+        ([record for record in records if pattern.matches(record.config)], wanted, launcher)
+        for records, wanted, launcher in groups
     ]
-    if where and not any(group.records for group in kept):
+    if where and not any(records for records, *_ in kept):
         raise ConfigError(f"no run has {pattern}; `sambench list runs` shows all")
     return kept, damaged
 
@@ -103,7 +92,7 @@ def measure(
 ) -> int:
     """Measure what is missing, show all, and return the exit code."""
     store, missing = Store(request.results), []
-    show = partial(_show, screen, store, verbose=verbose)
+    show = partial(show_curvature, screen, store, verbose=verbose)
     if len(records) == 1 and records[0].status != COMPLETED:
         from sambench.run.measure import weights_of
 
@@ -131,23 +120,6 @@ def measure(
     if tally.interrupted:
         screen.warn("interrupted; the same command goes on from here")
     return tally.exit_code or int(tally.elsewhere > 0)
-
-
-def _show(screen: Screen, store: Store, record: RunRecord, *, verbose: bool) -> None:
-    """Show what was measured of a run, each number with its error, and draw it into its folder.
-
-    Of the curvature it is what papers report, or all.
-    """
-    if found := record.hessian:
-        rows = (curvature_rows if verbose else summary_rows)(found)
-        screen.listing(CURVATURE_HEADINGS, rows, record.name)
-        screen.show(curvature_method(found), *found.get("notes", ()), "")
-        screen.listing(STUDY_HEADINGS, study_rows(found), "")
-    if {"density", "landscape"} & {*(found or ())}:  # what is drawn; matplotlib takes its time
-        from sambench.report.curvature_plots import write_figures
-
-        figures = write_figures(record, store.folder(record.config))
-        screen.show(*(f"wrote {figure}" for figure in figures))
 
 
 def _warn_of_difference(screen: Screen, record: RunRecord, given: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ from rich.text import Text
 from sambench.analysis.time_estimates import duration
 from sambench.cli.screen import WIDE, Screen, SlowLines, progress_bar
 from sambench.config.run_config import RunConfig
+from sambench.data.source import PARTS
 from sambench.errors import ClaimError, DamagedError, RunFailed, UserError, is_of_surroundings
 from sambench.launch.launcher import Watcher
 from sambench.optim.method import optimizers
@@ -67,7 +68,6 @@ class Overall:
         return f"about {duration(taken * (1 - share) / share)} left" if known else ""
 
 
-PARTS = ("train", "validation", "test")
 MOST_CLASSES = 10
 """That are listed one by one."""
 
