@@ -42,8 +42,6 @@ if TYPE_CHECKING:
     from sambench.config.arguments import Sorted
     from sambench.config.launcher_settings import LauncherSettings
 
-DATA, RESULTS = Path("data/prepared"), Path("results")
-
 RUN, PLACE, OUTPUT = "The run", "Where", HELP_PANEL
 """Titles of groups of options in the help."""
 
@@ -69,8 +67,8 @@ def listed(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-data = partial(option, "DIR", "Folder of the prepared datasets.", default=DATA)
-results = partial(option, "DIR", "Folder of the results.", default=RESULTS)
+data = partial(option, "DIR", "Folder of the prepared datasets.", default=Path("data/prepared"))
+results = partial(option, "DIR", "Folder of the results.", default=Path("results"))
 device = partial(
     option, "DEVICE", "cpu, cuda, cuda:0 or mps.", show_default="a GPU if there is one"
 )

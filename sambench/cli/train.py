@@ -109,11 +109,10 @@ def train(context: typer.Context, run: Run, place: Place, output: options.Logged
             log=sinks,
         )
         code = launch(screen, [config], request)
-    store = Store(place.results)
-    show_table(screen, place.results, [config], ReportSettings(baseline=run.optimizer))
-    if code == 0 and (record := store.completed(config)) is not None:
-        _say_more(screen, record)
-    output.answer(run_answer(store, config))
+    done = show_table(screen, place.results, [config], ReportSettings(baseline=run.optimizer))
+    if code == 0 and done:
+        _say_more(screen, done[0])
+    output.answer(run_answer(Store(place.results), config))
     raise typer.Exit(code)
 
 
