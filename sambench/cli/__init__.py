@@ -21,8 +21,7 @@ import typer
 
 import sambench
 from sambench.cli import check, compare, hessian, listing, prepare, report, train
-from sambench.cli.grouping import Command, Group, usage_fault
-from sambench.cli.remedies import as_typed
+from sambench.cli.grouping import Command, Group, as_typed, usage_fault
 from sambench.errors import RunFailed, SambenchWarning, UserError, shown
 from sambench.plugin import load_inherited
 from sambench.store.environment import note_command, yield_cores

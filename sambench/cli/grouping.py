@@ -1,10 +1,11 @@
-"""Commands whose options come in groups: a class for each, whose fields are the options."""
+"""Commands, whose options come in groups (a class for each), and how messages name commands."""
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
 import re
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any, TypeVar, dataclass_transform, get_type_hints
 
@@ -12,12 +13,14 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from sambench.cli.completion import completed
-from sambench.cli.remedies import note_places
 from sambench.errors import did_you_mean
 
 HELP_PANEL = "Output"
 PLACES = ("data", "results", "plugin")
 """Options that say where things lie: without them another command looks elsewhere."""
+
+_in_use: dict[str, str] = {}
+"""What to add to each command that a message names, so that it looks where the present one does."""
 
 Made = TypeVar("Made")
 
@@ -120,8 +123,14 @@ class Command(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; the commands that it names have its folders."""
-        given = given_options(ctx, {name: f"--{name}" for name in PLACES})
-        note_places(ctx.parent.command.commands, {name: ctx.params[name] for name in given})
+        said = {}
+        for name, typed in given_options(ctx, {name: f" --{name} " for name in PLACES}).items():
+            value = ctx.params[name]
+            values = value if isinstance(value, list) else [value]
+            said[name] = "".join(typed + shlex.quote(str(each)) for each in values)
+        for name, command in ctx.parent.command.commands.items():
+            has = {parameter.name for parameter in command.params}
+            _in_use[name] = "".join(text for place, text in said.items() if place in has)
         return super().invoke(ctx)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
@@ -179,6 +188,18 @@ def given_options(context: typer.Context, options: dict[str, str]) -> dict[str, 
         for name, option in options.items()
         if (source := context.get_parameter_source(name)) and source.name == "COMMANDLINE"
     }
+
+
+def as_typed(text: str) -> str:
+    """Return a message whose commands look where the present one does."""
+
+    def with_places(found: re.Match[str]) -> str:
+        program, command, rest = found.groups()
+        elsewhere = command == "list" and not rest.startswith(" runs")
+        places = "" if "--help" in rest or elsewhere else _in_use.get(command, "")
+        return f"`{program} {command}{rest}{places}`"
+
+    return re.sub(r"`(sambench) (\w+)([^`]*)`", with_places, text)
 
 
 def usage_fault(error: Any, words: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from sambench.cli.column_widths import Entry, in_parts
-from sambench.cli.remedies import as_typed
+from sambench.cli.grouping import as_typed
 
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn, TaskID
