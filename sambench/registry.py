@@ -53,11 +53,10 @@ class Registry(Generic[Entry]):
     def get(self, name: str) -> Entry:
         """Return the entry of that name; an UnknownNameError names the closest if there is none."""
         self._discover()
-        try:
-            return self._entries[name]
-        except KeyError:
+        if name not in self._entries:
             remedy = f"`sambench list {self.kind}s` shows all; --plugin FILE adds your own"
-            raise UnknownNameError(self.kind, name, self._entries, remedy) from None
+            raise UnknownNameError(self.kind, name, self._entries, remedy)
+        return self._entries[name]
 
     def list(self) -> tuple[Entry, ...]:
         """Return all entries, sorted by name."""

@@ -143,10 +143,8 @@ def _few(classes: Sequence[str]) -> str:
 
 def _default(option: Option) -> str:
     """Return an option's default, and its other values where they are few."""
-    if option.choices:
-        others = (choice for choice in option.choices if choice != option.default)
-        return "|".join(map(str, (option.default, *others)))
-    return _shown(option.default)
+    others = (choice for choice in option.choices if choice != option.default)
+    return "|".join(map(_shown, (option.default, *others)))
 
 
 def _launchers() -> Part:

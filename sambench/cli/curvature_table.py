@@ -80,8 +80,7 @@ def curvature_rows(found: Section) -> list[Row]:
     sharpest = sorted(layers, key=lambda name: -float(layers[name]["top"]["value"]))
     for name in sharpest[:LAYERS_SHOWN]:
         rows += [(f"{name}: {row[0]}", *row[1:]) for row in _extremes(layers[name], lowest=False)]
-    if len(layers) > LAYERS_SHOWN:
-        more = len(layers) - LAYERS_SHOWN
+    if (more := len(layers) - LAYERS_SHOWN) > 0:
         rows.append((f"{more} flatter layers", "", "in the run's record", ""))
     return rows
 

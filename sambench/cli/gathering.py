@@ -60,12 +60,22 @@ def gather(
     found = _gather(patterns, store, data)
     if where:
         wanted = where_pattern(where)
-        records = tuple(record for record in found.records if wanted.matches(record.config))
-        if not records:
+        chosen = tuple(record for record in found.records if wanted.matches(record.config))
+        if not chosen:
             raise UserError(f"no run has {wanted}; `sambench list runs` shows all")
         planned = tuple(config for config in found.planned if wanted.matches(config))
-        found = replace(found, records=records, planned=planned)
-    return _with_predictions(found, store)
+        found = replace(found, records=chosen, planned=planned)
+    if len(found.records) > MOST_RUNS_DRAWN:
+        return found
+    read: dict[str, Predictions] = {}
+    records = list(found.records)
+    for place, record in enumerate(records):
+        path = store.predictions(record.config)
+        if path.exists():
+            with suppress(StoreError):  # said where its figures are left out
+                read[record.id] = read_predictions(path, record)
+                records[place] = curves.with_predictions(record, read[record.id])
+    return replace(found, records=tuple(records), predictions=read)
 
 
 def _gather(patterns: Sequence[str], store: Store, data: Path) -> Gathered:
@@ -136,21 +146,6 @@ def _search_of(suite: str, store: Store) -> tuple[SearchRecord | None, tuple[str
         return read_search(search_path(store.root, suite)), ()
     except StoreError as error:
         return None, (str(error),)
-
-
-def _with_predictions(found: Gathered, store: Store) -> Gathered:
-    """Add the stored predictions, and what they tell to the records."""
-    if len(found.records) > MOST_RUNS_DRAWN:
-        return found
-    read: dict[str, Predictions] = {}
-    records = list(found.records)
-    for place, record in enumerate(records):
-        path = store.predictions(record.config)
-        if path.exists():
-            with suppress(StoreError):  # said where its figures are left out
-                read[record.id] = read_predictions(path, record)
-                records[place] = curves.with_predictions(record, read[record.id])
-    return replace(found, records=tuple(records), predictions=read)
 
 
 def over_images(study: Study, predictions: Mapping[str, Predictions]) -> Study:
