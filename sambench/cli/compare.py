@@ -169,7 +169,8 @@ def compare(
     code = study.carry_out()
     if code == 0:
         study.say_what_is_next(None if suite is None else str(suite))
-    output.answer(study.answer())
+    if output.as_json:  # which reads every record again
+        output.answer(study.answer())
     raise typer.Exit(code)
 
 

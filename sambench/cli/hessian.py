@@ -145,5 +145,6 @@ def hessian(
     found = [store.load(record.config) or record for records, *_ in groups for record in records]
     if len(found) > 1:
         screen.listing(RUN_HEADINGS, map(run_row, found), "curvature")
-    output.answer({"runs": [run_answer(store, record.config) for record in found]})
+    if output.as_json:
+        output.answer({"runs": [run_answer(store, record.config) for record in found]})
     raise typer.Exit(code)

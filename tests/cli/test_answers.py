@@ -82,6 +82,22 @@ def test_a_run_that_diverged_is_told_too(
     assert (told["status"], told["error"], told["final"]) == ("diverged", "loss nan", None)
 
 
+def test_no_record_is_read_for_a_program_that_did_not_ask(
+    call: Call,
+    tmp_path: Path,
+    phantom_data: Path,
+    make_record: RecordMaker,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Store(tmp_path / "results").save(make_record("adam", epochs=1))
+    for module in ("study", "launching"):
+        monkeypatch.setattr(f"sambench.cli.{module}.run_answer", lambda *given: 1 / 0)
+    done = call("compare", *SMALL, "--opt", "adam", "--data", phantom_data)
+    assert (done.code, "small-cnn on phantom" in done.out) == (0, True), done.err
+    with pytest.raises(ZeroDivisionError):
+        call("compare", *SMALL, "--opt", "adam", "--data", phantom_data, "--json")
+
+
 def test_two_sides(call: Call, tmp_path: Path, make_record: RecordMaker) -> None:
     for name in ("adam", "sam"):
         for seed in (0, 1):
