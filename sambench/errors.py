@@ -69,10 +69,7 @@ class ClaimError(RunFailed):
 
 
 class UnknownNameError(UserError):
-    """No entry of that name and kind ("optimizer"); the closest of all `known` are offered.
-
-    The remedy says how to see them all, as "`sambench list optimizers` shows all".
-    """
+    """No entry of that name and kind ("optimizer"); offers the closest of `known`, and a remedy."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str], remedy: str) -> None:
         super().__init__(f"unknown {kind} {shown(name)}{did_you_mean(name, known)}; {remedy}")

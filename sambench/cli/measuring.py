@@ -68,9 +68,8 @@ def _suite_runs(
 ) -> tuple[list[RunRecord], list[str]]:
     """Return the completed runs of a suite file, and damage."""
     configs = expanded(suite, data, store)
-    records, damaged = store.records(config.name for config in configs)
+    records, damaged = store.records(sorted(config.name for config in configs))
     completed = [record for record in records if record.status == COMPLETED]
-    completed.sort(key=lambda record: record.name)
     if not completed:
         raise ConfigError(
             f"none of the {len(configs)} runs of {file} is completed in {store.root}; "
