@@ -11,6 +11,9 @@ import difflib
 import reprlib
 from collections.abc import Iterable
 
+INTERRUPTED = 130
+"""Exit code of a command that was stopped by the user."""
+
 
 class UserError(Exception):
     """The user can put it right; the message says what, where and how."""

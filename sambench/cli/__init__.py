@@ -22,7 +22,7 @@ import typer
 import sambench
 from sambench.cli import check, compare, hessian, listing, prepare, report, train
 from sambench.cli.grouping import Command, Group, as_typed, usage_fault
-from sambench.errors import RunFailed, SambenchWarning, UserError, shown
+from sambench.errors import INTERRUPTED, RunFailed, SambenchWarning, UserError, shown
 from sambench.plugin import load_inherited
 from sambench.store.environment import note_command, yield_cores
 
@@ -104,7 +104,7 @@ def _told(error: BaseException) -> tuple[str, int]:
     if isinstance(error, UserError | RunFailed):
         return str(error), 2 if isinstance(error, UserError) else 1
     if isinstance(error, typer.Abort | KeyboardInterrupt):
-        return "interrupted; the same command does what is left", 130
+        return "interrupted; the same command does what is left", INTERRUPTED
     if isinstance(error, typer.BadParameter.__bases__):
         return usage_fault(error, sys.argv[1:]), 2
     if isinstance(error, OSError) and error.errno in _OF_THE_USERS_FILES:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from sambench.cli import options
 from sambench.cli.grouping import argument, flag, group, grouped, option
 from sambench.config.curvature_settings import OWN, HessianSettings
-from sambench.errors import ConfigError
+from sambench.errors import INTERRUPTED, ConfigError
 
 if TYPE_CHECKING:
     from sambench.config.measurement import Measurement
@@ -123,7 +123,6 @@ def hessian(
     from sambench.cli.curvature_table import RUN_HEADINGS, run_row
     from sambench.cli.launching import Request, run_answer
     from sambench.cli.measuring import find_runs, measure
-    from sambench.cli.study import INTERRUPTED
     from sambench.store.tree import Store
 
     screen, store = output.screen(), Store(place.results)

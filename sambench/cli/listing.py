@@ -62,6 +62,8 @@ def list_entries(
     from sambench.cli.catalogue import RUNS, catalogue
     from sambench.cli.screen import Screen
 
+    if form.as_csv and form.as_json:
+        raise ConfigError("--csv and --json are both given; keep one")
     if kind == RUNS:
         from sambench.cli.stored_runs import as_csv, stored_runs
         from sambench.store.tree import Store

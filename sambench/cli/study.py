@@ -26,7 +26,7 @@ from sambench.config.launcher_settings import LOCAL
 from sambench.config.run_config import RunConfig
 from sambench.config.search import plan_search, trials_of
 from sambench.config.suite import Suite
-from sambench.errors import ConfigError, ModelError, did_you_mean
+from sambench.errors import INTERRUPTED, ConfigError, ModelError, did_you_mean
 from sambench.files.atomic import human
 from sambench.launch.launcher import launchers
 from sambench.report.consequences import settling
@@ -36,9 +36,6 @@ from sambench.store.record import COMPLETED, RunRecord
 from sambench.store.search_record import choose_trial, search_path, write_search
 from sambench.store.status import Standing, counts, pending
 from sambench.store.tree import Store
-
-INTERRUPTED = 130
-"""Exit code of a launch that was stopped by the user."""
 
 
 class Study:

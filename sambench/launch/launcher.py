@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from sambench.config.run_config import RunConfig
-from sambench.errors import ConfigError, did_you_mean
+from sambench.errors import INTERRUPTED, ConfigError, did_you_mean
 from sambench.files.description import allowed
 from sambench.launch.manifest import Manifest
 from sambench.registry import Registry
@@ -66,7 +66,7 @@ class Tally:
     def exit_code(self) -> int:
         """130 interrupted, 1 some run failed or diverged, 0 all well."""
         if self.interrupted:
-            return 130
+            return INTERRUPTED
         return int(bool(self.errors) or any(r.status != COMPLETED for r in self.records))
 
 

@@ -129,6 +129,7 @@ def test_mistakes_are_told_in_one_line(folder: Path) -> None:
     for arguments, said in (
         (("list", "runs", "--where", "rh=1"), "no setting 'rh': did you mean 'rho'"),
         (("list", "models", "--csv"), "are for `sambench list runs`"),
+        (("list", "runs", "--csv", "--json"), "--csv and --json are both given; keep one"),
         (("list", "runs", "nothing*"), "`sambench list runs` shows all"),
         (("report", "--where", "seed=77"), "no run has seed: 77"),
         (("hessian", "*", "--where", "seed=77"), "no run has seed: 77"),
