@@ -15,8 +15,8 @@ from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from sambench.curvature.evaluation import Batch
 from sambench.curvature.graph import naming_the_operation
-from sambench.curvature.objective import Named, Objective
-from sambench.curvature.vectors import CHECK_STREAM, gaussian, generator
+from sambench.curvature.objective import Objective
+from sambench.curvature.vectors import CHECK_STREAM, Named, gaussian, generator
 from sambench.errors import CurvatureError, SambenchWarning
 
 SAMPLES = 8

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import GradientEdge, Node, saved_tensors_hooks
 
+from sambench.curvature.vectors import Named
 from sambench.errors import CurvatureError
 
 _REFUSAL_NODE = "torch::autograd::Error"
@@ -99,15 +100,13 @@ class BatchGraph:
 
     edges: Mapping[str, GradientEdge]
     """Where in the graph each weight's gradient is, by name."""
-    parameters: Mapping[str, Tensor]
+    parameters: Named
     """All weights, by name, in the order of the flat vectors."""
     num_bytes: int
     """What the graph keeps alive."""
 
-    def accumulate(
-        self, direction: Sequence[Tensor], total: Sequence[Tensor], weight: float
-    ) -> None:
-        r"""Add the weighted Hessian-vector product to `total`, in place.
+    def accumulate(self, direction: Named, total: Named, weight: float) -> None:
+        r"""Add the weighted product of the named weights' block and a vector to `total`, in place.
 
         Reverse over reverse, :math:`Hv = \nabla_w (\nabla_w L \cdot v)` (Pearlmutter, "Fast exact
         multiplication by the Hessian", 1994). The forward modes of differentiation are silently
@@ -115,28 +114,22 @@ class BatchGraph:
         of the weights, which are the objective's own copies, points into `total` meanwhile: each
         term is added as soon as it is known, and the product is never held twice.
         """
-        rows = [row for row, name in enumerate(self.parameters) if name in self.edges]
-        if not rows:  # a loss that is linear in its weights
+        found = [name for name in direction if name in self.edges]
+        if not found:  # a loss that is linear in its weights
             return
-        along = [direction[row] for row in rows]
+        along = [direction[name] for name in found]
         if weight != 1.0:
             along = list(torch._foreach_mul(along, weight))
-        weights = tuple(self.parameters.values())
-        edges = [self.edges[name] for name in self.parameters if name in self.edges]
-        for parameter, term in zip(weights, total, strict=True):
+        weights = [self.parameters[name] for name in total]
+        for parameter, term in zip(weights, total.values(), strict=True):
             parameter.grad = term
         try:
+            edges = [self.edges[name] for name in found]
             with naming_the_operation():
                 torch.autograd.backward(edges, along, retain_graph=True, inputs=weights)
         finally:
             for parameter in weights:
                 parameter.grad = None
-
-    def restricted(self, names: Collection[str]) -> BatchGraph:
-        """Return the graph of the diagonal block of some of the weights."""
-        edges = {name: edge for name, edge in self.edges.items() if name in names}
-        weights = {name: weight for name, weight in self.parameters.items() if name in names}
-        return BatchGraph(edges, weights, self.num_bytes)
 
 
 class GraphStore(dict[int, BatchGraph]):

@@ -13,7 +13,7 @@ from sambench.curvature.evaluation import Batch, Loss, tracking_layers
 from sambench.curvature.krylov import Floats
 from sambench.curvature.landscape import Rows, finish
 from sambench.curvature.surface import Cost, LossSurface
-from sambench.curvature.vectors import Progress, norm
+from sambench.curvature.vectors import Progress, flattened, norm
 from sambench.errors import CurvatureError
 
 
@@ -70,7 +70,7 @@ def interpolation(
         raise ValueError(f"points={points}: a segment has two ends")
     surface = LossSurface(model, loss, batches)
     _check_same_architecture(model, other)
-    end = surface.flatten({name: other[name].to(surface.center) for name in surface.parameters})
+    end = flattened(other[name].to(surface.center) for name in surface.parameters)
     buffers = {name: other.get(name, buffer) for name, buffer in surface.buffers.items()}
     has_statistics = bool(tracking_layers(model))
 

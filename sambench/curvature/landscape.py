@@ -17,7 +17,7 @@ from sambench.curvature.lanczos import Eigenpairs, eigenvalues
 from sambench.curvature.objective import BatchNorm
 from sambench.curvature.operator import HessianOperator
 from sambench.curvature.surface import Cost, LossSurface
-from sambench.curvature.vectors import Progress, generator, norm
+from sambench.curvature.vectors import Progress, flattened, generator, norm
 from sambench.errors import CurvatureError
 
 DIRECTION_STREAM = 100  # and up: one for each direction
@@ -85,7 +85,7 @@ def random_landscape(
     """
     surface = LossSurface(model, loss, batches, batch_norm=batch_norm)
     drawn = (filter_normalised(model, seed, which) for which in range(dimensions))
-    axes, x = tuple(map(surface.flatten, drawn)), _axis(points, extent)
+    axes, x = tuple(flattened(d.values()) for d in drawn), _axis(points, extent)
     kind = f"filter-normalised-{'line' if dimensions == 1 else 'plane'}"
     return _landscape(surface, kind, axes, x, rows, on_progress)
 

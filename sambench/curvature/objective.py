@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, get_args
 
@@ -28,10 +28,10 @@ from sambench.curvature.graph import (
     require_second_derivatives,
     saved_bytes,
 )
+from sambench.curvature.vectors import Named
 from sambench.errors import CurvatureError
 
 BatchNorm = Literal["eval", "train", "recalibrate"]
-Named = Mapping[str, Tensor]
 ONE_VALUE = "more than 1 value per channel"
 
 
@@ -154,7 +154,7 @@ class Objective:
             )
         return loss
 
-    def first_order(self, index: int, weights: Named | None = None) -> tuple[float, list[Tensor]]:
+    def first_order(self, index: int, weights: Named | None = None) -> tuple[float, Named]:
         """Return the mean loss of one batch, finite at the network's own weights, and gradient."""
         inputs, targets = self.load(index)
         chosen = self.parameters if weights is None else weights
@@ -165,7 +165,7 @@ class Objective:
             gradients = torch.autograd.grad(
                 loss, list(chosen.values()), allow_unused=True, materialize_grads=True
             )
-        return float(loss.detach()), list(gradients)
+        return float(loss.detach()), dict(zip(chosen, gradients, strict=True))
 
     def graph(self, index: int) -> BatchGraph:
         r"""Return the differentiable gradient of one batch's mean loss.

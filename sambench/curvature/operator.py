@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from sambench.curvature.checks import check_derivatives, check_function
 from sambench.curvature.evaluation import Batch, Loss, exact_arithmetic
 from sambench.curvature.graph import GraphStore
-from sambench.curvature.objective import BatchNorm, Named, Objective
-from sambench.curvature.vectors import spare_bytes
+from sambench.curvature.objective import BatchNorm, Objective
+from sambench.curvature.vectors import Named, flattened, parts_of, spare_bytes
 
 
 class HessianOperator(AbstractContextManager["HessianOperator"]):
@@ -77,7 +77,7 @@ class HessianOperator(AbstractContextManager["HessianOperator"]):
         self._budget = spare_bytes(self.device) if graph_bytes is None else graph_bytes
         self._graphs = GraphStore(self._objective.graph, self._budget)
         self._indices = tuple(range(len(self._objective.batch_sizes)))
-        self._names = tuple(self._objective.parameters)
+        self._weights: Named = self._objective.parameters
         self._scale: Tensor | None = None
         self._begin()
 
@@ -94,7 +94,7 @@ class HessianOperator(AbstractContextManager["HessianOperator"]):
         """
         modules = dict(self._objective.model.named_modules())
         found: dict[str, list[str]] = {}
-        for name in self._names:
+        for name in self._weights:
             owner, parametrised, _ = name.partition(".parametrizations.")
             owner = owner if parametrised else name.rpartition(".")[0]
             label = owner or name
@@ -124,16 +124,16 @@ class HessianOperator(AbstractContextManager["HessianOperator"]):
         With `l2` its penalty is part of both; the gradient is in the operator's own coordinates.
         """
         with torch.inference_mode(False), torch.no_grad():
-            weights = self._flat_weights()
+            weights = flattened(self._weights.values())
             loss = 0.5 * self.l2 * float(weights.double().square().sum())
             gradient = weights.mul_(self.l2)
             for index, count in zip(self._indices, self.batch_sizes, strict=True):
                 share = count / self.num_samples
                 value, parts = self._objective.first_order(index)
                 loss += share * value
-                named = dict(zip(self._objective.parameters, parts, strict=True))
-                terms = [named[name] for name in self._names]
-                torch._foreach_add_(self._split(gradient), terms, alpha=share)
+                totals = parts_of(gradient, self._weights)
+                terms = [parts[name] for name in totals]
+                torch._foreach_add_(list(totals.values()), terms, alpha=share)
             return loss, gradient if self._scale is None else gradient.mul_(self._scale)
 
     def batch(self, index: int) -> HessianOperator:
@@ -152,11 +152,11 @@ class HessianOperator(AbstractContextManager["HessianOperator"]):
         It shares the kept graphs and counts its own products, which go through less of them.
         """
         wanted = set(names)
-        if not wanted or not wanted <= set(self._names):
-            raise ValueError(f"no weights {sorted(wanted - set(self._names))}")
+        if not wanted or not wanted <= self._weights.keys():
+            raise ValueError(f"no weights {sorted(wanted - self._weights.keys())}")
         view = copy.copy(self)
-        view._names = tuple(name for name in self._names if name in wanted)
-        view._graphs = GraphStore(lambda index: self._graphs[index].restricted(wanted), 0)
+        view._weights = {name: w for name, w in self._weights.items() if name in wanted}
+        view._graphs = GraphStore(self._graphs.__getitem__, budget=0)
         return view._begin()
 
     def adaptive(self) -> HessianOperator:
@@ -176,10 +176,8 @@ class HessianOperator(AbstractContextManager["HessianOperator"]):
         """
         other = copy.copy(self)
         other._objective = self._objective.displaced(direction, step)
+        other._weights = {name: other._objective.parameters[name] for name in self._weights}
         other._graphs = GraphStore(other._objective.graph, self._budget)
-        if len(self._names) < len(self._objective.parameters):
-            every, names = other._graphs, self._names
-            other._graphs = GraphStore(lambda index: every[index].restricted(names), 0)
         return other._begin()
 
     def close(self) -> None:
@@ -202,7 +200,8 @@ class HessianOperator(AbstractContextManager["HessianOperator"]):
             along = columns.T.to(self.device, self.dtype).contiguous()
             products = torch.zeros_like(along) if out is None else out.zero_()
             along = along if self._scale is None else along * self._scale
-            pairs = [(self._split(v), self._split(p)) for v, p in zip(along, products, strict=True)]
+            vectors = zip(along, products, strict=True)
+            pairs = [[parts_of(vector, self._weights) for vector in pair] for pair in vectors]
             common = self.batch_sizes[0]
             for index, count in zip(self._indices, self.batch_sizes, strict=True):
                 graph = self._graphs[index]
@@ -220,23 +219,12 @@ class HessianOperator(AbstractContextManager["HessianOperator"]):
 
     def _begin(self) -> HessianOperator:
         """Measure weights and batches that are covered, and count products from zero."""
-        weights = [self._objective.parameters[name] for name in self._names]
-        self._shapes = [weight.shape for weight in weights]
-        self._lengths = [weight.numel() for weight in weights]
-        self.size = sum(self._lengths)
+        self.size = sum(weight.numel() for weight in self._weights.values())
         """The number of trainable weights."""
         self.batch_sizes = tuple(self._objective.batch_sizes[index] for index in self._indices)
         """The number of samples of each batch."""
         self.num_batches, self.num_samples = len(self.batch_sizes), sum(self.batch_sizes)
         if self._scale is not None:
-            self._scale = self._flat_weights().abs_()
+            self._scale = flattened(self._weights.values()).abs_()
         self.matvecs = 0
         return self
-
-    def _flat_weights(self) -> Tensor:
-        weights = [self._objective.parameters[name].detach() for name in self._names]
-        return torch.cat([weight.reshape(-1) for weight in weights])
-
-    def _split(self, vector: Tensor) -> list[Tensor]:
-        chunks = torch.split(vector, self._lengths)
-        return [chunk.view(shape) for chunk, shape in zip(chunks, self._shapes, strict=True)]

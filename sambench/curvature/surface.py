@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from sambench.curvature.checks import check_function
 from sambench.curvature.evaluation import Batch, Loss, tracking_layers
-from sambench.curvature.objective import BatchNorm, Named, Objective
+from sambench.curvature.objective import BatchNorm, Objective
+from sambench.curvature.vectors import Named, flattened, parts_of
 from sambench.errors import CurvatureError
 
 FORWARD_SHARE = 1 / 3  # of a gradient: a backward pass takes about two forward passes
@@ -59,7 +60,7 @@ class LossSurface(Objective):
     ) -> None:
         super().__init__(model, loss, batches, batch_norm=batch_norm)
         check_function(self)
-        self.center = self.flatten(self.parameters)
+        self.center = flattened(self.parameters.values())
         self._forwards = self._gradients = 0
 
     @property
@@ -70,19 +71,6 @@ class LossSurface(Objective):
             gradients=self._gradients / self.num_samples,
         )
 
-    def flatten(self, tensors: Named) -> Tensor:
-        """Return the named tensors, one for every trainable weight, as one detached vector."""
-        return torch.cat([tensors[name].detach().reshape(-1) for name in self.parameters])
-
-    def unflatten(self, vector: Tensor) -> dict[str, Tensor]:
-        """Return the parts of a vector by the names of the weights, as views of it."""
-        shapes = [weight.shape for weight in self.parameters.values()]
-        parts = torch.split(vector, [shape.numel() for shape in shapes])
-        return {
-            name: part.view(shape)
-            for name, part, shape in zip(self.parameters, parts, shapes, strict=True)
-        }
-
     def at(self, weights: Tensor, buffers: Named | None = None) -> Point:
         """Return mean loss and accuracy over all samples at flat weights.
 
@@ -91,7 +79,7 @@ class LossSurface(Objective):
         if buffers is None and self.batch_norm == "recalibrate":
             buffers = self.recalibrated(weights)
         total, right = 0.0, 0.0
-        values = self.unflatten(weights)
+        values = parts_of(weights, self.parameters)
         for index, size in enumerate(self.batch_sizes):
             outputs, targets, loss = self._forward(index, values, buffers)
             total += size * loss
@@ -103,11 +91,11 @@ class LossSurface(Objective):
         """Return the buffers with the statistics that batch normalisation measures at `weights`."""
         if tracking_layers(self.model):
             self._forwards += self.num_samples
-        return self.statistics_at(self.unflatten(weights))
+        return self.statistics_at(parts_of(weights, self.parameters))
 
     def loss(self, weights: Tensor, index: int | None = None) -> float:
         """Return the mean loss of one batch, or of all samples; one not finite is an error."""
-        values = self.unflatten(weights)
+        values = parts_of(weights, self.parameters)
         chosen = range(len(self.batch_sizes)) if index is None else (index,)
         sizes = [self.batch_sizes[i] for i in chosen]
         losses = [self._forward(i, values)[2] for i in chosen]
@@ -119,14 +107,14 @@ class LossSurface(Objective):
         count = sum(self.batch_sizes[i] for i in chosen)
         total, gradient = 0.0, torch.zeros_like(self.center)
         with torch.inference_mode(False):
-            leaves = self.unflatten(weights.detach().clone())
+            leaves = parts_of(weights.detach().clone(), self.parameters)
         for leaf in leaves.values():
             leaf.requires_grad_()
         for i in chosen:
             share = self.batch_sizes[i] / count
-            value, parts = self.first_order(i, leaves)
+            value, gradients = self.first_order(i, leaves)
             total += share * value
-            gradient.add_(torch.cat([part.reshape(-1) for part in parts]), alpha=share)
+            gradient.add_(flattened(gradients.values()), alpha=share)
             self._gradients += self.batch_sizes[i]
         return _finite(total), gradient
 

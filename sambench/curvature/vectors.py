@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Literal, Protocol
@@ -11,6 +11,8 @@ from typing import Literal, Protocol
 import numpy as np
 import torch
 from torch import Tensor
+
+Named = Mapping[str, Tensor]
 
 Progress = Callable[[int, int], None]
 """Called with what is done and the most there can be, in the units of the caller's docstring."""
@@ -77,6 +79,17 @@ def dot(left: Tensor, right: Tensor) -> float:
 def norm(vector: Tensor) -> float:
     """Return the Euclidean norm, accumulated in float64."""
     return math.sqrt(dot(vector, vector))
+
+
+def flattened(tensors: Iterable[Tensor]) -> Tensor:
+    """Return tensors, one after the other, as one detached vector."""
+    return torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
+
+
+def parts_of(vector: Tensor, like: Named) -> dict[str, Tensor]:
+    """Return the parts of a vector by name, as views of it in the shapes of other tensors."""
+    parts = torch.split(vector, [tensor.numel() for tensor in like.values()])
+    return {name: part.view_as(like[name]) for name, part in zip(like, parts, strict=True)}
 
 
 def generator(device: torch.device, seed: int, stream: int) -> torch.Generator:
