@@ -64,6 +64,12 @@ def _weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
     return v * (g / length)
 
 
+def uncompiled(model: nn.Module) -> nn.Module:
+    """Return what `torch.compile` was given: what it returns has no second derivatives."""
+    inner: nn.Module = getattr(model, "_orig_mod", model)
+    return inner
+
+
 def tracking_layers(model: nn.Module) -> list[_BatchNorm]:
     """Return the batch normalisation layers whose eval mode uses running statistics."""
     layers = (module for module in model.modules() if isinstance(module, _BatchNorm))

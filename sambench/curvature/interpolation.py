@@ -69,7 +69,8 @@ def interpolation(
     if points < 2:
         raise ValueError(f"points={points}: a segment has two ends")
     surface = LossSurface(model, loss, batches)
-    _check_same_architecture(model, other)
+    other = {name.removeprefix("_orig_mod."): tensor for name, tensor in other.items()}  # compiled
+    _check_same_architecture(surface.model, other)
     end = flattened(other[name].to(surface.center) for name in surface.parameters)
     buffers = {name: other.get(name, buffer) for name, buffer in surface.buffers.items()}
     has_statistics = bool(tracking_layers(model))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvTransposeNd
 
-from sambench.curvature.evaluation import Batch, Loss
+from sambench.curvature.evaluation import Batch, Loss, uncompiled
 from sambench.curvature.krylov import Floats
 from sambench.curvature.lanczos import Eigenpairs, eigenvalues
 from sambench.curvature.objective import BatchNorm
@@ -223,26 +223,18 @@ def filter_normalised(model: nn.Module, seed: int, which: int = 0) -> dict[str, 
     one seed that differ in `which` are independent.
     """
     source = generator(torch.device("cpu"), seed, DIRECTION_STREAM + which)
-    owners = _owners(model)
+    model = uncompiled(model)
     direction = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             drawn = torch.randn(parameter.shape, generator=source).to(parameter)
-            module, attribute = owners[id(parameter)]
+            owner, _, attribute = name.rpartition(".")
+            module = model.get_submodule(owner)
             if _has_filters(module, attribute, parameter):
                 direction[name] = _rescale(drawn, parameter.detach(), module)
             else:
                 direction[name] = torch.zeros_like(drawn)
     return direction
-
-
-def _owners(model: nn.Module) -> dict[int, tuple[nn.Module, str]]:
-    """Return the first module that owns each parameter, and its name there."""
-    owners: dict[int, tuple[nn.Module, str]] = {}
-    for module in model.modules():
-        for attribute, parameter in module.named_parameters(recurse=False):
-            owners.setdefault(id(parameter), (module, attribute))
-    return owners
 
 
 def _has_filters(module: nn.Module, attribute: str, parameter: Tensor) -> bool:

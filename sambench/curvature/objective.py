@@ -21,6 +21,7 @@ from sambench.curvature.evaluation import (
     in_double,
     isolated,
     tracking_layers,
+    uncompiled,
 )
 from sambench.curvature.graph import (
     BatchGraph,
@@ -55,7 +56,7 @@ class Objective:
         if batch_norm not in get_args(BatchNorm):
             raise ValueError(f"batch_norm={batch_norm!r}: one of {', '.join(get_args(BatchNorm))}")
         self.batch_norm = batch_norm
-        self.model: nn.Module = getattr(model, "_orig_mod", model)  # compiled: no double backward
+        self.model = uncompiled(model)
         self._loss = in_double(loss)
         self._batches = Batches(batches)
         with torch.inference_mode(False):

@@ -9,9 +9,9 @@ import torchvision
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from sambench.curvature.landscape import filter_normalised
+from sambench.curvature import HessianOperator, filter_normalised
 
-from .cases import Attention, ConvNet, Recurrent, build
+from .cases import Attention, ConvNet, Recurrent, batches, build, mlp
 
 
 def moved(model: nn.Module) -> set[str]:
@@ -83,6 +83,18 @@ def test_a_seed_is_one_draw_for_all_networks_of_an_architecture() -> None:
         torch.testing.assert_close(cosines[0], torch.ones_like(cosines[0]))
     single = filter_normalised(build(ConvNet, seed=1).float(), 5)
     assert all(torch.allclose(first[n].float(), single[n], rtol=1e-6) for n in first)
+
+
+def test_a_compiled_network_moves_as_the_one_that_it_was_made_of() -> None:
+    """The names that it gives its weights are not those of the Hessian, which would not move."""
+    model = build(mlp)
+    plain, compiled = (filter_normalised(m, 0) for m in (model, torch.compile(model)))
+    assert list(plain) == list(compiled)
+    assert all(torch.equal(plain[name], compiled[name]) for name in plain)
+    data = batches((4,), (6,))
+    with HessianOperator(torch.compile(model), nn.functional.cross_entropy, data) as H:
+        v = torch.ones(H.size, dtype=H.dtype)
+        assert not torch.equal(H.displaced(compiled, 0.1).matvec(v), H.matvec(v))
 
 
 def test_draws_differ_and_leave_the_global_generator() -> None:

@@ -44,6 +44,14 @@ def test_the_ends_are_the_two_networks() -> None:
     assert found.cost.forward_passes == 5 * 3
 
 
+def test_the_ends_may_be_compiled() -> None:
+    one, other = two_networks()
+    plain = interpolation(one, other.state_dict(), LOSS, DATA, points=3)
+    both = [torch.compile(model) for model in (one, other)]
+    found = interpolation(both[0], both[1].state_dict(), LOSS, DATA, points=3)
+    assert np.array_equal(found.kept_loss, plain.kept_loss)
+
+
 def test_the_middle_is_the_mean_of_the_weights() -> None:
     one, other = two_networks()
     found = interpolation(one, other.state_dict(), LOSS, DATA, points=3)
