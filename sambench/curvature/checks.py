@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.functional import vhp, vjp
 from torch.func import functional_call
-from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
+from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from sambench.curvature.evaluation import Batch
 from sambench.curvature.graph import naming_the_operation
 from sambench.curvature.objective import Objective
-from sambench.curvature.vectors import CHECK_STREAM, Named, gaussian, generator
+from sambench.curvature.vectors import CHECK_STREAM, gaussian, generator
 from sambench.errors import CurvatureError, SambenchWarning
 
 SAMPLES = 8
@@ -29,7 +30,9 @@ AGREEMENT = 1e-3  # of a tensor's part of a product
 NEGLIGIBLE = 1e-5  # of the whole product: less in one tensor is lost in the differences' rounding
 RANDOM = 1e-3  # of the largest output: more is no rounding
 SEEDS = (1, 2, 3)
-Function = Callable[[Sequence[Tensor]], Tensor]
+Function = Callable[..., Tensor]
+Tensors = tuple[Tensor, ...]
+Note = TypeVar("Note")
 
 
 def check_function(objective: Objective) -> None:
@@ -129,9 +132,9 @@ def check_derivatives(objective: Objective) -> tuple[float | None, float]:
             spread = float(double.outputs(inputs).std(correction=0))
         scale = 1 / spread if 1 < spread < math.inf else 1.0
         function = _loss(double, (inputs, targets), scale)
-        leaves, along = _start(double.parameters.values())
-        product = _product(function, leaves, along)
-        error = _disagreement(function, leaves, along, product)
+        start = _start(double.parameters.values())
+        product = _product(function, *start)
+        error = _disagreement(function, *start, product)
         own = _loss(objective, objective.sample(SAMPLES), scale)
         single = _product(own, *_start(objective.parameters.values()))
         size = _norms(product).norm()
@@ -158,7 +161,7 @@ def check_derivatives(objective: Objective) -> tuple[float | None, float]:
 def _loss(objective: Objective, batch: Batch, scale: float) -> Function:
     """Return the loss of a batch as a function of the weights, its outputs scaled."""
 
-    def function(weights: Sequence[Tensor]) -> Tensor:
+    def function(*weights: Tensor) -> Tensor:
         named = dict(zip(objective.parameters, weights, strict=True))
         with objective.isolated():
             return objective.loss_of(scale * objective.outputs(batch[0], named), batch[1])
@@ -166,23 +169,26 @@ def _loss(objective: Objective, batch: Batch, scale: float) -> Function:
     return function
 
 
-def _start(point: Iterable[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-    """Return the point as leaves, and a random direction that is the same in any precision."""
-    leaves = [tensor.detach().clone().requires_grad_() for tensor in point]
-    source = generator(leaves[0].device, 0, CHECK_STREAM)
-    return leaves, [gaussian(leaf.detach().double(), source).to(leaf) for leaf in leaves]
+def _start(point: Iterable[Tensor]) -> tuple[Tensors, Tensors]:
+    """Return a point, and a random direction that is the same in any precision."""
+    here = tuple(tensor.detach() for tensor in point)
+    source = generator(here[0].device, 0, CHECK_STREAM)
+    return here, tuple(gaussian(tensor.double(), source).to(tensor) for tensor in here)
 
 
 def _disagreement(
-    function: Function, leaves: Sequence[Tensor], along: Sequence[Tensor], product: Sequence[Tensor]
+    function: Function, point: Tensors, along: Tensors, product: Tensors
 ) -> float | None:
     """Return how far a product with the second derivative is off differences of the first."""
-    unit = max(float(_norms(leaves).norm()), 1.0) / float(_norms(along).norm())
-    before: list[Tensor] | None = None
+    unit = max(float(_norms(point).norm()), 1.0) / float(_norms(along).norm())
+    before: Tensors = ()
     for step in STEPS:
         h = step * unit
-        ahead, behind = (_gradient(function, leaves, along, sign * h) for sign in (1, -1))
-        difference = [(a - b) / (2 * h) for a, b in zip(ahead, behind, strict=True)]
+        ahead, behind = (
+            vjp(function, tuple(w + s * v for w, v in zip(point, along, strict=True)))[1]
+            for s in (h, -h)
+        )
+        difference = tuple((a - b) / (2 * h) for a, b in zip(ahead, behind, strict=True))
         error = _relative(product, difference)
         if error <= AGREEMENT or (before and _relative(before, difference) <= AGREEMENT / 4):
             return error
@@ -190,24 +196,10 @@ def _disagreement(
     return None
 
 
-def _product(function: Function, leaves: Sequence[Tensor], along: Sequence[Tensor]) -> list[Tensor]:
-    more: Any = {"allow_unused": True, "materialize_grads": True}
-    gradients = torch.autograd.grad(function(leaves), leaves, create_graph=True, **more)
-    pairs = [(g, v) for g, v in zip(gradients, along, strict=True) if g.requires_grad]
-    if not pairs:
-        return [torch.zeros_like(leaf) for leaf in leaves]
-    moving, directions = zip(*pairs, strict=True)
+def _product(function: Function, point: Tensors, along: Tensors) -> Tensors:
     with naming_the_operation():
-        return list(torch.autograd.grad(moving, leaves, directions, **more))
-
-
-def _gradient(
-    function: Function, leaves: Sequence[Tensor], along: Sequence[Tensor], step: float
-) -> tuple[Tensor, ...]:
-    with torch.no_grad():
-        moved = [leaf + step * v for leaf, v in zip(leaves, along, strict=True)]
-    moved = [tensor.requires_grad_() for tensor in moved]
-    return torch.autograd.grad(function(moved), moved, allow_unused=True, materialize_grads=True)
+        product: Tensors = vhp(function, point, along)[1]
+    return product
 
 
 def _relative(found: Sequence[Tensor], other: Sequence[Tensor]) -> float:
@@ -224,23 +216,31 @@ def _norms(tensors: Sequence[Tensor]) -> Tensor:
 # Which module ------------------------------------------------------------------------------------
 
 
-@contextmanager
-def _listening(
-    model: nn.Module, hear: Callable[[str, nn.Module, Any, Any], None]
-) -> Iterator[None]:
-    """Call `hear` with name, module, arguments and result of each module, inner ones first."""
+def _noted(
+    objective: Objective,
+    inputs: Tensor,
+    note: Callable[[str, nn.Module, Any, Any], Note],
+    seed: int,
+) -> list[Note]:
+    """Return what is noted of name, module, arguments and result of each call, inner ones first."""
+    notes: list[Note] = []
+
+    def hear(name: str, module: nn.Module, args: Any, kwargs: Any, result: Any) -> None:
+        kind = type(module).__name__
+        notes.append(note(f"{name} ({kind})" if name else kind, module, (args, kwargs), result))
+
     hooks = [
-        module.register_forward_hook(
-            lambda m, args, kwargs, result, name=name: hear(name, m, (args, kwargs), result),
-            with_kwargs=True,
-        )
-        for name, module in model.named_modules()
+        module.register_forward_hook(partial(hear, name), with_kwargs=True)
+        for name, module in objective.model.named_modules()
     ]
     try:
-        yield
+        with objective.isolated(), torch.no_grad():
+            torch.manual_seed(seed)
+            objective.outputs(inputs)
     finally:
         for hook in hooks:
             hook.remove()
+    return notes
 
 
 def _tensors(nested: Any) -> list[Tensor]:
@@ -249,24 +249,13 @@ def _tensors(nested: Any) -> list[Tensor]:
     return [leaf for leaf in leaves if isinstance(leaf, Tensor) and leaf.is_floating_point()]
 
 
-def _called(name: str, module: nn.Module) -> str:
-    return f"{name} ({type(module).__name__})" if name else type(module).__name__
-
-
 def _random_module(objective: Objective, inputs: Tensor) -> str | None:
     """Return the innermost module whose outputs depend on the state of the random generator."""
 
-    def run(seed: int) -> list[tuple[str, list[Tensor]]]:
-        heard: list[tuple[str, list[Tensor]]] = []
+    def note(name: str, module: nn.Module, given: Any, result: Any) -> tuple[str, list[Tensor]]:
+        return name, [tensor.clone() for tensor in _tensors(result)]
 
-        def hear(name: str, module: nn.Module, given: Any, result: Any) -> None:
-            heard.append((_called(name, module), [tensor.clone() for tensor in _tensors(result)]))
-
-        with objective.isolated(), torch.no_grad(), _listening(objective.model, hear):
-            torch.manual_seed(seed)
-            objective.outputs(inputs)
-        return heard
-
+    run = partial(_noted, objective, inputs, note)
     first = run(SEEDS[0])
     for seed in SEEDS[1:]:
         for (name, before), (_, now) in zip(first, run(seed), strict=False):
@@ -284,38 +273,33 @@ def _same(tensor: Tensor, other: Tensor) -> bool:
 
 def _wrong_module(double: Objective) -> str | None:
     """Return the innermost module whose own second derivative is wrong, from its own inputs."""
-    calls: list[tuple[str, nn.Module, Function, list[Tensor]]] = []
-
-    def hear(name: str, module: nn.Module, given: Any, result: Any) -> None:
-        weights = {n: p.detach().clone() for n, p in module.named_parameters()}
-        fixed = {n: b.detach().clone() for n, b in module.named_buffers()}
-        copied = tree_map(lambda x: x.detach().clone() if isinstance(x, Tensor) else x, given)
-        calls.append((name, module, *_alone(module, weights, fixed, copied)))
-
-    with double.isolated(), torch.no_grad(), _listening(double.model, hear):
-        double.outputs(double.load(0)[0])
-    for name, module, function, point in calls:
+    inputs, _ = double.load(0)
+    for name, function, point in _noted(double, inputs, _alone, SEEDS[0]):
+        if not point:
+            continue
         try:
             with double.isolated():
-                leaves, along = _start(point)
-                product = _product(function, leaves, along) if leaves else []
-                error = _disagreement(function, leaves, along, product) if leaves else None
-        except (RuntimeError, TypeError):
+                start = _start(point)
+                error = _disagreement(function, *start, _product(function, *start))
+        except (CurvatureError, RuntimeError, TypeError):
             continue
         if error is not None and error > AGREEMENT:
-            return _called(name, module)
+            return name
     return None
 
 
 def _alone(
-    module: nn.Module, weights: Named, fixed: Named, given: Any
-) -> tuple[Function, list[Tensor]]:
+    name: str, module: nn.Module, given: Any, result: Any
+) -> tuple[str, Function, list[Tensor]]:
     """Return a scalar function of a module's weights and floating inputs, and where it is."""
-    given_flat, structure = tree_flatten(given)
-    places = [place for place, leaf in enumerate(given_flat) if _tensors([leaf])]
+    weights = {n: p.detach().clone() for n, p in module.named_parameters()}
+    fixed = {n: b.detach().clone() for n, b in module.named_buffers()}
+    leaves, structure = tree_flatten(given)
+    copied = [x.detach().clone() if isinstance(x, Tensor) else x for x in leaves]
+    places = [place for place, leaf in enumerate(copied) if _tensors([leaf])]
 
-    def function(moving: Sequence[Tensor]) -> Tensor:
-        flat = list(given_flat)
+    def function(*moving: Tensor) -> Tensor:
+        flat = list(copied)
         for place, tensor in zip(places, moving[len(weights) :], strict=True):
             flat[place] = tensor
         args, kwargs = tree_unflatten(flat, structure)
@@ -327,4 +311,4 @@ def _alone(
         ]
         return torch.stack(parts).sum()
 
-    return function, [*weights.values(), *(given_flat[place] for place in places)]
+    return name, function, [*weights.values(), *(copied[place] for place in places)]
