@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sambench.models.model import Model, models
 
@@ -12,12 +12,13 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def _resnet(name: str, classes: int, image_size: int, pretrained: bool) -> nn.Module:
+def _with_head(name: str, head: str, classes: int, image_size: int, pretrained: bool) -> Any:
+    """Return a network whose last layer, at `head`, is drawn after all others."""
     from torch import nn
     from torchvision.models import get_model
 
     network = get_model(name, weights="DEFAULT" if pretrained else None)
-    network.fc = nn.Linear(network.fc.in_features, classes)
+    network.set_submodule(head, nn.Linear(network.get_submodule(head).in_features, classes))
     return network
 
 
@@ -29,7 +30,7 @@ def _resnet18(classes: int, image_size: int, pretrained: bool) -> nn.Module:
     """
     from torch import nn
 
-    network = _resnet("resnet18", classes, image_size, pretrained)
+    network = _with_head("resnet18", "fc", classes, image_size, pretrained)
     if image_size <= 64 and not pretrained:
         stride = 2 if image_size > 32 else 1
         network.conv1 = nn.Conv2d(3, 64, 3, stride=stride, padding=1, bias=False)
@@ -39,14 +40,11 @@ def _resnet18(classes: int, image_size: int, pretrained: bool) -> nn.Module:
 
 
 def _vgg(name: str, classes: int, image_size: int, pretrained: bool) -> nn.Module:
-    from torch import nn
     from torchvision.models import get_model
 
-    if not pretrained:
-        return get_model(name, num_classes=classes)
-    network = get_model(name, weights="DEFAULT")
-    network.classifier[6] = nn.Linear(4096, classes)
-    return network
+    if pretrained:
+        return _with_head(name, "classifier.6", classes, image_size, pretrained)
+    return get_model(name, num_classes=classes)
 
 
 def _vit(classes: int, image_size: int, pretrained: bool) -> nn.Module:
@@ -65,10 +63,8 @@ def _vit(classes: int, image_size: int, pretrained: bool) -> nn.Module:
 
 def _swin(classes: int, image_size: int, pretrained: bool) -> nn.Module:
     from torch import nn
-    from torchvision.models import swin_t
 
-    network = swin_t(weights="DEFAULT" if pretrained else None)
-    network.head = nn.Linear(network.head.in_features, classes)
+    network = _with_head("swin_t", "head", classes, image_size, pretrained)
     if not pretrained:
         nn.init.trunc_normal_(network.head.weight, std=0.02)
         nn.init.zeros_(network.head.bias)
@@ -94,7 +90,7 @@ for _model in (
     Model(
         name="resnet50",
         summary="ResNet50 of torchvision, 24M parameters",
-        build=partial(_resnet, "resnet50"),
+        build=partial(_with_head, "resnet50", "fc"),
         weights="torchvision ResNet50_Weights.DEFAULT",
         image_size=32,
         reference="He et al., 2016, arXiv 1512.03385",
