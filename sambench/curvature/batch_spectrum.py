@@ -17,7 +17,7 @@ from sambench.curvature.certificate import Which
 from sambench.curvature.lanczos import CONFIDENCE, eigenvalues, trace
 from sambench.curvature.landscape import filter_normalised
 from sambench.curvature.operator import HessianOperator
-from sambench.curvature.vectors import EndedBy, Progress, Stop, never
+from sambench.curvature.vectors import EndedBy, Progress, Stop
 
 Definition = Literal["dominant", "top", "topk", "trace"]
 DEFINITIONS: Mapping[Definition, str] = {
@@ -103,8 +103,8 @@ def batch_spectrum(
     num_batches: int | None = None,
     done: Sequence[BatchValues] = (),
     on_batch: Callable[[BatchValues], None] = lambda found: None,
-    out_of_time: Stop = never,
-    on_progress: Progress | None = None,
+    out_of_time: Stop = lambda: False,
+    on_progress: Progress = lambda done, most: None,
 ) -> BatchSpectrum:
     """Return the distribution over batches of what `definition` names.
 
@@ -146,8 +146,7 @@ def batch_spectrum(
         values, residuals, matvecs, *yes = zip(*map(astuple, parts), strict=True)
         found.append(BatchValues(sum(values, ()), sum(residuals, ()), sum(matvecs), *map(all, yes)))
         on_batch(found[-1])
-        if on_progress is not None:
-            on_progress(len(found), count)
+        on_progress(len(found), count)
     name = DEFINITIONS[definition] + ("-under-weight-noise" if perturbations else "")
     return _summarise(found, H.batch_sizes, count, name)
 

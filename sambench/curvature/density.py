@@ -95,7 +95,7 @@ def density(
     grid_points: int = 1024,
     width: float = 0.2,
     max_basis: int | None = None,
-    on_progress: Progress | None = None,
+    on_progress: Progress = lambda done, most: None,
 ) -> SpectralDensity:
     r"""Estimate the density of the eigenvalues of H with a standard error at every point.
 
@@ -135,8 +135,7 @@ def density(
         run = Lanczos(H, drawn, max(2, min(steps, room)))
         for step in range(steps):
             run.step()
-            if on_progress is not None:
-                on_progress(probe * steps + step + 1, probes * steps)
+            on_progress(probe * steps + step + 1, probes * steps)
             if run.exhausted:  # the quadrature is exact for this start
                 break
         found.append(run.ritz())

@@ -55,7 +55,7 @@ def interpolation(
     *,
     points: int = 25,
     rows: Rows | None = None,
-    on_progress: Progress | None = None,
+    on_progress: Progress = lambda done, most: None,
 ) -> Interpolation:
     r"""Return the loss on the way from a model to another state of it, L((1 - a) w + a w').
 

@@ -22,7 +22,6 @@ from sambench.curvature.vectors import (
     dot,
     gaussian,
     generator,
-    never,
     rademacher,
     vectors_that_fit,
 )
@@ -109,8 +108,8 @@ def eigenvalues(
     *,
     which: Which = "top",
     max_basis: int | None = None,
-    out_of_time: Stop = never,
-    on_progress: Progress | None = None,
+    out_of_time: Stop = lambda: False,
+    on_progress: Progress = lambda done, most: None,
 ) -> Eigenpairs:
     r"""Return the top eigenvalues of H, or the dominant one, by Lanczos from random starts.
 
@@ -153,7 +152,7 @@ def _run(
     seed: int,
     max_basis: int | None,
     out_of_time: Stop,
-    on_progress: Progress | None,
+    on_progress: Progress,
 ) -> tuple[Lanczos, EndedBy]:
     """Take Lanczos steps until the goal is reached or something runs out, and say which."""
     source = generator(H.device, seed, EIGENVALUE_STREAM)
@@ -163,8 +162,7 @@ def _run(
         run.step()
         if max_basis is None and len(run.alphas) == 1:  # the graphs are in memory by now
             run.basis.limit = max(goal.k + 1, min(most, vectors_that_fit(H)))
-        if on_progress is not None:
-            on_progress(len(run.alphas), max_matvecs)
+        on_progress(len(run.alphas), max_matvecs)
         ritz = run.ritz()
         if goal.is_reached(run, ritz):
             return run, "tolerance"
@@ -209,8 +207,8 @@ def trace(
     basis: DeflationBasis | None = None,
     max_matvecs: int = 200,
     block: int | None = None,
-    out_of_time: Stop = never,
-    on_progress: Progress | None = None,
+    out_of_time: Stop = lambda: False,
+    on_progress: Progress = lambda done, most: None,
 ) -> TraceEstimate:
     r"""Estimate tr(H) by Hutchinson's method on the complement of a known basis.
 
@@ -244,8 +242,7 @@ def trace(
     for probes in _probe_blocks(H, seed, basis, rows, max_matvecs):
         products = H.matmat(probes.T).T
         samples += [exact + dot(z, Hz) for z, Hz in zip(probes, products, strict=True)]
-        if on_progress is not None:
-            on_progress(len(samples), max_matvecs)
+        on_progress(len(samples), max_matvecs)
         if len(samples) < MIN_SAMPLES or len(samples) % MIN_SAMPLES:
             continue
         found = _summarise(samples, tol)

@@ -66,7 +66,7 @@ def random_landscape(
     seed: int = 0,
     batch_norm: BatchNorm = "eval",
     rows: Rows | None = None,
-    on_progress: Progress | None = None,
+    on_progress: Progress = lambda done, most: None,
 ) -> Landscape:
     """Return the loss along random directions: on a line L(w + x d), or a plane L(w + x d + y e).
 
@@ -103,7 +103,7 @@ def eigenvector_plane(
     max_matvecs: int = 200,
     batch_norm: BatchNorm = "eval",
     rows: Rows | None = None,
-    on_progress: Progress | None = None,
+    on_progress: Progress = lambda done, most: None,
 ) -> Landscape:
     r"""Return the loss on the plane of the two sharpest directions.
 
@@ -142,7 +142,7 @@ def _landscape(
     axes: tuple[Tensor, ...],
     coordinates: Floats,
     rows: Rows | None,
-    on_progress: Progress | None,
+    on_progress: Progress,
     eigenpairs: Eigenpairs | None = None,
 ) -> Landscape:
     """Look at the points of a line or a plane; a row is one value of the last coordinate."""
@@ -177,7 +177,7 @@ def finish(
     count: int,
     evaluate: Callable[[int], Floats],
     rows: Rows | None,
-    on_progress: Progress | None,
+    on_progress: Progress,
     points: int = 1,
 ) -> Floats:
     """Compute the rows that are missing, each of so many points, and return all, stacked."""
@@ -185,8 +185,7 @@ def finish(
     for index in range(count):
         if index not in kept:
             kept[index] = evaluate(index)
-        if on_progress is not None:
-            on_progress(points * (index + 1), points * count)
+        on_progress(points * (index + 1), points * count)
     return np.stack([kept[index] for index in range(count)])
 
 

@@ -88,7 +88,7 @@ def worst_case_sharpness(
     seed: int = 0,
     normalise_logits: bool = False,
     batch_norm: BatchNorm = "eval",
-    on_progress: Progress | None = None,
+    on_progress: Progress = lambda done, most: None,
 ) -> Sharpness:
     r"""Return m-sharpness, the mean over batches of the largest rise within a ball.
 
@@ -134,8 +134,7 @@ def worst_case_sharpness(
             tops.append(maximise(function, start, within, steps))
         losses.append(clean)
         rises.append(max(tops) - clean)
-        if on_progress is not None:
-            on_progress(index + 1, len(surface.batch_sizes))
+        on_progress(index + 1, len(surface.batch_sizes))
     name = f"worst-case-{ball}" + ("-normalised-logits" if normalise_logits else "")
     clean = _weighted(losses, surface.batch_sizes)[0]
     return _sharpness(surface, name, rho, clean, rises, sizes=surface.batch_sizes)
@@ -151,7 +150,7 @@ def average_sharpness(
     pairs: int = 20,
     seed: int = 0,
     batch_norm: BatchNorm = "eval",
-    on_progress: Progress | None = None,
+    on_progress: Progress = lambda done, most: None,
 ) -> Sharpness:
     r"""Return :math:`E[L(w + \delta) - L(w)]` for Gaussian noise on the weights.
 
@@ -180,8 +179,7 @@ def average_sharpness(
         noise = gaussian(center, source)
         noise *= rho * center.abs() if adaptive else rho
         rises.append(0.5 * (surface.loss(center + noise) + surface.loss(center - noise)) - clean)
-        if on_progress is not None:
-            on_progress(number + 1, pairs)
+        on_progress(number + 1, pairs)
     name = "average-case-adaptive" if adaptive else "average-case"
     return _sharpness(surface, name, rho, clean, rises)
 

@@ -34,11 +34,6 @@ UNKNOWN_HOST_BYTES = 4 << 30
 _processes: ContextVar[int] = ContextVar("processes that measure at once", default=1)
 
 
-def never() -> bool:
-    """Return False: time does not run out."""
-    return False
-
-
 class SymmetricOperator(Protocol):
     """A symmetric matrix known by its products; what every algorithm of this package takes."""
 
