@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import sambench.optim
-from sambench.optim.problems import batch, closure_of, flat, network
+from sambench.optim.contract import batch, closure_of, flat, network
 
 PAGE = Path(__file__).parents[2] / "docs" / "coming-from-another-library.md"
 ROWS = [line.split(" | ") for line in PAGE.read_text().splitlines() if line.startswith("| ")][1:]

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, SequentialSampler
 
 from sambench.errors import ConfigError
 from sambench.optim import build
-from sambench.optim.problems import batch, closure_of, flat
+from sambench.optim.contract import batch, closure_of, flat
 
 METHODS: dict[str, dict[str, Any]] = {
     "sam": {"rho": 0.3},

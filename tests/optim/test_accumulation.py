@@ -12,8 +12,8 @@ from torch.amp import GradScaler
 from torch.nn import functional
 
 from sambench.optim import build
+from sambench.optim.contract import batch, closure_of, flat, network
 from sambench.optim.method import optimizers
-from sambench.optim.problems import batch, closure_of, flat, network
 from tests.optim.references import gradient_at
 
 NAMES = [info.name for info in optimizers.list()]

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 import sambench.optim
 from sambench.errors import ConfigError
 from sambench.optim import SAM, AdamW, build
+from sambench.optim.contract import batch, closure_of, flat, network
 from sambench.optim.method import optimizers
-from sambench.optim.problems import batch, closure_of, flat, network
 from tests.optim.references import Quadratic
 
 ADAM = torch.optim.Adam

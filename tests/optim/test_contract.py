@@ -12,9 +12,8 @@ from torch.nn import functional
 
 import sambench.optim
 from sambench.optim import SharpnessAware, build
-from sambench.optim.contract import RULES, Rule
+from sambench.optim.contract import RULES, Rule, batch, closure_of, flat, network
 from sambench.optim.method import OptimizerInfo, optimizers
-from sambench.optim.problems import batch, closure_of, flat, network
 from tests.optim.references import Quadratic
 
 REGISTRY = optimizers.list()

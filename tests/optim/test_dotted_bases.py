@@ -14,7 +14,7 @@ from sambench.config.run_config import RunConfig
 from sambench.errors import ConfigError
 from sambench.optim import build
 from sambench.optim.base import find_base
-from sambench.optim.problems import batch, closure_of, flat, network
+from sambench.optim.contract import batch, closure_of, flat, network
 
 RMSPROP = "torch.optim.RMSprop"
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from sambench.errors import ConfigError, UnknownNameError
 from sambench.optim import SAM, build
-from sambench.optim.problems import batch, closure_of, flat, network
+from sambench.optim.contract import batch, closure_of, flat, network
 
 
 def test_a_negative_radius() -> None:

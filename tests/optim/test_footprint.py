@@ -13,8 +13,8 @@ from torch.nn import functional
 from benchmarks.meter import Meter
 from sambench.errors import SambenchWarning
 from sambench.optim import build
+from sambench.optim.contract import batch, closure_of, flat, network
 from sambench.optim.method import OptimizerInfo, optimizers
-from sambench.optim.problems import batch, closure_of, flat, network
 
 REGISTRY = optimizers.list()
 EVERY = pytest.mark.parametrize("info", REGISTRY, ids=[info.name for info in REGISTRY])

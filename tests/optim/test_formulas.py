@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from sambench.errors import ConfigError
 from sambench.optim import build
+from sambench.optim.contract import batch, closure_of, flat, network
 from sambench.optim.method import optimizers
-from sambench.optim.problems import batch, closure_of, flat, network
 from tests.optim.references import Quadratic, gradient_at
 
 RHO = 0.3

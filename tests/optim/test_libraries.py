@@ -19,7 +19,7 @@ from torch.nn import functional
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from sambench.optim import build
-from sambench.optim.problems import batch, closure_of, flat, network
+from sambench.optim.contract import batch, closure_of, flat, network
 
 FLOAT32_NORM = 1e-7
 FLOAT64_NORM = 1e-12

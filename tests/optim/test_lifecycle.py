@@ -12,8 +12,8 @@ from torch import Tensor, nn
 import sambench.optim
 from sambench.errors import ConfigError, SambenchWarning
 from sambench.optim import build
+from sambench.optim.contract import Counted, batch, closure_of, flat, network
 from sambench.optim.method import optimizers
-from sambench.optim.problems import Counted, batch, closure_of, flat, network
 from tests.optim.references import gradient_at
 
 NAMES = [info.name for info in optimizers.list()]

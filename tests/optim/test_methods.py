@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from sambench.optim import build
+from sambench.optim.contract import batch, closure_of, flat, network
 from sambench.optim.method import optimizers
-from sambench.optim.problems import batch, closure_of, flat, network
 from sambench.optim.vector import Vector
 from tests.optim.references import Quadratic, gradient_at
 

@@ -15,8 +15,8 @@ from torch.nn import functional
 
 from sambench.errors import ConfigError, SambenchWarning
 from sambench.optim import SAM, build
+from sambench.optim.contract import batch, closure_of, flat, network
 from sambench.optim.modules import is_normalization
-from sambench.optim.problems import batch, closure_of, flat, network
 
 Loss = Callable[[], Tensor]
 

@@ -13,8 +13,8 @@ from torch.nn import functional
 
 from sambench.errors import ConfigError, SambenchWarning
 from sambench.optim import SampleClosure, build
+from sambench.optim.contract import batch, closure_of, flat, network
 from sambench.optim.method import OptimizerInfo, optimizers
-from sambench.optim.problems import batch, closure_of, flat, network
 
 RMSPROP = r"gsam and torch.optim.*RMSprop both have a setting alpha, of one value; choose another"
 

@@ -12,8 +12,8 @@ from torch.nn import functional
 
 from sambench.errors import ConfigError
 from sambench.optim import build
+from sambench.optim.contract import batch, closure_of, flat, network
 from sambench.optim.method import optimizers
-from sambench.optim.problems import batch, closure_of, flat, network
 
 NAMES = [info.name for info in optimizers.list() if info.name != "xsam"]  # which needs the losses
 

@@ -10,7 +10,7 @@ from torch import distributed, multiprocessing
 from torch.nn.parallel import DistributedDataParallel
 
 from sambench.optim import build
-from sambench.optim.problems import batch, closure_of, flat, network
+from sambench.optim.contract import batch, closure_of, flat, network
 from tests.optim.references import gradient_at
 from tests.patience import PATIENCE
 

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from sambench.errors import ConfigError, SambenchWarning
 from sambench.optim import SampleClosure, build
-from sambench.optim.problems import batch, closure_of, flat, network
+from sambench.optim.contract import batch, closure_of, flat, network
 from tests.optim.references import gradient_at
 
 

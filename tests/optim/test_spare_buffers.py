@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from benchmarks.meter import Meter
 from sambench.optim import build
+from sambench.optim.contract import batch, closure_of
 from sambench.optim.modules import Modules
-from sambench.optim.problems import batch, closure_of
 
 
 def network(norm: nn.Module) -> nn.Sequential:

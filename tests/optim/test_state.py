@@ -16,8 +16,8 @@ from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_di
 from torch.optim.lr_scheduler import StepLR
 
 from sambench.optim import SharpnessAware, build
+from sambench.optim.contract import Counted, batch, closure_of, flat, network
 from sambench.optim.method import optimizers
-from sambench.optim.problems import Counted, batch, closure_of, flat, network
 
 
 def steps(model: nn.Module, optimizer: SharpnessAware, first: int, last: int) -> None:

@@ -15,8 +15,8 @@ from torch.optim.lr_scheduler import CyclicLR, OneCycleLR
 
 from sambench.errors import ConfigError
 from sambench.optim import SharpnessAware, build
+from sambench.optim.contract import batch, closure_of, flat, network
 from sambench.optim.method import OptimizerInfo, optimizers
-from sambench.optim.problems import batch, closure_of, flat, network
 from tests.optim.references import Quadratic
 
 REGISTRY = optimizers.list()

@@ -7,7 +7,7 @@ import torch
 
 from benchmarks.meter import Meter
 from sambench.optim import build
-from sambench.optim.problems import batch, closure_of, flat, network
+from sambench.optim.contract import batch, closure_of, flat, network
 from sambench.optim.vector import PerTensor, Vector
 
 
