@@ -141,40 +141,28 @@ def eigenvalues(
     if which == "dominant" and k > 1:
         raise ValueError(f"k={k}: of the dominant eigenvalue there is one; use which='top'")
     before, goal = H.matvecs, Goal(min(k, H.size), tol, which, H.size)
-    run, ended_by = _run(H, goal, max_matvecs, seed, max_basis, out_of_time, on_progress)
-    return _found(goal, run, H.matvecs - before, ended_by)
-
-
-def _run(
-    H: SymmetricOperator,
-    goal: Goal,
-    max_matvecs: int,
-    seed: int,
-    max_basis: int | None,
-    out_of_time: Stop,
-    on_progress: Progress,
-) -> tuple[Lanczos, EndedBy]:
-    """Take Lanczos steps until the goal is reached or something runs out, and say which."""
-    source = generator(H.device, seed, EIGENVALUE_STREAM)
-    most = max(goal.k, max_matvecs)
+    source, most = generator(H.device, seed, EIGENVALUE_STREAM), max(goal.k, max_matvecs)
     run = Lanczos(H, gaussian(H, source), BLOCK_ROWS if max_basis is None else max_basis)
-    for left in reversed(range(most)):
+    ended_by: EndedBy | None = None
+    while ended_by is None:
         run.step()
         if max_basis is None and len(run.alphas) == 1:  # the graphs are in memory by now
             run.basis.limit = max(goal.k + 1, min(most, vectors_that_fit(H)))
         on_progress(len(run.alphas), max_matvecs)
-        ritz = run.ritz()
-        if goal.is_reached(run, ritz):
-            return run, "tolerance"
-        if out_of_time() and len(run.alphas) >= goal.k:
-            return run, "minutes"
+        ritz, enough = run.ritz(), len(run.alphas) >= goal.k
         restarts = goal.needs_another_start(run, ritz)
         full = len(run.basis) == run.basis.limit < most
-        if full and len(run.alphas) >= goal.k and (restarts or goal.k > 1):
-            return run, "memory"
-        if restarts and left:
+        if goal.is_reached(run, ritz):
+            ended_by = "tolerance"
+        elif out_of_time() and enough:
+            ended_by = "minutes"
+        elif full and enough and (restarts or goal.k > 1):
+            ended_by = "memory"
+        elif len(run.alphas) == most:
+            ended_by = "max_matvecs"
+        elif restarts:
             run.restart(gaussian(H, source))
-    return run, "max_matvecs"
+    return _found(goal, run, H.matvecs - before, ended_by)
 
 
 def _found(goal: Goal, run: Lanczos, matvecs: int, ended_by: EndedBy) -> Eigenpairs:
