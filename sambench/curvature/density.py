@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -140,24 +140,12 @@ def density(
                 break
         found.append(run.ritz())
         complete = complete and run.complete
-    return _summarise(found, H, start, grid_points, width, complete, products_before)
-
-
-def _summarise(
-    found: Sequence[RitzValues],
-    H: SymmetricOperator,
-    start: Start,
-    grid_points: int,
-    width: float,
-    complete: bool,
-    products_before: int,
-) -> SpectralDensity:
     nodes = tuple(ritz.values for ritz in found)
     weights = tuple(ritz.coefficients[0] ** 2 for ritz in found)
     scale = max(ritz.scale for ritz in found) * 10**-DECADES or 1.0  # H = 0 has no scale
     grid = _grid(nodes, scale, width, grid_points)
     smooth = [_smooth(grid, n, w, scale, width) for n, w in zip(nodes, weights, strict=True)]
-    density, density_stderr = _over_probes(np.stack(smooth))
+    smoothed, smoothed_stderr = _over_probes(np.stack(smooth))
 
     functions: dict[str, Callable[[Floats], Floats]] = {
         "mean": lambda n: n,
@@ -165,7 +153,7 @@ def _summarise(
         "zero_mass": lambda n: (np.abs(n) <= scale).astype(float),
         "negative_mass": lambda n: (n < -scale).astype(float),
     }
-    moments: dict[str, Any] = {}
+    moments: dict[str, float] = {}
     for name, function in functions.items():
         values = [float(w @ function(n)) for n, w in zip(nodes, weights, strict=True)]
         mean, stderr = _over_probes(np.asarray(values))
@@ -176,8 +164,8 @@ def _summarise(
         nodes=nodes,
         weights=weights,
         grid=grid,
-        density=density,
-        density_stderr=density_stderr,
+        density=smoothed,
+        density_stderr=smoothed_stderr,
         scale=scale,
         width=width,
         **moments,
