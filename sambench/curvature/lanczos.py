@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -227,7 +226,13 @@ def trace(
     samples: list[float] = []
     fitting = max(1, min(BLOCK, vectors_that_fit(H) // 2))
     rows = block or 1 << (fitting.bit_length() - 1)  # divides eight: where it ends is the same
-    for probes in _probe_blocks(H, seed, basis, rows, max_matvecs):
+    source = generator(H.device, seed, TRACE_STREAM)
+    for start in range(0, max_matvecs, rows):
+        probes = torch.empty(min(rows, max_matvecs - start), H.size, dtype=H.dtype, device=H.device)
+        for probe in probes:  # one after the other, so that a seed's probes do not depend on block
+            probe.copy_(rademacher(H, source, 1)[0])
+            if basis is not None:
+                basis.vectors.project_out(probe)
         products = H.matmat(probes.T).T
         samples += [exact + dot(z, Hz) for z, Hz in zip(probes, products, strict=True)]
         on_progress(len(samples), max_matvecs)
@@ -239,20 +244,6 @@ def trace(
         if out_of_time():
             return replace(found, ended_by="minutes")
     return _summarise(samples, tol)
-
-
-def _probe_blocks(
-    H: SymmetricOperator, seed: int, basis: DeflationBasis | None, block: int, budget: int
-) -> Iterator[Tensor]:
-    """Yield independent probes as rows, a block at a time, until the budget is spent."""
-    source = generator(H.device, seed, TRACE_STREAM)
-    for start in range(0, budget, block):
-        probes = torch.empty(min(block, budget - start), H.size, dtype=H.dtype, device=H.device)
-        for probe in probes:  # one after the other, so that a seed's probes do not depend on block
-            probe.copy_(rademacher(H, source, 1)[0])
-            if basis is not None:
-                basis.vectors.project_out(probe)
-        yield probes
 
 
 def _summarise(samples: list[float], tol: float) -> TraceEstimate:

@@ -77,14 +77,11 @@ class Objective:
         other = copy.copy(self)
         with torch.inference_mode(False), torch.no_grad():
             other.parameters = {
-                name: torch.add(weight, direction[name], alpha=step)
-                if name in direction
-                else weight.clone()
-                for name, weight in self.parameters.items()
+                name: weight.clone().requires_grad_() for name, weight in self.parameters.items()
             }
             other.buffers = {name: buffer.clone() for name, buffer in self.buffers.items()}
-        for weight in other.parameters.values():
-            weight.requires_grad_()
+            for name in other.parameters.keys() & direction.keys():
+                other.parameters[name].add_(direction[name], alpha=step)
         other.recalibrate()
         return other
 
