@@ -14,7 +14,7 @@
 
     objective, checks -> surface      the loss and its gradient at any weights
         ↑
-    ascent -> sharpness               its rise: one step, worst case, average case
+    sharpness                         its rise: one step, worst case, average case
     landscape -> interpolation        its values on lines and planes, and between two networks
 
 Eigenvalues, trace and density need only a `SymmetricOperator`; `HessianOperator` is one. The
