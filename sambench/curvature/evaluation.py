@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from typing import Any, TypeVar
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,6 @@ from sambench.errors import CurvatureError
 
 Batch = tuple[Tensor, Tensor]
 Loss = Callable[[Tensor, Tensor], Tensor]
-Setting = TypeVar("Setting")
 LOOKED_AT = 4096  # numbers of a batch, evenly spaced, by which it is known again
 
 
@@ -101,34 +100,23 @@ def exact_arithmetic(device: torch.device) -> Iterator[None]:
     not for its derivative. PyTorch keeps older switches beside newer per-operation settings and
     refuses to read an older one where they disagree, so both are moved together.
     """
-    matmul = _unless_refused(torch.get_float32_matmul_precision)
-    cudnn = _unless_refused(lambda: torch.backends.cudnn.allow_tf32)
-    operations = [(node, node.fp32_precision) for node in _operations()]
-    _set_legacy(matmul and "highest", cudnn and False)
-    for node, _ in operations:
-        node.fp32_precision = "ieee"
-    try:
-        with torch.autocast(device.type, enabled=False):  # it would act on backward passes too
-            yield
-    finally:
-        _set_legacy(matmul, cudnn)
-        for node, precision in operations:
-            node.fp32_precision = precision
-
-
-def _set_legacy(matmul: str | None, cudnn: bool | None) -> None:
-    if matmul is not None:
-        torch.set_float32_matmul_precision(matmul)
-    if cudnn is not None:
-        torch.backends.cudnn.allow_tf32 = cudnn
-
-
-def _unless_refused(read: Callable[[], Setting]) -> Setting | None:
-    """Return an older switch, or None where the user has moved to the per-operation settings."""
-    try:
-        return read()
-    except RuntimeError:
-        return None
+    operations, cudnn = _operations(), torch.backends.cudnn
+    with ExitStack() as stack:
+        for node in operations:
+            stack.callback(setattr, node, "fp32_precision", node.fp32_precision)
+        # an older switch is left alone where the user has moved to the per-operation settings
+        with suppress(RuntimeError):
+            matmul = torch.get_float32_matmul_precision()
+            stack.callback(torch.set_float32_matmul_precision, matmul)
+            torch.set_float32_matmul_precision("highest")
+        with suppress(RuntimeError):
+            stack.callback(setattr, cudnn, "allow_tf32", cudnn.allow_tf32)
+            cudnn.allow_tf32 = False
+        for node in operations:
+            node.fp32_precision = "ieee"
+        # it would act on backward passes too
+        stack.enter_context(torch.autocast(device.type, enabled=False))
+        yield
 
 
 def _operations() -> list[Any]:
