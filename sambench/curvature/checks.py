@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from typing import Any, TypeVar
 
@@ -229,17 +230,12 @@ def _noted(
         kind = type(module).__name__
         notes.append(note(f"{name} ({kind})" if name else kind, module, (args, kwargs), result))
 
-    hooks = [
-        module.register_forward_hook(partial(hear, name), with_kwargs=True)
-        for name, module in objective.model.named_modules()
-    ]
-    try:
-        with objective.isolated(), torch.no_grad():
-            torch.manual_seed(seed)
-            objective.outputs(inputs)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with ExitStack() as stack, objective.isolated(), torch.no_grad():
+        for name, module in objective.model.named_modules():
+            hook = module.register_forward_hook(partial(hear, name), with_kwargs=True)
+            stack.enter_context(hook)
+        torch.manual_seed(seed)
+        objective.outputs(inputs)
     return notes
 
 

@@ -24,7 +24,6 @@ LOOKED_AT = 4096  # numbers of a batch, evenly spaced, by which it is known agai
 @contextmanager
 def isolated(model: nn.Module, device: torch.device) -> Iterator[None]:
     """Evaluate in eval mode, with right second derivatives; restore modes and random state."""
-    flags = [(module, module.training) for module in model.modules()]
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
@@ -32,15 +31,13 @@ def isolated(model: nn.Module, device: torch.device) -> Iterator[None]:
         stack.enter_context(exact_arithmetic(device))
         # fused attention has no second derivative, nor have cuDNN's recurrent layers
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))
-        if any(isinstance(module, nn.RNNBase) for module, _ in flags):
+        if any(isinstance(module, nn.RNNBase) for module in model.modules()):
             stack.enter_context(torch.backends.cudnn.flags(enabled=False))
         stack.enter_context(_PlainWeightNorm())
+        for module in model.modules():
+            stack.callback(setattr, module, "training", module.training)
         model.eval()
-        try:
-            yield
-        finally:
-            for module, training in flags:
-                module.training = training
+        yield
 
 
 class _PlainWeightNorm(TorchFunctionMode):
@@ -82,14 +79,12 @@ def accumulating(layers: Sequence[_BatchNorm], share: float) -> Iterator[None]:
     With the share n_b / (n_1 + ... + n_b) for batch b, the statistics after a whole pass are the
     means over batches weighted by samples, and what they were before is forgotten.
     """
-    kept = [(layer, layer.training, layer.momentum) for layer in layers]
-    for layer in layers:
-        layer.training, layer.momentum = True, share
-    try:
+    with ExitStack() as stack:
+        for layer in layers:
+            stack.callback(setattr, layer, "training", layer.training)
+            stack.callback(setattr, layer, "momentum", layer.momentum)
+            layer.training, layer.momentum = True, share
         yield
-    finally:
-        for layer, training, momentum in kept:
-            layer.training, layer.momentum = training, momentum
 
 
 @contextmanager

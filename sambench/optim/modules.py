@@ -76,11 +76,8 @@ class Modules:
             if type(module).__name__ == "OptimizedModule":
                 hook.remove()  # a hook on what it compiles would be compiled too, in every step
 
-        hook = register_module_forward_pre_hook(note)
-        try:
+        with register_module_forward_pre_hook(note) as hook:
             yield
-        finally:
-            hook.remove()
         _refuse_sharded(self._modules)
         if self.given:
             self._look_beside(parameters)
