@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sambench.errors import ModelError, UnknownNameError
 from sambench.models.model import CHANNELS, IMAGENET, Model, Statistics, families, models
@@ -19,34 +19,24 @@ def build(name: str, classes: int, image_size: int, pretrained: bool) -> nn.Modu
     Raises:
         ModelError: If the model does not take this image size.
     """
+    import timm
     import torch
 
     # Without a network it warns of each of twelve attempts; what it fails of in the end is said.
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
-    settings: dict[str, Any] = {
-        "num_classes": classes,
-        "in_chans": CHANNELS,
-        "pretrained": pretrained,
-    }
+    create = partial(timm.create_model, name, num_classes=classes, in_chans=CHANNELS)
     try:
-        network = _created(name, image_size, settings)
+        try:
+            network = create(pretrained=pretrained, img_size=image_size)
+        except TypeError as error:  # it has no such setting
+            if "img_size" not in str(error):
+                raise
+            network = create(pretrained=pretrained)
         with torch.no_grad():
             network.eval()(torch.zeros(1, CHANNELS, image_size, image_size))
         return network.train()
     except (AssertionError, ValueError, RuntimeError) as error:
         raise ModelError(f"timm model {name!r} at {image_size} pixels: {error}") from error
-
-
-def _created(name: str, image_size: int, settings: dict[str, Any]) -> nn.Module:
-    """Create the model with its image size where it has such a setting."""
-    import timm
-
-    try:
-        return timm.create_model(name, img_size=image_size, **settings)
-    except TypeError as error:
-        if "img_size" not in str(error):
-            raise
-    return timm.create_model(name, **settings)
 
 
 def pixel_statistics(name: str) -> tuple[Statistics, Statistics]:
@@ -77,12 +67,8 @@ def timm_model(name: str) -> Model:
 
     known = timm.list_models()
     if name.partition(".")[0] not in known:
-        raise UnknownNameError(
-            "timm model",
-            name,
-            known,
-            "`python -c 'import timm; print(timm.list_models())'` shows all",
-        )
+        remedy = "`python -c 'import timm; print(timm.list_models())'` shows all"
+        raise UnknownNameError("timm model", name, known, remedy)
     return Model(
         name=f"timm:{name}",
         summary=f"{name} of timm",
