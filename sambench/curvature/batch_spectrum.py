@@ -147,8 +147,28 @@ def batch_spectrum(
         found.append(BatchValues(sum(values, ()), sum(residuals, ()), sum(matvecs), *map(all, yes)))
         on_batch(found[-1])
         on_progress(len(found), count)
-    name = DEFINITIONS[definition] + ("-under-weight-noise" if perturbations else "")
-    return _summarise(found, H.batch_sizes, count, name)
+    array = np.asarray([batch.values for batch in found])
+    converged = all(batch.converged for batch in found)
+    one_sign = all(batch.one_sign for batch in found)
+    ended_by: EndedBy = "tolerance" if converged else "max_matvecs"
+    return BatchSpectrum(
+        definition=DEFINITIONS[definition] + ("-under-weight-noise" if perturbations else ""),
+        batches=tuple(found),
+        batch_sizes=H.batch_sizes[: len(found)],
+        num_batches=count,
+        median=float(np.median(array)),
+        median_interval=median_interval(array[:, 0]) if array.shape[1] == 1 else None,
+        mean=float(array.mean()),
+        mean_interval=mean_interval(array.mean(1)) if one_sign else None,
+        std=float(array.std(ddof=1)) if array.size > 1 else float("nan"),
+        min=float(array.min()),
+        max=float(array.max()),
+        fraction_negative=float((array < 0).mean()),
+        matvecs=sum(batch.matvecs for batch in found),
+        all_converged=converged,
+        one_sign=one_sign,
+        ended_by="minutes" if len(found) < count else ended_by,
+    )
 
 
 def _measure(
@@ -165,33 +185,6 @@ def _measure(
     values, residuals = tuple(found.values.tolist()), tuple(found.residuals.tolist())
     one_sign = which == "top" or -found.lowest < OTHER_END * values[0]
     return BatchValues(values, residuals, found.matvecs, found.converged, one_sign)
-
-
-def _summarise(
-    found: Sequence[BatchValues], batch_sizes: tuple[int, ...], num_batches: int, definition: str
-) -> BatchSpectrum:
-    array = np.asarray([batch.values for batch in found])
-    converged = all(batch.converged for batch in found)
-    one_sign = all(batch.one_sign for batch in found)
-    ended_by: EndedBy = "tolerance" if converged else "max_matvecs"
-    return BatchSpectrum(
-        definition=definition,
-        batches=tuple(found),
-        batch_sizes=batch_sizes[: len(found)],
-        num_batches=num_batches,
-        median=float(np.median(array)),
-        median_interval=median_interval(array[:, 0]) if array.shape[1] == 1 else None,
-        mean=float(array.mean()),
-        mean_interval=mean_interval(array.mean(1)) if one_sign else None,
-        std=float(array.std(ddof=1)) if array.size > 1 else float("nan"),
-        min=float(array.min()),
-        max=float(array.max()),
-        fraction_negative=float((array < 0).mean()),
-        matvecs=sum(batch.matvecs for batch in found),
-        all_converged=converged,
-        one_sign=one_sign,
-        ended_by="minutes" if len(found) < num_batches else ended_by,
-    )
 
 
 def mean_interval(values: NDArray[np.float64]) -> Interval | None:
