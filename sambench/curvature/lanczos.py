@@ -161,11 +161,6 @@ def eigenvalues(
             ended_by = "max_matvecs"
         elif restarts:
             run.restart(gaussian(H, source))
-    return _found(goal, run, H.matvecs - before, ended_by)
-
-
-def _found(goal: Goal, run: Lanczos, matvecs: int, ended_by: EndedBy) -> Eigenpairs:
-    ritz = run.ritz()
     bounds, chosen, lowest = goal.bounds(run, ritz), goal.choose(ritz), float(ritz.values[0])
     highs, low = bounds
     return Eigenpairs(
@@ -179,7 +174,7 @@ def _found(goal: Goal, run: Lanczos, matvecs: int, ended_by: EndedBy) -> Eigenpa
         lowest=lowest,
         lowest_residual=float(ritz.residuals[0]),
         lowest_certified=goal.narrow(lowest, lowest - low, ritz.rounding),
-        matvecs=matvecs,
+        matvecs=H.matvecs - before,
         ended_by=ended_by,
         basis=DeflationBasis(vectors=run.basis, projected_trace=run.projected_trace()),
     )
