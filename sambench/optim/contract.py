@@ -71,7 +71,8 @@ class _Trial:
         parameters = list(self.model.parameters())
         groups: Any = [{"params": part} for part in (parameters[:cut], parameters[cut:]) if part]
         self.optimizer = build(info.name, groups, lr=lr, **settings)
-        self.closure = Counted(closure_of(self.model, *batch()))
+        inputs, targets = batch()
+        self.closure = Counted(closure_of(self.model, inputs.to(parameters[0].dtype), targets))
 
     def run(self, *steps: int) -> _Trial:
         """Take steps, each on the mini-batch of its number."""
@@ -170,10 +171,8 @@ def _(info: OptimizerInfo) -> None:
 @_rule("weights are restored bit for bit after every pass")
 def _(info: OptimizerInfo) -> None:
     trial = _Trial(info, network().float(), lr=0.0)
-    inputs, targets = batch()
     before, addresses = flat(trial.model), [p.data_ptr() for p in trial.model.parameters()]
-    for _ in range(20):
-        trial.optimizer.step(closure_of(trial.model, inputs.float(), targets))
+    trial.repeat(20)
     _same(flat(trial.model), before, "20 steps at a learning rate of 0")
     if [p.data_ptr() for p in trial.model.parameters()] != addresses:
         raise Broken("the weights lie in other memory than before")
@@ -243,11 +242,10 @@ def _(info: OptimizerInfo) -> None:
 @_rule("it works under autocast")
 def _(info: OptimizerInfo) -> None:
     trial = _Trial(info, network().float(), radius=5.0)
-    inputs, targets = batch()
-    closure = Counted(closure_of(trial.model, inputs.float(), targets))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        trial.optimizer.step(closure)
-    if len(closure.losses) > 1 and closure.losses[0] == closure.losses[-1]:
+        trial.repeat()
+    losses = trial.closure.losses
+    if len(losses) > 1 and losses[0] == losses[-1]:
         raise Broken("the last pass saw the unperturbed weights")
 
 
