@@ -143,20 +143,17 @@ class SharpnessAware(AroundBase):
             raise ConfigError("passes() has run: take its step with step(), without a closure")
         cautious = self.skip_nonfinite or scaler is not None
         self._align()
-        before = Remembered(self.method) if cautious or len(closures) > 1 else None
+        before = Remembered(self.method, copied=cautious or len(closures) > 1)
         proposals = list[Proposal]()
-        memory, counters = dict(self.method.memory), dict(self.method.counters)
         try:
             with torch.no_grad(), self._apart():
                 for each in closures:
-                    if proposals and before is not None:
+                    if proposals:
                         before.restore(self.method)  # several closures are one step
                     proposals.append(Proposal.of(self.method, self._oracle(scaler, each)))
                 proposal = functools.reduce(Proposal.merge, proposals)
         except BaseException:
-            self.method.memory, self.method.counters = memory, counters
-            if before is not None:
-                before.restore(self.method)
+            before.restore(self.method)
             raise
         self.method.memory = proposal.memory
         self._take(proposal, before if cautious else None)

@@ -19,15 +19,16 @@ PREFIX = "method."  # of a method's vectors in the state of a parameter, beside 
 
 
 class Remembered:
-    """A copy of a method's memory and counters at one moment."""
+    """A method's memory and counters at one moment: copies of its vectors, or they themselves."""
 
-    def __init__(self, method: Method) -> None:
-        self.memory = {name: vector.clone() for name, vector in method.memory.items()}
+    def __init__(self, method: Method, *, copied: bool = True) -> None:
+        self._copied = copied
+        self.memory = {k: v.clone() if copied else v for k, v in method.memory.items()}
         self.counters = dict(method.counters)
 
     def restore(self, method: Method) -> None:
         """Give it back to the method; the copy stays as it is."""
-        method.memory = {name: vector.clone() for name, vector in self.memory.items()}
+        method.memory = {k: v.clone() if self._copied else v for k, v in self.memory.items()}
         method.counters = dict(self.counters)
 
 
