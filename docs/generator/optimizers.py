@@ -10,7 +10,7 @@ from docs.generator.identities import OF_ALL, OF_THE_ENGINE, Identity, identitie
 from docs.generator.markdown import Page, code, linked, written
 from sambench.optim.base import BASES
 from sambench.optim.contract import RULES
-from sambench.optim.hyperparameter import Hyperparameter, Mechanics
+from sambench.optim.hyperparameter import Hyperparameter, Mechanics, declared
 from sambench.optim.method import OptimizerInfo, optimizers
 
 INTRODUCTION = """
@@ -133,10 +133,9 @@ def _index() -> str:
     page.bullets(map(linked, LEFT_OUT))
     page.heading("Settings of every optimizer")
     page.text(docstring(Mechanics).summary)
-    mechanics = {k: v for k, v in vars(Mechanics).items() if isinstance(v, Hyperparameter)}
     page.table(
         ("Name", "Default", "Allowed", "Meaning"),
-        [_row(name, h)[:4] for name, h in mechanics.items()],
+        [_row(name, h)[:4] for name, h in declared(Mechanics).items()],
     )
     page.text(
         "Those of the base optimizer are torch's, with torch's defaults; the command line's own "

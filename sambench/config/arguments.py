@@ -18,7 +18,7 @@ from sambench.config.stop import STOP_RULES
 from sambench.errors import ConfigError, did_you_mean, shown
 from sambench.files.yaml_text import read_yaml
 from sambench.optim.base import BASES, find_base
-from sambench.optim.hyperparameter import Hyperparameter, Mechanics
+from sambench.optim.hyperparameter import Mechanics, declared
 from sambench.optim.method import optimizers as registry
 
 OPTIMIZER, STOP = "optimizer", "stop"
@@ -163,5 +163,5 @@ def hyperparameters_of(optimizer: str, base: object = None) -> set[str]:
     bases = [*BASES.values()] if info.base is None else [find_base(info.base)]
     if info.base is None and isinstance(base, str) and "." in base:
         bases.append(find_base(base))
-    mechanics = (name for name, h in vars(Mechanics).items() if isinstance(h, Hyperparameter))
-    return {*info.hyperparameters, *mechanics, *(name for base in bases for name in base.settings)}
+    of_bases = (name for base in bases for name in base.settings)
+    return {*info.hyperparameters, *declared(Mechanics), *of_bases}

@@ -11,7 +11,7 @@ from sambench.config.run_config import RunConfig
 from sambench.config.stop import STOP_RULES
 from sambench.files.description import described
 from sambench.optim.base import BASES
-from sambench.optim.hyperparameter import Hyperparameter, Mechanics
+from sambench.optim.hyperparameter import Hyperparameter, Mechanics, declared
 from sambench.optim.method import optimizers
 
 ALL = "all"
@@ -83,7 +83,7 @@ def _declared() -> Iterator[tuple[str, dict[str, Hyperparameter[Any]]]]:
     """Yield each optimizer with its own hyperparameters, then those that all have."""
     for info in optimizers.list():
         yield info.name, info.hyperparameters
-    yield ALL, {k: h for k, h in vars(Mechanics).items() if isinstance(h, Hyperparameter)}
+    yield ALL, declared(Mechanics)
 
 
 def _kind(default: object) -> str:
