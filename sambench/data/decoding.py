@@ -79,13 +79,6 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Deep:
-    """An image of more than 8 bits, whose set's range must be known first: its brightest pixel."""
-
-    peak: int
-
-
-@dataclass(frozen=True)
 class Decoded:
     """An image as it is stored, with its native size, upright."""
 
@@ -103,10 +96,11 @@ def bits_for(peak: int) -> int:
     return next(depth for depth in DEPTHS if peak < 1 << depth)
 
 
-def decode(path: Path, size: int, recipe: Recipe = Recipe(), page: int = 0) -> Decoded | Deep:
+def decode(path: Path, size: int, recipe: Recipe = Recipe(), page: int = 0) -> Decoded | int:
     """Read a file once, decode it and resize it to a square of side `size`.
 
-    Where the recipe has no depth, a deep image is returned as its peak.
+    Where the recipe has no depth, of a deep image (more than 8 bits) its brightest pixel is
+    returned: the range of its whole set must be known first.
 
     Raises:
         UnreadableError: If the file cannot be read, is no image, is cut short, or is too large.
@@ -126,7 +120,7 @@ def decode(path: Path, size: int, recipe: Recipe = Recipe(), page: int = 0) -> D
             peak = int(whole.max())
         if peak is not None:
             if not recipe.depth:
-                return Deep(peak)
+                return peak
             if peak >= 1 << recipe.depth:
                 raise UnreadableError(f"has a pixel of {peak}, beyond depth={recipe.depth}")
             if recipe.depth < 16 and not image.mode.startswith("I"):

@@ -20,7 +20,7 @@ from threading import Lock
 import numpy as np
 from PIL import Image
 
-from sambench.data.decoding import Deep, Recipe, UnreadableError, bits_for, decode, shrink
+from sambench.data.decoding import Recipe, UnreadableError, bits_for, decode, shrink
 from sambench.data.manifest import IMAGES, LeftOut
 from sambench.data.source import Listing, Progress, Sample
 from sambench.files.arrays import Pixels, new_pixels
@@ -79,17 +79,18 @@ class Partial:
             with new_pixels(self.folder / IMAGES, (number, image_size, image_size, 1)) as places:
                 self.images = places
 
-    def decode(self, sample: Sample, position: int, recipe: Recipe) -> Deep | str | None:
-        """Decode an image into its place; return the reason if it cannot be used."""
+    def decode(self, sample: Sample, position: int, recipe: Recipe) -> int | None:
+        """Decode an image into its place, or return its peak if the depth must be known first.
+
+        Raises:
+            UnreadableError: If it cannot be used.
+        """
         size = self.images.shape[1]
-        try:
-            if sample.pixels is None:
-                image = decode(sample.path, size, recipe, sample.page)
-            else:
-                image = shrink(sample.pixels, size, recipe)
-        except UnreadableError as error:
-            return str(error)
-        if isinstance(image, Deep):
+        if sample.pixels is None:
+            image = decode(sample.path, size, recipe, sample.page)
+        else:
+            image = shrink(sample.pixels, size, recipe)
+        if isinstance(image, int):
             return image
         record = self.records[position]
         for name in ("sha256", "width", "height", "mode", "frames", "peak"):
@@ -150,14 +151,14 @@ def decode_all(
             chunk = positions[start : start + CHUNK]
             work = {pool.submit(partial.decode, samples[i], i, recipe): i for i in chunk}
             for future in as_completed(work):
-                position, outcome = work[future], future.result()
-                if isinstance(outcome, Deep):
-                    peaks[position] = outcome.peak
-                    continue
-                if isinstance(outcome, str):
-                    reasons[position] = outcome
-                else:
+                position = work[future]
+                try:
+                    if (peak := future.result()) is not None:
+                        peaks[position] = peak
+                        continue
                     partial.add(position)
+                except UnreadableError as error:
+                    reasons[position] = str(error)
                 done += 1
                 on_progress(done, len(samples), samples[position].file)
 

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from sambench.data import decoding
-from sambench.data.decoding import Decoded, Deep, Recipe, UnreadableError, decode
+from sambench.data.decoding import Decoded, Recipe, UnreadableError, decode
 from sambench.data.preparation import prepare
 from sambench.data.source import Request, sources
 
@@ -56,7 +56,7 @@ def shown(path: Path, page: int = 0) -> NDArray[np.uint8]:
 
 def test_grey_without_a_window_is_deep_and_scaled_with_its_set(tmp_path):
     path = written(tmp_path / "a.dcm")
-    assert decode(path, 8) == Deep(peak=4032)
+    assert decode(path, 8) == 4032
     assert np.array_equal(shown(path), np.rint(RAMP / (4095 / 255)))
 
 
