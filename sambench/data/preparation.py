@@ -91,10 +91,12 @@ def prepare(
     states = np.array([_state(sample.path) for sample in listing.samples]).reshape(-1, 2)
     asked, key = _asked(source, listing, account, states, request, drops)
     with lock(final, "preparing"):
-        before = _there(root, source.name, image_size)
+        before: Prepared | None = None
+        with suppress(UnpreparedError):  # not there, or damaged: preparing anew is the remedy
+            before = open_prepared(root, source.name, image_size)
         other = before if before and before.manifest.listing != asked["listing"] else None
         if before and not other and (skip_unreadable or not before.manifest.skipped):
-            with suppress(UnpreparedError):  # damaged: preparing anew is the remedy
+            with suppress(UnpreparedError):  # damaged
                 check_pixels(before)
                 return Preparation(prepared=before, reused=True)
         work, recipe = final.with_name(f".{final.name}.partial"), Recipe.of(request.options)
@@ -181,10 +183,3 @@ def _asked(
         digest.update(json.dumps(one).encode())
         decoded.update(json.dumps([str(sample.path.absolute()), sample.id, state]).encode())
     return {**asked, "listing": digest.hexdigest()}, decoded.hexdigest()
-
-
-def _there(root: Path, name: str, image_size: int) -> Prepared | None:
-    """Return the dataset as prepared before."""
-    with suppress(UnpreparedError):  # not there, or damaged: preparing anew is the remedy
-        return open_prepared(root, name, image_size)
-    return None
