@@ -126,86 +126,58 @@ def find_leaks(prepared: Prepared, facts: Facts) -> tuple[Leak, ...]:
     """Return what trees tell from all facts together, and from each alone, the best first."""
     if not facts:
         return ()
-    folds = deal(prepared.labels, prepared.groups, FOLDS, seed=0)
-
-    def leak(*names: str) -> Leak:
-        features = np.stack([facts[name] for name in names], axis=1)
-        return Leak(
-            facts=names,
-            accuracy=cross_validated_accuracy(features, prepared.labels, folds, DEPTH),
-            rule=in_words(grow(features, prepared.labels, DEPTH), names, prepared.classes),
-        )
-
-    return (leak(*facts), *sorted(map(leak, facts), key=lambda one: -one.accuracy))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fork:
-    """A question: at most `threshold` in column `feature` goes to `below`, the rest to `above`."""
-
-    feature: int
-    threshold: float
-    below: Tree
-    above: Tree
-
-
-Tree = int | Fork  # a question, or the class of all that gets here
-
-
-def grow(features: Features, labels: Labels, depth: int) -> Tree:
-    """Grow a tree of at most `depth` questions in a row, of features (N, F) and labels from 0."""
-    counts = np.bincount(labels)
-    found = _best(features, labels) if depth and (counts > 0).sum() > 1 else None
-    if found is None:
-        return int(counts.argmax())
-    feature, threshold = found
-    low = features[:, feature] <= threshold
-    return Fork(
-        feature=feature,
-        threshold=threshold,
-        below=grow(features[low], labels[low], depth - 1),
-        above=grow(features[~low], labels[~low], depth - 1),
+    labels, classes = prepared.labels, prepared.classes
+    folds = deal(labels, prepared.groups, FOLDS, seed=0)
+    alone = (leak_of({n: values}, labels, folds, classes) for n, values in facts.items())
+    return (
+        leak_of(facts, labels, folds, classes),
+        *sorted(alone, key=lambda one: -one.accuracy),
     )
 
 
-def classify(tree: Tree, features: Features) -> Labels:
-    """Return the class that a tree gives to each row, shape (N,)."""
-    if isinstance(tree, int):
-        return np.full(len(features), tree, dtype=np.int64)
-    low = features[:, tree.feature] <= tree.threshold
-    return np.where(low, classify(tree.below, features), classify(tree.above, features))
-
-
-def cross_validated_accuracy(
-    features: Features, labels: Labels, folds: NDArray[np.int64], depth: int
-) -> float:
-    """Return the share of rows that trees grown on the other folds classify correctly."""
+def leak_of(facts: Facts, labels: Labels, folds: Labels, classes: Sequence[str]) -> Leak:
+    """Return the share of images that trees grown on the other folds (N,) classify correctly."""
+    names, features = tuple(facts), np.stack([*facts.values()], axis=1)
     right = 0
     for fold in np.unique(folds):
         held = folds == fold
-        tree = grow(features[~held], labels[~held], depth)
-        right += int((classify(tree, features[held]) == labels[held]).sum())
-    return right / len(labels)
+        told, _ = grow(features[~held], labels[~held], features[held], names, classes)
+        right += int((told == labels[held]).sum())
+    _, rule = grow(features, labels, features, names, classes)
+    return Leak(facts=names, accuracy=right / len(labels), rule=rule)
 
 
-def in_words(tree: Tree, features: Sequence[str], classes: Sequence[str]) -> str:
-    """Return a tree as one sentence.
+def grow(
+    features: Features,
+    labels: Labels,
+    asked: Features,
+    names: Sequence[str],
+    classes: Sequence[str],
+    depth: int = DEPTH,
+) -> tuple[Labels, str]:
+    """Grow a tree of at most `depth` questions in a row, of features (N, F) and labels (N,) from 0.
 
-    >>> in_words(
-    ...     Fork(feature=0, threshold=3, below=0, above=1), ["width"], ["benign", "malignant"]
-    ... )
-    'width <= 3: benign, else malignant'
+    Return the class that it gives to each row of `asked` (M, F), and the tree as one sentence with
+    the names of the features and classes: "width <= 3: benign, else malignant".
     """
-    if isinstance(tree, int):
-        return classes[tree]
-    parts = [in_words(part, features, classes) for part in (tree.below, tree.above)]
-    if parts[0] == parts[1]:
-        return parts[0]
-    below, above = (f"({part})" if "," in part else part for part in parts)
-    return f"{features[tree.feature]} <= {tree.threshold:.4g}: {below}, else {above}"
+    counts = np.bincount(labels)
+    found = purest_halves(features, labels) if depth and (counts > 0).sum() > 1 else None
+    if found is None:
+        commonest = int(counts.argmax())
+        return np.full(len(asked), commonest), classes[commonest]
+    feature, threshold = found
+    low = features[:, feature] <= threshold
+    (below, if_low), (above, if_high) = (
+        grow(features[half], labels[half], asked, names, classes, depth - 1) for half in (low, ~low)
+    )
+    told = np.where(asked[:, feature] <= threshold, below, above)
+    if if_low == if_high:
+        return told, if_low
+    if_low, if_high = (f"({part})" if "," in part else part for part in (if_low, if_high))
+    return told, f"{names[feature]} <= {threshold:.4g}: {if_low}, else {if_high}"
 
 
-def _best(features: Features, labels: Labels) -> tuple[int, float] | None:
+def purest_halves(features: Features, labels: Labels) -> tuple[int, float] | None:
     """Return feature and threshold of the purest halves; None if no feature varies."""
     best, found = np.inf, None
     for feature, values in enumerate(features.T):

@@ -7,14 +7,9 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.tree import DecisionTreeClassifier
 
-from sambench.data.audit.facts import (
-    Fork,
-    classify,
-    cross_validated_accuracy,
-    edges,
-    grow,
-    in_words,
-)
+from sambench.data.audit.facts import edges, grow, leak_of, purest_halves
+
+NAMES, CLASSES = "abcd", "0123"
 
 
 def speckle(side: int = 100) -> NDArray[np.uint8]:
@@ -80,9 +75,9 @@ def test_it_is_the_tree_of_scikit_learn(seed: int, classes: int, depth: int) -> 
     features, labels = problem(seed, classes)
     others, _ = problem(seed + 100, classes)
     expected = DecisionTreeClassifier(max_depth=depth, random_state=0).fit(features, labels)
-    tree = grow(features, labels, depth)
-    assert np.array_equal(classify(tree, features), expected.predict(features))
-    assert np.array_equal(classify(tree, others), expected.predict(others))
+    for asked in (features, others):
+        told, _ = grow(features, labels, asked, NAMES, CLASSES, depth)
+        assert np.array_equal(told, expected.predict(asked))
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -102,14 +97,16 @@ def test_the_first_question_is_the_purest_of_all(seed: int) -> None:
 
     tried = itertools.product(range(3), np.arange(5) + 0.5)
     best = min(impurity(f, t) for f, t in tried if 0 < (features[:, f] <= t).sum() < 40)
-    tree = grow(features, labels, 1)
-    assert isinstance(tree, Fork)
-    assert impurity(tree.feature, tree.threshold) == pytest.approx(best, abs=1e-9)
+    assert impurity(*purest_halves(features, labels)) == pytest.approx(best, abs=1e-9)
 
 
 def test_what_does_not_vary_asks_nothing() -> None:
-    assert grow(np.ones((5, 2)), np.array([0, 1, 1, 0, 1]), 2) == 1
-    assert grow(np.arange(3.0)[:, None], np.array([1, 1, 1]), 2) == 1
+    for features, labels in (
+        (np.ones((5, 2)), np.array([0, 1, 1, 0, 1])),
+        (np.arange(3.0)[:, None], np.array([1, 1, 1])),
+    ):
+        told, rule = grow(features, labels, features, NAMES, CLASSES)
+        assert (told.tolist(), rule) == ([1] * len(features), "1")
 
 
 def test_cross_validation_counts_what_was_not_trained_on() -> None:
@@ -120,21 +117,28 @@ def test_cross_validation_counts_what_was_not_trained_on() -> None:
         model = DecisionTreeClassifier(max_depth=2, random_state=0)
         model.fit(features[folds != fold], labels[folds != fold])
         right += (model.predict(features[folds == fold]) == labels[folds == fold]).sum()
-    assert cross_validated_accuracy(features, labels, folds, 2) == right / len(labels)
+    found = leak_of(dict(zip(NAMES, features.T, strict=True)), labels, folds, CLASSES)
+    assert (found.facts, found.accuracy) == (tuple(NAMES), right / len(labels))
 
 
 def test_a_fact_that_tells_nothing_gains_nothing() -> None:
     generator = np.random.default_rng(0)
     features, labels = generator.normal(size=(2000, 3)), generator.random(2000) < 0.3
-    accuracy = cross_validated_accuracy(features, labels.astype(np.int64), np.arange(2000) % 5, 2)
-    assert accuracy == pytest.approx(0.7, abs=0.03)
+    facts = dict(zip("abc", features.T, strict=True))
+    found = leak_of(facts, labels.astype(np.int64), np.arange(2000) % 5, CLASSES)
+    assert found.accuracy == pytest.approx(0.7, abs=0.03)
 
 
-def test_in_words() -> None:
-    benign, malignant = 0, 1
-    inner = Fork(feature=1, threshold=0.25, below=malignant, above=benign)
-    tree = Fork(feature=0, threshold=1234.5, below=inner, above=malignant)
-    said = in_words(tree, ["bytes", "white"], ["benign", "malignant"])
-    assert said == "bytes <= 1234: (white <= 0.25: malignant, else benign), else malignant"
-    same = Fork(feature=0, threshold=1, below=benign, above=benign)
-    assert in_words(same, ["bytes"], ["benign"]) == "benign"
+def test_a_tree_in_words() -> None:
+    features = np.array([[1230, 0.2], [1230, 0.3], [1239, 0.2], [1239, 0.3]])
+    names, classes = ["bytes", "white"], ["benign", "malignant"]
+
+    def said(*labels: int) -> str:
+        order = np.repeat(np.arange(4), [1, 1, 2, 2])
+        return grow(features[order], np.array(labels)[order], features, names, classes)[1]
+
+    inner = "(white <= 0.25: malignant, else benign)"
+    assert said(1, 0, 1, 1) == f"bytes <= 1234: {inner}, else malignant"
+    assert said(0, 0, 1, 1) == "bytes <= 1234: benign, else malignant"
+    same = grow(np.arange(5.0)[:, None], np.array([0, 0, 1, 0, 0]), features, names, classes, 1)
+    assert same[1] == "benign"
