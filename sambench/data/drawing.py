@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from sambench.data.prepared import Prepared
 from sambench.files.atomic import write_bytes
@@ -47,20 +47,22 @@ def draw_contact_sheet(prepared: Prepared, *, seed: int = 0) -> Image.Image:
     for label, indices in enumerate(chosen):
         draw.rectangle((MARGIN, top + 14, MARGIN + 5, top + 42), ACCENTS[label % len(ACCENTS)])
         title, number = prepared.classes[label], len(members[label])
-        draw.text((MARGIN + 16, top + 14), title, INK, _font(23))
-        after = MARGIN + 16 + draw.textlength(title, _font(23)) + 14
+        draw.text((MARGIN + 16, top + 14), title, INK, font_size=23)
+        after = MARGIN + 16 + draw.textlength(title, font_size=23) + 14
         share = f"{number:,} images, {number / len(prepared):.0%}"
-        draw.text((after, top + 20), share, FAINT, _font(17))
+        draw.text((after, top + 20), share, FAINT, font_size=17)
         for place, index in enumerate(indices):
             row, column = divmod(place, COLUMNS)
             left = MARGIN + column * (TILE + GAP)
             upper = top + CLASS_HEAD + row * (TILE + CAPTION + GAP)
             sheet.paste(_tile(prepared, index, TILE), (left, upper))
             caption = _shortened(ids[index], draw, 14, TILE)
-            draw.text((left + TILE / 2, upper + TILE + 4), caption, FAINT, _font(14), anchor="ma")
+            draw.text(
+                (left + TILE / 2, upper + TILE + 4), caption, FAINT, font_size=14, anchor="ma"
+            )
         top += heights[label]
     if rest := len(prepared.classes) - len(chosen):
-        draw.text((MARGIN, top), f"and {rest} more classes", FAINT, _font(17))
+        draw.text((MARGIN, top), f"and {rest} more classes", FAINT, font_size=17)
     return sheet
 
 
@@ -83,7 +85,7 @@ def write_pairs(prepared: Prepared, pairs: Sequence[Pair], title: str, path: Pat
     note = f"{len(pairs)} pair{'' if len(pairs) == 1 else 's'}{more}"
     place_of = {id: index for index, id in enumerate(prepared.ids)}
     draw = ImageDraw.Draw(sheet)
-    draw.text((MARGIN, PAIR_NOTE), note, FAINT, _font(17))
+    draw.text((MARGIN, PAIR_NOTE), note, FAINT, font_size=17)
     for place, (ids, labels, how) in enumerate(shown):
         row, column = divmod(place, PAIR_COLUMNS)
         left = MARGIN + column * (pair_width + OUTER)
@@ -92,11 +94,11 @@ def write_pairs(prepared: Prepared, pairs: Sequence[Pair], title: str, path: Pat
         for side, (id, label) in enumerate(zip(ids, labels, strict=True)):
             corner = left + side * (PAIR_TILE + INNER)
             sheet.paste(_tile(prepared, place_of[id], PAIR_TILE), (corner, top))
-            draw.text((corner, below + 5), _shortened(id, draw, 16, PAIR_TILE), INK, _font(16))
+            draw.text((corner, below + 5), _shortened(id, draw, 16, PAIR_TILE), INK, font_size=16)
             colour = ACCENTS[prepared.classes.index(label) % len(ACCENTS)]
             draw.rectangle((corner, below + 29, corner + 9, below + 38), colour)
-            draw.text((corner + 15, below + 24), label, colour, _font(15))
-        draw.text((left, below + 44), how, FAINT, _font(14))
+            draw.text((corner + 15, below + 24), label, colour, font_size=15)
+        draw.text((left, below + 44), how, FAINT, font_size=14)
     write_png(sheet, path)
 
 
@@ -104,10 +106,10 @@ def _sheet(prepared: Prepared, title: str, width: int, height: int) -> Image.Ima
     """Return an empty sheet: title at the left, facts of the dataset at the right, a rule below."""
     sheet = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(sheet)
-    draw.text((MARGIN, 24), title, INK, _font(30))
+    draw.text((MARGIN, 24), title, INK, font_size=30)
     size, colour = prepared.image_size, "grey" if prepared.images.shape[-1] == 1 else "colour"
     facts = f"{len(prepared):,} images  ·  {size} x {size} {colour}  ·  {prepared.fingerprint[:10]}"
-    draw.text((width - MARGIN, 34), facts, FAINT, _font(17), anchor="ra")
+    draw.text((width - MARGIN, 34), facts, FAINT, font_size=17, anchor="ra")
     draw.line((MARGIN, 74, width - MARGIN, 74), RULE, 1)
     return sheet
 
@@ -119,10 +121,6 @@ def write_png(image: Image.Image, path: Path) -> None:
     write_bytes(path, file.getvalue())
 
 
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)
-
-
 def _tile(prepared: Prepared, index: int, side: int) -> Image.Image:
     pixels = np.asarray(prepared.images[index])
     image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
@@ -131,8 +129,8 @@ def _tile(prepared: Prepared, index: int, side: int) -> Image.Image:
 
 def _shortened(text: str, draw: ImageDraw.ImageDraw, size: int, width: int) -> str:
     """Return the end of a text that is too wide: the number tells more than the prefix."""
-    if draw.textlength(text, _font(size)) <= width:
+    if draw.textlength(text, font_size=size) <= width:
         return text
-    while draw.textlength(f"...{text}", _font(size)) > width:
+    while draw.textlength(f"...{text}", font_size=size) > width:
         text = text[1:]
     return f"...{text}"
