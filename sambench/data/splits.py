@@ -150,6 +150,7 @@ def _mixed(prepared: Prepared, name: str, made: Sequence[Split]) -> Iterator[str
     be used.
     """
     parts, folds = (prepared.columns.get(fact, ()) for fact in ("part", "fold"))
+    own = source_of(prepared.name).name == "folder"
     apart = [position for position, part in enumerate(parts) if part == "test"]
     trained = np.unique(np.concatenate([one.train for one in made]))
     if mixed := int(np.isin(apart, trained).sum()):
@@ -158,15 +159,11 @@ def _mixed(prepared: Prepared, name: str, made: Sequence[Split]) -> Iterator[str
             f"split {name}: {mixed:,} of the {len(apart):,} images that the source sets apart for "
             f"testing are trained on; {all_told}`--set split=authors` keeps them apart"
         )
-    elif name == "holdout" and folds and None not in folds and _is_own(prepared):
+    elif name == "holdout" and folds and None not in folds and own:
         yield (
             f"split holdout mixes the {len(set(folds))} folds that the images come with; "
             "`--set split=folds` keeps to them"
         )
-
-
-def _is_own(prepared: Prepared) -> bool:
-    return source_of(prepared.name).name == "folder"
 
 
 def _remedy(prepared: Prepared, seed: int) -> str:
