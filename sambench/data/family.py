@@ -63,28 +63,13 @@ class Family(Source):
         return tuple(label for label in self.classes if label != dropped)
 
     def locate(self, request: Request) -> Path:
-        """Return the innermost folder of the dataset, within those that archives put around it.
+        """Return the folder as the user named it, that of the table, or `<raw>/<name>`.
+
+        Of those that archives put around the dataset it is the innermost.
 
         Raises:
             ConfigError: If a table was named that means nothing here.
             DataError: If there is none; says where to get the files and where to put them.
-        """
-        folder = self.given(request)
-        names = {name.casefold() for name in self.wrappers}
-        for _ in range(DEEPEST):
-            inside = subfolders(folder)
-            wrapper = next((inside[name] for name in sorted(names & inside.keys())), None)
-            if wrapper is None:
-                break
-            folder = wrapper
-        return folder
-
-    def given(self, request: Request) -> Path:
-        """Return the folder as the user named it, that of the table, or `<raw>/<name>`.
-
-        Raises:
-            ConfigError: If a table was named that means nothing here.
-            DataError: If there is no such folder.
         """
         if request.table is not None and not self.takes_table:
             raise ConfigError(
@@ -103,6 +88,10 @@ class Family(Source):
             raise DataError(
                 f"no folder {folder}; give the one that holds {self.layout} with `--source DIR`"
             )
+        names = {name.casefold() for name in self.wrappers}
+        for _ in range(DEEPEST if names else 0):
+            inside = subfolders(folder)
+            folder = next((inside[name] for name in sorted(names & inside.keys())), folder)
         return folder
 
     def refuse(self, root: Path, lacking: str = "images") -> DataError:

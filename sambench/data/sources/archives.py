@@ -47,7 +47,7 @@ def scan_cifar(family: Family, request: Request) -> Listing:
     from torchvision.datasets.utils import check_integrity
 
     loader = getattr(torchvision.datasets, family.name.upper())
-    root = family.given(request) if request.names_files else request.raw / family.name
+    root = family.locate(request) if request.names_files else request.raw / family.name
     if root.name == loader.base_folder and root.is_dir():
         root = root.parent
     folder = root / loader.base_folder
@@ -108,7 +108,7 @@ def _locate(request: Request, family: Family) -> tuple[Path, Remote]:
         named = (remote for remote in there.values() if remote.name == request.folder.name)
         return request.folder, next(named, there[SIZES[0]])
     if request.names_files:
-        root = family.given(request)
+        root = family.locate(request)
         there = {size: remote for size, remote in there.items() if (root / remote.name).is_file()}
         if not there:
             raise family.refuse(root, "archive")

@@ -32,7 +32,7 @@ def scan(own: Family, request: Request) -> Listing:
     """List the images of class folders, or those that a table names."""
     given = [name.strip() for name in str(request.options["classes"]).split(",") if name.strip()]
     classes = tuple(dict.fromkeys(given))
-    root = replace(own, obtain="these are your own images").given(request)
+    root = replace(own, obtain="these are your own images").locate(request)
     if request.table is not None:
         return list_labelled(root, request.table, request.options, classes)
     for name, value in request.options.items():

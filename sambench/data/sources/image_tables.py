@@ -143,7 +143,7 @@ def _with_folds(samples: Sequence[Sample], table: Table, problems: Problems) -> 
 
 def scan_bus(bus: Tabled, request: Request) -> Listing:
     """List the images that the workbook or CSV names, with centre, fold and readers' grades."""
-    root = bus.given(request)
+    root = bus.locate(request)
     problems = Problems()
     path = bus.find_table(request, root)
     book = path.suffix.lower() != ".csv"
