@@ -39,12 +39,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from sambench.cli import main
-from sambench.data.sources import phantom
+from sambench.data.source import sources
 from sambench.launch import pool
 from tests.forked_workers import Template
 
 pool.subprocess = Template().subprocess
-phantom.OPTIONS["images"] = replace(phantom.OPTIONS["images"], default=int(sys.argv[2]))
+options = sources.get("phantom").options
+options["images"] = replace(options["images"], default=int(sys.argv[2]))
 
 
 def place_images():

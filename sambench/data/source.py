@@ -71,8 +71,8 @@ class Option:
     """A setting of one source; the default's type is its own, unless there are choices."""
 
     default: Setting
-    minimum: float = -math.inf
-    maximum: float = math.inf
+    minimum: int | float = -math.inf
+    maximum: int | float = math.inf
     choices: tuple[Setting, ...] = ()
     help: str
 

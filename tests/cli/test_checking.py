@@ -11,8 +11,7 @@ from typer.testing import CliRunner
 
 from sambench.cli import app
 from sambench.data.prepared import open_prepared
-from sambench.data.source import Option
-from sambench.data.sources import phantom
+from sambench.data.source import Option, sources
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Call
@@ -24,7 +23,7 @@ FEW = Option(default=24, minimum=20, maximum=100, help="number of images")
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(phantom.OPTIONS, "images", FEW)
+    monkeypatch.setitem(sources.get("phantom").options, "images", FEW)
     return tmp_path
 
 

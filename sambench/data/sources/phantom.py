@@ -19,12 +19,12 @@ from __future__ import annotations
 import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sambench.data.family import Family
 from sambench.data.folders import natural
-from sambench.data.source import Listing, Option, Request, Sample, Source, sources
+from sambench.data.source import Listing, Request, Sample
 from sambench.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -34,33 +34,15 @@ GENERATOR = 1
 """Version of the simulation. Raise it with every change to a pixel or a fact."""
 
 READERS = ("birads_reader1", "birads_reader2")
-CLASSES = ("benign", "malignant")
-OPTIONS = {
-    "images": Option(default=600, minimum=20, maximum=1_000_000, help="number of images"),
-    "seed": Option(default=0, minimum=0, maximum=2**32 - 1, help="of all that is random"),
-    "duplicates": Option(
-        default=0.0,
-        minimum=0,
-        maximum=0.5,
-        help="share of images that are copies of another one, half of them byte-identical",
-    ),
-    "label_noise": Option(
-        default=0.0, minimum=0, maximum=0.5, help="share of images with the wrong label"
-    ),
-    "pixels": Option(default=128, minimum=32, maximum=1024, help="native width of an image"),
-    "test_images": Option(
-        default=0, minimum=0, maximum=1_000_000, help="of these, tested by split=authors"
-    ),
-}
 
 
-def scan(request: Request) -> Listing:
+def scan(phantom: Family, request: Request) -> Listing:
     """List the images of the study; make those that are not there."""
     from sambench.data.phantom import cohort
 
     if request.names_files:
         raise ConfigError(
-            "dataset 'phantom' makes its own images; leave out the workbook and the folder"
+            f"dataset {phantom.name!r} makes its own images; leave out the workbook and the folder"
         )
     images, seed, tested = (int(request.options[n]) for n in ("images", "seed", "test_images"))
     if tested > images - 10:
@@ -86,8 +68,7 @@ def scan(request: Request) -> Listing:
         )
         for picture in sorted(pictures, key=lambda picture: natural(picture.id))
     )
-    layout = "GDPH and SYSUCC, simulated"
-    return Listing(root=folder, layout=layout, classes=CLASSES, samples=samples)
+    return Listing(root=folder, layout=phantom.layout, classes=phantom.classes, samples=samples)
 
 
 def _make(request: Request, pictures: tuple[Picture, ...]) -> Path:
@@ -118,26 +99,5 @@ def _make(request: Request, pictures: tuple[Picture, ...]) -> Path:
     return folder
 
 
-PHANTOM = Source(
-    name="phantom",
-    summary="simulated breast ultrasound, no download: any number of images, two centres",
-    scan=scan,
-    image_size=64,
-    classes=CLASSES,
-    options=OPTIONS,
-    obtain="made on the spot",
-    reference="simulation of sambench; speckle after Wagner et al., IEEE T-SU 30(3), 1983",
-    licence="none needed: made on your machine",
-    simulated=True,
-)
-STUDY = {"images": 2480, "test_images": 2000}
-
-sources.register(PHANTOM)
-sources.register(
-    replace(
-        PHANTOM,
-        name="phantom-study",
-        summary="the same with 480 images to train on and 2,000 to test (split=authors)",
-        options=OPTIONS | {n: replace(OPTIONS[n], default=value) for n, value in STUDY.items()},
-    )
-)
+for _name in ("phantom", "phantom-study"):
+    Family.published(_name).register(scan)
