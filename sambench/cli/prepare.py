@@ -118,7 +118,7 @@ def prepare(
             "path": str(prepared.folder),
             "contact_sheet": str(sheet),
             "reused": reused,
-            "summary": plain(summary),
+            "summary": summary,
             "audit": [str(path) for path in written],
         }
     )

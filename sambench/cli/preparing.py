@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,6 @@ from sambench.data.preparation import Outlook, Preparation, prepare
 from sambench.data.prepared import Prepared
 from sambench.data.problems import some
 from sambench.data.source import Request, Source
-from sambench.data.summary import Summary
 from sambench.files.atomic import human
 from sambench.report.table import counted
 
@@ -51,41 +51,42 @@ def decode(
         )
 
 
-def show_summary(screen: Screen, summary: Summary) -> None:
+def show_summary(screen: Screen, summary: Mapping[str, Any]) -> None:
     """Show what a prepared dataset consists of."""
-    channels = "grey" if summary.channels == 1 else "colour"
+    channels = "grey" if summary["channels"] == 1 else "colour"
     screen.show(
-        f"{summary.name}: {summary.images} images, {summary.image_size}x{summary.image_size} "
-        f"{channels}, from {summary.layout}"
+        f"{summary['name']}: {summary['images']} images, "
+        f"{summary['image_size']}x{summary['image_size']} "
+        f"{channels}, from {summary['layout']}"
     )
-    classes = summary.classes
+    classes = summary["classes"]
     if len(classes) > MOST_CLASSES:
-        each = [f"{label} ({summary.by_class[label]})" for label in classes]
+        each = [f"{label} ({summary['by_class'][label]})" for label in classes]
         screen.show(f"{len(each)} classes (and images): {some(each)}")
         classes = ()
     parts = {
-        "all": summary.by_class,
-        **{f"centre {name}": counts for name, counts in summary.by_centre.items()},
-        **{f"fold {number}": counts for number, counts in summary.by_fold.items()},
+        "all": summary["by_class"],
+        **{f"centre {name}": counts for name, counts in summary["by_centre"].items()},
+        **{f"fold {number}": counts for number, counts in summary["by_fold"].items()},
     }
     rows = [
         [part, *(str(counts.get(label, 0)) for label in classes), str(sum(counts.values()))]
         for part, counts in parts.items()
     ]
     screen.listing(("", *classes, "all"), rows, numbers=True)
-    width, height, copies = summary.width, summary.height, summary.duplicates
+    width, height, copies = summary["width"], summary["height"], summary["duplicates"]
     screen.show(
-        f"sizes on disk: width {width.min}-{width.max} (median {width.median}), "
-        f"height {height.min}-{height.max} (median {height.median})",
-        f"duplicates: {copies.images} images in {counted(copies.groups, 'group')} of identical "
-        f"files, {copies.conflicting} with conflicting labels"
-        if copies.groups
+        f"sizes on disk: width {width['min']}-{width['max']} (median {width['median']}), "
+        f"height {height['min']}-{height['max']} (median {height['median']})",
+        f"duplicates: {copies['images']} images in {counted(copies['groups'], 'group')} of "
+        f"identical files, {copies['conflicting']} with conflicting labels"
+        if copies["groups"]
         else "duplicates: no two files are identical",
     )
-    for first, second in copies.examples:
+    for first, second in copies["examples"]:
         screen.warn(f"conflict: {first} and {second} are the same image with different labels")
-    screen.show(*(f"note: {note}" for note in summary.notes))
-    screen.warn(*summary.warnings)
+    screen.show(*(f"note: {note}" for note in summary["notes"]))
+    screen.warn(*summary["warnings"])
 
 
 def audit(screen: Screen, prepared: Prepared) -> list[Path]:

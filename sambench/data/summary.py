@@ -1,83 +1,47 @@
-"""What a prepared dataset consists of, in numbers; `console` shows it."""
+"""What a prepared dataset consists of, in numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
 from sambench.data.assembling import grouped_reasons, sentences
 from sambench.data.audit.copies import groups_of
-from sambench.data.manifest import Account, Sides
 from sambench.data.prepared import Prepared
 from sambench.data.problems import some
 from sambench.data.splits import leak_warning
 from sambench.errors import DataError
-from sambench.files.definition import Definition
-
-Counts = Mapping[str, int]
+from sambench.files.definition import plain
 
 
-class Duplicates(Definition, frozen=True, kw_only=True):
-    """How many groups of files are identical byte for byte, and how many differ in label.
+def summarize(prepared: Prepared) -> dict[str, Any]:
+    """Count what there is in a prepared dataset, in plain values.
 
-    `examples` has two ids of different label from each of the first two conflicting groups.
+    Centres and folds are empty where they are unknown, and the account in older sets.
     """
-
-    groups: int
-    images: int
-    conflicting: int
-    examples: tuple[tuple[str, str], ...]
-
-
-class Summary(Definition, frozen=True, kw_only=True):
-    """A prepared dataset in numbers; centres and folds are empty where they are unknown."""
-
-    name: str
-    layout: str
-    images: int
-    image_size: int
-    channels: int
-    classes: tuple[str, ...]
-    by_class: Counts
-    by_centre: Mapping[str, Counts]
-    by_fold: Mapping[int, Counts]
-    width: Sides  # of the files, as `height`
-    height: Sides
-    duplicates: Duplicates
-    notes: tuple[str, ...]
-    skipped: tuple[tuple[str, str], ...]  # (image, reason) of each that cannot be used
-    dropped: tuple[tuple[str, str], ...]  # of those left out by choice
-    account: Account | dict[str, Any]  # what became of every file; nothing in older sets
-    pages: Mapping[str, int]  # number of pages of each file of which the first was read
-    warnings: tuple[str, ...]  # what should be known before training on it, one line each
-    fingerprint: str
-
-
-def summarize(prepared: Prepared) -> Summary:
-    """Count what there is in a prepared dataset."""
     manifest = prepared.manifest
-    return Summary(
-        name=prepared.name,
-        layout=manifest.layout,
-        images=len(prepared),
-        image_size=prepared.image_size,
-        channels=manifest.channels,
-        classes=prepared.classes,
-        by_class=manifest.counts,
-        by_centre={k: n for k, n in prepared.count_by("centre").items() if k is not None},
-        by_fold={k: n for k, n in prepared.count_by("fold").items() if k is not None},
-        width=manifest.native.width,
-        height=manifest.native.height,
-        duplicates=_duplicates(prepared),
-        notes=tuple(manifest.notes),
-        skipped=tuple((image.file or image.id, image.reason) for image in manifest.skipped),
-        dropped=tuple((image.id, image.reason) for image in manifest.dropped),
-        account=manifest.account or {},
-        pages=manifest.pages,
-        warnings=tuple(_warnings(prepared)),
-        fingerprint=prepared.fingerprint,
-    )
+    by_centre, by_fold = (prepared.count_by(name) for name in ("centre", "fold"))
+    return {
+        "name": prepared.name,
+        "layout": manifest.layout,
+        "images": len(prepared),
+        "image_size": prepared.image_size,
+        "channels": manifest.channels,
+        "classes": prepared.classes,
+        "by_class": manifest.counts,
+        "by_centre": {name: counts for name, counts in by_centre.items() if name is not None},
+        "by_fold": {number: counts for number, counts in by_fold.items() if number is not None},
+        **plain(manifest.native),  # width and height of the files
+        "duplicates": _duplicates(prepared),
+        "notes": tuple(manifest.notes),
+        "skipped": tuple((image.file or image.id, image.reason) for image in manifest.skipped),
+        "dropped": tuple((image.id, image.reason) for image in manifest.dropped),
+        "account": plain(manifest.account) if manifest.account else {},
+        "pages": manifest.pages,
+        "warnings": tuple(_warnings(prepared)),  # what should be known before training on it
+        "fingerprint": prepared.fingerprint,
+    }
 
 
 def _warnings(prepared: Prepared) -> Iterator[str]:
@@ -98,15 +62,16 @@ def _warnings(prepared: Prepared) -> Iterator[str]:
         yield from leak_warning(prepared, "holdout", [None], seed=0)
 
 
-def _duplicates(prepared: Prepared) -> Duplicates:
+def _duplicates(prepared: Prepared) -> dict[str, Any]:
+    """Count the groups of files that are identical byte for byte, and those that differ in label.
+
+    The examples are two ids of different label from each of the first two conflicting groups.
+    """
     groups, ids, labels = groups_of(prepared.column("sha256")), prepared.ids, prepared.labels
     pairs = []
     for first, *others in groups:
         differing = [other for other in others if labels[other] != labels[first]]
         pairs += [(ids[first], ids[other]) for other in differing[:1]]
-    return Duplicates(
-        groups=len(groups),
-        images=sum(map(len, groups)),
-        conflicting=len(pairs),
-        examples=tuple(pairs[:2]),
-    )
+    images = sum(map(len, groups))
+    count = {"groups": len(groups), "images": images, "conflicting": len(pairs)}
+    return {**count, "examples": tuple(pairs[:2])}

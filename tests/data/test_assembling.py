@@ -119,7 +119,7 @@ def test_pages_after_the_first(plant, tmp_path):
     moving[0].save(root / "benign" / "moving.png", save_all=True, append_images=moving[1:])
     first = prepare(FOLDER, request(root), tmp_path / "p", 8).prepared
     assert len(first) == 6
-    assert summarize(first).warnings == (
+    assert summarize(first)["warnings"] == (
         "passed over: 5 pages after the first of 2 files (benign/moving.png, benign/stack.tif); "
         "`--pages all` reads them",
     )
@@ -167,13 +167,13 @@ def test_what_is_dropped_is_said_and_the_notes_are_of_what_is_kept(plant, tmp_pa
     (root / "train/b/3.png").write_bytes((root / "train/a/3.png").read_bytes())
     done = prepare(FOLDER, request(root), tmp_path / "p", 8, drops=Drops(conflicts=True)).prepared
     summary = summarize(done)
-    assert "the authors' parts (and images): train (4), test (6)" in summary.notes
-    assert summary.warnings == (
+    assert "the authors' parts (and images): train (4), test (6)" in summary["notes"]
+    assert summary["warnings"] == (
         "left out, copies with conflicting labels: 2 (train/a/3.png, train/b/3.png)",
         "split holdout: 4 of the 6 images that the source sets apart for testing are trained on; "
         "`--set split=authors` keeps them apart",
     )
-    assert [id for id, _ in summary.dropped] == ["train/a/3", "train/b/3"]
+    assert [id for id, _ in summary["dropped"]] == ["train/a/3", "train/b/3"]
 
 
 def test_names_that_a_table_of_text_cannot_hold_are_refused_before_decoding(plant, tmp_path):

@@ -12,12 +12,12 @@ import pytest
 from PIL import Image
 
 from sambench.data import decoding
-from sambench.data.manifest import IMAGES, SAMPLES, Sides, fingerprint
+from sambench.data.manifest import IMAGES, SAMPLES, fingerprint
 from sambench.data.partial import COMMIT_EVERY, RECORD
 from sambench.data.preparation import Preparation, prepare
 from sambench.data.prepared import Prepared, check_pixels, open_prepared, prepare_command
 from sambench.data.source import Request, sources
-from sambench.data.summary import Duplicates, summarize
+from sambench.data.summary import summarize
 from sambench.data.writing import Drops
 from sambench.errors import DataError, StoreError, UnpreparedError
 
@@ -398,9 +398,10 @@ def test_identical_files_share_a_group_and_conflicts_are_counted(bus_folder):
     prepared = run(release).prepared
     groups = dict(zip(prepared.ids, prepared.groups, strict=True))
     assert groups == {id: copies.get(id, id) for id in IDS}
-    assert summarize(prepared).duplicates == Duplicates(
-        groups=2, images=5, conflicting=1, examples=(("benign(0)", "malignant(3)"),)
-    )
+    assert summarize(prepared)["duplicates"] == {
+        **{"groups": 2, "images": 5, "conflicting": 1},
+        "examples": (("benign(0)", "malignant(3)"),),
+    }
 
 
 def test_the_summary_counts(bus_folder):
@@ -408,25 +409,25 @@ def test_the_summary_counts(bus_folder):
     Image.new("RGB", (50, 10)).save(release / "GDPH/benign(1).png")
     (release / "GDPH/malignant(5).png").unlink()
     summary = summarize(run(release, skip_unreadable=True).prepared)
-    assert (summary.name, summary.images, summary.image_size, summary.channels) == (
+    assert (summary["name"], summary["images"], summary["image_size"], summary["channels"]) == (
         "bus",
         11,
         16,
         3,
     )
-    assert summary.by_class == {"benign": 6, "malignant": 5}
-    assert summary.by_centre == {
+    assert summary["by_class"] == {"benign": 6, "malignant": 5}
+    assert summary["by_centre"] == {
         "GDPH": {"benign": 3, "malignant": 2},
         "SYSUCC": {"benign": 3, "malignant": 3},
     }
-    assert summary.by_fold == {
+    assert summary["by_fold"] == {
         0: {"benign": 3, "malignant": 3},
         1: {"benign": 3, "malignant": 2},
     }
-    assert summary.width == Sides(min=28, median=28, max=50)
-    assert summary.height == Sides(min=10, median=24, max=24)
-    assert summary.skipped == (("malignant(5)", "has no image file"),)
-    assert summary.notes == (
+    assert summary["width"] == {"min": 28, "median": 28, "max": 50}
+    assert summary["height"] == {"min": 10, "median": 24, "max": 24}
+    assert summary["skipped"] == (("malignant(5)", "has no image file"),)
+    assert summary["notes"] == (
         "11 of 2,405 images of the release (benign 886, malignant 1,519): is it complete, and is "
         "it this dataset?",
         "2 folds with these numbers (and images): 0 (6), 1 (5)",
@@ -439,11 +440,11 @@ def test_the_real_images(real_data, tmp_path):
     prepared = prepare(sources.get("bus"), Request(table=table), tmp_path, 64).prepared
     summary = summarize(prepared)
     assert prepared.images.shape == (647, 64, 64, 3)
-    assert summary.by_class == {"benign": 437, "malignant": 210}
-    assert (summary.width.min, summary.width.max) == (256, 256)
-    assert any("('c')" in note for note in summary.notes)
-    assert (summary.duplicates.groups, summary.duplicates.conflicting) == (1, 1)
-    benign, malignant = summary.duplicates.examples[0]
+    assert summary["by_class"] == {"benign": 437, "malignant": 210}
+    assert (summary["width"]["min"], summary["width"]["max"]) == (256, 256)
+    assert any("('c')" in note for note in summary["notes"])
+    assert (summary["duplicates"]["groups"], summary["duplicates"]["conflicting"]) == (1, 1)
+    benign, malignant = summary["duplicates"]["examples"][0]
     groups = dict(zip(prepared.ids, prepared.groups, strict=True))
     assert benign.startswith("benign")
     assert malignant.startswith("malignant")

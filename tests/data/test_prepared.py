@@ -147,8 +147,8 @@ def test_a_manifest_from_before_files_were_accounted_for(prepared):
         del content[name]
     path.write_text(json.dumps(content))
     summary = summarize(open_prepared(prepared.folder.parent, "bus", 16))
-    assert (summary.account, summary.pages) == ({}, {})
-    assert not any("passed over" in warning for warning in summary.warnings)
+    assert (summary["account"], summary["pages"]) == ({}, {})
+    assert not any("passed over" in warning for warning in summary["warnings"])
 
 
 @pytest.mark.parametrize("size", [0, 50, 1000])
