@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -164,16 +164,10 @@ def _load(data: bytes, page: int) -> tuple[Image.Image, str, int, int | None]:
         image.seek(page)
     halved = any(";16" in str(tile.args) for tile in image.tile) and len(image.getbands()) > 1
     image.load()
-    peak = 256 * max(_highest(image)) + 255 if halved else None
+    seen = [band not in ("A", "a") for band in image.getbands()]
+    peak = 256 * int(np.array(image.getextrema())[seen, 1].max()) + 255 if halved else None
     ImageOps.exif_transpose(image, in_place=True)
     return image, image.mode, frames, peak
-
-
-def _highest(image: Image.Image) -> Iterator[int]:
-    """Yield the highest value of each channel that is seen."""
-    for band in image.getbands():
-        if band not in ("A", "a"):
-            yield int(np.asarray(image.getchannel(band)).max())
 
 
 def _frames(image: Image.Image) -> int:
