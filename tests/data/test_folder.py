@@ -7,7 +7,7 @@ import pytest
 
 from sambench.data.preparation import prepare
 from sambench.data.source import Request, sources
-from sambench.data.sources.class_folders import misspelled
+from sambench.data.sources.class_folders import refuse_misspelled
 from sambench.errors import ConfigError, DataError
 
 FILES = ("a/1.png", "a/2.png", "b/3.png", "4.jpg")
@@ -224,7 +224,7 @@ def test_a_misspelled_class_is_asked_about(plant, refused, scan, wrong):
     ],
 )
 def test_classes_that_are_alike_by_rights_are_not(names):
-    assert misspelled(names) is None
+    refuse_misspelled(names, Path())
 
 
 @pytest.mark.parametrize(

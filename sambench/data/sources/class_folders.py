@@ -94,21 +94,22 @@ def list_classes(family: Family, request: Request) -> Listing:
     return make_listing(root, layout, classes, samples)
 
 
-def misspelled(labels: Sequence[str]) -> tuple[str, str] | None:
-    """Return two class names that are probably one.
+def refuse_misspelled(labels: Sequence[str], where: Path) -> None:
+    """Ask whether two class names are one, where they probably are.
 
     Either a long word of each differs in a letter, where first letters must agree ("typical" is not
     "atypical"), and numbers too. Or they differ in what separates their words.
     """
     bare = {label: _unseparated(label) for label in labels}
     for one, other in combinations(labels, 2):
-        if bare[one] == bare[other]:
-            return one, other
         words = [re.findall(r"[^\W\d_]+|\d+", name.casefold()) for name in (one, other)]
         differing = [pair for pair in zip(*words, strict=False) if pair[0] != pair[1]]
-        if len(words[0]) == len(words[1]) and len(differing) == 1 and _one_off(*differing[0]):
-            return one, other
-    return None
+        alike = len(words[0]) == len(words[1]) and len(differing) == 1 and _one_off(*differing[0])
+        if alike or bare[one] == bare[other]:
+            raise DataError(
+                f"classes {one!r} and {other!r} in {where} differ in one letter or separator: "
+                "rename one, or `--set similar=keep` if they are two classes"
+            )
 
 
 def _unseparated(name: str) -> str:
@@ -126,15 +127,6 @@ def _one_off(one: str, other: str) -> bool:
         return differing == 1 or (differing == 2 and sorted(one) == sorted(other))
     short, long = sorted((one, other), key=len)
     return any(long[:place] + long[place + 1 :] == short for place in range(len(long)))
-
-
-def refuse_misspelled(labels: Sequence[str], where: Path) -> None:
-    """Ask whether two names that differ in a letter or separator are one class."""
-    if found := misspelled(labels):
-        raise DataError(
-            f"classes {found[0]!r} and {found[1]!r} in {where} differ in one letter or separator: "
-            "rename one, or `--set similar=keep` if they are two classes"
-        )
 
 
 def class_folders(
