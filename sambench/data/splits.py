@@ -109,16 +109,15 @@ class Tear:
     leaked: int
 
 
-def find_tear(prepared: Prepared, name: str, folds: Sequence[int | None], *, seed: int) -> Tear:
-    """Count the images that are tested while others of their group train; see `make_split`."""
-    return _tear(prepared, name, _made(prepared, name, folds, seed))
-
-
-def _made(prepared: Prepared, name: str, folds: Sequence[int | None], seed: int) -> list[Split]:
+def over_folds(
+    prepared: Prepared, name: str, folds: Sequence[int | None], *, seed: int
+) -> list[Split]:
+    """Return the split of each fold, without validation; see `make_split`."""
     return [make_split(prepared, name, fold=fold, seed=seed, validation=0) for fold in folds]
 
 
-def _tear(prepared: Prepared, name: str, made: Sequence[Split]) -> Tear:
+def find_tear(prepared: Prepared, name: str, made: Sequence[Split]) -> Tear:
+    """Count the images that are tested while others of their group train."""
     _, group = np.unique(prepared.groups, return_inverse=True)
     leaked = sum(one.leaked(group) for one in made)
     return Tear(split=name, test=sum(len(one.test) for one in made), leaked=leaked)
@@ -131,9 +130,9 @@ def leak_warning(
 
     Each names the split that does not, where there is one; see `make_split`.
     """
-    made = _made(prepared, name, folds, seed)
+    made = over_folds(prepared, name, folds, seed=seed)
     yield from _mixed(prepared, name, made)
-    tear = _tear(prepared, name, made)
+    tear = find_tear(prepared, name, made)
     if tear.leaked:
         what = "a patient or a copy" if any(prepared.columns.get("patient", ())) else "a copy"
         yield (
@@ -187,7 +186,8 @@ def _remedy(prepared: Prepared, seed: int) -> str:
     parts = prepared.columns.get("part", ())
     if not {"train", "test"} <= {*parts} or None in parts:
         return remedy
-    if not find_tear(prepared, "authors", [None], seed=seed).leaked:
+    made = over_folds(prepared, "authors", [None], seed=seed)
+    if not find_tear(prepared, "authors", made).leaked:
         return "`--set split=authors` keeps them together"
     if not told:
         return "prepare with `--drop-duplicates`, then `--set split=authors` keeps them together"

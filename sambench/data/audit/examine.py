@@ -14,7 +14,7 @@ from sambench.data.audit.facts import Facts, Leak, Shortcut, file_facts, find_le
 from sambench.data.audit.looks import look
 from sambench.data.prepared import Prepared
 from sambench.data.source import Progress
-from sambench.data.splits import Tear, find_tear
+from sambench.data.splits import Tear, find_tear, over_folds
 
 VERSION = 2
 SAME_FILE, SAME_PIXELS, NEAR = "same file", "same pixels", "nearly the same"
@@ -154,7 +154,7 @@ def _tears(prepared: Prepared) -> Iterator[Tear]:
     if len(set(prepared.groups)) >= GROUPED:
         splits.append((f"grouped-{GROUPED}", range(1, GROUPED + 1)))
     for name, folds in splits:
-        yield find_tear(prepared, name, folds, seed=0)
+        yield find_tear(prepared, name, over_folds(prepared, name, folds, seed=0))
 
 
 def _burned(prepared: Prepared, facts: Facts) -> Iterator[Burned]:
