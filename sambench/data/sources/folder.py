@@ -1,24 +1,42 @@
-"""Anybody's own images: class folders, or a table of files and labels (`own_table.py`).
+"""Anybody's own images: class folders, or a table of files and labels.
 
     <class>/*.png                           a folder for each class
     {train,val,test}/<class>/*.png          the same in parts
+    labels.csv or labels.xlsx               file, label [, group] [, fold] [, split]
 
 Files that have the name of an image beside them and a word for masks behind it are passed over.
+
+A table lists files relative to `--source`, or else to its own folder. The images of a group (a
+patient, or a video) stay together in splits; it is the column "patient" of the prepared data.
+Columns are found by the names that people give them, and what was found is said.
 """
 
 from __future__ import annotations
 
+import os
 import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
-from sambench.data.family import DEEPEST, Family
-from sambench.data.folders import find_files, part_of, subfolders
-from sambench.data.problems import some
-from sambench.data.source import Listing, Request
-from sambench.data.sources.class_folders import MASKS, PICTURES, list_classes
-from sambench.data.sources.own_table import list_labelled
-from sambench.errors import ConfigError
+from sambench.data.family import DEEPEST, Family, make_listing
+from sambench.data.folders import (
+    SUFFIXES,
+    find_files,
+    is_circle,
+    natural,
+    part_of,
+    same_name,
+    subfolders,
+    without_suffix,
+)
+from sambench.data.problems import Problems, some
+from sambench.data.source import Listing, Request, Sample, Setting
+from sambench.data.sources.class_folders import MASKS, PICTURES, list_classes, refuse_misspelled
+from sambench.data.tables import BLANK, Row, Table, is_blank, match, read_table, whole_number
+from sambench.errors import ConfigError, DataError
 
 OF_MASKS = (
     r"masks?|seg(?:m|mented|mentations?)?|gt|ground[ _-]?truth|labels?|labelmap|annotations?|"
@@ -26,6 +44,27 @@ OF_MASKS = (
 )
 MASK = re.compile(rf"(.+?)[ _.-]+(?:{OF_MASKS})(?:[ _.-]*\d+)?", re.IGNORECASE)
 """The id of what is a mask if there is an image with the first part of its name beside it."""
+
+COLUMNS = {
+    "file": "file filename file_name image image_name path filepath image_filename name id",
+    "label": "label class diagnosis target category pathology dx",
+    "group": "group patient patient_id patientid subject subject_id case case_id study video",
+    "fold": "fold kfold",
+    "split": "split part partition set subset test train",
+}
+"""What each column may be called, the likeliest name first."""
+
+FACTS = {"file": "id", "label": "label", "group": "patient", "fold": "fold", "split": "part"}
+"""What each column tells, in the order of `samples.csv`."""
+
+YES_OR_NO = {"test": "train", "train": "test"}
+"""Columns of splits with the name of a part say whether an image is in it, or else in the other."""
+
+YES = frozenset({"1", "true", "t", "yes", "y", "x"})
+NO = frozenset({"0", "false", "f", "no", "n"})
+
+Beside = Callable[[Path], Mapping[str, Sequence[Path]]]
+"""Gives the image files of a folder by their names without suffix."""
 
 
 def scan(own: Family, request: Request) -> Listing:
@@ -73,6 +112,239 @@ def _unwrapped(root: Path) -> Path:
             break
         root = inside[0]
     return root
+
+
+def list_labelled(
+    root: Path, path: Path, options: Mapping[str, Setting], classes: Sequence[str]
+) -> Listing:
+    """Return the listing of the images, relative to the root, that the table at `path` names.
+
+    The options have names of columns and labels, as the user gave them; `classes` are the only
+    ones that are wanted, in label order, or all that occur if there are none.
+    """
+    problems = Problems()
+    read = read_table(path)
+    columns = _find_columns(read, options)
+    names = _names_of_labels(str(options["labels"]))
+    facts = {fact: columns[what] for what, fact in FACTS.items() if what in columns}
+    table = read.select(facts)
+    if (said := columns.get("split", "").casefold()) in YES_OR_NO:
+        table = _with_parts(table, said, problems)
+    table = _with_labels(table, names, classes, problems)
+    written = Counter(str(row["label"]) for row in table.rows.values())
+    spelling = {same_name(label): label for label in reversed(written)}
+    there = sorted(spelling.values(), key=natural)
+    if options["similar"] != "keep" and not classes:
+        refuse_misspelled(there, path)
+    chosen = classes or there
+    if unknown := [label for label in chosen if same_name(label) not in spelling]:
+        raise DataError(
+            f"classes without a row in {path}, which has {some(sorted(there))}: {some(unknown)}; "
+            "correct `--set classes`"
+        )
+    wanted = {same_name(label) for label in chosen}
+    left = {label: n for label, n in written.items() if same_name(label) not in wanted}
+    every = [*chosen, *(label for label in there if same_name(label) not in wanted)]
+    samples, absent = match(table, _images(root, table, problems), every, problems)
+    missing = [id for id, label in absent.items() if label in chosen]
+    problems.check()
+    if not samples and missing:
+        files = [file.relative_to(root).as_posix() for file in find_files(root, deep=True)]
+        files.sort(key=natural)
+        beside = f"files are {some(files, limit=3)}" if files else "no image there"
+        raise DataError(
+            f"no file for {len(missing)} of {len(missing)} rows of {path} in {root}: "
+            f"{some(missing, limit=3)}; {beside}; write the names as the files have them"
+        )
+    return make_listing(
+        root,
+        path.name,
+        chosen,
+        samples,
+        notes=tuple(_notes(read, columns, left)),
+        checksums={path.name: table.sha256},
+        missing=tuple(missing),
+        unlisted=f"not listed in {path.name}",
+    )
+
+
+def _find_columns(table: Table, options: Mapping[str, Setting]) -> dict[str, str]:
+    """Find the columns, by the names that the user gave or by those that are usual."""
+    named = {what: str(options[f"{what}_column"]) for what in COLUMNS}
+    columns = {what: table.need(name) for what, name in named.items() if name}
+    for what, usual in COLUMNS.items():
+        free = [name for name in usual.split() if table.find(name) not in columns.values()]
+        if what in ("file", "label"):
+            columns[what] = columns.get(what) or table.need(*free)
+        elif what not in columns and (found := table.find(*free)):
+            columns[what] = found
+    return columns
+
+
+def _names_of_labels(given: str) -> dict[str, str]:
+    """Return the names that the user gives to labels, by the labels' `same_name`.
+
+    Raises:
+        ConfigError: If what is given is no list of labels and names.
+    """
+    names: dict[str, str] = {}
+    for pair in filter(None, map(str.strip, given.split(","))):
+        label, _, name = map(str.strip, pair.partition(":"))
+        if not label or not name:
+            raise ConfigError(
+                f"`--set labels={given}` gives no name to a label in {pair!r}; write it as "
+                "`--set labels=0:benign,1:malignant`"
+            )
+        names[same_name(label)] = name
+    return names
+
+
+def _with_parts(table: Table, part: str, problems: Problems) -> Table:
+    """Return the table with its parts written out, which say yes or no to one `part`."""
+    rows: dict[int, Row] = {}
+    for number, row in table.rows.items():
+        whole = whole_number(row["part"])  # 1.0 is 1
+        said = same_name(str(row["part"] if whole is None else whole))
+        if said not in YES | NO | BLANK:
+            kind = f"cells of the column {part} in {table.path} that say neither yes nor no"
+            thing = f"{row['id']} has {row['part']!r} (row {number})"
+            problems.add(kind, thing, "write 1 or 0")
+        rows[number] = {**row, "part": part if said in YES else YES_OR_NO[part]}
+    return replace(table, rows=rows)
+
+
+def _with_labels(
+    table: Table, names: Mapping[str, str], classes: Sequence[str], problems: Problems
+) -> Table:
+    """Return the table with the names of the labels; labels that are no classes are problems.
+
+    What programs write for a blank is no class, unless it has a name or is one of `classes`.
+
+    Raises:
+        DataError: If rows have several labels, or not all labels a name, or names no label.
+    """
+    known = {*names, *map(same_name, classes)}
+    written = Counter(str(row["label"]) for row in table.rows.values())
+    for separator in "|;,":
+        several = [label for label in written if separator in label]
+        parts = {label: {part.strip() for part in label.split(separator)} for label in several}
+        alone = [label for label in several if parts[label] & written.keys()]
+        if alone or (separator == "|" and len(several) > 1):
+            first = (alone or several)[0]
+            raise DataError(
+                f"labels in {table.path} of several classes at once, as {first!r} in "
+                f"{written[first]} of {len(table.rows)} rows: multi-label sets are not supported; "
+                "give one label to each image"
+            )
+    rows: dict[int, Row] = {}
+    there: set[str] = set()
+    for number, row in table.rows.items():
+        label = row["label"]
+        shown = "nothing" if label is None else repr(label)
+        thing = f"{row['id']} has {shown} (row {number})"
+        if label is None or (is_blank(label) and same_name(label) not in known):
+            kind, remedy = f"rows of {table.path} without a label", "fill it in or delete them"
+            if label is not None:
+                remedy = "fill it in, delete them, or list all classes, if it is one, with "
+                remedy += "`--set classes=A,B`"
+            problems.add(kind, thing, remedy)
+            continue
+        if re.fullmatch(r"[-+]?\d*\.\d+(e[-+]?\d+)?", label.lower()):
+            if whole_number(label) is None:
+                kind = f"labels in {table.path} that are fractions rather than classes"
+                problems.add(kind, thing, "give class names")
+            label = str(whole_number(label))
+        there.add(label)
+        rows[number] = {**row, "label": names.get(same_name(label), label)}
+    if names:
+        _check_names(names, sorted(there, key=natural), table.path, every=not classes)
+    return replace(table, rows=rows)
+
+
+def _check_names(
+    names: Mapping[str, str], there: Sequence[str], path: Path, *, every: bool
+) -> None:
+    """Refuse names for labels that are not there and, if `every` label is wanted, a lack of one."""
+    if unknown := names.keys() - {*map(same_name, there)}:
+        raise DataError(
+            f"labels without a row in {path}, which has {some(there)}: {some(sorted(unknown))}; "
+            "correct `--set labels`"
+        )
+    named = {*names, *map(same_name, names.values())}
+    unnamed = [label for label in there if same_name(label) not in named]
+    if unnamed and every:
+        raise DataError(
+            f"labels in {path} without a name, though others are given one: {some(unnamed)}; add "
+            f"{unnamed[0]}:NAME to `--set labels`, or leave them out with "
+            f"`--set classes={','.join(dict.fromkeys(names.values()))}`"
+        )
+
+
+def _images(root: Path, table: Table, problems: Problems) -> dict[str, Sample]:
+    """Return the files that are there, by what the table has written."""
+    from PIL import Image
+
+    images: dict[str, Sample] = {}
+    written: dict[str, str] = {}
+    # a number of a DICOM identifier at the end of a name is no suffix
+    known = SUFFIXES | Image.registered_extensions().keys()
+
+    @cache
+    def beside(folder: Path) -> dict[str, list[Path]]:
+        there: dict[str, list[Path]] = {}
+        for path in sorted(find_files(folder)) if folder.is_dir() else ():
+            there.setdefault(path.stem, []).append(path)
+        return there
+
+    for number, row in table.rows.items():
+        text = row["id"] or ""
+        path = _place(root, text, number, beside, problems) if text else None
+        if path is not None and path.is_file():
+            file = path.relative_to(root).as_posix()
+            id = without_suffix(file) if path.suffix.lower() in known else file
+            images[text] = Sample(id=id, path=path, file=file, label="")
+            if (other := written.setdefault(id, text)) != text:
+                thing = f"{id} ({images[other].file} and {file})"
+                problems.add(f"ids with two image files in {root}", thing, "rename one of each")
+    return images
+
+
+def _place(root: Path, text: str, number: int, beside: Beside, problems: Problems) -> Path | None:
+    """Return where in the root a listed file should be, or None if it may not be read."""
+    listed = Path(text.replace("\\", "/"))
+    thing = f"{text} (row {number})"
+    if is_circle(root / listed):
+        problems.add(f"links in {root} that lead in a circle", thing, "remove them")
+        return None
+    if listed.is_absolute() and (".." in listed.parts or not listed.is_relative_to(root)):
+        whole = listed.parent.resolve() / listed.name  # the root may be relative, or a link
+        listed = Path(os.path.relpath(whole, root.resolve()))
+    path = root / listed
+    if path.suffix.lower() not in SUFFIXES and not path.is_file():
+        found = beside(path.parent).get(path.name, ())
+        if len(found) > 1:
+            kind = f"ids with two image files in {root}"
+            names = " and ".join(one.name for one in found)
+            problems.add(kind, f"{text} ({names})", "write the suffix in the table")
+            return None
+        path = found[0] if found else path
+    if ".." in listed.parts or not path.resolve().is_relative_to(root.resolve()):
+        remedy = "put them inside, or name their folder with `--source`"
+        problems.add(f"files that lead out of {root}", thing, remedy)
+        return None
+    return path
+
+
+def _notes(table: Table, columns: Mapping[str, str], left: Mapping[str, int]) -> Iterator[str]:
+    """Yield which columns were used and which not, and the rows of classes not chosen."""
+    used = [what if what == column else f"{what} ({column})" for what, column in columns.items()]
+    unused = [column for column in table.columns if column not in columns.values()]
+    yield f"columns of {table.path.name} that were used: {', '.join(used)}" + (
+        f"; not used: {some(unused)}" if unused else ""
+    )
+    if left:
+        told = some([f"{label} ({count})" for label, count in left.items()])
+        yield f"{sum(left.values())} rows of classes that were not chosen: {told}"
 
 
 Family.published("folder").register(scan)
