@@ -21,8 +21,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sambench.data.audit.copies import NEAR, find_copies, near_pairs
-from sambench.data.audit.looks import look
+from sambench.data.audit.copies import NEAR, find_copies, look, near_pairs
 
 Hashes = NDArray[np.uint64]
 SECONDS: dict[str, float] = {}

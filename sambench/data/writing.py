@@ -13,8 +13,7 @@ import PIL
 from numpy.typing import NDArray
 
 import sambench
-from sambench.data.audit.copies import Copies, find_copies, groups_of, join
-from sambench.data.audit.looks import look
+from sambench.data.audit.copies import Copies, find_copies, groups_of, join, look
 from sambench.data.folders import natural
 from sambench.data.manifest import (
     IMAGES,

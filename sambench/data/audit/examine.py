@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sambench.data.audit.copies import Groups, Pair, find_copies, groups_of
+from sambench.data.audit.copies import Groups, Pair, find_copies, groups_of, look
 from sambench.data.audit.facts import Facts, Leak, Shortcut, file_facts, find_leaks, find_shortcuts
-from sambench.data.audit.looks import look
 from sambench.data.prepared import Prepared
 from sambench.data.source import Progress
 from sambench.data.splits import Tear, find_tear, over_folds

@@ -16,9 +16,9 @@ from sambench.data.audit.copies import (
     find_copies,
     groups_of,
     join,
+    look,
     near_pairs,
 )
-from sambench.data.audit.looks import look
 
 Picture = NDArray[np.uint8]
 

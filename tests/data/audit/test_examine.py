@@ -11,9 +11,8 @@ import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from sambench.data.audit.copies import find_copies
+from sambench.data.audit.copies import find_copies, look
 from sambench.data.audit.examine import NEAR, SAME_FILE, SAME_PIXELS, Audit, Link, examine
-from sambench.data.audit.looks import look
 from sambench.data.audit.pages import in_markdown, sections, write_audit
 from sambench.data.preparation import prepare
 from sambench.data.prepared import Prepared

@@ -7,8 +7,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from sambench.data.audit import looks
-from sambench.data.audit.looks import SIDE, fine_structure, look
+from sambench.data.audit import copies
+from sambench.data.audit.copies import SIDE, fine_structure, look
 
 
 def noise(side: int, channels: int = 1, seed: int = 0) -> NDArray[np.uint8]:
@@ -48,7 +48,7 @@ def test_the_fine_structure_is_of_the_mean_over_areas(side: int) -> None:
 
 
 def test_more_images_than_a_block_are_read_back(monkeypatch) -> None:
-    monkeypatch.setattr(looks, "_BLOCK", 4)
+    monkeypatch.setattr(copies, "_BLOCK", 4)
     images = [noise(64, seed=seed) for seed in range(11)]
     found = look(images)
     wanted = fine_structure(np.stack([image[..., 0] for image in images]))
