@@ -33,8 +33,8 @@ def assemble(source: Source, request: Request) -> tuple[Listing, Account]:
         DataError: If the listing is at fault, classes of two folders differ, or names cannot be
             kept in a table of text.
     """
-    listing, top = _one(source, request)
-    places = [(listing, top)]
+    listing = _one(source, request)
+    places = [(listing, request.folder)]
     if request.test is not None:
         one, other = ((path or request.test).resolve() for path in (request.folder, request.test))
         if one.is_relative_to(other) or other.is_relative_to(one):
@@ -42,8 +42,9 @@ def assemble(source: Source, request: Request) -> tuple[Listing, Account]:
                 f"--test-source {request.test} needs a `--source DIR` beside it, and neither may "
                 "lie in the other"
             )
-        places.append(_one(source, replace(request, folder=request.test)))
-        listing = _joined(listing, places[1][0])
+        tested = _one(source, replace(request, folder=request.test))
+        places.append((tested, request.test))
+        listing = _joined(listing, tested)
     texts = (t for one in listing.samples for t in (one.file, one.label, *one.facts.values()))
     strange = {
         f"'{printable(text)}'" for text in texts if isinstance(text, str) if printable(text) != text
@@ -57,18 +58,11 @@ def assemble(source: Source, request: Request) -> tuple[Listing, Account]:
     return replace(listing, notes=notes), take_stock(*places)
 
 
-def _one(source: Source, request: Request) -> tuple[Listing, Path]:
-    """List one folder, with the patients that DICOM files name and the pages that are wanted.
-
-    Also return the folder that was named, or else that of the listing.
-    """
+def _one(source: Source, request: Request) -> Listing:
+    """List one folder, with the patients that DICOM files name and the pages that are wanted."""
     listing = source.scan(request)
     pages = _paged(listing.samples, every=request.options.get("pages") == "all")
-    listing = replace(listing, samples=tuple(pages))
-    top = request.folder
-    if top is None or not listing.root.is_relative_to(top):
-        top = listing.root
-    return listing, top
+    return replace(listing, samples=tuple(pages))
 
 
 def _joined(trained: Listing, tested: Listing) -> Listing:
@@ -150,16 +144,17 @@ def _shortfall(source: Source, listing: Listing) -> Iterator[str]:
         )
 
 
-def take_stock(*places: tuple[Listing, Path]) -> Account:
-    """Account for all files below a folder, that of the listing or one around it; or below two."""
+def take_stock(*places: tuple[Listing, Path | None]) -> Account:
+    """Account for all files below each listing's folder, or the one around it that was named."""
     number = 0
     empty: list[str] = []
     tables: list[str] = []
     passed: dict[str, list[str]] = {}
-    for listing, top in places:
+    for listing, named in places:
         if any(sample.pixels is not None for sample in listing.samples):
             number += len(listing.samples)
             continue
+        top = named if named and listing.root.is_relative_to(named) else listing.root
         root, base = listing.root.absolute(), str(top.absolute())
         images = {str(sample.path.absolute()) for sample in listing.samples}
         number += len(images)
