@@ -63,7 +63,6 @@ class Partial:
         self._kept = work / "records"
         self._root = work.parent  # what is named where the disk refuses
         self._filling = Lock()
-        self._pending: list[int] = []
         with store_errors(self._root):
             if not (self.folder.exists() and self._kept.exists()):
                 shutil.rmtree(work, ignore_errors=True)
@@ -111,21 +110,15 @@ class Partial:
                 places[position] = self.images[position]
         self.images = places
 
-    def add(self, position: int) -> None:
-        """Note that a place is filled; its record reaches the disk with the next commit."""
-        self._pending.append(position)
-        if len(self._pending) >= COMMIT_EVERY:
-            self.commit()
-
-    def commit(self) -> None:
-        """Bring the pixels, then their records, to the disk."""
+    def commit(self, filled: list[int]) -> None:
+        """Bring the pixels of the places that are filled, then their records, to the disk."""
         with store_errors(self._root), self._kept.open("r+b") as file:
             self.images.flush()
-            for position in self._pending:
+            for position in filled:
                 at = position * RECORD.itemsize
                 os.pwrite(file.fileno(), self.records[position].tobytes(), at)
             os.fsync(file.fileno())
-        self._pending.clear()
+        filled.clear()
 
 
 def default_workers() -> int:
@@ -144,6 +137,7 @@ def decode_all(
     samples, records = listing.samples, partial.records
     reasons: dict[int, str] = {}
     peaks: dict[int, int] = {}
+    filled: list[int] = []
 
     def decode_these(positions: Sequence[int], recipe: Recipe) -> None:
         done = len(samples) - len(positions)
@@ -156,7 +150,9 @@ def decode_all(
                     if (peak := future.result()) is not None:
                         peaks[position] = peak
                         continue
-                    partial.add(position)
+                    filled.append(position)
+                    if len(filled) >= COMMIT_EVERY:
+                        partial.commit(filled)
                 except UnreadableError as error:
                     reasons[position] = str(error)
                 done += 1
@@ -172,6 +168,6 @@ def decode_all(
             decode_these(sorted(peaks), replace(partial.recipe, depth=depth))
         finally:
             pool.shutdown(cancel_futures=True)
-            partial.commit()
+            partial.commit(filled)
     unusable = ((samples[position], reason) for position, reason in sorted(reasons.items()))
     return [LeftOut(id=one.id, file=one.file, reason=reason) for one, reason in unusable]
