@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +35,6 @@ COPY_CROP = 0.03  # at most this share is cut off each side of a near copy
 
 Indices = npt.NDArray[np.intp]
 Flags = npt.NDArray[np.bool_]
-Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,8 +157,8 @@ def _strata(images: int) -> tuple[Indices, Flags]:
 
 
 def _deal(
-    values: npt.NDArray[Scalar], stratum: Indices, generator: np.random.Generator
-) -> npt.NDArray[Scalar]:
+    values: npt.NDArray[Any], stratum: Indices, generator: np.random.Generator
+) -> npt.NDArray[Any]:
     """Give each position one of as many values: in order, by stratum, and shuffled within each."""
     dealt = np.empty_like(values)
     dealt[np.lexsort((generator.random(len(stratum)), stratum))] = values
