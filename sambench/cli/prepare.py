@@ -80,7 +80,7 @@ def prepare(
     from sambench.data.source import Request, sources
     from sambench.data.summary import summarize
     from sambench.data.writing import Drops
-    from sambench.files.definition import check_name, plain
+    from sambench.files.definition import check_name
 
     source, screen = sources.get(dataset), output.screen()
     name, side = making.name or dataset, making.size or source.image_size

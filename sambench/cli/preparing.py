@@ -12,8 +12,9 @@ from sambench.data.audit.examine import examine
 from sambench.data.audit.pages import sections, write_audit
 from sambench.data.preparation import Outlook, Preparation, prepare
 from sambench.data.prepared import Prepared
-from sambench.data.problems import some
 from sambench.data.source import Request, Source
+from sambench.data.source import Request, Source
+from sambench.errors import some
 from sambench.files.atomic import human
 from sambench.report.table import counted
 

@@ -17,9 +17,8 @@ from sambench.data.decoding import is_dicom, read_header
 from sambench.data.family import make_listing
 from sambench.data.folders import SUFFIXES, printable, same_name
 from sambench.data.manifest import Account, LeftOut
-from sambench.data.problems import some
 from sambench.data.source import Listing, Request, Sample, Source
-from sambench.errors import ConfigError, DataError, did_you_mean
+from sambench.errors import ConfigError, DataError, did_you_mean, some
 
 PAGED = frozenset({".tif", ".tiff", ".webp", ".png"})
 MOST_GROUPS = 8

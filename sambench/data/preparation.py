@@ -23,10 +23,9 @@ from sambench.data.decoding import Recipe
 from sambench.data.manifest import FORMAT_VERSION, Account, LeftOut
 from sambench.data.partial import Partial, decode_all
 from sambench.data.prepared import Prepared, check_pixels, open_prepared, prepared_folder
-from sambench.data.problems import Problems
 from sambench.data.source import COMMON, Listing, Progress, Request, Source
 from sambench.data.writing import NO_DROPS, Drops, changed_order, select, write_prepared
-from sambench.errors import DataError, UnpreparedError
+from sambench.errors import DataError, Problems, UnpreparedError
 from sambench.files.atomic import check_room, free_bytes, replace_folder
 from sambench.files.claim import lock
 from sambench.files.definition import plain

@@ -12,9 +12,8 @@ from itertools import zip_longest
 from pathlib import Path
 
 from sambench.data.folders import natural, part_of, same_name
-from sambench.data.problems import Problems, some
 from sambench.data.source import Fact, Sample
-from sambench.errors import DataError, did_you_mean
+from sambench.errors import DataError, Problems, did_you_mean, some
 from sambench.files.checksums import sha256_of
 
 Grid = list[Sequence[object]]

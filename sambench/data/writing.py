@@ -28,9 +28,8 @@ from sambench.data.manifest import (
 )
 from sambench.data.partial import Partial
 from sambench.data.prepared import FIXED_COLUMNS, checksums_of
-from sambench.data.problems import some
 from sambench.data.source import PARTS, Fact, Listing, Progress, Sample, Source
-from sambench.errors import DataError
+from sambench.errors import DataError, some
 from sambench.files.arrays import new_pixels
 from sambench.files.atomic import csv_text, write_json, write_text
 from sambench.files.definition import plain

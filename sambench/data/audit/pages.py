@@ -10,7 +10,7 @@ from sambench.data.audit.copies import EXPECTED
 from sambench.data.audit.examine import NEAR, Audit, Link
 from sambench.data.drawing import write_pairs
 from sambench.data.prepared import Prepared
-from sambench.data.problems import some
+from sambench.errors import some
 from sambench.files.atomic import write_json, write_text
 
 MOST_ROWS = 25

@@ -41,10 +41,9 @@ from sambench.data.folders import (
     subfolders,
     without_suffix,
 )
-from sambench.data.problems import Problems, some
 from sambench.data.source import NO_FACTS, Listing, Request
 from sambench.data.tables import read_table
-from sambench.errors import DataError
+from sambench.errors import DataError, Problems, some
 
 LEAST_ALIKE = 6
 """Letters from which two names that differ in one of them are taken for one, misspelled."""

@@ -32,11 +32,10 @@ from sambench.data.folders import (
     subfolders,
     without_suffix,
 )
-from sambench.data.problems import Problems, some
 from sambench.data.source import Listing, Request, Sample, Setting
 from sambench.data.sources.class_folders import MASKS, PICTURES, list_classes, refuse_misspelled
 from sambench.data.tables import BLANK, Row, Table, is_blank, match, read_table, whole_number
-from sambench.errors import ConfigError, DataError
+from sambench.errors import ConfigError, DataError, Problems, some
 
 OF_MASKS = (
     r"masks?|seg(?:m|mented|mentations?)?|gt|ground[ _-]?truth|labels?|labelmap|annotations?|"

@@ -25,10 +25,9 @@ from pathlib import Path
 from sambench.data.download import fetch, unpack
 from sambench.data.family import Family, make_listing
 from sambench.data.folders import UNTOLD, find_images, image_id, natural, part_of, subfolders
-from sambench.data.problems import Problems, some
 from sambench.data.source import Listing, Request, Sample
 from sambench.data.tables import GRADES, Row, Table, match, read_fact, read_table
-from sambench.errors import DataError
+from sambench.errors import DataError, Problems, some
 from sambench.files.checksums import sha256_of
 
 CENTRES = ("GDPH", "SYSUCC")
