@@ -1,19 +1,14 @@
 """Releases that pack many images into one file, which stay in memory until they are prepared.
 
-cifar10     cifar-10-batches-py/     data_batch_1..5, test_batch, batches.meta     the release
-cifar100    cifar-100-python/        train, test, meta
-            {train,test}/<class>/*.jpg                                 as many people keep them
-
-breastmnist, the other 2-D sets of MedMNIST (Yang et al., 2023): an npz archive for each size
-            breastmnist.npz, breastmnist_64.npz, _128, _224
-                {train,val,test}_images   (N, S, S) or (N, S, S, 3) uint8
-                {train,val,test}_labels   (N, 1) uint8
-
 CIFAR (Krizhevsky, 2009) is read by torchvision, which checks the sum of every file before it
-unpickles it. Archives of MedMNIST are read without pickle; taken is the smallest that is no smaller
-than the prepared images, else the largest. BreastMNIST's labels are turned round: the release says
-0 for malignant, every other set here counts malignant as the later class. ChestMNIST has fourteen
-labels for each image, which is not supported. Names, counts and checksums of MedMNIST are those of
+unpickles it; many people keep it in class folders instead.
+
+The 2-D sets of MedMNIST (Yang et al., 2023) are an npz archive for each size, breastmnist.npz,
+breastmnist_64.npz ..., with `{train,val,test}_images`, (N, S, S) or (N, S, S, 3) uint8, and
+`{train,val,test}_labels`, (N, 1) uint8. They are read without pickle; taken is the smallest that is
+no smaller than the prepared images, else the largest. BreastMNIST's labels are turned round: the
+release says 0 for malignant, every other set here counts malignant as the later class. ChestMNIST
+has fourteen labels for each image, which is not supported. Names, counts and checksums are those of
 the package medmnist 3.0.2, the names shortened.
 """
 

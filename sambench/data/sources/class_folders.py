@@ -1,21 +1,13 @@
 """Class folders, and the releases that are folders of images with masks or facts beside them.
 
-busi            Dataset_BUSI_with_GT/{benign,malignant,normal}/
-                    benign (1).png   benign (1)_mask.png   benign (1)_mask_1.png ...
-                images/benign_id_1.png ...   masks/            a curated copy (Zenodo 19047974)
+`published.yaml` tells how each lies on the disk, and of the sets that need no more.
 
-covid-radiography   COVID-19_Radiography_Dataset/
-                    {COVID,Normal,Lung_Opacity,Viral Pneumonia}/images/COVID-1.png ...
-                    COVID.metadata.xlsx ...                     FILE NAME, FORMAT, SIZE, URL
-
-bus-uclm            images/ALWI_000.png ...
-                    masks/ALWI_000.png ...      lesions in green (benign) or red (malignant)
-
-Masks of BUSI are told by their names; it may come without any. Where an image of the COVID-19
-Radiography Database comes from is a fact ("origin") if the metadata are there: it nearly tells
-the class. That set grew from 219 to 1,200 to 3,616 COVID images: say which you have. Of BUS-UCLM
-(38 patients of Ciudad Real, Vallez et al., 2025) the label is the colour of the mask (black is
-normal), the patient the four letters in front. `published.yaml` tells of sets that need no more.
+Masks of BUSI are told by their names; it may come without any, or as a curated copy with all its
+images in one folder, images/benign_id_1.png ... (Zenodo 19047974). Where an image of the COVID-19
+Radiography Database comes from is a fact ("origin") if the metadata are there: it nearly tells the
+class. That set grew from 219 to 1,200 to 3,616 COVID images: say which you have. Of BUS-UCLM (38
+patients of Ciudad Real, Vallez et al., 2025) the label is the colour of the mask: lesions are green
+(benign) or red (malignant), normal is black. The patient is the four letters in front.
 """
 
 from __future__ import annotations

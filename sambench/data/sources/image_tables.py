@@ -1,17 +1,11 @@
 """Releases that are images and tables of facts about them.
 
-bus         GDPH/ and SYSUCC/ beside BIRADS&FOLD.xlsx     the release of GDPH&SYSUCC
-            img/ beside label.csv                         an older one
-            images beside the workbook or CSV             a flat folder
-covidx      train/*.png   test/*.png
-            train_COVIDx9A.txt, test_COVIDx9A.txt ...     patientid filename class [source]
+`published.yaml` tells how each lies on the disk, and of the sets that need no more.
 
-Of GDPH&SYSUCC, the label is the prefix of the id and the centre is the folder. `published.yaml`
-tells of the sets that need no more.
-
-COVIDx CXR (Wang et al., 2020) are chest X-rays of named patients in the authors' parts. Variant A
-has the classes normal, pneumonia and COVID-19, variant B negative and positive. A label file tells
-which images there are.
+Of GDPH&SYSUCC the label is the prefix of the id and the centre is the folder; where one folder has
+both, or images lie beside the table, the ids tell. COVIDx CXR (Wang et al., 2020) are chest X-rays
+of named patients in the authors' parts; a label file for each tells which images there are:
+"patientid filename class [source]".
 """
 
 from __future__ import annotations
