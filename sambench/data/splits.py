@@ -69,11 +69,10 @@ def make_split(
         DataError: If the data lack what the split needs, or a part would be empty.
     """
     test = _test_mask(prepared, name, fold, seed)
-    theirs = held = np.zeros_like(test)
+    theirs = np.zeros_like(test)
     if name == "authors":
         theirs = np.array(_complete(prepared, "part")) == "validation"
-    if validation:
-        held = theirs.copy()
+    held = theirs & (validation > 0)
     if validation and not theirs.any():
         rest = np.flatnonzero(~test)
         shares = (validation, 1 - validation)
