@@ -71,7 +71,7 @@ class Looks:
     fine: NDArray[np.float16]  # (N, side, side) fine structure, each of norm 1 or flat, on disk
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Pair:
     """Positions of two images that are nearly the same, in order."""
 
@@ -278,9 +278,9 @@ def _near(
         for place in np.flatnonzero(
             (agreement >= bar) | ((agreement >= POSSIBLE) & (apart <= NEAR))
         ).tolist():
+            alike = round(float(agreement[place]), 4)
             first, second = pairs[place].tolist()
-            alike, distance = round(float(agreement[place]), 4), int(apart[place])
-            likely.append(Pair(first=first, second=second, distance=distance, correlation=alike))
+            likely.append(Pair(first, second, int(apart[place]), alike))
     bars = tuple(_bars(seen, bar))
     certain = tuple(pair for pair in likely if pair.correlation >= bars[pair.distance])
     others = (pair for pair in likely if pair.correlation < bars[pair.distance])

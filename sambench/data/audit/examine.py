@@ -22,7 +22,7 @@ BORDER, MARGIN, MARKS = 0.02, 0.05, 2e-4
 GROUPED = 5
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Link:
     """Two images, by their ids, of which one is a copy of the other."""
 
@@ -94,21 +94,15 @@ def examine(prepared: Prepared, progress: Progress = lambda done, total, what: N
         return tuple(tuple(names[i] for i in group) for group in groups)
 
     def link(pair: Pair, kind: str) -> Link:
-        return Link(
-            first=names[pair.first],
-            second=names[pair.second],
-            labels=(labels[pair.first], labels[pair.second]),
-            kind=kind,
-            distance=pair.distance,
-            correlation=pair.correlation,
-        )
+        one, other = pair.first, pair.second
+        theirs = (labels[one], labels[other])
+        return Link(names[one], names[other], theirs, kind, pair.distance, pair.correlation)
 
     kinds: dict[Pair, str] = {}  # each pair once, as the strongest kind that it is of
     for kind, groups in ((SAME_FILE, copies.same_file), (SAME_PIXELS, copies.same_pixels)):
         for first, *others in groups:
             for other in others:
-                pair = Pair(first=first, second=other, distance=0, correlation=1.0)
-                kinds.setdefault(pair, kind)
+                kinds.setdefault(Pair(first, other, distance=0, correlation=1.0), kind)
     kinds |= dict.fromkeys(copies.certain, NEAR)
     links = [link(pair, kind) for pair, kind in kinds.items()]
     links.sort(key=lambda one: one.correlation)
