@@ -40,19 +40,8 @@ from sambench.errors import DataError, Problems, some
 LEAST_ALIKE = 6
 """Letters from which two names that differ in one of them are taken for one, misspelled."""
 
-MASKS = frozenset(
-    [
-        "masks",
-        "gt",
-        "ground_truth",
-        "groundtruth",
-        "annotations",
-        "overlays",
-        "segmentation",
-        "segmentations",
-    ]
-)
-PICTURES = frozenset(["images", "image", "img", "imgs", "original", "originals", "scans"])
+MASKS = re.compile("masks|gt|ground_?truth|annotations|overlays|segmentations?")
+PICTURES = re.compile("images?|imgs?|originals?|scans")
 """Names of folders, in lower case, that are no classes when they lie side by side."""
 
 TEST_PATIENTS = ("ANFO", "COPE", "CRCI", "ELCO", "FLKA")  # whom the authors of BUS-UCLM test on
@@ -138,8 +127,9 @@ def class_folders(
     for there, facts in places:
         classes = labels
         if classes is None:  # pictures beside their masks are no class either
-            masks = there.keys() & (MASKS | {"mask"} if there.keys() & PICTURES else MASKS)
-            names = there.keys() - (masks | PICTURES if masks else masks) - {"__macosx"}
+            pictures = {name for name in there if PICTURES.fullmatch(name)}
+            masks = {n for n in there if MASKS.fullmatch(n) or (pictures and n == "mask")}
+            names = there.keys() - masks - (pictures if masks else set()) - {"__macosx"}
             classes = {name: spelled.setdefault(name, there[name].name) for name in names}
         for name, path in there.items():
             if name in classes:

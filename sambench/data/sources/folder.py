@@ -107,7 +107,7 @@ def _unwrapped(root: Path) -> Path:
         if len(inside) != 1 or part_of(inside[0].name) or next(find_files(root), None):
             break
         deeper = subfolders(inside[0])
-        if not deeper or deeper.keys() <= PICTURES | MASKS:
+        if all(PICTURES.fullmatch(name) or MASKS.fullmatch(name) for name in deeper):
             break
         root = inside[0]
     return root
