@@ -8,13 +8,7 @@ from pathlib import Path
 from sambench.cli.screen import Screen
 from sambench.config.run_config import RunConfig
 from sambench.config.suite import Suite
-from sambench.data.prepared import (
-    check_pixels,
-    only_at,
-    open_prepared,
-    prepared_datasets,
-    prepared_sizes,
-)
+from sambench.data.prepared import check_pixels, only_at, open_prepared, prepared_datasets
 from sambench.data.source import Request, sources
 from sambench.data.splits import leak_warning
 from sambench.errors import ConfigError, DataError, UnknownNameError, UserError
@@ -93,7 +87,7 @@ def check_data(screen: Screen, configs: Sequence[RunConfig], data: Path) -> None
 def warn_of_sizes(screen: Screen, configs: Sequence[RunConfig], data: Path) -> None:
     """Say of which datasets only other sizes are prepared than the runs need."""
     for name, side in _images(configs):
-        sizes = prepared_sizes(data, name)
+        sizes = prepared_datasets(data).get(name, ())
         if sizes and side not in sizes:
             screen.warn(f"{name} is needed at {side} pixels but prepared {only_at(sizes)}")
 
@@ -109,7 +103,7 @@ def _make_data(screen: Screen, data: Path, dataset: str, image_size: int) -> Non
     left to `sambench prepare`.
     """
     source = next((s for s in sources.list() if s.name == dataset and s.simulated), None)
-    if source is None or prepared_sizes(data, dataset):
+    if source is None or dataset in prepared_datasets(data):
         return
     from sambench.cli.preparing import decode
 

@@ -76,7 +76,7 @@ def prepare(
     from sambench.cli.preparing import audit, decode, show_summary
     from sambench.config.arguments import parse_settings
     from sambench.data.drawing import draw_contact_sheet, write_png
-    from sambench.data.prepared import open_prepared, prepared_sizes
+    from sambench.data.prepared import open_prepared, prepared_datasets
     from sambench.data.source import Request, sources
     from sambench.data.summary import summarize
     from sambench.data.writing import Drops
@@ -89,7 +89,7 @@ def prepare(
         raise ConfigError(f"--name {name} is another dataset's; choose a name of your own")
     drops = Drops(conflicts=making.drop_conflicts, duplicates=making.drop_duplicates)
     as_it_is = making.audit and files == Files(raw=files.raw) and drops == Drops()
-    as_it_is = as_it_is and side in prepared_sizes(place.data, name)
+    as_it_is = as_it_is and side in prepared_datasets(place.data).get(name, ())
     if as_it_is:
         prepared, reused = open_prepared(place.data, name, side), True
     else:

@@ -13,7 +13,6 @@ from sambench.data.audit.pages import sections, write_audit
 from sambench.data.preparation import Outlook, Preparation, prepare
 from sambench.data.prepared import Prepared
 from sambench.data.source import Request, Source
-from sambench.data.source import Request, Source
 from sambench.errors import some
 from sambench.files.atomic import human
 from sambench.report.table import counted

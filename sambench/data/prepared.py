@@ -100,7 +100,8 @@ def open_prepared(root: Path, dataset: str, image_size: int) -> Prepared:
     folder = prepared_folder(root, dataset, image_size)
     remedy = f"run `{prepare_command(dataset, image_size)}`"
     if not (folder / MANIFEST).is_file():
-        sizes, close = prepared_sizes(root, dataset), did_you_mean(dataset, prepared_datasets(root))
+        there = prepared_datasets(root)
+        sizes, close = there.get(dataset, ()), did_you_mean(dataset, there)
         raise UnpreparedError(
             f"dataset {dataset!r} is not prepared at {image_size} pixels in {root}"
             + (f" ({only_at(sizes)}); or {remedy}" if sizes else f"{close}; {remedy}")
@@ -198,11 +199,6 @@ def prepared_datasets(root: Path) -> dict[str, tuple[int, ...]]:
     folders = (path.parent.name.rpartition("-") for path in root.glob(f"*/{MANIFEST}"))
     found = sorted((name, int(size)) for name, _, size in folders if name and size.isdecimal())
     return {name: tuple(size for other, size in found if other == name) for name, _ in found}
-
-
-def prepared_sizes(root: Path, dataset: str) -> tuple[int, ...]:
-    """Return the image sizes at which a dataset is prepared, smallest first."""
-    return prepared_datasets(root).get(dataset, ())
 
 
 def prepared_fingerprint(root: Path, dataset: str, image_size: int) -> str | None:

@@ -11,7 +11,7 @@ import pytest
 
 from sambench.data.manifest import FORMAT_VERSION, Manifest
 from sambench.data.preparation import prepare
-from sambench.data.prepared import Prepared, open_prepared, prepare_command, prepared_sizes
+from sambench.data.prepared import Prepared, open_prepared, prepare_command, prepared_datasets
 from sambench.data.source import Request, sources
 from sambench.data.summary import summarize
 from sambench.errors import DataError
@@ -73,7 +73,7 @@ def test_prepared_at_other_sizes(prepared):
     shutil.copytree(prepared.folder, root / "bus-128")
     shutil.copytree(prepared.folder, root / "bus-2-32")
     (root / "bus-64").mkdir()
-    assert prepared_sizes(root, "bus") == (16, 128)
+    assert prepared_datasets(root)["bus"] == (16, 128)
     assert refused(root, 224) == (
         f"dataset 'bus' is not prepared at 224 pixels in {root} (only at 16, 128: "
         f"choose --size 16, or image_size: 16 in a suite); or run `{prepare_command('bus', 224)}`"
