@@ -7,9 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sambench.data.audit.copies import Groups, Pair, find_copies, groups_of, look
+from sambench.data.audit.copies import Groups, Pair, Pixels, find_copies, groups_of, look
 from sambench.data.audit.facts import Facts, Leak, Shortcut, file_facts, find_leaks, find_shortcuts
 from sambench.data.prepared import Prepared
 from sambench.data.source import Progress
@@ -127,9 +126,7 @@ def examine(prepared: Prepared, progress: Progress = lambda done, total, what: N
     )
 
 
-def _counted(
-    images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8], what: str, progress: Progress
-) -> Iterator[NDArray[np.uint8]]:
+def _counted(images: Pixels, what: str, progress: Progress) -> Iterator[Pixels]:
     """Yield images, telling how many have been taken."""
     for done, image in enumerate(images):
         progress(done, len(images), what)
