@@ -109,9 +109,8 @@ def _locate(request: Request, family: Family) -> tuple[Path, Remote]:
             raise family.refuse(root, "archive")
     wanted = request.image_size or SIZES[0]
     remote = there[min((size for size in there if size >= wanted), default=max(there))]
-    if root is None:
-        return fetch(remote, request.raw / family.name, request.progress), remote
-    return root / remote.name, remote
+    place = request.raw / family.name
+    return root / remote.name if root else fetch(remote, place, request.progress), remote
 
 
 def _load(path: Path) -> dict[str, NDArray[Any]]:
