@@ -76,8 +76,8 @@ def make_split(
     if validation and not theirs.any():
         rest = np.flatnonzero(~test)
         shares = (validation, 1 - validation)
-        groups = np.array(prepared.groups)[rest]
-        held[rest] = _grouped(prepared.labels[rest], groups, shares, seed, "validation") == 1
+        groups = np.array(prepared.groups)[rest].tolist()
+        held[rest] = deal(prepared.labels[rest], groups, shares, seed, "validation") == 1
     parts = {
         "train": np.flatnonzero(~test & ~held & ~theirs),
         "test": np.flatnonzero(test),
@@ -89,11 +89,6 @@ def make_split(
                 f"split {name} leaves no image for the {part} part; prepare more images"
             )
     return Split(**parts)
-
-
-def deal(labels: Indices, groups: Sequence[str], folds: int, seed: int) -> Indices:
-    """Return the fold 1..K that "grouped-K" tests each image in, shape (N,)."""
-    return _grouped(labels, np.array(groups), [1 / folds] * folds, seed, "test")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -282,7 +277,8 @@ def _test_mask(prepared: Prepared, name: str, fold: int | None, seed: int) -> Ma
     if kind == "patient":
         _complete(prepared, "patient")
     groups = prepared.ids if kind == "kfold" else prepared.groups
-    return np.equal(deal(prepared.labels, groups, len(known), seed), int(fold or 0))
+    shares = [1 / len(known)] * len(known)
+    return np.equal(deal(prepared.labels, groups, shares, seed), int(fold or 0))
 
 
 def _stratified(ids: Sequence[str], labels: Indices, seed: int, fraction: float) -> Mask:
@@ -299,12 +295,12 @@ def _stratified(ids: Sequence[str], labels: Indices, seed: int, fraction: float)
     return mask
 
 
-def _grouped(
-    labels: Indices, groups: NDArray[np.str_], shares: Sequence[float], seed: int, axis: str
+def deal(
+    labels: Indices, groups: Sequence[str], shares: Sequence[float], seed: int, axis: str = "test"
 ) -> Indices:
     """Deal whole groups to parts 1..K so that each part gets its share of each class.
 
-    Largest groups first, each to the part that it fills least.
+    Largest groups first, each to the part that it fills least. Return the part of each image, (N,).
     """
     names, inverse = np.unique(groups, return_inverse=True)
     table = np.zeros((len(names), int(labels.max()) + 1))

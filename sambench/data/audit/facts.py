@@ -127,7 +127,7 @@ def find_leaks(prepared: Prepared, facts: Facts) -> tuple[Leak, ...]:
     if not facts:
         return ()
     labels, classes = prepared.labels, prepared.classes
-    folds = deal(labels, prepared.groups, FOLDS, seed=0)
+    folds = deal(labels, prepared.groups, [1 / FOLDS] * FOLDS, seed=0)
     alone = (leak_of({n: values}, labels, folds, classes) for n, values in facts.items())
     return (
         leak_of(facts, labels, folds, classes),
