@@ -318,7 +318,7 @@ def rows(*ids: str) -> list[tuple[object, ...]]:
 
 
 def test_an_id_without_a_file(bus_folder: BusFolder) -> None:
-    ids = ("benign(0)", "benign(1)")
+    ids = ("benign(0)", "malignant(1)")
     release = bus_folder(ids, rows=rows(*ids, "malignant(7)", "malignant(8)"))
     assert prepare_bus(release) == (
         f"unusable images in {release}: malignant(7) has no image file, "

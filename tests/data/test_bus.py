@@ -236,6 +236,14 @@ def test_one_centre_alone(bus_folder):
     )
 
 
+def test_one_class_alone(bus_folder):
+    root = bus_folder(IDS[:3])
+    assert refused(root) == (
+        f"images of benign alone in {root}, of which one cannot learn to tell anything; add images "
+        "of malignant"
+    )
+
+
 def test_ids_without_a_file_alone_are_left_to_the_caller(bus_folder):
     listing = of(bus_folder(folders={"GDPH": IDS[:1], "SYSUCC": IDS[3:]}))
     assert listing.missing == ("benign(2)", "benign(10)")

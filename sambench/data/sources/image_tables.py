@@ -165,11 +165,11 @@ def scan_bus(bus: Tabled, request: Request) -> Listing:
         for id in absent:
             problems.add(f"ids without an image file in {root}", id, "restore the files")
         problems.check()
-    return Listing(
-        root=root,
-        layout=f"{layout} with {path.name}",
-        classes=bus.classes,
-        samples=tuple(samples),
+    return make_listing(
+        root,
+        f"{layout} with {path.name}",
+        bus.classes,
+        samples,
         notes=tuple(_notes(samples)),
         checksums={path.name: table.sha256},
         missing=absent,
