@@ -27,10 +27,8 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         """Read a value with all that is in it; what is nested too deep is not read to its end."""
         if self.depth > DEEPEST:
-            here = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise yaml.composer.ComposerError(
-                None, None, f"it is nested deeper than {DEEPEST} levels", here
-            )
+            here = self.peek_event()  # type: ignore[no-untyped-call]
+            raise _wrong(f"it is nested deeper than {DEEPEST} levels", here)
         self.depth += 1
         try:
             return super().compose_node(parent, index)
@@ -48,9 +46,12 @@ class _Loader(yaml.SafeLoader):
                 raise
             text = shown(node.value) if isinstance(node, yaml.ScalarNode) else "this"
             kind = node.tag.rpartition(":")[2]
-            raise yaml.constructor.ConstructorError(
-                None, None, f"{text} is no {kind}", node.start_mark
-            ) from None
+            raise _wrong(f"{text} is no {kind}", node) from None
+
+
+def _wrong(said: str, at: Any) -> yaml.YAMLError:
+    """Return the error of a node or an event."""
+    return yaml.MarkedYAMLError(problem=said, problem_mark=at.start_mark)
 
 
 _Loader.add_implicit_resolver(
@@ -61,11 +62,7 @@ _Loader.add_implicit_resolver(
 
 
 def read_yaml(text: str) -> Any:
-    """Return the content of a YAML text.
-
-    Raises:
-        yaml.YAMLError: If it is no YAML.
-    """
+    """Return the content of a YAML text; raises as `read_yaml_with_lines` does."""
     return read_yaml_with_lines(text)[0]
 
 
@@ -78,9 +75,7 @@ def read_own_yaml(package: str, file: str) -> Any:
 def read_yaml_with_lines(text: str) -> tuple[Any, dict[Path, int]]:
     """Return the content of a YAML text and the line of each key and list item, counted from 1.
 
-    Raises:
-        yaml.YAMLError: If it is no YAML, too large or nested too deep, or a key is given twice in
-            one mapping.
+    What is no YAML, too large or too deep, or has a key twice in one mapping, is a YAMLError.
     """
     if len(text) > LARGEST_TEXT:
         raise yaml.YAMLError(f"it is larger than {LARGEST_TEXT // 1024} kB")
@@ -100,20 +95,14 @@ def _walk(node: yaml.Node, path: Path, lines: dict[Path, int]) -> None:
     """Note the lines of all values; it goes into an alias again each time, so a bomb goes off."""
     if len(path) > DEEPEST or len(lines) > MOST_VALUES:
         most = f"{DEEPEST} levels" if len(path) > DEEPEST else f"{MOST_VALUES} values"
-        raise yaml.constructor.ConstructorError(
-            None, None, f"there are more than {most}", node.start_mark
-        )
+        raise _wrong(f"there are more than {most}", node)
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                raise yaml.constructor.ConstructorError(
-                    None, None, "a key must be a word", key.start_mark
-                )
+                raise _wrong("a key must be a word", key)
             inside = (*path, str(key.value))
             if inside in lines and key.value != "<<":
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {shown(key.value)} is given twice", key.start_mark
-                )
+                raise _wrong(f"key {shown(key.value)} is given twice", key)
             lines[inside] = key.start_mark.line + 1
             _walk(value, inside, lines)
     elif isinstance(node, yaml.SequenceNode):
