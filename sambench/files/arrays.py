@@ -24,22 +24,14 @@ Pixels = np.memmap[Any, np.dtype[np.uint8]]
 
 
 def write_arrays(path: Path, kind: str, arrays: Mapping[str, Any]) -> None:
-    """Write named arrays and what they are.
-
-    Raises:
-        StoreError: If the disk refuses.
-    """
+    """Write named arrays and what they are; a StoreError if the disk refuses."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, version=VERSION, kind=kind, **arrays)
     write_bytes(path, buffer.getvalue())
 
 
 def read_arrays(path: Path, kind: str) -> Arrays:
-    """Read what `write_arrays` wrote.
-
-    Raises:
-        StoreError: If the file is missing, damaged, of another version or of another kind.
-    """
+    """Read what `write_arrays` wrote; a StoreError if it is missing, damaged or another file."""
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = dict(file.items())
@@ -58,10 +50,8 @@ def read_arrays(path: Path, kind: str) -> Arrays:
 def new_pixels(path: Path, shape: tuple[int, ...]) -> Iterator[Pixels]:
     """Yield the content of an npy file, to be filled; the file is `path` when the block ends.
 
-    Its room is taken at once: a disk that is full later would end the process.
-
-    Raises:
-        StoreError: If the disk refuses, or has not the room.
+    Its room is taken at once, or refused by a StoreError: a disk that is full later would end the
+    process.
     """
     with replacing(path) as file:
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}

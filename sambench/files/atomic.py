@@ -1,7 +1,8 @@
 """The one place where files are written: a reader sees the old file or the new, never half of one.
 
 Each write goes to a temporary file in the same folder, is flushed to the disk and then renamed.
-`check_room` tells beforehand whether a large piece of work fits on the disk.
+What the disk refuses is a StoreError that names the folder and the remedy; `check_room` tells
+beforehand whether a large piece of work fits.
 """
 
 from __future__ import annotations
@@ -32,30 +33,20 @@ _REMEDIES = {
 
 
 def write_bytes(path: Path, data: bytes | memoryview) -> None:
-    """Write a whole file, creating its folder.
-
-    Raises:
-        StoreError: If the disk refuses; names the folder and the remedy.
-    """
+    """Write a whole file, creating its folder."""
     with replacing(path) as file:
         file.write(data)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a whole UTF-8 file with the line ends of `text`.
-
-    Raises:
-        StoreError: If the disk refuses; names the folder and the remedy.
-    """
+    """Write a whole UTF-8 file with the line ends of `text`."""
     write_bytes(path, text.encode())
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write a JSON file for people and machines: indented, in insertion order, without NaN.
+    """Write a JSON file for people and machines: indented, in insertion order.
 
-    Raises:
-        StoreError: If the disk refuses; names the folder and the remedy.
-        ValueError: If a number is NaN or infinite, which JSON does not have.
+    A number that is NaN or infinite, which JSON does not have, is a ValueError.
     """
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
@@ -69,11 +60,7 @@ def csv_text(rows: Iterable[Iterable[object]]) -> str:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Open a file to write that becomes `path` when the block ends, and vanishes if it raises.
-
-    Raises:
-        StoreError: If the disk refuses; names the folder and the remedy.
-    """
+    """Open a file to write that becomes `path` when the block ends, and vanishes if it raises."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
     with store_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -90,11 +77,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 def replace_folder(finished: Path, final: Path) -> None:
-    """Rename a finished folder into place; an older one there is moved aside first, then removed.
-
-    Raises:
-        StoreError: If the disk refuses; names the folder and the remedy.
-    """
+    """Rename a finished folder into place; an older one there is moved aside, then removed."""
     aside = final.with_name(f".{final.name}.{secrets.token_hex(6)}.old")
     with store_errors(final.parent):
         sync_folder(finished)
@@ -126,11 +109,7 @@ def store_errors(folder: Path) -> Iterator[None]:
 
 
 def check_room(what: str, needed: int, folder: Path, remedy: str) -> None:
-    """Stop before a piece of work starts that takes more bytes than the disk of a folder has free.
-
-    Raises:
-        StoreError: If it cannot fit; says `what` it is.
-    """
+    """Refuse, by a StoreError, work that takes more bytes than the disk of a folder has free."""
     free = free_bytes(folder)
     if needed > free:
         raise StoreError(

@@ -23,11 +23,8 @@ def sha256_of(data: bytes | memoryview) -> str:
 def read_checked(path: Path, sha256: str | None) -> bytes:
     """Return the content of a file that a run has written; the bytes checked are those returned.
 
-    `sha256` is what the run wrote down of it, if anything.
-
-    Raises:
-        DamagedError: If it is another.
-        OSError: If it cannot be read.
+    Another checksum than the run wrote down, if it did, is a DamagedError; a file that cannot be
+    read is an OSError.
     """
     data = path.read_bytes()
     if sha256 is not None and sha256_of(data) != sha256:
@@ -47,12 +44,8 @@ def sealed(text: str) -> str:
 def unsealed(text: str, mark: str) -> tuple[str, bool]:
     """Return a JSON text without its seal, and whether it is as it was when it was sealed.
 
-    Ends of lines may have been changed, as by git.
-
-    Args:
-        text: Of the file.
-        mark: What every text that was ever sealed has in it. One that has neither mark nor seal is
-            older than seals and taken as it is.
+    Ends of lines may have been changed, as by git. Every text that was ever sealed has the mark in
+    it: one with neither mark nor seal is older than seals and taken as it is.
     """
     body, found, seal = text.replace("\r\n", "\n").rpartition(_SEAL)
     if not found:

@@ -55,9 +55,8 @@ class Claim:
     def check(self) -> None:
         """Make sure that the work is still ours, to be asked before writing.
 
-        Raises:
-            Claimed: If another process has taken it, as after this one was long suspended.
-            ClaimError: If the claim, or the folder that it was in, was removed.
+        It is Claimed if another process has taken it, as after this one was long suspended, and a
+        ClaimError if the claim, or the folder that it was in, was removed.
         """
         found = Owner.read(self.path)
         if found is not None and found[0].token == self.owner.token:
@@ -94,12 +93,8 @@ def claiming(path: Path, device: str = "") -> Iterator[Claim]:
     """Hold a claim in a folder that is for this work alone while the block runs.
 
     The folder is made, cleared of what killed processes left in the middle of a write, and removed
-    at the end where nothing was left in it.
-
-    Raises:
-        Claimed: If a living process holds it.
-        ClaimError: If nobody can tell whether a living process holds it.
-        OSError: If the folder cannot be written.
+    at the end where nothing was left in it. It is Claimed if a living process holds it, and a
+    ClaimError if nobody can tell; a folder that cannot be written is an OSError.
     """
     try:
         with _held(path, device, leftovers=(".*.tmp",)) as claim:
@@ -113,14 +108,8 @@ def claiming(path: Path, device: str = "") -> Iterator[Claim]:
 def lock(final: Path, doing: str) -> Iterator[None]:
     """Hold the right to make a file or folder while the block runs; a hidden claim lies beside it.
 
-    Args:
-        final: What is being made; its folder is created.
-        doing: What the holder does, e.g. "preparing".
-
-    Raises:
-        DataError: If another process holds it.
-        ClaimError: If nobody can tell whether another process holds it.
-        StoreError: If the disk refuses.
+    Its folder is created. If another process holds it, a DataError says what that is `doing`, e.g.
+    "preparing"; a ClaimError, that nobody can tell; a StoreError, that the disk refuses.
     """
     with ExitStack() as held:
         try:
@@ -187,8 +176,7 @@ def _removed_meanwhile(error: OSError, folder: Path) -> bool:
 def _succeed(path: Path, dead: Owner, own: Owner) -> bool:
     """Put our claim in the place of a dead owner's; False if it is not there any more.
 
-    Raises:
-        Claimed: If another process is doing the same.
+    It is Claimed if another process is doing the same.
     """
     right = path.with_name(f"{path.name}.after-{dead.token}")
     holder = _acquire(right, own.device)

@@ -50,11 +50,7 @@ Name = Annotated[str, Meta(pattern=NAME, max_length=80, extra=_NAME_IN_WORDS)]
 
 
 def check_name(given: str, what: str) -> None:
-    """Refuse what is no `Name`, and so could lead out of the folder that it names.
-
-    Raises:
-        ConfigError: If it is none; `what` was given is said.
-    """
+    """Refuse, by a ConfigError, what is no `Name`, and so could lead out of the folder it names."""
     try:
         msgspec.convert(given, Name)
     except msgspec.ValidationError:
@@ -76,11 +72,7 @@ class Section(Definition, frozen=True, kw_only=True):
     """A part of a stored file; it is read by attributes or as the mapping that the file has."""
 
     def __getitem__(self, key: str) -> Any:
-        """Return a field by its name in the file.
-
-        Raises:
-            KeyError: If the file does not have it.
-        """
+        """Return a field by its name in the file; a KeyError if the file does not have it."""
         value = self.get(key, UNSET)
         if value is UNSET:
             raise KeyError(key)
@@ -123,29 +115,18 @@ def _attributes(of: type[Struct]) -> dict[object, str]:
 
 
 class Fault(ConfigError):
-    """A value does not fit its definition.
-
-    Args:
-        message: One line: which value, and what is allowed.
-        path: Where it stands.
-    """
+    """A value does not fit its definition: one line says which, and what is allowed."""
 
     def __init__(self, message: str, path: Path) -> None:
         super().__init__(message)
-        self.path = path
+        self.path = path  # where it stands
 
 
 def build(of: type[T], given: object, *names: str, what: str = "") -> T:
-    """Make a structure of plain values as a user gave them.
+    """Make a structure of a mapping of plain values, as a user gave them.
 
-    Args:
-        of: The structure.
-        given: A mapping.
-        names: What it is called in messages, before the name of a field.
-        what: What it is called in messages where it has no such name.
-
-    Raises:
-        Fault: If a key is unknown or missing, or a value of the wrong type or out of range.
+    A key that is unknown or missing, or a value of the wrong type or out of range, is a Fault. It
+    calls the structure by the names, which go before that of a field, or by `what` it is.
     """
     try:
         return msgspec.convert(given, of, dec_hook=_parse)
@@ -155,12 +136,7 @@ def build(of: type[T], given: object, *names: str, what: str = "") -> T:
 
 
 def decode(of: type[T], data: bytes | str) -> T:
-    """Make a structure of JSON.
-
-    Raises:
-        Fault: If a key is missing, or a value of the wrong type or out of range.
-        ValueError: If it is no JSON at all.
-    """
+    """Make a structure of JSON; a ValueError if it is none at all, a Fault if it does not fit."""
     try:
         decoded: T = _decoder(cast("Any", of)).decode(data)
         return decoded
