@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from sambench.config.run_config import RunConfig
 from sambench.run.building import build_network
 from sambench.run.images import load_parts
 from sambench.store import environment
+from sambench.training.clock import synchronised_time
 from sambench.training.engine import layout_of
 from sambench.training.losses import CrossEntropy
 from sambench.training.precision import autocast, numerics
@@ -54,23 +54,20 @@ def _measured(config: RunConfig, data: Path, device: torch.device) -> Pace:
     number = min(config.batch_size, len(parts.train))
     inputs, targets = parts.train.batch(torch.arange(number), layout=layout)
     loss = CrossEntropy.of(config, parts.train.labels, len(parts.prepared.classes))
-    cuda = device.type == "cuda"
     environment.start_memory_peak(device)
     took: list[float] = []
     with numerics(config.precision):
         while len(took) <= LEAST_PASSES or (len(took) < MOST_PASSES and sum(took) < MOST_SECONDS):
-            start = time.perf_counter()
+            start = synchronised_time(device)
             with autocast(config.precision, device):
                 logits = network(inputs)
             loss(logits.float(), targets).backward()
             network.zero_grad()
-            if cuda:
-                torch.cuda.synchronize(device)
-            took.append(time.perf_counter() - start)
+            took.append(synchronised_time(device) - start)
     counted = took[1:]
     return Pace(
         seconds=statistics.median(counted),
         spread=max(counted) / min(counted),
         images=len(parts.train),
-        memory_bytes=environment.memory_peak(device) if cuda else None,
+        memory_bytes=environment.memory_peak(device) if device.type == "cuda" else None,
     )

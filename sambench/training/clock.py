@@ -27,7 +27,7 @@ class Clock:
     @contextmanager
     def training(self) -> Iterator[None]:
         """Measure a stretch of training."""
-        self._running = self._now()
+        self._running = synchronised_time(self.device)
         try:
             yield
         finally:
@@ -41,16 +41,16 @@ class Clock:
         try:
             yield
         finally:
-            self._running = self._now() if training else None
+            self._running = synchronised_time(self.device) if training else None
 
     @contextmanager
     def evaluation(self) -> Iterator[None]:
         """Measure a stretch of evaluation."""
-        start = self._now()
+        start = synchronised_time(self.device)
         try:
             yield
         finally:
-            self.evaluation_seconds += self._now() - start
+            self.evaluation_seconds += synchronised_time(self.device) - start
 
     @property
     def train_seconds(self) -> float:
@@ -66,10 +66,12 @@ class Clock:
 
     def _pause(self) -> None:
         if self._running is not None:
-            self.trained += self._now() - self._running
+            self.trained += synchronised_time(self.device) - self._running
             self._running = None
 
-    def _now(self) -> float:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        return time.perf_counter()
+
+def synchronised_time(device: torch.device) -> float:
+    """Return the seconds of a clock once the device has done all that it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()

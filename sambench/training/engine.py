@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import KW_ONLY, dataclass
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 from sambench.config.run_config import RunConfig
 from sambench.training.captured import CapturedStep, Graph, Rates, Refused, make_capturable
+from sambench.training.clock import synchronised_time
 from sambench.training.rewind import Rewindable, undisturbed
 from sambench.training.step import Batch, Step
 
@@ -74,10 +74,8 @@ class Engine:
     ) -> float:
         """Take a step; return its passes.
 
-        Args:
-            batch: On the device.
-            remaining: How many steps of this shape the run has left, this one included.
-            paused: Stops the clock of training while a step is recorded.
+        So many steps of its shape are `remaining`, this one included; `paused` stops the clock of
+        training while a step is recorded.
         """
         key = (tuple(batch.inputs.shape), batch.weight, self.step.optimizer.observing)
         if self.step.rounding is None:
@@ -95,12 +93,8 @@ class Engine:
     ) -> None:
         """Run passes that leave no trace, so that kernels are chosen and compiled off the clock.
 
-        Args:
-            model: Whose buffers and gradients are put back.
-            network: To compile, if that is wished or pays.
-            inputs: As many images as a step has.
-            targets: Their labels.
-            before: The run is resumed and was compiled when it was left.
+        There are as many images as a step has. The buffers and gradients of the model are put back;
+        the network is compiled if that is wished or pays, or a run that is resumed was `before`.
         """
         device = inputs.device
 
@@ -224,13 +218,7 @@ def compile_network(network: nn.Module, backend: str = "inductor") -> nn.Module:
 
 def seconds_of(work: Callable[[], object], device: torch.device) -> float:
     """Return the seconds that some work takes when it runs a second time, device included."""
-    taken = 0.0
-    for _ in range(2):
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        start = time.perf_counter()
-        work()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        taken = time.perf_counter() - start
-    return taken
+    work()
+    start = synchronised_time(device)
+    work()
+    return synchronised_time(device) - start
