@@ -108,9 +108,8 @@ class CapturedStep:
     def establish(self, batch: Batch) -> None:
         """Take a step as usual, record it, take it again from the recording, and compare.
 
-        Raises:
-            Refused: If it cannot be recorded or the recording does something else; the step was
-                taken as usual then, and everything is as after it.
+        If it cannot be recorded or the recording does something else, it is Refused: the step was
+        taken as usual then, and everything is as after it.
         """
         self._load(batch)
         before, told = Moment(self.rewindable), self.rewindable.on_host()

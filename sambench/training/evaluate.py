@@ -52,15 +52,9 @@ def fit(model: nn.Module, images: Images) -> dict[str, Any]:
 def reaches_accuracy(model: nn.Module, images: Images, target: float, doubtful: Tensor) -> bool:
     """Whether the network's accuracy on the images is at least the target.
 
-    Decides exactly as a full evaluation does, but looks at the doubtful images first, a few of them
-    at first, and stops as soon as too many are wrong or too few are left: a "no" costs little, and
-    only a "yes" looks at all.
-
-    Args:
-        model: The network.
-        images: All images of the part.
-        target: Accuracy in 0..1.
-        doubtful: Mask of shape (N,): the images that are likely wrong.
+    Decides exactly as a full evaluation does, but looks at the doubtful images first (a mask of
+    shape (N,): those that are likely wrong), a few of them at first, and stops as soon as too many
+    are wrong or too few are left: a "no" costs little, and only a "yes" looks at all.
     """
     allowed = int(np.floor((1 - target) * len(images) + 1e-9))
     order = torch.argsort(doubtful.int(), descending=True, stable=True).cpu()
@@ -79,11 +73,8 @@ def robust_accuracy(
 ) -> dict[str, Any]:
     """Return the accuracy of a network on test images under each disturbance of a family.
 
-    The draws follow from the images' ids.
-
-    Returns:
-        shifts (the family), severities, for each disturbance the accuracies by severity, and mean:
-        the mean of all of these.
+    The draws follow from the images' ids. Under `shifts` is the family, then `severities`, for each
+    disturbance the accuracies by severity, and the `mean` of all of these.
     """
     names = STRENGTHS[family]
     hits = torch.zeros(len(names), len(SEVERITIES), dtype=torch.int64, device=images.device)

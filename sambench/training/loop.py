@@ -113,9 +113,8 @@ class Training:
     def run(self) -> Outcome:
         """Train to the end and leave the selected weights in the model.
 
-        Raises:
-            Diverged: If the loss becomes NaN or infinite.
-            Interrupted: If a stop was requested; a checkpoint is saved.
+        It is Diverged if the loss becomes NaN or infinite, and Interrupted, with a checkpoint
+        saved, if a stop was requested.
         """
         with numerics(self.config.precision):
             self._warm_up()
@@ -219,14 +218,14 @@ class Training:
         self._keep_best(epoch)
         self.on_epoch(epoch)
         with self.clock.evaluation():
-            stop, seconds = self.config.stop, self.clock.train_seconds
-            ended = after_epoch(stop, self.config.epochs, state, seconds, self._confirm)
+            stop = self.config.stop
+            ended = after_epoch(
+                *(stop, self.config.epochs, state, self.clock.train_seconds),
+                lambda target: reaches_accuracy(self.model, self.train, target, ~state.hits),
+            )
         if not self.replicas.first(ended is not None):
             return None
         return stop.rule if ended is None else ended
-
-    def _confirm(self, target: float) -> bool:
-        return reaches_accuracy(self.model, self.train, target, ~self.state.hits)
 
     def _keep_best(self, epoch: Epoch) -> None:
         if self.config.selection != "best-validation" or epoch.validation_accuracy is None:

@@ -69,12 +69,9 @@ class RoundingWatch:
     def rounding(self) -> dict[str, float | str] | None:
         """What is left of a perturbation e, the d; None where no pass was perturbed or rounds.
 
-        Over the tensors of two or more dimensions: biases and normalisation layers are not rounded.
-        Waits for the device.
-
-        Returns:
-            precision ("tf32" or "bf16"), changed (the share of these weights that d changes),
-            cosine: cos(d, e), 1 where nothing is lost, and norm_ratio: |d| / |e|.
+        Over the tensors of two or more dimensions (biases and normalisation layers are not rounded)
+        the precision, the share of weights that d `changed`, cos(d, e), which is 1 where nothing is
+        lost, and |d| / |e|. Waits for the device.
         """
         if self._found is None:
             return None

@@ -76,8 +76,7 @@ class Snapshots:
     def restore(self) -> tuple[TrainingState, Clock] | None:
         """Put network, optimizer, schedule and generators back as the last whole checkpoint has it.
 
-        Returns:
-            The state and the clock to go on with; None where there is no checkpoint of this run.
+        Returns the state and the clock to go on with; None without a checkpoint of this run.
         """
         saved: dict[str, Any] | None = load_checkpoint(self.folder)
         if saved is None or saved["run"] != self.identity:
@@ -116,8 +115,7 @@ def _like(tensor: Tensor, parameter: Tensor) -> Tensor:
 def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
     """Write the state as the folder's latest checkpoint; the one before is kept.
 
-    Raises:
-        StoreError: If the folder cannot be written; the earlier checkpoints are intact then.
+    A folder that cannot be written is a StoreError; the earlier checkpoints are intact then.
     """
     buffer = io.BytesIO()
     torch.save({"format_version": FORMAT_VERSION, **state}, buffer)

@@ -61,13 +61,9 @@ class TrainingState:
 def note_hits(hits: Tensor, places: Tensor, right: Tensor) -> None:
     """Write whether each image of a batch was classified right, without waiting for the device.
 
-    The deterministic way of writing by index reads the indices in Python first. An image is twice
-    in a batch only where they are drawn with replacement; either answer counts for it then.
-
-    Args:
-        hits: Of all training images; changed in place.
-        places: Of the batch's images among them, shape (B,).
-        right: Shape (B,).
+    The hits of all training images are changed in place, at the batch's places, shape (B,). The
+    deterministic way of writing by index reads the indices in Python first. An image is twice in a
+    batch only where they are drawn with replacement; either answer counts for it then.
     """
     before = torch.get_deterministic_debug_mode()
     torch.set_deterministic_debug_mode("default")

@@ -18,16 +18,12 @@ def within_epoch(stop: Stop, state: TrainingState, seconds: float) -> bool:
 def after_epoch(
     stop: Stop, cap: int, state: TrainingState, seconds: float, confirm: Callable[[float], bool]
 ) -> str | None:
-    """Return the rule that ends the run after this epoch, or None.
+    """Return the rule that ends the run after this epoch and so many seconds of training, or None.
 
-    Args:
-        stop: The rule.
-        cap: Epochs allowed.
-        state: How far the run is.
-        seconds: Training time.
-        confirm: Whether a clean evaluation of the training images reaches an accuracy; asked after
-            every epoch of a run under `train-accuracy`. Accuracy counted while training, under
-            augmentation and dropout, lags behind it by many epochs and tells nothing.
+    At most the `cap` of epochs are trained. Whether a clean evaluation of the training images
+    reaches an accuracy, `confirm` is asked after every epoch of a run under `train-accuracy`:
+    accuracy counted while training, under augmentation and dropout, lags behind it by many epochs
+    and tells nothing.
     """
     losses = [e.validation_loss for e in state.history if e.validation_loss is not None]
     waited = len(losses) - 1 - losses.index(min(losses)) if losses else 0
