@@ -101,11 +101,9 @@ def attempt(
     """Do one run; return its record, what went wrong, or None while another process is at it.
 
     What another process holds is waited for with the patience of the manifest. `mark` writes what
-    went wrong into the record, for a process that nobody listens to.
-
-    Raises:
-        StoreError: If the results folder cannot be written; no other run could be, either.
-        KeyboardInterrupt: If its measurement was interrupted.
+    went wrong into the record, for a process that nobody listens to. A results folder that cannot
+    be written is a StoreError, as no other run could be, either; a measurement that was interrupted
+    is a KeyboardInterrupt.
     """
     give_up = time.monotonic() + manifest.patience
     while True:
@@ -131,22 +129,16 @@ def mark_error(store: Store, config: RunConfig, error: Exception) -> None:
         mark_ended(store, config, said, INTERRUPTED if is_of_surroundings(error) else FAILED)
 
 
-def mark_ended(store: Store, config: RunConfig, reason: str, status: str) -> bool:
+def mark_ended(store: Store, config: RunConfig, reason: str, status: str) -> None:
     """Write into a run's record how its process ended, unless the record knows better.
 
-    Its checkpoints stay: doing the run again resumes it. Returns False while the claim of a process
-    on another machine may still be alive, and the record does not tell how the run ended.
+    Its checkpoints stay: doing the run again resumes it. Nothing is written while the claim of a
+    process on another machine may be alive, nor over damage, which is said wherever it is read.
     """
-    try:
-        with store.claim(config):
-            record = store.load(config) or RunRecord(config=config, status=RUNNING)
-            if record.status in (RUNNING, INTERRUPTED, FAILED, status):
-                store.save(replace(record, status=status, error=reason))
-            return True
-    except DamagedError:  # said wherever the run is looked at
-        return True
-    except (Claimed, ClaimError):
-        return False
+    with suppress(Claimed, ClaimError, DamagedError), store.claim(config):
+        record = store.load(config) or RunRecord(config=config, status=RUNNING)
+        if record.status in (RUNNING, INTERRUPTED, FAILED, status):
+            store.save(replace(record, status=status, error=reason))
 
 
 def conclude(

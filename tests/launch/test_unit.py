@@ -91,7 +91,7 @@ def test_a_death_is_told_by_the_record_unless_that_knows_better(
     ]:
         record = make_record(status=status)
         store.save(record)
-        assert mark_ended(store, record.config, "killed", "failed")
+        mark_ended(store, record.config, "killed", "failed")
         found = store.load(record.config)
         assert found is not None
         assert found.status == after
@@ -105,7 +105,7 @@ def test_a_damaged_record_is_left_as_evidence(
     store.save(record)
     path = store.folder(record.config) / "run.json"
     path.write_text("{")
-    assert mark_ended(store, record.config, "killed", "failed")
+    mark_ended(store, record.config, "killed", "failed")
     assert path.read_text() == "{"
 
 
@@ -148,7 +148,7 @@ def test_a_run_held_by_a_living_process_is_not_marked(make_manifest: ManifestMak
     config, store = manifest.configs[0], Store(manifest.results)
     store.save(RunRecord(config=config, status="running"))
     with store.claim(config):
-        assert not mark_ended(store, config, "killed", "failed")
+        mark_ended(store, config, "killed", "failed")
     record = store.load(config)
     assert record is not None
     assert record.status == "running"
