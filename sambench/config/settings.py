@@ -11,7 +11,7 @@ from sambench.config.run_config import RunConfig
 from sambench.config.stop import STOP_RULES
 from sambench.files.description import described
 from sambench.optim.base import BASES
-from sambench.optim.hyperparameter import Hyperparameter, Mechanics, declared
+from sambench.optim.hyperparameter import Mechanics, declared
 from sambench.optim.method import optimizers
 
 ALL = "all"
@@ -57,7 +57,8 @@ def run_settings() -> Iterator[Setting]:
 def optimizer_settings() -> Iterator[Setting]:
     """Yield the hyperparameters of all optimizers and bases by name, those that are alike once."""
     found: dict[tuple[str, str, Any, str], list[str]] = {}
-    for owner, hyperparameters in _declared():
+    owners = {info.name: info.hyperparameters for info in optimizers.list()}
+    for owner, hyperparameters in {**owners, ALL: declared(Mechanics)}.items():
         for name, h in hyperparameters.items():
             kind = "a number" if h.range == "any" else h.range
             found.setdefault((name, kind, h.default, h.help), []).append(owner)
@@ -77,13 +78,6 @@ def optimizer_settings() -> Iterator[Setting]:
             meaning=meaning,
             of=tuple(of),
         )
-
-
-def _declared() -> Iterator[tuple[str, dict[str, Hyperparameter[Any]]]]:
-    """Yield each optimizer with its own hyperparameters, then those that all have."""
-    for info in optimizers.list():
-        yield info.name, info.hyperparameters
-    yield ALL, declared(Mechanics)
 
 
 def _kind(default: object) -> str:
