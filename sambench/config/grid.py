@@ -43,17 +43,13 @@ class Combination:
 
 
 def product(grid: Mapping[str, Any], path: Path) -> tuple[Combination, ...]:
-    """Return every combination of a grid whose values may be lists.
+    """Return every combination of a grid of settings, each a value or a list of values.
 
     Within an optimizer written as a mapping a list is a choice too, as in
     `{name: sam, rho: [0.05, 0.1]}`; `optimizer: all` stands for every registered one.
 
-    Args:
-        grid: Settings, each a value or a list of values.
-        path: Where the grid was written.
-
     Raises:
-        Fault: If a list is empty, or there are too many combinations.
+        Fault: If a list is empty, or there are too many combinations; by where the grid stands.
     """
     axes = [
         [(key, value, place) for value, place in _values(key, given, (*path, key))]

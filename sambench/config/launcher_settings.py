@@ -31,8 +31,7 @@ class LauncherSettings(Definition, frozen=True, kw_only=True, forbid_unknown_fie
     def parse(cls, given: Mapping[str, Any]) -> LauncherSettings:
         """Read the `launcher` of a suite file: its name, and options beside it.
 
-        Raises:
-            Fault: If it has no name, or an option is not text, a number or a list of lines.
+        If it has no name, or an option is not text, a number or a list of lines, it is a Fault.
         """
         options = {key: value for key, value in given.items() if key != "name"}
         named = {key: value for key, value in given.items() if key == "name"}

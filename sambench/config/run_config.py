@@ -205,11 +205,9 @@ class RunConfig(Definition, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         """Check and complete settings from a suite, the command line or a record.
 
         `optimizer` may be a name or a mapping with its hyperparameters; `base`, `lr` and
-        `weight_decay` beside it apply where the mapping does not set them.
-
-        Raises:
-            ConfigError: If a key is unknown or missing, or a value of the wrong type or range.
-            UnknownNameError: If the optimizer does not exist.
+        `weight_decay` beside it apply where the mapping does not set them. A key that is unknown or
+        missing, or a value of the wrong type or range, is a ConfigError, an optimizer that does not
+        exist an UnknownNameError.
         """
         settings = {str(name): value for name, value in given.items()}
         for_optimizer: dict[str, object] = {

@@ -57,9 +57,8 @@ class Search(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def from_dict(cls, given: Mapping[str, Any]) -> Search:
         """Check a search block; `seeds` are a tuple already.
 
-        Raises:
-            ConfigError: If a key is unknown or a value out of range.
-            UnknownNameError: If a grid is of an optimizer that does not exist.
+        A key that is unknown or a value out of range is a ConfigError, a grid of an optimizer that
+        does not exist an UnknownNameError.
         """
         search = build(cls, {k: v for k, v in given.items() if v is not None}, "search")
         for name, grid in search.grids.items():

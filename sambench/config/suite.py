@@ -124,14 +124,10 @@ class Suite(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True, d
     ) -> tuple[RunConfig, ...]:
         """Return every run, seeds and folds outermost so that whole comparisons come early.
 
-        Args:
-            image_size: The side to use for a dataset where the suite names none.
-            folds_in: The folds that a dataset of that size brings itself; asked where `folds: all`
-                meets `split: folds`.
-
-        Raises:
-            ConfigError: If a setting is unknown or out of range, or something picks no run; names
-                the place. Nothing has run then.
+        `image_size` tells the side for a dataset where the suite names none; `folds_in` the folds
+        that a dataset of that size brings itself, where `folds: all` meets `split: folds`. If a
+        setting is unknown or out of range, or something picks no run, a ConfigError names the
+        place. Nothing has run then.
         """
         runs: dict[str, tuple[tuple[int, int], RunConfig]] = {}
         for combination in self._combinations():

@@ -112,9 +112,8 @@ class Pool:
     def run(self) -> Tally:
         """Do the runs; a request to stop has all of them saved, an interrupt kills the workers.
 
-        Raises:
-            LaunchError: If workers cannot be started.
-            StoreError: If the results folder cannot be written.
+        Workers that cannot be started are a LaunchError, a results folder that cannot be written is
+        a StoreError.
         """
         try:
             for device in self.devices:

@@ -36,8 +36,7 @@ _REFUSED = ("workers", "threads", "minutes", "devices", "additional_parameters")
 class JobOptions:
     """What a user asks of Slurm: the launcher's own options, and sbatch's, which go to it as given.
 
-    Raises:
-        ConfigError: If one makes no sense, or the time limit leaves no time to save a run.
+    One that makes no sense, or a time limit that leaves no time to save a run, is a ConfigError.
     """
 
     def __init__(self, options: Mapping[str, str]) -> None:

@@ -66,9 +66,8 @@ class Parts:
 def load_parts(config: RunConfig, data: Path, device: torch.device) -> Parts:
     """Open the prepared images of a run, split them and put them on the device.
 
-    Raises:
-        UnpreparedError: If the data are not prepared, or damaged: every byte is checked.
-        UserError: If they cannot be split as asked.
+    Data that are not prepared, or damaged (every byte is checked), are an UnpreparedError; those
+    that cannot be split as asked another UserError.
     """
     prepared = open_prepared(data, config.dataset, config.image_size)
     check_pixels(prepared)

@@ -14,12 +14,10 @@ VERSION = 2  # 1 held values that a small residual was enough for
 
 
 class Journal(dict[str, Any]):
-    """Plain values that are written to a file at every `update`.
+    """Plain values that are written to a file at every `update`, and all that they depend on.
 
-    Args:
-        path: The file; made with the first entry.
-        identity: All that the entries depend on. A file of another identity, of another version or
-            that cannot be read is what a different measurement has left: it is not used.
+    A file of another such identity, of another version or that cannot be read is what a different
+    measurement has left: it is not used.
     """
 
     def __init__(self, path: Path, identity: Mapping[str, Any]) -> None:

@@ -54,15 +54,9 @@ def run_one(
 ) -> RunRecord:
     """Do one run, or return its record where it is already completed.
 
-    A checkpoint of an earlier session is resumed. The record is written at the start and the end.
-
-    Args:
-        config: The run.
-        paths: Where prepared data and results lie.
-        device: Where to train.
-        suite: Name of the suite that asks for it.
-        on_event: Told what happens, for display.
-        stop_requested: Asked after each step; when true the run is saved and ends `interrupted`.
+    A checkpoint of an earlier session is resumed. The record is written at the start and the end,
+    with the name of the suite that asks for it. `on_event` is told what happens, for display;
+    `stop_requested` is asked after each step: when true the run is saved and ends `interrupted`.
 
     Raises:
         UserError: If data, model or settings do not fit; nothing is written then.
@@ -90,8 +84,7 @@ def _training(
 ) -> tuple[Training, LoadedWeights | None]:
     """Put network, optimizer and images of a run together, by as many replicas as there are.
 
-    Returns:
-        The training, and what fitted of the weights that the run starts from.
+    Returns the training, and what fitted of the weights that the run starts from.
     """
     replicas = Replicas.of_this_process()
     if replicas.number != config.replicas:

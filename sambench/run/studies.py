@@ -75,12 +75,9 @@ class Surroundings:
     def study(self, names: Iterable[str]) -> Iterator[Section]:
         """Do the named studies and pictures one after the other (see `Studies.missing`).
 
-        Yields:
-            After each study, what it adds to the record's hessian section.
-
-        Raises:
-            UserError: If the model cannot be studied, or the run's folder not be written.
-            OutOfTime: If the deadline is over before all is done; finished rows are kept.
+        Yields after each what it adds to the record's hessian section. A model that cannot be
+        studied, or a folder of the run that cannot be written, is a UserError; a deadline that is
+        over before all is done an OutOfTime. Finished rows are kept.
         """
         studies = {DENSITY: self._density, SHARPNESS: self._sharpness}
         for place, name in enumerate(names):

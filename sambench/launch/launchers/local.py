@@ -41,8 +41,7 @@ Minutes = Annotated[float, Meta(gt=0, le=_LONGEST, extra={"allowed": "a number a
 def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> Tally:
     """Do the runs in-line, or by workers: one a core on CPUs, else as many as are asked for.
 
-    Raises:
-        UserError: If options contradict each other, or a device is not there.
+    Options that contradict each other, or a device that is not there, are a UserError.
     """
     devices, reason = named_devices(options, manifest.device), "as asked"
     if not devices:
@@ -153,11 +152,8 @@ def run_all(
     """Do the runs in this process, one after another; one that fails does not stop the rest.
 
     When it is requested to stop, the run at hand is saved and the others are not begun. `mark` is
-    for a process that nobody listens to (`sambench.launch.unit.attempt`).
-
-    Raises:
-        DeviceError: If the device is not there.
-        StoreError: If the results folder cannot be written.
+    for a process that nobody listens to (`sambench.launch.unit.attempt`). No such device is a
+    DeviceError, a results folder that cannot be written a StoreError.
     """
     where, _ = choose_device(device)
     tally = Tally()
