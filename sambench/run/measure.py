@@ -21,10 +21,9 @@ from sambench.run.restore import restore
 from sambench.run.section import measure
 from sambench.run.single_run import Paths
 from sambench.run.studies import Progress, Subject, Surroundings
-from sambench.store.artifacts import read_weights
 from sambench.store.environment import count_runs_on_device
 from sambench.store.record import COMPLETED, RunRecord
-from sambench.store.tree import WEIGHTS, Store
+from sambench.store.tree import Store
 from sambench.training.losses import CrossEntropy
 from sambench.training.seeding import derive_seed
 
@@ -128,7 +127,7 @@ def _about_samples(section: dict[str, Any]) -> list[str]:
 
 def weights_of(record: RunRecord, store: Store) -> Path:
     """Return the file of a completed run's weights; a CurvatureError if it has none."""
-    weights = store.folder(record.config) / WEIGHTS
+    weights = store.weights(record.config)
     if record.status != COMPLETED or not weights.exists():
         said = f"run {record.name} is {record.status} and has no weights; complete it first"
         raise CurvatureError(said)
@@ -139,8 +138,8 @@ def _subject(
     record: RunRecord, settings: HessianSettings, store: Store, data: Path, device: torch.device
 ) -> Subject:
     """Return a run's network with its weights, and the images that its curvature is measured on."""
-    config, weights = record.config, weights_of(record, store)
-    model, parts = restore(record, weights, data, device)
+    config, folder = record.config, weights_of(record, store).parent
+    model, parts = restore(record, store, data, device)
     seed = derive_seed(config.split_seed, "hessian")
     images = torch.cat(shuffled(len(parts.train), config.batch_size, seed))[: settings.samples]
     return Subject(
@@ -148,7 +147,7 @@ def _subject(
         loss=CrossEntropy.of(config, parts.train.labels, len(parts.prepared.classes)),
         batches=[parts.train.batch(indices) for indices in images.split(config.batch_size)],
         available=len(parts.train),
-        folder=weights.parent,
+        folder=folder,
     )
 
 
@@ -182,8 +181,8 @@ def _study(
             there = store.load(other)
             if there is None:
                 raise CurvatureError(f"run {other.name} is not in {store.runs} any more")
-            end = read_weights(weights_of(there, store), there.sha256_of(WEIGHTS))
-            yield around.interpolation(other, end)
+            weights_of(there, store)  # or it is not completed
+            yield around.interpolation(other, store.read_weights(there))
 
     with store.claim(record.config, str(device)) as claim:
         for section in sections():

@@ -9,21 +9,20 @@ from msgspec.structs import replace
 from torch import nn
 
 from sambench.config.run_config import RunConfig
-from sambench.errors import DataError
+from sambench.errors import CurvatureError, DataError
 from sambench.models.model import build_model
 from sambench.run.images import Parts, load_parts
-from sambench.store.artifacts import load_weights
 from sambench.store.record import COMPLETED, RunRecord
-from sambench.store.tree import WEIGHTS, Store
+from sambench.store.tree import Store
 from sambench.training.evaluate import robust_accuracy
 
 
 def restore(
-    record: RunRecord, weights: Path, data: Path, device: torch.device
+    record: RunRecord, store: Store, data: Path, device: torch.device
 ) -> tuple[nn.Module, Parts]:
     """Return a run's network and images, as `restore_network` and `restore_parts` do."""
     parts = restore_parts(record, data, device)
-    return restore_network(record, weights, len(parts.prepared.classes), device), parts
+    return restore_network(record, store, len(parts.prepared.classes), device), parts
 
 
 def restore_parts(record: RunRecord, data: Path, device: torch.device) -> Parts:
@@ -39,14 +38,21 @@ def restore_parts(record: RunRecord, data: Path, device: torch.device) -> Parts:
 
 
 def restore_network(
-    record: RunRecord, weights: Path, classes: int, device: torch.device
+    record: RunRecord, store: Store, classes: int, device: torch.device
 ) -> nn.Module:
-    """Return a run's network with its stored weights, on the device; raises as `load_weights`."""
+    """Return a run's network on the device with its weights; a UserError if these are no more."""
     config = record.config
     model = build_model(
         config.model, classes=classes, image_size=config.image_size, pretrained=False
     ).to(device)
-    load_weights(model, weights, record.sha256_of(WEIGHTS))
+    stored = store.read_weights(record)
+    try:
+        model.load_state_dict(stored)
+    except RuntimeError as error:
+        raise CurvatureError(
+            f"the weights {store.weights(config)} do not fit their model "
+            f"({' '.join(str(error).split())[:150]}); train the run again"
+        ) from error
     return model
 
 
@@ -61,7 +67,7 @@ def with_shifts(
     """
     if record.status != COMPLETED or record.final is None or record.has_shifts(config.shifts):
         return record
-    model, parts = restore(record, store.folder(config) / WEIGHTS, data, device)
+    model, parts = restore(record, store, data, device)
     ids = [parts.prepared.ids[index] for index in parts.split.test]
     robust = robust_accuracy(model, parts.test, ids, config.shifts)
     final = {**record.final, "test": {**record.final["test"], "robust": robust}}

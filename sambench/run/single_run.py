@@ -22,7 +22,6 @@ from sambench.run.building import build_network, build_optimizer, load_start
 from sambench.run.images import Parts, load_parts
 from sambench.run.restore import with_shifts
 from sambench.store import environment
-from sambench.store.artifacts import write_predictions, write_weights
 from sambench.store.record import COMPLETED, DIVERGED, FAILED, INTERRUPTED, RUNNING, RunRecord
 from sambench.store.tree import HISTORY, PREDICTIONS, WEIGHTS, Store
 from sambench.training.evaluate import fit, predict
@@ -198,8 +197,8 @@ class _Run:
         self.claim.check()
         state = self.training.state
         artifacts = {
-            PREDICTIONS: write_predictions(self.folder, ids, probabilities, labels),
-            WEIGHTS: write_weights(self.folder, self.model),
+            PREDICTIONS: self.store.save_predictions(self.config, ids, probabilities, labels),
+            WEIGHTS: self.store.save_weights(self.config, self.model),
             HISTORY: self._save_history(),
         }
         final = {

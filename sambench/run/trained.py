@@ -23,7 +23,7 @@ from sambench.files.atomic import write_bytes
 from sambench.models.model import CHANNELS
 from sambench.run.restore import restore_network, restore_parts
 from sambench.store.record import COMPLETED, RunRecord
-from sambench.store.tree import WEIGHTS, Store
+from sambench.store.tree import Store
 from sambench.training.engine import layout_of
 from sambench.training.evaluate import predict
 
@@ -186,8 +186,7 @@ def load_run(
     if pixels is None:
         pixels = restore_parts(record, Path(data), where).describe()["pixels"]
     classes = tuple(record.data["classes"])
-    weights = store.folder(record.config) / WEIGHTS
-    network = restore_network(record, weights, len(classes), where)
+    network = restore_network(record, store, len(classes), where)
     network.to(memory_format=layout_of(network, where))
     return TrainedRun(
         record=record,

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import fnmatch
 import gc
+import io
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from sambench.config.run_config import RunConfig
-from sambench.errors import DO_AGAIN, DamagedError, StoreError, did_you_mean
-from sambench.files.atomic import store_errors, write_text
-from sambench.files.checksums import sealed, sha256_of, unsealed
+from sambench.errors import DO_AGAIN, CurvatureError, DamagedError, StoreError, did_you_mean
+from sambench.files.atomic import store_errors, write_bytes, write_text
+from sambench.files.checksums import read_checked, sealed, sha256_of, unsealed
 from sambench.files.claim import Claim, claiming
 from sambench.store.record import COMPLETED, RunRecord
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor, nn
 
 RECORD, HISTORY, PREDICTIONS = "run.json", "history.jsonl", "predictions.npz"
 SEALED = '"artifacts":'
@@ -54,8 +61,8 @@ def _sharing(record: RunRecord, known: dict[object, object]) -> RunRecord:
 class Store:
     """All runs below one results folder; they lie in `<root>/runs/<name>/`.
 
-    What cannot be written is a StoreError. A record that is damaged, altered or of another schema
-    is a DamagedError wherever it is read.
+    What cannot be written is a StoreError. A record that is damaged, altered or of another schema,
+    or a file beside it that is not what the run wrote, is a DamagedError wherever it is read.
     """
 
     def __init__(self, root: Path) -> None:
@@ -73,6 +80,10 @@ class Store:
     def predictions(self, config: RunConfig) -> Path:
         """Where a run's test predictions lie, existing or not."""
         return self.folder(config) / PREDICTIONS
+
+    def weights(self, config: RunConfig) -> Path:
+        """Where a run's weights lie, existing or not."""
+        return self.folder(config) / WEIGHTS
 
     def load(self, config: RunConfig) -> RunRecord | None:
         """Return a run's record, or None where there is none."""
@@ -116,6 +127,44 @@ class Store:
         text = "".join(json.dumps(line) + "\n" for line in lines)
         write_text(self.history(config), text)
         return sha256_of(text.encode())
+
+    def save_predictions(
+        self,
+        config: RunConfig,
+        ids: Sequence[str],
+        probabilities: NDArray[np.float64],
+        labels: NDArray[np.int64],
+    ) -> str:
+        """Write each test image's id, probability of each class and label; return the sha256."""
+        import numpy as np
+
+        buffer = io.BytesIO()
+        np.savez_compressed(
+            buffer, version=1, ids=np.array(ids), probabilities=probabilities, labels=labels
+        )
+        write_bytes(self.predictions(config), buffer.getvalue())
+        return sha256_of(buffer.getvalue())
+
+    def save_weights(self, config: RunConfig, model: nn.Module) -> str:
+        """Write the network's weights and buffers; return the file's sha256."""
+        from safetensors.torch import save
+
+        weights = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+        data = save(weights, metadata={"version": "1"})
+        write_bytes(self.weights(config), data)
+        return sha256_of(data)
+
+    def read_weights(self, record: RunRecord) -> dict[str, Tensor]:
+        """Return what `save_weights` wrote; a CurvatureError if it cannot be read."""
+        from safetensors import SafetensorError
+        from safetensors.torch import load
+
+        path = self.weights(record.config)
+        try:
+            return load(read_checked(path, record.sha256_of(WEIGHTS)))
+        except (SafetensorError, OSError) as error:
+            said = f"the weights {path} cannot be read; train the run again"
+            raise CurvatureError(said) from error
 
     def records(self, names: Iterable[str] | None = None) -> tuple[list[RunRecord], list[str]]:
         """Return the sound records of these runs, and a message for each damaged one.
