@@ -246,7 +246,7 @@ def _of(runs: Iterable[RunConfig], standings: Iterable[Standing]) -> list[Standi
 
 def time_steps(screen: Screen, standings: Sequence[Standing], request: Request) -> Timed:
     """Time some passes of each kind of run of which no finished one tells, and say how long."""
-    from sambench.run.pace import measure_pace
+    from sambench.run.estimates import measure_pace
 
     found = {}
     for kind, config in untimed(standings).items():

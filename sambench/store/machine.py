@@ -1,10 +1,10 @@
-"""What this process may use of the machine: cores and memory."""
+"""What this process may use of the machine: cores, threads and memory."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _PROCESS, _GROUPS = Path("/proc"), Path("/sys/fs/cgroup")
@@ -25,6 +25,19 @@ def cores() -> int:
             if int(quota) > 0:
                 number = min(number, max(1, int(quota) // int(period)))
     return number
+
+
+@contextmanager
+def torch_threads(number: int | None) -> Iterator[None]:
+    """Have torch use so many threads within an operation meanwhile; None leaves them."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(number or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def free_memory() -> int | None:

@@ -21,7 +21,7 @@ from sambench.launch.launchers.local import (
 )
 from sambench.launch.launchers.ray import _resources
 from sambench.launch.manifest import Manifest
-from sambench.run.memory import estimate_memory
+from sambench.run.estimates import estimate_memory
 from sambench.store.record import INTERRUPTED
 from sambench.store.tree import CLAIM, Store
 from sambench.training.events import Event, Started, Tick

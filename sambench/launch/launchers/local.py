@@ -25,7 +25,7 @@ from sambench.launch.signals import stop_on_signal
 from sambench.launch.together import processes
 from sambench.launch.unit import attempt
 from sambench.store.environment import choose_device
-from sambench.store.machine import cores, free_memory
+from sambench.store.machine import cores, free_memory, torch_threads
 from sambench.store.record import INTERRUPTED, RunRecord
 
 ALL = "all"
@@ -56,14 +56,8 @@ def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> 
             watcher.say(f"{len(crew.devices)} workers on {there}{crew.note}")
             return Pool(manifest, crew.devices, crew.threads, watcher, stop_requested).run()
         watcher.say(f"device {there} ({reason}){crew.note}")
-        import torch
-
-        before = torch.get_num_threads()
-        try:
-            torch.set_num_threads(crew.threads or before)
+        with torch_threads(crew.threads):
             return run_all(manifest, crew.devices[0], watcher, stop_requested)
-        finally:
-            torch.set_num_threads(before)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +103,7 @@ def form_crew(manifest: Manifest, devices: Sequence[str], options: Mapping[str, 
 
 def _fitting(manifest: Manifest, wanted: int) -> tuple[int, str]:
     """Return how many workers the free memory holds, at least one, and why fewer than wanted."""
-    from sambench.run.memory import estimate_memory
+    from sambench.run.estimates import estimate_memory
 
     free, needs = free_memory() if wanted > 1 else None, {}
     with suppress(UserError):  # the runs themselves will say what is missing

@@ -1,8 +1,10 @@
-"""How much memory a process takes on a CPU that does a run and measures its curvature."""
+"""What a run takes here, estimated before any like it is done: memory on a CPU, and time."""
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -12,6 +14,14 @@ from sambench.config.run_config import RunConfig
 from sambench.curvature.graph import saved_bytes
 from sambench.data.prepared import open_prepared
 from sambench.models.model import CHANNELS, build_model
+from sambench.run.building import build_network
+from sambench.run.images import load_parts
+from sambench.store.environment import memory_peak, start_memory_peak
+from sambench.store.machine import torch_threads
+from sambench.training.clock import synchronised_time
+from sambench.training.engine import layout_of
+from sambench.training.losses import CrossEntropy
+from sambench.training.precision import autocast, numerics
 
 PROCESS_BYTES = 760 * 1024**2
 WEIGHT_COPIES = 10
@@ -20,6 +30,9 @@ ACTIVATION_COPIES = 3
 autograd saves for a batch are held in a Hessian-vector product after training: the peak of both.
 Measured (resident, torch 2.14, one thread) on small-cnn, resnet18, resnet50, vgg16, vit, swin and
 efficientnet_lite0, these give 96 to 120 % of the peak."""
+
+MOST_SECONDS = 15.0
+LEAST_PASSES, MOST_PASSES = 3, 10
 
 
 def estimate_memory(configs: Iterable[RunConfig], data: Path) -> dict[str, int]:
@@ -58,3 +71,46 @@ def _sizes(device: str, name: str, side: int, batch: int, classes: int) -> tuple
             functional.cross_entropy(model(images), torch.zeros(batch, dtype=torch.long))
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     return weights, sum(saved.values())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """Of runs of one model on images of one size."""
+
+    seconds: float  # for a forward and backward pass over a batch: a gradient evaluation
+    spread: float  # largest over smallest of the passes timed
+    images: int  # in the training part
+    memory_bytes: int | None  # the device's peak; None on a CPU
+
+
+def measure_pace(config: RunConfig, data: Path, device: torch.device) -> Pace:
+    """Time a few gradient evaluations of a run, after one that is not counted.
+
+    On a CPU one thread is used, as `compare` does. Data that are not prepared, or that the model
+    does not take, are a UserError.
+    """
+    threads = 1 if device.type == "cpu" else None
+    with torch_threads(threads), numerics(config.precision):
+        parts = load_parts(config, data, device)
+        network = build_network(config, len(parts.prepared.classes), device).train()
+        layout = layout_of(network, device)
+        network.to(memory_format=layout)
+        number = min(config.batch_size, len(parts.train))
+        inputs, targets = parts.train.batch(torch.arange(number), layout=layout)
+        loss = CrossEntropy.of(config, parts.train.labels, len(parts.prepared.classes))
+        start_memory_peak(device)
+        took: list[float] = []
+        while len(took) <= LEAST_PASSES or (len(took) < MOST_PASSES and sum(took) < MOST_SECONDS):
+            start = synchronised_time(device)
+            with autocast(config.precision, device):
+                logits = network(inputs)
+            loss(logits.float(), targets).backward()
+            network.zero_grad()
+            took.append(synchronised_time(device) - start)
+        counted = took[1:]
+        return Pace(
+            seconds=statistics.median(counted),
+            spread=max(counted) / min(counted),
+            images=len(parts.train),
+            memory_bytes=memory_peak(device) if device.type == "cuda" else None,
+        )

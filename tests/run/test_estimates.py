@@ -1,4 +1,4 @@
-"""The estimate of a run's memory, against tensors that are counted by hand."""
+"""A run's memory, against tensors that are counted by hand, and steps that are timed for a plan."""
 
 from __future__ import annotations
 
@@ -10,8 +10,14 @@ import torch
 from torch import nn
 
 from sambench.config.run_config import RunConfig
-from sambench.run import memory
-from sambench.run.memory import ACTIVATION_COPIES, PROCESS_BYTES, WEIGHT_COPIES, estimate_memory
+from sambench.run import estimates
+from sambench.run.estimates import (
+    ACTIVATION_COPIES,
+    PROCESS_BYTES,
+    WEIGHT_COPIES,
+    estimate_memory,
+    measure_pace,
+)
 
 PIXELS = 40 * 32 * 32
 
@@ -38,7 +44,7 @@ def test_weights_and_saved_tensors_are_counted(
     def build(name: str, *, classes: int, **rest: Any) -> nn.Module:
         return kind(nn.Flatten(), nn.Linear(3 * 32 * 32, 7), nn.Sigmoid(), nn.Linear(7, classes))
 
-    monkeypatch.setattr(memory, "build_model", build)
+    monkeypatch.setattr(estimates, "build_model", build)
     weights = 4 * ((3 * 32 * 32 + 1) * 7 + (7 + 1) * 2)
     image = 4 * (3 * 32 * 32 + 7 + 2)  # its pixels, the sigmoid and the logarithms of the classes
     least = PROCESS_BYTES + PIXELS + WEIGHT_COPIES * weights + ACTIVATION_COPIES * 8 * image
@@ -52,3 +58,13 @@ def test_the_largest_run_of_a_model_counts(phantom_data: Path) -> None:
     assert [*found] == ["small-cnn", "vit"]
     assert found == estimate_memory(runs[2:], phantom_data)
     assert found["vit"] - PROCESS_BYTES > WEIGHT_COPIES * 85_000_000 * 4
+
+
+def test_a_few_passes_are_timed_on_one_thread(phantom_data: Path) -> None:
+    threads = torch.get_num_threads()
+    pace = measure_pace(config(), phantom_data, torch.device("cpu"))
+    assert pace.seconds > 0
+    assert pace.spread >= 1
+    assert pace.images == 32
+    assert pace.memory_bytes is None
+    assert torch.get_num_threads() == threads
