@@ -98,13 +98,10 @@ class Extremes(Section, frozen=True, kw_only=True):
     trace: Annotated[Trace, "The trace."]
 
 
-class Layer(Section, frozen=True, kw_only=True):
+class Layer(Extremes, frozen=True, kw_only=True):
     """Eigenvalues and trace of one layer's diagonal block."""
 
     parameters: Annotated[Count, "Weights of the layer."]
-    matvecs: Annotated[Count, "Hessian-vector products of both."]
-    top: Annotated[Top, "Extreme eigenvalues."]
-    trace: Annotated[Trace, "The trace."]
 
 
 class Measured(Section, frozen=True, kw_only=True):

@@ -31,20 +31,15 @@ class Session(Section, frozen=True, kw_only=True):
     torch: Annotated[str | None, "Version."]
 
 
-class Environment(Section, frozen=True, kw_only=True):
+class Environment(Session, frozen=True, kw_only=True):
     """Where and with what a run was done."""
 
     sambench: Annotated[str, "Version of this package."]
     python: Annotated[str, "Version."]
-    torch: Annotated[str | None, "Version."]
     torchvision: Annotated[str | None, "Version."]
     timm: Annotated[str | None, "Version; null where it is not installed."]
     numpy: Annotated[str | None, "Version."]
     cuda: Annotated[str | None, "Version of CUDA; null on a CPU."]
-    gpu: Annotated[str | None, "Its name; null on a CPU."]
-    device: Annotated[str, 'As torch names it, "cpu" or "cuda:0".']
-    cpu: Annotated[str, "Its name."]
-    threads: Annotated[Count, "That torch used within an operation."]
     runs_on_device: Annotated[
         Count | UnsetType,
         "Runs of the launch that were on the device when this one began, itself among them; "
@@ -121,7 +116,7 @@ class Fit(Section, frozen=True, kw_only=True):
     accuracy: Annotated[Fraction, "Fraction classified right."]
 
 
-class Test(Section, frozen=True, kw_only=True):
+class Test(Fit, frozen=True, kw_only=True):
     """How the tested weights do on the test images, which are read once.
 
     For two classes sensitivity, specificity, F1 and AUROC are those of class 1; for more they are
@@ -129,8 +124,6 @@ class Test(Section, frozen=True, kw_only=True):
     """
 
     n: Annotated[Count, "Test images."]
-    loss: Annotated[float, "Mean negative log likelihood, in nats.", unit("nats")]
-    accuracy: Annotated[Fraction, "Fraction classified right."]
     balanced_accuracy: Annotated[Fraction, "Mean over classes of the recall."]
     auroc: Annotated[
         Fraction | None, "Area under the ROC curve; null where only one class is present."
