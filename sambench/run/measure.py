@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -105,24 +104,17 @@ def measure_hessian(
             on_progress=on_progress,
         )
         section |= {"available_samples": subject.available, "settings": plain(settings)}
-        section["notes"] = [*section["notes"], *_about_samples(section)]
+        if subject.samples != subject.available:
+            section["notes"].append(
+                f"samples: {subject.samples} of {subject.available} training images, in a fixed "
+                "random order; eigenvalues and trace are exact to their errors for these, and only "
+                "the intervals over batches cover which images they are"
+            )
         measured = current.with_sections(hessian={**section, **studies_in(current.hessian)})
         claim.check()
         store.save(measured)
         journal.remove()
     return measured
-
-
-def _about_samples(section: dict[str, Any]) -> list[str]:
-    """Return what measuring on a part of the training images does to the errors."""
-    used, available = section["samples"], section["available_samples"]
-    if used == available:
-        return []
-    return [
-        f"samples: {used} of {available} training images, in a fixed random order; eigenvalues and "
-        "trace are exact to their errors for these, and only the intervals over batches cover "
-        "which images they are"
-    ]
 
 
 def weights_of(record: RunRecord, store: Store) -> Path:
