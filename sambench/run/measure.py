@@ -15,11 +15,10 @@ from sambench.curvature.vectors import share_memory
 from sambench.data.batches import shuffled
 from sambench.errors import CurvatureError
 from sambench.files.definition import plain
-from sambench.run.journal import Deadline, Journal, OutOfTime
 from sambench.run.restore import restore
-from sambench.run.section import measure
+from sambench.run.section import Journal, measure
 from sambench.run.single_run import Paths
-from sambench.run.studies import Progress, Subject, Surroundings
+from sambench.run.studies import Deadline, OutOfTime, Progress, Subject, Surroundings
 from sambench.store.environment import count_runs_on_device
 from sambench.store.record import COMPLETED, RunRecord
 from sambench.store.tree import Store

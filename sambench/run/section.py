@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -24,9 +26,10 @@ from sambench.curvature import (
 from sambench.curvature.batch_spectrum import BatchValues, weight_noise
 from sambench.curvature.evaluation import Batch, Loss
 from sambench.curvature.vectors import dot, norm
+from sambench.files.atomic import write_json
 from sambench.run.studies import Progress, named, stage
 
-Journal = MutableMapping[str, Any]
+JOURNAL_VERSION = 2  # 1 held values that a small residual was enough for
 
 SHARES = {"top eigenvalue": 0.4, "trace": 0.6, "batches": 0.85}
 """Of the minutes, what may be spent by the end of a stage; the rest is for what comes after."""
@@ -38,6 +41,35 @@ BUDGETS = {
 }
 
 
+class Journal(dict[str, Any]):
+    """Plain values that are written to a file at every `update`, and all that they depend on.
+
+    A file of another such identity, of another version or that cannot be read is what a different
+    measurement has left: it is not used.
+    """
+
+    def __init__(self, path: Path, identity: Mapping[str, Any]) -> None:
+        super().__init__()
+        self._path = path
+        self._identity = json.loads(json.dumps(identity))
+        try:
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            if stored["version"] == JOURNAL_VERSION and stored["identity"] == self._identity:
+                super().update(stored["entries"])
+        except (OSError, ValueError, KeyError, TypeError):
+            pass
+
+    def update(self, *given: Any, **entries: Any) -> None:
+        """Take entries that belong together in one write, so that no kill comes between them."""
+        super().update(*given, **entries)
+        kept = {"version": JOURNAL_VERSION, "identity": self._identity, "entries": dict(self)}
+        write_json(self._path, kept)
+
+    def remove(self) -> None:
+        """Delete the file: the measurement is complete."""
+        self._path.unlink(missing_ok=True)
+
+
 def measure(
     model: nn.Module,
     loss: Loss,
@@ -45,7 +77,7 @@ def measure(
     settings: HessianSettings,
     *,
     l2: float = 0.0,
-    journal: Journal | None = None,
+    journal: dict[str, Any] | None = None,
     on_progress: Progress = lambda what, done, most: None,
 ) -> dict[str, Any]:
     """Return what the settings want of the Hessian of a model's mean loss: the record's section.
@@ -86,7 +118,11 @@ class _Work:
     """A measurement under way: its stages, its clock and its journal."""
 
     def __init__(
-        self, H: HessianOperator, settings: HessianSettings, journal: Journal, on_progress: Progress
+        self,
+        H: HessianOperator,
+        settings: HessianSettings,
+        journal: dict[str, Any],
+        on_progress: Progress,
     ) -> None:
         self._H, self._settings = H, settings
         self._journal, self._on_progress = journal, on_progress

@@ -32,10 +32,25 @@ from sambench.config.run_config import RunConfig
 from sambench.curvature.evaluation import Batch, Loss
 from sambench.curvature.surface import Cost
 from sambench.files.arrays import PartialRows, write_arrays
-from sambench.run.journal import Deadline
 
 Progress = Callable[[str, int, int], None]
 """Told the stage, what is done of it and the most it may take."""
+
+
+class OutOfTime(Exception):
+    """The minutes are over; what is finished is kept."""
+
+
+class Deadline:
+    """The end of some minutes from now on; of None there is none."""
+
+    def __init__(self, minutes: float | None = None) -> None:
+        self._end = None if minutes is None else time.monotonic() + 60 * minutes
+
+    def check(self) -> None:
+        """Raise an OutOfTime if the minutes are over."""
+        if self._end is not None and time.monotonic() >= self._end:
+            raise OutOfTime
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sambench.run.journal import Journal
+from sambench.run.section import Journal
 
 
 def test_what_is_set_is_there_the_next_time(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_entries_that_belong_together_come_in_one_write(
     """A measurement that is killed between two writes would keep the time and lose the result."""
     written: list[dict[str, object]] = []
     monkeypatch.setattr(
-        "sambench.run.journal.write_json",
+        "sambench.run.section.write_json",
         lambda path, kept: written.append(json.loads(json.dumps(kept["entries"]))),
     )
     Journal(tmp_path / "progress.json", {}).update({"seconds": 2.5, "whole": {"trace": 1.0}})
