@@ -16,7 +16,6 @@ from sambench.config.run_config import RunConfig
 from sambench.data.augment import make_augmentation
 from sambench.data.batches import Augmentation, Images, shuffled
 from sambench.optim.sharpness_aware import SharpnessAware
-from sambench.training.average import WeightAverage
 from sambench.training.captured import Graph, graphs_of
 from sambench.training.clock import Clock
 from sambench.training.engine import Engine, layout_of
@@ -30,7 +29,7 @@ from sambench.training.rewind import Rewindable
 from sambench.training.schedules import make_scheduler
 from sambench.training.seeding import derive_seed
 from sambench.training.snapshot import Snapshots, align_moments
-from sambench.training.state import Tallies, TrainingState
+from sambench.training.state import Tallies, TrainingState, WeightAverage
 from sambench.training.step import USUAL, Batch, Step
 from sambench.training.stopping import after_epoch, within_epoch
 
