@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
-from msgspec.structs import replace
+from msgspec.structs import fields, replace
 
 from sambench.config.optimizer import Settings, resolve_optimizer, resolve_stored
 from sambench.config.stop import Stop
@@ -292,10 +292,4 @@ class RunConfig(Definition, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         return replace(self, validation=0.1) if needed and not self.validation else self
 
 
-DEFAULTS = dict(
-    zip(
-        RunConfig.__struct_fields__[-len(RunConfig.__struct_defaults__) :],
-        RunConfig.__struct_defaults__,
-        strict=True,
-    )
-)
+DEFAULTS = {field.name: field.default for field in fields(RunConfig) if not field.required}
