@@ -13,8 +13,8 @@ from sambench.analysis.predictions import Predictions, interval_over_images, rea
 from sambench.analysis.study import Study
 from sambench.analysis.troubles import sound
 from sambench.cli.checking import expanded
-from sambench.config.arguments import where_pattern
 from sambench.config.run_config import RunConfig
+from sambench.config.settings import where_pattern
 from sambench.config.suite import ReportSettings, Suite
 from sambench.config.suite_file import load_suite, shipped_suites
 from sambench.data.prepared import open_prepared

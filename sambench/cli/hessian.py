@@ -46,7 +46,7 @@ class Measured:
 
     def given(self) -> dict[str, Any]:
         """Return the settings that the user gave, as a suite file's `hessian` has them."""
-        from sambench.config.arguments import parse_settings
+        from sambench.config.settings import parse_settings
 
         own = {name: getattr(self, name) for name in ("samples", "tol", "minutes")}
         own["per_layer"] = self.per_layer or None

@@ -13,9 +13,9 @@ from sambench.cli.checking import check_launcher, expanded
 from sambench.cli.curvature_table import show_curvature
 from sambench.cli.launching import Request, carry_out
 from sambench.cli.screen import Screen
-from sambench.config.arguments import where_pattern
 from sambench.config.launcher_settings import LauncherSettings
 from sambench.config.measurement import Measurement
+from sambench.config.settings import where_pattern
 from sambench.config.suite import Suite
 from sambench.config.suite_file import load_suite
 from sambench.errors import ConfigError, StoreError

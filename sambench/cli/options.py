@@ -39,8 +39,8 @@ from sambench.errors import ConfigError, SambenchWarning
 
 if TYPE_CHECKING:
     from sambench.cli.screen import Screen
-    from sambench.config.arguments import Sorted
     from sambench.config.launcher_settings import LauncherSettings
+    from sambench.config.settings import Sorted
 
 RUN, PLACE, OUTPUT = "The run", "Where", HELP_PANEL
 """Titles of groups of options in the help."""
@@ -137,8 +137,8 @@ class Training:
         A setting that has an option, `elsewhere` too, is not given by `--set` beside it. A file of
         weights is kept beside the data.
         """
-        from sambench.config.arguments import sort_settings
         from sambench.config.grid import SETTINGS
+        from sambench.config.settings import sort_settings
         from sambench.models.weights import keep_weights
 
         found = sort_settings(self.settings, optimizers)

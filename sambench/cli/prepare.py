@@ -74,7 +74,7 @@ def prepare(
       sambench prepare folder --name ours --source DIR --audit
     """
     from sambench.cli.preparing import audit, decode, show_summary
-    from sambench.config.arguments import parse_settings
+    from sambench.config.settings import parse_settings
     from sambench.data.drawing import draw_contact_sheet, write_png
     from sambench.data.prepared import open_prepared, prepared_datasets
     from sambench.data.source import Request, sources

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sambench.config.arguments import where_pattern
+from sambench.config.settings import where_pattern
 from sambench.errors import ConfigError
 from sambench.store.tree import Store
 from tests.cli.test_commands import call

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sambench.config.arguments import parse_settings, sort_settings, with_settings
+from sambench.config.settings import parse_settings, sort_settings, with_settings
 from sambench.errors import ConfigError, UnknownNameError
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from sambench.config.arguments import sort_settings
 from sambench.config.optimizer import LEARNING_RATE
 from sambench.config.run_config import RunConfig
-from sambench.config.settings import Setting, optimizer_settings, run_settings
+from sambench.config.settings import Setting, optimizer_settings, run_settings, sort_settings
 from sambench.config.stop import STOP_RULES
 from sambench.optim.method import optimizers
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from sambench.config.arguments import sort_settings, with_settings
 from sambench.config.run_config import RunConfig
+from sambench.config.settings import sort_settings, with_settings
 from sambench.errors import ConfigError
 from sambench.optim import build
 from sambench.optim.base import find_base
