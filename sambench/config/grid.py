@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from sambench.config.run_config import RunConfig
@@ -27,19 +26,8 @@ EVERY = "all"
 SETTINGS = (*RunConfig.__struct_fields__, *BESIDE_OPTIMIZER)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Combination:
-    """One point of a grid."""
-
-    settings: Mapping[str, Any]  # of a run
-    paths: Mapping[str, Path]  # where each was written
-
-    def over(self, defaults: Mapping[str, Any], path: Path) -> Combination:
-        """Return the point with what it leaves out taken from the defaults, written at a path."""
-        return Combination(
-            settings={**defaults, **self.settings},
-            paths={**{key: (*path, key) for key in defaults}, **self.paths},
-        )
+Combination = Mapping[str, tuple[Any, Path]]
+"""One point of a grid: the settings of a run, each with where it was written."""
 
 
 def product(grid: Mapping[str, Any], path: Path) -> tuple[Combination, ...]:
@@ -52,17 +40,11 @@ def product(grid: Mapping[str, Any], path: Path) -> tuple[Combination, ...]:
         Fault: If a list is empty, or there are too many combinations; by where the grid stands.
     """
     axes = [
-        [(key, value, place) for value, place in _values(key, given, (*path, key))]
+        [(key, written) for written in _values(key, given, (*path, key))]
         for key, given in grid.items()
     ]
     _refuse_size(map(len, axes), path)
-    return tuple(
-        Combination(
-            settings={key: value for key, value, _ in point},
-            paths={key: place for key, _, place in point},
-        )
-        for point in itertools.product(*axes)
-    )
+    return tuple(map(dict, itertools.product(*axes)))
 
 
 def _refuse_size(lengths: Iterable[int], path: Path) -> None:
@@ -159,12 +141,12 @@ def _fits(config: RunConfig, key: str, wanted: Any) -> bool:
 def guilty(combination: Combination, message: str) -> Path | None:
     """Return where the setting was written that alone causes an error, if one does."""
     sound = {"dataset": "any", "image_size": 64, "model": "any", "optimizer": "adam"}
-    for key, value in combination.settings.items():
-        beside = key in BESIDE_OPTIMIZER
-        optimizer = {"optimizer": combination.settings.get("optimizer", "adam")} if beside else {}
+    for key, (value, path) in combination.items():
+        beside = key in BESIDE_OPTIMIZER and "optimizer" in combination
+        optimizer = {"optimizer": combination["optimizer"][0]} if beside else {}
         try:
             RunConfig.from_dict({**sound, **optimizer, key: value})
         except UserError as error:
             if str(error) == message:
-                return combination.paths.get(key)
+                return path
     return None

@@ -222,7 +222,8 @@ class RunConfig(Definition, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             settings["stop"] = Stop.parse(settings["stop"])
         config = build(cls, settings, what="a run")
         config._check_combinations()
-        return config._with_validation()
+        selecting = config.selection == "best-validation" or config.stop.rule == "patience"
+        return replace(config, validation=config.validation or 0.1) if selecting else config
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON, in field order; what concerns replicas if there are any."""
@@ -285,11 +286,6 @@ class RunConfig(Definition, frozen=True, kw_only=True, forbid_unknown_fields=Tru
                 f"batch_size={self.batch_size} is not allowed with replicas={self.replicas}; "
                 f"allowed: {2 * self.replicas} or more, two images for each"
             )
-
-    def _with_validation(self) -> RunConfig:
-        """Set the validation fraction that the rules need, where none is given."""
-        needed = self.selection == "best-validation" or self.stop.rule == "patience"
-        return replace(self, validation=0.1) if needed and not self.validation else self
 
 
 DEFAULTS = {field.name: field.default for field in fields(RunConfig) if not field.required}

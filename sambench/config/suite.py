@@ -140,14 +140,11 @@ class Suite(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True, d
         self._check_tables(kept)
         return tuple(kept)
 
-    def _combinations(self) -> list[Combination]:
+    def _combinations(self) -> Sequence[Combination]:
         grids = [grid for grid in self.grids() if grid[1] or not self.include]
+        defaults = {key: (value, ("defaults", key)) for key, value in self.defaults.items()}
         try:
-            found = [
-                combination.over(self.defaults, ("defaults",))
-                for path, grid in grids
-                for combination in product(grid, path)
-            ]
+            found = [{**defaults, **own} for path, grid in grids for own in product(grid, path)]
         except Fault as fault:
             raise self._wrong(str(fault), *fault.path) from None
         if (runs := len(found) * len(self.seeds)) > MOST_RUNS:
@@ -158,7 +155,7 @@ class Suite(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True, d
     def _configs(
         self, combination: Combination, seed: int, image_size: SizeOf, folds_in: FoldsIn
     ) -> Iterable[RunConfig]:
-        settings = {"seed": seed, **combination.settings}
+        settings = {"seed": seed, **{key: value for key, (value, _) in combination.items()}}
         dataset = settings.get("dataset")
         if settings.get("image_size") is None and isinstance(dataset, str):
             settings["image_size"] = image_size(dataset)
@@ -178,16 +175,16 @@ class Suite(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True, d
         try:
             there = folds_of(config.split)
         except ConfigError as error:
-            path = combination.paths.get("split", ("defaults",))
+            _, path = combination.get("split", (None, ("defaults",)))
             raise self._wrong(str(error), *path) from error
         if config.fold is not None and self.folds is not None:
             said = f"fold={config.fold} beside folds; leave one out"
-            raise self._wrong(said, *combination.paths["fold"])
+            raise self._wrong(said, *combination["fold"][1])
         if there == () or config.fold is not None:
             return [None]
         if self.folds is None:
             said = f"split {config.split} needs folds; add `folds: all` to the suite"
-            raise self._wrong(said, *combination.paths["split"])
+            raise self._wrong(said, *combination["split"][1])
         if there is None:
             there = tuple(folds_in(config.dataset, config.image_size))
         chosen = there if self.folds == "all" else self.folds
