@@ -42,13 +42,9 @@ def build_optimizer(
     apart = parallel if config.perturbation == "per-replica" else None
     parameters: Any = model.parameters()
     if config.decayed == "matrices":
-        parameters = decayed_matrices(model, settings["weight_decay"])
+        from timm.optim import param_groups_weight_decay  # type: ignore[attr-defined]
+
+        decay: Any = settings["weight_decay"]
+        spared: Any = getattr(model, "no_weight_decay", set)()  # beside norms and biases
+        parameters = param_groups_weight_decay(model, decay, no_weight_decay_list=spared)
     return build(name, parameters, base, model=model, per_replica=apart, **settings)
-
-
-def decayed_matrices(model: nn.Module, weight_decay: Any) -> list[dict[str, Any]]:
-    """Return two groups of parameters: norms, biases and what the model names, and the others."""
-    from timm.optim import param_groups_weight_decay  # type: ignore[attr-defined]
-
-    named = getattr(model, "no_weight_decay", set)
-    return list(param_groups_weight_decay(model, weight_decay, no_weight_decay_list=named()))
