@@ -144,7 +144,10 @@ class Engine:
         if config.kernels == "deterministic":
             return Choice(False, "kernels=deterministic: what is compiled may differ next time")
         with undisturbed(model, device):
-            each = seconds_of(passes, device)
+            passes()
+            start = synchronised_time(device)
+            passes()
+            each = synchronised_time(device) - start
         seconds = each * self.step.optimizer.info.gradient_evaluations * self.steps
         shown = f"about {seconds:.0f} s of passes to come, it pays from {PAYS_AFTER:.0f} s"
         return Choice(seconds >= PAYS_AFTER, shown)
@@ -214,11 +217,3 @@ def compile_network(network: nn.Module, backend: str = "inductor") -> nn.Module:
     options: dict[str, Any] | None = FIXED if backend == "inductor" else None
     compiled: Any = torch.compile(network, dynamic=False, backend=backend, options=options)
     return compiled  # type: ignore[no-any-return]
-
-
-def seconds_of(work: Callable[[], object], device: torch.device) -> float:
-    """Return the seconds that some work takes when it runs a second time, device included."""
-    work()
-    start = synchronised_time(device)
-    work()
-    return synchronised_time(device) - start
