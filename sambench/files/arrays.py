@@ -67,10 +67,8 @@ def new_pixels(path: Path, shape: tuple[int, ...]) -> Iterator[Pixels]:
 class PartialRows(UserDict[int, NDArray[np.float64]]):
     """Rows of a grid that are on disk as soon as they are known.
 
-    Args:
-        path: The file; one of another grid, or a damaged one, is begun anew.
-        grid: Names everything that the rows depend on.
-        on_kept: Called when a row is on disk; what it raises ends the work there.
+    The grid names everything that they depend on; a file of another, or a damaged one, is begun
+    anew. `on_kept` is called when a row is on disk; what it raises ends the work there.
     """
 
     def __init__(self, path: Path, grid: str, on_kept: Callable[[], None] = lambda: None) -> None:

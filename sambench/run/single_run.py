@@ -57,12 +57,10 @@ def run_one(
     with the name of the suite that asks for it. `on_event` is told what happens, for display;
     `stop_requested` is asked after each step: when true the run is saved and ends `interrupted`.
 
-    Raises:
-        UserError: If data, model or settings do not fit; nothing is written then.
-        Claimed: If another process is doing this run.
-        ClaimError: If nobody can tell who does this run, or its folder is removed under it.
-        Exception: If the run fails; its record says `failed` and holds the traceback. Of a fault of
-            its surroundings it says `interrupted`, where it can still be written.
+    If data, model or settings do not fit, it is a UserError and nothing is written. A run that
+    another process does is Claimed; one of which nobody can tell, or whose folder is removed under
+    it, is a ClaimError. What makes the run fail is raised; its record says `failed` and holds the
+    traceback, or `interrupted` for a fault of its surroundings, where it can still be written.
     """
     store = Store(paths.results)
     done = store.completed(config)

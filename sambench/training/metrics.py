@@ -24,9 +24,7 @@ def classification_metrics(
 ) -> dict[str, float | int | bool | None]:
     """Return all metrics of a part, from probabilities (N, K) and labels (N,); a row sums to 1.
 
-    They are n, loss (mean negative log likelihood), accuracy, balanced_accuracy, auroc (None where
-    only one class is present), sensitivity, specificity, f1, ece, brier, majority_accuracy, and
-    collapsed: every image was given the same class although several are present.
+    They are called and meant as in `sambench.store.sections.training.Test`.
     """
     predicted = probabilities.argmax(axis=1)
     number, classes = probabilities.shape

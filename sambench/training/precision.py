@@ -69,9 +69,8 @@ class RoundingWatch:
     def rounding(self) -> dict[str, float | str] | None:
         """What is left of a perturbation e, the d; None where no pass was perturbed or rounds.
 
-        Over the tensors of two or more dimensions (biases and normalisation layers are not rounded)
-        the precision, the share of weights that d `changed`, cos(d, e), which is 1 where nothing is
-        lost, and |d| / |e|. Waits for the device.
+        Over the tensors of two or more dimensions (biases and normalisation layers are not
+        rounded), as in `sambench.store.sections.training.Rounding`. Waits for the device.
         """
         if self._found is None:
             return None
