@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -42,34 +41,24 @@ class Feed:
     def __call__(self, batches: Sequence[Tensor], first: int) -> Iterator[Batch]:
         """Yield an epoch's batches, given by indices on the CPU, from the `first` left to do."""
         for step in range(first, len(batches)):
+            if self._stream is None:
+                yield self._batch(batches[step], step)
+                continue
             if len(self._computed) >= AHEAD:
                 self._computed.popleft().synchronize()
-            with self._apart():
+            with torch.cuda.stream(self._stream):
                 batch = self._batch(batches[step], step)
-            self._hand_over(batch)
+            here = torch.cuda.current_stream(self.images.device)
+            here.wait_stream(self._stream)  # the step for its batch
+            for tensor in (batch.inputs, batch.targets, batch.places):
+                tensor.record_stream(here)  # and the batch's memory for its step
             yield batch
-            self._note_computed()
+            computed = torch.cuda.Event()
+            computed.record(torch.cuda.current_stream(self.images.device))
+            self._computed.append(computed)
 
     def _batch(self, whole: Tensor, step: int) -> Batch:
         indices = self.replicas.share(whole)
         weight = self.replicas.weight(indices, whole)
         inputs, targets = self.images.batch(indices, self.augmentation(step), self.layout)
         return Batch(inputs, targets, sent(indices, self.images.device), weight)
-
-    def _apart(self) -> AbstractContextManager[object]:
-        return nullcontext() if self._stream is None else torch.cuda.stream(self._stream)
-
-    def _hand_over(self, batch: Batch) -> None:
-        """Have the step wait for its batch, and the batch's memory for its step."""
-        if self._stream is None:
-            return
-        here = torch.cuda.current_stream(self.images.device)
-        here.wait_stream(self._stream)
-        for tensor in (batch.inputs, batch.targets, batch.places):
-            tensor.record_stream(here)
-
-    def _note_computed(self) -> None:
-        if self._stream is not None:
-            event = torch.cuda.Event()
-            event.record(torch.cuda.current_stream(self.images.device))
-            self._computed.append(event)
