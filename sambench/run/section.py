@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -114,20 +114,18 @@ def measure(
     return {**section, "seconds": work.seconds, "notes": _budget_notes(section)}
 
 
+@dataclass(eq=False)
 class _Work:
     """A measurement under way: its stages, its clock and its journal."""
 
-    def __init__(
-        self,
-        H: HessianOperator,
-        settings: HessianSettings,
-        journal: dict[str, Any],
-        on_progress: Progress,
-    ) -> None:
-        self._H, self._settings = H, settings
-        self._journal, self._on_progress = journal, on_progress
+    H: HessianOperator
+    settings: HessianSettings
+    journal: dict[str, Any]
+    on_progress: Progress
+
+    def __post_init__(self) -> None:
         self._start = time.perf_counter()
-        self._before = float(journal.get("seconds", 0.0))
+        self._before = float(self.journal.get("seconds", 0.0))
 
     @property
     def seconds(self) -> float:
@@ -136,17 +134,17 @@ class _Work:
 
     def stage(self, name: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Return a stage's result, from the journal if it is there."""
-        if name not in self._journal:
+        if name not in self.journal:
             self._keep(name, work())
-        return dict(self._journal[name])
+        return dict(self.journal[name])
 
     def _keep(self, name: str, found: object) -> None:
         """Put a result into the journal, with the time spent so far, in one write."""
-        self._journal.update({"seconds": self.seconds, name: found})
+        self.journal.update({"seconds": self.seconds, name: found})
 
     def extremes(self, H: HessianOperator, of: str, k: int = 1) -> dict[str, Any]:
         """Measure eigenvalues and trace of an operator."""
-        given = self._settings
+        given = self.settings
         spent = (given.max_matvecs, given.seed)
         top = eigenvalues(H, k, given.tol, *spent, **self._watched("top eigenvalue", of))
         total = trace(
@@ -166,10 +164,10 @@ class _Work:
 
     def batches(self, model: nn.Module) -> dict[str, Any]:
         """Measure the distribution over batches; each finished batch goes into the journal."""
-        given, journal = self._settings, self._journal
+        given, journal = self.settings, self.journal
         assert given.batch_stat != "none"
         found = batch_spectrum(
-            self._H,
+            self.H,
             given.trace_tol if given.batch_stat == "trace" else given.tol,
             given.seed,
             definition=given.batch_stat,
@@ -187,19 +185,19 @@ class _Work:
     def layers(self) -> dict[str, Any]:
         """Measure each layer's diagonal block."""
         found = {}
-        for layer, names in self._H.layers.items():
-            block = self._H.block(names)
+        for layer, names in self.H.layers.items():
+            block = self.H.block(names)
             measured = self.stage(f"layer {layer}", lambda b=block, n=layer: self.extremes(b, n))  # type: ignore[misc]
             found[layer] = {"parameters": block.size, **measured}
         return found
 
     def _watched(self, what: str, of: str = "") -> dict[str, Any]:
         """Return how a stage tells its progress, and whether its share of the minutes is over."""
-        minutes, share = self._settings.minutes, 1.0 if of else SHARES[what]
+        minutes, share = self.settings.minutes, 1.0 if of else SHARES[what]
         end = math.inf if minutes is None else self._start + 60 * minutes * share
         return {
             "out_of_time": lambda: time.perf_counter() >= end,
-            "on_progress": stage(self._on_progress, f"{what} of {of}" if of else what),
+            "on_progress": stage(self.on_progress, f"{what} of {of}" if of else what),
         }
 
 
