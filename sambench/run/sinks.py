@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -139,7 +140,7 @@ def epoch_numbers(epoch: Epoch) -> dict[str, float]:
     values = asdict(epoch)
     sharpness = values.pop("sharpness") or {}
     del values["epoch"]
-    named = {_grouped(key): value for key, value in values.items()}
+    named = {re.sub("^(train|validation)_", r"\1/", key): v for key, v in values.items()}
     named |= {f"sharpness/{key}": value for key, value in sharpness.items()}
     return {key: float(value) for key, value in named.items() if value is not None}
 
@@ -158,8 +159,3 @@ def record_numbers(record: RunRecord) -> dict[str, float]:
         for key, value in values.items()
         if isinstance(value, int | float) and not isinstance(value, bool)
     }
-
-
-def _grouped(key: str) -> str:
-    head, _, rest = key.partition("_")
-    return f"{head}/{rest}" if head in ("train", "validation") else key

@@ -53,9 +53,7 @@ def classification_metrics(
 def auroc(probabilities: Array, labels: Labels) -> float | None:
     """Area under the ROC curve by the rank sum (ties count half); mean over classes beyond two."""
     classes = [1] if probabilities.shape[1] == 2 else range(probabilities.shape[1])
-    areas = [_binary_auroc(probabilities[:, k], labels == k) for k in classes]
-    known = [area for area in areas if area is not None]
-    return float(np.mean(known)) if known else None
+    return _mean([_binary_auroc(probabilities[:, k], labels == k) for k in classes])
 
 
 def expected_calibration_error(probabilities: Array, labels: Labels) -> float:
