@@ -14,8 +14,8 @@ from sambench.config.run_config import RunConfig
 from sambench.curvature.graph import saved_bytes
 from sambench.data.prepared import open_prepared
 from sambench.models.model import CHANNELS, build_model
-from sambench.run.building import build_network
 from sambench.run.images import load_parts
+from sambench.run.network import build_network
 from sambench.store.environment import memory_peak, start_memory_peak
 from sambench.store.machine import torch_threads
 from sambench.training.clock import synchronised_time
@@ -47,19 +47,16 @@ def estimate_memory(configs: Iterable[RunConfig], data: Path) -> dict[str, int]:
     kinds = {(c.model, c.image_size, c.batch_size, c.dataset) for c in configs}
     for name, side, batch, dataset in sorted(kinds):
         prepared = open_prepared(data, dataset, side)
-        network = _network_bytes(name, side, batch, len(prepared.classes))
+        classes = len(prepared.classes)
+        try:
+            weights, activations = _sizes("meta", name, side, batch, classes)
+        except (RuntimeError, NotImplementedError):
+            weights, each = _sizes("cpu", name, side, 1, classes)
+            activations = batch * each
+        network = WEIGHT_COPIES * weights + ACTIVATION_COPIES * activations
         total = PROCESS_BYTES + network + prepared.images.nbytes
         found[name] = max(total, found.get(name, 0))
     return found
-
-
-def _network_bytes(name: str, side: int, batch: int, classes: int) -> int:
-    try:
-        weights, activations = _sizes("meta", name, side, batch, classes)
-    except (RuntimeError, NotImplementedError):
-        weights, each = _sizes("cpu", name, side, 1, classes)
-        activations = batch * each
-    return WEIGHT_COPIES * weights + ACTIVATION_COPIES * activations
 
 
 def _sizes(device: str, name: str, side: int, batch: int, classes: int) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from sambench.curvature.vectors import share_memory
 from sambench.data.batches import shuffled
 from sambench.errors import CurvatureError
 from sambench.files.definition import plain
-from sambench.run.restore import restore
+from sambench.run.network import restore
 from sambench.run.section import Journal, measure
 from sambench.run.single_run import Paths
 from sambench.run.studies import Deadline, OutOfTime, Progress, Subject, Surroundings

@@ -18,9 +18,8 @@ from sambench.config.run_config import RunConfig
 from sambench.errors import ClaimError, ConfigError, StoreError, UserError, is_of_surroundings
 from sambench.files.claim import Claim, Claimed
 from sambench.models.weights import LoadedWeights
-from sambench.run.building import build_network, build_optimizer, load_start
 from sambench.run.images import Parts, load_parts
-from sambench.run.restore import with_shifts
+from sambench.run.network import build_network, build_optimizer, load_start, with_shifts
 from sambench.store import environment
 from sambench.store.record import COMPLETED, DIVERGED, FAILED, INTERRUPTED, RUNNING, RunRecord
 from sambench.store.tree import HISTORY, PREDICTIONS, WEIGHTS, Store
@@ -165,7 +164,16 @@ class _Run:
 
     def to_the_end(self) -> RunRecord:
         self.store.save(self.record)
-        self.on_event(self._started())
+        self.on_event(
+            Started(
+                config=self.config,
+                images=self.parts.images_by_class(),
+                parameters=sum(p.numel() for p in self.model.parameters()),
+                device=str(self.device),
+                weights=str(self.loaded) if self.loaded else None,
+                resumed_at=self.training.state.epoch + 1 if self.training.resumed else None,
+            )
+        )
         try:
             outcome = self.training.run()
             self._complete(outcome)
@@ -254,13 +262,3 @@ class _Run:
     def _save_history(self) -> str:
         history = self.training.state.history
         return self.store.save_history(self.config, [asdict(line) for line in history])
-
-    def _started(self) -> Started:
-        return Started(
-            config=self.config,
-            images=self.parts.images_by_class(),
-            parameters=sum(p.numel() for p in self.model.parameters()),
-            device=str(self.device),
-            weights=str(self.loaded) if self.loaded else None,
-            resumed_at=self.training.state.epoch + 1 if self.training.resumed else None,
-        )

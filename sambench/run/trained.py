@@ -21,7 +21,7 @@ from sambench.data.decoding import Decoded, Recipe, UnreadableError, decode
 from sambench.errors import DataError, DeviceError
 from sambench.files.atomic import write_bytes
 from sambench.models.model import CHANNELS
-from sambench.run.restore import restore_network, restore_parts
+from sambench.run.network import restore_network, restore_parts
 from sambench.store.record import COMPLETED, RunRecord
 from sambench.store.tree import Store
 from sambench.training.engine import layout_of

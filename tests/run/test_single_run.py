@@ -34,9 +34,9 @@ from sambench.launch.launcher import Watcher
 from sambench.launch.launchers.local import run_all
 from sambench.launch.manifest import Manifest
 from sambench.models.weights import keep_weights
-from sambench.run.building import build_network, build_optimizer, load_start
 from sambench.run.images import load_parts
 from sambench.run.measure import measure_hessian
+from sambench.run.network import build_network, build_optimizer, load_start
 from sambench.run.single_run import Paths, run_one
 from sambench.store.status import Survey
 from sambench.store.tree import Store
