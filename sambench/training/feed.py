@@ -49,9 +49,9 @@ class Feed:
             with torch.cuda.stream(self._stream):
                 batch = self._batch(batches[step], step)
             here = torch.cuda.current_stream(self.images.device)
-            here.wait_stream(self._stream)  # the step for its batch
+            here.wait_stream(self._stream)  # the step waits for its batch,
             for tensor in (batch.inputs, batch.targets, batch.places):
-                tensor.record_stream(here)  # and the batch's memory for its step
+                tensor.record_stream(here)  # and the memory of the batch for its step
             yield batch
             computed = torch.cuda.Event()
             computed.record(torch.cuda.current_stream(self.images.device))
