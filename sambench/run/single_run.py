@@ -23,11 +23,10 @@ from sambench.run.network import build_network, build_optimizer, load_start, wit
 from sambench.store import environment
 from sambench.store.record import COMPLETED, DIVERGED, FAILED, INTERRUPTED, RUNNING, RunRecord
 from sambench.store.tree import HISTORY, PREDICTIONS, WEIGHTS, Store
-from sambench.training.evaluate import fit, predict
+from sambench.training.evaluate import classification_metrics, fit, predict
 from sambench.training.events import Epoch, Event, Started
 from sambench.training.loop import Diverged, Interrupted, Outcome, Training
 from sambench.training.losses import CrossEntropy
-from sambench.training.metrics import classification_metrics
 from sambench.training.replicas import Replicas
 from sambench.training.seeding import derive_seed
 from sambench.training.snapshot import remove_checkpoints

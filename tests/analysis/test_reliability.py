@@ -10,7 +10,7 @@ from sklearn.metrics import confusion_matrix as reference_matrix
 from sambench.analysis.curves import BINS, calibration_slope, confusion_matrix, reliability
 from sambench.analysis.inference import Floats
 from sambench.analysis.predictions import Predictions
-from sambench.training.metrics import CALIBRATION_BINS, expected_calibration_error
+from sambench.training.evaluate import CALIBRATION_BINS, expected_calibration_error
 
 
 def predictions(seed: int, classes: int = 3, number: int = 200) -> Predictions:

@@ -40,8 +40,8 @@ from sambench.run.network import build_network, build_optimizer, load_start
 from sambench.run.single_run import Paths, run_one
 from sambench.store.status import Survey
 from sambench.store.tree import Store
+from sambench.training.evaluate import classification_metrics
 from sambench.training.events import Epoch
-from sambench.training.metrics import classification_metrics
 
 CPU = torch.device("cpu")
 TINY = HessianSettings(samples=24, max_matvecs=8, tol=0.5, trace_tol=1.0)

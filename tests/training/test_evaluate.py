@@ -9,8 +9,7 @@ import torch
 import sambench.training.evaluate as module
 from sambench.data.batches import Images, Scaling
 from sambench.models.model import build_model
-from sambench.training.evaluate import predict
-from sambench.training.metrics import classification_metrics
+from sambench.training.evaluate import classification_metrics, predict
 
 CPU = torch.device("cpu")
 

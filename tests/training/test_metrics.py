@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn import metrics as sklearn_metrics
 
-from sambench.training.metrics import (
+from sambench.training.evaluate import (
     CALIBRATION_BINS,
     auroc,
     classification_metrics,
