@@ -28,17 +28,14 @@ def make_scheduler(
     if config.schedule == "onecycle":
         rates = [group["lr"] for group in optimizer.param_groups]
         return OneCycleLR(optimizer, rates, total_steps=total + 1, cycle_momentum=False)
-    after = _after_warmup(config.schedule, optimizer, total - first)
+    steps = total - first
+    after: LRScheduler | None = None
+    if config.schedule == "cosine":
+        after = CosineAnnealingLR(optimizer, T_max=steps)
+    elif config.schedule == "step":
+        after = MultiStepLR(optimizer, [steps // 2, steps * 3 // 4])
     if not first:
         return after
     # At its last step LinearLR has come to `lr`, where the other takes over.
     rise = LinearLR(optimizer, start_factor=1 / first, total_iters=first - 1 or 1)
     return rise if after is None else SequentialLR(optimizer, [rise, after], milestones=[first])
-
-
-def _after_warmup(schedule: str, optimizer: Optimizer, steps: int) -> LRScheduler | None:
-    if schedule == "cosine":
-        return CosineAnnealingLR(optimizer, T_max=steps)
-    if schedule == "step":
-        return MultiStepLR(optimizer, [steps // 2, steps * 3 // 4])
-    return None
