@@ -57,25 +57,23 @@ class Stop(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if isinstance(given, Stop):
             return given
         if isinstance(given, str):
-            rule, _, text = given.partition("=")
-            given = {"rule": rule, **({"value": _number(text)} if text else {})}
+            name, _, text = given.partition("=")
+            given = {"rule": name, **({"value": _number(text)} if text else {})}
         if not isinstance(given, Mapping):
             raise ConfigError(f"stop={shown(given)} is not a rule; rules: {', '.join(STOP_RULES)}")
-        return build(cls, {k: v for k, v in given.items() if v is not None}, "stop")._completed()
-
-    def _completed(self) -> Stop:
-        rule = STOP_RULES[self.rule]
+        stop = build(cls, {k: v for k, v in given.items() if v is not None}, "stop")
+        rule = STOP_RULES[stop.rule]
         if not rule.unit:
-            if self.value is not None:
+            if stop.value is not None:
                 raise ConfigError("stop rule epochs takes no value; set `epochs` itself")
-            return self
-        value = rule.default if self.value is None else self.value
+            return stop
+        value = rule.default if stop.value is None else stop.value
         if value is None:
-            raise ConfigError(f"stop rule {self.rule} needs a value, as in {self.rule}=100")
+            raise ConfigError(f"stop rule {stop.rule} needs a value, as in {stop.rule}=100")
         if value > rule.maximum:
-            said = f"stop rule {self.rule}={value:g} is not allowed; allowed: {rule.allowed}"
+            said = f"stop rule {stop.rule}={value:g} is not allowed; allowed: {rule.allowed}"
             raise ConfigError(said)
-        return self if value == self.value else replace(self, value=value)
+        return replace(stop, value=value)
 
 
 def _number(text: str) -> float:
