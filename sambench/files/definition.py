@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar, cast
 
 import msgspec
@@ -177,12 +178,12 @@ def hints_of(of: type) -> dict[str, Any]:
     return {field.encode_name: field.type for field in msgspec.structs.fields(of)}
 
 
+@dataclass
 class _Search:
     """Finds what made a conversion fail: it goes down the values beside their annotations."""
 
-    def __init__(self, joint: str, what: str) -> None:
-        self.joint = joint
-        self.what = what
+    joint: str
+    what: str
 
     def walk(self, hint: Any, given: object, path: Path) -> None:
         """Raise a fault if there is one in a value."""

@@ -128,11 +128,9 @@ class RunRecord(Definition, frozen=True, kw_only=True):
             record = decode(cls, data)
             if head.numerics is UNSET:
                 record = replace(record, numerics=1)
-            same = expected is not None and record.config == expected
-            if not same:
+            if record.config != expected:
                 with suppress(UnknownNameError):  # of a file of one's own, and complete as stored
-                    expected = record.config.checked()
-                    record = replace(record, config=expected)
+                    record = replace(record, config=record.config.checked())
         except (UserError, ValueError) as error:
             raise StoreError(f"{where} is damaged ({error}); {DO_AGAIN}") from None
         if head.id != record.id:
