@@ -25,7 +25,7 @@ from sambench.store.record import COMPLETED, DIVERGED, FAILED, INTERRUPTED, RUNN
 from sambench.store.tree import HISTORY, PREDICTIONS, WEIGHTS, Store
 from sambench.training.evaluate import classification_metrics, fit, predict
 from sambench.training.events import Epoch, Event, Started
-from sambench.training.loop import Diverged, Interrupted, Outcome, Training
+from sambench.training.loop import Diverged, Interrupted, Training
 from sambench.training.losses import CrossEntropy
 from sambench.training.replicas import Replicas
 from sambench.training.seeding import derive_seed
@@ -174,8 +174,7 @@ class _Run:
             )
         )
         try:
-            outcome = self.training.run()
-            self._complete(outcome)
+            self._complete(self.training.run())
         except Diverged as error:
             self._save(DIVERGED, str(error))
             remove_checkpoints(self.folder)
@@ -190,7 +189,7 @@ class _Run:
             raise
         return self.record
 
-    def _complete(self, outcome: Outcome) -> None:
+    def _complete(self, stopped_by: str) -> None:
         """Test once, write weights, predictions and the record, then drop the checkpoints."""
         with self.training.clock.evaluation():
             train, held = fit(self.model, self.parts.train), self.parts.validation
@@ -200,7 +199,7 @@ class _Run:
         labels, ids = prepared.labels[tested], [prepared.ids[index] for index in tested]
         test = classification_metrics(probabilities, labels)
         self.claim.check()
-        state = self.training.state
+        state, rule = self.training.state, self.config.stop.rule
         artifacts = {
             PREDICTIONS: self.store.save_predictions(self.config, ids, probabilities, labels),
             WEIGHTS: self.store.save_weights(self.config, self.model),
@@ -208,8 +207,8 @@ class _Run:
         }
         final = {
             "epochs": state.epoch,
-            "stopped_by": outcome.stopped_by,
-            "target_met": outcome.target_met,
+            "stopped_by": stopped_by,
+            "target_met": None if rule == "epochs" else stopped_by == rule,
             "selection": self.config.selection,
             "selected_epoch": state.best_epoch or state.epoch,
             "train": train,

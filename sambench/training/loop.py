@@ -45,14 +45,6 @@ class Interrupted(Exception):
     """The run was asked to stop; its checkpoint is saved."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """How training ended."""
-
-    stopped_by: str
-    target_met: bool | None
-
-
 @dataclass(eq=False)
 class Training:
     """One run's training, from where its last checkpoint left it to its end."""
@@ -109,11 +101,12 @@ class Training:
             again = derive_seed(config.seed, "training", self.replicas.rank, self.state.steps)
             torch.manual_seed(again)
 
-    def run(self) -> Outcome:
-        """Train to the end and leave the selected weights in the model.
+    def run(self) -> str:
+        """Train to the end, leave the selected weights in the model, and return what ended it.
 
-        It is Diverged if the loss becomes NaN or infinite, and Interrupted, with a checkpoint
-        saved, if a stop was requested.
+        That is the stop rule whose target is met, or "epochs" for the cap. It is Diverged if the
+        loss becomes NaN or infinite, and Interrupted, with a checkpoint saved, if a stop was
+        requested.
         """
         with numerics(self.config.precision):
             self._warm_up()
@@ -124,8 +117,7 @@ class Training:
             self.model.load_state_dict(self.state.best_model)
         elif self._average:
             self._average.stay()
-        rule = self.config.stop.rule
-        return Outcome(stopped_by=ended, target_met=None if rule == "epochs" else ended == rule)
+        return ended
 
     def _epoch(self) -> Sequence[Tensor]:
         """Train an epoch, or its rest; return its batches of indices."""

@@ -78,6 +78,23 @@ def test_a_completed_run_leaves_record_history_predictions_and_weights(paths: Pa
     assert record.sharpness["epsilon_norm"] == pytest.approx(0.05, rel=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("stop", "stopped_by", "target_met"),
+    [
+        ("epochs", "epochs", None),
+        ("gradient-evaluations=3", "gradient-evaluations", True),
+        ("gradient-evaluations=1000", "epochs", False),
+    ],
+)
+def test_what_ended_a_run_and_whether_its_target_was_met(
+    paths: Paths, stop: str, stopped_by: str, target_met: bool | None
+) -> None:
+    record = run_one(config_of(stop=stop, epochs=1), paths, device=CPU)
+    assert record.final is not None
+    assert record.final["stopped_by"] == stopped_by
+    assert record.final["target_met"] is target_met
+
+
 def test_a_run_starts_from_kept_weights_and_says_what_fitted(paths: Paths, tmp_path: Path) -> None:
     """Trained from the weights of another: its features are theirs, its head is its own."""
     run_one(config_of(), paths, device=CPU)
