@@ -8,8 +8,8 @@ from typing import Any
 
 from sambench.analysis.groups import by_key
 from sambench.cli.catalogue import Part
-from sambench.config.settings import where_pattern
 from sambench.config.run_config import RunConfig
+from sambench.config.settings import where_pattern
 from sambench.files.owner import file_system_time
 from sambench.store.status import Survey
 from sambench.store.tree import RECORD, Store
