@@ -58,12 +58,9 @@ def forecast(
     """Estimate the time left.
 
     A run's time is its gradient evaluations times the median seconds (training, evaluation and
-    all else) that like runs took for one, and the median time of their curvature measurement.
-
-    Args:
-        standings: Of all runs.
-        timed: Of kinds of runs that were timed without a finished one; curvature is not in it.
-        runs_per_job: How many open runs a job does, in their order.
+    all else) that like runs took for one, and the median time of their curvature measurement. Of
+    kinds of runs that were timed without a finished one, curvature is not in it. A job does so many
+    open runs, in their order.
     """
     timed = timed or {}
     everything = list(standings)
@@ -111,20 +108,16 @@ class _Medians:
     """Medians of a quantity over the runs that are alike, for each kind of likeness."""
 
     def __init__(self, values: Iterable[tuple[RunConfig, float]]) -> None:
-        groups: list[dict[Hashable, list[float]]] = [defaultdict(list) for _ in LIKENESS]
+        found: dict[Hashable, list[float]] = defaultdict(list)
         for config, value in values:
-            for group, likeness in zip(groups, LIKENESS, strict=True):
-                group[likeness(config)].append(value)
-        self._medians = [
-            {key: statistics.median(found) for key, found in group.items()} for group in groups
-        ]
+            for likeness in LIKENESS:
+                found[likeness, likeness(config)].append(value)
+        self._medians = {key: statistics.median(of_kind) for key, of_kind in found.items()}
 
     def like(self, config: RunConfig, kinds: int = len(LIKENESS)) -> float | None:
         """Return the median over the runs most like this one, by the closest kinds of likeness."""
-        for medians, likeness in zip(self._medians[:kinds], LIKENESS, strict=False):
-            if (median := medians.get(likeness(config))) is not None:
-                return median
-        return None
+        keys = ((likeness, likeness(config)) for likeness in LIKENESS[:kinds])
+        return next((self._medians[key] for key in keys if key in self._medians), None)
 
 
 def _evaluations(config: RunConfig, length: _Medians, number: float | None) -> float | None:
