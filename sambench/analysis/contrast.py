@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -31,10 +31,8 @@ def contrast_optimizers(
     """Compare two optimizers under every setting in which both were run, on the same images.
 
     Each is given by its name, which stands for all its labels, or by its label where several of
-    that name differ, as in "sam (rho=0.05)".
-
-    Returns:
-        What is compared, and a line for each setting that only one of them has.
+    that name differ, as in "sam (rho=0.05)". Returns also a line for each setting that only one of
+    them has.
     """
     made: list[Group] = []
     unmatched: list[str] = []
@@ -69,10 +67,8 @@ def contrast_runs(
     Runs belong together if data set, model and optimizer are the same. What is constant on each
     side but differs between them (20 epochs here, 50 there; data prepared anew) is what is
     compared, and is named; every other setting must agree. Runs that were tested on other images
-    than their counterparts are not compared.
-
-    Returns:
-        What is compared, and a line for what only one set has or what cannot be paired.
+    than their counterparts are not compared. Returns also a line for what only one set has or what
+    cannot be paired.
     """
     made: list[Group] = []
     unmatched: list[str] = []
@@ -138,7 +134,12 @@ def _kind(record: RunRecord) -> tuple[str, str, str]:
 
 def _settings(record: RunRecord) -> dict[str, Any]:
     """Return a run's settings by path, and which images it is of."""
-    return {**_flatten(record.config.to_dict()), IMAGES: (record.data or {}).get("fingerprint")}
+    found: dict[str, Any] = {}
+    for name, value in record.config.to_dict().items():
+        parts = value.items() if isinstance(value, dict) else [("", value)]
+        found |= {f"{name}.{part}" if part else name: of_part for part, of_part in parts}
+    found[IMAGES] = (record.data or {}).get("fingerprint")
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in found.items()}
 
 
 def _separating(*sides: Iterable[RunRecord]) -> dict[str, str]:
@@ -159,14 +160,3 @@ def _alike(side: Iterable[RunRecord], apart_from: Iterable[str]) -> dict[str, li
     return by_key(
         side, lambda r: repr(sorted((k, v) for k, v in _settings(r).items() if k not in left_out))
     )
-
-
-def _flatten(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return the leaves of nested mappings under their paths, joined by points."""
-    leaves: dict[str, Any] = {}
-    for key, value in section.items():
-        if isinstance(value, Mapping):
-            leaves.update(_flatten(value, f"{prefix}{key}."))
-        else:
-            leaves[prefix + key] = tuple(value) if isinstance(value, list) else value
-    return leaves
