@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
+from scipy.special import bdtr, ndtr
 
 from sambench.analysis.inference import Floats
 from sambench.errors import DO_AGAIN, DamagedError, StoreError
@@ -114,23 +114,14 @@ def mcnemar(baseline: Predictions, candidate: Predictions) -> McNemar:
     """
     before, after = (side.correct for side in _aligned(baseline, candidate))
     lost, won = int((before & ~after).sum()), int((~before & after).sum())
-    discordant = lost + won
-    tail = sum(math.comb(discordant, k) for k in range(min(lost, won) + 1))
-    return McNemar(
-        only_baseline=lost,
-        only_candidate=won,
-        n=len(before),
-        p=float(min(1.0, 2 * tail / 2**discordant)),
-    )
+    p = min(1.0, 2 * float(bdtr(min(lost, won), lost + won, 0.5)))
+    return McNemar(only_baseline=lost, only_candidate=won, n=len(before), p=p)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeLong:
     """DeLong's test of two correlated AUROCs."""
 
-    baseline: float  # AUROC
-    candidate: float
-    standard_errors: tuple[float, float]  # of the two
     difference: float  # candidate minus baseline
     standard_error: float  # of the difference; 0 where both rank alike
     p: float  # two-sided
@@ -140,9 +131,9 @@ def delong(baseline: Predictions, candidate: Predictions) -> DeLong:
     """Test whether two models rank the same images of two classes equally well.
 
     For each positive i and negative j the placements V10_i (share of negatives ranked below i) and
-    V01_j (share of positives ranked above j) have the AUROC as their mean; its covariance is
-    S10 / m + S01 / n (DeLong, DeLong and Clarke-Pearson 1988), the placements from midranks (Sun
-    and Xu 2014).
+    V01_j (share of positives ranked above j) have the AUROC as their mean. The variance of two
+    AUROCs' difference is S10 / m + S01 / n, S being the variances of the differences of their
+    placements (DeLong, DeLong and Clarke-Pearson 1988), which are from midranks (Sun and Xu 2014).
 
     Raises:
         StoreError: If the predictions are not of the same images, or not of two classes with at
@@ -154,31 +145,18 @@ def delong(baseline: Predictions, candidate: Predictions) -> DeLong:
             "DeLong's test needs two classes with at least two test images each; "
             "compare accuracies by McNemar's test instead"
         )
-    scores = np.stack([before.probabilities[:, 1], after.probabilities[:, 1]])
-    areas, covariance = _auroc_covariance(scores, before.labels == 1)
-    difference = float(areas[1] - areas[0])
-    variance = float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
-    error = math.sqrt(variance) if variance > 1e-15 else 0.0
-    return DeLong(
-        baseline=float(areas[0]),
-        candidate=float(areas[1]),
-        standard_errors=(math.sqrt(covariance[0, 0]), math.sqrt(covariance[1, 1])),
-        difference=difference,
-        standard_error=error,
-        p=float(2 * ndtr(-abs(difference) / error)) if error else float(difference == 0),
-    )
-
-
-def _auroc_covariance(scores: Floats, positive: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """Return the AUROCs (R,) of score rows (R, N) and their covariance (R, R)."""
     from scipy.stats import rankdata
 
-    ranks = rankdata(scores, axis=1)
-    above, below = ranks[:, positive], ranks[:, ~positive]
-    m, n = above.shape[1], below.shape[1]
-    v10 = (above - rankdata(scores[:, positive], axis=1)) / n
-    v01 = 1 - (below - rankdata(scores[:, ~positive], axis=1)) / m
-    return v10.mean(axis=1), np.cov(v10) / m + np.cov(v01) / n
+    scores = np.stack([before.probabilities[:, 1], after.probabilities[:, 1]])
+    positive, ranks = before.labels == 1, rankdata(scores, axis=1)
+    m, n = positive.sum(), (~positive).sum()
+    v10 = (ranks[:, positive] - rankdata(scores[:, positive], axis=1)) / n
+    v01 = 1 - (ranks[:, ~positive] - rankdata(scores[:, ~positive], axis=1)) / m
+    areas = v10.mean(axis=1)
+    difference = float(areas[1] - areas[0])
+    error = math.sqrt(sum(np.diff(v, axis=0).var(ddof=1) / v.shape[1] for v in (v10, v01)))
+    p = float(2 * ndtr(-abs(difference) / error)) if error else float(difference == 0)
+    return DeLong(difference=difference, standard_error=error, p=p)
 
 
 def _aligned(first: Predictions, second: Predictions) -> tuple[Predictions, Predictions]:
@@ -203,10 +181,8 @@ def interval_over_images(
 
     A bootstrap on two levels: seeds and images are drawn with replacement, each by itself, and the
     mean of right-minus-right over both is taken. The interval over seeds alone speaks of the one
-    test set at hand. Both sides are of the same seeds, in the same order.
-
-    Returns:
-        In points; None for fewer than two seeds, or where the runs had different images.
+    test set at hand. Both sides are of the same seeds, in the same order. In points; None for fewer
+    than two seeds, or where the runs had different images.
     """
     if len(baseline) < 2:
         return None
