@@ -72,8 +72,10 @@ def calibration_slope(scores: Floats, positive: NDArray[np.bool_]) -> float | No
     probabilities of the class; both are of shape (N,).
     """
     x = logit(np.clip(scores, 1e-7, 1 - 1e-7))
-    of_each = x[positive], x[~positive]
-    if not all(map(len, of_each)) or _separated(*of_each) or _separated(*of_each[::-1]):
+    one, other = x[positive], x[~positive]
+    if not (len(one) and len(other)):
+        return None
+    if one.min() >= other.max() or other.min() >= one.max():
         return None
     spread = x.std()
     design = np.column_stack([np.ones_like(x), (x - x.mean()) / spread])
@@ -97,11 +99,6 @@ def calibration_slope(scores: Floats, positive: NDArray[np.bool_]) -> float | No
         if np.abs(step).max() < 1e-9:
             return float(weights[1] / spread)
     return None
-
-
-def _separated(above: Floats, below: Floats) -> bool:
-    """Whether some threshold has all of one class on one side and all of the other on the other."""
-    return bool(above.min() >= below.max())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -97,15 +97,8 @@ def learning_curve(
     """Average runs epoch by epoch.
 
     Runs may end at different epochs; the curve ends with the first of them, lest the mean jump
-    where one leaves it.
-
-    Args:
-        histories: The epochs of each run.
-        quantity: Which of an epoch's numbers.
-        geometric: Average logarithms, as a logarithmic axis asks for.
-
-    Returns:
-        None where a run lacks the quantity, or has no epoch.
+    where one leaves it. A geometric mean is what a logarithmic axis asks for. None where a run
+    lacks the quantity, or has no epoch.
     """
     length = min((len(epochs) for epochs in histories), default=0)
     if not length or any(e.get(quantity) is None for h in histories for e in h[:length]):

@@ -34,26 +34,22 @@ def rank_correlation(
     repeats: Sequence[Hashable],
     strata: Sequence[Hashable] | None = None,
 ) -> RankCorrelation:
-    """Return Kendall's tau-b, (C - D) / sqrt((P - T_1) (P - T_2)) (Kendall 1945).
+    """Return Kendall's tau-b of two numbers of runs, (C - D) / sqrt((P - T_1) (P - T_2)).
 
-    C and D are the concordant and discordant pairs of runs, P all pairs, T those tied. With strata
-    all four count pairs within a stratum only, so that differences between strata have no say.
+    C and D are the concordant and discordant pairs of runs, P all pairs, T those tied (Kendall
+    1945). With strata, such as optimizers, all four count pairs within a stratum only, so that
+    differences between strata have no say.
 
-    The bootstrap draws repeats, each with the runs of all optimizers, since runs of one seed share
-    their initial weights and order of data: the interval is of the same optimizers on other seeds.
-
-    Args:
-        first: A number of each run.
-        second: Another.
-        repeats: Which runs are of one unit: a seed, or a fold.
-        strata: Which runs may be compared, e.g. the optimizer; None for all.
+    The bootstrap draws repeats, seeds or folds, each with the runs of all optimizers, since runs of
+    one seed share their initial weights and order of data: the interval is of the same optimizers
+    on other seeds.
 
     Raises:
         ValueError: If the lengths differ.
     """
     if not len(first) == len(second) == len(repeats) == len(strata or first):
         raise ValueError("a rank correlation needs both numbers, and a repeat, of each run")
-    one, other = _signs(first), _signs(second)
+    one, other = (np.sign(np.subtract.outer(values, values)) for values in (first, second))
     stratum, _ = _codes(strata or [None] * len(first))
     allowed = (stratum[:, None] == stratum[None, :]).astype(np.float64)
     of_repeat, number = _codes(repeats)
@@ -75,11 +71,6 @@ def rank_correlation(
         runs=len(first),
         pairs=int((allowed.sum() - len(first)) / 2),
     )
-
-
-def _signs(values: Sequence[float]) -> Floats:
-    array = np.asarray(values, dtype=np.float64)
-    return np.asarray(np.sign(array[:, None] - array[None, :]))
 
 
 def _codes(keys: Sequence[Hashable]) -> tuple[NDArray[np.int64], int]:
@@ -112,10 +103,8 @@ class Friedman:
 def friedman(scores: ArrayLike, names: Sequence[str], *, higher_is_better: bool) -> Friedman:
     """Test whether optimizers rank alike over blocks (Friedman 1937; Demsar 2006).
 
-    Args:
-        scores: Shape (blocks, k); a block is a data set, or any setting in which all were run.
-        names: Of the k optimizers.
-        higher_is_better: Whether the highest score has rank 1.
+    The scores of the k named optimizers have the shape (blocks, k); a block is a data set, or any
+    setting in which all were run. The best has rank 1.
 
     Raises:
         ValueError: If there are fewer than two blocks or optimizers, or a score is missing.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import NamedTuple
 
-from sambench.analysis.groups import Group
+from sambench.analysis.groups import Group, by_key
 from sambench.analysis.metrics import METRICS, collapsed, value_at
 from sambench.analysis.units import device_of
 from sambench.config.run_config import RunConfig
@@ -19,13 +20,10 @@ CONVERGED = tuple(dict.fromkeys(m.converged for m in METRICS if m.converged))
 
 def sound(records: Iterable[RunRecord]) -> tuple[list[RunRecord], list[str]]:
     """Return each run once, and a message for each that lies in two folders."""
-    kept: dict[str, RunRecord] = {}
-    messages = []
-    for record in records:
-        if record.id in kept:
-            messages.append(f"run {record.name} lies in two folders and is counted once")
-        kept.setdefault(record.id, record)
-    return list(kept.values()), messages
+    by_id = by_key(records, attrgetter("id")).values()
+    twice = (record for _, *others in by_id for record in others)
+    messages = [f"run {record.name} lies in two folders and is counted once" for record in twice]
+    return [first for first, *_ in by_id], messages
 
 
 class Trouble(NamedTuple):
@@ -45,10 +43,8 @@ def troubles(
 ) -> tuple[Trouble, ...]:
     """Return every kind of trouble that occurs, the worst first.
 
-    Args:
-        groups: The runs there are.
-        planned: The runs of the suite; empty where that is not known.
-        suite: What `sambench compare` is given to make them.
+    Planned are the runs of the suite, as far as known; `sambench compare` is given `suite` to make
+    them.
     """
     records = [record for group in groups for record in group.records]
     there = {record.id for record in records}
