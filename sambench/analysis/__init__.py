@@ -10,7 +10,6 @@ published, claims     the papers' numbers and claims, and what our runs say of t
 predictions, curves   single test images; ROC, calibration and reliability of them
 histories             learning epoch by epoch, cost to a target
 ranks                 flatness with accuracy; many data sets
-frame                 a row for each run, a row for each comparison
 troubles              what went wrong, and the way out
 time_estimates        how long the rest takes
 """

@@ -14,13 +14,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
-from sambench.analysis.frame import plain_comparison
+from sambench.analysis.comparison import Comparison
+from sambench.analysis.groups import Group
+from sambench.analysis.metrics import collapsed, measured, values_at
+from sambench.config.run_config import DEFAULTS, LATER, OF_REPLICAS, RunConfig
 from sambench.report.document import Document, Section
 from sambench.report.table import Cell, Table, counted, listed, points, signed, slug, was
 
 if TYPE_CHECKING:
     import jinja2
     from openpyxl import Workbook
+
+    from sambench.analysis.predictions import Predictions
+
+Rows = Iterable[Iterable[Any]]
+"""The names of the columns, then the rows."""
 
 VERSION = 2
 """Of `--json`."""
@@ -81,12 +89,10 @@ def document_markdown(document: Document, drawn: Mapping[int, str]) -> str:
     Below each table are its notes. What names have of HTML stands as it is written.
     """
     text = templates().get_template("report.md").render(document=document, drawn=drawn)
-    return re.sub(r"`[^`\n|]*`|<(?=[A-Za-z/!?])|&(?=#?\w+;)", _as_written, text)
-
-
-def _as_written(found: re.Match[str]) -> str:
-    """Return code as it is, and of HTML, which Markdown reads too, what a page shows as it."""
-    return found[0] if found[0][0] == "`" else html.escape(found[0])
+    code_or_html = r"`[^`\n|]*`|<(?=[A-Za-z/!?])|&(?=#?\w+;)"  # Markdown reads both
+    return re.sub(
+        code_or_html, lambda found: found[0] if found[0][0] == "`" else html.escape(found[0]), text
+    )
 
 
 @cache
@@ -144,7 +150,61 @@ def numbers_of(table: Table) -> list[list[Any]]:
     return [*map(list, zip(*columns, strict=True))]
 
 
-def to_csv(rows: Iterable[Iterable[Any]]) -> str:
+def runs_table(groups: Iterable[Group]) -> Rows:
+    """Return a row for each run: its state, every setting, and every metric that any run has.
+
+    Settings are `dataset`, `model`, `optimizer.name`, `optimizer.rho` ...; metrics go by their
+    names and are as printed: percent, seconds, eigenvalues. What a run lacks is None in its row.
+    """
+    lines = [line for group in groups for line in group.lines]
+    runs = [run for line in lines for run in line.records]
+    configs = [run.config for run in runs]
+    columns: dict[str, Sequence[Any]] = {
+        **{name: values_at(runs, name) for name in ("id", "name", "suite", "status")},
+        "collapsed": [collapsed(run) for run in runs],
+        "error": values_at(runs, "error"),
+    }
+    for name in RunConfig.__struct_fields__:
+        values = values_at(runs, f"config.{name}")
+        if name in ("optimizer", "stop"):
+            continue
+        if name not in (*LATER, *OF_REPLICAS) or any(v != DEFAULTS[name] for v in values):
+            columns[name] = values
+    for name in ("stop.rule", "stop.value"):
+        columns[name] = values_at(runs, f"config.{name}")
+    for name in dict.fromkeys(name for config in configs for name in config.optimizer):
+        columns[f"optimizer.{name}"] = [config.optimizer.get(name) for config in configs]
+    for metric in measured(runs):
+        columns[metric.name] = [value for line in lines for value in line.numbers(metric)]
+    return [columns, *zip(*columns.values(), strict=True)]
+
+
+def predictions_table(groups: Iterable[Group], predictions: Mapping[str, Predictions]) -> Rows:
+    """Yield a row for each test image of each run whose predictions are there, by the run's id.
+
+    The label and the most probable class are classes by name; `probability CLASS` is a column for
+    each class of any run, None for those that a run does not have.
+    """
+    runs = [run for group in groups for run in group.records if run.id in predictions]
+    classes = {run.id: (run.data or {})["classes"] for run in runs}
+    every = dict.fromkeys(name for names in classes.values() for name in names)
+    columns = ("run", "optimizer", "seed", "fold", "image", "label", "predicted")
+    yield (*columns, *(f"probability {name}" for name in every))
+    for run in runs:
+        config, found, own = run.config, predictions[run.id], classes[run.id]
+        for image, label, shares in zip(found.ids, found.labels, found.probabilities, strict=True):
+            share = dict(zip(own, shares.tolist(), strict=True))
+            said = (image, own[label], own[shares.argmax()], *map(share.get, every))
+            yield (run.name, config.optimizer["name"], config.seed, config.fold, *said)
+
+
+def comparisons_table(found: Iterable[Comparison]) -> Rows:
+    """Return a row for each comparison, in numbers."""
+    rows = [plain_comparison(one) for one in found]
+    return [rows[0] if rows else {}, *(row.values() for row in rows)]
+
+
+def to_csv(rows: Rows) -> str:
     """Return rows as a CSV file."""
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\n").writerows(rows)
@@ -199,6 +259,25 @@ def _without_the_time(book: Workbook) -> bytes:
 
 _DATE = (1980, 1, 1, 0, 0, 0)
 """The first that a zip file, which a workbook is, can have."""
+
+
+def plain_comparison(one: Comparison) -> dict[str, Any]:
+    """Return a comparison as plain values: what `comparisons.csv` and `--json` have of it."""
+    low, high = one.images or (None, None)
+    test = one.design.test if one.p is not None else None
+    return {
+        **{"setting": one.setting, "settings": one.settings, "metric": one.metric.name},
+        **{"baseline": one.baseline, "candidate": one.candidate},
+        **{"scale": "ratio" if one.metric.ratio else "difference", "unit": one.metric.unit},
+        **{"n": one.n, "counted": one.design.unit},
+        **{"estimate": one.estimate, "low": one.low, "high": one.high},
+        **{"p": one.p, "p_equivalent": one.p_equivalent, "verdict": one.verdict},
+        **{"test": test, "family": one.family, "least_units": one.design.least_units},
+        **{"lost_baseline": one.lost[0], "lost_candidate": one.lost[1]},
+        **{"lost_count_in_p": one.counted},
+        **{"dz": one.effect, "sd": one.sd, "wins": one.wins, "pairs": one.pairs},
+        **{"low_with_other_images": low, "high_with_other_images": high},
+    }
 
 
 def to_plain(document: Document, written: Sequence[Path]) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sambench.analysis.frame import comparisons_table, predictions_table, runs_table
 from sambench.files.atomic import write_bytes, write_text
 from sambench.report import forms
 from sambench.report.document import Document
@@ -39,13 +38,9 @@ def write_report(
 
     These are `report.md`, `report.html`, `runs.csv`, `comparisons.csv`, `tables.xlsx`, `figures/`
     with PDF and PNG, `tables/` with LaTeX and CSV of each table, and a PNG of each main table.
-    Those of them that a reader opens, and the two folders, are returned.
-
-    Args:
-        document: What it says.
-        folder: Where.
-        every_table: Whether the files of single tables are written however many there are.
-        predictions: By the run's id, to be written as `predictions.csv`.
+    Those of them that a reader opens, and the two folders, are returned. With `every_table` the
+    files of single tables are written however many there are. Predictions, by the run's id, are
+    written as `predictions.csv`.
 
     Raises:
         StoreError: If the folder cannot be written.
@@ -58,12 +53,12 @@ def write_report(
     files: dict[str, Callable[[], str | bytes]] = {
         "report.md": lambda: forms.document_markdown(document, drawn),
         "report.html": lambda: to_html(document),
-        "runs.csv": lambda: forms.to_csv(runs_table(document.study.groups)),
-        "comparisons.csv": lambda: forms.to_csv(comparisons_table(document.study.every())),
+        "runs.csv": lambda: forms.to_csv(forms.runs_table(document.study.groups)),
+        "comparisons.csv": lambda: forms.to_csv(forms.comparisons_table(document.study.every())),
     }
     if predictions is not None:
         files["predictions.csv"] = lambda: forms.to_csv(
-            predictions_table(document.study.groups, predictions)
+            forms.predictions_table(document.study.groups, predictions)
         )
     top = [*files]
     if some and tables:

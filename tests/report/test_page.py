@@ -17,7 +17,6 @@ import numpy as np
 import openpyxl
 import pytest
 
-from sambench.analysis.frame import runs_table
 from sambench.analysis.groups import build_groups
 from sambench.analysis.predictions import Predictions
 from sambench.analysis.study import build_study
@@ -28,6 +27,7 @@ from sambench.report.forms import (
     escape,
     latex_document,
     numbers_of,
+    runs_table,
     to_csv,
     to_latex,
     to_plain,
