@@ -137,9 +137,9 @@ def records(configs: list[RunConfig], draw: np.random.Generator) -> list[RunReco
 def false_sentences(study: Study) -> tuple[bool, bool, bool]:
     """Return whether a null report calls an accuracy different, excludes a best, calls flatter."""
     decision = decide(study)
-    everything = [*(one for p in study.panels for one in p.by("accuracy")),
+    everything = [*(one for g in study.groups for one in g.by("accuracy")),
                   *study.pooled.get("accuracy", ())]  # fmt: skip
-    flat = [*(one for p in study.panels for one in p.by("top")), *study.pooled.get("top", ())]
+    flat = [*(one for g in study.groups for one in g.by("top")), *study.pooled.get("top", ())]
     excluded = decision is not None and len(decision.best) < len(decision.labels)
     return any(c.shown for c in everything), excluded, any(c.shown for c in flat)
 

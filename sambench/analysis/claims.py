@@ -193,18 +193,14 @@ def _pairs(expectation: Expectation, groups: Sequence[Group], claim: Claim) -> G
     if len(first) > 1 or len(second) > 1:
         why = "several settings or hyperparameters fit, and none is chosen"
         return Evidence(expectation=expectation, standing=UNDECIDED, why=why)
-    return _pair(first[0], second[0])
-
-
-def _pair(baseline: tuple[Group, Line], candidate: tuple[Group, Line]) -> Group:
-    """Return a group of two lines, which may be of two models."""
-    (group, first), (other, second) = baseline, candidate
-    if group is not other:
-        first, second = (
-            replace(line, label=g.setting.model, title=g.setting.model)
-            for g, line in ((group, first), (other, second))
+    (one, baseline), (group, candidate) = first[0], second[0]
+    if one is not group:  # the models tell the lines apart
+        baseline, candidate = (
+            replace(line, label=of.setting.model, title=of.setting.model)
+            for of, line in ((one, baseline), (group, candidate))
         )
-    return Group(setting=other.setting, lines=(first, second), title=other.title, baseline=True)
+    lines = (baseline, candidate)
+    return Group(setting=group.setting, lines=lines, title=group.title, baseline=True)
 
 
 def _standing(expectation: Expectation, alone: Comparison, corrected: Comparison) -> str:

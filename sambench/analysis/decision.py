@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from statistics import fmean, median
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
+from scipy.special import stdtrit
 
 from sambench.analysis import inference
 from sambench.analysis.comparison import BETTER, UNDECIDED, WORSE
@@ -20,7 +20,6 @@ from sambench.analysis.ranks import RankCorrelation
 from sambench.analysis.study import FLATNESS, Study
 from sambench.analysis.time_estimates import seconds_of
 from sambench.analysis.units import rank_together, summarize, tabulate, with_accuracy
-from sambench.store.record import RunRecord
 
 COSTS = ("gradient_evaluations", "train_seconds")
 
@@ -75,8 +74,7 @@ def find_scope(study: Study) -> Scope | None:
 
     Of several designs or baselines it is that of most settings.
     """
-    done = {id(g): [line.label for line in g.lines if line.completed] for g in study.groups}
-    there = [group for group in study.groups if group.first and len(done[id(group)]) > 1]
+    there = [g for g in study.groups if g.first and sum(bool(x.completed) for x in g.lines) > 1]
     alike = by_key(there, lambda group: (group.folds, group.lines[0].label)).values()
     if not there:
         return None
@@ -86,13 +84,13 @@ def find_scope(study: Study) -> Scope | None:
         options,
         key=lambda one: (len(one[1]) > 1, len(one[0]), not one[0][0].folds, len(one[1])),
     )
-    every = dict.fromkeys(label for labels in done.values() for label in labels)
-    inside = set(map(id, groups))
+    every = (line.label for group in study.groups for line in group.lines if line.completed)
+    others = (g for g in study.groups if g.completed and all(g is not one for one in groups))
     return Scope(
         groups=tuple(groups),
         labels=labels,
-        apart=tuple(label for label in every if label not in labels),
-        elsewhere=tuple(g.title for g in study.groups if done[id(g)] and id(g) not in inside),
+        apart=tuple(label for label in dict.fromkeys(every) if label not in labels),
+        elsewhere=tuple(group.title for group in others),
     )
 
 
@@ -110,11 +108,8 @@ def decide(study: Study, scope: Scope | None = None) -> Decision | None:
     """Return what may be chosen; None where that is nothing.
 
     So it is where fewer than two optimizers have runs to compare, or where, on unequal units, each
-    is shown worse than another.
-
-    Args:
-        study: All statements, none of which the decision contradicts.
-        scope: What it is among; None for `find_scope`'s.
+    is shown worse than another. It contradicts none of the study's statements. Without a scope it
+    is among `find_scope`'s.
     """
     scope = scope or find_scope(study)
     if scope is None or len(scope.labels) < 2:
@@ -124,7 +119,9 @@ def decide(study: Study, scope: Scope | None = None) -> Decision | None:
     best = _not_worse(study, gaps, labels)
     if not best:
         return None
-    means = {label: _mean(scope.groups, label, find_metric(study.primary)) for label in labels}
+    lines = {label: [(group, group.line(label)) for group in scope.groups] for label in labels}
+    cells = {k: [summarize(*one, gaps.metric).mean for one in own] for k, own in lines.items()}
+    means = {k: fmean(mean for mean in own if mean is not None) for k, own in cells.items()}
     top = max(means.values())
     tied = tuple(label for label, mean in means.items() if abs(mean - top) < 1e-9)
     costs = {label: _costs(study, scope, label) for label in scope.labels}
@@ -163,8 +160,7 @@ class _Gaps:
 
     def __init__(self, scope: Scope, metric: Metric) -> None:
         self.scope, self.metric = scope, metric
-        tables = [tabulate(group, metric) for group in scope.groups]
-        self._values = [(t.keys, t, t.values if t.imputed is None else t.imputed) for t in tables]
+        self._tables = [tabulate(group, metric) for group in scope.groups]
         self._places = [
             {line.label: place for place, line in enumerate(group.lines)} for group in scope.groups
         ]
@@ -175,9 +171,9 @@ class _Gaps:
     def of(self, label: str, others: Sequence[str]) -> Floats:
         """Return the others less one, shape (units, others), lost units at what they count as."""
         found = []
-        for (keys, table, values), place in zip(self._values, self._places, strict=True):
-            columns = [place[other] for other in others]
-            found.append((keys, table.by_unit(values[:, columns] - values[:, [place[label]]])))
+        for table, place in zip(self._tables, self._places, strict=True):
+            gaps = table.imputed[:, [place[other] for other in others]]
+            found.append((table.keys, table.by_unit(gaps - table.imputed[:, [place[label]]])))
         joined, _ = inference.side_by_side(*zip(*found, strict=True))
         units = int(np.isfinite(joined).any(axis=(1, 2)).sum())
         over_settings = self.design is SEEDS and units < SEEDS.least_units <= len(self.scope.groups)
@@ -186,8 +182,8 @@ class _Gaps:
     def mean(self, label: str) -> float:
         """Return an optimizer's mean over units and settings, lost units at what they count as."""
         means = [
-            inference.mean_over(table.by_unit(values[:, [place[label]]]), 0)
-            for (_, table, values), place in zip(self._values, self._places, strict=True)
+            inference.mean_over(table.by_unit(table.imputed[:, [place[label]]]), 0)
+            for table, place in zip(self._tables, self._places, strict=True)
         ]
         return float(np.mean(means))
 
@@ -209,8 +205,7 @@ class _Gaps:
         found = inference.moments(gaps, self.ratio)
         if self.design is FOLDS:
             many = np.flatnonzero(found.units >= FOLDS.least_units)
-            with np.errstate(invalid="ignore", divide="ignore"):
-                p: Floats = stdtr(np.maximum(found.units - 1, 1), -found.mean / found.error)
+            p = inference.student_tail(found, found.mean, sides=1)
             return bool((p[many] * len(others) < ALPHA).any())
         many = np.flatnonzero(found.units >= LEAST_FOR_BEST)
         return bool(len(many)) and inference.largest_gap(gaps[:, many]) < ALPHA
@@ -229,31 +224,21 @@ def _loss(gaps: _Gaps, label: str, labels: Sequence[str], room: float) -> float 
     return min(max(0.0, float((found.mean + quantile * found.error).max())), room)
 
 
-def _mean(groups: Sequence[Group], label: str, metric: Metric) -> float:
-    """Return the mean over settings of an optimizer's means, which are the tables'."""
-    cells = (summarize(group, group.line(label), metric).mean for group in groups)
-    return fmean(mean for mean in cells if mean is not None)
-
-
 def _costs(study: Study, scope: Scope, label: str) -> Costs:
-    """Return an optimizer's costs over the baseline's, as the tables of differences have them."""
+    """Return an optimizer's costs over the baseline's, as the tables of differences have them.
+
+    Of a fixed number, which is not pooled over settings, it is the geometric mean of its ratios.
+    """
     if label == scope.labels[0]:
         return 1.0, 1.0
-    return tuple(_ratio(study, scope, label, cost) for cost in COSTS)
-
-
-def _ratio(study: Study, scope: Scope, label: str, metric: str) -> float | None:
-    """Return the ratio over settings; of a fixed number, which is not pooled, their mean."""
-    over = (one for one in study.over(scope.groups, metric) if one.candidate == label)
-    if (pooled := next(over, None)) is not None:
-        return pooled.estimate
-    logs = [
-        math.log(one.estimate)
-        for group in scope.groups
-        for one in study.over([group], metric)
-        if one.candidate == label and one.estimate
-    ]
-    return math.exp(fmean(logs)) if len(logs) == len(scope.groups) else None
+    costs: list[float | None] = []
+    for name in COSTS:
+        pooled = (one for one in study.over(scope.groups, name) if one.candidate == label)
+        alone = [one for group in scope.groups for one in group.by(name) if one.candidate == label]
+        logs = [math.log(one.estimate) for one in alone if one.estimate]
+        mean = math.exp(fmean(logs)) if len(logs) == len(scope.groups) else None
+        costs.append(next((one.estimate for one in pooled), mean))
+    return tuple(costs)
 
 
 def _cheapest(
@@ -273,20 +258,11 @@ def _cheapest(
     return tuple(sorted(same, key=lambda label: (label != baseline, -means[label])))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settling:
-    """What would show, or rule out, a difference of the margin of the primary metric."""
+def settle(study: Study) -> tuple[int, float | None] | None:
+    """Return how many seeds would show, or rule out, a difference of the margin.
 
-    units: int  # how many would
-    present: int  # how many there are
-    margin: float
-    seconds: float | None  # of the missing ones, each the median runs'; None if unknown
-
-
-def settle(study: Study) -> Settling | None:
-    """Return what would settle the primary comparison; None where nothing is open, or for folds.
-
-    More seeds of the same folds add no test images, so nothing is said of folds.
+    With the seconds of the missing ones, each the median runs'; None if unknown. Nothing is said
+    where nothing is open or no seed is missing, nor of folds, to which seeds add no test images.
     """
     opened = [
         one
@@ -295,37 +271,25 @@ def settle(study: Study) -> Settling | None:
     ]
     if not opened:
         return None
-    first, present = opened[0], max(one.n for one in opened)
-    margin = study.margins.get(study.primary, first.metric.margin or 1.0)
     spreads = [one.sd for one in opened if one.sd is not None]
-    units = SEEDS.least_units
+    units, family = SEEDS.least_units, opened[0].family
     if spreads:
-        units = inference.units_to_settle(median(spreads), margin, max(first.family, 1), units)
+        units = inference.units_to_settle(median(spreads), study.margin, family, units)
+    missing = units - max(one.n for one in opened)
     per_seed = math.fsum(
-        median(_seconds(record) for record in line.completed)
+        median(
+            seconds_of(run.cost or {}) + float((run.hessian or {}).get("seconds") or 0)
+            for run in line.completed
+        )
         for group in study.groups
         for line in group.lines
         if line.completed
     )
-    return Settling(
-        units=units,
-        present=present,
-        margin=margin,
-        seconds=max(0, units - present) * per_seed if per_seed else None,
-    )
+    return (units, missing * per_seed or None) if missing > 0 else None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Coarse:
-    """A setting whose test images are so few that one is more than the margin."""
-
-    images: int
-    points: float  # of accuracy that one of them is
-    margin: float
-
-
-def coarse(study: Study) -> Coarse | None:
-    """Return the setting with the fewest test images, if one image is more than the margin.
+def coarse(study: Study) -> int | None:
+    """Return the fewest test images of a setting, if one of them is more points than the margin.
 
     All folds of a split are one set of images. An area under the curve has finer steps.
     """
@@ -336,15 +300,7 @@ def coarse(study: Study) -> Coarse | None:
         for group in study.groups
     ]
     images = [sum(parts.values()) // len({split for split, _ in parts}) for parts in sizes if parts]
-    margin = study.margins.get(study.primary, find_metric(study.primary).margin or 1.0)
-    if not images or 100 / min(images) <= margin:
-        return None
-    return Coarse(images=min(images), points=100 / min(images), margin=margin)
-
-
-def _seconds(record: RunRecord) -> float:
-    """Return all that a run took, its curvature too."""
-    return seconds_of(record.cost or {}) + float((record.hessian or {}).get("seconds") or 0)
+    return min(images) if images and 100 / min(images) > study.margin else None
 
 
 def flat_and_accurate(study: Study) -> tuple[RankCorrelation, RankCorrelation] | None:

@@ -44,16 +44,12 @@ def compare(groups: Sequence[Group], metric: Metric, margin: float | None = None
     Seeds share their sign flips over the settings. Where seeds are enough to be tested, the
     statement over all settings is one of the family; where they are too few, but settings are
     enough, it is tested over settings. A family of both seeds and folds is shared between the two
-    designs by the number of their comparisons.
-
-    Args:
-        groups: Only those with a baseline are compared.
-        metric: What to compare by.
-        margin: Of equivalence; None for the metric's own.
+    designs by the number of their comparisons. The margin of equivalence is the metric's own if
+    none is given.
 
     Returns:
-        For each group one comparison for each further line, and one over settings for each
-        optimizer that several have.
+        For each group one comparison for each further line, if it has a baseline, and one over
+        settings for each optimizer that several have.
     """
     if margin is not None:
         metric = replace(metric, margin=margin)
@@ -80,12 +76,13 @@ def _columns(group: Group, metric: Metric) -> list[_Column]:
     if metric.name == "train_seconds":  # of two devices it tells of these
         of_runs = np.where(timed_alike(group)[:, 1:], of_runs, np.nan)
     differences = imputed = table.by_unit(of_runs)
-    if table.imputed is not None:
+    if table.counted and table.lost.any():
         imputed = table.by_unit(table.imputed[:, 1:] - table.imputed[:, :1])
-    own = table.spoiled if table.imputed is None and metric.of_result else table.spoiled & False
+    of_result = not metric.column.startswith("cost.")  # what training came to, not what it cost
+    own = table.spoiled & (not table.counted and of_result)
     paired = np.isfinite(of_runs)
     sign = 1.0 if metric.higher_is_better else -1.0
-    wins = np.where(paired, (sign * np.where(paired, of_runs, 0.0) > 0) + 0.5 * (of_runs == 0), 0)
+    wins = (sign * of_runs > 0) + 0.5 * (of_runs == 0)
     lost, fixed = table.lost_units(), _fixed(table, metric)
     columns = []
     for place, line in enumerate(group.lines[1:]):
@@ -98,16 +95,15 @@ def _columns(group: Group, metric: Metric) -> list[_Column]:
             wins=float(wins[:, place].sum()),
             pairs=int(paired[:, place].sum()),
             lost=(int(lost[:, 0].sum()), int(lost[:, place + 1].sum())),
-            counted=table.imputed is not None,
+            counted=table.counted,
             fixed=fixed[0] and fixed[place + 1],
         )
-        counted = imputed if any(made.lost) else differences
         columns.append(
             _Column(
                 made=made,
                 keys=table.keys,
                 values=differences[:, place],
-                imputed=counted[:, place],
+                imputed=imputed[:, place],
                 spoiled=(bool(own[0]), bool(own[place + 1])),
                 ratio=group.test_over_train,
             )
@@ -167,10 +163,7 @@ def _over_settings(columns: Sequence[_Column]) -> _Column:
 def _test(columns: Sequence[_Column], family: int) -> None:
     """Give all columns of one design their numbers.
 
-    Args:
-        columns: Of the design.
-        family: Number of all that are tested, of other designs too: p and intervals are corrected
-            over these.
+    p and intervals are corrected over a family, all that are tested, of other designs too.
     """
     design, metric = columns[0].made.design, columns[0].made.metric
     values, keys = inference.side_by_side([c.keys for c in columns], [c.values for c in columns])

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from statistics import mode
 from typing import NamedTuple, TypeVar
 
+from sambench.analysis.comparison import Comparison
 from sambench.analysis.metrics import OF_A_MINIMUM, Metric, collapsed
 from sambench.analysis.names import Names
 from sambench.config.run_config import EXECUTION, RunConfig
@@ -77,10 +78,6 @@ class Line:
                 return info.default_note(base)
         return ""
 
-    @functools.cached_property
-    def _collapsed(self) -> tuple[bool, ...]:
-        return tuple(map(collapsed, self.records))
-
     def numbers(self, metric: Metric) -> tuple[float | None, ...]:
         """Return each run's number on the printed scale, completed or not; each is read once."""
         if metric.name not in self._numbers:
@@ -98,9 +95,10 @@ class Line:
         Comparable is a positive number, if it is for a ratio, and the curvature of a run that did
         not collapse and is at a minimum: by none of its measures may it be zero or negative.
         """
-        of_runs = (self.records, self.numbers(metric), self._collapsed, self._at_minimum)
-        for record, value, flat, minimum in zip(*of_runs, strict=True):
+        of_runs = (self.records, self.numbers(metric), self._at_minimum)
+        for record, value, minimum in zip(*of_runs, strict=True):
             if value is not None and record.status == COMPLETED:
+                flat = collapsed(record)
                 whole = not metric.curvature or not flat
                 positive = not metric.ratio or (value > 0 and (minimum or not metric.curvature))
                 yield Reading(record, value, flat, whole and positive)
@@ -120,6 +118,12 @@ class Group:
     title: str = ""  # model and dataset, and what tells the setting from others of theirs
     baseline: bool = False  # whether the first line is of the baseline
     part: int = 1  # from 2 on for runs of other images than most runs of the same setting
+    found: Mapping[str, tuple[Comparison, ...]] = field(default_factory=dict, compare=False)
+    """By metric, a comparison of each further line with the first, where a study has made them."""
+
+    def by(self, metric: str) -> tuple[Comparison, ...]:
+        """Return the comparisons by one metric, in order of lines."""
+        return self.found.get(metric, ())
 
     @functools.cached_property
     def records(self) -> tuple[RunRecord, ...]:
@@ -201,8 +205,7 @@ def build_groups(
             in a setting, the first of them is the baseline (`ambiguous_baseline` says so).
         planned: Runs in the order of a suite, which the lines follow.
         names: Of display.
-        beside: Settings in which the lines of a group may differ; those that are not the most
-            runs' are in the label.
+        beside: Settings in which lines of a group may differ; what is not usual is in the label.
     """
     names = names or Names()
     order = {_key(config, beside): n for n, config in reversed([*enumerate(planned)])}
@@ -326,7 +329,8 @@ def _titles(among: Sequence[Group], names: Names) -> list[str]:
     """Name each group by model and dataset, and by the settings that tell it from its namesakes."""
 
     def plain(group: Group) -> str:
-        return f"{names.model(group.setting.model)} on {names.dataset(group.setting.dataset)}"
+        model = names.printed("models", group.setting.model)
+        return f"{model} on {names.printed('datasets', group.setting.dataset)}"
 
     told = {title: iter(_told_apart(found)) for title, found in by_key(among, plain).items()}
     return [title + next(told[title]) for title in map(plain, among)]

@@ -78,14 +78,9 @@ def mean_over(table: Floats, axis: int) -> Floats:
 
 
 def side_by_side(keys: Sequence[Keys], values: Sequence[Floats]) -> tuple[Floats, Keys]:
-    """Join arrays by the keys of their rows.
+    """Join arrays of shape (units, ...) by their units.
 
-    Args:
-        keys: The units of each array.
-        values: The arrays, each of shape (units, ...).
-
-    Returns:
-        A table of shape (all units, arrays, ...), NaN where an array lacks a unit; and all units.
+    The table is of shape (all units, arrays, ...), NaN where an array lacks a unit.
     """
     every = tuple(dict.fromkeys(key for own in keys for key in own))
     place = {key: row for row, key in enumerate(every)}
@@ -109,14 +104,11 @@ class Moments:
 
 
 def moments(differences: Floats, test_over_train: Floats | float | None = None) -> Moments:
-    """Return mean, SD and standard error of each column.
+    """Return mean, SD and standard error of each column of differences, shape (units, H).
 
     Over folds the variance of the mean is (1/n + n_test / n_train) s^2 (Nadeau and Bengio 2003);
-    with s^2 / n alone, five times five folds reject two equal learners 4 times in 10.
-
-    Args:
-        differences: Shape (units, H).
-        test_over_train: n_test / n_train of the folds, for each column or for all; None for seeds.
+    with s^2 / n alone, five times five folds reject two equal learners 4 times in 10. Of folds
+    n_test / n_train is given, for each column or for all.
     """
     there = np.isfinite(differences)
     units = there.sum(axis=0)
@@ -206,21 +198,19 @@ def largest_gap(gaps: Floats) -> float:
 
 def student_p(found: Moments) -> Floats:
     """Return two-sided p of each mean (over folds); 1 where all differences are zero."""
-    size = np.abs(found.mean)
-    return _tail(found, size, 2, np.where(size > 0, 0.0, 1.0))
+    return student_tail(found, np.abs(found.mean), sides=2)
 
 
 def equivalence_p(found: Moments, margin: float) -> Floats:
     """Return p of two one-sided t tests (Schuirmann 1987) that the mean is within ±margin."""
-    inside = margin - np.abs(found.mean)
-    return _tail(found, inside, 1, np.where(inside > 0, 0.0, 1.0))
+    return student_tail(found, margin - np.abs(found.mean), sides=1)
 
 
-def _tail(found: Moments, size: Floats, sides: int, exact: Floats) -> Floats:
-    """Return p of sizes this large in standard errors, and `exact` where there is no error."""
+def student_tail(found: Moments, size: Floats, *, sides: int) -> Floats:
+    """Return p of sizes this large in standard errors; 0 or 1 where there is no error."""
     with np.errstate(invalid="ignore", divide="ignore"):
         p = sides * stdtr(np.maximum(found.units - 1, 1), -size / found.error)
-    return np.where(found.error == 0, exact, p)
+    return np.where(found.error == 0, np.where(size > 0, 0.0, 1.0), p)
 
 
 def holm(p_values: Sequence[float] | Floats) -> Floats:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
@@ -20,7 +20,7 @@ class Metric:
 
     name: str  # how it is asked for
     title: str  # how it is printed
-    column: str  # of the frame
+    column: str  # its path in a record
     higher_is_better: bool  # for curvature lower is flatter
     unit: str = ""  # printed behind differences, e.g. "points" for percentages
     scale: float = 1.0  # printed value over stored value
@@ -35,16 +35,13 @@ class Metric:
     """Two optimizers that differ by less are called equivalent: a difference on the printed scale,
     or for ratios a factor."""
     two_classes: float = 1.0  # further factor where the data have two classes
+    decimals: int | None = None  # digits after the point in print; None for three significant ones
+    table_scale: float = 1.0  # value of a table over the printed value, as in minutes
 
     @property
     def heading(self) -> str:
         """The title without its unit."""
         return self.title.partition(" (")[0]
-
-    @property
-    def of_result(self) -> bool:
-        """Whether it is of what training came to, and not of what it cost."""
-        return not self.column.startswith("cost.")
 
     def of(self, record: RunRecord) -> float | None:
         """Return a run's number on the printed scale; None where there is no finite one."""
@@ -98,7 +95,7 @@ def saddle(record: RunRecord) -> Metric | None:
 
 
 def value_at(record: RunRecord, path: str) -> object:
-    """Return what stands at a path of the frame's columns, None where there is nothing."""
+    """Return what stands at a path of a record, None where there is nothing."""
     return values_at([record], path)[0]
 
 
@@ -131,7 +128,9 @@ SHIFTS = ("speckle", "noise", "gain", "blur", "gamma")
 
 _Kind = tuple[str, Mapping[str, Any]]
 """Where in a record metrics of a kind are, and what they have in common."""
-_HIGH: Mapping[str, Any] = {"higher_is_better": True, "unit": "points", "scale": 100.0}
+_PERCENT: Mapping[str, Any] = {"scale": 100.0, "decimals": 1}
+_WHOLE: Mapping[str, Any] = {"decimals": 0}
+_HIGH: Mapping[str, Any] = {"higher_is_better": True, "unit": "points", **_PERCENT}
 _LOW: Mapping[str, Any] = {"higher_is_better": False}
 _RATIO: Mapping[str, Any] = {**_LOW, "ratio": True, "margin": EQUIVALENT_RATIO}
 _MAJORITY, _ONE_CLASS = ({"lost": of} for of in ("final.test.majority_accuracy", ONE_CLASS))
@@ -161,8 +160,8 @@ _ROWS: tuple[tuple[Any, ...], ...] = (
     ("ece", "Calibration error", "ece", _ERROR),
     ("brier", "Brier score", "brier", _ERROR, {"two_classes": 0.5}),
     ("calibration_slope", "Calibration slope", "calibration_slope", _ERROR),
-    ("train_seconds", "Training time (s)", "train_seconds", _COST, {"unit": "s"}),
-    ("gradient_evaluations", "Gradient evaluations", "gradient_evaluations", _COST),
+    ("train_seconds", "Training time (s)", "train_seconds", _COST, {"unit": "s", "decimals": 1}),
+    ("gradient_evaluations", "Gradient evaluations", "gradient_evaluations", _COST, _WHOLE),
     ("peak_memory", "Peak memory (GB)", "peak_memory_bytes", _COST, {"unit": "GB", "scale": 1e-9}),
     ("energy", "Energy (kJ)", "energy_joules", _COST, {"unit": "kJ", "scale": 1e-3}),
     ("top", "Top eigenvalue", "top.value", _TOP),
@@ -214,21 +213,7 @@ def find_metric(name: str) -> Metric:
     return _BY_NAME[name]
 
 
-def find_metrics(names: Iterable[str]) -> tuple[Metric, ...]:
-    """Return metrics by their names, in the given order, as `find_metric` does each."""
-    return tuple(map(find_metric, names))
-
-
 def measured(records: Iterable[RunRecord]) -> tuple[Metric, ...]:
     """Return the metrics of which any of the runs has a value, whatever it is."""
-    sections: dict[str, list[Any]] = {"": list(records)}
-
-    def values(path: str) -> Iterator[Any]:
-        """What the runs have at a path; each section is looked up once for all metrics in it."""
-        section, _, key = path.rpartition(".")
-        if section not in sections:
-            sections[section] = list(values(section))
-        found = (one.get(key) if section else getattr(one, key) for one in sections[section])
-        return (value for value in found if value is not None)
-
-    return tuple(metric for metric in METRICS if next(values(metric.column), None) is not None)
+    runs = list(records)
+    return tuple(m for m in METRICS if any(v is not None for v in values_at(runs, m.column)))

@@ -28,17 +28,10 @@ class Names(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """Return how an optimizer is printed, its settings in parentheses kept."""
         name, bracket, rest = label.partition(" (")
         whole = self.optimizers.get(label)
-        return (whole or self._printed("optimizers", name)) + bracket + rest
+        return (whole or self.printed("optimizers", name)) + bracket + rest
 
-    def model(self, name: str) -> str:
-        """Return how a model is printed."""
-        return self._printed("models", name)
-
-    def dataset(self, name: str) -> str:
-        """Return how a dataset is printed."""
-        return self._printed("datasets", name)
-
-    def _printed(self, kind: str, name: str) -> str:
+    def printed(self, kind: str, name: str) -> str:
+        """Return how one of the `optimizers`, `models` or `datasets` is printed."""
         own: str | None = getattr(self, kind).get(name)
         return own or getattr(_in_papers(), kind).get(name, name)
 

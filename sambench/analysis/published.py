@@ -12,7 +12,7 @@ from scipy.special import stdtrit
 
 from sambench.analysis.groups import Group, Line
 from sambench.analysis.inference import ALPHA, SEEDS
-from sambench.analysis.metrics import Metric, find_metrics
+from sambench.analysis.metrics import Metric, find_metric
 from sambench.analysis.units import Summary, summarize
 from sambench.files.yaml_text import read_own_yaml
 
@@ -181,7 +181,7 @@ def replications(groups: Sequence[Group]) -> tuple[Replication, ...]:
         Replication(row=row, group=group, line=line, metric=metric, printed=printed, cell=cell)
         for row in printed_rows()
         for group, line in ours(row, groups)
-        for metric in find_metrics(name for name, _ in COLUMNS.values())
+        for metric in (find_metric(name) for name, _ in COLUMNS.values())
         for cell in [summarize(group, line, metric)]
         if (printed := row.of(metric.name)) is not None and cell.mean is not None
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 from sambench.analysis.comparison import Comparison
 from sambench.analysis.families import compare
@@ -34,41 +34,19 @@ FLATNESS = ("top", "trace")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Panel:
-    """A group, and for each metric one comparison of each further line of it with the first."""
-
-    group: Group
-    found: Mapping[str, tuple[Comparison, ...]] = field(default_factory=dict)
-
-    @property
-    def title(self) -> str:
-        """The group's."""
-        return self.group.title
-
-    def by(self, metric: str) -> tuple[Comparison, ...]:
-        """Return the comparisons by one metric, in order of lines."""
-        return self.found.get(metric, ())
-
-
-@dataclass(frozen=True, kw_only=True)
 class Study:
     """The runs of a report and every statement about them."""
 
-    panels: tuple[Panel, ...]  # in order of dataset and model
+    groups: tuple[Group, ...]  # with what was found in each, in order of dataset and model
     pooled: Mapping[str, tuple[Comparison, ...]]  # by metric, over several settings
     baseline: str  # name or label that the others are compared with
-    margins: Mapping[str, float] = field(default_factory=dict)  # where not the metrics' own
     primary: str = PRIMARY  # metric that the answer is about
+    margin: float  # of equivalence by it, on the printed scale
     measured: tuple[Metric, ...] = ()  # of which any completed run has a value
-
-    @property
-    def groups(self) -> tuple[Group, ...]:
-        """The runs."""
-        return tuple(panel.group for panel in self.panels)
 
     def every(self) -> Iterable[Comparison]:
         """Yield every comparison: setting by setting, then those over settings."""
-        for found in (*(panel.found for panel in self.panels), self.pooled):
+        for found in (*(group.found for group in self.groups), self.pooled):
             yield from itertools.chain.from_iterable(found.values())
 
     def main(self, metric: str) -> tuple[Comparison, ...]:
@@ -81,12 +59,12 @@ class Study:
             alike = by_key(pooled, lambda one: (one.design is FOLDS, one.baseline))
             most = {key: max(one.settings for one in found) for key, found in alike.items()}
             return tuple(alike[max(alike, key=lambda key: (most[key], not key[0]))])
-        return tuple(one for panel in self.panels for one in panel.by(metric))
+        return tuple(one for group in self.groups for one in group.by(metric))
 
     def over(self, groups: Sequence[Group], metric: str) -> tuple[Comparison, ...]:
         """Return the comparisons of a setting, or over several of one design and one baseline."""
         if len(groups) == 1:
-            return next(panel.by(metric) for panel in self.panels if panel.group is groups[0])
+            return groups[0].by(metric)
         return tuple(
             one
             for one in self.pooled.get(metric, ())
@@ -124,11 +102,7 @@ def build_study(
 def study_of(groups: Sequence[Group], asked: ReportSettings, metrics: Sequence[Metric]) -> Study:
     """Compare the further lines of each group with its first.
 
-    Args:
-        groups: The runs.
-        asked: Name or label of the first lines, margins, and the primary metric, which is compared
-            too.
-        metrics: What to compare by; those that no run has are passed over.
+    By some metrics and the primary one, which is asked for; those that no run has are passed over.
 
     Raises:
         UnknownNameError: If a margin is of no metric.
@@ -139,19 +113,17 @@ def study_of(groups: Sequence[Group], asked: ReportSettings, metrics: Sequence[M
     wanted = dict.fromkeys((*metrics, find_metric(asked.primary)))
     there = [metric for metric in wanted if metric in known]
     families = {m.name: compare(groups, m, given.get(m.name)) for m in there}
-    panels = tuple(
-        Panel(
-            group=group,
-            found={name: own[place] for name, (own, _) in families.items() if own[place]},
-        )
-        for place, group in enumerate(groups)
-    )
     return Study(
-        panels=panels,
+        groups=tuple(
+            replace(
+                group, found={name: own[place] for name, (own, _) in families.items() if own[place]}
+            )
+            for place, group in enumerate(groups)
+        ),
         pooled={name: pooled for name, (_, pooled) in families.items() if pooled},
         baseline=asked.baseline or "",
-        margins=given,
         primary=asked.primary,
+        margin=given.get(asked.primary, find_metric(asked.primary).margin or 1.0),
         measured=known,
     )
 

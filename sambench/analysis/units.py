@@ -31,12 +31,11 @@ class Table:
     lost: NDArray[np.bool_]  # which runs ended without a result of their own, (R, lines)
     spoiled: NDArray[np.bool_]
     """Which lines have runs that diverged, collapsed or are at no minimum, and so no number."""
-    imputed: Floats | None  # with lost runs at what they count as; None where that is unknown
+    imputed: Floats  # with lost runs at what they count as, as far as that is known
+    counted: bool  # whether it is known, or no run was lost
 
     def by_unit(self, of_runs: Floats) -> Floats:
         """Average the runs of each unit, shape (R, H) to (units, H); NaN where a unit has none."""
-        if len(self.keys) == len(self.unit):
-            return of_runs
         return np.stack([mean_over(of_runs[rows], 0) for rows in self._rows()])
 
     def lost_units(self) -> NDArray[np.bool_]:
@@ -64,17 +63,15 @@ def tabulate(group: Group, metric: Metric) -> Table:
                 values[rows[repeat(record)], column] = math.log(value) if metric.ratio else value
             else:  # measured, but of no minimum or of a collapsed run
                 lost[rows[repeat(record)], column] = spoiled[rows[repeat(record)], column] = True
-    imputed: Floats | None = values
-    if lost.any():
-        counted = None if metric.ratio or metric.curvature else metric.of_lost(group.completed)
-        imputed = None if counted is None else np.where(lost, counted, values)
+    of_lost = None if metric.ratio or metric.curvature else metric.of_lost(group.completed)
     return Table(
         keys=tuple(keys),
         unit=np.array([keys[key] for key in of_rows], dtype=np.intp),
         values=values,
         lost=lost,
         spoiled=np.asarray(spoiled.any(axis=0)),
-        imputed=imputed,
+        imputed=values if of_lost is None else np.where(lost, of_lost, values),
+        counted=of_lost is not None or not lost.any(),
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sambench.analysis.contrast import contrast_optimizers, contrast_runs
 from sambench.analysis.groups import build_groups, repeat
-from sambench.analysis.metrics import find_metrics
+from sambench.analysis.metrics import find_metric
 from sambench.analysis.names import Names
 from sambench.analysis.predictions import delong, mcnemar, read_predictions
 from sambench.analysis.published import replications
@@ -52,7 +52,7 @@ def contrast(screen: Screen, first: str, second: str, data: Path, results: Path)
     unread = [message for _, damaged in found for message in damaged]
     unread += [message for side in sides for message in side.damaged]
     screen.warn_of_damage(list(dict.fromkeys(unread)))
-    metrics, kinds = find_metrics(METRICS), {side.kind for side in sides}
+    metrics, kinds = list(map(find_metric, METRICS)), {side.kind for side in sides}
     if PUBLISHED in kinds:
         tables: tuple[Table, ...] = (_beside_the_papers(sides),)
     elif kinds == {OPTIMIZER}:

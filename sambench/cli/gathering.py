@@ -150,34 +150,34 @@ def _search_of(suite: str, store: Store) -> tuple[SearchRecord | None, tuple[str
 
 def over_images(study: Study, predictions: Mapping[str, Predictions]) -> Study:
     """Add to each comparison of accuracy its interval over other seeds and other test images."""
-    panels = []
-    for panel in study.panels:
+    groups = []
+    for group in study.groups:
         made = []
-        for one in panel.by("accuracy"):
+        for one in group.by("accuracy"):
             sides = [
                 {repeat(r): predictions[r.id] for r in line.completed if r.id in predictions}
-                for line in (panel.group.line(one.baseline), panel.group.line(one.candidate))
+                for line in (group.line(one.baseline), group.line(one.candidate))
             ]
-            shared = [] if panel.group.folds else [key for key in sides[0] if key in sides[1]]
+            shared = [] if group.folds else [key for key in sides[0] if key in sides[1]]
             ends = interval_over_images(*([side[key] for key in shared] for side in sides))
             made.append(replace(one, images=ends))
-        found = {**panel.found, "accuracy": tuple(made)} if made else panel.found
-        panels.append(replace(panel, found=found))
-    return replace(study, panels=tuple(panels))
+        found = {**group.found, "accuracy": tuple(made)} if made else group.found
+        groups.append(replace(group, found=found))
+    return replace(study, groups=tuple(groups))
 
 
 def by_centre(study: Study, predictions: Mapping[str, Predictions], data: Path) -> list[Section]:
     """Return accuracies by centre, where the data are prepared here and name the centres."""
     tables = []
     known: dict[tuple[str, int], dict[str, str]] = {}
-    for panel in study.panels if predictions else ():
-        place = (panel.group.setting.dataset, panel.group.setting.image_size)
+    for group in study.groups if predictions else ():
+        place = (group.setting.dataset, group.setting.image_size)
         if place not in known:
             known[place] = {}
             with suppress(UserError):  # not prepared here, or without centres
                 prepared = open_prepared(data, *place)
                 both = zip(prepared.ids, prepared.column("centre"), strict=True)
                 known[place] = {image: str(centre) for image, centre in both if centre is not None}
-        table = centre_table(panel, predictions, known[place]) if known[place] else None
+        table = centre_table(group, predictions, known[place]) if known[place] else None
         tables += [] if table is None else [table]
     return [Section(title="By centre", tables=tuple(tables))] if tables else []

@@ -176,7 +176,7 @@ class Report:
 
     def _figures(self) -> tuple[Any, tuple[str, ...]]:
         """Return the figures, and what was left out and why."""
-        number, settings = len(self.found.records), len(self.study.panels)
+        number, settings = len(self.found.records), len(self.study.groups)
         if number > MOST_RUNS_DRAWN or settings > MOST_SETTINGS_DRAWN:
             why = "are too many for figures; name a suite or runs to have them"
             return (), (f"{number} runs in {counted(settings, 'setting')} {why}.",)

@@ -201,21 +201,19 @@ def _no_choice(study: Study, scope: Scope) -> str:
 
 def _by_setting(study: Study) -> Iterable[str]:
     """Yield a sentence for each of several settings, what was shown alone, the others in one."""
-    every = [
-        (panel.title, [one for one in panel.by(study.primary) if one.n]) for panel in study.panels
-    ]
-    compared = [(title, found) for title, found in every if found]
+    every = ([one for one in group.by(study.primary) if one.n] for group in study.groups)
+    compared = list(filter(None, every))
     if len(compared) < 2:
         return
-    for title, found in compared:
+    for found in compared:
         parts = [
             f"{study.title_of(one.candidate)} {_how(study, one.verdict)}, {_numbers(study, one)}"
             for one in found
             if one.shown
         ]
         if parts:
-            yield f"{title}: {'; '.join(parts[:MOST_NAMED])}."
-    silent = [found for _, found in compared if not any(one.shown for one in found)]
+            yield f"{found[0].setting}: {'; '.join(parts[:MOST_NAMED])}."
+    silent = [found for found in compared if not any(one.shown for one in found)]
     if silent:
         few = [found for found in silent if not any(one.enough for one in found)]
         unit = few[0][0].design.unit if few else ""

@@ -23,12 +23,12 @@ MOST_SEEDS = 500
 
 def few_images(study: Study) -> str:
     """Say that the test images are too few for the margin, where they are."""
-    found = coarse(study)
-    if found is None:
+    images = coarse(study)
+    if images is None:
         return ""
     return (
-        f"One of the {counted(found.images, 'test image')} is {found.points:.2g} points, more than "
-        f"the margin of {points(found.margin)}: equivalence by it speaks of these images alone."
+        f"One of the {counted(images, 'test image')} is {100 / images:.2g} points, more than the "
+        f"margin of {points(study.margin)}: equivalence by it speaks of these images alone."
     )
 
 
@@ -49,18 +49,16 @@ def short(one: Comparison) -> str:
 
 def remedy(study: Study) -> str:
     """Return how many seeds would settle what is open and what they cost; nothing if unknown."""
-    found = settle(study)
-    if found is None or found.present >= found.units:
+    found, margin = settle(study), points(study.margin)
+    if found is None:
         return ""
-    if found.units > MOST_SEEDS:
+    seeds, seconds = found
+    if seeds > MOST_SEEDS:
         many = f"more than {MOST_SEEDS} would be needed"
         why = "the test images are too few" if coarse(study) else many
-        return f"{points(found.margin)} cannot be shown or ruled out by more seeds, for {why}"
-    cost = f", about {duration(found.seconds)} more" if found.seconds else ""
-    return (
-        f"about {found.units} seeds would show or rule out {points(found.margin)} "
-        f"(`--seeds {found.units}`{cost})"
-    )
+        return f"{margin} cannot be shown or ruled out by more seeds, for {why}"
+    cost = f", about {duration(seconds)} more" if seconds else ""
+    return f"about {seeds} seeds would show or rule out {margin} (`--seeds {seeds}`{cost})"
 
 
 def cost(study: Study, decision: Decision) -> str:
@@ -108,12 +106,9 @@ def baseline_of(study: Study, found: Sequence[Comparison]) -> str:
 
 
 def named(study: Study, some: Sequence[Comparison], among: Sequence[Comparison]) -> list[str]:
-    """Name each candidate of some statements once, with its settings where these are not all one's.
+    """Name each candidate of some statements once, with its settings.
 
-    Args:
-        study: All statements.
-        some: Those that the names are for.
-        among: All that are spoken of.
+    Without these where all statements that are spoken of, `among`, are of one.
     """
     if len({one.setting for one in among}) == 1:
         return [study.title_of(one.candidate) for one in some]
@@ -142,11 +137,13 @@ def flatness(study: Study) -> str:
     flatter.sort(key=lambda one: one.estimate or 0.0)
     sharper = [one for one in found if one.verdict == WORSE]
     held_back = [one for one in found if one.spoiled and one.p is not None and one.p < ALPHA]
+    of_each = [one for group in study.groups for one in group.by(found[0].metric.name)]
+    said = {(one.candidate, one.verdict) for one in found}
     better_sides = (one.candidate if one.gains else one.baseline for one in held_back)
     text = worded(
         "answer.md",
         "flatness",
-        where="" if _only_one(study, found[0].metric.name) else where(study, found),
+        where=where(study, found) if len({one.setting for one in of_each if one.n}) > 1 else "",
         found=found,
         tested=[one for one in found if one.p is not None],
         spoiled=[study.title_of(label) for label in dict.fromkeys(better_sides)],
@@ -156,36 +153,17 @@ def flatness(study: Study) -> str:
         sharper=named(study, sharper, found),
         first=named(study, flatter[:1], found),
         ratio=short(flatter[0]) if flatter else "",
-        alone=_shown_alone(study, found),
+        alone=[
+            f"{study.title_of(one.candidate)} {'flatter' if one.verdict == BETTER else 'sharper'} "
+            f"in {one.setting}, {short(one)}"
+            for one in of_each
+            if one.shown and (one.candidate, one.verdict) not in said
+        ],
     )
-    return " ".join(filter(None, (text, _link(study))))
-
-
-def _only_one(study: Study, metric: str) -> bool:
-    """Whether no more than one setting compares anything by a metric."""
-    return sum(any(one.n for one in panel.by(metric)) for panel in study.panels) < 2
-
-
-def _shown_alone(study: Study, found: Sequence[Comparison]) -> list[str]:
-    """Return what single settings show of flatness that those over settings do not."""
-    if found[0].settings < 2:
-        return []
-    said = {(one.candidate, one.verdict) for one in found}
-    return [
-        f"{study.title_of(one.candidate)} {'flatter' if one.verdict == BETTER else 'sharper'} in "
-        f"{panel.title}, {short(one)}"
-        for panel in study.panels
-        for one in panel.by(found[0].metric.name)
-        if one.shown and (one.candidate, one.verdict) not in said
-    ]
-
-
-def _link(study: Study) -> str:
-    """Say whether flatter runs were the more accurate ones, over all and of one optimizer."""
     every, within = flat_and_accurate(study) or (None, None)
     if every is None or every.interval is None:
-        return ""
-    return worded("answer.md", "link", every=every, within=within)
+        return text
+    return f"{text} {worded('answer.md', 'link', every=every, within=within)}"
 
 
 def cautions(study: Study) -> Iterable[str]:

@@ -6,20 +6,17 @@ import itertools
 from collections.abc import Sequence
 
 from sambench.analysis.comparison import Comparison
-from sambench.analysis.groups import by_key, setting_text
+from sambench.analysis.groups import Group, by_key, setting_text
 from sambench.analysis.predictions import DeLong, McNemar
-from sambench.analysis.study import Panel, Study
+from sambench.analysis.study import Study
 from sambench.analysis.units import summarize
-from sambench.report.differences import difference_cells, lost_units
+from sambench.report.differences import HEADINGS, difference_cells, lost_units
 from sambench.report.notes import run_notes
 from sambench.report.table import MISSING, Cell, Row, Table, counted, p_value, signed
-from sambench.report.tables import column, printed
+from sambench.report.tables import printed
 from sambench.store.search_record import SearchRecord, TuningRecord
 
-CONTRAST = (
-    *("Metric", "Baseline", "Candidate", "Difference or ratio", "95 % interval", "n", "p"),
-    *("Cohen's dz", "Runs won", "Verdict"),
-)
+CONTRAST = ("Metric", "Baseline", "Candidate", "Difference or ratio", *HEADINGS[1:])
 IMAGES = (
     *("Pair", "Images", "Only baseline right", "Only candidate right", "McNemar p"),
     *("AUROC difference (points)", "DeLong p"),
@@ -43,7 +40,7 @@ def contrast_tables(study: Study, unmatched: Sequence[str]) -> tuple[Table, ...]
                 notes=tuple(lost),
             )
         )
-    tables += [_setting_table(panel) for panel in study.panels]
+    tables += [_setting_table(group) for group in study.groups]
     if not (tables or unmatched):
         unmatched = ("the two sides have no setting in common",)
     if unmatched:
@@ -61,15 +58,15 @@ def _over(study: Study, pooled: Comparison) -> str:
     return optimizers if len(names) == pooled.settings else f"{pooled.setting} of {optimizers}"
 
 
-def _setting_table(panel: Panel) -> Table:
-    first, second = panel.group.lines
-    found = [one for compared in panel.found.values() for one in compared if one.n]
+def _setting_table(group: Group) -> Table:
+    first, second = group.lines
+    found = [one for compared in group.found.values() for one in compared if one.n]
 
     def cells(one: Comparison) -> tuple[Cell, ...]:
-        both = (summarize(panel.group, line, one.metric) for line in panel.group.lines)
-        return *(printed(cell, column(one.metric.name)) for cell in both), *difference_cells(one)
+        both = (summarize(group, line, one.metric) for line in group.lines)
+        return *(printed(cell, one.metric) for cell in both), *difference_cells(one)
 
-    notes = [*run_notes(panel.group)]
+    notes = [*run_notes(group)]
     if not found:
         notes.append("No pair: no run of one side has a counterpart on the other.")
     for one in found[:1]:
@@ -79,7 +76,7 @@ def _setting_table(panel: Panel) -> Table:
             f"with fewer than {one.design.least_units} {one.design.unit}s nothing is shown."
         )
     return Table(
-        title=f"{second.label} against {first.label}: {panel.title}",
+        title=f"{second.label} against {first.label}: {group.title}",
         headings=CONTRAST,
         rows=tuple((one.metric.title, cells(one)) for one in found),
         notes=tuple(notes),
@@ -146,19 +143,16 @@ def _row(tuning: TuningRecord, *, several: bool) -> Row:
     values = "search not done" if chosen is None else values or "as given"
     label = str(tuning["optimizer"]["name"])
     cells = (
-        _number(f"{len(scores)} of {len(trials)}", len(scores)),
-        _percentage(given),
-        _percentage(best),
+        _number(len(scores), f"{{:.0f}} of {len(trials)}"),
+        *(_number(None if score is None else 100 * score, "{:.1f}") for score in (given, best)),
         Cell(text=values, source=f"search/{label}"),
-        _number(f"{budget['gradient_evaluations']:.0f}", budget["gradient_evaluations"]),
-        _number(f"{budget['train_seconds']:.1f}", budget["train_seconds"]),
+        _number(budget["gradient_evaluations"], "{:.0f}"),
+        _number(budget["train_seconds"], "{:.1f}"),
     )
     return f"{label}, {_setting(tuning)}" if several else label, cells
 
 
-def _percentage(share: float | None) -> Cell:
-    return Cell(text=MISSING) if share is None else _number(f"{100 * share:.1f}", 100 * share)
-
-
-def _number(text: str, value: float) -> Cell:
-    return Cell(text=text, numbers={"value": float(value)})
+def _number(value: float | None, form: str) -> Cell:
+    if value is None:
+        return Cell(text=MISSING)
+    return Cell(text=form.format(value), numbers={"value": float(value)})

@@ -26,10 +26,10 @@ def difference_tables(study: Study, names: Sequence[str]) -> tuple[Table, ...]:
     return (
         *over,
         *(
-            replace(difference_table(panel.title, panel.by(name), study), setting=panel.title)
-            for panel in study.panels
+            replace(difference_table(group.title, group.by(name), study), setting=group.title)
+            for group in study.groups
             for name in names
-            if any(one.n for one in panel.by(name))
+            if any(one.n for one in group.by(name))
         ),
     )
 
@@ -76,7 +76,8 @@ def amount(one: Comparison) -> str:
     """Write an estimate: +1.2, or 0.31x."""
     if one.estimate is None:
         return MISSING
-    return f"{factor(one.estimate)}x" if one.metric.ratio else signed(one.estimate, _decimals(one))
+    metric = one.metric
+    return f"{factor(one.estimate)}x" if metric.ratio else signed(one.estimate, metric.decimals)
 
 
 def interval(one: Comparison) -> str:
@@ -88,11 +89,7 @@ def interval(one: Comparison) -> str:
         return f"{least} to {'over 1000' if one.high > LARGEST else factor(one.high)}"
     most = MOST_POINTS if one.metric.unit == "points" else math.inf
     low, high = max(one.low, -most), min(one.high, most)
-    return f"{signed(low, _decimals(one))} to {signed(high, _decimals(one))}"
-
-
-def _decimals(one: Comparison) -> int | None:
-    return 1 if one.metric.scale == 100 else None
+    return f"{signed(low, one.metric.decimals)} to {signed(high, one.metric.decimals)}"
 
 
 def difference_cells(one: Comparison) -> tuple[Cell, ...]:

@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 from sambench.analysis.claims import Finding
 from sambench.analysis.comparison import Comparison
-from sambench.analysis.groups import Line
+from sambench.analysis.groups import Group, Line
 from sambench.analysis.inference import FOLDS
 from sambench.analysis.metrics import Metric, collapsed, measured, saddle
-from sambench.analysis.study import Panel, Study
+from sambench.analysis.study import Study
 from sambench.analysis.units import summarize
 from sambench.errors import UserError, did_you_mean
 from sambench.report.table import counted
@@ -49,12 +49,12 @@ def sources_of(
     search: SearchRecord | None = None,
 ) -> Iterable[Source]:
     """Yield every number of a report that can be asked for; `path_of` finds a run's record."""
-    for panel in study.panels:
-        place = (panel.title, panel.group.setting.model)
-        for line in panel.group.lines:
+    for group in study.groups:
+        place = (group.title, group.setting.model)
+        for line in group.lines:
             called = (line.label, line.title, str(line.optimizer["name"]))
             for metric in measured(line.records):
-                explain = partial(_cell, panel, line, metric, path_of)
+                explain = partial(_cell, group, line, metric, path_of)
                 yield Source(explain, (place, called, _names(metric)))
     for one in itertools.chain.from_iterable(study.pooled.values()):
         titles = (one.candidate, study.title_of(one.candidate))
@@ -131,11 +131,11 @@ def _plain(text: str) -> str:
     return re.sub(r"[^a-z0-9.=+]+", "", re.sub(r"\(%\)|\(s\)", "", text.lower()))
 
 
-def _cell(panel: Panel, line: Line, metric: Metric, path_of: PathOf) -> Iterable[str]:
+def _cell(group: Group, line: Line, metric: Metric, path_of: PathOf) -> Iterable[str]:
     """Yield the lines that lead from record files to a cell and its difference to the baseline."""
-    cell = summarize(panel.group, line, metric)
+    cell = summarize(group, line, metric)
     times = "" if metric.scale == 1 else f" x {metric.scale:g}"
-    yield f"{panel.title}/{line.label}/{metric.heading.lower()}"
+    yield f"{group.title}/{line.label}/{metric.heading.lower()}"
     yield f"field of the record: {metric.column}{times}"
     yield ""
     used = {record.id for record in cell.records}
@@ -152,14 +152,14 @@ def _cell(panel: Panel, line: Line, metric: Metric, path_of: PathOf) -> Iterable
         if cell.spread is not None:
             yield f"factor of one SD = exp(SD of the logarithms) = {cell.spread:.6g}, n = {cell.n}"
     else:
-        folds = " (the runs of each fold averaged first)" if panel.group.folds else ""
+        folds = " (the runs of each fold averaged first)" if group.folds else ""
         yield f"mean = {_sum(cell.units)} / {cell.n} = {cell.mean:.6g}{folds}"
         sd = "SD = sqrt(sum of (value - mean)^2 / (n - 1))"
         none = f"SD: one {cell.unit} has none"
         yield none if cell.spread is None else f"{sd} = {cell.spread:.6g}, n = {cell.n}"
     if cell.low is not None and cell.high is not None:
         yield f"95 % interval of the mean, by itself: {cell.low:.6g} to {cell.high:.6g}"
-    for found in panel.by(metric.name):
+    for found in group.by(metric.name):
         if found.candidate == line.label:
             yield from ("", *_comparison(found))
 

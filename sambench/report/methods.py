@@ -27,19 +27,21 @@ VERSIONS = ("sambench", "python", "torch", "torchvision", "timm", "numpy", "cuda
 MOST_VALUES, MOST_CLASSES = 8, 12
 """Different values of a setting, and classes, that are listed; of more the number is given."""
 UNKNOWN = "not recorded"
+PARTS = ("train", "validation", "test")
 
 
 def methods(study: Study) -> Section:
     """Return the methods section; it is of the completed runs where there are any."""
     runs = [record for group in study.groups for record in group.records]
     done = [record for record in runs if record.status == COMPLETED] or runs
+    measured = [record for record in done if record.hessian]
     datasets, models = (by_key(done, attrgetter(f"config.{name}")) for name in ("dataset", "model"))
     paragraphs = (
         "Data. " + " ".join(_dataset(*found) for found in datasets.items()),
         f"Networks. {'; '.join(_model(*found) for found in models.items())}.",
         _filled("training", done, seeds=_ranges(sorted({run.config.seed for run in done}))),
         _filled("selection", done),
-        *_curvature(done),
+        *([_filled("curvature", measured, runs=counted(len(measured), "run"))] if measured else []),
         _statistics(study),
         _machines(done),
         _software(done),
@@ -73,11 +75,6 @@ def _filled(paragraph: str, runs: Sequence[RunRecord], /, **known: str) -> str:
     return re.sub(r"\{([\w.]+)\}", lambda found: of(found[1]), _text(paragraph))
 
 
-def _sizes(record: RunRecord) -> object:
-    data = record.data or {}
-    return f"{data.get('train')} / {data.get('validation')} / {data.get('test')}" if data else None
-
-
 def _classes(record: RunRecord) -> object:
     names = (record.data or {}).get("classes")
     if names is None:
@@ -98,7 +95,7 @@ def _command(record: RunRecord) -> object:
 
 CALCULATED: Mapping[str, Callable[[RunRecord], object]] = {
     "classes": _classes,
-    "sizes": _sizes,
+    "sizes": lambda r: " / ".join(str(r.data.get(part)) for part in PARTS) if r.data else None,
     "fingerprint": lambda r: ((r.data or {}).get("fingerprint") or "")[:16] or None,
     "stop": lambda r: setting_text(r.config.stop),
     "command": _command,
@@ -125,12 +122,6 @@ def _model(name: str, runs: Sequence[RunRecord]) -> str:
     sizes = {size for run in runs if (size := (run.hessian or {}).get("parameters"))}
     count = f", {' or '.join(f'{size:,}' for size in sorted(sizes))} parameters"
     return _filled("network", runs, name=name) + (count if sizes else "")
-
-
-def _curvature(runs: Sequence[RunRecord]) -> Iterable[str]:
-    measured = [run for run in runs if run.hessian]
-    if measured:
-        yield _filled("curvature", measured, runs=counted(len(measured), "run"))
 
 
 def _statistics(study: Study) -> str:
@@ -179,10 +170,6 @@ def _optimizers(groups: Sequence[Group]) -> Iterable[str]:
 
 def _ranges(numbers: Sequence[int]) -> str:
     """Write 0, 1, 2, 3, 7 as `0-3, 7`."""
-    parts: list[list[int]] = []
-    for number in numbers:
-        if parts and number == parts[-1][-1] + 1:
-            parts[-1].append(number)
-        else:
-            parts.append([number])
+    without_gaps = by_key(enumerate(numbers), lambda one: one[1] - one[0]).values()
+    parts = [[number for _, number in part] for part in without_gaps]
     return ", ".join(f"{p[0]}-{p[-1]}" if len(p) > 2 else ", ".join(map(str, p)) for p in parts)

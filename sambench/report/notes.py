@@ -129,13 +129,12 @@ def how_to_read(study: Study) -> tuple[str, ...]:
     if not found:
         return ("Cells are mean ± SD over runs. Nothing was compared.",)
     primary = next((one for one in found if one.metric.name == study.primary), found[0])
-    margin = study.margins.get(study.primary, primary.metric.margin or 1.0)
     template = templates().get_template("how-to-read.md")
     text = template.render(
         baseline=study.title_of(found[0].baseline),
         designs=dict.fromkeys(one.design for one in found if one.p is not None),
         intervals=dict.fromkeys(one.design.interval for one in found),
-        margin=points(margin),
+        margin=points(study.margin),
         family=primary.family,
         primary=study.primary_name,
         heading=find_metric(study.primary).heading,

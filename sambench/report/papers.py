@@ -9,6 +9,7 @@ from itertools import zip_longest
 from sambench.analysis import published
 from sambench.analysis.claims import NOT_TESTED, STANDINGS, Evidence, Finding
 from sambench.analysis.groups import Group
+from sambench.analysis.metrics import Metric, find_metric
 from sambench.analysis.names import Names
 from sambench.analysis.published import COLUMNS, PrintedRow, PrintedTable, Replication, ours
 from sambench.analysis.units import Summary, summarize
@@ -25,7 +26,7 @@ from sambench.report.table import (
     signed,
     significant,
 )
-from sambench.report.tables import Column, best_of, column, printed, sure_means
+from sambench.report.tables import MINUTES, best_of, printed, sure_means
 
 NOTES = (
     "Rows marked “printed” hold the paper's numbers as printed, of one run each; the others are "
@@ -55,25 +56,26 @@ def paper_tables(
 
 
 def _table(table: PrintedTable, groups: Sequence[Group], names: Names) -> Table:
-    columns = [column(name, minutes=True) for name, _ in COLUMNS.values()]
+    metrics = (name for name, _ in COLUMNS.values())
+    columns = [MINUTES if name == MINUTES.name else find_metric(name) for name in metrics]
     by_model = len({row.model for row in table.rows}) > 1
     found = [ours(row, groups) for row in table.rows]
     cells = [
-        [summarize(*lines[0], c.metric) for c in columns] if len(lines) == 1 else None
-        for lines in found
+        [summarize(*lines[0], c) for c in columns] if len(lines) == 1 else None for lines in found
     ]
     baseline = next((i for i, row in enumerate(table.rows) if row.optimizer == "adam"), None)
     bold = _bold(cells, columns, None if by_model else baseline)
     rows: list[Row] = []
     for number, (row, of_row) in enumerate(zip(table.rows, cells, strict=True)):
-        label = names.model(row.model) if by_model else names.optimizer(row.optimizer)
+        kind, name = ("models", row.model) if by_model else ("optimizers", row.optimizer)
+        label = names.printed(kind, name)
         own = [Cell(text=MISSING)] * len(columns) if of_row is None else [
             printed(of_row[place], c, bold=(number, place) in bold)
             for place, c in enumerate(columns)
         ]  # fmt: skip
         rows += [(label, tuple(own)), (f"{label}, printed", tuple(_as_printed(row)))]
     several = [
-        f"{names.optimizer(row.optimizer)} on {names.model(row.model)}"
+        f"{names.optimizer(row.optimizer)} on {names.printed('models', row.model)}"
         for row, lines in zip(table.rows, found, strict=True)
         if len(lines) > 1
     ]
@@ -102,19 +104,19 @@ def _as_printed(row: PrintedRow) -> Iterable[Cell]:
 
 
 def _bold(
-    cells: Sequence[Sequence[Summary] | None], columns: Sequence[Column], baseline: int | None
+    cells: Sequence[Sequence[Summary] | None], columns: Sequence[Metric], baseline: int | None
 ) -> set[tuple[int, int]]:
     """Return which of our cells are bold by the papers' rule."""
     chosen: set[tuple[int, int]] = set()
     for place, c in enumerate(columns):
         means = sure_means(None if found is None else found[place] for found in cells)
-        if c.metric.name == "accuracy" and baseline is not None:
+        if c.name == "accuracy" and baseline is not None:
             least = means.get(baseline, math.inf)
             best = [number for number, mean in means.items() if mean > least]
         else:
-            if c.metric.name == "train_seconds" and baseline is not None:
+            if c.name == "train_seconds" and baseline is not None:
                 means.pop(baseline, None)
-            best = best_of(means, c.metric)
+            best = best_of(means, c)
         chosen |= {(number, place) for number in best}
     return chosen
 
@@ -198,10 +200,10 @@ def replication_table(found: Sequence[Replication], names: Names) -> Table:
     """Return our runs beside printed numbers, a row for each."""
     rows = []
     for one in found:
-        c = column(one.metric.name, minutes=True)
+        c = MINUTES if one.metric.name == MINUTES.name else one.metric
         label = f"{names.optimizer(one.line.label)} on {one.group.title.partition(' on ')[0]}"
-        value = c.scale * one.printed
-        ends = [c.scale * end for end in one.interval or ()]
+        value = c.table_scale * one.printed
+        ends = [c.table_scale * end for end in one.interval or ()]
         text = " to ".join(map(significant, ends)) or MISSING
         rows.append((label, (
             Cell(text=c.title),

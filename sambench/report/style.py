@@ -34,8 +34,8 @@ COMPRESSION = 3
 
 def column_figure(height: float, ratios: Sequence[float] = (1,)) -> tuple[Figure, list[Axes]]:
     """Return a figure one column wide and so many inches high, of panels one above the other."""
-    figure = Figure(figsize=(COLUMN, height), dpi=DPI, layout="constrained")
-    FigureCanvasAgg(figure)  # without it, saving would ask pyplot for one
+    figure = sheet(height)
+    figure.set_layout_engine("constrained")
     heights = {"height_ratios": list(ratios)}
     panels = figure.subplots(len(ratios), 1, sharex=True, squeeze=False, gridspec_kw=heights)
     return figure, list(panels[:, 0])
@@ -44,7 +44,7 @@ def column_figure(height: float, ratios: Sequence[float] = (1,)) -> tuple[Figure
 def sheet(height: float) -> Figure:
     """Return an empty figure one column wide and so many inches high, for `place`."""
     figure = Figure(figsize=(COLUMN, height), dpi=DPI)
-    FigureCanvasAgg(figure)
+    FigureCanvasAgg(figure)  # without it, saving would ask pyplot for one
     return figure
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
@@ -12,7 +12,7 @@ from sambench.analysis.comparison import EQUIVALENT
 from sambench.analysis.groups import REPEATS, Group, Line, by_key, other_settings
 from sambench.analysis.metrics import SHIFTS, Metric, find_metric
 from sambench.analysis.predictions import Predictions
-from sambench.analysis.study import Panel, Study, build_study
+from sambench.analysis.study import Study, build_study
 from sambench.analysis.units import Summary, device_of, summarize
 from sambench.config.run_config import RunConfig
 from sambench.config.suite import ReportSettings
@@ -40,32 +40,12 @@ FURTHER: Mapping[str, tuple[str, ...]] = {
 }
 UNRANKED = ("calibration_slope", "generalization_gap")
 """Metrics of which neither the highest nor the lowest is the best."""
+MINUTES = replace(find_metric("train_seconds"), title="Training time (min)", table_scale=1 / 60)
 MINUTES_FROM = 120.0
 """Seconds of training from which on a table is in minutes."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Column:
-    """A metric as a table prints it."""
-
-    title: str
-    metric: Metric
-    decimals: int | None = None  # digits after the point; None for three significant ones
-    ranked: bool = True  # whether the best mean is bold
-    scale: float = 1.0  # printed value over the metric's
-
-
-def column(name: str, *, minutes: bool = False) -> Column:
-    """Return the column of a metric; percentages have one decimal, times may be in minutes."""
-    metric = find_metric(name)
-    if name == "train_seconds" and minutes:
-        return Column(title="Training time (min)", metric=metric, decimals=1, scale=1 / 60)
-    decimals = 1 if metric.scale == 100 or name == "train_seconds" else None
-    decimals = 0 if name == "gradient_evaluations" else decimals
-    return Column(title=metric.title, metric=metric, decimals=decimals, ranked=name not in UNRANKED)
-
-
-def printed(found: Summary, chosen: Column, mark: str = "", *, bold: bool = False) -> Cell:
+def printed(found: Summary, metric: Metric, mark: str = "", *, bold: bool = False) -> Cell:
     """Return a cell: mean, spread and number of units, with its marks.
 
     `mark` is that of the comparison with the baseline.
@@ -77,13 +57,13 @@ def printed(found: Summary, chosen: Column, mark: str = "", *, bold: bool = Fals
     )
     if found.mean is None:
         return Cell(text=MISSING + marks, source=found.source if marks else "")
-    scale, ratio = chosen.scale, chosen.metric.ratio
+    scale, ratio = metric.table_scale, metric.ratio
     mean = scale * found.mean
     spread = found.spread if ratio or found.spread is None else scale * found.spread
     if ratio and spread is not None and spread - 1 < 1e-9:
         spread = None  # a fixed number has no spread to be shown
     low, high = (None if end is None else scale * end for end in (found.low, found.high))
-    text = f"{mean_and_spread(mean, spread, chosen.decimals, ratio)} ({found.n})"
+    text = f"{mean_and_spread(mean, spread, metric.decimals, ratio)} ({found.n})"
     return Cell(
         text=text + marks + mark,
         numbers={"mean": mean, "sd": spread, "n": found.n, "low": low, "high": high},
@@ -94,7 +74,7 @@ def printed(found: Summary, chosen: Column, mark: str = "", *, bold: bool = Fals
 
 def _rows(
     places: Sequence[tuple[str, Group, Line]],
-    columns: Sequence[Column],
+    columns: Sequence[Metric],
     marks: Mapping[tuple[str, str], str] = MappingProxyType({}),
 ) -> tuple[Row, ...]:
     """Return the rows, with marks by optimizer and metric, and each column's best mean in bold.
@@ -104,25 +84,25 @@ def _rows(
     A cell with a collapsed run, a measurement that did not converge or a curvature of no minimum
     is never the best, and nothing is where all are equal.
     """
-    found = [[summarize(group, line, c.metric) for c in columns] for _, group, line in places]
+    found = [[summarize(group, line, c) for c in columns] for _, group, line in places]
     best = [
-        best_of(sure_means(cells), c.metric) if c.ranked and _of_one_kind(c, cells) else []
+        best_of(sure_means(cells), c) if c.name not in UNRANKED and _of_one_kind(c, cells) else []
         for c, cells in zip(columns, zip(*found, strict=True), strict=True)
     ]
     rows = []
     for number, ((label, _, line), cells) in enumerate(zip(places, found, strict=True)):
         made = (
-            printed(cell, c, marks.get((line.label, c.metric.name), ""), bold=number in bold)
+            printed(cell, c, marks.get((line.label, c.name), ""), bold=number in bold)
             for cell, c, bold in zip(cells, columns, best, strict=True)
         )
         rows.append((label, tuple(made)))
     return tuple(rows)
 
 
-def _of_one_kind(chosen: Column, cells: Iterable[Summary]) -> bool:
+def _of_one_kind(metric: Metric, cells: Iterable[Summary]) -> bool:
     """Whether the best of a column says something: times of several devices tell of these."""
     devices = {device_of(record) for cell in cells for record in cell.records}
-    return chosen.metric.name != "train_seconds" or len(devices) < 2
+    return metric.name != "train_seconds" or len(devices) < 2
 
 
 def sure_means(cells: Iterable[Summary | None]) -> dict[int, float]:
@@ -149,18 +129,18 @@ def build_tables(
     """
     metrics = [find_metric(name) for name in MAIN]
     study = build_study(records, asked, planned=planned, metrics=metrics)
-    return tuple(main_table(panel) for panel in study.panels)
+    return tuple(main_table(group) for group in study.groups)
 
 
-def main_table(panel: Panel) -> Table:
+def main_table(group: Group) -> Table:
     """Return the paper's columns, and gradient evaluations, the cost that no machine changes."""
-    return _table(panel, panel.title, _columns(MAIN, panel.group.lines))
+    return _table(group, group.title, _columns(MAIN, group.lines))
 
 
-def further_tables(panel: Panel, known: Container[str]) -> tuple[Table, ...]:
+def further_tables(group: Group, known: Container[str]) -> tuple[Table, ...]:
     """Return what else was measured, as far as its metrics are known to any run of the report."""
     return tuple(
-        _table(panel, f"{panel.title}: {what}", _columns(there, panel.group.lines))
+        _table(group, f"{group.title}: {what}", _columns(there, group.lines))
         for what, names in FURTHER.items()
         if (there := [name for name in names if name in known])
     )
@@ -188,28 +168,27 @@ def baseline_tables(study: Study) -> tuple[Table, ...]:
     return tuple(tables)
 
 
-def _columns(names: Sequence[str], lines: Sequence[Line]) -> list[Column]:
-    seconds = find_metric("train_seconds")
-    minutes = any(run.value > MINUTES_FROM for line in lines for run in line.read(seconds))
-    return [column(name, minutes=minutes) for name in names]
+def _columns(names: Sequence[str], lines: Sequence[Line]) -> list[Metric]:
+    minutes = any(run.value > MINUTES_FROM for line in lines for run in line.read(MINUTES))
+    return [MINUTES if minutes and name == MINUTES.name else find_metric(name) for name in names]
 
 
-def _table(panel: Panel, title: str, columns: Sequence[Column]) -> Table:
-    lines = panel.group.lines
+def _table(group: Group, title: str, columns: Sequence[Metric]) -> Table:
+    lines = group.lines
     marks = {
         (one.candidate, one.metric.name): Mark.DIFFERENT if one.shown else Mark.EQUIVALENT
-        for chosen in columns
-        for one in panel.by(chosen.metric.name)
+        for metric in columns
+        for one in group.by(metric.name)
         if one.shown or one.verdict == EQUIVALENT
     }
-    rows = _rows([(line.title, panel.group, line) for line in lines], columns, marks)
-    baseline = lines[0].title if panel.group.baseline else None
+    rows = _rows([(line.title, group, line) for line in lines], columns, marks)
+    baseline = lines[0].title if group.baseline else None
     return Table(
         title=title,
         headings=("Optimizer", *(c.title for c in columns)),
         rows=rows,
-        notes=(protocol(panel.group), *legend(rows, baseline), *_unlike(panel.group)),
-        setting=panel.title,
+        notes=(protocol(group), *legend(rows, baseline), *_unlike(group)),
+        setting=group.title,
         keys=tuple(line.label for line in lines),
     )
 
@@ -232,28 +211,28 @@ def result_sections(study: Study) -> tuple[Section, ...]:
     sections = (
         Section(
             title="Results",
-            tables=(*baseline_tables(study), *map(main_table, study.panels)),
+            tables=(*baseline_tables(study), *map(main_table, study.groups)),
             shown=True,
         ),
         Section(title="Differences in accuracy", tables=tuple(accuracy), shown=True),
         Section(title="Differences in cost and flatness", tables=difference_tables(study, COSTS)),
         Section(
             title="Further measurements",
-            tables=tuple(t for panel in study.panels for t in further_tables(panel, known)),
+            tables=tuple(t for group in study.groups for t in further_tables(group, known)),
         ),
     )
     return tuple(section for section in sections if section.tables)
 
 
 def centre_table(
-    panel: Panel, predictions: Mapping[str, Predictions], centres: Mapping[str, str]
+    group: Group, predictions: Mapping[str, Predictions], centres: Mapping[str, str]
 ) -> Table | None:
     """Return a column for each centre of the test images; None where they are of fewer than two.
 
     Predictions are by the id of their run, centres by the id of their image.
     """
     rows, images = [], dict[str, int]()
-    for line in panel.group.lines:
+    for line in group.lines:
         found: dict[str, list[float]] = {}
         for record in line.completed:
             told = predictions.get(record.id)
@@ -270,7 +249,7 @@ def centre_table(
     if len(names) < 2:
         return None
     return Table(
-        title=f"{panel.title}: test accuracy by centre",
+        title=f"{group.title}: test accuracy by centre",
         headings=("Optimizer", *(f"{name} (%)" for name in names)),
         rows=tuple(
             (line.title, tuple(_of_centre(found.get(name, [])) for name in names))
@@ -280,7 +259,7 @@ def centre_table(
             f"Mean ± SD (runs) of the share of each centre's test images that is classified "
             f"rightly: {', '.join(f'{name} {images[name]}' for name in names)} images. Not tested.",
         ),
-        setting=panel.title,
+        setting=group.title,
         keys=tuple(line.label for line, _ in rows),
     )
 

@@ -37,14 +37,14 @@ def test_the_unusual_setting_is_in_the_label(runs: list[RunRecord]) -> None:
 
 
 def test_each_is_compared_with_the_baseline_as_any_other(runs: list[RunRecord]) -> None:
-    (panel,) = build_study(runs, ReportSettings(baseline="adam", beside=["epochs"])).panels
-    longer = next(one for one in panel.by("accuracy") if one.candidate == "adam (epochs=16)")
+    (group,) = build_study(runs, ReportSettings(baseline="adam", beside=["epochs"])).groups
+    longer = next(one for one in group.by("accuracy") if one.candidate == "adam (epochs=16)")
     assert longer is not None
     assert (longer.n, longer.family) == (8, 2)
     assert longer.estimate == pytest.approx(3)
     assert longer.verdict == "better"
     (other,) = build_study(
         runs, ReportSettings(baseline="adam (epochs=16)", beside=["epochs"])
-    ).panels
-    assert other.group.lines[0].label == "adam (epochs=16)"
+    ).groups
+    assert other.lines[0].label == "adam (epochs=16)"
     assert {one.candidate for one in other.by("accuracy")} == {"adam", "sam"}

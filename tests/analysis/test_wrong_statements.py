@@ -11,7 +11,7 @@ from sambench.analysis.claims import HELD, NOT_REPRODUCED, NOT_TESTED, REFUTED, 
 from sambench.analysis.contrast import contrast_runs
 from sambench.analysis.decision import decide, flat_and_accurate
 from sambench.analysis.groups import ambiguous_baseline, build_groups
-from sambench.analysis.metrics import find_metrics
+from sambench.analysis.metrics import find_metric
 from sambench.analysis.study import build_study
 from sambench.analysis.troubles import troubles
 from sambench.analysis.units import summarize, tabulate
@@ -21,8 +21,9 @@ from sambench.report.contrasts import contrast_tables
 from sambench.report.differences import difference_tables
 from sambench.report.methods import methods
 from sambench.report.notes import run_notes
+from sambench.store.record import RunRecord
 from tests.analysis.conftest import StudyMaker
-from tests.conftest import RecordMaker
+from tests.conftest import ENVIRONMENT, RecordMaker
 
 ADAM = ReportSettings(baseline="adam")
 
@@ -69,7 +70,7 @@ def test_2_folds_are_counted_not_pairs(make_record: RecordMaker) -> None:
         for seed in range(4)
     ]
     study = build_study(records, ADAM)
-    (one,) = study.panels[0].by("accuracy")
+    (one,) = study.groups[0].by("accuracy")
     assert (one.n, one.pairs, one.verdict, one.p) == (2, 8, "undecided", None)
     text = answer_text(study)[0]
     assert "2 folds cannot show any difference to Adam; it takes 3" in text
@@ -86,7 +87,7 @@ def test_2_five_folds_are_enough_and_every_sentence_says_so(make_record: RecordM
         for f in range(5)
     ]
     study = build_study(records, ADAM)
-    (one,) = study.panels[0].by("accuracy")
+    (one,) = study.groups[0].by("accuracy")
     assert (one.n, one.verdict) == (5, "better")
     gains = 100 * (0.06 + noise)
     assert one.effect == pytest.approx(gains.mean() / gains.std(ddof=1))
@@ -98,7 +99,7 @@ def test_3_a_side_that_diverges_is_not_called_better(make_runs: StudyMaker) -> N
     ten = [*EIGHT, 80.1, 80.9]
     sam = [*up(ten, 2)[:6], None, None, None, None]
     study = build_study(make_runs({"adam": ten, "sam": sam}), ADAM)
-    (one,) = study.panels[0].by("accuracy")
+    (one,) = study.groups[0].by("accuracy")
     assert (one.n, one.lost, one.gains) == (6, (0, 4), True)
     assert (one.verdict, one.turned) == ("undecided", True)
     text = " ".join(answer_text(study))
@@ -115,7 +116,7 @@ def test_3_nor_is_a_flat_minimum_of_a_collapsed_side(
         make_record("adam", seed=s, hessian={"top": {**flat, "value": 50.0 + s}}) for s in range(8)
     ]
     runs += [make_record("sam", seed=s, collapsed=s > 5, hessian={"top": flat}) for s in range(8)]
-    (one,) = build_study(runs, ADAM).panels[0].by("top")
+    (one,) = build_study(runs, ADAM).groups[0].by("top")
     assert (one.n, one.lost[1], one.p, one.verdict) == (6, 2, 2 / 2**6, "undecided")
     text = " ".join(answer_text(build_study(runs, ADAM)))
     assert "SAM is not called flatter, whatever p is: some of its runs diverged, collapsed" in text
@@ -132,7 +133,7 @@ def test_4_a_lost_run_of_the_baseline_does_not_undo_what_the_others_found(
     runs[0] = replace(runs[0], hessian=None)
     study = build_study(runs, ADAM)
     for metric, verdict in (("top", "better"), ("train_seconds", "undecided")):
-        (one,) = study.panels[0].by(metric)
+        (one,) = study.groups[0].by(metric)
         assert (one.n, one.lost, one.counted, one.verdict) == (8, (1, 0), False, verdict)
         assert one.p is not None
     text = " ".join(answer_text(study))
@@ -150,10 +151,10 @@ def test_4_every_primary_metric_counts_lost_runs(make_runs: StudyMaker, classes:
     ]
     asked = ReportSettings(baseline="adam", primary="balanced_accuracy")
     study = build_study(runs, asked)
-    (one,) = study.panels[0].by("balanced_accuracy")
-    counted = tabulate(study.groups[0], one.metric).imputed
-    assert counted is not None
-    assert counted[0, 1] == pytest.approx(100 / classes)
+    (one,) = study.groups[0].by("balanced_accuracy")
+    table = tabulate(study.groups[0], one.metric)
+    assert table.counted
+    assert table.imputed[0, 1] == pytest.approx(100 / classes)
     assert (one.counted, one.p) == (True, 1.0)
 
 
@@ -178,7 +179,7 @@ def test_6_what_is_no_minimum_by_one_measure_is_flatter_by_none(make_runs: Study
         for run in make_runs({"adam": EIGHT, "fsam": EIGHT, "sam": EIGHT}, top=top)
     ]
     study = build_study(runs, ADAM)
-    assert [(one.candidate, one.verdict) for one in study.panels[0].by("top")] == [
+    assert [(one.candidate, one.verdict) for one in study.groups[0].by("top")] == [
         ("fsam", "undecided"),
         ("sam", "better"),
     ]
@@ -200,13 +201,29 @@ def test_4_many_settings_do_not_hide_a_difference_of_thirty_times(make_record: R
         ]  # fmt: skip
 
     study, unmatched = contrast_runs(
-        side(25203, 50), side(700, 20), find_metrics(["train_seconds"]), names=("slow", "fast")
+        side(25203, 50), side(700, 20), [find_metric("train_seconds")], names=("slow", "fast")
     )
-    found = [one for panel in study.panels for one in panel.by("train_seconds")]
+    found = [one for group in study.groups for one in group.by("train_seconds")]
     assert len(found) == 24
     assert unmatched == ()
     assert {one.verdict for one in found} == {"better"}
     assert found[0].estimate == pytest.approx(700 / 25203)
+
+
+def test_seconds_of_another_device_have_no_say_in_p(make_record: RecordMaker) -> None:
+    def run(name: str, seed: int) -> RunRecord:
+        if name == "sam" and seed < 2:  # a hundred times as fast
+            record = make_record(name, seed=seed, seconds=0.2)
+            return record.with_sections(environment={**ENVIRONMENT, "cpu": "another CPU"})
+        return make_record(name, seed=seed, seconds=(20.0 if name == "sam" else 10.0) + 0.1 * seed)
+
+    every, alike = (
+        build_study([run(name, seed) for name in ("adam", "sam") for seed in seeds], ADAM)
+        for seeds in (range(8), range(2, 8))
+    )
+    (one,), (other,) = (study.groups[0].by("train_seconds") for study in (every, alike))
+    assert (one.n, one.estimate, one.p) == (6, other.estimate, other.p)
+    assert one.verdict == "worse"
 
 
 def test_6_ties_are_named_together_and_the_cheapest_is_the_choice(make_runs: StudyMaker) -> None:
@@ -255,14 +272,14 @@ def test_8_the_answers_means_are_the_tables(make_runs: StudyMaker) -> None:
     """A baseline with more seeds than the candidate has one mean, that of its table."""
     runs = make_runs({"adam": [*EIGHT, 60.0], "sam": up(EIGHT, 3)})
     study = build_study(runs, ADAM)
-    group = study.panels[0].group
-    mean = summarize(group, group.lines[0], find_metrics(["accuracy"])[0]).mean
+    group = study.groups[0]
+    mean = summarize(group, group.lines[0], find_metric("accuracy")).mean
     assert f"{mean:.1f} %" in answer_text(study)[0]
 
 
 def test_8_one_family_is_one_number(make_runs: StudyMaker) -> None:
     runs = make_runs({"adam": EIGHT, "sam": up(EIGHT, 3), "asam": up(EIGHT, 1, 2.0)})
-    found = build_study(runs, ADAM).panels[0].by("accuracy")
+    found = build_study(runs, ADAM).groups[0].by("accuracy")
     assert {one.family for one in found} == {2}
 
 
@@ -272,10 +289,10 @@ def test_9_a_negative_curvature_is_no_minimum(make_runs: StudyMaker) -> None:
         top={"adam": [20.0 + s for s in range(8)], "gsam": [-193.0] * 8},
     )
     study = build_study(runs, ADAM)
-    group = study.panels[0].group
-    cell = summarize(group, group.lines[1], find_metrics(["top"])[0])
+    group = study.groups[0]
+    cell = summarize(group, group.lines[1], find_metric("top"))
     assert (cell.mean, cell.no_minimum, cell.sure) == (None, 8, False)
-    assert study.panels[0].by("top")[0].verdict == "undecided"
+    assert study.groups[0].by("top")[0].verdict == "undecided"
 
 
 def test_10_claims_are_refuted_and_not_reproduced(make_runs: StudyMaker) -> None:
@@ -294,14 +311,14 @@ def test_12_eigenvalues_are_compared_as_ratios(make_runs: StudyMaker) -> None:
     runs = make_runs(
         {"adam": EIGHT, "sam": EIGHT}, top={"adam": adam, "sam": [0.3 * v for v in adam]}
     )
-    (one,) = build_study(runs, ADAM).panels[0].by("top")
+    (one,) = build_study(runs, ADAM).groups[0].by("top")
     assert (one.estimate, one.low, one.high) == pytest.approx((0.3, 0.3, 0.3))
     assert one.verdict == "better"
 
 
 def test_12_counts_that_never_vary_are_not_tested(make_runs: StudyMaker) -> None:
     runs = make_runs({"adam": EIGHT, "sam": EIGHT})
-    (one,) = build_study(runs, ADAM).panels[0].by("gradient_evaluations")
+    (one,) = build_study(runs, ADAM).groups[0].by("gradient_evaluations")
     assert (one.fixed, one.p, one.verdict) == (True, None, "undecided")
 
 
@@ -327,7 +344,7 @@ def test_14_two_baselines_are_not_one_silently(make_record: RecordMaker) -> None
     assert ambiguous_baseline(study.groups, "adam") == ("adam (lr=0.0001)", "adam (lr=0.001)")
     assert "the baseline is Adam (lr=0.0001)" in " ".join(answer_text(study))
     chosen = build_study(runs, ReportSettings(baseline="adam (lr=0.001)"))
-    assert chosen.panels[0].group.lines[0].label == "adam (lr=0.001)"
+    assert chosen.groups[0].lines[0].label == "adam (lr=0.001)"
     assert "the baseline is" not in " ".join(answer_text(chosen))
 
 
@@ -343,10 +360,10 @@ def test_16_seeds_and_folds_share_one_family_in_equivalence_too(
         for f in range(5)
     ]
     alone, beside = (
-        panel.by("accuracy")[0]
+        group.by("accuracy")[0]
         for runs in (seeds, seeds + folds)
-        for panel in build_study(runs, ADAM).panels
-        if not panel.group.folds
+        for group in build_study(runs, ADAM).groups
+        if not group.folds
     )
     tail = stats.t.sf((1 - abs(gaps.mean())) / (gaps.std(ddof=1) / 8**0.5), 7)
     assert (beside.family, alone.family) == (2, 1)
@@ -363,9 +380,9 @@ def test_22_runs_of_another_split_are_not_paired(make_record: RecordMaker) -> No
         ]
         return [replace(r, data={**(r.data or {}), "split_sha256": split}) for r in runs]
 
-    metrics = find_metrics(["accuracy"])
+    metrics = [find_metric("accuracy")]
     study, unmatched = contrast_runs(side(20, "a"), side(50, "b"), metrics, names=("old", "new"))
-    assert study.panels == ()
+    assert study.groups == ()
     assert unmatched == tuple(
         f"{name}, small-cnn on phantom: 8 pairs of runs had other test images"
         for name in ("adam", "sam")

@@ -213,7 +213,7 @@ def test_runs_of_other_images_are_a_setting_of_their_own(make_record: RecordMake
         if run.config.seed < 3
     ]
     study = build_study([*runs, *other], ADAM)
-    assert [len(panel.group.records) for panel in study.panels] == [16, 6]
+    assert [len(group.records) for group in study.groups] == [16, 6]
     text = answer_text(study)
     assert text[0].startswith("Over 2 settings, SAM was shown to be more accurate than Adam")
     assert any(part.startswith("small-cnn on phantom (images 1 of 2): SAM more") for part in text)

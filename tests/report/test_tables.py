@@ -14,7 +14,7 @@ from sambench.analysis.comparison import Comparison
 from sambench.analysis.contrast import contrast_optimizers
 from sambench.analysis.groups import build_groups
 from sambench.analysis.inference import SEEDS
-from sambench.analysis.metrics import find_metric, find_metrics
+from sambench.analysis.metrics import find_metric
 from sambench.analysis.names import Names, read_names
 from sambench.analysis.predictions import Predictions
 from sambench.analysis.study import build_study
@@ -48,7 +48,7 @@ def cell(table: Table, label: str, heading: str) -> Cell:
 def test_shares_have_means_and_eigenvalues_geometric_ones(make_runs: StudyMaker) -> None:
     top = {"adam": [10.0, 1000.0], "sam": [1.0, 4.0]}
     table = main_table(
-        build_study(make_runs({"adam": [80, 82], "sam": [90, 91]}, top=top), ADAM).panels[0]
+        build_study(make_runs({"adam": [80, 82], "sam": [90, 91]}, top=top), ADAM).groups[0]
     )
     assert cell(table, "Adam", "Test accuracy (%)").text == "81.0 ± 1.4 (2)"
     assert cell(table, "SAM", "Test accuracy (%)").bold
@@ -61,11 +61,11 @@ def test_shares_have_means_and_eigenvalues_geometric_ones(make_runs: StudyMaker)
 
 def test_marks_are_explained_where_they_stand(make_runs: StudyMaker) -> None:
     runs = make_runs({"adam": EIGHT, "sam": up(EIGHT, 3), "asam": up(EIGHT, 0.0)})
-    table = main_table(build_study(runs, ADAM).panels[0])
+    table = main_table(build_study(runs, ADAM).groups[0])
     assert cell(table, "SAM", "Test accuracy (%)").text.endswith("*")
     assert cell(table, "ASAM", "Test accuracy (%)").text.endswith("≈")
     assert any("* differs from Adam" in note and "≈ equivalent" in note for note in table.notes)
-    plain = main_table(build_study(runs[:8], ADAM).panels[0])
+    plain = main_table(build_study(runs[:8], ADAM).groups[0])
     assert not any("differs from" in note for note in plain.notes)
 
 
@@ -75,7 +75,7 @@ def test_no_minimum_is_never_bold(make_runs: StudyMaker) -> None:
         build_study(
             make_runs({"adam": EIGHT[:3], "gsam": EIGHT[:3]}, top=top),
             ADAM,
-        ).panels[0]
+        ).groups[0]
     )
     found = cell(table, "GSAM", "Top eigenvalue")
     assert found.text == "1.41 ×÷ 1.63 (2)§"
@@ -89,14 +89,14 @@ def test_folds_are_averaged_over_seeds_and_counted(make_record: RecordMaker) -> 
         for fold in range(3)
         for seed in range(2)
     ]
-    table = main_table(build_study(runs, ADAM).panels[0])
+    table = main_table(build_study(runs, ADAM).groups[0])
     assert cell(table, "Adam", "Test accuracy (%)").text == "81.0 ± 10.0 (3)"
 
 
 def test_rows_are_in_the_suites_order(make_runs: StudyMaker) -> None:
     runs = make_runs({"adam": [80], "sam": [81], "asam": [82]})
     planned = [run.config for run in (runs[1], runs[2], runs[0])]
-    table = main_table(build_study(runs, ADAM, planned=planned).panels[0])
+    table = main_table(build_study(runs, ADAM, planned=planned).groups[0])
     assert [label for label, _ in table.rows] == ["Adam", "SAM", "ASAM"]
     assert [label for label, _ in build_tables(runs, ADAM)[0].rows] == ["Adam", "ASAM", "SAM"]
 
@@ -154,7 +154,7 @@ def test_two_classes_have_the_clinical_brier_score(make_record: RecordMaker) -> 
         final={**record.final, "test": {**record.final["test"], "brier": 0.25}},
         data={**record.data, "classes": ["benign", "malignant"]},
     )
-    (table,) = further_tables(build_study([record], ADAM).panels[0], {"brier"})
+    (table,) = further_tables(build_study([record], ADAM).groups[0], {"brier"})
     assert cell(table, "Adam", "Brier score").number == 0.125
 
 
@@ -238,7 +238,7 @@ def test_names_of_ones_own(tmp_path: Path, make_runs: StudyMaker) -> None:
         ADAM,
         names=read_names(path),
     )
-    assert study.panels[0].title == "CNN on phantom"
+    assert study.groups[0].title == "CNN on phantom"
     assert study.title_of("sam") == "Foret's SAM"
     path.write_text("optimisers: {sam: SAM}\n")
     with pytest.raises(ConfigError, match="did you mean 'optimizers'"):
@@ -278,13 +278,13 @@ def test_accuracy_by_centre(make_runs: StudyMaker) -> None:
         probabilities=np.array([[0.9, 0.1], [0.9, 0.1], [0.2, 0.8], [0.1, 0.9]]),
         labels=np.array([0, 1, 1, 1]),
     )
-    panel = build_study(runs, ADAM).panels[0]
+    group = build_study(runs, ADAM).groups[0]
     centres = {"a": "A", "b": "A", "c": "B", "d": "B"}
-    table = centre_table(panel, {run.id: told for run in runs}, centres)
+    table = centre_table(group, {run.id: told for run in runs}, centres)
     assert table is not None
     assert [c.text for c in table.rows[0][1]] == ["50.0 ± 0.0 (2)", "100.0 ± 0.0 (2)"]
-    assert centre_table(panel, {}, centres) is None
-    assert centre_table(panel, {run.id: told for run in runs}, dict.fromkeys("abcd", "A")) is None
+    assert centre_table(group, {}, centres) is None
+    assert centre_table(group, {run.id: told for run in runs}, dict.fromkeys("abcd", "A")) is None
 
 
 def test_each_pair_over_settings_is_a_table_of_its_own(make_runs: StudyMaker) -> None:
@@ -297,7 +297,7 @@ def test_each_pair_over_settings_is_a_table_of_its_own(make_runs: StudyMaker) ->
         for run in make_runs({"sam" if chosen else "adam": [80, last]}, model=model)
         for chosen in [chosen or {}]
     ]
-    study, _ = contrast_optimizers(runs, "adam", "sam", find_metrics(["accuracy"]))
+    study, _ = contrast_optimizers(runs, "adam", "sam", [find_metric("accuracy")])
     first, second, *_ = contrast_tables(study, ())
     assert first.title == "sam (rho=0.05) against adam, over 2 settings"
     assert second.title == "sam (rho=0.1) against adam, over 2 settings"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
 from matplotlib.axes import Axes
 
@@ -34,22 +34,27 @@ def accuracy(material: Material) -> Iterator[Picture | str]:
 def _figure(dataset: str, settings: list[Setting], with_printed: bool) -> Picture:
     titles = {label: title for setting in settings for label, title in setting.titles.items()}
     labels = _order([setting.accuracies for setting in settings])
-    place = settings[0].title.partition(" on ")[2].partition(" (")[0]
+    place = settings[0].group.title.partition(" on ")[2].partition(" (")[0]
     figure, panels = layout.rows(
         [titles[label] for label in labels],
-        [setting.title.replace(f" on {place}", "") for setting in settings],
+        [setting.group.title.replace(f" on {place}", "") for setting in settings],
     )
     printed = [_printed(setting) if with_printed else {} for setting in settings]
     for ax, setting, numbers in zip(panels, settings, printed, strict=True):
         _panel(ax, labels, setting, numbers)
         layout.round_ticks(ax.xaxis, 6 if len(settings) == 1 else 3)
     layout.name_below(figure, "Test accuracy (%)")
-    return Picture(
-        stem=f"figure-accuracy-{dataset}",
-        title=f"{TITLE}: {place}",
-        caption=_caption(settings, any(printed)),
-        figure=figure,
+    cells = [cell for setting in settings for cell in setting.accuracies.values()]
+    text = caption(
+        "accuracy",
+        runs=number_of_runs(len(cell.values) for cell in cells),
+        intervals=any(cell.low is not None for cell in cells),
+        baselines=dict.fromkeys(s.group.first.title for s in settings if s.group.first),
+        collapsed=any(cell.collapsed for cell in cells),
+        printed=any(printed),
     )
+    stem, title = f"figure-accuracy-{dataset}", f"{TITLE}: {place}"
+    return Picture(stem=stem, title=title, caption=text, figure=figure)
 
 
 def _order(tables: list[Mapping[str, Summary]]) -> list[str]:
@@ -78,7 +83,7 @@ def _panel(ax: Axes, labels: list[str], setting: Setting, printed: Mapping[str, 
         ax.axvline(cells[first].mean or 0.0, color=GREY, lw=0.7, ls=(0, (3, 2)), zorder=1)
     low, high = _limits(cells.values(), printed.values())
     ax.set_xlim(low, high)
-    shown = {one.candidate for one in setting.by("accuracy") if one.shown}
+    shown = {one.candidate for one in setting.group.by("accuracy") if one.shown}
     for y, label in enumerate(labels):
         if label in printed:
             x = min(max(printed[label], low), high)
@@ -112,29 +117,20 @@ def _ends(some: Iterable[Summary | Comparison]) -> list[float]:
     return [end for one in some if one.n > 2 for end in (one.low, one.high) if end is not None]
 
 
-def _caption(settings: list[Setting], printed: bool) -> str:
-    cells = [cell for setting in settings for cell in setting.accuracies.values()]
-    return caption(
-        "accuracy",
-        runs=number_of_runs(len(cell.values) for cell in cells),
-        intervals=any(cell.low is not None for cell in cells),
-        baselines=dict.fromkeys(s.group.first.title for s in settings if s.group.first),
-        collapsed=any(cell.collapsed for cell in cells),
-        printed=printed,
-    )
-
-
 def paired(_: Material, setting: Setting) -> Drawn:
     """Draw test accuracy minus the baseline's, unit by unit, with simultaneous intervals."""
     baseline = setting.group.first
-    found = [one for one in setting.by("accuracy") if one.n]
+    found = [one for one in setting.group.by("accuracy") if one.n]
     if baseline is None:
         return "the baseline has no completed run"
     if not found:
         return f"no run has a counterpart of {baseline.title}"
     found.sort(key=lambda one: -(one.estimate or 0.0))
     figure, (ax,) = layout.rows([setting.titles[one.candidate] for one in found], right=0.55)
-    ax.set_xlim(_limits_of_differences(found))
+    # all units are shown but those far away, such as of collapsed runs
+    low, high = layout.focus([0.0, *(value for one in found for value in one.differences)])
+    near = [one for one in found if low <= (one.estimate or 0.0) <= high]
+    ax.set_xlim(layout.focus([low, high, *_ends(near)]))
     ax.axvline(0, color=GREY, lw=0.7, ls=(0, (3, 2)), zorder=1)
     for y, one in enumerate(found):
         mean, ends = one.estimate or 0.0, (one.low, one.high)
@@ -144,10 +140,3 @@ def paired(_: Material, setting: Setting) -> Drawn:
     ax.set_xlabel(f"Test accuracy minus {baseline.title}'s (points)")
     enough = any(one.enough for one in found)
     return figure, caption("paired", design=found[0].design, baseline=baseline.title, enough=enough)
-
-
-def _limits_of_differences(found: Sequence[Comparison]) -> tuple[float, float]:
-    """Return limits that show all units but those far away, such as of collapsed runs."""
-    low, high = layout.focus([0.0, *(value for one in found for value in one.differences)])
-    near = [one for one in found if low <= (one.estimate or 0.0) <= high]
-    return layout.focus([low, high, *_ends(near)])

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from sambench.analysis.groups import by_key
-from sambench.analysis.metrics import Metric, collapsed, find_metrics, value_at
+from sambench.analysis.metrics import Metric, collapsed, find_metric, value_at
 from sambench.analysis.ranks import LEAST_REPEATS, RankCorrelation
 from sambench.analysis.study import FLATNESS
 from sambench.analysis.units import LEAST_RANKED, Measured, rank_together, with_accuracy
@@ -31,7 +31,7 @@ Floats = NDArray[np.float64]
 
 def flatness(_: Material, setting: Setting) -> Drawn:
     """Draw accuracy against the top eigenvalue above, against the trace below."""
-    measured = [(m, with_accuracy([setting.group], m)) for m in find_metrics(FLATNESS)]
+    measured = [(m, with_accuracy([setting.group], m)) for m in map(find_metric, FLATNESS)]
     drawn = [one for one in measured if sum(run.sound for run in one[1]) >= LEAST_RANKED]
     if not drawn:
         return f"fewer than {LEAST_RANKED} runs have a measured curvature"

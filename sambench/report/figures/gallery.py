@@ -41,8 +41,7 @@ Made = Iterator[Picture | str]
 def draw_gallery(material: Material) -> tuple[tuple[Picture, ...], tuple[str, ...]]:
     """Draw every figure that the runs, and the files beside their records, have the numbers of.
 
-    Returns:
-        The figures, and a sentence for each kind that was not drawn, then for each damaged file.
+    Returns these, and a sentence for each kind that was not drawn, then for each damaged file.
     """
     drawn = list(_draw(material))
     damaged = (
@@ -74,8 +73,8 @@ def of_setting(material: Material, setting: Setting, kinds: str = "") -> Made:
     """Yield the figures of a setting, or those alone whose kind begins so."""
     for kind, title, draw in OF_A_SETTING:
         if kind.startswith(kinds):
-            stem = f"figure-{kind}-{slug(setting.title)}"
-            yield from _made(stem, f"{title}, {setting.title}", draw(material, setting))
+            stem = f"figure-{kind}-{slug(setting.group.title)}"
+            yield from _made(stem, f"{title}, {setting.group.title}", draw(material, setting))
 
 
 def over_all_ranks(material: Material) -> Made:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
 
-from sambench.analysis.groups import Line
+from sambench.analysis.groups import Group, Line
 from sambench.analysis.histories import Epochs, read_history
 from sambench.analysis.metrics import find_metric
 from sambench.analysis.predictions import Predictions, read_predictions
-from sambench.analysis.study import Panel, Study
+from sambench.analysis.study import Study
 from sambench.analysis.units import Summary, summarize
 from sambench.errors import StoreError
 from sambench.files.arrays import Arrays, read_arrays
@@ -37,8 +37,10 @@ MOST_COLOURS, LEADERS = 6, 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting(Panel):
-    """A panel as figures show it: the optimizers that have completed runs, and their looks."""
+class Setting:
+    """A group as figures show it: the optimizers that have completed runs, and their looks."""
+
+    group: Group
 
     @cached_property
     def lines(self) -> tuple[Line, ...]:
@@ -98,8 +100,7 @@ class Material:
     @cached_property
     def settings(self) -> tuple[Setting, ...]:
         """Those that have completed runs."""
-        there = (panel for panel in self.study.panels if panel.group.completed)
-        return tuple(Setting(group=panel.group, found=panel.found) for panel in there)
+        return tuple(Setting(group=group) for group in self.study.groups if group.completed)
 
     def histories(self, line: Line) -> list[Epochs]:
         """Return the epochs of the completed runs that have a sound file of them."""

@@ -38,8 +38,32 @@ def densities(material: Material, setting: Setting) -> Drawn:
     found = _studied(material, setting, "density")
     if not found:
         return "no run has one; `sambench hessian RUN --density` computes it"
-    seeds = sorted({record.config.seed for record, _, _ in found.values()})
-    return _draw_densities(found), caption("densities", seeds=seeds, first=next(iter(found)))
+    figure, grid = panels(
+        list(found), x="Eigenvalue λ of the Hessian", y="Density (per unit λ)", shape=0.85,
+        left=0.56,
+    )  # fmt: skip
+    records, sections, every = zip(*found.values(), strict=True)
+    floors = [
+        plots.density_floor(section["parameters"], section["kernel_width"], arrays["grid"])
+        for section, arrays in zip(sections, every, strict=True)
+    ]
+    low = min(float(arrays["grid"][0]) for arrays in every)
+    high = max(float(arrays["grid"][-1]) for arrays in every)
+    scale = max(float(arrays["scale"]) for arrays in every)
+    peak = max(float(arrays["density"].max()) for arrays in every)
+    first = every[0]
+    for ax, arrays, own in zip(grid, every, floors, strict=True):
+        if arrays is not first:
+            above = np.where(first["density"] > floors[0], first["density"], np.nan)
+            ax.plot(first["grid"], above, color=GREY, lw=0.7)
+        plots.draw_density(ax, arrays, min(floors), own)
+        if len(arrays["resolved"]):
+            largest = short(float(f"{arrays['resolved'].max():.3g}"))
+            ax.text(0.97, 0.95, largest, size=SMALL, ha="right", va="top", transform=ax.transAxes)
+        asinh_axis(ax, low, high, scale)
+        ax.set_ylim(min(floors), 5 * peak)
+    seeds = sorted({record.config.seed for record in records})
+    return figure, caption("densities", seeds=seeds, first=next(iter(found)))
 
 
 def _studied(material: Material, setting: Setting, what: str) -> dict[str, Studied]:
@@ -63,34 +87,6 @@ def _can_be_drawn(section: Mapping[str, Any], arrays: Arrays) -> bool:
     if "loss" in arrays:
         return bool(np.isfinite(arrays["loss"]).any())
     return bool(section["kernel_width"] * section["parameters"] > 0)
-
-
-def _draw_densities(found: Mapping[str, Studied]) -> Figure:
-    figure, grid = panels(
-        list(found), x="Eigenvalue λ of the Hessian", y="Density (per unit λ)", shape=0.85,
-        left=0.56,
-    )  # fmt: skip
-    every = [arrays for _, _, arrays in found.values()]
-    floors = [
-        plots.density_floor(section["parameters"], section["kernel_width"], arrays["grid"])
-        for _, section, arrays in found.values()
-    ]
-    low = min(float(arrays["grid"][0]) for arrays in every)
-    high = max(float(arrays["grid"][-1]) for arrays in every)
-    scale = max(float(arrays["scale"]) for arrays in every)
-    peak = max(float(arrays["density"].max()) for arrays in every)
-    first = every[0]
-    for ax, arrays, own in zip(grid, every, floors, strict=True):
-        if arrays is not first:
-            above = np.where(first["density"] > floors[0], first["density"], np.nan)
-            ax.plot(first["grid"], above, color=GREY, lw=0.7)
-        plots.draw_density(ax, arrays, min(floors), own)
-        if len(arrays["resolved"]):
-            largest = short(float(f"{arrays['resolved'].max():.3g}"))
-            ax.text(0.97, 0.95, largest, size=SMALL, ha="right", va="top", transform=ax.transAxes)
-        asinh_axis(ax, low, high, scale)
-        ax.set_ylim(min(floors), 5 * peak)
-    return figure
 
 
 def lines(material: Material, setting: Setting) -> Drawn:
