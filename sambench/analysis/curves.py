@@ -14,7 +14,7 @@ from sambench.analysis.inference import Floats
 from sambench.analysis.predictions import Predictions
 from sambench.store.record import RunRecord
 
-POINTS = 201
+RATES: Floats = np.linspace(0.0, 1.0, 201)
 """False positive rates at which curves are averaged."""
 
 BINS = 15
@@ -101,23 +101,13 @@ def calibration_slope(scores: Floats, positive: NDArray[np.bool_]) -> float | No
     return None
 
 
-@dataclass(frozen=True, kw_only=True)
-class MeanRoc:
-    """The mean curve of some runs."""
-
-    false_positive_rates: Floats  # (201,)
-    mean: Floats  # true positive rates at these, (201,)
-    areas: tuple[float, ...]  # the runs' own, not that of the mean curve
-
-
-def mean_roc(runs: Sequence[Predictions]) -> MeanRoc | None:
-    """Average curves vertically, at fixed false positive rates (Fawcett 2006, section 9.1).
+def mean_roc(runs: Sequence[Predictions]) -> tuple[Floats, list[float]] | None:
+    """Return the mean true positive rates at `RATES` (Fawcett 2006, section 9.1), and runs' areas.
 
     Of two classes the second is the positive one. Of more, a run's curve is the mean over the
     curves of each class against the rest, its area the mean of their areas (macro average). None
     where no run has positives and negatives.
     """
-    grid: Floats = np.linspace(0.0, 1.0, POINTS)
     curves: list[Floats] = []
     areas: list[float] = []
     for run in runs:
@@ -128,11 +118,9 @@ def mean_roc(runs: Sequence[Predictions]) -> MeanRoc | None:
             if (points := roc_points(run.probabilities[:, k], run.labels == k)) is not None
         ]
         if known:
-            curves.append(np.mean([np.interp(grid, *points) for points in known], axis=0))
+            curves.append(np.mean([np.interp(RATES, *points) for points in known], axis=0))
             areas.append(float(np.mean([np.trapezoid(true, false) for false, true in known])))
-    if not areas:
-        return None
-    return MeanRoc(false_positive_rates=grid, mean=np.mean(curves, axis=0), areas=tuple(areas))
+    return (np.mean(curves, axis=0), areas) if areas else None
 
 
 @dataclass(frozen=True, kw_only=True)

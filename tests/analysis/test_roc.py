@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from sambench.analysis.curves import mean_roc, roc_points
+from sambench.analysis.curves import RATES, mean_roc, roc_points
 from sambench.analysis.predictions import Predictions
 
 
@@ -40,15 +40,15 @@ def test_the_mean_curve_and_areas(classes: int) -> None:
     runs = [predictions(seed, classes) for seed in range(4)]
     found = mean_roc(runs)
     assert found is not None
+    mean, own = found
     positives = [1] if classes == 2 else list(range(classes))
-    grid = found.false_positive_rates
-    curves = [np.mean([interpolated(run, k, grid) for k in positives], axis=0) for run in runs]
-    np.testing.assert_allclose(found.mean, np.mean(curves, axis=0), atol=1e-12)
+    curves = [np.mean([interpolated(run, k, RATES) for k in positives], axis=0) for run in runs]
+    np.testing.assert_allclose(mean, np.mean(curves, axis=0), atol=1e-12)
     areas = [
         np.mean([roc_auc_score(run.labels == k, run.probabilities[:, k]) for k in positives])
         for run in runs
     ]
-    np.testing.assert_allclose(found.areas, areas, atol=1e-12)
+    np.testing.assert_allclose(own, areas, atol=1e-12)
 
 
 def test_where_a_curve_is_upright_its_upper_end_counts() -> None:
@@ -59,8 +59,7 @@ def test_where_a_curve_is_upright_its_upper_end_counts() -> None:
     )
     found = mean_roc([run])
     assert found is not None
-    assert found.mean.tolist() == [1.0] * 201
-    assert found.areas == (1.0,)
+    assert (found[0].tolist(), found[1]) == ([1.0] * 201, [1.0])
 
 
 def test_one_class_has_no_curve() -> None:
@@ -70,4 +69,4 @@ def test_one_class_has_no_curve() -> None:
     assert mean_roc([]) is None
     found = mean_roc([one, run])
     assert found is not None
-    assert len(found.areas) == 1
+    assert len(found[1]) == 1

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from sambench.analysis.curves import BINS, confusion_matrix, mean_roc, reliability
+from sambench.analysis.curves import BINS, RATES, confusion_matrix, mean_roc, reliability
 from sambench.analysis.predictions import Predictions
 from sambench.report.figures.layout import panels
 from sambench.report.figures.material import (
@@ -63,17 +63,17 @@ def roc(material: Material, setting: Setting) -> Drawn:
     curves = {label: curve for label, curve in found.items() if curve is not None}
     if not curves:
         return "no completed run has stored predictions of two classes"
-    drawn = {label: (curve.false_positive_rates, curve.mean) for label, curve in curves.items()}
+    drawn = {label: (RATES, mean) for label, (mean, _) in curves.items()}
     numbers = {
-        label: f", {np.mean(curve.areas):.3f}"
-        + (f" ± {np.std(curve.areas, ddof=1):.3f}" if len(curve.areas) > 1 else "")
-        for label, curve in curves.items()
+        label: f", {np.mean(areas):.3f}"
+        + (f" ± {np.std(areas, ddof=1):.3f}" if len(areas) > 1 else "")
+        for label, (_, areas) in curves.items()
     }
     figure, ax = _over_grey(setting, drawn, numbers, gid="mean")
     ax.set(xlim=(-0.02, 1), ylim=(0, 1.02), xlabel="False positive rate",
            ylabel="True positive rate")  # fmt: skip
     names = classes_of(setting.lines)
-    counts = number_of_runs(len(curve.areas) for curve in curves.values())
+    counts = number_of_runs(len(areas) for _, areas in curves.values())
     others = len(curves) > len(setting.named)
     return figure, caption("roc", names=names, runs=counts, others=others)
 

@@ -251,9 +251,10 @@ def test_roc(add: RunMaker, store: Store, classes: int) -> None:
     made = draw("roc", runs, store)
     expected = mean_roc([read_predictions(store.predictions(run.config)) for run in runs])
     assert expected is not None
+    mean, areas = expected
     ax = only(made)
-    np.testing.assert_allclose([y for _, y in points(ax, "mean")], expected.mean)
-    area, sd = np.mean(expected.areas), np.std(expected.areas, ddof=1)
+    np.testing.assert_allclose([y for _, y in points(ax, "mean")], mean)
+    area, sd = np.mean(areas), np.std(areas, ddof=1)
     (entry,) = ax.figure.legends[0].get_texts()
     assert entry.get_text() == f"Adam, {area:.3f} ± {sd:.3f}"
     words = "class 1 against class 0" if classes == 2 else "each class against the rest, averaged"
