@@ -147,18 +147,15 @@ def line_png(record: RunRecord, section: Section, arrays: Arrays) -> bytes:
 
 def plane_png(record: RunRecord, section: Section, arrays: Arrays) -> bytes:
     """Draw contours of the loss on a plane of two random directions."""
-    figure, (ax,) = column_figure(3.2)
-    _contours(figure, ax, arrays)
+    figure, ax = _contours(arrays)
     ax.set_xlabel("Step along direction 1 (filter norms)")
     ax.set_ylabel("Step along direction 2 (filter norms)")
-    bare(ax)
     return _titled(figure, record, section, "filter-normalised plane")
 
 
 def eigenvectors_png(record: RunRecord, section: Section, arrays: Arrays) -> bytes:
     """Draw contours on the plane of the top two eigenvectors, and the circles of second order."""
-    figure, (ax,) = column_figure(3.2)
-    _contours(figure, ax, arrays)
+    figure, ax = _contours(arrays)
     angle = np.linspace(0, 2 * math.pi, 200)
     for radius in range(1, math.ceil(float(arrays["x"][-1]))):
         ax.plot(radius * np.cos(angle), radius * np.sin(angle), color="black", lw=0.9,
@@ -169,7 +166,6 @@ def eigenvectors_png(record: RunRecord, section: Section, arrays: Arrays) -> byt
         value = short(float(f"{section['eigenvalues'][number - 1]:.3g}"))
         unit = rf"$1/\sqrt{{\lambda_{number}}}$, $\lambda_{number}$ = {value}"
         axis.set_label_text(f"Step along $v_{number}$ ({unit})")
-    bare(ax)
     doubt = "" if section["converged"] else " (not converged)"
     what = f"top two eigenvectors{doubt}, dashed: rise by second order"
     return _titled(figure, record, section, what)
@@ -219,8 +215,9 @@ def interpolation_png(record: RunRecord, section: Section, arrays: Arrays) -> by
     return png(figure, f"interpolation from {record.name}", subtitle)
 
 
-def _contours(figure: Figure, ax: Axes, arrays: Arrays) -> None:
+def _contours(arrays: Arrays) -> tuple[Figure, Axes]:
     """Fill contours of a plane's loss with a colour bar, label some, and mark the weights."""
+    figure, (ax,) = column_figure(3.2)
     low, high = loss_range([arrays["loss"]])
     filled: Any = fill_contours(ax, arrays, low, high)
     drawn = filled.levels[1:-1:2]
@@ -237,6 +234,8 @@ def _contours(figure: Figure, ax: Axes, arrays: Arrays) -> None:
     bar = figure.colorbar(filled, ax=ax, fraction=0.06, pad=0.03)
     bar.set_label(LOSS, size=TEXT)
     number_bar(bar, low, high)
+    bare(ax)
+    return figure, ax
 
 
 def fill_contours(ax: Axes, arrays: Arrays, low: float, high: float) -> ContourSet:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import textwrap
 from collections.abc import Sequence
 from functools import cache
@@ -30,11 +31,9 @@ def table_png(table: Table, dpi: int = 200) -> bytes:
 
     Returns a PNG file of so many dots per inch.
     """
-    wrapped = [textwrap.wrap(heading, 12) for heading in table.headings]
-    high = max(map(len, wrapped))
-    headings: list[Line] = [
-        [("".join(lines[number : number + 1]), True) for lines in wrapped] for number in range(high)
-    ]
+    wrapped = (textwrap.wrap(heading, 12) for heading in table.headings)
+    lines_of_headings = itertools.zip_longest(*wrapped, fillvalue="")
+    headings: list[Line] = [[(text, True) for text in line] for line in lines_of_headings]
     body: list[Line] = [
         [(label, False), *((cell.text, cell.bold) for cell in cells)] for label, cells in table.rows
     ]
@@ -46,7 +45,7 @@ def table_png(table: Table, dpi: int = 200) -> bytes:
     most = int(wide / _width("0", NOTE))
     notes = [line for note in table.notes for line in textwrap.wrap(note, most)]
     wide = max([wide, *(_width(line, NOTE) for line in notes)])
-    pen = _Pen(widths, wide, ROW * (high + len(body) + len(notes) + 4), dpi)
+    pen = _Pen(widths, wide, ROW * (len(headings) + len(body) + len(notes) + 4), dpi)
     pen.write(0, table.title, TITLE, bold=True)
     pen.y += ROW
     pen.rule(1.2)

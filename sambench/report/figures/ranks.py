@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sambench.analysis.inference import ALPHA
@@ -54,7 +53,12 @@ def _drawn(found: Friedman) -> Figure:
         ax.plot([tick, tick], [0, 0.05], color="black", lw=0.6)
         if count <= 10 or tick % 2:
             ax.text(tick, 0.08, str(tick), size=SMALL, ha="center", va="bottom")
-    _critical(ax, found)
+    reach = 1 + found.critical_difference
+    ax.plot([1, reach], [0.32, 0.32], color="black", lw=0.9, clip_on=False)
+    for end in (1.0, reach):
+        ax.plot([end, end], [0.29, 0.35], color="black", lw=0.9, clip_on=False)
+    ax.text((1 + reach) / 2, 0.36, f"CD = {found.critical_difference:.2f}", size=SMALL, ha="center",
+            va="bottom")  # fmt: skip
     for place_, number in enumerate(order):
         left = place_ < half
         y = -(depth + STEP * ((place_ if left else count - 1 - place_) + 0.6))
@@ -67,15 +71,6 @@ def _drawn(found: Friedman) -> Figure:
         ax.plot([start - 0.05, stop + 0.05], [y, y], color=VERMILION, lw=2.2, gid="clique",
                 solid_capstyle="butt")  # fmt: skip
     return figure
-
-
-def _critical(ax: Axes, found: Friedman) -> None:
-    stop = 1 + found.critical_difference
-    ax.plot([1, stop], [0.32, 0.32], color="black", lw=0.9, clip_on=False)
-    for end in (1.0, stop):
-        ax.plot([end, end], [0.29, 0.35], color="black", lw=0.9, clip_on=False)
-    ax.text((1 + stop) / 2, 0.36, f"CD = {found.critical_difference:.2f}", size=SMALL, ha="center",
-            va="bottom")  # fmt: skip
 
 
 def _levels(spans: Sequence[tuple[float, float]]) -> list[tuple[float, float, int]]:

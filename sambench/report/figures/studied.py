@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter
+from matplotlib.ticker import FixedLocator
 
 from sambench.analysis.groups import Line
 from sambench.analysis.metrics import value_at
@@ -124,13 +124,9 @@ def planes(material: Material, setting: Setting) -> Drawn:
         for axis, coordinates in ((ax.xaxis, arrays["x"]), (ax.yaxis, arrays["y"])):
             half = float(f"{coordinates[-1] / 2:.1g}")
             axis.set_major_locator(FixedLocator([-half, 0, half]))
-            axis.set_major_formatter(FuncFormatter(lambda value, _: _brief(value)))
+            axis.set_major_formatter(lambda x, _: f"{x:g}".replace("0.", ".").replace("-", "−"))
     _bar(figure, filled)
     return figure, caption("planes")
-
-
-def _brief(value: float) -> str:
-    return f"{value:g}".replace("0.", ".").replace("-", "−")
 
 
 def _bar(figure: Figure, filled: ContourSet) -> None:
