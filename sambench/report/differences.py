@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 from sambench.analysis.comparison import Comparison
 from sambench.analysis.study import Study
@@ -21,22 +20,16 @@ HEADINGS = ("Optimizer", "95 % interval", "n", "p", "Cohen's dz", "Runs won", "V
 
 def difference_tables(study: Study, names: Sequence[str]) -> tuple[Table, ...]:
     """Return a table of differences to the baseline by each metric: over settings, then in each."""
-    pooled = [found for name in names if (found := study.pooled.get(name))]
-    over = [difference_table(f"Over {found[0].setting}", found, study) for found in pooled]
-    return (
-        *over,
-        *(
-            replace(difference_table(group.title, group.by(name), study), setting=group.title)
-            for group in study.groups
-            for name in names
-            if any(one.n for one in group.by(name))
-        ),
-    )
+    pooled = [study.pooled.get(name, ()) for name in names]
+    alone = (group.by(name) for group in study.groups for name in names)
+    every = (*pooled, *(found for found in alone if any(one.n for one in found)))
+    return tuple(_difference_table(found, study) for found in every if found)
 
 
-def difference_table(title: str, found: Sequence[Comparison], study: Study) -> Table:
+def _difference_table(found: Sequence[Comparison], study: Study) -> Table:
     """Return what each optimizer differs by, the best first."""
     metric, baseline = found[0].metric, study.title_of(found[0].baseline)
+    where, pooled = found[0].setting, found[0].settings > 1
     sign = -1 if metric.higher_is_better else 1
     ordered = sorted(
         found, key=lambda one: math.inf if one.estimate is None else sign * one.estimate
@@ -49,10 +42,11 @@ def difference_table(title: str, found: Sequence[Comparison], study: Study) -> T
     if metric.name == "train_seconds" and timed:
         notes.append(f"Not timed on a device of {baseline}'s: {', '.join(timed)}.")
     return Table(
-        title=f"{title}: {metric.heading}, {what} {baseline}",
+        title=f"{'Over ' * pooled}{where}: {metric.heading}, {what} {baseline}",
         headings=(HEADINGS[0], *head),
         rows=tuple((study.title_of(one.candidate), difference_cells(one)) for one in ordered),
         notes=tuple(notes),
+        setting="" if pooled else where,
         keys=tuple(one.candidate for one in ordered),
     )
 
