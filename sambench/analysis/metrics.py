@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any
 
@@ -87,11 +87,6 @@ class Metric:
 def collapsed(record: RunRecord) -> bool:
     """Whether a run predicts one class for every test image."""
     return (record.final or {}).get("test", {}).get("collapsed") is True
-
-
-def saddle(record: RunRecord) -> Metric | None:
-    """Return the first measure of curvature that is zero or negative: the run is at no minimum."""
-    return next((m for m in OF_A_MINIMUM if (v := m.of(record)) is not None and v <= 0), None)
 
 
 def value_at(record: RunRecord, path: str) -> object:
@@ -211,6 +206,10 @@ def find_metric(name: str) -> Metric:
     if name not in _BY_NAME:
         raise UnknownNameError("metric", name, _BY_NAME, f"metrics: {', '.join(_BY_NAME)}")
     return _BY_NAME[name]
+
+
+MINUTES = replace(find_metric("train_seconds"), title="Training time (min)", table_scale=1 / 60)
+"""Training time as tables of long runs have it."""
 
 
 def measured(records: Iterable[RunRecord]) -> tuple[Metric, ...]:

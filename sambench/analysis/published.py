@@ -12,20 +12,16 @@ from scipy.special import stdtrit
 
 from sambench.analysis.groups import Group, Line
 from sambench.analysis.inference import ALPHA, SEEDS
-from sambench.analysis.metrics import Metric, find_metric
+from sambench.analysis.metrics import MINUTES, Metric, find_metric
 from sambench.analysis.units import Summary, summarize
 from sambench.files.yaml_text import read_own_yaml
 
-COLUMNS: Mapping[str, tuple[str, float]] = {
-    "test_accuracy": ("accuracy", 1.0),
-    "train_minutes": ("train_seconds", 60.0),
-    "hessian_top": ("top", 1.0),
-    "hessian_median": ("median", 1.0),
-    "hessian_mean": ("mean", 1.0),
-    "hessian_sd": ("sd", 1.0),
-    "hessian_trace": ("trace", 1.0),
+COLUMNS: Mapping[str, Metric] = {
+    "test_accuracy": find_metric("accuracy"),
+    "train_minutes": MINUTES,
+    **{f"hessian_{name}": find_metric(name) for name in ("top", "median", "mean", "sd", "trace")},
 }
-"""Printed column -> our metric, and its number over the printed one; in the order of the papers."""
+"""Printed column -> our metric, in the order of the papers."""
 
 DATASETS: Mapping[str, str] = {"gdph_sysucc": "bus"}
 """The papers' names of data sets -> ours, where they differ."""
@@ -47,9 +43,8 @@ class PrintedRow:
 
     def of(self, metric: str) -> float | None:
         """Return the number of one of our metrics, on our printed scale."""
-        named = [(c, factor) for c, (name, factor) in COLUMNS.items() if name == metric]
-        found = (factor * self.values[c] for c, factor in named if c in self.values)
-        return next(found, None)
+        found = {of.name: self.values.get(column) for column, of in COLUMNS.items()}.get(metric)
+        return 60 * found if found is not None and metric == MINUTES.name else found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,11 +58,6 @@ class PrintedTable:
     rows: tuple[PrintedRow, ...]
 
 
-def papers() -> tuple[Mapping[str, Any], ...]:
-    """Return each paper's facts: title, protocol, tables with every printed row."""
-    return tuple(read_own_yaml("sambench.analysis", "published.yaml")["papers"])
-
-
 @cache
 def printed_tables() -> tuple[PrintedTable, ...]:
     """Return every printed table that is at hand."""
@@ -79,7 +69,7 @@ def printed_tables() -> tuple[PrintedTable, ...]:
             caption=table["caption"],
             rows=tuple(_row(paper["id"], row) for row in table["rows"]),
         )
-        for paper in papers()
+        for paper in read_own_yaml("sambench.analysis", "published.yaml")["papers"]
         for table in paper["tables"]
     )
 
@@ -181,7 +171,7 @@ def replications(groups: Sequence[Group]) -> tuple[Replication, ...]:
         Replication(row=row, group=group, line=line, metric=metric, printed=printed, cell=cell)
         for row in printed_rows()
         for group, line in ours(row, groups)
-        for metric in (find_metric(name) for name, _ in COLUMNS.values())
+        for metric in COLUMNS.values()
         for cell in [summarize(group, line, metric)]
         if (printed := row.of(metric.name)) is not None and cell.mean is not None
     )

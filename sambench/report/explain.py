@@ -14,7 +14,7 @@ from sambench.analysis.claims import Finding
 from sambench.analysis.comparison import Comparison
 from sambench.analysis.groups import Group, Line
 from sambench.analysis.inference import FOLDS
-from sambench.analysis.metrics import Metric, collapsed, measured, saddle
+from sambench.analysis.metrics import OF_A_MINIMUM, Metric, collapsed, measured
 from sambench.analysis.study import Study
 from sambench.analysis.units import summarize
 from sambench.errors import UserError, did_you_mean
@@ -173,7 +173,7 @@ def _why(metric: Metric, record: RunRecord) -> str:
         return f"no {metric.column}"
     if metric.curvature and collapsed(record):
         return "it predicts one class for every test image (collapsed)"
-    below = saddle(record) or metric
+    below = next((m for m in OF_A_MINIMUM if (v := m.of(record)) is not None and v <= 0), metric)
     of = "" if below is metric else f" ({below.heading.lower()} {below.of(record):.6g})"
     return f"{value:.6g} is of no minimum{of}"
 

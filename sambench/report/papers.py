@@ -9,7 +9,7 @@ from itertools import zip_longest
 from sambench.analysis import published
 from sambench.analysis.claims import NOT_TESTED, STANDINGS, Evidence, Finding
 from sambench.analysis.groups import Group
-from sambench.analysis.metrics import Metric, find_metric
+from sambench.analysis.metrics import Metric
 from sambench.analysis.names import Names
 from sambench.analysis.published import COLUMNS, PrintedRow, PrintedTable, Replication, ours
 from sambench.analysis.units import Summary, summarize
@@ -26,7 +26,7 @@ from sambench.report.table import (
     signed,
     significant,
 )
-from sambench.report.tables import MINUTES, best_of, printed, sure_means
+from sambench.report.tables import best_of, printed, sure_means
 
 NOTES = (
     "Rows marked “printed” hold the paper's numbers as printed, of one run each; the others are "
@@ -56,22 +56,24 @@ def paper_tables(
 
 
 def _table(table: PrintedTable, groups: Sequence[Group], names: Names) -> Table:
-    metrics = (name for name, _ in COLUMNS.values())
-    columns = [MINUTES if name == MINUTES.name else find_metric(name) for name in metrics]
+    columns = list(COLUMNS.values())
     by_model = len({row.model for row in table.rows}) > 1
     found = [ours(row, groups) for row in table.rows]
     cells = [
         [summarize(*lines[0], c) for c in columns] if len(lines) == 1 else None for lines in found
     ]
     baseline = next((i for i, row in enumerate(table.rows) if row.optimizer == "adam"), None)
-    bold = _bold(cells, columns, None if by_model else baseline)
+    bold = [
+        _bold((own[place] if own else None for own in cells), c, None if by_model else baseline)
+        for place, c in enumerate(columns)
+    ]
     rows: list[Row] = []
     for number, (row, of_row) in enumerate(zip(table.rows, cells, strict=True)):
         kind, name = ("models", row.model) if by_model else ("optimizers", row.optimizer)
         label = names.printed(kind, name)
         own = [Cell(text=MISSING)] * len(columns) if of_row is None else [
-            printed(of_row[place], c, bold=(number, place) in bold)
-            for place, c in enumerate(columns)
+            printed(cell, c, bold=number in best)
+            for cell, c, best in zip(of_row, columns, bold, strict=True)
         ]  # fmt: skip
         rows += [(label, tuple(own)), (f"{label}, printed", tuple(_as_printed(row)))]
     several = [
@@ -103,22 +105,15 @@ def _as_printed(row: PrintedRow) -> Iterable[Cell]:
                        bold=key in row.bold)  # fmt: skip
 
 
-def _bold(
-    cells: Sequence[Sequence[Summary] | None], columns: Sequence[Metric], baseline: int | None
-) -> set[tuple[int, int]]:
-    """Return which of our cells are bold by the papers' rule."""
-    chosen: set[tuple[int, int]] = set()
-    for place, c in enumerate(columns):
-        means = sure_means(None if found is None else found[place] for found in cells)
-        if c.name == "accuracy" and baseline is not None:
-            least = means.get(baseline, math.inf)
-            best = [number for number, mean in means.items() if mean > least]
-        else:
-            if c.name == "train_seconds" and baseline is not None:
-                means.pop(baseline, None)
-            best = best_of(means, c)
-        chosen |= {(number, place) for number in best}
-    return chosen
+def _bold(cells: Iterable[Summary | None], metric: Metric, baseline: int | None) -> list[int]:
+    """Return the numbers of our cells of a column that are bold by the papers' rule."""
+    means = sure_means(cells)
+    if metric.name == "accuracy" and baseline is not None:
+        least = means.get(baseline, math.inf)
+        return [number for number, mean in means.items() if mean > least]
+    if metric.name == "train_seconds" and baseline is not None:
+        means.pop(baseline, None)
+    return best_of(means, metric)
 
 
 CLAIMS = ("Claim", "Our runs", "Held", "Refuted", "Not reproduced", "Undecided", "Not tested")
@@ -200,7 +195,7 @@ def replication_table(found: Sequence[Replication], names: Names) -> Table:
     """Return our runs beside printed numbers, a row for each."""
     rows = []
     for one in found:
-        c = MINUTES if one.metric.name == MINUTES.name else one.metric
+        c = one.metric
         label = f"{names.optimizer(one.line.label)} on {one.group.title.partition(' on ')[0]}"
         value = c.table_scale * one.printed
         ends = [c.table_scale * end for end in one.interval or ()]

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import replace
-from types import MappingProxyType
 
 import numpy as np
 
-from sambench.analysis.comparison import EQUIVALENT
+from sambench.analysis.comparison import EQUIVALENT, UNDECIDED
 from sambench.analysis.groups import REPEATS, Group, Line, by_key, other_settings
-from sambench.analysis.metrics import SHIFTS, Metric, find_metric
+from sambench.analysis.metrics import MINUTES, SHIFTS, Metric, find_metric
 from sambench.analysis.predictions import Predictions
 from sambench.analysis.study import Study, build_study
 from sambench.analysis.units import Summary, device_of, summarize
@@ -40,7 +38,6 @@ FURTHER: Mapping[str, tuple[str, ...]] = {
 }
 UNRANKED = ("calibration_slope", "generalization_gap")
 """Metrics of which neither the highest nor the lowest is the best."""
-MINUTES = replace(find_metric("train_seconds"), title="Training time (min)", table_scale=1 / 60)
 MINUTES_FROM = 120.0
 """Seconds of training from which on a table is in minutes."""
 
@@ -72,17 +69,12 @@ def printed(found: Summary, metric: Metric, mark: str = "", *, bold: bool = Fals
     )
 
 
-def _rows(
-    places: Sequence[tuple[str, Group, Line]],
-    columns: Sequence[Metric],
-    marks: Mapping[tuple[str, str], str] = MappingProxyType({}),
-) -> tuple[Row, ...]:
-    """Return the rows, with marks by optimizer and metric, and each column's best mean in bold.
+def _rows(places: Sequence[tuple[str, Group, Line]], columns: Sequence[Metric]) -> tuple[Row, ...]:
+    """Return the rows, with marks of comparisons, and each column's best mean in bold.
 
-    A place is the label of a row, and the runs that it is of.
-
-    A cell with a collapsed run, a measurement that did not converge or a curvature of no minimum
-    is never the best, and nothing is where all are equal.
+    A place is the label of a row, and the runs that it is of. A cell with a collapsed run, a
+    measurement that did not converge or a curvature of no minimum is never the best, and nothing is
+    where all are equal.
     """
     found = [[summarize(group, line, c) for c in columns] for _, group, line in places]
     best = [
@@ -90,13 +82,20 @@ def _rows(
         for c, cells in zip(columns, zip(*found, strict=True), strict=True)
     ]
     rows = []
-    for number, ((label, _, line), cells) in enumerate(zip(places, found, strict=True)):
+    for number, ((label, group, line), cells) in enumerate(zip(places, found, strict=True)):
         made = (
-            printed(cell, c, marks.get((line.label, c.name), ""), bold=number in bold)
+            printed(cell, c, _mark(group, line, c), bold=number in bold)
             for cell, c, bold in zip(cells, columns, best, strict=True)
         )
         rows.append((label, tuple(made)))
     return tuple(rows)
+
+
+def _mark(group: Group, line: Line, metric: Metric) -> str:
+    """Return the mark of a line's comparison with the baseline, if that shows anything."""
+    found = (one for one in group.by(metric.name) if one.candidate == line.label)
+    said = next((one.verdict for one in found), UNDECIDED)
+    return "" if said == UNDECIDED else Mark.EQUIVALENT if said == EQUIVALENT else Mark.DIFFERENT
 
 
 def _of_one_kind(metric: Metric, cells: Iterable[Summary]) -> bool:
@@ -175,13 +174,7 @@ def _columns(names: Sequence[str], lines: Sequence[Line]) -> list[Metric]:
 
 def _table(group: Group, title: str, columns: Sequence[Metric]) -> Table:
     lines = group.lines
-    marks = {
-        (one.candidate, one.metric.name): Mark.DIFFERENT if one.shown else Mark.EQUIVALENT
-        for metric in columns
-        for one in group.by(metric.name)
-        if one.shown or one.verdict == EQUIVALENT
-    }
-    rows = _rows([(line.title, group, line) for line in lines], columns, marks)
+    rows = _rows([(line.title, group, line) for line in lines], columns)
     baseline = lines[0].title if group.baseline else None
     return Table(
         title=title,
