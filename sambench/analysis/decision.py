@@ -74,7 +74,8 @@ def find_scope(study: Study) -> Scope | None:
 
     Of several designs or baselines it is that of most settings.
     """
-    there = [g for g in study.groups if g.first and sum(bool(x.completed) for x in g.lines) > 1]
+    done = [(group, [line for line in group.lines if line.completed]) for group in study.groups]
+    there = [group for group, lines in done if group.first and len(lines) > 1]
     alike = by_key(there, lambda group: (group.folds, group.lines[0].label)).values()
     if not there:
         return None
@@ -84,7 +85,7 @@ def find_scope(study: Study) -> Scope | None:
         options,
         key=lambda one: (len(one[1]) > 1, len(one[0]), not one[0][0].folds, len(one[1])),
     )
-    every = (line.label for group in study.groups for line in group.lines if line.completed)
+    every = (line.label for _, lines in done for line in lines)
     others = (g for g in study.groups if g.completed and all(g is not one for one in groups))
     return Scope(
         groups=tuple(groups),
@@ -119,9 +120,10 @@ def decide(study: Study, scope: Scope | None = None) -> Decision | None:
     best = _not_worse(study, gaps, labels)
     if not best:
         return None
-    lines = {label: [(group, group.line(label)) for group in scope.groups] for label in labels}
-    cells = {k: [summarize(*one, gaps.metric).mean for one in own] for k, own in lines.items()}
-    means = {k: fmean(mean for mean in own if mean is not None) for k, own in cells.items()}
+    means = {}
+    for label in labels:  # over settings, of the means of the tables
+        cells = (summarize(group, group.line(label), gaps.metric) for group in scope.groups)
+        means[label] = fmean(cell.mean for cell in cells if cell.mean is not None)
     top = max(means.values())
     tied = tuple(label for label, mean in means.items() if abs(mean - top) < 1e-9)
     costs = {label: _costs(study, scope, label) for label in scope.labels}

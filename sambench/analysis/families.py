@@ -83,7 +83,7 @@ def _columns(group: Group, metric: Metric) -> list[_Column]:
     paired = np.isfinite(of_runs)
     sign = 1.0 if metric.higher_is_better else -1.0
     wins = (sign * of_runs > 0) + 0.5 * (of_runs == 0)
-    lost, fixed = table.lost_units(), _fixed(table, metric)
+    lost, fixed = table.by_unit(table.lost.astype(np.float64)) > 0, _fixed(table, metric)
     columns = []
     for place, line in enumerate(group.lines[1:]):
         made = Comparison(
@@ -181,9 +181,8 @@ def _test(columns: Sequence[_Column], family: int) -> None:
         )
         sums = inference.moments(counted, None if ratios is None else ratios[tested])
         share = family / len(tested)
-        p[tested] = (
-            inference.holm(inference.student_p(sums)) if folds else inference.max_t(counted)
-        ) * share
+        by_t = inference.student_tail(sums, np.abs(sums.mean), sides=2)
+        p[tested] = (inference.holm(by_t) if folds else inference.max_t(counted)) * share
         turned[tested] = np.sign(sums.mean) != np.sign(found.mean[tested])
         if metric.margin is not None:
             margin = math.log(metric.margin) if metric.ratio else metric.margin

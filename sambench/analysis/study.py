@@ -111,16 +111,13 @@ def study_of(groups: Sequence[Group], asked: ReportSettings, metrics: Sequence[M
     given = {name: _printed_margin(name, margin) for name, margin in asked.margins.items()}
     known = measured(record for group in groups for record in group.completed)
     wanted = dict.fromkeys((*metrics, find_metric(asked.primary)))
-    there = [metric for metric in wanted if metric in known]
-    families = {m.name: compare(groups, m, given.get(m.name)) for m in there}
+    families = {m.name: compare(groups, m, given.get(m.name)) for m in wanted if m in known}
     return Study(
         groups=tuple(
-            replace(
-                group, found={name: own[place] for name, (own, _) in families.items() if own[place]}
-            )
+            replace(group, found={name: own[place] for name, (own, _) in families.items()})
             for place, group in enumerate(groups)
         ),
-        pooled={name: pooled for name, (_, pooled) in families.items() if pooled},
+        pooled={name: pooled for name, (_, pooled) in families.items()},
         baseline=asked.baseline or "",
         primary=asked.primary,
         margin=given.get(asked.primary, find_metric(asked.primary).margin or 1.0),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -36,15 +36,8 @@ class Table:
 
     def by_unit(self, of_runs: Floats) -> Floats:
         """Average the runs of each unit, shape (R, H) to (units, H); NaN where a unit has none."""
-        return np.stack([mean_over(of_runs[rows], 0) for rows in self._rows()])
-
-    def lost_units(self) -> NDArray[np.bool_]:
-        """Return which units of which line have a lost run, shape (units, lines)."""
-        return np.stack([self.lost[rows].any(axis=0) for rows in self._rows()])
-
-    def _rows(self) -> Iterator[NDArray[np.bool_]]:
-        """Yield the rows of each unit."""
-        return (self.unit == number for number in range(len(self.keys)))
+        units = (of_runs[self.unit == number] for number in range(len(self.keys)))
+        return np.stack([mean_over(runs, 0) for runs in units])
 
 
 def tabulate(group: Group, metric: Metric) -> Table:

@@ -166,9 +166,8 @@ def runs_table(groups: Iterable[Group]) -> Rows:
     }
     for name in RunConfig.__struct_fields__:
         values = values_at(runs, f"config.{name}")
-        if name in ("optimizer", "stop"):
-            continue
-        if name not in (*LATER, *OF_REPLICAS) or any(v != DEFAULTS[name] for v in values):
+        usual = name in (*LATER, *OF_REPLICAS) and all(v == DEFAULTS[name] for v in values)
+        if name not in ("optimizer", "stop") and not usual:
             columns[name] = values
     for name in ("stop.rule", "stop.value"):
         columns[name] = values_at(runs, f"config.{name}")

@@ -20,7 +20,7 @@ from sambench.analysis.inference import (
     max_t,
     moments,
     sign_flips,
-    student_p,
+    student_tail,
     units_to_settle,
 )
 
@@ -113,8 +113,11 @@ def test_student_over_folds_by_the_corrected_variance() -> None:
     found = moments(values, 0.25)
     se = math.sqrt((1 / 5 + 0.25) * values.var(ddof=1))
     t = values.mean() / se
-    assert student_p(found)[0] == pytest.approx(2 * stats.t.sf(abs(t), 4), rel=1e-12)
-    assert student_p(moments(values))[0] == pytest.approx(
+    size = np.abs(found.mean)
+    assert student_tail(found, size, sides=2)[0] == pytest.approx(
+        2 * stats.t.sf(abs(t), 4), rel=1e-12
+    )
+    assert student_tail(moments(values), size, sides=2)[0] == pytest.approx(
         stats.ttest_1samp(values[:, 0], 0).pvalue, rel=1e-12
     )
     assert FOLDS.least_units == 3
