@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from sambench.data.source import FITS, Setting
+from sambench.data.tables import is_nobody
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -227,8 +228,8 @@ def read_header(path: Path) -> tuple[str | None, int]:
     except Exception:  # decoding it will tell what is wrong
         return None, 1
     id = str(found.get("PatientID") or "").strip()
-    hashed = f"patient-{hashlib.sha256(id.encode()).hexdigest()[:12]}" if id else None
-    return hashed, int(found.get("NumberOfFrames") or 1)
+    hashed = f"patient-{hashlib.sha256(id.encode()).hexdigest()[:12]}"
+    return None if is_nobody(id) else hashed, int(found.get("NumberOfFrames") or 1)
 
 
 def _read_dicom(data: bytes, frame: int) -> tuple[Image.Image, str, int]:

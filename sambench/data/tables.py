@@ -25,6 +25,10 @@ GRADES = ("0", "1", "2", "3", "4", "4A", "4B", "4C", "5", "6")
 BLANK = frozenset({"", "nan", "na", "n/a", "#n/a", "<na>", "null", "none"})
 """What programs write into cells without a value, in lower case."""
 
+NOBODY = BLANK | {"-", "--", "?", "missing", "not available", "unk", "unknown"}
+NOBODY |= {"anon", "anonymized", "anonymised", "anonymous"}
+"""What people, and programs that remove names, write in place of a patient's id, in lower case."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
@@ -146,7 +150,7 @@ def read_fact(name: str, number: int, table: Table, problems: Problems) -> Fact:
     """Return what a cell tells; one that makes no sense becomes a problem.
 
     Folds are whole numbers, parts those of `PARTS`, categories of BI-RADS in capital letters; what
-    is no category stays as written. What programs write for a blank is no patient.
+    is no category stays as written. What stands in place of an id is no patient.
     """
     row = table.rows[number]
     text, thing = row[name], f"{row['id']} has {row[name]!r} (row {number})"
@@ -160,7 +164,7 @@ def read_fact(name: str, number: int, table: Table, problems: Problems) -> Fact:
             kind = f"parts in {table.path} that are none of train, validation and test"
             problems.add(kind, thing, "correct them")
         return part
-    if name == "patient" and is_blank(text):
+    if name == "patient" and is_nobody(text):
         return None
     grade = (text or "").upper()
     return grade if name.startswith("birads") and grade in GRADES else text
@@ -169,6 +173,11 @@ def read_fact(name: str, number: int, table: Table, problems: Problems) -> Fact:
 def is_blank(cell: str | None) -> bool:
     """Whether a cell is blank, or has what programs write into such a one."""
     return _plain(cell) in BLANK
+
+
+def is_nobody(patient: str | None) -> bool:
+    """Whether a patient's id is left out, or tells only that it was."""
+    return _plain(patient) in NOBODY
 
 
 def whole_number(cell: str | None) -> int | None:

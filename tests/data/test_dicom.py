@@ -130,6 +130,17 @@ def test_patients_are_groups_and_nothing_else_of_them_is_kept(tmp_path):
     assert prepared.images.max() > 240  # the range of 12 bits, not of 16
 
 
+def test_removed_names_are_no_patient(tmp_path):
+    root = tmp_path / "images"
+    for number in range(4):
+        path = root / "ab"[number % 2] / f"{number}.dcm"
+        written(path, np.full((8, 8), number, np.uint16), PatientID="Anonymous")
+    source = sources.get("folder")
+    request = Request(folder=root, options=source.resolve({}))
+    prepared = prepare(source, request, tmp_path / "p", 8).prepared
+    assert len(set(prepared.groups)) == 4
+
+
 def test_files_without_a_suffix_are_told_by_their_content(tmp_path):
     """As archives export them; a table names them."""
     generator = np.random.default_rng(0)

@@ -361,7 +361,7 @@ def test_a_label_that_stands_for_a_blank(listed, refused, scan, word):
     assert named.classes == ("p", "q", "r")
 
 
-@pytest.mark.parametrize("word", ["", "NA", "nan", "N/A", "#N/A", "null", "none"])
+@pytest.mark.parametrize("word", ["", "NA", "N/A", "#N/A", "none", "-", "Unknown", "ANONYMOUS"])
 def test_a_group_that_stands_for_a_blank_is_none(listed, tmp_path, word):
     text = f"file,label,patient\na/1.png,p,x\na/2.png,q,x\nb/3.png,p,{word}\n4.jpg,q,{word}\n"
     source = sources.get("folder")
