@@ -10,6 +10,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # a process for each core, and so one t
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # processes that tests start compile but once
 
 import copy
+import gc
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -70,6 +71,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         room = item.path.relative_to(Path(__file__).parent).parts[0]
         if room in ARITHMETIC:
             item.add_marker("arithmetic")
+    gc.freeze()  # modules and tests stay to the end: no need to look for garbage among them
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
 

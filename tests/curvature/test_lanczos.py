@@ -252,7 +252,7 @@ def _sharp() -> torch.Tensor:
     ],
 )
 @pytest.mark.parametrize(
-    "seeds", [range(4), pytest.param(range(4, 14), marks=pytest.mark.exhaustive)], ids=str
+    "seeds", [range(2), pytest.param(range(2, 14), marks=pytest.mark.exhaustive)], ids=str
 )
 def test_no_eigenvalue_is_missed(outliers: tuple[float, ...], seeds: range) -> None:
     spectrum = torch.cat([torch.tensor(outliers), torch.linspace(-1, 1, 195)]).double()
