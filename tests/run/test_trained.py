@@ -43,6 +43,7 @@ def trained(
     return config, paths
 
 
+@pytest.mark.not_nudged  # a fixture trained the network, as usual
 def test_the_test_images_have_the_stored_probabilities(trained: tuple[RunConfig, Paths]) -> None:
     """The same operations in the same batches: bit for bit."""
     config, paths = trained
