@@ -6,13 +6,14 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import astuple, dataclass, field
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import bdtr, stdtrit
 from torch import Tensor, nn
 
+from sambench.curvature.arguments import require_at_least, require_functions, require_one_of
 from sambench.curvature.certificate import Which
 from sambench.curvature.lanczos import CONFIDENCE, eigenvalues, trace
 from sambench.curvature.landscape import filter_normalised
@@ -129,10 +130,13 @@ def batch_spectrum(
 
     Raises:
         CurvatureError: If a loss or a product is not finite.
-        ValueError: If there is no such definition, or `displacement` is missing.
+        ValueError: If there is no such definition, a number is too small, or `displacement` is
+            missing.
     """
-    if definition not in DEFINITIONS:
-        raise ValueError(f"definition={definition!r}: one of {', '.join(get_args(Definition))}")
+    require_one_of(Definition, definition=definition)
+    require_at_least(0, perturbations=perturbations)
+    require_at_least(1, num_batches=num_batches)
+    require_functions(on_batch=on_batch, out_of_time=out_of_time, on_progress=on_progress)
     if perturbations and displacement is None:
         raise ValueError("perturbations need a displacement")
     moving, times = (displacement, perturbations) if perturbations else (None, 1)

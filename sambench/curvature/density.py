@@ -10,6 +10,12 @@ from typing import Literal
 import numpy as np
 import torch
 
+from sambench.curvature.arguments import (
+    require_at_least,
+    require_functions,
+    require_one_of,
+    require_positive,
+)
 from sambench.curvature.krylov import Floats, Lanczos, RitzValues
 from sambench.curvature.vectors import (
     Progress,
@@ -120,9 +126,14 @@ def density(
     what fits. Progress is told after each step, in products.
 
     Raises:
-        ValueError: If `probes` or `steps` is below 2.
+        ValueError: If `probes` or `steps` is below 2, or another argument is none of its choices.
         CurvatureError: If a product is not finite.
     """
+    require_one_of(Start, start=start)
+    require_positive(width=width)
+    require_at_least(2, grid_points=grid_points)
+    require_at_least(1, max_basis=max_basis)
+    require_functions(on_progress=on_progress)
     if probes < 2 or steps < 2:
         raise ValueError(f"probes={probes}, steps={steps}: an error needs 2 probes of 2 steps")
     products_before = H.matvecs

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sambench.curvature.arguments import require_functions
 from sambench.curvature.evaluation import Batch, Loss, tracking_layers
 from sambench.curvature.krylov import Floats
 from sambench.curvature.landscape import Rows, finish
@@ -66,6 +67,7 @@ def interpolation(
     The other state, at a = 1, is given as its `state_dict()`, of the same architecture; `points`,
     two or more, is the number of values of a. Other arguments are those of `random_landscape`.
     """
+    require_functions(on_progress=on_progress)
     if points < 2:
         raise ValueError(f"points={points}: a segment has two ends")
     surface = LossSurface(model, loss, batches)

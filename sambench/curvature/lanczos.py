@@ -9,6 +9,7 @@ import torch
 from scipy.special import stdtrit
 from torch import Tensor
 
+from sambench.curvature.arguments import require_at_least, require_functions, require_one_of
 from sambench.curvature.certificate import Goal, Which
 from sambench.curvature.krylov import BLOCK_ROWS, Basis, Lanczos
 from sambench.curvature.vectors import (
@@ -135,8 +136,13 @@ def eigenvalues(
 
     Raises:
         CurvatureError: If a product is not finite, or H is not symmetric.
-        ValueError: If several dominant eigenvalues are asked for.
+        ValueError: If several dominant eigenvalues are asked for, `which` is neither choice, or a
+            number is too small.
     """
+    require_one_of(Which, which=which)
+    require_at_least(0, tol=tol)
+    require_at_least(1, k=k, max_matvecs=max_matvecs, max_basis=max_basis)
+    require_functions(out_of_time=out_of_time, on_progress=on_progress)
     if which == "dominant" and k > 1:
         raise ValueError(f"k={k}: of the dominant eigenvalue there is one; use which='top'")
     before, goal = H.matvecs, Goal(min(k, H.size), tol, which, H.size)
@@ -213,8 +219,12 @@ def trace(
     the same. After each block progress is told, and `out_of_time` asked.
 
     Raises:
-        ValueError: If `max_matvecs` is below 8: no error bar can be trusted.
+        ValueError: If `max_matvecs` is below 8, as no error bar can be trusted then, `block` below
+            1 or `tol` negative.
     """
+    require_at_least(0, tol=tol)
+    require_at_least(1, block=block)
+    require_functions(out_of_time=out_of_time, on_progress=on_progress)
     if max_matvecs < MIN_SAMPLES:
         raise ValueError(f"max_matvecs={max_matvecs}: a trace takes at least {MIN_SAMPLES} samples")
     exact = 0.0 if basis is None else basis.projected_trace

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, MutableMapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvTransposeNd
 
+from sambench.curvature.arguments import require_functions, require_one_of
 from sambench.curvature.evaluation import Batch, Loss, uncompiled
 from sambench.curvature.krylov import Floats
 from sambench.curvature.lanczos import Eigenpairs, eigenvalues
@@ -20,6 +22,7 @@ from sambench.curvature.surface import Cost, LossSurface
 from sambench.curvature.vectors import Progress, flattened, generator, norm
 from sambench.errors import CurvatureError
 
+Dimensions = Literal[1, 2]
 DIRECTION_STREAM = 100  # and up: one for each direction
 NORMALIZATIONS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 Rows = MutableMapping[int, Floats]
@@ -59,7 +62,7 @@ def random_landscape(
     model: nn.Module,
     loss: Loss,
     batches: Iterable[Batch],
-    dimensions: int = 1,
+    dimensions: Dimensions = 1,
     *,
     points: int = 21,
     extent: float = 1.0,
@@ -80,9 +83,11 @@ def random_landscape(
     those in it are not computed again.
 
     Raises:
-        ValueError: If `points` is even or below 3.
+        ValueError: If `points` is even or below 3, or `dimensions` neither 1 nor 2.
         CurvatureError: If the model cannot be evaluated.
     """
+    require_one_of(Dimensions, dimensions=dimensions)
+    require_functions(on_progress=on_progress)
     surface = LossSurface(model, loss, batches, batch_norm=batch_norm)
     drawn = (filter_normalised(model, seed, which) for which in range(dimensions))
     axes, x = tuple(flattened(d.values()) for d in drawn), _axis(points, extent)
@@ -119,6 +124,7 @@ def eigenvector_plane(
         ValueError: If `points` is even or below 3.
         CurvatureError: If there are no two eigenvectors, or one of eigenvalue zero.
     """
+    require_functions(on_progress=on_progress)
     x, batches = _axis(points, extent), tuple(batches)
     surface = LossSurface(model, loss, batches, batch_norm=batch_norm)
     if eigenpairs is None:

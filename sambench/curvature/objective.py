@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import get_gradient_edge
 from torch.func import functional_call
 
+from sambench.curvature.arguments import require_one_of
 from sambench.curvature.evaluation import (
     Batch,
     Batches,
@@ -53,8 +54,7 @@ class Objective:
         *,
         batch_norm: BatchNorm = "eval",
     ) -> None:
-        if batch_norm not in get_args(BatchNorm):
-            raise ValueError(f"batch_norm={batch_norm!r}: one of {', '.join(get_args(BatchNorm))}")
+        require_one_of(BatchNorm, batch_norm=batch_norm)
         self.batch_norm = batch_norm
         self.model = uncompiled(model)
         self._loss = in_double(loss)

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 import torch
 from torch import Tensor, nn
 
+from sambench.curvature.arguments import require_at_least
 from sambench.curvature.checks import check_derivatives, check_function
 from sambench.curvature.evaluation import Batch, Loss, exact_arithmetic
 from sambench.curvature.graph import GraphStore
@@ -45,7 +46,8 @@ class HessianOperator(AbstractContextManager["HessianOperator"]):
     Raises:
         CurvatureError: If nothing is trainable, there is no data, or a check fails; by products and
             gradients, if a loss is not finite or an operation has no second derivative.
-        ValueError: If `batch_norm` is none of its choices, or a vector or name of weights is wrong.
+        ValueError: If `batch_norm` is none of its choices, `l2` negative, or a vector or name of
+            weights wrong.
 
     Example:
         >>> import torch
@@ -66,6 +68,7 @@ class HessianOperator(AbstractContextManager["HessianOperator"]):
         batch_norm: BatchNorm = "eval",
         l2: float = 0.0,
     ) -> None:
+        require_at_least(0, l2=l2)
         self.l2, self.batch_norm = l2, batch_norm
         self._objective = Objective(model, loss, batches, batch_norm=batch_norm)
         self.device, self.dtype = self._objective.device, self._objective.dtype

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from sambench.curvature.arguments import require_functions, require_one_of, require_positive
 from sambench.curvature.evaluation import Batch, Loss
 from sambench.curvature.objective import BatchNorm
 from sambench.curvature.surface import Cost, LossSurface
@@ -63,7 +64,7 @@ def step_sharpness(
         ValueError: If `rho` is not positive.
         CurvatureError: If a loss is not finite.
     """
-    _check_positive(rho=rho)
+    require_positive(rho=rho)
     surface = LossSurface(model, loss, batches, batch_norm=batch_norm)
     clean, gradient = surface.value_and_gradient(surface.center)
     scale = surface.center.abs() if adaptive else torch.ones_like(gradient)
@@ -110,12 +111,12 @@ def worst_case_sharpness(
         ValueError: If a number is not positive or the ball is unknown.
         CurvatureError: If a loss is not finite.
     """
-    _check_positive(rho=rho, steps=steps, restarts=restarts, **({} if m is None else {"m": m}))
+    require_one_of(BallName, ball=ball)
+    require_positive(rho=rho, steps=steps, restarts=restarts, m=m)
+    require_functions(on_progress=on_progress)
     chosen = on_normalised_logits(loss) if normalise_logits else loss
     data = batches if m is None else recut(batches, m)
     surface = LossSurface(model, chosen, data, batch_norm=batch_norm)
-    if ball not in get_args(BallName):
-        raise ValueError(f"unknown ball {ball!r}: l2, adaptive-l2 or adaptive-linf")
     scale = torch.ones_like(surface.center) if ball == "l2" else surface.center.abs()
     losses, rises = list[float](), list[float]()
     for index in range(len(surface.batch_sizes)):
@@ -167,7 +168,8 @@ def average_sharpness(
         ValueError: If `rho` is not positive or `pairs` below 2.
         CurvatureError: If a loss is not finite.
     """
-    _check_positive(rho=rho)
+    require_positive(rho=rho)
+    require_functions(on_progress=on_progress)
     if pairs < 2:
         raise ValueError(f"pairs={pairs}: a standard error needs at least 2")
     surface = LossSurface(model, loss, batches, batch_norm=batch_norm)
@@ -231,12 +233,6 @@ def _weighted(values: Sequence[float], sizes: Sequence[int]) -> tuple[float, flo
         return mean, None
     squares = math.fsum((n * (x - mean)) ** 2 for n, x in zip(sizes, values, strict=True))
     return mean, math.sqrt(squares * len(values) / (len(values) - 1)) / total
-
-
-def _check_positive(**settings: float) -> None:
-    for name, value in settings.items():
-        if not (value > 0 and math.isfinite(value)):
-            raise ValueError(f"{name}={value!r} must be positive")
 
 
 # The highest point of a ball ---------------------------------------------------------------------

@@ -290,7 +290,7 @@ def test_refusals() -> None:
         step_sharpness(model, loss, data, 0)
     with pytest.raises(ValueError, match="m=0 must be positive"):
         worst_case_sharpness(model, loss, data, m=0)
-    with pytest.raises(ValueError, match="unknown ball 'l1'"):
+    with pytest.raises(ValueError, match="ball='l1': one of l2, adaptive-l2, adaptive-linf"):
         worst_case_sharpness(model, loss, data, ball="l1")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="at least 2"):
         average_sharpness(model, loss, data, pairs=1)
