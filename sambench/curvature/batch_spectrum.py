@@ -49,6 +49,8 @@ class BatchValues:
     """Whether each value is certified, or a trace's interval within the tolerance."""
     one_sign: bool = True
     """Whether a dominant eigenvalue is positive and the other end under a fifth of it."""
+    ended_by: EndedBy = "max_matvecs"
+    """Why the work on it ended, that on the first value that did not converge."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,14 +149,13 @@ def batch_spectrum(
         for which in range(index * times, (index + 1) * times):
             with nullcontext(H) if moving is None else H.displaced(*moving(which)) as there:
                 parts.append(_measure(there, index, definition, tol, seed + which, max_matvecs))
-        values, residuals, matvecs, *yes = zip(*map(astuple, parts), strict=True)
-        found.append(BatchValues(sum(values, ()), sum(residuals, ()), sum(matvecs), *map(all, yes)))
+        values, residuals, matvecs, converged, one_sign, _ = zip(*map(astuple, parts), strict=True)
+        sums = (sum(values, ()), sum(residuals, ()), sum(matvecs))
+        found.append(BatchValues(*sums, all(converged), all(one_sign), _why(parts)))
         on_batch(found[-1])
         on_progress(len(found), count)
     array = np.asarray([batch.values for batch in found])
-    converged = all(batch.converged for batch in found)
-    one_sign = all(batch.one_sign for batch in found)
-    ended_by: EndedBy = "tolerance" if converged else "max_matvecs"
+    signed = all(batch.one_sign for batch in found)
     return BatchSpectrum(
         definition=DEFINITIONS[definition] + ("-under-weight-noise" if perturbations else ""),
         batches=tuple(found),
@@ -163,16 +164,21 @@ def batch_spectrum(
         median=float(np.median(array)),
         median_interval=median_interval(array[:, 0]) if array.shape[1] == 1 else None,
         mean=float(array.mean()),
-        mean_interval=mean_interval(array.mean(1)) if one_sign else None,
+        mean_interval=mean_interval(array.mean(1)) if signed else None,
         std=float(array.std(ddof=1)) if array.size > 1 else float("nan"),
         min=float(array.min()),
         max=float(array.max()),
         fraction_negative=float((array < 0).mean()),
         matvecs=sum(batch.matvecs for batch in found),
-        all_converged=converged,
-        one_sign=one_sign,
-        ended_by="minutes" if len(found) < count else ended_by,
+        all_converged=all(batch.converged for batch in found),
+        one_sign=signed,
+        ended_by="minutes" if len(found) < count else _why(found),
     )
+
+
+def _why(found: Sequence[BatchValues]) -> EndedBy:
+    """Return why the work on the first that did not converge ended."""
+    return next((batch.ended_by for batch in found if not batch.converged), "tolerance")
 
 
 def _measure(
@@ -182,13 +188,15 @@ def _measure(
     with H.batch(index) as batch:
         if definition == "trace":
             total = trace(batch, tol, seed, max_matvecs=max_matvecs)
-            return BatchValues((total.estimate,), (total.stderr,), total.matvecs, total.converged)
+            numbers = ((total.estimate,), (total.stderr,), total.matvecs, total.converged)
+            return BatchValues(*numbers, ended_by=total.ended_by)
         k = TOP_K if definition == "topk" else 1
         which: Which = "dominant" if definition == "dominant" else "top"
         found = eigenvalues(batch, k, tol, max_matvecs, seed, which=which)
     values, residuals = tuple(found.values.tolist()), tuple(found.residuals.tolist())
     one_sign = which == "top" or -found.lowest < OTHER_END * values[0]
-    return BatchValues(values, residuals, found.matvecs, found.converged, one_sign)
+    verdict = (found.matvecs, found.converged, one_sign, found.ended_by)
+    return BatchValues(values, residuals, *verdict)
 
 
 def mean_interval(values: NDArray[np.float64]) -> Interval | None:

@@ -169,11 +169,12 @@ def eigenvalues(
             run.restart(gaussian(H, source))
     bounds, chosen, lowest = goal.bounds(run, ritz), goal.choose(ritz), float(ritz.values[0])
     highs, low = bounds
+    certified = tuple(goal.certified(ritz, bounds))
     return Eigenpairs(
         values=torch.from_numpy(ritz.values[chosen].copy()),
         residuals=torch.from_numpy(ritz.residuals[chosen].copy()),
         intervals=torch.from_numpy(goal.intervals(ritz, bounds)),
-        certified=tuple(goal.certified(ritz, bounds)),
+        certified=certified,
         vectors=run.basis.combine(ritz.coefficients[:, chosen]) if run.complete else None,
         upper_bound=float(highs[0]),
         lower_bound=low,
@@ -181,7 +182,7 @@ def eigenvalues(
         lowest_residual=float(ritz.residuals[0]),
         lowest_certified=goal.narrow(lowest, lowest - low, ritz.rounding),
         matvecs=H.matvecs - before,
-        ended_by=ended_by,
+        ended_by="rounding" if ended_by == "tolerance" and not all(certified) else ended_by,
         basis=DeflationBasis(vectors=run.basis, projected_trace=run.projected_trace()),
     )
 

@@ -20,9 +20,9 @@ Progress = Callable[[int, int], None]
 Stop = Callable[[], bool]
 """Asked after each step whether the time is up; what was found so far is returned then."""
 
-EndedBy = Literal["tolerance", "max_matvecs", "minutes", "memory"]
+EndedBy = Literal["tolerance", "max_matvecs", "minutes", "memory", "rounding"]
 """Why an algorithm ended: the accuracy was reached, or the products, the time or the room for
-Lanczos vectors ran out before."""
+Lanczos vectors ran out before, or nothing but rounding is left to gain."""
 
 CHUNK = 1 << 20  # 8 MiB in float64: memory that the allocator has at hand, where more is fresh
 EIGENVALUE_STREAM, TRACE_STREAM, CHECK_STREAM = 0, 1, 5

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -69,6 +69,17 @@ def test_traces_are_those_of_the_batches(operator: HessianOperator, data: Batche
         assert value == pytest.approx(right, abs=4 * stderr)
     assert found.ended_by == "max_matvecs"
     assert found.matvecs == 4 * 64
+
+
+@pytest.mark.parametrize("perturbations", [0, 2])
+def test_why_the_batches_ended_is_that_of_one_that_did_not_converge(
+    data: Batches, perturbations: int
+) -> None:
+    model = build(mlp).float()
+    operator = HessianOperator(model, functional.cross_entropy, data)
+    given: Any = {"perturbations": perturbations, "displacement": weight_noise(model, 0.01, 0)}
+    assert batch_spectrum(operator, 1e-12, **given).ended_by == "rounding"
+    assert batch_spectrum(operator, 1e-12, max_matvecs=3, **given).ended_by == "max_matvecs"
 
 
 def test_intervals_resample_whole_batches() -> None:

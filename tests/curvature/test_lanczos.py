@@ -212,6 +212,16 @@ def test_says_why_it_ended() -> None:
     assert (found.ended_by, found.converged, len(found.values)) == ("minutes", False, 2)
 
 
+@pytest.mark.parametrize("spread", [1.0, 0.0])
+def test_that_rounding_ended_it_is_no_tolerance(spread: float) -> None:
+    matrix = with_spectrum(torch.cat([spread * torch.linspace(-1, 1, 59), torch.tensor([5.0])]))
+    single = DenseOperator(matrix.matrix.float())
+    found = eigenvalues(single, tol=1e-12)
+    assert (found.ended_by, found.certified) == ("rounding", (False,))
+    assert found.matvecs < 200
+    assert eigenvalues(single, tol=1e-3).ended_by == "tolerance"
+
+
 def test_the_lowest_eigenvalue_has_its_own_verdict() -> None:
     values = SPECTRA["network-like"]
     operator = with_spectrum(values)

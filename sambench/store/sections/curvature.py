@@ -8,7 +8,7 @@ from msgspec import UNSET, UnsetType
 
 from sambench.files.definition import Amount, Count, Fraction, Name, Section, unit
 
-EndedBy = Literal["tolerance", "max_matvecs", "minutes", "memory"]
+EndedBy = Literal["tolerance", "max_matvecs", "minutes", "memory", "rounding"]
 
 
 class Top(Section, frozen=True, kw_only=True):
@@ -37,7 +37,9 @@ class Top(Section, frozen=True, kw_only=True):
     lower_bound: Annotated[float, "No eigenvalue is smaller, at the confidence of the upper bound."]
     matvecs: Annotated[Count, "Hessian-vector products used."]
     converged: Annotated[bool, "All values are certified."]
-    ended_by: Annotated[EndedBy, "Why it ended."]
+    ended_by: Annotated[
+        EndedBy, 'Why it ended; in older records "tolerance" may stand for "rounding".'
+    ]
     tol: Annotated[Amount, "The relative error that was asked for."]
 
 
