@@ -171,13 +171,15 @@ class Lanczos:
         self.basis.project_out(direction)
         self._current = direction / norm(direction)
 
-    def ritz(self) -> RitzValues:
-        """Return the eigenvalues of T and bounds of their residuals."""
-        if self.ends:
-            values, coefficients = np.linalg.eigh(self.projection(len(self.alphas)))
+    def ritz(self, rows: int | None = None) -> RitzValues:
+        """Return the eigenvalues of T, or of its first rows, and bounds of their residuals."""
+        rows = len(self.alphas) if rows is None else rows
+        ends = [end for end in self.ends if end < rows - 1]
+        if ends:
+            values, coefficients = np.linalg.eigh(self.projection(rows))
         else:
-            values, coefficients = eigh_tridiagonal(self.alphas, self.betas[:-1])
-        loose = [*self.ends, len(self.alphas) - 1]
+            values, coefficients = eigh_tridiagonal(self.alphas[:rows], self.betas[: rows - 1])
+        loose = [*ends, rows - 1]
         left = np.abs(np.asarray(self.betas)[loose, None] * coefficients[loose]).sum(0)
         return RitzValues(values, coefficients, left * (not self.spans_everything), self._noise)
 

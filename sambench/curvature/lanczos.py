@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
 from scipy.special import stdtrit
 from torch import Tensor
 
 from sambench.curvature.arguments import require_at_least, require_functions, require_one_of
 from sambench.curvature.certificate import Goal, Which
-from sambench.curvature.krylov import BLOCK_ROWS, Basis, Lanczos
+from sambench.curvature.krylov import BLOCK_ROWS, Basis, Lanczos, RitzValues
 from sambench.curvature.vectors import (
     EIGENVALUE_STREAM,
     TRACE_STREAM,
@@ -22,12 +23,15 @@ from sambench.curvature.vectors import (
     dot,
     gaussian,
     generator,
+    norm,
     rademacher,
     vectors_that_fit,
 )
+from sambench.errors import CurvatureError
 
 MIN_SAMPLES = 8
 CONFIDENCE = 0.95
+SAME = 10.0  # times the rounding of a product: two of one vector and one matrix are no further
 BLOCK = 8  # probes in one pass over the data, where two vectors of each fit the memory
 
 
@@ -38,6 +42,22 @@ class DeflationBasis:
     vectors: Basis
     projected_trace: float
     """tr(Q'HQ)."""
+    ritz: RitzValues | None = field(default=None, repr=False)
+    """The eigenvalues of Q'HQ, by which another H is told; None of a basis that is empty."""
+
+    def require_of(self, H: SymmetricOperator) -> None:
+        """Refuse an H of which the largest eigenvalue known here is none, by one product."""
+        if self.ritz is None:
+            return
+        best = int(np.abs(self.ritz.values).argmax())
+        vector = self.vectors.combine(self.ritz.coefficients[:, [best]])[0]
+        allowed = float(self.ritz.residuals[best]) + SAME * self.ritz.rounding
+        value = float(self.ritz.values[best])
+        if len(vector) != H.size or norm(H.matvec(vector).sub_(vector, alpha=value)) > allowed:
+            raise CurvatureError(
+                f"the basis is not of this H, of which {value:.4g} is no eigenvalue: take that of "
+                "eigenvalues(H) with this H, after further training a new one"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +112,7 @@ class TraceEstimate:
     samples: Tensor = field(repr=False)
     """(s,) float64, on the CPU: independent and unbiased estimates of tr(H)."""
     matvecs: int
-    """Products used; those of the basis are not counted again."""
+    """Products used; those of the basis and that which checks it are not counted."""
     converged: bool
     """Half the interval is at most the tolerance times |estimate|."""
     ended_by: EndedBy
@@ -183,7 +203,11 @@ def eigenvalues(
         lowest_certified=goal.narrow(lowest, lowest - low, ritz.rounding),
         matvecs=H.matvecs - before,
         ended_by="rounding" if ended_by == "tolerance" and not all(certified) else ended_by,
-        basis=DeflationBasis(vectors=run.basis, projected_trace=run.projected_trace()),
+        basis=DeflationBasis(
+            vectors=run.basis,
+            projected_trace=run.projected_trace(),
+            ritz=ritz if run.complete else run.ritz(len(run.basis)),
+        ),
     )
 
 
@@ -215,11 +239,13 @@ def trace(
     a trace near zero has no relative accuracy and spends the budget.
 
     The probes are independent of an eigenvalue run with the same seed, of whose `Eigenpairs.basis`
-    the trace is known; without one it is plain Hutchinson. A `block` of probes shares one pass over
+    the trace is known; without one it is plain Hutchinson. One product more, which is not counted
+    in the result, tells whether a basis is of this H. A `block` of probes shares one pass over
     the data, by default eight, or as many as fit the memory with their products; the samples are
     the same. After each block progress is told, and `out_of_time` asked.
 
     Raises:
+        CurvatureError: If the basis is of another H.
         ValueError: If `max_matvecs` is below 8, as no error bar can be trusted then, `block` below
             1 or `tol` negative.
     """
@@ -228,7 +254,12 @@ def trace(
     require_functions(out_of_time=out_of_time, on_progress=on_progress)
     if max_matvecs < MIN_SAMPLES:
         raise ValueError(f"max_matvecs={max_matvecs}: a trace takes at least {MIN_SAMPLES} samples")
-    exact = 0.0 if basis is None else basis.projected_trace
+    exact = 0.0
+    if basis is not None:
+        if not isinstance(basis, DeflationBasis):
+            raise ValueError(f"basis is of {type(basis).__name__}: give eigenvalues(H).basis")
+        basis.require_of(H)
+        exact = basis.projected_trace
     samples: list[float] = []
     fitting = max(1, min(BLOCK, vectors_that_fit(H) // 2))
     rows = block or 1 << (fitting.bit_length() - 1)  # divides eight: where it ends is the same

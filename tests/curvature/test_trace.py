@@ -18,6 +18,7 @@ from sambench.curvature import (
     trace,
 )
 from sambench.curvature.krylov import Basis
+from sambench.errors import CurvatureError
 
 from .cases import (
     SPECTRA,
@@ -161,6 +162,47 @@ def _probes(count: int) -> list[torch.Tensor]:
 
     operator = with_spectrum(INDEFINITE)
     return list(rademacher(operator, generator(operator.device, 3, TRACE_STREAM), count))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_basis_of_other_weights_is_refused(dtype: torch.dtype) -> None:
+    data, model = batches((8, 8, 6), (6,)), build(mlp).to(dtype)
+    operator = HessianOperator(model, functional.cross_entropy, data)
+    again = HessianOperator(model, functional.cross_entropy, data, graph_bytes=0)
+    others = {
+        "another network": HessianOperator(build(mlp, 1).to(dtype), functional.cross_entropy, data),
+        "further training": operator.displaced(_descent(operator), 0.1),
+        "a penalty": HessianOperator(model, functional.cross_entropy, data, l2=0.01),
+        "one batch": operator.batch(0),
+        "another size": operator.block(["0.weight"]),
+    }
+    for given in ({}, {"k": 3}, {"max_basis": 12}):
+        basis = eigenvalues(operator, **given).basis
+        before = (operator.matvecs, again.matvecs)
+        right = trace(operator, tol=0, max_matvecs=16, basis=basis)
+        same = trace(again, tol=0, max_matvecs=16, basis=basis)
+        torch.testing.assert_close(same.samples, right.samples)
+        made = len(right.samples) + 1  # that of the check is not counted in the result
+        assert right.matvecs == made - 1
+        assert (operator.matvecs, again.matvecs) == (before[0] + made, before[1] + made)
+        for other in others.values():
+            with pytest.raises(CurvatureError, match=r"the basis is not of this H.*a new one$"):
+                trace(other, basis=basis)
+
+
+def _descent(operator: HessianOperator) -> dict[str, torch.Tensor]:
+    direction, start = dict[str, torch.Tensor](), 0
+    _, gradient = operator.gradient()
+    for name, weight in build(mlp).named_parameters():
+        direction[name] = -gradient[start : start + weight.numel()].view_as(weight)
+        start += weight.numel()
+    return direction
+
+
+def test_eigenvalues_are_no_basis() -> None:
+    operator = with_spectrum(INDEFINITE)
+    with pytest.raises(ValueError, match=r"basis is of Eigenpairs: give eigenvalues\(H\)\.basis"):
+        trace(operator, basis=eigenvalues(operator))  # type: ignore[arg-type]
 
 
 def test_too_small_a_budget_is_refused() -> None:
