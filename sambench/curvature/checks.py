@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -39,7 +39,9 @@ Note = TypeVar("Note")
 def check_function(objective: Objective) -> None:
     """Refuse a loss that is no mean over samples and a network that is random in eval mode.
 
-    Costs four forward passes over eight samples.
+    Of several batches, a network whose outputs for a sample depend on its batch is refused too,
+    unless `batch_norm="train"` takes each batch by itself. Costs six forward passes over eight
+    samples.
     """
     inputs, targets = objective.sample(SAMPLES)
     with objective.isolated(), torch.no_grad():
@@ -62,6 +64,8 @@ def check_function(objective: Objective) -> None:
             f"the outputs of {culprit} are random in evaluation mode, as of a dropout that stays "
             "on: pass training=self.training to it"
         )
+    if len(objective.batch_sizes) > 1 and objective.batch_norm != "train":
+        _refuse_dependence_on_the_batch(objective, inputs)
 
 
 def _refuse_hidden_weights(objective: Objective, outputs: Tensor, targets: Tensor) -> None:
@@ -101,6 +105,32 @@ def _refuse_shares_of_the_batch(objective: Objective, outputs: Tensor) -> None:
             "the loss of a batch is not the mean of its samples' losses, as where class weights or "
             "ignore_index divide by what the batch weighs, so the Hessian would depend on how the "
             'data is cut: use reduction="none" and the mean, or give all samples as one batch'
+        )
+
+
+def _refuse_dependence_on_the_batch(objective: Objective, inputs: Tensor) -> None:
+    """Refuse a network whose outputs for a sample depend on the other samples of its batch.
+
+    Samples of two batches are run together and apart, so never fewer at once than a batch has; of
+    batches whose samples differ in shape, those of one. What single precision tells apart must
+    differ in double precision too: kernels for other numbers of samples round otherwise.
+    """
+    parts = [objective.load(index)[0][: SAMPLES // 2] for index in (0, 1)]
+    if parts[0].shape[1:] != parts[1].shape[1:]:
+        parts = list(inputs.tensor_split(2))
+        if len(inputs) < SAMPLES:
+            return
+    culprit = _mixing_module(objective, parts)
+    if culprit is not None and objective.dtype != torch.float64:
+        parts = [part.double() if part.is_floating_point() else part for part in parts]
+        with suppress(RuntimeError, TypeError):  # tensors of the model's own that stay float32
+            culprit = _mixing_module(objective.in_double(1), parts)
+    if culprit is not None:
+        raise CurvatureError(
+            f"the outputs of {culprit} for a sample depend on the other samples of its batch, as "
+            "of batch normalisation without running statistics, so the Hessian would depend on how "
+            'the data is cut: give batch_norm="train" if each batch is meant by itself, or all '
+            "samples as one batch"
         )
 
 
@@ -247,17 +277,41 @@ def _tensors(nested: Any) -> list[Tensor]:
 
 def _random_module(objective: Objective, inputs: Tensor) -> str | None:
     """Return the innermost module whose outputs depend on the state of the random generator."""
-
-    def note(name: str, module: nn.Module, given: Any, result: Any) -> tuple[str, list[Tensor]]:
-        return name, [tensor.clone() for tensor in _tensors(result)]
-
-    run = partial(_noted, objective, inputs, note)
+    run = partial(_noted, objective, inputs, _results)
     first = run(SEEDS[0])
     for seed in SEEDS[1:]:
         for (name, before), (_, now) in zip(first, run(seed), strict=False):
             if not all(_same(a, b) for a, b in zip(before, now, strict=False)):
                 return name
     return None
+
+
+def _mixing_module(objective: Objective, parts: Sequence[Tensor]) -> str | None:
+    """Return the innermost module that makes two parts otherwise together than apart.
+
+    None where the network's own outputs are the same.
+    """
+    runs = (torch.cat(list(parts)), *parts)
+    with objective.isolated(), torch.no_grad():
+        if not _mixed(*map(objective.outputs, runs)):
+            return None
+    notes = [_noted(objective, run, _results, SEEDS[0]) for run in runs]
+    for (name, together), (_, first), (_, other) in zip(notes[0], notes[1], notes[2], strict=False):
+        if any(map(_mixed, together, first, other)):
+            return name
+    return "the model"
+
+
+def _mixed(together: Tensor, first: Tensor, other: Tensor) -> bool:
+    """Whether rows of samples differ from those apart; other layouts than rows say nothing."""
+    if not together.dim() or not together.shape[1:] == first.shape[1:] == other.shape[1:]:
+        return False
+    apart = torch.cat([first, other])
+    return apart.shape == together.shape and not _same(together, apart)
+
+
+def _results(name: str, module: nn.Module, given: Any, result: Any) -> tuple[str, list[Tensor]]:
+    return name, [tensor.clone() for tensor in _tensors(result)]
 
 
 def _same(tensor: Tensor, other: Tensor) -> bool:

@@ -120,7 +120,8 @@ def build(factory: Callable[[], nn.Module], seed: int = 0) -> nn.Module:
         torch.manual_seed(seed)
         model = factory().double()
         for module in model.modules():
-            if isinstance(module, nn.BatchNorm2d):  # running statistics unlike any batch's
+            if isinstance(module, nn.BatchNorm2d) and module.track_running_stats:
+                # running statistics unlike any batch's
                 nn.init.uniform_(module.running_mean, -1, 1)
                 nn.init.uniform_(module.running_var, 0.5, 2)
     return model

@@ -282,6 +282,64 @@ def test_dropout_that_stays_on_is_named() -> None:
         average_sharpness(model, functional.cross_entropy, batches(SIZES, (6,)))
 
 
+class OwnStatistics(nn.Module):
+    """Batch normalisation that takes each batch's own statistics, in eval mode too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3, track_running_stats=False), nn.SiLU()
+        )
+        self.head = nn.Linear(3, 4)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.body(images).mean((2, 3)))
+
+
+class Centred(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x - x.mean(0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("size", [1, 2, 16])
+def test_a_network_that_mixes_the_samples_of_a_batch_is_refused(
+    size: int, dtype: torch.dtype
+) -> None:
+    inputs, targets = joined(batches((16, 16), (1, 8, 8)))
+    cut = [*zip(inputs.split(size), targets.split(size), strict=True)]
+    model, loss = build(OwnStatistics).to(dtype), functional.cross_entropy
+    message = r"outputs of body\.1 \(BatchNorm2d\) for a sample depend on.*one batch$"
+    for measure in (HessianOperator, average_sharpness):
+        with pytest.raises(CurvatureError, match=message):
+            measure(model, loss, cut)
+    with pytest.raises(CurvatureError, match=message):
+        HessianOperator(model, loss, cut, batch_norm="recalibrate")
+    HessianOperator(model, loss, cut, batch_norm="train")
+    HessianOperator(model, loss, [(inputs, targets)])
+    mixing = build(lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 4), Centred()))
+    with pytest.raises(CurvatureError, match=r"outputs of 2 \(Centred\) for a sample"):
+        HessianOperator(mixing.to(dtype), loss, cut)
+
+
+def test_samples_of_other_shapes_are_compared_within_a_batch() -> None:
+    data = [*batches((8,), (1, 8, 8)), *batches((8,), (1, 6, 9))]
+    with pytest.raises(CurvatureError, match=r"outputs of body\.1 \(BatchNorm2d\) for a sample"):
+        HessianOperator(build(OwnStatistics), functional.cross_entropy, data)
+    model = build(OwnStatistics)
+    model.body[1] = nn.GroupNorm(3, 3).double()
+    HessianOperator(model, functional.cross_entropy, data)
+
+
+def test_kernels_that_round_by_the_size_of_the_batch_mix_nothing() -> None:
+    class Rounding(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x + 1e-2 * len(x) * (x.dtype == torch.float32)
+
+    model = build(lambda: nn.Sequential(nn.Linear(6, 8), Rounding(), nn.Tanh(), nn.Linear(8, 4)))
+    HessianOperator(model.float(), functional.cross_entropy, batches(SIZES, (6,)))
+
+
 class Restless(Sequence[Any]):
     """Batches that are shuffled whenever they are read."""
 
