@@ -55,8 +55,8 @@ class DeflationBasis:
         value = float(self.ritz.values[best])
         if len(vector) != H.size or norm(H.matvec(vector).sub_(vector, alpha=value)) > allowed:
             raise CurvatureError(
-                f"the basis is not of this H, of which {value:.4g} is no eigenvalue: take that of "
-                "eigenvalues(H) with this H, after further training a new one"
+                "the basis or eigenvectors given are of another H than this: call eigenvalues(H) "
+                "anew for these weights, data and settings"
             )
 
 

@@ -122,14 +122,17 @@ def eigenvector_plane(
 
     Raises:
         ValueError: If `points` is even or below 3.
-        CurvatureError: If there are no two eigenvectors, or one of eigenvalue zero.
+        CurvatureError: If there are no two eigenvectors, or one of eigenvalue zero, or those given
+            are of another model or other data.
     """
     require_functions(on_progress=on_progress)
     x, batches = _axis(points, extent), tuple(batches)
     surface = LossSurface(model, loss, batches, batch_norm=batch_norm)
-    if eigenpairs is None:
-        with HessianOperator(model, loss, batches, batch_norm=batch_norm) as H:
+    with HessianOperator(model, loss, batches, batch_norm=batch_norm) as H:
+        if eigenpairs is None:
             eigenpairs = eigenvalues(H, 2, tol, max_matvecs, seed)
+        else:
+            eigenpairs.basis.require_of(H)
     if eigenpairs.vectors is None or len(eigenpairs.values) < 2:
         raise CurvatureError("a plane takes two eigenvectors: compute them with eigenvalues(H, 2)")
     values = tuple(float(value) for value in eigenpairs.values[:2])

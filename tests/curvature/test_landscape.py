@@ -163,6 +163,10 @@ def test_refusals() -> None:
         one = eigenvalues(H, 1)
     with pytest.raises(CurvatureError, match="takes two eigenvectors"):
         eigenvector_plane(model, LOSS, data, eigenpairs=one)
+    with HessianOperator(build(mlp, 1), LOSS, data) as H:
+        other = eigenvalues(H, 2)
+    with pytest.raises(CurvatureError, match="eigenvectors given are of another H than this"):
+        eigenvector_plane(model, LOSS, data, points=3, eigenpairs=other)
     flat = Weights(torch.ones(5, dtype=torch.float64))
     matrix = torch.zeros(5, 5, dtype=torch.float64)
     with pytest.raises(CurvatureError, match="flat direction"):
