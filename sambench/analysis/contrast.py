@@ -52,7 +52,7 @@ def contrast_optimizers(
 
 def _called(group: Group, name: str) -> list[Line]:
     exact = [line for line in group.lines if line.label == name]
-    return exact or [line for line in group.lines if line.optimizer["name"] == name]
+    return exact or [line for line in group.lines if line.is_called(name)]
 
 
 def contrast_runs(

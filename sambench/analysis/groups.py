@@ -7,7 +7,7 @@ import math
 import operator
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from statistics import mode
@@ -50,8 +50,9 @@ class Reading(NamedTuple):
 class Line:
     """Runs, completed or not, that differ in seed and fold only (and in how folds were drawn).
 
-    The label is the optimizer's name, with the settings that tell it from others of its name; the
-    title is the label as it is printed. The records are in order of split, seed and fold.
+    The label is the optimizer's name, with the settings that tell others of its name apart in any
+    table of a report, so that it is the same in all of them; the title is the label as it is
+    printed. The records are in order of split, seed and fold.
     """
 
     label: str
@@ -77,6 +78,11 @@ class Line:
             if all(self.optimizer.get(key, value) == value for key, value in own.items()):
                 return info.default_note(base)
         return ""
+
+    def is_called(self, name: str) -> bool:
+        """Whether a name fits, alone or with any of the settings, as in "sam (rho=0.05)"."""
+        settings = {f"{key}={setting_text(value)}" for key, value in self.optimizer.items()}
+        return settings.union(_parts(self.label)).issuperset(_parts(name))
 
     def numbers(self, metric: Metric) -> tuple[float | None, ...]:
         """Return each run's number on the printed scale, completed or not; each is read once."""
@@ -202,41 +208,38 @@ def build_groups(
     Args:
         records: Any runs.
         baseline: Name or label of the optimizer that comes first. Where several of its name differ
-            in a setting, the first of them is the baseline (`ambiguous_baseline` says so).
+            in a setting, the baseline is the one of most settings, or the first of these
+            (`ambiguous_baseline` says so).
         planned: Runs in the order of a suite, which the lines follow.
         names: Of display.
         beside: Settings in which lines of a group may differ; what is not usual is in the label.
     """
     names = names or Names()
-    order = {_key(config, beside): n for n, config in reversed([*enumerate(planned)])}
+    planned_as = {_key(config, beside): n for n, config in reversed([*enumerate(planned)])}
     once = other_settings("optimizer", "seed", *beside)
     by_folds = other_settings("optimizer", *REPEATS, *beside)
     alike = by_key(records, lambda r: (once if r.config.fold is None else by_folds)(r.config))
-    made = [_group(runs, baseline, order, names, beside) for runs in alike.values()]
+    lined = [by_key(runs, lambda r: _key(r.config, beside)) for runs in alike.values()]
+    common = Counter(key for lines in lined for key in lines)
+    order = {key: (planned_as.get(key, len(planned)), -number) for key, number in common.items()}
+    telling = {told for lines in lined for told in _telling(lines.values())}
+    made = [_group(lines, baseline or "", order, names, beside, telling) for lines in lined]
     made.sort(key=lambda g: (g.setting.dataset, g.setting.model, g.setting.name))
     parts = [part for group in made for part in _on_the_same_images(group)]
     return tuple(
-        replace(group, title=title, baseline=_is_called(group.lines[0], baseline))
+        replace(group, title=title, baseline=group.lines[0].is_called(baseline or ""))
         for group, title in zip(parts, _titles(parts, names), strict=True)
     )
 
 
 def ambiguous_baseline(groups: Sequence[Group], baseline: str) -> tuple[str, ...]:
-    """Return the labels that the baseline's name stands for, where they are several."""
-    if "(" in baseline:
-        return ()
-    labels = dict.fromkeys(
-        line.label
-        for group in groups
-        if baseline not in {line.label for line in group.lines}
-        for line in group.lines
-        if line.optimizer["name"] == baseline
-    )
-    return tuple(labels) if len(labels) > 1 else ()
+    """Return the labels that the baseline's name stands for, where a setting has several of them.
 
-
-def _is_called(line: Line, name: str | None) -> bool:
-    return name is not None and name in (line.label, line.optimizer["name"])
+    The baseline itself is the first.
+    """
+    called = [[line.label for line in g.lines if line.is_called(baseline)] for g in groups]
+    several = (labels for labels in called if len(labels) > 1 and baseline not in labels)
+    return tuple(dict.fromkeys(label for labels in several for label in labels))
 
 
 def other_settings(*names: str) -> Callable[[RunConfig], tuple[object, ...]]:
@@ -254,21 +257,20 @@ def _key(config: RunConfig, beside: Sequence[str]) -> str:
 
 
 def _group(
-    records: list[RunRecord],
-    baseline: str | None,
-    order: Mapping[str, int],
+    lines: Mapping[str, Sequence[RunRecord]],
+    baseline: str,
+    order: Mapping[str, tuple[int, int]],
     names: Names,
     beside: Sequence[str],
+    telling: Container[tuple[object, str]],
 ) -> Group:
-    lines = by_key(records, lambda record: _key(record.config, beside))
-    configs = [record.config for record in records]
+    configs = [record.config for runs in lines.values() for record in runs]
     usual = {name: mode(getattr(config, name) for config in configs) for name in beside}
-    optimizers = [runs[0].config.optimizer for runs in lines.values()]
     made = []
     for key, runs in lines.items():
         of_line = runs[0].config
         unusual = {n: getattr(of_line, n) for n in beside if getattr(of_line, n) != usual[n]}
-        label = _label(of_line.optimizer, optimizers, unusual)
+        label = _label(of_line.optimizer, telling, unusual)
         line = Line(
             label=label,
             title=names.optimizer(label),
@@ -277,28 +279,39 @@ def _group(
                 sorted(runs, key=lambda r: (repeat(r)[0], r.config.seed, repeat(r)[1] or 0))
             ),
         )
-        rank = order.get(key, len(order))
-        made.append(((not _is_called(line, baseline), label != baseline, rank, label), line))
+        rank, rarity = order[key]
+        first = line.is_called(baseline)
+        before = (label != baseline, bool(unusual), rarity) if first else ()
+        made.append(((not first, *before, rank, label), line))
     made.sort(key=operator.itemgetter(0))
     most = (c for c in configs if all(getattr(c, n) == usual[n] for n in beside))
     return Group(setting=next(most, configs[0]), lines=tuple(line for _, line in made))
 
 
+def _telling(lines: Iterable[Sequence[RunRecord]]) -> Iterator[tuple[object, str]]:
+    """Yield the hyperparameters in which lines of one name differ, each after the name."""
+    optimizers = (runs[0].config.optimizer for runs in lines)
+    for name, namesakes in by_key(optimizers, operator.itemgetter("name")).items():
+        for key in dict.fromkeys(key for one in namesakes for key in one):
+            if any(one.get(key) != namesakes[0].get(key) for one in namesakes):
+                yield name, key
+
+
 def _label(
     optimizer: Mapping[str, Setting],
-    others: Iterable[Mapping[str, Setting]],
+    telling: Container[tuple[object, str]],
     unusual: Mapping[str, object],
 ) -> str:
-    """Name an optimizer, with what differs from its namesakes and is unusual in its group."""
+    """Name an optimizer, with what tells its namesakes apart and what is unusual in its group."""
     name = str(optimizer["name"])
-    namesakes = [other for other in others if other["name"] == name]
-    differing = [
-        f"{key}={setting_text(value)}"
-        for key, value in optimizer.items()
-        if any(other.get(key) != value for other in namesakes)
-    ]
-    differing += [f"{key}={setting_text(value)}" for key, value in unusual.items()]
-    return f"{name} ({', '.join(differing)})" if differing else name
+    told = {key: value for key, value in optimizer.items() if (name, key) in telling}
+    settings = ", ".join(f"{k}={setting_text(v)}" for k, v in (*told.items(), *unusual.items()))
+    return f"{name} ({settings})" if settings else name
+
+
+def _parts(label: str) -> list[str]:
+    """Return an optimizer's name and each of its settings as they stand in a label."""
+    return re.split(r" \(|, (?=\w+=)", label.removesuffix(")"))
 
 
 def _on_the_same_images(group: Group) -> Iterator[Group]:

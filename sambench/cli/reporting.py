@@ -54,8 +54,9 @@ def _baseline(asked: str | None, found: Gathered) -> str:
     if "(" not in name:
         return optimizers.get(name).name
     groups = build_groups(found.records, None, beside=found.asked.beside)
-    labels = dict.fromkeys(line.label for group in groups for line in group.lines)
-    if name not in labels:
+    lines = [line for group in groups for line in group.lines]
+    if not any(line.is_called(name) for line in lines):
+        labels = dict.fromkeys(line.label for line in lines)
         raise ConfigError(
             f"no run is of the baseline {name!r}{did_you_mean(name, labels)}; optimizers with "
             f"runs: {', '.join(labels)}"

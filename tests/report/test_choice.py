@@ -160,11 +160,17 @@ def test_the_choice_is_over_the_settings_of_the_first_paragraph(
 def two_baselines(make_runs: StudyMaker, make_record: RecordMaker) -> list[RunRecord]:
     flat = {"adam": [100.0 + k for k in range(8)], "sam": [10.0 + k for k in range(8)]}
     both = {"adam": EIGHT, "sam": up(EIGHT, 3)}
-    runs = make_runs(both, top=flat) + make_runs(both, top=flat, model="resnet18")
-    rate = {"name": "adam", "lr": 0.01}
-    return runs + [
-        make_record(rate, seed=s, accuracy=v / 100, model="resnet18") for s, v in enumerate(EIGHT)
+    runs = make_runs(both, top=flat) + [
+        run
+        for run in make_runs(both, top=flat, model="resnet18")
+        if run.config.optimizer["name"] == "sam"
     ]
+    return runs + [
+        make_record({"name": "adam", "lr": rate}, seed=s, accuracy=v / 100, model="resnet18",
+                    hessian={"top": {"value": flat["adam"][s], "converged": True}})
+        for rate in (0.01, 0.02)
+        for s, v in enumerate(EIGHT)
+    ]  # fmt: skip
 
 
 def test_each_is_named_once_with_its_settings(

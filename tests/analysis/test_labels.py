@@ -1,0 +1,114 @@
+"""One line has one name in all tables of a report, and is found in each by its hyperparameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from sambench.analysis.contrast import contrast_optimizers
+from sambench.analysis.groups import ambiguous_baseline
+from sambench.analysis.metrics import find_metric
+from sambench.analysis.study import Study, build_study
+from sambench.config.suite import ReportSettings
+from sambench.report.answer import answer_text
+from sambench.store.record import RunRecord
+from tests.conftest import RecordMaker
+
+Maker = Callable[..., list[RunRecord]]
+SLOW, FAST = 0.003, 0.01
+
+
+@pytest.fixture
+def of_line(make_record: RecordMaker) -> Maker:
+    """Make six seeds of an optimizer with some hyperparameters on a dataset."""
+
+    def make(name: str, dataset: str, gain: float = 0.0, **values: float) -> list[RunRecord]:
+        return [
+            make_record({"name": name, **values}, dataset=dataset, seed=seed,
+                        accuracy=0.8 + gain + 0.001 * seed)
+            for seed in range(6)
+        ]  # fmt: skip
+
+    return make
+
+
+def labels(study: Study) -> list[list[str]]:
+    return [[line.label for line in group.lines] for group in study.groups]
+
+
+def test_one_more_line_in_one_setting_parts_nothing_from_its_like(of_line: Maker) -> None:
+    runs = [
+        run
+        for dataset in ("phantom", "ph2")
+        for name, gain in (("adam", 0.0), ("sam", 0.02), ("gcsam", 0.01))
+        for run in of_line(name, dataset, gain, lr=SLOW)
+    ]
+    further = of_line("adam", "phantom", 0.01, lr=FAST)
+    study = build_study([*runs, *further], ReportSettings(baseline="adam"))
+    assert labels(study) == [
+        ["adam (lr=0.003)", "gcsam", "sam"],
+        ["adam (lr=0.003)", "adam (lr=0.01)", "gcsam", "sam"],
+    ]
+    assert {one.candidate: one.settings for one in study.pooled["accuracy"]} == {
+        "gcsam": 2,
+        "sam": 2,
+    }
+    text = " ".join(answer_text(study))
+    assert "Over 2 settings, SAM" in text
+    assert "Not compared here: Adam (lr=0.01), which was not run in all of these settings" in text
+
+
+def test_a_label_says_the_same_of_each_line_of_its_name(of_line: Maker) -> None:
+    """SAM (rho=0.05) was said not to be run beside SAM (rho=0.05, lr=0.001) in the same table."""
+    here = [
+        *of_line("adam", "phantom", lr=SLOW),
+        *of_line("sam", "phantom", lr=SLOW, rho=0.05),
+        *of_line("sam", "phantom", lr=0.001, rho=0.05),
+        *of_line("sam", "phantom", lr=SLOW, rho=0.1),
+    ]
+    there = [
+        *of_line("adam", "ph2", lr=SLOW),
+        *of_line("sam", "ph2", lr=SLOW, rho=0.05),
+        *of_line("sam", "ph2", lr=SLOW, rho=0.1),
+    ]
+    study = build_study([*here, *there], ReportSettings(baseline="adam"))
+    assert labels(study)[0] == ["adam", "sam (rho=0.05, lr=0.003)", "sam (rho=0.1, lr=0.003)"]
+    text = " ".join(answer_text(study))
+    assert "Not compared here: SAM (rho=0.05, lr=0.001), which was not run" in text
+    assert len(study.pooled["accuracy"]) == 2
+
+
+def test_the_baseline_is_the_line_that_most_settings_have(of_line: Maker) -> None:
+    runs = [
+        *of_line("adam", "phantom", lr=0.001),
+        *of_line("adam", "phantom", lr=SLOW),
+        *of_line("sam", "phantom", 0.02, lr=SLOW),
+        *of_line("adam", "ph2", lr=SLOW),
+        *of_line("sam", "ph2", 0.02, lr=SLOW),
+    ]
+    study = build_study(runs, ReportSettings(baseline="adam"))
+    assert [group.lines[0].label for group in study.groups] == ["adam (lr=0.003)"] * 2
+    assert ambiguous_baseline(study.groups, "adam") == ("adam (lr=0.003)", "adam (lr=0.001)")
+    (one,) = [one for one in study.pooled["accuracy"] if one.candidate == "sam"]
+    assert one.settings == 2
+
+
+def test_a_label_that_says_less_than_all_names_the_lines_that_it_fits(of_line: Maker) -> None:
+    runs = [
+        *of_line("adam", "phantom", lr=SLOW),
+        *of_line("sam", "phantom", lr=SLOW, rho=0.05),
+        *of_line("sam", "phantom", lr=SLOW, rho=0.1),
+        *of_line("sam", "ph2", lr=SLOW, rho=0.05),
+        *of_line("sam", "ph2", lr=FAST, rho=0.05),
+    ]
+    accuracy = [find_metric("accuracy")]
+    study, unmatched = contrast_optimizers(runs, "adam", "sam (rho=0.05)", accuracy)
+    assert [group.lines[1].label for group in study.groups] == ["sam (rho=0.05, lr=0.003)"]
+    assert unmatched == ("small-cnn on ph2: only sam (rho=0.05)",)
+    asked = build_study(runs, ReportSettings(baseline="sam (rho=0.05)"))
+    assert all(group.baseline for group in asked.groups)
+    assert ambiguous_baseline(asked.groups, "sam (rho=0.05)") == (
+        "sam (rho=0.05, lr=0.003)",
+        "sam (rho=0.05, lr=0.01)",
+    )
