@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 
 from sambench.analysis.comparison import BETTER, WORSE, Comparison
@@ -13,7 +14,7 @@ from sambench.analysis.study import FLATNESS, Study
 from sambench.analysis.time_estimates import duration
 from sambench.analysis.troubles import leakage
 from sambench.analysis.units import device_of
-from sambench.report.differences import interval
+from sambench.report.differences import interval, unlike
 from sambench.report.forms import MOST_NAMED, worded
 from sambench.report.table import MISSING, counted, factor, listed, p_value, points, signed, was
 
@@ -179,6 +180,8 @@ def cautions(study: Study) -> Iterable[str]:
             f"{names[0].partition(' (')[0]} was run with several settings ({listed(names)}); "
             f"the baseline is {names[0]}. Name another with `--baseline '{several[1]}'`."
         )
+    if differing := unlike(study, itertools.chain(*study.pooled.values())):
+        yield f"{differing} Methods says which it has where."
     tuned = _several_settings(study)
     if tuned:
         yield (

@@ -10,7 +10,7 @@ from sambench.analysis.groups import Group, by_key, setting_text
 from sambench.analysis.predictions import DeLong, McNemar
 from sambench.analysis.study import Study
 from sambench.analysis.units import summarize
-from sambench.report.differences import HEADINGS, difference_cells, lost_units
+from sambench.report.differences import HEADINGS, difference_cells, lost_units, unlike
 from sambench.report.notes import run_notes
 from sambench.report.table import MISSING, Cell, Row, Table, counted, p_value, signed
 from sambench.report.tables import printed
@@ -37,7 +37,7 @@ def contrast_tables(study: Study, unmatched: Sequence[str]) -> tuple[Table, ...]
                 title=f"{second} against {first}, over {_over(study, found[0])}",
                 headings=("Metric", *CONTRAST[3:]),
                 rows=tuple((one.metric.title, difference_cells(one)) for one in found),
-                notes=tuple(lost),
+                notes=tuple(filter(None, [*lost, unlike(study, found)])),
             )
         )
     tables += [_setting_table(group) for group in study.groups]

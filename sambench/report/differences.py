@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from sambench.analysis.comparison import Comparison
+from sambench.analysis.groups import setting_text
 from sambench.analysis.study import Study
 from sambench.report.table import MISSING, Cell, Table, counted, factor, listed, p_value, signed
 
@@ -15,6 +16,8 @@ SMALLEST, LARGEST = 0.001, 1000.0
 """Ratios between which the ends of an interval are written out."""
 MOST_POINTS = 100.0
 """By which a share can differ."""
+MOST_VALUES = 4
+"""Of a hyperparameter that differs between settings; of more the number is given."""
 HEADINGS = ("Optimizer", "95 % interval", "n", "p", "Cohen's dz", "Runs won", "Verdict")
 
 
@@ -37,7 +40,7 @@ def _difference_table(found: Sequence[Comparison], study: Study) -> Table:
     unit = f" ({metric.unit})" if metric.unit and not metric.ratio else ""
     what = "ratio to" if metric.ratio else "difference to"
     head = ("Ratio" if metric.ratio else f"Difference{unit}", *HEADINGS[1:])
-    notes = [*filter(None, [lost_units(ordered, study)])]
+    notes = [*filter(None, [lost_units(ordered, study), unlike(study, ordered)])]
     timed = [study.title_of(one.candidate) for one in ordered if not one.n]
     if metric.name == "train_seconds" and timed:
         notes.append(f"Not timed on a device of {baseline}'s: {', '.join(timed)}.")
@@ -64,6 +67,22 @@ def lost_units(found: Sequence[Comparison], study: Study) -> str:
     else:
         where = f"such a run has no value to be counted, so p is of the {unit}s that both have"
     return f"{listed(told)}; {where}."
+
+
+def unlike(study: Study, found: Iterable[Comparison]) -> str:
+    """Say which hyperparameters of a line differ between the settings that statements pool."""
+    told: dict[str, None] = {}
+    for one in (one for one in found if one.settings > 1):
+        groups = study.pooled_by(one)
+        for label in (one.baseline, one.candidate):
+            lines = [group.line(label).optimizer for group in groups]
+            if len({line["name"] for line in lines}) > 1:  # sets of runs, of several optimizers
+                continue
+            for key in dict.fromkeys(key for line in lines for key in line):
+                values = list(dict.fromkeys(setting_text(line.get(key)) for line in lines))
+                if len(values) > 1:
+                    told[f"{study.title_of(label)}'s {key} ({listed(values, MOST_VALUES)})"] = None
+    return f"Pooled, though not the same in each setting: {listed([*told])}." if told else ""
 
 
 def amount(one: Comparison) -> str:

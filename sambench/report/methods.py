@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
-from sambench.analysis.groups import Group, by_key, setting_text
+from sambench.analysis.groups import Group, Line, by_key, setting_text
 from sambench.analysis.inference import ALPHA
 from sambench.analysis.metrics import find_metric, values_at
 from sambench.analysis.study import Study
@@ -20,7 +20,7 @@ from sambench.analysis.units import device_of
 from sambench.files.yaml_text import read_own_yaml
 from sambench.report.document import Section
 from sambench.report.notes import schedule_of, start_of, unusual_settings
-from sambench.report.table import counted
+from sambench.report.table import counted, listed
 from sambench.store.record import COMPLETED, RunRecord
 
 VERSIONS = ("sambench", "python", "torch", "torchvision", "timm", "numpy", "cuda")
@@ -46,7 +46,9 @@ def methods(study: Study) -> Section:
         _machines(done),
         _software(done),
     )
-    return Section(title="Methods", paragraphs=paragraphs, items=tuple(_optimizers(study.groups)))
+    return Section(
+        title="Methods", paragraphs=paragraphs, items=tuple(sorted(_optimizers(study.groups)))
+    )
 
 
 def said(values: Iterable[object]) -> str:
@@ -157,15 +159,25 @@ def _software(runs: Sequence[RunRecord]) -> str:
 
 
 def _optimizers(groups: Sequence[Group]) -> Iterable[str]:
-    """Return a line for each optimizer with all its hyperparameters, once if settings agree."""
-    found: dict[str, None] = {}
-    for group in groups:
-        for line in group.lines:
-            settings = {k: v for k, v in line.optimizer.items() if k != "name"}
-            text = ", ".join(f"{key} {setting_text(value)}" for key, value in settings.items())
-            note = f" ({line.default_note})" if line.default_note else ""
-            found.setdefault(f"{line.optimizer['name']}: {text}{note}.")
-    return sorted(found)
+    """Yield a line for each optimizer with all its hyperparameters, and where it has them.
+
+    Once, and without the place, if settings agree.
+    """
+    told = [
+        (str(line.optimizer["name"]), _hyperparameters(line), group.title)
+        for group in groups
+        for line in group.lines
+    ]
+    where, every = by_key(told, itemgetter(0, 1)), by_key(told, itemgetter(0))
+    for (name, text), some in where.items():
+        there, anywhere = (dict.fromkeys(title for *_, title in one) for one in (some, every[name]))
+        place = "" if there == anywhere else f"; for {listed([*there], MOST_VALUES)}"
+        yield f"{name}: {text}{place}."
+
+
+def _hyperparameters(line: Line) -> str:
+    settings = ", ".join(f"{k} {setting_text(v)}" for k, v in line.optimizer.items() if k != "name")
+    return f"{settings} ({line.default_note})" if line.default_note else settings
 
 
 def _ranges(numbers: Sequence[int]) -> str:

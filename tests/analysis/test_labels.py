@@ -12,6 +12,9 @@ from sambench.analysis.metrics import find_metric
 from sambench.analysis.study import Study, build_study
 from sambench.config.suite import ReportSettings
 from sambench.report.answer import answer_text
+from sambench.report.contrasts import contrast_tables
+from sambench.report.differences import difference_tables
+from sambench.report.methods import methods
 from sambench.store.record import RunRecord
 from tests.conftest import RecordMaker
 
@@ -112,3 +115,41 @@ def test_a_label_that_says_less_than_all_names_the_lines_that_it_fits(of_line: M
         "sam (rho=0.05, lr=0.003)",
         "sam (rho=0.05, lr=0.01)",
     )
+
+
+def test_other_hyperparameters_by_setting_are_pooled_and_told(of_line: Maker) -> None:
+    """As a search chooses them: SAM with rho 0.05 here and 0.2 there was one SAM without a word."""
+    runs = [
+        *of_line("adam", "phantom"),
+        *of_line("sam", "phantom", 0.02, rho=0.05),
+        *of_line("adam", "ph2"),
+        *of_line("sam", "ph2", 0.02, rho=0.2),
+    ]
+    study = build_study(runs, ReportSettings(baseline="adam"))
+    assert [one.settings for one in study.pooled["accuracy"]] == [2]
+    told = "Pooled, though not the same in each setting: SAM's rho (0.2 and 0.05)."
+    assert f"{told} Methods says which it has where." in " ".join(answer_text(study))
+    pooled, *alone = difference_tables(study, ["accuracy"])
+    assert pooled.notes == (told,)
+    assert all(table.notes == () for table in alone)
+    adam, *sams = methods(study).items
+    assert "; for" not in adam
+    assert "rho 0.05" in sams[0]
+    assert sams[0].endswith("; for small-cnn on phantom.")
+    assert "rho 0.2" in sams[1]
+    assert sams[1].endswith("; for small-cnn on ph2.")
+    contrasted, unmatched = contrast_optimizers(runs, "adam", "sam", [find_metric("accuracy")])
+    over = contrast_tables(contrasted, unmatched)[0]
+    assert over.notes == (told,)
+
+
+def test_nothing_is_told_where_a_line_is_the_same_in_each_setting(of_line: Maker) -> None:
+    runs = [
+        run
+        for dataset in ("phantom", "ph2")
+        for name in ("adam", "sam")
+        for run in of_line(name, dataset)
+    ]
+    study = build_study(runs, ReportSettings(baseline="adam"))
+    assert "Pooled" not in " ".join(answer_text(study))
+    assert not any("; for" in item for item in methods(study).items)
