@@ -61,8 +61,9 @@ def contrast_runs(
     metrics: Sequence[Metric],
     *,
     names: tuple[str, str],
+    shared: Iterable[RunRecord] = (),
 ) -> tuple[Study, tuple[str, ...]]:
-    """Compare two sets of runs, optimizer by optimizer.
+    """Compare two sets of runs, without those that both share, optimizer by optimizer.
 
     Runs belong together if data set, model and optimizer are the same. What is constant on each
     side but differs between them (20 epochs here, 50 there; data prepared anew) is what is
@@ -72,11 +73,13 @@ def contrast_runs(
     """
     made: list[Group] = []
     unmatched: list[str] = []
-    left, right = by_key(baseline, _kind), by_key(candidate, _kind)
+    left, right, both = (by_key(side, _kind) for side in (baseline, candidate, shared))
     for kind in sorted(left.keys() | right.keys()):
         title = f"{kind[2]}, {kind[1]} on {kind[0]}"
         if kind not in left or kind not in right:
-            unmatched.append(f"{title}: only in {names[kind not in left]}")
+            (runs,) = (side[kind] for side in (left, right) if kind in side)
+            own = _settings_alone(runs, both.get(kind, ()))
+            unmatched.append(f"{title}{own}: only in {names[kind not in left]}")
             continue
         differing = _separating(left[kind], right[kind])
         told = f" ({', '.join(differing.values())})" if differing else ""
@@ -89,9 +92,11 @@ def contrast_runs(
             if all(pair):
                 made.append(_pair(pair[0], pair[1], names, title + told))
         for side, others, name in ((ours, theirs, names[0]), (theirs, ours, names[1])):
-            alone = sum(len(runs) for key, runs in side.items() if key not in others)
+            alone = [run for key, runs in side.items() if key not in others for run in runs]
             if alone:
-                unmatched.append(f"{title}: {alone} runs of {name} under settings of their own")
+                there = [*both.get(kind, ()), *(run for runs in others.values() for run in runs)]
+                own = f"settings of their own{_settings_alone(alone, there)}"
+                unmatched.append(f"{title}: {len(alone)} runs of {name} under {own}")
     return study_of(made, ReportSettings(baseline=names[0]), metrics), tuple(unmatched)
 
 
@@ -152,6 +157,18 @@ def _separating(*sides: Iterable[RunRecord]) -> dict[str, str]:
             told = f"{name} {setting_text(here.pop())} against {setting_text(there.pop())}"
             found[name] = "other images" if name == IMAGES else told
     return found
+
+
+def _settings_alone(runs: Iterable[RunRecord], others: Iterable[RunRecord]) -> str:
+    """Return in parentheses the settings whose values no other run has; nothing without others."""
+    here, there = ([_settings(record) for record in side] for side in (runs, others))
+    told = []
+    for name in here[0] if there else ():
+        values = dict.fromkeys(v for settings in here if (v := settings.get(name)) is not None)
+        if values and values.keys().isdisjoint(settings.get(name) for settings in there):
+            text = " or ".join(map(setting_text, values))
+            told.append("other images" if name == IMAGES else f"{name} {text}")
+    return f" ({', '.join(told)})" if told else ""
 
 
 def _alike(side: Iterable[RunRecord], apart_from: Iterable[str]) -> dict[str, list[RunRecord]]:

@@ -59,8 +59,9 @@ def contrast(screen: Screen, first: str, second: str, data: Path, results: Path)
         study, unmatched = contrast_optimizers(records, first, second, metrics)
         tables = (*contrast_tables(study, unmatched), *_on_the_same_images(screen, study, results))
     elif kinds == {RUNS}:
-        one, other = _apart(screen, sides)
-        tables = contrast_tables(*contrast_runs(one, other, metrics, names=(first, second)))
+        one, other, shared = _apart(screen, sides)
+        sets = contrast_runs(one, other, metrics, names=(first, second), shared=shared)
+        tables = contrast_tables(*sets)
     else:
         raise ConfigError(
             f"{first} is {sides[0].kind} and {second} {sides[1].kind}; compare two optimizers, "
@@ -70,12 +71,13 @@ def contrast(screen: Screen, first: str, second: str, data: Path, results: Path)
 
 
 def _apart(screen: Screen, sides: Sequence[Side]) -> list[list[RunRecord]]:
-    """Return both sides' runs without those that are the same run on both sides."""
+    """Return both sides' runs without those that are the same run on both sides, and these."""
     here = {record.id: record for record in sides[0].records}
     twice = {r.id for r in sides[1].records if here.get(r.id) == r}
     if twice:
         screen.warn(f"{len(twice)} runs belong to both sides and are not compared")
-    return [[r for r in side.records if r.id not in twice] for side in sides]
+    own = [[r for r in side.records if r.id not in twice] for side in sides]
+    return [*own, [here[name] for name in twice]]
 
 
 def _beside_the_papers(sides: Sequence[Side]) -> Table:

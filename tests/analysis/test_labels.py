@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from msgspec.structs import replace
 
-from sambench.analysis.contrast import contrast_optimizers
+from sambench.analysis.contrast import contrast_optimizers, contrast_runs
 from sambench.analysis.groups import ambiguous_baseline
 from sambench.analysis.metrics import find_metric
 from sambench.analysis.study import Study, build_study
@@ -141,6 +142,23 @@ def test_other_hyperparameters_by_setting_are_pooled_and_told(of_line: Maker) ->
     contrasted, unmatched = contrast_optimizers(runs, "adam", "sam", [find_metric("accuracy")])
     over = contrast_tables(contrasted, unmatched)[0]
     assert over.notes == (told,)
+
+
+def test_runs_under_settings_of_their_own_are_told_by_what_no_other_run_has(of_line: Maker) -> None:
+    left = [run for rate in (0.1, FAST) for run in of_line("adam", "phantom", 0.01, lr=rate)]
+    right = [
+        *of_line("adam", "phantom", lr=SLOW),
+        *(replace(run, config=replace(run.config, epochs=9)) for run in left[:6]),
+    ]
+    _, unmatched = contrast_runs(left, right, [find_metric("accuracy")], names=("old", "new"))
+    assert unmatched == (
+        "adam, small-cnn on phantom: 12 runs of old under settings of their own",
+        "adam, small-cnn on phantom: 12 runs of new under settings of their own",
+    )
+    _, unmatched = contrast_runs(left, left[:6], [find_metric("accuracy")], names=("old", "new"))
+    assert unmatched == (
+        "adam, small-cnn on phantom: 6 runs of old under settings of their own (optimizer.lr 0.01)",
+    )
 
 
 def test_nothing_is_told_where_a_line_is_the_same_in_each_setting(of_line: Maker) -> None:

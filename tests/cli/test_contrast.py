@@ -85,6 +85,38 @@ def test_a_suite_file_beside_a_suite(compare, tmp_path: Path, make_record: Recor
     assert (code, "short.json is no search of this sambench" in err) == (0, True)
 
 
+def test_what_one_suite_alone_has_is_named_by_what_is_its_own(
+    compare, tmp_path: Path, make_record: RecordMaker
+) -> None:
+    """Both have Adam on phantom: it was said to be only in the one that has two rates of it."""
+    for rate in (0.003, 0.01):
+        for seed in range(3):
+            Store(tmp_path / "results").save(
+                make_record({"name": "adam", "lr": rate}, seed=seed, epochs=5)
+            )
+
+    def suite(name: str, rates: str, seeds: int) -> None:
+        (tmp_path / f"{name}.yaml").write_text(
+            f"name: {name}\n"
+            "defaults: {dataset: phantom, image_size: 32, model: small-cnn, epochs: 5}\n"
+            f"matrix: {{optimizer: [{rates}]}}\n"
+            f"seeds: {seeds}\n"
+        )
+
+    suite("b", "{name: adam, lr: 0.003}, {name: adam, lr: 0.01}", 2)
+    suite("c", "{name: adam, lr: 0.003}", 2)
+    code, out, err = compare("b.yaml", "c.yaml")
+    assert (code, "2 runs belong to both sides" in err) == (0, True)
+    assert "adam, small-cnn on phantom (optimizer.lr 0.01): only in b.yaml" in out
+    suite("d", "{name: adam, lr: 0.003}", 3)
+    _, out, _ = compare("c.yaml", "d.yaml")
+    assert "adam, small-cnn on phantom (seed 2): only in d.yaml" in out
+    suite("e", "{name: adam, lr: 0.01}", 2)
+    store(tmp_path / "results", make_record, "sams", "abc123")
+    _, out, _ = compare("e.yaml", "sams")
+    assert "sam, small-cnn on phantom: only in sams" in out
+
+
 def test_two_commits(compare, tmp_path: Path, make_record: RecordMaker) -> None:
     results = tmp_path / "results"
     store(results, make_record, "study", "0123abcd4567", accuracy=0.8)
