@@ -112,6 +112,11 @@ def run_notes(group: Group) -> Iterable[str]:
         names = [record.name for record in missing if record.status == status]
         where = IN_P if status in LOST else "not counted"
         yield f"{group.title}: {status}, {where}: {listed(names, 12)}."
+    yield from rounding_notes(group)
+
+
+def rounding_notes(group: Group) -> Iterable[str]:
+    """Yield a sentence for each optimizer whose perturbations were not those that it asked for."""
     for line in group.lines:
         seen = [r for record in line.completed if (r := (record.sharpness or {}).get("rounding"))]
         if seen and (cosine := fmean(r["cosine"] for r in seen)) < FAITHFUL:
@@ -154,7 +159,7 @@ def problems(
     items = (
         *(f"Record not counted: {message}." for message in damaged),
         *map(_trouble, found),
-        *(note for group in groups for note in run_notes(group)),
+        *(note for group in groups for note in rounding_notes(group)),
         *few,
     )
     paragraphs = () if items else ("Nothing: every run is completed, and no measurement failed.",)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sambench.analysis.groups import build_groups
-from sambench.analysis.troubles import Trouble
+from sambench.analysis.troubles import Trouble, troubles
 from sambench.report.notes import problems, too_few
 from tests.conftest import RecordMaker
 
@@ -20,6 +20,14 @@ def test_one_run_and_its_cause() -> None:
         "Record not counted: x is damaged.",
         "Failed: 1 run. Do it. Runs: a (out of memory).",
     )
+
+
+def test_a_lost_run_is_told_once(make_record: RecordMaker) -> None:
+    lost = make_record("sam", seed=1, status="diverged", error="the loss is not finite")
+    groups = build_groups([make_record("adam"), make_record("sam"), lost], "adam")
+    (item,) = problems(troubles(groups, (), "study.yaml"), (), groups, ()).items
+    assert item.startswith("Diverged (in no mean; p of accuracies and AUROC counts it")
+    assert item.endswith(f"Runs: {lost.name} (the loss is not finite).")
 
 
 def test_very_many_runs_are_counted() -> None:
