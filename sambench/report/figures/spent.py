@@ -35,9 +35,12 @@ def cost(_: Material, setting: Setting) -> Drawn:
     figure, panels = layout.named_points(len(drawn), names, ABOVE)
     for ax, (name, points) in zip(panels, drawn, strict=True):
         _accuracy_and_cost(ax, find_metric(name), points)
-    machines = sorted({device_of(run) for run in setting.group.completed if run.environment})
     counts = number_of_runs(len(cell.values) for _, _, cell, _ in drawn[0][1])
-    return figure, caption("cost", runs=counts, machines=machines)
+    return figure, caption("cost", runs=counts, machines=_machines(setting))
+
+
+def _machines(setting: Setting) -> list[str]:
+    return sorted({device_of(run) for run in setting.group.completed if run.environment})
 
 
 def _points(setting: Setting, cost: str) -> list[Point]:
@@ -106,7 +109,12 @@ def targets(material: Material, setting: Setting) -> Drawn:
         ax.set_xlabel(find_metric(axis).title)
     for y, (_, found) in enumerate(races):
         layout.beside(panels[-1], y, f"{len(found) - found.count(None)}/{len(found)}", 1.04)
-    return figure, caption("targets", target=f"{100 * target:.1f}", baseline=baseline.title)
+    return figure, caption(
+        "targets",
+        target=f"{100 * target:.1f}",
+        baseline=baseline.title,
+        machines=_machines(setting),
+    )
 
 
 def learning(material: Material, setting: Setting) -> Drawn:
@@ -120,6 +128,7 @@ def learning(material: Material, setting: Setting) -> Drawn:
         several=any(curve.runs > 1 for curve in curves.values()),
         runs=number_of_runs(curve.runs for curve in curves.values()),
         others=len(curves) > len(setting.named),
+        machines=_machines(setting),
     )
 
 

@@ -17,6 +17,7 @@ from sambench.config.suite import ReportSettings
 from sambench.report.figures.layout import round_numbers, short
 from sambench.report.style import Picture
 from sambench.store.tree import Store
+from tests.conftest import ENVIRONMENT
 from tests.report.figures.conftest import RunMaker, draw, figure_of, labels, points
 
 ADAM, SAM = [0.70, 0.72, 0.74, 0.71, 0.73, 0.75], [0.80, 0.81, 0.85, 0.82, 0.83, 0.84]
@@ -163,6 +164,16 @@ def test_targets(add: RunMaker, store: Store) -> None:
     assert [x for x, _ in points(passes, "runs")] == [100.0] * 3 + [200.0, 150.0]
     assert [text.get_text() for text in seconds.texts] == ["3/3", "2/3"]
     assert "71.3 % validation accuracy" in caption(made)
+
+
+@pytest.mark.parametrize("kind", ["cost", "targets", "learning"])
+def test_seconds_of_several_machines_are_told(add: RunMaker, store: Store, kind: str) -> None:
+    runs = [add(name, k, validation=True) for name in ("adam", "sam") for k in range(3)]
+    told = "those of one machine say nothing of another"
+    assert told not in caption(draw(kind, runs, store))
+    runs[-1] = runs[-1].with_sections(environment={**ENVIRONMENT, "cpu": "another CPU"})
+    assert told in caption(draw(kind, runs, store))
+    assert "another CPU" in caption(draw(kind, runs, store))
 
 
 def test_learning_curves_on_three_axes(add: RunMaker, store: Store) -> None:
