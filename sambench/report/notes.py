@@ -97,7 +97,10 @@ def legend(rows: Sequence[Row], baseline: str | None = None) -> Iterable[str]:
         (Mark.EQUIVALENT, f"equivalent to {baseline}"),
         (Mark.COLLAPSED, "a run predicts one class for every image, and is left out of curvature"),
         (Mark.UNCONVERGED, "a measurement did not converge"),
-        (Mark.NO_MINIMUM, "a run ended where curvature is zero or negative, and is left out"),
+        (
+            Mark.NO_MINIMUM,
+            "a run ended where curvature is zero or negative, or has a zero here, and is left out",
+        ),
         (MISSING, "no run has it"),
     ]
     told = [f"{mark} {meaning}" for mark, meaning in marks if mark in text]

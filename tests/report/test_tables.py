@@ -23,6 +23,7 @@ from sambench.config.suite_file import load_suite
 from sambench.errors import ConfigError
 from sambench.report.contrasts import contrast_tables
 from sambench.report.differences import COSTS, difference_tables, interval
+from sambench.report.explain import sources_of
 from sambench.report.papers import claims_table, paper_tables
 from sambench.report.table import Cell, Table, factor, listed, mean_and_spread, p_value, signed
 from sambench.report.tables import (
@@ -81,6 +82,20 @@ def test_no_minimum_is_never_bold(make_runs: StudyMaker) -> None:
     assert found.text == "1.41 ×÷ 1.63 (2)§"
     assert not found.bold
     assert any("§ a run ended where curvature is zero or negative" in n for n in table.notes)
+
+
+def test_an_sd_of_zero_is_not_called_of_no_minimum(make_record: RecordMaker) -> None:
+    """One batch has no spread: its SD has no logarithm, and is left out of a geometric mean."""
+    spread = {"top": {"value": 9.0}, "mean": 9.0, "median": 9.0, "std": 0.0}
+    study = build_study([make_record(hessian=spread)], ADAM)
+    table = main_table(study.groups[0])
+    assert cell(table, "Adam", "Hessian SD").text == "–§"
+    assert any("or has a zero here, and is left out" in note for note in table.notes)
+    found = sources_of(study, lambda _: Path("run.json"))
+    (source,) = (one for one in found if one.name.endswith("/sd"))
+    text = "\n".join(source.explain())
+    assert "0 has no ratio to another value" in text
+    assert "no minimum" not in text
 
 
 def test_folds_are_averaged_over_seeds_and_counted(make_record: RecordMaker) -> None:
