@@ -163,7 +163,7 @@ def _load(data: bytes, page: int) -> tuple[Image.Image, str, int, int | None]:
     frames = _frames(image)
     if page:
         image.seek(page)
-    halved = any(";16" in str(tile.args) for tile in image.tile) and len(image.getbands()) > 1
+    halved = any(";16" in str(tile[3]) for tile in image.tile) and len(image.getbands()) > 1
     image.load()
     seen = [band not in ("A", "a") for band in image.getbands()]
     peak = 256 * int(np.array(image.getextrema())[seen, 1].max()) + 255 if halved else None
