@@ -146,10 +146,13 @@ class Store:
         return sha256_of(buffer.getvalue())
 
     def save_weights(self, config: RunConfig, model: nn.Module) -> str:
-        """Write the network's weights and buffers; return the file's sha256."""
+        """Write the network's weights and buffers, tied ones too; return the file's sha256."""
+        import torch
         from safetensors.torch import save
 
-        weights = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+        # a copy of each: safetensors refuses tensors that share memory, as tied weights do
+        alone = {"device": "cpu", "copy": True, "memory_format": torch.contiguous_format}
+        weights = {name: held.detach().to(**alone) for name, held in model.state_dict().items()}
         data = save(weights, metadata={"version": "1"})
         write_bytes(self.weights(config), data)
         return sha256_of(data)
