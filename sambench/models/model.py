@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sambench.errors import ModelError
@@ -27,7 +28,8 @@ class Model:
     Attributes:
         name: As on the command line.
         summary: One line: architecture and where it comes from.
-        build: Takes (classes, image size, pretrained) and returns the network.
+        build: Takes (classes, image size, pretrained) and returns the network, which takes
+            (B, 3, H, W) float32 and returns logits (B, classes).
         weights: Name of the published weights that `pretrained` loads; empty where there are none.
         image_size: Smallest side in pixels it accepts.
         multiple: The side must be a multiple of this.
@@ -83,12 +85,14 @@ def build_model(name: str, *, classes: int, image_size: int, pretrained: bool) -
 
     Raises:
         UnknownNameError: If there is no such model.
-        ModelError: If it does not take this image size, or its weights cannot be had.
+        ModelError: If it does not take this image size, its weights cannot be had, or it is none.
     """
+    from torch import nn
+
     model = find_model(name)
     model.check(image_size, pretrained)
     try:
-        return model.build(classes, image_size, pretrained)
+        network = model.build(classes, image_size, pretrained)
     except OSError as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ModelError(
@@ -96,6 +100,22 @@ def build_model(name: str, *, classes: int, image_size: int, pretrained: bool) -
             f"download {model.address() or 'them'} on a machine with a network and give the file "
             "by --weights in place of --pretrained"
         ) from error
+    if not isinstance(network, nn.Module):
+        raise ModelError(
+            f"the build of model {name!r} returns a {type(network).__name__}; have it return the "
+            "network, a torch.nn.Module"
+        )
+    return network
+
+
+def is_shipped(name: str) -> bool:
+    """Whether a model is built by code of this package, whose tests know it."""
+    if name.partition(":")[0] in families:
+        return True
+    build: object = models.get(name).build
+    while isinstance(build, partial):
+        build = build.func
+    return str(getattr(build, "__module__", "")).partition(".")[0] == "sambench"
 
 
 def find_model(name: str) -> Model:

@@ -15,11 +15,12 @@ from torch.nn.parallel import DistributedDataParallel
 
 from sambench.config.run_config import RunConfig
 from sambench.errors import CurvatureError, DataError
-from sambench.models.model import build_model
+from sambench.models.model import build_model, is_shipped
 from sambench.models.weights import LoadedWeights, find_weights, load_backbone
 from sambench.optim import build
 from sambench.optim.sharpness_aware import SharpnessAware
 from sambench.run.images import Parts, load_parts
+from sambench.run.network_check import check_network
 from sambench.store.record import COMPLETED, RunRecord
 from sambench.store.tree import Store
 from sambench.training.evaluate import robust_accuracy
@@ -27,12 +28,19 @@ from sambench.training.seeding import derive_seed
 
 
 def build_network(config: RunConfig, classes: int, device: torch.device) -> nn.Module:
-    """Build the run's network as its seed initialises it; a UserError if it cannot be built."""
+    """Build the run's network as its seed initialises it; one of one's own is tried.
+
+    Raises:
+        UserError: If it cannot be built, or is none that can be trained here.
+    """
     torch.manual_seed(derive_seed(config.seed, "initialisation"))
     model = build_model(
         config.model, classes=classes, image_size=config.image_size, pretrained=config.pretrained
-    )
-    return model.to(device)
+    ).to(device)
+    if not is_shipped(config.model):
+        side = config.image_size
+        check_network(model, config.model, classes=classes, side=side, device=device)
+    return model
 
 
 def load_start(config: RunConfig, model: nn.Module, data: Path) -> LoadedWeights | None:

@@ -14,11 +14,14 @@ from torch import Tensor, nn
 import sambench
 from sambench.config.curvature_settings import HessianSettings
 from sambench.config.run_config import RunConfig
-from sambench.models.model import Model, models
+from sambench.errors import ModelError, SambenchWarning
+from sambench.models.model import Model, is_shipped, models
 from sambench.run.measure import measure_hessian
+from sambench.run.network import build_network
 from sambench.run.single_run import Paths, run_one
 from sambench.store.record import INTERRUPTED
 from sambench.store.tree import Store
+from sambench.training.seeding import derive_seed
 
 pytestmark = pytest.mark.usefixtures("plugins_forgotten")
 CPU = torch.device("cpu")
@@ -80,3 +83,125 @@ def test_tied_weights_are_saved_resumed_loaded_and_measured(paths: Paths) -> Non
     measured = measure_hessian(record, settings, paths, device=CPU).hessian
     assert measured is not None
     assert measured["parameters"] == sum(p.numel() for p in network.parameters())
+
+
+class Small(nn.Module):
+    """A linear network whose output is made into something else."""
+
+    def __init__(self, outputs: int, change: Callable[[Any, Tensor], Any]) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, outputs)
+        self.norm = nn.BatchNorm2d(3)
+        self.change = change
+
+    def forward(self, images: Tensor) -> Any:
+        return self.change(self, self.layer(self.norm(images).mean(dim=(2, 3))))
+
+
+def changed(change: Callable[[Any, Tensor], Any], more: int = 0) -> Build:
+    return lambda classes, size, pretrained: Small(classes + more, change)
+
+
+def plain(network: Any, outputs: Tensor) -> Tensor:
+    return outputs
+
+
+def built(make: Callable[[int], Any]) -> Build:
+    return lambda classes, size, pretrained: make(classes)
+
+
+class Extra(Small):
+    def get_extra_state(self) -> Any:
+        return {"count": 3}
+
+    def set_extra_state(self, state: Any) -> None: ...
+
+
+REFUSED: dict[str, tuple[Build, str]] = {
+    "more outputs": (changed(plain, 3), r"returns \(2, 5\) of torch.float32 for 2 images of 2 c"),
+    "fewer outputs": (changed(plain, -1), r"returns \(2, 1\) of torch.float32 for 2 images of 2 c"),
+    "one image": (changed(lambda net, z: z.squeeze()), r"returns \(2,\) of torch.float32 for 1 im"),
+    "a tuple": (changed(lambda net, z: (z, z)), "returns a tuple for 2 images"),
+    "a dict": (changed(lambda net, z: {"logits": z}), "returns a dict for 2 images"),
+    "in training": (changed(lambda net, z: (z, z) if net.training else z), "returns a tuple"),
+    "labels": (changed(lambda net, z: z.int()), r"returns \(2, 2\) of torch.int32"),
+    "detached": (changed(lambda net, z: z.detach()), "do not depend on its trainable weights"),
+    "random": (
+        changed(lambda net, z: nn.functional.dropout(z)),
+        "'mine' is random in evaluation mode, as of a dropout that stays on; pass training=self.t",
+    ),
+    "1 channel": (
+        built(lambda k: nn.Sequential(nn.Conv2d(1, k, 32), nn.Flatten())),
+        r"fails on random images \(RuntimeError: Given groups=1.*; a network must take \(B, 3, H, ",
+    ),
+    "double": (
+        built(lambda k: Small(k, plain).double()),
+        "'mine', of torch.float64 weights, fails on random images",
+    ),
+    "half": (
+        built(lambda k: Small(k, plain).half()),
+        "'mine', of torch.float16 weights, fails on random images",
+    ),
+    "frozen": (
+        built(lambda k: Small(k, plain).requires_grad_(False)),
+        "do not depend on its trainable",
+    ),
+    "lazy": (
+        built(lambda k: nn.Sequential(nn.Flatten(), nn.LazyLinear(k))),
+        "1.weight in the state_dict of model 'mine' is a UninitializedParameter, no tensor with a",
+    ),
+    "no forward": (
+        built(lambda k: nn.ModuleList([nn.Linear(3, k)])),
+        "NotImplementedError: Module",
+    ),
+    "no network": (built(lambda k: None), "the build of model 'mine' returns a NoneType; have it"),
+    "no buffer": (
+        built(lambda k: Extra(k, plain)),
+        "_extra_state in the state_dict of model 'mine' is a dict, no",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_network_that_cannot_be_trained_is_refused_before(case: str, paths: Paths) -> None:
+    build, message = REFUSED[case]
+    register(build)
+    with pytest.raises(ModelError, match=message) as refused:
+        run_one(config_of(), paths, device=CPU)
+    assert "\n" not in str(refused.value)
+    assert not Store(paths.results).names() or not any(paths.results.rglob("run.json"))
+
+
+def test_probabilities_in_place_of_logits_are_warned_of() -> None:
+    register(changed(lambda net, z: z.softmax(dim=1)))
+    with pytest.warns(SambenchWarning, match="'mine' returns probabilities, of which the s"):
+        build_network(config_of(), 2, CPU)
+
+
+def test_the_trial_leaves_no_trace() -> None:
+    """Not in the buffers, the modes, the gradients or the generators, even as dropout draws."""
+
+    def build(classes: int, size: int, pretrained: bool) -> nn.Module:
+        network = nn.Sequential(Small(8, plain), nn.Dropout(0.5), nn.Linear(8, classes))
+        network.get_submodule("0.norm").eval()
+        return network
+
+    register(build)
+    found = build_network(config_of(), 2, CPU)
+    drawn = torch.rand(4)
+    torch.manual_seed(derive_seed(0, "initialisation"))
+    made = build(2, 32, False)
+    assert torch.equal(torch.rand(4), drawn)
+    state = made.state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in found.state_dict().items())
+    assert [m.training for m in found.modules()] == [m.training for m in made.modules()]
+    assert all(parameter.grad is None for parameter in found.parameters())
+
+
+def test_shipped_models_are_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sambench.run.network.check_network", None)
+    assert all(is_shipped(model.name) for model in models.list())
+    assert is_shipped("timm:resnet10t")
+    build_network(config_of(model="small-cnn"), 2, CPU)
+    register(built(lambda k: Small(k, plain)))
+    assert not is_shipped("mine")

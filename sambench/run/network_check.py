@@ -1,0 +1,76 @@
+"""Whether a network of one's own can be trained, stored and tested, found out before it is."""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from sambench.errors import ModelError, SambenchWarning
+from sambench.models.model import CHANNELS
+from sambench.training.rewind import undisturbed
+
+WANTED = "a network must take (B, 3, H, W) float32 and return logits (B, classes)"
+RANDOM = 1e-3  # of the largest output: more is no rounding
+
+
+def check_network(
+    network: nn.Module, name: str, *, classes: int, side: int, device: torch.device
+) -> None:
+    """Try a model's network on three random images; its state and the generators are as before.
+
+    Costs three passes in evaluation mode and one in training mode. Warns of probabilities in place
+    of logits, of which training would take the softmax once more. A network whose state or outputs
+    do not fit is a ModelError.
+    """
+    for key, held in network.state_dict(keep_vars=True).items():
+        if not isinstance(held, Tensor) or is_lazy(held):
+            raise ModelError(
+                f"{key} in the state_dict of model {name!r} is a {type(held).__name__}, no tensor "
+                "with a shape; run lazy layers on a blank image in its build, keep the rest as "
+                "buffers"
+            )
+    drawn = torch.randn(3, CHANNELS, side, side, generator=torch.Generator().manual_seed(0))
+    pair, single = drawn.to(device).split([2, 1])
+    modes = {module: module.training for module in network.modules()}
+    try:
+        with undisturbed(network, device):
+            network.eval()
+            first, again, other = (network(images) for images in (pair, pair, single))
+            in_training = network.train()(pair)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:
+        told = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        kinds = " and ".join(sorted({str(weight.dtype) for weight in network.parameters()}))
+        raise ModelError(
+            f"model {name!r}, of {kinds or 'no'} weights, fails on random images ({told}); {WANTED}"
+        ) from error
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+    for outputs, count in ((first, 2), (other, 1), (in_training, 2)):
+        _check_outputs(outputs, (count, classes), name)
+    if bool((first - again).abs().max() > RANDOM * first.abs().max()):
+        raise ModelError(
+            f"model {name!r} is random in evaluation mode, as of a dropout that stays on; pass "
+            "training=self.training to it"
+        )
+    three = torch.cat([first, other])
+    if bool((three >= 0).all() and ((three.sum(dim=1) - 1).abs() < RANDOM).all()):
+        said = f"model {name!r} returns probabilities, of which the softmax is taken once more"
+        warnings.warn(f"{said}; leave its own out: {WANTED}", SambenchWarning, stacklevel=2)
+
+
+def _check_outputs(outputs: object, shape: tuple[int, int], name: str) -> None:
+    found = f"a {type(outputs).__name__}"
+    if isinstance(outputs, Tensor):
+        found = f"{tuple(outputs.shape)} of {outputs.dtype}"
+        if outputs.shape == shape and outputs.is_floating_point():
+            if outputs.requires_grad:
+                return
+            found = "outputs that do not depend on its trainable weights"
+    asked = f"{shape[0]} images of {shape[1]} classes"
+    raise ModelError(f"model {name!r} returns {found} for {asked}; {WANTED}")
