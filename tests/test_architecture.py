@@ -35,8 +35,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "store": ("errors", "plugin", "files", "config"),
     "training": ("errors", "files", "optim", "data", "config"),
     "run": (
-        *("errors", "files", "curvature", "optim", "models", "data", "config", "store"),
-        "training",
+        *("errors", "plugin", "files", "curvature", "optim", "models", "data", "config"),
+        *("store", "training"),
     ),
     "launch": ("errors", "registry", "plugin", "files", "config", "store", "training", "run"),
     "analysis": ("errors", "files", "optim", "config", "store"),

@@ -18,9 +18,10 @@ from torch import Tensor, nn
 
 from sambench.data.batches import Images, Scaling
 from sambench.data.decoding import Decoded, Recipe, UnreadableError, decode
-from sambench.errors import DataError, DeviceError
+from sambench.errors import DataError, DeviceError, ModelError, UnknownNameError
 from sambench.files.atomic import write_bytes
 from sambench.models.model import CHANNELS
+from sambench.plugin import load_plugin
 from sambench.run.network import restore_network, restore_parts
 from sambench.store.record import COMPLETED, RunRecord
 from sambench.store.tree import Store
@@ -164,6 +165,7 @@ def load_run(
     results: File = "results",
     data: File = "data/prepared",
     device: str | torch.device = "cpu",
+    plugins: Sequence[File] | File = (),
 ) -> TrainedRun:
     """Load a completed run by name, id or pattern.
 
@@ -173,11 +175,14 @@ def load_run(
         data: Folder of the prepared datasets; read only for runs whose record does not yet say how
             pixels were scaled.
         device: Where the network goes.
+        plugins: Python files that bring models of one's own, as `--plugin` loads them.
 
     Raises:
-        UserError: If there is no such run or device, the run is not completed, or its files are
-            damaged or gone.
+        UserError: If there is no such run or device, the run is not completed, its files are
+            damaged or gone, or its model is of a file that is not given.
     """
+    for file in [plugins] if isinstance(plugins, str | Path) else plugins:
+        load_plugin(Path(file))
     store, where = Store(Path(results)), _there(device)
     record = store.find_one(str(name))
     if record.status != COMPLETED or record.data is None:
@@ -186,7 +191,14 @@ def load_run(
     if pixels is None:
         pixels = restore_parts(record, Path(data), where).describe()["pixels"]
     classes = tuple(record.data["classes"])
-    network = restore_network(record, store, len(classes), where)
+    try:
+        network = restore_network(record, store, len(classes), where)
+    except UnknownNameError as error:
+        names = [*(record.environment or {}).get("plugins", {})] or ["FILE"]
+        raise ModelError(
+            f"run {record.name} has a model of one's own, {record.config.model!r}; give the path "
+            f"of its file to load_run: plugins={names}"
+        ) from error
     network.to(memory_format=layout_of(network, where))
     return TrainedRun(
         record=record,

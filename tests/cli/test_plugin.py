@@ -10,9 +10,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from sambench.errors import PluginError
+import sambench
+from sambench.errors import ModelError, PluginError
 from sambench.models.model import models
 from sambench.plugin import VARIABLE, load_plugin
 from tests.cli.conftest import Call
@@ -104,6 +106,21 @@ def test_a_file_brings_a_dataset_and_a_model(call: Call, tmp_path: Path) -> None
         "error: unknown model 'linear'; `sambench list models` shows all; "
         "--plugin FILE adds your own\n"
     )
+
+
+def test_a_run_of_its_model_is_loaded_with_the_file(
+    call: Call, plugins_forgotten: Callable[[], None]
+) -> None:
+    Path("mine.py").write_text(MODULE)
+    assert call("prepare", "shades", "--plugin", "mine.py").code == 0
+    done = call("train", *RUN, "--plugin", "mine.py", "--opt", "adam")
+    assert done.code == 0, done.err
+    for given in (["mine.py"], "mine.py"):
+        plugins_forgotten()
+        with pytest.raises(ModelError, match="has a model of one's own, 'linear'; give the path"):
+            sambench.load_run("shades-linear-adam-*")
+        run = sambench.load_run("shades-linear-adam-*", plugins=given)
+        assert run.predict(np.zeros((1, 16, 16, 1), dtype=np.uint8)).shape == (1, 2)
 
 
 @pytest.mark.parametrize(
