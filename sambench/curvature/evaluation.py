@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.parallel import DistributedDataParallel
 from torch.overrides import TorchFunctionMode
 
 from sambench.errors import CurvatureError
@@ -34,6 +36,8 @@ def isolated(model: nn.Module, device: torch.device) -> Iterator[None]:
         if any(isinstance(module, nn.RNNBase) for module in model.modules()):
             stack.enter_context(torch.backends.cudnn.flags(enabled=False))
         stack.enter_context(_PlainWeightNorm())
+        if "torch._dynamo" in sys.modules:  # parts that are compiled have no second derivatives
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
         for module in model.modules():
             stack.callback(setattr, module, "training", module.training)
         model.eval()
@@ -60,10 +64,14 @@ def _weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
     return v * (g / length)
 
 
-def uncompiled(model: nn.Module) -> nn.Module:
-    """Return what `torch.compile` was given: what it returns has no second derivatives."""
-    inner: nn.Module = getattr(model, "_orig_mod", model)
-    return inner
+def unwrapped(model: nn.Module) -> nn.Module:
+    """Return the network that `torch.compile` or data parallelism was given, whose names are plain.
+
+    A compiled one has no second derivatives, and one in DataParallel takes no other weights.
+    """
+    parallel = isinstance(model, nn.DataParallel | DistributedDataParallel)
+    inner: Any = getattr(model, "module" if parallel else "_orig_mod", None)
+    return model if inner is None else unwrapped(inner)
 
 
 def tracking_layers(model: nn.Module) -> list[_BatchNorm]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sambench.curvature.arguments import require_functions
-from sambench.curvature.evaluation import Batch, Loss, tracking_layers
+from sambench.curvature.evaluation import Batch, Loss, tracking_layers, unwrapped
 from sambench.curvature.krylov import Floats
 from sambench.curvature.landscape import Rows, finish
 from sambench.curvature.surface import Cost, LossSurface
@@ -50,7 +50,7 @@ class Interpolation:
 
 def interpolation(
     model: nn.Module,
-    other: Mapping[str, Tensor],
+    other: Mapping[str, Tensor] | nn.Module,
     loss: Loss,
     batches: Iterable[Batch],
     *,
@@ -64,13 +64,19 @@ def interpolation(
     recomputed on the data at every point; the loss with the remembered ones interpolated is beside
     it, and equals the networks' own at the ends.
 
-    The other state, at a = 1, is given as its `state_dict()`, of the same architecture; `points`,
-    two or more, is the number of values of a. Other arguments are those of `random_landscape`.
+    The other state, at a = 1, is a network of the same architecture, or its `state_dict()`;
+    `points`, two or more, is the number of values of a. Other arguments are those of
+    `random_landscape`.
     """
     require_functions(on_progress=on_progress)
     if points < 2:
         raise ValueError(f"points={points}: a segment has two ends")
     surface = LossSurface(model, loss, batches)
+    other = unwrapped(other).state_dict() if isinstance(other, nn.Module) else other
+    if not isinstance(other, Mapping):
+        raise CurvatureError(
+            f"the other weights are a {type(other).__name__}: give a network, or its state_dict()"
+        )
     other = {name.removeprefix("_orig_mod."): tensor for name, tensor in other.items()}  # compiled
     _check_same_architecture(surface.model, other)
     end = flattened(other[name].to(surface.center) for name in surface.parameters)

@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvTransposeNd
 
 from sambench.curvature.arguments import require_functions, require_one_of
-from sambench.curvature.evaluation import Batch, Loss, uncompiled
+from sambench.curvature.evaluation import Batch, Loss, unwrapped
 from sambench.curvature.krylov import Floats
 from sambench.curvature.lanczos import Eigenpairs, eigenvalues
 from sambench.curvature.objective import BatchNorm
@@ -231,7 +231,7 @@ def filter_normalised(model: nn.Module, seed: int, which: int = 0) -> dict[str, 
     one seed that differ in `which` are independent.
     """
     source = generator(torch.device("cpu"), seed, DIRECTION_STREAM + which)
-    model = uncompiled(model)
+    model = unwrapped(model)
     direction = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:

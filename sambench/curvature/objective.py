@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import get_gradient_edge
 from torch.func import functional_call
+from torch.nn.parameter import is_lazy
 
 from sambench.curvature.arguments import require_one_of
 from sambench.curvature.evaluation import (
@@ -22,7 +23,7 @@ from sambench.curvature.evaluation import (
     in_double,
     isolated,
     tracking_layers,
-    uncompiled,
+    unwrapped,
 )
 from sambench.curvature.graph import (
     BatchGraph,
@@ -56,7 +57,8 @@ class Objective:
     ) -> None:
         require_one_of(BatchNorm, batch_norm=batch_norm)
         self.batch_norm = batch_norm
-        self.model = uncompiled(model)
+        self.model = unwrapped(model)
+        _check_weights_are_there(self.model)
         self._loss = in_double(loss)
         self._batches = Batches(batches)
         with torch.inference_mode(False):
@@ -239,6 +241,20 @@ class Objective:
         if not loss.requires_grad:
             raise CurvatureError(
                 f"the loss of batch {index} does not depend on a trainable parameter"
+            )
+
+
+def _check_weights_are_there(model: nn.Module) -> None:
+    """Refuse weights that have no shape yet, or in whose place no others can be put."""
+    if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
+        raise CurvatureError(
+            "the model is made by torch.jit, which evaluates it at its own weights alone: give "
+            "the network that was scripted or traced"
+        )
+    for name, held in (*model.named_parameters(), *model.named_buffers()):
+        if is_lazy(held):
+            raise CurvatureError(
+                f"the model is lazy: {name} has no shape yet; run the model on a batch first"
             )
 
 

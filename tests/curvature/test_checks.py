@@ -417,3 +417,52 @@ def the_same_random_state() -> Iterator[None]:
     before = torch.get_rng_state()
     yield
     assert torch.equal(torch.get_rng_state(), before)
+
+
+# Wrapped and unfinished networks ------------------------------------------------------------------
+
+
+def in_place(model: nn.Module) -> nn.Module:
+    model.compile(backend="aot_eager")
+    return model
+
+
+WRAPPED: dict[str, Any] = {
+    "compiled": lambda model: torch.compile(model, backend="aot_eager"),
+    "compiled in place": in_place,
+    "compiled inside": lambda model: nn.Sequential(
+        torch.compile(model[0], backend="aot_eager"), *model[1:]
+    ),
+    "parallel": nn.DataParallel,
+    "both": lambda model: nn.DataParallel(torch.compile(model, backend="aot_eager")),
+}
+
+
+@pytest.mark.parametrize("case", WRAPPED)
+def test_a_wrapped_network_has_the_curvature_of_its_own(case: str) -> None:
+    """What torch.compile makes with this backend has no second derivatives."""
+    plain, wrapped = build(mlp), WRAPPED[case](build(mlp))
+    expected, operator = operator_of(plain), operator_of(wrapped)
+    v = random_vector(expected.size)
+    assert torch.equal(operator.matvec(v), expected.matvec(v))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: torch.jit.script(mlp()), "made by torch.jit.*give the network that was scr"),
+        (
+            lambda: nn.Sequential(torch.jit.trace(nn.Linear(6, 4), torch.zeros(2, 6)), nn.Tanh()),
+            "made by torch.jit",
+        ),
+        (lambda: nn.LazyLinear(4), "the model is lazy: weight has no shape yet; run the model on"),
+        (
+            lambda: nn.Sequential(nn.Linear(6, 4), nn.LazyBatchNorm1d(affine=False)),
+            "the model is lazy: 1.running_mean has no shape yet",
+        ),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning")
+def test_a_network_that_takes_no_other_weights_is_refused(make: Any, message: str) -> None:
+    with pytest.raises(CurvatureError, match=message):
+        operator_of(build(make))

@@ -52,6 +52,17 @@ def test_the_ends_may_be_compiled() -> None:
     assert np.array_equal(found.kept_loss, plain.kept_loss)
 
 
+def test_the_end_may_be_a_network() -> None:
+    one, other = two_networks()
+    plain = interpolation(one, other.state_dict(), LOSS, DATA, points=3)
+    for end in (other, torch.compile(other), nn.DataParallel(other)):
+        found = interpolation(one, end, LOSS, DATA, points=3)
+        assert np.array_equal(found.loss, plain.loss)
+        assert np.array_equal(found.kept_loss, plain.kept_loss)
+    with pytest.raises(CurvatureError, match="the other weights are a list: give a network, or"):
+        interpolation(one, [*other.parameters()], LOSS, DATA)  # type: ignore[arg-type]
+
+
 def test_the_middle_is_the_mean_of_the_weights() -> None:
     one, other = two_networks()
     found = interpolation(one, other.state_dict(), LOSS, DATA, points=3)
