@@ -77,10 +77,13 @@ def launch(
     local = launcher.name == "local"
     named = named_devices(launcher.options, request.device) if local else ()
     check_runs(screen, todo, request.data, named or (request.device,) if local else ())
-    for standing in left:
-        if standing.state in (STALE, DAMAGED):
-            with suppress(Claimed, ClaimError):  # another process is at it
-                store.retire(standing.config, f"{standing.state}, {standing.note}")
+    anew = [standing for standing in left if standing.state in (STALE, DAMAGED)]
+    for standing in anew:
+        with suppress(Claimed, ClaimError):  # another process is at it
+            store.retire(standing.config, f"{standing.state}, {standing.note}")
+    if why := "; ".join(sorted({s.note for s in anew if s.state == STALE})):
+        kept = f"earlier files of stale runs are kept in {store.root / 'retired'}"
+        screen.say(f"done anew, as {why}; {kept}")
     tally = carry_out(screen, todo, request, alone=len(configs) == 1)
     if failed := sum(not isinstance(error, RunInterrupted) for error in tally.errors):
         screen.warn(f"{failed} failed; `--retry failed` does them again")

@@ -15,7 +15,7 @@ from sambench.curvature.vectors import share_memory
 from sambench.data.batches import shuffled
 from sambench.errors import CurvatureError
 from sambench.files.definition import plain
-from sambench.run.network import restore
+from sambench.run.network import check_code, restore
 from sambench.run.section import Journal, measure
 from sambench.run.single_run import Paths
 from sambench.run.studies import Deadline, OutOfTime, Progress, Subject, Surroundings
@@ -173,6 +173,7 @@ def _study(
             if there is None:
                 raise CurvatureError(f"run {other.name} is not in {store.runs} any more")
             weights_of(there, store)  # or it is not completed
+            check_code(there)
             yield around.interpolation(other, store.read_weights(there))
 
     with store.claim(record.config, str(device)) as claim:

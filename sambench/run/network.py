@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from sambench.config.run_config import RunConfig
-from sambench.errors import CurvatureError, DataError
+from sambench.errors import CurvatureError, DataError, ModelError
 from sambench.models.model import build_model, is_shipped
 from sambench.models.weights import LoadedWeights, find_weights, load_backbone
 from sambench.optim import build
@@ -90,8 +90,12 @@ def restore_parts(record: RunRecord, data: Path, device: torch.device) -> Parts:
 def restore_network(
     record: RunRecord, store: Store, classes: int, device: torch.device
 ) -> nn.Module:
-    """Return a run's network on the device with its weights; a UserError if these are no more."""
+    """Return a run's network on the device with its weights.
+
+    A UserError if these are no more, or the file of one's own that brings its model is another.
+    """
     config = record.config
+    check_code(record)
     model = build_model(
         config.model, classes=classes, image_size=config.image_size, pretrained=False
     ).to(device)
@@ -104,6 +108,15 @@ def restore_network(
             f"({' '.join(str(error).split())[:150]}); train the run again"
         ) from error
     return model
+
+
+def check_code(record: RunRecord) -> None:
+    """Refuse a run whose model is of a file of one's own that was changed since."""
+    if name := record.changed_plugin(network=True):
+        raise ModelError(
+            f"run {record.name} was trained with another version of {name}, which brings its model "
+            f"{record.config.model}; put the file back as it was, or train the run again"
+        )
 
 
 def with_shifts(

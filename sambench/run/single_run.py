@@ -21,7 +21,16 @@ from sambench.models.weights import LoadedWeights
 from sambench.run.images import Parts, load_parts
 from sambench.run.network import build_network, build_optimizer, load_start, with_shifts
 from sambench.store import environment
-from sambench.store.record import COMPLETED, DIVERGED, FAILED, INTERRUPTED, RUNNING, RunRecord
+from sambench.store.record import (
+    COMPLETED,
+    DIVERGED,
+    FAILED,
+    INTERRUPTED,
+    RUNNING,
+    RunRecord,
+    plugins_of,
+)
+from sambench.store.status import outdated
 from sambench.store.tree import HISTORY, PREDICTIONS, WEIGHTS, Store
 from sambench.training.evaluate import classification_metrics, fit, predict
 from sambench.training.events import Epoch, Event, Started
@@ -154,7 +163,12 @@ class _Run:
         )
         self.model = self.training.model
         last = self.store.load(config) if self.training.resumed else None
-        before, plugins = last.environment if last else None, environment.plugins_of(config)
+        if last and (why := outdated(last, None)):  # other data have a checkpoint of their own
+            raise ConfigError(
+                f"run {config.name} cannot be resumed: {why}; put it back as it was, or begin the "
+                "run anew with `sambench compare` and `--retry stale`"
+            )
+        before, plugins = last.environment if last else None, plugins_of(config)
         self.record = RunRecord(config=config, status=RUNNING, suite=self.suite).with_sections(
             environment=environment.describe(device, deterministic, before, plugins),
             data=self.parts.describe(),

@@ -17,13 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 import sambench
 from sambench.errors import DeviceError, SambenchWarning
-from sambench.plugin import VARIABLE, files_of
+from sambench.plugin import VARIABLE
 from sambench.store.sections.training import Session
 
 if TYPE_CHECKING:
     import torch
-
-    from sambench.config.run_config import RunConfig
 
 COMMAND = "SAMBENCH_COMMAND"
 """Environment variable with the command that the user gave, for worker processes to record."""
@@ -155,11 +153,6 @@ def describe(
     if before and (earlier := _list_other_places(before, found)):
         found["resumed_from"] = earlier
     return found
-
-
-def plugins_of(config: RunConfig) -> dict[str, str]:
-    """Return the files of one's own that bring a run's optimizer or model, name to sha256."""
-    return files_of((("optimizer", str(config.optimizer["name"])), ("model", config.model)))
 
 
 def _list_other_places(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[dict[str, Any]]:

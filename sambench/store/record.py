@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from sambench.config.run_config import RunConfig
 from sambench.errors import DO_AGAIN, StoreError, UnknownNameError, UserError, shown
 from sambench.files.definition import Count, Definition, decode, hints_of, plain
+from sambench.plugin import files_of
 
 SCHEMA_VERSION = 1
 
@@ -41,6 +42,15 @@ DIVERGED: Literal["diverged"] = "diverged"
 INTERRUPTED: Literal["interrupted"] = "interrupted"
 WHEN_COMPLETED = ("environment", "data", "final", "cost")
 """Sections that a completed run has."""
+
+
+def plugins_of(config: RunConfig, *, network: bool = False) -> dict[str, str]:
+    """Return the files of one's own that bring a run's optimizer or model, name to sha256.
+
+    Those of its `network` alone, if asked; as far as they are loaded.
+    """
+    optimizer = [] if network else [("optimizer", str(config.optimizer["name"]))]
+    return files_of((*optimizer, ("model", config.model)))
 
 
 class RunRecord(Definition, frozen=True, kw_only=True):
@@ -87,6 +97,12 @@ class RunRecord(Definition, frozen=True, kw_only=True):
     def sha256_of(self, file: str) -> str | None:
         """Return the checksum of a file that the run left; None where it wrote down none."""
         return (self.artifacts or {}).get(file)
+
+    def changed_plugin(self, *, network: bool = False) -> str:
+        """Name a file of `plugins_of` that is another than it was for the run; "" if none is."""
+        then = ((self.environment or {}).get("plugins") or {}).values()
+        now = plugins_of(self.config, network=network)
+        return next((name for name, sha256 in now.items() if then and sha256 not in then), "")
 
     def with_sections(self, **sections: Mapping[str, Any] | None) -> RunRecord:
         """Return the record with other sections; msgspec.ValidationError if a mapping is none."""

@@ -13,7 +13,6 @@ from sambench.config.run_config import RunConfig
 from sambench.errors import DamagedError
 from sambench.files.checksums import read_checked
 from sambench.files.owner import Owner, file_system_time
-from sambench.store.environment import plugins_of
 from sambench.store.record import (
     COMPLETED,
     DIVERGED,
@@ -103,13 +102,15 @@ class Survey:
             return told(DAMAGED, "run again" if DAMAGED in self.retry else "skip", damage)
         if record is None:
             return told(MISSING, "run")
+        state = INTERRUPTED if record.status == RUNNING else record.status
+        wished = state == INTERRUPTED or state in self.retry
+        begun = any(folder.glob("checkpoint*.pt"))
+        if (done or (wished and begun)) and (why := outdated(record, now)):
+            anew = STALE in self.retry or (state == FAILED and wished)
+            return told(STALE, "run again" if anew else "skip", why)
         if not done:
-            state = INTERRUPTED if record.status == RUNNING else record.status
-            again = "resume" if any(folder.glob("checkpoint*.pt")) else "run again"
-            wished = state == INTERRUPTED or state in self.retry
+            again = "resume" if begun else "run again"
             return told(state, again if wished else "skip", in_one_line(record.error))
-        if why := _outdated(record, now):
-            return told(STALE, "run again" if STALE in self.retry else "skip", why)
         shifts = "skip" if record.has_shifts(config.shifts) else "test under shifts"
         studies = "" if "hessian" in left else ", ".join(left)
         return told(DONE, "measure curvature" if left else shifts, studies)
@@ -156,7 +157,7 @@ def _without_remedy(error: Exception) -> str:
     return in_one_line(error).partition("; ")[0]
 
 
-def _outdated(record: RunRecord, now: str | None) -> str:
+def outdated(record: RunRecord, now: str | None) -> str:
     """Say what has changed since a run was done that changes its numbers; nothing if nothing has.
 
     `now` is the fingerprint of its data as they are now; None if they are not there.
@@ -164,10 +165,8 @@ def _outdated(record: RunRecord, now: str | None) -> str:
     then = (record.data or {}).get("fingerprint")
     if now is not None and then is not None and now != then:
         return "the data were prepared anew and differ"
-    plugins = (record.environment or {}).get("plugins") or {}
-    for name, sha256 in plugins_of(record.config).items():
-        if plugins.get(name, sha256) != sha256:
-            return f"{name} was changed since"
+    if name := record.changed_plugin():
+        return f"{name} was changed since"
     if record.numerics != NUMERICS:
         return "the code gives other numbers now"
     return ""

@@ -89,6 +89,14 @@ def test_its_runs_are_shown_and_measured_without_the_file(
     plan = call(*asked, "--plugin", mine, "--plan", columns=160).out
     assert "stale" in plan
     assert "mine.py was changed since" in plan
+    done = call(*asked, "--plugin", mine, "--retry", "stale", columns=160)
+    assert done.code == 0, done.err
+    assert (
+        "done anew, as mine.py was changed since; earlier files of stale runs are kept in "
+        "results/retired"
+    ) in done.err
+    (aside,) = Path("results/retired").glob("*half-sam*/1/run.json")
+    assert json.loads(aside.read_text())["environment"]["plugins"] == {"mine.py": sha256}
 
 
 def test_a_file_brings_a_dataset_and_a_model(call: Call, tmp_path: Path) -> None:

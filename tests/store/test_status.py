@@ -88,6 +88,32 @@ def test_a_run_with_a_checkpoint_is_resumed(
     assert standing(store, record, retry=("failed",))[1] == "resume"
 
 
+@pytest.mark.parametrize(
+    ("recorded", "retry", "expected"),
+    [
+        ("interrupted", (), ("stale", "skip")),
+        ("running", (), ("stale", "skip")),
+        ("interrupted", ("interrupted",), ("stale", "skip")),
+        ("interrupted", ("stale",), ("stale", "run again")),
+        ("failed", (), ("failed", "skip")),
+        ("failed", ("failed",), ("stale", "run again")),
+    ],
+)
+def test_what_was_begun_otherwise_is_not_resumed(
+    store: Store,
+    make_record: RecordMaker,
+    recorded: str,
+    retry: tuple[str, ...],
+    expected: tuple[str, str],
+) -> None:
+    """What failed is asked for because something was put right, and begins anew."""
+    record = replace(make_record(status=recorded), numerics=status.NUMERICS - 1)
+    store.save(record)
+    assert standing(store, record, retry=retry)[1] in ("run again", "skip")
+    (store.folder(record.config) / "checkpoint.pt").touch()
+    assert standing(store, record, retry=retry) == expected
+
+
 @pytest.mark.parametrize("recorded", [None, "running", "interrupted", "failed", "completed"])
 def test_a_claimed_run_is_running_and_says_where(
     store: Store, make_record: RecordMaker, recorded: str | None
