@@ -43,7 +43,7 @@ def contrast_optimizers(
             unmatched += [f"{group.title}: only {name}" for name in here]
             continue
         made += [
-            replace(group, lines=pair, baseline=True, part=1)
+            replace(group, lines=pair, baseline=True)
             for pair in itertools.product(*sides)
             if pair[0] is not pair[1]
         ]
@@ -138,12 +138,13 @@ def _kind(record: RunRecord) -> tuple[str, str, str]:
 
 
 def _settings(record: RunRecord) -> dict[str, Any]:
-    """Return a run's settings by path, and which images it is of."""
+    """Return a run's settings by path, which images it is of, and its files of one's own."""
     found: dict[str, Any] = {}
     for name, value in record.config.to_dict().items():
         parts = value.items() if isinstance(value, dict) else [("", value)]
         found |= {f"{name}.{part}" if part else name: of_part for part, of_part in parts}
     found[IMAGES] = (record.data or {}).get("fingerprint")
+    found |= (record.environment or {}).get("plugins") or {}
     return {name: tuple(v) if isinstance(v, list) else v for name, v in found.items()}
 
 

@@ -75,7 +75,7 @@ def find_scope(study: Study) -> Scope | None:
     Of several designs or baselines it is that of most settings.
     """
     done = [(group, [line for line in group.lines if line.completed]) for group in study.groups]
-    there = [group for group, lines in done if group.first and len(lines) > 1]
+    there = [g for g, lines in done if g.first and len(lines) > 1 and g.part == 1]
     alike = by_key(there, lambda group: (group.folds, group.lines[0].label)).values()
     if not there:
         return None

@@ -58,7 +58,9 @@ def compare(groups: Sequence[Group], metric: Metric, margin: float | None = None
         for group in groups
     ]
     every = [column for columns in within for column in columns]
-    pooled = _pooled(every)
+    pooled = _pooled(  # runs of other images or code are no further setting
+        column for g, own in zip(groups, within, strict=True) if g.part == 1 for column in own
+    )
     every += pooled
     family = sum(column.testable for column in every)
     for design in dict.fromkeys(column.made.design for column in every):

@@ -315,27 +315,56 @@ def _parts(label: str) -> list[str]:
 
 
 def _on_the_same_images(group: Group) -> Iterator[Group]:
-    """Part a group whose runs of one fold were not trained and tested on the same images.
+    """Part a group whose runs were not trained and tested on the same images by the same code.
 
+    All are to have the prepared data in common and the code, with the files of one's own that all
+    need (one may bring the model); those of a fold the split; those of a line its further files.
     Runs without a data section, as those that failed early, stay with the most.
     """
-    known = (record for record in group.records if record.data is not None)
-    rank = {
-        (fold, images): place
-        for fold, runs in by_key(known, lambda record: repeat(record)[:2]).items()
-        for place, (images, _) in enumerate(Counter(map(_images, runs)).most_common())
-    }
-    part = {id(r): rank.get((repeat(r)[:2], _images(r)), 0) for r in group.records}
+    known = [record for record in group.records if record.data is not None]
+    line_of = {id(record): line.label for line in group.lines for record in line.records}
+    times = Counter(name for record in known for name in _code(record))
+
+    def code(record: RunRecord, *, of_all: bool) -> tuple[object, ...]:
+        there = _code(record).items()
+        return tuple(sorted(item for item in there if (times[item[0]] == len(known)) is of_all))
+
+    kinds: tuple[tuple[Callable[[RunRecord], object], Callable[[RunRecord], object]], ...] = (
+        (lambda r: None, lambda r: (_images(r)[0], code(r, of_all=True))),
+        (lambda r: (repeat(r)[:2], _images(r)[0]), _images),
+        (lambda r: line_of[id(r)], lambda r: code(r, of_all=False)),
+    )
+    ranks = [_rank(known, among, trait) for among, trait in kinds]
+    part = {id(r): tuple(rank(r) for rank in ranks) for r in group.records}
     for number, place in enumerate(sorted(set(part.values())), start=1):
         own = [tuple(r for r in line.records if part[id(r)] == place) for line in group.lines]
         lines = (replace(line, records=runs) for line, runs in zip(group.lines, own, strict=True))
         yield replace(group, lines=tuple(line for line in lines if line.records), part=number)
 
 
-def _images(record: RunRecord) -> tuple[object, ...]:
-    """What tells the training and test images of runs apart: prepared data, split, code."""
+def _rank(
+    runs: Sequence[RunRecord],
+    among: Callable[[RunRecord], object],
+    trait: Callable[[RunRecord], object],
+) -> Callable[[RunRecord], int]:
+    """Return what tells how usual a run's trait is among those of its kind, from 0 for the most."""
+    rank = {
+        (kind, found): place
+        for kind, own in by_key(runs, among).items()
+        for place, (found, _) in enumerate(Counter(map(trait, own)).most_common())
+    }
+    return lambda record: rank.get((among(record), trait(record)), 0)
+
+
+def _images(record: RunRecord) -> tuple[object, object]:
+    """What tells the training and test images of runs apart: prepared data, and their split."""
     data = record.data or {}
-    return data.get("fingerprint"), data.get("split_sha256"), record.numerics
+    return data.get("fingerprint"), data.get("split_sha256")
+
+
+def _code(record: RunRecord) -> dict[str, object]:
+    """What tells the code of runs apart: its numerics, and the files of one's own by name."""
+    return {"": record.numerics, **((record.environment or {}).get("plugins") or {})}
 
 
 def _titles(among: Sequence[Group], names: Names) -> list[str]:
@@ -376,13 +405,13 @@ def _told_apart(namesakes: Sequence[Group]) -> list[str]:
 
 def _what_differs(parts: Iterable[Group]) -> str:
     """Return what tells runs of one setting apart: their images, the code, or both."""
-    images, code = defaultdict[Unit, set[object]](set), set[object]()
+    found = {what: defaultdict[object, set[object]](set) for what in ("images", "code")}
     for record in (record for part in parts for record in part.records if record.data):
-        *of_fold, version = _images(record)
-        images[repeat(record)[:2]].add(tuple(of_fold))
-        code.add(version)
-    differing = ["images"] if any(len(found) > 1 for found in images.values()) else []
-    return " and ".join([*differing, *(["code"] if len(code) > 1 else [])]) or "images"
+        found["images"][repeat(record)[:2]].add(_images(record))
+        for name, version in _code(record).items():
+            found["code"][name].add(version)
+    several = [what for what, of in found.items() if any(len(one) > 1 for one in of.values())]
+    return " and ".join(several) or "images"
 
 
 def setting_text(value: object) -> str:

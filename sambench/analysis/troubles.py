@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
+from types import MappingProxyType
 from typing import NamedTuple
 
-from sambench.analysis.groups import Group, by_key
+from sambench.analysis.groups import Group, by_key, setting_text
 from sambench.analysis.metrics import METRICS, collapsed, value_at
 from sambench.analysis.units import device_of
 from sambench.config.run_config import RunConfig
@@ -39,17 +40,20 @@ Runs = Mapping[str, str]
 
 
 def troubles(
-    groups: Sequence[Group], planned: Sequence[RunConfig], suite: str
+    groups: Sequence[Group],
+    planned: Sequence[RunConfig],
+    suite: str,
+    stale: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Trouble, ...]:
     """Return every kind of trouble that occurs, the worst first.
 
     Planned are the runs of the suite, as far as known; `sambench compare` is given `suite` to make
-    them.
+    them. Why completed runs are stale is given by name.
     """
     records = [record for group in groups for record in group.records]
     there = {record.id for record in records}
     missing = {config.name: "" for config in planned if config.id not in there}
-    found = {"missing": missing, **_of_runs(records), **_unlike(groups)}
+    found = {"missing": missing, "stale": stale, **_of_runs(records), **_unlike(groups)}
     return tuple(
         Trouble(text["kind"], found[name], text["remedy"].format(suite=suite))
         for name, text in read_own_yaml("sambench.analysis", "troubles.yaml").items()
@@ -99,7 +103,7 @@ def _unlike(groups: Sequence[Group]) -> dict[str, Runs]:
     measured = [[record for record in group.records if record.hessian] for group in groups]
     trained = [[record for record in group.records if record.cost] for group in groups]
     return {
-        "other images": _named(r for group in groups if group.part > 1 for r in group.records),
+        "other images": _named((r for g in groups if g.part > 1 for r in g.records), _own_files),
         "measured otherwise": _named(_odd(measured, _way), _way),
         "trained elsewhere": _named(_odd(trained, _place), _place),
     }
@@ -122,6 +126,12 @@ def _place(record: RunRecord) -> str:
     section = record.environment or {}
     threads, together = section.get("threads", "unknown"), section.get("runs_on_device", 1)
     return f"{device_of(record) or 'unknown'}, {threads} threads, runs on the device {together}"
+
+
+def _own_files(record: RunRecord) -> str:
+    """Name the files of one's own that a run needed, with what tells their versions."""
+    files = (record.environment or {}).get("plugins") or {}
+    return ", ".join(f"{name} {setting_text(sha256)}" for name, sha256 in files.items())
 
 
 def _way(record: RunRecord) -> str:

@@ -154,6 +154,10 @@ def _machines(runs: Sequence[RunRecord]) -> str:
 
 def _software(runs: Sequence[RunRecord]) -> str:
     found = {name: said(values_at(runs, f"environment.{name}")) for name in VERSIONS}
+    own = [(run.environment or {}).get("plugins") or {} for run in runs]
+    for name in sorted({name for files in own for name in files}):
+        shas = (setting_text(files[name]) for files in own if name in files)
+        found[f"plug-in {name} of sha256"] = said(shas)
     versions = ", ".join(f"{name} {one}" for name, one in found.items() if one != UNKNOWN)
     return _filled("software", runs, versions=versions or "versions not recorded")
 

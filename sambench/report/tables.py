@@ -148,7 +148,7 @@ def further_tables(group: Group, known: Container[str]) -> tuple[Table, ...]:
 def baseline_tables(study: Study) -> tuple[Table, ...]:
     """Return the baseline on several models, for each setting that has more than one."""
     shared = other_settings("model", "optimizer", *REPEATS)
-    there = (group for group in study.groups if group.first)
+    there = (group for group in study.groups if group.first and group.part == 1)
     tables = []
     for groups in by_key(there, lambda group: shared(group.setting)).values():
         if len(groups) > 1:

@@ -441,3 +441,64 @@ def test_flatter_optimizers_are_not_flatter_runs(make_runs: StudyMaker) -> None:
     assert "Over the 16 runs flatter runs were more accurate" in text
     same = "among runs of the same optimizer, flatness and accuracy were not shown to go together"
     assert same in text
+
+
+def with_file(run: RunRecord, name: str, version: str) -> RunRecord:
+    """Return a run as one that needed a file of one's own, whose sha256 is of one letter."""
+    return run.with_sections(environment={**ENVIRONMENT, "plugins": {name: 64 * version}})
+
+
+def test_runs_of_two_versions_of_an_optimizers_file_are_not_averaged(make_runs: StudyMaker) -> None:
+    """Another optimizer may have come into the file meanwhile: each is looked at alone."""
+    runs = make_runs({"adam": EIGHT, "sam": up(EIGHT, 3), "asam": up(EIGHT, 2)})
+    versions = {"sam": "aaaaaabb", "asam": "cccccccc"}
+    runs = [
+        with_file(run, "mine.py", versions[name][run.config.seed]) if name in versions else run
+        for run in runs
+        for name in [str(run.config.optimizer["name"])]
+    ]
+    first, second = build_study(runs, ADAM).groups
+    assert [(line.label, len(line.records)) for line in first.lines] == [
+        ("adam", 8),
+        ("asam", 8),
+        ("sam", 6),
+    ]
+    assert [(line.label, len(line.records)) for line in second.lines] == [("sam", 2)]
+    assert second.title == "small-cnn on phantom (code 2 of 2)"
+    (trouble,) = troubles((first, second), (), "SUITE")
+    assert "another code" in trouble.kind
+    assert trouble.runs == {run.name: "mine.py bbbbbbbbbb" for run in second.records}
+    assert len(build_study(runs[:14] + runs[16:], ADAM).groups) == 1
+
+
+def test_optimizers_on_two_versions_of_a_models_file_are_not_compared(
+    make_runs: StudyMaker,
+) -> None:
+    runs = make_runs({"adam": EIGHT, "sam": up(EIGHT, 3)})
+    runs = [
+        with_file(run, "net.py", "a" if run.config.optimizer["name"] == "adam" else "b")
+        for run in runs
+    ]
+    study = build_study(runs, ADAM)
+    assert [line.label for group in study.groups for line in group.lines] == ["adam", "sam"]
+    assert len(study.groups) == 2
+    assert not any(one.n for one in study.every())
+
+
+def test_folds_of_other_images_or_code_are_not_averaged(make_record: RecordMaker) -> None:
+    """Each fold is of one version, and all folds are of two."""
+    runs = [make_record(split="kfold-5", fold=f, seed=s) for f in range(5) for s in range(2)]
+    for change in ({"numerics": 1}, {"data": {**(runs[0].data or {}), "fingerprint": "g"}}):
+        anew = [r.with_sections(**change) if (r.config.fold or 0) > 2 else r for r in runs]
+        groups = build_groups(anew, "adam")
+        assert [len(group.records) for group in groups] == [6, 4]
+
+
+def test_sides_of_two_versions_of_a_file_are_told_apart(make_runs: StudyMaker) -> None:
+    runs = make_runs({"sam": EIGHT})
+    ours, theirs = ([with_file(r, "mine.py", version) for r in runs] for version in "ab")
+    study, unmatched = contrast_runs(
+        ours, theirs, [find_metric("accuracy")], names=("one", "other")
+    )
+    assert study.groups[0].title.endswith("(mine.py aaaaaaaaaa against bbbbbbbbbb)")
+    assert unmatched == ()

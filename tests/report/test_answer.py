@@ -215,7 +215,12 @@ def test_runs_of_other_images_are_a_setting_of_their_own(make_record: RecordMake
     study = build_study([*runs, *other], ADAM)
     assert [len(group.records) for group in study.groups] == [16, 6]
     text = answer_text(study)
-    assert text[0].startswith("Over 2 settings, SAM was shown to be more accurate than Adam")
+    assert text[0].startswith(
+        "In 2 settings, SAM (small-cnn on phantom (images 1 of 2)) was shown to be more accurate "
+        "than Adam"
+    )
+    assert not any(study.pooled.values())  # it is one setting, of which there are two versions
+    assert "Over 2 settings" not in " ".join(text)
     assert any(part.startswith("small-cnn on phantom (images 1 of 2): SAM more") for part in text)
 
 

@@ -82,6 +82,19 @@ def test_what_differs_is_said_with_the_number_of_runs(make_record: RecordMaker) 
     assert "Curvature, of 1 run." in text
 
 
+def test_files_of_ones_own_are_said_with_their_versions(make_record: RecordMaker) -> None:
+    files = [{"mine.py": 64 * "a"}, {"mine.py": 64 * "b", "net.py": 64 * "c"}]
+    records = [
+        replace(make_record(seed=seed), environment={"torch": "2.0", "plugins": own})
+        for seed, own in enumerate(files)
+    ]
+    text = text_of([*records, make_record(seed=2)])
+    assert (
+        "plug-in mine.py of sha256 aaaaaaaaaa (1 run), bbbbbbbbbb (1 run), "
+        "plug-in net.py of sha256 cccccccccc; commit"
+    ) in text
+
+
 def test_failed_runs_say_nothing_of_the_method(make_record: RecordMaker) -> None:
     failed = replace(make_record(seed=1, status="failed"), environment={"cpu": "a broken CPU"})
     assert "broken" not in text_of([make_record(), failed])

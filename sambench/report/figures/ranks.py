@@ -21,6 +21,7 @@ def ranks(material: Material) -> Drawn:
     tables = [
         {label: cell.mean or 0.0 for label, cell in setting.accuracies.items()}
         for setting in material.settings
+        if setting.group.part == 1
     ]
     if len(tables) < LEAST_BLOCKS:
         found = counted(len(tables), "setting")
