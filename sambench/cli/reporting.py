@@ -5,8 +5,9 @@ from __future__ import annotations
 import gc
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from sambench.analysis.troubles import troubles
 from sambench.cli.gathering import MOST_RUNS_DRAWN, Gathered, by_centre, gather, over_images
 from sambench.cli.options import Place
 from sambench.cli.screen import Screen
-from sambench.errors import ConfigError, did_you_mean
+from sambench.data.prepared import prepared_fingerprint
+from sambench.errors import ConfigError, UserError, did_you_mean
 from sambench.optim.method import optimizers
 from sambench.report.answer import answer_text
 from sambench.report.contrasts import search_table
@@ -34,6 +36,7 @@ from sambench.report.table import counted
 from sambench.report.tables import result_sections
 from sambench.store.record import COMPLETED
 from sambench.store.search_record import search_path
+from sambench.store.status import outdated
 from sambench.store.tree import RECORD, Store
 
 MOST_SETTINGS_DRAWN = 60
@@ -142,7 +145,7 @@ class Report:
         whole = [config for config in found.planned if config.name not in damaged]
         asked = msgspec.structs.replace(found.asked, baseline=study.baseline)
         wanted = planned_groups(found.planned, asked) if found.planned else study.groups
-        wrong = troubles(study.groups, whole, found.given)
+        wrong = troubles(study.groups, whole, found.given, self._stale())
         document = Document(
             title=f"sambench report {found.name or ''}".rstrip(),
             study=study,
@@ -159,6 +162,19 @@ class Report:
         few = len(document.tables) * 8 < MOST_EXPLAINED and len(self.sources) <= MOST_EXPLAINED
         sources = {one.name: "\n".join(one.explain()) for one in self.sources} if few else {}
         return replace(document, sources=sources)
+
+    def _stale(self) -> dict[str, str]:
+        """Return why runs of a suite file are stale, where their data or code are at hand."""
+
+        @cache
+        def now(dataset: str, side: int) -> str | None:
+            with suppress(UserError):  # what is prepared is damaged
+                return prepared_fingerprint(self.data, dataset, side)
+            return None
+
+        done = (r for r in self.found.records if r.status == COMPLETED)
+        known = ((r, now(r.config.dataset, r.config.image_size)) for r in done if self.found.suite)
+        return {record.name: why for record, there in known if (why := outdated(record, there))}
 
     def _further(self) -> list[Section]:
         """Return accuracies by centre, what was searched, and the papers' tables and claims."""

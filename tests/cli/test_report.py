@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from msgspec.structs import replace
 
-from sambench.cli import main
+from sambench.cli import main, reporting
 from sambench.errors import DO_AGAIN
 from sambench.store.record import RunRecord
 from sambench.store.tree import Store
@@ -272,6 +272,23 @@ def test_runs_of_other_images_are_in_a_table_of_their_own(
     assert "### small-cnn on phantom (images 1 of 2)" in text
     assert "### small-cnn on phantom (images 2 of 2)" in text
     assert "Other images, another split or another code than most runs" in text
+
+
+def test_stale_runs_of_a_suite_are_named_where_its_data_are_at_hand(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All are of the same images, so nothing else tells that these are not those here now."""
+    monkeypatch.setattr(reporting, "prepared_fingerprint", lambda data, name, side: "g")
+    assert report("tiny.yaml", monkeypatch=monkeypatch) == 0
+    text = (results / "reports" / "tiny" / "report.md").read_text()
+    name = record_file(results, "sam", 1).parent.name
+    said = next(line for line in text.splitlines() if "Stale, and counted" in line)
+    assert "`sambench compare tiny.yaml --retry stale` does them again." in said
+    assert f"{name} (the data were prepared anew and differ)" in said
+    for there in ("f", None):
+        monkeypatch.setattr(reporting, "prepared_fingerprint", lambda *of, now=there: now)
+        assert report("tiny.yaml", monkeypatch=monkeypatch) == 0
+        assert "Stale" not in (results / "reports" / "tiny" / "report.md").read_text()
 
 
 def test_missing_runs_of_a_suite_are_named(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
