@@ -22,6 +22,7 @@ from sambench.errors import UserError
 from sambench.files.owner import Owner
 from sambench.store.record import RunRecord
 from sambench.store.search_record import read_search, write_search
+from sambench.store.study_plan import StudyPlan, read_plan, write_plan
 from tests.conftest import measured
 
 if TYPE_CHECKING:
@@ -212,6 +213,21 @@ def test_search_records(folder: Path, make_record: RecordMaker, data: st.DataObj
     def read(text: str) -> object:
         path.write_text(text, encoding="utf-8")
         return read_search(path)
+
+    in_one_line(read, text)
+
+
+@MANY
+@given(data=st.data())
+def test_study_plans(folder: Path, make_record: RecordMaker, data: st.DataObject) -> None:
+    runs = [make_record(name).config for name in ("adam", "sam")]
+    write_plan(folder, StudyPlan(suite="demo", search=Search.from_dict({}), runs=runs))
+    path = folder / "studies" / "demo.json"
+    text = data.draw(mutated(json.loads(path.read_text()), in_json))
+
+    def read(text: str) -> object:
+        path.write_text(text, encoding="utf-8")
+        return read_plan(folder, "demo")
 
     in_one_line(read, text)
 

@@ -22,6 +22,7 @@ from sambench.report.contrasts import contrast_tables, predictions_table
 from sambench.report.papers import replication_table
 from sambench.report.table import Table
 from sambench.store.record import RunRecord
+from sambench.store.study_plan import studies
 from sambench.store.tree import PREDICTIONS, Store
 
 PUBLISHED, OPTIMIZER, RUNS = "published", "an optimizer", "a set of runs"
@@ -46,9 +47,11 @@ class Side:
 def contrast(screen: Screen, first: str, second: str, data: Path, results: Path) -> None:
     """Compare two sides from stored records alone and show what the runs say."""
     roots = (results, *sorted((results / "published").glob("*")))
-    found = [sound_records(Store(root)) for root in roots]
-    records = [record for kept, _ in found for record in kept]
-    sides = [_side(text, records, data, results) for text in (first, second)]
+    stores = [Store(root) for root in roots]
+    found = list(map(sound_records, stores))
+    kept = [(store, own) for store, (own, _) in zip(stores, found, strict=True)]
+    records = [record for _, own in kept for record in own]
+    sides = [_side(text, kept, data, results) for text in (first, second)]
     unread = [message for _, damaged in found for message in damaged]
     unread += [message for side in sides for message in side.damaged]
     screen.warn_of_damage(list(dict.fromkeys(unread)))
@@ -115,8 +118,11 @@ def _on_the_same_images(screen: Screen, study: Study, results: Path) -> list[Tab
     return [predictions_table(rows)] if rows else []
 
 
-def _side(text: str, records: Sequence[RunRecord], data: Path, results: Path) -> Side:
-    """Find out what a side is."""
+def _side(
+    text: str, kept: Sequence[tuple[Store, Sequence[RunRecord]]], data: Path, results: Path
+) -> Side:
+    """Find out what a side is, among the sound records of each folder."""
+    records = [record for _, own in kept for record in own]
     path, known = Path(text), {info.name for info in optimizers.list()}
     known |= {str(record.config.optimizer["name"]) for record in records}
     if text == PUBLISHED:
@@ -125,16 +131,16 @@ def _side(text: str, records: Sequence[RunRecord], data: Path, results: Path) ->
         found = of_suite(path, Store(results), data)
         return Side(name=text, kind=RUNS, records=found.records, damaged=found.damaged)
     if (path / "runs").is_dir():
-        kept, damaged = sound_records(Store(path))
-        return Side(name=text, kind=RUNS, records=tuple(kept), damaged=damaged)
+        own, damaged = sound_records(Store(path))
+        return Side(name=text, kind=RUNS, records=tuple(own), damaged=damaged)
     if text.partition(" (")[0] in known:
         return Side(name=text, kind=OPTIMIZER, records=tuple(records))
-    named = [record for record in records if record.suite == text]
+    named = [record for store, own in kept for record in store.of_study(text, own)]
     if not named and re.fullmatch(r"[0-9a-f]{4,40}(\+changes)?", text):
         named = [r for r in records if str((r.environment or {}).get("git")).startswith(text)]
     if named:
         return Side(name=text, kind=RUNS, records=tuple(named))
-    suites = sorted({record.suite for record in records if record.suite})
+    suites = sorted({*studies(results), *(r.suite for r in records if r.suite)})
     raise ConfigError(
         f"{text!r} is no optimizer, suite, commit or results folder"
         f"{did_you_mean(text, [*suites, *known])}; suites with runs in {results}: "

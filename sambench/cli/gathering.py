@@ -15,14 +15,21 @@ from sambench.analysis.troubles import sound
 from sambench.cli.checking import expanded
 from sambench.config.run_config import RunConfig
 from sambench.config.settings import where_pattern
-from sambench.config.suite import ReportSettings, Suite
+from sambench.config.suite import ReportSettings, TableReference
 from sambench.config.suite_file import load_suite, shipped_suites
 from sambench.data.prepared import open_prepared
 from sambench.errors import ConfigError, StoreError, UserError
 from sambench.report.document import Section
 from sambench.report.tables import centre_table
 from sambench.store.record import RunRecord
-from sambench.store.search_record import SearchRecord, is_trial, read_search, search_path
+from sambench.store.search_record import (
+    SearchRecord,
+    is_trial,
+    read_search,
+    search_path,
+    still_asked,
+)
+from sambench.store.study_plan import StudyPlan, read_plan
 from sambench.store.tree import Store
 
 MOST_RUNS_DRAWN = 2_000
@@ -37,16 +44,12 @@ class Gathered:
     damaged: tuple[str, ...]
     name: str | None = None  # of the suite; None where no suite was asked for
     given: str = "SUITE"  # the suite, as `sambench compare` is given it
-    suite: Suite | None = None
-    planned: tuple[RunConfig, ...] = ()  # every run of the suite, where its file is known
+    asked: ReportSettings = field(default_factory=ReportSettings)  # how the suite is reported
+    tables: tuple[TableReference, ...] = ()  # published ones that its runs stand beside
+    planned: tuple[RunConfig, ...] = ()  # every run of the suite, where that is known
     search: SearchRecord | None = None  # what the suite's search found
     predictions: Mapping[str, Predictions] = field(default_factory=dict)
     """Of the test images, by run, where they are stored and sound."""
-
-    @property
-    def asked(self) -> ReportSettings:
-        """How the suite is reported."""
-        return ReportSettings() if self.suite is None else self.suite.report
 
 
 def gather(
@@ -82,12 +85,17 @@ def _gather(patterns: Sequence[str], store: Store, data: Path) -> Gathered:
     alone = patterns[0] if len(patterns) == 1 else ""
     if alone.endswith((".yaml", ".yml")):
         return of_suite(Path(alone), store, data)
+    plan = read_plan(store.root, alone)
     if alone in shipped_suites():
         with suppress(UserError):  # other images than are prepared now: the records tell
-            return of_suite(Path(alone), store, data)
+            suite = load_suite(Path(alone))
+            if plan in (None, StudyPlan.of(suite, expanded(suite, data, store))):
+                return of_suite(Path(alone), store, data)
     there, damaged = store.records()
-    records, unsound = sound(record for record in there if not is_trial(record))
-    named = [record for record in records if alone and record.suite == alone]
+    planned, search, unread = _planned(plan, store)
+    ids = {config.id for config in planned}
+    records, unsound = sound(r for r in there if r.id in ids or not is_trial(r))
+    named = [r for r in records if alone and (r.id in ids or r.suite == alone)]
     if patterns and not named:
         wanted = {record.id for record in store.find(patterns, there)}
         records = [record for record in records if record.id in wanted]
@@ -96,12 +104,16 @@ def _gather(patterns: Sequence[str], store: Store, data: Path) -> Gathered:
             f"no runs in {store.runs}; `sambench train` or `sambench compare` makes some"
             + "".join(f"; {message}" for message in (*damaged, *unsound)[:3])
         )
-    search, unread = _search_of(alone, store) if named else (None, ())
+    if named and plan is None:
+        search, unread = _search_of(alone, store)
+    further = (record.config for record in named if plan and record.id not in ids)
     return Gathered(
         records=tuple(named or records),
         damaged=(*damaged, *unsound, *unread),
         name=alone if named else None,
-        given=alone if named else "SUITE",
+        given=alone if named and plan is None else "SUITE",
+        asked=plan.report if plan else ReportSettings(),
+        planned=(*planned, *further),
         search=search,
     )
 
@@ -118,12 +130,9 @@ def sound_records(
 def of_suite(path: Path, store: Store, data: Path) -> Gathered:
     """Return the stored runs of a suite file, the tuned ones of its search among them."""
     suite = load_suite(path)
-    planned = expanded(suite, data, store)
-    search, unread = _search_of(suite.name, store)
-    tunings = search.tunings if search is not None and suite.search is not None else ()
-    tuned = (name for tuning in tunings for name in tuning.tuned)
-    names = dict.fromkeys((*(config.name for config in planned), *tuned))
-    records, damaged = sound_records(store, names)
+    plan = StudyPlan.of(suite, expanded(suite, data, store))
+    planned, search, unread = _planned(plan, store)
+    records, damaged = sound_records(store, (config.name for config in planned))
     if not records:
         raise ConfigError(
             f"no run of {path} is in {store.runs}; `sambench compare {path}` makes them"
@@ -134,10 +143,24 @@ def of_suite(path: Path, store: Store, data: Path) -> Gathered:
         damaged=(*damaged, *unread),
         name=suite.name,
         given=str(path),
-        suite=suite,
+        asked=suite.report,
+        tables=suite.tables,
         planned=planned,
         search=search,
     )
+
+
+def _planned(
+    plan: StudyPlan | None, store: Store
+) -> tuple[tuple[RunConfig, ...], SearchRecord | None, tuple[str, ...]]:
+    """Return the runs of a plan, tuned ones too, the search of these, and what is wrong with it."""
+    if plan is None:
+        return (), None, ()
+    search, unread = _search_of(plan.suite, store)
+    if search is None:
+        return tuple(plan.runs), None, unread
+    kept, tuned = still_asked(search, plan.search, plan.runs)
+    return tuple({run.id: run for run in (*plan.runs, *tuned)}.values()), kept, ()
 
 
 def _search_of(suite: str, store: Store) -> tuple[SearchRecord | None, tuple[str, ...]]:

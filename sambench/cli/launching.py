@@ -16,7 +16,7 @@ from sambench.config.measurement import Measurement
 from sambench.config.run_config import RunConfig
 from sambench.config.suite import ReportSettings
 from sambench.data.prepared import prepared_fingerprint
-from sambench.errors import ClaimError, RunInterrupted
+from sambench.errors import ClaimError, RunInterrupted, StoreError
 from sambench.files.claim import Claimed
 from sambench.launch.launcher import Tally, launchers
 from sambench.launch.launchers.local import named_devices
@@ -25,6 +25,7 @@ from sambench.report.tables import build_tables
 from sambench.store.environment import choose_device
 from sambench.store.record import COMPLETED, DIVERGED, FAILED, INTERRUPTED, RUNNING, RunRecord
 from sambench.store.status import DAMAGED, DONE, MISSING, STALE, Standing, Survey, counts, pending
+from sambench.store.study_plan import StudyPlan, write_plan
 from sambench.store.tree import Store
 
 _ABSENT = {MISSING: "not done", RUNNING: "being done by another process", DAMAGED: "damaged"}
@@ -38,6 +39,7 @@ class Request:
     data: Path
     results: Path
     suite: str | None = None  # that the runs are made for
+    plan: StudyPlan | None = None  # of their study, which is kept beside them
     curvature: Measurement | None = None  # what is measured of each minimum; None: nothing
     device: str | None = None
     only: Sequence[str] = ()  # patterns of names, or ids; none for all
@@ -70,13 +72,19 @@ def launch(
     standings = request.survey().of(configs) if seen is None else seen
     left = pending(standings)
     failures = _say_what_is_left_alone(screen, standings)
-    if not left:
-        return int(failures > 0)
-    launchers.get(launcher.name)
     todo = [standing.config for standing in left]
-    local = launcher.name == "local"
-    named = named_devices(launcher.options, request.device) if local else ()
-    check_runs(screen, todo, request.data, named or (request.device,) if local else ())
+    if todo:
+        launchers.get(launcher.name)
+        local = launcher.name == "local"
+        named = named_devices(launcher.options, request.device) if local else ()
+        check_runs(screen, todo, request.data, named or (request.device,) if local else ())
+    if request.plan is not None:
+        try:
+            write_plan(request.results, request.plan)
+        except StoreError as error:  # nothing else need be written where all is done
+            screen.warn(f"what the study asks for is not kept: {error}")
+    if not todo:
+        return int(failures > 0)
     anew = [standing for standing in left if standing.state in (STALE, DAMAGED)]
     for standing in anew:
         with suppress(Claimed, ClaimError):  # another process is at it

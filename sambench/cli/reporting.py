@@ -87,7 +87,7 @@ class Report:
         asked = msgspec.structs.replace(found.asked, baseline=_baseline(baseline, found))
         study = build_study(found.records, asked, planned=found.planned, names=self.names)
         self.study = over_images(study, found.predictions) if found.predictions else study
-        self.published = published or bool(found.suite is not None and found.suite.tables)
+        self.published = published or bool(found.tables)
 
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
@@ -185,8 +185,7 @@ class Report:
             table = search_table(found.search, where)
             sections.append(Section(title="Hyperparameter search", tables=(table,)))
         if self.findings:
-            wanted = found.suite.tables if found.suite is not None else ()
-            printed = paper_tables(study.groups, wanted, self.names)
+            printed = paper_tables(study.groups, found.tables, self.names)
             tables = (*printed, claims_table(self.findings))
             sections.append(Section(title="Beside the papers", tables=tables, shown=True))
         return sections

@@ -35,6 +35,7 @@ from sambench.store.environment import choose_device, git_state
 from sambench.store.record import COMPLETED, RunRecord
 from sambench.store.search_record import choose_trial, search_path, write_search
 from sambench.store.status import Standing, counts, pending
+from sambench.store.study_plan import StudyPlan
 from sambench.store.tree import Store
 
 
@@ -43,10 +44,10 @@ class Study:
 
     def __init__(self, suite: Suite, request: Request, screen: Screen) -> None:
         self.suite = suite
-        self.request = request
-        self.searching = replace(request, suite=trials_of(suite.name), curvature=None)
         self.screen = screen
         self.finals = expanded(suite, request.data)
+        self.request = replace(request, plan=StudyPlan.of(suite, self.finals))
+        self.searching = replace(self.request, suite=trials_of(suite.name), curvature=None)
         check_datasets(self.finals, request.data)
         self.tunings = plan_search(suite.search, self.finals) if suite.search else ()
         self.trials = tuple(run for tuning in self.tunings for run in tuning.runs)
@@ -151,8 +152,7 @@ class Study:
     def say_what_is_next(self, given: str | None) -> None:
         """Say what too few seeds lack, what they cost, and the command that writes the report.
 
-        `given` is the suite as the user wrote it; None for a comparison of options, whose runs may
-        have been asked for by another suite first.
+        `given` is the suite as the user wrote it; None for a comparison of options.
         """
         if not self._done:
             return
@@ -166,11 +166,9 @@ class Study:
                     f"`--seeds {SEEDS.least_units}` in place of {seeds} takes about "
                     f"{duration(left.seconds)} more on one device"
                 )
-            own = all(record.suite == self.suite.name for record in self._done)
-            given = self.suite.name if own else ""
         self.screen.say(
-            f"next: `{f'sambench report {given}'.strip()}` writes the answer, all tables and the "
-            "figures"
+            f"next: `sambench report {given or self.suite.name}` writes the answer, all tables and "
+            "the figures"
         )
 
     def _warn_of_reach(self, there: Sequence[Standing]) -> None:

@@ -85,6 +85,7 @@ def train(context: typer.Context, run: Run, place: Place, output: options.Logged
     from sambench.config.suite import ReportSettings
     from sambench.launch import together
     from sambench.run.sinks import check_sinks
+    from sambench.store.study_plan import StudyPlan, read_plan
     from sambench.store.tree import Store
 
     names = options.listed(place.devices or "")
@@ -99,10 +100,15 @@ def train(context: typer.Context, run: Run, place: Place, output: options.Logged
         if not leads:
             together.follow(config, place.data, place.results, device)
             return
+        plan = None
+        if run.name is not None:
+            plan = read_plan(place.results, run.name) or StudyPlan(suite=run.name, runs=[])
+            plan = plan.with_run(config)
         request = Request(
             data=place.data,
             results=place.results,
             suite=run.name,
+            plan=plan,
             device=device,
             retry=("failed", "diverged", "damaged", "stale"),
             launcher=LauncherSettings(name="local", options={"threads": "all"}),

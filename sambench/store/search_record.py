@@ -6,7 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from msgspec.structs import replace
+
 from sambench.config.optimizer import Settings
+from sambench.config.run_config import RunConfig
 from sambench.config.search import TRIALS, Search, Trial, Tuning
 from sambench.errors import StoreError, UserError
 from sambench.files.atomic import write_json
@@ -94,6 +97,23 @@ def read_search(path: Path) -> SearchRecord | None:
         raise StoreError(f"{path} cannot be read ({error}); {remedy}") from error
     except (UserError, ValueError) as error:
         raise StoreError(f"{path} is no search of this sambench ({error}); {remedy}") from error
+
+
+def still_asked(
+    found: SearchRecord, search: Search | None, finals: Sequence[RunConfig]
+) -> tuple[SearchRecord, tuple[RunConfig, ...]]:
+    """Return what a search found for final runs as they are planned now, and these with its values.
+
+    What is of other runs is left out, and everything where another search is asked for now.
+    """
+    tunings = found.tunings if found.search == search else []
+    by_run = {name: tuning for tuning in tunings for name in tuning.untuned}
+    once = {run.id: replace(run, seed=0).id for run in finals}
+    by_setting = {once[run.id]: by_run[run.name] for run in finals if run.name in by_run}
+    of_runs = [(run, by_setting[once[run.id]]) for run in finals if once[run.id] in by_setting]
+    tuned = (replace(run, optimizer=t.chosen.optimizer) for run, t in of_runs if t.chosen)
+    kept = [tuning for tuning in tunings if any(tuning is own for own in by_setting.values())]
+    return replace(found, tunings=kept), tuple({run.id: run for run in tuned}.values())
 
 
 def is_trial(record: RunRecord) -> bool:

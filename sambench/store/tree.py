@@ -234,15 +234,15 @@ class Store:
     ) -> list[RunRecord]:
         """Return the records whose name or id matches one of the patterns (shell globs).
 
-        The name of a suite stands for the runs that were first made for it. Looked for among the
-        given records, or all that can be read. A pattern of no run is a StoreError with the closest
-        names; one of damaged runs alone is a DamagedError.
+        The name of a study stands for its runs (`of_study`). Looked for among the given records, or
+        all that can be read. A pattern of no run is a StoreError with the closest names; one of
+        damaged runs alone is a DamagedError.
         """
         records = self.records()[0] if records is None else records
         chosen: dict[str, RunRecord] = {}
         for given in patterns:
             pattern = given.rstrip("/").rpartition("/")[2]  # of a folder, as a shell completes it
-            hits = [r for r in records if pattern in (r.id, r.suite)]
+            hits = [r for r in records if r.id == pattern] or self.of_study(pattern, records)
             hits = hits or [r for r in records if fnmatch.fnmatchcase(r.name, pattern)]
             if not hits and (damaged := self.damaged([pattern])):
                 raise DamagedError("; ".join(damaged))
@@ -254,6 +254,16 @@ class Store:
                 )
             chosen.update({record.id: record for record in hits})
         return list(chosen.values())
+
+    def of_study(self, name: str, records: Iterable[RunRecord]) -> list[RunRecord]:
+        """Return the records of a study: what its plan has, and what was first made for it.
+
+        Trials of its search are none. A plan or a search that is damaged is a StoreError.
+        """
+        from sambench.store.study_plan import planned_ids  # with numpy
+
+        planned = planned_ids(self.root, name)
+        return [record for record in records if record.suite == name or record.id in planned]
 
     def find_one(self, pattern: str) -> RunRecord:
         """Return the only record whose name or id matches; a StoreError if none or several do."""

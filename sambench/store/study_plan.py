@@ -1,0 +1,81 @@
+"""What a study asked for when it was last compared, which its name stands for ever after."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Literal
+
+from msgspec.structs import replace
+
+from sambench.config.run_config import RunConfig
+from sambench.config.search import Search
+from sambench.config.suite import ReportSettings, Suite
+from sambench.errors import StoreError, UnknownNameError, UserError
+from sambench.files.atomic import write_json
+from sambench.files.definition import Definition, decode, plain
+from sambench.store.search_record import read_search, search_path, still_asked
+
+
+class StudyPlan(Definition, frozen=True, kw_only=True):
+    """The runs of a study, whoever did them, and how it is reported."""
+
+    schema_version: Annotated[Literal[1], "Of this file."] = 1
+    suite: Annotated[str, "Name of the study."]
+    report: Annotated[ReportSettings, "How it is reported."] = ReportSettings()
+    search: Annotated[Search | None, "How hyperparameters are chosen, if they are."] = None
+    runs: Annotated[list[RunConfig], "Its final runs as given, in order."]
+
+    @classmethod
+    def of(cls, suite: Suite, runs: Iterable[RunConfig]) -> StudyPlan:
+        """Return the plan of a suite with these final runs."""
+        return cls(suite=suite.name, report=suite.report, search=suite.search, runs=[*runs])
+
+    def with_run(self, config: RunConfig) -> StudyPlan:
+        """Return the plan with one run more, unless it has it."""
+        return self if config in self.runs else replace(self, runs=[*self.runs, config])
+
+
+def write_plan(results: Path, plan: StudyPlan) -> None:
+    """Keep the plan of a study in place of its last; a StoreError if it cannot be written."""
+    content = {**plain(plan), "runs": [run.to_dict() for run in plan.runs]}
+    write_json(_folder(results) / f"{plan.suite}.json", content)
+
+
+def read_plan(results: Path, name: str) -> StudyPlan | None:
+    """Return the plan of a study, None where none is kept; a damaged one is a StoreError."""
+    if name not in studies(results):  # also what is no name, but a pattern or a path
+        return None
+    path, remedy = _folder(results) / f"{name}.json", "`sambench compare SUITE` makes it anew"
+    try:
+        found = decode(StudyPlan, path.read_bytes())
+        with suppress(UnknownNameError):  # of a plug-in that is not loaded
+            return replace(found, runs=[run.checked() for run in found.runs])
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read ({error}); {remedy}") from error
+    except (UserError, ValueError) as error:
+        raise StoreError(f"{path} is no study of this sambench ({error}); {remedy}") from error
+    return found
+
+
+def planned_ids(results: Path, name: str) -> set[str]:
+    """Return the ids of a study's runs, tuned ones among them; none where no plan is kept.
+
+    A plan or a search that is damaged is a StoreError.
+    """
+    plan = read_plan(results, name)
+    if plan is None:
+        return set()
+    search = read_search(search_path(results, name))
+    tuned = still_asked(search, plan.search, plan.runs)[1] if search else ()
+    return {run.id for run in (*plan.runs, *tuned)}
+
+
+def studies(results: Path) -> list[str]:
+    """Return the names of the studies whose plans are kept, in order."""
+    return sorted(path.stem for path in _folder(results).glob("*.json"))
+
+
+def _folder(results: Path) -> Path:
+    return results / "studies"

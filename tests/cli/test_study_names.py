@@ -1,0 +1,116 @@
+"""What the name of a study stands for: the runs of its plan, whoever did them first."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from msgspec.structs import replace
+
+from sambench.store.study_plan import read_plan
+from sambench.store.tree import Store
+from tests.cli.conftest import Call
+
+if TYPE_CHECKING:
+    from tests.conftest import RecordMaker
+
+SUITE = """
+name: {name}
+defaults: {{dataset: phantom, image_size: 32, model: small-cnn, epochs: 5}}
+matrix: {{optimizer: [{optimizers}]}}
+seeds: 2
+report: {{baseline: sam}}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, make_record: RecordMaker) -> Path:
+    """Two suites that share runs, all of them done by the first or, gcsam's, by the second."""
+    for name, optimizers in (("beta", ("adam", "sam")), ("gamma", ("adam", "sam", "gcsam"))):
+        text = SUITE.format(name=name, optimizers=", ".join(optimizers))
+        (tmp_path / f"{name}.yaml").write_text(text)
+        for optimizer in optimizers if name == "beta" else ("gcsam",):
+            for seed in range(2):
+                record = make_record(optimizer, seed=seed, accuracy=0.7 + 0.1 * seed)
+                Store(tmp_path / "results").save(replace(record, suite=name))
+    return tmp_path
+
+
+def first_lines(report: Path) -> str:
+    return report.read_text(encoding="utf-8").partition("## How to read")[0]
+
+
+def test_a_name_stands_for_runs_that_another_suite_did_first(folder: Path, call: Call) -> None:
+    assert len(call("list", "runs", "gamma", "--quiet").out.split()) == 2  # as before there was one
+    for name in ("beta", "gamma"):
+        assert call("compare", f"{name}.yaml").code == 0
+    plan = read_plan(folder / "results", "gamma")
+    assert plan is not None
+    assert len(plan.runs) == 6
+    assert len(call("list", "runs", "gamma", "--quiet").out.split()) == 6
+    assert "4 runs belong to both sides" in call("compare", "beta", "gamma", columns=200).err
+    reports = folder / "results" / "reports" / "gamma" / "report.md"
+    for given in ("gamma.yaml", "gamma"):
+        assert call("report", given).code == 0
+        text = first_lines(reports)
+        assert "GCSAM" in text
+        assert "SAM" in text
+        assert "Adam" in text
+        if given == "gamma.yaml":
+            by_file = text
+    assert text == by_file
+
+
+def test_a_name_brings_how_its_study_is_reported(folder: Path, call: Call) -> None:
+    call("compare", "beta.yaml")
+    assert call("report", "beta").code == 0
+    assert "difference to SAM" in first_lines(folder / "results" / "reports" / "beta" / "report.md")
+
+
+def test_a_study_of_ones_own_with_a_shipped_name(folder: Path, call: Call) -> None:
+    text = (folder / "beta.yaml").read_text().replace("name: beta", "name: demo")
+    (folder / "own.yaml").write_text(text)
+    call("compare", "own.yaml")
+    assert call("report", "demo").code == 0
+    assert "difference to SAM" in first_lines(folder / "results" / "reports" / "demo" / "report.md")
+
+
+def test_a_comparison_of_options_has_a_name_too(folder: Path, call: Call) -> None:
+    options = ("--dataset", "phantom", "--size", 32, "--model", "small-cnn", "--epochs", 5)
+    done = call("compare", *options, "--opt", "sam,gcsam", "--name", "mine", columns=200)
+    assert "next: `sambench report mine`" in done.err
+    assert len(call("list", "runs", "mine", "--quiet").out.split()) == 2
+    assert call("train", *options, "--opt", "adam", "--name", "mine").code == 0
+    assert len(call("list", "runs", "mine", "--quiet").out.split()) == 3
+
+
+def test_a_later_comparison_of_the_name_replaces_the_plan(folder: Path, call: Call) -> None:
+    call("compare", "gamma.yaml")
+    path = folder / "gamma.yaml"
+    path.write_text(path.read_text().replace("seeds: 2", "seeds: [1]"))
+    call("compare", "gamma.yaml")
+    names = call("list", "runs", "gamma", "--quiet").out.split()
+    assert len([name for name in names if "-s0-" in name]) == 1  # what was made for gamma itself
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"schema_version": 2}'])
+def test_a_damaged_plan_is_said_and_made_anew(folder: Path, call: Call, text: str) -> None:
+    call("compare", "gamma.yaml")
+    (folder / "results" / "studies" / "gamma.json").write_text(text)
+    for command in (("report", "gamma"), ("list", "runs", "gamma"), ("compare", "beta", "gamma")):
+        done = call(*command, columns=200)
+        assert (done.code, done.err.count("\n")) == (2, 1)
+        assert "gamma.json is no study of this sambench (" in done.err
+        assert "`sambench compare SUITE" in done.err
+    assert call("compare", "gamma.yaml").code == 0
+    assert call("report", "gamma").code == 0
+
+
+def test_a_plan_says_what_it_is(folder: Path, call: Call) -> None:
+    call("compare", "beta.yaml")
+    plan = json.loads((folder / "results" / "studies" / "beta.json").read_text())
+    assert (plan["schema_version"], plan["suite"], plan["search"]) == (1, "beta", None)
+    assert plan["report"]["baseline"] == "sam"
+    assert [run["optimizer"]["name"] for run in plan["runs"]] == ["adam", "sam"] * 2
