@@ -39,6 +39,7 @@ class Study:
 
     groups: tuple[Group, ...]  # with what was found in each, in order of dataset and model
     pooled: Mapping[str, tuple[Comparison, ...]]  # by metric, over several settings
+    part: str = ""  # what the runs have that alone are looked at; empty where all are
     baseline: str  # name or label that the others are compared with
     primary: str = PRIMARY  # metric that the answer is about
     margin: float  # of equivalence by it, on the printed scale

@@ -47,6 +47,7 @@ class Gathered:
     asked: ReportSettings = field(default_factory=ReportSettings)  # how the suite is reported
     tables: tuple[TableReference, ...] = ()  # published ones that its runs stand beside
     planned: tuple[RunConfig, ...] = ()  # every run of the suite, where that is known
+    part: tuple[str, ...] = ()  # conditions that other runs of it do not meet, as KEY=VALUE
     search: SearchRecord | None = None  # what the suite's search found
     predictions: Mapping[str, Predictions] = field(default_factory=dict)
     """Of the test images, by run, where they are stored and sound."""
@@ -67,7 +68,7 @@ def gather(
         if not chosen:
             raise UserError(f"no run has {wanted}; `sambench list runs` shows all")
         planned = tuple(config for config in found.planned if wanted.matches(config))
-        found = replace(found, records=chosen, planned=planned)
+        found = replace(found, records=chosen, planned=planned, part=tuple(where))
     if len(found.records) > MOST_RUNS_DRAWN:
         return found
     read: dict[str, Predictions] = {}

@@ -79,7 +79,9 @@ def report(
             screen.show(*lines)
             output.answer({"explanation": lines})
             return
-        name = content.name or made.found.name or "-".join(patterns) or "all"
+        whole = made.found.name or "-".join(patterns) or "all"
+        part = "".join(f"-where-{condition.replace('=', '-')}" for condition in made.found.part)
+        name = content.name or whole + part
         document, written = made.write(screen, name, predictions=content.write_predictions)
         if output.as_json:
             output.answer(to_plain(document, written))

@@ -86,6 +86,7 @@ class Report:
         self.names = read_names(names) if names else Names()
         asked = msgspec.structs.replace(found.asked, baseline=_baseline(baseline, found))
         study = build_study(found.records, asked, planned=found.planned, names=self.names)
+        study = replace(study, part=" and ".join(found.part))
         self.study = over_images(study, found.predictions) if found.predictions else study
         self.published = published or bool(found.tables)
 
@@ -112,7 +113,7 @@ class Report:
         folder = re.sub(r"[^A-Za-z0-9._+=-]+", "_", name.replace("*", "any")).strip("._")
         written = write_report(
             document,
-            self.store.root / "reports" / (folder or "report"),
+            self.store.root / "reports" / (folder[:200] or "report"),
             every_table=self.found.name is not None,
             predictions=self.found.predictions if predictions else None,
         )
@@ -146,8 +147,9 @@ class Report:
         asked = msgspec.structs.replace(found.asked, baseline=study.baseline)
         wanted = planned_groups(found.planned, asked) if found.planned else study.groups
         wrong = troubles(study.groups, whole, found.given, self._stale())
+        options = (f"--where {condition}" for condition in found.part)
         document = Document(
-            title=f"sambench report {found.name or ''}".rstrip(),
+            title=" ".join(("sambench report", *filter(None, (found.name,)), *options)),
             study=study,
             answer=answer_text(study),
             results=results,
@@ -156,7 +158,7 @@ class Report:
                 Section(title="How to read this", items=how_to_read(study)),
                 *([Section(title="Figures left out", items=left_out)] if left_out else []),
                 methods(study),
-                problems(wrong, found.damaged, study.groups, too_few(wanted)),
+                problems(wrong, found.damaged, study.groups, () if found.part else too_few(wanted)),
             ),
         )
         few = len(document.tables) * 8 < MOST_EXPLAINED and len(self.sources) <= MOST_EXPLAINED

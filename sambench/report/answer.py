@@ -29,14 +29,15 @@ from sambench.report.table import counted, mean_and_spread
 
 def answer_text(study: Study) -> tuple[str, ...]:
     """Return the answer's paragraphs; the first is the one to quote."""
+    part = f"These are the runs with {study.part} alone." if study.part else ""
     nothing = _nothing_to_say(study)
     if nothing:
-        return (nothing,)
+        return (f"{part} {nothing}".strip(),)
     scope = find_scope(study)
     decision = decide(study, scope)
     chosen = [_choice(study, decision), cost(study, decision)] if decision else []
     parts = [
-        " ".join(filter(None, (_which(study), few_images(study)))),
+        " ".join(filter(None, (part, _which(study), few_images(study)))),
         *(chosen or ([_no_choice(study, scope)] if scope else [])),
         flatness(study),
         " ".join(cautions(study)),
@@ -61,6 +62,7 @@ def _nothing_to_say(study: Study) -> str:
         flat=flat,
         first=any(group.first for group in groups),
         alone=all(len(group.lines) == 1 for group in groups),
+        part=study.part,
     )
 
 

@@ -49,8 +49,11 @@ def short(one: Comparison) -> str:
 
 
 def remedy(study: Study) -> str:
-    """Return how many seeds would settle what is open and what they cost; nothing if unknown."""
-    found, margin = settle(study), points(study.margin)
+    """Return how many seeds would settle what is open and what they cost; nothing if unknown.
+
+    Nor of a part of the runs, of which more may be there.
+    """
+    found, margin = None if study.part else settle(study), points(study.margin)
     if found is None:
         return ""
     seeds, seconds = found

@@ -114,3 +114,24 @@ def test_a_plan_says_what_it_is(folder: Path, call: Call) -> None:
     assert (plan["schema_version"], plan["suite"], plan["search"]) == (1, "beta", None)
     assert plan["report"]["baseline"] == "sam"
     assert [run["optimizer"]["name"] for run in plan["runs"]] == ["adam", "sam"] * 2
+
+
+def test_a_part_of_a_study_does_not_pass_for_the_whole(folder: Path, call: Call) -> None:
+    reports = folder / "results" / "reports"
+    text = (folder / "beta.yaml").read_text().replace("baseline: sam", "baseline: adam")
+    (folder / "beta.yaml").write_text(text)
+    assert call("report", "beta.yaml").code == 0
+    whole = (reports / "beta" / "report.md").read_text()
+    done = call("report", "beta.yaml", "--where", "rho=0.05", columns=200)
+    assert done.out.startswith("These are the runs with rho=0.05 alone. ")
+    part = (reports / "beta-where-rho-0.05" / "report.md").read_text()
+    assert part.startswith("# sambench report beta --where rho=0.05\n")
+    assert "no completed run of the baseline Adam" in part
+    assert "Leave out `--where` to have all runs, or name another with `--baseline`." in part
+    assert "Run it" not in part
+    call("report", "beta.yaml", "--where", "seed=0", "--where", "epochs=5")
+    part = (reports / "beta-where-seed-0-where-epochs-5" / "report.md").read_text()
+    assert "These are the runs with seed=0 and epochs=5 alone." in part
+    assert "seeds" not in part.partition("## ")[0]
+    assert "`--seeds" not in part
+    assert (reports / "beta" / "report.md").read_text() == whole
