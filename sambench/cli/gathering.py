@@ -161,7 +161,12 @@ def _planned(
     if search is None:
         return tuple(plan.runs), None, unread
     kept, tuned = still_asked(search, plan.search, plan.runs)
-    return tuple({run.id: run for run in (*plan.runs, *tuned)}.values()), kept, ()
+    if stale := len(search.tunings) - len(kept.tunings):
+        told = f"{stale} of {len(search.tunings)} searches in {search_path(store.root, plan.suite)}"
+        remedy = "`sambench compare` searches anew" if plan.search else "remove that file"
+        unread = (f"{told} are not what the suite asks for now; {remedy}",)
+    planned = {run.id: run for run in (*plan.runs, *tuned)}
+    return tuple(planned.values()), kept if kept.tunings else None, unread
 
 
 def _search_of(suite: str, store: Store) -> tuple[SearchRecord | None, tuple[str, ...]]:

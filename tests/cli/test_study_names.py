@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
+from sambench.config.search import plan_search
+from sambench.config.suite_file import load_suite
+from sambench.store.search_record import choose_trial, search_path, write_search
 from sambench.store.study_plan import read_plan
 from sambench.store.tree import Store
 from tests.cli.conftest import Call
 
 if TYPE_CHECKING:
+    from sambench.config.run_config import RunConfig
     from tests.conftest import RecordMaker
 
 SUITE = """
@@ -135,3 +139,78 @@ def test_a_part_of_a_study_does_not_pass_for_the_whole(folder: Path, call: Call)
     assert "seeds" not in part.partition("## ")[0]
     assert "`--seeds" not in part
     assert (reports / "beta" / "report.md").read_text() == whole
+
+
+@pytest.fixture
+def tuned(folder: Path, make_record: RecordMaker) -> list[str]:
+    """Make all runs of a suite with a search, `tuned.yaml`; return the names of the tuned ones."""
+    text = SUITE.format(name="tuned", optimizers="adam, sam") + "search: {trials: 2}\n"
+    (folder / "tuned.yaml").write_text(text)
+    suite, made = load_suite(folder / "tuned.yaml"), {}
+    assert suite.search is not None
+    tunings = plan_search(suite.search, suite.expand())
+
+    def done(run: RunConfig, suite: str, accuracy: float) -> None:
+        record = make_record(accuracy=accuracy)
+        part = {"accuracy": accuracy, "loss": 1.0}
+        record = record.with_sections(final={**dict(record.final or {}), "validation": part})
+        made[run.id] = replace(record, config=run, suite=suite)
+        Store(folder / "results").save(made[run.id])
+
+    for tuning in tunings:
+        for number, trial in enumerate(tuning.trials):
+            for run in trial.runs:
+                done(run, "tuned (search)", 0.5 + 0.1 * number)
+    write_search(search_path(folder / "results", "tuned"), "tuned", suite.search, tunings, made)
+    names = []
+    for tuning in tunings:
+        chosen = choose_trial(tuning, made)
+        assert chosen is not None
+        for run in tuning.finals(chosen):
+            done(run, "tuned", 0.7)
+            names.append(run.name)
+    return names
+
+
+def test_a_tuned_run_that_is_missing_is_said(folder: Path, call: Call, tuned: list[str]) -> None:
+    (folder / "results" / "runs" / tuned[-1] / "run.json").unlink()
+    call("report", "tuned.yaml")
+    text = (folder / "results" / "reports" / "tuned" / "report.md").read_text()
+    assert "Missing runs of the suite: 1 run." in text
+    assert f"Runs: {tuned[-1]}." in text
+    path = folder / "tuned.yaml"
+    path.write_text(path.read_text().replace("seeds: 2", "seeds: 3"))
+    call("report", "tuned.yaml")
+    text = (folder / "results" / "reports" / "tuned" / "report.md").read_text()
+    assert "Missing runs of the suite: 5 runs." in text  # both, of either, with seed 2; and that
+
+
+def test_the_search_of_a_suite_that_was_edited_is_left_out(
+    folder: Path, call: Call, tuned: list[str], make_record: RecordMaker
+) -> None:
+    path = folder / "tuned.yaml"
+    path.write_text(path.read_text().replace("epochs: 5", "epochs: 6"))
+    for name in ("adam", "sam"):
+        Store(folder / "results").save(make_record(name, epochs=6))
+    done = call("report", "tuned.yaml", columns=300)
+    text = (folder / "results" / "reports" / "tuned" / "report.md").read_text()
+    assert not any(name in text for name in tuned)
+    assert "5 epochs" not in text
+    assert "Hyperparameter search" not in text
+    said = "2 of 2 searches in results/searches/tuned.json are not what the suite asks for now; "
+    assert said in done.err
+    assert said in text
+
+
+def test_the_name_of_a_study_has_its_tuned_runs(
+    folder: Path, call: Call, tuned: list[str], make_record: RecordMaker
+) -> None:
+    """Though another study did them first."""
+    for name in tuned:
+        path = folder / "results" / "runs" / name / "run.json"
+        store = Store(folder / "results")
+        store.save(replace(store.read(path), suite=None))
+    call("compare", "tuned.yaml", "--device", "cpu")
+    listed = call("list", "runs", "tuned", "--quiet").out.split()
+    assert {*tuned} < {*listed}
+    assert len(listed) == 8

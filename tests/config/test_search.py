@@ -17,7 +17,14 @@ from sambench.errors import ConfigError, UnknownNameError
 from sambench.optim.method import optimizers
 from sambench.run.single_run import Paths, run_one
 from sambench.store.record import RunRecord
-from sambench.store.search_record import choose_trial, is_trial, search_path, write_search
+from sambench.store.search_record import (
+    choose_trial,
+    is_trial,
+    read_search,
+    search_path,
+    still_asked,
+    write_search,
+)
 
 
 def config_of(optimizer: object = "sam", **settings: Any) -> RunConfig:
@@ -246,3 +253,25 @@ def test_a_trial_is_an_ordinary_run(tmp_path: Path, phantom_data: Path) -> None:
     paths = Paths(data=phantom_data, results=tmp_path)
     records = {run.id: run_one(run, paths, device=torch.device("cpu")) for run in tuning.runs}
     assert choose_trial(tuning, records) in tuning.trials
+
+
+@pytest.mark.parametrize("info", optimizers.list(), ids=lambda info: info.name)
+def test_what_of_a_search_is_still_asked_for(info: Any, tmp_path: Path) -> None:
+    """Tuned runs are told from the planned ones, further seeds too, by the names they have."""
+    search = search_of(trials=2, grids={info.name: {"lr": [1e-4, 3e-3]}})
+    tunings = plan_search(search, finals(info.name))
+    path = search_path(tmp_path, "study")
+    write_search(path, "study", search, tunings, records_of(tunings[0], [(0.5, 1.0), (0.8, 0.3)]))
+    found = read_search(path)
+    assert found is not None
+    kept, tuned = still_asked(found, search, finals(info.name, seeds=3))
+    assert kept == found
+    assert [run.name for run in tuned[:2]] == found.tunings[0].tuned
+    assert [run.seed for run in tuned] == [0, 1, 2]
+    for asked, planned in (
+        (search, finals(info.name, epochs=2)),
+        (search_of(trials=3), finals(info.name)),
+        (None, finals(info.name)),
+    ):
+        kept, tuned = still_asked(found, asked, planned)
+        assert (kept.tunings, tuned) == ([], ())
