@@ -13,6 +13,7 @@ from sambench.analysis.predictions import Predictions, interval_over_images, rea
 from sambench.analysis.study import Study
 from sambench.analysis.troubles import sound
 from sambench.cli.checking import expanded
+from sambench.config.measurement import Measurement
 from sambench.config.run_config import RunConfig
 from sambench.config.settings import where_pattern
 from sambench.config.suite import ReportSettings, TableReference
@@ -47,6 +48,7 @@ class Gathered:
     asked: ReportSettings = field(default_factory=ReportSettings)  # how the suite is reported
     tables: tuple[TableReference, ...] = ()  # published ones that its runs stand beside
     planned: tuple[RunConfig, ...] = ()  # every run of the suite, where that is known
+    hessian: Measurement | None = None  # what the suite measures of each minimum
     part: tuple[str, ...] = ()  # conditions that other runs of it do not meet, as KEY=VALUE
     search: SearchRecord | None = None  # what the suite's search found
     predictions: Mapping[str, Predictions] = field(default_factory=dict)
@@ -146,6 +148,7 @@ def of_suite(path: Path, store: Store, data: Path) -> Gathered:
         given=str(path),
         asked=suite.report,
         tables=suite.tables,
+        hessian=suite.hessian,
         planned=planned,
         search=search,
     )

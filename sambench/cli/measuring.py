@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from sambench.config.settings import where_pattern
 from sambench.config.suite import Suite
 from sambench.config.suite_file import load_suite
 from sambench.errors import ConfigError, StoreError
+from sambench.report.table import counted
 from sambench.store.record import COMPLETED, RunRecord
 from sambench.store.tree import RECORD, Store
 
@@ -119,6 +121,18 @@ def measure(
     if tally.interrupted:
         screen.warn("interrupted; the same command goes on from here")
     return tally.exit_code or int(tally.elsewhere > 0)
+
+
+def measured_otherwise(
+    records: Iterable[RunRecord], wanted: Measurement | None, suite: str
+) -> list[str]:
+    """Return a line for each other way than a suite wants in which its runs were measured."""
+    found = Counter(wanted.otherwise(record.hessian) for record in records if wanted)
+    return [
+        f"{counted(number, 'run')} {way}; `sambench hessian {suite} --again` measures anew"
+        for way, number in found.items()
+        if way
+    ]
 
 
 def _warn_of_difference(screen: Screen, record: RunRecord, given: dict[str, Any]) -> None:

@@ -19,6 +19,7 @@ from sambench.analysis.names import Names, read_names
 from sambench.analysis.study import build_study
 from sambench.analysis.troubles import troubles
 from sambench.cli.gathering import MOST_RUNS_DRAWN, Gathered, by_centre, gather, over_images
+from sambench.cli.measuring import measured_otherwise
 from sambench.cli.options import Place
 from sambench.cli.screen import Screen
 from sambench.data.prepared import prepared_fingerprint
@@ -147,6 +148,8 @@ class Report:
         asked = msgspec.structs.replace(found.asked, baseline=study.baseline)
         wanted = planned_groups(found.planned, asked) if found.planned else study.groups
         wrong = troubles(study.groups, whole, found.given, self._stale())
+        few = () if found.part else too_few(wanted)
+        otherwise = measured_otherwise(found.records, found.hessian, found.given)
         options = (f"--where {condition}" for condition in found.part)
         document = Document(
             title=" ".join(("sambench report", *filter(None, (found.name,)), *options)),
@@ -158,11 +161,11 @@ class Report:
                 Section(title="How to read this", items=how_to_read(study)),
                 *([Section(title="Figures left out", items=left_out)] if left_out else []),
                 methods(study),
-                problems(wrong, found.damaged, study.groups, () if found.part else too_few(wanted)),
+                problems(wrong, found.damaged, study.groups, (*otherwise, *few)),
             ),
         )
-        few = len(document.tables) * 8 < MOST_EXPLAINED and len(self.sources) <= MOST_EXPLAINED
-        sources = {one.name: "\n".join(one.explain()) for one in self.sources} if few else {}
+        some = len(document.tables) * 8 < MOST_EXPLAINED and len(self.sources) <= MOST_EXPLAINED
+        sources = {one.name: "\n".join(one.explain()) for one in self.sources} if some else {}
         return replace(document, sources=sources)
 
     def _stale(self) -> dict[str, str]:

@@ -21,6 +21,7 @@ from sambench.cli.checking import (
     warn_of_sizes,
 )
 from sambench.cli.launching import Request, launch, run_answer, show_table
+from sambench.cli.measuring import measured_otherwise
 from sambench.cli.screen import Screen
 from sambench.config.launcher_settings import LOCAL
 from sambench.config.run_config import RunConfig
@@ -174,11 +175,15 @@ class Study:
     def _warn_of_reach(self, there: Sequence[Standing]) -> None:
         """Say of each setting of a suite file whose runs can never show a difference.
 
-        And what would settle the comparison at the spread of the runs that are there. A comparison
-        given by options is a quick look; its table says so.
+        And what would settle the comparison at the spread of the runs that are there, and which
+        were measured in another way than the suite asks. A comparison given by options is a quick
+        look; its table says so.
         """
         if not self.suite.places:
             return
+        known = [standing.record for standing in there if standing.record]
+        path = self.suite.place()
+        self.screen.warn(*measured_otherwise(known, self.suite.hessian, path))
         self.screen.warn(*too_few(planned_groups(self.finals, self.suite.report)))
         records = [standing.record for standing in _of(self.finals, there)]
         done = [record for record in records if record and record.status == COMPLETED]

@@ -61,6 +61,13 @@ class Measurement(Definition, frozen=True, kw_only=True):
         """Whether there is nothing left to measure of a run."""
         return not (self.again or self.missing(config, hessian))
 
+    def otherwise(self, hessian: Mapping[str, Any] | None) -> str:
+        """Say with which settings curvature was measured that are others now; "" if with none."""
+        then, now = (hessian or {}).get("settings", {}), plain(self.hessian)
+        other = [k for k in now if k != "minutes" and then.get(k, now[k]) != now[k]]
+        before, asked = (", ".join(f"{key}={of[key]}" for key in other) for of in (then, now))
+        return f"measured with {before}, the suite asks {asked}" if other else ""
+
     def missing_end(self, config: RunConfig, hessian: Mapping[str, Any] | None) -> RunConfig | None:
         """Return the other run where the way to it is wanted, is one, and not in the section."""
         ways = (hessian or {}).get(LANDSCAPE, {}).get(INTERPOLATIONS, {})

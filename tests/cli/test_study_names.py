@@ -15,6 +15,7 @@ from sambench.store.search_record import choose_trial, search_path, write_search
 from sambench.store.study_plan import read_plan
 from sambench.store.tree import Store
 from tests.cli.conftest import Call
+from tests.conftest import MEASURED
 
 if TYPE_CHECKING:
     from sambench.config.run_config import RunConfig
@@ -214,3 +215,24 @@ def test_the_name_of_a_study_has_its_tuned_runs(
     listed = call("list", "runs", "tuned", "--quiet").out.split()
     assert {*tuned} < {*listed}
     assert len(listed) == 8
+
+
+def test_an_edited_measurement_is_said_of_runs_that_were_measured_before(
+    folder: Path, call: Call
+) -> None:
+    store = Store(folder / "results")
+    path = folder / "beta.yaml"
+    path.write_text(path.read_text() + "hessian: {samples: 16}\n")
+    for record in store.records()[0]:
+        store.save(record.with_sections(hessian=MEASURED))
+    commands = ("compare", "beta.yaml", "--plan"), ("compare", "beta.yaml"), ("report", "beta.yaml")
+    assert not any("measured with" in call(*command, columns=200).err for command in commands)
+    path.write_text(path.read_text().replace("samples: 16", "samples: 64"))
+    said = (
+        "4 runs measured with samples=16, the suite asks samples=64; `sambench hessian beta.yaml "
+        "--again` measures anew"
+    )
+    for command in commands:
+        done = call(*command, columns=200)
+        assert (done.code, (done.out + done.err).count(said)) == (0, 1)
+    assert "4 done\n" in call(*commands[0], columns=200).out
