@@ -86,6 +86,10 @@ def gather(
 
 def _gather(patterns: Sequence[str], store: Store, data: Path) -> Gathered:
     alone = patterns[0] if len(patterns) == 1 else ""
+    for file in patterns if not alone else ():
+        if file.endswith((".yaml", ".yml")):
+            said = f"a report is of one suite file at a time; give {file} alone, or names of suites"
+            raise ConfigError(said)
     if alone.endswith((".yaml", ".yml")):
         return of_suite(Path(alone), store, data)
     plan = read_plan(store.root, alone)

@@ -141,7 +141,8 @@ def _fits(config: RunConfig, key: str, wanted: Any) -> bool:
 def guilty(combination: Combination, message: str) -> Path | None:
     """Return where the setting was written that alone causes an error, if one does."""
     sound = {"dataset": "any", "image_size": 64, "model": "any", "optimizer": "adam"}
-    for key, (value, path) in combination.items():
+    by_itself_first = sorted(combination.items(), key=lambda item: item[0] in BESIDE_OPTIMIZER)
+    for key, (value, path) in by_itself_first:
         beside = key in BESIDE_OPTIMIZER and "optimizer" in combination
         optimizer = {"optimizer": combination["optimizer"][0]} if beside else {}
         try:

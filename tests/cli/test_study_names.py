@@ -236,3 +236,12 @@ def test_an_edited_measurement_is_said_of_runs_that_were_measured_before(
         done = call(*command, columns=200)
         assert (done.code, (done.out + done.err).count(said)) == (0, 1)
     assert "4 done\n" in call(*commands[0], columns=200).out
+
+
+def test_a_report_is_of_one_suite_file(folder: Path, call: Call) -> None:
+    done = call("report", "beta.yaml", "gamma.yaml", columns=200)
+    assert (done.code, done.out) == (2, "")
+    assert done.err == (
+        "error: a report is of one suite file at a time; give beta.yaml alone, or names of suites\n"
+    )
+    assert call("report", "beta", "gamma").code == 0

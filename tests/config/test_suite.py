@@ -537,6 +537,7 @@ def test_a_circle_of_files(tmp_path: Path) -> None:
     ("text", "line", "message"),
     [
         ("matrix:\n  optimizer:\n    - adam\n    - {name: sam, rho: -1}", 6, "sam rho=-1 is not"),
+        ("matrix:\n  lr: 0.1\n  optimizer: {name: sam, rho: '0.2'}", 5, "sam rho='0.2' is not"),
         ("matrix:\n  epochs: [3, -3]\n  optimizer: [adam]", 4, "epochs=-3 is not allowed"),
         ("include:\n  - optimizer: sam\n  - {optimzer: sam}", 5, "unknown key 'optimzer' in a run"),
         ("search:\n  trails: 3", 4, "unknown key 'trails' in search: did you mean 'trials'"),
