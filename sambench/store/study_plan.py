@@ -40,30 +40,25 @@ class StudyPlan(Definition, frozen=True, kw_only=True):
 def write_plan(results: Path, plan: StudyPlan) -> None:
     """Keep the plan of a study in place of its last; a StoreError if it cannot be written."""
     content = {**plain(plan), "runs": [run.to_dict() for run in plan.runs]}
-    write_json(_folder(results) / f"{plan.suite}.json", content)
+    write_json(results / "studies" / f"{plan.suite}.json", content)
 
 
 def read_plan(results: Path, name: str) -> StudyPlan | None:
     """Return the plan of a study, None where none is kept; a damaged one is a StoreError."""
     if name not in studies(results):  # also what is no name, but a pattern or a path
         return None
-    path, remedy = _folder(results) / f"{name}.json", "`sambench compare SUITE` makes it anew"
+    path, remedy = results / "studies" / f"{name}.json", "`sambench compare SUITE` makes it anew"
     try:
         found = decode(StudyPlan, path.read_bytes())
         with suppress(UnknownNameError):  # of a plug-in that is not loaded
             return replace(found, runs=[run.checked() for run in found.runs])
-    except OSError as error:
-        raise StoreError(f"{path} cannot be read ({error}); {remedy}") from error
-    except (UserError, ValueError) as error:
+    except (OSError, UserError, ValueError) as error:
         raise StoreError(f"{path} is no study of this sambench ({error}); {remedy}") from error
     return found
 
 
 def planned_ids(results: Path, name: str) -> set[str]:
-    """Return the ids of a study's runs, tuned ones among them; none where no plan is kept.
-
-    A plan or a search that is damaged is a StoreError.
-    """
+    """Return the ids of a study's runs, tuned ones too; damage is a StoreError."""
     plan = read_plan(results, name)
     if plan is None:
         return set()
@@ -74,8 +69,4 @@ def planned_ids(results: Path, name: str) -> set[str]:
 
 def studies(results: Path) -> list[str]:
     """Return the names of the studies whose plans are kept, in order."""
-    return sorted(path.stem for path in _folder(results).glob("*.json"))
-
-
-def _folder(results: Path) -> Path:
-    return results / "studies"
+    return sorted(path.stem for path in (results / "studies").glob("*.json"))

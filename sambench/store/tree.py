@@ -256,10 +256,7 @@ class Store:
         return list(chosen.values())
 
     def of_study(self, name: str, records: Iterable[RunRecord]) -> list[RunRecord]:
-        """Return the records of a study: what its plan has, and what was first made for it.
-
-        Trials of its search are none. A plan or a search that is damaged is a StoreError.
-        """
+        """Return the records of a study: of its plan (`planned_ids`), or first made for it."""
         from sambench.store.study_plan import planned_ids  # with numpy
 
         planned = planned_ids(self.root, name)

@@ -10,9 +10,9 @@ import pytest
 from msgspec.structs import replace
 
 from sambench.config.search import plan_search
-from sambench.config.suite_file import load_suite
+from sambench.config.suite_file import load_suite, shipped_suites
 from sambench.store.search_record import choose_trial, search_path, write_search
-from sambench.store.study_plan import read_plan
+from sambench.store.study_plan import StudyPlan, read_plan, write_plan
 from sambench.store.tree import Store
 from tests.cli.conftest import Call
 from tests.conftest import MEASURED
@@ -245,3 +245,11 @@ def test_a_report_is_of_one_suite_file(folder: Path, call: Call) -> None:
         "error: a report is of one suite file at a time; give beta.yaml alone, or names of suites\n"
     )
     assert call("report", "beta", "gamma").code == 0
+
+
+@pytest.mark.parametrize("name", shipped_suites())
+def test_the_plan_of_a_shipped_suite_is_that_suite(name: str, tmp_path: Path) -> None:
+    suite = load_suite(Path(name))
+    plan = StudyPlan.of(suite, suite.expand(lambda _: 64, lambda *_: (1, 2)))
+    write_plan(tmp_path, plan)
+    assert read_plan(tmp_path, name) == plan
