@@ -81,8 +81,11 @@ class Line:
 
     def is_called(self, name: str) -> bool:
         """Whether a name fits, alone or with any of the settings, as in "sam (rho=0.05)"."""
-        settings = {f"{key}={setting_text(value)}" for key, value in self.optimizer.items()}
-        return settings.union(_parts(self.label)).issuperset(_parts(name))
+        optimizer, *given = _parts(name)
+        if optimizer != self.optimizer["name"]:
+            return False
+        own = (f"{key}={setting_text(value)}" for key, value in self.optimizer.items())
+        return {*_parts(self.label), *own}.issuperset(given)
 
     def numbers(self, metric: Metric) -> tuple[float | None, ...]:
         """Return each run's number on the printed scale, completed or not; each is read once."""

@@ -72,19 +72,6 @@ class Study:
             if one.baseline == groups[0].lines[0].label and (one.design is FOLDS) == groups[0].folds
         )
 
-    def pooled_by(self, one: Comparison) -> list[Group]:
-        """Return the settings that a statement over several is of."""
-        sides, folds = (one.baseline, one.candidate), one.design is FOLDS
-        return [
-            group
-            for group in self.groups
-            if group.folds == folds
-            and any(
-                (own.baseline, own.candidate) == sides and own.n and not own.fixed
-                for own in group.by(one.metric.name)
-            )
-        ]
-
     @property
     def primary_name(self) -> str:
         """What the answer is about as it stands in a sentence: "test accuracy", "AUROC"."""

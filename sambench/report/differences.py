@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from sambench.analysis.comparison import Comparison
 from sambench.analysis.groups import setting_text
+from sambench.analysis.inference import FOLDS
 from sambench.analysis.study import Study
 from sambench.report.table import MISSING, Cell, Table, counted, factor, listed, p_value, signed
 
@@ -73,12 +74,16 @@ def unlike(study: Study, found: Iterable[Comparison]) -> str:
     """Say which hyperparameters of a line differ between the settings that statements pool."""
     told: dict[str, None] = {}
     for one in (one for one in found if one.settings > 1):
-        groups = study.pooled_by(one)
-        for label in (one.baseline, one.candidate):
+        sides = (one.baseline, one.candidate, one.design is FOLDS)
+        groups = [
+            group
+            for group in study.groups
+            for own in group.by(one.metric.name)
+            if own.n and (own.baseline, own.candidate, group.folds) == sides
+        ]
+        for label in sides[:2]:
             lines = [group.line(label).optimizer for group in groups]
-            if len({line["name"] for line in lines}) > 1:  # sets of runs, of several optimizers
-                continue
-            for key in dict.fromkeys(key for line in lines for key in line):
+            for key in lines[0] if len({line["name"] for line in lines}) == 1 else ():
                 values = list(dict.fromkeys(setting_text(line.get(key)) for line in lines))
                 if len(values) > 1:
                     told[f"{study.title_of(label)}'s {key} ({listed(values, MOST_VALUES)})"] = None
