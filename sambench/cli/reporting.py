@@ -178,7 +178,7 @@ class Report:
             return None
 
         done = (r for r in self.found.records if r.status == COMPLETED)
-        known = ((r, now(r.config.dataset, r.config.image_size)) for r in done if self.found.suite)
+        known = ((r, now(r.config.dataset, r.config.image_size)) for r in done if self.found.planned)
         return {record.name: why for record, there in known if (why := outdated(record, there))}
 
     def _further(self) -> list[Section]:
