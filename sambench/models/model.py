@@ -50,11 +50,7 @@ class Model:
     address: Callable[[], str] = str
 
     def check(self, image_size: int, pretrained: bool) -> None:
-        """Refuse images of a size it cannot take, and published weights that there are none of.
-
-        Raises:
-            ModelError: If it cannot take them, or has none.
-        """
+        """Refuse by a ModelError images of a size it cannot take, and weights where it has none."""
         if pretrained and not self.weights:
             raise ModelError(
                 f"model {self.name!r} has no published weights; leave out --pretrained"
@@ -77,15 +73,10 @@ families: dict[str, Callable[[str], Model]] = {}
 def build_model(name: str, *, classes: int, image_size: int, pretrained: bool) -> nn.Module:
     """Build a network; a random initialisation is drawn from torch's global generator.
 
-    Args:
-        name: A name of the registry, or `timm:NAME` for any timm model.
-        classes: Number of outputs.
-        image_size: Side of its input in pixels.
-        pretrained: Load published weights.
-
-    Raises:
-        UnknownNameError: If there is no such model.
-        ModelError: If it does not take this image size, its weights cannot be had, or it is none.
+    Its name is one of the registry, or `timm:NAME` for any timm model. It has `classes` outputs and
+    takes images of a side of `image_size` pixels; `pretrained` loads published weights. A name that
+    is not known is an UnknownNameError; a model that does not take this size, whose weights cannot
+    be had, or that is none, is a ModelError.
     """
     from torch import nn
 
@@ -119,11 +110,7 @@ def is_shipped(name: str) -> bool:
 
 
 def find_model(name: str) -> Model:
-    """Return the registry's entry, or the one that a family makes for a name such as `timm:NAME`.
-
-    Raises:
-        UnknownNameError: If there is no such model.
-    """
+    """Return the entry of a registered name or a family's `timm:NAME`; else an UnknownNameError."""
     prefix, colon, rest = name.partition(":")
     if colon and models.list() and prefix in families:
         return families[prefix](rest)

@@ -14,11 +14,7 @@ if TYPE_CHECKING:
 
 
 def build(name: str, classes: int, image_size: int, pretrained: bool) -> nn.Module:
-    """Build a timm model and try it on one blank image.
-
-    Raises:
-        ModelError: If the model does not take this image size.
-    """
+    """Build a timm model and try it on one blank image; a ModelError if it refuses this size."""
     import timm
     import torch
 
@@ -58,11 +54,7 @@ def address(name: str) -> str:
 
 
 def timm_model(name: str) -> Model:
-    """Return an entry for a timm model.
-
-    Raises:
-        UnknownNameError: If timm has no such model.
-    """
+    """Return an entry for a timm model; an UnknownNameError if timm has no such model."""
     import timm
 
     known = timm.list_models()

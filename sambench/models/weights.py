@@ -40,9 +40,7 @@ State = Mapping[str, "Tensor"]
 def keep_weights(file: Path, data: Path) -> str:
     """Keep a file of weights beside the prepared datasets, and return its sha256.
 
-    Raises:
-        ModelError: If it cannot be read.
-        StoreError: If it cannot be kept.
+    One that cannot be read is a ModelError, one that cannot be kept a StoreError.
     """
     try:
         content = file.read_bytes()
@@ -58,11 +56,7 @@ def keep_weights(file: Path, data: Path) -> str:
 
 
 def find_weights(sha256: str, data: Path) -> Path:
-    """Return the kept file of that sha256.
-
-    Raises:
-        ModelError: If it is not kept here.
-    """
+    """Return the kept file of that sha256; a ModelError if it is not kept here."""
     found = _kept(data / FOLDER, sha256)
     if found is None:
         raise ModelError(
@@ -107,13 +101,9 @@ def load_backbone(network: nn.Module, path: Path, sha256: str | None = None) -> 
     which most tensors fit is taken off. Position embeddings of transformers are interpolated to
     the network's image size.
 
-    Args:
-        network: Freshly initialised; changed in place.
-        path: A safetensors file, or one of torch that holds tensors and plain values only.
-        sha256: What the file must be, where that is known.
-
-    Raises:
-        ModelError: If the file cannot be read, is not that one, or holds another network's weights.
+    The network is freshly initialised and changed in place. The file is one of safetensors, or of
+    torch that holds tensors and plain values only; one that cannot be read, is not of `sha256`,
+    where that is known, or holds another network's weights is a ModelError.
     """
     import torch
 
@@ -148,9 +138,8 @@ def load_backbone(network: nn.Module, path: Path, sha256: str | None = None) -> 
 def read_state(path: Path, sha256: str | None = None) -> State:
     """Return the tensors of a file by name; the bytes checked are those that are read.
 
-    Raises:
-        ModelError: If the file cannot be read without running code from it, holds no tensors, or is
-            not of that sha256, where one is given.
+    One that cannot be read without running code from it, holds no tensors, or is not of that
+    sha256, where one is given, is a ModelError.
     """
     import torch
     from safetensors import SafetensorError
