@@ -23,31 +23,27 @@ CHANNELS = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """An entry of `sambench list models`.
-
-    Attributes:
-        name: As on the command line.
-        summary: One line: architecture and where it comes from.
-        build: Takes (classes, image size, pretrained) and returns the network, which takes
-            (B, 3, H, W) float32 and returns logits (B, classes).
-        weights: Name of the published weights that `pretrained` loads; empty where there are none.
-        image_size: Smallest side in pixels it accepts.
-        multiple: The side must be a multiple of this.
-        reference: The paper.
-        pixels: Returns mean and SD of each channel, of pixels in [0, 1], that its published
-            weights were trained with.
-        address: Returns where those weights can be downloaded; empty where that is not known.
-    """
+    """An entry of `sambench list models`."""
 
     name: str
+    """As on the command line."""
     summary: str
+    """One line: architecture and where it comes from."""
     build: Callable[[int, int, bool], nn.Module]
+    """Takes (classes, image size, pretrained) and returns the network, which takes (B, 3, H, W)
+    float32 and returns logits (B, classes)."""
     weights: str = ""
+    """Name of the published weights that `pretrained` loads; empty where there are none."""
     image_size: int = 8
+    """Smallest side in pixels it accepts."""
     multiple: int = 1
+    """The side must be a multiple of this."""
     reference: str = ""
+    """The paper."""
     pixels: Callable[[], tuple[Statistics, Statistics]] = lambda: IMAGENET
+    """Returns mean and SD of each channel, pixels in [0, 1], that its weights were trained with."""
     address: Callable[[], str] = str
+    """Returns where those weights can be downloaded; empty where that is not known."""
 
     def check(self, image_size: int, pretrained: bool) -> None:
         """Refuse by a ModelError images of a size it cannot take, and weights where it has none."""

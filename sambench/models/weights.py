@@ -73,18 +73,14 @@ def _kept(folder: Path, sha256: str) -> Path | None:
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedWeights:
-    """What of a file went into a network.
-
-    Attributes:
-        tensors: Tensors of the network, the counters of batch normalisation left out.
-        new: Names of those that kept their random initialisation: the head, and what the file
-            lacks.
-        unused: Names in the file that the network has no place for.
-    """
+    """What of a file went into a network."""
 
     tensors: int
+    """Those of the network, the counters of batch normalisation left out."""
     new: tuple[str, ...]
+    """Names of those that kept their random initialisation: the head, and what the file lacks."""
     unused: tuple[str, ...]
+    """Names in the file that the network has no place for."""
 
     def __str__(self) -> str:
         """Say what was loaded and what was not, by module: "245 of 247 tensors; new: fc"."""
@@ -191,10 +187,9 @@ def _without_prefix(given: State, own: State) -> State:
     def stripped(prefix: str) -> State:
         return {k.removeprefix(prefix): v for k, v in given.items() if k.startswith(prefix)}
 
-    parts = [name.split(".") for name in given]
     prefixes = {"": None} | {
         ".".join(names[:depth]) + ".": None
-        for names in parts
+        for names in (name.split(".") for name in given)
         for depth in range(1, min(4, len(names)))
     }
     return stripped(max(prefixes, key=lambda prefix: len(own.keys() & stripped(prefix).keys())))
