@@ -20,20 +20,17 @@ Setting = float | int | bool | str | tuple[float, ...]
 
 @dataclass(frozen=True, kw_only=True)
 class Base:
-    """A base optimizer and every setting it takes, with the class's own defaults.
-
-    Attributes:
-        name: Short name, or the dotted name of any `torch.optim.Optimizer` class.
-        path: Dotted name of the class.
-        grid: Values of settings worth trying in a search.
-        factors: Multiples of the given value worth trying.
-    """
+    """A base optimizer and every setting it takes, with the class's own defaults."""
 
     name: str
+    """Short name, or the dotted name of any `torch.optim.Optimizer` class."""
     path: str
+    """Dotted name of the class."""
     settings: Mapping[str, Setting] = field(default_factory=dict)
     grid: Mapping[str, tuple[Setting, ...]] = field(default_factory=dict)
+    """Values of settings worth trying in a search."""
     factors: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """Multiples of the given value worth trying."""
 
     def complete(self, given: Mapping[str, object]) -> dict[str, Setting]:
         """Return all settings, the given ones checked: of the default's type and not negative.

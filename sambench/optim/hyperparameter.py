@@ -21,31 +21,29 @@ class Hyperparameter(Generic[Value]):
 
     Reading it from the method gives its value, or, where the groups differ, one value for each
     trainable tensor (`PerTensor`), which arithmetic with vectors understands.
-
-    Attributes:
-        default: The authors' default.
-        where: Other defaults, by the setting that brings each: `{("base", "adam"): 0.03}`.
-        help: What it is, with its unit.
-        minimum, maximum: The smallest and the largest value allowed; none is negative unless said.
-        below: Values must be smaller than this.
-        choices: The values allowed, where it is a choice.
-        shared: It must be the same in all parameter groups; choices always are.
-        later: It came after runs had been stored, so a run names it only where it is not at its
-            default: ids of those runs stay theirs.
-        grid: Values worth trying in a search, those its authors tried where known.
     """
 
     default: Value
+    """The authors' default."""
     _: KW_ONLY
     help: str
+    """What it is, with its unit."""
     where: Mapping[tuple[str, object], Value] = field(default_factory=dict)
+    """Other defaults, by the setting that brings each: `{("base", "adam"): 0.03}`."""
     minimum: float = 0.0
     maximum: float = math.inf
+    """The smallest and the largest value allowed; none is negative unless said."""
     below: float = math.inf
+    """Values must be smaller than this."""
     choices: tuple[object, ...] = ()
+    """The values allowed, where it is a choice."""
     shared: bool = False
+    """It must be the same in all parameter groups; choices always are."""
     later: bool = False
+    """It came after runs had been stored, so a run names it only where it is not at its default:
+    ids of those runs stay theirs."""
     grid: tuple[Value, ...] = ()
+    """Values worth trying in a search, those its authors tried where known."""
 
     def __post_init__(self) -> None:
         if isinstance(self.default, bool):

@@ -83,28 +83,25 @@ class Method:
 
 @dataclass(frozen=True)
 class OptimizerInfo:
-    """An entry of `sambench list optimizers`; as a decorator it registers a method.
-
-    Attributes:
-        name: As on the command line.
-        reference: The paper.
-        gradient_evaluations: Forward and backward passes per step; SAM's where not said.
-        extra_memory: Copies of the parameters held beyond the base optimizer's own; likewise.
-        tuned_on: Bases on which the authors used the defaults, each with the source.
-        base: The base optimizer, where the method is one itself (adam, adamw, sgd).
-        adaptive: The passes depend on what is met in training; the number given is a guess.
-        method: Its mathematics.
-    """
+    """An entry of `sambench list optimizers`; as a decorator it registers a method."""
 
     name: str
+    """As on the command line."""
     _: KW_ONLY
     reference: str
+    """The paper."""
     gradient_evaluations: float = 2
+    """Forward and backward passes per step; SAM's where not said."""
     extra_memory: float = 1
+    """Copies of the parameters held beyond the base optimizer's own; likewise."""
     tuned_on: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Bases on which the authors used the defaults, each with the source."""
     base: str | None = None
+    """The base optimizer, where the method is one itself (adam, adamw, sgd)."""
     adaptive: bool = False
+    """The passes depend on what is met in training; the number given is a guess."""
     method: type[Method] = Method
+    """Its mathematics."""
 
     def __call__(self, method: type[Method]) -> type[Method]:
         """Register a method under this entry's name."""
@@ -150,8 +147,7 @@ class OptimizerInfo:
     def resolve(self, base: str | None, settings: Mapping[str, object]) -> dict[str, Setting]:
         """Complete settings with the defaults of the method and of its base; refuse wrong ones.
 
-        Returns:
-            `{"name", "base", ...}` with every hyperparameter, the method's first.
+        What is returned is `{"name", "base", ...}` with every hyperparameter, the method's first.
         """
         found = find_base(base or self.base or "adam")
         self.check_base(found.name)

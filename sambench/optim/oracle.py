@@ -37,21 +37,18 @@ class RandomState:
 
 @dataclass(frozen=True)
 class Observation:
-    """One step's perturbation e and what it did, on the step's mini-batch.
-
-    Attributes:
-        epsilon_norm: |e|, L2 over all trainable tensors.
-        one_dimensional_share: Share of |e|^2 on tensors of one dimension: biases, norm layers.
-        gradient_cosine: cos(g, g_a) of the gradients at w and at w + e.
-        gradient_norm_ratio: |g_a| / |g|.
-        sharpness: L(w + e) - L(w).
-    """
+    """One step's perturbation e and what it did, on the step's mini-batch."""
 
     epsilon_norm: float
+    """|e|, L2 over all trainable tensors."""
     one_dimensional_share: float
+    """Share of |e|^2 on tensors of one dimension: biases, norm layers."""
     gradient_cosine: float
+    """cos(g, g_a) of the gradients at w and at w + e."""
     gradient_norm_ratio: float
+    """|g_a| / |g|."""
     sharpness: float
+    """L(w + e) - L(w)."""
 
 
 class Observer:
@@ -105,30 +102,28 @@ class GradientOracle:
     parameters at the tensors of e, to which w has been added, and points them back afterwards,
     whatever happens in between: the weights are never written, so they are restored exactly and
     for free, and e's own memory is all that a perturbation costs.
-
-    Attributes:
-        parameters: The trainable parameters; a vector has one tensor for each.
-        closure: Runs forward and backward on the mini-batch and returns the loss; None where the
-            loop runs the passes itself, with `pass_at` and `collect`.
-        workspace: Memory for w + e where e is kept. It stays from step to step, since on the CPU
-            fresh pages cost several times what filling them does; a GPU's torch keeps them.
-        replay: Draw the same random numbers (dropout, stochastic depth) in every pass.
-        scaler: Scaled the losses of the closure; gradients are unscaled.
-        loss_decay: lambda of the term lambda |w|^2 / 2 that the gradients are to have too.
-        apart: Each replica perturbs by its own mini-batch.
-        answers: Copies of the gradients that the loop has run, for a method that starts again.
     """
 
     parameters: list[Tensor]
+    """The trainable parameters; a vector has one tensor for each."""
     modules: Modules
     closure: Closure | None = None
+    """Runs forward and backward on the mini-batch and returns the loss; None where the loop runs
+    the passes itself, with `pass_at` and `collect`."""
     workspace: list[Tensor] = field(default_factory=list)
+    """Memory for w + e where e is kept. It stays from step to step, since on the CPU fresh pages
+    cost several times what filling them does; a GPU's torch keeps them."""
     replay: bool = False
+    """Draw the same random numbers (dropout, stochastic depth) in every pass."""
     observer: Observer | None = None
     scaler: GradScaler | None = None
+    """Scaled the losses of the closure; gradients are unscaled."""
     loss_decay: float = 0.0
+    """lambda of the term lambda |w|^2 / 2 that the gradients are to have too."""
     apart: bool = False
+    """Each replica perturbs by its own mini-batch."""
     answers: list[Vector] = field(default_factory=list)
+    """Copies of the gradients that the loop has run, for a method that starts again."""
 
     def __post_init__(self) -> None:
         self.received = [False] * len(self.parameters)
@@ -172,13 +167,9 @@ class GradientOracle:
     ) -> Vector:
         """Run one pass at w, or at w + e with e = `by` x `times` x `at`; return its gradient.
 
-        Args:
-            at: Direction of the perturbation. Its memory becomes that of the perturbed weights, so
-                it cannot be used afterwards, unless `keep` is set.
-            by: A factor.
-            times: Another factor, element by element.
-            keep: Leave `at` as it is, to be used again.
-            samples: How to run a `SampleClosure`; others run as they are, of which a warning tells.
+        The memory of `at` becomes that of the perturbed weights, so it cannot be used afterwards,
+        unless `keep` is set; `times` is a factor element by element. `samples` is how to run a
+        `SampleClosure`; others run as they are, of which a warning tells.
         """
         if samples is not SampleClosure.__call__ and not isinstance(self.closure, SampleClosure):
             said = "all samples count alike: give `step` a SampleClosure, which tells them apart"

@@ -18,23 +18,20 @@ from sambench.optim.vector import PerTensor, Vector
 
 @dataclass
 class Proposal:
-    """What a method wants of one mini-batch.
-
-    Attributes:
-        direction: For the base optimizer, as a gradient.
-        beside: A vector and its factor, subtracted from the weights past the base optimizer.
-        loss: Of the clean pass; None where the loop runs the passes itself.
-        memory: What the method would keep to the next step.
-        received: Which parameters had a gradient in some pass.
-        oracles: Kept until the step ends, since a scaler tells their passes apart by address.
-    """
+    """What a method wants of one mini-batch."""
 
     direction: Vector
+    """For the base optimizer, as a gradient."""
     beside: tuple[Vector, float | PerTensor] | None
+    """A vector and its factor, subtracted from the weights past the base optimizer."""
     loss: Tensor | None
+    """Of the clean pass; None where the loop runs the passes itself."""
     memory: dict[str, Vector]
+    """What the method would keep to the next step."""
     received: list[bool]
+    """Which parameters had a gradient in some pass."""
     oracles: list[GradientOracle]
+    """Kept until the step ends, since a scaler tells their passes apart by address."""
 
     @classmethod
     def of(cls, method: Method, oracle: GradientOracle) -> Proposal:
