@@ -41,14 +41,10 @@ class Optimizer(Protocol):
 class Method:
     """The mathematics of one optimizer. Subclasses define `direction` and their hyperparameters.
 
-    Without a `direction` of its own it is its base optimizer.
-
-    Attributes:
-        optimizer: Whose method this is.
-        memory: Vectors kept from step to step; part of the optimizer's state.
-        counters: Numbers kept from step to step; likewise.
-        beside: Set by `direction` to a vector and a factor, whose product with the learning rate is
-            subtracted from the weights past the base optimizer; the step may change the vector.
+    Without a `direction` of its own it is its base optimizer. The vectors of `memory` and the
+    numbers of `counters` are kept from step to step, in the optimizer's state. `direction` may set
+    `beside` to a vector and a factor, whose product with the learning rate is subtracted from the
+    weights past the base optimizer; the step may change the vector.
     """
 
     def __init__(self, optimizer: Optimizer) -> None:
