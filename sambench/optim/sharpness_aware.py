@@ -227,10 +227,8 @@ class SharpnessAware(AroundBase):
 
     def __getstate__(self) -> dict[str, Any]:
         """Copy and pickle all of it but what lasts a step, and what a scheduler has put over it."""
-        lasting = {**self.__dict__}
-        for name in ("step", "_workspace", "_pending", "_before", "_blank", "_running"):
-            lasting.pop(name, None)
-        return lasting
+        brief = {"step", "_workspace", "_pending", "_before", "_blank", "_running"}
+        return {name: value for name, value in self.__dict__.items() if name not in brief}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
