@@ -260,9 +260,6 @@ def _(info: OptimizerInfo) -> None:
         raise Broken(f"{name}={wrong!r} was accepted")
 
 
-# Small problems in float64 on which all are run --------------------------------------------------
-
-
 def network(seed: int = 0) -> nn.Sequential:
     """A convolution, two linear layers and a layer norm: tensors of one to four dimensions."""
     torch.manual_seed(seed)
