@@ -244,9 +244,6 @@ def _norms(tensors: Sequence[Tensor]) -> Tensor:
     return torch.stack(torch._foreach_norm([tensor.detach() for tensor in tensors]))
 
 
-# Which module ------------------------------------------------------------------------------------
-
-
 def _noted(
     objective: Objective,
     inputs: Tensor,
@@ -323,8 +320,7 @@ def _same(tensor: Tensor, other: Tensor) -> bool:
 
 def _wrong_module(double: Objective) -> str | None:
     """Return the innermost module whose own second derivative is wrong, from its own inputs."""
-    inputs, _ = double.load(0)
-    for name, function, point in _noted(double, inputs, _alone, SEEDS[0]):
+    for name, function, point in _noted(double, double.load(0)[0], _alone, SEEDS[0]):
         if not point:
             continue
         try:
@@ -354,10 +350,9 @@ def _alone(
             flat[place] = tensor
         args, kwargs = tree_unflatten(flat, structure)
         named = dict(zip(weights, moving, strict=False))
-        results = _tensors(functional_call(module, {**fixed, **named}, args, kwargs))
         parts = [
             torch.dot(result.flatten(), torch.cos(torch.arange(result.numel()).to(result)))
-            for result in results
+            for result in _tensors(functional_call(module, {**fixed, **named}, args, kwargs))
         ]
         return torch.stack(parts).sum()
 
