@@ -209,9 +209,6 @@ def _axis(points: int, extent: float) -> Floats:
     return np.concatenate([-half[::-1], [0.0], half])
 
 
-# Directions that compare between networks --------------------------------------------------------
-
-
 def filter_normalised(model: nn.Module, seed: int, which: int = 0) -> dict[str, Tensor]:
     r"""Return, by parameter name, a random direction whose filters have the norms of the network's.
 

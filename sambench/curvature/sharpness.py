@@ -235,9 +235,6 @@ def _weighted(values: Sequence[float], sizes: Sequence[int]) -> tuple[float, flo
     return mean, math.sqrt(squares * len(values) / (len(values) - 1)) / total
 
 
-# The highest point of a ball ---------------------------------------------------------------------
-
-
 MOMENTUM = 0.75
 ENOUGH = 0.75  # of the steps between two looks must have gone up for the step to stay as it is
 FIRST_LOOK, SHORTER, SHORTEST = 0.22, 0.03, 0.06  # shares of all steps

@@ -105,9 +105,6 @@ def rademacher(H: SymmetricOperator, source: torch.Generator, count: int) -> Ten
     return bits.to(H.dtype).mul_(2).sub_(1)
 
 
-# Memory that may be kept for speed ---------------------------------------------------------------
-
-
 def share_memory(processes: int) -> None:
     """Give this process its part of the spare memory only, where so many measure at once."""
     _processes.set(processes)
