@@ -69,9 +69,7 @@ class Basis:
         return rows.div_(torch.tensor([norm(row) for row in rows]).to(rows).unsqueeze(-1))
 
     def _filled(self) -> list[Tensor]:
-        starts = range(0, self._count, BLOCK_ROWS)
-        pairs = zip(starts, self._blocks, strict=True)
-        return [block[: self._count - start] for start, block in pairs]
+        return [block[: self._count - i * BLOCK_ROWS] for i, block in enumerate(self._blocks)]
 
 
 @dataclass(frozen=True)
