@@ -195,8 +195,7 @@ def _measure(
         found = eigenvalues(batch, k, tol, max_matvecs, seed, which=which)
     values, residuals = tuple(found.values.tolist()), tuple(found.residuals.tolist())
     one_sign = which == "top" or -found.lowest < OTHER_END * values[0]
-    verdict = (found.matvecs, found.converged, one_sign, found.ended_by)
-    return BatchValues(values, residuals, *verdict)
+    return BatchValues(values, residuals, found.matvecs, found.converged, one_sign, found.ended_by)
 
 
 def mean_interval(values: NDArray[np.float64]) -> Interval | None:
