@@ -53,9 +53,8 @@ class _PlainWeightNorm(TorchFunctionMode):
     def __torch_function__(
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        if function is torch._weight_norm:
-            return _weight_norm(*args, **(kwargs or {}))
-        return function(*args, **(kwargs or {}))
+        called = _weight_norm if function is torch._weight_norm else function
+        return called(*args, **(kwargs or {}))
 
 
 def _weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
