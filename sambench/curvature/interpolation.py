@@ -113,10 +113,9 @@ def _mixed(start: Tensor, end: Tensor, alpha: float) -> Tensor:
 
 
 def _check_same_architecture(model: nn.Module, other: Mapping[str, Tensor]) -> None:
-    wanted = {name: tuple(p.shape) for name, p in model.named_parameters()}
     given = {name: tuple(tensor.shape) for name, tensor in other.items()}
-    for name, shape in wanted.items():
-        if given.get(name) != shape:
+    for name, parameter in model.named_parameters():
+        if given.get(name) != (shape := tuple(parameter.shape)):
             raise CurvatureError(
                 f"the other weights are of another model: {name} is {given.get(name, 'missing')}, "
                 f"here {shape}; interpolate between two runs of one model"
