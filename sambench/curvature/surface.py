@@ -97,9 +97,8 @@ class LossSurface(Objective):
         """Return the mean loss of one batch, or of all samples; one not finite is an error."""
         values = parts_of(weights, self.parameters)
         chosen = range(len(self.batch_sizes)) if index is None else (index,)
-        sizes = [self.batch_sizes[i] for i in chosen]
-        losses = [self._forward(i, values)[2] for i in chosen]
-        return _finite(sum(n * x for n, x in zip(sizes, losses, strict=True)) / sum(sizes))
+        total = sum(self.batch_sizes[i] * self._forward(i, values)[2] for i in chosen)
+        return _finite(total / sum(self.batch_sizes[i] for i in chosen))
 
     def value_and_gradient(self, weights: Tensor, index: int | None = None) -> tuple[float, Tensor]:
         """Return the same and its flat gradient."""
