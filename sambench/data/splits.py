@@ -52,21 +52,15 @@ def make_split(
 ) -> Split:
     """Split the images.
 
-    Args:
-        prepared: The images.
-        name: "holdout" (stratified, 20 % test), "folds" (the source's own), "authors" (the
-            source's own parts: trained on theirs, tested on theirs), "kfold-K" (stratified),
-            "grouped-K" (stratified as far as whole groups allow), "patient-K" (the same, and
-            refused where no patients are known) or "centre:NAME" (that centre is the test part;
-            any other column in place of `centre` likewise).
-        fold: Which fold is the test part: the source's own number, or 1..K.
-        seed: Changes all parts but those the source fixes.
-        validation: Fraction of the training part to set aside, whole groups at a time; where
-            "authors" have a validation part, that is taken instead. Unasked, theirs is left out.
-
-    Raises:
-        ConfigError: If the name is unknown or the fold does not exist.
-        DataError: If the data lack what the split needs, or a part would be empty.
+    The name is "holdout" (stratified, 20 % test), "folds" (the source's own), "authors" (the
+    source's own parts: trained on theirs, tested on theirs), "kfold-K" (stratified), "grouped-K"
+    (stratified as far as whole groups allow), "patient-K" (the same, and refused where no patients
+    are known) or "centre:NAME" (that centre is the test part; any other column in place of `centre`
+    likewise). The fold is the test part: the source's own number, or 1..K. The seed changes all
+    parts but those the source fixes. `validation` is the fraction of the training part to set
+    aside, whole groups at a time; where "authors" have a validation part, that is taken instead.
+    Unasked, theirs is left out. `ConfigError` if the name is unknown or the fold does not exist;
+    `DataError` if the data lack what the split needs, or a part would be empty.
     """
     test = _test_mask(prepared, name, fold, seed)
     theirs = np.zeros_like(test)
@@ -85,22 +79,18 @@ def make_split(
     }
     for part, indices in parts.items():
         if not len(indices) and (part != "validation" or validation):
-            raise DataError(
-                f"split {name} leaves no image for the {part} part; prepare more images"
-            )
+            lack = f"leaves no image for the {part} part"
+            raise DataError(f"split {name} {lack}; prepare more images")
     return Split(**parts)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tear:
-    """How many images a split tests over its folds, and how many of them are `leaked`.
-
-    Of their group (a copy, or their patient) others are in the training part.
-    """
+    """How many images a split tests over its folds, and how many of them are `leaked`."""
 
     split: str
     test: int
-    leaked: int
+    leaked: int  # of their group (a copy, or their patient) others are in the training part
 
 
 def over_folds(
@@ -191,8 +181,7 @@ def _remedy(prepared: Prepared, seed: int) -> str:
 def folds_of(name: str) -> tuple[int, ...] | None:
     """Return the folds of a split: () where it has none, None where the data bring their own.
 
-    Raises:
-        ConfigError: If there is no such split.
+    `ConfigError` if there is no such split.
     """
     kind, _, number = name.partition("-")
     if name == "folds":
@@ -211,9 +200,8 @@ def stored_split(
 ) -> tuple[Split, str]:
     """Return a split (`make_split`) and the sha256 of its file, which is written if there is none.
 
-    Raises:
-        ConfigError: If there is no such split or fold.
-        DataError: If the data lack what it needs, or the file says otherwise.
+    `ConfigError` if there is no such split or fold; `DataError` if the data lack what it needs, or
+    the file says otherwise.
     """
     split = make_split(prepared, name, fold=fold, seed=seed, validation=validation)
     path = split_path(prepared.folder, name, fold=fold, seed=seed, validation=validation)
