@@ -101,10 +101,8 @@ def decode(path: Path, size: int, recipe: Recipe = Recipe(), page: int = 0) -> D
     """Read a file once, decode it and resize it to a square of side `size`.
 
     Where the recipe has no depth, of a deep image (more than 8 bits) its brightest pixel is
-    returned: the range of its whole set must be known first.
-
-    Raises:
-        UnreadableError: If the file cannot be read, is no image, is cut short, or is too large.
+    returned: the range of its whole set must be known first. `UnreadableError` if the file cannot
+    be read, is no image, is cut short, or is too large.
     """
     try:
         data = path.read_bytes()

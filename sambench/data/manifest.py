@@ -110,11 +110,7 @@ class _Head(Definition, frozen=True):
 
 
 def read_manifest(folder: Path, remedy: str) -> Manifest:
-    """Read the manifest of a prepared dataset.
-
-    Raises:
-        UnpreparedError: If it is damaged or of another format version.
-    """
+    """Read the manifest of a dataset; `UnpreparedError` if damaged or of another format version."""
     path, data = folder / MANIFEST, read_file(folder / MANIFEST)
     try:
         version = decode(_Head, data).format_version
@@ -165,6 +161,5 @@ def read_file(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise UnpreparedError(
-            f"cannot read {path}: {error.strerror}; check its permissions"
-        ) from error
+        why = f"cannot read {path}: {error.strerror}; check its permissions"
+        raise UnpreparedError(why) from error

@@ -81,8 +81,7 @@ class Partial:
     def decode(self, sample: Sample, position: int, recipe: Recipe) -> int | None:
         """Decode an image into its place, or return its peak if the depth must be known first.
 
-        Raises:
-            UnreadableError: If it cannot be used.
+        `UnreadableError` if it cannot be used.
         """
         size = self.images.shape[1]
         if sample.pixels is None:

@@ -74,11 +74,8 @@ def prepare(
     otherwise; `workers` are threads, one for each core. With `skip_unreadable` missing and
     unreadable images are left out, and recorded as the copies are that `drops` leaves out.
     `on_start` is called before the first image, `on_progress` with (done, total, file) after each.
-
-    Raises:
-        DataError: If the listing is at fault, images are missing or unreadable, or another process
-            is preparing the same dataset.
-        StoreError: If the disk refuses, or has not the room.
+    `DataError` if the listing is at fault, images are missing or unreadable, or another process is
+    preparing the same dataset; `StoreError` if the disk refuses, or has not the room.
     """
     request = replace(request, image_size=image_size)
     listing, account = assemble(source, request)
@@ -122,8 +119,7 @@ def prepare(
         replace_folder(finished, final)
         shutil.rmtree(work, ignore_errors=True)
         del listing, states, selection, partial  # a long table takes their room
-        made = open_prepared(root, source.name, image_size)
-        return Preparation(prepared=made, resumed=resumed)
+        return Preparation(prepared=open_prepared(root, source.name, image_size), resumed=resumed)
 
 
 def _refuse(skipped: Sequence[LeftOut], root: Path) -> None:

@@ -94,8 +94,7 @@ class Prepared:
 def open_prepared(root: Path, dataset: str, image_size: int) -> Prepared:
     """Open a prepared dataset; no image is read yet (`check_pixels` reads all).
 
-    Raises:
-        UnpreparedError: If it is not prepared at this size, damaged, or of another format version.
+    `UnpreparedError` if it is not prepared at this size, damaged, or of another format version.
     """
     folder = prepared_folder(root, dataset, image_size)
     remedy = f"run `{prepare_command(dataset, image_size)}`"
@@ -156,10 +155,7 @@ def check_pixels(prepared: Prepared) -> None:
 
     Done once in a process for each state of the file (its time, size and number), in blocks by as
     many threads as there are cores. Sets that were prepared before blocks were written down have
-    one checksum for the whole file, which takes one thread.
-
-    Raises:
-        UnpreparedError: If one differs.
+    one checksum for the whole file, which takes one thread. `UnpreparedError` if one differs.
     """
     path, manifest = prepared.folder / IMAGES, prepared.manifest
     blocks = tuple(manifest.image_blocks)

@@ -66,16 +66,14 @@ class Selection:
 def select(listing: Listing, partial: Partial, drops: Drops, progress: Progress) -> Selection:
     """Find the copies among the decoded images, leave out what was asked, group the others.
 
-    Raises:
-        DataError: If there is no usable image, or a class has lost all of its images.
+    `DataError` if there is no usable image, or a class has lost all of its images.
     """
     decoded = np.flatnonzero(partial.records["channels"]).tolist()
     if not decoded:
         raise DataError(f"no usable image in {listing.root}; give another folder")
     samples = [listing.samples[position] for position in decoded]
     checksums = partial.records["sha256"][decoded].tolist()
-    looks = look(partial.images[position] for position in decoded)
-    copies = find_copies(looks, checksums, progress)
+    copies = find_copies(look(partial.images[i] for i in decoded), checksums, progress)
     reasons = dict(_reasons(samples, copies, drops))
     patients = groups_of([sample.facts.get("patient") for sample in samples])
     together = join(len(samples), [*enumerate(copies.family.tolist()), *patients]).tolist()
@@ -122,12 +120,9 @@ def write_prepared(
     selection: Selection,
     partial: Partial,
     skipped: Sequence[LeftOut],
-    asked: Mapping[str, Any],
+    asked: Mapping[str, Any],  # the fields of the manifest that the request decides
 ) -> Path:
-    """Write the images and samples that were selected and, last, the manifest; return their folder.
-
-    `asked` has the fields of the manifest that the request decides.
-    """
+    """Write the selected images and samples and, last, the manifest; return their folder."""
     samples = [listing.samples[position] for position in selection.kept]
     records = partial.records[selection.kept]
     channels: Literal[1, 3] = 1 if (records["channels"] == 1).all() else 3
