@@ -48,9 +48,8 @@ def digest(path: Path, algorithm: str) -> str:
 def fetch(remote: Remote, folder: Path, progress: Progress) -> Path:
     """Return the file in the folder, downloaded unless it is there; a cut download is kept too.
 
-    Raises:
-        DataError: If it cannot be had, is not the published one, or another process is at it.
-        StoreError: If the disk refuses, or has not the room.
+    `DataError` if it cannot be had, is not the published one, or another process is at it;
+    `StoreError` if the disk refuses, or has not the room.
     """
     final = folder / remote.name
     with lock(final, "downloading"):
@@ -78,11 +77,9 @@ def fetch(remote: Remote, folder: Path, progress: Progress) -> Path:
 def unpack(archive: Path, folder: Path) -> Path:
     """Return the folder of an archive's files, unpacked unless it is there.
 
-    Where all files of the archive lie in one folder, that becomes the folder.
-
-    Raises:
-        DataError: If it is no archive, leads out of the folder, or another process is at it.
-        StoreError: If the disk refuses, or has not the room.
+    Where all files of the archive lie in one folder, that becomes the folder. `DataError` if it is
+    no archive, leads out of the folder, or another process is at it; `StoreError` if the disk
+    refuses, or has not the room.
     """
     with lock(folder, "unpacking into"):
         if folder.is_dir():
