@@ -27,10 +27,8 @@ MOST_GROUPS = 8
 def assemble(source: Source, request: Request) -> tuple[Listing, Account]:
     """Return the images that there are, page by page, and what became of every file.
 
-    Raises:
-        ConfigError: If one of two folders lies in the other.
-        DataError: If the listing is at fault, classes of two folders differ, or names cannot be
-            kept in a table of text.
+    `ConfigError` if one of two folders lies in the other; `DataError` if the listing is at fault,
+    classes of two folders differ, or names cannot be kept in a table of text.
     """
     listing = _one(source, request)
     places = [(listing, request.folder)]
@@ -45,9 +43,7 @@ def assemble(source: Source, request: Request) -> tuple[Listing, Account]:
         places.append((tested, request.test))
         listing = _joined(listing, tested)
     texts = (t for one in listing.samples for t in (one.file, one.label, *one.facts.values()))
-    strange = {
-        f"'{printable(text)}'" for text in texts if isinstance(text, str) if printable(text) != text
-    }
+    strange = {f"'{printable(t)}'" for t in texts if isinstance(t, str) if printable(t) != t}
     if strange:
         raise DataError(
             f"names in {listing.root} with line breaks or bytes that are not UTF-8: "
@@ -128,9 +124,7 @@ def _shortfall(source: Source, listing: Listing) -> Iterator[str]:
 
     Of a release counts what it has of the classes that were asked for.
     """
-    there = Counter(
-        str(key) for one in listing.samples for key in ("all", one.label, one.facts.get("part"))
-    )
+    there = Counter(str(k) for s in listing.samples for k in ("all", s.label, s.facts.get("part")))
     left_out = set(source.classes) - set(listing.classes)
     wanted = [{k: n for k, n in one.items() if k not in left_out} for one in source.releases]
     if wanted and not any(all(there[k] == n for k, n in one.items()) for one in wanted):

@@ -85,9 +85,8 @@ class Family(Source):
             )
         folder = named or usual
         if not folder.is_dir():
-            raise DataError(
-                f"no folder {folder}; give the one that holds {self.layout} with `--source DIR`"
-            )
+            wanted = f"the one that holds {self.layout}"
+            raise DataError(f"no folder {folder}; give {wanted} with `--source DIR`")
         names = {name.casefold() for name in self.wrappers}
         for _ in range(DEEPEST if names else 0):
             inside = subfolders(folder)
@@ -104,8 +103,7 @@ class Family(Source):
 
 def rows() -> dict[str, Any]:
     """Return what `published.yaml` tells of the published datasets, by name."""
-    found: dict[str, Any] = read_own_yaml("sambench.data.sources", "published.yaml")
-    return found
+    return dict(read_own_yaml("sambench.data.sources", "published.yaml"))
 
 
 def make_listing(

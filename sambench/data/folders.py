@@ -26,9 +26,7 @@ PART_NAMES = {
 }
 """What the parts are called, in lower case and without "_set" behind."""
 
-Meaning = tuple[str, Mapping[str, Fact]]
-"""The class and the facts that a folder gives to its images."""
-
+Meaning = tuple[str, Mapping[str, Fact]]  # the class and facts that a folder gives to its images
 UNTOLD: Meaning = ("", NO_FACTS)
 
 
@@ -147,9 +145,8 @@ def image_id(name: str) -> str:
 
 def natural(name: str) -> tuple[tuple[int, str], ...]:
     """Sort key that puts "benign(2)" before "benign(10)"."""
-    return tuple(
-        (int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)
-    )
+    parts = re.split(r"(\d+)", name)
+    return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in parts)
 
 
 def printable(name: str) -> str:

@@ -19,8 +19,7 @@ from sambench.files.checksums import sha256_of
 Grid = list[Sequence[object]]
 Row = Mapping[str, str | None]  # the cells of a row by column, None where blank
 
-GRADES = ("0", "1", "2", "3", "4", "4A", "4B", "4C", "5", "6")
-"""The categories of BI-RADS."""
+GRADES = ("0", "1", "2", "3", "4", "4A", "4B", "4C", "5", "6")  # the categories of BI-RADS
 
 BLANK = frozenset({"", "nan", "na", "n/a", "#n/a", "<na>", "null", "none"})
 """What programs write into cells without a value, in lower case."""
@@ -66,9 +65,8 @@ class Table:
 def read_table(path: Path, sheet: str | None = None) -> Table:
     """Read a CSV file or a sheet of a workbook: the first unless it is named.
 
-    Raises:
-        DataError: If the file cannot be read, is neither, has two columns of one name, or rows
-            that are longer than the first.
+    `DataError` if the file cannot be read, is neither, has two columns of one name, or rows that
+    are longer than the first.
     """
     try:
         data = path.read_bytes()
@@ -216,13 +214,11 @@ def _workbook_grid(path: Path, data: bytes, sheet: str | None) -> tuple[str, Gri
     try:
         workbook = openpyxl.load_workbook(io.BytesIO(data), data_only=True)
     except Exception as error:  # openpyxl lets through whatever its zip and XML readers raise
-        raise DataError(
-            f"{path} is not an xlsx workbook; open it in a spreadsheet and save it as .xlsx"
-        ) from error
+        remedy = "open it in a spreadsheet and save it as .xlsx"
+        raise DataError(f"{path} is not an xlsx workbook; {remedy}") from error
     for found in workbook.worksheets:
         if sheet is None or _plain(found.title) == _plain(sheet):
-            title = sheet or found.title
-            return f"sheet {title!r} of {path}", [*found.iter_rows(values_only=True)]
+            return f"sheet {sheet or found.title!r} of {path}", [*found.iter_rows(values_only=True)]
     titles = ", ".join(repr(title) for title in workbook.sheetnames)
     raise DataError(
         f"no sheet {sheet!r} in {path}, which has {titles}; "
