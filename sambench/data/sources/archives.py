@@ -83,15 +83,14 @@ def scan_medmnist(family: Family, request: Request) -> Listing:
             "multi-label sets are not supported; choose another, as pneumoniamnist"
         )
     path, remote = _locate(request, family)
-    notes = [*family.notes]
-    if not remote.matches(path):
-        notes.append(f"{path.name} is not the published file ({remote.checksum})")
+    other = f"{path.name} is not the published file ({remote.checksum})"
+    notes = family.notes if remote.matches(path) else (*family.notes, other)
     return Listing(
         root=path.parent,
         layout=path.name,
         classes=family.classes,
         samples=tuple(_in_parts(path, family, _load(path))),
-        notes=tuple(notes),
+        notes=notes,
         checksums={path.name: digest(path, "sha256").removeprefix("sha256:")},
     )
 
@@ -148,9 +147,8 @@ def _in_parts(path: Path, family: Family, arrays: Mapping[str, NDArray[Any]]) ->
         images, labels = arrays[f"{name}_images"], arrays[f"{name}_labels"]
         square = images.ndim in (3, 4) and images.shape[3:] in ((), (3,))
         if labels.ndim == 2 and labels.shape[1] > 1:
-            many = labels.shape[1]
-            why = f"has {many} labels for each image: multi-label sets are not supported"
-            raise _refuse(path, why)
+            many = f"has {labels.shape[1]} labels for each image"
+            raise _refuse(path, f"{many}: multi-label sets are not supported")
         if images.dtype != "uint8" or not square or labels.size != len(images):
             what = f"{name} images {images.dtype} {images.shape} and labels {labels.shape}"
             raise _refuse(path, f"has {what}, not uint8 (N, S, S) and (N, 1)")

@@ -52,10 +52,8 @@ def list_classes(family: Family, request: Request) -> Listing:
 
     A family without classes has those of its folders, in natural order.
     """
-    root = family.locate(request)
-    problems = Problems()
-    labels = {same_name(label): label for label in family.classes}
-    labels |= family.spellings
+    root, problems = family.locate(request), Problems()
+    labels = {same_name(label): label for label in family.classes} | {**family.spellings}
     id_of = name_of if family.unique else without_suffix
     folders = dict(class_folders(root, labels or None, problems))
     found = find_images(root, folders, problems, id_of=id_of, masks=family.masks)
@@ -162,9 +160,8 @@ def _curated(busi: Family, request: Request) -> Listing:
     root, problems = busi.locate(request), Problems()
     found = find_images(root, {subfolders(root)["images"]: UNTOLD}, problems)
     problems.check()
-    labels = {id: re.split(r"[_ (]", id)[0].casefold() for id in found}
-    samples = [replace(one, label=labels[id]) for id, one in found.items()]
-    if not {*labels.values()} & {*busi.classes}:
+    samples = [replace(s, label=re.split(r"[_ (]", s.id)[0].casefold()) for s in found.values()]
+    if not {sample.label for sample in samples} & {*busi.classes}:
         raise busi.refuse(root)
     return make_listing(root, "images/ (curated)", busi.wanted(request), samples)
 
@@ -175,9 +172,8 @@ def scan_radiography(family: Family, request: Request) -> Listing:
     there = Counter(sample.label for sample in listing.samples)
     lacking = ", ".join(label for label in wanted if not there[label])
     if lacking and request.options["classes"] != "all":
-        raise DataError(
-            f"classes without images in {listing.root}: {lacking}; add them, or `--set classes=all`"
-        )
+        empty = f"classes without images in {listing.root}: {lacking}"
+        raise DataError(f"{empty}; add them, or `--set classes=all`")
     paths = (listing.root / f"{label}.metadata.xlsx" for label in wanted)
     tables = [read_table(path) for path in paths if path.is_file()]
     origins: dict[str, str | None] = {}
@@ -198,8 +194,7 @@ def scan_radiography(family: Family, request: Request) -> Listing:
 
 def scan_bus_uclm(family: Family, request: Request) -> Listing:
     """List the images with patient and part; every mask is read for its colour."""
-    root = family.locate(request)
-    problems = Problems()
+    root, problems = family.locate(request), Problems()
     inside = subfolders(root, problems)
     if not {"images", "masks"} <= inside.keys():
         raise family.refuse(root, "folders images/ and masks/")

@@ -125,8 +125,7 @@ def list_labelled(
     read = read_table(path)
     columns = _find_columns(read, options)
     names = _names_of_labels(str(options["labels"]))
-    facts = {fact: columns[what] for what, fact in FACTS.items() if what in columns}
-    table = read.select(facts)
+    table = read.select({fact: columns[what] for what, fact in FACTS.items() if what in columns})
     if (said := columns.get("split", "").casefold()) in YES_OR_NO:
         table = _with_parts(table, said, problems)
     table = _with_labels(table, names, classes, problems)
@@ -181,11 +180,7 @@ def _find_columns(table: Table, options: Mapping[str, Setting]) -> dict[str, str
 
 
 def _names_of_labels(given: str) -> dict[str, str]:
-    """Return the names that the user gives to labels, by the labels' `same_name`.
-
-    Raises:
-        ConfigError: If what is given is no list of labels and names.
-    """
+    """Read names of labels by their `same_name`; `ConfigError` if `given` is no list of these."""
     names: dict[str, str] = {}
     for pair in filter(None, map(str.strip, given.split(","))):
         label, _, name = map(str.strip, pair.partition(":"))
@@ -218,9 +213,7 @@ def _with_labels(
     """Return the table with the names of the labels; labels that are no classes are problems.
 
     What programs write for a blank is no class, unless it has a name or is one of `classes`.
-
-    Raises:
-        DataError: If rows have several labels, or not all labels a name, or names no label.
+    `DataError` if rows have several labels, or not all labels a name, or names no label.
     """
     known = {*names, *map(same_name, classes)}
     written = Counter(str(row["label"]) for row in table.rows.values())
@@ -338,9 +331,8 @@ def _notes(table: Table, columns: Mapping[str, str], left: Mapping[str, int]) ->
     """Yield which columns were used and which not, and the rows of classes not chosen."""
     used = [what if what == column else f"{what} ({column})" for what, column in columns.items()]
     unused = [column for column in table.columns if column not in columns.values()]
-    yield f"columns of {table.path.name} that were used: {', '.join(used)}" + (
-        f"; not used: {some(unused)}" if unused else ""
-    )
+    rest = f"; not used: {some(unused)}" if unused else ""
+    yield f"columns of {table.path.name} that were used: {', '.join(used)}{rest}"
     if left:
         told = some([f"{label} ({count})" for label, count in left.items()])
         yield f"{sum(left.values())} rows of classes that were not chosen: {told}"

@@ -56,11 +56,7 @@ class Tabled(Family):
         return id.removesuffix(".0").lstrip("0") or "0" if self.numbered else id
 
     def find_table(self, request: Request, root: Path) -> Path:
-        """Return the table that was named, or the one in the folder.
-
-        Raises:
-            DataError: If there is none or there are several.
-        """
+        """Return the named table or the one in the folder; `DataError` if none or several."""
         if request.table is not None:
             return request.table
         names = {path.name: path for path in sorted(root.glob("*"))}
@@ -68,9 +64,8 @@ class Tabled(Family):
         for pattern in self.tables:
             found = [name for name in names if re.fullmatch(pattern, name, re.IGNORECASE)]
             if len(found) > 1:
-                raise DataError(
-                    f"several tables in {root} ({some(found)}); say which with `--xlsx FILE`"
-                )
+                several = f"several tables in {root} ({some(found)})"
+                raise DataError(f"{several}; say which with `--xlsx FILE`")
             if found:
                 return names[found[0]]
         raise self.refuse(root, "table")
@@ -89,8 +84,7 @@ class Tabled(Family):
 def list_table(family: Tabled, request: Request) -> Listing:
     """Return the listing of the images that a table names, with the authors' folds if there are."""
     family.download(request)
-    root = family.locate(request)
-    problems = Problems()
+    root, problems = family.locate(request), Problems()
     tables = [read_table(family.find_table(request, root))]
     names = {"id": tables[0].need(*family.ids), "label": tables[0].need(*family.labels)}
     names |= {name: found for name, c in family.facts.items() if (found := tables[0].find(c))}
@@ -124,10 +118,8 @@ def list_table(family: Tabled, request: Request) -> Listing:
 def _with_folds(samples: Sequence[Sample], table: Table, problems: Problems) -> list[Sample]:
     """Return the images with the folds that a table with the columns ID and kFold gives them."""
     columns = table.select({"id": table.need("ID"), "fold": table.need("kFold")})
-    folds = {
-        row["id"]: read_fact("fold", number, columns, problems)
-        for number, row in columns.rows.items()
-    }
+    rows = columns.rows
+    folds = {row["id"]: read_fact("fold", n, columns, problems) for n, row in rows.items()}
     for sample in samples:
         if sample.id not in folds:
             problems.add(f"images without a fold in {table.path}", sample.id, "add the rows")
@@ -136,8 +128,7 @@ def _with_folds(samples: Sequence[Sample], table: Table, problems: Problems) -> 
 
 def scan_bus(bus: Tabled, request: Request) -> Listing:
     """List the images that the workbook or CSV names, with centre, fold and readers' grades."""
-    root = bus.locate(request)
-    problems = Problems()
+    root, problems = bus.locate(request), Problems()
     path = bus.find_table(request, root)
     book = path.suffix.lower() != ".csv"
     read = read_table(path, "prediction" if book else None)
@@ -146,9 +137,7 @@ def scan_bus(bus: Tabled, request: Request) -> Listing:
     layout, images = _find(bus, root, problems)
     ids = {image_id(row["id"] or "") for row in table.rows.values()}
     if ids == RELEASE.keys() and not any(found.facts["centre"] for found in images.values()):
-        images = {
-            id: replace(found, facts={"centre": RELEASE.get(id)}) for id, found in images.items()
-        }
+        images = {i: replace(one, facts={"centre": RELEASE.get(i)}) for i, one in images.items()}
     rows: dict[int, Row] = {}
     for number, row in table.rows.items():
         label = "".join(re.findall(r"^[A-Za-z]+", row["id"] or "")).lower()
@@ -157,9 +146,8 @@ def scan_bus(bus: Tabled, request: Request) -> Listing:
             kind = f"labels in {path} that are not the id's (0 benign, 1 malignant)"
             thing = f"{image_id(str(row['id']))} has {row['label']!r} (row {number})"
             problems.add(kind, thing, "correct label or name")
-    samples, missing = match(
-        replace(table, rows=rows), images, bus.classes, problems, id_of=image_id, complete=True
-    )
+    table = replace(table, rows=rows)
+    samples, missing = match(table, images, bus.classes, problems, id_of=image_id, complete=True)
     absent = tuple(sorted(missing, key=natural))
     if problems:
         for id in absent:
@@ -207,8 +195,7 @@ def _notes(samples: Sequence[Sample]) -> Iterator[str]:
 
 def scan_covidx(family: Family, request: Request) -> Listing:
     """List the images that the label files name, with patient, part and origin."""
-    root = family.locate(request)
-    problems = Problems()
+    root, problems = family.locate(request), Problems()
     variant, paths = _label_files(family, root, str(request.options["variant"]))
     inside = {part: p for n, p in subfolders(root, problems).items() if (part := part_of(n))}
     samples: list[Sample] = []
