@@ -57,9 +57,8 @@ def draw_contact_sheet(prepared: Prepared, *, seed: int = 0) -> Image.Image:
             upper = top + CLASS_HEAD + row * (TILE + CAPTION + GAP)
             sheet.paste(_tile(prepared, index, TILE), (left, upper))
             caption = _shortened(ids[index], draw, 14, TILE)
-            draw.text(
-                (left + TILE / 2, upper + TILE + 4), caption, FAINT, font_size=14, anchor="ma"
-            )
+            middle = (left + TILE / 2, upper + TILE + 4)
+            draw.text(middle, caption, FAINT, font_size=14, anchor="ma")
         top += heights[label]
     if rest := len(prepared.classes) - len(chosen):
         draw.text((MARGIN, top), f"and {rest} more classes", FAINT, font_size=17)

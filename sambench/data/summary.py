@@ -51,8 +51,7 @@ def _warnings(prepared: Prepared) -> Iterator[str]:
     if several := manifest.pages:
         files = "1 file" if len(several) == 1 else f"{len(several)} files"
         pages = f"{sum(several.values()) - len(several)} pages after the first of {files}"
-        where = some(sorted(several), limit=3)
-        yield f"passed over: {pages} ({where}); `--pages all` reads them"
+        yield f"passed over: {pages} ({some(sorted(several), limit=3)}); `--pages all` reads them"
     yield from grouped_reasons([*manifest.skipped, *manifest.dropped])
     if possible := manifest.possible_copies:
         unsure = "pairs of images may be copies, too unsure to act on: `--audit` shows them"

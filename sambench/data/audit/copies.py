@@ -147,8 +147,7 @@ def perceptual_hashes(thumbnails: Pixels) -> NDArray[np.uint64]:
     averaged = thumbnails.reshape(number, half, 2, half, 2).mean(axis=(2, 4))
     low = dctn(averaged, axes=(1, 2))[:, :8, :8].reshape(number, 64)
     bits = low > np.median(low, axis=1, keepdims=True)
-    hashes: NDArray[np.uint64] = np.packbits(bits, axis=1).view(np.uint64)[:, 0]
-    return hashes
+    return np.asarray(np.packbits(bits, axis=1).view(np.uint64)[:, 0], dtype=np.uint64)
 
 
 def fine_structure(thumbnails: Pixels) -> NDArray[np.float32]:
@@ -275,12 +274,11 @@ def _near(
         agreement = _correlations(looks, pairs)
         step = np.clip((agreement + 1) / 2 * _STEPS, 0, _STEPS - 1).astype(np.int64)
         np.add.at(seen, (apart, step), 1)
-        for place in np.flatnonzero(
-            (agreement >= bar) | ((agreement >= POSSIBLE) & (apart <= NEAR))
-        ).tolist():
-            alike = round(float(agreement[place]), 4)
+        alike = (agreement >= bar) | ((agreement >= POSSIBLE) & (apart <= NEAR))
+        for place in np.flatnonzero(alike).tolist():
+            correlation = round(float(agreement[place]), 4)
             first, second = pairs[place].tolist()
-            likely.append(Pair(first, second, int(apart[place]), alike))
+            likely.append(Pair(first, second, int(apart[place]), correlation))
     bars = tuple(_bars(seen, bar))
     certain = tuple(pair for pair in likely if pair.correlation >= bars[pair.distance])
     others = (pair for pair in likely if pair.correlation < bars[pair.distance])

@@ -45,11 +45,7 @@ class Burned:
 
 @dataclass(frozen=True, kw_only=True)
 class Audit:
-    """What was found in a prepared dataset, in plain values: ids, numbers, words.
-
-    `bars` are the correlations of the fine structure from which a pair is certain in this set, by
-    how many bits of the perceptual hashes differ.
-    """
+    """What was found in a prepared dataset, in plain values: ids, numbers, words."""
 
     name: str
     image_size: int
@@ -59,7 +55,7 @@ class Audit:
     same_pixels: tuple[tuple[str, ...], ...]  # groups of images with the same pixels
     links: tuple[Link, ...]  # certain near-duplicates, the least alike first
     possible: tuple[Link, ...]  # pairs that may be copies, the most alike first
-    bars: tuple[float, ...]
+    bars: tuple[float, ...]  # correlation of fine structure that is certain, by bits that differ
     families: tuple[tuple[str, ...], ...]  # images that are copies of each other through any chain
     conflicts: tuple[Link, ...]  # copies with different labels, the surest first
     tears: tuple[Tear, ...]  # copies and patients that splits put on both sides

@@ -129,10 +129,7 @@ def find_leaks(prepared: Prepared, facts: Facts) -> tuple[Leak, ...]:
     labels, classes = prepared.labels, prepared.classes
     folds = deal(labels, prepared.groups, [1 / FOLDS] * FOLDS, seed=0)
     alone = (leak_of({n: values}, labels, folds, classes) for n, values in facts.items())
-    return (
-        leak_of(facts, labels, folds, classes),
-        *sorted(alone, key=lambda one: -one.accuracy),
-    )
+    return (leak_of(facts, labels, folds, classes), *sorted(alone, key=lambda one: -one.accuracy))
 
 
 def leak_of(facts: Facts, labels: Labels, folds: Labels, classes: Sequence[str]) -> Leak:

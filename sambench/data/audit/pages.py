@@ -126,11 +126,9 @@ def _copies(audit: Audit) -> Iterator[str]:
     low, high = min(audit.bars), max(audit.bars)
     bars = f"{low:.2f}" + (f" to {high:.2f}, by the bits" if high > low + 0.01 else "")
     copied = sum(map(len, audit.families))
+    size = f"{audit.image_size} x {audit.image_size}"
     yield f"Identical files: {_groups(audit.same_file)}."
-    yield (
-        f"Identical pixels at {audit.image_size} x {audit.image_size}: "
-        f"{_groups(audit.same_pixels)}."
-    )
+    yield f"Identical pixels at {size}: {_groups(audit.same_pixels)}."
     yield (
         f"Certain near-duplicates: {len(audit.links)} pairs (perceptual hashes differ in at most "
         f"{len(audit.bars) - 1} of 64 bits, fine structure correlates at least {bars}: by "
@@ -164,8 +162,7 @@ def _shortcuts(audit: Audit) -> Iterator[Section]:
     for one in audit.shortcuts:
         counts = [(value or "(empty)", [*n.values()]) for value, n in one.counts.items()]
         most = [(v, *map(str, n), _percent(max(n) / sum(n))) for v, n in counts]
-        headings = (one.column, *audit.counts, "most frequent")
-        yield _table(f"Classes by {one.column}", headings, most)
+        yield _table(f"Classes by {one.column}", (one.column, *audit.counts, "most frequent"), most)
 
 
 def _leaks(audit: Audit) -> Section:
