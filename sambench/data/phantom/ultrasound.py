@@ -54,8 +54,7 @@ class Tissue:
 
 def b_mode(tissue: Tissue, scanner: Scanner, generator: np.random.Generator) -> Pixels:
     """Image the tissue in 8 bits; 15 dB above gland is white at zero gain."""
-    amplitude = envelope(tissue, scanner, generator)
-    decibels = 20 * np.log10(np.maximum(amplitude, np.float32(1e-6)))
+    decibels = 20 * np.log10(np.maximum(envelope(tissue, scanner, generator), np.float32(1e-6)))
     share = (decibels + scanner.gain_db - 15) / scanner.dynamic_range_db + 1
     return np.asarray((np.clip(share, 0, 1) * 255).round(), dtype=np.uint8)
 
@@ -99,8 +98,7 @@ def net_gain_db(tissue: Tissue, scanner: Scanner) -> Map:
     centimetres = tissue.pitch_mm / 10
     loss = 2 * scanner.frequency_mhz * centimetres * np.cumsum(tissue.attenuation, axis=0)
     loss = ndimage.gaussian_filter1d(loss, 0.5 / tissue.pitch_mm, axis=1, mode="nearest")
-    gain = _compensation_db(len(loss), scanner, tissue.pitch_mm) - loss
-    return np.asarray(gain, dtype=np.float32)
+    return np.asarray(_compensation_db(len(loss), scanner, tissue.pitch_mm) - loss, np.float32)
 
 
 def _compensation_db(rows: int, scanner: Scanner, pitch_mm: float) -> Map:
@@ -129,7 +127,6 @@ def _margin(size: int, deviation: npt.NDArray[np.float64]) -> tuple[int, int]:
 
 def _gaussian_response(length: int, deviation: npt.NDArray[np.float64]) -> Map:
     """Return the transfer functions of Gaussians of unit energy, shape (deviations, length)."""
-    cycles = fft.fftfreq(length)
-    response = np.exp(-2 * (np.pi * cycles * deviation[:, None]) ** 2)
+    response = np.exp(-2 * (np.pi * fft.fftfreq(length) * deviation[:, None]) ** 2)
     response /= np.sqrt(np.mean(response**2, axis=1, keepdims=True))
     return np.asarray(response, dtype=np.float32)

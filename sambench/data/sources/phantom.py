@@ -30,9 +30,7 @@ from sambench.errors import ConfigError
 if TYPE_CHECKING:
     from sambench.data.phantom.cohort import Picture
 
-GENERATOR = 1
-"""Version of the simulation. Raise it with every change to a pixel or a fact."""
-
+GENERATOR = 1  # version of the simulation; raise it with every change to a pixel or a fact
 READERS = ("birads_reader1", "birads_reader2")
 
 
@@ -41,9 +39,8 @@ def scan(phantom: Family, request: Request) -> Listing:
     from sambench.data.phantom import cohort
 
     if request.names_files:
-        raise ConfigError(
-            f"dataset {phantom.name!r} makes its own images; leave out the workbook and the folder"
-        )
+        remedy = "leave out the workbook and the folder"
+        raise ConfigError(f"dataset {phantom.name!r} makes its own images; {remedy}")
     images, seed, tested = (int(request.options[n]) for n in ("images", "seed", "test_images"))
     if tested > images - 10:
         raise ConfigError(
@@ -85,8 +82,7 @@ def _make(request: Request, pictures: tuple[Picture, ...]) -> Path:
     absent = [picture for picture in pictures if not (folder / picture.file).is_file()]
 
     def write(picture: Picture) -> None:
-        image = Image.fromarray(cohort.render(picture, seed, pixels))
-        write_png(image, folder / picture.file)
+        write_png(Image.fromarray(cohort.render(picture, seed, pixels)), folder / picture.file)
 
     pool = ThreadPoolExecutor(os.cpu_count())  # numpy, scipy and Pillow release the interpreter
     try:
