@@ -136,10 +136,7 @@ def reliability(runs: Sequence[Predictions], bins: int = BINS) -> Reliability:
     """Sort the images of all runs into equal bins of confidence (Guo et al. 2017, section 2).
 
     Bin b holds confidences in ((b - 1) / bins, b / bins]. Pooling weighs each run's share of a bin
-    by its images there.
-
-    Raises:
-        ValueError: If there is no run.
+    by its images there. A ValueError is raised if there is no run.
     """
     confidence = np.concatenate([run.probabilities.max(axis=1) for run in runs])
     correct = np.concatenate([run.correct for run in runs])

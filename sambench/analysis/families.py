@@ -45,11 +45,8 @@ def compare(groups: Sequence[Group], metric: Metric, margin: float | None = None
     statement over all settings is one of the family; where they are too few, but settings are
     enough, it is tested over settings. A family of both seeds and folds is shared between the two
     designs by the number of their comparisons. The margin of equivalence is the metric's own if
-    none is given.
-
-    Returns:
-        For each group one comparison for each further line, if it has a baseline, and one over
-        settings for each optimizer that several have.
+    none is given. Returns for each group one comparison for each further line, if it has a
+    baseline, and one over settings for each optimizer that several have.
     """
     if margin is not None:
         metric = replace(metric, margin=margin)

@@ -43,8 +43,7 @@ class _Epoch(Struct):
 def read_history(path: Path, record: RunRecord | None = None) -> Epochs:
     """Read a run's epochs.
 
-    Raises:
-        StoreError: If the file is missing, damaged or not the one that the record is bound to.
+    A StoreError is raised if it is missing, damaged or not the one that the record is bound to.
     """
     try:
         lines = read_checked(path, record.sha256_of(path.name) if record else None).splitlines()

@@ -198,11 +198,7 @@ _BY_NAME = {metric.name: metric for metric in METRICS}
 
 
 def find_metric(name: str) -> Metric:
-    """Return a metric by its name.
-
-    Raises:
-        UnknownNameError: If there is none; offers the closest.
-    """
+    """Return a metric by its name; UnknownNameError, where there is none, offers the closest."""
     if name not in _BY_NAME:
         raise UnknownNameError("metric", name, _BY_NAME, f"metrics: {', '.join(_BY_NAME)}")
     return _BY_NAME[name]

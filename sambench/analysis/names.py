@@ -45,8 +45,7 @@ def _in_papers() -> Names:
 def read_names(path: Path) -> Names:
     """Read a YAML file of names.
 
-    Raises:
-        ConfigError: If the file is missing, is no such file, or has another key.
+    A ConfigError is raised if the file is missing, is no such file, or has another key.
     """
     try:
         return build(Names, read_yaml(path.read_text(encoding="utf-8")), str(path))

@@ -48,10 +48,8 @@ def read_predictions(path: Path, record: RunRecord | None = None) -> Predictions
     """Read the `predictions.npz` beside a record.
 
     A file that the record is bound to must be the one that the run wrote, and give the accuracy
-    that the record has.
-
-    Raises:
-        StoreError: If it is missing, damaged, of another version or does not fit the record.
+    that the record has. A StoreError is raised if it is missing, damaged, of another version or
+    does not fit the record.
     """
     try:
         data = read_checked(path, record.sha256_of(path.name) if record else None)
@@ -107,10 +105,8 @@ def mcnemar(baseline: Predictions, candidate: Predictions) -> McNemar:
     """Test whether two models err equally often on the same images.
 
     Of the m images that one alone got right, each model should have half: p is the two-sided
-    binomial probability of a split at least as uneven (McNemar 1947, exact).
-
-    Raises:
-        StoreError: If the predictions are not of the same images.
+    binomial probability of a split at least as uneven (McNemar 1947, exact). A StoreError is raised
+    if the predictions are not of the same images.
     """
     before, after = (side.correct for side in _aligned(baseline, candidate))
     lost, won = int((before & ~after).sum()), int((~before & after).sum())
@@ -134,10 +130,8 @@ def delong(baseline: Predictions, candidate: Predictions) -> DeLong:
     V01_j (share of positives ranked above j) have the AUROC as their mean. The variance of two
     AUROCs' difference is S10 / m + S01 / n, S being the variances of the differences of their
     placements (DeLong, DeLong and Clarke-Pearson 1988), which are from midranks (Sun and Xu 2014).
-
-    Raises:
-        StoreError: If the predictions are not of the same images, or not of two classes with at
-            least two images each.
+    A StoreError is raised if the predictions are not of the same images, or not of two classes with
+    at least two images each.
     """
     before, after = _aligned(baseline, candidate)
     if not before.ranks_two_classes:

@@ -42,10 +42,7 @@ def rank_correlation(
 
     The bootstrap draws repeats, seeds or folds, each with the runs of all optimizers, since runs of
     one seed share their initial weights and order of data: the interval is of the same optimizers
-    on other seeds.
-
-    Raises:
-        ValueError: If the lengths differ.
+    on other seeds. A ValueError is raised if the lengths differ.
     """
     if not len(first) == len(second) == len(repeats) == len(strata or first):
         raise ValueError("a rank correlation needs both numbers, and a repeat, of each run")
@@ -104,10 +101,8 @@ def friedman(scores: ArrayLike, names: Sequence[str], *, higher_is_better: bool)
     """Test whether optimizers rank alike over blocks (Friedman 1937; Demsar 2006).
 
     The scores of the k named optimizers have the shape (blocks, k); a block is a data set, or any
-    setting in which all were run. The best has rank 1.
-
-    Raises:
-        ValueError: If there are fewer than two blocks or optimizers, or a score is missing.
+    setting in which all were run. The best has rank 1. A ValueError is raised if there are fewer
+    than two blocks or optimizers, or a score is missing.
     """
     table: Floats = np.asarray(scores, dtype=np.float64)
     if table.ndim != 2 or min(table.shape) < 2 or table.shape[1] != len(names):

@@ -41,8 +41,7 @@ MODES = {"eval": "BatchNorm eval", "recalibrate": "BatchNorm recalibrated"}
 def write_figures(record: RunRecord, folder: Path) -> tuple[Path, ...]:
     """Draw what a run's record says was studied, in the run's folder; return the pictures.
 
-    Raises:
-        StoreError: If an array file is missing or damaged, or the folder cannot be written.
+    A StoreError is raised if an array file is missing or damaged, or the folder cannot be written.
     """
     written = []
     for name, section, kind, draw in _studies(record):
