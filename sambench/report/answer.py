@@ -12,17 +12,7 @@ from sambench.analysis.inference import FOLDS, SEEDS
 from sambench.analysis.metrics import collapsed, find_metric
 from sambench.analysis.study import PRIMARY, Study
 from sambench.analysis.units import summarize
-from sambench.report.consequences import (
-    baseline_of,
-    cautions,
-    cost,
-    few_images,
-    flatness,
-    named,
-    remedy,
-    short,
-    where,
-)
+from sambench.report import consequences
 from sambench.report.forms import MOST_NAMED, worded
 from sambench.report.table import counted, mean_and_spread
 
@@ -35,12 +25,12 @@ def answer_text(study: Study) -> tuple[str, ...]:
         return (f"{part} {nothing}".strip(),)
     scope = find_scope(study)
     decision = decide(study, scope)
-    chosen = [_choice(study, decision), cost(study, decision)] if decision else []
+    chosen = [_choice(study, decision), consequences.cost(study, decision)] if decision else []
     parts = [
-        " ".join(filter(None, (part, _which(study), few_images(study)))),
+        " ".join(filter(None, (part, _which(study), consequences.few_images(study)))),
         *(chosen or ([_no_choice(study, scope)] if scope else [])),
-        flatness(study),
-        " ".join(cautions(study)),
+        consequences.flatness(study),
+        " ".join(consequences.cautions(study)),
         *_by_setting(study),
     ]
     return tuple(part for part in parts if part)
@@ -101,17 +91,18 @@ def _which(study: Study) -> str:
     """Say which optimizers were shown to be more or less accurate than the baseline."""
     found = [one for one in study.main(study.primary) if one.n]
     found.sort(key=lambda one: -(one.estimate or 0.0))
-    baseline, names = baseline_of(study, found), partial(named, study, among=found)
+    baseline = consequences.baseline_of(study, found)
+    names = partial(consequences.named, study, among=found)
     better, worse, same = (
         [one for one in found if one.verdict == verdict] for verdict in (BETTER, WORSE, EQUIVALENT)
     )
     if not better and not any(one.enough for one in found):
         return _said(
             "too_few",
-            where=where(study, found),
+            where=consequences.where(study, found),
             most=max(found, key=lambda one: one.n),
             baseline=baseline,
-            remedy=remedy(study),
+            remedy=consequences.remedy(study),
             first=names(found[:1])[0],
             numbers=_numbers(study, found[0]),
         )
@@ -119,7 +110,7 @@ def _which(study: Study) -> str:
     tied = [one for one in found if abs((one.estimate or 0.0) - most) < EQUAL]
     return _said(
         "which",
-        where=where(study, found),
+        where=consequences.where(study, found),
         baseline=baseline,
         better=better,
         worse=worse,
@@ -132,7 +123,7 @@ def _which(study: Study) -> str:
         how=partial(_how, study),
         names=names,
         numbers=partial(_numbers, study),
-        short=short,
+        short=consequences.short,
     )
 
 
@@ -142,21 +133,20 @@ def _numbers(study: Study, one: Comparison) -> str:
     Where the difference is of fewer runs than a mean is, each has their number.
     """
     if one.settings > 1:
-        return short(one)
+        return consequences.short(one)
     group = next(group for group in study.groups if group.title == one.setting)
     lines = (group.line(label) for label in (one.candidate, one.baseline))
     after, before = (summarize(group, line, one.metric) for line in lines)
     if after.mean is None or before.mean is None:
-        return short(one)
+        return consequences.short(one)
     unit = "run" if group.folds else "seed"
     told, both = ["", ""], ""
     if {len(after.values), len(before.values)} != {one.pairs}:
         told = [f" in {counted(len(cell.values), unit)}" for cell in (after, before)]
         both = f"in the {counted(one.pairs, unit)} of both "
     of = " of test images" if one.metric.name == PRIMARY else ""
-    return (
-        f"{after.mean:.1f} %{of}{told[0]} against {before.mean:.1f} %{told[1]}, {both}{short(one)}"
-    )
+    means = f"{after.mean:.1f} %{of}{told[0]} against {before.mean:.1f} %{told[1]}"
+    return f"{means}, {both}{consequences.short(one)}"
 
 
 def _choice(study: Study, decision: Decision) -> str:

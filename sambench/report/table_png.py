@@ -66,7 +66,7 @@ def table_png(table: Table, dpi: int = 200) -> bytes:
 def _font(size: float, bold: bool) -> ImageFont.FreeTypeFont:
     """Return matplotlib's own type, so many dots high."""
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return ImageFont.truetype(Path(mpl.get_data_path(), "fonts", "ttf", name), size)
+    return ImageFont.truetype(str(Path(mpl.get_data_path(), "fonts", "ttf", name)), size)
 
 
 def _width(text: str, size: float, bold: bool = False) -> float:
