@@ -16,15 +16,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
 
+from sambench.analysis.inference import Floats
 from sambench.files.arrays import Arrays, read_arrays
 from sambench.files.atomic import write_bytes
 from sambench.report.figures.layout import asinh_axis, log_axis, round_numbers, short
 from sambench.report.style import BLUE, GREY, LINE, SMALL, TEXT, VERMILION, bare, column_figure, png
 from sambench.store.record import RunRecord
 
-Floats = NDArray[np.float64]
 Section = Mapping[str, Any]
 Draw = Callable[[RunRecord, Section, Arrays], bytes]
 DENSITY = ("grid", "density", "density_stderr", "resolved")

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from numpy.typing import NDArray
 
 from sambench.analysis.groups import by_key
+from sambench.analysis.inference import Floats
 from sambench.analysis.metrics import Metric, collapsed, find_metric, value_at
 from sambench.analysis.ranks import LEAST_REPEATS, RankCorrelation
 from sambench.analysis.study import FLATNESS
@@ -26,7 +26,6 @@ RUN: dict[str, Any] = {"ls": "", "marker": "o", "color": PALE, "ms": 2.4, "mew":
 UNTRUSTED: dict[str, Any] = {
     "ls": "", "marker": "x", "color": VERMILION, "ms": 3.5, "mew": 0.9, "zorder": 2,
 }  # fmt: skip
-Floats = NDArray[np.float64]
 
 
 def flatness(_: Material, setting: Setting) -> Drawn:

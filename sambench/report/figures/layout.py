@@ -12,12 +12,11 @@ from matplotlib.axis import Axis
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
-from numpy.typing import NDArray
 
+from sambench.analysis.inference import Floats
 from sambench.report import style
 from sambench.report.style import BLUE, COLUMN, DPI, GREY, PALE, SMALL, TEXT, VERMILION
 
-Floats = NDArray[np.float64]
 RUNS_BELOW = 0.27
 """Where single runs stand, below the mean of their row, in rows."""
 ROW, ROW_ABOVE, ROW_BELOW, ROW_BETWEEN = 0.145, 0.2, 0.4, 0.1

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from sambench.analysis.curves import BINS, RATES, confusion_matrix, mean_roc, reliability
+from sambench.analysis.inference import Floats
 from sambench.analysis.predictions import Predictions
 from sambench.report.figures.layout import panels
 from sambench.report.figures.material import (
@@ -28,7 +28,6 @@ LEAST_IMAGES = 10
 MOST_NUMBERS, MOST_NAMES = 3, 10
 """Of more classes the shares are told by shade alone, and not every class is named."""
 SIDE = 2.3
-Floats = NDArray[np.float64]
 
 
 def _over_grey(
