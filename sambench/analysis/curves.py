@@ -73,9 +73,7 @@ def calibration_slope(scores: Floats, positive: NDArray[np.bool_]) -> float | No
     """
     x = logit(np.clip(scores, 1e-7, 1 - 1e-7))
     one, other = x[positive], x[~positive]
-    if not (len(one) and len(other)):
-        return None
-    if one.min() >= other.max() or other.min() >= one.max():
+    if not (len(one) and len(other)) or one.min() >= other.max() or other.min() >= one.max():
         return None
     spread = x.std()
     design = np.column_stack([np.ones_like(x), (x - x.mean()) / spread])
