@@ -24,7 +24,6 @@ NOT_BETTER = "not better"
 OF_LINES = ("base", "lr")
 """What a claim asks of an optimizer; all else it asks of the setting."""
 
-
 Cell = tuple[str, str]
 """Architecture and optimizer."""
 

@@ -14,7 +14,7 @@ from scipy.special import stdtrit
 from sambench.analysis import inference
 from sambench.analysis.comparison import BETTER, UNDECIDED, WORSE
 from sambench.analysis.groups import Group, by_key, repeat
-from sambench.analysis.inference import ALPHA, FOLDS, SEEDS, SETTINGS, Floats
+from sambench.analysis.inference import ALPHA, FOLDS, SEEDS, Floats
 from sambench.analysis.metrics import Metric, find_metric
 from sambench.analysis.ranks import RankCorrelation
 from sambench.analysis.study import FLATNESS, Study
@@ -31,7 +31,6 @@ MOST_RANKED = 2_000
 
 LEAST_FOR_BEST = 5
 """Units from which on a one-sided flip test can exclude an optimizer: 1 / 2^5 < 0.05."""
-
 
 Costs = tuple[float | None, ...]
 """Gradient evaluations and training time; None where no two runs can be compared by it."""
@@ -82,8 +81,7 @@ def find_scope(study: Study) -> Scope | None:
     metric = find_metric(study.primary)
     options = [(groups, _shared(groups, metric)) for groups in alike]
     groups, labels = max(
-        options,
-        key=lambda one: (len(one[1]) > 1, len(one[0]), not one[0][0].folds, len(one[1])),
+        options, key=lambda one: (len(one[1]) > 1, len(one[0]), not one[0][0].folds, len(one[1]))
     )
     every = (line.label for _, lines in done for line in lines)
     others = (g for g in study.groups if g.completed and all(g is not one for one in groups))
@@ -266,11 +264,8 @@ def settle(study: Study) -> tuple[int, float | None] | None:
     With the seconds of the missing ones, each the median runs'; None if unknown. Nothing is said
     where nothing is open or no seed is missing, nor of folds, to which seeds add no test images.
     """
-    opened = [
-        one
-        for one in study.main(study.primary)
-        if one.verdict == UNDECIDED and one.design not in (FOLDS, SETTINGS)
-    ]
+    found = study.main(study.primary)
+    opened = [one for one in found if one.verdict == UNDECIDED and one.design == SEEDS]
     if not opened:
         return None
     spreads = [one.sd for one in opened if one.sd is not None]

@@ -19,7 +19,6 @@ kind_of = attrgetter("dataset", "image_size", "model", "batch_size", "precision"
 _length_of = attrgetter("dataset", "image_size", "model", "batch_size", "precision", "epochs",
                         "stop", "validation")  # fmt: skip
 
-
 LIKENESS: Sequence[Callable[[RunConfig], Hashable]] = (
     lambda config: (_length_of(config), tuple(sorted(config.optimizer.items()))),
     lambda config: (kind_of(config), config.optimizer["name"]),

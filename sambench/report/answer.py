@@ -74,11 +74,7 @@ EQUAL = 1e-9
 """Points by which means differ that are the same but for rounding."""
 
 BEST = "the best"
-ACCURATE = {
-    BETTER: "more accurate",
-    WORSE: "less accurate",
-    BEST: "the most accurate",
-}
+ACCURATE = {BETTER: "more accurate", WORSE: "less accurate", BEST: "the most accurate"}
 """What is said of accuracy; of another metric an optimizer is better, worse or the best "in" it."""
 
 

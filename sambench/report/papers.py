@@ -185,10 +185,7 @@ def _sentence(evidence: Evidence) -> str:
     )
 
 
-PRINTED = (
-    *("Cell", "Metric", "Printed", "Ours", "95 % of further runs"),
-    "The printed number is",
-)
+PRINTED = ("Cell", "Metric", "Printed", "Ours", "95 % of further runs", "The printed number is")
 
 
 def replication_table(found: Sequence[Replication], names: Names) -> Table:

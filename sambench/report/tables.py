@@ -20,10 +20,7 @@ from sambench.report.notes import legend, protocol
 from sambench.report.table import MISSING, Cell, Mark, Row, Table, mean_and_spread
 from sambench.store.record import RunRecord
 
-MAIN = (
-    *("accuracy", "train_seconds", "gradient_evaluations"),
-    *("top", "median", "mean", "sd", "trace"),
-)
+MAIN = ("accuracy", "train_seconds", "gradient_evaluations", "top", "median", "mean", "sd", "trace")
 FURTHER: Mapping[str, tuple[str, ...]] = {
     "test metrics": (
         *("auroc", "balanced_accuracy", "sensitivity", "specificity", "sensitivity_at_90"),
@@ -118,9 +115,7 @@ def best_of(means: Mapping[int, float], metric: Metric) -> list[int]:
 
 
 def build_tables(
-    records: Iterable[RunRecord],
-    asked: ReportSettings,
-    planned: Sequence[RunConfig] = (),
+    records: Iterable[RunRecord], asked: ReportSettings, planned: Sequence[RunConfig] = ()
 ) -> tuple[Table, ...]:
     """Return a table for each dataset, model and protocol among the records.
 

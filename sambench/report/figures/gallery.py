@@ -33,7 +33,6 @@ OF_A_SETTING: tuple[tuple[str, str, Callable[[Material, Setting], Drawn]], ...] 
 )
 """Kind, title, and what draws it, in the order of a report."""
 
-
 Made = Iterator[Picture | str]
 """Figures, and a sentence for each that is not drawn."""
 
