@@ -85,15 +85,13 @@ def contrast_runs(
         told = f" ({', '.join(differing.values())})" if differing else ""
         ours, theirs = (_alike(side[kind], differing) for side in (left, right))
         for key in filter(theirs.__contains__, ours):
-            torn = _tested_on_other_images(ours[key], theirs[key])
-            if torn:
+            if torn := _tested_on_other_images(ours[key], theirs[key]):
                 unmatched.append(f"{title}: {len(torn)} pairs of runs had other test images")
             pair = [[r for r in side[key] if repeat(r) not in torn] for side in (ours, theirs)]
             if all(pair):
                 made.append(_pair(pair[0], pair[1], names, title + told))
         for side, others, name in ((ours, theirs, names[0]), (theirs, ours, names[1])):
-            alone = [run for key, runs in side.items() if key not in others for run in runs]
-            if alone:
+            if alone := [run for key, runs in side.items() if key not in others for run in runs]:
                 there = [*both.get(kind, ()), *(run for runs in others.values() for run in runs)]
                 own = f"settings of their own{_settings_alone(alone, there)}"
                 unmatched.append(f"{title}: {len(alone)} runs of {name} under {own}")

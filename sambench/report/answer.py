@@ -20,8 +20,7 @@ from sambench.report.table import counted, mean_and_spread
 def answer_text(study: Study) -> tuple[str, ...]:
     """Return the answer's paragraphs; the first is the one to quote."""
     part = f"These are the runs with {study.part} alone." if study.part else ""
-    nothing = _nothing_to_say(study)
-    if nothing:
+    if nothing := _nothing_to_say(study):
         return (f"{part} {nothing}".strip(),)
     scope = find_scope(study)
     decision = decide(study, scope)

@@ -176,8 +176,7 @@ def cautions(study: Study) -> Iterable[str]:
     if torn := leakage(record for group in study.groups for record in group.completed):
         yield f"{torn}; `--set split=grouped-5` keeps them together."
     yield from no_minima(study)
-    several = ambiguous_baseline(study.groups, study.baseline)
-    if several:
+    if several := ambiguous_baseline(study.groups, study.baseline):
         names = [study.title_of(label) for label in several]
         yield (
             f"{names[0].partition(' (')[0]} was run with several settings ({listed(names)}); "
@@ -185,8 +184,7 @@ def cautions(study: Study) -> Iterable[str]:
         )
     if differing := unlike(study, itertools.chain(*study.pooled.values())):
         yield f"{differing} Methods says which it has where."
-    tuned = _several_settings(study)
-    if tuned:
+    if tuned := _several_settings(study):
         yield (
             f"{listed(tuned, MOST_NAMED)} {was(tuned)} run with several settings on the "
             "same test images: choosing the best of them by these results is not a test of it."
@@ -220,8 +218,7 @@ def lost_runs(study: Study) -> Iterable[str]:
     """Yield a sentence for each optimizer that lost runs."""
     for group in study.groups:
         for line in group.lines:
-            lost = line.lost()
-            if lost:
+            if lost := line.lost():
                 where = f" ({group.title})" if len(study.groups) > 1 else ""
                 of = counted(len(line.records), "run" if group.folds else "seed")
                 how = " and ".join(f"{how} in {number}" for how, number in lost.items())

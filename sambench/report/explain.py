@@ -119,8 +119,7 @@ def _closest(wanted: str, among: Sequence[Source], place: int) -> list[Source]:
     there = [one for one in among if len(one.parts) >= abs(place)]
     called = [(one, [_plain(name) for name in one.parts[place]]) for one in there]
     for test in (str.__eq__, str.startswith, str.__contains__):
-        hits = [one for one, own in called if any(test(name, wanted) for name in own)]
-        if hits:
+        if hits := [one for one, own in called if any(test(name, wanted) for name in own)]:
             return hits
     return []
 

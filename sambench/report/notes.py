@@ -103,8 +103,7 @@ def legend(rows: Sequence[Row], baseline: str | None = None) -> Iterable[str]:
         ),
         (MISSING, "no run has it"),
     ]
-    told = [f"{mark} {meaning}" for mark, meaning in marks if mark in text]
-    if told:
+    if told := [f"{mark} {meaning}" for mark, meaning in marks if mark in text]:
         yield f"{'; '.join(told)}."
 
 
@@ -204,7 +203,6 @@ def _trouble(trouble: Trouble) -> str:
         names = ", ".join(f"{name} ({detail})" if detail else name for name, detail in known)
     else:
         names = f"{', '.join([*trouble.runs][:MOST_NAMES])} and {number - MOST_NAMES} more"
-        causes = Counter(filter(None, trouble.runs.values())).most_common(5)
-        if causes:
+        if causes := Counter(filter(None, trouble.runs.values())).most_common(5):
             names += f"; causes: {'; '.join(f'{cause} ({times})' for cause, times in causes)}"
     return f"{trouble.kind}: {counted(number, 'run')}. {trouble.remedy} Runs: {names}."
