@@ -40,11 +40,8 @@ def short(one: Comparison) -> str:
         "" if one.p is None else p_value(one.p, named=True),
         counted(one.n, one.design.unit),
     ]
-    amount = (
-        f"{factor(one.estimate or 0.0)} times"
-        if one.metric.ratio
-        else f"{signed(one.estimate or 0.0, 1)} points"
-    )
+    size = one.estimate or 0.0
+    amount = f"{factor(size)} times" if one.metric.ratio else f"{signed(size, 1)} points"
     return f"{amount} ({', '.join(filter(None, parts))})"
 
 
@@ -131,12 +128,9 @@ def flatness(study: Study) -> str:
     by_measure = ([one for one in study.main(name) if one.n] for name in FLATNESS)
     found = next(filter(None, by_measure), None)
     if not found:
-        measured = any(record.hessian for group in study.groups for record in group.completed)
-        return (
-            "Flatness cannot be compared: no seed has a minimum on both sides."
-            if measured
-            else "Flatness was not measured (`sambench hessian RUN` does)."
-        )
+        if any(record.hessian for group in study.groups for record in group.completed):
+            return "Flatness cannot be compared: no seed has a minimum on both sides."
+        return "Flatness was not measured (`sambench hessian RUN` does)."
     flatter = [one for one in found if one.verdict == BETTER]
     flatter.sort(key=lambda one: one.estimate or 0.0)
     sharper = [one for one in found if one.verdict == WORSE]

@@ -122,6 +122,7 @@ CLAIMS = ("Claim", "Our runs", "Held", "Refuted", "Not reproduced", "Undecided",
 def claims_table(findings: Sequence[Finding]) -> Table:
     """Return a row for each claim; below, every inequality that our runs speak to, with numbers."""
     rows = tuple((found.claim.sentence, tuple(_claim(found))) for found in findings)
+    every = (one for found in findings for one in found.evidence)
     notes = [
         "A claim is judged on runs of the paper's own data, models and protocol alone. It is held "
         "if each of its inequalities is shown by itself, refuted if the opposite or equivalence of "
@@ -129,12 +130,7 @@ def claims_table(findings: Sequence[Finding]) -> Table:
         "not reproduced if neither is so and our interval excludes a printed difference, and else "
         "undecided. An inequality may be held or refuted while our interval excludes its printed "
         "size, which then is not reproduced; each line below says so.",
-        *(
-            _sentence(one)
-            for found in findings
-            for one in found.evidence
-            if one.standing != NOT_TESTED
-        ),
+        *(_sentence(one) for one in every if one.standing != NOT_TESTED),
     ]
     sources = ", ".join(dict.fromkeys(found.claim.paper for found in findings))
     return Table(
@@ -155,8 +151,7 @@ def _sentence(evidence: Evidence) -> str:
     expectation, found = evidence.expectation, evidence.comparison
     metric = expectation.metric.heading.lower()
     (model, optimizer), (other, against) = expectation.candidate, expectation.baseline
-    same = model == other
-    said = f"{optimizer} {expectation.expected} than {against} on {model}" if same else (
+    said = f"{optimizer} {expectation.expected} than {against} on {model}" if model == other else (
         f"{optimizer} on {model} {expectation.expected} than on {other}"
     )  # fmt: skip
     if expectation.correlation:
