@@ -154,7 +154,6 @@ def _choice(study: Study, decision: Decision) -> str:
         "short": decision.short,
     }
     names = {key: [study.title_of(label) for label in some] for key, some in labels.items()}
-    how, name = partial(_how, study), study.primary_name
     least = FOLDS if decision.scope.groups[0].folds else SEEDS
     return _said(
         "choice",
@@ -162,8 +161,8 @@ def _choice(study: Study, decision: Decision) -> str:
         **_limits(study, decision.scope),
         least=counted(least.least_units, least.unit),
         loss=decision.loss,
-        how=how,
-        name=name,
+        how=partial(_how, study),
+        name=study.primary_name,
     )
 
 

@@ -204,8 +204,7 @@ def _comparison(found: Comparison) -> Iterable[str]:
     if found.fixed:
         yield "p: no test, both are the same in every run"
     elif found.p is None:
-        least = f"{counted(found.n, design.unit)}, {design.least_units} are the least"
-        yield f"p: no test ({least})"
+        yield f"p: no test ({counted(found.n, design.unit)}, {design.least_units} are the least)"
     else:
         yield (
             f"p = {found.p:.6g}, two-sided: {design.test}, corrected over {found.family} "

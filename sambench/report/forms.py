@@ -235,10 +235,8 @@ def to_xlsx(tables: Sequence[Table]) -> bytes:
         sheet.append([cell(table.title, True)])
         head, *rows = numbers_of(table)
         sheet.append([cell(value, True) for value in head])
-        for row in rows:
+        for row in (*rows, *([note] for note in table.notes)):
             sheet.append([cell(value) for value in row])
-        for note in table.notes:
-            sheet.append([cell(note)])
     return _without_the_time(book)
 
 

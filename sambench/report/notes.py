@@ -184,8 +184,7 @@ def too_few(groups: Sequence[Group]) -> tuple[str, ...]:
         of_lines = [set(map(group.unit, line.records)) for line in group.lines]
         most = max(len(of_lines[0] & other) for other in of_lines[1:])
         if most < design.least_units:
-            key = (design.unit, most, design.least_units)
-            alike.setdefault(key, []).append(group.title)
+            alike.setdefault((design.unit, most, design.least_units), []).append(group.title)
     several = len(groups) >= SEEDS.least_units
     return tuple(
         f"{listed(titles, 6)}: {counted(most, unit)} cannot show any difference between "

@@ -120,8 +120,7 @@ class Picture:
             self.figure.savefig(buffer, format="svg", metadata={"Date": None})
         text = buffer.getvalue()
         element = text[text.index("<svg") :]
-        label = escape(self.title)
-        return element.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
+        return element.replace("<svg", f'<svg role="img" aria-label="{escape(self.title)}"', 1)
 
 
 def png(figure: Figure, title: str, subtitle: str) -> bytes:
