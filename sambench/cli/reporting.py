@@ -177,8 +177,9 @@ class Report:
                 return prepared_fingerprint(self.data, dataset, side)
             return None
 
-        done = (r for r in self.found.records if r.status == COMPLETED)
-        known = ((r, now(r.config.dataset, r.config.image_size)) for r in done if self.found.planned)
+        runs = self.found.records if self.found.planned else ()
+        done = (record for record in runs if record.status == COMPLETED)
+        known = ((record, now(record.config.dataset, record.config.image_size)) for record in done)
         return {record.name: why for record, there in known if (why := outdated(record, there))}
 
     def _further(self) -> list[Section]:
