@@ -23,6 +23,7 @@ from sambench.training.rewind import MOMENTS, WEIGHTS, Moment, Rewindable
 from sambench.training.step import Batch, Step
 
 Work = Callable[[], object]
+Places = dict[tuple[str, str], tuple[int, torch.device]]
 
 WEIGHT_TOLERANCE = 1e-2
 """Most that a replayed step may differ from a usual one, |difference| / |step|, in the weights.
@@ -152,14 +153,11 @@ class CapturedStep:
         self._batch.targets.copy_(batch.targets, non_blocking=True)
         self._batch.places.copy_(batch.places, non_blocking=True)
 
-    def _places(self) -> dict[tuple[str, str], tuple[int, torch.device]]:
+    def _places(self) -> Places:
         """Return where in memory all that a step changes lies."""
-        live = self.rewindable.live()
-        return {name: (tensor.data_ptr(), tensor.device) for name, tensor in live.items()}
+        return {name: (t.data_ptr(), t.device) for name, t in self.rewindable.live().items()}
 
-    def _unsteady(
-        self, told: str, places: dict[tuple[str, str], tuple[int, torch.device]]
-    ) -> str | None:
+    def _unsteady(self, told: str, places: Places) -> str | None:
         """Say why a recording would not do what the next step does, if that shows in Python."""
         if self.rewindable.on_host() != told:
             return "the optimizer counts in Python, so its steps differ"

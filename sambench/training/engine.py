@@ -119,14 +119,13 @@ class Engine:
 
     def described(self) -> dict[str, Any]:
         """Return the record's `environment.engine`."""
-        groups = self.step.optimizer.param_groups
         return {
             "captured": self.captured.done,
             "captured_reason": self.captured.reason,
             "compiled": self.compiled.done,
             "compiled_reason": self.compiled.reason,
             "channels_last": self.step.layout == torch.channels_last,
-            "fused": all(bool(group.get("fused")) for group in groups),
+            "fused": all(bool(g.get("fused")) for g in self.step.optimizer.param_groups),
         }
 
     def _wish_to_compile(
@@ -155,14 +154,13 @@ class Engine:
     def _refusal(self) -> str | None:
         """Say why no step can be captured, as far as it is known beforehand."""
         optimizer = self.step.optimizer
-        base = type(optimizer.base).__name__
         known = all("capturable" in g or g.get("fused") for g in optimizer.param_groups)
         reasons = {
             "as asked": self.config.capture == NEVER,
             "no CUDA device": self.graphs is None,
             "several replicas train the run": not self.alone,
             f"{optimizer.info.name} decides in each step what to compute": optimizer.info.adaptive,
-            f"the base optimizer {base} cannot be captured": not known,
+            f"the base optimizer {type(optimizer.base).__name__} cannot be captured": not known,
             "skip_nonfinite looks at each step's gradient": optimizer.skip_nonfinite,
             "replay_randomness sets the generator in each step": optimizer.replay_randomness,
         }

@@ -23,7 +23,6 @@ Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
 BATCH_SIZE = 64
-
 CALIBRATION_BINS = 15
 
 FIRST_LOOK = 16

@@ -104,9 +104,8 @@ class Training:
     def run(self) -> str:
         """Train to the end, leave the selected weights in the model, and return what ended it.
 
-        That is the stop rule whose target is met, or "epochs" for the cap. It is Diverged if the
-        loss becomes NaN or infinite, and Interrupted, with a checkpoint saved, if a stop was
-        requested.
+        That is the stop rule whose target is met, or "epochs" for the cap. A loss that is NaN or
+        infinite is Diverged; a stop that was requested is Interrupted, with a checkpoint saved.
         """
         with numerics(self.config.precision):
             self._warm_up()
@@ -148,11 +147,10 @@ class Training:
     def _batches(self, epoch: int) -> tuple[Tensor, ...]:
         """Return the epoch's batches of indices of the training images."""
         order = derive_seed(self.config.seed, "order", epoch)
-        by = self.train.labels.cpu() if self.config.sampler == "balanced" else None
         return shuffled(
             *(len(self.train), self.config.batch_size, order),
             least=2 * self.replicas.number,
-            balance=by,
+            balance=self.train.labels.cpu() if self.config.sampler == "balanced" else None,
         )
 
     def _step(self, batch: Batch, *, last: bool) -> None:
@@ -249,9 +247,8 @@ class Training:
         )
 
     def _share_of_hits(self, batches: Sequence[Tensor]) -> float:
-        hits = self.state.hits
-        seen = torch.cat(list(batches)).to(hits.device)
-        return float(hits[seen].sum()) / len(seen)
+        seen = torch.cat(list(batches)).to(self.state.hits.device)
+        return float(self.state.hits[seen].sum()) / len(seen)
 
     def _refuse_divergence(self) -> None:
         total = float(self.state.loss_sum)

@@ -25,8 +25,7 @@ class CrossEntropy:
     @classmethod
     def of(cls, config: RunConfig, labels: Tensor, classes: int) -> CrossEntropy:
         """Return the loss of a run, given its training images' labels (N,) and how many classes."""
-        balanced = config.class_weights == "balanced"
-        weights = balanced_weights(labels, classes) if balanced else None
+        weights = balanced_weights(labels, classes) if config.class_weights == "balanced" else None
         return cls(config.label_smoothing, weights)
 
     def each(self, logits: Tensor, targets: Tensor) -> Tensor:

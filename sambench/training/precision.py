@@ -60,8 +60,7 @@ class RoundingWatch:
     def look(self) -> None:
         """See the weights of a pass; of several that are perturbed the last counts."""
         now = [parameter.data for parameter in self._parameters]
-        moved = any(a.data_ptr() != b.data_ptr() for a, b in zip(now, self._before, strict=True))
-        if moved:
+        if any(a.data_ptr() != b.data_ptr() for a, b in zip(now, self._before, strict=True)):
             with torch.no_grad():
                 self._found = _compare(self._before, now, ROUNDED[self.precision])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -30,11 +30,9 @@ class Rewindable:
         found = {(WEIGHTS, name): p.data for name, p in self.model.named_parameters()}
         found |= {(STATISTICS, name): buffer for name, buffer in self.model.named_buffers()}
         for number, state in enumerate(self.optimizer.state.values()):
-            found |= {
-                (MOMENTS, f"{number}.{name}"): value
-                for name, value in state.items()
-                if isinstance(value, Tensor)
-            }
+            for name, value in state.items():
+                if isinstance(value, Tensor):
+                    found[MOMENTS, f"{number}.{name}"] = value
         for name, vector in self.optimizer.method.memory.items():
             found |= {(MOMENTS, f"{name}.{n}"): t for n, t in enumerate(vector.tensors)}
         found[TALLIES, "loss_sum"] = self.state.loss_sum
@@ -59,9 +57,7 @@ class Moment:
 
     def __init__(self, of: Rewindable) -> None:
         self._of = of
-        self.tensors: Mapping[tuple[str, str], Tensor] = {
-            name: tensor.detach().clone() for name, tensor in of.live().items()
-        }
+        self.tensors = {name: tensor.detach().clone() for name, tensor in of.live().items()}
         self._random = RandomState({of.device})
         self._counters = dict(of.optimizer.method.counters)
 

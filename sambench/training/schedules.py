@@ -20,8 +20,7 @@ def make_scheduler(
 ) -> LRScheduler | None:
     """Return the run's learning-rate schedule; None where the rate is constant.
 
-    With `warmup` the first step of W has the rate lr / W, the W-th and those of the schedule's
-    start lr.
+    With `warmup` the first step of W has the rate lr / W, the W-th and the schedule's start lr.
     """
     first = config.warmup * steps_per_epoch
     total = config.epochs * steps_per_epoch

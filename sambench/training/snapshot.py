@@ -57,19 +57,17 @@ class Snapshots:
         """Write a checkpoint, as `save_checkpoint` does."""
         start = time.monotonic()
         on_gpu = self.device.type == "cuda"
-        save_checkpoint(
-            self.folder,
-            {
-                "run": self.identity,
-                "model": self.model.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "scheduler": self.scheduler.state_dict() if self.scheduler else None,
-                "state": state.to_dict(),
-                "seconds": [clock.train_seconds, clock.evaluation_seconds, clock.overhead_seconds],
-                "random": torch.get_rng_state(),
-                "random_device": torch.cuda.get_rng_state(self.device) if on_gpu else None,
-            },
-        )
+        present = {
+            "run": self.identity,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict() if self.scheduler else None,
+            "state": state.to_dict(),
+            "seconds": [clock.train_seconds, clock.evaluation_seconds, clock.overhead_seconds],
+            "random": torch.get_rng_state(),
+            "random_device": torch.cuda.get_rng_state(self.device) if on_gpu else None,
+        }
+        save_checkpoint(self.folder, present)
         self._saved = time.monotonic()
         self._took = self._saved - start
 
