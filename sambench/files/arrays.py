@@ -50,8 +50,7 @@ def read_arrays(path: Path, kind: str) -> Arrays:
 def new_pixels(path: Path, shape: tuple[int, ...]) -> Iterator[Pixels]:
     """Yield the content of an npy file, to be filled; the file is `path` when the block ends.
 
-    Its room is taken at once, or refused by a StoreError: a disk that is full later would end the
-    process.
+    Its room is taken at once, or refused by a StoreError: a disk full later would end the process.
     """
     with replacing(path) as file:
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
@@ -79,8 +78,7 @@ class PartialRows(UserDict[int, NDArray[np.float64]]):
         with suppress(StoreError):
             arrays = read_arrays(path, "partial grid")
             if str(arrays["grid"]) == grid:
-                indices = map(int, arrays["index"])
-                self.data = dict(zip(indices, arrays["rows"], strict=True))
+                self.data = dict(zip(map(int, arrays["index"]), arrays["rows"], strict=True))
 
     def __setitem__(self, index: int, row: NDArray[np.float64]) -> None:
         super().__setitem__(index, row)

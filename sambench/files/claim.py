@@ -143,8 +143,7 @@ def _acquire(path: Path, device: str) -> Owner:
         except OSError as error:
             if not _removed_meanwhile(error, path.parent):
                 raise
-        found = Owner.read(path)
-        if found is None:
+        if (found := Owner.read(path)) is None:
             continue
         holder, touched = found
         if holder.token == own.token:
@@ -184,8 +183,7 @@ def _succeed(path: Path, dead: Owner, own: Owner) -> bool:
         found = Owner.read(path)
         if found is None or found[0].token != dead.token:
             return False
-        temporary = _write(path, own)
-        temporary.replace(path)
+        _write(path, own).replace(path)
         return True
     except OSError as error:
         if not _removed_meanwhile(error, path.parent):

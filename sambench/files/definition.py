@@ -230,8 +230,7 @@ class _Search:
             raise Fault(f"{self._spelled(path) or self.what} needs {name!r}{near}", path)
 
     def _spelled(self, path: Path) -> str:
-        names = map(str, path)
         return self.joint.join(
             name if name.isprintable() and len(name) < LONGEST_NAME else shown(name)
-            for name in names
+            for name in map(str, path)
         )

@@ -54,9 +54,7 @@ def parts_of(hint: Any) -> tuple[Any, ...]:
 
 def _described(field: msgspec.structs.FieldInfo) -> Described:
     metas, unset = _metas(field.type), UnsetType in get_args(_bare(field.type))
-    default = field.default
-    if field.default_factory is not NODEFAULT:
-        default = field.default_factory()
+    default = field.default if field.default_factory is NODEFAULT else field.default_factory()
     return Described(
         name=field.encode_name,
         type=field.type,

@@ -65,8 +65,7 @@ class Owner(Definition, frozen=True, kw_only=True):
 
         A claim that cannot be read or understood has an owner without a machine.
         """
-        found = _text_and_time(claim)
-        if found is None:
+        if (found := _text_and_time(claim)) is None:
             return None
         text, touched = found
         try:

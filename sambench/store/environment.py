@@ -198,8 +198,7 @@ def memory_peak(device: torch.device) -> int:
 
         return torch.cuda.max_memory_allocated(device)
     with suppress(OSError):
-        status = Path("/proc/self/status").read_text()
-        if match := re.search(r"VmHWM:\s+(\d+) kB", status):
+        if match := re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text()):
             return int(match[1]) * 1024
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
@@ -211,8 +210,7 @@ def git_state() -> str | None:
     root = Path(sambench.__file__).parents[1]
     if not (root / ".git").exists():
         return None
-    describing = ("describe", "--always", "--dirty=+changes", "--abbrev=12")
-    command = ["git", "-C", str(root), *describing]
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty=+changes", "--abbrev=12"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):

@@ -74,5 +74,4 @@ def _control_groups(controller: str) -> Iterator[Path]:
             root = _GROUPS / controller if number != "0" else _GROUPS
             if number == "0" or controller in controllers.split(","):
                 folder = root / path.lstrip("/")
-                above = (folder, *folder.parents)
-                yield from (place for place in above if place.is_relative_to(root))
+                yield from (f for f in (folder, *folder.parents) if f.is_relative_to(root))
