@@ -103,9 +103,8 @@ class Studies(Definition, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.points < 3 or self.points % 2 == 0:
-            raise ConfigError(
-                f"{self.points} landscape points are not allowed; allowed: an odd number from 3 on"
-            )
+            said = f"{self.points} landscape points are not allowed"
+            raise ConfigError(f"{said}; allowed: an odd number from 3 on")
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any], **shared: Any) -> Studies:
@@ -146,11 +145,8 @@ class Studies(Definition, frozen=True, kw_only=True):
 @functools.cache
 def _own_settings(study: str) -> type[msgspec.Struct]:
     """Return the definition of a study's own settings, which are fields of `Studies`."""
-    own = [
-        (field.name, field.type, field.default)
-        for field in msgspec.structs.fields(Studies)
-        if field.name in OWN[study]
-    ]
+    fields = msgspec.structs.fields(Studies)
+    own = [(field.name, field.type, field.default) for field in fields if field.name in OWN[study]]
     return msgspec.defstruct(study, own, bases=(Definition,), forbid_unknown_fields=True)
 
 

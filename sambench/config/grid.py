@@ -25,7 +25,6 @@ EVERY = "all"
 
 SETTINGS = (*RunConfig.__struct_fields__, *BESIDE_OPTIMIZER)
 
-
 Combination = Mapping[str, tuple[Any, Path]]
 """One point of a grid: the settings of a run, each with where it was written."""
 
@@ -91,9 +90,7 @@ class Pattern:
     __hash__ = None  # type: ignore[assignment]
 
     def __str__(self) -> str:
-        return ", ".join(
-            f"{key}: {' or '.join(map(_said, values))}" for key, values in self.wanted.items()
-        )
+        return ", ".join(f"{k}: {' or '.join(map(_said, v))}" for k, v in self.wanted.items())
 
     @classmethod
     def parse(cls, given: object) -> Pattern:
@@ -111,10 +108,7 @@ class Pattern:
 
     def matches(self, config: RunConfig) -> bool:
         """Whether a run fits."""
-        return all(
-            any(_fits(config, key, value) for value in values)
-            for key, values in self.wanted.items()
-        )
+        return all(any(_fits(config, k, v) for v in values) for k, values in self.wanted.items())
 
 
 def _said(wanted: Any) -> str:

@@ -44,7 +44,6 @@ class LauncherSettings(Definition, frozen=True, kw_only=True, forbid_unknown_fie
         return LauncherSettings(name=self.name, options={**self.options, **more, **added})
 
     def __str__(self) -> str:
-        """Return name and options on one line."""
         told = (f"{key}={text}".replace("\n", "; ") for key, text in self.options.items())
         return ", ".join((self.name, *told))
 
@@ -96,8 +95,7 @@ def read_options(texts: Iterable[str], where: str) -> dict[str, str]:
     """Read options `KEY=VALUE`, several of which may stand in one text with commas between them.
 
     A comma ends a value only where another key follows, so that values may have commas. The value
-    of `setup`, a shell line, ends with its text; its lines add up. What is not of that form is a
-    ConfigError.
+    of `setup`, a shell line, ends with its text; its lines add up. Anything else is a ConfigError.
     """
     found = LauncherSettings(name="")
     for text in texts:

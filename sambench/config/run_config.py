@@ -214,8 +214,7 @@ class RunConfig(Definition, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             k: settings.pop(k) for k in ("base", "lr", "weight_decay") if k in settings
         }
         if settings.get("augmentation") == PAPERS:
-            dataset = str(settings.get("dataset"))
-            settings["augmentation"] = PAPERS_AUGMENTATION.get(dataset, "none")
+            settings["augmentation"] = PAPERS_AUGMENTATION.get(str(settings.get("dataset")), "none")
         if settings.get("optimizer") is not None:
             settings["optimizer"] = resolve_optimizer(settings["optimizer"], for_optimizer)
         if "stop" in settings:

@@ -9,12 +9,12 @@ any other. Final runs take the values whose trials have the highest mean validat
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Annotated, Any
 
 import msgspec
@@ -75,9 +75,7 @@ class Search(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if (number := math.prod(map(len, grid.values()))) > MOST_POINTS:
             said = f"the grid of {name} has {number} points; allowed: at most {MOST_POINTS}"
             raise ConfigError(said)
-        points = [
-            dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())
-        ]
+        points = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
         others = [p for p in points if any(given.get(key) != value for key, value in p.items())]
         if len(others) + 1 < self.trials:
             raise ConfigError(
@@ -137,12 +135,11 @@ def plan_search(search: Search, finals: Iterable[RunConfig]) -> tuple[Tuning, ..
 
 def _tuning(search: Search, untuned: tuple[RunConfig, ...]) -> Tuning:
     first = untuned[0]
-    base = str(first.optimizer["base"])
     given = {k: v for k, v in first.optimizer.items() if k not in ("name", "base")}
     info = optimizers.get(str(first.optimizer["name"]))
     trials, share = [], first.validation or search.validation
     for values in search.candidates(first.optimizer):
-        optimizer = info.resolve(base, {**given, **values})
+        optimizer = info.resolve(str(first.optimizer["base"]), {**given, **values})
         tried = replace(first, optimizer=optimizer, validation=share)
         runs = tuple(replace(tried, seed=seed) for seed in search.seeds)
         trials.append(Trial(values=values, optimizer=optimizer, runs=runs))

@@ -122,8 +122,7 @@ class Sorted:
 def parse_settings(given: Sequence[str] | None, option: str = "--set") -> dict[str, Any]:
     """Read the KEY=VALUE settings of an option; values are written as in YAML.
 
-    A text without key or equals sign, a value that is no YAML, and a key that comes twice are a
-    ConfigError.
+    A text without key or equals sign, a value that is no YAML, or a key twice is a ConfigError.
     """
     parsed: dict[str, Any] = {}
     for text in given or ():

@@ -148,8 +148,7 @@ class Suite(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True, d
         except Fault as fault:
             raise self._wrong(str(fault), *fault.path) from None
         if (runs := len(found) * len(self.seeds)) > MOST_RUNS:
-            said = f"{runs} runs are asked for; allowed: at most {MOST_RUNS}"
-            raise self._wrong(said, "seeds")
+            raise self._wrong(f"{runs} runs are asked for; allowed: at most {MOST_RUNS}", "seeds")
         return found
 
     def _configs(
@@ -196,8 +195,7 @@ class Suite(Definition, frozen=True, kw_only=True, forbid_unknown_fields=True, d
     def _without_excluded(self, configs: Sequence[RunConfig]) -> list[RunConfig]:
         for number, pattern in enumerate(self.exclude):
             if not any(map(pattern.matches, configs)):
-                said = f"exclude {pattern} fits no run of the suite"
-                raise self._wrong(said, "exclude", number)
+                raise self._wrong(f"exclude {pattern} fits no run of the suite", "exclude", number)
         kept = [c for c in configs if not any(p.matches(c) for p in self.exclude)]
         if not kept:
             raise self._wrong("exclude leaves no run", "exclude")

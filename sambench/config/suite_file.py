@@ -84,8 +84,7 @@ def _normalised(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _search(block: dict[str, Any]) -> Search:
     if block.get("seeds") is not None:
-        seeds = _seeds(block["seeds"], "search", "seeds", first=1000)
-        return Search.from_dict({**block, "seeds": seeds})
+        block = {**block, "seeds": _seeds(block["seeds"], "search", "seeds", first=1000)}
     return Search.from_dict(block)
 
 
