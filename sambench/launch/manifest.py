@@ -58,10 +58,8 @@ class Manifest:
         except (msgspec.MsgspecError, UserError) as error:
             raise LaunchError(f"{where} is no manifest ({error}); launch again") from error
         if found.version != VERSION:
-            raise LaunchError(
-                f"{where} has version {found.version}, not {VERSION}; launch again with this "
-                "sambench"
-            )
+            said = f"{where} has version {found.version}, not {VERSION}"
+            raise LaunchError(f"{said}; launch again with this sambench")
         return replace(found, configs=configs, log=tuple(found.log))
 
     @classmethod

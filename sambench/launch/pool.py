@@ -36,7 +36,7 @@ from sambench.launch.manifest import Manifest
 from sambench.launch.unit import attempt, conclude, mark_ended
 from sambench.plugin import load_inherited
 from sambench.store.environment import RUNS_ON_DEVICE, choose_device, yield_cores
-from sambench.store.record import FAILED, INTERRUPTED, RunRecord
+from sambench.store.record import FAILED, INTERRUPTED
 from sambench.store.tree import Store
 from sambench.training.events import Epoch, Event, Started, Tick
 
@@ -112,8 +112,7 @@ class Pool:
     def run(self) -> Tally:
         """Do the runs; a request to stop has all of them saved, an interrupt kills the workers.
 
-        Workers that cannot be started are a LaunchError, a results folder that cannot be written is
-        a StoreError.
+        Workers that cannot be started are a LaunchError, an unwritable results folder a StoreError.
         """
         try:
             for device in self.devices:
@@ -233,8 +232,11 @@ class Worker:
                 self._tell("over", "stopped")
             except StoreError as error:
                 self._tell("refused", str(error))
-            else:
-                self._tell("over", _wrong(ending))
+            else:  # an empty text stands for what the record tells, None for another process
+                said = None if ending is None else ""
+                if isinstance(ending, Exception):
+                    said = " ".join(str(ending).split()) or type(ending).__name__
+                self._tell("over", said)
 
     def _listen(self) -> None:
         with suppress(EOFError, OSError):
@@ -248,16 +250,6 @@ class Worker:
             self._line.send_bytes(_ENCODER.encode((kind, *content)))
         except OSError:
             self._stopping.set()  # the pool is gone
-
-
-def _wrong(ending: RunRecord | Exception | None) -> str | None:
-    """Return what went wrong on one line, and None if another process is at the run.
-
-    It is empty for a run that ended by itself: its record tells how.
-    """
-    if isinstance(ending, Exception):
-        return " ".join(str(ending).split()) or type(ending).__name__
-    return None if ending is None else ""
 
 
 if __name__ == "__main__":

@@ -19,8 +19,7 @@ def stop_on_signal(
     """Turn the first Ctrl-C, SIGTERM or hang-up into a request that is honoured after a step.
 
     A second one interrupts at once where we `insist`; so many seconds request it by themselves.
-    Outside the main thread signals are left alone, and so is a hang-up that is ignored, as under
-    `nohup`.
+    Outside the main thread signals are left alone; so is an ignored hang-up, as under `nohup`.
     """
     requested = threading.Event()
 

@@ -101,10 +101,7 @@ def job_script(given: JobOptions, path: Path, manifest: Manifest) -> str:
         **given.sbatch,
         "comment": f"{folder.name} {given.sbatch.get('comment', '')}".strip(),
     }
-    head = [
-        f"#SBATCH --{key}" + (f"={shlex.quote(value)}" if value else "")
-        for key, value in options.items()
-    ]
+    head = [f"#SBATCH --{k}" + (f"={shlex.quote(v)}" if v else "") for k, v in options.items()]
     task = "$SLURM_ARRAY_TASK_ID"
     places = task if each == 1 else f"$(({task} * {each}))-$(({task} * {each} + {each - 1}))"
     side = f" {given.at_once}" if given.at_once > 1 else ""
@@ -148,8 +145,7 @@ def name_own(suite: str | None, run: str) -> None:
 class Job(NamedTuple):
     """A job that is not over, in the fields of `_FORMAT`, as `squeue` writes them.
 
-    The id is as `26_3` in an array. The comment is ours, the folder of the launch, unless the user
-    gave one.
+    The id is as `26_3` in an array. The comment is the launch's folder, unless the user gave one.
     """
 
     id: str
@@ -234,6 +230,5 @@ def _run(command: Sequence[str], given: str = "") -> subprocess.CompletedProcess
     try:
         return subprocess.run(command, check=False, timeout=120 if given else 60, **told)
     except (OSError, subprocess.SubprocessError) as error:
-        return subprocess.CompletedProcess(
-            command, 127, "", f"{command[0]} does not answer: {error}"
-        )
+        said = f"{command[0]} does not answer: {error}"
+        return subprocess.CompletedProcess(command, 127, "", said)

@@ -25,8 +25,7 @@ def start(number: int, arguments: Sequence[str]) -> int:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += ["--local-addr=127.0.0.1"]  # the machine's own name may not be known to it
     command += [f"--nproc-per-node={number}", "-m", "sambench", *arguments]
-    share = max(1, cores() // number)
-    environment = {"OMP_NUM_THREADS": str(share), **os.environ}
+    environment = {"OMP_NUM_THREADS": str(max(1, cores() // number)), **os.environ}
     with stop_on_signal(insist=False), subprocess.Popen(command, env=environment) as together:
         return together.wait()
 
@@ -36,8 +35,7 @@ def joined(devices: Sequence[str], device: str | None) -> Iterator[tuple[str | N
     """Join the other processes, if there are any, each on a device of its own.
 
     Yields the name of this process's device and whether it leads: does the run as one alone would,
-    while the others `follow`. They are dismissed when its block ends. Fewer devices than processes
-    are a DeviceError.
+    while the others `follow` until its block ends. Too few devices are a DeviceError.
     """
     if processes() == 1:
         yield (devices[0] if devices else device), True

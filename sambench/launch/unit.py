@@ -153,8 +153,7 @@ def conclude(
     """Read from its files how a run ended whose process is gone, tell it and count it.
 
     The reason is what is known of the end of its process, for a run whose files do not say.
-    `raised` means that the process is known to have failed, in measuring where the run is
-    completed.
+    `raised`: the process is known to have failed, in measuring where the run is completed.
     """
     config, store = manifest.configs[index], Store(manifest.results)
     record, damage = store.look(config)

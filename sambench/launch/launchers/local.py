@@ -77,8 +77,7 @@ def form_crew(manifest: Manifest, devices: Sequence[str], options: Mapping[str, 
     """Return the workers for the runs of a manifest, which take the devices in turn.
 
     There are so many in all, or on each device: both, or what is no number, is a ConfigError. Their
-    threads are by default OMP_NUM_THREADS; without it one on CPUs, and beside GPUs a share of the
-    cores.
+    threads are OMP_NUM_THREADS by default, else one on CPUs and a share of the cores beside GPUs.
     """
     workers = read_number(options, "workers", Whole)
     per_device = read_number(options, "runs_per_device", Whole)

@@ -53,9 +53,8 @@ def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> 
     begun = _connect(ray, options.get("address"))
     try:
         gpus, cpus = _resources(ray, options, manifest.device)
-        watcher.say(
-            f"Ray on {len(ray.nodes())} node(s): {gpus:g} GPU and {cpus:g} CPU for each run"
-        )
+        nodes = len(ray.nodes())
+        watcher.say(f"Ray on {nodes} node(s): {gpus:g} GPU and {cpus:g} CPU for each run")
         retries = read_number(options, "retries", Count, 2)
         return _work(ray, manifest.on_cluster(gpu=gpus > 0), gpus, cpus, retries, watcher)
     finally:

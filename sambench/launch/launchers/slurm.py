@@ -53,8 +53,7 @@ def launch(manifest: Manifest, options: Mapping[str, str], watcher: Watcher) -> 
     jobs = {job.id: (folder, places) for job, folder, places in queued}
     there = {place for _, places in jobs.values() for place in places}
     if jobs:
-        shown = ", ".join(sorted(jobs))
-        watcher.say(f"{len(there)} of the runs are in the queue already: {shown}")
+        watcher.say(f"{len(there)} of the runs are in the queue already: {', '.join(sorted(jobs))}")
     launched = _Launch(manifest, given, watcher, jobs)
     launched.submit([n for n in range(number) if n not in there])
     return launched.wait() if given.wait else Tally(elsewhere=number)
