@@ -151,15 +151,15 @@ def test_with_parts_and_copies_the_remedy_keeps_both(call: Call, tmp_path: Path)
 def test_a_patient_of_most_images_is_said_to_be_none(call: Call, tmp_path: Path) -> None:
     files = [Path("images") / f"{number}.png" for number in range(20)]
     write_images(*files)
-    for alone, images in (("ANONYMOUS", 20), ("p3", 16)):
+    for alone, images in (("CLINIC", 20), ("p3", 16)):
         rows = [
-            f"{file.name},{'ab'[n % 2]},{'ANONYMOUS' if n < images else alone}"
+            f"{file.name},{'ab'[n % 2]},{'CLINIC' if n < images else alone}"
             for n, file in enumerate(files)
         ]
         Path("images/labels.csv").write_text("\n".join(["file,label,patient", *rows]))
         done = call("prepare", "folder", "--xlsx", "images/labels.csv", "--size", 16, columns=300)
         assert (
-            f"{images} of the 20 images are of one patient (ANONYMOUS), which is probably no "
+            f"{images} of the 20 images are of one patient (CLINIC), which is probably no "
             "patient's id: prepare them by a table (`--xlsx`) that names the patients"
         ) in done.err
         assert "split=grouped" not in done.err
