@@ -87,6 +87,10 @@ class Line:
         own = (f"{key}={setting_text(value)}" for key, value in self.optimizer.items())
         return {*_parts(self.label), *own}.issuperset(given)
 
+    @functools.cached_property
+    def _collapsed(self) -> tuple[bool, ...]:
+        return tuple(map(collapsed, self.records))
+
     def numbers(self, metric: Metric) -> tuple[float | None, ...]:
         """Return each run's number on the printed scale, completed or not; each is read once."""
         if metric.name not in self._numbers:
@@ -104,10 +108,9 @@ class Line:
         Comparable is a positive number, if it is for a ratio, and the curvature of a run that did
         not collapse and is at a minimum: by none of its measures may it be zero or negative.
         """
-        of_runs = (self.records, self.numbers(metric), self._at_minimum)
-        for record, value, minimum in zip(*of_runs, strict=True):
+        of_runs = (self.records, self.numbers(metric), self._collapsed, self._at_minimum)
+        for record, value, flat, minimum in zip(*of_runs, strict=True):
             if value is not None and record.status == COMPLETED:
-                flat = collapsed(record)
                 whole = not metric.curvature or not flat
                 positive = not metric.ratio or (value > 0 and (minimum or not metric.curvature))
                 yield Reading(record, value, flat, whole and positive)

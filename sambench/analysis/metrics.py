@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any
@@ -210,5 +210,14 @@ MINUTES = replace(find_metric("train_seconds"), title="Training time (min)", tab
 
 def measured(records: Iterable[RunRecord]) -> tuple[Metric, ...]:
     """Return the metrics of which any of the runs has a value, whatever it is."""
-    runs = list(records)
-    return tuple(m for m in METRICS if any(v is not None for v in values_at(runs, m.column)))
+    sections: dict[str, list[Any]] = {"": list(records)}
+
+    def values(path: str) -> Iterator[Any]:
+        """What the runs have at a path; each section is looked up once for all metrics in it."""
+        section, _, key = path.rpartition(".")
+        if section not in sections:
+            sections[section] = list(values(section))
+        found = (one.get(key) if section else getattr(one, key) for one in sections[section])
+        return (value for value in found if value is not None)
+
+    return tuple(metric for metric in METRICS if next(values(metric.column), None) is not None)
