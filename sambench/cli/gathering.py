@@ -16,7 +16,7 @@ from sambench.cli.checking import expanded
 from sambench.config.measurement import Measurement
 from sambench.config.run_config import RunConfig
 from sambench.config.settings import where_pattern
-from sambench.config.suite import ReportSettings, TableReference
+from sambench.config.suite import ReportSettings, Suite, TableReference
 from sambench.config.suite_file import load_suite, shipped_suites
 from sambench.data.prepared import open_prepared
 from sambench.errors import ConfigError, StoreError, UserError
@@ -96,8 +96,9 @@ def _gather(patterns: Sequence[str], store: Store, data: Path) -> Gathered:
     if alone in shipped_suites():
         with suppress(UserError):  # other images than are prepared now: the records tell
             suite = load_suite(Path(alone))
-            if plan in (None, StudyPlan.of(suite, expanded(suite, data, store))):
-                return of_suite(Path(alone), store, data)
+            asked = StudyPlan.of(suite, expanded(suite, data, store))
+            if plan in (None, asked):
+                return _of_file(Path(alone), suite, asked, store)
     there, damaged = store.records()
     planned, search, unread = _planned(plan, store)
     ids = {config.id for config in planned}
@@ -137,7 +138,10 @@ def sound_records(
 def of_suite(path: Path, store: Store, data: Path) -> Gathered:
     """Return the stored runs of a suite file, the tuned ones of its search among them."""
     suite = load_suite(path)
-    plan = StudyPlan.of(suite, expanded(suite, data, store))
+    return _of_file(path, suite, StudyPlan.of(suite, expanded(suite, data, store)), store)
+
+
+def _of_file(path: Path, suite: Suite, plan: StudyPlan, store: Store) -> Gathered:
     planned, search, unread = _planned(plan, store)
     records, damaged = sound_records(store, (config.name for config in planned))
     if not records:

@@ -169,7 +169,7 @@ class Report:
         return replace(document, sources=sources)
 
     def _stale(self) -> dict[str, str]:
-        """Return why runs of a suite file are stale, where their data or code are at hand."""
+        """Return why runs that a suite asks for are stale, where their data or code are at hand."""
 
         @cache
         def now(dataset: str, side: int) -> str | None:
