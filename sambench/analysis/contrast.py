@@ -7,16 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sambench.analysis.groups import (
-    REPEATS,
-    Group,
-    Line,
-    Repeat,
-    build_groups,
-    by_key,
-    repeat,
-    setting_text,
-)
+from sambench.analysis.grouping import build_groups
+from sambench.analysis.groups import REPEATS, Group, Line, Repeat, by_key, repeat, setting_text
 from sambench.analysis.metrics import Metric
 from sambench.analysis.study import Study, study_of
 from sambench.config.suite import ReportSettings

@@ -1,22 +1,19 @@
-"""Records as comparable groups: which runs repeat each other, and which belong in one table."""
+"""What comparable runs are: a line of repetitions, a group of lines for one table."""
 
 from __future__ import annotations
 
 import functools
 import math
-import operator
 import re
-from collections import Counter, defaultdict
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from statistics import mode
+from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
 from sambench.analysis.comparison import Comparison
 from sambench.analysis.metrics import OF_A_MINIMUM, Metric, collapsed
-from sambench.analysis.names import Names
-from sambench.config.run_config import EXECUTION, RunConfig
+from sambench.config.run_config import RunConfig
 from sambench.config.stop import Stop
 from sambench.errors import UnknownNameError
 from sambench.optim.base import Setting
@@ -81,11 +78,11 @@ class Line:
 
     def is_called(self, name: str) -> bool:
         """Whether a name fits, alone or with any of the settings, as in "sam (rho=0.05)"."""
-        optimizer, *given = _parts(name)
+        optimizer, *given = label_parts(name)
         if optimizer != self.optimizer["name"]:
             return False
         own = (f"{key}={setting_text(value)}" for key, value in self.optimizer.items())
-        return {*_parts(self.label), *own}.issuperset(given)
+        return {*label_parts(self.label), *own}.issuperset(given)
 
     @functools.cached_property
     def _collapsed(self) -> tuple[bool, ...]:
@@ -199,227 +196,6 @@ def repeat(record: RunRecord) -> Repeat:
     return config.split_seed, config.fold, config.seed
 
 
-def build_groups(
-    records: Iterable[RunRecord],
-    baseline: str | None,
-    planned: Sequence[RunConfig] = (),
-    names: Names | None = None,
-    beside: Sequence[str] = (),
-) -> tuple[Group, ...]:
-    """Sort records into groups, in order of dataset and model.
-
-    Runs of other images (data prepared anew, another split, other code) are never averaged
-    together: they become groups of their own.
-
-    Args:
-        records: Any runs.
-        baseline: Name or label of the optimizer that comes first. Where several of its name differ
-            in a setting, the baseline is the one of most settings, or the first of these
-            (`ambiguous_baseline` says so).
-        planned: Runs in the order of a suite, which the lines follow.
-        names: Of display.
-        beside: Settings in which lines of a group may differ; what is not usual is in the label.
-    """
-    names = names or Names()
-    planned_as = {_key(config, beside): n for n, config in reversed([*enumerate(planned)])}
-    once = other_settings("optimizer", "seed", *beside)
-    by_folds = other_settings("optimizer", *REPEATS, *beside)
-    alike = by_key(records, lambda r: (once if r.config.fold is None else by_folds)(r.config))
-    lined = [by_key(runs, lambda r: _key(r.config, beside)) for runs in alike.values()]
-    common = Counter(key for lines in lined for key in lines)
-    order = {key: (planned_as.get(key, len(planned)), -number) for key, number in common.items()}
-    telling = {told for lines in lined for told in _telling(lines.values())}
-    made = [_group(lines, baseline or "", order, names, beside, telling) for lines in lined]
-    made.sort(key=lambda g: (g.setting.dataset, g.setting.model, g.setting.name))
-    parts = [part for group in made for part in _on_the_same_images(group)]
-    return tuple(
-        replace(group, title=title, baseline=group.lines[0].is_called(baseline or ""))
-        for group, title in zip(parts, _titles(parts, names), strict=True)
-    )
-
-
-def ambiguous_baseline(groups: Sequence[Group], baseline: str) -> tuple[str, ...]:
-    """Return the labels that the baseline's name stands for, where a setting has several of them.
-
-    The baseline itself is the first.
-    """
-    called = [[line.label for line in g.lines if line.is_called(baseline)] for g in groups]
-    several = (labels for labels in called if len(labels) > 1 and baseline not in labels)
-    return tuple(dict.fromkeys(label for labels in several for label in labels))
-
-
-def other_settings(*names: str) -> Callable[[RunConfig], tuple[object, ...]]:
-    """Return what tells a configuration's other settings that affect its numbers."""
-    left_out = {*names, *EXECUTION}
-    return operator.attrgetter(
-        *(name for name in RunConfig.__struct_fields__ if name not in left_out)
-    )
-
-
-def _key(config: RunConfig, beside: Sequence[str]) -> str:
-    """What runs of one line have in common."""
-    further = {name: getattr(config, name) for name in beside}
-    return repr(sorted((config.optimizer | further).items()))
-
-
-def _group(
-    lines: Mapping[str, Sequence[RunRecord]],
-    baseline: str,
-    order: Mapping[str, tuple[int, int]],
-    names: Names,
-    beside: Sequence[str],
-    telling: Container[tuple[object, str]],
-) -> Group:
-    configs = [record.config for runs in lines.values() for record in runs]
-    usual = {name: mode(getattr(config, name) for config in configs) for name in beside}
-    made = []
-    for key, runs in lines.items():
-        of_line = runs[0].config
-        unusual = {n: getattr(of_line, n) for n in beside if getattr(of_line, n) != usual[n]}
-        label = _label(of_line.optimizer, telling, unusual)
-        line = Line(
-            label=label,
-            title=names.optimizer(label),
-            optimizer=of_line.optimizer,
-            records=tuple(
-                sorted(runs, key=lambda r: (repeat(r)[0], r.config.seed, repeat(r)[1] or 0))
-            ),
-        )
-        rank, rarity = order[key]
-        first = line.is_called(baseline)
-        before = (label != baseline, bool(unusual), rarity) if first else ()
-        made.append(((not first, *before, rank, label), line))
-    made.sort(key=operator.itemgetter(0))
-    most = (c for c in configs if all(getattr(c, n) == usual[n] for n in beside))
-    return Group(setting=next(most, configs[0]), lines=tuple(line for _, line in made))
-
-
-def _telling(lines: Iterable[Sequence[RunRecord]]) -> Iterator[tuple[object, str]]:
-    """Yield the hyperparameters in which lines of one name differ, each after the name."""
-    optimizers = (runs[0].config.optimizer for runs in lines)
-    for name, namesakes in by_key(optimizers, operator.itemgetter("name")).items():
-        for key in dict.fromkeys(key for one in namesakes for key in one):
-            if any(one.get(key) != namesakes[0].get(key) for one in namesakes):
-                yield name, key
-
-
-def _label(
-    optimizer: Mapping[str, Setting],
-    telling: Container[tuple[object, str]],
-    unusual: Mapping[str, object],
-) -> str:
-    """Name an optimizer, with what tells its namesakes apart and what is unusual in its group."""
-    name = str(optimizer["name"])
-    told = {key: value for key, value in optimizer.items() if (name, key) in telling}
-    settings = ", ".join(f"{k}={setting_text(v)}" for k, v in (*told.items(), *unusual.items()))
-    return f"{name} ({settings})" if settings else name
-
-
-def _parts(label: str) -> list[str]:
-    """Return an optimizer's name and each of its settings as they stand in a label."""
-    return re.split(r" \(|, (?=\w+=)", label.removesuffix(")"))
-
-
-def _on_the_same_images(group: Group) -> Iterator[Group]:
-    """Part a group whose runs were not trained and tested on the same images by the same code.
-
-    All are to have the prepared data in common and the code, with the files of one's own that all
-    need (one may bring the model); those of a fold the split; those of a line its further files.
-    Runs without a data section, as those that failed early, stay with the most.
-    """
-    known = [record for record in group.records if record.data is not None]
-    line_of = {id(record): line.label for line in group.lines for record in line.records}
-    times = Counter(name for record in known for name in _code(record))
-
-    def code(record: RunRecord, *, of_all: bool) -> tuple[object, ...]:
-        there = _code(record).items()
-        return tuple(sorted(item for item in there if (times[item[0]] == len(known)) is of_all))
-
-    kinds: tuple[tuple[Callable[[RunRecord], object], Callable[[RunRecord], object]], ...] = (
-        (lambda r: None, lambda r: (_images(r)[0], code(r, of_all=True))),
-        (lambda r: (repeat(r)[:2], _images(r)[0]), _images),
-        (lambda r: line_of[id(r)], lambda r: code(r, of_all=False)),
-    )
-    ranks = [_rank(known, among, trait) for among, trait in kinds]
-    part = {id(r): tuple(rank(r) for rank in ranks) for r in group.records}
-    for number, place in enumerate(sorted(set(part.values())), start=1):
-        own = [tuple(r for r in line.records if part[id(r)] == place) for line in group.lines]
-        lines = (replace(line, records=runs) for line, runs in zip(group.lines, own, strict=True))
-        yield replace(group, lines=tuple(line for line in lines if line.records), part=number)
-
-
-def _rank(
-    runs: Sequence[RunRecord],
-    among: Callable[[RunRecord], object],
-    trait: Callable[[RunRecord], object],
-) -> Callable[[RunRecord], int]:
-    """Return what tells how usual a run's trait is among those of its kind, from 0 for the most."""
-    rank = {
-        (kind, found): place
-        for kind, own in by_key(runs, among).items()
-        for place, (found, _) in enumerate(Counter(map(trait, own)).most_common())
-    }
-    return lambda record: rank.get((among(record), trait(record)), 0)
-
-
-def _images(record: RunRecord) -> tuple[object, object]:
-    """What tells the training and test images of runs apart: prepared data, and their split."""
-    data = record.data or {}
-    return data.get("fingerprint"), data.get("split_sha256")
-
-
-def _code(record: RunRecord) -> dict[str, object]:
-    """What tells the code of runs apart: its numerics, and the files of one's own by name."""
-    return {"": record.numerics, **((record.environment or {}).get("plugins") or {})}
-
-
-def _titles(among: Sequence[Group], names: Names) -> list[str]:
-    """Name each group by model and dataset, and by the settings that tell it from its namesakes."""
-
-    def plain(group: Group) -> str:
-        model = names.printed("models", group.setting.model)
-        return f"{model} on {names.printed('datasets', group.setting.dataset)}"
-
-    told = {title: iter(_told_apart(found)) for title, found in by_key(among, plain).items()}
-    return [title + next(told[title]) for title in map(plain, among)]
-
-
-def _told_apart(namesakes: Sequence[Group]) -> list[str]:
-    """Return what tells each of some groups of one name from the others; nothing for one."""
-    if len(namesakes) == 1:
-        return [""]
-    settings = [group.setting for group in namesakes]
-    folds = any(setting.fold is not None for setting in settings)
-    repeated = ("optimizer", *REPEATS) if folds else ("optimizer", "seed")
-    differing = [
-        name
-        for name in RunConfig.__struct_fields__
-        if name not in repeated and len({getattr(setting, name) for setting in settings}) > 1
-    ]
-    said = [
-        ", ".join(f"{name}={setting_text(getattr(setting, name))}" for name in differing)
-        for setting in settings
-    ]
-    for text, places in by_key(range(len(said)), said.__getitem__).items():
-        if len(places) > 1:
-            what = _what_differs([namesakes[place] for place in places])
-            for number, place in enumerate(places, start=1):
-                part = f"{what} {number} of {len(places)}"
-                said[place] = f"{text}, {part}" if text else part
-    return [f" ({text})" for text in said]
-
-
-def _what_differs(parts: Iterable[Group]) -> str:
-    """Return what tells runs of one setting apart: their images, the code, or both."""
-    found = {what: defaultdict[object, set[object]](set) for what in ("images", "code")}
-    for record in (record for part in parts for record in part.records if record.data):
-        found["images"][repeat(record)[:2]].add(_images(record))
-        for name, version in _code(record).items():
-            found["code"][name].add(version)
-    several = [what for what, of in found.items() if any(len(one) > 1 for one in of.values())]
-    return " and ".join(several) or "images"
-
-
 def setting_text(value: object) -> str:
     """Write the value of a setting: 0.05, (0.9, 0.999), patience=5; of a SHA-256 ten digits."""
     if isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value):
@@ -429,3 +205,8 @@ def setting_text(value: object) -> str:
     if isinstance(value, Stop):
         return value.rule if value.value is None else f"{value.rule}={value.value:g}"
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def label_parts(label: str) -> list[str]:
+    """Return an optimizer's name and each of its settings as they stand in a label."""
+    return re.split(r" \(|, (?=\w+=)", label.removesuffix(")"))

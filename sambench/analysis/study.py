@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 
 from sambench.analysis.comparison import Comparison
 from sambench.analysis.families import compare
-from sambench.analysis.groups import Group, build_groups, by_key
+from sambench.analysis.grouping import build_groups
+from sambench.analysis.groups import Group, by_key
 from sambench.analysis.inference import FOLDS
 from sambench.analysis.metrics import METRICS, Metric, find_metric, measured
 from sambench.analysis.names import Names

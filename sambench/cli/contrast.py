@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sambench.analysis.contrast import contrast_optimizers, contrast_runs
-from sambench.analysis.groups import build_groups, repeat
+from sambench.analysis.grouping import build_groups
+from sambench.analysis.groups import repeat
 from sambench.analysis.metrics import find_metric
 from sambench.analysis.names import Names
 from sambench.analysis.predictions import delong, mcnemar, read_predictions

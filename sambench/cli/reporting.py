@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from sambench.analysis.claims import Finding, examine
-from sambench.analysis.groups import build_groups
+from sambench.analysis.grouping import build_groups
 from sambench.analysis.names import Names, read_names
 from sambench.analysis.study import build_study
 from sambench.analysis.troubles import troubles

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 
 from sambench.analysis.comparison import BETTER, WORSE, Comparison
 from sambench.analysis.decision import Decision, coarse, flat_and_accurate, settle
-from sambench.analysis.groups import Group, ambiguous_baseline, by_key
+from sambench.analysis.grouping import ambiguous_baseline
+from sambench.analysis.groups import Group, by_key
 from sambench.analysis.inference import ALPHA
 from sambench.analysis.metrics import find_metric
 from sambench.analysis.study import FLATNESS, Study

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from sambench.analysis.groups import LOST, Group, build_groups, setting_text
+from sambench.analysis.grouping import build_groups
+from sambench.analysis.groups import LOST, Group, setting_text
 from sambench.analysis.inference import FOLDS, SEEDS
 from sambench.analysis.metrics import find_metric
 from sambench.analysis.study import Study

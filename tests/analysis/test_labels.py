@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from sambench.analysis.contrast import contrast_optimizers, contrast_runs
-from sambench.analysis.groups import ambiguous_baseline
+from sambench.analysis.grouping import ambiguous_baseline
 from sambench.analysis.metrics import find_metric
 from sambench.analysis.study import Study, build_study
 from sambench.config.suite import ReportSettings

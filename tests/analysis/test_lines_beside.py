@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sambench.analysis.groups import ambiguous_baseline, build_groups
+from sambench.analysis.grouping import ambiguous_baseline, build_groups
 from sambench.analysis.study import build_study
 from sambench.config.suite import ReportSettings
 from sambench.store.record import RunRecord

@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from sambench.analysis.claims import HELD, examine
-from sambench.analysis.groups import build_groups
+from sambench.analysis.grouping import build_groups
 from sambench.analysis.metrics import METRICS
 from sambench.analysis.published import (
     COLUMNS,

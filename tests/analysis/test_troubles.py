@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from sambench.analysis.groups import build_groups
+from sambench.analysis.grouping import build_groups
 from sambench.analysis.troubles import Trouble, sound, troubles
 from sambench.config.run_config import RunConfig
 from sambench.store.record import RunRecord

@@ -10,7 +10,7 @@ from scipy import stats
 from sambench.analysis.claims import HELD, NOT_REPRODUCED, NOT_TESTED, REFUTED, examine
 from sambench.analysis.contrast import contrast_runs
 from sambench.analysis.decision import decide, flat_and_accurate
-from sambench.analysis.groups import ambiguous_baseline, build_groups
+from sambench.analysis.grouping import ambiguous_baseline, build_groups
 from sambench.analysis.metrics import find_metric
 from sambench.analysis.study import build_study
 from sambench.analysis.troubles import troubles

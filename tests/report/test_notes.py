@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sambench.analysis.groups import build_groups
+from sambench.analysis.grouping import build_groups
 from sambench.analysis.troubles import Trouble, troubles
 from sambench.report.notes import problems, too_few
 from tests.conftest import RecordMaker

@@ -17,7 +17,7 @@ import numpy as np
 import openpyxl
 import pytest
 
-from sambench.analysis.groups import build_groups
+from sambench.analysis.grouping import build_groups
 from sambench.analysis.predictions import Predictions
 from sambench.analysis.study import build_study
 from sambench.config.suite import ReportSettings
