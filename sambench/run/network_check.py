@@ -34,7 +34,6 @@ def check_network(
             )
     drawn = torch.randn(3, CHANNELS, side, side, generator=torch.Generator().manual_seed(0))
     pair, single = drawn.to(device).split([2, 1])
-    modes = {module: module.training for module in network.modules()}
     try:
         with undisturbed(network, device):
             network.eval()
@@ -48,9 +47,6 @@ def check_network(
         raise ModelError(
             f"model {name!r}, of {kinds or 'no'} weights, fails on random images ({told}); {WANTED}"
         ) from error
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
     for outputs, count in ((first, 2), (other, 1), (in_training, 2)):
         _check_outputs(outputs, (count, classes), name)
     if bool((first - again).abs().max() > RANDOM * first.abs().max()):

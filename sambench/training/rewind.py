@@ -73,13 +73,16 @@ class Moment:
 
 @contextmanager
 def undisturbed(model: nn.Module, device: torch.device) -> Iterator[None]:
-    """Put the network's buffers, gradients and torch's generators back as they were."""
+    """Put the network's modes, buffers, gradients and torch's generators back as they were."""
     random = RandomState({device})
+    modes = {module: module.training for module in model.modules()}
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     try:
         yield
     finally:
         random.restore()
+        for module, mode in modes.items():
+            module.training = mode
         for parameter in model.parameters():
             parameter.grad = None
         with torch.no_grad():
