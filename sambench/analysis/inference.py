@@ -69,6 +69,12 @@ FOLDS = Design(
 and says nothing in practice."""
 
 
+@functools.cache
+def t_quantile(freedom: int) -> float:
+    """Return how many standard errors a 95 % interval of Student's t reaches to each side."""
+    return float(stdtrit(freedom, 1 - ALPHA / 2))
+
+
 def mean_over(table: Floats, axis: int) -> Floats:
     """Return the mean of what is no NaN; NaN where nothing is."""
     there = np.isfinite(table)

@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from scipy.special import stdtrit
-
 from sambench.analysis.groups import Group, Line
-from sambench.analysis.inference import ALPHA, SEEDS
+from sambench.analysis.inference import SEEDS, t_quantile
 from sambench.analysis.metrics import MINUTES, Metric, find_metric
 from sambench.analysis.units import Summary, summarize
 from sambench.files.yaml_text import read_own_yaml
@@ -148,7 +146,7 @@ class Replication:
         mean, spread, n = self.cell.mean, self.cell.spread, self.cell.n
         if mean is None or spread is None:
             return None
-        reach = float(stdtrit(n - 1, 1 - ALPHA / 2)) * math.sqrt(1 + 1 / n)
+        reach = t_quantile(n - 1) * math.sqrt(1 + 1 / n)
         if self.metric.ratio:
             return mean / spread**reach, mean * spread**reach
         return mean - reach * spread, mean + reach * spread

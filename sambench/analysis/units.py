@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
 from sambench.analysis.groups import LOST, Group, Line, Unit, by_key, repeat
-from sambench.analysis.inference import ALPHA, FOLDS, SEEDS, Floats, Keys, mean_over
+from sambench.analysis.inference import FOLDS, SEEDS, Floats, Keys, mean_over, t_quantile
 from sambench.analysis.metrics import Metric, find_metric
 from sambench.analysis.ranks import RankCorrelation, rank_correlation
 from sambench.store.record import DIVERGED, RunRecord
@@ -133,10 +133,9 @@ def summarize(group: Group, line: Line, metric: Metric) -> Summary:
         if number > 1:
             sd = math.sqrt(math.fsum((unit - middle) ** 2 for unit in units) / (number - 1))
             spread = back(sd)
-            quantile = float(stdtrit(number - 1, 1 - ALPHA / 2))
-            half = quantile * sd * math.sqrt(1 / number + (folds or 0.0))
+            half = t_quantile(number - 1) * sd * math.sqrt(1 / number + (folds or 0.0))
             low, high = back(middle - half), back(middle + half)
-    collapsed = sum(run.collapsed for run in done)
+    collapsed = sum(map(attrgetter("collapsed"), done))
     return Summary(
         records=tuple(record for record, _ in used),
         values=tuple(value for _, value in used),
@@ -149,7 +148,9 @@ def summarize(group: Group, line: Line, metric: Metric) -> Summary:
         source=f"{group.title}/{line.label}/{metric.name}",
         no_minimum=len(done) - len(used) - (collapsed if metric.curvature else 0),
         collapsed=collapsed,
-        unconverged=sum(not metric.trusted(record) for record, _ in used),
+        unconverged=sum(not metric.trusted(record) for record, _ in used)
+        if metric.converged
+        else 0,
     )
 
 

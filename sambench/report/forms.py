@@ -48,6 +48,7 @@ _ESCAPES = str.maketrans(
         "*": r"$^{*}$", "×": r"$\times$", "÷": r"$\div$", "≥": r"$\geq$", "≤": r"$\leq$",
     }
 )  # fmt: skip
+_UNITS, _MINUS = re.compile(r" \(\d+\)"), re.compile(r"(?<!\w)-(?=\d)")
 
 
 def to_latex(table: Table) -> str:
@@ -78,8 +79,8 @@ def _latex_heading(text: str) -> str:
 
 def _latex_cell(cell: Cell, units: int | None) -> str:
     # the caption says the number of units where it is one
-    text = escape(cell.text if units is None else re.sub(r" \(\d+\)", "", cell.text))
-    text = re.sub(r"(?<!\w)-(?=\d)", "$-$", text)
+    text = escape(cell.text if units is None else _UNITS.sub("", cell.text))
+    text = _MINUS.sub("$-$", text) if "-" in text else text
     return rf"\textbf{{{text}}}" if cell.bold else text
 
 

@@ -53,7 +53,7 @@ def methods(study: Study) -> Section:
 
 def said(values: Iterable[object]) -> str:
     """Return the value that all runs share, or each value with the number of runs that have it."""
-    numbers = Counter(str(found) for found in values if found is not None)
+    numbers = Counter(map(str, (found for found in values if found is not None)))
     if len(numbers) <= 1:
         return next(iter(numbers), UNKNOWN)
     common = numbers.most_common(MOST_VALUES)

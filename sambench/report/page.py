@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -102,10 +103,11 @@ def _write(files: dict[str, Callable[[], str | bytes]], folder: Path) -> None:
 def _by_stem(tables: Sequence[Table]) -> dict[str, Table]:
     """Return the tables by the names of their files, without ending, no two alike."""
     named: dict[str, Table] = {}
+    seen: Counter[str] = Counter()
     for table in tables:
-        stem = table.file
-        same = sum(name == stem or name.startswith(f"{stem}--") for name in named)
-        named[f"{stem}--{same + 1}" if same else stem] = table
+        seen[table.file] += 1
+        number = seen[table.file]
+        named[f"{table.file}--{number}" if number > 1 else table.file] = table
     return named
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -55,7 +56,7 @@ class Table:
         """The name of its files, without ending."""
         return self.stem or slug(self.title)
 
-    @property
+    @functools.cached_property
     def units(self) -> int | None:
         """The number of units where all cells have one and the same."""
         found = {c.numbers["n"] for _, cells in self.rows for c in cells if "n" in c.numbers}

@@ -98,8 +98,9 @@ def _mark(group: Group, line: Line, metric: Metric) -> str:
 
 def _of_one_kind(metric: Metric, cells: Iterable[Summary]) -> bool:
     """Whether the best of a column says something: times of several devices tell of these."""
-    devices = {device_of(record) for cell in cells for record in cell.records}
-    return metric.name != "train_seconds" or len(devices) < 2
+    if metric.name != MINUTES.name:
+        return True
+    return len({device_of(record) for cell in cells for record in cell.records}) < 2
 
 
 def sure_means(cells: Iterable[Summary | None]) -> dict[int, float]:
