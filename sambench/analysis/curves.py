@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +12,10 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from sambench.analysis.inference import Floats
-from sambench.analysis.predictions import Predictions
+from sambench.analysis.predictions import Predictions, read_predictions
+from sambench.errors import StoreError
 from sambench.store.record import RunRecord
+from sambench.store.tree import Store
 
 RATES: Floats = np.linspace(0.0, 1.0, 201)
 """False positive rates at which curves are averaged."""
@@ -44,6 +47,24 @@ def with_predictions(record: RunRecord, predictions: Predictions) -> RunRecord:
         found["sensitivity_at_90"] = float(true[false <= 1 - OPERATING_POINT + 1e-12].max())
         found["specificity_at_90"] = float(1 - false[true >= OPERATING_POINT - 1e-12].min())
     return replace(record, final={**final, "test": {**final["test"], **found}})
+
+
+def with_stored_predictions(
+    records: Iterable[RunRecord], store: Store
+) -> tuple[tuple[RunRecord, ...], dict[str, Predictions]]:
+    """Return records with what is stored of their predictions, and these by the run's id.
+
+    Predictions that are damaged are left out: the figures that lack them say so.
+    """
+    read: dict[str, Predictions] = {}
+    found = list(records)
+    for place, record in enumerate(found):
+        path = store.predictions(record.config)
+        if path.exists():
+            with suppress(StoreError):
+                read[record.id] = read_predictions(path, record)
+                found[place] = with_predictions(record, read[record.id])
+    return tuple(found), read
 
 
 def roc_points(scores: Floats, positive: NDArray[np.bool_]) -> tuple[Floats, Floats] | None:

@@ -7,9 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from sambench.analysis import curves
+from sambench.analysis.curves import with_stored_predictions
 from sambench.analysis.groups import repeat
-from sambench.analysis.predictions import Predictions, interval_over_images, read_predictions
+from sambench.analysis.predictions import Predictions, interval_over_images
 from sambench.analysis.study import Study
 from sambench.analysis.troubles import sound
 from sambench.cli.checking import expanded
@@ -73,15 +73,8 @@ def gather(
         found = replace(found, records=chosen, planned=planned, part=tuple(where))
     if len(found.records) > MOST_RUNS_DRAWN:
         return found
-    read: dict[str, Predictions] = {}
-    records = list(found.records)
-    for place, record in enumerate(records):
-        path = store.predictions(record.config)
-        if path.exists():
-            with suppress(StoreError):  # said where its figures are left out
-                read[record.id] = read_predictions(path, record)
-                records[place] = curves.with_predictions(record, read[record.id])
-    return replace(found, records=tuple(records), predictions=read)
+    records, read = with_stored_predictions(found.records, store)
+    return replace(found, records=records, predictions=read)
 
 
 def _gather(patterns: Sequence[str], store: Store, data: Path) -> Gathered:
